@@ -1,0 +1,206 @@
+# Makefile - builds, tests and installs vecstore.
+#
+#   make            the library (static and shared) and the shell, in build/
+#   make demo       installs what is missing, builds, and searches real data
+#   make check      installs what is missing, and runs the tests (about two minutes)
+#   make check-long the campaigns: hours of crashes, faults and fuzzing in some minutes to an hour
+#   make check-cross the tests on aarch64 and s390x (big-endian), under qemu
+#   make amalgamation  makes vecstore.c from amalgamation/src
+#   make help       all targets
+#
+# Variables: CC, CFLAGS, BUILD (folder), DATA (folder of real data for the larger tests), PREFIX and
+# DESTDIR (install), OMIT_ZSTD=1 (a shell that cannot read .zst), SAN=address,undefined (sanitizers).
+
+VERSION  := 0.1.0
+SONAME   := libvecstore.so.0
+BUILD    ?= build
+DATA     ?= ../shared/data
+PREFIX   ?= /usr/local
+CFLAGS   ?= -O2 -g
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
+POSIX    := -D_POSIX_C_SOURCE=200809L
+
+SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+ALL_CFLAGS = -std=c11 $(WARNINGS) $(CFLAGS) $(SANFLAGS) -I. $(CPPFLAGS)
+ALL_LDFLAGS = $(SANFLAGS) $(LDFLAGS)
+ZSTDFLAGS := $(if $(OMIT_ZSTD),-DVS_OMIT_ZSTD)
+ZSTDLIBS  := $(if $(OMIT_ZSTD),,-lzstd)
+
+MODULES  := $(sort $(wildcard amalgamation/src/*/*.c))
+HEADERS  := $(wildcard amalgamation/src/*/*.h amalgamation/src/*/*.inc) vecstore.h
+SHELL_C  := $(sort $(wildcard ext/shell/*.c))
+
+.PHONY: all demo check check-run check-long check-long-run check-cross check-cross-run deps \
+        amalgamation check-amalgamation tidy format check-format bench fuzz install clean help
+
+all: $(BUILD)/libvecstore.a $(BUILD)/$(SONAME) $(BUILD)/vecstore
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed '/^$$/q'
+	@echo "also: tidy format bench fuzz install clean deps check-long-run (no installing)"
+
+# ---- library and shell ---------------------------------------------------------------------------
+
+$(BUILD)/vecstore.o: vecstore.c vecstore.h
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -fPIC -fvisibility=hidden -c vecstore.c -o $@
+
+$(BUILD)/libvecstore.a: $(BUILD)/vecstore.o
+	$(AR) rcs $@ $^
+
+$(BUILD)/$(SONAME): $(BUILD)/vecstore.o
+	$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,$(SONAME) -o $@ $^ -lm -lpthread
+	ln -sf $(SONAME) $(BUILD)/libvecstore.so
+
+$(BUILD)/vecstore: $(SHELL_C) $(wildcard ext/shell/*.h) $(BUILD)/libvecstore.a
+	$(CC) $(ALL_CFLAGS) $(ZSTDFLAGS) $(ALL_LDFLAGS) -o $@ $(SHELL_C) $(BUILD)/libvecstore.a \
+	    $(ZSTDLIBS) -lm -lpthread
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include \
+	    $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	install -m 755 $(BUILD)/vecstore $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 vecstore.h $(DESTDIR)$(PREFIX)/include/
+	install -m 644 $(BUILD)/libvecstore.a $(DESTDIR)$(PREFIX)/lib/
+	install -m 755 $(BUILD)/$(SONAME) $(DESTDIR)$(PREFIX)/lib/
+	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/libvecstore.so
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' ext/vecstore.pc.in \
+	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/vecstore.pc
+
+# ---- the one file --------------------------------------------------------------------------------
+
+$(BUILD)/amalgamate: amalgamation/amalgamate.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 $(WARNINGS) -O1 -o $@ $<
+
+amalgamation: $(BUILD)/amalgamate
+	$(BUILD)/amalgamate amalgamation vecstore.c
+
+check-amalgamation: $(BUILD)/amalgamate
+	@$(BUILD)/amalgamate amalgamation $(BUILD)/vecstore.c
+	@cmp -s $(BUILD)/vecstore.c vecstore.c || \
+	    { echo "vecstore.c is stale: run make amalgamation"; exit 1; }
+
+# ---- what the machine needs ----------------------------------------------------------------------
+
+deps:
+	@.ci/deps build
+
+# ---- demo ----------------------------------------------------------------------------------------
+
+demo: deps
+	@$(MAKE) --no-print-directory all
+	@examples/demo.sh $(BUILD)
+
+# ---- tests ---------------------------------------------------------------------------------------
+
+# Unit tests link the modules, compiled one by one; all others link vecstore.c as it ships, once with
+# and once without the assertions of -DVSI_DEBUG.
+MODULE_O := $(patsubst amalgamation/src/%.c,$(BUILD)/modules/%.o,$(MODULES))
+UNIT_T   := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit-%,$(sort $(wildcard tests/unit/*.c)))
+WHOLE_C  := $(sort $(wildcard tests/api/*.c tests/model/*.c tests/format/*.c tests/recall/*.c))
+WHOLE_T  := $(foreach c,$(WHOLE_C),$(BUILD)/tests/$(subst /,-,$(patsubst tests/%.c,%,$(c))))
+SIM_C    := tests/fault/sim.c tests/fault/workload.c tests/fault/verify.c
+SIM_H    := $(wildcard tests/fault/*.h) tests/vt.h
+FAULT_T  := $(patsubst tests/fault/test_%.c,$(BUILD)/tests/fault-%,$(wildcard tests/fault/test_*.c))
+# Small limits, so that short programs stream transactions and force syncs.
+SMALL    := -DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000
+
+$(BUILD)/modules/%.o: amalgamation/src/%.c $(HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -DVSI_DEBUG -Iamalgamation/src -c $< -o $@
+
+$(BUILD)/tests/vt.o: tests/vt.c tests/vt.h
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -c $< -o $@
+
+$(BUILD)/tests/vecstore-debug.o: vecstore.c vecstore.h
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -DVSI_DEBUG -c $< -o $@
+
+$(BUILD)/tests/vecstore-small.o: vecstore.c vecstore.h
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -DVSI_DEBUG $(SMALL) -c $< -o $@
+
+$(BUILD)/tests/unit-%: tests/unit/%.c $(MODULE_O) $(BUILD)/tests/vt.o
+	$(CC) $(ALL_CFLAGS) $(POSIX) -DVSI_DEBUG -Itests -Iamalgamation/src $(ALL_LDFLAGS) -o $@ $< \
+	    $(BUILD)/tests/vt.o $(MODULE_O) -lm -lpthread
+
+define whole_rule
+$(BUILD)/tests/$(subst /,-,$(patsubst tests/%.c,%,$(1))): $(1) $(BUILD)/vecstore.o \
+        $(BUILD)/tests/vecstore-debug.o $(BUILD)/tests/vt.o
+	$$(CC) $$(ALL_CFLAGS) $$(POSIX) -Itests $$(ALL_LDFLAGS) -o $$@ $(1) $(BUILD)/tests/vt.o \
+	    $(BUILD)/vecstore.o -lm -lpthread
+	$$(CC) $$(ALL_CFLAGS) $$(POSIX) -Itests $$(ALL_LDFLAGS) -o $$@-debug $(1) \
+	    $(BUILD)/tests/vt.o $(BUILD)/tests/vecstore-debug.o -lm -lpthread
+endef
+$(foreach c,$(WHOLE_C),$(eval $(call whole_rule,$(c))))
+
+$(BUILD)/tests/fault-%: tests/fault/test_%.c $(SIM_C) $(SIM_H) $(BUILD)/tests/vt.o \
+        $(BUILD)/tests/vecstore-small.o
+	$(CC) $(ALL_CFLAGS) $(POSIX) -Itests -Itests/fault $(ALL_LDFLAGS) -o $@ $< $(SIM_C) \
+	    $(BUILD)/tests/vt.o $(BUILD)/tests/vecstore-small.o -lm -lpthread
+
+$(BUILD)/tests/crash: tests/fault/crash.c $(SIM_C) $(SIM_H) tests/vt.c \
+        $(BUILD)/tests/vecstore-small.o
+	$(CC) $(ALL_CFLAGS) $(POSIX) -DVT_NO_MAIN -Itests -Itests/fault $(ALL_LDFLAGS) -o $@ $< \
+	    $(SIM_C) tests/vt.c $(BUILD)/tests/vecstore-small.o -lm -lpthread
+
+TESTS := $(UNIT_T) $(WHOLE_T) $(WHOLE_T:%=%-debug) $(FAULT_T)
+CRASH_FAST := --images 6000 --chains 1500 --oom 1 --faults 3000 --quiet
+
+check: deps
+	@.ci/deps check
+	@$(MAKE) --no-print-directory check-run
+
+# SUITE: only the test programs whose name contains it.
+check-run: check-amalgamation all $(UNIT_T) $(WHOLE_T) $(FAULT_T) $(BUILD)/tests/crash \
+        $(BUILD)/tests/fuzz-log
+	@VECSTORE_DATA="$(DATA)" BUILD="$(BUILD)" CC="$(CC)" CFLAGS="$(CFLAGS) $(SANFLAGS)" \
+	    SUITE="$(SUITE)" tests/run.sh $(TESTS) -- $(CRASH_FAST)
+
+check-long: deps
+	@.ci/deps check
+	@$(MAKE) --no-print-directory check-long-run
+
+check-long-run: check-run
+	@VECSTORE_DATA="$(DATA)" BUILD="$(BUILD)" CC="$(CC)" CFLAGS="$(CFLAGS)" tests/long.sh
+
+check-cross: deps
+	@.ci/deps cross
+	@$(MAKE) --no-print-directory check-cross-run
+
+check-cross-run:
+	@BUILD="$(BUILD)" tests/cross.sh
+
+# ---- fuzzing -------------------------------------------------------------------------------------
+
+# The same target replays files under any compiler, and explores under clang's libFuzzer.
+$(BUILD)/tests/fuzz-log: fuzz/log.c fuzz/replay.c $(SIM_C) $(SIM_H) tests/vt.c \
+        $(BUILD)/tests/vecstore-small.o
+	$(CC) $(ALL_CFLAGS) $(POSIX) -DVT_NO_MAIN -Itests -Itests/fault $(ALL_LDFLAGS) -o $@ \
+	    fuzz/log.c fuzz/replay.c $(SIM_C) tests/vt.c $(BUILD)/tests/vecstore-small.o -lm -lpthread
+
+fuzz: deps
+	@.ci/deps fuzz
+	@BUILD="$(BUILD)" fuzz/run.sh
+
+# ---- upkeep --------------------------------------------------------------------------------------
+
+C_FILES = $(wildcard amalgamation/*.c amalgamation/src/*/*.[ch] ext/*/*.[ch] tests/*.[ch] \
+    tests/*/*.[ch] fuzz/*.[ch] examples/*.c) vecstore.h
+
+tidy: $(BUILD)/vecstore.o $(BUILD)/libvecstore.a
+	@tests/tidy.sh $(BUILD)
+
+format:
+	clang-format -i $(C_FILES)
+
+check-format:
+	clang-format --dry-run -Werror $(C_FILES)
+
+bench:
+	@echo "make bench: the benchmark harness comes with the kernels; until then: build/vecstore FILE bench"
+
+clean:
+	rm -rf $(BUILD)

@@ -1,0 +1,192 @@
+/* collection.c - creating, opening and describing collections. */
+#include "api/handle.h"
+
+static vs_status name_validate(vsi_err *err, const char *name) {
+    if (!name || !*name)
+        return vsi_fail(err, VS_ERR_INVALID, "a collection needs a name");
+    size_t n = strlen(name);
+    if (n > VS_NAME_BYTES_MAX)
+        return vsi_fail(err, VS_ERR_INVALID, "collection name: %zu bytes, the limit is %u", n,
+                        VS_NAME_BYTES_MAX);
+    if (!vsi_utf8_is_valid((const uint8_t *)name, n))
+        return vsi_fail(err, VS_ERR_INVALID, "collection name: not well-formed UTF-8");
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
+            return vsi_fail(err, VS_ERR_INVALID, "collection name: control character at byte %zu",
+                            i);
+    return VS_OK;
+}
+
+static vs_status options_read(vsi_err *err, const vs_collection_options *given,
+                              vs_collection_options *out) {
+    const vs_collection_options defaults = VS_COLLECTION_OPTIONS_INIT;
+    *out = defaults;
+    if (!given)
+        return vsi_fail(err, VS_ERR_INVALID, "a collection needs options: there is no default dim");
+    memcpy(out, given, vsi_struct_bytes(given, sizeof *out));
+    out->type = out->type ? out->type : VS_F32;
+    out->metric = out->metric ? out->metric : VS_L2;
+    out->index = out->index ? out->index : "auto";
+    if (out->dim < 1 || out->dim > VS_DIM_MAX)
+        return vsi_fail(err, VS_ERR_INVALID, "dim is %lu, expected 1 to %u",
+                        (unsigned long)out->dim, VS_DIM_MAX);
+    if (!vsi_type_bytes(out->type))
+        return vsi_fail(err, VS_ERR_INVALID, "type is %d, expected VS_F32 or VS_U8", out->type);
+    if (out->metric < VS_L2 || out->metric > VS_COSINE)
+        return vsi_fail(err, VS_ERR_INVALID, "metric is %d, expected VS_L2, VS_IP or VS_COSINE",
+                        out->metric);
+    if (strcmp(out->index, "auto") && strcmp(out->index, "flat"))
+        return vsi_fail(err, VS_ERR_INVALID, "index is '%.*s', expected 'auto' or 'flat'", 64,
+                        out->index);
+    return VS_OK;
+}
+
+static vs_collection *collection_new(vs_db *db, uint32_t id, const char *name) {
+    vs_collection *collection = vsi_alloc_zeroed(&db->mem, sizeof *collection);
+    if (!collection)
+        return NULL;
+    collection->id = id;
+    snprintf(collection->name, sizeof collection->name, "%s", name);
+    collection->vector.mem = &db->mem;
+    collection->metadata.mem = &db->mem;
+    vsi_handle_open(&collection->head, VSI_TAG_COLLECTION, db, &db->collections);
+    return collection;
+}
+
+static vs_status create_stage(vsi_err *err, vsi_write *write, const char *name,
+                              const vs_collection_options *options, uint32_t *out_id) {
+    const vs_vfs *vfs = write->engine->config.vfs;
+    vsi_bytes name_bytes = {(const uint8_t *)name, strlen(name)};
+    if (vsi_state_coll_named(&write->state, name_bytes))
+        return vsi_fail(err, VS_ERR_EXISTS, "collection '%s' exists", name);
+    vs_status st = vsi_write_take_coll(err, write, out_id);
+    if (st != VS_OK)
+        return st;
+    vsi_op op = {.kind = VSI_OP_CREATE,
+                 .coll = *out_id,
+                 .dim = options->dim,
+                 .type = (uint32_t)options->type,
+                 .metric = (uint32_t)options->metric,
+                 .time_us = vfs->wall_us(vfs->ctx),
+                 .name = name_bytes,
+                 .index = {(const uint8_t *)options->index, strlen(options->index)}};
+    return vsi_statement_apply(err, write, &op);
+}
+
+vs_status vs_collection_create(vs_db *db, vs_txn *txn, const char *name,
+                               const vs_collection_options *options,
+                               vs_collection **out_collection) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_collection_options all;
+    vsi_change change;
+    uint32_t id = 0;
+    vs_status st = vsi_handle_check_txn(&err, db, txn, true);
+    if (st != VS_OK)
+        return vsi_handle_end(&db->head, st, &err);
+    st = name_validate(&err, name);
+    if (st == VS_OK)
+        st = options_read(&err, options, &all);
+    vs_collection *collection = NULL;
+    if (st == VS_OK && out_collection) {
+        collection = collection_new(db, 0, name);
+        st = collection ? VS_OK : vsi_fail_nomem(&err, sizeof *collection);
+    }
+    if (st == VS_OK)
+        st = vsi_change_begin(&err, db, txn, &change);
+    if (st == VS_OK) {
+        st = create_stage(&err, change.write, name, &all, &id);
+        st = vsi_change_end(&err, &change, st);
+    }
+    if (st != VS_OK) {
+        vs_collection_close(collection);
+        return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
+    }
+    if (collection) {
+        collection->id = id;
+        *out_collection = collection;
+    }
+    return VS_OK;
+}
+
+vs_status vs_collection_open(vs_db *db, vs_txn *txn, const char *name,
+                             vs_collection **out_collection) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !name || !out_collection)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_status st = vsi_handle_check_txn(&err, db, txn, false);
+    if (st != VS_OK)
+        return vsi_handle_end(&db->head, st, &err);
+    vsi_view view = vsi_view_open(db, txn);
+    const vsi_coll *coll =
+        vsi_state_coll_named(view.state, (vsi_bytes){(const uint8_t *)name, strlen(name)});
+    vs_collection *collection = coll ? collection_new(db, coll->desc->id, name) : NULL;
+    vsi_view_close(db, view);
+    if (!coll)
+        st = vsi_fail(&err, VS_ERR_NOT_FOUND, "there is no collection '%.*s'",
+                      (int)VS_NAME_BYTES_MAX, name);
+    else if (!collection)
+        st = vsi_fail_nomem(&err, sizeof *collection);
+    else
+        *out_collection = collection;
+    return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
+}
+
+void vs_collection_close(vs_collection *collection) {
+    if (!collection || collection->head.tag != VSI_TAG_COLLECTION)
+        return;
+    vs_db *db = collection->head.db;
+    vsi_buf_free(&collection->vector);
+    vsi_buf_free(&collection->metadata);
+    vsi_handle_close(&collection->head, &db->collections);
+    vsi_free(&db->mem, collection, sizeof *collection);
+}
+
+static void info_fill(const vsi_coll *coll, vs_collection_info *out_info) {
+    const vsi_coll_desc *desc = coll->desc;
+    size_t bytes = vsi_struct_bytes(out_info, sizeof *out_info);
+    vs_collection_info info = {.size = out_info->size,
+                               .id = desc->id,
+                               .dim = desc->dim,
+                               .type = desc->type,
+                               .metric = desc->metric,
+                               .count = coll->count,
+                               .created_us = desc->created_us};
+    memcpy(info.name, desc->name, sizeof info.name);
+    memcpy(info.index, desc->index, sizeof info.index);
+    memcpy(out_info, &info, bytes);
+}
+
+vs_status vs_collection_info_get(vs_collection *collection, vs_txn *txn,
+                                 vs_collection_info *out_info) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_info)
+        return VS_ERR_MISUSE;
+    vs_db *db = collection->head.db;
+    vsi_err err = {0};
+    vs_status st = vsi_handle_check_txn(&err, db, txn, false);
+    if (st != VS_OK)
+        return vsi_handle_end(&collection->head, st, &err);
+    vsi_view view = vsi_view_open(db, txn);
+    const vsi_coll *coll = NULL;
+    st = vsi_view_coll(&err, view, collection, &coll);
+    if (st == VS_OK)
+        info_fill(coll, out_info);
+    vsi_view_close(db, view);
+    return vsi_handle_end(&collection->head, st, &err);
+}
+
+vs_status vs_collection_at(vs_db *db, vs_txn *txn, size_t at, vs_collection_info *out_info) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_info)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_status st = vsi_handle_check_txn(&err, db, txn, false);
+    if (st != VS_OK)
+        return vsi_handle_end(&db->head, st, &err);
+    vsi_view view = vsi_view_open(db, txn);
+    bool is_there = at < vsi_state_coll_count(view.state);
+    if (is_there)
+        info_fill(vsi_state_coll_at(view.state, at), out_info);
+    vsi_view_close(db, view);
+    return is_there ? VS_OK : VS_DONE;
+}

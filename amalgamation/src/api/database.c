@@ -1,0 +1,146 @@
+/* database.c - opening, closing, messages and versions. */
+#include "api/handle.h"
+#include "math/dispatch.h"
+
+enum { DATABASE_BUSY_MS = 5000 };
+
+/* ---- messages ------------------------------------------------------------------------------- */
+
+static bool handle_is_open(const vsi_handle *head) {
+    return head && (head->tag == VSI_TAG_DB || head->tag == VSI_TAG_TXN ||
+                    head->tag == VSI_TAG_COLLECTION || head->tag == VSI_TAG_CURSOR);
+}
+
+const char *vs_errmsg(const void *handle) {
+    const vsi_handle *head = handle;
+    return handle_is_open(head) ? head->err.text : "";
+}
+
+vs_status vs_extended_errcode(const void *handle) {
+    const vsi_handle *head = handle;
+    return handle_is_open(head) ? head->err.code : VS_ERR_MISUSE;
+}
+
+const char *vs_status_name(vs_status status) {
+    return vsi_status_name(status);
+}
+
+const char *vs_version(void) {
+    return VS_VERSION;
+}
+
+int vs_version_number(void) {
+    return VS_VERSION_NUMBER;
+}
+
+const char *vs_cpu_features(void) {
+    return vsi_kernels_names();
+}
+
+/* ---- opening -------------------------------------------------------------------------------- */
+
+/* The caller's options over the defaults, as many as the caller's version knows. */
+static vs_status open_read_options(vsi_err *err, const vs_open_options *given,
+                                   vs_open_options *out) {
+    const vs_open_options defaults = VS_OPEN_OPTIONS_INIT;
+    *out = defaults;
+    if (given)
+        memcpy(out, given, vsi_struct_bytes(given, sizeof *out));
+    if (out->flags & ~(uint32_t)(VS_OPEN_READONLY | VS_OPEN_CREATE))
+        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: unknown flags %#lx",
+                        (unsigned long)out->flags);
+    if (out->sync < VS_SYNC_DEFAULT || out->sync > VS_SYNC_OFF)
+        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: sync is %d, expected VS_SYNC_...", out->sync);
+    if (out->allocator && !out->allocator->realloc)
+        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: the allocator has no realloc");
+    if (!out->vfs)
+        out->vfs = vsi_posix_vfs();
+    if (!out->vfs || out->vfs->size < sizeof(vs_vfs))
+        return vsi_fail(err, VS_ERR_UNSUPPORTED,
+                        "vs_open: no file system, or one of an older form");
+    return VS_OK;
+}
+
+static vs_status open_database(vsi_err *err, const char *path, const vs_open_options *options,
+                               vs_db *db) {
+    db->kernels = vsi_kernels_choose(options->cpu);
+    if (!db->kernels)
+        return vsi_fail(err, VS_ERR_UNSUPPORTED, "vs_open: cpu '%s', this machine has: %s",
+                        options->cpu, vsi_kernels_names());
+    if (!path || !*path)
+        return vsi_fail(err, VS_ERR_INVALID, "vs_open: no path");
+    vsi_engine_config config = {
+        .mem = &db->mem,
+        .vfs = options->vfs,
+        .path = path,
+        .is_readonly = options->flags & VS_OPEN_READONLY,
+        .may_create = options->flags & VS_OPEN_CREATE,
+        .sync = options->sync ? options->sync : VS_SYNC_FULL,
+        .busy_timeout_ms = options->busy_timeout_ms ? options->busy_timeout_ms : DATABASE_BUSY_MS,
+        .log_fn = options->log,
+        .log_ctx = options->log_ctx,
+    };
+    db->process_id = options->vfs->process_id(options->vfs->ctx);
+    return vsi_engine_open(err, &config, &db->engine);
+}
+
+vs_status vs_open(const char *path, const vs_open_options *options, vs_db **out_db) {
+    if (!out_db)
+        return VS_ERR_MISUSE;
+    *out_db = NULL;
+    vs_open_options all;
+    vsi_err err = {0};
+    vs_status st = open_read_options(&err, options, &all);
+    vsi_mem mem;
+    vsi_mem_init(&mem, all.allocator && all.allocator->realloc ? all.allocator : NULL);
+    vs_db *db = vsi_alloc_zeroed(&mem, sizeof *db);
+    if (!db)
+        return VS_ERR_NOMEM;
+    vsi_mem_init(&db->mem, &mem.hook);
+    if (!vsi_mutex_init(&db->lock)) {
+        vsi_free(&mem, db, sizeof *db);
+        return VS_ERR_NOMEM;
+    }
+    db->head.tag = VSI_TAG_DB;
+    db->head.db = db;
+    if (st == VS_OK)
+        st = open_database(&err, path, &all, db);
+    *out_db = db;
+    return vsi_handle_end(&db->head, st, &err);
+}
+
+/* ---- closing -------------------------------------------------------------------------------- */
+
+static vs_status close_check(vsi_err *err, vs_db *db) {
+    vsi_mutex_lock(&db->lock);
+    uint32_t txns = db->txns, collections = db->collections, cursors = db->cursors;
+    vsi_mutex_unlock(&db->lock);
+    if (!txns && !collections && !cursors)
+        return VS_OK;
+    return vsi_fail(err, VS_ERR_BUSY,
+                    "vs_close: still open: %lu transactions, %lu collections, %lu cursors",
+                    (unsigned long)txns, (unsigned long)collections, (unsigned long)cursors);
+}
+
+vs_status vs_close(vs_db *db) {
+    if (!db)
+        return VS_OK;
+    if (db->head.tag != VSI_TAG_DB)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_status st = VS_OK;
+    if (db->engine) {
+        const vs_vfs *vfs = db->engine->config.vfs;
+        bool is_forked = vfs->process_id(vfs->ctx) != db->process_id;
+        st = is_forked ? VS_OK : close_check(&err, db);
+        if (st != VS_OK)
+            return vsi_handle_end(&db->head, st, &err);
+        st = vsi_engine_close(&err, db->engine, is_forked);
+    }
+    db->head.tag = VSI_TAG_CLOSED;
+    vsi_mutex_destroy(&db->lock);
+    vsi_mem mem;
+    vsi_mem_init(&mem, &db->mem.hook);
+    vsi_free(&mem, db, sizeof *db);
+    return st;
+}

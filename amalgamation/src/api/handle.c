@@ -1,0 +1,126 @@
+/* handle.c - what all public functions share. */
+#include "api/handle.h"
+
+VSI_FN vs_status vsi_handle_check(void *handle, uint32_t tag) {
+    vsi_handle *head = handle;
+    if (!head || head->tag != tag)
+        return VS_ERR_MISUSE;
+    const vs_db *db = head->db;
+    if (!db->engine) /* the open failed; its message stays */
+        return VS_ERR_MISUSE;
+    const vs_vfs *vfs = db->engine->config.vfs;
+    uint64_t process_id = vfs->process_id(vfs->ctx);
+    if (process_id == db->process_id)
+        return VS_OK;
+    return vsi_fail(&head->err, VS_ERR_MISUSE,
+                    "process %llu opened this database; it cannot be used in process %llu after a "
+                    "fork",
+                    (unsigned long long)db->process_id, (unsigned long long)process_id);
+}
+
+VSI_FN vsi_handle *vsi_handle_of(vs_db *db, vs_txn *txn) {
+    return txn ? &txn->head : &db->head;
+}
+
+VSI_FN vs_status vsi_handle_check_txn(vsi_err *err, const vs_db *db, const vs_txn *txn,
+                                      bool for_writing) {
+    if (!txn)
+        return VS_OK;
+    if (txn->head.tag != VSI_TAG_TXN)
+        return vsi_fail(err, VS_ERR_MISUSE, "the transaction is no open transaction");
+    if (txn->head.db != db)
+        return vsi_fail(err, VS_ERR_MISUSE, "the transaction belongs to another database");
+    if (for_writing && !txn->is_write)
+        return vsi_fail(err, VS_ERR_MISUSE, "a read transaction cannot change anything");
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_handle_end(vsi_handle *handle, vs_status st, const vsi_err *err) {
+    if (st == VS_OK || st == VS_ROW || st == VS_DONE)
+        return st;
+    bool is_shared = handle->tag == VSI_TAG_DB;
+    if (is_shared)
+        vsi_mutex_lock(&handle->db->lock);
+    handle->err = *err;
+    if (is_shared)
+        vsi_mutex_unlock(&handle->db->lock);
+    return st;
+}
+
+static void handle_count(vs_db *db, uint32_t *count, uint32_t change) {
+    vsi_mutex_lock(&db->lock);
+    *count += change;
+    vsi_mutex_unlock(&db->lock);
+}
+
+VSI_FN void vsi_handle_open(vsi_handle *handle, uint32_t tag, vs_db *db, uint32_t *count) {
+    handle->tag = tag;
+    handle->db = db;
+    handle_count(db, count, 1);
+}
+
+VSI_FN void vsi_handle_close(vsi_handle *handle, uint32_t *count) {
+    handle->tag = VSI_TAG_CLOSED;
+    handle_count(handle->db, count, UINT32_MAX);
+}
+
+/* ---- what a call reads ---------------------------------------------------------------------- */
+
+VSI_FN vsi_view vsi_view_open(vs_db *db, const vs_txn *txn) {
+    if (txn)
+        return (vsi_view){.state = txn->is_write ? &txn->write.state : &txn->version->state};
+    vsi_version *version = vsi_versions_pin(&db->engine->versions);
+    return (vsi_view){.state = &version->state, .pinned = version};
+}
+
+VSI_FN void vsi_view_close(vs_db *db, vsi_view view) {
+    if (view.pinned)
+        vsi_versions_unpin(&db->engine->versions, view.pinned);
+}
+
+VSI_FN vs_status vsi_view_coll(vsi_err *err, vsi_view view, const vs_collection *collection,
+                               const vsi_coll **out_coll) {
+    *out_coll = vsi_state_coll(view.state, collection->id);
+    if (*out_coll)
+        return VS_OK;
+    return vsi_fail(
+        err, VS_ERR_NOT_FOUND,
+        "collection '%s' does not exist here: it was created later, or its creation was "
+        "rolled back",
+        collection->name);
+}
+
+/* ---- what a call changes -------------------------------------------------------------------- */
+
+VSI_FN vs_status vsi_change_begin(vsi_err *err, vs_db *db, vs_txn *txn, vsi_change *out_change) {
+    vsi_change *change = out_change;
+    vs_status st = VS_OK;
+    change->is_own = !txn;
+    change->write = txn ? &txn->write : &change->own;
+    if (change->is_own)
+        st = vsi_write_begin(err, db->engine, change->write);
+    if (st != VS_OK)
+        return st;
+    st = vsi_statement_begin(err, change->write, &change->statement);
+    if (st != VS_OK && change->is_own)
+        vsi_write_rollback(change->write);
+    return st;
+}
+
+VSI_FN vs_status vsi_change_end(vsi_err *err, vsi_change *change, vs_status st) {
+    if (st == VS_OK)
+        st = vsi_statement_keep(err, change->write, &change->statement);
+    else
+        vsi_statement_undo(change->write, &change->statement);
+    if (change->is_own && st == VS_OK)
+        return vsi_write_commit(err, change->write, VS_SYNC_DEFAULT);
+    if (change->is_own)
+        vsi_write_rollback(change->write);
+    return st;
+}
+
+VSI_FN size_t vsi_struct_bytes(const void *callers, size_t ours) {
+    uint32_t theirs = 0;
+    memcpy(&theirs, callers, sizeof theirs);
+    return theirs < ours ? theirs : ours;
+}

@@ -1,0 +1,97 @@
+/* handle.h - what the public handles are, how calls on them begin and end. */
+#ifndef VSI_HANDLE_H
+#define VSI_HANDLE_H
+
+#include "math/kernels.h"
+#include "store/write.h"
+
+/* First member of every public handle. The tag tells kinds apart and closed handles from open ones.
+ */
+typedef struct vsi_handle {
+    uint32_t tag;
+    vs_db *db;
+    vsi_err err;
+} vsi_handle;
+
+enum {
+    VSI_TAG_DB = 0x76734442,
+    VSI_TAG_TXN = 0x76735458,
+    VSI_TAG_COLLECTION = 0x7673434f,
+    VSI_TAG_CURSOR = 0x76734355,
+    VSI_TAG_CLOSED = 0x7673216e
+};
+
+struct vs_db {
+    vsi_handle head;
+    vsi_mem mem;
+    vsi_mutex lock;     /* guards head.err and the counts */
+    vsi_engine *engine; /* NULL: the open failed */
+    const vsi_kernels *kernels;
+    uint64_t process_id; /* that opened it */
+    uint32_t txns, collections, cursors;
+};
+
+struct vs_txn {
+    vsi_handle head;
+    bool is_write;
+    vsi_version *version; /* read: the pinned snapshot */
+    vsi_write write;      /* write */
+    vs_cursor *cursors;   /* of a write transaction; they end with it */
+};
+
+struct vs_collection {
+    vsi_handle head;
+    uint32_t id;
+    char name[VS_NAME_BYTES_MAX + 1];
+    vsi_buf vector;   /* the last record read, or the query being searched */
+    vsi_buf metadata; /* likewise; ends with a NUL */
+};
+
+/* The state that a call reads: the transaction's, or the last commit's, pinned for the call. */
+typedef struct vsi_view {
+    const vsi_state *state;
+    vsi_version *pinned; /* NULL: nothing to unpin */
+} vsi_view;
+
+/* The write transaction that a call changes: the caller's, or one of its own that the call commits.
+ */
+typedef struct vsi_change {
+    vsi_write *write;
+    vsi_write own;
+    bool is_own;
+    vsi_statement statement;
+} vsi_change;
+
+/* VS_OK when handle is an open one of this kind and the process is the one that opened it; else
+ * VS_ERR_MISUSE, worded where there is a handle to keep the message. */
+VSI_FN vs_status vsi_handle_check(void *handle, uint32_t tag);
+
+/* Checks a call's transaction: NULL, or an open one of this database, for writing if asked. */
+VSI_FN vs_status vsi_handle_check_txn(vsi_err *err, const vs_db *db, const vs_txn *txn,
+                                      bool for_writing);
+
+/* Ends a call: on failure the message goes into the handle. Returns st. */
+VSI_FN vs_status vsi_handle_end(vsi_handle *handle, vs_status st, const vsi_err *err);
+
+/* The handle that keeps the message of a call on db and txn. */
+VSI_FN vsi_handle *vsi_handle_of(vs_db *db, vs_txn *txn);
+
+/* Begins a handle whose struct is zeroed, and ends one. */
+VSI_FN void vsi_handle_open(vsi_handle *handle, uint32_t tag, vs_db *db, uint32_t *count);
+VSI_FN void vsi_handle_close(vsi_handle *handle, uint32_t *count);
+
+VSI_FN vsi_view vsi_view_open(vs_db *db, const vs_txn *txn);
+VSI_FN void vsi_view_close(vs_db *db, vsi_view view);
+/* The collection in a view; VS_ERR_NOT_FOUND when it is not there. */
+VSI_FN vs_status vsi_view_coll(vsi_err *err, vsi_view view, const vs_collection *collection,
+                               const vsi_coll **out_coll);
+
+VSI_FN vs_status vsi_change_begin(vsi_err *err, vs_db *db, vs_txn *txn, vsi_change *out_change);
+/* Keeps what the call staged if st is VS_OK, else undoes it. Returns st or the failure to keep it.
+ */
+VSI_FN vs_status vsi_change_end(vsi_err *err, vsi_change *change, vs_status st);
+
+/* How many bytes of a struct of ours the caller's, which begins with its size, can take. */
+VSI_FN size_t vsi_struct_bytes(const void *callers, size_t ours);
+
+#endif

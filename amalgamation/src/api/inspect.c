@@ -1,0 +1,66 @@
+/* inspect.c - syncing, statistics and checking. */
+#include "api/handle.h"
+#include "store/check.h"
+
+vs_status vs_sync(vs_db *db) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_status st = vsi_engine_sync(&err, db->engine);
+    return vsi_handle_end(&db->head, st, &err);
+}
+
+vs_status vs_stats_get(vs_db *db, vs_stats *out_stats) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_stats)
+        return VS_ERR_MISUSE;
+    vsi_engine *engine = db->engine;
+    vs_stats stats = VS_STATS_INIT;
+    vsi_hash128 digest;
+    stats.size = out_stats->size;
+    stats.readers = vsi_versions_pin_count(&engine->versions);
+    vsi_versions_peek(&engine->versions, &stats.lsn, &digest);
+    stats.digest[0] = digest.lo;
+    stats.digest[1] = digest.hi;
+    stats.recovered_txns = engine->recovered_txns;
+    stats.dropped_lsn = engine->dropped_lsn;
+    stats.dropped_bytes = engine->dropped_bytes;
+    stats.memory_bytes = vsi_atomic_load(&db->mem.used_bytes);
+    vsi_mutex_lock(&engine->log_lock);
+    stats.durable_lsn = engine->log.durable_lsn;
+    stats.log_generation = engine->log.generation;
+    stats.log_bytes = vsi_log_bytes(&engine->log);
+    stats.commits = engine->commits;
+    stats.syncs = engine->log.syncs;
+    stats.log_takeovers = engine->log.takeovers;
+    memcpy(stats.readonly_reason, engine->failure, sizeof stats.readonly_reason);
+    vsi_mutex_unlock(&engine->log_lock);
+    memcpy(out_stats, &stats, vsi_struct_bytes(out_stats, sizeof stats));
+    return VS_OK;
+}
+
+typedef struct check_counter {
+    vs_check_fn report;
+    void *ctx;
+    uint64_t count;
+} check_counter;
+
+static void check_count(void *ctx, const char *problem) {
+    check_counter *counter = ctx;
+    counter->count++;
+    if (counter->report)
+        counter->report(counter->ctx, problem);
+}
+
+vs_status vs_check(vs_db *db, int level, vs_check_fn report, void *ctx, uint64_t *out_problems) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_problems)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    check_counter counter = {.report = report, .ctx = ctx};
+    vs_status st =
+        level >= 0 && level <= 3
+            ? vsi_engine_check(&err, db->engine, level, check_count, &counter)
+            : vsi_fail(&err, VS_ERR_INVALID, "check level is %d, expected 0 to 3", level);
+    if (st == VS_OK)
+        *out_problems = counter.count;
+    return vsi_handle_end(&db->head, st, &err);
+}

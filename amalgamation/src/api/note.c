@@ -1,0 +1,86 @@
+/* note.c - key/value notes. */
+#include "api/handle.h"
+
+static vs_status note_check_call(vsi_err *err, const vs_db *db, vs_txn *txn, bool for_writing,
+                                 vs_collection *collection, const void *key, size_t key_bytes) {
+    vs_status st = vsi_handle_check_txn(err, db, txn, for_writing);
+    if (st != VS_OK)
+        return st;
+    if (collection &&
+        (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || collection->head.db != db))
+        return vsi_fail(err, VS_ERR_MISUSE, "the collection is no open one of this database");
+    if (!key || key_bytes < 1 || key_bytes > VS_KV_KEY_BYTES_MAX)
+        return vsi_fail(err, VS_ERR_LIMIT, "a note's key has 1 to %u bytes, this one %zu",
+                        VS_KV_KEY_BYTES_MAX, key ? key_bytes : 0);
+    return VS_OK;
+}
+
+static vs_status note_stage(vsi_err *err, vsi_write *write, const vs_collection *collection,
+                            const vsi_op *op) {
+    const vsi_coll *coll = NULL;
+    vs_status st = VS_OK;
+    vsi_value_info info;
+    if (collection)
+        st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    if (st != VS_OK)
+        return st;
+    if (!op->note_has_value && !vsi_note_find(&write->state, op->coll, op->note_key, &info))
+        return VS_OK; /* nothing to delete, nothing to log */
+    return vsi_statement_apply(err, write, op);
+}
+
+vs_status vs_kv_put(vs_db *db, vs_txn *txn, vs_collection *collection, const void *key,
+                    size_t key_bytes, const void *value, size_t value_bytes) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vsi_change change;
+    vs_status st = note_check_call(&err, db, txn, true, collection, key, key_bytes);
+    if (st == VS_ERR_MISUSE)
+        return vsi_handle_end(&db->head, st, &err); /* txn may be no transaction */
+    if (st == VS_OK && value_bytes > VS_KV_VALUE_BYTES_MAX)
+        st = vsi_fail(&err, VS_ERR_LIMIT, "a note's value has at most %u bytes, this one %zu",
+                      VS_KV_VALUE_BYTES_MAX, value_bytes);
+    if (st == VS_OK)
+        st = vsi_change_begin(&err, db, txn, &change);
+    if (st == VS_OK) {
+        vsi_op op = {.kind = VSI_OP_NOTE,
+                     .coll = collection ? collection->id : 0,
+                     .note_key = {key, key_bytes},
+                     .note_value = {value, value ? value_bytes : 0},
+                     .note_has_value = value};
+        st = note_stage(&err, change.write, collection, &op);
+        st = vsi_change_end(&err, &change, st);
+    }
+    return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
+}
+
+vs_status vs_kv_get(vs_db *db, vs_txn *txn, vs_collection *collection, const void *key,
+                    size_t key_bytes, void *value, size_t value_room, size_t *out_bytes) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_bytes || (!value && value_room))
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_status st = note_check_call(&err, db, txn, false, collection, key, key_bytes);
+    if (st == VS_ERR_MISUSE)
+        return vsi_handle_end(&db->head, st, &err);
+    if (st != VS_OK)
+        return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
+    vsi_view view = vsi_view_open(db, txn);
+    vsi_bytes key_run = {key, key_bytes};
+    vsi_value_info info;
+    uint32_t coll = collection ? collection->id : 0;
+    vsi_buf buf = {.mem = &db->mem};
+    if (!vsi_note_find(view.state, coll, key_run, &info))
+        st = vsi_fail(&err, VS_ERR_NOT_FOUND, "there is no such note");
+    else if (value_room && !vsi_note_read(view.state, coll, key_run, info, &buf))
+        st = vsi_fail_nomem(&err, info.bytes);
+    vsi_view_close(db, view);
+    if (st == VS_OK) {
+        size_t n = buf.bytes < value_room ? buf.bytes : value_room;
+        if (n)
+            memcpy(value, buf.data, n);
+        *out_bytes = info.bytes;
+    }
+    vsi_buf_free(&buf);
+    return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
+}

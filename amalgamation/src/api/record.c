@@ -1,0 +1,298 @@
+/* record.c - writing and reading records. */
+#include "api/record.h"
+#include "base/json.h"
+
+/* ---- vectors -------------------------------------------------------------------------------- */
+
+static uint32_t float_bits_at(const uint8_t *p, size_t at) {
+    uint32_t bits;
+    memcpy(&bits, p + at * sizeof bits, sizeof bits);
+    return bits;
+}
+
+static float float_of_bits(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static uint32_t bits_of_float(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static bool bits_are_finite(uint32_t bits) {
+    return (bits & 0x7f800000u) != 0x7f800000u;
+}
+
+static vs_status vector_check_finite(vsi_err *err, const uint8_t *p, size_t dim) {
+    uint32_t bad = 0;
+    for (size_t i = 0; i < dim; i++)
+        bad |= !bits_are_finite(float_bits_at(p, i));
+    if (!bad)
+        return VS_OK;
+    size_t at = 0;
+    while (bits_are_finite(float_bits_at(p, at)))
+        at++;
+    return vsi_fail(err, VS_ERR_INVALID, "vector: element %zu is not a finite number", at);
+}
+
+static vs_status vector_f32_to_u8(vsi_err *err, const uint8_t *p, size_t dim, uint8_t *out) {
+    for (size_t i = 0; i < dim; i++) {
+        float value = float_of_bits(float_bits_at(p, i));
+        bool fits = value >= 0 && value <= 255;
+        out[i] = fits ? (uint8_t)value : 0;
+        if (!fits || (float)out[i] != value)
+            return vsi_fail(err, VS_ERR_INVALID,
+                            "vector: element %zu is no whole number from 0 to 255, as a u8 "
+                            "collection needs",
+                            i);
+    }
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_coll_desc *desc, const void *vector,
+                                   int type, uint8_t *scratch, const uint8_t **out) {
+    size_t dim = desc->dim;
+    type = type ? type : desc->type;
+    *out = scratch;
+    if (!vector)
+        return vsi_fail(err, VS_ERR_INVALID, "vector: missing");
+    if (!vsi_type_bytes(type))
+        return vsi_fail(err, VS_ERR_INVALID, "vector: type is %d, expected VS_F32 or VS_U8", type);
+    vs_status st = type == VS_F32 ? vector_check_finite(err, vector, dim) : VS_OK;
+    if (st != VS_OK)
+        return st;
+    if (type == VS_F32 && desc->type == VS_U8)
+        return vector_f32_to_u8(err, vector, dim, scratch);
+    if (type == VS_U8 && desc->type == VS_F32) {
+        for (size_t i = 0; i < dim; i++)
+            vsi_put_u32(scratch + 4 * i, bits_of_float(((const uint8_t *)vector)[i]));
+        return VS_OK;
+    }
+    *out = vsi_as_le(vector, dim, desc->element_bytes, scratch);
+    return VS_OK;
+}
+
+/* ---- writing -------------------------------------------------------------------------------- */
+
+/* One record to put, as the caller gave it. */
+typedef struct record_input {
+    uint64_t key;
+    const void *vector;
+    int type;
+    vsi_bytes metadata;
+} record_input;
+
+static vs_status metadata_validate(vsi_err *err, vsi_bytes metadata) {
+    if (!metadata.data)
+        return VS_OK;
+    if (metadata.bytes > VS_METADATA_BYTES_MAX)
+        return vsi_fail(err, VS_ERR_LIMIT, "metadata: %zu bytes, the limit is %u", metadata.bytes,
+                        VS_METADATA_BYTES_MAX);
+    return vsi_json_check_object(err, (const char *)metadata.data, metadata.bytes);
+}
+
+static vs_status put_stage(vsi_err *err, vsi_write *write, const vs_collection *collection,
+                           const record_input *in, int mode, uint8_t *scratch) {
+    const vsi_coll *coll = vsi_state_coll(&write->state, collection->id);
+    vsi_op op = {.kind = VSI_OP_PUT,
+                 .coll = collection->id,
+                 .old_slot = VSI_SLOT_NONE,
+                 .key = in->key,
+                 .metadata = in->metadata};
+    op.vector.bytes = (size_t)coll->desc->dim * coll->desc->element_bytes;
+    vs_status st = metadata_validate(err, in->metadata);
+    if (st == VS_OK)
+        st = vsi_record_vector(err, coll->desc, in->vector, in->type, scratch, &op.vector.data);
+    if (st != VS_OK)
+        return st;
+    if (vsi_coll_find(coll, in->key, &op.old_slot) && mode == VS_INSERT)
+        return vsi_fail(err, VS_ERR_EXISTS, "key %llu exists in collection '%s'",
+                        (unsigned long long)in->key, collection->name);
+    st = vsi_write_take_slot(err, write, collection->id, &op.slot);
+    return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
+}
+
+/* Room for one converted vector of the collection, which must exist. */
+static vs_status put_prepare(vsi_err *err, vsi_write *write, vs_collection *collection) {
+    const vsi_coll *coll = NULL;
+    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    if (st != VS_OK)
+        return st;
+    collection->vector.bytes = 0;
+    size_t bytes = (size_t)coll->desc->dim * coll->desc->element_bytes;
+    return vsi_buf_reserve(&collection->vector, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
+}
+
+static vs_status put_check_call(vsi_err *err, const vs_collection *collection, const vs_txn *txn,
+                                int mode) {
+    if (mode != VS_UPSERT && mode != VS_INSERT)
+        return vsi_fail(err, VS_ERR_MISUSE, "mode is %d, expected VS_UPSERT or VS_INSERT", mode);
+    return vsi_handle_check_txn(err, collection->head.db, txn, true);
+}
+
+static vsi_bytes metadata_of(const char *text, size_t bytes) {
+    return (vsi_bytes){(const uint8_t *)text, text ? bytes : 0};
+}
+
+vs_status vs_put(vs_collection *collection, vs_txn *txn, const vs_record *record, int mode) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !record)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_record all = VS_RECORD_INIT;
+    memcpy(&all, record, vsi_struct_bytes(record, sizeof all));
+    vsi_change change;
+    vs_status st = put_check_call(&err, collection, txn, mode);
+    if (st == VS_OK)
+        st = vsi_change_begin(&err, collection->head.db, txn, &change);
+    if (st == VS_OK) {
+        record_input in = {all.key, all.vector, all.vector_type,
+                           metadata_of(all.metadata, all.metadata_bytes)};
+        st = put_prepare(&err, change.write, collection);
+        if (st == VS_OK)
+            st = put_stage(&err, change.write, collection, &in, mode, collection->vector.data);
+        st = vsi_change_end(&err, &change, st);
+    }
+    return vsi_handle_end(&collection->head, st, &err);
+}
+
+static vs_status batch_validate(vsi_err *err, const vs_batch *batch) {
+    if (batch->count && !batch->keys)
+        return vsi_fail(err, VS_ERR_MISUSE, "batch: keys missing");
+    if (batch->count && !batch->vectors)
+        return vsi_fail(err, VS_ERR_MISUSE, "batch: vectors missing");
+    return VS_OK;
+}
+
+static vs_status batch_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
+                             const vs_batch *batch, int mode) {
+    vs_status st = put_prepare(err, write, collection);
+    if (st != VS_OK)
+        return st;
+    const vsi_coll_desc *desc = vsi_state_coll(&write->state, collection->id)->desc;
+    int type = batch->vector_type ? batch->vector_type : desc->type;
+    size_t row_bytes = (size_t)desc->dim * vsi_type_bytes(type);
+    size_t stride = batch->stride_bytes ? batch->stride_bytes : row_bytes;
+    if (stride < row_bytes)
+        return vsi_fail(err, VS_ERR_INVALID, "batch: stride is %zu bytes, a vector has %zu", stride,
+                        row_bytes);
+    for (size_t i = 0; st == VS_OK && i < batch->count; i++) {
+        const char *text = batch->metadata ? batch->metadata[i] : NULL;
+        size_t text_bytes = !text                   ? 0
+                            : batch->metadata_bytes ? batch->metadata_bytes[i]
+                                                    : strlen(text);
+        record_input in = {batch->keys[i], (const uint8_t *)batch->vectors + i * stride, type,
+                           metadata_of(text, text_bytes)};
+        st = put_stage(err, write, collection, &in, mode, collection->vector.data);
+        if (st != VS_OK)
+            vsi_fail_in(err, "row %zu of %zu", i, batch->count);
+    }
+    return st;
+}
+
+vs_status vs_put_batch(vs_collection *collection, vs_txn *txn, const vs_batch *batch, int mode) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !batch)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_batch all = VS_BATCH_INIT;
+    memcpy(&all, batch, vsi_struct_bytes(batch, sizeof all));
+    vsi_change change;
+    vs_status st = put_check_call(&err, collection, txn, mode);
+    if (st == VS_OK)
+        st = batch_validate(&err, &all);
+    if (st == VS_OK)
+        st = vsi_change_begin(&err, collection->head.db, txn, &change);
+    if (st == VS_OK) {
+        st = batch_stage(&err, change.write, collection, &all, mode);
+        st = vsi_change_end(&err, &change, st);
+    }
+    return vsi_handle_end(&collection->head, st, &err);
+}
+
+static vs_status delete_stage(vsi_err *err, vsi_write *write, const vs_collection *collection,
+                              uint64_t key) {
+    const vsi_coll *coll = NULL;
+    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    vsi_op op = {.kind = VSI_OP_DELETE, .coll = collection->id, .key = key};
+    if (st == VS_OK && !vsi_coll_find(coll, key, &op.slot))
+        st = vsi_fail(err, VS_ERR_NOT_FOUND, "there is no key %llu in collection '%s'",
+                      (unsigned long long)key, collection->name);
+    return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
+}
+
+vs_status vs_delete(vs_collection *collection, vs_txn *txn, uint64_t key) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK)
+        return VS_ERR_MISUSE;
+    vs_db *db = collection->head.db;
+    vsi_err err = {0};
+    vsi_change change;
+    vs_status st = vsi_handle_check_txn(&err, db, txn, true);
+    if (st == VS_OK)
+        st = vsi_change_begin(&err, db, txn, &change);
+    if (st == VS_OK) {
+        st = delete_stage(&err, change.write, collection, key);
+        st = vsi_change_end(&err, &change, st);
+    }
+    return vsi_handle_end(&collection->head, st, &err);
+}
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t slot, vsi_buf *vector,
+                                 vsi_buf *metadata, vs_record *out_record) {
+    vector->bytes = 0;
+    metadata->bytes = 0;
+    if (!vsi_buf_append(vector, vsi_slab_row(&coll->rows, slot), coll->rows.row_bytes) ||
+        !vsi_coll_read_metadata(coll, slot, metadata) || !vsi_buf_append(metadata, "", 1))
+        return vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    size_t metadata_bytes = metadata->bytes - 1;
+    vs_record record = {.size = out_record->size,
+                        .vector_type = coll->desc->type,
+                        .key = vsi_coll_key(coll, slot),
+                        .vector = vector->data,
+                        .metadata = metadata_bytes ? (const char *)metadata->data : NULL,
+                        .metadata_bytes = metadata_bytes};
+    memcpy(out_record, &record, vsi_struct_bytes(out_record, sizeof record));
+    return VS_OK;
+}
+
+vs_status vs_get(vs_collection *collection, vs_txn *txn, uint64_t key, vs_record *out_record) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK)
+        return VS_ERR_MISUSE;
+    vs_db *db = collection->head.db;
+    vsi_err err = {0};
+    vs_status st = vsi_handle_check_txn(&err, db, txn, false);
+    if (st != VS_OK)
+        return vsi_handle_end(&collection->head, st, &err);
+    vsi_view view = vsi_view_open(db, txn);
+    const vsi_coll *coll = NULL;
+    uint32_t slot = 0;
+    st = vsi_view_coll(&err, view, collection, &coll);
+    if (st == VS_OK && !vsi_coll_find(coll, key, &slot))
+        st = vsi_fail(&err, VS_ERR_NOT_FOUND, "there is no key %llu in collection '%s'",
+                      (unsigned long long)key, collection->name);
+    if (st == VS_OK && out_record)
+        st = vsi_record_read(&err, coll, slot, &collection->vector, &collection->metadata,
+                             out_record);
+    vsi_view_close(db, view);
+    return vsi_handle_end(&collection->head, st, &err);
+}
+
+vs_status vs_count(vs_collection *collection, vs_txn *txn, uint64_t *out_count) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_count)
+        return VS_ERR_MISUSE;
+    vs_db *db = collection->head.db;
+    vsi_err err = {0};
+    vs_status st = vsi_handle_check_txn(&err, db, txn, false);
+    if (st != VS_OK)
+        return vsi_handle_end(&collection->head, st, &err);
+    vsi_view view = vsi_view_open(db, txn);
+    const vsi_coll *coll = NULL;
+    st = vsi_view_coll(&err, view, collection, &coll);
+    if (st == VS_OK)
+        *out_count = coll->count;
+    vsi_view_close(db, view);
+    return vsi_handle_end(&collection->head, st, &err);
+}

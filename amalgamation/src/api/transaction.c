@@ -1,0 +1,63 @@
+/* transaction.c - transactions of the public interface. */
+#include "api/cursor.h"
+
+vs_status vs_begin(vs_db *db, int kind, vs_txn **out_txn) {
+    vs_status st = vsi_handle_check(db, VSI_TAG_DB);
+    if (st != VS_OK || !out_txn)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    if (kind != VS_TXN_READ && kind != VS_TXN_WRITE) {
+        st = vsi_fail(&err, VS_ERR_MISUSE, "vs_begin: kind is %d, expected VS_TXN_...", kind);
+        return vsi_handle_end(&db->head, st, &err);
+    }
+    vs_txn *txn = vsi_alloc_zeroed(&db->mem, sizeof *txn);
+    if (!txn)
+        return vsi_handle_end(&db->head, vsi_fail_nomem(&err, sizeof *txn), &err);
+    txn->is_write = kind == VS_TXN_WRITE;
+    if (txn->is_write)
+        st = vsi_write_begin(&err, db->engine, &txn->write);
+    else
+        txn->version = vsi_versions_pin(&db->engine->versions);
+    if (st != VS_OK) {
+        vsi_free(&db->mem, txn, sizeof *txn);
+        return vsi_handle_end(&db->head, st, &err);
+    }
+    vsi_handle_open(&txn->head, VSI_TAG_TXN, db, &db->txns);
+    *out_txn = txn;
+    return VS_OK;
+}
+
+/* Frees the handle; a write transaction itself has ended already. */
+static void txn_free(vs_txn *txn) {
+    vs_db *db = txn->head.db;
+    vsi_cursors_detach(txn);
+    if (!txn->is_write)
+        vsi_versions_unpin(&db->engine->versions, txn->version);
+    vsi_handle_close(&txn->head, &db->txns);
+    vsi_free(&db->mem, txn, sizeof *txn);
+}
+
+vs_status vs_commit(vs_txn *txn, int sync) {
+    if (vsi_handle_check(txn, VSI_TAG_TXN) != VS_OK)
+        return VS_ERR_MISUSE;
+    vs_db *db = txn->head.db;
+    vsi_err err = {0};
+    vs_status st = VS_OK;
+    if (sync < VS_SYNC_DEFAULT || sync > VS_SYNC_OFF) {
+        st = vsi_fail(&err, VS_ERR_MISUSE, "vs_commit: sync is %d, expected VS_SYNC_...", sync);
+        if (txn->is_write)
+            vsi_write_rollback(&txn->write);
+    } else if (txn->is_write) {
+        st = vsi_write_commit(&err, &txn->write, sync);
+    }
+    txn_free(txn);
+    return vsi_handle_end(&db->head, st, &err);
+}
+
+void vs_rollback(vs_txn *txn) {
+    if (vsi_handle_check(txn, VSI_TAG_TXN) != VS_OK)
+        return;
+    if (txn->is_write)
+        vsi_write_rollback(&txn->write);
+    txn_free(txn);
+}

@@ -1,0 +1,142 @@
+/* port.c - atomics, mutexes and conditions over pthreads, or nothing with VS_THREADSAFE=0. */
+#include "base/port.h"
+
+#if VS_THREADSAFE
+
+VSI_FN void vsi_atomic_add(vsi_atomic_u64 *value, uint64_t amount) {
+    atomic_fetch_add_explicit(value, amount, memory_order_relaxed);
+}
+
+VSI_FN uint64_t vsi_atomic_load(vsi_atomic_u64 *value) {
+    return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+VSI_FN bool vsi_mutex_init(vsi_mutex *mutex) {
+    return pthread_mutex_init(mutex, NULL) == 0;
+}
+
+VSI_FN void vsi_mutex_destroy(vsi_mutex *mutex) {
+    pthread_mutex_destroy(mutex);
+}
+
+VSI_FN void vsi_mutex_lock(vsi_mutex *mutex) {
+    int rc = pthread_mutex_lock(mutex);
+    vsi_assert(rc == 0);
+    (void)rc;
+}
+
+VSI_FN void vsi_mutex_unlock(vsi_mutex *mutex) {
+    int rc = pthread_mutex_unlock(mutex);
+    vsi_assert(rc == 0);
+    (void)rc;
+}
+
+/* macOS cannot choose a condition's clock; there the wait follows the wall clock. */
+#if defined(__APPLE__)
+#define PORT_COND_CLOCK CLOCK_REALTIME
+#else
+#define PORT_COND_CLOCK CLOCK_MONOTONIC
+#endif
+
+VSI_FN bool vsi_cond_init(vsi_cond *cond) {
+    pthread_condattr_t attr;
+    if (pthread_condattr_init(&attr))
+        return false;
+#if !defined(__APPLE__)
+    bool ok = pthread_condattr_setclock(&attr, PORT_COND_CLOCK) == 0;
+#else
+    bool ok = true;
+#endif
+    ok = ok && pthread_cond_init(cond, &attr) == 0;
+    pthread_condattr_destroy(&attr);
+    return ok;
+}
+
+VSI_FN void vsi_cond_destroy(vsi_cond *cond) {
+    pthread_cond_destroy(cond);
+}
+
+VSI_FN void vsi_cond_wait(vsi_cond *cond, vsi_mutex *mutex) {
+    pthread_cond_wait(cond, mutex);
+}
+
+VSI_FN bool vsi_cond_wait_ms(vsi_cond *cond, vsi_mutex *mutex, uint32_t timeout_ms) {
+    struct timespec until;
+    clock_gettime(PORT_COND_CLOCK, &until);
+    until.tv_sec += (time_t)(timeout_ms / 1000);
+    until.tv_nsec += (long)(timeout_ms % 1000) * 1000000L;
+    if (until.tv_nsec >= 1000000000L) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000L;
+    }
+    return pthread_cond_timedwait(cond, mutex, &until) == 0;
+}
+
+VSI_FN void vsi_cond_wake_all(vsi_cond *cond) {
+    pthread_cond_broadcast(cond);
+}
+
+VSI_FN uint64_t vsi_thread_id(void) {
+    pthread_t self = pthread_self();
+    uint64_t id = 0;
+    memcpy(&id, &self, sizeof self < sizeof id ? sizeof self : sizeof id);
+    return id;
+}
+
+#else
+
+VSI_FN void vsi_atomic_add(vsi_atomic_u64 *value, uint64_t amount) {
+    *value += amount;
+}
+
+VSI_FN uint64_t vsi_atomic_load(vsi_atomic_u64 *value) {
+    return *value;
+}
+
+VSI_FN bool vsi_mutex_init(vsi_mutex *mutex) {
+    *mutex = 0;
+    return true;
+}
+
+VSI_FN void vsi_mutex_destroy(vsi_mutex *mutex) {
+    (void)mutex;
+}
+
+VSI_FN void vsi_mutex_lock(vsi_mutex *mutex) {
+    (void)mutex;
+}
+
+VSI_FN void vsi_mutex_unlock(vsi_mutex *mutex) {
+    (void)mutex;
+}
+
+VSI_FN bool vsi_cond_init(vsi_cond *cond) {
+    *cond = 0;
+    return true;
+}
+
+VSI_FN void vsi_cond_destroy(vsi_cond *cond) {
+    (void)cond;
+}
+
+VSI_FN void vsi_cond_wait(vsi_cond *cond, vsi_mutex *mutex) {
+    (void)cond;
+    (void)mutex;
+}
+
+VSI_FN bool vsi_cond_wait_ms(vsi_cond *cond, vsi_mutex *mutex, uint32_t timeout_ms) {
+    (void)cond;
+    (void)mutex;
+    (void)timeout_ms;
+    return false;
+}
+
+VSI_FN void vsi_cond_wake_all(vsi_cond *cond) {
+    (void)cond;
+}
+
+VSI_FN uint64_t vsi_thread_id(void) {
+    return 1;
+}
+
+#endif

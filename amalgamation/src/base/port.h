@@ -1,0 +1,130 @@
+/* port.h - what differs between compilers and systems: feature macros, system headers, attributes,
+ * atomics and locks. No other module includes a system header or asks for a platform. */
+#ifndef VSI_PORT_H
+#define VSI_PORT_H
+
+#ifndef _POSIX_C_SOURCE
+#define _POSIX_C_SOURCE 200809L
+#endif
+#ifndef _DEFAULT_SOURCE
+#define _DEFAULT_SOURCE 1
+#endif
+#ifndef _DARWIN_C_SOURCE
+#define _DARWIN_C_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+
+#include <errno.h>
+#include <float.h>
+#include <limits.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__unix__) || defined(__APPLE__)
+#define VSI_POSIX 1
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#endif
+
+/* Locks are pthread mutexes; -DVS_THREADSAFE=0 leaves them out for hosts with one thread. */
+#ifndef VS_THREADSAFE
+#define VS_THREADSAFE 1
+#endif
+#if VS_THREADSAFE
+#include <pthread.h>
+#include <stdatomic.h>
+#endif
+
+#if defined(__x86_64__) || defined(_M_X64)
+#define VSI_X86 1
+#include <immintrin.h>
+#if defined(__GNUC__)
+#include <cpuid.h>
+#endif
+#endif
+
+/* gcc 11 and 12 miscompile loops that walk two arrays of one struct downwards: the address of one
+ * is computed as twice the other's minus the struct's, after which interprocedural analysis
+ * believes that the struct does not change (tests/unit/btree.c has the case). */
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 11
+#pragma GCC optimize("no-ipa-modref")
+#endif
+
+/* In vecstore.c everything internal is static; in the build module by module it links, hidden. */
+#ifdef VSI_AMALGAMATION
+#define VSI_FN static
+#elif defined(__GNUC__)
+#define VSI_FN __attribute__((visibility("hidden")))
+#else
+#define VSI_FN
+#endif
+
+#if defined(__GNUC__)
+#define VSI_PRINTF(format_at, args_at) __attribute__((format(printf, format_at, args_at)))
+#else
+#define VSI_PRINTF(format_at, args_at)
+#endif
+
+/* Functions between these markers may use the named instruction sets, without any -m flag. */
+#if defined(__clang__)
+#define VSI_PRAGMA(text) _Pragma(#text)
+#define VSI_TARGET_BEGIN(isa)                                                                      \
+    VSI_PRAGMA(clang attribute push(__attribute__((target(isa))), apply_to = function))
+#define VSI_TARGET_END _Pragma("clang attribute pop")
+#elif defined(__GNUC__)
+#define VSI_PRAGMA(text)      _Pragma(#text)
+#define VSI_TARGET_BEGIN(isa) _Pragma("GCC push_options") VSI_PRAGMA(GCC target(isa))
+#define VSI_TARGET_END        _Pragma("GCC pop_options")
+#else
+#define VSI_TARGET_BEGIN(isa)
+#define VSI_TARGET_END
+#endif
+
+/* What the code itself guarantees; on in tests (-DVSI_DEBUG), gone in release. */
+#ifdef VSI_DEBUG
+#define vsi_assert(claim) ((claim) ? (void)0 : __builtin_trap())
+#else
+#define vsi_assert(claim) ((void)0)
+#endif
+
+/* ---- atomics, mutexes and conditions -------------------------------------------------------- */
+
+#if VS_THREADSAFE
+typedef atomic_uint_least64_t vsi_atomic_u64;
+typedef pthread_mutex_t vsi_mutex;
+typedef pthread_cond_t vsi_cond;
+#else
+typedef uint64_t vsi_atomic_u64;
+typedef int vsi_mutex;
+typedef int vsi_cond;
+#endif
+
+VSI_FN void vsi_atomic_add(vsi_atomic_u64 *value,
+                           uint64_t amount); /* wraps, so it also subtracts */
+VSI_FN uint64_t vsi_atomic_load(vsi_atomic_u64 *value);
+
+VSI_FN bool vsi_mutex_init(vsi_mutex *mutex);
+VSI_FN void vsi_mutex_destroy(vsi_mutex *mutex);
+VSI_FN void vsi_mutex_lock(vsi_mutex *mutex);
+VSI_FN void vsi_mutex_unlock(vsi_mutex *mutex);
+VSI_FN bool vsi_cond_init(vsi_cond *cond);
+VSI_FN void vsi_cond_destroy(vsi_cond *cond);
+VSI_FN void vsi_cond_wait(vsi_cond *cond, vsi_mutex *mutex);
+/* False when timeout_ms have passed; measured from the call. */
+VSI_FN bool vsi_cond_wait_ms(vsi_cond *cond, vsi_mutex *mutex, uint32_t timeout_ms);
+VSI_FN void vsi_cond_wake_all(vsi_cond *cond);
+VSI_FN uint64_t vsi_thread_id(void); /* the calling thread, unique among those that live */
+
+#endif

@@ -1,0 +1,13 @@
+/* dispatch.h - which kernels this machine can run. */
+#ifndef VSI_DISPATCH_H
+#define VSI_DISPATCH_H
+
+#include "math/kernels.h"
+
+/* The table named name, or the best one for NULL; NULL when this machine cannot run it. */
+VSI_FN const vsi_kernels *vsi_kernels_choose(const char *name);
+
+/* The names of all tables this machine can run, best first, separated by spaces. */
+VSI_FN const char *vsi_kernels_names(void);
+
+#endif

@@ -1,0 +1,14 @@
+/* exact.h - exact search: every record of a collection against the query. */
+#ifndef VSI_EXACT_H
+#define VSI_EXACT_H
+
+#include "math/kernels.h"
+#include "query/topk.h"
+#include "store/state.h"
+
+/* Offers every record of coll to topk. query is [dim] elements of the collection's type, aligned
+ * for it. */
+VSI_FN void vsi_exact_scan(const vsi_kernels *kernels, const vsi_coll *coll, const void *query,
+                           vsi_topk *topk);
+
+#endif

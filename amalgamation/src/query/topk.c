@@ -1,0 +1,49 @@
+/* topk.c - the k nearest of a stream of candidates: a binary heap, then heapsort. */
+#include "query/topk.h"
+
+/* The order of results: by distance, then by key. */
+static bool topk_is_farther(vs_hit a, vs_hit b) {
+    return a.distance > b.distance || (a.distance == b.distance && a.key > b.key);
+}
+
+static void topk_sift_up(vs_hit *heap, size_t at, vs_hit hit) {
+    while (at > 0 && topk_is_farther(hit, heap[(at - 1) / 2])) {
+        heap[at] = heap[(at - 1) / 2];
+        at = (at - 1) / 2;
+    }
+    heap[at] = hit;
+}
+
+/* Puts hit at the root of a heap of n and moves it down. */
+static void topk_sift_down(vs_hit *heap, size_t n, vs_hit hit) {
+    size_t at = 0;
+    for (size_t child = 1; child < n; child = 2 * at + 1) {
+        if (child + 1 < n && topk_is_farther(heap[child + 1], heap[child]))
+            child++;
+        if (!topk_is_farther(heap[child], hit))
+            break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = hit;
+}
+
+VSI_FN bool vsi_topk_may_enter(const vsi_topk *topk, double distance) {
+    return topk->count < topk->k || distance <= topk->hits[0].distance;
+}
+
+VSI_FN void vsi_topk_offer(vsi_topk *topk, uint64_t key, double distance) {
+    vs_hit hit = {.key = key, .distance = distance};
+    if (topk->count < topk->k)
+        topk_sift_up(topk->hits, topk->count++, hit);
+    else if (topk_is_farther(topk->hits[0], hit))
+        topk_sift_down(topk->hits, topk->count, hit);
+}
+
+VSI_FN void vsi_topk_sort(vsi_topk *topk) {
+    for (size_t n = topk->count; n > 1; n--) {
+        vs_hit last = topk->hits[n - 1];
+        topk->hits[n - 1] = topk->hits[0];
+        topk_sift_down(topk->hits, n - 1, last);
+    }
+}

@@ -1,0 +1,21 @@
+/* topk.h - the k nearest of a stream of candidates, in the caller's array. */
+#ifndef VSI_TOPK_H
+#define VSI_TOPK_H
+
+#include "vecstore.h"
+#include "base/port.h"
+
+/* hits is a heap with the farthest first while candidates come. */
+typedef struct vsi_topk {
+    vs_hit *hits; /* [k], borrowed */
+    size_t k, count;
+} vsi_topk;
+
+/* Whether a candidate at this distance could still be among the k; cheap, for the inner loop. */
+VSI_FN bool vsi_topk_may_enter(const vsi_topk *topk, double distance);
+VSI_FN void vsi_topk_offer(vsi_topk *topk, uint64_t key, double distance);
+
+/* Sorts hits: nearest first, equal distances by ascending key. Ends the stream. */
+VSI_FN void vsi_topk_sort(vsi_topk *topk);
+
+#endif

@@ -1,0 +1,114 @@
+/* cow.c - blocks that are copied on write.
+ *
+ *   C1  Owners never decrease from `newest` to the front of the list: one writer, rising scopes. So
+ *       the blocks of the open scope are a prefix of the list.
+ *   C2  A block on a dead list has an owner below the scope in which it died; it is freed by
+ *       vsi_cow_free_dead, or by vsi_cow_keep when its own scope is still open. */
+#include "store/cow.h"
+
+VSI_FN void vsi_cow_init(vsi_cow *cow, vsi_mem *mem) {
+    memset(cow, 0, sizeof *cow);
+    cow->mem = mem;
+}
+
+static void cow_free(vsi_cow *cow, vsi_block *block) {
+    if (block->newer)
+        block->newer->older = block->older;
+    else
+        cow->newest = block->older;
+    if (block->older)
+        block->older->newer = block->newer;
+    vsi_free(cow->mem, block, block->bytes);
+}
+
+VSI_FN void vsi_cow_free_all(vsi_cow *cow) {
+    while (cow->newest)
+        cow_free(cow, cow->newest);
+    cow->dead = NULL;
+}
+
+VSI_FN vsi_cow_mark vsi_cow_open(vsi_cow *cow) {
+    vsi_cow_mark mark = {.scope = cow->scope, .dead = cow->dead};
+    cow->scope = ++cow->last_scope;
+    return mark;
+}
+
+VSI_FN void vsi_cow_keep(vsi_cow *cow, vsi_cow_mark mark) {
+    /* Blocks of the enclosing scope that died in this one: nobody else ever saw them. */
+    vsi_block **link = &cow->dead;
+    while (*link != mark.dead) {
+        vsi_block *block = *link;
+        if (mark.scope && block->owner >= mark.scope) {
+            *link = block->next_dead;
+            cow_free(cow, block);
+        } else {
+            link = &block->next_dead;
+        }
+    }
+    cow->scope = mark.scope;
+}
+
+VSI_FN void vsi_cow_undo(vsi_cow *cow, vsi_cow_mark mark) {
+    while (cow->newest && cow->newest->owner >= cow->scope) /* C1 */
+        cow_free(cow, cow->newest);
+    cow->dead = mark.dead;
+    cow->scope = mark.scope;
+}
+
+VSI_FN vsi_block *vsi_cow_take_dead(vsi_cow *cow) {
+    vsi_block *dead = cow->dead;
+    cow->dead = NULL;
+    return dead;
+}
+
+VSI_FN void vsi_cow_free_dead(vsi_cow *cow, vsi_block *dead) {
+    while (dead) {
+        vsi_block *next = dead->next_dead;
+        cow_free(cow, dead);
+        dead = next;
+    }
+}
+
+static vsi_block *cow_alloc(vsi_cow *cow, size_t bytes) {
+    vsi_assert(cow->scope > 0);
+    vsi_assert(bytes >= sizeof(vsi_block));
+    vsi_block *block = vsi_alloc(cow->mem, bytes);
+    if (!block)
+        return NULL;
+    *block = (vsi_block){.older = cow->newest, .owner = cow->scope, .bytes = bytes};
+    if (cow->newest)
+        cow->newest->newer = block;
+    cow->newest = block;
+    return block;
+}
+
+VSI_FN void *vsi_cow_new(vsi_cow *cow, size_t bytes) {
+    vsi_block *block = cow_alloc(cow, bytes);
+    if (block)
+        memset(block + 1, 0, bytes - sizeof *block);
+    return block;
+}
+
+VSI_FN void *vsi_cow_touch(vsi_cow *cow, void *block) {
+    vsi_block *old = block;
+    vsi_assert(cow->scope > 0);
+    if (old->owner >= cow->scope)
+        return old;
+    vsi_block *copy = cow_alloc(cow, old->bytes);
+    if (!copy)
+        return NULL;
+    memcpy(copy + 1, old + 1, old->bytes - sizeof *old);
+    vsi_cow_drop(cow, old);
+    return copy;
+}
+
+VSI_FN void vsi_cow_drop(vsi_cow *cow, void *block) {
+    vsi_block *old = block;
+    vsi_assert(cow->scope > 0);
+    if (old->owner >= cow->scope) {
+        cow_free(cow, old);
+        return;
+    }
+    old->next_dead = cow->dead; /* keeps C2 */
+    cow->dead = old;
+}

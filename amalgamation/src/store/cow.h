@@ -1,0 +1,55 @@
+/* cow.h - blocks of memory that are copied on write: many versions of a structure share them.
+ *
+ * A structure (tree, bitmap, array) is made of blocks that point to each other. A writer changes
+ * only blocks that it made itself since the innermost open scope; any other it copies first. So a
+ * reader that holds an older root sees nothing move, and dropping a root undoes everything. */
+#ifndef VSI_COW_H
+#define VSI_COW_H
+
+#include "base/mem.h"
+
+/* First member of every block. */
+typedef struct vsi_block {
+    struct vsi_block *older, *newer; /* all blocks of the heap, newest first */
+    struct vsi_block *next_dead;     /* the next in a list of replaced blocks */
+    uint64_t owner;                  /* the scope it was made in; scopes are numbered upwards */
+    size_t bytes;                    /* of the allocation, this header included */
+} vsi_block;
+
+/* All blocks of one database, and the scope of its one writer. */
+typedef struct vsi_cow {
+    vsi_mem *mem; /* borrowed */
+    vsi_block *newest;
+    vsi_block *dead;     /* replaced in this transaction, still needed by older versions */
+    uint64_t scope;      /* blocks with owner >= scope may be changed in place */
+    uint64_t last_scope; /* numbers given out */
+} vsi_cow;
+
+/* What a scope must restore. */
+typedef struct vsi_cow_mark {
+    uint64_t scope;
+    vsi_block *dead;
+} vsi_cow_mark;
+
+VSI_FN void vsi_cow_init(vsi_cow *cow, vsi_mem *mem);
+VSI_FN void vsi_cow_free_all(vsi_cow *cow); /* every block of every version */
+
+/* Scopes nest; each open is ended by one keep or undo with its mark. */
+VSI_FN vsi_cow_mark vsi_cow_open(vsi_cow *cow);
+VSI_FN void vsi_cow_keep(vsi_cow *cow, vsi_cow_mark mark);
+VSI_FN void vsi_cow_undo(vsi_cow *cow, vsi_cow_mark mark);
+
+/* Ends a transaction whose outermost scope was kept: hands out the list of blocks that older
+ * versions still need. The caller frees it when no older version is left. */
+VSI_FN vsi_block *vsi_cow_take_dead(vsi_cow *cow);
+VSI_FN void vsi_cow_free_dead(vsi_cow *cow, vsi_block *dead);
+
+/* A new block, zeroed behind its header; NULL when there is no memory. */
+VSI_FN void *vsi_cow_new(vsi_cow *cow, size_t bytes);
+/* The block itself when it may be changed in place, else a copy that replaces it; NULL when there
+ * is no memory. The caller stores the result where it found the block. */
+VSI_FN void *vsi_cow_touch(vsi_cow *cow, void *block);
+/* The block is no longer part of the structure. */
+VSI_FN void vsi_cow_drop(vsi_cow *cow, void *block);
+
+#endif

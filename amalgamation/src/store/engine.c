@@ -1,0 +1,436 @@
+/* engine.c - an open database.
+ *
+ *   N1  Opening changes no file, except that creating makes one and a writer notes its process id
+ * in the space between the meta pages and repairs a torn spare page. The first commit begins a log
+ *       file of this session's own.
+ *   N2  Recovery applies exactly the transactions whose COMMIT frame counts, in order, through
+ *       vsi_state_apply, and compares the digest that each commit recorded.
+ *   N3  Once has_failed is set it stays, no frame is appended any more, and readers keep what was
+ *       published. */
+#include "store/engine.h"
+
+/* ---- messages ------------------------------------------------------------------------------- */
+
+VSI_FN void vsi_engine_message(const vsi_engine *engine, int level, const char *format, ...) {
+    if (!engine->config.log_fn)
+        return;
+    char text[VSI_ERR_TEXT_BYTES];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    engine->config.log_fn(engine->config.log_ctx, level, text);
+}
+
+VSI_FN vs_status vsi_engine_check_writable(vsi_err *err, const vsi_engine *engine) {
+    if (engine->config.is_readonly)
+        return vsi_fail(err, VS_ERR_READONLY, "%s was opened read-only", engine->path);
+    if (engine->has_failed)
+        return vsi_fail(err, VS_ERR_READONLY, "%s: writing has stopped: %s", engine->path,
+                        engine->failure);
+    return VS_OK;
+}
+
+/* ---- opening: the file ---------------------------------------------------------------------- */
+
+static vs_status open_data_file(vsi_err *err, vsi_engine *engine) {
+    const vsi_engine_config *config = &engine->config;
+    uint32_t mode = config->is_readonly ? VS_VFS_READ : VS_VFS_WRITE;
+    if (config->may_create && !config->is_readonly)
+        mode |= VS_VFS_CREATE;
+    vs_status st =
+        vsi_os_full_path(err, config->vfs, config->path, engine->path, sizeof engine->path);
+    if (st == VS_OK)
+        st = vsi_file_open(err, engine->mem, config->vfs, engine->path, mode, &engine->data);
+    if (st == VS_ERR_NOT_FOUND && !config->may_create)
+        return vsi_fail(err, st, "%s does not exist (VS_OPEN_CREATE would create it)",
+                        config->path);
+    if ((st == VS_ERR_READONLY || st == VS_ERR_DENIED) && !config->is_readonly)
+        return vsi_fail_in(err, "cannot write (VS_OPEN_READONLY may do)");
+    return st;
+}
+
+static vs_status open_lock(vsi_err *err, vsi_engine *engine) {
+    bool is_readonly = engine->config.is_readonly;
+    vs_status st =
+        vsi_file_lock(err, &engine->data, is_readonly ? VS_VFS_SHARED : VS_VFS_EXCLUSIVE_LOCK);
+    if (st != VS_ERR_BUSY)
+        return st;
+    uint64_t holder = vsi_session_read(&engine->data);
+    if (!holder)
+        return vsi_fail(err, st, "%s is in use by another process or handle", engine->path);
+    return vsi_fail(err, st, "%s is in use; process %llu was the last to open it for writing",
+                    engine->path, (unsigned long long)holder);
+}
+
+/* A file without a database in it: make one, unless a log lies beside it that says there was one.
+ */
+static vs_status open_new(vsi_err *err, vsi_engine *engine) {
+    const vsi_engine_config *config = &engine->config;
+    if (!config->may_create || config->is_readonly)
+        return vsi_fail(err, VS_ERR_NOT_DB, "%s is empty, not a database", engine->path);
+    char log_path[VSI_PATH_BYTES_MAX];
+    vsi_file log;
+    vs_status st = vsi_log_path(err, engine->path, 1, log_path);
+    if (st == VS_OK)
+        st = vsi_file_open(err, engine->mem, config->vfs, log_path, VS_VFS_READ, &log);
+    if (st == VS_OK) {
+        vsi_file_close(&log);
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s is empty, yet its log %s exists", engine->path,
+                        log_path);
+    }
+    if (st != VS_ERR_NOT_FOUND)
+        return st;
+    return vsi_metas_create(err, &engine->data, config->vfs->wall_us(config->vfs->ctx),
+                            &engine->metas);
+}
+
+static vs_status open_metas(vsi_err *err, vsi_engine *engine) {
+    bool is_new = false;
+    vs_status st = vsi_metas_read(err, &engine->data, &engine->metas, &is_new);
+    if (st != VS_OK)
+        return st;
+    if (is_new)
+        return open_new(err, engine);
+    if (!engine->metas.is_pair)
+        vsi_engine_message(engine, VS_LOG_WARNING,
+                           "%s: one of the two meta pages is damaged; the other one serves",
+                           engine->path);
+    if (engine->config.is_readonly)
+        return VS_OK;
+    if (!vsi_meta_may_write(&engine->metas.newest))
+        return vsi_fail(err, VS_ERR_READONLY,
+                        "%s uses features that version %s can only read (VS_OPEN_READONLY)",
+                        engine->path, VS_VERSION);
+    vsi_err repair = {0};
+    if (!engine->metas.is_pair && vsi_metas_repair(&repair, &engine->data, &engine->metas) != VS_OK)
+        vsi_engine_message(engine, VS_LOG_WARNING, "%s", repair.text);
+    return VS_OK;
+}
+
+/* ---- opening: recovery ---------------------------------------------------------------------- */
+
+typedef struct recovery {
+    vsi_engine *engine;
+    vsi_replay replay;
+    vsi_state state; /* committed so far */
+    vsi_state work;  /* with the operations of the streamed transaction that is open */
+    bool in_txn;
+    uint64_t txn;
+    vsi_cow_mark mark;
+    uint64_t commit_lsn, first_cont_lsn;
+} recovery;
+
+static vs_status recovery_apply(vsi_err *err, recovery *r, vsi_state *state, vsi_bytes payload) {
+    for (size_t pos = 0; pos < payload.bytes;) {
+        vsi_op op;
+        bool is_known = false;
+        vs_status st = vsi_op_read(err, payload, &pos, &op, &is_known);
+        if (st == VS_OK && is_known)
+            st = vsi_state_apply(err, &r->engine->cow, state, &op, NULL);
+        if (st != VS_OK)
+            return st;
+    }
+    return VS_OK;
+}
+
+/* The streamed transaction never committed. */
+static void recovery_undo(recovery *r) {
+    if (r->in_txn)
+        vsi_cow_undo(&r->engine->cow, r->mark);
+    r->in_txn = false;
+}
+
+static vs_status recovery_frame(vsi_err *err, recovery *r, const vsi_frame *frame,
+                                vsi_bytes payload) {
+    if (r->in_txn && frame->txn != r->txn)
+        recovery_undo(r);
+    if (!r->in_txn && frame->kind == VSI_FRAME_CONT) {
+        r->mark = vsi_cow_open(&r->engine->cow);
+        r->in_txn = true;
+        r->txn = frame->txn;
+        r->work = r->state;
+        r->first_cont_lsn = frame->lsn;
+    }
+    if (frame->txn > r->engine->last_txn)
+        r->engine->last_txn = frame->txn;
+    vs_status st = recovery_apply(err, r, r->in_txn ? &r->work : &r->state, payload);
+    if (st != VS_OK)
+        return vsi_fail_in(err, "%s: log frame %llu", r->engine->path,
+                           (unsigned long long)frame->lsn);
+    if (frame->kind == VSI_FRAME_CONT)
+        return VS_OK;
+    if (r->in_txn) {
+        vsi_cow_keep(&r->engine->cow, r->mark);
+        r->state = r->work;
+        r->in_txn = false;
+    }
+    r->commit_lsn = frame->lsn;
+    r->engine->recovered_txns++;
+    return VS_OK;
+}
+
+/* Gives the log the frames that may not be durable, as if this session had written them; the first
+ * commit takes them along into its new file. */
+static vs_status recovery_keep_tail(vsi_err *err, recovery *r, uint64_t end_lsn) {
+    for (uint64_t lsn = r->replay.durable_lsn + 1; lsn <= end_lsn; lsn++) {
+        vsi_frame frame;
+        vsi_bytes payload = {0};
+        vs_status st = vsi_replay_reread(err, &r->replay, lsn, &frame, &payload);
+        if (st == VS_OK)
+            st = vsi_log_keep(err, &r->engine->log, &frame, payload.data);
+        if (st != VS_OK)
+            return st;
+    }
+    return VS_OK;
+}
+
+static vs_status recovery_finish(vsi_err *err, recovery *r) {
+    vsi_engine *engine = r->engine;
+    const vsi_replay *replay = &r->replay;
+    uint64_t end_lsn = r->commit_lsn > replay->durable_lsn ? r->commit_lsn : replay->durable_lsn;
+    engine->dropped_lsn = replay->dropped_lsn;
+    engine->dropped_bytes = replay->dropped_bytes;
+    if (r->in_txn && end_lsn < r->first_cont_lsn)
+        engine->dropped_lsn = r->first_cont_lsn;
+    recovery_undo(r);
+    if (engine->dropped_lsn)
+        vsi_engine_message(engine, VS_LOG_INFO,
+                           "%s: the log ends in a torn or unfinished write; dropped from frame "
+                           "%llu on, none of it was durable",
+                           engine->path, (unsigned long long)engine->dropped_lsn);
+    vsi_log *log = &engine->log;
+    log->generation = engine->metas.newest.generation;
+    log->durable_lsn = replay->durable_lsn;
+    log->durable_chain = replay->durable_chain;
+    log->next_lsn = end_lsn + 1;
+    log->older_bytes = replay->total_bytes;
+    return engine->config.is_readonly ? VS_OK : recovery_keep_tail(err, r, end_lsn);
+}
+
+static vs_status recovery_run(vsi_err *err, recovery *r) {
+    vsi_engine *engine = r->engine;
+    vs_status st = vsi_replay_open(err, engine->mem, engine->config.vfs, engine->path,
+                                   &engine->metas.newest, &r->replay);
+    while (st == VS_OK) {
+        vsi_frame frame;
+        vsi_bytes payload;
+        st = vsi_replay_next(err, &r->replay, &frame, &payload);
+        if (st != VS_OK || r->replay.is_done)
+            break;
+        st = recovery_frame(err, r, &frame, payload); /* keeps N2 */
+    }
+    return st == VS_OK ? recovery_finish(err, r) : st;
+}
+
+/* Slots that no record uses, lowest on top. */
+static void open_fill_pools(vsi_engine *engine, const vsi_state *state) {
+    for (size_t i = 0; i < vsi_state_coll_count(state); i++) {
+        const vsi_coll *coll = vsi_state_coll_at(state, i);
+        if (coll->desc->id > engine->last_coll)
+            engine->last_coll = coll->desc->id;
+        for (uint32_t slot = coll->slot_end; coll->count < coll->slot_end && slot-- > 0;)
+            if (!vsi_live_get(&coll->live, slot))
+                vsi_versions_give_slot(&engine->versions,
+                                       (vsi_freed_slot){.coll = coll->desc->id, .slot = slot});
+    }
+}
+
+static vs_status open_recover(vsi_err *err, vsi_engine *engine) {
+    recovery *r = vsi_alloc_zeroed(engine->mem, sizeof *r);
+    if (!r)
+        return vsi_fail_nomem(err, sizeof *r);
+    r->engine = engine;
+    vsi_cow_mark mark = vsi_cow_open(&engine->cow);
+    vs_status st = recovery_run(err, r);
+    vsi_cow_keep(&engine->cow, mark); /* on failure the engine is freed, and all blocks with it */
+    vsi_cow_free_dead(&engine->cow, vsi_cow_take_dead(&engine->cow));
+    if (st == VS_OK) {
+        vsi_version *version = engine->versions.applied;
+        version->state = r->state;
+        version->lsn = r->commit_lsn;
+        open_fill_pools(engine, &version->state);
+    }
+    vsi_replay_free(&r->replay);
+    vsi_free(engine->mem, r, sizeof *r);
+    return st;
+}
+
+/* ---- opening and closing -------------------------------------------------------------------- */
+
+static vs_status open_steps(vsi_err *err, vsi_engine *engine) {
+    vs_status st = open_data_file(err, engine);
+    if (st == VS_OK)
+        st = open_lock(err, engine);
+    if (st == VS_OK)
+        st = open_metas(err, engine);
+    if (st != VS_OK)
+        return st;
+    if (!engine->config.is_readonly)
+        vsi_session_write(&engine->data, engine->config.vfs->process_id(engine->config.vfs->ctx));
+    engine->log = (vsi_log){.mem = engine->mem,
+                            .vfs = engine->config.vfs,
+                            .path = engine->path,
+                            .data = &engine->data,
+                            .metas = &engine->metas,
+                            .next_lsn = 1};
+    return open_recover(err, engine);
+}
+
+static void engine_free(vsi_engine *engine) {
+    vsi_mem *mem = engine->mem;
+    vsi_log_free(&engine->log);
+    vsi_versions_free(&engine->versions);
+    vsi_cow_free_all(&engine->cow);
+    vsi_file_close(&engine->data);
+    vsi_cond_destroy(&engine->log_moved);
+    vsi_mutex_destroy(&engine->log_lock);
+    vsi_cond_destroy(&engine->role_free);
+    vsi_free(mem, engine, sizeof *engine);
+}
+
+/* Locks and the empty first version; undoes itself on failure. */
+static bool engine_init(vsi_engine *engine) {
+    vsi_cow_init(&engine->cow, engine->mem);
+    if (!vsi_cond_init(&engine->role_free))
+        return false;
+    if (!vsi_mutex_init(&engine->log_lock))
+        goto fail_role;
+    if (!vsi_cond_init(&engine->log_moved))
+        goto fail_lock;
+    if (!vsi_versions_init(&engine->versions, engine->mem, &engine->cow))
+        goto fail_moved;
+    return true;
+
+fail_moved:
+    vsi_cond_destroy(&engine->log_moved);
+fail_lock:
+    vsi_mutex_destroy(&engine->log_lock);
+fail_role:
+    vsi_cond_destroy(&engine->role_free);
+    return false;
+}
+
+VSI_FN vs_status vsi_engine_open(vsi_err *err, const vsi_engine_config *config,
+                                 vsi_engine **out_engine) {
+    vsi_engine *engine = vsi_alloc_zeroed(config->mem, sizeof *engine);
+    *out_engine = NULL;
+    if (!engine)
+        return vsi_fail_nomem(err, sizeof *engine);
+    engine->config = *config;
+    engine->mem = config->mem;
+    if (!engine_init(engine)) {
+        vsi_free(config->mem, engine, sizeof *engine);
+        return vsi_fail_nomem(err, sizeof *engine);
+    }
+    vs_status st = open_steps(err, engine);
+    if (st != VS_OK) {
+        engine_free(engine);
+        return st;
+    }
+    engine->last_sync_us = config->vfs->ticks_us(config->vfs->ctx);
+    *out_engine = engine;
+    return VS_OK;
+}
+
+/* Both meta pages learn how far the log goes, so that a log cut short later is noticed. */
+static vs_status close_record_end(vsi_err *err, vsi_engine *engine) {
+    vsi_meta meta = engine->metas.newest;
+    meta.durable_lsn = engine->log.durable_lsn;
+    return vsi_metas_write(err, &engine->data, &engine->metas, &meta);
+}
+
+VSI_FN vs_status vsi_engine_close(vsi_err *err, vsi_engine *engine, bool is_forked) {
+    vs_status st = VS_OK;
+    if (!is_forked && !engine->config.is_readonly) {
+        st = vsi_engine_sync(err, engine);
+        bool is_known = engine->log.durable_lsn == engine->metas.newest.durable_lsn;
+        if (st == VS_OK && !engine->has_failed && !is_known)
+            st = close_record_end(err, engine);
+    }
+    engine_free(engine);
+    return st;
+}
+
+/* ---- syncing; log_lock held ----------------------------------------------------------------- */
+
+VSI_FN void vsi_engine_publish(vsi_engine *engine) {
+    vsi_versions_publish(&engine->versions, engine->log.durable_lsn);
+    vsi_cond_wake_all(&engine->log_moved);
+}
+
+/* Stops writing for good; cause says why. */
+static void engine_fail(vsi_engine *engine, const vsi_err *cause) {
+    engine->has_failed = true; /* keeps N3 */
+    snprintf(engine->failure, sizeof engine->failure, "%.*s", VSI_REASON_BYTES - 1, cause->text);
+    vsi_engine_message(engine, VS_LOG_ERROR, "%s: writing has stopped: %s", engine->path,
+                       engine->failure);
+}
+
+VSI_FN vs_status vsi_engine_take_over(vsi_err *err, vsi_engine *engine) {
+    bool was_open = vsi_log_is_open(&engine->log);
+    vsi_assert(!engine->is_syncing);
+    vs_status st = vsi_log_take_over(err, &engine->log);
+    if (st != VS_OK && was_open)
+        engine_fail(engine, err);
+    if (st == VS_OK)
+        engine->last_sync_us = engine->config.vfs->ticks_us(engine->config.vfs->ctx);
+    return st;
+}
+
+VSI_FN void vsi_engine_wait_sync(vsi_engine *engine) {
+    while (engine->is_syncing)
+        vsi_cond_wait(&engine->log_moved, &engine->log_lock);
+}
+
+/* The device refused a sync: write what it did not take into a new file. */
+static void engine_survive_failed_sync(vsi_engine *engine, const vsi_err *cause) {
+    vsi_err err = {0};
+    vsi_engine_message(engine, VS_LOG_WARNING, "%s; writing the frames again to a new file",
+                       cause->text);
+    vsi_engine_take_over(&err, engine); /* a failure is kept in the engine */
+}
+
+VSI_FN void vsi_engine_sync_round(vsi_engine *engine) {
+    vsi_log_ticket ticket;
+    if (engine->is_syncing) {
+        vsi_cond_wait(&engine->log_moved, &engine->log_lock);
+        return;
+    }
+    if (!vsi_log_sync_begin(&engine->log, &ticket)) {
+        vsi_engine_publish(engine);
+        return;
+    }
+    vsi_err err = {0};
+    engine->is_syncing = true;
+    vsi_mutex_unlock(&engine->log_lock);
+    vs_status st = vsi_file_sync(&err, &engine->log.file);
+    vsi_mutex_lock(&engine->log_lock);
+    engine->is_syncing = false;
+    if (st == VS_OK) {
+        vsi_log_sync_end(&engine->log, ticket);
+        engine->last_sync_us = engine->config.vfs->ticks_us(engine->config.vfs->ctx);
+    } else {
+        engine_survive_failed_sync(engine, &err);
+    }
+    vsi_engine_publish(engine);
+}
+
+VSI_FN vs_status vsi_engine_sync(vsi_err *err, vsi_engine *engine) {
+    vs_status st = VS_OK;
+    if (engine->config.is_readonly)
+        return VS_OK;
+    vsi_mutex_lock(&engine->log_lock);
+    uint64_t wanted = engine->log.next_lsn - 1;
+    while (st == VS_OK && !engine->has_failed && engine->log.durable_lsn < wanted) {
+        if (vsi_log_is_open(&engine->log))
+            vsi_engine_sync_round(engine);
+        else
+            st = vsi_engine_take_over(err, engine); /* frames that recovery found */
+    }
+    if (engine->has_failed && engine->log.durable_lsn < wanted)
+        st = vsi_fail(err, VS_ERR_INDOUBT, "%s: commits may be lost: %s", engine->path,
+                      engine->failure);
+    vsi_mutex_unlock(&engine->log_lock);
+    return st;
+}

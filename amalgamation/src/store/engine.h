@@ -1,0 +1,94 @@
+/* engine.h - an open database: its files, log and versions; opening with recovery, syncing,
+ * closing.
+ *
+ * Two locks. log_lock guards the log, the meta pages and the failure state; versions.lock guards
+ * the list of versions and the writer role, and is only ever held for a few instructions.
+ * versions.lock may be taken while log_lock is held, not the other way round. */
+#ifndef VSI_ENGINE_H
+#define VSI_ENGINE_H
+
+#include "store/log.h"
+#include "store/replay.h"
+#include "store/version.h"
+
+enum { VSI_REASON_BYTES = 256 };
+
+typedef struct vsi_engine_config {
+    vsi_mem *mem;      /* borrowed */
+    const vs_vfs *vfs; /* borrowed */
+    const char *path;  /* as the caller gave it */
+    bool is_readonly, may_create;
+    int sync;                 /* VS_SYNC_..., what VS_SYNC_DEFAULT means */
+    uint32_t busy_timeout_ms; /* VS_NO_WAIT: do not wait */
+    vs_log_fn log_fn;         /* NULL: no messages */
+    void *log_ctx;
+} vsi_engine_config;
+
+typedef struct vsi_engine {
+    vsi_engine_config config;
+    vsi_mem *mem;
+    char path[VSI_PATH_BYTES_MAX]; /* absolute */
+    vsi_file data;
+    vsi_metas metas;
+    vsi_cow cow; /* of the holder of the writer role */
+    vsi_versions versions;
+
+    /* guarded by versions.lock */
+    vsi_cond role_free;
+    bool role_is_taken;
+    uint64_t role_thread;
+
+    /* of the holder of the writer role */
+    uint64_t last_txn;  /* transaction numbers given out */
+    uint32_t last_coll; /* collection ids given out, also in transactions rolled back */
+
+    /* guarded by log_lock */
+    vsi_mutex log_lock;
+    vsi_cond log_moved; /* a sync ended: frames are durable, or the log failed */
+    vsi_log log;
+    bool is_syncing; /* a thread syncs the log file without holding log_lock */
+    bool has_failed; /* writing has stopped for good; failure says why */
+    char failure[VSI_REASON_BYTES];
+    int64_t last_sync_us;
+    uint64_t commits;
+
+    /* what recovery found */
+    uint64_t recovered_txns, dropped_lsn, dropped_bytes;
+} vsi_engine;
+
+/* Opens a database: lock, meta pages, recovery. The engine is freed by vsi_engine_close, or is NULL
+ * on failure. */
+VSI_FN vs_status vsi_engine_open(vsi_err *err, const vsi_engine_config *config,
+                                 vsi_engine **out_engine);
+
+/* Makes everything durable, records that the log is complete, and frees the engine whatever
+ * happens. is_forked: only frees. No transaction may be open. */
+VSI_FN vs_status vsi_engine_close(vsi_err *err, vsi_engine *engine, bool is_forked);
+
+/* Makes all commits so far durable. */
+VSI_FN vs_status vsi_engine_sync(vsi_err *err, vsi_engine *engine);
+
+/* ---- for store/write and store/check, log_lock held ----------------------------------------- */
+
+VSI_FN void vsi_engine_message(const vsi_engine *engine, int level, const char *format, ...)
+    VSI_PRINTF(3, 4);
+
+/* VS_ERR_READONLY with the reason when writing has stopped. */
+VSI_FN vs_status vsi_engine_check_writable(vsi_err *err, const vsi_engine *engine);
+
+/* Begins a new log file; log_lock held and nobody syncing. A failure to leave a log file that was
+ * open stops writing for good. */
+VSI_FN vs_status vsi_engine_take_over(vsi_err *err, vsi_engine *engine);
+
+/* Syncs the log, or waits for the thread that is doing so; log_lock is released meanwhile. Returns
+ * after one round: the caller looks again at what it waits for. A sync that fails is survived by
+ * taking over; if that fails too, the engine has_failed. */
+VSI_FN void vsi_engine_sync_round(vsi_engine *engine);
+
+/* Waits until no thread is syncing. */
+VSI_FN void vsi_engine_wait_sync(vsi_engine *engine);
+
+/* Shows readers what may be seen and wakes those who wait for it. */
+VSI_FN void vsi_engine_publish(vsi_engine *engine);
+
+#endif

@@ -1,0 +1,203 @@
+/* op.c - operations as bytes; docs/FORMAT.md section 5 is the reference. */
+#include "store/op.h"
+
+enum {
+    OP_HEADER_BYTES = 8, /* kind u8, flags u8, zero u16, body bytes u32 */
+    OP_MUST_UNDERSTAND = 1,
+    OP_KEY_U64 = 1 /* type tag of a u64 key */
+};
+
+/* ---- writing -------------------------------------------------------------------------------- */
+
+static void op_put_u32(vsi_buf *buf, uint32_t value) {
+    vsi_put_u32(buf->data + buf->bytes, value);
+    buf->bytes += 4;
+}
+
+static void op_put_u64(vsi_buf *buf, uint64_t value) {
+    vsi_put_u64(buf->data + buf->bytes, value);
+    buf->bytes += 8;
+}
+
+/* Length, then the bytes. */
+static void op_put_bytes(vsi_buf *buf, vsi_bytes bytes) {
+    op_put_u32(buf, (uint32_t)bytes.bytes);
+    if (bytes.bytes)
+        memcpy(buf->data + buf->bytes, bytes.data, bytes.bytes);
+    buf->bytes += bytes.bytes;
+}
+
+static void op_put_key(vsi_buf *buf, uint64_t key) {
+    op_put_u32(buf, 0);                     /* namespace */
+    op_put_u32(buf, OP_KEY_U64 | 8u << 16); /* type u8, zero u8, bytes u16 */
+    op_put_u64(buf, key);
+}
+
+static void op_put_body(vsi_buf *buf, const vsi_op *op) {
+    switch (op->kind) {
+    case VSI_OP_CREATE:
+        op_put_u32(buf, op->coll);
+        op_put_u32(buf, op->dim);
+        op_put_u32(buf, op->type | op->metric << 8); /* type u8, metric u8, zero u16 */
+        op_put_u64(buf, (uint64_t)op->time_us);
+        op_put_bytes(buf, op->name);
+        op_put_bytes(buf, op->index);
+        break;
+    case VSI_OP_PUT:
+        op_put_u32(buf, op->coll);
+        op_put_u32(buf, op->slot);
+        op_put_u32(buf, op->old_slot);
+        op_put_key(buf, op->key);
+        op_put_u32(buf, 1); /* fields */
+        op_put_u32(buf, 0); /* field id */
+        op_put_bytes(buf, op->vector);
+        op_put_bytes(buf, op->metadata);
+        break;
+    case VSI_OP_DELETE:
+        op_put_u32(buf, op->coll);
+        op_put_u32(buf, op->slot);
+        op_put_key(buf, op->key);
+        break;
+    case VSI_OP_NOTE:
+        op_put_u32(buf, op->coll);
+        op_put_u32(buf, op->note_has_value);
+        op_put_bytes(buf, op->note_key);
+        op_put_bytes(buf, op->note_value);
+        break;
+    default:
+        op_put_u64(buf, op->digest.lo);
+        op_put_u64(buf, op->digest.hi);
+        break;
+    }
+}
+
+VSI_FN bool vsi_op_write(vsi_buf *buf, const vsi_op *op) {
+    enum { FIXED_BYTES_MAX = 128 }; /* all but the runs of bytes, header included */
+    size_t runs = op->name.bytes + op->index.bytes + op->vector.bytes + op->metadata.bytes +
+                  op->note_key.bytes + op->note_value.bytes;
+    if (!vsi_buf_reserve(buf, FIXED_BYTES_MAX + runs))
+        return false;
+    size_t at = buf->bytes;
+    buf->bytes += OP_HEADER_BYTES;
+    op_put_body(buf, op);
+    vsi_assert(buf->bytes - at <= FIXED_BYTES_MAX + runs);
+    vsi_put_u32(buf->data + at, (uint32_t)op->kind | OP_MUST_UNDERSTAND << 8);
+    vsi_put_u32(buf->data + at + 4, (uint32_t)(buf->bytes - at - OP_HEADER_BYTES));
+    return true;
+}
+
+VSI_FN size_t vsi_op_bytes(const uint8_t *p) {
+    return OP_HEADER_BYTES + (size_t)vsi_get_u32(p + 4);
+}
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+/* A body being read; once something does not fit, is_ok is false and zeros come out. */
+typedef struct op_reader {
+    const uint8_t *at, *end;
+    bool is_ok;
+} op_reader;
+
+static const uint8_t *op_take(op_reader *r, size_t bytes) {
+    if (!r->is_ok || bytes > (size_t)(r->end - r->at)) {
+        r->is_ok = false;
+        return NULL;
+    }
+    r->at += bytes;
+    return r->at - bytes;
+}
+
+static uint32_t op_take_u32(op_reader *r) {
+    const uint8_t *p = op_take(r, 4);
+    return p ? vsi_get_u32(p) : 0;
+}
+
+static uint64_t op_take_u64(op_reader *r) {
+    const uint8_t *p = op_take(r, 8);
+    return p ? vsi_get_u64(p) : 0;
+}
+
+static vsi_bytes op_take_bytes(op_reader *r) {
+    size_t n = op_take_u32(r);
+    const uint8_t *p = op_take(r, n);
+    return p ? (vsi_bytes){p, n} : (vsi_bytes){NULL, 0};
+}
+
+static uint64_t op_take_key(op_reader *r) {
+    bool is_default_namespace = op_take_u32(r) == 0;
+    bool is_u64 = op_take_u32(r) == (OP_KEY_U64 | 8u << 16);
+    r->is_ok = r->is_ok && is_default_namespace && is_u64;
+    return op_take_u64(r);
+}
+
+static void op_take_body(op_reader *r, vsi_op *op) {
+    uint32_t packed = 0;
+    switch (op->kind) {
+    case VSI_OP_CREATE:
+        op->coll = op_take_u32(r);
+        op->dim = op_take_u32(r);
+        packed = op_take_u32(r);
+        op->type = packed & 0xff;
+        op->metric = packed >> 8 & 0xff;
+        op->time_us = (int64_t)op_take_u64(r);
+        op->name = op_take_bytes(r);
+        op->index = op_take_bytes(r);
+        r->is_ok = r->is_ok && packed >> 16 == 0;
+        break;
+    case VSI_OP_PUT:
+        op->coll = op_take_u32(r);
+        op->slot = op_take_u32(r);
+        op->old_slot = op_take_u32(r);
+        op->key = op_take_key(r);
+        r->is_ok = r->is_ok && op_take_u32(r) == 1; /* fields */
+        r->is_ok = r->is_ok && op_take_u32(r) == 0; /* field id */
+        op->vector = op_take_bytes(r);
+        op->metadata = op_take_bytes(r);
+        break;
+    case VSI_OP_DELETE:
+        op->coll = op_take_u32(r);
+        op->slot = op_take_u32(r);
+        op->key = op_take_key(r);
+        break;
+    case VSI_OP_NOTE:
+        op->coll = op_take_u32(r);
+        packed = op_take_u32(r);
+        op->note_has_value = packed == 1;
+        op->note_key = op_take_bytes(r);
+        op->note_value = op_take_bytes(r);
+        r->is_ok = r->is_ok && packed <= 1;
+        break;
+    default:
+        op->digest.lo = op_take_u64(r);
+        op->digest.hi = op_take_u64(r);
+        break;
+    }
+}
+
+VSI_FN vs_status vsi_op_read(vsi_err *err, vsi_bytes payload, size_t *pos, vsi_op *out_op,
+                             bool *out_known) {
+    size_t left = payload.bytes - *pos;
+    const uint8_t *p = payload.data + *pos;
+    if (left < OP_HEADER_BYTES)
+        return vsi_fail(err, VS_ERR_CORRUPT, "operation at byte %zu: %zu bytes left, header is %d",
+                        *pos, left, OP_HEADER_BYTES);
+    size_t body_bytes = vsi_get_u32(p + 4);
+    if (body_bytes > left - OP_HEADER_BYTES)
+        return vsi_fail(err, VS_ERR_CORRUPT, "operation at byte %zu: %zu bytes, room for %zu", *pos,
+                        body_bytes, left - OP_HEADER_BYTES);
+    memset(out_op, 0, sizeof *out_op);
+    out_op->kind = p[0];
+    *out_known = p[0] >= VSI_OP_CREATE && p[0] <= VSI_OP_DIGEST;
+    if (!*out_known && (p[1] & OP_MUST_UNDERSTAND || vsi_get_u16(p + 2)))
+        return vsi_fail(err, VS_ERR_TOO_NEW, "operation at byte %zu is of unknown kind %d", *pos,
+                        p[0]);
+    if (*out_known) {
+        op_reader r = {p + OP_HEADER_BYTES, p + OP_HEADER_BYTES + body_bytes, true};
+        op_take_body(&r, out_op);
+        if (!r.is_ok || r.at != r.end || vsi_get_u16(p + 2) || p[1] != OP_MUST_UNDERSTAND)
+            return vsi_fail(err, VS_ERR_CORRUPT, "operation at byte %zu of kind %d is malformed",
+                            *pos, p[0]);
+    }
+    *pos += OP_HEADER_BYTES + body_bytes;
+    return VS_OK;
+}

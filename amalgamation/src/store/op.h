@@ -1,0 +1,54 @@
+/* op.h - the changes that the log records: one operation per logical mutation, as bytes. */
+#ifndef VSI_OP_H
+#define VSI_OP_H
+
+#include "base/bytes.h"
+#include "base/hash.h"
+#include "base/mem.h"
+
+enum { VSI_OP_CREATE = 1, VSI_OP_PUT = 2, VSI_OP_DELETE = 3, VSI_OP_NOTE = 4, VSI_OP_DIGEST = 5 };
+
+#define VSI_SLOT_NONE UINT32_MAX
+
+/* One change with everything resolved: slots chosen, time read. Members of other kinds are zero. */
+typedef struct vsi_op {
+    int kind;
+    uint32_t coll; /* collection id; of a note 0: the database's own */
+
+    /* create */
+    uint32_t dim;
+    uint32_t type;   /* VS_F32 ... */
+    uint32_t metric; /* VS_L2 ... */
+    int64_t time_us;
+    vsi_bytes name;
+    vsi_bytes index;
+
+    /* put, delete */
+    uint32_t slot;     /* put: where the record goes; delete: where it is */
+    uint32_t old_slot; /* put: the slot it leaves, or VSI_SLOT_NONE: a new key */
+    uint64_t key;
+    vsi_bytes vector;   /* elements little-endian */
+    vsi_bytes metadata; /* bytes 0: none */
+
+    /* note */
+    vsi_bytes note_key;
+    vsi_bytes note_value;
+    bool note_has_value; /* false: delete */
+
+    /* digest of the state that all operations so far must have made */
+    vsi_hash128 digest;
+} vsi_op;
+
+/* Appends op; false when there is no memory, and buf is then as before. */
+VSI_FN bool vsi_op_write(vsi_buf *buf, const vsi_op *op);
+
+/* Bytes of the operation that vsi_op_write put at p. */
+VSI_FN size_t vsi_op_bytes(const uint8_t *p);
+
+/* Reads the operation at *pos and moves behind it. Pointers in out_op lie in the input. *out_known
+ * is false for an operation of a later version that may be passed over. VS_ERR_CORRUPT for
+ * malformed bytes, VS_ERR_TOO_NEW for an unknown operation that must be understood. */
+VSI_FN vs_status vsi_op_read(vsi_err *err, vsi_bytes payload, size_t *pos, vsi_op *out_op,
+                             bool *out_known);
+
+#endif

@@ -1,0 +1,60 @@
+/* replay.h - the write-ahead log, its reading side: every verified frame in order, and where the
+ * log ends. Changes nothing. */
+#ifndef VSI_REPLAY_H
+#define VSI_REPLAY_H
+
+#include "store/frame.h"
+
+/* One log file of the chain. */
+typedef struct vsi_replay_file {
+    vsi_log_header header;
+    uint64_t first_chain;
+} vsi_replay_file;
+
+/* Where a frame that may not be durable stands in the last file. */
+typedef struct vsi_replay_spot {
+    uint64_t lsn, chain, off;
+} vsi_replay_spot;
+
+typedef struct vsi_replay {
+    vsi_mem *mem;
+    const vs_vfs *vfs;
+    const char *path;     /* of the database file; borrowed */
+    const vsi_meta *meta; /* borrowed */
+
+    vsi_buf files; /* vsi_replay_file, oldest first */
+    size_t at;     /* the one being read */
+    vsi_file file;
+    uint64_t file_bytes;
+    vsi_buf window; /* bytes of the file from window_off on */
+    uint64_t window_off;
+
+    uint64_t pos, chain, next_lsn;
+    bool is_done;
+    bool skips_payloads; /* set after opening: frames are verified by their headers alone */
+
+    /* Known when is_done; durable_lsn grows while reading. */
+    uint64_t durable_lsn, durable_chain;
+    uint64_t dropped_lsn, dropped_bytes; /* a torn tail; 0: none */
+    uint64_t total_bytes;                /* of all files */
+    vsi_buf spots; /* vsi_replay_spot of frames above durable_lsn, from spot_at on */
+    size_t spot_at;
+} vsi_replay;
+
+/* Finds the log files of the database that meta describes. VS_ERR_LOG_MISSING, VS_ERR_CORRUPT. The
+ * replay is freed by vsi_replay_free, also after a failure. */
+VSI_FN vs_status vsi_replay_open(vsi_err *err, vsi_mem *mem, const vs_vfs *vfs, const char *path,
+                                 const vsi_meta *meta, vsi_replay *out_replay);
+VSI_FN void vsi_replay_free(vsi_replay *replay);
+
+/* The next CONT or COMMIT frame, its payload verified; out_payload is valid until the next call.
+ * Sets is_done, and writes nothing, at the end of the log. VS_ERR_CORRUPT for damage of frames that
+ * were durable; a torn tail is the end. */
+VSI_FN vs_status vsi_replay_next(vsi_err *err, vsi_replay *replay, vsi_frame *out_frame,
+                                 vsi_bytes *out_payload);
+
+/* After the end: reads frame number lsn, which must be above durable_lsn, once more. */
+VSI_FN vs_status vsi_replay_reread(vsi_err *err, vsi_replay *replay, uint64_t lsn,
+                                   vsi_frame *out_frame, vsi_bytes *out_payload);
+
+#endif

@@ -1,0 +1,71 @@
+/* version.h - the versions of a database that someone may still read, and the slots they gave up.
+ */
+#ifndef VSI_VERSION_H
+#define VSI_VERSION_H
+
+#include "store/state.h"
+
+/* One committed version. Immutable but for pins and the list. */
+typedef struct vsi_version {
+    struct vsi_version *newer;
+    vsi_state state;
+    uint64_t lsn; /* of the commit that made it */
+    uint32_t pins;
+    bool needs_sync; /* readers may see it only once its commit is durable */
+    vsi_block *dead; /* blocks that only older versions need */
+    vsi_buf freed;   /* vsi_freed_slot: slots that only older versions have live */
+} vsi_version;
+
+/* Slots of one collection that are free for reuse. */
+typedef struct vsi_pool {
+    uint32_t coll;
+    vsi_buf slots; /* uint32_t each */
+} vsi_pool;
+
+/* oldest ... published ... applied, linked by newer. Readers take published, the writer builds on
+ * applied. */
+typedef struct vsi_versions {
+    vsi_mem *mem;   /* borrowed */
+    vsi_cow *cow;   /* borrowed; used by the holder of the writer role only */
+    vsi_mutex lock; /* guards the list and the pins; held for a few instructions */
+    vsi_version *oldest, *published, *applied;
+    uint32_t pins;
+
+    vsi_buf pools; /* vsi_pool, by ascending collection id; of the holder of the writer role */
+} vsi_versions;
+
+VSI_FN bool vsi_versions_init(vsi_versions *versions, vsi_mem *mem, vsi_cow *cow);
+VSI_FN void vsi_versions_free(vsi_versions *versions); /* all versions, pinned or not */
+
+/* The version that readers see now; it stays until it is unpinned. */
+VSI_FN vsi_version *vsi_versions_pin(vsi_versions *versions);
+/* Another pin of a version that the caller has pinned. */
+VSI_FN vsi_version *vsi_versions_pin_again(vsi_versions *versions, vsi_version *version);
+VSI_FN void vsi_versions_unpin(vsi_versions *versions, vsi_version *version);
+VSI_FN uint32_t vsi_versions_pin_count(vsi_versions *versions);
+
+/* A version not in the list yet; NULL: no memory. */
+VSI_FN vsi_version *vsi_version_new(vsi_versions *versions, const vsi_state *state);
+VSI_FN void vsi_version_discard(vsi_versions *versions, vsi_version *version); /* not in the list */
+
+/* Makes a new version the one to build on; the list owns it. */
+VSI_FN void vsi_versions_add(vsi_versions *versions, vsi_version *version);
+
+/* Shows readers, in order, the versions that may be seen when frames up to durable_lsn are durable.
+ */
+VSI_FN void vsi_versions_publish(vsi_versions *versions, uint64_t durable_lsn);
+VSI_FN bool vsi_versions_is_published(vsi_versions *versions, uint64_t lsn);
+/* Copies a little of the published version for statistics. */
+VSI_FN void vsi_versions_peek(vsi_versions *versions, uint64_t *out_lsn, vsi_hash128 *out_digest);
+
+/* Frees what versions that nobody reads kept alive. Holder of the writer role only. */
+VSI_FN void vsi_versions_reclaim(vsi_versions *versions);
+
+/* A slot for a new record of coll, which the caller may change. Rolling the collection back gives
+ * the slot back; committing calls vsi_versions_keep_slots. */
+VSI_FN uint32_t vsi_versions_take_slot(const vsi_versions *versions, vsi_coll *coll);
+VSI_FN void vsi_versions_keep_slots(vsi_versions *versions, vsi_coll *coll);
+/* Adds a slot to the pool; without memory it stays unused until the next open. */
+VSI_FN void vsi_versions_give_slot(vsi_versions *versions, vsi_freed_slot slot);
+
+#endif

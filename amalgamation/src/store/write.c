@@ -1,0 +1,337 @@
+/* write.c - write transactions.
+ *
+ *   T1  The state of a transaction is its own copy; nothing it does can be seen before
+ *       vsi_versions_add, and everything can be dropped.
+ *   T2  The role passes on after the COMMIT frame was written and before it is synced: the next
+ * writer builds on `applied` while this one waits. One sync then serves all that wait. T3  A commit
+ * that is refused leaves no COMMIT frame that recovery could find, or the engine has failed and the
+ * answer is VS_ERR_INDOUBT. */
+#include "store/write.h"
+
+/* More staged operations than this go to the log early. Smaller in some tests. */
+#ifndef VSI_STREAM_BYTES
+#define VSI_STREAM_BYTES (1 << 20)
+#endif
+
+enum {
+    /* VS_SYNC_NORMAL syncs when this much, or for this long, nothing was synced. */
+    WRITE_NORMAL_BYTES = 4 << 20,
+    WRITE_NORMAL_US = 1000000
+};
+
+/* ---- the writer role ------------------------------------------------------------------------ */
+
+static vs_status role_take(vsi_err *err, vsi_engine *engine) {
+    const vs_vfs *vfs = engine->config.vfs;
+    uint32_t timeout_ms = engine->config.busy_timeout_ms;
+    uint64_t self = vsi_thread_id();
+    int64_t give_up_us = vfs->ticks_us(vfs->ctx) + (int64_t)timeout_ms * 1000;
+    vs_status st = VS_OK;
+    vsi_mutex_lock(&engine->versions.lock);
+    while (st == VS_OK && engine->role_is_taken) {
+        int64_t left_us = timeout_ms == VS_NO_WAIT ? 0 : give_up_us - vfs->ticks_us(vfs->ctx);
+        if (engine->role_thread == self)
+            st = vsi_fail(err, VS_ERR_MISUSE,
+                          "this thread already has a write transaction open on %s", engine->path);
+        else if (left_us <= 0)
+            st = vsi_fail(err, VS_ERR_BUSY, "%s: another thread's write transaction is open",
+                          engine->path);
+        else
+            vsi_cond_wait_ms(&engine->role_free, &engine->versions.lock,
+                             (uint32_t)(left_us / 1000 + 1));
+    }
+    if (st == VS_OK) {
+        engine->role_is_taken = true;
+        engine->role_thread = self;
+    }
+    vsi_mutex_unlock(&engine->versions.lock);
+    return st;
+}
+
+static void role_give(vsi_engine *engine) {
+    vsi_mutex_lock(&engine->versions.lock);
+    engine->role_is_taken = false;
+    vsi_cond_wake_all(&engine->role_free);
+    vsi_mutex_unlock(&engine->versions.lock);
+}
+
+/* ---- begin and rollback --------------------------------------------------------------------- */
+
+/* An empty buffer for operations, the log's room in front. */
+static bool write_reset_ops(vsi_write *write) {
+    vsi_buf_free(&write->ops);
+    if (!vsi_buf_reserve(&write->ops, VSI_LOG_BUF_FRONT))
+        return false;
+    memset(write->ops.data, 0, VSI_LOG_BUF_FRONT);
+    write->ops.bytes = VSI_LOG_BUF_FRONT;
+    return true;
+}
+
+VSI_FN vs_status vsi_write_begin(vsi_err *err, vsi_engine *engine, vsi_write *out_write) {
+    vs_status st = role_take(err, engine);
+    if (st != VS_OK)
+        return st;
+    vsi_mutex_lock(&engine->log_lock);
+    st = vsi_engine_check_writable(err, engine);
+    vsi_mutex_unlock(&engine->log_lock);
+    vsi_write *write = out_write;
+    memset(write, 0, sizeof *write);
+    write->engine = engine;
+    write->ops.mem = engine->mem;
+    write->freed.mem = engine->mem;
+    if (st == VS_OK && !write_reset_ops(write))
+        st = vsi_fail_nomem(err, VSI_LOG_BUF_FRONT);
+    if (st != VS_OK) {
+        role_give(engine);
+        return st;
+    }
+    vsi_versions_reclaim(&engine->versions);
+    write->state = engine->versions.applied->state;
+    write->mark = vsi_cow_open(&engine->cow);
+    write->txn = ++engine->last_txn;
+    return VS_OK;
+}
+
+/* Frees what a transaction holds; its scope is closed already. */
+static void write_end(vsi_write *write) {
+    vsi_buf_free(&write->ops);
+    vsi_buf_free(&write->freed);
+    role_give(write->engine);
+}
+
+VSI_FN void vsi_write_rollback(vsi_write *write) {
+    vsi_cow_undo(&write->engine->cow, write->mark);
+    write_end(write);
+}
+
+/* ---- into the log; log_lock held ------------------------------------------------------------ */
+
+/* The session's log file, begun by its first frame. */
+static vs_status write_open_log(vsi_err *err, vsi_engine *engine) {
+    vs_status st = vsi_engine_check_writable(err, engine);
+    if (st != VS_OK || vsi_log_is_open(&engine->log))
+        return st;
+    return vsi_engine_take_over(err, engine);
+}
+
+/* Frames kept for a failed sync are bounded. */
+static void write_make_room(vsi_engine *engine, size_t bytes) {
+    while (!engine->has_failed && engine->log.kept_bytes > 0 &&
+           engine->log.kept_bytes + bytes > VSI_UNSYNCED_MAX)
+        vsi_engine_sync_round(engine);
+}
+
+/* An append failed. Its bytes must not come back: cut them off, or leave the file behind. */
+static void write_survive_failed_append(vsi_engine *engine) {
+    vsi_err cause = {0};
+    vsi_engine_wait_sync(engine);
+    if (!engine->has_failed && vsi_log_cut_off(&cause, &engine->log) != VS_OK)
+        vsi_engine_take_over(&cause, engine); /* a failure is kept in the engine */
+    vsi_engine_publish(engine);
+}
+
+static vs_status write_append(vsi_err *err, vsi_write *write, int kind, vsi_buf *ops) {
+    vsi_engine *engine = write->engine;
+    vs_status st = write_open_log(err, engine);
+    if (st != VS_OK)
+        return st;
+    write_make_room(engine, ops->bytes);
+    st = vsi_engine_check_writable(err, engine);
+    if (st != VS_OK)
+        return st;
+    int64_t now_us = engine->config.vfs->wall_us(engine->config.vfs->ctx);
+    st = vsi_log_append(err, &engine->log, kind, write->txn, now_us, ops);
+    if (st != VS_OK && engine->log.tail_is_dirty)
+        write_survive_failed_append(engine);
+    if (st != VS_OK && engine->has_failed && kind == VSI_FRAME_COMMIT) /* keeps T3 */
+        st =
+            vsi_fail(err, VS_ERR_INDOUBT, "the commit may or may not survive: %s", engine->failure);
+    return st;
+}
+
+/* ---- streaming ------------------------------------------------------------------------------ */
+
+/* Bytes of whole operations from the start of payload, at most limit (or one operation). */
+static size_t write_cut_point(const uint8_t *payload, size_t bytes, size_t limit) {
+    size_t at = 0;
+    while (at < bytes) {
+        size_t next = at + vsi_op_bytes(payload + at);
+        if (at > 0 && next > limit)
+            break;
+        at = next;
+    }
+    return at;
+}
+
+/* Writes staged operations as CONT frames, none larger than a frame may be. */
+static vs_status write_stream(vsi_err *err, vsi_write *write) {
+    size_t done = VSI_LOG_BUF_FRONT;
+    vs_status st = VS_OK;
+    while (st == VS_OK && done < write->ops.bytes) {
+        const uint8_t *from = write->ops.data + done;
+        size_t n = write_cut_point(from, write->ops.bytes - done, VSI_FRAME_PAYLOAD_MAX / 2);
+        vsi_buf piece = {.mem = write->engine->mem};
+        if (!vsi_buf_reserve(&piece, VSI_LOG_BUF_FRONT + n))
+            return vsi_fail_nomem(err, n);
+        piece.bytes = VSI_LOG_BUF_FRONT;
+        vsi_buf_append(&piece, from, n);
+        vsi_mutex_lock(&write->engine->log_lock);
+        st = write_append(err, write, VSI_FRAME_CONT, &piece);
+        vsi_mutex_unlock(&write->engine->log_lock);
+        vsi_buf_free(&piece);
+        write->has_streamed = true;
+        done += n;
+    }
+    if (st == VS_OK && !write_reset_ops(write))
+        st = vsi_fail_nomem(err, VSI_LOG_BUF_FRONT);
+    return st;
+}
+
+/* ---- statements ----------------------------------------------------------------------------- */
+
+VSI_FN vs_status vsi_statement_begin(vsi_err *err, vsi_write *write, vsi_statement *out_statement) {
+    if (write->has_failed)
+        return vsi_fail(err, VS_ERR_MISUSE,
+                        "this transaction has failed before and can only be rolled back");
+    *out_statement = (vsi_statement){.state = write->state,
+                                     .mark = vsi_cow_open(&write->engine->cow),
+                                     .ops_bytes = write->ops.bytes,
+                                     .freed_bytes = write->freed.bytes};
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_statement_apply(vsi_err *err, vsi_write *write, const vsi_op *op) {
+    if (!vsi_op_write(&write->ops, op))
+        return vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    return vsi_state_apply(err, &write->engine->cow, &write->state, op, &write->freed);
+}
+
+VSI_FN vs_status vsi_statement_keep(vsi_err *err, vsi_write *write, vsi_statement *statement) {
+    vsi_cow_keep(&write->engine->cow, statement->mark);
+    if (write->ops.bytes <= VSI_STREAM_BYTES)
+        return VS_OK;
+    vs_status st = write_stream(err, write);
+    write->has_failed = st != VS_OK;
+    return st;
+}
+
+VSI_FN void vsi_statement_undo(vsi_write *write, vsi_statement *statement) {
+    vsi_cow_undo(&write->engine->cow, statement->mark);
+    uint64_t changes = write->state.changes;
+    write->state = statement->state;
+    write->state.changes = changes + 1; /* cursors must look again */
+    write->ops.bytes = statement->ops_bytes;
+    write->freed.bytes = statement->freed_bytes;
+}
+
+VSI_FN vs_status vsi_write_take_slot(vsi_err *err, vsi_write *write, uint32_t coll,
+                                     uint32_t *out_slot) {
+    vsi_coll *mine = vsi_state_touch_coll(&write->engine->cow, &write->state, coll);
+    if (!mine)
+        return vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    uint32_t slot = vsi_versions_take_slot(&write->engine->versions, mine);
+    if (slot >= VS_RECORDS_MAX)
+        return vsi_fail(err, VS_ERR_LIMIT, "collection %s is full: %lu records", mine->desc->name,
+                        (unsigned long)VS_RECORDS_MAX);
+    *out_slot = slot;
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_write_take_coll(vsi_err *err, vsi_write *write, uint32_t *out_coll) {
+    if (write->engine->last_coll == UINT32_MAX)
+        return vsi_fail(err, VS_ERR_LIMIT, "all collection ids are used up");
+    *out_coll = ++write->engine->last_coll;
+    return VS_OK;
+}
+
+/* ---- commit --------------------------------------------------------------------------------- */
+
+static bool write_has_changes(const vsi_write *write) {
+    return write->has_streamed || write->ops.bytes > VSI_LOG_BUF_FRONT;
+}
+
+/* The version that this commit makes, with room for everything that may not fail later. */
+static vsi_version *write_make_version(vsi_write *write, bool needs_sync) {
+    vsi_engine *engine = write->engine;
+    vsi_version *version = vsi_version_new(&engine->versions, &write->state);
+    vsi_op digest = {.kind = VSI_OP_DIGEST, .digest = write->state.digest};
+    if (version && !vsi_op_write(&write->ops, &digest)) {
+        vsi_version_discard(&engine->versions, version);
+        return NULL;
+    }
+    if (version)
+        version->needs_sync = needs_sync;
+    return version;
+}
+
+/* The COMMIT frame is written: the version becomes the one to build on, and the role passes on. */
+static void write_hand_over(vsi_write *write, vsi_version *version, uint64_t lsn) {
+    vsi_engine *engine = write->engine;
+    for (size_t i = 0; i < vsi_state_coll_count(&version->state); i++) {
+        vsi_coll *coll = vsi_state_coll_at(&version->state, i);
+        if (coll->block.owner >= engine->cow.scope)
+            vsi_versions_keep_slots(&engine->versions, coll);
+    }
+    vsi_cow_keep(&engine->cow, write->mark);
+    version->dead = vsi_cow_take_dead(&engine->cow);
+    version->freed = write->freed;
+    version->lsn = lsn;
+    write->freed = (vsi_buf){.mem = engine->mem};
+    engine->commits++;
+    vsi_versions_add(&engine->versions, version);
+    write_end(write); /* T2 */
+}
+
+static bool write_wants_sync(vsi_engine *engine, int sync) {
+    if (sync != VS_SYNC_NORMAL || engine->is_syncing)
+        return false;
+    int64_t now_us = engine->config.vfs->ticks_us(engine->config.vfs->ctx);
+    return engine->log.kept_bytes >= WRITE_NORMAL_BYTES ||
+           now_us - engine->last_sync_us >= WRITE_NORMAL_US;
+}
+
+/* Until readers see the commit, or it is clear that they never will. */
+static vs_status write_wait(vsi_err *err, vsi_engine *engine, uint64_t lsn, int sync) {
+    if (write_wants_sync(engine, sync))
+        vsi_engine_sync_round(engine);
+    vsi_engine_publish(engine);
+    while (!vsi_versions_is_published(&engine->versions, lsn)) {
+        if (engine->has_failed)
+            return vsi_fail(err, VS_ERR_INDOUBT, "the commit may be lost: %s", engine->failure);
+        vsi_engine_sync_round(engine);
+    }
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync) {
+    vsi_engine *engine = write->engine;
+    sync = sync == VS_SYNC_DEFAULT ? engine->config.sync : sync;
+    vs_status st = VS_OK;
+    vsi_version *version = NULL;
+    if (write->has_failed)
+        st = vsi_fail(err, VS_ERR_MISUSE, "this transaction has failed before and was rolled back");
+    else if (write->ops.bytes > VSI_FRAME_PAYLOAD_MAX / 2)
+        st = write_stream(err, write);
+    if (st == VS_OK && write_has_changes(write)) {
+        version = write_make_version(write, sync == VS_SYNC_FULL);
+        st = version ? VS_OK : vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    }
+    if (!version) {
+        vsi_write_rollback(write);
+        /* Nothing of its own to commit; what it saw may be commits that were not synced. */
+        return st == VS_OK && sync == VS_SYNC_FULL ? vsi_engine_sync(err, engine) : st;
+    }
+    vsi_mutex_lock(&engine->log_lock);
+    st = write_append(err, write, VSI_FRAME_COMMIT, &write->ops);
+    if (st == VS_OK) {
+        uint64_t lsn = engine->log.next_lsn - 1;
+        write_hand_over(write, version, lsn);
+        st = write_wait(err, engine, lsn, sync);
+        vsi_mutex_unlock(&engine->log_lock);
+        return st;
+    }
+    vsi_mutex_unlock(&engine->log_lock);
+    vsi_version_discard(&engine->versions, version);
+    vsi_write_rollback(write);
+    return st;
+}

@@ -1,0 +1,50 @@
+/* write.h - write transactions: stage operations, commit them through the log, or drop them. */
+#ifndef VSI_WRITE_H
+#define VSI_WRITE_H
+
+#include "store/engine.h"
+
+/* A write transaction. It holds the writer role from begin to commit or rollback. */
+typedef struct vsi_write {
+    vsi_engine *engine;
+    vsi_state state; /* with the changes so far; reads of the transaction see it */
+    vsi_cow_mark mark;
+    vsi_buf ops;   /* VSI_LOG_BUF_FRONT bytes, then operations not in the log yet */
+    vsi_buf freed; /* vsi_freed_slot */
+    uint64_t txn;
+    bool has_streamed; /* some of its frames are in the log */
+    bool has_failed;   /* streaming failed: it can only be rolled back */
+} vsi_write;
+
+/* One call of the user within a transaction; what it staged is kept or undone as a whole. */
+typedef struct vsi_statement {
+    vsi_state state;
+    vsi_cow_mark mark;
+    size_t ops_bytes, freed_bytes;
+} vsi_statement;
+
+/* Takes the writer role, waiting as long as the engine's busy timeout says. VS_ERR_BUSY,
+ * VS_ERR_MISUSE (this thread holds it), VS_ERR_READONLY, VS_ERR_NOMEM. */
+VSI_FN vs_status vsi_write_begin(vsi_err *err, vsi_engine *engine, vsi_write *out_write);
+
+VSI_FN void vsi_write_rollback(vsi_write *write);
+
+/* Ends the transaction and gives the role back, whatever it returns. sync is VS_SYNC_...
+ * VS_ERR_INDOUBT when it is unknown whether the commit will be found after a crash. */
+VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync);
+
+VSI_FN vs_status vsi_statement_begin(vsi_err *err, vsi_write *write, vsi_statement *out_statement);
+/* Stages one operation: its bytes for the log, its effect on the state. */
+VSI_FN vs_status vsi_statement_apply(vsi_err *err, vsi_write *write, const vsi_op *op);
+/* Ends a statement that succeeded. May write to the log; when that fails the transaction
+ * has_failed. */
+VSI_FN vs_status vsi_statement_keep(vsi_err *err, vsi_write *write, vsi_statement *statement);
+VSI_FN void vsi_statement_undo(vsi_write *write, vsi_statement *statement);
+
+/* A slot for a new record, to be used in a put of the same statement. */
+VSI_FN vs_status vsi_write_take_slot(vsi_err *err, vsi_write *write, uint32_t coll,
+                                     uint32_t *out_slot);
+/* An id for a new collection. */
+VSI_FN vs_status vsi_write_take_coll(vsi_err *err, vsi_write *write, uint32_t *out_coll);
+
+#endif

@@ -1,0 +1,321 @@
+/* measure.c - recall and bench.
+ *
+ * Truth is the distance of the k-th true neighbour, in double precision, from a loop of its own:
+ * what is measured has no part in it. A returned record counts when it is not farther than that,
+ * plus what rounding may add; so ties cost nothing. */
+#define _POSIX_C_SOURCE 200809L
+#include "query.h"
+#include "text.h"
+#include "vecs.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { MEASURE_BLOCK_QUERIES = 64, MEASURE_WARMUP_QUERIES = 100 };
+
+/* ---- distances in double precision ---------------------------------------------------------- */
+
+static double element_at(const void *vector, int type, size_t at) {
+    if (type == VS_U8)
+        return ((const uint8_t *)vector)[at];
+    float value;
+    memcpy(&value, (const uint8_t *)vector + 4 * at, sizeof value);
+    return (double)value;
+}
+
+static double true_distance(const query_set *set, const void *query, const void *row) {
+    double l2 = 0, dot = 0, query_norm = 0, row_norm = 0;
+    for (size_t i = 0; i < set->info.dim; i++) {
+        double q = element_at(query, set->type, i), x = element_at(row, set->info.type, i);
+        l2 += (q - x) * (q - x);
+        dot += q * x;
+        query_norm += q * q;
+        row_norm += x * x;
+    }
+    if (set->info.metric == VS_L2)
+        return l2;
+    if (set->info.metric == VS_IP)
+        return -dot;
+    return query_norm == 0 || row_norm == 0 ? 1 : 1 - dot / sqrt(query_norm * row_norm);
+}
+
+/* What rounding may add to a distance that is as good as limit. */
+static double tolerance(const query_set *set, double limit) {
+    if (set->info.metric == VS_COSINE)
+        return 2e-6;
+    if (set->info.type == VS_U8)
+        return 0;
+    return 1e-5 * (fabs(limit) > 1 ? fabs(limit) : 1);
+}
+
+/* ---- truth ---------------------------------------------------------------------------------- */
+
+/* For every query the distance of its k-th true neighbour and how many there are, at most k. */
+typedef struct truth {
+    double *limit;
+    size_t *count;
+} truth;
+
+static void truth_free(truth *t) {
+    free(t->limit);
+    free(t->count);
+}
+
+static int fetch_distance(query_set *set, const void *query, uint64_t key, double *out_distance) {
+    vs_record record = VS_RECORD_INIT;
+    if (vs_get(set->collection, set->txn, key, &record) != VS_OK)
+        return shell_fail(set->call, "%s", vs_errmsg(set->collection));
+    *out_distance = true_distance(set, query, record.vector);
+    return SHELL_OK;
+}
+
+/* From a file: row i has the true neighbours of query i, best first; -1: no further one. */
+static int truth_from_file(query_set *set, const char *path, size_t k, truth *t) {
+    char why[VECS_WHY_BYTES];
+    void *rows = NULL;
+    uint64_t count = 0;
+    uint32_t columns = 0;
+    int kind = 0, result = SHELL_OK;
+    if (!vecs_load(path, VECS_I32, &rows, &count, &columns, &kind, why))
+        return shell_fail(set->call, "%s: %s", path, why);
+    if (count < set->count || columns < k)
+        result = shell_fail(set->call, "%s: %llu rows of %lu ids, needed are %llu rows of %zu",
+                            path, (unsigned long long)count, (unsigned long)columns,
+                            (unsigned long long)set->count, k);
+    for (uint64_t q = 0; result == SHELL_OK && q < set->count; q++) {
+        const int32_t *ids = (const int32_t *)rows + q * columns;
+        size_t n = 0;
+        while (n < k && ids[n] >= 0)
+            n++;
+        t->count[q] = n;
+        if (n)
+            result = fetch_distance(set, query_row(set, q), (uint64_t)ids[n - 1], &t->limit[q]);
+    }
+    free(rows);
+    return result;
+}
+
+/* The n smallest numbers seen, the largest first: a heap. */
+static void keep_smallest(double *heap, size_t *n, size_t k, double value) {
+    size_t at = 0;
+    if (*n < k) {
+        at = (*n)++;
+        for (; at > 0 && heap[(at - 1) / 2] < value; at = (at - 1) / 2)
+            heap[at] = heap[(at - 1) / 2];
+    } else if (value < heap[0]) {
+        for (size_t child = 1; child < k; child = 2 * at + 1) {
+            if (child + 1 < k && heap[child + 1] > heap[child])
+                child++;
+            if (heap[child] <= value)
+                break;
+            heap[at] = heap[child];
+            at = child;
+        }
+    } else {
+        return;
+    }
+    heap[at] = value;
+}
+
+/* One pass over all records for a block of queries. */
+static int truth_of_block(query_set *set, size_t k, uint64_t from, size_t queries, double *heaps,
+                          truth *t) {
+    vs_cursor *cursor = NULL;
+    if (vs_scan(set->collection, set->txn, 0, &cursor) != VS_OK)
+        return shell_fail(set->call, "%s", vs_errmsg(set->collection));
+    vs_status st = vs_step(cursor);
+    for (; st == VS_ROW; st = vs_step(cursor)) {
+        vs_record record = VS_RECORD_INIT;
+        st = vs_cursor_record(cursor, &record);
+        if (st != VS_OK)
+            break;
+        for (size_t i = 0; i < queries; i++)
+            keep_smallest(heaps + i * k, &t->count[from + i], k,
+                          true_distance(set, query_row(set, from + i), record.vector));
+    }
+    int result = st == VS_DONE ? SHELL_OK : shell_fail(set->call, "%s", vs_errmsg(cursor));
+    vs_cursor_close(cursor);
+    for (size_t i = 0; i < queries; i++)
+        t->limit[from + i] = t->count[from + i] ? heaps[i * k] : 0;
+    return result;
+}
+
+static int truth_by_loop(query_set *set, size_t k, truth *t) {
+    double *heaps = shell_alloc(MEASURE_BLOCK_QUERIES * k * sizeof *heaps);
+    int result = SHELL_OK;
+    for (uint64_t q = 0; result == SHELL_OK && q < set->count; q += MEASURE_BLOCK_QUERIES) {
+        uint64_t left = set->count - q;
+        result = truth_of_block(set, k, q,
+                                left < MEASURE_BLOCK_QUERIES ? (size_t)left : MEASURE_BLOCK_QUERIES,
+                                heaps, t);
+    }
+    free(heaps);
+    return result;
+}
+
+static int truth_make(query_set *set, const char *path, size_t k, truth *t) {
+    t->limit = shell_alloc(set->count * sizeof *t->limit);
+    t->count = shell_alloc(set->count * sizeof *t->count);
+    memset(t->count, 0, set->count * sizeof *t->count);
+    return path ? truth_from_file(set, path, k, t) : truth_by_loop(set, k, t);
+}
+
+/* ---- counting ------------------------------------------------------------------------------- */
+
+static int compare_keys(const void *a, const void *b) {
+    uint64_t x = ((const vs_hit *)a)->key, y = ((const vs_hit *)b)->key;
+    return (x > y) - (x < y);
+}
+
+/* How many of the hits are true neighbours; none counts twice. Reorders hits. */
+static int count_correct(query_set *set, uint64_t q, const truth *t, vs_hit *hits, size_t n,
+                         size_t *out_correct) {
+    int result = SHELL_OK;
+    size_t correct = 0;
+    qsort(hits, n, sizeof *hits, compare_keys);
+    for (size_t i = 0; result == SHELL_OK && i < n; i++) {
+        double distance = 0;
+        if (i > 0 && hits[i].key == hits[i - 1].key)
+            continue;
+        result = fetch_distance(set, query_row(set, q), hits[i].key, &distance);
+        correct += t->count[q] && distance <= t->limit[q] + tolerance(set, t->limit[q]);
+    }
+    *out_correct = correct < t->count[q] ? correct : t->count[q];
+    return result;
+}
+
+typedef struct measurement {
+    double recall; /* -1: not measured */
+    double qps, p50_us, p99_us;
+} measurement;
+
+static double now_us(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec * 1e-3;
+}
+
+static int compare_doubles(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Searches every query once, timing each; t NULL: no recall. */
+static int measure(query_set *set, size_t k, const truth *t, measurement *out) {
+    vs_hit *hits = shell_alloc(k * sizeof *hits);
+    double *times = shell_alloc(set->count * sizeof *times), total_us = 0;
+    uint64_t wanted = 0, correct = 0;
+    int result = SHELL_OK;
+    for (uint64_t q = 0; result == SHELL_OK && q < set->count; q++) {
+        size_t n = 0, right = 0;
+        double start = now_us();
+        vs_status st =
+            vs_search(set->collection, set->txn, query_row(set, q), set->type, k, hits, &n);
+        times[q] = now_us() - start;
+        total_us += times[q];
+        if (st != VS_OK)
+            result = shell_fail(set->call, "%s", vs_errmsg(set->collection));
+        else if (t)
+            result = count_correct(set, q, t, hits, n, &right);
+        correct += right;
+        wanted += t ? t->count[q] : 0;
+    }
+    qsort(times, (size_t)set->count, sizeof *times, compare_doubles);
+    out->recall = !t ? -1 : wanted ? (double)correct / (double)wanted : 1;
+    out->qps = (double)set->count / (total_us * 1e-6);
+    out->p50_us = times[set->count / 2];
+    out->p99_us = times[set->count - 1 - set->count / 100];
+    free(times);
+    free(hits);
+    return result;
+}
+
+/* ---- recall --------------------------------------------------------------------------------- */
+
+static const char *need_queries(const shell_call *call) {
+    const char *queries = shell_value(call, "--queries");
+    if (!queries)
+        shell_usage(call, "--queries is needed: a file of query vectors");
+    return queries;
+}
+
+int shell_recall(const shell_call *call) {
+    const char *queries = need_queries(call);
+    size_t k = (size_t)shell_number(call, "-k", 10, 1, 1 << 20);
+    query_set set;
+    truth t = {0};
+    measurement m;
+    int result = query_open(&set, call, queries);
+    if (result == SHELL_OK)
+        result = truth_make(&set, shell_value(call, "--truth"), k, &t);
+    if (result == SHELL_OK)
+        result = measure(&set, k, &t, &m);
+    if (result == SHELL_OK)
+        printf("recall@%zu %.4f queries=%llu k=%zu\n", k, m.recall, (unsigned long long)set.count,
+               k);
+    truth_free(&t);
+    return query_close(&set, result);
+}
+
+/* ---- bench ---------------------------------------------------------------------------------- */
+
+static int bench_row(query_set *set, const char *truth_path, size_t k, const char *params) {
+    truth t = {0};
+    measurement m;
+    int result = truth_path ? truth_make(set, truth_path, k, &t) : SHELL_OK;
+    if (result == SHELL_OK)
+        result = measure(set, k, truth_path ? &t : NULL, &m);
+    if (result == SHELL_OK && truth_path)
+        printf("%s,%.4f,%.1f,%.1f,%.1f\n", params, m.recall, m.qps, m.p50_us, m.p99_us);
+    else if (result == SHELL_OK)
+        printf("%s,-,%.1f,%.1f,%.1f\n", params, m.qps, m.p50_us, m.p99_us);
+    truth_free(&t);
+    return result;
+}
+
+static int bench_warm_up(query_set *set, size_t k) {
+    uint64_t count = set->count;
+    measurement m;
+    set->count = count < MEASURE_WARMUP_QUERIES ? count : MEASURE_WARMUP_QUERIES;
+    int result = measure(set, k, NULL, &m);
+    set->count = count;
+    return result;
+}
+
+/* "k=1,10,100": the one parameter that an exact search has. */
+static int bench_sweep(query_set *set, const char *truth_path, const char *sweep) {
+    const char *p = strchr(sweep, '=');
+    if (!p || strncmp(sweep, "k", (size_t)(p - sweep)) || p == sweep)
+        return shell_fail(set->call, "--sweep %s: index '%s' of '%s' knows the parameter k", sweep,
+                          set->info.index, set->info.name);
+    int result = SHELL_OK;
+    while (result == SHELL_OK && p) {
+        char text[24], params[40];
+        const char *comma = strchr(++p, ',');
+        size_t n = comma ? (size_t)(comma - p) : strlen(p);
+        uint64_t k = 0;
+        snprintf(text, sizeof text, "%.*s", (int)(n < 23 ? n : 23), p);
+        if (!text_to_u64(text, &k) || k < 1 || k > 1 << 20)
+            return shell_fail(set->call, "--sweep: k is '%s', expected 1 to %d", text, 1 << 20);
+        snprintf(params, sizeof params, "k=%s", text);
+        result = bench_row(set, truth_path, (size_t)k, params);
+        p = comma;
+    }
+    return result;
+}
+
+int shell_bench(const shell_call *call) {
+    const char *queries = need_queries(call), *truth_path = shell_value(call, "--truth");
+    const char *sweep = shell_value(call, "--sweep");
+    size_t k = (size_t)shell_number(call, "-k", 10, 1, 1 << 20);
+    query_set set;
+    int result = query_open(&set, call, queries);
+    if (result == SHELL_OK)
+        result = bench_warm_up(&set, k);
+    if (result == SHELL_OK)
+        printf("params,recall,qps,p50_us,p99_us\n");
+    if (result == SHELL_OK)
+        result = sweep ? bench_sweep(&set, truth_path, sweep) : bench_row(&set, truth_path, k, "-");
+    return query_close(&set, result);
+}

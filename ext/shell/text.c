@@ -1,0 +1,87 @@
+/* text.c - numbers and names as text. The program never calls setlocale, so the C library reads and
+ * writes numbers with a point. */
+#include "text.h"
+#include "vecstore.h"
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void text_double(double value, char out[TEXT_DOUBLE_BYTES]) {
+    int digits = 1;
+    for (; digits <= 17; digits++) {
+        snprintf(out, TEXT_DOUBLE_BYTES, "%.*g", digits, value);
+        if (strtod(out, NULL) == value)
+            break;
+    }
+    double size = fabs(value);
+    if (size < 1e-5 || size >= 1e15)
+        return;
+    /* The same digits without an exponent. */
+    int decimals = digits - 1 - (int)floor(log10(size));
+    snprintf(out, TEXT_DOUBLE_BYTES, "%.*f", decimals > 0 ? decimals : 0, value);
+}
+
+bool text_to_u64(const char *text, uint64_t *out_value) {
+    char *end = NULL;
+    if (*text < '0' || *text > '9')
+        return false;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (*end || errno)
+        return false;
+    *out_value = value;
+    return true;
+}
+
+static const char *skip_space(const char *p) {
+    return p + strspn(p, " \t\r\n");
+}
+
+const char *text_to_floats(const char *text, float **out_values, size_t *out_count) {
+    const char *p = skip_space(text);
+    size_t count = 0, cap = 0;
+    float *values = NULL;
+    const char *problem = *p == '[' ? NULL : "expected '['";
+    for (bool more = !problem; more; more = *p == ',') {
+        char *end = NULL;
+        p = skip_space(p + 1); /* behind '[' or ',' */
+        double value = strtod(p, &end);
+        bool is_number = end != p && (*p == '-' || (*p >= '0' && *p <= '9'));
+        if (!is_number || !isfinite((float)value)) {
+            problem = is_number ? "a number is too large" : "expected a number";
+            break;
+        }
+        if (count == cap) {
+            cap = cap ? 2 * cap : 64;
+            float *grown = realloc(values, cap * sizeof *values);
+            if (!grown) {
+                problem = "out of memory";
+                break;
+            }
+            values = grown;
+        }
+        values[count++] = (float)value;
+        p = skip_space(end);
+    }
+    if (!problem && *p != ']')
+        problem = "expected ',' or ']'";
+    if (!problem && *skip_space(p + 1))
+        problem = "expected nothing after ']'";
+    if (problem) {
+        free(values);
+        return problem;
+    }
+    *out_values = values;
+    *out_count = count;
+    return NULL;
+}
+
+const char *text_of_type(int type) {
+    return type == VS_F32 ? "f32" : type == VS_U8 ? "u8" : "?";
+}
+
+const char *text_of_metric(int metric) {
+    return metric == VS_L2 ? "l2" : metric == VS_IP ? "ip" : metric == VS_COSINE ? "cosine" : "?";
+}

@@ -1,0 +1,639 @@
+/* workload.c - random programs against a database and a plain model. */
+#include "workload.h"
+#include <stdarg.h>
+
+#define WL_PATH "t.vs"
+
+typedef struct wl_shape {
+    const char *name;
+    uint32_t dim;
+    int type, metric;
+} wl_shape;
+
+static const wl_shape shapes[WL_COLLS] = {
+    {"floats", 4, VS_F32, VS_L2},
+    {"bytes", 21, VS_U8, VS_COSINE},
+    {"dots", 7, VS_F32, VS_IP},
+};
+
+enum { WL_VECTOR_BYTES_MAX = 64, WL_TEXT_BYTES_MAX = 4200 };
+
+const workload wl_all[] = {
+    /* steps put batch del note create begin commit rollback sync reopen kill read, sync, big */
+    {"create", 6, 0, 0, 0, 1, 4, 0, 0, 0, 0, 2, 0, 1, VS_SYNC_FULL, 0, 0, 0},
+    {"puts", 24, 10, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, VS_SYNC_FULL, 20, 0, 0},
+    {"batches", 16, 0, 8, 1, 0, 1, 0, 0, 0, 0, 0, 0, 1, VS_SYNC_FULL, 5, 0, 0},
+    {"churn", 40, 8, 2, 8, 0, 1, 0, 0, 0, 0, 0, 0, 1, VS_SYNC_FULL, 30, 0, 0},
+    {"transactions", 40, 8, 2, 4, 2, 1, 6, 4, 2, 0, 0, 0, 1, VS_SYNC_FULL, 10, 0, 0},
+    {"streamed", 40, 10, 4, 2, 1, 1, 3, 1, 1, 0, 0, 0, 0, VS_SYNC_FULL, 70, 0, 0},
+    {"normal", 40, 8, 2, 4, 2, 1, 3, 2, 1, 1, 1, 1, 1, VS_SYNC_NORMAL, 10, 0, 0},
+    {"off", 40, 8, 2, 4, 2, 1, 3, 2, 1, 1, 1, 1, 1, VS_SYNC_OFF, 10, 0, 0},
+    {"mixed-sync", 40, 8, 2, 4, 2, 1, 6, 5, 1, 1, 1, 1, 1, -1, 10, 0, 0},
+    {"sessions", 30, 6, 1, 2, 1, 1, 2, 2, 1, 0, 6, 0, 1, VS_SYNC_FULL, 5, 0, 0},
+    {"kills", 30, 6, 1, 2, 1, 1, 3, 2, 1, 1, 0, 6, 1, -1, 20, 0, 0},
+    {"notes", 24, 1, 0, 0, 10, 2, 2, 2, 1, 0, 1, 0, 1, VS_SYNC_FULL, 50, 0, 0},
+    {"lost-syncs", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 1, 0, 0, -1, 10, SIM_FAULT_SYNC_LOSES, 4},
+    {"full-disk", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 1, 0, 0, -1, 10, SIM_FAULT_FULL, 12},
+    {"bad-writes", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 0, 1, 0, -1, 10, SIM_FAULT_IO_AFTER, 12},
+};
+
+const int wl_count = (int)(sizeof wl_all / sizeof wl_all[0]);
+
+const workload *wl_find(const char *name) {
+    for (int i = 0; i < wl_count; i++)
+        if (!strcmp(wl_all[i].name, name))
+            return &wl_all[i];
+    return NULL;
+}
+
+/* ---- contents ------------------------------------------------------------------------------- */
+
+static size_t make_vector(int coll, uint32_t seed, void *out) {
+    const wl_shape *shape = &shapes[coll];
+    vt_rng rng = {seed};
+    for (uint32_t i = 0; i < shape->dim; i++) {
+        uint64_t r = vt_random(&rng);
+        if (shape->type == VS_U8)
+            ((uint8_t *)out)[i] = (uint8_t)r;
+        else
+            ((float *)out)[i] = (float)((double)(int)(r % 2001) - 1000) / 8;
+    }
+    return shape->dim * (shape->type == VS_U8 ? 1u : sizeof(float));
+}
+
+/* JSON; long when the seed is divisible by 3, so that both sizes occur. */
+static size_t make_text(uint32_t seed, char *out) {
+    vt_rng rng = {seed};
+    size_t n = (size_t)sprintf(out, "{\"n\":%" PRIu32 ",\"t\":\"", seed);
+    size_t letters = seed % 3 == 0 ? 1200 + vt_below(&rng, 2800) : vt_below(&rng, 20);
+    for (size_t i = 0; i < letters; i++)
+        out[n++] = (char)('a' + vt_below(&rng, 26));
+    n += (size_t)sprintf(out + n, "\"}");
+    return n;
+}
+
+static uint64_t hash_of(const void *data, size_t bytes, uint64_t seed) {
+    uint64_t h = vt_mix(seed ^ bytes);
+    for (size_t i = 0; i < bytes; i++)
+        h = (h ^ ((const uint8_t *)data)[i]) * 0x100000001b3u;
+    return vt_mix(h);
+}
+
+static uint64_t hash_coll(const char *name, uint32_t dim) {
+    return hash_of(name, strlen(name), 77 + dim);
+}
+
+static uint64_t hash_record(const char *coll, uint64_t key, const void *vector, size_t vector_bytes,
+                            const char *metadata, size_t metadata_bytes) {
+    uint64_t h = hash_of(coll, strlen(coll), 1) ^ vt_mix(key);
+    h = hash_of(vector, vector_bytes, h);
+    return hash_of(metadata ? metadata : "", metadata_bytes, h);
+}
+
+static uint64_t hash_note(int note, const void *value, size_t bytes) {
+    return hash_of(value, bytes, 1000 + (uint64_t)note);
+}
+
+uint64_t wl_fingerprint(const wl_model *model) {
+    uint64_t sum = 0;
+    for (int c = 0; c < WL_COLLS; c++) {
+        sum += model->exists[c] ? hash_coll(shapes[c].name, shapes[c].dim) : 0;
+        for (int k = 0; k < WL_KEYS; k++) {
+            const wl_record *record = &model->record[c][k];
+            char vector[WL_VECTOR_BYTES_MAX], text[WL_TEXT_BYTES_MAX];
+            if (!record->vector)
+                continue;
+            size_t vector_bytes = make_vector(c, record->vector, vector);
+            size_t text_bytes = record->metadata ? make_text(record->metadata, text) : 0;
+            sum += hash_record(shapes[c].name, (uint64_t)k, vector, vector_bytes, text, text_bytes);
+        }
+    }
+    for (int i = 0; i < WL_NOTES; i++) {
+        char text[WL_TEXT_BYTES_MAX];
+        if (model->note[i])
+            sum += hash_note(i, text, make_text(model->note[i], text));
+    }
+    return sum;
+}
+
+static bool read_coll(vs_db *db, const vs_collection_info *info, uint64_t *sum) {
+    vs_collection *coll = NULL;
+    vs_cursor *cursor = NULL;
+    vs_status st = vs_collection_open(db, NULL, info->name, &coll);
+    if (st == VS_OK)
+        st = vs_scan(coll, NULL, 0, &cursor);
+    uint64_t count = 0;
+    size_t element = info->type == VS_U8 ? 1 : sizeof(float);
+    for (st = st == VS_OK ? vs_step(cursor) : st; st == VS_ROW; st = vs_step(cursor)) {
+        vs_record record = VS_RECORD_INIT;
+        st = vs_cursor_record(cursor, &record);
+        if (st != VS_OK)
+            break;
+        *sum += hash_record(info->name, record.key, record.vector, info->dim * element,
+                            record.metadata, record.metadata_bytes);
+        count++;
+    }
+    vs_cursor_close(cursor);
+    vs_collection_close(coll);
+    return st == VS_DONE && count == info->count;
+}
+
+bool wl_read_fingerprint(vs_db *db, uint64_t *out_fingerprint) {
+    uint64_t sum = 0;
+    vs_collection_info info = VS_COLLECTION_INFO_INIT;
+    for (size_t i = 0; vs_collection_at(db, NULL, i, &info) == VS_OK; i++) {
+        sum += hash_coll(info.name, info.dim);
+        if (!read_coll(db, &info, &sum))
+            return false;
+    }
+    for (int i = 0; i < WL_NOTES; i++) {
+        char key[32], value[WL_TEXT_BYTES_MAX];
+        size_t bytes = 0;
+        int n = sprintf(key, "note %d", i);
+        vs_status st = vs_kv_get(db, NULL, NULL, key, (size_t)n, value, sizeof value, &bytes);
+        if (st == VS_OK)
+            sum += hash_note(i, value, bytes);
+        else if (st != VS_ERR_NOT_FOUND)
+            return false;
+    }
+    *out_fingerprint = sum;
+    return true;
+}
+
+/* ---- states --------------------------------------------------------------------------------- */
+
+static bool fail(wl_run *run, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    if (!run->problem[0])
+        vsnprintf(run->problem, sizeof run->problem, format, args);
+    va_end(args);
+    return false;
+}
+
+static int add_state(wl_run *run, const wl_model *model) {
+    if (run->state_count == run->state_cap) {
+        run->state_cap = run->state_cap ? 2 * run->state_cap : 64;
+        run->state = realloc(run->state, (size_t)run->state_cap * sizeof *run->state);
+        if (!run->state)
+            abort();
+    }
+    run->state[run->state_count] =
+        (wl_state){.fingerprint = wl_fingerprint(model), .model = *model};
+    return run->state_count++;
+}
+
+int wl_match(const wl_run *run, uint64_t fingerprint, int floor, int last) {
+    for (int i = last; i >= floor; i--)
+        if (!run->state[i].is_refused && run->state[i].fingerprint == fingerprint)
+            return i;
+    return -1;
+}
+
+/* A commit to the staged content begins. */
+static int start_commit(wl_run *run) {
+    int at = add_state(run, &run->staged);
+    sim_note(run->s, WL_STARTED, (uint64_t)at);
+    return at;
+}
+
+static void become_durable(wl_run *run) {
+    run->floor = run->acked;
+    sim_note(run->s, WL_DURABLE, (uint64_t)run->acked);
+}
+
+/* Whether a run may meet this status without a planted cause. */
+static bool is_expected_failure(const wl_run *run, vs_status st) {
+    return run->expects_failures && (st == VS_ERR_NOMEM || st == VS_ERR_IO || st == VS_ERR_FULL ||
+                                     st == VS_ERR_INDOUBT || st == VS_ERR_READONLY);
+}
+
+/* A commit to state `at` has returned. */
+static bool end_commit(wl_run *run, int at, vs_status st, int sync) {
+    if (st == VS_OK) {
+        run->acked = at;
+        run->commits++;
+        if (sync == VS_SYNC_FULL)
+            become_durable(run);
+        return true;
+    }
+    run->failures++;
+    run->staged = run->state[run->acked].model;
+    if (st == VS_ERR_INDOUBT) {
+        run->is_in_doubt = true;
+    } else {
+        run->state[at].is_refused = true;
+        sim_note(run->s, WL_REFUSED, (uint64_t)at);
+    }
+    if (!is_expected_failure(run, st))
+        return fail(run, "commit returned %s: %s", vs_status_name(st), vs_errmsg(run->db));
+    return true;
+}
+
+/* ---- opening and closing -------------------------------------------------------------------- */
+
+void wl_init(wl_run *run, const workload *w, sim *s, uint64_t seed, const wl_model *initial) {
+    memset(run, 0, sizeof *run);
+    run->w = w;
+    run->s = s;
+    run->rng.state = seed;
+    run->options = (vs_open_options)VS_OPEN_OPTIONS_INIT;
+    run->options.flags = VS_OPEN_CREATE;
+    run->options.vfs = sim_vfs(s);
+    run->options.sync = w->commit_sync > 0 ? w->commit_sync : VS_SYNC_FULL;
+    wl_model empty = {0};
+    run->staged = initial ? *initial : empty;
+    add_state(run, &run->staged);
+    sim_note(s, WL_DURABLE, 0);
+    if (w->fault)
+        run->expects_failures = true;
+}
+
+static void close_colls(wl_run *run) {
+    for (int c = 0; c < WL_COLLS; c++) {
+        vs_collection_close(run->coll[c]);
+        run->coll[c] = NULL;
+    }
+}
+
+static void drop_txn(wl_run *run) {
+    vs_rollback(run->txn);
+    run->txn = NULL;
+    run->staged = run->state[run->acked].model;
+}
+
+bool wl_close(wl_run *run) {
+    if (!run->db)
+        return true;
+    if (run->txn)
+        drop_txn(run);
+    close_colls(run);
+    vs_status st = vs_close(run->db);
+    run->db = NULL;
+    if (st == VS_OK && !run->is_in_doubt)
+        become_durable(run);
+    return st == VS_OK || is_expected_failure(run, st) ||
+           fail(run, "close: %s", vs_status_name(st));
+}
+
+void wl_kill(wl_run *run) {
+    if (!run->db)
+        return;
+    if (run->txn)
+        drop_txn(run);
+    close_colls(run);
+    sim_set_process(run->s,
+                    1 + vt_below(&run->rng, 1u << 30)); /* vs_close then frees memory only */
+    vs_status st = vs_close(run->db);
+    if (st != VS_OK)
+        fail(run, "freeing the killed handle: %s", vs_status_name(st));
+    run->db = NULL;
+    sim_drop_locks(run->s);
+}
+
+static bool open_colls(wl_run *run) {
+    for (int c = 0; c < WL_COLLS; c++) {
+        if (!run->staged.exists[c])
+            continue;
+        vs_status st = vs_collection_open(run->db, NULL, shapes[c].name, &run->coll[c]);
+        if (st != VS_OK)
+            return is_expected_failure(run, st) ||
+                   fail(run, "open of %s: %s", shapes[c].name, vs_errmsg(run->db));
+    }
+    return true;
+}
+
+bool wl_open(wl_run *run) {
+    uint64_t fingerprint = 0;
+    vs_status st = vs_open(WL_PATH, &run->options, &run->db);
+    if (st != VS_OK) {
+        bool is_fine = is_expected_failure(run, st);
+        if (!is_fine)
+            fail(run, "open returned %s: %s", vs_status_name(st),
+                 run->db ? vs_errmsg(run->db) : "no handle");
+        vs_close(run->db);
+        run->db = NULL;
+        run->failures++;
+        return is_fine;
+    }
+    if (!wl_read_fingerprint(run->db, &fingerprint)) {
+        run->failures++;
+        bool is_fine = run->expects_failures;
+        wl_kill(run);
+        return is_fine || fail(run, "the content cannot be read");
+    }
+    int at = wl_match(run, fingerprint, run->floor, run->state_count - 1);
+    if (at < 0)
+        return fail(run,
+                    "the open shows a state that never was, or is older than the last durable "
+                    "one (%d of %d)",
+                    run->floor, run->state_count - 1);
+    run->acked = at;
+    run->is_in_doubt = false;
+    run->staged = run->state[at].model;
+    return open_colls(run);
+}
+
+void wl_free(wl_run *run) {
+    if (run->db)
+        wl_kill(run);
+    free(run->state);
+}
+
+/* ---- steps ---------------------------------------------------------------------------------- */
+
+static bool chance(wl_run *run, int percent) {
+    return vt_below(&run->rng, 100) < (uint64_t)percent;
+}
+
+/* Seeds are divisible by 3 for long texts only. */
+static uint32_t new_seed(wl_run *run, bool is_big) {
+    uint32_t seed = (uint32_t)(1 + vt_below(&run->rng, 1u << 28)) * 3;
+    return is_big ? seed : seed + 1;
+}
+
+static bool pick_coll(wl_run *run, int *out_coll) {
+    int start = (int)vt_below(&run->rng, WL_COLLS);
+    for (int i = 0; i < WL_COLLS; i++) {
+        *out_coll = (start + i) % WL_COLLS;
+        if (run->staged.exists[*out_coll] && run->coll[*out_coll])
+            return true;
+    }
+    return false;
+}
+
+/* A call that changes something has returned. before: the content to go back to. */
+static bool end_change(wl_run *run, vs_status st, int state, const wl_model *before,
+                       const void *handle) {
+    if (!run->txn)
+        return end_commit(run, state, st, run->options.sync);
+    if (st == VS_OK)
+        return true;
+    run->staged = *before;
+    run->failures++;
+    if (!is_expected_failure(run, st) && st != VS_ERR_MISUSE) /* MISUSE: failed while streaming */
+        return fail(run, "change returned %s: %s", vs_status_name(st), vs_errmsg(handle));
+    drop_txn(run);
+    return true;
+}
+
+static wl_record new_record(wl_run *run) {
+    wl_record record = {.vector = new_seed(run, false)};
+    if (!chance(run, 30))
+        record.metadata = new_seed(run, chance(run, run->w->big));
+    return record;
+}
+
+static bool step_put(wl_run *run) {
+    int c = 0;
+    if (!pick_coll(run, &c))
+        return true;
+    wl_model before = run->staged;
+    uint64_t key = vt_below(&run->rng, WL_KEYS);
+    float vector[WL_VECTOR_BYTES_MAX / sizeof(float)];
+    char text[WL_TEXT_BYTES_MAX];
+    wl_record record = new_record(run);
+    bool exists = run->staged.record[c][key].vector;
+    int mode = chance(run, 30) ? VS_INSERT : VS_UPSERT;
+    vs_record out = VS_RECORD_INIT;
+    make_vector(c, record.vector, vector);
+    out.key = key;
+    out.vector = vector;
+    if (record.metadata) {
+        out.metadata = text;
+        out.metadata_bytes = make_text(record.metadata, text);
+    }
+    if (exists && mode == VS_INSERT) {
+        vs_status st = vs_put(run->coll[c], run->txn, &out, mode);
+        if (st != VS_ERR_EXISTS && !is_expected_failure(run, st) && st != VS_ERR_MISUSE)
+            return fail(run, "insert of an existing key: %s", vs_status_name(st));
+        return true;
+    }
+    run->staged.record[c][key] = record;
+    int state = run->txn ? -1 : start_commit(run);
+    vs_status st = vs_put(run->coll[c], run->txn, &out, mode);
+    return end_change(run, st, state, &before, run->coll[c]);
+}
+
+static bool step_batch(wl_run *run) {
+    enum { ROWS_MAX = 12 };
+    int c = 0;
+    if (!pick_coll(run, &c))
+        return true;
+    wl_model before = run->staged;
+    static char text[ROWS_MAX][WL_TEXT_BYTES_MAX];
+    float vectors[ROWS_MAX][WL_VECTOR_BYTES_MAX / sizeof(float)];
+    uint64_t keys[ROWS_MAX];
+    const char *metadata[ROWS_MAX];
+    vs_batch batch = VS_BATCH_INIT;
+    batch.count = 1 + vt_below(&run->rng, ROWS_MAX);
+    for (size_t i = 0; i < batch.count; i++) {
+        wl_record record = new_record(run);
+        keys[i] = vt_below(&run->rng, WL_KEYS);
+        make_vector(c, record.vector, vectors[i]);
+        metadata[i] = NULL;
+        if (record.metadata) {
+            text[i][make_text(record.metadata, text[i])] = 0;
+            metadata[i] = text[i];
+        }
+        run->staged.record[c][keys[i]] = record;
+    }
+    batch.keys = keys;
+    batch.vectors = vectors;
+    batch.stride_bytes = sizeof vectors[0];
+    batch.metadata = metadata;
+    int state = run->txn ? -1 : start_commit(run);
+    vs_status st = vs_put_batch(run->coll[c], run->txn, &batch, VS_UPSERT);
+    return end_change(run, st, state, &before, run->coll[c]);
+}
+
+static bool step_delete(wl_run *run) {
+    int c = 0;
+    if (!pick_coll(run, &c))
+        return true;
+    wl_model before = run->staged;
+    uint64_t key = vt_below(&run->rng, WL_KEYS);
+    if (!run->staged.record[c][key].vector) {
+        vs_status st = vs_delete(run->coll[c], run->txn, key);
+        if (st != VS_ERR_NOT_FOUND && !is_expected_failure(run, st) && st != VS_ERR_MISUSE)
+            return fail(run, "delete of a missing key: %s", vs_status_name(st));
+        return true;
+    }
+    run->staged.record[c][key] = (wl_record){0};
+    int state = run->txn ? -1 : start_commit(run);
+    vs_status st = vs_delete(run->coll[c], run->txn, key);
+    return end_change(run, st, state, &before, run->coll[c]);
+}
+
+static bool step_note(wl_run *run) {
+    wl_model before = run->staged;
+    int note = (int)vt_below(&run->rng, WL_NOTES);
+    char key[32], text[WL_TEXT_BYTES_MAX];
+    size_t key_bytes = (size_t)sprintf(key, "note %d", note), bytes = 0;
+    bool deletes = chance(run, 25);
+    if (deletes && !run->staged.note[note])
+        return true;
+    run->staged.note[note] = deletes ? 0 : new_seed(run, chance(run, run->w->big));
+    if (!deletes)
+        bytes = make_text(run->staged.note[note], text);
+    int state = run->txn ? -1 : start_commit(run);
+    vs_status st = vs_kv_put(run->db, run->txn, NULL, key, key_bytes, deletes ? NULL : text, bytes);
+    return end_change(run, st, state, &before, run->txn ? (void *)run->txn : run->db);
+}
+
+static bool step_create(wl_run *run) {
+    wl_model before = run->staged;
+    int c = 0;
+    while (c < WL_COLLS && (run->staged.exists[c] || run->coll[c]))
+        c++;
+    if (c == WL_COLLS)
+        return true;
+    vs_collection_options options = VS_COLLECTION_OPTIONS_INIT;
+    options.dim = shapes[c].dim;
+    options.type = shapes[c].type;
+    options.metric = shapes[c].metric;
+    run->staged.exists[c] = true;
+    int state = run->txn ? -1 : start_commit(run);
+    const void *handle = run->txn ? (void *)run->txn : run->db;
+    vs_status st = vs_collection_create(run->db, run->txn, shapes[c].name, &options, &run->coll[c]);
+    return end_change(run, st, state, &before, handle);
+}
+
+/* Handles to collections whose creation was rolled back. */
+static void close_stale_colls(wl_run *run) {
+    for (int c = 0; c < WL_COLLS; c++)
+        if (run->coll[c] && !run->staged.exists[c]) {
+            vs_collection_close(run->coll[c]);
+            run->coll[c] = NULL;
+        }
+}
+
+static bool step_begin(wl_run *run) {
+    if (run->txn)
+        return true;
+    vs_status st = vs_begin(run->db, VS_TXN_WRITE, &run->txn);
+    if (st == VS_OK || is_expected_failure(run, st))
+        return true;
+    return fail(run, "begin: %s", vs_errmsg(run->db));
+}
+
+static bool step_commit(wl_run *run) {
+    if (!run->txn)
+        return true;
+    int sync = run->w->commit_sync < 0 ? 1 + (int)vt_below(&run->rng, 3) : run->w->commit_sync;
+    int state = start_commit(run);
+    vs_status st = vs_commit(run->txn, sync);
+    run->txn = NULL;
+    return end_commit(run, state, st, sync);
+}
+
+static bool step_sync(wl_run *run) {
+    vs_status st = vs_sync(run->db);
+    if (st == VS_OK && !run->is_in_doubt)
+        become_durable(run);
+    return st == VS_OK || is_expected_failure(run, st) || fail(run, "sync: %s", vs_errmsg(run->db));
+}
+
+/* A killed program loses nothing that it was told is committed. */
+static bool step_kill(wl_run *run) {
+    wl_kill(run);
+    int acked = run->acked;
+    if (!wl_open(run))
+        return false;
+    if (run->db && run->acked < acked &&
+        run->state[run->acked].fingerprint != run->state[acked].fingerprint)
+        return fail(run, "a killed program lost an acknowledged commit");
+    return true;
+}
+
+/* A record read back through vs_get, and the nearest of a vector through vs_search. */
+static bool step_read(wl_run *run) {
+    int c = 0;
+    if (!pick_coll(run, &c))
+        return true;
+    uint64_t key = vt_below(&run->rng, WL_KEYS);
+    const wl_record *record = &run->staged.record[c][key];
+    vs_record found = VS_RECORD_INIT;
+    vs_status st = vs_get(run->coll[c], run->txn, key, &found);
+    if (st == VS_ERR_NOMEM && run->expects_failures)
+        return true;
+    if (st != (record->vector ? VS_OK : VS_ERR_NOT_FOUND))
+        return fail(run, "get of key %d: %s", (int)key, vs_status_name(st));
+    if (!record->vector)
+        return true;
+    float vector[WL_VECTOR_BYTES_MAX / sizeof(float)];
+    char text[WL_TEXT_BYTES_MAX];
+    size_t bytes = make_vector(c, record->vector, vector);
+    size_t text_bytes = record->metadata ? make_text(record->metadata, text) : 0;
+    if (memcmp(found.vector, vector, bytes) || found.metadata_bytes != text_bytes ||
+        (text_bytes && memcmp(found.metadata, text, text_bytes)))
+        return fail(run, "get of key %d returned another record", (int)key);
+    vs_hit hit;
+    size_t hits = 0;
+    st = vs_search(run->coll[c], run->txn, vector, 0, 1, &hit, &hits);
+    if (st == VS_OK && (hits != 1 || (shapes[c].metric != VS_IP && hit.distance != 0)))
+        return fail(run, "the nearest of a stored vector is not at distance 0");
+    return st == VS_OK || is_expected_failure(run, st) || fail(run, "search failed");
+}
+
+static bool step_once(wl_run *run) {
+    const workload *w = run->w;
+    const int weight[] = {w->put,    w->batch,    w->delete, w->note,   w->create, w->begin,
+                          w->commit, w->rollback, w->sync,   w->reopen, w->kill,   w->read};
+    int sum = 0, step = 0;
+    for (size_t i = 0; i < sizeof weight / sizeof weight[0]; i++)
+        sum += weight[i];
+    int at = (int)vt_below(&run->rng, (uint64_t)sum);
+    for (; at >= weight[step]; step++)
+        at -= weight[step];
+    switch (step) {
+    case 0:
+        return step_put(run);
+    case 1:
+        return step_batch(run);
+    case 2:
+        return step_delete(run);
+    case 3:
+        return step_note(run);
+    case 4:
+        return step_create(run);
+    case 5:
+        return step_begin(run);
+    case 6:
+        return step_commit(run);
+    case 7:
+        if (run->txn)
+            drop_txn(run);
+        return true;
+    case 8:
+        return step_sync(run);
+    case 9:
+        return wl_close(run) && wl_open(run);
+    case 10:
+        return step_kill(run);
+    default:
+        return step_read(run);
+    }
+}
+
+bool wl_steps(wl_run *run, int steps) {
+    if (steps <= 0)
+        steps = run->w->steps;
+    if (run->db && !run->staged.exists[0] && !step_create(run))
+        return false;
+    for (int i = 0; i < steps && run->db; i++) {
+        if (run->w->fault)
+            sim_set_fault(run->s, run->w->fault,
+                          chance(run, 100 / run->w->fault_every) ? 1 + vt_below(&run->rng, 4) : 0,
+                          false);
+        close_stale_colls(run);
+        if (!step_once(run))
+            return false;
+    }
+    if (run->w->fault)
+        sim_set_fault(run->s, SIM_FAULT_NONE, 0, false);
+    if (run->db && run->txn && !step_commit(run))
+        return false;
+    close_stale_colls(run);
+    return true;
+}

@@ -1,0 +1,93 @@
+/* workload.h - random programs against a database, with a plain model of what it must contain. */
+#ifndef WORKLOAD_H
+#define WORKLOAD_H
+
+#include "sim.h"
+#include "vt.h"
+
+enum { WL_COLLS = 3, WL_KEYS = 40, WL_NOTES = 6 };
+
+typedef struct wl_record {
+    uint32_t vector;   /* seed of the vector; 0: no such record */
+    uint32_t metadata; /* seed of the metadata; 0: none */
+} wl_record;
+
+/* The content of a database. */
+typedef struct wl_model {
+    bool exists[WL_COLLS];
+    wl_record record[WL_COLLS][WL_KEYS];
+    uint32_t note[WL_NOTES]; /* seed; 0: none */
+} wl_model;
+
+uint64_t wl_fingerprint(const wl_model *model);
+
+/* The same of an open database, read through the public interface. False when reading failed. */
+bool wl_read_fingerprint(vs_db *db, uint64_t *out_fingerprint);
+
+/* Marks in the simulated file system's record; the value is the index of a state. */
+enum {
+    WL_STARTED = 1, /* a commit to this state has begun: a crash may show it */
+    WL_DURABLE,     /* it was acknowledged as durable: nothing older may be shown */
+    WL_REFUSED      /* it was refused: it must never be shown */
+};
+
+typedef struct wl_state {
+    uint64_t fingerprint;
+    wl_model model;
+    bool is_refused;
+} wl_state;
+
+/* A kind of random program: how often each step is taken. */
+typedef struct workload {
+    const char *name;
+    int steps;
+    int put, batch, delete, note, create, begin, commit, rollback, sync, reopen, kill, read;
+    int commit_sync; /* VS_SYNC_... of commits; -1: a random one */
+    int big;         /* percent of metadata that are long */
+    int fault;       /* SIM_FAULT_...: one call in fault_every fails */
+    int fault_every;
+} workload;
+
+extern const workload wl_all[];
+extern const int wl_count;
+const workload *wl_find(const char *name);
+
+/* A run of a workload. */
+typedef struct wl_run {
+    const workload *w;
+    sim *s;
+    vt_rng rng;
+    vs_open_options options;
+    bool expects_failures; /* errors of memory or files are part of the run */
+
+    vs_db *db;
+    vs_collection *coll[WL_COLLS];
+    vs_txn *txn;
+    wl_model staged;
+
+    wl_state *state; /* every state that a commit was started to; 0: the initial one */
+    int state_count, state_cap;
+    int acked; /* the last one acknowledged at any level */
+    int floor; /* the last one acknowledged as durable */
+    bool is_in_doubt;
+    uint64_t commits, failures;
+    char problem[512]; /* "" or what is wrong */
+} wl_run;
+
+/* initial: the content of the disk of s. The run is freed by wl_free. */
+void wl_init(wl_run *run, const workload *w, sim *s, uint64_t seed, const wl_model *initial);
+void wl_free(wl_run *run);
+
+/* Opens the database; checks that it shows one of the states [floor, last]. */
+bool wl_open(wl_run *run);
+/* Takes so many steps, or all of the workload's; then ends the transaction. False: see problem. */
+bool wl_steps(wl_run *run, int steps);
+/* Closes as a program does that ends properly. */
+bool wl_close(wl_run *run);
+/* Ends as a program does that is killed. */
+void wl_kill(wl_run *run);
+
+/* The state with this fingerprint that may be shown, or -1. */
+int wl_match(const wl_run *run, uint64_t fingerprint, int floor, int last);
+
+#endif

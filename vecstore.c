@@ -1,0 +1,8463 @@
+/* vecstore.c - vecstore, an embedded vector database, in one file.
+ *
+ * GENERATED from amalgamation/src by `make amalgamation`; do not edit. The interface and its
+ * manual are in vecstore.h.
+ *
+ *   cc -O2 -c vecstore.c
+ *
+ * SPDX-License-Identifier: MIT */
+#define VSI_AMALGAMATION 1
+/* ---- base/port.h ---------------------------------------------------------------------------------- */
+/* port.h - what differs between compilers and systems: feature macros, system headers, attributes,
+ * atomics and locks. No other module includes a system header or asks for a platform. */
+#ifndef VSI_PORT_H
+#define VSI_PORT_H
+
+#ifndef _POSIX_C_SOURCE
+#define _POSIX_C_SOURCE 200809L
+#endif
+#ifndef _DEFAULT_SOURCE
+#define _DEFAULT_SOURCE 1
+#endif
+#ifndef _DARWIN_C_SOURCE
+#define _DARWIN_C_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+
+#include <errno.h>
+#include <float.h>
+#include <limits.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__unix__) || defined(__APPLE__)
+#define VSI_POSIX 1
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#endif
+
+/* Locks are pthread mutexes; -DVS_THREADSAFE=0 leaves them out for hosts with one thread. */
+#ifndef VS_THREADSAFE
+#define VS_THREADSAFE 1
+#endif
+#if VS_THREADSAFE
+#include <pthread.h>
+#include <stdatomic.h>
+#endif
+
+#if defined(__x86_64__) || defined(_M_X64)
+#define VSI_X86 1
+#include <immintrin.h>
+#if defined(__GNUC__)
+#include <cpuid.h>
+#endif
+#endif
+
+/* gcc 11 and 12 miscompile loops that walk two arrays of one struct downwards: the address of one
+ * is computed as twice the other's minus the struct's, after which interprocedural analysis
+ * believes that the struct does not change (tests/unit/btree.c has the case). */
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 11
+#pragma GCC optimize("no-ipa-modref")
+#endif
+
+/* In vecstore.c everything internal is static; in the build module by module it links, hidden. */
+#ifdef VSI_AMALGAMATION
+#define VSI_FN static
+#elif defined(__GNUC__)
+#define VSI_FN __attribute__((visibility("hidden")))
+#else
+#define VSI_FN
+#endif
+
+#if defined(__GNUC__)
+#define VSI_PRINTF(format_at, args_at) __attribute__((format(printf, format_at, args_at)))
+#else
+#define VSI_PRINTF(format_at, args_at)
+#endif
+
+/* Functions between these markers may use the named instruction sets, without any -m flag. */
+#if defined(__clang__)
+#define VSI_PRAGMA(text) _Pragma(#text)
+#define VSI_TARGET_BEGIN(isa)                                                                      \
+    VSI_PRAGMA(clang attribute push(__attribute__((target(isa))), apply_to = function))
+#define VSI_TARGET_END _Pragma("clang attribute pop")
+#elif defined(__GNUC__)
+#define VSI_PRAGMA(text)      _Pragma(#text)
+#define VSI_TARGET_BEGIN(isa) _Pragma("GCC push_options") VSI_PRAGMA(GCC target(isa))
+#define VSI_TARGET_END        _Pragma("GCC pop_options")
+#else
+#define VSI_TARGET_BEGIN(isa)
+#define VSI_TARGET_END
+#endif
+
+/* What the code itself guarantees; on in tests (-DVSI_DEBUG), gone in release. */
+#ifdef VSI_DEBUG
+#define vsi_assert(claim) ((claim) ? (void)0 : __builtin_trap())
+#else
+#define vsi_assert(claim) ((void)0)
+#endif
+
+/* ---- atomics, mutexes and conditions -------------------------------------------------------- */
+
+#if VS_THREADSAFE
+typedef atomic_uint_least64_t vsi_atomic_u64;
+typedef pthread_mutex_t vsi_mutex;
+typedef pthread_cond_t vsi_cond;
+#else
+typedef uint64_t vsi_atomic_u64;
+typedef int vsi_mutex;
+typedef int vsi_cond;
+#endif
+
+VSI_FN void vsi_atomic_add(vsi_atomic_u64 *value,
+                           uint64_t amount); /* wraps, so it also subtracts */
+VSI_FN uint64_t vsi_atomic_load(vsi_atomic_u64 *value);
+
+VSI_FN bool vsi_mutex_init(vsi_mutex *mutex);
+VSI_FN void vsi_mutex_destroy(vsi_mutex *mutex);
+VSI_FN void vsi_mutex_lock(vsi_mutex *mutex);
+VSI_FN void vsi_mutex_unlock(vsi_mutex *mutex);
+VSI_FN bool vsi_cond_init(vsi_cond *cond);
+VSI_FN void vsi_cond_destroy(vsi_cond *cond);
+VSI_FN void vsi_cond_wait(vsi_cond *cond, vsi_mutex *mutex);
+/* False when timeout_ms have passed; measured from the call. */
+VSI_FN bool vsi_cond_wait_ms(vsi_cond *cond, vsi_mutex *mutex, uint32_t timeout_ms);
+VSI_FN void vsi_cond_wake_all(vsi_cond *cond);
+VSI_FN uint64_t vsi_thread_id(void); /* the calling thread, unique among those that live */
+
+#endif
+/* ---- base/port.c ---------------------------------------------------------------------------------- */
+/* port.c - atomics, mutexes and conditions over pthreads, or nothing with VS_THREADSAFE=0. */
+/* uses base/port.h */
+
+#if VS_THREADSAFE
+
+VSI_FN void vsi_atomic_add(vsi_atomic_u64 *value, uint64_t amount) {
+    atomic_fetch_add_explicit(value, amount, memory_order_relaxed);
+}
+
+VSI_FN uint64_t vsi_atomic_load(vsi_atomic_u64 *value) {
+    return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+VSI_FN bool vsi_mutex_init(vsi_mutex *mutex) {
+    return pthread_mutex_init(mutex, NULL) == 0;
+}
+
+VSI_FN void vsi_mutex_destroy(vsi_mutex *mutex) {
+    pthread_mutex_destroy(mutex);
+}
+
+VSI_FN void vsi_mutex_lock(vsi_mutex *mutex) {
+    int rc = pthread_mutex_lock(mutex);
+    vsi_assert(rc == 0);
+    (void)rc;
+}
+
+VSI_FN void vsi_mutex_unlock(vsi_mutex *mutex) {
+    int rc = pthread_mutex_unlock(mutex);
+    vsi_assert(rc == 0);
+    (void)rc;
+}
+
+/* macOS cannot choose a condition's clock; there the wait follows the wall clock. */
+#if defined(__APPLE__)
+#define PORT_COND_CLOCK CLOCK_REALTIME
+#else
+#define PORT_COND_CLOCK CLOCK_MONOTONIC
+#endif
+
+VSI_FN bool vsi_cond_init(vsi_cond *cond) {
+    pthread_condattr_t attr;
+    if (pthread_condattr_init(&attr))
+        return false;
+#if !defined(__APPLE__)
+    bool ok = pthread_condattr_setclock(&attr, PORT_COND_CLOCK) == 0;
+#else
+    bool ok = true;
+#endif
+    ok = ok && pthread_cond_init(cond, &attr) == 0;
+    pthread_condattr_destroy(&attr);
+    return ok;
+}
+
+VSI_FN void vsi_cond_destroy(vsi_cond *cond) {
+    pthread_cond_destroy(cond);
+}
+
+VSI_FN void vsi_cond_wait(vsi_cond *cond, vsi_mutex *mutex) {
+    pthread_cond_wait(cond, mutex);
+}
+
+VSI_FN bool vsi_cond_wait_ms(vsi_cond *cond, vsi_mutex *mutex, uint32_t timeout_ms) {
+    struct timespec until;
+    clock_gettime(PORT_COND_CLOCK, &until);
+    until.tv_sec += (time_t)(timeout_ms / 1000);
+    until.tv_nsec += (long)(timeout_ms % 1000) * 1000000L;
+    if (until.tv_nsec >= 1000000000L) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000L;
+    }
+    return pthread_cond_timedwait(cond, mutex, &until) == 0;
+}
+
+VSI_FN void vsi_cond_wake_all(vsi_cond *cond) {
+    pthread_cond_broadcast(cond);
+}
+
+VSI_FN uint64_t vsi_thread_id(void) {
+    pthread_t self = pthread_self();
+    uint64_t id = 0;
+    memcpy(&id, &self, sizeof self < sizeof id ? sizeof self : sizeof id);
+    return id;
+}
+
+#else
+
+VSI_FN void vsi_atomic_add(vsi_atomic_u64 *value, uint64_t amount) {
+    *value += amount;
+}
+
+VSI_FN uint64_t vsi_atomic_load(vsi_atomic_u64 *value) {
+    return *value;
+}
+
+VSI_FN bool vsi_mutex_init(vsi_mutex *mutex) {
+    *mutex = 0;
+    return true;
+}
+
+VSI_FN void vsi_mutex_destroy(vsi_mutex *mutex) {
+    (void)mutex;
+}
+
+VSI_FN void vsi_mutex_lock(vsi_mutex *mutex) {
+    (void)mutex;
+}
+
+VSI_FN void vsi_mutex_unlock(vsi_mutex *mutex) {
+    (void)mutex;
+}
+
+VSI_FN bool vsi_cond_init(vsi_cond *cond) {
+    *cond = 0;
+    return true;
+}
+
+VSI_FN void vsi_cond_destroy(vsi_cond *cond) {
+    (void)cond;
+}
+
+VSI_FN void vsi_cond_wait(vsi_cond *cond, vsi_mutex *mutex) {
+    (void)cond;
+    (void)mutex;
+}
+
+VSI_FN bool vsi_cond_wait_ms(vsi_cond *cond, vsi_mutex *mutex, uint32_t timeout_ms) {
+    (void)cond;
+    (void)mutex;
+    (void)timeout_ms;
+    return false;
+}
+
+VSI_FN void vsi_cond_wake_all(vsi_cond *cond) {
+    (void)cond;
+}
+
+VSI_FN uint64_t vsi_thread_id(void) {
+    return 1;
+}
+
+#endif
+/* ---- base/status.h ---------------------------------------------------------------------------------- */
+/* status.h - error messages: where they are kept and how they are made. */
+#ifndef VSI_STATUS_H
+#define VSI_STATUS_H
+
+#include "vecstore.h"
+/* uses base/port.h */
+
+enum { VSI_ERR_TEXT_BYTES = 512 };
+
+/* The last failure of a handle or of a call in progress. All zero: nothing failed. */
+typedef struct vsi_err {
+    vs_status code; /* with its extended part */
+    char text[VSI_ERR_TEXT_BYTES];
+} vsi_err;
+
+/* Words a failure, replacing what err held, and returns the primary code. code may be extended.
+ * The place that sees the fault calls it, once; callers pass the status on. */
+VSI_FN vs_status vsi_fail(vsi_err *err, vs_status code, const char *format, ...) VSI_PRINTF(3, 4);
+
+/* Puts words in front of a failure's message; what a caller knows and the place of the fault did
+ * not. Returns the primary code. */
+VSI_FN vs_status vsi_fail_in(vsi_err *err, const char *format, ...) VSI_PRINTF(2, 3);
+
+VSI_FN vs_status vsi_fail_nomem(vsi_err *err, size_t bytes);
+
+VSI_FN const char *vsi_status_name(vs_status status);
+
+#endif
+/* ---- base/status.c ---------------------------------------------------------------------------------- */
+/* status.c - error messages. */
+/* uses base/status.h */
+
+/* Every failure passes here, so one breakpoint catches the first. */
+VSI_FN vs_status vsi_fail(vsi_err *err, vs_status code, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(err->text, sizeof err->text, format, args);
+    va_end(args);
+    err->code = code;
+    return code & 0xff;
+}
+
+VSI_FN vs_status vsi_fail_in(vsi_err *err, const char *format, ...) {
+    char rest[VSI_ERR_TEXT_BYTES];
+    memcpy(rest, err->text, sizeof rest);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(err->text, sizeof err->text, format, args);
+    va_end(args);
+    size_t used = strlen(err->text);
+    snprintf(err->text + used, sizeof err->text - used, ": %s", rest);
+    return err->code & 0xff;
+}
+
+VSI_FN vs_status vsi_fail_nomem(vsi_err *err, size_t bytes) {
+    return vsi_fail(err, VS_ERR_NOMEM, "out of memory: %zu bytes refused by the allocator", bytes);
+}
+
+VSI_FN const char *vsi_status_name(vs_status status) {
+    static const struct {
+        vs_status code;
+        const char *name;
+    } names[] = {
+        {VS_OK, "VS_OK"},
+        {VS_ERR_MISUSE, "VS_ERR_MISUSE"},
+        {VS_ERR_INVALID, "VS_ERR_INVALID"},
+        {VS_ERR_NOMEM, "VS_ERR_NOMEM"},
+        {VS_ERR_IO, "VS_ERR_IO"},
+        {VS_ERR_FULL, "VS_ERR_FULL"},
+        {VS_ERR_READONLY, "VS_ERR_READONLY"},
+        {VS_ERR_DENIED, "VS_ERR_DENIED"},
+        {VS_ERR_BUSY, "VS_ERR_BUSY"},
+        {VS_ERR_NOT_FOUND, "VS_ERR_NOT_FOUND"},
+        {VS_ERR_EXISTS, "VS_ERR_EXISTS"},
+        {VS_ERR_LIMIT, "VS_ERR_LIMIT"},
+        {VS_ERR_CORRUPT, "VS_ERR_CORRUPT"},
+        {VS_ERR_LOG_MISSING, "VS_ERR_LOG_MISSING"},
+        {VS_ERR_NOT_DB, "VS_ERR_NOT_DB"},
+        {VS_ERR_TOO_NEW, "VS_ERR_TOO_NEW"},
+        {VS_ERR_TOO_OLD, "VS_ERR_TOO_OLD"},
+        {VS_ERR_INDOUBT, "VS_ERR_INDOUBT"},
+        {VS_ERR_INTERRUPTED, "VS_ERR_INTERRUPTED"},
+        {VS_ERR_UNSUPPORTED, "VS_ERR_UNSUPPORTED"},
+        {VS_ROW, "VS_ROW"},
+        {VS_DONE, "VS_DONE"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (names[i].code == (status & 0xff))
+            return names[i].name;
+    return "VS_ERR_?";
+}
+/* ---- base/mem.h ---------------------------------------------------------------------------------- */
+/* mem.h - memory of one database: the host's allocator, and how much is in use. */
+#ifndef VSI_MEM_H
+#define VSI_MEM_H
+
+/* uses base/status.h */
+
+typedef struct vsi_mem {
+    vs_allocator hook;
+    vsi_atomic_u64 used_bytes;
+} vsi_mem;
+
+VSI_FN void vsi_mem_init(vsi_mem *mem, const vs_allocator *allocator); /* NULL: malloc */
+
+/* NULL when the allocator refuses, or when bytes is 0. Contents are undefined. */
+VSI_FN void *vsi_alloc(vsi_mem *mem, size_t bytes);
+VSI_FN void *vsi_alloc_zeroed(vsi_mem *mem, size_t bytes);
+/* On NULL the old block stays as it was. */
+VSI_FN void *vsi_realloc(vsi_mem *mem, void *ptr, size_t old_bytes, size_t new_bytes);
+VSI_FN void vsi_free(vsi_mem *mem, void *ptr, size_t bytes); /* accepts NULL */
+
+/* A growable run of bytes. All zero but mem: empty. Owns its data. */
+typedef struct vsi_buf {
+    vsi_mem *mem;
+    uint8_t *data;
+    size_t bytes;
+    size_t cap;
+} vsi_buf;
+
+/* Room for extra more bytes behind those in use; false when there is no memory. */
+VSI_FN bool vsi_buf_reserve(vsi_buf *buf, size_t extra);
+VSI_FN bool vsi_buf_append(vsi_buf *buf, const void *data, size_t bytes);
+VSI_FN void vsi_buf_free(vsi_buf *buf); /* leaves it empty and usable */
+
+#endif
+/* ---- base/mem.c ---------------------------------------------------------------------------------- */
+/* mem.c - memory of one database. */
+/* uses base/mem.h */
+
+static void *mem_libc_realloc(void *ctx, void *ptr, size_t old_bytes, size_t new_bytes) {
+    (void)ctx;
+    (void)old_bytes;
+    if (new_bytes == 0) {
+        free(ptr);
+        return NULL;
+    }
+    return realloc(ptr, new_bytes);
+}
+
+VSI_FN void vsi_mem_init(vsi_mem *mem, const vs_allocator *allocator) {
+    memset(mem, 0, sizeof *mem);
+    mem->hook.realloc = mem_libc_realloc;
+    if (allocator)
+        mem->hook = *allocator;
+}
+
+VSI_FN void *vsi_realloc(vsi_mem *mem, void *ptr, size_t old_bytes, size_t new_bytes) {
+    vsi_assert((ptr == NULL) == (old_bytes == 0));
+    vsi_assert(new_bytes > 0);
+    void *grown = mem->hook.realloc(mem->hook.ctx, ptr, old_bytes, new_bytes);
+    if (grown)
+        vsi_atomic_add(&mem->used_bytes, (uint64_t)new_bytes - (uint64_t)old_bytes);
+    return grown;
+}
+
+VSI_FN void *vsi_alloc(vsi_mem *mem, size_t bytes) {
+    return bytes == 0 ? NULL : vsi_realloc(mem, NULL, 0, bytes);
+}
+
+VSI_FN void *vsi_alloc_zeroed(vsi_mem *mem, size_t bytes) {
+    void *ptr = vsi_alloc(mem, bytes);
+    if (ptr)
+        memset(ptr, 0, bytes);
+    return ptr;
+}
+
+VSI_FN void vsi_free(vsi_mem *mem, void *ptr, size_t bytes) {
+    if (!ptr)
+        return;
+    vsi_assert(bytes > 0);
+    vsi_atomic_add(&mem->used_bytes, (uint64_t)0 - (uint64_t)bytes);
+    mem->hook.realloc(mem->hook.ctx, ptr, bytes, 0);
+}
+
+VSI_FN bool vsi_buf_reserve(vsi_buf *buf, size_t extra) {
+    if (extra <= buf->cap - buf->bytes)
+        return true;
+    if (extra > SIZE_MAX / 2 - buf->bytes)
+        return false;
+    size_t cap = buf->cap ? buf->cap : 256;
+    while (cap < buf->bytes + extra)
+        cap *= 2;
+    void *data = vsi_realloc(buf->mem, buf->data, buf->cap, cap);
+    if (!data)
+        return false;
+    buf->data = data;
+    buf->cap = cap;
+    return true;
+}
+
+VSI_FN bool vsi_buf_append(vsi_buf *buf, const void *data, size_t bytes) {
+    if (!vsi_buf_reserve(buf, bytes))
+        return false;
+    if (bytes)
+        memcpy(buf->data + buf->bytes, data, bytes);
+    buf->bytes += bytes;
+    return true;
+}
+
+VSI_FN void vsi_buf_free(vsi_buf *buf) {
+    vsi_free(buf->mem, buf->data, buf->cap);
+    buf->data = NULL;
+    buf->bytes = 0;
+    buf->cap = 0;
+}
+/* ---- base/bytes.h ---------------------------------------------------------------------------------- */
+/* bytes.h - numbers in files: little-endian, any alignment. */
+#ifndef VSI_BYTES_H
+#define VSI_BYTES_H
+
+/* uses base/port.h */
+
+/* A run of bytes that lies elsewhere; borrowed. */
+typedef struct vsi_bytes {
+    const uint8_t *data;
+    size_t bytes;
+} vsi_bytes;
+
+VSI_FN uint16_t vsi_get_u16(const uint8_t *p);
+VSI_FN uint32_t vsi_get_u32(const uint8_t *p);
+VSI_FN uint64_t vsi_get_u64(const uint8_t *p);
+VSI_FN void vsi_put_u16(uint8_t *p, uint16_t value);
+VSI_FN void vsi_put_u32(uint8_t *p, uint32_t value);
+VSI_FN void vsi_put_u64(uint8_t *p, uint64_t value);
+VSI_FN void vsi_put_u64_be(uint8_t *p, uint64_t value); /* so that memcmp orders numbers */
+VSI_FN uint64_t vsi_get_u64_be(const uint8_t *p);
+
+/* Copies count elements of element_bytes (1, 2, 4 or 8) between memory and file order: a plain copy
+ * on little-endian machines, bytes of each element reversed elsewhere. */
+VSI_FN void vsi_copy_le(void *to, const void *from, size_t count, size_t element_bytes);
+
+/* The elements in file order: the input itself on little-endian machines, else written to scratch.
+ */
+VSI_FN const uint8_t *vsi_as_le(const void *from, size_t count, size_t element_bytes,
+                                uint8_t *scratch);
+
+/* Whether n bytes are well-formed UTF-8 (no surrogates, no overlong forms). */
+VSI_FN bool vsi_utf8_is_valid(const uint8_t *text, size_t n);
+
+#endif
+/* ---- base/bytes.c ---------------------------------------------------------------------------------- */
+/* bytes.c - numbers in files. Compilers turn the shifts into single loads and stores. */
+/* uses base/bytes.h */
+
+VSI_FN uint16_t vsi_get_u16(const uint8_t *p) {
+    return (uint16_t)(p[0] | p[1] << 8);
+}
+
+VSI_FN uint32_t vsi_get_u32(const uint8_t *p) {
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+VSI_FN uint64_t vsi_get_u64(const uint8_t *p) {
+    return (uint64_t)vsi_get_u32(p) | (uint64_t)vsi_get_u32(p + 4) << 32;
+}
+
+VSI_FN void vsi_put_u16(uint8_t *p, uint16_t value) {
+    p[0] = (uint8_t)value;
+    p[1] = (uint8_t)(value >> 8);
+}
+
+VSI_FN void vsi_put_u32(uint8_t *p, uint32_t value) {
+    p[0] = (uint8_t)value;
+    p[1] = (uint8_t)(value >> 8);
+    p[2] = (uint8_t)(value >> 16);
+    p[3] = (uint8_t)(value >> 24);
+}
+
+VSI_FN void vsi_put_u64(uint8_t *p, uint64_t value) {
+    vsi_put_u32(p, (uint32_t)value);
+    vsi_put_u32(p + 4, (uint32_t)(value >> 32));
+}
+
+VSI_FN void vsi_put_u64_be(uint8_t *p, uint64_t value) {
+    for (int i = 7; i >= 0; i--, value >>= 8)
+        p[i] = (uint8_t)value;
+}
+
+VSI_FN uint64_t vsi_get_u64_be(const uint8_t *p) {
+    uint64_t value = 0;
+    for (int i = 0; i < 8; i++)
+        value = value << 8 | p[i];
+    return value;
+}
+
+static bool bytes_host_is_little_endian(void) {
+    const uint16_t one = 1;
+    uint8_t first = 0;
+    memcpy(&first, &one, 1);
+    return first == 1;
+}
+
+VSI_FN void vsi_copy_le(void *to, const void *from, size_t count, size_t element_bytes) {
+    if (element_bytes == 1 || bytes_host_is_little_endian()) {
+        memcpy(to, from, count * element_bytes);
+        return;
+    }
+    uint8_t *out = to;
+    const uint8_t *in = from;
+    for (size_t i = 0; i < count; i++, in += element_bytes, out += element_bytes)
+        for (size_t j = 0; j < element_bytes; j++)
+            out[j] = in[element_bytes - 1 - j];
+}
+
+VSI_FN const uint8_t *vsi_as_le(const void *from, size_t count, size_t element_bytes,
+                                uint8_t *scratch) {
+    if (element_bytes == 1 || bytes_host_is_little_endian())
+        return from;
+    vsi_copy_le(scratch, from, count, element_bytes);
+    return scratch;
+}
+
+/* Bytes of the sequence at text, 0 when it is malformed. Table 3-7 of the Unicode standard. */
+static size_t utf8_sequence(const uint8_t *text, size_t n) {
+    uint8_t lead = text[0];
+    if (lead < 0x80)
+        return 1;
+    size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+    if (lead < 0xc2 || lead > 0xf4 || length > n)
+        return 0;
+    uint8_t low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
+    uint8_t high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
+    if (text[1] < low || text[1] > high)
+        return 0;
+    for (size_t i = 2; i < length; i++)
+        if (text[i] < 0x80 || text[i] > 0xbf)
+            return 0;
+    return length;
+}
+
+VSI_FN bool vsi_utf8_is_valid(const uint8_t *text, size_t n) {
+    for (size_t at = 0; at < n;) {
+        size_t step = utf8_sequence(text + at, n - at);
+        if (step == 0)
+            return false;
+        at += step;
+    }
+    return true;
+}
+/* ---- base/hash.h ---------------------------------------------------------------------------------- */
+/* hash.h - checksums: XXH3 (Collet, https://xxhash.com), 64 and 128 bits. */
+#ifndef VSI_HASH_H
+#define VSI_HASH_H
+
+/* uses base/port.h */
+
+typedef struct vsi_hash128 {
+    uint64_t lo, hi;
+} vsi_hash128;
+
+VSI_FN uint64_t vsi_hash64(const void *data, size_t bytes, uint64_t seed);
+VSI_FN vsi_hash128 vsi_hash128_of(const void *data, size_t bytes, uint64_t seed);
+
+/* Sums modulo 2^128: the digest of a set does not depend on the order of its members. */
+VSI_FN void vsi_hash128_add(vsi_hash128 *sum, vsi_hash128 value);
+VSI_FN void vsi_hash128_subtract(vsi_hash128 *sum, vsi_hash128 value);
+
+#endif
+/* ---- base/hash.c ---------------------------------------------------------------------------------- */
+/* hash.c - checksums. The one place that includes xxHash. */
+/* uses base/hash.h */
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+VSI_FN uint64_t vsi_hash64(const void *data, size_t bytes, uint64_t seed) {
+    return XXH3_64bits_withSeed(data, bytes, seed);
+}
+
+VSI_FN vsi_hash128 vsi_hash128_of(const void *data, size_t bytes, uint64_t seed) {
+    XXH128_hash_t h = XXH3_128bits_withSeed(data, bytes, seed);
+    return (vsi_hash128){.lo = h.low64, .hi = h.high64};
+}
+
+VSI_FN void vsi_hash128_add(vsi_hash128 *sum, vsi_hash128 value) {
+    sum->lo += value.lo;
+    sum->hi += value.hi + (sum->lo < value.lo);
+}
+
+VSI_FN void vsi_hash128_subtract(vsi_hash128 *sum, vsi_hash128 value) {
+    uint64_t borrow = sum->lo < value.lo;
+    sum->lo -= value.lo;
+    sum->hi -= value.hi + borrow;
+}
+/* ---- base/json.h ---------------------------------------------------------------------------------- */
+/* json.h - whether a text is a JSON object (RFC 8259). */
+#ifndef VSI_JSON_H
+#define VSI_JSON_H
+
+/* uses base/status.h */
+
+enum { VSI_JSON_DEPTH_MAX = 64 };
+
+/* VS_OK, or VS_ERR_INVALID with the byte offset and what was expected there. */
+VSI_FN vs_status vsi_json_check_object(vsi_err *err, const char *text, size_t n);
+
+#endif
+/* ---- base/json.c ---------------------------------------------------------------------------------- */
+/* json.c - checks that a text is one JSON object, without recursion and without building anything.
+ *
+ *   J1  `open` holds one bit per nesting level: 1 an object, 0 an array. */
+/* uses base/json.h */
+/* uses base/bytes.h */
+
+typedef struct json_scan {
+    vsi_err *err;
+    const uint8_t *text;
+    size_t n, at;
+    uint64_t open;
+    int depth;
+} json_scan;
+
+static vs_status json_fail(json_scan *s, const char *expected) {
+    return vsi_fail(s->err, VS_ERR_INVALID, "metadata: expected %s at byte %zu of %zu", expected,
+                    s->at, s->n);
+}
+
+static void json_skip_space(json_scan *s) {
+    while (s->at < s->n && (s->text[s->at] == ' ' || s->text[s->at] == '\t' ||
+                            s->text[s->at] == '\n' || s->text[s->at] == '\r'))
+        s->at++;
+}
+
+static bool json_take(json_scan *s, uint8_t c) {
+    if (s->at >= s->n || s->text[s->at] != c)
+        return false;
+    s->at++;
+    return true;
+}
+
+static bool json_is_digit(const json_scan *s) {
+    return s->at < s->n && s->text[s->at] >= '0' && s->text[s->at] <= '9';
+}
+
+static bool json_take_digits(json_scan *s) {
+    if (!json_is_digit(s))
+        return false;
+    while (json_is_digit(s))
+        s->at++;
+    return true;
+}
+
+/* Value of the four hex digits at s->at, or -1. */
+static int json_take_hex4(json_scan *s) {
+    int value = 0;
+    for (int i = 0; i < 4; i++, s->at++) {
+        int c = s->at < s->n ? s->text[s->at] : 0;
+        int digit = c >= '0' && c <= '9'   ? c - '0'
+                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                           : -1;
+        if (digit < 0)
+            return -1;
+        value = value * 16 + digit;
+    }
+    return value;
+}
+
+static vs_status json_take_escape(json_scan *s) {
+    uint8_t c = s->at < s->n ? s->text[s->at] : 0;
+    s->at++;
+    if (c != 'u')
+        return c && strchr("\"\\/bfnrt", c) ? VS_OK : json_fail(s, "an escape sequence before");
+    int unit = json_take_hex4(s);
+    if (unit < 0)
+        return json_fail(s, "four hexadecimal digits");
+    if (unit >= 0xdc00 && unit <= 0xdfff)
+        return json_fail(s, "no lone low surrogate before");
+    if (unit < 0xd800 || unit > 0xdbff)
+        return VS_OK;
+    bool pair = json_take(s, '\\') && json_take(s, 'u');
+    int low = pair ? json_take_hex4(s) : -1;
+    return low >= 0xdc00 && low <= 0xdfff ? VS_OK : json_fail(s, "a low surrogate");
+}
+
+static vs_status json_take_string(json_scan *s) {
+    if (!json_take(s, '"'))
+        return json_fail(s, "a string");
+    while (s->at < s->n) {
+        uint8_t c = s->text[s->at];
+        if (c < 0x20)
+            return json_fail(s, "no control character");
+        s->at++;
+        if (c == '"')
+            return VS_OK;
+        if (c == '\\') {
+            vs_status st = json_take_escape(s);
+            if (st != VS_OK)
+                return st;
+        }
+    }
+    return json_fail(s, "the end of a string");
+}
+
+static vs_status json_take_number(json_scan *s) {
+    json_take(s, '-');
+    if (!json_take(s, '0') && !json_take_digits(s))
+        return json_fail(s, "a value");
+    if (json_take(s, '.') && !json_take_digits(s))
+        return json_fail(s, "a digit");
+    if (json_take(s, 'e') || json_take(s, 'E')) {
+        if (!json_take(s, '+'))
+            json_take(s, '-');
+        if (!json_take_digits(s))
+            return json_fail(s, "a digit");
+    }
+    return VS_OK;
+}
+
+static bool json_take_word(json_scan *s, const char *word) {
+    size_t n = strlen(word);
+    if (n > s->n - s->at || memcmp(s->text + s->at, word, n))
+        return false;
+    s->at += n;
+    return true;
+}
+
+static bool json_in_object(const json_scan *s) {
+    return s->open & 1;
+}
+
+static vs_status json_open(json_scan *s, bool is_object) {
+    if (s->depth == VSI_JSON_DEPTH_MAX)
+        return vsi_fail(s->err, VS_ERR_LIMIT, "metadata: nested deeper than %d at byte %zu",
+                        VSI_JSON_DEPTH_MAX, s->at);
+    s->open = s->open << 1 | is_object; /* keeps J1 */
+    s->depth++;
+    return VS_OK;
+}
+
+static vs_status json_take_name(json_scan *s) {
+    vs_status st = json_take_string(s);
+    if (st != VS_OK)
+        return st;
+    json_skip_space(s);
+    return json_take(s, ':') ? VS_OK : json_fail(s, "':'");
+}
+
+/* After a value: closes what ends here, and stands before the next value or at the end. */
+static vs_status json_after_value(json_scan *s) {
+    while (s->depth > 0) {
+        json_skip_space(s);
+        if (json_take(s, ',')) {
+            json_skip_space(s);
+            return json_in_object(s) ? json_take_name(s) : VS_OK;
+        }
+        if (!json_take(s, json_in_object(s) ? '}' : ']'))
+            return json_fail(s, json_in_object(s) ? "',' or '}'" : "',' or ']'");
+        s->open >>= 1;
+        s->depth--;
+    }
+    return VS_OK;
+}
+
+/* One scalar, or the beginning of an object or array up to its first value. */
+static vs_status json_value(json_scan *s) {
+    json_skip_space(s);
+    uint8_t c = s->at < s->n ? s->text[s->at] : 0;
+    if (c == '"') {
+        vs_status st = json_take_string(s);
+        return st == VS_OK ? json_after_value(s) : st;
+    }
+    if (c == '{' || c == '[') {
+        vs_status st = json_open(s, c == '{');
+        if (st != VS_OK)
+            return st;
+        s->at++;
+        json_skip_space(s);
+        if (s->at < s->n && s->text[s->at] == (c == '{' ? '}' : ']'))
+            return json_after_value(s);
+        return c == '{' ? json_take_name(s) : VS_OK;
+    }
+    if (json_take_word(s, "true") || json_take_word(s, "false") || json_take_word(s, "null"))
+        return json_after_value(s);
+    vs_status st = json_take_number(s);
+    return st == VS_OK ? json_after_value(s) : st;
+}
+
+VSI_FN vs_status vsi_json_check_object(vsi_err *err, const char *text, size_t n) {
+    json_scan s = {.err = err, .text = (const uint8_t *)text, .n = n};
+    if (!vsi_utf8_is_valid(s.text, n))
+        return vsi_fail(err, VS_ERR_INVALID, "metadata: not well-formed UTF-8");
+    json_skip_space(&s);
+    if (s.at >= n || text[s.at] != '{')
+        return json_fail(&s, "a JSON object, '{',");
+    do {
+        vs_status st = json_value(&s);
+        if (st != VS_OK)
+            return st;
+    } while (s.depth > 0);
+    json_skip_space(&s);
+    return s.at == n ? VS_OK : json_fail(&s, "nothing after the object");
+}
+/* ---- base/poison.h ---------------------------------------------------------------------------------- */
+/* poison.h - from here on memory comes from base/mem alone; anything else does not compile. */
+#if defined(VSI_AMALGAMATION) && defined(__GNUC__)
+#pragma GCC poison malloc calloc free
+#endif
+/* ---- os/file.h ---------------------------------------------------------------------------------- */
+/* file.h - files through a vs_vfs: whole transfers, retries, and messages that name the file. */
+#ifndef VSI_FILE_H
+#define VSI_FILE_H
+
+/* uses base/mem.h */
+
+enum { VSI_PATH_BYTES_MAX = 4096 };
+
+/* A VFS call that is interrupted this often in a row fails. */
+enum { VSI_INTERRUPTS_MAX = 100 };
+
+typedef struct vsi_file {
+    const vs_vfs *vfs; /* borrowed; NULL: not open */
+    vsi_mem *mem;      /* borrowed */
+    void *handle;
+    char *path; /* owned */
+} vsi_file;
+
+/* mode is VS_VFS_... The file is all zero (not open) on failure. */
+VSI_FN vs_status vsi_file_open(vsi_err *err, vsi_mem *mem, const vs_vfs *vfs, const char *path,
+                               uint32_t mode, vsi_file *out_file);
+VSI_FN void vsi_file_close(vsi_file *file); /* accepts one that is not open */
+VSI_FN bool vsi_file_is_open(const vsi_file *file);
+
+/* Reads until bytes are there or the file ends; out_bytes tells which. */
+VSI_FN vs_status vsi_file_read(vsi_err *err, const vsi_file *file, void *buf, size_t bytes,
+                               uint64_t offset, size_t *out_bytes);
+VSI_FN vs_status vsi_file_write(vsi_err *err, const vsi_file *file, const void *buf, size_t bytes,
+                                uint64_t offset);
+VSI_FN vs_status vsi_file_size(vsi_err *err, const vsi_file *file, uint64_t *out_bytes);
+VSI_FN vs_status vsi_file_truncate(vsi_err *err, const vsi_file *file, uint64_t bytes);
+VSI_FN vs_status vsi_file_sync(vsi_err *err, const vsi_file *file);
+VSI_FN vs_status vsi_file_lock(vsi_err *err, const vsi_file *file, int kind);
+/* sector_bytes and blast_bytes are powers of two from 512 to 64 KiB, whatever the VFS says. */
+VSI_FN vs_status vsi_file_device_info(vsi_err *err, const vsi_file *file, vs_device_info *out_info);
+
+VSI_FN vs_status vsi_os_remove(vsi_err *err, const vs_vfs *vfs, const char *path);
+VSI_FN vs_status vsi_os_sync_dir(vsi_err *err, const vs_vfs *vfs, const char *path);
+VSI_FN vs_status vsi_os_full_path(vsi_err *err, const vs_vfs *vfs, const char *path, char *out,
+                                  size_t out_bytes);
+VSI_FN vs_status vsi_os_random(vsi_err *err, const vs_vfs *vfs, void *buf, size_t bytes);
+
+#endif
+/* ---- os/file.c ---------------------------------------------------------------------------------- */
+/* file.c - files through a vs_vfs.
+ *
+ *   F1  A VFS function that reports VS_ERR_INTERRUPTED is called again, VSI_INTERRUPTS_MAX times.
+ *   F2  A transfer that moved fewer bytes than asked goes on; one that moves none is an error. */
+/* uses os/file.h */
+
+static bool file_again(vs_status st, int *interrupts) {
+    return st == VS_ERR_INTERRUPTED && ++*interrupts < VSI_INTERRUPTS_MAX; /* keeps F1 */
+}
+
+/* Words a VFS failure. An unspecific VS_ERR_IO becomes the extended code of the operation. */
+static vs_status file_fail(vsi_err *err, vs_status st, vs_status io_code, const char *doing,
+                           const char *path, const char *why) {
+    if (st == VS_ERR_INTERRUPTED) {
+        st = io_code;
+        why = "interrupted without end";
+    }
+    return vsi_fail(err, st == VS_ERR_IO ? io_code : st, "%s %s: %s", doing, path,
+                    why[0] ? why : vsi_status_name(st));
+}
+
+VSI_FN vs_status vsi_file_open(vsi_err *err, vsi_mem *mem, const vs_vfs *vfs, const char *path,
+                               uint32_t mode, vsi_file *out_file) {
+    memset(out_file, 0, sizeof *out_file);
+    size_t path_bytes = strlen(path) + 1;
+    char *copy = vsi_alloc(mem, path_bytes);
+    if (!copy)
+        return vsi_fail_nomem(err, path_bytes);
+    memcpy(copy, path, path_bytes);
+    char why[VS_VFS_WHY_BYTES] = "";
+    int interrupts = 0;
+    void *handle = NULL;
+    vs_status st = VS_OK;
+    do
+        st = vfs->open(vfs->ctx, path, mode, &handle, why);
+    while (file_again(st, &interrupts));
+    if (st != VS_OK) {
+        vsi_free(mem, copy, path_bytes);
+        return file_fail(err, st, VS_ERR_IO_OPEN, "open", path, why);
+    }
+    *out_file = (vsi_file){.vfs = vfs, .mem = mem, .handle = handle, .path = copy};
+    return VS_OK;
+}
+
+VSI_FN void vsi_file_close(vsi_file *file) {
+    if (!file->vfs)
+        return;
+    file->vfs->close(file->vfs->ctx, file->handle);
+    vsi_free(file->mem, file->path, strlen(file->path) + 1);
+    memset(file, 0, sizeof *file);
+}
+
+VSI_FN bool vsi_file_is_open(const vsi_file *file) {
+    return file->vfs != NULL;
+}
+
+VSI_FN vs_status vsi_file_read(vsi_err *err, const vsi_file *file, void *buf, size_t bytes,
+                               uint64_t offset, size_t *out_bytes) {
+    char why[VS_VFS_WHY_BYTES] = "";
+    size_t done = 0;
+    int interrupts = 0;
+    while (done < bytes) {
+        size_t moved = 0;
+        vs_status st = file->vfs->read(file->vfs->ctx, file->handle, (uint8_t *)buf + done,
+                                       bytes - done, offset + done, &moved, why);
+        if (file_again(st, &interrupts))
+            continue;
+        if (st != VS_OK)
+            return file_fail(err, st, VS_ERR_IO_READ, "read", file->path, why);
+        interrupts = 0;
+        if (moved == 0)
+            break;
+        done += moved; /* keeps F2 */
+    }
+    *out_bytes = done;
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_file_write(vsi_err *err, const vsi_file *file, const void *buf, size_t bytes,
+                                uint64_t offset) {
+    char why[VS_VFS_WHY_BYTES] = "";
+    size_t done = 0;
+    int interrupts = 0;
+    while (done < bytes) {
+        size_t moved = 0;
+        vs_status st = file->vfs->write(file->vfs->ctx, file->handle, (const uint8_t *)buf + done,
+                                        bytes - done, offset + done, &moved, why);
+        if (file_again(st, &interrupts))
+            continue;
+        if (st != VS_OK)
+            return file_fail(err, st, VS_ERR_IO_WRITE, "write", file->path, why);
+        interrupts = 0;
+        if (moved == 0)
+            return file_fail(err, VS_ERR_IO, VS_ERR_IO_WRITE, "write", file->path, "no progress");
+        done += moved; /* keeps F2 */
+    }
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_file_size(vsi_err *err, const vsi_file *file, uint64_t *out_bytes) {
+    char why[VS_VFS_WHY_BYTES] = "";
+    int interrupts = 0;
+    vs_status st = VS_OK;
+    do
+        st = file->vfs->file_size(file->vfs->ctx, file->handle, out_bytes, why);
+    while (file_again(st, &interrupts));
+    return st == VS_OK ? st : file_fail(err, st, VS_ERR_IO_SIZE, "size of", file->path, why);
+}
+
+VSI_FN vs_status vsi_file_truncate(vsi_err *err, const vsi_file *file, uint64_t bytes) {
+    char why[VS_VFS_WHY_BYTES] = "";
+    int interrupts = 0;
+    vs_status st = VS_OK;
+    do
+        st = file->vfs->truncate(file->vfs->ctx, file->handle, bytes, why);
+    while (file_again(st, &interrupts));
+    return st == VS_OK ? st : file_fail(err, st, VS_ERR_IO_TRUNCATE, "truncate", file->path, why);
+}
+
+VSI_FN vs_status vsi_file_sync(vsi_err *err, const vsi_file *file) {
+    char why[VS_VFS_WHY_BYTES] = "";
+    int interrupts = 0;
+    vs_status st = VS_OK;
+    do
+        st = file->vfs->sync(file->vfs->ctx, file->handle, why);
+    while (file_again(st, &interrupts));
+    return st == VS_OK ? st : file_fail(err, st, VS_ERR_IO_SYNC, "sync", file->path, why);
+}
+
+VSI_FN vs_status vsi_file_lock(vsi_err *err, const vsi_file *file, int kind) {
+    char why[VS_VFS_WHY_BYTES] = "";
+    int interrupts = 0;
+    vs_status st = VS_OK;
+    do
+        st = file->vfs->lock(file->vfs->ctx, file->handle, kind, why);
+    while (file_again(st, &interrupts));
+    return st == VS_OK ? st : file_fail(err, st, VS_ERR_IO_LOCK, "lock", file->path, why);
+}
+
+static uint32_t file_clamp_unit(uint32_t bytes) {
+    uint32_t unit = 512;
+    while (unit < bytes && unit < 65536)
+        unit *= 2;
+    return unit;
+}
+
+VSI_FN vs_status vsi_file_device_info(vsi_err *err, const vsi_file *file,
+                                      vs_device_info *out_info) {
+    char why[VS_VFS_WHY_BYTES] = "";
+    int interrupts = 0;
+    vs_device_info info = {0};
+    vs_status st = VS_OK;
+    do
+        st = file->vfs->device_info(file->vfs->ctx, file->handle, &info, why);
+    while (file_again(st, &interrupts));
+    if (st != VS_OK)
+        return file_fail(err, st, VS_ERR_IO, "device of", file->path, why);
+    out_info->sector_bytes = file_clamp_unit(info.sector_bytes);
+    out_info->blast_bytes = file_clamp_unit(info.blast_bytes);
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_os_remove(vsi_err *err, const vs_vfs *vfs, const char *path) {
+    char why[VS_VFS_WHY_BYTES] = "";
+    int interrupts = 0;
+    vs_status st = VS_OK;
+    do
+        st = vfs->remove(vfs->ctx, path, why);
+    while (file_again(st, &interrupts));
+    return st == VS_OK ? st : file_fail(err, st, VS_ERR_IO_DELETE, "delete", path, why);
+}
+
+VSI_FN vs_status vsi_os_sync_dir(vsi_err *err, const vs_vfs *vfs, const char *path) {
+    char why[VS_VFS_WHY_BYTES] = "";
+    int interrupts = 0;
+    vs_status st = VS_OK;
+    do
+        st = vfs->sync_dir(vfs->ctx, path, why);
+    while (file_again(st, &interrupts));
+    return st == VS_OK ? st
+                       : file_fail(err, st, VS_ERR_IO_SYNC_DIR, "sync the folder of", path, why);
+}
+
+VSI_FN vs_status vsi_os_full_path(vsi_err *err, const vs_vfs *vfs, const char *path, char *out,
+                                  size_t out_bytes) {
+    char why[VS_VFS_WHY_BYTES] = "";
+    int interrupts = 0;
+    vs_status st = VS_OK;
+    do
+        st = vfs->full_path(vfs->ctx, path, out, out_bytes, why);
+    while (file_again(st, &interrupts));
+    return st == VS_OK ? st : file_fail(err, st, VS_ERR_IO_OPEN, "open", path, why);
+}
+
+VSI_FN vs_status vsi_os_random(vsi_err *err, const vs_vfs *vfs, void *buf, size_t bytes) {
+    char why[VS_VFS_WHY_BYTES] = "";
+    int interrupts = 0;
+    vs_status st = VS_OK;
+    do
+        st = vfs->random(vfs->ctx, buf, bytes, why);
+    while (file_again(st, &interrupts));
+    return st == VS_OK ? st : file_fail(err, st, VS_ERR_IO, "read", "random numbers", why);
+}
+/* ---- os/posix.h ---------------------------------------------------------------------------------- */
+/* posix.h - the operating system's files. */
+#ifndef VSI_OS_POSIX_H
+#define VSI_OS_POSIX_H
+
+/* uses base/status.h */
+
+VSI_FN const vs_vfs *vsi_posix_vfs(void); /* NULL where there is none */
+
+#endif
+/* ---- os/posix.c ---------------------------------------------------------------------------------- */
+/* posix.c - the operating system's files.
+ *
+ *   P1  A file handle is its descriptor plus one: opening allocates nothing.
+ *   P2  No descriptor is 0, 1 or 2, so that stray output of the host never hits a database.
+ *   P3  EINTR is reported as VS_ERR_INTERRUPTED; os/file tries again. */
+/* uses os/posix.h */
+
+#ifdef VSI_POSIX
+
+/* Open file description locks belong to the open file, not to the process: two handles of one
+ * process conflict, and closing another descriptor does not drop them. In Linux since 3.15. */
+#if defined(__linux__) && !defined(F_OFD_SETLK)
+#define F_OFD_SETLK 37
+#endif
+
+/* One byte far behind any data, for systems where locks forbid writing. */
+#define POSIX_LOCK_OFF ((off_t)1 << 62)
+
+static int posix_fd(void *file) {
+    return (int)((intptr_t)file - 1); /* keeps P1 */
+}
+
+static vs_status posix_fail(int os_error, char *why) {
+#if defined(__GLIBC__) && defined(_GNU_SOURCE)
+    const char *text = strerror_r(os_error, why, VS_VFS_WHY_BYTES);
+    if (text != why)
+        snprintf(why, VS_VFS_WHY_BYTES, "%s", text);
+#else
+    if (strerror_r(os_error, why, VS_VFS_WHY_BYTES))
+        snprintf(why, VS_VFS_WHY_BYTES, "error %d", os_error);
+#endif
+    switch (os_error) {
+    case EINTR:
+        return VS_ERR_INTERRUPTED; /* keeps P3 */
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+        return VS_ERR_FULL;
+    case ENOENT:
+    case ENOTDIR:
+        return VS_ERR_NOT_FOUND;
+    case EEXIST:
+        return VS_ERR_EXISTS;
+    case EACCES:
+    case EPERM:
+        return VS_ERR_DENIED;
+    case EROFS:
+        return VS_ERR_READONLY;
+    case EISDIR:
+    case ELOOP:
+    case ENAMETOOLONG:
+        return VS_ERR_INVALID;
+    case ENOMEM:
+        return VS_ERR_NOMEM;
+    default:
+        return VS_ERR_IO;
+    }
+}
+
+/* realpath into out, without its allocation. */
+static vs_status posix_real_path(const char *path, char *out, size_t out_bytes, char *why) {
+    char buf[PATH_MAX];
+    if (!realpath(path, buf))
+        return posix_fail(errno, why);
+    if (strlen(buf) >= out_bytes)
+        return posix_fail(ENAMETOOLONG, why);
+    memcpy(out, buf, strlen(buf) + 1);
+    return VS_OK;
+}
+
+/* The folder of path, "." when it names none. */
+static vs_status posix_folder(const char *path, char *out, size_t out_bytes, char *why) {
+    const char *slash = strrchr(path, '/');
+    size_t n = slash ? (size_t)(slash - path) + (slash == path) : 1;
+    if (n >= out_bytes)
+        return posix_fail(ENAMETOOLONG, why);
+    memcpy(out, slash ? path : ".", n);
+    out[n] = 0;
+    return VS_OK;
+}
+
+static vs_status posix_full_path(void *ctx, const char *path, char *out, size_t out_bytes,
+                                 char *why) {
+    (void)ctx;
+    vs_status st = posix_real_path(path, out, out_bytes, why);
+    if (st != VS_ERR_NOT_FOUND)
+        return st;
+    /* A new file: the folder's real path, then the name. A symbolic link to a missing file is not
+     * followed; it is reported by open. */
+    char folder[PATH_MAX];
+    st = posix_folder(path, folder, sizeof folder, why);
+    if (st == VS_OK)
+        st = posix_real_path(folder, out, out_bytes, why);
+    if (st != VS_OK)
+        return st;
+    const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+    size_t n = strlen(out);
+    if (!*name)
+        return posix_fail(EISDIR, why);
+    int need = snprintf(out + n, out_bytes - n, "%s%s", n == 1 ? "" : "/", name);
+    return need < 0 || (size_t)need >= out_bytes - n ? posix_fail(ENAMETOOLONG, why) : VS_OK;
+}
+
+static vs_status posix_refuse_special(int fd, char *why) {
+    struct stat info;
+    if (fstat(fd, &info))
+        return posix_fail(errno, why);
+    if (S_ISREG(info.st_mode))
+        return VS_OK;
+    snprintf(why, VS_VFS_WHY_BYTES, "is %s, not a regular file",
+             S_ISDIR(info.st_mode)    ? "a folder"
+             : S_ISFIFO(info.st_mode) ? "a pipe"
+             : S_ISCHR(info.st_mode)  ? "a character device"
+             : S_ISBLK(info.st_mode)  ? "a block device"
+             : S_ISSOCK(info.st_mode) ? "a socket"
+                                      : "a special file");
+    return VS_ERR_INVALID;
+}
+
+static vs_status posix_open(void *ctx, const char *path, uint32_t mode, void **out_file,
+                            char *why) {
+    (void)ctx;
+    int flags = (mode & VS_VFS_WRITE ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+    if (mode & VS_VFS_CREATE)
+        flags |= O_CREAT;
+    if (mode & VS_VFS_EXCLUSIVE)
+        flags |= O_EXCL | O_NOFOLLOW;
+    int fd = open(path, flags, 0644);
+    if (fd < 0)
+        return posix_fail(errno, why);
+    if (fd <= 2) { /* keeps P2 */
+        int moved = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        int os_error = errno;
+        close(fd);
+        if (moved < 0)
+            return posix_fail(os_error, why);
+        fd = moved;
+    }
+    vs_status st = posix_refuse_special(fd, why);
+    if (st != VS_OK) {
+        close(fd);
+        return st;
+    }
+    *out_file = (void *)((intptr_t)fd + 1); /* keeps P1 */
+    return VS_OK;
+}
+
+static void posix_close(void *ctx, void *file) {
+    (void)ctx;
+    close(posix_fd(file));
+}
+
+/* One system call moves at most 1 GiB; Linux itself stops at 2 GiB. */
+static size_t posix_chunk(size_t bytes) {
+    return bytes < ((size_t)1 << 30) ? bytes : (size_t)1 << 30;
+}
+
+static vs_status posix_read(void *ctx, void *file, void *buf, size_t bytes, uint64_t offset,
+                            size_t *out_bytes, char *why) {
+    (void)ctx;
+    if (offset > INT64_MAX)
+        return posix_fail(EFBIG, why);
+    ssize_t n = pread(posix_fd(file), buf, posix_chunk(bytes), (off_t)offset);
+    if (n < 0)
+        return posix_fail(errno, why);
+    *out_bytes = (size_t)n;
+    return VS_OK;
+}
+
+static vs_status posix_write(void *ctx, void *file, const void *buf, size_t bytes, uint64_t offset,
+                             size_t *out_bytes, char *why) {
+    (void)ctx;
+    if (offset > INT64_MAX)
+        return posix_fail(EFBIG, why);
+    ssize_t n = pwrite(posix_fd(file), buf, posix_chunk(bytes), (off_t)offset);
+    if (n < 0)
+        return posix_fail(errno, why);
+    *out_bytes = (size_t)n;
+    return VS_OK;
+}
+
+static vs_status posix_file_size(void *ctx, void *file, uint64_t *out_bytes, char *why) {
+    (void)ctx;
+    struct stat info;
+    if (fstat(posix_fd(file), &info))
+        return posix_fail(errno, why);
+    *out_bytes = (uint64_t)info.st_size;
+    return VS_OK;
+}
+
+static vs_status posix_truncate(void *ctx, void *file, uint64_t bytes, char *why) {
+    (void)ctx;
+    if (bytes > INT64_MAX)
+        return posix_fail(EFBIG, why);
+    return ftruncate(posix_fd(file), (off_t)bytes) ? posix_fail(errno, why) : VS_OK;
+}
+
+static vs_status posix_allocate(void *ctx, void *file, uint64_t bytes, char *why) {
+    (void)ctx;
+    if (bytes > INT64_MAX)
+        return posix_fail(EFBIG, why);
+#if defined(__APPLE__)
+    return posix_truncate(ctx, file, bytes, why);
+#else
+    int os_error = bytes ? posix_fallocate(posix_fd(file), 0, (off_t)bytes) : 0;
+    return os_error ? posix_fail(os_error, why) : VS_OK;
+#endif
+}
+
+static vs_status posix_sync(void *ctx, void *file, char *why) {
+    (void)ctx;
+#if defined(__APPLE__)
+    int rc = fcntl(posix_fd(file), F_FULLFSYNC); /* fsync there stops at the drive's cache */
+    if (rc)
+        rc = fsync(posix_fd(file));
+#else
+    int rc = fdatasync(posix_fd(file));
+#endif
+    return rc ? posix_fail(errno, why) : VS_OK;
+}
+
+static vs_status posix_sync_dir(void *ctx, const char *path, char *why) {
+    (void)ctx;
+    char folder[PATH_MAX];
+    vs_status st = posix_folder(path, folder, sizeof folder, why);
+    if (st != VS_OK)
+        return st;
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return posix_fail(errno, why);
+    int rc = fsync(fd);
+    int os_error = errno;
+    close(fd);
+    return rc ? posix_fail(os_error, why) : VS_OK;
+}
+
+static vs_status posix_map(void *ctx, void *file, uint64_t offset, size_t bytes, const void **out,
+                           char *why) {
+    (void)ctx;
+    void *address = mmap(NULL, bytes, PROT_READ, MAP_SHARED, posix_fd(file), (off_t)offset);
+    if (address == MAP_FAILED)
+        return posix_fail(errno, why);
+    *out = address;
+    return VS_OK;
+}
+
+static void posix_unmap(void *ctx, void *file, const void *address, size_t bytes) {
+    (void)ctx;
+    (void)file;
+    munmap((void *)(uintptr_t)address, bytes);
+}
+
+static vs_status posix_lock(void *ctx, void *file, int kind, char *why) {
+    (void)ctx;
+#if defined(F_OFD_SETLK)
+    struct flock lock;
+    memset(&lock, 0, sizeof lock);
+    lock.l_type = kind == VS_VFS_UNLOCK ? F_UNLCK : kind == VS_VFS_SHARED ? F_RDLCK : F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = POSIX_LOCK_OFF;
+    lock.l_len = 1;
+    int rc = fcntl(posix_fd(file), F_OFD_SETLK, &lock);
+#else
+    int how = kind == VS_VFS_UNLOCK ? LOCK_UN : kind == VS_VFS_SHARED ? LOCK_SH : LOCK_EX;
+    int rc = flock(posix_fd(file), how | LOCK_NB);
+#endif
+    if (!rc)
+        return VS_OK;
+    int os_error = errno;
+    vs_status st = posix_fail(os_error, why);
+    return os_error == EAGAIN || os_error == EACCES ? VS_ERR_BUSY : st;
+}
+
+static vs_status posix_remove(void *ctx, const char *path, char *why) {
+    (void)ctx;
+    return unlink(path) ? posix_fail(errno, why) : VS_OK;
+}
+
+static vs_status posix_device_info(void *ctx, void *file, vs_device_info *out, char *why) {
+    (void)ctx;
+    (void)file;
+    (void)why;
+    /* Drives report 512 or 4096 and some lie; 4096 is right for both. */
+    *out = (vs_device_info){.sector_bytes = 4096, .blast_bytes = 4096};
+    return VS_OK;
+}
+
+static int64_t posix_clock_us(clockid_t clock) {
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static int64_t posix_wall_us(void *ctx) {
+    (void)ctx;
+    return posix_clock_us(CLOCK_REALTIME);
+}
+
+static int64_t posix_ticks_us(void *ctx) {
+    (void)ctx;
+    return posix_clock_us(CLOCK_MONOTONIC);
+}
+
+static vs_status posix_random(void *ctx, void *buf, size_t bytes, char *why) {
+    (void)ctx;
+    int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return posix_fail(errno, why);
+    ssize_t n = read(fd, buf, bytes);
+    int os_error = n < 0 ? errno : EIO;
+    close(fd);
+    return n == (ssize_t)bytes ? VS_OK : posix_fail(os_error, why);
+}
+
+static uint64_t posix_process_id(void *ctx) {
+    (void)ctx;
+    return (uint64_t)getpid();
+}
+
+VSI_FN const vs_vfs *vsi_posix_vfs(void) {
+    static const vs_vfs vfs = {
+        .size = sizeof(vs_vfs),
+        .full_path = posix_full_path,
+        .open = posix_open,
+        .close = posix_close,
+        .read = posix_read,
+        .write = posix_write,
+        .file_size = posix_file_size,
+        .truncate = posix_truncate,
+        .allocate = posix_allocate,
+        .sync = posix_sync,
+        .sync_dir = posix_sync_dir,
+        .map = posix_map,
+        .unmap = posix_unmap,
+        .lock = posix_lock,
+        .remove = posix_remove,
+        .device_info = posix_device_info,
+        .wall_us = posix_wall_us,
+        .ticks_us = posix_ticks_us,
+        .random = posix_random,
+        .process_id = posix_process_id,
+    };
+    return &vfs;
+}
+
+#else
+
+VSI_FN const vs_vfs *vsi_posix_vfs(void) {
+    return NULL;
+}
+
+#endif
+/* ---- os/memory.h ---------------------------------------------------------------------------------- */
+/* memory.h - a file system in memory. */
+#ifndef VSI_OS_MEMORY_H
+#define VSI_OS_MEMORY_H
+
+/* uses base/mem.h */
+
+VSI_FN vs_status vsi_memory_vfs_create(const vs_allocator *allocator, vs_vfs **out_vfs);
+VSI_FN void vsi_memory_vfs_destroy(vs_vfs *vfs); /* accepts NULL */
+
+#endif
+/* ---- os/memory.c ---------------------------------------------------------------------------------- */
+/* memory.c - a file system in memory.
+ *
+ *   M1  A file's memory is reserved in steps that double; map() hands out that memory, so a mapped
+ *       file may not grow beyond what it had: growing while mapped fails.
+ *   M2  A removed file lives on until its last open handle is closed, as on POSIX.
+ *   M3  Every function holds the one mutex; the file system may be used by several threads. */
+/* uses os/memory.h */
+/* uses os/posix.h */
+
+typedef struct memory_file {
+    struct memory_file *next;
+    char *name; /* owned; NULL once removed */
+    uint8_t *data;
+    size_t bytes, cap;
+    uint32_t opens, maps, shared_locks;
+    bool is_locked; /* exclusively */
+} memory_file;
+
+typedef struct memory_handle {
+    memory_file *file;
+    bool may_write;
+    int lock; /* VS_VFS_... */
+} memory_handle;
+
+typedef struct memory_vfs {
+    vs_vfs vfs; /* first, so that the public pointer is this one */
+    vsi_mem mem;
+    vsi_mutex mutex;
+    memory_file *files;
+} memory_vfs;
+
+static vs_status memory_fail(vs_status st, char *why, const char *reason) {
+    snprintf(why, VS_VFS_WHY_BYTES, "%s", reason);
+    return st;
+}
+
+static memory_file *memory_find(memory_vfs *fs, const char *name) {
+    memory_file *file = fs->files;
+    while (file && (!file->name || strcmp(file->name, name)))
+        file = file->next;
+    return file;
+}
+
+static void memory_free_name(memory_vfs *fs, memory_file *file) {
+    if (file->name)
+        vsi_free(&fs->mem, file->name, strlen(file->name) + 1);
+    file->name = NULL;
+}
+
+/* Frees a file that has neither name nor handle. */
+static void memory_reap(memory_vfs *fs, memory_file *file) {
+    if (file->name || file->opens)
+        return;
+    memory_file **link = &fs->files;
+    while (*link != file)
+        link = &(*link)->next;
+    *link = file->next;
+    vsi_free(&fs->mem, file->data, file->cap);
+    vsi_free(&fs->mem, file, sizeof *file);
+}
+
+static memory_file *memory_new_file(memory_vfs *fs, const char *name) {
+    memory_file *file = vsi_alloc_zeroed(&fs->mem, sizeof *file);
+    if (!file)
+        return NULL;
+    file->name = vsi_alloc(&fs->mem, strlen(name) + 1);
+    if (!file->name) {
+        vsi_free(&fs->mem, file, sizeof *file);
+        return NULL;
+    }
+    memcpy(file->name, name, strlen(name) + 1);
+    file->next = fs->files;
+    fs->files = file;
+    return file;
+}
+
+static vs_status memory_full_path(void *ctx, const char *path, char *out, size_t out_bytes,
+                                  char *why) {
+    (void)ctx;
+    size_t n = strlen(path);
+    if (n == 0 || n >= out_bytes)
+        return memory_fail(VS_ERR_INVALID, why, n ? "name too long" : "empty name");
+    memcpy(out, path, n + 1);
+    return VS_OK;
+}
+
+static vs_status memory_open_locked(memory_vfs *fs, const char *path, uint32_t mode,
+                                    void **out_file, char *why) {
+    memory_file *file = memory_find(fs, path);
+    if (file && mode & VS_VFS_EXCLUSIVE)
+        return memory_fail(VS_ERR_EXISTS, why, "file exists");
+    if (!file && !(mode & VS_VFS_CREATE))
+        return memory_fail(VS_ERR_NOT_FOUND, why, "no such file");
+    memory_handle *handle = vsi_alloc_zeroed(&fs->mem, sizeof *handle);
+    if (handle && !file)
+        file = memory_new_file(fs, path);
+    if (!handle || !file) {
+        vsi_free(&fs->mem, handle, sizeof *handle);
+        return memory_fail(VS_ERR_NOMEM, why, "out of memory");
+    }
+    file->opens++;
+    handle->file = file;
+    handle->may_write = mode & VS_VFS_WRITE;
+    *out_file = handle;
+    return VS_OK;
+}
+
+static vs_status memory_open(void *ctx, const char *path, uint32_t mode, void **out_file,
+                             char *why) {
+    memory_vfs *fs = ctx;
+    vsi_mutex_lock(&fs->mutex); /* keeps M3, here and below */
+    vs_status st = memory_open_locked(fs, path, mode, out_file, why);
+    vsi_mutex_unlock(&fs->mutex);
+    return st;
+}
+
+static void memory_unlock(memory_handle *handle) {
+    if (handle->lock == VS_VFS_SHARED)
+        handle->file->shared_locks--;
+    if (handle->lock == VS_VFS_EXCLUSIVE_LOCK)
+        handle->file->is_locked = false;
+    handle->lock = VS_VFS_UNLOCK;
+}
+
+static void memory_close(void *ctx, void *file) {
+    memory_vfs *fs = ctx;
+    memory_handle *handle = file;
+    vsi_mutex_lock(&fs->mutex);
+    memory_unlock(handle);
+    handle->file->opens--;
+    memory_reap(fs, handle->file); /* keeps M2 */
+    vsi_free(&fs->mem, handle, sizeof *handle);
+    vsi_mutex_unlock(&fs->mutex);
+}
+
+static vs_status memory_read(void *ctx, void *file, void *buf, size_t bytes, uint64_t offset,
+                             size_t *out_bytes, char *why) {
+    (void)why;
+    memory_vfs *fs = ctx;
+    const memory_file *f = ((memory_handle *)file)->file;
+    vsi_mutex_lock(&fs->mutex);
+    size_t n = offset < f->bytes ? f->bytes - (size_t)offset : 0;
+    n = n < bytes ? n : bytes;
+    if (n)
+        memcpy(buf, f->data + offset, n);
+    vsi_mutex_unlock(&fs->mutex);
+    *out_bytes = n;
+    return VS_OK;
+}
+
+/* Makes the file at least bytes long, zeros in the gap. */
+static vs_status memory_grow(memory_vfs *fs, memory_file *f, uint64_t bytes, char *why) {
+    if (bytes > SIZE_MAX / 4)
+        return memory_fail(VS_ERR_FULL, why, "file too large");
+    if (bytes > f->cap) {
+        if (f->maps)
+            return memory_fail(VS_ERR_BUSY, why, "a mapped file cannot grow"); /* keeps M1 */
+        size_t cap = f->cap ? f->cap : 4096;
+        while (cap < bytes)
+            cap *= 2;
+        uint8_t *data = vsi_realloc(&fs->mem, f->data, f->cap, cap);
+        if (!data)
+            return memory_fail(VS_ERR_NOMEM, why, "out of memory");
+        f->data = data;
+        f->cap = cap;
+    }
+    if (bytes > f->bytes) {
+        memset(f->data + f->bytes, 0, (size_t)bytes - f->bytes);
+        f->bytes = (size_t)bytes;
+    }
+    return VS_OK;
+}
+
+static vs_status memory_write(void *ctx, void *file, const void *buf, size_t bytes, uint64_t offset,
+                              size_t *out_bytes, char *why) {
+    memory_vfs *fs = ctx;
+    memory_handle *handle = file;
+    if (!handle->may_write)
+        return memory_fail(VS_ERR_DENIED, why, "opened for reading");
+    if (offset > UINT64_MAX - bytes)
+        return memory_fail(VS_ERR_FULL, why, "file too large");
+    vsi_mutex_lock(&fs->mutex);
+    vs_status st = bytes ? memory_grow(fs, handle->file, offset + bytes, why) : VS_OK;
+    if (st == VS_OK && bytes)
+        memcpy(handle->file->data + offset, buf, bytes);
+    vsi_mutex_unlock(&fs->mutex);
+    *out_bytes = bytes;
+    return st;
+}
+
+static vs_status memory_file_size(void *ctx, void *file, uint64_t *out_bytes, char *why) {
+    (void)why;
+    memory_vfs *fs = ctx;
+    vsi_mutex_lock(&fs->mutex);
+    *out_bytes = ((memory_handle *)file)->file->bytes;
+    vsi_mutex_unlock(&fs->mutex);
+    return VS_OK;
+}
+
+static vs_status memory_truncate(void *ctx, void *file, uint64_t bytes, char *why) {
+    memory_vfs *fs = ctx;
+    memory_handle *handle = file;
+    if (!handle->may_write)
+        return memory_fail(VS_ERR_DENIED, why, "opened for reading");
+    vsi_mutex_lock(&fs->mutex);
+    vs_status st = VS_OK;
+    if (bytes > handle->file->bytes)
+        st = memory_grow(fs, handle->file, bytes, why);
+    else
+        handle->file->bytes = (size_t)bytes;
+    vsi_mutex_unlock(&fs->mutex);
+    return st;
+}
+
+static vs_status memory_allocate(void *ctx, void *file, uint64_t bytes, char *why) {
+    uint64_t now = 0;
+    vs_status st = memory_file_size(ctx, file, &now, why);
+    return st == VS_OK && bytes > now ? memory_truncate(ctx, file, bytes, why) : st;
+}
+
+static vs_status memory_sync(void *ctx, void *file, char *why) {
+    (void)ctx;
+    (void)file;
+    (void)why;
+    return VS_OK;
+}
+
+static vs_status memory_sync_dir(void *ctx, const char *path, char *why) {
+    (void)ctx;
+    (void)path;
+    (void)why;
+    return VS_OK;
+}
+
+static vs_status memory_map(void *ctx, void *file, uint64_t offset, size_t bytes, const void **out,
+                            char *why) {
+    memory_vfs *fs = ctx;
+    memory_file *f = ((memory_handle *)file)->file;
+    vsi_mutex_lock(&fs->mutex);
+    bool fits = offset <= f->bytes && bytes <= f->bytes - offset;
+    if (fits) {
+        f->maps++;
+        *out = f->data + offset;
+    }
+    vsi_mutex_unlock(&fs->mutex);
+    return fits ? VS_OK : memory_fail(VS_ERR_INVALID, why, "beyond the end of the file");
+}
+
+static void memory_unmap(void *ctx, void *file, const void *address, size_t bytes) {
+    (void)address;
+    (void)bytes;
+    memory_vfs *fs = ctx;
+    vsi_mutex_lock(&fs->mutex);
+    ((memory_handle *)file)->file->maps--;
+    vsi_mutex_unlock(&fs->mutex);
+}
+
+static vs_status memory_lock(void *ctx, void *file, int kind, char *why) {
+    memory_vfs *fs = ctx;
+    memory_handle *handle = file;
+    memory_file *f = handle->file;
+    vsi_mutex_lock(&fs->mutex);
+    uint32_t others = f->shared_locks - (handle->lock == VS_VFS_SHARED);
+    bool is_held = f->is_locked && handle->lock != VS_VFS_EXCLUSIVE_LOCK;
+    bool conflicts = kind != VS_VFS_UNLOCK && (is_held || (kind != VS_VFS_SHARED && others));
+    if (!conflicts) {
+        memory_unlock(handle);
+        handle->lock = kind;
+        f->shared_locks += kind == VS_VFS_SHARED;
+        f->is_locked = f->is_locked || kind == VS_VFS_EXCLUSIVE_LOCK;
+    }
+    vsi_mutex_unlock(&fs->mutex);
+    return conflicts ? memory_fail(VS_ERR_BUSY, why, "locked by another handle") : VS_OK;
+}
+
+static vs_status memory_remove(void *ctx, const char *path, char *why) {
+    memory_vfs *fs = ctx;
+    vsi_mutex_lock(&fs->mutex);
+    memory_file *file = memory_find(fs, path);
+    if (file) {
+        memory_free_name(fs, file);
+        memory_reap(fs, file);
+    }
+    vsi_mutex_unlock(&fs->mutex);
+    return file ? VS_OK : memory_fail(VS_ERR_NOT_FOUND, why, "no such file");
+}
+
+static vs_status memory_device_info(void *ctx, void *file, vs_device_info *out, char *why) {
+    (void)ctx;
+    (void)file;
+    (void)why;
+    *out = (vs_device_info){.sector_bytes = 4096, .blast_bytes = 4096};
+    return VS_OK;
+}
+
+static const vs_vfs *memory_clock(void) {
+    return vsi_posix_vfs();
+}
+
+static int64_t memory_wall_us(void *ctx) {
+    (void)ctx;
+    return memory_clock() ? memory_clock()->wall_us(NULL) : 0;
+}
+
+static int64_t memory_ticks_us(void *ctx) {
+    (void)ctx;
+    return memory_clock() ? memory_clock()->ticks_us(NULL) : 0;
+}
+
+static vs_status memory_random(void *ctx, void *buf, size_t bytes, char *why) {
+    (void)ctx;
+    if (!memory_clock())
+        return memory_fail(VS_ERR_UNSUPPORTED, why, "no source of random numbers");
+    return memory_clock()->random(NULL, buf, bytes, why);
+}
+
+static uint64_t memory_process_id(void *ctx) {
+    (void)ctx;
+    return memory_clock() ? memory_clock()->process_id(NULL) : 1;
+}
+
+VSI_FN vs_status vsi_memory_vfs_create(const vs_allocator *allocator, vs_vfs **out_vfs) {
+    vsi_mem mem;
+    vsi_mem_init(&mem, allocator);
+    memory_vfs *fs = vsi_alloc_zeroed(&mem, sizeof *fs);
+    if (!fs)
+        return VS_ERR_NOMEM;
+    vsi_mem_init(&fs->mem, allocator);
+    if (!vsi_mutex_init(&fs->mutex)) {
+        vsi_free(&mem, fs, sizeof *fs);
+        return VS_ERR_NOMEM;
+    }
+    fs->vfs = (vs_vfs){
+        .size = sizeof(vs_vfs),
+        .ctx = fs,
+        .full_path = memory_full_path,
+        .open = memory_open,
+        .close = memory_close,
+        .read = memory_read,
+        .write = memory_write,
+        .file_size = memory_file_size,
+        .truncate = memory_truncate,
+        .allocate = memory_allocate,
+        .sync = memory_sync,
+        .sync_dir = memory_sync_dir,
+        .map = memory_map,
+        .unmap = memory_unmap,
+        .lock = memory_lock,
+        .remove = memory_remove,
+        .device_info = memory_device_info,
+        .wall_us = memory_wall_us,
+        .ticks_us = memory_ticks_us,
+        .random = memory_random,
+        .process_id = memory_process_id,
+    };
+    *out_vfs = &fs->vfs;
+    return VS_OK;
+}
+
+VSI_FN void vsi_memory_vfs_destroy(vs_vfs *vfs) {
+    if (!vfs)
+        return;
+    memory_vfs *fs = vfs->ctx;
+    while (fs->files) {
+        memory_file *file = fs->files;
+        memory_free_name(fs, file);
+        file->opens = 0;
+        memory_reap(fs, file);
+    }
+    vsi_mutex_destroy(&fs->mutex);
+    vsi_mem mem; /* fs cannot hold the allocator that frees it */
+    vsi_mem_init(&mem, &fs->mem.hook);
+    vsi_free(&mem, fs, sizeof *fs);
+}
+/* ---- math/kernels.h ---------------------------------------------------------------------------------- */
+/* kernels.h - the table of distance kernels, one per instruction set.
+ *
+ * All take a query [dim] and rows [n x dim], row after row without gaps, and write out [n]. Any dim
+ * from 0, any n, alignment of the element; nothing behind the last row is read. In names l2sq is
+ * the squared Euclidean distance and dot the inner product, which grows with similarity.
+ *
+ * Integer kernels are exact. Float kernels add in blocks of 1024 elements in single precision and
+ * the blocks in double; the scalar table adds in double throughout. Overflow gives an infinity or
+ * NaN, which the caller answers by computing in double. One table gives one result for the same
+ * input, be it one row or many. */
+#ifndef VSI_KERNELS_H
+#define VSI_KERNELS_H
+
+/* uses base/port.h */
+
+typedef void vsi_kernel_f32(const float *query, const float *rows, size_t dim, size_t n,
+                            double *out);
+typedef void vsi_kernel_u8(const uint8_t *query, const uint8_t *rows, size_t dim, size_t n,
+                           double *out);
+/* Also the inner product of each row with itself. */
+typedef void vsi_kernel_f32_norm(const float *query, const float *rows, size_t dim, size_t n,
+                                 double *out_dot, double *out_norm);
+typedef void vsi_kernel_u8_norm(const uint8_t *query, const uint8_t *rows, size_t dim, size_t n,
+                                double *out_dot, double *out_norm);
+
+typedef struct vsi_kernels {
+    const char *name;
+    vsi_kernel_f32 *l2sq_f32_rows;
+    vsi_kernel_f32 *dot_f32_rows;
+    vsi_kernel_f32_norm *dot_norm_f32_rows;
+    vsi_kernel_u8 *l2sq_u8_rows;
+    vsi_kernel_u8 *dot_u8_rows;
+    vsi_kernel_u8_norm *dot_norm_u8_rows;
+} vsi_kernels;
+
+enum { VSI_KERNEL_BLOCK = 1024 };
+
+#endif
+/* ---- math/kernels_scalar.h ---------------------------------------------------------------------------------- */
+/* kernels_scalar.h - the reference kernels, for every machine. */
+#ifndef VSI_KERNELS_SCALAR_H
+#define VSI_KERNELS_SCALAR_H
+
+/* uses math/kernels.h */
+
+VSI_FN const vsi_kernels *vsi_kernels_scalar(void);
+
+#endif
+/* ---- math/kernels_scalar.c ---------------------------------------------------------------------------------- */
+/* kernels_scalar.c - the reference: plain loops, sums in double or in whole numbers. */
+/* uses math/kernels_scalar.h */
+
+static void l2sq_f32_rows_scalar(const float *query, const float *rows, size_t dim, size_t n,
+                                 double *out) {
+    for (size_t i = 0; i < n; i++, rows += dim) {
+        double sum = 0;
+        for (size_t j = 0; j < dim; j++) {
+            double d = (double)query[j] - (double)rows[j];
+            sum += d * d;
+        }
+        out[i] = sum;
+    }
+}
+
+static void dot_f32_rows_scalar(const float *query, const float *rows, size_t dim, size_t n,
+                                double *out) {
+    for (size_t i = 0; i < n; i++, rows += dim) {
+        double sum = 0;
+        for (size_t j = 0; j < dim; j++)
+            sum += (double)query[j] * (double)rows[j];
+        out[i] = sum;
+    }
+}
+
+static void dot_norm_f32_rows_scalar(const float *query, const float *rows, size_t dim, size_t n,
+                                     double *out_dot, double *out_norm) {
+    dot_f32_rows_scalar(query, rows, dim, n, out_dot);
+    for (size_t i = 0; i < n; i++, rows += dim)
+        dot_f32_rows_scalar(rows, rows, dim, 1, out_norm + i);
+}
+
+static void l2sq_u8_rows_scalar(const uint8_t *query, const uint8_t *rows, size_t dim, size_t n,
+                                double *out) {
+    for (size_t i = 0; i < n; i++, rows += dim) {
+        uint64_t sum = 0;
+        for (size_t j = 0; j < dim; j++) {
+            int d = query[j] - rows[j];
+            sum += (uint64_t)(d * d);
+        }
+        out[i] = (double)sum;
+    }
+}
+
+static void dot_u8_rows_scalar(const uint8_t *query, const uint8_t *rows, size_t dim, size_t n,
+                               double *out) {
+    for (size_t i = 0; i < n; i++, rows += dim) {
+        uint64_t sum = 0;
+        for (size_t j = 0; j < dim; j++)
+            sum += (uint64_t)query[j] * rows[j];
+        out[i] = (double)sum;
+    }
+}
+
+static void dot_norm_u8_rows_scalar(const uint8_t *query, const uint8_t *rows, size_t dim, size_t n,
+                                    double *out_dot, double *out_norm) {
+    dot_u8_rows_scalar(query, rows, dim, n, out_dot);
+    for (size_t i = 0; i < n; i++, rows += dim)
+        dot_u8_rows_scalar(rows, rows, dim, 1, out_norm + i);
+}
+
+VSI_FN const vsi_kernels *vsi_kernels_scalar(void) {
+    static const vsi_kernels table = {
+        .name = "scalar",
+        .l2sq_f32_rows = l2sq_f32_rows_scalar,
+        .dot_f32_rows = dot_f32_rows_scalar,
+        .dot_norm_f32_rows = dot_norm_f32_rows_scalar,
+        .l2sq_u8_rows = l2sq_u8_rows_scalar,
+        .dot_u8_rows = dot_u8_rows_scalar,
+        .dot_norm_u8_rows = dot_norm_u8_rows_scalar,
+    };
+    return &table;
+}
+/* ---- math/kernels_avx2.h ---------------------------------------------------------------------------------- */
+/* kernels_avx2.h - kernels for AVX2 and FMA. */
+#ifndef VSI_KERNELS_AVX2_H
+#define VSI_KERNELS_AVX2_H
+
+/* uses math/kernels.h */
+
+VSI_FN const vsi_kernels *vsi_kernels_avx2(void); /* NULL where they cannot be compiled */
+
+#endif
+/* ---- math/kernels_avx2.c ---------------------------------------------------------------------------------- */
+/* kernels_avx2.c - kernels for AVX2 and FMA: four independent sums hide the latency of the adds. */
+/* uses math/kernels_avx2.h */
+
+#if defined(VSI_X86) && defined(__GNUC__)
+
+VSI_TARGET_BEGIN("avx2,fma")
+
+/* The sum of eight floats, in double. */
+static inline double sum_ps_avx2(__m256 v) {
+    __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(v));
+    __m256d high = _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1));
+    __m256d four = _mm256_add_pd(low, high);
+    __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
+    return _mm_cvtsd_f64(two) + _mm_cvtsd_f64(_mm_unpackhi_pd(two, two));
+}
+
+/* The sum of eight 32-bit numbers that are not negative. */
+static inline double sum_epi32_avx2(__m256i v) {
+    uint32_t lane[8];
+    _mm256_storeu_si256((__m256i *)(void *)lane, v);
+    uint64_t sum = 0;
+    for (int i = 0; i < 8; i++)
+        sum += lane[i];
+    return (double)sum;
+}
+
+static double l2sq_f32_block_avx2(const float *a, const float *b, size_t n) {
+    __m256 s0 = _mm256_setzero_ps(), s1 = s0, s2 = s0, s3 = s0;
+    size_t j = 0;
+    for (; j + 32 <= n; j += 32) {
+        __m256 d0 = _mm256_sub_ps(_mm256_loadu_ps(a + j), _mm256_loadu_ps(b + j));
+        __m256 d1 = _mm256_sub_ps(_mm256_loadu_ps(a + j + 8), _mm256_loadu_ps(b + j + 8));
+        __m256 d2 = _mm256_sub_ps(_mm256_loadu_ps(a + j + 16), _mm256_loadu_ps(b + j + 16));
+        __m256 d3 = _mm256_sub_ps(_mm256_loadu_ps(a + j + 24), _mm256_loadu_ps(b + j + 24));
+        s0 = _mm256_fmadd_ps(d0, d0, s0);
+        s1 = _mm256_fmadd_ps(d1, d1, s1);
+        s2 = _mm256_fmadd_ps(d2, d2, s2);
+        s3 = _mm256_fmadd_ps(d3, d3, s3);
+    }
+    for (; j + 8 <= n; j += 8) {
+        __m256 d = _mm256_sub_ps(_mm256_loadu_ps(a + j), _mm256_loadu_ps(b + j));
+        s0 = _mm256_fmadd_ps(d, d, s0);
+    }
+    double sum = sum_ps_avx2(_mm256_add_ps(_mm256_add_ps(s0, s1), _mm256_add_ps(s2, s3)));
+    for (; j < n; j++) {
+        double d = (double)a[j] - (double)b[j];
+        sum += d * d;
+    }
+    return sum;
+}
+
+static double dot_f32_block_avx2(const float *a, const float *b, size_t n) {
+    __m256 s0 = _mm256_setzero_ps(), s1 = s0, s2 = s0, s3 = s0;
+    size_t j = 0;
+    for (; j + 32 <= n; j += 32) {
+        s0 = _mm256_fmadd_ps(_mm256_loadu_ps(a + j), _mm256_loadu_ps(b + j), s0);
+        s1 = _mm256_fmadd_ps(_mm256_loadu_ps(a + j + 8), _mm256_loadu_ps(b + j + 8), s1);
+        s2 = _mm256_fmadd_ps(_mm256_loadu_ps(a + j + 16), _mm256_loadu_ps(b + j + 16), s2);
+        s3 = _mm256_fmadd_ps(_mm256_loadu_ps(a + j + 24), _mm256_loadu_ps(b + j + 24), s3);
+    }
+    for (; j + 8 <= n; j += 8)
+        s0 = _mm256_fmadd_ps(_mm256_loadu_ps(a + j), _mm256_loadu_ps(b + j), s0);
+    double sum = sum_ps_avx2(_mm256_add_ps(_mm256_add_ps(s0, s1), _mm256_add_ps(s2, s3)));
+    for (; j < n; j++)
+        sum += (double)a[j] * (double)b[j];
+    return sum;
+}
+
+static void dot_norm_f32_block_avx2(const float *a, const float *b, size_t n, double *dot,
+                                    double *norm) {
+    __m256 s0 = _mm256_setzero_ps(), s1 = s0, t0 = s0, t1 = s0;
+    size_t j = 0;
+    for (; j + 16 <= n; j += 16) {
+        __m256 b0 = _mm256_loadu_ps(b + j), b1 = _mm256_loadu_ps(b + j + 8);
+        s0 = _mm256_fmadd_ps(_mm256_loadu_ps(a + j), b0, s0);
+        s1 = _mm256_fmadd_ps(_mm256_loadu_ps(a + j + 8), b1, s1);
+        t0 = _mm256_fmadd_ps(b0, b0, t0);
+        t1 = _mm256_fmadd_ps(b1, b1, t1);
+    }
+    for (; j + 8 <= n; j += 8) {
+        __m256 b0 = _mm256_loadu_ps(b + j);
+        s0 = _mm256_fmadd_ps(_mm256_loadu_ps(a + j), b0, s0);
+        t0 = _mm256_fmadd_ps(b0, b0, t0);
+    }
+    double dot_sum = sum_ps_avx2(_mm256_add_ps(s0, s1));
+    double norm_sum = sum_ps_avx2(_mm256_add_ps(t0, t1));
+    for (; j < n; j++) {
+        dot_sum += (double)a[j] * (double)b[j];
+        norm_sum += (double)b[j] * (double)b[j];
+    }
+    *dot += dot_sum;
+    *norm += norm_sum;
+}
+
+static void l2sq_f32_rows_avx2(const float *query, const float *rows, size_t dim, size_t n,
+                               double *out) {
+    for (size_t i = 0; i < n; i++, rows += dim) {
+        out[i] = 0;
+        for (size_t j = 0; j < dim; j += VSI_KERNEL_BLOCK)
+            out[i] += l2sq_f32_block_avx2(query + j, rows + j,
+                                          dim - j < VSI_KERNEL_BLOCK ? dim - j : VSI_KERNEL_BLOCK);
+    }
+}
+
+static void dot_f32_rows_avx2(const float *query, const float *rows, size_t dim, size_t n,
+                              double *out) {
+    for (size_t i = 0; i < n; i++, rows += dim) {
+        out[i] = 0;
+        for (size_t j = 0; j < dim; j += VSI_KERNEL_BLOCK)
+            out[i] += dot_f32_block_avx2(query + j, rows + j,
+                                         dim - j < VSI_KERNEL_BLOCK ? dim - j : VSI_KERNEL_BLOCK);
+    }
+}
+
+static void dot_norm_f32_rows_avx2(const float *query, const float *rows, size_t dim, size_t n,
+                                   double *out_dot, double *out_norm) {
+    for (size_t i = 0; i < n; i++, rows += dim) {
+        out_dot[i] = out_norm[i] = 0;
+        for (size_t j = 0; j < dim; j += VSI_KERNEL_BLOCK)
+            dot_norm_f32_block_avx2(query + j, rows + j,
+                                    dim - j < VSI_KERNEL_BLOCK ? dim - j : VSI_KERNEL_BLOCK,
+                                    out_dot + i, out_norm + i);
+    }
+}
+
+/* Sixteen bytes as 16-bit numbers. */
+static inline __m256i load_u8_avx2(const uint8_t *p) {
+    return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+
+/* A lane adds at most 65535 / 16 times 2 * 255 * 255, which stays below 2^31. */
+static void l2sq_u8_rows_avx2(const uint8_t *query, const uint8_t *rows, size_t dim, size_t n,
+                              double *out) {
+    for (size_t i = 0; i < n; i++, rows += dim) {
+        __m256i s0 = _mm256_setzero_si256(), s1 = s0;
+        size_t j = 0;
+        for (; j + 32 <= dim; j += 32) {
+            __m256i d0 = _mm256_sub_epi16(load_u8_avx2(query + j), load_u8_avx2(rows + j));
+            __m256i d1 =
+                _mm256_sub_epi16(load_u8_avx2(query + j + 16), load_u8_avx2(rows + j + 16));
+            s0 = _mm256_add_epi32(s0, _mm256_madd_epi16(d0, d0));
+            s1 = _mm256_add_epi32(s1, _mm256_madd_epi16(d1, d1));
+        }
+        double sum = sum_epi32_avx2(s0) + sum_epi32_avx2(s1);
+        for (; j < dim; j++) {
+            int d = query[j] - rows[j];
+            sum += d * d;
+        }
+        out[i] = sum;
+    }
+}
+
+static void dot_u8_rows_avx2(const uint8_t *query, const uint8_t *rows, size_t dim, size_t n,
+                             double *out) {
+    for (size_t i = 0; i < n; i++, rows += dim) {
+        __m256i s0 = _mm256_setzero_si256(), s1 = s0;
+        size_t j = 0;
+        for (; j + 32 <= dim; j += 32) {
+            s0 = _mm256_add_epi32(
+                s0, _mm256_madd_epi16(load_u8_avx2(query + j), load_u8_avx2(rows + j)));
+            s1 = _mm256_add_epi32(
+                s1, _mm256_madd_epi16(load_u8_avx2(query + j + 16), load_u8_avx2(rows + j + 16)));
+        }
+        double sum = sum_epi32_avx2(s0) + sum_epi32_avx2(s1);
+        for (; j < dim; j++)
+            sum += query[j] * rows[j];
+        out[i] = sum;
+    }
+}
+
+static void dot_norm_u8_rows_avx2(const uint8_t *query, const uint8_t *rows, size_t dim, size_t n,
+                                  double *out_dot, double *out_norm) {
+    for (size_t i = 0; i < n; i++, rows += dim) {
+        __m256i s = _mm256_setzero_si256(), t = s;
+        size_t j = 0;
+        for (; j + 16 <= dim; j += 16) {
+            __m256i b = load_u8_avx2(rows + j);
+            s = _mm256_add_epi32(s, _mm256_madd_epi16(load_u8_avx2(query + j), b));
+            t = _mm256_add_epi32(t, _mm256_madd_epi16(b, b));
+        }
+        double dot = sum_epi32_avx2(s), norm = sum_epi32_avx2(t);
+        for (; j < dim; j++) {
+            dot += query[j] * rows[j];
+            norm += rows[j] * rows[j];
+        }
+        out_dot[i] = dot;
+        out_norm[i] = norm;
+    }
+}
+
+VSI_TARGET_END
+
+VSI_FN const vsi_kernels *vsi_kernels_avx2(void) {
+    static const vsi_kernels table = {
+        .name = "avx2",
+        .l2sq_f32_rows = l2sq_f32_rows_avx2,
+        .dot_f32_rows = dot_f32_rows_avx2,
+        .dot_norm_f32_rows = dot_norm_f32_rows_avx2,
+        .l2sq_u8_rows = l2sq_u8_rows_avx2,
+        .dot_u8_rows = dot_u8_rows_avx2,
+        .dot_norm_u8_rows = dot_norm_u8_rows_avx2,
+    };
+    return &table;
+}
+
+#else
+
+VSI_FN const vsi_kernels *vsi_kernels_avx2(void) {
+    return NULL;
+}
+
+#endif
+/* ---- math/dispatch.h ---------------------------------------------------------------------------------- */
+/* dispatch.h - which kernels this machine can run. */
+#ifndef VSI_DISPATCH_H
+#define VSI_DISPATCH_H
+
+/* uses math/kernels.h */
+
+/* The table named name, or the best one for NULL; NULL when this machine cannot run it. */
+VSI_FN const vsi_kernels *vsi_kernels_choose(const char *name);
+
+/* The names of all tables this machine can run, best first, separated by spaces. */
+VSI_FN const char *vsi_kernels_names(void);
+
+#endif
+/* ---- math/dispatch.c ---------------------------------------------------------------------------------- */
+/* dispatch.c - which kernels this machine can run: what the processor has and the system saves. */
+/* uses math/dispatch.h */
+/* uses math/kernels_avx2.h */
+/* uses math/kernels_scalar.h */
+
+#if defined(VSI_X86) && defined(__GNUC__)
+
+enum {
+    CPUID1_ECX_FMA = 1 << 12,
+    CPUID1_ECX_OSXSAVE = 1 << 27,
+    CPUID1_ECX_AVX = 1 << 28,
+    CPUID7_EBX_AVX2 = 1 << 5,
+    XCR0_SSE_AVX = 6
+};
+
+/* Register state that the operating system saves. The instruction as bytes: the intrinsic would
+ * need a target of its own. */
+static uint32_t dispatch_xcr0(void) {
+    uint32_t low, high;
+    __asm__ volatile(".byte 0x0f, 0x01, 0xd0" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+}
+
+static bool dispatch_has_avx2(void) {
+    unsigned a, b, c, d;
+    unsigned need = CPUID1_ECX_FMA | CPUID1_ECX_OSXSAVE | CPUID1_ECX_AVX;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & need) != need)
+        return false;
+    if ((dispatch_xcr0() & XCR0_SSE_AVX) != XCR0_SSE_AVX)
+        return false;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && b & CPUID7_EBX_AVX2;
+}
+
+#else
+
+static bool dispatch_has_avx2(void) {
+    return false;
+}
+
+#endif
+
+VSI_FN const vsi_kernels *vsi_kernels_choose(const char *name) {
+    const vsi_kernels *tables[] = {dispatch_has_avx2() ? vsi_kernels_avx2() : NULL,
+                                   vsi_kernels_scalar()};
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++)
+        if (tables[i] && (!name || !strcmp(name, tables[i]->name)))
+            return tables[i];
+    return NULL;
+}
+
+VSI_FN const char *vsi_kernels_names(void) {
+    return dispatch_has_avx2() && vsi_kernels_avx2() ? "avx2 scalar" : "scalar";
+}
+/* ---- store/cow.h ---------------------------------------------------------------------------------- */
+/* cow.h - blocks of memory that are copied on write: many versions of a structure share them.
+ *
+ * A structure (tree, bitmap, array) is made of blocks that point to each other. A writer changes
+ * only blocks that it made itself since the innermost open scope; any other it copies first. So a
+ * reader that holds an older root sees nothing move, and dropping a root undoes everything. */
+#ifndef VSI_COW_H
+#define VSI_COW_H
+
+/* uses base/mem.h */
+
+/* First member of every block. */
+typedef struct vsi_block {
+    struct vsi_block *older, *newer; /* all blocks of the heap, newest first */
+    struct vsi_block *next_dead;     /* the next in a list of replaced blocks */
+    uint64_t owner;                  /* the scope it was made in; scopes are numbered upwards */
+    size_t bytes;                    /* of the allocation, this header included */
+} vsi_block;
+
+/* All blocks of one database, and the scope of its one writer. */
+typedef struct vsi_cow {
+    vsi_mem *mem; /* borrowed */
+    vsi_block *newest;
+    vsi_block *dead;     /* replaced in this transaction, still needed by older versions */
+    uint64_t scope;      /* blocks with owner >= scope may be changed in place */
+    uint64_t last_scope; /* numbers given out */
+} vsi_cow;
+
+/* What a scope must restore. */
+typedef struct vsi_cow_mark {
+    uint64_t scope;
+    vsi_block *dead;
+} vsi_cow_mark;
+
+VSI_FN void vsi_cow_init(vsi_cow *cow, vsi_mem *mem);
+VSI_FN void vsi_cow_free_all(vsi_cow *cow); /* every block of every version */
+
+/* Scopes nest; each open is ended by one keep or undo with its mark. */
+VSI_FN vsi_cow_mark vsi_cow_open(vsi_cow *cow);
+VSI_FN void vsi_cow_keep(vsi_cow *cow, vsi_cow_mark mark);
+VSI_FN void vsi_cow_undo(vsi_cow *cow, vsi_cow_mark mark);
+
+/* Ends a transaction whose outermost scope was kept: hands out the list of blocks that older
+ * versions still need. The caller frees it when no older version is left. */
+VSI_FN vsi_block *vsi_cow_take_dead(vsi_cow *cow);
+VSI_FN void vsi_cow_free_dead(vsi_cow *cow, vsi_block *dead);
+
+/* A new block, zeroed behind its header; NULL when there is no memory. */
+VSI_FN void *vsi_cow_new(vsi_cow *cow, size_t bytes);
+/* The block itself when it may be changed in place, else a copy that replaces it; NULL when there
+ * is no memory. The caller stores the result where it found the block. */
+VSI_FN void *vsi_cow_touch(vsi_cow *cow, void *block);
+/* The block is no longer part of the structure. */
+VSI_FN void vsi_cow_drop(vsi_cow *cow, void *block);
+
+#endif
+/* ---- store/cow.c ---------------------------------------------------------------------------------- */
+/* cow.c - blocks that are copied on write.
+ *
+ *   C1  Owners never decrease from `newest` to the front of the list: one writer, rising scopes. So
+ *       the blocks of the open scope are a prefix of the list.
+ *   C2  A block on a dead list has an owner below the scope in which it died; it is freed by
+ *       vsi_cow_free_dead, or by vsi_cow_keep when its own scope is still open. */
+/* uses store/cow.h */
+
+VSI_FN void vsi_cow_init(vsi_cow *cow, vsi_mem *mem) {
+    memset(cow, 0, sizeof *cow);
+    cow->mem = mem;
+}
+
+static void cow_free(vsi_cow *cow, vsi_block *block) {
+    if (block->newer)
+        block->newer->older = block->older;
+    else
+        cow->newest = block->older;
+    if (block->older)
+        block->older->newer = block->newer;
+    vsi_free(cow->mem, block, block->bytes);
+}
+
+VSI_FN void vsi_cow_free_all(vsi_cow *cow) {
+    while (cow->newest)
+        cow_free(cow, cow->newest);
+    cow->dead = NULL;
+}
+
+VSI_FN vsi_cow_mark vsi_cow_open(vsi_cow *cow) {
+    vsi_cow_mark mark = {.scope = cow->scope, .dead = cow->dead};
+    cow->scope = ++cow->last_scope;
+    return mark;
+}
+
+VSI_FN void vsi_cow_keep(vsi_cow *cow, vsi_cow_mark mark) {
+    /* Blocks of the enclosing scope that died in this one: nobody else ever saw them. */
+    vsi_block **link = &cow->dead;
+    while (*link != mark.dead) {
+        vsi_block *block = *link;
+        if (mark.scope && block->owner >= mark.scope) {
+            *link = block->next_dead;
+            cow_free(cow, block);
+        } else {
+            link = &block->next_dead;
+        }
+    }
+    cow->scope = mark.scope;
+}
+
+VSI_FN void vsi_cow_undo(vsi_cow *cow, vsi_cow_mark mark) {
+    while (cow->newest && cow->newest->owner >= cow->scope) /* C1 */
+        cow_free(cow, cow->newest);
+    cow->dead = mark.dead;
+    cow->scope = mark.scope;
+}
+
+VSI_FN vsi_block *vsi_cow_take_dead(vsi_cow *cow) {
+    vsi_block *dead = cow->dead;
+    cow->dead = NULL;
+    return dead;
+}
+
+VSI_FN void vsi_cow_free_dead(vsi_cow *cow, vsi_block *dead) {
+    while (dead) {
+        vsi_block *next = dead->next_dead;
+        cow_free(cow, dead);
+        dead = next;
+    }
+}
+
+static vsi_block *cow_alloc(vsi_cow *cow, size_t bytes) {
+    vsi_assert(cow->scope > 0);
+    vsi_assert(bytes >= sizeof(vsi_block));
+    vsi_block *block = vsi_alloc(cow->mem, bytes);
+    if (!block)
+        return NULL;
+    *block = (vsi_block){.older = cow->newest, .owner = cow->scope, .bytes = bytes};
+    if (cow->newest)
+        cow->newest->newer = block;
+    cow->newest = block;
+    return block;
+}
+
+VSI_FN void *vsi_cow_new(vsi_cow *cow, size_t bytes) {
+    vsi_block *block = cow_alloc(cow, bytes);
+    if (block)
+        memset(block + 1, 0, bytes - sizeof *block);
+    return block;
+}
+
+VSI_FN void *vsi_cow_touch(vsi_cow *cow, void *block) {
+    vsi_block *old = block;
+    vsi_assert(cow->scope > 0);
+    if (old->owner >= cow->scope)
+        return old;
+    vsi_block *copy = cow_alloc(cow, old->bytes);
+    if (!copy)
+        return NULL;
+    memcpy(copy + 1, old + 1, old->bytes - sizeof *old);
+    vsi_cow_drop(cow, old);
+    return copy;
+}
+
+VSI_FN void vsi_cow_drop(vsi_cow *cow, void *block) {
+    vsi_block *old = block;
+    vsi_assert(cow->scope > 0);
+    if (old->owner >= cow->scope) {
+        cow_free(cow, old);
+        return;
+    }
+    old->next_dead = cow->dead; /* keeps C2 */
+    cow->dead = old;
+}
+/* ---- store/radix.h ---------------------------------------------------------------------------------- */
+/* radix.h - a sparse array of blocks, copied on write: the directory of slabs and bitmaps. */
+#ifndef VSI_RADIX_H
+#define VSI_RADIX_H
+
+/* uses store/cow.h */
+
+/* All zero: empty. Copying the struct copies the version. */
+typedef struct vsi_radix {
+    void *root;
+    uint32_t height; /* levels of nodes; 256^height entries fit */
+} vsi_radix;
+
+VSI_FN void *vsi_radix_get(const vsi_radix *radix, uint32_t at); /* NULL when there is none */
+
+/* Puts block at a place. False when there is no memory: undo the scope. */
+VSI_FN bool vsi_radix_set(vsi_cow *cow, vsi_radix *radix, uint32_t at, void *block);
+
+#endif
+/* ---- store/radix.c ---------------------------------------------------------------------------------- */
+/* radix.c - a sparse array of blocks: nodes of 256 children, as many levels as the largest index
+ * needs. */
+/* uses store/radix.h */
+
+enum { RADIX_BITS = 8, RADIX_FANOUT = 1 << RADIX_BITS, RADIX_HEIGHT_MAX = 4 };
+
+typedef struct radix_node {
+    vsi_block block;
+    void *child[RADIX_FANOUT];
+} radix_node;
+
+static uint32_t radix_slot(uint32_t at, uint32_t level) {
+    return at >> (RADIX_BITS * level) & (RADIX_FANOUT - 1);
+}
+
+static bool radix_covers(const vsi_radix *radix, uint32_t at) {
+    return (uint64_t)at >> (RADIX_BITS * radix->height) == 0;
+}
+
+VSI_FN void *vsi_radix_get(const vsi_radix *radix, uint32_t at) {
+    if (radix->height == 0 || !radix_covers(radix, at))
+        return NULL;
+    void *p = radix->root;
+    for (uint32_t level = radix->height; p && level-- > 0;)
+        p = ((radix_node *)p)->child[radix_slot(at, level)];
+    return p;
+}
+
+/* Levels are added at the root until index at fits. */
+static bool radix_grow(vsi_cow *cow, vsi_radix *radix, uint32_t at) {
+    while (radix->height == 0 || !radix_covers(radix, at)) {
+        vsi_assert(radix->height < RADIX_HEIGHT_MAX);
+        radix_node *root = vsi_cow_new(cow, sizeof *root);
+        if (!root)
+            return false;
+        root->child[0] = radix->root;
+        radix->root = root;
+        radix->height++;
+    }
+    return true;
+}
+
+VSI_FN bool vsi_radix_set(vsi_cow *cow, vsi_radix *radix, uint32_t at, void *block) {
+    if (!radix_grow(cow, radix, at))
+        return false;
+    void **link = &radix->root;
+    for (uint32_t level = radix->height; level-- > 0;) {
+        radix_node *node = *link ? vsi_cow_touch(cow, *link) : vsi_cow_new(cow, sizeof *node);
+        if (!node)
+            return false;
+        *link = node;
+        link = &node->child[radix_slot(at, level)];
+    }
+    *link = block;
+    return true;
+}
+/* ---- store/live.h ---------------------------------------------------------------------------------- */
+/* live.h - which slots of a collection hold a record in one version: a bitmap, copied on write. */
+#ifndef VSI_LIVE_H
+#define VSI_LIVE_H
+
+/* uses store/radix.h */
+
+enum { VSI_LIVE_CHUNK_SLOTS = 32768 }; /* 4 KiB of bits */
+
+/* All zero: no slot is live. Copying the struct copies the version. */
+typedef struct vsi_live {
+    vsi_radix chunks;
+} vsi_live;
+
+VSI_FN bool vsi_live_get(const vsi_live *live, uint32_t slot);
+
+/* False when there is no memory: undo the scope. */
+VSI_FN bool vsi_live_set(vsi_cow *cow, vsi_live *live, uint32_t slot, bool is_live);
+
+/* The first live slot at or after slot and below end, or end. */
+VSI_FN uint32_t vsi_live_next(const vsi_live *live, uint32_t slot, uint32_t end);
+/* The first slot at or after slot and below end that is not live, or end. */
+VSI_FN uint32_t vsi_live_next_dead(const vsi_live *live, uint32_t slot, uint32_t end);
+
+#endif
+/* ---- store/live.c ---------------------------------------------------------------------------------- */
+/* live.c - the live bitmap of a collection. */
+/* uses store/live.h */
+
+enum { LIVE_WORD_SLOTS = 64, LIVE_CHUNK_WORDS = VSI_LIVE_CHUNK_SLOTS / LIVE_WORD_SLOTS };
+
+typedef struct live_chunk {
+    vsi_block block;
+    uint64_t words[LIVE_CHUNK_WORDS];
+} live_chunk;
+
+static uint64_t live_bit(uint32_t slot) {
+    return (uint64_t)1 << (slot % LIVE_WORD_SLOTS);
+}
+
+static uint32_t live_word_at(uint32_t slot) {
+    return slot % VSI_LIVE_CHUNK_SLOTS / LIVE_WORD_SLOTS;
+}
+
+VSI_FN bool vsi_live_get(const vsi_live *live, uint32_t slot) {
+    const live_chunk *chunk = vsi_radix_get(&live->chunks, slot / VSI_LIVE_CHUNK_SLOTS);
+    return chunk && chunk->words[live_word_at(slot)] & live_bit(slot);
+}
+
+VSI_FN bool vsi_live_set(vsi_cow *cow, vsi_live *live, uint32_t slot, bool is_live) {
+    uint32_t at = slot / VSI_LIVE_CHUNK_SLOTS;
+    live_chunk *old = vsi_radix_get(&live->chunks, at);
+    live_chunk *chunk = old ? vsi_cow_touch(cow, old) : vsi_cow_new(cow, sizeof *chunk);
+    if (!chunk || (chunk != old && !vsi_radix_set(cow, &live->chunks, at, chunk)))
+        return false;
+    if (is_live)
+        chunk->words[live_word_at(slot)] |= live_bit(slot);
+    else
+        chunk->words[live_word_at(slot)] &= ~live_bit(slot);
+    return true;
+}
+
+static uint32_t live_lowest_bit(uint64_t word) {
+    uint32_t at = 0;
+#if defined(__GNUC__)
+    at = (uint32_t)__builtin_ctzll(word);
+#else
+    while (!(word >> at & 1))
+        at++;
+#endif
+    return at;
+}
+
+/* The first slot in [slot, end) whose bit, after flipping all with flip, is set. */
+static uint32_t live_seek(const vsi_live *live, uint32_t slot, uint32_t end, uint64_t flip) {
+    while (slot < end) {
+        const live_chunk *chunk = vsi_radix_get(&live->chunks, slot / VSI_LIVE_CHUNK_SLOTS);
+        uint64_t word = chunk ? chunk->words[live_word_at(slot)] : 0;
+        word = (word ^ flip) >> (slot % LIVE_WORD_SLOTS);
+        if (word) {
+            uint32_t found = slot + live_lowest_bit(word);
+            return found < end ? found : end;
+        }
+        uint32_t unit = chunk ? LIVE_WORD_SLOTS : VSI_LIVE_CHUNK_SLOTS;
+        uint32_t step = unit - slot % unit;
+        if (step >= end - slot)
+            return end;
+        slot += step;
+    }
+    return end;
+}
+
+VSI_FN uint32_t vsi_live_next(const vsi_live *live, uint32_t slot, uint32_t end) {
+    return live_seek(live, slot, end, 0);
+}
+
+VSI_FN uint32_t vsi_live_next_dead(const vsi_live *live, uint32_t slot, uint32_t end) {
+    return live_seek(live, slot, end, UINT64_MAX);
+}
+/* ---- store/slab.h ---------------------------------------------------------------------------------- */
+/* slab.h - rows of a fixed size by slot number, in slabs of 2^shift rows.
+ *
+ * Rows are not versioned: a slot is written before it becomes live and not again while any version
+ * that has it live may be read. */
+#ifndef VSI_SLAB_H
+#define VSI_SLAB_H
+
+/* uses store/radix.h */
+
+enum { VSI_SLAB_BYTES_MIN = 16384, VSI_SLAB_ALIGN = 64 };
+
+typedef struct vsi_slabs {
+    vsi_radix table;
+    uint32_t row_bytes;
+    uint32_t shift; /* rows of a slab, as a power of two */
+} vsi_slabs;
+
+VSI_FN vsi_slabs vsi_slabs_of(uint32_t row_bytes); /* empty */
+
+/* The row of a slot whose slab exists. */
+VSI_FN uint8_t *vsi_slab_row(const vsi_slabs *slabs, uint32_t slot);
+/* How many slots from slot on lie in the same slab, so row after row in memory. */
+VSI_FN uint32_t vsi_slab_run(const vsi_slabs *slabs, uint32_t slot);
+
+/* The row of any slot, its slab made when needed; NULL when there is no memory. */
+VSI_FN uint8_t *vsi_slab_make_row(vsi_cow *cow, vsi_slabs *slabs, uint32_t slot);
+
+#endif
+/* ---- store/slab.c ---------------------------------------------------------------------------------- */
+/* slab.c - rows by slot number. */
+/* uses store/slab.h */
+
+VSI_FN vsi_slabs vsi_slabs_of(uint32_t row_bytes) {
+    vsi_slabs slabs = {.row_bytes = row_bytes};
+    while (((uint64_t)row_bytes << slabs.shift) < VSI_SLAB_BYTES_MIN)
+        slabs.shift++;
+    return slabs;
+}
+
+/* A slab block's rows begin at the first aligned byte behind its header. */
+static uint8_t *slab_rows(void *slab) {
+    uintptr_t first = (uintptr_t)slab + sizeof(vsi_block);
+    return (uint8_t *)slab + (first + VSI_SLAB_ALIGN - 1) / VSI_SLAB_ALIGN * VSI_SLAB_ALIGN -
+           (uintptr_t)slab;
+}
+
+static uint8_t *slab_row_in(const vsi_slabs *slabs, void *slab, uint32_t slot) {
+    size_t row = slot & ((1u << slabs->shift) - 1);
+    return slab_rows(slab) + row * slabs->row_bytes;
+}
+
+VSI_FN uint8_t *vsi_slab_row(const vsi_slabs *slabs, uint32_t slot) {
+    void *slab = vsi_radix_get(&slabs->table, slot >> slabs->shift);
+    vsi_assert(slab);
+    return slab_row_in(slabs, slab, slot);
+}
+
+VSI_FN uint32_t vsi_slab_run(const vsi_slabs *slabs, uint32_t slot) {
+    uint32_t rows = 1u << slabs->shift;
+    return rows - (slot & (rows - 1));
+}
+
+VSI_FN uint8_t *vsi_slab_make_row(vsi_cow *cow, vsi_slabs *slabs, uint32_t slot) {
+    uint32_t at = slot >> slabs->shift;
+    void *slab = vsi_radix_get(&slabs->table, at);
+    if (!slab) {
+        size_t bytes =
+            sizeof(vsi_block) + VSI_SLAB_ALIGN + ((size_t)slabs->row_bytes << slabs->shift);
+        slab = vsi_cow_new(cow, bytes);
+        if (!slab || !vsi_radix_set(cow, &slabs->table, at, slab))
+            return NULL;
+    }
+    return slab_row_in(slabs, slab, slot);
+}
+/* ---- store/btree.h ---------------------------------------------------------------------------------- */
+/* btree.h - a B+tree of byte strings in memcmp order, copied on write. */
+#ifndef VSI_BTREE_H
+#define VSI_BTREE_H
+
+/* uses base/bytes.h */
+/* uses store/cow.h */
+
+enum {
+    VSI_BTREE_PAGE_BYTES = 4080,  /* entries and their offsets in one node */
+    VSI_BTREE_ENTRY_MAX = 1360,   /* a third: any split then leaves room for the new entry */
+    VSI_BTREE_ENTRY_OVERHEAD = 6, /* offset and two lengths */
+    VSI_BTREE_HEIGHT_MAX = 16
+};
+
+/* All zero: empty. Copying the struct copies the version. */
+typedef struct vsi_btree {
+    void *root;
+    uint64_t count;
+} vsi_btree;
+
+/* Whether key is there. out_value is borrowed from the tree, as long as this version lives and, for
+ * the writer, until its next change. */
+VSI_FN bool vsi_btree_get(const vsi_btree *tree, vsi_bytes key, vsi_bytes *out_value);
+
+/* Inserts or replaces. key and value together take at most VSI_BTREE_ENTRY_MAX -
+ * VSI_BTREE_ENTRY_OVERHEAD bytes. False when there is no memory: undo the scope. */
+VSI_FN bool vsi_btree_put(vsi_cow *cow, vsi_btree *tree, vsi_bytes key, vsi_bytes value);
+
+/* VS_OK, VS_ERR_NOT_FOUND (nothing changed) or VS_ERR_NOMEM: undo the scope. */
+VSI_FN vs_status vsi_btree_delete(vsi_cow *cow, vsi_btree *tree, vsi_bytes key);
+
+/* A position in one version of a tree; changing the tree makes it invalid. */
+typedef struct vsi_btree_cursor {
+    void *node[VSI_BTREE_HEIGHT_MAX];
+    uint32_t at[VSI_BTREE_HEIGHT_MAX];
+    uint32_t height; /* 0: behind the last entry */
+} vsi_btree_cursor;
+
+/* Stands on the first entry whose key is key or greater. */
+VSI_FN void vsi_btree_seek(const vsi_btree *tree, vsi_bytes key, vsi_btree_cursor *out_cursor);
+VSI_FN bool vsi_btree_at_end(const vsi_btree_cursor *cursor);
+VSI_FN void vsi_btree_entry(const vsi_btree_cursor *cursor, vsi_bytes *out_key,
+                            vsi_bytes *out_value);
+VSI_FN void vsi_btree_next(vsi_btree_cursor *cursor);
+
+/* Walks the whole tree: geometry of nodes, order, levels, count. NULL, or what is wrong. */
+VSI_FN const char *vsi_btree_check(const vsi_btree *tree);
+
+#endif
+/* ---- store/btree.c ---------------------------------------------------------------------------------- */
+/* btree.c - a B+tree of byte strings, copied on write.
+ *
+ * A node is a page of slotted entries: offsets of the entries in key order grow from the front, the
+ * entries themselves from the back.
+ *
+ *     [ off 0 | off 1 | ... | off count-1 |   free   | entry | entry | ... | entry ]
+ *                                                    ^ heap_at                     ^ PAGE_BYTES
+ *     entry: key_bytes u16, value_bytes u16, key, value
+ *
+ *   B1  Keys of a node ascend strictly. All leaves are on level 0.
+ *   B2  Child i of an inner node holds the keys from key i up to, not including, key i + 1. Key 0
+ * is never compared: child 0 has no lower bound of its own. B3  An inner node has at least one
+ * child, a leaf at least one entry unless it is the root. B4  Every change happens in nodes that
+ * vsi_cow_touch returned, from the root down. */
+/* uses store/btree.h */
+
+enum {
+    BTREE_OFFSET_BYTES = 2,
+    BTREE_LENGTHS_BYTES = 4,
+    BTREE_CHILDREN_MAX = 255,
+    BTREE_UNDERFULL_BYTES = VSI_BTREE_PAGE_BYTES / 4
+};
+
+_Static_assert(BTREE_OFFSET_BYTES + BTREE_LENGTHS_BYTES == VSI_BTREE_ENTRY_OVERHEAD, "overhead");
+_Static_assert(3 * VSI_BTREE_ENTRY_MAX <= VSI_BTREE_PAGE_BYTES, "a split must leave room");
+
+typedef struct btree_node {
+    vsi_block block;
+    uint16_t level;      /* 0: leaf */
+    uint16_t count;      /* entries; of an inner node also its children */
+    uint16_t heap_at;    /* offset of the lowest entry */
+    uint16_t used_bytes; /* entries and offsets, without holes */
+    uint8_t page[VSI_BTREE_PAGE_BYTES];
+} btree_node;
+
+typedef struct btree_inner {
+    btree_node node;
+    void *child[BTREE_CHILDREN_MAX];
+} btree_inner;
+
+/* What goes into a node. */
+typedef struct btree_item {
+    vsi_bytes key, value;
+    void *child; /* of an inner node */
+} btree_item;
+
+typedef struct btree_path {
+    btree_node *node[VSI_BTREE_HEIGHT_MAX]; /* by level */
+    uint32_t at[VSI_BTREE_HEIGHT_MAX];      /* the entry that was followed */
+    uint32_t height;
+} btree_path;
+
+/* ---- one node ------------------------------------------------------------------------------- */
+
+/* Offsets and lengths are in the machine's byte order: nodes stay in memory. */
+static uint16_t page_get(const btree_node *node, size_t off) {
+    uint16_t value;
+    memcpy(&value, node->page + off, sizeof value);
+    return value;
+}
+
+static void page_put(btree_node *node, size_t off, size_t value) {
+    vsi_assert(value <= UINT16_MAX);
+    uint16_t narrow = (uint16_t)value;
+    memcpy(node->page + off, &narrow, sizeof narrow);
+}
+
+static size_t node_entry_off(const btree_node *node, uint32_t at) {
+    vsi_assert(at < node->count);
+    return page_get(node, at * BTREE_OFFSET_BYTES);
+}
+
+static vsi_bytes node_key(const btree_node *node, uint32_t at) {
+    size_t off = node_entry_off(node, at);
+    return (vsi_bytes){node->page + off + BTREE_LENGTHS_BYTES, page_get(node, off)};
+}
+
+static vsi_bytes node_value(const btree_node *node, uint32_t at) {
+    size_t off = node_entry_off(node, at);
+    size_t key_bytes = page_get(node, off);
+    return (vsi_bytes){node->page + off + BTREE_LENGTHS_BYTES + key_bytes, page_get(node, off + 2)};
+}
+
+static void *node_child(const btree_node *node, uint32_t at) {
+    vsi_assert(node->level > 0);
+    return ((const btree_inner *)node)->child[at];
+}
+
+static btree_item node_item(const btree_node *node, uint32_t at) {
+    return (btree_item){.key = node_key(node, at),
+                        .value = node_value(node, at),
+                        .child = node->level ? node_child(node, at) : NULL};
+}
+
+static size_t item_bytes(vsi_bytes key, vsi_bytes value) {
+    return VSI_BTREE_ENTRY_OVERHEAD + key.bytes + value.bytes;
+}
+
+static btree_node *node_new(vsi_cow *cow, uint32_t level) {
+    btree_node *node = vsi_cow_new(cow, level ? sizeof(btree_inner) : sizeof(btree_node));
+    if (!node)
+        return NULL;
+    node->level = (uint16_t)level;
+    node->heap_at = VSI_BTREE_PAGE_BYTES;
+    return node;
+}
+
+static void node_clear(btree_node *node) {
+    node->count = 0;
+    node->used_bytes = 0;
+    node->heap_at = VSI_BTREE_PAGE_BYTES;
+}
+
+/* Whether an item of so many bytes finds room once holes are closed. */
+static bool node_has_room(const btree_node *node, size_t bytes) {
+    return bytes <= (size_t)(VSI_BTREE_PAGE_BYTES - node->used_bytes) &&
+           (node->level == 0 || node->count < BTREE_CHILDREN_MAX);
+}
+
+static void node_insert_packed(btree_node *node, uint32_t at, btree_item item) {
+    size_t entry_bytes = BTREE_LENGTHS_BYTES + item.key.bytes + item.value.bytes;
+    size_t off = node->heap_at - entry_bytes;
+    page_put(node, off, item.key.bytes);
+    page_put(node, off + 2, item.value.bytes);
+    memcpy(node->page + off + BTREE_LENGTHS_BYTES, item.key.data, item.key.bytes);
+    if (item.value.bytes)
+        memcpy(node->page + off + BTREE_LENGTHS_BYTES + item.key.bytes, item.value.data,
+               item.value.bytes);
+    uint8_t *offsets = node->page + at * BTREE_OFFSET_BYTES;
+    memmove(offsets + BTREE_OFFSET_BYTES, offsets, (node->count - at) * BTREE_OFFSET_BYTES);
+    if (node->level) {
+        void **child = ((btree_inner *)node)->child + at;
+        memmove(child + 1, child, (node->count - at) * sizeof *child);
+        *child = item.child;
+    }
+    node->count++;
+    node->heap_at = (uint16_t)off;
+    node->used_bytes = (uint16_t)(node->used_bytes + entry_bytes + BTREE_OFFSET_BYTES);
+    page_put(node, at * BTREE_OFFSET_BYTES, off);
+}
+
+static void node_append(btree_node *node, btree_item item) {
+    node_insert_packed(node, node->count, item);
+}
+
+/* Closes the holes that removed entries left. */
+static void node_pack(btree_node *node) {
+    btree_inner copy; /* large enough for a leaf as well */
+    memcpy(&copy, node, node->level ? sizeof(btree_inner) : sizeof(btree_node));
+    node_clear(node);
+    for (uint32_t i = 0; i < copy.node.count; i++)
+        node_append(node, node_item(&copy.node, i));
+}
+
+/* There must be room. */
+static void node_insert(btree_node *node, uint32_t at, btree_item item) {
+    size_t bytes = item_bytes(item.key, item.value);
+    vsi_assert(node_has_room(node, bytes));
+    if (bytes > node->heap_at - (size_t)node->count * BTREE_OFFSET_BYTES)
+        node_pack(node);
+    node_insert_packed(node, at, item);
+}
+
+static void node_remove(btree_node *node, uint32_t at) {
+    size_t bytes = item_bytes(node_key(node, at), node_value(node, at));
+    uint8_t *offsets = node->page + at * BTREE_OFFSET_BYTES;
+    memmove(offsets, offsets + BTREE_OFFSET_BYTES, (node->count - at - 1u) * BTREE_OFFSET_BYTES);
+    if (node->level) {
+        void **child = ((btree_inner *)node)->child + at;
+        memmove(child, child + 1, (node->count - at - 1u) * sizeof *child);
+    }
+    node->count--;
+    node->used_bytes = (uint16_t)(node->used_bytes - bytes);
+}
+
+static int bytes_compare(vsi_bytes a, vsi_bytes b) {
+    size_t n = a.bytes < b.bytes ? a.bytes : b.bytes;
+    int order = n ? memcmp(a.data, b.data, n) : 0;
+    return order ? order : (a.bytes > b.bytes) - (a.bytes < b.bytes);
+}
+
+/* The first entry of a leaf whose key is not below key. */
+static uint32_t leaf_find(const btree_node *leaf, vsi_bytes key, bool *out_found) {
+    uint32_t low = 0, high = leaf->count;
+    *out_found = false;
+    while (low < high) {
+        uint32_t mid = (low + high) / 2;
+        int order = bytes_compare(node_key(leaf, mid), key);
+        if (order < 0) {
+            low = mid + 1;
+        } else {
+            high = mid;
+            *out_found = *out_found || order == 0;
+        }
+    }
+    return low;
+}
+
+/* The child of an inner node that covers key. */
+static uint32_t inner_find(const btree_node *inner, vsi_bytes key) {
+    uint32_t low = 1, high = inner->count; /* B2: key 0 is not compared */
+    while (low < high) {
+        uint32_t mid = (low + high) / 2;
+        if (bytes_compare(node_key(inner, mid), key) <= 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low - 1;
+}
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+VSI_FN bool vsi_btree_get(const vsi_btree *tree, vsi_bytes key, vsi_bytes *out_value) {
+    const btree_node *node = tree->root;
+    if (!node)
+        return false;
+    while (node->level)
+        node = node_child(node, inner_find(node, key));
+    bool found = false;
+    uint32_t at = leaf_find(node, key, &found);
+    if (found)
+        *out_value = node_value(node, at);
+    return found;
+}
+
+/* From a position behind the last entry of a leaf to the next leaf's first, or to the end. */
+static void cursor_settle(vsi_btree_cursor *cursor) {
+    uint32_t level = 0;
+    while (cursor->at[level] >= ((const btree_node *)cursor->node[level])->count) {
+        if (++level == cursor->height) {
+            cursor->height = 0;
+            return;
+        }
+        cursor->at[level]++;
+    }
+    for (; level > 0; level--) {
+        cursor->node[level - 1] = node_child(cursor->node[level], cursor->at[level]);
+        cursor->at[level - 1] = 0;
+    }
+}
+
+VSI_FN void vsi_btree_seek(const vsi_btree *tree, vsi_bytes key, vsi_btree_cursor *out_cursor) {
+    memset(out_cursor, 0, sizeof *out_cursor);
+    btree_node *node = tree->root;
+    if (!node)
+        return;
+    out_cursor->height = node->level + 1u;
+    for (; node->level; node = node_child(node, out_cursor->at[node->level])) {
+        out_cursor->node[node->level] = node;
+        out_cursor->at[node->level] = inner_find(node, key);
+    }
+    bool found = false;
+    out_cursor->node[0] = node;
+    out_cursor->at[0] = leaf_find(node, key, &found);
+    cursor_settle(out_cursor);
+}
+
+VSI_FN bool vsi_btree_at_end(const vsi_btree_cursor *cursor) {
+    return cursor->height == 0;
+}
+
+VSI_FN void vsi_btree_entry(const vsi_btree_cursor *cursor, vsi_bytes *out_key,
+                            vsi_bytes *out_value) {
+    vsi_assert(cursor->height > 0);
+    *out_key = node_key(cursor->node[0], cursor->at[0]);
+    *out_value = node_value(cursor->node[0], cursor->at[0]);
+}
+
+VSI_FN void vsi_btree_next(vsi_btree_cursor *cursor) {
+    vsi_assert(cursor->height > 0);
+    cursor->at[0]++;
+    cursor_settle(cursor);
+}
+
+/* ---- changing ------------------------------------------------------------------------------- */
+
+/* Walks down to the leaf of key and makes the path writable. */
+static bool btree_descend(vsi_cow *cow, vsi_btree *tree, vsi_bytes key, btree_path *out_path) {
+    btree_node *node = vsi_cow_touch(cow, tree->root); /* keeps B4, here and below */
+    if (!node)
+        return false;
+    tree->root = node;
+    out_path->height = node->level + 1u;
+    while (node->level) {
+        uint32_t at = inner_find(node, key);
+        btree_node *child = vsi_cow_touch(cow, node_child(node, at));
+        if (!child)
+            return false;
+        ((btree_inner *)node)->child[at] = child;
+        out_path->node[node->level] = node;
+        out_path->at[node->level] = at;
+        node = child;
+    }
+    out_path->node[0] = node;
+    return true;
+}
+
+/* How many of the count + 1 items, the new one at place `at` counted in, stay in the left node. At
+ * the right end the left node stays full, so that ascending keys fill their pages. */
+static uint32_t split_point(const btree_node *node, uint32_t at, size_t new_bytes) {
+    if (at == node->count)
+        return at;
+    size_t half = (node->used_bytes + new_bytes) / 2, sum = 0;
+    uint32_t kept = 0;
+    while (sum < half && kept < node->count) {
+        uint32_t old = kept <= at ? kept : kept - 1u;
+        sum += kept == at ? new_bytes : item_bytes(node_key(node, old), node_value(node, old));
+        kept++;
+    }
+    return kept;
+}
+
+/* Moves the upper items of a full node, with item inserted at place at, into a new right sibling.
+ */
+static btree_node *node_split(vsi_cow *cow, btree_node *node, uint32_t at, btree_item item) {
+    btree_node *right = node_new(cow, node->level);
+    if (!right)
+        return NULL;
+    btree_inner copy;
+    memcpy(&copy, node, node->level ? sizeof(btree_inner) : sizeof(btree_node));
+    uint32_t kept = split_point(node, at, item_bytes(item.key, item.value));
+    node_clear(node);
+    for (uint32_t i = 0; i <= copy.node.count; i++) {
+        uint32_t old = i < at ? i : i - 1u;
+        node_append(i < kept ? node : right, i == at ? item : node_item(&copy.node, old));
+    }
+    return right;
+}
+
+static bool btree_insert(vsi_cow *cow, vsi_btree *tree, btree_path *path, uint32_t at,
+                         btree_item item) {
+    for (uint32_t level = 0;; level++) {
+        btree_node *node = path->node[level];
+        if (node_has_room(node, item_bytes(item.key, item.value))) {
+            node_insert(node, at, item);
+            return true;
+        }
+        btree_node *right = node_split(cow, node, at, item);
+        if (!right)
+            return false;
+        item = (btree_item){.key = node_key(right, 0), .child = right};
+        if (level + 1 == path->height) {
+            btree_node *root = node_new(cow, level + 1);
+            if (!root || path->height == VSI_BTREE_HEIGHT_MAX)
+                return false;
+            node_append(root, (btree_item){.key = {item.key.data, 0}, .child = node});
+            tree->root = root;
+            path->node[path->height] = root;
+            path->at[path->height++] = 0;
+        }
+        at = path->at[level + 1] + 1;
+    }
+}
+
+VSI_FN bool vsi_btree_put(vsi_cow *cow, vsi_btree *tree, vsi_bytes key, vsi_bytes value) {
+    vsi_assert(item_bytes(key, value) <= VSI_BTREE_ENTRY_MAX);
+    if (!tree->root)
+        tree->root = node_new(cow, 0);
+    btree_path path;
+    if (!tree->root || !btree_descend(cow, tree, key, &path))
+        return false;
+    bool found = false;
+    uint32_t at = leaf_find(path.node[0], key, &found);
+    if (found)
+        node_remove(path.node[0], at);
+    if (!btree_insert(cow, tree, &path, at, (btree_item){.key = key, .value = value}))
+        return false;
+    tree->count += !found;
+    return true;
+}
+
+/* Joins two neighbouring children of parent, `at` and the one right of it, when they fit in one. */
+static bool btree_try_merge(vsi_cow *cow, btree_node *parent, uint32_t at, bool *out_merged) {
+    btree_inner *inner = (btree_inner *)parent;
+    const btree_node *left = inner->child[at], *right = inner->child[at + 1];
+    vsi_bytes separator = node_key(parent, at + 1);
+    /* The right node's key 0 takes the separator's place in an inner node (B2). */
+    size_t extra = right->level ? separator.bytes : 0;
+    *out_merged = left->used_bytes + right->used_bytes + extra <= VSI_BTREE_PAGE_BYTES &&
+                  (left->level == 0 || left->count + right->count <= BTREE_CHILDREN_MAX);
+    if (!*out_merged)
+        return true;
+    btree_node *target = vsi_cow_touch(cow, inner->child[at]);
+    if (!target)
+        return false;
+    inner->child[at] = target;
+    node_pack(target);
+    for (uint32_t i = 0; i < right->count; i++) {
+        btree_item item = node_item(right, i);
+        if (i == 0 && right->level)
+            item.key = separator;
+        node_append(target, item);
+    }
+    vsi_cow_drop(cow, inner->child[at + 1]);
+    node_remove(parent, at + 1);
+    return true;
+}
+
+/* After a removal: empty nodes leave, small ones join a neighbour, a root with one child goes. */
+static bool btree_shrink(vsi_cow *cow, vsi_btree *tree, btree_path *path) {
+    for (uint32_t level = 0; level + 1 < path->height; level++) {
+        btree_node *node = path->node[level], *parent = path->node[level + 1];
+        uint32_t at = path->at[level + 1];
+        if (node->count == 0) { /* keeps B3 */
+            vsi_cow_drop(cow, node);
+            node_remove(parent, at);
+            continue;
+        }
+        if (node->used_bytes >= BTREE_UNDERFULL_BYTES)
+            return true;
+        bool merged = false;
+        if (at + 1 < parent->count && !btree_try_merge(cow, parent, at, &merged))
+            return false;
+        if (!merged && at > 0 && !btree_try_merge(cow, parent, at - 1, &merged))
+            return false;
+        if (!merged)
+            return true;
+    }
+    btree_node *root = tree->root;
+    while (root->count <= 1 && root->level) {
+        tree->root = root->count ? node_child(root, 0) : NULL;
+        vsi_cow_drop(cow, root);
+        root = tree->root;
+        if (!root)
+            return true;
+    }
+    if (root->count == 0) {
+        vsi_cow_drop(cow, root);
+        tree->root = NULL;
+    }
+    return true;
+}
+
+VSI_FN vs_status vsi_btree_delete(vsi_cow *cow, vsi_btree *tree, vsi_bytes key) {
+    vsi_bytes value;
+    if (!vsi_btree_get(tree, key, &value))
+        return VS_ERR_NOT_FOUND;
+    btree_path path;
+    if (!btree_descend(cow, tree, key, &path))
+        return VS_ERR_NOMEM;
+    bool found = false;
+    node_remove(path.node[0], leaf_find(path.node[0], key, &found));
+    tree->count--;
+    return btree_shrink(cow, tree, &path) ? VS_OK : VS_ERR_NOMEM;
+}
+
+/* ---- checking ------------------------------------------------------------------------------- */
+
+static const char *node_check(const btree_node *node, uint32_t level) {
+    if (node->level != level)
+        return "a node is on the wrong level";
+    if (node->count == 0)
+        return "a node is empty";
+    size_t used = 0;
+    for (uint32_t i = 0; i < node->count; i++) {
+        size_t off = node_entry_off(node, i);
+        if (off < node->heap_at || off + BTREE_LENGTHS_BYTES > VSI_BTREE_PAGE_BYTES)
+            return "an entry lies outside its node";
+        size_t bytes = item_bytes(node_key(node, i), node_value(node, i));
+        if (off + bytes - BTREE_OFFSET_BYTES > VSI_BTREE_PAGE_BYTES)
+            return "an entry reaches beyond its node";
+        used += bytes;
+        bool has_order = i > (node->level ? 1u : 0u);
+        if (has_order && bytes_compare(node_key(node, i - 1), node_key(node, i)) >= 0)
+            return "keys of a node do not ascend"; /* B1 */
+    }
+    if (used != node->used_bytes)
+        return "a node's count of used bytes is wrong";
+    return NULL;
+}
+
+/* Whether a leaf reached at cursor lies within the separators above it (B2). */
+static bool leaf_is_in_bounds(const vsi_btree_cursor *cursor) {
+    const btree_node *leaf = cursor->node[0];
+    vsi_bytes first = node_key(leaf, 0), last = node_key(leaf, leaf->count - 1u);
+    for (uint32_t level = 1; level < cursor->height; level++) {
+        const btree_node *node = cursor->node[level];
+        uint32_t at = cursor->at[level];
+        if (at > 0 && bytes_compare(first, node_key(node, at)) < 0)
+            return false;
+        if (at + 1 < node->count && bytes_compare(last, node_key(node, at + 1)) >= 0)
+            return false;
+    }
+    return true;
+}
+
+VSI_FN const char *vsi_btree_check(const vsi_btree *tree) {
+    const btree_node *root = tree->root;
+    if (!root)
+        return tree->count ? "an empty tree counts entries" : NULL;
+    if (root->level >= VSI_BTREE_HEIGHT_MAX)
+        return "the tree is too high";
+    vsi_btree_cursor at = {.height = root->level + 1u};
+    at.node[root->level] = tree->root;
+    uint64_t count = 0;
+    uint32_t level = root->level;
+    const char *problem = node_check(root, level);
+    while (!problem) {
+        if (at.at[level] == ((const btree_node *)at.node[level])->count) { /* done: up */
+            if (++level == at.height)
+                return count == tree->count ? NULL : "the tree's count is wrong";
+            at.at[level]++;
+        } else if (level == 0) { /* a leaf: count it as a whole */
+            const btree_node *leaf = at.node[0];
+            if (!leaf_is_in_bounds(&at))
+                return "keys of a leaf lie outside its separators";
+            count += leaf->count;
+            at.at[0] = leaf->count;
+        } else { /* down */
+            at.node[level - 1] = node_child(at.node[level], at.at[level]);
+            at.at[--level] = 0;
+            problem = node_check(at.node[level], level);
+        }
+    }
+    return problem;
+}
+/* ---- store/value.h ---------------------------------------------------------------------------------- */
+/* value.h - values of any size under keys of a B+tree, each kept with its hash. */
+#ifndef VSI_VALUE_H
+#define VSI_VALUE_H
+
+/* uses base/hash.h */
+/* uses store/btree.h */
+
+enum { VSI_VALUE_KEY_BYTES_MAX = 1040 };
+
+typedef struct vsi_value_info {
+    uint32_t bytes;
+    vsi_hash128 hash; /* of the value, as given when it was put */
+} vsi_value_info;
+
+/* Whether there is a value under key. */
+VSI_FN bool vsi_value_find(const vsi_btree *tree, vsi_bytes key, vsi_value_info *out_info);
+
+/* Appends the value that vsi_value_find found to buf; false when there is no memory. */
+VSI_FN bool vsi_value_read(const vsi_btree *tree, vsi_bytes key, vsi_value_info info, vsi_buf *buf);
+
+/* Puts a value under a key that has none. False when there is no memory: undo the scope. */
+VSI_FN bool vsi_value_put(vsi_cow *cow, vsi_btree *tree, vsi_bytes key, vsi_bytes value,
+                          vsi_hash128 hash);
+
+/* Deletes the value that vsi_value_find found. False when there is no memory: undo the scope. */
+VSI_FN bool vsi_value_delete(vsi_cow *cow, vsi_btree *tree, vsi_bytes key, vsi_value_info info);
+
+/* Walking a tree of values: whether an entry begins one, and under which key. */
+VSI_FN bool vsi_value_is_first(vsi_bytes entry_key, vsi_bytes *out_key);
+
+#endif
+/* ---- store/value.c ---------------------------------------------------------------------------------- */
+/* value.c - values of any size in a B+tree.
+ *
+ * A value is cut into chunks; chunk n is the entry under key | n as u32, big-endian. Chunk 0 begins
+ * with the value's size and hash. Keys in one tree must be prefix-free (all of one length, or with
+ * their length in front), so that chunks of different values never share an entry. */
+/* uses store/value.h */
+
+enum { VALUE_NUMBER_BYTES = 4, VALUE_HEADER_BYTES = 20 };
+
+typedef struct value_key {
+    uint8_t data[VSI_VALUE_KEY_BYTES_MAX + VALUE_NUMBER_BYTES];
+    size_t bytes;
+} value_key;
+
+static void value_key_set(value_key *out, vsi_bytes key, uint32_t number) {
+    vsi_assert(key.bytes <= VSI_VALUE_KEY_BYTES_MAX);
+    memcpy(out->data, key.data, key.bytes);
+    for (int i = 0; i < VALUE_NUMBER_BYTES; i++)
+        out->data[key.bytes + (size_t)i] = (uint8_t)(number >> (24 - 8 * i));
+    out->bytes = key.bytes + VALUE_NUMBER_BYTES;
+}
+
+static vsi_bytes value_key_bytes(const value_key *key) {
+    return (vsi_bytes){key->data, key->bytes};
+}
+
+/* Bytes of an entry's value, the same for every chunk of a key. */
+static size_t value_chunk_bytes(vsi_bytes key) {
+    return VSI_BTREE_ENTRY_MAX - VSI_BTREE_ENTRY_OVERHEAD - VALUE_NUMBER_BYTES - key.bytes;
+}
+
+static uint32_t value_chunk_count(vsi_bytes key, size_t value_bytes) {
+    size_t chunk = value_chunk_bytes(key);
+    return (uint32_t)((VALUE_HEADER_BYTES + value_bytes + chunk - 1) / chunk);
+}
+
+VSI_FN bool vsi_value_find(const vsi_btree *tree, vsi_bytes key, vsi_value_info *out_info) {
+    value_key k;
+    vsi_bytes first;
+    value_key_set(&k, key, 0);
+    if (!vsi_btree_get(tree, value_key_bytes(&k), &first))
+        return false;
+    vsi_assert(first.bytes >= VALUE_HEADER_BYTES);
+    out_info->bytes = vsi_get_u32(first.data);
+    out_info->hash.lo = vsi_get_u64(first.data + 4);
+    out_info->hash.hi = vsi_get_u64(first.data + 12);
+    return true;
+}
+
+VSI_FN bool vsi_value_read(const vsi_btree *tree, vsi_bytes key, vsi_value_info info,
+                           vsi_buf *buf) {
+    if (!vsi_buf_reserve(buf, info.bytes))
+        return false;
+    value_key k;
+    vsi_btree_cursor cursor;
+    value_key_set(&k, key, 0);
+    vsi_btree_seek(tree, value_key_bytes(&k), &cursor);
+    size_t skip = VALUE_HEADER_BYTES;
+    for (size_t left = info.bytes; left > 0;) {
+        vsi_bytes entry_key, chunk;
+        vsi_btree_entry(&cursor, &entry_key, &chunk);
+        vsi_assert(chunk.bytes - skip <= left);
+        memcpy(buf->data + buf->bytes, chunk.data + skip, chunk.bytes - skip);
+        buf->bytes += chunk.bytes - skip;
+        left -= chunk.bytes - skip;
+        skip = 0;
+        vsi_btree_next(&cursor);
+    }
+    return true;
+}
+
+VSI_FN bool vsi_value_put(vsi_cow *cow, vsi_btree *tree, vsi_bytes key, vsi_bytes value,
+                          vsi_hash128 hash) {
+    uint8_t chunk[VSI_BTREE_ENTRY_MAX];
+    size_t room = value_chunk_bytes(key), filled = VALUE_HEADER_BYTES, done = 0;
+    vsi_put_u32(chunk, (uint32_t)value.bytes);
+    vsi_put_u64(chunk + 4, hash.lo);
+    vsi_put_u64(chunk + 12, hash.hi);
+    uint32_t count = value_chunk_count(key, value.bytes);
+    for (uint32_t i = 0; i < count; i++, filled = 0) {
+        size_t n = value.bytes - done < room - filled ? value.bytes - done : room - filled;
+        if (n)
+            memcpy(chunk + filled, value.data + done, n);
+        done += n;
+        value_key k;
+        value_key_set(&k, key, i);
+        if (!vsi_btree_put(cow, tree, value_key_bytes(&k), (vsi_bytes){chunk, filled + n}))
+            return false;
+    }
+    return true;
+}
+
+VSI_FN bool vsi_value_delete(vsi_cow *cow, vsi_btree *tree, vsi_bytes key, vsi_value_info info) {
+    uint32_t count = value_chunk_count(key, info.bytes);
+    for (uint32_t i = 0; i < count; i++) {
+        value_key k;
+        value_key_set(&k, key, i);
+        vs_status st = vsi_btree_delete(cow, tree, value_key_bytes(&k));
+        vsi_assert(st != VS_ERR_NOT_FOUND);
+        if (st != VS_OK)
+            return false;
+    }
+    return true;
+}
+
+VSI_FN bool vsi_value_is_first(vsi_bytes entry_key, vsi_bytes *out_key) {
+    out_key->data = entry_key.data;
+    out_key->bytes = entry_key.bytes - VALUE_NUMBER_BYTES;
+    for (size_t i = out_key->bytes; i < entry_key.bytes; i++)
+        if (entry_key.data[i])
+            return false;
+    return true;
+}
+/* ---- store/op.h ---------------------------------------------------------------------------------- */
+/* op.h - the changes that the log records: one operation per logical mutation, as bytes. */
+#ifndef VSI_OP_H
+#define VSI_OP_H
+
+/* uses base/bytes.h */
+/* uses base/hash.h */
+/* uses base/mem.h */
+
+enum { VSI_OP_CREATE = 1, VSI_OP_PUT = 2, VSI_OP_DELETE = 3, VSI_OP_NOTE = 4, VSI_OP_DIGEST = 5 };
+
+#define VSI_SLOT_NONE UINT32_MAX
+
+/* One change with everything resolved: slots chosen, time read. Members of other kinds are zero. */
+typedef struct vsi_op {
+    int kind;
+    uint32_t coll; /* collection id; of a note 0: the database's own */
+
+    /* create */
+    uint32_t dim;
+    uint32_t type;   /* VS_F32 ... */
+    uint32_t metric; /* VS_L2 ... */
+    int64_t time_us;
+    vsi_bytes name;
+    vsi_bytes index;
+
+    /* put, delete */
+    uint32_t slot;     /* put: where the record goes; delete: where it is */
+    uint32_t old_slot; /* put: the slot it leaves, or VSI_SLOT_NONE: a new key */
+    uint64_t key;
+    vsi_bytes vector;   /* elements little-endian */
+    vsi_bytes metadata; /* bytes 0: none */
+
+    /* note */
+    vsi_bytes note_key;
+    vsi_bytes note_value;
+    bool note_has_value; /* false: delete */
+
+    /* digest of the state that all operations so far must have made */
+    vsi_hash128 digest;
+} vsi_op;
+
+/* Appends op; false when there is no memory, and buf is then as before. */
+VSI_FN bool vsi_op_write(vsi_buf *buf, const vsi_op *op);
+
+/* Bytes of the operation that vsi_op_write put at p. */
+VSI_FN size_t vsi_op_bytes(const uint8_t *p);
+
+/* Reads the operation at *pos and moves behind it. Pointers in out_op lie in the input. *out_known
+ * is false for an operation of a later version that may be passed over. VS_ERR_CORRUPT for
+ * malformed bytes, VS_ERR_TOO_NEW for an unknown operation that must be understood. */
+VSI_FN vs_status vsi_op_read(vsi_err *err, vsi_bytes payload, size_t *pos, vsi_op *out_op,
+                             bool *out_known);
+
+#endif
+/* ---- store/op.c ---------------------------------------------------------------------------------- */
+/* op.c - operations as bytes; docs/FORMAT.md section 5 is the reference. */
+/* uses store/op.h */
+
+enum {
+    OP_HEADER_BYTES = 8, /* kind u8, flags u8, zero u16, body bytes u32 */
+    OP_MUST_UNDERSTAND = 1,
+    OP_KEY_U64 = 1 /* type tag of a u64 key */
+};
+
+/* ---- writing -------------------------------------------------------------------------------- */
+
+static void op_put_u32(vsi_buf *buf, uint32_t value) {
+    vsi_put_u32(buf->data + buf->bytes, value);
+    buf->bytes += 4;
+}
+
+static void op_put_u64(vsi_buf *buf, uint64_t value) {
+    vsi_put_u64(buf->data + buf->bytes, value);
+    buf->bytes += 8;
+}
+
+/* Length, then the bytes. */
+static void op_put_bytes(vsi_buf *buf, vsi_bytes bytes) {
+    op_put_u32(buf, (uint32_t)bytes.bytes);
+    if (bytes.bytes)
+        memcpy(buf->data + buf->bytes, bytes.data, bytes.bytes);
+    buf->bytes += bytes.bytes;
+}
+
+static void op_put_key(vsi_buf *buf, uint64_t key) {
+    op_put_u32(buf, 0);                     /* namespace */
+    op_put_u32(buf, OP_KEY_U64 | 8u << 16); /* type u8, zero u8, bytes u16 */
+    op_put_u64(buf, key);
+}
+
+static void op_put_body(vsi_buf *buf, const vsi_op *op) {
+    switch (op->kind) {
+    case VSI_OP_CREATE:
+        op_put_u32(buf, op->coll);
+        op_put_u32(buf, op->dim);
+        op_put_u32(buf, op->type | op->metric << 8); /* type u8, metric u8, zero u16 */
+        op_put_u64(buf, (uint64_t)op->time_us);
+        op_put_bytes(buf, op->name);
+        op_put_bytes(buf, op->index);
+        break;
+    case VSI_OP_PUT:
+        op_put_u32(buf, op->coll);
+        op_put_u32(buf, op->slot);
+        op_put_u32(buf, op->old_slot);
+        op_put_key(buf, op->key);
+        op_put_u32(buf, 1); /* fields */
+        op_put_u32(buf, 0); /* field id */
+        op_put_bytes(buf, op->vector);
+        op_put_bytes(buf, op->metadata);
+        break;
+    case VSI_OP_DELETE:
+        op_put_u32(buf, op->coll);
+        op_put_u32(buf, op->slot);
+        op_put_key(buf, op->key);
+        break;
+    case VSI_OP_NOTE:
+        op_put_u32(buf, op->coll);
+        op_put_u32(buf, op->note_has_value);
+        op_put_bytes(buf, op->note_key);
+        op_put_bytes(buf, op->note_value);
+        break;
+    default:
+        op_put_u64(buf, op->digest.lo);
+        op_put_u64(buf, op->digest.hi);
+        break;
+    }
+}
+
+VSI_FN bool vsi_op_write(vsi_buf *buf, const vsi_op *op) {
+    enum { FIXED_BYTES_MAX = 128 }; /* all but the runs of bytes, header included */
+    size_t runs = op->name.bytes + op->index.bytes + op->vector.bytes + op->metadata.bytes +
+                  op->note_key.bytes + op->note_value.bytes;
+    if (!vsi_buf_reserve(buf, FIXED_BYTES_MAX + runs))
+        return false;
+    size_t at = buf->bytes;
+    buf->bytes += OP_HEADER_BYTES;
+    op_put_body(buf, op);
+    vsi_assert(buf->bytes - at <= FIXED_BYTES_MAX + runs);
+    vsi_put_u32(buf->data + at, (uint32_t)op->kind | OP_MUST_UNDERSTAND << 8);
+    vsi_put_u32(buf->data + at + 4, (uint32_t)(buf->bytes - at - OP_HEADER_BYTES));
+    return true;
+}
+
+VSI_FN size_t vsi_op_bytes(const uint8_t *p) {
+    return OP_HEADER_BYTES + (size_t)vsi_get_u32(p + 4);
+}
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+/* A body being read; once something does not fit, is_ok is false and zeros come out. */
+typedef struct op_reader {
+    const uint8_t *at, *end;
+    bool is_ok;
+} op_reader;
+
+static const uint8_t *op_take(op_reader *r, size_t bytes) {
+    if (!r->is_ok || bytes > (size_t)(r->end - r->at)) {
+        r->is_ok = false;
+        return NULL;
+    }
+    r->at += bytes;
+    return r->at - bytes;
+}
+
+static uint32_t op_take_u32(op_reader *r) {
+    const uint8_t *p = op_take(r, 4);
+    return p ? vsi_get_u32(p) : 0;
+}
+
+static uint64_t op_take_u64(op_reader *r) {
+    const uint8_t *p = op_take(r, 8);
+    return p ? vsi_get_u64(p) : 0;
+}
+
+static vsi_bytes op_take_bytes(op_reader *r) {
+    size_t n = op_take_u32(r);
+    const uint8_t *p = op_take(r, n);
+    return p ? (vsi_bytes){p, n} : (vsi_bytes){NULL, 0};
+}
+
+static uint64_t op_take_key(op_reader *r) {
+    bool is_default_namespace = op_take_u32(r) == 0;
+    bool is_u64 = op_take_u32(r) == (OP_KEY_U64 | 8u << 16);
+    r->is_ok = r->is_ok && is_default_namespace && is_u64;
+    return op_take_u64(r);
+}
+
+static void op_take_body(op_reader *r, vsi_op *op) {
+    uint32_t packed = 0;
+    switch (op->kind) {
+    case VSI_OP_CREATE:
+        op->coll = op_take_u32(r);
+        op->dim = op_take_u32(r);
+        packed = op_take_u32(r);
+        op->type = packed & 0xff;
+        op->metric = packed >> 8 & 0xff;
+        op->time_us = (int64_t)op_take_u64(r);
+        op->name = op_take_bytes(r);
+        op->index = op_take_bytes(r);
+        r->is_ok = r->is_ok && packed >> 16 == 0;
+        break;
+    case VSI_OP_PUT:
+        op->coll = op_take_u32(r);
+        op->slot = op_take_u32(r);
+        op->old_slot = op_take_u32(r);
+        op->key = op_take_key(r);
+        r->is_ok = r->is_ok && op_take_u32(r) == 1; /* fields */
+        r->is_ok = r->is_ok && op_take_u32(r) == 0; /* field id */
+        op->vector = op_take_bytes(r);
+        op->metadata = op_take_bytes(r);
+        break;
+    case VSI_OP_DELETE:
+        op->coll = op_take_u32(r);
+        op->slot = op_take_u32(r);
+        op->key = op_take_key(r);
+        break;
+    case VSI_OP_NOTE:
+        op->coll = op_take_u32(r);
+        packed = op_take_u32(r);
+        op->note_has_value = packed == 1;
+        op->note_key = op_take_bytes(r);
+        op->note_value = op_take_bytes(r);
+        r->is_ok = r->is_ok && packed <= 1;
+        break;
+    default:
+        op->digest.lo = op_take_u64(r);
+        op->digest.hi = op_take_u64(r);
+        break;
+    }
+}
+
+VSI_FN vs_status vsi_op_read(vsi_err *err, vsi_bytes payload, size_t *pos, vsi_op *out_op,
+                             bool *out_known) {
+    size_t left = payload.bytes - *pos;
+    const uint8_t *p = payload.data + *pos;
+    if (left < OP_HEADER_BYTES)
+        return vsi_fail(err, VS_ERR_CORRUPT, "operation at byte %zu: %zu bytes left, header is %d",
+                        *pos, left, OP_HEADER_BYTES);
+    size_t body_bytes = vsi_get_u32(p + 4);
+    if (body_bytes > left - OP_HEADER_BYTES)
+        return vsi_fail(err, VS_ERR_CORRUPT, "operation at byte %zu: %zu bytes, room for %zu", *pos,
+                        body_bytes, left - OP_HEADER_BYTES);
+    memset(out_op, 0, sizeof *out_op);
+    out_op->kind = p[0];
+    *out_known = p[0] >= VSI_OP_CREATE && p[0] <= VSI_OP_DIGEST;
+    if (!*out_known && (p[1] & OP_MUST_UNDERSTAND || vsi_get_u16(p + 2)))
+        return vsi_fail(err, VS_ERR_TOO_NEW, "operation at byte %zu is of unknown kind %d", *pos,
+                        p[0]);
+    if (*out_known) {
+        op_reader r = {p + OP_HEADER_BYTES, p + OP_HEADER_BYTES + body_bytes, true};
+        op_take_body(&r, out_op);
+        if (!r.is_ok || r.at != r.end || vsi_get_u16(p + 2) || p[1] != OP_MUST_UNDERSTAND)
+            return vsi_fail(err, VS_ERR_CORRUPT, "operation at byte %zu of kind %d is malformed",
+                            *pos, p[0]);
+    }
+    *pos += OP_HEADER_BYTES + body_bytes;
+    return VS_OK;
+}
+/* ---- store/state.h ---------------------------------------------------------------------------------- */
+/* state.h - what a database contains, in one version, and the one function that changes it.
+ *
+ * vsi_state_apply serves live commits and recovery alike: the same operations on the same state
+ * give the same state, digest included. */
+#ifndef VSI_STATE_H
+#define VSI_STATE_H
+
+/* uses store/btree.h */
+/* uses store/live.h */
+/* uses store/op.h */
+/* uses store/slab.h */
+/* uses store/value.h */
+
+/* What never changes about a collection. */
+typedef struct vsi_coll_desc {
+    vsi_block block;
+    uint32_t id, dim;
+    int type, metric;
+    uint32_t element_bytes;
+    int64_t created_us;
+    vsi_hash128 term; /* its share of the digest */
+    char name[VS_NAME_BYTES_MAX + 1];
+    char index[VS_INDEX_BYTES_MAX + 1];
+} vsi_coll_desc;
+
+/* One version of a collection. */
+typedef struct vsi_coll {
+    vsi_block block;
+    vsi_coll_desc *desc;
+    uint64_t count;
+    uint32_t slot_end;  /* slots below it have been used */
+    uint32_t pool_used; /* of the writer: reusable slots taken since its transaction began */
+    vsi_btree keys;     /* encoded key -> slot */
+    vsi_btree metadata; /* slot -> JSON, by store/value */
+    vsi_live live;
+    vsi_slabs rows;  /* vectors, elements in the machine's order */
+    vsi_slabs cells; /* key and vector hash */
+} vsi_coll;
+
+typedef struct vsi_coll_list {
+    vsi_block block;
+    size_t count;
+    vsi_coll *coll[]; /* by ascending id */
+} vsi_coll_list;
+
+/* One version of a database. Copying the struct copies the version. All zero: an empty one. */
+typedef struct vsi_state {
+    vsi_coll_list *colls; /* NULL: none */
+    vsi_btree notes;
+    vsi_hash128 digest;
+    uint64_t changes; /* operations applied since the version it came from; cursors watch it */
+} vsi_state;
+
+/* A slot that a version gave up. */
+typedef struct vsi_freed_slot {
+    uint32_t coll, slot;
+} vsi_freed_slot;
+
+/* Bytes of one element of a type, 0 for an unknown type. */
+VSI_FN uint32_t vsi_type_bytes(int type);
+
+/* Applies one operation. freed, unless NULL, collects vsi_freed_slot structs. On any failure undo
+ * the scope and restore the state: VS_ERR_CORRUPT when the operation does not fit the state (only
+ * recovery can meet that), VS_ERR_NOMEM. */
+VSI_FN vs_status vsi_state_apply(vsi_err *err, vsi_cow *cow, vsi_state *state, const vsi_op *op,
+                                 vsi_buf *freed);
+
+/* ---- looking things up ---------------------------------------------------------------------- */
+
+VSI_FN size_t vsi_state_coll_count(const vsi_state *state);
+VSI_FN vsi_coll *vsi_state_coll_at(const vsi_state *state, size_t at);
+VSI_FN vsi_coll *vsi_state_coll(const vsi_state *state, uint32_t id); /* NULL: none */
+VSI_FN vsi_coll *vsi_state_coll_named(const vsi_state *state, vsi_bytes name);
+/* The collection made writable; NULL when there is no memory (or no such collection). */
+VSI_FN vsi_coll *vsi_state_touch_coll(vsi_cow *cow, vsi_state *state, uint32_t id);
+
+VSI_FN bool vsi_coll_find(const vsi_coll *coll, uint64_t key, uint32_t *out_slot);
+VSI_FN uint64_t vsi_coll_key(const vsi_coll *coll, uint32_t slot);
+/* Appends the metadata of a slot to buf, nothing when it has none; false: no memory. */
+VSI_FN bool vsi_coll_read_metadata(const vsi_coll *coll, uint32_t slot, vsi_buf *buf);
+
+/* Records in key order. */
+VSI_FN void vsi_coll_seek(const vsi_coll *coll, uint64_t from_key, vsi_btree_cursor *out_cursor);
+VSI_FN void vsi_coll_entry(const vsi_btree_cursor *cursor, uint64_t *out_key, uint32_t *out_slot);
+
+VSI_FN bool vsi_note_find(const vsi_state *state, uint32_t coll, vsi_bytes key,
+                          vsi_value_info *out_info);
+VSI_FN bool vsi_note_read(const vsi_state *state, uint32_t coll, vsi_bytes key, vsi_value_info info,
+                          vsi_buf *buf);
+
+/* Everything a walk over the state can verify: trees, slots, counts, and the digest computed anew
+ * from the contents. Calls report with each problem. False: no memory. */
+typedef void (*vsi_report_fn)(void *ctx, const char *problem);
+VSI_FN bool vsi_state_check(const vsi_state *state, vsi_mem *mem, vsi_report_fn report, void *ctx);
+
+#endif
+/* ---- store/state.c ---------------------------------------------------------------------------------- */
+/* state.c - the content of a database and the one function that changes it.
+ *
+ *   S1  A record is live in exactly one slot; keys maps its key there, the cell of the slot holds
+ * the key, the live bit is set. count is the number of live slots. S2  Slots below slot_end have
+ * rows and cells in memory. S3  A slot's row and cell are written only while it is not live in any
+ * version that can be read. S4  digest is the sum modulo 2^128 of the terms of all collections,
+ * vectors, metadata and notes; a term depends on logical content alone, never on slots. */
+/* uses store/state.h */
+
+/* What a term of the digest stands for; part of its hash. */
+enum { STATE_TERM_COLL = 1, STATE_TERM_VECTOR = 2, STATE_TERM_METADATA = 3, STATE_TERM_NOTE = 4 };
+
+enum { STATE_KEY_BYTES = 10, STATE_NOTE_KEY_BYTES_MAX = 6 + VS_KV_KEY_BYTES_MAX };
+
+_Static_assert((int)STATE_NOTE_KEY_BYTES_MAX <= (int)VSI_VALUE_KEY_BYTES_MAX, "note keys must fit");
+
+typedef struct state_cell {
+    uint64_t key;
+    vsi_hash128 vector_hash;
+    uint64_t zero;
+} state_cell;
+
+VSI_FN uint32_t vsi_type_bytes(int type) {
+    return type == VS_F32 ? 4 : type == VS_U8 ? 1 : 0;
+}
+
+/* ---- digest --------------------------------------------------------------------------------- */
+
+static vsi_hash128 term_of_record(uint32_t kind, uint32_t coll, uint64_t key, vsi_hash128 content) {
+    uint8_t bytes[40];
+    vsi_put_u32(bytes, kind);
+    vsi_put_u32(bytes + 4, coll);
+    vsi_put_u32(bytes + 8, 0);  /* namespace */
+    vsi_put_u32(bytes + 12, 0); /* field id */
+    vsi_put_u64(bytes + 16, key);
+    vsi_put_u64(bytes + 24, content.lo);
+    vsi_put_u64(bytes + 32, content.hi);
+    return vsi_hash128_of(bytes, sizeof bytes, 0);
+}
+
+static vsi_hash128 term_of_note(uint32_t coll, vsi_bytes key, vsi_hash128 content) {
+    uint8_t bytes[24 + VS_KV_KEY_BYTES_MAX];
+    vsi_put_u32(bytes, STATE_TERM_NOTE);
+    vsi_put_u32(bytes + 4, coll);
+    vsi_put_u64(bytes + 8, content.lo);
+    vsi_put_u64(bytes + 16, content.hi);
+    memcpy(bytes + 24, key.data, key.bytes);
+    return vsi_hash128_of(bytes, 24 + key.bytes, 0);
+}
+
+static vsi_hash128 term_of_coll(const vsi_coll_desc *desc) {
+    uint8_t bytes[32 + VS_NAME_BYTES_MAX + VS_INDEX_BYTES_MAX];
+    size_t name_bytes = strlen(desc->name), index_bytes = strlen(desc->index);
+    vsi_put_u32(bytes, STATE_TERM_COLL);
+    vsi_put_u32(bytes + 4, desc->id);
+    vsi_put_u32(bytes + 8, desc->dim);
+    vsi_put_u32(bytes + 12, (uint32_t)desc->type);
+    vsi_put_u32(bytes + 16, (uint32_t)desc->metric);
+    vsi_put_u64(bytes + 20, (uint64_t)desc->created_us);
+    vsi_put_u32(bytes + 28, (uint32_t)name_bytes);
+    memcpy(bytes + 32, desc->name, name_bytes);
+    memcpy(bytes + 32 + name_bytes, desc->index, index_bytes);
+    return vsi_hash128_of(bytes, 32 + name_bytes + index_bytes, 0);
+}
+
+/* ---- encoded keys --------------------------------------------------------------------------- */
+
+/* namespace (one byte, 0: the default), type tag, then the number big-endian: memcmp gives the
+ * order of keys. */
+static vsi_bytes state_key(uint8_t out[STATE_KEY_BYTES], uint64_t key) {
+    out[0] = 0;
+    out[1] = 1;
+    vsi_put_u64_be(out + 2, key);
+    return (vsi_bytes){out, STATE_KEY_BYTES};
+}
+
+static vsi_bytes state_slot_key(uint8_t out[4], uint32_t slot) {
+    for (int i = 0; i < 4; i++)
+        out[i] = (uint8_t)(slot >> (24 - 8 * i));
+    return (vsi_bytes){out, 4};
+}
+
+static vsi_bytes state_note_key(uint8_t out[STATE_NOTE_KEY_BYTES_MAX], uint32_t coll,
+                                vsi_bytes key) {
+    vsi_put_u32(out, coll);
+    vsi_put_u16(out + 4, (uint16_t)key.bytes);
+    memcpy(out + 6, key.data, key.bytes);
+    return (vsi_bytes){out, 6 + key.bytes};
+}
+
+/* ---- looking things up ---------------------------------------------------------------------- */
+
+VSI_FN size_t vsi_state_coll_count(const vsi_state *state) {
+    return state->colls ? state->colls->count : 0;
+}
+
+VSI_FN vsi_coll *vsi_state_coll_at(const vsi_state *state, size_t at) {
+    vsi_assert(at < vsi_state_coll_count(state));
+    return state->colls->coll[at];
+}
+
+/* The place of the first collection whose id is not below id. */
+static size_t state_coll_place(const vsi_state *state, uint32_t id) {
+    size_t low = 0, high = vsi_state_coll_count(state);
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (state->colls->coll[mid]->desc->id < id)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+VSI_FN vsi_coll *vsi_state_coll(const vsi_state *state, uint32_t id) {
+    size_t at = state_coll_place(state, id);
+    if (at == vsi_state_coll_count(state) || state->colls->coll[at]->desc->id != id)
+        return NULL;
+    return state->colls->coll[at];
+}
+
+VSI_FN vsi_coll *vsi_state_coll_named(const vsi_state *state, vsi_bytes name) {
+    for (size_t i = 0; i < vsi_state_coll_count(state); i++) {
+        vsi_coll *coll = state->colls->coll[i];
+        if (strlen(coll->desc->name) == name.bytes &&
+            !memcmp(coll->desc->name, name.data, name.bytes))
+            return coll;
+    }
+    return NULL;
+}
+
+VSI_FN vsi_coll *vsi_state_touch_coll(vsi_cow *cow, vsi_state *state, uint32_t id) {
+    size_t at = state_coll_place(state, id);
+    if (!vsi_state_coll(state, id))
+        return NULL;
+    vsi_coll_list *list = vsi_cow_touch(cow, state->colls);
+    if (!list)
+        return NULL;
+    state->colls = list;
+    vsi_coll *coll = vsi_cow_touch(cow, list->coll[at]);
+    if (coll)
+        list->coll[at] = coll;
+    return coll;
+}
+
+VSI_FN bool vsi_coll_find(const vsi_coll *coll, uint64_t key, uint32_t *out_slot) {
+    uint8_t bytes[STATE_KEY_BYTES];
+    vsi_bytes value;
+    if (!vsi_btree_get(&coll->keys, state_key(bytes, key), &value))
+        return false;
+    *out_slot = vsi_get_u32(value.data);
+    return true;
+}
+
+static state_cell state_read_cell(const vsi_coll *coll, uint32_t slot) {
+    state_cell cell;
+    memcpy(&cell, vsi_slab_row(&coll->cells, slot), sizeof cell);
+    return cell;
+}
+
+VSI_FN uint64_t vsi_coll_key(const vsi_coll *coll, uint32_t slot) {
+    return state_read_cell(coll, slot).key;
+}
+
+VSI_FN bool vsi_coll_read_metadata(const vsi_coll *coll, uint32_t slot, vsi_buf *buf) {
+    uint8_t bytes[4];
+    vsi_value_info info;
+    vsi_bytes key = state_slot_key(bytes, slot);
+    return !vsi_value_find(&coll->metadata, key, &info) ||
+           vsi_value_read(&coll->metadata, key, info, buf);
+}
+
+VSI_FN void vsi_coll_seek(const vsi_coll *coll, uint64_t from_key, vsi_btree_cursor *out_cursor) {
+    uint8_t bytes[STATE_KEY_BYTES];
+    vsi_btree_seek(&coll->keys, state_key(bytes, from_key), out_cursor);
+}
+
+VSI_FN void vsi_coll_entry(const vsi_btree_cursor *cursor, uint64_t *out_key, uint32_t *out_slot) {
+    vsi_bytes key, value;
+    vsi_btree_entry(cursor, &key, &value);
+    *out_key = vsi_get_u64_be(key.data + 2);
+    *out_slot = vsi_get_u32(value.data);
+}
+
+VSI_FN bool vsi_note_find(const vsi_state *state, uint32_t coll, vsi_bytes key,
+                          vsi_value_info *out_info) {
+    uint8_t bytes[STATE_NOTE_KEY_BYTES_MAX];
+    return vsi_value_find(&state->notes, state_note_key(bytes, coll, key), out_info);
+}
+
+VSI_FN bool vsi_note_read(const vsi_state *state, uint32_t coll, vsi_bytes key, vsi_value_info info,
+                          vsi_buf *buf) {
+    uint8_t bytes[STATE_NOTE_KEY_BYTES_MAX];
+    return vsi_value_read(&state->notes, state_note_key(bytes, coll, key), info, buf);
+}
+
+/* ---- applying: create ----------------------------------------------------------------------- */
+
+static vs_status state_misfit(vsi_err *err, const vsi_op *op, const char *reason) {
+    return vsi_fail(err, VS_ERR_CORRUPT, "operation of kind %d on collection %lu: %s", op->kind,
+                    (unsigned long)op->coll, reason);
+}
+
+static vs_status state_nomem(vsi_err *err) {
+    return vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+}
+
+static vs_status create_validate(vsi_err *err, const vsi_state *state, const vsi_op *op) {
+    size_t n = vsi_state_coll_count(state);
+    if (op->coll == 0 || (n && vsi_state_coll_at(state, n - 1)->desc->id >= op->coll))
+        return state_misfit(err, op, "its id does not ascend");
+    if (op->dim < 1 || op->dim > VS_DIM_MAX || !vsi_type_bytes((int)op->type))
+        return state_misfit(err, op, "its dimension or type is unknown");
+    if (op->metric < VS_L2 || op->metric > VS_COSINE)
+        return state_misfit(err, op, "its metric is unknown");
+    if (op->name.bytes < 1 || op->name.bytes > VS_NAME_BYTES_MAX ||
+        op->index.bytes > VS_INDEX_BYTES_MAX || memchr(op->name.data, 0, op->name.bytes) ||
+        (op->index.bytes && memchr(op->index.data, 0, op->index.bytes)))
+        return state_misfit(err, op, "its name or index is malformed");
+    if (vsi_state_coll_named(state, op->name))
+        return state_misfit(err, op, "its name exists");
+    return VS_OK;
+}
+
+static vsi_coll_desc *create_desc(vsi_cow *cow, const vsi_op *op) {
+    vsi_coll_desc *desc = vsi_cow_new(cow, sizeof *desc);
+    if (!desc)
+        return NULL;
+    desc->id = op->coll;
+    desc->dim = op->dim;
+    desc->type = (int)op->type;
+    desc->metric = (int)op->metric;
+    desc->element_bytes = vsi_type_bytes(desc->type);
+    desc->created_us = op->time_us;
+    memcpy(desc->name, op->name.data, op->name.bytes);
+    if (op->index.bytes)
+        memcpy(desc->index, op->index.data, op->index.bytes);
+    desc->term = term_of_coll(desc);
+    return desc;
+}
+
+static vs_status apply_create(vsi_err *err, vsi_cow *cow, vsi_state *state, const vsi_op *op) {
+    vs_status st = create_validate(err, state, op);
+    if (st != VS_OK)
+        return st;
+    size_t n = vsi_state_coll_count(state);
+    vsi_coll_list *list = vsi_cow_new(cow, sizeof *list + (n + 1) * sizeof list->coll[0]);
+    vsi_coll *coll = vsi_cow_new(cow, sizeof *coll);
+    vsi_coll_desc *desc = create_desc(cow, op);
+    if (!list || !coll || !desc)
+        return state_nomem(err);
+    coll->desc = desc;
+    coll->rows = vsi_slabs_of(desc->dim * desc->element_bytes);
+    coll->cells = vsi_slabs_of(sizeof(state_cell));
+    if (n) {
+        memcpy(list->coll, state->colls->coll, n * sizeof list->coll[0]);
+        vsi_cow_drop(cow, state->colls);
+    }
+    list->coll[n] = coll;
+    list->count = n + 1;
+    state->colls = list;
+    vsi_hash128_add(&state->digest, desc->term);
+    return VS_OK;
+}
+
+/* ---- applying: put and delete --------------------------------------------------------------- */
+
+/* Takes a live record out of its slot; the caller has found coll->keys to lead there. */
+static vs_status record_remove(vsi_err *err, vsi_cow *cow, vsi_state *state, vsi_coll *coll,
+                               uint32_t slot, vsi_buf *freed) {
+    const vsi_coll_desc *desc = coll->desc;
+    state_cell cell = state_read_cell(coll, slot);
+    uint8_t bytes[4];
+    vsi_bytes slot_key = state_slot_key(bytes, slot);
+    vsi_value_info info;
+    if (vsi_value_find(&coll->metadata, slot_key, &info)) {
+        if (!vsi_value_delete(cow, &coll->metadata, slot_key, info))
+            return state_nomem(err);
+        vsi_hash128_subtract(&state->digest,
+                             term_of_record(STATE_TERM_METADATA, desc->id, cell.key, info.hash));
+    }
+    vsi_freed_slot gone = {.coll = desc->id, .slot = slot};
+    if (!vsi_live_set(cow, &coll->live, slot, false) ||
+        (freed && !vsi_buf_append(freed, &gone, sizeof gone)))
+        return state_nomem(err);
+    vsi_hash128_subtract(&state->digest,
+                         term_of_record(STATE_TERM_VECTOR, desc->id, cell.key, cell.vector_hash));
+    coll->count--;
+    return VS_OK;
+}
+
+/* Writes a record into a slot that is not live; the key tree is the caller's. */
+static vs_status record_add(vsi_err *err, vsi_cow *cow, vsi_state *state, vsi_coll *coll,
+                            const vsi_op *op) {
+    const vsi_coll_desc *desc = coll->desc;
+    uint8_t *row = vsi_slab_make_row(cow, &coll->rows, op->slot);
+    uint8_t *cell_row = vsi_slab_make_row(cow, &coll->cells, op->slot);
+    if (!row || !cell_row || !vsi_live_set(cow, &coll->live, op->slot, true))
+        return state_nomem(err);
+    state_cell cell = {.key = op->key,
+                       .vector_hash = vsi_hash128_of(op->vector.data, op->vector.bytes, 0)};
+    vsi_copy_le(row, op->vector.data, desc->dim, desc->element_bytes); /* keeps S3 */
+    memcpy(cell_row, &cell, sizeof cell);
+    vsi_hash128_add(&state->digest,
+                    term_of_record(STATE_TERM_VECTOR, desc->id, op->key, cell.vector_hash));
+    if (op->metadata.bytes) {
+        uint8_t bytes[4];
+        vsi_hash128 hash = vsi_hash128_of(op->metadata.data, op->metadata.bytes, 0);
+        if (!vsi_value_put(cow, &coll->metadata, state_slot_key(bytes, op->slot), op->metadata,
+                           hash))
+            return state_nomem(err);
+        vsi_hash128_add(&state->digest,
+                        term_of_record(STATE_TERM_METADATA, desc->id, op->key, hash));
+    }
+    coll->count++;
+    if (op->slot == coll->slot_end)
+        coll->slot_end++;
+    return VS_OK;
+}
+
+static vs_status put_validate(vsi_err *err, const vsi_coll *coll, const vsi_op *op) {
+    if (!coll)
+        return state_misfit(err, op, "there is no such collection");
+    if (op->vector.bytes != (size_t)coll->desc->dim * coll->desc->element_bytes)
+        return state_misfit(err, op, "the vector has another size");
+    if (op->metadata.bytes > VS_METADATA_BYTES_MAX)
+        return state_misfit(err, op, "the metadata is too large");
+    if (op->slot > coll->slot_end || op->slot >= VS_RECORDS_MAX ||
+        vsi_live_get(&coll->live, op->slot))
+        return state_misfit(err, op, "the slot is taken or out of range");
+    uint32_t found = VSI_SLOT_NONE;
+    vsi_coll_find(coll, op->key, &found);
+    if (found != op->old_slot)
+        return state_misfit(err, op, "the record is not where the operation says");
+    return VS_OK;
+}
+
+static vs_status apply_put(vsi_err *err, vsi_cow *cow, vsi_state *state, const vsi_op *op,
+                           vsi_buf *freed) {
+    vs_status st = put_validate(err, vsi_state_coll(state, op->coll), op);
+    if (st != VS_OK)
+        return st;
+    vsi_coll *coll = vsi_state_touch_coll(cow, state, op->coll);
+    if (!coll)
+        return state_nomem(err);
+    if (op->old_slot != VSI_SLOT_NONE)
+        st = record_remove(err, cow, state, coll, op->old_slot, freed);
+    if (st == VS_OK)
+        st = record_add(err, cow, state, coll, op);
+    if (st != VS_OK)
+        return st;
+    uint8_t key[STATE_KEY_BYTES], slot[4];
+    vsi_put_u32(slot, op->slot);
+    if (!vsi_btree_put(cow, &coll->keys, state_key(key, op->key), (vsi_bytes){slot, sizeof slot}))
+        return state_nomem(err);
+    return VS_OK;
+}
+
+static vs_status apply_delete(vsi_err *err, vsi_cow *cow, vsi_state *state, const vsi_op *op,
+                              vsi_buf *freed) {
+    const vsi_coll *old = vsi_state_coll(state, op->coll);
+    uint32_t found = VSI_SLOT_NONE;
+    if (!old)
+        return state_misfit(err, op, "there is no such collection");
+    if (!vsi_coll_find(old, op->key, &found) || found != op->slot)
+        return state_misfit(err, op, "the record is not where the operation says");
+    vsi_coll *coll = vsi_state_touch_coll(cow, state, op->coll);
+    if (!coll)
+        return state_nomem(err);
+    vs_status st = record_remove(err, cow, state, coll, op->slot, freed);
+    if (st != VS_OK)
+        return st;
+    uint8_t key[STATE_KEY_BYTES];
+    st = vsi_btree_delete(cow, &coll->keys, state_key(key, op->key));
+    return st == VS_OK ? VS_OK : state_nomem(err);
+}
+
+/* ---- applying: notes and digest ------------------------------------------------------------- */
+
+static vs_status apply_note(vsi_err *err, vsi_cow *cow, vsi_state *state, const vsi_op *op) {
+    if (op->coll && !vsi_state_coll(state, op->coll))
+        return state_misfit(err, op, "there is no such collection");
+    if (op->note_key.bytes < 1 || op->note_key.bytes > VS_KV_KEY_BYTES_MAX ||
+        op->note_value.bytes > VS_KV_VALUE_BYTES_MAX)
+        return state_misfit(err, op, "the note's key or value is too long");
+    uint8_t bytes[STATE_NOTE_KEY_BYTES_MAX];
+    vsi_bytes key = state_note_key(bytes, op->coll, op->note_key);
+    vsi_value_info info;
+    if (vsi_value_find(&state->notes, key, &info)) {
+        if (!vsi_value_delete(cow, &state->notes, key, info))
+            return state_nomem(err);
+        vsi_hash128_subtract(&state->digest, term_of_note(op->coll, op->note_key, info.hash));
+    }
+    if (!op->note_has_value)
+        return VS_OK;
+    vsi_hash128 hash = vsi_hash128_of(op->note_value.data, op->note_value.bytes, 0);
+    if (!vsi_value_put(cow, &state->notes, key, op->note_value, hash))
+        return state_nomem(err);
+    vsi_hash128_add(&state->digest, term_of_note(op->coll, op->note_key, hash));
+    return VS_OK;
+}
+
+static vs_status apply_digest(vsi_err *err, const vsi_state *state, const vsi_op *op) {
+    if (state->digest.lo == op->digest.lo && state->digest.hi == op->digest.hi)
+        return VS_OK;
+    return vsi_fail(err, VS_ERR_CORRUPT,
+                    "digest of the state is %016llx%016llx, the log says %016llx%016llx",
+                    (unsigned long long)state->digest.hi, (unsigned long long)state->digest.lo,
+                    (unsigned long long)op->digest.hi, (unsigned long long)op->digest.lo);
+}
+
+VSI_FN vs_status vsi_state_apply(vsi_err *err, vsi_cow *cow, vsi_state *state, const vsi_op *op,
+                                 vsi_buf *freed) {
+    state->changes++;
+    switch (op->kind) {
+    case VSI_OP_CREATE:
+        return apply_create(err, cow, state, op);
+    case VSI_OP_PUT:
+        return apply_put(err, cow, state, op, freed);
+    case VSI_OP_DELETE:
+        return apply_delete(err, cow, state, op, freed);
+    case VSI_OP_NOTE:
+        return apply_note(err, cow, state, op);
+    default:
+        return apply_digest(err, state, op);
+    }
+}
+
+/* ---- checking ------------------------------------------------------------------------------- */
+
+typedef struct state_checker {
+    vsi_mem *mem;
+    vsi_report_fn report;
+    void *ctx;
+    vsi_hash128 digest; /* computed anew */
+} state_checker;
+
+static void check_report(state_checker *c, const char *where, const char *problem) {
+    char text[512];
+    snprintf(text, sizeof text, "%s: %s", where, problem);
+    c->report(c->ctx, text);
+}
+
+/* Every key leads to a live slot whose cell has that key, and the vector's hash is right. */
+static uint64_t check_records(state_checker *c, const vsi_coll *coll, vsi_buf *row) {
+    const vsi_coll_desc *desc = coll->desc;
+    uint64_t count = 0;
+    vsi_btree_cursor cursor;
+    for (vsi_coll_seek(coll, 0, &cursor); !vsi_btree_at_end(&cursor); vsi_btree_next(&cursor)) {
+        uint64_t key = 0;
+        uint32_t slot = 0;
+        vsi_coll_entry(&cursor, &key, &slot);
+        if (slot >= coll->slot_end || !vsi_live_get(&coll->live, slot)) {
+            check_report(c, desc->name, "a key leads to a slot that is not live");
+            continue;
+        }
+        count++;
+        state_cell cell = state_read_cell(coll, slot);
+        if (cell.key != key)
+            check_report(c, desc->name, "a slot belongs to another key");
+        vsi_copy_le(row->data, vsi_slab_row(&coll->rows, slot), desc->dim, desc->element_bytes);
+        vsi_hash128 hash = vsi_hash128_of(row->data, coll->rows.row_bytes, 0);
+        if (hash.lo != cell.vector_hash.lo || hash.hi != cell.vector_hash.hi)
+            check_report(c, desc->name, "a vector's hash is wrong");
+        vsi_hash128_add(&c->digest, term_of_record(STATE_TERM_VECTOR, desc->id, key, hash));
+    }
+    return count;
+}
+
+/* Live slots, those of the last chunk behind slot_end included: there must be none. */
+static uint64_t check_live_count(const vsi_coll *coll) {
+    uint64_t count = 0;
+    uint32_t end = coll->slot_end | (VSI_LIVE_CHUNK_SLOTS - 1);
+    uint32_t slot = vsi_live_next(&coll->live, 0, end);
+    for (; slot < end; slot = vsi_live_next(&coll->live, slot + 1, end))
+        count++;
+    return count;
+}
+
+/* The values of a tree, read and hashed anew; key terms are added by the caller's function. */
+static bool check_values(state_checker *c, const char *where, const vsi_btree *tree,
+                         vsi_hash128 (*term)(const void *arg, vsi_bytes key, vsi_hash128 hash),
+                         const void *arg) {
+    vsi_buf buf = {.mem = c->mem};
+    vsi_btree_cursor cursor;
+    bool ok = true;
+    vsi_btree_seek(tree, (vsi_bytes){(const uint8_t *)"", 0}, &cursor);
+    for (; ok && !vsi_btree_at_end(&cursor); vsi_btree_next(&cursor)) {
+        vsi_bytes entry_key, value, key;
+        vsi_value_info info;
+        vsi_btree_entry(&cursor, &entry_key, &value);
+        if (!vsi_value_is_first(entry_key, &key) || !vsi_value_find(tree, key, &info))
+            continue;
+        buf.bytes = 0;
+        ok = vsi_value_read(tree, key, info, &buf);
+        vsi_hash128 hash = vsi_hash128_of(buf.data, buf.bytes, 0);
+        if (ok && (hash.lo != info.hash.lo || hash.hi != info.hash.hi))
+            check_report(c, where, "a value's hash is wrong");
+        vsi_hash128_add(&c->digest, term(arg, key, hash));
+    }
+    vsi_buf_free(&buf);
+    return ok;
+}
+
+static vsi_hash128 check_metadata_term(const void *arg, vsi_bytes key, vsi_hash128 hash) {
+    const vsi_coll *coll = arg;
+    uint32_t slot = 0;
+    for (size_t i = 0; i < key.bytes; i++)
+        slot = slot << 8 | key.data[i];
+    if (slot >= coll->slot_end || !vsi_live_get(&coll->live, slot))
+        return (vsi_hash128){1, 1}; /* metadata of a dead slot: the digest will differ */
+    return term_of_record(STATE_TERM_METADATA, coll->desc->id, vsi_coll_key(coll, slot), hash);
+}
+
+static vsi_hash128 check_note_term(const void *arg, vsi_bytes key, vsi_hash128 hash) {
+    (void)arg;
+    vsi_bytes note_key = {key.data + 6, key.bytes - 6};
+    return term_of_note(vsi_get_u32(key.data), note_key, hash);
+}
+
+static bool check_coll(state_checker *c, const vsi_coll *coll) {
+    const vsi_coll_desc *desc = coll->desc;
+    vsi_buf row = {.mem = c->mem};
+    if (!vsi_buf_reserve(&row, coll->rows.row_bytes))
+        return false;
+    const char *keys = vsi_btree_check(&coll->keys), *values = vsi_btree_check(&coll->metadata);
+    if (keys)
+        check_report(c, desc->name, keys);
+    if (values)
+        check_report(c, desc->name, values);
+    uint64_t found = check_records(c, coll, &row);
+    vsi_buf_free(&row);
+    if (found != coll->count || coll->keys.count != coll->count)
+        check_report(c, desc->name, "the count of records is wrong");
+    if (check_live_count(coll) != coll->count)
+        check_report(c, desc->name, "live slots and records differ in number"); /* S1 */
+    vsi_hash128_add(&c->digest, term_of_coll(desc));
+    return check_values(c, desc->name, &coll->metadata, check_metadata_term, coll);
+}
+
+VSI_FN bool vsi_state_check(const vsi_state *state, vsi_mem *mem, vsi_report_fn report, void *ctx) {
+    state_checker c = {.mem = mem, .report = report, .ctx = ctx};
+    for (size_t i = 0; i < vsi_state_coll_count(state); i++)
+        if (!check_coll(&c, vsi_state_coll_at(state, i)))
+            return false;
+    const char *notes = vsi_btree_check(&state->notes);
+    if (notes)
+        report(ctx, notes);
+    if (!check_values(&c, "notes", &state->notes, check_note_term, NULL))
+        return false;
+    if (c.digest.lo != state->digest.lo || c.digest.hi != state->digest.hi)
+        report(ctx, "the digest does not match the contents"); /* S4 */
+    return true;
+}
+/* ---- store/meta.h ---------------------------------------------------------------------------------- */
+/* meta.h - the two meta pages of a database file: what the database is and which log belongs to it.
+ */
+#ifndef VSI_META_H
+#define VSI_META_H
+
+/* uses os/file.h */
+
+enum {
+    VSI_META_BYTES = 4096,
+    VSI_META_B_OFF = 65536, /* meta A is at 0 */
+    VSI_META_SESSION_OFF = 4096,
+    VSI_UUID_BYTES = 16,
+    VSI_FORMAT_MAJOR = 0,
+    VSI_FORMAT_MINOR = 1 /* while major is 0 every change of minor is incompatible */
+};
+
+typedef struct vsi_meta {
+    uint8_t uuid[VSI_UUID_BYTES];
+    uint64_t seq;             /* the valid page with the larger one counts */
+    uint64_t generation;      /* the log file that commits go to; 0: none yet */
+    uint64_t durable_lsn;     /* the log must hold every frame up to here */
+    uint64_t features_ro;     /* unknown bits: only reading is safe */
+    uint64_t features_needed; /* unknown bits: not even reading is */
+    int64_t created_us;
+} vsi_meta;
+
+/* Both pages of an open database. */
+typedef struct vsi_metas {
+    vsi_meta newest;
+    int next_slot;     /* where the next page goes: the newest or the damaged one (E2) */
+    uint64_t last_seq; /* the largest that was ever tried, also in a write that failed */
+    bool is_pair;      /* both pages are valid */
+} vsi_metas;
+
+/* Reads both pages. *out_is_new is set for a file whose creation never finished (empty, or zero
+ * where page A would be). VS_ERR_NOT_DB, VS_ERR_CORRUPT, VS_ERR_TOO_NEW, VS_ERR_TOO_OLD, VS_ERR_IO.
+ */
+VSI_FN vs_status vsi_metas_read(vsi_err *err, const vsi_file *file, vsi_metas *out_metas,
+                                bool *out_is_new);
+
+/* Whether a database with these features may be changed by this version. */
+VSI_FN bool vsi_meta_may_write(const vsi_meta *meta);
+
+/* Makes a new database of an empty or half-created file, durable when it returns. */
+VSI_FN vs_status vsi_metas_create(vsi_err *err, const vsi_file *file, int64_t now_us,
+                                  vsi_metas *out_metas);
+
+/* Replaces both pages one after the other, each synced. After a failure it is unknown whether the
+ * next open finds the old content or the new, so nothing may rely on the new. */
+VSI_FN vs_status vsi_metas_write(vsi_err *err, const vsi_file *file, vsi_metas *metas,
+                                 const vsi_meta *content);
+
+/* Writes the damaged page anew from the other one. On failure nothing is lost but the spare. */
+VSI_FN vs_status vsi_metas_repair(vsi_err *err, const vsi_file *file, vsi_metas *metas);
+
+/* The process that has the database open for writing: informative, never synced. */
+VSI_FN void vsi_session_write(const vsi_file *file, uint64_t process_id);
+VSI_FN uint64_t vsi_session_read(const vsi_file *file); /* 0: unknown */
+
+#endif
+/* ---- store/meta.c ---------------------------------------------------------------------------------- */
+/* meta.c - the meta pages; docs/FORMAT.md section 2 is the reference.
+ *
+ *   E1  A page counts only if its checksum is right, and of two the one with the larger number.
+ *   E2  A change writes both pages, one after the other: first the newest (or the damaged) one,
+ * then, once that is synced, the other. A page that is read may be in a cache only, because the
+ * sync after its writing failed or never came; but this can only be the one written last, the
+ * newest. So the page that stays while one is written is certainly on the device. E3  Nothing
+ * relies on a change before both pages are synced. So either page may be lost at any time, by a
+ * torn write or later by rot, and the other one says the same. E4  Creation makes page B durable
+ * before it touches page A. So a crash during creation leaves zeros in A, or a valid B; anything
+ * else in A was never ours to overwrite. */
+/* uses store/meta.h */
+/* uses base/bytes.h */
+/* uses base/hash.h */
+
+static const uint8_t meta_magic[16] = {'v',  'e',  'c',  's',  't',  'o',  'r', 'e',
+                                       0x89, 0x0d, 0x0a, 0x1a, 0x0a, 0x00, 0,   0};
+
+enum {
+    META_MAJOR_OFF = 16,
+    META_MINOR_OFF = 18,
+    META_PAGE_BYTES_OFF = 20,
+    META_FEATURES_RO_OFF = 32,
+    META_FEATURES_NEEDED_OFF = 40,
+    META_UUID_OFF = 48,
+    META_SEQ_OFF = 64,
+    META_GENERATION_OFF = 72,
+    META_DURABLE_LSN_OFF = 80,
+    META_CREATED_OFF = 88,
+    META_SUM_OFF = 4080
+};
+
+enum { SESSION_BYTES = 32 };
+static const uint8_t session_magic[8] = {'v', 's', '-', 'o', 'w', 'n', 'e', 'r'};
+
+/* Features this version knows; none yet. */
+static const uint64_t meta_known_ro = 0, meta_known_needed = 0;
+
+static uint64_t meta_slot_off(int slot) {
+    return slot ? VSI_META_B_OFF : 0;
+}
+
+static void meta_encode(const vsi_meta *meta, uint8_t page[VSI_META_BYTES]) {
+    memset(page, 0, VSI_META_BYTES);
+    memcpy(page, meta_magic, sizeof meta_magic);
+    vsi_put_u16(page + META_MAJOR_OFF, VSI_FORMAT_MAJOR);
+    vsi_put_u16(page + META_MINOR_OFF, VSI_FORMAT_MINOR);
+    vsi_put_u32(page + META_PAGE_BYTES_OFF, VSI_META_BYTES);
+    vsi_put_u64(page + META_FEATURES_RO_OFF, meta->features_ro);
+    vsi_put_u64(page + META_FEATURES_NEEDED_OFF, meta->features_needed);
+    memcpy(page + META_UUID_OFF, meta->uuid, VSI_UUID_BYTES);
+    vsi_put_u64(page + META_SEQ_OFF, meta->seq);
+    vsi_put_u64(page + META_GENERATION_OFF, meta->generation);
+    vsi_put_u64(page + META_DURABLE_LSN_OFF, meta->durable_lsn);
+    vsi_put_u64(page + META_CREATED_OFF, (uint64_t)meta->created_us);
+    vsi_hash128 sum = vsi_hash128_of(page, META_SUM_OFF, 0);
+    vsi_put_u64(page + META_SUM_OFF, sum.lo);
+    vsi_put_u64(page + META_SUM_OFF + 8, sum.hi);
+}
+
+static bool meta_sum_is_right(const uint8_t page[VSI_META_BYTES]) {
+    vsi_hash128 sum = vsi_hash128_of(page, META_SUM_OFF, 0);
+    return vsi_get_u64(page + META_SUM_OFF) == sum.lo &&
+           vsi_get_u64(page + META_SUM_OFF + 8) == sum.hi;
+}
+
+static bool meta_has_magic(const uint8_t page[VSI_META_BYTES]) {
+    return !memcmp(page, meta_magic, sizeof meta_magic);
+}
+
+static bool meta_is_valid(const uint8_t page[VSI_META_BYTES]) {
+    return meta_has_magic(page) && meta_sum_is_right(page);
+}
+
+static bool meta_is_zero(const uint8_t page[VSI_META_BYTES]) {
+    for (size_t i = 0; i < VSI_META_BYTES; i++)
+        if (page[i])
+            return false;
+    return true;
+}
+
+/* Format and features of a page that has the magic. */
+static vs_status meta_check_version(vsi_err *err, const vsi_file *file, const uint8_t *page) {
+    uint32_t major = vsi_get_u16(page + META_MAJOR_OFF), minor = vsi_get_u16(page + META_MINOR_OFF);
+    if (major == VSI_FORMAT_MAJOR && minor == VSI_FORMAT_MINOR)
+        return VS_OK;
+    bool is_newer = major > VSI_FORMAT_MAJOR || minor > VSI_FORMAT_MINOR;
+    return vsi_fail(err, is_newer ? VS_ERR_TOO_NEW : VS_ERR_TOO_OLD,
+                    "%s has format %u.%u, this version %s reads %d.%d", file->path, major, minor,
+                    VS_VERSION, VSI_FORMAT_MAJOR, VSI_FORMAT_MINOR);
+}
+
+static vs_status meta_decode(vsi_err *err, const vsi_file *file, const uint8_t *page,
+                             vsi_meta *out_meta) {
+    vs_status st = meta_check_version(err, file, page);
+    if (st != VS_OK)
+        return st;
+    memcpy(out_meta->uuid, page + META_UUID_OFF, VSI_UUID_BYTES);
+    out_meta->seq = vsi_get_u64(page + META_SEQ_OFF);
+    out_meta->generation = vsi_get_u64(page + META_GENERATION_OFF);
+    out_meta->durable_lsn = vsi_get_u64(page + META_DURABLE_LSN_OFF);
+    out_meta->created_us = (int64_t)vsi_get_u64(page + META_CREATED_OFF);
+    out_meta->features_ro = vsi_get_u64(page + META_FEATURES_RO_OFF);
+    out_meta->features_needed = vsi_get_u64(page + META_FEATURES_NEEDED_OFF);
+    if (out_meta->features_needed & ~meta_known_needed)
+        return vsi_fail(
+            err, VS_ERR_TOO_NEW, "%s needs features %#llx that version %s lacks", file->path,
+            (unsigned long long)(out_meta->features_needed & ~meta_known_needed), VS_VERSION);
+    return VS_OK;
+}
+
+VSI_FN bool vsi_meta_may_write(const vsi_meta *meta) {
+    return !(meta->features_ro & ~meta_known_ro);
+}
+
+/* Neither page is valid: say what the file is. */
+static vs_status metas_refuse(vsi_err *err, const vsi_file *file, const uint8_t *a,
+                              const uint8_t *b) {
+    if (!meta_has_magic(a) && !meta_has_magic(b))
+        return vsi_fail(err, VS_ERR_NOT_DB, "%s is not a vecstore database", file->path);
+    const uint8_t *page = meta_has_magic(a) ? a : b;
+    vs_status st = meta_check_version(err, file, page);
+    return st != VS_OK
+               ? st
+               : vsi_fail(err, VS_ERR_CORRUPT, "%s: both meta pages are damaged", file->path);
+}
+
+VSI_FN vs_status vsi_metas_read(vsi_err *err, const vsi_file *file, vsi_metas *out_metas,
+                                bool *out_is_new) {
+    uint8_t page[2][VSI_META_BYTES];
+    size_t got = 0;
+    memset(page, 0, sizeof page);
+    memset(out_metas, 0, sizeof *out_metas);
+    for (int slot = 0; slot < 2; slot++) {
+        vs_status st =
+            vsi_file_read(err, file, page[slot], VSI_META_BYTES, meta_slot_off(slot), &got);
+        if (st != VS_OK)
+            return st;
+    }
+    bool is_valid[2] = {meta_is_valid(page[0]), meta_is_valid(page[1])};
+    *out_is_new = !is_valid[1] && meta_is_zero(page[0]); /* E4 */
+    if (*out_is_new)
+        return VS_OK;
+    if (!is_valid[0] && !is_valid[1])
+        return metas_refuse(err, file, page[0], page[1]);
+    if (got < VSI_META_BYTES)
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s is truncated: its second meta page is missing",
+                        file->path);
+    vsi_meta meta[2];
+    memset(meta, 0, sizeof meta);
+    for (int slot = 0; slot < 2; slot++) {
+        vs_status st = is_valid[slot] ? meta_decode(err, file, page[slot], &meta[slot]) : VS_OK;
+        if (st != VS_OK)
+            return st;
+    }
+    int newest = !is_valid[0] || (is_valid[1] && meta[1].seq > meta[0].seq);
+    out_metas->newest = meta[newest];
+    out_metas->last_seq = meta[newest].seq;
+    out_metas->is_pair = is_valid[0] && is_valid[1];
+    out_metas->next_slot = out_metas->is_pair ? newest : !newest;
+    return VS_OK;
+}
+
+static vs_status metas_write_slot(vsi_err *err, const vsi_file *file, int slot,
+                                  const vsi_meta *meta) {
+    uint8_t page[VSI_META_BYTES];
+    meta_encode(meta, page);
+    vs_status st = vsi_file_write(err, file, page, sizeof page, meta_slot_off(slot));
+    return st == VS_OK ? vsi_file_sync(err, file) : st;
+}
+
+/* Writes the slot whose turn it is. */
+static vs_status metas_write_next(vsi_err *err, const vsi_file *file, vsi_metas *metas,
+                                  const vsi_meta *content) {
+    vsi_meta meta = *content;
+    meta.seq = ++metas->last_seq;
+    vs_status st = metas_write_slot(err, file, metas->next_slot, &meta);
+    metas->is_pair = st == VS_OK;
+    if (st == VS_OK)
+        metas->newest = meta;
+    return st;
+}
+
+VSI_FN vs_status vsi_metas_write(vsi_err *err, const vsi_file *file, vsi_metas *metas,
+                                 const vsi_meta *content) {
+    vs_status st = metas_write_next(err, file, metas, content);
+    if (st != VS_OK)
+        return st;
+    metas->next_slot = !metas->next_slot;
+    return metas_write_next(err, file, metas, content); /* keeps E2 */
+}
+
+VSI_FN vs_status vsi_metas_repair(vsi_err *err, const vsi_file *file, vsi_metas *metas) {
+    vsi_meta copy = metas->newest;
+    return metas_write_next(err, file, metas, &copy);
+}
+
+VSI_FN vs_status vsi_metas_create(vsi_err *err, const vsi_file *file, int64_t now_us,
+                                  vsi_metas *out_metas) {
+    vsi_meta meta = {.seq = 1, .created_us = now_us};
+    memset(out_metas, 0, sizeof *out_metas);
+    vs_status st = vsi_os_random(err, file->vfs, meta.uuid, sizeof meta.uuid);
+    if (st == VS_OK)
+        st = metas_write_slot(err, file, 1, &meta); /* keeps E4 */
+    if (st == VS_OK)
+        st = vsi_os_sync_dir(err, file->vfs, file->path);
+    meta.seq = 2;
+    if (st == VS_OK)
+        st = metas_write_slot(err, file, 0, &meta);
+    if (st != VS_OK)
+        return st;
+    *out_metas = (vsi_metas){.newest = meta, .next_slot = 0, .last_seq = 2, .is_pair = true};
+    return VS_OK;
+}
+
+/* ---- session note --------------------------------------------------------------------------- */
+
+VSI_FN void vsi_session_write(const vsi_file *file, uint64_t process_id) {
+    uint8_t note[SESSION_BYTES] = {0};
+    vsi_err ignored = {0};
+    memcpy(note, session_magic, sizeof session_magic);
+    vsi_put_u64(note + 8, process_id);
+    vs_status st = vsi_file_write(&ignored, file, note, sizeof note, VSI_META_SESSION_OFF);
+    (void)st; /* only a better message of the next opener depends on it */
+}
+
+VSI_FN uint64_t vsi_session_read(const vsi_file *file) {
+    uint8_t note[SESSION_BYTES];
+    vsi_err ignored = {0};
+    size_t got = 0;
+    vs_status st = vsi_file_read(&ignored, file, note, sizeof note, VSI_META_SESSION_OFF, &got);
+    if (st != VS_OK || got < sizeof note || memcmp(note, session_magic, sizeof session_magic))
+        return 0;
+    return vsi_get_u64(note + 8);
+}
+/* ---- store/frame.h ---------------------------------------------------------------------------------- */
+/* frame.h - the parts of a log file as bytes: its header and the headers of frames. */
+#ifndef VSI_FRAME_H
+#define VSI_FRAME_H
+
+/* uses store/meta.h */
+
+enum {
+    VSI_LOG_HEADER_BYTES = 4096,
+    VSI_FRAME_BYTES = 64, /* header of a frame, and the alignment of frames */
+    VSI_FRAME_PAYLOAD_MAX = 64 << 20
+};
+
+/* Kinds of frames. */
+enum {
+    VSI_FRAME_CONT = 1,   /* operations of a transaction that goes on */
+    VSI_FRAME_COMMIT = 2, /* its last operations */
+    VSI_FRAME_MARK = 3    /* no operations: how far the log was durable */
+};
+
+typedef struct vsi_log_header {
+    uint8_t uuid[VSI_UUID_BYTES];
+    uint64_t generation;
+    uint64_t start_lsn;           /* number of the first frame in this file */
+    uint64_t previous_generation; /* the file before; 0: none */
+    uint64_t previous_chain;      /* chain behind frame start_lsn - 1 in it */
+    uint64_t salt;                /* seeds this file's frame headers */
+    uint32_t pad_bytes;           /* after a sync the next frame begins at a multiple of it */
+    int64_t created_us;
+} vsi_log_header;
+
+/* Writes the header; returns the chain that the first frame continues. */
+VSI_FN uint64_t vsi_log_header_encode(const vsi_log_header *header,
+                                      uint8_t out[VSI_LOG_HEADER_BYTES]);
+/* VS_ERR_CORRUPT unless it verifies and belongs to this database and generation. */
+VSI_FN vs_status vsi_log_header_decode(vsi_err *err, const char *path,
+                                       const uint8_t in[VSI_LOG_HEADER_BYTES],
+                                       const uint8_t uuid[VSI_UUID_BYTES], uint64_t generation,
+                                       vsi_log_header *out_header, uint64_t *out_chain);
+
+typedef struct vsi_frame {
+    uint32_t payload_bytes;
+    int kind;
+    uint64_t lsn;         /* consecutive over all files; a MARK repeats the one before it */
+    uint64_t txn;         /* transaction number, the same in all its frames */
+    uint64_t durable_lsn; /* frames up to here were synced when this one was written */
+    int64_t time_us;
+    uint64_t payload_hash;
+    uint64_t chain; /* hash of this header and, through it, of all before */
+} vsi_frame;
+
+/* Computes chain and writes the header. */
+VSI_FN void vsi_frame_encode(vsi_frame *frame, uint64_t salt, uint64_t previous_chain,
+                             uint8_t out[VSI_FRAME_BYTES]);
+/* Whether these bytes are the header of a frame of the file with this salt. */
+VSI_FN bool vsi_frame_decode(const uint8_t in[VSI_FRAME_BYTES], uint64_t salt,
+                             vsi_frame *out_frame);
+VSI_FN bool vsi_frame_continues(const uint8_t in[VSI_FRAME_BYTES], uint64_t previous_chain);
+
+VSI_FN uint64_t vsi_frame_payload_hash(const uint8_t *payload, size_t bytes, uint64_t lsn);
+/* Header and payload, rounded up to where the next frame may begin. */
+VSI_FN uint64_t vsi_frame_stride(uint32_t payload_bytes);
+
+/* PATH-wal-N into out. */
+VSI_FN vs_status vsi_log_path(vsi_err *err, const char *path, uint64_t generation,
+                              char out[VSI_PATH_BYTES_MAX]);
+
+VSI_FN uint64_t vsi_round_up(uint64_t value, uint64_t unit); /* unit is a power of two */
+
+#endif
+/* ---- store/frame.c ---------------------------------------------------------------------------------- */
+/* frame.c - headers of log files and frames; docs/FORMAT.md sections 3 and 4 are the reference.
+ *
+ *   R1  A frame header verifies only with the salt of its file, so frames of other files and of
+ *       earlier uses of the same disk blocks never do.
+ *   R2  chain = hash of the header seeded with the chain before. The header holds the payload's
+ * hash, so the last frame's chain vouches for everything since the file's header. */
+/* uses store/frame.h */
+/* uses base/bytes.h */
+/* uses base/hash.h */
+
+static const uint8_t log_magic[16] = {'v',  'e',  'c',  's',  't',  'o',  'r', 'e',
+                                      0x89, 0x0d, 0x0a, 0x1a, 0x0a, 0x00, 'l', 'g'};
+
+enum {
+    LOG_MAJOR_OFF = 16,
+    LOG_MINOR_OFF = 18,
+    LOG_HEADER_BYTES_OFF = 20,
+    LOG_UUID_OFF = 24,
+    LOG_GENERATION_OFF = 40,
+    LOG_START_LSN_OFF = 48,
+    LOG_PREVIOUS_OFF = 56,
+    LOG_PREVIOUS_CHAIN_OFF = 64,
+    LOG_SALT_OFF = 72,
+    LOG_CREATED_OFF = 80,
+    LOG_PAD_OFF = 88,
+    LOG_SUM_OFF = 4088
+};
+
+enum {
+    FRAME_PAYLOAD_BYTES_OFF = 0,
+    FRAME_KIND_OFF = 4,
+    FRAME_LSN_OFF = 8,
+    FRAME_TXN_OFF = 16,
+    FRAME_DURABLE_OFF = 24,
+    FRAME_TIME_OFF = 32,
+    FRAME_PAYLOAD_HASH_OFF = 40,
+    FRAME_CHAIN_OFF = 48,
+    FRAME_SUM_OFF = 56
+};
+
+VSI_FN uint64_t vsi_log_header_encode(const vsi_log_header *header,
+                                      uint8_t out[VSI_LOG_HEADER_BYTES]) {
+    memset(out, 0, VSI_LOG_HEADER_BYTES);
+    memcpy(out, log_magic, sizeof log_magic);
+    vsi_put_u16(out + LOG_MAJOR_OFF, VSI_FORMAT_MAJOR);
+    vsi_put_u16(out + LOG_MINOR_OFF, VSI_FORMAT_MINOR);
+    vsi_put_u32(out + LOG_HEADER_BYTES_OFF, VSI_LOG_HEADER_BYTES);
+    memcpy(out + LOG_UUID_OFF, header->uuid, VSI_UUID_BYTES);
+    vsi_put_u64(out + LOG_GENERATION_OFF, header->generation);
+    vsi_put_u64(out + LOG_START_LSN_OFF, header->start_lsn);
+    vsi_put_u64(out + LOG_PREVIOUS_OFF, header->previous_generation);
+    vsi_put_u64(out + LOG_PREVIOUS_CHAIN_OFF, header->previous_chain);
+    vsi_put_u64(out + LOG_SALT_OFF, header->salt);
+    vsi_put_u64(out + LOG_CREATED_OFF, (uint64_t)header->created_us);
+    vsi_put_u32(out + LOG_PAD_OFF, header->pad_bytes);
+    uint64_t sum = vsi_hash64(out, LOG_SUM_OFF, 0);
+    vsi_put_u64(out + LOG_SUM_OFF, sum);
+    return sum;
+}
+
+VSI_FN vs_status vsi_log_header_decode(vsi_err *err, const char *path,
+                                       const uint8_t in[VSI_LOG_HEADER_BYTES],
+                                       const uint8_t uuid[VSI_UUID_BYTES], uint64_t generation,
+                                       vsi_log_header *out_header, uint64_t *out_chain) {
+    uint64_t sum = vsi_hash64(in, LOG_SUM_OFF, 0);
+    if (memcmp(in, log_magic, sizeof log_magic) || vsi_get_u64(in + LOG_SUM_OFF) != sum)
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: the header of this log file is damaged", path);
+    if (vsi_get_u16(in + LOG_MAJOR_OFF) != VSI_FORMAT_MAJOR ||
+        vsi_get_u16(in + LOG_MINOR_OFF) != VSI_FORMAT_MINOR)
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: format %u.%u, its database has %d.%d", path,
+                        vsi_get_u16(in + LOG_MAJOR_OFF), vsi_get_u16(in + LOG_MINOR_OFF),
+                        VSI_FORMAT_MAJOR, VSI_FORMAT_MINOR);
+    if (memcmp(in + LOG_UUID_OFF, uuid, VSI_UUID_BYTES))
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: belongs to another database", path);
+    memcpy(out_header->uuid, uuid, VSI_UUID_BYTES);
+    out_header->generation = vsi_get_u64(in + LOG_GENERATION_OFF);
+    out_header->start_lsn = vsi_get_u64(in + LOG_START_LSN_OFF);
+    out_header->previous_generation = vsi_get_u64(in + LOG_PREVIOUS_OFF);
+    out_header->previous_chain = vsi_get_u64(in + LOG_PREVIOUS_CHAIN_OFF);
+    out_header->salt = vsi_get_u64(in + LOG_SALT_OFF);
+    out_header->created_us = (int64_t)vsi_get_u64(in + LOG_CREATED_OFF);
+    out_header->pad_bytes = vsi_get_u32(in + LOG_PAD_OFF);
+    if (out_header->generation != generation)
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: is log %llu, expected %llu", path,
+                        (unsigned long long)out_header->generation, (unsigned long long)generation);
+    uint32_t pad = out_header->pad_bytes;
+    if (out_header->start_lsn == 0 || out_header->previous_generation >= generation ||
+        pad < VSI_FRAME_BYTES || pad > 65536 || (pad & (pad - 1)))
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: the header of this log file makes no sense",
+                        path);
+    *out_chain = sum;
+    return VS_OK;
+}
+
+VSI_FN void vsi_frame_encode(vsi_frame *frame, uint64_t salt, uint64_t previous_chain,
+                             uint8_t out[VSI_FRAME_BYTES]) {
+    vsi_put_u32(out + FRAME_PAYLOAD_BYTES_OFF, frame->payload_bytes);
+    vsi_put_u32(out + FRAME_KIND_OFF, (uint32_t)frame->kind);
+    vsi_put_u64(out + FRAME_LSN_OFF, frame->lsn);
+    vsi_put_u64(out + FRAME_TXN_OFF, frame->txn);
+    vsi_put_u64(out + FRAME_DURABLE_OFF, frame->durable_lsn);
+    vsi_put_u64(out + FRAME_TIME_OFF, (uint64_t)frame->time_us);
+    vsi_put_u64(out + FRAME_PAYLOAD_HASH_OFF, frame->payload_hash);
+    frame->chain = vsi_hash64(out, FRAME_CHAIN_OFF, previous_chain); /* keeps R2 */
+    vsi_put_u64(out + FRAME_CHAIN_OFF, frame->chain);
+    vsi_put_u64(out + FRAME_SUM_OFF, vsi_hash64(out, FRAME_SUM_OFF, salt)); /* keeps R1 */
+}
+
+VSI_FN bool vsi_frame_decode(const uint8_t in[VSI_FRAME_BYTES], uint64_t salt,
+                             vsi_frame *out_frame) {
+    if (vsi_get_u64(in + FRAME_SUM_OFF) != vsi_hash64(in, FRAME_SUM_OFF, salt))
+        return false;
+    uint32_t kind = vsi_get_u32(in + FRAME_KIND_OFF);
+    *out_frame = (vsi_frame){.payload_bytes = vsi_get_u32(in + FRAME_PAYLOAD_BYTES_OFF),
+                             .kind = (int)kind,
+                             .lsn = vsi_get_u64(in + FRAME_LSN_OFF),
+                             .txn = vsi_get_u64(in + FRAME_TXN_OFF),
+                             .durable_lsn = vsi_get_u64(in + FRAME_DURABLE_OFF),
+                             .time_us = (int64_t)vsi_get_u64(in + FRAME_TIME_OFF),
+                             .payload_hash = vsi_get_u64(in + FRAME_PAYLOAD_HASH_OFF),
+                             .chain = vsi_get_u64(in + FRAME_CHAIN_OFF)};
+    return kind >= VSI_FRAME_CONT && kind <= VSI_FRAME_MARK &&
+           out_frame->payload_bytes <= VSI_FRAME_PAYLOAD_MAX;
+}
+
+VSI_FN bool vsi_frame_continues(const uint8_t in[VSI_FRAME_BYTES], uint64_t previous_chain) {
+    return vsi_get_u64(in + FRAME_CHAIN_OFF) == vsi_hash64(in, FRAME_CHAIN_OFF, previous_chain);
+}
+
+VSI_FN uint64_t vsi_frame_payload_hash(const uint8_t *payload, size_t bytes, uint64_t lsn) {
+    return vsi_hash64(payload, bytes, lsn);
+}
+
+VSI_FN uint64_t vsi_round_up(uint64_t value, uint64_t unit) {
+    return (value + unit - 1) & ~(unit - 1);
+}
+
+VSI_FN uint64_t vsi_frame_stride(uint32_t payload_bytes) {
+    return VSI_FRAME_BYTES + vsi_round_up(payload_bytes, VSI_FRAME_BYTES);
+}
+
+VSI_FN vs_status vsi_log_path(vsi_err *err, const char *path, uint64_t generation,
+                              char out[VSI_PATH_BYTES_MAX]) {
+    int n = snprintf(out, VSI_PATH_BYTES_MAX, "%s-wal-%llu", path, (unsigned long long)generation);
+    if (n < 0 || n >= VSI_PATH_BYTES_MAX)
+        return vsi_fail(err, VS_ERR_INVALID, "%s: the path is too long", path);
+    return VS_OK;
+}
+/* ---- store/log.h ---------------------------------------------------------------------------------- */
+/* log.h - the write-ahead log, its writing side: append, sync, and begin a new file.
+ *
+ * Not synchronised: the engine holds its log lock around every call; only the sync of the device
+ * itself runs without it, between vsi_log_sync_begin and vsi_log_sync_end. */
+#ifndef VSI_LOG_H
+#define VSI_LOG_H
+
+/* uses store/frame.h */
+
+/* Frames kept for a failed sync; more forces a sync. Smaller in some tests. */
+#ifndef VSI_UNSYNCED_MAX
+#define VSI_UNSYNCED_MAX (64 << 20)
+#endif
+
+enum {
+    VSI_LOG_BUF_FRONT = VSI_FRAME_BYTES /* room for the header in front of a buffer's operations */
+};
+
+/* A frame that is not known to be durable, kept to be written again elsewhere. */
+typedef struct vsi_kept_frame {
+    struct vsi_kept_frame *next;
+    vsi_frame frame;
+    vsi_buf buf; /* header, payload, zeros up to the stride */
+} vsi_kept_frame;
+
+/* A log file that is complete and durable, or being made, and that no meta page names yet. */
+typedef struct vsi_log_draft {
+    vsi_file file; /* not open: there is none */
+    uint64_t generation, salt, chain, pos;
+    uint32_t pad_bytes;
+} vsi_log_draft;
+
+typedef struct vsi_log {
+    vsi_mem *mem;
+    const vs_vfs *vfs;
+    const char *path;     /* of the database file; borrowed */
+    const vsi_file *data; /* the database file; borrowed */
+    vsi_metas *metas;     /* borrowed */
+
+    vsi_file file;       /* the current log file; not open before the session's first commit */
+    uint64_t generation; /* of the last log file that counts, 0: none */
+    vsi_log_draft draft; /* left by a take-over that could not write the meta page */
+    uint64_t salt, chain;
+    uint64_t pos;       /* where the next frame goes */
+    uint32_t pad_bytes; /* blast radius of the device */
+    bool tail_is_dirty; /* a failed append may have left bytes behind pos */
+
+    uint64_t next_lsn;
+    uint64_t durable_lsn, durable_chain; /* the last frame known to be durable */
+    vsi_kept_frame *kept, *kept_last;
+    size_t kept_bytes;
+    uint64_t older_bytes; /* in log files before the current one */
+    uint64_t takeovers, syncs;
+} vsi_log;
+
+/* What a sync will have made durable. */
+typedef struct vsi_log_ticket {
+    uint64_t lsn;
+} vsi_log_ticket;
+
+VSI_FN void vsi_log_free(vsi_log *log); /* accepts one that is all zero */
+
+/* Whether this session has a log file to append to. */
+VSI_FN bool vsi_log_is_open(const vsi_log *log);
+
+/* Begins a new log file that continues after durable_lsn and holds all kept frames, makes it
+ * durable, and then the one that the meta pages name. It is the one way to start a session, to
+ * survive a failed sync and to leave a damaged tail behind. On success all frames are durable. On
+ * failure the log is as before, except that after a crash the new file may be found to count: a log
+ * that was open then must not be appended to any more. */
+VSI_FN vs_status vsi_log_take_over(vsi_err *err, vsi_log *log);
+
+/* Appends one frame. ops has VSI_LOG_BUF_FRONT unused bytes in front and its memory passes to the
+ * log on success; on failure it is as before and tail_is_dirty may be set: call vsi_log_cut_off. */
+VSI_FN vs_status vsi_log_append(vsi_err *err, vsi_log *log, int kind, uint64_t txn, int64_t time_us,
+                                vsi_buf *ops);
+
+/* Removes what a failed append left, durably; makes every frame durable. On failure the file must
+ * not be appended to: take over. */
+VSI_FN vs_status vsi_log_cut_off(vsi_err *err, vsi_log *log);
+
+/* Nothing to do when it returns false. Frames appended after it are not covered. */
+VSI_FN bool vsi_log_sync_begin(vsi_log *log, vsi_log_ticket *out_ticket);
+/* After the sync of log->file succeeded. */
+VSI_FN void vsi_log_sync_end(vsi_log *log, vsi_log_ticket ticket);
+
+/* Adds a frame read back from the previous log file, as if this session had written it. */
+VSI_FN vs_status vsi_log_keep(vsi_err *err, vsi_log *log, const vsi_frame *frame,
+                              const uint8_t *payload);
+
+VSI_FN uint64_t vsi_log_bytes(const vsi_log *log);
+
+#endif
+/* ---- store/log.c ---------------------------------------------------------------------------------- */
+/* log.c - the write-ahead log, its writing side.
+ *
+ *   W1  A log file is only appended to, by the session that created it. What an earlier session
+ * left is never written to again. W2  After a sync the next frame begins in a block (pad_bytes)
+ * that holds nothing durable. W3  Every frame above durable_lsn is kept in memory until a sync
+ * covers it. So a failed sync, after which the system may have dropped the pages, loses nothing:
+ * the frames go to a new file. W4  A new file counts only once it and its folder are synced and
+ * then the meta pages naming it. W5  Bytes of a frame whose append failed are cut off durably, or
+ * the file is left behind: a failed commit never comes back. */
+/* uses store/log.h */
+/* uses base/bytes.h */
+
+enum { LOG_STRAYS_MAX = 8 };
+
+VSI_FN bool vsi_log_is_open(const vsi_log *log) {
+    return vsi_file_is_open(&log->file);
+}
+
+static void log_free_kept(vsi_log *log, vsi_kept_frame *kept) {
+    vsi_buf_free(&kept->buf);
+    vsi_free(log->mem, kept, sizeof *kept);
+}
+
+VSI_FN void vsi_log_free(vsi_log *log) {
+    while (log->kept) {
+        vsi_kept_frame *next = log->kept->next;
+        log_free_kept(log, log->kept);
+        log->kept = next;
+    }
+    vsi_file_close(&log->file);
+    vsi_file_close(&log->draft.file);
+}
+
+static void log_keep(vsi_log *log, vsi_kept_frame *kept) {
+    if (log->kept_last)
+        log->kept_last->next = kept;
+    else
+        log->kept = kept;
+    log->kept_last = kept;
+    log->kept_bytes += kept->buf.bytes;
+}
+
+/* Drops the kept frames up to lsn, which are durable now. */
+static void log_release(vsi_log *log, uint64_t lsn) {
+    while (log->kept && log->kept->frame.lsn <= lsn) {
+        vsi_kept_frame *kept = log->kept;
+        log->durable_lsn = kept->frame.lsn;
+        log->durable_chain = kept->frame.chain;
+        log->kept_bytes -= kept->buf.bytes;
+        log->kept = kept->next;
+        log_free_kept(log, kept);
+    }
+    if (!log->kept)
+        log->kept_last = NULL;
+}
+
+VSI_FN uint64_t vsi_log_bytes(const vsi_log *log) {
+    return log->older_bytes + log->pos;
+}
+
+/* ---- a new file ----------------------------------------------------------------------------- */
+
+static vs_status draft_create(vsi_err *err, vsi_log *log, const char *path, vsi_log_draft *draft) {
+    vs_status st = vsi_os_remove(err, log->vfs, path); /* left by a crash before it counted */
+    if (st != VS_OK && st != VS_ERR_NOT_FOUND)
+        return st;
+    st = vsi_file_open(err, log->mem, log->vfs, path,
+                       VS_VFS_WRITE | VS_VFS_CREATE | VS_VFS_EXCLUSIVE, &draft->file);
+    if (st != VS_OK)
+        return st;
+    vs_device_info device = {0};
+    st = vsi_file_device_info(err, &draft->file, &device);
+    draft->pad_bytes = device.blast_bytes;
+    return st == VS_OK ? vsi_os_random(err, log->vfs, &draft->salt, sizeof draft->salt) : st;
+}
+
+static vs_status draft_write_header(vsi_err *err, const vsi_log *log, vsi_log_draft *draft) {
+    uint8_t header[VSI_LOG_HEADER_BYTES];
+    vsi_log_header fields = {.generation = draft->generation,
+                             .start_lsn = log->durable_lsn + 1,
+                             .previous_generation = log->generation,
+                             .previous_chain = log->durable_chain,
+                             .salt = draft->salt,
+                             .pad_bytes = draft->pad_bytes,
+                             .created_us = log->vfs->wall_us(log->vfs->ctx)};
+    memcpy(fields.uuid, log->metas->newest.uuid, sizeof fields.uuid);
+    draft->chain = vsi_log_header_encode(&fields, header);
+    draft->pos = sizeof header;
+    return vsi_file_write(err, &draft->file, header, sizeof header, 0);
+}
+
+/* Writes a kept frame again under the draft's salt and chain. Number, transaction and payload stay.
+ * The frame keeps its old header until the draft counts. */
+static vs_status draft_write_frame(vsi_err *err, vsi_log_draft *draft, const vsi_kept_frame *kept) {
+    uint8_t header[VSI_FRAME_BYTES];
+    vsi_frame frame = kept->frame;
+    vsi_frame_encode(&frame, draft->salt, draft->chain, header);
+    vs_status st = vsi_file_write(err, &draft->file, header, sizeof header, draft->pos);
+    if (st == VS_OK && kept->buf.bytes > sizeof header)
+        st = vsi_file_write(err, &draft->file, kept->buf.data + sizeof header,
+                            kept->buf.bytes - sizeof header, draft->pos + sizeof header);
+    draft->chain = frame.chain;
+    draft->pos += kept->buf.bytes;
+    return st;
+}
+
+/* Everything of the draft, durable, in log->draft; or nothing of it. */
+static vs_status draft_make(vsi_err *err, vsi_log *log) {
+    vsi_log_draft *draft = &log->draft;
+    char path[VSI_PATH_BYTES_MAX];
+    draft->generation = log->generation + 1;
+    vs_status st = vsi_log_path(err, log->path, draft->generation, path);
+    if (st == VS_OK)
+        st = draft_create(err, log, path, draft);
+    if (st == VS_OK)
+        st = draft_write_header(err, log, draft);
+    for (const vsi_kept_frame *kept = log->kept; st == VS_OK && kept; kept = kept->next)
+        st = draft_write_frame(err, draft, kept);
+    if (st == VS_OK)
+        st = vsi_file_sync(err, &draft->file);
+    if (st == VS_OK)
+        st = vsi_os_sync_dir(err, log->vfs, path);
+    if (st != VS_OK && vsi_file_is_open(&draft->file)) {
+        vsi_err ignored = {0};
+        vsi_file_close(&draft->file);
+        vsi_os_remove(&ignored, log->vfs, path); /* else the next attempt does */
+    }
+    return st;
+}
+
+/* The draft is durable and named by the meta pages: it is the log now. */
+static void draft_install(vsi_log *log) {
+    vsi_log_draft draft = log->draft;
+    memset(&log->draft, 0, sizeof log->draft);
+    log->older_bytes += vsi_log_is_open(log) ? log->pos : 0;
+    vsi_file_close(&log->file);
+    log->file = draft.file;
+    log->generation = draft.generation;
+    log->salt = draft.salt;
+    log->chain = draft.chain;
+    log->pad_bytes = draft.pad_bytes;
+    log->pos = vsi_round_up(draft.pos, draft.pad_bytes); /* keeps W2 */
+    log->tail_is_dirty = false;
+    log_release(log, UINT64_MAX);
+    log->durable_lsn = log->next_lsn - 1;
+    log->durable_chain = draft.chain;
+    log->takeovers++;
+}
+
+/* Drafts that crashes of earlier sessions left behind; more than one only after several crashes in
+ * a row, each while a session began. */
+static void log_remove_strays(const vsi_log *log) {
+    for (uint64_t i = 1; i <= LOG_STRAYS_MAX; i++) {
+        char path[VSI_PATH_BYTES_MAX];
+        vsi_err ignored = {0};
+        if (vsi_log_path(&ignored, log->path, log->generation + i, path) == VS_OK)
+            vsi_os_remove(&ignored, log->vfs, path);
+    }
+}
+
+VSI_FN vs_status vsi_log_take_over(vsi_err *err, vsi_log *log) {
+    /* A draft left by an earlier attempt still has all frames: none can have come meanwhile, for
+     * only a log that is not open tries again. */
+    vs_status st = vsi_file_is_open(&log->draft.file) ? VS_OK : draft_make(err, log);
+    if (st != VS_OK)
+        return st;
+    vsi_meta meta = log->metas->newest;
+    meta.generation = log->draft.generation;
+    meta.durable_lsn = log->next_lsn - 1;
+    st = vsi_metas_write(err, log->data, log->metas, &meta); /* keeps W4 */
+    if (st != VS_OK)
+        return st;
+    draft_install(log);
+    log_remove_strays(log);
+    return VS_OK;
+}
+
+/* ---- appending ------------------------------------------------------------------------------ */
+
+/* Encodes the header in front of the payload and pads the buffer to the stride. */
+static bool log_seal(vsi_log *log, vsi_frame *frame, vsi_buf *buf) {
+    size_t stride = (size_t)vsi_frame_stride(frame->payload_bytes);
+    size_t pad = stride - buf->bytes;
+    if (!vsi_buf_reserve(buf, pad))
+        return false;
+    memset(buf->data + buf->bytes, 0, pad);
+    frame->payload_hash =
+        vsi_frame_payload_hash(buf->data + VSI_LOG_BUF_FRONT, frame->payload_bytes, frame->lsn);
+    vsi_frame_encode(frame, log->salt, log->chain, buf->data);
+    return true;
+}
+
+VSI_FN vs_status vsi_log_append(vsi_err *err, vsi_log *log, int kind, uint64_t txn, int64_t time_us,
+                                vsi_buf *ops) {
+    vsi_assert(vsi_log_is_open(log) && !log->tail_is_dirty);
+    vsi_assert(ops->bytes >= VSI_LOG_BUF_FRONT);
+    size_t payload_bytes = ops->bytes - VSI_LOG_BUF_FRONT;
+    if (payload_bytes > VSI_FRAME_PAYLOAD_MAX)
+        return vsi_fail(err, VS_ERR_LIMIT, "a log frame of %zu bytes, the limit is %d",
+                        payload_bytes, VSI_FRAME_PAYLOAD_MAX);
+    vsi_kept_frame *kept = vsi_alloc_zeroed(log->mem, sizeof *kept);
+    if (!kept)
+        return vsi_fail_nomem(err, sizeof *kept);
+    kept->frame = (vsi_frame){.payload_bytes = (uint32_t)payload_bytes,
+                              .kind = kind,
+                              .lsn = log->next_lsn,
+                              .txn = txn,
+                              .durable_lsn = log->durable_lsn,
+                              .time_us = time_us};
+    if (!log_seal(log, &kept->frame, ops)) {
+        vsi_free(log->mem, kept, sizeof *kept);
+        return vsi_fail_nomem(err, VSI_FRAME_BYTES);
+    }
+    size_t stride = (size_t)vsi_frame_stride(kept->frame.payload_bytes);
+    vs_status st = vsi_file_write(err, &log->file, ops->data, stride, log->pos);
+    if (st != VS_OK) {
+        log->tail_is_dirty = true;
+        vsi_free(log->mem, kept, sizeof *kept);
+        return st;
+    }
+    kept->buf = *ops;
+    kept->buf.bytes = stride;
+    *ops = (vsi_buf){.mem = ops->mem};
+    log->pos += stride;
+    log->chain = kept->frame.chain;
+    log->next_lsn++;
+    log_keep(log, kept);
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_log_cut_off(vsi_err *err, vsi_log *log) {
+    if (!log->tail_is_dirty)
+        return VS_OK;
+    vs_status st = vsi_file_truncate(err, &log->file, log->pos);
+    if (st == VS_OK)
+        st = vsi_file_sync(err, &log->file);
+    if (st != VS_OK)
+        return st;
+    log->tail_is_dirty = false; /* keeps W5 */
+    log_release(log, UINT64_MAX);
+    log->pos = vsi_round_up(log->pos, log->pad_bytes);
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_log_keep(vsi_err *err, vsi_log *log, const vsi_frame *frame,
+                              const uint8_t *payload) {
+    size_t stride = (size_t)vsi_frame_stride(frame->payload_bytes);
+    vsi_kept_frame *kept = vsi_alloc_zeroed(log->mem, sizeof *kept);
+    if (!kept)
+        return vsi_fail_nomem(err, sizeof *kept);
+    kept->frame = *frame;
+    kept->buf.mem = log->mem;
+    if (!vsi_buf_reserve(&kept->buf, stride)) {
+        vsi_free(log->mem, kept, sizeof *kept);
+        return vsi_fail_nomem(err, stride);
+    }
+    memset(kept->buf.data, 0, stride);
+    if (frame->payload_bytes)
+        memcpy(kept->buf.data + VSI_FRAME_BYTES, payload, frame->payload_bytes);
+    kept->buf.bytes = stride;
+    log_keep(log, kept);
+    return VS_OK;
+}
+
+/* ---- syncing -------------------------------------------------------------------------------- */
+
+VSI_FN bool vsi_log_sync_begin(vsi_log *log, vsi_log_ticket *out_ticket) {
+    if (!log->kept)
+        return false;
+    out_ticket->lsn = log->next_lsn - 1;
+    log->pos = vsi_round_up(log->pos, log->pad_bytes); /* keeps W2 */
+    return true;
+}
+
+/* Tells later readers how far the log was durable. Not synced and not needed: a mark that is lost
+ * only makes damage of the last frames look like a torn write. */
+static void log_write_mark(vsi_log *log) {
+    uint8_t header[VSI_FRAME_BYTES];
+    vsi_err ignored = {0};
+    vsi_frame mark = {.kind = VSI_FRAME_MARK,
+                      .lsn = log->next_lsn - 1,
+                      .durable_lsn = log->durable_lsn,
+                      .time_us = log->vfs->wall_us(log->vfs->ctx)};
+    vsi_frame_encode(&mark, log->salt, log->chain, header);
+    if (log->tail_is_dirty ||
+        vsi_file_write(&ignored, &log->file, header, sizeof header, log->pos) != VS_OK)
+        return;
+    log->pos += sizeof header;
+    log->chain = mark.chain;
+}
+
+VSI_FN void vsi_log_sync_end(vsi_log *log, vsi_log_ticket ticket) {
+    log_release(log, ticket.lsn);
+    log->syncs++;
+    log_write_mark(log);
+}
+/* ---- store/replay.h ---------------------------------------------------------------------------------- */
+/* replay.h - the write-ahead log, its reading side: every verified frame in order, and where the
+ * log ends. Changes nothing. */
+#ifndef VSI_REPLAY_H
+#define VSI_REPLAY_H
+
+/* uses store/frame.h */
+
+/* One log file of the chain. */
+typedef struct vsi_replay_file {
+    vsi_log_header header;
+    uint64_t first_chain;
+} vsi_replay_file;
+
+/* Where a frame that may not be durable stands in the last file. */
+typedef struct vsi_replay_spot {
+    uint64_t lsn, chain, off;
+} vsi_replay_spot;
+
+typedef struct vsi_replay {
+    vsi_mem *mem;
+    const vs_vfs *vfs;
+    const char *path;     /* of the database file; borrowed */
+    const vsi_meta *meta; /* borrowed */
+
+    vsi_buf files; /* vsi_replay_file, oldest first */
+    size_t at;     /* the one being read */
+    vsi_file file;
+    uint64_t file_bytes;
+    vsi_buf window; /* bytes of the file from window_off on */
+    uint64_t window_off;
+
+    uint64_t pos, chain, next_lsn;
+    bool is_done;
+    bool skips_payloads; /* set after opening: frames are verified by their headers alone */
+
+    /* Known when is_done; durable_lsn grows while reading. */
+    uint64_t durable_lsn, durable_chain;
+    uint64_t dropped_lsn, dropped_bytes; /* a torn tail; 0: none */
+    uint64_t total_bytes;                /* of all files */
+    vsi_buf spots; /* vsi_replay_spot of frames above durable_lsn, from spot_at on */
+    size_t spot_at;
+} vsi_replay;
+
+/* Finds the log files of the database that meta describes. VS_ERR_LOG_MISSING, VS_ERR_CORRUPT. The
+ * replay is freed by vsi_replay_free, also after a failure. */
+VSI_FN vs_status vsi_replay_open(vsi_err *err, vsi_mem *mem, const vs_vfs *vfs, const char *path,
+                                 const vsi_meta *meta, vsi_replay *out_replay);
+VSI_FN void vsi_replay_free(vsi_replay *replay);
+
+/* The next CONT or COMMIT frame, its payload verified; out_payload is valid until the next call.
+ * Sets is_done, and writes nothing, at the end of the log. VS_ERR_CORRUPT for damage of frames that
+ * were durable; a torn tail is the end. */
+VSI_FN vs_status vsi_replay_next(vsi_err *err, vsi_replay *replay, vsi_frame *out_frame,
+                                 vsi_bytes *out_payload);
+
+/* After the end: reads frame number lsn, which must be above durable_lsn, once more. */
+VSI_FN vs_status vsi_replay_reread(vsi_err *err, vsi_replay *replay, uint64_t lsn,
+                                   vsi_frame *out_frame, vsi_bytes *out_payload);
+
+#endif
+/* ---- store/replay.c ---------------------------------------------------------------------------------- */
+/* replay.c - the write-ahead log, its reading side; docs/FORMAT.md section 6 is the reference.
+ *
+ *   Y1  A frame counts only if its header verifies with the file's salt, has the expected number,
+ *       continues the chain, and its payload has the hash that the header says.
+ *   Y2  The log files from the first to the one the meta page names form a chain: each names the
+ * one before and the chain value it ended with. In all but the last, frames up to the next file's
+ *       start are required; what follows them was abandoned.
+ *   Y3  In the last file the first frame that does not count is the end, unless it is known to have
+ *       been durable: by the meta page, or by a later header of this file that says so. */
+/* uses store/replay.h */
+/* uses base/bytes.h */
+/* uses base/hash.h */
+
+enum { REPLAY_WINDOW_BYTES = 1 << 20 };
+
+static vsi_replay_file *replay_file_at(const vsi_replay *r, size_t at) {
+    return (vsi_replay_file *)(void *)r->files.data + at;
+}
+
+static size_t replay_file_count(const vsi_replay *r) {
+    return r->files.bytes / sizeof(vsi_replay_file);
+}
+
+VSI_FN void vsi_replay_free(vsi_replay *r) {
+    if (!r->mem)
+        return;
+    vsi_file_close(&r->file);
+    vsi_buf_free(&r->files);
+    vsi_buf_free(&r->window);
+    vsi_buf_free(&r->spots);
+}
+
+/* ---- the chain of files --------------------------------------------------------------------- */
+
+static vs_status replay_open_file(vsi_err *err, vsi_replay *r, uint64_t generation,
+                                  vsi_replay_file *out_file) {
+    char path[VSI_PATH_BYTES_MAX];
+    uint8_t header[VSI_LOG_HEADER_BYTES];
+    size_t got = 0;
+    vsi_file_close(&r->file);
+    r->window.bytes = 0;
+    vs_status st = vsi_log_path(err, r->path, generation, path);
+    if (st == VS_OK)
+        st = vsi_file_open(err, r->mem, r->vfs, path, VS_VFS_READ, &r->file);
+    if (st == VS_ERR_NOT_FOUND)
+        return vsi_fail(err, VS_ERR_LOG_MISSING, "%s is missing; %s needs it", path, r->path);
+    if (st == VS_OK)
+        st = vsi_file_read(err, &r->file, header, sizeof header, 0, &got);
+    if (st != VS_OK)
+        return st;
+    if (got < sizeof header)
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: %zu bytes long, its header has %zu", path, got,
+                        sizeof header);
+    st = vsi_log_header_decode(err, path, header, r->meta->uuid, generation, &out_file->header,
+                               &out_file->first_chain);
+    return st == VS_OK ? vsi_file_size(err, &r->file, &r->file_bytes) : st;
+}
+
+/* Collects the headers backwards from the newest file, then turns them round. */
+static vs_status replay_collect_files(vsi_err *err, vsi_replay *r) {
+    uint64_t below = 0;
+    for (uint64_t g = r->meta->generation; g;) {
+        vsi_replay_file file;
+        vs_status st = replay_open_file(err, r, g, &file);
+        if (st != VS_OK)
+            return st;
+        if (below && file.header.start_lsn > below)
+            return vsi_fail(err, VS_ERR_CORRUPT, "%s begins at frame %llu, after its successor",
+                            r->file.path, (unsigned long long)file.header.start_lsn);
+        below = file.header.start_lsn;
+        g = file.header.previous_generation; /* smaller than before, so this ends */
+        if (!vsi_buf_append(&r->files, &file, sizeof file))
+            return vsi_fail_nomem(err, sizeof file);
+        r->total_bytes += r->file_bytes;
+    }
+    size_t n = replay_file_count(r);
+    for (size_t i = 0; i < n / 2; i++) {
+        vsi_replay_file *a = replay_file_at(r, i), *b = replay_file_at(r, n - 1 - i), c = *a;
+        *a = *b;
+        *b = c;
+    }
+    if (n && replay_file_at(r, 0)->header.start_lsn != 1)
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: the first log file begins at frame %llu", r->path,
+                        (unsigned long long)replay_file_at(r, 0)->header.start_lsn);
+    return VS_OK;
+}
+
+/* Stands at the first frame of file number at. */
+static vs_status replay_enter(vsi_err *err, vsi_replay *r, size_t at) {
+    vsi_replay_file *file = replay_file_at(r, at);
+    r->at = at;
+    r->pos = VSI_LOG_HEADER_BYTES;
+    r->chain = file->first_chain;
+    r->next_lsn = file->header.start_lsn;
+    vsi_replay_file again;
+    return replay_open_file(err, r, file->header.generation, &again);
+}
+
+VSI_FN vs_status vsi_replay_open(vsi_err *err, vsi_mem *mem, const vs_vfs *vfs, const char *path,
+                                 const vsi_meta *meta, vsi_replay *out_replay) {
+    vsi_replay *r = out_replay;
+    *r = (vsi_replay){.mem = mem, .vfs = vfs, .path = path, .meta = meta, .next_lsn = 1};
+    r->files.mem = r->window.mem = r->spots.mem = mem;
+    vs_status st = replay_collect_files(err, r);
+    if (st != VS_OK)
+        return st;
+    if (replay_file_count(r) == 0) {
+        r->is_done = true;
+        return VS_OK;
+    }
+    r->durable_chain = replay_file_at(r, 0)->first_chain;
+    return replay_enter(err, r, 0);
+}
+
+/* ---- reading one file ----------------------------------------------------------------------- */
+
+/* Bytes [off, off + bytes) of the file; NULL in out when it is shorter. */
+static vs_status replay_fetch(vsi_err *err, vsi_replay *r, uint64_t off, size_t bytes,
+                              const uint8_t **out) {
+    *out = NULL;
+    if (off > r->file_bytes || bytes > r->file_bytes - off)
+        return VS_OK;
+    bool is_inside = off >= r->window_off && off - r->window_off <= r->window.bytes &&
+                     bytes <= r->window.bytes - (off - r->window_off);
+    if (!is_inside) {
+        size_t want = bytes > REPLAY_WINDOW_BYTES ? bytes : REPLAY_WINDOW_BYTES, got = 0;
+        r->window.bytes = 0;
+        r->window_off = off;
+        if (!vsi_buf_reserve(&r->window, want))
+            return vsi_fail_nomem(err, want);
+        vs_status st = vsi_file_read(err, &r->file, r->window.data, want, off, &got);
+        if (st != VS_OK)
+            return st;
+        r->window.bytes = got;
+        if (got < bytes) /* shrank meanwhile */
+            return VS_OK;
+    }
+    *out = r->window.data + (off - r->window_off);
+    return VS_OK;
+}
+
+/* Whether the frame at off is the next one (Y1, all but the payload). */
+static vs_status replay_probe(vsi_err *err, vsi_replay *r, uint64_t off, vsi_frame *out_frame,
+                              bool *out_is_next) {
+    const uint8_t *bytes = NULL;
+    vs_status st = replay_fetch(err, r, off, VSI_FRAME_BYTES, &bytes);
+    *out_is_next = false;
+    if (st != VS_OK || !bytes ||
+        !vsi_frame_decode(bytes, replay_file_at(r, r->at)->header.salt, out_frame) ||
+        !vsi_frame_continues(bytes, r->chain))
+        return st;
+    bool is_mark = out_frame->kind == VSI_FRAME_MARK;
+    *out_is_next = out_frame->lsn + is_mark == r->next_lsn &&
+                   out_frame->durable_lsn < r->next_lsn &&
+                   (!is_mark || out_frame->payload_bytes == 0);
+    return st;
+}
+
+/* The next frame stands where the last one ended or, after a sync, at the next padded block. */
+static vs_status replay_find(vsi_err *err, vsi_replay *r, vsi_frame *out_frame, bool *out_found) {
+    uint64_t padded = vsi_round_up(r->pos, replay_file_at(r, r->at)->header.pad_bytes);
+    vs_status st = replay_probe(err, r, r->pos, out_frame, out_found);
+    if (st != VS_OK || *out_found || padded == r->pos)
+        return st;
+    st = replay_probe(err, r, padded, out_frame, out_found);
+    if (*out_found)
+        r->pos = padded;
+    return st;
+}
+
+static vs_status replay_payload(vsi_err *err, vsi_replay *r, const vsi_frame *frame, uint64_t off,
+                                const uint8_t **out) {
+    off += VSI_FRAME_BYTES;
+    if (r->skips_payloads) {
+        bool is_inside = off <= r->file_bytes && frame->payload_bytes <= r->file_bytes - off;
+        *out = is_inside ? r->window.data : NULL;
+        return VS_OK;
+    }
+    vs_status st = replay_fetch(err, r, off, frame->payload_bytes, out);
+    if (st != VS_OK || !*out)
+        return st;
+    if (vsi_frame_payload_hash(*out, frame->payload_bytes, frame->lsn) != frame->payload_hash)
+        *out = NULL;
+    return VS_OK;
+}
+
+/* ---- how far the log was durable ------------------------------------------------------------ */
+
+static vs_status replay_note_spot(vsi_err *err, vsi_replay *r, const vsi_frame *frame) {
+    vsi_replay_spot spot = {.lsn = frame->lsn, .chain = frame->chain, .off = r->pos};
+    if (r->spot_at > 1024 && r->spot_at * 2 > r->spots.bytes / sizeof spot) {
+        size_t used = r->spot_at * sizeof spot;
+        memmove(r->spots.data, r->spots.data + used, r->spots.bytes - used);
+        r->spots.bytes -= used;
+        r->spot_at = 0;
+    }
+    return vsi_buf_append(&r->spots, &spot, sizeof spot) ? VS_OK : vsi_fail_nomem(err, sizeof spot);
+}
+
+static vsi_replay_spot *replay_first_spot(const vsi_replay *r) {
+    vsi_replay_spot *spots = (vsi_replay_spot *)(void *)r->spots.data;
+    return r->spot_at < r->spots.bytes / sizeof *spots ? spots + r->spot_at : NULL;
+}
+
+/* Frames up to lsn, all of them seen, were durable. */
+static void replay_advance_durable(vsi_replay *r, uint64_t lsn) {
+    for (vsi_replay_spot *spot = replay_first_spot(r); spot && spot->lsn <= lsn;
+         spot = replay_first_spot(r)) {
+        r->durable_lsn = spot->lsn;
+        r->durable_chain = spot->chain;
+        r->spot_at++;
+    }
+}
+
+/* Whether a header at or behind pos says that frame next_lsn was durable (Y3). Also finds where the
+ * last byte that is not zero lies. */
+static vs_status replay_search_evidence(vsi_err *err, vsi_replay *r, bool *out_was_durable) {
+    uint64_t salt = replay_file_at(r, r->at)->header.salt, end = r->pos;
+    static const uint8_t zero[VSI_FRAME_BYTES];
+    *out_was_durable = r->meta->durable_lsn >= r->next_lsn;
+    for (uint64_t off = r->pos; off < r->file_bytes; off += VSI_FRAME_BYTES) {
+        size_t left =
+            (size_t)(r->file_bytes - off < VSI_FRAME_BYTES ? r->file_bytes - off : VSI_FRAME_BYTES);
+        const uint8_t *bytes = NULL;
+        vs_status st = replay_fetch(err, r, off, left, &bytes);
+        if (st != VS_OK || !bytes)
+            return st;
+        if (!memcmp(bytes, zero, left))
+            continue;
+        end = off + left;
+        vsi_frame frame;
+        if (left == VSI_FRAME_BYTES && vsi_frame_decode(bytes, salt, &frame) &&
+            frame.durable_lsn <= frame.lsn && frame.durable_lsn >= r->next_lsn)
+            *out_was_durable = true;
+    }
+    r->dropped_bytes = end - r->pos;
+    r->dropped_lsn = r->dropped_bytes ? r->next_lsn : 0;
+    return VS_OK;
+}
+
+/* ---- the walk ------------------------------------------------------------------------------- */
+
+static bool replay_is_last_file(const vsi_replay *r) {
+    return r->at + 1 == replay_file_count(r);
+}
+
+static vs_status replay_fail_damaged(vsi_err *err, const vsi_replay *r) {
+    return vsi_fail(err, VS_ERR_CORRUPT,
+                    "%s: frame %llu at byte %llu is damaged or missing, and it was durable",
+                    r->file.path, (unsigned long long)r->next_lsn, (unsigned long long)r->pos);
+}
+
+/* No further frame counts. In the last file that is the end or damage, elsewhere damage (Y2). */
+static vs_status replay_stop(vsi_err *err, vsi_replay *r) {
+    bool was_durable = true;
+    vs_status st = VS_OK;
+    if (replay_is_last_file(r))
+        st = replay_search_evidence(err, r, &was_durable);
+    if (st != VS_OK)
+        return st;
+    if (was_durable)
+        return replay_fail_damaged(err, r);
+    replay_advance_durable(r, r->meta->durable_lsn);
+    r->is_done = true;
+    return VS_OK;
+}
+
+/* The frames that the next file builds on have been read: check the seam and go there. */
+static vs_status replay_switch(vsi_err *err, vsi_replay *r) {
+    const vsi_replay_file *next = replay_file_at(r, r->at + 1);
+    replay_advance_durable(r, UINT64_MAX);
+    if (next->header.previous_chain != r->durable_chain)
+        return vsi_fail(err, VS_ERR_CORRUPT,
+                        "%s-wal-%llu does not continue log %llu: chain %016llx, expected %016llx",
+                        r->path, (unsigned long long)next->header.generation,
+                        (unsigned long long)next->header.previous_generation,
+                        (unsigned long long)next->header.previous_chain,
+                        (unsigned long long)r->durable_chain);
+    vs_status st = replay_enter(err, r, r->at + 1);
+    r->durable_chain = r->chain;
+    return st;
+}
+
+VSI_FN vs_status vsi_replay_next(vsi_err *err, vsi_replay *r, vsi_frame *out_frame,
+                                 vsi_bytes *out_payload) {
+    while (!r->is_done) {
+        if (!replay_is_last_file(r) &&
+            r->next_lsn == replay_file_at(r, r->at + 1)->header.start_lsn) {
+            vs_status st = replay_switch(err, r);
+            if (st != VS_OK)
+                return st;
+            continue;
+        }
+        vsi_frame frame;
+        bool found = false;
+        const uint8_t *payload = NULL;
+        vs_status st = replay_find(err, r, &frame, &found);
+        if (st == VS_OK && found && frame.kind != VSI_FRAME_MARK)
+            st = replay_payload(err, r, &frame, r->pos, &payload);
+        if (st != VS_OK)
+            return st;
+        if (!found || (frame.kind != VSI_FRAME_MARK && !payload))
+            return replay_stop(err, r);
+        r->chain = frame.chain;
+        if (frame.kind != VSI_FRAME_MARK) {
+            st = replay_note_spot(err, r, &frame);
+            if (st != VS_OK)
+                return st;
+        }
+        replay_advance_durable(r, frame.durable_lsn);
+        r->pos += vsi_frame_stride(frame.payload_bytes);
+        if (frame.kind == VSI_FRAME_MARK)
+            continue;
+        r->next_lsn++;
+        *out_frame = frame;
+        *out_payload = (vsi_bytes){payload, frame.payload_bytes};
+        return VS_OK;
+    }
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_replay_reread(vsi_err *err, vsi_replay *r, uint64_t lsn, vsi_frame *out_frame,
+                                   vsi_bytes *out_payload) {
+    const vsi_replay_spot *spot = replay_first_spot(r) + (lsn - r->durable_lsn - 1);
+    const uint8_t *bytes = NULL, *payload = NULL;
+    vsi_assert(spot->lsn == lsn);
+    vs_status st = replay_fetch(err, r, spot->off, VSI_FRAME_BYTES, &bytes);
+    if (st != VS_OK)
+        return st;
+    bool is_same = bytes &&
+                   vsi_frame_decode(bytes, replay_file_at(r, r->at)->header.salt, out_frame) &&
+                   out_frame->chain == spot->chain;
+    if (is_same)
+        st = replay_payload(err, r, out_frame, spot->off, &payload);
+    if (st != VS_OK)
+        return st;
+    if (!payload)
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: frame %llu changed while it was read",
+                        r->file.path, (unsigned long long)lsn);
+    *out_payload = (vsi_bytes){payload, out_frame->payload_bytes};
+    return VS_OK;
+}
+/* ---- store/version.h ---------------------------------------------------------------------------------- */
+/* version.h - the versions of a database that someone may still read, and the slots they gave up.
+ */
+#ifndef VSI_VERSION_H
+#define VSI_VERSION_H
+
+/* uses store/state.h */
+
+/* One committed version. Immutable but for pins and the list. */
+typedef struct vsi_version {
+    struct vsi_version *newer;
+    vsi_state state;
+    uint64_t lsn; /* of the commit that made it */
+    uint32_t pins;
+    bool needs_sync; /* readers may see it only once its commit is durable */
+    vsi_block *dead; /* blocks that only older versions need */
+    vsi_buf freed;   /* vsi_freed_slot: slots that only older versions have live */
+} vsi_version;
+
+/* Slots of one collection that are free for reuse. */
+typedef struct vsi_pool {
+    uint32_t coll;
+    vsi_buf slots; /* uint32_t each */
+} vsi_pool;
+
+/* oldest ... published ... applied, linked by newer. Readers take published, the writer builds on
+ * applied. */
+typedef struct vsi_versions {
+    vsi_mem *mem;   /* borrowed */
+    vsi_cow *cow;   /* borrowed; used by the holder of the writer role only */
+    vsi_mutex lock; /* guards the list and the pins; held for a few instructions */
+    vsi_version *oldest, *published, *applied;
+    uint32_t pins;
+
+    vsi_buf pools; /* vsi_pool, by ascending collection id; of the holder of the writer role */
+} vsi_versions;
+
+VSI_FN bool vsi_versions_init(vsi_versions *versions, vsi_mem *mem, vsi_cow *cow);
+VSI_FN void vsi_versions_free(vsi_versions *versions); /* all versions, pinned or not */
+
+/* The version that readers see now; it stays until it is unpinned. */
+VSI_FN vsi_version *vsi_versions_pin(vsi_versions *versions);
+/* Another pin of a version that the caller has pinned. */
+VSI_FN vsi_version *vsi_versions_pin_again(vsi_versions *versions, vsi_version *version);
+VSI_FN void vsi_versions_unpin(vsi_versions *versions, vsi_version *version);
+VSI_FN uint32_t vsi_versions_pin_count(vsi_versions *versions);
+
+/* A version not in the list yet; NULL: no memory. */
+VSI_FN vsi_version *vsi_version_new(vsi_versions *versions, const vsi_state *state);
+VSI_FN void vsi_version_discard(vsi_versions *versions, vsi_version *version); /* not in the list */
+
+/* Makes a new version the one to build on; the list owns it. */
+VSI_FN void vsi_versions_add(vsi_versions *versions, vsi_version *version);
+
+/* Shows readers, in order, the versions that may be seen when frames up to durable_lsn are durable.
+ */
+VSI_FN void vsi_versions_publish(vsi_versions *versions, uint64_t durable_lsn);
+VSI_FN bool vsi_versions_is_published(vsi_versions *versions, uint64_t lsn);
+/* Copies a little of the published version for statistics. */
+VSI_FN void vsi_versions_peek(vsi_versions *versions, uint64_t *out_lsn, vsi_hash128 *out_digest);
+
+/* Frees what versions that nobody reads kept alive. Holder of the writer role only. */
+VSI_FN void vsi_versions_reclaim(vsi_versions *versions);
+
+/* A slot for a new record of coll, which the caller may change. Rolling the collection back gives
+ * the slot back; committing calls vsi_versions_keep_slots. */
+VSI_FN uint32_t vsi_versions_take_slot(const vsi_versions *versions, vsi_coll *coll);
+VSI_FN void vsi_versions_keep_slots(vsi_versions *versions, vsi_coll *coll);
+/* Adds a slot to the pool; without memory it stays unused until the next open. */
+VSI_FN void vsi_versions_give_slot(vsi_versions *versions, vsi_freed_slot slot);
+
+#endif
+/* ---- store/version.c ---------------------------------------------------------------------------------- */
+/* version.c - versions and the slots they gave up.
+ *
+ *   V1  A block or slot that version v replaced is freed only when every version before v is gone
+ * from the list. A version leaves the list when it is the oldest, unpinned and not published. V2
+ * published moves only forward, one version at a time. */
+/* uses store/version.h */
+
+VSI_FN bool vsi_versions_init(vsi_versions *versions, vsi_mem *mem, vsi_cow *cow) {
+    memset(versions, 0, sizeof *versions);
+    if (!vsi_mutex_init(&versions->lock))
+        return false;
+    versions->mem = mem;
+    versions->cow = cow;
+    versions->pools.mem = mem;
+    vsi_state empty;
+    memset(&empty, 0, sizeof empty);
+    vsi_version *first = vsi_version_new(versions, &empty);
+    versions->oldest = versions->published = versions->applied = first;
+    if (!first) {
+        vsi_mutex_destroy(&versions->lock);
+        memset(versions, 0, sizeof *versions);
+    }
+    return first;
+}
+
+VSI_FN void vsi_versions_free(vsi_versions *versions) {
+    if (!versions->mem)
+        return;
+    while (versions->oldest) {
+        vsi_version *next = versions->oldest->newer;
+        vsi_version_discard(versions, versions->oldest);
+        versions->oldest = next;
+    }
+    vsi_pool *pools = (vsi_pool *)(void *)versions->pools.data;
+    for (size_t i = 0; i < versions->pools.bytes / sizeof *pools; i++)
+        vsi_buf_free(&pools[i].slots);
+    vsi_buf_free(&versions->pools);
+    vsi_mutex_destroy(&versions->lock);
+}
+
+/* ---- pins ----------------------------------------------------------------------------------- */
+
+VSI_FN vsi_version *vsi_versions_pin(vsi_versions *versions) {
+    vsi_mutex_lock(&versions->lock);
+    vsi_version *version = versions->published;
+    version->pins++;
+    versions->pins++;
+    vsi_mutex_unlock(&versions->lock);
+    return version;
+}
+
+VSI_FN vsi_version *vsi_versions_pin_again(vsi_versions *versions, vsi_version *version) {
+    vsi_mutex_lock(&versions->lock);
+    vsi_assert(version->pins > 0);
+    version->pins++;
+    versions->pins++;
+    vsi_mutex_unlock(&versions->lock);
+    return version;
+}
+
+VSI_FN void vsi_versions_unpin(vsi_versions *versions, vsi_version *version) {
+    vsi_mutex_lock(&versions->lock);
+    vsi_assert(version->pins > 0);
+    version->pins--;
+    versions->pins--;
+    vsi_mutex_unlock(&versions->lock);
+}
+
+VSI_FN uint32_t vsi_versions_pin_count(vsi_versions *versions) {
+    vsi_mutex_lock(&versions->lock);
+    uint32_t pins = versions->pins;
+    vsi_mutex_unlock(&versions->lock);
+    return pins;
+}
+
+/* ---- the list ------------------------------------------------------------------------------- */
+
+VSI_FN vsi_version *vsi_version_new(vsi_versions *versions, const vsi_state *state) {
+    vsi_version *version = vsi_alloc_zeroed(versions->mem, sizeof *version);
+    if (!version)
+        return NULL;
+    version->state = *state;
+    version->freed.mem = versions->mem;
+    return version;
+}
+
+VSI_FN void vsi_version_discard(vsi_versions *versions, vsi_version *version) {
+    vsi_buf_free(&version->freed);
+    vsi_free(versions->mem, version, sizeof *version);
+}
+
+VSI_FN void vsi_versions_add(vsi_versions *versions, vsi_version *version) {
+    vsi_mutex_lock(&versions->lock);
+    versions->applied->newer = version;
+    versions->applied = version;
+    vsi_mutex_unlock(&versions->lock);
+}
+
+VSI_FN void vsi_versions_publish(vsi_versions *versions, uint64_t durable_lsn) {
+    vsi_mutex_lock(&versions->lock);
+    vsi_version *next = versions->published->newer;
+    while (next && (!next->needs_sync || next->lsn <= durable_lsn)) {
+        versions->published = next; /* keeps V2 */
+        next = next->newer;
+    }
+    vsi_mutex_unlock(&versions->lock);
+}
+
+VSI_FN bool vsi_versions_is_published(vsi_versions *versions, uint64_t lsn) {
+    vsi_mutex_lock(&versions->lock);
+    bool is_published = versions->published->lsn >= lsn;
+    vsi_mutex_unlock(&versions->lock);
+    return is_published;
+}
+
+VSI_FN void vsi_versions_peek(vsi_versions *versions, uint64_t *out_lsn, vsi_hash128 *out_digest) {
+    vsi_mutex_lock(&versions->lock);
+    *out_lsn = versions->published->lsn;
+    *out_digest = versions->published->state.digest;
+    vsi_mutex_unlock(&versions->lock);
+}
+
+/* The oldest version if nobody needs it any more, taken off the list. */
+static vsi_version *versions_pop(vsi_versions *versions) {
+    vsi_mutex_lock(&versions->lock);
+    vsi_version *version = versions->oldest;
+    bool is_needed = version == versions->published || version->pins > 0;
+    if (!is_needed)
+        versions->oldest = version->newer;
+    vsi_mutex_unlock(&versions->lock);
+    return is_needed ? NULL : version;
+}
+
+VSI_FN void vsi_versions_reclaim(vsi_versions *versions) {
+    for (vsi_version *gone = versions_pop(versions); gone; gone = versions_pop(versions)) {
+        vsi_version *oldest =
+            gone->newer; /* is the oldest now: nobody needs what it replaced (V1) */
+        vsi_cow_free_dead(versions->cow, oldest->dead);
+        oldest->dead = NULL;
+        const vsi_freed_slot *slots = (const vsi_freed_slot *)(const void *)oldest->freed.data;
+        for (size_t i = 0; i < oldest->freed.bytes / sizeof *slots; i++)
+            vsi_versions_give_slot(versions, slots[i]);
+        vsi_buf_free(&oldest->freed);
+        vsi_version_discard(versions, gone);
+    }
+}
+
+/* ---- slots ---------------------------------------------------------------------------------- */
+
+/* The place of the first pool whose collection is not below coll. */
+static size_t versions_pool_place(const vsi_versions *versions, uint32_t coll) {
+    const vsi_pool *pools = (const vsi_pool *)(const void *)versions->pools.data;
+    size_t low = 0, high = versions->pools.bytes / sizeof *pools;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (pools[mid].coll < coll)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+/* The pool of a collection; NULL when it has none. */
+static vsi_buf *versions_pool(const vsi_versions *versions, uint32_t coll) {
+    vsi_pool *pools = (vsi_pool *)(void *)versions->pools.data;
+    size_t at = versions_pool_place(versions, coll);
+    bool is_there = at < versions->pools.bytes / sizeof *pools && pools[at].coll == coll;
+    return is_there ? &pools[at].slots : NULL;
+}
+
+static vsi_buf *versions_make_pool(vsi_versions *versions, uint32_t coll) {
+    size_t at = versions_pool_place(versions, coll), unit = sizeof(vsi_pool);
+    if (!vsi_buf_reserve(&versions->pools, unit))
+        return NULL;
+    vsi_pool *place = (vsi_pool *)(void *)versions->pools.data + at;
+    memmove(place + 1, place, versions->pools.bytes - at * unit);
+    versions->pools.bytes += unit;
+    *place = (vsi_pool){.coll = coll, .slots = {.mem = versions->mem}};
+    return &place->slots;
+}
+
+VSI_FN uint32_t vsi_versions_take_slot(const vsi_versions *versions, vsi_coll *coll) {
+    const vsi_buf *pool = versions_pool(versions, coll->desc->id);
+    size_t left = pool ? pool->bytes / sizeof(uint32_t) - coll->pool_used : 0;
+    if (left == 0)
+        return coll->slot_end;
+    uint32_t slot;
+    memcpy(&slot, pool->data + (left - 1) * sizeof slot, sizeof slot);
+    coll->pool_used++;
+    return slot;
+}
+
+VSI_FN void vsi_versions_keep_slots(vsi_versions *versions, vsi_coll *coll) {
+    if (coll->pool_used == 0)
+        return;
+    versions_pool(versions, coll->desc->id)->bytes -= coll->pool_used * sizeof(uint32_t);
+    coll->pool_used = 0;
+}
+
+VSI_FN void vsi_versions_give_slot(vsi_versions *versions, vsi_freed_slot slot) {
+    vsi_buf *pool = versions_pool(versions, slot.coll);
+    if (!pool)
+        pool = versions_make_pool(versions, slot.coll);
+    if (pool)
+        vsi_buf_append(pool, &slot.slot, sizeof slot.slot);
+}
+/* ---- store/engine.h ---------------------------------------------------------------------------------- */
+/* engine.h - an open database: its files, log and versions; opening with recovery, syncing,
+ * closing.
+ *
+ * Two locks. log_lock guards the log, the meta pages and the failure state; versions.lock guards
+ * the list of versions and the writer role, and is only ever held for a few instructions.
+ * versions.lock may be taken while log_lock is held, not the other way round. */
+#ifndef VSI_ENGINE_H
+#define VSI_ENGINE_H
+
+/* uses store/log.h */
+/* uses store/replay.h */
+/* uses store/version.h */
+
+enum { VSI_REASON_BYTES = 256 };
+
+typedef struct vsi_engine_config {
+    vsi_mem *mem;      /* borrowed */
+    const vs_vfs *vfs; /* borrowed */
+    const char *path;  /* as the caller gave it */
+    bool is_readonly, may_create;
+    int sync;                 /* VS_SYNC_..., what VS_SYNC_DEFAULT means */
+    uint32_t busy_timeout_ms; /* VS_NO_WAIT: do not wait */
+    vs_log_fn log_fn;         /* NULL: no messages */
+    void *log_ctx;
+} vsi_engine_config;
+
+typedef struct vsi_engine {
+    vsi_engine_config config;
+    vsi_mem *mem;
+    char path[VSI_PATH_BYTES_MAX]; /* absolute */
+    vsi_file data;
+    vsi_metas metas;
+    vsi_cow cow; /* of the holder of the writer role */
+    vsi_versions versions;
+
+    /* guarded by versions.lock */
+    vsi_cond role_free;
+    bool role_is_taken;
+    uint64_t role_thread;
+
+    /* of the holder of the writer role */
+    uint64_t last_txn;  /* transaction numbers given out */
+    uint32_t last_coll; /* collection ids given out, also in transactions rolled back */
+
+    /* guarded by log_lock */
+    vsi_mutex log_lock;
+    vsi_cond log_moved; /* a sync ended: frames are durable, or the log failed */
+    vsi_log log;
+    bool is_syncing; /* a thread syncs the log file without holding log_lock */
+    bool has_failed; /* writing has stopped for good; failure says why */
+    char failure[VSI_REASON_BYTES];
+    int64_t last_sync_us;
+    uint64_t commits;
+
+    /* what recovery found */
+    uint64_t recovered_txns, dropped_lsn, dropped_bytes;
+} vsi_engine;
+
+/* Opens a database: lock, meta pages, recovery. The engine is freed by vsi_engine_close, or is NULL
+ * on failure. */
+VSI_FN vs_status vsi_engine_open(vsi_err *err, const vsi_engine_config *config,
+                                 vsi_engine **out_engine);
+
+/* Makes everything durable, records that the log is complete, and frees the engine whatever
+ * happens. is_forked: only frees. No transaction may be open. */
+VSI_FN vs_status vsi_engine_close(vsi_err *err, vsi_engine *engine, bool is_forked);
+
+/* Makes all commits so far durable. */
+VSI_FN vs_status vsi_engine_sync(vsi_err *err, vsi_engine *engine);
+
+/* ---- for store/write and store/check, log_lock held ----------------------------------------- */
+
+VSI_FN void vsi_engine_message(const vsi_engine *engine, int level, const char *format, ...)
+    VSI_PRINTF(3, 4);
+
+/* VS_ERR_READONLY with the reason when writing has stopped. */
+VSI_FN vs_status vsi_engine_check_writable(vsi_err *err, const vsi_engine *engine);
+
+/* Begins a new log file; log_lock held and nobody syncing. A failure to leave a log file that was
+ * open stops writing for good. */
+VSI_FN vs_status vsi_engine_take_over(vsi_err *err, vsi_engine *engine);
+
+/* Syncs the log, or waits for the thread that is doing so; log_lock is released meanwhile. Returns
+ * after one round: the caller looks again at what it waits for. A sync that fails is survived by
+ * taking over; if that fails too, the engine has_failed. */
+VSI_FN void vsi_engine_sync_round(vsi_engine *engine);
+
+/* Waits until no thread is syncing. */
+VSI_FN void vsi_engine_wait_sync(vsi_engine *engine);
+
+/* Shows readers what may be seen and wakes those who wait for it. */
+VSI_FN void vsi_engine_publish(vsi_engine *engine);
+
+#endif
+/* ---- store/engine.c ---------------------------------------------------------------------------------- */
+/* engine.c - an open database.
+ *
+ *   N1  Opening changes no file, except that creating makes one and a writer notes its process id
+ * in the space between the meta pages and repairs a torn spare page. The first commit begins a log
+ *       file of this session's own.
+ *   N2  Recovery applies exactly the transactions whose COMMIT frame counts, in order, through
+ *       vsi_state_apply, and compares the digest that each commit recorded.
+ *   N3  Once has_failed is set it stays, no frame is appended any more, and readers keep what was
+ *       published. */
+/* uses store/engine.h */
+
+/* ---- messages ------------------------------------------------------------------------------- */
+
+VSI_FN void vsi_engine_message(const vsi_engine *engine, int level, const char *format, ...) {
+    if (!engine->config.log_fn)
+        return;
+    char text[VSI_ERR_TEXT_BYTES];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    engine->config.log_fn(engine->config.log_ctx, level, text);
+}
+
+VSI_FN vs_status vsi_engine_check_writable(vsi_err *err, const vsi_engine *engine) {
+    if (engine->config.is_readonly)
+        return vsi_fail(err, VS_ERR_READONLY, "%s was opened read-only", engine->path);
+    if (engine->has_failed)
+        return vsi_fail(err, VS_ERR_READONLY, "%s: writing has stopped: %s", engine->path,
+                        engine->failure);
+    return VS_OK;
+}
+
+/* ---- opening: the file ---------------------------------------------------------------------- */
+
+static vs_status open_data_file(vsi_err *err, vsi_engine *engine) {
+    const vsi_engine_config *config = &engine->config;
+    uint32_t mode = config->is_readonly ? VS_VFS_READ : VS_VFS_WRITE;
+    if (config->may_create && !config->is_readonly)
+        mode |= VS_VFS_CREATE;
+    vs_status st =
+        vsi_os_full_path(err, config->vfs, config->path, engine->path, sizeof engine->path);
+    if (st == VS_OK)
+        st = vsi_file_open(err, engine->mem, config->vfs, engine->path, mode, &engine->data);
+    if (st == VS_ERR_NOT_FOUND && !config->may_create)
+        return vsi_fail(err, st, "%s does not exist (VS_OPEN_CREATE would create it)",
+                        config->path);
+    if ((st == VS_ERR_READONLY || st == VS_ERR_DENIED) && !config->is_readonly)
+        return vsi_fail_in(err, "cannot write (VS_OPEN_READONLY may do)");
+    return st;
+}
+
+static vs_status open_lock(vsi_err *err, vsi_engine *engine) {
+    bool is_readonly = engine->config.is_readonly;
+    vs_status st =
+        vsi_file_lock(err, &engine->data, is_readonly ? VS_VFS_SHARED : VS_VFS_EXCLUSIVE_LOCK);
+    if (st != VS_ERR_BUSY)
+        return st;
+    uint64_t holder = vsi_session_read(&engine->data);
+    if (!holder)
+        return vsi_fail(err, st, "%s is in use by another process or handle", engine->path);
+    return vsi_fail(err, st, "%s is in use; process %llu was the last to open it for writing",
+                    engine->path, (unsigned long long)holder);
+}
+
+/* A file without a database in it: make one, unless a log lies beside it that says there was one.
+ */
+static vs_status open_new(vsi_err *err, vsi_engine *engine) {
+    const vsi_engine_config *config = &engine->config;
+    if (!config->may_create || config->is_readonly)
+        return vsi_fail(err, VS_ERR_NOT_DB, "%s is empty, not a database", engine->path);
+    char log_path[VSI_PATH_BYTES_MAX];
+    vsi_file log;
+    vs_status st = vsi_log_path(err, engine->path, 1, log_path);
+    if (st == VS_OK)
+        st = vsi_file_open(err, engine->mem, config->vfs, log_path, VS_VFS_READ, &log);
+    if (st == VS_OK) {
+        vsi_file_close(&log);
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s is empty, yet its log %s exists", engine->path,
+                        log_path);
+    }
+    if (st != VS_ERR_NOT_FOUND)
+        return st;
+    return vsi_metas_create(err, &engine->data, config->vfs->wall_us(config->vfs->ctx),
+                            &engine->metas);
+}
+
+static vs_status open_metas(vsi_err *err, vsi_engine *engine) {
+    bool is_new = false;
+    vs_status st = vsi_metas_read(err, &engine->data, &engine->metas, &is_new);
+    if (st != VS_OK)
+        return st;
+    if (is_new)
+        return open_new(err, engine);
+    if (!engine->metas.is_pair)
+        vsi_engine_message(engine, VS_LOG_WARNING,
+                           "%s: one of the two meta pages is damaged; the other one serves",
+                           engine->path);
+    if (engine->config.is_readonly)
+        return VS_OK;
+    if (!vsi_meta_may_write(&engine->metas.newest))
+        return vsi_fail(err, VS_ERR_READONLY,
+                        "%s uses features that version %s can only read (VS_OPEN_READONLY)",
+                        engine->path, VS_VERSION);
+    vsi_err repair = {0};
+    if (!engine->metas.is_pair && vsi_metas_repair(&repair, &engine->data, &engine->metas) != VS_OK)
+        vsi_engine_message(engine, VS_LOG_WARNING, "%s", repair.text);
+    return VS_OK;
+}
+
+/* ---- opening: recovery ---------------------------------------------------------------------- */
+
+typedef struct recovery {
+    vsi_engine *engine;
+    vsi_replay replay;
+    vsi_state state; /* committed so far */
+    vsi_state work;  /* with the operations of the streamed transaction that is open */
+    bool in_txn;
+    uint64_t txn;
+    vsi_cow_mark mark;
+    uint64_t commit_lsn, first_cont_lsn;
+} recovery;
+
+static vs_status recovery_apply(vsi_err *err, recovery *r, vsi_state *state, vsi_bytes payload) {
+    for (size_t pos = 0; pos < payload.bytes;) {
+        vsi_op op;
+        bool is_known = false;
+        vs_status st = vsi_op_read(err, payload, &pos, &op, &is_known);
+        if (st == VS_OK && is_known)
+            st = vsi_state_apply(err, &r->engine->cow, state, &op, NULL);
+        if (st != VS_OK)
+            return st;
+    }
+    return VS_OK;
+}
+
+/* The streamed transaction never committed. */
+static void recovery_undo(recovery *r) {
+    if (r->in_txn)
+        vsi_cow_undo(&r->engine->cow, r->mark);
+    r->in_txn = false;
+}
+
+static vs_status recovery_frame(vsi_err *err, recovery *r, const vsi_frame *frame,
+                                vsi_bytes payload) {
+    if (r->in_txn && frame->txn != r->txn)
+        recovery_undo(r);
+    if (!r->in_txn && frame->kind == VSI_FRAME_CONT) {
+        r->mark = vsi_cow_open(&r->engine->cow);
+        r->in_txn = true;
+        r->txn = frame->txn;
+        r->work = r->state;
+        r->first_cont_lsn = frame->lsn;
+    }
+    if (frame->txn > r->engine->last_txn)
+        r->engine->last_txn = frame->txn;
+    vs_status st = recovery_apply(err, r, r->in_txn ? &r->work : &r->state, payload);
+    if (st != VS_OK)
+        return vsi_fail_in(err, "%s: log frame %llu", r->engine->path,
+                           (unsigned long long)frame->lsn);
+    if (frame->kind == VSI_FRAME_CONT)
+        return VS_OK;
+    if (r->in_txn) {
+        vsi_cow_keep(&r->engine->cow, r->mark);
+        r->state = r->work;
+        r->in_txn = false;
+    }
+    r->commit_lsn = frame->lsn;
+    r->engine->recovered_txns++;
+    return VS_OK;
+}
+
+/* Gives the log the frames that may not be durable, as if this session had written them; the first
+ * commit takes them along into its new file. */
+static vs_status recovery_keep_tail(vsi_err *err, recovery *r, uint64_t end_lsn) {
+    for (uint64_t lsn = r->replay.durable_lsn + 1; lsn <= end_lsn; lsn++) {
+        vsi_frame frame;
+        vsi_bytes payload = {0};
+        vs_status st = vsi_replay_reread(err, &r->replay, lsn, &frame, &payload);
+        if (st == VS_OK)
+            st = vsi_log_keep(err, &r->engine->log, &frame, payload.data);
+        if (st != VS_OK)
+            return st;
+    }
+    return VS_OK;
+}
+
+static vs_status recovery_finish(vsi_err *err, recovery *r) {
+    vsi_engine *engine = r->engine;
+    const vsi_replay *replay = &r->replay;
+    uint64_t end_lsn = r->commit_lsn > replay->durable_lsn ? r->commit_lsn : replay->durable_lsn;
+    engine->dropped_lsn = replay->dropped_lsn;
+    engine->dropped_bytes = replay->dropped_bytes;
+    if (r->in_txn && end_lsn < r->first_cont_lsn)
+        engine->dropped_lsn = r->first_cont_lsn;
+    recovery_undo(r);
+    if (engine->dropped_lsn)
+        vsi_engine_message(engine, VS_LOG_INFO,
+                           "%s: the log ends in a torn or unfinished write; dropped from frame "
+                           "%llu on, none of it was durable",
+                           engine->path, (unsigned long long)engine->dropped_lsn);
+    vsi_log *log = &engine->log;
+    log->generation = engine->metas.newest.generation;
+    log->durable_lsn = replay->durable_lsn;
+    log->durable_chain = replay->durable_chain;
+    log->next_lsn = end_lsn + 1;
+    log->older_bytes = replay->total_bytes;
+    return engine->config.is_readonly ? VS_OK : recovery_keep_tail(err, r, end_lsn);
+}
+
+static vs_status recovery_run(vsi_err *err, recovery *r) {
+    vsi_engine *engine = r->engine;
+    vs_status st = vsi_replay_open(err, engine->mem, engine->config.vfs, engine->path,
+                                   &engine->metas.newest, &r->replay);
+    while (st == VS_OK) {
+        vsi_frame frame;
+        vsi_bytes payload;
+        st = vsi_replay_next(err, &r->replay, &frame, &payload);
+        if (st != VS_OK || r->replay.is_done)
+            break;
+        st = recovery_frame(err, r, &frame, payload); /* keeps N2 */
+    }
+    return st == VS_OK ? recovery_finish(err, r) : st;
+}
+
+/* Slots that no record uses, lowest on top. */
+static void open_fill_pools(vsi_engine *engine, const vsi_state *state) {
+    for (size_t i = 0; i < vsi_state_coll_count(state); i++) {
+        const vsi_coll *coll = vsi_state_coll_at(state, i);
+        if (coll->desc->id > engine->last_coll)
+            engine->last_coll = coll->desc->id;
+        for (uint32_t slot = coll->slot_end; coll->count < coll->slot_end && slot-- > 0;)
+            if (!vsi_live_get(&coll->live, slot))
+                vsi_versions_give_slot(&engine->versions,
+                                       (vsi_freed_slot){.coll = coll->desc->id, .slot = slot});
+    }
+}
+
+static vs_status open_recover(vsi_err *err, vsi_engine *engine) {
+    recovery *r = vsi_alloc_zeroed(engine->mem, sizeof *r);
+    if (!r)
+        return vsi_fail_nomem(err, sizeof *r);
+    r->engine = engine;
+    vsi_cow_mark mark = vsi_cow_open(&engine->cow);
+    vs_status st = recovery_run(err, r);
+    vsi_cow_keep(&engine->cow, mark); /* on failure the engine is freed, and all blocks with it */
+    vsi_cow_free_dead(&engine->cow, vsi_cow_take_dead(&engine->cow));
+    if (st == VS_OK) {
+        vsi_version *version = engine->versions.applied;
+        version->state = r->state;
+        version->lsn = r->commit_lsn;
+        open_fill_pools(engine, &version->state);
+    }
+    vsi_replay_free(&r->replay);
+    vsi_free(engine->mem, r, sizeof *r);
+    return st;
+}
+
+/* ---- opening and closing -------------------------------------------------------------------- */
+
+static vs_status open_steps(vsi_err *err, vsi_engine *engine) {
+    vs_status st = open_data_file(err, engine);
+    if (st == VS_OK)
+        st = open_lock(err, engine);
+    if (st == VS_OK)
+        st = open_metas(err, engine);
+    if (st != VS_OK)
+        return st;
+    if (!engine->config.is_readonly)
+        vsi_session_write(&engine->data, engine->config.vfs->process_id(engine->config.vfs->ctx));
+    engine->log = (vsi_log){.mem = engine->mem,
+                            .vfs = engine->config.vfs,
+                            .path = engine->path,
+                            .data = &engine->data,
+                            .metas = &engine->metas,
+                            .next_lsn = 1};
+    return open_recover(err, engine);
+}
+
+static void engine_free(vsi_engine *engine) {
+    vsi_mem *mem = engine->mem;
+    vsi_log_free(&engine->log);
+    vsi_versions_free(&engine->versions);
+    vsi_cow_free_all(&engine->cow);
+    vsi_file_close(&engine->data);
+    vsi_cond_destroy(&engine->log_moved);
+    vsi_mutex_destroy(&engine->log_lock);
+    vsi_cond_destroy(&engine->role_free);
+    vsi_free(mem, engine, sizeof *engine);
+}
+
+/* Locks and the empty first version; undoes itself on failure. */
+static bool engine_init(vsi_engine *engine) {
+    vsi_cow_init(&engine->cow, engine->mem);
+    if (!vsi_cond_init(&engine->role_free))
+        return false;
+    if (!vsi_mutex_init(&engine->log_lock))
+        goto fail_role;
+    if (!vsi_cond_init(&engine->log_moved))
+        goto fail_lock;
+    if (!vsi_versions_init(&engine->versions, engine->mem, &engine->cow))
+        goto fail_moved;
+    return true;
+
+fail_moved:
+    vsi_cond_destroy(&engine->log_moved);
+fail_lock:
+    vsi_mutex_destroy(&engine->log_lock);
+fail_role:
+    vsi_cond_destroy(&engine->role_free);
+    return false;
+}
+
+VSI_FN vs_status vsi_engine_open(vsi_err *err, const vsi_engine_config *config,
+                                 vsi_engine **out_engine) {
+    vsi_engine *engine = vsi_alloc_zeroed(config->mem, sizeof *engine);
+    *out_engine = NULL;
+    if (!engine)
+        return vsi_fail_nomem(err, sizeof *engine);
+    engine->config = *config;
+    engine->mem = config->mem;
+    if (!engine_init(engine)) {
+        vsi_free(config->mem, engine, sizeof *engine);
+        return vsi_fail_nomem(err, sizeof *engine);
+    }
+    vs_status st = open_steps(err, engine);
+    if (st != VS_OK) {
+        engine_free(engine);
+        return st;
+    }
+    engine->last_sync_us = config->vfs->ticks_us(config->vfs->ctx);
+    *out_engine = engine;
+    return VS_OK;
+}
+
+/* Both meta pages learn how far the log goes, so that a log cut short later is noticed. */
+static vs_status close_record_end(vsi_err *err, vsi_engine *engine) {
+    vsi_meta meta = engine->metas.newest;
+    meta.durable_lsn = engine->log.durable_lsn;
+    return vsi_metas_write(err, &engine->data, &engine->metas, &meta);
+}
+
+VSI_FN vs_status vsi_engine_close(vsi_err *err, vsi_engine *engine, bool is_forked) {
+    vs_status st = VS_OK;
+    if (!is_forked && !engine->config.is_readonly) {
+        st = vsi_engine_sync(err, engine);
+        bool is_known = engine->log.durable_lsn == engine->metas.newest.durable_lsn;
+        if (st == VS_OK && !engine->has_failed && !is_known)
+            st = close_record_end(err, engine);
+    }
+    engine_free(engine);
+    return st;
+}
+
+/* ---- syncing; log_lock held ----------------------------------------------------------------- */
+
+VSI_FN void vsi_engine_publish(vsi_engine *engine) {
+    vsi_versions_publish(&engine->versions, engine->log.durable_lsn);
+    vsi_cond_wake_all(&engine->log_moved);
+}
+
+/* Stops writing for good; cause says why. */
+static void engine_fail(vsi_engine *engine, const vsi_err *cause) {
+    engine->has_failed = true; /* keeps N3 */
+    snprintf(engine->failure, sizeof engine->failure, "%.*s", VSI_REASON_BYTES - 1, cause->text);
+    vsi_engine_message(engine, VS_LOG_ERROR, "%s: writing has stopped: %s", engine->path,
+                       engine->failure);
+}
+
+VSI_FN vs_status vsi_engine_take_over(vsi_err *err, vsi_engine *engine) {
+    bool was_open = vsi_log_is_open(&engine->log);
+    vsi_assert(!engine->is_syncing);
+    vs_status st = vsi_log_take_over(err, &engine->log);
+    if (st != VS_OK && was_open)
+        engine_fail(engine, err);
+    if (st == VS_OK)
+        engine->last_sync_us = engine->config.vfs->ticks_us(engine->config.vfs->ctx);
+    return st;
+}
+
+VSI_FN void vsi_engine_wait_sync(vsi_engine *engine) {
+    while (engine->is_syncing)
+        vsi_cond_wait(&engine->log_moved, &engine->log_lock);
+}
+
+/* The device refused a sync: write what it did not take into a new file. */
+static void engine_survive_failed_sync(vsi_engine *engine, const vsi_err *cause) {
+    vsi_err err = {0};
+    vsi_engine_message(engine, VS_LOG_WARNING, "%s; writing the frames again to a new file",
+                       cause->text);
+    vsi_engine_take_over(&err, engine); /* a failure is kept in the engine */
+}
+
+VSI_FN void vsi_engine_sync_round(vsi_engine *engine) {
+    vsi_log_ticket ticket;
+    if (engine->is_syncing) {
+        vsi_cond_wait(&engine->log_moved, &engine->log_lock);
+        return;
+    }
+    if (!vsi_log_sync_begin(&engine->log, &ticket)) {
+        vsi_engine_publish(engine);
+        return;
+    }
+    vsi_err err = {0};
+    engine->is_syncing = true;
+    vsi_mutex_unlock(&engine->log_lock);
+    vs_status st = vsi_file_sync(&err, &engine->log.file);
+    vsi_mutex_lock(&engine->log_lock);
+    engine->is_syncing = false;
+    if (st == VS_OK) {
+        vsi_log_sync_end(&engine->log, ticket);
+        engine->last_sync_us = engine->config.vfs->ticks_us(engine->config.vfs->ctx);
+    } else {
+        engine_survive_failed_sync(engine, &err);
+    }
+    vsi_engine_publish(engine);
+}
+
+VSI_FN vs_status vsi_engine_sync(vsi_err *err, vsi_engine *engine) {
+    vs_status st = VS_OK;
+    if (engine->config.is_readonly)
+        return VS_OK;
+    vsi_mutex_lock(&engine->log_lock);
+    uint64_t wanted = engine->log.next_lsn - 1;
+    while (st == VS_OK && !engine->has_failed && engine->log.durable_lsn < wanted) {
+        if (vsi_log_is_open(&engine->log))
+            vsi_engine_sync_round(engine);
+        else
+            st = vsi_engine_take_over(err, engine); /* frames that recovery found */
+    }
+    if (engine->has_failed && engine->log.durable_lsn < wanted)
+        st = vsi_fail(err, VS_ERR_INDOUBT, "%s: commits may be lost: %s", engine->path,
+                      engine->failure);
+    vsi_mutex_unlock(&engine->log_lock);
+    return st;
+}
+/* ---- store/write.h ---------------------------------------------------------------------------------- */
+/* write.h - write transactions: stage operations, commit them through the log, or drop them. */
+#ifndef VSI_WRITE_H
+#define VSI_WRITE_H
+
+/* uses store/engine.h */
+
+/* A write transaction. It holds the writer role from begin to commit or rollback. */
+typedef struct vsi_write {
+    vsi_engine *engine;
+    vsi_state state; /* with the changes so far; reads of the transaction see it */
+    vsi_cow_mark mark;
+    vsi_buf ops;   /* VSI_LOG_BUF_FRONT bytes, then operations not in the log yet */
+    vsi_buf freed; /* vsi_freed_slot */
+    uint64_t txn;
+    bool has_streamed; /* some of its frames are in the log */
+    bool has_failed;   /* streaming failed: it can only be rolled back */
+} vsi_write;
+
+/* One call of the user within a transaction; what it staged is kept or undone as a whole. */
+typedef struct vsi_statement {
+    vsi_state state;
+    vsi_cow_mark mark;
+    size_t ops_bytes, freed_bytes;
+} vsi_statement;
+
+/* Takes the writer role, waiting as long as the engine's busy timeout says. VS_ERR_BUSY,
+ * VS_ERR_MISUSE (this thread holds it), VS_ERR_READONLY, VS_ERR_NOMEM. */
+VSI_FN vs_status vsi_write_begin(vsi_err *err, vsi_engine *engine, vsi_write *out_write);
+
+VSI_FN void vsi_write_rollback(vsi_write *write);
+
+/* Ends the transaction and gives the role back, whatever it returns. sync is VS_SYNC_...
+ * VS_ERR_INDOUBT when it is unknown whether the commit will be found after a crash. */
+VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync);
+
+VSI_FN vs_status vsi_statement_begin(vsi_err *err, vsi_write *write, vsi_statement *out_statement);
+/* Stages one operation: its bytes for the log, its effect on the state. */
+VSI_FN vs_status vsi_statement_apply(vsi_err *err, vsi_write *write, const vsi_op *op);
+/* Ends a statement that succeeded. May write to the log; when that fails the transaction
+ * has_failed. */
+VSI_FN vs_status vsi_statement_keep(vsi_err *err, vsi_write *write, vsi_statement *statement);
+VSI_FN void vsi_statement_undo(vsi_write *write, vsi_statement *statement);
+
+/* A slot for a new record, to be used in a put of the same statement. */
+VSI_FN vs_status vsi_write_take_slot(vsi_err *err, vsi_write *write, uint32_t coll,
+                                     uint32_t *out_slot);
+/* An id for a new collection. */
+VSI_FN vs_status vsi_write_take_coll(vsi_err *err, vsi_write *write, uint32_t *out_coll);
+
+#endif
+/* ---- store/write.c ---------------------------------------------------------------------------------- */
+/* write.c - write transactions.
+ *
+ *   T1  The state of a transaction is its own copy; nothing it does can be seen before
+ *       vsi_versions_add, and everything can be dropped.
+ *   T2  The role passes on after the COMMIT frame was written and before it is synced: the next
+ * writer builds on `applied` while this one waits. One sync then serves all that wait. T3  A commit
+ * that is refused leaves no COMMIT frame that recovery could find, or the engine has failed and the
+ * answer is VS_ERR_INDOUBT. */
+/* uses store/write.h */
+
+/* More staged operations than this go to the log early. Smaller in some tests. */
+#ifndef VSI_STREAM_BYTES
+#define VSI_STREAM_BYTES (1 << 20)
+#endif
+
+enum {
+    /* VS_SYNC_NORMAL syncs when this much, or for this long, nothing was synced. */
+    WRITE_NORMAL_BYTES = 4 << 20,
+    WRITE_NORMAL_US = 1000000
+};
+
+/* ---- the writer role ------------------------------------------------------------------------ */
+
+static vs_status role_take(vsi_err *err, vsi_engine *engine) {
+    const vs_vfs *vfs = engine->config.vfs;
+    uint32_t timeout_ms = engine->config.busy_timeout_ms;
+    uint64_t self = vsi_thread_id();
+    int64_t give_up_us = vfs->ticks_us(vfs->ctx) + (int64_t)timeout_ms * 1000;
+    vs_status st = VS_OK;
+    vsi_mutex_lock(&engine->versions.lock);
+    while (st == VS_OK && engine->role_is_taken) {
+        int64_t left_us = timeout_ms == VS_NO_WAIT ? 0 : give_up_us - vfs->ticks_us(vfs->ctx);
+        if (engine->role_thread == self)
+            st = vsi_fail(err, VS_ERR_MISUSE,
+                          "this thread already has a write transaction open on %s", engine->path);
+        else if (left_us <= 0)
+            st = vsi_fail(err, VS_ERR_BUSY, "%s: another thread's write transaction is open",
+                          engine->path);
+        else
+            vsi_cond_wait_ms(&engine->role_free, &engine->versions.lock,
+                             (uint32_t)(left_us / 1000 + 1));
+    }
+    if (st == VS_OK) {
+        engine->role_is_taken = true;
+        engine->role_thread = self;
+    }
+    vsi_mutex_unlock(&engine->versions.lock);
+    return st;
+}
+
+static void role_give(vsi_engine *engine) {
+    vsi_mutex_lock(&engine->versions.lock);
+    engine->role_is_taken = false;
+    vsi_cond_wake_all(&engine->role_free);
+    vsi_mutex_unlock(&engine->versions.lock);
+}
+
+/* ---- begin and rollback --------------------------------------------------------------------- */
+
+/* An empty buffer for operations, the log's room in front. */
+static bool write_reset_ops(vsi_write *write) {
+    vsi_buf_free(&write->ops);
+    if (!vsi_buf_reserve(&write->ops, VSI_LOG_BUF_FRONT))
+        return false;
+    memset(write->ops.data, 0, VSI_LOG_BUF_FRONT);
+    write->ops.bytes = VSI_LOG_BUF_FRONT;
+    return true;
+}
+
+VSI_FN vs_status vsi_write_begin(vsi_err *err, vsi_engine *engine, vsi_write *out_write) {
+    vs_status st = role_take(err, engine);
+    if (st != VS_OK)
+        return st;
+    vsi_mutex_lock(&engine->log_lock);
+    st = vsi_engine_check_writable(err, engine);
+    vsi_mutex_unlock(&engine->log_lock);
+    vsi_write *write = out_write;
+    memset(write, 0, sizeof *write);
+    write->engine = engine;
+    write->ops.mem = engine->mem;
+    write->freed.mem = engine->mem;
+    if (st == VS_OK && !write_reset_ops(write))
+        st = vsi_fail_nomem(err, VSI_LOG_BUF_FRONT);
+    if (st != VS_OK) {
+        role_give(engine);
+        return st;
+    }
+    vsi_versions_reclaim(&engine->versions);
+    write->state = engine->versions.applied->state;
+    write->mark = vsi_cow_open(&engine->cow);
+    write->txn = ++engine->last_txn;
+    return VS_OK;
+}
+
+/* Frees what a transaction holds; its scope is closed already. */
+static void write_end(vsi_write *write) {
+    vsi_buf_free(&write->ops);
+    vsi_buf_free(&write->freed);
+    role_give(write->engine);
+}
+
+VSI_FN void vsi_write_rollback(vsi_write *write) {
+    vsi_cow_undo(&write->engine->cow, write->mark);
+    write_end(write);
+}
+
+/* ---- into the log; log_lock held ------------------------------------------------------------ */
+
+/* The session's log file, begun by its first frame. */
+static vs_status write_open_log(vsi_err *err, vsi_engine *engine) {
+    vs_status st = vsi_engine_check_writable(err, engine);
+    if (st != VS_OK || vsi_log_is_open(&engine->log))
+        return st;
+    return vsi_engine_take_over(err, engine);
+}
+
+/* Frames kept for a failed sync are bounded. */
+static void write_make_room(vsi_engine *engine, size_t bytes) {
+    while (!engine->has_failed && engine->log.kept_bytes > 0 &&
+           engine->log.kept_bytes + bytes > VSI_UNSYNCED_MAX)
+        vsi_engine_sync_round(engine);
+}
+
+/* An append failed. Its bytes must not come back: cut them off, or leave the file behind. */
+static void write_survive_failed_append(vsi_engine *engine) {
+    vsi_err cause = {0};
+    vsi_engine_wait_sync(engine);
+    if (!engine->has_failed && vsi_log_cut_off(&cause, &engine->log) != VS_OK)
+        vsi_engine_take_over(&cause, engine); /* a failure is kept in the engine */
+    vsi_engine_publish(engine);
+}
+
+static vs_status write_append(vsi_err *err, vsi_write *write, int kind, vsi_buf *ops) {
+    vsi_engine *engine = write->engine;
+    vs_status st = write_open_log(err, engine);
+    if (st != VS_OK)
+        return st;
+    write_make_room(engine, ops->bytes);
+    st = vsi_engine_check_writable(err, engine);
+    if (st != VS_OK)
+        return st;
+    int64_t now_us = engine->config.vfs->wall_us(engine->config.vfs->ctx);
+    st = vsi_log_append(err, &engine->log, kind, write->txn, now_us, ops);
+    if (st != VS_OK && engine->log.tail_is_dirty)
+        write_survive_failed_append(engine);
+    if (st != VS_OK && engine->has_failed && kind == VSI_FRAME_COMMIT) /* keeps T3 */
+        st =
+            vsi_fail(err, VS_ERR_INDOUBT, "the commit may or may not survive: %s", engine->failure);
+    return st;
+}
+
+/* ---- streaming ------------------------------------------------------------------------------ */
+
+/* Bytes of whole operations from the start of payload, at most limit (or one operation). */
+static size_t write_cut_point(const uint8_t *payload, size_t bytes, size_t limit) {
+    size_t at = 0;
+    while (at < bytes) {
+        size_t next = at + vsi_op_bytes(payload + at);
+        if (at > 0 && next > limit)
+            break;
+        at = next;
+    }
+    return at;
+}
+
+/* Writes staged operations as CONT frames, none larger than a frame may be. */
+static vs_status write_stream(vsi_err *err, vsi_write *write) {
+    size_t done = VSI_LOG_BUF_FRONT;
+    vs_status st = VS_OK;
+    while (st == VS_OK && done < write->ops.bytes) {
+        const uint8_t *from = write->ops.data + done;
+        size_t n = write_cut_point(from, write->ops.bytes - done, VSI_FRAME_PAYLOAD_MAX / 2);
+        vsi_buf piece = {.mem = write->engine->mem};
+        if (!vsi_buf_reserve(&piece, VSI_LOG_BUF_FRONT + n))
+            return vsi_fail_nomem(err, n);
+        piece.bytes = VSI_LOG_BUF_FRONT;
+        vsi_buf_append(&piece, from, n);
+        vsi_mutex_lock(&write->engine->log_lock);
+        st = write_append(err, write, VSI_FRAME_CONT, &piece);
+        vsi_mutex_unlock(&write->engine->log_lock);
+        vsi_buf_free(&piece);
+        write->has_streamed = true;
+        done += n;
+    }
+    if (st == VS_OK && !write_reset_ops(write))
+        st = vsi_fail_nomem(err, VSI_LOG_BUF_FRONT);
+    return st;
+}
+
+/* ---- statements ----------------------------------------------------------------------------- */
+
+VSI_FN vs_status vsi_statement_begin(vsi_err *err, vsi_write *write, vsi_statement *out_statement) {
+    if (write->has_failed)
+        return vsi_fail(err, VS_ERR_MISUSE,
+                        "this transaction has failed before and can only be rolled back");
+    *out_statement = (vsi_statement){.state = write->state,
+                                     .mark = vsi_cow_open(&write->engine->cow),
+                                     .ops_bytes = write->ops.bytes,
+                                     .freed_bytes = write->freed.bytes};
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_statement_apply(vsi_err *err, vsi_write *write, const vsi_op *op) {
+    if (!vsi_op_write(&write->ops, op))
+        return vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    return vsi_state_apply(err, &write->engine->cow, &write->state, op, &write->freed);
+}
+
+VSI_FN vs_status vsi_statement_keep(vsi_err *err, vsi_write *write, vsi_statement *statement) {
+    vsi_cow_keep(&write->engine->cow, statement->mark);
+    if (write->ops.bytes <= VSI_STREAM_BYTES)
+        return VS_OK;
+    vs_status st = write_stream(err, write);
+    write->has_failed = st != VS_OK;
+    return st;
+}
+
+VSI_FN void vsi_statement_undo(vsi_write *write, vsi_statement *statement) {
+    vsi_cow_undo(&write->engine->cow, statement->mark);
+    uint64_t changes = write->state.changes;
+    write->state = statement->state;
+    write->state.changes = changes + 1; /* cursors must look again */
+    write->ops.bytes = statement->ops_bytes;
+    write->freed.bytes = statement->freed_bytes;
+}
+
+VSI_FN vs_status vsi_write_take_slot(vsi_err *err, vsi_write *write, uint32_t coll,
+                                     uint32_t *out_slot) {
+    vsi_coll *mine = vsi_state_touch_coll(&write->engine->cow, &write->state, coll);
+    if (!mine)
+        return vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    uint32_t slot = vsi_versions_take_slot(&write->engine->versions, mine);
+    if (slot >= VS_RECORDS_MAX)
+        return vsi_fail(err, VS_ERR_LIMIT, "collection %s is full: %lu records", mine->desc->name,
+                        (unsigned long)VS_RECORDS_MAX);
+    *out_slot = slot;
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_write_take_coll(vsi_err *err, vsi_write *write, uint32_t *out_coll) {
+    if (write->engine->last_coll == UINT32_MAX)
+        return vsi_fail(err, VS_ERR_LIMIT, "all collection ids are used up");
+    *out_coll = ++write->engine->last_coll;
+    return VS_OK;
+}
+
+/* ---- commit --------------------------------------------------------------------------------- */
+
+static bool write_has_changes(const vsi_write *write) {
+    return write->has_streamed || write->ops.bytes > VSI_LOG_BUF_FRONT;
+}
+
+/* The version that this commit makes, with room for everything that may not fail later. */
+static vsi_version *write_make_version(vsi_write *write, bool needs_sync) {
+    vsi_engine *engine = write->engine;
+    vsi_version *version = vsi_version_new(&engine->versions, &write->state);
+    vsi_op digest = {.kind = VSI_OP_DIGEST, .digest = write->state.digest};
+    if (version && !vsi_op_write(&write->ops, &digest)) {
+        vsi_version_discard(&engine->versions, version);
+        return NULL;
+    }
+    if (version)
+        version->needs_sync = needs_sync;
+    return version;
+}
+
+/* The COMMIT frame is written: the version becomes the one to build on, and the role passes on. */
+static void write_hand_over(vsi_write *write, vsi_version *version, uint64_t lsn) {
+    vsi_engine *engine = write->engine;
+    for (size_t i = 0; i < vsi_state_coll_count(&version->state); i++) {
+        vsi_coll *coll = vsi_state_coll_at(&version->state, i);
+        if (coll->block.owner >= engine->cow.scope)
+            vsi_versions_keep_slots(&engine->versions, coll);
+    }
+    vsi_cow_keep(&engine->cow, write->mark);
+    version->dead = vsi_cow_take_dead(&engine->cow);
+    version->freed = write->freed;
+    version->lsn = lsn;
+    write->freed = (vsi_buf){.mem = engine->mem};
+    engine->commits++;
+    vsi_versions_add(&engine->versions, version);
+    write_end(write); /* T2 */
+}
+
+static bool write_wants_sync(vsi_engine *engine, int sync) {
+    if (sync != VS_SYNC_NORMAL || engine->is_syncing)
+        return false;
+    int64_t now_us = engine->config.vfs->ticks_us(engine->config.vfs->ctx);
+    return engine->log.kept_bytes >= WRITE_NORMAL_BYTES ||
+           now_us - engine->last_sync_us >= WRITE_NORMAL_US;
+}
+
+/* Until readers see the commit, or it is clear that they never will. */
+static vs_status write_wait(vsi_err *err, vsi_engine *engine, uint64_t lsn, int sync) {
+    if (write_wants_sync(engine, sync))
+        vsi_engine_sync_round(engine);
+    vsi_engine_publish(engine);
+    while (!vsi_versions_is_published(&engine->versions, lsn)) {
+        if (engine->has_failed)
+            return vsi_fail(err, VS_ERR_INDOUBT, "the commit may be lost: %s", engine->failure);
+        vsi_engine_sync_round(engine);
+    }
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync) {
+    vsi_engine *engine = write->engine;
+    sync = sync == VS_SYNC_DEFAULT ? engine->config.sync : sync;
+    vs_status st = VS_OK;
+    vsi_version *version = NULL;
+    if (write->has_failed)
+        st = vsi_fail(err, VS_ERR_MISUSE, "this transaction has failed before and was rolled back");
+    else if (write->ops.bytes > VSI_FRAME_PAYLOAD_MAX / 2)
+        st = write_stream(err, write);
+    if (st == VS_OK && write_has_changes(write)) {
+        version = write_make_version(write, sync == VS_SYNC_FULL);
+        st = version ? VS_OK : vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    }
+    if (!version) {
+        vsi_write_rollback(write);
+        /* Nothing of its own to commit; what it saw may be commits that were not synced. */
+        return st == VS_OK && sync == VS_SYNC_FULL ? vsi_engine_sync(err, engine) : st;
+    }
+    vsi_mutex_lock(&engine->log_lock);
+    st = write_append(err, write, VSI_FRAME_COMMIT, &write->ops);
+    if (st == VS_OK) {
+        uint64_t lsn = engine->log.next_lsn - 1;
+        write_hand_over(write, version, lsn);
+        st = write_wait(err, engine, lsn, sync);
+        vsi_mutex_unlock(&engine->log_lock);
+        return st;
+    }
+    vsi_mutex_unlock(&engine->log_lock);
+    vsi_version_discard(&engine->versions, version);
+    vsi_write_rollback(write);
+    return st;
+}
+/* ---- store/check.h ---------------------------------------------------------------------------------- */
+/* check.h - looks for damage in an open database. */
+#ifndef VSI_CHECK_H
+#define VSI_CHECK_H
+
+/* uses store/engine.h */
+
+/* Calls report with each problem; levels as vs_check. An error only when the check itself could not
+ * be done. */
+VSI_FN vs_status vsi_engine_check(vsi_err *err, vsi_engine *engine, int level, vsi_report_fn report,
+                                  void *ctx);
+
+#endif
+/* ---- store/check.c ---------------------------------------------------------------------------------- */
+/* check.c - looks for damage in an open database, on the device as well as in memory. */
+/* uses store/check.h */
+
+/* Whether a failure is a finding rather than a check that could not be done. */
+static bool check_is_finding(vs_status st) {
+    return st == VS_ERR_CORRUPT || st == VS_ERR_LOG_MISSING || st == VS_ERR_NOT_DB ||
+           st == VS_ERR_TOO_NEW || st == VS_ERR_TOO_OLD;
+}
+
+static vs_status check_metas(vsi_err *err, vsi_engine *engine, vsi_report_fn report, void *ctx) {
+    vsi_metas found;
+    bool is_new = false;
+    vs_status st = vsi_metas_read(err, &engine->data, &found, &is_new);
+    if (st != VS_OK)
+        return st;
+    if (is_new || memcmp(found.newest.uuid, engine->metas.newest.uuid, VSI_UUID_BYTES) ||
+        found.newest.generation != engine->metas.newest.generation)
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: the meta pages are not those of this database",
+                        engine->path);
+    if (!found.is_pair)
+        report(ctx, "one of the two meta pages is damaged; the other one serves");
+    return VS_OK;
+}
+
+static vs_status check_log(vsi_err *err, vsi_engine *engine, bool skips_payloads) {
+    vsi_replay *replay = vsi_alloc_zeroed(engine->mem, sizeof *replay);
+    if (!replay)
+        return vsi_fail_nomem(err, sizeof *replay);
+    vs_status st = vsi_replay_open(err, engine->mem, engine->config.vfs, engine->path,
+                                   &engine->metas.newest, replay);
+    replay->skips_payloads = skips_payloads;
+    while (st == VS_OK && !replay->is_done) {
+        vsi_frame frame;
+        vsi_bytes payload;
+        st = vsi_replay_next(err, replay, &frame, &payload);
+    }
+    if (st == VS_OK && replay->next_lsn < engine->log.next_lsn)
+        st = vsi_fail(err, VS_ERR_CORRUPT, "%s: the log ends at frame %llu, expected %llu",
+                      engine->path, (unsigned long long)replay->next_lsn - 1,
+                      (unsigned long long)engine->log.next_lsn - 1);
+    vsi_replay_free(replay);
+    vsi_free(engine->mem, replay, sizeof *replay);
+    return st;
+}
+
+VSI_FN vs_status vsi_engine_check(vsi_err *err, vsi_engine *engine, int level, vsi_report_fn report,
+                                  void *ctx) {
+    vsi_mutex_lock(&engine->log_lock);
+    vs_status st = check_metas(err, engine, report, ctx);
+    if (st == VS_OK && level >= 1)
+        st = check_log(err, engine, level == 1);
+    vsi_mutex_unlock(&engine->log_lock);
+    if (check_is_finding(st)) {
+        report(ctx, err->text);
+        st = VS_OK;
+    }
+    if (st != VS_OK || level < 3)
+        return st;
+    vsi_version *version = vsi_versions_pin(&engine->versions);
+    if (!vsi_state_check(&version->state, engine->mem, report, ctx))
+        st = vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    vsi_versions_unpin(&engine->versions, version);
+    return st;
+}
+/* ---- query/topk.h ---------------------------------------------------------------------------------- */
+/* topk.h - the k nearest of a stream of candidates, in the caller's array. */
+#ifndef VSI_TOPK_H
+#define VSI_TOPK_H
+
+#include "vecstore.h"
+/* uses base/port.h */
+
+/* hits is a heap with the farthest first while candidates come. */
+typedef struct vsi_topk {
+    vs_hit *hits; /* [k], borrowed */
+    size_t k, count;
+} vsi_topk;
+
+/* Whether a candidate at this distance could still be among the k; cheap, for the inner loop. */
+VSI_FN bool vsi_topk_may_enter(const vsi_topk *topk, double distance);
+VSI_FN void vsi_topk_offer(vsi_topk *topk, uint64_t key, double distance);
+
+/* Sorts hits: nearest first, equal distances by ascending key. Ends the stream. */
+VSI_FN void vsi_topk_sort(vsi_topk *topk);
+
+#endif
+/* ---- query/topk.c ---------------------------------------------------------------------------------- */
+/* topk.c - the k nearest of a stream of candidates: a binary heap, then heapsort. */
+/* uses query/topk.h */
+
+/* The order of results: by distance, then by key. */
+static bool topk_is_farther(vs_hit a, vs_hit b) {
+    return a.distance > b.distance || (a.distance == b.distance && a.key > b.key);
+}
+
+static void topk_sift_up(vs_hit *heap, size_t at, vs_hit hit) {
+    while (at > 0 && topk_is_farther(hit, heap[(at - 1) / 2])) {
+        heap[at] = heap[(at - 1) / 2];
+        at = (at - 1) / 2;
+    }
+    heap[at] = hit;
+}
+
+/* Puts hit at the root of a heap of n and moves it down. */
+static void topk_sift_down(vs_hit *heap, size_t n, vs_hit hit) {
+    size_t at = 0;
+    for (size_t child = 1; child < n; child = 2 * at + 1) {
+        if (child + 1 < n && topk_is_farther(heap[child + 1], heap[child]))
+            child++;
+        if (!topk_is_farther(heap[child], hit))
+            break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = hit;
+}
+
+VSI_FN bool vsi_topk_may_enter(const vsi_topk *topk, double distance) {
+    return topk->count < topk->k || distance <= topk->hits[0].distance;
+}
+
+VSI_FN void vsi_topk_offer(vsi_topk *topk, uint64_t key, double distance) {
+    vs_hit hit = {.key = key, .distance = distance};
+    if (topk->count < topk->k)
+        topk_sift_up(topk->hits, topk->count++, hit);
+    else if (topk_is_farther(topk->hits[0], hit))
+        topk_sift_down(topk->hits, topk->count, hit);
+}
+
+VSI_FN void vsi_topk_sort(vsi_topk *topk) {
+    for (size_t n = topk->count; n > 1; n--) {
+        vs_hit last = topk->hits[n - 1];
+        topk->hits[n - 1] = topk->hits[0];
+        topk_sift_down(topk->hits, n - 1, last);
+    }
+}
+/* ---- query/exact.h ---------------------------------------------------------------------------------- */
+/* exact.h - exact search: every record of a collection against the query. */
+#ifndef VSI_EXACT_H
+#define VSI_EXACT_H
+
+/* uses math/kernels.h */
+/* uses query/topk.h */
+/* uses store/state.h */
+
+/* Offers every record of coll to topk. query is [dim] elements of the collection's type, aligned
+ * for it. */
+VSI_FN void vsi_exact_scan(const vsi_kernels *kernels, const vsi_coll *coll, const void *query,
+                           vsi_topk *topk);
+
+#endif
+/* ---- query/exact.c ---------------------------------------------------------------------------------- */
+/* exact.c - exact search: runs of live slots, in tiles, through the kernels. */
+/* uses query/exact.h */
+/* uses math/kernels_scalar.h */
+
+enum { EXACT_TILE_ROWS = 128 };
+
+/* Below this a squared norm summed in single precision may have lost its value to underflow. */
+static const double exact_norm_trusted = 1e-30;
+
+typedef struct exact_scan {
+    const vsi_kernels *kernels;
+    const vsi_coll *coll;
+    const void *query;
+    size_t dim;
+    double query_norm; /* squared; for cosine */
+    double out[EXACT_TILE_ROWS], norm[EXACT_TILE_ROWS];
+} exact_scan;
+
+static double exact_cosine(double dot, double query_norm, double row_norm) {
+    if (query_norm == 0 || row_norm == 0)
+        return 1;
+    double distance = 1 - dot / sqrt(query_norm * row_norm);
+    return distance < 0 ? 0 : distance > 2 ? 2 : distance; /* rounding goes no further than that */
+}
+
+/* A row of floats whose sums left the range of single precision, in double. */
+static double exact_in_double(const exact_scan *scan, const float *row) {
+    const vsi_kernels *reference = vsi_kernels_scalar();
+    const float *query = scan->query;
+    double dot = 0, norm = 0, query_norm = 0;
+    if (scan->coll->desc->metric == VS_L2) {
+        reference->l2sq_f32_rows(query, row, scan->dim, 1, &dot);
+        return dot;
+    }
+    reference->dot_norm_f32_rows(query, row, scan->dim, 1, &dot, &norm);
+    if (scan->coll->desc->metric == VS_IP)
+        return 0 - dot;
+    reference->dot_f32_rows(query, query, scan->dim, 1, &query_norm);
+    return exact_cosine(dot, query_norm, norm);
+}
+
+static bool exact_norm_is_trusted(double norm) {
+    return norm >= exact_norm_trusted && norm <= DBL_MAX;
+}
+
+static void exact_tile_f32(exact_scan *scan, const float *rows, size_t n) {
+    int metric = scan->coll->desc->metric;
+    if (metric == VS_L2)
+        scan->kernels->l2sq_f32_rows(scan->query, rows, scan->dim, n, scan->out);
+    else if (metric == VS_IP)
+        scan->kernels->dot_f32_rows(scan->query, rows, scan->dim, n, scan->out);
+    else
+        scan->kernels->dot_norm_f32_rows(scan->query, rows, scan->dim, n, scan->out, scan->norm);
+    for (size_t i = 0; i < n; i++) {
+        bool is_trusted = isfinite(scan->out[i]);
+        if (metric == VS_COSINE)
+            is_trusted = is_trusted && exact_norm_is_trusted(scan->norm[i]) &&
+                         exact_norm_is_trusted(scan->query_norm);
+        if (!is_trusted)
+            scan->out[i] = exact_in_double(scan, rows + i * scan->dim);
+        else if (metric == VS_IP)
+            scan->out[i] = 0 - scan->out[i];
+        else if (metric == VS_COSINE)
+            scan->out[i] = exact_cosine(scan->out[i], scan->query_norm, scan->norm[i]);
+    }
+}
+
+static void exact_tile_u8(exact_scan *scan, const uint8_t *rows, size_t n) {
+    int metric = scan->coll->desc->metric;
+    if (metric == VS_L2)
+        scan->kernels->l2sq_u8_rows(scan->query, rows, scan->dim, n, scan->out);
+    else if (metric == VS_IP)
+        scan->kernels->dot_u8_rows(scan->query, rows, scan->dim, n, scan->out);
+    else
+        scan->kernels->dot_norm_u8_rows(scan->query, rows, scan->dim, n, scan->out, scan->norm);
+    for (size_t i = 0; i < n && metric != VS_L2; i++)
+        scan->out[i] = metric == VS_IP
+                           ? 0 - scan->out[i]
+                           : exact_cosine(scan->out[i], scan->query_norm, scan->norm[i]);
+}
+
+/* The query's norm, by the kernel that computes the rows', so that equal vectors are at distance 0.
+ */
+static void exact_prepare(exact_scan *scan) {
+    double dot = 0;
+    if (scan->coll->desc->metric != VS_COSINE)
+        return;
+    if (scan->coll->desc->type == VS_F32)
+        scan->kernels->dot_norm_f32_rows(scan->query, scan->query, scan->dim, 1, &dot,
+                                         &scan->query_norm);
+    else
+        scan->kernels->dot_norm_u8_rows(scan->query, scan->query, scan->dim, 1, &dot,
+                                        &scan->query_norm);
+}
+
+/* n rows of consecutive live slots in one slab. */
+static void exact_tile(exact_scan *scan, uint32_t slot, size_t n, vsi_topk *topk) {
+    const void *rows = vsi_slab_row(&scan->coll->rows, slot);
+    if (scan->coll->desc->type == VS_F32)
+        exact_tile_f32(scan, rows, n);
+    else
+        exact_tile_u8(scan, rows, n);
+    for (size_t i = 0; i < n; i++)
+        if (vsi_topk_may_enter(topk, scan->out[i]))
+            vsi_topk_offer(topk, vsi_coll_key(scan->coll, slot + (uint32_t)i), scan->out[i]);
+}
+
+VSI_FN void vsi_exact_scan(const vsi_kernels *kernels, const vsi_coll *coll, const void *query,
+                           vsi_topk *topk) {
+    exact_scan scan;
+    scan.kernels = kernels;
+    scan.coll = coll;
+    scan.query = query;
+    scan.dim = coll->desc->dim;
+    scan.query_norm = 0;
+    exact_prepare(&scan);
+    uint32_t end = coll->slot_end;
+    for (uint32_t slot = vsi_live_next(&coll->live, 0, end); slot < end;
+         slot = vsi_live_next(&coll->live, slot, end)) {
+        uint32_t n = vsi_live_next_dead(&coll->live, slot, end) - slot;
+        uint32_t run = vsi_slab_run(&coll->rows, slot);
+        n = n < run ? n : run;
+        n = n < EXACT_TILE_ROWS ? n : EXACT_TILE_ROWS;
+        exact_tile(&scan, slot, n, topk);
+        slot += n;
+    }
+}
+/* ---- api/handle.h ---------------------------------------------------------------------------------- */
+/* handle.h - what the public handles are, how calls on them begin and end. */
+#ifndef VSI_HANDLE_H
+#define VSI_HANDLE_H
+
+/* uses math/kernels.h */
+/* uses store/write.h */
+
+/* First member of every public handle. The tag tells kinds apart and closed handles from open ones.
+ */
+typedef struct vsi_handle {
+    uint32_t tag;
+    vs_db *db;
+    vsi_err err;
+} vsi_handle;
+
+enum {
+    VSI_TAG_DB = 0x76734442,
+    VSI_TAG_TXN = 0x76735458,
+    VSI_TAG_COLLECTION = 0x7673434f,
+    VSI_TAG_CURSOR = 0x76734355,
+    VSI_TAG_CLOSED = 0x7673216e
+};
+
+struct vs_db {
+    vsi_handle head;
+    vsi_mem mem;
+    vsi_mutex lock;     /* guards head.err and the counts */
+    vsi_engine *engine; /* NULL: the open failed */
+    const vsi_kernels *kernels;
+    uint64_t process_id; /* that opened it */
+    uint32_t txns, collections, cursors;
+};
+
+struct vs_txn {
+    vsi_handle head;
+    bool is_write;
+    vsi_version *version; /* read: the pinned snapshot */
+    vsi_write write;      /* write */
+    vs_cursor *cursors;   /* of a write transaction; they end with it */
+};
+
+struct vs_collection {
+    vsi_handle head;
+    uint32_t id;
+    char name[VS_NAME_BYTES_MAX + 1];
+    vsi_buf vector;   /* the last record read, or the query being searched */
+    vsi_buf metadata; /* likewise; ends with a NUL */
+};
+
+/* The state that a call reads: the transaction's, or the last commit's, pinned for the call. */
+typedef struct vsi_view {
+    const vsi_state *state;
+    vsi_version *pinned; /* NULL: nothing to unpin */
+} vsi_view;
+
+/* The write transaction that a call changes: the caller's, or one of its own that the call commits.
+ */
+typedef struct vsi_change {
+    vsi_write *write;
+    vsi_write own;
+    bool is_own;
+    vsi_statement statement;
+} vsi_change;
+
+/* VS_OK when handle is an open one of this kind and the process is the one that opened it; else
+ * VS_ERR_MISUSE, worded where there is a handle to keep the message. */
+VSI_FN vs_status vsi_handle_check(void *handle, uint32_t tag);
+
+/* Checks a call's transaction: NULL, or an open one of this database, for writing if asked. */
+VSI_FN vs_status vsi_handle_check_txn(vsi_err *err, const vs_db *db, const vs_txn *txn,
+                                      bool for_writing);
+
+/* Ends a call: on failure the message goes into the handle. Returns st. */
+VSI_FN vs_status vsi_handle_end(vsi_handle *handle, vs_status st, const vsi_err *err);
+
+/* The handle that keeps the message of a call on db and txn. */
+VSI_FN vsi_handle *vsi_handle_of(vs_db *db, vs_txn *txn);
+
+/* Begins a handle whose struct is zeroed, and ends one. */
+VSI_FN void vsi_handle_open(vsi_handle *handle, uint32_t tag, vs_db *db, uint32_t *count);
+VSI_FN void vsi_handle_close(vsi_handle *handle, uint32_t *count);
+
+VSI_FN vsi_view vsi_view_open(vs_db *db, const vs_txn *txn);
+VSI_FN void vsi_view_close(vs_db *db, vsi_view view);
+/* The collection in a view; VS_ERR_NOT_FOUND when it is not there. */
+VSI_FN vs_status vsi_view_coll(vsi_err *err, vsi_view view, const vs_collection *collection,
+                               const vsi_coll **out_coll);
+
+VSI_FN vs_status vsi_change_begin(vsi_err *err, vs_db *db, vs_txn *txn, vsi_change *out_change);
+/* Keeps what the call staged if st is VS_OK, else undoes it. Returns st or the failure to keep it.
+ */
+VSI_FN vs_status vsi_change_end(vsi_err *err, vsi_change *change, vs_status st);
+
+/* How many bytes of a struct of ours the caller's, which begins with its size, can take. */
+VSI_FN size_t vsi_struct_bytes(const void *callers, size_t ours);
+
+#endif
+/* ---- api/handle.c ---------------------------------------------------------------------------------- */
+/* handle.c - what all public functions share. */
+/* uses api/handle.h */
+
+VSI_FN vs_status vsi_handle_check(void *handle, uint32_t tag) {
+    vsi_handle *head = handle;
+    if (!head || head->tag != tag)
+        return VS_ERR_MISUSE;
+    const vs_db *db = head->db;
+    if (!db->engine) /* the open failed; its message stays */
+        return VS_ERR_MISUSE;
+    const vs_vfs *vfs = db->engine->config.vfs;
+    uint64_t process_id = vfs->process_id(vfs->ctx);
+    if (process_id == db->process_id)
+        return VS_OK;
+    return vsi_fail(&head->err, VS_ERR_MISUSE,
+                    "process %llu opened this database; it cannot be used in process %llu after a "
+                    "fork",
+                    (unsigned long long)db->process_id, (unsigned long long)process_id);
+}
+
+VSI_FN vsi_handle *vsi_handle_of(vs_db *db, vs_txn *txn) {
+    return txn ? &txn->head : &db->head;
+}
+
+VSI_FN vs_status vsi_handle_check_txn(vsi_err *err, const vs_db *db, const vs_txn *txn,
+                                      bool for_writing) {
+    if (!txn)
+        return VS_OK;
+    if (txn->head.tag != VSI_TAG_TXN)
+        return vsi_fail(err, VS_ERR_MISUSE, "the transaction is no open transaction");
+    if (txn->head.db != db)
+        return vsi_fail(err, VS_ERR_MISUSE, "the transaction belongs to another database");
+    if (for_writing && !txn->is_write)
+        return vsi_fail(err, VS_ERR_MISUSE, "a read transaction cannot change anything");
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_handle_end(vsi_handle *handle, vs_status st, const vsi_err *err) {
+    if (st == VS_OK || st == VS_ROW || st == VS_DONE)
+        return st;
+    bool is_shared = handle->tag == VSI_TAG_DB;
+    if (is_shared)
+        vsi_mutex_lock(&handle->db->lock);
+    handle->err = *err;
+    if (is_shared)
+        vsi_mutex_unlock(&handle->db->lock);
+    return st;
+}
+
+static void handle_count(vs_db *db, uint32_t *count, uint32_t change) {
+    vsi_mutex_lock(&db->lock);
+    *count += change;
+    vsi_mutex_unlock(&db->lock);
+}
+
+VSI_FN void vsi_handle_open(vsi_handle *handle, uint32_t tag, vs_db *db, uint32_t *count) {
+    handle->tag = tag;
+    handle->db = db;
+    handle_count(db, count, 1);
+}
+
+VSI_FN void vsi_handle_close(vsi_handle *handle, uint32_t *count) {
+    handle->tag = VSI_TAG_CLOSED;
+    handle_count(handle->db, count, UINT32_MAX);
+}
+
+/* ---- what a call reads ---------------------------------------------------------------------- */
+
+VSI_FN vsi_view vsi_view_open(vs_db *db, const vs_txn *txn) {
+    if (txn)
+        return (vsi_view){.state = txn->is_write ? &txn->write.state : &txn->version->state};
+    vsi_version *version = vsi_versions_pin(&db->engine->versions);
+    return (vsi_view){.state = &version->state, .pinned = version};
+}
+
+VSI_FN void vsi_view_close(vs_db *db, vsi_view view) {
+    if (view.pinned)
+        vsi_versions_unpin(&db->engine->versions, view.pinned);
+}
+
+VSI_FN vs_status vsi_view_coll(vsi_err *err, vsi_view view, const vs_collection *collection,
+                               const vsi_coll **out_coll) {
+    *out_coll = vsi_state_coll(view.state, collection->id);
+    if (*out_coll)
+        return VS_OK;
+    return vsi_fail(
+        err, VS_ERR_NOT_FOUND,
+        "collection '%s' does not exist here: it was created later, or its creation was "
+        "rolled back",
+        collection->name);
+}
+
+/* ---- what a call changes -------------------------------------------------------------------- */
+
+VSI_FN vs_status vsi_change_begin(vsi_err *err, vs_db *db, vs_txn *txn, vsi_change *out_change) {
+    vsi_change *change = out_change;
+    vs_status st = VS_OK;
+    change->is_own = !txn;
+    change->write = txn ? &txn->write : &change->own;
+    if (change->is_own)
+        st = vsi_write_begin(err, db->engine, change->write);
+    if (st != VS_OK)
+        return st;
+    st = vsi_statement_begin(err, change->write, &change->statement);
+    if (st != VS_OK && change->is_own)
+        vsi_write_rollback(change->write);
+    return st;
+}
+
+VSI_FN vs_status vsi_change_end(vsi_err *err, vsi_change *change, vs_status st) {
+    if (st == VS_OK)
+        st = vsi_statement_keep(err, change->write, &change->statement);
+    else
+        vsi_statement_undo(change->write, &change->statement);
+    if (change->is_own && st == VS_OK)
+        return vsi_write_commit(err, change->write, VS_SYNC_DEFAULT);
+    if (change->is_own)
+        vsi_write_rollback(change->write);
+    return st;
+}
+
+VSI_FN size_t vsi_struct_bytes(const void *callers, size_t ours) {
+    uint32_t theirs = 0;
+    memcpy(&theirs, callers, sizeof theirs);
+    return theirs < ours ? theirs : ours;
+}
+/* ---- api/vfs.c ---------------------------------------------------------------------------------- */
+/* vfs.c - the file systems that ship with the library. */
+#include "vecstore.h"
+/* uses os/memory.h */
+/* uses os/posix.h */
+
+const vs_vfs *vs_vfs_posix(void) {
+    return vsi_posix_vfs();
+}
+
+vs_status vs_vfs_memory_create(const vs_allocator *allocator, vs_vfs **out_vfs) {
+    if (!out_vfs || (allocator && !allocator->realloc))
+        return VS_ERR_MISUSE;
+    return vsi_memory_vfs_create(allocator, out_vfs);
+}
+
+void vs_vfs_memory_destroy(vs_vfs *vfs) {
+    vsi_memory_vfs_destroy(vfs);
+}
+/* ---- api/database.c ---------------------------------------------------------------------------------- */
+/* database.c - opening, closing, messages and versions. */
+/* uses api/handle.h */
+/* uses math/dispatch.h */
+
+enum { DATABASE_BUSY_MS = 5000 };
+
+/* ---- messages ------------------------------------------------------------------------------- */
+
+static bool handle_is_open(const vsi_handle *head) {
+    return head && (head->tag == VSI_TAG_DB || head->tag == VSI_TAG_TXN ||
+                    head->tag == VSI_TAG_COLLECTION || head->tag == VSI_TAG_CURSOR);
+}
+
+const char *vs_errmsg(const void *handle) {
+    const vsi_handle *head = handle;
+    return handle_is_open(head) ? head->err.text : "";
+}
+
+vs_status vs_extended_errcode(const void *handle) {
+    const vsi_handle *head = handle;
+    return handle_is_open(head) ? head->err.code : VS_ERR_MISUSE;
+}
+
+const char *vs_status_name(vs_status status) {
+    return vsi_status_name(status);
+}
+
+const char *vs_version(void) {
+    return VS_VERSION;
+}
+
+int vs_version_number(void) {
+    return VS_VERSION_NUMBER;
+}
+
+const char *vs_cpu_features(void) {
+    return vsi_kernels_names();
+}
+
+/* ---- opening -------------------------------------------------------------------------------- */
+
+/* The caller's options over the defaults, as many as the caller's version knows. */
+static vs_status open_read_options(vsi_err *err, const vs_open_options *given,
+                                   vs_open_options *out) {
+    const vs_open_options defaults = VS_OPEN_OPTIONS_INIT;
+    *out = defaults;
+    if (given)
+        memcpy(out, given, vsi_struct_bytes(given, sizeof *out));
+    if (out->flags & ~(uint32_t)(VS_OPEN_READONLY | VS_OPEN_CREATE))
+        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: unknown flags %#lx",
+                        (unsigned long)out->flags);
+    if (out->sync < VS_SYNC_DEFAULT || out->sync > VS_SYNC_OFF)
+        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: sync is %d, expected VS_SYNC_...", out->sync);
+    if (out->allocator && !out->allocator->realloc)
+        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: the allocator has no realloc");
+    if (!out->vfs)
+        out->vfs = vsi_posix_vfs();
+    if (!out->vfs || out->vfs->size < sizeof(vs_vfs))
+        return vsi_fail(err, VS_ERR_UNSUPPORTED,
+                        "vs_open: no file system, or one of an older form");
+    return VS_OK;
+}
+
+static vs_status open_database(vsi_err *err, const char *path, const vs_open_options *options,
+                               vs_db *db) {
+    db->kernels = vsi_kernels_choose(options->cpu);
+    if (!db->kernels)
+        return vsi_fail(err, VS_ERR_UNSUPPORTED, "vs_open: cpu '%s', this machine has: %s",
+                        options->cpu, vsi_kernels_names());
+    if (!path || !*path)
+        return vsi_fail(err, VS_ERR_INVALID, "vs_open: no path");
+    vsi_engine_config config = {
+        .mem = &db->mem,
+        .vfs = options->vfs,
+        .path = path,
+        .is_readonly = options->flags & VS_OPEN_READONLY,
+        .may_create = options->flags & VS_OPEN_CREATE,
+        .sync = options->sync ? options->sync : VS_SYNC_FULL,
+        .busy_timeout_ms = options->busy_timeout_ms ? options->busy_timeout_ms : DATABASE_BUSY_MS,
+        .log_fn = options->log,
+        .log_ctx = options->log_ctx,
+    };
+    db->process_id = options->vfs->process_id(options->vfs->ctx);
+    return vsi_engine_open(err, &config, &db->engine);
+}
+
+vs_status vs_open(const char *path, const vs_open_options *options, vs_db **out_db) {
+    if (!out_db)
+        return VS_ERR_MISUSE;
+    *out_db = NULL;
+    vs_open_options all;
+    vsi_err err = {0};
+    vs_status st = open_read_options(&err, options, &all);
+    vsi_mem mem;
+    vsi_mem_init(&mem, all.allocator && all.allocator->realloc ? all.allocator : NULL);
+    vs_db *db = vsi_alloc_zeroed(&mem, sizeof *db);
+    if (!db)
+        return VS_ERR_NOMEM;
+    vsi_mem_init(&db->mem, &mem.hook);
+    if (!vsi_mutex_init(&db->lock)) {
+        vsi_free(&mem, db, sizeof *db);
+        return VS_ERR_NOMEM;
+    }
+    db->head.tag = VSI_TAG_DB;
+    db->head.db = db;
+    if (st == VS_OK)
+        st = open_database(&err, path, &all, db);
+    *out_db = db;
+    return vsi_handle_end(&db->head, st, &err);
+}
+
+/* ---- closing -------------------------------------------------------------------------------- */
+
+static vs_status close_check(vsi_err *err, vs_db *db) {
+    vsi_mutex_lock(&db->lock);
+    uint32_t txns = db->txns, collections = db->collections, cursors = db->cursors;
+    vsi_mutex_unlock(&db->lock);
+    if (!txns && !collections && !cursors)
+        return VS_OK;
+    return vsi_fail(err, VS_ERR_BUSY,
+                    "vs_close: still open: %lu transactions, %lu collections, %lu cursors",
+                    (unsigned long)txns, (unsigned long)collections, (unsigned long)cursors);
+}
+
+vs_status vs_close(vs_db *db) {
+    if (!db)
+        return VS_OK;
+    if (db->head.tag != VSI_TAG_DB)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_status st = VS_OK;
+    if (db->engine) {
+        const vs_vfs *vfs = db->engine->config.vfs;
+        bool is_forked = vfs->process_id(vfs->ctx) != db->process_id;
+        st = is_forked ? VS_OK : close_check(&err, db);
+        if (st != VS_OK)
+            return vsi_handle_end(&db->head, st, &err);
+        st = vsi_engine_close(&err, db->engine, is_forked);
+    }
+    db->head.tag = VSI_TAG_CLOSED;
+    vsi_mutex_destroy(&db->lock);
+    vsi_mem mem;
+    vsi_mem_init(&mem, &db->mem.hook);
+    vsi_free(&mem, db, sizeof *db);
+    return st;
+}
+/* ---- api/collection.c ---------------------------------------------------------------------------------- */
+/* collection.c - creating, opening and describing collections. */
+/* uses api/handle.h */
+
+static vs_status name_validate(vsi_err *err, const char *name) {
+    if (!name || !*name)
+        return vsi_fail(err, VS_ERR_INVALID, "a collection needs a name");
+    size_t n = strlen(name);
+    if (n > VS_NAME_BYTES_MAX)
+        return vsi_fail(err, VS_ERR_INVALID, "collection name: %zu bytes, the limit is %u", n,
+                        VS_NAME_BYTES_MAX);
+    if (!vsi_utf8_is_valid((const uint8_t *)name, n))
+        return vsi_fail(err, VS_ERR_INVALID, "collection name: not well-formed UTF-8");
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
+            return vsi_fail(err, VS_ERR_INVALID, "collection name: control character at byte %zu",
+                            i);
+    return VS_OK;
+}
+
+static vs_status options_read(vsi_err *err, const vs_collection_options *given,
+                              vs_collection_options *out) {
+    const vs_collection_options defaults = VS_COLLECTION_OPTIONS_INIT;
+    *out = defaults;
+    if (!given)
+        return vsi_fail(err, VS_ERR_INVALID, "a collection needs options: there is no default dim");
+    memcpy(out, given, vsi_struct_bytes(given, sizeof *out));
+    out->type = out->type ? out->type : VS_F32;
+    out->metric = out->metric ? out->metric : VS_L2;
+    out->index = out->index ? out->index : "auto";
+    if (out->dim < 1 || out->dim > VS_DIM_MAX)
+        return vsi_fail(err, VS_ERR_INVALID, "dim is %lu, expected 1 to %u",
+                        (unsigned long)out->dim, VS_DIM_MAX);
+    if (!vsi_type_bytes(out->type))
+        return vsi_fail(err, VS_ERR_INVALID, "type is %d, expected VS_F32 or VS_U8", out->type);
+    if (out->metric < VS_L2 || out->metric > VS_COSINE)
+        return vsi_fail(err, VS_ERR_INVALID, "metric is %d, expected VS_L2, VS_IP or VS_COSINE",
+                        out->metric);
+    if (strcmp(out->index, "auto") && strcmp(out->index, "flat"))
+        return vsi_fail(err, VS_ERR_INVALID, "index is '%.*s', expected 'auto' or 'flat'", 64,
+                        out->index);
+    return VS_OK;
+}
+
+static vs_collection *collection_new(vs_db *db, uint32_t id, const char *name) {
+    vs_collection *collection = vsi_alloc_zeroed(&db->mem, sizeof *collection);
+    if (!collection)
+        return NULL;
+    collection->id = id;
+    snprintf(collection->name, sizeof collection->name, "%s", name);
+    collection->vector.mem = &db->mem;
+    collection->metadata.mem = &db->mem;
+    vsi_handle_open(&collection->head, VSI_TAG_COLLECTION, db, &db->collections);
+    return collection;
+}
+
+static vs_status create_stage(vsi_err *err, vsi_write *write, const char *name,
+                              const vs_collection_options *options, uint32_t *out_id) {
+    const vs_vfs *vfs = write->engine->config.vfs;
+    vsi_bytes name_bytes = {(const uint8_t *)name, strlen(name)};
+    if (vsi_state_coll_named(&write->state, name_bytes))
+        return vsi_fail(err, VS_ERR_EXISTS, "collection '%s' exists", name);
+    vs_status st = vsi_write_take_coll(err, write, out_id);
+    if (st != VS_OK)
+        return st;
+    vsi_op op = {.kind = VSI_OP_CREATE,
+                 .coll = *out_id,
+                 .dim = options->dim,
+                 .type = (uint32_t)options->type,
+                 .metric = (uint32_t)options->metric,
+                 .time_us = vfs->wall_us(vfs->ctx),
+                 .name = name_bytes,
+                 .index = {(const uint8_t *)options->index, strlen(options->index)}};
+    return vsi_statement_apply(err, write, &op);
+}
+
+vs_status vs_collection_create(vs_db *db, vs_txn *txn, const char *name,
+                               const vs_collection_options *options,
+                               vs_collection **out_collection) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_collection_options all;
+    vsi_change change;
+    uint32_t id = 0;
+    vs_status st = vsi_handle_check_txn(&err, db, txn, true);
+    if (st != VS_OK)
+        return vsi_handle_end(&db->head, st, &err);
+    st = name_validate(&err, name);
+    if (st == VS_OK)
+        st = options_read(&err, options, &all);
+    vs_collection *collection = NULL;
+    if (st == VS_OK && out_collection) {
+        collection = collection_new(db, 0, name);
+        st = collection ? VS_OK : vsi_fail_nomem(&err, sizeof *collection);
+    }
+    if (st == VS_OK)
+        st = vsi_change_begin(&err, db, txn, &change);
+    if (st == VS_OK) {
+        st = create_stage(&err, change.write, name, &all, &id);
+        st = vsi_change_end(&err, &change, st);
+    }
+    if (st != VS_OK) {
+        vs_collection_close(collection);
+        return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
+    }
+    if (collection) {
+        collection->id = id;
+        *out_collection = collection;
+    }
+    return VS_OK;
+}
+
+vs_status vs_collection_open(vs_db *db, vs_txn *txn, const char *name,
+                             vs_collection **out_collection) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !name || !out_collection)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_status st = vsi_handle_check_txn(&err, db, txn, false);
+    if (st != VS_OK)
+        return vsi_handle_end(&db->head, st, &err);
+    vsi_view view = vsi_view_open(db, txn);
+    const vsi_coll *coll =
+        vsi_state_coll_named(view.state, (vsi_bytes){(const uint8_t *)name, strlen(name)});
+    vs_collection *collection = coll ? collection_new(db, coll->desc->id, name) : NULL;
+    vsi_view_close(db, view);
+    if (!coll)
+        st = vsi_fail(&err, VS_ERR_NOT_FOUND, "there is no collection '%.*s'",
+                      (int)VS_NAME_BYTES_MAX, name);
+    else if (!collection)
+        st = vsi_fail_nomem(&err, sizeof *collection);
+    else
+        *out_collection = collection;
+    return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
+}
+
+void vs_collection_close(vs_collection *collection) {
+    if (!collection || collection->head.tag != VSI_TAG_COLLECTION)
+        return;
+    vs_db *db = collection->head.db;
+    vsi_buf_free(&collection->vector);
+    vsi_buf_free(&collection->metadata);
+    vsi_handle_close(&collection->head, &db->collections);
+    vsi_free(&db->mem, collection, sizeof *collection);
+}
+
+static void info_fill(const vsi_coll *coll, vs_collection_info *out_info) {
+    const vsi_coll_desc *desc = coll->desc;
+    size_t bytes = vsi_struct_bytes(out_info, sizeof *out_info);
+    vs_collection_info info = {.size = out_info->size,
+                               .id = desc->id,
+                               .dim = desc->dim,
+                               .type = desc->type,
+                               .metric = desc->metric,
+                               .count = coll->count,
+                               .created_us = desc->created_us};
+    memcpy(info.name, desc->name, sizeof info.name);
+    memcpy(info.index, desc->index, sizeof info.index);
+    memcpy(out_info, &info, bytes);
+}
+
+vs_status vs_collection_info_get(vs_collection *collection, vs_txn *txn,
+                                 vs_collection_info *out_info) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_info)
+        return VS_ERR_MISUSE;
+    vs_db *db = collection->head.db;
+    vsi_err err = {0};
+    vs_status st = vsi_handle_check_txn(&err, db, txn, false);
+    if (st != VS_OK)
+        return vsi_handle_end(&collection->head, st, &err);
+    vsi_view view = vsi_view_open(db, txn);
+    const vsi_coll *coll = NULL;
+    st = vsi_view_coll(&err, view, collection, &coll);
+    if (st == VS_OK)
+        info_fill(coll, out_info);
+    vsi_view_close(db, view);
+    return vsi_handle_end(&collection->head, st, &err);
+}
+
+vs_status vs_collection_at(vs_db *db, vs_txn *txn, size_t at, vs_collection_info *out_info) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_info)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_status st = vsi_handle_check_txn(&err, db, txn, false);
+    if (st != VS_OK)
+        return vsi_handle_end(&db->head, st, &err);
+    vsi_view view = vsi_view_open(db, txn);
+    bool is_there = at < vsi_state_coll_count(view.state);
+    if (is_there)
+        info_fill(vsi_state_coll_at(view.state, at), out_info);
+    vsi_view_close(db, view);
+    return is_there ? VS_OK : VS_DONE;
+}
+/* ---- api/record.h ---------------------------------------------------------------------------------- */
+/* record.h - records between the caller's structs and the store. */
+#ifndef VSI_RECORD_H
+#define VSI_RECORD_H
+
+/* uses api/handle.h */
+
+/* A caller's vector in the collection's type, elements little-endian: the caller's own bytes when
+ * they are that already, else scratch [dim x element_bytes]. VS_ERR_INVALID for values that do not
+ * fit. */
+VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_coll_desc *desc, const void *vector,
+                                   int type, uint8_t *scratch, const uint8_t **out);
+
+/* Fills out_record from a slot; vector and metadata live in the buffers. */
+VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t slot, vsi_buf *vector,
+                                 vsi_buf *metadata, vs_record *out_record);
+
+#endif
+/* ---- api/record.c ---------------------------------------------------------------------------------- */
+/* record.c - writing and reading records. */
+/* uses api/record.h */
+/* uses base/json.h */
+
+/* ---- vectors -------------------------------------------------------------------------------- */
+
+static uint32_t float_bits_at(const uint8_t *p, size_t at) {
+    uint32_t bits;
+    memcpy(&bits, p + at * sizeof bits, sizeof bits);
+    return bits;
+}
+
+static float float_of_bits(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static uint32_t bits_of_float(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static bool bits_are_finite(uint32_t bits) {
+    return (bits & 0x7f800000u) != 0x7f800000u;
+}
+
+static vs_status vector_check_finite(vsi_err *err, const uint8_t *p, size_t dim) {
+    uint32_t bad = 0;
+    for (size_t i = 0; i < dim; i++)
+        bad |= !bits_are_finite(float_bits_at(p, i));
+    if (!bad)
+        return VS_OK;
+    size_t at = 0;
+    while (bits_are_finite(float_bits_at(p, at)))
+        at++;
+    return vsi_fail(err, VS_ERR_INVALID, "vector: element %zu is not a finite number", at);
+}
+
+static vs_status vector_f32_to_u8(vsi_err *err, const uint8_t *p, size_t dim, uint8_t *out) {
+    for (size_t i = 0; i < dim; i++) {
+        float value = float_of_bits(float_bits_at(p, i));
+        bool fits = value >= 0 && value <= 255;
+        out[i] = fits ? (uint8_t)value : 0;
+        if (!fits || (float)out[i] != value)
+            return vsi_fail(err, VS_ERR_INVALID,
+                            "vector: element %zu is no whole number from 0 to 255, as a u8 "
+                            "collection needs",
+                            i);
+    }
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_coll_desc *desc, const void *vector,
+                                   int type, uint8_t *scratch, const uint8_t **out) {
+    size_t dim = desc->dim;
+    type = type ? type : desc->type;
+    *out = scratch;
+    if (!vector)
+        return vsi_fail(err, VS_ERR_INVALID, "vector: missing");
+    if (!vsi_type_bytes(type))
+        return vsi_fail(err, VS_ERR_INVALID, "vector: type is %d, expected VS_F32 or VS_U8", type);
+    vs_status st = type == VS_F32 ? vector_check_finite(err, vector, dim) : VS_OK;
+    if (st != VS_OK)
+        return st;
+    if (type == VS_F32 && desc->type == VS_U8)
+        return vector_f32_to_u8(err, vector, dim, scratch);
+    if (type == VS_U8 && desc->type == VS_F32) {
+        for (size_t i = 0; i < dim; i++)
+            vsi_put_u32(scratch + 4 * i, bits_of_float(((const uint8_t *)vector)[i]));
+        return VS_OK;
+    }
+    *out = vsi_as_le(vector, dim, desc->element_bytes, scratch);
+    return VS_OK;
+}
+
+/* ---- writing -------------------------------------------------------------------------------- */
+
+/* One record to put, as the caller gave it. */
+typedef struct record_input {
+    uint64_t key;
+    const void *vector;
+    int type;
+    vsi_bytes metadata;
+} record_input;
+
+static vs_status metadata_validate(vsi_err *err, vsi_bytes metadata) {
+    if (!metadata.data)
+        return VS_OK;
+    if (metadata.bytes > VS_METADATA_BYTES_MAX)
+        return vsi_fail(err, VS_ERR_LIMIT, "metadata: %zu bytes, the limit is %u", metadata.bytes,
+                        VS_METADATA_BYTES_MAX);
+    return vsi_json_check_object(err, (const char *)metadata.data, metadata.bytes);
+}
+
+static vs_status put_stage(vsi_err *err, vsi_write *write, const vs_collection *collection,
+                           const record_input *in, int mode, uint8_t *scratch) {
+    const vsi_coll *coll = vsi_state_coll(&write->state, collection->id);
+    vsi_op op = {.kind = VSI_OP_PUT,
+                 .coll = collection->id,
+                 .old_slot = VSI_SLOT_NONE,
+                 .key = in->key,
+                 .metadata = in->metadata};
+    op.vector.bytes = (size_t)coll->desc->dim * coll->desc->element_bytes;
+    vs_status st = metadata_validate(err, in->metadata);
+    if (st == VS_OK)
+        st = vsi_record_vector(err, coll->desc, in->vector, in->type, scratch, &op.vector.data);
+    if (st != VS_OK)
+        return st;
+    if (vsi_coll_find(coll, in->key, &op.old_slot) && mode == VS_INSERT)
+        return vsi_fail(err, VS_ERR_EXISTS, "key %llu exists in collection '%s'",
+                        (unsigned long long)in->key, collection->name);
+    st = vsi_write_take_slot(err, write, collection->id, &op.slot);
+    return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
+}
+
+/* Room for one converted vector of the collection, which must exist. */
+static vs_status put_prepare(vsi_err *err, vsi_write *write, vs_collection *collection) {
+    const vsi_coll *coll = NULL;
+    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    if (st != VS_OK)
+        return st;
+    collection->vector.bytes = 0;
+    size_t bytes = (size_t)coll->desc->dim * coll->desc->element_bytes;
+    return vsi_buf_reserve(&collection->vector, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
+}
+
+static vs_status put_check_call(vsi_err *err, const vs_collection *collection, const vs_txn *txn,
+                                int mode) {
+    if (mode != VS_UPSERT && mode != VS_INSERT)
+        return vsi_fail(err, VS_ERR_MISUSE, "mode is %d, expected VS_UPSERT or VS_INSERT", mode);
+    return vsi_handle_check_txn(err, collection->head.db, txn, true);
+}
+
+static vsi_bytes metadata_of(const char *text, size_t bytes) {
+    return (vsi_bytes){(const uint8_t *)text, text ? bytes : 0};
+}
+
+vs_status vs_put(vs_collection *collection, vs_txn *txn, const vs_record *record, int mode) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !record)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_record all = VS_RECORD_INIT;
+    memcpy(&all, record, vsi_struct_bytes(record, sizeof all));
+    vsi_change change;
+    vs_status st = put_check_call(&err, collection, txn, mode);
+    if (st == VS_OK)
+        st = vsi_change_begin(&err, collection->head.db, txn, &change);
+    if (st == VS_OK) {
+        record_input in = {all.key, all.vector, all.vector_type,
+                           metadata_of(all.metadata, all.metadata_bytes)};
+        st = put_prepare(&err, change.write, collection);
+        if (st == VS_OK)
+            st = put_stage(&err, change.write, collection, &in, mode, collection->vector.data);
+        st = vsi_change_end(&err, &change, st);
+    }
+    return vsi_handle_end(&collection->head, st, &err);
+}
+
+static vs_status batch_validate(vsi_err *err, const vs_batch *batch) {
+    if (batch->count && !batch->keys)
+        return vsi_fail(err, VS_ERR_MISUSE, "batch: keys missing");
+    if (batch->count && !batch->vectors)
+        return vsi_fail(err, VS_ERR_MISUSE, "batch: vectors missing");
+    return VS_OK;
+}
+
+static vs_status batch_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
+                             const vs_batch *batch, int mode) {
+    vs_status st = put_prepare(err, write, collection);
+    if (st != VS_OK)
+        return st;
+    const vsi_coll_desc *desc = vsi_state_coll(&write->state, collection->id)->desc;
+    int type = batch->vector_type ? batch->vector_type : desc->type;
+    size_t row_bytes = (size_t)desc->dim * vsi_type_bytes(type);
+    size_t stride = batch->stride_bytes ? batch->stride_bytes : row_bytes;
+    if (stride < row_bytes)
+        return vsi_fail(err, VS_ERR_INVALID, "batch: stride is %zu bytes, a vector has %zu", stride,
+                        row_bytes);
+    for (size_t i = 0; st == VS_OK && i < batch->count; i++) {
+        const char *text = batch->metadata ? batch->metadata[i] : NULL;
+        size_t text_bytes = !text                   ? 0
+                            : batch->metadata_bytes ? batch->metadata_bytes[i]
+                                                    : strlen(text);
+        record_input in = {batch->keys[i], (const uint8_t *)batch->vectors + i * stride, type,
+                           metadata_of(text, text_bytes)};
+        st = put_stage(err, write, collection, &in, mode, collection->vector.data);
+        if (st != VS_OK)
+            vsi_fail_in(err, "row %zu of %zu", i, batch->count);
+    }
+    return st;
+}
+
+vs_status vs_put_batch(vs_collection *collection, vs_txn *txn, const vs_batch *batch, int mode) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !batch)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_batch all = VS_BATCH_INIT;
+    memcpy(&all, batch, vsi_struct_bytes(batch, sizeof all));
+    vsi_change change;
+    vs_status st = put_check_call(&err, collection, txn, mode);
+    if (st == VS_OK)
+        st = batch_validate(&err, &all);
+    if (st == VS_OK)
+        st = vsi_change_begin(&err, collection->head.db, txn, &change);
+    if (st == VS_OK) {
+        st = batch_stage(&err, change.write, collection, &all, mode);
+        st = vsi_change_end(&err, &change, st);
+    }
+    return vsi_handle_end(&collection->head, st, &err);
+}
+
+static vs_status delete_stage(vsi_err *err, vsi_write *write, const vs_collection *collection,
+                              uint64_t key) {
+    const vsi_coll *coll = NULL;
+    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    vsi_op op = {.kind = VSI_OP_DELETE, .coll = collection->id, .key = key};
+    if (st == VS_OK && !vsi_coll_find(coll, key, &op.slot))
+        st = vsi_fail(err, VS_ERR_NOT_FOUND, "there is no key %llu in collection '%s'",
+                      (unsigned long long)key, collection->name);
+    return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
+}
+
+vs_status vs_delete(vs_collection *collection, vs_txn *txn, uint64_t key) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK)
+        return VS_ERR_MISUSE;
+    vs_db *db = collection->head.db;
+    vsi_err err = {0};
+    vsi_change change;
+    vs_status st = vsi_handle_check_txn(&err, db, txn, true);
+    if (st == VS_OK)
+        st = vsi_change_begin(&err, db, txn, &change);
+    if (st == VS_OK) {
+        st = delete_stage(&err, change.write, collection, key);
+        st = vsi_change_end(&err, &change, st);
+    }
+    return vsi_handle_end(&collection->head, st, &err);
+}
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t slot, vsi_buf *vector,
+                                 vsi_buf *metadata, vs_record *out_record) {
+    vector->bytes = 0;
+    metadata->bytes = 0;
+    if (!vsi_buf_append(vector, vsi_slab_row(&coll->rows, slot), coll->rows.row_bytes) ||
+        !vsi_coll_read_metadata(coll, slot, metadata) || !vsi_buf_append(metadata, "", 1))
+        return vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    size_t metadata_bytes = metadata->bytes - 1;
+    vs_record record = {.size = out_record->size,
+                        .vector_type = coll->desc->type,
+                        .key = vsi_coll_key(coll, slot),
+                        .vector = vector->data,
+                        .metadata = metadata_bytes ? (const char *)metadata->data : NULL,
+                        .metadata_bytes = metadata_bytes};
+    memcpy(out_record, &record, vsi_struct_bytes(out_record, sizeof record));
+    return VS_OK;
+}
+
+vs_status vs_get(vs_collection *collection, vs_txn *txn, uint64_t key, vs_record *out_record) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK)
+        return VS_ERR_MISUSE;
+    vs_db *db = collection->head.db;
+    vsi_err err = {0};
+    vs_status st = vsi_handle_check_txn(&err, db, txn, false);
+    if (st != VS_OK)
+        return vsi_handle_end(&collection->head, st, &err);
+    vsi_view view = vsi_view_open(db, txn);
+    const vsi_coll *coll = NULL;
+    uint32_t slot = 0;
+    st = vsi_view_coll(&err, view, collection, &coll);
+    if (st == VS_OK && !vsi_coll_find(coll, key, &slot))
+        st = vsi_fail(&err, VS_ERR_NOT_FOUND, "there is no key %llu in collection '%s'",
+                      (unsigned long long)key, collection->name);
+    if (st == VS_OK && out_record)
+        st = vsi_record_read(&err, coll, slot, &collection->vector, &collection->metadata,
+                             out_record);
+    vsi_view_close(db, view);
+    return vsi_handle_end(&collection->head, st, &err);
+}
+
+vs_status vs_count(vs_collection *collection, vs_txn *txn, uint64_t *out_count) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_count)
+        return VS_ERR_MISUSE;
+    vs_db *db = collection->head.db;
+    vsi_err err = {0};
+    vs_status st = vsi_handle_check_txn(&err, db, txn, false);
+    if (st != VS_OK)
+        return vsi_handle_end(&collection->head, st, &err);
+    vsi_view view = vsi_view_open(db, txn);
+    const vsi_coll *coll = NULL;
+    st = vsi_view_coll(&err, view, collection, &coll);
+    if (st == VS_OK)
+        *out_count = coll->count;
+    vsi_view_close(db, view);
+    return vsi_handle_end(&collection->head, st, &err);
+}
+/* ---- api/cursor.h ---------------------------------------------------------------------------------- */
+/* cursor.h - cursors, as transactions see them. */
+#ifndef VSI_CURSOR_H
+#define VSI_CURSOR_H
+
+/* uses api/record.h */
+
+/* The transaction ends: its cursors stay as handles, but every step of them fails. */
+VSI_FN void vsi_cursors_detach(vs_txn *txn);
+
+#endif
+/* ---- api/cursor.c ---------------------------------------------------------------------------------- */
+/* cursor.c - iterating over records in key order.
+ *
+ * A cursor of a snapshot keeps its place in the tree, which never changes. A cursor of a write
+ * transaction remembers the last key and looks for the next one whenever the transaction has
+ * changed something. */
+/* uses api/cursor.h */
+
+struct vs_cursor {
+    vsi_handle head;
+    vsi_version *version; /* pinned; NULL for a cursor of a write transaction */
+    vs_txn *txn;          /* the write transaction; NULL once it has ended */
+    vs_cursor *next;      /* of the same write transaction */
+    uint32_t coll;
+    vsi_btree_cursor at;
+    uint64_t changes; /* of the state when `at` was taken */
+    uint64_t key;     /* under the cursor, or the first one wanted */
+    uint32_t slot;
+    bool is_started, is_on_record;
+    vsi_buf vector, metadata;
+};
+
+VSI_FN void vsi_cursors_detach(vs_txn *txn) {
+    for (vs_cursor *cursor = txn->cursors; cursor; cursor = cursor->next)
+        cursor->txn = NULL;
+    txn->cursors = NULL;
+}
+
+/* The state under a cursor; NULL when its transaction has ended. */
+static const vsi_state *cursor_state(const vs_cursor *cursor) {
+    if (cursor->version)
+        return &cursor->version->state;
+    return cursor->txn ? &cursor->txn->write.state : NULL;
+}
+
+static void cursor_attach(vs_cursor *cursor, vs_db *db, vs_txn *txn) {
+    if (txn && txn->is_write) {
+        cursor->txn = txn;
+        cursor->next = txn->cursors;
+        txn->cursors = cursor;
+        return;
+    }
+    /* A pin of its own: the cursor may outlive the read transaction. */
+    cursor->version = txn ? vsi_versions_pin_again(&db->engine->versions, txn->version)
+                          : vsi_versions_pin(&db->engine->versions);
+}
+
+vs_status vs_scan(vs_collection *collection, vs_txn *txn, uint64_t from_key,
+                  vs_cursor **out_cursor) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_cursor)
+        return VS_ERR_MISUSE;
+    vs_db *db = collection->head.db;
+    vsi_err err = {0};
+    vs_status st = vsi_handle_check_txn(&err, db, txn, false);
+    if (st != VS_OK)
+        return vsi_handle_end(&collection->head, st, &err);
+    vs_cursor *cursor = vsi_alloc_zeroed(&db->mem, sizeof *cursor);
+    if (!cursor)
+        return vsi_handle_end(&collection->head, vsi_fail_nomem(&err, sizeof *cursor), &err);
+    cursor->coll = collection->id;
+    cursor->key = from_key;
+    cursor->vector.mem = &db->mem;
+    cursor->metadata.mem = &db->mem;
+    cursor_attach(cursor, db, txn);
+    vsi_handle_open(&cursor->head, VSI_TAG_CURSOR, db, &db->cursors);
+    const vsi_coll *coll = NULL;
+    st = vsi_view_coll(&err, (vsi_view){.state = cursor_state(cursor)}, collection, &coll);
+    if (st != VS_OK) {
+        vs_cursor_close(cursor);
+        return vsi_handle_end(&collection->head, st, &err);
+    }
+    *out_cursor = cursor;
+    return VS_OK;
+}
+
+/* Stands on the first record behind the last one seen, or on the first one wanted. */
+static void cursor_seek(vs_cursor *cursor, const vsi_coll *coll) {
+    bool is_past_end = cursor->is_started && cursor->key == UINT64_MAX;
+    vsi_coll_seek(coll, cursor->key + (cursor->is_started && !is_past_end), &cursor->at);
+    if (is_past_end)
+        cursor->at.height = 0;
+}
+
+vs_status vs_step(vs_cursor *cursor) {
+    if (vsi_handle_check(cursor, VSI_TAG_CURSOR) != VS_OK)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    const vsi_state *state = cursor_state(cursor);
+    const vsi_coll *coll = state ? vsi_state_coll(state, cursor->coll) : NULL;
+    cursor->is_on_record = false;
+    if (!coll) {
+        vs_status st = vsi_fail(&err, VS_ERR_MISUSE, "the cursor's transaction has ended");
+        return vsi_handle_end(&cursor->head, st, &err);
+    }
+    bool is_in_place = cursor->is_started && cursor->changes == state->changes;
+    if (!is_in_place)
+        cursor_seek(cursor, coll);
+    else if (!vsi_btree_at_end(&cursor->at))
+        vsi_btree_next(&cursor->at);
+    cursor->changes = state->changes;
+    if (vsi_btree_at_end(&cursor->at))
+        return VS_DONE;
+    vsi_coll_entry(&cursor->at, &cursor->key, &cursor->slot);
+    cursor->is_started = true;
+    cursor->is_on_record = true;
+    return VS_ROW;
+}
+
+vs_status vs_cursor_record(vs_cursor *cursor, vs_record *out_record) {
+    if (vsi_handle_check(cursor, VSI_TAG_CURSOR) != VS_OK || !out_record)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    const vsi_state *state = cursor_state(cursor);
+    const vsi_coll *coll = state ? vsi_state_coll(state, cursor->coll) : NULL;
+    vs_status st = VS_OK;
+    if (!coll || !cursor->is_on_record || cursor->changes != state->changes)
+        st = vsi_fail(&err, VS_ERR_MISUSE,
+                      "the cursor stands on no record; step it first, and again after a change");
+    else
+        st = vsi_record_read(&err, coll, cursor->slot, &cursor->vector, &cursor->metadata,
+                             out_record);
+    return vsi_handle_end(&cursor->head, st, &err);
+}
+
+void vs_cursor_close(vs_cursor *cursor) {
+    if (!cursor || cursor->head.tag != VSI_TAG_CURSOR)
+        return;
+    vs_db *db = cursor->head.db;
+    if (cursor->version)
+        vsi_versions_unpin(&db->engine->versions, cursor->version);
+    for (vs_cursor **link = cursor->txn ? &cursor->txn->cursors : NULL; link && *link;
+         link = &(*link)->next)
+        if (*link == cursor) {
+            *link = cursor->next;
+            break;
+        }
+    vsi_buf_free(&cursor->vector);
+    vsi_buf_free(&cursor->metadata);
+    vsi_handle_close(&cursor->head, &db->cursors);
+    vsi_free(&db->mem, cursor, sizeof *cursor);
+}
+/* ---- api/transaction.c ---------------------------------------------------------------------------------- */
+/* transaction.c - transactions of the public interface. */
+/* uses api/cursor.h */
+
+vs_status vs_begin(vs_db *db, int kind, vs_txn **out_txn) {
+    vs_status st = vsi_handle_check(db, VSI_TAG_DB);
+    if (st != VS_OK || !out_txn)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    if (kind != VS_TXN_READ && kind != VS_TXN_WRITE) {
+        st = vsi_fail(&err, VS_ERR_MISUSE, "vs_begin: kind is %d, expected VS_TXN_...", kind);
+        return vsi_handle_end(&db->head, st, &err);
+    }
+    vs_txn *txn = vsi_alloc_zeroed(&db->mem, sizeof *txn);
+    if (!txn)
+        return vsi_handle_end(&db->head, vsi_fail_nomem(&err, sizeof *txn), &err);
+    txn->is_write = kind == VS_TXN_WRITE;
+    if (txn->is_write)
+        st = vsi_write_begin(&err, db->engine, &txn->write);
+    else
+        txn->version = vsi_versions_pin(&db->engine->versions);
+    if (st != VS_OK) {
+        vsi_free(&db->mem, txn, sizeof *txn);
+        return vsi_handle_end(&db->head, st, &err);
+    }
+    vsi_handle_open(&txn->head, VSI_TAG_TXN, db, &db->txns);
+    *out_txn = txn;
+    return VS_OK;
+}
+
+/* Frees the handle; a write transaction itself has ended already. */
+static void txn_free(vs_txn *txn) {
+    vs_db *db = txn->head.db;
+    vsi_cursors_detach(txn);
+    if (!txn->is_write)
+        vsi_versions_unpin(&db->engine->versions, txn->version);
+    vsi_handle_close(&txn->head, &db->txns);
+    vsi_free(&db->mem, txn, sizeof *txn);
+}
+
+vs_status vs_commit(vs_txn *txn, int sync) {
+    if (vsi_handle_check(txn, VSI_TAG_TXN) != VS_OK)
+        return VS_ERR_MISUSE;
+    vs_db *db = txn->head.db;
+    vsi_err err = {0};
+    vs_status st = VS_OK;
+    if (sync < VS_SYNC_DEFAULT || sync > VS_SYNC_OFF) {
+        st = vsi_fail(&err, VS_ERR_MISUSE, "vs_commit: sync is %d, expected VS_SYNC_...", sync);
+        if (txn->is_write)
+            vsi_write_rollback(&txn->write);
+    } else if (txn->is_write) {
+        st = vsi_write_commit(&err, &txn->write, sync);
+    }
+    txn_free(txn);
+    return vsi_handle_end(&db->head, st, &err);
+}
+
+void vs_rollback(vs_txn *txn) {
+    if (vsi_handle_check(txn, VSI_TAG_TXN) != VS_OK)
+        return;
+    if (txn->is_write)
+        vsi_write_rollback(&txn->write);
+    txn_free(txn);
+}
+/* ---- api/note.c ---------------------------------------------------------------------------------- */
+/* note.c - key/value notes. */
+/* uses api/handle.h */
+
+static vs_status note_check_call(vsi_err *err, const vs_db *db, vs_txn *txn, bool for_writing,
+                                 vs_collection *collection, const void *key, size_t key_bytes) {
+    vs_status st = vsi_handle_check_txn(err, db, txn, for_writing);
+    if (st != VS_OK)
+        return st;
+    if (collection &&
+        (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || collection->head.db != db))
+        return vsi_fail(err, VS_ERR_MISUSE, "the collection is no open one of this database");
+    if (!key || key_bytes < 1 || key_bytes > VS_KV_KEY_BYTES_MAX)
+        return vsi_fail(err, VS_ERR_LIMIT, "a note's key has 1 to %u bytes, this one %zu",
+                        VS_KV_KEY_BYTES_MAX, key ? key_bytes : 0);
+    return VS_OK;
+}
+
+static vs_status note_stage(vsi_err *err, vsi_write *write, const vs_collection *collection,
+                            const vsi_op *op) {
+    const vsi_coll *coll = NULL;
+    vs_status st = VS_OK;
+    vsi_value_info info;
+    if (collection)
+        st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    if (st != VS_OK)
+        return st;
+    if (!op->note_has_value && !vsi_note_find(&write->state, op->coll, op->note_key, &info))
+        return VS_OK; /* nothing to delete, nothing to log */
+    return vsi_statement_apply(err, write, op);
+}
+
+vs_status vs_kv_put(vs_db *db, vs_txn *txn, vs_collection *collection, const void *key,
+                    size_t key_bytes, const void *value, size_t value_bytes) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vsi_change change;
+    vs_status st = note_check_call(&err, db, txn, true, collection, key, key_bytes);
+    if (st == VS_ERR_MISUSE)
+        return vsi_handle_end(&db->head, st, &err); /* txn may be no transaction */
+    if (st == VS_OK && value_bytes > VS_KV_VALUE_BYTES_MAX)
+        st = vsi_fail(&err, VS_ERR_LIMIT, "a note's value has at most %u bytes, this one %zu",
+                      VS_KV_VALUE_BYTES_MAX, value_bytes);
+    if (st == VS_OK)
+        st = vsi_change_begin(&err, db, txn, &change);
+    if (st == VS_OK) {
+        vsi_op op = {.kind = VSI_OP_NOTE,
+                     .coll = collection ? collection->id : 0,
+                     .note_key = {key, key_bytes},
+                     .note_value = {value, value ? value_bytes : 0},
+                     .note_has_value = value};
+        st = note_stage(&err, change.write, collection, &op);
+        st = vsi_change_end(&err, &change, st);
+    }
+    return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
+}
+
+vs_status vs_kv_get(vs_db *db, vs_txn *txn, vs_collection *collection, const void *key,
+                    size_t key_bytes, void *value, size_t value_room, size_t *out_bytes) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_bytes || (!value && value_room))
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_status st = note_check_call(&err, db, txn, false, collection, key, key_bytes);
+    if (st == VS_ERR_MISUSE)
+        return vsi_handle_end(&db->head, st, &err);
+    if (st != VS_OK)
+        return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
+    vsi_view view = vsi_view_open(db, txn);
+    vsi_bytes key_run = {key, key_bytes};
+    vsi_value_info info;
+    uint32_t coll = collection ? collection->id : 0;
+    vsi_buf buf = {.mem = &db->mem};
+    if (!vsi_note_find(view.state, coll, key_run, &info))
+        st = vsi_fail(&err, VS_ERR_NOT_FOUND, "there is no such note");
+    else if (value_room && !vsi_note_read(view.state, coll, key_run, info, &buf))
+        st = vsi_fail_nomem(&err, info.bytes);
+    vsi_view_close(db, view);
+    if (st == VS_OK) {
+        size_t n = buf.bytes < value_room ? buf.bytes : value_room;
+        if (n)
+            memcpy(value, buf.data, n);
+        *out_bytes = info.bytes;
+    }
+    vsi_buf_free(&buf);
+    return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
+}
+/* ---- api/search.c ---------------------------------------------------------------------------------- */
+/* search.c - search of the public interface. */
+/* uses api/record.h */
+/* uses query/exact.h */
+
+/* The query in the collection's type and the machine's byte order, in the handle's buffer. */
+static vs_status search_prepare(vsi_err *err, vs_collection *collection, const vsi_coll_desc *desc,
+                                const void *query, int query_type) {
+    size_t bytes = (size_t)desc->dim * desc->element_bytes;
+    collection->vector.bytes = 0;
+    if (!vsi_buf_reserve(&collection->vector, 2 * bytes))
+        return vsi_fail_nomem(err, 2 * bytes);
+    const uint8_t *converted = NULL;
+    uint8_t *scratch = collection->vector.data + bytes;
+    vs_status st = vsi_record_vector(err, desc, query, query_type, scratch, &converted);
+    if (st != VS_OK)
+        return vsi_fail_in(err, "query");
+    vsi_copy_le(collection->vector.data, converted, desc->dim, desc->element_bytes);
+    return VS_OK;
+}
+
+vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, int query_type,
+                    size_t k, vs_hit *hits, size_t *out_count) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !hits || !out_count)
+        return VS_ERR_MISUSE;
+    vs_db *db = collection->head.db;
+    vsi_err err = {0};
+    vs_status st = vsi_handle_check_txn(&err, db, txn, false);
+    if (st == VS_OK && k < 1)
+        st = vsi_fail(&err, VS_ERR_INVALID, "k is 0, expected 1 or more");
+    if (st != VS_OK)
+        return vsi_handle_end(&collection->head, st, &err);
+    vsi_view view = vsi_view_open(db, txn);
+    const vsi_coll *coll = NULL;
+    st = vsi_view_coll(&err, view, collection, &coll);
+    if (st == VS_OK)
+        st = search_prepare(&err, collection, coll->desc, query, query_type);
+    if (st == VS_OK) {
+        vsi_topk topk = {.hits = hits, .k = k};
+        vsi_exact_scan(db->kernels, coll, collection->vector.data, &topk);
+        vsi_topk_sort(&topk);
+        *out_count = topk.count;
+    }
+    vsi_view_close(db, view);
+    return vsi_handle_end(&collection->head, st, &err);
+}
+/* ---- api/inspect.c ---------------------------------------------------------------------------------- */
+/* inspect.c - syncing, statistics and checking. */
+/* uses api/handle.h */
+/* uses store/check.h */
+
+vs_status vs_sync(vs_db *db) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_status st = vsi_engine_sync(&err, db->engine);
+    return vsi_handle_end(&db->head, st, &err);
+}
+
+vs_status vs_stats_get(vs_db *db, vs_stats *out_stats) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_stats)
+        return VS_ERR_MISUSE;
+    vsi_engine *engine = db->engine;
+    vs_stats stats = VS_STATS_INIT;
+    vsi_hash128 digest;
+    stats.size = out_stats->size;
+    stats.readers = vsi_versions_pin_count(&engine->versions);
+    vsi_versions_peek(&engine->versions, &stats.lsn, &digest);
+    stats.digest[0] = digest.lo;
+    stats.digest[1] = digest.hi;
+    stats.recovered_txns = engine->recovered_txns;
+    stats.dropped_lsn = engine->dropped_lsn;
+    stats.dropped_bytes = engine->dropped_bytes;
+    stats.memory_bytes = vsi_atomic_load(&db->mem.used_bytes);
+    vsi_mutex_lock(&engine->log_lock);
+    stats.durable_lsn = engine->log.durable_lsn;
+    stats.log_generation = engine->log.generation;
+    stats.log_bytes = vsi_log_bytes(&engine->log);
+    stats.commits = engine->commits;
+    stats.syncs = engine->log.syncs;
+    stats.log_takeovers = engine->log.takeovers;
+    memcpy(stats.readonly_reason, engine->failure, sizeof stats.readonly_reason);
+    vsi_mutex_unlock(&engine->log_lock);
+    memcpy(out_stats, &stats, vsi_struct_bytes(out_stats, sizeof stats));
+    return VS_OK;
+}
+
+typedef struct check_counter {
+    vs_check_fn report;
+    void *ctx;
+    uint64_t count;
+} check_counter;
+
+static void check_count(void *ctx, const char *problem) {
+    check_counter *counter = ctx;
+    counter->count++;
+    if (counter->report)
+        counter->report(counter->ctx, problem);
+}
+
+vs_status vs_check(vs_db *db, int level, vs_check_fn report, void *ctx, uint64_t *out_problems) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_problems)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    check_counter counter = {.report = report, .ctx = ctx};
+    vs_status st =
+        level >= 0 && level <= 3
+            ? vsi_engine_check(&err, db->engine, level, check_count, &counter)
+            : vsi_fail(&err, VS_ERR_INVALID, "check level is %d, expected 0 to 3", level);
+    if (st == VS_OK)
+        *out_problems = counter.count;
+    return vsi_handle_end(&db->head, st, &err);
+}

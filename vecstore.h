@@ -1,0 +1,742 @@
+/* vecstore.h - vecstore, an embedded vector database: the whole public interface.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * vecstore keeps collections of vectors with their metadata in one database file, changes them in
+ * transactions that survive power loss, and finds the nearest vectors of a query. It is a library:
+ * no server, no threads of its own, no global state. Compile vecstore.c into the program.
+ *
+ * The header reads top to bottom as a tutorial:
+ *
+ *   1  Results and messages          what calls return, how to say what went wrong
+ *   2  Host services                 memory, files and log messages, if the host has its own
+ *   3  Opening and closing           vs_open, vs_close
+ *   4  Collections                   vs_collection_create, vs_collection_open
+ *   5  Records                       vs_put, vs_put_batch, vs_get, vs_delete, vs_count
+ *   6  Transactions                  vs_begin, vs_commit, vs_rollback
+ *   7  Search                        vs_search
+ *   8  Iterating                     vs_scan, vs_step
+ *   9  Key/value notes               vs_kv_put, vs_kv_get
+ *  10  Looking after a database      vs_sync, vs_stats_get, vs_check
+ *
+ * Words. A *database* is one file. A *collection* holds *records* of one shape. A *record* is a u64
+ * key, a vector, and optional metadata (a JSON object). The *log* is the files NAME-wal-N beside
+ * the database file NAME; they belong to it and must be moved and copied with it.
+ *
+ * Memory. A pointer passed in is borrowed for the call unless the comment says otherwise. A pointer
+ * handed out stays the library's; the comment says until when it is valid. Handles are closed by
+ * their own function, which accepts NULL.
+ *
+ * Threads. Any thread may use any handle, but one collection, transaction or cursor handle serves
+ * one call at a time. A vs_db may be used by several threads at once. Give each thread its own
+ * collection handle: then reads run in parallel, beside one writer. A database must not be used in
+ * a child process after fork; calls there return VS_ERR_MISUSE, vs_close only frees memory. */
+#ifndef VECSTORE_H
+#define VECSTORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define VS_VERSION        "0.1.0"
+#define VS_VERSION_NUMBER 1000 /* major * 1000000 + minor * 1000 + patch, here 0.1.0 */
+
+/* Define VS_API before including this header to change how public functions are declared, for
+ * example -DVS_API=static to fold the library into one file of yours. */
+#ifndef VS_API
+#if defined(__GNUC__) && !defined(_WIN32)
+#define VS_API __attribute__((visibility("default")))
+#else
+#define VS_API
+#endif
+#endif
+
+#if defined(__GNUC__)
+#define VS_NODISCARD __attribute__((warn_unused_result))
+#else
+#define VS_NODISCARD
+#endif
+
+/* ---- 1  Results and messages ---------------------------------------------------------------- */
+
+/* What a call returns: VS_OK, VS_ROW or VS_DONE, or an error. A failed call changes nothing in the
+ * database and writes none of its out-parameters, unless its comment says so. */
+typedef int vs_status;
+
+enum {
+    VS_OK = 0,
+    VS_ERR_MISUSE = 1,    /* the call is wrong: NULL, closed handle, wrong thread, after fork */
+    VS_ERR_INVALID = 2,   /* the value is refused: dimension, NaN, malformed JSON, bad name */
+    VS_ERR_NOMEM = 3,     /* the allocator returned NULL */
+    VS_ERR_IO = 4,        /* the file system failed; vs_extended_errcode says in which call */
+    VS_ERR_FULL = 5,      /* no space on the device or quota reached */
+    VS_ERR_READONLY = 6,  /* opened read-only, read-only media, or writing stopped by a failure */
+    VS_ERR_DENIED = 7,    /* the operating system refuses access */
+    VS_ERR_BUSY = 8,      /* another writer, process or open handle is in the way */
+    VS_ERR_NOT_FOUND = 9, /* no such file, collection, key or note */
+    VS_ERR_EXISTS = 10,   /* the collection or key exists already */
+    VS_ERR_LIMIT = 11,    /* beyond a limit of this library */
+    VS_ERR_CORRUPT = 12,  /* stored bytes do not verify; nothing wrong was returned */
+    VS_ERR_LOG_MISSING = 13, /* a log file the database needs is not there */
+    VS_ERR_NOT_DB = 14,      /* the file is not a vecstore database */
+    VS_ERR_TOO_NEW = 15,     /* written by a newer version in a way this one cannot handle */
+    VS_ERR_TOO_OLD = 16,     /* written by a version before 1.0 whose format is gone */
+    VS_ERR_INDOUBT = 17,     /* the commit may or may not survive; the database is read-only now */
+    VS_ERR_INTERRUPTED = 18, /* VFS only: nothing was done, the library tries again */
+    VS_ERR_UNSUPPORTED = 19, /* not offered by this build, VFS or platform */
+    VS_ROW = 100,            /* vs_step: the cursor stands on a record */
+    VS_DONE = 101,           /* vs_step, vs_collection_at: there is no further one */
+
+    /* Extended codes: the primary code in the low 8 bits. */
+    VS_ERR_IO_OPEN = VS_ERR_IO | 1 << 8,
+    VS_ERR_IO_READ = VS_ERR_IO | 2 << 8,
+    VS_ERR_IO_WRITE = VS_ERR_IO | 3 << 8,
+    VS_ERR_IO_SYNC = VS_ERR_IO | 4 << 8,
+    VS_ERR_IO_SIZE = VS_ERR_IO | 5 << 8,
+    VS_ERR_IO_TRUNCATE = VS_ERR_IO | 6 << 8,
+    VS_ERR_IO_DELETE = VS_ERR_IO | 7 << 8,
+    VS_ERR_IO_SYNC_DIR = VS_ERR_IO | 8 << 8,
+    VS_ERR_IO_LOCK = VS_ERR_IO | 9 << 8
+};
+
+typedef struct vs_db vs_db;   /* an open database */
+typedef struct vs_txn vs_txn; /* a transaction: a snapshot, and changes not committed yet */
+typedef struct vs_collection vs_collection; /* one collection of an open database */
+typedef struct vs_cursor vs_cursor;         /* a position among records */
+
+/* vs_errmsg - what went wrong in the last failed call on a handle, in English.
+ *
+ *   handle   a vs_db, vs_txn, vs_collection or vs_cursor; NULL is allowed
+ *
+ * Names the thing, what was found and what was expected. "" when nothing failed yet.
+ * Memory: valid until the next failing call on the same handle, or until it is closed. A call that
+ *   ends its handle (vs_commit) or has none yet (vs_begin) leaves its message in the vs_db.
+ * Errors: none.
+ * Threads: as the handle; on a vs_db shared by threads the message may be another thread's. */
+VS_API const char *vs_errmsg(const void *handle);
+
+/* vs_extended_errcode - the code of the last failed call on a handle, with the extended part.
+ *
+ *   handle   as vs_errmsg
+ *
+ * Returns VS_OK when nothing failed yet, else a code whose low 8 bits are the primary code.
+ * Errors: none.
+ * Threads: as vs_errmsg. */
+VS_API vs_status vs_extended_errcode(const void *handle);
+
+/* vs_status_name - the name of a status, such as "VS_ERR_BUSY"; "VS_ERR_?" for an unknown one.
+ *
+ *   status   any value; an extended code gives the name of its primary code
+ *
+ * Memory: a constant.  Errors: none.  Threads: any. */
+VS_API const char *vs_status_name(vs_status status);
+
+/* vs_version - the library's version at run time, as VS_VERSION was when it was compiled.
+ *
+ * Memory: a constant.  Errors: none.  Threads: any. */
+VS_API const char *vs_version(void);
+
+/* vs_version_number - VS_VERSION_NUMBER of the compiled library.
+ *
+ * Errors: none.  Threads: any. */
+VS_API int vs_version_number(void);
+
+/* vs_cpu_features - the kernel sets that this machine can run, best first, such as "avx2 scalar".
+ *
+ * The first one is used unless vs_open_options.cpu names another.
+ * Memory: a constant.  Errors: none.  Threads: any. */
+VS_API const char *vs_cpu_features(void);
+
+/* ---- 2  Host services ----------------------------------------------------------------------- */
+
+/* Memory. All memory of a database comes from the allocator given at vs_open.
+ *
+ *   realloc(ctx, ptr, old_bytes, new_bytes): as realloc; ptr NULL with old_bytes 0 allocates,
+ *   new_bytes 0 frees and returns NULL. old_bytes is what ptr was last given. Alignment as malloc.
+ *
+ * Threads: called from every thread that uses the database, several at once. */
+typedef struct vs_allocator {
+    void *ctx;
+    void *(*realloc)(void *ctx, void *ptr, size_t old_bytes, size_t new_bytes);
+} vs_allocator;
+
+/* Files. All input and output goes through a vs_vfs. vs_vfs_posix is the operating system's files,
+ * vs_vfs_memory_create makes one that lives in memory; a host may bring its own.
+ *
+ * Every function returns VS_OK or an error and may put a short reason into why, a buffer of
+ * VS_VFS_WHY_BYTES that is never NULL; the library adds the path and what it was doing. Any
+ * function may return VS_ERR_INTERRUPTED: nothing was done, the library calls again (100 times). */
+#define VS_VFS_WHY_BYTES 128
+
+/* vs_vfs.open mode. */
+enum {
+    VS_VFS_READ = 1,
+    VS_VFS_WRITE = 2,    /* implies reading */
+    VS_VFS_CREATE = 4,   /* create the file when it is missing */
+    VS_VFS_EXCLUSIVE = 8 /* with VS_VFS_CREATE: VS_ERR_EXISTS when the file is there */
+};
+
+enum { VS_VFS_UNLOCK = 0, VS_VFS_SHARED = 1, VS_VFS_EXCLUSIVE_LOCK = 2 }; /* vs_vfs.lock kind */
+
+typedef struct vs_device_info {
+    uint32_t sector_bytes; /* the unit that a power cut tears; 512 or more, a power of two */
+    uint32_t blast_bytes;  /* bytes around a write that a power cut may damage: the library never
+                              writes into such a block again once something in it is durable */
+} vs_device_info;
+
+typedef struct vs_vfs {
+    uint32_t size; /* sizeof(vs_vfs) */
+    void *ctx;     /* passed to every function */
+
+    /* Write the absolute form of path, symbolic links resolved, into out [out_bytes]. The file need
+     * not exist, its folder must. */
+    vs_status (*full_path)(void *ctx, const char *path, char *out, size_t out_bytes, char *why);
+
+    /* Open a regular file. VS_ERR_NOT_FOUND, VS_ERR_EXISTS, VS_ERR_DENIED, VS_ERR_READONLY (media)
+     * and VS_ERR_INVALID (not a regular file) are told apart. The file is closed by close. */
+    vs_status (*open)(void *ctx, const char *path, uint32_t mode, void **out_file, char *why);
+    void (*close)(void *ctx, void *file);
+
+    /* Move up to bytes bytes at offset; out_bytes is how many. Moving fewer is not an error, the
+     * library goes on with the rest; a read of 0 bytes is the end of the file. A write beyond the
+     * end extends the file, the gap reads as zeros. */
+    vs_status (*read)(void *ctx, void *file, void *buf, size_t bytes, uint64_t offset,
+                      size_t *out_bytes, char *why);
+    vs_status (*write)(void *ctx, void *file, const void *buf, size_t bytes, uint64_t offset,
+                       size_t *out_bytes, char *why);
+
+    vs_status (*file_size)(void *ctx, void *file, uint64_t *out_bytes, char *why);
+    vs_status (*truncate)(void *ctx, void *file, uint64_t bytes, char *why); /* also extends */
+    /* Reserve space so that writes below bytes do not run out of it; the size grows to bytes. */
+    vs_status (*allocate)(void *ctx, void *file, uint64_t bytes, char *why);
+    /* Make what was written to the file, and its size, survive power loss. */
+    vs_status (*sync)(void *ctx, void *file, char *why);
+    /* Make creations and deletions in the folder that holds path survive power loss. */
+    vs_status (*sync_dir)(void *ctx, const char *path, char *why);
+
+    /* Map [offset, offset + bytes) for reading; offset is a multiple of 64 KiB. VS_ERR_UNSUPPORTED
+     * makes the library read instead. */
+    vs_status (*map)(void *ctx, void *file, uint64_t offset, size_t bytes, const void **out,
+                     char *why);
+    void (*unmap)(void *ctx, void *file, const void *address, size_t bytes);
+
+    /* Take, change or drop this open file's lock, without waiting: VS_ERR_BUSY when another open of
+     * the same file, in any process, holds one that conflicts. */
+    vs_status (*lock)(void *ctx, void *file, int kind, char *why);
+
+    vs_status (*remove)(void *ctx, const char *path, char *why); /* VS_ERR_NOT_FOUND if missing */
+    vs_status (*device_info)(void *ctx, void *file, vs_device_info *out, char *why);
+
+    int64_t (*wall_us)(void *ctx);  /* microseconds since 1970, UTC */
+    int64_t (*ticks_us)(void *ctx); /* microseconds that only go forward */
+    vs_status (*random)(void *ctx, void *buf, size_t bytes, char *why);
+    uint64_t (*process_id)(void *ctx);
+} vs_vfs;
+
+/* vs_vfs_posix - the operating system's files. Locks are open file description locks on Linux,
+ * flock elsewhere.
+ *
+ * Memory: a constant; NULL on a platform without it.  Errors: none.  Threads: any. */
+VS_API const vs_vfs *vs_vfs_posix(void);
+
+/* vs_vfs_memory_create - a file system in memory, empty.
+ *
+ *   allocator  where its memory comes from; NULL: malloc. Copied.
+ *   out_vfs    receives the file system; destroy it with vs_vfs_memory_destroy
+ *
+ * Its files last until it is destroyed, so that a database can be closed and opened again.
+ * Errors: VS_ERR_NOMEM, VS_ERR_MISUSE.
+ * Threads: the VFS may be used by several threads. */
+VS_NODISCARD VS_API vs_status vs_vfs_memory_create(const vs_allocator *allocator, vs_vfs **out_vfs);
+
+/* vs_vfs_memory_destroy - free a memory file system and all its files.
+ *
+ *   vfs   from vs_vfs_memory_create; NULL is allowed
+ *
+ * No database may be open on it.
+ * Errors: none.  Threads: no other call on it may run. */
+VS_API void vs_vfs_memory_destroy(vs_vfs *vfs);
+
+enum { VS_LOG_INFO = 1, VS_LOG_WARNING = 2, VS_LOG_ERROR = 3 };
+
+/* Messages that no caller asked for: what recovery dropped, a damaged spare meta page, a log moved
+ * to a new file after a failed sync. Called with the library's locks held: it must not call back.
+ */
+typedef void (*vs_log_fn)(void *ctx, int level, const char *message);
+
+/* ---- 3  Opening and closing ----------------------------------------------------------------- */
+
+/* How durable a commit is when vs_commit returns. All three survive a crash of the program. */
+enum {
+    VS_SYNC_DEFAULT = 0, /* what vs_open_options says: VS_SYNC_FULL unless set */
+    VS_SYNC_FULL = 1,    /* survives a power cut, with all commits before it */
+    VS_SYNC_NORMAL = 2, /* a power cut may take the commits since the last sync; a commit syncs when
+                           the last sync is a second or 4 MiB ago, vs_sync and vs_close always do */
+    VS_SYNC_OFF = 3     /* as VS_SYNC_NORMAL, but a commit syncs every 64 MiB only */
+};
+
+/* vs_open_options.flags. */
+enum {
+    VS_OPEN_READONLY = 1, /* never change or create a file; several may read at once */
+    VS_OPEN_CREATE = 2    /* create the database when the file is missing or empty */
+};
+
+typedef struct vs_open_options {
+    uint32_t size;                 /* VS_OPEN_OPTIONS_INIT sets it */
+    uint32_t flags;                /* VS_OPEN_... */
+    const vs_vfs *vfs;             /* NULL: vs_vfs_posix(); must outlive the database */
+    const vs_allocator *allocator; /* NULL: malloc; copied */
+    vs_log_fn log;                 /* NULL: no messages */
+    void *log_ctx;
+    const char *cpu;          /* NULL: the best of vs_cpu_features, else one of its names */
+    int sync;                 /* VS_SYNC_..., the default of commits; 0: VS_SYNC_FULL */
+    uint32_t busy_timeout_ms; /* how long to wait for another thread's write transaction;
+                                 0: 5000. VS_NO_WAIT: do not wait */
+} vs_open_options;
+
+#define VS_NO_WAIT UINT32_MAX
+#define VS_OPEN_OPTIONS_INIT                                                                       \
+    { sizeof(vs_open_options), 0, NULL, NULL, NULL, NULL, NULL, 0, 0 }
+
+/* vs_open - open a database, or create one.
+ *
+ *   path      the database file; the log lies beside it
+ *   options   NULL: read-write, an existing file, all defaults
+ *   out_db    receives the handle, also when the open failed: vs_errmsg(db) tells why. Close it
+ * with vs_close in any case. NULL only when there was no memory for the handle itself.
+ *
+ * The state is the one after the last commit that survived; after a power cut not older than the
+ * last one acknowledged at VS_SYNC_FULL. Recovery changes no file.
+ * One process and one handle at a time may have a database open for writing, and nobody may read it
+ * meanwhile: the second open returns VS_ERR_BUSY and names the process.
+ * Errors: VS_ERR_NOT_FOUND (no file, no VS_OPEN_CREATE), VS_ERR_NOT_DB, VS_ERR_CORRUPT,
+ *   VS_ERR_LOG_MISSING, VS_ERR_TOO_NEW, VS_ERR_TOO_OLD, VS_ERR_BUSY, VS_ERR_READONLY (media),
+ *   VS_ERR_DENIED, VS_ERR_INVALID (path, not a regular file), VS_ERR_IO, VS_ERR_FULL,
+ *   VS_ERR_UNSUPPORTED (cpu), VS_ERR_NOMEM, VS_ERR_MISUSE.
+ * Threads: any; opens of different files may run in parallel. */
+VS_NODISCARD VS_API vs_status vs_open(const char *path, const vs_open_options *options,
+                                      vs_db **out_db);
+
+/* vs_close - close a database and free the handle.
+ *
+ *   db   the handle, also one of a failed vs_open; NULL is allowed
+ *
+ * Makes every commit durable, also those at VS_SYNC_NORMAL and VS_SYNC_OFF, and records that the
+ * log is complete. When that fails the error is returned, nothing acknowledged at VS_SYNC_FULL is
+ * lost, and the handle is gone all the same.
+ * Errors: VS_ERR_BUSY while transactions, cursors or collections of it are open: the handle then
+ *   stays as it was; VS_ERR_IO, VS_ERR_FULL, VS_ERR_MISUSE (a handle closed before). In a child
+ *   process after fork: VS_OK, only memory is freed.
+ * Threads: no other call on this database may run. */
+VS_API vs_status vs_close(vs_db *db);
+
+/* ---- 4  Collections ------------------------------------------------------------------------- */
+
+enum { VS_F32 = 1, VS_U8 = 2 }; /* element types */
+
+/* Metrics: smaller is nearer. */
+enum {
+    VS_L2 = 1,    /* squared Euclidean distance */
+    VS_IP = 2,    /* minus the inner product */
+    VS_COSINE = 3 /* 1 - cosine; a vector of zeros is at distance 1 from everything */
+};
+
+#define VS_DIM_MAX            65535u      /* elements of a vector */
+#define VS_NAME_BYTES_MAX     255u        /* bytes of a collection's name */
+#define VS_INDEX_BYTES_MAX    255u        /* bytes of an index description */
+#define VS_METADATA_BYTES_MAX 1048576u    /* bytes of one record's metadata */
+#define VS_RECORDS_MAX        4294967294u /* records of a collection */
+#define VS_KV_KEY_BYTES_MAX   1024u       /* bytes of a note's key */
+#define VS_KV_VALUE_BYTES_MAX 1048576u    /* bytes of a note's value */
+
+typedef struct vs_collection_options {
+    uint32_t size;     /* VS_COLLECTION_OPTIONS_INIT sets it */
+    uint32_t dim;      /* 1 .. VS_DIM_MAX; required */
+    int type;          /* VS_F32 or VS_U8; 0: VS_F32 */
+    int metric;        /* VS_L2, VS_IP or VS_COSINE; 0: VS_L2 */
+    const char *index; /* "auto" or "flat"; NULL: "auto", which is flat in this version */
+} vs_collection_options;
+
+#define VS_COLLECTION_OPTIONS_INIT                                                                 \
+    { sizeof(vs_collection_options), 0, 0, 0, NULL }
+
+typedef struct vs_collection_info {
+    uint32_t size; /* VS_COLLECTION_INFO_INIT sets it */
+    uint32_t id;   /* never used again for another collection of this database */
+    char name[VS_NAME_BYTES_MAX + 1];
+    char index[VS_INDEX_BYTES_MAX + 1]; /* as given at creation */
+    uint32_t dim;
+    int type;
+    int metric;
+    uint64_t count;     /* records */
+    int64_t created_us; /* microseconds since 1970, UTC */
+} vs_collection_info;
+
+#define VS_COLLECTION_INFO_INIT                                                                    \
+    { sizeof(vs_collection_info), 0, {0}, {0}, 0, 0, 0, 0, 0 }
+
+/* vs_collection_create - create an empty collection.
+ *
+ *   db        an open database
+ *   txn       a write transaction, or NULL: a transaction of its own
+ *   name      1 .. VS_NAME_BYTES_MAX bytes of UTF-8 without control characters
+ *   options   required: there is no default dimension
+ *   out_collection  receives a handle, closed with vs_collection_close; NULL: none wanted
+ *
+ * Errors: VS_ERR_EXISTS, VS_ERR_INVALID (name, dim, type, metric, index), VS_ERR_LIMIT,
+ *   VS_ERR_READONLY, VS_ERR_BUSY, VS_ERR_IO, VS_ERR_FULL, VS_ERR_INDOUBT, VS_ERR_NOMEM,
+ *   VS_ERR_MISUSE. The message is in txn, or in db when txn is NULL.
+ * Threads: as the handles given. */
+VS_NODISCARD VS_API vs_status vs_collection_create(vs_db *db, vs_txn *txn, const char *name,
+                                                   const vs_collection_options *options,
+                                                   vs_collection **out_collection);
+
+/* vs_collection_open - a handle to an existing collection.
+ *
+ *   db     an open database
+ *   txn    the transaction whose state is asked, or NULL: the last commit
+ *   name   the collection's name
+ *   out_collection  receives the handle, closed with vs_collection_close
+ *
+ * Errors: VS_ERR_NOT_FOUND, VS_ERR_NOMEM, VS_ERR_MISUSE. The message is in txn, or in db.
+ * Threads: as the handles given. */
+VS_NODISCARD VS_API vs_status vs_collection_open(vs_db *db, vs_txn *txn, const char *name,
+                                                 vs_collection **out_collection);
+
+/* vs_collection_close - close a collection handle; NULL is allowed.
+ *
+ *   collection   the handle; cursors opened from it stay valid
+ *
+ * Errors: none.  Threads: no other call on this handle may run. */
+VS_API void vs_collection_close(vs_collection *collection);
+
+/* vs_collection_info_get - what a collection is and how many records it has.
+ *
+ *   collection   the collection
+ *   txn          the transaction whose state is asked, or NULL: the last commit
+ *   out_info     [1] its size member says how much may be written
+ *
+ * Errors: VS_ERR_NOT_FOUND (its creation was rolled back), VS_ERR_MISUSE.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_collection_info_get(vs_collection *collection, vs_txn *txn,
+                                                     vs_collection_info *out_info);
+
+/* vs_collection_at - the collections of a database one by one, in the order of their ids.
+ *
+ *   db         an open database
+ *   txn        the transaction whose state is asked, or NULL: the last commit
+ *   at         0, 1, 2, ...
+ *   out_info   [1] its size member says how much may be written
+ *
+ * Returns VS_OK, or VS_DONE when there are not so many.
+ * Errors: VS_ERR_MISUSE.
+ * Threads: any; use a transaction for a list that cannot change meanwhile. */
+VS_NODISCARD VS_API vs_status vs_collection_at(vs_db *db, vs_txn *txn, size_t at,
+                                               vs_collection_info *out_info);
+
+/* ---- 5  Records ----------------------------------------------------------------------------- */
+
+typedef struct vs_record {
+    uint32_t size;   /* VS_RECORD_INIT sets it */
+    int vector_type; /* element type of vector; 0 on input: the collection's */
+    uint64_t key;
+    const void *vector;    /* [dim], any alignment */
+    const char *metadata;  /* a JSON object in UTF-8, or NULL: none */
+    size_t metadata_bytes; /* without a final NUL; what comes out has one all the same */
+} vs_record;
+
+#define VS_RECORD_INIT                                                                             \
+    { sizeof(vs_record), 0, 0, NULL, NULL, 0 }
+
+/* Many records as columns. */
+typedef struct vs_batch {
+    uint32_t size;                /* VS_BATCH_INIT sets it */
+    int vector_type;              /* element type of vectors; 0: the collection's */
+    size_t count;                 /* records */
+    const uint64_t *keys;         /* [count] */
+    const void *vectors;          /* [count x stride_bytes], any alignment */
+    size_t stride_bytes;          /* from one vector to the next; 0: without gaps */
+    const char *const *metadata;  /* [count] JSON objects, NULL entries allowed; or NULL: none */
+    const size_t *metadata_bytes; /* [count]; or NULL: the metadata end with a NUL */
+} vs_batch;
+
+#define VS_BATCH_INIT                                                                              \
+    { sizeof(vs_batch), 0, 0, NULL, NULL, 0, NULL, NULL }
+
+/* What to do about a key that exists. */
+enum {
+    VS_UPSERT = 0, /* replace the record: vector and metadata */
+    VS_INSERT = 1  /* VS_ERR_EXISTS, naming the key */
+};
+
+/* vs_put - write one record.
+ *
+ *   collection   the collection
+ *   txn          a write transaction, or NULL: a transaction of its own
+ *   record       key, vector and metadata; copied
+ *   mode         VS_UPSERT or VS_INSERT
+ *
+ * Element types convert when nothing is lost: u8 into an f32 collection, and f32 that are whole
+ * numbers from 0 to 255 into a u8 collection. NaN and infinity are refused.
+ * Errors: VS_ERR_EXISTS, VS_ERR_INVALID (vector, metadata), VS_ERR_LIMIT, VS_ERR_NOT_FOUND (the
+ *   collection), VS_ERR_READONLY, VS_ERR_BUSY, VS_ERR_IO, VS_ERR_FULL, VS_ERR_INDOUBT,
+ * VS_ERR_NOMEM, VS_ERR_MISUSE. Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_put(vs_collection *collection, vs_txn *txn,
+                                     const vs_record *record, int mode);
+
+/* vs_put_batch - write many records, all or none.
+ *
+ *   collection   the collection
+ *   txn          a write transaction, or NULL: a transaction of its own, one commit for the batch
+ *   batch        the records; copied. With VS_INSERT a key that occurs twice is VS_ERR_EXISTS, with
+ *                VS_UPSERT the later one wins.
+ *   mode         VS_UPSERT or VS_INSERT
+ *
+ * Errors: as vs_put; the message names the row. Nothing of a failed batch stays.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_put_batch(vs_collection *collection, vs_txn *txn,
+                                           const vs_batch *batch, int mode);
+
+/* vs_get - read one record.
+ *
+ *   collection   the collection
+ *   txn          the transaction whose state is asked, or NULL: the last commit
+ *   key          the record's key
+ *   out_record   [1] filled; NULL: only ask whether the record exists
+ *
+ * Memory: vector and metadata stay valid until the next call on this collection handle.
+ * Errors: VS_ERR_NOT_FOUND, VS_ERR_NOMEM, VS_ERR_MISUSE.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_get(vs_collection *collection, vs_txn *txn, uint64_t key,
+                                     vs_record *out_record);
+
+/* vs_delete - delete one record.
+ *
+ *   collection   the collection
+ *   txn          a write transaction, or NULL: a transaction of its own
+ *   key          the record's key
+ *
+ * Errors: VS_ERR_NOT_FOUND when there is no such record; else as vs_put.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_delete(vs_collection *collection, vs_txn *txn, uint64_t key);
+
+/* vs_count - the number of records.
+ *
+ *   collection   the collection
+ *   txn          the transaction whose state is asked, or NULL: the last commit
+ *   out_count    [1]
+ *
+ * Errors: VS_ERR_NOT_FOUND (the collection), VS_ERR_MISUSE.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_count(vs_collection *collection, vs_txn *txn, uint64_t *out_count);
+
+/* ---- 6  Transactions ------------------------------------------------------------------------ */
+
+enum { VS_TXN_READ = 0, VS_TXN_WRITE = 1 };
+
+/* vs_begin - begin a transaction.
+ *
+ *   db        an open database
+ *   kind      VS_TXN_READ: a snapshot, the state of the last commit, which later commits do not
+ *             change. VS_TXN_WRITE: reads see its own changes; one at a time per database.
+ *   out_txn   receives the transaction; end it with vs_commit or vs_rollback
+ *
+ * A write transaction waits up to busy_timeout_ms for another thread's. A thread that holds one
+ * already gets VS_ERR_MISUSE at once, also when it calls vs_put with txn NULL.
+ * Errors: VS_ERR_BUSY, VS_ERR_READONLY, VS_ERR_IO, VS_ERR_NOMEM, VS_ERR_MISUSE. Message in db.
+ * Threads: any. The transaction may be used by another thread than the one that began it. */
+VS_NODISCARD VS_API vs_status vs_begin(vs_db *db, int kind, vs_txn **out_txn);
+
+/* vs_commit - end a transaction and keep its changes.
+ *
+ *   txn    the transaction; the handle is gone afterwards, whatever is returned
+ *   sync   VS_SYNC_...: when VS_SYNC_FULL returns VS_OK the changes survive power loss. Commits of
+ *          several threads share one sync of the device.
+ *
+ * On an error the changes are rolled back, except VS_ERR_INDOUBT: whether they survive is known
+ * after the next open.
+ * Errors: VS_ERR_FULL, VS_ERR_IO, VS_ERR_INDOUBT, VS_ERR_READONLY, VS_ERR_NOMEM, VS_ERR_MISUSE.
+ *   Message in db.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_commit(vs_txn *txn, int sync);
+
+/* vs_rollback - end a transaction and drop its changes; NULL is allowed.
+ *
+ *   txn    the transaction; the handle is gone afterwards
+ *
+ * Errors: none.  Threads: one call at a time per handle. */
+VS_API void vs_rollback(vs_txn *txn);
+
+/* ---- 7  Search ------------------------------------------------------------------------------ */
+
+typedef struct vs_hit {
+    uint64_t key;
+    double distance; /* in the collection's metric; smaller is nearer */
+} vs_hit;
+
+/* vs_search - the k nearest records of one query vector.
+ *
+ *   collection   the collection
+ *   txn          the transaction whose state is searched, or NULL: the last commit
+ *   query        [dim] elements of query_type; converted as by vs_put
+ *   query_type   VS_F32 or VS_U8; 0: the collection's type
+ *   k            1 or more; may exceed the number of records
+ *   hits         [k] written nearest first; equal distances by ascending key
+ *   out_count    [1] hits written; below k only when there are fewer records
+ *
+ * Exact. Distance: VS_L2 gives the squared distance, VS_IP minus the inner product, VS_COSINE one
+ * minus the cosine; u8 collections under VS_L2 and VS_IP are computed in whole numbers.
+ * Memory: no allocation once a handle has searched with this k or a larger one.
+ * Errors: VS_ERR_INVALID (query), VS_ERR_NOT_FOUND (the collection), VS_ERR_NOMEM, VS_ERR_MISUSE.
+ * Threads: one call at a time per handle; handles of one database may search in parallel. */
+VS_NODISCARD VS_API vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query,
+                                        int query_type, size_t k, vs_hit *hits, size_t *out_count);
+
+/* ---- 8  Iterating --------------------------------------------------------------------------- */
+
+/* vs_scan - a cursor over the records of a collection in ascending key order.
+ *
+ *   collection   the collection
+ *   txn          the transaction whose state is read, or NULL: a snapshot of the last commit that
+ *                lasts as long as the cursor
+ *   from_key     the first key wanted; 0: from the start
+ *   out_cursor   receives the cursor, before the first record; close it with vs_cursor_close
+ *
+ * In a write transaction the cursor sees changes made behind its position while it moves. It ends
+ * with its transaction: later calls return VS_ERR_MISUSE.
+ * Errors: VS_ERR_NOT_FOUND (the collection), VS_ERR_NOMEM, VS_ERR_MISUSE.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_scan(vs_collection *collection, vs_txn *txn, uint64_t from_key,
+                                      vs_cursor **out_cursor);
+
+/* vs_step - move a cursor to the next record.
+ *
+ *   cursor   the cursor
+ *
+ * Returns VS_ROW on a record, VS_DONE behind the last one.
+ * Errors: VS_ERR_MISUSE (its transaction has ended).
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_step(vs_cursor *cursor);
+
+/* vs_cursor_record - the record under a cursor.
+ *
+ *   cursor       after VS_ROW
+ *   out_record   [1] filled
+ *
+ * Memory: vector and metadata stay valid until the next call on this cursor.
+ * Errors: VS_ERR_MISUSE (no record under the cursor), VS_ERR_NOMEM.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_cursor_record(vs_cursor *cursor, vs_record *out_record);
+
+/* vs_cursor_close - close a cursor; NULL is allowed.
+ *
+ *   cursor   the cursor
+ *
+ * Errors: none.  Threads: no other call on this handle may run. */
+VS_API void vs_cursor_close(vs_cursor *cursor);
+
+/* ---- 9  Key/value notes --------------------------------------------------------------------- */
+
+/* vs_kv_put - write, replace or delete a note: a value under a key of bytes, beside the records and
+ * in the same transactions. An importer keeps its position there, an application its version.
+ *
+ *   db           an open database
+ *   txn          a write transaction, or NULL: a transaction of its own
+ *   collection   notes of a collection are its own; NULL: notes of the database
+ *   key          [key_bytes], 1 .. VS_KV_KEY_BYTES_MAX
+ *   value        [value_bytes], 0 .. VS_KV_VALUE_BYTES_MAX; NULL deletes the note, and it is no
+ *                error when there is none
+ *
+ * Errors: VS_ERR_LIMIT, VS_ERR_NOT_FOUND (the collection), VS_ERR_READONLY, VS_ERR_BUSY, VS_ERR_IO,
+ *   VS_ERR_FULL, VS_ERR_INDOUBT, VS_ERR_NOMEM, VS_ERR_MISUSE. Message in txn, or in db.
+ * Threads: as the handles given. */
+VS_NODISCARD VS_API vs_status vs_kv_put(vs_db *db, vs_txn *txn, vs_collection *collection,
+                                        const void *key, size_t key_bytes, const void *value,
+                                        size_t value_bytes);
+
+/* vs_kv_get - read a note.
+ *
+ *   db           an open database
+ *   txn          the transaction whose state is asked, or NULL: the last commit
+ *   collection   as vs_kv_put
+ *   key          [key_bytes]
+ *   value        [value_room] receives the value's first bytes; NULL with value_room 0: only ask
+ *   out_bytes    [1] receives the value's size, also when it exceeds value_room
+ *
+ * Errors: VS_ERR_NOT_FOUND, VS_ERR_MISUSE. Message in txn, or in db.
+ * Threads: as the handles given. */
+VS_NODISCARD VS_API vs_status vs_kv_get(vs_db *db, vs_txn *txn, vs_collection *collection,
+                                        const void *key, size_t key_bytes, void *value,
+                                        size_t value_room, size_t *out_bytes);
+
+/* ---- 10  Looking after a database ----------------------------------------------------------- */
+
+/* vs_sync - make all commits so far durable, also those at VS_SYNC_NORMAL and VS_SYNC_OFF.
+ *
+ *   db   an open database
+ *
+ * Errors: VS_ERR_IO, VS_ERR_FULL, VS_ERR_INDOUBT, VS_ERR_READONLY, VS_ERR_MISUSE.
+ * Threads: any. */
+VS_NODISCARD VS_API vs_status vs_sync(vs_db *db);
+
+typedef struct vs_stats {
+    uint32_t size;           /* VS_STATS_INIT sets it */
+    uint32_t readers;        /* snapshots held now: read transactions and cursors */
+    uint64_t lsn;            /* log sequence number of the last commit that readers see */
+    uint64_t durable_lsn;    /* frames up to here are known to survive power loss */
+    uint64_t log_generation; /* number of the current log file, 0: none yet */
+    uint64_t log_bytes;      /* bytes in all log files */
+    uint64_t commits;        /* commits of this handle that changed something */
+    uint64_t syncs;          /* syncs of the log; below commits when commits shared them */
+    uint64_t log_takeovers; /* log files begun by this handle: 1 for the session, 1 per lost sync */
+    uint64_t recovered_txns;   /* transactions that vs_open found in the log */
+    uint64_t dropped_lsn;      /* first frame that vs_open found torn and dropped; 0: none */
+    uint64_t dropped_bytes;    /* bytes behind the last good frame that were dropped */
+    uint64_t memory_bytes;     /* allocated now */
+    uint64_t digest[2];        /* hash of the whole logical content, the same on every platform */
+    char readonly_reason[256]; /* why writing stopped; "" while it works */
+} vs_stats;
+
+#define VS_STATS_INIT                                                                              \
+    {                                                                                              \
+        sizeof(vs_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0, 0}, {                            \
+            0                                                                                      \
+        }                                                                                          \
+    }
+
+/* vs_stats_get - figures about an open database.
+ *
+ *   db          an open database
+ *   out_stats   [1] its size member says how much may be written
+ *
+ * Errors: VS_ERR_MISUSE.
+ * Threads: any. */
+VS_NODISCARD VS_API vs_status vs_stats_get(vs_db *db, vs_stats *out_stats);
+
+/* Receives one line per problem found. */
+typedef void (*vs_check_fn)(void *ctx, const char *problem);
+
+/* vs_check - look for damage.
+ *
+ *   db             an open database
+ *   level          0: the meta pages; 1: and the chain of log frames; 2: and the checksum of every
+ *                  log frame's content; 3: and that trees, slots, counts and the digest agree
+ *   report         called for each problem; NULL: only count
+ *   ctx            passed to report
+ *   out_problems   [1] receives how many were found
+ *
+ * Reads the files again: damage that came after vs_open is found too. A torn tail that recovery
+ * drops is no problem.
+ * Errors: VS_ERR_INVALID (level), VS_ERR_IO, VS_ERR_NOMEM, VS_ERR_MISUSE. Problems are no error.
+ * Threads: any; commits wait meanwhile at levels 1 and 2. */
+VS_NODISCARD VS_API vs_status vs_check(vs_db *db, int level, vs_check_fn report, void *ctx,
+                                       uint64_t *out_problems);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
