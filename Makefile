@@ -100,7 +100,7 @@ MODULE_O := $(patsubst amalgamation/src/%.c,$(BUILD)/modules/%.o,$(MODULES))
 UNIT_T   := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit-%,$(sort $(wildcard tests/unit/*.c)))
 WHOLE_C  := $(sort $(wildcard tests/api/*.c tests/model/*.c tests/format/*.c tests/recall/*.c))
 WHOLE_T  := $(foreach c,$(WHOLE_C),$(BUILD)/tests/$(subst /,-,$(patsubst tests/%.c,%,$(c))))
-SIM_C    := tests/fault/sim.c tests/fault/workload.c tests/fault/verify.c
+SIM_C    := tests/fault/sim.c tests/fault/logfile.c tests/fault/workload.c tests/fault/verify.c
 SIM_H    := $(wildcard tests/fault/*.h) tests/vt.h
 FAULT_T  := $(patsubst tests/fault/test_%.c,$(BUILD)/tests/fault-%,$(wildcard tests/fault/test_*.c))
 # Small limits, so that short programs stream transactions and force syncs.
