@@ -30,7 +30,8 @@ MODULES  := $(sort $(wildcard amalgamation/src/*/*.c))
 HEADERS  := $(wildcard amalgamation/src/*/*.h amalgamation/src/*/*.inc) vecstore.h
 SHELL_C  := $(sort $(wildcard ext/shell/*.c))
 
-.PHONY: all demo check check-run check-long check-long-run check-cross check-cross-run deps \
+.PHONY: all demo check check-run check-long check-long-run check-cross check-cross-run \
+        cross-programs deps \
         amalgamation check-amalgamation tidy format check-format bench fuzz install clean help
 
 all: $(BUILD)/libvecstore.a $(BUILD)/$(SONAME) $(BUILD)/vecstore
@@ -157,7 +158,7 @@ check: deps
 check-run: check-amalgamation all $(UNIT_T) $(WHOLE_T) $(FAULT_T) $(BUILD)/tests/crash \
         $(BUILD)/tests/fuzz-log
 	@VECSTORE_DATA="$(DATA)" BUILD="$(BUILD)" CC="$(CC)" CFLAGS="$(CFLAGS) $(SANFLAGS)" \
-	    SUITE="$(SUITE)" tests/run.sh $(TESTS) -- $(CRASH_FAST)
+	    SAN="$(SAN)" SUITE="$(SUITE)" tests/run.sh $(TESTS) -- $(CRASH_FAST)
 
 check-long: deps
 	@.ci/deps check
@@ -169,6 +170,8 @@ check-long-run: check-run
 check-cross: deps
 	@.ci/deps cross
 	@$(MAKE) --no-print-directory check-cross-run
+
+cross-programs: $(UNIT_T) $(WHOLE_T) $(FAULT_T) $(BUILD)/tests/crash $(BUILD)/tests/fuzz-log
 
 check-cross-run:
 	@BUILD="$(BUILD)" tests/cross.sh

@@ -9,7 +9,8 @@
 #define VSI_AMALGAMATION 1
 /* ---- base/port.h ---------------------------------------------------------------------------------- */
 /* port.h - what differs between compilers and systems: feature macros, system headers, attributes,
- * atomics and locks. No other module includes a system header or asks for a platform. */
+ * atomics and locks. No other module includes a system header or asks for a platform. Every other
+ * header includes this one first, before any system header has fixed the feature macros. */
 #ifndef VSI_PORT_H
 #define VSI_PORT_H
 
@@ -286,8 +287,8 @@ VSI_FN uint64_t vsi_thread_id(void) {
 #ifndef VSI_STATUS_H
 #define VSI_STATUS_H
 
-#include "vecstore.h"
 /* uses base/port.h */
+#include "vecstore.h"
 
 enum { VSI_ERR_TEXT_BYTES = 512 };
 
@@ -928,7 +929,8 @@ VSI_FN vs_status vsi_os_random(vsi_err *err, const vs_vfs *vfs, void *buf, size_
 /* ---- os/file.c ---------------------------------------------------------------------------------- */
 /* file.c - files through a vs_vfs.
  *
- *   F1  A VFS function that reports VS_ERR_INTERRUPTED is called again, VSI_INTERRUPTS_MAX times.
+ *   F1  A VFS function that reports VS_ERR_INTERRUPTED is called again, VSI_INTERRUPTS_MAX
+ *       times.
  *   F2  A transfer that moved fewer bytes than asked goes on; one that moves none is an error. */
 /* uses os/file.h */
 
@@ -1507,8 +1509,8 @@ VSI_FN void vsi_memory_vfs_destroy(vs_vfs *vfs); /* accepts NULL */
 /* ---- os/memory.c ---------------------------------------------------------------------------------- */
 /* memory.c - a file system in memory.
  *
- *   M1  A file's memory is reserved in steps that double; map() hands out that memory, so a mapped
- *       file may not grow beyond what it had: growing while mapped fails.
+ *   M1  A file's memory is reserved in steps that double; map() hands out that memory, so a
+ *       mapped file may not grow beyond what it had: growing while mapped fails.
  *   M2  A removed file lives on until its last open handle is closed, as on POSIX.
  *   M3  Every function holds the one mutex; the file system may be used by several threads. */
 /* uses os/memory.h */
@@ -2352,8 +2354,8 @@ VSI_FN void vsi_cow_drop(vsi_cow *cow, void *block);
 /* ---- store/cow.c ---------------------------------------------------------------------------------- */
 /* cow.c - blocks that are copied on write.
  *
- *   C1  Owners never decrease from `newest` to the front of the list: one writer, rising scopes. So
- *       the blocks of the open scope are a prefix of the list.
+ *   C1  Owners never decrease from `newest` to the front of the list: one writer, rising scopes.
+ *       So the blocks of the open scope are a prefix of the list.
  *   C2  A block on a dead list has an owner below the scope in which it died; it is freed by
  *       vsi_cow_free_dead, or by vsi_cow_keep when its own scope is still open. */
 /* uses store/cow.h */
@@ -2775,10 +2777,10 @@ VSI_FN const char *vsi_btree_check(const vsi_btree *tree);
  *     entry: key_bytes u16, value_bytes u16, key, value
  *
  *   B1  Keys of a node ascend strictly. All leaves are on level 0.
- *   B2  Child i of an inner node holds the keys from key i up to, not including, key i + 1. Key 0
- * is never compared: child 0 has no lower bound of its own. B3  An inner node has at least one
- * child, a leaf at least one entry unless it is the root. B4  Every change happens in nodes that
- * vsi_cow_touch returned, from the root down. */
+ *   B2  Child i of an inner node holds the keys from key i up to, not including, key i + 1. Key
+ *       0 is never compared: child 0 has no lower bound of its own.
+ *   B3  An inner node has at least one child, a leaf at least one entry unless it is the root.
+ *   B4  Every change happens in nodes that vsi_cow_touch returned, from the root down. */
 /* uses store/btree.h */
 
 enum {
@@ -3787,11 +3789,13 @@ VSI_FN bool vsi_state_check(const vsi_state *state, vsi_mem *mem, vsi_report_fn 
 /* ---- store/state.c ---------------------------------------------------------------------------------- */
 /* state.c - the content of a database and the one function that changes it.
  *
- *   S1  A record is live in exactly one slot; keys maps its key there, the cell of the slot holds
- * the key, the live bit is set. count is the number of live slots. S2  Slots below slot_end have
- * rows and cells in memory. S3  A slot's row and cell are written only while it is not live in any
- * version that can be read. S4  digest is the sum modulo 2^128 of the terms of all collections,
- * vectors, metadata and notes; a term depends on logical content alone, never on slots. */
+ *   S1  A record is live in exactly one slot; keys maps its key there, the cell of the slot
+ *       holds the key, the live bit is set. count is the number of live slots.
+ *   S2  Slots below slot_end have rows and cells in memory.
+ *   S3  A slot's row and cell are written only while it is not live in any version that can be
+ *       read.
+ *   S4  digest is the sum modulo 2^128 of the terms of all collections, vectors, metadata and
+ *       notes; a term depends on logical content alone, never on slots. */
 /* uses store/state.h */
 
 /* What a term of the digest stands for; part of its hash. */
@@ -4369,9 +4373,10 @@ typedef struct vsi_meta {
 /* Both pages of an open database. */
 typedef struct vsi_metas {
     vsi_meta newest;
-    int next_slot;     /* where the next page goes: the newest or the damaged one (E2) */
+    int next_slot;     /* where the next page goes: the older or the damaged one */
     uint64_t last_seq; /* the largest that was ever tried, also in a write that failed */
     bool is_pair;      /* both pages are valid */
+    bool is_settled;   /* the newest page is on the device, not only in a cache */
 } vsi_metas;
 
 /* Reads both pages. *out_is_new is set for a file whose creation never finished (empty, or zero
@@ -4404,14 +4409,14 @@ VSI_FN uint64_t vsi_session_read(const vsi_file *file); /* 0: unknown */
 /* meta.c - the meta pages; docs/FORMAT.md section 2 is the reference.
  *
  *   E1  A page counts only if its checksum is right, and of two the one with the larger number.
- *   E2  A change writes both pages, one after the other: first the newest (or the damaged) one,
- * then, once that is synced, the other. A page that is read may be in a cache only, because the
- * sync after its writing failed or never came; but this can only be the one written last, the
- * newest. So the page that stays while one is written is certainly on the device. E3  Nothing
- * relies on a change before both pages are synced. So either page may be lost at any time, by a
- * torn write or later by rot, and the other one says the same. E4  Creation makes page B durable
- * before it touches page A. So a crash during creation leaves zeros in A, or a valid B; anything
- * else in A was never ours to overwrite. */
+ *   E2  A change writes both pages, one after the other, each synced: first the older (or the
+ *       damaged) one. The page that stays meanwhile must be on the device; one that was read may
+ *       be in a cache only, for its writer may have been killed before the sync. So the file is
+ *       synced before the first change of a session.
+ *   E3  Nothing relies on a change before both pages are synced. So either page may be lost at
+ *       any time, by a torn write or later by rot, and the other one says the same.
+ *   E4  Creation makes page B durable before it touches page A. So a crash during creation
+ *       leaves zeros in A, or a valid B; anything else in A was never ours to overwrite. */
 /* uses store/meta.h */
 /* uses base/bytes.h */
 /* uses base/hash.h */
@@ -4560,7 +4565,7 @@ VSI_FN vs_status vsi_metas_read(vsi_err *err, const vsi_file *file, vsi_metas *o
     out_metas->newest = meta[newest];
     out_metas->last_seq = meta[newest].seq;
     out_metas->is_pair = is_valid[0] && is_valid[1];
-    out_metas->next_slot = out_metas->is_pair ? newest : !newest;
+    out_metas->next_slot = !newest;
     return VS_OK;
 }
 
@@ -4572,25 +4577,28 @@ static vs_status metas_write_slot(vsi_err *err, const vsi_file *file, int slot,
     return st == VS_OK ? vsi_file_sync(err, file) : st;
 }
 
-/* Writes the slot whose turn it is. */
+/* Writes the slot whose turn it is; after a failure it stays the one whose turn it is. */
 static vs_status metas_write_next(vsi_err *err, const vsi_file *file, vsi_metas *metas,
                                   const vsi_meta *content) {
     vsi_meta meta = *content;
+    vs_status st = metas->is_settled ? VS_OK : vsi_file_sync(err, file);
+    if (st != VS_OK)
+        return st;
+    metas->is_settled = true; /* keeps E2 */
     meta.seq = ++metas->last_seq;
-    vs_status st = metas_write_slot(err, file, metas->next_slot, &meta);
+    st = metas_write_slot(err, file, metas->next_slot, &meta);
     metas->is_pair = st == VS_OK;
-    if (st == VS_OK)
-        metas->newest = meta;
-    return st;
+    if (st != VS_OK)
+        return st;
+    metas->newest = meta;
+    metas->next_slot = !metas->next_slot;
+    return VS_OK;
 }
 
 VSI_FN vs_status vsi_metas_write(vsi_err *err, const vsi_file *file, vsi_metas *metas,
                                  const vsi_meta *content) {
     vs_status st = metas_write_next(err, file, metas, content);
-    if (st != VS_OK)
-        return st;
-    metas->next_slot = !metas->next_slot;
-    return metas_write_next(err, file, metas, content); /* keeps E2 */
+    return st == VS_OK ? metas_write_next(err, file, metas, content) : st; /* keeps E3 */
 }
 
 VSI_FN vs_status vsi_metas_repair(vsi_err *err, const vsi_file *file, vsi_metas *metas) {
@@ -4612,7 +4620,8 @@ VSI_FN vs_status vsi_metas_create(vsi_err *err, const vsi_file *file, int64_t no
         st = metas_write_slot(err, file, 0, &meta);
     if (st != VS_OK)
         return st;
-    *out_metas = (vsi_metas){.newest = meta, .next_slot = 0, .last_seq = 2, .is_pair = true};
+    *out_metas = (vsi_metas){
+        .newest = meta, .next_slot = 1, .last_seq = 2, .is_pair = true, .is_settled = true};
     return VS_OK;
 }
 
@@ -4712,7 +4721,7 @@ VSI_FN uint64_t vsi_round_up(uint64_t value, uint64_t unit); /* unit is a power 
  *   R1  A frame header verifies only with the salt of its file, so frames of other files and of
  *       earlier uses of the same disk blocks never do.
  *   R2  chain = hash of the header seeded with the chain before. The header holds the payload's
- * hash, so the last frame's chain vouches for everything since the file's header. */
+ *       hash, so the last frame's chain vouches for everything since the file's header. */
 /* uses store/frame.h */
 /* uses base/bytes.h */
 /* uses base/hash.h */
@@ -4953,12 +4962,15 @@ VSI_FN uint64_t vsi_log_bytes(const vsi_log *log);
 /* log.c - the write-ahead log, its writing side.
  *
  *   W1  A log file is only appended to, by the session that created it. What an earlier session
- * left is never written to again. W2  After a sync the next frame begins in a block (pad_bytes)
- * that holds nothing durable. W3  Every frame above durable_lsn is kept in memory until a sync
- * covers it. So a failed sync, after which the system may have dropped the pages, loses nothing:
- * the frames go to a new file. W4  A new file counts only once it and its folder are synced and
- * then the meta pages naming it. W5  Bytes of a frame whose append failed are cut off durably, or
- * the file is left behind: a failed commit never comes back. */
+ *       left is never written to again.
+ *   W2  After a sync the next frame begins in a block (pad_bytes) that holds nothing durable.
+ *   W3  Every frame above durable_lsn is kept in memory until a sync covers it. So a failed
+ *       sync, after which the system may have dropped the pages, loses nothing: the frames go to
+ *       a new file.
+ *   W4  A new file counts only once it and its folder are synced and then the meta pages naming
+ *       it.
+ *   W5  Bytes of a frame whose append failed are cut off durably, or the file is left behind: a
+ *       failed commit never comes back. */
 /* uses store/log.h */
 /* uses base/bytes.h */
 
@@ -5252,6 +5264,7 @@ VSI_FN void vsi_log_sync_end(vsi_log *log, vsi_log_ticket ticket) {
 #ifndef VSI_REPLAY_H
 #define VSI_REPLAY_H
 
+/* uses base/bytes.h */
 /* uses store/frame.h */
 
 /* One log file of the chain. */
@@ -5310,13 +5323,13 @@ VSI_FN vs_status vsi_replay_reread(vsi_err *err, vsi_replay *replay, uint64_t ls
 /* ---- store/replay.c ---------------------------------------------------------------------------------- */
 /* replay.c - the write-ahead log, its reading side; docs/FORMAT.md section 6 is the reference.
  *
- *   Y1  A frame counts only if its header verifies with the file's salt, has the expected number,
- *       continues the chain, and its payload has the hash that the header says.
+ *   Y1  A frame counts only if its header verifies with the file's salt, has the expected
+ *       number, continues the chain, and its payload has the hash that the header says.
  *   Y2  The log files from the first to the one the meta page names form a chain: each names the
- * one before and the chain value it ended with. In all but the last, frames up to the next file's
- *       start are required; what follows them was abandoned.
- *   Y3  In the last file the first frame that does not count is the end, unless it is known to have
- *       been durable: by the meta page, or by a later header of this file that says so. */
+ *       one before and the chain value it ended with. In all but the last, frames up to the next
+ *       file's start are required; what follows them was abandoned.
+ *   Y3  In the last file the first frame that does not count is the end, unless it is known to
+ *       have been durable: by the meta page, or by a later header of this file that says so. */
 /* uses store/replay.h */
 /* uses base/bytes.h */
 /* uses base/hash.h */
@@ -5725,9 +5738,9 @@ VSI_FN void vsi_versions_give_slot(vsi_versions *versions, vsi_freed_slot slot);
 /* ---- store/version.c ---------------------------------------------------------------------------------- */
 /* version.c - versions and the slots they gave up.
  *
- *   V1  A block or slot that version v replaced is freed only when every version before v is gone
- * from the list. A version leaves the list when it is the oldest, unpinned and not published. V2
- * published moves only forward, one version at a time. */
+ *   V1  A block or slot that version v replaced is freed only when every version before v is
+ *       gone from the list. A version leaves the list when it is the oldest, unpinned and not
+ *       published. V2 published moves only forward, one version at a time. */
 /* uses store/version.h */
 
 VSI_FN bool vsi_versions_init(vsi_versions *versions, vsi_mem *mem, vsi_cow *cow) {
@@ -6028,13 +6041,13 @@ VSI_FN void vsi_engine_publish(vsi_engine *engine);
 /* ---- store/engine.c ---------------------------------------------------------------------------------- */
 /* engine.c - an open database.
  *
- *   N1  Opening changes no file, except that creating makes one and a writer notes its process id
- * in the space between the meta pages and repairs a torn spare page. The first commit begins a log
- *       file of this session's own.
+ *   N1  Opening changes no file, except that creating makes one and a writer notes its process
+ *       id in the space between the meta pages and repairs a torn spare page. The first commit
+ *       begins a log file of this session's own.
  *   N2  Recovery applies exactly the transactions whose COMMIT frame counts, in order, through
  *       vsi_state_apply, and compares the digest that each commit recorded.
- *   N3  Once has_failed is set it stays, no frame is appended any more, and readers keep what was
- *       published. */
+ *   N3  Once has_failed is set it stays, no frame is appended any more, and readers keep what
+ *       was published. */
 /* uses store/engine.h */
 
 /* ---- messages ------------------------------------------------------------------------------- */
@@ -6519,9 +6532,9 @@ VSI_FN vs_status vsi_write_take_coll(vsi_err *err, vsi_write *write, uint32_t *o
  *   T1  The state of a transaction is its own copy; nothing it does can be seen before
  *       vsi_versions_add, and everything can be dropped.
  *   T2  The role passes on after the COMMIT frame was written and before it is synced: the next
- * writer builds on `applied` while this one waits. One sync then serves all that wait. T3  A commit
- * that is refused leaves no COMMIT frame that recovery could find, or the engine has failed and the
- * answer is VS_ERR_INDOUBT. */
+ *       writer builds on `applied` while this one waits. One sync then serves all that wait.
+ *   T3  A commit that is refused leaves no COMMIT frame that recovery could find, or the engine
+ *       has failed and the answer is VS_ERR_INDOUBT. */
 /* uses store/write.h */
 
 /* More staged operations than this go to the log early. Smaller in some tests. */
@@ -6934,8 +6947,8 @@ VSI_FN vs_status vsi_engine_check(vsi_err *err, vsi_engine *engine, int level, v
 #ifndef VSI_TOPK_H
 #define VSI_TOPK_H
 
-#include "vecstore.h"
 /* uses base/port.h */
+#include "vecstore.h"
 
 /* hits is a heap with the farthest first while candidates come. */
 typedef struct vsi_topk {
@@ -7371,7 +7384,6 @@ VSI_FN size_t vsi_struct_bytes(const void *callers, size_t ours) {
 }
 /* ---- api/vfs.c ---------------------------------------------------------------------------------- */
 /* vfs.c - the file systems that ship with the library. */
-#include "vecstore.h"
 /* uses os/memory.h */
 /* uses os/posix.h */
 
@@ -7392,6 +7404,7 @@ void vs_vfs_memory_destroy(vs_vfs *vfs) {
 /* database.c - opening, closing, messages and versions. */
 /* uses api/handle.h */
 /* uses math/dispatch.h */
+/* uses os/posix.h */
 
 enum { DATABASE_BUSY_MS = 5000 };
 
@@ -7882,8 +7895,9 @@ static vs_status put_check_call(vsi_err *err, const vs_collection *collection, c
     return vsi_handle_check_txn(err, collection->head.db, txn, true);
 }
 
+/* The caller's metadata; bytes 0: up to the NUL. */
 static vsi_bytes metadata_of(const char *text, size_t bytes) {
-    return (vsi_bytes){(const uint8_t *)text, text ? bytes : 0};
+    return (vsi_bytes){(const uint8_t *)text, text && !bytes ? strlen(text) : bytes};
 }
 
 vs_status vs_put(vs_collection *collection, vs_txn *txn, const vs_record *record, int mode) {
@@ -7929,9 +7943,7 @@ static vs_status batch_stage(vsi_err *err, vsi_write *write, vs_collection *coll
                         row_bytes);
     for (size_t i = 0; st == VS_OK && i < batch->count; i++) {
         const char *text = batch->metadata ? batch->metadata[i] : NULL;
-        size_t text_bytes = !text                   ? 0
-                            : batch->metadata_bytes ? batch->metadata_bytes[i]
-                                                    : strlen(text);
+        size_t text_bytes = batch->metadata_bytes ? batch->metadata_bytes[i] : 0;
         record_input in = {batch->keys[i], (const uint8_t *)batch->vectors + i * stride, type,
                            metadata_of(text, text_bytes)};
         st = put_stage(err, write, collection, &in, mode, collection->vector.data);

@@ -306,7 +306,7 @@ typedef struct vs_open_options {
  *   path      the database file; the log lies beside it
  *   options   NULL: read-write, an existing file, all defaults
  *   out_db    receives the handle, also when the open failed: vs_errmsg(db) tells why. Close it
- * with vs_close in any case. NULL only when there was no memory for the handle itself.
+ *             with vs_close in any case. NULL only when there was no memory for the handle.
  *
  * The state is the one after the last commit that survived; after a power cut not older than the
  * last one acknowledged at VS_SYNC_FULL. Recovery changes no file.
@@ -445,7 +445,7 @@ typedef struct vs_record {
     uint64_t key;
     const void *vector;    /* [dim], any alignment */
     const char *metadata;  /* a JSON object in UTF-8, or NULL: none */
-    size_t metadata_bytes; /* without a final NUL; what comes out has one all the same */
+    size_t metadata_bytes; /* 0: up to its NUL; what comes out has both the size and a NUL */
 } vs_record;
 
 #define VS_RECORD_INIT                                                                             \
@@ -460,7 +460,7 @@ typedef struct vs_batch {
     const void *vectors;          /* [count x stride_bytes], any alignment */
     size_t stride_bytes;          /* from one vector to the next; 0: without gaps */
     const char *const *metadata;  /* [count] JSON objects, NULL entries allowed; or NULL: none */
-    const size_t *metadata_bytes; /* [count]; or NULL: the metadata end with a NUL */
+    const size_t *metadata_bytes; /* [count], 0: up to its NUL; or NULL: all end with a NUL */
 } vs_batch;
 
 #define VS_BATCH_INIT                                                                              \
@@ -483,7 +483,8 @@ enum {
  * numbers from 0 to 255 into a u8 collection. NaN and infinity are refused.
  * Errors: VS_ERR_EXISTS, VS_ERR_INVALID (vector, metadata), VS_ERR_LIMIT, VS_ERR_NOT_FOUND (the
  *   collection), VS_ERR_READONLY, VS_ERR_BUSY, VS_ERR_IO, VS_ERR_FULL, VS_ERR_INDOUBT,
- * VS_ERR_NOMEM, VS_ERR_MISUSE. Threads: one call at a time per handle. */
+ *   VS_ERR_NOMEM, VS_ERR_MISUSE.
+ * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_put(vs_collection *collection, vs_txn *txn,
                                      const vs_record *record, int mode);
 

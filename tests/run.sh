@@ -2,7 +2,9 @@
 # run.sh TEST... -- CRASH-OPTION... - runs test programs and scripts, prints what fails, and a last line
 # `N passed, N failed, N skipped` of what really ran.
 #
-# Environment: BUILD, CC, CFLAGS, VECSTORE_DATA, and SUITE (only tests whose name contains it).
+# Environment: BUILD, CC, CFLAGS, VECSTORE_DATA; SUITE: only tests whose name contains it; RUNNER: an
+# emulator in front of each program; NO_SCRIPTS=1: only programs; SAN: scripts that look at the library
+# as it ships are left out.
 set -u
 export VT_SCRATCH="${VT_SCRATCH:-/tmp}" BUILD="${BUILD:-build}"
 passed=0 failed=0 skipped=0
@@ -14,7 +16,7 @@ run() {
     case "$name" in *"${SUITE:-}"*) ;; *) return ;; esac
     output=$("$@" 2>&1)
     status=$?
-    last=$(printf '%s\n' "$output" | tail -n 1)
+    last=$(printf '%s\n' "$output" | grep ' passed, ' | tail -n 1)
     counts=$(printf '%s\n' "$last" |
         sed -n 's/.*: \([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p')
     if [ -z "$counts" ]; then
@@ -36,16 +38,28 @@ run() {
 }
 
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
-    run "$(basename "$1")" "$1"
+    # shellcheck disable=SC2086
+    run "$(basename "$1")" ${RUNNER:-} "$1"
     shift
 done
 shift
 
-run fault-crash "$BUILD/tests/crash" "$@"
-run fuzz-corpus "$BUILD/tests/fuzz-log" fuzz/corpus/log
-for script in tests/shell/*.sh tests/build/*.sh; do
-    [ -x "$script" ] && run "$(basename "$(dirname "$script")")-$(basename "$script" .sh)" "$script"
-done
+# shellcheck disable=SC2086
+run fault-crash ${RUNNER:-} "$BUILD/tests/crash" "$@"
+# shellcheck disable=SC2086
+run fuzz-corpus ${RUNNER:-} "$BUILD/tests/fuzz-log" fuzz/corpus/log
+
+if [ -z "${NO_SCRIPTS:-}" ]; then
+    for script in tests/shell/*.sh; do
+        [ -x "$script" ] && run "shell-$(basename "$script" .sh)" "$script"
+    done
+fi
+if [ -z "${NO_SCRIPTS:-}${SAN:-}" ]; then
+    for script in tests/build/*.sh; do
+        [ -x "$script" ] && run "build-$(basename "$script" .sh)" "$script"
+    done
+    run tidy tests/tidy.sh "$BUILD"
+fi
 
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]

@@ -184,7 +184,8 @@ static bool chain_link(const workload *w, vt_rng *rng, uint64_t seed, sim_image 
     }
     sim_player *player = sim_player_new(s);
     sim_player_seek(player, at);
-    *disk = sim_player_crash(player, (int)vt_below(rng, SIM_DAMAGE_COUNT), vt_random(rng));
+    uint64_t damage_seed = vt_random(rng);
+    *disk = sim_player_crash(player, (int)vt_below(rng, SIM_DAMAGE_COUNT), damage_seed);
     sim_player_free(player);
     sim_free(s);
     return true;

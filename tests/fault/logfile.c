@@ -100,6 +100,10 @@ bool lf_next_frame(const uint8_t *log, size_t bytes, const lf_frame *from, lf_fr
            frame_at(log, bytes, round_up(off, pad_of(log)), lsn, chain, out_frame);
 }
 
+void lf_fix_frame(uint8_t frame[LF_FRAME_BYTES], uint64_t salt) {
+    lf_put_u64(frame + 56, XXH3_64bits_withSeed(frame, 56, salt));
+}
+
 static bool is_zero(const uint8_t *p, size_t n) {
     while (n && !*p)
         p++, n--;
@@ -135,7 +139,7 @@ void lf_fix_log(uint8_t *log, size_t bytes, bool fixes_lsns) {
                        XXH3_64bits_withSeed(p + LF_FRAME_BYTES, payload, lf_get_u64(p + 8)));
         chain = XXH3_64bits_withSeed(p, 48, chain);
         lf_put_u64(p + 48, chain);
-        lf_put_u64(p + 56, XXH3_64bits_withSeed(p, 56, salt));
+        lf_fix_frame(p, salt);
         at += LF_FRAME_BYTES + round_up(payload, LF_FRAME_BYTES);
     }
 }

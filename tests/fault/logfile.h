@@ -41,6 +41,9 @@ typedef struct lf_frame {
 /* The frame that follows `from` (NULL: the first one) and verifies in every respect; false: none. */
 bool lf_next_frame(const uint8_t *log, size_t bytes, const lf_frame *from, lf_frame *out_frame);
 
+/* Writes the last hash of a frame's header, the one over all its other bytes. */
+void lf_fix_frame(uint8_t frame[LF_FRAME_BYTES], uint64_t salt);
+
 /* Goes through a log as its lengths say, whatever else is in it, and gives every frame the hashes that
  * make it count: payload hash, chain, header hash, and the LSNs too if asked. Lengths beyond the end of
  * the file are cut. */

@@ -1,6 +1,7 @@
 /* database.c - opening, closing, messages and versions. */
 #include "api/handle.h"
 #include "math/dispatch.h"
+#include "os/posix.h"
 
 enum { DATABASE_BUSY_MS = 5000 };
 

@@ -133,8 +133,9 @@ static vs_status put_check_call(vsi_err *err, const vs_collection *collection, c
     return vsi_handle_check_txn(err, collection->head.db, txn, true);
 }
 
+/* The caller's metadata; bytes 0: up to the NUL. */
 static vsi_bytes metadata_of(const char *text, size_t bytes) {
-    return (vsi_bytes){(const uint8_t *)text, text ? bytes : 0};
+    return (vsi_bytes){(const uint8_t *)text, text && !bytes ? strlen(text) : bytes};
 }
 
 vs_status vs_put(vs_collection *collection, vs_txn *txn, const vs_record *record, int mode) {
@@ -180,9 +181,7 @@ static vs_status batch_stage(vsi_err *err, vsi_write *write, vs_collection *coll
                         row_bytes);
     for (size_t i = 0; st == VS_OK && i < batch->count; i++) {
         const char *text = batch->metadata ? batch->metadata[i] : NULL;
-        size_t text_bytes = !text                   ? 0
-                            : batch->metadata_bytes ? batch->metadata_bytes[i]
-                                                    : strlen(text);
+        size_t text_bytes = batch->metadata_bytes ? batch->metadata_bytes[i] : 0;
         record_input in = {batch->keys[i], (const uint8_t *)batch->vectors + i * stride, type,
                            metadata_of(text, text_bytes)};
         st = put_stage(err, write, collection, &in, mode, collection->vector.data);

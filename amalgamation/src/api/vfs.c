@@ -1,5 +1,4 @@
 /* vfs.c - the file systems that ship with the library. */
-#include "vecstore.h"
 #include "os/memory.h"
 #include "os/posix.h"
 

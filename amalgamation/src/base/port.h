@@ -1,5 +1,6 @@
 /* port.h - what differs between compilers and systems: feature macros, system headers, attributes,
- * atomics and locks. No other module includes a system header or asks for a platform. */
+ * atomics and locks. No other module includes a system header or asks for a platform. Every other
+ * header includes this one first, before any system header has fixed the feature macros. */
 #ifndef VSI_PORT_H
 #define VSI_PORT_H
 

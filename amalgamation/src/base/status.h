@@ -2,8 +2,8 @@
 #ifndef VSI_STATUS_H
 #define VSI_STATUS_H
 
-#include "vecstore.h"
 #include "base/port.h"
+#include "vecstore.h"
 
 enum { VSI_ERR_TEXT_BYTES = 512 };
 

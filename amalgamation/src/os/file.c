@@ -1,6 +1,7 @@
 /* file.c - files through a vs_vfs.
  *
- *   F1  A VFS function that reports VS_ERR_INTERRUPTED is called again, VSI_INTERRUPTS_MAX times.
+ *   F1  A VFS function that reports VS_ERR_INTERRUPTED is called again, VSI_INTERRUPTS_MAX
+ *       times.
  *   F2  A transfer that moved fewer bytes than asked goes on; one that moves none is an error. */
 #include "os/file.h"
 

@@ -1,7 +1,7 @@
 /* memory.c - a file system in memory.
  *
- *   M1  A file's memory is reserved in steps that double; map() hands out that memory, so a mapped
- *       file may not grow beyond what it had: growing while mapped fails.
+ *   M1  A file's memory is reserved in steps that double; map() hands out that memory, so a
+ *       mapped file may not grow beyond what it had: growing while mapped fails.
  *   M2  A removed file lives on until its last open handle is closed, as on POSIX.
  *   M3  Every function holds the one mutex; the file system may be used by several threads. */
 #include "os/memory.h"

@@ -2,8 +2,8 @@
 #ifndef VSI_TOPK_H
 #define VSI_TOPK_H
 
-#include "vecstore.h"
 #include "base/port.h"
+#include "vecstore.h"
 
 /* hits is a heap with the farthest first while candidates come. */
 typedef struct vsi_topk {

@@ -8,10 +8,10 @@
  *     entry: key_bytes u16, value_bytes u16, key, value
  *
  *   B1  Keys of a node ascend strictly. All leaves are on level 0.
- *   B2  Child i of an inner node holds the keys from key i up to, not including, key i + 1. Key 0
- * is never compared: child 0 has no lower bound of its own. B3  An inner node has at least one
- * child, a leaf at least one entry unless it is the root. B4  Every change happens in nodes that
- * vsi_cow_touch returned, from the root down. */
+ *   B2  Child i of an inner node holds the keys from key i up to, not including, key i + 1. Key
+ *       0 is never compared: child 0 has no lower bound of its own.
+ *   B3  An inner node has at least one child, a leaf at least one entry unless it is the root.
+ *   B4  Every change happens in nodes that vsi_cow_touch returned, from the root down. */
 #include "store/btree.h"
 
 enum {

@@ -1,7 +1,7 @@
 /* cow.c - blocks that are copied on write.
  *
- *   C1  Owners never decrease from `newest` to the front of the list: one writer, rising scopes. So
- *       the blocks of the open scope are a prefix of the list.
+ *   C1  Owners never decrease from `newest` to the front of the list: one writer, rising scopes.
+ *       So the blocks of the open scope are a prefix of the list.
  *   C2  A block on a dead list has an owner below the scope in which it died; it is freed by
  *       vsi_cow_free_dead, or by vsi_cow_keep when its own scope is still open. */
 #include "store/cow.h"

@@ -1,12 +1,12 @@
 /* engine.c - an open database.
  *
- *   N1  Opening changes no file, except that creating makes one and a writer notes its process id
- * in the space between the meta pages and repairs a torn spare page. The first commit begins a log
- *       file of this session's own.
+ *   N1  Opening changes no file, except that creating makes one and a writer notes its process
+ *       id in the space between the meta pages and repairs a torn spare page. The first commit
+ *       begins a log file of this session's own.
  *   N2  Recovery applies exactly the transactions whose COMMIT frame counts, in order, through
  *       vsi_state_apply, and compares the digest that each commit recorded.
- *   N3  Once has_failed is set it stays, no frame is appended any more, and readers keep what was
- *       published. */
+ *   N3  Once has_failed is set it stays, no frame is appended any more, and readers keep what
+ *       was published. */
 #include "store/engine.h"
 
 /* ---- messages ------------------------------------------------------------------------------- */

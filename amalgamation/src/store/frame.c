@@ -3,7 +3,7 @@
  *   R1  A frame header verifies only with the salt of its file, so frames of other files and of
  *       earlier uses of the same disk blocks never do.
  *   R2  chain = hash of the header seeded with the chain before. The header holds the payload's
- * hash, so the last frame's chain vouches for everything since the file's header. */
+ *       hash, so the last frame's chain vouches for everything since the file's header. */
 #include "store/frame.h"
 #include "base/bytes.h"
 #include "base/hash.h"

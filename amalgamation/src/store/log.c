@@ -1,12 +1,15 @@
 /* log.c - the write-ahead log, its writing side.
  *
  *   W1  A log file is only appended to, by the session that created it. What an earlier session
- * left is never written to again. W2  After a sync the next frame begins in a block (pad_bytes)
- * that holds nothing durable. W3  Every frame above durable_lsn is kept in memory until a sync
- * covers it. So a failed sync, after which the system may have dropped the pages, loses nothing:
- * the frames go to a new file. W4  A new file counts only once it and its folder are synced and
- * then the meta pages naming it. W5  Bytes of a frame whose append failed are cut off durably, or
- * the file is left behind: a failed commit never comes back. */
+ *       left is never written to again.
+ *   W2  After a sync the next frame begins in a block (pad_bytes) that holds nothing durable.
+ *   W3  Every frame above durable_lsn is kept in memory until a sync covers it. So a failed
+ *       sync, after which the system may have dropped the pages, loses nothing: the frames go to
+ *       a new file.
+ *   W4  A new file counts only once it and its folder are synced and then the meta pages naming
+ *       it.
+ *   W5  Bytes of a frame whose append failed are cut off durably, or the file is left behind: a
+ *       failed commit never comes back. */
 #include "store/log.h"
 #include "base/bytes.h"
 

@@ -1,14 +1,14 @@
 /* meta.c - the meta pages; docs/FORMAT.md section 2 is the reference.
  *
  *   E1  A page counts only if its checksum is right, and of two the one with the larger number.
- *   E2  A change writes both pages, one after the other: first the newest (or the damaged) one,
- * then, once that is synced, the other. A page that is read may be in a cache only, because the
- * sync after its writing failed or never came; but this can only be the one written last, the
- * newest. So the page that stays while one is written is certainly on the device. E3  Nothing
- * relies on a change before both pages are synced. So either page may be lost at any time, by a
- * torn write or later by rot, and the other one says the same. E4  Creation makes page B durable
- * before it touches page A. So a crash during creation leaves zeros in A, or a valid B; anything
- * else in A was never ours to overwrite. */
+ *   E2  A change writes both pages, one after the other, each synced: first the older (or the
+ *       damaged) one. The page that stays meanwhile must be on the device; one that was read may
+ *       be in a cache only, for its writer may have been killed before the sync. So the file is
+ *       synced before the first change of a session.
+ *   E3  Nothing relies on a change before both pages are synced. So either page may be lost at
+ *       any time, by a torn write or later by rot, and the other one says the same.
+ *   E4  Creation makes page B durable before it touches page A. So a crash during creation
+ *       leaves zeros in A, or a valid B; anything else in A was never ours to overwrite. */
 #include "store/meta.h"
 #include "base/bytes.h"
 #include "base/hash.h"
@@ -157,7 +157,7 @@ VSI_FN vs_status vsi_metas_read(vsi_err *err, const vsi_file *file, vsi_metas *o
     out_metas->newest = meta[newest];
     out_metas->last_seq = meta[newest].seq;
     out_metas->is_pair = is_valid[0] && is_valid[1];
-    out_metas->next_slot = out_metas->is_pair ? newest : !newest;
+    out_metas->next_slot = !newest;
     return VS_OK;
 }
 
@@ -169,25 +169,28 @@ static vs_status metas_write_slot(vsi_err *err, const vsi_file *file, int slot,
     return st == VS_OK ? vsi_file_sync(err, file) : st;
 }
 
-/* Writes the slot whose turn it is. */
+/* Writes the slot whose turn it is; after a failure it stays the one whose turn it is. */
 static vs_status metas_write_next(vsi_err *err, const vsi_file *file, vsi_metas *metas,
                                   const vsi_meta *content) {
     vsi_meta meta = *content;
+    vs_status st = metas->is_settled ? VS_OK : vsi_file_sync(err, file);
+    if (st != VS_OK)
+        return st;
+    metas->is_settled = true; /* keeps E2 */
     meta.seq = ++metas->last_seq;
-    vs_status st = metas_write_slot(err, file, metas->next_slot, &meta);
+    st = metas_write_slot(err, file, metas->next_slot, &meta);
     metas->is_pair = st == VS_OK;
-    if (st == VS_OK)
-        metas->newest = meta;
-    return st;
+    if (st != VS_OK)
+        return st;
+    metas->newest = meta;
+    metas->next_slot = !metas->next_slot;
+    return VS_OK;
 }
 
 VSI_FN vs_status vsi_metas_write(vsi_err *err, const vsi_file *file, vsi_metas *metas,
                                  const vsi_meta *content) {
     vs_status st = metas_write_next(err, file, metas, content);
-    if (st != VS_OK)
-        return st;
-    metas->next_slot = !metas->next_slot;
-    return metas_write_next(err, file, metas, content); /* keeps E2 */
+    return st == VS_OK ? metas_write_next(err, file, metas, content) : st; /* keeps E3 */
 }
 
 VSI_FN vs_status vsi_metas_repair(vsi_err *err, const vsi_file *file, vsi_metas *metas) {
@@ -209,7 +212,8 @@ VSI_FN vs_status vsi_metas_create(vsi_err *err, const vsi_file *file, int64_t no
         st = metas_write_slot(err, file, 0, &meta);
     if (st != VS_OK)
         return st;
-    *out_metas = (vsi_metas){.newest = meta, .next_slot = 0, .last_seq = 2, .is_pair = true};
+    *out_metas = (vsi_metas){
+        .newest = meta, .next_slot = 1, .last_seq = 2, .is_pair = true, .is_settled = true};
     return VS_OK;
 }
 

@@ -27,9 +27,10 @@ typedef struct vsi_meta {
 /* Both pages of an open database. */
 typedef struct vsi_metas {
     vsi_meta newest;
-    int next_slot;     /* where the next page goes: the newest or the damaged one (E2) */
+    int next_slot;     /* where the next page goes: the older or the damaged one */
     uint64_t last_seq; /* the largest that was ever tried, also in a write that failed */
     bool is_pair;      /* both pages are valid */
+    bool is_settled;   /* the newest page is on the device, not only in a cache */
 } vsi_metas;
 
 /* Reads both pages. *out_is_new is set for a file whose creation never finished (empty, or zero

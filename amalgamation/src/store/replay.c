@@ -1,12 +1,12 @@
 /* replay.c - the write-ahead log, its reading side; docs/FORMAT.md section 6 is the reference.
  *
- *   Y1  A frame counts only if its header verifies with the file's salt, has the expected number,
- *       continues the chain, and its payload has the hash that the header says.
+ *   Y1  A frame counts only if its header verifies with the file's salt, has the expected
+ *       number, continues the chain, and its payload has the hash that the header says.
  *   Y2  The log files from the first to the one the meta page names form a chain: each names the
- * one before and the chain value it ended with. In all but the last, frames up to the next file's
- *       start are required; what follows them was abandoned.
- *   Y3  In the last file the first frame that does not count is the end, unless it is known to have
- *       been durable: by the meta page, or by a later header of this file that says so. */
+ *       one before and the chain value it ended with. In all but the last, frames up to the next
+ *       file's start are required; what follows them was abandoned.
+ *   Y3  In the last file the first frame that does not count is the end, unless it is known to
+ *       have been durable: by the meta page, or by a later header of this file that says so. */
 #include "store/replay.h"
 #include "base/bytes.h"
 #include "base/hash.h"

@@ -3,6 +3,7 @@
 #ifndef VSI_REPLAY_H
 #define VSI_REPLAY_H
 
+#include "base/bytes.h"
 #include "store/frame.h"
 
 /* One log file of the chain. */

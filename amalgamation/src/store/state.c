@@ -1,10 +1,12 @@
 /* state.c - the content of a database and the one function that changes it.
  *
- *   S1  A record is live in exactly one slot; keys maps its key there, the cell of the slot holds
- * the key, the live bit is set. count is the number of live slots. S2  Slots below slot_end have
- * rows and cells in memory. S3  A slot's row and cell are written only while it is not live in any
- * version that can be read. S4  digest is the sum modulo 2^128 of the terms of all collections,
- * vectors, metadata and notes; a term depends on logical content alone, never on slots. */
+ *   S1  A record is live in exactly one slot; keys maps its key there, the cell of the slot
+ *       holds the key, the live bit is set. count is the number of live slots.
+ *   S2  Slots below slot_end have rows and cells in memory.
+ *   S3  A slot's row and cell are written only while it is not live in any version that can be
+ *       read.
+ *   S4  digest is the sum modulo 2^128 of the terms of all collections, vectors, metadata and
+ *       notes; a term depends on logical content alone, never on slots. */
 #include "store/state.h"
 
 /* What a term of the digest stands for; part of its hash. */

@@ -1,8 +1,8 @@
 /* version.c - versions and the slots they gave up.
  *
- *   V1  A block or slot that version v replaced is freed only when every version before v is gone
- * from the list. A version leaves the list when it is the oldest, unpinned and not published. V2
- * published moves only forward, one version at a time. */
+ *   V1  A block or slot that version v replaced is freed only when every version before v is
+ *       gone from the list. A version leaves the list when it is the oldest, unpinned and not
+ *       published. V2 published moves only forward, one version at a time. */
 #include "store/version.h"
 
 VSI_FN bool vsi_versions_init(vsi_versions *versions, vsi_mem *mem, vsi_cow *cow) {

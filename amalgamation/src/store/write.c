@@ -3,9 +3,9 @@
  *   T1  The state of a transaction is its own copy; nothing it does can be seen before
  *       vsi_versions_add, and everything can be dropped.
  *   T2  The role passes on after the COMMIT frame was written and before it is synced: the next
- * writer builds on `applied` while this one waits. One sync then serves all that wait. T3  A commit
- * that is refused leaves no COMMIT frame that recovery could find, or the engine has failed and the
- * answer is VS_ERR_INDOUBT. */
+ *       writer builds on `applied` while this one waits. One sync then serves all that wait.
+ *   T3  A commit that is refused leaves no COMMIT frame that recovery could find, or the engine
+ *       has failed and the answer is VS_ERR_INDOUBT. */
 #include "store/write.h"
 
 /* More staged operations than this go to the log early. Smaller in some tests. */

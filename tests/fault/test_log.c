@@ -1,0 +1,439 @@
+/* test_log.c - damage of the log and the meta pages: an explicit error or full recovery, never wrong
+ * data. VT_LONG=1 flips every bit; otherwise one bit of each byte, chosen at random. */
+#include "logfile.h"
+#include "sim.h"
+#include "vt.h"
+
+#define DB "t.vs"
+
+enum { COMMITS = 12, ROWS = 3, DIM = 8 };
+
+/* A database with COMMITS durable commits, and its digest after each. */
+typedef struct history {
+    sim_image disk;
+    uint64_t digest[COMMITS + 1][2]; /* [n]: after n commits */
+    uint64_t lsn[COMMITS + 1];
+} history;
+
+static vs_db *open_on(sim *s, uint32_t flags, vs_status *out_status) {
+    vs_open_options options = VS_OPEN_OPTIONS_INIT;
+    vs_db *db = NULL;
+    options.flags = flags;
+    options.vfs = sim_vfs(s);
+    *out_status = vs_open(DB, &options, &db);
+    return db;
+}
+
+static vs_stats stats_of(vs_db *db) {
+    vs_stats stats = VS_STATS_INIT;
+    VT_OK(vs_stats_get(db, &stats), db);
+    return stats;
+}
+
+/* Frees a handle as if its process were killed. */
+static void kill_db(sim *s, vs_db *db) {
+    sim_set_process(s, 77);
+    VT_EQ(vs_close(db), VS_OK);
+    sim_set_process(s, 1000);
+    sim_drop_locks(s);
+}
+
+static void put_rows(vs_collection *coll, int commit) {
+    float vectors[ROWS][DIM];
+    uint64_t keys[ROWS];
+    for (int i = 0; i < ROWS; i++) {
+        keys[i] = (uint64_t)(commit * 2 + i); /* some replace those of the commit before */
+        for (int j = 0; j < DIM; j++)
+            vectors[i][j] = (float)(commit * 100 + i * 10 + j);
+    }
+    vs_batch batch = VS_BATCH_INIT;
+    batch.count = ROWS;
+    batch.keys = keys;
+    batch.vectors = vectors;
+    VT_OK(vs_put_batch(coll, NULL, &batch, VS_UPSERT), coll);
+}
+
+static history make_history(bool closes) {
+    history h;
+    memset(&h, 0, sizeof h);
+    sim *s = sim_new(9, NULL);
+    vs_status st = VS_OK;
+    vs_db *db = open_on(s, VS_OPEN_CREATE, &st);
+    vs_collection *coll = NULL;
+    vs_collection_options options = VS_COLLECTION_OPTIONS_INIT;
+    options.dim = DIM;
+    for (int i = 1; i <= COMMITS; i++) {
+        if (i == 1)
+            VT_OK(vs_collection_create(db, NULL, "c", &options, &coll), db);
+        else
+            put_rows(coll, i);
+        vs_stats stats = stats_of(db);
+        memcpy(h.digest[i], stats.digest, sizeof stats.digest);
+        h.lsn[i] = stats.lsn;
+    }
+    vs_collection_close(coll);
+    if (closes)
+        VT_EQ(vs_close(db), VS_OK);
+    else
+        kill_db(s, db);
+    h.disk = sim_image_now(s);
+    sim_free(s);
+    return h;
+}
+
+enum { IS_ERROR = -1 };
+
+typedef struct outcome {
+    int commits; /* how many the database shows, or IS_ERROR */
+    vs_status status;
+    char message[600];
+    vs_stats stats;
+} outcome;
+
+/* Opens a copy of the disk. A state that is none of the history fails the test. */
+static outcome look_at(const history *h, const sim_image *disk) {
+    sim_image copy = sim_image_copy(disk);
+    sim *s = sim_new(10, &copy);
+    outcome out = {.commits = IS_ERROR};
+    vs_db *db = open_on(s, 0, &out.status);
+    snprintf(out.message, sizeof out.message, "%s", vs_errmsg(db));
+    if (out.status == VS_OK) {
+        uint64_t problems = 0;
+        out.stats = stats_of(db);
+        out.commits = COMMITS;
+        while (out.commits >= 0 && memcmp(h->digest[out.commits], out.stats.digest, 16))
+            out.commits--;
+        VT_CHECK(out.commits >= 0);
+        VT_OK(vs_check(db, 3, NULL, NULL, &problems), db);
+        VT_CHECK(problems == 0);
+    } else {
+        VT_CHECK(out.message[0]);
+    }
+    vs_close(db);
+    sim_free(s);
+    return out;
+}
+
+static void check_is_damage(const outcome *out) {
+    VT_EQ(out->commits, IS_ERROR);
+    VT_CHECK(out->status == VS_ERR_CORRUPT || out->status == VS_ERR_LOG_MISSING ||
+             out->status == VS_ERR_TOO_NEW || out->status == VS_ERR_TOO_OLD);
+}
+
+static void history_free(history *h) {
+    sim_image_free(&h->disk);
+}
+
+/* ---- flipped bits --------------------------------------------------------------------------- */
+
+/* Flips bits of [from, to) of a file one by one; each outcome must be an error or the full content. */
+static void flip_each(const history *h, const char *path, size_t from, size_t to, int *errors,
+                      int *same) {
+    vt_rng rng = {vt_seed()};
+    bool all = getenv("VT_LONG");
+    sim_image disk = sim_image_copy(&h->disk);
+    sim_file *file = sim_image_find(&disk, path);
+    VT_CHECK(file && to <= file->bytes);
+    for (size_t at = from; at < to; at++)
+        for (int bit = 0; bit < 8; bit++) {
+            if (!all && bit != (int)(vt_mix(at ^ rng.state) % 8))
+                continue;
+            file->data[at] ^= (uint8_t)(1 << bit);
+            outcome out = look_at(h, &disk);
+            if (out.commits == IS_ERROR)
+                check_is_damage(&out);
+            else
+                VT_EQ(out.commits, COMMITS);
+            *errors += out.commits == IS_ERROR;
+            *same += out.commits != IS_ERROR;
+            file->data[at] ^= (uint8_t)(1 << bit);
+        }
+    sim_image_free(&disk);
+}
+
+static size_t log_bytes(history *h) {
+    return sim_image_find(&h->disk, DB "-wal-1")->bytes;
+}
+
+VT_TEST(a_flipped_bit_of_a_closed_databases_log_is_an_error_or_harmless) {
+    history h = make_history(true);
+    int errors = 0, same = 0;
+    flip_each(&h, DB "-wal-1", 0, log_bytes(&h), &errors, &same);
+    VT_CHECK(errors > COMMITS * 64 && same > 0); /* frames are found out, padding is harmless */
+    history_free(&h);
+}
+
+VT_TEST(a_flipped_bit_of_a_killed_programs_log_is_an_error_or_harmless) {
+    history h = make_history(false);
+    int errors = 0, same = 0;
+    flip_each(&h, DB "-wal-1", 0, log_bytes(&h), &errors, &same);
+    VT_CHECK(errors > COMMITS * 64 && same > 0);
+    history_free(&h);
+}
+
+VT_TEST(a_flipped_bit_of_either_meta_page_is_harmless) {
+    history h = make_history(true);
+    int errors = 0, same = 0;
+    flip_each(&h, DB, 0, LF_META_BYTES, &errors, &same);
+    flip_each(&h, DB, LF_META_B_OFF, LF_DATA_BYTES, &errors, &same);
+    VT_EQ(errors, 0);
+    history_free(&h);
+}
+
+VT_TEST(two_damaged_meta_pages_are_an_error) {
+    history h = make_history(true);
+    sim_file *data = sim_image_find(&h.disk, DB);
+    data->data[100] ^= 1;
+    data->data[LF_META_B_OFF + 4000] ^= 4;
+    outcome out = look_at(&h, &h.disk);
+    VT_EQ(out.status, VS_ERR_CORRUPT);
+    VT_CONTAINS(out.message, "both meta pages");
+    history_free(&h);
+}
+
+/* The stated limit: the last batch without its MARK. */
+VT_TEST(damage_of_the_last_batch_without_its_mark_is_an_error_or_reported) {
+    history h = make_history(false);
+    sim_file *log = sim_image_find(&h.disk, DB "-wal-1");
+    lf_frame frame, last = {0}, mark = {0};
+    for (bool more = lf_next_frame(log->data, log->bytes, NULL, &frame); more;
+         more = lf_next_frame(log->data, log->bytes, &frame, &frame)) {
+        if (frame.kind == 3)
+            mark = frame;
+        else
+            last = frame;
+    }
+    VT_CHECK(mark.off > last.off && mark.durable_lsn == last.lsn);
+    log->bytes = mark.off; /* the power cut took the MARK */
+    outcome whole = look_at(&h, &h.disk);
+    VT_EQ(whole.commits, COMMITS);
+    for (size_t at = last.off; at < last.off + LF_FRAME_BYTES + last.payload_bytes; at++) {
+        log->data[at] ^= 0x10;
+        outcome out = look_at(&h, &h.disk);
+        if (out.commits != IS_ERROR) {
+            VT_EQ(out.commits, COMMITS - 1);
+            VT_EQ(out.stats.dropped_lsn, last.lsn);
+            VT_CHECK(out.stats.dropped_bytes > 0);
+        }
+        log->data[at] ^= 0x10;
+    }
+    history_free(&h);
+}
+
+/* Frames that verify one by one, but are not the ones that the others were written with. */
+VT_TEST(a_frame_that_does_not_continue_the_chain_is_refused) {
+    history h = make_history(false);
+    sim_file *log = sim_image_find(&h.disk, DB "-wal-1");
+    lf_frame frame;
+    VT_CHECK(lf_next_frame(log->data, log->bytes, NULL, &frame));
+    while (frame.kind == 3 || frame.lsn != h.lsn[COMMITS / 2])
+        VT_CHECK(lf_next_frame(log->data, log->bytes, &frame, &frame));
+    uint8_t *p = log->data + frame.off;
+    lf_put_u64(p + 32, lf_get_u64(p + 32) + 1); /* another time in the header */
+    lf_fix_frame(p, lf_get_u64(log->data + 72));
+    outcome out = look_at(&h, &h.disk);
+    check_is_damage(&out);
+    history_free(&h);
+}
+
+/* ---- missing and shortened files ------------------------------------------------------------ */
+
+VT_TEST(a_deleted_log_is_an_error_that_names_it) {
+    for (int closes = 0; closes < 2; closes++) {
+        history h = make_history(closes);
+        sim_file *log = sim_image_find(&h.disk, DB "-wal-1");
+        snprintf(log->path, sizeof log->path, "elsewhere");
+        outcome out = look_at(&h, &h.disk);
+        VT_EQ(out.status, VS_ERR_LOG_MISSING);
+        VT_CONTAINS(out.message, DB "-wal-1");
+        history_free(&h);
+    }
+}
+
+VT_TEST(a_shortened_log_of_a_closed_database_is_an_error_or_harmless) {
+    history h = make_history(true);
+    sim_file *log = sim_image_find(&h.disk, DB "-wal-1");
+    int errors = 0;
+    for (size_t bytes = log->bytes; bytes >= 64; bytes -= 64) {
+        log->bytes = bytes - 64;
+        outcome out = look_at(&h, &h.disk);
+        if (out.commits == IS_ERROR)
+            check_is_damage(&out);
+        else
+            VT_EQ(out.commits, COMMITS); /* only padding or the last MARK went */
+        errors += out.commits == IS_ERROR;
+    }
+    VT_CHECK(errors > COMMITS);
+    history_free(&h);
+}
+
+/* Without a clean close a log cut at a frame's end looks like an earlier crash: the state is an earlier
+ * one, never another. */
+VT_TEST(a_shortened_log_of_a_killed_program_shows_an_earlier_state_or_an_error) {
+    history h = make_history(false);
+    sim_file *log = sim_image_find(&h.disk, DB "-wal-1");
+    int last = COMMITS;
+    for (size_t bytes = log->bytes; bytes >= 64; bytes -= 64) {
+        log->bytes = bytes - 64;
+        outcome out = look_at(&h, &h.disk); /* fails on a state that never was */
+        if (out.commits == IS_ERROR)
+            check_is_damage(&out);
+        else
+            VT_CHECK(out.commits <= last);
+        last = out.commits == IS_ERROR ? last : out.commits;
+    }
+    VT_EQ(last, 0);
+    history_free(&h);
+}
+
+VT_TEST(a_shortened_data_file_is_an_error) {
+    history h = make_history(true);
+    sim_file *data = sim_image_find(&h.disk, DB);
+    const size_t sizes[] = {0, 1, 100, 4095, 4096, 4128, 65535, 65536, 65600, 69631};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        data->bytes = sizes[i];
+        sim_image copy = sim_image_copy(&h.disk);
+        sim *s = sim_new(1, &copy);
+        vs_status st = VS_OK;
+        vs_db *db = open_on(s, VS_OPEN_CREATE, &st); /* not even creating hides the loss */
+        VT_EQ(st, sizes[i] == 1 ? VS_ERR_NOT_DB : VS_ERR_CORRUPT); /* one byte is no magic */
+        VT_CHECK(vs_errmsg(db)[0]);
+        vs_close(db);
+        sim_free(s);
+    }
+    data->bytes = 69632;
+    outcome out = look_at(&h, &h.disk);
+    VT_EQ(out.commits, COMMITS);
+    history_free(&h);
+}
+
+VT_TEST(a_log_of_another_database_is_refused) {
+    history a = make_history(true), b = make_history(true);
+    sim_file *log = sim_image_find(&a.disk, DB "-wal-1");
+    sim_file *data = sim_image_find(&b.disk, DB);
+    for (int slot = 0; slot < 2; slot++) { /* the same history, but for the UUID */
+        uint8_t *page = data->data + (slot ? LF_META_B_OFF : 0);
+        page[48] ^= 0xff;
+        lf_fix_meta(page);
+    }
+    memcpy(sim_image_find(&b.disk, DB "-wal-1")->data, log->data, log->bytes);
+    outcome out = look_at(&b, &b.disk);
+    VT_EQ(out.status, VS_ERR_CORRUPT);
+    VT_CONTAINS(out.message, "another database");
+    history_free(&a);
+    history_free(&b);
+}
+
+/* ---- versions ------------------------------------------------------------------------------- */
+
+static outcome with_patched_metas(size_t off, uint8_t value) {
+    history h = make_history(true);
+    sim_file *data = sim_image_find(&h.disk, DB);
+    for (int slot = 0; slot < 2; slot++) {
+        uint8_t *page = data->data + (slot ? LF_META_B_OFF : 0);
+        page[off] = value;
+        lf_fix_meta(page);
+    }
+    outcome out = look_at(&h, &h.disk);
+    history_free(&h);
+    return out;
+}
+
+VT_TEST(newer_formats_and_needed_features_are_refused_clearly) {
+    outcome major = with_patched_metas(16, 1), minor = with_patched_metas(18, 2);
+    outcome older = with_patched_metas(18, 0), needed = with_patched_metas(47, 0x80);
+    VT_EQ(major.status, VS_ERR_TOO_NEW);
+    VT_CONTAINS(major.message, "format 1.1");
+    VT_EQ(minor.status, VS_ERR_TOO_NEW);
+    VT_EQ(older.status, VS_ERR_TOO_OLD);
+    VT_EQ(needed.status, VS_ERR_TOO_NEW);
+    VT_CONTAINS(needed.message, "0x8000000000000000");
+    outcome readonly = with_patched_metas(32, 1), compatible = with_patched_metas(24, 1);
+    VT_EQ(readonly.status, VS_ERR_READONLY); /* look_at opens for writing */
+    VT_EQ(compatible.commits, COMMITS);
+}
+
+/* ---- failing devices ------------------------------------------------------------------------ */
+
+VT_TEST(a_lost_sync_is_survived_by_writing_to_a_new_log) {
+    sim *s = sim_new(3, NULL);
+    vs_status st = VS_OK;
+    vs_db *db = open_on(s, VS_OPEN_CREATE, &st);
+    VT_OK(vs_kv_put(db, NULL, NULL, "a", 1, "1", 1), db);
+    sim_set_fault(s, SIM_FAULT_SYNC_LOSES, 1, false);
+    VT_OK(vs_kv_put(db, NULL, NULL, "b", 1, "2", 1), db);
+    VT_EQ(sim_fault_hits(s), 1);
+    vs_stats stats = stats_of(db);
+    VT_EQ(stats.log_takeovers, 2);
+    VT_EQ(stats.log_generation, 2);
+    sim_player *player = sim_player_new(s);
+    sim_player_seek(player, sim_op_count(s));
+    sim_image disk = sim_player_crash(player, SIM_DROP_ALL, 1);
+    sim_player_free(player);
+    kill_db(s, db);
+    sim_free(s);
+    s = sim_new(4, &disk);
+    char value[4];
+    size_t bytes = 0;
+    db = open_on(s, 0, &st);
+    VT_EQ(st, VS_OK);
+    VT_OK(vs_kv_get(db, NULL, NULL, "b", 1, value, sizeof value, &bytes), db);
+    VT_EQ(value[0], '2');
+    vs_close(db);
+    sim_free(s);
+}
+
+VT_TEST(a_device_that_syncs_no_more_leaves_the_commit_in_doubt_and_readers_unharmed) {
+    sim *s = sim_new(3, NULL);
+    vs_status st = VS_OK;
+    vs_db *db = open_on(s, VS_OPEN_CREATE, &st);
+    VT_OK(vs_kv_put(db, NULL, NULL, "a", 1, "1", 1), db);
+    sim_set_fault(s, SIM_FAULT_SYNC_LOSES, 1, true);
+    VT_EQ(vs_kv_put(db, NULL, NULL, "b", 1, "2", 1), VS_ERR_INDOUBT);
+    sim_set_fault(s, SIM_FAULT_NONE, 0, false);
+    size_t bytes = 0;
+    VT_EQ(vs_kv_get(db, NULL, NULL, "b", 1, NULL, 0, &bytes), VS_ERR_NOT_FOUND);
+    VT_OK(vs_kv_get(db, NULL, NULL, "a", 1, NULL, 0, &bytes), db);
+    VT_EQ(vs_kv_put(db, NULL, NULL, "c", 1, "3", 1), VS_ERR_READONLY);
+    VT_CHECK(stats_of(db).readonly_reason[0]);
+    VT_EQ(vs_close(db), VS_ERR_INDOUBT);
+    db = open_on(s, 0, &st); /* and then it works again */
+    VT_EQ(st, VS_OK);
+    VT_OK(vs_kv_put(db, NULL, NULL, "c", 1, "3", 1), db);
+    VT_EQ(vs_close(db), VS_OK);
+    sim_free(s);
+}
+
+VT_TEST(a_full_disk_refuses_the_commit_and_later_ones_work) {
+    sim *s = sim_new(3, NULL);
+    vs_status st = VS_OK;
+    vs_db *db = open_on(s, VS_OPEN_CREATE, &st);
+    VT_OK(vs_kv_put(db, NULL, NULL, "a", 1, "1", 1), db);
+    sim_set_fault(s, SIM_FAULT_FULL, 1, false);
+    VT_EQ(vs_kv_put(db, NULL, NULL, "b", 1, "2", 1), VS_ERR_FULL);
+    VT_CONTAINS(vs_errmsg(db), DB "-wal-1");
+    VT_OK(vs_kv_put(db, NULL, NULL, "c", 1, "3", 1), db);
+    kill_db(s, db);
+    db = open_on(s, 0, &st);
+    size_t bytes = 0;
+    VT_EQ(vs_kv_get(db, NULL, NULL, "b", 1, NULL, 0, &bytes), VS_ERR_NOT_FOUND);
+    VT_OK(vs_kv_get(db, NULL, NULL, "c", 1, NULL, 0, &bytes), db);
+    VT_EQ(vs_close(db), VS_OK);
+    sim_free(s);
+}
+
+VT_TEST(an_empty_commit_at_full_makes_what_it_saw_durable) {
+    sim *s = sim_new(3, NULL);
+    vs_status st = VS_OK;
+    vs_db *db = open_on(s, VS_OPEN_CREATE, &st);
+    vs_txn *txn = NULL;
+    VT_OK(vs_begin(db, VS_TXN_WRITE, &txn), db);
+    VT_OK(vs_kv_put(db, txn, NULL, "a", 1, "1", 1), txn);
+    VT_EQ(vs_commit(txn, VS_SYNC_OFF), VS_OK);
+    VT_CHECK(stats_of(db).durable_lsn < stats_of(db).lsn);
+    VT_OK(vs_begin(db, VS_TXN_WRITE, &txn), db);
+    VT_EQ(vs_commit(txn, VS_SYNC_FULL), VS_OK);
+    VT_EQ(stats_of(db).durable_lsn, stats_of(db).lsn);
+    VT_EQ(vs_close(db), VS_OK);
+    sim_free(s);
+}
