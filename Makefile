@@ -31,7 +31,7 @@ HEADERS  := $(wildcard amalgamation/src/*/*.h amalgamation/src/*/*.inc) vecstore
 SHELL_C  := $(sort $(wildcard ext/shell/*.c))
 
 .PHONY: all demo check check-run check-long check-long-run check-cross check-cross-run \
-        cross-programs deps \
+        cross-programs check-threads deps \
         amalgamation check-amalgamation tidy format check-format bench fuzz install clean help
 
 all: $(BUILD)/libvecstore.a $(BUILD)/$(SONAME) $(BUILD)/vecstore
@@ -159,6 +159,10 @@ check-run: check-amalgamation all $(UNIT_T) $(WHOLE_T) $(FAULT_T) $(BUILD)/tests
         $(BUILD)/tests/fuzz-log
 	@VECSTORE_DATA="$(DATA)" BUILD="$(BUILD)" CC="$(CC)" CFLAGS="$(CFLAGS) $(SANFLAGS)" \
 	    SAN="$(SAN)" SUITE="$(SUITE)" tests/run.sh $(TESTS) -- $(CRASH_FAST)
+
+# The concurrency suite alone, for SAN=thread.
+check-threads: $(BUILD)/tests/api-threads
+	@$(BUILD)/tests/api-threads && $(BUILD)/tests/api-threads-debug
 
 check-long: deps
 	@.ci/deps check
