@@ -4375,7 +4375,8 @@ typedef struct vsi_metas {
     vsi_meta newest;
     int next_slot;     /* where the next page goes: the older or the damaged one */
     uint64_t last_seq; /* the largest that was ever tried, also in a write that failed */
-    bool is_pair;      /* both pages are valid */
+    bool is_pair;      /* both pages are valid and name the same log: the last change is complete */
+    bool is_damaged;   /* one page is invalid */
     bool is_settled;   /* the newest page is on the device, not only in a cache */
 } vsi_metas;
 
@@ -4397,7 +4398,8 @@ VSI_FN vs_status vsi_metas_create(vsi_err *err, const vsi_file *file, int64_t no
 VSI_FN vs_status vsi_metas_write(vsi_err *err, const vsi_file *file, vsi_metas *metas,
                                  const vsi_meta *content);
 
-/* Writes the damaged page anew from the other one. On failure nothing is lost but the spare. */
+/* Completes a change that was cut short, or mends a damaged page: writes the older or damaged page anew
+ * from the other one. */
 VSI_FN vs_status vsi_metas_repair(vsi_err *err, const vsi_file *file, vsi_metas *metas);
 
 /* The process that has the database open for writing: informative, never synced. */
@@ -4413,8 +4415,9 @@ VSI_FN uint64_t vsi_session_read(const vsi_file *file); /* 0: unknown */
  *       damaged) one. The page that stays meanwhile must be on the device; one that was read may
  *       be in a cache only, for its writer may have been killed before the sync. So the file is
  *       synced before the first change of a session.
- *   E3  Nothing relies on a change before both pages are synced. So either page may be lost at
- *       any time, by a torn write or later by rot, and the other one says the same.
+ *   E3  Nothing relies on a change before both pages are synced; until they name the same log it
+ *       is unknown which one will be found after a crash. So either page may be lost at any
+ *       time, by a torn write or later by rot, and the other one says the same.
  *   E4  Creation makes page B durable before it touches page A. So a crash during creation
  *       leaves zeros in A, or a valid B; anything else in A was never ours to overwrite. */
 /* uses store/meta.h */
@@ -4564,7 +4567,8 @@ VSI_FN vs_status vsi_metas_read(vsi_err *err, const vsi_file *file, vsi_metas *o
     int newest = !is_valid[0] || (is_valid[1] && meta[1].seq > meta[0].seq);
     out_metas->newest = meta[newest];
     out_metas->last_seq = meta[newest].seq;
-    out_metas->is_pair = is_valid[0] && is_valid[1];
+    out_metas->is_damaged = !is_valid[0] || !is_valid[1];
+    out_metas->is_pair = !out_metas->is_damaged && meta[0].generation == meta[1].generation;
     out_metas->next_slot = !newest;
     return VS_OK;
 }
@@ -4587,7 +4591,8 @@ static vs_status metas_write_next(vsi_err *err, const vsi_file *file, vsi_metas 
     metas->is_settled = true; /* keeps E2 */
     meta.seq = ++metas->last_seq;
     st = metas_write_slot(err, file, metas->next_slot, &meta);
-    metas->is_pair = st == VS_OK;
+    metas->is_pair = st == VS_OK && meta.generation == metas->newest.generation;
+    metas->is_damaged = st != VS_OK;
     if (st != VS_OK)
         return st;
     metas->newest = meta;
@@ -6126,6 +6131,11 @@ static vs_status open_new(vsi_err *err, vsi_engine *engine) {
                             &engine->metas);
 }
 
+/* Completes a change of the meta pages that an earlier session, or an earlier attempt, could not. */
+static vs_status engine_settle_metas(vsi_err *err, vsi_engine *engine) {
+    return engine->metas.is_pair ? VS_OK : vsi_metas_repair(err, &engine->data, &engine->metas);
+}
+
 static vs_status open_metas(vsi_err *err, vsi_engine *engine) {
     bool is_new = false;
     vs_status st = vsi_metas_read(err, &engine->data, &engine->metas, &is_new);
@@ -6133,7 +6143,7 @@ static vs_status open_metas(vsi_err *err, vsi_engine *engine) {
         return st;
     if (is_new)
         return open_new(err, engine);
-    if (!engine->metas.is_pair)
+    if (engine->metas.is_damaged)
         vsi_engine_message(engine, VS_LOG_WARNING,
                            "%s: one of the two meta pages is damaged; the other one serves",
                            engine->path);
@@ -6144,7 +6154,7 @@ static vs_status open_metas(vsi_err *err, vsi_engine *engine) {
                         "%s uses features that version %s can only read (VS_OPEN_READONLY)",
                         engine->path, VS_VERSION);
     vsi_err repair = {0};
-    if (!engine->metas.is_pair && vsi_metas_repair(&repair, &engine->data, &engine->metas) != VS_OK)
+    if (engine_settle_metas(&repair, engine) != VS_OK)
         vsi_engine_message(engine, VS_LOG_WARNING, "%s", repair.text);
     return VS_OK;
 }
@@ -6463,6 +6473,8 @@ VSI_FN vs_status vsi_engine_sync(vsi_err *err, vsi_engine *engine) {
         return VS_OK;
     vsi_mutex_lock(&engine->log_lock);
     uint64_t wanted = engine->log.next_lsn - 1;
+    if (!engine->has_failed)
+        st = engine_settle_metas(err, engine);
     while (st == VS_OK && !engine->has_failed && engine->log.durable_lsn < wanted) {
         if (vsi_log_is_open(&engine->log))
             vsi_engine_sync_round(engine);
@@ -6897,7 +6909,7 @@ static vs_status check_metas(vsi_err *err, vsi_engine *engine, vsi_report_fn rep
         found.newest.generation != engine->metas.newest.generation)
         return vsi_fail(err, VS_ERR_CORRUPT, "%s: the meta pages are not those of this database",
                         engine->path);
-    if (!found.is_pair)
+    if (found.is_damaged)
         report(ctx, "one of the two meta pages is damaged; the other one serves");
     return VS_OK;
 }

@@ -324,18 +324,23 @@ static bool fault_run(campaign *c, const workload *w, uint64_t seed, int kind, u
     return ok;
 }
 
+/* Every kind of fault, once and for ever, gets the same share of the points; each takes one program
+ * after the other until it has them. */
 static void campaign_faults(campaign *c, const workload *w, uint64_t wanted) {
-    uint64_t points = 0, failures = 0;
-    for (uint64_t seed = c->seed; points < wanted && failures < CRASH_REPORTS_MAX; seed++)
-        for (int kind = SIM_FAULT_IO; kind < SIM_FAULT_COUNT; kind++)
-            for (int for_ever = 0; for_ever < 2; for_ever++) {
-                bool hit = true;
-                for (uint64_t at = 1; hit && failures < CRASH_REPORTS_MAX && points < wanted;
-                     at++) {
-                    failures += !fault_run(c, w, seed, kind, at, for_ever, &hit);
-                    points += hit;
-                }
+    enum { WAYS = 2 * (SIM_FAULT_COUNT - SIM_FAULT_IO) };
+    uint64_t points = 0, failures = 0, share = (wanted + WAYS - 1) / WAYS;
+    for (int way = 0; way < WAYS && failures < CRASH_REPORTS_MAX; way++) {
+        int kind = SIM_FAULT_IO + way / 2;
+        uint64_t left = share;
+        for (uint64_t seed = c->seed; left && failures < CRASH_REPORTS_MAX; seed++) {
+            bool hit = true;
+            for (uint64_t at = 1; hit && left && failures < CRASH_REPORTS_MAX; at++) {
+                failures += !fault_run(c, w, seed, kind, at, way % 2, &hit);
+                points += hit;
+                left -= hit;
             }
+        }
+    }
     c->failed += failures > 0;
     c->passed += failures == 0;
     if (!c->is_quiet)

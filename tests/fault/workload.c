@@ -373,7 +373,10 @@ static bool end_change(wl_run *run, vs_status st, int state, const wl_model *bef
     run->failures++;
     if (!is_expected_failure(run, st) && st != VS_ERR_MISUSE) /* MISUSE: failed while streaming */
         return fail(run, "change returned %s: %s", vs_status_name(st), vs_errmsg(handle));
-    drop_txn(run);
+    /* A failed change leaves what the transaction did before; half of them go on. Only one that
+     * failed while it was streamed to the log cannot. */
+    if (st == VS_ERR_MISUSE || st != VS_ERR_NOMEM || chance(run, 50))
+        drop_txn(run);
     return true;
 }
 
@@ -415,6 +418,8 @@ static bool step_put(wl_run *run) {
     return end_change(run, st, state, &before, run->coll[c]);
 }
 
+/* With VS_INSERT a batch that holds an existing key, or a key twice, is refused as a whole, after some
+ * of its rows were staged. */
 static bool step_batch(wl_run *run) {
     enum { ROWS_MAX = 12 };
     int c = 0;
@@ -425,11 +430,14 @@ static bool step_batch(wl_run *run) {
     float vectors[ROWS_MAX][WL_VECTOR_BYTES_MAX / sizeof(float)];
     uint64_t keys[ROWS_MAX];
     const char *metadata[ROWS_MAX];
+    int mode = chance(run, 30) ? VS_INSERT : VS_UPSERT;
+    bool is_refused = false;
     vs_batch batch = VS_BATCH_INIT;
     batch.count = 1 + vt_below(&run->rng, ROWS_MAX);
     for (size_t i = 0; i < batch.count; i++) {
         wl_record record = new_record(run);
         keys[i] = vt_below(&run->rng, WL_KEYS);
+        is_refused = is_refused || (mode == VS_INSERT && run->staged.record[c][keys[i]].vector);
         make_vector(c, record.vector, vectors[i]);
         metadata[i] = NULL;
         if (record.metadata) {
@@ -442,8 +450,14 @@ static bool step_batch(wl_run *run) {
     batch.vectors = vectors;
     batch.stride_bytes = sizeof vectors[0];
     batch.metadata = metadata;
+    if (is_refused) {
+        run->staged = before;
+        vs_status st = vs_put_batch(run->coll[c], run->txn, &batch, mode);
+        return st == VS_ERR_EXISTS || is_expected_failure(run, st) || st == VS_ERR_MISUSE ||
+               fail(run, "insert of a batch with an existing key: %s", vs_status_name(st));
+    }
     int state = run->txn ? -1 : start_commit(run);
-    vs_status st = vs_put_batch(run->coll[c], run->txn, &batch, VS_UPSERT);
+    vs_status st = vs_put_batch(run->coll[c], run->txn, &batch, mode);
     return end_change(run, st, state, &before, run->coll[c]);
 }
 

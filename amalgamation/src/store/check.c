@@ -17,7 +17,7 @@ static vs_status check_metas(vsi_err *err, vsi_engine *engine, vsi_report_fn rep
         found.newest.generation != engine->metas.newest.generation)
         return vsi_fail(err, VS_ERR_CORRUPT, "%s: the meta pages are not those of this database",
                         engine->path);
-    if (!found.is_pair)
+    if (found.is_damaged)
         report(ctx, "one of the two meta pages is damaged; the other one serves");
     return VS_OK;
 }

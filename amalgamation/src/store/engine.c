@@ -85,6 +85,11 @@ static vs_status open_new(vsi_err *err, vsi_engine *engine) {
                             &engine->metas);
 }
 
+/* Completes a change of the meta pages that an earlier session, or an earlier attempt, could not. */
+static vs_status engine_settle_metas(vsi_err *err, vsi_engine *engine) {
+    return engine->metas.is_pair ? VS_OK : vsi_metas_repair(err, &engine->data, &engine->metas);
+}
+
 static vs_status open_metas(vsi_err *err, vsi_engine *engine) {
     bool is_new = false;
     vs_status st = vsi_metas_read(err, &engine->data, &engine->metas, &is_new);
@@ -92,7 +97,7 @@ static vs_status open_metas(vsi_err *err, vsi_engine *engine) {
         return st;
     if (is_new)
         return open_new(err, engine);
-    if (!engine->metas.is_pair)
+    if (engine->metas.is_damaged)
         vsi_engine_message(engine, VS_LOG_WARNING,
                            "%s: one of the two meta pages is damaged; the other one serves",
                            engine->path);
@@ -103,7 +108,7 @@ static vs_status open_metas(vsi_err *err, vsi_engine *engine) {
                         "%s uses features that version %s can only read (VS_OPEN_READONLY)",
                         engine->path, VS_VERSION);
     vsi_err repair = {0};
-    if (!engine->metas.is_pair && vsi_metas_repair(&repair, &engine->data, &engine->metas) != VS_OK)
+    if (engine_settle_metas(&repair, engine) != VS_OK)
         vsi_engine_message(engine, VS_LOG_WARNING, "%s", repair.text);
     return VS_OK;
 }
@@ -422,6 +427,8 @@ VSI_FN vs_status vsi_engine_sync(vsi_err *err, vsi_engine *engine) {
         return VS_OK;
     vsi_mutex_lock(&engine->log_lock);
     uint64_t wanted = engine->log.next_lsn - 1;
+    if (!engine->has_failed)
+        st = engine_settle_metas(err, engine);
     while (st == VS_OK && !engine->has_failed && engine->log.durable_lsn < wanted) {
         if (vsi_log_is_open(&engine->log))
             vsi_engine_sync_round(engine);

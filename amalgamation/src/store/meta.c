@@ -5,8 +5,9 @@
  *       damaged) one. The page that stays meanwhile must be on the device; one that was read may
  *       be in a cache only, for its writer may have been killed before the sync. So the file is
  *       synced before the first change of a session.
- *   E3  Nothing relies on a change before both pages are synced. So either page may be lost at
- *       any time, by a torn write or later by rot, and the other one says the same.
+ *   E3  Nothing relies on a change before both pages are synced; until they name the same log it
+ *       is unknown which one will be found after a crash. So either page may be lost at any
+ *       time, by a torn write or later by rot, and the other one says the same.
  *   E4  Creation makes page B durable before it touches page A. So a crash during creation
  *       leaves zeros in A, or a valid B; anything else in A was never ours to overwrite. */
 #include "store/meta.h"
@@ -156,7 +157,8 @@ VSI_FN vs_status vsi_metas_read(vsi_err *err, const vsi_file *file, vsi_metas *o
     int newest = !is_valid[0] || (is_valid[1] && meta[1].seq > meta[0].seq);
     out_metas->newest = meta[newest];
     out_metas->last_seq = meta[newest].seq;
-    out_metas->is_pair = is_valid[0] && is_valid[1];
+    out_metas->is_damaged = !is_valid[0] || !is_valid[1];
+    out_metas->is_pair = !out_metas->is_damaged && meta[0].generation == meta[1].generation;
     out_metas->next_slot = !newest;
     return VS_OK;
 }
@@ -179,7 +181,8 @@ static vs_status metas_write_next(vsi_err *err, const vsi_file *file, vsi_metas 
     metas->is_settled = true; /* keeps E2 */
     meta.seq = ++metas->last_seq;
     st = metas_write_slot(err, file, metas->next_slot, &meta);
-    metas->is_pair = st == VS_OK;
+    metas->is_pair = st == VS_OK && meta.generation == metas->newest.generation;
+    metas->is_damaged = st != VS_OK;
     if (st != VS_OK)
         return st;
     metas->newest = meta;

@@ -29,7 +29,8 @@ typedef struct vsi_metas {
     vsi_meta newest;
     int next_slot;     /* where the next page goes: the older or the damaged one */
     uint64_t last_seq; /* the largest that was ever tried, also in a write that failed */
-    bool is_pair;      /* both pages are valid */
+    bool is_pair;      /* both pages are valid and name the same log: the last change is complete */
+    bool is_damaged;   /* one page is invalid */
     bool is_settled;   /* the newest page is on the device, not only in a cache */
 } vsi_metas;
 
@@ -51,7 +52,8 @@ VSI_FN vs_status vsi_metas_create(vsi_err *err, const vsi_file *file, int64_t no
 VSI_FN vs_status vsi_metas_write(vsi_err *err, const vsi_file *file, vsi_metas *metas,
                                  const vsi_meta *content);
 
-/* Writes the damaged page anew from the other one. On failure nothing is lost but the spare. */
+/* Completes a change that was cut short, or mends a damaged page: writes the older or damaged page anew
+ * from the other one. */
 VSI_FN vs_status vsi_metas_repair(vsi_err *err, const vsi_file *file, vsi_metas *metas);
 
 /* The process that has the database open for writing: informative, never synced. */
