@@ -726,7 +726,7 @@ static bool json_take_digits(json_scan *s) {
     return true;
 }
 
-/* Value of the four hex digits at s->at, or -1. */
+/* Value of the four hex digits at s->at, or -1 and s->at on what is not one. */
 static int json_take_hex4(json_scan *s) {
     int value = 0;
     for (int i = 0; i < 4; i++, s->at++) {
@@ -744,19 +744,23 @@ static int json_take_hex4(json_scan *s) {
 
 static vs_status json_take_escape(json_scan *s) {
     uint8_t c = s->at < s->n ? s->text[s->at] : 0;
+    if (!c || !strchr("\"\\/bfnrtu", c))
+        return json_fail(s, "one of \"\\/bfnrtu behind the backslash");
     s->at++;
     if (c != 'u')
-        return c && strchr("\"\\/bfnrt", c) ? VS_OK : json_fail(s, "an escape sequence before");
+        return VS_OK;
+    size_t digits = s->at;
     int unit = json_take_hex4(s);
     if (unit < 0)
         return json_fail(s, "four hexadecimal digits");
-    if (unit >= 0xdc00 && unit <= 0xdfff)
-        return json_fail(s, "no lone low surrogate before");
-    if (unit < 0xd800 || unit > 0xdbff)
+    if (unit < 0xd800 || unit > 0xdfff)
         return VS_OK;
-    bool pair = json_take(s, '\\') && json_take(s, 'u');
+    bool pair = unit < 0xdc00 && json_take(s, '\\') && json_take(s, 'u');
     int low = pair ? json_take_hex4(s) : -1;
-    return low >= 0xdc00 && low <= 0xdfff ? VS_OK : json_fail(s, "a low surrogate");
+    if (low >= 0xdc00 && low <= 0xdfff)
+        return VS_OK;
+    s->at = digits;
+    return json_fail(s, "a surrogate pair, high then low,");
 }
 
 static vs_status json_take_string(json_scan *s) {
@@ -1190,6 +1194,7 @@ static vs_status posix_fail(int os_error, char *why) {
         return VS_ERR_DENIED;
     case EROFS:
         return VS_ERR_READONLY;
+    case ENXIO: /* open of a socket */
     case EISDIR:
     case ELOOP:
     case ENAMETOOLONG:
@@ -1229,8 +1234,8 @@ static vs_status posix_full_path(void *ctx, const char *path, char *out, size_t 
     vs_status st = posix_real_path(path, out, out_bytes, why);
     if (st != VS_ERR_NOT_FOUND)
         return st;
-    /* A new file: the folder's real path, then the name. A symbolic link to a missing file is not
-     * followed; it is reported by open. */
+    /* A new file: the folder's real path, then the name. A symbolic link to a missing file is
+     * refused: with the file made the path would resolve to another name, and the log's with it. */
     char folder[PATH_MAX];
     st = posix_folder(path, folder, sizeof folder, why);
     if (st == VS_OK)
@@ -1243,7 +1248,13 @@ static vs_status posix_full_path(void *ctx, const char *path, char *out, size_t 
     if (!*name)
         return posix_fail(EISDIR, why);
     int need = snprintf(out + n, out_bytes - n, "%s%s", n == 1 ? "" : "/", name);
-    return need < 0 || (size_t)need >= out_bytes - n ? posix_fail(ENAMETOOLONG, why) : VS_OK;
+    if (need < 0 || (size_t)need >= out_bytes - n)
+        return posix_fail(ENAMETOOLONG, why);
+    struct stat info;
+    if (lstat(out, &info) || !S_ISLNK(info.st_mode))
+        return VS_OK;
+    snprintf(why, VS_VFS_WHY_BYTES, "is a symbolic link to a file that is missing");
+    return VS_ERR_INVALID;
 }
 
 static vs_status posix_refuse_special(int fd, char *why) {

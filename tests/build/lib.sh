@@ -7,7 +7,7 @@ scratch=$(mktemp -d "${VT_SCRATCH:-/tmp}/build-XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 
 check() { # CLAIM COMMAND
-    if eval "$2" >"$scratch/check.log" 2>&1; then
+    if (eval "$2") >"$scratch/check.log" 2>&1; then
         passed=$((passed + 1))
     else
         failed=$((failed + 1))

@@ -84,8 +84,8 @@ static bool frame_at(const uint8_t *log, size_t bytes, size_t off, uint64_t lsn,
         return false;
     if (out->payload_bytes > bytes - off - LF_FRAME_BYTES || (is_mark && out->payload_bytes))
         return false;
-    return is_mark || lf_get_u64(p + 40) == XXH3_64bits_withSeed(p + LF_FRAME_BYTES,
-                                                                 out->payload_bytes, out->lsn);
+    return is_mark || lf_get_u64(p + 40) ==
+                          XXH3_64bits_withSeed(p + LF_FRAME_BYTES, out->payload_bytes, out->lsn);
 }
 
 bool lf_next_frame(const uint8_t *log, size_t bytes, const lf_frame *from, lf_frame *out_frame) {

@@ -42,7 +42,7 @@ static bool json_take_digits(json_scan *s) {
     return true;
 }
 
-/* Value of the four hex digits at s->at, or -1. */
+/* Value of the four hex digits at s->at, or -1 and s->at on what is not one. */
 static int json_take_hex4(json_scan *s) {
     int value = 0;
     for (int i = 0; i < 4; i++, s->at++) {
@@ -60,19 +60,23 @@ static int json_take_hex4(json_scan *s) {
 
 static vs_status json_take_escape(json_scan *s) {
     uint8_t c = s->at < s->n ? s->text[s->at] : 0;
+    if (!c || !strchr("\"\\/bfnrtu", c))
+        return json_fail(s, "one of \"\\/bfnrtu behind the backslash");
     s->at++;
     if (c != 'u')
-        return c && strchr("\"\\/bfnrt", c) ? VS_OK : json_fail(s, "an escape sequence before");
+        return VS_OK;
+    size_t digits = s->at;
     int unit = json_take_hex4(s);
     if (unit < 0)
         return json_fail(s, "four hexadecimal digits");
-    if (unit >= 0xdc00 && unit <= 0xdfff)
-        return json_fail(s, "no lone low surrogate before");
-    if (unit < 0xd800 || unit > 0xdbff)
+    if (unit < 0xd800 || unit > 0xdfff)
         return VS_OK;
-    bool pair = json_take(s, '\\') && json_take(s, 'u');
+    bool pair = unit < 0xdc00 && json_take(s, '\\') && json_take(s, 'u');
     int low = pair ? json_take_hex4(s) : -1;
-    return low >= 0xdc00 && low <= 0xdfff ? VS_OK : json_fail(s, "a low surrogate");
+    if (low >= 0xdc00 && low <= 0xdfff)
+        return VS_OK;
+    s->at = digits;
+    return json_fail(s, "a surrogate pair, high then low,");
 }
 
 static vs_status json_take_string(json_scan *s) {

@@ -46,6 +46,7 @@ static vs_status posix_fail(int os_error, char *why) {
         return VS_ERR_DENIED;
     case EROFS:
         return VS_ERR_READONLY;
+    case ENXIO: /* open of a socket */
     case EISDIR:
     case ELOOP:
     case ENAMETOOLONG:
@@ -85,8 +86,8 @@ static vs_status posix_full_path(void *ctx, const char *path, char *out, size_t 
     vs_status st = posix_real_path(path, out, out_bytes, why);
     if (st != VS_ERR_NOT_FOUND)
         return st;
-    /* A new file: the folder's real path, then the name. A symbolic link to a missing file is not
-     * followed; it is reported by open. */
+    /* A new file: the folder's real path, then the name. A symbolic link to a missing file is
+     * refused: with the file made the path would resolve to another name, and the log's with it. */
     char folder[PATH_MAX];
     st = posix_folder(path, folder, sizeof folder, why);
     if (st == VS_OK)
@@ -99,7 +100,13 @@ static vs_status posix_full_path(void *ctx, const char *path, char *out, size_t 
     if (!*name)
         return posix_fail(EISDIR, why);
     int need = snprintf(out + n, out_bytes - n, "%s%s", n == 1 ? "" : "/", name);
-    return need < 0 || (size_t)need >= out_bytes - n ? posix_fail(ENAMETOOLONG, why) : VS_OK;
+    if (need < 0 || (size_t)need >= out_bytes - n)
+        return posix_fail(ENAMETOOLONG, why);
+    struct stat info;
+    if (lstat(out, &info) || !S_ISLNK(info.st_mode))
+        return VS_OK;
+    snprintf(why, VS_VFS_WHY_BYTES, "is a symbolic link to a file that is missing");
+    return VS_ERR_INVALID;
 }
 
 static vs_status posix_refuse_special(int fd, char *why) {

@@ -1,0 +1,439 @@
+/* op.c - operations as bytes: FORMAT.md section 5. */
+#include "store/op.h"
+#include "vecstore.h"
+#include "vt.h"
+
+typedef struct fixture {
+    vt_allocator allocator;
+    vsi_mem mem;
+    vsi_buf buf;
+    vsi_err err;
+} fixture;
+
+static void begin(fixture *f) {
+    memset(f, 0, sizeof *f);
+    vsi_mem_init(&f->mem, &(vs_allocator){&f->allocator, vt_realloc});
+    f->buf.mem = &f->mem;
+}
+
+static void end(fixture *f) {
+    vsi_buf_free(&f->buf);
+    VT_EQ(f->allocator.live_blocks, 0);
+}
+
+/* ---- operations and their bytes by the document --------------------------------------------- */
+
+static const vsi_op create = {.kind = VSI_OP_CREATE,
+                              .coll = 0x01020304,
+                              .dim = 768,
+                              .type = VS_U8,
+                              .metric = VS_COSINE,
+                              .time_us = -0x1122334455667788,
+                              .name = {(const uint8_t *)"a name", 6},
+                              .index = {(const uint8_t *)"hnsw(m=16)", 10}};
+static const vsi_op put = {.kind = VSI_OP_PUT,
+                           .coll = 7,
+                           .slot = 0xa1b2c3d4,
+                           .old_slot = 0x11223344,
+                           .key = 0xfedcba9876543210,
+                           .vector = {(const uint8_t *)"vector bytes", 12},
+                           .metadata = {(const uint8_t *)"{\"a\":1}", 7}};
+static const vsi_op put_new = {.kind = VSI_OP_PUT,
+                               .coll = UINT32_MAX,
+                               .slot = 0,
+                               .old_slot = VSI_SLOT_NONE,
+                               .key = 0,
+                               .vector = {(const uint8_t *)"v", 1}};
+static const vsi_op delete = {.kind = VSI_OP_DELETE, .coll = 9, .slot = 77, .key = UINT64_MAX};
+static const vsi_op note = {.kind = VSI_OP_NOTE,
+                            .coll = 3,
+                            .note_key = {(const uint8_t *)"key\0\xff", 5},
+                            .note_value = {(const uint8_t *)"value", 5},
+                            .note_has_value = true};
+static const vsi_op note_empty = {
+    .kind = VSI_OP_NOTE, .note_key = {(const uint8_t *)"k", 1}, .note_has_value = true};
+static const vsi_op note_gone = {
+    .kind = VSI_OP_NOTE, .coll = 5, .note_key = {(const uint8_t *)"gone", 4}};
+static const vsi_op digest = {.kind = VSI_OP_DIGEST,
+                              .digest = {0x0123456789abcdef, 0xfedcba9876543210}};
+
+static const vsi_op *const all[] = {&create, &put,        &put_new,   &delete,
+                                    &note,   &note_empty, &note_gone, &digest};
+enum { ALL = sizeof all / sizeof all[0], BYTES_MAX = 256 };
+
+/* Bytes in the making. */
+typedef struct maker {
+    uint8_t data[BYTES_MAX];
+    size_t bytes;
+} maker;
+
+static void add(maker *m, uint64_t value, size_t bytes) {
+    for (size_t i = 0; i < bytes; i++)
+        m->data[m->bytes++] = (uint8_t)(value >> 8 * i);
+}
+
+static void add_run(maker *m, vsi_bytes run) {
+    add(m, run.bytes, 4);
+    if (run.bytes)
+        memcpy(m->data + m->bytes, run.data, run.bytes);
+    m->bytes += run.bytes;
+}
+
+static void add_key(maker *m, uint64_t key) {
+    add(m, 0, 4);
+    add(m, 1, 1);
+    add(m, 0, 1);
+    add(m, 8, 2);
+    add(m, key, 8);
+}
+
+static void add_create(maker *m, const vsi_op *op) {
+    add(m, op->coll, 4);
+    add(m, op->dim, 4);
+    add(m, op->type, 1);
+    add(m, op->metric, 1);
+    add(m, 0, 2);
+    add(m, (uint64_t)op->time_us, 8);
+    add_run(m, op->name);
+    add_run(m, op->index);
+}
+
+static void add_put(maker *m, const vsi_op *op) {
+    add(m, op->coll, 4);
+    add(m, op->slot, 4);
+    add(m, op->old_slot, 4);
+    add_key(m, op->key);
+    add(m, 1, 4);
+    add(m, 0, 4);
+    add_run(m, op->vector);
+    add_run(m, op->metadata);
+}
+
+static void add_body(maker *m, const vsi_op *op) {
+    switch (op->kind) {
+    case VSI_OP_CREATE:
+        add_create(m, op);
+        break;
+    case VSI_OP_PUT:
+        add_put(m, op);
+        break;
+    case VSI_OP_DELETE:
+        add(m, op->coll, 4);
+        add(m, op->slot, 4);
+        add_key(m, op->key);
+        break;
+    case VSI_OP_NOTE:
+        add(m, op->coll, 4);
+        add(m, op->note_has_value, 4);
+        add_run(m, op->note_key);
+        add_run(m, op->note_value);
+        break;
+    default:
+        add(m, op->digest.lo, 8);
+        add(m, op->digest.hi, 8);
+    }
+}
+
+static void set_body_bytes(maker *m, uint64_t bytes) {
+    maker size = {.bytes = 0};
+    add(&size, bytes, 4);
+    memcpy(m->data + 4, size.data, 4);
+}
+
+static maker make(const vsi_op *op) {
+    maker m = {.bytes = 0};
+    add(&m, (uint64_t)op->kind, 1);
+    add(&m, 1, 1);
+    add(&m, 0, 2);
+    add(&m, 0, 4);
+    add_body(&m, op);
+    set_body_bytes(&m, m.bytes - 8);
+    return m;
+}
+
+/* ---- comparing ------------------------------------------------------------------------------ */
+
+static void check_run(vsi_bytes found, vsi_bytes expected) {
+    VT_EQ(found.bytes, expected.bytes);
+    VT_CHECK(found.bytes == 0 || !memcmp(found.data, expected.data, found.bytes));
+}
+
+/* All members, also those of other kinds, which are zero. */
+static void check_op(const vsi_op *found, const vsi_op *expected) {
+    VT_EQ(found->kind, expected->kind);
+    VT_EQ(found->coll, expected->coll);
+    VT_EQ(found->dim, expected->dim);
+    VT_EQ(found->type, expected->type);
+    VT_EQ(found->metric, expected->metric);
+    VT_EQ(found->time_us, expected->time_us);
+    check_run(found->name, expected->name);
+    check_run(found->index, expected->index);
+    VT_EQ(found->slot, expected->slot);
+    VT_EQ(found->old_slot, expected->old_slot);
+    VT_CHECK(found->key == expected->key);
+    check_run(found->vector, expected->vector);
+    check_run(found->metadata, expected->metadata);
+    check_run(found->note_key, expected->note_key);
+    check_run(found->note_value, expected->note_value);
+    VT_EQ(found->note_has_value, expected->note_has_value);
+    VT_CHECK(found->digest.lo == expected->digest.lo);
+    VT_CHECK(found->digest.hi == expected->digest.hi);
+}
+
+/* Reads from a block of exactly that size, so that a sanitizer sees a read too far. */
+static vs_status read_first(const uint8_t *data, size_t bytes, size_t *pos, bool *known) {
+    vsi_err err = {0};
+    vsi_op op;
+    uint8_t *copy = malloc(bytes ? bytes : 1);
+    memcpy(copy, data, bytes);
+    *pos = 0;
+    vs_status st = vsi_op_read(&err, (vsi_bytes){copy, bytes}, pos, &op, known);
+    VT_EQ(err.code, st);
+    VT_EQ(err.text[0] != 0, st != VS_OK);
+    free(copy);
+    return st;
+}
+
+static void expect(const maker *m, vs_status expected) {
+    size_t pos;
+    bool known = false;
+    VT_EQ(read_first(m->data, m->bytes, &pos, &known), expected);
+    VT_CHECK(expected != VS_OK || pos == m->bytes);
+}
+
+/* ---- tests ---------------------------------------------------------------------------------- */
+
+VT_TEST(operations_are_written_as_the_format_says) {
+    for (int i = 0; i < ALL; i++) {
+        fixture f;
+        maker expected = make(all[i]);
+        begin(&f);
+        VT_CHECK(vsi_op_write(&f.buf, all[i]));
+        VT_EQ(f.buf.bytes, expected.bytes);
+        for (size_t k = 0; k < expected.bytes; k++)
+            if (f.buf.data[k] != expected.data[k])
+                vt_fail(__FILE__, __LINE__, "operation %d, byte %zu: %02x, not %02x", i, k,
+                        f.buf.data[k], expected.data[k]);
+        VT_EQ(vsi_op_bytes(f.buf.data), expected.bytes);
+        end(&f);
+    }
+}
+
+VT_TEST(operations_come_back_one_after_the_other) {
+    fixture f;
+    size_t pos = 0;
+    begin(&f);
+    VT_CHECK(vsi_buf_append(&f.buf, "front", 5));
+    for (int i = 0; i < 3 * ALL; i++)
+        VT_CHECK(vsi_op_write(&f.buf, all[i * 5 % ALL]));
+    vsi_bytes payload = {f.buf.data + 5, f.buf.bytes - 5};
+    for (int i = 0; i < 3 * ALL; i++) {
+        vsi_op op;
+        bool known = false;
+        size_t before = pos;
+        memset(&op, 0x5a, sizeof op);
+        VT_EQ(vsi_op_bytes(payload.data + pos), make(all[i * 5 % ALL]).bytes);
+        VT_EQ(vsi_op_read(&f.err, payload, &pos, &op, &known), VS_OK);
+        VT_CHECK(known);
+        VT_EQ(pos - before, make(all[i * 5 % ALL]).bytes);
+        check_op(&op, all[i * 5 % ALL]);
+    }
+    VT_EQ(pos, payload.bytes);
+    end(&f);
+}
+
+VT_TEST(bytes_of_an_operation_that_was_read_lie_in_the_payload) {
+    maker m = make(&create);
+    vsi_err err = {0};
+    vsi_op op;
+    size_t pos = 0;
+    bool known;
+    VT_EQ(vsi_op_read(&err, (vsi_bytes){m.data, m.bytes}, &pos, &op, &known), VS_OK);
+    VT_CHECK(op.name.data > m.data && op.name.data < m.data + m.bytes);
+    VT_CHECK(op.index.data > op.name.data && op.index.data < m.data + m.bytes);
+}
+
+VT_TEST(every_truncation_is_refused_and_the_position_stays) {
+    for (int i = 0; i < ALL; i++) {
+        maker m = make(all[i]);
+        for (size_t cut = 0; cut < m.bytes; cut++) {
+            size_t pos;
+            bool known;
+            VT_EQ(read_first(m.data, cut, &pos, &known), VS_ERR_CORRUPT);
+            VT_EQ(pos, 0);
+        }
+    }
+}
+
+VT_TEST(a_body_that_ends_too_early_or_too_late_is_refused) {
+    for (int i = 0; i < ALL; i++) {
+        maker m = make(all[i]);
+        size_t body = m.bytes - 8;
+        m.bytes += 40; /* zeros that do not belong to it */
+        for (size_t bytes = 0; bytes <= body + 40; bytes++) {
+            size_t pos;
+            bool known;
+            set_body_bytes(&m, bytes);
+            VT_EQ(read_first(m.data, m.bytes, &pos, &known),
+                  bytes == body ? VS_OK : VS_ERR_CORRUPT);
+        }
+    }
+}
+
+VT_TEST(a_body_or_run_longer_than_the_payload_is_refused) {
+    static const uint32_t huge[] = {1000, 0x7fffffff, 0x80000000, 0xfffffff0, 0xffffffff};
+    for (int i = 0; i < ALL; i++)
+        for (size_t k = 0; k < sizeof huge / sizeof huge[0]; k++) {
+            maker m = make(all[i]);
+            set_body_bytes(&m, huge[k]);
+            expect(&m, VS_ERR_CORRUPT);
+        }
+    for (size_t k = 0; k < sizeof huge / sizeof huge[0]; k++) {
+        maker m = make(&create), size = {.bytes = 0};
+        add(&size, huge[k], 4);
+        memcpy(m.data + 8 + 20, size.data, 4); /* of the name */
+        expect(&m, VS_ERR_CORRUPT);
+    }
+}
+
+VT_TEST(an_unknown_operation_is_refused_when_it_must_be_understood) {
+    for (int kind = 0; kind < 256; kind++) {
+        maker m = {.bytes = 0};
+        if (kind >= VSI_OP_CREATE && kind <= VSI_OP_DIGEST)
+            continue;
+        add(&m, (uint64_t)kind, 1);
+        add(&m, 1, 1);
+        add(&m, 0, 2);
+        add(&m, 5, 4);
+        add(&m, 0x1122334455, 5);
+        expect(&m, VS_ERR_TOO_NEW);
+    }
+}
+
+VT_TEST(an_unknown_operation_that_may_be_passed_over_is_passed_over) {
+    for (int kind = 0; kind < 256; kind++) {
+        fixture f;
+        maker m = {.bytes = 0}, next = make(&put);
+        size_t pos = 0;
+        bool known = true;
+        vsi_op op;
+        if (kind >= VSI_OP_CREATE && kind <= VSI_OP_DIGEST)
+            continue;
+        begin(&f);
+        add(&m, (uint64_t)kind, 1);
+        add(&m, 0, 1);
+        add(&m, 0, 2);
+        add(&m, 5, 4);
+        add(&m, 0x1122334455, 5);
+        VT_CHECK(vsi_buf_append(&f.buf, m.data, m.bytes));
+        VT_CHECK(vsi_buf_append(&f.buf, next.data, next.bytes));
+        vsi_bytes payload = {f.buf.data, f.buf.bytes};
+        VT_EQ(vsi_op_read(&f.err, payload, &pos, &op, &known), VS_OK);
+        VT_CHECK(!known);
+        VT_EQ(pos, m.bytes);
+        VT_EQ(vsi_op_read(&f.err, payload, &pos, &op, &known), VS_OK);
+        VT_CHECK(known);
+        check_op(&op, &put);
+        for (size_t cut = 0; cut < m.bytes; cut++)
+            VT_EQ(read_first(m.data, cut, &pos, &known), VS_ERR_CORRUPT);
+        end(&f);
+    }
+}
+
+/* Values that the format leaves to later versions: an operation cannot hold them. */
+VT_TEST(records_of_a_kind_that_this_version_does_not_know_are_refused) {
+    static const struct {
+        const vsi_op *op;
+        size_t off; /* behind the header */
+        uint8_t value;
+    } later[] = {
+        {&put, 12, 1},   {&put, 15, 1},                   /* namespace */
+        {&put, 16, 0},   {&put, 16, 2},                   /* type of the key */
+        {&put, 18, 7},   {&put, 18, 9},    {&put, 19, 1}, /* bytes of the key */
+        {&put, 28, 0},   {&put, 28, 2},                   /* fields */
+        {&put, 32, 1},                                    /* field id */
+        {&delete, 8, 1}, {&delete, 12, 2}, {&delete, 14, 16},
+        {&note, 4, 2},   {&note, 7, 1}, /* neither put nor delete */
+    };
+    for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
+        maker m = make(later[i].op);
+        size_t pos;
+        bool known = true;
+        m.data[8 + later[i].off] = later[i].value;
+        vs_status st = read_first(m.data, m.bytes, &pos, &known);
+        if (st != VS_ERR_CORRUPT && st != VS_ERR_TOO_NEW)
+            vt_fail(__FILE__, __LINE__, "case %zu: status %d", i, st);
+    }
+}
+
+VT_TEST(a_failed_write_leaves_the_buffer_as_it_was) {
+    for (int i = 0; i < ALL; i++) {
+        static const uint8_t filling[4096];
+        fixture f;
+        begin(&f);
+        VT_CHECK(vsi_op_write(&f.buf, &digest));
+        VT_CHECK(vsi_buf_append(&f.buf, filling, f.buf.cap - f.buf.bytes - 3));
+        const vsi_buf before = f.buf;
+        f.allocator.fail_at = f.allocator.calls + 1;
+        VT_CHECK(!vsi_op_write(&f.buf, all[i]));
+        VT_EQ(f.allocator.failures, 1);
+        VT_EQ(f.buf.bytes, before.bytes);
+        VT_CHECK(f.buf.data == before.data);
+        VT_CHECK(!memcmp(f.buf.data, make(&digest).data, 24));
+        VT_CHECK(vsi_op_write(&f.buf, all[i]));
+        VT_CHECK(!memcmp(f.buf.data + before.bytes, make(all[i]).data, make(all[i]).bytes));
+        end(&f);
+    }
+}
+
+static bool is_inside(vsi_bytes run, const uint8_t *data, size_t bytes) {
+    return run.bytes == 0 || (run.data >= data && run.bytes <= bytes &&
+                              (size_t)(run.data - data) <= bytes - run.bytes);
+}
+
+VT_TEST(whatever_the_bytes_are_reading_stays_inside_and_moves_on) {
+    vt_rng rng = {vt_seed()};
+    int accepted = 0;
+    for (int round = 0; round < 60000; round++) {
+        maker m = make(all[vt_below(&rng, ALL)]);
+        vsi_err err = {0};
+        vsi_op op;
+        size_t pos = 0;
+        bool known = false;
+        for (uint64_t changes = 1 + vt_below(&rng, 3); changes > 0; changes--)
+            m.data[vt_below(&rng, m.bytes)] =
+                (uint8_t)(vt_below(&rng, 2) ? vt_below(&rng, 16) : vt_random(&rng));
+        vsi_bytes payload = {m.data, m.bytes};
+        vs_status st = vsi_op_read(&err, payload, &pos, &op, &known);
+        VT_CHECK(st == VS_OK || st == VS_ERR_CORRUPT || st == VS_ERR_TOO_NEW);
+        VT_CHECK(st == VS_OK ? pos >= 8 && pos <= m.bytes : pos == 0);
+        if (st != VS_OK || !known)
+            continue;
+        accepted++;
+        VT_CHECK(op.kind >= VSI_OP_CREATE && op.kind <= VSI_OP_DIGEST);
+        VT_CHECK(is_inside(op.name, m.data, m.bytes) && is_inside(op.index, m.data, m.bytes));
+        VT_CHECK(is_inside(op.vector, m.data, m.bytes) && is_inside(op.metadata, m.data, m.bytes));
+        VT_CHECK(is_inside(op.note_key, m.data, m.bytes));
+        VT_CHECK(is_inside(op.note_value, m.data, m.bytes));
+    }
+    VT_CHECK(accepted > 1000);
+}
+
+VT_TEST(long_runs_come_back_whole) {
+    fixture f;
+    size_t pos = 0;
+    bool known;
+    vsi_op op = put, back;
+    uint8_t *large = malloc(1 << 20);
+    vt_rng rng = {vt_seed()};
+    for (size_t i = 0; i < 1 << 20; i++)
+        large[i] = (uint8_t)vt_random(&rng);
+    op.vector = (vsi_bytes){large, 4 * VS_DIM_MAX};
+    op.metadata = (vsi_bytes){large, VS_METADATA_BYTES_MAX};
+    begin(&f);
+    VT_CHECK(vsi_op_write(&f.buf, &op));
+    VT_EQ(vsi_op_read(&f.err, (vsi_bytes){f.buf.data, f.buf.bytes}, &pos, &back, &known), VS_OK);
+    check_op(&back, &op);
+    end(&f);
+    free(large);
+}

@@ -1,0 +1,151 @@
+/* topk.c - the k nearest of a stream, against sorting all of it. */
+#include "query/topk.h"
+#include "vt.h"
+
+enum { CANDIDATES_MAX = 600 };
+
+static int compare(const void *a, const void *b) {
+    const vs_hit *x = a, *y = b;
+    if (x->distance != y->distance)
+        return x->distance < y->distance ? -1 : 1;
+    return (x->key > y->key) - (x->key < y->key);
+}
+
+/* Distances by kind: spread, with ties, all equal, ascending, descending, with infinities. */
+enum { SPREAD, TIES, EQUAL, ASCENDING, DESCENDING, EXTREME, KINDS };
+
+static double make_distance(vt_rng *rng, int kind, size_t i) {
+    switch (kind) {
+    case SPREAD:
+        return vt_uniform(rng) * 2 - 1;
+    case TIES:
+        return (double)(int)vt_below(rng, 7) - 3;
+    case EQUAL:
+        return 1.5;
+    case ASCENDING:
+        return (double)i;
+    case DESCENDING:
+        return -(double)i;
+    default:
+        return vt_below(rng, 3) == 0 ? INFINITY : vt_below(rng, 2) ? DBL_MAX : -DBL_MAX;
+    }
+}
+
+/* n candidates with different keys in random order. */
+static void make_candidates(vt_rng *rng, int kind, size_t n, vs_hit *out) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = (vs_hit){i * 2654435761u % 1000003, make_distance(rng, kind, i)};
+    for (size_t i = n; i > 1; i--) {
+        size_t k = vt_below(rng, i);
+        uint64_t key = out[i - 1].key;
+        out[i - 1].key = out[k].key;
+        out[k].key = key;
+    }
+}
+
+static void check_hits(const vsi_topk *topk, const vs_hit *candidates, size_t n) {
+    static vs_hit sorted[CANDIDATES_MAX];
+    memcpy(sorted, candidates, n * sizeof *sorted);
+    qsort(sorted, n, sizeof *sorted, compare);
+    VT_EQ(topk->count, n < topk->k ? n : topk->k);
+    for (size_t i = 0; i < topk->count; i++) {
+        VT_EQ(topk->hits[i].key, sorted[i].key);
+        VT_CHECK(topk->hits[i].distance == sorted[i].distance);
+    }
+}
+
+static const size_t some_k[] = {1, 2, 3, 7, 10, 31, 32, 33, 100, 599, 600, 700};
+enum { SOME_K = sizeof some_k / sizeof some_k[0] };
+
+/* Offers all candidates, or those only that may enter; behind hits[k] nothing is written. */
+static void run(vt_rng *rng, int kind, size_t n, size_t k, bool asks_first) {
+    vs_hit candidates[CANDIDATES_MAX], hits[CANDIDATES_MAX + 101];
+    memset(hits, 0x5a, sizeof hits);
+    vs_hit guard = hits[k];
+    vsi_topk topk = {hits, k, 0};
+    make_candidates(rng, kind, n, candidates);
+    for (size_t i = 0; i < n; i++)
+        if (!asks_first || vsi_topk_may_enter(&topk, candidates[i].distance))
+            vsi_topk_offer(&topk, candidates[i].key, candidates[i].distance);
+    vsi_topk_sort(&topk);
+    check_hits(&topk, candidates, n);
+    VT_CHECK(!memcmp(&hits[k], &guard, sizeof guard));
+}
+
+VT_TEST(the_k_nearest_are_those_that_sorting_everything_gives) {
+    vt_rng rng = {vt_seed()};
+    for (int kind = 0; kind < KINDS; kind++)
+        for (int i = 0; i < SOME_K; i++)
+            for (size_t n = 0; n <= CANDIDATES_MAX; n = n < 12 ? n + 1 : n * 7 / 4)
+                run(&rng, kind, n, some_k[i], false);
+}
+
+VT_TEST(leaving_out_what_may_not_enter_changes_nothing) {
+    vt_rng rng = {vt_seed() + 1};
+    for (int kind = 0; kind < KINDS; kind++)
+        for (int i = 0; i < SOME_K; i++)
+            for (size_t n = 0; n <= CANDIDATES_MAX; n = n < 12 ? n + 1 : n * 7 / 4)
+                run(&rng, kind, n, some_k[i], true);
+}
+
+VT_TEST(with_room_left_everything_may_enter) {
+    vs_hit hits[3];
+    vsi_topk topk = {hits, 3, 0};
+    VT_CHECK(vsi_topk_may_enter(&topk, DBL_MAX));
+    vsi_topk_offer(&topk, 1, -5);
+    vsi_topk_offer(&topk, 2, -6);
+    VT_CHECK(vsi_topk_may_enter(&topk, DBL_MAX));
+    VT_CHECK(vsi_topk_may_enter(&topk, INFINITY));
+    VT_EQ(topk.count, 2);
+}
+
+VT_TEST(once_full_only_what_is_not_farther_than_the_farthest_may_enter) {
+    vs_hit hits[3];
+    vsi_topk topk = {hits, 3, 0};
+    vsi_topk_offer(&topk, 1, 10);
+    vsi_topk_offer(&topk, 2, 30);
+    vsi_topk_offer(&topk, 3, 20);
+    VT_CHECK(vsi_topk_may_enter(&topk, 29.999));
+    VT_CHECK(vsi_topk_may_enter(&topk, -INFINITY));
+    VT_CHECK(vsi_topk_may_enter(&topk, 30)); /* its key may be smaller */
+    VT_CHECK(!vsi_topk_may_enter(&topk, 30.001));
+    VT_CHECK(!vsi_topk_may_enter(&topk, INFINITY));
+    vsi_topk_offer(&topk, 4, 5); /* 30 leaves */
+    VT_CHECK(!vsi_topk_may_enter(&topk, 20.001));
+    VT_CHECK(vsi_topk_may_enter(&topk, 19.999));
+}
+
+VT_TEST(of_equal_distances_the_smaller_keys_stay_whatever_the_order) {
+    for (uint64_t first = 0; first < 10; first++) {
+        vs_hit hits[4];
+        vsi_topk topk = {hits, 4, 0};
+        for (uint64_t i = 0; i < 10; i++)
+            vsi_topk_offer(&topk, (first + i * 3) % 10, 7);
+        vsi_topk_sort(&topk);
+        for (uint64_t i = 0; i < 4; i++)
+            VT_EQ(hits[i].key, i);
+    }
+}
+
+VT_TEST(keys_are_compared_as_unsigned_numbers) {
+    vs_hit hits[2];
+    vsi_topk topk = {hits, 2, 0};
+    vsi_topk_offer(&topk, UINT64_MAX, 1);
+    vsi_topk_offer(&topk, (uint64_t)1 << 63, 1);
+    vsi_topk_offer(&topk, 5, 1);
+    vsi_topk_sort(&topk);
+    VT_CHECK(hits[0].key == 5);
+    VT_CHECK(hits[1].key == (uint64_t)1 << 63);
+}
+
+VT_TEST(offers_that_do_not_enter_change_nothing) {
+    vs_hit hits[5], before[5];
+    vsi_topk topk = {hits, 5, 0};
+    for (uint64_t i = 0; i < 5; i++)
+        vsi_topk_offer(&topk, i, (double)i);
+    memcpy(before, hits, sizeof hits);
+    vsi_topk_offer(&topk, 9, 4); /* equal to the farthest, larger key */
+    vsi_topk_offer(&topk, 1, 5);
+    VT_CHECK(!memcmp(before, hits, sizeof hits));
+    VT_EQ(topk.count, 5);
+}
