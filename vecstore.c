@@ -893,7 +893,10 @@ VSI_FN vs_status vsi_json_check_object(vsi_err *err, const char *text, size_t n)
 
 /* uses base/mem.h */
 
-enum { VSI_PATH_BYTES_MAX = 4096 };
+enum {
+    VSI_PATH_BYTES_MAX = 4096,
+    VSI_NAME_BYTES_MAX = 230 /* 255, what file systems take, less "-wal-" and a number */
+};
 
 /* A VFS call that is interrupted this often in a row fails. */
 enum { VSI_INTERRUPTS_MAX = 100 };
@@ -1161,6 +1164,8 @@ VSI_FN const vs_vfs *vsi_posix_vfs(void); /* NULL where there is none */
 #define F_OFD_SETLK 37
 #endif
 
+enum { POSIX_LINKS_MAX = 40 };
+
 /* One byte far behind any data, for systems where locks forbid writing. */
 #define POSIX_LOCK_OFF ((off_t)1 << 62)
 
@@ -1228,16 +1233,10 @@ static vs_status posix_folder(const char *path, char *out, size_t out_bytes, cha
     return VS_OK;
 }
 
-static vs_status posix_full_path(void *ctx, const char *path, char *out, size_t out_bytes,
-                                 char *why) {
-    (void)ctx;
-    vs_status st = posix_real_path(path, out, out_bytes, why);
-    if (st != VS_ERR_NOT_FOUND)
-        return st;
-    /* A new file: the folder's real path, then the name. A symbolic link to a missing file is
-     * refused: with the file made the path would resolve to another name, and the log's with it. */
+/* The real path of a file that is missing: that of its folder, then its name. */
+static vs_status posix_new_path(const char *path, char *out, size_t out_bytes, char *why) {
     char folder[PATH_MAX];
-    st = posix_folder(path, folder, sizeof folder, why);
+    vs_status st = posix_folder(path, folder, sizeof folder, why);
     if (st == VS_OK)
         st = posix_real_path(folder, out, out_bytes, why);
     if (st != VS_OK)
@@ -1248,13 +1247,41 @@ static vs_status posix_full_path(void *ctx, const char *path, char *out, size_t 
     if (!*name)
         return posix_fail(EISDIR, why);
     int need = snprintf(out + n, out_bytes - n, "%s%s", n == 1 ? "" : "/", name);
-    if (need < 0 || (size_t)need >= out_bytes - n)
-        return posix_fail(ENAMETOOLONG, why);
-    struct stat info;
-    if (lstat(out, &info) || !S_ISLNK(info.st_mode))
+    return need < 0 || (size_t)need >= out_bytes - n ? posix_fail(ENAMETOOLONG, why) : VS_OK;
+}
+
+/* Where the symbolic link at path leads; *out_is_link false when it is none. */
+static vs_status posix_follow(const char *path, char out[PATH_MAX], bool *out_is_link, char *why) {
+    char target[PATH_MAX];
+    ssize_t n = readlink(path, target, sizeof target - 1);
+    *out_is_link = n >= 0;
+    if (n < 0)
         return VS_OK;
-    snprintf(why, VS_VFS_WHY_BYTES, "is a symbolic link to a file that is missing");
-    return VS_ERR_INVALID;
+    target[n] = 0;
+    const char *slash = strrchr(path, '/');
+    int folder = *target == '/' || !slash ? 0 : (int)(slash - path) + 1;
+    int need = snprintf(out, PATH_MAX, "%.*s%s", folder, path, target);
+    return need < 0 || need >= PATH_MAX ? posix_fail(ENAMETOOLONG, why) : VS_OK;
+}
+
+static vs_status posix_full_path(void *ctx, const char *path, char *out, size_t out_bytes,
+                                 char *why) {
+    (void)ctx;
+    vs_status st = posix_real_path(path, out, out_bytes, why);
+    if (st != VS_ERR_NOT_FOUND)
+        return st;
+    st = posix_new_path(path, out, out_bytes, why);
+    /* A link to a missing file leads to the file that an open would create. */
+    for (int links = 0; st == VS_OK && links < POSIX_LINKS_MAX; links++) {
+        char next[PATH_MAX];
+        bool is_link = false;
+        st = posix_follow(out, next, &is_link, why);
+        if (st == VS_OK && !is_link)
+            return VS_OK;
+        if (st == VS_OK)
+            st = posix_new_path(next, out, out_bytes, why);
+    }
+    return st == VS_OK ? posix_fail(ELOOP, why) : st;
 }
 
 static vs_status posix_refuse_special(int fd, char *why) {
@@ -4376,6 +4403,7 @@ typedef struct vsi_meta {
     uint64_t seq;             /* the valid page with the larger one counts */
     uint64_t generation;      /* the log file that commits go to; 0: none yet */
     uint64_t durable_lsn;     /* the log must hold every frame up to here */
+    uint64_t features_any;    /* unknown bits: kept, nothing else */
     uint64_t features_ro;     /* unknown bits: only reading is safe */
     uint64_t features_needed; /* unknown bits: not even reading is */
     int64_t created_us;
@@ -4442,6 +4470,7 @@ enum {
     META_MAJOR_OFF = 16,
     META_MINOR_OFF = 18,
     META_PAGE_BYTES_OFF = 20,
+    META_FEATURES_ANY_OFF = 24,
     META_FEATURES_RO_OFF = 32,
     META_FEATURES_NEEDED_OFF = 40,
     META_UUID_OFF = 48,
@@ -4468,6 +4497,7 @@ static void meta_encode(const vsi_meta *meta, uint8_t page[VSI_META_BYTES]) {
     vsi_put_u16(page + META_MAJOR_OFF, VSI_FORMAT_MAJOR);
     vsi_put_u16(page + META_MINOR_OFF, VSI_FORMAT_MINOR);
     vsi_put_u32(page + META_PAGE_BYTES_OFF, VSI_META_BYTES);
+    vsi_put_u64(page + META_FEATURES_ANY_OFF, meta->features_any);
     vsi_put_u64(page + META_FEATURES_RO_OFF, meta->features_ro);
     vsi_put_u64(page + META_FEATURES_NEEDED_OFF, meta->features_needed);
     memcpy(page + META_UUID_OFF, meta->uuid, VSI_UUID_BYTES);
@@ -4522,6 +4552,7 @@ static vs_status meta_decode(vsi_err *err, const vsi_file *file, const uint8_t *
     out_meta->generation = vsi_get_u64(page + META_GENERATION_OFF);
     out_meta->durable_lsn = vsi_get_u64(page + META_DURABLE_LSN_OFF);
     out_meta->created_us = (int64_t)vsi_get_u64(page + META_CREATED_OFF);
+    out_meta->features_any = vsi_get_u64(page + META_FEATURES_ANY_OFF);
     out_meta->features_ro = vsi_get_u64(page + META_FEATURES_RO_OFF);
     out_meta->features_needed = vsi_get_u64(page + META_FEATURES_NEEDED_OFF);
     if (out_meta->features_needed & ~meta_known_needed)
@@ -4535,13 +4566,37 @@ VSI_FN bool vsi_meta_may_write(const vsi_meta *meta) {
     return !(meta->features_ro & ~meta_known_ro);
 }
 
-/* Neither page is valid: say what the file is. */
+/* Page B is written before page A, so no crash leaves A alone. */
+static vs_status metas_refuse_short(vsi_err *err, const vsi_file *file) {
+    return vsi_fail(err, VS_ERR_CORRUPT,
+                    "%s is truncated: a database has %d bytes or more, with two meta pages",
+                    file->path, VSI_META_B_OFF + VSI_META_BYTES);
+}
+
+/* Nothing of value is in the file: A is zero, B is no valid page, and only B's place has bytes that
+ * are not zero. */
+static vs_status metas_are_unfinished(vsi_err *err, const vsi_file *file, bool *out_unfinished) {
+    uint8_t page[VSI_META_BYTES];
+    size_t got = 0;
+    *out_unfinished = false;
+    for (uint64_t off = 0; off < VSI_META_B_OFF; off += VSI_META_BYTES) {
+        memset(page, 0, sizeof page);
+        vs_status st = vsi_file_read(err, file, page, sizeof page, off, &got);
+        if (st != VS_OK || !meta_is_zero(page))
+            return st;
+    }
+    vs_status st = vsi_file_read(err, file, page, 1, VSI_META_B_OFF + VSI_META_BYTES, &got);
+    *out_unfinished = !got;
+    return st;
+}
+
+/* Neither page is valid, and the file is no unfinished one: say what it is. */
 static vs_status metas_refuse(vsi_err *err, const vsi_file *file, const uint8_t *a,
-                              const uint8_t *b) {
+                              const uint8_t *b, bool is_whole) {
     if (!meta_has_magic(a) && !meta_has_magic(b))
         return vsi_fail(err, VS_ERR_NOT_DB, "%s is not a vecstore database", file->path);
-    const uint8_t *page = meta_has_magic(a) ? a : b;
-    vs_status st = meta_check_version(err, file, page);
+    vs_status st = is_whole ? meta_check_version(err, file, meta_has_magic(a) ? a : b)
+                            : metas_refuse_short(err, file);
     return st != VS_OK
                ? st
                : vsi_fail(err, VS_ERR_CORRUPT, "%s: both meta pages are damaged", file->path);
@@ -4560,14 +4615,15 @@ VSI_FN vs_status vsi_metas_read(vsi_err *err, const vsi_file *file, vsi_metas *o
             return st;
     }
     bool is_valid[2] = {meta_is_valid(page[0]), meta_is_valid(page[1])};
-    *out_is_new = !is_valid[1] && meta_is_zero(page[0]); /* E4 */
-    if (*out_is_new)
-        return VS_OK;
-    if (!is_valid[0] && !is_valid[1])
-        return metas_refuse(err, file, page[0], page[1]);
+    *out_is_new = false;
+    if (!is_valid[0] && !is_valid[1]) {
+        vs_status st = metas_are_unfinished(err, file, out_is_new); /* E4 */
+        bool is_whole = got == VSI_META_BYTES;
+        return st != VS_OK || *out_is_new ? st
+                                          : metas_refuse(err, file, page[0], page[1], is_whole);
+    }
     if (got < VSI_META_BYTES)
-        return vsi_fail(err, VS_ERR_CORRUPT, "%s is truncated: its second meta page is missing",
-                        file->path);
+        return metas_refuse_short(err, file);
     vsi_meta meta[2];
     memset(meta, 0, sizeof meta);
     for (int slot = 0; slot < 2; slot++) {
@@ -6090,6 +6146,16 @@ VSI_FN vs_status vsi_engine_check_writable(vsi_err *err, const vsi_engine *engin
 
 /* ---- opening: the file ---------------------------------------------------------------------- */
 
+/* The names of its logs must fit as well. */
+static vs_status open_check_name(vsi_err *err, const char *path) {
+    const char *slash = strrchr(path, '/');
+    size_t bytes = strlen(slash ? slash + 1 : path);
+    if (bytes <= VSI_NAME_BYTES_MAX)
+        return VS_OK;
+    return vsi_fail(err, VS_ERR_LIMIT, "%s: the name has %zu bytes, expected at most %d", path,
+                    bytes, VSI_NAME_BYTES_MAX);
+}
+
 static vs_status open_data_file(vsi_err *err, vsi_engine *engine) {
     const vsi_engine_config *config = &engine->config;
     uint32_t mode = config->is_readonly ? VS_VFS_READ : VS_VFS_WRITE;
@@ -6097,6 +6163,8 @@ static vs_status open_data_file(vsi_err *err, vsi_engine *engine) {
         mode |= VS_VFS_CREATE;
     vs_status st =
         vsi_os_full_path(err, config->vfs, config->path, engine->path, sizeof engine->path);
+    if (st == VS_OK)
+        st = open_check_name(err, engine->path);
     if (st == VS_OK)
         st = vsi_file_open(err, engine->mem, config->vfs, engine->path, mode, &engine->data);
     if (st == VS_ERR_NOT_FOUND && !config->may_create)
@@ -6161,7 +6229,7 @@ static vs_status open_metas(vsi_err *err, vsi_engine *engine) {
     if (engine->config.is_readonly)
         return VS_OK;
     if (!vsi_meta_may_write(&engine->metas.newest))
-        return vsi_fail(err, VS_ERR_READONLY,
+        return vsi_fail(err, VS_ERR_TOO_NEW,
                         "%s uses features that version %s can only read (VS_OPEN_READONLY)",
                         engine->path, VS_VERSION);
     vsi_err repair = {0};
@@ -6328,15 +6396,16 @@ static vs_status open_steps(vsi_err *err, vsi_engine *engine) {
         st = open_metas(err, engine);
     if (st != VS_OK)
         return st;
-    if (!engine->config.is_readonly)
-        vsi_session_write(&engine->data, engine->config.vfs->process_id(engine->config.vfs->ctx));
     engine->log = (vsi_log){.mem = engine->mem,
                             .vfs = engine->config.vfs,
                             .path = engine->path,
                             .data = &engine->data,
                             .metas = &engine->metas,
                             .next_lsn = 1};
-    return open_recover(err, engine);
+    st = open_recover(err, engine);
+    if (st == VS_OK && !engine->config.is_readonly)
+        vsi_session_write(&engine->data, engine->config.vfs->process_id(engine->config.vfs->ctx));
+    return st;
 }
 
 static void engine_free(vsi_engine *engine) {
@@ -6404,12 +6473,16 @@ static vs_status close_record_end(vsi_err *err, vsi_engine *engine) {
 
 VSI_FN vs_status vsi_engine_close(vsi_err *err, vsi_engine *engine, bool is_forked) {
     vs_status st = VS_OK;
+    vsi_err ignored = {0};
     if (!is_forked && !engine->config.is_readonly) {
         st = vsi_engine_sync(err, engine);
         bool is_known = engine->log.durable_lsn == engine->metas.newest.durable_lsn;
         if (st == VS_OK && !engine->has_failed && !is_known)
             st = close_record_end(err, engine);
+        vsi_session_write(&engine->data, 0);
     }
+    if (!is_forked) /* a child forked from this process would keep the lock alive */
+        vsi_file_lock(&ignored, &engine->data, VS_VFS_UNLOCK);
     engine_free(engine);
     return st;
 }
@@ -7274,13 +7347,21 @@ VSI_FN vs_status vsi_change_begin(vsi_err *err, vs_db *db, vs_txn *txn, vsi_chan
  */
 VSI_FN vs_status vsi_change_end(vsi_err *err, vsi_change *change, vs_status st);
 
-/* How many bytes of a struct of ours the caller's, which begins with its size, can take. */
-VSI_FN size_t vsi_struct_bytes(const void *callers, size_t ours);
+/* Structs of the interface begin with their size, which tells the version that the caller was
+ * compiled for. In: what the caller's version lacks keeps the defaults in out; what this version
+ * does not know must be zero. Out: as much is written as the caller's version has. VS_ERR_MISUSE,
+ * VS_ERR_UNSUPPORTED; what is the struct's name. */
+VSI_FN vs_status vsi_struct_read(vsi_err *err, const char *what, const void *callers, void *out,
+                                 size_t ours);
+VSI_FN vs_status vsi_struct_check(vsi_err *err, const char *what, const void *callers);
+VSI_FN void vsi_struct_write(const void *ours, size_t bytes, void *callers);
 
 #endif
 /* ---- api/handle.c ---------------------------------------------------------------------------------- */
 /* handle.c - what all public functions share. */
 /* uses api/handle.h */
+
+enum { STRUCT_BYTES_MAX = 4096 }; /* a larger size is a forgotten one */
 
 VSI_FN vs_status vsi_handle_check(void *handle, uint32_t tag) {
     vsi_handle *head = handle;
@@ -7400,10 +7481,39 @@ VSI_FN vs_status vsi_change_end(vsi_err *err, vsi_change *change, vs_status st) 
     return st;
 }
 
-VSI_FN size_t vsi_struct_bytes(const void *callers, size_t ours) {
-    uint32_t theirs = 0;
-    memcpy(&theirs, callers, sizeof theirs);
-    return theirs < ours ? theirs : ours;
+/* ---- versioned structs ---------------------------------------------------------------------- */
+
+static size_t struct_bytes(const void *callers) {
+    uint32_t bytes = 0;
+    memcpy(&bytes, callers, sizeof bytes);
+    return bytes;
+}
+
+VSI_FN vs_status vsi_struct_check(vsi_err *err, const char *what, const void *callers) {
+    size_t bytes = struct_bytes(callers);
+    if (bytes >= sizeof(uint32_t) && bytes <= STRUCT_BYTES_MAX)
+        return VS_OK;
+    return vsi_fail(err, VS_ERR_MISUSE, "%s: size is %zu; set it to sizeof(%s)", what, bytes, what);
+}
+
+VSI_FN vs_status vsi_struct_read(vsi_err *err, const char *what, const void *callers, void *out,
+                                 size_t ours) {
+    vs_status st = vsi_struct_check(err, what, callers);
+    if (st != VS_OK)
+        return st;
+    size_t theirs = struct_bytes(callers);
+    for (size_t i = ours; i < theirs; i++)
+        if (((const uint8_t *)callers)[i])
+            return vsi_fail(err, VS_ERR_UNSUPPORTED,
+                            "%s: byte %zu is set, version %s knows only the first %zu", what, i,
+                            VS_VERSION, ours);
+    memcpy(out, callers, theirs < ours ? theirs : ours);
+    return VS_OK;
+}
+
+VSI_FN void vsi_struct_write(const void *ours, size_t bytes, void *callers) {
+    size_t theirs = struct_bytes(callers);
+    memcpy(callers, ours, theirs < bytes ? theirs : bytes);
 }
 /* ---- api/vfs.c ---------------------------------------------------------------------------------- */
 /* vfs.c - the file systems that ship with the library. */
@@ -7445,6 +7555,8 @@ const char *vs_errmsg(const void *handle) {
 
 vs_status vs_extended_errcode(const void *handle) {
     const vsi_handle *head = handle;
+    if (!head)
+        return VS_OK;
     return handle_is_open(head) ? head->err.code : VS_ERR_MISUSE;
 }
 
@@ -7471,8 +7583,9 @@ static vs_status open_read_options(vsi_err *err, const vs_open_options *given,
                                    vs_open_options *out) {
     const vs_open_options defaults = VS_OPEN_OPTIONS_INIT;
     *out = defaults;
-    if (given)
-        memcpy(out, given, vsi_struct_bytes(given, sizeof *out));
+    vs_status st = given ? vsi_struct_read(err, "vs_open_options", given, out, sizeof *out) : VS_OK;
+    if (st != VS_OK)
+        return st;
     if (out->flags & ~(uint32_t)(VS_OPEN_READONLY | VS_OPEN_CREATE))
         return vsi_fail(err, VS_ERR_MISUSE, "vs_open: unknown flags %#lx",
                         (unsigned long)out->flags);
@@ -7494,8 +7607,10 @@ static vs_status open_database(vsi_err *err, const char *path, const vs_open_opt
     if (!db->kernels)
         return vsi_fail(err, VS_ERR_UNSUPPORTED, "vs_open: cpu '%s', this machine has: %s",
                         options->cpu, vsi_kernels_names());
-    if (!path || !*path)
-        return vsi_fail(err, VS_ERR_INVALID, "vs_open: no path");
+    if (!path)
+        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: path is NULL");
+    if (!*path)
+        return vsi_fail(err, VS_ERR_INVALID, "vs_open: path is empty");
     vsi_engine_config config = {
         .mem = &db->mem,
         .vfs = options->vfs,
@@ -7596,8 +7711,10 @@ static vs_status options_read(vsi_err *err, const vs_collection_options *given,
     const vs_collection_options defaults = VS_COLLECTION_OPTIONS_INIT;
     *out = defaults;
     if (!given)
-        return vsi_fail(err, VS_ERR_INVALID, "a collection needs options: there is no default dim");
-    memcpy(out, given, vsi_struct_bytes(given, sizeof *out));
+        return vsi_fail(err, VS_ERR_MISUSE, "a collection needs options: there is no default dim");
+    vs_status st = vsi_struct_read(err, "vs_collection_options", given, out, sizeof *out);
+    if (st != VS_OK)
+        return st;
     out->type = out->type ? out->type : VS_F32;
     out->metric = out->metric ? out->metric : VS_L2;
     out->index = out->index ? out->index : "auto";
@@ -7719,7 +7836,6 @@ void vs_collection_close(vs_collection *collection) {
 
 static void info_fill(const vsi_coll *coll, vs_collection_info *out_info) {
     const vsi_coll_desc *desc = coll->desc;
-    size_t bytes = vsi_struct_bytes(out_info, sizeof *out_info);
     vs_collection_info info = {.size = out_info->size,
                                .id = desc->id,
                                .dim = desc->dim,
@@ -7729,7 +7845,7 @@ static void info_fill(const vsi_coll *coll, vs_collection_info *out_info) {
                                .created_us = desc->created_us};
     memcpy(info.name, desc->name, sizeof info.name);
     memcpy(info.index, desc->index, sizeof info.index);
-    memcpy(out_info, &info, bytes);
+    vsi_struct_write(&info, sizeof info, out_info);
 }
 
 vs_status vs_collection_info_get(vs_collection *collection, vs_txn *txn,
@@ -7739,6 +7855,8 @@ vs_status vs_collection_info_get(vs_collection *collection, vs_txn *txn,
     vs_db *db = collection->head.db;
     vsi_err err = {0};
     vs_status st = vsi_handle_check_txn(&err, db, txn, false);
+    if (st == VS_OK)
+        st = vsi_struct_check(&err, "vs_collection_info", out_info);
     if (st != VS_OK)
         return vsi_handle_end(&collection->head, st, &err);
     vsi_view view = vsi_view_open(db, txn);
@@ -7755,6 +7873,8 @@ vs_status vs_collection_at(vs_db *db, vs_txn *txn, size_t at, vs_collection_info
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vs_status st = vsi_handle_check_txn(&err, db, txn, false);
+    if (st == VS_OK)
+        st = vsi_struct_check(&err, "vs_collection_info", out_info);
     if (st != VS_OK)
         return vsi_handle_end(&db->head, st, &err);
     vsi_view view = vsi_view_open(db, txn);
@@ -7928,9 +8048,10 @@ vs_status vs_put(vs_collection *collection, vs_txn *txn, const vs_record *record
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vs_record all = VS_RECORD_INIT;
-    memcpy(&all, record, vsi_struct_bytes(record, sizeof all));
     vsi_change change;
     vs_status st = put_check_call(&err, collection, txn, mode);
+    if (st == VS_OK)
+        st = vsi_struct_read(&err, "vs_record", record, &all, sizeof all);
     if (st == VS_OK)
         st = vsi_change_begin(&err, collection->head.db, txn, &change);
     if (st == VS_OK) {
@@ -7981,9 +8102,10 @@ vs_status vs_put_batch(vs_collection *collection, vs_txn *txn, const vs_batch *b
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vs_batch all = VS_BATCH_INIT;
-    memcpy(&all, batch, vsi_struct_bytes(batch, sizeof all));
     vsi_change change;
     vs_status st = put_check_call(&err, collection, txn, mode);
+    if (st == VS_OK)
+        st = vsi_struct_read(&err, "vs_batch", batch, &all, sizeof all);
     if (st == VS_OK)
         st = batch_validate(&err, &all);
     if (st == VS_OK)
@@ -8026,6 +8148,9 @@ vs_status vs_delete(vs_collection *collection, vs_txn *txn, uint64_t key) {
 
 VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t slot, vsi_buf *vector,
                                  vsi_buf *metadata, vs_record *out_record) {
+    vs_status st = vsi_struct_check(err, "vs_record", out_record);
+    if (st != VS_OK)
+        return st;
     vector->bytes = 0;
     metadata->bytes = 0;
     if (!vsi_buf_append(vector, vsi_slab_row(&coll->rows, slot), coll->rows.row_bytes) ||
@@ -8038,7 +8163,7 @@ VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t sl
                         .vector = vector->data,
                         .metadata = metadata_bytes ? (const char *)metadata->data : NULL,
                         .metadata_bytes = metadata_bytes};
-    memcpy(out_record, &record, vsi_struct_bytes(out_record, sizeof record));
+    vsi_struct_write(&record, sizeof record, out_record);
     return VS_OK;
 }
 
@@ -8308,9 +8433,11 @@ static vs_status note_check_call(vsi_err *err, const vs_db *db, vs_txn *txn, boo
     if (collection &&
         (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || collection->head.db != db))
         return vsi_fail(err, VS_ERR_MISUSE, "the collection is no open one of this database");
-    if (!key || key_bytes < 1 || key_bytes > VS_KV_KEY_BYTES_MAX)
+    if (!key)
+        return vsi_fail(err, VS_ERR_MISUSE, "a note's key is NULL");
+    if (key_bytes < 1 || key_bytes > VS_KV_KEY_BYTES_MAX)
         return vsi_fail(err, VS_ERR_LIMIT, "a note's key has 1 to %u bytes, this one %zu",
-                        VS_KV_KEY_BYTES_MAX, key ? key_bytes : 0);
+                        VS_KV_KEY_BYTES_MAX, key_bytes);
     return VS_OK;
 }
 
@@ -8406,7 +8533,7 @@ static vs_status search_prepare(vsi_err *err, vs_collection *collection, const v
 
 vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, int query_type,
                     size_t k, vs_hit *hits, size_t *out_count) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !hits || !out_count)
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !query || !hits || !out_count)
         return VS_ERR_MISUSE;
     vs_db *db = collection->head.db;
     vsi_err err = {0};
@@ -8445,6 +8572,10 @@ vs_status vs_sync(vs_db *db) {
 vs_status vs_stats_get(vs_db *db, vs_stats *out_stats) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_stats)
         return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_status st = vsi_struct_check(&err, "vs_stats", out_stats);
+    if (st != VS_OK)
+        return vsi_handle_end(&db->head, st, &err);
     vsi_engine *engine = db->engine;
     vs_stats stats = VS_STATS_INIT;
     vsi_hash128 digest;
@@ -8466,7 +8597,7 @@ vs_status vs_stats_get(vs_db *db, vs_stats *out_stats) {
     stats.log_takeovers = engine->log.takeovers;
     memcpy(stats.readonly_reason, engine->failure, sizeof stats.readonly_reason);
     vsi_mutex_unlock(&engine->log_lock);
-    memcpy(out_stats, &stats, vsi_struct_bytes(out_stats, sizeof stats));
+    vsi_struct_write(&stats, sizeof stats, out_stats);
     return VS_OK;
 }
 

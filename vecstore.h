@@ -27,6 +27,9 @@
  * handed out stays the library's; the comment says until when it is valid. Handles are closed by
  * their own function, which accepts NULL.
  *
+ * Structs that begin with a size are started with their ..._INIT, also those that a call fills; so
+ * programs compiled for another version work, as long as they set nothing that this one lacks.
+ *
  * Threads. Any thread may use any handle, but one collection, transaction or cursor handle serves
  * one call at a time. A vs_db may be used by several threads at once. Give each thread its own
  * collection handle: then reads run in parallel, beside one writer. A database must not be used in
@@ -314,8 +317,8 @@ typedef struct vs_open_options {
  * meanwhile: the second open returns VS_ERR_BUSY and names the process.
  * Errors: VS_ERR_NOT_FOUND (no file, no VS_OPEN_CREATE), VS_ERR_NOT_DB, VS_ERR_CORRUPT,
  *   VS_ERR_LOG_MISSING, VS_ERR_TOO_NEW, VS_ERR_TOO_OLD, VS_ERR_BUSY, VS_ERR_READONLY (media),
- *   VS_ERR_DENIED, VS_ERR_INVALID (path, not a regular file), VS_ERR_IO, VS_ERR_FULL,
- *   VS_ERR_UNSUPPORTED (cpu), VS_ERR_NOMEM, VS_ERR_MISUSE.
+ *   VS_ERR_DENIED, VS_ERR_INVALID (path, not a regular file), VS_ERR_LIMIT (a name longer than 230
+ *   bytes), VS_ERR_IO, VS_ERR_FULL, VS_ERR_UNSUPPORTED (cpu), VS_ERR_NOMEM, VS_ERR_MISUSE.
  * Threads: any; opens of different files may run in parallel. */
 VS_NODISCARD VS_API vs_status vs_open(const char *path, const vs_open_options *options,
                                       vs_db **out_db);

@@ -349,7 +349,7 @@ VT_TEST(newer_formats_and_needed_features_are_refused_clearly) {
     VT_EQ(needed.status, VS_ERR_TOO_NEW);
     VT_CONTAINS(needed.message, "0x8000000000000000");
     outcome readonly = with_patched_metas(32, 1), compatible = with_patched_metas(24, 1);
-    VT_EQ(readonly.status, VS_ERR_READONLY); /* look_at opens for writing */
+    VT_EQ(readonly.status, VS_ERR_TOO_NEW); /* look_at opens for writing */
     VT_EQ(compatible.commits, COMMITS);
 }
 

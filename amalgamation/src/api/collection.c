@@ -22,8 +22,10 @@ static vs_status options_read(vsi_err *err, const vs_collection_options *given,
     const vs_collection_options defaults = VS_COLLECTION_OPTIONS_INIT;
     *out = defaults;
     if (!given)
-        return vsi_fail(err, VS_ERR_INVALID, "a collection needs options: there is no default dim");
-    memcpy(out, given, vsi_struct_bytes(given, sizeof *out));
+        return vsi_fail(err, VS_ERR_MISUSE, "a collection needs options: there is no default dim");
+    vs_status st = vsi_struct_read(err, "vs_collection_options", given, out, sizeof *out);
+    if (st != VS_OK)
+        return st;
     out->type = out->type ? out->type : VS_F32;
     out->metric = out->metric ? out->metric : VS_L2;
     out->index = out->index ? out->index : "auto";
@@ -145,7 +147,6 @@ void vs_collection_close(vs_collection *collection) {
 
 static void info_fill(const vsi_coll *coll, vs_collection_info *out_info) {
     const vsi_coll_desc *desc = coll->desc;
-    size_t bytes = vsi_struct_bytes(out_info, sizeof *out_info);
     vs_collection_info info = {.size = out_info->size,
                                .id = desc->id,
                                .dim = desc->dim,
@@ -155,7 +156,7 @@ static void info_fill(const vsi_coll *coll, vs_collection_info *out_info) {
                                .created_us = desc->created_us};
     memcpy(info.name, desc->name, sizeof info.name);
     memcpy(info.index, desc->index, sizeof info.index);
-    memcpy(out_info, &info, bytes);
+    vsi_struct_write(&info, sizeof info, out_info);
 }
 
 vs_status vs_collection_info_get(vs_collection *collection, vs_txn *txn,
@@ -165,6 +166,8 @@ vs_status vs_collection_info_get(vs_collection *collection, vs_txn *txn,
     vs_db *db = collection->head.db;
     vsi_err err = {0};
     vs_status st = vsi_handle_check_txn(&err, db, txn, false);
+    if (st == VS_OK)
+        st = vsi_struct_check(&err, "vs_collection_info", out_info);
     if (st != VS_OK)
         return vsi_handle_end(&collection->head, st, &err);
     vsi_view view = vsi_view_open(db, txn);
@@ -181,6 +184,8 @@ vs_status vs_collection_at(vs_db *db, vs_txn *txn, size_t at, vs_collection_info
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vs_status st = vsi_handle_check_txn(&err, db, txn, false);
+    if (st == VS_OK)
+        st = vsi_struct_check(&err, "vs_collection_info", out_info);
     if (st != VS_OK)
         return vsi_handle_end(&db->head, st, &err);
     vsi_view view = vsi_view_open(db, txn);

@@ -19,6 +19,8 @@ const char *vs_errmsg(const void *handle) {
 
 vs_status vs_extended_errcode(const void *handle) {
     const vsi_handle *head = handle;
+    if (!head)
+        return VS_OK;
     return handle_is_open(head) ? head->err.code : VS_ERR_MISUSE;
 }
 
@@ -45,8 +47,9 @@ static vs_status open_read_options(vsi_err *err, const vs_open_options *given,
                                    vs_open_options *out) {
     const vs_open_options defaults = VS_OPEN_OPTIONS_INIT;
     *out = defaults;
-    if (given)
-        memcpy(out, given, vsi_struct_bytes(given, sizeof *out));
+    vs_status st = given ? vsi_struct_read(err, "vs_open_options", given, out, sizeof *out) : VS_OK;
+    if (st != VS_OK)
+        return st;
     if (out->flags & ~(uint32_t)(VS_OPEN_READONLY | VS_OPEN_CREATE))
         return vsi_fail(err, VS_ERR_MISUSE, "vs_open: unknown flags %#lx",
                         (unsigned long)out->flags);
@@ -68,8 +71,10 @@ static vs_status open_database(vsi_err *err, const char *path, const vs_open_opt
     if (!db->kernels)
         return vsi_fail(err, VS_ERR_UNSUPPORTED, "vs_open: cpu '%s', this machine has: %s",
                         options->cpu, vsi_kernels_names());
-    if (!path || !*path)
-        return vsi_fail(err, VS_ERR_INVALID, "vs_open: no path");
+    if (!path)
+        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: path is NULL");
+    if (!*path)
+        return vsi_fail(err, VS_ERR_INVALID, "vs_open: path is empty");
     vsi_engine_config config = {
         .mem = &db->mem,
         .vfs = options->vfs,

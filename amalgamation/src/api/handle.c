@@ -1,6 +1,8 @@
 /* handle.c - what all public functions share. */
 #include "api/handle.h"
 
+enum { STRUCT_BYTES_MAX = 4096 }; /* a larger size is a forgotten one */
+
 VSI_FN vs_status vsi_handle_check(void *handle, uint32_t tag) {
     vsi_handle *head = handle;
     if (!head || head->tag != tag)
@@ -119,8 +121,37 @@ VSI_FN vs_status vsi_change_end(vsi_err *err, vsi_change *change, vs_status st) 
     return st;
 }
 
-VSI_FN size_t vsi_struct_bytes(const void *callers, size_t ours) {
-    uint32_t theirs = 0;
-    memcpy(&theirs, callers, sizeof theirs);
-    return theirs < ours ? theirs : ours;
+/* ---- versioned structs ---------------------------------------------------------------------- */
+
+static size_t struct_bytes(const void *callers) {
+    uint32_t bytes = 0;
+    memcpy(&bytes, callers, sizeof bytes);
+    return bytes;
+}
+
+VSI_FN vs_status vsi_struct_check(vsi_err *err, const char *what, const void *callers) {
+    size_t bytes = struct_bytes(callers);
+    if (bytes >= sizeof(uint32_t) && bytes <= STRUCT_BYTES_MAX)
+        return VS_OK;
+    return vsi_fail(err, VS_ERR_MISUSE, "%s: size is %zu; set it to sizeof(%s)", what, bytes, what);
+}
+
+VSI_FN vs_status vsi_struct_read(vsi_err *err, const char *what, const void *callers, void *out,
+                                 size_t ours) {
+    vs_status st = vsi_struct_check(err, what, callers);
+    if (st != VS_OK)
+        return st;
+    size_t theirs = struct_bytes(callers);
+    for (size_t i = ours; i < theirs; i++)
+        if (((const uint8_t *)callers)[i])
+            return vsi_fail(err, VS_ERR_UNSUPPORTED,
+                            "%s: byte %zu is set, version %s knows only the first %zu", what, i,
+                            VS_VERSION, ours);
+    memcpy(out, callers, theirs < ours ? theirs : ours);
+    return VS_OK;
+}
+
+VSI_FN void vsi_struct_write(const void *ours, size_t bytes, void *callers) {
+    size_t theirs = struct_bytes(callers);
+    memcpy(callers, ours, theirs < bytes ? theirs : bytes);
 }

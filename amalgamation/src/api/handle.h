@@ -91,7 +91,13 @@ VSI_FN vs_status vsi_change_begin(vsi_err *err, vs_db *db, vs_txn *txn, vsi_chan
  */
 VSI_FN vs_status vsi_change_end(vsi_err *err, vsi_change *change, vs_status st);
 
-/* How many bytes of a struct of ours the caller's, which begins with its size, can take. */
-VSI_FN size_t vsi_struct_bytes(const void *callers, size_t ours);
+/* Structs of the interface begin with their size, which tells the version that the caller was
+ * compiled for. In: what the caller's version lacks keeps the defaults in out; what this version
+ * does not know must be zero. Out: as much is written as the caller's version has. VS_ERR_MISUSE,
+ * VS_ERR_UNSUPPORTED; what is the struct's name. */
+VSI_FN vs_status vsi_struct_read(vsi_err *err, const char *what, const void *callers, void *out,
+                                 size_t ours);
+VSI_FN vs_status vsi_struct_check(vsi_err *err, const char *what, const void *callers);
+VSI_FN void vsi_struct_write(const void *ours, size_t bytes, void *callers);
 
 #endif

@@ -13,6 +13,10 @@ vs_status vs_sync(vs_db *db) {
 vs_status vs_stats_get(vs_db *db, vs_stats *out_stats) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_stats)
         return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_status st = vsi_struct_check(&err, "vs_stats", out_stats);
+    if (st != VS_OK)
+        return vsi_handle_end(&db->head, st, &err);
     vsi_engine *engine = db->engine;
     vs_stats stats = VS_STATS_INIT;
     vsi_hash128 digest;
@@ -34,7 +38,7 @@ vs_status vs_stats_get(vs_db *db, vs_stats *out_stats) {
     stats.log_takeovers = engine->log.takeovers;
     memcpy(stats.readonly_reason, engine->failure, sizeof stats.readonly_reason);
     vsi_mutex_unlock(&engine->log_lock);
-    memcpy(out_stats, &stats, vsi_struct_bytes(out_stats, sizeof stats));
+    vsi_struct_write(&stats, sizeof stats, out_stats);
     return VS_OK;
 }
 

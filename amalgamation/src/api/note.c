@@ -9,9 +9,11 @@ static vs_status note_check_call(vsi_err *err, const vs_db *db, vs_txn *txn, boo
     if (collection &&
         (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || collection->head.db != db))
         return vsi_fail(err, VS_ERR_MISUSE, "the collection is no open one of this database");
-    if (!key || key_bytes < 1 || key_bytes > VS_KV_KEY_BYTES_MAX)
+    if (!key)
+        return vsi_fail(err, VS_ERR_MISUSE, "a note's key is NULL");
+    if (key_bytes < 1 || key_bytes > VS_KV_KEY_BYTES_MAX)
         return vsi_fail(err, VS_ERR_LIMIT, "a note's key has 1 to %u bytes, this one %zu",
-                        VS_KV_KEY_BYTES_MAX, key ? key_bytes : 0);
+                        VS_KV_KEY_BYTES_MAX, key_bytes);
     return VS_OK;
 }
 

@@ -143,9 +143,10 @@ vs_status vs_put(vs_collection *collection, vs_txn *txn, const vs_record *record
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vs_record all = VS_RECORD_INIT;
-    memcpy(&all, record, vsi_struct_bytes(record, sizeof all));
     vsi_change change;
     vs_status st = put_check_call(&err, collection, txn, mode);
+    if (st == VS_OK)
+        st = vsi_struct_read(&err, "vs_record", record, &all, sizeof all);
     if (st == VS_OK)
         st = vsi_change_begin(&err, collection->head.db, txn, &change);
     if (st == VS_OK) {
@@ -196,9 +197,10 @@ vs_status vs_put_batch(vs_collection *collection, vs_txn *txn, const vs_batch *b
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vs_batch all = VS_BATCH_INIT;
-    memcpy(&all, batch, vsi_struct_bytes(batch, sizeof all));
     vsi_change change;
     vs_status st = put_check_call(&err, collection, txn, mode);
+    if (st == VS_OK)
+        st = vsi_struct_read(&err, "vs_batch", batch, &all, sizeof all);
     if (st == VS_OK)
         st = batch_validate(&err, &all);
     if (st == VS_OK)
@@ -241,6 +243,9 @@ vs_status vs_delete(vs_collection *collection, vs_txn *txn, uint64_t key) {
 
 VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t slot, vsi_buf *vector,
                                  vsi_buf *metadata, vs_record *out_record) {
+    vs_status st = vsi_struct_check(err, "vs_record", out_record);
+    if (st != VS_OK)
+        return st;
     vector->bytes = 0;
     metadata->bytes = 0;
     if (!vsi_buf_append(vector, vsi_slab_row(&coll->rows, slot), coll->rows.row_bytes) ||
@@ -253,7 +258,7 @@ VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t sl
                         .vector = vector->data,
                         .metadata = metadata_bytes ? (const char *)metadata->data : NULL,
                         .metadata_bytes = metadata_bytes};
-    memcpy(out_record, &record, vsi_struct_bytes(out_record, sizeof record));
+    vsi_struct_write(&record, sizeof record, out_record);
     return VS_OK;
 }
 

@@ -20,7 +20,7 @@ static vs_status search_prepare(vsi_err *err, vs_collection *collection, const v
 
 vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, int query_type,
                     size_t k, vs_hit *hits, size_t *out_count) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !hits || !out_count)
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !query || !hits || !out_count)
         return VS_ERR_MISUSE;
     vs_db *db = collection->head.db;
     vsi_err err = {0};

@@ -4,7 +4,10 @@
 
 #include "base/mem.h"
 
-enum { VSI_PATH_BYTES_MAX = 4096 };
+enum {
+    VSI_PATH_BYTES_MAX = 4096,
+    VSI_NAME_BYTES_MAX = 230 /* 255, what file systems take, less "-wal-" and a number */
+};
 
 /* A VFS call that is interrupted this often in a row fails. */
 enum { VSI_INTERRUPTS_MAX = 100 };

@@ -13,6 +13,8 @@
 #define F_OFD_SETLK 37
 #endif
 
+enum { POSIX_LINKS_MAX = 40 };
+
 /* One byte far behind any data, for systems where locks forbid writing. */
 #define POSIX_LOCK_OFF ((off_t)1 << 62)
 
@@ -80,16 +82,10 @@ static vs_status posix_folder(const char *path, char *out, size_t out_bytes, cha
     return VS_OK;
 }
 
-static vs_status posix_full_path(void *ctx, const char *path, char *out, size_t out_bytes,
-                                 char *why) {
-    (void)ctx;
-    vs_status st = posix_real_path(path, out, out_bytes, why);
-    if (st != VS_ERR_NOT_FOUND)
-        return st;
-    /* A new file: the folder's real path, then the name. A symbolic link to a missing file is
-     * refused: with the file made the path would resolve to another name, and the log's with it. */
+/* The real path of a file that is missing: that of its folder, then its name. */
+static vs_status posix_new_path(const char *path, char *out, size_t out_bytes, char *why) {
     char folder[PATH_MAX];
-    st = posix_folder(path, folder, sizeof folder, why);
+    vs_status st = posix_folder(path, folder, sizeof folder, why);
     if (st == VS_OK)
         st = posix_real_path(folder, out, out_bytes, why);
     if (st != VS_OK)
@@ -100,13 +96,41 @@ static vs_status posix_full_path(void *ctx, const char *path, char *out, size_t 
     if (!*name)
         return posix_fail(EISDIR, why);
     int need = snprintf(out + n, out_bytes - n, "%s%s", n == 1 ? "" : "/", name);
-    if (need < 0 || (size_t)need >= out_bytes - n)
-        return posix_fail(ENAMETOOLONG, why);
-    struct stat info;
-    if (lstat(out, &info) || !S_ISLNK(info.st_mode))
+    return need < 0 || (size_t)need >= out_bytes - n ? posix_fail(ENAMETOOLONG, why) : VS_OK;
+}
+
+/* Where the symbolic link at path leads; *out_is_link false when it is none. */
+static vs_status posix_follow(const char *path, char out[PATH_MAX], bool *out_is_link, char *why) {
+    char target[PATH_MAX];
+    ssize_t n = readlink(path, target, sizeof target - 1);
+    *out_is_link = n >= 0;
+    if (n < 0)
         return VS_OK;
-    snprintf(why, VS_VFS_WHY_BYTES, "is a symbolic link to a file that is missing");
-    return VS_ERR_INVALID;
+    target[n] = 0;
+    const char *slash = strrchr(path, '/');
+    int folder = *target == '/' || !slash ? 0 : (int)(slash - path) + 1;
+    int need = snprintf(out, PATH_MAX, "%.*s%s", folder, path, target);
+    return need < 0 || need >= PATH_MAX ? posix_fail(ENAMETOOLONG, why) : VS_OK;
+}
+
+static vs_status posix_full_path(void *ctx, const char *path, char *out, size_t out_bytes,
+                                 char *why) {
+    (void)ctx;
+    vs_status st = posix_real_path(path, out, out_bytes, why);
+    if (st != VS_ERR_NOT_FOUND)
+        return st;
+    st = posix_new_path(path, out, out_bytes, why);
+    /* A link to a missing file leads to the file that an open would create. */
+    for (int links = 0; st == VS_OK && links < POSIX_LINKS_MAX; links++) {
+        char next[PATH_MAX];
+        bool is_link = false;
+        st = posix_follow(out, next, &is_link, why);
+        if (st == VS_OK && !is_link)
+            return VS_OK;
+        if (st == VS_OK)
+            st = posix_new_path(next, out, out_bytes, why);
+    }
+    return st == VS_OK ? posix_fail(ELOOP, why) : st;
 }
 
 static vs_status posix_refuse_special(int fd, char *why) {

@@ -33,6 +33,16 @@ VSI_FN vs_status vsi_engine_check_writable(vsi_err *err, const vsi_engine *engin
 
 /* ---- opening: the file ---------------------------------------------------------------------- */
 
+/* The names of its logs must fit as well. */
+static vs_status open_check_name(vsi_err *err, const char *path) {
+    const char *slash = strrchr(path, '/');
+    size_t bytes = strlen(slash ? slash + 1 : path);
+    if (bytes <= VSI_NAME_BYTES_MAX)
+        return VS_OK;
+    return vsi_fail(err, VS_ERR_LIMIT, "%s: the name has %zu bytes, expected at most %d", path,
+                    bytes, VSI_NAME_BYTES_MAX);
+}
+
 static vs_status open_data_file(vsi_err *err, vsi_engine *engine) {
     const vsi_engine_config *config = &engine->config;
     uint32_t mode = config->is_readonly ? VS_VFS_READ : VS_VFS_WRITE;
@@ -40,6 +50,8 @@ static vs_status open_data_file(vsi_err *err, vsi_engine *engine) {
         mode |= VS_VFS_CREATE;
     vs_status st =
         vsi_os_full_path(err, config->vfs, config->path, engine->path, sizeof engine->path);
+    if (st == VS_OK)
+        st = open_check_name(err, engine->path);
     if (st == VS_OK)
         st = vsi_file_open(err, engine->mem, config->vfs, engine->path, mode, &engine->data);
     if (st == VS_ERR_NOT_FOUND && !config->may_create)
@@ -104,7 +116,7 @@ static vs_status open_metas(vsi_err *err, vsi_engine *engine) {
     if (engine->config.is_readonly)
         return VS_OK;
     if (!vsi_meta_may_write(&engine->metas.newest))
-        return vsi_fail(err, VS_ERR_READONLY,
+        return vsi_fail(err, VS_ERR_TOO_NEW,
                         "%s uses features that version %s can only read (VS_OPEN_READONLY)",
                         engine->path, VS_VERSION);
     vsi_err repair = {0};
@@ -271,15 +283,16 @@ static vs_status open_steps(vsi_err *err, vsi_engine *engine) {
         st = open_metas(err, engine);
     if (st != VS_OK)
         return st;
-    if (!engine->config.is_readonly)
-        vsi_session_write(&engine->data, engine->config.vfs->process_id(engine->config.vfs->ctx));
     engine->log = (vsi_log){.mem = engine->mem,
                             .vfs = engine->config.vfs,
                             .path = engine->path,
                             .data = &engine->data,
                             .metas = &engine->metas,
                             .next_lsn = 1};
-    return open_recover(err, engine);
+    st = open_recover(err, engine);
+    if (st == VS_OK && !engine->config.is_readonly)
+        vsi_session_write(&engine->data, engine->config.vfs->process_id(engine->config.vfs->ctx));
+    return st;
 }
 
 static void engine_free(vsi_engine *engine) {
@@ -347,12 +360,16 @@ static vs_status close_record_end(vsi_err *err, vsi_engine *engine) {
 
 VSI_FN vs_status vsi_engine_close(vsi_err *err, vsi_engine *engine, bool is_forked) {
     vs_status st = VS_OK;
+    vsi_err ignored = {0};
     if (!is_forked && !engine->config.is_readonly) {
         st = vsi_engine_sync(err, engine);
         bool is_known = engine->log.durable_lsn == engine->metas.newest.durable_lsn;
         if (st == VS_OK && !engine->has_failed && !is_known)
             st = close_record_end(err, engine);
+        vsi_session_write(&engine->data, 0);
     }
+    if (!is_forked) /* a child forked from this process would keep the lock alive */
+        vsi_file_lock(&ignored, &engine->data, VS_VFS_UNLOCK);
     engine_free(engine);
     return st;
 }

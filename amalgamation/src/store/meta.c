@@ -21,6 +21,7 @@ enum {
     META_MAJOR_OFF = 16,
     META_MINOR_OFF = 18,
     META_PAGE_BYTES_OFF = 20,
+    META_FEATURES_ANY_OFF = 24,
     META_FEATURES_RO_OFF = 32,
     META_FEATURES_NEEDED_OFF = 40,
     META_UUID_OFF = 48,
@@ -47,6 +48,7 @@ static void meta_encode(const vsi_meta *meta, uint8_t page[VSI_META_BYTES]) {
     vsi_put_u16(page + META_MAJOR_OFF, VSI_FORMAT_MAJOR);
     vsi_put_u16(page + META_MINOR_OFF, VSI_FORMAT_MINOR);
     vsi_put_u32(page + META_PAGE_BYTES_OFF, VSI_META_BYTES);
+    vsi_put_u64(page + META_FEATURES_ANY_OFF, meta->features_any);
     vsi_put_u64(page + META_FEATURES_RO_OFF, meta->features_ro);
     vsi_put_u64(page + META_FEATURES_NEEDED_OFF, meta->features_needed);
     memcpy(page + META_UUID_OFF, meta->uuid, VSI_UUID_BYTES);
@@ -101,6 +103,7 @@ static vs_status meta_decode(vsi_err *err, const vsi_file *file, const uint8_t *
     out_meta->generation = vsi_get_u64(page + META_GENERATION_OFF);
     out_meta->durable_lsn = vsi_get_u64(page + META_DURABLE_LSN_OFF);
     out_meta->created_us = (int64_t)vsi_get_u64(page + META_CREATED_OFF);
+    out_meta->features_any = vsi_get_u64(page + META_FEATURES_ANY_OFF);
     out_meta->features_ro = vsi_get_u64(page + META_FEATURES_RO_OFF);
     out_meta->features_needed = vsi_get_u64(page + META_FEATURES_NEEDED_OFF);
     if (out_meta->features_needed & ~meta_known_needed)
@@ -114,13 +117,37 @@ VSI_FN bool vsi_meta_may_write(const vsi_meta *meta) {
     return !(meta->features_ro & ~meta_known_ro);
 }
 
-/* Neither page is valid: say what the file is. */
+/* Page B is written before page A, so no crash leaves A alone. */
+static vs_status metas_refuse_short(vsi_err *err, const vsi_file *file) {
+    return vsi_fail(err, VS_ERR_CORRUPT,
+                    "%s is truncated: a database has %d bytes or more, with two meta pages",
+                    file->path, VSI_META_B_OFF + VSI_META_BYTES);
+}
+
+/* Nothing of value is in the file: A is zero, B is no valid page, and only B's place has bytes that
+ * are not zero. */
+static vs_status metas_are_unfinished(vsi_err *err, const vsi_file *file, bool *out_unfinished) {
+    uint8_t page[VSI_META_BYTES];
+    size_t got = 0;
+    *out_unfinished = false;
+    for (uint64_t off = 0; off < VSI_META_B_OFF; off += VSI_META_BYTES) {
+        memset(page, 0, sizeof page);
+        vs_status st = vsi_file_read(err, file, page, sizeof page, off, &got);
+        if (st != VS_OK || !meta_is_zero(page))
+            return st;
+    }
+    vs_status st = vsi_file_read(err, file, page, 1, VSI_META_B_OFF + VSI_META_BYTES, &got);
+    *out_unfinished = !got;
+    return st;
+}
+
+/* Neither page is valid, and the file is no unfinished one: say what it is. */
 static vs_status metas_refuse(vsi_err *err, const vsi_file *file, const uint8_t *a,
-                              const uint8_t *b) {
+                              const uint8_t *b, bool is_whole) {
     if (!meta_has_magic(a) && !meta_has_magic(b))
         return vsi_fail(err, VS_ERR_NOT_DB, "%s is not a vecstore database", file->path);
-    const uint8_t *page = meta_has_magic(a) ? a : b;
-    vs_status st = meta_check_version(err, file, page);
+    vs_status st = is_whole ? meta_check_version(err, file, meta_has_magic(a) ? a : b)
+                            : metas_refuse_short(err, file);
     return st != VS_OK
                ? st
                : vsi_fail(err, VS_ERR_CORRUPT, "%s: both meta pages are damaged", file->path);
@@ -139,14 +166,15 @@ VSI_FN vs_status vsi_metas_read(vsi_err *err, const vsi_file *file, vsi_metas *o
             return st;
     }
     bool is_valid[2] = {meta_is_valid(page[0]), meta_is_valid(page[1])};
-    *out_is_new = !is_valid[1] && meta_is_zero(page[0]); /* E4 */
-    if (*out_is_new)
-        return VS_OK;
-    if (!is_valid[0] && !is_valid[1])
-        return metas_refuse(err, file, page[0], page[1]);
+    *out_is_new = false;
+    if (!is_valid[0] && !is_valid[1]) {
+        vs_status st = metas_are_unfinished(err, file, out_is_new); /* E4 */
+        bool is_whole = got == VSI_META_BYTES;
+        return st != VS_OK || *out_is_new ? st
+                                          : metas_refuse(err, file, page[0], page[1], is_whole);
+    }
     if (got < VSI_META_BYTES)
-        return vsi_fail(err, VS_ERR_CORRUPT, "%s is truncated: its second meta page is missing",
-                        file->path);
+        return metas_refuse_short(err, file);
     vsi_meta meta[2];
     memset(meta, 0, sizeof meta);
     for (int slot = 0; slot < 2; slot++) {

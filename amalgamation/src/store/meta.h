@@ -19,6 +19,7 @@ typedef struct vsi_meta {
     uint64_t seq;             /* the valid page with the larger one counts */
     uint64_t generation;      /* the log file that commits go to; 0: none yet */
     uint64_t durable_lsn;     /* the log must hold every frame up to here */
+    uint64_t features_any;    /* unknown bits: kept, nothing else */
     uint64_t features_ro;     /* unknown bits: only reading is safe */
     uint64_t features_needed; /* unknown bits: not even reading is */
     int64_t created_us;
