@@ -1,7 +1,7 @@
 /* crash.c - the crash, fault and memory campaigns.
  *
- *   crash [--images N] [--chains N] [--oom RUNS] [--faults N] [--seed S] [--only WORKLOAD]
- * [--quiet] crash --replay WORKLOAD SEED POINT DAMAGE      one image of an earlier failure
+ *   crash [--images N] [--chains N] [--oom RUNS] [--faults N] [--seed S] [--only WORKLOAD] [--quiet]
+ *   crash --replay WORKLOAD SEED POINT DAMAGE      one image of an earlier failure
  *
  * images: programs are recorded, crashed at every operation with every kind of damage, and the
  *   invariants of verify.h are checked on each distinct disk, until N distinct ones were seen.

@@ -30,7 +30,7 @@ for patch in "$@"; do
     rm -rf "$build/tree"
     mkdir -p "$build/tree"
     cp -r amalgamation "$build/tree/"
-    if ! patch -s -p1 -d "$build/tree" <"$patch" >"$build/out" 2>&1; then
+    if ! patch -s -p1 --no-backup-if-mismatch -d "$build/tree" <"$patch" >"$build/out" 2>&1; then
         echo "FAILED $name: the patch does not apply any more; renew it"
         failed=$((failed + 1))
         continue

@@ -437,3 +437,59 @@ VT_TEST(an_empty_commit_at_full_makes_what_it_saw_durable) {
     VT_EQ(vs_close(db), VS_OK);
     sim_free(s);
 }
+
+/* ---- killed, then power cut ----------------------------------------------------------------- */
+
+/* Opens, sets note a to value at VS_SYNC_FULL, closes; all calls from number kill_at on fail, as if
+ * the process were gone. Returns whether the commit was acknowledged; *out_hit whether any failed. */
+static bool session_killed_at(sim *s, const char *value, uint64_t kill_at, bool *out_hit) {
+    vs_status st = VS_OK;
+    sim_set_fault(s, kill_at ? SIM_FAULT_IO : SIM_FAULT_NONE, kill_at, true);
+    vs_db *db = open_on(s, VS_OPEN_CREATE, &st);
+    bool is_acked = st == VS_OK && vs_kv_put(db, NULL, NULL, "a", 1, value, 1) == VS_OK;
+    vs_status ignored = vs_close(db);
+    (void)ignored;
+    *out_hit = sim_fault_hits(s) > 0;
+    sim_set_fault(s, SIM_FAULT_NONE, 0, false);
+    sim_drop_locks(s);
+    return is_acked;
+}
+
+/* Every disk that a power cut behind operation number at can leave must open, and show of note a
+ * at least floor. */
+static void check_cut(const sim *s, size_t at, char floor) {
+    static const int damages[] = {SIM_DROP_ALL, SIM_SUBSET, SIM_TORN_4096, SIM_GARBAGE_512};
+    sim_player *player = sim_player_new(s);
+    sim_player_seek(player, at);
+    for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
+        sim_image disk = sim_player_crash(player, damages[i], at * 4 + i);
+        sim *later = sim_new(6, &disk);
+        vs_status st = VS_OK;
+        vs_db *db = open_on(later, 0, &st);
+        char value[2] = "";
+        size_t bytes = 0;
+        VT_OK(st, db);
+        VT_OK(vs_kv_get(db, NULL, NULL, "a", 1, value, 1, &bytes), db);
+        VT_CHECK(value[0] >= floor);
+        VT_EQ(vs_close(db), VS_OK);
+        sim_free(later);
+    }
+    sim_player_free(player);
+}
+
+/* What the killed session wrote may be in the cache only, and its successor sees it there. */
+VT_TEST(a_power_cut_while_the_successor_of_a_killed_session_begins_loses_nothing_durable) {
+    bool is_killed = true;
+    for (uint64_t kill_at = 1; is_killed; kill_at++) {
+        sim *s = sim_new(kill_at, NULL);
+        bool is_hit = false;
+        VT_CHECK(session_killed_at(s, "1", 0, &is_hit));
+        char floor = session_killed_at(s, "2", kill_at, &is_killed) ? '2' : '1';
+        size_t begin = sim_op_count(s);
+        VT_CHECK(session_killed_at(s, "3", 0, &is_hit) && !is_hit);
+        for (size_t at = begin; at < sim_op_count(s); at++)
+            check_cut(s, at, floor);
+        check_cut(s, sim_op_count(s), '3');
+        sim_free(s);
+    }
+}
