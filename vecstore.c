@@ -6587,7 +6587,6 @@ typedef struct vsi_write {
     vsi_buf freed; /* vsi_freed_slot */
     uint64_t txn;
     bool has_streamed; /* some of its frames are in the log */
-    bool has_failed;   /* streaming failed: it can only be rolled back */
 } vsi_write;
 
 /* One call of the user within a transaction; what it staged is kept or undone as a whole. */
@@ -6607,12 +6606,13 @@ VSI_FN void vsi_write_rollback(vsi_write *write);
  * VS_ERR_INDOUBT when it is unknown whether the commit will be found after a crash. */
 VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync);
 
+/* First moves what earlier statements staged to the log when it has become much; when that fails
+ * there is no statement, and all that was staged still is. */
 VSI_FN vs_status vsi_statement_begin(vsi_err *err, vsi_write *write, vsi_statement *out_statement);
 /* Stages one operation: its bytes for the log, its effect on the state. */
 VSI_FN vs_status vsi_statement_apply(vsi_err *err, vsi_write *write, const vsi_op *op);
-/* Ends a statement that succeeded. May write to the log; when that fails the transaction
- * has_failed. */
-VSI_FN vs_status vsi_statement_keep(vsi_err *err, vsi_write *write, vsi_statement *statement);
+/* Ends a statement that succeeded, or one that did not. */
+VSI_FN void vsi_statement_keep(vsi_write *write, vsi_statement *statement);
 VSI_FN void vsi_statement_undo(vsi_write *write, vsi_statement *statement);
 
 /* A slot for a new record, to be used in a put of the same statement. */
@@ -6788,36 +6788,43 @@ static size_t write_cut_point(const uint8_t *payload, size_t bytes, size_t limit
     return at;
 }
 
-/* Writes staged operations as CONT frames, none larger than a frame may be. */
+/* One CONT frame of the bytes given, which are whole operations. */
+static vs_status write_stream_piece(vsi_err *err, vsi_write *write, const uint8_t *ops, size_t n) {
+    vsi_buf piece = {.mem = write->engine->mem};
+    if (!vsi_buf_reserve(&piece, VSI_LOG_BUF_FRONT + n))
+        return vsi_fail_nomem(err, n);
+    piece.bytes = VSI_LOG_BUF_FRONT;
+    vsi_buf_append(&piece, ops, n);
+    vsi_mutex_lock(&write->engine->log_lock);
+    vs_status st = write_append(err, write, VSI_FRAME_CONT, &piece);
+    vsi_mutex_unlock(&write->engine->log_lock);
+    vsi_buf_free(&piece);
+    return st;
+}
+
+/* Moves staged operations to the log, in frames no larger than one may be. What a failure leaves
+ * is still staged. */
 static vs_status write_stream(vsi_err *err, vsi_write *write) {
-    size_t done = VSI_LOG_BUF_FRONT;
+    uint8_t *ops = write->ops.data + VSI_LOG_BUF_FRONT;
+    size_t bytes = write->ops.bytes - VSI_LOG_BUF_FRONT, done = 0;
     vs_status st = VS_OK;
-    while (st == VS_OK && done < write->ops.bytes) {
-        const uint8_t *from = write->ops.data + done;
-        size_t n = write_cut_point(from, write->ops.bytes - done, VSI_FRAME_PAYLOAD_MAX / 2);
-        vsi_buf piece = {.mem = write->engine->mem};
-        if (!vsi_buf_reserve(&piece, VSI_LOG_BUF_FRONT + n))
-            return vsi_fail_nomem(err, n);
-        piece.bytes = VSI_LOG_BUF_FRONT;
-        vsi_buf_append(&piece, from, n);
-        vsi_mutex_lock(&write->engine->log_lock);
-        st = write_append(err, write, VSI_FRAME_CONT, &piece);
-        vsi_mutex_unlock(&write->engine->log_lock);
-        vsi_buf_free(&piece);
-        write->has_streamed = true;
-        done += n;
+    while (st == VS_OK && done < bytes) {
+        size_t n = write_cut_point(ops + done, bytes - done, VSI_FRAME_PAYLOAD_MAX / 2);
+        st = write_stream_piece(err, write, ops + done, n);
+        done += st == VS_OK ? n : 0;
     }
-    if (st == VS_OK && !write_reset_ops(write))
-        st = vsi_fail_nomem(err, VSI_LOG_BUF_FRONT);
+    write->has_streamed |= done > 0;
+    memmove(ops, ops + done, bytes - done);
+    write->ops.bytes -= done;
     return st;
 }
 
 /* ---- statements ----------------------------------------------------------------------------- */
 
 VSI_FN vs_status vsi_statement_begin(vsi_err *err, vsi_write *write, vsi_statement *out_statement) {
-    if (write->has_failed)
-        return vsi_fail(err, VS_ERR_MISUSE,
-                        "this transaction has failed before and can only be rolled back");
+    vs_status st = write->ops.bytes > VSI_STREAM_BYTES ? write_stream(err, write) : VS_OK;
+    if (st != VS_OK)
+        return st;
     *out_statement = (vsi_statement){.state = write->state,
                                      .mark = vsi_cow_open(&write->engine->cow),
                                      .ops_bytes = write->ops.bytes,
@@ -6831,13 +6838,8 @@ VSI_FN vs_status vsi_statement_apply(vsi_err *err, vsi_write *write, const vsi_o
     return vsi_state_apply(err, &write->engine->cow, &write->state, op, &write->freed);
 }
 
-VSI_FN vs_status vsi_statement_keep(vsi_err *err, vsi_write *write, vsi_statement *statement) {
+VSI_FN void vsi_statement_keep(vsi_write *write, vsi_statement *statement) {
     vsi_cow_keep(&write->engine->cow, statement->mark);
-    if (write->ops.bytes <= VSI_STREAM_BYTES)
-        return VS_OK;
-    vs_status st = write_stream(err, write);
-    write->has_failed = st != VS_OK;
-    return st;
 }
 
 VSI_FN void vsi_statement_undo(vsi_write *write, vsi_statement *statement) {
@@ -6933,9 +6935,7 @@ VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync) {
     sync = sync == VS_SYNC_DEFAULT ? engine->config.sync : sync;
     vs_status st = VS_OK;
     vsi_version *version = NULL;
-    if (write->has_failed)
-        st = vsi_fail(err, VS_ERR_MISUSE, "this transaction has failed before and was rolled back");
-    else if (write->ops.bytes > VSI_FRAME_PAYLOAD_MAX / 2)
+    if (write->ops.bytes > VSI_FRAME_PAYLOAD_MAX / 2)
         st = write_stream(err, write);
     if (st == VS_OK && write_has_changes(write)) {
         version = write_make_version(write, sync == VS_SYNC_FULL);
@@ -7471,7 +7471,7 @@ VSI_FN vs_status vsi_change_begin(vsi_err *err, vs_db *db, vs_txn *txn, vsi_chan
 
 VSI_FN vs_status vsi_change_end(vsi_err *err, vsi_change *change, vs_status st) {
     if (st == VS_OK)
-        st = vsi_statement_keep(err, change->write, &change->statement);
+        vsi_statement_keep(change->write, &change->statement);
     else
         vsi_statement_undo(change->write, &change->statement);
     if (change->is_own && st == VS_OK)

@@ -422,6 +422,38 @@ VT_TEST(a_full_disk_refuses_the_commit_and_later_ones_work) {
     sim_free(s);
 }
 
+/* Operations go to the log before the commit when they are many. */
+VT_TEST(a_full_disk_refuses_one_call_of_a_large_transaction_and_keeps_the_others) {
+    enum { NOTES = 20 };
+    static char value[1000];
+    sim *s = sim_new(3, NULL);
+    vs_status st = VS_OK;
+    vs_db *db = open_on(s, VS_OPEN_CREATE, &st);
+    vs_txn *txn = NULL;
+    int refused = 0;
+    VT_OK(vs_kv_put(db, NULL, NULL, "a", 1, "1", 1), db);
+    VT_OK(vs_begin(db, VS_TXN_WRITE, &txn), db);
+    sim_set_fault(s, SIM_FAULT_FULL, 2, false);
+    for (uint8_t i = 0; i < NOTES; i++) {
+        vs_status put = vs_kv_put(db, txn, NULL, &i, 1, value, sizeof value);
+        if (put != VS_OK) {
+            VT_EQ(put, VS_ERR_FULL);
+            VT_EQ(vs_kv_get(db, txn, NULL, &i, 1, NULL, 0, &(size_t){0}), VS_ERR_NOT_FOUND);
+            refused++;
+            i--;
+        }
+    }
+    VT_EQ(refused, 1);
+    VT_OK(vs_commit(txn, VS_SYNC_FULL), db);
+    kill_db(s, db);
+    db = open_on(s, 0, &st);
+    VT_EQ(st, VS_OK);
+    for (uint8_t i = 0; i < NOTES; i++)
+        VT_OK(vs_kv_get(db, NULL, NULL, &i, 1, NULL, 0, &(size_t){0}), db);
+    VT_EQ(vs_close(db), VS_OK);
+    sim_free(s);
+}
+
 VT_TEST(an_empty_commit_at_full_makes_what_it_saw_durable) {
     sim *s = sim_new(3, NULL);
     vs_status st = VS_OK;

@@ -111,7 +111,7 @@ VSI_FN vs_status vsi_change_begin(vsi_err *err, vs_db *db, vs_txn *txn, vsi_chan
 
 VSI_FN vs_status vsi_change_end(vsi_err *err, vsi_change *change, vs_status st) {
     if (st == VS_OK)
-        st = vsi_statement_keep(err, change->write, &change->statement);
+        vsi_statement_keep(change->write, &change->statement);
     else
         vsi_statement_undo(change->write, &change->statement);
     if (change->is_own && st == VS_OK)

@@ -163,36 +163,43 @@ static size_t write_cut_point(const uint8_t *payload, size_t bytes, size_t limit
     return at;
 }
 
-/* Writes staged operations as CONT frames, none larger than a frame may be. */
+/* One CONT frame of the bytes given, which are whole operations. */
+static vs_status write_stream_piece(vsi_err *err, vsi_write *write, const uint8_t *ops, size_t n) {
+    vsi_buf piece = {.mem = write->engine->mem};
+    if (!vsi_buf_reserve(&piece, VSI_LOG_BUF_FRONT + n))
+        return vsi_fail_nomem(err, n);
+    piece.bytes = VSI_LOG_BUF_FRONT;
+    vsi_buf_append(&piece, ops, n);
+    vsi_mutex_lock(&write->engine->log_lock);
+    vs_status st = write_append(err, write, VSI_FRAME_CONT, &piece);
+    vsi_mutex_unlock(&write->engine->log_lock);
+    vsi_buf_free(&piece);
+    return st;
+}
+
+/* Moves staged operations to the log, in frames no larger than one may be. What a failure leaves
+ * is still staged. */
 static vs_status write_stream(vsi_err *err, vsi_write *write) {
-    size_t done = VSI_LOG_BUF_FRONT;
+    uint8_t *ops = write->ops.data + VSI_LOG_BUF_FRONT;
+    size_t bytes = write->ops.bytes - VSI_LOG_BUF_FRONT, done = 0;
     vs_status st = VS_OK;
-    while (st == VS_OK && done < write->ops.bytes) {
-        const uint8_t *from = write->ops.data + done;
-        size_t n = write_cut_point(from, write->ops.bytes - done, VSI_FRAME_PAYLOAD_MAX / 2);
-        vsi_buf piece = {.mem = write->engine->mem};
-        if (!vsi_buf_reserve(&piece, VSI_LOG_BUF_FRONT + n))
-            return vsi_fail_nomem(err, n);
-        piece.bytes = VSI_LOG_BUF_FRONT;
-        vsi_buf_append(&piece, from, n);
-        vsi_mutex_lock(&write->engine->log_lock);
-        st = write_append(err, write, VSI_FRAME_CONT, &piece);
-        vsi_mutex_unlock(&write->engine->log_lock);
-        vsi_buf_free(&piece);
-        write->has_streamed = true;
-        done += n;
+    while (st == VS_OK && done < bytes) {
+        size_t n = write_cut_point(ops + done, bytes - done, VSI_FRAME_PAYLOAD_MAX / 2);
+        st = write_stream_piece(err, write, ops + done, n);
+        done += st == VS_OK ? n : 0;
     }
-    if (st == VS_OK && !write_reset_ops(write))
-        st = vsi_fail_nomem(err, VSI_LOG_BUF_FRONT);
+    write->has_streamed |= done > 0;
+    memmove(ops, ops + done, bytes - done);
+    write->ops.bytes -= done;
     return st;
 }
 
 /* ---- statements ----------------------------------------------------------------------------- */
 
 VSI_FN vs_status vsi_statement_begin(vsi_err *err, vsi_write *write, vsi_statement *out_statement) {
-    if (write->has_failed)
-        return vsi_fail(err, VS_ERR_MISUSE,
-                        "this transaction has failed before and can only be rolled back");
+    vs_status st = write->ops.bytes > VSI_STREAM_BYTES ? write_stream(err, write) : VS_OK;
+    if (st != VS_OK)
+        return st;
     *out_statement = (vsi_statement){.state = write->state,
                                      .mark = vsi_cow_open(&write->engine->cow),
                                      .ops_bytes = write->ops.bytes,
@@ -206,13 +213,8 @@ VSI_FN vs_status vsi_statement_apply(vsi_err *err, vsi_write *write, const vsi_o
     return vsi_state_apply(err, &write->engine->cow, &write->state, op, &write->freed);
 }
 
-VSI_FN vs_status vsi_statement_keep(vsi_err *err, vsi_write *write, vsi_statement *statement) {
+VSI_FN void vsi_statement_keep(vsi_write *write, vsi_statement *statement) {
     vsi_cow_keep(&write->engine->cow, statement->mark);
-    if (write->ops.bytes <= VSI_STREAM_BYTES)
-        return VS_OK;
-    vs_status st = write_stream(err, write);
-    write->has_failed = st != VS_OK;
-    return st;
 }
 
 VSI_FN void vsi_statement_undo(vsi_write *write, vsi_statement *statement) {
@@ -308,9 +310,7 @@ VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync) {
     sync = sync == VS_SYNC_DEFAULT ? engine->config.sync : sync;
     vs_status st = VS_OK;
     vsi_version *version = NULL;
-    if (write->has_failed)
-        st = vsi_fail(err, VS_ERR_MISUSE, "this transaction has failed before and was rolled back");
-    else if (write->ops.bytes > VSI_FRAME_PAYLOAD_MAX / 2)
+    if (write->ops.bytes > VSI_FRAME_PAYLOAD_MAX / 2)
         st = write_stream(err, write);
     if (st == VS_OK && write_has_changes(write)) {
         version = write_make_version(write, sync == VS_SYNC_FULL);

@@ -13,7 +13,6 @@ typedef struct vsi_write {
     vsi_buf freed; /* vsi_freed_slot */
     uint64_t txn;
     bool has_streamed; /* some of its frames are in the log */
-    bool has_failed;   /* streaming failed: it can only be rolled back */
 } vsi_write;
 
 /* One call of the user within a transaction; what it staged is kept or undone as a whole. */
@@ -33,12 +32,13 @@ VSI_FN void vsi_write_rollback(vsi_write *write);
  * VS_ERR_INDOUBT when it is unknown whether the commit will be found after a crash. */
 VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync);
 
+/* First moves what earlier statements staged to the log when it has become much; when that fails
+ * there is no statement, and all that was staged still is. */
 VSI_FN vs_status vsi_statement_begin(vsi_err *err, vsi_write *write, vsi_statement *out_statement);
 /* Stages one operation: its bytes for the log, its effect on the state. */
 VSI_FN vs_status vsi_statement_apply(vsi_err *err, vsi_write *write, const vsi_op *op);
-/* Ends a statement that succeeded. May write to the log; when that fails the transaction
- * has_failed. */
-VSI_FN vs_status vsi_statement_keep(vsi_err *err, vsi_write *write, vsi_statement *statement);
+/* Ends a statement that succeeded, or one that did not. */
+VSI_FN void vsi_statement_keep(vsi_write *write, vsi_statement *statement);
 VSI_FN void vsi_statement_undo(vsi_write *write, vsi_statement *statement);
 
 /* A slot for a new record, to be used in a put of the same statement. */
