@@ -74,7 +74,11 @@ static vs_status draft_create(vsi_err *err, vsi_log *log, const char *path, vsi_
     vs_device_info device = {0};
     st = vsi_file_device_info(err, &draft->file, &device);
     draft->pad_bytes = device.blast_bytes;
-    return st == VS_OK ? vsi_os_random(err, log->vfs, &draft->salt, sizeof draft->salt) : st;
+    uint8_t salt[8] = {0};
+    if (st == VS_OK)
+        st = vsi_os_random(err, log->vfs, salt, sizeof salt);
+    draft->salt = vsi_get_u64(salt);
+    return st;
 }
 
 static vs_status draft_write_header(vsi_err *err, const vsi_log *log, vsi_log_draft *draft) {
