@@ -107,6 +107,8 @@ FAULT_T  := $(patsubst tests/fault/test_%.c,$(BUILD)/tests/fault-%,$(wildcard te
 # Small limits, so that short programs stream transactions and force syncs.
 SMALL    := -DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000
 
+.SECONDARY: $(MODULE_O)
+
 $(BUILD)/modules/%.o: amalgamation/src/%.c $(HEADERS)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -DVSI_DEBUG -Iamalgamation/src -c $< -o $@

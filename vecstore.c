@@ -68,7 +68,7 @@
 
 /* gcc 11 and 12 miscompile loops that walk two arrays of one struct downwards: the address of one
  * is computed as twice the other's minus the struct's, after which interprocedural analysis
- * believes that the struct does not change (tests/unit/btree.c has the case). */
+ * believes that the struct does not change (tests/model/scan.c has the case). */
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 11
 #pragma GCC optimize("no-ipa-modref")
 #endif
@@ -1928,7 +1928,7 @@ VSI_FN void vsi_memory_vfs_destroy(vs_vfs *vfs) {
  *
  * Integer kernels are exact. Float kernels add in blocks of 1024 elements in single precision and
  * the blocks in double; the scalar table adds in double throughout. Overflow gives an infinity or
- * NaN, which the caller answers by computing in double. One table gives one result for the same
+ * NaN, underflow a sum that is too small; the caller answers by computing in double. One table gives one result for the same
  * input, be it one row or many. */
 #ifndef VSI_KERNELS_H
 #define VSI_KERNELS_H
@@ -3413,13 +3413,13 @@ VSI_FN bool vsi_value_read(const vsi_btree *tree, vsi_bytes key, vsi_value_info 
     value_key_set(&k, key, 0);
     vsi_btree_seek(tree, value_key_bytes(&k), &cursor);
     size_t skip = VALUE_HEADER_BYTES;
-    for (size_t left = info.bytes; left > 0;) {
+    for (size_t left = info.bytes; left > 0 && !vsi_btree_at_end(&cursor);) {
         vsi_bytes entry_key, chunk;
         vsi_btree_entry(&cursor, &entry_key, &chunk);
-        vsi_assert(chunk.bytes - skip <= left);
-        memcpy(buf->data + buf->bytes, chunk.data + skip, chunk.bytes - skip);
-        buf->bytes += chunk.bytes - skip;
-        left -= chunk.bytes - skip;
+        size_t n = chunk.bytes - skip < left ? chunk.bytes - skip : left;
+        memcpy(buf->data + buf->bytes, chunk.data + skip, n);
+        buf->bytes += n;
+        left -= n;
         skip = 0;
         vsi_btree_next(&cursor);
     }
@@ -4285,7 +4285,8 @@ static uint64_t check_records(state_checker *c, const vsi_coll *coll, vsi_buf *r
         }
         count++;
         state_cell cell = state_read_cell(coll, slot);
-        if (cell.key != key)
+        uint32_t again = VSI_SLOT_NONE; /* the bytes of the entry's key are what they should be */
+        if (cell.key != key || !vsi_coll_find(coll, key, &again) || again != slot)
             check_report(c, desc->name, "a slot belongs to another key");
         vsi_copy_le(row->data, vsi_slab_row(&coll->rows, slot), desc->dim, desc->element_bytes);
         vsi_hash128 hash = vsi_hash128_of(row->data, coll->rows.row_bytes, 0);
@@ -4343,8 +4344,13 @@ static vsi_hash128 check_metadata_term(const void *arg, vsi_bytes key, vsi_hash1
 
 static vsi_hash128 check_note_term(const void *arg, vsi_bytes key, vsi_hash128 hash) {
     (void)arg;
+    uint8_t bytes[STATE_NOTE_KEY_BYTES_MAX];
+    uint32_t coll = vsi_get_u32(key.data);
     vsi_bytes note_key = {key.data + 6, key.bytes - 6};
-    return term_of_note(vsi_get_u32(key.data), note_key, hash);
+    vsi_bytes expected = state_note_key(bytes, coll, note_key);
+    if (memcmp(expected.data, key.data, key.bytes))
+        return (vsi_hash128){1, 1}; /* a key of no note: the digest will differ */
+    return term_of_note(coll, note_key, hash);
 }
 
 static bool check_coll(state_checker *c, const vsi_coll *coll) {
@@ -7136,7 +7142,11 @@ VSI_FN void vsi_exact_scan(const vsi_kernels *kernels, const vsi_coll *coll, con
 
 enum { EXACT_TILE_ROWS = 128 };
 
-/* Below this a squared norm summed in single precision may have lost its value to underflow. */
+/* Underflow in single precision takes at most 2^-126 per element from a sum. In sums below this many
+ * times the dimension that could be more than the last bit. */
+static const double exact_sum_trusted = 0x1p-102;
+
+/* Below this a squared norm may have lost its value to underflow. */
 static const double exact_norm_trusted = 1e-30;
 
 typedef struct exact_scan {
@@ -7155,7 +7165,7 @@ static double exact_cosine(double dot, double query_norm, double row_norm) {
     return distance < 0 ? 0 : distance > 2 ? 2 : distance; /* rounding goes no further than that */
 }
 
-/* A row of floats whose sums left the range of single precision, in double. */
+/* A row of floats whose sums left the range of single precision, above or below, in double. */
 static double exact_in_double(const exact_scan *scan, const float *row) {
     const vsi_kernels *reference = vsi_kernels_scalar();
     const float *query = scan->query;
@@ -7183,11 +7193,14 @@ static void exact_tile_f32(exact_scan *scan, const float *rows, size_t n) {
         scan->kernels->dot_f32_rows(scan->query, rows, scan->dim, n, scan->out);
     else
         scan->kernels->dot_norm_f32_rows(scan->query, rows, scan->dim, n, scan->out, scan->norm);
+    double least = exact_sum_trusted * (double)scan->dim;
     for (size_t i = 0; i < n; i++) {
         bool is_trusted = isfinite(scan->out[i]);
         if (metric == VS_COSINE)
             is_trusted = is_trusted && exact_norm_is_trusted(scan->norm[i]) &&
                          exact_norm_is_trusted(scan->query_norm);
+        else
+            is_trusted = is_trusted && fabs(scan->out[i]) >= least;
         if (!is_trusted)
             scan->out[i] = exact_in_double(scan, rows + i * scan->dim);
         else if (metric == VS_IP)
@@ -8042,9 +8055,11 @@ static vs_status put_check_call(vsi_err *err, const vs_collection *collection, c
     return vsi_handle_check_txn(err, collection->head.db, txn, true);
 }
 
-/* The caller's metadata; bytes 0: up to the NUL. */
+/* The caller's metadata; NULL: none; bytes 0: up to the NUL. */
 static vsi_bytes metadata_of(const char *text, size_t bytes) {
-    return (vsi_bytes){(const uint8_t *)text, text && !bytes ? strlen(text) : bytes};
+    if (!text)
+        return (vsi_bytes){NULL, 0};
+    return (vsi_bytes){(const uint8_t *)text, bytes ? bytes : strlen(text)};
 }
 
 vs_status vs_put(vs_collection *collection, vs_txn *txn, const vs_record *record, int mode) {

@@ -133,9 +133,11 @@ static vs_status put_check_call(vsi_err *err, const vs_collection *collection, c
     return vsi_handle_check_txn(err, collection->head.db, txn, true);
 }
 
-/* The caller's metadata; bytes 0: up to the NUL. */
+/* The caller's metadata; NULL: none; bytes 0: up to the NUL. */
 static vsi_bytes metadata_of(const char *text, size_t bytes) {
-    return (vsi_bytes){(const uint8_t *)text, text && !bytes ? strlen(text) : bytes};
+    if (!text)
+        return (vsi_bytes){NULL, 0};
+    return (vsi_bytes){(const uint8_t *)text, bytes ? bytes : strlen(text)};
 }
 
 vs_status vs_put(vs_collection *collection, vs_txn *txn, const vs_record *record, int mode) {

@@ -58,7 +58,7 @@
 
 /* gcc 11 and 12 miscompile loops that walk two arrays of one struct downwards: the address of one
  * is computed as twice the other's minus the struct's, after which interprocedural analysis
- * believes that the struct does not change (tests/unit/btree.c has the case). */
+ * believes that the struct does not change (tests/model/scan.c has the case). */
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 11
 #pragma GCC optimize("no-ipa-modref")
 #endif

@@ -6,7 +6,7 @@
  *
  * Integer kernels are exact. Float kernels add in blocks of 1024 elements in single precision and
  * the blocks in double; the scalar table adds in double throughout. Overflow gives an infinity or
- * NaN, which the caller answers by computing in double. One table gives one result for the same
+ * NaN, underflow a sum that is too small; the caller answers by computing in double. One table gives one result for the same
  * input, be it one row or many. */
 #ifndef VSI_KERNELS_H
 #define VSI_KERNELS_H

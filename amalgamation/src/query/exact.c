@@ -4,7 +4,11 @@
 
 enum { EXACT_TILE_ROWS = 128 };
 
-/* Below this a squared norm summed in single precision may have lost its value to underflow. */
+/* Underflow in single precision takes at most 2^-126 per element from a sum. In sums below this many
+ * times the dimension that could be more than the last bit. */
+static const double exact_sum_trusted = 0x1p-102;
+
+/* Below this a squared norm may have lost its value to underflow. */
 static const double exact_norm_trusted = 1e-30;
 
 typedef struct exact_scan {
@@ -23,7 +27,7 @@ static double exact_cosine(double dot, double query_norm, double row_norm) {
     return distance < 0 ? 0 : distance > 2 ? 2 : distance; /* rounding goes no further than that */
 }
 
-/* A row of floats whose sums left the range of single precision, in double. */
+/* A row of floats whose sums left the range of single precision, above or below, in double. */
 static double exact_in_double(const exact_scan *scan, const float *row) {
     const vsi_kernels *reference = vsi_kernels_scalar();
     const float *query = scan->query;
@@ -51,11 +55,14 @@ static void exact_tile_f32(exact_scan *scan, const float *rows, size_t n) {
         scan->kernels->dot_f32_rows(scan->query, rows, scan->dim, n, scan->out);
     else
         scan->kernels->dot_norm_f32_rows(scan->query, rows, scan->dim, n, scan->out, scan->norm);
+    double least = exact_sum_trusted * (double)scan->dim;
     for (size_t i = 0; i < n; i++) {
         bool is_trusted = isfinite(scan->out[i]);
         if (metric == VS_COSINE)
             is_trusted = is_trusted && exact_norm_is_trusted(scan->norm[i]) &&
                          exact_norm_is_trusted(scan->query_norm);
+        else
+            is_trusted = is_trusted && fabs(scan->out[i]) >= least;
         if (!is_trusted)
             scan->out[i] = exact_in_double(scan, rows + i * scan->dim);
         else if (metric == VS_IP)

@@ -458,7 +458,8 @@ static uint64_t check_records(state_checker *c, const vsi_coll *coll, vsi_buf *r
         }
         count++;
         state_cell cell = state_read_cell(coll, slot);
-        if (cell.key != key)
+        uint32_t again = VSI_SLOT_NONE; /* the bytes of the entry's key are what they should be */
+        if (cell.key != key || !vsi_coll_find(coll, key, &again) || again != slot)
             check_report(c, desc->name, "a slot belongs to another key");
         vsi_copy_le(row->data, vsi_slab_row(&coll->rows, slot), desc->dim, desc->element_bytes);
         vsi_hash128 hash = vsi_hash128_of(row->data, coll->rows.row_bytes, 0);
@@ -516,8 +517,13 @@ static vsi_hash128 check_metadata_term(const void *arg, vsi_bytes key, vsi_hash1
 
 static vsi_hash128 check_note_term(const void *arg, vsi_bytes key, vsi_hash128 hash) {
     (void)arg;
+    uint8_t bytes[STATE_NOTE_KEY_BYTES_MAX];
+    uint32_t coll = vsi_get_u32(key.data);
     vsi_bytes note_key = {key.data + 6, key.bytes - 6};
-    return term_of_note(vsi_get_u32(key.data), note_key, hash);
+    vsi_bytes expected = state_note_key(bytes, coll, note_key);
+    if (memcmp(expected.data, key.data, key.bytes))
+        return (vsi_hash128){1, 1}; /* a key of no note: the digest will differ */
+    return term_of_note(coll, note_key, hash);
 }
 
 static bool check_coll(state_checker *c, const vsi_coll *coll) {

@@ -56,13 +56,13 @@ VSI_FN bool vsi_value_read(const vsi_btree *tree, vsi_bytes key, vsi_value_info 
     value_key_set(&k, key, 0);
     vsi_btree_seek(tree, value_key_bytes(&k), &cursor);
     size_t skip = VALUE_HEADER_BYTES;
-    for (size_t left = info.bytes; left > 0;) {
+    for (size_t left = info.bytes; left > 0 && !vsi_btree_at_end(&cursor);) {
         vsi_bytes entry_key, chunk;
         vsi_btree_entry(&cursor, &entry_key, &chunk);
-        vsi_assert(chunk.bytes - skip <= left);
-        memcpy(buf->data + buf->bytes, chunk.data + skip, chunk.bytes - skip);
-        buf->bytes += chunk.bytes - skip;
-        left -= chunk.bytes - skip;
+        size_t n = chunk.bytes - skip < left ? chunk.bytes - skip : left;
+        memcpy(buf->data + buf->bytes, chunk.data + skip, n);
+        buf->bytes += n;
+        left -= n;
         skip = 0;
         vsi_btree_next(&cursor);
     }

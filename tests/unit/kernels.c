@@ -1,0 +1,637 @@
+/* kernels.c - every kernel of every table against plain loops.
+ *
+ * What a float kernel may differ from the plain loop in double, with u = 2^-53, v = 2^-24 and S the
+ * sum of the absolute terms:
+ *
+ *   - The product of two floats is exact in double. The difference of two floats, its square, and
+ *     each of the dim additions round once: the loop, and a kernel that works in double, are each
+ *     within (dim + 3) u S of the true value.
+ *   - In single precision a block of at most 1024 terms is added in 16 lanes or more, so a term
+ *     passes at most ceil(block / 16) fused multiply-adds, two more roundings of the difference and
+ *     its square, and at most four additions that join lanes: (ceil(block / 16) + 6) v S to first
+ *     order, and the second order is below a tenth of one v. Blocks are added in double.
+ *   - Where a result of single precision is below 2^-126 it is rounded to a multiple of 2^-149
+ *     instead: at most half of that for each term. Differences lose nothing there. */
+#include "math/dispatch.h"
+#include "math/kernels_avx2.h"
+#include "math/kernels_scalar.h"
+#include "vt.h"
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum kernel { L2SQ, DOT, DOT_NORM, KERNELS };
+
+enum { DIM_MAX = 65535, ROWS_MAX = 5, SHIFTS = 32 };
+
+/* All tables that this machine can run. */
+static size_t tables(const vsi_kernels *out[2]) {
+    size_t n = 0;
+    out[n++] = vsi_kernels_scalar();
+    if (strstr(vsi_kernels_names(), "avx2"))
+        out[n++] = vsi_kernels_avx2();
+    return n;
+}
+
+/* Every dim to 130, and the neighbourhoods of blocks, of 784 and of the largest. */
+static size_t dim_at(size_t i) {
+    static const uint16_t more[] = {255,  256,  257,  511,  512,  513,  783,   784,  785,
+                                    1007, 1023, 1024, 1025, 1032, 1039, 1040,  1056, 2047,
+                                    2048, 2049, 3071, 4095, 4096, 4097, 65504, 65520};
+    size_t small = 131, all = small + sizeof more / sizeof more[0];
+    return i < small ? i : i < all ? more[i - small] : DIM_MAX;
+}
+
+enum { DIMS = 131 + 26 + 1, DIMS_SMALL = 131 };
+
+/* ---- calling kernels ------------------------------------------------------------------------ */
+
+/* What kernels other than DOT_NORM leave in norm. */
+static const double untouched = 12345.5;
+
+static void run_f32(const vsi_kernels *t, int kernel, const float *query, const float *rows,
+                    size_t dim, size_t n, double *out, double *norm) {
+    for (size_t i = 0; i <= n; i++)
+        out[i] = norm[i] = untouched;
+    if (kernel == L2SQ)
+        t->l2sq_f32_rows(query, rows, dim, n, out);
+    else if (kernel == DOT)
+        t->dot_f32_rows(query, rows, dim, n, out);
+    else
+        t->dot_norm_f32_rows(query, rows, dim, n, out, norm);
+    VT_CHECK(out[n] == untouched && norm[n] == untouched);
+}
+
+static void run_u8(const vsi_kernels *t, int kernel, const uint8_t *query, const uint8_t *rows,
+                   size_t dim, size_t n, double *out, double *norm) {
+    for (size_t i = 0; i <= n; i++)
+        out[i] = norm[i] = untouched;
+    if (kernel == L2SQ)
+        t->l2sq_u8_rows(query, rows, dim, n, out);
+    else if (kernel == DOT)
+        t->dot_u8_rows(query, rows, dim, n, out);
+    else
+        t->dot_norm_u8_rows(query, rows, dim, n, out, norm);
+    VT_CHECK(out[n] == untouched && norm[n] == untouched);
+}
+
+/* ---- plain loops ---------------------------------------------------------------------------- */
+
+typedef struct sum {
+    double value, absolute;
+} sum;
+
+static sum plain_f32(int kernel, const float *a, const float *b, size_t dim) {
+    sum s = {0, 0};
+    for (size_t j = 0; j < dim; j++) {
+        double d = (double)a[j] - (double)b[j];
+        double term = kernel == L2SQ ? d * d : (double)a[j] * (double)b[j];
+        s.value += term;
+        s.absolute += fabs(term);
+    }
+    return s;
+}
+
+static uint64_t plain_u8(int kernel, const uint8_t *a, const uint8_t *b, size_t dim) {
+    uint64_t value = 0;
+    for (size_t j = 0; j < dim; j++) {
+        int d = a[j] - b[j];
+        value += (uint64_t)(kernel == L2SQ ? d * d : a[j] * b[j]);
+    }
+    return value;
+}
+
+/* The bound at the top of this file. */
+static double tolerance(const vsi_kernels *t, size_t dim, sum s) {
+    const double u = ldexp(1, -53), v = ldexp(1, -24);
+    double in_double = 2 * ((double)dim + 3) * u * s.absolute;
+    if (!strcmp(t->name, "scalar"))
+        return in_double;
+    size_t block = dim < VSI_KERNEL_BLOCK ? dim : VSI_KERNEL_BLOCK;
+    double roundings = (double)((block + 15) / 16) + 6.1;
+    return in_double + roundings * v * s.absolute + (double)dim * ldexp(1, -149);
+}
+
+static void check_near(const vsi_kernels *t, const char *what, size_t dim, double found, sum s) {
+    double allowed = tolerance(t, dim, s), off = fabs(found - s.value);
+    if (!(off <= allowed))
+        vt_fail(__FILE__, __LINE__, "%s %s of dim %zu is %.17g, expected %.17g: off by %g of %g",
+                t->name, what, dim, found, s.value, off, allowed);
+}
+
+static const char *const kernel_name[] = {"l2sq", "dot", "dot with norm"};
+
+static void check_f32(const vsi_kernels *t, int kernel, const float *query, const float *rows,
+                      size_t dim, size_t n) {
+    double out[ROWS_MAX + 1], norm[ROWS_MAX + 1];
+    run_f32(t, kernel, query, rows, dim, n, out, norm);
+    for (size_t i = 0; i < n; i++) {
+        const float *row = rows + i * dim;
+        check_near(t, kernel_name[kernel], dim, out[i], plain_f32(kernel, query, row, dim));
+        if (kernel == DOT_NORM)
+            check_near(t, "norm", dim, norm[i], plain_f32(DOT, row, row, dim));
+        else
+            VT_CHECK(norm[i] == untouched);
+    }
+}
+
+static void check_same(const vsi_kernels *t, int kernel, size_t dim, double found,
+                       uint64_t expected) {
+    if (found != (double)expected)
+        vt_fail(__FILE__, __LINE__, "%s %s of dim %zu is %.17g, expected %" PRIu64, t->name,
+                kernel_name[kernel], dim, found, expected);
+}
+
+static void check_u8(const vsi_kernels *t, int kernel, const uint8_t *query, const uint8_t *rows,
+                     size_t dim, size_t n) {
+    double out[ROWS_MAX + 1], norm[ROWS_MAX + 1];
+    run_u8(t, kernel, query, rows, dim, n, out, norm);
+    for (size_t i = 0; i < n; i++) {
+        const uint8_t *row = rows + i * dim;
+        check_same(t, kernel, dim, out[i], plain_u8(kernel, query, row, dim));
+        if (kernel == DOT_NORM)
+            check_same(t, kernel, dim, norm[i], plain_u8(DOT, row, row, dim));
+        else
+            VT_CHECK(norm[i] == untouched);
+    }
+}
+
+/* ---- vectors -------------------------------------------------------------------------------- */
+
+/* Ways to fill vectors of floats. */
+enum shape {
+    SHAPE_UNIT,     /* [-1, 1) */
+    SHAPE_POSITIVE, /* [0, 1): sums that grow */
+    SHAPE_WIDE,     /* magnitudes from 2^-20 to 2^20 */
+    SHAPE_DENORMAL, /* smaller than the smallest normal float */
+    SHAPES
+};
+
+static float random_float(vt_rng *rng, int shape) {
+    double unit = vt_uniform(rng), sign = vt_below(rng, 2) ? -1 : 1;
+    switch (shape) {
+    case SHAPE_UNIT:
+        return (float)(sign * unit);
+    case SHAPE_POSITIVE:
+        return (float)unit;
+    case SHAPE_WIDE:
+        return (float)(sign * ldexp(unit, (int)vt_below(rng, 41) - 20));
+    default:
+        return (float)(sign * ldexp(unit, -127));
+    }
+}
+
+static float *random_floats(vt_rng *rng, int shape, size_t n) {
+    float *out = malloc((n ? n : 1) * sizeof *out);
+    for (size_t i = 0; i < n; i++)
+        out[i] = random_float(rng, shape);
+    return out;
+}
+
+static uint8_t *random_bytes(vt_rng *rng, size_t n) {
+    uint8_t *out = malloc(n ? n : 1);
+    for (size_t i = 0; i < n; i++)
+        out[i] = (uint8_t)vt_random(rng);
+    return out;
+}
+
+/* ---- against plain loops -------------------------------------------------------------------- */
+
+VT_TEST(float_kernels_agree_with_a_plain_loop_at_every_dim_within_the_stated_error) {
+    const vsi_kernels *t[2];
+    size_t count = tables(t);
+    vt_rng rng = {vt_seed()};
+    for (int shape = 0; shape < SHAPES; shape++) {
+        float *query = random_floats(&rng, shape, DIM_MAX);
+        float *rows = random_floats(&rng, shape, (size_t)DIM_MAX * ROWS_MAX);
+        for (size_t i = 0; i < DIMS; i++)
+            for (size_t table = 0; table < count; table++)
+                for (int kernel = 0; kernel < KERNELS; kernel++)
+                    check_f32(t[table], kernel, query, rows, dim_at(i),
+                              dim_at(i) > 4097 ? 1 : 1 + i % ROWS_MAX);
+        free(query);
+        free(rows);
+    }
+}
+
+VT_TEST(integer_kernels_are_exact_at_every_dim) {
+    const vsi_kernels *t[2];
+    size_t count = tables(t);
+    vt_rng rng = {vt_seed()};
+    uint8_t *query = random_bytes(&rng, DIM_MAX);
+    uint8_t *rows = random_bytes(&rng, (size_t)DIM_MAX * ROWS_MAX);
+    for (size_t i = 0; i < DIMS; i++)
+        for (size_t table = 0; table < count; table++)
+            for (int kernel = 0; kernel < KERNELS; kernel++)
+                check_u8(t[table], kernel, query, rows, dim_at(i), ROWS_MAX);
+    free(query);
+    free(rows);
+}
+
+VT_TEST(integer_kernels_are_exact_for_every_pair_of_bytes) {
+    enum { DIM = 49 }; /* all lanes, and a tail */
+    const vsi_kernels *t[2];
+    size_t count = tables(t);
+    uint8_t query[DIM], row[DIM];
+    for (int a = 0; a < 256; a++) {
+        memset(query, a, sizeof query);
+        for (int b = 0; b < 256; b++) {
+            memset(row, b, sizeof row);
+            for (size_t table = 0; table < count; table++)
+                for (int kernel = 0; kernel < KERNELS; kernel++)
+                    check_u8(t[table], kernel, query, row, DIM, 1);
+        }
+    }
+}
+
+VT_TEST(the_largest_sums_of_integer_kernels_do_not_overflow) {
+    static const uint8_t value[][2] = {{255, 0}, {0, 255}, {255, 255}, {255, 254}, {254, 255}};
+    const vsi_kernels *t[2];
+    size_t count = tables(t);
+    uint8_t *query = malloc(DIM_MAX), *row = malloc(DIM_MAX);
+    for (size_t i = 0; i < sizeof value / sizeof value[0]; i++) {
+        memset(query, value[i][0], DIM_MAX);
+        memset(row, value[i][1], DIM_MAX);
+        for (size_t table = 0; table < count; table++)
+            for (size_t dim = DIM_MAX - 40; dim <= DIM_MAX; dim++)
+                for (int kernel = 0; kernel < KERNELS; kernel++)
+                    check_u8(t[table], kernel, query, row, dim, 1);
+    }
+    free(query);
+    free(row);
+}
+
+VT_TEST(vectors_without_elements_are_at_zero_and_no_rows_write_nothing) {
+    const vsi_kernels *t[2];
+    size_t count = tables(t);
+    const float f = 3;
+    const uint8_t b = 3;
+    double out[ROWS_MAX + 1], norm[ROWS_MAX + 1];
+    for (size_t table = 0; table < count; table++)
+        for (int kernel = 0; kernel < KERNELS; kernel++) {
+            run_f32(t[table], kernel, &f, &f, 0, ROWS_MAX, out, norm);
+            for (size_t i = 0; i < ROWS_MAX; i++)
+                VT_CHECK(out[i] == 0 && norm[i] == (kernel == DOT_NORM ? 0 : untouched));
+            run_u8(t[table], kernel, &b, &b, 0, ROWS_MAX, out, norm);
+            for (size_t i = 0; i < ROWS_MAX; i++)
+                VT_CHECK(out[i] == 0 && norm[i] == (kernel == DOT_NORM ? 0 : untouched));
+            run_f32(t[table], kernel, &f, &f, 1, 0, out, norm);
+            run_u8(t[table], kernel, &b, &b, 1, 0, out, norm);
+        }
+}
+
+/* ---- one result for one input --------------------------------------------------------------- */
+
+static bool is_same_result(const double *a, const double *b, size_t n) {
+    return !memcmp(a, b, n * sizeof *a); /* bit for bit */
+}
+
+/* Kernels take elements at their own alignment, so floats are shifted by whole floats; a row of an
+ * odd dim shifts those behind it too. */
+VT_TEST(a_float_result_does_not_depend_on_where_the_vectors_lie) {
+    const vsi_kernels *t[2];
+    size_t count = tables(t), shifts = SHIFTS / sizeof(float);
+    vt_rng rng = {vt_seed()};
+    float *query = random_floats(&rng, SHAPE_UNIT, 785), *row = random_floats(&rng, 0, 785);
+    float *q = malloc((785 + SHIFTS) * sizeof *q), *r = malloc((785 + SHIFTS) * sizeof *r);
+    for (size_t i = 0; i < DIMS_SMALL + 9; i++)
+        for (size_t at = 0; at < shifts * shifts; at++) {
+            size_t dim = dim_at(i), bytes = dim * sizeof *q;
+            float *to_q = q + at % shifts, *to_r = r + at / shifts;
+            memcpy(to_q, query, bytes);
+            memcpy(to_r, row, bytes);
+            for (size_t k = 0; k < count * KERNELS; k++) {
+                double out[2], norm[2], base[2], base_norm[2];
+                int kernel = (int)(k % KERNELS);
+                run_f32(t[k / KERNELS], kernel, query, row, dim, 1, base, base_norm);
+                run_f32(t[k / KERNELS], kernel, to_q, to_r, dim, 1, out, norm);
+                VT_CHECK(is_same_result(out, base, 2) && is_same_result(norm, base_norm, 2));
+            }
+        }
+    free(query);
+    free(row);
+    free(q);
+    free(r);
+}
+
+VT_TEST(an_integer_result_does_not_depend_on_where_the_vectors_lie) {
+    const vsi_kernels *t[2];
+    size_t count = tables(t);
+    vt_rng rng = {vt_seed()};
+    uint8_t *query = random_bytes(&rng, 785), *row = random_bytes(&rng, 785);
+    uint8_t *q = malloc(785 + SHIFTS), *r = malloc(785 + SHIFTS);
+    for (size_t i = 0; i < DIMS_SMALL + 9; i += i < DIMS_SMALL ? 1 : 7)
+        for (size_t at = 0; at < SHIFTS * SHIFTS; at++) {
+            size_t dim = dim_at(i);
+            memcpy(q + at % SHIFTS, query, dim);
+            memcpy(r + at / SHIFTS, row, dim);
+            for (size_t k = 0; k < count * KERNELS; k++) {
+                double out[2], norm[2];
+                int kernel = (int)(k % KERNELS);
+                run_u8(t[k / KERNELS], kernel, q + at % SHIFTS, r + at / SHIFTS, dim, 1, out, norm);
+                check_same(t[k / KERNELS], kernel, dim, out[0], plain_u8(kernel, query, row, dim));
+            }
+        }
+    free(query);
+    free(row);
+    free(q);
+    free(r);
+}
+
+VT_TEST(many_rows_give_the_result_of_each_alone) {
+    const vsi_kernels *t[2];
+    size_t count = tables(t);
+    vt_rng rng = {vt_seed()};
+    float *query = random_floats(&rng, SHAPE_WIDE, 4097);
+    float *rows = random_floats(&rng, SHAPE_WIDE, (size_t)4097 * ROWS_MAX);
+    for (size_t i = 0; i < DIMS && dim_at(i) <= 4097; i++)
+        for (size_t k = 0; k < count * KERNELS; k++) {
+            double all[ROWS_MAX + 1], all_norm[ROWS_MAX + 1], one[2], one_norm[2];
+            size_t dim = dim_at(i);
+            int kernel = (int)(k % KERNELS);
+            run_f32(t[k / KERNELS], kernel, query, rows, dim, ROWS_MAX, all, all_norm);
+            for (size_t row = 0; row < ROWS_MAX; row++) {
+                run_f32(t[k / KERNELS], kernel, query, rows + row * dim, dim, 1, one, one_norm);
+                VT_CHECK(is_same_result(one, all + row, 1));
+                VT_CHECK(is_same_result(one_norm, all_norm + row, 1));
+            }
+        }
+    free(query);
+    free(rows);
+}
+
+/* So that a vector is at cosine distance 0 from itself. */
+VT_TEST(the_inner_product_of_a_vector_with_itself_is_its_norm_bit_for_bit) {
+    const vsi_kernels *t[2];
+    size_t count = tables(t);
+    vt_rng rng = {vt_seed()};
+    float *floats = random_floats(&rng, SHAPE_WIDE, 4097);
+    uint8_t *bytes = random_bytes(&rng, 4097);
+    for (size_t i = 0; i < DIMS && dim_at(i) <= 4097; i++)
+        for (size_t table = 0; table < count; table++) {
+            double out[2], norm[2];
+            run_f32(t[table], DOT_NORM, floats, floats, dim_at(i), 1, out, norm);
+            VT_CHECK(is_same_result(out, norm, 1));
+            run_f32(t[table], L2SQ, floats, floats, dim_at(i), 1, out, norm);
+            VT_CHECK(out[0] == 0);
+            run_u8(t[table], DOT_NORM, bytes, bytes, dim_at(i), 1, out, norm);
+            VT_CHECK(is_same_result(out, norm, 1));
+        }
+    free(floats);
+    free(bytes);
+}
+
+/* ---- no byte too far ------------------------------------------------------------------------ */
+
+/* Pages between two that cannot be read. */
+typedef struct fenced {
+    uint8_t *map, *begin, *end;
+    size_t map_bytes;
+} fenced;
+
+static fenced fence(size_t bytes) {
+    fenced f;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t inner = (bytes + page - 1) / page * page;
+    f.map_bytes = inner + 2 * page;
+    f.map = mmap(NULL, f.map_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    VT_CHECK(f.map != MAP_FAILED);
+    f.begin = f.map + page;
+    f.end = f.begin + inner;
+    VT_CHECK(mprotect(f.begin, inner, PROT_READ | PROT_WRITE) == 0);
+    for (uint8_t *p = f.begin; p < f.end; p++)
+        *p = 1; /* a small float, and a byte */
+    return f;
+}
+
+static void check_fenced(size_t dim, size_t n, const fenced *query, const fenced *rows) {
+    const vsi_kernels *t[2];
+    size_t count = tables(t);
+    double out[ROWS_MAX + 1], norm[ROWS_MAX + 1];
+    for (size_t k = 0; k < count * KERNELS * 2; k++) {
+        const vsi_kernels *table = t[k / 2 / KERNELS];
+        int kernel = (int)(k / 2 % KERNELS);
+        bool is_at_end = k % 2;
+        size_t bytes = dim * sizeof(float);
+        const uint8_t *q = is_at_end ? query->end - bytes : query->begin;
+        const uint8_t *r = is_at_end ? rows->end - n * bytes : rows->begin;
+        run_f32(table, kernel, (const float *)(const void *)q, (const float *)(const void *)r, dim,
+                n, out, norm);
+        q = is_at_end ? query->end - dim : query->begin;
+        r = is_at_end ? rows->end - n * dim : rows->begin;
+        run_u8(table, kernel, q, r, dim, n, out, norm);
+    }
+}
+
+/* A byte too far ends the program. */
+VT_TEST(no_byte_before_or_behind_the_vectors_is_read) {
+    fenced query = fence(DIM_MAX * sizeof(float));
+    fenced rows = fence((size_t)DIM_MAX * ROWS_MAX * sizeof(float));
+    for (size_t i = 0; i < DIMS; i++)
+        for (size_t n = 0; n <= ROWS_MAX; n += dim_at(i) > 4097 ? ROWS_MAX : 1)
+            check_fenced(dim_at(i), n, &query, &rows);
+    munmap(query.map, query.map_bytes);
+    munmap(rows.map, rows.map_bytes);
+}
+
+/* ---- special values ------------------------------------------------------------------------- */
+
+/* Elements below the normal range times large ones: products of ordinary size. */
+VT_TEST(denormal_elements_are_not_taken_for_zero) {
+    enum { DIM = 77 };
+    const vsi_kernels *t[2];
+    size_t count = tables(t);
+    float tiny[DIM], large[DIM];
+    double out[2], norm[2];
+    vt_rng rng = {vt_seed()};
+    for (size_t j = 0; j < DIM; j++) {
+        tiny[j] = (float)ldexp(1 + (double)vt_below(&rng, 1000), -149);
+        large[j] = (float)ldexp(1 + vt_uniform(&rng), 120);
+    }
+    for (size_t table = 0; table < count; table++) {
+        sum s = plain_f32(DOT, tiny, large, DIM);
+        VT_CHECK(s.value > 0x1p-29);
+        for (int kernel = DOT; kernel <= DOT_NORM; kernel++) {
+            run_f32(t[table], kernel, tiny, large, DIM, 1, out, norm);
+            check_near(t[table], kernel_name[kernel], DIM, out[0], s);
+            run_f32(t[table], kernel, large, tiny, DIM, 1, out, norm);
+            check_near(t[table], kernel_name[kernel], DIM, out[0], s);
+        }
+    }
+}
+
+VT_TEST(the_scalar_table_keeps_squares_of_denormal_elements) {
+    enum { DIM = 33 };
+    const float least = (float)ldexp(1, -149);
+    float a[DIM], zero[DIM] = {0};
+    double out[2], norm[2];
+    for (size_t j = 0; j < DIM; j++)
+        a[j] = least;
+    for (int kernel = 0; kernel < KERNELS; kernel++) {
+        run_f32(vsi_kernels_scalar(), kernel, a, kernel == L2SQ ? zero : a, DIM, 1, out, norm);
+        VT_CHECK(out[0] == DIM * ldexp(1, -298));
+        VT_CHECK(kernel != DOT_NORM || norm[0] == out[0]);
+    }
+}
+
+VT_TEST(zeros_of_either_sign_are_equal_and_weigh_nothing) {
+    enum { DIM = 45 };
+    const vsi_kernels *t[2];
+    size_t count = tables(t);
+    vt_rng rng = {vt_seed()};
+    float a[DIM], b[DIM], c[DIM];
+    double out[2], norm[2];
+    for (size_t j = 0; j < DIM; j++) {
+        a[j] = vt_below(&rng, 2) ? 0.0f : -0.0f;
+        b[j] = vt_below(&rng, 2) ? 0.0f : -0.0f;
+        c[j] = random_float(&rng, SHAPE_WIDE);
+    }
+    for (size_t k = 0; k < count * KERNELS; k++) {
+        int kernel = (int)(k % KERNELS);
+        run_f32(t[k / KERNELS], kernel, a, b, DIM, 1, out, norm);
+        VT_CHECK(out[0] == 0);
+        VT_CHECK(kernel != DOT_NORM || norm[0] == 0);
+        run_f32(t[k / KERNELS], kernel, c, b, DIM, 1, out, norm);
+        check_near(t[k / KERNELS], kernel_name[kernel], DIM, out[0], plain_f32(kernel, c, b, DIM));
+    }
+}
+
+/* The caller computes such rows in double, so a finite number must be right and the scalar table
+ * must always be. */
+VT_TEST(sums_beyond_single_precision_are_not_finite_or_right) {
+    const vsi_kernels *t[2];
+    size_t count = tables(t), overflows = 0;
+    vt_rng rng = {vt_seed()};
+    for (size_t i = 1; i < DIMS && dim_at(i) <= 4097; i++) {
+        size_t dim = dim_at(i);
+        float *a = malloc(dim * sizeof *a), *b = malloc(dim * sizeof *b);
+        for (size_t j = 0; j < dim; j++) {
+            a[j] = vt_below(&rng, 2) ? FLT_MAX : -FLT_MAX;
+            b[j] = vt_below(&rng, 4) ? FLT_MAX : -3e19f;
+        }
+        for (size_t k = 0; k < count * KERNELS; k++) {
+            double out[2], norm[2];
+            int kernel = (int)(k % KERNELS);
+            run_f32(t[k / KERNELS], kernel, a, b, dim, 1, out, norm);
+            if (isfinite(out[0]))
+                check_near(t[k / KERNELS], kernel_name[kernel], dim, out[0],
+                           plain_f32(kernel, a, b, dim));
+            else
+                overflows++;
+            VT_CHECK(isfinite(out[0]) || t[k / KERNELS] != vsi_kernels_scalar());
+            if (kernel == DOT_NORM && isfinite(norm[0]))
+                check_near(t[k / KERNELS], "norm", dim, norm[0], plain_f32(DOT, b, b, dim));
+        }
+        free(a);
+        free(b);
+    }
+    VT_CHECK(count == 1 || overflows > 0);
+}
+
+/* ---- dispatch ------------------------------------------------------------------------------- */
+
+VT_TEST(every_kernel_of_every_table_is_there) {
+    const vsi_kernels *t[2];
+    size_t count = tables(t);
+    for (size_t i = 0; i < count; i++) {
+        VT_CHECK(t[i]->l2sq_f32_rows && t[i]->dot_f32_rows && t[i]->dot_norm_f32_rows);
+        VT_CHECK(t[i]->l2sq_u8_rows && t[i]->dot_u8_rows && t[i]->dot_norm_u8_rows);
+    }
+}
+
+VT_TEST(tables_are_chosen_by_name_and_the_first_name_is_the_default) {
+    char names[64];
+    snprintf(names, sizeof names, "%s", vsi_kernels_names());
+    char *name = strtok(names, " ");
+    VT_CHECK(name);
+    VT_STR(vsi_kernels_choose(NULL)->name, name);
+    bool has_scalar = false;
+    for (; name; name = strtok(NULL, " ")) {
+        const vsi_kernels *table = vsi_kernels_choose(name);
+        VT_CHECK(table);
+        VT_STR(table->name, name);
+        has_scalar = has_scalar || table == vsi_kernels_scalar();
+    }
+    VT_CHECK(has_scalar);
+}
+
+VT_TEST(unknown_names_choose_no_table) {
+    static const char *const name[] = {"",       " ",       "AVX2",       "avx",
+                                       "avx22",  "scala",   "neon ",      "scalar ",
+                                       "avx512", "default", "avx2 scalar"};
+    for (size_t i = 0; i < sizeof name / sizeof name[0]; i++)
+        VT_CHECK(!vsi_kernels_choose(name[i]));
+}
+
+#if defined(VSI_X86) && defined(__GNUC__)
+
+VT_TEST(avx2_is_offered_exactly_where_the_machine_has_it) {
+    bool has = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    VT_EQ(vsi_kernels_choose("avx2") == vsi_kernels_avx2(), has);
+    VT_STR(vsi_kernels_names(), has ? "avx2 scalar" : "scalar");
+}
+
+/* dispatch.c once more, on a processor without one thing or another. */
+static struct {
+    unsigned leaf1_c, leaf7_b; /* bits taken away */
+    bool lacks_leaf1, lacks_leaf7;
+} lacking;
+
+static int lacking_cpuid(unsigned leaf, unsigned *a, unsigned *b, unsigned *c, unsigned *d) {
+    if (lacking.lacks_leaf1 || !__get_cpuid(leaf, a, b, c, d))
+        return 0;
+    *c &= ~lacking.leaf1_c;
+    return 1;
+}
+
+static int lacking_cpuid_count(unsigned leaf, unsigned sub, unsigned *a, unsigned *b, unsigned *c,
+                               unsigned *d) {
+    if (lacking.lacks_leaf7 || !__get_cpuid_count(leaf, sub, a, b, c, d))
+        return 0;
+    *b &= ~lacking.leaf7_b;
+    return 1;
+}
+
+#define __get_cpuid        lacking_cpuid
+#define __get_cpuid_count  lacking_cpuid_count
+#define vsi_kernels_choose lacking_kernels_choose
+#define vsi_kernels_names  lacking_kernels_names
+#include "math/dispatch.c"
+
+static void check_lacking(bool is_whole) {
+    VT_EQ(lacking_kernels_choose("avx2") != NULL, is_whole);
+    VT_CHECK(lacking_kernels_choose("scalar") == vsi_kernels_scalar());
+    VT_STR(lacking_kernels_names(), is_whole ? "avx2 scalar" : "scalar");
+    VT_STR(lacking_kernels_choose(NULL)->name, is_whole ? "avx2" : "scalar");
+    memset(&lacking, 0, sizeof lacking);
+}
+
+VT_TEST(without_avx2_or_what_it_needs_the_scalar_table_serves) {
+    bool has = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    memset(&lacking, 0, sizeof lacking);
+    check_lacking(has);
+    lacking.leaf7_b = 1u << 5; /* AVX2 */
+    check_lacking(false);
+    lacking.leaf1_c = 1u << 12; /* FMA */
+    check_lacking(false);
+    lacking.leaf1_c = 1u << 28; /* AVX */
+    check_lacking(false);
+    lacking.leaf1_c = 1u << 27; /* the system saves no wide registers */
+    check_lacking(false);
+    lacking.lacks_leaf7 = true;
+    check_lacking(false);
+    lacking.lacks_leaf1 = true;
+    check_lacking(false);
+    lacking.leaf1_c = ~(1u << 12 | 1u << 27 | 1u << 28); /* all that is needed is there */
+    lacking.leaf7_b = ~(1u << 5);
+    check_lacking(has);
+}
+
+#else
+
+VT_TEST(without_avx2_or_what_it_needs_the_scalar_table_serves) {
+    VT_STR(vsi_kernels_names(), "scalar");
+    VT_CHECK(!vsi_kernels_choose("avx2"));
+    VT_CHECK(vsi_kernels_choose(NULL) == vsi_kernels_scalar());
+}
+
+#endif

@@ -1,0 +1,627 @@
+/* version.c - which versions readers see, how long they stay, and when slots are used again. */
+#include "store/version.h"
+#include "vt.h"
+
+enum { KEYS = 24, DIM = 16, COLL = 3 };
+
+/* What a version holds: the number that each key's vector was made from, 0: no record. */
+typedef struct model {
+    uint64_t seed[KEYS];
+} model;
+
+typedef struct fixture {
+    vt_allocator allocator;
+    vsi_mem mem;
+    vsi_cow cow;
+    vsi_versions versions;
+    vsi_err err;
+    vt_rng rng;
+    uint64_t lsn; /* of the last commit */
+
+    /* the transaction that is open */
+    vsi_state state;
+    vsi_cow_mark mark;
+    vsi_buf freed;
+    model m;
+} fixture;
+
+static void vector_of(uint64_t seed, uint8_t out[DIM]) {
+    for (size_t i = 0; i < DIM; i++)
+        out[i] = (uint8_t)(vt_mix(seed) >> i % 8 * 8);
+}
+
+/* ---- transactions, as store/write makes them ------------------------------------------------ */
+
+static void open_txn(fixture *f) {
+    f->state = f->versions.applied->state;
+    f->freed = (vsi_buf){.mem = &f->mem};
+    f->mark = vsi_cow_open(&f->cow);
+}
+
+static void undo_txn(fixture *f) {
+    vsi_cow_undo(&f->cow, f->mark);
+    vsi_buf_free(&f->freed);
+}
+
+static vsi_version *commit_txn(fixture *f, bool needs_sync) {
+    vsi_version *version = vsi_version_new(&f->versions, &f->state);
+    VT_CHECK(version);
+    for (size_t i = 0; i < vsi_state_coll_count(&f->state); i++) {
+        vsi_coll *coll = vsi_state_coll_at(&f->state, i);
+        if (coll->block.owner >= f->cow.scope)
+            vsi_versions_keep_slots(&f->versions, coll);
+    }
+    vsi_cow_keep(&f->cow, f->mark);
+    version->dead = vsi_cow_take_dead(&f->cow);
+    version->freed = f->freed;
+    version->lsn = ++f->lsn;
+    version->needs_sync = needs_sync;
+    vsi_versions_add(&f->versions, version);
+    return version;
+}
+
+static void apply(fixture *f, const vsi_op *op) {
+    if (vsi_state_apply(&f->err, &f->cow, &f->state, op, &f->freed) != VS_OK)
+        vt_fail(__FILE__, __LINE__, "kind %d: %s", op->kind, f->err.text);
+}
+
+static void create_coll(fixture *f, uint32_t id) {
+    char name[16];
+    snprintf(name, sizeof name, "c%u", (unsigned)id);
+    vsi_op op = {.kind = VSI_OP_CREATE,
+                 .coll = id,
+                 .dim = DIM,
+                 .type = VS_U8,
+                 .metric = VS_L2,
+                 .name = {(const uint8_t *)name, strlen(name)}};
+    apply(f, &op);
+}
+
+/* No version that could be read may have the slot live. */
+static void check_slot_is_free(const fixture *f, uint32_t coll, uint32_t slot) {
+    for (const vsi_version *v = f->versions.oldest; v; v = v->newer) {
+        const vsi_coll *c = vsi_state_coll(&v->state, coll);
+        VT_CHECK(!c || !vsi_live_get(&c->live, slot));
+    }
+}
+
+static uint32_t take_slot(fixture *f, uint32_t coll) {
+    vsi_coll *c = vsi_state_touch_coll(&f->cow, &f->state, coll);
+    VT_CHECK(c);
+    uint32_t slot = vsi_versions_take_slot(&f->versions, c);
+    VT_CHECK(slot <= c->slot_end && !vsi_live_get(&c->live, slot));
+    check_slot_is_free(f, coll, slot);
+    return slot;
+}
+
+static void put(fixture *f, uint32_t coll, uint64_t key, uint64_t seed) {
+    uint8_t vector[DIM];
+    vector_of(seed, vector);
+    vsi_op op = {.kind = VSI_OP_PUT,
+                 .coll = coll,
+                 .old_slot = VSI_SLOT_NONE,
+                 .key = key,
+                 .vector = {vector, DIM}};
+    vsi_coll_find(vsi_state_coll(&f->state, coll), key, &op.old_slot);
+    op.slot = take_slot(f, coll);
+    apply(f, &op);
+    if (coll == COLL)
+        f->m.seed[key] = seed;
+}
+
+static bool delete (fixture *f, uint32_t coll, uint64_t key) {
+    vsi_op op = {.kind = VSI_OP_DELETE, .coll = coll, .key = key};
+    if (!vsi_coll_find(vsi_state_coll(&f->state, coll), key, &op.slot))
+        return false;
+    apply(f, &op);
+    if (coll == COLL)
+        f->m.seed[key] = 0;
+    return true;
+}
+
+/* ---- fixture -------------------------------------------------------------------------------- */
+
+static void begin(fixture *f) {
+    memset(f, 0, sizeof *f);
+    vsi_mem_init(&f->mem, &(vs_allocator){&f->allocator, vt_realloc});
+    vsi_cow_init(&f->cow, &f->mem);
+    VT_CHECK(vsi_versions_init(&f->versions, &f->mem, &f->cow));
+    f->rng.state = vt_seed();
+}
+
+/* With a collection, published. */
+static void begin_with_coll(fixture *f) {
+    begin(f);
+    open_txn(f);
+    create_coll(f, COLL);
+    commit_txn(f, false);
+    vsi_versions_publish(&f->versions, 0);
+    vsi_versions_reclaim(&f->versions);
+}
+
+static void end(fixture *f) {
+    vsi_versions_free(&f->versions);
+    vsi_cow_free_all(&f->cow);
+    VT_EQ(f->allocator.live_blocks, 0);
+    VT_EQ(vsi_atomic_load(&f->mem.used_bytes), 0);
+}
+
+static vsi_version *commit_empty(fixture *f, bool needs_sync) {
+    open_txn(f);
+    return commit_txn(f, needs_sync);
+}
+
+static uint64_t seen_lsn(fixture *f) {
+    uint64_t lsn = UINT64_MAX;
+    vsi_hash128 digest;
+    vsi_versions_peek(&f->versions, &lsn, &digest);
+    return lsn;
+}
+
+/* Versions in the list, oldest to newest; they must be linked in the order of their commits. */
+static size_t list_length(const fixture *f) {
+    size_t n = 1;
+    const vsi_version *v = f->versions.oldest;
+    for (; v->newer; v = v->newer, n++)
+        VT_CHECK(v->newer->lsn > v->lsn);
+    VT_CHECK(v == f->versions.applied);
+    return n;
+}
+
+static void fail_on_problem(void *ctx, const char *problem) {
+    (void)ctx;
+    vt_fail(__FILE__, __LINE__, "vsi_state_check: %s", problem);
+}
+
+static void check_state(fixture *f, const vsi_state *state, const model *m) {
+    const vsi_coll *coll = vsi_state_coll(state, COLL);
+    VT_CHECK(coll);
+    for (uint64_t key = 0; key < KEYS; key++) {
+        uint32_t slot = 0;
+        uint8_t vector[DIM];
+        VT_EQ(vsi_coll_find(coll, key, &slot), m->seed[key] != 0);
+        vector_of(m->seed[key], vector);
+        VT_CHECK(m->seed[key] == 0 || !memcmp(vsi_slab_row(&coll->rows, slot), vector, DIM));
+    }
+    VT_CHECK(vsi_state_check(state, &f->mem, fail_on_problem, NULL));
+}
+
+/* ---- publishing ----------------------------------------------------------------------------- */
+
+VT_TEST(a_new_database_shows_its_empty_version) {
+    fixture f;
+    begin(&f);
+    VT_EQ(list_length(&f), 1);
+    VT_EQ(seen_lsn(&f), 0);
+    VT_EQ(vsi_versions_pin_count(&f.versions), 0);
+    VT_CHECK(vsi_versions_is_published(&f.versions, 0));
+    VT_CHECK(!vsi_versions_is_published(&f.versions, 1));
+    vsi_versions_publish(&f.versions, UINT64_MAX);
+    vsi_versions_reclaim(&f.versions);
+    VT_EQ(list_length(&f), 1);
+    VT_EQ(vsi_state_coll_count(&f.versions.published->state), 0);
+    end(&f);
+}
+
+VT_TEST(an_added_version_is_the_writer_s_at_once_and_the_readers_only_when_published) {
+    fixture f;
+    begin(&f);
+    open_txn(&f);
+    create_coll(&f, COLL);
+    vsi_version *version = commit_txn(&f, false);
+    VT_CHECK(f.versions.applied == version);
+    VT_EQ(seen_lsn(&f), 0);
+    vsi_version *pinned = vsi_versions_pin(&f.versions);
+    VT_CHECK(pinned != version && vsi_state_coll_count(&pinned->state) == 0);
+    vsi_versions_publish(&f.versions, 0);
+    VT_EQ(seen_lsn(&f), 1);
+    VT_EQ(vsi_state_coll_count(&pinned->state), 0); /* the reader's stays as it was */
+    vsi_versions_unpin(&f.versions, pinned);
+    pinned = vsi_versions_pin(&f.versions);
+    VT_CHECK(pinned == version);
+    vsi_versions_unpin(&f.versions, pinned);
+    end(&f);
+}
+
+VT_TEST(a_version_that_needs_a_sync_waits_for_it_and_so_do_all_behind_it) {
+    fixture f;
+    begin(&f);
+    static const bool needs_sync[] = {false, true, false, true, true, false};
+    for (int i = 0; i < 6; i++)
+        commit_empty(&f, needs_sync[i]);
+    static const struct {
+        uint64_t durable, seen;
+    } step[] = {{0, 1}, {1, 1}, {2, 3}, {3, 3}, {2, 3}, {4, 4}, {5, 6}, {0, 6}, {100, 6}};
+    for (size_t i = 0; i < sizeof step / sizeof step[0]; i++) {
+        vsi_versions_publish(&f.versions, step[i].durable);
+        VT_EQ(seen_lsn(&f), step[i].seen);
+        for (uint64_t lsn = 0; lsn < 8; lsn++)
+            VT_EQ(vsi_versions_is_published(&f.versions, lsn), lsn <= step[i].seen);
+    }
+    end(&f);
+}
+
+VT_TEST(what_is_published_never_goes_back_and_never_skips_a_wait) {
+    fixture f;
+    begin(&f);
+    static bool needs_sync[400];
+    uint64_t durable = 0, seen = 0;
+    for (int i = 1; i < 400; i++) {
+        needs_sync[i] = vt_below(&f.rng, 2);
+        commit_empty(&f, needs_sync[i]);
+        durable += vt_below(&f.rng, (uint64_t)i - durable + 1);
+        vsi_versions_publish(&f.versions, durable);
+        while (seen < (uint64_t)i && (!needs_sync[seen + 1] || seen + 1 <= durable))
+            seen++;
+        VT_EQ(seen_lsn(&f), seen);
+        if (vt_below(&f.rng, 3) == 0)
+            vsi_versions_reclaim(&f.versions);
+        VT_CHECK(f.versions.oldest->lsn <= seen);
+    }
+    end(&f);
+}
+
+VT_TEST(peeking_tells_the_digest_of_what_is_published) {
+    fixture f;
+    begin(&f);
+    open_txn(&f);
+    create_coll(&f, COLL);
+    vsi_version *version = commit_txn(&f, true);
+    uint64_t lsn = 9;
+    vsi_hash128 digest = {9, 9};
+    vsi_versions_peek(&f.versions, &lsn, &digest);
+    VT_CHECK(lsn == 0 && digest.lo == 0 && digest.hi == 0);
+    vsi_versions_publish(&f.versions, 1);
+    vsi_versions_peek(&f.versions, &lsn, &digest);
+    VT_CHECK(lsn == 1 && digest.lo == version->state.digest.lo);
+    VT_CHECK(digest.hi == version->state.digest.hi && (digest.lo || digest.hi));
+    end(&f);
+}
+
+/* ---- pins and freeing ----------------------------------------------------------------------- */
+
+VT_TEST(pins_are_counted_per_version_and_in_all) {
+    fixture f;
+    begin(&f);
+    vsi_version *a = vsi_versions_pin(&f.versions);
+    VT_CHECK(vsi_versions_pin_again(&f.versions, a) == a);
+    commit_empty(&f, false);
+    vsi_versions_publish(&f.versions, 0);
+    vsi_version *b = vsi_versions_pin(&f.versions);
+    VT_CHECK(a != b);
+    VT_EQ(a->pins, 2);
+    VT_EQ(b->pins, 1);
+    VT_EQ(vsi_versions_pin_count(&f.versions), 3);
+    vsi_versions_unpin(&f.versions, a);
+    VT_EQ(a->pins, 1);
+    VT_EQ(vsi_versions_pin_count(&f.versions), 2);
+    vsi_versions_unpin(&f.versions, b);
+    vsi_versions_unpin(&f.versions, a);
+    VT_EQ(vsi_versions_pin_count(&f.versions), 0);
+    end(&f);
+}
+
+VT_TEST(versions_go_when_they_are_not_pinned_and_none_older_is_left) {
+    fixture f;
+    begin(&f);
+    vsi_version *pinned[6];
+    for (int i = 0; i < 6; i++) {
+        pinned[i] = vsi_versions_pin(&f.versions);
+        commit_empty(&f, false);
+        vsi_versions_publish(&f.versions, 0);
+    }
+    vsi_versions_reclaim(&f.versions);
+    VT_EQ(list_length(&f), 7);
+    vsi_versions_unpin(&f.versions, pinned[2]); /* in the middle: it must wait */
+    vsi_versions_reclaim(&f.versions);
+    VT_EQ(list_length(&f), 7);
+    vsi_versions_unpin(&f.versions, pinned[0]);
+    VT_EQ(list_length(&f), 7); /* unpinning frees nothing: it may be any thread's */
+    vsi_versions_reclaim(&f.versions);
+    VT_EQ(list_length(&f), 6);
+    vsi_versions_unpin(&f.versions, pinned[1]); /* and the one that waited */
+    vsi_versions_reclaim(&f.versions);
+    VT_EQ(list_length(&f), 4);
+    for (int i = 3; i < 6; i++)
+        vsi_versions_unpin(&f.versions, pinned[i]);
+    vsi_versions_reclaim(&f.versions);
+    VT_EQ(list_length(&f), 1);
+    VT_EQ(seen_lsn(&f), 6);
+    end(&f);
+}
+
+VT_TEST(versions_not_published_yet_stay) {
+    fixture f;
+    begin(&f);
+    for (int i = 0; i < 5; i++)
+        commit_empty(&f, true);
+    vsi_versions_reclaim(&f.versions);
+    VT_EQ(list_length(&f), 6);
+    vsi_versions_publish(&f.versions, 3);
+    vsi_versions_reclaim(&f.versions);
+    VT_EQ(list_length(&f), 3); /* 3, which readers see, 4 and 5 */
+    end(&f);
+}
+
+VT_TEST(freeing_the_list_frees_pinned_versions_too) {
+    fixture f;
+    begin_with_coll(&f);
+    vsi_versions_pin(&f.versions);
+    for (uint64_t i = 1; i < 30; i++) {
+        open_txn(&f);
+        put(&f, COLL, i % KEYS, i);
+        commit_txn(&f, true);
+    }
+    end(&f);
+}
+
+VT_TEST(a_list_that_is_all_zero_can_be_freed) {
+    vsi_versions versions;
+    memset(&versions, 0, sizeof versions);
+    vsi_versions_free(&versions);
+}
+
+VT_TEST(without_memory_there_is_no_list_and_no_version) {
+    fixture f;
+    begin(&f);
+    vsi_versions other;
+    f.allocator.fail_at = f.allocator.calls + 1;
+    VT_CHECK(!vsi_versions_init(&other, &f.mem, &f.cow));
+    vsi_versions_free(&other);
+    f.allocator.fail_at = f.allocator.calls + 1;
+    VT_CHECK(!vsi_version_new(&f.versions, &f.versions.applied->state));
+    f.allocator.fail_at = 0;
+    VT_EQ(list_length(&f), 1);
+    end(&f);
+}
+
+VT_TEST(a_version_that_is_discarded_leaves_nothing) {
+    fixture f;
+    begin(&f);
+    uint64_t blocks = f.allocator.live_blocks;
+    vsi_version *version = vsi_version_new(&f.versions, &f.versions.applied->state);
+    VT_CHECK(version);
+    vsi_freed_slot slot = {COLL, 1};
+    VT_CHECK(vsi_buf_append(&version->freed, &slot, sizeof slot));
+    vsi_version_discard(&f.versions, version);
+    VT_EQ(f.allocator.live_blocks, blocks);
+    VT_EQ(list_length(&f), 1);
+    end(&f);
+}
+
+/* ---- slots ---------------------------------------------------------------------------------- */
+
+VT_TEST(a_slot_given_up_is_used_again_only_when_no_older_version_is_left) {
+    fixture f;
+    begin_with_coll(&f);
+    open_txn(&f);
+    put(&f, COLL, 1, 100); /* slot 0 */
+    commit_txn(&f, false);
+    vsi_versions_publish(&f.versions, 0);
+    vsi_version *reader = vsi_versions_pin(&f.versions);
+    open_txn(&f);
+    delete (&f, COLL, 1);
+    commit_txn(&f, false);
+    for (uint32_t expected = 1; expected <= 3; expected++) { /* the reader has slot 0 */
+        vsi_versions_publish(&f.versions, 0);
+        vsi_versions_reclaim(&f.versions);
+        open_txn(&f);
+        VT_EQ(take_slot(&f, COLL), expected);
+        put(&f, COLL, expected + 1, expected);
+        commit_txn(&f, false);
+    }
+    vsi_versions_unpin(&f.versions, reader);
+    vsi_versions_publish(&f.versions, 0);
+    open_txn(&f);
+    VT_EQ(take_slot(&f, COLL), 4); /* nobody looked yet */
+    undo_txn(&f);
+    vsi_versions_reclaim(&f.versions);
+    open_txn(&f);
+    VT_EQ(take_slot(&f, COLL), 0);
+    undo_txn(&f);
+    end(&f);
+}
+
+VT_TEST(a_slot_given_up_by_a_version_that_readers_do_not_see_yet_is_not_used) {
+    fixture f;
+    begin_with_coll(&f);
+    open_txn(&f);
+    put(&f, COLL, 1, 100);
+    commit_txn(&f, false);
+    vsi_versions_publish(&f.versions, 0);
+    open_txn(&f);
+    put(&f, COLL, 1, 101); /* moves to slot 1 */
+    commit_txn(&f, true);
+    vsi_versions_publish(&f.versions, 0);
+    vsi_versions_reclaim(&f.versions);
+    open_txn(&f);
+    VT_EQ(take_slot(&f, COLL), 2); /* what readers see has slot 0 */
+    undo_txn(&f);
+    vsi_versions_publish(&f.versions, UINT64_MAX);
+    vsi_versions_reclaim(&f.versions);
+    open_txn(&f);
+    VT_EQ(take_slot(&f, COLL), 0);
+    undo_txn(&f);
+    end(&f);
+}
+
+static void give_all(fixture *f, uint32_t coll, uint32_t from, uint32_t to) {
+    for (uint32_t slot = to; slot-- > from;)
+        vsi_versions_give_slot(&f->versions, (vsi_freed_slot){coll, slot});
+}
+
+VT_TEST(a_rollback_gives_slots_back_and_a_commit_does_not) {
+    fixture f;
+    begin_with_coll(&f);
+    open_txn(&f);
+    for (uint64_t i = 0; i < 8; i++)
+        put(&f, COLL, i, i + 1);
+    for (uint64_t i = 0; i < 8; i++)
+        delete (&f, COLL, i);
+    commit_txn(&f, false);
+    vsi_versions_publish(&f.versions, 0);
+    vsi_versions_reclaim(&f.versions);
+    uint32_t first[3], again[3];
+    for (int round = 0; round < 2; round++) {
+        uint32_t *slot = round ? again : first;
+        open_txn(&f);
+        for (uint64_t i = 0; i < 3; i++) {
+            put(&f, COLL, i, i + 50);
+            VT_CHECK(vsi_coll_find(vsi_state_coll(&f.state, COLL), i, &slot[i]));
+        }
+        if (round == 0)
+            undo_txn(&f);
+        else
+            commit_txn(&f, false);
+    }
+    VT_CHECK(!memcmp(first, again, sizeof first));
+    VT_CHECK(first[0] < 8 && first[1] < 8 && first[2] < 8);
+    open_txn(&f);
+    bool is_taken[9] = {false};
+    for (int i = 0; i < 3; i++)
+        is_taken[first[i]] = true;
+    for (uint64_t i = 10; i < 16; i++) { /* five are left, then a new one */
+        uint32_t slot = 0;
+        put(&f, COLL, i, i);
+        VT_CHECK(vsi_coll_find(vsi_state_coll(&f.state, COLL), i, &slot));
+        VT_CHECK(slot <= 8 && !is_taken[slot] && (i < 15) == (slot < 8));
+        is_taken[slot] = true;
+    }
+    undo_txn(&f);
+    end(&f);
+}
+
+VT_TEST(each_collection_has_slots_of_its_own) {
+    static const uint32_t coll[] = {5, 1, 9, 3, 7}; /* pools are made in any order */
+    enum { COLLS = 5, SLOTS = 6 };
+    fixture f;
+    begin(&f);
+    open_txn(&f);
+    for (uint32_t id = 1; id <= 9; id += 2)
+        create_coll(&f, id);
+    for (uint32_t id = 1; id <= 9; id += 2)
+        for (uint64_t key = 0; key < SLOTS; key++)
+            put(&f, id, key, key + 1);
+    for (uint32_t id = 1; id <= 9; id += 2)
+        for (uint64_t key = 0; key < id && key < SLOTS; key++) /* so many of each are free */
+            delete (&f, id, key);
+    vsi_buf_free(&f.freed); /* given by hand below */
+    f.freed = (vsi_buf){.mem = &f.mem};
+    commit_txn(&f, false);
+    vsi_versions_publish(&f.versions, 0);
+    vsi_versions_reclaim(&f.versions);
+    for (int i = 0; i < COLLS; i++)
+        give_all(&f, coll[i], 0, coll[i] < SLOTS ? coll[i] : SLOTS);
+    open_txn(&f);
+    for (int i = 0; i < COLLS; i++)
+        for (uint32_t n = 0; n < SLOTS; n++) {
+            bool is_reused = n < coll[i];
+            VT_EQ(take_slot(&f, coll[i]) < SLOTS, is_reused);
+            if (!is_reused)
+                break;
+        }
+    undo_txn(&f);
+    end(&f);
+}
+
+VT_TEST(a_slot_that_cannot_be_remembered_is_lost_and_nothing_else) {
+    fixture f;
+    begin_with_coll(&f);
+    open_txn(&f);
+    for (uint64_t i = 0; i < 3; i++)
+        put(&f, COLL, i, i + 1);
+    commit_txn(&f, false);
+    vsi_versions_publish(&f.versions, 0);
+    for (uint64_t at = 1; at <= 2; at++) { /* the list of pools, the pool */
+        f.allocator.fail_at = f.allocator.calls + at;
+        vsi_versions_give_slot(&f.versions, (vsi_freed_slot){COLL, 0});
+        VT_EQ(f.allocator.failures, at);
+        f.allocator.fail_at = 0;
+        open_txn(&f);
+        vsi_coll *coll = vsi_state_touch_coll(&f.cow, &f.state, COLL);
+        VT_EQ(vsi_versions_take_slot(&f.versions, coll), 3);
+        undo_txn(&f);
+    }
+    check_state(&f, &f.versions.published->state, &f.m);
+    end(&f);
+}
+
+/* ---- all together --------------------------------------------------------------------------- */
+
+enum { READERS = 12, STEPS = 2500 };
+
+typedef struct reader {
+    vsi_version *version; /* NULL: none */
+    uint64_t lsn;
+} reader;
+
+static void random_txn(fixture *f) {
+    const model before = f->m;
+    vsi_versions_reclaim(&f->versions);
+    open_txn(f);
+    for (uint64_t n = 1 + vt_below(&f->rng, 5); n > 0; n--) {
+        uint64_t key = vt_below(&f->rng, KEYS);
+        if (vt_below(&f->rng, 3))
+            put(f, COLL, key, vt_random(&f->rng) | 1);
+        else
+            delete (f, COLL, key);
+    }
+    if (vt_below(&f->rng, 4) == 0) {
+        undo_txn(f);
+        f->m = before;
+    } else {
+        commit_txn(f, vt_below(&f->rng, 2));
+    }
+}
+
+VT_TEST(random_writers_and_readers_see_their_versions_and_slots_are_reused) {
+    static model at_lsn[STEPS + 2];
+    fixture f;
+    reader r[READERS];
+    uint64_t durable = 0;
+    memset(r, 0, sizeof r);
+    begin_with_coll(&f);
+    for (int step = 0; step < STEPS; step++) {
+        random_txn(&f);
+        at_lsn[f.lsn] = f.m;
+        if (vt_below(&f.rng, 2)) {
+            durable += vt_below(&f.rng, f.lsn - durable + 1);
+            vsi_versions_publish(&f.versions, durable);
+        }
+        reader *one = &r[vt_below(&f.rng, READERS)];
+        if (one->version) {
+            check_state(&f, &one->version->state, &at_lsn[one->lsn]);
+            vsi_versions_unpin(&f.versions, one->version);
+            one->version = NULL;
+        } else {
+            one->version = vsi_versions_pin(&f.versions);
+            one->lsn = one->version->lsn;
+            VT_EQ(one->lsn, seen_lsn(&f));
+        }
+        if (step % 50 == 0)
+            for (int i = 0; i < READERS; i++)
+                if (r[i].version)
+                    check_state(&f, &r[i].version->state, &at_lsn[r[i].lsn]);
+        check_state(&f, &f.versions.applied->state, &f.m);
+    }
+    VT_CHECK(f.lsn > STEPS / 2);
+    end(&f);
+}
+
+VT_TEST(without_readers_slots_and_memory_do_not_grow) {
+    fixture f;
+    uint64_t bytes = 0;
+    begin_with_coll(&f);
+    for (int step = 0; step < 2000; step++) {
+        random_txn(&f);
+        vsi_versions_publish(&f.versions, f.lsn);
+        vsi_versions_reclaim(&f.versions);
+        VT_EQ(list_length(&f), 1);
+        if (step == 1000)
+            bytes = f.allocator.live_bytes;
+        /* All records, and those that one transaction replaced. */
+        VT_CHECK(vsi_state_coll(&f.versions.applied->state, COLL)->slot_end <= KEYS + 5);
+    }
+    VT_CHECK(f.allocator.live_bytes <= bytes + 4096);
+    end(&f);
+}
