@@ -186,7 +186,7 @@ static int count_correct(query_set *set, uint64_t q, const truth *t, vs_hit *hit
 }
 
 typedef struct measurement {
-    double recall; /* -1: not measured */
+    double recall; /* four digits, rounded down: 1.0000 is all of it; -1: not measured */
     double qps, p50_us, p99_us;
 } measurement;
 
@@ -222,7 +222,7 @@ static int measure(query_set *set, size_t k, const truth *t, measurement *out) {
         wanted += t ? t->count[q] : 0;
     }
     qsort(times, (size_t)set->count, sizeof *times, compare_doubles);
-    out->recall = !t ? -1 : wanted ? (double)correct / (double)wanted : 1;
+    out->recall = !t ? -1 : wanted ? (double)(correct * 10000 / wanted) / 10000 : 1;
     out->qps = (double)set->count / (total_us * 1e-6);
     out->p50_us = times[set->count / 2];
     out->p99_us = times[set->count - 1 - set->count / 100];
