@@ -164,7 +164,8 @@ check-run: check-amalgamation all $(UNIT_T) $(WHOLE_T) $(FAULT_T) $(BUILD)/tests
 
 # The concurrency suite alone, for SAN=thread.
 check-threads: $(BUILD)/tests/api-threads
-	@$(BUILD)/tests/api-threads && $(BUILD)/tests/api-threads-debug
+	@SUITE=api-threads NO_SCRIPTS=1 BUILD="$(BUILD)" tests/run.sh $(BUILD)/tests/api-threads \
+	    $(BUILD)/tests/api-threads-debug --
 
 check-long: deps
 	@.ci/deps check

@@ -76,10 +76,18 @@ VSI_FN void vsi_cond_wake_all(vsi_cond *cond) {
     pthread_cond_broadcast(cond);
 }
 
+/* pthread_self gives the name of an ended thread to the next one at once; the system's numbers come
+ * round again only after all others. */
 VSI_FN uint64_t vsi_thread_id(void) {
-    pthread_t self = pthread_self();
     uint64_t id = 0;
+#if defined(__linux__)
+    id = (uint64_t)syscall(SYS_gettid);
+#elif defined(__APPLE__)
+    pthread_threadid_np(NULL, &id);
+#else
+    pthread_t self = pthread_self();
     memcpy(&id, &self, sizeof self < sizeof id ? sizeof self : sizeof id);
+#endif
     return id;
 }
 

@@ -46,6 +46,9 @@
 #if VS_THREADSAFE
 #include <pthread.h>
 #include <stdatomic.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#endif
 #endif
 
 #if defined(__x86_64__) || defined(_M_X64)
