@@ -3,7 +3,7 @@
  * Each batch of rows is one transaction, which also writes how far the import has come into a note
  * of the collection. The note's key names the source by its size and the hash of its first
  * mebibyte, and the first key. So after a crash the same command goes on with the first row that is
- * missing. */
+ * missing. A pipe can be read only once: it has no note and is imported from its start. */
 #define _POSIX_C_SOURCE 200809L
 #include "shell.h"
 #include "text.h"
@@ -28,9 +28,9 @@ typedef struct importer {
     FILE *labels; /* NULL: none */
     const char *labels_path;
     uint64_t start_key;
-    uint64_t done;    /* rows committed, by earlier runs too */
-    uint64_t resumed; /* rows committed by earlier runs */
-    char note[IMPORT_NOTE_BYTES];
+    uint64_t done;                /* rows committed, by earlier runs too */
+    uint64_t resumed;             /* rows committed by earlier runs */
+    char note[IMPORT_NOTE_BYTES]; /* "": none */
     size_t batch_rows;
     double started_s, shown_s;
 
@@ -65,9 +65,11 @@ static void show_progress(importer *im, bool is_last) {
 /* The command that would make the collection this import needs. */
 static int fail_no_collection(const importer *im, const char *reason) {
     const char *type = im->source.kind == VECS_U8 ? "u8" : "f32";
+    char file[1024], name[1024];
+    text_quote(im->call->file, file, sizeof file);
+    text_quote(im->call->arg[0], name, sizeof name);
     return shell_fail(im->call, "%s; create it with\n  vecstore %s create %s --dim %lu --type %s",
-                      reason, im->call->file, im->call->arg[0], (unsigned long)im->source.dim,
-                      type);
+                      reason, file, name, (unsigned long)im->source.dim, type);
 }
 
 static int open_source(importer *im) {
@@ -106,10 +108,13 @@ static int open_collection(importer *im) {
 /* Finds out how far an earlier import of the same source came. */
 static int find_position(importer *im) {
     uint64_t bytes = 0, hash = 0;
+    bool is_file = false;
     char value[24] = "";
     size_t value_bytes = 0;
-    if (!vecs_identify(im->source.path, &bytes, &hash))
+    if (!vecs_identify(im->source.path, &is_file, &bytes, &hash))
         return shell_fail(im->call, "%s: cannot be read", im->source.path);
+    if (!is_file)
+        return SHELL_OK;
     snprintf(im->note, sizeof im->note, "import %016llx %llu bytes from key %llu",
              (unsigned long long)hash, (unsigned long long)bytes,
              (unsigned long long)im->start_key);
@@ -177,17 +182,35 @@ static int skip_done_rows(importer *im) {
     return result;
 }
 
-static int fill_batch(importer *im, bool *out_end) {
+static int fill_batch(importer *im) {
+    bool is_end = false;
     int result = SHELL_OK;
     im->count = 0;
-    while (result == SHELL_OK && !*out_end && im->count < im->batch_rows) {
-        result = read_row(im, im->count, out_end);
-        im->count += result == SHELL_OK && !*out_end;
+    while (result == SHELL_OK && !is_end && im->count < im->batch_rows) {
+        result = read_row(im, im->count, &is_end);
+        im->count += result == SHELL_OK && !is_end;
     }
     return result;
 }
 
 /* ---- committing ----------------------------------------------------------------------------- */
+
+/* A batch was refused: put its rows one by one, to say which it was. */
+static int fail_batch(importer *im, vs_txn *txn) {
+    size_t bytes = im->source.dim * vecs_element_bytes(im->source.kind);
+    for (size_t i = 0; i < im->count; i++) {
+        vs_record record = VS_RECORD_INIT;
+        record.vector_type = im->source.kind == VECS_U8 ? VS_U8 : VS_F32;
+        record.key = im->keys[i];
+        record.vector = im->vectors + i * bytes;
+        record.metadata = im->labels ? im->metadata[i] : NULL;
+        if (vs_put(im->collection, txn, &record, VS_INSERT) != VS_OK)
+            return shell_fail(im->call, "%s: row %llu: %s", im->source.path,
+                              (unsigned long long)(im->done + i), vs_errmsg(im->collection));
+    }
+    return shell_fail(im->call, "%s: rows %llu to %llu were refused", im->source.path,
+                      (unsigned long long)im->done, (unsigned long long)(im->done + im->count - 1));
+}
 
 static vs_status stage_batch(importer *im, vs_txn *txn) {
     char value[24];
@@ -198,12 +221,10 @@ static vs_status stage_batch(importer *im, vs_txn *txn) {
     batch.vectors = im->vectors;
     batch.metadata = im->labels ? im->metadata : NULL;
     vs_status st = vs_put_batch(im->collection, txn, &batch, VS_INSERT);
-    if (st != VS_OK) {
-        shell_fail(im->call, "%s: rows %llu to %llu: %s", im->source.path,
-                   (unsigned long long)im->done, (unsigned long long)(im->done + im->count - 1),
-                   vs_errmsg(im->collection));
+    if (st != VS_OK)
+        fail_batch(im, txn);
+    if (st != VS_OK || !*im->note)
         return st;
-    }
     snprintf(value, sizeof value, "%llu", (unsigned long long)(im->done + im->count));
     st = vs_kv_put(im->db, txn, im->collection, im->note, strlen(im->note), value, strlen(value));
     if (st != VS_OK)
@@ -237,7 +258,8 @@ static int import_rows(importer *im) {
     bool is_end = false;
     int result = skip_done_rows(im);
     while (result == SHELL_OK && !is_end) {
-        result = fill_batch(im, &is_end);
+        result = fill_batch(im);
+        is_end = vecs_at_end(&im->source);
         if (result == SHELL_OK && is_end) /* before the last commit, so that nothing is half done */
             result = check_labels_end(im);
         if (result == SHELL_OK && im->count)

@@ -242,7 +242,7 @@ int shell_close(const shell_call *call, vs_db *db, int result) {
 /* ---- main ----------------------------------------------------------------------------------- */
 
 static bool wants_help(char **argv) {
-    for (int i = 1; argv[i]; i++)
+    for (int i = 1; argv[i] && strcmp(argv[i], "--"); i++)
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
             return true;
     return false;

@@ -12,7 +12,12 @@
 #include <string.h>
 #include <time.h>
 
-enum { MEASURE_BLOCK_QUERIES = 64, MEASURE_WARMUP_QUERIES = 100 };
+enum {
+    MEASURE_BLOCK_QUERIES = 64,
+    MEASURE_WARMUP_QUERIES = 100,
+    MEASURE_K_MAX = 1 << 20,
+    MEASURE_SWEEP_MAX = 64
+};
 
 /* ---- distances in double precision ---------------------------------------------------------- */
 
@@ -242,7 +247,7 @@ static const char *need_queries(const shell_call *call) {
 
 int shell_recall(const shell_call *call) {
     const char *queries = need_queries(call);
-    size_t k = (size_t)shell_number(call, "-k", 10, 1, 1 << 20);
+    size_t k = (size_t)shell_number(call, "-k", 10, 1, MEASURE_K_MAX);
     query_set set;
     truth t = {0};
     measurement m;
@@ -283,39 +288,71 @@ static int bench_warm_up(query_set *set, size_t k) {
     return result;
 }
 
-/* "k=1,10,100": the one parameter that an exact search has. */
-static int bench_sweep(query_set *set, const char *truth_path, const char *sweep) {
-    const char *p = strchr(sweep, '=');
-    if (!p || strncmp(sweep, "k", (size_t)(p - sweep)) || p == sweep)
-        return shell_fail(set->call, "--sweep %s: index '%s' of '%s' knows the parameter k", sweep,
-                          set->info.index, set->info.name);
+/* --sweep name=v1,v2,...: one setting per value. */
+typedef struct sweep_list {
+    char name[24];
+    uint64_t value[MEASURE_SWEEP_MAX];
+    size_t count;
+} sweep_list;
+
+static sweep_list parse_sweep(const shell_call *call) {
+    const char *text = shell_value(call, "--sweep");
+    sweep_list sweep = {.count = 0};
+    if (!text)
+        return sweep;
+    size_t n = strcspn(text, "=");
+    if (!n || !text[n] || n >= sizeof sweep.name)
+        shell_usage(call, "--sweep is '%s', expected name=v1,v2,...", text);
+    memcpy(sweep.name, text, n);
+    for (const char *p = text + n; *p;) {
+        char number[24];
+        uint64_t value = 0;
+        n = strcspn(++p, ",");
+        snprintf(number, sizeof number, "%.*s", (int)(n < 23 ? n : 23), p);
+        if (!text_to_u64(number, &value) || value < 1 || value > MEASURE_K_MAX)
+            shell_usage(call, "--sweep: %s is '%s', expected a whole number from 1 to %d",
+                        sweep.name, number, MEASURE_K_MAX);
+        if (sweep.count == MEASURE_SWEEP_MAX)
+            shell_usage(call, "--sweep: more than %d values", MEASURE_SWEEP_MAX);
+        sweep.value[sweep.count++] = value;
+        p += n;
+    }
+    return sweep;
+}
+
+static int bench_sweep(query_set *set, const char *truth_path, const sweep_list *sweep) {
     int result = SHELL_OK;
-    while (result == SHELL_OK && p) {
-        char text[24], params[40];
-        const char *comma = strchr(++p, ',');
-        size_t n = comma ? (size_t)(comma - p) : strlen(p);
-        uint64_t k = 0;
-        snprintf(text, sizeof text, "%.*s", (int)(n < 23 ? n : 23), p);
-        if (!text_to_u64(text, &k) || k < 1 || k > 1 << 20)
-            return shell_fail(set->call, "--sweep: k is '%s', expected 1 to %d", text, 1 << 20);
-        snprintf(params, sizeof params, "k=%s", text);
-        result = bench_row(set, truth_path, (size_t)k, params);
-        p = comma;
+    for (size_t i = 0; result == SHELL_OK && i < sweep->count; i++) {
+        char params[48];
+        snprintf(params, sizeof params, "%s=%llu", sweep->name,
+                 (unsigned long long)sweep->value[i]);
+        result = bench_row(set, truth_path, (size_t)sweep->value[i], params);
     }
     return result;
 }
 
+/* k is the one parameter that an exact search has. */
+static int check_sweep(const query_set *set, const sweep_list *sweep) {
+    if (!sweep->count || !strcmp(sweep->name, "k"))
+        return SHELL_OK;
+    return shell_fail(set->call, "--sweep: index '%s' of '%s' has no parameter '%s', only k",
+                      set->info.index, set->info.name, sweep->name);
+}
+
 int shell_bench(const shell_call *call) {
     const char *queries = need_queries(call), *truth_path = shell_value(call, "--truth");
-    const char *sweep = shell_value(call, "--sweep");
-    size_t k = (size_t)shell_number(call, "-k", 10, 1, 1 << 20);
+    sweep_list sweep = parse_sweep(call);
+    size_t k = (size_t)shell_number(call, "-k", 10, 1, MEASURE_K_MAX);
     query_set set;
     int result = query_open(&set, call, queries);
+    if (result == SHELL_OK)
+        result = check_sweep(&set, &sweep);
     if (result == SHELL_OK)
         result = bench_warm_up(&set, k);
     if (result == SHELL_OK)
         printf("params,recall,qps,p50_us,p99_us\n");
     if (result == SHELL_OK)
-        result = sweep ? bench_sweep(&set, truth_path, sweep) : bench_row(&set, truth_path, k, "-");
+        result = sweep.count ? bench_sweep(&set, truth_path, &sweep)
+                             : bench_row(&set, truth_path, k, "-");
     return query_close(&set, result);
 }

@@ -15,12 +15,34 @@ void text_double(double value, char out[TEXT_DOUBLE_BYTES]) {
         if (strtod(out, NULL) == value)
             break;
     }
-    double size = fabs(value);
-    if (size < 1e-5 || size >= 1e15)
+    /* The same digits without an exponent, unless it is a large one. */
+    char scientific[TEXT_DOUBLE_BYTES];
+    snprintf(scientific, sizeof scientific, "%.*e", digits > 17 ? 16 : digits - 1, value);
+    int exponent = atoi(strchr(scientific, 'e') + 1);
+    if (value == 0 || exponent < -5 || exponent >= 15)
         return;
-    /* The same digits without an exponent. */
-    int decimals = digits - 1 - (int)floor(log10(size));
+    int decimals = digits - 1 - exponent;
     snprintf(out, TEXT_DOUBLE_BYTES, "%.*f", decimals > 0 ? decimals : 0, value);
+}
+
+void text_quote(const char *word, char *out, size_t out_bytes) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "_-./:,+@%";
+    size_t n = 0;
+    if (*word && !word[strspn(word, plain)] && *word != '-') {
+        snprintf(out, out_bytes, "%s", word);
+        return;
+    }
+    for (out[n++] = '\''; *word && n + 6 < out_bytes; word++) {
+        if (*word == '\'') {
+            memcpy(out + n, "'\\''", 4);
+            n += 4;
+        } else {
+            out[n++] = *word;
+        }
+    }
+    out[n++] = '\'';
+    out[n] = 0;
 }
 
 bool text_to_u64(const char *text, uint64_t *out_value) {

@@ -12,6 +12,9 @@ enum { TEXT_DOUBLE_BYTES = 32 };
  */
 void text_double(double value, char out[TEXT_DOUBLE_BYTES]);
 
+/* A word as a POSIX shell takes it, in quotes when it needs them; cut off when out is too small. */
+void text_quote(const char *word, char *out, size_t out_bytes);
+
 /* A whole number without sign, the whole string. */
 bool text_to_u64(const char *text, uint64_t *out_value);
 

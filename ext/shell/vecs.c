@@ -165,10 +165,10 @@ static void swap_words(uint8_t *bytes, size_t count) {
     }
 }
 
-static bool row_is_finite(const vecs *file, uint32_t *out_at) {
+static bool ahead_is_finite(const vecs *file, uint32_t *out_at) {
     for (uint32_t i = 0; file->kind == VECS_F32 && i < file->dim; i++) {
         float value;
-        memcpy(&value, file->row + 4 * i, sizeof value);
+        memcpy(&value, file->ahead + 4 * i, sizeof value);
         *out_at = i;
         if (!isfinite(value))
             return false;
@@ -198,7 +198,8 @@ static bool check_dim(vecs *file, uint32_t dim) {
     return true;
 }
 
-static bool read_row(vecs *file, bool *out_end) {
+/* Row number file->rows into file->ahead. */
+static bool read_ahead(vecs *file, bool *out_end) {
     uint8_t head[4];
     size_t got = 0;
     uint32_t at = 0;
@@ -214,10 +215,12 @@ static bool read_row(vecs *file, bool *out_end) {
     if (!check_dim(file, dim))
         return false;
     size_t bytes = dim * vecs_element_bytes(file->kind);
-    if (!file->dim)
+    if (!file->dim) {
         file->row = shell_alloc(bytes);
+        file->ahead = shell_alloc(bytes);
+    }
     file->dim = dim;
-    if (!stream_read(file->stream, file->row, bytes, &got, why))
+    if (!stream_read(file->stream, file->ahead, bytes, &got, why))
         return fail_row(file, why);
     if (got < bytes) {
         char text[96];
@@ -225,13 +228,21 @@ static bool read_row(vecs *file, bool *out_end) {
         return fail_row(file, text);
     }
     if (file->kind != VECS_U8)
-        swap_words(file->row, dim);
-    if (!row_is_finite(file, &at)) {
+        swap_words(file->ahead, dim);
+    if (!ahead_is_finite(file, &at)) {
         char text[64];
         snprintf(text, sizeof text, "element %lu is not a finite number", (unsigned long)at);
         return fail_row(file, text);
     }
     return true;
+}
+
+static void look_ahead(vecs *file) {
+    bool is_end = false;
+    if (!read_ahead(file, &is_end))
+        file->ahead_is = VECS_AHEAD_BROKEN;
+    else
+        file->ahead_is = is_end ? VECS_AHEAD_END : VECS_AHEAD_ROW;
 }
 
 bool vecs_open(vecs *out_file, const char *path, int kind) {
@@ -247,37 +258,46 @@ bool vecs_open(vecs *out_file, const char *path, int kind) {
     }
     file->stream = shell_alloc(sizeof *file->stream);
     memset(file->stream, 0, sizeof *file->stream);
-    bool is_empty = false;
-    if (!stream_open(file->stream, path, file->why) || !read_row(file, &is_empty))
+    if (!stream_open(file->stream, path, file->why))
         return false;
-    file->has_first = !is_empty;
-    return true;
+    look_ahead(file);
+    return file->ahead_is != VECS_AHEAD_BROKEN;
 }
 
 void vecs_close(vecs *file) {
     stream_close(file->stream);
     free(file->row);
+    free(file->ahead);
     file->stream = NULL;
-    file->row = NULL;
+    file->row = file->ahead = NULL;
 }
 
 bool vecs_next(vecs *file, bool *out_end) {
-    *out_end = false;
-    if (!file->has_first && !read_row(file, out_end))
-        return false;
-    file->has_first = false;
-    file->rows += !*out_end;
+    uint8_t *row = file->ahead;
+    *out_end = file->ahead_is == VECS_AHEAD_END;
+    if (file->ahead_is != VECS_AHEAD_ROW)
+        return *out_end;
+    file->ahead = file->row;
+    file->row = row;
+    file->rows++;
+    look_ahead(file);
     return true;
 }
 
-bool vecs_identify(const char *path, uint64_t *out_bytes, uint64_t *out_hash) {
-    FILE *f = fopen(path, "rb");
+bool vecs_at_end(const vecs *file) {
+    return file->ahead_is == VECS_AHEAD_END;
+}
+
+bool vecs_identify(const char *path, bool *out_is_file, uint64_t *out_bytes, uint64_t *out_hash) {
     struct stat info;
-    if (!f || fstat(fileno(f), &info)) {
-        if (f)
-            fclose(f);
+    if (stat(path, &info))
         return false;
-    }
+    *out_is_file = S_ISREG(info.st_mode);
+    if (!*out_is_file)
+        return true;
+    FILE *f = fopen(path, "rb");
+    if (!f)
+        return false;
     uint8_t *first = shell_alloc(IDENTIFY_BYTES);
     size_t n = fread(first, 1, IDENTIFY_BYTES, f);
     bool ok = !ferror(f);

@@ -22,8 +22,11 @@ typedef struct vecs {
     char why[VECS_WHY_BYTES]; /* the last failure, with the row */
     vecs_stream *stream;
     uint8_t *row;   /* [dim x element] the last row, elements in the machine's order */
-    bool has_first; /* the first row was read ahead, to learn dim */
+    uint8_t *ahead; /* the one behind it */
+    int ahead_is;   /* VECS_AHEAD_... */
 } vecs;
+
+enum { VECS_AHEAD_ROW, VECS_AHEAD_END, VECS_AHEAD_BROKEN };
 
 /* The kind that a file's name says (.fvecs, .bvecs, .ivecs, each also with .zst), 0: none. */
 int vecs_kind_of(const char *path);
@@ -36,9 +39,12 @@ void vecs_close(vecs *file);
 
 /* The next row into file->row. *out_end is set instead at the end. False: malformed, see why. */
 bool vecs_next(vecs *file, bool *out_end);
+/* Whether the row that vecs_next gave was the last one. */
+bool vecs_at_end(const vecs *file);
 
-/* Size of the file as it is and XXH3-64 of its first mebibyte: what an importer knows it by. */
-bool vecs_identify(const char *path, uint64_t *out_bytes, uint64_t *out_hash);
+/* Size of the file as it is and XXH3-64 of its first mebibyte: what an importer knows it by. Sets
+ * *out_is_file to false and reads nothing when it is a pipe or a device. */
+bool vecs_identify(const char *path, bool *out_is_file, uint64_t *out_bytes, uint64_t *out_hash);
 
 /* A whole file in memory, [rows x dim] elements; malloc'd. False: see why (VECS_WHY_BYTES). */
 bool vecs_load(const char *path, int kind, void **out_rows, uint64_t *out_count, uint32_t *out_dim,

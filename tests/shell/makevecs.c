@@ -1,0 +1,277 @@
+/* makevecs.c - what the shell's tests need beyond coreutils; libc only, nothing of vecstore.
+ *
+ *   makevecs rows fvecs|bvecs|ivecs       every line of numbers on stdin becomes a row on stdout;
+ *                                         "dim=N" before the numbers writes another dimension
+ *   makevecs random fvecs|bvecs ROWS DIM  rows of pseudo-random elements, the same in every run
+ *   makevecs zst                          stdin as a zstd frame of blocks that are not compressed
+ *   makevecs json                         ends with 1 unless every line of stdin is one JSON value
+ *   makevecs peak FILE COMMAND...         runs a command and writes its peak memory in KiB to FILE
+ *
+ * Files of vectors are little-endian on every machine: int32 dimension, then the elements. */
+#define _DEFAULT_SOURCE
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    LINE_BYTES = 1 << 20,
+    ROW_ELEMENTS_MAX = 1 << 16,
+    ZST_BLOCK_BYTES = 100000, /* no divisor of anything */
+    JSON_DEPTH_MAX = 64
+};
+
+static int fail(const char *what, const char *detail) {
+    fprintf(stderr, "makevecs: %s: %s\n", what, detail);
+    return 1;
+}
+
+static void put_u32(uint32_t word) {
+    for (int shift = 0; shift < 32; shift += 8)
+        putchar((int)(word >> shift & 255));
+}
+
+static void put_element(char kind, double value) {
+    if (kind == 'b') {
+        putchar((int)value);
+    } else if (kind == 'i') {
+        put_u32((uint32_t)(int32_t)value);
+    } else {
+        float single = (float)value;
+        uint32_t word;
+        memcpy(&word, &single, sizeof word);
+        put_u32(word);
+    }
+}
+
+/* ---- files of vectors ----------------------------------------------------------------------- */
+
+static int make_rows(const char *kind) {
+    char *line = malloc(LINE_BYTES);
+    double *values = malloc(ROW_ELEMENTS_MAX * sizeof *values);
+    if (!line || !values)
+        return fail("rows", "out of memory");
+    while (fgets(line, LINE_BYTES, stdin)) {
+        char *p = line, *end = NULL;
+        bool has_dim = !strncmp(p, "dim=", 4);
+        uint32_t dim = has_dim ? (uint32_t)strtoll(p + 4, &p, 10) : 0, n = 0;
+        for (; n < ROW_ELEMENTS_MAX; n++, p = end) {
+            values[n] = strtod(p, &end);
+            if (end == p)
+                break;
+        }
+        if (p[strspn(p, " \n")])
+            return fail("rows: not a number", p);
+        put_u32(has_dim ? dim : n);
+        for (uint32_t i = 0; i < n; i++)
+            put_element(kind[0], values[i]);
+    }
+    free(line);
+    free(values);
+    return 0;
+}
+
+static int make_random(const char *kind, long rows, long dim) {
+    /* xorshift64: Marsaglia, 2003, doi:10.18637/jss.v008.i14 */
+    uint64_t state = 88172645463325252u;
+    for (long i = 0; i < rows; i++) {
+        put_u32((uint32_t)dim);
+        for (long j = 0; j < dim; j++) {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            put_element(kind[0], (double)(state >> 40) / (kind[0] == 'b' ? 65536 : 16777216));
+        }
+    }
+    return 0;
+}
+
+/* RFC 8878: magic, a header without size or checksum and with a window of 128 KiB, raw blocks. */
+static int make_zst(void) {
+    static const unsigned char head[] = {0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38};
+    static unsigned char bytes[ZST_BLOCK_BYTES];
+    fwrite(head, 1, sizeof head, stdout);
+    bool is_last = false;
+    while (!is_last) {
+        size_t n = fread(bytes, 1, sizeof bytes, stdin);
+        int next = n == sizeof bytes ? getchar() : EOF;
+        is_last = next == EOF;
+        if (!is_last)
+            ungetc(next, stdin);
+        uint32_t block = (uint32_t)is_last | (uint32_t)n << 3;
+        for (int shift = 0; shift < 24; shift += 8)
+            putchar((int)(block >> shift & 255));
+        fwrite(bytes, 1, n, stdout);
+    }
+    return 0;
+}
+
+/* ---- JSON ----------------------------------------------------------------------------------- */
+
+/* Each moves *p behind what it accepts. */
+static bool json_literal(const char **p, const char *word) {
+    size_t n = strlen(word);
+    bool ok = !strncmp(*p, word, n);
+    *p += ok ? n : 0;
+    return ok;
+}
+
+static bool json_digits(const char **p) {
+    size_t n = strspn(*p, "0123456789");
+    *p += n;
+    return n > 0;
+}
+
+static bool json_number(const char **p) {
+    json_literal(p, "-");
+    if (!json_literal(p, "0") && !json_digits(p))
+        return false;
+    if (json_literal(p, ".") && !json_digits(p))
+        return false;
+    if (!json_literal(p, "e") && !json_literal(p, "E"))
+        return true;
+    if (!json_literal(p, "+"))
+        json_literal(p, "-");
+    return json_digits(p);
+}
+
+/* One well-formed character of UTF-8, the shortest form, no surrogate. */
+static bool utf8_character(const char **p) {
+    const unsigned char *s = (const unsigned char *)*p;
+    int more = s[0] < 0x80 ? 0 : s[0] >= 0xf0 ? 3 : s[0] >= 0xe0 ? 2 : 1;
+    uint32_t code = more ? s[0] & (0x3fu >> more) : s[0];
+    for (int i = 1; i <= more; i++) {
+        if ((s[i] & 0xc0) != 0x80)
+            return false;
+        code = code << 6 | (s[i] & 0x3f);
+    }
+    static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
+    *p += more + 1;
+    return code >= least[more] && code <= 0x10ffff && (code < 0xd800 || code > 0xdfff) &&
+           (s[0] < 0x80 || s[0] >= 0xc0);
+}
+
+static bool json_string(const char **p) {
+    if (!json_literal(p, "\""))
+        return false;
+    while (**p != '"') {
+        if ((unsigned char)**p < 0x20)
+            return false;
+        if (!json_literal(p, "\\")) {
+            if (!utf8_character(p))
+                return false;
+        } else if (json_literal(p, "u")) {
+            if (strspn(*p, "0123456789abcdefABCDEF") < 4)
+                return false;
+            *p += 4;
+        } else if (**p && strchr("\"\\/bfnrt", **p)) {
+            (*p)++;
+        } else {
+            return false;
+        }
+    }
+    (*p)++;
+    return true;
+}
+
+static bool json_scalar(const char **p) {
+    if (**p == '"')
+        return json_string(p);
+    return json_literal(p, "true") || json_literal(p, "false") || json_literal(p, "null") ||
+           json_number(p);
+}
+
+/* The name in front of a member's value. */
+static bool json_name(const char **p) {
+    return json_string(p) && json_literal(p, ":");
+}
+
+/* A value without white space between its parts, as the command writes it. closers is the stack of
+ * brackets that are still open. */
+static bool json_value(const char **p) {
+    char closers[JSON_DEPTH_MAX];
+    int depth = 0;
+    for (;;) {
+        bool is_object = **p == '{', is_open = is_object || **p == '[', is_empty = false;
+        if (is_open) {
+            if (depth == JSON_DEPTH_MAX)
+                return false;
+            closers[depth++] = is_object ? '}' : ']';
+            (*p)++;
+            is_empty = **p == closers[depth - 1];
+            if (!is_empty && is_object && !json_name(p))
+                return false;
+            if (!is_empty)
+                continue;
+        } else if (!json_scalar(p)) {
+            return false;
+        }
+        while (depth > 0 && **p == closers[depth - 1]) {
+            depth--;
+            (*p)++;
+        }
+        if (depth == 0)
+            return true;
+        if (!json_literal(p, ",") || (closers[depth - 1] == '}' && !json_name(p)))
+            return false;
+    }
+}
+
+static int check_json(void) {
+    char *line = malloc(LINE_BYTES);
+    long number = 1;
+    if (!line)
+        return fail("json", "out of memory");
+    for (; fgets(line, LINE_BYTES, stdin); number++) {
+        const char *p = line;
+        if (!json_value(&p) || strcmp(p, "\n")) {
+            fprintf(stderr, "makevecs: json: line %ld, byte %td: %.60s\n", number, p - line, p);
+            return 1;
+        }
+    }
+    free(line);
+    return number > 1 ? 0 : fail("json", "no line");
+}
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+static int run_peak(const char *path, char **command) {
+    int status = 0;
+    struct rusage usage;
+    pid_t pid = fork();
+    if (pid == 0) {
+        execvp(command[0], command);
+        _exit(127);
+    }
+    if (pid < 0 || wait4(pid, &status, 0, &usage) != pid)
+        return fail("peak", strerror(errno));
+    FILE *f = fopen(path, "w");
+    if (!f || fprintf(f, "%ld\n", usage.ru_maxrss) < 0 || fclose(f))
+        return fail(path, strerror(errno));
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int main(int argc, char **argv) {
+    const char *what = argc > 1 ? argv[1] : "";
+    int result = -1;
+    if (!strcmp(what, "rows") && argc == 3)
+        result = make_rows(argv[2]);
+    else if (!strcmp(what, "random") && argc == 5)
+        result = make_random(argv[2], atol(argv[3]), atol(argv[4]));
+    else if (!strcmp(what, "zst") && argc == 2)
+        result = make_zst();
+    else if (!strcmp(what, "json") && argc == 2)
+        result = check_json();
+    else if (!strcmp(what, "peak") && argc > 3)
+        result = run_peak(argv[2], argv + 3);
+    if (result < 0)
+        return fail("wrong usage", "its source begins with a list");
+    if (fflush(stdout) || ferror(stdout))
+        return fail("stdout", "cannot be written");
+    return result;
+}
