@@ -8361,9 +8361,11 @@ vs_status vs_cursor_record(vs_cursor *cursor, vs_record *out_record) {
     const vsi_state *state = cursor_state(cursor);
     const vsi_coll *coll = state ? vsi_state_coll(state, cursor->coll) : NULL;
     vs_status st = VS_OK;
-    if (!coll || !cursor->is_on_record || cursor->changes != state->changes)
-        st = vsi_fail(&err, VS_ERR_MISUSE,
-                      "the cursor stands on no record; step it first, and again after a change");
+    if (!coll || !cursor->is_on_record)
+        st = vsi_fail(&err, VS_ERR_MISUSE, "the cursor stands on no record; step it first");
+    else if (cursor->changes != state->changes && !vsi_coll_find(coll, cursor->key, &cursor->slot))
+        st = vsi_fail(&err, VS_ERR_NOT_FOUND, "the record under the cursor, key %llu, is deleted",
+                      (unsigned long long)cursor->key);
     else
         st = vsi_record_read(&err, coll, cursor->slot, &cursor->vector, &cursor->metadata,
                              out_record);

@@ -630,8 +630,10 @@ VS_NODISCARD VS_API vs_status vs_step(vs_cursor *cursor);
  *   cursor       after VS_ROW
  *   out_record   [1] filled
  *
+ * In a write transaction the record as it is now.
  * Memory: vector and metadata stay valid until the next call on this cursor.
- * Errors: VS_ERR_MISUSE (no record under the cursor), VS_ERR_NOMEM.
+ * Errors: VS_ERR_MISUSE (no record under the cursor), VS_ERR_NOT_FOUND (deleted meanwhile),
+ *   VS_ERR_NOMEM.
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_cursor_record(vs_cursor *cursor, vs_record *out_record);
 
@@ -670,7 +672,7 @@ VS_NODISCARD VS_API vs_status vs_kv_put(vs_db *db, vs_txn *txn, vs_collection *c
  *   value        [value_room] receives the value's first bytes; NULL with value_room 0: only ask
  *   out_bytes    [1] receives the value's size, also when it exceeds value_room
  *
- * Errors: VS_ERR_NOT_FOUND, VS_ERR_MISUSE. Message in txn, or in db.
+ * Errors: VS_ERR_NOT_FOUND, VS_ERR_LIMIT (key), VS_ERR_MISUSE. Message in txn, or in db.
  * Threads: as the handles given. */
 VS_NODISCARD VS_API vs_status vs_kv_get(vs_db *db, vs_txn *txn, vs_collection *collection,
                                         const void *key, size_t key_bytes, void *value,

@@ -4,7 +4,7 @@
 #include <float.h>
 #include <math.h>
 
-/* ---- collections ----------------------------------------------------------------------------- */
+/* ---- collections ---------------------------------------------------------------------------- */
 
 static vs_collection_info info_of(vs_collection *c, vs_txn *txn) {
     vs_collection_info info = VS_COLLECTION_INFO_INIT;
@@ -301,7 +301,7 @@ VT_TEST(collections_do_not_see_each_others_records) {
     sample_end(&s);
 }
 
-/* ---- one record ------------------------------------------------------------------------------ */
+/* ---- one record ----------------------------------------------------------------------------- */
 
 /* A record as it must come back. */
 static void check_record(vs_collection *c, uint64_t key, int type, const void *vector, size_t bytes,
@@ -502,7 +502,7 @@ VT_TEST(a_record_of_a_smaller_struct_has_the_defaults_for_the_rest) {
     sample_end(&s);
 }
 
-/* ---- vectors that are converted or refused --------------------------------------------------- */
+/* ---- vectors that are converted or refused -------------------------------------------------- */
 
 static vs_status put_typed(vs_collection *c, uint64_t key, const void *vector, int type) {
     vs_record r = sample_record(key, vector, NULL);
@@ -588,7 +588,7 @@ VT_TEST(a_missing_vector_or_an_unknown_type_is_refused) {
     sample_end(&s);
 }
 
-/* ---- metadata -------------------------------------------------------------------------------- */
+/* ---- metadata ------------------------------------------------------------------------------- */
 
 VT_TEST(metadata_comes_back_byte_by_byte) {
     const char *texts[] = {"{}",
@@ -767,7 +767,7 @@ VT_TEST(metadata_of_any_size_up_to_its_limit_is_kept) {
     sample_end(&s);
 }
 
-/* ---- batches --------------------------------------------------------------------------------- */
+/* ---- batches -------------------------------------------------------------------------------- */
 
 enum { ROWS = 9, DIM = 3 };
 
@@ -1022,7 +1022,7 @@ VT_TEST(a_batch_without_keys_or_vectors_or_of_no_size_is_misuse) {
     sample_end(&s);
 }
 
-/* ---- many records ---------------------------------------------------------------------------- */
+/* ---- many records --------------------------------------------------------------------------- */
 
 enum { MANY = 4000 };
 

@@ -37,6 +37,43 @@ static inline void sample_end(sample *s) {
     vs_vfs_memory_destroy(s->vfs);
 }
 
+/* A file of one file system, copied to another; false when there is none. */
+static inline bool sample_copy_file(vs_vfs *from, vs_vfs *to, const char *path) {
+    char why[VS_VFS_WHY_BYTES];
+    uint8_t piece[4096];
+    void *in = NULL, *out = NULL;
+    uint64_t at = 0;
+    if (from->open(from->ctx, path, VS_VFS_READ, &in, why) != VS_OK)
+        return false;
+    VT_EQ(to->open(to->ctx, path, VS_VFS_WRITE | VS_VFS_CREATE, &out, why), VS_OK);
+    for (;;) {
+        size_t n = 0, written = 0;
+        VT_EQ(from->read(from->ctx, in, piece, sizeof piece, at, &n, why), VS_OK);
+        if (n == 0)
+            break;
+        VT_EQ(to->write(to->ctx, out, piece, n, at, &written, why), VS_OK);
+        VT_EQ(written, n);
+        at += n;
+    }
+    from->close(from->ctx, in);
+    to->close(to->ctx, out);
+    return true;
+}
+
+/* What a process that is killed now leaves: its files as they are, opened again. */
+static inline sample sample_after_kill(const sample *s) {
+    sample copy = {NULL, NULL};
+    VT_EQ(vs_vfs_memory_create(NULL, &copy.vfs), VS_OK);
+    VT_CHECK(sample_copy_file(s->vfs, copy.vfs, "t.vs"));
+    for (int i = 1; i < 30; i++) {
+        char path[32];
+        snprintf(path, sizeof path, "t.vs-wal-%d", i);
+        sample_copy_file(s->vfs, copy.vfs, path);
+    }
+    copy.db = sample_open(copy.vfs, "t.vs", 0);
+    return copy;
+}
+
 static inline vs_collection_options sample_options(uint32_t dim, int type, int metric) {
     vs_collection_options options = VS_COLLECTION_OPTIONS_INIT;
     options.dim = dim;

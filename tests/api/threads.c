@@ -10,7 +10,7 @@
 
 enum { WORKERS_MAX = 8, FAILURE_BYTES = 600 };
 
-/* ---- threads --------------------------------------------------------------------------------- */
+/* ---- threads -------------------------------------------------------------------------------- */
 
 typedef struct worker worker;
 typedef void job(worker *w);
@@ -105,7 +105,7 @@ static void gate_wait(gate *g, int count) {
         nap();
 }
 
-/* ---- a file system whose syncs can be held up ------------------------------------------------ */
+/* ---- a file system whose syncs can be held up ----------------------------------------------- */
 
 /* The memory file system with another sync. Its functions keep their own ctx, so what they share
  * stands in one place; one test uses it at a time. */
@@ -133,7 +133,7 @@ static void held_init(void) {
     held.vfs.sync = held_sync;
 }
 
-/* ---- pairs of records ------------------------------------------------------------------------ */
+/* ---- pairs of records ----------------------------------------------------------------------- */
 
 /* Records 2p and 2p + 1 are written and deleted together: the vector of one is minus that of the
  * other, element j is (j + 1) times the first, and the metadata says the first element. So a mix of
@@ -363,7 +363,7 @@ VT_TEST(readers_beside_several_writers_see_whole_commits_only) {
     run_pairs(3, 3, 120);
 }
 
-/* ---- a snapshot that lasts ------------------------------------------------------------------- */
+/* ---- a snapshot that lasts ------------------------------------------------------------------ */
 
 typedef struct lasting {
     pairs_test pairs;
@@ -433,7 +433,7 @@ VT_TEST(a_snapshot_and_a_cursor_stay_as_they_were_while_everything_is_replaced) 
     sample_end(&s);
 }
 
-/* ---- commits in order ------------------------------------------------------------------------ */
+/* ---- commits in order ----------------------------------------------------------------------- */
 
 /* Each writer counts its own commits in record w, and all together in record TOTAL. */
 enum { ORDER_WRITERS = 4, ORDER_COMMITS = 60, TOTAL = 100 };
@@ -547,7 +547,7 @@ VT_TEST(commits_of_different_durability_are_seen_in_their_order) {
     run_order(-1);
 }
 
-/* ---- one sync for several commits ------------------------------------------------------------ */
+/* ---- one sync for several commits ----------------------------------------------------------- */
 
 enum { SHARING = 5 };
 
@@ -667,7 +667,7 @@ VT_TEST(the_next_writer_goes_on_while_a_commit_waits_for_the_device) {
     }
 }
 
-/* ---- power cuts ------------------------------------------------------------------------------ */
+/* ---- power cuts ----------------------------------------------------------------------------- */
 
 /* A file system that remembers what each file was at its last sync: all that a power cut leaves. */
 enum { DURABLE_FILES = 8, CUT_WRITERS = 3, CUT_COMMITS = 40, CUTS = 12 };
@@ -839,7 +839,7 @@ VT_TEST(what_any_thread_was_told_is_durable_survives_a_power_cut_at_any_time) {
     cut_end();
 }
 
-/* ---- waiting for the writer ------------------------------------------------------------------ */
+/* ---- waiting for the writer ----------------------------------------------------------------- */
 
 typedef struct wait_test {
     vs_vfs *vfs;
@@ -981,7 +981,7 @@ VT_TEST(no_wait_is_busy_without_any_time_passing) {
     wait_end(&test);
 }
 
-/* ---- one transaction per thread -------------------------------------------------------------- */
+/* ---- one transaction per thread ------------------------------------------------------------- */
 
 static void ask_for_two(worker *w) {
     wait_test *t = w->shared;
@@ -1016,7 +1016,7 @@ static void ask_for_two(worker *w) {
 VT_TEST(a_thread_that_holds_a_write_transaction_is_told_at_once_that_it_misuses_another) {
     static team t;
     static wait_test test;
-    wait_begin(&test, 600000);
+    wait_begin(&test, 3000); /* a wait would end, and be busy */
     team_add(&t, ask_for_two, &test);
     team_run(&t);
     wait_end(&test);
@@ -1085,7 +1085,7 @@ VT_TEST(a_new_thread_is_not_taken_for_an_ended_one_that_held_a_transaction) {
     wait_end(&test);
 }
 
-/* ---- handles --------------------------------------------------------------------------------- */
+/* ---- handles -------------------------------------------------------------------------------- */
 
 static void use_until_ended(worker *w) {
     wait_test *t = w->shared;
@@ -1129,9 +1129,9 @@ static void open_and_close_handles(worker *w) {
         vs_cursor *cursor = NULL;
         vs_collection *c = open_numbers(w, t->db);
         JOB_EQ(w, vs_begin(t->db, VS_TXN_READ, &txn), VS_OK);
-        JOB_EQ(w, vs_scan(c, txn, 0, &cursor), VS_OK);
-        vs_rollback(txn);
+        JOB_EQ(w, vs_scan(c, NULL, 0, &cursor), VS_OK);
         JOB_EQ(w, vs_step(cursor), VS_ROW);
+        vs_rollback(txn);
         vs_collection_close(c);
         JOB_EQ(w, vs_step(cursor), VS_ROW);
         vs_cursor_close(cursor);
@@ -1149,7 +1149,7 @@ VT_TEST(handles_are_opened_and_closed_by_many_threads_at_once) {
     wait_end(&test);
 }
 
-/* ---- messages -------------------------------------------------------------------------------- */
+/* ---- messages ------------------------------------------------------------------------------- */
 
 static void fail_alone(worker *w) {
     wait_test *t = w->shared;
@@ -1175,7 +1175,34 @@ VT_TEST(a_handle_of_ones_own_keeps_ones_own_message) {
     wait_end(&test);
 }
 
-/* ---- looking after the database meanwhile ---------------------------------------------------- */
+static void fail_together(worker *w) {
+    wait_test *t = w->shared;
+    char name[120];
+    memset(name, 'a' + w->number, sizeof name - 1);
+    name[sizeof name - 1] = 0;
+    for (int i = 0; i < 200; i++) {
+        vs_collection *c = NULL;
+        JOB_EQ(w, vs_collection_open(t->db, NULL, name, &c), VS_ERR_NOT_FOUND);
+    }
+}
+
+VT_TEST(threads_that_fail_on_one_handle_leave_one_whole_message) {
+    static team t;
+    static wait_test test;
+    char run[120];
+    wait_begin(&test, 0);
+    for (int i = 0; i < 4; i++)
+        team_add(&t, fail_together, &test);
+    team_run(&t);
+    const char *quoted = strchr(vs_errmsg(test.db), '\'');
+    VT_CHECK(quoted && quoted[1] >= 'a' && quoted[1] < 'a' + 4);
+    memset(run, quoted[1], sizeof run - 1);
+    run[sizeof run - 1] = 0;
+    VT_CHECK(!strncmp(quoted + 1, run, sizeof run - 1) && quoted[sizeof run] == '\'');
+    wait_end(&test);
+}
+
+/* ---- looking after the database meanwhile --------------------------------------------------- */
 
 static void check_again_and_again(worker *w) {
     pairs_test *t = w->shared;
@@ -1233,7 +1260,7 @@ VT_TEST(checking_syncing_and_watching_go_on_beside_writers) {
     sample_end(&s);
 }
 
-/* ---- collections ----------------------------------------------------------------------------- */
+/* ---- collections ---------------------------------------------------------------------------- */
 
 enum { CREATED = 15 };
 
@@ -1294,7 +1321,7 @@ VT_TEST(threads_create_collections_side_by_side_and_each_is_there) {
     wait_end(&test);
 }
 
-/* ---- large transactions ---------------------------------------------------------------------- */
+/* ---- large transactions --------------------------------------------------------------------- */
 
 enum { LARGE_ROWS = 700, LARGE_DIM = 512 }; /* more than 1 MiB: it goes to the log in pieces */
 
@@ -1339,7 +1366,7 @@ VT_TEST(a_transaction_that_is_streamed_to_the_log_stays_unseen_beside_others) {
     sample_end(&s);
 }
 
-/* ---- file systems shared by databases -------------------------------------------------------- */
+/* ---- file systems shared by databases ------------------------------------------------------- */
 
 static void use_own_database(worker *w) {
     vs_vfs *vfs = w->shared;
