@@ -7991,7 +7991,7 @@ VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_coll_desc *desc, cons
     type = type ? type : desc->type;
     *out = scratch;
     if (!vector)
-        return vsi_fail(err, VS_ERR_INVALID, "vector: missing");
+        return vsi_fail(err, VS_ERR_MISUSE, "vector: missing");
     if (!vsi_type_bytes(type))
         return vsi_fail(err, VS_ERR_INVALID, "vector: type is %d, expected VS_F32 or VS_U8", type);
     vs_status st = type == VS_F32 ? vector_check_finite(err, vector, dim) : VS_OK;

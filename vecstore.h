@@ -28,7 +28,8 @@
  * their own function, which accepts NULL.
  *
  * Structs that begin with a size are started with their ..._INIT, also those that a call fills; so
- * programs compiled for another version work, as long as they set nothing that this one lacks.
+ * programs compiled for another version work; what they set that this one lacks is refused with
+ * VS_ERR_UNSUPPORTED.
  *
  * Threads. Any thread may use any handle, but one collection, transaction or cursor handle serves
  * one call at a time. A vs_db may be used by several threads at once. Give each thread its own
@@ -385,7 +386,7 @@ typedef struct vs_collection_info {
  *
  *   db        an open database
  *   txn       a write transaction, or NULL: a transaction of its own
- *   name      1 .. VS_NAME_BYTES_MAX bytes of UTF-8 without control characters
+ *   name      1 .. VS_NAME_BYTES_MAX bytes of UTF-8 without ASCII control characters
  *   options   required: there is no default dimension
  *   out_collection  receives a handle, closed with vs_collection_close; NULL: none wanted
  *
@@ -484,7 +485,8 @@ enum {
  *
  * Element types convert when nothing is lost: u8 into an f32 collection, and f32 that are whole
  * numbers from 0 to 255 into a u8 collection. NaN and infinity are refused.
- * Errors: VS_ERR_EXISTS, VS_ERR_INVALID (vector, metadata), VS_ERR_LIMIT, VS_ERR_NOT_FOUND (the
+ * Errors: VS_ERR_EXISTS, VS_ERR_INVALID (vector, metadata), VS_ERR_LIMIT (metadata larger than
+ *   VS_METADATA_BYTES_MAX or nested deeper than 64; records), VS_ERR_NOT_FOUND (the
  *   collection), VS_ERR_READONLY, VS_ERR_BUSY, VS_ERR_IO, VS_ERR_FULL, VS_ERR_INDOUBT,
  *   VS_ERR_NOMEM, VS_ERR_MISUSE.
  * Threads: one call at a time per handle. */
@@ -592,7 +594,9 @@ typedef struct vs_hit {
  *   out_count    [1] hits written; below k only when there are fewer records
  *
  * Exact. Distance: VS_L2 gives the squared distance, VS_IP minus the inner product, VS_COSINE one
- * minus the cosine; u8 collections under VS_L2 and VS_IP are computed in whole numbers.
+ * minus the cosine. u8 collections under VS_L2 and VS_IP are computed in whole numbers. f32
+ * collections are computed in single precision in parts of 1024 elements, the parts added in
+ * double: the error is below 5e-6 times the sum of the terms' magnitudes.
  * Memory: no allocation once a handle has searched with this k or a larger one.
  * Errors: VS_ERR_INVALID (query), VS_ERR_NOT_FOUND (the collection), VS_ERR_NOMEM, VS_ERR_MISUSE.
  * Threads: one call at a time per handle; handles of one database may search in parallel. */
@@ -609,8 +613,9 @@ VS_NODISCARD VS_API vs_status vs_search(vs_collection *collection, vs_txn *txn, 
  *   from_key     the first key wanted; 0: from the start
  *   out_cursor   receives the cursor, before the first record; close it with vs_cursor_close
  *
- * In a write transaction the cursor sees changes made behind its position while it moves. It ends
- * with its transaction: later calls return VS_ERR_MISUSE.
+ * In a write transaction the cursor sees changes made behind its position while it moves, and ends
+ * with the transaction: later calls return VS_ERR_MISUSE. A cursor of a read transaction keeps the
+ * snapshot and may outlive it.
  * Errors: VS_ERR_NOT_FOUND (the collection), VS_ERR_NOMEM, VS_ERR_MISUSE.
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_scan(vs_collection *collection, vs_txn *txn, uint64_t from_key,
@@ -672,7 +677,8 @@ VS_NODISCARD VS_API vs_status vs_kv_put(vs_db *db, vs_txn *txn, vs_collection *c
  *   value        [value_room] receives the value's first bytes; NULL with value_room 0: only ask
  *   out_bytes    [1] receives the value's size, also when it exceeds value_room
  *
- * Errors: VS_ERR_NOT_FOUND, VS_ERR_LIMIT (key), VS_ERR_MISUSE. Message in txn, or in db.
+ * Errors: VS_ERR_NOT_FOUND, VS_ERR_LIMIT (key), VS_ERR_NOMEM, VS_ERR_MISUSE. Message in txn, or
+ *   in db.
  * Threads: as the handles given. */
 VS_NODISCARD VS_API vs_status vs_kv_get(vs_db *db, vs_txn *txn, vs_collection *collection,
                                         const void *key, size_t key_bytes, void *value,
