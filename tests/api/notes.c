@@ -216,7 +216,7 @@ VT_TEST(the_digest_depends_on_the_notes_and_not_on_their_history) {
     sample a = sample_new(), b = sample_new();
     vs_stats empty = sample_stats(a.db);
     for (int i = 0; i < 20; i++) {
-        char key[8];
+        char key[16];
         snprintf(key, sizeof key, "%d", i);
         VT_OK(put_note(a.db, NULL, NULL, key, "wrong"), a.db);
         VT_OK(put_note(a.db, NULL, NULL, key, key), a.db);
@@ -232,7 +232,7 @@ VT_TEST(the_digest_depends_on_the_notes_and_not_on_their_history) {
     y = sample_stats(b.db);
     VT_CHECK(x.digest[0] == y.digest[0] && x.digest[1] == y.digest[1]);
     for (int i = 0; i < 20; i++) {
-        char key[8];
+        char key[16];
         snprintf(key, sizeof key, "%d", i);
         VT_OK(put_note(a.db, NULL, NULL, key, NULL), a.db);
     }

@@ -38,7 +38,7 @@ VT_TEST(a_collection_has_the_shape_it_was_created_with) {
     int64_t before_us = s.vfs->wall_us(s.vfs->ctx);
     for (int type = VS_F32; type <= VS_U8; type++)
         for (int metric = VS_L2; metric <= VS_COSINE; metric++) {
-            char name[16];
+            char name[32];
             vs_collection *c = NULL;
             vs_collection_options options =
                 sample_options((uint32_t)(type * 10 + metric), type, metric);
@@ -96,7 +96,7 @@ VT_TEST(collections_are_listed_by_ids_that_ascend_and_are_not_used_again) {
     uint32_t last = 0;
     VT_EQ(collection_count(s.db), 0);
     for (int i = 0; i < 60; i++) {
-        char name[16];
+        char name[32];
         snprintf(name, sizeof name, "%d", (i * 37) % 60);
         vs_collection_close(sample_create(s.db, NULL, name, 1, VS_F32, VS_L2));
         if (i % 7 == 0)
@@ -104,7 +104,7 @@ VT_TEST(collections_are_listed_by_ids_that_ascend_and_are_not_used_again) {
     }
     VT_EQ(collection_count(s.db), 60);
     for (size_t i = 0; i < 60; i++) {
-        char name[16];
+        char name[32];
         vs_collection_info info = VS_COLLECTION_INFO_INIT;
         VT_EQ(vs_collection_at(s.db, NULL, i, &info), VS_OK);
         VT_CHECK(info.id > last);
@@ -325,7 +325,7 @@ VT_TEST(a_vector_comes_back_bit_by_bit) {
     vt_rng rng = {vt_seed()};
     for (size_t d = 0; d < sizeof dims / sizeof dims[0]; d++) {
         uint32_t dim = dims[d];
-        char name[16];
+        char name[32];
         float *v = malloc(dim * sizeof *v);
         uint8_t *u = malloc(dim);
         for (uint32_t i = 0; i < dim; i++) {
