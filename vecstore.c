@@ -1311,6 +1311,27 @@ static vs_status posix_refuse_special(int fd, char *why) {
     return VS_ERR_INVALID;
 }
 
+/* A log holds what its database holds: the file X-wal-N gets the rights and, from the superuser, the
+ * owner of X. Without X, or the permission, it keeps those that it was made with. */
+static void posix_inherit_rights(int fd, const char *path) {
+    char base[PATH_MAX];
+    const char *end = path, *next = strstr(path, "-wal-");
+    for (; next; next = strstr(next + 1, "-wal-"))
+        end = next;
+    size_t n = (size_t)(end - path);
+    struct stat info;
+    if (n == 0 || n >= sizeof base)
+        return;
+    memcpy(base, path, n);
+    base[n] = 0;
+    if (stat(base, &info) || !S_ISREG(info.st_mode))
+        return;
+    if (geteuid() == 0 && fchown(fd, info.st_uid, info.st_gid))
+        return;
+    int ignored = fchmod(fd, info.st_mode & 0777);
+    (void)ignored;
+}
+
 static vs_status posix_open(void *ctx, const char *path, uint32_t mode, void **out_file,
                             char *why) {
     (void)ctx;
@@ -1319,7 +1340,8 @@ static vs_status posix_open(void *ctx, const char *path, uint32_t mode, void **o
         flags |= O_CREAT;
     if (mode & VS_VFS_EXCLUSIVE)
         flags |= O_EXCL | O_NOFOLLOW;
-    int fd = open(path, flags, 0644);
+    mode_t rights = mode & VS_VFS_EXCLUSIVE ? 0600 : 0644; /* those of a log come with its owner */
+    int fd = open(path, flags, rights);
     if (fd < 0)
         return posix_fail(errno, why);
     if (fd <= 2) { /* keeps P2 */
@@ -1330,6 +1352,8 @@ static vs_status posix_open(void *ctx, const char *path, uint32_t mode, void **o
             return posix_fail(os_error, why);
         fd = moved;
     }
+    if (mode & VS_VFS_EXCLUSIVE)
+        posix_inherit_rights(fd, path);
     vs_status st = posix_refuse_special(fd, why);
     if (st != VS_OK) {
         close(fd);
@@ -4433,7 +4457,7 @@ typedef struct vsi_metas {
     uint64_t last_seq; /* the largest that was ever tried, also in a write that failed */
     bool is_pair;      /* both pages are valid and name the same log: the last change is complete */
     bool is_damaged;   /* one page is invalid */
-    bool is_settled;   /* the newest page is on the device, not only in a cache */
+    bool is_settled;   /* the newest page is on the device, and nothing near it is on its way */
 } vsi_metas;
 
 /* Reads both pages. *out_is_new is set for a file whose creation never finished (empty, or zero
@@ -4459,7 +4483,7 @@ VSI_FN vs_status vsi_metas_write(vsi_err *err, const vsi_file *file, vsi_metas *
 VSI_FN vs_status vsi_metas_repair(vsi_err *err, const vsi_file *file, vsi_metas *metas);
 
 /* The process that has the database open for writing: informative, never synced. */
-VSI_FN void vsi_session_write(const vsi_file *file, uint64_t process_id);
+VSI_FN void vsi_session_write(const vsi_file *file, vsi_metas *metas, uint64_t process_id);
 VSI_FN uint64_t vsi_session_read(const vsi_file *file); /* 0: unknown */
 
 #endif
@@ -4716,13 +4740,14 @@ VSI_FN vs_status vsi_metas_create(vsi_err *err, const vsi_file *file, int64_t no
 
 /* ---- session note --------------------------------------------------------------------------- */
 
-VSI_FN void vsi_session_write(const vsi_file *file, uint64_t process_id) {
+VSI_FN void vsi_session_write(const vsi_file *file, vsi_metas *metas, uint64_t process_id) {
     uint8_t note[SESSION_BYTES] = {0};
     vsi_err ignored = {0};
     memcpy(note, session_magic, sizeof session_magic);
     vsi_put_u64(note + 8, process_id);
     vs_status st = vsi_file_write(&ignored, file, note, sizeof note, VSI_META_SESSION_OFF);
-    (void)st; /* only a better message of the next opener depends on it */
+    (void)st;                  /* only a better message of the next opener depends on it */
+    metas->is_settled = false; /* a torn write of the note may take page A along: keeps E2 */
 }
 
 VSI_FN uint64_t vsi_session_read(const vsi_file *file) {
@@ -4786,6 +4811,9 @@ typedef struct vsi_frame {
 } vsi_frame;
 
 /* Computes chain and writes the header. */
+/* Whether it is the header of a log file, of whatever database. */
+VSI_FN bool vsi_log_header_is_valid(const uint8_t in[VSI_LOG_HEADER_BYTES]);
+
 VSI_FN void vsi_frame_encode(vsi_frame *frame, uint64_t salt, uint64_t previous_chain,
                              uint8_t out[VSI_FRAME_BYTES]);
 /* Whether these bytes are the header of a frame of the file with this salt. */
@@ -4865,12 +4893,17 @@ VSI_FN uint64_t vsi_log_header_encode(const vsi_log_header *header,
     return sum;
 }
 
+VSI_FN bool vsi_log_header_is_valid(const uint8_t in[VSI_LOG_HEADER_BYTES]) {
+    return !memcmp(in, log_magic, sizeof log_magic) &&
+           vsi_get_u64(in + LOG_SUM_OFF) == vsi_hash64(in, LOG_SUM_OFF, 0);
+}
+
 VSI_FN vs_status vsi_log_header_decode(vsi_err *err, const char *path,
                                        const uint8_t in[VSI_LOG_HEADER_BYTES],
                                        const uint8_t uuid[VSI_UUID_BYTES], uint64_t generation,
                                        vsi_log_header *out_header, uint64_t *out_chain) {
     uint64_t sum = vsi_hash64(in, LOG_SUM_OFF, 0);
-    if (memcmp(in, log_magic, sizeof log_magic) || vsi_get_u64(in + LOG_SUM_OFF) != sum)
+    if (!vsi_log_header_is_valid(in))
         return vsi_fail(err, VS_ERR_CORRUPT, "%s: the header of this log file is damaged", path);
     if (vsi_get_u16(in + LOG_MAJOR_OFF) != VSI_FORMAT_MAJOR ||
         vsi_get_u16(in + LOG_MINOR_OFF) != VSI_FORMAT_MINOR)
@@ -5446,6 +5479,31 @@ VSI_FN void vsi_replay_free(vsi_replay *r) {
     vsi_buf_free(&r->spots);
 }
 
+/* Bytes [off, off + bytes) of the file; NULL in out when it is shorter. */
+static vs_status replay_fetch(vsi_err *err, vsi_replay *r, uint64_t off, size_t bytes,
+                              const uint8_t **out) {
+    *out = NULL;
+    if (off > r->file_bytes || bytes > r->file_bytes - off)
+        return VS_OK;
+    bool is_inside = off >= r->window_off && off - r->window_off <= r->window.bytes &&
+                     bytes <= r->window.bytes - (off - r->window_off);
+    if (!is_inside) {
+        size_t want = bytes > REPLAY_WINDOW_BYTES ? bytes : REPLAY_WINDOW_BYTES, got = 0;
+        r->window.bytes = 0;
+        r->window_off = off;
+        if (!vsi_buf_reserve(&r->window, want))
+            return vsi_fail_nomem(err, want);
+        vs_status st = vsi_file_read(err, &r->file, r->window.data, want, off, &got);
+        if (st != VS_OK)
+            return st;
+        r->window.bytes = got;
+        if (got < bytes) /* shrank meanwhile */
+            return VS_OK;
+    }
+    *out = r->window.data + (off - r->window_off);
+    return VS_OK;
+}
+
 /* ---- the chain of files --------------------------------------------------------------------- */
 
 static vs_status replay_open_file(vsi_err *err, vsi_replay *r, uint64_t generation,
@@ -5501,6 +5559,58 @@ static vs_status replay_collect_files(vsi_err *err, vsi_replay *r) {
     return VS_OK;
 }
 
+/* Whether the open file has frames that say that it once counted: a MARK, or one written after a sync
+ * of this file. A take-over that never ended leaves only copies of older frames. */
+static vs_status replay_search_life(vsi_err *err, vsi_replay *r, const vsi_log_header *header,
+                                    bool *out_is_alive) {
+    *out_is_alive = false;
+    for (uint64_t off = VSI_LOG_HEADER_BYTES; off + VSI_FRAME_BYTES <= r->file_bytes;
+         off += VSI_FRAME_BYTES) {
+        const uint8_t *bytes = NULL;
+        vsi_frame frame;
+        vs_status st = replay_fetch(err, r, off, VSI_FRAME_BYTES, &bytes);
+        if (st != VS_OK || !bytes)
+            return st;
+        if (vsi_frame_decode(bytes, header->salt, &frame) &&
+            (frame.kind == VSI_FRAME_MARK || frame.durable_lsn >= header->start_lsn))
+            *out_is_alive = true;
+    }
+    return VS_OK;
+}
+
+/* The file behind the newest one that the meta pages name may be what an interrupted take-over left;
+ * it has no header yet, or nothing but copies. Anything else belongs to a newer state of the
+ * database, or to another one: the data file is not the one that was here. */
+static vs_status replay_check_successor(vsi_err *err, vsi_replay *r) {
+    uint64_t generation = r->meta->generation + 1;
+    char path[VSI_PATH_BYTES_MAX];
+    uint8_t header[VSI_LOG_HEADER_BYTES];
+    size_t got = 0;
+    bool is_alive = false;
+    vsi_replay_file file;
+    vs_status st = vsi_log_path(err, r->path, generation, path);
+    vsi_file_close(&r->file);
+    r->window.bytes = 0;
+    if (st == VS_OK)
+        st = vsi_file_open(err, r->mem, r->vfs, path, VS_VFS_READ, &r->file);
+    if (st == VS_ERR_NOT_FOUND)
+        return VS_OK;
+    if (st == VS_OK)
+        st = vsi_file_read(err, &r->file, header, sizeof header, 0, &got);
+    if (st != VS_OK || got < sizeof header || !vsi_log_header_is_valid(header))
+        return st;
+    st = vsi_log_header_decode(err, path, header, r->meta->uuid, generation, &file.header,
+                               &file.first_chain);
+    if (st == VS_OK)
+        st = vsi_file_size(err, &r->file, &r->file_bytes);
+    if (st == VS_OK)
+        st = replay_search_life(err, r, &file.header, &is_alive);
+    if (st == VS_OK && is_alive)
+        st = vsi_fail(err, VS_ERR_CORRUPT, "%s: has commits that %s does not know: is it older?",
+                      path, r->path);
+    return st;
+}
+
 /* Stands at the first frame of file number at. */
 static vs_status replay_enter(vsi_err *err, vsi_replay *r, size_t at) {
     vsi_replay_file *file = replay_file_at(r, at);
@@ -5518,6 +5628,8 @@ VSI_FN vs_status vsi_replay_open(vsi_err *err, vsi_mem *mem, const vs_vfs *vfs, 
     *r = (vsi_replay){.mem = mem, .vfs = vfs, .path = path, .meta = meta, .next_lsn = 1};
     r->files.mem = r->window.mem = r->spots.mem = mem;
     vs_status st = replay_collect_files(err, r);
+    if (st == VS_OK)
+        st = replay_check_successor(err, r);
     if (st != VS_OK)
         return st;
     if (replay_file_count(r) == 0) {
@@ -5529,31 +5641,6 @@ VSI_FN vs_status vsi_replay_open(vsi_err *err, vsi_mem *mem, const vs_vfs *vfs, 
 }
 
 /* ---- reading one file ----------------------------------------------------------------------- */
-
-/* Bytes [off, off + bytes) of the file; NULL in out when it is shorter. */
-static vs_status replay_fetch(vsi_err *err, vsi_replay *r, uint64_t off, size_t bytes,
-                              const uint8_t **out) {
-    *out = NULL;
-    if (off > r->file_bytes || bytes > r->file_bytes - off)
-        return VS_OK;
-    bool is_inside = off >= r->window_off && off - r->window_off <= r->window.bytes &&
-                     bytes <= r->window.bytes - (off - r->window_off);
-    if (!is_inside) {
-        size_t want = bytes > REPLAY_WINDOW_BYTES ? bytes : REPLAY_WINDOW_BYTES, got = 0;
-        r->window.bytes = 0;
-        r->window_off = off;
-        if (!vsi_buf_reserve(&r->window, want))
-            return vsi_fail_nomem(err, want);
-        vs_status st = vsi_file_read(err, &r->file, r->window.data, want, off, &got);
-        if (st != VS_OK)
-            return st;
-        r->window.bytes = got;
-        if (got < bytes) /* shrank meanwhile */
-            return VS_OK;
-    }
-    *out = r->window.data + (off - r->window_off);
-    return VS_OK;
-}
 
 /* Whether the frame at off is the next one (Y1, all but the payload). */
 static vs_status replay_probe(vsi_err *err, vsi_replay *r, uint64_t off, vsi_frame *out_frame,
@@ -5810,9 +5897,9 @@ VSI_FN void vsi_version_discard(vsi_versions *versions, vsi_version *version); /
 /* Makes a new version the one to build on; the list owns it. */
 VSI_FN void vsi_versions_add(vsi_versions *versions, vsi_version *version);
 
-/* Shows readers, in order, the versions that may be seen when frames up to durable_lsn are durable.
- */
-VSI_FN void vsi_versions_publish(vsi_versions *versions, uint64_t durable_lsn);
+/* Shows readers, in order, the versions that may be seen when frames up to durable_lsn are durable;
+ * only_durable: also of those that would not wait for a sync only the durable ones. */
+VSI_FN void vsi_versions_publish(vsi_versions *versions, uint64_t durable_lsn, bool only_durable);
 VSI_FN bool vsi_versions_is_published(vsi_versions *versions, uint64_t lsn);
 /* Copies a little of the published version for statistics. */
 VSI_FN void vsi_versions_peek(vsi_versions *versions, uint64_t *out_lsn, vsi_hash128 *out_digest);
@@ -5927,10 +6014,10 @@ VSI_FN void vsi_versions_add(vsi_versions *versions, vsi_version *version) {
     vsi_mutex_unlock(&versions->lock);
 }
 
-VSI_FN void vsi_versions_publish(vsi_versions *versions, uint64_t durable_lsn) {
+VSI_FN void vsi_versions_publish(vsi_versions *versions, uint64_t durable_lsn, bool only_durable) {
     vsi_mutex_lock(&versions->lock);
     vsi_version *next = versions->published->newer;
-    while (next && (!next->needs_sync || next->lsn <= durable_lsn)) {
+    while (next && (next->lsn <= durable_lsn || !(next->needs_sync || only_durable))) {
         versions->published = next; /* keeps V2 */
         next = next->newer;
     }
@@ -6425,7 +6512,8 @@ static vs_status open_steps(vsi_err *err, vsi_engine *engine) {
                             .next_lsn = 1};
     st = open_recover(err, engine);
     if (st == VS_OK && !engine->config.is_readonly)
-        vsi_session_write(&engine->data, engine->config.vfs->process_id(engine->config.vfs->ctx));
+        vsi_session_write(&engine->data, &engine->metas,
+                          engine->config.vfs->process_id(engine->config.vfs->ctx));
     return st;
 }
 
@@ -6500,7 +6588,7 @@ VSI_FN vs_status vsi_engine_close(vsi_err *err, vsi_engine *engine, bool is_fork
         bool is_known = engine->log.durable_lsn == engine->metas.newest.durable_lsn;
         if (st == VS_OK && !engine->has_failed && !is_known)
             st = close_record_end(err, engine);
-        vsi_session_write(&engine->data, 0);
+        vsi_session_write(&engine->data, &engine->metas, 0);
     }
     if (!is_forked) /* a child forked from this process would keep the lock alive */
         vsi_file_lock(&ignored, &engine->data, VS_VFS_UNLOCK);
@@ -6511,7 +6599,7 @@ VSI_FN vs_status vsi_engine_close(vsi_err *err, vsi_engine *engine, bool is_fork
 /* ---- syncing; log_lock held ----------------------------------------------------------------- */
 
 VSI_FN void vsi_engine_publish(vsi_engine *engine) {
-    vsi_versions_publish(&engine->versions, engine->log.durable_lsn);
+    vsi_versions_publish(&engine->versions, engine->log.durable_lsn, engine->has_failed);
     vsi_cond_wake_all(&engine->log_moved);
 }
 
@@ -7004,49 +7092,83 @@ static bool check_is_finding(vs_status st) {
            st == VS_ERR_TOO_NEW || st == VS_ERR_TOO_OLD;
 }
 
-static vs_status check_metas(vsi_err *err, vsi_engine *engine, vsi_report_fn report, void *ctx) {
+/* What the device should show, as of one moment. Frames up to end_lsn are written then and stay, so
+ * they can be read without holding anybody up. */
+typedef struct check_moment {
+    vsi_meta meta;
+    uint64_t end_lsn;
+    bool page_is_damaged;
+} check_moment;
+
+/* Reads the meta pages; log_lock held, for they are written under it. */
+static vs_status check_metas(vsi_err *err, vsi_engine *engine, check_moment *out_moment) {
+    const vsi_metas *known = &engine->metas;
     vsi_metas found;
     bool is_new = false;
     vs_status st = vsi_metas_read(err, &engine->data, &found, &is_new);
     if (st != VS_OK)
         return st;
-    if (is_new || memcmp(found.newest.uuid, engine->metas.newest.uuid, VSI_UUID_BYTES) ||
-        found.newest.generation != engine->metas.newest.generation)
+    bool is_ours = found.newest.generation == known->newest.generation ||
+                   (!known->is_pair && found.newest.generation == engine->log.draft.generation);
+    if (is_new || !is_ours || memcmp(found.newest.uuid, known->newest.uuid, VSI_UUID_BYTES))
         return vsi_fail(err, VS_ERR_CORRUPT, "%s: the meta pages are not those of this database",
                         engine->path);
-    if (found.is_damaged)
-        report(ctx, "one of the two meta pages is damaged; the other one serves");
+    *out_moment = (check_moment){.meta = known->newest,
+                                 .end_lsn = engine->log.next_lsn - 1,
+                                 .page_is_damaged = found.is_damaged};
     return VS_OK;
 }
 
-static vs_status check_log(vsi_err *err, vsi_engine *engine, bool skips_payloads) {
+static vs_status check_log(vsi_err *err, vsi_engine *engine, const check_moment *moment,
+                           bool skips_payloads) {
     vsi_replay *replay = vsi_alloc_zeroed(engine->mem, sizeof *replay);
     if (!replay)
         return vsi_fail_nomem(err, sizeof *replay);
-    vs_status st = vsi_replay_open(err, engine->mem, engine->config.vfs, engine->path,
-                                   &engine->metas.newest, replay);
+    vs_status st =
+        vsi_replay_open(err, engine->mem, engine->config.vfs, engine->path, &moment->meta, replay);
     replay->skips_payloads = skips_payloads;
-    while (st == VS_OK && !replay->is_done) {
+    while (st == VS_OK && !replay->is_done && replay->next_lsn <= moment->end_lsn) {
         vsi_frame frame;
         vsi_bytes payload;
         st = vsi_replay_next(err, replay, &frame, &payload);
     }
-    if (st == VS_OK && replay->next_lsn < engine->log.next_lsn)
+    if (st == VS_OK && replay->next_lsn <= moment->end_lsn)
         st = vsi_fail(err, VS_ERR_CORRUPT, "%s: the log ends at frame %llu, expected %llu",
                       engine->path, (unsigned long long)replay->next_lsn - 1,
-                      (unsigned long long)engine->log.next_lsn - 1);
+                      (unsigned long long)moment->end_lsn);
     vsi_replay_free(replay);
     vsi_free(engine->mem, replay, sizeof *replay);
     return st;
 }
 
+static vs_status check_begin(vsi_err *err, vsi_engine *engine, check_moment *out_moment) {
+    vsi_mutex_lock(&engine->log_lock);
+    vs_status st = check_metas(err, engine, out_moment);
+    vsi_mutex_unlock(&engine->log_lock);
+    return st;
+}
+
+/* Whether a failed sync moved the log meanwhile: frames read before may have been lost there. */
+static bool check_log_moved(vsi_engine *engine, const check_moment *moment) {
+    vsi_mutex_lock(&engine->log_lock);
+    bool has_moved = engine->metas.newest.generation != moment->meta.generation;
+    vsi_mutex_unlock(&engine->log_lock);
+    return has_moved;
+}
+
 VSI_FN vs_status vsi_engine_check(vsi_err *err, vsi_engine *engine, int level, vsi_report_fn report,
                                   void *ctx) {
-    vsi_mutex_lock(&engine->log_lock);
-    vs_status st = check_metas(err, engine, report, ctx);
+    check_moment moment = {.end_lsn = 0};
+    vs_status st = check_begin(err, engine, &moment);
+    if (st == VS_OK && moment.page_is_damaged)
+        report(ctx, "one of the two meta pages is damaged; the other one serves");
     if (st == VS_OK && level >= 1)
-        st = check_log(err, engine, level == 1);
-    vsi_mutex_unlock(&engine->log_lock);
+        st = check_log(err, engine, &moment, level == 1);
+    while (check_is_finding(st) && check_log_moved(engine, &moment)) {
+        st = check_begin(err, engine, &moment);
+        if (st == VS_OK)
+            st = check_log(err, engine, &moment, level == 1);
+    }
     if (check_is_finding(st)) {
         report(ctx, err->text);
         st = VS_OK;
@@ -7327,8 +7449,9 @@ struct vs_collection {
     vsi_handle head;
     uint32_t id;
     char name[VS_NAME_BYTES_MAX + 1];
-    vsi_buf vector;   /* the last record read, or the query being searched */
+    vsi_buf vector;   /* the last record read; the caller may pass it back in */
     vsi_buf metadata; /* likewise; ends with a NUL */
+    vsi_buf scratch;  /* the vector being put, or the query being searched, converted */
 };
 
 /* The state that a call reads: the transaction's, or the last commit's, pinned for the call. */
@@ -7767,6 +7890,7 @@ static vs_collection *collection_new(vs_db *db, uint32_t id, const char *name) {
     collection->id = id;
     snprintf(collection->name, sizeof collection->name, "%s", name);
     collection->vector.mem = &db->mem;
+    collection->scratch.mem = &db->mem;
     collection->metadata.mem = &db->mem;
     vsi_handle_open(&collection->head, VSI_TAG_COLLECTION, db, &db->collections);
     return collection;
@@ -7853,11 +7977,12 @@ vs_status vs_collection_open(vs_db *db, vs_txn *txn, const char *name,
 }
 
 void vs_collection_close(vs_collection *collection) {
-    if (!collection || collection->head.tag != VSI_TAG_COLLECTION)
-        return;
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK)
+        return; /* in a forked child another thread's lock may be held for ever */
     vs_db *db = collection->head.db;
     vsi_buf_free(&collection->vector);
     vsi_buf_free(&collection->metadata);
+    vsi_buf_free(&collection->scratch);
     vsi_handle_close(&collection->head, &db->collections);
     vsi_free(&db->mem, collection, sizeof *collection);
 }
@@ -8054,9 +8179,9 @@ static vs_status put_prepare(vsi_err *err, vsi_write *write, vs_collection *coll
     vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
     if (st != VS_OK)
         return st;
-    collection->vector.bytes = 0;
+    collection->scratch.bytes = 0;
     size_t bytes = (size_t)coll->desc->dim * coll->desc->element_bytes;
-    return vsi_buf_reserve(&collection->vector, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
+    return vsi_buf_reserve(&collection->scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
 }
 
 static vs_status put_check_call(vsi_err *err, const vs_collection *collection, const vs_txn *txn,
@@ -8089,7 +8214,7 @@ vs_status vs_put(vs_collection *collection, vs_txn *txn, const vs_record *record
                            metadata_of(all.metadata, all.metadata_bytes)};
         st = put_prepare(&err, change.write, collection);
         if (st == VS_OK)
-            st = put_stage(&err, change.write, collection, &in, mode, collection->vector.data);
+            st = put_stage(&err, change.write, collection, &in, mode, collection->scratch.data);
         st = vsi_change_end(&err, &change, st);
     }
     return vsi_handle_end(&collection->head, st, &err);
@@ -8120,7 +8245,7 @@ static vs_status batch_stage(vsi_err *err, vsi_write *write, vs_collection *coll
         size_t text_bytes = batch->metadata_bytes ? batch->metadata_bytes[i] : 0;
         record_input in = {batch->keys[i], (const uint8_t *)batch->vectors + i * stride, type,
                            metadata_of(text, text_bytes)};
-        st = put_stage(err, write, collection, &in, mode, collection->vector.data);
+        st = put_stage(err, write, collection, &in, mode, collection->scratch.data);
         if (st != VS_OK)
             vsi_fail_in(err, "row %zu of %zu", i, batch->count);
     }
@@ -8373,8 +8498,8 @@ vs_status vs_cursor_record(vs_cursor *cursor, vs_record *out_record) {
 }
 
 void vs_cursor_close(vs_cursor *cursor) {
-    if (!cursor || cursor->head.tag != VSI_TAG_CURSOR)
-        return;
+    if (vsi_handle_check(cursor, VSI_TAG_CURSOR) != VS_OK)
+        return; /* in a forked child another thread's lock may be held for ever */
     vs_db *db = cursor->head.db;
     if (cursor->version)
         vsi_versions_unpin(&db->engine->versions, cursor->version);
@@ -8551,15 +8676,15 @@ vs_status vs_kv_get(vs_db *db, vs_txn *txn, vs_collection *collection, const voi
 static vs_status search_prepare(vsi_err *err, vs_collection *collection, const vsi_coll_desc *desc,
                                 const void *query, int query_type) {
     size_t bytes = (size_t)desc->dim * desc->element_bytes;
-    collection->vector.bytes = 0;
-    if (!vsi_buf_reserve(&collection->vector, 2 * bytes))
+    collection->scratch.bytes = 0;
+    if (!vsi_buf_reserve(&collection->scratch, 2 * bytes))
         return vsi_fail_nomem(err, 2 * bytes);
     const uint8_t *converted = NULL;
-    uint8_t *scratch = collection->vector.data + bytes;
+    uint8_t *scratch = collection->scratch.data + bytes;
     vs_status st = vsi_record_vector(err, desc, query, query_type, scratch, &converted);
     if (st != VS_OK)
         return vsi_fail_in(err, "query");
-    vsi_copy_le(collection->vector.data, converted, desc->dim, desc->element_bytes);
+    vsi_copy_le(collection->scratch.data, converted, desc->dim, desc->element_bytes);
     return VS_OK;
 }
 
@@ -8581,7 +8706,7 @@ vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, i
         st = search_prepare(&err, collection, coll->desc, query, query_type);
     if (st == VS_OK) {
         vsi_topk topk = {.hits = hits, .k = k};
-        vsi_exact_scan(db->kernels, coll, collection->vector.data, &topk);
+        vsi_exact_scan(db->kernels, coll, collection->scratch.data, &topk);
         vsi_topk_sort(&topk);
         *out_count = topk.count;
     }

@@ -24,8 +24,9 @@
  * the database file NAME; they belong to it and must be moved and copied with it.
  *
  * Memory. A pointer passed in is borrowed for the call unless the comment says otherwise. A pointer
- * handed out stays the library's; the comment says until when it is valid. Handles are closed by
- * their own function, which accepts NULL.
+ * handed out stays the library's; the comment says until when it is valid, and it may be passed to
+ * the call that ends that. Handles are closed by their own function, which accepts NULL; a closed
+ * handle must not be used again.
  *
  * Structs that begin with a size are started with their ..._INIT, also those that a call fills; so
  * programs compiled for another version work; what they set that this one lacks is refused with
@@ -34,7 +35,7 @@
  * Threads. Any thread may use any handle, but one collection, transaction or cursor handle serves
  * one call at a time. A vs_db may be used by several threads at once. Give each thread its own
  * collection handle: then reads run in parallel, beside one writer. A database must not be used in
- * a child process after fork; calls there return VS_ERR_MISUSE, vs_close only frees memory. */
+ * a child process after fork: calls there return VS_ERR_MISUSE, closing frees memory at most. */
 #ifndef VECSTORE_H
 #define VECSTORE_H
 
@@ -72,8 +73,8 @@ typedef int vs_status;
 
 enum {
     VS_OK = 0,
-    VS_ERR_MISUSE = 1,    /* the call is wrong: NULL, closed handle, wrong thread, after fork */
-    VS_ERR_INVALID = 2,   /* the value is refused: dimension, NaN, malformed JSON, bad name */
+    VS_ERR_MISUSE = 1, /* the call is wrong: NULL, handle of another kind or database, after fork */
+    VS_ERR_INVALID = 2,   /* the value is refused: dimension, NaN, malformed JSON, name */
     VS_ERR_NOMEM = 3,     /* the allocator returned NULL */
     VS_ERR_IO = 4,        /* the file system failed; vs_extended_errcode says in which call */
     VS_ERR_FULL = 5,      /* no space on the device or quota reached */
@@ -191,6 +192,7 @@ typedef struct vs_device_info {
                               writes into such a block again once something in it is durable */
 } vs_device_info;
 
+/* Functions are called by several threads at once, also on one file: sync runs beside write. */
 typedef struct vs_vfs {
     uint32_t size; /* sizeof(vs_vfs) */
     void *ctx;     /* passed to every function */
@@ -332,8 +334,8 @@ VS_NODISCARD VS_API vs_status vs_open(const char *path, const vs_open_options *o
  * log is complete. When that fails the error is returned, nothing acknowledged at VS_SYNC_FULL is
  * lost, and the handle is gone all the same.
  * Errors: VS_ERR_BUSY while transactions, cursors or collections of it are open: the handle then
- *   stays as it was; VS_ERR_IO, VS_ERR_FULL, VS_ERR_MISUSE (a handle closed before). In a child
- *   process after fork: VS_OK, only memory is freed.
+ *   stays as it was; VS_ERR_IO, VS_ERR_FULL, VS_ERR_INDOUBT, VS_ERR_MISUSE (no vs_db). In a child
+ *   process after fork: VS_OK, only memory is freed, and its other handles must not be used.
  * Threads: no other call on this database may run. */
 VS_API vs_status vs_close(vs_db *db);
 
@@ -690,7 +692,8 @@ VS_NODISCARD VS_API vs_status vs_kv_get(vs_db *db, vs_txn *txn, vs_collection *c
  *
  *   db   an open database
  *
- * Errors: VS_ERR_IO, VS_ERR_FULL, VS_ERR_INDOUBT, VS_ERR_READONLY, VS_ERR_MISUSE.
+ * A database opened read-only has nothing to sync: VS_OK.
+ * Errors: VS_ERR_IO, VS_ERR_FULL, VS_ERR_INDOUBT, VS_ERR_MISUSE.
  * Threads: any. */
 VS_NODISCARD VS_API vs_status vs_sync(vs_db *db);
 
@@ -743,7 +746,7 @@ typedef void (*vs_check_fn)(void *ctx, const char *problem);
  * Reads the files again: damage that came after vs_open is found too. A torn tail that recovery
  * drops is no problem.
  * Errors: VS_ERR_INVALID (level), VS_ERR_IO, VS_ERR_NOMEM, VS_ERR_MISUSE. Problems are no error.
- * Threads: any; commits wait meanwhile at levels 1 and 2. */
+ * Threads: any. report may use the database. */
 VS_NODISCARD VS_API vs_status vs_check(vs_db *db, int level, vs_check_fn report, void *ctx,
                                        uint64_t *out_problems);
 

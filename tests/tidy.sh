@@ -10,10 +10,10 @@ check "no writable global or static data" "[ -z \"\$(size -A '$object' |
 check "exports only vs_ names" "! nm --defined-only -g '$object' | awk '{print \$3}' | grep -v '^vs_'"
 
 # Memory, strings, files, clocks and locks of libc; nothing that prints, exits or reads the environment.
-allowed='^(__errno_location|bcmp|__error|___errno|__xpg_strerror_r|strerror_r|clock_gettime|close|fcntl|fcntl64|
-fdatasync|free|fstat|fstat64|fsync|ftruncate|ftruncate64|getpid|memchr|memcmp|memcpy|memmove|memset|
+allowed='^(__errno_location|bcmp|__error|___errno|__xpg_strerror_r|strerror_r|clock_gettime|close|fchmod|fchown|fcntl|fcntl64|
+fdatasync|free|fstat|fstat64|fsync|ftruncate|ftruncate64|geteuid|getpid|memchr|memcmp|memcpy|memmove|memset|
 mmap|mmap64|munmap|open|open64|posix_fallocate|posix_fallocate64|pread|pread64|pwrite|pwrite64|read|
-realloc|readlink|realpath|snprintf|sqrt|strchr|strcmp|strlen|strrchr|syscall|unlink|vsnprintf|pthread_[a-z_]*|
+realloc|readlink|realpath|snprintf|sqrt|stat|stat64|strchr|strcmp|strlen|strrchr|strstr|syscall|unlink|vsnprintf|pthread_[a-z_]*|
 __stack_chk_fail|_GLOBAL_OFFSET_TABLE_|__assert_fail)$'
 allowed=$(printf '%s' "$allowed" | tr -d '\n')
 check "imports only from the list" "! nm -u '$object' | awk '{print \$2}' | sed 's/@.*//' |

@@ -548,3 +548,35 @@ VT_TEST(a_level_of_checking_that_does_not_exist_is_refused) {
     sample_check(s.db); /* of an empty database */
     sample_end(&s);
 }
+
+typedef struct asked {
+    vs_db *db;
+    int times;
+} asked;
+
+static void ask_back(void *ctx, const char *problem) {
+    asked *a = ctx;
+    vs_stats stats = VS_STATS_INIT;
+    VT_CHECK(problem[0]);
+    VT_OK(vs_stats_get(a->db, &stats), a->db);
+    VT_OK(vs_kv_put(a->db, NULL, NULL, "seen", 4, "", 0), a->db);
+    a->times++;
+}
+
+VT_TEST(what_a_check_reports_to_may_use_the_database) {
+    sample s = sample_new();
+    char why[VS_VFS_WHY_BYTES];
+    uint8_t bad = 0x55;
+    void *file = NULL;
+    size_t n = 0;
+    uint64_t count = 0;
+    VT_OK(vs_kv_put(s.db, NULL, NULL, "k", 1, "v", 1), s.db);
+    VT_EQ(s.vfs->open(s.vfs->ctx, "t.vs", VS_VFS_WRITE, &file, why), VS_OK);
+    VT_EQ(s.vfs->write(s.vfs->ctx, file, &bad, 1, 100, &n, why), VS_OK); /* page A */
+    s.vfs->close(s.vfs->ctx, file);
+    asked a = {s.db, 0};
+    VT_OK(vs_check(s.db, 3, ask_back, &a, &count), s.db);
+    VT_EQ(a.times, 1);
+    VT_EQ(count, 1);
+    sample_end(&s);
+}

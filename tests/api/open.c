@@ -672,20 +672,90 @@ VT_TEST(a_log_shortened_after_a_clean_close_is_corrupt) {
     check_sample(path, 0, 6);
 }
 
-VT_TEST(a_leftover_log_above_the_current_one_is_ignored) {
+/* One more commit, in a session of its own. */
+static void add_key(const char *path, uint64_t key) {
+    vs_db *db = open_ok(path, 0);
+    vs_collection *c = open_collection(db);
+    put_key(c, key);
+    vs_collection_close(c);
+    close_ok(db);
+}
+
+VT_TEST(a_log_above_the_current_one_that_has_no_header_yet_is_ignored) {
     const char *path = vt_scratch("leftover.vs");
     char log[PATH_ROOM], leftover[PATH_ROOM];
+    size_t bytes;
     make_sample(path, 3);
     path_of_log(path, 1, log);
     path_of_log(path, 2, leftover);
-    copy_file(log, leftover);
-    check_sample(path, VS_OPEN_READONLY, 3);
-    vs_db *db = open_ok(path, 0);
-    vs_collection *c = open_collection(db);
-    put_key(c, 4);
-    vs_collection_close(c);
-    close_ok(db);
-    check_sample(path, 0, 4);
+    uint8_t *data = vt_read_file(log, &bytes);
+    for (int i = 0; i < 2; i++) {
+        memset(data, 0, i ? 512 : 0);
+        vt_write_file(leftover, data, i ? bytes : 3000);
+        check_sample(path, VS_OPEN_READONLY, 3 + (uint64_t)i);
+        add_key(path, 4 + (uint64_t)i);
+        check_sample(path, 0, 4 + (uint64_t)i);
+        path_of_log(path, 3, leftover);
+    }
+    free(data);
+}
+
+/* Refused in every mode, and nothing is deleted. */
+static void check_foreign_data(const char *path, const char *text) {
+    char log[PATH_ROOM];
+    static const uint32_t flags[] = {VS_OPEN_READONLY, VS_OPEN_CREATE, 0};
+    for (int f = 0; f < 3; f++) {
+        attempt a = attempt_open(path, flags[f]);
+        VT_EQ(a.status, VS_ERR_CORRUPT);
+        VT_CONTAINS(a.message, text);
+    }
+    path_of_log(path, 2, log);
+    VT_CHECK(is_there(log));
+}
+
+/* Only the small file was restored from a backup. Its logs are those of today. */
+VT_TEST(a_data_file_older_than_its_logs_is_refused) {
+    const char *path = vt_scratch("restored.vs");
+    char old[PATH_ROOM];
+    make_sample(path, 3);
+    snprintf(old, sizeof old, "%s", vt_scratch("restored.backup"));
+    copy_file(path, old);
+    add_key(path, 4);
+    add_key(path, 5);
+    size_t bytes;
+    uint8_t *newest = vt_read_file(path, &bytes);
+    copy_file(old, path);
+    check_foreign_data(path, "restored.vs-wal-2");
+    vt_write_file(path, newest, bytes);
+    check_sample(path, 0, 5);
+    free(newest);
+}
+
+VT_TEST(the_data_file_of_another_database_is_refused) {
+    const char *path = vt_scratch("swapped.vs"), *other = vt_scratch("blank.vs");
+    make_sample(path, 3);
+    add_key(path, 4);
+    close_ok(open_ok(other, VS_OPEN_CREATE));
+    copy_file(other, path);
+    check_foreign_data(path, "another database");
+}
+
+VT_TEST(a_log_file_has_the_rights_of_its_database) {
+    const char *path = vt_scratch("private.vs");
+    char log[PATH_ROOM];
+    static const mode_t modes[] = {0600, 0640, 0666};
+    for (int i = 0; i < 3; i++) {
+        struct stat info;
+        if (i == 0)
+            close_ok(open_ok(path, VS_OPEN_CREATE));
+        VT_EQ(chmod(path, modes[i]), 0);
+        vs_db *db = open_ok(path, 0);
+        VT_OK(vs_kv_put(db, NULL, NULL, "k", 1, "v", 1), db);
+        close_ok(db);
+        path_of_log(path, i + 1, log);
+        VT_EQ(stat(log, &info), 0);
+        VT_EQ(info.st_mode & 0777, modes[i]);
+    }
 }
 
 VT_TEST(a_database_moved_with_its_log_opens_under_its_new_name) {

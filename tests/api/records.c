@@ -1087,3 +1087,61 @@ VT_TEST(thousands_of_puts_and_deletes_in_any_order_leave_what_an_array_says) {
     vs_collection_close(c);
     sample_end(&s);
 }
+
+/* ---- what was read, passed back in ------------------------------------------------------------ */
+
+static void check_vector(vs_collection *c, uint64_t key, float first, const char *metadata) {
+    vs_record r = VS_RECORD_INIT;
+    float v[128];
+    VT_OK(vs_get(c, NULL, key, &r), c);
+    memcpy(v, r.vector, sizeof v);
+    for (int i = 0; i < 128; i++)
+        VT_CHECK(v[i] == first + (float)i);
+    VT_STR(r.metadata, metadata);
+}
+
+/* The way to change metadata: read, change, write. */
+VT_TEST(a_record_that_was_read_can_be_put_back_with_other_metadata) {
+    sample s = sample_new();
+    vs_collection *c = sample_create(s.db, NULL, "c", 128, VS_F32, VS_L2);
+    float v[128];
+    for (int i = 0; i < 128; i++)
+        v[i] = 7 + (float)i;
+    vs_record r = sample_record(3, v, "{\"a\":1}");
+    VT_OK(vs_put(c, NULL, &r, VS_INSERT), c);
+    VT_OK(vs_get(c, NULL, 3, &r), c);
+    r.metadata = "{\"a\":2}";
+    r.metadata_bytes = 0;
+    VT_OK(vs_put(c, NULL, &r, VS_UPSERT), c);
+    check_vector(c, 3, 7, "{\"a\":2}");
+    VT_OK(vs_get(c, NULL, 3, &r), c);
+    r.key = 4; /* a copy, with the metadata read */
+    VT_OK(vs_put(c, NULL, &r, VS_INSERT), c);
+    check_vector(c, 4, 7, "{\"a\":2}");
+    vs_collection_close(c);
+    sample_end(&s);
+}
+
+VT_TEST(a_vector_that_was_read_can_be_the_query) {
+    sample s = sample_new();
+    vs_collection *c = sample_create(s.db, NULL, "c", 128, VS_F32, VS_L2);
+    for (uint64_t key = 1; key <= 5; key++) {
+        float v[128];
+        for (int i = 0; i < 128; i++)
+            v[i] = (float)(key * 10) + (float)i;
+        vs_record r = sample_record(key, v, NULL);
+        VT_OK(vs_put(c, NULL, &r, VS_INSERT), c);
+    }
+    vs_record r = VS_RECORD_INIT;
+    vs_hit hits[2];
+    size_t found = 0;
+    VT_OK(vs_get(c, NULL, 3, &r), c);
+    VT_OK(vs_search(c, NULL, r.vector, 0, 2, hits, &found), c);
+    VT_EQ(found, 2);
+    VT_EQ(hits[0].key, 3);
+    VT_CHECK(hits[0].distance == 0);
+    VT_EQ(hits[1].key, 2);
+    VT_CHECK(hits[1].distance == 12800);
+    vs_collection_close(c);
+    sample_end(&s);
+}

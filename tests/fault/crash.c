@@ -69,9 +69,15 @@ static bool report(const char *campaign_name, const workload *w, uint64_t seed, 
 
 /* ---- images --------------------------------------------------------------------------------- */
 
+/* Most devices damage 4 KiB at a time, some more. */
+static uint32_t block_of(uint64_t seed) {
+    return seed % 4 == 0 ? 16384 : 4096;
+}
+
 /* A recorded program that ended well. */
 static bool record_run(wl_run *run, sim **out_sim, const workload *w, uint64_t seed) {
     *out_sim = sim_new(seed, NULL);
+    sim_set_block(*out_sim, block_of(seed));
     wl_init(run, w, *out_sim, seed, NULL);
     bool ok = wl_open(run) && wl_steps(run, 0);
     /* Half of the programs end properly, the others are killed: both ends must be recoverable. */
@@ -162,6 +168,7 @@ static void campaign_images(campaign *c, const workload *w, uint64_t wanted) {
 static bool chain_link(const workload *w, vt_rng *rng, uint64_t seed, sim_image *disk,
                        wl_model *model, wl_run *run, window *win) {
     sim *s = sim_new(vt_random(rng), disk);
+    sim_set_block(s, block_of(seed));
     wl_init(run, w, s, vt_random(rng), model);
     bool ok = wl_open(run) && wl_steps(run, 3 + (int)vt_below(rng, 12));
     if (ok && run->db && vt_below(rng, 3) == 0)
@@ -263,6 +270,7 @@ static bool oom_run(campaign *c, const workload *w, uint64_t seed, uint64_t at, 
     vt_allocator allocator = {.fail_at = at, .fails_for_ever = for_ever};
     vs_allocator hook = {&allocator, vt_realloc};
     sim *s = sim_new(seed, NULL);
+    sim_set_block(s, block_of(seed));
     wl_run run;
     char where[100];
     wl_init(&run, w, s, seed, NULL);
@@ -303,6 +311,7 @@ static void campaign_oom(campaign *c, const workload *w, uint64_t runs) {
 static bool fault_run(campaign *c, const workload *w, uint64_t seed, int kind, uint64_t at,
                       bool for_ever, bool *out_hit) {
     sim *s = sim_new(seed, NULL);
+    sim_set_block(s, block_of(seed));
     wl_run run;
     char where[100];
     wl_init(&run, w, s, seed, NULL);

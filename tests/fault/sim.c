@@ -54,6 +54,7 @@ struct sim {
     vt_rng rng;
     int64_t clock_us;
     uint64_t process_id;
+    uint32_t block_bytes;
     sim_inode *inode;
     int inode_count, inode_cap;
     sim_folder folder, base_folder;
@@ -488,7 +489,7 @@ static vs_status sim_device_info(void *ctx, void *file, vs_device_info *out, cha
     int fault = sim_fault_here(ctx, CALL_OTHER);
     if (fault)
         return sim_fail(fault, why);
-    *out = (vs_device_info){.sector_bytes = 512, .blast_bytes = 4096};
+    *out = (vs_device_info){.sector_bytes = 512, .blast_bytes = ((const sim *)ctx)->block_bytes};
     return VS_OK;
 }
 
@@ -516,6 +517,7 @@ sim *sim_new(uint64_t seed, sim_image *image) {
     s->rng.state = seed;
     s->clock_us = 1700000000000000;
     s->process_id = 1000;
+    s->block_bytes = 4096;
     s->base = sim_alloc(SIM_FILES_MAX * sizeof *s->base);
     for (int i = 0; image && i < image->count; i++) {
         int inode = sim_new_inode(s);
@@ -570,6 +572,14 @@ void sim_free(sim *s) {
 
 const vs_vfs *sim_vfs(sim *s) {
     return &s->vfs;
+}
+
+void sim_set_block(sim *s, uint32_t bytes) {
+    s->block_bytes = bytes;
+}
+
+void sim_advance_clocks(sim *s, int64_t us) {
+    s->clock_us += us;
 }
 
 void sim_set_process(sim *s, uint64_t process_id) {
@@ -708,7 +718,8 @@ static void tear_write(const sim_op *op, sim_bytes *content, size_t unit, bool m
     }
 }
 
-static void crash_op(const sim_op *op, sim_bytes *content, int damage, bool is_early, vt_rng *rng) {
+static void crash_op(const sim_op *op, sim_bytes *content, int damage, uint32_t block_bytes,
+                     bool is_early, vt_rng *rng) {
     bool is_write = op->kind == SIM_OP_WRITE;
     switch (damage) {
     case SIM_KEEP_ALL:
@@ -726,7 +737,7 @@ static void crash_op(const sim_op *op, sim_bytes *content, int damage, bool is_e
     case SIM_GARBAGE_4096:
         if (is_write)
             tear_write(op, content,
-                       damage == SIM_TORN_512 || damage == SIM_GARBAGE_512 ? 512 : 4096,
+                       damage == SIM_TORN_512 || damage == SIM_GARBAGE_512 ? 512 : block_bytes,
                        damage == SIM_GARBAGE_512 || damage == SIM_GARBAGE_4096, rng);
         else if (vt_below(rng, 2))
             op_apply(op, content);
@@ -761,7 +772,7 @@ static void crash_contents(const sim_player *p, sim_bytes *content, int damage, 
     for (size_t i = 0; i < n; i++) {
         const sim_op *op = &p->s->op[p->pending[order[i]]];
         if (!op_is_entry(op))
-            crash_op(op, &content[op->inode], damage, order[i] < early, rng);
+            crash_op(op, &content[op->inode], damage, p->s->block_bytes, order[i] < early, rng);
     }
     free(order);
 }

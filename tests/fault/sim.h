@@ -40,6 +40,11 @@ sim *sim_new(uint64_t seed, sim_image *image);
 void sim_free(sim *s);
 const vs_vfs *sim_vfs(sim *s);
 
+/* The block that a power cut damages as a whole, which the device also announces: 4096 unless set. */
+void sim_set_block(sim *s, uint32_t bytes);
+
+void sim_advance_clocks(sim *s, int64_t us);
+
 /* The process that vs_open and fork guards see. */
 void sim_set_process(sim *s, uint64_t process_id);
 /* Locks of a killed process are gone with it. */
@@ -89,7 +94,7 @@ enum {
     SIM_SUBSET,       /* some writes, some creations and deletions */
     SIM_REORDER,      /* some writes, in another order */
     SIM_TORN_512,     /* each 512-byte sector of a write old or new */
-    SIM_TORN_4096,    /* each 4 KiB block old or new */
+    SIM_TORN_4096,    /* each block old or new */
     SIM_GARBAGE_512,  /* each sector old, new or garbage */
     SIM_GARBAGE_4096, /* each block old, new or garbage, with what stood beside the write */
     SIM_SIZE_ONLY,    /* files have their new size, and zeros in it */

@@ -454,6 +454,28 @@ VT_TEST(a_full_disk_refuses_one_call_of_a_large_transaction_and_keeps_the_others
     sim_free(s);
 }
 
+/* With writing stopped nothing shows any more that may be lost. */
+VT_TEST(a_commit_that_need_not_be_durable_is_in_doubt_when_its_own_sync_stops_writing) {
+    sim *s = sim_new(3, NULL);
+    vs_status st = VS_OK;
+    vs_db *db = open_on(s, VS_OPEN_CREATE, &st);
+    VT_OK(vs_kv_put(db, NULL, NULL, "a", 1, "1", 1), db);
+    sim_set_fault(s, SIM_FAULT_SYNC_LOSES, 1, true);
+    for (int i = 0; i < 2; i++) {
+        vs_txn *txn = NULL;
+        VT_OK(vs_begin(db, VS_TXN_WRITE, &txn), db);
+        VT_OK(vs_kv_put(db, txn, NULL, i ? "later" : "early", 5, "2", 1), txn);
+        sim_advance_clocks(s, i * 2000000); /* the last sync is too long ago */
+        VT_EQ(vs_commit(txn, VS_SYNC_NORMAL), i ? VS_ERR_INDOUBT : VS_OK);
+    }
+    size_t bytes = 0;
+    VT_CHECK(stats_of(db).readonly_reason[0]);
+    VT_OK(vs_kv_get(db, NULL, NULL, "early", 5, NULL, 0, &bytes), db);
+    VT_EQ(vs_kv_get(db, NULL, NULL, "later", 5, NULL, 0, &bytes), VS_ERR_NOT_FOUND);
+    VT_EQ(vs_close(db), VS_ERR_INDOUBT);
+    sim_free(s);
+}
+
 VT_TEST(an_empty_commit_at_full_makes_what_it_saw_durable) {
     sim *s = sim_new(3, NULL);
     vs_status st = VS_OK;
@@ -510,10 +532,11 @@ static void check_cut(const sim *s, size_t at, char floor) {
 }
 
 /* What the killed session wrote may be in the cache only, and its successor sees it there. */
-VT_TEST(a_power_cut_while_the_successor_of_a_killed_session_begins_loses_nothing_durable) {
+static void kill_and_cut(uint32_t block_bytes) {
     bool is_killed = true;
     for (uint64_t kill_at = 1; is_killed; kill_at++) {
         sim *s = sim_new(kill_at, NULL);
+        sim_set_block(s, block_bytes);
         bool is_hit = false;
         VT_CHECK(session_killed_at(s, "1", 0, &is_hit));
         char floor = session_killed_at(s, "2", kill_at, &is_killed) ? '2' : '1';
@@ -524,4 +547,10 @@ VT_TEST(a_power_cut_while_the_successor_of_a_killed_session_begins_loses_nothing
         check_cut(s, sim_op_count(s), '3');
         sim_free(s);
     }
+}
+
+VT_TEST(a_power_cut_while_the_successor_of_a_killed_session_begins_loses_nothing_durable) {
+    kill_and_cut(4096);
+    kill_and_cut(16384);
+    kill_and_cut(32768);
 }

@@ -800,13 +800,13 @@ VT_TEST(the_owner_is_found_where_the_format_says_and_harms_no_page) {
     fixture f;
     begin(&f);
     VT_EQ(vsi_session_read(&f.file), 0);
-    vsi_session_write(&f.file, 0x0102030405060708);
+    vsi_session_write(&f.file, &f.metas, 0x0102030405060708);
     VT_EQ(vsi_session_read(&f.file), 0x0102030405060708);
     VT_CHECK(!memcmp(f.d.now + 4096, "vs-owner", 8));
     VT_EQ(vsi_get_u64(f.d.now + 4104), 0x0102030405060708);
     read_valid(&f);
     VT_CHECK(f.metas.is_pair && !f.metas.is_damaged);
-    vsi_session_write(&f.file, 42);
+    vsi_session_write(&f.file, &f.metas, 42);
     VT_EQ(vsi_session_read(&f.file), 42);
     end(&f);
 }
@@ -820,7 +820,7 @@ VT_TEST(an_owner_note_that_cannot_be_read_or_written_is_unknown_and_no_failure) 
     VT_EQ(vsi_session_read(&f.file), 0);
     f.d.fails_reads = false;
     f.d.fail_at = f.d.calls + 1;
-    vsi_session_write(&f.file, 42);
+    vsi_session_write(&f.file, &f.metas, 42);
     VT_EQ(vsi_session_read(&f.file), 0);
     f.d.now_bytes = 4100;
     VT_EQ(vsi_session_read(&f.file), 0);

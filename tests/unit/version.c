@@ -135,7 +135,7 @@ static void begin_with_coll(fixture *f) {
     open_txn(f);
     create_coll(f, COLL);
     commit_txn(f, false);
-    vsi_versions_publish(&f->versions, 0);
+    vsi_versions_publish(&f->versions, 0, false);
     vsi_versions_reclaim(&f->versions);
 }
 
@@ -196,7 +196,7 @@ VT_TEST(a_new_database_shows_its_empty_version) {
     VT_EQ(vsi_versions_pin_count(&f.versions), 0);
     VT_CHECK(vsi_versions_is_published(&f.versions, 0));
     VT_CHECK(!vsi_versions_is_published(&f.versions, 1));
-    vsi_versions_publish(&f.versions, UINT64_MAX);
+    vsi_versions_publish(&f.versions, UINT64_MAX, false);
     vsi_versions_reclaim(&f.versions);
     VT_EQ(list_length(&f), 1);
     VT_EQ(vsi_state_coll_count(&f.versions.published->state), 0);
@@ -213,7 +213,7 @@ VT_TEST(an_added_version_is_the_writer_s_at_once_and_the_readers_only_when_publi
     VT_EQ(seen_lsn(&f), 0);
     vsi_version *pinned = vsi_versions_pin(&f.versions);
     VT_CHECK(pinned != version && vsi_state_coll_count(&pinned->state) == 0);
-    vsi_versions_publish(&f.versions, 0);
+    vsi_versions_publish(&f.versions, 0, false);
     VT_EQ(seen_lsn(&f), 1);
     VT_EQ(vsi_state_coll_count(&pinned->state), 0); /* the reader's stays as it was */
     vsi_versions_unpin(&f.versions, pinned);
@@ -233,7 +233,7 @@ VT_TEST(a_version_that_needs_a_sync_waits_for_it_and_so_do_all_behind_it) {
         uint64_t durable, seen;
     } step[] = {{0, 1}, {1, 1}, {2, 3}, {3, 3}, {2, 3}, {4, 4}, {5, 6}, {0, 6}, {100, 6}};
     for (size_t i = 0; i < sizeof step / sizeof step[0]; i++) {
-        vsi_versions_publish(&f.versions, step[i].durable);
+        vsi_versions_publish(&f.versions, step[i].durable, false);
         VT_EQ(seen_lsn(&f), step[i].seen);
         for (uint64_t lsn = 0; lsn < 8; lsn++)
             VT_EQ(vsi_versions_is_published(&f.versions, lsn), lsn <= step[i].seen);
@@ -250,7 +250,7 @@ VT_TEST(what_is_published_never_goes_back_and_never_skips_a_wait) {
         needs_sync[i] = vt_below(&f.rng, 2);
         commit_empty(&f, needs_sync[i]);
         durable += vt_below(&f.rng, (uint64_t)i - durable + 1);
-        vsi_versions_publish(&f.versions, durable);
+        vsi_versions_publish(&f.versions, durable, false);
         while (seen < (uint64_t)i && (!needs_sync[seen + 1] || seen + 1 <= durable))
             seen++;
         VT_EQ(seen_lsn(&f), seen);
@@ -271,7 +271,7 @@ VT_TEST(peeking_tells_the_digest_of_what_is_published) {
     vsi_hash128 digest = {9, 9};
     vsi_versions_peek(&f.versions, &lsn, &digest);
     VT_CHECK(lsn == 0 && digest.lo == 0 && digest.hi == 0);
-    vsi_versions_publish(&f.versions, 1);
+    vsi_versions_publish(&f.versions, 1, false);
     vsi_versions_peek(&f.versions, &lsn, &digest);
     VT_CHECK(lsn == 1 && digest.lo == version->state.digest.lo);
     VT_CHECK(digest.hi == version->state.digest.hi && (digest.lo || digest.hi));
@@ -286,7 +286,7 @@ VT_TEST(pins_are_counted_per_version_and_in_all) {
     vsi_version *a = vsi_versions_pin(&f.versions);
     VT_CHECK(vsi_versions_pin_again(&f.versions, a) == a);
     commit_empty(&f, false);
-    vsi_versions_publish(&f.versions, 0);
+    vsi_versions_publish(&f.versions, 0, false);
     vsi_version *b = vsi_versions_pin(&f.versions);
     VT_CHECK(a != b);
     VT_EQ(a->pins, 2);
@@ -308,7 +308,7 @@ VT_TEST(versions_go_when_they_are_not_pinned_and_none_older_is_left) {
     for (int i = 0; i < 6; i++) {
         pinned[i] = vsi_versions_pin(&f.versions);
         commit_empty(&f, false);
-        vsi_versions_publish(&f.versions, 0);
+        vsi_versions_publish(&f.versions, 0, false);
     }
     vsi_versions_reclaim(&f.versions);
     VT_EQ(list_length(&f), 7);
@@ -337,7 +337,7 @@ VT_TEST(versions_not_published_yet_stay) {
         commit_empty(&f, true);
     vsi_versions_reclaim(&f.versions);
     VT_EQ(list_length(&f), 6);
-    vsi_versions_publish(&f.versions, 3);
+    vsi_versions_publish(&f.versions, 3, false);
     vsi_versions_reclaim(&f.versions);
     VT_EQ(list_length(&f), 3); /* 3, which readers see, 4 and 5 */
     end(&f);
@@ -397,13 +397,13 @@ VT_TEST(a_slot_given_up_is_used_again_only_when_no_older_version_is_left) {
     open_txn(&f);
     put(&f, COLL, 1, 100); /* slot 0 */
     commit_txn(&f, false);
-    vsi_versions_publish(&f.versions, 0);
+    vsi_versions_publish(&f.versions, 0, false);
     vsi_version *reader = vsi_versions_pin(&f.versions);
     open_txn(&f);
     delete (&f, COLL, 1);
     commit_txn(&f, false);
     for (uint32_t expected = 1; expected <= 3; expected++) { /* the reader has slot 0 */
-        vsi_versions_publish(&f.versions, 0);
+        vsi_versions_publish(&f.versions, 0, false);
         vsi_versions_reclaim(&f.versions);
         open_txn(&f);
         VT_EQ(take_slot(&f, COLL), expected);
@@ -411,7 +411,7 @@ VT_TEST(a_slot_given_up_is_used_again_only_when_no_older_version_is_left) {
         commit_txn(&f, false);
     }
     vsi_versions_unpin(&f.versions, reader);
-    vsi_versions_publish(&f.versions, 0);
+    vsi_versions_publish(&f.versions, 0, false);
     open_txn(&f);
     VT_EQ(take_slot(&f, COLL), 4); /* nobody looked yet */
     undo_txn(&f);
@@ -428,16 +428,16 @@ VT_TEST(a_slot_given_up_by_a_version_that_readers_do_not_see_yet_is_not_used) {
     open_txn(&f);
     put(&f, COLL, 1, 100);
     commit_txn(&f, false);
-    vsi_versions_publish(&f.versions, 0);
+    vsi_versions_publish(&f.versions, 0, false);
     open_txn(&f);
     put(&f, COLL, 1, 101); /* moves to slot 1 */
     commit_txn(&f, true);
-    vsi_versions_publish(&f.versions, 0);
+    vsi_versions_publish(&f.versions, 0, false);
     vsi_versions_reclaim(&f.versions);
     open_txn(&f);
     VT_EQ(take_slot(&f, COLL), 2); /* what readers see has slot 0 */
     undo_txn(&f);
-    vsi_versions_publish(&f.versions, UINT64_MAX);
+    vsi_versions_publish(&f.versions, UINT64_MAX, false);
     vsi_versions_reclaim(&f.versions);
     open_txn(&f);
     VT_EQ(take_slot(&f, COLL), 0);
@@ -459,7 +459,7 @@ VT_TEST(a_rollback_gives_slots_back_and_a_commit_does_not) {
     for (uint64_t i = 0; i < 8; i++)
         delete (&f, COLL, i);
     commit_txn(&f, false);
-    vsi_versions_publish(&f.versions, 0);
+    vsi_versions_publish(&f.versions, 0, false);
     vsi_versions_reclaim(&f.versions);
     uint32_t first[3], again[3];
     for (int round = 0; round < 2; round++) {
@@ -508,7 +508,7 @@ VT_TEST(each_collection_has_slots_of_its_own) {
     vsi_buf_free(&f.freed); /* given by hand below */
     f.freed = (vsi_buf){.mem = &f.mem};
     commit_txn(&f, false);
-    vsi_versions_publish(&f.versions, 0);
+    vsi_versions_publish(&f.versions, 0, false);
     vsi_versions_reclaim(&f.versions);
     for (int i = 0; i < COLLS; i++)
         give_all(&f, coll[i], 0, coll[i] < SLOTS ? coll[i] : SLOTS);
@@ -531,7 +531,7 @@ VT_TEST(a_slot_that_cannot_be_remembered_is_lost_and_nothing_else) {
     for (uint64_t i = 0; i < 3; i++)
         put(&f, COLL, i, i + 1);
     commit_txn(&f, false);
-    vsi_versions_publish(&f.versions, 0);
+    vsi_versions_publish(&f.versions, 0, false);
     for (uint64_t at = 1; at <= 2; at++) { /* the list of pools, the pool */
         f.allocator.fail_at = f.allocator.calls + at;
         vsi_versions_give_slot(&f.versions, (vsi_freed_slot){COLL, 0});
@@ -586,7 +586,7 @@ VT_TEST(random_writers_and_readers_see_their_versions_and_slots_are_reused) {
         at_lsn[f.lsn] = f.m;
         if (vt_below(&f.rng, 2)) {
             durable += vt_below(&f.rng, f.lsn - durable + 1);
-            vsi_versions_publish(&f.versions, durable);
+            vsi_versions_publish(&f.versions, durable, false);
         }
         reader *one = &r[vt_below(&f.rng, READERS)];
         if (one->version) {
@@ -614,7 +614,7 @@ VT_TEST(without_readers_slots_and_memory_do_not_grow) {
     begin_with_coll(&f);
     for (int step = 0; step < 2000; step++) {
         random_txn(&f);
-        vsi_versions_publish(&f.versions, f.lsn);
+        vsi_versions_publish(&f.versions, f.lsn, false);
         vsi_versions_reclaim(&f.versions);
         VT_EQ(list_length(&f), 1);
         if (step == 1000)

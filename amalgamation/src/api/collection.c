@@ -50,6 +50,7 @@ static vs_collection *collection_new(vs_db *db, uint32_t id, const char *name) {
     collection->id = id;
     snprintf(collection->name, sizeof collection->name, "%s", name);
     collection->vector.mem = &db->mem;
+    collection->scratch.mem = &db->mem;
     collection->metadata.mem = &db->mem;
     vsi_handle_open(&collection->head, VSI_TAG_COLLECTION, db, &db->collections);
     return collection;
@@ -136,11 +137,12 @@ vs_status vs_collection_open(vs_db *db, vs_txn *txn, const char *name,
 }
 
 void vs_collection_close(vs_collection *collection) {
-    if (!collection || collection->head.tag != VSI_TAG_COLLECTION)
-        return;
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK)
+        return; /* in a forked child another thread's lock may be held for ever */
     vs_db *db = collection->head.db;
     vsi_buf_free(&collection->vector);
     vsi_buf_free(&collection->metadata);
+    vsi_buf_free(&collection->scratch);
     vsi_handle_close(&collection->head, &db->collections);
     vsi_free(&db->mem, collection, sizeof *collection);
 }

@@ -124,8 +124,8 @@ vs_status vs_cursor_record(vs_cursor *cursor, vs_record *out_record) {
 }
 
 void vs_cursor_close(vs_cursor *cursor) {
-    if (!cursor || cursor->head.tag != VSI_TAG_CURSOR)
-        return;
+    if (vsi_handle_check(cursor, VSI_TAG_CURSOR) != VS_OK)
+        return; /* in a forked child another thread's lock may be held for ever */
     vs_db *db = cursor->head.db;
     if (cursor->version)
         vsi_versions_unpin(&db->engine->versions, cursor->version);

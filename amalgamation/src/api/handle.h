@@ -43,8 +43,9 @@ struct vs_collection {
     vsi_handle head;
     uint32_t id;
     char name[VS_NAME_BYTES_MAX + 1];
-    vsi_buf vector;   /* the last record read, or the query being searched */
+    vsi_buf vector;   /* the last record read; the caller may pass it back in */
     vsi_buf metadata; /* likewise; ends with a NUL */
+    vsi_buf scratch;  /* the vector being put, or the query being searched, converted */
 };
 
 /* The state that a call reads: the transaction's, or the last commit's, pinned for the call. */

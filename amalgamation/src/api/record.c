@@ -121,9 +121,9 @@ static vs_status put_prepare(vsi_err *err, vsi_write *write, vs_collection *coll
     vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
     if (st != VS_OK)
         return st;
-    collection->vector.bytes = 0;
+    collection->scratch.bytes = 0;
     size_t bytes = (size_t)coll->desc->dim * coll->desc->element_bytes;
-    return vsi_buf_reserve(&collection->vector, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
+    return vsi_buf_reserve(&collection->scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
 }
 
 static vs_status put_check_call(vsi_err *err, const vs_collection *collection, const vs_txn *txn,
@@ -156,7 +156,7 @@ vs_status vs_put(vs_collection *collection, vs_txn *txn, const vs_record *record
                            metadata_of(all.metadata, all.metadata_bytes)};
         st = put_prepare(&err, change.write, collection);
         if (st == VS_OK)
-            st = put_stage(&err, change.write, collection, &in, mode, collection->vector.data);
+            st = put_stage(&err, change.write, collection, &in, mode, collection->scratch.data);
         st = vsi_change_end(&err, &change, st);
     }
     return vsi_handle_end(&collection->head, st, &err);
@@ -187,7 +187,7 @@ static vs_status batch_stage(vsi_err *err, vsi_write *write, vs_collection *coll
         size_t text_bytes = batch->metadata_bytes ? batch->metadata_bytes[i] : 0;
         record_input in = {batch->keys[i], (const uint8_t *)batch->vectors + i * stride, type,
                            metadata_of(text, text_bytes)};
-        st = put_stage(err, write, collection, &in, mode, collection->vector.data);
+        st = put_stage(err, write, collection, &in, mode, collection->scratch.data);
         if (st != VS_OK)
             vsi_fail_in(err, "row %zu of %zu", i, batch->count);
     }

@@ -6,15 +6,15 @@
 static vs_status search_prepare(vsi_err *err, vs_collection *collection, const vsi_coll_desc *desc,
                                 const void *query, int query_type) {
     size_t bytes = (size_t)desc->dim * desc->element_bytes;
-    collection->vector.bytes = 0;
-    if (!vsi_buf_reserve(&collection->vector, 2 * bytes))
+    collection->scratch.bytes = 0;
+    if (!vsi_buf_reserve(&collection->scratch, 2 * bytes))
         return vsi_fail_nomem(err, 2 * bytes);
     const uint8_t *converted = NULL;
-    uint8_t *scratch = collection->vector.data + bytes;
+    uint8_t *scratch = collection->scratch.data + bytes;
     vs_status st = vsi_record_vector(err, desc, query, query_type, scratch, &converted);
     if (st != VS_OK)
         return vsi_fail_in(err, "query");
-    vsi_copy_le(collection->vector.data, converted, desc->dim, desc->element_bytes);
+    vsi_copy_le(collection->scratch.data, converted, desc->dim, desc->element_bytes);
     return VS_OK;
 }
 
@@ -36,7 +36,7 @@ vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, i
         st = search_prepare(&err, collection, coll->desc, query, query_type);
     if (st == VS_OK) {
         vsi_topk topk = {.hits = hits, .k = k};
-        vsi_exact_scan(db->kernels, coll, collection->vector.data, &topk);
+        vsi_exact_scan(db->kernels, coll, collection->scratch.data, &topk);
         vsi_topk_sort(&topk);
         *out_count = topk.count;
     }

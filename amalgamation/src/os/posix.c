@@ -149,6 +149,27 @@ static vs_status posix_refuse_special(int fd, char *why) {
     return VS_ERR_INVALID;
 }
 
+/* A log holds what its database holds: the file X-wal-N gets the rights and, from the superuser, the
+ * owner of X. Without X, or the permission, it keeps those that it was made with. */
+static void posix_inherit_rights(int fd, const char *path) {
+    char base[PATH_MAX];
+    const char *end = path, *next = strstr(path, "-wal-");
+    for (; next; next = strstr(next + 1, "-wal-"))
+        end = next;
+    size_t n = (size_t)(end - path);
+    struct stat info;
+    if (n == 0 || n >= sizeof base)
+        return;
+    memcpy(base, path, n);
+    base[n] = 0;
+    if (stat(base, &info) || !S_ISREG(info.st_mode))
+        return;
+    if (geteuid() == 0 && fchown(fd, info.st_uid, info.st_gid))
+        return;
+    int ignored = fchmod(fd, info.st_mode & 0777);
+    (void)ignored;
+}
+
 static vs_status posix_open(void *ctx, const char *path, uint32_t mode, void **out_file,
                             char *why) {
     (void)ctx;
@@ -157,7 +178,8 @@ static vs_status posix_open(void *ctx, const char *path, uint32_t mode, void **o
         flags |= O_CREAT;
     if (mode & VS_VFS_EXCLUSIVE)
         flags |= O_EXCL | O_NOFOLLOW;
-    int fd = open(path, flags, 0644);
+    mode_t rights = mode & VS_VFS_EXCLUSIVE ? 0600 : 0644; /* those of a log come with its owner */
+    int fd = open(path, flags, rights);
     if (fd < 0)
         return posix_fail(errno, why);
     if (fd <= 2) { /* keeps P2 */
@@ -168,6 +190,8 @@ static vs_status posix_open(void *ctx, const char *path, uint32_t mode, void **o
             return posix_fail(os_error, why);
         fd = moved;
     }
+    if (mode & VS_VFS_EXCLUSIVE)
+        posix_inherit_rights(fd, path);
     vs_status st = posix_refuse_special(fd, why);
     if (st != VS_OK) {
         close(fd);

@@ -58,12 +58,17 @@ VSI_FN uint64_t vsi_log_header_encode(const vsi_log_header *header,
     return sum;
 }
 
+VSI_FN bool vsi_log_header_is_valid(const uint8_t in[VSI_LOG_HEADER_BYTES]) {
+    return !memcmp(in, log_magic, sizeof log_magic) &&
+           vsi_get_u64(in + LOG_SUM_OFF) == vsi_hash64(in, LOG_SUM_OFF, 0);
+}
+
 VSI_FN vs_status vsi_log_header_decode(vsi_err *err, const char *path,
                                        const uint8_t in[VSI_LOG_HEADER_BYTES],
                                        const uint8_t uuid[VSI_UUID_BYTES], uint64_t generation,
                                        vsi_log_header *out_header, uint64_t *out_chain) {
     uint64_t sum = vsi_hash64(in, LOG_SUM_OFF, 0);
-    if (memcmp(in, log_magic, sizeof log_magic) || vsi_get_u64(in + LOG_SUM_OFF) != sum)
+    if (!vsi_log_header_is_valid(in))
         return vsi_fail(err, VS_ERR_CORRUPT, "%s: the header of this log file is damaged", path);
     if (vsi_get_u16(in + LOG_MAJOR_OFF) != VSI_FORMAT_MAJOR ||
         vsi_get_u16(in + LOG_MINOR_OFF) != VSI_FORMAT_MINOR)

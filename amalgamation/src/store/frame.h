@@ -49,6 +49,9 @@ typedef struct vsi_frame {
 } vsi_frame;
 
 /* Computes chain and writes the header. */
+/* Whether it is the header of a log file, of whatever database. */
+VSI_FN bool vsi_log_header_is_valid(const uint8_t in[VSI_LOG_HEADER_BYTES]);
+
 VSI_FN void vsi_frame_encode(vsi_frame *frame, uint64_t salt, uint64_t previous_chain,
                              uint8_t out[VSI_FRAME_BYTES]);
 /* Whether these bytes are the header of a frame of the file with this salt. */

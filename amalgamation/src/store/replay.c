@@ -30,6 +30,31 @@ VSI_FN void vsi_replay_free(vsi_replay *r) {
     vsi_buf_free(&r->spots);
 }
 
+/* Bytes [off, off + bytes) of the file; NULL in out when it is shorter. */
+static vs_status replay_fetch(vsi_err *err, vsi_replay *r, uint64_t off, size_t bytes,
+                              const uint8_t **out) {
+    *out = NULL;
+    if (off > r->file_bytes || bytes > r->file_bytes - off)
+        return VS_OK;
+    bool is_inside = off >= r->window_off && off - r->window_off <= r->window.bytes &&
+                     bytes <= r->window.bytes - (off - r->window_off);
+    if (!is_inside) {
+        size_t want = bytes > REPLAY_WINDOW_BYTES ? bytes : REPLAY_WINDOW_BYTES, got = 0;
+        r->window.bytes = 0;
+        r->window_off = off;
+        if (!vsi_buf_reserve(&r->window, want))
+            return vsi_fail_nomem(err, want);
+        vs_status st = vsi_file_read(err, &r->file, r->window.data, want, off, &got);
+        if (st != VS_OK)
+            return st;
+        r->window.bytes = got;
+        if (got < bytes) /* shrank meanwhile */
+            return VS_OK;
+    }
+    *out = r->window.data + (off - r->window_off);
+    return VS_OK;
+}
+
 /* ---- the chain of files --------------------------------------------------------------------- */
 
 static vs_status replay_open_file(vsi_err *err, vsi_replay *r, uint64_t generation,
@@ -85,6 +110,58 @@ static vs_status replay_collect_files(vsi_err *err, vsi_replay *r) {
     return VS_OK;
 }
 
+/* Whether the open file has frames that say that it once counted: a MARK, or one written after a sync
+ * of this file. A take-over that never ended leaves only copies of older frames. */
+static vs_status replay_search_life(vsi_err *err, vsi_replay *r, const vsi_log_header *header,
+                                    bool *out_is_alive) {
+    *out_is_alive = false;
+    for (uint64_t off = VSI_LOG_HEADER_BYTES; off + VSI_FRAME_BYTES <= r->file_bytes;
+         off += VSI_FRAME_BYTES) {
+        const uint8_t *bytes = NULL;
+        vsi_frame frame;
+        vs_status st = replay_fetch(err, r, off, VSI_FRAME_BYTES, &bytes);
+        if (st != VS_OK || !bytes)
+            return st;
+        if (vsi_frame_decode(bytes, header->salt, &frame) &&
+            (frame.kind == VSI_FRAME_MARK || frame.durable_lsn >= header->start_lsn))
+            *out_is_alive = true;
+    }
+    return VS_OK;
+}
+
+/* The file behind the newest one that the meta pages name may be what an interrupted take-over left;
+ * it has no header yet, or nothing but copies. Anything else belongs to a newer state of the
+ * database, or to another one: the data file is not the one that was here. */
+static vs_status replay_check_successor(vsi_err *err, vsi_replay *r) {
+    uint64_t generation = r->meta->generation + 1;
+    char path[VSI_PATH_BYTES_MAX];
+    uint8_t header[VSI_LOG_HEADER_BYTES];
+    size_t got = 0;
+    bool is_alive = false;
+    vsi_replay_file file;
+    vs_status st = vsi_log_path(err, r->path, generation, path);
+    vsi_file_close(&r->file);
+    r->window.bytes = 0;
+    if (st == VS_OK)
+        st = vsi_file_open(err, r->mem, r->vfs, path, VS_VFS_READ, &r->file);
+    if (st == VS_ERR_NOT_FOUND)
+        return VS_OK;
+    if (st == VS_OK)
+        st = vsi_file_read(err, &r->file, header, sizeof header, 0, &got);
+    if (st != VS_OK || got < sizeof header || !vsi_log_header_is_valid(header))
+        return st;
+    st = vsi_log_header_decode(err, path, header, r->meta->uuid, generation, &file.header,
+                               &file.first_chain);
+    if (st == VS_OK)
+        st = vsi_file_size(err, &r->file, &r->file_bytes);
+    if (st == VS_OK)
+        st = replay_search_life(err, r, &file.header, &is_alive);
+    if (st == VS_OK && is_alive)
+        st = vsi_fail(err, VS_ERR_CORRUPT, "%s: has commits that %s does not know: is it older?",
+                      path, r->path);
+    return st;
+}
+
 /* Stands at the first frame of file number at. */
 static vs_status replay_enter(vsi_err *err, vsi_replay *r, size_t at) {
     vsi_replay_file *file = replay_file_at(r, at);
@@ -102,6 +179,8 @@ VSI_FN vs_status vsi_replay_open(vsi_err *err, vsi_mem *mem, const vs_vfs *vfs, 
     *r = (vsi_replay){.mem = mem, .vfs = vfs, .path = path, .meta = meta, .next_lsn = 1};
     r->files.mem = r->window.mem = r->spots.mem = mem;
     vs_status st = replay_collect_files(err, r);
+    if (st == VS_OK)
+        st = replay_check_successor(err, r);
     if (st != VS_OK)
         return st;
     if (replay_file_count(r) == 0) {
@@ -113,31 +192,6 @@ VSI_FN vs_status vsi_replay_open(vsi_err *err, vsi_mem *mem, const vs_vfs *vfs, 
 }
 
 /* ---- reading one file ----------------------------------------------------------------------- */
-
-/* Bytes [off, off + bytes) of the file; NULL in out when it is shorter. */
-static vs_status replay_fetch(vsi_err *err, vsi_replay *r, uint64_t off, size_t bytes,
-                              const uint8_t **out) {
-    *out = NULL;
-    if (off > r->file_bytes || bytes > r->file_bytes - off)
-        return VS_OK;
-    bool is_inside = off >= r->window_off && off - r->window_off <= r->window.bytes &&
-                     bytes <= r->window.bytes - (off - r->window_off);
-    if (!is_inside) {
-        size_t want = bytes > REPLAY_WINDOW_BYTES ? bytes : REPLAY_WINDOW_BYTES, got = 0;
-        r->window.bytes = 0;
-        r->window_off = off;
-        if (!vsi_buf_reserve(&r->window, want))
-            return vsi_fail_nomem(err, want);
-        vs_status st = vsi_file_read(err, &r->file, r->window.data, want, off, &got);
-        if (st != VS_OK)
-            return st;
-        r->window.bytes = got;
-        if (got < bytes) /* shrank meanwhile */
-            return VS_OK;
-    }
-    *out = r->window.data + (off - r->window_off);
-    return VS_OK;
-}
 
 /* Whether the frame at off is the next one (Y1, all but the payload). */
 static vs_status replay_probe(vsi_err *err, vsi_replay *r, uint64_t off, vsi_frame *out_frame,

@@ -96,10 +96,10 @@ VSI_FN void vsi_versions_add(vsi_versions *versions, vsi_version *version) {
     vsi_mutex_unlock(&versions->lock);
 }
 
-VSI_FN void vsi_versions_publish(vsi_versions *versions, uint64_t durable_lsn) {
+VSI_FN void vsi_versions_publish(vsi_versions *versions, uint64_t durable_lsn, bool only_durable) {
     vsi_mutex_lock(&versions->lock);
     vsi_version *next = versions->published->newer;
-    while (next && (!next->needs_sync || next->lsn <= durable_lsn)) {
+    while (next && (next->lsn <= durable_lsn || !(next->needs_sync || only_durable))) {
         versions->published = next; /* keeps V2 */
         next = next->newer;
     }

@@ -51,9 +51,9 @@ VSI_FN void vsi_version_discard(vsi_versions *versions, vsi_version *version); /
 /* Makes a new version the one to build on; the list owns it. */
 VSI_FN void vsi_versions_add(vsi_versions *versions, vsi_version *version);
 
-/* Shows readers, in order, the versions that may be seen when frames up to durable_lsn are durable.
- */
-VSI_FN void vsi_versions_publish(vsi_versions *versions, uint64_t durable_lsn);
+/* Shows readers, in order, the versions that may be seen when frames up to durable_lsn are durable;
+ * only_durable: also of those that would not wait for a sync only the durable ones. */
+VSI_FN void vsi_versions_publish(vsi_versions *versions, uint64_t durable_lsn, bool only_durable);
 VSI_FN bool vsi_versions_is_published(vsi_versions *versions, uint64_t lsn);
 /* Copies a little of the published version for statistics. */
 VSI_FN void vsi_versions_peek(vsi_versions *versions, uint64_t *out_lsn, vsi_hash128 *out_digest);
