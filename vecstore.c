@@ -2801,7 +2801,7 @@ enum {
     VSI_BTREE_PAGE_BYTES = 4080,  /* entries and their offsets in one node */
     VSI_BTREE_ENTRY_MAX = 1360,   /* a third: any split then leaves room for the new entry */
     VSI_BTREE_ENTRY_OVERHEAD = 6, /* offset and two lengths */
-    VSI_BTREE_HEIGHT_MAX = 16
+    VSI_BTREE_HEIGHT_MAX = 32     /* nodes of the longest keys have two children, at worst */
 };
 
 /* All zero: empty. Copying the struct copies the version. */
@@ -3170,6 +3170,15 @@ static btree_node *node_split(vsi_cow *cow, btree_node *node, uint32_t at, btree
     return right;
 }
 
+/* What an inner node needs to know of a leaf's first key: as much as tells it from the key before. */
+static vsi_bytes leaf_separator(const btree_node *left, const btree_node *right) {
+    vsi_bytes before = node_key(left, left->count - 1u), first = node_key(right, 0);
+    size_t same = 0;
+    while (same < before.bytes && before.data[same] == first.data[same])
+        same++;
+    return (vsi_bytes){first.data, same + 1}; /* B1: first is the greater one */
+}
+
 static bool btree_insert(vsi_cow *cow, vsi_btree *tree, btree_path *path, uint32_t at,
                          btree_item item) {
     for (uint32_t level = 0;; level++) {
@@ -3181,7 +3190,8 @@ static bool btree_insert(vsi_cow *cow, vsi_btree *tree, btree_path *path, uint32
         btree_node *right = node_split(cow, node, at, item);
         if (!right)
             return false;
-        item = (btree_item){.key = node_key(right, 0), .child = right};
+        item = (btree_item){.key = level ? node_key(right, 0) : leaf_separator(node, right),
+                            .child = right};
         if (level + 1 == path->height) {
             btree_node *root = node_new(cow, level + 1);
             if (!root || path->height == VSI_BTREE_HEIGHT_MAX)

@@ -488,6 +488,30 @@ VT_TEST(a_tree_of_many_short_entries_has_three_levels) {
     end(&f);
 }
 
+/* Inner nodes hold what tells keys apart, not keys. */
+VT_TEST(long_keys_that_differ_early_make_a_flat_tree) {
+    enum { N = 3000 };
+    fixture f;
+    uint8_t key[1000] = {0};
+    begin(&f);
+    for (uint32_t i = 0; i < N; i++) {
+        vsi_cow_mark mark = vsi_cow_open(&f.cow);
+        vsi_put_u32(key, (uint32_t)vt_mix(i));
+        VT_CHECK(put_bytes(&f, (vsi_bytes){key, sizeof key}, (vsi_bytes){key, 4}));
+        commit(&f, mark);
+    }
+    VT_CHECK(vsi_btree_check(&f.tree) == NULL);
+    VT_EQ(f.tree.count, N);
+    VT_CHECK(height(&f.tree) <= 3);
+    for (uint32_t i = 0; i < N; i++) {
+        vsi_bytes value;
+        vsi_put_u32(key, (uint32_t)vt_mix(i));
+        VT_CHECK(vsi_btree_get(&f.tree, (vsi_bytes){key, sizeof key}, &value));
+        VT_CHECK(value.bytes == 4 && !memcmp(value.data, key, 4));
+    }
+    end(&f);
+}
+
 /* ---- cursors -------------------------------------------------------------------------------- */
 
 /* Keys beside key: shorter, longer, and with another last byte. */

@@ -9,7 +9,7 @@ enum {
     VSI_BTREE_PAGE_BYTES = 4080,  /* entries and their offsets in one node */
     VSI_BTREE_ENTRY_MAX = 1360,   /* a third: any split then leaves room for the new entry */
     VSI_BTREE_ENTRY_OVERHEAD = 6, /* offset and two lengths */
-    VSI_BTREE_HEIGHT_MAX = 16
+    VSI_BTREE_HEIGHT_MAX = 32     /* nodes of the longest keys have two children, at worst */
 };
 
 /* All zero: empty. Copying the struct copies the version. */
