@@ -4442,8 +4442,8 @@ VSI_FN bool vsi_state_check(const vsi_state *state, vsi_mem *mem, vsi_report_fn 
 
 enum {
     VSI_META_BYTES = 4096,
-    VSI_META_B_OFF = 65536, /* meta A is at 0 */
-    VSI_META_SESSION_OFF = 4096,
+    VSI_META_B_OFF = 65536,       /* meta A is at 0 */
+    VSI_META_SESSION_OFF = 32768, /* in no block of either page, up to blocks of 32 KiB */
     VSI_UUID_BYTES = 16,
     VSI_FORMAT_MAJOR = 0,
     VSI_FORMAT_MINOR = 1 /* while major is 0 every change of minor is incompatible */
@@ -4467,7 +4467,7 @@ typedef struct vsi_metas {
     uint64_t last_seq; /* the largest that was ever tried, also in a write that failed */
     bool is_pair;      /* both pages are valid and name the same log: the last change is complete */
     bool is_damaged;   /* one page is invalid */
-    bool is_settled;   /* the newest page is on the device, and nothing near it is on its way */
+    bool is_settled;   /* the newest page is on the device, not only in a cache */
 } vsi_metas;
 
 /* Reads both pages. *out_is_new is set for a file whose creation never finished (empty, or zero
@@ -4493,7 +4493,7 @@ VSI_FN vs_status vsi_metas_write(vsi_err *err, const vsi_file *file, vsi_metas *
 VSI_FN vs_status vsi_metas_repair(vsi_err *err, const vsi_file *file, vsi_metas *metas);
 
 /* The process that has the database open for writing: informative, never synced. */
-VSI_FN void vsi_session_write(const vsi_file *file, vsi_metas *metas, uint64_t process_id);
+VSI_FN void vsi_session_write(const vsi_file *file, uint64_t process_id);
 VSI_FN uint64_t vsi_session_read(const vsi_file *file); /* 0: unknown */
 
 #endif
@@ -4750,14 +4750,17 @@ VSI_FN vs_status vsi_metas_create(vsi_err *err, const vsi_file *file, int64_t no
 
 /* ---- session note --------------------------------------------------------------------------- */
 
-VSI_FN void vsi_session_write(const vsi_file *file, vsi_metas *metas, uint64_t process_id) {
+/* Its write is never waited for, so it must not take a page along when it is torn. */
+VSI_FN void vsi_session_write(const vsi_file *file, uint64_t process_id) {
     uint8_t note[SESSION_BYTES] = {0};
     vsi_err ignored = {0};
+    vs_device_info device = {0};
     memcpy(note, session_magic, sizeof session_magic);
     vsi_put_u64(note + 8, process_id);
-    vs_status st = vsi_file_write(&ignored, file, note, sizeof note, VSI_META_SESSION_OFF);
-    (void)st;                  /* only a better message of the next opener depends on it */
-    metas->is_settled = false; /* a torn write of the note may take page A along: keeps E2 */
+    vs_status st = vsi_file_device_info(&ignored, file, &device);
+    if (st == VS_OK && device.blast_bytes <= VSI_META_SESSION_OFF)
+        st = vsi_file_write(&ignored, file, note, sizeof note, VSI_META_SESSION_OFF);
+    (void)st; /* only a better message of the next opener depends on it */
 }
 
 VSI_FN uint64_t vsi_session_read(const vsi_file *file) {
@@ -6522,8 +6525,7 @@ static vs_status open_steps(vsi_err *err, vsi_engine *engine) {
                             .next_lsn = 1};
     st = open_recover(err, engine);
     if (st == VS_OK && !engine->config.is_readonly)
-        vsi_session_write(&engine->data, &engine->metas,
-                          engine->config.vfs->process_id(engine->config.vfs->ctx));
+        vsi_session_write(&engine->data, engine->config.vfs->process_id(engine->config.vfs->ctx));
     return st;
 }
 
@@ -6598,7 +6600,7 @@ VSI_FN vs_status vsi_engine_close(vsi_err *err, vsi_engine *engine, bool is_fork
         bool is_known = engine->log.durable_lsn == engine->metas.newest.durable_lsn;
         if (st == VS_OK && !engine->has_failed && !is_known)
             st = close_record_end(err, engine);
-        vsi_session_write(&engine->data, &engine->metas, 0);
+        vsi_session_write(&engine->data, 0);
     }
     if (!is_forked) /* a child forked from this process would keep the lock alive */
         vsi_file_lock(&ignored, &engine->data, VS_VFS_UNLOCK);

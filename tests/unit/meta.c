@@ -28,6 +28,7 @@ typedef struct disk {
     bool fails_late;         /* what the call asks is done, and it fails all the same */
     bool fails_reads;
     uint64_t random;
+    uint32_t blast_bytes;
     vs_vfs vfs;
 } disk;
 
@@ -142,6 +143,13 @@ typedef struct fixture {
     vsi_err err;
 } fixture;
 
+static vs_status disk_device_info(void *ctx, void *file, vs_device_info *out, char *why) {
+    (void)file;
+    (void)why;
+    *out = (vs_device_info){.sector_bytes = 512, .blast_bytes = ((disk *)ctx)->blast_bytes};
+    return VS_OK;
+}
+
 static void begin_empty(fixture *f) {
     memset(f, 0, sizeof *f);
     f->d.vfs = (vs_vfs){.size = sizeof(vs_vfs),
@@ -155,7 +163,9 @@ static void begin_empty(fixture *f) {
                         .allocate = disk_truncate,
                         .sync = disk_sync,
                         .sync_dir = disk_sync_dir,
+                        .device_info = disk_device_info,
                         .random = disk_random};
+    f->d.blast_bytes = 4096;
     vsi_mem_init(&f->mem, NULL);
     VT_EQ(vsi_file_open(&f->err, &f->mem, &f->d.vfs, "a/test.vs", VS_VFS_WRITE, &f->file), VS_OK);
 }
@@ -800,13 +810,26 @@ VT_TEST(the_owner_is_found_where_the_format_says_and_harms_no_page) {
     fixture f;
     begin(&f);
     VT_EQ(vsi_session_read(&f.file), 0);
-    vsi_session_write(&f.file, &f.metas, 0x0102030405060708);
+    vsi_session_write(&f.file, 0x0102030405060708);
     VT_EQ(vsi_session_read(&f.file), 0x0102030405060708);
-    VT_CHECK(!memcmp(f.d.now + 4096, "vs-owner", 8));
-    VT_EQ(vsi_get_u64(f.d.now + 4104), 0x0102030405060708);
+    VT_CHECK(!memcmp(f.d.now + 32768, "vs-owner", 8));
+    VT_EQ(vsi_get_u64(f.d.now + 32776), 0x0102030405060708);
     read_valid(&f);
     VT_CHECK(f.metas.is_pair && !f.metas.is_damaged);
-    vsi_session_write(&f.file, &f.metas, 42);
+    vsi_session_write(&f.file, 42);
+    VT_EQ(vsi_session_read(&f.file), 42);
+    end(&f);
+}
+
+/* A torn write of the note would take page A along. */
+VT_TEST(a_device_of_blocks_that_reach_a_page_gets_no_owner_note) {
+    fixture f;
+    begin(&f);
+    f.d.blast_bytes = 65536;
+    vsi_session_write(&f.file, 42);
+    VT_EQ(vsi_session_read(&f.file), 0);
+    f.d.blast_bytes = 32768;
+    vsi_session_write(&f.file, 42);
     VT_EQ(vsi_session_read(&f.file), 42);
     end(&f);
 }
@@ -814,15 +837,15 @@ VT_TEST(the_owner_is_found_where_the_format_says_and_harms_no_page) {
 VT_TEST(an_owner_note_that_cannot_be_read_or_written_is_unknown_and_no_failure) {
     fixture f;
     begin(&f);
-    memset(f.d.now + 4096, 'x', 32);
+    memset(f.d.now + 32768, 'x', 32);
     VT_EQ(vsi_session_read(&f.file), 0);
     f.d.fails_reads = true;
     VT_EQ(vsi_session_read(&f.file), 0);
     f.d.fails_reads = false;
     f.d.fail_at = f.d.calls + 1;
-    vsi_session_write(&f.file, &f.metas, 42);
+    vsi_session_write(&f.file, 42);
     VT_EQ(vsi_session_read(&f.file), 0);
-    f.d.now_bytes = 4100;
+    f.d.now_bytes = 32772;
     VT_EQ(vsi_session_read(&f.file), 0);
     end(&f);
 }

@@ -291,8 +291,7 @@ static vs_status open_steps(vsi_err *err, vsi_engine *engine) {
                             .next_lsn = 1};
     st = open_recover(err, engine);
     if (st == VS_OK && !engine->config.is_readonly)
-        vsi_session_write(&engine->data, &engine->metas,
-                          engine->config.vfs->process_id(engine->config.vfs->ctx));
+        vsi_session_write(&engine->data, engine->config.vfs->process_id(engine->config.vfs->ctx));
     return st;
 }
 
@@ -367,7 +366,7 @@ VSI_FN vs_status vsi_engine_close(vsi_err *err, vsi_engine *engine, bool is_fork
         bool is_known = engine->log.durable_lsn == engine->metas.newest.durable_lsn;
         if (st == VS_OK && !engine->has_failed && !is_known)
             st = close_record_end(err, engine);
-        vsi_session_write(&engine->data, &engine->metas, 0);
+        vsi_session_write(&engine->data, 0);
     }
     if (!is_forked) /* a child forked from this process would keep the lock alive */
         vsi_file_lock(&ignored, &engine->data, VS_VFS_UNLOCK);

@@ -250,14 +250,17 @@ VSI_FN vs_status vsi_metas_create(vsi_err *err, const vsi_file *file, int64_t no
 
 /* ---- session note --------------------------------------------------------------------------- */
 
-VSI_FN void vsi_session_write(const vsi_file *file, vsi_metas *metas, uint64_t process_id) {
+/* Its write is never waited for, so it must not take a page along when it is torn. */
+VSI_FN void vsi_session_write(const vsi_file *file, uint64_t process_id) {
     uint8_t note[SESSION_BYTES] = {0};
     vsi_err ignored = {0};
+    vs_device_info device = {0};
     memcpy(note, session_magic, sizeof session_magic);
     vsi_put_u64(note + 8, process_id);
-    vs_status st = vsi_file_write(&ignored, file, note, sizeof note, VSI_META_SESSION_OFF);
-    (void)st;                  /* only a better message of the next opener depends on it */
-    metas->is_settled = false; /* a torn write of the note may take page A along: keeps E2 */
+    vs_status st = vsi_file_device_info(&ignored, file, &device);
+    if (st == VS_OK && device.blast_bytes <= VSI_META_SESSION_OFF)
+        st = vsi_file_write(&ignored, file, note, sizeof note, VSI_META_SESSION_OFF);
+    (void)st; /* only a better message of the next opener depends on it */
 }
 
 VSI_FN uint64_t vsi_session_read(const vsi_file *file) {

@@ -7,8 +7,8 @@
 
 enum {
     VSI_META_BYTES = 4096,
-    VSI_META_B_OFF = 65536, /* meta A is at 0 */
-    VSI_META_SESSION_OFF = 4096,
+    VSI_META_B_OFF = 65536,       /* meta A is at 0 */
+    VSI_META_SESSION_OFF = 32768, /* in no block of either page, up to blocks of 32 KiB */
     VSI_UUID_BYTES = 16,
     VSI_FORMAT_MAJOR = 0,
     VSI_FORMAT_MINOR = 1 /* while major is 0 every change of minor is incompatible */
@@ -32,7 +32,7 @@ typedef struct vsi_metas {
     uint64_t last_seq; /* the largest that was ever tried, also in a write that failed */
     bool is_pair;      /* both pages are valid and name the same log: the last change is complete */
     bool is_damaged;   /* one page is invalid */
-    bool is_settled;   /* the newest page is on the device, and nothing near it is on its way */
+    bool is_settled;   /* the newest page is on the device, not only in a cache */
 } vsi_metas;
 
 /* Reads both pages. *out_is_new is set for a file whose creation never finished (empty, or zero
@@ -58,7 +58,7 @@ VSI_FN vs_status vsi_metas_write(vsi_err *err, const vsi_file *file, vsi_metas *
 VSI_FN vs_status vsi_metas_repair(vsi_err *err, const vsi_file *file, vsi_metas *metas);
 
 /* The process that has the database open for writing: informative, never synced. */
-VSI_FN void vsi_session_write(const vsi_file *file, vsi_metas *metas, uint64_t process_id);
+VSI_FN void vsi_session_write(const vsi_file *file, uint64_t process_id);
 VSI_FN uint64_t vsi_session_read(const vsi_file *file); /* 0: unknown */
 
 #endif
