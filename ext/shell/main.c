@@ -248,8 +248,7 @@ static bool wants_help(char **argv) {
     return false;
 }
 
-int main(int argc, char **argv) {
-    shell_call call = {0};
+static int run(shell_call *call, int argc, char **argv) {
     if (argc == 2 && !strcmp(argv[1], "--version")) {
         printf("vecstore %s (%s)\n", vs_version(), vs_cpu_features());
         return SHELL_OK;
@@ -267,12 +266,17 @@ int main(int argc, char **argv) {
         print_help(stderr);
         return SHELL_USAGE;
     }
-    call.file = argv[1];
+    call->file = argv[1];
     if (!command)
-        shell_usage(&call, "unknown command '%s'; vecstore --help lists them", argv[2]);
-    call.command = command->name;
-    parse(&call, command, argv);
-    int result = command->run(&call);
+        shell_usage(call, "unknown command '%s'; vecstore --help lists them", argv[2]);
+    call->command = command->name;
+    parse(call, command, argv);
+    return command->run(call);
+}
+
+int main(int argc, char **argv) {
+    shell_call call = {0};
+    int result = run(&call, argc, argv);
     if (fflush(stdout) || ferror(stdout))
         return shell_fail(&call, "stdout cannot be written");
     return result;

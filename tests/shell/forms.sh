@@ -485,6 +485,11 @@ if [ -w /dev/full ]; then
         "$vecstore" db $command >/dev/full 2>err
         same "${command%% *} ends with 1 when stdout is full" 1 $?
     done
+    for command in --help --version "create --help"; do
+        # shellcheck disable=SC2086
+        "$vecstore" $command >/dev/full 2>err
+        same "$command ends with 1 when stdout is full" 1 $?
+    done
 else
     skip "stdout that is full is an error" "no /dev/full"
 fi
@@ -492,6 +497,12 @@ fi
 same "a message goes nowhere, not into the database, when stderr is closed" 1 $?
 vs db check
 says "... which stays clean" clean
+fresh closed.db --dim 2
+"$vecstore" closed.db import c one.fvecs 2>&- >&- <&-
+same "an import has no need of stdin, stdout or stderr" 0 $?
+vs closed.db check
+says "... and its messages are not in the database" clean
+same "... which has the row" 1 "$(count closed.db)"
 
 # damages CLAIM FILE OFFSET: a changed byte is found by check, and nothing wrong is searched.
 damages() {

@@ -130,12 +130,13 @@ holds() {
 
 # ---- what the scripts need -----------------------------------------------------------------------
 
-# compile_makevecs: the helper program, or the end of the script.
+# compile_makevecs: the helper program, or the end of the script. Scripts may do so side by side: each
+# puts a finished program into place, by a rename within one folder.
 compile_makevecs() {
     mkdir -p "$build/tests"
     source=$root/tests/shell/makevecs.c
     # shellcheck disable=SC2086 # CC may have arguments
-    if ! ${CC:-cc} -O2 -o makevecs "$source" || ! mv makevecs "$makevecs"; then
+    if ! ${CC:-cc} -O2 -o "$makevecs.$$" "$source" -lm || ! mv "$makevecs.$$" "$makevecs"; then
         fail "the helper program compiles" "${CC:-cc} $source"
         finish
     fi

@@ -3,6 +3,10 @@
  *   makevecs rows fvecs|bvecs|ivecs       every line of numbers on stdin becomes a row on stdout;
  *                                         "dim=N" before the numbers writes another dimension
  *   makevecs random fvecs|bvecs ROWS DIM  rows of pseudo-random elements, the same in every run
+ *   makevecs text fvecs|bvecs|ivecs       the reverse of rows
+ *   makevecs nearest METRIC K BASE QUERY  the K nearest rows of BASE for each row of QUERY as ivecs:
+ *                                         a loop over everything, equal distances by lower row
+ *   makevecs drained                      ends when the pipe that is its stdin is empty
  *   makevecs zst                          stdin as a zstd frame of blocks that are not compressed
  *   makevecs json                         ends with 1 unless every line of stdin is one JSON value
  *   makevecs peak FILE COMMAND...         runs a command and writes its peak memory in KiB to FILE
@@ -10,13 +14,16 @@
  * Files of vectors are little-endian on every machine: int32 dimension, then the elements. */
 #define _DEFAULT_SOURCE
 #include <errno.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -89,6 +96,128 @@ static int make_random(const char *kind, long rows, long dim) {
         }
     }
     return 0;
+}
+
+/* Rows of doubles read from a file of vectors; dim is that of row 0. */
+typedef struct table {
+    double *values;
+    size_t rows, dim;
+} table;
+
+static uint32_t get_u32(const unsigned char *p) {
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static double get_element(char kind, const unsigned char *p) {
+    uint32_t word = kind == 'b' ? *p : get_u32(p);
+    float single;
+    if (kind == 'b')
+        return (double)word;
+    if (kind == 'i')
+        return (double)(int32_t)word;
+    memcpy(&single, &word, sizeof single);
+    return (double)single;
+}
+
+static int read_table(FILE *in, char kind, table *out) {
+    static unsigned char bytes[4 * ROW_ELEMENTS_MAX];
+    unsigned char head[4];
+    size_t cap = 0, width = kind == 'b' ? 1 : 4;
+    memset(out, 0, sizeof *out);
+    while (fread(head, 1, 4, in) == 4) {
+        uint32_t dim = get_u32(head);
+        out->dim = out->rows ? out->dim : dim;
+        if (dim != out->dim || dim > ROW_ELEMENTS_MAX || fread(bytes, width, dim, in) != dim)
+            return fail("table", "malformed row");
+        if (out->rows == cap) {
+            cap = cap ? 2 * cap : 64;
+            double *grown = realloc(out->values, cap * dim * sizeof *grown);
+            if (!grown)
+                return fail("table", "out of memory");
+            out->values = grown;
+        }
+        for (size_t i = 0; i < dim; i++)
+            out->values[out->rows * dim + i] = get_element(kind, bytes + i * width);
+        out->rows++;
+    }
+    return 0;
+}
+
+static int print_text(const char *kind) {
+    table t;
+    int result = read_table(stdin, kind[0], &t);
+    for (size_t row = 0; !result && row < t.rows; row++)
+        for (size_t i = 0; i < t.dim; i++)
+            printf("%.17g%c", t.values[row * t.dim + i], i + 1 == t.dim ? '\n' : ' ');
+    free(t.values);
+    return result;
+}
+
+static int load_table(const char *path, table *out) {
+    const char *dot = strrchr(path, '.');
+    FILE *in = fopen(path, "rb");
+    if (!in || !dot)
+        return fail(path, "cannot be read");
+    int result = read_table(in, dot[1], out);
+    fclose(in);
+    return result;
+}
+
+/* As vecstore.h defines it. Whole numbers below 256 make sums that double holds exactly. */
+static double distance(char metric, const double *a, const double *b, size_t dim) {
+    double l2 = 0, dot = 0, aa = 0, bb = 0;
+    for (size_t i = 0; i < dim; i++) {
+        l2 += (a[i] - b[i]) * (a[i] - b[i]);
+        dot += a[i] * b[i];
+        aa += a[i] * a[i];
+        bb += b[i] * b[i];
+    }
+    if (metric == 'l')
+        return l2;
+    if (metric == 'i')
+        return -dot;
+    return aa == 0 || bb == 0 ? 1 : 1 - dot / sqrt(aa * bb);
+}
+
+static int make_nearest(const char *metric, size_t k, const char *base, const char *query) {
+    table b, q;
+    if (load_table(base, &b) || load_table(query, &q) || b.dim != q.dim || k < 1)
+        return fail("nearest", "no tables of one dimension");
+    double *best = malloc((k + 1) * sizeof *best);
+    size_t *row_of = malloc((k + 1) * sizeof *row_of);
+    if (!best || !row_of)
+        return fail("nearest", "out of memory");
+    for (size_t i = 0; i < q.rows; i++) {
+        size_t n = 0;
+        for (size_t row = 0; row < b.rows; row++) {
+            double d = distance(metric[0], q.values + i * q.dim, b.values + row * b.dim, b.dim);
+            size_t at = n;
+            for (; at > 0 && best[at - 1] > d; at--) {
+                best[at] = best[at - 1];
+                row_of[at] = row_of[at - 1];
+            }
+            best[at] = d;
+            row_of[at] = row;
+            n += n < k;
+        }
+        put_u32((uint32_t)k);
+        for (size_t at = 0; at < k; at++)
+            put_element('i', at < n ? (double)row_of[at] : -1);
+    }
+    free(best);
+    free(row_of);
+    free(b.values);
+    free(q.values);
+    return 0;
+}
+
+/* A pipe that is empty has been read: what stands behind it in the reader was asked for. */
+static int wait_drained(void) {
+    const struct timespec pause = {.tv_nsec = 500000};
+    int bytes = 1;
+    while (!ioctl(STDIN_FILENO, FIONREAD, &bytes) && bytes > 0)
+        nanosleep(&pause, NULL);
+    return bytes > 0 ? fail("drained", strerror(errno)) : 0;
 }
 
 /* RFC 8878: magic, a header without size or checksum and with a window of 128 KiB, raw blocks. */
@@ -263,6 +392,12 @@ int main(int argc, char **argv) {
         result = make_rows(argv[2]);
     else if (!strcmp(what, "random") && argc == 5)
         result = make_random(argv[2], atol(argv[3]), atol(argv[4]));
+    else if (!strcmp(what, "text") && argc == 3)
+        result = print_text(argv[2]);
+    else if (!strcmp(what, "nearest") && argc == 6)
+        result = make_nearest(argv[2], strtoul(argv[3], NULL, 10), argv[4], argv[5]);
+    else if (!strcmp(what, "drained") && argc == 2)
+        result = wait_drained();
     else if (!strcmp(what, "zst") && argc == 2)
         result = make_zst();
     else if (!strcmp(what, "json") && argc == 2)
