@@ -53,6 +53,7 @@ equals() {
     "$makevecs" text ivecs <"$truth" | cut -d' ' -f1-10 | head -n "$queries" >keys
     "$makevecs" text fvecs <"${truth%.ivecs}_dist.fvecs" | cut -d' ' -f1-10 | head -n "$queries" |
         tr ' ' '\n' >distances
+    # shellcheck disable=SC2016 # awk's
     holds "$1: $3: the distances are those of $4, rank by rank" awk -v most="$5" -v relative="${6:-6e-8}" '
         NR == FNR { want[NR] = $1; next }
         { off = $3 - want[FNR]; off = off < 0 ? -off : off
@@ -72,6 +73,7 @@ equals fashion 788 query.bvecs gt.ivecs 0
 # The hits of search carry the label that their key has in the file.
 od -An -v -tu1 -w1 "$data/fashion-mnist/base_labels.u8" | tr -d ' ' >labels
 grep -o '"key":[0-9]*\|"label":[0-9]*' out | cut -d: -f2 | paste -d' ' - - >labelled
+# shellcheck disable=SC2016 # awk's
 holds "fashion: each hit has the label of its row" awk '
     NR == FNR { label[NR - 1] = $1; next } $2 "" != label[$1] { exit 1 } END { exit FNR == 0 }' labels labelled
 imports sift 33017 sift-photo base.bvecs.zst --dim 128 --type u8
