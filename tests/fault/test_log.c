@@ -554,3 +554,28 @@ VT_TEST(a_power_cut_while_the_successor_of_a_killed_session_begins_loses_nothing
     kill_and_cut(16384);
     kill_and_cut(32768);
 }
+
+/* Creation, the owner note, the first log and the first change of the pages follow each other. */
+VT_TEST(a_power_cut_in_the_first_session_leaves_a_database_on_devices_of_any_block) {
+    static const uint32_t blocks[] = {4096, 8192, 16384, 32768, 65536};
+    for (size_t b = 0; b < sizeof blocks / sizeof blocks[0]; b++) {
+        sim *s = sim_new(7, NULL);
+        bool is_hit = false;
+        sim_set_block(s, blocks[b]);
+        VT_CHECK(session_killed_at(s, "1", 0, &is_hit));
+        for (size_t at = 0; at <= sim_op_count(s); at++)
+            for (uint64_t seed = 0; seed < 12; seed++) {
+                sim_player *player = sim_player_new(s);
+                sim_player_seek(player, at);
+                sim_image disk = sim_player_crash(player, SIM_GARBAGE_4096, seed);
+                sim *later = sim_new(6, &disk);
+                vs_status st = VS_OK;
+                vs_db *db = open_on(later, VS_OPEN_CREATE, &st);
+                VT_OK(st, db);
+                VT_EQ(vs_close(db), VS_OK);
+                sim_free(later);
+                sim_player_free(player);
+            }
+        sim_free(s);
+    }
+}
