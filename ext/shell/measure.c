@@ -2,7 +2,9 @@
  *
  * Truth is the distance of the k-th true neighbour, in double precision, from a loop of its own:
  * what is measured has no part in it. A returned record counts when it is not farther than that,
- * plus what rounding may add; so ties cost nothing. */
+ * plus what rounding may add; so ties cost nothing. Where truth comes from a file, a record that
+ * is nearer than the k-th neighbour must be one of those that the file names: truth of other
+ * records does not pass for perfect recall by being far away. */
 #define _POSIX_C_SOURCE 200809L
 #include "query.h"
 #include "text.h"
@@ -56,13 +58,17 @@ static double tolerance(const query_set *set, double limit) {
 
 /* ---- truth ---------------------------------------------------------------------------------- */
 
-/* For every query the distance of its k-th true neighbour and how many there are, at most k. */
+/* For every query the distance of its k-th true neighbour and how many there are, at most k; from a
+ * file also which ones: rows of columns ids. */
 typedef struct truth {
     double *limit;
     size_t *count;
+    int32_t *ids;
+    uint32_t columns;
 } truth;
 
 static void truth_free(truth *t) {
+    free(t->ids);
     free(t->limit);
     free(t->count);
 }
@@ -80,16 +86,16 @@ static int truth_from_file(query_set *set, const char *path, size_t k, truth *t)
     char why[VECS_WHY_BYTES];
     void *rows = NULL;
     uint64_t count = 0;
-    uint32_t columns = 0;
     int kind = 0, result = SHELL_OK;
-    if (!vecs_load(path, VECS_I32, &rows, &count, &columns, &kind, why))
+    if (!vecs_load(path, VECS_I32, &rows, &count, &t->columns, &kind, why))
         return shell_fail(set->call, "%s: %s", path, why);
-    if (count < set->count || columns < k)
+    t->ids = rows;
+    if (count < set->count || t->columns < k)
         result = shell_fail(set->call, "%s: %llu rows of %lu ids, needed are %llu rows of %zu",
-                            path, (unsigned long long)count, (unsigned long)columns,
+                            path, (unsigned long long)count, (unsigned long)t->columns,
                             (unsigned long long)set->count, k);
     for (uint64_t q = 0; result == SHELL_OK && q < set->count; q++) {
-        const int32_t *ids = (const int32_t *)rows + q * columns;
+        const int32_t *ids = t->ids + q * t->columns;
         size_t n = 0;
         while (n < k && ids[n] >= 0)
             n++;
@@ -97,7 +103,6 @@ static int truth_from_file(query_set *set, const char *path, size_t k, truth *t)
         if (n)
             result = fetch_distance(set, query_row(set, q), (uint64_t)ids[n - 1], &t->limit[q]);
     }
-    free(rows);
     return result;
 }
 
@@ -173,6 +178,22 @@ static int compare_keys(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+static bool is_named(const truth *t, uint64_t q, uint64_t key) {
+    const int32_t *ids = t->ids + q * t->columns;
+    for (size_t i = 0; i < t->count[q]; i++)
+        if ((uint64_t)ids[i] == key)
+            return true;
+    return false;
+}
+
+static bool is_correct(const query_set *set, uint64_t q, const truth *t, uint64_t key,
+                       double distance) {
+    double limit = t->limit[q], slack = tolerance(set, limit);
+    if (!t->count[q] || distance > limit + slack)
+        return false;
+    return !t->ids || distance >= limit - slack || is_named(t, q, key);
+}
+
 /* How many of the hits are true neighbours; none counts twice. Reorders hits. */
 static int count_correct(query_set *set, uint64_t q, const truth *t, vs_hit *hits, size_t n,
                          size_t *out_correct) {
@@ -184,7 +205,7 @@ static int count_correct(query_set *set, uint64_t q, const truth *t, vs_hit *hit
         if (i > 0 && hits[i].key == hits[i - 1].key)
             continue;
         result = fetch_distance(set, query_row(set, q), hits[i].key, &distance);
-        correct += t->count[q] && distance <= t->limit[q] + tolerance(set, t->limit[q]);
+        correct += is_correct(set, q, t, hits[i].key, distance);
     }
     *out_correct = correct < t->count[q] ? correct : t->count[q];
     return result;

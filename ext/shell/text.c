@@ -61,18 +61,46 @@ static const char *skip_space(const char *p) {
     return p + strspn(p, " \t\r\n");
 }
 
+static const char *skip_digits(const char *p) {
+    while (*p >= '0' && *p <= '9')
+        p++;
+    return p;
+}
+
+/* Behind the number at p, as JSON writes numbers; NULL: there is none. */
+static const char *skip_number(const char *p) {
+    p += *p == '-';
+    const char *digits = p;
+    p = *p == '0' ? p + 1 : skip_digits(p);
+    if (p == digits)
+        return NULL;
+    if (*p == '.') {
+        digits = p + 1;
+        p = skip_digits(digits);
+        if (p == digits)
+            return NULL;
+    }
+    if (*p == 'e' || *p == 'E') {
+        p += p[1] == '+' || p[1] == '-' ? 2 : 1;
+        digits = p;
+        p = skip_digits(p);
+        if (p == digits)
+            return NULL;
+    }
+    return p;
+}
+
 const char *text_to_floats(const char *text, float **out_values, size_t *out_count) {
     const char *p = skip_space(text);
     size_t count = 0, cap = 0;
     float *values = NULL;
     const char *problem = *p == '[' ? NULL : "expected '['";
     for (bool more = !problem; more; more = *p == ',') {
-        char *end = NULL;
         p = skip_space(p + 1); /* behind '[' or ',' */
-        double value = strtod(p, &end);
-        bool is_number = end != p && (*p == '-' || (*p >= '0' && *p <= '9'));
-        if (!is_number || !isfinite((float)value)) {
-            problem = is_number ? "a number is too large" : "expected a number";
+        const char *end = skip_number(p);
+        double value = end ? strtod(p, NULL) : 0;
+        if (!end || !isfinite((float)value)) {
+            problem = end ? "a number is too large" : "expected a number";
             break;
         }
         if (count == cap) {

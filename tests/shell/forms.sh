@@ -271,6 +271,10 @@ narrow
 prints "-k says how many" "rank key distance metadata" "1 0 0" "2 1 1"
 vs db search line -k=2 --mode=json --near='[1.5]'
 prints "equal distances are ordered by key" '{"query":0,"hits":[{"key":1,"distance":0.25,"metadata":null},{"key":2,"distance":0.25,"metadata":null}]}'
+for near in '[-0]' '[0.0]' '[0e5]' '[0E-1]' '[0.25e+0]' '[-1.5e-1]'; do
+    vs db search line --near "$near" -k 1 --mode json
+    holds "$near is a number of JSON" grep -q '"key":0,' out
+done
 rows ends.fvecs "-1" "12"
 vs db search line --near @ends.fvecs -k 1 --mode json
 prints "--near @FILE asks for each row, a line each" \
@@ -344,7 +348,8 @@ for k in 0 -1 x 1.5 '' 18446744073709551616; do
 done
 vs db search line --near '[1]' --mode csv
 usage "an unknown mode is wrong usage" "'csv'" table json
-for near in '[]' '[1' '[1,]' '[1]x' '[nan]' '[-inf]' '[1e39]' '["1"]' '[1 2]' '[[1]]' '[null]'; do
+for near in '[]' '[1' '[1,]' '[1]x' '[nan]' '[-inf]' '[1e39]' '["1"]' '[1 2]' '[[1]]' '[null]' \
+    '[0x10]' '[01]' '[5.]' '[.5]' '[+1]' '[1e]' '[1e+]' '[-]' '[1d]'; do
     vs db search line --near "$near" --mode json
     fails "the vector $near is refused"
     no_stdout "... without data"

@@ -13,28 +13,74 @@ random() {
 random fvecs 4
 random bvecs 1
 
+header=params,recall,qps,p50_us,p99_us
+number='[0-9][0-9]*\.[0-9]'
+
+# sweeps CLAIM PARAMS,RECALL...: the last vs printed the header and these rows with three figures each.
+sweeps() {
+    claim=$1
+    shift
+    { echo "$header"; printf '%s,N,N,N\n' "$@"; } >want
+    sed "2,\$s/,$number,$number,$number\$/,N,N,N/" out >shape
+    if [ "$status" = 0 ] && cmp -s want shape; then pass; else fail_run "$claim" "$(cat want)"; fi
+}
+
+# keys_of DB QUERIES K: the keys that search returned, a row per query.
+keys_of() {
+    "$vecstore" "$1" search c --near "@$2" -k "$3" --mode json | grep -o '"query"\|"key":[0-9]*' |
+        sed 's/"key"://' | awk '/query/ { if (NR > 1) print row; row = ""; next }
+            { row = row (row == "" ? "" : " ") $1 } END { print row }'
+}
+
 for type in f32 u8; do
     [ $type = f32 ] && kind=fvecs || kind=bvecs
     for metric in l2 ip cosine; do
-        fresh $type-$metric.db --dim 24 --type $type --metric $metric
-        vs $type-$metric.db import c base.$kind
+        db=$type-$metric.db truth=truth-$type-$metric.ivecs
+        fresh $db --dim 24 --type $type --metric $metric
+        vs $db import c "base.$kind"
         says "$type $metric: all rows are imported" "3000 rows added"
+        "$makevecs" nearest $metric 120 "base.$kind" "query.$kind" >"$truth"
         for k in 1 7 100; do
-            vs $type-$metric.db recall c --queries query.$kind -k $k
-            prints "$type $metric: search agrees with a double-precision loop at k $k" \
+            vs $db recall c --queries "query.$kind" -k $k
+            prints "$type $metric: search agrees with the command's own truth at k $k" \
+                "recall@$k 1.0000 queries=20 k=$k"
+            vs $db recall c --queries "query.$kind" -k $k --truth "$truth"
+            prints "$type $metric: ... and with that of another program" \
                 "recall@$k 1.0000 queries=20 k=$k"
         done
+        vs $db bench c --queries "query.$kind" --truth "$truth" --sweep k=1,7,100
+        sweeps "$type $metric: bench --sweep has a row per value, and the recall of each" \
+            k=1,1.0000 k=7,1.0000 k=100,1.0000
     done
+done
+# Bytes are computed in whole numbers, so keys are not a matter of rounding, nor is the order of ties.
+for metric in l2 ip; do
+    same "u8 $metric: search has exactly the keys of the other program, in its order" \
+        "$("$makevecs" text ivecs <truth-u8-$metric.ivecs | cut -d' ' -f1-100)" \
+        "$(keys_of u8-$metric.db query.bvecs 100)"
 done
 vs f32-l2.db recall c --queries query.fvecs -k 4000
 prints "k may exceed the number of records" "recall@4000 1.0000 queries=20 k=4000"
 
+# 3000 rows with 16 different vectors, so that all borders of k are ties.
+"$makevecs" random bvecs 3000 4 | "$makevecs" text bvecs |
+    awk '{ print $1 % 2, $2 % 2, $3 % 2, $4 % 2 }' | "$makevecs" rows bvecs >ties.bvecs
+head -c 160 ties.bvecs >ties-query.bvecs
+for metric in l2 ip cosine; do
+    fresh ties.db --dim 4 --type u8 --metric $metric
+    vs ties.db import c ties.bvecs
+    "$makevecs" nearest $metric 50 ties.bvecs ties-query.bvecs >ties.ivecs
+    for k in 1 10 50; do
+        vs ties.db recall c --queries ties-query.bvecs --truth ties.ivecs -k $k
+        prints "ties at $metric cost no recall at k $k" "recall@$k 1.0000 queries=20 k=$k"
+    done
+    same "ties at $metric are ordered by key" "$("$makevecs" text ivecs <ties.ivecs)" \
+        "$(keys_of ties.db ties-query.bvecs 50)"
+done
+
 # ---- truth of a file -----------------------------------------------------------------------------
 
-# The keys that search returned, a row per query.
-"$vecstore" f32-l2.db search c --near @query.fvecs -k 10 --mode json |
-    grep -o '"query"\|"key":[0-9]*' | sed 's/"key"://' |
-    awk '/query/ { if (NR > 1) print ""; next } { printf "%s ", $1 } END { print "" }' >keys
+keys_of f32-l2.db query.fvecs 10 >keys
 same "search gave 20 rows of 10 keys" "20 200" "$(wc -lw <keys | tr -s ' ' | sed 's/^ //')"
 
 # recall_is CLAIM FIGURE K AWK-PROGRAM: with truth made from the keys by awk.
@@ -60,6 +106,30 @@ recall_is() {
 }
 vs f32-l2.db bench c --queries query.fvecs --truth truth.ivecs
 same "bench measures the same recall" 0.9950 "$(sed -n 2p out | cut -d, -f2)"
+
+vs f32-l2.db recall c --queries query.fvecs --truth truth-f32-ip.ivecs
+# shellcheck disable=SC2016 # awk's
+holds "truth of another metric gives a recall below 1: $(cat out)" awk '{ exit !($2 < 1) }' out
+
+# Recall is how many of the truth's k neighbours were returned (|returned and true| / k). Truth of
+# something else has hardly one of them: it must not be taken for perfect.
+# below CLAIM AWK-PROGRAM: with truth made from the keys by awk, recall@10 is below a half.
+below() {
+    awk "$2" keys | "$makevecs" rows ivecs >truth.ivecs
+    vs f32-l2.db recall c --queries query.fvecs --truth truth.ivecs
+    figure=$(sed -n 's/^recall@10 \([01]\.[0-9]*\) queries=20 k=10$/\1/p' out)
+    holds "$1: $figure" awk -v figure="${figure:-1}" 'BEGIN { exit !(figure < 0.5) }'
+}
+# shellcheck disable=SC2016 # awk's
+{
+    below "truth of the next query gives a recall below 1" \
+        'NR == 1 { first = $0; next } { print } END { print first }'
+    below "truth of rows that no search found gives a recall below 1" \
+        '{ print 2990, 2991, 2992, 2993, 2994, 2995, 2996, 2997, 2998, 2999 }'
+    # The nearest record in truth's first place, and a far one in its last.
+    below "truth with one right neighbour in ten gives a recall below 1" \
+        '{ print $1, 2991, 2992, 2993, 2994, 2995, 2996, 2997, 2998, 2999 }'
+}
 
 awk '{ $1 = 3000; print }' keys | "$makevecs" rows ivecs >truth.ivecs
 vs f32-l2.db recall c --queries query.fvecs --truth truth.ivecs -k 1
