@@ -117,10 +117,12 @@
 
 #if VS_THREADSAFE
 typedef atomic_uint_least64_t vsi_atomic_u64;
+typedef _Atomic(void *) vsi_atomic_ptr;
 typedef pthread_mutex_t vsi_mutex;
 typedef pthread_cond_t vsi_cond;
 #else
 typedef uint64_t vsi_atomic_u64;
+typedef void *vsi_atomic_ptr;
 typedef int vsi_mutex;
 typedef int vsi_cond;
 #endif
@@ -128,6 +130,9 @@ typedef int vsi_cond;
 VSI_FN void vsi_atomic_add(vsi_atomic_u64 *value,
                            uint64_t amount); /* wraps, so it also subtracts */
 VSI_FN uint64_t vsi_atomic_load(vsi_atomic_u64 *value);
+/* What was written before a store is seen by whoever loads the pointer. */
+VSI_FN void *vsi_atomic_ptr_load(const vsi_atomic_ptr *place);
+VSI_FN void vsi_atomic_ptr_store(vsi_atomic_ptr *place, void *ptr);
 
 VSI_FN bool vsi_mutex_init(vsi_mutex *mutex);
 VSI_FN void vsi_mutex_destroy(vsi_mutex *mutex);
@@ -154,6 +159,14 @@ VSI_FN void vsi_atomic_add(vsi_atomic_u64 *value, uint64_t amount) {
 
 VSI_FN uint64_t vsi_atomic_load(vsi_atomic_u64 *value) {
     return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+VSI_FN void *vsi_atomic_ptr_load(const vsi_atomic_ptr *place) {
+    return atomic_load_explicit((vsi_atomic_ptr *)(uintptr_t)place, memory_order_acquire);
+}
+
+VSI_FN void vsi_atomic_ptr_store(vsi_atomic_ptr *place, void *ptr) {
+    atomic_store_explicit(place, ptr, memory_order_release);
 }
 
 VSI_FN bool vsi_mutex_init(vsi_mutex *mutex) {
@@ -244,6 +257,14 @@ VSI_FN void vsi_atomic_add(vsi_atomic_u64 *value, uint64_t amount) {
 
 VSI_FN uint64_t vsi_atomic_load(vsi_atomic_u64 *value) {
     return *value;
+}
+
+VSI_FN void *vsi_atomic_ptr_load(const vsi_atomic_ptr *place) {
+    return *place;
+}
+
+VSI_FN void vsi_atomic_ptr_store(vsi_atomic_ptr *place, void *ptr) {
+    *place = ptr;
 }
 
 VSI_FN bool vsi_mutex_init(vsi_mutex *mutex) {
@@ -521,6 +542,8 @@ VSI_FN void vsi_put_u32(uint8_t *p, uint32_t value);
 VSI_FN void vsi_put_u64(uint8_t *p, uint64_t value);
 VSI_FN void vsi_put_u64_be(uint8_t *p, uint64_t value); /* so that memcmp orders numbers */
 VSI_FN uint64_t vsi_get_u64_be(const uint8_t *p);
+VSI_FN void vsi_put_u32_be(uint8_t *p, uint32_t value);
+VSI_FN uint32_t vsi_get_u32_be(const uint8_t *p);
 
 /* Copies count elements of element_bytes (1, 2, 4 or 8) between memory and file order: a plain copy
  * on little-endian machines, bytes of each element reversed elsewhere. */
@@ -585,6 +608,15 @@ static bool bytes_host_is_little_endian(void) {
     uint8_t first = 0;
     memcpy(&first, &one, 1);
     return first == 1;
+}
+
+VSI_FN void vsi_put_u32_be(uint8_t *p, uint32_t value) {
+    for (int i = 0; i < 4; i++)
+        p[i] = (uint8_t)(value >> (24 - 8 * i));
+}
+
+VSI_FN uint32_t vsi_get_u32_be(const uint8_t *p) {
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
 VSI_FN void vsi_copy_le(void *to, const void *from, size_t count, size_t element_bytes) {
@@ -2368,6 +2400,357 @@ VSI_FN const vsi_kernels *vsi_kernels_choose(const char *name) {
 VSI_FN const char *vsi_kernels_names(void) {
     return dispatch_has_avx2() && vsi_kernels_avx2() ? "avx2 scalar" : "scalar";
 }
+/* ---- store/ref.h ---------------------------------------------------------------------------------- */
+/* ref.h - references to parts of a database: pages in the file, or blocks in memory not written yet.
+ *
+ * In a file a reference carries the hash of what it leads to, so whoever has the root can verify
+ * everything: a lost, stale or misdirected write is noticed where it is read. */
+#ifndef VSI_REF_H
+#define VSI_REF_H
+
+/* uses base/bytes.h */
+
+enum { VSI_REF_BYTES = 24, VSI_PAGE_BYTES = 4096 };
+
+/* What a reference leads to. */
+enum {
+    VSI_REF_NONE = 0,
+    VSI_REF_NODE = 1, /* a node of a B+tree */
+    VSI_REF_SLAB = 2, /* rows of a slab array */
+    VSI_REF_BLOB = 3, /* a large value */
+    VSI_REF_FREE = 4  /* the list of free pages */
+};
+
+typedef struct vsi_ref {
+    uint64_t at;    /* extent: first page in the low 40 bits, above it the number of pages; block: its
+                       address */
+    uint32_t birth; /* extent: the checkpoint that wrote it */
+    uint8_t kind, codec, level;
+    bool is_block; /* in memory; never so in a file */
+    uint64_t hash; /* extent: XXH3-64 of its bytes, seed: its first page */
+} vsi_ref;
+
+VSI_FN vsi_ref vsi_ref_of_block(int kind, const void *block);
+VSI_FN void *vsi_ref_block(vsi_ref ref); /* of one that is_block */
+
+VSI_FN void vsi_ref_encode(vsi_ref ref, uint8_t out[VSI_REF_BYTES]);
+VSI_FN vsi_ref vsi_ref_decode(const uint8_t in[VSI_REF_BYTES]);
+
+#endif
+/* ---- store/ref.c ---------------------------------------------------------------------------------- */
+/* ref.c - references; docs/FORMAT.md has their bytes. */
+/* uses store/ref.h */
+
+enum { REF_IS_BLOCK = 1 };
+
+VSI_FN vsi_ref vsi_ref_of_block(int kind, const void *block) {
+    return (vsi_ref){.at = (uint64_t)(uintptr_t)block, .kind = (uint8_t)kind, .is_block = true};
+}
+
+VSI_FN void *vsi_ref_block(vsi_ref ref) {
+    vsi_assert(ref.is_block);
+    return (void *)(uintptr_t)ref.at;
+}
+
+VSI_FN void vsi_ref_encode(vsi_ref ref, uint8_t out[VSI_REF_BYTES]) {
+    vsi_put_u64(out, ref.at);
+    vsi_put_u32(out + 8, ref.birth);
+    out[12] = ref.kind;
+    out[13] = ref.codec;
+    out[14] = ref.level;
+    out[15] = ref.is_block ? REF_IS_BLOCK : 0;
+    vsi_put_u64(out + 16, ref.hash);
+}
+
+VSI_FN vsi_ref vsi_ref_decode(const uint8_t in[VSI_REF_BYTES]) {
+    return (vsi_ref){.at = vsi_get_u64(in),
+                     .birth = vsi_get_u32(in + 8),
+                     .kind = in[12],
+                     .codec = in[13],
+                     .level = in[14],
+                     .is_block = in[15] & REF_IS_BLOCK,
+                     .hash = vsi_get_u64(in + 16)};
+}
+/* ---- store/node.h ---------------------------------------------------------------------------------- */
+/* node.h - one node of a B+tree: a page of entries in key order, the same bytes in memory and in the
+ * file. */
+#ifndef VSI_NODE_H
+#define VSI_NODE_H
+
+/* uses store/ref.h */
+
+enum {
+    VSI_NODE_HEADER_BYTES = 16,
+    VSI_NODE_ROOM = VSI_PAGE_BYTES - VSI_NODE_HEADER_BYTES,
+    VSI_NODE_ENTRY_MAX = 1340, /* less than a third of a node: any split leaves room for the new entry */
+    VSI_NODE_ENTRY_OVERHEAD = 6, /* offset and two lengths */
+    VSI_NODE_REFS_MAX = 15,
+    VSI_NODE_LEVEL_MAX = 31 /* nodes of the longest keys have three children, at worst */
+};
+
+/* An entry. Of an inner node: the first key of a child, and one reference. Borrowed from the page. */
+typedef struct vsi_node_item {
+    vsi_bytes key, value;
+    const uint8_t *refs; /* [ref_count x VSI_REF_BYTES] */
+    uint32_t ref_count;
+} vsi_node_item;
+
+VSI_FN void vsi_node_init(uint8_t page[VSI_PAGE_BYTES], uint32_t level);
+VSI_FN uint32_t vsi_node_level(const uint8_t *page); /* 0: leaf */
+VSI_FN uint32_t vsi_node_count(const uint8_t *page);
+VSI_FN size_t vsi_node_used(const uint8_t *page); /* bytes of all items, without holes */
+
+VSI_FN vsi_node_item vsi_node_item_at(const uint8_t *page, uint32_t at);
+VSI_FN size_t vsi_node_item_bytes(const vsi_node_item *item); /* as it takes up room */
+VSI_FN vsi_bytes vsi_node_key(const uint8_t *page, uint32_t at);
+VSI_FN vsi_ref vsi_node_ref(const uint8_t *page, uint32_t at, uint32_t ref_at);
+VSI_FN void vsi_node_set_ref(uint8_t *page, uint32_t at, uint32_t ref_at, vsi_ref ref);
+VSI_FN uint8_t *vsi_node_value(uint8_t *page, uint32_t at); /* to be changed in place */
+
+VSI_FN bool vsi_node_has_room(const uint8_t *page, size_t item_bytes);
+/* Puts a copy of item in front of entry number at; there must be room. */
+VSI_FN void vsi_node_insert(uint8_t *page, uint32_t at, const vsi_node_item *item);
+VSI_FN void vsi_node_remove(uint8_t *page, uint32_t at);
+
+/* The first entry of a leaf whose key is not below key. */
+VSI_FN uint32_t vsi_node_find(const uint8_t *leaf, vsi_bytes key, bool *out_found);
+/* The entry of an inner node whose child covers key. */
+VSI_FN uint32_t vsi_node_find_child(const uint8_t *inner, vsi_bytes key);
+
+VSI_FN int vsi_bytes_compare(vsi_bytes a, vsi_bytes b); /* memcmp order, a prefix first */
+
+/* Whether every entry lies inside the page and in order; reads nothing outside whatever the page
+ * holds. NULL, or what is wrong. */
+VSI_FN const char *vsi_node_check(const uint8_t *page);
+
+#endif
+/* ---- store/node.c ---------------------------------------------------------------------------------- */
+/* node.c - one node of a B+tree; docs/FORMAT.md has its bytes.
+ *
+ *     [ header | off 0 | off 1 | ... | off count-1 |   free   | entry | entry | ... | entry ]
+ *                                                             ^ heap_at               ^ end
+ *     entry: key_bytes u16, value_bytes u16 with the number of references in the upper four bits, key,
+ *     value, references
+ *
+ *   D1  Keys ascend strictly. In an inner node key 0 is never compared: child 0 has no lower bound
+ *       of its own. */
+/* uses store/node.h */
+
+enum {
+    NODE_LEVEL_OFF = 0,
+    NODE_COUNT_OFF = 2,
+    NODE_HEAP_OFF = 4, /* offset of the lowest entry */
+    NODE_USED_OFF = 6, /* bytes of entries and their offsets */
+    NODE_OFFSET_BYTES = 2,
+    NODE_LENGTHS_BYTES = 4,
+    NODE_REFS_SHIFT = 12
+};
+
+_Static_assert(NODE_OFFSET_BYTES + NODE_LENGTHS_BYTES == VSI_NODE_ENTRY_OVERHEAD, "overhead");
+_Static_assert(3 * VSI_NODE_ENTRY_MAX <= VSI_NODE_ROOM, "a split must leave room");
+
+VSI_FN void vsi_node_init(uint8_t page[VSI_PAGE_BYTES], uint32_t level) {
+    memset(page, 0, VSI_PAGE_BYTES);
+    vsi_put_u16(page + NODE_LEVEL_OFF, (uint16_t)level);
+    vsi_put_u16(page + NODE_HEAP_OFF, VSI_PAGE_BYTES);
+}
+
+VSI_FN uint32_t vsi_node_level(const uint8_t *page) {
+    return vsi_get_u16(page + NODE_LEVEL_OFF);
+}
+
+VSI_FN uint32_t vsi_node_count(const uint8_t *page) {
+    return vsi_get_u16(page + NODE_COUNT_OFF);
+}
+
+VSI_FN size_t vsi_node_used(const uint8_t *page) {
+    return vsi_get_u16(page + NODE_USED_OFF);
+}
+
+/* ---- entries -------------------------------------------------------------------------------- */
+
+static uint8_t *node_offset_place(uint8_t *page, uint32_t at) {
+    return page + VSI_NODE_HEADER_BYTES + (size_t)at * NODE_OFFSET_BYTES;
+}
+
+static size_t node_entry_off(const uint8_t *page, uint32_t at) {
+    vsi_assert(at < vsi_node_count(page));
+    return vsi_get_u16(page + VSI_NODE_HEADER_BYTES + (size_t)at * NODE_OFFSET_BYTES);
+}
+
+VSI_FN vsi_node_item vsi_node_item_at(const uint8_t *page, uint32_t at) {
+    const uint8_t *entry = page + node_entry_off(page, at);
+    uint32_t lengths = vsi_get_u16(entry + 2);
+    uint32_t ref_count = lengths >> NODE_REFS_SHIFT;
+    size_t key_bytes = vsi_get_u16(entry), value_bytes = lengths & ((1u << NODE_REFS_SHIFT) - 1);
+    const uint8_t *key = entry + NODE_LENGTHS_BYTES;
+    return (vsi_node_item){.key = {key, key_bytes},
+                           .value = {key + key_bytes, value_bytes},
+                           .refs = key + key_bytes + value_bytes,
+                           .ref_count = ref_count};
+}
+
+VSI_FN size_t vsi_node_item_bytes(const vsi_node_item *item) {
+    return VSI_NODE_ENTRY_OVERHEAD + item->key.bytes + item->value.bytes +
+           (size_t)item->ref_count * VSI_REF_BYTES;
+}
+
+VSI_FN vsi_bytes vsi_node_key(const uint8_t *page, uint32_t at) {
+    const uint8_t *entry = page + node_entry_off(page, at);
+    return (vsi_bytes){entry + NODE_LENGTHS_BYTES, vsi_get_u16(entry)};
+}
+
+VSI_FN vsi_ref vsi_node_ref(const uint8_t *page, uint32_t at, uint32_t ref_at) {
+    vsi_node_item item = vsi_node_item_at(page, at);
+    vsi_assert(ref_at < item.ref_count);
+    return vsi_ref_decode(item.refs + (size_t)ref_at * VSI_REF_BYTES);
+}
+
+VSI_FN void vsi_node_set_ref(uint8_t *page, uint32_t at, uint32_t ref_at, vsi_ref ref) {
+    vsi_node_item item = vsi_node_item_at(page, at);
+    vsi_assert(ref_at < item.ref_count);
+    vsi_ref_encode(ref, page + (item.refs - page) + (size_t)ref_at * VSI_REF_BYTES);
+}
+
+VSI_FN uint8_t *vsi_node_value(uint8_t *page, uint32_t at) {
+    return page + (vsi_node_item_at(page, at).value.data - page);
+}
+
+/* ---- changing ------------------------------------------------------------------------------- */
+
+VSI_FN bool vsi_node_has_room(const uint8_t *page, size_t item_bytes) {
+    return item_bytes <= VSI_NODE_ROOM - vsi_node_used(page);
+}
+
+static void node_copy(uint8_t *to, const uint8_t *from, size_t bytes) {
+    if (bytes)
+        memcpy(to, from, bytes);
+}
+
+static void node_insert_packed(uint8_t *page, uint32_t at, const vsi_node_item *item) {
+    uint32_t count = vsi_node_count(page);
+    size_t bytes = vsi_node_item_bytes(item);
+    size_t off = vsi_get_u16(page + NODE_HEAP_OFF) - (bytes - NODE_OFFSET_BYTES);
+    uint8_t *entry = page + off, *key = entry + NODE_LENGTHS_BYTES;
+    vsi_put_u16(entry, (uint16_t)item->key.bytes);
+    vsi_put_u16(entry + 2, (uint16_t)(item->value.bytes | item->ref_count << NODE_REFS_SHIFT));
+    node_copy(key, item->key.data, item->key.bytes);
+    node_copy(key + item->key.bytes, item->value.data, item->value.bytes);
+    node_copy(key + item->key.bytes + item->value.bytes, item->refs,
+              (size_t)item->ref_count * VSI_REF_BYTES);
+    uint8_t *place = node_offset_place(page, at);
+    memmove(place + NODE_OFFSET_BYTES, place, (size_t)(count - at) * NODE_OFFSET_BYTES);
+    vsi_put_u16(place, (uint16_t)off);
+    vsi_put_u16(page + NODE_COUNT_OFF, (uint16_t)(count + 1));
+    vsi_put_u16(page + NODE_HEAP_OFF, (uint16_t)off);
+    vsi_put_u16(page + NODE_USED_OFF, (uint16_t)(vsi_node_used(page) + bytes));
+}
+
+/* Closes the holes that removed entries left. */
+static void node_pack(uint8_t *page) {
+    uint8_t copy[VSI_PAGE_BYTES];
+    memcpy(copy, page, sizeof copy);
+    vsi_node_init(page, vsi_node_level(copy));
+    for (uint32_t i = 0; i < vsi_node_count(copy); i++) {
+        vsi_node_item item = vsi_node_item_at(copy, i);
+        node_insert_packed(page, i, &item);
+    }
+}
+
+VSI_FN void vsi_node_insert(uint8_t *page, uint32_t at, const vsi_node_item *item) {
+    size_t bytes = vsi_node_item_bytes(item);
+    size_t front = VSI_NODE_HEADER_BYTES + (size_t)vsi_node_count(page) * NODE_OFFSET_BYTES;
+    vsi_assert(vsi_node_has_room(page, bytes));
+    vsi_assert(item->value.bytes < 1u << NODE_REFS_SHIFT);
+    if (bytes > vsi_get_u16(page + NODE_HEAP_OFF) - front)
+        node_pack(page);
+    node_insert_packed(page, at, item);
+}
+
+VSI_FN void vsi_node_remove(uint8_t *page, uint32_t at) {
+    vsi_node_item item = vsi_node_item_at(page, at);
+    uint32_t count = vsi_node_count(page);
+    size_t bytes = vsi_node_item_bytes(&item);
+    uint8_t *place = node_offset_place(page, at);
+    memmove(place, place + NODE_OFFSET_BYTES, (size_t)(count - at - 1) * NODE_OFFSET_BYTES);
+    vsi_put_u16(page + NODE_COUNT_OFF, (uint16_t)(count - 1));
+    vsi_put_u16(page + NODE_USED_OFF, (uint16_t)(vsi_node_used(page) - bytes));
+}
+
+/* ---- finding -------------------------------------------------------------------------------- */
+
+VSI_FN int vsi_bytes_compare(vsi_bytes a, vsi_bytes b) {
+    size_t n = a.bytes < b.bytes ? a.bytes : b.bytes;
+    int order = n ? memcmp(a.data, b.data, n) : 0;
+    return order ? order : (a.bytes > b.bytes) - (a.bytes < b.bytes);
+}
+
+VSI_FN uint32_t vsi_node_find(const uint8_t *leaf, vsi_bytes key, bool *out_found) {
+    uint32_t low = 0, high = vsi_node_count(leaf);
+    *out_found = false;
+    while (low < high) {
+        uint32_t mid = (low + high) / 2;
+        int order = vsi_bytes_compare(vsi_node_key(leaf, mid), key);
+        if (order < 0) {
+            low = mid + 1;
+        } else {
+            high = mid;
+            *out_found = *out_found || order == 0;
+        }
+    }
+    return low;
+}
+
+VSI_FN uint32_t vsi_node_find_child(const uint8_t *inner, vsi_bytes key) {
+    uint32_t low = 1, high = vsi_node_count(inner); /* D1: key 0 is not compared */
+    while (low < high) {
+        uint32_t mid = (low + high) / 2;
+        if (vsi_bytes_compare(vsi_node_key(inner, mid), key) <= 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low - 1;
+}
+
+/* ---- checking ------------------------------------------------------------------------------- */
+
+/* Whether entry number at lies inside the page; then its item may be taken. */
+static bool node_entry_fits(const uint8_t *page, uint32_t at) {
+    size_t heap_at = vsi_get_u16(page + NODE_HEAP_OFF), off = node_entry_off(page, at);
+    if (off < heap_at || off > VSI_PAGE_BYTES - NODE_LENGTHS_BYTES)
+        return false;
+    vsi_node_item item = vsi_node_item_at(page, at);
+    size_t bytes = vsi_node_item_bytes(&item) - NODE_OFFSET_BYTES;
+    return bytes <= VSI_PAGE_BYTES - off;
+}
+
+VSI_FN const char *vsi_node_check(const uint8_t *page) {
+    uint32_t count = vsi_node_count(page), level = vsi_node_level(page);
+    size_t heap_at = vsi_get_u16(page + NODE_HEAP_OFF), used = 0;
+    if (level > VSI_NODE_LEVEL_MAX)
+        return "a node's level is out of range";
+    if (count == 0)
+        return "a node is empty";
+    if (heap_at > VSI_PAGE_BYTES ||
+        VSI_NODE_HEADER_BYTES + (size_t)count * NODE_OFFSET_BYTES > heap_at)
+        return "a node's entries lie outside it";
+    for (uint32_t i = 0; i < count; i++) {
+        if (!node_entry_fits(page, i))
+            return "an entry reaches beyond its node";
+        vsi_node_item item = vsi_node_item_at(page, i);
+        used += vsi_node_item_bytes(&item);
+        if (vsi_node_item_bytes(&item) > VSI_NODE_ENTRY_MAX + (level ? VSI_REF_BYTES : 0u))
+            return "an entry is larger than any may be";
+        if (level && (item.ref_count != 1 || item.value.bytes))
+            return "an inner node's entry has no child";
+        bool has_order = i > (level ? 1u : 0u);
+        if (has_order && vsi_bytes_compare(vsi_node_key(page, i - 1), item.key) >= 0)
+            return "keys of a node do not ascend"; /* D1 */
+    }
+    bool is_counted = used == vsi_node_used(page) && used <= VSI_NODE_ROOM;
+    return is_counted ? NULL : "a node's count of used bytes is wrong";
+}
 /* ---- store/cow.h ---------------------------------------------------------------------------------- */
 /* cow.h - blocks of memory that are copied on write: many versions of a structure share them.
  *
@@ -2539,143 +2922,744 @@ VSI_FN void vsi_cow_drop(vsi_cow *cow, void *block) {
     old->next_dead = cow->dead; /* keeps C2 */
     cow->dead = old;
 }
-/* ---- store/radix.h ---------------------------------------------------------------------------------- */
-/* radix.h - a sparse array of blocks, copied on write: the directory of slabs and bitmaps. */
-#ifndef VSI_RADIX_H
-#define VSI_RADIX_H
+/* ---- store/btree.h ---------------------------------------------------------------------------------- */
+/* btree.h - a B+tree of byte strings in memcmp order, copied on write. */
+#ifndef VSI_BTREE_H
+#define VSI_BTREE_H
 
 /* uses store/cow.h */
+/* uses store/node.h */
 
-/* All zero: empty. Copying the struct copies the version. */
-typedef struct vsi_radix {
-    void *root;
-    uint32_t height; /* levels of nodes; 256^height entries fit */
-} vsi_radix;
+enum { VSI_BTREE_HEIGHT_MAX = VSI_NODE_LEVEL_MAX + 1 };
 
-VSI_FN void *vsi_radix_get(const vsi_radix *radix, uint32_t at); /* NULL when there is none */
+/* One version of a tree. Empty when the root's kind is VSI_REF_NONE. Copying the struct copies the
+ * version. Every function below may fail with VS_ERR_NOMEM; after a failure of one that changes the
+ * tree, undo the scope. */
+typedef struct vsi_btree {
+    vsi_cow *cow; /* borrowed */
+    vsi_ref root;
+    uint64_t count;
+} vsi_btree;
 
-/* Puts block at a place. False when there is no memory: undo the scope. */
-VSI_FN bool vsi_radix_set(vsi_cow *cow, vsi_radix *radix, uint32_t at, void *block);
+/* The entry of key; VS_ERR_NOT_FOUND, without a message, when there is none. out_item is borrowed from
+ * the tree, as long as this version lives and, for the writer, until its next change. */
+VS_NODISCARD VSI_FN vs_status vsi_btree_get(vsi_err *err, const vsi_btree *tree, vsi_bytes key,
+                                            vsi_node_item *out_item);
+
+/* Inserts or replaces. An item takes at most VSI_NODE_ENTRY_MAX bytes (vsi_node_item_bytes). What
+ * references of a replaced entry led to is the caller's to drop. */
+VS_NODISCARD VSI_FN vs_status vsi_btree_put_item(vsi_err *err, vsi_btree *tree,
+                                                 const vsi_node_item *item);
+VS_NODISCARD VSI_FN vs_status vsi_btree_put(vsi_err *err, vsi_btree *tree, vsi_bytes key,
+                                            vsi_bytes value);
+
+/* The value of key, to be changed in place before the next call; VS_ERR_NOT_FOUND: nothing changed. */
+VS_NODISCARD VSI_FN vs_status vsi_btree_edit(vsi_err *err, vsi_btree *tree, vsi_bytes key,
+                                             uint8_t **out_value);
+
+/* VS_ERR_NOT_FOUND, without a message: nothing changed. */
+VS_NODISCARD VSI_FN vs_status vsi_btree_delete(vsi_err *err, vsi_btree *tree, vsi_bytes key);
+
+/* A position in one version of a tree; changing the tree makes it invalid. */
+typedef struct vsi_btree_cursor {
+    const vsi_btree *tree;
+    const uint8_t *page[VSI_BTREE_HEIGHT_MAX]; /* by level */
+    uint32_t at[VSI_BTREE_HEIGHT_MAX];
+    uint32_t height; /* 0: behind the last entry */
+} vsi_btree_cursor;
+
+/* Stands on the first entry whose key is key or greater. tree must outlive the cursor. */
+VS_NODISCARD VSI_FN vs_status vsi_btree_seek(vsi_err *err, const vsi_btree *tree, vsi_bytes key,
+                                             vsi_btree_cursor *out_cursor);
+VSI_FN bool vsi_btree_at_end(const vsi_btree_cursor *cursor);
+VSI_FN vsi_node_item vsi_btree_entry(const vsi_btree_cursor *cursor);
+VS_NODISCARD VSI_FN vs_status vsi_btree_next(vsi_err *err, vsi_btree_cursor *cursor);
+
+/* Walks the whole tree: geometry of nodes, order, levels, count. *out_problem is NULL, or what is
+ * wrong. */
+VS_NODISCARD VSI_FN vs_status vsi_btree_check(vsi_err *err, const vsi_btree *tree,
+                                              const char **out_problem);
 
 #endif
-/* ---- store/radix.c ---------------------------------------------------------------------------------- */
-/* radix.c - a sparse array of blocks: nodes of 256 children, as many levels as the largest index
- * needs. */
-/* uses store/radix.h */
+/* ---- store/btree.c ---------------------------------------------------------------------------------- */
+/* btree.c - a B+tree of byte strings, copied on write.
+ *
+ *   B1  All leaves are on level 0.
+ *   B2  Child i of an inner node holds the keys from key i up to, not including, key i + 1.
+ *   B3  An inner node has at least one child, a leaf at least one entry.
+ *   B4  Every change happens in pages that btree_touch returned, from the root down. */
+/* uses store/btree.h */
 
-enum { RADIX_BITS = 8, RADIX_FANOUT = 1 << RADIX_BITS, RADIX_HEIGHT_MAX = 4 };
+enum { BTREE_UNDERFULL_BYTES = VSI_PAGE_BYTES / 4 };
 
-typedef struct radix_node {
+/* A node in memory. */
+typedef struct btree_block {
     vsi_block block;
-    void *child[RADIX_FANOUT];
-} radix_node;
+    uint8_t page[VSI_PAGE_BYTES];
+} btree_block;
 
-static uint32_t radix_slot(uint32_t at, uint32_t level) {
-    return at >> (RADIX_BITS * level) & (RADIX_FANOUT - 1);
+typedef struct btree_path {
+    uint8_t *page[VSI_BTREE_HEIGHT_MAX]; /* by level */
+    uint32_t at[VSI_BTREE_HEIGHT_MAX];   /* the entry that was followed; of the leaf, where key is */
+    uint32_t height;
+    bool is_found;
+} btree_path;
+
+/* ---- pages ---------------------------------------------------------------------------------- */
+
+static bool btree_is_empty(const vsi_btree *tree) {
+    return tree->root.kind == VSI_REF_NONE;
 }
 
-static bool radix_covers(const vsi_radix *radix, uint32_t at) {
-    return (uint64_t)at >> (RADIX_BITS * radix->height) == 0;
+static vs_status btree_nomem(vsi_err *err) {
+    return vsi_fail_nomem(err, sizeof(btree_block));
 }
 
-VSI_FN void *vsi_radix_get(const vsi_radix *radix, uint32_t at) {
-    if (radix->height == 0 || !radix_covers(radix, at))
-        return NULL;
-    void *p = radix->root;
-    for (uint32_t level = radix->height; p && level-- > 0;)
-        p = ((radix_node *)p)->child[radix_slot(at, level)];
-    return p;
+static vs_status btree_read(vsi_err *err, const vsi_btree *tree, vsi_ref ref,
+                            const uint8_t **out_page) {
+    (void)err;
+    (void)tree;
+    *out_page = ((btree_block *)vsi_ref_block(ref))->page;
+    return VS_OK;
 }
 
-/* Levels are added at the root until index at fits. */
-static bool radix_grow(vsi_cow *cow, vsi_radix *radix, uint32_t at) {
-    while (radix->height == 0 || !radix_covers(radix, at)) {
-        vsi_assert(radix->height < RADIX_HEIGHT_MAX);
-        radix_node *root = vsi_cow_new(cow, sizeof *root);
-        if (!root)
+/* The page behind a reference made writable; the reference follows it. */
+static vs_status btree_touch(vsi_err *err, const vsi_btree *tree, vsi_ref *ref,
+                             uint8_t **out_page) {
+    btree_block *block = vsi_cow_touch(tree->cow, vsi_ref_block(*ref));
+    if (!block)
+        return btree_nomem(err);
+    *ref = vsi_ref_of_block(VSI_REF_NODE, block);
+    *out_page = block->page;
+    return VS_OK;
+}
+
+static vs_status btree_new(vsi_err *err, const vsi_btree *tree, uint32_t level, vsi_ref *out_ref,
+                           uint8_t **out_page) {
+    btree_block *block = vsi_cow_new(tree->cow, sizeof *block);
+    if (!block)
+        return btree_nomem(err);
+    vsi_node_init(block->page, level);
+    *out_ref = vsi_ref_of_block(VSI_REF_NODE, block);
+    *out_page = block->page;
+    return VS_OK;
+}
+
+static void btree_drop(const vsi_btree *tree, vsi_ref ref) {
+    vsi_cow_drop(tree->cow, vsi_ref_block(ref));
+}
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+/* Walks down to the leaf that covers key. */
+static vs_status cursor_descend(vsi_err *err, vsi_btree_cursor *cursor, vsi_bytes key) {
+    const uint8_t *page = NULL;
+    vs_status st = btree_read(err, cursor->tree, cursor->tree->root, &page);
+    if (st != VS_OK)
+        return st;
+    uint32_t level = vsi_node_level(page);
+    cursor->height = level + 1;
+    while (level > 0) {
+        uint32_t at = vsi_node_find_child(page, key);
+        cursor->page[level] = page;
+        cursor->at[level--] = at;
+        st = btree_read(err, cursor->tree, vsi_node_ref(page, at, 0), &page);
+        if (st != VS_OK)
+            return st;
+    }
+    cursor->page[0] = page;
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_btree_get(vsi_err *err, const vsi_btree *tree, vsi_bytes key,
+                               vsi_node_item *out_item) {
+    if (btree_is_empty(tree))
+        return VS_ERR_NOT_FOUND;
+    vsi_btree_cursor cursor;
+    cursor.tree = tree;
+    vs_status st = cursor_descend(err, &cursor, key);
+    if (st != VS_OK)
+        return st;
+    bool is_found = false;
+    uint32_t at = vsi_node_find(cursor.page[0], key, &is_found);
+    if (!is_found)
+        return VS_ERR_NOT_FOUND;
+    *out_item = vsi_node_item_at(cursor.page[0], at);
+    return VS_OK;
+}
+
+/* From a position behind the last entry of a leaf to the next leaf's first, or to the end. */
+static vs_status cursor_settle(vsi_err *err, vsi_btree_cursor *cursor) {
+    uint32_t level = 0;
+    while (cursor->at[level] >= vsi_node_count(cursor->page[level])) {
+        if (++level == cursor->height) {
+            cursor->height = 0;
+            return VS_OK;
+        }
+        cursor->at[level]++;
+    }
+    for (; level > 0; level--) {
+        vsi_ref child = vsi_node_ref(cursor->page[level], cursor->at[level], 0);
+        vs_status st = btree_read(err, cursor->tree, child, &cursor->page[level - 1]);
+        if (st != VS_OK)
+            return st;
+        cursor->at[level - 1] = 0;
+    }
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_btree_seek(vsi_err *err, const vsi_btree *tree, vsi_bytes key,
+                                vsi_btree_cursor *out_cursor) {
+    memset(out_cursor, 0, sizeof *out_cursor);
+    out_cursor->tree = tree;
+    if (btree_is_empty(tree))
+        return VS_OK;
+    vs_status st = cursor_descend(err, out_cursor, key);
+    if (st != VS_OK)
+        return st;
+    bool is_found = false;
+    out_cursor->at[0] = vsi_node_find(out_cursor->page[0], key, &is_found);
+    return cursor_settle(err, out_cursor);
+}
+
+VSI_FN bool vsi_btree_at_end(const vsi_btree_cursor *cursor) {
+    return cursor->height == 0;
+}
+
+VSI_FN vsi_node_item vsi_btree_entry(const vsi_btree_cursor *cursor) {
+    vsi_assert(cursor->height > 0);
+    return vsi_node_item_at(cursor->page[0], cursor->at[0]);
+}
+
+VSI_FN vs_status vsi_btree_next(vsi_err *err, vsi_btree_cursor *cursor) {
+    vsi_assert(cursor->height > 0);
+    cursor->at[0]++;
+    return cursor_settle(err, cursor);
+}
+
+/* ---- changing ------------------------------------------------------------------------------- */
+
+/* Walks down to the leaf of key and makes the path writable. */
+static vs_status btree_descend(vsi_err *err, vsi_btree *tree, vsi_bytes key, btree_path *out_path) {
+    uint8_t *page = NULL;
+    vs_status st = btree_touch(err, tree, &tree->root, &page); /* keeps B4, here and below */
+    if (st != VS_OK)
+        return st;
+    uint32_t level = vsi_node_level(page);
+    out_path->height = level + 1;
+    while (level > 0) {
+        uint32_t at = vsi_node_find_child(page, key);
+        vsi_ref child = vsi_node_ref(page, at, 0);
+        uint8_t *child_page = NULL;
+        st = btree_touch(err, tree, &child, &child_page);
+        if (st != VS_OK)
+            return st;
+        vsi_node_set_ref(page, at, 0, child);
+        out_path->page[level] = page;
+        out_path->at[level--] = at;
+        page = child_page;
+    }
+    out_path->page[0] = page;
+    out_path->at[0] = vsi_node_find(page, key, &out_path->is_found);
+    return VS_OK;
+}
+
+/* How many of the count + 1 items, the new one at place `at` counted in, stay in the left node. At
+ * the right end the left node stays full, so that ascending keys fill their pages. */
+static uint32_t split_point(const uint8_t *page, uint32_t at, size_t new_bytes) {
+    uint32_t count = vsi_node_count(page), kept = 0;
+    if (at == count)
+        return at;
+    size_t half = (vsi_node_used(page) + new_bytes) / 2, sum = 0;
+    while (sum < half && kept < count) {
+        vsi_node_item item = vsi_node_item_at(page, kept <= at ? kept : kept - 1);
+        size_t bytes = kept == at ? new_bytes : vsi_node_item_bytes(&item);
+        if (sum + bytes > VSI_NODE_ROOM) /* separators may be longer than a third of a node */
+            break;
+        sum += bytes;
+        kept++;
+    }
+    return kept;
+}
+
+/* Moves the upper items of a full node, with item inserted at place at, into a new right sibling. */
+static void node_split(uint8_t *page, uint8_t *right, uint32_t at, const vsi_node_item *item) {
+    uint8_t copy[VSI_PAGE_BYTES];
+    memcpy(copy, page, sizeof copy);
+    uint32_t kept = split_point(copy, at, vsi_node_item_bytes(item));
+    vsi_node_init(page, vsi_node_level(copy));
+    for (uint32_t i = 0; i <= vsi_node_count(copy); i++) {
+        uint8_t *target = i < kept ? page : right;
+        vsi_node_item moved = *item;
+        if (i != at)
+            moved = vsi_node_item_at(copy, i < at ? i : i - 1);
+        vsi_node_insert(target, vsi_node_count(target), &moved);
+    }
+}
+
+/* What an inner node needs to know of a leaf's first key: as much as tells it from the key before. */
+static vsi_bytes leaf_separator(const uint8_t *left, const uint8_t *right) {
+    vsi_bytes before = vsi_node_key(left, vsi_node_count(left) - 1);
+    vsi_bytes first = vsi_node_key(right, 0);
+    size_t same = 0;
+    while (same < before.bytes && before.data[same] == first.data[same])
+        same++;
+    return (vsi_bytes){first.data, same + 1}; /* D1: first is the greater one */
+}
+
+/* A new root above the old one. */
+static vs_status btree_grow(vsi_err *err, vsi_btree *tree, btree_path *path) {
+    uint8_t *page = NULL, old[VSI_REF_BYTES];
+    vsi_ref root;
+    if (path->height == VSI_BTREE_HEIGHT_MAX)
+        return vsi_fail(err, VS_ERR_LIMIT, "a tree has %d levels", VSI_BTREE_HEIGHT_MAX);
+    vs_status st = btree_new(err, tree, path->height, &root, &page);
+    if (st != VS_OK)
+        return st;
+    vsi_ref_encode(tree->root, old);
+    vsi_node_insert(page, 0, &(vsi_node_item){.refs = old, .ref_count = 1});
+    tree->root = root;
+    path->page[path->height] = page;
+    path->at[path->height++] = 0;
+    return VS_OK;
+}
+
+/* Inserts at the place that path shows; nodes that are full split. */
+static vs_status btree_insert(vsi_err *err, vsi_btree *tree, btree_path *path,
+                              const vsi_node_item *new_item) {
+    vsi_node_item item = *new_item;
+    uint8_t child[VSI_REF_BYTES];
+    uint32_t at = path->at[0];
+    for (uint32_t level = 0;; level++) {
+        uint8_t *page = path->page[level], *right = NULL;
+        if (vsi_node_has_room(page, vsi_node_item_bytes(&item))) {
+            vsi_node_insert(page, at, &item);
+            return VS_OK;
+        }
+        vsi_ref ref;
+        vs_status st = btree_new(err, tree, level, &ref, &right);
+        if (st == VS_OK && level + 1 == path->height)
+            st = btree_grow(err, tree, path);
+        if (st != VS_OK)
+            return st;
+        node_split(page, right, at, &item);
+        vsi_ref_encode(ref, child);
+        item = (vsi_node_item){.key = level ? vsi_node_key(right, 0) : leaf_separator(page, right),
+                               .refs = child,
+                               .ref_count = 1};
+        at = path->at[level + 1] + 1;
+    }
+}
+
+VSI_FN vs_status vsi_btree_put_item(vsi_err *err, vsi_btree *tree, const vsi_node_item *item) {
+    vsi_assert(vsi_node_item_bytes(item) <= VSI_NODE_ENTRY_MAX);
+    if (btree_is_empty(tree)) {
+        uint8_t *page = NULL;
+        vs_status st = btree_new(err, tree, 0, &tree->root, &page);
+        if (st != VS_OK)
+            return st;
+    }
+    btree_path path;
+    vs_status st = btree_descend(err, tree, item->key, &path);
+    if (st != VS_OK)
+        return st;
+    if (path.is_found)
+        vsi_node_remove(path.page[0], path.at[0]);
+    st = btree_insert(err, tree, &path, item);
+    tree->count += st == VS_OK && !path.is_found;
+    return st;
+}
+
+VSI_FN vs_status vsi_btree_put(vsi_err *err, vsi_btree *tree, vsi_bytes key, vsi_bytes value) {
+    vsi_node_item item = {.key = key, .value = value};
+    return vsi_btree_put_item(err, tree, &item);
+}
+
+VSI_FN vs_status vsi_btree_edit(vsi_err *err, vsi_btree *tree, vsi_bytes key, uint8_t **out_value) {
+    vsi_node_item item;
+    btree_path path;
+    vs_status st = vsi_btree_get(err, tree, key, &item);
+    if (st == VS_OK)
+        st = btree_descend(err, tree, key, &path);
+    if (st == VS_OK)
+        *out_value = vsi_node_value(path.page[0], path.at[0]);
+    return st;
+}
+
+/* Joins two neighbouring children of parent, `at` and the one right of it, when they fit in one. */
+static vs_status btree_try_merge(vsi_err *err, vsi_btree *tree, uint8_t *parent, uint32_t at,
+                                 bool *out_merged) {
+    vsi_ref left_ref = vsi_node_ref(parent, at, 0), right_ref = vsi_node_ref(parent, at + 1, 0);
+    const uint8_t *left = NULL, *right = NULL;
+    vs_status st = btree_read(err, tree, left_ref, &left);
+    if (st == VS_OK)
+        st = btree_read(err, tree, right_ref, &right);
+    if (st != VS_OK)
+        return st;
+    vsi_bytes separator = vsi_node_key(parent, at + 1);
+    bool is_inner = vsi_node_level(right) > 0;
+    /* The right node's key 0 takes the separator's place in an inner node (B2). */
+    size_t bytes = vsi_node_used(right) + (is_inner ? separator.bytes : 0);
+    *out_merged = vsi_node_has_room(left, bytes);
+    if (!*out_merged)
+        return VS_OK;
+    uint8_t *target = NULL;
+    st = btree_touch(err, tree, &left_ref, &target);
+    if (st != VS_OK)
+        return st;
+    vsi_node_set_ref(parent, at, 0, left_ref);
+    for (uint32_t i = 0; i < vsi_node_count(right); i++) {
+        vsi_node_item item = vsi_node_item_at(right, i);
+        if (i == 0 && is_inner)
+            item.key = separator;
+        vsi_node_insert(target, vsi_node_count(target), &item);
+    }
+    btree_drop(tree, right_ref);
+    vsi_node_remove(parent, at + 1);
+    return VS_OK;
+}
+
+/* A root with one child goes, and one with none. */
+static vs_status btree_shrink_root(vsi_err *err, vsi_btree *tree) {
+    for (;;) {
+        const uint8_t *page = NULL;
+        vs_status st = btree_read(err, tree, tree->root, &page);
+        if (st != VS_OK)
+            return st;
+        uint32_t count = vsi_node_count(page);
+        if (count > 1 || (count == 1 && vsi_node_level(page) == 0))
+            return VS_OK;
+        vsi_ref old = tree->root;
+        tree->root = count ? vsi_node_ref(page, 0, 0) : (vsi_ref){.kind = VSI_REF_NONE};
+        btree_drop(tree, old);
+        if (btree_is_empty(tree))
+            return VS_OK;
+    }
+}
+
+/* After a removal: empty nodes leave, small ones join a neighbour. */
+static vs_status btree_shrink(vsi_err *err, vsi_btree *tree, btree_path *path) {
+    for (uint32_t level = 0; level + 1 < path->height; level++) {
+        uint8_t *page = path->page[level], *parent = path->page[level + 1];
+        uint32_t at = path->at[level + 1];
+        if (vsi_node_count(page) == 0) { /* keeps B3 */
+            btree_drop(tree, vsi_node_ref(parent, at, 0));
+            vsi_node_remove(parent, at);
+            continue;
+        }
+        bool is_merged = false;
+        vs_status st = VS_OK;
+        if (vsi_node_used(page) >= BTREE_UNDERFULL_BYTES)
+            break;
+        if (at + 1 < vsi_node_count(parent))
+            st = btree_try_merge(err, tree, parent, at, &is_merged);
+        if (st == VS_OK && !is_merged && at > 0)
+            st = btree_try_merge(err, tree, parent, at - 1, &is_merged);
+        if (st != VS_OK)
+            return st;
+        if (!is_merged)
+            break;
+    }
+    return btree_shrink_root(err, tree);
+}
+
+VSI_FN vs_status vsi_btree_delete(vsi_err *err, vsi_btree *tree, vsi_bytes key) {
+    vsi_node_item item;
+    btree_path path;
+    vs_status st = vsi_btree_get(err, tree, key, &item);
+    if (st == VS_OK)
+        st = btree_descend(err, tree, key, &path);
+    if (st != VS_OK)
+        return st;
+    vsi_node_remove(path.page[0], path.at[0]);
+    tree->count--;
+    return btree_shrink(err, tree, &path);
+}
+
+/* ---- checking ------------------------------------------------------------------------------- */
+
+/* Whether a leaf reached at cursor lies within the separators above it (B2). */
+static bool leaf_is_in_bounds(const vsi_btree_cursor *cursor) {
+    const uint8_t *leaf = cursor->page[0];
+    vsi_bytes first = vsi_node_key(leaf, 0), last = vsi_node_key(leaf, vsi_node_count(leaf) - 1);
+    for (uint32_t level = 1; level < cursor->height; level++) {
+        const uint8_t *page = cursor->page[level];
+        uint32_t at = cursor->at[level];
+        if (at > 0 && vsi_bytes_compare(first, vsi_node_key(page, at)) < 0)
             return false;
-        root->child[0] = radix->root;
-        radix->root = root;
-        radix->height++;
+        if (at + 1 < vsi_node_count(page) &&
+            vsi_bytes_compare(last, vsi_node_key(page, at + 1)) >= 0)
+            return false;
     }
     return true;
 }
 
-VSI_FN bool vsi_radix_set(vsi_cow *cow, vsi_radix *radix, uint32_t at, void *block) {
-    if (!radix_grow(cow, radix, at))
-        return false;
-    void **link = &radix->root;
-    for (uint32_t level = radix->height; level-- > 0;) {
-        radix_node *node = *link ? vsi_cow_touch(cow, *link) : vsi_cow_new(cow, sizeof *node);
-        if (!node)
-            return false;
-        *link = node;
-        link = &node->child[radix_slot(at, level)];
+/* One step of the walk: up from a node that is done, past a leaf, or down. */
+static vs_status check_step(vsi_err *err, vsi_btree_cursor *at, uint32_t *level, uint64_t *count,
+                            const char **out_problem) {
+    const uint8_t *page = at->page[*level];
+    if (at->at[*level] == vsi_node_count(page)) {
+        if (++*level < at->height)
+            at->at[*level]++;
+        return VS_OK;
     }
-    *link = block;
-    return true;
+    if (*level == 0) {
+        if (!leaf_is_in_bounds(at))
+            *out_problem = "keys of a leaf lie outside its separators";
+        *count += vsi_node_count(page);
+        at->at[0] = vsi_node_count(page);
+        return VS_OK;
+    }
+    uint32_t below = --*level;
+    vs_status st = btree_read(err, at->tree, vsi_node_ref(page, at->at[below + 1], 0),
+                              &at->page[below]);
+    if (st != VS_OK)
+        return st;
+    at->at[below] = 0;
+    *out_problem = vsi_node_check(at->page[below]);
+    if (!*out_problem && vsi_node_level(at->page[below]) != below)
+        *out_problem = "a node is on the wrong level"; /* B1 */
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_btree_check(vsi_err *err, const vsi_btree *tree, const char **out_problem) {
+    *out_problem = NULL;
+    if (btree_is_empty(tree)) {
+        *out_problem = tree->count ? "an empty tree counts entries" : NULL;
+        return VS_OK;
+    }
+    vsi_btree_cursor at = {.tree = tree};
+    const uint8_t *root = NULL;
+    vs_status st = btree_read(err, tree, tree->root, &root);
+    if (st != VS_OK)
+        return st;
+    *out_problem = vsi_node_check(root);
+    uint32_t level = vsi_node_level(root);
+    uint64_t count = 0;
+    if (*out_problem)
+        return VS_OK;
+    at.height = level + 1;
+    at.page[level] = root;
+    while (st == VS_OK && !*out_problem && level < at.height)
+        st = check_step(err, &at, &level, &count, out_problem);
+    if (st == VS_OK && !*out_problem && count != tree->count)
+        *out_problem = "the tree's count is wrong";
+    return st;
+}
+/* ---- store/value.h ---------------------------------------------------------------------------------- */
+/* value.h - values of any size under keys of a B+tree, each kept with its hash. */
+#ifndef VSI_VALUE_H
+#define VSI_VALUE_H
+
+/* uses base/hash.h */
+/* uses base/mem.h */
+/* uses store/btree.h */
+
+enum { VSI_VALUE_KEY_BYTES_MAX = 1040 };
+
+/* A value that vsi_value_find found; borrowed from the tree as its entries are. */
+typedef struct vsi_value {
+    uint32_t bytes;
+    vsi_hash128 hash; /* of the value, as given when it was put */
+    vsi_node_item item;
+} vsi_value;
+
+/* VS_ERR_NOT_FOUND, without a message, when there is no value under key. */
+VS_NODISCARD VSI_FN vs_status vsi_value_find(vsi_err *err, const vsi_btree *tree, vsi_bytes key,
+                                             vsi_value *out_value);
+/* The value in an entry of a tree of values; VS_ERR_CORRUPT for an entry that holds none. */
+VS_NODISCARD VSI_FN vs_status vsi_value_of_item(vsi_err *err, vsi_node_item item,
+                                                vsi_value *out_value);
+
+/* Appends the value to buf. */
+VS_NODISCARD VSI_FN vs_status vsi_value_read(vsi_err *err, const vsi_btree *tree,
+                                             const vsi_value *value, vsi_buf *buf);
+
+/* Puts a value under a key that has none. */
+VS_NODISCARD VSI_FN vs_status vsi_value_put(vsi_err *err, vsi_btree *tree, vsi_bytes key,
+                                            vsi_bytes value, vsi_hash128 hash);
+
+/* Deletes the value under a key that has one. */
+VS_NODISCARD VSI_FN vs_status vsi_value_delete(vsi_err *err, vsi_btree *tree, vsi_bytes key);
+
+#endif
+/* ---- store/value.c ---------------------------------------------------------------------------------- */
+/* value.c - values of any size in a B+tree; docs/FORMAT.md has their bytes.
+ *
+ * An entry's value begins with size and hash. A small value follows; a large one is a blob of its own
+ * that the entry refers to. */
+/* uses store/value.h */
+
+enum { VALUE_HEADER_BYTES = 20 };
+
+/* A large value in memory. */
+typedef struct value_blob {
+    vsi_block block;
+    uint8_t bytes[];
+} value_blob;
+
+/* Whether a value finds room in an entry of this key. */
+static bool value_is_small(vsi_bytes key, size_t value_bytes) {
+    size_t taken = VSI_NODE_ENTRY_OVERHEAD + key.bytes + VALUE_HEADER_BYTES;
+    vsi_assert(taken + VSI_REF_BYTES <= VSI_NODE_ENTRY_MAX);
+    return value_bytes <= VSI_NODE_ENTRY_MAX - taken;
+}
+
+VSI_FN vs_status vsi_value_of_item(vsi_err *err, vsi_node_item item, vsi_value *out_value) {
+    size_t bytes = item.value.bytes;
+    vsi_value value = {.item = item};
+    if (bytes >= VALUE_HEADER_BYTES) {
+        value.bytes = vsi_get_u32(item.value.data);
+        value.hash.lo = vsi_get_u64(item.value.data + 4);
+        value.hash.hi = vsi_get_u64(item.value.data + 12);
+    }
+    size_t inlined = item.ref_count ? 0 : value.bytes;
+    if (bytes < VALUE_HEADER_BYTES || bytes - VALUE_HEADER_BYTES != inlined || item.ref_count > 1)
+        return vsi_fail(err, VS_ERR_CORRUPT, "an entry of a tree of values is malformed");
+    *out_value = value;
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_value_find(vsi_err *err, const vsi_btree *tree, vsi_bytes key,
+                                vsi_value *out_value) {
+    vsi_node_item item;
+    vs_status st = vsi_btree_get(err, tree, key, &item);
+    return st == VS_OK ? vsi_value_of_item(err, item, out_value) : st;
+}
+
+VSI_FN vs_status vsi_value_read(vsi_err *err, const vsi_btree *tree, const vsi_value *value,
+                                vsi_buf *buf) {
+    (void)tree;
+    const uint8_t *data = value->item.value.data + VALUE_HEADER_BYTES;
+    if (value->item.ref_count) {
+        const value_blob *blob = vsi_ref_block(vsi_ref_decode(value->item.refs));
+        data = blob->bytes;
+    }
+    return vsi_buf_append(buf, data, value->bytes) ? VS_OK : vsi_fail_nomem(err, value->bytes);
+}
+
+VSI_FN vs_status vsi_value_put(vsi_err *err, vsi_btree *tree, vsi_bytes key, vsi_bytes value,
+                               vsi_hash128 hash) {
+    uint8_t bytes[VSI_NODE_ENTRY_MAX], ref[VSI_REF_BYTES];
+    vsi_put_u32(bytes, (uint32_t)value.bytes);
+    vsi_put_u64(bytes + 4, hash.lo);
+    vsi_put_u64(bytes + 12, hash.hi);
+    vsi_node_item item = {.key = key, .value = {bytes, VALUE_HEADER_BYTES}};
+    if (value_is_small(key, value.bytes)) {
+        if (value.bytes)
+            memcpy(bytes + VALUE_HEADER_BYTES, value.data, value.bytes);
+        item.value.bytes += value.bytes;
+    } else {
+        value_blob *blob = vsi_cow_new(tree->cow, sizeof *blob + value.bytes);
+        if (!blob)
+            return vsi_fail_nomem(err, value.bytes);
+        memcpy(blob->bytes, value.data, value.bytes);
+        vsi_ref_encode(vsi_ref_of_block(VSI_REF_BLOB, blob), ref);
+        item.refs = ref;
+        item.ref_count = 1;
+    }
+    return vsi_btree_put_item(err, tree, &item);
+}
+
+VSI_FN vs_status vsi_value_delete(vsi_err *err, vsi_btree *tree, vsi_bytes key) {
+    vsi_value value = {.bytes = 0};
+    vs_status st = vsi_value_find(err, tree, key, &value);
+    vsi_assert(st != VS_ERR_NOT_FOUND);
+    if (st != VS_OK)
+        return st;
+    if (value.item.ref_count)
+        vsi_cow_drop(tree->cow, vsi_ref_block(vsi_ref_decode(value.item.refs)));
+    return vsi_btree_delete(err, tree, key);
 }
 /* ---- store/live.h ---------------------------------------------------------------------------------- */
-/* live.h - which slots of a collection hold a record in one version: a bitmap, copied on write. */
+/* live.h - which slots of a collection hold a record in one version: a bitmap in a B+tree. */
 #ifndef VSI_LIVE_H
 #define VSI_LIVE_H
 
-/* uses store/radix.h */
+/* uses store/btree.h */
 
-enum { VSI_LIVE_CHUNK_SLOTS = 32768 }; /* 4 KiB of bits */
+enum { VSI_LIVE_CHUNK_SLOTS = 4096, VSI_LIVE_CHUNK_BYTES = VSI_LIVE_CHUNK_SLOTS / 8 };
 
-/* All zero: no slot is live. Copying the struct copies the version. */
-typedef struct vsi_live {
-    vsi_radix chunks;
-} vsi_live;
+VS_NODISCARD VSI_FN vs_status vsi_live_get(vsi_err *err, const vsi_btree *live, uint32_t slot,
+                                           bool *out_is_live);
 
-VSI_FN bool vsi_live_get(const vsi_live *live, uint32_t slot);
+/* On a failure undo the scope. */
+VS_NODISCARD VSI_FN vs_status vsi_live_set(vsi_err *err, vsi_btree *live, uint32_t slot,
+                                           bool is_live);
 
-/* False when there is no memory: undo the scope. */
-VSI_FN bool vsi_live_set(vsi_cow *cow, vsi_live *live, uint32_t slot, bool is_live);
+/* A walk over the slots of one version. Start it as {.live = tree}. */
+typedef struct vsi_live_scan {
+    const vsi_btree *live;
+    bool is_loaded, is_missing; /* a missing chunk is all zero */
+    uint32_t chunk; /* that bits belong to */
+    uint8_t bits[VSI_LIVE_CHUNK_BYTES];
+} vsi_live_scan;
 
-/* The first live slot at or after slot and below end, or end. */
-VSI_FN uint32_t vsi_live_next(const vsi_live *live, uint32_t slot, uint32_t end);
-/* The first slot at or after slot and below end that is not live, or end. */
-VSI_FN uint32_t vsi_live_next_dead(const vsi_live *live, uint32_t slot, uint32_t end);
+/* The first slot at or after slot and below end that is live, or that is not; or end. */
+VS_NODISCARD VSI_FN vs_status vsi_live_next(vsi_err *err, vsi_live_scan *scan, uint32_t slot,
+                                            uint32_t end, uint32_t *out_slot);
+VS_NODISCARD VSI_FN vs_status vsi_live_next_dead(vsi_err *err, vsi_live_scan *scan, uint32_t slot,
+                                                 uint32_t end, uint32_t *out_slot);
 
 #endif
 /* ---- store/live.c ---------------------------------------------------------------------------------- */
-/* live.c - the live bitmap of a collection. */
+/* live.c - the live bitmap of a collection: chunks of bits under their number, big-endian. A chunk that
+ * is missing is all zero. */
 /* uses store/live.h */
 
-enum { LIVE_WORD_SLOTS = 64, LIVE_CHUNK_WORDS = VSI_LIVE_CHUNK_SLOTS / LIVE_WORD_SLOTS };
+enum { LIVE_WORD_SLOTS = 64 };
 
-typedef struct live_chunk {
-    vsi_block block;
-    uint64_t words[LIVE_CHUNK_WORDS];
-} live_chunk;
-
-static uint64_t live_bit(uint32_t slot) {
-    return (uint64_t)1 << (slot % LIVE_WORD_SLOTS);
+static vsi_bytes live_key(uint8_t out[4], uint32_t chunk) {
+    vsi_put_u32_be(out, chunk);
+    return (vsi_bytes){out, 4};
 }
 
-static uint32_t live_word_at(uint32_t slot) {
-    return slot % VSI_LIVE_CHUNK_SLOTS / LIVE_WORD_SLOTS;
+/* The bits of a chunk; NULL: all zero. */
+static vs_status live_chunk(vsi_err *err, const vsi_btree *live, uint32_t chunk,
+                            const uint8_t **out_bits) {
+    uint8_t key[4];
+    vsi_node_item item;
+    *out_bits = NULL;
+    vs_status st = vsi_btree_get(err, live, live_key(key, chunk), &item);
+    if (st == VS_ERR_NOT_FOUND)
+        return VS_OK;
+    if (st == VS_OK && item.value.bytes != VSI_LIVE_CHUNK_BYTES)
+        return vsi_fail(err, VS_ERR_CORRUPT, "chunk %lu of a live bitmap has %zu bytes",
+                        (unsigned long)chunk, item.value.bytes);
+    if (st == VS_OK)
+        *out_bits = item.value.data;
+    return st;
 }
 
-VSI_FN bool vsi_live_get(const vsi_live *live, uint32_t slot) {
-    const live_chunk *chunk = vsi_radix_get(&live->chunks, slot / VSI_LIVE_CHUNK_SLOTS);
-    return chunk && chunk->words[live_word_at(slot)] & live_bit(slot);
+VSI_FN vs_status vsi_live_get(vsi_err *err, const vsi_btree *live, uint32_t slot,
+                              bool *out_is_live) {
+    const uint8_t *bits = NULL;
+    vs_status st = live_chunk(err, live, slot / VSI_LIVE_CHUNK_SLOTS, &bits);
+    uint32_t at = slot % VSI_LIVE_CHUNK_SLOTS;
+    if (st == VS_OK)
+        *out_is_live = bits && bits[at / 8] >> (at % 8) & 1;
+    return st;
 }
 
-VSI_FN bool vsi_live_set(vsi_cow *cow, vsi_live *live, uint32_t slot, bool is_live) {
-    uint32_t at = slot / VSI_LIVE_CHUNK_SLOTS;
-    live_chunk *old = vsi_radix_get(&live->chunks, at);
-    live_chunk *chunk = old ? vsi_cow_touch(cow, old) : vsi_cow_new(cow, sizeof *chunk);
-    if (!chunk || (chunk != old && !vsi_radix_set(cow, &live->chunks, at, chunk)))
-        return false;
-    if (is_live)
-        chunk->words[live_word_at(slot)] |= live_bit(slot);
-    else
-        chunk->words[live_word_at(slot)] &= ~live_bit(slot);
-    return true;
+VSI_FN vs_status vsi_live_set(vsi_err *err, vsi_btree *live, uint32_t slot, bool is_live) {
+    static const uint8_t zero[VSI_LIVE_CHUNK_BYTES];
+    uint8_t bytes[4], *bits = NULL;
+    vsi_bytes key = live_key(bytes, slot / VSI_LIVE_CHUNK_SLOTS);
+    uint32_t at = slot % VSI_LIVE_CHUNK_SLOTS;
+    vs_status st = vsi_btree_edit(err, live, key, &bits);
+    if (st == VS_ERR_NOT_FOUND) {
+        st = vsi_btree_put(err, live, key, (vsi_bytes){zero, sizeof zero});
+        if (st == VS_OK)
+            st = vsi_btree_edit(err, live, key, &bits);
+    }
+    if (st != VS_OK)
+        return st;
+    uint8_t bit = (uint8_t)(1u << (at % 8));
+    bits[at / 8] = (uint8_t)(is_live ? bits[at / 8] | bit : bits[at / 8] & ~bit);
+    return VS_OK;
 }
+
+/* ---- walking -------------------------------------------------------------------------------- */
 
 static uint32_t live_lowest_bit(uint64_t word) {
     uint32_t at = 0;
@@ -2688,88 +3672,166 @@ static uint32_t live_lowest_bit(uint64_t word) {
     return at;
 }
 
+static vs_status live_load(vsi_err *err, vsi_live_scan *scan, uint32_t chunk) {
+    const uint8_t *bits = NULL;
+    if (scan->is_loaded && scan->chunk == chunk)
+        return VS_OK;
+    vs_status st = live_chunk(err, scan->live, chunk, &bits);
+    if (st != VS_OK)
+        return st;
+    if (bits)
+        memcpy(scan->bits, bits, sizeof scan->bits);
+    else
+        memset(scan->bits, 0, sizeof scan->bits);
+    scan->chunk = chunk;
+    scan->is_missing = !bits;
+    scan->is_loaded = true;
+    return VS_OK;
+}
+
 /* The first slot in [slot, end) whose bit, after flipping all with flip, is set. */
-static uint32_t live_seek(const vsi_live *live, uint32_t slot, uint32_t end, uint64_t flip) {
+static vs_status live_seek(vsi_err *err, vsi_live_scan *scan, uint32_t slot, uint32_t end,
+                           uint64_t flip, uint32_t *out_slot) {
     while (slot < end) {
-        const live_chunk *chunk = vsi_radix_get(&live->chunks, slot / VSI_LIVE_CHUNK_SLOTS);
-        uint64_t word = chunk ? chunk->words[live_word_at(slot)] : 0;
-        word = (word ^ flip) >> (slot % LIVE_WORD_SLOTS);
-        if (word) {
-            uint32_t found = slot + live_lowest_bit(word);
-            return found < end ? found : end;
-        }
-        uint32_t unit = chunk ? LIVE_WORD_SLOTS : VSI_LIVE_CHUNK_SLOTS;
-        uint32_t step = unit - slot % unit;
+        vs_status st = live_load(err, scan, slot / VSI_LIVE_CHUNK_SLOTS);
+        if (st != VS_OK)
+            return st;
+        uint32_t at = slot % VSI_LIVE_CHUNK_SLOTS / LIVE_WORD_SLOTS * (LIVE_WORD_SLOTS / 8);
+        uint64_t word = (vsi_get_u64(scan->bits + at) ^ flip) >> (slot % LIVE_WORD_SLOTS);
+        uint32_t unit = scan->is_missing ? VSI_LIVE_CHUNK_SLOTS : LIVE_WORD_SLOTS;
+        uint32_t step = word ? live_lowest_bit(word) : unit - slot % unit;
         if (step >= end - slot)
-            return end;
+            break;
         slot += step;
+        if (word) {
+            *out_slot = slot;
+            return VS_OK;
+        }
     }
-    return end;
+    *out_slot = end;
+    return VS_OK;
 }
 
-VSI_FN uint32_t vsi_live_next(const vsi_live *live, uint32_t slot, uint32_t end) {
-    return live_seek(live, slot, end, 0);
+VSI_FN vs_status vsi_live_next(vsi_err *err, vsi_live_scan *scan, uint32_t slot, uint32_t end,
+                               uint32_t *out_slot) {
+    return live_seek(err, scan, slot, end, 0, out_slot);
 }
 
-VSI_FN uint32_t vsi_live_next_dead(const vsi_live *live, uint32_t slot, uint32_t end) {
-    return live_seek(live, slot, end, UINT64_MAX);
+VSI_FN vs_status vsi_live_next_dead(vsi_err *err, vsi_live_scan *scan, uint32_t slot, uint32_t end,
+                                    uint32_t *out_slot) {
+    return live_seek(err, scan, slot, end, UINT64_MAX, out_slot);
 }
 /* ---- store/slab.h ---------------------------------------------------------------------------------- */
 /* slab.h - rows of a fixed size by slot number, in slabs of 2^shift rows.
  *
- * Rows are not versioned: a slot is written before it becomes live and not again while any version
- * that has it live may be read. */
+ * Rows are not versioned, all versions share the array: a row is written before its slot becomes
+ * live and not again while any version that has it live may be read. */
 #ifndef VSI_SLAB_H
 #define VSI_SLAB_H
 
-/* uses store/radix.h */
+/* uses base/mem.h */
 
-enum { VSI_SLAB_BYTES_MIN = 16384, VSI_SLAB_ALIGN = 64 };
+enum { VSI_SLAB_BYTES_MIN = 16384, VSI_SLAB_ALIGN = 64, VSI_SLAB_SHIFT_MAX = 17 };
+
+#define VSI_SLOT_NONE UINT32_MAX /* no slot */
+
+typedef struct vsi_slab_table vsi_slab_table;
 
 typedef struct vsi_slabs {
-    vsi_radix table;
+    vsi_mem *mem;
     uint32_t row_bytes;
-    uint32_t shift; /* rows of a slab, as a power of two */
+    uint32_t shift;         /* rows of a slab, as a power of two */
+    vsi_atomic_ptr table;   /* vsi_slab_table: readers load it */
+    vsi_slab_table *tables; /* all, newest first: readers may still hold older ones */
 } vsi_slabs;
 
-VSI_FN vsi_slabs vsi_slabs_of(uint32_t row_bytes); /* empty */
+/* The number of rows of a slab, as a power of two, for rows of this size. */
+VSI_FN uint32_t vsi_slab_shift(uint32_t row_bytes);
 
-/* The row of a slot whose slab exists. */
-VSI_FN uint8_t *vsi_slab_row(const vsi_slabs *slabs, uint32_t slot);
+VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t row_bytes, uint32_t shift);
+VSI_FN void vsi_slabs_free(vsi_slabs *slabs); /* accepts one that is all zero */
+
+/* The row of a slot whose slab exists. Any thread. */
+VS_NODISCARD VSI_FN vs_status vsi_slab_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot,
+                                           const uint8_t **out_row);
 /* How many slots from slot on lie in the same slab, so row after row in memory. */
 VSI_FN uint32_t vsi_slab_run(const vsi_slabs *slabs, uint32_t slot);
 
-/* The row of any slot, its slab made when needed; NULL when there is no memory. */
-VSI_FN uint8_t *vsi_slab_make_row(vsi_cow *cow, vsi_slabs *slabs, uint32_t slot);
+/* The row of any slot, its slab made when needed. Holder of the writer role only. */
+VS_NODISCARD VSI_FN vs_status vsi_slab_make_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot,
+                                                uint8_t **out_row);
 
 #endif
 /* ---- store/slab.c ---------------------------------------------------------------------------------- */
-/* slab.c - rows by slot number. */
+/* slab.c - rows by slot number.
+ *
+ *   L1  A slab's address, once in the table, stays there.
+ *   L2  The table grows by a copy twice as large; the old one stays until the end, for readers that
+ *       loaded it. */
 /* uses store/slab.h */
 
-VSI_FN vsi_slabs vsi_slabs_of(uint32_t row_bytes) {
-    vsi_slabs slabs = {.row_bytes = row_bytes};
-    while (((uint64_t)row_bytes << slabs.shift) < VSI_SLAB_BYTES_MIN)
-        slabs.shift++;
-    return slabs;
+enum { SLAB_TABLE_FIRST = 16 };
+
+struct vsi_slab_table {
+    vsi_slab_table *older;
+    size_t room;
+    vsi_atomic_ptr slab[]; /* the memory of a slab; NULL: none */
+};
+
+/* Small enough that little is written for one row, large enough that the last page, which is filled only
+ * in part, wastes little. */
+VSI_FN uint32_t vsi_slab_shift(uint32_t row_bytes) {
+    uint32_t shift = 0;
+    for (;; shift++) {
+        uint64_t bytes = (uint64_t)row_bytes << shift, waste = (0 - bytes) % 4096;
+        if (bytes >= VSI_SLAB_BYTES_MIN && waste <= bytes / 16)
+            return shift;
+    }
 }
 
-/* A slab block's rows begin at the first aligned byte behind its header. */
-static uint8_t *slab_rows(void *slab) {
-    uintptr_t first = (uintptr_t)slab + sizeof(vsi_block);
-    return (uint8_t *)slab + (first + VSI_SLAB_ALIGN - 1) / VSI_SLAB_ALIGN * VSI_SLAB_ALIGN -
-           (uintptr_t)slab;
+VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t row_bytes, uint32_t shift) {
+    memset(slabs, 0, sizeof *slabs);
+    slabs->mem = mem;
+    slabs->row_bytes = row_bytes;
+    slabs->shift = shift;
 }
 
+static size_t table_bytes(size_t room) {
+    return sizeof(vsi_slab_table) + room * sizeof(vsi_atomic_ptr);
+}
+
+static size_t slab_bytes(const vsi_slabs *slabs) {
+    return ((size_t)slabs->row_bytes << slabs->shift) + VSI_SLAB_ALIGN;
+}
+
+VSI_FN void vsi_slabs_free(vsi_slabs *slabs) {
+    vsi_slab_table *table = slabs->tables;
+    for (size_t i = 0; table && i < table->room; i++)
+        vsi_free(slabs->mem, vsi_atomic_ptr_load(&table->slab[i]), slab_bytes(slabs));
+    while (table) {
+        vsi_slab_table *older = table->older;
+        vsi_free(slabs->mem, table, table_bytes(table->room));
+        table = older;
+    }
+    slabs->tables = NULL;
+}
+
+/* A slab's rows begin at its first aligned byte. */
 static uint8_t *slab_row_in(const vsi_slabs *slabs, void *slab, uint32_t slot) {
+    size_t skip = (size_t)(0 - (uintptr_t)slab) % VSI_SLAB_ALIGN;
     size_t row = slot & ((1u << slabs->shift) - 1);
-    return slab_rows(slab) + row * slabs->row_bytes;
+    return (uint8_t *)slab + skip + row * slabs->row_bytes;
 }
 
-VSI_FN uint8_t *vsi_slab_row(const vsi_slabs *slabs, uint32_t slot) {
-    void *slab = vsi_radix_get(&slabs->table, slot >> slabs->shift);
-    vsi_assert(slab);
-    return slab_row_in(slabs, slab, slot);
+VSI_FN vs_status vsi_slab_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot,
+                              const uint8_t **out_row) {
+    const vsi_slab_table *table = vsi_atomic_ptr_load(&slabs->table);
+    uint32_t at = slot >> slabs->shift;
+    void *slab = table && at < table->room ? vsi_atomic_ptr_load(&table->slab[at]) : NULL;
+    if (!slab)
+        return vsi_fail(err, VS_ERR_CORRUPT, "slot %lu has no row", (unsigned long)slot);
+    *out_row = slab_row_in(slabs, slab, slot);
+    return VS_OK;
 }
 
 VSI_FN uint32_t vsi_slab_run(const vsi_slabs *slabs, uint32_t slot) {
@@ -2777,741 +3839,275 @@ VSI_FN uint32_t vsi_slab_run(const vsi_slabs *slabs, uint32_t slot) {
     return rows - (slot & (rows - 1));
 }
 
-VSI_FN uint8_t *vsi_slab_make_row(vsi_cow *cow, vsi_slabs *slabs, uint32_t slot) {
-    uint32_t at = slot >> slabs->shift;
-    void *slab = vsi_radix_get(&slabs->table, at);
-    if (!slab) {
-        size_t bytes =
-            sizeof(vsi_block) + VSI_SLAB_ALIGN + ((size_t)slabs->row_bytes << slabs->shift);
-        slab = vsi_cow_new(cow, bytes);
-        if (!slab || !vsi_radix_set(cow, &slabs->table, at, slab))
-            return NULL;
-    }
-    return slab_row_in(slabs, slab, slot);
+/* A table with room for slab number at. */
+static vs_status slabs_reserve(vsi_err *err, vsi_slabs *slabs, uint32_t at) {
+    vsi_slab_table *old = slabs->tables;
+    size_t room = old ? old->room : SLAB_TABLE_FIRST;
+    if (old && at < room)
+        return VS_OK;
+    while (at >= room)
+        room *= 2;
+    vsi_slab_table *table = vsi_alloc_zeroed(slabs->mem, table_bytes(room));
+    if (!table)
+        return vsi_fail_nomem(err, table_bytes(room));
+    for (size_t i = 0; old && i < old->room; i++)
+        vsi_atomic_ptr_store(&table->slab[i], vsi_atomic_ptr_load(&old->slab[i]));
+    table->room = room;
+    table->older = old;
+    slabs->tables = table; /* keeps L2 */
+    vsi_atomic_ptr_store(&slabs->table, table);
+    return VS_OK;
 }
-/* ---- store/btree.h ---------------------------------------------------------------------------------- */
-/* btree.h - a B+tree of byte strings in memcmp order, copied on write. */
-#ifndef VSI_BTREE_H
-#define VSI_BTREE_H
 
-/* uses base/bytes.h */
-/* uses store/cow.h */
+VSI_FN vs_status vsi_slab_make_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot,
+                                   uint8_t **out_row) {
+    uint32_t at = slot >> slabs->shift;
+    vs_status st = slabs_reserve(err, slabs, at);
+    if (st != VS_OK)
+        return st;
+    vsi_atomic_ptr *place = &slabs->tables->slab[at];
+    void *slab = vsi_atomic_ptr_load(place);
+    if (!slab) {
+        slab = vsi_alloc_zeroed(slabs->mem, slab_bytes(slabs));
+        if (!slab)
+            return vsi_fail_nomem(err, slab_bytes(slabs));
+        vsi_atomic_ptr_store(place, slab); /* keeps L1 */
+    }
+    *out_row = slab_row_in(slabs, slab, slot);
+    return VS_OK;
+}
+/* ---- store/desc.h ---------------------------------------------------------------------------------- */
+/* desc.h - what never changes about a collection, and what all its versions share. */
+#ifndef VSI_DESC_H
+#define VSI_DESC_H
 
-enum {
-    VSI_BTREE_PAGE_BYTES = 4080,  /* entries and their offsets in one node */
-    VSI_BTREE_ENTRY_MAX = 1360,   /* a third: any split then leaves room for the new entry */
-    VSI_BTREE_ENTRY_OVERHEAD = 6, /* offset and two lengths */
-    VSI_BTREE_HEIGHT_MAX = 32     /* nodes of the longest keys have two children, at worst */
-};
+/* uses base/hash.h */
+/* uses store/slab.h */
 
-/* All zero: empty. Copying the struct copies the version. */
-typedef struct vsi_btree {
-    void *root;
-    uint64_t count;
-} vsi_btree;
+/* Lives until the database is closed, also when the transaction that made it was rolled back. */
+typedef struct vsi_desc {
+    uint32_t id, dim;
+    int type, metric;
+    uint32_t element_bytes;
+    int64_t created_us;
+    vsi_hash128 term; /* its share of the digest */
+    char name[VS_NAME_BYTES_MAX + 1];
+    char index[VS_INDEX_BYTES_MAX + 1];
 
-/* Whether key is there. out_value is borrowed from the tree, as long as this version lives and, for
- * the writer, until its next change. */
-VSI_FN bool vsi_btree_get(const vsi_btree *tree, vsi_bytes key, vsi_bytes *out_value);
+    vsi_slabs rows;  /* vectors, elements in the machine's order */
+    vsi_slabs cells; /* key and vector hash */
 
-/* Inserts or replaces. key and value together take at most VSI_BTREE_ENTRY_MAX -
- * VSI_BTREE_ENTRY_OVERHEAD bytes. False when there is no memory: undo the scope. */
-VSI_FN bool vsi_btree_put(vsi_cow *cow, vsi_btree *tree, vsi_bytes key, vsi_bytes value);
+    /* Of the holder of the writer role. */
+    vsi_buf pool;        /* uint32_t: slots below slot_end that may be used */
+    bool pool_is_filled; /* false: nothing changed since open; what is not live is free */
+} vsi_desc;
 
-/* VS_OK, VS_ERR_NOT_FOUND (nothing changed) or VS_ERR_NOMEM: undo the scope. */
-VSI_FN vs_status vsi_btree_delete(vsi_cow *cow, vsi_btree *tree, vsi_bytes key);
+/* All descs of a database. */
+typedef struct vsi_descs {
+    vsi_mem *mem;   /* borrowed */
+    vsi_mutex lock; /* guards list, not what it leads to */
+    vsi_buf list;   /* vsi_desc *, by ascending id */
+} vsi_descs;
 
-/* A position in one version of a tree; changing the tree makes it invalid. */
-typedef struct vsi_btree_cursor {
-    void *node[VSI_BTREE_HEIGHT_MAX];
-    uint32_t at[VSI_BTREE_HEIGHT_MAX];
-    uint32_t height; /* 0: behind the last entry */
-} vsi_btree_cursor;
+/* Bytes of one element of a type, 0 for an unknown type. */
+VSI_FN uint32_t vsi_type_bytes(int type);
 
-/* Stands on the first entry whose key is key or greater. */
-VSI_FN void vsi_btree_seek(const vsi_btree *tree, vsi_bytes key, vsi_btree_cursor *out_cursor);
-VSI_FN bool vsi_btree_at_end(const vsi_btree_cursor *cursor);
-VSI_FN void vsi_btree_entry(const vsi_btree_cursor *cursor, vsi_bytes *out_key,
-                            vsi_bytes *out_value);
-VSI_FN void vsi_btree_next(vsi_btree_cursor *cursor);
+VSI_FN bool vsi_descs_init(vsi_descs *descs, vsi_mem *mem);
+VSI_FN void vsi_descs_free(vsi_descs *descs); /* accepts one that is all zero */
 
-/* Walks the whole tree: geometry of nodes, order, levels, count. NULL, or what is wrong. */
-VSI_FN const char *vsi_btree_check(const vsi_btree *tree);
+/* NULL when there is none. Any thread. */
+VSI_FN vsi_desc *vsi_descs_find(vsi_descs *descs, uint32_t id);
+
+/* Adds a copy of what is given about a collection (id to index), with empty arrays. One of this id that
+ * is there already was left by a transaction rolled back, and is replaced. */
+VS_NODISCARD VSI_FN vs_status vsi_descs_add(vsi_err *err, vsi_descs *descs, const vsi_desc *given,
+                                            vsi_desc **out_desc);
+
+/* Slots that may be used, the lowest first as far as they are known; VSI_SLOT_NONE: none. Adding one
+ * without memory loses it until the next open. Holder of the writer role only. */
+VSI_FN uint32_t vsi_desc_take_slot(vsi_desc *desc);
+VSI_FN void vsi_desc_give_slot(vsi_desc *desc, uint32_t slot);
 
 #endif
-/* ---- store/btree.c ---------------------------------------------------------------------------------- */
-/* btree.c - a B+tree of byte strings, copied on write.
- *
- * A node is a page of slotted entries: offsets of the entries in key order grow from the front, the
- * entries themselves from the back.
- *
- *     [ off 0 | off 1 | ... | off count-1 |   free   | entry | entry | ... | entry ]
- *                                                    ^ heap_at                     ^ PAGE_BYTES
- *     entry: key_bytes u16, value_bytes u16, key, value
- *
- *   B1  Keys of a node ascend strictly. All leaves are on level 0.
- *   B2  Child i of an inner node holds the keys from key i up to, not including, key i + 1. Key
- *       0 is never compared: child 0 has no lower bound of its own.
- *   B3  An inner node has at least one child, a leaf at least one entry unless it is the root.
- *   B4  Every change happens in nodes that vsi_cow_touch returned, from the root down. */
-/* uses store/btree.h */
+/* ---- store/desc.c ---------------------------------------------------------------------------------- */
+/* desc.c - the registry of collections. */
+/* uses store/desc.h */
 
-enum {
-    BTREE_OFFSET_BYTES = 2,
-    BTREE_LENGTHS_BYTES = 4,
-    BTREE_CHILDREN_MAX = 255,
-    BTREE_UNDERFULL_BYTES = VSI_BTREE_PAGE_BYTES / 4
-};
+enum { DESC_CELL_BYTES = 32 };
 
-_Static_assert(BTREE_OFFSET_BYTES + BTREE_LENGTHS_BYTES == VSI_BTREE_ENTRY_OVERHEAD, "overhead");
-_Static_assert(3 * VSI_BTREE_ENTRY_MAX <= VSI_BTREE_PAGE_BYTES, "a split must leave room");
-
-typedef struct btree_node {
-    vsi_block block;
-    uint16_t level;      /* 0: leaf */
-    uint16_t count;      /* entries; of an inner node also its children */
-    uint16_t heap_at;    /* offset of the lowest entry */
-    uint16_t used_bytes; /* entries and offsets, without holes */
-    uint8_t page[VSI_BTREE_PAGE_BYTES];
-} btree_node;
-
-typedef struct btree_inner {
-    btree_node node;
-    void *child[BTREE_CHILDREN_MAX];
-} btree_inner;
-
-/* What goes into a node. */
-typedef struct btree_item {
-    vsi_bytes key, value;
-    void *child; /* of an inner node */
-} btree_item;
-
-typedef struct btree_path {
-    btree_node *node[VSI_BTREE_HEIGHT_MAX]; /* by level */
-    uint32_t at[VSI_BTREE_HEIGHT_MAX];      /* the entry that was followed */
-    uint32_t height;
-} btree_path;
-
-/* ---- one node ------------------------------------------------------------------------------- */
-
-/* Offsets and lengths are in the machine's byte order: nodes stay in memory. */
-static uint16_t page_get(const btree_node *node, size_t off) {
-    uint16_t value;
-    memcpy(&value, node->page + off, sizeof value);
-    return value;
+VSI_FN uint32_t vsi_type_bytes(int type) {
+    return type == VS_F32 ? 4 : type == VS_U8 ? 1 : 0;
 }
 
-static void page_put(btree_node *node, size_t off, size_t value) {
-    vsi_assert(value <= UINT16_MAX);
-    uint16_t narrow = (uint16_t)value;
-    memcpy(node->page + off, &narrow, sizeof narrow);
+VSI_FN bool vsi_descs_init(vsi_descs *descs, vsi_mem *mem) {
+    memset(descs, 0, sizeof *descs);
+    if (!vsi_mutex_init(&descs->lock))
+        return false;
+    descs->mem = mem;
+    descs->list.mem = mem;
+    return true;
 }
 
-static size_t node_entry_off(const btree_node *node, uint32_t at) {
-    vsi_assert(at < node->count);
-    return page_get(node, at * BTREE_OFFSET_BYTES);
+static void desc_empty(vsi_desc *desc) {
+    vsi_slabs_free(&desc->rows);
+    vsi_slabs_free(&desc->cells);
+    vsi_buf_free(&desc->pool);
 }
 
-static vsi_bytes node_key(const btree_node *node, uint32_t at) {
-    size_t off = node_entry_off(node, at);
-    return (vsi_bytes){node->page + off + BTREE_LENGTHS_BYTES, page_get(node, off)};
-}
-
-static vsi_bytes node_value(const btree_node *node, uint32_t at) {
-    size_t off = node_entry_off(node, at);
-    size_t key_bytes = page_get(node, off);
-    return (vsi_bytes){node->page + off + BTREE_LENGTHS_BYTES + key_bytes, page_get(node, off + 2)};
-}
-
-static void *node_child(const btree_node *node, uint32_t at) {
-    vsi_assert(node->level > 0);
-    return ((const btree_inner *)node)->child[at];
-}
-
-static btree_item node_item(const btree_node *node, uint32_t at) {
-    return (btree_item){.key = node_key(node, at),
-                        .value = node_value(node, at),
-                        .child = node->level ? node_child(node, at) : NULL};
-}
-
-static size_t item_bytes(vsi_bytes key, vsi_bytes value) {
-    return VSI_BTREE_ENTRY_OVERHEAD + key.bytes + value.bytes;
-}
-
-static btree_node *node_new(vsi_cow *cow, uint32_t level) {
-    btree_node *node = vsi_cow_new(cow, level ? sizeof(btree_inner) : sizeof(btree_node));
-    if (!node)
-        return NULL;
-    node->level = (uint16_t)level;
-    node->heap_at = VSI_BTREE_PAGE_BYTES;
-    return node;
-}
-
-static void node_clear(btree_node *node) {
-    node->count = 0;
-    node->used_bytes = 0;
-    node->heap_at = VSI_BTREE_PAGE_BYTES;
-}
-
-/* Whether an item of so many bytes finds room once holes are closed. */
-static bool node_has_room(const btree_node *node, size_t bytes) {
-    return bytes <= (size_t)(VSI_BTREE_PAGE_BYTES - node->used_bytes) &&
-           (node->level == 0 || node->count < BTREE_CHILDREN_MAX);
-}
-
-static void node_insert_packed(btree_node *node, uint32_t at, btree_item item) {
-    size_t entry_bytes = BTREE_LENGTHS_BYTES + item.key.bytes + item.value.bytes;
-    size_t off = node->heap_at - entry_bytes;
-    page_put(node, off, item.key.bytes);
-    page_put(node, off + 2, item.value.bytes);
-    memcpy(node->page + off + BTREE_LENGTHS_BYTES, item.key.data, item.key.bytes);
-    if (item.value.bytes)
-        memcpy(node->page + off + BTREE_LENGTHS_BYTES + item.key.bytes, item.value.data,
-               item.value.bytes);
-    uint8_t *offsets = node->page + at * BTREE_OFFSET_BYTES;
-    memmove(offsets + BTREE_OFFSET_BYTES, offsets, (node->count - at) * BTREE_OFFSET_BYTES);
-    if (node->level) {
-        void **child = ((btree_inner *)node)->child + at;
-        memmove(child + 1, child, (node->count - at) * sizeof *child);
-        *child = item.child;
+VSI_FN void vsi_descs_free(vsi_descs *descs) {
+    if (!descs->mem)
+        return;
+    vsi_desc **list = (vsi_desc **)(void *)descs->list.data;
+    for (size_t i = 0; i < descs->list.bytes / sizeof *list; i++) {
+        desc_empty(list[i]);
+        vsi_free(descs->mem, list[i], sizeof *list[i]);
     }
-    node->count++;
-    node->heap_at = (uint16_t)off;
-    node->used_bytes = (uint16_t)(node->used_bytes + entry_bytes + BTREE_OFFSET_BYTES);
-    page_put(node, at * BTREE_OFFSET_BYTES, off);
+    vsi_buf_free(&descs->list);
+    vsi_mutex_destroy(&descs->lock);
 }
 
-static void node_append(btree_node *node, btree_item item) {
-    node_insert_packed(node, node->count, item);
-}
-
-/* Closes the holes that removed entries left. */
-static void node_pack(btree_node *node) {
-    btree_inner copy; /* large enough for a leaf as well */
-    memcpy(&copy, node, node->level ? sizeof(btree_inner) : sizeof(btree_node));
-    node_clear(node);
-    for (uint32_t i = 0; i < copy.node.count; i++)
-        node_append(node, node_item(&copy.node, i));
-}
-
-/* There must be room. */
-static void node_insert(btree_node *node, uint32_t at, btree_item item) {
-    size_t bytes = item_bytes(item.key, item.value);
-    vsi_assert(node_has_room(node, bytes));
-    if (bytes > node->heap_at - (size_t)node->count * BTREE_OFFSET_BYTES)
-        node_pack(node);
-    node_insert_packed(node, at, item);
-}
-
-static void node_remove(btree_node *node, uint32_t at) {
-    size_t bytes = item_bytes(node_key(node, at), node_value(node, at));
-    uint8_t *offsets = node->page + at * BTREE_OFFSET_BYTES;
-    memmove(offsets, offsets + BTREE_OFFSET_BYTES, (node->count - at - 1u) * BTREE_OFFSET_BYTES);
-    if (node->level) {
-        void **child = ((btree_inner *)node)->child + at;
-        memmove(child, child + 1, (node->count - at - 1u) * sizeof *child);
-    }
-    node->count--;
-    node->used_bytes = (uint16_t)(node->used_bytes - bytes);
-}
-
-static int bytes_compare(vsi_bytes a, vsi_bytes b) {
-    size_t n = a.bytes < b.bytes ? a.bytes : b.bytes;
-    int order = n ? memcmp(a.data, b.data, n) : 0;
-    return order ? order : (a.bytes > b.bytes) - (a.bytes < b.bytes);
-}
-
-/* The first entry of a leaf whose key is not below key. */
-static uint32_t leaf_find(const btree_node *leaf, vsi_bytes key, bool *out_found) {
-    uint32_t low = 0, high = leaf->count;
-    *out_found = false;
+/* The place of the first desc whose id is not below id; the lock is held. */
+static size_t descs_place(const vsi_descs *descs, uint32_t id) {
+    vsi_desc *const *list = (vsi_desc *const *)(const void *)descs->list.data;
+    size_t low = 0, high = descs->list.bytes / sizeof *list;
     while (low < high) {
-        uint32_t mid = (low + high) / 2;
-        int order = bytes_compare(node_key(leaf, mid), key);
-        if (order < 0) {
-            low = mid + 1;
-        } else {
-            high = mid;
-            *out_found = *out_found || order == 0;
-        }
-    }
-    return low;
-}
-
-/* The child of an inner node that covers key. */
-static uint32_t inner_find(const btree_node *inner, vsi_bytes key) {
-    uint32_t low = 1, high = inner->count; /* B2: key 0 is not compared */
-    while (low < high) {
-        uint32_t mid = (low + high) / 2;
-        if (bytes_compare(node_key(inner, mid), key) <= 0)
+        size_t mid = (low + high) / 2;
+        if (list[mid]->id < id)
             low = mid + 1;
         else
             high = mid;
     }
-    return low - 1;
+    return low;
 }
 
-/* ---- reading -------------------------------------------------------------------------------- */
-
-VSI_FN bool vsi_btree_get(const vsi_btree *tree, vsi_bytes key, vsi_bytes *out_value) {
-    const btree_node *node = tree->root;
-    if (!node)
-        return false;
-    while (node->level)
-        node = node_child(node, inner_find(node, key));
-    bool found = false;
-    uint32_t at = leaf_find(node, key, &found);
-    if (found)
-        *out_value = node_value(node, at);
-    return found;
+static vsi_desc *descs_at(const vsi_descs *descs, size_t at, uint32_t id) {
+    vsi_desc *const *list = (vsi_desc *const *)(const void *)descs->list.data;
+    bool is_there = at < descs->list.bytes / sizeof *list && list[at]->id == id;
+    return is_there ? list[at] : NULL;
 }
 
-/* From a position behind the last entry of a leaf to the next leaf's first, or to the end. */
-static void cursor_settle(vsi_btree_cursor *cursor) {
-    uint32_t level = 0;
-    while (cursor->at[level] >= ((const btree_node *)cursor->node[level])->count) {
-        if (++level == cursor->height) {
-            cursor->height = 0;
-            return;
-        }
-        cursor->at[level]++;
-    }
-    for (; level > 0; level--) {
-        cursor->node[level - 1] = node_child(cursor->node[level], cursor->at[level]);
-        cursor->at[level - 1] = 0;
-    }
+VSI_FN vsi_desc *vsi_descs_find(vsi_descs *descs, uint32_t id) {
+    vsi_mutex_lock(&descs->lock);
+    vsi_desc *desc = descs_at(descs, descs_place(descs, id), id);
+    vsi_mutex_unlock(&descs->lock);
+    return desc;
 }
 
-VSI_FN void vsi_btree_seek(const vsi_btree *tree, vsi_bytes key, vsi_btree_cursor *out_cursor) {
-    memset(out_cursor, 0, sizeof *out_cursor);
-    btree_node *node = tree->root;
-    if (!node)
-        return;
-    out_cursor->height = node->level + 1u;
-    for (; node->level; node = node_child(node, out_cursor->at[node->level])) {
-        out_cursor->node[node->level] = node;
-        out_cursor->at[node->level] = inner_find(node, key);
-    }
-    bool found = false;
-    out_cursor->node[0] = node;
-    out_cursor->at[0] = leaf_find(node, key, &found);
-    cursor_settle(out_cursor);
+static void desc_fill(vsi_desc *desc, vsi_mem *mem, const vsi_desc *given) {
+    *desc = *given;
+    uint32_t row_bytes = desc->dim * desc->element_bytes;
+    vsi_slabs_init(&desc->rows, mem, row_bytes, vsi_slab_shift(row_bytes));
+    vsi_slabs_init(&desc->cells, mem, DESC_CELL_BYTES, vsi_slab_shift(DESC_CELL_BYTES));
+    desc->pool = (vsi_buf){.mem = mem};
+    desc->pool_is_filled = false;
 }
 
-VSI_FN bool vsi_btree_at_end(const vsi_btree_cursor *cursor) {
-    return cursor->height == 0;
-}
-
-VSI_FN void vsi_btree_entry(const vsi_btree_cursor *cursor, vsi_bytes *out_key,
-                            vsi_bytes *out_value) {
-    vsi_assert(cursor->height > 0);
-    *out_key = node_key(cursor->node[0], cursor->at[0]);
-    *out_value = node_value(cursor->node[0], cursor->at[0]);
-}
-
-VSI_FN void vsi_btree_next(vsi_btree_cursor *cursor) {
-    vsi_assert(cursor->height > 0);
-    cursor->at[0]++;
-    cursor_settle(cursor);
-}
-
-/* ---- changing ------------------------------------------------------------------------------- */
-
-/* Walks down to the leaf of key and makes the path writable. */
-static bool btree_descend(vsi_cow *cow, vsi_btree *tree, vsi_bytes key, btree_path *out_path) {
-    btree_node *node = vsi_cow_touch(cow, tree->root); /* keeps B4, here and below */
-    if (!node)
-        return false;
-    tree->root = node;
-    out_path->height = node->level + 1u;
-    while (node->level) {
-        uint32_t at = inner_find(node, key);
-        btree_node *child = vsi_cow_touch(cow, node_child(node, at));
-        if (!child)
-            return false;
-        ((btree_inner *)node)->child[at] = child;
-        out_path->node[node->level] = node;
-        out_path->at[node->level] = at;
-        node = child;
-    }
-    out_path->node[0] = node;
-    return true;
-}
-
-/* How many of the count + 1 items, the new one at place `at` counted in, stay in the left node. At
- * the right end the left node stays full, so that ascending keys fill their pages. */
-static uint32_t split_point(const btree_node *node, uint32_t at, size_t new_bytes) {
-    if (at == node->count)
-        return at;
-    size_t half = (node->used_bytes + new_bytes) / 2, sum = 0;
-    uint32_t kept = 0;
-    while (sum < half && kept < node->count) {
-        uint32_t old = kept <= at ? kept : kept - 1u;
-        sum += kept == at ? new_bytes : item_bytes(node_key(node, old), node_value(node, old));
-        kept++;
-    }
-    return kept;
-}
-
-/* Moves the upper items of a full node, with item inserted at place at, into a new right sibling.
- */
-static btree_node *node_split(vsi_cow *cow, btree_node *node, uint32_t at, btree_item item) {
-    btree_node *right = node_new(cow, node->level);
-    if (!right)
+/* A new member of the list, not filled yet; the lock is held. */
+static vsi_desc *descs_insert(vsi_descs *descs, size_t at) {
+    vsi_desc *desc = vsi_buf_reserve(&descs->list, sizeof desc) ? vsi_alloc(descs->mem, sizeof *desc)
+                                                               : NULL;
+    if (!desc)
         return NULL;
-    btree_inner copy;
-    memcpy(&copy, node, node->level ? sizeof(btree_inner) : sizeof(btree_node));
-    uint32_t kept = split_point(node, at, item_bytes(item.key, item.value));
-    node_clear(node);
-    for (uint32_t i = 0; i <= copy.node.count; i++) {
-        uint32_t old = i < at ? i : i - 1u;
-        node_append(i < kept ? node : right, i == at ? item : node_item(&copy.node, old));
+    vsi_desc **place = (vsi_desc **)(void *)descs->list.data + at;
+    memmove(place + 1, place, descs->list.bytes - at * sizeof *place);
+    *place = desc;
+    descs->list.bytes += sizeof *place;
+    return desc;
+}
+
+VSI_FN vs_status vsi_descs_add(vsi_err *err, vsi_descs *descs, const vsi_desc *given,
+                               vsi_desc **out_desc) {
+    vsi_mutex_lock(&descs->lock);
+    size_t at = descs_place(descs, given->id);
+    vsi_desc *desc = descs_at(descs, at, given->id);
+    if (desc)
+        desc_empty(desc);
+    else
+        desc = descs_insert(descs, at);
+    if (desc)
+        desc_fill(desc, descs->mem, given);
+    vsi_mutex_unlock(&descs->lock);
+    if (!desc)
+        return vsi_fail_nomem(err, sizeof *desc);
+    *out_desc = desc;
+    return VS_OK;
+}
+
+VSI_FN uint32_t vsi_desc_take_slot(vsi_desc *desc) {
+    uint32_t slot = VSI_SLOT_NONE;
+    if (desc->pool.bytes) {
+        desc->pool.bytes -= sizeof slot;
+        memcpy(&slot, desc->pool.data + desc->pool.bytes, sizeof slot);
     }
-    return right;
+    return slot;
 }
 
-/* What an inner node needs to know of a leaf's first key: as much as tells it from the key before. */
-static vsi_bytes leaf_separator(const btree_node *left, const btree_node *right) {
-    vsi_bytes before = node_key(left, left->count - 1u), first = node_key(right, 0);
-    size_t same = 0;
-    while (same < before.bytes && before.data[same] == first.data[same])
-        same++;
-    return (vsi_bytes){first.data, same + 1}; /* B1: first is the greater one */
+VSI_FN void vsi_desc_give_slot(vsi_desc *desc, uint32_t slot) {
+    vsi_buf_append(&desc->pool, &slot, sizeof slot);
 }
+/* ---- store/term.h ---------------------------------------------------------------------------------- */
+/* term.h - the terms whose sum is the digest of a database; docs/FORMAT.md has their bytes. */
+#ifndef VSI_TERM_H
+#define VSI_TERM_H
 
-static bool btree_insert(vsi_cow *cow, vsi_btree *tree, btree_path *path, uint32_t at,
-                         btree_item item) {
-    for (uint32_t level = 0;; level++) {
-        btree_node *node = path->node[level];
-        if (node_has_room(node, item_bytes(item.key, item.value))) {
-            node_insert(node, at, item);
-            return true;
-        }
-        btree_node *right = node_split(cow, node, at, item);
-        if (!right)
-            return false;
-        item = (btree_item){.key = level ? node_key(right, 0) : leaf_separator(node, right),
-                            .child = right};
-        if (level + 1 == path->height) {
-            btree_node *root = node_new(cow, level + 1);
-            if (!root || path->height == VSI_BTREE_HEIGHT_MAX)
-                return false;
-            node_append(root, (btree_item){.key = {item.key.data, 0}, .child = node});
-            tree->root = root;
-            path->node[path->height] = root;
-            path->at[path->height++] = 0;
-        }
-        at = path->at[level + 1] + 1;
-    }
-}
+/* uses store/desc.h */
+/* uses base/bytes.h */
 
-VSI_FN bool vsi_btree_put(vsi_cow *cow, vsi_btree *tree, vsi_bytes key, vsi_bytes value) {
-    vsi_assert(item_bytes(key, value) <= VSI_BTREE_ENTRY_MAX);
-    if (!tree->root)
-        tree->root = node_new(cow, 0);
-    btree_path path;
-    if (!tree->root || !btree_descend(cow, tree, key, &path))
-        return false;
-    bool found = false;
-    uint32_t at = leaf_find(path.node[0], key, &found);
-    if (found)
-        node_remove(path.node[0], at);
-    if (!btree_insert(cow, tree, &path, at, (btree_item){.key = key, .value = value}))
-        return false;
-    tree->count += !found;
-    return true;
-}
-
-/* Joins two neighbouring children of parent, `at` and the one right of it, when they fit in one. */
-static bool btree_try_merge(vsi_cow *cow, btree_node *parent, uint32_t at, bool *out_merged) {
-    btree_inner *inner = (btree_inner *)parent;
-    const btree_node *left = inner->child[at], *right = inner->child[at + 1];
-    vsi_bytes separator = node_key(parent, at + 1);
-    /* The right node's key 0 takes the separator's place in an inner node (B2). */
-    size_t extra = right->level ? separator.bytes : 0;
-    *out_merged = left->used_bytes + right->used_bytes + extra <= VSI_BTREE_PAGE_BYTES &&
-                  (left->level == 0 || left->count + right->count <= BTREE_CHILDREN_MAX);
-    if (!*out_merged)
-        return true;
-    btree_node *target = vsi_cow_touch(cow, inner->child[at]);
-    if (!target)
-        return false;
-    inner->child[at] = target;
-    node_pack(target);
-    for (uint32_t i = 0; i < right->count; i++) {
-        btree_item item = node_item(right, i);
-        if (i == 0 && right->level)
-            item.key = separator;
-        node_append(target, item);
-    }
-    vsi_cow_drop(cow, inner->child[at + 1]);
-    node_remove(parent, at + 1);
-    return true;
-}
-
-/* After a removal: empty nodes leave, small ones join a neighbour, a root with one child goes. */
-static bool btree_shrink(vsi_cow *cow, vsi_btree *tree, btree_path *path) {
-    for (uint32_t level = 0; level + 1 < path->height; level++) {
-        btree_node *node = path->node[level], *parent = path->node[level + 1];
-        uint32_t at = path->at[level + 1];
-        if (node->count == 0) { /* keeps B3 */
-            vsi_cow_drop(cow, node);
-            node_remove(parent, at);
-            continue;
-        }
-        if (node->used_bytes >= BTREE_UNDERFULL_BYTES)
-            return true;
-        bool merged = false;
-        if (at + 1 < parent->count && !btree_try_merge(cow, parent, at, &merged))
-            return false;
-        if (!merged && at > 0 && !btree_try_merge(cow, parent, at - 1, &merged))
-            return false;
-        if (!merged)
-            return true;
-    }
-    btree_node *root = tree->root;
-    while (root->count <= 1 && root->level) {
-        tree->root = root->count ? node_child(root, 0) : NULL;
-        vsi_cow_drop(cow, root);
-        root = tree->root;
-        if (!root)
-            return true;
-    }
-    if (root->count == 0) {
-        vsi_cow_drop(cow, root);
-        tree->root = NULL;
-    }
-    return true;
-}
-
-VSI_FN vs_status vsi_btree_delete(vsi_cow *cow, vsi_btree *tree, vsi_bytes key) {
-    vsi_bytes value;
-    if (!vsi_btree_get(tree, key, &value))
-        return VS_ERR_NOT_FOUND;
-    btree_path path;
-    if (!btree_descend(cow, tree, key, &path))
-        return VS_ERR_NOMEM;
-    bool found = false;
-    node_remove(path.node[0], leaf_find(path.node[0], key, &found));
-    tree->count--;
-    return btree_shrink(cow, tree, &path) ? VS_OK : VS_ERR_NOMEM;
-}
-
-/* ---- checking ------------------------------------------------------------------------------- */
-
-static const char *node_check(const btree_node *node, uint32_t level) {
-    if (node->level != level)
-        return "a node is on the wrong level";
-    if (node->count == 0)
-        return "a node is empty";
-    size_t used = 0;
-    for (uint32_t i = 0; i < node->count; i++) {
-        size_t off = node_entry_off(node, i);
-        if (off < node->heap_at || off + BTREE_LENGTHS_BYTES > VSI_BTREE_PAGE_BYTES)
-            return "an entry lies outside its node";
-        size_t bytes = item_bytes(node_key(node, i), node_value(node, i));
-        if (off + bytes - BTREE_OFFSET_BYTES > VSI_BTREE_PAGE_BYTES)
-            return "an entry reaches beyond its node";
-        used += bytes;
-        bool has_order = i > (node->level ? 1u : 0u);
-        if (has_order && bytes_compare(node_key(node, i - 1), node_key(node, i)) >= 0)
-            return "keys of a node do not ascend"; /* B1 */
-    }
-    if (used != node->used_bytes)
-        return "a node's count of used bytes is wrong";
-    return NULL;
-}
-
-/* Whether a leaf reached at cursor lies within the separators above it (B2). */
-static bool leaf_is_in_bounds(const vsi_btree_cursor *cursor) {
-    const btree_node *leaf = cursor->node[0];
-    vsi_bytes first = node_key(leaf, 0), last = node_key(leaf, leaf->count - 1u);
-    for (uint32_t level = 1; level < cursor->height; level++) {
-        const btree_node *node = cursor->node[level];
-        uint32_t at = cursor->at[level];
-        if (at > 0 && bytes_compare(first, node_key(node, at)) < 0)
-            return false;
-        if (at + 1 < node->count && bytes_compare(last, node_key(node, at + 1)) >= 0)
-            return false;
-    }
-    return true;
-}
-
-VSI_FN const char *vsi_btree_check(const vsi_btree *tree) {
-    const btree_node *root = tree->root;
-    if (!root)
-        return tree->count ? "an empty tree counts entries" : NULL;
-    if (root->level >= VSI_BTREE_HEIGHT_MAX)
-        return "the tree is too high";
-    vsi_btree_cursor at = {.height = root->level + 1u};
-    at.node[root->level] = tree->root;
-    uint64_t count = 0;
-    uint32_t level = root->level;
-    const char *problem = node_check(root, level);
-    while (!problem) {
-        if (at.at[level] == ((const btree_node *)at.node[level])->count) { /* done: up */
-            if (++level == at.height)
-                return count == tree->count ? NULL : "the tree's count is wrong";
-            at.at[level]++;
-        } else if (level == 0) { /* a leaf: count it as a whole */
-            const btree_node *leaf = at.node[0];
-            if (!leaf_is_in_bounds(&at))
-                return "keys of a leaf lie outside its separators";
-            count += leaf->count;
-            at.at[0] = leaf->count;
-        } else { /* down */
-            at.node[level - 1] = node_child(at.node[level], at.at[level]);
-            at.at[--level] = 0;
-            problem = node_check(at.node[level], level);
-        }
-    }
-    return problem;
-}
-/* ---- store/value.h ---------------------------------------------------------------------------------- */
-/* value.h - values of any size under keys of a B+tree, each kept with its hash. */
-#ifndef VSI_VALUE_H
-#define VSI_VALUE_H
-
-/* uses base/hash.h */
-/* uses store/btree.h */
-
-enum { VSI_VALUE_KEY_BYTES_MAX = 1040 };
-
-typedef struct vsi_value_info {
-    uint32_t bytes;
-    vsi_hash128 hash; /* of the value, as given when it was put */
-} vsi_value_info;
-
-/* Whether there is a value under key. */
-VSI_FN bool vsi_value_find(const vsi_btree *tree, vsi_bytes key, vsi_value_info *out_info);
-
-/* Appends the value that vsi_value_find found to buf; false when there is no memory. */
-VSI_FN bool vsi_value_read(const vsi_btree *tree, vsi_bytes key, vsi_value_info info, vsi_buf *buf);
-
-/* Puts a value under a key that has none. False when there is no memory: undo the scope. */
-VSI_FN bool vsi_value_put(vsi_cow *cow, vsi_btree *tree, vsi_bytes key, vsi_bytes value,
-                          vsi_hash128 hash);
-
-/* Deletes the value that vsi_value_find found. False when there is no memory: undo the scope. */
-VSI_FN bool vsi_value_delete(vsi_cow *cow, vsi_btree *tree, vsi_bytes key, vsi_value_info info);
-
-/* Walking a tree of values: whether an entry begins one, and under which key. */
-VSI_FN bool vsi_value_is_first(vsi_bytes entry_key, vsi_bytes *out_key);
+VSI_FN vsi_hash128 vsi_term_of_coll(const vsi_desc *desc);
+VSI_FN vsi_hash128 vsi_term_of_vector(uint32_t coll, uint64_t key, vsi_hash128 vector_hash);
+VSI_FN vsi_hash128 vsi_term_of_metadata(uint32_t coll, uint64_t key, vsi_hash128 metadata_hash);
+VSI_FN vsi_hash128 vsi_term_of_note(uint32_t coll, vsi_bytes key, vsi_hash128 value_hash);
 
 #endif
-/* ---- store/value.c ---------------------------------------------------------------------------------- */
-/* value.c - values of any size in a B+tree.
- *
- * A value is cut into chunks; chunk n is the entry under key | n as u32, big-endian. Chunk 0 begins
- * with the value's size and hash. Keys in one tree must be prefix-free (all of one length, or with
- * their length in front), so that chunks of different values never share an entry. */
-/* uses store/value.h */
+/* ---- store/term.c ---------------------------------------------------------------------------------- */
+/* term.c - the terms of the digest: each depends on logical content alone, never on slots. */
+/* uses store/term.h */
 
-enum { VALUE_NUMBER_BYTES = 4, VALUE_HEADER_BYTES = 20 };
+enum { TERM_COLL = 1, TERM_VECTOR = 2, TERM_METADATA = 3, TERM_NOTE = 4 };
 
-typedef struct value_key {
-    uint8_t data[VSI_VALUE_KEY_BYTES_MAX + VALUE_NUMBER_BYTES];
-    size_t bytes;
-} value_key;
-
-static void value_key_set(value_key *out, vsi_bytes key, uint32_t number) {
-    vsi_assert(key.bytes <= VSI_VALUE_KEY_BYTES_MAX);
-    memcpy(out->data, key.data, key.bytes);
-    for (int i = 0; i < VALUE_NUMBER_BYTES; i++)
-        out->data[key.bytes + (size_t)i] = (uint8_t)(number >> (24 - 8 * i));
-    out->bytes = key.bytes + VALUE_NUMBER_BYTES;
+static vsi_hash128 term_of_record(uint32_t kind, uint32_t coll, uint64_t key, vsi_hash128 content) {
+    uint8_t bytes[40];
+    vsi_put_u32(bytes, kind);
+    vsi_put_u32(bytes + 4, coll);
+    vsi_put_u32(bytes + 8, 0);  /* namespace */
+    vsi_put_u32(bytes + 12, 0); /* field id */
+    vsi_put_u64(bytes + 16, key);
+    vsi_put_u64(bytes + 24, content.lo);
+    vsi_put_u64(bytes + 32, content.hi);
+    return vsi_hash128_of(bytes, sizeof bytes, 0);
 }
 
-static vsi_bytes value_key_bytes(const value_key *key) {
-    return (vsi_bytes){key->data, key->bytes};
+VSI_FN vsi_hash128 vsi_term_of_vector(uint32_t coll, uint64_t key, vsi_hash128 vector_hash) {
+    return term_of_record(TERM_VECTOR, coll, key, vector_hash);
 }
 
-/* Bytes of an entry's value, the same for every chunk of a key. */
-static size_t value_chunk_bytes(vsi_bytes key) {
-    return VSI_BTREE_ENTRY_MAX - VSI_BTREE_ENTRY_OVERHEAD - VALUE_NUMBER_BYTES - key.bytes;
+VSI_FN vsi_hash128 vsi_term_of_metadata(uint32_t coll, uint64_t key, vsi_hash128 metadata_hash) {
+    return term_of_record(TERM_METADATA, coll, key, metadata_hash);
 }
 
-static uint32_t value_chunk_count(vsi_bytes key, size_t value_bytes) {
-    size_t chunk = value_chunk_bytes(key);
-    return (uint32_t)((VALUE_HEADER_BYTES + value_bytes + chunk - 1) / chunk);
+VSI_FN vsi_hash128 vsi_term_of_note(uint32_t coll, vsi_bytes key, vsi_hash128 value_hash) {
+    uint8_t bytes[24 + VS_KV_KEY_BYTES_MAX];
+    vsi_put_u32(bytes, TERM_NOTE);
+    vsi_put_u32(bytes + 4, coll);
+    vsi_put_u64(bytes + 8, value_hash.lo);
+    vsi_put_u64(bytes + 16, value_hash.hi);
+    memcpy(bytes + 24, key.data, key.bytes);
+    return vsi_hash128_of(bytes, 24 + key.bytes, 0);
 }
 
-VSI_FN bool vsi_value_find(const vsi_btree *tree, vsi_bytes key, vsi_value_info *out_info) {
-    value_key k;
-    vsi_bytes first;
-    value_key_set(&k, key, 0);
-    if (!vsi_btree_get(tree, value_key_bytes(&k), &first))
-        return false;
-    vsi_assert(first.bytes >= VALUE_HEADER_BYTES);
-    out_info->bytes = vsi_get_u32(first.data);
-    out_info->hash.lo = vsi_get_u64(first.data + 4);
-    out_info->hash.hi = vsi_get_u64(first.data + 12);
-    return true;
-}
-
-VSI_FN bool vsi_value_read(const vsi_btree *tree, vsi_bytes key, vsi_value_info info,
-                           vsi_buf *buf) {
-    if (!vsi_buf_reserve(buf, info.bytes))
-        return false;
-    value_key k;
-    vsi_btree_cursor cursor;
-    value_key_set(&k, key, 0);
-    vsi_btree_seek(tree, value_key_bytes(&k), &cursor);
-    size_t skip = VALUE_HEADER_BYTES;
-    for (size_t left = info.bytes; left > 0 && !vsi_btree_at_end(&cursor);) {
-        vsi_bytes entry_key, chunk;
-        vsi_btree_entry(&cursor, &entry_key, &chunk);
-        size_t n = chunk.bytes - skip < left ? chunk.bytes - skip : left;
-        memcpy(buf->data + buf->bytes, chunk.data + skip, n);
-        buf->bytes += n;
-        left -= n;
-        skip = 0;
-        vsi_btree_next(&cursor);
-    }
-    return true;
-}
-
-VSI_FN bool vsi_value_put(vsi_cow *cow, vsi_btree *tree, vsi_bytes key, vsi_bytes value,
-                          vsi_hash128 hash) {
-    uint8_t chunk[VSI_BTREE_ENTRY_MAX];
-    size_t room = value_chunk_bytes(key), filled = VALUE_HEADER_BYTES, done = 0;
-    vsi_put_u32(chunk, (uint32_t)value.bytes);
-    vsi_put_u64(chunk + 4, hash.lo);
-    vsi_put_u64(chunk + 12, hash.hi);
-    uint32_t count = value_chunk_count(key, value.bytes);
-    for (uint32_t i = 0; i < count; i++, filled = 0) {
-        size_t n = value.bytes - done < room - filled ? value.bytes - done : room - filled;
-        if (n)
-            memcpy(chunk + filled, value.data + done, n);
-        done += n;
-        value_key k;
-        value_key_set(&k, key, i);
-        if (!vsi_btree_put(cow, tree, value_key_bytes(&k), (vsi_bytes){chunk, filled + n}))
-            return false;
-    }
-    return true;
-}
-
-VSI_FN bool vsi_value_delete(vsi_cow *cow, vsi_btree *tree, vsi_bytes key, vsi_value_info info) {
-    uint32_t count = value_chunk_count(key, info.bytes);
-    for (uint32_t i = 0; i < count; i++) {
-        value_key k;
-        value_key_set(&k, key, i);
-        vs_status st = vsi_btree_delete(cow, tree, value_key_bytes(&k));
-        vsi_assert(st != VS_ERR_NOT_FOUND);
-        if (st != VS_OK)
-            return false;
-    }
-    return true;
-}
-
-VSI_FN bool vsi_value_is_first(vsi_bytes entry_key, vsi_bytes *out_key) {
-    out_key->data = entry_key.data;
-    out_key->bytes = entry_key.bytes - VALUE_NUMBER_BYTES;
-    for (size_t i = out_key->bytes; i < entry_key.bytes; i++)
-        if (entry_key.data[i])
-            return false;
-    return true;
+VSI_FN vsi_hash128 vsi_term_of_coll(const vsi_desc *desc) {
+    uint8_t bytes[32 + VS_NAME_BYTES_MAX + VS_INDEX_BYTES_MAX];
+    size_t name_bytes = strlen(desc->name), index_bytes = strlen(desc->index);
+    vsi_put_u32(bytes, TERM_COLL);
+    vsi_put_u32(bytes + 4, desc->id);
+    vsi_put_u32(bytes + 8, desc->dim);
+    vsi_put_u32(bytes + 12, (uint32_t)desc->type);
+    vsi_put_u32(bytes + 16, (uint32_t)desc->metric);
+    vsi_put_u64(bytes + 20, (uint64_t)desc->created_us);
+    vsi_put_u32(bytes + 28, (uint32_t)name_bytes);
+    memcpy(bytes + 32, desc->name, name_bytes);
+    memcpy(bytes + 32 + name_bytes, desc->index, index_bytes);
+    return vsi_hash128_of(bytes, 32 + name_bytes + index_bytes, 0);
 }
 /* ---- store/op.h ---------------------------------------------------------------------------------- */
 /* op.h - the changes that the log records: one operation per logical mutation, as bytes. */
@@ -3521,10 +4117,9 @@ VSI_FN bool vsi_value_is_first(vsi_bytes entry_key, vsi_bytes *out_key) {
 /* uses base/bytes.h */
 /* uses base/hash.h */
 /* uses base/mem.h */
+/* uses store/slab.h */
 
 enum { VSI_OP_CREATE = 1, VSI_OP_PUT = 2, VSI_OP_DELETE = 3, VSI_OP_NOTE = 4, VSI_OP_DIGEST = 5 };
-
-#define VSI_SLOT_NONE UINT32_MAX
 
 /* One change with everything resolved: slots chosen, time read. Members of other kinds are zero. */
 typedef struct vsi_op {
@@ -3773,505 +4368,638 @@ VSI_FN vs_status vsi_op_read(vsi_err *err, vsi_bytes payload, size_t *pos, vsi_o
     return VS_OK;
 }
 /* ---- store/state.h ---------------------------------------------------------------------------------- */
-/* state.h - what a database contains, in one version, and the one function that changes it.
- *
- * vsi_state_apply serves live commits and recovery alike: the same operations on the same state
- * give the same state, digest included. */
+/* state.h - what a database contains, in one version: the catalog and what it leads to. */
 #ifndef VSI_STATE_H
 #define VSI_STATE_H
 
-/* uses store/btree.h */
+/* uses store/desc.h */
 /* uses store/live.h */
-/* uses store/op.h */
-/* uses store/slab.h */
 /* uses store/value.h */
 
-/* What never changes about a collection. */
-typedef struct vsi_coll_desc {
-    vsi_block block;
-    uint32_t id, dim;
-    int type, metric;
-    uint32_t element_bytes;
-    int64_t created_us;
-    vsi_hash128 term; /* its share of the digest */
-    char name[VS_NAME_BYTES_MAX + 1];
-    char index[VS_INDEX_BYTES_MAX + 1];
-} vsi_coll_desc;
-
-/* One version of a collection. */
+/* One version of a collection; copying the struct copies the version. */
 typedef struct vsi_coll {
-    vsi_block block;
-    vsi_coll_desc *desc;
+    vsi_desc *desc;
     uint64_t count;
-    uint32_t slot_end;  /* slots below it have been used */
-    uint32_t pool_used; /* of the writer: reusable slots taken since its transaction began */
-    vsi_btree keys;     /* encoded key -> slot */
-    vsi_btree metadata; /* slot -> JSON, by store/value */
-    vsi_live live;
-    vsi_slabs rows;  /* vectors, elements in the machine's order */
-    vsi_slabs cells; /* key and vector hash */
+    uint32_t slot_end;            /* slots below it have been used */
+    vsi_btree keys;               /* encoded key -> slot */
+    vsi_btree metadata;           /* slot -> JSON, by store/value */
+    vsi_btree live;               /* which slots hold a record, by store/live */
+    vsi_btree rows_dir, cells_dir; /* slab number -> where the slab is in the file */
 } vsi_coll;
 
-typedef struct vsi_coll_list {
-    vsi_block block;
-    size_t count;
-    vsi_coll *coll[]; /* by ascending id */
-} vsi_coll_list;
-
-/* One version of a database. Copying the struct copies the version. All zero: an empty one. */
+/* One version of a database. Copying the struct copies the version. */
 typedef struct vsi_state {
-    vsi_coll_list *colls; /* NULL: none */
+    vsi_descs *descs;  /* borrowed */
+    vsi_btree catalog; /* all below but work is in it once the state is settled */
     vsi_btree notes;
+    uint32_t last_coll; /* the largest collection id ever used */
+    vsi_coll work;      /* the collection changed last, newer than its entry; desc NULL: none */
+    bool is_settled;
     vsi_hash128 digest;
     uint64_t changes; /* operations applied since the version it came from; cursors watch it */
 } vsi_state;
 
-/* A slot that a version gave up. */
-typedef struct vsi_freed_slot {
-    uint32_t coll, slot;
-} vsi_freed_slot;
+typedef struct vsi_cell {
+    uint64_t key;
+    vsi_hash128 vector_hash;
+} vsi_cell;
 
-/* Bytes of one element of a type, 0 for an unknown type. */
-VSI_FN uint32_t vsi_type_bytes(int type);
+VSI_FN vsi_state vsi_state_empty(vsi_cow *cow, vsi_descs *descs);
 
-/* Applies one operation. freed, unless NULL, collects vsi_freed_slot structs. On any failure undo
- * the scope and restore the state: VS_ERR_CORRUPT when the operation does not fit the state (only
- * recovery can meet that), VS_ERR_NOMEM. */
-VSI_FN vs_status vsi_state_apply(vsi_err *err, vsi_cow *cow, vsi_state *state, const vsi_op *op,
-                                 vsi_buf *freed);
+/* ---- collections ---------------------------------------------------------------------------- */
 
-/* ---- looking things up ---------------------------------------------------------------------- */
+/* The collection with this id, or name; VS_ERR_NOT_FOUND without a message. */
+VS_NODISCARD VSI_FN vs_status vsi_state_coll(vsi_err *err, const vsi_state *state, uint32_t id,
+                                             vsi_coll *out_coll);
+VS_NODISCARD VSI_FN vs_status vsi_state_coll_named(vsi_err *err, const vsi_state *state,
+                                                   vsi_bytes name, vsi_coll *out_coll);
 
-VSI_FN size_t vsi_state_coll_count(const vsi_state *state);
-VSI_FN vsi_coll *vsi_state_coll_at(const vsi_state *state, size_t at);
-VSI_FN vsi_coll *vsi_state_coll(const vsi_state *state, uint32_t id); /* NULL: none */
-VSI_FN vsi_coll *vsi_state_coll_named(const vsi_state *state, vsi_bytes name);
-/* The collection made writable; NULL when there is no memory (or no such collection). */
-VSI_FN vsi_coll *vsi_state_touch_coll(vsi_cow *cow, vsi_state *state, uint32_t id);
+/* Collections by ascending id: the first whose id is at least id; VS_ERR_NOT_FOUND: none. */
+VS_NODISCARD VSI_FN vs_status vsi_state_coll_from(vsi_err *err, const vsi_state *state, uint32_t id,
+                                                  vsi_coll *out_coll);
 
-VSI_FN bool vsi_coll_find(const vsi_coll *coll, uint64_t key, uint32_t *out_slot);
-VSI_FN uint64_t vsi_coll_key(const vsi_coll *coll, uint32_t slot);
-/* Appends the metadata of a slot to buf, nothing when it has none; false: no memory. */
-VSI_FN bool vsi_coll_read_metadata(const vsi_coll *coll, uint32_t slot, vsi_buf *buf);
+/* The collection that is there under this id, to be changed: until the next call for another one,
+ * changes to *out_coll are changes of the state. */
+VS_NODISCARD VSI_FN vs_status vsi_state_work_on(vsi_err *err, vsi_state *state, uint32_t id,
+                                                vsi_coll **out_coll);
+/* Adds an empty collection. */
+VS_NODISCARD VSI_FN vs_status vsi_state_add_coll(vsi_err *err, vsi_state *state, vsi_desc *desc);
 
-/* Records in key order. */
-VSI_FN void vsi_coll_seek(const vsi_coll *coll, uint64_t from_key, vsi_btree_cursor *out_cursor);
-VSI_FN void vsi_coll_entry(const vsi_btree_cursor *cursor, uint64_t *out_key, uint32_t *out_slot);
+/* Brings the catalog up to date with everything else: before a version is shown. */
+VS_NODISCARD VSI_FN vs_status vsi_state_settle(vsi_err *err, vsi_state *state);
 
-VSI_FN bool vsi_note_find(const vsi_state *state, uint32_t coll, vsi_bytes key,
-                          vsi_value_info *out_info);
-VSI_FN bool vsi_note_read(const vsi_state *state, uint32_t coll, vsi_bytes key, vsi_value_info info,
-                          vsi_buf *buf);
+/* ---- records -------------------------------------------------------------------------------- */
 
-/* Everything a walk over the state can verify: trees, slots, counts, and the digest computed anew
- * from the contents. Calls report with each problem. False: no memory. */
-typedef void (*vsi_report_fn)(void *ctx, const char *problem);
-VSI_FN bool vsi_state_check(const vsi_state *state, vsi_mem *mem, vsi_report_fn report, void *ctx);
+enum { VSI_KEY_BYTES = 10, VSI_SLOT_KEY_BYTES = 4, VSI_CELL_BYTES = 32 };
+
+VSI_FN vsi_bytes vsi_key_encode(uint8_t out[VSI_KEY_BYTES], uint64_t key);
+VSI_FN vsi_bytes vsi_slot_encode(uint8_t out[VSI_SLOT_KEY_BYTES], uint32_t slot);
+
+/* VS_ERR_NOT_FOUND without a message when there is no such key. */
+VS_NODISCARD VSI_FN vs_status vsi_coll_find(vsi_err *err, const vsi_coll *coll, uint64_t key,
+                                            uint32_t *out_slot);
+VS_NODISCARD VSI_FN vs_status vsi_coll_cell(vsi_err *err, const vsi_coll *coll, uint32_t slot,
+                                            vsi_cell *out_cell);
+VS_NODISCARD VSI_FN vs_status vsi_coll_row(vsi_err *err, const vsi_coll *coll, uint32_t slot,
+                                           const uint8_t **out_row);
+/* Appends the metadata of a slot to buf, nothing when it has none. */
+VS_NODISCARD VSI_FN vs_status vsi_coll_read_metadata(vsi_err *err, const vsi_coll *coll,
+                                                     uint32_t slot, vsi_buf *buf);
+
+/* Records in key order; coll must outlive the cursor. */
+VS_NODISCARD VSI_FN vs_status vsi_coll_seek(vsi_err *err, const vsi_coll *coll, uint64_t from_key,
+                                            vsi_btree_cursor *out_cursor);
+VS_NODISCARD VSI_FN vs_status vsi_coll_entry(vsi_err *err, const vsi_btree_cursor *cursor,
+                                             uint64_t *out_key, uint32_t *out_slot);
+
+/* ---- notes ---------------------------------------------------------------------------------- */
+
+enum { VSI_NOTE_KEY_BYTES_MAX = 6 + VS_KV_KEY_BYTES_MAX };
+
+VSI_FN vsi_bytes vsi_note_encode(uint8_t out[VSI_NOTE_KEY_BYTES_MAX], uint32_t coll, vsi_bytes key);
+
+/* VS_ERR_NOT_FOUND without a message when there is no such note. */
+VS_NODISCARD VSI_FN vs_status vsi_note_find(vsi_err *err, const vsi_state *state, uint32_t coll,
+                                            vsi_bytes key, vsi_value *out_value);
 
 #endif
 /* ---- store/state.c ---------------------------------------------------------------------------------- */
-/* state.c - the content of a database and the one function that changes it.
+/* state.c - the content of a database in one version; docs/FORMAT.md has the entries of the catalog.
  *
  *   S1  A record is live in exactly one slot; keys maps its key there, the cell of the slot
  *       holds the key, the live bit is set. count is the number of live slots.
- *   S2  Slots below slot_end have rows and cells in memory.
+ *   S2  Slots below slot_end have rows and cells.
  *   S3  A slot's row and cell are written only while it is not live in any version that can be
- *       read.
- *   S4  digest is the sum modulo 2^128 of the terms of all collections, vectors, metadata and
- *       notes; a term depends on logical content alone, never on slots. */
+ *       read. */
 /* uses store/state.h */
 
-/* What a term of the digest stands for; part of its hash. */
-enum { STATE_TERM_COLL = 1, STATE_TERM_VECTOR = 2, STATE_TERM_METADATA = 3, STATE_TERM_NOTE = 4 };
+enum { STATE_ENTRY_COLL = 1, STATE_ENTRY_NAME = 2, STATE_ENTRY_BASE = 3 };
 
-enum { STATE_KEY_BYTES = 10, STATE_NOTE_KEY_BYTES_MAX = 6 + VS_KV_KEY_BYTES_MAX };
+/* Value of a collection's entry: fixed fields, name, index; then references to its trees. */
+enum {
+    COLL_DIM_OFF = 0,
+    COLL_TYPE_OFF = 4,
+    COLL_METRIC_OFF = 5,
+    COLL_ROWS_SHIFT_OFF = 6,
+    COLL_CELLS_SHIFT_OFF = 7,
+    COLL_CREATED_OFF = 8,
+    COLL_COUNT_OFF = 16,
+    COLL_SLOT_END_OFF = 24,
+    COLL_NAME_BYTES_OFF = 28,
+    COLL_INDEX_BYTES_OFF = 30,
+    COLL_TREES_OFF = 32, /* entries of each tree, u64 */
+    COLL_TREES = 5,
+    COLL_FIXED_BYTES = COLL_TREES_OFF + 8 * COLL_TREES,
+    COLL_BYTES_MAX = COLL_FIXED_BYTES + VS_NAME_BYTES_MAX + VS_INDEX_BYTES_MAX
+};
 
-_Static_assert((int)STATE_NOTE_KEY_BYTES_MAX <= (int)VSI_VALUE_KEY_BYTES_MAX, "note keys must fit");
+enum { BASE_NOTES_OFF = 0, BASE_LAST_COLL_OFF = 8, BASE_BYTES = 16 };
 
-typedef struct state_cell {
-    uint64_t key;
-    vsi_hash128 vector_hash;
-    uint64_t zero;
-} state_cell;
+_Static_assert((int)VSI_NOTE_KEY_BYTES_MAX <= (int)VSI_VALUE_KEY_BYTES_MAX, "note keys must fit");
 
-VSI_FN uint32_t vsi_type_bytes(int type) {
-    return type == VS_F32 ? 4 : type == VS_U8 ? 1 : 0;
+VSI_FN vsi_state vsi_state_empty(vsi_cow *cow, vsi_descs *descs) {
+    return (vsi_state){.descs = descs, .catalog = {.cow = cow}, .notes = {.cow = cow}, .is_settled = true};
 }
 
-/* ---- digest --------------------------------------------------------------------------------- */
+/* ---- entries of the catalog ------------------------------------------------------------------ */
 
-static vsi_hash128 term_of_record(uint32_t kind, uint32_t coll, uint64_t key, vsi_hash128 content) {
-    uint8_t bytes[40];
-    vsi_put_u32(bytes, kind);
-    vsi_put_u32(bytes + 4, coll);
-    vsi_put_u32(bytes + 8, 0);  /* namespace */
-    vsi_put_u32(bytes + 12, 0); /* field id */
-    vsi_put_u64(bytes + 16, key);
-    vsi_put_u64(bytes + 24, content.lo);
-    vsi_put_u64(bytes + 32, content.hi);
-    return vsi_hash128_of(bytes, sizeof bytes, 0);
+static vsi_bytes state_id_key(uint8_t out[5], uint32_t id) {
+    out[0] = STATE_ENTRY_COLL;
+    vsi_put_u32_be(out + 1, id);
+    return (vsi_bytes){out, 5};
 }
 
-static vsi_hash128 term_of_note(uint32_t coll, vsi_bytes key, vsi_hash128 content) {
-    uint8_t bytes[24 + VS_KV_KEY_BYTES_MAX];
-    vsi_put_u32(bytes, STATE_TERM_NOTE);
-    vsi_put_u32(bytes + 4, coll);
-    vsi_put_u64(bytes + 8, content.lo);
-    vsi_put_u64(bytes + 16, content.hi);
-    memcpy(bytes + 24, key.data, key.bytes);
-    return vsi_hash128_of(bytes, 24 + key.bytes, 0);
+static vsi_bytes state_name_key(uint8_t out[1 + VS_NAME_BYTES_MAX], vsi_bytes name) {
+    vsi_assert(name.bytes <= VS_NAME_BYTES_MAX);
+    out[0] = STATE_ENTRY_NAME;
+    memcpy(out + 1, name.data, name.bytes);
+    return (vsi_bytes){out, 1 + name.bytes};
 }
 
-static vsi_hash128 term_of_coll(const vsi_coll_desc *desc) {
-    uint8_t bytes[32 + VS_NAME_BYTES_MAX + VS_INDEX_BYTES_MAX];
+static vsi_btree *coll_tree(vsi_coll *coll, uint32_t at) {
+    vsi_btree *trees[COLL_TREES] = {&coll->keys, &coll->metadata, &coll->live, &coll->rows_dir,
+                                    &coll->cells_dir};
+    return trees[at];
+}
+
+static vs_status coll_write(vsi_err *err, vsi_btree *catalog, vsi_coll *coll) {
+    const vsi_desc *desc = coll->desc;
+    uint8_t value[COLL_BYTES_MAX] = {0}, refs[COLL_TREES * VSI_REF_BYTES], key[5];
     size_t name_bytes = strlen(desc->name), index_bytes = strlen(desc->index);
-    vsi_put_u32(bytes, STATE_TERM_COLL);
-    vsi_put_u32(bytes + 4, desc->id);
-    vsi_put_u32(bytes + 8, desc->dim);
-    vsi_put_u32(bytes + 12, (uint32_t)desc->type);
-    vsi_put_u32(bytes + 16, (uint32_t)desc->metric);
-    vsi_put_u64(bytes + 20, (uint64_t)desc->created_us);
-    vsi_put_u32(bytes + 28, (uint32_t)name_bytes);
-    memcpy(bytes + 32, desc->name, name_bytes);
-    memcpy(bytes + 32 + name_bytes, desc->index, index_bytes);
-    return vsi_hash128_of(bytes, 32 + name_bytes + index_bytes, 0);
+    vsi_put_u32(value + COLL_DIM_OFF, desc->dim);
+    value[COLL_TYPE_OFF] = (uint8_t)desc->type;
+    value[COLL_METRIC_OFF] = (uint8_t)desc->metric;
+    value[COLL_ROWS_SHIFT_OFF] = (uint8_t)desc->rows.shift;
+    value[COLL_CELLS_SHIFT_OFF] = (uint8_t)desc->cells.shift;
+    vsi_put_u64(value + COLL_CREATED_OFF, (uint64_t)desc->created_us);
+    vsi_put_u64(value + COLL_COUNT_OFF, coll->count);
+    vsi_put_u32(value + COLL_SLOT_END_OFF, coll->slot_end);
+    vsi_put_u16(value + COLL_NAME_BYTES_OFF, (uint16_t)name_bytes);
+    vsi_put_u16(value + COLL_INDEX_BYTES_OFF, (uint16_t)index_bytes);
+    for (uint32_t i = 0; i < COLL_TREES; i++) {
+        vsi_put_u64(value + COLL_TREES_OFF + 8 * i, coll_tree(coll, i)->count);
+        vsi_ref_encode(coll_tree(coll, i)->root, refs + i * VSI_REF_BYTES);
+    }
+    memcpy(value + COLL_FIXED_BYTES, desc->name, name_bytes);
+    memcpy(value + COLL_FIXED_BYTES + name_bytes, desc->index, index_bytes);
+    vsi_node_item item = {.key = state_id_key(key, desc->id),
+                          .value = {value, COLL_FIXED_BYTES + name_bytes + index_bytes},
+                          .refs = refs,
+                          .ref_count = COLL_TREES};
+    return vsi_btree_put_item(err, catalog, &item);
 }
 
-/* ---- encoded keys --------------------------------------------------------------------------- */
+static vs_status coll_read(vsi_err *err, const vsi_state *state, uint32_t id,
+                           const vsi_node_item *item, vsi_coll *out_coll) {
+    vsi_coll coll = {.desc = vsi_descs_find(state->descs, id)};
+    const uint8_t *value = item->value.data;
+    if (!coll.desc || item->value.bytes < COLL_FIXED_BYTES || item->ref_count != COLL_TREES)
+        return vsi_fail(err, VS_ERR_CORRUPT, "catalog: collection %lu is malformed",
+                        (unsigned long)id);
+    coll.count = vsi_get_u64(value + COLL_COUNT_OFF);
+    coll.slot_end = vsi_get_u32(value + COLL_SLOT_END_OFF);
+    for (uint32_t i = 0; i < COLL_TREES; i++)
+        *coll_tree(&coll, i) = (vsi_btree){.cow = state->catalog.cow,
+                                           .root = vsi_ref_decode(item->refs + i * VSI_REF_BYTES),
+                                           .count = vsi_get_u64(value + COLL_TREES_OFF + 8 * i)};
+    *out_coll = coll;
+    return VS_OK;
+}
+
+/* ---- collections ---------------------------------------------------------------------------- */
+
+VSI_FN vs_status vsi_state_coll(vsi_err *err, const vsi_state *state, uint32_t id,
+                                vsi_coll *out_coll) {
+    uint8_t key[5];
+    vsi_node_item item;
+    if (state->work.desc && state->work.desc->id == id) {
+        *out_coll = state->work;
+        return VS_OK;
+    }
+    vs_status st = vsi_btree_get(err, &state->catalog, state_id_key(key, id), &item);
+    return st == VS_OK ? coll_read(err, state, id, &item, out_coll) : st;
+}
+
+VSI_FN vs_status vsi_state_coll_named(vsi_err *err, const vsi_state *state, vsi_bytes name,
+                                      vsi_coll *out_coll) {
+    uint8_t key[1 + VS_NAME_BYTES_MAX];
+    vsi_node_item item;
+    if (name.bytes > VS_NAME_BYTES_MAX)
+        return VS_ERR_NOT_FOUND;
+    vs_status st = vsi_btree_get(err, &state->catalog, state_name_key(key, name), &item);
+    if (st == VS_OK && item.value.bytes != 4)
+        return vsi_fail(err, VS_ERR_CORRUPT, "catalog: a name's entry is malformed");
+    return st == VS_OK ? vsi_state_coll(err, state, vsi_get_u32(item.value.data), out_coll) : st;
+}
+
+VSI_FN vs_status vsi_state_coll_from(vsi_err *err, const vsi_state *state, uint32_t id,
+                                     vsi_coll *out_coll) {
+    uint8_t key[5];
+    vsi_btree_cursor cursor;
+    vs_status st = vsi_btree_seek(err, &state->catalog, state_id_key(key, id), &cursor);
+    if (st != VS_OK)
+        return st;
+    vsi_bytes found = {0};
+    if (!vsi_btree_at_end(&cursor))
+        found = vsi_btree_entry(&cursor).key;
+    if (found.bytes != sizeof key || found.data[0] != STATE_ENTRY_COLL)
+        return VS_ERR_NOT_FOUND;
+    return vsi_state_coll(err, state, vsi_get_u32_be(found.data + 1), out_coll);
+}
+
+VSI_FN vs_status vsi_state_settle(vsi_err *err, vsi_state *state) {
+    static const uint8_t key[1] = {STATE_ENTRY_BASE};
+    uint8_t value[BASE_BYTES] = {0}, ref[VSI_REF_BYTES];
+    if (state->is_settled)
+        return VS_OK;
+    vs_status st = state->work.desc ? coll_write(err, &state->catalog, &state->work) : VS_OK;
+    if (st != VS_OK)
+        return st;
+    vsi_put_u64(value + BASE_NOTES_OFF, state->notes.count);
+    vsi_put_u32(value + BASE_LAST_COLL_OFF, state->last_coll);
+    vsi_ref_encode(state->notes.root, ref);
+    vsi_node_item item = {
+        .key = {key, sizeof key}, .value = {value, sizeof value}, .refs = ref, .ref_count = 1};
+    st = vsi_btree_put_item(err, &state->catalog, &item);
+    state->is_settled = st == VS_OK;
+    return st;
+}
+
+VSI_FN vs_status vsi_state_work_on(vsi_err *err, vsi_state *state, uint32_t id,
+                                   vsi_coll **out_coll) {
+    if (!state->work.desc || state->work.desc->id != id) {
+        vsi_coll coll;
+        vs_status st = vsi_state_coll(err, state, id, &coll);
+        if (st == VS_OK)
+            st = vsi_state_settle(err, state);
+        if (st != VS_OK)
+            return st;
+        state->work = coll;
+    }
+    state->is_settled = false;
+    *out_coll = &state->work;
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_state_add_coll(vsi_err *err, vsi_state *state, vsi_desc *desc) {
+    uint8_t key[1 + VS_NAME_BYTES_MAX], id[4];
+    vsi_bytes name = {(const uint8_t *)desc->name, strlen(desc->name)};
+    vs_status st = vsi_state_settle(err, state);
+    if (st != VS_OK)
+        return st;
+    state->is_settled = false;
+    vsi_put_u32(id, desc->id);
+    vsi_coll coll = {.desc = desc};
+    for (uint32_t i = 0; i < COLL_TREES; i++)
+        coll_tree(&coll, i)->cow = state->catalog.cow;
+    state->work = coll;
+    state->last_coll = desc->id;
+    st = coll_write(err, &state->catalog, &coll);
+    return st == VS_OK ? vsi_btree_put(err, &state->catalog, state_name_key(key, name),
+                                       (vsi_bytes){id, sizeof id})
+                       : st;
+}
+
+/* ---- records -------------------------------------------------------------------------------- */
 
 /* namespace (one byte, 0: the default), type tag, then the number big-endian: memcmp gives the
  * order of keys. */
-static vsi_bytes state_key(uint8_t out[STATE_KEY_BYTES], uint64_t key) {
+VSI_FN vsi_bytes vsi_key_encode(uint8_t out[VSI_KEY_BYTES], uint64_t key) {
     out[0] = 0;
     out[1] = 1;
     vsi_put_u64_be(out + 2, key);
-    return (vsi_bytes){out, STATE_KEY_BYTES};
+    return (vsi_bytes){out, VSI_KEY_BYTES};
 }
 
-static vsi_bytes state_slot_key(uint8_t out[4], uint32_t slot) {
-    for (int i = 0; i < 4; i++)
-        out[i] = (uint8_t)(slot >> (24 - 8 * i));
-    return (vsi_bytes){out, 4};
+VSI_FN vsi_bytes vsi_slot_encode(uint8_t out[VSI_SLOT_KEY_BYTES], uint32_t slot) {
+    vsi_put_u32_be(out, slot);
+    return (vsi_bytes){out, VSI_SLOT_KEY_BYTES};
 }
 
-static vsi_bytes state_note_key(uint8_t out[STATE_NOTE_KEY_BYTES_MAX], uint32_t coll,
-                                vsi_bytes key) {
+VSI_FN vs_status vsi_coll_find(vsi_err *err, const vsi_coll *coll, uint64_t key,
+                               uint32_t *out_slot) {
+    uint8_t bytes[VSI_KEY_BYTES];
+    vsi_node_item item;
+    vs_status st = vsi_btree_get(err, &coll->keys, vsi_key_encode(bytes, key), &item);
+    if (st == VS_OK && item.value.bytes != 4)
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: the entry of key %llu is malformed",
+                        coll->desc->name, (unsigned long long)key);
+    if (st == VS_OK)
+        *out_slot = vsi_get_u32(item.value.data);
+    return st;
+}
+
+VSI_FN vs_status vsi_coll_cell(vsi_err *err, const vsi_coll *coll, uint32_t slot,
+                               vsi_cell *out_cell) {
+    const uint8_t *cell = NULL;
+    vs_status st = vsi_slab_row(err, &coll->desc->cells, slot, &cell);
+    if (st != VS_OK)
+        return st;
+    out_cell->key = vsi_get_u64(cell);
+    out_cell->vector_hash.lo = vsi_get_u64(cell + 8);
+    out_cell->vector_hash.hi = vsi_get_u64(cell + 16);
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_coll_row(vsi_err *err, const vsi_coll *coll, uint32_t slot,
+                              const uint8_t **out_row) {
+    return vsi_slab_row(err, &coll->desc->rows, slot, out_row);
+}
+
+VSI_FN vs_status vsi_coll_read_metadata(vsi_err *err, const vsi_coll *coll, uint32_t slot,
+                                        vsi_buf *buf) {
+    uint8_t bytes[VSI_SLOT_KEY_BYTES];
+    vsi_value value = {.bytes = 0};
+    vs_status st = vsi_value_find(err, &coll->metadata, vsi_slot_encode(bytes, slot), &value);
+    if (st == VS_ERR_NOT_FOUND)
+        return VS_OK;
+    return st == VS_OK ? vsi_value_read(err, &coll->metadata, &value, buf) : st;
+}
+
+VSI_FN vs_status vsi_coll_seek(vsi_err *err, const vsi_coll *coll, uint64_t from_key,
+                               vsi_btree_cursor *out_cursor) {
+    uint8_t bytes[VSI_KEY_BYTES];
+    return vsi_btree_seek(err, &coll->keys, vsi_key_encode(bytes, from_key), out_cursor);
+}
+
+VSI_FN vs_status vsi_coll_entry(vsi_err *err, const vsi_btree_cursor *cursor, uint64_t *out_key,
+                                uint32_t *out_slot) {
+    vsi_node_item item = vsi_btree_entry(cursor);
+    if (item.key.bytes != VSI_KEY_BYTES || item.value.bytes != 4)
+        return vsi_fail(err, VS_ERR_CORRUPT, "an entry of a tree of keys is malformed");
+    *out_key = vsi_get_u64_be(item.key.data + 2);
+    *out_slot = vsi_get_u32(item.value.data);
+    return VS_OK;
+}
+
+/* ---- notes ---------------------------------------------------------------------------------- */
+
+VSI_FN vsi_bytes vsi_note_encode(uint8_t out[VSI_NOTE_KEY_BYTES_MAX], uint32_t coll,
+                                 vsi_bytes key) {
     vsi_put_u32(out, coll);
     vsi_put_u16(out + 4, (uint16_t)key.bytes);
     memcpy(out + 6, key.data, key.bytes);
     return (vsi_bytes){out, 6 + key.bytes};
 }
 
-/* ---- looking things up ---------------------------------------------------------------------- */
-
-VSI_FN size_t vsi_state_coll_count(const vsi_state *state) {
-    return state->colls ? state->colls->count : 0;
+VSI_FN vs_status vsi_note_find(vsi_err *err, const vsi_state *state, uint32_t coll, vsi_bytes key,
+                               vsi_value *out_value) {
+    uint8_t bytes[VSI_NOTE_KEY_BYTES_MAX];
+    return vsi_value_find(err, &state->notes, vsi_note_encode(bytes, coll, key), out_value);
 }
+/* ---- store/apply.h ---------------------------------------------------------------------------------- */
+/* apply.h - the one function that changes what a database contains.
+ *
+ * vsi_apply serves live commits and recovery alike: the same operations on the same state give the
+ * same state, digest included. */
+#ifndef VSI_APPLY_H
+#define VSI_APPLY_H
 
-VSI_FN vsi_coll *vsi_state_coll_at(const vsi_state *state, size_t at) {
-    vsi_assert(at < vsi_state_coll_count(state));
-    return state->colls->coll[at];
-}
+/* uses store/op.h */
+/* uses store/state.h */
 
-/* The place of the first collection whose id is not below id. */
-static size_t state_coll_place(const vsi_state *state, uint32_t id) {
-    size_t low = 0, high = vsi_state_coll_count(state);
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-        if (state->colls->coll[mid]->desc->id < id)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
-}
+/* A slot that a version gave up. */
+typedef struct vsi_freed_slot {
+    uint32_t coll, slot;
+} vsi_freed_slot;
 
-VSI_FN vsi_coll *vsi_state_coll(const vsi_state *state, uint32_t id) {
-    size_t at = state_coll_place(state, id);
-    if (at == vsi_state_coll_count(state) || state->colls->coll[at]->desc->id != id)
-        return NULL;
-    return state->colls->coll[at];
-}
+/* Applies one operation. freed, unless NULL, collects vsi_freed_slot structs. On any failure undo
+ * the scope and restore the state: VS_ERR_CORRUPT when the operation does not fit the state (only
+ * recovery can meet that), VS_ERR_NOMEM. */
+VS_NODISCARD VSI_FN vs_status vsi_apply(vsi_err *err, vsi_state *state, const vsi_op *op,
+                                        vsi_buf *freed);
 
-VSI_FN vsi_coll *vsi_state_coll_named(const vsi_state *state, vsi_bytes name) {
-    for (size_t i = 0; i < vsi_state_coll_count(state); i++) {
-        vsi_coll *coll = state->colls->coll[i];
-        if (strlen(coll->desc->name) == name.bytes &&
-            !memcmp(coll->desc->name, name.data, name.bytes))
-            return coll;
-    }
-    return NULL;
-}
+#endif
+/* ---- store/apply.c ---------------------------------------------------------------------------------- */
+/* apply.c - operations on a state.
+ *
+ *   A1  digest is the sum modulo 2^128 of the terms of all collections, vectors, metadata and
+ *       notes (store/term). */
+/* uses store/apply.h */
+/* uses store/term.h */
 
-VSI_FN vsi_coll *vsi_state_touch_coll(vsi_cow *cow, vsi_state *state, uint32_t id) {
-    size_t at = state_coll_place(state, id);
-    if (!vsi_state_coll(state, id))
-        return NULL;
-    vsi_coll_list *list = vsi_cow_touch(cow, state->colls);
-    if (!list)
-        return NULL;
-    state->colls = list;
-    vsi_coll *coll = vsi_cow_touch(cow, list->coll[at]);
-    if (coll)
-        list->coll[at] = coll;
-    return coll;
-}
-
-VSI_FN bool vsi_coll_find(const vsi_coll *coll, uint64_t key, uint32_t *out_slot) {
-    uint8_t bytes[STATE_KEY_BYTES];
-    vsi_bytes value;
-    if (!vsi_btree_get(&coll->keys, state_key(bytes, key), &value))
-        return false;
-    *out_slot = vsi_get_u32(value.data);
-    return true;
-}
-
-static state_cell state_read_cell(const vsi_coll *coll, uint32_t slot) {
-    state_cell cell;
-    memcpy(&cell, vsi_slab_row(&coll->cells, slot), sizeof cell);
-    return cell;
-}
-
-VSI_FN uint64_t vsi_coll_key(const vsi_coll *coll, uint32_t slot) {
-    return state_read_cell(coll, slot).key;
-}
-
-VSI_FN bool vsi_coll_read_metadata(const vsi_coll *coll, uint32_t slot, vsi_buf *buf) {
-    uint8_t bytes[4];
-    vsi_value_info info;
-    vsi_bytes key = state_slot_key(bytes, slot);
-    return !vsi_value_find(&coll->metadata, key, &info) ||
-           vsi_value_read(&coll->metadata, key, info, buf);
-}
-
-VSI_FN void vsi_coll_seek(const vsi_coll *coll, uint64_t from_key, vsi_btree_cursor *out_cursor) {
-    uint8_t bytes[STATE_KEY_BYTES];
-    vsi_btree_seek(&coll->keys, state_key(bytes, from_key), out_cursor);
-}
-
-VSI_FN void vsi_coll_entry(const vsi_btree_cursor *cursor, uint64_t *out_key, uint32_t *out_slot) {
-    vsi_bytes key, value;
-    vsi_btree_entry(cursor, &key, &value);
-    *out_key = vsi_get_u64_be(key.data + 2);
-    *out_slot = vsi_get_u32(value.data);
-}
-
-VSI_FN bool vsi_note_find(const vsi_state *state, uint32_t coll, vsi_bytes key,
-                          vsi_value_info *out_info) {
-    uint8_t bytes[STATE_NOTE_KEY_BYTES_MAX];
-    return vsi_value_find(&state->notes, state_note_key(bytes, coll, key), out_info);
-}
-
-VSI_FN bool vsi_note_read(const vsi_state *state, uint32_t coll, vsi_bytes key, vsi_value_info info,
-                          vsi_buf *buf) {
-    uint8_t bytes[STATE_NOTE_KEY_BYTES_MAX];
-    return vsi_value_read(&state->notes, state_note_key(bytes, coll, key), info, buf);
-}
-
-/* ---- applying: create ----------------------------------------------------------------------- */
-
-static vs_status state_misfit(vsi_err *err, const vsi_op *op, const char *reason) {
+static vs_status apply_misfit(vsi_err *err, const vsi_op *op, const char *reason) {
     return vsi_fail(err, VS_ERR_CORRUPT, "operation of kind %d on collection %lu: %s", op->kind,
                     (unsigned long)op->coll, reason);
 }
 
-static vs_status state_nomem(vsi_err *err) {
-    return vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+/* What looking something up means for an operation that expects not to find it. */
+static vs_status apply_expect_none(vsi_err *err, vs_status st, const vsi_op *op,
+                                   const char *reason) {
+    if (st == VS_ERR_NOT_FOUND)
+        return VS_OK;
+    return st == VS_OK ? apply_misfit(err, op, reason) : st;
 }
 
+static vs_status apply_work_on(vsi_err *err, vsi_state *state, const vsi_op *op,
+                               vsi_coll **out_coll) {
+    vs_status st = vsi_state_work_on(err, state, op->coll, out_coll);
+    return st == VS_ERR_NOT_FOUND ? apply_misfit(err, op, "there is no such collection") : st;
+}
+
+/* ---- create --------------------------------------------------------------------------------- */
+
 static vs_status create_validate(vsi_err *err, const vsi_state *state, const vsi_op *op) {
-    size_t n = vsi_state_coll_count(state);
-    if (op->coll == 0 || (n && vsi_state_coll_at(state, n - 1)->desc->id >= op->coll))
-        return state_misfit(err, op, "its id does not ascend");
+    vsi_coll other;
+    if (op->coll <= state->last_coll)
+        return apply_misfit(err, op, "its id does not ascend");
     if (op->dim < 1 || op->dim > VS_DIM_MAX || !vsi_type_bytes((int)op->type))
-        return state_misfit(err, op, "its dimension or type is unknown");
+        return apply_misfit(err, op, "its dimension or type is unknown");
     if (op->metric < VS_L2 || op->metric > VS_COSINE)
-        return state_misfit(err, op, "its metric is unknown");
+        return apply_misfit(err, op, "its metric is unknown");
     if (op->name.bytes < 1 || op->name.bytes > VS_NAME_BYTES_MAX ||
         op->index.bytes > VS_INDEX_BYTES_MAX || memchr(op->name.data, 0, op->name.bytes) ||
         (op->index.bytes && memchr(op->index.data, 0, op->index.bytes)))
-        return state_misfit(err, op, "its name or index is malformed");
-    if (vsi_state_coll_named(state, op->name))
-        return state_misfit(err, op, "its name exists");
-    return VS_OK;
+        return apply_misfit(err, op, "its name or index is malformed");
+    vs_status st = vsi_state_coll_named(err, state, op->name, &other);
+    return apply_expect_none(err, st, op, "its name exists");
 }
 
-static vsi_coll_desc *create_desc(vsi_cow *cow, const vsi_op *op) {
-    vsi_coll_desc *desc = vsi_cow_new(cow, sizeof *desc);
-    if (!desc)
-        return NULL;
-    desc->id = op->coll;
-    desc->dim = op->dim;
-    desc->type = (int)op->type;
-    desc->metric = (int)op->metric;
-    desc->element_bytes = vsi_type_bytes(desc->type);
-    desc->created_us = op->time_us;
-    memcpy(desc->name, op->name.data, op->name.bytes);
-    if (op->index.bytes)
-        memcpy(desc->index, op->index.data, op->index.bytes);
-    desc->term = term_of_coll(desc);
-    return desc;
-}
-
-static vs_status apply_create(vsi_err *err, vsi_cow *cow, vsi_state *state, const vsi_op *op) {
+static vs_status apply_create(vsi_err *err, vsi_state *state, const vsi_op *op) {
     vs_status st = create_validate(err, state, op);
     if (st != VS_OK)
         return st;
-    size_t n = vsi_state_coll_count(state);
-    vsi_coll_list *list = vsi_cow_new(cow, sizeof *list + (n + 1) * sizeof list->coll[0]);
-    vsi_coll *coll = vsi_cow_new(cow, sizeof *coll);
-    vsi_coll_desc *desc = create_desc(cow, op);
-    if (!list || !coll || !desc)
-        return state_nomem(err);
-    coll->desc = desc;
-    coll->rows = vsi_slabs_of(desc->dim * desc->element_bytes);
-    coll->cells = vsi_slabs_of(sizeof(state_cell));
-    if (n) {
-        memcpy(list->coll, state->colls->coll, n * sizeof list->coll[0]);
-        vsi_cow_drop(cow, state->colls);
-    }
-    list->coll[n] = coll;
-    list->count = n + 1;
-    state->colls = list;
-    vsi_hash128_add(&state->digest, desc->term);
-    return VS_OK;
+    vsi_desc given, *desc = NULL;
+    memset(&given, 0, sizeof given);
+    given.id = op->coll;
+    given.dim = op->dim;
+    given.type = (int)op->type;
+    given.metric = (int)op->metric;
+    given.element_bytes = vsi_type_bytes(given.type);
+    given.created_us = op->time_us;
+    memcpy(given.name, op->name.data, op->name.bytes);
+    if (op->index.bytes)
+        memcpy(given.index, op->index.data, op->index.bytes);
+    given.term = vsi_term_of_coll(&given);
+    st = vsi_descs_add(err, state->descs, &given, &desc);
+    if (st == VS_OK)
+        st = vsi_state_add_coll(err, state, desc);
+    if (st == VS_OK)
+        vsi_hash128_add(&state->digest, given.term); /* keeps A1, here and below */
+    return st;
 }
 
-/* ---- applying: put and delete --------------------------------------------------------------- */
+/* ---- put and delete ------------------------------------------------------------------------- */
+
+static vs_status metadata_remove(vsi_err *err, vsi_state *state, vsi_coll *coll, uint32_t slot,
+                                 uint64_t key) {
+    uint8_t bytes[VSI_SLOT_KEY_BYTES];
+    vsi_bytes slot_key = vsi_slot_encode(bytes, slot);
+    vsi_value value = {.bytes = 0};
+    vs_status st = vsi_value_find(err, &coll->metadata, slot_key, &value);
+    if (st != VS_OK)
+        return st == VS_ERR_NOT_FOUND ? VS_OK : st;
+    vsi_hash128_subtract(&state->digest, vsi_term_of_metadata(coll->desc->id, key, value.hash));
+    return vsi_value_delete(err, &coll->metadata, slot_key);
+}
 
 /* Takes a live record out of its slot; the caller has found coll->keys to lead there. */
-static vs_status record_remove(vsi_err *err, vsi_cow *cow, vsi_state *state, vsi_coll *coll,
-                               uint32_t slot, vsi_buf *freed) {
-    const vsi_coll_desc *desc = coll->desc;
-    state_cell cell = state_read_cell(coll, slot);
-    uint8_t bytes[4];
-    vsi_bytes slot_key = state_slot_key(bytes, slot);
-    vsi_value_info info;
-    if (vsi_value_find(&coll->metadata, slot_key, &info)) {
-        if (!vsi_value_delete(cow, &coll->metadata, slot_key, info))
-            return state_nomem(err);
-        vsi_hash128_subtract(&state->digest,
-                             term_of_record(STATE_TERM_METADATA, desc->id, cell.key, info.hash));
-    }
-    vsi_freed_slot gone = {.coll = desc->id, .slot = slot};
-    if (!vsi_live_set(cow, &coll->live, slot, false) ||
-        (freed && !vsi_buf_append(freed, &gone, sizeof gone)))
-        return state_nomem(err);
+static vs_status record_remove(vsi_err *err, vsi_state *state, vsi_coll *coll, uint32_t slot,
+                               vsi_buf *freed) {
+    vsi_cell cell;
+    vs_status st = vsi_coll_cell(err, coll, slot, &cell);
+    if (st == VS_OK)
+        st = metadata_remove(err, state, coll, slot, cell.key);
+    if (st == VS_OK)
+        st = vsi_live_set(err, &coll->live, slot, false);
+    if (st != VS_OK)
+        return st;
+    vsi_freed_slot gone = {.coll = coll->desc->id, .slot = slot};
+    if (freed && !vsi_buf_append(freed, &gone, sizeof gone))
+        return vsi_fail_nomem(err, sizeof gone);
     vsi_hash128_subtract(&state->digest,
-                         term_of_record(STATE_TERM_VECTOR, desc->id, cell.key, cell.vector_hash));
+                         vsi_term_of_vector(coll->desc->id, cell.key, cell.vector_hash));
     coll->count--;
     return VS_OK;
 }
 
-/* Writes a record into a slot that is not live; the key tree is the caller's. */
-static vs_status record_add(vsi_err *err, vsi_cow *cow, vsi_state *state, vsi_coll *coll,
-                            const vsi_op *op) {
-    const vsi_coll_desc *desc = coll->desc;
-    uint8_t *row = vsi_slab_make_row(cow, &coll->rows, op->slot);
-    uint8_t *cell_row = vsi_slab_make_row(cow, &coll->cells, op->slot);
-    if (!row || !cell_row || !vsi_live_set(cow, &coll->live, op->slot, true))
-        return state_nomem(err);
-    state_cell cell = {.key = op->key,
-                       .vector_hash = vsi_hash128_of(op->vector.data, op->vector.bytes, 0)};
+static vs_status record_write_row(vsi_err *err, vsi_coll *coll, const vsi_op *op,
+                                  vsi_hash128 hash) {
+    vsi_desc *desc = coll->desc;
+    uint8_t *row = NULL, *cell = NULL;
+    vs_status st = vsi_slab_make_row(err, &desc->rows, op->slot, &row);
+    if (st == VS_OK)
+        st = vsi_slab_make_row(err, &desc->cells, op->slot, &cell);
+    if (st != VS_OK)
+        return st;
     vsi_copy_le(row, op->vector.data, desc->dim, desc->element_bytes); /* keeps S3 */
-    memcpy(cell_row, &cell, sizeof cell);
-    vsi_hash128_add(&state->digest,
-                    term_of_record(STATE_TERM_VECTOR, desc->id, op->key, cell.vector_hash));
-    if (op->metadata.bytes) {
-        uint8_t bytes[4];
-        vsi_hash128 hash = vsi_hash128_of(op->metadata.data, op->metadata.bytes, 0);
-        if (!vsi_value_put(cow, &coll->metadata, state_slot_key(bytes, op->slot), op->metadata,
-                           hash))
-            return state_nomem(err);
-        vsi_hash128_add(&state->digest,
-                        term_of_record(STATE_TERM_METADATA, desc->id, op->key, hash));
-    }
+    vsi_put_u64(cell, op->key);
+    vsi_put_u64(cell + 8, hash.lo);
+    vsi_put_u64(cell + 16, hash.hi);
+    vsi_put_u64(cell + 24, 0);
+    return VS_OK;
+}
+
+static vs_status metadata_add(vsi_err *err, vsi_state *state, vsi_coll *coll, const vsi_op *op) {
+    uint8_t bytes[VSI_SLOT_KEY_BYTES];
+    if (!op->metadata.bytes)
+        return VS_OK;
+    vsi_hash128 hash = vsi_hash128_of(op->metadata.data, op->metadata.bytes, 0);
+    vsi_hash128_add(&state->digest, vsi_term_of_metadata(op->coll, op->key, hash));
+    return vsi_value_put(err, &coll->metadata, vsi_slot_encode(bytes, op->slot), op->metadata, hash);
+}
+
+/* Writes a record into a slot that is not live. */
+static vs_status record_add(vsi_err *err, vsi_state *state, vsi_coll *coll, const vsi_op *op) {
+    uint8_t key[VSI_KEY_BYTES], slot[4];
+    vsi_hash128 hash = vsi_hash128_of(op->vector.data, op->vector.bytes, 0);
+    vs_status st = record_write_row(err, coll, op, hash);
+    if (st == VS_OK)
+        st = vsi_live_set(err, &coll->live, op->slot, true);
+    if (st == VS_OK)
+        st = metadata_add(err, state, coll, op);
+    vsi_put_u32(slot, op->slot);
+    if (st == VS_OK)
+        st = vsi_btree_put(err, &coll->keys, vsi_key_encode(key, op->key),
+                           (vsi_bytes){slot, sizeof slot});
+    if (st != VS_OK)
+        return st;
+    vsi_hash128_add(&state->digest, vsi_term_of_vector(op->coll, op->key, hash));
     coll->count++;
     if (op->slot == coll->slot_end)
         coll->slot_end++;
     return VS_OK;
 }
 
+/* Whether the record of an operation is where it says. */
+static vs_status record_validate(vsi_err *err, const vsi_coll *coll, const vsi_op *op,
+                                 uint32_t expected) {
+    uint32_t found = VSI_SLOT_NONE;
+    vs_status st = vsi_coll_find(err, coll, op->key, &found);
+    if (st != VS_OK && st != VS_ERR_NOT_FOUND)
+        return st;
+    return found == expected ? VS_OK
+                             : apply_misfit(err, op, "the record is not where the operation says");
+}
+
 static vs_status put_validate(vsi_err *err, const vsi_coll *coll, const vsi_op *op) {
-    if (!coll)
-        return state_misfit(err, op, "there is no such collection");
+    bool is_live = false;
     if (op->vector.bytes != (size_t)coll->desc->dim * coll->desc->element_bytes)
-        return state_misfit(err, op, "the vector has another size");
+        return apply_misfit(err, op, "the vector has another size");
     if (op->metadata.bytes > VS_METADATA_BYTES_MAX)
-        return state_misfit(err, op, "the metadata is too large");
-    if (op->slot > coll->slot_end || op->slot >= VS_RECORDS_MAX ||
-        vsi_live_get(&coll->live, op->slot))
-        return state_misfit(err, op, "the slot is taken or out of range");
-    uint32_t found = VSI_SLOT_NONE;
-    vsi_coll_find(coll, op->key, &found);
-    if (found != op->old_slot)
-        return state_misfit(err, op, "the record is not where the operation says");
-    return VS_OK;
-}
-
-static vs_status apply_put(vsi_err *err, vsi_cow *cow, vsi_state *state, const vsi_op *op,
-                           vsi_buf *freed) {
-    vs_status st = put_validate(err, vsi_state_coll(state, op->coll), op);
+        return apply_misfit(err, op, "the metadata is too large");
+    vs_status st = vsi_live_get(err, &coll->live, op->slot, &is_live);
     if (st != VS_OK)
         return st;
-    vsi_coll *coll = vsi_state_touch_coll(cow, state, op->coll);
-    if (!coll)
-        return state_nomem(err);
-    if (op->old_slot != VSI_SLOT_NONE)
-        st = record_remove(err, cow, state, coll, op->old_slot, freed);
+    if (op->slot > coll->slot_end || op->slot >= VS_RECORDS_MAX || is_live)
+        return apply_misfit(err, op, "the slot is taken or out of range");
+    return record_validate(err, coll, op, op->old_slot);
+}
+
+static vs_status apply_put(vsi_err *err, vsi_state *state, const vsi_op *op, vsi_buf *freed) {
+    vsi_coll *coll = NULL;
+    vs_status st = apply_work_on(err, state, op, &coll);
     if (st == VS_OK)
-        st = record_add(err, cow, state, coll, op);
-    if (st != VS_OK)
-        return st;
-    uint8_t key[STATE_KEY_BYTES], slot[4];
-    vsi_put_u32(slot, op->slot);
-    if (!vsi_btree_put(cow, &coll->keys, state_key(key, op->key), (vsi_bytes){slot, sizeof slot}))
-        return state_nomem(err);
-    return VS_OK;
+        st = put_validate(err, coll, op);
+    if (st == VS_OK && op->old_slot != VSI_SLOT_NONE)
+        st = record_remove(err, state, coll, op->old_slot, freed);
+    return st == VS_OK ? record_add(err, state, coll, op) : st;
 }
 
-static vs_status apply_delete(vsi_err *err, vsi_cow *cow, vsi_state *state, const vsi_op *op,
-                              vsi_buf *freed) {
-    const vsi_coll *old = vsi_state_coll(state, op->coll);
-    uint32_t found = VSI_SLOT_NONE;
-    if (!old)
-        return state_misfit(err, op, "there is no such collection");
-    if (!vsi_coll_find(old, op->key, &found) || found != op->slot)
-        return state_misfit(err, op, "the record is not where the operation says");
-    vsi_coll *coll = vsi_state_touch_coll(cow, state, op->coll);
-    if (!coll)
-        return state_nomem(err);
-    vs_status st = record_remove(err, cow, state, coll, op->slot, freed);
-    if (st != VS_OK)
-        return st;
-    uint8_t key[STATE_KEY_BYTES];
-    st = vsi_btree_delete(cow, &coll->keys, state_key(key, op->key));
-    return st == VS_OK ? VS_OK : state_nomem(err);
+static vs_status apply_delete(vsi_err *err, vsi_state *state, const vsi_op *op, vsi_buf *freed) {
+    uint8_t key[VSI_KEY_BYTES];
+    vsi_coll *coll = NULL;
+    vs_status st = apply_work_on(err, state, op, &coll);
+    if (st == VS_OK && op->slot == VSI_SLOT_NONE)
+        st = apply_misfit(err, op, "it names no slot");
+    if (st == VS_OK)
+        st = record_validate(err, coll, op, op->slot);
+    if (st == VS_OK)
+        st = record_remove(err, state, coll, op->slot, freed);
+    return st == VS_OK ? vsi_btree_delete(err, &coll->keys, vsi_key_encode(key, op->key)) : st;
 }
 
-/* ---- applying: notes and digest ------------------------------------------------------------- */
+/* ---- notes and digest ----------------------------------------------------------------------- */
 
-static vs_status apply_note(vsi_err *err, vsi_cow *cow, vsi_state *state, const vsi_op *op) {
-    if (op->coll && !vsi_state_coll(state, op->coll))
-        return state_misfit(err, op, "there is no such collection");
-    if (op->note_key.bytes < 1 || op->note_key.bytes > VS_KV_KEY_BYTES_MAX ||
-        op->note_value.bytes > VS_KV_VALUE_BYTES_MAX)
-        return state_misfit(err, op, "the note's key or value is too long");
-    uint8_t bytes[STATE_NOTE_KEY_BYTES_MAX];
-    vsi_bytes key = state_note_key(bytes, op->coll, op->note_key);
-    vsi_value_info info;
-    if (vsi_value_find(&state->notes, key, &info)) {
-        if (!vsi_value_delete(cow, &state->notes, key, info))
-            return state_nomem(err);
-        vsi_hash128_subtract(&state->digest, term_of_note(op->coll, op->note_key, info.hash));
+static vs_status note_remove(vsi_err *err, vsi_state *state, const vsi_op *op, vsi_bytes key) {
+    vsi_value value = {.bytes = 0};
+    vs_status st = vsi_value_find(err, &state->notes, key, &value);
+    if (st != VS_OK)
+        return st == VS_ERR_NOT_FOUND ? VS_OK : st;
+    vsi_hash128_subtract(&state->digest, vsi_term_of_note(op->coll, op->note_key, value.hash));
+    return vsi_value_delete(err, &state->notes, key);
+}
+
+static vs_status apply_note(vsi_err *err, vsi_state *state, const vsi_op *op) {
+    vsi_coll coll;
+    vs_status st = op->coll ? vsi_state_coll(err, state, op->coll, &coll) : VS_OK;
+    if (st == VS_ERR_NOT_FOUND)
+        return apply_misfit(err, op, "there is no such collection");
+    if (st == VS_OK && (op->note_key.bytes < 1 || op->note_key.bytes > VS_KV_KEY_BYTES_MAX ||
+                        op->note_value.bytes > VS_KV_VALUE_BYTES_MAX))
+        return apply_misfit(err, op, "the note's key or value is too long");
+    uint8_t bytes[VSI_NOTE_KEY_BYTES_MAX];
+    vsi_bytes key = {0};
+    if (st == VS_OK) {
+        key = vsi_note_encode(bytes, op->coll, op->note_key);
+        st = note_remove(err, state, op, key);
     }
-    if (!op->note_has_value)
-        return VS_OK;
+    state->is_settled = false;
+    if (st != VS_OK || !op->note_has_value)
+        return st;
     vsi_hash128 hash = vsi_hash128_of(op->note_value.data, op->note_value.bytes, 0);
-    if (!vsi_value_put(cow, &state->notes, key, op->note_value, hash))
-        return state_nomem(err);
-    vsi_hash128_add(&state->digest, term_of_note(op->coll, op->note_key, hash));
-    return VS_OK;
+    vsi_hash128_add(&state->digest, vsi_term_of_note(op->coll, op->note_key, hash));
+    return vsi_value_put(err, &state->notes, key, op->note_value, hash);
 }
 
 static vs_status apply_digest(vsi_err *err, const vsi_state *state, const vsi_op *op) {
@@ -4283,154 +5011,278 @@ static vs_status apply_digest(vsi_err *err, const vsi_state *state, const vsi_op
                     (unsigned long long)op->digest.hi, (unsigned long long)op->digest.lo);
 }
 
-VSI_FN vs_status vsi_state_apply(vsi_err *err, vsi_cow *cow, vsi_state *state, const vsi_op *op,
-                                 vsi_buf *freed) {
+VSI_FN vs_status vsi_apply(vsi_err *err, vsi_state *state, const vsi_op *op, vsi_buf *freed) {
     state->changes++;
     switch (op->kind) {
     case VSI_OP_CREATE:
-        return apply_create(err, cow, state, op);
+        return apply_create(err, state, op);
     case VSI_OP_PUT:
-        return apply_put(err, cow, state, op, freed);
+        return apply_put(err, state, op, freed);
     case VSI_OP_DELETE:
-        return apply_delete(err, cow, state, op, freed);
+        return apply_delete(err, state, op, freed);
     case VSI_OP_NOTE:
-        return apply_note(err, cow, state, op);
+        return apply_note(err, state, op);
     default:
         return apply_digest(err, state, op);
     }
 }
+/* ---- store/audit.h ---------------------------------------------------------------------------------- */
+/* audit.h - walks over a state and verifies everything that can be. */
+#ifndef VSI_AUDIT_H
+#define VSI_AUDIT_H
 
-/* ---- checking ------------------------------------------------------------------------------- */
+/* uses store/state.h */
 
-typedef struct state_checker {
-    vsi_mem *mem;
+typedef void (*vsi_report_fn)(void *ctx, const char *problem);
+
+/* Trees, slots, counts, and the digest computed anew from the contents. Calls report with each problem;
+ * an error only when the walk could not be done. */
+VS_NODISCARD VSI_FN vs_status vsi_audit(vsi_err *err, const vsi_state *state, vsi_mem *mem,
+                                        vsi_report_fn report, void *ctx);
+
+#endif
+/* ---- store/audit.c ---------------------------------------------------------------------------------- */
+/* audit.c - walks over a state and verifies S1, S2, A1 and the structure of every tree. */
+/* uses store/audit.h */
+/* uses store/term.h */
+
+typedef struct auditor {
+    vsi_err *err;
+    vsi_buf buf;
     vsi_report_fn report;
     void *ctx;
     vsi_hash128 digest; /* computed anew */
-} state_checker;
+} auditor;
 
-static void check_report(state_checker *c, const char *where, const char *problem) {
-    char text[512];
+static void audit_report(auditor *a, const char *where, const char *problem) {
+    char text[VS_NAME_BYTES_MAX + VSI_ERR_TEXT_BYTES + 2];
     snprintf(text, sizeof text, "%s: %s", where, problem);
-    c->report(c->ctx, text);
+    a->report(a->ctx, text);
 }
 
-/* Every key leads to a live slot whose cell has that key, and the vector's hash is right. */
-static uint64_t check_records(state_checker *c, const vsi_coll *coll, vsi_buf *row) {
-    const vsi_coll_desc *desc = coll->desc;
+/* A failure that is a finding is reported, and the walk goes on. */
+static vs_status audit_note(auditor *a, const char *where, vs_status st) {
+    if (st != VS_ERR_CORRUPT)
+        return st;
+    audit_report(a, where, a->err->text);
+    return VS_OK;
+}
+
+/* A tree that is not sound is not looked into any further: *is_sound becomes false. */
+static vs_status audit_tree(auditor *a, const char *where, const vsi_btree *tree, bool *is_sound) {
+    const char *problem = NULL;
+    vs_status st = vsi_btree_check(a->err, tree, &problem);
+    if (st == VS_OK && !problem)
+        return VS_OK;
+    *is_sound = false;
+    if (problem)
+        audit_report(a, where, problem);
+    return audit_note(a, where, st);
+}
+
+/* The record that a key leads to. */
+static vs_status audit_record(auditor *a, const vsi_coll *coll, uint64_t key, uint32_t slot) {
+    const vsi_desc *desc = coll->desc;
+    bool is_live = false;
+    const uint8_t *row = NULL;
+    vsi_cell cell;
+    uint32_t again = VSI_SLOT_NONE; /* the bytes of the entry's key are what they should be */
+    vs_status st = vsi_live_get(a->err, &coll->live, slot, &is_live);
+    if (st == VS_OK && (slot >= coll->slot_end || !is_live))
+        return vsi_fail(a->err, VS_ERR_CORRUPT, "a key leads to a slot that is not live");
+    if (st == VS_OK)
+        st = vsi_coll_cell(a->err, coll, slot, &cell);
+    if (st == VS_OK)
+        st = vsi_coll_row(a->err, coll, slot, &row);
+    if (st == VS_OK)
+        st = vsi_coll_find(a->err, coll, key, &again);
+    if (st == VS_ERR_NOT_FOUND || (st == VS_OK && (cell.key != key || again != slot)))
+        return vsi_fail(a->err, VS_ERR_CORRUPT, "a slot belongs to another key");
+    if (st != VS_OK)
+        return st;
+    vsi_copy_le(a->buf.data, row, desc->dim, desc->element_bytes);
+    vsi_hash128 hash = vsi_hash128_of(a->buf.data, desc->rows.row_bytes, 0);
+    vsi_hash128_add(&a->digest, vsi_term_of_vector(desc->id, key, hash));
+    if (hash.lo != cell.vector_hash.lo || hash.hi != cell.vector_hash.hi)
+        return vsi_fail(a->err, VS_ERR_CORRUPT, "a vector's hash is wrong");
+    return VS_OK;
+}
+
+static vs_status audit_records(auditor *a, const vsi_coll *coll) {
     uint64_t count = 0;
     vsi_btree_cursor cursor;
-    for (vsi_coll_seek(coll, 0, &cursor); !vsi_btree_at_end(&cursor); vsi_btree_next(&cursor)) {
+    a->buf.bytes = 0;
+    if (!vsi_buf_reserve(&a->buf, coll->desc->rows.row_bytes))
+        return vsi_fail_nomem(a->err, coll->desc->rows.row_bytes);
+    vs_status st = vsi_coll_seek(a->err, coll, 0, &cursor);
+    while (st == VS_OK && !vsi_btree_at_end(&cursor)) {
         uint64_t key = 0;
         uint32_t slot = 0;
-        vsi_coll_entry(&cursor, &key, &slot);
-        if (slot >= coll->slot_end || !vsi_live_get(&coll->live, slot)) {
-            check_report(c, desc->name, "a key leads to a slot that is not live");
-            continue;
-        }
+        st = vsi_coll_entry(a->err, &cursor, &key, &slot);
+        if (st == VS_OK)
+            st = audit_record(a, coll, key, slot);
         count++;
-        state_cell cell = state_read_cell(coll, slot);
-        uint32_t again = VSI_SLOT_NONE; /* the bytes of the entry's key are what they should be */
-        if (cell.key != key || !vsi_coll_find(coll, key, &again) || again != slot)
-            check_report(c, desc->name, "a slot belongs to another key");
-        vsi_copy_le(row->data, vsi_slab_row(&coll->rows, slot), desc->dim, desc->element_bytes);
-        vsi_hash128 hash = vsi_hash128_of(row->data, coll->rows.row_bytes, 0);
-        if (hash.lo != cell.vector_hash.lo || hash.hi != cell.vector_hash.hi)
-            check_report(c, desc->name, "a vector's hash is wrong");
-        vsi_hash128_add(&c->digest, term_of_record(STATE_TERM_VECTOR, desc->id, key, hash));
+        st = audit_note(a, coll->desc->name, st);
+        if (st == VS_OK)
+            st = vsi_btree_next(a->err, &cursor);
     }
-    return count;
+    if (st == VS_OK && (count != coll->count || coll->keys.count != coll->count))
+        audit_report(a, coll->desc->name, "the count of records is wrong");
+    return st;
 }
 
-/* Live slots, those of the last chunk behind slot_end included: there must be none. */
-static uint64_t check_live_count(const vsi_coll *coll) {
+static uint64_t audit_count_bits(vsi_bytes bits) {
     uint64_t count = 0;
-    uint32_t end = coll->slot_end | (VSI_LIVE_CHUNK_SLOTS - 1);
-    uint32_t slot = vsi_live_next(&coll->live, 0, end);
-    for (; slot < end; slot = vsi_live_next(&coll->live, slot + 1, end))
-        count++;
+    for (size_t i = 0; i < bits.bytes; i++)
+        for (uint8_t byte = bits.data[i]; byte; byte = (uint8_t)(byte & (byte - 1)))
+            count++;
     return count;
 }
 
-/* The values of a tree, read and hashed anew; key terms are added by the caller's function. */
-static bool check_values(state_checker *c, const char *where, const vsi_btree *tree,
-                         vsi_hash128 (*term)(const void *arg, vsi_bytes key, vsi_hash128 hash),
-                         const void *arg) {
-    vsi_buf buf = {.mem = c->mem};
+/* Every live slot is a record's: their numbers are equal, and audit_record finds each one live. */
+static vs_status audit_live(auditor *a, const vsi_coll *coll) {
+    uint64_t count = 0;
     vsi_btree_cursor cursor;
-    bool ok = true;
-    vsi_btree_seek(tree, (vsi_bytes){(const uint8_t *)"", 0}, &cursor);
-    for (; ok && !vsi_btree_at_end(&cursor); vsi_btree_next(&cursor)) {
-        vsi_bytes entry_key, value, key;
-        vsi_value_info info;
-        vsi_btree_entry(&cursor, &entry_key, &value);
-        if (!vsi_value_is_first(entry_key, &key) || !vsi_value_find(tree, key, &info))
-            continue;
-        buf.bytes = 0;
-        ok = vsi_value_read(tree, key, info, &buf);
-        vsi_hash128 hash = vsi_hash128_of(buf.data, buf.bytes, 0);
-        if (ok && (hash.lo != info.hash.lo || hash.hi != info.hash.hi))
-            check_report(c, where, "a value's hash is wrong");
-        vsi_hash128_add(&c->digest, term(arg, key, hash));
+    vs_status st = vsi_btree_seek(a->err, &coll->live, (vsi_bytes){(const uint8_t *)"", 0}, &cursor);
+    while (st == VS_OK && !vsi_btree_at_end(&cursor)) {
+        vsi_node_item item = vsi_btree_entry(&cursor);
+        if (item.key.bytes != 4 || item.value.bytes != VSI_LIVE_CHUNK_BYTES || item.ref_count)
+            audit_report(a, coll->desc->name, "a chunk of the live bitmap is malformed");
+        count += audit_count_bits(item.value);
+        st = vsi_btree_next(a->err, &cursor);
     }
-    vsi_buf_free(&buf);
-    return ok;
+    if (st == VS_OK && count != coll->count)
+        audit_report(a, coll->desc->name, "live slots and records differ in number"); /* S1 */
+    return st;
 }
 
-static vsi_hash128 check_metadata_term(const void *arg, vsi_bytes key, vsi_hash128 hash) {
-    const vsi_coll *coll = arg;
-    uint32_t slot = 0;
-    for (size_t i = 0; i < key.bytes; i++)
-        slot = slot << 8 | key.data[i];
-    if (slot >= coll->slot_end || !vsi_live_get(&coll->live, slot))
-        return (vsi_hash128){1, 1}; /* metadata of a dead slot: the digest will differ */
-    return term_of_record(STATE_TERM_METADATA, coll->desc->id, vsi_coll_key(coll, slot), hash);
+/* ---- values --------------------------------------------------------------------------------- */
+
+/* The term of a value whose key is given, which may be no key that was ever put. */
+typedef vs_status (*audit_term_fn)(auditor *a, const vsi_coll *coll, vsi_bytes key,
+                                   vsi_hash128 hash);
+
+static vs_status audit_values(auditor *a, const char *where, const vsi_btree *tree,
+                              audit_term_fn add_term, const vsi_coll *coll) {
+    vsi_btree_cursor cursor;
+    vs_status st = vsi_btree_seek(a->err, tree, (vsi_bytes){(const uint8_t *)"", 0}, &cursor);
+    while (st == VS_OK && !vsi_btree_at_end(&cursor)) {
+        vsi_node_item item = vsi_btree_entry(&cursor);
+        vsi_value value = {.bytes = 0};
+        a->buf.bytes = 0;
+        st = vsi_value_of_item(a->err, item, &value);
+        if (st == VS_OK)
+            st = vsi_value_read(a->err, tree, &value, &a->buf);
+        if (st == VS_OK) {
+            vsi_hash128 hash = vsi_hash128_of(a->buf.data, a->buf.bytes, 0);
+            if (hash.lo != value.hash.lo || hash.hi != value.hash.hi)
+                audit_report(a, where, "a value's hash is wrong");
+            st = add_term(a, coll, item.key, hash);
+        }
+        st = audit_note(a, where, st);
+        if (st == VS_OK)
+            st = vsi_btree_next(a->err, &cursor);
+    }
+    return st;
 }
 
-static vsi_hash128 check_note_term(const void *arg, vsi_bytes key, vsi_hash128 hash) {
-    (void)arg;
-    uint8_t bytes[STATE_NOTE_KEY_BYTES_MAX];
-    uint32_t coll = vsi_get_u32(key.data);
-    vsi_bytes note_key = {key.data + 6, key.bytes - 6};
-    vsi_bytes expected = state_note_key(bytes, coll, note_key);
-    if (memcmp(expected.data, key.data, key.bytes))
-        return (vsi_hash128){1, 1}; /* a key of no note: the digest will differ */
-    return term_of_note(coll, note_key, hash);
+static vs_status audit_add_metadata(auditor *a, const vsi_coll *coll, vsi_bytes key,
+                                    vsi_hash128 hash) {
+    bool is_live = false;
+    vsi_cell cell;
+    uint32_t slot = key.bytes == VSI_SLOT_KEY_BYTES ? vsi_get_u32_be(key.data) : UINT32_MAX;
+    vs_status st = vsi_live_get(a->err, &coll->live, slot, &is_live);
+    if (st == VS_OK && (slot >= coll->slot_end || !is_live))
+        return vsi_fail(a->err, VS_ERR_CORRUPT, "there is metadata of a slot that is not live");
+    if (st == VS_OK)
+        st = vsi_coll_cell(a->err, coll, slot, &cell);
+    if (st == VS_OK)
+        vsi_hash128_add(&a->digest, vsi_term_of_metadata(coll->desc->id, cell.key, hash));
+    return st;
 }
 
-static bool check_coll(state_checker *c, const vsi_coll *coll) {
-    const vsi_coll_desc *desc = coll->desc;
-    vsi_buf row = {.mem = c->mem};
-    if (!vsi_buf_reserve(&row, coll->rows.row_bytes))
-        return false;
-    const char *keys = vsi_btree_check(&coll->keys), *values = vsi_btree_check(&coll->metadata);
-    if (keys)
-        check_report(c, desc->name, keys);
-    if (values)
-        check_report(c, desc->name, values);
-    uint64_t found = check_records(c, coll, &row);
-    vsi_buf_free(&row);
-    if (found != coll->count || coll->keys.count != coll->count)
-        check_report(c, desc->name, "the count of records is wrong");
-    if (check_live_count(coll) != coll->count)
-        check_report(c, desc->name, "live slots and records differ in number"); /* S1 */
-    vsi_hash128_add(&c->digest, term_of_coll(desc));
-    return check_values(c, desc->name, &coll->metadata, check_metadata_term, coll);
+static vs_status audit_add_note(auditor *a, const vsi_coll *coll, vsi_bytes key,
+                                vsi_hash128 hash) {
+    (void)coll;
+    if (key.bytes < 7 || key.bytes > VSI_NOTE_KEY_BYTES_MAX ||
+        vsi_get_u16(key.data + 4) != key.bytes - 6)
+        return vsi_fail(a->err, VS_ERR_CORRUPT, "a note's key is malformed");
+    vsi_hash128_add(&a->digest,
+                    vsi_term_of_note(vsi_get_u32(key.data),
+                                     (vsi_bytes){key.data + 6, key.bytes - 6}, hash));
+    return VS_OK;
 }
 
-VSI_FN bool vsi_state_check(const vsi_state *state, vsi_mem *mem, vsi_report_fn report, void *ctx) {
-    state_checker c = {.mem = mem, .report = report, .ctx = ctx};
-    for (size_t i = 0; i < vsi_state_coll_count(state); i++)
-        if (!check_coll(&c, vsi_state_coll_at(state, i)))
-            return false;
-    const char *notes = vsi_btree_check(&state->notes);
-    if (notes)
-        report(ctx, notes);
-    if (!check_values(&c, "notes", &state->notes, check_note_term, NULL))
-        return false;
-    if (c.digest.lo != state->digest.lo || c.digest.hi != state->digest.hi)
-        report(ctx, "the digest does not match the contents"); /* S4 */
-    return true;
+/* ---- all ------------------------------------------------------------------------------------ */
+
+/* The name leads back to the collection, and the last slot has a row (S2). */
+static vs_status audit_desc(auditor *a, const vsi_state *state, const vsi_coll *coll) {
+    const vsi_desc *desc = coll->desc;
+    vsi_coll named;
+    vsi_cell cell;
+    vsi_bytes name = {(const uint8_t *)desc->name, strlen(desc->name)};
+    vs_status st = vsi_state_coll_named(a->err, state, name, &named);
+    if (st == VS_ERR_NOT_FOUND || (st == VS_OK && named.desc != desc))
+        st = vsi_fail(a->err, VS_ERR_CORRUPT, "its name does not lead to it");
+    if (st == VS_OK && desc->id > state->last_coll)
+        st = vsi_fail(a->err, VS_ERR_CORRUPT, "its id is above the largest one ever used");
+    st = audit_note(a, desc->name, st);
+    if (st == VS_OK && coll->slot_end)
+        st = vsi_coll_cell(a->err, coll, coll->slot_end - 1, &cell);
+    return audit_note(a, desc->name, st);
+}
+
+static vs_status audit_coll(auditor *a, const vsi_state *state, const vsi_coll *coll) {
+    const char *name = coll->desc->name;
+    const vsi_btree *trees[] = {&coll->keys, &coll->metadata, &coll->live, &coll->rows_dir,
+                                &coll->cells_dir};
+    bool is_sound = true;
+    vs_status st = VS_OK;
+    for (size_t i = 0; st == VS_OK && i < sizeof trees / sizeof trees[0]; i++)
+        st = audit_tree(a, name, trees[i], &is_sound);
+    if (st != VS_OK || !is_sound)
+        return st;
+    st = audit_desc(a, state, coll);
+    if (st == VS_OK)
+        st = audit_note(a, name, audit_records(a, coll));
+    if (st == VS_OK)
+        st = audit_note(a, name, audit_live(a, coll));
+    if (st == VS_OK)
+        st = audit_note(a, name,
+                        audit_values(a, name, &coll->metadata, audit_add_metadata, coll));
+    vsi_hash128_add(&a->digest, vsi_term_of_coll(coll->desc));
+    return st;
+}
+
+static vs_status audit_colls(auditor *a, const vsi_state *state) {
+    vsi_coll coll;
+    vs_status st = vsi_state_coll_from(a->err, state, 0, &coll);
+    while (st == VS_OK) {
+        st = audit_coll(a, state, &coll);
+        if (st == VS_OK)
+            st = coll.desc->id == UINT32_MAX
+                     ? VS_ERR_NOT_FOUND
+                     : vsi_state_coll_from(a->err, state, coll.desc->id + 1, &coll);
+    }
+    return st == VS_ERR_NOT_FOUND ? VS_OK : audit_note(a, "catalog", st);
+}
+
+VSI_FN vs_status vsi_audit(vsi_err *err, const vsi_state *state, vsi_mem *mem,
+                           vsi_report_fn report, void *ctx) {
+    auditor a = {.err = err, .buf = {.mem = mem}, .report = report, .ctx = ctx};
+    bool has_catalog = true, has_notes = true;
+    vs_status st = audit_tree(&a, "catalog", &state->catalog, &has_catalog);
+    if (st == VS_OK)
+        st = audit_tree(&a, "notes", &state->notes, &has_notes);
+    if (st == VS_OK && has_catalog)
+        st = audit_colls(&a, state);
+    if (st == VS_OK && has_notes)
+        st = audit_note(&a, "notes",
+                        audit_values(&a, "notes", &state->notes, audit_add_note, NULL));
+    if (st == VS_OK && (a.digest.lo != state->digest.lo || a.digest.hi != state->digest.hi))
+        report(ctx, "the digest does not match the contents"); /* A1 */
+    vsi_buf_free(&a.buf);
+    return st;
 }
 /* ---- store/meta.h ---------------------------------------------------------------------------------- */
 /* meta.h - the two meta pages of a database file: what the database is and which log belongs to it.
@@ -5862,7 +6714,7 @@ VSI_FN vs_status vsi_replay_reread(vsi_err *err, vsi_replay *r, uint64_t lsn, vs
 #ifndef VSI_VERSION_H
 #define VSI_VERSION_H
 
-/* uses store/state.h */
+/* uses store/apply.h */
 
 /* One committed version. Immutable but for pins and the list. */
 typedef struct vsi_version {
@@ -5875,25 +6727,19 @@ typedef struct vsi_version {
     vsi_buf freed;   /* vsi_freed_slot: slots that only older versions have live */
 } vsi_version;
 
-/* Slots of one collection that are free for reuse. */
-typedef struct vsi_pool {
-    uint32_t coll;
-    vsi_buf slots; /* uint32_t each */
-} vsi_pool;
-
 /* oldest ... published ... applied, linked by newer. Readers take published, the writer builds on
  * applied. */
 typedef struct vsi_versions {
     vsi_mem *mem;   /* borrowed */
     vsi_cow *cow;   /* borrowed; used by the holder of the writer role only */
+    vsi_descs *descs; /* borrowed; their pools are of the holder of the writer role */
     vsi_mutex lock; /* guards the list and the pins; held for a few instructions */
     vsi_version *oldest, *published, *applied;
     uint32_t pins;
-
-    vsi_buf pools; /* vsi_pool, by ascending collection id; of the holder of the writer role */
 } vsi_versions;
 
-VSI_FN bool vsi_versions_init(vsi_versions *versions, vsi_mem *mem, vsi_cow *cow);
+VSI_FN bool vsi_versions_init(vsi_versions *versions, vsi_mem *mem, vsi_cow *cow,
+                              vsi_descs *descs);
 VSI_FN void vsi_versions_free(vsi_versions *versions); /* all versions, pinned or not */
 
 /* The version that readers see now; it stays until it is unpinned. */
@@ -5917,15 +6763,9 @@ VSI_FN bool vsi_versions_is_published(vsi_versions *versions, uint64_t lsn);
 /* Copies a little of the published version for statistics. */
 VSI_FN void vsi_versions_peek(vsi_versions *versions, uint64_t *out_lsn, vsi_hash128 *out_digest);
 
-/* Frees what versions that nobody reads kept alive. Holder of the writer role only. */
+/* Frees what versions that nobody reads kept alive, slots into the pools of their collections. Holder of
+ * the writer role only. */
 VSI_FN void vsi_versions_reclaim(vsi_versions *versions);
-
-/* A slot for a new record of coll, which the caller may change. Rolling the collection back gives
- * the slot back; committing calls vsi_versions_keep_slots. */
-VSI_FN uint32_t vsi_versions_take_slot(const vsi_versions *versions, vsi_coll *coll);
-VSI_FN void vsi_versions_keep_slots(vsi_versions *versions, vsi_coll *coll);
-/* Adds a slot to the pool; without memory it stays unused until the next open. */
-VSI_FN void vsi_versions_give_slot(vsi_versions *versions, vsi_freed_slot slot);
 
 #endif
 /* ---- store/version.c ---------------------------------------------------------------------------------- */
@@ -5936,15 +6776,15 @@ VSI_FN void vsi_versions_give_slot(vsi_versions *versions, vsi_freed_slot slot);
  *       published. V2 published moves only forward, one version at a time. */
 /* uses store/version.h */
 
-VSI_FN bool vsi_versions_init(vsi_versions *versions, vsi_mem *mem, vsi_cow *cow) {
+VSI_FN bool vsi_versions_init(vsi_versions *versions, vsi_mem *mem, vsi_cow *cow,
+                              vsi_descs *descs) {
     memset(versions, 0, sizeof *versions);
     if (!vsi_mutex_init(&versions->lock))
         return false;
     versions->mem = mem;
     versions->cow = cow;
-    versions->pools.mem = mem;
-    vsi_state empty;
-    memset(&empty, 0, sizeof empty);
+    versions->descs = descs;
+    vsi_state empty = vsi_state_empty(cow, descs);
     vsi_version *first = vsi_version_new(versions, &empty);
     versions->oldest = versions->published = versions->applied = first;
     if (!first) {
@@ -5962,10 +6802,6 @@ VSI_FN void vsi_versions_free(vsi_versions *versions) {
         vsi_version_discard(versions, versions->oldest);
         versions->oldest = next;
     }
-    vsi_pool *pools = (vsi_pool *)(void *)versions->pools.data;
-    for (size_t i = 0; i < versions->pools.bytes / sizeof *pools; i++)
-        vsi_buf_free(&pools[i].slots);
-    vsi_buf_free(&versions->pools);
     vsi_mutex_destroy(&versions->lock);
 }
 
@@ -6062,79 +6898,22 @@ static vsi_version *versions_pop(vsi_versions *versions) {
     return is_needed ? NULL : version;
 }
 
+static void versions_give_slots(vsi_versions *versions, const vsi_buf *freed) {
+    const vsi_freed_slot *slots = (const vsi_freed_slot *)(const void *)freed->data;
+    for (size_t i = 0; i < freed->bytes / sizeof *slots; i++)
+        vsi_desc_give_slot(vsi_descs_find(versions->descs, slots[i].coll), slots[i].slot);
+}
+
 VSI_FN void vsi_versions_reclaim(vsi_versions *versions) {
     for (vsi_version *gone = versions_pop(versions); gone; gone = versions_pop(versions)) {
         vsi_version *oldest =
             gone->newer; /* is the oldest now: nobody needs what it replaced (V1) */
         vsi_cow_free_dead(versions->cow, oldest->dead);
         oldest->dead = NULL;
-        const vsi_freed_slot *slots = (const vsi_freed_slot *)(const void *)oldest->freed.data;
-        for (size_t i = 0; i < oldest->freed.bytes / sizeof *slots; i++)
-            vsi_versions_give_slot(versions, slots[i]);
+        versions_give_slots(versions, &oldest->freed);
         vsi_buf_free(&oldest->freed);
         vsi_version_discard(versions, gone);
     }
-}
-
-/* ---- slots ---------------------------------------------------------------------------------- */
-
-/* The place of the first pool whose collection is not below coll. */
-static size_t versions_pool_place(const vsi_versions *versions, uint32_t coll) {
-    const vsi_pool *pools = (const vsi_pool *)(const void *)versions->pools.data;
-    size_t low = 0, high = versions->pools.bytes / sizeof *pools;
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-        if (pools[mid].coll < coll)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
-}
-
-/* The pool of a collection; NULL when it has none. */
-static vsi_buf *versions_pool(const vsi_versions *versions, uint32_t coll) {
-    vsi_pool *pools = (vsi_pool *)(void *)versions->pools.data;
-    size_t at = versions_pool_place(versions, coll);
-    bool is_there = at < versions->pools.bytes / sizeof *pools && pools[at].coll == coll;
-    return is_there ? &pools[at].slots : NULL;
-}
-
-static vsi_buf *versions_make_pool(vsi_versions *versions, uint32_t coll) {
-    size_t at = versions_pool_place(versions, coll), unit = sizeof(vsi_pool);
-    if (!vsi_buf_reserve(&versions->pools, unit))
-        return NULL;
-    vsi_pool *place = (vsi_pool *)(void *)versions->pools.data + at;
-    memmove(place + 1, place, versions->pools.bytes - at * unit);
-    versions->pools.bytes += unit;
-    *place = (vsi_pool){.coll = coll, .slots = {.mem = versions->mem}};
-    return &place->slots;
-}
-
-VSI_FN uint32_t vsi_versions_take_slot(const vsi_versions *versions, vsi_coll *coll) {
-    const vsi_buf *pool = versions_pool(versions, coll->desc->id);
-    size_t left = pool ? pool->bytes / sizeof(uint32_t) - coll->pool_used : 0;
-    if (left == 0)
-        return coll->slot_end;
-    uint32_t slot;
-    memcpy(&slot, pool->data + (left - 1) * sizeof slot, sizeof slot);
-    coll->pool_used++;
-    return slot;
-}
-
-VSI_FN void vsi_versions_keep_slots(vsi_versions *versions, vsi_coll *coll) {
-    if (coll->pool_used == 0)
-        return;
-    versions_pool(versions, coll->desc->id)->bytes -= coll->pool_used * sizeof(uint32_t);
-    coll->pool_used = 0;
-}
-
-VSI_FN void vsi_versions_give_slot(vsi_versions *versions, vsi_freed_slot slot) {
-    vsi_buf *pool = versions_pool(versions, slot.coll);
-    if (!pool)
-        pool = versions_make_pool(versions, slot.coll);
-    if (pool)
-        vsi_buf_append(pool, &slot.slot, sizeof slot.slot);
 }
 /* ---- store/engine.h ---------------------------------------------------------------------------------- */
 /* engine.h - an open database: its files, log and versions; opening with recovery, syncing,
@@ -6170,6 +6949,7 @@ typedef struct vsi_engine {
     vsi_file data;
     vsi_metas metas;
     vsi_cow cow; /* of the holder of the writer role */
+    vsi_descs descs;
     vsi_versions versions;
 
     /* guarded by versions.lock */
@@ -6238,7 +7018,7 @@ VSI_FN void vsi_engine_publish(vsi_engine *engine);
  *       id in the space between the meta pages and repairs a torn spare page. The first commit
  *       begins a log file of this session's own.
  *   N2  Recovery applies exactly the transactions whose COMMIT frame counts, in order, through
- *       vsi_state_apply, and compares the digest that each commit recorded.
+ *       vsi_apply, and compares the digest that each commit recorded.
  *   N3  Once has_failed is set it stays, no frame is appended any more, and readers keep what
  *       was published. */
 /* uses store/engine.h */
@@ -6372,13 +7152,13 @@ typedef struct recovery {
     uint64_t commit_lsn, first_cont_lsn;
 } recovery;
 
-static vs_status recovery_apply(vsi_err *err, recovery *r, vsi_state *state, vsi_bytes payload) {
+static vs_status recovery_apply(vsi_err *err, vsi_state *state, vsi_bytes payload) {
     for (size_t pos = 0; pos < payload.bytes;) {
         vsi_op op;
         bool is_known = false;
         vs_status st = vsi_op_read(err, payload, &pos, &op, &is_known);
         if (st == VS_OK && is_known)
-            st = vsi_state_apply(err, &r->engine->cow, state, &op, NULL);
+            st = vsi_apply(err, state, &op, NULL);
         if (st != VS_OK)
             return st;
     }
@@ -6405,7 +7185,7 @@ static vs_status recovery_frame(vsi_err *err, recovery *r, const vsi_frame *fram
     }
     if (frame->txn > r->engine->last_txn)
         r->engine->last_txn = frame->txn;
-    vs_status st = recovery_apply(err, r, r->in_txn ? &r->work : &r->state, payload);
+    vs_status st = recovery_apply(err, r->in_txn ? &r->work : &r->state, payload);
     if (st != VS_OK)
         return vsi_fail_in(err, "%s: log frame %llu", r->engine->path,
                            (unsigned long long)frame->lsn);
@@ -6474,33 +7254,23 @@ static vs_status recovery_run(vsi_err *err, recovery *r) {
     return st == VS_OK ? recovery_finish(err, r) : st;
 }
 
-/* Slots that no record uses, lowest on top. */
-static void open_fill_pools(vsi_engine *engine, const vsi_state *state) {
-    for (size_t i = 0; i < vsi_state_coll_count(state); i++) {
-        const vsi_coll *coll = vsi_state_coll_at(state, i);
-        if (coll->desc->id > engine->last_coll)
-            engine->last_coll = coll->desc->id;
-        for (uint32_t slot = coll->slot_end; coll->count < coll->slot_end && slot-- > 0;)
-            if (!vsi_live_get(&coll->live, slot))
-                vsi_versions_give_slot(&engine->versions,
-                                       (vsi_freed_slot){.coll = coll->desc->id, .slot = slot});
-    }
-}
-
 static vs_status open_recover(vsi_err *err, vsi_engine *engine) {
     recovery *r = vsi_alloc_zeroed(engine->mem, sizeof *r);
     if (!r)
         return vsi_fail_nomem(err, sizeof *r);
     r->engine = engine;
+    r->state = vsi_state_empty(&engine->cow, &engine->descs);
     vsi_cow_mark mark = vsi_cow_open(&engine->cow);
     vs_status st = recovery_run(err, r);
+    if (st == VS_OK)
+        st = vsi_state_settle(err, &r->state);
     vsi_cow_keep(&engine->cow, mark); /* on failure the engine is freed, and all blocks with it */
     vsi_cow_free_dead(&engine->cow, vsi_cow_take_dead(&engine->cow));
     if (st == VS_OK) {
         vsi_version *version = engine->versions.applied;
         version->state = r->state;
         version->lsn = r->commit_lsn;
-        open_fill_pools(engine, &version->state);
+        engine->last_coll = version->state.last_coll;
     }
     vsi_replay_free(&r->replay);
     vsi_free(engine->mem, r, sizeof *r);
@@ -6534,6 +7304,7 @@ static void engine_free(vsi_engine *engine) {
     vsi_log_free(&engine->log);
     vsi_versions_free(&engine->versions);
     vsi_cow_free_all(&engine->cow);
+    vsi_descs_free(&engine->descs);
     vsi_file_close(&engine->data);
     vsi_cond_destroy(&engine->log_moved);
     vsi_mutex_destroy(&engine->log_lock);
@@ -6550,10 +7321,14 @@ static bool engine_init(vsi_engine *engine) {
         goto fail_role;
     if (!vsi_cond_init(&engine->log_moved))
         goto fail_lock;
-    if (!vsi_versions_init(&engine->versions, engine->mem, &engine->cow))
+    if (!vsi_descs_init(&engine->descs, engine->mem))
         goto fail_moved;
+    if (!vsi_versions_init(&engine->versions, engine->mem, &engine->cow, &engine->descs))
+        goto fail_descs;
     return true;
 
+fail_descs:
+    vsi_descs_free(&engine->descs);
 fail_moved:
     vsi_cond_destroy(&engine->log_moved);
 fail_lock:
@@ -6705,7 +7480,8 @@ typedef struct vsi_write {
     vsi_state state; /* with the changes so far; reads of the transaction see it */
     vsi_cow_mark mark;
     vsi_buf ops;   /* VSI_LOG_BUF_FRONT bytes, then operations not in the log yet */
-    vsi_buf freed; /* vsi_freed_slot */
+    vsi_buf freed; /* vsi_freed_slot: given up by this transaction */
+    vsi_buf taken; /* vsi_freed_slot: taken from the pools */
     uint64_t txn;
     bool has_streamed; /* some of its frames are in the log */
 } vsi_write;
@@ -6714,7 +7490,7 @@ typedef struct vsi_write {
 typedef struct vsi_statement {
     vsi_state state;
     vsi_cow_mark mark;
-    size_t ops_bytes, freed_bytes;
+    size_t ops_bytes, freed_bytes, taken_bytes;
 } vsi_statement;
 
 /* Takes the writer role, waiting as long as the engine's busy timeout says. VS_ERR_BUSY,
@@ -6825,6 +7601,7 @@ VSI_FN vs_status vsi_write_begin(vsi_err *err, vsi_engine *engine, vsi_write *ou
     write->engine = engine;
     write->ops.mem = engine->mem;
     write->freed.mem = engine->mem;
+    write->taken.mem = engine->mem;
     if (st == VS_OK && !write_reset_ops(write))
         st = vsi_fail_nomem(err, VSI_LOG_BUF_FRONT);
     if (st != VS_OK) {
@@ -6842,10 +7619,22 @@ VSI_FN vs_status vsi_write_begin(vsi_err *err, vsi_engine *engine, vsi_write *ou
 static void write_end(vsi_write *write) {
     vsi_buf_free(&write->ops);
     vsi_buf_free(&write->freed);
+    vsi_buf_free(&write->taken);
     role_give(write->engine);
 }
 
+/* Slots taken since give the pools what they had: there is room for them. */
+static void write_give_back(vsi_write *write, size_t from_bytes) {
+    while (write->taken.bytes > from_bytes) {
+        vsi_freed_slot slot;
+        write->taken.bytes -= sizeof slot;
+        memcpy(&slot, write->taken.data + write->taken.bytes, sizeof slot);
+        vsi_desc_give_slot(vsi_descs_find(&write->engine->descs, slot.coll), slot.slot);
+    }
+}
+
 VSI_FN void vsi_write_rollback(vsi_write *write) {
+    write_give_back(write, 0);
     vsi_cow_undo(&write->engine->cow, write->mark);
     write_end(write);
 }
@@ -6949,14 +7738,55 @@ VSI_FN vs_status vsi_statement_begin(vsi_err *err, vsi_write *write, vsi_stateme
     *out_statement = (vsi_statement){.state = write->state,
                                      .mark = vsi_cow_open(&write->engine->cow),
                                      .ops_bytes = write->ops.bytes,
-                                     .freed_bytes = write->freed.bytes};
+                                     .freed_bytes = write->freed.bytes,
+                                     .taken_bytes = write->taken.bytes};
     return VS_OK;
 }
 
+/* Before the first change of a collection in this session every slot that is not live is free: no
+ * version that could be read has it live. */
+static vs_status write_fill_pool(vsi_err *err, const vsi_coll *coll) {
+    vsi_desc *desc = coll->desc;
+    vsi_live_scan scan = {.live = &coll->live};
+    uint32_t slot = 0, end = coll->slot_end;
+    vs_status st = VS_OK;
+    if (coll->count == end)
+        slot = end;
+    while (st == VS_OK && slot < end) {
+        st = vsi_live_next_dead(err, &scan, slot, end, &slot);
+        if (st == VS_OK && slot < end && !vsi_buf_append(&desc->pool, &slot, sizeof slot))
+            st = vsi_fail_nomem(err, sizeof slot);
+        slot += slot < end;
+    }
+    if (st != VS_OK) {
+        desc->pool.bytes = 0;
+        return st;
+    }
+    uint32_t *slots = (uint32_t *)(void *)desc->pool.data;
+    for (size_t i = 0, n = desc->pool.bytes / sizeof slot; i < n / 2; i++) {
+        slot = slots[i]; /* the lowest on top */
+        slots[i] = slots[n - 1 - i];
+        slots[n - 1 - i] = slot;
+    }
+    desc->pool_is_filled = true;
+    return VS_OK;
+}
+
+static vs_status write_prepare_pool(vsi_err *err, vsi_write *write, uint32_t coll_id) {
+    vsi_coll coll;
+    vs_status st = vsi_state_coll(err, &write->state, coll_id, &coll);
+    if (st != VS_OK || coll.desc->pool_is_filled)
+        return st;
+    return write_fill_pool(err, &coll);
+}
+
 VSI_FN vs_status vsi_statement_apply(vsi_err *err, vsi_write *write, const vsi_op *op) {
-    if (!vsi_op_write(&write->ops, op))
-        return vsi_fail(err, VS_ERR_NOMEM, "out of memory");
-    return vsi_state_apply(err, &write->engine->cow, &write->state, op, &write->freed);
+    vs_status st = VS_OK;
+    if (op->kind == VSI_OP_DELETE)
+        st = write_prepare_pool(err, write, op->coll);
+    if (st == VS_OK && !vsi_op_write(&write->ops, op))
+        st = vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    return st == VS_OK ? vsi_apply(err, &write->state, op, &write->freed) : st;
 }
 
 VSI_FN void vsi_statement_keep(vsi_write *write, vsi_statement *statement) {
@@ -6970,18 +7800,28 @@ VSI_FN void vsi_statement_undo(vsi_write *write, vsi_statement *statement) {
     write->state.changes = changes + 1; /* cursors must look again */
     write->ops.bytes = statement->ops_bytes;
     write->freed.bytes = statement->freed_bytes;
+    write_give_back(write, statement->taken_bytes);
 }
 
-VSI_FN vs_status vsi_write_take_slot(vsi_err *err, vsi_write *write, uint32_t coll,
+VSI_FN vs_status vsi_write_take_slot(vsi_err *err, vsi_write *write, uint32_t coll_id,
                                      uint32_t *out_slot) {
-    vsi_coll *mine = vsi_state_touch_coll(&write->engine->cow, &write->state, coll);
-    if (!mine)
-        return vsi_fail(err, VS_ERR_NOMEM, "out of memory");
-    uint32_t slot = vsi_versions_take_slot(&write->engine->versions, mine);
-    if (slot >= VS_RECORDS_MAX)
-        return vsi_fail(err, VS_ERR_LIMIT, "collection %s is full: %lu records", mine->desc->name,
+    vsi_coll coll;
+    vs_status st = write_prepare_pool(err, write, coll_id);
+    if (st == VS_OK)
+        st = vsi_state_coll(err, &write->state, coll_id, &coll);
+    if (st != VS_OK)
+        return st;
+    if (!vsi_buf_reserve(&write->taken, sizeof(vsi_freed_slot)))
+        return vsi_fail_nomem(err, sizeof(vsi_freed_slot));
+    vsi_freed_slot taken = {.coll = coll_id, .slot = vsi_desc_take_slot(coll.desc)};
+    if (taken.slot == VSI_SLOT_NONE)
+        taken.slot = coll.slot_end;
+    else
+        vsi_buf_append(&write->taken, &taken, sizeof taken);
+    if (taken.slot >= VS_RECORDS_MAX)
+        return vsi_fail(err, VS_ERR_LIMIT, "collection %s is full: %lu records", coll.desc->name,
                         (unsigned long)VS_RECORDS_MAX);
-    *out_slot = slot;
+    *out_slot = taken.slot;
     return VS_OK;
 }
 
@@ -7015,11 +7855,6 @@ static vsi_version *write_make_version(vsi_write *write, bool needs_sync) {
 /* The COMMIT frame is written: the version becomes the one to build on, and the role passes on. */
 static void write_hand_over(vsi_write *write, vsi_version *version, uint64_t lsn) {
     vsi_engine *engine = write->engine;
-    for (size_t i = 0; i < vsi_state_coll_count(&version->state); i++) {
-        vsi_coll *coll = vsi_state_coll_at(&version->state, i);
-        if (coll->block.owner >= engine->cow.scope)
-            vsi_versions_keep_slots(&engine->versions, coll);
-    }
     vsi_cow_keep(&engine->cow, write->mark);
     version->dead = vsi_cow_take_dead(&engine->cow);
     version->freed = write->freed;
@@ -7058,6 +7893,8 @@ VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync) {
     vsi_version *version = NULL;
     if (write->ops.bytes > VSI_FRAME_PAYLOAD_MAX / 2)
         st = write_stream(err, write);
+    if (st == VS_OK && write_has_changes(write))
+        st = vsi_state_settle(err, &write->state);
     if (st == VS_OK && write_has_changes(write)) {
         version = write_make_version(write, sync == VS_SYNC_FULL);
         st = version ? VS_OK : vsi_fail(err, VS_ERR_NOMEM, "out of memory");
@@ -7086,6 +7923,7 @@ VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync) {
 #ifndef VSI_CHECK_H
 #define VSI_CHECK_H
 
+/* uses store/audit.h */
 /* uses store/engine.h */
 
 /* Calls report with each problem; levels as vs_check. An error only when the check itself could not
@@ -7188,8 +8026,7 @@ VSI_FN vs_status vsi_engine_check(vsi_err *err, vsi_engine *engine, int level, v
     if (st != VS_OK || level < 3)
         return st;
     vsi_version *version = vsi_versions_pin(&engine->versions);
-    if (!vsi_state_check(&version->state, engine->mem, report, ctx))
-        st = vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    st = vsi_audit(err, &version->state, engine->mem, report, ctx);
     vsi_versions_unpin(&engine->versions, version);
     return st;
 }
@@ -7276,8 +8113,9 @@ VSI_FN void vsi_topk_sort(vsi_topk *topk) {
 
 /* Offers every record of coll to topk. query is [dim] elements of the collection's type, aligned
  * for it. */
-VSI_FN void vsi_exact_scan(const vsi_kernels *kernels, const vsi_coll *coll, const void *query,
-                           vsi_topk *topk);
+VS_NODISCARD VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels,
+                                             const vsi_coll *coll, const void *query,
+                                             vsi_topk *topk);
 
 #endif
 /* ---- query/exact.c ---------------------------------------------------------------------------------- */
@@ -7383,20 +8221,37 @@ static void exact_prepare(exact_scan *scan) {
                                         &scan->query_norm);
 }
 
-/* n rows of consecutive live slots in one slab. */
-static void exact_tile(exact_scan *scan, uint32_t slot, size_t n, vsi_topk *topk) {
-    const void *rows = vsi_slab_row(&scan->coll->rows, slot);
-    if (scan->coll->desc->type == VS_F32)
-        exact_tile_f32(scan, rows, n);
-    else
-        exact_tile_u8(scan, rows, n);
-    for (size_t i = 0; i < n; i++)
-        if (vsi_topk_may_enter(topk, scan->out[i]))
-            vsi_topk_offer(topk, vsi_coll_key(scan->coll, slot + (uint32_t)i), scan->out[i]);
+/* Takes what may enter the top k of a tile into it. */
+static vs_status exact_offer(vsi_err *err, const exact_scan *scan, uint32_t slot, size_t n,
+                             vsi_topk *topk) {
+    for (size_t i = 0; i < n; i++) {
+        vsi_cell cell;
+        if (!vsi_topk_may_enter(topk, scan->out[i]))
+            continue;
+        vs_status st = vsi_coll_cell(err, scan->coll, slot + (uint32_t)i, &cell);
+        if (st != VS_OK)
+            return st;
+        vsi_topk_offer(topk, cell.key, scan->out[i]);
+    }
+    return VS_OK;
 }
 
-VSI_FN void vsi_exact_scan(const vsi_kernels *kernels, const vsi_coll *coll, const void *query,
-                           vsi_topk *topk) {
+/* n rows of consecutive live slots in one slab. */
+static vs_status exact_tile(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n,
+                            vsi_topk *topk) {
+    const uint8_t *rows = NULL;
+    vs_status st = vsi_coll_row(err, scan->coll, slot, &rows);
+    if (st != VS_OK)
+        return st;
+    if (scan->coll->desc->type == VS_F32)
+        exact_tile_f32(scan, (const float *)(const void *)rows, n);
+    else
+        exact_tile_u8(scan, rows, n);
+    return exact_offer(err, scan, slot, n, topk);
+}
+
+VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels, const vsi_coll *coll,
+                                const void *query, vsi_topk *topk) {
     exact_scan scan;
     scan.kernels = kernels;
     scan.coll = coll;
@@ -7404,14 +8259,21 @@ VSI_FN void vsi_exact_scan(const vsi_kernels *kernels, const vsi_coll *coll, con
     scan.dim = coll->desc->dim;
     scan.query_norm = 0;
     exact_prepare(&scan);
-    uint32_t end = coll->slot_end;
-    for (uint32_t slot = vsi_live_next(&coll->live, 0, end); slot < end;
-         slot = vsi_live_next(&coll->live, slot, end)) {
-        uint32_t n = vsi_live_next_dead(&coll->live, slot, end) - slot;
-        uint32_t run = vsi_slab_run(&coll->rows, slot);
+    vsi_live_scan live = {.live = &coll->live};
+    uint32_t slot = 0, end = coll->slot_end;
+    for (;;) {
+        uint32_t dead = 0;
+        vs_status st = vsi_live_next(err, &live, slot, end, &slot);
+        if (st == VS_OK && slot < end)
+            st = vsi_live_next_dead(err, &live, slot, end, &dead);
+        if (st != VS_OK || slot == end)
+            return st;
+        uint32_t n = dead - slot, run = vsi_slab_run(&coll->desc->rows, slot);
         n = n < run ? n : run;
         n = n < EXACT_TILE_ROWS ? n : EXACT_TILE_ROWS;
-        exact_tile(&scan, slot, n, topk);
+        st = exact_tile(err, &scan, slot, n, topk);
+        if (st != VS_OK)
+            return st;
         slot += n;
     }
 }
@@ -7503,7 +8365,7 @@ VSI_FN vsi_view vsi_view_open(vs_db *db, const vs_txn *txn);
 VSI_FN void vsi_view_close(vs_db *db, vsi_view view);
 /* The collection in a view; VS_ERR_NOT_FOUND when it is not there. */
 VSI_FN vs_status vsi_view_coll(vsi_err *err, vsi_view view, const vs_collection *collection,
-                               const vsi_coll **out_coll);
+                               vsi_coll *out_coll);
 
 VSI_FN vs_status vsi_change_begin(vsi_err *err, vs_db *db, vs_txn *txn, vsi_change *out_change);
 /* Keeps what the call staged if st is VS_OK, else undoes it. Returns st or the failure to keep it.
@@ -7604,10 +8466,10 @@ VSI_FN void vsi_view_close(vs_db *db, vsi_view view) {
 }
 
 VSI_FN vs_status vsi_view_coll(vsi_err *err, vsi_view view, const vs_collection *collection,
-                               const vsi_coll **out_coll) {
-    *out_coll = vsi_state_coll(view.state, collection->id);
-    if (*out_coll)
-        return VS_OK;
+                               vsi_coll *out_coll) {
+    vs_status st = vsi_state_coll(err, view.state, collection->id, out_coll);
+    if (st != VS_ERR_NOT_FOUND)
+        return st;
     return vsi_fail(
         err, VS_ERR_NOT_FOUND,
         "collection '%s' does not exist here: it was created later, or its creation was "
@@ -7912,9 +8774,12 @@ static vs_status create_stage(vsi_err *err, vsi_write *write, const char *name,
                               const vs_collection_options *options, uint32_t *out_id) {
     const vs_vfs *vfs = write->engine->config.vfs;
     vsi_bytes name_bytes = {(const uint8_t *)name, strlen(name)};
-    if (vsi_state_coll_named(&write->state, name_bytes))
+    vsi_coll other;
+    vs_status st = vsi_state_coll_named(err, &write->state, name_bytes, &other);
+    if (st == VS_OK)
         return vsi_fail(err, VS_ERR_EXISTS, "collection '%s' exists", name);
-    vs_status st = vsi_write_take_coll(err, write, out_id);
+    if (st == VS_ERR_NOT_FOUND)
+        st = vsi_write_take_coll(err, write, out_id);
     if (st != VS_OK)
         return st;
     vsi_op op = {.kind = VSI_OP_CREATE,
@@ -7974,16 +8839,16 @@ vs_status vs_collection_open(vs_db *db, vs_txn *txn, const char *name,
     if (st != VS_OK)
         return vsi_handle_end(&db->head, st, &err);
     vsi_view view = vsi_view_open(db, txn);
-    const vsi_coll *coll =
-        vsi_state_coll_named(view.state, (vsi_bytes){(const uint8_t *)name, strlen(name)});
-    vs_collection *collection = coll ? collection_new(db, coll->desc->id, name) : NULL;
+    vsi_coll coll;
+    vsi_bytes name_bytes = {(const uint8_t *)name, strlen(name)};
+    st = vsi_state_coll_named(&err, view.state, name_bytes, &coll);
     vsi_view_close(db, view);
-    if (!coll)
-        st = vsi_fail(&err, VS_ERR_NOT_FOUND, "there is no collection '%.*s'",
-                      (int)VS_NAME_BYTES_MAX, name);
-    else if (!collection)
+    vs_collection *collection = st == VS_OK ? collection_new(db, coll.desc->id, name) : NULL;
+    if (st == VS_ERR_NOT_FOUND)
+        st = vsi_fail(&err, st, "there is no collection '%.*s'", (int)VS_NAME_BYTES_MAX, name);
+    else if (st == VS_OK && !collection)
         st = vsi_fail_nomem(&err, sizeof *collection);
-    else
+    else if (st == VS_OK)
         *out_collection = collection;
     return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
 }
@@ -8000,7 +8865,7 @@ void vs_collection_close(vs_collection *collection) {
 }
 
 static void info_fill(const vsi_coll *coll, vs_collection_info *out_info) {
-    const vsi_coll_desc *desc = coll->desc;
+    const vsi_desc *desc = coll->desc;
     vs_collection_info info = {.size = out_info->size,
                                .id = desc->id,
                                .dim = desc->dim,
@@ -8025,10 +8890,10 @@ vs_status vs_collection_info_get(vs_collection *collection, vs_txn *txn,
     if (st != VS_OK)
         return vsi_handle_end(&collection->head, st, &err);
     vsi_view view = vsi_view_open(db, txn);
-    const vsi_coll *coll = NULL;
+    vsi_coll coll;
     st = vsi_view_coll(&err, view, collection, &coll);
     if (st == VS_OK)
-        info_fill(coll, out_info);
+        info_fill(&coll, out_info);
     vsi_view_close(db, view);
     return vsi_handle_end(&collection->head, st, &err);
 }
@@ -8043,11 +8908,14 @@ vs_status vs_collection_at(vs_db *db, vs_txn *txn, size_t at, vs_collection_info
     if (st != VS_OK)
         return vsi_handle_end(&db->head, st, &err);
     vsi_view view = vsi_view_open(db, txn);
-    bool is_there = at < vsi_state_coll_count(view.state);
-    if (is_there)
-        info_fill(vsi_state_coll_at(view.state, at), out_info);
+    vsi_coll coll;
+    st = vsi_state_coll_from(&err, view.state, 0, &coll);
+    for (size_t i = 0; st == VS_OK && i < at; i++)
+        st = vsi_state_coll_from(&err, view.state, coll.desc->id + 1, &coll);
+    if (st == VS_OK)
+        info_fill(&coll, out_info);
     vsi_view_close(db, view);
-    return is_there ? VS_OK : VS_DONE;
+    return st == VS_ERR_NOT_FOUND ? VS_DONE : vsi_handle_end(&db->head, st, &err);
 }
 /* ---- api/record.h ---------------------------------------------------------------------------------- */
 /* record.h - records between the caller's structs and the store. */
@@ -8059,7 +8927,7 @@ vs_status vs_collection_at(vs_db *db, vs_txn *txn, size_t at, vs_collection_info
 /* A caller's vector in the collection's type, elements little-endian: the caller's own bytes when
  * they are that already, else scratch [dim x element_bytes]. VS_ERR_INVALID for values that do not
  * fit. */
-VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_coll_desc *desc, const void *vector,
+VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_desc *desc, const void *vector,
                                    int type, uint8_t *scratch, const uint8_t **out);
 
 /* Fills out_record from a slot; vector and metadata live in the buffers. */
@@ -8122,7 +8990,7 @@ static vs_status vector_f32_to_u8(vsi_err *err, const uint8_t *p, size_t dim, ui
     return VS_OK;
 }
 
-VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_coll_desc *desc, const void *vector,
+VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_desc *desc, const void *vector,
                                    int type, uint8_t *scratch, const uint8_t **out) {
     size_t dim = desc->dim;
     type = type ? type : desc->type;
@@ -8166,33 +9034,38 @@ static vs_status metadata_validate(vsi_err *err, vsi_bytes metadata) {
 
 static vs_status put_stage(vsi_err *err, vsi_write *write, const vs_collection *collection,
                            const record_input *in, int mode, uint8_t *scratch) {
-    const vsi_coll *coll = vsi_state_coll(&write->state, collection->id);
+    vsi_coll coll;
+    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    if (st != VS_OK)
+        return st;
     vsi_op op = {.kind = VSI_OP_PUT,
                  .coll = collection->id,
                  .old_slot = VSI_SLOT_NONE,
                  .key = in->key,
                  .metadata = in->metadata};
-    op.vector.bytes = (size_t)coll->desc->dim * coll->desc->element_bytes;
-    vs_status st = metadata_validate(err, in->metadata);
+    op.vector.bytes = (size_t)coll.desc->dim * coll.desc->element_bytes;
+    st = metadata_validate(err, in->metadata);
     if (st == VS_OK)
-        st = vsi_record_vector(err, coll->desc, in->vector, in->type, scratch, &op.vector.data);
-    if (st != VS_OK)
-        return st;
-    if (vsi_coll_find(coll, in->key, &op.old_slot) && mode == VS_INSERT)
+        st = vsi_record_vector(err, coll.desc, in->vector, in->type, scratch, &op.vector.data);
+    if (st == VS_OK)
+        st = vsi_coll_find(err, &coll, in->key, &op.old_slot);
+    if (st == VS_OK && op.old_slot != VSI_SLOT_NONE && mode == VS_INSERT)
         return vsi_fail(err, VS_ERR_EXISTS, "key %llu exists in collection '%s'",
                         (unsigned long long)in->key, collection->name);
+    if (st != VS_OK && st != VS_ERR_NOT_FOUND)
+        return st;
     st = vsi_write_take_slot(err, write, collection->id, &op.slot);
     return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
 }
 
 /* Room for one converted vector of the collection, which must exist. */
 static vs_status put_prepare(vsi_err *err, vsi_write *write, vs_collection *collection) {
-    const vsi_coll *coll = NULL;
+    vsi_coll coll;
     vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
     if (st != VS_OK)
         return st;
     collection->scratch.bytes = 0;
-    size_t bytes = (size_t)coll->desc->dim * coll->desc->element_bytes;
+    size_t bytes = (size_t)coll.desc->dim * coll.desc->element_bytes;
     return vsi_buf_reserve(&collection->scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
 }
 
@@ -8245,7 +9118,7 @@ static vs_status batch_stage(vsi_err *err, vsi_write *write, vs_collection *coll
     vs_status st = put_prepare(err, write, collection);
     if (st != VS_OK)
         return st;
-    const vsi_coll_desc *desc = vsi_state_coll(&write->state, collection->id)->desc;
+    const vsi_desc *desc = vsi_descs_find(&write->engine->descs, collection->id);
     int type = batch->vector_type ? batch->vector_type : desc->type;
     size_t row_bytes = (size_t)desc->dim * vsi_type_bytes(type);
     size_t stride = batch->stride_bytes ? batch->stride_bytes : row_bytes;
@@ -8284,14 +9157,23 @@ vs_status vs_put_batch(vs_collection *collection, vs_txn *txn, const vs_batch *b
     return vsi_handle_end(&collection->head, st, &err);
 }
 
+/* The slot of a key that must be there. */
+static vs_status record_find(vsi_err *err, const vs_collection *collection, const vsi_coll *coll,
+                             uint64_t key, uint32_t *out_slot) {
+    vs_status st = vsi_coll_find(err, coll, key, out_slot);
+    if (st != VS_ERR_NOT_FOUND)
+        return st;
+    return vsi_fail(err, st, "there is no key %llu in collection '%s'", (unsigned long long)key,
+                    collection->name);
+}
+
 static vs_status delete_stage(vsi_err *err, vsi_write *write, const vs_collection *collection,
                               uint64_t key) {
-    const vsi_coll *coll = NULL;
+    vsi_coll coll;
     vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
     vsi_op op = {.kind = VSI_OP_DELETE, .coll = collection->id, .key = key};
-    if (st == VS_OK && !vsi_coll_find(coll, key, &op.slot))
-        st = vsi_fail(err, VS_ERR_NOT_FOUND, "there is no key %llu in collection '%s'",
-                      (unsigned long long)key, collection->name);
+    if (st == VS_OK)
+        st = record_find(err, collection, &coll, key, &op.slot);
     return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
 }
 
@@ -8320,13 +9202,23 @@ VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t sl
         return st;
     vector->bytes = 0;
     metadata->bytes = 0;
-    if (!vsi_buf_append(vector, vsi_slab_row(&coll->rows, slot), coll->rows.row_bytes) ||
-        !vsi_coll_read_metadata(coll, slot, metadata) || !vsi_buf_append(metadata, "", 1))
-        return vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    const uint8_t *row = NULL;
+    vsi_cell cell;
+    st = vsi_coll_row(err, coll, slot, &row);
+    if (st == VS_OK && !vsi_buf_append(vector, row, coll->desc->rows.row_bytes))
+        st = vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    if (st == VS_OK)
+        st = vsi_coll_cell(err, coll, slot, &cell);
+    if (st == VS_OK)
+        st = vsi_coll_read_metadata(err, coll, slot, metadata);
+    if (st == VS_OK && !vsi_buf_append(metadata, "", 1))
+        st = vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    if (st != VS_OK)
+        return st;
     size_t metadata_bytes = metadata->bytes - 1;
     vs_record record = {.size = out_record->size,
                         .vector_type = coll->desc->type,
-                        .key = vsi_coll_key(coll, slot),
+                        .key = cell.key,
                         .vector = vector->data,
                         .metadata = metadata_bytes ? (const char *)metadata->data : NULL,
                         .metadata_bytes = metadata_bytes};
@@ -8343,14 +9235,13 @@ vs_status vs_get(vs_collection *collection, vs_txn *txn, uint64_t key, vs_record
     if (st != VS_OK)
         return vsi_handle_end(&collection->head, st, &err);
     vsi_view view = vsi_view_open(db, txn);
-    const vsi_coll *coll = NULL;
+    vsi_coll coll;
     uint32_t slot = 0;
     st = vsi_view_coll(&err, view, collection, &coll);
-    if (st == VS_OK && !vsi_coll_find(coll, key, &slot))
-        st = vsi_fail(&err, VS_ERR_NOT_FOUND, "there is no key %llu in collection '%s'",
-                      (unsigned long long)key, collection->name);
+    if (st == VS_OK)
+        st = record_find(&err, collection, &coll, key, &slot);
     if (st == VS_OK && out_record)
-        st = vsi_record_read(&err, coll, slot, &collection->vector, &collection->metadata,
+        st = vsi_record_read(&err, &coll, slot, &collection->vector, &collection->metadata,
                              out_record);
     vsi_view_close(db, view);
     return vsi_handle_end(&collection->head, st, &err);
@@ -8365,10 +9256,10 @@ vs_status vs_count(vs_collection *collection, vs_txn *txn, uint64_t *out_count) 
     if (st != VS_OK)
         return vsi_handle_end(&collection->head, st, &err);
     vsi_view view = vsi_view_open(db, txn);
-    const vsi_coll *coll = NULL;
+    vsi_coll coll;
     st = vsi_view_coll(&err, view, collection, &coll);
     if (st == VS_OK)
-        *out_count = coll->count;
+        *out_count = coll.count;
     vsi_view_close(db, view);
     return vsi_handle_end(&collection->head, st, &err);
 }
@@ -8396,9 +9287,10 @@ struct vs_cursor {
     vsi_version *version; /* pinned; NULL for a cursor of a write transaction */
     vs_txn *txn;          /* the write transaction; NULL once it has ended */
     vs_cursor *next;      /* of the same write transaction */
-    uint32_t coll;
+    uint32_t coll_id;
+    vsi_coll coll; /* as of changes; `at` stands in its keys */
     vsi_btree_cursor at;
-    uint64_t changes; /* of the state when `at` was taken */
+    uint64_t changes; /* of the state when coll and `at` were taken */
     uint64_t key;     /* under the cursor, or the first one wanted */
     uint32_t slot;
     bool is_started, is_on_record;
@@ -8442,14 +9334,13 @@ vs_status vs_scan(vs_collection *collection, vs_txn *txn, uint64_t from_key,
     vs_cursor *cursor = vsi_alloc_zeroed(&db->mem, sizeof *cursor);
     if (!cursor)
         return vsi_handle_end(&collection->head, vsi_fail_nomem(&err, sizeof *cursor), &err);
-    cursor->coll = collection->id;
+    cursor->coll_id = collection->id;
     cursor->key = from_key;
     cursor->vector.mem = &db->mem;
     cursor->metadata.mem = &db->mem;
     cursor_attach(cursor, db, txn);
     vsi_handle_open(&cursor->head, VSI_TAG_CURSOR, db, &db->cursors);
-    const vsi_coll *coll = NULL;
-    st = vsi_view_coll(&err, (vsi_view){.state = cursor_state(cursor)}, collection, &coll);
+    st = vsi_view_coll(&err, (vsi_view){.state = cursor_state(cursor)}, collection, &cursor->coll);
     if (st != VS_OK) {
         vs_cursor_close(cursor);
         return vsi_handle_end(&collection->head, st, &err);
@@ -8458,12 +9349,36 @@ vs_status vs_scan(vs_collection *collection, vs_txn *txn, uint64_t from_key,
     return VS_OK;
 }
 
-/* Stands on the first record behind the last one seen, or on the first one wanted. */
-static void cursor_seek(vs_cursor *cursor, const vsi_coll *coll) {
+/* The state as it is now: the collection in it, and the first record behind the last one seen, or the
+ * first one wanted. */
+static vs_status cursor_seek(vsi_err *err, vs_cursor *cursor, const vsi_state *state) {
     bool is_past_end = cursor->is_started && cursor->key == UINT64_MAX;
-    vsi_coll_seek(coll, cursor->key + (cursor->is_started && !is_past_end), &cursor->at);
+    vs_status st = vsi_state_coll(err, state, cursor->coll_id, &cursor->coll);
+    if (st == VS_ERR_NOT_FOUND)
+        return vsi_fail(err, VS_ERR_MISUSE, "the cursor's collection is gone");
+    if (st == VS_OK)
+        st = vsi_coll_seek(err, &cursor->coll, cursor->key + (cursor->is_started && !is_past_end),
+                           &cursor->at);
     if (is_past_end)
         cursor->at.height = 0;
+    cursor->changes = state->changes;
+    return st;
+}
+
+/* Moves to the next record. */
+static vs_status cursor_move(vsi_err *err, vs_cursor *cursor, const vsi_state *state) {
+    bool is_in_place = cursor->is_started && cursor->changes == state->changes;
+    vs_status st = VS_OK;
+    if (!is_in_place)
+        st = cursor_seek(err, cursor, state);
+    else if (!vsi_btree_at_end(&cursor->at))
+        st = vsi_btree_next(err, &cursor->at);
+    if (st != VS_OK)
+        return st;
+    if (vsi_btree_at_end(&cursor->at))
+        return VS_DONE;
+    st = vsi_coll_entry(err, &cursor->at, &cursor->key, &cursor->slot);
+    return st == VS_OK ? VS_ROW : st;
 }
 
 vs_status vs_step(vs_cursor *cursor) {
@@ -8471,24 +9386,26 @@ vs_status vs_step(vs_cursor *cursor) {
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     const vsi_state *state = cursor_state(cursor);
-    const vsi_coll *coll = state ? vsi_state_coll(state, cursor->coll) : NULL;
     cursor->is_on_record = false;
-    if (!coll) {
-        vs_status st = vsi_fail(&err, VS_ERR_MISUSE, "the cursor's transaction has ended");
-        return vsi_handle_end(&cursor->head, st, &err);
+    vs_status st = state ? cursor_move(&err, cursor, state)
+                         : vsi_fail(&err, VS_ERR_MISUSE, "the cursor's transaction has ended");
+    if (st == VS_ROW) {
+        cursor->is_started = true;
+        cursor->is_on_record = true;
     }
-    bool is_in_place = cursor->is_started && cursor->changes == state->changes;
-    if (!is_in_place)
-        cursor_seek(cursor, coll);
-    else if (!vsi_btree_at_end(&cursor->at))
-        vsi_btree_next(&cursor->at);
-    cursor->changes = state->changes;
-    if (vsi_btree_at_end(&cursor->at))
-        return VS_DONE;
-    vsi_coll_entry(&cursor->at, &cursor->key, &cursor->slot);
-    cursor->is_started = true;
-    cursor->is_on_record = true;
-    return VS_ROW;
+    return vsi_handle_end(&cursor->head, st, &err);
+}
+
+/* The slot of the record under the cursor, which a write transaction may have changed since. */
+static vs_status cursor_locate(vsi_err *err, vs_cursor *cursor, const vsi_state *state,
+                               vsi_coll *out_coll) {
+    vs_status st = vsi_state_coll(err, state, cursor->coll_id, out_coll);
+    if (st == VS_OK && cursor->changes != state->changes)
+        st = vsi_coll_find(err, out_coll, cursor->key, &cursor->slot);
+    if (st != VS_ERR_NOT_FOUND)
+        return st;
+    return vsi_fail(err, st, "the record under the cursor, key %llu, is deleted",
+                    (unsigned long long)cursor->key);
 }
 
 vs_status vs_cursor_record(vs_cursor *cursor, vs_record *out_record) {
@@ -8496,15 +9413,14 @@ vs_status vs_cursor_record(vs_cursor *cursor, vs_record *out_record) {
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     const vsi_state *state = cursor_state(cursor);
-    const vsi_coll *coll = state ? vsi_state_coll(state, cursor->coll) : NULL;
+    vsi_coll coll;
     vs_status st = VS_OK;
-    if (!coll || !cursor->is_on_record)
+    if (!state || !cursor->is_on_record)
         st = vsi_fail(&err, VS_ERR_MISUSE, "the cursor stands on no record; step it first");
-    else if (cursor->changes != state->changes && !vsi_coll_find(coll, cursor->key, &cursor->slot))
-        st = vsi_fail(&err, VS_ERR_NOT_FOUND, "the record under the cursor, key %llu, is deleted",
-                      (unsigned long long)cursor->key);
     else
-        st = vsi_record_read(&err, coll, cursor->slot, &cursor->vector, &cursor->metadata,
+        st = cursor_locate(&err, cursor, state, &coll);
+    if (st == VS_OK)
+        st = vsi_record_read(&err, &coll, cursor->slot, &cursor->vector, &cursor->metadata,
                              out_record);
     return vsi_handle_end(&cursor->head, st, &err);
 }
@@ -8612,16 +9528,17 @@ static vs_status note_check_call(vsi_err *err, const vs_db *db, vs_txn *txn, boo
 
 static vs_status note_stage(vsi_err *err, vsi_write *write, const vs_collection *collection,
                             const vsi_op *op) {
-    const vsi_coll *coll = NULL;
+    vsi_coll coll;
     vs_status st = VS_OK;
-    vsi_value_info info;
+    vsi_value value = {.bytes = 0};
     if (collection)
         st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
-    if (st != VS_OK)
-        return st;
-    if (!op->note_has_value && !vsi_note_find(&write->state, op->coll, op->note_key, &info))
-        return VS_OK; /* nothing to delete, nothing to log */
-    return vsi_statement_apply(err, write, op);
+    if (st == VS_OK && !op->note_has_value) {
+        st = vsi_note_find(err, &write->state, op->coll, op->note_key, &value);
+        if (st == VS_ERR_NOT_FOUND)
+            return VS_OK; /* nothing to delete, nothing to log */
+    }
+    return st == VS_OK ? vsi_statement_apply(err, write, op) : st;
 }
 
 vs_status vs_kv_put(vs_db *db, vs_txn *txn, vs_collection *collection, const void *key,
@@ -8662,19 +9579,20 @@ vs_status vs_kv_get(vs_db *db, vs_txn *txn, vs_collection *collection, const voi
         return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
     vsi_view view = vsi_view_open(db, txn);
     vsi_bytes key_run = {key, key_bytes};
-    vsi_value_info info;
+    vsi_value found = {.bytes = 0};
     uint32_t coll = collection ? collection->id : 0;
     vsi_buf buf = {.mem = &db->mem};
-    if (!vsi_note_find(view.state, coll, key_run, &info))
-        st = vsi_fail(&err, VS_ERR_NOT_FOUND, "there is no such note");
-    else if (value_room && !vsi_note_read(view.state, coll, key_run, info, &buf))
-        st = vsi_fail_nomem(&err, info.bytes);
+    st = vsi_note_find(&err, view.state, coll, key_run, &found);
+    if (st == VS_ERR_NOT_FOUND)
+        st = vsi_fail(&err, st, "there is no such note");
+    if (st == VS_OK && value_room)
+        st = vsi_value_read(&err, &view.state->notes, &found, &buf);
     vsi_view_close(db, view);
     if (st == VS_OK) {
         size_t n = buf.bytes < value_room ? buf.bytes : value_room;
         if (n)
             memcpy(value, buf.data, n);
-        *out_bytes = info.bytes;
+        *out_bytes = found.bytes;
     }
     vsi_buf_free(&buf);
     return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
@@ -8685,7 +9603,7 @@ vs_status vs_kv_get(vs_db *db, vs_txn *txn, vs_collection *collection, const voi
 /* uses query/exact.h */
 
 /* The query in the collection's type and the machine's byte order, in the handle's buffer. */
-static vs_status search_prepare(vsi_err *err, vs_collection *collection, const vsi_coll_desc *desc,
+static vs_status search_prepare(vsi_err *err, vs_collection *collection, const vsi_desc *desc,
                                 const void *query, int query_type) {
     size_t bytes = (size_t)desc->dim * desc->element_bytes;
     collection->scratch.bytes = 0;
@@ -8712,15 +9630,17 @@ vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, i
     if (st != VS_OK)
         return vsi_handle_end(&collection->head, st, &err);
     vsi_view view = vsi_view_open(db, txn);
-    const vsi_coll *coll = NULL;
+    vsi_coll coll;
     st = vsi_view_coll(&err, view, collection, &coll);
     if (st == VS_OK)
-        st = search_prepare(&err, collection, coll->desc, query, query_type);
+        st = search_prepare(&err, collection, coll.desc, query, query_type);
     if (st == VS_OK) {
         vsi_topk topk = {.hits = hits, .k = k};
-        vsi_exact_scan(db->kernels, coll, collection->scratch.data, &topk);
-        vsi_topk_sort(&topk);
-        *out_count = topk.count;
+        st = vsi_exact_scan(&err, db->kernels, &coll, collection->scratch.data, &topk);
+        if (st == VS_OK) {
+            vsi_topk_sort(&topk);
+            *out_count = topk.count;
+        }
     }
     vsi_view_close(db, view);
     return vsi_handle_end(&collection->head, st, &err);

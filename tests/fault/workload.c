@@ -141,11 +141,15 @@ static bool read_coll(vs_db *db, const vs_collection_info *info, uint64_t *sum) 
 bool wl_read_fingerprint(vs_db *db, uint64_t *out_fingerprint) {
     uint64_t sum = 0;
     vs_collection_info info = VS_COLLECTION_INFO_INIT;
-    for (size_t i = 0; vs_collection_at(db, NULL, i, &info) == VS_OK; i++) {
+    vs_status at = vs_collection_at(db, NULL, 0, &info);
+    for (size_t i = 1; at == VS_OK; i++) {
         sum += hash_coll(info.name, info.dim);
         if (!read_coll(db, &info, &sum))
             return false;
+        at = vs_collection_at(db, NULL, i, &info);
     }
+    if (at != VS_DONE)
+        return false;
     for (int i = 0; i < WL_NOTES; i++) {
         char key[32], value[WL_TEXT_BYTES_MAX];
         size_t bytes = 0;

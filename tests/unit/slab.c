@@ -5,35 +5,55 @@
 typedef struct fixture {
     vt_allocator allocator;
     vsi_mem mem;
-    vsi_cow cow;
+    vsi_err err;
 } fixture;
 
 static void begin(fixture *f) {
-    memset(&f->allocator, 0, sizeof f->allocator);
+    memset(f, 0, sizeof *f);
     vsi_mem_init(&f->mem, &(vs_allocator){&f->allocator, vt_realloc});
-    vsi_cow_init(&f->cow, &f->mem);
 }
 
-static void end(fixture *f) {
-    vsi_cow_free_all(&f->cow);
+static void end(fixture *f, vsi_slabs *slabs) {
+    vsi_slabs_free(slabs);
     VT_EQ(f->allocator.live_blocks, 0);
     VT_EQ(vsi_atomic_load(&f->mem.used_bytes), 0);
 }
 
-static const uint32_t row_sizes[] = {1,     3,     4,     16,    21,    64,   100,
-                                     512,   3072,  4096,  8191,  8192,  8193, 16383,
-                                     16384, 16385, 65535, 65536, 262140};
-enum { SIZES = sizeof row_sizes / sizeof row_sizes[0] };
+static const uint32_t row_sizes[] = {1,     3,     4,     16,    21,     64,    100,
+                                     512,   3072,  4096,  8191,  8192,   8193,  16383,
+                                     16384, 16385, 65535, 65536, 262139, 262140};
+enum { SIZES = sizeof row_sizes / sizeof row_sizes[0], ROW_BYTES_MAX = 262140 };
+
+static void init(fixture *f, vsi_slabs *slabs, uint32_t row_bytes) {
+    vsi_slabs_init(slabs, &f->mem, row_bytes, vsi_slab_shift(row_bytes));
+}
 
 static uint8_t *make_row(fixture *f, vsi_slabs *slabs, uint32_t slot) {
-    uint8_t *row = vsi_slab_make_row(&f->cow, slabs, slot);
+    uint8_t *row = NULL;
+    VT_EQ(vsi_slab_make_row(&f->err, slabs, slot, &row), VS_OK);
     VT_CHECK(row);
     return row;
 }
 
+static const uint8_t *get_row(vsi_slabs *slabs, uint32_t slot) {
+    vsi_err err = {0};
+    const uint8_t *row = NULL;
+    VT_EQ(vsi_slab_row(&err, slabs, slot, &row), VS_OK);
+    return row;
+}
+
+/* Whether a slot has no row, and that this is told as damage. */
+static bool has_no_row(vsi_slabs *slabs, uint32_t slot) {
+    vsi_err err = {0};
+    const uint8_t *row = NULL;
+    vs_status st = vsi_slab_row(&err, slabs, slot, &row);
+    VT_CHECK(st == VS_OK || (st == VS_ERR_CORRUPT && err.code == VS_ERR_CORRUPT && !row));
+    return st != VS_OK;
+}
+
 /* Byte number at of the row of a slot. */
 static uint8_t content(uint32_t slot, uint32_t at) {
-    return (uint8_t)vt_mix((uint64_t)slot << 32 | at);
+    return (uint8_t)(vt_mix((uint64_t)slot << 32 | at / 8) >> at % 8 * 8);
 }
 
 static void fill_row(uint8_t *row, uint32_t slot, uint32_t bytes) {
@@ -41,139 +61,303 @@ static void fill_row(uint8_t *row, uint32_t slot, uint32_t bytes) {
         row[i] = content(slot, i);
 }
 
-static void check_row(const vsi_slabs *slabs, uint32_t slot) {
-    const uint8_t *row = vsi_slab_row(slabs, slot);
-    for (uint32_t i = 0; i < slabs->row_bytes; i++)
+static bool is_row_of(const uint8_t *row, uint32_t slot, uint32_t bytes) {
+    for (uint32_t i = 0; i < bytes; i++)
         if (row[i] != content(slot, i))
-            vt_fail(__FILE__, __LINE__, "row %u, byte %u", slot, i);
+            return false;
+    return true;
 }
 
-VT_TEST(a_slab_has_the_fewest_rows_that_reach_its_least_size) {
-    for (int i = 0; i < SIZES; i++) {
-        const vsi_slabs slabs = vsi_slabs_of(row_sizes[i]);
-        VT_EQ(slabs.row_bytes, row_sizes[i]);
-        VT_CHECK((uint64_t)row_sizes[i] << slabs.shift >= VSI_SLAB_BYTES_MIN);
-        VT_CHECK(slabs.shift == 0 ||
-                 (uint64_t)row_sizes[i] << (slabs.shift - 1) < VSI_SLAB_BYTES_MIN);
+static void check_row(vsi_slabs *slabs, uint32_t slot) {
+    if (!is_row_of(get_row(slabs, slot), slot, slabs->row_bytes))
+        vt_fail(__FILE__, __LINE__, "row %u", slot);
+}
+
+/* ---- geometry ------------------------------------------------------------------------------- */
+
+static bool is_good_slab(uint64_t bytes) {
+    uint64_t pages = (bytes + 4095) / 4096;
+    return bytes >= VSI_SLAB_BYTES_MIN && (pages * 4096 - bytes) * 16 <= bytes;
+}
+
+VT_TEST(a_slab_has_the_fewest_rows_that_reach_its_least_size_and_waste_little_of_the_last_page) {
+    for (uint32_t row_bytes = 1; row_bytes <= ROW_BYTES_MAX; row_bytes++) {
+        uint32_t shift = vsi_slab_shift(row_bytes);
+        VT_CHECK(shift <= VSI_SLAB_SHIFT_MAX);
+        VT_CHECK(is_good_slab((uint64_t)row_bytes << shift));
+        for (uint32_t less = 0; less < shift; less++)
+            VT_CHECK(!is_good_slab((uint64_t)row_bytes << less));
     }
 }
+
+VT_TEST(an_array_without_rows_has_none_and_can_be_freed) {
+    fixture f;
+    vsi_slabs slabs;
+    memset(&slabs, 0, sizeof slabs);
+    vsi_slabs_free(&slabs);
+    begin(&f);
+    init(&f, &slabs, 100);
+    VT_EQ(slabs.row_bytes, 100);
+    VT_EQ(slabs.shift, vsi_slab_shift(100));
+    VT_EQ(f.allocator.calls, 0);
+    static const uint32_t slot[] = {0, 1, 255, 256, 4096, 1u << 31, UINT32_MAX};
+    for (size_t i = 0; i < sizeof slot / sizeof slot[0]; i++)
+        VT_CHECK(has_no_row(&slabs, slot[i]));
+    end(&f, &slabs);
+}
+
+VT_TEST(only_slots_whose_slab_was_made_have_rows) {
+    fixture f;
+    vsi_slabs slabs;
+    begin(&f);
+    init(&f, &slabs, 512);
+    const uint32_t rows = 1u << slabs.shift;
+    make_row(&f, &slabs, 3 * rows + 1);
+    make_row(&f, &slabs, 40 * rows); /* beyond the first table */
+    for (uint32_t slab = 0; slab < 200; slab++)
+        for (uint32_t at = 0; at < rows; at += rows - 1)
+            VT_EQ(has_no_row(&slabs, slab * rows + at), slab != 3 && slab != 40);
+    VT_CHECK(has_no_row(&slabs, UINT32_MAX));
+    end(&f, &slabs);
+}
+
+/* ---- rows ----------------------------------------------------------------------------------- */
 
 VT_TEST(rows_of_every_size_keep_apart) {
     for (int i = 0; i < SIZES; i++) {
         fixture f;
-        vsi_slabs slabs = vsi_slabs_of(row_sizes[i]);
+        vsi_slabs slabs;
+        begin(&f);
+        init(&f, &slabs, row_sizes[i]);
         /* Over the borders of three slabs, in no order. */
         uint32_t slots = (2u << slabs.shift) + 1, step = 7919 % slots;
-        begin(&f);
-        vsi_cow_mark mark = vsi_cow_open(&f.cow);
         for (uint32_t k = 0, slot = 0; k < slots; k++, slot = (slot + step) % slots)
             fill_row(make_row(&f, &slabs, slot), slot, row_sizes[i]);
-        vsi_cow_keep(&f.cow, mark);
         for (uint32_t slot = 0; slot < slots; slot++)
             if (slots < 300 || slot % 61 == 0 || slot + 2 >= slots)
                 check_row(&slabs, slot);
-        end(&f);
+        end(&f, &slabs);
+    }
+}
+
+VT_TEST(a_new_row_is_all_zero) {
+    for (int i = 0; i < SIZES; i++) {
+        fixture f;
+        vsi_slabs slabs;
+        begin(&f);
+        init(&f, &slabs, row_sizes[i]);
+        const uint32_t last = (1u << slabs.shift) - 1;
+        for (uint32_t slot = 0; slot <= last; slot += last ? last : 1) {
+            const uint8_t *row = make_row(&f, &slabs, slot);
+            for (uint32_t at = 0; at < row_sizes[i]; at++)
+                VT_CHECK(row[at] == 0);
+        }
+        end(&f, &slabs);
     }
 }
 
 VT_TEST(rows_of_a_run_lie_one_behind_the_other) {
     for (int i = 0; i < SIZES; i++) {
         fixture f;
-        vsi_slabs slabs = vsi_slabs_of(row_sizes[i]);
-        const uint32_t rows = 1u << slabs.shift;
+        vsi_slabs slabs;
         begin(&f);
-        vsi_cow_mark mark = vsi_cow_open(&f.cow);
+        init(&f, &slabs, row_sizes[i]);
+        const uint32_t rows = 1u << slabs.shift;
         const uint8_t *first = make_row(&f, &slabs, rows);
         VT_EQ(vsi_slab_run(&slabs, rows), rows);
         VT_EQ((uintptr_t)first % VSI_SLAB_ALIGN, 0);
         for (uint32_t k = 0; k < rows; k++) {
             VT_EQ(vsi_slab_run(&slabs, rows + k), rows - k);
-            VT_CHECK(vsi_slab_row(&slabs, rows + k) == first + (size_t)k * row_sizes[i]);
+            VT_CHECK(get_row(&slabs, rows + k) == first + (size_t)k * row_sizes[i]);
         }
-        vsi_cow_keep(&f.cow, mark);
-        end(&f);
+        end(&f, &slabs);
     }
 }
 
 VT_TEST(the_last_slots_there_can_be_have_rows) {
     fixture f;
-    vsi_slabs slabs = vsi_slabs_of(20);
+    vsi_slabs slabs;
     begin(&f);
-    vsi_cow_mark mark = vsi_cow_open(&f.cow);
+    init(&f, &slabs, 20);
     fill_row(make_row(&f, &slabs, UINT32_MAX - 1), UINT32_MAX - 1, 20);
     fill_row(make_row(&f, &slabs, 0), 0, 20);
-    vsi_cow_keep(&f.cow, mark);
     check_row(&slabs, UINT32_MAX - 1);
     check_row(&slabs, 0);
     VT_EQ(vsi_slab_run(&slabs, UINT32_MAX - 1), 2);
-    end(&f);
+    VT_CHECK(has_no_row(&slabs, UINT32_MAX / 2));
+    end(&f, &slabs);
 }
 
-VT_TEST(a_row_stays_where_it_is_in_every_later_scope) {
-    fixture f;
-    vsi_slabs slabs = vsi_slabs_of(100);
-    begin(&f);
-    vsi_cow_mark mark = vsi_cow_open(&f.cow);
-    uint8_t *row = make_row(&f, &slabs, 9);
-    fill_row(row, 9, 100);
-    vsi_cow_keep(&f.cow, mark);
-    const vsi_slabs old = slabs;
-    mark = vsi_cow_open(&f.cow);
-    VT_CHECK(make_row(&f, &slabs, 9) == row);
-    fill_row(make_row(&f, &slabs, 10), 10, 100);
-    fill_row(make_row(&f, &slabs, 1 << slabs.shift), 1u << slabs.shift, 100);
-    vsi_cow_keep(&f.cow, mark);
-    VT_CHECK(vsi_slab_row(&slabs, 9) == row);
-    VT_CHECK(vsi_slab_row(&old, 9) == row);
-    vsi_cow_free_dead(&f.cow, vsi_cow_take_dead(&f.cow));
-    check_row(&slabs, 9);
-    check_row(&slabs, 10);
-    check_row(&slabs, 1u << slabs.shift);
-    end(&f);
-}
-
-VT_TEST(undo_frees_slabs_of_the_scope_and_keeps_the_others) {
-    fixture f;
-    vsi_slabs slabs = vsi_slabs_of(64);
-    begin(&f);
-    vsi_cow_mark mark = vsi_cow_open(&f.cow);
-    fill_row(make_row(&f, &slabs, 3), 3, 64);
-    vsi_cow_keep(&f.cow, mark);
-    const vsi_slabs before = slabs;
-    uint64_t blocks = f.allocator.live_blocks;
-    mark = vsi_cow_open(&f.cow);
-    for (uint32_t slab = 1; slab < 600; slab++)
-        make_row(&f, &slabs, slab << slabs.shift);
-    vsi_cow_undo(&f.cow, mark);
-    slabs = before;
-    VT_EQ(f.allocator.live_blocks, blocks);
-    check_row(&slabs, 3);
-    end(&f);
-}
-
-VT_TEST(every_allocation_that_fails_is_undone_without_a_trace) {
-    uint64_t failed = 0;
-    for (uint64_t at = 1;; at++) {
+VT_TEST(a_row_stays_where_it_is_while_the_table_grows) {
+    for (int i = 0; i < SIZES; i++) {
         fixture f;
-        vsi_slabs slabs = vsi_slabs_of(64);
+        vsi_slabs slabs;
         begin(&f);
-        vsi_cow_mark mark = vsi_cow_open(&f.cow);
-        fill_row(make_row(&f, &slabs, 3), 3, 64);
-        vsi_cow_keep(&f.cow, mark);
-        const vsi_slabs before = slabs;
-        uint64_t blocks = f.allocator.live_blocks;
-        f.allocator.fail_at = f.allocator.calls + at;
-        mark = vsi_cow_open(&f.cow);
-        bool is_done = vsi_slab_make_row(&f.cow, &slabs, UINT32_MAX - 5);
-        VT_EQ(is_done, f.allocator.failures == 0);
-        vsi_cow_undo(&f.cow, mark);
-        slabs = before;
-        VT_EQ(f.allocator.live_blocks, blocks);
-        check_row(&slabs, 3);
-        end(&f);
-        if (is_done)
-            break;
-        failed++;
+        init(&f, &slabs, row_sizes[i]);
+        uint32_t slabs_made = row_sizes[i] > 20000 ? 40 : 300;
+        const uint8_t *row[300];
+        for (uint32_t at = 0; at < slabs_made; at++) {
+            uint32_t slot = at << slabs.shift;
+            uint8_t *new_row = make_row(&f, &slabs, slot);
+            fill_row(new_row, slot, row_sizes[i]);
+            VT_CHECK(make_row(&f, &slabs, slot) == new_row);
+            row[at] = new_row;
+        }
+        for (uint32_t at = 0; at < slabs_made; at++) {
+            VT_CHECK(get_row(&slabs, at << slabs.shift) == row[at]);
+            check_row(&slabs, at << slabs.shift);
+        }
+        end(&f, &slabs);
     }
-    VT_CHECK(failed >= 3);
 }
+
+/* A reader may have loaded the table just before the writer put a larger one in its place. */
+VT_TEST(tables_that_readers_may_hold_stay_as_they_were) {
+    fixture f;
+    vsi_slabs slabs;
+    begin(&f);
+    init(&f, &slabs, 4096);
+    const uint8_t *first = make_row(&f, &slabs, 0);
+    vsi_slabs reader;
+    memset(&reader, 0, sizeof reader);
+    reader.row_bytes = slabs.row_bytes;
+    reader.shift = slabs.shift;
+    vsi_atomic_ptr_store(&reader.table, vsi_atomic_ptr_load(&slabs.table));
+    for (uint32_t at = 1; at < 600; at++)
+        make_row(&f, &slabs, at << slabs.shift);
+    VT_CHECK(vsi_atomic_ptr_load(&reader.table) != vsi_atomic_ptr_load(&slabs.table));
+    VT_CHECK(get_row(&reader, 0) == first);
+    VT_CHECK(has_no_row(&reader, 599u << slabs.shift));
+    VT_CHECK(!has_no_row(&slabs, 599u << slabs.shift));
+    end(&f, &slabs);
+}
+
+/* ---- without memory ------------------------------------------------------------------------- */
+
+VT_TEST(an_allocation_that_fails_leaves_all_rows_and_can_be_tried_again) {
+    static const uint32_t target[] = {2, 70, 700, 900000}; /* slabs: in the table, or far beyond */
+    uint64_t failed = 0;
+    for (size_t i = 0; i < sizeof target / sizeof target[0]; i++)
+        for (uint64_t at = 1;; at++) {
+            fixture f;
+            vsi_slabs slabs;
+            uint8_t *row = NULL;
+            begin(&f);
+            init(&f, &slabs, 64);
+            uint32_t slot = target[i] << slabs.shift;
+            fill_row(make_row(&f, &slabs, 3), 3, 64);
+            f.allocator.fail_at = f.allocator.calls + at;
+            vs_status st = vsi_slab_make_row(&f.err, &slabs, slot, &row);
+            f.allocator.fail_at = 0;
+            VT_EQ(st == VS_OK, f.allocator.failures == 0);
+            VT_CHECK(st == VS_OK || (st == VS_ERR_NOMEM && f.err.text[0] && !row));
+            VT_EQ(has_no_row(&slabs, slot), st != VS_OK);
+            check_row(&slabs, 3);
+            fill_row(make_row(&f, &slabs, slot), slot, 64);
+            check_row(&slabs, slot);
+            check_row(&slabs, 3);
+            end(&f, &slabs);
+            if (st == VS_OK)
+                break;
+            failed++;
+        }
+    VT_CHECK(failed >= 7); /* a slab, and a table but for the first target */
+}
+
+VT_TEST(the_first_row_can_fail_in_two_places) {
+    fixture f;
+    vsi_slabs slabs;
+    uint8_t *row = NULL;
+    begin(&f);
+    init(&f, &slabs, 64);
+    for (uint64_t failures = 1; failures <= 2; failures++) {
+        f.allocator.fail_at = f.allocator.calls + failures; /* the table, then the slab */
+        VT_EQ(vsi_slab_make_row(&f.err, &slabs, 0, &row), VS_ERR_NOMEM);
+        VT_EQ(f.allocator.failures, failures);
+        VT_CHECK(has_no_row(&slabs, 0));
+    }
+    f.allocator.fail_at = 0;
+    make_row(&f, &slabs, 0);
+    end(&f, &slabs);
+}
+
+/* ---- readers beside the writer -------------------------------------------------------------- */
+
+#if VS_THREADSAFE
+
+enum { READERS = 2, SHARED_ROWS = 6000, SHARED_BYTES = 3072 };
+
+/* The writer tells readers, as the list of versions does, how many rows are written. */
+typedef struct shared {
+    vsi_slabs slabs;
+    vsi_mutex lock;
+    uint32_t written;
+} shared;
+
+typedef struct reader {
+    pthread_t thread;
+    shared *s;
+    uint64_t seed, reads, wrong;
+} reader;
+
+static uint32_t shared_written(shared *s, uint32_t more) {
+    vsi_mutex_lock(&s->lock);
+    s->written += more;
+    uint32_t written = s->written;
+    vsi_mutex_unlock(&s->lock);
+    return written;
+}
+
+/* The row that was written last, and any other. A failure is counted: only the main thread may end
+ * a test. */
+static void *reader_main(void *arg) {
+    reader *r = arg;
+    vt_rng rng = {r->seed};
+    for (uint32_t written = 0; written < SHARED_ROWS;) {
+        written = shared_written(r->s, 0);
+        for (int i = 0; written && i < 2; i++) {
+            vsi_err err = {0};
+            const uint8_t *row = NULL;
+            uint32_t slot = i ? (uint32_t)vt_below(&rng, written) : written - 1;
+            vs_status st = vsi_slab_row(&err, &r->s->slabs, slot, &row);
+            r->wrong += st != VS_OK || !is_row_of(row, slot, 64) ||
+                        row[SHARED_BYTES - 1] != content(slot, SHARED_BYTES - 1);
+            r->reads++;
+        }
+    }
+    return NULL;
+}
+
+VT_TEST(readers_find_every_written_row_while_the_table_grows) {
+    fixture f;
+    shared s;
+    reader r[READERS];
+    begin(&f);
+    memset(&s, 0, sizeof s);
+    memset(r, 0, sizeof r);
+    init(&f, &s.slabs, SHARED_BYTES);
+    VT_CHECK(vsi_mutex_init(&s.lock));
+    for (int i = 0; i < READERS; i++) {
+        r[i].s = &s;
+        r[i].seed = vt_seed() + (uint64_t)i;
+        VT_EQ(pthread_create(&r[i].thread, NULL, reader_main, &r[i]), 0);
+    }
+    for (uint32_t slot = 0; slot < SHARED_ROWS; slot++) {
+        uint8_t *row = NULL;
+        if (vsi_slab_make_row(&f.err, &s.slabs, slot, &row) == VS_OK) {
+            fill_row(row, slot, 64);
+            row[SHARED_BYTES - 1] = content(slot, SHARED_BYTES - 1);
+        }
+        shared_written(&s, 1);
+    }
+    for (int i = 0; i < READERS; i++)
+        VT_EQ(pthread_join(r[i].thread, NULL), 0);
+    for (int i = 0; i < READERS; i++) {
+        VT_EQ(r[i].wrong, 0);
+        VT_CHECK(r[i].reads > 0);
+    }
+    vsi_mutex_destroy(&s.lock);
+    end(&f, &s.slabs);
+}
+
+#endif

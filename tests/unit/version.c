@@ -1,4 +1,5 @@
 /* version.c - which versions readers see, how long they stay, and when slots are used again. */
+#include "store/audit.h"
 #include "store/version.h"
 #include "vt.h"
 
@@ -13,6 +14,7 @@ typedef struct fixture {
     vt_allocator allocator;
     vsi_mem mem;
     vsi_cow cow;
+    vsi_descs descs;
     vsi_versions versions;
     vsi_err err;
     vt_rng rng;
@@ -21,7 +23,7 @@ typedef struct fixture {
     /* the transaction that is open */
     vsi_state state;
     vsi_cow_mark mark;
-    vsi_buf freed;
+    vsi_buf freed, taken;
     model m;
 } fixture;
 
@@ -35,34 +37,71 @@ static void vector_of(uint64_t seed, uint8_t out[DIM]) {
 static void open_txn(fixture *f) {
     f->state = f->versions.applied->state;
     f->freed = (vsi_buf){.mem = &f->mem};
+    f->taken = (vsi_buf){.mem = &f->mem};
     f->mark = vsi_cow_open(&f->cow);
 }
 
+/* The pools get back what the transaction took, the last one first. */
 static void undo_txn(fixture *f) {
+    const vsi_freed_slot *taken = (const vsi_freed_slot *)(const void *)f->taken.data;
+    for (size_t i = f->taken.bytes / sizeof *taken; i-- > 0;)
+        vsi_desc_give_slot(vsi_descs_find(&f->descs, taken[i].coll), taken[i].slot);
     vsi_cow_undo(&f->cow, f->mark);
     vsi_buf_free(&f->freed);
+    vsi_buf_free(&f->taken);
 }
 
 static vsi_version *commit_txn(fixture *f, bool needs_sync) {
+    VT_EQ(vsi_state_settle(&f->err, &f->state), VS_OK);
     vsi_version *version = vsi_version_new(&f->versions, &f->state);
     VT_CHECK(version);
-    for (size_t i = 0; i < vsi_state_coll_count(&f->state); i++) {
-        vsi_coll *coll = vsi_state_coll_at(&f->state, i);
-        if (coll->block.owner >= f->cow.scope)
-            vsi_versions_keep_slots(&f->versions, coll);
-    }
     vsi_cow_keep(&f->cow, f->mark);
     version->dead = vsi_cow_take_dead(&f->cow);
     version->freed = f->freed;
     version->lsn = ++f->lsn;
     version->needs_sync = needs_sync;
+    vsi_buf_free(&f->taken);
     vsi_versions_add(&f->versions, version);
     return version;
 }
 
 static void apply(fixture *f, const vsi_op *op) {
-    if (vsi_state_apply(&f->err, &f->cow, &f->state, op, &f->freed) != VS_OK)
+    if (vsi_apply(&f->err, &f->state, op, &f->freed) != VS_OK)
         vt_fail(__FILE__, __LINE__, "kind %d: %s", op->kind, f->err.text);
+}
+
+static bool get_coll(const vsi_state *state, uint32_t id, vsi_coll *out_coll) {
+    vsi_err err = {0};
+    vs_status st = vsi_state_coll(&err, state, id, out_coll);
+    VT_CHECK(st == VS_OK || st == VS_ERR_NOT_FOUND);
+    return st == VS_OK;
+}
+
+static vsi_coll coll_of(const vsi_state *state, uint32_t id) {
+    vsi_coll coll;
+    VT_CHECK(get_coll(state, id, &coll));
+    return coll;
+}
+
+static bool is_empty(const vsi_state *state) {
+    vsi_err err = {0};
+    vsi_coll coll;
+    return vsi_state_coll_from(&err, state, 0, &coll) == VS_ERR_NOT_FOUND;
+}
+
+static bool find_slot(const vsi_state *state, uint32_t id, uint64_t key, uint32_t *out_slot) {
+    vsi_err err = {0};
+    const vsi_coll coll = coll_of(state, id);
+    vs_status st = vsi_coll_find(&err, &coll, key, out_slot);
+    VT_CHECK(st == VS_OK || st == VS_ERR_NOT_FOUND);
+    return st == VS_OK;
+}
+
+static bool is_live(const vsi_coll *coll, uint32_t slot) {
+    vsi_err err = {0};
+    bool found = false;
+    VT_EQ(vsi_live_get(&err, &coll->live, slot, &found), VS_OK);
+    return found;
 }
 
 static void create_coll(fixture *f, uint32_t id) {
@@ -78,20 +117,23 @@ static void create_coll(fixture *f, uint32_t id) {
 }
 
 /* No version that could be read may have the slot live. */
-static void check_slot_is_free(const fixture *f, uint32_t coll, uint32_t slot) {
+static void check_slot_is_free(const fixture *f, uint32_t id, uint32_t slot) {
     for (const vsi_version *v = f->versions.oldest; v; v = v->newer) {
-        const vsi_coll *c = vsi_state_coll(&v->state, coll);
-        VT_CHECK(!c || !vsi_live_get(&c->live, slot));
+        vsi_coll coll;
+        VT_CHECK(!get_coll(&v->state, id, &coll) || !is_live(&coll, slot));
     }
 }
 
-static uint32_t take_slot(fixture *f, uint32_t coll) {
-    vsi_coll *c = vsi_state_touch_coll(&f->cow, &f->state, coll);
-    VT_CHECK(c);
-    uint32_t slot = vsi_versions_take_slot(&f->versions, c);
-    VT_CHECK(slot <= c->slot_end && !vsi_live_get(&c->live, slot));
-    check_slot_is_free(f, coll, slot);
-    return slot;
+static uint32_t take_slot(fixture *f, uint32_t id) {
+    const vsi_coll coll = coll_of(&f->state, id);
+    vsi_freed_slot taken = {.coll = id, .slot = vsi_desc_take_slot(coll.desc)};
+    if (taken.slot == VSI_SLOT_NONE)
+        taken.slot = coll.slot_end;
+    else
+        VT_CHECK(vsi_buf_append(&f->taken, &taken, sizeof taken));
+    VT_CHECK(taken.slot <= coll.slot_end && !is_live(&coll, taken.slot));
+    check_slot_is_free(f, id, taken.slot);
+    return taken.slot;
 }
 
 static void put(fixture *f, uint32_t coll, uint64_t key, uint64_t seed) {
@@ -102,7 +144,7 @@ static void put(fixture *f, uint32_t coll, uint64_t key, uint64_t seed) {
                  .old_slot = VSI_SLOT_NONE,
                  .key = key,
                  .vector = {vector, DIM}};
-    vsi_coll_find(vsi_state_coll(&f->state, coll), key, &op.old_slot);
+    find_slot(&f->state, coll, key, &op.old_slot);
     op.slot = take_slot(f, coll);
     apply(f, &op);
     if (coll == COLL)
@@ -111,7 +153,7 @@ static void put(fixture *f, uint32_t coll, uint64_t key, uint64_t seed) {
 
 static bool delete (fixture *f, uint32_t coll, uint64_t key) {
     vsi_op op = {.kind = VSI_OP_DELETE, .coll = coll, .key = key};
-    if (!vsi_coll_find(vsi_state_coll(&f->state, coll), key, &op.slot))
+    if (!find_slot(&f->state, coll, key, &op.slot))
         return false;
     apply(f, &op);
     if (coll == COLL)
@@ -125,7 +167,8 @@ static void begin(fixture *f) {
     memset(f, 0, sizeof *f);
     vsi_mem_init(&f->mem, &(vs_allocator){&f->allocator, vt_realloc});
     vsi_cow_init(&f->cow, &f->mem);
-    VT_CHECK(vsi_versions_init(&f->versions, &f->mem, &f->cow));
+    VT_CHECK(vsi_descs_init(&f->descs, &f->mem));
+    VT_CHECK(vsi_versions_init(&f->versions, &f->mem, &f->cow, &f->descs));
     f->rng.state = vt_seed();
 }
 
@@ -142,6 +185,7 @@ static void begin_with_coll(fixture *f) {
 static void end(fixture *f) {
     vsi_versions_free(&f->versions);
     vsi_cow_free_all(&f->cow);
+    vsi_descs_free(&f->descs);
     VT_EQ(f->allocator.live_blocks, 0);
     VT_EQ(vsi_atomic_load(&f->mem.used_bytes), 0);
 }
@@ -170,20 +214,27 @@ static size_t list_length(const fixture *f) {
 
 static void fail_on_problem(void *ctx, const char *problem) {
     (void)ctx;
-    vt_fail(__FILE__, __LINE__, "vsi_state_check: %s", problem);
+    vt_fail(__FILE__, __LINE__, "vsi_audit: %s", problem);
 }
 
-static void check_state(fixture *f, const vsi_state *state, const model *m) {
-    const vsi_coll *coll = vsi_state_coll(state, COLL);
-    VT_CHECK(coll);
+/* As a reader sees a version: what the writer keeps beside the catalog is not looked at. */
+static void check_state(fixture *f, const vsi_state *version, const model *m) {
+    vsi_state state = *version;
+    memset(&state.work, 0, sizeof state.work);
+    VT_CHECK(state.is_settled);
+    const vsi_coll coll = coll_of(&state, COLL);
     for (uint64_t key = 0; key < KEYS; key++) {
         uint32_t slot = 0;
         uint8_t vector[DIM];
-        VT_EQ(vsi_coll_find(coll, key, &slot), m->seed[key] != 0);
+        const uint8_t *row = NULL;
+        VT_EQ(find_slot(&state, COLL, key, &slot), m->seed[key] != 0);
+        if (m->seed[key] == 0)
+            continue;
         vector_of(m->seed[key], vector);
-        VT_CHECK(m->seed[key] == 0 || !memcmp(vsi_slab_row(&coll->rows, slot), vector, DIM));
+        VT_EQ(vsi_coll_row(&f->err, &coll, slot, &row), VS_OK);
+        VT_CHECK(!memcmp(row, vector, DIM));
     }
-    VT_CHECK(vsi_state_check(state, &f->mem, fail_on_problem, NULL));
+    VT_EQ(vsi_audit(&f->err, &state, &f->mem, fail_on_problem, NULL), VS_OK);
 }
 
 /* ---- publishing ----------------------------------------------------------------------------- */
@@ -199,7 +250,7 @@ VT_TEST(a_new_database_shows_its_empty_version) {
     vsi_versions_publish(&f.versions, UINT64_MAX, false);
     vsi_versions_reclaim(&f.versions);
     VT_EQ(list_length(&f), 1);
-    VT_EQ(vsi_state_coll_count(&f.versions.published->state), 0);
+    VT_CHECK(is_empty(&f.versions.published->state));
     end(&f);
 }
 
@@ -212,10 +263,10 @@ VT_TEST(an_added_version_is_the_writer_s_at_once_and_the_readers_only_when_publi
     VT_CHECK(f.versions.applied == version);
     VT_EQ(seen_lsn(&f), 0);
     vsi_version *pinned = vsi_versions_pin(&f.versions);
-    VT_CHECK(pinned != version && vsi_state_coll_count(&pinned->state) == 0);
+    VT_CHECK(pinned != version && is_empty(&pinned->state));
     vsi_versions_publish(&f.versions, 0, false);
     VT_EQ(seen_lsn(&f), 1);
-    VT_EQ(vsi_state_coll_count(&pinned->state), 0); /* the reader's stays as it was */
+    VT_CHECK(is_empty(&pinned->state)); /* the reader's stays as it was */
     vsi_versions_unpin(&f.versions, pinned);
     pinned = vsi_versions_pin(&f.versions);
     VT_CHECK(pinned == version);
@@ -366,7 +417,7 @@ VT_TEST(without_memory_there_is_no_list_and_no_version) {
     begin(&f);
     vsi_versions other;
     f.allocator.fail_at = f.allocator.calls + 1;
-    VT_CHECK(!vsi_versions_init(&other, &f.mem, &f.cow));
+    VT_CHECK(!vsi_versions_init(&other, &f.mem, &f.cow, &f.descs));
     vsi_versions_free(&other);
     f.allocator.fail_at = f.allocator.calls + 1;
     VT_CHECK(!vsi_version_new(&f.versions, &f.versions.applied->state));
@@ -445,11 +496,6 @@ VT_TEST(a_slot_given_up_by_a_version_that_readers_do_not_see_yet_is_not_used) {
     end(&f);
 }
 
-static void give_all(fixture *f, uint32_t coll, uint32_t from, uint32_t to) {
-    for (uint32_t slot = to; slot-- > from;)
-        vsi_versions_give_slot(&f->versions, (vsi_freed_slot){coll, slot});
-}
-
 VT_TEST(a_rollback_gives_slots_back_and_a_commit_does_not) {
     fixture f;
     begin_with_coll(&f);
@@ -467,7 +513,7 @@ VT_TEST(a_rollback_gives_slots_back_and_a_commit_does_not) {
         open_txn(&f);
         for (uint64_t i = 0; i < 3; i++) {
             put(&f, COLL, i, i + 50);
-            VT_CHECK(vsi_coll_find(vsi_state_coll(&f.state, COLL), i, &slot[i]));
+            VT_CHECK(find_slot(&f.state, COLL, i, &slot[i]));
         }
         if (round == 0)
             undo_txn(&f);
@@ -483,7 +529,7 @@ VT_TEST(a_rollback_gives_slots_back_and_a_commit_does_not) {
     for (uint64_t i = 10; i < 16; i++) { /* five are left, then a new one */
         uint32_t slot = 0;
         put(&f, COLL, i, i);
-        VT_CHECK(vsi_coll_find(vsi_state_coll(&f.state, COLL), i, &slot));
+        VT_CHECK(find_slot(&f.state, COLL, i, &slot));
         VT_CHECK(slot <= 8 && !is_taken[slot] && (i < 15) == (slot < 8));
         is_taken[slot] = true;
     }
@@ -491,35 +537,37 @@ VT_TEST(a_rollback_gives_slots_back_and_a_commit_does_not) {
     end(&f);
 }
 
-VT_TEST(each_collection_has_slots_of_its_own) {
-    static const uint32_t coll[] = {5, 1, 9, 3, 7}; /* pools are made in any order */
+VT_TEST(slots_given_up_go_to_the_pools_of_their_own_collections) {
+    static const uint32_t coll[] = {5, 1, 9, 3, 7}; /* pools are used in any order */
     enum { COLLS = 5, SLOTS = 6 };
     fixture f;
     begin(&f);
     open_txn(&f);
     for (uint32_t id = 1; id <= 9; id += 2)
         create_coll(&f, id);
-    for (uint32_t id = 1; id <= 9; id += 2)
-        for (uint64_t key = 0; key < SLOTS; key++)
+    for (uint64_t key = 0; key < SLOTS; key++)
+        for (uint32_t id = 1; id <= 9; id += 2)
             put(&f, id, key, key + 1);
-    for (uint32_t id = 1; id <= 9; id += 2)
-        for (uint64_t key = 0; key < id && key < SLOTS; key++) /* so many of each are free */
-            delete (&f, id, key);
-    vsi_buf_free(&f.freed); /* given by hand below */
-    f.freed = (vsi_buf){.mem = &f.mem};
+    commit_txn(&f, false);
+    open_txn(&f);
+    for (uint64_t key = 0; key < SLOTS;
+         key++) /* so many of each are free: as many as its id says */
+        for (uint32_t id = 1; id <= 9; id += 2)
+            if (key < id)
+                delete (&f, id, key);
     commit_txn(&f, false);
     vsi_versions_publish(&f.versions, 0, false);
     vsi_versions_reclaim(&f.versions);
-    for (int i = 0; i < COLLS; i++)
-        give_all(&f, coll[i], 0, coll[i] < SLOTS ? coll[i] : SLOTS);
     open_txn(&f);
-    for (int i = 0; i < COLLS; i++)
-        for (uint32_t n = 0; n < SLOTS; n++) {
-            bool is_reused = n < coll[i];
-            VT_EQ(take_slot(&f, coll[i]) < SLOTS, is_reused);
-            if (!is_reused)
-                break;
+    for (int i = 0; i < COLLS; i++) {
+        bool is_taken[SLOTS] = {false};
+        for (uint32_t n = 0; n < SLOTS && n < coll[i]; n++) {
+            uint32_t slot = take_slot(&f, coll[i]);
+            VT_CHECK(slot < SLOTS && slot < coll[i] && !is_taken[slot]);
+            is_taken[slot] = true;
         }
+        VT_EQ(take_slot(&f, coll[i]), SLOTS); /* all used up: a new one */
+    }
     undo_txn(&f);
     end(&f);
 }
@@ -531,18 +579,88 @@ VT_TEST(a_slot_that_cannot_be_remembered_is_lost_and_nothing_else) {
     for (uint64_t i = 0; i < 3; i++)
         put(&f, COLL, i, i + 1);
     commit_txn(&f, false);
+    open_txn(&f);
+    delete (&f, COLL, 0);
+    commit_txn(&f, false);
     vsi_versions_publish(&f.versions, 0, false);
-    for (uint64_t at = 1; at <= 2; at++) { /* the list of pools, the pool */
-        f.allocator.fail_at = f.allocator.calls + at;
-        vsi_versions_give_slot(&f.versions, (vsi_freed_slot){COLL, 0});
-        VT_EQ(f.allocator.failures, at);
-        f.allocator.fail_at = 0;
-        open_txn(&f);
-        vsi_coll *coll = vsi_state_touch_coll(&f.cow, &f.state, COLL);
-        VT_EQ(vsi_versions_take_slot(&f.versions, coll), 3);
-        undo_txn(&f);
-    }
+    f.allocator.fail_at = f.allocator.calls + 1;
+    vsi_versions_reclaim(&f.versions); /* the pool has no room yet */
+    VT_EQ(f.allocator.failures, 1);
+    f.allocator.fail_at = 0;
+    VT_EQ(list_length(&f), 1);
+    open_txn(&f);
+    VT_EQ(take_slot(&f, COLL), 3);
+    undo_txn(&f);
+    open_txn(&f);
+    delete (&f, COLL, 1);
+    commit_txn(&f, false);
+    vsi_versions_publish(&f.versions, 0, false);
+    vsi_versions_reclaim(&f.versions);
+    open_txn(&f);
+    VT_EQ(take_slot(&f, COLL), 1); /* slots given up later are not affected */
+    VT_EQ(take_slot(&f, COLL), 3);
+    undo_txn(&f);
     check_state(&f, &f.versions.published->state, &f.m);
+    end(&f);
+}
+
+VT_TEST(blocks_that_only_older_versions_need_are_freed_with_them) {
+    fixture f;
+    begin_with_coll(&f);
+    open_txn(&f);
+    put(&f, COLL, 1, 100);
+    commit_txn(&f, false);
+    vsi_versions_publish(&f.versions, 0, false);
+    vsi_versions_reclaim(&f.versions);
+    const model before = f.m;
+    vsi_version *reader = vsi_versions_pin(&f.versions);
+    uint64_t blocks = f.allocator.live_blocks;
+    for (uint64_t i = 0; i < 20; i++) {
+        open_txn(&f);
+        put(&f, COLL, 1, 101 + i);
+        commit_txn(&f, false);
+        vsi_versions_publish(&f.versions, 0, false);
+        vsi_versions_reclaim(&f.versions);
+        check_state(&f, &reader->state, &before);
+    }
+    VT_CHECK(f.allocator.live_blocks > blocks);
+    vsi_versions_unpin(&f.versions, reader);
+    vsi_versions_reclaim(&f.versions);
+    VT_CHECK(f.allocator.live_blocks <= blocks + 1); /* the pool's room, made once */
+    check_state(&f, &f.versions.published->state, &f.m);
+    end(&f);
+}
+
+VT_TEST(many_collections_change_in_one_version_and_readers_of_the_older_one_see_none_of_it) {
+    enum { COLLS = 150, FIRST = 10 };
+    fixture f;
+    begin(&f);
+    open_txn(&f);
+    for (uint32_t id = FIRST; id < FIRST + COLLS; id++) {
+        create_coll(&f, id);
+        put(&f, id, 1, 500 + id);
+    }
+    commit_txn(&f, false);
+    vsi_versions_publish(&f.versions, 0, false);
+    vsi_version *reader = vsi_versions_pin(&f.versions);
+    open_txn(&f);
+    for (uint32_t k = 0; k < 3 * COLLS; k++) /* back and forth */
+        put(&f, FIRST + k * 7 % COLLS, 2 + k / COLLS, k);
+    for (uint32_t id = FIRST; id < FIRST + COLLS; id++)
+        delete (&f, id, 1);
+    vsi_version *newer = commit_txn(&f, false);
+    vsi_versions_publish(&f.versions, 0, false);
+    for (uint32_t id = FIRST; id < FIRST + COLLS; id++) {
+        const vsi_coll old = coll_of(&reader->state, id), now = coll_of(&newer->state, id);
+        VT_EQ(old.count, 1);
+        VT_EQ(now.count, 3);
+        VT_CHECK(is_live(&old, 0) && !is_live(&now, 0) && is_live(&now, 3));
+    }
+    VT_EQ(vsi_audit(&f.err, &reader->state, &f.mem, fail_on_problem, NULL), VS_OK);
+    VT_EQ(vsi_audit(&f.err, &newer->state, &f.mem, fail_on_problem, NULL), VS_OK);
+    vsi_versions_unpin(&f.versions, reader);
+    vsi_versions_reclaim(&f.versions);
+    VT_EQ(vsi_audit(&f.err, &newer->state, &f.mem, fail_on_problem, NULL), VS_OK);
     end(&f);
 }
 
@@ -620,7 +738,7 @@ VT_TEST(without_readers_slots_and_memory_do_not_grow) {
         if (step == 1000)
             bytes = f.allocator.live_bytes;
         /* All records, and those that one transaction replaced. */
-        VT_CHECK(vsi_state_coll(&f.versions.applied->state, COLL)->slot_end <= KEYS + 5);
+        VT_CHECK(coll_of(&f.versions.applied->state, COLL).slot_end <= KEYS + 5);
     }
     VT_CHECK(f.allocator.live_bytes <= bytes + 4096);
     end(&f);

@@ -60,9 +60,12 @@ static vs_status create_stage(vsi_err *err, vsi_write *write, const char *name,
                               const vs_collection_options *options, uint32_t *out_id) {
     const vs_vfs *vfs = write->engine->config.vfs;
     vsi_bytes name_bytes = {(const uint8_t *)name, strlen(name)};
-    if (vsi_state_coll_named(&write->state, name_bytes))
+    vsi_coll other;
+    vs_status st = vsi_state_coll_named(err, &write->state, name_bytes, &other);
+    if (st == VS_OK)
         return vsi_fail(err, VS_ERR_EXISTS, "collection '%s' exists", name);
-    vs_status st = vsi_write_take_coll(err, write, out_id);
+    if (st == VS_ERR_NOT_FOUND)
+        st = vsi_write_take_coll(err, write, out_id);
     if (st != VS_OK)
         return st;
     vsi_op op = {.kind = VSI_OP_CREATE,
@@ -122,16 +125,16 @@ vs_status vs_collection_open(vs_db *db, vs_txn *txn, const char *name,
     if (st != VS_OK)
         return vsi_handle_end(&db->head, st, &err);
     vsi_view view = vsi_view_open(db, txn);
-    const vsi_coll *coll =
-        vsi_state_coll_named(view.state, (vsi_bytes){(const uint8_t *)name, strlen(name)});
-    vs_collection *collection = coll ? collection_new(db, coll->desc->id, name) : NULL;
+    vsi_coll coll;
+    vsi_bytes name_bytes = {(const uint8_t *)name, strlen(name)};
+    st = vsi_state_coll_named(&err, view.state, name_bytes, &coll);
     vsi_view_close(db, view);
-    if (!coll)
-        st = vsi_fail(&err, VS_ERR_NOT_FOUND, "there is no collection '%.*s'",
-                      (int)VS_NAME_BYTES_MAX, name);
-    else if (!collection)
+    vs_collection *collection = st == VS_OK ? collection_new(db, coll.desc->id, name) : NULL;
+    if (st == VS_ERR_NOT_FOUND)
+        st = vsi_fail(&err, st, "there is no collection '%.*s'", (int)VS_NAME_BYTES_MAX, name);
+    else if (st == VS_OK && !collection)
         st = vsi_fail_nomem(&err, sizeof *collection);
-    else
+    else if (st == VS_OK)
         *out_collection = collection;
     return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
 }
@@ -148,7 +151,7 @@ void vs_collection_close(vs_collection *collection) {
 }
 
 static void info_fill(const vsi_coll *coll, vs_collection_info *out_info) {
-    const vsi_coll_desc *desc = coll->desc;
+    const vsi_desc *desc = coll->desc;
     vs_collection_info info = {.size = out_info->size,
                                .id = desc->id,
                                .dim = desc->dim,
@@ -173,10 +176,10 @@ vs_status vs_collection_info_get(vs_collection *collection, vs_txn *txn,
     if (st != VS_OK)
         return vsi_handle_end(&collection->head, st, &err);
     vsi_view view = vsi_view_open(db, txn);
-    const vsi_coll *coll = NULL;
+    vsi_coll coll;
     st = vsi_view_coll(&err, view, collection, &coll);
     if (st == VS_OK)
-        info_fill(coll, out_info);
+        info_fill(&coll, out_info);
     vsi_view_close(db, view);
     return vsi_handle_end(&collection->head, st, &err);
 }
@@ -191,9 +194,12 @@ vs_status vs_collection_at(vs_db *db, vs_txn *txn, size_t at, vs_collection_info
     if (st != VS_OK)
         return vsi_handle_end(&db->head, st, &err);
     vsi_view view = vsi_view_open(db, txn);
-    bool is_there = at < vsi_state_coll_count(view.state);
-    if (is_there)
-        info_fill(vsi_state_coll_at(view.state, at), out_info);
+    vsi_coll coll;
+    st = vsi_state_coll_from(&err, view.state, 0, &coll);
+    for (size_t i = 0; st == VS_OK && i < at; i++)
+        st = vsi_state_coll_from(&err, view.state, coll.desc->id + 1, &coll);
+    if (st == VS_OK)
+        info_fill(&coll, out_info);
     vsi_view_close(db, view);
-    return is_there ? VS_OK : VS_DONE;
+    return st == VS_ERR_NOT_FOUND ? VS_DONE : vsi_handle_end(&db->head, st, &err);
 }

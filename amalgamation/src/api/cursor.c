@@ -10,9 +10,10 @@ struct vs_cursor {
     vsi_version *version; /* pinned; NULL for a cursor of a write transaction */
     vs_txn *txn;          /* the write transaction; NULL once it has ended */
     vs_cursor *next;      /* of the same write transaction */
-    uint32_t coll;
+    uint32_t coll_id;
+    vsi_coll coll; /* as of changes; `at` stands in its keys */
     vsi_btree_cursor at;
-    uint64_t changes; /* of the state when `at` was taken */
+    uint64_t changes; /* of the state when coll and `at` were taken */
     uint64_t key;     /* under the cursor, or the first one wanted */
     uint32_t slot;
     bool is_started, is_on_record;
@@ -56,14 +57,13 @@ vs_status vs_scan(vs_collection *collection, vs_txn *txn, uint64_t from_key,
     vs_cursor *cursor = vsi_alloc_zeroed(&db->mem, sizeof *cursor);
     if (!cursor)
         return vsi_handle_end(&collection->head, vsi_fail_nomem(&err, sizeof *cursor), &err);
-    cursor->coll = collection->id;
+    cursor->coll_id = collection->id;
     cursor->key = from_key;
     cursor->vector.mem = &db->mem;
     cursor->metadata.mem = &db->mem;
     cursor_attach(cursor, db, txn);
     vsi_handle_open(&cursor->head, VSI_TAG_CURSOR, db, &db->cursors);
-    const vsi_coll *coll = NULL;
-    st = vsi_view_coll(&err, (vsi_view){.state = cursor_state(cursor)}, collection, &coll);
+    st = vsi_view_coll(&err, (vsi_view){.state = cursor_state(cursor)}, collection, &cursor->coll);
     if (st != VS_OK) {
         vs_cursor_close(cursor);
         return vsi_handle_end(&collection->head, st, &err);
@@ -72,12 +72,36 @@ vs_status vs_scan(vs_collection *collection, vs_txn *txn, uint64_t from_key,
     return VS_OK;
 }
 
-/* Stands on the first record behind the last one seen, or on the first one wanted. */
-static void cursor_seek(vs_cursor *cursor, const vsi_coll *coll) {
+/* The state as it is now: the collection in it, and the first record behind the last one seen, or the
+ * first one wanted. */
+static vs_status cursor_seek(vsi_err *err, vs_cursor *cursor, const vsi_state *state) {
     bool is_past_end = cursor->is_started && cursor->key == UINT64_MAX;
-    vsi_coll_seek(coll, cursor->key + (cursor->is_started && !is_past_end), &cursor->at);
+    vs_status st = vsi_state_coll(err, state, cursor->coll_id, &cursor->coll);
+    if (st == VS_ERR_NOT_FOUND)
+        return vsi_fail(err, VS_ERR_MISUSE, "the cursor's collection is gone");
+    if (st == VS_OK)
+        st = vsi_coll_seek(err, &cursor->coll, cursor->key + (cursor->is_started && !is_past_end),
+                           &cursor->at);
     if (is_past_end)
         cursor->at.height = 0;
+    cursor->changes = state->changes;
+    return st;
+}
+
+/* Moves to the next record. */
+static vs_status cursor_move(vsi_err *err, vs_cursor *cursor, const vsi_state *state) {
+    bool is_in_place = cursor->is_started && cursor->changes == state->changes;
+    vs_status st = VS_OK;
+    if (!is_in_place)
+        st = cursor_seek(err, cursor, state);
+    else if (!vsi_btree_at_end(&cursor->at))
+        st = vsi_btree_next(err, &cursor->at);
+    if (st != VS_OK)
+        return st;
+    if (vsi_btree_at_end(&cursor->at))
+        return VS_DONE;
+    st = vsi_coll_entry(err, &cursor->at, &cursor->key, &cursor->slot);
+    return st == VS_OK ? VS_ROW : st;
 }
 
 vs_status vs_step(vs_cursor *cursor) {
@@ -85,24 +109,26 @@ vs_status vs_step(vs_cursor *cursor) {
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     const vsi_state *state = cursor_state(cursor);
-    const vsi_coll *coll = state ? vsi_state_coll(state, cursor->coll) : NULL;
     cursor->is_on_record = false;
-    if (!coll) {
-        vs_status st = vsi_fail(&err, VS_ERR_MISUSE, "the cursor's transaction has ended");
-        return vsi_handle_end(&cursor->head, st, &err);
+    vs_status st = state ? cursor_move(&err, cursor, state)
+                         : vsi_fail(&err, VS_ERR_MISUSE, "the cursor's transaction has ended");
+    if (st == VS_ROW) {
+        cursor->is_started = true;
+        cursor->is_on_record = true;
     }
-    bool is_in_place = cursor->is_started && cursor->changes == state->changes;
-    if (!is_in_place)
-        cursor_seek(cursor, coll);
-    else if (!vsi_btree_at_end(&cursor->at))
-        vsi_btree_next(&cursor->at);
-    cursor->changes = state->changes;
-    if (vsi_btree_at_end(&cursor->at))
-        return VS_DONE;
-    vsi_coll_entry(&cursor->at, &cursor->key, &cursor->slot);
-    cursor->is_started = true;
-    cursor->is_on_record = true;
-    return VS_ROW;
+    return vsi_handle_end(&cursor->head, st, &err);
+}
+
+/* The slot of the record under the cursor, which a write transaction may have changed since. */
+static vs_status cursor_locate(vsi_err *err, vs_cursor *cursor, const vsi_state *state,
+                               vsi_coll *out_coll) {
+    vs_status st = vsi_state_coll(err, state, cursor->coll_id, out_coll);
+    if (st == VS_OK && cursor->changes != state->changes)
+        st = vsi_coll_find(err, out_coll, cursor->key, &cursor->slot);
+    if (st != VS_ERR_NOT_FOUND)
+        return st;
+    return vsi_fail(err, st, "the record under the cursor, key %llu, is deleted",
+                    (unsigned long long)cursor->key);
 }
 
 vs_status vs_cursor_record(vs_cursor *cursor, vs_record *out_record) {
@@ -110,15 +136,14 @@ vs_status vs_cursor_record(vs_cursor *cursor, vs_record *out_record) {
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     const vsi_state *state = cursor_state(cursor);
-    const vsi_coll *coll = state ? vsi_state_coll(state, cursor->coll) : NULL;
+    vsi_coll coll;
     vs_status st = VS_OK;
-    if (!coll || !cursor->is_on_record)
+    if (!state || !cursor->is_on_record)
         st = vsi_fail(&err, VS_ERR_MISUSE, "the cursor stands on no record; step it first");
-    else if (cursor->changes != state->changes && !vsi_coll_find(coll, cursor->key, &cursor->slot))
-        st = vsi_fail(&err, VS_ERR_NOT_FOUND, "the record under the cursor, key %llu, is deleted",
-                      (unsigned long long)cursor->key);
     else
-        st = vsi_record_read(&err, coll, cursor->slot, &cursor->vector, &cursor->metadata,
+        st = cursor_locate(&err, cursor, state, &coll);
+    if (st == VS_OK)
+        st = vsi_record_read(&err, &coll, cursor->slot, &cursor->vector, &cursor->metadata,
                              out_record);
     return vsi_handle_end(&cursor->head, st, &err);
 }

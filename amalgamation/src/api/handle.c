@@ -81,10 +81,10 @@ VSI_FN void vsi_view_close(vs_db *db, vsi_view view) {
 }
 
 VSI_FN vs_status vsi_view_coll(vsi_err *err, vsi_view view, const vs_collection *collection,
-                               const vsi_coll **out_coll) {
-    *out_coll = vsi_state_coll(view.state, collection->id);
-    if (*out_coll)
-        return VS_OK;
+                               vsi_coll *out_coll) {
+    vs_status st = vsi_state_coll(err, view.state, collection->id, out_coll);
+    if (st != VS_ERR_NOT_FOUND)
+        return st;
     return vsi_fail(
         err, VS_ERR_NOT_FOUND,
         "collection '%s' does not exist here: it was created later, or its creation was "

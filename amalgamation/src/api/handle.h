@@ -85,7 +85,7 @@ VSI_FN vsi_view vsi_view_open(vs_db *db, const vs_txn *txn);
 VSI_FN void vsi_view_close(vs_db *db, vsi_view view);
 /* The collection in a view; VS_ERR_NOT_FOUND when it is not there. */
 VSI_FN vs_status vsi_view_coll(vsi_err *err, vsi_view view, const vs_collection *collection,
-                               const vsi_coll **out_coll);
+                               vsi_coll *out_coll);
 
 VSI_FN vs_status vsi_change_begin(vsi_err *err, vs_db *db, vs_txn *txn, vsi_change *out_change);
 /* Keeps what the call staged if st is VS_OK, else undoes it. Returns st or the failure to keep it.

@@ -19,16 +19,17 @@ static vs_status note_check_call(vsi_err *err, const vs_db *db, vs_txn *txn, boo
 
 static vs_status note_stage(vsi_err *err, vsi_write *write, const vs_collection *collection,
                             const vsi_op *op) {
-    const vsi_coll *coll = NULL;
+    vsi_coll coll;
     vs_status st = VS_OK;
-    vsi_value_info info;
+    vsi_value value = {.bytes = 0};
     if (collection)
         st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
-    if (st != VS_OK)
-        return st;
-    if (!op->note_has_value && !vsi_note_find(&write->state, op->coll, op->note_key, &info))
-        return VS_OK; /* nothing to delete, nothing to log */
-    return vsi_statement_apply(err, write, op);
+    if (st == VS_OK && !op->note_has_value) {
+        st = vsi_note_find(err, &write->state, op->coll, op->note_key, &value);
+        if (st == VS_ERR_NOT_FOUND)
+            return VS_OK; /* nothing to delete, nothing to log */
+    }
+    return st == VS_OK ? vsi_statement_apply(err, write, op) : st;
 }
 
 vs_status vs_kv_put(vs_db *db, vs_txn *txn, vs_collection *collection, const void *key,
@@ -69,19 +70,20 @@ vs_status vs_kv_get(vs_db *db, vs_txn *txn, vs_collection *collection, const voi
         return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
     vsi_view view = vsi_view_open(db, txn);
     vsi_bytes key_run = {key, key_bytes};
-    vsi_value_info info;
+    vsi_value found = {.bytes = 0};
     uint32_t coll = collection ? collection->id : 0;
     vsi_buf buf = {.mem = &db->mem};
-    if (!vsi_note_find(view.state, coll, key_run, &info))
-        st = vsi_fail(&err, VS_ERR_NOT_FOUND, "there is no such note");
-    else if (value_room && !vsi_note_read(view.state, coll, key_run, info, &buf))
-        st = vsi_fail_nomem(&err, info.bytes);
+    st = vsi_note_find(&err, view.state, coll, key_run, &found);
+    if (st == VS_ERR_NOT_FOUND)
+        st = vsi_fail(&err, st, "there is no such note");
+    if (st == VS_OK && value_room)
+        st = vsi_value_read(&err, &view.state->notes, &found, &buf);
     vsi_view_close(db, view);
     if (st == VS_OK) {
         size_t n = buf.bytes < value_room ? buf.bytes : value_room;
         if (n)
             memcpy(value, buf.data, n);
-        *out_bytes = info.bytes;
+        *out_bytes = found.bytes;
     }
     vsi_buf_free(&buf);
     return vsi_handle_end(vsi_handle_of(db, txn), st, &err);

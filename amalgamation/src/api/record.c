@@ -52,7 +52,7 @@ static vs_status vector_f32_to_u8(vsi_err *err, const uint8_t *p, size_t dim, ui
     return VS_OK;
 }
 
-VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_coll_desc *desc, const void *vector,
+VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_desc *desc, const void *vector,
                                    int type, uint8_t *scratch, const uint8_t **out) {
     size_t dim = desc->dim;
     type = type ? type : desc->type;
@@ -96,33 +96,38 @@ static vs_status metadata_validate(vsi_err *err, vsi_bytes metadata) {
 
 static vs_status put_stage(vsi_err *err, vsi_write *write, const vs_collection *collection,
                            const record_input *in, int mode, uint8_t *scratch) {
-    const vsi_coll *coll = vsi_state_coll(&write->state, collection->id);
+    vsi_coll coll;
+    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    if (st != VS_OK)
+        return st;
     vsi_op op = {.kind = VSI_OP_PUT,
                  .coll = collection->id,
                  .old_slot = VSI_SLOT_NONE,
                  .key = in->key,
                  .metadata = in->metadata};
-    op.vector.bytes = (size_t)coll->desc->dim * coll->desc->element_bytes;
-    vs_status st = metadata_validate(err, in->metadata);
+    op.vector.bytes = (size_t)coll.desc->dim * coll.desc->element_bytes;
+    st = metadata_validate(err, in->metadata);
     if (st == VS_OK)
-        st = vsi_record_vector(err, coll->desc, in->vector, in->type, scratch, &op.vector.data);
-    if (st != VS_OK)
-        return st;
-    if (vsi_coll_find(coll, in->key, &op.old_slot) && mode == VS_INSERT)
+        st = vsi_record_vector(err, coll.desc, in->vector, in->type, scratch, &op.vector.data);
+    if (st == VS_OK)
+        st = vsi_coll_find(err, &coll, in->key, &op.old_slot);
+    if (st == VS_OK && op.old_slot != VSI_SLOT_NONE && mode == VS_INSERT)
         return vsi_fail(err, VS_ERR_EXISTS, "key %llu exists in collection '%s'",
                         (unsigned long long)in->key, collection->name);
+    if (st != VS_OK && st != VS_ERR_NOT_FOUND)
+        return st;
     st = vsi_write_take_slot(err, write, collection->id, &op.slot);
     return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
 }
 
 /* Room for one converted vector of the collection, which must exist. */
 static vs_status put_prepare(vsi_err *err, vsi_write *write, vs_collection *collection) {
-    const vsi_coll *coll = NULL;
+    vsi_coll coll;
     vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
     if (st != VS_OK)
         return st;
     collection->scratch.bytes = 0;
-    size_t bytes = (size_t)coll->desc->dim * coll->desc->element_bytes;
+    size_t bytes = (size_t)coll.desc->dim * coll.desc->element_bytes;
     return vsi_buf_reserve(&collection->scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
 }
 
@@ -175,7 +180,7 @@ static vs_status batch_stage(vsi_err *err, vsi_write *write, vs_collection *coll
     vs_status st = put_prepare(err, write, collection);
     if (st != VS_OK)
         return st;
-    const vsi_coll_desc *desc = vsi_state_coll(&write->state, collection->id)->desc;
+    const vsi_desc *desc = vsi_descs_find(&write->engine->descs, collection->id);
     int type = batch->vector_type ? batch->vector_type : desc->type;
     size_t row_bytes = (size_t)desc->dim * vsi_type_bytes(type);
     size_t stride = batch->stride_bytes ? batch->stride_bytes : row_bytes;
@@ -214,14 +219,23 @@ vs_status vs_put_batch(vs_collection *collection, vs_txn *txn, const vs_batch *b
     return vsi_handle_end(&collection->head, st, &err);
 }
 
+/* The slot of a key that must be there. */
+static vs_status record_find(vsi_err *err, const vs_collection *collection, const vsi_coll *coll,
+                             uint64_t key, uint32_t *out_slot) {
+    vs_status st = vsi_coll_find(err, coll, key, out_slot);
+    if (st != VS_ERR_NOT_FOUND)
+        return st;
+    return vsi_fail(err, st, "there is no key %llu in collection '%s'", (unsigned long long)key,
+                    collection->name);
+}
+
 static vs_status delete_stage(vsi_err *err, vsi_write *write, const vs_collection *collection,
                               uint64_t key) {
-    const vsi_coll *coll = NULL;
+    vsi_coll coll;
     vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
     vsi_op op = {.kind = VSI_OP_DELETE, .coll = collection->id, .key = key};
-    if (st == VS_OK && !vsi_coll_find(coll, key, &op.slot))
-        st = vsi_fail(err, VS_ERR_NOT_FOUND, "there is no key %llu in collection '%s'",
-                      (unsigned long long)key, collection->name);
+    if (st == VS_OK)
+        st = record_find(err, collection, &coll, key, &op.slot);
     return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
 }
 
@@ -250,13 +264,23 @@ VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t sl
         return st;
     vector->bytes = 0;
     metadata->bytes = 0;
-    if (!vsi_buf_append(vector, vsi_slab_row(&coll->rows, slot), coll->rows.row_bytes) ||
-        !vsi_coll_read_metadata(coll, slot, metadata) || !vsi_buf_append(metadata, "", 1))
-        return vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    const uint8_t *row = NULL;
+    vsi_cell cell;
+    st = vsi_coll_row(err, coll, slot, &row);
+    if (st == VS_OK && !vsi_buf_append(vector, row, coll->desc->rows.row_bytes))
+        st = vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    if (st == VS_OK)
+        st = vsi_coll_cell(err, coll, slot, &cell);
+    if (st == VS_OK)
+        st = vsi_coll_read_metadata(err, coll, slot, metadata);
+    if (st == VS_OK && !vsi_buf_append(metadata, "", 1))
+        st = vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    if (st != VS_OK)
+        return st;
     size_t metadata_bytes = metadata->bytes - 1;
     vs_record record = {.size = out_record->size,
                         .vector_type = coll->desc->type,
-                        .key = vsi_coll_key(coll, slot),
+                        .key = cell.key,
                         .vector = vector->data,
                         .metadata = metadata_bytes ? (const char *)metadata->data : NULL,
                         .metadata_bytes = metadata_bytes};
@@ -273,14 +297,13 @@ vs_status vs_get(vs_collection *collection, vs_txn *txn, uint64_t key, vs_record
     if (st != VS_OK)
         return vsi_handle_end(&collection->head, st, &err);
     vsi_view view = vsi_view_open(db, txn);
-    const vsi_coll *coll = NULL;
+    vsi_coll coll;
     uint32_t slot = 0;
     st = vsi_view_coll(&err, view, collection, &coll);
-    if (st == VS_OK && !vsi_coll_find(coll, key, &slot))
-        st = vsi_fail(&err, VS_ERR_NOT_FOUND, "there is no key %llu in collection '%s'",
-                      (unsigned long long)key, collection->name);
+    if (st == VS_OK)
+        st = record_find(&err, collection, &coll, key, &slot);
     if (st == VS_OK && out_record)
-        st = vsi_record_read(&err, coll, slot, &collection->vector, &collection->metadata,
+        st = vsi_record_read(&err, &coll, slot, &collection->vector, &collection->metadata,
                              out_record);
     vsi_view_close(db, view);
     return vsi_handle_end(&collection->head, st, &err);
@@ -295,10 +318,10 @@ vs_status vs_count(vs_collection *collection, vs_txn *txn, uint64_t *out_count) 
     if (st != VS_OK)
         return vsi_handle_end(&collection->head, st, &err);
     vsi_view view = vsi_view_open(db, txn);
-    const vsi_coll *coll = NULL;
+    vsi_coll coll;
     st = vsi_view_coll(&err, view, collection, &coll);
     if (st == VS_OK)
-        *out_count = coll->count;
+        *out_count = coll.count;
     vsi_view_close(db, view);
     return vsi_handle_end(&collection->head, st, &err);
 }

@@ -3,7 +3,7 @@
 #include "query/exact.h"
 
 /* The query in the collection's type and the machine's byte order, in the handle's buffer. */
-static vs_status search_prepare(vsi_err *err, vs_collection *collection, const vsi_coll_desc *desc,
+static vs_status search_prepare(vsi_err *err, vs_collection *collection, const vsi_desc *desc,
                                 const void *query, int query_type) {
     size_t bytes = (size_t)desc->dim * desc->element_bytes;
     collection->scratch.bytes = 0;
@@ -30,15 +30,17 @@ vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, i
     if (st != VS_OK)
         return vsi_handle_end(&collection->head, st, &err);
     vsi_view view = vsi_view_open(db, txn);
-    const vsi_coll *coll = NULL;
+    vsi_coll coll;
     st = vsi_view_coll(&err, view, collection, &coll);
     if (st == VS_OK)
-        st = search_prepare(&err, collection, coll->desc, query, query_type);
+        st = search_prepare(&err, collection, coll.desc, query, query_type);
     if (st == VS_OK) {
         vsi_topk topk = {.hits = hits, .k = k};
-        vsi_exact_scan(db->kernels, coll, collection->scratch.data, &topk);
-        vsi_topk_sort(&topk);
-        *out_count = topk.count;
+        st = vsi_exact_scan(&err, db->kernels, &coll, collection->scratch.data, &topk);
+        if (st == VS_OK) {
+            vsi_topk_sort(&topk);
+            *out_count = topk.count;
+        }
     }
     vsi_view_close(db, view);
     return vsi_handle_end(&collection->head, st, &err);

@@ -49,6 +49,15 @@ static bool bytes_host_is_little_endian(void) {
     return first == 1;
 }
 
+VSI_FN void vsi_put_u32_be(uint8_t *p, uint32_t value) {
+    for (int i = 0; i < 4; i++)
+        p[i] = (uint8_t)(value >> (24 - 8 * i));
+}
+
+VSI_FN uint32_t vsi_get_u32_be(const uint8_t *p) {
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
 VSI_FN void vsi_copy_le(void *to, const void *from, size_t count, size_t element_bytes) {
     if (element_bytes == 1 || bytes_host_is_little_endian()) {
         memcpy(to, from, count * element_bytes);

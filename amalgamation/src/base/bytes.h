@@ -18,6 +18,8 @@ VSI_FN void vsi_put_u32(uint8_t *p, uint32_t value);
 VSI_FN void vsi_put_u64(uint8_t *p, uint64_t value);
 VSI_FN void vsi_put_u64_be(uint8_t *p, uint64_t value); /* so that memcmp orders numbers */
 VSI_FN uint64_t vsi_get_u64_be(const uint8_t *p);
+VSI_FN void vsi_put_u32_be(uint8_t *p, uint32_t value);
+VSI_FN uint32_t vsi_get_u32_be(const uint8_t *p);
 
 /* Copies count elements of element_bytes (1, 2, 4 or 8) between memory and file order: a plain copy
  * on little-endian machines, bytes of each element reversed elsewhere. */

@@ -11,6 +11,14 @@ VSI_FN uint64_t vsi_atomic_load(vsi_atomic_u64 *value) {
     return atomic_load_explicit(value, memory_order_relaxed);
 }
 
+VSI_FN void *vsi_atomic_ptr_load(const vsi_atomic_ptr *place) {
+    return atomic_load_explicit((vsi_atomic_ptr *)(uintptr_t)place, memory_order_acquire);
+}
+
+VSI_FN void vsi_atomic_ptr_store(vsi_atomic_ptr *place, void *ptr) {
+    atomic_store_explicit(place, ptr, memory_order_release);
+}
+
 VSI_FN bool vsi_mutex_init(vsi_mutex *mutex) {
     return pthread_mutex_init(mutex, NULL) == 0;
 }
@@ -99,6 +107,14 @@ VSI_FN void vsi_atomic_add(vsi_atomic_u64 *value, uint64_t amount) {
 
 VSI_FN uint64_t vsi_atomic_load(vsi_atomic_u64 *value) {
     return *value;
+}
+
+VSI_FN void *vsi_atomic_ptr_load(const vsi_atomic_ptr *place) {
+    return *place;
+}
+
+VSI_FN void vsi_atomic_ptr_store(vsi_atomic_ptr *place, void *ptr) {
+    *place = ptr;
 }
 
 VSI_FN bool vsi_mutex_init(vsi_mutex *mutex) {

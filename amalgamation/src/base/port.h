@@ -107,10 +107,12 @@
 
 #if VS_THREADSAFE
 typedef atomic_uint_least64_t vsi_atomic_u64;
+typedef _Atomic(void *) vsi_atomic_ptr;
 typedef pthread_mutex_t vsi_mutex;
 typedef pthread_cond_t vsi_cond;
 #else
 typedef uint64_t vsi_atomic_u64;
+typedef void *vsi_atomic_ptr;
 typedef int vsi_mutex;
 typedef int vsi_cond;
 #endif
@@ -118,6 +120,9 @@ typedef int vsi_cond;
 VSI_FN void vsi_atomic_add(vsi_atomic_u64 *value,
                            uint64_t amount); /* wraps, so it also subtracts */
 VSI_FN uint64_t vsi_atomic_load(vsi_atomic_u64 *value);
+/* What was written before a store is seen by whoever loads the pointer. */
+VSI_FN void *vsi_atomic_ptr_load(const vsi_atomic_ptr *place);
+VSI_FN void vsi_atomic_ptr_store(vsi_atomic_ptr *place, void *ptr);
 
 VSI_FN bool vsi_mutex_init(vsi_mutex *mutex);
 VSI_FN void vsi_mutex_destroy(vsi_mutex *mutex);

@@ -100,20 +100,37 @@ static void exact_prepare(exact_scan *scan) {
                                         &scan->query_norm);
 }
 
-/* n rows of consecutive live slots in one slab. */
-static void exact_tile(exact_scan *scan, uint32_t slot, size_t n, vsi_topk *topk) {
-    const void *rows = vsi_slab_row(&scan->coll->rows, slot);
-    if (scan->coll->desc->type == VS_F32)
-        exact_tile_f32(scan, rows, n);
-    else
-        exact_tile_u8(scan, rows, n);
-    for (size_t i = 0; i < n; i++)
-        if (vsi_topk_may_enter(topk, scan->out[i]))
-            vsi_topk_offer(topk, vsi_coll_key(scan->coll, slot + (uint32_t)i), scan->out[i]);
+/* Takes what may enter the top k of a tile into it. */
+static vs_status exact_offer(vsi_err *err, const exact_scan *scan, uint32_t slot, size_t n,
+                             vsi_topk *topk) {
+    for (size_t i = 0; i < n; i++) {
+        vsi_cell cell;
+        if (!vsi_topk_may_enter(topk, scan->out[i]))
+            continue;
+        vs_status st = vsi_coll_cell(err, scan->coll, slot + (uint32_t)i, &cell);
+        if (st != VS_OK)
+            return st;
+        vsi_topk_offer(topk, cell.key, scan->out[i]);
+    }
+    return VS_OK;
 }
 
-VSI_FN void vsi_exact_scan(const vsi_kernels *kernels, const vsi_coll *coll, const void *query,
-                           vsi_topk *topk) {
+/* n rows of consecutive live slots in one slab. */
+static vs_status exact_tile(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n,
+                            vsi_topk *topk) {
+    const uint8_t *rows = NULL;
+    vs_status st = vsi_coll_row(err, scan->coll, slot, &rows);
+    if (st != VS_OK)
+        return st;
+    if (scan->coll->desc->type == VS_F32)
+        exact_tile_f32(scan, (const float *)(const void *)rows, n);
+    else
+        exact_tile_u8(scan, rows, n);
+    return exact_offer(err, scan, slot, n, topk);
+}
+
+VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels, const vsi_coll *coll,
+                                const void *query, vsi_topk *topk) {
     exact_scan scan;
     scan.kernels = kernels;
     scan.coll = coll;
@@ -121,14 +138,21 @@ VSI_FN void vsi_exact_scan(const vsi_kernels *kernels, const vsi_coll *coll, con
     scan.dim = coll->desc->dim;
     scan.query_norm = 0;
     exact_prepare(&scan);
-    uint32_t end = coll->slot_end;
-    for (uint32_t slot = vsi_live_next(&coll->live, 0, end); slot < end;
-         slot = vsi_live_next(&coll->live, slot, end)) {
-        uint32_t n = vsi_live_next_dead(&coll->live, slot, end) - slot;
-        uint32_t run = vsi_slab_run(&coll->rows, slot);
+    vsi_live_scan live = {.live = &coll->live};
+    uint32_t slot = 0, end = coll->slot_end;
+    for (;;) {
+        uint32_t dead = 0;
+        vs_status st = vsi_live_next(err, &live, slot, end, &slot);
+        if (st == VS_OK && slot < end)
+            st = vsi_live_next_dead(err, &live, slot, end, &dead);
+        if (st != VS_OK || slot == end)
+            return st;
+        uint32_t n = dead - slot, run = vsi_slab_run(&coll->desc->rows, slot);
         n = n < run ? n : run;
         n = n < EXACT_TILE_ROWS ? n : EXACT_TILE_ROWS;
-        exact_tile(&scan, slot, n, topk);
+        st = exact_tile(err, &scan, slot, n, topk);
+        if (st != VS_OK)
+            return st;
         slot += n;
     }
 }

@@ -8,7 +8,8 @@
 
 /* Offers every record of coll to topk. query is [dim] elements of the collection's type, aligned
  * for it. */
-VSI_FN void vsi_exact_scan(const vsi_kernels *kernels, const vsi_coll *coll, const void *query,
-                           vsi_topk *topk);
+VS_NODISCARD VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels,
+                                             const vsi_coll *coll, const void *query,
+                                             vsi_topk *topk);
 
 #endif

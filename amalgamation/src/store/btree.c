@@ -1,527 +1,464 @@
 /* btree.c - a B+tree of byte strings, copied on write.
  *
- * A node is a page of slotted entries: offsets of the entries in key order grow from the front, the
- * entries themselves from the back.
- *
- *     [ off 0 | off 1 | ... | off count-1 |   free   | entry | entry | ... | entry ]
- *                                                    ^ heap_at                     ^ PAGE_BYTES
- *     entry: key_bytes u16, value_bytes u16, key, value
- *
- *   B1  Keys of a node ascend strictly. All leaves are on level 0.
- *   B2  Child i of an inner node holds the keys from key i up to, not including, key i + 1. Key
- *       0 is never compared: child 0 has no lower bound of its own.
- *   B3  An inner node has at least one child, a leaf at least one entry unless it is the root.
- *   B4  Every change happens in nodes that vsi_cow_touch returned, from the root down. */
+ *   B1  All leaves are on level 0.
+ *   B2  Child i of an inner node holds the keys from key i up to, not including, key i + 1.
+ *   B3  An inner node has at least one child, a leaf at least one entry.
+ *   B4  Every change happens in pages that btree_touch returned, from the root down. */
 #include "store/btree.h"
 
-enum {
-    BTREE_OFFSET_BYTES = 2,
-    BTREE_LENGTHS_BYTES = 4,
-    BTREE_CHILDREN_MAX = 255,
-    BTREE_UNDERFULL_BYTES = VSI_BTREE_PAGE_BYTES / 4
-};
+enum { BTREE_UNDERFULL_BYTES = VSI_PAGE_BYTES / 4 };
 
-_Static_assert(BTREE_OFFSET_BYTES + BTREE_LENGTHS_BYTES == VSI_BTREE_ENTRY_OVERHEAD, "overhead");
-_Static_assert(3 * VSI_BTREE_ENTRY_MAX <= VSI_BTREE_PAGE_BYTES, "a split must leave room");
-
-typedef struct btree_node {
+/* A node in memory. */
+typedef struct btree_block {
     vsi_block block;
-    uint16_t level;      /* 0: leaf */
-    uint16_t count;      /* entries; of an inner node also its children */
-    uint16_t heap_at;    /* offset of the lowest entry */
-    uint16_t used_bytes; /* entries and offsets, without holes */
-    uint8_t page[VSI_BTREE_PAGE_BYTES];
-} btree_node;
-
-typedef struct btree_inner {
-    btree_node node;
-    void *child[BTREE_CHILDREN_MAX];
-} btree_inner;
-
-/* What goes into a node. */
-typedef struct btree_item {
-    vsi_bytes key, value;
-    void *child; /* of an inner node */
-} btree_item;
+    uint8_t page[VSI_PAGE_BYTES];
+} btree_block;
 
 typedef struct btree_path {
-    btree_node *node[VSI_BTREE_HEIGHT_MAX]; /* by level */
-    uint32_t at[VSI_BTREE_HEIGHT_MAX];      /* the entry that was followed */
+    uint8_t *page[VSI_BTREE_HEIGHT_MAX]; /* by level */
+    uint32_t at[VSI_BTREE_HEIGHT_MAX];   /* the entry that was followed; of the leaf, where key is */
     uint32_t height;
+    bool is_found;
 } btree_path;
 
-/* ---- one node ------------------------------------------------------------------------------- */
+/* ---- pages ---------------------------------------------------------------------------------- */
 
-/* Offsets and lengths are in the machine's byte order: nodes stay in memory. */
-static uint16_t page_get(const btree_node *node, size_t off) {
-    uint16_t value;
-    memcpy(&value, node->page + off, sizeof value);
-    return value;
+static bool btree_is_empty(const vsi_btree *tree) {
+    return tree->root.kind == VSI_REF_NONE;
 }
 
-static void page_put(btree_node *node, size_t off, size_t value) {
-    vsi_assert(value <= UINT16_MAX);
-    uint16_t narrow = (uint16_t)value;
-    memcpy(node->page + off, &narrow, sizeof narrow);
+static vs_status btree_nomem(vsi_err *err) {
+    return vsi_fail_nomem(err, sizeof(btree_block));
 }
 
-static size_t node_entry_off(const btree_node *node, uint32_t at) {
-    vsi_assert(at < node->count);
-    return page_get(node, at * BTREE_OFFSET_BYTES);
+static vs_status btree_read(vsi_err *err, const vsi_btree *tree, vsi_ref ref,
+                            const uint8_t **out_page) {
+    (void)err;
+    (void)tree;
+    *out_page = ((btree_block *)vsi_ref_block(ref))->page;
+    return VS_OK;
 }
 
-static vsi_bytes node_key(const btree_node *node, uint32_t at) {
-    size_t off = node_entry_off(node, at);
-    return (vsi_bytes){node->page + off + BTREE_LENGTHS_BYTES, page_get(node, off)};
+/* The page behind a reference made writable; the reference follows it. */
+static vs_status btree_touch(vsi_err *err, const vsi_btree *tree, vsi_ref *ref,
+                             uint8_t **out_page) {
+    btree_block *block = vsi_cow_touch(tree->cow, vsi_ref_block(*ref));
+    if (!block)
+        return btree_nomem(err);
+    *ref = vsi_ref_of_block(VSI_REF_NODE, block);
+    *out_page = block->page;
+    return VS_OK;
 }
 
-static vsi_bytes node_value(const btree_node *node, uint32_t at) {
-    size_t off = node_entry_off(node, at);
-    size_t key_bytes = page_get(node, off);
-    return (vsi_bytes){node->page + off + BTREE_LENGTHS_BYTES + key_bytes, page_get(node, off + 2)};
+static vs_status btree_new(vsi_err *err, const vsi_btree *tree, uint32_t level, vsi_ref *out_ref,
+                           uint8_t **out_page) {
+    btree_block *block = vsi_cow_new(tree->cow, sizeof *block);
+    if (!block)
+        return btree_nomem(err);
+    vsi_node_init(block->page, level);
+    *out_ref = vsi_ref_of_block(VSI_REF_NODE, block);
+    *out_page = block->page;
+    return VS_OK;
 }
 
-static void *node_child(const btree_node *node, uint32_t at) {
-    vsi_assert(node->level > 0);
-    return ((const btree_inner *)node)->child[at];
-}
-
-static btree_item node_item(const btree_node *node, uint32_t at) {
-    return (btree_item){.key = node_key(node, at),
-                        .value = node_value(node, at),
-                        .child = node->level ? node_child(node, at) : NULL};
-}
-
-static size_t item_bytes(vsi_bytes key, vsi_bytes value) {
-    return VSI_BTREE_ENTRY_OVERHEAD + key.bytes + value.bytes;
-}
-
-static btree_node *node_new(vsi_cow *cow, uint32_t level) {
-    btree_node *node = vsi_cow_new(cow, level ? sizeof(btree_inner) : sizeof(btree_node));
-    if (!node)
-        return NULL;
-    node->level = (uint16_t)level;
-    node->heap_at = VSI_BTREE_PAGE_BYTES;
-    return node;
-}
-
-static void node_clear(btree_node *node) {
-    node->count = 0;
-    node->used_bytes = 0;
-    node->heap_at = VSI_BTREE_PAGE_BYTES;
-}
-
-/* Whether an item of so many bytes finds room once holes are closed. */
-static bool node_has_room(const btree_node *node, size_t bytes) {
-    return bytes <= (size_t)(VSI_BTREE_PAGE_BYTES - node->used_bytes) &&
-           (node->level == 0 || node->count < BTREE_CHILDREN_MAX);
-}
-
-static void node_insert_packed(btree_node *node, uint32_t at, btree_item item) {
-    size_t entry_bytes = BTREE_LENGTHS_BYTES + item.key.bytes + item.value.bytes;
-    size_t off = node->heap_at - entry_bytes;
-    page_put(node, off, item.key.bytes);
-    page_put(node, off + 2, item.value.bytes);
-    memcpy(node->page + off + BTREE_LENGTHS_BYTES, item.key.data, item.key.bytes);
-    if (item.value.bytes)
-        memcpy(node->page + off + BTREE_LENGTHS_BYTES + item.key.bytes, item.value.data,
-               item.value.bytes);
-    uint8_t *offsets = node->page + at * BTREE_OFFSET_BYTES;
-    memmove(offsets + BTREE_OFFSET_BYTES, offsets, (node->count - at) * BTREE_OFFSET_BYTES);
-    if (node->level) {
-        void **child = ((btree_inner *)node)->child + at;
-        memmove(child + 1, child, (node->count - at) * sizeof *child);
-        *child = item.child;
-    }
-    node->count++;
-    node->heap_at = (uint16_t)off;
-    node->used_bytes = (uint16_t)(node->used_bytes + entry_bytes + BTREE_OFFSET_BYTES);
-    page_put(node, at * BTREE_OFFSET_BYTES, off);
-}
-
-static void node_append(btree_node *node, btree_item item) {
-    node_insert_packed(node, node->count, item);
-}
-
-/* Closes the holes that removed entries left. */
-static void node_pack(btree_node *node) {
-    btree_inner copy; /* large enough for a leaf as well */
-    memcpy(&copy, node, node->level ? sizeof(btree_inner) : sizeof(btree_node));
-    node_clear(node);
-    for (uint32_t i = 0; i < copy.node.count; i++)
-        node_append(node, node_item(&copy.node, i));
-}
-
-/* There must be room. */
-static void node_insert(btree_node *node, uint32_t at, btree_item item) {
-    size_t bytes = item_bytes(item.key, item.value);
-    vsi_assert(node_has_room(node, bytes));
-    if (bytes > node->heap_at - (size_t)node->count * BTREE_OFFSET_BYTES)
-        node_pack(node);
-    node_insert_packed(node, at, item);
-}
-
-static void node_remove(btree_node *node, uint32_t at) {
-    size_t bytes = item_bytes(node_key(node, at), node_value(node, at));
-    uint8_t *offsets = node->page + at * BTREE_OFFSET_BYTES;
-    memmove(offsets, offsets + BTREE_OFFSET_BYTES, (node->count - at - 1u) * BTREE_OFFSET_BYTES);
-    if (node->level) {
-        void **child = ((btree_inner *)node)->child + at;
-        memmove(child, child + 1, (node->count - at - 1u) * sizeof *child);
-    }
-    node->count--;
-    node->used_bytes = (uint16_t)(node->used_bytes - bytes);
-}
-
-static int bytes_compare(vsi_bytes a, vsi_bytes b) {
-    size_t n = a.bytes < b.bytes ? a.bytes : b.bytes;
-    int order = n ? memcmp(a.data, b.data, n) : 0;
-    return order ? order : (a.bytes > b.bytes) - (a.bytes < b.bytes);
-}
-
-/* The first entry of a leaf whose key is not below key. */
-static uint32_t leaf_find(const btree_node *leaf, vsi_bytes key, bool *out_found) {
-    uint32_t low = 0, high = leaf->count;
-    *out_found = false;
-    while (low < high) {
-        uint32_t mid = (low + high) / 2;
-        int order = bytes_compare(node_key(leaf, mid), key);
-        if (order < 0) {
-            low = mid + 1;
-        } else {
-            high = mid;
-            *out_found = *out_found || order == 0;
-        }
-    }
-    return low;
-}
-
-/* The child of an inner node that covers key. */
-static uint32_t inner_find(const btree_node *inner, vsi_bytes key) {
-    uint32_t low = 1, high = inner->count; /* B2: key 0 is not compared */
-    while (low < high) {
-        uint32_t mid = (low + high) / 2;
-        if (bytes_compare(node_key(inner, mid), key) <= 0)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low - 1;
+static void btree_drop(const vsi_btree *tree, vsi_ref ref) {
+    vsi_cow_drop(tree->cow, vsi_ref_block(ref));
 }
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
-VSI_FN bool vsi_btree_get(const vsi_btree *tree, vsi_bytes key, vsi_bytes *out_value) {
-    const btree_node *node = tree->root;
-    if (!node)
-        return false;
-    while (node->level)
-        node = node_child(node, inner_find(node, key));
-    bool found = false;
-    uint32_t at = leaf_find(node, key, &found);
-    if (found)
-        *out_value = node_value(node, at);
-    return found;
+/* Walks down to the leaf that covers key. */
+static vs_status cursor_descend(vsi_err *err, vsi_btree_cursor *cursor, vsi_bytes key) {
+    const uint8_t *page = NULL;
+    vs_status st = btree_read(err, cursor->tree, cursor->tree->root, &page);
+    if (st != VS_OK)
+        return st;
+    uint32_t level = vsi_node_level(page);
+    cursor->height = level + 1;
+    while (level > 0) {
+        uint32_t at = vsi_node_find_child(page, key);
+        cursor->page[level] = page;
+        cursor->at[level--] = at;
+        st = btree_read(err, cursor->tree, vsi_node_ref(page, at, 0), &page);
+        if (st != VS_OK)
+            return st;
+    }
+    cursor->page[0] = page;
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_btree_get(vsi_err *err, const vsi_btree *tree, vsi_bytes key,
+                               vsi_node_item *out_item) {
+    if (btree_is_empty(tree))
+        return VS_ERR_NOT_FOUND;
+    vsi_btree_cursor cursor;
+    cursor.tree = tree;
+    vs_status st = cursor_descend(err, &cursor, key);
+    if (st != VS_OK)
+        return st;
+    bool is_found = false;
+    uint32_t at = vsi_node_find(cursor.page[0], key, &is_found);
+    if (!is_found)
+        return VS_ERR_NOT_FOUND;
+    *out_item = vsi_node_item_at(cursor.page[0], at);
+    return VS_OK;
 }
 
 /* From a position behind the last entry of a leaf to the next leaf's first, or to the end. */
-static void cursor_settle(vsi_btree_cursor *cursor) {
+static vs_status cursor_settle(vsi_err *err, vsi_btree_cursor *cursor) {
     uint32_t level = 0;
-    while (cursor->at[level] >= ((const btree_node *)cursor->node[level])->count) {
+    while (cursor->at[level] >= vsi_node_count(cursor->page[level])) {
         if (++level == cursor->height) {
             cursor->height = 0;
-            return;
+            return VS_OK;
         }
         cursor->at[level]++;
     }
     for (; level > 0; level--) {
-        cursor->node[level - 1] = node_child(cursor->node[level], cursor->at[level]);
+        vsi_ref child = vsi_node_ref(cursor->page[level], cursor->at[level], 0);
+        vs_status st = btree_read(err, cursor->tree, child, &cursor->page[level - 1]);
+        if (st != VS_OK)
+            return st;
         cursor->at[level - 1] = 0;
     }
+    return VS_OK;
 }
 
-VSI_FN void vsi_btree_seek(const vsi_btree *tree, vsi_bytes key, vsi_btree_cursor *out_cursor) {
+VSI_FN vs_status vsi_btree_seek(vsi_err *err, const vsi_btree *tree, vsi_bytes key,
+                                vsi_btree_cursor *out_cursor) {
     memset(out_cursor, 0, sizeof *out_cursor);
-    btree_node *node = tree->root;
-    if (!node)
-        return;
-    out_cursor->height = node->level + 1u;
-    for (; node->level; node = node_child(node, out_cursor->at[node->level])) {
-        out_cursor->node[node->level] = node;
-        out_cursor->at[node->level] = inner_find(node, key);
-    }
-    bool found = false;
-    out_cursor->node[0] = node;
-    out_cursor->at[0] = leaf_find(node, key, &found);
-    cursor_settle(out_cursor);
+    out_cursor->tree = tree;
+    if (btree_is_empty(tree))
+        return VS_OK;
+    vs_status st = cursor_descend(err, out_cursor, key);
+    if (st != VS_OK)
+        return st;
+    bool is_found = false;
+    out_cursor->at[0] = vsi_node_find(out_cursor->page[0], key, &is_found);
+    return cursor_settle(err, out_cursor);
 }
 
 VSI_FN bool vsi_btree_at_end(const vsi_btree_cursor *cursor) {
     return cursor->height == 0;
 }
 
-VSI_FN void vsi_btree_entry(const vsi_btree_cursor *cursor, vsi_bytes *out_key,
-                            vsi_bytes *out_value) {
+VSI_FN vsi_node_item vsi_btree_entry(const vsi_btree_cursor *cursor) {
     vsi_assert(cursor->height > 0);
-    *out_key = node_key(cursor->node[0], cursor->at[0]);
-    *out_value = node_value(cursor->node[0], cursor->at[0]);
+    return vsi_node_item_at(cursor->page[0], cursor->at[0]);
 }
 
-VSI_FN void vsi_btree_next(vsi_btree_cursor *cursor) {
+VSI_FN vs_status vsi_btree_next(vsi_err *err, vsi_btree_cursor *cursor) {
     vsi_assert(cursor->height > 0);
     cursor->at[0]++;
-    cursor_settle(cursor);
+    return cursor_settle(err, cursor);
 }
 
 /* ---- changing ------------------------------------------------------------------------------- */
 
 /* Walks down to the leaf of key and makes the path writable. */
-static bool btree_descend(vsi_cow *cow, vsi_btree *tree, vsi_bytes key, btree_path *out_path) {
-    btree_node *node = vsi_cow_touch(cow, tree->root); /* keeps B4, here and below */
-    if (!node)
-        return false;
-    tree->root = node;
-    out_path->height = node->level + 1u;
-    while (node->level) {
-        uint32_t at = inner_find(node, key);
-        btree_node *child = vsi_cow_touch(cow, node_child(node, at));
-        if (!child)
-            return false;
-        ((btree_inner *)node)->child[at] = child;
-        out_path->node[node->level] = node;
-        out_path->at[node->level] = at;
-        node = child;
+static vs_status btree_descend(vsi_err *err, vsi_btree *tree, vsi_bytes key, btree_path *out_path) {
+    uint8_t *page = NULL;
+    vs_status st = btree_touch(err, tree, &tree->root, &page); /* keeps B4, here and below */
+    if (st != VS_OK)
+        return st;
+    uint32_t level = vsi_node_level(page);
+    out_path->height = level + 1;
+    while (level > 0) {
+        uint32_t at = vsi_node_find_child(page, key);
+        vsi_ref child = vsi_node_ref(page, at, 0);
+        uint8_t *child_page = NULL;
+        st = btree_touch(err, tree, &child, &child_page);
+        if (st != VS_OK)
+            return st;
+        vsi_node_set_ref(page, at, 0, child);
+        out_path->page[level] = page;
+        out_path->at[level--] = at;
+        page = child_page;
     }
-    out_path->node[0] = node;
-    return true;
+    out_path->page[0] = page;
+    out_path->at[0] = vsi_node_find(page, key, &out_path->is_found);
+    return VS_OK;
 }
 
 /* How many of the count + 1 items, the new one at place `at` counted in, stay in the left node. At
  * the right end the left node stays full, so that ascending keys fill their pages. */
-static uint32_t split_point(const btree_node *node, uint32_t at, size_t new_bytes) {
-    if (at == node->count)
+static uint32_t split_point(const uint8_t *page, uint32_t at, size_t new_bytes) {
+    uint32_t count = vsi_node_count(page), kept = 0;
+    if (at == count)
         return at;
-    size_t half = (node->used_bytes + new_bytes) / 2, sum = 0;
-    uint32_t kept = 0;
-    while (sum < half && kept < node->count) {
-        uint32_t old = kept <= at ? kept : kept - 1u;
-        sum += kept == at ? new_bytes : item_bytes(node_key(node, old), node_value(node, old));
+    size_t half = (vsi_node_used(page) + new_bytes) / 2, sum = 0;
+    while (sum < half && kept < count) {
+        vsi_node_item item = vsi_node_item_at(page, kept <= at ? kept : kept - 1);
+        size_t bytes = kept == at ? new_bytes : vsi_node_item_bytes(&item);
+        if (sum + bytes > VSI_NODE_ROOM) /* separators may be longer than a third of a node */
+            break;
+        sum += bytes;
         kept++;
     }
     return kept;
 }
 
-/* Moves the upper items of a full node, with item inserted at place at, into a new right sibling.
- */
-static btree_node *node_split(vsi_cow *cow, btree_node *node, uint32_t at, btree_item item) {
-    btree_node *right = node_new(cow, node->level);
-    if (!right)
-        return NULL;
-    btree_inner copy;
-    memcpy(&copy, node, node->level ? sizeof(btree_inner) : sizeof(btree_node));
-    uint32_t kept = split_point(node, at, item_bytes(item.key, item.value));
-    node_clear(node);
-    for (uint32_t i = 0; i <= copy.node.count; i++) {
-        uint32_t old = i < at ? i : i - 1u;
-        node_append(i < kept ? node : right, i == at ? item : node_item(&copy.node, old));
+/* Moves the upper items of a full node, with item inserted at place at, into a new right sibling. */
+static void node_split(uint8_t *page, uint8_t *right, uint32_t at, const vsi_node_item *item) {
+    uint8_t copy[VSI_PAGE_BYTES];
+    memcpy(copy, page, sizeof copy);
+    uint32_t kept = split_point(copy, at, vsi_node_item_bytes(item));
+    vsi_node_init(page, vsi_node_level(copy));
+    for (uint32_t i = 0; i <= vsi_node_count(copy); i++) {
+        uint8_t *target = i < kept ? page : right;
+        vsi_node_item moved = *item;
+        if (i != at)
+            moved = vsi_node_item_at(copy, i < at ? i : i - 1);
+        vsi_node_insert(target, vsi_node_count(target), &moved);
     }
-    return right;
 }
 
 /* What an inner node needs to know of a leaf's first key: as much as tells it from the key before. */
-static vsi_bytes leaf_separator(const btree_node *left, const btree_node *right) {
-    vsi_bytes before = node_key(left, left->count - 1u), first = node_key(right, 0);
+static vsi_bytes leaf_separator(const uint8_t *left, const uint8_t *right) {
+    vsi_bytes before = vsi_node_key(left, vsi_node_count(left) - 1);
+    vsi_bytes first = vsi_node_key(right, 0);
     size_t same = 0;
     while (same < before.bytes && before.data[same] == first.data[same])
         same++;
-    return (vsi_bytes){first.data, same + 1}; /* B1: first is the greater one */
+    return (vsi_bytes){first.data, same + 1}; /* D1: first is the greater one */
 }
 
-static bool btree_insert(vsi_cow *cow, vsi_btree *tree, btree_path *path, uint32_t at,
-                         btree_item item) {
+/* A new root above the old one. */
+static vs_status btree_grow(vsi_err *err, vsi_btree *tree, btree_path *path) {
+    uint8_t *page = NULL, old[VSI_REF_BYTES];
+    vsi_ref root;
+    if (path->height == VSI_BTREE_HEIGHT_MAX)
+        return vsi_fail(err, VS_ERR_LIMIT, "a tree has %d levels", VSI_BTREE_HEIGHT_MAX);
+    vs_status st = btree_new(err, tree, path->height, &root, &page);
+    if (st != VS_OK)
+        return st;
+    vsi_ref_encode(tree->root, old);
+    vsi_node_insert(page, 0, &(vsi_node_item){.refs = old, .ref_count = 1});
+    tree->root = root;
+    path->page[path->height] = page;
+    path->at[path->height++] = 0;
+    return VS_OK;
+}
+
+/* Inserts at the place that path shows; nodes that are full split. */
+static vs_status btree_insert(vsi_err *err, vsi_btree *tree, btree_path *path,
+                              const vsi_node_item *new_item) {
+    vsi_node_item item = *new_item;
+    uint8_t child[VSI_REF_BYTES];
+    uint32_t at = path->at[0];
     for (uint32_t level = 0;; level++) {
-        btree_node *node = path->node[level];
-        if (node_has_room(node, item_bytes(item.key, item.value))) {
-            node_insert(node, at, item);
-            return true;
+        uint8_t *page = path->page[level], *right = NULL;
+        if (vsi_node_has_room(page, vsi_node_item_bytes(&item))) {
+            vsi_node_insert(page, at, &item);
+            return VS_OK;
         }
-        btree_node *right = node_split(cow, node, at, item);
-        if (!right)
-            return false;
-        item = (btree_item){.key = level ? node_key(right, 0) : leaf_separator(node, right),
-                            .child = right};
-        if (level + 1 == path->height) {
-            btree_node *root = node_new(cow, level + 1);
-            if (!root || path->height == VSI_BTREE_HEIGHT_MAX)
-                return false;
-            node_append(root, (btree_item){.key = {item.key.data, 0}, .child = node});
-            tree->root = root;
-            path->node[path->height] = root;
-            path->at[path->height++] = 0;
-        }
+        vsi_ref ref;
+        vs_status st = btree_new(err, tree, level, &ref, &right);
+        if (st == VS_OK && level + 1 == path->height)
+            st = btree_grow(err, tree, path);
+        if (st != VS_OK)
+            return st;
+        node_split(page, right, at, &item);
+        vsi_ref_encode(ref, child);
+        item = (vsi_node_item){.key = level ? vsi_node_key(right, 0) : leaf_separator(page, right),
+                               .refs = child,
+                               .ref_count = 1};
         at = path->at[level + 1] + 1;
     }
 }
 
-VSI_FN bool vsi_btree_put(vsi_cow *cow, vsi_btree *tree, vsi_bytes key, vsi_bytes value) {
-    vsi_assert(item_bytes(key, value) <= VSI_BTREE_ENTRY_MAX);
-    if (!tree->root)
-        tree->root = node_new(cow, 0);
+VSI_FN vs_status vsi_btree_put_item(vsi_err *err, vsi_btree *tree, const vsi_node_item *item) {
+    vsi_assert(vsi_node_item_bytes(item) <= VSI_NODE_ENTRY_MAX);
+    if (btree_is_empty(tree)) {
+        uint8_t *page = NULL;
+        vs_status st = btree_new(err, tree, 0, &tree->root, &page);
+        if (st != VS_OK)
+            return st;
+    }
     btree_path path;
-    if (!tree->root || !btree_descend(cow, tree, key, &path))
-        return false;
-    bool found = false;
-    uint32_t at = leaf_find(path.node[0], key, &found);
-    if (found)
-        node_remove(path.node[0], at);
-    if (!btree_insert(cow, tree, &path, at, (btree_item){.key = key, .value = value}))
-        return false;
-    tree->count += !found;
-    return true;
+    vs_status st = btree_descend(err, tree, item->key, &path);
+    if (st != VS_OK)
+        return st;
+    if (path.is_found)
+        vsi_node_remove(path.page[0], path.at[0]);
+    st = btree_insert(err, tree, &path, item);
+    tree->count += st == VS_OK && !path.is_found;
+    return st;
+}
+
+VSI_FN vs_status vsi_btree_put(vsi_err *err, vsi_btree *tree, vsi_bytes key, vsi_bytes value) {
+    vsi_node_item item = {.key = key, .value = value};
+    return vsi_btree_put_item(err, tree, &item);
+}
+
+VSI_FN vs_status vsi_btree_edit(vsi_err *err, vsi_btree *tree, vsi_bytes key, uint8_t **out_value) {
+    vsi_node_item item;
+    btree_path path;
+    vs_status st = vsi_btree_get(err, tree, key, &item);
+    if (st == VS_OK)
+        st = btree_descend(err, tree, key, &path);
+    if (st == VS_OK)
+        *out_value = vsi_node_value(path.page[0], path.at[0]);
+    return st;
 }
 
 /* Joins two neighbouring children of parent, `at` and the one right of it, when they fit in one. */
-static bool btree_try_merge(vsi_cow *cow, btree_node *parent, uint32_t at, bool *out_merged) {
-    btree_inner *inner = (btree_inner *)parent;
-    const btree_node *left = inner->child[at], *right = inner->child[at + 1];
-    vsi_bytes separator = node_key(parent, at + 1);
+static vs_status btree_try_merge(vsi_err *err, vsi_btree *tree, uint8_t *parent, uint32_t at,
+                                 bool *out_merged) {
+    vsi_ref left_ref = vsi_node_ref(parent, at, 0), right_ref = vsi_node_ref(parent, at + 1, 0);
+    const uint8_t *left = NULL, *right = NULL;
+    vs_status st = btree_read(err, tree, left_ref, &left);
+    if (st == VS_OK)
+        st = btree_read(err, tree, right_ref, &right);
+    if (st != VS_OK)
+        return st;
+    vsi_bytes separator = vsi_node_key(parent, at + 1);
+    bool is_inner = vsi_node_level(right) > 0;
     /* The right node's key 0 takes the separator's place in an inner node (B2). */
-    size_t extra = right->level ? separator.bytes : 0;
-    *out_merged = left->used_bytes + right->used_bytes + extra <= VSI_BTREE_PAGE_BYTES &&
-                  (left->level == 0 || left->count + right->count <= BTREE_CHILDREN_MAX);
+    size_t bytes = vsi_node_used(right) + (is_inner ? separator.bytes : 0);
+    *out_merged = vsi_node_has_room(left, bytes);
     if (!*out_merged)
-        return true;
-    btree_node *target = vsi_cow_touch(cow, inner->child[at]);
-    if (!target)
-        return false;
-    inner->child[at] = target;
-    node_pack(target);
-    for (uint32_t i = 0; i < right->count; i++) {
-        btree_item item = node_item(right, i);
-        if (i == 0 && right->level)
+        return VS_OK;
+    uint8_t *target = NULL;
+    st = btree_touch(err, tree, &left_ref, &target);
+    if (st != VS_OK)
+        return st;
+    vsi_node_set_ref(parent, at, 0, left_ref);
+    for (uint32_t i = 0; i < vsi_node_count(right); i++) {
+        vsi_node_item item = vsi_node_item_at(right, i);
+        if (i == 0 && is_inner)
             item.key = separator;
-        node_append(target, item);
+        vsi_node_insert(target, vsi_node_count(target), &item);
     }
-    vsi_cow_drop(cow, inner->child[at + 1]);
-    node_remove(parent, at + 1);
-    return true;
+    btree_drop(tree, right_ref);
+    vsi_node_remove(parent, at + 1);
+    return VS_OK;
 }
 
-/* After a removal: empty nodes leave, small ones join a neighbour, a root with one child goes. */
-static bool btree_shrink(vsi_cow *cow, vsi_btree *tree, btree_path *path) {
+/* A root with one child goes, and one with none. */
+static vs_status btree_shrink_root(vsi_err *err, vsi_btree *tree) {
+    for (;;) {
+        const uint8_t *page = NULL;
+        vs_status st = btree_read(err, tree, tree->root, &page);
+        if (st != VS_OK)
+            return st;
+        uint32_t count = vsi_node_count(page);
+        if (count > 1 || (count == 1 && vsi_node_level(page) == 0))
+            return VS_OK;
+        vsi_ref old = tree->root;
+        tree->root = count ? vsi_node_ref(page, 0, 0) : (vsi_ref){.kind = VSI_REF_NONE};
+        btree_drop(tree, old);
+        if (btree_is_empty(tree))
+            return VS_OK;
+    }
+}
+
+/* After a removal: empty nodes leave, small ones join a neighbour. */
+static vs_status btree_shrink(vsi_err *err, vsi_btree *tree, btree_path *path) {
     for (uint32_t level = 0; level + 1 < path->height; level++) {
-        btree_node *node = path->node[level], *parent = path->node[level + 1];
+        uint8_t *page = path->page[level], *parent = path->page[level + 1];
         uint32_t at = path->at[level + 1];
-        if (node->count == 0) { /* keeps B3 */
-            vsi_cow_drop(cow, node);
-            node_remove(parent, at);
+        if (vsi_node_count(page) == 0) { /* keeps B3 */
+            btree_drop(tree, vsi_node_ref(parent, at, 0));
+            vsi_node_remove(parent, at);
             continue;
         }
-        if (node->used_bytes >= BTREE_UNDERFULL_BYTES)
-            return true;
-        bool merged = false;
-        if (at + 1 < parent->count && !btree_try_merge(cow, parent, at, &merged))
-            return false;
-        if (!merged && at > 0 && !btree_try_merge(cow, parent, at - 1, &merged))
-            return false;
-        if (!merged)
-            return true;
+        bool is_merged = false;
+        vs_status st = VS_OK;
+        if (vsi_node_used(page) >= BTREE_UNDERFULL_BYTES)
+            break;
+        if (at + 1 < vsi_node_count(parent))
+            st = btree_try_merge(err, tree, parent, at, &is_merged);
+        if (st == VS_OK && !is_merged && at > 0)
+            st = btree_try_merge(err, tree, parent, at - 1, &is_merged);
+        if (st != VS_OK)
+            return st;
+        if (!is_merged)
+            break;
     }
-    btree_node *root = tree->root;
-    while (root->count <= 1 && root->level) {
-        tree->root = root->count ? node_child(root, 0) : NULL;
-        vsi_cow_drop(cow, root);
-        root = tree->root;
-        if (!root)
-            return true;
-    }
-    if (root->count == 0) {
-        vsi_cow_drop(cow, root);
-        tree->root = NULL;
-    }
-    return true;
+    return btree_shrink_root(err, tree);
 }
 
-VSI_FN vs_status vsi_btree_delete(vsi_cow *cow, vsi_btree *tree, vsi_bytes key) {
-    vsi_bytes value;
-    if (!vsi_btree_get(tree, key, &value))
-        return VS_ERR_NOT_FOUND;
+VSI_FN vs_status vsi_btree_delete(vsi_err *err, vsi_btree *tree, vsi_bytes key) {
+    vsi_node_item item;
     btree_path path;
-    if (!btree_descend(cow, tree, key, &path))
-        return VS_ERR_NOMEM;
-    bool found = false;
-    node_remove(path.node[0], leaf_find(path.node[0], key, &found));
+    vs_status st = vsi_btree_get(err, tree, key, &item);
+    if (st == VS_OK)
+        st = btree_descend(err, tree, key, &path);
+    if (st != VS_OK)
+        return st;
+    vsi_node_remove(path.page[0], path.at[0]);
     tree->count--;
-    return btree_shrink(cow, tree, &path) ? VS_OK : VS_ERR_NOMEM;
+    return btree_shrink(err, tree, &path);
 }
 
 /* ---- checking ------------------------------------------------------------------------------- */
 
-static const char *node_check(const btree_node *node, uint32_t level) {
-    if (node->level != level)
-        return "a node is on the wrong level";
-    if (node->count == 0)
-        return "a node is empty";
-    size_t used = 0;
-    for (uint32_t i = 0; i < node->count; i++) {
-        size_t off = node_entry_off(node, i);
-        if (off < node->heap_at || off + BTREE_LENGTHS_BYTES > VSI_BTREE_PAGE_BYTES)
-            return "an entry lies outside its node";
-        size_t bytes = item_bytes(node_key(node, i), node_value(node, i));
-        if (off + bytes - BTREE_OFFSET_BYTES > VSI_BTREE_PAGE_BYTES)
-            return "an entry reaches beyond its node";
-        used += bytes;
-        bool has_order = i > (node->level ? 1u : 0u);
-        if (has_order && bytes_compare(node_key(node, i - 1), node_key(node, i)) >= 0)
-            return "keys of a node do not ascend"; /* B1 */
-    }
-    if (used != node->used_bytes)
-        return "a node's count of used bytes is wrong";
-    return NULL;
-}
-
 /* Whether a leaf reached at cursor lies within the separators above it (B2). */
 static bool leaf_is_in_bounds(const vsi_btree_cursor *cursor) {
-    const btree_node *leaf = cursor->node[0];
-    vsi_bytes first = node_key(leaf, 0), last = node_key(leaf, leaf->count - 1u);
+    const uint8_t *leaf = cursor->page[0];
+    vsi_bytes first = vsi_node_key(leaf, 0), last = vsi_node_key(leaf, vsi_node_count(leaf) - 1);
     for (uint32_t level = 1; level < cursor->height; level++) {
-        const btree_node *node = cursor->node[level];
+        const uint8_t *page = cursor->page[level];
         uint32_t at = cursor->at[level];
-        if (at > 0 && bytes_compare(first, node_key(node, at)) < 0)
+        if (at > 0 && vsi_bytes_compare(first, vsi_node_key(page, at)) < 0)
             return false;
-        if (at + 1 < node->count && bytes_compare(last, node_key(node, at + 1)) >= 0)
+        if (at + 1 < vsi_node_count(page) &&
+            vsi_bytes_compare(last, vsi_node_key(page, at + 1)) >= 0)
             return false;
     }
     return true;
 }
 
-VSI_FN const char *vsi_btree_check(const vsi_btree *tree) {
-    const btree_node *root = tree->root;
-    if (!root)
-        return tree->count ? "an empty tree counts entries" : NULL;
-    if (root->level >= VSI_BTREE_HEIGHT_MAX)
-        return "the tree is too high";
-    vsi_btree_cursor at = {.height = root->level + 1u};
-    at.node[root->level] = tree->root;
-    uint64_t count = 0;
-    uint32_t level = root->level;
-    const char *problem = node_check(root, level);
-    while (!problem) {
-        if (at.at[level] == ((const btree_node *)at.node[level])->count) { /* done: up */
-            if (++level == at.height)
-                return count == tree->count ? NULL : "the tree's count is wrong";
-            at.at[level]++;
-        } else if (level == 0) { /* a leaf: count it as a whole */
-            const btree_node *leaf = at.node[0];
-            if (!leaf_is_in_bounds(&at))
-                return "keys of a leaf lie outside its separators";
-            count += leaf->count;
-            at.at[0] = leaf->count;
-        } else { /* down */
-            at.node[level - 1] = node_child(at.node[level], at.at[level]);
-            at.at[--level] = 0;
-            problem = node_check(at.node[level], level);
-        }
+/* One step of the walk: up from a node that is done, past a leaf, or down. */
+static vs_status check_step(vsi_err *err, vsi_btree_cursor *at, uint32_t *level, uint64_t *count,
+                            const char **out_problem) {
+    const uint8_t *page = at->page[*level];
+    if (at->at[*level] == vsi_node_count(page)) {
+        if (++*level < at->height)
+            at->at[*level]++;
+        return VS_OK;
     }
-    return problem;
+    if (*level == 0) {
+        if (!leaf_is_in_bounds(at))
+            *out_problem = "keys of a leaf lie outside its separators";
+        *count += vsi_node_count(page);
+        at->at[0] = vsi_node_count(page);
+        return VS_OK;
+    }
+    uint32_t below = --*level;
+    vs_status st = btree_read(err, at->tree, vsi_node_ref(page, at->at[below + 1], 0),
+                              &at->page[below]);
+    if (st != VS_OK)
+        return st;
+    at->at[below] = 0;
+    *out_problem = vsi_node_check(at->page[below]);
+    if (!*out_problem && vsi_node_level(at->page[below]) != below)
+        *out_problem = "a node is on the wrong level"; /* B1 */
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_btree_check(vsi_err *err, const vsi_btree *tree, const char **out_problem) {
+    *out_problem = NULL;
+    if (btree_is_empty(tree)) {
+        *out_problem = tree->count ? "an empty tree counts entries" : NULL;
+        return VS_OK;
+    }
+    vsi_btree_cursor at = {.tree = tree};
+    const uint8_t *root = NULL;
+    vs_status st = btree_read(err, tree, tree->root, &root);
+    if (st != VS_OK)
+        return st;
+    *out_problem = vsi_node_check(root);
+    uint32_t level = vsi_node_level(root);
+    uint64_t count = 0;
+    if (*out_problem)
+        return VS_OK;
+    at.height = level + 1;
+    at.page[level] = root;
+    while (st == VS_OK && !*out_problem && level < at.height)
+        st = check_step(err, &at, &level, &count, out_problem);
+    if (st == VS_OK && !*out_problem && count != tree->count)
+        *out_problem = "the tree's count is wrong";
+    return st;
 }

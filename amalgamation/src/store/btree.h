@@ -2,48 +2,57 @@
 #ifndef VSI_BTREE_H
 #define VSI_BTREE_H
 
-#include "base/bytes.h"
 #include "store/cow.h"
+#include "store/node.h"
 
-enum {
-    VSI_BTREE_PAGE_BYTES = 4080,  /* entries and their offsets in one node */
-    VSI_BTREE_ENTRY_MAX = 1360,   /* a third: any split then leaves room for the new entry */
-    VSI_BTREE_ENTRY_OVERHEAD = 6, /* offset and two lengths */
-    VSI_BTREE_HEIGHT_MAX = 32     /* nodes of the longest keys have two children, at worst */
-};
+enum { VSI_BTREE_HEIGHT_MAX = VSI_NODE_LEVEL_MAX + 1 };
 
-/* All zero: empty. Copying the struct copies the version. */
+/* One version of a tree. Empty when the root's kind is VSI_REF_NONE. Copying the struct copies the
+ * version. Every function below may fail with VS_ERR_NOMEM; after a failure of one that changes the
+ * tree, undo the scope. */
 typedef struct vsi_btree {
-    void *root;
+    vsi_cow *cow; /* borrowed */
+    vsi_ref root;
     uint64_t count;
 } vsi_btree;
 
-/* Whether key is there. out_value is borrowed from the tree, as long as this version lives and, for
- * the writer, until its next change. */
-VSI_FN bool vsi_btree_get(const vsi_btree *tree, vsi_bytes key, vsi_bytes *out_value);
+/* The entry of key; VS_ERR_NOT_FOUND, without a message, when there is none. out_item is borrowed from
+ * the tree, as long as this version lives and, for the writer, until its next change. */
+VS_NODISCARD VSI_FN vs_status vsi_btree_get(vsi_err *err, const vsi_btree *tree, vsi_bytes key,
+                                            vsi_node_item *out_item);
 
-/* Inserts or replaces. key and value together take at most VSI_BTREE_ENTRY_MAX -
- * VSI_BTREE_ENTRY_OVERHEAD bytes. False when there is no memory: undo the scope. */
-VSI_FN bool vsi_btree_put(vsi_cow *cow, vsi_btree *tree, vsi_bytes key, vsi_bytes value);
+/* Inserts or replaces. An item takes at most VSI_NODE_ENTRY_MAX bytes (vsi_node_item_bytes). What
+ * references of a replaced entry led to is the caller's to drop. */
+VS_NODISCARD VSI_FN vs_status vsi_btree_put_item(vsi_err *err, vsi_btree *tree,
+                                                 const vsi_node_item *item);
+VS_NODISCARD VSI_FN vs_status vsi_btree_put(vsi_err *err, vsi_btree *tree, vsi_bytes key,
+                                            vsi_bytes value);
 
-/* VS_OK, VS_ERR_NOT_FOUND (nothing changed) or VS_ERR_NOMEM: undo the scope. */
-VSI_FN vs_status vsi_btree_delete(vsi_cow *cow, vsi_btree *tree, vsi_bytes key);
+/* The value of key, to be changed in place before the next call; VS_ERR_NOT_FOUND: nothing changed. */
+VS_NODISCARD VSI_FN vs_status vsi_btree_edit(vsi_err *err, vsi_btree *tree, vsi_bytes key,
+                                             uint8_t **out_value);
+
+/* VS_ERR_NOT_FOUND, without a message: nothing changed. */
+VS_NODISCARD VSI_FN vs_status vsi_btree_delete(vsi_err *err, vsi_btree *tree, vsi_bytes key);
 
 /* A position in one version of a tree; changing the tree makes it invalid. */
 typedef struct vsi_btree_cursor {
-    void *node[VSI_BTREE_HEIGHT_MAX];
+    const vsi_btree *tree;
+    const uint8_t *page[VSI_BTREE_HEIGHT_MAX]; /* by level */
     uint32_t at[VSI_BTREE_HEIGHT_MAX];
     uint32_t height; /* 0: behind the last entry */
 } vsi_btree_cursor;
 
-/* Stands on the first entry whose key is key or greater. */
-VSI_FN void vsi_btree_seek(const vsi_btree *tree, vsi_bytes key, vsi_btree_cursor *out_cursor);
+/* Stands on the first entry whose key is key or greater. tree must outlive the cursor. */
+VS_NODISCARD VSI_FN vs_status vsi_btree_seek(vsi_err *err, const vsi_btree *tree, vsi_bytes key,
+                                             vsi_btree_cursor *out_cursor);
 VSI_FN bool vsi_btree_at_end(const vsi_btree_cursor *cursor);
-VSI_FN void vsi_btree_entry(const vsi_btree_cursor *cursor, vsi_bytes *out_key,
-                            vsi_bytes *out_value);
-VSI_FN void vsi_btree_next(vsi_btree_cursor *cursor);
+VSI_FN vsi_node_item vsi_btree_entry(const vsi_btree_cursor *cursor);
+VS_NODISCARD VSI_FN vs_status vsi_btree_next(vsi_err *err, vsi_btree_cursor *cursor);
 
-/* Walks the whole tree: geometry of nodes, order, levels, count. NULL, or what is wrong. */
-VSI_FN const char *vsi_btree_check(const vsi_btree *tree);
+/* Walks the whole tree: geometry of nodes, order, levels, count. *out_problem is NULL, or what is
+ * wrong. */
+VS_NODISCARD VSI_FN vs_status vsi_btree_check(vsi_err *err, const vsi_btree *tree,
+                                              const char **out_problem);
 
 #endif

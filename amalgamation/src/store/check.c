@@ -91,8 +91,7 @@ VSI_FN vs_status vsi_engine_check(vsi_err *err, vsi_engine *engine, int level, v
     if (st != VS_OK || level < 3)
         return st;
     vsi_version *version = vsi_versions_pin(&engine->versions);
-    if (!vsi_state_check(&version->state, engine->mem, report, ctx))
-        st = vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    st = vsi_audit(err, &version->state, engine->mem, report, ctx);
     vsi_versions_unpin(&engine->versions, version);
     return st;
 }

@@ -2,6 +2,7 @@
 #ifndef VSI_CHECK_H
 #define VSI_CHECK_H
 
+#include "store/audit.h"
 #include "store/engine.h"
 
 /* Calls report with each problem; levels as vs_check. An error only when the check itself could not

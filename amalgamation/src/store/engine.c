@@ -4,7 +4,7 @@
  *       id in the space between the meta pages and repairs a torn spare page. The first commit
  *       begins a log file of this session's own.
  *   N2  Recovery applies exactly the transactions whose COMMIT frame counts, in order, through
- *       vsi_state_apply, and compares the digest that each commit recorded.
+ *       vsi_apply, and compares the digest that each commit recorded.
  *   N3  Once has_failed is set it stays, no frame is appended any more, and readers keep what
  *       was published. */
 #include "store/engine.h"
@@ -138,13 +138,13 @@ typedef struct recovery {
     uint64_t commit_lsn, first_cont_lsn;
 } recovery;
 
-static vs_status recovery_apply(vsi_err *err, recovery *r, vsi_state *state, vsi_bytes payload) {
+static vs_status recovery_apply(vsi_err *err, vsi_state *state, vsi_bytes payload) {
     for (size_t pos = 0; pos < payload.bytes;) {
         vsi_op op;
         bool is_known = false;
         vs_status st = vsi_op_read(err, payload, &pos, &op, &is_known);
         if (st == VS_OK && is_known)
-            st = vsi_state_apply(err, &r->engine->cow, state, &op, NULL);
+            st = vsi_apply(err, state, &op, NULL);
         if (st != VS_OK)
             return st;
     }
@@ -171,7 +171,7 @@ static vs_status recovery_frame(vsi_err *err, recovery *r, const vsi_frame *fram
     }
     if (frame->txn > r->engine->last_txn)
         r->engine->last_txn = frame->txn;
-    vs_status st = recovery_apply(err, r, r->in_txn ? &r->work : &r->state, payload);
+    vs_status st = recovery_apply(err, r->in_txn ? &r->work : &r->state, payload);
     if (st != VS_OK)
         return vsi_fail_in(err, "%s: log frame %llu", r->engine->path,
                            (unsigned long long)frame->lsn);
@@ -240,33 +240,23 @@ static vs_status recovery_run(vsi_err *err, recovery *r) {
     return st == VS_OK ? recovery_finish(err, r) : st;
 }
 
-/* Slots that no record uses, lowest on top. */
-static void open_fill_pools(vsi_engine *engine, const vsi_state *state) {
-    for (size_t i = 0; i < vsi_state_coll_count(state); i++) {
-        const vsi_coll *coll = vsi_state_coll_at(state, i);
-        if (coll->desc->id > engine->last_coll)
-            engine->last_coll = coll->desc->id;
-        for (uint32_t slot = coll->slot_end; coll->count < coll->slot_end && slot-- > 0;)
-            if (!vsi_live_get(&coll->live, slot))
-                vsi_versions_give_slot(&engine->versions,
-                                       (vsi_freed_slot){.coll = coll->desc->id, .slot = slot});
-    }
-}
-
 static vs_status open_recover(vsi_err *err, vsi_engine *engine) {
     recovery *r = vsi_alloc_zeroed(engine->mem, sizeof *r);
     if (!r)
         return vsi_fail_nomem(err, sizeof *r);
     r->engine = engine;
+    r->state = vsi_state_empty(&engine->cow, &engine->descs);
     vsi_cow_mark mark = vsi_cow_open(&engine->cow);
     vs_status st = recovery_run(err, r);
+    if (st == VS_OK)
+        st = vsi_state_settle(err, &r->state);
     vsi_cow_keep(&engine->cow, mark); /* on failure the engine is freed, and all blocks with it */
     vsi_cow_free_dead(&engine->cow, vsi_cow_take_dead(&engine->cow));
     if (st == VS_OK) {
         vsi_version *version = engine->versions.applied;
         version->state = r->state;
         version->lsn = r->commit_lsn;
-        open_fill_pools(engine, &version->state);
+        engine->last_coll = version->state.last_coll;
     }
     vsi_replay_free(&r->replay);
     vsi_free(engine->mem, r, sizeof *r);
@@ -300,6 +290,7 @@ static void engine_free(vsi_engine *engine) {
     vsi_log_free(&engine->log);
     vsi_versions_free(&engine->versions);
     vsi_cow_free_all(&engine->cow);
+    vsi_descs_free(&engine->descs);
     vsi_file_close(&engine->data);
     vsi_cond_destroy(&engine->log_moved);
     vsi_mutex_destroy(&engine->log_lock);
@@ -316,10 +307,14 @@ static bool engine_init(vsi_engine *engine) {
         goto fail_role;
     if (!vsi_cond_init(&engine->log_moved))
         goto fail_lock;
-    if (!vsi_versions_init(&engine->versions, engine->mem, &engine->cow))
+    if (!vsi_descs_init(&engine->descs, engine->mem))
         goto fail_moved;
+    if (!vsi_versions_init(&engine->versions, engine->mem, &engine->cow, &engine->descs))
+        goto fail_descs;
     return true;
 
+fail_descs:
+    vsi_descs_free(&engine->descs);
 fail_moved:
     vsi_cond_destroy(&engine->log_moved);
 fail_lock:

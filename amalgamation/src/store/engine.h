@@ -31,6 +31,7 @@ typedef struct vsi_engine {
     vsi_file data;
     vsi_metas metas;
     vsi_cow cow; /* of the holder of the writer role */
+    vsi_descs descs;
     vsi_versions versions;
 
     /* guarded by versions.lock */

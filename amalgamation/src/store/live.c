@@ -1,38 +1,60 @@
-/* live.c - the live bitmap of a collection. */
+/* live.c - the live bitmap of a collection: chunks of bits under their number, big-endian. A chunk that
+ * is missing is all zero. */
 #include "store/live.h"
 
-enum { LIVE_WORD_SLOTS = 64, LIVE_CHUNK_WORDS = VSI_LIVE_CHUNK_SLOTS / LIVE_WORD_SLOTS };
+enum { LIVE_WORD_SLOTS = 64 };
 
-typedef struct live_chunk {
-    vsi_block block;
-    uint64_t words[LIVE_CHUNK_WORDS];
-} live_chunk;
-
-static uint64_t live_bit(uint32_t slot) {
-    return (uint64_t)1 << (slot % LIVE_WORD_SLOTS);
+static vsi_bytes live_key(uint8_t out[4], uint32_t chunk) {
+    vsi_put_u32_be(out, chunk);
+    return (vsi_bytes){out, 4};
 }
 
-static uint32_t live_word_at(uint32_t slot) {
-    return slot % VSI_LIVE_CHUNK_SLOTS / LIVE_WORD_SLOTS;
+/* The bits of a chunk; NULL: all zero. */
+static vs_status live_chunk(vsi_err *err, const vsi_btree *live, uint32_t chunk,
+                            const uint8_t **out_bits) {
+    uint8_t key[4];
+    vsi_node_item item;
+    *out_bits = NULL;
+    vs_status st = vsi_btree_get(err, live, live_key(key, chunk), &item);
+    if (st == VS_ERR_NOT_FOUND)
+        return VS_OK;
+    if (st == VS_OK && item.value.bytes != VSI_LIVE_CHUNK_BYTES)
+        return vsi_fail(err, VS_ERR_CORRUPT, "chunk %lu of a live bitmap has %zu bytes",
+                        (unsigned long)chunk, item.value.bytes);
+    if (st == VS_OK)
+        *out_bits = item.value.data;
+    return st;
 }
 
-VSI_FN bool vsi_live_get(const vsi_live *live, uint32_t slot) {
-    const live_chunk *chunk = vsi_radix_get(&live->chunks, slot / VSI_LIVE_CHUNK_SLOTS);
-    return chunk && chunk->words[live_word_at(slot)] & live_bit(slot);
+VSI_FN vs_status vsi_live_get(vsi_err *err, const vsi_btree *live, uint32_t slot,
+                              bool *out_is_live) {
+    const uint8_t *bits = NULL;
+    vs_status st = live_chunk(err, live, slot / VSI_LIVE_CHUNK_SLOTS, &bits);
+    uint32_t at = slot % VSI_LIVE_CHUNK_SLOTS;
+    if (st == VS_OK)
+        *out_is_live = bits && bits[at / 8] >> (at % 8) & 1;
+    return st;
 }
 
-VSI_FN bool vsi_live_set(vsi_cow *cow, vsi_live *live, uint32_t slot, bool is_live) {
-    uint32_t at = slot / VSI_LIVE_CHUNK_SLOTS;
-    live_chunk *old = vsi_radix_get(&live->chunks, at);
-    live_chunk *chunk = old ? vsi_cow_touch(cow, old) : vsi_cow_new(cow, sizeof *chunk);
-    if (!chunk || (chunk != old && !vsi_radix_set(cow, &live->chunks, at, chunk)))
-        return false;
-    if (is_live)
-        chunk->words[live_word_at(slot)] |= live_bit(slot);
-    else
-        chunk->words[live_word_at(slot)] &= ~live_bit(slot);
-    return true;
+VSI_FN vs_status vsi_live_set(vsi_err *err, vsi_btree *live, uint32_t slot, bool is_live) {
+    static const uint8_t zero[VSI_LIVE_CHUNK_BYTES];
+    uint8_t bytes[4], *bits = NULL;
+    vsi_bytes key = live_key(bytes, slot / VSI_LIVE_CHUNK_SLOTS);
+    uint32_t at = slot % VSI_LIVE_CHUNK_SLOTS;
+    vs_status st = vsi_btree_edit(err, live, key, &bits);
+    if (st == VS_ERR_NOT_FOUND) {
+        st = vsi_btree_put(err, live, key, (vsi_bytes){zero, sizeof zero});
+        if (st == VS_OK)
+            st = vsi_btree_edit(err, live, key, &bits);
+    }
+    if (st != VS_OK)
+        return st;
+    uint8_t bit = (uint8_t)(1u << (at % 8));
+    bits[at / 8] = (uint8_t)(is_live ? bits[at / 8] | bit : bits[at / 8] & ~bit);
+    return VS_OK;
 }
+
+/* ---- walking -------------------------------------------------------------------------------- */
 
 static uint32_t live_lowest_bit(uint64_t word) {
     uint32_t at = 0;
@@ -45,29 +67,52 @@ static uint32_t live_lowest_bit(uint64_t word) {
     return at;
 }
 
+static vs_status live_load(vsi_err *err, vsi_live_scan *scan, uint32_t chunk) {
+    const uint8_t *bits = NULL;
+    if (scan->is_loaded && scan->chunk == chunk)
+        return VS_OK;
+    vs_status st = live_chunk(err, scan->live, chunk, &bits);
+    if (st != VS_OK)
+        return st;
+    if (bits)
+        memcpy(scan->bits, bits, sizeof scan->bits);
+    else
+        memset(scan->bits, 0, sizeof scan->bits);
+    scan->chunk = chunk;
+    scan->is_missing = !bits;
+    scan->is_loaded = true;
+    return VS_OK;
+}
+
 /* The first slot in [slot, end) whose bit, after flipping all with flip, is set. */
-static uint32_t live_seek(const vsi_live *live, uint32_t slot, uint32_t end, uint64_t flip) {
+static vs_status live_seek(vsi_err *err, vsi_live_scan *scan, uint32_t slot, uint32_t end,
+                           uint64_t flip, uint32_t *out_slot) {
     while (slot < end) {
-        const live_chunk *chunk = vsi_radix_get(&live->chunks, slot / VSI_LIVE_CHUNK_SLOTS);
-        uint64_t word = chunk ? chunk->words[live_word_at(slot)] : 0;
-        word = (word ^ flip) >> (slot % LIVE_WORD_SLOTS);
-        if (word) {
-            uint32_t found = slot + live_lowest_bit(word);
-            return found < end ? found : end;
-        }
-        uint32_t unit = chunk ? LIVE_WORD_SLOTS : VSI_LIVE_CHUNK_SLOTS;
-        uint32_t step = unit - slot % unit;
+        vs_status st = live_load(err, scan, slot / VSI_LIVE_CHUNK_SLOTS);
+        if (st != VS_OK)
+            return st;
+        uint32_t at = slot % VSI_LIVE_CHUNK_SLOTS / LIVE_WORD_SLOTS * (LIVE_WORD_SLOTS / 8);
+        uint64_t word = (vsi_get_u64(scan->bits + at) ^ flip) >> (slot % LIVE_WORD_SLOTS);
+        uint32_t unit = scan->is_missing ? VSI_LIVE_CHUNK_SLOTS : LIVE_WORD_SLOTS;
+        uint32_t step = word ? live_lowest_bit(word) : unit - slot % unit;
         if (step >= end - slot)
-            return end;
+            break;
         slot += step;
+        if (word) {
+            *out_slot = slot;
+            return VS_OK;
+        }
     }
-    return end;
+    *out_slot = end;
+    return VS_OK;
 }
 
-VSI_FN uint32_t vsi_live_next(const vsi_live *live, uint32_t slot, uint32_t end) {
-    return live_seek(live, slot, end, 0);
+VSI_FN vs_status vsi_live_next(vsi_err *err, vsi_live_scan *scan, uint32_t slot, uint32_t end,
+                               uint32_t *out_slot) {
+    return live_seek(err, scan, slot, end, 0, out_slot);
 }
 
-VSI_FN uint32_t vsi_live_next_dead(const vsi_live *live, uint32_t slot, uint32_t end) {
-    return live_seek(live, slot, end, UINT64_MAX);
+VSI_FN vs_status vsi_live_next_dead(vsi_err *err, vsi_live_scan *scan, uint32_t slot, uint32_t end,
+                                    uint32_t *out_slot) {
+    return live_seek(err, scan, slot, end, UINT64_MAX, out_slot);
 }

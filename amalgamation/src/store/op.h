@@ -5,10 +5,9 @@
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "store/slab.h"
 
 enum { VSI_OP_CREATE = 1, VSI_OP_PUT = 2, VSI_OP_DELETE = 3, VSI_OP_NOTE = 4, VSI_OP_DIGEST = 5 };
-
-#define VSI_SLOT_NONE UINT32_MAX
 
 /* One change with everything resolved: slots chosen, time read. Members of other kinds are zero. */
 typedef struct vsi_op {

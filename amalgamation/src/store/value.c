@@ -1,113 +1,87 @@
-/* value.c - values of any size in a B+tree.
+/* value.c - values of any size in a B+tree; docs/FORMAT.md has their bytes.
  *
- * A value is cut into chunks; chunk n is the entry under key | n as u32, big-endian. Chunk 0 begins
- * with the value's size and hash. Keys in one tree must be prefix-free (all of one length, or with
- * their length in front), so that chunks of different values never share an entry. */
+ * An entry's value begins with size and hash. A small value follows; a large one is a blob of its own
+ * that the entry refers to. */
 #include "store/value.h"
 
-enum { VALUE_NUMBER_BYTES = 4, VALUE_HEADER_BYTES = 20 };
+enum { VALUE_HEADER_BYTES = 20 };
 
-typedef struct value_key {
-    uint8_t data[VSI_VALUE_KEY_BYTES_MAX + VALUE_NUMBER_BYTES];
-    size_t bytes;
-} value_key;
+/* A large value in memory. */
+typedef struct value_blob {
+    vsi_block block;
+    uint8_t bytes[];
+} value_blob;
 
-static void value_key_set(value_key *out, vsi_bytes key, uint32_t number) {
-    vsi_assert(key.bytes <= VSI_VALUE_KEY_BYTES_MAX);
-    memcpy(out->data, key.data, key.bytes);
-    for (int i = 0; i < VALUE_NUMBER_BYTES; i++)
-        out->data[key.bytes + (size_t)i] = (uint8_t)(number >> (24 - 8 * i));
-    out->bytes = key.bytes + VALUE_NUMBER_BYTES;
+/* Whether a value finds room in an entry of this key. */
+static bool value_is_small(vsi_bytes key, size_t value_bytes) {
+    size_t taken = VSI_NODE_ENTRY_OVERHEAD + key.bytes + VALUE_HEADER_BYTES;
+    vsi_assert(taken + VSI_REF_BYTES <= VSI_NODE_ENTRY_MAX);
+    return value_bytes <= VSI_NODE_ENTRY_MAX - taken;
 }
 
-static vsi_bytes value_key_bytes(const value_key *key) {
-    return (vsi_bytes){key->data, key->bytes};
-}
-
-/* Bytes of an entry's value, the same for every chunk of a key. */
-static size_t value_chunk_bytes(vsi_bytes key) {
-    return VSI_BTREE_ENTRY_MAX - VSI_BTREE_ENTRY_OVERHEAD - VALUE_NUMBER_BYTES - key.bytes;
-}
-
-static uint32_t value_chunk_count(vsi_bytes key, size_t value_bytes) {
-    size_t chunk = value_chunk_bytes(key);
-    return (uint32_t)((VALUE_HEADER_BYTES + value_bytes + chunk - 1) / chunk);
-}
-
-VSI_FN bool vsi_value_find(const vsi_btree *tree, vsi_bytes key, vsi_value_info *out_info) {
-    value_key k;
-    vsi_bytes first;
-    value_key_set(&k, key, 0);
-    if (!vsi_btree_get(tree, value_key_bytes(&k), &first))
-        return false;
-    vsi_assert(first.bytes >= VALUE_HEADER_BYTES);
-    out_info->bytes = vsi_get_u32(first.data);
-    out_info->hash.lo = vsi_get_u64(first.data + 4);
-    out_info->hash.hi = vsi_get_u64(first.data + 12);
-    return true;
-}
-
-VSI_FN bool vsi_value_read(const vsi_btree *tree, vsi_bytes key, vsi_value_info info,
-                           vsi_buf *buf) {
-    if (!vsi_buf_reserve(buf, info.bytes))
-        return false;
-    value_key k;
-    vsi_btree_cursor cursor;
-    value_key_set(&k, key, 0);
-    vsi_btree_seek(tree, value_key_bytes(&k), &cursor);
-    size_t skip = VALUE_HEADER_BYTES;
-    for (size_t left = info.bytes; left > 0 && !vsi_btree_at_end(&cursor);) {
-        vsi_bytes entry_key, chunk;
-        vsi_btree_entry(&cursor, &entry_key, &chunk);
-        size_t n = chunk.bytes - skip < left ? chunk.bytes - skip : left;
-        memcpy(buf->data + buf->bytes, chunk.data + skip, n);
-        buf->bytes += n;
-        left -= n;
-        skip = 0;
-        vsi_btree_next(&cursor);
+VSI_FN vs_status vsi_value_of_item(vsi_err *err, vsi_node_item item, vsi_value *out_value) {
+    size_t bytes = item.value.bytes;
+    vsi_value value = {.item = item};
+    if (bytes >= VALUE_HEADER_BYTES) {
+        value.bytes = vsi_get_u32(item.value.data);
+        value.hash.lo = vsi_get_u64(item.value.data + 4);
+        value.hash.hi = vsi_get_u64(item.value.data + 12);
     }
-    return true;
+    size_t inlined = item.ref_count ? 0 : value.bytes;
+    if (bytes < VALUE_HEADER_BYTES || bytes - VALUE_HEADER_BYTES != inlined || item.ref_count > 1)
+        return vsi_fail(err, VS_ERR_CORRUPT, "an entry of a tree of values is malformed");
+    *out_value = value;
+    return VS_OK;
 }
 
-VSI_FN bool vsi_value_put(vsi_cow *cow, vsi_btree *tree, vsi_bytes key, vsi_bytes value,
-                          vsi_hash128 hash) {
-    uint8_t chunk[VSI_BTREE_ENTRY_MAX];
-    size_t room = value_chunk_bytes(key), filled = VALUE_HEADER_BYTES, done = 0;
-    vsi_put_u32(chunk, (uint32_t)value.bytes);
-    vsi_put_u64(chunk + 4, hash.lo);
-    vsi_put_u64(chunk + 12, hash.hi);
-    uint32_t count = value_chunk_count(key, value.bytes);
-    for (uint32_t i = 0; i < count; i++, filled = 0) {
-        size_t n = value.bytes - done < room - filled ? value.bytes - done : room - filled;
-        if (n)
-            memcpy(chunk + filled, value.data + done, n);
-        done += n;
-        value_key k;
-        value_key_set(&k, key, i);
-        if (!vsi_btree_put(cow, tree, value_key_bytes(&k), (vsi_bytes){chunk, filled + n}))
-            return false;
+VSI_FN vs_status vsi_value_find(vsi_err *err, const vsi_btree *tree, vsi_bytes key,
+                                vsi_value *out_value) {
+    vsi_node_item item;
+    vs_status st = vsi_btree_get(err, tree, key, &item);
+    return st == VS_OK ? vsi_value_of_item(err, item, out_value) : st;
+}
+
+VSI_FN vs_status vsi_value_read(vsi_err *err, const vsi_btree *tree, const vsi_value *value,
+                                vsi_buf *buf) {
+    (void)tree;
+    const uint8_t *data = value->item.value.data + VALUE_HEADER_BYTES;
+    if (value->item.ref_count) {
+        const value_blob *blob = vsi_ref_block(vsi_ref_decode(value->item.refs));
+        data = blob->bytes;
     }
-    return true;
+    return vsi_buf_append(buf, data, value->bytes) ? VS_OK : vsi_fail_nomem(err, value->bytes);
 }
 
-VSI_FN bool vsi_value_delete(vsi_cow *cow, vsi_btree *tree, vsi_bytes key, vsi_value_info info) {
-    uint32_t count = value_chunk_count(key, info.bytes);
-    for (uint32_t i = 0; i < count; i++) {
-        value_key k;
-        value_key_set(&k, key, i);
-        vs_status st = vsi_btree_delete(cow, tree, value_key_bytes(&k));
-        vsi_assert(st != VS_ERR_NOT_FOUND);
-        if (st != VS_OK)
-            return false;
+VSI_FN vs_status vsi_value_put(vsi_err *err, vsi_btree *tree, vsi_bytes key, vsi_bytes value,
+                               vsi_hash128 hash) {
+    uint8_t bytes[VSI_NODE_ENTRY_MAX], ref[VSI_REF_BYTES];
+    vsi_put_u32(bytes, (uint32_t)value.bytes);
+    vsi_put_u64(bytes + 4, hash.lo);
+    vsi_put_u64(bytes + 12, hash.hi);
+    vsi_node_item item = {.key = key, .value = {bytes, VALUE_HEADER_BYTES}};
+    if (value_is_small(key, value.bytes)) {
+        if (value.bytes)
+            memcpy(bytes + VALUE_HEADER_BYTES, value.data, value.bytes);
+        item.value.bytes += value.bytes;
+    } else {
+        value_blob *blob = vsi_cow_new(tree->cow, sizeof *blob + value.bytes);
+        if (!blob)
+            return vsi_fail_nomem(err, value.bytes);
+        memcpy(blob->bytes, value.data, value.bytes);
+        vsi_ref_encode(vsi_ref_of_block(VSI_REF_BLOB, blob), ref);
+        item.refs = ref;
+        item.ref_count = 1;
     }
-    return true;
+    return vsi_btree_put_item(err, tree, &item);
 }
 
-VSI_FN bool vsi_value_is_first(vsi_bytes entry_key, vsi_bytes *out_key) {
-    out_key->data = entry_key.data;
-    out_key->bytes = entry_key.bytes - VALUE_NUMBER_BYTES;
-    for (size_t i = out_key->bytes; i < entry_key.bytes; i++)
-        if (entry_key.data[i])
-            return false;
-    return true;
+VSI_FN vs_status vsi_value_delete(vsi_err *err, vsi_btree *tree, vsi_bytes key) {
+    vsi_value value = {.bytes = 0};
+    vs_status st = vsi_value_find(err, tree, key, &value);
+    vsi_assert(st != VS_ERR_NOT_FOUND);
+    if (st != VS_OK)
+        return st;
+    if (value.item.ref_count)
+        vsi_cow_drop(tree->cow, vsi_ref_block(vsi_ref_decode(value.item.refs)));
+    return vsi_btree_delete(err, tree, key);
 }

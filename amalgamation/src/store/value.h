@@ -3,29 +3,34 @@
 #define VSI_VALUE_H
 
 #include "base/hash.h"
+#include "base/mem.h"
 #include "store/btree.h"
 
 enum { VSI_VALUE_KEY_BYTES_MAX = 1040 };
 
-typedef struct vsi_value_info {
+/* A value that vsi_value_find found; borrowed from the tree as its entries are. */
+typedef struct vsi_value {
     uint32_t bytes;
     vsi_hash128 hash; /* of the value, as given when it was put */
-} vsi_value_info;
+    vsi_node_item item;
+} vsi_value;
 
-/* Whether there is a value under key. */
-VSI_FN bool vsi_value_find(const vsi_btree *tree, vsi_bytes key, vsi_value_info *out_info);
+/* VS_ERR_NOT_FOUND, without a message, when there is no value under key. */
+VS_NODISCARD VSI_FN vs_status vsi_value_find(vsi_err *err, const vsi_btree *tree, vsi_bytes key,
+                                             vsi_value *out_value);
+/* The value in an entry of a tree of values; VS_ERR_CORRUPT for an entry that holds none. */
+VS_NODISCARD VSI_FN vs_status vsi_value_of_item(vsi_err *err, vsi_node_item item,
+                                                vsi_value *out_value);
 
-/* Appends the value that vsi_value_find found to buf; false when there is no memory. */
-VSI_FN bool vsi_value_read(const vsi_btree *tree, vsi_bytes key, vsi_value_info info, vsi_buf *buf);
+/* Appends the value to buf. */
+VS_NODISCARD VSI_FN vs_status vsi_value_read(vsi_err *err, const vsi_btree *tree,
+                                             const vsi_value *value, vsi_buf *buf);
 
-/* Puts a value under a key that has none. False when there is no memory: undo the scope. */
-VSI_FN bool vsi_value_put(vsi_cow *cow, vsi_btree *tree, vsi_bytes key, vsi_bytes value,
-                          vsi_hash128 hash);
+/* Puts a value under a key that has none. */
+VS_NODISCARD VSI_FN vs_status vsi_value_put(vsi_err *err, vsi_btree *tree, vsi_bytes key,
+                                            vsi_bytes value, vsi_hash128 hash);
 
-/* Deletes the value that vsi_value_find found. False when there is no memory: undo the scope. */
-VSI_FN bool vsi_value_delete(vsi_cow *cow, vsi_btree *tree, vsi_bytes key, vsi_value_info info);
-
-/* Walking a tree of values: whether an entry begins one, and under which key. */
-VSI_FN bool vsi_value_is_first(vsi_bytes entry_key, vsi_bytes *out_key);
+/* Deletes the value under a key that has one. */
+VS_NODISCARD VSI_FN vs_status vsi_value_delete(vsi_err *err, vsi_btree *tree, vsi_bytes key);
 
 #endif

@@ -3,7 +3,7 @@
 #ifndef VSI_VERSION_H
 #define VSI_VERSION_H
 
-#include "store/state.h"
+#include "store/apply.h"
 
 /* One committed version. Immutable but for pins and the list. */
 typedef struct vsi_version {
@@ -16,25 +16,19 @@ typedef struct vsi_version {
     vsi_buf freed;   /* vsi_freed_slot: slots that only older versions have live */
 } vsi_version;
 
-/* Slots of one collection that are free for reuse. */
-typedef struct vsi_pool {
-    uint32_t coll;
-    vsi_buf slots; /* uint32_t each */
-} vsi_pool;
-
 /* oldest ... published ... applied, linked by newer. Readers take published, the writer builds on
  * applied. */
 typedef struct vsi_versions {
     vsi_mem *mem;   /* borrowed */
     vsi_cow *cow;   /* borrowed; used by the holder of the writer role only */
+    vsi_descs *descs; /* borrowed; their pools are of the holder of the writer role */
     vsi_mutex lock; /* guards the list and the pins; held for a few instructions */
     vsi_version *oldest, *published, *applied;
     uint32_t pins;
-
-    vsi_buf pools; /* vsi_pool, by ascending collection id; of the holder of the writer role */
 } vsi_versions;
 
-VSI_FN bool vsi_versions_init(vsi_versions *versions, vsi_mem *mem, vsi_cow *cow);
+VSI_FN bool vsi_versions_init(vsi_versions *versions, vsi_mem *mem, vsi_cow *cow,
+                              vsi_descs *descs);
 VSI_FN void vsi_versions_free(vsi_versions *versions); /* all versions, pinned or not */
 
 /* The version that readers see now; it stays until it is unpinned. */
@@ -58,14 +52,8 @@ VSI_FN bool vsi_versions_is_published(vsi_versions *versions, uint64_t lsn);
 /* Copies a little of the published version for statistics. */
 VSI_FN void vsi_versions_peek(vsi_versions *versions, uint64_t *out_lsn, vsi_hash128 *out_digest);
 
-/* Frees what versions that nobody reads kept alive. Holder of the writer role only. */
+/* Frees what versions that nobody reads kept alive, slots into the pools of their collections. Holder of
+ * the writer role only. */
 VSI_FN void vsi_versions_reclaim(vsi_versions *versions);
-
-/* A slot for a new record of coll, which the caller may change. Rolling the collection back gives
- * the slot back; committing calls vsi_versions_keep_slots. */
-VSI_FN uint32_t vsi_versions_take_slot(const vsi_versions *versions, vsi_coll *coll);
-VSI_FN void vsi_versions_keep_slots(vsi_versions *versions, vsi_coll *coll);
-/* Adds a slot to the pool; without memory it stays unused until the next open. */
-VSI_FN void vsi_versions_give_slot(vsi_versions *versions, vsi_freed_slot slot);
 
 #endif

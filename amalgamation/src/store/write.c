@@ -79,6 +79,7 @@ VSI_FN vs_status vsi_write_begin(vsi_err *err, vsi_engine *engine, vsi_write *ou
     write->engine = engine;
     write->ops.mem = engine->mem;
     write->freed.mem = engine->mem;
+    write->taken.mem = engine->mem;
     if (st == VS_OK && !write_reset_ops(write))
         st = vsi_fail_nomem(err, VSI_LOG_BUF_FRONT);
     if (st != VS_OK) {
@@ -96,10 +97,22 @@ VSI_FN vs_status vsi_write_begin(vsi_err *err, vsi_engine *engine, vsi_write *ou
 static void write_end(vsi_write *write) {
     vsi_buf_free(&write->ops);
     vsi_buf_free(&write->freed);
+    vsi_buf_free(&write->taken);
     role_give(write->engine);
 }
 
+/* Slots taken since give the pools what they had: there is room for them. */
+static void write_give_back(vsi_write *write, size_t from_bytes) {
+    while (write->taken.bytes > from_bytes) {
+        vsi_freed_slot slot;
+        write->taken.bytes -= sizeof slot;
+        memcpy(&slot, write->taken.data + write->taken.bytes, sizeof slot);
+        vsi_desc_give_slot(vsi_descs_find(&write->engine->descs, slot.coll), slot.slot);
+    }
+}
+
 VSI_FN void vsi_write_rollback(vsi_write *write) {
+    write_give_back(write, 0);
     vsi_cow_undo(&write->engine->cow, write->mark);
     write_end(write);
 }
@@ -203,14 +216,55 @@ VSI_FN vs_status vsi_statement_begin(vsi_err *err, vsi_write *write, vsi_stateme
     *out_statement = (vsi_statement){.state = write->state,
                                      .mark = vsi_cow_open(&write->engine->cow),
                                      .ops_bytes = write->ops.bytes,
-                                     .freed_bytes = write->freed.bytes};
+                                     .freed_bytes = write->freed.bytes,
+                                     .taken_bytes = write->taken.bytes};
     return VS_OK;
 }
 
+/* Before the first change of a collection in this session every slot that is not live is free: no
+ * version that could be read has it live. */
+static vs_status write_fill_pool(vsi_err *err, const vsi_coll *coll) {
+    vsi_desc *desc = coll->desc;
+    vsi_live_scan scan = {.live = &coll->live};
+    uint32_t slot = 0, end = coll->slot_end;
+    vs_status st = VS_OK;
+    if (coll->count == end)
+        slot = end;
+    while (st == VS_OK && slot < end) {
+        st = vsi_live_next_dead(err, &scan, slot, end, &slot);
+        if (st == VS_OK && slot < end && !vsi_buf_append(&desc->pool, &slot, sizeof slot))
+            st = vsi_fail_nomem(err, sizeof slot);
+        slot += slot < end;
+    }
+    if (st != VS_OK) {
+        desc->pool.bytes = 0;
+        return st;
+    }
+    uint32_t *slots = (uint32_t *)(void *)desc->pool.data;
+    for (size_t i = 0, n = desc->pool.bytes / sizeof slot; i < n / 2; i++) {
+        slot = slots[i]; /* the lowest on top */
+        slots[i] = slots[n - 1 - i];
+        slots[n - 1 - i] = slot;
+    }
+    desc->pool_is_filled = true;
+    return VS_OK;
+}
+
+static vs_status write_prepare_pool(vsi_err *err, vsi_write *write, uint32_t coll_id) {
+    vsi_coll coll;
+    vs_status st = vsi_state_coll(err, &write->state, coll_id, &coll);
+    if (st != VS_OK || coll.desc->pool_is_filled)
+        return st;
+    return write_fill_pool(err, &coll);
+}
+
 VSI_FN vs_status vsi_statement_apply(vsi_err *err, vsi_write *write, const vsi_op *op) {
-    if (!vsi_op_write(&write->ops, op))
-        return vsi_fail(err, VS_ERR_NOMEM, "out of memory");
-    return vsi_state_apply(err, &write->engine->cow, &write->state, op, &write->freed);
+    vs_status st = VS_OK;
+    if (op->kind == VSI_OP_DELETE)
+        st = write_prepare_pool(err, write, op->coll);
+    if (st == VS_OK && !vsi_op_write(&write->ops, op))
+        st = vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    return st == VS_OK ? vsi_apply(err, &write->state, op, &write->freed) : st;
 }
 
 VSI_FN void vsi_statement_keep(vsi_write *write, vsi_statement *statement) {
@@ -224,18 +278,28 @@ VSI_FN void vsi_statement_undo(vsi_write *write, vsi_statement *statement) {
     write->state.changes = changes + 1; /* cursors must look again */
     write->ops.bytes = statement->ops_bytes;
     write->freed.bytes = statement->freed_bytes;
+    write_give_back(write, statement->taken_bytes);
 }
 
-VSI_FN vs_status vsi_write_take_slot(vsi_err *err, vsi_write *write, uint32_t coll,
+VSI_FN vs_status vsi_write_take_slot(vsi_err *err, vsi_write *write, uint32_t coll_id,
                                      uint32_t *out_slot) {
-    vsi_coll *mine = vsi_state_touch_coll(&write->engine->cow, &write->state, coll);
-    if (!mine)
-        return vsi_fail(err, VS_ERR_NOMEM, "out of memory");
-    uint32_t slot = vsi_versions_take_slot(&write->engine->versions, mine);
-    if (slot >= VS_RECORDS_MAX)
-        return vsi_fail(err, VS_ERR_LIMIT, "collection %s is full: %lu records", mine->desc->name,
+    vsi_coll coll;
+    vs_status st = write_prepare_pool(err, write, coll_id);
+    if (st == VS_OK)
+        st = vsi_state_coll(err, &write->state, coll_id, &coll);
+    if (st != VS_OK)
+        return st;
+    if (!vsi_buf_reserve(&write->taken, sizeof(vsi_freed_slot)))
+        return vsi_fail_nomem(err, sizeof(vsi_freed_slot));
+    vsi_freed_slot taken = {.coll = coll_id, .slot = vsi_desc_take_slot(coll.desc)};
+    if (taken.slot == VSI_SLOT_NONE)
+        taken.slot = coll.slot_end;
+    else
+        vsi_buf_append(&write->taken, &taken, sizeof taken);
+    if (taken.slot >= VS_RECORDS_MAX)
+        return vsi_fail(err, VS_ERR_LIMIT, "collection %s is full: %lu records", coll.desc->name,
                         (unsigned long)VS_RECORDS_MAX);
-    *out_slot = slot;
+    *out_slot = taken.slot;
     return VS_OK;
 }
 
@@ -269,11 +333,6 @@ static vsi_version *write_make_version(vsi_write *write, bool needs_sync) {
 /* The COMMIT frame is written: the version becomes the one to build on, and the role passes on. */
 static void write_hand_over(vsi_write *write, vsi_version *version, uint64_t lsn) {
     vsi_engine *engine = write->engine;
-    for (size_t i = 0; i < vsi_state_coll_count(&version->state); i++) {
-        vsi_coll *coll = vsi_state_coll_at(&version->state, i);
-        if (coll->block.owner >= engine->cow.scope)
-            vsi_versions_keep_slots(&engine->versions, coll);
-    }
     vsi_cow_keep(&engine->cow, write->mark);
     version->dead = vsi_cow_take_dead(&engine->cow);
     version->freed = write->freed;
@@ -312,6 +371,8 @@ VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync) {
     vsi_version *version = NULL;
     if (write->ops.bytes > VSI_FRAME_PAYLOAD_MAX / 2)
         st = write_stream(err, write);
+    if (st == VS_OK && write_has_changes(write))
+        st = vsi_state_settle(err, &write->state);
     if (st == VS_OK && write_has_changes(write)) {
         version = write_make_version(write, sync == VS_SYNC_FULL);
         st = version ? VS_OK : vsi_fail(err, VS_ERR_NOMEM, "out of memory");

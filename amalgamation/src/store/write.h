@@ -10,7 +10,8 @@ typedef struct vsi_write {
     vsi_state state; /* with the changes so far; reads of the transaction see it */
     vsi_cow_mark mark;
     vsi_buf ops;   /* VSI_LOG_BUF_FRONT bytes, then operations not in the log yet */
-    vsi_buf freed; /* vsi_freed_slot */
+    vsi_buf freed; /* vsi_freed_slot: given up by this transaction */
+    vsi_buf taken; /* vsi_freed_slot: taken from the pools */
     uint64_t txn;
     bool has_streamed; /* some of its frames are in the log */
 } vsi_write;
@@ -19,7 +20,7 @@ typedef struct vsi_write {
 typedef struct vsi_statement {
     vsi_state state;
     vsi_cow_mark mark;
-    size_t ops_bytes, freed_bytes;
+    size_t ops_bytes, freed_bytes, taken_bytes;
 } vsi_statement;
 
 /* Takes the writer role, waiting as long as the engine's busy timeout says. VS_ERR_BUSY,

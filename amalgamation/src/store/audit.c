@@ -1,0 +1,242 @@
+/* audit.c - walks over a state and verifies S1, S2, A1 and the structure of every tree. */
+#include "store/audit.h"
+#include "store/term.h"
+
+typedef struct auditor {
+    vsi_err *err;
+    vsi_buf buf;
+    vsi_report_fn report;
+    void *ctx;
+    vsi_hash128 digest; /* computed anew */
+} auditor;
+
+static void audit_report(auditor *a, const char *where, const char *problem) {
+    char text[VS_NAME_BYTES_MAX + VSI_ERR_TEXT_BYTES + 2];
+    snprintf(text, sizeof text, "%s: %s", where, problem);
+    a->report(a->ctx, text);
+}
+
+/* A failure that is a finding is reported, and the walk goes on. */
+static vs_status audit_note(auditor *a, const char *where, vs_status st) {
+    if (st != VS_ERR_CORRUPT)
+        return st;
+    audit_report(a, where, a->err->text);
+    return VS_OK;
+}
+
+/* A tree that is not sound is not looked into any further: *is_sound becomes false. */
+static vs_status audit_tree(auditor *a, const char *where, const vsi_btree *tree, bool *is_sound) {
+    const char *problem = NULL;
+    vs_status st = vsi_btree_check(a->err, tree, &problem);
+    if (st == VS_OK && !problem)
+        return VS_OK;
+    *is_sound = false;
+    if (problem)
+        audit_report(a, where, problem);
+    return audit_note(a, where, st);
+}
+
+/* The record that a key leads to. */
+static vs_status audit_record(auditor *a, const vsi_coll *coll, uint64_t key, uint32_t slot) {
+    const vsi_desc *desc = coll->desc;
+    bool is_live = false;
+    const uint8_t *row = NULL;
+    vsi_cell cell;
+    uint32_t again = VSI_SLOT_NONE; /* the bytes of the entry's key are what they should be */
+    vs_status st = vsi_live_get(a->err, &coll->live, slot, &is_live);
+    if (st == VS_OK && (slot >= coll->slot_end || !is_live))
+        return vsi_fail(a->err, VS_ERR_CORRUPT, "a key leads to a slot that is not live");
+    if (st == VS_OK)
+        st = vsi_coll_cell(a->err, coll, slot, &cell);
+    if (st == VS_OK)
+        st = vsi_coll_row(a->err, coll, slot, &row);
+    if (st == VS_OK)
+        st = vsi_coll_find(a->err, coll, key, &again);
+    if (st == VS_ERR_NOT_FOUND || (st == VS_OK && (cell.key != key || again != slot)))
+        return vsi_fail(a->err, VS_ERR_CORRUPT, "a slot belongs to another key");
+    if (st != VS_OK)
+        return st;
+    vsi_copy_le(a->buf.data, row, desc->dim, desc->element_bytes);
+    vsi_hash128 hash = vsi_hash128_of(a->buf.data, desc->rows.row_bytes, 0);
+    vsi_hash128_add(&a->digest, vsi_term_of_vector(desc->id, key, hash));
+    if (hash.lo != cell.vector_hash.lo || hash.hi != cell.vector_hash.hi)
+        return vsi_fail(a->err, VS_ERR_CORRUPT, "a vector's hash is wrong");
+    return VS_OK;
+}
+
+static vs_status audit_records(auditor *a, const vsi_coll *coll) {
+    uint64_t count = 0;
+    vsi_btree_cursor cursor;
+    a->buf.bytes = 0;
+    if (!vsi_buf_reserve(&a->buf, coll->desc->rows.row_bytes))
+        return vsi_fail_nomem(a->err, coll->desc->rows.row_bytes);
+    vs_status st = vsi_coll_seek(a->err, coll, 0, &cursor);
+    while (st == VS_OK && !vsi_btree_at_end(&cursor)) {
+        uint64_t key = 0;
+        uint32_t slot = 0;
+        st = vsi_coll_entry(a->err, &cursor, &key, &slot);
+        if (st == VS_OK)
+            st = audit_record(a, coll, key, slot);
+        count++;
+        st = audit_note(a, coll->desc->name, st);
+        if (st == VS_OK)
+            st = vsi_btree_next(a->err, &cursor);
+    }
+    if (st == VS_OK && (count != coll->count || coll->keys.count != coll->count))
+        audit_report(a, coll->desc->name, "the count of records is wrong");
+    return st;
+}
+
+static uint64_t audit_count_bits(vsi_bytes bits) {
+    uint64_t count = 0;
+    for (size_t i = 0; i < bits.bytes; i++)
+        for (uint8_t byte = bits.data[i]; byte; byte = (uint8_t)(byte & (byte - 1)))
+            count++;
+    return count;
+}
+
+/* Every live slot is a record's: their numbers are equal, and audit_record finds each one live. */
+static vs_status audit_live(auditor *a, const vsi_coll *coll) {
+    uint64_t count = 0;
+    vsi_btree_cursor cursor;
+    vs_status st = vsi_btree_seek(a->err, &coll->live, (vsi_bytes){(const uint8_t *)"", 0}, &cursor);
+    while (st == VS_OK && !vsi_btree_at_end(&cursor)) {
+        vsi_node_item item = vsi_btree_entry(&cursor);
+        if (item.key.bytes != 4 || item.value.bytes != VSI_LIVE_CHUNK_BYTES || item.ref_count)
+            audit_report(a, coll->desc->name, "a chunk of the live bitmap is malformed");
+        count += audit_count_bits(item.value);
+        st = vsi_btree_next(a->err, &cursor);
+    }
+    if (st == VS_OK && count != coll->count)
+        audit_report(a, coll->desc->name, "live slots and records differ in number"); /* S1 */
+    return st;
+}
+
+/* ---- values --------------------------------------------------------------------------------- */
+
+/* The term of a value whose key is given, which may be no key that was ever put. */
+typedef vs_status (*audit_term_fn)(auditor *a, const vsi_coll *coll, vsi_bytes key,
+                                   vsi_hash128 hash);
+
+static vs_status audit_values(auditor *a, const char *where, const vsi_btree *tree,
+                              audit_term_fn add_term, const vsi_coll *coll) {
+    vsi_btree_cursor cursor;
+    vs_status st = vsi_btree_seek(a->err, tree, (vsi_bytes){(const uint8_t *)"", 0}, &cursor);
+    while (st == VS_OK && !vsi_btree_at_end(&cursor)) {
+        vsi_node_item item = vsi_btree_entry(&cursor);
+        vsi_value value = {.bytes = 0};
+        a->buf.bytes = 0;
+        st = vsi_value_of_item(a->err, item, &value);
+        if (st == VS_OK)
+            st = vsi_value_read(a->err, tree, &value, &a->buf);
+        if (st == VS_OK) {
+            vsi_hash128 hash = vsi_hash128_of(a->buf.data, a->buf.bytes, 0);
+            if (hash.lo != value.hash.lo || hash.hi != value.hash.hi)
+                audit_report(a, where, "a value's hash is wrong");
+            st = add_term(a, coll, item.key, hash);
+        }
+        st = audit_note(a, where, st);
+        if (st == VS_OK)
+            st = vsi_btree_next(a->err, &cursor);
+    }
+    return st;
+}
+
+static vs_status audit_add_metadata(auditor *a, const vsi_coll *coll, vsi_bytes key,
+                                    vsi_hash128 hash) {
+    bool is_live = false;
+    vsi_cell cell;
+    uint32_t slot = key.bytes == VSI_SLOT_KEY_BYTES ? vsi_get_u32_be(key.data) : UINT32_MAX;
+    vs_status st = vsi_live_get(a->err, &coll->live, slot, &is_live);
+    if (st == VS_OK && (slot >= coll->slot_end || !is_live))
+        return vsi_fail(a->err, VS_ERR_CORRUPT, "there is metadata of a slot that is not live");
+    if (st == VS_OK)
+        st = vsi_coll_cell(a->err, coll, slot, &cell);
+    if (st == VS_OK)
+        vsi_hash128_add(&a->digest, vsi_term_of_metadata(coll->desc->id, cell.key, hash));
+    return st;
+}
+
+static vs_status audit_add_note(auditor *a, const vsi_coll *coll, vsi_bytes key,
+                                vsi_hash128 hash) {
+    (void)coll;
+    if (key.bytes < 7 || key.bytes > VSI_NOTE_KEY_BYTES_MAX ||
+        vsi_get_u16(key.data + 4) != key.bytes - 6)
+        return vsi_fail(a->err, VS_ERR_CORRUPT, "a note's key is malformed");
+    vsi_hash128_add(&a->digest,
+                    vsi_term_of_note(vsi_get_u32(key.data),
+                                     (vsi_bytes){key.data + 6, key.bytes - 6}, hash));
+    return VS_OK;
+}
+
+/* ---- all ------------------------------------------------------------------------------------ */
+
+/* The name leads back to the collection, and the last slot has a row (S2). */
+static vs_status audit_desc(auditor *a, const vsi_state *state, const vsi_coll *coll) {
+    const vsi_desc *desc = coll->desc;
+    vsi_coll named;
+    vsi_cell cell;
+    vsi_bytes name = {(const uint8_t *)desc->name, strlen(desc->name)};
+    vs_status st = vsi_state_coll_named(a->err, state, name, &named);
+    if (st == VS_ERR_NOT_FOUND || (st == VS_OK && named.desc != desc))
+        st = vsi_fail(a->err, VS_ERR_CORRUPT, "its name does not lead to it");
+    if (st == VS_OK && desc->id > state->last_coll)
+        st = vsi_fail(a->err, VS_ERR_CORRUPT, "its id is above the largest one ever used");
+    st = audit_note(a, desc->name, st);
+    if (st == VS_OK && coll->slot_end)
+        st = vsi_coll_cell(a->err, coll, coll->slot_end - 1, &cell);
+    return audit_note(a, desc->name, st);
+}
+
+static vs_status audit_coll(auditor *a, const vsi_state *state, const vsi_coll *coll) {
+    const char *name = coll->desc->name;
+    const vsi_btree *trees[] = {&coll->keys, &coll->metadata, &coll->live, &coll->rows_dir,
+                                &coll->cells_dir};
+    bool is_sound = true;
+    vs_status st = VS_OK;
+    for (size_t i = 0; st == VS_OK && i < sizeof trees / sizeof trees[0]; i++)
+        st = audit_tree(a, name, trees[i], &is_sound);
+    if (st != VS_OK || !is_sound)
+        return st;
+    st = audit_desc(a, state, coll);
+    if (st == VS_OK)
+        st = audit_note(a, name, audit_records(a, coll));
+    if (st == VS_OK)
+        st = audit_note(a, name, audit_live(a, coll));
+    if (st == VS_OK)
+        st = audit_note(a, name,
+                        audit_values(a, name, &coll->metadata, audit_add_metadata, coll));
+    vsi_hash128_add(&a->digest, vsi_term_of_coll(coll->desc));
+    return st;
+}
+
+static vs_status audit_colls(auditor *a, const vsi_state *state) {
+    vsi_coll coll;
+    vs_status st = vsi_state_coll_from(a->err, state, 0, &coll);
+    while (st == VS_OK) {
+        st = audit_coll(a, state, &coll);
+        if (st == VS_OK)
+            st = coll.desc->id == UINT32_MAX
+                     ? VS_ERR_NOT_FOUND
+                     : vsi_state_coll_from(a->err, state, coll.desc->id + 1, &coll);
+    }
+    return st == VS_ERR_NOT_FOUND ? VS_OK : audit_note(a, "catalog", st);
+}
+
+VSI_FN vs_status vsi_audit(vsi_err *err, const vsi_state *state, vsi_mem *mem,
+                           vsi_report_fn report, void *ctx) {
+    auditor a = {.err = err, .buf = {.mem = mem}, .report = report, .ctx = ctx};
+    bool has_catalog = true, has_notes = true;
+    vs_status st = audit_tree(&a, "catalog", &state->catalog, &has_catalog);
+    if (st == VS_OK)
+        st = audit_tree(&a, "notes", &state->notes, &has_notes);
+    if (st == VS_OK && has_catalog)
+        st = audit_colls(&a, state);
+    if (st == VS_OK && has_notes)
+        st = audit_note(&a, "notes",
+                        audit_values(&a, "notes", &state->notes, audit_add_note, NULL));
+    if (st == VS_OK && (a.digest.lo != state->digest.lo || a.digest.hi != state->digest.hi))
+        report(ctx, "the digest does not match the contents"); /* A1 */
+    vsi_buf_free(&a.buf);
+    return st;
+}

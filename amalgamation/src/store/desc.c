@@ -1,0 +1,115 @@
+/* desc.c - the registry of collections. */
+#include "store/desc.h"
+
+enum { DESC_CELL_BYTES = 32 };
+
+VSI_FN uint32_t vsi_type_bytes(int type) {
+    return type == VS_F32 ? 4 : type == VS_U8 ? 1 : 0;
+}
+
+VSI_FN bool vsi_descs_init(vsi_descs *descs, vsi_mem *mem) {
+    memset(descs, 0, sizeof *descs);
+    if (!vsi_mutex_init(&descs->lock))
+        return false;
+    descs->mem = mem;
+    descs->list.mem = mem;
+    return true;
+}
+
+static void desc_empty(vsi_desc *desc) {
+    vsi_slabs_free(&desc->rows);
+    vsi_slabs_free(&desc->cells);
+    vsi_buf_free(&desc->pool);
+}
+
+VSI_FN void vsi_descs_free(vsi_descs *descs) {
+    if (!descs->mem)
+        return;
+    vsi_desc **list = (vsi_desc **)(void *)descs->list.data;
+    for (size_t i = 0; i < descs->list.bytes / sizeof *list; i++) {
+        desc_empty(list[i]);
+        vsi_free(descs->mem, list[i], sizeof *list[i]);
+    }
+    vsi_buf_free(&descs->list);
+    vsi_mutex_destroy(&descs->lock);
+}
+
+/* The place of the first desc whose id is not below id; the lock is held. */
+static size_t descs_place(const vsi_descs *descs, uint32_t id) {
+    vsi_desc *const *list = (vsi_desc *const *)(const void *)descs->list.data;
+    size_t low = 0, high = descs->list.bytes / sizeof *list;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (list[mid]->id < id)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+static vsi_desc *descs_at(const vsi_descs *descs, size_t at, uint32_t id) {
+    vsi_desc *const *list = (vsi_desc *const *)(const void *)descs->list.data;
+    bool is_there = at < descs->list.bytes / sizeof *list && list[at]->id == id;
+    return is_there ? list[at] : NULL;
+}
+
+VSI_FN vsi_desc *vsi_descs_find(vsi_descs *descs, uint32_t id) {
+    vsi_mutex_lock(&descs->lock);
+    vsi_desc *desc = descs_at(descs, descs_place(descs, id), id);
+    vsi_mutex_unlock(&descs->lock);
+    return desc;
+}
+
+static void desc_fill(vsi_desc *desc, vsi_mem *mem, const vsi_desc *given) {
+    *desc = *given;
+    uint32_t row_bytes = desc->dim * desc->element_bytes;
+    vsi_slabs_init(&desc->rows, mem, row_bytes, vsi_slab_shift(row_bytes));
+    vsi_slabs_init(&desc->cells, mem, DESC_CELL_BYTES, vsi_slab_shift(DESC_CELL_BYTES));
+    desc->pool = (vsi_buf){.mem = mem};
+    desc->pool_is_filled = false;
+}
+
+/* A new member of the list, not filled yet; the lock is held. */
+static vsi_desc *descs_insert(vsi_descs *descs, size_t at) {
+    vsi_desc *desc = vsi_buf_reserve(&descs->list, sizeof desc) ? vsi_alloc(descs->mem, sizeof *desc)
+                                                               : NULL;
+    if (!desc)
+        return NULL;
+    vsi_desc **place = (vsi_desc **)(void *)descs->list.data + at;
+    memmove(place + 1, place, descs->list.bytes - at * sizeof *place);
+    *place = desc;
+    descs->list.bytes += sizeof *place;
+    return desc;
+}
+
+VSI_FN vs_status vsi_descs_add(vsi_err *err, vsi_descs *descs, const vsi_desc *given,
+                               vsi_desc **out_desc) {
+    vsi_mutex_lock(&descs->lock);
+    size_t at = descs_place(descs, given->id);
+    vsi_desc *desc = descs_at(descs, at, given->id);
+    if (desc)
+        desc_empty(desc);
+    else
+        desc = descs_insert(descs, at);
+    if (desc)
+        desc_fill(desc, descs->mem, given);
+    vsi_mutex_unlock(&descs->lock);
+    if (!desc)
+        return vsi_fail_nomem(err, sizeof *desc);
+    *out_desc = desc;
+    return VS_OK;
+}
+
+VSI_FN uint32_t vsi_desc_take_slot(vsi_desc *desc) {
+    uint32_t slot = VSI_SLOT_NONE;
+    if (desc->pool.bytes) {
+        desc->pool.bytes -= sizeof slot;
+        memcpy(&slot, desc->pool.data + desc->pool.bytes, sizeof slot);
+    }
+    return slot;
+}
+
+VSI_FN void vsi_desc_give_slot(vsi_desc *desc, uint32_t slot) {
+    vsi_buf_append(&desc->pool, &slot, sizeof slot);
+}

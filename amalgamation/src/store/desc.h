@@ -1,0 +1,52 @@
+/* desc.h - what never changes about a collection, and what all its versions share. */
+#ifndef VSI_DESC_H
+#define VSI_DESC_H
+
+#include "base/hash.h"
+#include "store/slab.h"
+
+/* Lives until the database is closed, also when the transaction that made it was rolled back. */
+typedef struct vsi_desc {
+    uint32_t id, dim;
+    int type, metric;
+    uint32_t element_bytes;
+    int64_t created_us;
+    vsi_hash128 term; /* its share of the digest */
+    char name[VS_NAME_BYTES_MAX + 1];
+    char index[VS_INDEX_BYTES_MAX + 1];
+
+    vsi_slabs rows;  /* vectors, elements in the machine's order */
+    vsi_slabs cells; /* key and vector hash */
+
+    /* Of the holder of the writer role. */
+    vsi_buf pool;        /* uint32_t: slots below slot_end that may be used */
+    bool pool_is_filled; /* false: nothing changed since open; what is not live is free */
+} vsi_desc;
+
+/* All descs of a database. */
+typedef struct vsi_descs {
+    vsi_mem *mem;   /* borrowed */
+    vsi_mutex lock; /* guards list, not what it leads to */
+    vsi_buf list;   /* vsi_desc *, by ascending id */
+} vsi_descs;
+
+/* Bytes of one element of a type, 0 for an unknown type. */
+VSI_FN uint32_t vsi_type_bytes(int type);
+
+VSI_FN bool vsi_descs_init(vsi_descs *descs, vsi_mem *mem);
+VSI_FN void vsi_descs_free(vsi_descs *descs); /* accepts one that is all zero */
+
+/* NULL when there is none. Any thread. */
+VSI_FN vsi_desc *vsi_descs_find(vsi_descs *descs, uint32_t id);
+
+/* Adds a copy of what is given about a collection (id to index), with empty arrays. One of this id that
+ * is there already was left by a transaction rolled back, and is replaced. */
+VS_NODISCARD VSI_FN vs_status vsi_descs_add(vsi_err *err, vsi_descs *descs, const vsi_desc *given,
+                                            vsi_desc **out_desc);
+
+/* Slots that may be used, the lowest first as far as they are known; VSI_SLOT_NONE: none. Adding one
+ * without memory loses it until the next open. Holder of the writer role only. */
+VSI_FN uint32_t vsi_desc_take_slot(vsi_desc *desc);
+VSI_FN void vsi_desc_give_slot(vsi_desc *desc, uint32_t slot);
+
+#endif

@@ -1,0 +1,36 @@
+/* ref.h - references to parts of a database: pages in the file, or blocks in memory not written yet.
+ *
+ * In a file a reference carries the hash of what it leads to, so whoever has the root can verify
+ * everything: a lost, stale or misdirected write is noticed where it is read. */
+#ifndef VSI_REF_H
+#define VSI_REF_H
+
+#include "base/bytes.h"
+
+enum { VSI_REF_BYTES = 24, VSI_PAGE_BYTES = 4096 };
+
+/* What a reference leads to. */
+enum {
+    VSI_REF_NONE = 0,
+    VSI_REF_NODE = 1, /* a node of a B+tree */
+    VSI_REF_SLAB = 2, /* rows of a slab array */
+    VSI_REF_BLOB = 3, /* a large value */
+    VSI_REF_FREE = 4  /* the list of free pages */
+};
+
+typedef struct vsi_ref {
+    uint64_t at;    /* extent: first page in the low 40 bits, above it the number of pages; block: its
+                       address */
+    uint32_t birth; /* extent: the checkpoint that wrote it */
+    uint8_t kind, codec, level;
+    bool is_block; /* in memory; never so in a file */
+    uint64_t hash; /* extent: XXH3-64 of its bytes, seed: its first page */
+} vsi_ref;
+
+VSI_FN vsi_ref vsi_ref_of_block(int kind, const void *block);
+VSI_FN void *vsi_ref_block(vsi_ref ref); /* of one that is_block */
+
+VSI_FN void vsi_ref_encode(vsi_ref ref, uint8_t out[VSI_REF_BYTES]);
+VSI_FN vsi_ref vsi_ref_decode(const uint8_t in[VSI_REF_BYTES]);
+
+#endif

@@ -1,0 +1,13 @@
+/* term.h - the terms whose sum is the digest of a database; docs/FORMAT.md has their bytes. */
+#ifndef VSI_TERM_H
+#define VSI_TERM_H
+
+#include "store/desc.h"
+#include "base/bytes.h"
+
+VSI_FN vsi_hash128 vsi_term_of_coll(const vsi_desc *desc);
+VSI_FN vsi_hash128 vsi_term_of_vector(uint32_t coll, uint64_t key, vsi_hash128 vector_hash);
+VSI_FN vsi_hash128 vsi_term_of_metadata(uint32_t coll, uint64_t key, vsi_hash128 metadata_hash);
+VSI_FN vsi_hash128 vsi_term_of_note(uint32_t coll, vsi_bytes key, vsi_hash128 value_hash);
+
+#endif

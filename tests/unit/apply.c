@@ -1,0 +1,1163 @@
+/* apply.c - operations on a state against a plain model of it: contents, digest, versions, refusals
+ * and failures. */
+#include "store/apply.h"
+#include "store/audit.h"
+#include "vt.h"
+
+enum {
+    COLLS = 4, /* collections, besides the database itself as owner of notes */
+    KEYS = 20, /* of each collection */
+    NOTES = 6, /* of each owner */
+    CONTENT_MAX = 5000
+};
+
+/* ---- the model ------------------------------------------------------------------------------ */
+
+/* Bytes that follow from a number. */
+typedef struct content {
+    bool is_there;
+    uint64_t seed;
+    uint32_t bytes;
+} content;
+
+typedef struct record {
+    content vector, metadata; /* metadata of 0 bytes: none */
+    uint32_t slot;
+} record;
+
+typedef struct model_coll {
+    uint32_t id, dim; /* id 0: not created */
+    int type, metric;
+    int64_t time_us;
+    char name[32], index[32];
+    uint32_t slot_end;
+    record record[KEYS];
+} model_coll;
+
+/* Copying the struct copies the version. */
+typedef struct model {
+    model_coll coll[COLLS];
+    content note[COLLS + 1][NOTES]; /* of collection i at i, of the database at COLLS */
+} model;
+
+static uint8_t *bytes_of(content c, uint8_t out[CONTENT_MAX]) {
+    vt_rng rng = {c.seed};
+    for (size_t i = 0; i < c.bytes; i++)
+        out[i] = (uint8_t)vt_random(&rng);
+    return out;
+}
+
+static uint64_t key_of(int i) {
+    static const uint64_t special[] = {0, UINT64_MAX, 1, UINT64_MAX - 1, (uint64_t)1 << 32, 255};
+    return i < 6 ? special[i] : vt_mix((uint64_t)i);
+}
+
+/* Keys of one to a thousand bytes, some of them prefixes of others. */
+static vsi_bytes note_key_of(int i) {
+    static uint8_t key[VS_KV_KEY_BYTES_MAX];
+    static const size_t bytes[NOTES] = {1, 2, 3, 60, 1000, VS_KV_KEY_BYTES_MAX};
+    memset(key, 'k', sizeof key);
+    key[1] = 0;
+    return (vsi_bytes){key, bytes[i]};
+}
+
+/* ---- the model's digest, by docs/FORMAT.md section 7 ---------------------------------------- */
+
+typedef struct term {
+    uint8_t data[32 + 64 + VS_KV_KEY_BYTES_MAX];
+    size_t bytes;
+} term;
+
+static void term_number(term *t, uint64_t value, int bytes) {
+    for (int i = 0; i < bytes; i++)
+        t->data[t->bytes++] = (uint8_t)(value >> 8 * i);
+}
+
+static void term_bytes(term *t, const void *data, size_t bytes) {
+    memcpy(t->data + t->bytes, data, bytes);
+    t->bytes += bytes;
+}
+
+static void term_hash(term *t, content c) {
+    uint8_t buf[CONTENT_MAX];
+    vsi_hash128 hash = vsi_hash128_of(bytes_of(c, buf), c.bytes, 0);
+    term_number(t, hash.lo, 8);
+    term_number(t, hash.hi, 8);
+}
+
+/* sum += the term, modulo 2^128. */
+static void add_term(vsi_hash128 *sum, const term *t) {
+    vsi_hash128 hash = vsi_hash128_of(t->data, t->bytes, 0);
+    sum->lo += hash.lo;
+    sum->hi += hash.hi + (sum->lo < hash.lo);
+}
+
+static void add_record_part(vsi_hash128 *sum, uint32_t kind, uint32_t coll, uint64_t key,
+                            content c) {
+    term t = {.bytes = 0};
+    term_number(&t, kind, 4);
+    term_number(&t, coll, 4);
+    term_number(&t, 0, 4);
+    term_number(&t, 0, 4);
+    term_number(&t, key, 8);
+    term_hash(&t, c);
+    add_term(sum, &t);
+}
+
+static void add_coll(vsi_hash128 *sum, const model_coll *c) {
+    term t = {.bytes = 0};
+    term_number(&t, 1, 4);
+    term_number(&t, c->id, 4);
+    term_number(&t, c->dim, 4);
+    term_number(&t, (uint64_t)c->type, 4);
+    term_number(&t, (uint64_t)c->metric, 4);
+    term_number(&t, (uint64_t)c->time_us, 8);
+    term_number(&t, strlen(c->name), 4);
+    term_bytes(&t, c->name, strlen(c->name));
+    term_bytes(&t, c->index, strlen(c->index));
+    add_term(sum, &t);
+    for (int i = 0; i < KEYS; i++) {
+        const record *r = &c->record[i];
+        if (r->vector.is_there)
+            add_record_part(sum, 2, c->id, key_of(i), r->vector);
+        if (r->vector.is_there && r->metadata.bytes)
+            add_record_part(sum, 3, c->id, key_of(i), r->metadata);
+    }
+}
+
+static vsi_hash128 model_digest(const model *m) {
+    vsi_hash128 sum = {0, 0};
+    for (int c = 0; c <= COLLS; c++) {
+        uint32_t id = c < COLLS ? m->coll[c].id : 0;
+        if (id)
+            add_coll(&sum, &m->coll[c]);
+        for (int i = 0; i < NOTES; i++) {
+            term t = {.bytes = 0};
+            if (!m->note[c][i].is_there)
+                continue;
+            term_number(&t, 4, 4);
+            term_number(&t, id, 4);
+            term_hash(&t, m->note[c][i]);
+            term_bytes(&t, note_key_of(i).data, note_key_of(i).bytes);
+            add_term(&sum, &t);
+        }
+    }
+    return sum;
+}
+
+/* ---- fixture -------------------------------------------------------------------------------- */
+
+typedef struct fixture {
+    vt_allocator allocator;
+    vsi_mem mem;
+    vsi_cow cow;
+    vsi_descs descs;
+    vsi_state state;
+    vsi_err err;
+    model m;
+    vt_rng rng;
+} fixture;
+
+static void begin(fixture *f) {
+    memset(f, 0, sizeof *f);
+    vsi_mem_init(&f->mem, &(vs_allocator){&f->allocator, vt_realloc});
+    vsi_cow_init(&f->cow, &f->mem);
+    VT_CHECK(vsi_descs_init(&f->descs, &f->mem));
+    f->state = vsi_state_empty(&f->cow, &f->descs);
+    f->rng.state = vt_seed();
+}
+
+static void end(fixture *f) {
+    vsi_cow_free_all(&f->cow);
+    vsi_descs_free(&f->descs);
+    VT_EQ(f->allocator.live_blocks, 0);
+    VT_EQ(vsi_atomic_load(&f->mem.used_bytes), 0);
+}
+
+/* Blocks of all versions; arrays of rows are not among them, and stay when a scope is undone. */
+static size_t count_blocks(const fixture *f) {
+    size_t n = 0;
+    for (const vsi_block *block = f->cow.newest; block; block = block->older)
+        n++;
+    return n;
+}
+
+/* Ends a transaction without older versions, as the writer does. */
+static void commit(fixture *f, vsi_cow_mark mark) {
+    VT_EQ(vsi_state_settle(&f->err, &f->state), VS_OK);
+    vsi_cow_keep(&f->cow, mark);
+    vsi_cow_free_dead(&f->cow, vsi_cow_take_dead(&f->cow));
+}
+
+static void apply(fixture *f, const vsi_op *op) {
+    if (vsi_apply(&f->err, &f->state, op, NULL) != VS_OK)
+        vt_fail(__FILE__, __LINE__, "kind %d: %s", op->kind, f->err.text);
+}
+
+/* ---- operations, on the model and as vsi_op ------------------------------------------------- */
+
+/* An operation with the memory it points to. */
+typedef struct operation {
+    vsi_op op;
+    uint8_t vector[CONTENT_MAX], metadata[CONTENT_MAX], value[CONTENT_MAX];
+} operation;
+
+static vsi_op create_op(const model_coll *c) {
+    return (vsi_op){.kind = VSI_OP_CREATE,
+                    .coll = c->id,
+                    .dim = c->dim,
+                    .type = (uint32_t)c->type,
+                    .metric = (uint32_t)c->metric,
+                    .time_us = c->time_us,
+                    .name = {(const uint8_t *)c->name, strlen(c->name)},
+                    .index = {(const uint8_t *)c->index, strlen(c->index)}};
+}
+
+/* Puts record number i of a collection as new says. */
+static void put_op(model_coll *c, int i, record new, operation *out) {
+    record *r = &c->record[i];
+    new.vector.bytes = c->dim *vsi_type_bytes(c->type);
+    out->op = (vsi_op){.kind = VSI_OP_PUT,
+                       .coll = c->id,
+                       .slot = new.slot,
+                       .old_slot = r->vector.is_there ? r->slot : VSI_SLOT_NONE,
+                       .key = key_of(i),
+                       .vector = {bytes_of(new.vector, out->vector), new.vector.bytes},
+                       .metadata = {bytes_of(new.metadata, out->metadata), new.metadata.bytes}};
+    *r = new;
+}
+
+static void delete_op(model_coll *c, int i, operation *out) {
+    out->op =
+        (vsi_op){.kind = VSI_OP_DELETE, .coll = c->id, .slot = c->record[i].slot, .key = key_of(i)};
+    memset(&c->record[i], 0, sizeof c->record[i]);
+}
+
+static void note_op(model *m, int owner, int i, content new, operation *out) {
+    out->op = (vsi_op){.kind = VSI_OP_NOTE,
+                       .coll = owner < COLLS ? m->coll[owner].id : 0,
+                       .note_key = note_key_of(i),
+                       .note_value = {bytes_of(new, out->value), new.is_there ? new.bytes : 0},
+                       .note_has_value = new.is_there};
+    m->note[owner][i] = new;
+}
+
+static model_coll make_coll(int i) {
+    static const int type[] = {VS_F32, VS_U8}, metric[] = {VS_L2, VS_IP, VS_COSINE};
+    model_coll c = {.id = 1 + 2 * (uint32_t)i, /* ids may leave gaps */
+                    .dim = 1 + 5 * (uint32_t)i,
+                    .type = type[i % 2],
+                    .metric = metric[i % 3],
+                    .time_us = -7 + ((int64_t)i << 40)};
+    snprintf(c.name, sizeof c.name, "collection-%d", i);
+    snprintf(c.index, sizeof c.index, "%s", i % 2 ? "flat" : "");
+    return c;
+}
+
+/* The collection with this id, which is there. */
+static vsi_coll coll_of(const vsi_state *state, uint32_t id) {
+    vsi_err err = {0};
+    vsi_coll coll;
+    memset(&coll, 0, sizeof coll);
+    VT_EQ(vsi_state_coll(&err, state, id, &coll), VS_OK);
+    return coll;
+}
+
+static void create(fixture *f, int i) {
+    f->m.coll[i] = make_coll(i);
+    vsi_op op = create_op(&f->m.coll[i]);
+    vsi_cow_mark mark = vsi_cow_open(&f->cow);
+    apply(f, &op);
+    commit(f, mark);
+}
+
+static record make_record(fixture *f, model_coll *c) {
+    record r = {.vector = {true, vt_random(&f->rng), 0},
+                .metadata = {true, vt_random(&f->rng), 0},
+                .slot = c->slot_end++};
+    if (vt_below(&f->rng, 3))
+        r.metadata.bytes = (uint32_t)vt_below(&f->rng, vt_below(&f->rng, 8) ? 60 : CONTENT_MAX);
+    return r;
+}
+
+static content make_note(fixture *f) {
+    bool is_large = vt_below(&f->rng, 6) == 0;
+    return (content){true, vt_random(&f->rng),
+                     (uint32_t)vt_below(&f->rng, is_large ? CONTENT_MAX : 30)};
+}
+
+/* Some operation that fits, in the model already. */
+static void random_op(fixture *f, operation *out) {
+    int c = (int)vt_below(&f->rng, COLLS), i = (int)vt_below(&f->rng, KEYS);
+    uint64_t what = vt_below(&f->rng, 10);
+    model_coll *coll = &f->m.coll[c];
+    if (!coll->id && vt_below(&f->rng, 20) == 0 && (c == 0 || f->m.coll[c - 1].id)) {
+        *coll = make_coll(c);
+        out->op = create_op(coll);
+    } else if (coll->id && what < 5) {
+        put_op(coll, i, make_record(f, coll), out);
+    } else if (coll->id && what < 8 && coll->record[i].vector.is_there) {
+        delete_op(coll, i, out);
+    } else {
+        content gone = {false, 0, 0};
+        note_op(&f->m, coll->id ? c : COLLS, i % NOTES, what % 2 ? make_note(f) : gone, out);
+    }
+}
+
+static void random_step(fixture *f) {
+    static operation o;
+    random_op(f, &o);
+    apply(f, &o.op);
+}
+
+/* ---- comparing ------------------------------------------------------------------------------ */
+
+static bool is_same_hash(vsi_hash128 a, vsi_hash128 b) {
+    return a.lo == b.lo && a.hi == b.hi;
+}
+
+static void fail_on_problem(void *ctx, const char *problem) {
+    (void)ctx;
+    vt_fail(__FILE__, __LINE__, "vsi_audit: %s", problem);
+}
+
+static void audit(fixture *f, const vsi_state *state) {
+    VT_EQ(vsi_audit(&f->err, state, &f->mem, fail_on_problem, NULL), VS_OK);
+}
+
+static bool is_live(const vsi_coll *coll, uint32_t slot) {
+    vsi_err err = {0};
+    bool found = false;
+    VT_EQ(vsi_live_get(&err, &coll->live, slot, &found), VS_OK);
+    return found;
+}
+
+static vsi_cell cell_of(const vsi_coll *coll, uint32_t slot) {
+    vsi_err err = {0};
+    vsi_cell cell = {0};
+    VT_EQ(vsi_coll_cell(&err, coll, slot, &cell), VS_OK);
+    return cell;
+}
+
+static const uint8_t *row_of(const vsi_coll *coll, uint32_t slot) {
+    vsi_err err = {0};
+    const uint8_t *row = NULL;
+    VT_EQ(vsi_coll_row(&err, coll, slot, &row), VS_OK);
+    return row;
+}
+
+static void check_row(const vsi_coll *coll, const record *r) {
+    uint8_t expected[CONTENT_MAX], row[CONTENT_MAX];
+    vsi_cell cell = cell_of(coll, r->slot);
+    bytes_of(r->vector, expected);
+    vsi_copy_le(row, row_of(coll, r->slot), coll->desc->dim, coll->desc->element_bytes);
+    VT_EQ(coll->desc->rows.row_bytes, r->vector.bytes);
+    VT_CHECK(!memcmp(row, expected, r->vector.bytes));
+    VT_CHECK(is_same_hash(cell.vector_hash, vsi_hash128_of(expected, r->vector.bytes, 0)));
+}
+
+static void check_record(fixture *f, const vsi_coll *coll, int i, const record *r) {
+    uint32_t slot = 0;
+    uint8_t expected[CONTENT_MAX];
+    VT_EQ(vsi_coll_find(&f->err, coll, key_of(i), &slot),
+          r->vector.is_there ? VS_OK : VS_ERR_NOT_FOUND);
+    if (!r->vector.is_there)
+        return;
+    VT_EQ(slot, r->slot);
+    VT_CHECK(cell_of(coll, slot).key == key_of(i));
+    VT_CHECK(is_live(coll, slot));
+    check_row(coll, r);
+    vsi_buf buf = {.mem = &f->mem};
+    VT_CHECK(vsi_buf_append(&buf, "before", 6));
+    VT_EQ(vsi_coll_read_metadata(&f->err, coll, slot, &buf), VS_OK);
+    VT_EQ(buf.bytes, 6 + r->metadata.bytes);
+    VT_CHECK(!memcmp(buf.data + 6, bytes_of(r->metadata, expected), r->metadata.bytes));
+    vsi_buf_free(&buf);
+}
+
+/* All records in ascending key order. */
+static void check_order(fixture *f, const vsi_coll *coll, uint64_t count) {
+    vsi_btree_cursor cursor;
+    uint64_t key = 0, last = 0, found = 0;
+    uint32_t slot = 0;
+    VT_EQ(vsi_coll_seek(&f->err, coll, 0, &cursor), VS_OK);
+    while (!vsi_btree_at_end(&cursor)) {
+        VT_EQ(vsi_coll_entry(&f->err, &cursor, &key, &slot), VS_OK);
+        VT_CHECK(found == 0 || key > last);
+        VT_CHECK(cell_of(coll, slot).key == key);
+        last = key;
+        found++;
+        VT_EQ(vsi_btree_next(&f->err, &cursor), VS_OK);
+    }
+    VT_EQ(found, count);
+}
+
+static void check_coll(fixture *f, const vsi_state *state, const model_coll *c) {
+    const vsi_coll coll = coll_of(state, c->id);
+    vsi_coll named;
+    uint64_t count = 0;
+    VT_EQ(vsi_state_coll_named(&f->err, state,
+                               (vsi_bytes){(const uint8_t *)c->name, strlen(c->name)}, &named),
+          VS_OK);
+    VT_CHECK(named.desc == coll.desc && named.keys.root.at == coll.keys.root.at);
+    VT_CHECK(coll.desc->id == c->id && coll.desc->dim == c->dim && coll.desc->type == c->type);
+    VT_CHECK(coll.desc->metric == c->metric && coll.desc->created_us == c->time_us);
+    VT_STR(coll.desc->name, c->name);
+    VT_STR(coll.desc->index, c->index);
+    for (int i = 0; i < KEYS; i++) {
+        check_record(f, &coll, i, &c->record[i]);
+        count += c->record[i].vector.is_there;
+    }
+    VT_EQ(coll.count, count);
+    check_order(f, &coll, count);
+}
+
+static void check_note(fixture *f, const vsi_state *state, uint32_t coll, int i, content note) {
+    vsi_value value;
+    uint8_t expected[CONTENT_MAX];
+    VT_EQ(vsi_note_find(&f->err, state, coll, note_key_of(i), &value),
+          note.is_there ? VS_OK : VS_ERR_NOT_FOUND);
+    if (!note.is_there)
+        return;
+    vsi_buf buf = {.mem = &f->mem};
+    VT_EQ(value.bytes, note.bytes);
+    VT_EQ(vsi_value_read(&f->err, &state->notes, &value, &buf), VS_OK);
+    VT_EQ(buf.bytes, note.bytes);
+    VT_CHECK(note.bytes == 0 || !memcmp(buf.data, bytes_of(note, expected), note.bytes));
+    vsi_buf_free(&buf);
+}
+
+static size_t count_colls(fixture *f, const vsi_state *state) {
+    size_t n = 0;
+    vsi_coll coll;
+    vs_status st = vsi_state_coll_from(&f->err, state, 0, &coll);
+    for (; st == VS_OK; n++)
+        st = vsi_state_coll_from(&f->err, state, coll.desc->id + 1, &coll);
+    VT_EQ(st, VS_ERR_NOT_FOUND);
+    return n;
+}
+
+static void check_equal(fixture *f, const vsi_state *state, const model *m) {
+    size_t count = 0;
+    for (int c = 0; c <= COLLS; c++) {
+        bool is_there = c == COLLS || m->coll[c].id;
+        if (c < COLLS && is_there) {
+            check_coll(f, state, &m->coll[c]);
+            count++;
+        }
+        for (int i = 0; is_there && i < NOTES; i++)
+            check_note(f, state, c == COLLS ? 0 : m->coll[c].id, i, m->note[c][i]);
+    }
+    VT_EQ(count_colls(f, state), count);
+    VT_CHECK(is_same_hash(state->digest, model_digest(m)));
+    audit(f, state);
+}
+
+/* What the catalog says of the notes and of ids. */
+static void check_base(fixture *f) {
+    static const uint8_t key[1] = {3};
+    vsi_node_item item;
+    vs_status st = vsi_btree_get(&f->err, &f->state.catalog, (vsi_bytes){key, 1}, &item);
+    if (st == VS_ERR_NOT_FOUND) { /* nothing was ever changed */
+        VT_CHECK(f->state.catalog.count == 0 && f->state.notes.count == 0);
+        return;
+    }
+    VT_EQ(st, VS_OK);
+    VT_EQ(vsi_get_u64(item.value.data), f->state.notes.count);
+    VT_EQ(vsi_get_u32(item.value.data + 8), f->state.last_coll);
+    VT_EQ(vsi_ref_decode(item.refs).at, f->state.notes.root.at);
+}
+
+/* Readers of a settled state find all collections without what the writer keeps beside it. */
+static void check_as_reader(fixture *f, const model *m) {
+    VT_CHECK(f->state.is_settled);
+    check_base(f);
+    vsi_state reader = f->state;
+    memset(&reader.work, 0, sizeof reader.work);
+    check_equal(f, &reader, m);
+}
+
+/* ---- every operation ------------------------------------------------------------------------ */
+
+VT_TEST(an_empty_state_has_nothing_and_digest_zero) {
+    fixture f;
+    begin(&f);
+    check_equal(&f, &f.state, &f.m);
+    VT_CHECK(f.state.digest.lo == 0 && f.state.digest.hi == 0);
+    end(&f);
+}
+
+VT_TEST(random_operations_agree_with_a_model_and_the_format_s_digest) {
+    fixture f;
+    begin(&f);
+    for (int i = 0; i < 1200; i++) {
+        vsi_cow_mark mark = vsi_cow_open(&f.cow);
+        for (uint64_t n = 1 + vt_below(&f.rng, 4); n > 0; n--)
+            random_step(&f);
+        commit(&f, mark);
+        VT_CHECK(is_same_hash(f.state.digest, model_digest(&f.m)));
+        if (i < 60 || i % 40 == 0)
+            check_as_reader(&f, &f.m);
+    }
+    VT_EQ(count_colls(&f, &f.state), COLLS);
+    check_equal(&f, &f.state, &f.m);
+    end(&f);
+}
+
+VT_TEST(vectors_are_kept_in_the_machine_s_order) {
+    fixture f;
+    begin(&f);
+    create(&f, 0); /* f32, one element */
+    static const uint8_t one_and_a_half[] = {0x00, 0x00, 0xc0, 0x3f};
+    vsi_op op = {.kind = VSI_OP_PUT,
+                 .coll = f.m.coll[0].id,
+                 .old_slot = VSI_SLOT_NONE,
+                 .key = 5,
+                 .vector = {one_and_a_half, 4}};
+    vsi_cow_mark mark = vsi_cow_open(&f.cow);
+    apply(&f, &op);
+    commit(&f, mark);
+    float found;
+    const vsi_coll coll = coll_of(&f.state, op.coll);
+    memcpy(&found, row_of(&coll, 0), sizeof found);
+    VT_CHECK(found == 1.5f);
+    end(&f);
+}
+
+VT_TEST(slots_that_are_given_up_are_told_and_only_those) {
+    fixture f;
+    operation o;
+    begin(&f);
+    create(&f, 1);
+    model_coll *c = &f.m.coll[1];
+    vsi_buf freed = {.mem = &f.mem};
+    record r = {.vector = {true, 1, 0}, .slot = 0};
+    vsi_cow_mark mark = vsi_cow_open(&f.cow);
+    put_op(c, 3, r, &o);
+    VT_EQ(vsi_apply(&f.err, &f.state, &o.op, &freed), VS_OK);
+    VT_EQ(freed.bytes, 0);
+    r.slot = 1;
+    put_op(c, 3, r, &o);
+    VT_EQ(vsi_apply(&f.err, &f.state, &o.op, &freed), VS_OK);
+    delete_op(c, 3, &o);
+    VT_EQ(vsi_apply(&f.err, &f.state, &o.op, &freed), VS_OK);
+    vsi_freed_slot slot[2];
+    VT_EQ(freed.bytes, sizeof slot);
+    memcpy(slot, freed.data, sizeof slot);
+    VT_CHECK(slot[0].coll == c->id && slot[0].slot == 0);
+    VT_CHECK(slot[1].coll == c->id && slot[1].slot == 1);
+    commit(&f, mark);
+    vsi_buf_free(&freed);
+    check_equal(&f, &f.state, &f.m);
+    end(&f);
+}
+
+VT_TEST(a_slot_that_is_free_takes_a_new_record) {
+    fixture f;
+    operation o;
+    begin(&f);
+    create(&f, 1);
+    model_coll *c = &f.m.coll[1];
+    for (uint32_t i = 0; i < 200; i++) { /* from slot 0 to 1 and back */
+        record r = {.vector = {true, i, 0}, .slot = i % 2};
+        vsi_cow_mark mark = vsi_cow_open(&f.cow);
+        put_op(c, 2, r, &o);
+        apply(&f, &o.op);
+        commit(&f, mark);
+    }
+    VT_EQ(coll_of(&f.state, c->id).slot_end, 2);
+    check_equal(&f, &f.state, &f.m);
+    end(&f);
+}
+
+VT_TEST(each_operation_counts_as_a_change) {
+    fixture f;
+    begin(&f);
+    for (int i = 0; i < 50; i++) {
+        uint64_t before = f.state.changes;
+        vsi_cow_mark mark = vsi_cow_open(&f.cow);
+        random_step(&f);
+        commit(&f, mark);
+        VT_CHECK(f.state.changes == before + 1);
+    }
+    end(&f);
+}
+
+VT_TEST(a_digest_operation_accepts_the_state_s_digest_and_no_other) {
+    fixture f;
+    begin(&f);
+    create(&f, 0);
+    vsi_op op = {.kind = VSI_OP_DIGEST, .digest = f.state.digest};
+    VT_EQ(vsi_apply(&f.err, &f.state, &op, NULL), VS_OK);
+    for (int bit = 0; bit < 128; bit++) {
+        vsi_op wrong = op;
+        *(bit < 64 ? &wrong.digest.lo : &wrong.digest.hi) ^= (uint64_t)1 << bit % 64;
+        VT_EQ(vsi_apply(&f.err, &f.state, &wrong, NULL), VS_ERR_CORRUPT);
+        VT_CONTAINS(f.err.text, "digest");
+    }
+    end(&f);
+}
+
+/* ---- operations that do not fit ------------------------------------------------------------- */
+
+/* Applied in a scope of its own and undone. */
+static void check_misfit(fixture *f, const vsi_op *op, const char *reason) {
+    const vsi_state before = f->state;
+    size_t blocks = count_blocks(f);
+    vsi_cow_mark mark = vsi_cow_open(&f->cow);
+    memset(&f->err, 0, sizeof f->err);
+    VT_EQ(vsi_apply(&f->err, &f->state, op, NULL), VS_ERR_CORRUPT);
+    VT_EQ(f->err.code, VS_ERR_CORRUPT);
+    VT_CONTAINS(f->err.text, reason);
+    vsi_cow_undo(&f->cow, mark);
+    f->state = before;
+    VT_EQ(count_blocks(f), blocks);
+}
+
+VT_TEST(collections_that_do_not_fit_are_refused) {
+    fixture f;
+    begin(&f);
+    create(&f, 1);
+    vsi_op good = create_op(&(model_coll){
+        .id = 9, .dim = 2, .type = VS_U8, .metric = VS_IP, .name = "new", .index = "flat"});
+    uint8_t long_name[VS_NAME_BYTES_MAX + 1], long_index[VS_INDEX_BYTES_MAX + 1];
+    memset(long_name, 'n', sizeof long_name);
+    memset(long_index, 'i', sizeof long_index);
+    vsi_op op = good;
+    for (op.coll = 0; op.coll <= f.m.coll[1].id; op.coll++)
+        check_misfit(&f, &op, "ascend");
+    static const uint32_t dim[] = {0, VS_DIM_MAX + 1, UINT32_MAX};
+    for (size_t i = 0; i < 3; i++) {
+        op = good;
+        op.dim = dim[i];
+        check_misfit(&f, &op, "dimension");
+    }
+    static const uint32_t code[] = {0, 4, 255, UINT32_MAX};
+    for (size_t i = 0; i < 4; i++) {
+        op = good;
+        op.type = code[i];
+        check_misfit(&f, &op, "type");
+        op = good;
+        op.metric = code[i];
+        check_misfit(&f, &op, "metric");
+    }
+    op = good;
+    op.name.bytes = 0;
+    check_misfit(&f, &op, "name");
+    op.name = (vsi_bytes){long_name, sizeof long_name};
+    check_misfit(&f, &op, "name");
+    op.name = (vsi_bytes){(const uint8_t *)"a\0b", 3};
+    check_misfit(&f, &op, "name");
+    op.name = (vsi_bytes){(const uint8_t *)f.m.coll[1].name, strlen(f.m.coll[1].name)};
+    check_misfit(&f, &op, "exists");
+    for (size_t n = 1; n < op.name.bytes; n++) { /* a prefix of a name that exists is free */
+        vsi_op shorter = op;
+        shorter.name.bytes = n;
+        const vsi_state before = f.state;
+        vsi_cow_mark scope = vsi_cow_open(&f.cow);
+        apply(&f, &shorter);
+        vsi_cow_undo(&f.cow, scope);
+        f.state = before;
+    }
+    op = good;
+    op.index = (vsi_bytes){long_index, sizeof long_index};
+    check_misfit(&f, &op, "index");
+    op.index = (vsi_bytes){(const uint8_t *)"\0", 1};
+    check_misfit(&f, &op, "index");
+    check_equal(&f, &f.state, &f.m);
+    good.name = (vsi_bytes){long_name, VS_NAME_BYTES_MAX}; /* the largest that fits does */
+    good.index = (vsi_bytes){long_index, VS_INDEX_BYTES_MAX};
+    good.dim = VS_DIM_MAX;
+    vsi_cow_mark mark = vsi_cow_open(&f.cow);
+    apply(&f, &good);
+    commit(&f, mark);
+    VT_EQ(strlen(coll_of(&f.state, good.coll).desc->name), VS_NAME_BYTES_MAX);
+    audit(&f, &f.state);
+    end(&f);
+}
+
+VT_TEST(records_that_do_not_fit_are_refused) {
+    fixture f;
+    operation there, new, gone;
+    begin(&f);
+    create(&f, 1);
+    model_coll *c = &f.m.coll[1], other;
+    record r = {.vector = {true, 7, 0}, .slot = 0};
+    vsi_cow_mark mark = vsi_cow_open(&f.cow);
+    put_op(c, 0, r, &there);
+    apply(&f, &there.op);
+    commit(&f, mark);
+    other = *c;
+    r.slot = 1;
+    put_op(&other, 1, r, &new);
+    other = *c;
+    delete_op(&other, 0, &gone);
+
+    vsi_op op = new.op;
+    op.coll = 2;
+    check_misfit(&f, &op, "no such collection");
+    op = new.op;
+    op.vector.bytes--;
+    check_misfit(&f, &op, "size");
+    op.vector.bytes += 2;
+    check_misfit(&f, &op, "size");
+    op = new.op;
+    uint8_t *large = calloc(1, VS_METADATA_BYTES_MAX + 1);
+    op.metadata = (vsi_bytes){large, VS_METADATA_BYTES_MAX + 1};
+    check_misfit(&f, &op, "metadata");
+    free(large);
+    op = new.op;
+    op.slot = 0; /* the other record's */
+    check_misfit(&f, &op, "slot");
+    op.slot = 2; /* leaves a gap */
+    check_misfit(&f, &op, "slot");
+    op.slot = VSI_SLOT_NONE;
+    check_misfit(&f, &op, "slot");
+    op = new.op;
+    op.old_slot = 0; /* a new key comes from nowhere */
+    check_misfit(&f, &op, "not where");
+    op = new.op;
+    op.key = there.op.key; /* and this key is in slot 0 */
+    check_misfit(&f, &op, "not where");
+    op.old_slot = 5;
+    check_misfit(&f, &op, "not where");
+    op = gone.op;
+    op.coll = 2;
+    check_misfit(&f, &op, "no such collection");
+    op = gone.op;
+    op.key = 77;
+    check_misfit(&f, &op, "not where");
+    op = gone.op;
+    op.slot = 1;
+    check_misfit(&f, &op, "not where");
+    op.slot = VSI_SLOT_NONE;
+    check_misfit(&f, &op, "names no slot");
+    op.key = 77; /* not there, so found in no slot: still nothing to delete */
+    check_misfit(&f, &op, "names no slot");
+    check_equal(&f, &f.state, &f.m);
+    end(&f);
+}
+
+VT_TEST(notes_that_do_not_fit_are_refused) {
+    fixture f;
+    operation o;
+    begin(&f);
+    create(&f, 1);
+    model before = f.m;
+    note_op(&f.m, 1, 0, (content){true, 1, 5}, &o);
+    f.m = before;
+    uint8_t *large = calloc(1, VS_KV_VALUE_BYTES_MAX + 1);
+    vsi_op op = o.op;
+    op.coll = 2;
+    check_misfit(&f, &op, "no such collection");
+    op = o.op;
+    op.note_key.bytes = 0;
+    check_misfit(&f, &op, "key");
+    op.note_key = (vsi_bytes){large, VS_KV_KEY_BYTES_MAX + 1};
+    check_misfit(&f, &op, "key");
+    op = o.op;
+    op.note_value = (vsi_bytes){large, VS_KV_VALUE_BYTES_MAX + 1};
+    check_misfit(&f, &op, "value");
+    check_equal(&f, &f.state, &f.m);
+    op.note_value.bytes--; /* the largest that fits does */
+    vsi_cow_mark mark = vsi_cow_open(&f.cow);
+    apply(&f, &op);
+    commit(&f, mark);
+    audit(&f, &f.state);
+    free(large);
+    end(&f);
+}
+
+VT_TEST(deleting_a_note_that_is_not_there_changes_nothing) {
+    fixture f;
+    operation o;
+    begin(&f);
+    create(&f, 1);
+    vsi_hash128 digest = f.state.digest;
+    for (int owner = 1; owner <= COLLS; owner += COLLS - 1)
+        for (int i = 0; i < NOTES; i++) {
+            vsi_cow_mark mark = vsi_cow_open(&f.cow);
+            note_op(&f.m, owner, i, (content){false, 0, 0}, &o);
+            apply(&f, &o.op);
+            commit(&f, mark);
+        }
+    VT_CHECK(is_same_hash(f.state.digest, digest));
+    check_equal(&f, &f.state, &f.m);
+    end(&f);
+}
+
+/* ---- digest --------------------------------------------------------------------------------- */
+
+/* A state made of the operations given, and its digest. */
+static vsi_hash128 digest_of(fixture *f, const vsi_op *op, size_t n) {
+    vsi_cow_mark mark = vsi_cow_open(&f->cow);
+    const vsi_state empty = vsi_state_empty(&f->cow, &f->descs);
+    f->state = empty;
+    for (size_t i = 0; i < n; i++)
+        apply(f, &op[i]);
+    vsi_hash128 digest = f->state.digest;
+    audit(f, &f->state);
+    vsi_cow_undo(&f->cow, mark);
+    f->state = empty;
+    return digest;
+}
+
+enum { SMALL_OPS = 5 };
+
+/* A small content that has one of everything. */
+static void small_content(fixture *f, operation o[SMALL_OPS]) {
+    content note = {true, 5, 9};
+    f->m.coll[1] = make_coll(1);
+    record r = {.vector = {true, 7, 0}, .metadata = {true, 8, 13}, .slot = 0};
+    o[0].op = create_op(&f->m.coll[1]);
+    put_op(&f->m.coll[1], 3, r, &o[1]);
+    r = (record){.vector = {true, 9, 0}, .slot = 1};
+    put_op(&f->m.coll[1], 4, r, &o[2]);
+    note_op(&f->m, 1, 1, note, &o[3]);
+    note_op(&f->m, COLLS, 3, note, &o[4]);
+}
+
+VT_TEST(the_digest_does_not_depend_on_order_slots_or_detours) {
+    fixture f;
+    operation o[SMALL_OPS];
+    begin(&f);
+    small_content(&f, o);
+    vsi_op op[SMALL_OPS + 8];
+    for (int i = 0; i < SMALL_OPS; i++)
+        op[i] = o[i].op;
+    vsi_hash128 digest = digest_of(&f, op, SMALL_OPS);
+    VT_CHECK(is_same_hash(digest, model_digest(&f.m)));
+    vsi_op other[SMALL_OPS] = {op[4], op[0], op[2], op[3], op[1]};
+    other[2].slot = 0;
+    other[4].slot = 1;
+    VT_CHECK(is_same_hash(digest_of(&f, other, SMALL_OPS), digest));
+    vsi_op *more = op + SMALL_OPS;
+    more[0] = op[1]; /* moves the record, with another vector and no metadata */
+    more[0].slot = 2;
+    more[0].old_slot = 0;
+    more[0].vector = op[2].vector;
+    more[0].metadata.bytes = 0;
+    more[1] = (vsi_op){.kind = VSI_OP_DELETE, .coll = op[1].coll, .slot = 2, .key = op[1].key};
+    more[2] = op[1];
+    more[2].slot = 2;
+    more[3] = op[3]; /* deletes and writes a note */
+    more[3].note_has_value = false;
+    more[3].note_value.bytes = 0;
+    more[4] = op[3];
+    more[4].note_value = op[4].note_value;
+    more[4].note_value.bytes--;
+    more[5] = op[3];
+    VT_CHECK(!is_same_hash(digest_of(&f, op, SMALL_OPS + 1), digest));
+    VT_CHECK(!is_same_hash(digest_of(&f, op, SMALL_OPS + 2), digest));
+    VT_CHECK(is_same_hash(digest_of(&f, op, SMALL_OPS + 3), digest));
+    VT_CHECK(!is_same_hash(digest_of(&f, op, SMALL_OPS + 4), digest));
+    VT_CHECK(!is_same_hash(digest_of(&f, op, SMALL_OPS + 5), digest));
+    VT_CHECK(is_same_hash(digest_of(&f, op, SMALL_OPS + 6), digest));
+    end(&f);
+}
+
+/* Flips each bit of what an operation points to; the digest must become another each time. */
+static void flip_each_bit(fixture *f, vsi_op *op, vsi_bytes *part, vsi_hash128 digest) {
+    uint8_t *copy = malloc(part->bytes);
+    const vsi_bytes was = *part;
+    memcpy(copy, was.data, was.bytes);
+    part->data = copy;
+    for (size_t bit = 0; bit < 8 * was.bytes; bit++) {
+        copy[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        VT_CHECK(!is_same_hash(digest_of(f, op, SMALL_OPS), digest));
+        copy[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+    if (part != &op[1].vector && part != &op[2].vector) { /* and one byte less */
+        part->bytes--;
+        VT_CHECK(!is_same_hash(digest_of(f, op, SMALL_OPS), digest));
+    }
+    *part = was;
+    free(copy);
+}
+
+VT_TEST(every_bit_of_the_content_counts_in_the_digest) {
+    fixture f;
+    operation o[SMALL_OPS];
+    vsi_op op[SMALL_OPS];
+    begin(&f);
+    small_content(&f, o);
+    for (int i = 0; i < SMALL_OPS; i++)
+        op[i] = o[i].op;
+    vsi_hash128 digest = digest_of(&f, op, SMALL_OPS);
+    vsi_bytes *const part[] = {&op[0].name,       &op[0].index,    &op[1].vector,
+                               &op[1].metadata,   &op[2].vector,   &op[3].note_key,
+                               &op[3].note_value, &op[4].note_key, &op[4].note_value};
+    for (size_t i = 0; i < sizeof part / sizeof part[0]; i++)
+        flip_each_bit(&f, op, part[i], digest);
+    for (int bit = 0; bit < 64; bit++) {
+        op[1].key ^= (uint64_t)1 << bit;
+        VT_CHECK(!is_same_hash(digest_of(&f, op, SMALL_OPS), digest));
+        op[1].key ^= (uint64_t)1 << bit;
+        op[0].time_us ^= (int64_t)((uint64_t)1 << bit);
+        VT_CHECK(!is_same_hash(digest_of(&f, op, SMALL_OPS), digest));
+        op[0].time_us ^= (int64_t)((uint64_t)1 << bit);
+    }
+    op[0].metric = VS_COSINE;
+    VT_CHECK(!is_same_hash(digest_of(&f, op, SMALL_OPS), digest));
+    op[0].metric = (uint32_t)f.m.coll[1].metric;
+    op[4].coll = op[3].coll; /* a note of the collection instead of the database */
+    VT_CHECK(!is_same_hash(digest_of(&f, op, SMALL_OPS), digest));
+    op[4].coll = 0;
+    for (int i = 0; i < 4; i++) /* the collection under another id */
+        op[i].coll += 1;
+    VT_CHECK(!is_same_hash(digest_of(&f, op, SMALL_OPS), digest));
+    end(&f);
+}
+
+/* A row of four bytes as one float or as four u8: the type alone makes the difference. */
+VT_TEST(type_dim_and_the_border_of_name_and_index_count_in_the_digest) {
+    fixture f;
+    begin(&f);
+    vsi_op op = create_op(&(model_coll){
+        .id = 1, .dim = 4, .type = VS_U8, .metric = VS_L2, .name = "ab", .index = "c"});
+    vsi_hash128 digest = digest_of(&f, &op, 1);
+    op.type = VS_F32;
+    VT_CHECK(!is_same_hash(digest_of(&f, &op, 1), digest));
+    op.type = VS_U8;
+    op.dim = 5;
+    VT_CHECK(!is_same_hash(digest_of(&f, &op, 1), digest));
+    op.dim = 4;
+    op.name = (vsi_bytes){(const uint8_t *)"a", 1};
+    op.index = (vsi_bytes){(const uint8_t *)"bc", 2};
+    VT_CHECK(!is_same_hash(digest_of(&f, &op, 1), digest));
+    end(&f);
+}
+
+/* ---- versions ------------------------------------------------------------------------------- */
+
+VT_TEST(older_versions_stay_as_they_were) {
+    enum { VERSIONS = 8 };
+    static model m[VERSIONS];
+    fixture f;
+    vsi_state state[VERSIONS];
+    vsi_block *dead[VERSIONS];
+    begin(&f);
+    for (int v = 0; v < VERSIONS; v++) {
+        vsi_cow_mark mark = vsi_cow_open(&f.cow);
+        for (int i = 0; i < 120; i++)
+            random_step(&f);
+        VT_EQ(vsi_state_settle(&f.err, &f.state), VS_OK);
+        vsi_cow_keep(&f.cow, mark);
+        dead[v] = vsi_cow_take_dead(&f.cow);
+        state[v] = f.state;
+        m[v] = f.m;
+        for (int old = 0; old <= v; old++)
+            check_equal(&f, &state[old], &m[old]);
+    }
+    for (int v = 1; v < VERSIONS; v++) { /* the oldest goes */
+        vsi_cow_free_dead(&f.cow, dead[v]);
+        for (int old = v; old < VERSIONS; old++)
+            check_equal(&f, &state[old], &m[old]);
+    }
+    end(&f);
+}
+
+VT_TEST(undo_brings_back_the_state_of_nested_scopes) {
+    static model m[2];
+    fixture f;
+    begin(&f);
+    for (int round = 0; round < 60; round++) {
+        vsi_cow_mark mark = vsi_cow_open(&f.cow);
+        for (int i = 0; i < 10; i++)
+            random_step(&f);
+        commit(&f, mark);
+        const vsi_state before = f.state;
+        size_t blocks = count_blocks(&f);
+        m[0] = f.m;
+        vsi_cow_mark outer = vsi_cow_open(&f.cow);
+        for (int i = 0; i < 5; i++)
+            random_step(&f);
+        const vsi_state middle = f.state;
+        m[1] = f.m;
+        vsi_cow_mark inner = vsi_cow_open(&f.cow);
+        for (int i = 0; i < 20; i++)
+            random_step(&f);
+        check_equal(&f, &f.state, &f.m);
+        vsi_cow_undo(&f.cow, inner);
+        f.state = middle;
+        f.m = m[1];
+        check_equal(&f, &f.state, &f.m);
+        vsi_cow_undo(&f.cow, outer);
+        f.state = before;
+        f.m = m[0];
+        check_equal(&f, &f.state, &f.m);
+        VT_EQ(count_blocks(&f), blocks);
+    }
+    end(&f);
+}
+
+/* ---- without memory ------------------------------------------------------------------------- */
+
+/* Three operations and what a commit needs, in a scope of their own. */
+static vs_status try_transaction(fixture *f, const operation o[3], vsi_buf *freed) {
+    vs_status st = VS_OK;
+    for (int i = 0; st == VS_OK && i < 3; i++)
+        st = vsi_apply(&f->err, &f->state, &o[i].op, freed);
+    return st == VS_OK ? vsi_state_settle(&f->err, &f->state) : st;
+}
+
+VT_TEST(every_allocation_that_fails_is_undone_without_a_trace) {
+    static operation o[3];
+    static model before;
+    fixture f;
+    uint64_t most = 0;
+    begin(&f);
+    for (int i = 0; i < 250; i++) {
+        before = f.m;
+        for (int k = 0; k < 3; k++)
+            random_op(&f, &o[k]);
+        for (uint64_t at = 1;; at++) {
+            const vsi_state old = f.state;
+            vsi_buf freed = {.mem = &f.mem};
+            size_t blocks = count_blocks(&f);
+            uint64_t failures = f.allocator.failures;
+            f.allocator.fail_at = f.allocator.calls + at;
+            vsi_cow_mark mark = vsi_cow_open(&f.cow);
+            vs_status st = try_transaction(&f, o, &freed);
+            f.allocator.fail_at = 0;
+            most = at > most ? at : most;
+            vsi_buf_free(&freed);
+            if (f.allocator.failures == failures) {
+                VT_EQ(st, VS_OK);
+                commit(&f, mark);
+                break;
+            }
+            VT_EQ(st, VS_ERR_NOMEM);
+            VT_CHECK(f.err.text[0]);
+            vsi_cow_undo(&f.cow, mark);
+            f.state = old;
+            VT_EQ(count_blocks(&f), blocks);
+            if (at == 1 || i % 16 == 0)
+                check_equal(&f, &f.state, &before);
+        }
+        VT_CHECK(is_same_hash(f.state.digest, model_digest(&f.m)));
+    }
+    VT_CHECK(most >= 8);
+    check_equal(&f, &f.state, &f.m);
+    end(&f);
+}
+
+/* All of a first collection's first operations in states of their own, so that no array of rows made by
+ * an earlier try hides a place that can fail. */
+VT_TEST(every_allocation_of_the_first_operations_can_fail) {
+    static operation o[SMALL_OPS + 2];
+    uint64_t failed = 0;
+    for (uint64_t at = 1;; at++) {
+        fixture f;
+        vsi_buf freed = {0};
+        vs_status st = VS_OK;
+        begin(&f);
+        small_content(&f, o);
+        put_op(&f.m.coll[1], 3, (record){.vector = {true, 1, 0}, .slot = 2}, &o[SMALL_OPS]);
+        delete_op(&f.m.coll[1], 4, &o[SMALL_OPS + 1]);
+        freed.mem = &f.mem;
+        f.allocator.fail_at = at + f.allocator.calls;
+        vsi_cow_mark mark = vsi_cow_open(&f.cow);
+        for (int i = 0; st == VS_OK && i < SMALL_OPS + 2; i++)
+            st = vsi_apply(&f.err, &f.state, &o[i].op, &freed);
+        f.allocator.fail_at = 0;
+        VT_EQ(st, f.allocator.failures ? VS_ERR_NOMEM : VS_OK);
+        if (st == VS_OK) {
+            commit(&f, mark);
+            VT_EQ(freed.bytes, 2 * sizeof(vsi_freed_slot));
+        } else {
+            vsi_cow_undo(&f.cow, mark);
+            f.state = vsi_state_empty(&f.cow, &f.descs);
+            VT_EQ(count_blocks(&f), 0);
+            audit(&f, &f.state);
+            mark = vsi_cow_open(&f.cow); /* the same again, on what the failure left behind */
+            for (int i = 0; i < SMALL_OPS + 2; i++)
+                apply(&f, &o[i].op);
+            commit(&f, mark);
+        }
+        check_as_reader(&f, &f.m);
+        vsi_buf_free(&freed);
+        end(&f);
+        if (st == VS_OK)
+            break;
+        failed++;
+    }
+    VT_CHECK(failed >= 12); /* of a desc, four arrays, five trees, the freed slots */
+}
+
+/* ---- many collections ----------------------------------------------------------------------- */
+
+VT_TEST(operations_on_hundreds_of_collections_in_one_scope_keep_apart) {
+    enum { MANY = 300 };
+    fixture f;
+    begin(&f);
+    vsi_cow_mark mark = vsi_cow_open(&f.cow);
+    for (uint32_t id = 1; id <= MANY; id++) {
+        char name[16];
+        snprintf(name, sizeof name, "%u", (unsigned)id);
+        vsi_op op = create_op(&(model_coll){.id = id, .dim = 4, .type = VS_U8, .metric = VS_L2});
+        op.name = (vsi_bytes){(const uint8_t *)name, strlen(name)};
+        apply(&f, &op);
+    }
+    for (uint32_t round = 0; round < 4; round++)
+        for (uint32_t k = 0, id = 1; k < MANY; k++, id = (id + 6) % MANY + 1) { /* each one once */
+            uint8_t vector[4] = {(uint8_t)id, (uint8_t)(id >> 8), (uint8_t)round, 9};
+            apply(&f, &(vsi_op){.kind = VSI_OP_PUT,
+                                .coll = id,
+                                .slot = round,
+                                .old_slot = VSI_SLOT_NONE,
+                                .key = id * 10 + round,
+                                .vector = {vector, 4},
+                                .metadata = {vector, round}});
+        }
+    commit(&f, mark);
+    for (uint32_t id = 1; id <= MANY; id++) {
+        const vsi_coll coll = coll_of(&f.state, id);
+        VT_EQ(coll.count, 4);
+        VT_EQ(coll.metadata.count, 3);
+        for (uint32_t round = 0; round < 4; round++) {
+            uint32_t slot = 99;
+            VT_EQ(vsi_coll_find(&f.err, &coll, id * 10 + round, &slot), VS_OK);
+            VT_EQ(slot, round);
+            VT_EQ(vsi_get_u16(row_of(&coll, slot)), id);
+        }
+    }
+    VT_EQ(count_colls(&f, &f.state), MANY);
+    audit(&f, &f.state);
+    end(&f);
+}
+
+VT_TEST(a_rolled_back_creation_leaves_its_id_and_name_to_the_next) {
+    fixture f;
+    operation o;
+    begin(&f);
+    create(&f, 0);
+    for (int round = 0; round < 10; round++) { /* another shape and other records each time */
+        const vsi_state before = f.state;
+        const model m = f.m;
+        size_t blocks = count_blocks(&f);
+        vsi_cow_mark mark = vsi_cow_open(&f.cow);
+        f.m.coll[1] = make_coll(1);
+        f.m.coll[1].dim = 1 + (uint32_t)round * 90;
+        f.m.coll[1].time_us = round;
+        vsi_op op = create_op(&f.m.coll[1]);
+        apply(&f, &op);
+        for (uint32_t i = 0; i < 8; i++) {
+            record r = {.vector = {true, i + (uint64_t)round, 0}, .slot = i};
+            put_op(&f.m.coll[1], (int)i, r, &o);
+            apply(&f, &o.op);
+        }
+        if (round == 9) {
+            commit(&f, mark);
+            break;
+        }
+        check_equal(&f, &f.state, &f.m);
+        vsi_cow_undo(&f.cow, mark);
+        f.state = before;
+        f.m = m;
+        VT_EQ(count_blocks(&f), blocks);
+        check_equal(&f, &f.state, &f.m);
+    }
+    check_as_reader(&f, &f.m);
+    end(&f);
+}
