@@ -2401,7 +2401,7 @@ VSI_FN const char *vsi_kernels_names(void) {
     return dispatch_has_avx2() && vsi_kernels_avx2() ? "avx2 scalar" : "scalar";
 }
 /* ---- store/ref.h ---------------------------------------------------------------------------------- */
-/* ref.h - references to parts of a database: pages in the file, or blocks in memory not written yet.
+/* ref.h - references to parts of a database: extents of the file, or blocks in memory not written yet.
  *
  * In a file a reference carries the hash of what it leads to, so whoever has the root can verify
  * everything: a lost, stale or misdirected write is noticed where it is read. */
@@ -2410,7 +2410,13 @@ VSI_FN const char *vsi_kernels_names(void) {
 
 /* uses base/bytes.h */
 
-enum { VSI_REF_BYTES = 24, VSI_PAGE_BYTES = 4096 };
+enum {
+    VSI_REF_BYTES = 24,
+    VSI_PAGE_BYTES = 4096,
+    VSI_EXTENT_PAGES_MAX = (1 << 24) - 1
+};
+
+#define VSI_PAGE_NO_MAX (((uint64_t)1 << 40) - 1)
 
 /* What a reference leads to. */
 enum {
@@ -2433,6 +2439,10 @@ typedef struct vsi_ref {
 VSI_FN vsi_ref vsi_ref_of_block(int kind, const void *block);
 VSI_FN void *vsi_ref_block(vsi_ref ref); /* of one that is_block */
 
+VSI_FN uint64_t vsi_ref_extent(uint64_t page, uint64_t pages); /* the at of an extent */
+VSI_FN uint64_t vsi_ref_page(vsi_ref ref);                     /* of one that is no block */
+VSI_FN uint64_t vsi_ref_pages(vsi_ref ref);
+
 VSI_FN void vsi_ref_encode(vsi_ref ref, uint8_t out[VSI_REF_BYTES]);
 VSI_FN vsi_ref vsi_ref_decode(const uint8_t in[VSI_REF_BYTES]);
 
@@ -2450,6 +2460,22 @@ VSI_FN vsi_ref vsi_ref_of_block(int kind, const void *block) {
 VSI_FN void *vsi_ref_block(vsi_ref ref) {
     vsi_assert(ref.is_block);
     return (void *)(uintptr_t)ref.at;
+}
+
+VSI_FN uint64_t vsi_ref_extent(uint64_t page, uint64_t pages) {
+    vsi_assert(page <= VSI_PAGE_NO_MAX);
+    vsi_assert(pages <= VSI_EXTENT_PAGES_MAX);
+    return page | pages << 40;
+}
+
+VSI_FN uint64_t vsi_ref_page(vsi_ref ref) {
+    vsi_assert(!ref.is_block);
+    return ref.at & VSI_PAGE_NO_MAX;
+}
+
+VSI_FN uint64_t vsi_ref_pages(vsi_ref ref) {
+    vsi_assert(!ref.is_block);
+    return ref.at >> 40;
 }
 
 VSI_FN void vsi_ref_encode(vsi_ref ref, uint8_t out[VSI_REF_BYTES]) {
@@ -2511,6 +2537,8 @@ VSI_FN bool vsi_node_has_room(const uint8_t *page, size_t item_bytes);
 /* Puts a copy of item in front of entry number at; there must be room. */
 VSI_FN void vsi_node_insert(uint8_t *page, uint32_t at, const vsi_node_item *item);
 VSI_FN void vsi_node_remove(uint8_t *page, uint32_t at);
+/* Closes the holes that removed entries left, and zeroes what no entry uses. */
+VSI_FN void vsi_node_pack(uint8_t *page);
 
 /* The first entry of a leaf whose key is not below key. */
 VSI_FN uint32_t vsi_node_find(const uint8_t *leaf, vsi_bytes key, bool *out_found);
@@ -2646,8 +2674,7 @@ static void node_insert_packed(uint8_t *page, uint32_t at, const vsi_node_item *
     vsi_put_u16(page + NODE_USED_OFF, (uint16_t)(vsi_node_used(page) + bytes));
 }
 
-/* Closes the holes that removed entries left. */
-static void node_pack(uint8_t *page) {
+VSI_FN void vsi_node_pack(uint8_t *page) {
     uint8_t copy[VSI_PAGE_BYTES];
     memcpy(copy, page, sizeof copy);
     vsi_node_init(page, vsi_node_level(copy));
@@ -2663,7 +2690,7 @@ VSI_FN void vsi_node_insert(uint8_t *page, uint32_t at, const vsi_node_item *ite
     vsi_assert(vsi_node_has_room(page, bytes));
     vsi_assert(item->value.bytes < 1u << NODE_REFS_SHIFT);
     if (bytes > vsi_get_u16(page + NODE_HEAP_OFF) - front)
-        node_pack(page);
+        vsi_node_pack(page);
     node_insert_packed(page, at, item);
 }
 
@@ -2751,6 +2778,833 @@ VSI_FN const char *vsi_node_check(const uint8_t *page) {
     bool is_counted = used == vsi_node_used(page) && used <= VSI_NODE_ROOM;
     return is_counted ? NULL : "a node's count of used bytes is wrong";
 }
+/* ---- store/space.h ---------------------------------------------------------------------------------- */
+/* space.h - which pages of the database file are free. Of the holder of the writer role.
+ *
+ * What is free is known from the list that the last checkpoint wrote; nothing relies on the list being
+ * there, it can be made anew from what the checkpoint reaches. */
+#ifndef VSI_SPACE_H
+#define VSI_SPACE_H
+
+/* uses base/bytes.h */
+/* uses base/mem.h */
+/* uses store/ref.h */
+
+enum {
+    VSI_SPACE_FIRST_PAGE = 32 /* behind the meta pages and the largest block around them */
+};
+
+#define VSI_NONE_KEPT UINT64_MAX
+
+typedef struct vsi_run {
+    uint64_t page, pages;
+} vsi_run;
+
+/* An extent that the newest version has no use for. */
+typedef struct vsi_dead_extent {
+    vsi_run run;
+    uint64_t checkpoint; /* the newest one that may reach it */
+    uint64_t version;    /* versions before this one reach it */
+} vsi_dead_extent;
+
+typedef struct vsi_space {
+    vsi_mem *mem;
+    bool is_known;        /* false: not loaded yet, nothing may be allocated */
+    uint64_t end;         /* pages of the file in use: behind it everything is free */
+    uint64_t block_pages; /* the device damages no other block than the one written to */
+    uint64_t open_page;   /* behind what was allocated last, while its block may be written to; 0: none */
+    uint64_t taken;       /* extents taken since the last seal: they may be given back one by one */
+    vsi_buf runs;         /* vsi_run, ascending, none touching another */
+    vsi_buf dead;         /* vsi_dead_extent, by the time they died */
+    uint64_t dead_pages, free_pages;
+} vsi_space;
+
+VSI_FN void vsi_runs_sort(vsi_buf *runs); /* vsi_run, by page */
+
+VSI_FN void vsi_space_init(vsi_space *space, vsi_mem *mem);
+VSI_FN void vsi_space_free(vsi_space *space); /* accepts one that is all zero */
+
+/* Takes pages one after the other; no block that it shares with durable pages. */
+VS_NODISCARD VSI_FN vs_status vsi_space_take(vsi_err *err, vsi_space *space, uint64_t pages,
+                                             uint64_t *out_page);
+/* What was taken so far is durable, or given up: its last block must not be written to again. */
+VSI_FN void vsi_space_seal(vsi_space *space);
+
+/* Frees pages that were taken or that are dead, at once; there is always memory for that. */
+VSI_FN void vsi_space_give(vsi_space *space, vsi_run run);
+
+/* Notes an extent that dies with a version. Room for it was made by vsi_space_expect. */
+VS_NODISCARD VSI_FN vs_status vsi_space_expect(vsi_err *err, vsi_space *space, size_t extents);
+VSI_FN void vsi_space_bury(vsi_space *space, vsi_dead_extent extent);
+
+/* Frees the dead that no checkpoint from first_checkpoint on and no version from first_version on
+ * reaches; gone is told each run before. */
+typedef void (*vsi_run_fn)(void *ctx, vsi_run run);
+VSI_FN void vsi_space_reap(vsi_space *space, uint64_t first_checkpoint, uint64_t first_version,
+                           vsi_run_fn gone, void *ctx);
+
+/* The list as it is in the file, for a checkpoint beside which those from first_kept on are kept: pages
+ * that are free, and pages that will be when only that checkpoint is left, among them the runs in dying
+ * that the checkpoint itself gives up. VSI_NONE_KEPT: only that checkpoint is left, all are free. */
+VS_NODISCARD VSI_FN vs_status vsi_space_write(vsi_err *err, const vsi_space *space,
+                                              uint64_t first_kept, const vsi_buf *dying,
+                                              vsi_buf *out);
+/* Reads the list of a checkpoint. VS_ERR_CORRUPT for one that is malformed. */
+VS_NODISCARD VSI_FN vs_status vsi_space_read(vsi_err *err, vsi_space *space, vsi_bytes list,
+                                             uint64_t end, uint64_t checkpoint);
+/* Appends all runs of a list, free or dying, to out as vsi_run. */
+VS_NODISCARD VSI_FN vs_status vsi_space_list(vsi_err *err, vsi_bytes list, vsi_buf *out);
+
+#endif
+/* ---- store/space.c ---------------------------------------------------------------------------------- */
+/* space.c - free pages.
+ *
+ *   G1  Runs ascend, do not touch, and lie between the first page and end, which none touches.
+ *   G2  A page is never in runs while a kept checkpoint or a version that can be read reaches it.
+ *   G3  There is room in runs for every extent that may come back: the dead ones, and those taken
+ *       since the last seal. So freeing never fails. */
+/* uses store/space.h */
+
+enum { SPACE_HEADER_BYTES = 16, SPACE_RUN_BYTES = 16 };
+
+VSI_FN void vsi_space_init(vsi_space *space, vsi_mem *mem) {
+    memset(space, 0, sizeof *space);
+    space->mem = mem;
+    space->block_pages = 1;
+    space->end = VSI_SPACE_FIRST_PAGE;
+    space->runs.mem = mem;
+    space->dead.mem = mem;
+}
+
+VSI_FN void vsi_space_free(vsi_space *space) {
+    if (!space->mem)
+        return;
+    vsi_buf_free(&space->runs);
+    vsi_buf_free(&space->dead);
+}
+
+static vsi_run *space_runs(const vsi_space *space) {
+    return (vsi_run *)(void *)space->runs.data;
+}
+
+static size_t space_run_count(const vsi_space *space) {
+    return space->runs.bytes / sizeof(vsi_run);
+}
+
+/* Room for so many more extents to come back than may already; keeps G3. */
+static bool space_make_room(vsi_space *space, size_t extents) {
+    size_t runs = space->dead.bytes / sizeof(vsi_dead_extent) + (size_t)space->taken + extents;
+    return vsi_buf_reserve(&space->runs, runs * sizeof(vsi_run));
+}
+
+static uint64_t space_round_up(const vsi_space *space, uint64_t page) {
+    return (page + space->block_pages - 1) / space->block_pages * space->block_pages;
+}
+
+/* Where pages could begin in a run that ends at limit (UINT64_MAX: the end of the file); UINT64_MAX when
+ * they do not fit. Blocks are used as a whole, or further filled before they are durable. */
+static uint64_t space_fit(const vsi_space *space, uint64_t page, uint64_t limit, uint64_t pages) {
+    uint64_t first = page == space->open_page ? page : space_round_up(space, page);
+    uint64_t last = space_round_up(space, first + pages);
+    return first < limit && last <= limit ? first : UINT64_MAX;
+}
+
+static void space_remove_run(vsi_space *space, size_t at) {
+    vsi_run *runs = space_runs(space);
+    memmove(runs + at, runs + at + 1, (space_run_count(space) - at - 1) * sizeof *runs);
+    space->runs.bytes -= sizeof *runs;
+}
+
+static void space_insert_run(vsi_space *space, size_t at, vsi_run run) {
+    vsi_assert(space->runs.cap - space->runs.bytes >= sizeof run); /* G3 */
+    vsi_run *runs = space_runs(space);
+    memmove(runs + at + 1, runs + at, (space_run_count(space) - at) * sizeof *runs);
+    runs[at] = run;
+    space->runs.bytes += sizeof run;
+}
+
+/* Cuts [page, page + pages) out of run number at. */
+static void space_cut(vsi_space *space, size_t at, uint64_t page, uint64_t pages) {
+    vsi_run *run = space_runs(space) + at;
+    uint64_t run_end = run->page + run->pages, end = page + pages;
+    if (page > run->page && end < run_end) {
+        vsi_run rest = {end, run_end - end};
+        run->pages = page - run->page;
+        space_insert_run(space, at + 1, rest);
+    } else if (page > run->page) {
+        run->pages = page - run->page;
+    } else if (end < run_end) {
+        *run = (vsi_run){end, run_end - end};
+    } else {
+        space_remove_run(space, at);
+    }
+    space->free_pages -= pages;
+}
+
+VSI_FN vs_status vsi_space_take(vsi_err *err, vsi_space *space, uint64_t pages,
+                                uint64_t *out_page) {
+    uint64_t found = UINT64_MAX;
+    vsi_assert(space->is_known);
+    if (!space_make_room(space, 2)) /* this extent, and the rest of a run that it splits */
+        return vsi_fail_nomem(err, 2 * sizeof(vsi_run));
+    for (size_t i = 0; found == UINT64_MAX && i < space_run_count(space); i++) {
+        vsi_run run = space_runs(space)[i];
+        if (run.pages < pages)
+            continue;
+        found = space_fit(space, run.page, run.page + run.pages, pages);
+        if (found != UINT64_MAX)
+            space_cut(space, i, found, pages);
+    }
+    if (found == UINT64_MAX) {
+        found = space_fit(space, space->end, UINT64_MAX, pages);
+        if (found + pages > VSI_PAGE_NO_MAX)
+            return vsi_fail(err, VS_ERR_LIMIT, "the database file is too large");
+        vsi_run skipped = {space->end, found - space->end};
+        space->end = found + pages;
+        vsi_space_give(space, skipped);
+    }
+    space->open_page = found + pages;
+    space->taken++;
+    *out_page = found;
+    return VS_OK;
+}
+
+VSI_FN void vsi_space_seal(vsi_space *space) {
+    space->open_page = 0;
+    space->taken = 0;
+}
+
+/* A free run at the end is no run: the file in use ends before it. */
+static void space_trim(vsi_space *space) {
+    size_t n = space_run_count(space);
+    vsi_run last = n ? space_runs(space)[n - 1] : (vsi_run){0};
+    if (!n || last.page + last.pages != space->end)
+        return;
+    space->end = last.page;
+    space->free_pages -= last.pages;
+    space_remove_run(space, n - 1);
+}
+
+VSI_FN void vsi_space_give(vsi_space *space, vsi_run run) {
+    size_t low = 0, high = space_run_count(space);
+    if (!run.pages)
+        return;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (space_runs(space)[mid].page < run.page)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    space->free_pages += run.pages;
+    vsi_run *runs = space_runs(space);
+    bool joins_left = low > 0 && runs[low - 1].page + runs[low - 1].pages == run.page;
+    bool joins_right = low < space_run_count(space) && run.page + run.pages == runs[low].page;
+    if (joins_left && joins_right) {
+        runs[low - 1].pages += run.pages + runs[low].pages;
+        space_remove_run(space, low);
+    } else if (joins_left) {
+        runs[low - 1].pages += run.pages;
+    } else if (joins_right) {
+        runs[low] = (vsi_run){run.page, run.pages + runs[low].pages};
+    } else {
+        space_insert_run(space, low, run);
+    }
+    space_trim(space);
+}
+
+/* ---- the dead ------------------------------------------------------------------------------- */
+
+static vsi_dead_extent *space_dead(const vsi_space *space) {
+    return (vsi_dead_extent *)(void *)space->dead.data;
+}
+
+static size_t space_dead_count(const vsi_space *space) {
+    return space->dead.bytes / sizeof(vsi_dead_extent);
+}
+
+VSI_FN vs_status vsi_space_expect(vsi_err *err, vsi_space *space, size_t extents) {
+    size_t bytes = extents * sizeof(vsi_dead_extent);
+    bool ok = vsi_buf_reserve(&space->dead, bytes) && space_make_room(space, extents);
+    return ok ? VS_OK : vsi_fail_nomem(err, bytes);
+}
+
+VSI_FN void vsi_space_bury(vsi_space *space, vsi_dead_extent extent) {
+    vsi_assert(space->dead.cap - space->dead.bytes >= sizeof extent);
+    vsi_buf_append(&space->dead, &extent, sizeof extent);
+    space->dead_pages += extent.run.pages;
+}
+
+VSI_FN void vsi_space_reap(vsi_space *space, uint64_t first_checkpoint, uint64_t first_version,
+                           vsi_run_fn gone, void *ctx) {
+    size_t n = space_dead_count(space), kept = 0;
+    vsi_dead_extent *dead = space_dead(space);
+    for (size_t i = 0; space->is_known && i < n; i++) {
+        if (dead[i].checkpoint >= first_checkpoint || dead[i].version > first_version) {
+            dead[kept++] = dead[i];
+            continue;
+        }
+        gone(ctx, dead[i].run);
+        space->dead_pages -= dead[i].run.pages;
+        vsi_space_give(space, dead[i].run); /* keeps G2 */
+    }
+    if (space->is_known)
+        space->dead.bytes = kept * sizeof *dead;
+}
+
+/* ---- in the file ---------------------------------------------------------------------------- */
+
+static bool space_write_run(vsi_buf *out, vsi_run run) {
+    uint8_t bytes[SPACE_RUN_BYTES];
+    vsi_put_u64(bytes, run.page);
+    vsi_put_u64(bytes + 8, run.pages);
+    return vsi_buf_append(out, bytes, sizeof bytes);
+}
+
+/* Writes the dead that are free for this checkpoint, or those that are not. */
+static bool space_write_dead(const vsi_space *space, uint64_t first_kept, bool free_ones,
+                             vsi_buf *out) {
+    bool ok = true;
+    for (size_t i = 0; ok && i < space_dead_count(space); i++)
+        if ((space_dead(space)[i].checkpoint < first_kept) == free_ones)
+            ok = space_write_run(out, space_dead(space)[i].run);
+    return ok;
+}
+
+VSI_FN vs_status vsi_space_write(vsi_err *err, const vsi_space *space, uint64_t first_kept,
+                                 const vsi_buf *dying, vsi_buf *out) {
+    uint8_t header[SPACE_HEADER_BYTES] = {0};
+    size_t start = out->bytes + sizeof header;
+    bool ok = vsi_buf_append(out, header, sizeof header);
+    for (size_t i = 0; ok && i < space_run_count(space); i++)
+        ok = space_write_run(out, space_runs(space)[i]);
+    ok = ok && space_write_dead(space, first_kept, true, out);
+    size_t free_end = out->bytes;
+    ok = ok && space_write_dead(space, first_kept, false, out);
+    const vsi_run *runs = (const vsi_run *)(const void *)dying->data;
+    for (size_t i = 0; ok && i < dying->bytes / sizeof *runs; i++)
+        ok = space_write_run(out, runs[i]);
+    free_end = first_kept == VSI_NONE_KEPT ? out->bytes : free_end;
+    if (!ok)
+        return vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    vsi_put_u64(out->data + start - SPACE_HEADER_BYTES, (free_end - start) / SPACE_RUN_BYTES);
+    vsi_put_u64(out->data + start - 8, (out->bytes - free_end) / SPACE_RUN_BYTES);
+    return VS_OK;
+}
+
+/* How many runs a list has, free ones and all. */
+static vs_status list_counts(vsi_err *err, vsi_bytes list, uint64_t *out_free, uint64_t *out_all) {
+    uint64_t room = list.bytes / SPACE_RUN_BYTES; /* one for the header, which is as large */
+    uint64_t free_runs = list.bytes >= SPACE_HEADER_BYTES ? vsi_get_u64(list.data) : UINT64_MAX;
+    uint64_t dying = list.bytes >= SPACE_HEADER_BYTES ? vsi_get_u64(list.data + 8) : UINT64_MAX;
+    if (free_runs >= room || dying >= room - free_runs)
+        return vsi_fail(err, VS_ERR_CORRUPT, "the list of free pages is malformed");
+    *out_free = free_runs;
+    *out_all = free_runs + dying;
+    return VS_OK;
+}
+
+static vsi_run list_run(vsi_bytes list, uint64_t at) {
+    const uint8_t *p = list.data + SPACE_HEADER_BYTES + at * SPACE_RUN_BYTES;
+    return (vsi_run){vsi_get_u64(p), vsi_get_u64(p + 8)};
+}
+
+VSI_FN vs_status vsi_space_list(vsi_err *err, vsi_bytes list, vsi_buf *out) {
+    uint64_t free_runs = 0, all = 0;
+    vs_status st = list_counts(err, list, &free_runs, &all);
+    for (uint64_t i = 0; st == VS_OK && i < all; i++) {
+        vsi_run run = list_run(list, i);
+        if (!vsi_buf_append(out, &run, sizeof run))
+            st = vsi_fail_nomem(err, sizeof run);
+    }
+    return st;
+}
+
+/* Moves run down from the root of a heap of n, the largest first. */
+static void runs_sift_down(vsi_run *runs, size_t root, size_t n, vsi_run run) {
+    for (size_t child = 2 * root + 1; child < n; child = 2 * root + 1) {
+        if (child + 1 < n && runs[child + 1].page > runs[child].page)
+            child++;
+        if (runs[child].page <= run.page)
+            break;
+        runs[root] = runs[child];
+        root = child;
+    }
+    runs[root] = run;
+}
+
+/* Heapsort: qsort takes memory of its own. */
+VSI_FN void vsi_runs_sort(vsi_buf *buf) {
+    vsi_run *runs = (vsi_run *)(void *)buf->data;
+    size_t n = buf->bytes / sizeof *runs;
+    for (size_t root = n / 2; root-- > 0;)
+        runs_sift_down(runs, root, n, runs[root]);
+    for (; n > 1; n--) {
+        vsi_run last = runs[n - 1];
+        runs[n - 1] = runs[0];
+        runs_sift_down(runs, 0, n - 1, last);
+    }
+}
+
+/* Whether all runs of a list lie in the file, and none shares a page with another. */
+static vs_status list_check(vsi_err *err, const vsi_space *space, vsi_bytes list, uint64_t end) {
+    vsi_buf sorted = {.mem = space->mem};
+    vs_status st = vsi_space_list(err, list, &sorted);
+    uint64_t free_from = VSI_SPACE_FIRST_PAGE;
+    vsi_runs_sort(&sorted);
+    const vsi_run *runs = (const vsi_run *)(const void *)sorted.data;
+    for (size_t i = 0; st == VS_OK && i < sorted.bytes / sizeof *runs; i++) {
+        bool fits = runs[i].page >= free_from && runs[i].page < end && runs[i].pages >= 1 &&
+                    runs[i].pages <= end - runs[i].page;
+        if (!fits)
+            st = vsi_fail(err, VS_ERR_CORRUPT, "the list of free pages names page %llu wrongly",
+                          (unsigned long long)runs[i].page);
+        free_from = runs[i].page + runs[i].pages;
+    }
+    vsi_buf_free(&sorted);
+    return st;
+}
+
+static vs_status space_adopt(vsi_err *err, vsi_space *space, vsi_run run, bool is_free,
+                             uint64_t checkpoint) {
+    if (is_free && !space_make_room(space, 1))
+        return vsi_fail_nomem(err, sizeof run);
+    if (is_free) {
+        vsi_space_give(space, run);
+        return VS_OK;
+    }
+    vs_status st = vsi_space_expect(err, space, 1);
+    if (st == VS_OK)
+        vsi_space_bury(space, (vsi_dead_extent){.run = run, .checkpoint = checkpoint - 1});
+    return st;
+}
+
+VSI_FN vs_status vsi_space_read(vsi_err *err, vsi_space *space, vsi_bytes list, uint64_t end,
+                                uint64_t checkpoint) {
+    uint64_t free_runs = 0, all = 0;
+    size_t dead_bytes = space->dead.bytes;
+    uint64_t dead_pages = space->dead_pages;
+    vs_status st = list_check(err, space, list, end);
+    if (st == VS_OK)
+        st = list_counts(err, list, &free_runs, &all);
+    if (st != VS_OK)
+        return st;
+    space->end = end;
+    for (uint64_t i = 0; st == VS_OK && i < all; i++)
+        st = space_adopt(err, space, list_run(list, i), i < free_runs, checkpoint);
+    if (st != VS_OK) {
+        space->runs.bytes = 0;
+        space->free_pages = 0;
+        space->dead.bytes = dead_bytes;
+        space->dead_pages = dead_pages;
+        return st;
+    }
+    space->is_known = true;
+    return VS_OK;
+}
+/* ---- store/pager.h ---------------------------------------------------------------------------------- */
+/* pager.h - extents of the database file: reading with verification, a cache of nodes, writing. */
+#ifndef VSI_PAGER_H
+#define VSI_PAGER_H
+
+/* uses os/file.h */
+/* uses store/ref.h */
+/* uses store/space.h */
+
+typedef struct vsi_frame_page vsi_frame_page;
+
+typedef struct vsi_pager {
+    vsi_mem *mem;         /* borrowed */
+    const vsi_file *file; /* borrowed */
+
+    vsi_mutex lock; /* guards the cache and end */
+    vsi_frame_page **buckets;
+    size_t bucket_count, page_count;
+    uint64_t end; /* pages that may be read */
+
+    vsi_mutex slab_lock; /* for store/slab: one slab at a time is read in */
+
+    /* Of the holder of the writer role. */
+    vsi_space space;
+    uint32_t birth;   /* the checkpoint that extents are written for */
+    vsi_buf out;      /* written but not in the file yet */
+    uint64_t out_page; /* where out goes */
+    vsi_buf taken;    /* vsi_run: written since the last keep or undo */
+    uint64_t written_bytes;
+} vsi_pager;
+
+VSI_FN bool vsi_pager_init(vsi_pager *pager, vsi_mem *mem, const vsi_file *file);
+VSI_FN void vsi_pager_free(vsi_pager *pager); /* accepts one that is all zero */
+
+/* Any thread: whether a reference may lead to an extent of this kind in the file; else VS_ERR_CORRUPT. */
+VS_NODISCARD VSI_FN vs_status vsi_pager_check_ref(vsi_err *err, vsi_pager *pager, vsi_ref ref,
+                                                  int kind);
+/* Any thread: a node's page, checked, of a level that its reference names. It stays in memory until
+ * vsi_pager_forget. */
+VS_NODISCARD VSI_FN vs_status vsi_pager_node(vsi_err *err, vsi_pager *pager, vsi_ref ref,
+                                             const uint8_t **out_page);
+/* Any thread: the same from the file, whatever the cache has, into out [VSI_PAGE_BYTES]. */
+VS_NODISCARD VSI_FN vs_status vsi_pager_node_again(vsi_err *err, vsi_pager *pager, vsi_ref ref,
+                                                   uint8_t *out);
+/* Any thread: an extent of this kind, verified, appended to buf. */
+VS_NODISCARD VSI_FN vs_status vsi_pager_read(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind,
+                                             vsi_buf *buf);
+
+/* Writes an extent of whole pages and makes a reference to it; level is a node's, else 0. The bytes
+ * reach the file by vsi_pager_flush at the latest. */
+VS_NODISCARD VSI_FN vs_status vsi_pager_write(vsi_err *err, vsi_pager *pager, int kind,
+                                              uint32_t level, vsi_bytes bytes, vsi_ref *out_ref);
+/* The same in two steps. */
+VS_NODISCARD VSI_FN vs_status vsi_pager_take(vsi_err *err, vsi_pager *pager, uint64_t pages,
+                                             uint64_t *out_page);
+VS_NODISCARD VSI_FN vs_status vsi_pager_write_at(vsi_err *err, vsi_pager *pager, int kind,
+                                                 uint32_t level, vsi_bytes bytes, uint64_t page,
+                                                 vsi_ref *out_ref);
+VS_NODISCARD VSI_FN vs_status vsi_pager_flush(vsi_err *err, vsi_pager *pager);
+/* What was written is part of a checkpoint, or will never be: then its pages are free again. */
+VSI_FN void vsi_pager_keep(vsi_pager *pager);
+VSI_FN void vsi_pager_undo(vsi_pager *pager);
+
+VSI_FN void vsi_pager_open_to(vsi_pager *pager, uint64_t end); /* pages below end may be read */
+
+/* The pages of an extent will hold something else; nobody reads them any more. */
+VSI_FN void vsi_pager_forget(vsi_pager *pager, vsi_run run);
+
+#endif
+/* ---- store/pager.c ---------------------------------------------------------------------------------- */
+/* pager.c - extents of the database file.
+ *
+ *   P1  Nothing read from the file is used before its hash was found right.
+ *   P2  An extent is written once; its pages are not written again before it is dead to everybody
+ *       (G2). */
+/* uses store/pager.h */
+/* uses base/hash.h */
+/* uses store/node.h */
+
+enum { PAGER_BUCKETS_FIRST = 64, PAGER_OUT_BYTES = 1 << 20 };
+
+/* A node in the cache. */
+struct vsi_frame_page {
+    vsi_frame_page *next; /* in its bucket */
+    uint64_t page_no;
+    uint8_t bytes[VSI_PAGE_BYTES];
+};
+
+VSI_FN bool vsi_pager_init(vsi_pager *pager, vsi_mem *mem, const vsi_file *file) {
+    memset(pager, 0, sizeof *pager);
+    if (!vsi_mutex_init(&pager->lock))
+        return false;
+    if (!vsi_mutex_init(&pager->slab_lock)) {
+        vsi_mutex_destroy(&pager->lock);
+        return false;
+    }
+    pager->mem = mem;
+    pager->file = file;
+    pager->out.mem = mem;
+    pager->taken.mem = mem;
+    pager->end = VSI_SPACE_FIRST_PAGE;
+    vsi_space_init(&pager->space, mem);
+    return true;
+}
+
+VSI_FN void vsi_pager_free(vsi_pager *pager) {
+    if (!pager->mem)
+        return;
+    for (size_t i = 0; i < pager->bucket_count; i++)
+        while (pager->buckets[i]) {
+            vsi_frame_page *next = pager->buckets[i]->next;
+            vsi_free(pager->mem, pager->buckets[i], sizeof *next);
+            pager->buckets[i] = next;
+        }
+    vsi_free(pager->mem, pager->buckets, pager->bucket_count * sizeof *pager->buckets);
+    vsi_buf_free(&pager->out);
+    vsi_buf_free(&pager->taken);
+    vsi_space_free(&pager->space);
+    vsi_mutex_destroy(&pager->slab_lock);
+    vsi_mutex_destroy(&pager->lock);
+}
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+VSI_FN vs_status vsi_pager_check_ref(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind) {
+    uint64_t page = vsi_ref_page(ref), pages = vsi_ref_pages(ref);
+    vsi_mutex_lock(&pager->lock);
+    uint64_t end = pager->end;
+    vsi_mutex_unlock(&pager->lock);
+    if (ref.codec)
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu: of codec %d, expected 0",
+                        pager->file->path, (unsigned long long)page, ref.codec);
+    if (ref.kind != kind)
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu: of kind %d, expected %d",
+                        pager->file->path, (unsigned long long)page, ref.kind, kind);
+    if (page < VSI_SPACE_FIRST_PAGE || page >= end || pages < 1 || pages > end - page)
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu and %llu more lie outside the file",
+                        pager->file->path, (unsigned long long)page, (unsigned long long)pages - 1);
+    return VS_OK;
+}
+
+/* Reads an extent and verifies it. */
+static vs_status pager_fetch(vsi_err *err, const vsi_pager *pager, vsi_ref ref, uint8_t *out) {
+    uint64_t page = vsi_ref_page(ref);
+    size_t bytes = (size_t)vsi_ref_pages(ref) * VSI_PAGE_BYTES, got = 0;
+    vs_status st = vsi_file_read(err, pager->file, out, bytes, page * VSI_PAGE_BYTES, &got);
+    if (st != VS_OK)
+        return st;
+    if (got < bytes)
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s is truncated: page %llu is missing",
+                        pager->file->path, (unsigned long long)page + got / VSI_PAGE_BYTES);
+    uint64_t hash = vsi_hash64(out, bytes, page);
+    if (hash != ref.hash)
+        return vsi_fail(err, VS_ERR_CORRUPT,
+                        "%s: page %llu (%zu bytes) is damaged: hash %016llx, expected %016llx",
+                        pager->file->path, (unsigned long long)page, bytes,
+                        (unsigned long long)hash, (unsigned long long)ref.hash);
+    return VS_OK; /* keeps P1 */
+}
+
+VSI_FN vs_status vsi_pager_read(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind,
+                                vsi_buf *buf) {
+    vs_status st = vsi_pager_check_ref(err, pager, ref, kind);
+    if (st != VS_OK)
+        return st;
+    size_t bytes = (size_t)vsi_ref_pages(ref) * VSI_PAGE_BYTES;
+    if (!vsi_buf_reserve(buf, bytes))
+        return vsi_fail_nomem(err, bytes);
+    st = pager_fetch(err, pager, ref, buf->data + buf->bytes);
+    buf->bytes += st == VS_OK ? bytes : 0;
+    return st;
+}
+
+/* ---- the cache of nodes --------------------------------------------------------------------- */
+
+static size_t pager_bucket(const vsi_pager *pager, uint64_t page_no) {
+    return (size_t)((page_no * 0x9e3779b97f4a7c15u) >> 32) & (pager->bucket_count - 1);
+}
+
+static vsi_frame_page *pager_find(vsi_pager *pager, uint64_t page_no) {
+    vsi_frame_page *page = NULL;
+    if (pager->bucket_count)
+        page = pager->buckets[pager_bucket(pager, page_no)];
+    while (page && page->page_no != page_no)
+        page = page->next;
+    return page;
+}
+
+static vsi_frame_page *pager_find_locked(vsi_pager *pager, uint64_t page_no) {
+    vsi_mutex_lock(&pager->lock);
+    vsi_frame_page *page = pager_find(pager, page_no);
+    vsi_mutex_unlock(&pager->lock);
+    return page;
+}
+
+/* Twice as many buckets when there are as many nodes; the lock is held. */
+static bool pager_grow(vsi_pager *pager) {
+    size_t old_count = pager->bucket_count;
+    vsi_frame_page **old = pager->buckets;
+    if (pager->page_count < old_count)
+        return true;
+    size_t count = old_count ? 2 * old_count : PAGER_BUCKETS_FIRST;
+    vsi_frame_page **buckets = vsi_alloc_zeroed(pager->mem, count * sizeof *buckets);
+    if (!buckets)
+        return old_count > 0; /* fuller buckets will do */
+    pager->buckets = buckets;
+    pager->bucket_count = count;
+    for (size_t i = 0; i < old_count; i++)
+        while (old[i]) {
+            vsi_frame_page *page = old[i];
+            old[i] = page->next;
+            vsi_frame_page **bucket = &buckets[pager_bucket(pager, page->page_no)];
+            page->next = *bucket;
+            *bucket = page;
+        }
+    vsi_free(pager->mem, old, old_count * sizeof *old);
+    return true;
+}
+
+/* Puts a node into the cache, unless another thread was faster; out_bytes is the one that is there. */
+static vs_status pager_install(vsi_err *err, vsi_pager *pager, vsi_frame_page *page,
+                               const uint8_t **out_bytes) {
+    vsi_mutex_lock(&pager->lock);
+    vsi_frame_page *other = pager_find(pager, page->page_no);
+    bool has_room = other || pager_grow(pager);
+    if (!other && has_room) {
+        vsi_frame_page **bucket = &pager->buckets[pager_bucket(pager, page->page_no)];
+        page->next = *bucket;
+        *bucket = page;
+        pager->page_count++;
+    }
+    vsi_mutex_unlock(&pager->lock);
+    *out_bytes = other ? other->bytes : page->bytes;
+    if (other || !has_room)
+        vsi_free(pager->mem, page, sizeof *page);
+    return has_room ? VS_OK : vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+}
+
+/* What references in a file may be: never a block, and in an inner node a child one level below. */
+static bool pager_refs_fit(const uint8_t *bytes) {
+    uint32_t level = vsi_node_level(bytes);
+    for (uint32_t i = 0; i < vsi_node_count(bytes); i++) {
+        vsi_node_item item = vsi_node_item_at(bytes, i);
+        for (uint32_t k = 0; k < item.ref_count; k++) {
+            vsi_ref ref = vsi_ref_decode(item.refs + k * VSI_REF_BYTES);
+            if (ref.is_block || (level && (ref.kind != VSI_REF_NODE || ref.level + 1u != level)))
+                return false;
+        }
+    }
+    return true;
+}
+
+static vs_status pager_check_node(vsi_err *err, const vsi_pager *pager, vsi_ref ref,
+                                  const uint8_t *bytes) {
+    const char *problem = vsi_node_check(bytes);
+    if (!problem && vsi_node_level(bytes) != ref.level)
+        problem = "a node is on the wrong level";
+    if (!problem && !pager_refs_fit(bytes))
+        problem = "a node refers to what it must not";
+    if (!problem)
+        return VS_OK;
+    return vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu: %s", pager->file->path,
+                    (unsigned long long)vsi_ref_page(ref), problem);
+}
+
+static vs_status pager_check_node_ref(vsi_err *err, vsi_pager *pager, vsi_ref ref) {
+    vs_status st = vsi_pager_check_ref(err, pager, ref, VSI_REF_NODE);
+    if (st != VS_OK || vsi_ref_pages(ref) == 1)
+        return st;
+    return vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu: a node of %llu pages", pager->file->path,
+                    (unsigned long long)vsi_ref_page(ref), (unsigned long long)vsi_ref_pages(ref));
+}
+
+VSI_FN vs_status vsi_pager_node_again(vsi_err *err, vsi_pager *pager, vsi_ref ref, uint8_t *out) {
+    vs_status st = pager_check_node_ref(err, pager, ref);
+    if (st == VS_OK)
+        st = pager_fetch(err, pager, ref, out);
+    return st == VS_OK ? pager_check_node(err, pager, ref, out) : st;
+}
+
+VSI_FN vs_status vsi_pager_node(vsi_err *err, vsi_pager *pager, vsi_ref ref,
+                                const uint8_t **out_page) {
+    vs_status st = pager_check_node_ref(err, pager, ref);
+    if (st != VS_OK)
+        return st;
+    vsi_frame_page *page = pager_find_locked(pager, vsi_ref_page(ref));
+    if (page) {
+        *out_page = page->bytes;
+        return VS_OK;
+    }
+    page = vsi_alloc(pager->mem, sizeof *page);
+    if (!page)
+        return vsi_fail_nomem(err, sizeof *page);
+    page->page_no = vsi_ref_page(ref);
+    st = vsi_pager_node_again(err, pager, ref, page->bytes);
+    if (st != VS_OK) {
+        vsi_free(pager->mem, page, sizeof *page);
+        return st;
+    }
+    return pager_install(err, pager, page, out_page);
+}
+
+VSI_FN void vsi_pager_forget(vsi_pager *pager, vsi_run run) {
+    vsi_mutex_lock(&pager->lock);
+    for (uint64_t no = run.page; pager->bucket_count && no < run.page + run.pages; no++) {
+        vsi_frame_page **link = &pager->buckets[pager_bucket(pager, no)];
+        while (*link && (*link)->page_no != no)
+            link = &(*link)->next;
+        vsi_frame_page *page = *link;
+        if (!page)
+            continue;
+        *link = page->next;
+        pager->page_count--;
+        vsi_free(pager->mem, page, sizeof *page);
+    }
+    vsi_mutex_unlock(&pager->lock);
+}
+
+/* ---- writing -------------------------------------------------------------------------------- */
+
+VSI_FN void vsi_pager_open_to(vsi_pager *pager, uint64_t end) {
+    vsi_mutex_lock(&pager->lock);
+    pager->end = end > pager->end ? end : pager->end;
+    vsi_mutex_unlock(&pager->lock);
+}
+
+VSI_FN vs_status vsi_pager_flush(vsi_err *err, vsi_pager *pager) {
+    if (!pager->out.bytes)
+        return VS_OK;
+    vs_status st = vsi_file_write(err, pager->file, pager->out.data, pager->out.bytes,
+                                  pager->out_page * VSI_PAGE_BYTES);
+    if (st != VS_OK)
+        return st;
+    pager->written_bytes += pager->out.bytes;
+    uint64_t end = pager->out_page + pager->out.bytes / VSI_PAGE_BYTES;
+    pager->out.bytes = 0;
+    vsi_pager_open_to(pager, end);
+    return VS_OK;
+}
+
+static vs_status pager_put(vsi_err *err, vsi_pager *pager, uint64_t page, vsi_bytes bytes) {
+    bool continues = page == pager->out_page + pager->out.bytes / VSI_PAGE_BYTES &&
+                     pager->out.bytes + bytes.bytes <= PAGER_OUT_BYTES;
+    vs_status st = continues ? VS_OK : vsi_pager_flush(err, pager);
+    if (st != VS_OK)
+        return st;
+    if (!pager->out.bytes)
+        pager->out_page = page;
+    return vsi_buf_append(&pager->out, bytes.data, bytes.bytes) ? VS_OK
+                                                                : vsi_fail_nomem(err, bytes.bytes);
+}
+
+VSI_FN vs_status vsi_pager_take(vsi_err *err, vsi_pager *pager, uint64_t pages,
+                                uint64_t *out_page) {
+    vsi_run run = {.pages = pages};
+    if (!vsi_buf_reserve(&pager->taken, sizeof run))
+        return vsi_fail_nomem(err, sizeof run);
+    vs_status st = vsi_space_take(err, &pager->space, pages, &run.page);
+    if (st != VS_OK)
+        return st;
+    vsi_buf_append(&pager->taken, &run, sizeof run);
+    *out_page = run.page;
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_pager_write_at(vsi_err *err, vsi_pager *pager, int kind, uint32_t level,
+                                    vsi_bytes bytes, uint64_t page, vsi_ref *out_ref) {
+    uint64_t pages = bytes.bytes / VSI_PAGE_BYTES;
+    vsi_assert(pages > 0 && pages <= VSI_EXTENT_PAGES_MAX);
+    vsi_assert(bytes.bytes % VSI_PAGE_BYTES == 0);
+    vs_status st = pager_put(err, pager, page, bytes);
+    if (st != VS_OK)
+        return st;
+    *out_ref = (vsi_ref){.at = vsi_ref_extent(page, pages),
+                         .birth = pager->birth,
+                         .kind = (uint8_t)kind,
+                         .level = (uint8_t)level,
+                         .hash = vsi_hash64(bytes.data, bytes.bytes, page)};
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_pager_write(vsi_err *err, vsi_pager *pager, int kind, uint32_t level,
+                                 vsi_bytes bytes, vsi_ref *out_ref) {
+    uint64_t page = 0;
+    vs_status st = vsi_pager_take(err, pager, bytes.bytes / VSI_PAGE_BYTES, &page);
+    return st == VS_OK ? vsi_pager_write_at(err, pager, kind, level, bytes, page, out_ref) : st;
+}
+
+VSI_FN void vsi_pager_keep(vsi_pager *pager) {
+    vsi_space_seal(&pager->space);
+    vsi_buf_free(&pager->taken);
+    vsi_buf_free(&pager->out);
+}
+
+VSI_FN void vsi_pager_undo(vsi_pager *pager) {
+    const vsi_run *runs = (const vsi_run *)(const void *)pager->taken.data;
+    pager->out.bytes = 0;
+    for (size_t i = 0; i < pager->taken.bytes / sizeof *runs; i++) {
+        vsi_pager_forget(pager, runs[i]);
+        vsi_space_give(&pager->space, runs[i]);
+    }
+    vsi_pager_keep(pager);
+}
 /* ---- store/cow.h ---------------------------------------------------------------------------------- */
 /* cow.h - blocks of memory that are copied on write: many versions of a structure share them.
  *
@@ -2760,7 +3614,7 @@ VSI_FN const char *vsi_node_check(const uint8_t *page) {
 #ifndef VSI_COW_H
 #define VSI_COW_H
 
-/* uses base/mem.h */
+/* uses store/pager.h */
 
 /* First member of every block. */
 typedef struct vsi_block {
@@ -2772,17 +3626,21 @@ typedef struct vsi_block {
 
 /* All blocks of one database, and the scope of its one writer. */
 typedef struct vsi_cow {
-    vsi_mem *mem; /* borrowed */
+    vsi_mem *mem;     /* borrowed */
+    vsi_pager *pager; /* borrowed; NULL: everything is in memory */
     vsi_block *newest;
     vsi_block *dead;     /* replaced in this transaction, still needed by older versions */
+    vsi_buf dead_extents; /* vsi_run: likewise, in the file */
     uint64_t scope;      /* blocks with owner >= scope may be changed in place */
     uint64_t last_scope; /* numbers given out */
+    size_t bytes;        /* of all blocks */
 } vsi_cow;
 
 /* What a scope must restore. */
 typedef struct vsi_cow_mark {
     uint64_t scope;
     vsi_block *dead;
+    size_t dead_extents_bytes;
 } vsi_cow_mark;
 
 VSI_FN void vsi_cow_init(vsi_cow *cow, vsi_mem *mem);
@@ -2794,7 +3652,8 @@ VSI_FN void vsi_cow_keep(vsi_cow *cow, vsi_cow_mark mark);
 VSI_FN void vsi_cow_undo(vsi_cow *cow, vsi_cow_mark mark);
 
 /* Ends a transaction whose outermost scope was kept: hands out the list of blocks that older
- * versions still need. The caller frees it when no older version is left. */
+ * versions still need. The caller frees it when no older version is left. dead_extents stay for the
+ * caller to take. */
 VSI_FN vsi_block *vsi_cow_take_dead(vsi_cow *cow);
 VSI_FN void vsi_cow_free_dead(vsi_cow *cow, vsi_block *dead);
 
@@ -2805,6 +3664,8 @@ VSI_FN void *vsi_cow_new(vsi_cow *cow, size_t bytes);
 VSI_FN void *vsi_cow_touch(vsi_cow *cow, void *block);
 /* The block is no longer part of the structure. */
 VSI_FN void vsi_cow_drop(vsi_cow *cow, void *block);
+/* What a reference leads to, block or extent, is no longer part of the structure. */
+VS_NODISCARD VSI_FN vs_status vsi_cow_drop_ref(vsi_err *err, vsi_cow *cow, vsi_ref ref);
 
 #endif
 /* ---- store/cow.c ---------------------------------------------------------------------------------- */
@@ -2819,6 +3680,7 @@ VSI_FN void vsi_cow_drop(vsi_cow *cow, void *block);
 VSI_FN void vsi_cow_init(vsi_cow *cow, vsi_mem *mem) {
     memset(cow, 0, sizeof *cow);
     cow->mem = mem;
+    cow->dead_extents.mem = mem;
 }
 
 static void cow_free(vsi_cow *cow, vsi_block *block) {
@@ -2828,6 +3690,7 @@ static void cow_free(vsi_cow *cow, vsi_block *block) {
         cow->newest = block->older;
     if (block->older)
         block->older->newer = block->newer;
+    cow->bytes -= block->bytes;
     vsi_free(cow->mem, block, block->bytes);
 }
 
@@ -2835,10 +3698,14 @@ VSI_FN void vsi_cow_free_all(vsi_cow *cow) {
     while (cow->newest)
         cow_free(cow, cow->newest);
     cow->dead = NULL;
+    if (cow->mem)
+        vsi_buf_free(&cow->dead_extents);
 }
 
 VSI_FN vsi_cow_mark vsi_cow_open(vsi_cow *cow) {
-    vsi_cow_mark mark = {.scope = cow->scope, .dead = cow->dead};
+    vsi_cow_mark mark = {.scope = cow->scope,
+                         .dead = cow->dead,
+                         .dead_extents_bytes = cow->dead_extents.bytes};
     cow->scope = ++cow->last_scope;
     return mark;
 }
@@ -2862,6 +3729,7 @@ VSI_FN void vsi_cow_undo(vsi_cow *cow, vsi_cow_mark mark) {
     while (cow->newest && cow->newest->owner >= cow->scope) /* C1 */
         cow_free(cow, cow->newest);
     cow->dead = mark.dead;
+    cow->dead_extents.bytes = mark.dead_extents_bytes;
     cow->scope = mark.scope;
 }
 
@@ -2885,6 +3753,7 @@ static vsi_block *cow_alloc(vsi_cow *cow, size_t bytes) {
     vsi_block *block = vsi_alloc(cow->mem, bytes);
     if (!block)
         return NULL;
+    cow->bytes += bytes;
     *block = (vsi_block){.older = cow->newest, .owner = cow->scope, .bytes = bytes};
     if (cow->newest)
         cow->newest->newer = block;
@@ -2921,6 +3790,18 @@ VSI_FN void vsi_cow_drop(vsi_cow *cow, void *block) {
     }
     old->next_dead = cow->dead; /* keeps C2 */
     cow->dead = old;
+}
+
+VSI_FN vs_status vsi_cow_drop_ref(vsi_err *err, vsi_cow *cow, vsi_ref ref) {
+    if (ref.kind == VSI_REF_NONE)
+        return VS_OK;
+    if (ref.is_block) {
+        vsi_cow_drop(cow, vsi_ref_block(ref));
+        return VS_OK;
+    }
+    vsi_run run = {vsi_ref_page(ref), vsi_ref_pages(ref)};
+    return vsi_buf_append(&cow->dead_extents, &run, sizeof run) ? VS_OK
+                                                                : vsi_fail_nomem(err, sizeof run);
 }
 /* ---- store/btree.h ---------------------------------------------------------------------------------- */
 /* btree.h - a B+tree of byte strings in memcmp order, copied on write. */
@@ -3017,18 +3898,41 @@ static vs_status btree_nomem(vsi_err *err) {
 
 static vs_status btree_read(vsi_err *err, const vsi_btree *tree, vsi_ref ref,
                             const uint8_t **out_page) {
-    (void)err;
-    (void)tree;
+    if (!ref.is_block)
+        return vsi_pager_node(err, tree->cow->pager, ref, out_page);
     *out_page = ((btree_block *)vsi_ref_block(ref))->page;
+    return VS_OK;
+}
+
+/* A block with the contents of an extent, which it replaces. */
+static vs_status btree_load(vsi_err *err, const vsi_btree *tree, vsi_ref ref,
+                            btree_block **out_block) {
+    const uint8_t *page = NULL;
+    vs_status st = vsi_pager_node(err, tree->cow->pager, ref, &page);
+    if (st == VS_OK)
+        st = vsi_cow_drop_ref(err, tree->cow, ref);
+    if (st != VS_OK)
+        return st;
+    *out_block = vsi_cow_new(tree->cow, sizeof **out_block);
+    if (!*out_block)
+        return btree_nomem(err);
+    memcpy((*out_block)->page, page, VSI_PAGE_BYTES);
     return VS_OK;
 }
 
 /* The page behind a reference made writable; the reference follows it. */
 static vs_status btree_touch(vsi_err *err, const vsi_btree *tree, vsi_ref *ref,
                              uint8_t **out_page) {
-    btree_block *block = vsi_cow_touch(tree->cow, vsi_ref_block(*ref));
-    if (!block)
-        return btree_nomem(err);
+    btree_block *block = NULL;
+    if (ref->is_block) {
+        block = vsi_cow_touch(tree->cow, vsi_ref_block(*ref));
+        if (!block)
+            return btree_nomem(err);
+    } else {
+        vs_status st = btree_load(err, tree, *ref, &block);
+        if (st != VS_OK)
+            return st;
+    }
     *ref = vsi_ref_of_block(VSI_REF_NODE, block);
     *out_page = block->page;
     return VS_OK;
@@ -3043,10 +3947,6 @@ static vs_status btree_new(vsi_err *err, const vsi_btree *tree, uint32_t level, 
     *out_ref = vsi_ref_of_block(VSI_REF_NODE, block);
     *out_page = block->page;
     return VS_OK;
-}
-
-static void btree_drop(const vsi_btree *tree, vsi_ref ref) {
-    vsi_cow_drop(tree->cow, vsi_ref_block(ref));
 }
 
 /* ---- reading -------------------------------------------------------------------------------- */
@@ -3314,9 +4214,8 @@ static vs_status btree_try_merge(vsi_err *err, vsi_btree *tree, uint8_t *parent,
             item.key = separator;
         vsi_node_insert(target, vsi_node_count(target), &item);
     }
-    btree_drop(tree, right_ref);
     vsi_node_remove(parent, at + 1);
-    return VS_OK;
+    return vsi_cow_drop_ref(err, tree->cow, right_ref);
 }
 
 /* A root with one child goes, and one with none. */
@@ -3331,9 +4230,9 @@ static vs_status btree_shrink_root(vsi_err *err, vsi_btree *tree) {
             return VS_OK;
         vsi_ref old = tree->root;
         tree->root = count ? vsi_node_ref(page, 0, 0) : (vsi_ref){.kind = VSI_REF_NONE};
-        btree_drop(tree, old);
-        if (btree_is_empty(tree))
-            return VS_OK;
+        st = vsi_cow_drop_ref(err, tree->cow, old);
+        if (st != VS_OK || btree_is_empty(tree))
+            return st;
     }
 }
 
@@ -3342,13 +4241,15 @@ static vs_status btree_shrink(vsi_err *err, vsi_btree *tree, btree_path *path) {
     for (uint32_t level = 0; level + 1 < path->height; level++) {
         uint8_t *page = path->page[level], *parent = path->page[level + 1];
         uint32_t at = path->at[level + 1];
+        bool is_merged = false;
+        vs_status st = VS_OK;
         if (vsi_node_count(page) == 0) { /* keeps B3 */
-            btree_drop(tree, vsi_node_ref(parent, at, 0));
+            st = vsi_cow_drop_ref(err, tree->cow, vsi_node_ref(parent, at, 0));
+            if (st != VS_OK)
+                return st;
             vsi_node_remove(parent, at);
             continue;
         }
-        bool is_merged = false;
-        vs_status st = VS_OK;
         if (vsi_node_used(page) >= BTREE_UNDERFULL_BYTES)
             break;
         if (at + 1 < vsi_node_count(parent))
@@ -3455,7 +4356,10 @@ VSI_FN vs_status vsi_btree_check(vsi_err *err, const vsi_btree *tree, const char
 /* uses base/mem.h */
 /* uses store/btree.h */
 
-enum { VSI_VALUE_KEY_BYTES_MAX = 1040 };
+enum {
+    VSI_VALUE_KEY_BYTES_MAX = 1040,
+    VSI_BLOB_HEADER_BYTES = 8 /* of a large value in the file */
+};
 
 /* A value that vsi_value_find found; borrowed from the tree as its entries are. */
 typedef struct vsi_value {
@@ -3527,13 +4431,33 @@ VSI_FN vs_status vsi_value_find(vsi_err *err, const vsi_btree *tree, vsi_bytes k
     return st == VS_OK ? vsi_value_of_item(err, item, out_value) : st;
 }
 
+/* A large value in the file: its size, the bytes stored, and those. */
+static vs_status value_read_extent(vsi_err *err, const vsi_btree *tree, vsi_ref ref,
+                                   uint32_t bytes, vsi_buf *buf) {
+    size_t start = buf->bytes;
+    vs_status st = vsi_pager_read(err, tree->cow->pager, ref, VSI_REF_BLOB, buf);
+    if (st != VS_OK)
+        return st;
+    const uint8_t *blob = buf->data + start;
+    size_t room = buf->bytes - start - VSI_BLOB_HEADER_BYTES;
+    if (vsi_get_u32(blob) != bytes || vsi_get_u32(blob + 4) != bytes || bytes > room) {
+        buf->bytes = start;
+        return vsi_fail(err, VS_ERR_CORRUPT, "a value of %lu bytes has another size in the file",
+                        (unsigned long)bytes);
+    }
+    memmove(buf->data + start, blob + VSI_BLOB_HEADER_BYTES, bytes);
+    buf->bytes = start + bytes;
+    return VS_OK;
+}
+
 VSI_FN vs_status vsi_value_read(vsi_err *err, const vsi_btree *tree, const vsi_value *value,
                                 vsi_buf *buf) {
-    (void)tree;
     const uint8_t *data = value->item.value.data + VALUE_HEADER_BYTES;
     if (value->item.ref_count) {
-        const value_blob *blob = vsi_ref_block(vsi_ref_decode(value->item.refs));
-        data = blob->bytes;
+        vsi_ref ref = vsi_ref_decode(value->item.refs);
+        if (!ref.is_block)
+            return value_read_extent(err, tree, ref, value->bytes, buf);
+        data = ((const value_blob *)vsi_ref_block(ref))->bytes;
     }
     return vsi_buf_append(buf, data, value->bytes) ? VS_OK : vsi_fail_nomem(err, value->bytes);
 }
@@ -3568,8 +4492,8 @@ VSI_FN vs_status vsi_value_delete(vsi_err *err, vsi_btree *tree, vsi_bytes key) 
     if (st != VS_OK)
         return st;
     if (value.item.ref_count)
-        vsi_cow_drop(tree->cow, vsi_ref_block(vsi_ref_decode(value.item.refs)));
-    return vsi_btree_delete(err, tree, key);
+        st = vsi_cow_drop_ref(err, tree->cow, vsi_ref_decode(value.item.refs));
+    return st == VS_OK ? vsi_btree_delete(err, tree, key) : st;
 }
 /* ---- store/live.h ---------------------------------------------------------------------------------- */
 /* live.h - which slots of a collection hold a record in one version: a bitmap in a B+tree. */
@@ -3729,7 +4653,7 @@ VSI_FN vs_status vsi_live_next_dead(vsi_err *err, vsi_live_scan *scan, uint32_t 
 #ifndef VSI_SLAB_H
 #define VSI_SLAB_H
 
-/* uses base/mem.h */
+/* uses store/btree.h */
 
 enum { VSI_SLAB_BYTES_MIN = 16384, VSI_SLAB_ALIGN = 64, VSI_SLAB_SHIFT_MAX = 17 };
 
@@ -3737,12 +4661,16 @@ enum { VSI_SLAB_BYTES_MIN = 16384, VSI_SLAB_ALIGN = 64, VSI_SLAB_SHIFT_MAX = 17 
 
 typedef struct vsi_slab_table vsi_slab_table;
 
+/* A slab in memory is read in when it is first needed, and then stays. */
 typedef struct vsi_slabs {
     vsi_mem *mem;
     uint32_t row_bytes;
     uint32_t shift;         /* rows of a slab, as a power of two */
+    uint32_t element_bytes; /* of numbers that are little-endian in the file; 1: bytes */
+    vsi_btree dir;          /* slab number -> extent, of slabs not in memory; by the pager's slab lock */
     vsi_atomic_ptr table;   /* vsi_slab_table: readers load it */
     vsi_slab_table *tables; /* all, newest first: readers may still hold older ones */
+    vsi_buf dirty;          /* uint32_t: slabs changed since they were written; of the writer */
 } vsi_slabs;
 
 /* The number of rows of a slab, as a power of two, for rows of this size. */
@@ -3751,13 +4679,18 @@ VSI_FN uint32_t vsi_slab_shift(uint32_t row_bytes);
 VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t row_bytes, uint32_t shift);
 VSI_FN void vsi_slabs_free(vsi_slabs *slabs); /* accepts one that is all zero */
 
-/* The row of a slot whose slab exists. Any thread. */
+/* The row of a slot whose slab exists, in memory or in the file. Any thread. */
 VS_NODISCARD VSI_FN vs_status vsi_slab_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot,
                                            const uint8_t **out_row);
 /* How many slots from slot on lie in the same slab, so row after row in memory. */
 VSI_FN uint32_t vsi_slab_run(const vsi_slabs *slabs, uint32_t slot);
 
-/* The row of any slot, its slab made when needed. Holder of the writer role only. */
+/* Writes the slabs that changed, and notes in dir where they are now. */
+VS_NODISCARD VSI_FN vs_status vsi_slabs_write(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir);
+/* What vsi_slabs_write wrote is durable, and dir has its places. */
+VSI_FN void vsi_slabs_settle(vsi_slabs *slabs, const vsi_btree *dir);
+
+/* The row of any slot, to be changed, its slab made when needed. Holder of the writer role only. */
 VS_NODISCARD VSI_FN vs_status vsi_slab_make_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot,
                                                 uint8_t **out_row);
 
@@ -3771,6 +4704,11 @@ VS_NODISCARD VSI_FN vs_status vsi_slab_make_row(vsi_err *err, vsi_slabs *slabs, 
 /* uses store/slab.h */
 
 enum { SLAB_TABLE_FIRST = 16 };
+
+/* At the front of a slab's memory; the rows begin at the first aligned byte behind it. */
+typedef struct slab_head {
+    bool is_dirty; /* of the holder of the writer role */
+} slab_head;
 
 struct vsi_slab_table {
     vsi_slab_table *older;
@@ -3794,6 +4732,8 @@ VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t row_bytes, u
     slabs->mem = mem;
     slabs->row_bytes = row_bytes;
     slabs->shift = shift;
+    slabs->element_bytes = 1;
+    slabs->dirty.mem = mem;
 }
 
 static size_t table_bytes(size_t room) {
@@ -3801,7 +4741,7 @@ static size_t table_bytes(size_t room) {
 }
 
 static size_t slab_bytes(const vsi_slabs *slabs) {
-    return ((size_t)slabs->row_bytes << slabs->shift) + VSI_SLAB_ALIGN;
+    return ((size_t)slabs->row_bytes << slabs->shift) + sizeof(slab_head) + VSI_SLAB_ALIGN;
 }
 
 VSI_FN void vsi_slabs_free(vsi_slabs *slabs) {
@@ -3814,32 +4754,68 @@ VSI_FN void vsi_slabs_free(vsi_slabs *slabs) {
         table = older;
     }
     slabs->tables = NULL;
+    if (slabs->mem)
+        vsi_buf_free(&slabs->dirty);
 }
 
-/* A slab's rows begin at its first aligned byte. */
+static uint8_t *slab_rows(void *slab) {
+    uint8_t *first = (uint8_t *)slab + sizeof(slab_head);
+    return first + (size_t)(0 - (uintptr_t)first) % VSI_SLAB_ALIGN;
+}
+
 static uint8_t *slab_row_in(const vsi_slabs *slabs, void *slab, uint32_t slot) {
-    size_t skip = (size_t)(0 - (uintptr_t)slab) % VSI_SLAB_ALIGN;
     size_t row = slot & ((1u << slabs->shift) - 1);
-    return (uint8_t *)slab + skip + row * slabs->row_bytes;
+    return slab_rows(slab) + row * slabs->row_bytes;
 }
 
-VSI_FN vs_status vsi_slab_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot,
-                              const uint8_t **out_row) {
+static void *slabs_get(const vsi_slabs *slabs, uint32_t at) {
     const vsi_slab_table *table = vsi_atomic_ptr_load(&slabs->table);
-    uint32_t at = slot >> slabs->shift;
-    void *slab = table && at < table->room ? vsi_atomic_ptr_load(&table->slab[at]) : NULL;
-    if (!slab)
-        return vsi_fail(err, VS_ERR_CORRUPT, "slot %lu has no row", (unsigned long)slot);
-    *out_row = slab_row_in(slabs, slab, slot);
-    return VS_OK;
+    return table && at < table->room ? vsi_atomic_ptr_load(&table->slab[at]) : NULL;
 }
 
-VSI_FN uint32_t vsi_slab_run(const vsi_slabs *slabs, uint32_t slot) {
-    uint32_t rows = 1u << slabs->shift;
-    return rows - (slot & (rows - 1));
+/* ---- reading in ----------------------------------------------------------------------------- */
+
+static size_t slab_extent_bytes(const vsi_slabs *slabs) {
+    uint64_t rows_bytes = (uint64_t)slabs->row_bytes << slabs->shift;
+    return (size_t)((rows_bytes + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES * VSI_PAGE_BYTES);
 }
 
-/* A table with room for slab number at. */
+/* Where a slab is in the file; VS_ERR_NOT_FOUND without a message. The slab lock is held. */
+static vs_status slab_locate(vsi_err *err, const vsi_slabs *slabs, uint32_t at, vsi_ref *out_ref) {
+    uint8_t key[4];
+    vsi_node_item item;
+    if (!slabs->dir.cow)
+        return VS_ERR_NOT_FOUND;
+    vsi_put_u32_be(key, at);
+    vs_status st = vsi_btree_get(err, &slabs->dir, (vsi_bytes){key, sizeof key}, &item);
+    if (st == VS_OK && item.ref_count != 1)
+        return vsi_fail(err, VS_ERR_CORRUPT, "the entry of slab %lu is malformed",
+                        (unsigned long)at);
+    if (st == VS_OK)
+        *out_ref = vsi_ref_decode(item.refs);
+    return st;
+}
+
+static vs_status slab_read(vsi_err *err, const vsi_slabs *slabs, vsi_ref ref, void **out_slab) {
+    size_t bytes = slab_extent_bytes(slabs);
+    vsi_buf extent = {.mem = slabs->mem};
+    vs_status st = vsi_pager_read(err, slabs->dir.cow->pager, ref, VSI_REF_SLAB, &extent);
+    if (st == VS_OK && extent.bytes != bytes)
+        st = vsi_fail(err, VS_ERR_CORRUPT, "a slab has %zu bytes, expected %zu", extent.bytes, bytes);
+    void *slab = st == VS_OK ? vsi_alloc_zeroed(slabs->mem, slab_bytes(slabs)) : NULL;
+    if (st == VS_OK && !slab)
+        st = vsi_fail_nomem(err, slab_bytes(slabs));
+    if (st == VS_OK) {
+        size_t rows_bytes = (size_t)slabs->row_bytes << slabs->shift;
+        vsi_copy_le(slab_rows(slab), extent.data, rows_bytes / slabs->element_bytes,
+                    slabs->element_bytes);
+        *out_slab = slab;
+    }
+    vsi_buf_free(&extent);
+    return st;
+}
+
+/* A table with room for slab number at; the slab lock is held. */
 static vs_status slabs_reserve(vsi_err *err, vsi_slabs *slabs, uint32_t at) {
     vsi_slab_table *old = slabs->tables;
     size_t room = old ? old->room : SLAB_TABLE_FIRST;
@@ -3859,22 +4835,133 @@ static vs_status slabs_reserve(vsi_err *err, vsi_slabs *slabs, uint32_t at) {
     return VS_OK;
 }
 
+static void slabs_lock(const vsi_slabs *slabs) {
+    if (slabs->dir.cow)
+        vsi_mutex_lock(&slabs->dir.cow->pager->slab_lock);
+}
+
+static void slabs_unlock(const vsi_slabs *slabs) {
+    if (slabs->dir.cow)
+        vsi_mutex_unlock(&slabs->dir.cow->pager->slab_lock);
+}
+
+/* Brings a slab into memory from the file; VS_ERR_NOT_FOUND without a message when it is not there. */
+static vs_status slab_fault(vsi_err *err, vsi_slabs *slabs, uint32_t at, void **out_slab) {
+    vsi_ref ref;
+    vs_status st = VS_OK;
+    slabs_lock(slabs);
+    void *slab = slabs_get(slabs, at); /* another thread may have been faster */
+    if (!slab) {
+        st = slab_locate(err, slabs, at, &ref);
+        if (st == VS_OK)
+            st = slabs_reserve(err, slabs, at);
+        if (st == VS_OK)
+            st = slab_read(err, slabs, ref, &slab);
+        if (st == VS_OK)
+            vsi_atomic_ptr_store(&slabs->tables->slab[at], slab); /* keeps L1 */
+    }
+    slabs_unlock(slabs);
+    *out_slab = slab;
+    return st;
+}
+
+VSI_FN vs_status vsi_slab_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot,
+                              const uint8_t **out_row) {
+    uint32_t at = slot >> slabs->shift;
+    void *slab = slabs_get(slabs, at);
+    vs_status st = slab ? VS_OK : slab_fault(err, slabs, at, &slab);
+    if (st == VS_ERR_NOT_FOUND)
+        return vsi_fail(err, VS_ERR_CORRUPT, "slot %lu has no row", (unsigned long)slot);
+    if (st == VS_OK)
+        *out_row = slab_row_in(slabs, slab, slot);
+    return st;
+}
+
+VSI_FN uint32_t vsi_slab_run(const vsi_slabs *slabs, uint32_t slot) {
+    uint32_t rows = 1u << slabs->shift;
+    return rows - (slot & (rows - 1));
+}
+
+/* ---- changing ------------------------------------------------------------------------------- */
+
+/* An empty slab. */
+static vs_status slab_make(vsi_err *err, vsi_slabs *slabs, uint32_t at, void **out_slab) {
+    slabs_lock(slabs);
+    vs_status st = slabs_reserve(err, slabs, at);
+    void *slab = st == VS_OK ? vsi_alloc_zeroed(slabs->mem, slab_bytes(slabs)) : NULL;
+    if (st == VS_OK && !slab)
+        st = vsi_fail_nomem(err, slab_bytes(slabs));
+    if (st == VS_OK)
+        vsi_atomic_ptr_store(&slabs->tables->slab[at], slab); /* keeps L1 */
+    slabs_unlock(slabs);
+    *out_slab = slab;
+    return st;
+}
+
 VSI_FN vs_status vsi_slab_make_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot,
                                    uint8_t **out_row) {
     uint32_t at = slot >> slabs->shift;
-    vs_status st = slabs_reserve(err, slabs, at);
+    void *slab = slabs_get(slabs, at);
+    vs_status st = slab ? VS_OK : slab_fault(err, slabs, at, &slab);
+    if (st == VS_ERR_NOT_FOUND)
+        st = slab_make(err, slabs, at, &slab);
     if (st != VS_OK)
         return st;
-    vsi_atomic_ptr *place = &slabs->tables->slab[at];
-    void *slab = vsi_atomic_ptr_load(place);
-    if (!slab) {
-        slab = vsi_alloc_zeroed(slabs->mem, slab_bytes(slabs));
-        if (!slab)
-            return vsi_fail_nomem(err, slab_bytes(slabs));
-        vsi_atomic_ptr_store(place, slab); /* keeps L1 */
-    }
+    slab_head *head = slab;
+    if (!head->is_dirty && !vsi_buf_append(&slabs->dirty, &at, sizeof at))
+        return vsi_fail_nomem(err, sizeof at);
+    head->is_dirty = true;
     *out_row = slab_row_in(slabs, slab, slot);
     return VS_OK;
+}
+
+/* ---- writing -------------------------------------------------------------------------------- */
+
+static vs_status slab_write(vsi_err *err, vsi_slabs *slabs, uint32_t at, vsi_buf *scratch,
+                            vsi_btree *dir) {
+    uint8_t key[4], encoded[VSI_REF_BYTES];
+    vsi_node_item old, item = {.key = {key, sizeof key}, .refs = encoded, .ref_count = 1};
+    vsi_ref ref;
+    size_t rows_bytes = (size_t)slabs->row_bytes << slabs->shift;
+    vsi_put_u32_be(key, at);
+    vs_status st = vsi_btree_get(err, dir, item.key, &old);
+    if (st == VS_OK && old.ref_count == 1)
+        st = vsi_cow_drop_ref(err, dir->cow, vsi_ref_decode(old.refs));
+    if (st != VS_OK && st != VS_ERR_NOT_FOUND)
+        return st;
+    vsi_copy_le(scratch->data, slab_rows(slabs_get(slabs, at)), rows_bytes / slabs->element_bytes,
+                slabs->element_bytes);
+    st = vsi_pager_write(err, dir->cow->pager, VSI_REF_SLAB, 0,
+                         (vsi_bytes){scratch->data, slab_extent_bytes(slabs)}, &ref);
+    if (st != VS_OK)
+        return st;
+    vsi_ref_encode(ref, encoded);
+    return vsi_btree_put_item(err, dir, &item);
+}
+
+VSI_FN vs_status vsi_slabs_write(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir) {
+    const uint32_t *dirty = (const uint32_t *)(const void *)slabs->dirty.data;
+    size_t n = slabs->dirty.bytes / sizeof *dirty, bytes = slab_extent_bytes(slabs);
+    vsi_buf scratch = {.mem = slabs->mem};
+    if (n && !vsi_buf_reserve(&scratch, bytes))
+        return vsi_fail_nomem(err, bytes);
+    if (n)
+        memset(scratch.data, 0, bytes);
+    vs_status st = VS_OK;
+    for (size_t i = 0; st == VS_OK && i < n; i++)
+        st = slab_write(err, slabs, dirty[i], &scratch, dir);
+    vsi_buf_free(&scratch);
+    return st;
+}
+
+VSI_FN void vsi_slabs_settle(vsi_slabs *slabs, const vsi_btree *dir) {
+    const uint32_t *dirty = (const uint32_t *)(const void *)slabs->dirty.data;
+    for (size_t i = 0; i < slabs->dirty.bytes / sizeof *dirty; i++)
+        ((slab_head *)slabs_get(slabs, dirty[i]))->is_dirty = false;
+    vsi_buf_free(&slabs->dirty);
+    vsi_mutex_lock(&dir->cow->pager->slab_lock);
+    slabs->dir = *dir;
+    vsi_mutex_unlock(&dir->cow->pager->slab_lock);
 }
 /* ---- store/desc.h ---------------------------------------------------------------------------------- */
 /* desc.h - what never changes about a collection, and what all its versions share. */
@@ -3900,6 +4987,8 @@ typedef struct vsi_desc {
     /* Of the holder of the writer role. */
     vsi_buf pool;        /* uint32_t: slots below slot_end that may be used */
     bool pool_is_filled; /* false: nothing changed since open; what is not live is free */
+    bool is_flushed;     /* by the checkpoint being made; then its slabs are by these */
+    vsi_btree new_rows_dir, new_cells_dir;
 } vsi_desc;
 
 /* All descs of a database. */
@@ -3918,10 +5007,17 @@ VSI_FN void vsi_descs_free(vsi_descs *descs); /* accepts one that is all zero */
 /* NULL when there is none. Any thread. */
 VSI_FN vsi_desc *vsi_descs_find(vsi_descs *descs, uint32_t id);
 
+/* The first whose id is not below id, NULL: none. Any thread; others may be added meanwhile. */
+VSI_FN vsi_desc *vsi_descs_from(vsi_descs *descs, uint64_t id);
+
 /* Adds a copy of what is given about a collection (id to index), with empty arrays. One of this id that
  * is there already was left by a transaction rolled back, and is replaced. */
 VS_NODISCARD VSI_FN vs_status vsi_descs_add(vsi_err *err, vsi_descs *descs, const vsi_desc *given,
                                             vsi_desc **out_desc);
+
+/* The same, unless there is one of this id: then that one. For what is read from a catalog. */
+VS_NODISCARD VSI_FN vs_status vsi_descs_intern(vsi_err *err, vsi_descs *descs,
+                                               const vsi_desc *given, vsi_desc **out_desc);
 
 /* Slots that may be used, the lowest first as far as they are known; VSI_SLOT_NONE: none. Adding one
  * without memory loses it until the next open. Holder of the writer role only. */
@@ -3993,11 +5089,26 @@ VSI_FN vsi_desc *vsi_descs_find(vsi_descs *descs, uint32_t id) {
     return desc;
 }
 
+VSI_FN vsi_desc *vsi_descs_from(vsi_descs *descs, uint64_t id) {
+    vsi_desc *desc = NULL;
+    if (id > UINT32_MAX)
+        return NULL;
+    vsi_mutex_lock(&descs->lock);
+    size_t at = descs_place(descs, (uint32_t)id);
+    if (at < descs->list.bytes / sizeof desc)
+        desc = ((vsi_desc **)(void *)descs->list.data)[at];
+    vsi_mutex_unlock(&descs->lock);
+    return desc;
+}
+
 static void desc_fill(vsi_desc *desc, vsi_mem *mem, const vsi_desc *given) {
     *desc = *given;
     uint32_t row_bytes = desc->dim * desc->element_bytes;
     vsi_slabs_init(&desc->rows, mem, row_bytes, vsi_slab_shift(row_bytes));
     vsi_slabs_init(&desc->cells, mem, DESC_CELL_BYTES, vsi_slab_shift(DESC_CELL_BYTES));
+    desc->rows.element_bytes = desc->element_bytes;
+    desc->rows.dir = given->rows.dir;
+    desc->cells.dir = given->cells.dir;
     desc->pool = (vsi_buf){.mem = mem};
     desc->pool_is_filled = false;
 }
@@ -4015,22 +5126,31 @@ static vsi_desc *descs_insert(vsi_descs *descs, size_t at) {
     return desc;
 }
 
-VSI_FN vs_status vsi_descs_add(vsi_err *err, vsi_descs *descs, const vsi_desc *given,
-                               vsi_desc **out_desc) {
+static vs_status descs_add(vsi_err *err, vsi_descs *descs, const vsi_desc *given,
+                           bool keeps_old, vsi_desc **out_desc) {
     vsi_mutex_lock(&descs->lock);
     size_t at = descs_place(descs, given->id);
-    vsi_desc *desc = descs_at(descs, at, given->id);
-    if (desc)
-        desc_empty(desc);
-    else
-        desc = descs_insert(descs, at);
-    if (desc)
+    vsi_desc *old = descs_at(descs, at, given->id);
+    vsi_desc *desc = old ? old : descs_insert(descs, at);
+    if (old && !keeps_old)
+        desc_empty(old);
+    if (desc && !(old && keeps_old))
         desc_fill(desc, descs->mem, given);
     vsi_mutex_unlock(&descs->lock);
     if (!desc)
         return vsi_fail_nomem(err, sizeof *desc);
     *out_desc = desc;
     return VS_OK;
+}
+
+VSI_FN vs_status vsi_descs_add(vsi_err *err, vsi_descs *descs, const vsi_desc *given,
+                               vsi_desc **out_desc) {
+    return descs_add(err, descs, given, false, out_desc);
+}
+
+VSI_FN vs_status vsi_descs_intern(vsi_err *err, vsi_descs *descs, const vsi_desc *given,
+                                  vsi_desc **out_desc) {
+    return descs_add(err, descs, given, true, out_desc);
 }
 
 VSI_FN uint32_t vsi_desc_take_slot(vsi_desc *desc) {
@@ -4406,6 +5526,9 @@ typedef struct vsi_cell {
 
 VSI_FN vsi_state vsi_state_empty(vsi_cow *cow, vsi_descs *descs);
 
+/* Takes over what its catalog says, which came from a file or has just been written to one. */
+VS_NODISCARD VSI_FN vs_status vsi_state_load(vsi_err *err, vsi_state *state);
+
 /* ---- collections ---------------------------------------------------------------------------- */
 
 /* The collection with this id, or name; VS_ERR_NOT_FOUND without a message. */
@@ -4472,6 +5595,7 @@ VS_NODISCARD VSI_FN vs_status vsi_note_find(vsi_err *err, const vsi_state *state
  *   S3  A slot's row and cell are written only while it is not live in any version that can be
  *       read. */
 /* uses store/state.h */
+/* uses store/term.h */
 
 enum { STATE_ENTRY_COLL = 1, STATE_ENTRY_NAME = 2, STATE_ENTRY_BASE = 3 };
 
@@ -4549,21 +5673,66 @@ static vs_status coll_write(vsi_err *err, vsi_btree *catalog, vsi_coll *coll) {
     return vsi_btree_put_item(err, catalog, &item);
 }
 
+static vs_status coll_misfit(vsi_err *err, uint32_t id) {
+    return vsi_fail(err, VS_ERR_CORRUPT, "catalog: the entry of collection %lu is malformed",
+                    (unsigned long)id);
+}
+
+/* Whether the parts of an entry have the sizes that it says, and values that are known. */
+static bool coll_item_fits(const vsi_node_item *item) {
+    const uint8_t *value = item->value.data;
+    if (item->value.bytes < COLL_FIXED_BYTES || item->ref_count != COLL_TREES)
+        return false;
+    uint32_t dim = vsi_get_u32(value + COLL_DIM_OFF);
+    size_t name_bytes = vsi_get_u16(value + COLL_NAME_BYTES_OFF);
+    size_t index_bytes = vsi_get_u16(value + COLL_INDEX_BYTES_OFF);
+    uint32_t element_bytes = vsi_type_bytes(value[COLL_TYPE_OFF]);
+    return dim >= 1 && dim <= VS_DIM_MAX && element_bytes && value[COLL_METRIC_OFF] >= VS_L2 &&
+           value[COLL_METRIC_OFF] <= VS_COSINE && name_bytes >= 1 &&
+           name_bytes <= VS_NAME_BYTES_MAX && index_bytes <= VS_INDEX_BYTES_MAX &&
+           item->value.bytes == COLL_FIXED_BYTES + name_bytes + index_bytes &&
+           value[COLL_ROWS_SHIFT_OFF] == vsi_slab_shift(dim * element_bytes) &&
+           value[COLL_CELLS_SHIFT_OFF] == vsi_slab_shift(VSI_CELL_BYTES);
+}
+
+/* The collection's first use since the database was opened. */
+static vs_status coll_intern(vsi_err *err, const vsi_state *state, uint32_t id,
+                             const vsi_node_item *item, vsi_coll *coll) {
+    const uint8_t *value = item->value.data, *name = value + COLL_FIXED_BYTES;
+    size_t name_bytes = vsi_get_u16(value + COLL_NAME_BYTES_OFF);
+    size_t index_bytes = vsi_get_u16(value + COLL_INDEX_BYTES_OFF);
+    vsi_desc given;
+    memset(&given, 0, sizeof given);
+    given.id = id;
+    given.dim = vsi_get_u32(value + COLL_DIM_OFF);
+    given.type = value[COLL_TYPE_OFF];
+    given.metric = value[COLL_METRIC_OFF];
+    given.element_bytes = vsi_type_bytes(given.type);
+    given.created_us = (int64_t)vsi_get_u64(value + COLL_CREATED_OFF);
+    memcpy(given.name, name, name_bytes);
+    memcpy(given.index, name + name_bytes, index_bytes);
+    given.term = vsi_term_of_coll(&given);
+    given.rows.dir = coll->rows_dir;
+    given.cells.dir = coll->cells_dir;
+    return vsi_descs_intern(err, state->descs, &given, &coll->desc);
+}
+
 static vs_status coll_read(vsi_err *err, const vsi_state *state, uint32_t id,
                            const vsi_node_item *item, vsi_coll *out_coll) {
     vsi_coll coll = {.desc = vsi_descs_find(state->descs, id)};
     const uint8_t *value = item->value.data;
-    if (!coll.desc || item->value.bytes < COLL_FIXED_BYTES || item->ref_count != COLL_TREES)
-        return vsi_fail(err, VS_ERR_CORRUPT, "catalog: collection %lu is malformed",
-                        (unsigned long)id);
+    if (!coll_item_fits(item))
+        return coll_misfit(err, id);
     coll.count = vsi_get_u64(value + COLL_COUNT_OFF);
     coll.slot_end = vsi_get_u32(value + COLL_SLOT_END_OFF);
     for (uint32_t i = 0; i < COLL_TREES; i++)
         *coll_tree(&coll, i) = (vsi_btree){.cow = state->catalog.cow,
                                            .root = vsi_ref_decode(item->refs + i * VSI_REF_BYTES),
                                            .count = vsi_get_u64(value + COLL_TREES_OFF + 8 * i)};
-    *out_coll = coll;
-    return VS_OK;
+    vs_status st = coll.desc ? VS_OK : coll_intern(err, state, id, item, &coll);
+    if (st == VS_OK)
+        *out_coll = coll;
+    return st;
 }
 
 /* ---- collections ---------------------------------------------------------------------------- */
@@ -4623,6 +5792,30 @@ VSI_FN vs_status vsi_state_settle(vsi_err *err, vsi_state *state) {
     st = vsi_btree_put_item(err, &state->catalog, &item);
     state->is_settled = st == VS_OK;
     return st;
+}
+
+VSI_FN vs_status vsi_state_load(vsi_err *err, vsi_state *state) {
+    static const uint8_t key[1] = {STATE_ENTRY_BASE};
+    vsi_node_item item;
+    vsi_cow *cow = state->catalog.cow;
+    vs_status st = vsi_btree_get(err, &state->catalog, (vsi_bytes){key, sizeof key}, &item);
+    bool is_empty = st == VS_ERR_NOT_FOUND && state->catalog.root.kind == VSI_REF_NONE;
+    if (st == VS_ERR_NOT_FOUND && !is_empty)
+        return vsi_fail(err, VS_ERR_CORRUPT, "catalog: the entry of the database is missing");
+    if (st == VS_OK && (item.value.bytes != BASE_BYTES || item.ref_count != 1))
+        return vsi_fail(err, VS_ERR_CORRUPT, "catalog: the entry of the database is malformed");
+    if (st != VS_OK && !is_empty)
+        return st;
+    state->work = (vsi_coll){.desc = NULL};
+    state->is_settled = true;
+    state->notes = (vsi_btree){.cow = cow};
+    state->last_coll = 0;
+    if (is_empty)
+        return VS_OK;
+    state->notes.root = vsi_ref_decode(item.refs);
+    state->notes.count = vsi_get_u64(item.value.data + BASE_NOTES_OFF);
+    state->last_coll = vsi_get_u32(item.value.data + BASE_LAST_COLL_OFF);
+    return VS_OK;
 }
 
 VSI_FN vs_status vsi_state_work_on(vsi_err *err, vsi_state *state, uint32_t id,
@@ -4831,6 +6024,7 @@ static vs_status apply_create(vsi_err *err, vsi_state *state, const vsi_op *op) 
     if (op->index.bytes)
         memcpy(given.index, op->index.data, op->index.bytes);
     given.term = vsi_term_of_coll(&given);
+    given.rows.dir.cow = given.cells.dir.cow = state->catalog.cow->pager ? state->catalog.cow : NULL;
     st = vsi_descs_add(err, state->descs, &given, &desc);
     if (st == VS_OK)
         st = vsi_state_add_coll(err, state, desc);
@@ -5290,7 +6484,9 @@ VSI_FN vs_status vsi_audit(vsi_err *err, const vsi_state *state, vsi_mem *mem,
 #ifndef VSI_META_H
 #define VSI_META_H
 
+/* uses base/hash.h */
 /* uses os/file.h */
+/* uses store/ref.h */
 
 enum {
     VSI_META_BYTES = 4096,
@@ -5298,8 +6494,20 @@ enum {
     VSI_META_SESSION_OFF = 32768, /* in no block of either page, up to blocks of 32 KiB */
     VSI_UUID_BYTES = 16,
     VSI_FORMAT_MAJOR = 0,
-    VSI_FORMAT_MINOR = 1 /* while major is 0 every change of minor is incompatible */
+    VSI_FORMAT_MINOR = 2 /* while major is 0 every change of minor is incompatible */
 };
+
+/* A state of the database in the file. All zero but log_from 1: the empty one that every database begins
+ * with. log_from 0: none. */
+typedef struct vsi_checkpoint_info {
+    uint64_t number;
+    uint64_t lsn, chain; /* of the last frame that is in it */
+    uint64_t log_from;   /* the log files from this one on have what came after */
+    uint64_t end;        /* pages of the file that it may use */
+    vsi_ref catalog, free_list;
+    uint64_t catalog_count;
+    vsi_hash128 digest;
+} vsi_checkpoint_info;
 
 typedef struct vsi_meta {
     uint8_t uuid[VSI_UUID_BYTES];
@@ -5310,6 +6518,7 @@ typedef struct vsi_meta {
     uint64_t features_ro;     /* unknown bits: only reading is safe */
     uint64_t features_needed; /* unknown bits: not even reading is */
     int64_t created_us;
+    vsi_checkpoint_info checkpoint, previous;
 } vsi_meta;
 
 /* Both pages of an open database. */
@@ -5381,6 +6590,8 @@ enum {
     META_GENERATION_OFF = 72,
     META_DURABLE_LSN_OFF = 80,
     META_CREATED_OFF = 88,
+    META_CHECKPOINT_OFF = 128,
+    META_PREVIOUS_OFF = 256,
     META_SUM_OFF = 4080
 };
 
@@ -5392,6 +6603,33 @@ static const uint64_t meta_known_ro = 0, meta_known_needed = 0;
 
 static uint64_t meta_slot_off(int slot) {
     return slot ? VSI_META_B_OFF : 0;
+}
+
+static void checkpoint_encode(const vsi_checkpoint_info *info, uint8_t *out) {
+    vsi_put_u64(out, info->number);
+    vsi_put_u64(out + 8, info->lsn);
+    vsi_put_u64(out + 16, info->chain);
+    vsi_put_u64(out + 24, info->log_from);
+    vsi_put_u64(out + 32, info->end);
+    vsi_put_u64(out + 40, info->catalog_count);
+    vsi_put_u64(out + 48, info->digest.lo);
+    vsi_put_u64(out + 56, info->digest.hi);
+    vsi_ref_encode(info->catalog, out + 64);
+    vsi_ref_encode(info->free_list, out + 88);
+}
+
+static vsi_checkpoint_info checkpoint_decode(const uint8_t *in) {
+    vsi_checkpoint_info info = {.number = vsi_get_u64(in),
+                                .lsn = vsi_get_u64(in + 8),
+                                .chain = vsi_get_u64(in + 16),
+                                .log_from = vsi_get_u64(in + 24),
+                                .end = vsi_get_u64(in + 32),
+                                .catalog_count = vsi_get_u64(in + 40),
+                                .digest = {vsi_get_u64(in + 48), vsi_get_u64(in + 56)},
+                                .catalog = vsi_ref_decode(in + 64),
+                                .free_list = vsi_ref_decode(in + 88)};
+    info.catalog.is_block = info.free_list.is_block = false; /* whatever the page says */
+    return info;
 }
 
 static void meta_encode(const vsi_meta *meta, uint8_t page[VSI_META_BYTES]) {
@@ -5408,6 +6646,8 @@ static void meta_encode(const vsi_meta *meta, uint8_t page[VSI_META_BYTES]) {
     vsi_put_u64(page + META_GENERATION_OFF, meta->generation);
     vsi_put_u64(page + META_DURABLE_LSN_OFF, meta->durable_lsn);
     vsi_put_u64(page + META_CREATED_OFF, (uint64_t)meta->created_us);
+    checkpoint_encode(&meta->checkpoint, page + META_CHECKPOINT_OFF);
+    checkpoint_encode(&meta->previous, page + META_PREVIOUS_OFF);
     vsi_hash128 sum = vsi_hash128_of(page, META_SUM_OFF, 0);
     vsi_put_u64(page + META_SUM_OFF, sum.lo);
     vsi_put_u64(page + META_SUM_OFF + 8, sum.hi);
@@ -5455,6 +6695,8 @@ static vs_status meta_decode(vsi_err *err, const vsi_file *file, const uint8_t *
     out_meta->generation = vsi_get_u64(page + META_GENERATION_OFF);
     out_meta->durable_lsn = vsi_get_u64(page + META_DURABLE_LSN_OFF);
     out_meta->created_us = (int64_t)vsi_get_u64(page + META_CREATED_OFF);
+    out_meta->checkpoint = checkpoint_decode(page + META_CHECKPOINT_OFF);
+    out_meta->previous = checkpoint_decode(page + META_PREVIOUS_OFF);
     out_meta->features_any = vsi_get_u64(page + META_FEATURES_ANY_OFF);
     out_meta->features_ro = vsi_get_u64(page + META_FEATURES_RO_OFF);
     out_meta->features_needed = vsi_get_u64(page + META_FEATURES_NEEDED_OFF);
@@ -5538,7 +6780,8 @@ VSI_FN vs_status vsi_metas_read(vsi_err *err, const vsi_file *file, vsi_metas *o
     out_metas->newest = meta[newest];
     out_metas->last_seq = meta[newest].seq;
     out_metas->is_damaged = !is_valid[0] || !is_valid[1];
-    out_metas->is_pair = !out_metas->is_damaged && meta[0].generation == meta[1].generation;
+    out_metas->is_pair = !out_metas->is_damaged && meta[0].generation == meta[1].generation &&
+                         meta[0].checkpoint.number == meta[1].checkpoint.number;
     out_metas->next_slot = !newest;
     return VS_OK;
 }
@@ -5561,7 +6804,8 @@ static vs_status metas_write_next(vsi_err *err, const vsi_file *file, vsi_metas 
     metas->is_settled = true; /* keeps E2 */
     meta.seq = ++metas->last_seq;
     st = metas_write_slot(err, file, metas->next_slot, &meta);
-    metas->is_pair = st == VS_OK && meta.generation == metas->newest.generation;
+    metas->is_pair = st == VS_OK && meta.generation == metas->newest.generation &&
+                     meta.checkpoint.number == metas->newest.checkpoint.number;
     metas->is_damaged = st != VS_OK;
     if (st != VS_OK)
         return st;
@@ -5583,7 +6827,7 @@ VSI_FN vs_status vsi_metas_repair(vsi_err *err, const vsi_file *file, vsi_metas 
 
 VSI_FN vs_status vsi_metas_create(vsi_err *err, const vsi_file *file, int64_t now_us,
                                   vsi_metas *out_metas) {
-    vsi_meta meta = {.seq = 1, .created_us = now_us};
+    vsi_meta meta = {.seq = 1, .created_us = now_us, .checkpoint = {.log_from = 1}};
     memset(out_metas, 0, sizeof *out_metas);
     vs_status st = vsi_os_random(err, file->vfs, meta.uuid, sizeof meta.uuid);
     if (st == VS_OK)
@@ -5634,7 +6878,8 @@ VSI_FN uint64_t vsi_session_read(const vsi_file *file) {
 enum {
     VSI_LOG_HEADER_BYTES = 4096,
     VSI_FRAME_BYTES = 64, /* header of a frame, and the alignment of frames */
-    VSI_FRAME_PAYLOAD_MAX = 64 << 20
+    VSI_FRAME_PAYLOAD_MAX = 64 << 20,
+    VSI_LOG_STRAYS_MAX = 8 /* log files behind the newest that are looked at, and cleared away */
 };
 
 /* Kinds of frames. */
@@ -5942,6 +7187,13 @@ VSI_FN void vsi_log_sync_end(vsi_log *log, vsi_log_ticket ticket);
 VSI_FN vs_status vsi_log_keep(vsi_err *err, vsi_log *log, const vsi_frame *frame,
                               const uint8_t *payload);
 
+/* Everything in the log is in a checkpoint: the next frame begins another file. Nothing may be kept. */
+VSI_FN void vsi_log_end(vsi_log *log);
+
+/* Removes drafts that crashes of earlier sessions left behind; more than one only after several crashes in
+ * a row, each while a session began. Opening has looked at them. */
+VSI_FN void vsi_log_remove_strays(const vsi_log *log);
+
 VSI_FN uint64_t vsi_log_bytes(const vsi_log *log);
 
 #endif
@@ -5960,8 +7212,6 @@ VSI_FN uint64_t vsi_log_bytes(const vsi_log *log);
  *       failed commit never comes back. */
 /* uses store/log.h */
 /* uses base/bytes.h */
-
-enum { LOG_STRAYS_MAX = 8 };
 
 VSI_FN bool vsi_log_is_open(const vsi_log *log) {
     return vsi_file_is_open(&log->file);
@@ -6007,6 +7257,14 @@ static void log_release(vsi_log *log, uint64_t lsn) {
 
 VSI_FN uint64_t vsi_log_bytes(const vsi_log *log) {
     return log->older_bytes + log->pos;
+}
+
+VSI_FN void vsi_log_end(vsi_log *log) {
+    vsi_assert(!log->kept);
+    vsi_file_close(&log->file);
+    log->pos = 0;
+    log->older_bytes = 0;
+    log->tail_is_dirty = false;
 }
 
 /* ---- a new file ----------------------------------------------------------------------------- */
@@ -6102,10 +7360,8 @@ static void draft_install(vsi_log *log) {
     log->takeovers++;
 }
 
-/* Drafts that crashes of earlier sessions left behind; more than one only after several crashes in
- * a row, each while a session began. */
-static void log_remove_strays(const vsi_log *log) {
-    for (uint64_t i = 1; i <= LOG_STRAYS_MAX; i++) {
+VSI_FN void vsi_log_remove_strays(const vsi_log *log) {
+    for (uint64_t i = 1; i <= VSI_LOG_STRAYS_MAX; i++) {
         char path[VSI_PATH_BYTES_MAX];
         vsi_err ignored = {0};
         if (vsi_log_path(&ignored, log->path, log->generation + i, path) == VS_OK)
@@ -6126,7 +7382,7 @@ VSI_FN vs_status vsi_log_take_over(vsi_err *err, vsi_log *log) {
     if (st != VS_OK)
         return st;
     draft_install(log);
-    log_remove_strays(log);
+    vsi_log_remove_strays(log);
     return VS_OK;
 }
 
@@ -6274,6 +7530,7 @@ typedef struct vsi_replay {
     const vs_vfs *vfs;
     const char *path;     /* of the database file; borrowed */
     const vsi_meta *meta; /* borrowed */
+    const vsi_checkpoint_info *from; /* borrowed: frames behind it are read */
 
     vsi_buf files; /* vsi_replay_file, oldest first */
     size_t at;     /* the one being read */
@@ -6294,10 +7551,11 @@ typedef struct vsi_replay {
     size_t spot_at;
 } vsi_replay;
 
-/* Finds the log files of the database that meta describes. VS_ERR_LOG_MISSING, VS_ERR_CORRUPT. The
+/* Finds the log files of the database that meta describes, from those on that a checkpoint needs. VS_ERR_LOG_MISSING, VS_ERR_CORRUPT. The
  * replay is freed by vsi_replay_free, also after a failure. */
 VSI_FN vs_status vsi_replay_open(vsi_err *err, vsi_mem *mem, const vs_vfs *vfs, const char *path,
-                                 const vsi_meta *meta, vsi_replay *out_replay);
+                                 const vsi_meta *meta, const vsi_checkpoint_info *from,
+                                 vsi_replay *out_replay);
 VSI_FN void vsi_replay_free(vsi_replay *replay);
 
 /* The next CONT or COMMIT frame, its payload verified; out_payload is valid until the next call.
@@ -6398,7 +7656,7 @@ static vs_status replay_open_file(vsi_err *err, vsi_replay *r, uint64_t generati
 /* Collects the headers backwards from the newest file, then turns them round. */
 static vs_status replay_collect_files(vsi_err *err, vsi_replay *r) {
     uint64_t below = 0;
-    for (uint64_t g = r->meta->generation; g;) {
+    for (uint64_t g = r->meta->generation; g && g >= r->from->log_from;) {
         vsi_replay_file file;
         vs_status st = replay_open_file(err, r, g, &file);
         if (st != VS_OK)
@@ -6418,9 +7676,12 @@ static vs_status replay_collect_files(vsi_err *err, vsi_replay *r) {
         *a = *b;
         *b = c;
     }
-    if (n && replay_file_at(r, 0)->header.start_lsn != 1)
-        return vsi_fail(err, VS_ERR_CORRUPT, "%s: the first log file begins at frame %llu", r->path,
-                        (unsigned long long)replay_file_at(r, 0)->header.start_lsn);
+    const vsi_log_header *first = n ? &replay_file_at(r, 0)->header : NULL;
+    if (first && (first->start_lsn != r->from->lsn + 1 || first->previous_chain != r->from->chain))
+        return vsi_fail(err, VS_ERR_CORRUPT,
+                        "%s-wal-%llu begins at frame %llu, expected is what follows frame %llu",
+                        r->path, (unsigned long long)first->generation,
+                        (unsigned long long)first->start_lsn, (unsigned long long)r->from->lsn);
     return VS_OK;
 }
 
@@ -6443,11 +7704,10 @@ static vs_status replay_search_life(vsi_err *err, vsi_replay *r, const vsi_log_h
     return VS_OK;
 }
 
-/* The file behind the newest one that the meta pages name may be what an interrupted take-over left;
+/* A file behind the newest one that the meta pages name may be what an interrupted take-over left;
  * it has no header yet, or nothing but copies. Anything else belongs to a newer state of the
  * database, or to another one: the data file is not the one that was here. */
-static vs_status replay_check_successor(vsi_err *err, vsi_replay *r) {
-    uint64_t generation = r->meta->generation + 1;
+static vs_status replay_check_successor(vsi_err *err, vsi_replay *r, uint64_t generation) {
     char path[VSI_PATH_BYTES_MAX];
     uint8_t header[VSI_LOG_HEADER_BYTES];
     size_t got = 0;
@@ -6488,13 +7748,21 @@ static vs_status replay_enter(vsi_err *err, vsi_replay *r, size_t at) {
 }
 
 VSI_FN vs_status vsi_replay_open(vsi_err *err, vsi_mem *mem, const vs_vfs *vfs, const char *path,
-                                 const vsi_meta *meta, vsi_replay *out_replay) {
+                                 const vsi_meta *meta, const vsi_checkpoint_info *from,
+                                 vsi_replay *out_replay) {
     vsi_replay *r = out_replay;
-    *r = (vsi_replay){.mem = mem, .vfs = vfs, .path = path, .meta = meta, .next_lsn = 1};
+    *r = (vsi_replay){.mem = mem,
+                      .vfs = vfs,
+                      .path = path,
+                      .meta = meta,
+                      .from = from,
+                      .next_lsn = from->lsn + 1,
+                      .durable_lsn = from->lsn,
+                      .durable_chain = from->chain};
     r->files.mem = r->window.mem = r->spots.mem = mem;
     vs_status st = replay_collect_files(err, r);
-    if (st == VS_OK)
-        st = replay_check_successor(err, r);
+    for (uint64_t i = 1; st == VS_OK && i <= VSI_LOG_STRAYS_MAX; i++)
+        st = replay_check_successor(err, r, r->meta->generation + i);
     if (st != VS_OK)
         return st;
     if (replay_file_count(r) == 0) {
@@ -6721,6 +7989,7 @@ typedef struct vsi_version {
     struct vsi_version *newer;
     vsi_state state;
     uint64_t lsn; /* of the commit that made it */
+    uint64_t seq; /* versions are numbered upwards from 0 */
     uint32_t pins;
     bool needs_sync; /* readers may see it only once its commit is durable */
     vsi_block *dead; /* blocks that only older versions need */
@@ -6735,6 +8004,7 @@ typedef struct vsi_versions {
     vsi_descs *descs; /* borrowed; their pools are of the holder of the writer role */
     vsi_mutex lock; /* guards the list and the pins; held for a few instructions */
     vsi_version *oldest, *published, *applied;
+    uint64_t last_seq;
     uint32_t pins;
 } vsi_versions;
 
@@ -6858,6 +8128,7 @@ VSI_FN void vsi_version_discard(vsi_versions *versions, vsi_version *version) {
 
 VSI_FN void vsi_versions_add(vsi_versions *versions, vsi_version *version) {
     vsi_mutex_lock(&versions->lock);
+    version->seq = ++versions->last_seq;
     versions->applied->newer = version;
     versions->applied = version;
     vsi_mutex_unlock(&versions->lock);
@@ -6931,6 +8202,11 @@ VSI_FN void vsi_versions_reclaim(vsi_versions *versions) {
 
 enum { VSI_REASON_BYTES = 256 };
 
+/* More than this changed in memory asks for a checkpoint. Smaller in some tests. */
+#ifndef VSI_DIRTY_BYTES
+#define VSI_DIRTY_BYTES (64 << 20)
+#endif
+
 typedef struct vsi_engine_config {
     vsi_mem *mem;      /* borrowed */
     const vs_vfs *vfs; /* borrowed */
@@ -6948,6 +8224,7 @@ typedef struct vsi_engine {
     char path[VSI_PATH_BYTES_MAX]; /* absolute */
     vsi_file data;
     vsi_metas metas;
+    vsi_pager pager;
     vsi_cow cow; /* of the holder of the writer role */
     vsi_descs descs;
     vsi_versions versions;
@@ -6958,7 +8235,6 @@ typedef struct vsi_engine {
     uint64_t role_thread;
 
     /* of the holder of the writer role */
-    uint64_t last_txn;  /* transaction numbers given out */
     uint32_t last_coll; /* collection ids given out, also in transactions rolled back */
 
     /* guarded by log_lock */
@@ -6969,7 +8245,11 @@ typedef struct vsi_engine {
     bool has_failed; /* writing has stopped for good; failure says why */
     char failure[VSI_REASON_BYTES];
     int64_t last_sync_us;
-    uint64_t commits;
+    uint64_t commits, checkpoints;
+    uint64_t free_pages; /* as of the last checkpoint */
+    uint32_t checks; /* running now: what they read is not freed */
+    bool memory_is_full;     /* more than VSI_DIRTY_BYTES changed since the last checkpoint */
+    uint64_t retry_log_bytes; /* a checkpoint failed: not before the log is this large; 0: none did */
 
     /* what recovery found */
     uint64_t recovered_txns, dropped_lsn, dropped_bytes;
@@ -6994,6 +8274,13 @@ VSI_FN void vsi_engine_message(const vsi_engine *engine, int level, const char *
 
 /* VS_ERR_READONLY with the reason when writing has stopped. */
 VSI_FN vs_status vsi_engine_check_writable(vsi_err *err, const vsi_engine *engine);
+
+/* Stops writing for good; cause says why. */
+VSI_FN void vsi_engine_fail(vsi_engine *engine, const vsi_err *cause);
+
+/* What the writer's last scope replaced belongs to a version that is about to be added; checkpoint is the
+ * newest one that may reach it. There must be room in the pager's space for its extents. */
+VSI_FN void vsi_engine_bury(vsi_engine *engine, vsi_version *version, uint64_t checkpoint);
 
 /* Begins a new log file; log_lock held and nobody syncing. A failure to leave a log file that was
  * open stops writing for good. */
@@ -7089,23 +8376,29 @@ static vs_status open_lock(vsi_err *err, vsi_engine *engine) {
                     engine->path, (unsigned long long)holder);
 }
 
+/* A log file beside a data file that has no database means that there was one. */
+static vs_status open_refuse_log(vsi_err *err, vsi_engine *engine, uint64_t generation) {
+    char path[VSI_PATH_BYTES_MAX];
+    vsi_file log;
+    vs_status st = vsi_log_path(err, engine->path, generation, path);
+    if (st == VS_OK)
+        st = vsi_file_open(err, engine->mem, engine->config.vfs, path, VS_VFS_READ, &log);
+    if (st != VS_OK)
+        return st == VS_ERR_NOT_FOUND ? VS_OK : st;
+    vsi_file_close(&log);
+    return vsi_fail(err, VS_ERR_CORRUPT, "%s is empty, yet its log %s exists", engine->path, path);
+}
+
 /* A file without a database in it: make one, unless a log lies beside it that says there was one.
  */
 static vs_status open_new(vsi_err *err, vsi_engine *engine) {
     const vsi_engine_config *config = &engine->config;
     if (!config->may_create || config->is_readonly)
         return vsi_fail(err, VS_ERR_NOT_DB, "%s is empty, not a database", engine->path);
-    char log_path[VSI_PATH_BYTES_MAX];
-    vsi_file log;
-    vs_status st = vsi_log_path(err, engine->path, 1, log_path);
-    if (st == VS_OK)
-        st = vsi_file_open(err, engine->mem, config->vfs, log_path, VS_VFS_READ, &log);
-    if (st == VS_OK) {
-        vsi_file_close(&log);
-        return vsi_fail(err, VS_ERR_CORRUPT, "%s is empty, yet its log %s exists", engine->path,
-                        log_path);
-    }
-    if (st != VS_ERR_NOT_FOUND)
+    vs_status st = VS_OK;
+    for (uint64_t i = 1; st == VS_OK && i <= VSI_LOG_STRAYS_MAX; i++)
+        st = open_refuse_log(err, engine, i);
+    if (st != VS_OK)
         return st;
     return vsi_metas_create(err, &engine->data, config->vfs->wall_us(config->vfs->ctx),
                             &engine->metas);
@@ -7150,6 +8443,7 @@ typedef struct recovery {
     uint64_t txn;
     vsi_cow_mark mark;
     uint64_t commit_lsn, first_cont_lsn;
+    const vsi_checkpoint_info *from;
 } recovery;
 
 static vs_status recovery_apply(vsi_err *err, vsi_state *state, vsi_bytes payload) {
@@ -7183,8 +8477,6 @@ static vs_status recovery_frame(vsi_err *err, recovery *r, const vsi_frame *fram
         r->work = r->state;
         r->first_cont_lsn = frame->lsn;
     }
-    if (frame->txn > r->engine->last_txn)
-        r->engine->last_txn = frame->txn;
     vs_status st = recovery_apply(err, r->in_txn ? &r->work : &r->state, payload);
     if (st != VS_OK)
         return vsi_fail_in(err, "%s: log frame %llu", r->engine->path,
@@ -7242,7 +8534,7 @@ static vs_status recovery_finish(vsi_err *err, recovery *r) {
 static vs_status recovery_run(vsi_err *err, recovery *r) {
     vsi_engine *engine = r->engine;
     vs_status st = vsi_replay_open(err, engine->mem, engine->config.vfs, engine->path,
-                                   &engine->metas.newest, &r->replay);
+                                   &engine->metas.newest, r->from, &r->replay);
     while (st == VS_OK) {
         vsi_frame frame;
         vsi_bytes payload;
@@ -7254,18 +8546,57 @@ static vs_status recovery_run(vsi_err *err, recovery *r) {
     return st == VS_OK ? recovery_finish(err, r) : st;
 }
 
-static vs_status open_recover(vsi_err *err, vsi_engine *engine) {
+/* The state that a checkpoint left in the file. */
+static vs_status open_load(vsi_err *err, vsi_engine *engine, const vsi_checkpoint_info *from,
+                           vsi_state *out_state) {
+    uint64_t bytes = 0;
+    vs_status st = vsi_file_size(err, &engine->data, &bytes);
+    if (st == VS_OK && from->end > bytes / VSI_PAGE_BYTES)
+        st = vsi_fail(err, VS_ERR_CORRUPT, "%s is truncated: it has %llu bytes, expected %llu",
+                      engine->path, (unsigned long long)bytes,
+                      (unsigned long long)from->end * VSI_PAGE_BYTES);
+    if (st != VS_OK)
+        return st;
+    vsi_pager_open_to(&engine->pager, from->end);
+    *out_state = vsi_state_empty(&engine->cow, &engine->descs);
+    out_state->catalog.root = from->catalog;
+    out_state->catalog.count = from->catalog_count;
+    out_state->digest = from->digest;
+    return vsi_state_load(err, out_state);
+}
+
+/* Frees and notes what recovery replaced: nobody reads it. */
+static vs_status recovery_bury(vsi_err *err, vsi_engine *engine) {
+    size_t dead = engine->cow.dead_extents.bytes / sizeof(vsi_run);
+    vs_status st = vsi_space_expect(err, &engine->pager.space, dead);
+    if (st == VS_OK)
+        vsi_engine_bury(engine, engine->versions.applied, engine->metas.newest.checkpoint.number);
+    vsi_cow_free_dead(&engine->cow, engine->versions.applied->dead);
+    engine->versions.applied->dead = NULL;
+    return st;
+}
+
+/* The state of a checkpoint and of the log behind it. */
+static vs_status open_recover_from(vsi_err *err, vsi_engine *engine,
+                                   const vsi_checkpoint_info *from) {
     recovery *r = vsi_alloc_zeroed(engine->mem, sizeof *r);
     if (!r)
         return vsi_fail_nomem(err, sizeof *r);
     r->engine = engine;
-    r->state = vsi_state_empty(&engine->cow, &engine->descs);
+    r->from = from;
+    r->commit_lsn = from->lsn;
     vsi_cow_mark mark = vsi_cow_open(&engine->cow);
-    vs_status st = recovery_run(err, r);
+    vs_status st = open_load(err, engine, from, &r->state);
+    if (st == VS_OK)
+        st = recovery_run(err, r);
     if (st == VS_OK)
         st = vsi_state_settle(err, &r->state);
-    vsi_cow_keep(&engine->cow, mark); /* on failure the engine is freed, and all blocks with it */
-    vsi_cow_free_dead(&engine->cow, vsi_cow_take_dead(&engine->cow));
+    if (st == VS_OK)
+        vsi_cow_keep(&engine->cow, mark);
+    else
+        vsi_cow_undo(&engine->cow, mark);
+    if (st == VS_OK)
+        st = recovery_bury(err, engine);
     if (st == VS_OK) {
         vsi_version *version = engine->versions.applied;
         version->state = r->state;
@@ -7275,6 +8606,39 @@ static vs_status open_recover(vsi_err *err, vsi_engine *engine) {
     vsi_replay_free(&r->replay);
     vsi_free(engine->mem, r, sizeof *r);
     return st;
+}
+
+/* The newest checkpoint is damaged where recovery needed it: the one before, if it and its log are still
+ * there, leads to the same state. */
+static vs_status open_go_back(vsi_err *err, vsi_engine *engine) {
+    vsi_meta *meta = &engine->metas.newest;
+    vsi_err second = {0};
+    vsi_engine_message(engine, VS_LOG_WARNING,
+                       "%s; going back to checkpoint %llu and the log behind it", err->text,
+                       (unsigned long long)meta->previous.number);
+    engine->recovered_txns = 0;
+    /* What was read of the newest one is free to be written to. */
+    vsi_pager_forget(&engine->pager,
+                     (vsi_run){VSI_SPACE_FIRST_PAGE, engine->pager.end - VSI_SPACE_FIRST_PAGE});
+    vsi_descs_free(&engine->descs);
+    if (!vsi_descs_init(&engine->descs, engine->mem))
+        return vsi_fail_nomem(err, sizeof engine->descs);
+    vs_status st = open_recover_from(&second, engine, &meta->previous);
+    if (st == VS_ERR_CORRUPT || st == VS_ERR_LOG_MISSING)
+        return err->code & 0xff; /* the first message says more */
+    if (st != VS_OK) {
+        *err = second;
+        return st;
+    }
+    meta->checkpoint = meta->previous;
+    meta->previous = (vsi_checkpoint_info){.log_from = 0};
+    return VS_OK;
+}
+
+static vs_status open_recover(vsi_err *err, vsi_engine *engine) {
+    const vsi_meta *meta = &engine->metas.newest;
+    vs_status st = open_recover_from(err, engine, &meta->checkpoint);
+    return st == VS_ERR_CORRUPT && meta->previous.log_from ? open_go_back(err, engine) : st;
 }
 
 /* ---- opening and closing -------------------------------------------------------------------- */
@@ -7305,6 +8669,7 @@ static void engine_free(vsi_engine *engine) {
     vsi_versions_free(&engine->versions);
     vsi_cow_free_all(&engine->cow);
     vsi_descs_free(&engine->descs);
+    vsi_pager_free(&engine->pager);
     vsi_file_close(&engine->data);
     vsi_cond_destroy(&engine->log_moved);
     vsi_mutex_destroy(&engine->log_lock);
@@ -7315,20 +8680,25 @@ static void engine_free(vsi_engine *engine) {
 /* Locks and the empty first version; undoes itself on failure. */
 static bool engine_init(vsi_engine *engine) {
     vsi_cow_init(&engine->cow, engine->mem);
+    engine->cow.pager = &engine->pager;
     if (!vsi_cond_init(&engine->role_free))
         return false;
     if (!vsi_mutex_init(&engine->log_lock))
         goto fail_role;
     if (!vsi_cond_init(&engine->log_moved))
         goto fail_lock;
-    if (!vsi_descs_init(&engine->descs, engine->mem))
+    if (!vsi_pager_init(&engine->pager, engine->mem, &engine->data))
         goto fail_moved;
+    if (!vsi_descs_init(&engine->descs, engine->mem))
+        goto fail_pager;
     if (!vsi_versions_init(&engine->versions, engine->mem, &engine->cow, &engine->descs))
         goto fail_descs;
     return true;
 
 fail_descs:
     vsi_descs_free(&engine->descs);
+fail_pager:
+    vsi_pager_free(&engine->pager);
 fail_moved:
     vsi_cond_destroy(&engine->log_moved);
 fail_lock:
@@ -7390,12 +8760,22 @@ VSI_FN void vsi_engine_publish(vsi_engine *engine) {
     vsi_cond_wake_all(&engine->log_moved);
 }
 
-/* Stops writing for good; cause says why. */
-static void engine_fail(vsi_engine *engine, const vsi_err *cause) {
+VSI_FN void vsi_engine_fail(vsi_engine *engine, const vsi_err *cause) {
     engine->has_failed = true; /* keeps N3 */
     snprintf(engine->failure, sizeof engine->failure, "%.*s", VSI_REASON_BYTES - 1, cause->text);
     vsi_engine_message(engine, VS_LOG_ERROR, "%s: writing has stopped: %s", engine->path,
                        engine->failure);
+}
+
+VSI_FN void vsi_engine_bury(vsi_engine *engine, vsi_version *version, uint64_t checkpoint) {
+    const vsi_run *runs = (const vsi_run *)(const void *)engine->cow.dead_extents.data;
+    for (size_t i = 0; i < engine->cow.dead_extents.bytes / sizeof *runs; i++)
+        vsi_space_bury(&engine->pager.space,
+                       (vsi_dead_extent){.run = runs[i],
+                                         .checkpoint = checkpoint,
+                                         .version = engine->versions.last_seq + 1});
+    vsi_buf_free(&engine->cow.dead_extents);
+    version->dead = vsi_cow_take_dead(&engine->cow);
 }
 
 VSI_FN vs_status vsi_engine_take_over(vsi_err *err, vsi_engine *engine) {
@@ -7403,7 +8783,7 @@ VSI_FN vs_status vsi_engine_take_over(vsi_err *err, vsi_engine *engine) {
     vsi_assert(!engine->is_syncing);
     vs_status st = vsi_log_take_over(err, &engine->log);
     if (st != VS_OK && was_open)
-        engine_fail(engine, err);
+        vsi_engine_fail(engine, err);
     if (st == VS_OK)
         engine->last_sync_us = engine->config.vfs->ticks_us(engine->config.vfs->ctx);
     return st;
@@ -7482,7 +8862,7 @@ typedef struct vsi_write {
     vsi_buf ops;   /* VSI_LOG_BUF_FRONT bytes, then operations not in the log yet */
     vsi_buf freed; /* vsi_freed_slot: given up by this transaction */
     vsi_buf taken; /* vsi_freed_slot: taken from the pools */
-    uint64_t txn;
+    uint64_t txn; /* its number: that of its first frame */
     bool has_streamed; /* some of its frames are in the log */
 } vsi_write;
 
@@ -7492,6 +8872,10 @@ typedef struct vsi_statement {
     vsi_cow_mark mark;
     size_t ops_bytes, freed_bytes, taken_bytes;
 } vsi_statement;
+
+/* The writer role by itself; VS_NO_WAIT for no waiting. VS_ERR_BUSY, VS_ERR_MISUSE. */
+VS_NODISCARD VSI_FN vs_status vsi_role_take(vsi_err *err, vsi_engine *engine, uint32_t timeout_ms);
+VSI_FN void vsi_role_give(vsi_engine *engine);
 
 /* Takes the writer role, waiting as long as the engine's busy timeout says. VS_ERR_BUSY,
  * VS_ERR_MISUSE (this thread holds it), VS_ERR_READONLY, VS_ERR_NOMEM. */
@@ -7543,9 +8927,8 @@ enum {
 
 /* ---- the writer role ------------------------------------------------------------------------ */
 
-static vs_status role_take(vsi_err *err, vsi_engine *engine) {
+VSI_FN vs_status vsi_role_take(vsi_err *err, vsi_engine *engine, uint32_t timeout_ms) {
     const vs_vfs *vfs = engine->config.vfs;
-    uint32_t timeout_ms = engine->config.busy_timeout_ms;
     uint64_t self = vsi_thread_id();
     int64_t give_up_us = vfs->ticks_us(vfs->ctx) + (int64_t)timeout_ms * 1000;
     vs_status st = VS_OK;
@@ -7570,7 +8953,7 @@ static vs_status role_take(vsi_err *err, vsi_engine *engine) {
     return st;
 }
 
-static void role_give(vsi_engine *engine) {
+VSI_FN void vsi_role_give(vsi_engine *engine) {
     vsi_mutex_lock(&engine->versions.lock);
     engine->role_is_taken = false;
     vsi_cond_wake_all(&engine->role_free);
@@ -7590,7 +8973,7 @@ static bool write_reset_ops(vsi_write *write) {
 }
 
 VSI_FN vs_status vsi_write_begin(vsi_err *err, vsi_engine *engine, vsi_write *out_write) {
-    vs_status st = role_take(err, engine);
+    vs_status st = vsi_role_take(err, engine, engine->config.busy_timeout_ms);
     if (st != VS_OK)
         return st;
     vsi_mutex_lock(&engine->log_lock);
@@ -7605,13 +8988,12 @@ VSI_FN vs_status vsi_write_begin(vsi_err *err, vsi_engine *engine, vsi_write *ou
     if (st == VS_OK && !write_reset_ops(write))
         st = vsi_fail_nomem(err, VSI_LOG_BUF_FRONT);
     if (st != VS_OK) {
-        role_give(engine);
+        vsi_role_give(engine);
         return st;
     }
     vsi_versions_reclaim(&engine->versions);
     write->state = engine->versions.applied->state;
     write->mark = vsi_cow_open(&engine->cow);
-    write->txn = ++engine->last_txn;
     return VS_OK;
 }
 
@@ -7620,7 +9002,7 @@ static void write_end(vsi_write *write) {
     vsi_buf_free(&write->ops);
     vsi_buf_free(&write->freed);
     vsi_buf_free(&write->taken);
-    role_give(write->engine);
+    vsi_role_give(write->engine);
 }
 
 /* Slots taken since give the pools what they had: there is room for them. */
@@ -7675,6 +9057,8 @@ static vs_status write_append(vsi_err *err, vsi_write *write, int kind, vsi_buf 
     if (st != VS_OK)
         return st;
     int64_t now_us = engine->config.vfs->wall_us(engine->config.vfs->ctx);
+    if (!write->has_streamed)
+        write->txn = engine->log.next_lsn;
     st = vsi_log_append(err, &engine->log, kind, write->txn, now_us, ops);
     if (st != VS_OK && engine->log.tail_is_dirty)
         write_survive_failed_append(engine);
@@ -7721,9 +9105,9 @@ static vs_status write_stream(vsi_err *err, vsi_write *write) {
     while (st == VS_OK && done < bytes) {
         size_t n = write_cut_point(ops + done, bytes - done, VSI_FRAME_PAYLOAD_MAX / 2);
         st = write_stream_piece(err, write, ops + done, n);
+        write->has_streamed |= st == VS_OK;
         done += st == VS_OK ? n : 0;
     }
-    write->has_streamed |= done > 0;
     memmove(ops, ops + done, bytes - done);
     write->ops.bytes -= done;
     return st;
@@ -7847,6 +9231,12 @@ static vsi_version *write_make_version(vsi_write *write, bool needs_sync) {
         vsi_version_discard(&engine->versions, version);
         return NULL;
     }
+    vsi_err ignored = {0};
+    size_t dead = engine->cow.dead_extents.bytes / sizeof(vsi_run);
+    if (version && vsi_space_expect(&ignored, &engine->pager.space, dead) != VS_OK) {
+        vsi_version_discard(&engine->versions, version);
+        return NULL;
+    }
     if (version)
         version->needs_sync = needs_sync;
     return version;
@@ -7856,12 +9246,13 @@ static vsi_version *write_make_version(vsi_write *write, bool needs_sync) {
 static void write_hand_over(vsi_write *write, vsi_version *version, uint64_t lsn) {
     vsi_engine *engine = write->engine;
     vsi_cow_keep(&engine->cow, write->mark);
-    version->dead = vsi_cow_take_dead(&engine->cow);
+    vsi_engine_bury(engine, version, engine->metas.newest.checkpoint.number);
     version->freed = write->freed;
     version->lsn = lsn;
     write->freed = (vsi_buf){.mem = engine->mem};
     engine->commits++;
     vsi_versions_add(&engine->versions, version);
+    engine->memory_is_full = engine->cow.bytes >= VSI_DIRTY_BYTES;
     write_end(write); /* T2 */
 }
 
@@ -7918,6 +9309,783 @@ VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync) {
     vsi_write_rollback(write);
     return st;
 }
+/* ---- store/walk.h ---------------------------------------------------------------------------------- */
+/* walk.h - visits every extent that a checkpoint reaches, as the file has it now. */
+#ifndef VSI_WALK_H
+#define VSI_WALK_H
+
+/* uses store/pager.h */
+
+/* Called with each extent before it is read. A failure ends the walk, but VS_ERR_CORRUPT from reading an
+ * extent is passed to damaged, and the walk goes on without what lies behind it. */
+typedef struct vsi_walk {
+    vs_status (*visit)(void *ctx, vsi_err *err, vsi_ref ref);
+    void (*damaged)(void *ctx, const vsi_err *err); /* NULL: damage ends the walk as well */
+    void *ctx;
+    bool reads_all; /* slabs and large values are read and verified too, not only nodes */
+} vsi_walk;
+
+VS_NODISCARD VSI_FN vs_status vsi_walk_run(vsi_err *err, vsi_pager *pager, vsi_ref root,
+                                           const vsi_walk *walk);
+
+#endif
+/* ---- store/walk.c ---------------------------------------------------------------------------------- */
+/* walk.c - visits every extent that a checkpoint reaches: depth first, with a stack of its own. */
+/* uses store/walk.h */
+/* uses store/node.h */
+
+/* Levels of the catalog and of a collection's tree, and the blob or slab behind it. */
+enum { WALK_DEPTH_MAX = 2 * (VSI_NODE_LEVEL_MAX + 1) };
+
+typedef struct walk_step {
+    uint32_t at, ref_at;
+    uint8_t page[VSI_PAGE_BYTES];
+} walk_step;
+
+typedef struct walker {
+    vsi_pager *pager;
+    const vsi_walk *walk;
+    vsi_buf stack; /* walk_step */
+    vsi_buf scratch;
+} walker;
+
+static walk_step *walker_top(const walker *w) {
+    return (walk_step *)(void *)(w->stack.data + w->stack.bytes) - 1;
+}
+
+static vs_status walker_enter(vsi_err *err, walker *w, vsi_ref ref) {
+    if (w->stack.bytes == WALK_DEPTH_MAX * sizeof(walk_step))
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu: trees are nested too deeply",
+                        w->pager->file->path, (unsigned long long)vsi_ref_page(ref));
+    if (!vsi_buf_reserve(&w->stack, sizeof(walk_step)))
+        return vsi_fail_nomem(err, sizeof(walk_step));
+    w->stack.bytes += sizeof(walk_step);
+    walk_step *top = walker_top(w);
+    top->at = top->ref_at = 0;
+    vs_status st = vsi_pager_node_again(err, w->pager, ref, top->page);
+    if (st != VS_OK)
+        w->stack.bytes -= sizeof *top;
+    return st;
+}
+
+static vs_status walker_look(vsi_err *err, walker *w, vsi_ref ref) {
+    bool is_known = ref.kind >= VSI_REF_NODE && ref.kind <= VSI_REF_BLOB;
+    vs_status st = vsi_pager_check_ref(err, w->pager, ref, is_known ? ref.kind : VSI_REF_BLOB);
+    if (st == VS_OK)
+        st = w->walk->visit(w->walk->ctx, err, ref);
+    if (st != VS_OK)
+        return st;
+    w->scratch.bytes = 0;
+    if (ref.kind == VSI_REF_NODE)
+        return walker_enter(err, w, ref);
+    return w->walk->reads_all ? vsi_pager_read(err, w->pager, ref, ref.kind, &w->scratch) : VS_OK;
+}
+
+static vs_status walker_visit(vsi_err *err, walker *w, vsi_ref ref) {
+    vs_status st = ref.kind == VSI_REF_NONE ? VS_OK : walker_look(err, w, ref);
+    if (st != VS_ERR_CORRUPT || !w->walk->damaged)
+        return st;
+    w->walk->damaged(w->walk->ctx, err);
+    return VS_OK;
+}
+
+/* The next reference of the node on top; false: it has no further one. */
+static bool walker_next(walker *w, vsi_ref *out_ref) {
+    walk_step *top = walker_top(w);
+    for (; top->at < vsi_node_count(top->page); top->at++, top->ref_at = 0) {
+        vsi_node_item item = vsi_node_item_at(top->page, top->at);
+        if (top->ref_at < item.ref_count) {
+            *out_ref = vsi_ref_decode(item.refs + (size_t)top->ref_at++ * VSI_REF_BYTES);
+            return true;
+        }
+    }
+    return false;
+}
+
+VSI_FN vs_status vsi_walk_run(vsi_err *err, vsi_pager *pager, vsi_ref root, const vsi_walk *walk) {
+    walker w = {.pager = pager,
+                .walk = walk,
+                .stack = {.mem = pager->mem},
+                .scratch = {.mem = pager->mem}};
+    vs_status st = walker_visit(err, &w, root);
+    while (st == VS_OK && w.stack.bytes) {
+        vsi_ref ref;
+        if (walker_next(&w, &ref))
+            st = walker_visit(err, &w, ref);
+        else
+            w.stack.bytes -= sizeof(walk_step);
+    }
+    vsi_buf_free(&w.stack);
+    vsi_buf_free(&w.scratch);
+    return st;
+}
+/* ---- store/flush.h ---------------------------------------------------------------------------------- */
+/* flush.h - writes everything of a state that is only in memory into the database file. */
+#ifndef VSI_FLUSH_H
+#define VSI_FLUSH_H
+
+/* uses store/state.h */
+
+/* Writes slabs that changed and the blocks that the state reaches; afterwards the state, which is the
+ * caller's copy, leads to extents only. The blocks stay as they are, for those who read them. The
+ * caller has an open scope, and holds the writer role. On a failure undo the scope and the pager. */
+VS_NODISCARD VSI_FN vs_status vsi_flush(vsi_err *err, vsi_state *state);
+
+/* What vsi_flush wrote is part of a checkpoint: slabs are not dirty any more. */
+VSI_FN void vsi_flush_settle(const vsi_state *state);
+/* The same for collections that a reader, whose version may be older, looked at for the first time
+ * meanwhile: afterwards no array relies on extents that the state does not reach, but for those of
+ * readers that stood in an older version before. */
+VS_NODISCARD VSI_FN vs_status vsi_flush_catch_up(vsi_err *err, const vsi_state *state);
+
+#endif
+/* ---- store/flush.c ---------------------------------------------------------------------------------- */
+/* flush.c - from memory into the file.
+ *
+ *   U1  A node is written after everything it leads to: its bytes hold their places and hashes.
+ *   U2  Blocks are only read; a reader may stand in any of them. */
+/* uses store/flush.h */
+
+/* Levels of the catalog and of a collection's tree. */
+enum { FLUSH_DEPTH_MAX = 2 * (VSI_NODE_LEVEL_MAX + 1) };
+
+/* A node on the way down: its page as it will be in the file. */
+typedef struct flush_step {
+    uint32_t at, ref_at;
+    uint8_t page[VSI_PAGE_BYTES];
+} flush_step;
+
+typedef struct flusher {
+    vsi_cow *cow;
+    vsi_pager *pager;
+    vsi_buf stack; /* flush_step */
+    vsi_buf blob;
+} flusher;
+
+static flush_step *flusher_top(const flusher *f) {
+    return (flush_step *)(void *)(f->stack.data + f->stack.bytes) - 1;
+}
+
+static vs_status flusher_push(vsi_err *err, flusher *f, vsi_ref ref) {
+    const vsi_block *block = vsi_ref_block(ref);
+    vsi_assert(block->bytes == sizeof *block + VSI_PAGE_BYTES);
+    vsi_assert(f->stack.bytes < FLUSH_DEPTH_MAX * sizeof(flush_step));
+    if (!vsi_buf_reserve(&f->stack, sizeof(flush_step)))
+        return vsi_fail_nomem(err, sizeof(flush_step));
+    f->stack.bytes += sizeof(flush_step);
+    flush_step *step = flusher_top(f);
+    step->at = step->ref_at = 0;
+    memcpy(step->page, block + 1, VSI_PAGE_BYTES); /* U2 */
+    return vsi_cow_drop_ref(err, f->cow, ref); /* only versions before this one have the block */
+}
+
+/* A large value: its size, the bytes stored, those, zeros up to whole pages. */
+static vs_status flusher_write_blob(vsi_err *err, flusher *f, vsi_ref *ref) {
+    const vsi_block *block = vsi_ref_block(*ref);
+    size_t value_bytes = block->bytes - sizeof *block;
+    size_t bytes = (VSI_BLOB_HEADER_BYTES + value_bytes + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES *
+                   VSI_PAGE_BYTES;
+    f->blob.bytes = 0;
+    if (!vsi_buf_reserve(&f->blob, bytes))
+        return vsi_fail_nomem(err, bytes);
+    uint8_t *out = f->blob.data;
+    memset(out, 0, bytes);
+    vsi_put_u32(out, (uint32_t)value_bytes);
+    vsi_put_u32(out + 4, (uint32_t)value_bytes);
+    memcpy(out + VSI_BLOB_HEADER_BYTES, block + 1, value_bytes);
+    vs_status st = vsi_cow_drop_ref(err, f->cow, *ref);
+    return st == VS_OK
+               ? vsi_pager_write(err, f->pager, VSI_REF_BLOB, 0, (vsi_bytes){out, bytes}, ref)
+               : st;
+}
+
+/* The next reference of the node on top that leads to a block; false: there is none. */
+static bool flusher_next(flusher *f, vsi_ref *out_ref) {
+    flush_step *top = flusher_top(f);
+    for (; top->at < vsi_node_count(top->page); top->at++, top->ref_at = 0) {
+        uint32_t refs = vsi_node_item_at(top->page, top->at).ref_count;
+        for (; top->ref_at < refs; top->ref_at++) {
+            *out_ref = vsi_node_ref(top->page, top->at, top->ref_at);
+            if (out_ref->is_block)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Everything below the node on top is written: write it, and tell the node above where it is. */
+static vs_status flusher_pop(vsi_err *err, flusher *f, vsi_ref *root) {
+    flush_step *top = flusher_top(f);
+    vsi_ref ref;
+    vsi_node_pack(top->page); /* addresses of memory stay out of the file */
+    vs_status st = vsi_pager_write(err, f->pager, VSI_REF_NODE, vsi_node_level(top->page),
+                                   (vsi_bytes){top->page, VSI_PAGE_BYTES}, &ref); /* keeps U1 */
+    if (st != VS_OK)
+        return st;
+    f->stack.bytes -= sizeof *top;
+    if (f->stack.bytes)
+        vsi_node_set_ref(top[-1].page, top[-1].at, top[-1].ref_at, ref);
+    else
+        *root = ref;
+    return VS_OK;
+}
+
+static vs_status flusher_run(vsi_err *err, flusher *f, vsi_ref *root) {
+    vs_status st = root->is_block ? flusher_push(err, f, *root) : VS_OK;
+    while (st == VS_OK && f->stack.bytes) {
+        vsi_ref ref;
+        if (!flusher_next(f, &ref)) {
+            st = flusher_pop(err, f, root);
+        } else if (ref.kind == VSI_REF_NODE) {
+            st = flusher_push(err, f, ref);
+        } else {
+            st = flusher_write_blob(err, f, &ref);
+            flush_step *top = flusher_top(f);
+            if (st == VS_OK)
+                vsi_node_set_ref(top->page, top->at, top->ref_at, ref);
+        }
+    }
+    return st;
+}
+
+/* ---- slabs ---------------------------------------------------------------------------------- */
+
+static vsi_desc *flush_first(const vsi_state *state) {
+    return vsi_descs_from(state->descs, 0);
+}
+
+static vsi_desc *flush_next(const vsi_state *state, const vsi_desc *desc) {
+    return vsi_descs_from(state->descs, (uint64_t)desc->id + 1);
+}
+
+static vs_status flush_coll_slabs(vsi_err *err, vsi_state *state, vsi_desc *desc) {
+    vsi_coll *coll = NULL;
+    if (!desc->rows.dirty.bytes && !desc->cells.dirty.bytes)
+        return VS_OK;
+    vs_status st = vsi_state_work_on(err, state, desc->id, &coll);
+    if (st == VS_ERR_NOT_FOUND) /* its creation was rolled back */
+        return VS_OK;
+    if (st == VS_OK)
+        st = vsi_slabs_write(err, &desc->rows, &coll->rows_dir);
+    return st == VS_OK ? vsi_slabs_write(err, &desc->cells, &coll->cells_dir) : st;
+}
+
+static vs_status flush_slabs(vsi_err *err, vsi_state *state) {
+    vs_status st = VS_OK;
+    for (vsi_desc *desc = flush_first(state); st == VS_OK && desc; desc = flush_next(state, desc))
+        st = flush_coll_slabs(err, state, desc);
+    return st;
+}
+
+/* Looks up in the catalog where a collection's slabs are now. */
+static vs_status flush_locate(vsi_err *err, const vsi_state *state, vsi_desc *desc) {
+    vsi_coll coll;
+    vs_status st = vsi_state_coll(err, state, desc->id, &coll);
+    desc->is_flushed = st == VS_OK;
+    if (st != VS_OK)
+        return st == VS_ERR_NOT_FOUND ? VS_OK : st;
+    desc->new_rows_dir = coll.rows_dir;
+    desc->new_cells_dir = coll.cells_dir;
+    return VS_OK;
+}
+
+static void flush_settle_slabs(vsi_desc *desc) {
+    vsi_slabs_settle(&desc->rows, &desc->new_rows_dir);
+    vsi_slabs_settle(&desc->cells, &desc->new_cells_dir);
+}
+
+VSI_FN void vsi_flush_settle(const vsi_state *state) {
+    for (vsi_desc *desc = flush_first(state); desc; desc = flush_next(state, desc))
+        if (desc->is_flushed)
+            flush_settle_slabs(desc);
+}
+
+VSI_FN vs_status vsi_flush_catch_up(vsi_err *err, const vsi_state *state) {
+    vs_status st = VS_OK;
+    for (vsi_desc *desc = flush_first(state); st == VS_OK && desc; desc = flush_next(state, desc)) {
+        if (desc->is_flushed)
+            continue;
+        st = flush_locate(err, state, desc);
+        if (st == VS_OK && desc->is_flushed)
+            flush_settle_slabs(desc);
+    }
+    return st;
+}
+
+static vs_status flush_locate_all(vsi_err *err, const vsi_state *state) {
+    vs_status st = VS_OK;
+    for (vsi_desc *desc = flush_first(state); st == VS_OK && desc; desc = flush_next(state, desc))
+        st = flush_locate(err, state, desc);
+    return st;
+}
+
+VSI_FN vs_status vsi_flush(vsi_err *err, vsi_state *state) {
+    flusher f = {.cow = state->catalog.cow, .pager = state->catalog.cow->pager};
+    f.stack.mem = f.blob.mem = f.pager->mem;
+    vs_status st = flush_slabs(err, state);
+    if (st == VS_OK)
+        st = vsi_state_settle(err, state);
+    if (st == VS_OK)
+        st = flusher_run(err, &f, &state->catalog.root);
+    if (st == VS_OK)
+        st = vsi_pager_flush(err, f.pager);
+    vsi_buf_free(&f.stack);
+    vsi_buf_free(&f.blob);
+    if (st == VS_OK)
+        st = vsi_state_load(err, state);
+    return st == VS_OK ? flush_locate_all(err, state) : st;
+}
+/* ---- store/checkpoint.h ---------------------------------------------------------------------------------- */
+/* checkpoint.h - moves what the log has into the database file, so that the log can go. */
+#ifndef VSI_CHECKPOINT_H
+#define VSI_CHECKPOINT_H
+
+/* uses store/write.h */
+
+/* Makes a checkpoint of the newest version, waiting for the writer role. Afterwards the database is the
+ * file and, for going back to the checkpoint before, its log. is_final: the log goes away altogether.
+ * On a failure everything is as before, or writing has stopped. */
+VS_NODISCARD VSI_FN vs_status vsi_checkpoint(vsi_err *err, vsi_engine *engine, bool is_final);
+
+/* After a commit: makes a checkpoint when the log or what is in memory has grown enough, and nobody else
+ * is writing. A failure is only reported as a message. */
+VSI_FN void vsi_checkpoint_if_due(vsi_engine *engine);
+
+#endif
+/* ---- store/checkpoint.c ---------------------------------------------------------------------------------- */
+/* checkpoint.c - checkpoints.
+ *
+ *   K1  The meta pages name a checkpoint only when everything it reaches is durable.
+ *   K2  Pages that this or the previous checkpoint reaches are not written to.
+ *   K3  A log file goes when neither of the two needs it. */
+/* uses store/checkpoint.h */
+/* uses store/flush.h */
+/* uses store/walk.h */
+
+/* The log's size that asks for a checkpoint: an eighth of the database, within these bounds. Smaller in
+ * some tests. */
+#ifndef VSI_CHECKPOINT_LOG_BYTES
+#define VSI_CHECKPOINT_LOG_BYTES (16 << 20)
+#endif
+enum { CHECKPOINT_LOG_BYTES_MAX = 1 << 30, CHECKPOINT_LOG_SHARE = 8 };
+
+/* ---- free pages ----------------------------------------------------------------------------- */
+
+static vs_status space_add_extent(void *ctx, vsi_err *err, vsi_ref ref) {
+    vsi_buf *used = ctx;
+    vsi_run run = {vsi_ref_page(ref), vsi_ref_pages(ref)};
+    return vsi_buf_append(used, &run, sizeof run) ? VS_OK : vsi_fail_nomem(err, sizeof run);
+}
+
+static void space_skip_damage(void *ctx, const vsi_err *err) {
+    (void)ctx;
+    (void)err;
+}
+
+/* Everything that a checkpoint reaches, its list of free pages included, sorted. What lies behind damage
+ * is left out if skips_damage: nobody will read it. */
+static vs_status space_collect(vsi_err *err, vsi_engine *engine, const vsi_checkpoint_info *info,
+                               bool skips_damage, vsi_buf *used) {
+    vsi_walk walk = {.visit = space_add_extent,
+                     .damaged = skips_damage ? space_skip_damage : NULL,
+                     .ctx = used};
+    vs_status st = vsi_walk_run(err, &engine->pager, info->catalog, &walk);
+    if (st == VS_OK && info->free_list.kind == VSI_REF_FREE)
+        st = space_add_extent(used, err, info->free_list);
+    vsi_runs_sort(used);
+    return st;
+}
+
+/* Everything between the extents that are used is free. */
+static vs_status space_invert(vsi_err *err, vsi_space *space, const vsi_buf *used, uint64_t end) {
+    const vsi_run *runs = (const vsi_run *)(const void *)used->data;
+    size_t n = used->bytes / sizeof *runs;
+    uint64_t page = VSI_SPACE_FIRST_PAGE;
+    vs_status st = vsi_space_expect(err, space, n + 1);
+    if (st != VS_OK)
+        return st;
+    space->end = end;
+    space->is_known = true;
+    for (size_t i = 0; i < n; i++) {
+        if (runs[i].page > page)
+            vsi_space_give(space, (vsi_run){page, runs[i].page - page});
+        if (runs[i].page + runs[i].pages > page)
+            page = runs[i].page + runs[i].pages;
+    }
+    if (end > page)
+        vsi_space_give(space, (vsi_run){page, end - page});
+    return VS_OK;
+}
+
+static bool space_has_run(const vsi_buf *sorted, vsi_run run) {
+    const vsi_run *runs = (const vsi_run *)(const void *)sorted->data;
+    size_t low = 0, n = sorted->bytes / sizeof *runs, high = n;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (runs[mid].page < run.page)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < n && runs[low].page == run.page;
+}
+
+/* What the checkpoint before reaches and the last one does not is dying; both together are used. */
+static vs_status space_merge(vsi_err *err, vsi_engine *engine, uint64_t checkpoint, vsi_buf *used,
+                             const vsi_buf *before) {
+    const vsi_run *runs = (const vsi_run *)(const void *)before->data;
+    size_t n = before->bytes / sizeof *runs;
+    vsi_buf dying = {.mem = engine->mem};
+    bool ok = true;
+    for (size_t i = 0; ok && i < n; i++)
+        if (!space_has_run(used, runs[i]))
+            ok = vsi_buf_append(&dying, &runs[i], sizeof runs[i]);
+    ok = ok && vsi_buf_append(used, dying.data, dying.bytes);
+    vs_status st = ok ? vsi_space_expect(err, &engine->pager.space, dying.bytes / sizeof *runs)
+                      : vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    const vsi_run *dead = (const vsi_run *)(const void *)dying.data;
+    for (size_t i = 0; st == VS_OK && i < dying.bytes / sizeof *dead; i++)
+        vsi_space_bury(&engine->pager.space,
+                       (vsi_dead_extent){.run = dead[i], .checkpoint = checkpoint});
+    vsi_runs_sort(used);
+    vsi_buf_free(&dying);
+    return st;
+}
+
+/* The list of free pages is damaged: what no kept checkpoint reaches is free. */
+static vs_status space_rebuild(vsi_err *err, vsi_engine *engine, uint64_t end) {
+    const vsi_meta *meta = &engine->metas.newest;
+    vsi_space *space = &engine->pager.space;
+    vsi_buf used = {.mem = engine->mem}, before = {.mem = engine->mem};
+    size_t dead_bytes = space->dead.bytes;
+    uint64_t dead_pages = space->dead_pages;
+    vs_status st = space_collect(err, engine, &meta->checkpoint, false, &used);
+    if (st == VS_OK && meta->previous.log_from)
+        st = space_collect(err, engine, &meta->previous, true, &before);
+    if (st == VS_OK)
+        st = space_merge(err, engine, meta->previous.number, &used, &before);
+    if (st == VS_OK)
+        st = space_invert(err, space, &used, end);
+    if (st != VS_OK) {
+        space->dead.bytes = dead_bytes;
+        space->dead_pages = dead_pages;
+    }
+    vsi_buf_free(&used);
+    vsi_buf_free(&before);
+    return st;
+}
+
+static vs_status space_load(vsi_err *err, vsi_engine *engine) {
+    vsi_space *space = &engine->pager.space;
+    const vsi_checkpoint_info *now = &engine->metas.newest.checkpoint;
+    vs_device_info device = {0};
+    if (space->is_known)
+        return VS_OK;
+    vs_status st = vsi_file_device_info(err, &engine->data, &device);
+    if (st != VS_OK)
+        return st;
+    if (device.blast_bytes > VSI_PAGE_BYTES)
+        space->block_pages = device.blast_bytes / VSI_PAGE_BYTES;
+    uint64_t end = now->number ? now->end : VSI_SPACE_FIRST_PAGE;
+    if (now->free_list.kind == VSI_REF_NONE)
+        return space_rebuild(err, engine, end);
+    vsi_buf list = {.mem = engine->mem};
+    st = vsi_pager_read(err, &engine->pager, now->free_list, VSI_REF_FREE, &list);
+    if (st == VS_OK)
+        st = vsi_space_read(err, space, (vsi_bytes){list.data, list.bytes}, end, now->number);
+    vsi_buf_free(&list);
+    if (st != VS_ERR_CORRUPT)
+        return st;
+    vsi_engine_message(engine, VS_LOG_WARNING, "%s; making it anew", err->text);
+    return space_rebuild(err, engine, end);
+}
+
+/* What this checkpoint gives up: extents that it replaced, and the list that it replaces. */
+static vs_status space_dying(vsi_err *err, const vsi_engine *engine, vsi_buf *out) {
+    vsi_ref old = engine->metas.newest.checkpoint.free_list;
+    const vsi_buf *replaced = &engine->cow.dead_extents;
+    bool ok = vsi_buf_append(out, replaced->data, replaced->bytes);
+    if (ok && old.kind != VSI_REF_NONE) {
+        vsi_run run = {vsi_ref_page(old), vsi_ref_pages(old)};
+        ok = vsi_buf_append(out, &run, sizeof run);
+    }
+    return ok ? VS_OK : vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+}
+
+/* Makes the list of free pages and room for it; taking the room changes the list. */
+static vs_status space_make_list(vsi_err *err, vsi_engine *engine, uint64_t first_kept,
+                                 const vsi_buf *dying, vsi_buf *list, uint64_t *out_page) {
+    vs_status st = vsi_space_write(err, &engine->pager.space, first_kept, dying, list);
+    if (st != VS_OK)
+        return st;
+    /* Taking it may split one run, and what it skips may be another. */
+    size_t pages = (list->bytes + 2 * sizeof(vsi_run) + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES;
+    st = vsi_pager_take(err, &engine->pager, pages, out_page);
+    list->bytes = 0;
+    if (st == VS_OK)
+        st = vsi_space_write(err, &engine->pager.space, first_kept, dying, list);
+    size_t pad = pages * VSI_PAGE_BYTES - list->bytes;
+    if (st == VS_OK && !vsi_buf_reserve(list, pad))
+        st = vsi_fail_nomem(err, pad);
+    if (st != VS_OK)
+        return st;
+    vsi_assert(list->bytes <= pages * VSI_PAGE_BYTES);
+    memset(list->data + list->bytes, 0, pad);
+    list->bytes += pad;
+    return VS_OK;
+}
+
+/* Writes the list of free pages; its own extent is not in it. */
+static vs_status space_save(vsi_err *err, vsi_engine *engine, uint64_t first_kept,
+                            vsi_ref *out_ref) {
+    vsi_buf list = {.mem = engine->mem}, dying = {.mem = engine->mem};
+    uint64_t page = 0;
+    vs_status st = space_dying(err, engine, &dying);
+    if (st == VS_OK)
+        st = space_make_list(err, engine, first_kept, &dying, &list, &page);
+    if (st == VS_OK)
+        st = vsi_pager_write_at(err, &engine->pager, VSI_REF_FREE, 0,
+                                (vsi_bytes){list.data, list.bytes}, page, out_ref);
+    vsi_buf_free(&list);
+    vsi_buf_free(&dying);
+    return st;
+}
+
+/* ---- the log's files ------------------------------------------------------------------------ */
+
+/* Removes the log files below first, the lowest first, so that what a crash leaves is found again. */
+static void log_remove_below(vsi_engine *engine, uint64_t first) {
+    const vs_vfs *vfs = engine->config.vfs;
+    uint64_t lowest = first;
+    char path[VSI_PATH_BYTES_MAX];
+    vsi_err ignored = {0};
+    for (; lowest > 1; lowest--) {
+        vsi_file file;
+        if (vsi_log_path(&ignored, engine->path, lowest - 1, path) != VS_OK ||
+            vsi_file_open(&ignored, engine->mem, vfs, path, VS_VFS_READ, &file) != VS_OK)
+            break;
+        vsi_file_close(&file);
+    }
+    for (; lowest < first; lowest++)
+        if (vsi_log_path(&ignored, engine->path, lowest, path) == VS_OK)
+            vsi_os_remove(&ignored, vfs, path);
+}
+
+/* ---- a checkpoint --------------------------------------------------------------------------- */
+
+/* A checkpoint that is being made; the writer role is held. */
+typedef struct checkpoint_work {
+    vsi_engine *engine;
+    bool is_final;
+    vsi_state state;
+    vsi_version *version;
+    vsi_meta meta;
+} checkpoint_work;
+
+/* Whether the file has everything already. */
+static bool checkpoint_is_current(const vsi_engine *engine) {
+    const vsi_meta *meta = &engine->metas.newest;
+    return meta->checkpoint.lsn == engine->log.next_lsn - 1 &&
+           meta->checkpoint.log_from > meta->generation;
+}
+
+/* Everything into the file, durable; no meta page names it. */
+static vs_status checkpoint_write(vsi_err *err, checkpoint_work *work) {
+    vsi_engine *engine = work->engine;
+    const vsi_checkpoint_info *old = &engine->metas.newest.checkpoint;
+    vsi_checkpoint_info *info = &work->meta.checkpoint;
+    engine->pager.birth = (uint32_t)(old->number + 1);
+    work->state = engine->versions.applied->state;
+    vs_status st = vsi_flush(err, &work->state);
+    uint64_t first_kept = work->is_final ? VSI_NONE_KEPT : old->number;
+    if (st == VS_OK)
+        st = space_save(err, engine, first_kept, &info->free_list);
+    if (st == VS_OK)
+        st = vsi_pager_flush(err, &engine->pager);
+    if (st == VS_OK)
+        st = vsi_file_sync(err, &engine->data); /* keeps K1 */
+    if (st != VS_OK)
+        return st;
+    info->number = old->number + 1;
+    info->end = engine->pager.space.end;
+    info->catalog = work->state.catalog.root;
+    info->catalog_count = work->state.catalog.count;
+    info->digest = work->state.digest;
+    return VS_OK;
+}
+
+/* Room for what must not fail once the meta pages are written. */
+static vs_status checkpoint_reserve(vsi_err *err, checkpoint_work *work) {
+    vsi_engine *engine = work->engine;
+    size_t dead = engine->cow.dead_extents.bytes / sizeof(vsi_run);
+    work->version = vsi_version_new(&engine->versions, &work->state);
+    if (!work->version)
+        return vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    vs_status st = vsi_space_expect(err, &engine->pager.space, dead + 1);
+    if (st != VS_OK)
+        vsi_version_discard(&engine->versions, work->version);
+    return st;
+}
+
+/* Writes the meta pages. After a failure they are as before, or complete, or writing has stopped. */
+static vs_status checkpoint_name(vsi_err *err, checkpoint_work *work) {
+    vsi_engine *engine = work->engine;
+    vsi_log *log = &engine->log;
+    vsi_checkpoint_info *info = &work->meta.checkpoint;
+    vsi_err second = {0};
+    vsi_mutex_lock(&engine->log_lock);
+    vsi_assert(!log->kept);
+    work->meta.previous = (vsi_checkpoint_info){.log_from = 0};
+    if (!work->is_final)
+        work->meta.previous = engine->metas.newest.checkpoint;
+    work->meta.durable_lsn = info->lsn = log->durable_lsn;
+    info->chain = log->durable_chain;
+    info->log_from = work->meta.generation + 1;
+    vs_status st = vsi_metas_write(err, &engine->data, &engine->metas, &work->meta);
+    if (st != VS_OK) {
+        if (vsi_metas_repair(&second, &engine->data, &engine->metas) != VS_OK)
+            vsi_engine_fail(engine, &second);
+        else if (engine->metas.newest.checkpoint.number == info->number)
+            st = VS_OK;
+    }
+    if (st == VS_OK)
+        vsi_log_end(log);
+    vsi_mutex_unlock(&engine->log_lock);
+    return st;
+}
+
+static void checkpoint_forget(void *ctx, vsi_run run) {
+    vsi_pager_forget(ctx, run);
+}
+
+/* The checkpoint counts: the state that leads to it is the newest version. */
+static void checkpoint_install(checkpoint_work *work, uint64_t old_number, vsi_ref old_free) {
+    vsi_engine *engine = work->engine;
+    vsi_space *space = &engine->pager.space;
+    if (old_free.kind != VSI_REF_NONE)
+        vsi_space_bury(space, (vsi_dead_extent){
+                                  .run = {vsi_ref_page(old_free), vsi_ref_pages(old_free)},
+                                  .checkpoint = old_number});
+    vsi_pager_keep(&engine->pager);
+    vsi_flush_settle(&work->state);
+    vsi_engine_bury(engine, work->version, old_number);
+    work->version->lsn = engine->versions.applied->lsn;
+    vsi_versions_add(&engine->versions, work->version);
+    vsi_mutex_lock(&engine->log_lock);
+    engine->checkpoints++;
+    engine->memory_is_full = false;
+    engine->retry_log_bytes = 0;
+    engine->free_pages = space->free_pages;
+    vsi_engine_publish(engine);
+    vsi_mutex_unlock(&engine->log_lock);
+}
+
+/* The writer role is held, and everything in the log is durable. */
+static vs_status checkpoint_make(vsi_err *err, checkpoint_work *work) {
+    vsi_engine *engine = work->engine;
+    uint64_t old_number = engine->metas.newest.checkpoint.number;
+    vsi_ref old_free = engine->metas.newest.checkpoint.free_list;
+    vs_status st = space_load(err, engine);
+    if (st != VS_OK)
+        return st;
+    vsi_versions_reclaim(&engine->versions);
+    vsi_cow_mark mark = vsi_cow_open(&engine->cow);
+    work->meta = engine->metas.newest;
+    st = checkpoint_write(err, work);
+    if (st == VS_OK)
+        st = checkpoint_reserve(err, work);
+    if (st == VS_OK) {
+        st = checkpoint_name(err, work);
+        if (st != VS_OK)
+            vsi_version_discard(&engine->versions, work->version);
+    }
+    if (st != VS_OK) {
+        vsi_cow_undo(&engine->cow, mark);
+        if (!engine->has_failed)
+            vsi_pager_undo(&engine->pager);
+        return st;
+    }
+    vsi_cow_keep(&engine->cow, mark);
+    checkpoint_install(work, old_number, old_free);
+    return VS_OK;
+}
+
+/* Frees what the last checkpoint, or the last two, and those who read do not need. A failure, or a
+ * check that runs, only keeps it for the next time. */
+static void checkpoint_clean(vsi_engine *engine, bool is_final) {
+    const vsi_meta *meta = &engine->metas.newest;
+    bool has_previous = meta->previous.log_from;
+    vsi_err ignored = {0};
+    vsi_mutex_lock(&engine->log_lock);
+    bool is_checked = engine->checks > 0;
+    vsi_mutex_unlock(&engine->log_lock);
+    vsi_versions_reclaim(&engine->versions);
+    if (is_checked)
+        return;
+    uint64_t first_version = engine->versions.oldest->seq; /* before catching up */
+    if (vsi_flush_catch_up(&ignored, &engine->versions.applied->state) == VS_OK)
+        vsi_space_reap(&engine->pager.space,
+                       has_previous ? meta->previous.number : meta->checkpoint.number,
+                       first_version, checkpoint_forget, &engine->pager);
+    if (is_final)
+        vsi_log_remove_strays(&engine->log);
+    log_remove_below(engine, has_previous ? meta->previous.log_from : meta->checkpoint.log_from);
+} /* keeps K3 */
+
+static vs_status checkpoint_with_role(vsi_err *err, vsi_engine *engine, bool is_final) {
+    checkpoint_work work = {.engine = engine, .is_final = is_final};
+    vs_status st = vsi_engine_sync(err, engine);
+    if (st != VS_OK)
+        return st;
+    bool is_needed =
+        !checkpoint_is_current(engine) || (is_final && engine->metas.newest.previous.log_from);
+    if (is_needed)
+        st = checkpoint_make(err, &work);
+    if (st == VS_OK && (is_needed || is_final))
+        checkpoint_clean(engine, is_final);
+    return st;
+}
+
+VSI_FN vs_status vsi_checkpoint(vsi_err *err, vsi_engine *engine, bool is_final) {
+    vs_status st = vsi_role_take(err, engine, engine->config.busy_timeout_ms);
+    if (st != VS_OK)
+        return st;
+    vsi_mutex_lock(&engine->log_lock);
+    st = vsi_engine_check_writable(err, engine);
+    vsi_mutex_unlock(&engine->log_lock);
+    if (st == VS_OK)
+        st = checkpoint_with_role(err, engine, is_final);
+    vsi_role_give(engine);
+    return st;
+}
+
+/* ---- when ----------------------------------------------------------------------------------- */
+
+static bool checkpoint_is_due(vsi_engine *engine) {
+    uint64_t share = engine->metas.newest.checkpoint.end * VSI_PAGE_BYTES / CHECKPOINT_LOG_SHARE;
+    uint64_t limit = share < VSI_CHECKPOINT_LOG_BYTES ? VSI_CHECKPOINT_LOG_BYTES : share;
+    limit = limit > CHECKPOINT_LOG_BYTES_MAX ? CHECKPOINT_LOG_BYTES_MAX : limit;
+    uint64_t bytes = vsi_log_bytes(&engine->log);
+    return !engine->has_failed && bytes >= engine->retry_log_bytes &&
+           (bytes >= limit || engine->memory_is_full);
+}
+
+VSI_FN void vsi_checkpoint_if_due(vsi_engine *engine) {
+    vsi_err err = {0};
+    vsi_mutex_lock(&engine->log_lock);
+    bool is_due = checkpoint_is_due(engine);
+    vsi_mutex_unlock(&engine->log_lock);
+    if (!is_due || vsi_role_take(&err, engine, VS_NO_WAIT) != VS_OK)
+        return;
+    vs_status st = checkpoint_with_role(&err, engine, false);
+    if (st != VS_OK) {
+        vsi_mutex_lock(&engine->log_lock);
+        engine->retry_log_bytes = 2 * vsi_log_bytes(&engine->log);
+        vsi_mutex_unlock(&engine->log_lock);
+        vsi_engine_message(engine, VS_LOG_WARNING, "no checkpoint was made: %s", err.text);
+    }
+    vsi_role_give(engine);
+}
 /* ---- store/check.h ---------------------------------------------------------------------------------- */
 /* check.h - looks for damage in an open database. */
 #ifndef VSI_CHECK_H
@@ -7935,6 +10103,7 @@ VSI_FN vs_status vsi_engine_check(vsi_err *err, vsi_engine *engine, int level, v
 /* ---- store/check.c ---------------------------------------------------------------------------------- */
 /* check.c - looks for damage in an open database, on the device as well as in memory. */
 /* uses store/check.h */
+/* uses store/walk.h */
 
 /* Whether a failure is a finding rather than a check that could not be done. */
 static bool check_is_finding(vs_status st) {
@@ -7969,13 +10138,17 @@ static vs_status check_metas(vsi_err *err, vsi_engine *engine, check_moment *out
     return VS_OK;
 }
 
+/* The log from the older of the two checkpoints on. */
 static vs_status check_log(vsi_err *err, vsi_engine *engine, const check_moment *moment,
                            bool skips_payloads) {
+    const vsi_meta *meta = &moment->meta;
+    const vsi_checkpoint_info *from =
+        meta->previous.log_from ? &meta->previous : &meta->checkpoint;
     vsi_replay *replay = vsi_alloc_zeroed(engine->mem, sizeof *replay);
     if (!replay)
         return vsi_fail_nomem(err, sizeof *replay);
     vs_status st =
-        vsi_replay_open(err, engine->mem, engine->config.vfs, engine->path, &moment->meta, replay);
+        vsi_replay_open(err, engine->mem, engine->config.vfs, engine->path, meta, from, replay);
     replay->skips_payloads = skips_payloads;
     while (st == VS_OK && !replay->is_done && replay->next_lsn <= moment->end_lsn) {
         vsi_frame frame;
@@ -7998,6 +10171,80 @@ static vs_status check_begin(vsi_err *err, vsi_engine *engine, check_moment *out
     return st;
 }
 
+/* ---- extents -------------------------------------------------------------------------------- */
+
+/* The extents of one checkpoint. */
+typedef struct check_extents {
+    vsi_buf runs; /* vsi_run */
+    vsi_report_fn report;
+    void *ctx;
+} check_extents;
+
+static vs_status check_visit(void *ctx, vsi_err *err, vsi_ref ref) {
+    check_extents *c = ctx;
+    vsi_run run = {vsi_ref_page(ref), vsi_ref_pages(ref)};
+    return vsi_buf_append(&c->runs, &run, sizeof run) ? VS_OK : vsi_fail_nomem(err, sizeof run);
+}
+
+static void check_damaged(void *ctx, const vsi_err *err) {
+    check_extents *c = ctx;
+    c->report(c->ctx, err->text);
+}
+
+/* Every page behind the meta pages is used once, or free. */
+static void check_cover(check_extents *c, const vsi_checkpoint_info *info) {
+    vsi_run *runs = (vsi_run *)(void *)c->runs.data;
+    size_t n = c->runs.bytes / sizeof *runs;
+    uint64_t page = VSI_SPACE_FIRST_PAGE;
+    char text[160];
+    vsi_runs_sort(&c->runs);
+    for (size_t i = 0; i <= n; i++) {
+        uint64_t next = i < n ? runs[i].page : info->end;
+        if (next == page) {
+            page += i < n ? runs[i].pages : 0;
+            continue;
+        }
+        snprintf(text, sizeof text, "checkpoint %llu: page %llu is %s",
+                 (unsigned long long)info->number,
+                 (unsigned long long)(next < page ? next : page),
+                 next < page ? "used twice" : "neither used nor free");
+        c->report(c->ctx, text);
+        return;
+    }
+}
+
+static vs_status check_free_list(vsi_err *err, vsi_engine *engine, check_extents *c,
+                                 const vsi_checkpoint_info *info) {
+    vsi_buf list = {.mem = engine->mem};
+    if (info->free_list.kind == VSI_REF_NONE)
+        return VS_OK;
+    vs_status st = vsi_pager_read(err, &engine->pager, info->free_list, VSI_REF_FREE, &list);
+    if (st == VS_OK)
+        st = vsi_space_list(err, (vsi_bytes){list.data, list.bytes}, &c->runs);
+    if (st == VS_OK)
+        st = check_visit(c, err, info->free_list);
+    vsi_buf_free(&list);
+    return st;
+}
+
+/* Everything that a checkpoint reaches, read again, and for the last one whether that and what is free make
+ * up the file. */
+static vs_status check_checkpoint(vsi_err *err, vsi_engine *engine, const vsi_checkpoint_info *info,
+                                  bool is_last, vsi_report_fn report, void *ctx) {
+    check_extents c = {.runs = {.mem = engine->mem}, .report = report, .ctx = ctx};
+    vsi_walk walk = {
+        .visit = check_visit, .damaged = check_damaged, .ctx = &c, .reads_all = true};
+    vs_status st = vsi_walk_run(err, &engine->pager, info->catalog, &walk);
+    if (st == VS_OK && is_last)
+        st = check_free_list(err, engine, &c, info);
+    if (st == VS_OK && is_last)
+        check_cover(&c, info);
+    vsi_buf_free(&c.runs);
+    return st;
+}
+
+/* ---- all ------------------------------------------------------------------------------------ */
+
 /* Whether a failed sync moved the log meanwhile: frames read before may have been lost there. */
 static bool check_log_moved(vsi_engine *engine, const check_moment *moment) {
     vsi_mutex_lock(&engine->log_lock);
@@ -8006,23 +10253,53 @@ static bool check_log_moved(vsi_engine *engine, const check_moment *moment) {
     return has_moved;
 }
 
-VSI_FN vs_status vsi_engine_check(vsi_err *err, vsi_engine *engine, int level, vsi_report_fn report,
-                                  void *ctx) {
+/* The log behind the checkpoint. A failed sync may move it while it is read: then once more. */
+static vs_status check_whole_log(vsi_err *err, vsi_engine *engine, check_moment *moment, int level) {
+    vs_status st = check_log(err, engine, moment, level == 1);
+    while (check_is_finding(st) && check_log_moved(engine, moment)) {
+        st = check_begin(err, engine, moment);
+        if (st == VS_OK)
+            st = check_log(err, engine, moment, level == 1);
+    }
+    return st;
+}
+
+/* A finding is reported, and is no failure of the check. */
+static vs_status check_report(vs_status st, const vsi_err *err, vsi_report_fn report, void *ctx) {
+    if (!check_is_finding(st))
+        return st;
+    report(ctx, err->text);
+    return VS_OK;
+}
+
+static vs_status check_files(vsi_err *err, vsi_engine *engine, int level, vsi_report_fn report,
+                             void *ctx) {
     check_moment moment = {.end_lsn = 0};
-    vs_status st = check_begin(err, engine, &moment);
+    vs_status st = check_report(check_begin(err, engine, &moment), err, report, ctx);
     if (st == VS_OK && moment.page_is_damaged)
         report(ctx, "one of the two meta pages is damaged; the other one serves");
-    if (st == VS_OK && level >= 1)
-        st = check_log(err, engine, &moment, level == 1);
-    while (check_is_finding(st) && check_log_moved(engine, &moment)) {
-        st = check_begin(err, engine, &moment);
-        if (st == VS_OK)
-            st = check_log(err, engine, &moment, level == 1);
-    }
-    if (check_is_finding(st)) {
-        report(ctx, err->text);
-        st = VS_OK;
-    }
+    if (st == VS_OK && level >= 1 && moment.meta.seq)
+        st = check_report(check_whole_log(err, engine, &moment, level), err, report, ctx);
+    const vsi_checkpoint_info *last = &moment.meta.checkpoint, *before = &moment.meta.previous;
+    if (st == VS_OK && level >= 2 && last->number)
+        st = check_report(check_checkpoint(err, engine, last, true, report, ctx), err, report, ctx);
+    if (st == VS_OK && level >= 2 && before->log_from && before->number)
+        st = check_report(check_checkpoint(err, engine, before, false, report, ctx), err, report,
+                          ctx);
+    return st;
+}
+
+static void check_announce(vsi_engine *engine, uint32_t change) {
+    vsi_mutex_lock(&engine->log_lock);
+    engine->checks += change;
+    vsi_mutex_unlock(&engine->log_lock);
+}
+
+VSI_FN vs_status vsi_engine_check(vsi_err *err, vsi_engine *engine, int level, vsi_report_fn report,
+                                  void *ctx) {
+    check_announce(engine, 1);
+    vs_status st = check_files(err, engine, level, report, ctx);
+    check_announce(engine, UINT32_MAX);
     if (st != VS_OK || level < 3)
         return st;
     vsi_version *version = vsi_versions_pin(&engine->versions);
@@ -8283,7 +10560,7 @@ VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels, const 
 #define VSI_HANDLE_H
 
 /* uses math/kernels.h */
-/* uses store/write.h */
+/* uses store/checkpoint.h */
 
 /* First member of every public handle. The tag tells kinds apart and closed handles from open ones.
  */
@@ -8366,6 +10643,9 @@ VSI_FN void vsi_view_close(vs_db *db, vsi_view view);
 /* The collection in a view; VS_ERR_NOT_FOUND when it is not there. */
 VSI_FN vs_status vsi_view_coll(vsi_err *err, vsi_view view, const vs_collection *collection,
                                vsi_coll *out_coll);
+
+/* Commits, and makes a checkpoint when it is time for one. */
+VSI_FN vs_status vsi_commit(vsi_err *err, vsi_write *write, int sync);
 
 VSI_FN vs_status vsi_change_begin(vsi_err *err, vs_db *db, vs_txn *txn, vsi_change *out_change);
 /* Keeps what the call staged if st is VS_OK, else undoes it. Returns st or the failure to keep it.
@@ -8494,13 +10774,21 @@ VSI_FN vs_status vsi_change_begin(vsi_err *err, vs_db *db, vs_txn *txn, vsi_chan
     return st;
 }
 
+VSI_FN vs_status vsi_commit(vsi_err *err, vsi_write *write, int sync) {
+    vsi_engine *engine = write->engine;
+    vs_status st = vsi_write_commit(err, write, sync);
+    if (st == VS_OK)
+        vsi_checkpoint_if_due(engine);
+    return st;
+}
+
 VSI_FN vs_status vsi_change_end(vsi_err *err, vsi_change *change, vs_status st) {
     if (st == VS_OK)
         vsi_statement_keep(change->write, &change->statement);
     else
         vsi_statement_undo(change->write, &change->statement);
     if (change->is_own && st == VS_OK)
-        return vsi_write_commit(err, change->write, VS_SYNC_DEFAULT);
+        return vsi_commit(err, change->write, VS_SYNC_DEFAULT);
     if (change->is_own)
         vsi_write_rollback(change->write);
     return st;
@@ -8689,6 +10977,15 @@ static vs_status close_check(vsi_err *err, vs_db *db) {
                     (unsigned long)txns, (unsigned long)collections, (unsigned long)cursors);
 }
 
+/* A close that cannot make a checkpoint keeps the log. */
+static void close_checkpoint(vsi_engine *engine) {
+    vsi_err err = {0};
+    if (engine->config.is_readonly || engine->has_failed)
+        return;
+    if (vsi_checkpoint(&err, engine, true) != VS_OK)
+        vsi_engine_message(engine, VS_LOG_WARNING, "%s keeps its log: %s", engine->path, err.text);
+}
+
 vs_status vs_close(vs_db *db) {
     if (!db)
         return VS_OK;
@@ -8702,6 +10999,8 @@ vs_status vs_close(vs_db *db) {
         st = is_forked ? VS_OK : close_check(&err, db);
         if (st != VS_OK)
             return vsi_handle_end(&db->head, st, &err);
+        if (!is_forked)
+            close_checkpoint(db->engine);
         st = vsi_engine_close(&err, db->engine, is_forked);
     }
     db->head.tag = VSI_TAG_CLOSED;
@@ -9493,7 +11792,7 @@ vs_status vs_commit(vs_txn *txn, int sync) {
         if (txn->is_write)
             vsi_write_rollback(&txn->write);
     } else if (txn->is_write) {
-        st = vsi_write_commit(&err, &txn->write, sync);
+        st = vsi_commit(&err, &txn->write, sync);
     }
     txn_free(txn);
     return vsi_handle_end(&db->head, st, &err);
@@ -9658,6 +11957,14 @@ vs_status vs_sync(vs_db *db) {
     return vsi_handle_end(&db->head, st, &err);
 }
 
+vs_status vs_checkpoint(vs_db *db) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_status st = vsi_checkpoint(&err, db->engine, false);
+    return vsi_handle_end(&db->head, st, &err);
+}
+
 vs_status vs_stats_get(vs_db *db, vs_stats *out_stats) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_stats)
         return VS_ERR_MISUSE;
@@ -9684,6 +11991,11 @@ vs_status vs_stats_get(vs_db *db, vs_stats *out_stats) {
     stats.commits = engine->commits;
     stats.syncs = engine->log.syncs;
     stats.log_takeovers = engine->log.takeovers;
+    stats.checkpoint = engine->metas.newest.checkpoint.number;
+    stats.checkpoint_lsn = engine->metas.newest.checkpoint.lsn;
+    stats.checkpoints = engine->checkpoints;
+    stats.file_bytes = engine->metas.newest.checkpoint.end * VSI_PAGE_BYTES;
+    stats.free_bytes = engine->free_pages * VSI_PAGE_BYTES;
     memcpy(stats.readonly_reason, engine->failure, sizeof stats.readonly_reason);
     vsi_mutex_unlock(&engine->log_lock);
     vsi_struct_write(&stats, sizeof stats, out_stats);

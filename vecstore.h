@@ -17,11 +17,12 @@
  *   7  Search                        vs_search
  *   8  Iterating                     vs_scan, vs_step
  *   9  Key/value notes               vs_kv_put, vs_kv_get
- *  10  Looking after a database      vs_sync, vs_stats_get, vs_check
+ *  10  Looking after a database      vs_sync, vs_checkpoint, vs_stats_get, vs_check
  *
  * Words. A *database* is one file. A *collection* holds *records* of one shape. A *record* is a u64
  * key, a vector, and optional metadata (a JSON object). The *log* is the files NAME-wal-N beside
- * the database file NAME; they belong to it and must be moved and copied with it.
+ * the database file NAME, which have what was committed since the last checkpoints; while they exist they
+ * belong to it and must be moved and copied with it. Closing a database leaves one file.
  *
  * Memory. A pointer passed in is borrowed for the call unless the comment says otherwise. A pointer
  * handed out stays the library's; the comment says until when it is valid, and it may be passed to
@@ -281,7 +282,7 @@ enum {
     VS_SYNC_FULL = 1,    /* survives a power cut, with all commits before it */
     VS_SYNC_NORMAL = 2, /* a power cut may take the commits since the last sync; a commit syncs when
                            the last sync is a second or 4 MiB ago, vs_sync and vs_close always do */
-    VS_SYNC_OFF = 3     /* as VS_SYNC_NORMAL, but a commit syncs every 64 MiB only */
+    VS_SYNC_OFF = 3     /* as VS_SYNC_NORMAL, but only checkpoints sync */
 };
 
 /* vs_open_options.flags. */
@@ -309,7 +310,7 @@ typedef struct vs_open_options {
 
 /* vs_open - open a database, or create one.
  *
- *   path      the database file; the log lies beside it
+ *   path      the database file; while it is in use its log lies beside it
  *   options   NULL: read-write, an existing file, all defaults
  *   out_db    receives the handle, also when the open failed: vs_errmsg(db) tells why. Close it
  *             with vs_close in any case. NULL only when there was no memory for the handle.
@@ -330,9 +331,10 @@ VS_NODISCARD VS_API vs_status vs_open(const char *path, const vs_open_options *o
  *
  *   db   the handle, also one of a failed vs_open; NULL is allowed
  *
- * Makes every commit durable, also those at VS_SYNC_NORMAL and VS_SYNC_OFF, and records that the
- * log is complete. When that fails the error is returned, nothing acknowledged at VS_SYNC_FULL is
- * lost, and the handle is gone all the same.
+ * Makes every commit durable, also those at VS_SYNC_NORMAL and VS_SYNC_OFF, makes a checkpoint and
+ * deletes the log. A checkpoint that cannot be made (a full disk) only leaves the log, and a message
+ * says so. When commits cannot be made durable the error is returned, nothing acknowledged at
+ * VS_SYNC_FULL is lost, and the handle is gone all the same.
  * Errors: VS_ERR_BUSY while transactions, cursors or collections of it are open: the handle then
  *   stays as it was; VS_ERR_IO, VS_ERR_FULL, VS_ERR_INDOUBT, VS_ERR_MISUSE (no vs_db). In a child
  *   process after fork: VS_OK, only memory is freed, and its other handles must not be used.
@@ -697,16 +699,34 @@ VS_NODISCARD VS_API vs_status vs_kv_get(vs_db *db, vs_txn *txn, vs_collection *c
  * Threads: any. */
 VS_NODISCARD VS_API vs_status vs_sync(vs_db *db);
 
+/* vs_checkpoint - move what the log has into the database file, so that the log can go.
+ *
+ *   db   an open database
+ *
+ * Happens by itself after a commit when the log has reached an eighth of the database, but at least 16 MiB
+ * and at most 1 GiB, and when it is closed. The log of the last two checkpoints is kept, so that damage
+ * of the newest one loses nothing. Readers are not disturbed; writers wait. Nothing to do: VS_OK.
+ * Errors: VS_ERR_BUSY (another thread's write transaction), VS_ERR_MISUSE (this thread's),
+ *   VS_ERR_READONLY, VS_ERR_IO, VS_ERR_FULL, VS_ERR_CORRUPT, VS_ERR_INDOUBT, VS_ERR_NOMEM. After an
+ *   error everything is as before, or writing has stopped.
+ * Threads: any. */
+VS_NODISCARD VS_API vs_status vs_checkpoint(vs_db *db);
+
 typedef struct vs_stats {
     uint32_t size;           /* VS_STATS_INIT sets it */
     uint32_t readers;        /* snapshots held now: read transactions and cursors */
     uint64_t lsn;            /* log sequence number of the last commit that readers see */
     uint64_t durable_lsn;    /* frames up to here are known to survive power loss */
     uint64_t log_generation; /* number of the current log file, 0: none yet */
-    uint64_t log_bytes;      /* bytes in all log files */
+    uint64_t log_bytes;      /* bytes of log that recovery would read */
     uint64_t commits;        /* commits of this handle that changed something */
     uint64_t syncs;          /* syncs of the log; below commits when commits shared them */
     uint64_t log_takeovers; /* log files begun by this handle: 1 for the session, 1 per lost sync */
+    uint64_t checkpoint;       /* number of the last checkpoint, 0: none yet */
+    uint64_t checkpoint_lsn;   /* of the last commit that is in it */
+    uint64_t checkpoints;      /* made by this handle */
+    uint64_t file_bytes;       /* of the database file that the last checkpoint may use */
+    uint64_t free_bytes;       /* of those, known to be free; 0 until this handle's first checkpoint */
     uint64_t recovered_txns;   /* transactions that vs_open found in the log */
     uint64_t dropped_lsn;      /* first frame that vs_open found torn and dropped; 0: none */
     uint64_t dropped_bytes;    /* bytes behind the last good frame that were dropped */
@@ -717,7 +737,7 @@ typedef struct vs_stats {
 
 #define VS_STATS_INIT                                                                              \
     {                                                                                              \
-        sizeof(vs_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0, 0}, {                            \
+        sizeof(vs_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0, 0}, {             \
             0                                                                                      \
         }                                                                                          \
     }
@@ -737,8 +757,9 @@ typedef void (*vs_check_fn)(void *ctx, const char *problem);
 /* vs_check - look for damage.
  *
  *   db             an open database
- *   level          0: the meta pages; 1: and the chain of log frames; 2: and the checksum of every
- *                  log frame's content; 3: and that trees, slots, counts and the digest agree
+ *   level          0: the meta pages; 1: and the chain of log frames; 2: and the checksum of everything
+ *                  in the log and in the file, and that each page is used once or free; 3: and that
+ *                  trees, slots, counts and the digest agree
  *   report         called for each problem; NULL: only count
  *   ctx            passed to report
  *   out_problems   [1] receives how many were found

@@ -10,8 +10,8 @@ mkdir -p "$build"
 target() { # NAME: fuzz/NAME.c, corpus in fuzz/corpus/NAME
     clang -std=c11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -I. -Itests \
         -Itests/fault -D_POSIX_C_SOURCE=200809L -DVT_NO_MAIN -DVSI_DEBUG -DVSI_STREAM_BYTES=4096 \
-        -DVSI_UNSYNCED_MAX=20000 -o "$build/$1" "fuzz/$1.c" tests/fault/sim.c tests/fault/logfile.c \
-        tests/vt.c vecstore.c -lm -lpthread
+        -DVSI_UNSYNCED_MAX=20000 -DVSI_CHECKPOINT_LOG_BYTES=24000 -o "$build/$1" "fuzz/$1.c" \
+        tests/fault/sim.c tests/fault/logfile.c tests/vt.c vecstore.c -lm -lpthread
     mkdir -p "$build/corpus-$1"
     echo "fuzz $1: $seconds seconds"
     ASAN_OPTIONS=allocator_may_return_null=1 "$build/$1" -max_total_time="$seconds" -max_len=65536 \

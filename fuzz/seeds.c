@@ -1,5 +1,6 @@
 /* seeds.c FOLDER - writes the fuzz seeds: log files of the campaigns' programs, in every mode of the
- * target. */
+ * target. To be compiled with -DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000 and not with a small
+ * VSI_CHECKPOINT_LOG_BYTES: the target wants all that was committed in the first log file. */
 #include "workload.h"
 
 static void write_seed(const char *folder, const char *name, int mode, const sim_file *log) {
@@ -28,6 +29,8 @@ int main(int argc, char **argv) {
             return 1;
         sim_image image = sim_image_now(s);
         const sim_file *log = sim_image_find(&image, "t.vs-wal-1");
+        if (!log || image.count != 2)
+            return 1;
         write_seed(argv[1], names[i], i % 2 ? 0 : 4, log);
         write_seed(argv[1], names[i], 3, log);
         sim_image_free(&image);

@@ -55,6 +55,9 @@ if [ -z "${NO_SCRIPTS:-}" ]; then
     done
 fi
 if [ -z "${NO_SCRIPTS:-}${SAN:-}" ]; then
+    for script in tests/format/*.sh; do
+        [ -x "$script" ] && run "format-$(basename "$script" .sh)" "$script"
+    done
     for script in tests/build/*.sh; do
         [ -x "$script" ] && run "build-$(basename "$script" .sh)" "$script"
     done

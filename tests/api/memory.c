@@ -334,6 +334,7 @@ VT_TEST(the_figures_of_a_new_database_are_zero) {
     VT_CHECK(!x.readers && !x.lsn && !x.durable_lsn && !x.log_generation && !x.log_bytes);
     VT_CHECK(!x.commits && !x.syncs && !x.log_takeovers && !x.recovered_txns);
     VT_CHECK(!x.dropped_lsn && !x.dropped_bytes && !x.digest[0] && !x.digest[1]);
+    VT_CHECK(!x.checkpoint && !x.checkpoint_lsn && !x.checkpoints && !x.free_bytes);
     VT_CHECK(x.memory_bytes > 0);
     VT_STR(x.readonly_reason, "");
     sample_end(&s);
@@ -357,8 +358,8 @@ VT_TEST(the_figures_follow_what_happens) {
     vs_rollback(read);
     VT_EQ(sample_stats(s.db).readers, 0);
     vs_stats before = sample_stats(s.db);
-    sample_reopen(&s);
-    vs_stats x = sample_stats(s.db);
+    sample killed = sample_after_kill(&s);
+    vs_stats x = sample_stats(killed.db);
     VT_EQ(x.recovered_txns, 4);
     VT_EQ(x.lsn, 4);
     VT_EQ(x.durable_lsn, 4);
@@ -366,15 +367,62 @@ VT_TEST(the_figures_follow_what_happens) {
     VT_EQ(x.syncs, 0);
     VT_EQ(x.log_takeovers, 0);
     VT_EQ(x.log_generation, 1);
+    VT_EQ(x.log_bytes, before.log_bytes);
     VT_EQ(x.dropped_lsn, 0);
     VT_EQ(x.dropped_bytes, 0);
+    VT_CHECK(!x.checkpoint && !x.checkpoint_lsn && !x.checkpoints);
     VT_CHECK(x.digest[0] == before.digest[0] && x.digest[1] == before.digest[1]);
-    put_numbers(s.db, 9, 10, VS_SYNC_FULL);
-    x = sample_stats(s.db);
+    put_numbers(killed.db, 9, 10, VS_SYNC_FULL);
+    x = sample_stats(killed.db);
     VT_EQ(x.log_generation, 2); /* each session that writes begins a file of its own */
     VT_EQ(x.log_takeovers, 1);
     VT_EQ(x.lsn, 5);
     VT_CHECK(x.log_bytes > before.log_bytes);
+    sample_end(&killed);
+    sample_end(&s);
+}
+
+VT_TEST(the_figures_follow_checkpoints_and_a_close) {
+    sample s = sample_new();
+    for (uint64_t i = 1; i <= 3; i++) {
+        put_numbers(s.db, i, i + 1, VS_SYNC_OFF);
+        vs_stats before = sample_stats(s.db);
+        VT_CHECK(before.log_bytes > 4096);
+        VT_EQ(before.checkpoint, i - 1);
+        VT_EQ(before.checkpoint_lsn, i - 1);
+        VT_OK(vs_checkpoint(s.db), s.db);
+        vs_stats x = sample_stats(s.db);
+        VT_EQ(x.checkpoint, i);
+        VT_EQ(x.checkpoints, i);
+        VT_EQ(x.checkpoint_lsn, i);
+        VT_EQ(x.lsn, i);
+        VT_EQ(x.durable_lsn, i); /* whatever the commit asked for */
+        VT_EQ(x.log_generation, i);
+        VT_EQ(x.log_bytes, 0); /* recovery would read none */
+        VT_EQ(x.commits, i);
+        VT_CHECK(x.file_bytes > 131072 && x.file_bytes % 4096 == 0);
+        VT_CHECK(x.free_bytes < x.file_bytes && x.free_bytes % 4096 == 0);
+        VT_CHECK(x.digest[0] == before.digest[0] && x.digest[1] == before.digest[1]);
+    }
+    put_numbers(s.db, 7, 8, VS_SYNC_OFF);
+    vs_stats before = sample_stats(s.db);
+    sample_reopen(&s);
+    vs_stats x = sample_stats(s.db);
+    VT_EQ(x.recovered_txns, 0); /* nothing is left to recover */
+    VT_EQ(x.lsn, 4);
+    VT_EQ(x.durable_lsn, 4);
+    VT_EQ(x.checkpoint, 4);
+    VT_EQ(x.checkpoint_lsn, 4);
+    VT_CHECK(!x.checkpoints && !x.commits && !x.syncs && !x.log_takeovers); /* of this handle */
+    VT_EQ(x.log_bytes, 0);
+    VT_EQ(x.free_bytes, 0); /* not known yet */
+    VT_CHECK(x.file_bytes > 131072);
+    VT_CHECK(x.digest[0] == before.digest[0] && x.digest[1] == before.digest[1]);
+    put_numbers(s.db, 9, 10, VS_SYNC_FULL);
+    x = sample_stats(s.db);
+    VT_EQ(x.log_generation, 5); /* a number is not used twice */
+    VT_EQ(x.log_takeovers, 1);
+    VT_EQ(x.lsn, 5);
     sample_end(&s);
 }
 

@@ -14,6 +14,38 @@
 enum { META_BYTES = 4096, META_A = 0, META_B = 65536, DATA_BYTES = META_B + META_BYTES };
 enum { PATH_ROOM = 2048, MESSAGE_ROOM = 1024 };
 
+/* ---- processes ------------------------------------------------------------------------------ */
+
+typedef int child_body(void *ctx);
+
+static pid_t start_child(child_body *body, void *ctx) {
+    fflush(NULL);
+    pid_t pid = fork();
+    VT_CHECK(pid >= 0);
+    if (pid == 0)
+        _exit(body(ctx));
+    return pid;
+}
+
+static int exit_of(pid_t pid) {
+    int state = 0;
+    VT_CHECK(waitpid(pid, &state, 0) == pid);
+    return WIFEXITED(state) ? WEXITSTATUS(state) : 1000 + state;
+}
+
+static int run_child(child_body *body, void *ctx) {
+    return exit_of(start_child(body, ctx));
+}
+
+/* In a child a failed check ends the child; its exit status is then not 0. */
+#define CHILD_CHECK(claim)                                                                         \
+    do {                                                                                           \
+        if (!(claim)) {                                                                            \
+            fprintf(stderr, "%s:%d: in a child: not so: %s\n", __FILE__, __LINE__, #claim);        \
+            _exit(1);                                                                              \
+        }                                                                                          \
+    } while (0)
+
 /* ---- opening -------------------------------------------------------------------------------- */
 
 typedef struct attempt {
@@ -91,6 +123,46 @@ static void make_sample(const char *path, uint64_t n) {
     close_ok(db);
 }
 
+/* What a process does that ends without closing. */
+typedef struct session {
+    const char *path;
+    uint64_t from, to; /* keys; the first creates the collection */
+} session;
+
+static int commit_and_vanish(void *ctx) {
+    const session *keys = ctx;
+    vs_open_options options = with_flags(VS_OPEN_CREATE);
+    vs_collection_options shape = VS_COLLECTION_OPTIONS_INIT;
+    vs_db *db = NULL;
+    vs_collection *c = NULL;
+    shape.dim = 2;
+    CHILD_CHECK(vs_open(keys->path, &options, &db) == VS_OK);
+    if (keys->from == 1)
+        CHILD_CHECK(vs_collection_create(db, NULL, "c", &shape, &c) == VS_OK);
+    else
+        CHILD_CHECK(vs_collection_open(db, NULL, "c", &c) == VS_OK);
+    for (uint64_t key = keys->from; key <= keys->to; key++) {
+        float v[2] = {(float)key, 0.5f};
+        vs_record r = VS_RECORD_INIT;
+        r.key = key;
+        r.vector = v;
+        CHILD_CHECK(vs_put(c, NULL, &r, VS_INSERT) == VS_OK);
+    }
+    return 0; /* and the process is gone */
+}
+
+/* The same sample as a killed process leaves it: with its log. */
+static void make_killed_sample(const char *path, uint64_t n) {
+    session keys = {path, 1, n};
+    VT_EQ(run_child(commit_and_vanish, &keys), 0);
+}
+
+/* One more commit, in a killed process of its own. */
+static void add_key_killed(const char *path, uint64_t key) {
+    session keys = {path, key, key};
+    VT_EQ(run_child(commit_and_vanish, &keys), 0);
+}
+
 static void check_content(vs_db *db, uint64_t n) {
     vs_collection *c = open_collection(db);
     uint64_t count = 0;
@@ -104,6 +176,15 @@ static void check_content(vs_db *db, uint64_t n) {
         VT_CHECK(v[0] == (float)key);
     }
     vs_collection_close(c);
+}
+
+/* One more commit, in a session of its own. */
+static void add_key(const char *path, uint64_t key) {
+    vs_db *db = open_ok(path, 0);
+    vs_collection *c = open_collection(db);
+    put_key(c, key);
+    vs_collection_close(c);
+    close_ok(db);
 }
 
 static void check_sample(const char *path, uint32_t flags, uint64_t n) {
@@ -268,8 +349,28 @@ VT_TEST(many_sessions_of_one_commit_each_lose_nothing) {
         put_key(c, key);
         vs_collection_close(c);
         close_ok(db);
+        VT_EQ(newest_log(path), 0);
     }
     check_sample(path, 0, 20);
+}
+
+VT_TEST(sessions_that_end_properly_and_killed_ones_take_turns_and_lose_nothing) {
+    for (unsigned turns = 0; turns < 8; turns++) {
+        char name[32];
+        snprintf(name, sizeof name, "turns-%u.vs", turns);
+        const char *path = vt_scratch(name);
+        make_killed_sample(path, 1);
+        for (uint64_t key = 2; key <= 13; key++) {
+            if (turns >> key % 3 & 1)
+                add_key_killed(path, key);
+            else
+                add_key(path, key);
+            if (key % 4 == 0)
+                check_sample(path, VS_OPEN_READONLY, key);
+        }
+        check_sample(path, 0, 13);
+        VT_EQ(newest_log(path), 0);
+    }
 }
 
 /* ---- nothing there -------------------------------------------------------------------------- */
@@ -455,7 +556,7 @@ VT_TEST(a_file_that_begins_with_zeros_but_holds_data_is_not_overwritten) {
 VT_TEST(a_log_file_is_no_database) {
     const char *path = vt_scratch("islog.vs");
     char log[PATH_ROOM];
-    make_sample(path, 3);
+    make_killed_sample(path, 3);
     path_of_log(path, 1, log);
     VT_EQ(attempt_open(log, 0).status, VS_ERR_NOT_DB);
     VT_EQ(attempt_open(log, VS_OPEN_CREATE).status, VS_ERR_NOT_DB);
@@ -472,35 +573,37 @@ static void check_refused(const char *path, uint32_t flags, vs_status expected) 
     free(before);
 }
 
+/* Refused in every mode, with both versions named. */
 static void check_format(uint64_t major, uint64_t minor, vs_status expected) {
     const char *path = vt_scratch("format.vs");
+    char found[32];
     remove(path);
-    for (int i = 1; i <= 3; i++) {
-        char log[PATH_ROOM];
-        path_of_log(path, i, log);
-        remove(log);
-    }
     make_sample(path, 1);
     patch_metas(path, 16, major | minor << 16, 4);
     check_refused(path, 0, expected);
     check_refused(path, VS_OPEN_READONLY, expected);
     check_refused(path, VS_OPEN_CREATE, expected);
+    attempt a = attempt_open(path, VS_OPEN_READONLY);
+    snprintf(found, sizeof found, "format %d.%d,", (int)major, (int)minor);
+    VT_CONTAINS(a.message, found);
+    VT_CONTAINS(a.message, "reads 0.2");
 }
 
 VT_TEST(a_newer_format_is_refused_and_left_alone) {
     check_format(1, 0, VS_ERR_TOO_NEW);
-    check_format(0, 2, VS_ERR_TOO_NEW);
+    check_format(0, 3, VS_ERR_TOO_NEW);
     check_format(65535, 65535, VS_ERR_TOO_NEW);
 }
 
 VT_TEST(an_older_format_is_refused_and_left_alone) {
     check_format(0, 0, VS_ERR_TOO_OLD);
+    check_format(0, 1, VS_ERR_TOO_OLD);
 }
 
 VT_TEST(the_patched_meta_pages_of_these_tests_are_accepted_when_nothing_is_new) {
     const char *path = vt_scratch("unpatched.vs");
     make_sample(path, 4);
-    patch_metas(path, 16, 0 | 1 << 16, 4);
+    patch_metas(path, 16, 0 | 2 << 16, 4);
     check_sample(path, 0, 4);
 }
 
@@ -536,23 +639,56 @@ VT_TEST(an_unknown_needed_feature_is_refused) {
 
 /* ---- damage --------------------------------------------------------------------------------- */
 
+/* Cut to this length it is refused in every mode, and left as it is. */
+static void check_cut_file(const char *path, const uint8_t *data, size_t bytes) {
+    static const uint32_t flags[] = {VS_OPEN_READONLY, VS_OPEN_CREATE, 0};
+    for (int f = 0; f < 3; f++) {
+        vt_write_file(path, data, bytes);
+        attempt a = attempt_open(path, flags[f]);
+        VT_CHECK(a.status == VS_ERR_CORRUPT || a.status == VS_ERR_NOT_DB);
+        if (bytes >= META_BYTES)
+            VT_CONTAINS(a.message, "truncated");
+        VT_CHECK(holds(path, data, bytes));
+    }
+}
+
 VT_TEST(a_truncated_data_file_is_refused_and_left_alone) {
     static const size_t lengths[] = {0,    1,    8,    15,    16,    17,    512,   4079, 4095,
                                      4096, 4097, 4128, 16384, 65535, 65536, 65552, 69631};
-    static const uint32_t flags[] = {VS_OPEN_READONLY, VS_OPEN_CREATE, 0};
     const char *path = vt_scratch("truncated.vs");
+    size_t bytes;
+    make_killed_sample(path, 9);
+    uint8_t *data = vt_read_file(path, &bytes);
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++)
+        check_cut_file(path, data, lengths[i]);
+    vt_write_file(path, data, bytes);
+    free(data);
+    check_sample(path, 0, 9);
+}
+
+/* Without a log beside it a file cut to nothing looks like one whose creation did not get far: only
+ * VS_OPEN_CREATE takes it. */
+VT_TEST(a_truncated_data_file_of_a_closed_database_is_refused_and_left_alone) {
+    static const size_t lengths[] = {1,     8,     16,    17,    4095,  4096,   4097,
+                                     65535, 65536, 69631, 69632, 70000, 131071, 131072};
+    const char *path = vt_scratch("truncated-closed.vs");
     size_t bytes;
     make_sample(path, 9);
     uint8_t *data = vt_read_file(path, &bytes);
+    vs_db *db = open_ok(path, VS_OPEN_READONLY);
+    vs_stats stats = VS_STATS_INIT;
+    VT_OK(vs_stats_get(db, &stats), db);
+    close_ok(db);
+    VT_CHECK(stats.file_bytes > 131072 && stats.file_bytes <= bytes);
     for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++)
-        for (int f = 0; f < 3; f++) {
-            vt_write_file(path, data, lengths[i]);
-            attempt a = attempt_open(path, flags[f]);
-            VT_CHECK(a.status == VS_ERR_CORRUPT || a.status == VS_ERR_NOT_DB);
-            if (lengths[i] >= META_BYTES)
-                VT_CONTAINS(a.message, "truncated");
-            VT_CHECK(holds(path, data, lengths[i]));
-        }
+        check_cut_file(path, data, lengths[i]);
+    for (size_t length = 131072; length < stats.file_bytes; length += 2048)
+        check_cut_file(path, data, length);
+    check_cut_file(path, data, (size_t)stats.file_bytes - 1);
+    vt_write_file(path, data, 0);
+    VT_CHECK(attempt_open(path, 0).status != VS_OK);
+    VT_CHECK(attempt_open(path, VS_OPEN_READONLY).status != VS_OK);
+    VT_CHECK(holds(path, data, 0));
     vt_write_file(path, data, bytes);
     free(data);
     check_sample(path, 0, 9);
@@ -602,7 +738,7 @@ VT_TEST(one_damaged_meta_page_loses_nothing_and_is_written_again) {
 VT_TEST(a_deleted_log_file_is_reported_by_name) {
     const char *path = vt_scratch("nolog.vs");
     char log[PATH_ROOM];
-    make_sample(path, 2);
+    make_killed_sample(path, 2);
     path_of_log(path, newest_log(path), log);
     VT_EQ(remove(log), 0);
     attempt a = attempt_open(path, 0);
@@ -616,12 +752,8 @@ VT_TEST(a_deleted_log_file_is_reported_by_name) {
 VT_TEST(a_deleted_log_file_of_an_earlier_session_is_reported_by_name) {
     const char *path = vt_scratch("nofirst.vs");
     char log[PATH_ROOM];
-    make_sample(path, 1);
-    vs_db *db = open_ok(path, 0);
-    vs_collection *c = open_collection(db);
-    put_key(c, 2);
-    vs_collection_close(c);
-    close_ok(db);
+    make_killed_sample(path, 1);
+    add_key_killed(path, 2);
     VT_EQ(newest_log(path), 2);
     path_of_log(path, 1, log);
     VT_EQ(remove(log), 0);
@@ -633,8 +765,8 @@ VT_TEST(a_deleted_log_file_of_an_earlier_session_is_reported_by_name) {
 VT_TEST(the_log_of_another_database_is_refused) {
     const char *path = vt_scratch("mine.vs"), *other = vt_scratch("other.vs");
     char log[PATH_ROOM], other_log[PATH_ROOM];
-    make_sample(path, 2);
-    make_sample(other, 2);
+    make_killed_sample(path, 2);
+    make_killed_sample(other, 2);
     path_of_log(path, 1, log);
     path_of_log(other, 1, other_log);
     copy_file(other_log, log);
@@ -644,7 +776,7 @@ VT_TEST(the_log_of_another_database_is_refused) {
 
 VT_TEST(a_lost_data_file_beside_its_log_is_not_created_anew) {
     const char *path = vt_scratch("lost.vs");
-    make_sample(path, 2);
+    make_killed_sample(path, 2);
     VT_EQ(remove(path), 0);
     attempt a = attempt_open(path, VS_OPEN_CREATE);
     VT_EQ(a.status, VS_ERR_CORRUPT);
@@ -653,11 +785,78 @@ VT_TEST(a_lost_data_file_beside_its_log_is_not_created_anew) {
     VT_EQ(attempt_open(path, VS_OPEN_CREATE).status, VS_ERR_CORRUPT);
 }
 
-VT_TEST(a_log_shortened_after_a_clean_close_is_corrupt) {
+/* Also when the log is not the first one. */
+VT_TEST(a_lost_data_file_beside_the_log_of_a_later_session_is_not_created_anew) {
+    const char *path = vt_scratch("lost-later.vs");
+    char log[PATH_ROOM];
+    make_sample(path, 2);
+    add_key_killed(path, 3);
+    path_of_log(path, 2, log);
+    VT_CHECK(newest_log(path) == 2);
+    VT_EQ(remove(path), 0);
+    attempt a = attempt_open(path, VS_OPEN_CREATE);
+    VT_CHECK(is_there(log));
+    VT_EQ(a.status, VS_ERR_CORRUPT);
+}
+
+/* A device that is full behind the meta pages, and behind the short logs of these tests. */
+static bool full_is_on;
+
+static vs_status full_write(void *ctx, void *file, const void *buf, size_t bytes, uint64_t offset,
+                            size_t *out_bytes, char *why) {
+    if (!full_is_on || offset < 131072)
+        return vs_vfs_posix()->write(ctx, file, buf, bytes, offset, out_bytes, why);
+    snprintf(why, VS_VFS_WHY_BYTES, "no space");
+    return VS_ERR_FULL;
+}
+
+static vs_status full_resize(void *ctx, void *file, uint64_t bytes, char *why) {
+    if (!full_is_on || bytes <= 131072)
+        return vs_vfs_posix()->truncate(ctx, file, bytes, why);
+    snprintf(why, VS_VFS_WHY_BYTES, "no space");
+    return VS_ERR_FULL;
+}
+
+/* A sample that was closed while no checkpoint could be made: the close keeps the log, and says so. */
+static void make_sample_with_log(const char *path, uint64_t n) {
+    vs_vfs vfs = *vs_vfs_posix();
+    vs_open_options options = with_flags(VS_OPEN_CREATE);
+    vs_db *db = NULL;
+    int messages = 0;
+    vfs.write = full_write;
+    vfs.truncate = full_resize;
+    vfs.allocate = full_resize;
+    options.vfs = &vfs;
+    options.log = count_message;
+    options.log_ctx = &messages;
+    VT_OK(vs_open(path, &options, &db), db);
+    vs_collection *c = create_collection(db);
+    for (uint64_t key = 1; key <= n; key++)
+        put_key(c, key);
+    vs_collection_close(c);
+    VT_EQ(messages, 0);
+    full_is_on = true;
+    close_ok(db);
+    full_is_on = false;
+    VT_EQ(messages, 1);
+}
+
+VT_TEST(a_close_on_a_full_disk_keeps_the_log_and_loses_nothing) {
+    const char *path = vt_scratch("full-close.vs");
+    make_sample_with_log(path, 6);
+    VT_EQ(newest_log(path), 1);
+    check_sample(path, VS_OPEN_READONLY, 6);
+    VT_EQ(newest_log(path), 1);
+    check_sample(path, 0, 6); /* and this one makes the checkpoint */
+    VT_EQ(newest_log(path), 0);
+    check_sample(path, 0, 6);
+}
+
+VT_TEST(a_log_shortened_after_a_close_that_kept_it_is_corrupt) {
     const char *path = vt_scratch("shortlog.vs");
     char log[PATH_ROOM];
     size_t bytes;
-    make_sample(path, 6);
+    make_sample_with_log(path, 6);
     path_of_log(path, 1, log);
     uint8_t *data = vt_read_file(log, &bytes);
     static const size_t kept[] = {0, 1, 100, 4095, 4096, 4160, 6000};
@@ -672,32 +871,43 @@ VT_TEST(a_log_shortened_after_a_clean_close_is_corrupt) {
     check_sample(path, 0, 6);
 }
 
-/* One more commit, in a session of its own. */
-static void add_key(const char *path, uint64_t key) {
-    vs_db *db = open_ok(path, 0);
-    vs_collection *c = open_collection(db);
-    put_key(c, key);
-    vs_collection_close(c);
-    close_ok(db);
-}
-
 VT_TEST(a_log_above_the_current_one_that_has_no_header_yet_is_ignored) {
     const char *path = vt_scratch("leftover.vs");
     char log[PATH_ROOM], leftover[PATH_ROOM];
     size_t bytes;
-    make_sample(path, 3);
+    make_killed_sample(path, 3);
     path_of_log(path, 1, log);
     path_of_log(path, 2, leftover);
     uint8_t *data = vt_read_file(log, &bytes);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2;
+         i++) { /* beside the log of a killed session, then beside a closed file */
         memset(data, 0, i ? 512 : 0);
         vt_write_file(leftover, data, i ? bytes : 3000);
         check_sample(path, VS_OPEN_READONLY, 3 + (uint64_t)i);
-        add_key(path, 4 + (uint64_t)i);
+        add_key_killed(path, 4 + (uint64_t)i);
+        check_sample(path, VS_OPEN_READONLY, 4 + (uint64_t)i);
+        VT_EQ(newest_log(path), i + 2);
         check_sample(path, 0, 4 + (uint64_t)i);
+        VT_EQ(newest_log(path), 0);
         path_of_log(path, 3, leftover);
     }
     free(data);
+}
+
+/* A take-over that was interrupted before the meta pages named its file. */
+VT_TEST(a_close_leaves_one_file_also_where_an_interrupted_session_had_begun_a_log) {
+    const char *path = vt_scratch("draft.vs");
+    char draft[PATH_ROOM];
+    static const uint8_t zero[3000];
+    make_sample(path, 3);
+    path_of_log(path, 2, draft);
+    vt_write_file(draft, zero, sizeof zero);
+    add_key(path, 4);
+    VT_EQ(newest_log(path), 0);
+    path_of_log(path, 3, draft);
+    vt_write_file(draft, zero, sizeof zero);
+    check_sample(path, 0, 4); /* a session without a commit */
+    VT_EQ(newest_log(path), 0);
 }
 
 /* Refused in every mode, and nothing is deleted. */
@@ -717,11 +927,11 @@ static void check_foreign_data(const char *path, const char *text) {
 VT_TEST(a_data_file_older_than_its_logs_is_refused) {
     const char *path = vt_scratch("restored.vs");
     char old[PATH_ROOM];
-    make_sample(path, 3);
+    make_killed_sample(path, 3);
     snprintf(old, sizeof old, "%s", vt_scratch("restored.backup"));
     copy_file(path, old);
-    add_key(path, 4);
-    add_key(path, 5);
+    add_key_killed(path, 4);
+    add_key_killed(path, 5);
     size_t bytes;
     uint8_t *newest = vt_read_file(path, &bytes);
     copy_file(old, path);
@@ -731,10 +941,52 @@ VT_TEST(a_data_file_older_than_its_logs_is_refused) {
     free(newest);
 }
 
+VT_TEST(a_closed_data_file_older_than_the_log_beside_it_is_refused) {
+    const char *path = vt_scratch("restored-closed.vs");
+    char old[PATH_ROOM];
+    make_sample(path, 3);
+    snprintf(old, sizeof old, "%s", vt_scratch("restored-closed.backup"));
+    copy_file(path, old);
+    add_key_killed(path, 4);
+    size_t bytes;
+    uint8_t *newest = vt_read_file(path, &bytes);
+    copy_file(old, path);
+    check_foreign_data(path, "restored-closed.vs-wal-2");
+    vt_write_file(path, newest, bytes);
+    check_sample(path, 0, 4);
+    free(newest);
+}
+
+/* The log files between the two are gone with the checkpoints of later sessions. */
+VT_TEST(a_data_file_several_sessions_older_than_the_log_beside_it_is_refused) {
+    for (int sessions = 1; sessions <= 5; sessions++) {
+        char old[PATH_ROOM], log[PATH_ROOM];
+        const char *path = vt_scratch("restored-late.vs");
+        size_t bytes, log_bytes;
+        remove(path);
+        make_sample(path, 3);
+        snprintf(old, sizeof old, "%s", vt_scratch("restored-late.backup"));
+        copy_file(path, old);
+        for (int i = 0; i < sessions; i++)
+            add_key(path, 4 + (uint64_t)i);
+        add_key_killed(path, 4 + (uint64_t)sessions);
+        path_of_log(path, 2 + sessions, log);
+        uint8_t *newest = vt_read_file(path, &bytes), *kept = vt_read_file(log, &log_bytes);
+        copy_file(old, path);
+        VT_EQ(attempt_open(path, VS_OPEN_READONLY).status, VS_ERR_CORRUPT);
+        VT_EQ(attempt_open(path, 0).status, VS_ERR_CORRUPT);
+        VT_CHECK(holds(log, kept, log_bytes));
+        vt_write_file(path, newest, bytes);
+        check_sample(path, 0, 4 + (uint64_t)sessions);
+        free(newest);
+        free(kept);
+    }
+}
+
 VT_TEST(the_data_file_of_another_database_is_refused) {
     const char *path = vt_scratch("swapped.vs"), *other = vt_scratch("blank.vs");
-    make_sample(path, 3);
-    add_key(path, 4);
+    make_killed_sample(path, 3);
+    add_key_killed(path, 4);
     close_ok(open_ok(other, VS_OPEN_CREATE));
     copy_file(other, path);
     check_foreign_data(path, "another database");
@@ -751,9 +1003,11 @@ VT_TEST(a_log_file_has_the_rights_of_its_database) {
         VT_EQ(chmod(path, modes[i]), 0);
         vs_db *db = open_ok(path, 0);
         VT_OK(vs_kv_put(db, NULL, NULL, "k", 1, "v", 1), db);
-        close_ok(db);
         path_of_log(path, i + 1, log);
         VT_EQ(stat(log, &info), 0);
+        VT_EQ(info.st_mode & 0777, modes[i]);
+        close_ok(db);
+        VT_EQ(stat(path, &info), 0);
         VT_EQ(info.st_mode & 0777, modes[i]);
     }
 }
@@ -761,12 +1015,14 @@ VT_TEST(a_log_file_has_the_rights_of_its_database) {
 VT_TEST(a_database_moved_with_its_log_opens_under_its_new_name) {
     const char *path = vt_scratch("old-name.vs"), *now = vt_scratch("new-name.vs");
     char log[PATH_ROOM], new_log[PATH_ROOM];
-    make_sample(path, 3);
+    make_killed_sample(path, 3);
     path_of_log(path, 1, log);
     path_of_log(now, 1, new_log);
     VT_EQ(rename(path, now), 0);
     VT_EQ(rename(log, new_log), 0);
     check_sample(now, 0, 3);
+    VT_EQ(rename(now, path), 0); /* closed it is one file */
+    check_sample(path, 0, 3);
 }
 
 /* ---- reading only --------------------------------------------------------------------------- */
@@ -827,7 +1083,14 @@ VT_TEST(a_read_only_open_creates_and_changes_no_file) {
     read_everything(path);
     VT_CHECK(hash_folder(folder) == before);
 
+    VT_EQ(remove(path), 0);
+    make_killed_sample(path, 3); /* and with a log */
+    before = hash_folder(folder);
+    read_everything(path);
+    VT_CHECK(hash_folder(folder) == before);
+
     path_of_log(path, 1, log); /* and with a torn tail that recovery drops */
+    VT_CHECK(is_there(log));
     FILE *f = fopen(log, "ab");
     VT_CHECK(f && fwrite("torn tail of a write", 1, 20, f) == 20 && !fclose(f));
     before = hash_folder(folder);
@@ -971,7 +1234,7 @@ VT_TEST(a_failed_open_holds_no_lock) {
     const char *path = vt_scratch("lockfree.vs");
     char log[PATH_ROOM], aside[PATH_ROOM];
     vs_db *failed = NULL;
-    make_sample(path, 1);
+    make_killed_sample(path, 1);
     path_of_log(path, 1, log);
     snprintf(aside, sizeof aside, "%s-aside", path);
     VT_EQ(rename(log, aside), 0);
@@ -981,37 +1244,7 @@ VT_TEST(a_failed_open_holds_no_lock) {
     close_ok(failed);
 }
 
-/* ---- processes ------------------------------------------------------------------------------ */
-
-typedef int child_body(void *ctx);
-
-static pid_t start_child(child_body *body, void *ctx) {
-    fflush(NULL);
-    pid_t pid = fork();
-    VT_CHECK(pid >= 0);
-    if (pid == 0)
-        _exit(body(ctx));
-    return pid;
-}
-
-static int exit_of(pid_t pid) {
-    int state = 0;
-    VT_CHECK(waitpid(pid, &state, 0) == pid);
-    return WIFEXITED(state) ? WEXITSTATUS(state) : 1000 + state;
-}
-
-static int run_child(child_body *body, void *ctx) {
-    return exit_of(start_child(body, ctx));
-}
-
-/* In a child a failed check ends the child; its exit status is then not 0. */
-#define CHILD_CHECK(claim)                                                                         \
-    do {                                                                                           \
-        if (!(claim)) {                                                                            \
-            fprintf(stderr, "%s:%d: in a child: not so: %s\n", __FILE__, __LINE__, #claim);        \
-            _exit(1);                                                                              \
-        }                                                                                          \
-    } while (0)
+/* ---- two processes --------------------------------------------------------------------------- */
 
 /* Two pipes between a test and its child: each waits for a byte of the other. */
 typedef struct meeting {
@@ -1219,6 +1452,7 @@ static int use_database_in_child(void *ctx) {
     CHILD_CHECK(vs_kv_put(h->db, NULL, NULL, "k", 1, "v", 1) == VS_ERR_MISUSE);
     CHILD_CHECK(vs_kv_get(h->db, NULL, NULL, "k", 1, NULL, 0, &bytes) == VS_ERR_MISUSE);
     CHILD_CHECK(vs_sync(h->db) == VS_ERR_MISUSE);
+    CHILD_CHECK(vs_checkpoint(h->db) == VS_ERR_MISUSE);
     CHILD_CHECK(vs_stats_get(h->db, &stats) == VS_ERR_MISUSE);
     CHILD_CHECK(vs_check(h->db, 0, NULL, NULL, &problems) == VS_ERR_MISUSE);
     CHILD_CHECK(vs_errmsg(h->db)[0] != 0);
@@ -1431,10 +1665,12 @@ VT_TEST(a_symbolic_link_uses_the_log_of_the_real_file) {
     put_key(c, 2);
     vs_collection_close(c);
     VT_EQ(attempt_open(real, 0).status, VS_ERR_BUSY);
-    close_ok(db);
     VT_EQ(newest_log(alias), 0);
     path_of_log(real, 2, log);
     VT_CHECK(is_there(log));
+    close_ok(db);
+    VT_EQ(newest_log(alias), 0);
+    VT_EQ(newest_log(real), 0);
     check_sample(real, 0, 2);
 }
 
@@ -1458,7 +1694,7 @@ VT_TEST(a_link_to_nothing_creates_at_most_its_target) {
     snprintf(alias, sizeof alias, "%s/alias.vs", folder);
     VT_EQ(symlink(real, alias), 0);
     VT_EQ(attempt_open(alias, 0).status, VS_ERR_NOT_FOUND);
-    make_sample(alias, 2);
+    make_killed_sample(alias, 2);
     VT_EQ(newest_log(alias), 0);
     VT_EQ(newest_log(real), 1);
     check_sample(real, 0, 2);
@@ -1562,6 +1798,7 @@ VT_TEST(a_closed_handle_is_misuse) {
     VT_EQ(vs_close(db), VS_ERR_MISUSE);
     VT_EQ(vs_begin(db, VS_TXN_READ, &txn), VS_ERR_MISUSE);
     VT_EQ(vs_sync(db), VS_ERR_MISUSE);
+    VT_EQ(vs_checkpoint(db), VS_ERR_MISUSE);
     graveyard_empty(&g);
     check_sample(path, 0, 1);
 }
@@ -1583,6 +1820,7 @@ VT_TEST(a_null_database_is_misuse) {
     VT_EQ(vs_kv_put(NULL, NULL, NULL, "k", 1, "v", 1), VS_ERR_MISUSE);
     VT_EQ(vs_kv_get(NULL, NULL, NULL, "k", 1, NULL, 0, &bytes), VS_ERR_MISUSE);
     VT_EQ(vs_sync(NULL), VS_ERR_MISUSE);
+    VT_EQ(vs_checkpoint(NULL), VS_ERR_MISUSE);
     VT_EQ(vs_stats_get(NULL, &stats), VS_ERR_MISUSE);
     VT_EQ(vs_check(NULL, 0, NULL, NULL, &problems), VS_ERR_MISUSE);
 }
@@ -1694,6 +1932,7 @@ VT_TEST(the_handle_of_a_failed_open_refuses_every_call) {
     VT_EQ(vs_collection_open(db, NULL, "c", &c), VS_ERR_MISUSE);
     VT_EQ(vs_stats_get(db, &stats), VS_ERR_MISUSE);
     VT_EQ(vs_sync(db), VS_ERR_MISUSE);
+    VT_EQ(vs_checkpoint(db), VS_ERR_MISUSE);
     VT_EQ(vs_close(db), VS_OK);
 }
 

@@ -1438,3 +1438,126 @@ VT_TEST(of_threads_that_open_one_file_at_once_exactly_one_gets_it) {
         vs_vfs_memory_destroy(test.vfs);
     }
 }
+
+/* ---- checkpoints beside everything else ----------------------------------------------------- */
+
+enum { CK_RECORDS = 60, CK_DIM = 700, CK_ROUNDS = 60, CK_TEXT = 3000 };
+
+typedef struct ck_shared {
+    vs_db *db;
+    atomic_int is_over;
+} ck_shared;
+
+/* Each round writes all records anew: vector and metadata say the round, the metadata is too large for a
+ * node of a tree. */
+static void ck_write(worker *w) {
+    ck_shared *shared = w->shared;
+    vs_collection *c = NULL;
+    static float vectors[CK_RECORDS * CK_DIM];
+    static char text[CK_RECORDS][CK_TEXT];
+    const char *texts[CK_RECORDS];
+    uint64_t keys[CK_RECORDS];
+    JOB_EQ(w, vs_collection_open(shared->db, NULL, "c", &c), VS_OK);
+    for (int round = 1; round <= CK_ROUNDS && !atomic_load(&failures); round++) {
+        for (int i = 0; i < CK_RECORDS; i++) {
+            keys[i] = (uint64_t)i;
+            for (int d = 0; d < CK_DIM; d++)
+                vectors[i * CK_DIM + d] = (float)(round + i);
+            int n = snprintf(text[i], CK_TEXT, "{\"round\":%d,\"pad\":\"", round);
+            memset(text[i] + n, 'x', (size_t)(CK_TEXT - n - 3));
+            memcpy(text[i] + CK_TEXT - 3, "\"}", 3);
+            texts[i] = text[i];
+        }
+        vs_batch batch = VS_BATCH_INIT;
+        batch.count = CK_RECORDS;
+        batch.keys = keys;
+        batch.vectors = vectors;
+        batch.metadata = texts;
+        JOB_EQ(w, vs_put_batch(c, NULL, &batch, VS_UPSERT), VS_OK);
+    }
+    vs_collection_close(c);
+    atomic_store(&shared->is_over, 1);
+}
+
+static int ck_round_of(worker *w, const vs_record *record) {
+    int round = 0;
+    JOB_EQ(w, record->metadata_bytes, CK_TEXT - 1);
+    JOB_EQ(w, sscanf(record->metadata, "{\"round\":%d,", &round), 1);
+    for (int d = 0; d < CK_DIM; d++)
+        JOB_CHECK(w, ((const float *)record->vector)[d] == (float)(round + (int)record->key));
+    return round;
+}
+
+/* In one snapshot all records are of one round, however many checkpoints are made meanwhile. */
+static void ck_read(worker *w) {
+    ck_shared *shared = w->shared;
+    vs_collection *c = NULL;
+    JOB_EQ(w, vs_collection_open(shared->db, NULL, "c", &c), VS_OK);
+    while (!atomic_load(&shared->is_over) && !atomic_load(&failures)) {
+        vs_txn *txn = NULL;
+        vs_cursor *cursor = NULL;
+        int round = -1, count = 0;
+        vs_status st = VS_OK;
+        JOB_EQ(w, vs_begin(shared->db, VS_TXN_READ, &txn), VS_OK);
+        JOB_EQ(w, vs_scan(c, txn, 0, &cursor), VS_OK);
+        for (st = vs_step(cursor); st == VS_ROW; st = vs_step(cursor), count++) {
+            vs_record record = VS_RECORD_INIT;
+            JOB_EQ(w, vs_cursor_record(cursor, &record), VS_OK);
+            int found = ck_round_of(w, &record);
+            JOB_CHECK(w, round < 0 || found == round);
+            round = found;
+        }
+        JOB_EQ(w, st, VS_DONE);
+        JOB_CHECK(w, count == 0 || count == CK_RECORDS);
+        vs_cursor_close(cursor);
+        vs_rollback(txn);
+    }
+    vs_collection_close(c);
+}
+
+static void ck_checkpoint(worker *w) {
+    ck_shared *shared = w->shared;
+    do {
+        JOB_EQ(w, vs_checkpoint(shared->db), VS_OK);
+        nap();
+    } while (!atomic_load(&shared->is_over) && !atomic_load(&failures));
+}
+
+static void ck_check(worker *w) {
+    ck_shared *shared = w->shared;
+    while (!atomic_load(&shared->is_over) && !atomic_load(&failures)) {
+        uint64_t problems = 0;
+        JOB_EQ(w, vs_check(shared->db, 3, NULL, NULL, &problems), VS_OK);
+        JOB_EQ(w, problems, 0);
+        nap();
+    }
+}
+
+/* Opened anew, so that readers bring in what they need from the file while it changes. */
+VT_TEST(readers_writer_checks_and_checkpoints_run_at_once) {
+    for (int session = 0; session < 3; session++) {
+        static sample s;
+        ck_shared shared = {.db = NULL};
+        team t = {.count = 0};
+        if (session == 0) {
+            vs_collection_options options = VS_COLLECTION_OPTIONS_INIT;
+            s = sample_new();
+            options.dim = CK_DIM;
+            VT_OK(vs_collection_create(s.db, NULL, "c", &options, NULL), s.db);
+        } else {
+            sample_reopen(&s);
+        }
+        shared.db = s.db;
+        team_add(&t, ck_write, &shared);
+        team_add(&t, ck_read, &shared);
+        team_add(&t, ck_read, &shared);
+        team_add(&t, ck_checkpoint, &shared);
+        team_add(&t, ck_check, &shared);
+        team_run(&t);
+        vs_stats stats = VS_STATS_INIT;
+        VT_OK(vs_stats_get(s.db, &stats), s.db);
+        VT_CHECK(session == 0 || stats.checkpoint > (uint64_t)session);
+        if (session == 2)
+            sample_end(&s);
+    }
+}

@@ -552,14 +552,35 @@ VT_TEST(commits_at_off_do_not_sync_and_vs_sync_does) {
     counted_close(db);
 }
 
-VT_TEST(commits_at_off_sync_once_64_mib_have_gathered) {
+/* A checkpoint comes by itself after 16 MiB of log. Beside those nothing syncs but the commit behind one,
+ * which begins a new log file. */
+VT_TEST(of_commits_at_off_only_those_with_a_checkpoint_and_those_behind_one_sync) {
+    enum { COMMITS = 70 };
     vs_db *db = counted_open(VS_SYNC_OFF);
-    for (int i = 0; i < 60; i++)
+    uint64_t checkpoints = 0, takeovers = sample_stats(db).log_takeovers;
+    int synced = 0;
+    for (int i = 0; i < COMMITS; i++) {
+        int syncs = counted.syncs;
+        counted.now_us += 5000000;
         commit_note(db, VS_SYNC_OFF, VS_KV_VALUE_BYTES_MAX);
-    VT_EQ(counted.syncs, 0);
-    for (int i = 0; i < 6; i++)
-        commit_note(db, VS_SYNC_OFF, VS_KV_VALUE_BYTES_MAX);
-    VT_EQ(counted.syncs, 1);
+        vs_stats stats = sample_stats(db);
+        bool has_begun = stats.log_takeovers != takeovers;
+        if (stats.checkpoints != checkpoints) {
+            VT_CHECK(counted.syncs > syncs);
+            VT_EQ(stats.durable_lsn, stats.lsn);
+            VT_EQ(stats.checkpoint_lsn, stats.lsn);
+            VT_EQ(stats.log_bytes, 0);
+        } else {
+            VT_EQ(counted.syncs > syncs, has_begun);
+            VT_CHECK(has_begun || stats.durable_lsn < stats.lsn);
+            VT_CHECK(stats.log_bytes < (16 << 20));
+        }
+        synced += counted.syncs != syncs;
+        checkpoints = stats.checkpoints;
+        takeovers = stats.log_takeovers;
+    }
+    VT_EQ(checkpoints, COMMITS / 16); /* a commit takes a little more than 1 MiB */
+    VT_CHECK(synced <= 2 * (int)checkpoints);
     counted_close(db);
 }
 

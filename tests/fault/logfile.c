@@ -39,12 +39,13 @@ void lf_make_data(uint8_t *out, const uint8_t uuid[16], uint64_t generation, uin
     for (int slot = 0; slot < 2; slot++) {
         uint8_t *page = out + (slot ? LF_META_B_OFF : 0);
         memcpy(page, meta_magic, sizeof meta_magic);
-        page[18] = 1; /* format 0.1 */
+        page[18] = 2; /* format 0.2 */
         lf_put_u32(page + 20, LF_META_BYTES);
         memcpy(page + 48, uuid, 16);
         lf_put_u64(page + 64, 5u + (unsigned)slot);
         lf_put_u64(page + 72, generation);
         lf_put_u64(page + 80, durable_lsn);
+        lf_put_u64(page + 128 + 24, 1); /* no checkpoint: all log files from the first one on */
         lf_fix_meta(page);
     }
 }

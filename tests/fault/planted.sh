@@ -3,7 +3,7 @@
 # the fault tests notice. A campaign that cannot fail proves nothing.
 #
 # Every patch in tests/fault/planted is applied to a scratch copy, vecstore.c is made from it, and the
-# log tests and a small campaign run until one fails. Last line: `planted: N passed, N failed, ...`.
+# log and checkpoint tests and a small campaign run until one fails. Last line: `planted: N passed, N failed, ...`.
 set -u
 build=${BUILD:-build}/planted
 cc=${CC:-cc}
@@ -13,7 +13,7 @@ rm -rf "$build"
 mkdir -p "$build"
 $cc -std=c11 -O1 -o "$build/amalgamate" amalgamation/amalgamate.c || exit 1
 flags="-std=c11 -O1 -D_POSIX_C_SOURCE=200809L -I. -Itests -Itests/fault -DVSI_DEBUG
-    -DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000"
+    -DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000 -DVSI_CHECKPOINT_LOG_BYTES=24000"
 sim="tests/fault/sim.c tests/fault/logfile.c tests/fault/workload.c tests/fault/verify.c tests/vt.c"
 
 # Runs a test program; true when it fails or crashes.
@@ -40,6 +40,7 @@ for patch in none "$@"; do
     "$build/amalgamate" "$build/tree/amalgamation" "$build/vecstore.c" &&
         $cc $flags -c "$build/vecstore.c" -o "$build/vecstore.o" 2>"$build/out" &&
         $cc $flags -o "$build/log" tests/fault/test_log.c $sim "$build/vecstore.o" -lm -lpthread &&
+        $cc $flags -o "$build/api" tests/api/checkpoint.c tests/vt.c "$build/vecstore.o" -lm -lpthread &&
         $cc $flags -DVT_NO_MAIN -o "$build/crash" tests/fault/crash.c $sim "$build/vecstore.o" \
             -lm -lpthread || {
         cat "$build/out"
@@ -47,7 +48,8 @@ for patch in none "$@"; do
         failed=$((failed + 1))
         continue
     }
-    if seen=$(notices "$build/log") || seen=$(notices "$build/crash" --oom 1 --quiet) ||
+    if seen=$(notices "$build/log") || seen=$(notices "$build/api") ||
+        seen=$(notices "$build/crash" --oom 1 --quiet) ||
         seen=$(notices "$build/crash" --images 20000 --chains 6000 --quiet) ||
         seen=$(notices "$build/crash" --faults 8000 --quiet) ||
         seen=$(notices "$build/crash" --chains 40000 --seed 5 --quiet); then

@@ -1,30 +1,46 @@
 /* test_format.c - the golden files: every build and every platform reads them, and writes the same.
  *
- * tests/format/0.1 holds a database written by the program below, and its digest. VT_WRITE_GOLDEN=1
- * writes them anew; until 1.0 that is allowed when the format or the program changes. */
+ * tests/format/0.2/closed holds a database as a clean close leaves it, tests/format/0.2/killed one as a
+ * killed session leaves it: behind checkpoints, with its logs; each with its digest. Both are written by
+ * the program below. VT_WRITE_GOLDEN=1 writes them anew; until 1.0 that is allowed when the format or
+ * the program changes. */
+#include "logfile.h"
 #include "verify.h"
 
-#define GOLDEN "tests/format/0.1/"
+#define GOLDEN "tests/format/0.2/"
 
-enum { GOLDEN_FILES_MAX = 16 };
+enum { GOLDEN_FILES_MAX = 64 };
 
-static const char *golden_path(const char *name) {
+/* How the program ends, and the folder of what it leaves. */
+enum { CLOSED, KILLED, ENDS };
+static const char *const folders[ENDS] = {"closed", "killed"};
+
+static const char *golden_path(int end, const char *name) {
     static char path[4][256];
     static int next;
     char *out = path[next++ % 4];
-    snprintf(out, sizeof path[0], GOLDEN "%s", name);
+    snprintf(out, sizeof path[0], GOLDEN "%s/%s", folders[end], name);
     return out;
 }
 
-/* Three sessions: one that ends properly, one that is killed, one more. */
-static sim_image run_program(void) {
+/* Three sessions: one that ends properly, one that is killed, and one that ends as asked, behind two
+ * checkpoints at least. */
+static sim_image run_program(int end) {
     sim *s = sim_new(2026, NULL);
     wl_run run;
     workload w = *wl_find("transactions");
     wl_init(&run, &w, s, 2026, NULL);
     for (int session = 0; session < 3; session++) {
-        VT_CHECK(wl_open(&run) && wl_steps(&run, 14));
-        if (session == 1)
+        vs_stats stats = VS_STATS_INIT;
+        VT_CHECK(wl_open(&run));
+        for (int part = 0; part < 3; part++) {
+            VT_CHECK(wl_steps(&run, 14));
+            if (part < 2)
+                VT_OK(vs_checkpoint(run.db), run.db);
+        }
+        VT_OK(vs_stats_get(run.db, &stats), run.db);
+        VT_CHECK(stats.checkpoints >= 2 && stats.log_bytes > LF_HEADER_BYTES);
+        if (session == 1 || (session == 2 && end == KILLED))
             wl_kill(&run);
         else
             VT_CHECK(wl_close(&run));
@@ -55,60 +71,107 @@ static vs_stats look_at(const sim_image *image, uint64_t *fingerprint) {
     return stats;
 }
 
-static void write_golden(const sim_image *image) {
+static void digest_text(const vs_stats *stats, char text[64]) {
+    snprintf(text, 64, "%016" PRIx64 "%016" PRIx64 "\n", stats->digest[1], stats->digest[0]);
+}
+
+static void write_golden(int end, const sim_image *image) {
     uint64_t fingerprint = 0;
     char text[64];
     vs_stats stats = look_at(image, &fingerprint);
     for (int i = 0; i < image->count; i++)
-        vt_write_file(golden_path(image->file[i].path), image->file[i].data, image->file[i].bytes);
-    int n = snprintf(text, sizeof text, "%016" PRIx64 "%016" PRIx64 "\n", stats.digest[1],
-                     stats.digest[0]);
-    vt_write_file(golden_path("digest"), text, (size_t)n);
+        vt_write_file(golden_path(end, image->file[i].path), image->file[i].data,
+                      image->file[i].bytes);
+    digest_text(&stats, text);
+    vt_write_file(golden_path(end, "digest"), text, strlen(text));
 }
 
 /* The golden database as a disk. */
-static sim_image read_golden(void) {
+static sim_image read_golden(int end) {
     sim_image image = {.count = 0};
     for (int i = 0; i < GOLDEN_FILES_MAX; i++) {
         sim_file *f = &image.file[image.count];
         snprintf(f->path, sizeof f->path, i ? "t.vs-wal-%d" : "t.vs", i);
-        FILE *file = fopen(golden_path(f->path), "rb");
+        FILE *file = fopen(golden_path(end, f->path), "rb");
         if (!file)
             continue;
         fclose(file);
-        f->data = vt_read_file(golden_path(f->path), &f->bytes);
+        f->data = vt_read_file(golden_path(end, f->path), &f->bytes);
         image.count++;
     }
     return image;
 }
 
-VT_TEST(the_golden_database_reads_the_same_everywhere) {
-    if (getenv("VT_WRITE_GOLDEN")) {
-        sim_image fresh = run_program();
-        write_golden(&fresh);
-        sim_image_free(&fresh);
+VT_TEST(the_golden_databases_read_the_same_everywhere) {
+    uint64_t fingerprint[ENDS] = {0};
+    uint64_t digests[ENDS][2];
+    for (int end = 0; end < ENDS; end++) {
+        if (getenv("VT_WRITE_GOLDEN")) {
+            sim_image fresh = run_program(end);
+            write_golden(end, &fresh);
+            sim_image_free(&fresh);
+        }
+        sim_image golden = read_golden(end);
+        size_t bytes = 0;
+        char found[64];
+        uint8_t *digest = vt_read_file(golden_path(end, "digest"), &bytes);
+        vs_stats stats = look_at(&golden, &fingerprint[end]);
+        digest_text(&stats, found);
+        VT_CHECK(bytes == strlen(found) && !memcmp(digest, found, bytes));
+        VT_CHECK(stats.checkpoint > 2);
+        VT_EQ(stats.recovered_txns > 0, end == KILLED);
+        VT_CHECK(end == KILLED ? golden.count >= 3 : golden.count == 1);
+        memcpy(digests[end], stats.digest, sizeof stats.digest);
+        free(digest);
+        sim_image_free(&golden);
     }
-    sim_image golden = read_golden();
-    size_t bytes = 0;
-    uint64_t fingerprint = 0;
-    char found[64];
-    uint8_t *digest = vt_read_file(golden_path("digest"), &bytes);
-    vs_stats stats = look_at(&golden, &fingerprint);
-    snprintf(found, sizeof found, "%016" PRIx64 "%016" PRIx64 "\n", stats.digest[1],
-             stats.digest[0]);
-    VT_CHECK(golden.count >= 4 && bytes == strlen(found) && !memcmp(digest, found, bytes));
-    free(digest);
-    sim_image_free(&golden);
+    VT_EQ(fingerprint[CLOSED], fingerprint[KILLED]); /* the same commits, two ends */
+    VT_CHECK(!memcmp(digests[CLOSED], digests[KILLED], sizeof digests[CLOSED]));
 }
 
 VT_TEST(the_same_program_writes_the_same_bytes_everywhere) {
-    sim_image golden = read_golden(), fresh = run_program();
-    VT_EQ(fresh.count, golden.count);
-    for (int i = 0; i < golden.count; i++) {
-        sim_file *f = sim_image_find(&fresh, golden.file[i].path);
-        VT_CHECK(f && f->bytes == golden.file[i].bytes);
-        VT_CHECK(!memcmp(f->data, golden.file[i].data, f->bytes));
+    for (int end = 0; end < ENDS; end++) {
+        sim_image golden = read_golden(end), fresh = run_program(end);
+        VT_EQ(fresh.count, golden.count);
+        for (int i = 0; i < golden.count; i++) {
+            sim_file *f = sim_image_find(&fresh, golden.file[i].path);
+            VT_CHECK(f && f->bytes == golden.file[i].bytes);
+            VT_CHECK(!memcmp(f->data, golden.file[i].data, f->bytes));
+        }
+        sim_image_free(&golden);
+        sim_image_free(&fresh);
     }
-    sim_image_free(&golden);
-    sim_image_free(&fresh);
+}
+
+/* As version 0.1 wrote them: the same meta pages without checkpoints, and a log. */
+VT_TEST(a_database_of_format_0_1_is_refused_naming_both_versions_and_left_alone) {
+    for (int flags = 0; flags <= VS_OPEN_CREATE; flags++)
+        for (int is_one_damaged = 0; is_one_damaged < 2; is_one_damaged++) {
+            static const uint8_t uuid[16] = {1, 2, 3};
+            sim_image old = {.count = 1};
+            old.file[0] = (sim_file){"t.vs", calloc(1, LF_DATA_BYTES), LF_DATA_BYTES};
+            VT_CHECK(old.file[0].data != NULL);
+            lf_make_data(old.file[0].data, uuid, 1, 7);
+            for (int slot = 0; slot < 2; slot++) {
+                uint8_t *page = old.file[0].data + (slot ? LF_META_B_OFF : 0);
+                memset(page + 96, 0, 4080 - 96);
+                page[18] = 1;
+                lf_fix_meta(page);
+                page[4085] ^= slot && is_one_damaged;
+            }
+            uint64_t before = sim_image_hash(&old);
+            sim *s = sim_new(1, &old);
+            vs_open_options options = VS_OPEN_OPTIONS_INIT;
+            vs_db *db = NULL;
+            options.flags = (uint32_t)flags;
+            options.vfs = sim_vfs(s);
+            VT_EQ(vs_open("t.vs", &options, &db), VS_ERR_TOO_OLD);
+            VT_CONTAINS(vs_errmsg(db), "format 0.1");
+            VT_CONTAINS(vs_errmsg(db), "0.2");
+            vs_close(db);
+            sim_image after = sim_image_now(s);
+            VT_CHECK(sim_image_hash(&after) == before);
+            sim_image_free(&after);
+            sim_free(s);
+        }
 }

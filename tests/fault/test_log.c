@@ -1,5 +1,6 @@
-/* test_log.c - damage of the log and the meta pages: an explicit error or full recovery, never wrong
- * data. VT_LONG=1 flips every bit; otherwise one bit of each byte, chosen at random. */
+/* test_log.c - damage of the log, the meta pages and the extents behind them: an explicit error, a report,
+ * or full recovery, never wrong data. VT_LONG=1 flips every bit; otherwise one bit of each byte, chosen
+ * at random. */
 #include "logfile.h"
 #include "sim.h"
 #include "vt.h"
@@ -13,6 +14,7 @@ typedef struct history {
     sim_image disk;
     uint64_t digest[COMMITS + 1][2]; /* [n]: after n commits */
     uint64_t lsn[COMMITS + 1];
+    uint64_t checkpoint_lsn; /* of the last checkpoint before the program ended; 0: none */
 } history;
 
 static vs_db *open_on(sim *s, uint32_t flags, vs_status *out_status) {
@@ -53,12 +55,15 @@ static void put_rows(vs_collection *coll, int commit) {
     VT_OK(vs_put_batch(coll, NULL, &batch, VS_UPSERT), coll);
 }
 
-static history make_history(bool closes) {
-    history h;
-    memset(&h, 0, sizeof h);
-    sim *s = sim_new(9, NULL);
-    vs_status st = VS_OK;
-    vs_db *db = open_on(s, VS_OPEN_CREATE, &st);
+/* How the program that made a history ended. */
+enum {
+    KILLED,       /* everything is in one log */
+    KEPT,         /* the same, closed on a disk that was full: the close kept the log */
+    CHECKPOINTED, /* killed behind several checkpoints */
+    CLOSED        /* one file */
+};
+
+static void make_commits(vs_db *db, history *h) {
     vs_collection *coll = NULL;
     vs_collection_options options = VS_COLLECTION_OPTIONS_INIT;
     options.dim = DIM;
@@ -68,15 +73,33 @@ static history make_history(bool closes) {
         else
             put_rows(coll, i);
         vs_stats stats = stats_of(db);
-        memcpy(h.digest[i], stats.digest, sizeof stats.digest);
-        h.lsn[i] = stats.lsn;
+        memcpy(h->digest[i], stats.digest, sizeof stats.digest);
+        h->lsn[i] = stats.lsn;
     }
     vs_collection_close(coll);
-    if (closes)
+}
+
+/* With blocks of 512 bytes the log stays below the size that asks for a checkpoint, with 4096 it does
+ * not. */
+static history make_history(int end) {
+    history h;
+    memset(&h, 0, sizeof h);
+    sim *s = sim_new(9, NULL);
+    vs_status st = VS_OK;
+    sim_set_block(s, end == KILLED || end == KEPT ? 512 : 4096);
+    vs_db *db = open_on(s, VS_OPEN_CREATE, &st);
+    make_commits(db, &h);
+    h.checkpoint_lsn = stats_of(db).checkpoint_lsn;
+    VT_EQ(stats_of(db).checkpoints > 1, end == CHECKPOINTED || end == CLOSED);
+    VT_EQ(h.checkpoint_lsn > 0, end == CHECKPOINTED || end == CLOSED);
+    if (end == KEPT)
+        sim_set_fault(s, SIM_FAULT_FULL, 1, false);
+    if (end == KEPT || end == CLOSED)
         VT_EQ(vs_close(db), VS_OK);
     else
         kill_db(s, db);
     h.disk = sim_image_now(s);
+    VT_EQ(h.disk.count, end == CLOSED ? 1 : end == CHECKPOINTED ? 3 : 2);
     sim_free(s);
     return h;
 }
@@ -84,33 +107,39 @@ static history make_history(bool closes) {
 enum { IS_ERROR = -1 };
 
 typedef struct outcome {
-    int commits; /* how many the database shows, or IS_ERROR */
+    int commits;       /* how many the database shows, or IS_ERROR */
+    uint64_t problems; /* that vs_check reports */
     vs_status status;
     char message[600];
     vs_stats stats;
 } outcome;
 
 /* Opens a copy of the disk. A state that is none of the history fails the test. */
-static outcome look_at(const history *h, const sim_image *disk) {
+static outcome look_closely(const history *h, const sim_image *disk) {
     sim_image copy = sim_image_copy(disk);
     sim *s = sim_new(10, &copy);
     outcome out = {.commits = IS_ERROR};
     vs_db *db = open_on(s, 0, &out.status);
     snprintf(out.message, sizeof out.message, "%s", vs_errmsg(db));
     if (out.status == VS_OK) {
-        uint64_t problems = 0;
         out.stats = stats_of(db);
         out.commits = COMMITS;
         while (out.commits >= 0 && memcmp(h->digest[out.commits], out.stats.digest, 16))
             out.commits--;
         VT_CHECK(out.commits >= 0);
-        VT_OK(vs_check(db, 3, NULL, NULL, &problems), db);
-        VT_CHECK(problems == 0);
+        VT_OK(vs_check(db, 3, NULL, NULL, &out.problems), db);
     } else {
         VT_CHECK(out.message[0]);
     }
     vs_close(db);
     sim_free(s);
+    return out;
+}
+
+/* The same where a database that opens must be sound. */
+static outcome look_at(const history *h, const sim_image *disk) {
+    outcome out = look_closely(h, disk);
+    VT_EQ(out.problems, 0);
     return out;
 }
 
@@ -139,11 +168,13 @@ static void flip_each(const history *h, const char *path, size_t from, size_t to
             if (!all && bit != (int)(vt_mix(at ^ rng.state) % 8))
                 continue;
             file->data[at] ^= (uint8_t)(1 << bit);
-            outcome out = look_at(h, &disk);
+            outcome out = look_closely(h, &disk);
             if (out.commits == IS_ERROR)
                 check_is_damage(&out);
             else
                 VT_EQ(out.commits, COMMITS);
+            /* Damage of what only the checkpoint before needs is reported, not met. */
+            VT_CHECK(out.problems == 0 || h->checkpoint_lsn);
             *errors += out.commits == IS_ERROR;
             *same += out.commits != IS_ERROR;
             file->data[at] ^= (uint8_t)(1 << bit);
@@ -151,37 +182,95 @@ static void flip_each(const history *h, const char *path, size_t from, size_t to
     sim_image_free(&disk);
 }
 
-static size_t log_bytes(history *h) {
-    return sim_image_find(&h->disk, DB "-wal-1")->bytes;
+static size_t bytes_of(history *h, const char *path) {
+    sim_file *file = sim_image_find(&h->disk, path);
+    VT_CHECK(file);
+    return file->bytes;
 }
 
-VT_TEST(a_flipped_bit_of_a_closed_databases_log_is_an_error_or_harmless) {
-    history h = make_history(true);
+VT_TEST(a_flipped_bit_of_a_log_that_a_close_kept_is_an_error_or_harmless) {
+    history h = make_history(KEPT);
     int errors = 0, same = 0;
-    flip_each(&h, DB "-wal-1", 0, log_bytes(&h), &errors, &same);
+    flip_each(&h, DB "-wal-1", 0, bytes_of(&h, DB "-wal-1"), &errors, &same);
     VT_CHECK(errors > COMMITS * 64 && same > 0); /* frames are found out, padding is harmless */
     history_free(&h);
 }
 
 VT_TEST(a_flipped_bit_of_a_killed_programs_log_is_an_error_or_harmless) {
-    history h = make_history(false);
+    history h = make_history(KILLED);
     int errors = 0, same = 0;
-    flip_each(&h, DB "-wal-1", 0, log_bytes(&h), &errors, &same);
+    flip_each(&h, DB "-wal-1", 0, bytes_of(&h, DB "-wal-1"), &errors, &same);
     VT_CHECK(errors > COMMITS * 64 && same > 0);
     history_free(&h);
 }
 
-VT_TEST(a_flipped_bit_of_either_meta_page_is_harmless) {
-    history h = make_history(true);
-    int errors = 0, same = 0;
-    flip_each(&h, DB, 0, LF_META_BYTES, &errors, &same);
-    flip_each(&h, DB, LF_META_B_OFF, LF_DATA_BYTES, &errors, &same);
-    VT_EQ(errors, 0);
+/* The log behind the checkpoint is read, the one before it is there in case of need. */
+VT_TEST(a_flipped_bit_of_a_log_beside_checkpoints_is_an_error_or_harmless) {
+    history h = make_history(CHECKPOINTED);
+    for (int i = 0; i < h.disk.count; i++) {
+        const sim_file *file = &h.disk.file[i];
+        int errors = 0, same = 0, generation = 0;
+        if (sscanf(file->path, DB "-wal-%d", &generation) != 1)
+            continue;
+        flip_each(&h, file->path, 0, file->bytes, &errors, &same);
+        VT_EQ(errors > 64, generation == (int)look_at(&h, &h.disk).stats.log_generation);
+        VT_CHECK(same > 0);
+    }
     history_free(&h);
 }
 
+VT_TEST(a_flipped_bit_of_either_meta_page_is_harmless) {
+    for (int end = KILLED; end <= CLOSED; end++) {
+        history h = make_history(end);
+        int errors = 0, same = 0;
+        flip_each(&h, DB, 0, LF_META_BYTES, &errors, &same);
+        flip_each(&h, DB, LF_META_B_OFF, LF_DATA_BYTES, &errors, &same);
+        VT_EQ(errors, 0);
+        history_free(&h);
+    }
+}
+
+/* Flips a bit of each 37th byte behind the meta pages: refused, reported, or of no effect. */
+static void flip_extents(int end, int *errors, int *reports, int *same) {
+    history h = make_history(end);
+    sim_image disk = sim_image_copy(&h.disk);
+    sim_file *file = sim_image_find(&disk, DB);
+    size_t step = getenv("VT_LONG") ? 1 : 37;
+    vt_rng rng = {vt_seed()};
+    VT_CHECK(file->bytes > 131072);
+    for (size_t at = 131072 + vt_below(&rng, step); at < file->bytes; at += step) {
+        uint8_t bit = (uint8_t)(1 << vt_below(&rng, 8));
+        file->data[at] ^= bit;
+        outcome out = look_closely(&h, &disk);
+        if (out.commits == IS_ERROR)
+            check_is_damage(&out);
+        else
+            VT_EQ(out.commits, COMMITS);
+        *errors += out.commits == IS_ERROR;
+        *reports += out.problems > 0;
+        *same += out.commits != IS_ERROR && out.problems == 0;
+        file->data[at] ^= bit;
+    }
+    sim_image_free(&disk);
+    history_free(&h);
+}
+
+VT_TEST(a_flipped_bit_of_a_closed_databases_extents_is_an_error_or_reported_or_harmless) {
+    int errors = 0, reports = 0, same = 0;
+    flip_extents(CLOSED, &errors, &reports, &same);
+    VT_CHECK(errors > 0 && reports > 0); /* the catalog's root, and what lies behind it */
+}
+
+/* The checkpoint before and its log stand in for a damaged catalog. */
+VT_TEST(a_flipped_bit_of_a_killed_databases_extents_never_keeps_it_from_opening) {
+    int errors = 0, reports = 0, same = 0;
+    flip_extents(CHECKPOINTED, &errors, &reports, &same);
+    VT_EQ(errors, 0);
+    VT_CHECK(reports > 0 && same > 0);
+}
+
 VT_TEST(two_damaged_meta_pages_are_an_error) {
-    history h = make_history(true);
+    history h = make_history(CLOSED);
     sim_file *data = sim_image_find(&h.disk, DB);
     data->data[100] ^= 1;
     data->data[LF_META_B_OFF + 4000] ^= 4;
@@ -193,7 +282,7 @@ VT_TEST(two_damaged_meta_pages_are_an_error) {
 
 /* The stated limit: the last batch without its MARK. */
 VT_TEST(damage_of_the_last_batch_without_its_mark_is_an_error_or_reported) {
-    history h = make_history(false);
+    history h = make_history(KILLED);
     sim_file *log = sim_image_find(&h.disk, DB "-wal-1");
     lf_frame frame, last = {0}, mark = {0};
     for (bool more = lf_next_frame(log->data, log->bytes, NULL, &frame); more;
@@ -222,7 +311,7 @@ VT_TEST(damage_of_the_last_batch_without_its_mark_is_an_error_or_reported) {
 
 /* Frames that verify one by one, but are not the ones that the others were written with. */
 VT_TEST(a_frame_that_does_not_continue_the_chain_is_refused) {
-    history h = make_history(false);
+    history h = make_history(KILLED);
     sim_file *log = sim_image_find(&h.disk, DB "-wal-1");
     lf_frame frame;
     VT_CHECK(lf_next_frame(log->data, log->bytes, NULL, &frame));
@@ -239,19 +328,21 @@ VT_TEST(a_frame_that_does_not_continue_the_chain_is_refused) {
 /* ---- missing and shortened files ------------------------------------------------------------ */
 
 VT_TEST(a_deleted_log_is_an_error_that_names_it) {
-    for (int closes = 0; closes < 2; closes++) {
-        history h = make_history(closes);
-        sim_file *log = sim_image_find(&h.disk, DB "-wal-1");
+    for (int end = KILLED; end <= CHECKPOINTED; end++) {
+        history h = make_history(end);
+        char path[32];
+        snprintf(path, sizeof path, DB "-wal-%d", (int)look_at(&h, &h.disk).stats.log_generation);
+        sim_file *log = sim_image_find(&h.disk, path);
         snprintf(log->path, sizeof log->path, "elsewhere");
         outcome out = look_at(&h, &h.disk);
         VT_EQ(out.status, VS_ERR_LOG_MISSING);
-        VT_CONTAINS(out.message, DB "-wal-1");
+        VT_CONTAINS(out.message, path);
         history_free(&h);
     }
 }
 
-VT_TEST(a_shortened_log_of_a_closed_database_is_an_error_or_harmless) {
-    history h = make_history(true);
+VT_TEST(a_shortened_log_that_a_close_kept_is_an_error_or_harmless) {
+    history h = make_history(KEPT);
     sim_file *log = sim_image_find(&h.disk, DB "-wal-1");
     int errors = 0;
     for (size_t bytes = log->bytes; bytes >= 64; bytes -= 64) {
@@ -270,7 +361,7 @@ VT_TEST(a_shortened_log_of_a_closed_database_is_an_error_or_harmless) {
 /* Without a clean close a log cut at a frame's end looks like an earlier crash: the state is an earlier
  * one, never another. */
 VT_TEST(a_shortened_log_of_a_killed_program_shows_an_earlier_state_or_an_error) {
-    history h = make_history(false);
+    history h = make_history(KILLED);
     sim_file *log = sim_image_find(&h.disk, DB "-wal-1");
     int last = COMMITS;
     for (size_t bytes = log->bytes; bytes >= 64; bytes -= 64) {
@@ -286,8 +377,28 @@ VT_TEST(a_shortened_log_of_a_killed_program_shows_an_earlier_state_or_an_error) 
     history_free(&h);
 }
 
+/* What is in a checkpoint does not depend on the log. */
+VT_TEST(a_shortened_log_behind_a_checkpoint_shows_the_checkpoint_or_later_or_an_error) {
+    history h = make_history(CHECKPOINTED);
+    char path[32];
+    snprintf(path, sizeof path, DB "-wal-%d", (int)look_at(&h, &h.disk).stats.log_generation);
+    sim_file *log = sim_image_find(&h.disk, path);
+    int last = COMMITS;
+    for (size_t bytes = log->bytes; bytes >= 64; bytes -= 64) {
+        log->bytes = bytes - 64;
+        outcome out = look_at(&h, &h.disk);
+        if (out.commits == IS_ERROR)
+            check_is_damage(&out);
+        else
+            VT_CHECK(out.commits <= last && h.lsn[out.commits] >= h.checkpoint_lsn);
+        last = out.commits == IS_ERROR ? last : out.commits;
+    }
+    VT_EQ(h.lsn[last], h.checkpoint_lsn);
+    history_free(&h);
+}
+
 VT_TEST(a_shortened_data_file_is_an_error) {
-    history h = make_history(true);
+    history h = make_history(KILLED);
     sim_file *data = sim_image_find(&h.disk, DB);
     const size_t sizes[] = {0, 1, 100, 4095, 4096, 4128, 65535, 65536, 65600, 69631};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
@@ -307,8 +418,24 @@ VT_TEST(a_shortened_data_file_is_an_error) {
     history_free(&h);
 }
 
+VT_TEST(a_shortened_data_file_of_a_closed_database_is_an_error) {
+    history h = make_history(CLOSED);
+    sim_file *data = sim_image_find(&h.disk, DB);
+    uint64_t end = look_at(&h, &h.disk).stats.file_bytes;
+    VT_CHECK(end > 131072 && end <= data->bytes);
+    for (size_t bytes = end - 1; bytes >= LF_DATA_BYTES; bytes -= bytes > 131072 ? 509 : 7001) {
+        data->bytes = bytes;
+        outcome out = look_at(&h, &h.disk);
+        VT_EQ(out.status, VS_ERR_CORRUPT);
+        VT_CONTAINS(out.message, "truncated");
+    }
+    data->bytes = end;
+    VT_EQ(look_at(&h, &h.disk).commits, COMMITS);
+    history_free(&h);
+}
+
 VT_TEST(a_log_of_another_database_is_refused) {
-    history a = make_history(true), b = make_history(true);
+    history a = make_history(KILLED), b = make_history(KILLED);
     sim_file *log = sim_image_find(&a.disk, DB "-wal-1");
     sim_file *data = sim_image_find(&b.disk, DB);
     for (int slot = 0; slot < 2; slot++) { /* the same history, but for the UUID */
@@ -327,7 +454,7 @@ VT_TEST(a_log_of_another_database_is_refused) {
 /* ---- versions ------------------------------------------------------------------------------- */
 
 static outcome with_patched_metas(size_t off, uint8_t value) {
-    history h = make_history(true);
+    history h = make_history(CLOSED);
     sim_file *data = sim_image_find(&h.disk, DB);
     for (int slot = 0; slot < 2; slot++) {
         uint8_t *page = data->data + (slot ? LF_META_B_OFF : 0);
@@ -340,12 +467,15 @@ static outcome with_patched_metas(size_t off, uint8_t value) {
 }
 
 VT_TEST(newer_formats_and_needed_features_are_refused_clearly) {
-    outcome major = with_patched_metas(16, 1), minor = with_patched_metas(18, 2);
-    outcome older = with_patched_metas(18, 0), needed = with_patched_metas(47, 0x80);
+    outcome major = with_patched_metas(16, 1), minor = with_patched_metas(18, 3);
+    outcome older = with_patched_metas(18, 1), needed = with_patched_metas(47, 0x80);
     VT_EQ(major.status, VS_ERR_TOO_NEW);
-    VT_CONTAINS(major.message, "format 1.1");
+    VT_CONTAINS(major.message, "format 1.2");
     VT_EQ(minor.status, VS_ERR_TOO_NEW);
+    VT_CONTAINS(minor.message, "format 0.3");
     VT_EQ(older.status, VS_ERR_TOO_OLD);
+    VT_CONTAINS(older.message, "format 0.1");
+    VT_CONTAINS(older.message, "0.2");
     VT_EQ(needed.status, VS_ERR_TOO_NEW);
     VT_CONTAINS(needed.message, "0x8000000000000000");
     outcome readonly = with_patched_metas(32, 1), compatible = with_patched_metas(24, 1);

@@ -573,7 +573,7 @@ static bool step_read(wl_run *run) {
     const wl_record *record = &run->staged.record[c][key];
     vs_record found = VS_RECORD_INIT;
     vs_status st = vs_get(run->coll[c], run->txn, key, &found);
-    if (st == VS_ERR_NOMEM && run->expects_failures)
+    if (st != VS_OK && is_expected_failure(run, st))
         return true;
     if (st != (record->vector ? VS_OK : VS_ERR_NOT_FOUND))
         return fail(run, "get of key %d: %s", (int)key, vs_status_name(st));

@@ -509,30 +509,69 @@ vs closed.db check
 says "... and its messages are not in the database" clean
 same "... which has the row" 1 "$(count closed.db)"
 
-# damages CLAIM FILE OFFSET: a changed byte is found by check, and nothing wrong is searched.
+# A session that was killed leaves its log: an import waits for a label in a pipe when it is killed, and two
+# batches are committed then.
+cp db live
+vs live create later --dim 1
+holds "a closed database is one file" test ! -e live-wal-1
+seq 0 59 | "$makevecs" rows fvecs >later.fvecs
+mkfifo labels.u8
+exec 3<>labels.u8
+"$vecstore" live import later later.fvecs --labels labels.u8 --batch 6 2>/dev/null 3>&- &
+pid=$!
+printf 'twelve bytes' >&3
+timeout 60 "$makevecs" drained <&3
+printf x >&3
+timeout 60 "$makevecs" drained <&3
+kill -9 $pid 2>/dev/null
+wait $pid 2>/dev/null
+same "the import was still running" 137 $?
+exec 3>&-
+log=$(find . -name 'live-wal-*')
+log=${log#./live}
+same "a killed session leaves one log file" 1 "$(find . -name 'live-wal-*' | grep -c .)"
+
+# bad_copy DB: bad is a copy of it, with its log.
+bad_copy() {
+    rm -f bad bad-wal-*
+    cp "$1" bad
+    [ "$1" != live ] || cp "live$log" "bad$log"
+}
+
+# damages CLAIM DB SUFFIX OFFSET...: changed bytes are found by check, and nothing wrong is searched.
 damages() {
-    for file in db db-wal-*; do cp "$file" "bad${file#db}"; done
-    printf '\125\252\125' | dd of="$2" bs=1 seek="$3" conv=notrunc 2>/dev/null
+    bad_copy "$2"
+    claim=$1 file=bad$3
+    shift 3
+    for offset in "$@"; do
+        printf '\125\252\125' | dd of="$file" bs=1 seek="$offset" conv=notrunc 2>/dev/null
+    done
     vs bad check
-    fails "check finds $1"
+    fails "check finds $claim"
     vs bad search line --near '[0]' -k 1 --mode json
     if [ "$status" = 0 ]; then
         prints "... and search is right" '{"query":0,"hits":[{"key":0,"distance":0,"metadata":null}]}'
     else
         no_stdout "... and search refuses"
     fi
-    rm -f bad bad-wal-*
 }
-damages "a damaged first meta page" bad 20
-damages "a damaged second meta page" bad 65556
-# The second log file is the import's: the first one holds only the first create.
-log=$(find . -name 'db-wal-*' | sort -t- -k3n | sed -n 2p)
-log=${log#./db}
-damages "a damaged log header" "bad$log" 40
-damages "a damaged log frame" "bad$log" 4150
-for file in db db-wal-*; do cp "$file" "bad${file#db}"; done
+damages "a damaged first meta page" db "" 20
+damages "a damaged second meta page" db "" 65556
+# Bytes in each page behind the meta pages, as far as the file goes.
+pages=$(awk -v n="$(wc -c <db)" 'BEGIN { for (at = 131172; at < n; at += 4096) print at }')
+# shellcheck disable=SC2086
+damages "damaged pages behind them" db "" $pages
+damages "a damaged log header" live "$log" 40
+damages "a damaged log frame" live "$log" 4150
+bad_copy live
 rm "bad$log"
 vs bad check
 fails "check names a log file that is missing" "bad$log"
+bad_copy live
+vs bad check
+says "with its log the copy is clean" clean
+same "... and has what was committed before the kill" 12 "$(count bad later)"
+vs bad search line --near '[0]' -k 1 --mode json
+prints "... and search is right" '{"query":0,"hits":[{"key":0,"distance":0,"metadata":null}]}'
 
 finish

@@ -8,6 +8,7 @@ enum { COLLS = 2, RECORDS = 12, DELETED = 5, NOTES = 6, DIM = 6, LARGE_BYTES = 3
 typedef struct fixture {
     vt_allocator allocator;
     vsi_mem mem;
+    vsi_pager pager; /* of no file: all is in memory */
     vsi_cow cow;
     vsi_descs descs;
     vsi_state state;
@@ -19,6 +20,8 @@ static void begin_empty(fixture *f) {
     memset(f, 0, sizeof *f);
     vsi_mem_init(&f->mem, &(vs_allocator){&f->allocator, vt_realloc});
     vsi_cow_init(&f->cow, &f->mem);
+    VT_CHECK(vsi_pager_init(&f->pager, &f->mem, NULL));
+    f->cow.pager = &f->pager;
     VT_CHECK(vsi_descs_init(&f->descs, &f->mem));
     f->state = vsi_state_empty(&f->cow, &f->descs);
 }
@@ -26,6 +29,7 @@ static void begin_empty(fixture *f) {
 static void end(fixture *f) {
     vsi_cow_free_all(&f->cow);
     vsi_descs_free(&f->descs);
+    vsi_pager_free(&f->pager);
     VT_EQ(f->allocator.live_blocks, 0);
     VT_EQ(vsi_atomic_load(&f->mem.used_bytes), 0);
 }

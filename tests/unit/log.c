@@ -302,13 +302,12 @@ static void check_frame(fixture *f, const vsi_frame *frame, vsi_bytes payload) {
     free(expected);
 }
 
-/* Reads all frames; they must be those appended, up to last. The replay is left at its end. */
-static void replay_all(fixture *f, vsi_replay *r, vsi_metas *metas, uint64_t last) {
-    bool is_new = false;
-    uint64_t lsn = 1;
-    OK(vsi_metas_read(&f->err, &f->data, metas, &is_new));
-    VT_CHECK(!is_new);
-    OK(vsi_replay_open(&f->err, &f->mem, f->memory, PATH, &metas->newest, r));
+/* Reads all frames behind a checkpoint; they must be those appended, up to last. The replay is left at
+ * its end. */
+static void replay_from(fixture *f, vsi_replay *r, const vsi_meta *meta,
+                        const vsi_checkpoint_info *from, uint64_t last) {
+    uint64_t lsn = from->lsn + 1;
+    OK(vsi_replay_open(&f->err, &f->mem, f->memory, PATH, meta, from, r));
     for (;; lsn++) {
         vsi_frame frame;
         vsi_bytes payload = {NULL, 0};
@@ -321,7 +320,15 @@ static void replay_all(fixture *f, vsi_replay *r, vsi_metas *metas, uint64_t las
     }
     VT_EQ(lsn, last + 1);
     VT_EQ(r->next_lsn, last + 1);
-    VT_CHECK(r->durable_lsn <= last);
+    VT_CHECK(r->durable_lsn <= last && r->durable_lsn >= from->lsn);
+}
+
+/* The same behind the newest checkpoint, as the file names it. */
+static void replay_all(fixture *f, vsi_replay *r, vsi_metas *metas, uint64_t last) {
+    bool is_new = false;
+    OK(vsi_metas_read(&f->err, &f->data, metas, &is_new));
+    VT_CHECK(!is_new);
+    replay_from(f, r, &metas->newest, &metas->newest.checkpoint, last);
 }
 
 static void check_log(fixture *f) {
@@ -332,6 +339,37 @@ static void check_log(fixture *f) {
     VT_EQ(r.dropped_lsn, 0);
     VT_EQ(r.dropped_bytes, 0);
     vsi_replay_free(&r);
+    if (metas.newest.previous.log_from) {
+        replay_from(f, &r, &metas.newest, &metas.newest.previous, f->last_lsn);
+        vsi_replay_free(&r);
+    }
+}
+
+/* Names a checkpoint that has all frames, as the engine does. */
+static void make_checkpoint(fixture *f) {
+    VT_CHECK(sync_log(f));
+    vsi_meta meta = f->metas.newest;
+    meta.previous = meta.checkpoint;
+    meta.checkpoint = (vsi_checkpoint_info){.number = meta.previous.number + 1,
+                                            .lsn = f->log.durable_lsn,
+                                            .chain = f->log.durable_chain,
+                                            .log_from = meta.generation + 1};
+    meta.durable_lsn = f->log.durable_lsn;
+    OK(vsi_metas_write(&f->err, &f->data, &f->metas, &meta));
+    vsi_log_end(&f->log);
+}
+
+/* Removes the log files that neither checkpoint needs. */
+static void remove_old_files(fixture *f) {
+    const vsi_meta *meta = &f->metas.newest;
+    uint64_t first = meta->previous.log_from ? meta->previous.log_from : meta->checkpoint.log_from;
+    for (uint64_t g = 1; g < first; g++) {
+        char path[VSI_PATH_BYTES_MAX];
+        vsi_err ignored = {0};
+        OK(vsi_log_path(&f->err, PATH, g, path));
+        vs_status st = vsi_os_remove(&ignored, f->memory, path);
+        VT_CHECK(st == VS_OK || st == VS_ERR_NOT_FOUND);
+    }
 }
 
 /* The program is killed and the next one recovers, as the engine does. */
@@ -547,7 +585,8 @@ static vs_status replay_status(fixture *f, uint64_t *out_frames) {
     vsi_metas metas;
     bool is_new = false;
     OK(vsi_metas_read(&f->err, &f->data, &metas, &is_new));
-    vs_status st = vsi_replay_open(&f->err, &f->mem, f->memory, PATH, &metas.newest, &r);
+    vs_status st = vsi_replay_open(&f->err, &f->mem, f->memory, PATH, &metas.newest,
+                                   &metas.newest.checkpoint, &r);
     *out_frames = 0;
     while (st == VS_OK && !r.is_done) {
         vsi_frame frame;
@@ -604,6 +643,105 @@ VT_TEST(a_missing_log_file_is_named) {
     VT_EQ(vsi_os_remove(&err, f.memory, PATH "-wal-1"), VS_OK);
     VT_EQ(replay_status(&f, &frames), VS_ERR_LOG_MISSING);
     VT_CONTAINS(f.err.text, PATH "-wal-1");
+    end(&f);
+}
+
+/* ---- behind a checkpoint -------------------------------------------------------------------- */
+
+VT_TEST(behind_a_checkpoint_only_later_frames_are_read_and_older_files_are_not_needed) {
+    static fixture f;
+    begin(&f);
+    for (uint64_t round = 1; round <= 4; round++) {
+        take_over(&f);
+        VT_EQ(f.log.generation, round);
+        append(&f, 200);
+        append(&f, 30);
+        make_checkpoint(&f);
+        VT_EQ(f.metas.newest.checkpoint.lsn, 2 * round);
+        VT_EQ(vsi_log_bytes(&f.log), 0); /* nothing that recovery would read */
+        VT_CHECK(!vsi_log_is_open(&f.log));
+        remove_old_files(&f);
+        VT_CHECK(has_file(&f, round) && !has_file(&f, round - 1));
+        check_log(&f); /* from this checkpoint and from the one before */
+    }
+    take_over(&f);
+    append(&f, 77);
+    append(&f, 78);
+    append(&f, 79);
+    check_log(&f);
+    restart(&f);
+    VT_EQ(f.log.next_lsn, 12);
+    take_over(&f);
+    append(&f, 80);
+    check_log(&f);
+    end(&f);
+}
+
+VT_TEST(a_checkpoint_directly_after_another_needs_no_file_between_them) {
+    static fixture f;
+    vsi_replay r;
+    vsi_metas metas;
+    begin(&f);
+    take_over(&f);
+    append(&f, 200);
+    make_checkpoint(&f);
+    make_checkpoint(&f);
+    remove_old_files(&f);
+    VT_CHECK(!has_file(&f, 1));
+    check_log(&f);
+    replay_all(&f, &r, &metas, 1);
+    VT_EQ(r.durable_lsn, 1); /* as the checkpoint says */
+    VT_CHECK(r.durable_chain == metas.newest.checkpoint.chain);
+    VT_EQ(r.total_bytes, 0);
+    vsi_replay_free(&r);
+    end(&f);
+}
+
+/* The log must begin where the checkpoint ends: a data file and a log of two states do not mix. */
+VT_TEST(a_log_that_does_not_continue_the_checkpoint_is_refused) {
+    for (int what = 0; what < 3; what++) {
+        static fixture f;
+        uint64_t frames = 0;
+        begin(&f);
+        take_over(&f);
+        append(&f, 200);
+        make_checkpoint(&f);
+        take_over(&f);
+        append(&f, 100);
+        VT_EQ(replay_status(&f, &frames), VS_OK);
+        VT_EQ(frames, 1);
+        vsi_meta meta = f.metas.newest;
+        if (what == 0)
+            meta.checkpoint.lsn--;
+        else if (what == 1)
+            meta.checkpoint.lsn++;
+        else
+            meta.checkpoint.chain ^= 1;
+        VT_EQ(vsi_metas_write(&f.err, &f.data, &f.metas, &meta), VS_OK);
+        VT_EQ(replay_status(&f, &frames), VS_ERR_CORRUPT);
+        VT_CONTAINS(f.err.text, PATH "-wal-2");
+        end(&f);
+    }
+}
+
+VT_TEST(a_missing_log_file_behind_a_checkpoint_is_named_and_one_before_it_is_not_missed) {
+    static fixture f;
+    uint64_t frames = 0;
+    begin(&f);
+    for (int i = 0; i < 4; i++) {
+        take_over(&f);
+        append(&f, 10);
+        if (i == 1)
+            make_checkpoint(&f);
+    }
+    vsi_err err = {0};
+    for (int g = 1; g <= 2; g++)
+        VT_EQ(vsi_os_remove(&err, f.memory, g == 1 ? PATH "-wal-1" : PATH "-wal-2"), VS_OK);
+    VT_EQ(replay_status(&f, &frames), VS_OK);
+    VT_EQ(frames, 2);
+    VT_EQ(vsi_os_remove(&err, f.memory, PATH "-wal-3"), VS_OK);
+    VT_EQ(replay_status(&f, &frames), VS_ERR_LOG_MISSING);
+    VT_CONTAINS(f.err.text, PATH "-wal-3");
     end(&f);
 }
 
@@ -818,7 +956,7 @@ static void random_step(fixture *f) {
     if (!vsi_log_is_open(&f->log))
         take_over(f);
     fault.log_file = f->log.file.handle;
-    switch (vt_below(&f->rng, 24)) {
+    switch (vt_below(&f->rng, 26)) {
     case 0:
         fault.log_file = NULL;
         restart(f);
@@ -852,13 +990,19 @@ static void random_step(fixture *f) {
     case 6:
         VT_CHECK(sync_log(f));
         break;
+    case 7:
+    case 8:
+        make_checkpoint(f);
+        fault.log_file = NULL;
+        remove_old_files(f);
+        break;
     default:
         append(f, some_bytes(f));
         break;
     }
 }
 
-/* Also: no write touches a block that holds something durable (FORMAT.md section 4). */
+/* Also: no write touches a block that holds something durable (FORMAT.md section 6). */
 VT_TEST(random_programs_lose_no_frame_and_write_no_durable_block_again) {
     static const uint32_t pad[] = {512, 4096, 65536};
     for (size_t i = 0; i < sizeof pad / sizeof pad[0]; i++) {

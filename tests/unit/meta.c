@@ -209,10 +209,55 @@ static void expect_failure(fixture *f, vs_status expected) {
     VT_CONTAINS(f->err.text, "test.vs");
 }
 
+/* A checkpoint with a different number in each field; number 0: the empty database. */
+static vsi_checkpoint_info checkpoint(uint64_t number) {
+    vsi_checkpoint_info info = {.log_from = 1};
+    if (number)
+        info = (vsi_checkpoint_info){.number = number,
+                                     .lsn = number * 100 + 1,
+                                     .chain = vt_mix(number),
+                                     .log_from = number * 100 + 2,
+                                     .end = number * 100 + 3,
+                                     .catalog_count = number * 100 + 4,
+                                     .digest = {number * 100 + 5, number * 100 + 6},
+                                     .catalog = {.at = vsi_ref_extent(number + 40, 1),
+                                                 .birth = (uint32_t)number,
+                                                 .kind = VSI_REF_NODE,
+                                                 .level = 3,
+                                                 .hash = vt_mix(number + 1)},
+                                     .free_list = {.at = vsi_ref_extent(number + 50, 7),
+                                                   .birth = (uint32_t)number,
+                                                   .kind = VSI_REF_FREE,
+                                                   .hash = vt_mix(number + 2)}};
+    return info;
+}
+
+static bool is_same_ref(vsi_ref a, vsi_ref b) {
+    return a.at == b.at && a.birth == b.birth && a.kind == b.kind && a.codec == b.codec &&
+           a.level == b.level && a.is_block == b.is_block && a.hash == b.hash;
+}
+
+static void check_checkpoint(const vsi_checkpoint_info *found, uint64_t number) {
+    vsi_checkpoint_info expected = checkpoint(number);
+    VT_EQ(found->number, expected.number);
+    VT_EQ(found->lsn, expected.lsn);
+    VT_CHECK(found->chain == expected.chain);
+    VT_EQ(found->log_from, expected.log_from);
+    VT_EQ(found->end, expected.end);
+    VT_EQ(found->catalog_count, expected.catalog_count);
+    VT_EQ(found->digest.lo, expected.digest.lo);
+    VT_EQ(found->digest.hi, expected.digest.hi);
+    VT_CHECK(is_same_ref(found->catalog, expected.catalog));
+    VT_CHECK(is_same_ref(found->free_list, expected.free_list));
+}
+
+/* What the pages say of generation g: a log, and checkpoints 2 g and 2 g - 1. */
 static vsi_meta content(const fixture *f, uint64_t generation) {
     vsi_meta meta = f->metas.newest;
     meta.generation = generation;
     meta.durable_lsn = generation * 1000 + 7;
+    meta.checkpoint = checkpoint(2 * generation);
+    meta.previous = checkpoint(2 * generation - 1);
     return meta;
 }
 
@@ -225,6 +270,11 @@ static void check_generation(const fixture *f, uint64_t generation) {
     VT_EQ(f->metas.newest.generation, generation);
     VT_EQ(f->metas.newest.durable_lsn, generation ? generation * 1000 + 7 : 0);
     VT_EQ(f->metas.newest.created_us, 123456789);
+    check_checkpoint(&f->metas.newest.checkpoint, 2 * generation);
+    if (generation)
+        check_checkpoint(&f->metas.newest.previous, 2 * generation - 1);
+    else
+        VT_EQ(f->metas.newest.previous.log_from, 0); /* there is none */
 }
 
 /* ---- pages by the document ------------------------------------------------------------------ */
@@ -235,10 +285,31 @@ static void seal(uint8_t *page) {
     vsi_put_u64(page + 4088, hash.high64);
 }
 
+static void make_ref(uint8_t *out, const vsi_ref *ref) {
+    vsi_put_u64(out, ref->at);
+    vsi_put_u32(out + 8, ref->birth);
+    out[12] = ref->kind;
+    out[14] = ref->level;
+    vsi_put_u64(out + 16, ref->hash);
+}
+
+static void make_checkpoint(uint8_t *out, const vsi_checkpoint_info *info) {
+    vsi_put_u64(out, info->number);
+    vsi_put_u64(out + 8, info->lsn);
+    vsi_put_u64(out + 16, info->chain);
+    vsi_put_u64(out + 24, info->log_from);
+    vsi_put_u64(out + 32, info->end);
+    vsi_put_u64(out + 40, info->catalog_count);
+    vsi_put_u64(out + 48, info->digest.lo);
+    vsi_put_u64(out + 56, info->digest.hi);
+    make_ref(out + 64, &info->catalog);
+    make_ref(out + 88, &info->free_list);
+}
+
 static void make_page(uint8_t *page, const vsi_meta *meta) {
     memset(page, 0, PAGE);
     memcpy(page, "vecstore\x89\r\n\x1a\n\0\0\0", 16);
-    vsi_put_u16(page + 18, 1);
+    vsi_put_u16(page + 18, 2);
     vsi_put_u32(page + 20, PAGE);
     vsi_put_u64(page + 32, meta->features_ro);
     vsi_put_u64(page + 40, meta->features_needed);
@@ -247,6 +318,8 @@ static void make_page(uint8_t *page, const vsi_meta *meta) {
     vsi_put_u64(page + 72, meta->generation);
     vsi_put_u64(page + 80, meta->durable_lsn);
     vsi_put_u64(page + 88, (uint64_t)meta->created_us);
+    make_checkpoint(page + 128, &meta->checkpoint);
+    make_checkpoint(page + 256, &meta->previous);
     seal(page);
 }
 
@@ -278,22 +351,38 @@ VT_TEST(a_database_that_was_created_is_found) {
     end(&f);
 }
 
+static void check_pages(const fixture *f) {
+    VT_CHECK(f->d.now_bytes >= FILE_BYTES);
+    for (size_t off = 0; off <= B; off += B) {
+        uint8_t expected[PAGE];
+        vsi_meta meta = f->metas.newest;
+        meta.seq = vsi_get_u64(f->d.now + off + 64);
+        make_page(expected, &meta);
+        for (size_t i = 0; i < PAGE; i++)
+            if (f->d.now[off + i] != expected[i])
+                vt_fail(__FILE__, __LINE__, "byte %zu: %02x, not %02x", off + i, f->d.now[off + i],
+                        expected[i]);
+    }
+    uint64_t a = vsi_get_u64(f->d.now + 64), b = vsi_get_u64(f->d.now + B + 64);
+    VT_EQ(f->metas.newest.seq, a > b ? a : b);
+}
+
 VT_TEST(both_pages_of_a_new_database_are_as_the_format_says) {
     fixture f;
     begin(&f);
-    VT_CHECK(f.d.now_bytes >= FILE_BYTES);
-    for (size_t off = 0; off <= B; off += B) {
-        uint8_t expected[PAGE];
-        vsi_meta meta = f.metas.newest;
-        meta.seq = vsi_get_u64(f.d.now + off + 64);
-        make_page(expected, &meta);
-        for (size_t i = 0; i < PAGE; i++)
-            if (f.d.now[off + i] != expected[i])
-                vt_fail(__FILE__, __LINE__, "byte %zu: %02x, not %02x", off + i, f.d.now[off + i],
-                        expected[i]);
+    check_generation(&f, 0);
+    check_pages(&f);
+    end(&f);
+}
+
+VT_TEST(both_pages_of_a_database_with_checkpoints_are_as_the_format_says) {
+    fixture f;
+    begin(&f);
+    for (uint64_t g = 1; g < 4; g++) {
+        VT_EQ(write_generation(&f, g), VS_OK);
+        check_generation(&f, g);
+        check_pages(&f);
     }
-    uint64_t a = vsi_get_u64(f.d.now + 64), b = vsi_get_u64(f.d.now + B + 64);
-    VT_EQ(f.metas.newest.seq, a > b ? a : b);
     end(&f);
 }
 
@@ -354,12 +443,36 @@ VT_TEST(the_page_with_the_larger_number_counts_wherever_it_stands) {
     }
 }
 
-VT_TEST(pages_that_name_the_same_log_are_a_pair) {
+VT_TEST(pages_that_name_the_same_log_and_checkpoint_are_a_pair) {
     fixture f;
     begin(&f);
     make_pages(&f, 7, 10, 8, 10);
     read_valid(&f);
     VT_CHECK(f.metas.is_pair && !f.metas.is_damaged);
+    vsi_meta meta = f.metas.newest; /* the same log, a newer checkpoint */
+    meta.checkpoint = checkpoint(21);
+    meta.seq = 9;
+    make_page(f.d.now, &meta);
+    read_valid(&f);
+    VT_CHECK(!f.metas.is_pair && !f.metas.is_damaged);
+    check_checkpoint(&f.metas.newest.checkpoint, 21);
+    end(&f);
+}
+
+/* Only memory has blocks; a page that speaks of one must not make an address of it. */
+VT_TEST(a_reference_of_a_page_never_leads_to_memory) {
+    fixture f;
+    begin(&f);
+    make_pages(&f, 7, 10, 8, 10);
+    for (size_t page = 0; page <= B; page += B) {
+        memset(f.d.now + page + 128, 0xff, 112);
+        memset(f.d.now + page + 256, 0xff, 112);
+        seal(f.d.now + page);
+    }
+    read_valid(&f);
+    const vsi_meta *meta = &f.metas.newest;
+    VT_CHECK(!meta->checkpoint.catalog.is_block && !meta->checkpoint.free_list.is_block);
+    VT_CHECK(!meta->previous.catalog.is_block && !meta->previous.free_list.is_block);
     end(&f);
 }
 
@@ -462,9 +575,9 @@ VT_TEST(older_and_newer_formats_are_told_apart) {
     static const struct {
         uint16_t major, minor;
         vs_status expected;
-    } format[] = {{0, 0, VS_ERR_TOO_OLD},     {0, 1, VS_OK},          {0, 2, VS_ERR_TOO_NEW},
-                  {0, 65535, VS_ERR_TOO_NEW}, {1, 0, VS_ERR_TOO_NEW}, {1, 1, VS_ERR_TOO_NEW},
-                  {65535, 0, VS_ERR_TOO_NEW}};
+    } format[] = {{0, 0, VS_ERR_TOO_OLD}, {0, 1, VS_ERR_TOO_OLD},     {0, 2, VS_OK},
+                  {0, 3, VS_ERR_TOO_NEW}, {0, 65535, VS_ERR_TOO_NEW}, {1, 0, VS_ERR_TOO_NEW},
+                  {1, 1, VS_ERR_TOO_NEW}, {1, 2, VS_ERR_TOO_NEW},     {65535, 0, VS_ERR_TOO_NEW}};
     for (size_t i = 0; i < sizeof format / sizeof format[0]; i++) {
         fixture f;
         begin(&f);
@@ -498,11 +611,13 @@ VT_TEST(unknown_feature_bits_refuse_reading_or_writing_or_nothing) {
 VT_TEST(bytes_that_the_format_calls_zero_may_hold_anything) {
     fixture f;
     begin(&f);
+    VT_EQ(write_generation(&f, 5), VS_OK);
     for (size_t off = 96; off < 4080; off += 8)
-        patch(&f, off, UINT64_MAX, 8);
+        if (off < 128 || (off >= 240 && off < 256) || off >= 368) /* not the checkpoints */
+            patch(&f, off, UINT64_MAX, 8);
     memset(f.d.now + PAGE, 0xee, B - PAGE);
     read_valid(&f);
-    check_generation(&f, 0);
+    check_generation(&f, 5);
     VT_CHECK(f.metas.is_pair);
     end(&f);
 }

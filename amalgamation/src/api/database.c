@@ -128,6 +128,15 @@ static vs_status close_check(vsi_err *err, vs_db *db) {
                     (unsigned long)txns, (unsigned long)collections, (unsigned long)cursors);
 }
 
+/* A close that cannot make a checkpoint keeps the log. */
+static void close_checkpoint(vsi_engine *engine) {
+    vsi_err err = {0};
+    if (engine->config.is_readonly || engine->has_failed)
+        return;
+    if (vsi_checkpoint(&err, engine, true) != VS_OK)
+        vsi_engine_message(engine, VS_LOG_WARNING, "%s keeps its log: %s", engine->path, err.text);
+}
+
 vs_status vs_close(vs_db *db) {
     if (!db)
         return VS_OK;
@@ -141,6 +150,8 @@ vs_status vs_close(vs_db *db) {
         st = is_forked ? VS_OK : close_check(&err, db);
         if (st != VS_OK)
             return vsi_handle_end(&db->head, st, &err);
+        if (!is_forked)
+            close_checkpoint(db->engine);
         st = vsi_engine_close(&err, db->engine, is_forked);
     }
     db->head.tag = VSI_TAG_CLOSED;

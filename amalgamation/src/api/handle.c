@@ -109,13 +109,21 @@ VSI_FN vs_status vsi_change_begin(vsi_err *err, vs_db *db, vs_txn *txn, vsi_chan
     return st;
 }
 
+VSI_FN vs_status vsi_commit(vsi_err *err, vsi_write *write, int sync) {
+    vsi_engine *engine = write->engine;
+    vs_status st = vsi_write_commit(err, write, sync);
+    if (st == VS_OK)
+        vsi_checkpoint_if_due(engine);
+    return st;
+}
+
 VSI_FN vs_status vsi_change_end(vsi_err *err, vsi_change *change, vs_status st) {
     if (st == VS_OK)
         vsi_statement_keep(change->write, &change->statement);
     else
         vsi_statement_undo(change->write, &change->statement);
     if (change->is_own && st == VS_OK)
-        return vsi_write_commit(err, change->write, VS_SYNC_DEFAULT);
+        return vsi_commit(err, change->write, VS_SYNC_DEFAULT);
     if (change->is_own)
         vsi_write_rollback(change->write);
     return st;

@@ -3,7 +3,7 @@
 #define VSI_HANDLE_H
 
 #include "math/kernels.h"
-#include "store/write.h"
+#include "store/checkpoint.h"
 
 /* First member of every public handle. The tag tells kinds apart and closed handles from open ones.
  */
@@ -86,6 +86,9 @@ VSI_FN void vsi_view_close(vs_db *db, vsi_view view);
 /* The collection in a view; VS_ERR_NOT_FOUND when it is not there. */
 VSI_FN vs_status vsi_view_coll(vsi_err *err, vsi_view view, const vs_collection *collection,
                                vsi_coll *out_coll);
+
+/* Commits, and makes a checkpoint when it is time for one. */
+VSI_FN vs_status vsi_commit(vsi_err *err, vsi_write *write, int sync);
 
 VSI_FN vs_status vsi_change_begin(vsi_err *err, vs_db *db, vs_txn *txn, vsi_change *out_change);
 /* Keeps what the call staged if st is VS_OK, else undoes it. Returns st or the failure to keep it.

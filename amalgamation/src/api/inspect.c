@@ -10,6 +10,14 @@ vs_status vs_sync(vs_db *db) {
     return vsi_handle_end(&db->head, st, &err);
 }
 
+vs_status vs_checkpoint(vs_db *db) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_status st = vsi_checkpoint(&err, db->engine, false);
+    return vsi_handle_end(&db->head, st, &err);
+}
+
 vs_status vs_stats_get(vs_db *db, vs_stats *out_stats) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_stats)
         return VS_ERR_MISUSE;
@@ -36,6 +44,11 @@ vs_status vs_stats_get(vs_db *db, vs_stats *out_stats) {
     stats.commits = engine->commits;
     stats.syncs = engine->log.syncs;
     stats.log_takeovers = engine->log.takeovers;
+    stats.checkpoint = engine->metas.newest.checkpoint.number;
+    stats.checkpoint_lsn = engine->metas.newest.checkpoint.lsn;
+    stats.checkpoints = engine->checkpoints;
+    stats.file_bytes = engine->metas.newest.checkpoint.end * VSI_PAGE_BYTES;
+    stats.free_bytes = engine->free_pages * VSI_PAGE_BYTES;
     memcpy(stats.readonly_reason, engine->failure, sizeof stats.readonly_reason);
     vsi_mutex_unlock(&engine->log_lock);
     vsi_struct_write(&stats, sizeof stats, out_stats);

@@ -48,7 +48,7 @@ vs_status vs_commit(vs_txn *txn, int sync) {
         if (txn->is_write)
             vsi_write_rollback(&txn->write);
     } else if (txn->is_write) {
-        st = vsi_write_commit(&err, &txn->write, sync);
+        st = vsi_commit(&err, &txn->write, sync);
     }
     txn_free(txn);
     return vsi_handle_end(&db->head, st, &err);

@@ -58,6 +58,7 @@ static vs_status apply_create(vsi_err *err, vsi_state *state, const vsi_op *op) 
     if (op->index.bytes)
         memcpy(given.index, op->index.data, op->index.bytes);
     given.term = vsi_term_of_coll(&given);
+    given.rows.dir.cow = given.cells.dir.cow = state->catalog.cow->pager ? state->catalog.cow : NULL;
     st = vsi_descs_add(err, state->descs, &given, &desc);
     if (st == VS_OK)
         st = vsi_state_add_coll(err, state, desc);

@@ -33,18 +33,41 @@ static vs_status btree_nomem(vsi_err *err) {
 
 static vs_status btree_read(vsi_err *err, const vsi_btree *tree, vsi_ref ref,
                             const uint8_t **out_page) {
-    (void)err;
-    (void)tree;
+    if (!ref.is_block)
+        return vsi_pager_node(err, tree->cow->pager, ref, out_page);
     *out_page = ((btree_block *)vsi_ref_block(ref))->page;
+    return VS_OK;
+}
+
+/* A block with the contents of an extent, which it replaces. */
+static vs_status btree_load(vsi_err *err, const vsi_btree *tree, vsi_ref ref,
+                            btree_block **out_block) {
+    const uint8_t *page = NULL;
+    vs_status st = vsi_pager_node(err, tree->cow->pager, ref, &page);
+    if (st == VS_OK)
+        st = vsi_cow_drop_ref(err, tree->cow, ref);
+    if (st != VS_OK)
+        return st;
+    *out_block = vsi_cow_new(tree->cow, sizeof **out_block);
+    if (!*out_block)
+        return btree_nomem(err);
+    memcpy((*out_block)->page, page, VSI_PAGE_BYTES);
     return VS_OK;
 }
 
 /* The page behind a reference made writable; the reference follows it. */
 static vs_status btree_touch(vsi_err *err, const vsi_btree *tree, vsi_ref *ref,
                              uint8_t **out_page) {
-    btree_block *block = vsi_cow_touch(tree->cow, vsi_ref_block(*ref));
-    if (!block)
-        return btree_nomem(err);
+    btree_block *block = NULL;
+    if (ref->is_block) {
+        block = vsi_cow_touch(tree->cow, vsi_ref_block(*ref));
+        if (!block)
+            return btree_nomem(err);
+    } else {
+        vs_status st = btree_load(err, tree, *ref, &block);
+        if (st != VS_OK)
+            return st;
+    }
     *ref = vsi_ref_of_block(VSI_REF_NODE, block);
     *out_page = block->page;
     return VS_OK;
@@ -59,10 +82,6 @@ static vs_status btree_new(vsi_err *err, const vsi_btree *tree, uint32_t level, 
     *out_ref = vsi_ref_of_block(VSI_REF_NODE, block);
     *out_page = block->page;
     return VS_OK;
-}
-
-static void btree_drop(const vsi_btree *tree, vsi_ref ref) {
-    vsi_cow_drop(tree->cow, vsi_ref_block(ref));
 }
 
 /* ---- reading -------------------------------------------------------------------------------- */
@@ -330,9 +349,8 @@ static vs_status btree_try_merge(vsi_err *err, vsi_btree *tree, uint8_t *parent,
             item.key = separator;
         vsi_node_insert(target, vsi_node_count(target), &item);
     }
-    btree_drop(tree, right_ref);
     vsi_node_remove(parent, at + 1);
-    return VS_OK;
+    return vsi_cow_drop_ref(err, tree->cow, right_ref);
 }
 
 /* A root with one child goes, and one with none. */
@@ -347,9 +365,9 @@ static vs_status btree_shrink_root(vsi_err *err, vsi_btree *tree) {
             return VS_OK;
         vsi_ref old = tree->root;
         tree->root = count ? vsi_node_ref(page, 0, 0) : (vsi_ref){.kind = VSI_REF_NONE};
-        btree_drop(tree, old);
-        if (btree_is_empty(tree))
-            return VS_OK;
+        st = vsi_cow_drop_ref(err, tree->cow, old);
+        if (st != VS_OK || btree_is_empty(tree))
+            return st;
     }
 }
 
@@ -358,13 +376,15 @@ static vs_status btree_shrink(vsi_err *err, vsi_btree *tree, btree_path *path) {
     for (uint32_t level = 0; level + 1 < path->height; level++) {
         uint8_t *page = path->page[level], *parent = path->page[level + 1];
         uint32_t at = path->at[level + 1];
+        bool is_merged = false;
+        vs_status st = VS_OK;
         if (vsi_node_count(page) == 0) { /* keeps B3 */
-            btree_drop(tree, vsi_node_ref(parent, at, 0));
+            st = vsi_cow_drop_ref(err, tree->cow, vsi_node_ref(parent, at, 0));
+            if (st != VS_OK)
+                return st;
             vsi_node_remove(parent, at);
             continue;
         }
-        bool is_merged = false;
-        vs_status st = VS_OK;
         if (vsi_node_used(page) >= BTREE_UNDERFULL_BYTES)
             break;
         if (at + 1 < vsi_node_count(parent))

@@ -1,5 +1,6 @@
 /* check.c - looks for damage in an open database, on the device as well as in memory. */
 #include "store/check.h"
+#include "store/walk.h"
 
 /* Whether a failure is a finding rather than a check that could not be done. */
 static bool check_is_finding(vs_status st) {
@@ -34,13 +35,17 @@ static vs_status check_metas(vsi_err *err, vsi_engine *engine, check_moment *out
     return VS_OK;
 }
 
+/* The log from the older of the two checkpoints on. */
 static vs_status check_log(vsi_err *err, vsi_engine *engine, const check_moment *moment,
                            bool skips_payloads) {
+    const vsi_meta *meta = &moment->meta;
+    const vsi_checkpoint_info *from =
+        meta->previous.log_from ? &meta->previous : &meta->checkpoint;
     vsi_replay *replay = vsi_alloc_zeroed(engine->mem, sizeof *replay);
     if (!replay)
         return vsi_fail_nomem(err, sizeof *replay);
     vs_status st =
-        vsi_replay_open(err, engine->mem, engine->config.vfs, engine->path, &moment->meta, replay);
+        vsi_replay_open(err, engine->mem, engine->config.vfs, engine->path, meta, from, replay);
     replay->skips_payloads = skips_payloads;
     while (st == VS_OK && !replay->is_done && replay->next_lsn <= moment->end_lsn) {
         vsi_frame frame;
@@ -63,6 +68,80 @@ static vs_status check_begin(vsi_err *err, vsi_engine *engine, check_moment *out
     return st;
 }
 
+/* ---- extents -------------------------------------------------------------------------------- */
+
+/* The extents of one checkpoint. */
+typedef struct check_extents {
+    vsi_buf runs; /* vsi_run */
+    vsi_report_fn report;
+    void *ctx;
+} check_extents;
+
+static vs_status check_visit(void *ctx, vsi_err *err, vsi_ref ref) {
+    check_extents *c = ctx;
+    vsi_run run = {vsi_ref_page(ref), vsi_ref_pages(ref)};
+    return vsi_buf_append(&c->runs, &run, sizeof run) ? VS_OK : vsi_fail_nomem(err, sizeof run);
+}
+
+static void check_damaged(void *ctx, const vsi_err *err) {
+    check_extents *c = ctx;
+    c->report(c->ctx, err->text);
+}
+
+/* Every page behind the meta pages is used once, or free. */
+static void check_cover(check_extents *c, const vsi_checkpoint_info *info) {
+    vsi_run *runs = (vsi_run *)(void *)c->runs.data;
+    size_t n = c->runs.bytes / sizeof *runs;
+    uint64_t page = VSI_SPACE_FIRST_PAGE;
+    char text[160];
+    vsi_runs_sort(&c->runs);
+    for (size_t i = 0; i <= n; i++) {
+        uint64_t next = i < n ? runs[i].page : info->end;
+        if (next == page) {
+            page += i < n ? runs[i].pages : 0;
+            continue;
+        }
+        snprintf(text, sizeof text, "checkpoint %llu: page %llu is %s",
+                 (unsigned long long)info->number,
+                 (unsigned long long)(next < page ? next : page),
+                 next < page ? "used twice" : "neither used nor free");
+        c->report(c->ctx, text);
+        return;
+    }
+}
+
+static vs_status check_free_list(vsi_err *err, vsi_engine *engine, check_extents *c,
+                                 const vsi_checkpoint_info *info) {
+    vsi_buf list = {.mem = engine->mem};
+    if (info->free_list.kind == VSI_REF_NONE)
+        return VS_OK;
+    vs_status st = vsi_pager_read(err, &engine->pager, info->free_list, VSI_REF_FREE, &list);
+    if (st == VS_OK)
+        st = vsi_space_list(err, (vsi_bytes){list.data, list.bytes}, &c->runs);
+    if (st == VS_OK)
+        st = check_visit(c, err, info->free_list);
+    vsi_buf_free(&list);
+    return st;
+}
+
+/* Everything that a checkpoint reaches, read again, and for the last one whether that and what is free make
+ * up the file. */
+static vs_status check_checkpoint(vsi_err *err, vsi_engine *engine, const vsi_checkpoint_info *info,
+                                  bool is_last, vsi_report_fn report, void *ctx) {
+    check_extents c = {.runs = {.mem = engine->mem}, .report = report, .ctx = ctx};
+    vsi_walk walk = {
+        .visit = check_visit, .damaged = check_damaged, .ctx = &c, .reads_all = true};
+    vs_status st = vsi_walk_run(err, &engine->pager, info->catalog, &walk);
+    if (st == VS_OK && is_last)
+        st = check_free_list(err, engine, &c, info);
+    if (st == VS_OK && is_last)
+        check_cover(&c, info);
+    vsi_buf_free(&c.runs);
+    return st;
+}
+
+/* ---- all ------------------------------------------------------------------------------------ */
+
 /* Whether a failed sync moved the log meanwhile: frames read before may have been lost there. */
 static bool check_log_moved(vsi_engine *engine, const check_moment *moment) {
     vsi_mutex_lock(&engine->log_lock);
@@ -71,23 +150,53 @@ static bool check_log_moved(vsi_engine *engine, const check_moment *moment) {
     return has_moved;
 }
 
-VSI_FN vs_status vsi_engine_check(vsi_err *err, vsi_engine *engine, int level, vsi_report_fn report,
-                                  void *ctx) {
+/* The log behind the checkpoint. A failed sync may move it while it is read: then once more. */
+static vs_status check_whole_log(vsi_err *err, vsi_engine *engine, check_moment *moment, int level) {
+    vs_status st = check_log(err, engine, moment, level == 1);
+    while (check_is_finding(st) && check_log_moved(engine, moment)) {
+        st = check_begin(err, engine, moment);
+        if (st == VS_OK)
+            st = check_log(err, engine, moment, level == 1);
+    }
+    return st;
+}
+
+/* A finding is reported, and is no failure of the check. */
+static vs_status check_report(vs_status st, const vsi_err *err, vsi_report_fn report, void *ctx) {
+    if (!check_is_finding(st))
+        return st;
+    report(ctx, err->text);
+    return VS_OK;
+}
+
+static vs_status check_files(vsi_err *err, vsi_engine *engine, int level, vsi_report_fn report,
+                             void *ctx) {
     check_moment moment = {.end_lsn = 0};
-    vs_status st = check_begin(err, engine, &moment);
+    vs_status st = check_report(check_begin(err, engine, &moment), err, report, ctx);
     if (st == VS_OK && moment.page_is_damaged)
         report(ctx, "one of the two meta pages is damaged; the other one serves");
-    if (st == VS_OK && level >= 1)
-        st = check_log(err, engine, &moment, level == 1);
-    while (check_is_finding(st) && check_log_moved(engine, &moment)) {
-        st = check_begin(err, engine, &moment);
-        if (st == VS_OK)
-            st = check_log(err, engine, &moment, level == 1);
-    }
-    if (check_is_finding(st)) {
-        report(ctx, err->text);
-        st = VS_OK;
-    }
+    if (st == VS_OK && level >= 1 && moment.meta.seq)
+        st = check_report(check_whole_log(err, engine, &moment, level), err, report, ctx);
+    const vsi_checkpoint_info *last = &moment.meta.checkpoint, *before = &moment.meta.previous;
+    if (st == VS_OK && level >= 2 && last->number)
+        st = check_report(check_checkpoint(err, engine, last, true, report, ctx), err, report, ctx);
+    if (st == VS_OK && level >= 2 && before->log_from && before->number)
+        st = check_report(check_checkpoint(err, engine, before, false, report, ctx), err, report,
+                          ctx);
+    return st;
+}
+
+static void check_announce(vsi_engine *engine, uint32_t change) {
+    vsi_mutex_lock(&engine->log_lock);
+    engine->checks += change;
+    vsi_mutex_unlock(&engine->log_lock);
+}
+
+VSI_FN vs_status vsi_engine_check(vsi_err *err, vsi_engine *engine, int level, vsi_report_fn report,
+                                  void *ctx) {
+    check_announce(engine, 1);
+    vs_status st = check_files(err, engine, level, report, ctx);
+    check_announce(engine, UINT32_MAX);
     if (st != VS_OK || level < 3)
         return st;
     vsi_version *version = vsi_versions_pin(&engine->versions);

@@ -9,6 +9,7 @@
 VSI_FN void vsi_cow_init(vsi_cow *cow, vsi_mem *mem) {
     memset(cow, 0, sizeof *cow);
     cow->mem = mem;
+    cow->dead_extents.mem = mem;
 }
 
 static void cow_free(vsi_cow *cow, vsi_block *block) {
@@ -18,6 +19,7 @@ static void cow_free(vsi_cow *cow, vsi_block *block) {
         cow->newest = block->older;
     if (block->older)
         block->older->newer = block->newer;
+    cow->bytes -= block->bytes;
     vsi_free(cow->mem, block, block->bytes);
 }
 
@@ -25,10 +27,14 @@ VSI_FN void vsi_cow_free_all(vsi_cow *cow) {
     while (cow->newest)
         cow_free(cow, cow->newest);
     cow->dead = NULL;
+    if (cow->mem)
+        vsi_buf_free(&cow->dead_extents);
 }
 
 VSI_FN vsi_cow_mark vsi_cow_open(vsi_cow *cow) {
-    vsi_cow_mark mark = {.scope = cow->scope, .dead = cow->dead};
+    vsi_cow_mark mark = {.scope = cow->scope,
+                         .dead = cow->dead,
+                         .dead_extents_bytes = cow->dead_extents.bytes};
     cow->scope = ++cow->last_scope;
     return mark;
 }
@@ -52,6 +58,7 @@ VSI_FN void vsi_cow_undo(vsi_cow *cow, vsi_cow_mark mark) {
     while (cow->newest && cow->newest->owner >= cow->scope) /* C1 */
         cow_free(cow, cow->newest);
     cow->dead = mark.dead;
+    cow->dead_extents.bytes = mark.dead_extents_bytes;
     cow->scope = mark.scope;
 }
 
@@ -75,6 +82,7 @@ static vsi_block *cow_alloc(vsi_cow *cow, size_t bytes) {
     vsi_block *block = vsi_alloc(cow->mem, bytes);
     if (!block)
         return NULL;
+    cow->bytes += bytes;
     *block = (vsi_block){.older = cow->newest, .owner = cow->scope, .bytes = bytes};
     if (cow->newest)
         cow->newest->newer = block;
@@ -111,4 +119,16 @@ VSI_FN void vsi_cow_drop(vsi_cow *cow, void *block) {
     }
     old->next_dead = cow->dead; /* keeps C2 */
     cow->dead = old;
+}
+
+VSI_FN vs_status vsi_cow_drop_ref(vsi_err *err, vsi_cow *cow, vsi_ref ref) {
+    if (ref.kind == VSI_REF_NONE)
+        return VS_OK;
+    if (ref.is_block) {
+        vsi_cow_drop(cow, vsi_ref_block(ref));
+        return VS_OK;
+    }
+    vsi_run run = {vsi_ref_page(ref), vsi_ref_pages(ref)};
+    return vsi_buf_append(&cow->dead_extents, &run, sizeof run) ? VS_OK
+                                                                : vsi_fail_nomem(err, sizeof run);
 }

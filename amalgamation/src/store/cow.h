@@ -6,7 +6,7 @@
 #ifndef VSI_COW_H
 #define VSI_COW_H
 
-#include "base/mem.h"
+#include "store/pager.h"
 
 /* First member of every block. */
 typedef struct vsi_block {
@@ -18,17 +18,21 @@ typedef struct vsi_block {
 
 /* All blocks of one database, and the scope of its one writer. */
 typedef struct vsi_cow {
-    vsi_mem *mem; /* borrowed */
+    vsi_mem *mem;     /* borrowed */
+    vsi_pager *pager; /* borrowed; NULL: everything is in memory */
     vsi_block *newest;
     vsi_block *dead;     /* replaced in this transaction, still needed by older versions */
+    vsi_buf dead_extents; /* vsi_run: likewise, in the file */
     uint64_t scope;      /* blocks with owner >= scope may be changed in place */
     uint64_t last_scope; /* numbers given out */
+    size_t bytes;        /* of all blocks */
 } vsi_cow;
 
 /* What a scope must restore. */
 typedef struct vsi_cow_mark {
     uint64_t scope;
     vsi_block *dead;
+    size_t dead_extents_bytes;
 } vsi_cow_mark;
 
 VSI_FN void vsi_cow_init(vsi_cow *cow, vsi_mem *mem);
@@ -40,7 +44,8 @@ VSI_FN void vsi_cow_keep(vsi_cow *cow, vsi_cow_mark mark);
 VSI_FN void vsi_cow_undo(vsi_cow *cow, vsi_cow_mark mark);
 
 /* Ends a transaction whose outermost scope was kept: hands out the list of blocks that older
- * versions still need. The caller frees it when no older version is left. */
+ * versions still need. The caller frees it when no older version is left. dead_extents stay for the
+ * caller to take. */
 VSI_FN vsi_block *vsi_cow_take_dead(vsi_cow *cow);
 VSI_FN void vsi_cow_free_dead(vsi_cow *cow, vsi_block *dead);
 
@@ -51,5 +56,7 @@ VSI_FN void *vsi_cow_new(vsi_cow *cow, size_t bytes);
 VSI_FN void *vsi_cow_touch(vsi_cow *cow, void *block);
 /* The block is no longer part of the structure. */
 VSI_FN void vsi_cow_drop(vsi_cow *cow, void *block);
+/* What a reference leads to, block or extent, is no longer part of the structure. */
+VS_NODISCARD VSI_FN vs_status vsi_cow_drop_ref(vsi_err *err, vsi_cow *cow, vsi_ref ref);
 
 #endif

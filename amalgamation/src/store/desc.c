@@ -61,11 +61,26 @@ VSI_FN vsi_desc *vsi_descs_find(vsi_descs *descs, uint32_t id) {
     return desc;
 }
 
+VSI_FN vsi_desc *vsi_descs_from(vsi_descs *descs, uint64_t id) {
+    vsi_desc *desc = NULL;
+    if (id > UINT32_MAX)
+        return NULL;
+    vsi_mutex_lock(&descs->lock);
+    size_t at = descs_place(descs, (uint32_t)id);
+    if (at < descs->list.bytes / sizeof desc)
+        desc = ((vsi_desc **)(void *)descs->list.data)[at];
+    vsi_mutex_unlock(&descs->lock);
+    return desc;
+}
+
 static void desc_fill(vsi_desc *desc, vsi_mem *mem, const vsi_desc *given) {
     *desc = *given;
     uint32_t row_bytes = desc->dim * desc->element_bytes;
     vsi_slabs_init(&desc->rows, mem, row_bytes, vsi_slab_shift(row_bytes));
     vsi_slabs_init(&desc->cells, mem, DESC_CELL_BYTES, vsi_slab_shift(DESC_CELL_BYTES));
+    desc->rows.element_bytes = desc->element_bytes;
+    desc->rows.dir = given->rows.dir;
+    desc->cells.dir = given->cells.dir;
     desc->pool = (vsi_buf){.mem = mem};
     desc->pool_is_filled = false;
 }
@@ -83,22 +98,31 @@ static vsi_desc *descs_insert(vsi_descs *descs, size_t at) {
     return desc;
 }
 
-VSI_FN vs_status vsi_descs_add(vsi_err *err, vsi_descs *descs, const vsi_desc *given,
-                               vsi_desc **out_desc) {
+static vs_status descs_add(vsi_err *err, vsi_descs *descs, const vsi_desc *given,
+                           bool keeps_old, vsi_desc **out_desc) {
     vsi_mutex_lock(&descs->lock);
     size_t at = descs_place(descs, given->id);
-    vsi_desc *desc = descs_at(descs, at, given->id);
-    if (desc)
-        desc_empty(desc);
-    else
-        desc = descs_insert(descs, at);
-    if (desc)
+    vsi_desc *old = descs_at(descs, at, given->id);
+    vsi_desc *desc = old ? old : descs_insert(descs, at);
+    if (old && !keeps_old)
+        desc_empty(old);
+    if (desc && !(old && keeps_old))
         desc_fill(desc, descs->mem, given);
     vsi_mutex_unlock(&descs->lock);
     if (!desc)
         return vsi_fail_nomem(err, sizeof *desc);
     *out_desc = desc;
     return VS_OK;
+}
+
+VSI_FN vs_status vsi_descs_add(vsi_err *err, vsi_descs *descs, const vsi_desc *given,
+                               vsi_desc **out_desc) {
+    return descs_add(err, descs, given, false, out_desc);
+}
+
+VSI_FN vs_status vsi_descs_intern(vsi_err *err, vsi_descs *descs, const vsi_desc *given,
+                                  vsi_desc **out_desc) {
+    return descs_add(err, descs, given, true, out_desc);
 }
 
 VSI_FN uint32_t vsi_desc_take_slot(vsi_desc *desc) {

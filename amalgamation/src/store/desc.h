@@ -21,6 +21,8 @@ typedef struct vsi_desc {
     /* Of the holder of the writer role. */
     vsi_buf pool;        /* uint32_t: slots below slot_end that may be used */
     bool pool_is_filled; /* false: nothing changed since open; what is not live is free */
+    bool is_flushed;     /* by the checkpoint being made; then its slabs are by these */
+    vsi_btree new_rows_dir, new_cells_dir;
 } vsi_desc;
 
 /* All descs of a database. */
@@ -39,10 +41,17 @@ VSI_FN void vsi_descs_free(vsi_descs *descs); /* accepts one that is all zero */
 /* NULL when there is none. Any thread. */
 VSI_FN vsi_desc *vsi_descs_find(vsi_descs *descs, uint32_t id);
 
+/* The first whose id is not below id, NULL: none. Any thread; others may be added meanwhile. */
+VSI_FN vsi_desc *vsi_descs_from(vsi_descs *descs, uint64_t id);
+
 /* Adds a copy of what is given about a collection (id to index), with empty arrays. One of this id that
  * is there already was left by a transaction rolled back, and is replaced. */
 VS_NODISCARD VSI_FN vs_status vsi_descs_add(vsi_err *err, vsi_descs *descs, const vsi_desc *given,
                                             vsi_desc **out_desc);
+
+/* The same, unless there is one of this id: then that one. For what is read from a catalog. */
+VS_NODISCARD VSI_FN vs_status vsi_descs_intern(vsi_err *err, vsi_descs *descs,
+                                               const vsi_desc *given, vsi_desc **out_desc);
 
 /* Slots that may be used, the lowest first as far as they are known; VSI_SLOT_NONE: none. Adding one
  * without memory loses it until the next open. Holder of the writer role only. */

@@ -75,23 +75,29 @@ static vs_status open_lock(vsi_err *err, vsi_engine *engine) {
                     engine->path, (unsigned long long)holder);
 }
 
+/* A log file beside a data file that has no database means that there was one. */
+static vs_status open_refuse_log(vsi_err *err, vsi_engine *engine, uint64_t generation) {
+    char path[VSI_PATH_BYTES_MAX];
+    vsi_file log;
+    vs_status st = vsi_log_path(err, engine->path, generation, path);
+    if (st == VS_OK)
+        st = vsi_file_open(err, engine->mem, engine->config.vfs, path, VS_VFS_READ, &log);
+    if (st != VS_OK)
+        return st == VS_ERR_NOT_FOUND ? VS_OK : st;
+    vsi_file_close(&log);
+    return vsi_fail(err, VS_ERR_CORRUPT, "%s is empty, yet its log %s exists", engine->path, path);
+}
+
 /* A file without a database in it: make one, unless a log lies beside it that says there was one.
  */
 static vs_status open_new(vsi_err *err, vsi_engine *engine) {
     const vsi_engine_config *config = &engine->config;
     if (!config->may_create || config->is_readonly)
         return vsi_fail(err, VS_ERR_NOT_DB, "%s is empty, not a database", engine->path);
-    char log_path[VSI_PATH_BYTES_MAX];
-    vsi_file log;
-    vs_status st = vsi_log_path(err, engine->path, 1, log_path);
-    if (st == VS_OK)
-        st = vsi_file_open(err, engine->mem, config->vfs, log_path, VS_VFS_READ, &log);
-    if (st == VS_OK) {
-        vsi_file_close(&log);
-        return vsi_fail(err, VS_ERR_CORRUPT, "%s is empty, yet its log %s exists", engine->path,
-                        log_path);
-    }
-    if (st != VS_ERR_NOT_FOUND)
+    vs_status st = VS_OK;
+    for (uint64_t i = 1; st == VS_OK && i <= VSI_LOG_STRAYS_MAX; i++)
+        st = open_refuse_log(err, engine, i);
+    if (st != VS_OK)
         return st;
     return vsi_metas_create(err, &engine->data, config->vfs->wall_us(config->vfs->ctx),
                             &engine->metas);
@@ -136,6 +142,7 @@ typedef struct recovery {
     uint64_t txn;
     vsi_cow_mark mark;
     uint64_t commit_lsn, first_cont_lsn;
+    const vsi_checkpoint_info *from;
 } recovery;
 
 static vs_status recovery_apply(vsi_err *err, vsi_state *state, vsi_bytes payload) {
@@ -169,8 +176,6 @@ static vs_status recovery_frame(vsi_err *err, recovery *r, const vsi_frame *fram
         r->work = r->state;
         r->first_cont_lsn = frame->lsn;
     }
-    if (frame->txn > r->engine->last_txn)
-        r->engine->last_txn = frame->txn;
     vs_status st = recovery_apply(err, r->in_txn ? &r->work : &r->state, payload);
     if (st != VS_OK)
         return vsi_fail_in(err, "%s: log frame %llu", r->engine->path,
@@ -228,7 +233,7 @@ static vs_status recovery_finish(vsi_err *err, recovery *r) {
 static vs_status recovery_run(vsi_err *err, recovery *r) {
     vsi_engine *engine = r->engine;
     vs_status st = vsi_replay_open(err, engine->mem, engine->config.vfs, engine->path,
-                                   &engine->metas.newest, &r->replay);
+                                   &engine->metas.newest, r->from, &r->replay);
     while (st == VS_OK) {
         vsi_frame frame;
         vsi_bytes payload;
@@ -240,18 +245,57 @@ static vs_status recovery_run(vsi_err *err, recovery *r) {
     return st == VS_OK ? recovery_finish(err, r) : st;
 }
 
-static vs_status open_recover(vsi_err *err, vsi_engine *engine) {
+/* The state that a checkpoint left in the file. */
+static vs_status open_load(vsi_err *err, vsi_engine *engine, const vsi_checkpoint_info *from,
+                           vsi_state *out_state) {
+    uint64_t bytes = 0;
+    vs_status st = vsi_file_size(err, &engine->data, &bytes);
+    if (st == VS_OK && from->end > bytes / VSI_PAGE_BYTES)
+        st = vsi_fail(err, VS_ERR_CORRUPT, "%s is truncated: it has %llu bytes, expected %llu",
+                      engine->path, (unsigned long long)bytes,
+                      (unsigned long long)from->end * VSI_PAGE_BYTES);
+    if (st != VS_OK)
+        return st;
+    vsi_pager_open_to(&engine->pager, from->end);
+    *out_state = vsi_state_empty(&engine->cow, &engine->descs);
+    out_state->catalog.root = from->catalog;
+    out_state->catalog.count = from->catalog_count;
+    out_state->digest = from->digest;
+    return vsi_state_load(err, out_state);
+}
+
+/* Frees and notes what recovery replaced: nobody reads it. */
+static vs_status recovery_bury(vsi_err *err, vsi_engine *engine) {
+    size_t dead = engine->cow.dead_extents.bytes / sizeof(vsi_run);
+    vs_status st = vsi_space_expect(err, &engine->pager.space, dead);
+    if (st == VS_OK)
+        vsi_engine_bury(engine, engine->versions.applied, engine->metas.newest.checkpoint.number);
+    vsi_cow_free_dead(&engine->cow, engine->versions.applied->dead);
+    engine->versions.applied->dead = NULL;
+    return st;
+}
+
+/* The state of a checkpoint and of the log behind it. */
+static vs_status open_recover_from(vsi_err *err, vsi_engine *engine,
+                                   const vsi_checkpoint_info *from) {
     recovery *r = vsi_alloc_zeroed(engine->mem, sizeof *r);
     if (!r)
         return vsi_fail_nomem(err, sizeof *r);
     r->engine = engine;
-    r->state = vsi_state_empty(&engine->cow, &engine->descs);
+    r->from = from;
+    r->commit_lsn = from->lsn;
     vsi_cow_mark mark = vsi_cow_open(&engine->cow);
-    vs_status st = recovery_run(err, r);
+    vs_status st = open_load(err, engine, from, &r->state);
+    if (st == VS_OK)
+        st = recovery_run(err, r);
     if (st == VS_OK)
         st = vsi_state_settle(err, &r->state);
-    vsi_cow_keep(&engine->cow, mark); /* on failure the engine is freed, and all blocks with it */
-    vsi_cow_free_dead(&engine->cow, vsi_cow_take_dead(&engine->cow));
+    if (st == VS_OK)
+        vsi_cow_keep(&engine->cow, mark);
+    else
+        vsi_cow_undo(&engine->cow, mark);
+    if (st == VS_OK)
+        st = recovery_bury(err, engine);
     if (st == VS_OK) {
         vsi_version *version = engine->versions.applied;
         version->state = r->state;
@@ -261,6 +305,39 @@ static vs_status open_recover(vsi_err *err, vsi_engine *engine) {
     vsi_replay_free(&r->replay);
     vsi_free(engine->mem, r, sizeof *r);
     return st;
+}
+
+/* The newest checkpoint is damaged where recovery needed it: the one before, if it and its log are still
+ * there, leads to the same state. */
+static vs_status open_go_back(vsi_err *err, vsi_engine *engine) {
+    vsi_meta *meta = &engine->metas.newest;
+    vsi_err second = {0};
+    vsi_engine_message(engine, VS_LOG_WARNING,
+                       "%s; going back to checkpoint %llu and the log behind it", err->text,
+                       (unsigned long long)meta->previous.number);
+    engine->recovered_txns = 0;
+    /* What was read of the newest one is free to be written to. */
+    vsi_pager_forget(&engine->pager,
+                     (vsi_run){VSI_SPACE_FIRST_PAGE, engine->pager.end - VSI_SPACE_FIRST_PAGE});
+    vsi_descs_free(&engine->descs);
+    if (!vsi_descs_init(&engine->descs, engine->mem))
+        return vsi_fail_nomem(err, sizeof engine->descs);
+    vs_status st = open_recover_from(&second, engine, &meta->previous);
+    if (st == VS_ERR_CORRUPT || st == VS_ERR_LOG_MISSING)
+        return err->code & 0xff; /* the first message says more */
+    if (st != VS_OK) {
+        *err = second;
+        return st;
+    }
+    meta->checkpoint = meta->previous;
+    meta->previous = (vsi_checkpoint_info){.log_from = 0};
+    return VS_OK;
+}
+
+static vs_status open_recover(vsi_err *err, vsi_engine *engine) {
+    const vsi_meta *meta = &engine->metas.newest;
+    vs_status st = open_recover_from(err, engine, &meta->checkpoint);
+    return st == VS_ERR_CORRUPT && meta->previous.log_from ? open_go_back(err, engine) : st;
 }
 
 /* ---- opening and closing -------------------------------------------------------------------- */
@@ -291,6 +368,7 @@ static void engine_free(vsi_engine *engine) {
     vsi_versions_free(&engine->versions);
     vsi_cow_free_all(&engine->cow);
     vsi_descs_free(&engine->descs);
+    vsi_pager_free(&engine->pager);
     vsi_file_close(&engine->data);
     vsi_cond_destroy(&engine->log_moved);
     vsi_mutex_destroy(&engine->log_lock);
@@ -301,20 +379,25 @@ static void engine_free(vsi_engine *engine) {
 /* Locks and the empty first version; undoes itself on failure. */
 static bool engine_init(vsi_engine *engine) {
     vsi_cow_init(&engine->cow, engine->mem);
+    engine->cow.pager = &engine->pager;
     if (!vsi_cond_init(&engine->role_free))
         return false;
     if (!vsi_mutex_init(&engine->log_lock))
         goto fail_role;
     if (!vsi_cond_init(&engine->log_moved))
         goto fail_lock;
-    if (!vsi_descs_init(&engine->descs, engine->mem))
+    if (!vsi_pager_init(&engine->pager, engine->mem, &engine->data))
         goto fail_moved;
+    if (!vsi_descs_init(&engine->descs, engine->mem))
+        goto fail_pager;
     if (!vsi_versions_init(&engine->versions, engine->mem, &engine->cow, &engine->descs))
         goto fail_descs;
     return true;
 
 fail_descs:
     vsi_descs_free(&engine->descs);
+fail_pager:
+    vsi_pager_free(&engine->pager);
 fail_moved:
     vsi_cond_destroy(&engine->log_moved);
 fail_lock:
@@ -376,12 +459,22 @@ VSI_FN void vsi_engine_publish(vsi_engine *engine) {
     vsi_cond_wake_all(&engine->log_moved);
 }
 
-/* Stops writing for good; cause says why. */
-static void engine_fail(vsi_engine *engine, const vsi_err *cause) {
+VSI_FN void vsi_engine_fail(vsi_engine *engine, const vsi_err *cause) {
     engine->has_failed = true; /* keeps N3 */
     snprintf(engine->failure, sizeof engine->failure, "%.*s", VSI_REASON_BYTES - 1, cause->text);
     vsi_engine_message(engine, VS_LOG_ERROR, "%s: writing has stopped: %s", engine->path,
                        engine->failure);
+}
+
+VSI_FN void vsi_engine_bury(vsi_engine *engine, vsi_version *version, uint64_t checkpoint) {
+    const vsi_run *runs = (const vsi_run *)(const void *)engine->cow.dead_extents.data;
+    for (size_t i = 0; i < engine->cow.dead_extents.bytes / sizeof *runs; i++)
+        vsi_space_bury(&engine->pager.space,
+                       (vsi_dead_extent){.run = runs[i],
+                                         .checkpoint = checkpoint,
+                                         .version = engine->versions.last_seq + 1});
+    vsi_buf_free(&engine->cow.dead_extents);
+    version->dead = vsi_cow_take_dead(&engine->cow);
 }
 
 VSI_FN vs_status vsi_engine_take_over(vsi_err *err, vsi_engine *engine) {
@@ -389,7 +482,7 @@ VSI_FN vs_status vsi_engine_take_over(vsi_err *err, vsi_engine *engine) {
     vsi_assert(!engine->is_syncing);
     vs_status st = vsi_log_take_over(err, &engine->log);
     if (st != VS_OK && was_open)
-        engine_fail(engine, err);
+        vsi_engine_fail(engine, err);
     if (st == VS_OK)
         engine->last_sync_us = engine->config.vfs->ticks_us(engine->config.vfs->ctx);
     return st;

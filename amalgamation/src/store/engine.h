@@ -13,6 +13,11 @@
 
 enum { VSI_REASON_BYTES = 256 };
 
+/* More than this changed in memory asks for a checkpoint. Smaller in some tests. */
+#ifndef VSI_DIRTY_BYTES
+#define VSI_DIRTY_BYTES (64 << 20)
+#endif
+
 typedef struct vsi_engine_config {
     vsi_mem *mem;      /* borrowed */
     const vs_vfs *vfs; /* borrowed */
@@ -30,6 +35,7 @@ typedef struct vsi_engine {
     char path[VSI_PATH_BYTES_MAX]; /* absolute */
     vsi_file data;
     vsi_metas metas;
+    vsi_pager pager;
     vsi_cow cow; /* of the holder of the writer role */
     vsi_descs descs;
     vsi_versions versions;
@@ -40,7 +46,6 @@ typedef struct vsi_engine {
     uint64_t role_thread;
 
     /* of the holder of the writer role */
-    uint64_t last_txn;  /* transaction numbers given out */
     uint32_t last_coll; /* collection ids given out, also in transactions rolled back */
 
     /* guarded by log_lock */
@@ -51,7 +56,11 @@ typedef struct vsi_engine {
     bool has_failed; /* writing has stopped for good; failure says why */
     char failure[VSI_REASON_BYTES];
     int64_t last_sync_us;
-    uint64_t commits;
+    uint64_t commits, checkpoints;
+    uint64_t free_pages; /* as of the last checkpoint */
+    uint32_t checks; /* running now: what they read is not freed */
+    bool memory_is_full;     /* more than VSI_DIRTY_BYTES changed since the last checkpoint */
+    uint64_t retry_log_bytes; /* a checkpoint failed: not before the log is this large; 0: none did */
 
     /* what recovery found */
     uint64_t recovered_txns, dropped_lsn, dropped_bytes;
@@ -76,6 +85,13 @@ VSI_FN void vsi_engine_message(const vsi_engine *engine, int level, const char *
 
 /* VS_ERR_READONLY with the reason when writing has stopped. */
 VSI_FN vs_status vsi_engine_check_writable(vsi_err *err, const vsi_engine *engine);
+
+/* Stops writing for good; cause says why. */
+VSI_FN void vsi_engine_fail(vsi_engine *engine, const vsi_err *cause);
+
+/* What the writer's last scope replaced belongs to a version that is about to be added; checkpoint is the
+ * newest one that may reach it. There must be room in the pager's space for its extents. */
+VSI_FN void vsi_engine_bury(vsi_engine *engine, vsi_version *version, uint64_t checkpoint);
 
 /* Begins a new log file; log_lock held and nobody syncing. A failure to leave a log file that was
  * open stops writing for good. */

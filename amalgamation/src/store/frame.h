@@ -7,7 +7,8 @@
 enum {
     VSI_LOG_HEADER_BYTES = 4096,
     VSI_FRAME_BYTES = 64, /* header of a frame, and the alignment of frames */
-    VSI_FRAME_PAYLOAD_MAX = 64 << 20
+    VSI_FRAME_PAYLOAD_MAX = 64 << 20,
+    VSI_LOG_STRAYS_MAX = 8 /* log files behind the newest that are looked at, and cleared away */
 };
 
 /* Kinds of frames. */

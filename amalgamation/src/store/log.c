@@ -13,8 +13,6 @@
 #include "store/log.h"
 #include "base/bytes.h"
 
-enum { LOG_STRAYS_MAX = 8 };
-
 VSI_FN bool vsi_log_is_open(const vsi_log *log) {
     return vsi_file_is_open(&log->file);
 }
@@ -59,6 +57,14 @@ static void log_release(vsi_log *log, uint64_t lsn) {
 
 VSI_FN uint64_t vsi_log_bytes(const vsi_log *log) {
     return log->older_bytes + log->pos;
+}
+
+VSI_FN void vsi_log_end(vsi_log *log) {
+    vsi_assert(!log->kept);
+    vsi_file_close(&log->file);
+    log->pos = 0;
+    log->older_bytes = 0;
+    log->tail_is_dirty = false;
 }
 
 /* ---- a new file ----------------------------------------------------------------------------- */
@@ -154,10 +160,8 @@ static void draft_install(vsi_log *log) {
     log->takeovers++;
 }
 
-/* Drafts that crashes of earlier sessions left behind; more than one only after several crashes in
- * a row, each while a session began. */
-static void log_remove_strays(const vsi_log *log) {
-    for (uint64_t i = 1; i <= LOG_STRAYS_MAX; i++) {
+VSI_FN void vsi_log_remove_strays(const vsi_log *log) {
+    for (uint64_t i = 1; i <= VSI_LOG_STRAYS_MAX; i++) {
         char path[VSI_PATH_BYTES_MAX];
         vsi_err ignored = {0};
         if (vsi_log_path(&ignored, log->path, log->generation + i, path) == VS_OK)
@@ -178,7 +182,7 @@ VSI_FN vs_status vsi_log_take_over(vsi_err *err, vsi_log *log) {
     if (st != VS_OK)
         return st;
     draft_install(log);
-    log_remove_strays(log);
+    vsi_log_remove_strays(log);
     return VS_OK;
 }
 

@@ -88,6 +88,13 @@ VSI_FN void vsi_log_sync_end(vsi_log *log, vsi_log_ticket ticket);
 VSI_FN vs_status vsi_log_keep(vsi_err *err, vsi_log *log, const vsi_frame *frame,
                               const uint8_t *payload);
 
+/* Everything in the log is in a checkpoint: the next frame begins another file. Nothing may be kept. */
+VSI_FN void vsi_log_end(vsi_log *log);
+
+/* Removes drafts that crashes of earlier sessions left behind; more than one only after several crashes in
+ * a row, each while a session began. Opening has looked at them. */
+VSI_FN void vsi_log_remove_strays(const vsi_log *log);
+
 VSI_FN uint64_t vsi_log_bytes(const vsi_log *log);
 
 #endif

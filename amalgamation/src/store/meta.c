@@ -29,6 +29,8 @@ enum {
     META_GENERATION_OFF = 72,
     META_DURABLE_LSN_OFF = 80,
     META_CREATED_OFF = 88,
+    META_CHECKPOINT_OFF = 128,
+    META_PREVIOUS_OFF = 256,
     META_SUM_OFF = 4080
 };
 
@@ -40,6 +42,33 @@ static const uint64_t meta_known_ro = 0, meta_known_needed = 0;
 
 static uint64_t meta_slot_off(int slot) {
     return slot ? VSI_META_B_OFF : 0;
+}
+
+static void checkpoint_encode(const vsi_checkpoint_info *info, uint8_t *out) {
+    vsi_put_u64(out, info->number);
+    vsi_put_u64(out + 8, info->lsn);
+    vsi_put_u64(out + 16, info->chain);
+    vsi_put_u64(out + 24, info->log_from);
+    vsi_put_u64(out + 32, info->end);
+    vsi_put_u64(out + 40, info->catalog_count);
+    vsi_put_u64(out + 48, info->digest.lo);
+    vsi_put_u64(out + 56, info->digest.hi);
+    vsi_ref_encode(info->catalog, out + 64);
+    vsi_ref_encode(info->free_list, out + 88);
+}
+
+static vsi_checkpoint_info checkpoint_decode(const uint8_t *in) {
+    vsi_checkpoint_info info = {.number = vsi_get_u64(in),
+                                .lsn = vsi_get_u64(in + 8),
+                                .chain = vsi_get_u64(in + 16),
+                                .log_from = vsi_get_u64(in + 24),
+                                .end = vsi_get_u64(in + 32),
+                                .catalog_count = vsi_get_u64(in + 40),
+                                .digest = {vsi_get_u64(in + 48), vsi_get_u64(in + 56)},
+                                .catalog = vsi_ref_decode(in + 64),
+                                .free_list = vsi_ref_decode(in + 88)};
+    info.catalog.is_block = info.free_list.is_block = false; /* whatever the page says */
+    return info;
 }
 
 static void meta_encode(const vsi_meta *meta, uint8_t page[VSI_META_BYTES]) {
@@ -56,6 +85,8 @@ static void meta_encode(const vsi_meta *meta, uint8_t page[VSI_META_BYTES]) {
     vsi_put_u64(page + META_GENERATION_OFF, meta->generation);
     vsi_put_u64(page + META_DURABLE_LSN_OFF, meta->durable_lsn);
     vsi_put_u64(page + META_CREATED_OFF, (uint64_t)meta->created_us);
+    checkpoint_encode(&meta->checkpoint, page + META_CHECKPOINT_OFF);
+    checkpoint_encode(&meta->previous, page + META_PREVIOUS_OFF);
     vsi_hash128 sum = vsi_hash128_of(page, META_SUM_OFF, 0);
     vsi_put_u64(page + META_SUM_OFF, sum.lo);
     vsi_put_u64(page + META_SUM_OFF + 8, sum.hi);
@@ -103,6 +134,8 @@ static vs_status meta_decode(vsi_err *err, const vsi_file *file, const uint8_t *
     out_meta->generation = vsi_get_u64(page + META_GENERATION_OFF);
     out_meta->durable_lsn = vsi_get_u64(page + META_DURABLE_LSN_OFF);
     out_meta->created_us = (int64_t)vsi_get_u64(page + META_CREATED_OFF);
+    out_meta->checkpoint = checkpoint_decode(page + META_CHECKPOINT_OFF);
+    out_meta->previous = checkpoint_decode(page + META_PREVIOUS_OFF);
     out_meta->features_any = vsi_get_u64(page + META_FEATURES_ANY_OFF);
     out_meta->features_ro = vsi_get_u64(page + META_FEATURES_RO_OFF);
     out_meta->features_needed = vsi_get_u64(page + META_FEATURES_NEEDED_OFF);
@@ -186,7 +219,8 @@ VSI_FN vs_status vsi_metas_read(vsi_err *err, const vsi_file *file, vsi_metas *o
     out_metas->newest = meta[newest];
     out_metas->last_seq = meta[newest].seq;
     out_metas->is_damaged = !is_valid[0] || !is_valid[1];
-    out_metas->is_pair = !out_metas->is_damaged && meta[0].generation == meta[1].generation;
+    out_metas->is_pair = !out_metas->is_damaged && meta[0].generation == meta[1].generation &&
+                         meta[0].checkpoint.number == meta[1].checkpoint.number;
     out_metas->next_slot = !newest;
     return VS_OK;
 }
@@ -209,7 +243,8 @@ static vs_status metas_write_next(vsi_err *err, const vsi_file *file, vsi_metas 
     metas->is_settled = true; /* keeps E2 */
     meta.seq = ++metas->last_seq;
     st = metas_write_slot(err, file, metas->next_slot, &meta);
-    metas->is_pair = st == VS_OK && meta.generation == metas->newest.generation;
+    metas->is_pair = st == VS_OK && meta.generation == metas->newest.generation &&
+                     meta.checkpoint.number == metas->newest.checkpoint.number;
     metas->is_damaged = st != VS_OK;
     if (st != VS_OK)
         return st;
@@ -231,7 +266,7 @@ VSI_FN vs_status vsi_metas_repair(vsi_err *err, const vsi_file *file, vsi_metas 
 
 VSI_FN vs_status vsi_metas_create(vsi_err *err, const vsi_file *file, int64_t now_us,
                                   vsi_metas *out_metas) {
-    vsi_meta meta = {.seq = 1, .created_us = now_us};
+    vsi_meta meta = {.seq = 1, .created_us = now_us, .checkpoint = {.log_from = 1}};
     memset(out_metas, 0, sizeof *out_metas);
     vs_status st = vsi_os_random(err, file->vfs, meta.uuid, sizeof meta.uuid);
     if (st == VS_OK)

@@ -3,7 +3,9 @@
 #ifndef VSI_META_H
 #define VSI_META_H
 
+#include "base/hash.h"
 #include "os/file.h"
+#include "store/ref.h"
 
 enum {
     VSI_META_BYTES = 4096,
@@ -11,8 +13,20 @@ enum {
     VSI_META_SESSION_OFF = 32768, /* in no block of either page, up to blocks of 32 KiB */
     VSI_UUID_BYTES = 16,
     VSI_FORMAT_MAJOR = 0,
-    VSI_FORMAT_MINOR = 1 /* while major is 0 every change of minor is incompatible */
+    VSI_FORMAT_MINOR = 2 /* while major is 0 every change of minor is incompatible */
 };
+
+/* A state of the database in the file. All zero but log_from 1: the empty one that every database begins
+ * with. log_from 0: none. */
+typedef struct vsi_checkpoint_info {
+    uint64_t number;
+    uint64_t lsn, chain; /* of the last frame that is in it */
+    uint64_t log_from;   /* the log files from this one on have what came after */
+    uint64_t end;        /* pages of the file that it may use */
+    vsi_ref catalog, free_list;
+    uint64_t catalog_count;
+    vsi_hash128 digest;
+} vsi_checkpoint_info;
 
 typedef struct vsi_meta {
     uint8_t uuid[VSI_UUID_BYTES];
@@ -23,6 +37,7 @@ typedef struct vsi_meta {
     uint64_t features_ro;     /* unknown bits: only reading is safe */
     uint64_t features_needed; /* unknown bits: not even reading is */
     int64_t created_us;
+    vsi_checkpoint_info checkpoint, previous;
 } vsi_meta;
 
 /* Both pages of an open database. */

@@ -119,8 +119,7 @@ static void node_insert_packed(uint8_t *page, uint32_t at, const vsi_node_item *
     vsi_put_u16(page + NODE_USED_OFF, (uint16_t)(vsi_node_used(page) + bytes));
 }
 
-/* Closes the holes that removed entries left. */
-static void node_pack(uint8_t *page) {
+VSI_FN void vsi_node_pack(uint8_t *page) {
     uint8_t copy[VSI_PAGE_BYTES];
     memcpy(copy, page, sizeof copy);
     vsi_node_init(page, vsi_node_level(copy));
@@ -136,7 +135,7 @@ VSI_FN void vsi_node_insert(uint8_t *page, uint32_t at, const vsi_node_item *ite
     vsi_assert(vsi_node_has_room(page, bytes));
     vsi_assert(item->value.bytes < 1u << NODE_REFS_SHIFT);
     if (bytes > vsi_get_u16(page + NODE_HEAP_OFF) - front)
-        node_pack(page);
+        vsi_node_pack(page);
     node_insert_packed(page, at, item);
 }
 

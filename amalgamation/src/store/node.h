@@ -37,6 +37,8 @@ VSI_FN bool vsi_node_has_room(const uint8_t *page, size_t item_bytes);
 /* Puts a copy of item in front of entry number at; there must be room. */
 VSI_FN void vsi_node_insert(uint8_t *page, uint32_t at, const vsi_node_item *item);
 VSI_FN void vsi_node_remove(uint8_t *page, uint32_t at);
+/* Closes the holes that removed entries left, and zeroes what no entry uses. */
+VSI_FN void vsi_node_pack(uint8_t *page);
 
 /* The first entry of a leaf whose key is not below key. */
 VSI_FN uint32_t vsi_node_find(const uint8_t *leaf, vsi_bytes key, bool *out_found);

@@ -12,6 +12,22 @@ VSI_FN void *vsi_ref_block(vsi_ref ref) {
     return (void *)(uintptr_t)ref.at;
 }
 
+VSI_FN uint64_t vsi_ref_extent(uint64_t page, uint64_t pages) {
+    vsi_assert(page <= VSI_PAGE_NO_MAX);
+    vsi_assert(pages <= VSI_EXTENT_PAGES_MAX);
+    return page | pages << 40;
+}
+
+VSI_FN uint64_t vsi_ref_page(vsi_ref ref) {
+    vsi_assert(!ref.is_block);
+    return ref.at & VSI_PAGE_NO_MAX;
+}
+
+VSI_FN uint64_t vsi_ref_pages(vsi_ref ref) {
+    vsi_assert(!ref.is_block);
+    return ref.at >> 40;
+}
+
 VSI_FN void vsi_ref_encode(vsi_ref ref, uint8_t out[VSI_REF_BYTES]) {
     vsi_put_u64(out, ref.at);
     vsi_put_u32(out + 8, ref.birth);

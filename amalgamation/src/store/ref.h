@@ -1,4 +1,4 @@
-/* ref.h - references to parts of a database: pages in the file, or blocks in memory not written yet.
+/* ref.h - references to parts of a database: extents of the file, or blocks in memory not written yet.
  *
  * In a file a reference carries the hash of what it leads to, so whoever has the root can verify
  * everything: a lost, stale or misdirected write is noticed where it is read. */
@@ -7,7 +7,13 @@
 
 #include "base/bytes.h"
 
-enum { VSI_REF_BYTES = 24, VSI_PAGE_BYTES = 4096 };
+enum {
+    VSI_REF_BYTES = 24,
+    VSI_PAGE_BYTES = 4096,
+    VSI_EXTENT_PAGES_MAX = (1 << 24) - 1
+};
+
+#define VSI_PAGE_NO_MAX (((uint64_t)1 << 40) - 1)
 
 /* What a reference leads to. */
 enum {
@@ -29,6 +35,10 @@ typedef struct vsi_ref {
 
 VSI_FN vsi_ref vsi_ref_of_block(int kind, const void *block);
 VSI_FN void *vsi_ref_block(vsi_ref ref); /* of one that is_block */
+
+VSI_FN uint64_t vsi_ref_extent(uint64_t page, uint64_t pages); /* the at of an extent */
+VSI_FN uint64_t vsi_ref_page(vsi_ref ref);                     /* of one that is no block */
+VSI_FN uint64_t vsi_ref_pages(vsi_ref ref);
 
 VSI_FN void vsi_ref_encode(vsi_ref ref, uint8_t out[VSI_REF_BYTES]);
 VSI_FN vsi_ref vsi_ref_decode(const uint8_t in[VSI_REF_BYTES]);

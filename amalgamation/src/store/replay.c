@@ -84,7 +84,7 @@ static vs_status replay_open_file(vsi_err *err, vsi_replay *r, uint64_t generati
 /* Collects the headers backwards from the newest file, then turns them round. */
 static vs_status replay_collect_files(vsi_err *err, vsi_replay *r) {
     uint64_t below = 0;
-    for (uint64_t g = r->meta->generation; g;) {
+    for (uint64_t g = r->meta->generation; g && g >= r->from->log_from;) {
         vsi_replay_file file;
         vs_status st = replay_open_file(err, r, g, &file);
         if (st != VS_OK)
@@ -104,9 +104,12 @@ static vs_status replay_collect_files(vsi_err *err, vsi_replay *r) {
         *a = *b;
         *b = c;
     }
-    if (n && replay_file_at(r, 0)->header.start_lsn != 1)
-        return vsi_fail(err, VS_ERR_CORRUPT, "%s: the first log file begins at frame %llu", r->path,
-                        (unsigned long long)replay_file_at(r, 0)->header.start_lsn);
+    const vsi_log_header *first = n ? &replay_file_at(r, 0)->header : NULL;
+    if (first && (first->start_lsn != r->from->lsn + 1 || first->previous_chain != r->from->chain))
+        return vsi_fail(err, VS_ERR_CORRUPT,
+                        "%s-wal-%llu begins at frame %llu, expected is what follows frame %llu",
+                        r->path, (unsigned long long)first->generation,
+                        (unsigned long long)first->start_lsn, (unsigned long long)r->from->lsn);
     return VS_OK;
 }
 
@@ -129,11 +132,10 @@ static vs_status replay_search_life(vsi_err *err, vsi_replay *r, const vsi_log_h
     return VS_OK;
 }
 
-/* The file behind the newest one that the meta pages name may be what an interrupted take-over left;
+/* A file behind the newest one that the meta pages name may be what an interrupted take-over left;
  * it has no header yet, or nothing but copies. Anything else belongs to a newer state of the
  * database, or to another one: the data file is not the one that was here. */
-static vs_status replay_check_successor(vsi_err *err, vsi_replay *r) {
-    uint64_t generation = r->meta->generation + 1;
+static vs_status replay_check_successor(vsi_err *err, vsi_replay *r, uint64_t generation) {
     char path[VSI_PATH_BYTES_MAX];
     uint8_t header[VSI_LOG_HEADER_BYTES];
     size_t got = 0;
@@ -174,13 +176,21 @@ static vs_status replay_enter(vsi_err *err, vsi_replay *r, size_t at) {
 }
 
 VSI_FN vs_status vsi_replay_open(vsi_err *err, vsi_mem *mem, const vs_vfs *vfs, const char *path,
-                                 const vsi_meta *meta, vsi_replay *out_replay) {
+                                 const vsi_meta *meta, const vsi_checkpoint_info *from,
+                                 vsi_replay *out_replay) {
     vsi_replay *r = out_replay;
-    *r = (vsi_replay){.mem = mem, .vfs = vfs, .path = path, .meta = meta, .next_lsn = 1};
+    *r = (vsi_replay){.mem = mem,
+                      .vfs = vfs,
+                      .path = path,
+                      .meta = meta,
+                      .from = from,
+                      .next_lsn = from->lsn + 1,
+                      .durable_lsn = from->lsn,
+                      .durable_chain = from->chain};
     r->files.mem = r->window.mem = r->spots.mem = mem;
     vs_status st = replay_collect_files(err, r);
-    if (st == VS_OK)
-        st = replay_check_successor(err, r);
+    for (uint64_t i = 1; st == VS_OK && i <= VSI_LOG_STRAYS_MAX; i++)
+        st = replay_check_successor(err, r, r->meta->generation + i);
     if (st != VS_OK)
         return st;
     if (replay_file_count(r) == 0) {

@@ -22,6 +22,7 @@ typedef struct vsi_replay {
     const vs_vfs *vfs;
     const char *path;     /* of the database file; borrowed */
     const vsi_meta *meta; /* borrowed */
+    const vsi_checkpoint_info *from; /* borrowed: frames behind it are read */
 
     vsi_buf files; /* vsi_replay_file, oldest first */
     size_t at;     /* the one being read */
@@ -42,10 +43,11 @@ typedef struct vsi_replay {
     size_t spot_at;
 } vsi_replay;
 
-/* Finds the log files of the database that meta describes. VS_ERR_LOG_MISSING, VS_ERR_CORRUPT. The
+/* Finds the log files of the database that meta describes, from those on that a checkpoint needs. VS_ERR_LOG_MISSING, VS_ERR_CORRUPT. The
  * replay is freed by vsi_replay_free, also after a failure. */
 VSI_FN vs_status vsi_replay_open(vsi_err *err, vsi_mem *mem, const vs_vfs *vfs, const char *path,
-                                 const vsi_meta *meta, vsi_replay *out_replay);
+                                 const vsi_meta *meta, const vsi_checkpoint_info *from,
+                                 vsi_replay *out_replay);
 VSI_FN void vsi_replay_free(vsi_replay *replay);
 
 /* The next CONT or COMMIT frame, its payload verified; out_payload is valid until the next call.

@@ -6,6 +6,7 @@
  *   S3  A slot's row and cell are written only while it is not live in any version that can be
  *       read. */
 #include "store/state.h"
+#include "store/term.h"
 
 enum { STATE_ENTRY_COLL = 1, STATE_ENTRY_NAME = 2, STATE_ENTRY_BASE = 3 };
 
@@ -83,21 +84,66 @@ static vs_status coll_write(vsi_err *err, vsi_btree *catalog, vsi_coll *coll) {
     return vsi_btree_put_item(err, catalog, &item);
 }
 
+static vs_status coll_misfit(vsi_err *err, uint32_t id) {
+    return vsi_fail(err, VS_ERR_CORRUPT, "catalog: the entry of collection %lu is malformed",
+                    (unsigned long)id);
+}
+
+/* Whether the parts of an entry have the sizes that it says, and values that are known. */
+static bool coll_item_fits(const vsi_node_item *item) {
+    const uint8_t *value = item->value.data;
+    if (item->value.bytes < COLL_FIXED_BYTES || item->ref_count != COLL_TREES)
+        return false;
+    uint32_t dim = vsi_get_u32(value + COLL_DIM_OFF);
+    size_t name_bytes = vsi_get_u16(value + COLL_NAME_BYTES_OFF);
+    size_t index_bytes = vsi_get_u16(value + COLL_INDEX_BYTES_OFF);
+    uint32_t element_bytes = vsi_type_bytes(value[COLL_TYPE_OFF]);
+    return dim >= 1 && dim <= VS_DIM_MAX && element_bytes && value[COLL_METRIC_OFF] >= VS_L2 &&
+           value[COLL_METRIC_OFF] <= VS_COSINE && name_bytes >= 1 &&
+           name_bytes <= VS_NAME_BYTES_MAX && index_bytes <= VS_INDEX_BYTES_MAX &&
+           item->value.bytes == COLL_FIXED_BYTES + name_bytes + index_bytes &&
+           value[COLL_ROWS_SHIFT_OFF] == vsi_slab_shift(dim * element_bytes) &&
+           value[COLL_CELLS_SHIFT_OFF] == vsi_slab_shift(VSI_CELL_BYTES);
+}
+
+/* The collection's first use since the database was opened. */
+static vs_status coll_intern(vsi_err *err, const vsi_state *state, uint32_t id,
+                             const vsi_node_item *item, vsi_coll *coll) {
+    const uint8_t *value = item->value.data, *name = value + COLL_FIXED_BYTES;
+    size_t name_bytes = vsi_get_u16(value + COLL_NAME_BYTES_OFF);
+    size_t index_bytes = vsi_get_u16(value + COLL_INDEX_BYTES_OFF);
+    vsi_desc given;
+    memset(&given, 0, sizeof given);
+    given.id = id;
+    given.dim = vsi_get_u32(value + COLL_DIM_OFF);
+    given.type = value[COLL_TYPE_OFF];
+    given.metric = value[COLL_METRIC_OFF];
+    given.element_bytes = vsi_type_bytes(given.type);
+    given.created_us = (int64_t)vsi_get_u64(value + COLL_CREATED_OFF);
+    memcpy(given.name, name, name_bytes);
+    memcpy(given.index, name + name_bytes, index_bytes);
+    given.term = vsi_term_of_coll(&given);
+    given.rows.dir = coll->rows_dir;
+    given.cells.dir = coll->cells_dir;
+    return vsi_descs_intern(err, state->descs, &given, &coll->desc);
+}
+
 static vs_status coll_read(vsi_err *err, const vsi_state *state, uint32_t id,
                            const vsi_node_item *item, vsi_coll *out_coll) {
     vsi_coll coll = {.desc = vsi_descs_find(state->descs, id)};
     const uint8_t *value = item->value.data;
-    if (!coll.desc || item->value.bytes < COLL_FIXED_BYTES || item->ref_count != COLL_TREES)
-        return vsi_fail(err, VS_ERR_CORRUPT, "catalog: collection %lu is malformed",
-                        (unsigned long)id);
+    if (!coll_item_fits(item))
+        return coll_misfit(err, id);
     coll.count = vsi_get_u64(value + COLL_COUNT_OFF);
     coll.slot_end = vsi_get_u32(value + COLL_SLOT_END_OFF);
     for (uint32_t i = 0; i < COLL_TREES; i++)
         *coll_tree(&coll, i) = (vsi_btree){.cow = state->catalog.cow,
                                            .root = vsi_ref_decode(item->refs + i * VSI_REF_BYTES),
                                            .count = vsi_get_u64(value + COLL_TREES_OFF + 8 * i)};
-    *out_coll = coll;
-    return VS_OK;
+    vs_status st = coll.desc ? VS_OK : coll_intern(err, state, id, item, &coll);
+    if (st == VS_OK)
+        *out_coll = coll;
+    return st;
 }
 
 /* ---- collections ---------------------------------------------------------------------------- */
@@ -157,6 +203,30 @@ VSI_FN vs_status vsi_state_settle(vsi_err *err, vsi_state *state) {
     st = vsi_btree_put_item(err, &state->catalog, &item);
     state->is_settled = st == VS_OK;
     return st;
+}
+
+VSI_FN vs_status vsi_state_load(vsi_err *err, vsi_state *state) {
+    static const uint8_t key[1] = {STATE_ENTRY_BASE};
+    vsi_node_item item;
+    vsi_cow *cow = state->catalog.cow;
+    vs_status st = vsi_btree_get(err, &state->catalog, (vsi_bytes){key, sizeof key}, &item);
+    bool is_empty = st == VS_ERR_NOT_FOUND && state->catalog.root.kind == VSI_REF_NONE;
+    if (st == VS_ERR_NOT_FOUND && !is_empty)
+        return vsi_fail(err, VS_ERR_CORRUPT, "catalog: the entry of the database is missing");
+    if (st == VS_OK && (item.value.bytes != BASE_BYTES || item.ref_count != 1))
+        return vsi_fail(err, VS_ERR_CORRUPT, "catalog: the entry of the database is malformed");
+    if (st != VS_OK && !is_empty)
+        return st;
+    state->work = (vsi_coll){.desc = NULL};
+    state->is_settled = true;
+    state->notes = (vsi_btree){.cow = cow};
+    state->last_coll = 0;
+    if (is_empty)
+        return VS_OK;
+    state->notes.root = vsi_ref_decode(item.refs);
+    state->notes.count = vsi_get_u64(item.value.data + BASE_NOTES_OFF);
+    state->last_coll = vsi_get_u32(item.value.data + BASE_LAST_COLL_OFF);
+    return VS_OK;
 }
 
 VSI_FN vs_status vsi_state_work_on(vsi_err *err, vsi_state *state, uint32_t id,

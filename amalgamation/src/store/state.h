@@ -36,6 +36,9 @@ typedef struct vsi_cell {
 
 VSI_FN vsi_state vsi_state_empty(vsi_cow *cow, vsi_descs *descs);
 
+/* Takes over what its catalog says, which came from a file or has just been written to one. */
+VS_NODISCARD VSI_FN vs_status vsi_state_load(vsi_err *err, vsi_state *state);
+
 /* ---- collections ---------------------------------------------------------------------------- */
 
 /* The collection with this id, or name; VS_ERR_NOT_FOUND without a message. */

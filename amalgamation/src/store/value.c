@@ -41,13 +41,33 @@ VSI_FN vs_status vsi_value_find(vsi_err *err, const vsi_btree *tree, vsi_bytes k
     return st == VS_OK ? vsi_value_of_item(err, item, out_value) : st;
 }
 
+/* A large value in the file: its size, the bytes stored, and those. */
+static vs_status value_read_extent(vsi_err *err, const vsi_btree *tree, vsi_ref ref,
+                                   uint32_t bytes, vsi_buf *buf) {
+    size_t start = buf->bytes;
+    vs_status st = vsi_pager_read(err, tree->cow->pager, ref, VSI_REF_BLOB, buf);
+    if (st != VS_OK)
+        return st;
+    const uint8_t *blob = buf->data + start;
+    size_t room = buf->bytes - start - VSI_BLOB_HEADER_BYTES;
+    if (vsi_get_u32(blob) != bytes || vsi_get_u32(blob + 4) != bytes || bytes > room) {
+        buf->bytes = start;
+        return vsi_fail(err, VS_ERR_CORRUPT, "a value of %lu bytes has another size in the file",
+                        (unsigned long)bytes);
+    }
+    memmove(buf->data + start, blob + VSI_BLOB_HEADER_BYTES, bytes);
+    buf->bytes = start + bytes;
+    return VS_OK;
+}
+
 VSI_FN vs_status vsi_value_read(vsi_err *err, const vsi_btree *tree, const vsi_value *value,
                                 vsi_buf *buf) {
-    (void)tree;
     const uint8_t *data = value->item.value.data + VALUE_HEADER_BYTES;
     if (value->item.ref_count) {
-        const value_blob *blob = vsi_ref_block(vsi_ref_decode(value->item.refs));
-        data = blob->bytes;
+        vsi_ref ref = vsi_ref_decode(value->item.refs);
+        if (!ref.is_block)
+            return value_read_extent(err, tree, ref, value->bytes, buf);
+        data = ((const value_blob *)vsi_ref_block(ref))->bytes;
     }
     return vsi_buf_append(buf, data, value->bytes) ? VS_OK : vsi_fail_nomem(err, value->bytes);
 }
@@ -82,6 +102,6 @@ VSI_FN vs_status vsi_value_delete(vsi_err *err, vsi_btree *tree, vsi_bytes key) 
     if (st != VS_OK)
         return st;
     if (value.item.ref_count)
-        vsi_cow_drop(tree->cow, vsi_ref_block(vsi_ref_decode(value.item.refs)));
-    return vsi_btree_delete(err, tree, key);
+        st = vsi_cow_drop_ref(err, tree->cow, vsi_ref_decode(value.item.refs));
+    return st == VS_OK ? vsi_btree_delete(err, tree, key) : st;
 }

@@ -6,7 +6,10 @@
 #include "base/mem.h"
 #include "store/btree.h"
 
-enum { VSI_VALUE_KEY_BYTES_MAX = 1040 };
+enum {
+    VSI_VALUE_KEY_BYTES_MAX = 1040,
+    VSI_BLOB_HEADER_BYTES = 8 /* of a large value in the file */
+};
 
 /* A value that vsi_value_find found; borrowed from the tree as its entries are. */
 typedef struct vsi_value {

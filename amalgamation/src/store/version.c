@@ -87,6 +87,7 @@ VSI_FN void vsi_version_discard(vsi_versions *versions, vsi_version *version) {
 
 VSI_FN void vsi_versions_add(vsi_versions *versions, vsi_version *version) {
     vsi_mutex_lock(&versions->lock);
+    version->seq = ++versions->last_seq;
     versions->applied->newer = version;
     versions->applied = version;
     vsi_mutex_unlock(&versions->lock);

@@ -10,6 +10,7 @@ typedef struct vsi_version {
     struct vsi_version *newer;
     vsi_state state;
     uint64_t lsn; /* of the commit that made it */
+    uint64_t seq; /* versions are numbered upwards from 0 */
     uint32_t pins;
     bool needs_sync; /* readers may see it only once its commit is durable */
     vsi_block *dead; /* blocks that only older versions need */
@@ -24,6 +25,7 @@ typedef struct vsi_versions {
     vsi_descs *descs; /* borrowed; their pools are of the holder of the writer role */
     vsi_mutex lock; /* guards the list and the pins; held for a few instructions */
     vsi_version *oldest, *published, *applied;
+    uint64_t last_seq;
     uint32_t pins;
 } vsi_versions;
 

@@ -21,9 +21,8 @@ enum {
 
 /* ---- the writer role ------------------------------------------------------------------------ */
 
-static vs_status role_take(vsi_err *err, vsi_engine *engine) {
+VSI_FN vs_status vsi_role_take(vsi_err *err, vsi_engine *engine, uint32_t timeout_ms) {
     const vs_vfs *vfs = engine->config.vfs;
-    uint32_t timeout_ms = engine->config.busy_timeout_ms;
     uint64_t self = vsi_thread_id();
     int64_t give_up_us = vfs->ticks_us(vfs->ctx) + (int64_t)timeout_ms * 1000;
     vs_status st = VS_OK;
@@ -48,7 +47,7 @@ static vs_status role_take(vsi_err *err, vsi_engine *engine) {
     return st;
 }
 
-static void role_give(vsi_engine *engine) {
+VSI_FN void vsi_role_give(vsi_engine *engine) {
     vsi_mutex_lock(&engine->versions.lock);
     engine->role_is_taken = false;
     vsi_cond_wake_all(&engine->role_free);
@@ -68,7 +67,7 @@ static bool write_reset_ops(vsi_write *write) {
 }
 
 VSI_FN vs_status vsi_write_begin(vsi_err *err, vsi_engine *engine, vsi_write *out_write) {
-    vs_status st = role_take(err, engine);
+    vs_status st = vsi_role_take(err, engine, engine->config.busy_timeout_ms);
     if (st != VS_OK)
         return st;
     vsi_mutex_lock(&engine->log_lock);
@@ -83,13 +82,12 @@ VSI_FN vs_status vsi_write_begin(vsi_err *err, vsi_engine *engine, vsi_write *ou
     if (st == VS_OK && !write_reset_ops(write))
         st = vsi_fail_nomem(err, VSI_LOG_BUF_FRONT);
     if (st != VS_OK) {
-        role_give(engine);
+        vsi_role_give(engine);
         return st;
     }
     vsi_versions_reclaim(&engine->versions);
     write->state = engine->versions.applied->state;
     write->mark = vsi_cow_open(&engine->cow);
-    write->txn = ++engine->last_txn;
     return VS_OK;
 }
 
@@ -98,7 +96,7 @@ static void write_end(vsi_write *write) {
     vsi_buf_free(&write->ops);
     vsi_buf_free(&write->freed);
     vsi_buf_free(&write->taken);
-    role_give(write->engine);
+    vsi_role_give(write->engine);
 }
 
 /* Slots taken since give the pools what they had: there is room for them. */
@@ -153,6 +151,8 @@ static vs_status write_append(vsi_err *err, vsi_write *write, int kind, vsi_buf 
     if (st != VS_OK)
         return st;
     int64_t now_us = engine->config.vfs->wall_us(engine->config.vfs->ctx);
+    if (!write->has_streamed)
+        write->txn = engine->log.next_lsn;
     st = vsi_log_append(err, &engine->log, kind, write->txn, now_us, ops);
     if (st != VS_OK && engine->log.tail_is_dirty)
         write_survive_failed_append(engine);
@@ -199,9 +199,9 @@ static vs_status write_stream(vsi_err *err, vsi_write *write) {
     while (st == VS_OK && done < bytes) {
         size_t n = write_cut_point(ops + done, bytes - done, VSI_FRAME_PAYLOAD_MAX / 2);
         st = write_stream_piece(err, write, ops + done, n);
+        write->has_streamed |= st == VS_OK;
         done += st == VS_OK ? n : 0;
     }
-    write->has_streamed |= done > 0;
     memmove(ops, ops + done, bytes - done);
     write->ops.bytes -= done;
     return st;
@@ -325,6 +325,12 @@ static vsi_version *write_make_version(vsi_write *write, bool needs_sync) {
         vsi_version_discard(&engine->versions, version);
         return NULL;
     }
+    vsi_err ignored = {0};
+    size_t dead = engine->cow.dead_extents.bytes / sizeof(vsi_run);
+    if (version && vsi_space_expect(&ignored, &engine->pager.space, dead) != VS_OK) {
+        vsi_version_discard(&engine->versions, version);
+        return NULL;
+    }
     if (version)
         version->needs_sync = needs_sync;
     return version;
@@ -334,12 +340,13 @@ static vsi_version *write_make_version(vsi_write *write, bool needs_sync) {
 static void write_hand_over(vsi_write *write, vsi_version *version, uint64_t lsn) {
     vsi_engine *engine = write->engine;
     vsi_cow_keep(&engine->cow, write->mark);
-    version->dead = vsi_cow_take_dead(&engine->cow);
+    vsi_engine_bury(engine, version, engine->metas.newest.checkpoint.number);
     version->freed = write->freed;
     version->lsn = lsn;
     write->freed = (vsi_buf){.mem = engine->mem};
     engine->commits++;
     vsi_versions_add(&engine->versions, version);
+    engine->memory_is_full = engine->cow.bytes >= VSI_DIRTY_BYTES;
     write_end(write); /* T2 */
 }
 

@@ -12,7 +12,7 @@ typedef struct vsi_write {
     vsi_buf ops;   /* VSI_LOG_BUF_FRONT bytes, then operations not in the log yet */
     vsi_buf freed; /* vsi_freed_slot: given up by this transaction */
     vsi_buf taken; /* vsi_freed_slot: taken from the pools */
-    uint64_t txn;
+    uint64_t txn; /* its number: that of its first frame */
     bool has_streamed; /* some of its frames are in the log */
 } vsi_write;
 
@@ -22,6 +22,10 @@ typedef struct vsi_statement {
     vsi_cow_mark mark;
     size_t ops_bytes, freed_bytes, taken_bytes;
 } vsi_statement;
+
+/* The writer role by itself; VS_NO_WAIT for no waiting. VS_ERR_BUSY, VS_ERR_MISUSE. */
+VS_NODISCARD VSI_FN vs_status vsi_role_take(vsi_err *err, vsi_engine *engine, uint32_t timeout_ms);
+VSI_FN void vsi_role_give(vsi_engine *engine);
 
 /* Takes the writer role, waiting as long as the engine's busy timeout says. VS_ERR_BUSY,
  * VS_ERR_MISUSE (this thread holds it), VS_ERR_READONLY, VS_ERR_NOMEM. */

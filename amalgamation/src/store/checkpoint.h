@@ -1,0 +1,16 @@
+/* checkpoint.h - moves what the log has into the database file, so that the log can go. */
+#ifndef VSI_CHECKPOINT_H
+#define VSI_CHECKPOINT_H
+
+#include "store/write.h"
+
+/* Makes a checkpoint of the newest version, waiting for the writer role. Afterwards the database is the
+ * file and, for going back to the checkpoint before, its log. is_final: the log goes away altogether.
+ * On a failure everything is as before, or writing has stopped. */
+VS_NODISCARD VSI_FN vs_status vsi_checkpoint(vsi_err *err, vsi_engine *engine, bool is_final);
+
+/* After a commit: makes a checkpoint when the log or what is in memory has grown enough, and nobody else
+ * is writing. A failure is only reported as a message. */
+VSI_FN void vsi_checkpoint_if_due(vsi_engine *engine);
+
+#endif

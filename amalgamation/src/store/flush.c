@@ -1,0 +1,195 @@
+/* flush.c - from memory into the file.
+ *
+ *   U1  A node is written after everything it leads to: its bytes hold their places and hashes.
+ *   U2  Blocks are only read; a reader may stand in any of them. */
+#include "store/flush.h"
+
+/* Levels of the catalog and of a collection's tree. */
+enum { FLUSH_DEPTH_MAX = 2 * (VSI_NODE_LEVEL_MAX + 1) };
+
+/* A node on the way down: its page as it will be in the file. */
+typedef struct flush_step {
+    uint32_t at, ref_at;
+    uint8_t page[VSI_PAGE_BYTES];
+} flush_step;
+
+typedef struct flusher {
+    vsi_cow *cow;
+    vsi_pager *pager;
+    vsi_buf stack; /* flush_step */
+    vsi_buf blob;
+} flusher;
+
+static flush_step *flusher_top(const flusher *f) {
+    return (flush_step *)(void *)(f->stack.data + f->stack.bytes) - 1;
+}
+
+static vs_status flusher_push(vsi_err *err, flusher *f, vsi_ref ref) {
+    const vsi_block *block = vsi_ref_block(ref);
+    vsi_assert(block->bytes == sizeof *block + VSI_PAGE_BYTES);
+    vsi_assert(f->stack.bytes < FLUSH_DEPTH_MAX * sizeof(flush_step));
+    if (!vsi_buf_reserve(&f->stack, sizeof(flush_step)))
+        return vsi_fail_nomem(err, sizeof(flush_step));
+    f->stack.bytes += sizeof(flush_step);
+    flush_step *step = flusher_top(f);
+    step->at = step->ref_at = 0;
+    memcpy(step->page, block + 1, VSI_PAGE_BYTES); /* U2 */
+    return vsi_cow_drop_ref(err, f->cow, ref); /* only versions before this one have the block */
+}
+
+/* A large value: its size, the bytes stored, those, zeros up to whole pages. */
+static vs_status flusher_write_blob(vsi_err *err, flusher *f, vsi_ref *ref) {
+    const vsi_block *block = vsi_ref_block(*ref);
+    size_t value_bytes = block->bytes - sizeof *block;
+    size_t bytes = (VSI_BLOB_HEADER_BYTES + value_bytes + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES *
+                   VSI_PAGE_BYTES;
+    f->blob.bytes = 0;
+    if (!vsi_buf_reserve(&f->blob, bytes))
+        return vsi_fail_nomem(err, bytes);
+    uint8_t *out = f->blob.data;
+    memset(out, 0, bytes);
+    vsi_put_u32(out, (uint32_t)value_bytes);
+    vsi_put_u32(out + 4, (uint32_t)value_bytes);
+    memcpy(out + VSI_BLOB_HEADER_BYTES, block + 1, value_bytes);
+    vs_status st = vsi_cow_drop_ref(err, f->cow, *ref);
+    return st == VS_OK
+               ? vsi_pager_write(err, f->pager, VSI_REF_BLOB, 0, (vsi_bytes){out, bytes}, ref)
+               : st;
+}
+
+/* The next reference of the node on top that leads to a block; false: there is none. */
+static bool flusher_next(flusher *f, vsi_ref *out_ref) {
+    flush_step *top = flusher_top(f);
+    for (; top->at < vsi_node_count(top->page); top->at++, top->ref_at = 0) {
+        uint32_t refs = vsi_node_item_at(top->page, top->at).ref_count;
+        for (; top->ref_at < refs; top->ref_at++) {
+            *out_ref = vsi_node_ref(top->page, top->at, top->ref_at);
+            if (out_ref->is_block)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Everything below the node on top is written: write it, and tell the node above where it is. */
+static vs_status flusher_pop(vsi_err *err, flusher *f, vsi_ref *root) {
+    flush_step *top = flusher_top(f);
+    vsi_ref ref;
+    vsi_node_pack(top->page); /* addresses of memory stay out of the file */
+    vs_status st = vsi_pager_write(err, f->pager, VSI_REF_NODE, vsi_node_level(top->page),
+                                   (vsi_bytes){top->page, VSI_PAGE_BYTES}, &ref); /* keeps U1 */
+    if (st != VS_OK)
+        return st;
+    f->stack.bytes -= sizeof *top;
+    if (f->stack.bytes)
+        vsi_node_set_ref(top[-1].page, top[-1].at, top[-1].ref_at, ref);
+    else
+        *root = ref;
+    return VS_OK;
+}
+
+static vs_status flusher_run(vsi_err *err, flusher *f, vsi_ref *root) {
+    vs_status st = root->is_block ? flusher_push(err, f, *root) : VS_OK;
+    while (st == VS_OK && f->stack.bytes) {
+        vsi_ref ref;
+        if (!flusher_next(f, &ref)) {
+            st = flusher_pop(err, f, root);
+        } else if (ref.kind == VSI_REF_NODE) {
+            st = flusher_push(err, f, ref);
+        } else {
+            st = flusher_write_blob(err, f, &ref);
+            flush_step *top = flusher_top(f);
+            if (st == VS_OK)
+                vsi_node_set_ref(top->page, top->at, top->ref_at, ref);
+        }
+    }
+    return st;
+}
+
+/* ---- slabs ---------------------------------------------------------------------------------- */
+
+static vsi_desc *flush_first(const vsi_state *state) {
+    return vsi_descs_from(state->descs, 0);
+}
+
+static vsi_desc *flush_next(const vsi_state *state, const vsi_desc *desc) {
+    return vsi_descs_from(state->descs, (uint64_t)desc->id + 1);
+}
+
+static vs_status flush_coll_slabs(vsi_err *err, vsi_state *state, vsi_desc *desc) {
+    vsi_coll *coll = NULL;
+    if (!desc->rows.dirty.bytes && !desc->cells.dirty.bytes)
+        return VS_OK;
+    vs_status st = vsi_state_work_on(err, state, desc->id, &coll);
+    if (st == VS_ERR_NOT_FOUND) /* its creation was rolled back */
+        return VS_OK;
+    if (st == VS_OK)
+        st = vsi_slabs_write(err, &desc->rows, &coll->rows_dir);
+    return st == VS_OK ? vsi_slabs_write(err, &desc->cells, &coll->cells_dir) : st;
+}
+
+static vs_status flush_slabs(vsi_err *err, vsi_state *state) {
+    vs_status st = VS_OK;
+    for (vsi_desc *desc = flush_first(state); st == VS_OK && desc; desc = flush_next(state, desc))
+        st = flush_coll_slabs(err, state, desc);
+    return st;
+}
+
+/* Looks up in the catalog where a collection's slabs are now. */
+static vs_status flush_locate(vsi_err *err, const vsi_state *state, vsi_desc *desc) {
+    vsi_coll coll;
+    vs_status st = vsi_state_coll(err, state, desc->id, &coll);
+    desc->is_flushed = st == VS_OK;
+    if (st != VS_OK)
+        return st == VS_ERR_NOT_FOUND ? VS_OK : st;
+    desc->new_rows_dir = coll.rows_dir;
+    desc->new_cells_dir = coll.cells_dir;
+    return VS_OK;
+}
+
+static void flush_settle_slabs(vsi_desc *desc) {
+    vsi_slabs_settle(&desc->rows, &desc->new_rows_dir);
+    vsi_slabs_settle(&desc->cells, &desc->new_cells_dir);
+}
+
+VSI_FN void vsi_flush_settle(const vsi_state *state) {
+    for (vsi_desc *desc = flush_first(state); desc; desc = flush_next(state, desc))
+        if (desc->is_flushed)
+            flush_settle_slabs(desc);
+}
+
+VSI_FN vs_status vsi_flush_catch_up(vsi_err *err, const vsi_state *state) {
+    vs_status st = VS_OK;
+    for (vsi_desc *desc = flush_first(state); st == VS_OK && desc; desc = flush_next(state, desc)) {
+        if (desc->is_flushed)
+            continue;
+        st = flush_locate(err, state, desc);
+        if (st == VS_OK && desc->is_flushed)
+            flush_settle_slabs(desc);
+    }
+    return st;
+}
+
+static vs_status flush_locate_all(vsi_err *err, const vsi_state *state) {
+    vs_status st = VS_OK;
+    for (vsi_desc *desc = flush_first(state); st == VS_OK && desc; desc = flush_next(state, desc))
+        st = flush_locate(err, state, desc);
+    return st;
+}
+
+VSI_FN vs_status vsi_flush(vsi_err *err, vsi_state *state) {
+    flusher f = {.cow = state->catalog.cow, .pager = state->catalog.cow->pager};
+    f.stack.mem = f.blob.mem = f.pager->mem;
+    vs_status st = flush_slabs(err, state);
+    if (st == VS_OK)
+        st = vsi_state_settle(err, state);
+    if (st == VS_OK)
+        st = flusher_run(err, &f, &state->catalog.root);
+    if (st == VS_OK)
+        st = vsi_pager_flush(err, f.pager);
+    vsi_buf_free(&f.stack);
+    vsi_buf_free(&f.blob);
+    if (st == VS_OK)
+        st = vsi_state_load(err, state);
+    return st == VS_OK ? flush_locate_all(err, state) : st;
+}

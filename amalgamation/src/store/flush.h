@@ -1,0 +1,19 @@
+/* flush.h - writes everything of a state that is only in memory into the database file. */
+#ifndef VSI_FLUSH_H
+#define VSI_FLUSH_H
+
+#include "store/state.h"
+
+/* Writes slabs that changed and the blocks that the state reaches; afterwards the state, which is the
+ * caller's copy, leads to extents only. The blocks stay as they are, for those who read them. The
+ * caller has an open scope, and holds the writer role. On a failure undo the scope and the pager. */
+VS_NODISCARD VSI_FN vs_status vsi_flush(vsi_err *err, vsi_state *state);
+
+/* What vsi_flush wrote is part of a checkpoint: slabs are not dirty any more. */
+VSI_FN void vsi_flush_settle(const vsi_state *state);
+/* The same for collections that a reader, whose version may be older, looked at for the first time
+ * meanwhile: afterwards no array relies on extents that the state does not reach, but for those of
+ * readers that stood in an older version before. */
+VS_NODISCARD VSI_FN vs_status vsi_flush_catch_up(vsi_err *err, const vsi_state *state);
+
+#endif

@@ -1,0 +1,333 @@
+/* pager.c - extents of the database file.
+ *
+ *   P1  Nothing read from the file is used before its hash was found right.
+ *   P2  An extent is written once; its pages are not written again before it is dead to everybody
+ *       (G2). */
+#include "store/pager.h"
+#include "base/hash.h"
+#include "store/node.h"
+
+enum { PAGER_BUCKETS_FIRST = 64, PAGER_OUT_BYTES = 1 << 20 };
+
+/* A node in the cache. */
+struct vsi_frame_page {
+    vsi_frame_page *next; /* in its bucket */
+    uint64_t page_no;
+    uint8_t bytes[VSI_PAGE_BYTES];
+};
+
+VSI_FN bool vsi_pager_init(vsi_pager *pager, vsi_mem *mem, const vsi_file *file) {
+    memset(pager, 0, sizeof *pager);
+    if (!vsi_mutex_init(&pager->lock))
+        return false;
+    if (!vsi_mutex_init(&pager->slab_lock)) {
+        vsi_mutex_destroy(&pager->lock);
+        return false;
+    }
+    pager->mem = mem;
+    pager->file = file;
+    pager->out.mem = mem;
+    pager->taken.mem = mem;
+    pager->end = VSI_SPACE_FIRST_PAGE;
+    vsi_space_init(&pager->space, mem);
+    return true;
+}
+
+VSI_FN void vsi_pager_free(vsi_pager *pager) {
+    if (!pager->mem)
+        return;
+    for (size_t i = 0; i < pager->bucket_count; i++)
+        while (pager->buckets[i]) {
+            vsi_frame_page *next = pager->buckets[i]->next;
+            vsi_free(pager->mem, pager->buckets[i], sizeof *next);
+            pager->buckets[i] = next;
+        }
+    vsi_free(pager->mem, pager->buckets, pager->bucket_count * sizeof *pager->buckets);
+    vsi_buf_free(&pager->out);
+    vsi_buf_free(&pager->taken);
+    vsi_space_free(&pager->space);
+    vsi_mutex_destroy(&pager->slab_lock);
+    vsi_mutex_destroy(&pager->lock);
+}
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+VSI_FN vs_status vsi_pager_check_ref(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind) {
+    uint64_t page = vsi_ref_page(ref), pages = vsi_ref_pages(ref);
+    vsi_mutex_lock(&pager->lock);
+    uint64_t end = pager->end;
+    vsi_mutex_unlock(&pager->lock);
+    if (ref.codec)
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu: of codec %d, expected 0",
+                        pager->file->path, (unsigned long long)page, ref.codec);
+    if (ref.kind != kind)
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu: of kind %d, expected %d",
+                        pager->file->path, (unsigned long long)page, ref.kind, kind);
+    if (page < VSI_SPACE_FIRST_PAGE || page >= end || pages < 1 || pages > end - page)
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu and %llu more lie outside the file",
+                        pager->file->path, (unsigned long long)page, (unsigned long long)pages - 1);
+    return VS_OK;
+}
+
+/* Reads an extent and verifies it. */
+static vs_status pager_fetch(vsi_err *err, const vsi_pager *pager, vsi_ref ref, uint8_t *out) {
+    uint64_t page = vsi_ref_page(ref);
+    size_t bytes = (size_t)vsi_ref_pages(ref) * VSI_PAGE_BYTES, got = 0;
+    vs_status st = vsi_file_read(err, pager->file, out, bytes, page * VSI_PAGE_BYTES, &got);
+    if (st != VS_OK)
+        return st;
+    if (got < bytes)
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s is truncated: page %llu is missing",
+                        pager->file->path, (unsigned long long)page + got / VSI_PAGE_BYTES);
+    uint64_t hash = vsi_hash64(out, bytes, page);
+    if (hash != ref.hash)
+        return vsi_fail(err, VS_ERR_CORRUPT,
+                        "%s: page %llu (%zu bytes) is damaged: hash %016llx, expected %016llx",
+                        pager->file->path, (unsigned long long)page, bytes,
+                        (unsigned long long)hash, (unsigned long long)ref.hash);
+    return VS_OK; /* keeps P1 */
+}
+
+VSI_FN vs_status vsi_pager_read(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind,
+                                vsi_buf *buf) {
+    vs_status st = vsi_pager_check_ref(err, pager, ref, kind);
+    if (st != VS_OK)
+        return st;
+    size_t bytes = (size_t)vsi_ref_pages(ref) * VSI_PAGE_BYTES;
+    if (!vsi_buf_reserve(buf, bytes))
+        return vsi_fail_nomem(err, bytes);
+    st = pager_fetch(err, pager, ref, buf->data + buf->bytes);
+    buf->bytes += st == VS_OK ? bytes : 0;
+    return st;
+}
+
+/* ---- the cache of nodes --------------------------------------------------------------------- */
+
+static size_t pager_bucket(const vsi_pager *pager, uint64_t page_no) {
+    return (size_t)((page_no * 0x9e3779b97f4a7c15u) >> 32) & (pager->bucket_count - 1);
+}
+
+static vsi_frame_page *pager_find(vsi_pager *pager, uint64_t page_no) {
+    vsi_frame_page *page = NULL;
+    if (pager->bucket_count)
+        page = pager->buckets[pager_bucket(pager, page_no)];
+    while (page && page->page_no != page_no)
+        page = page->next;
+    return page;
+}
+
+static vsi_frame_page *pager_find_locked(vsi_pager *pager, uint64_t page_no) {
+    vsi_mutex_lock(&pager->lock);
+    vsi_frame_page *page = pager_find(pager, page_no);
+    vsi_mutex_unlock(&pager->lock);
+    return page;
+}
+
+/* Twice as many buckets when there are as many nodes; the lock is held. */
+static bool pager_grow(vsi_pager *pager) {
+    size_t old_count = pager->bucket_count;
+    vsi_frame_page **old = pager->buckets;
+    if (pager->page_count < old_count)
+        return true;
+    size_t count = old_count ? 2 * old_count : PAGER_BUCKETS_FIRST;
+    vsi_frame_page **buckets = vsi_alloc_zeroed(pager->mem, count * sizeof *buckets);
+    if (!buckets)
+        return old_count > 0; /* fuller buckets will do */
+    pager->buckets = buckets;
+    pager->bucket_count = count;
+    for (size_t i = 0; i < old_count; i++)
+        while (old[i]) {
+            vsi_frame_page *page = old[i];
+            old[i] = page->next;
+            vsi_frame_page **bucket = &buckets[pager_bucket(pager, page->page_no)];
+            page->next = *bucket;
+            *bucket = page;
+        }
+    vsi_free(pager->mem, old, old_count * sizeof *old);
+    return true;
+}
+
+/* Puts a node into the cache, unless another thread was faster; out_bytes is the one that is there. */
+static vs_status pager_install(vsi_err *err, vsi_pager *pager, vsi_frame_page *page,
+                               const uint8_t **out_bytes) {
+    vsi_mutex_lock(&pager->lock);
+    vsi_frame_page *other = pager_find(pager, page->page_no);
+    bool has_room = other || pager_grow(pager);
+    if (!other && has_room) {
+        vsi_frame_page **bucket = &pager->buckets[pager_bucket(pager, page->page_no)];
+        page->next = *bucket;
+        *bucket = page;
+        pager->page_count++;
+    }
+    vsi_mutex_unlock(&pager->lock);
+    *out_bytes = other ? other->bytes : page->bytes;
+    if (other || !has_room)
+        vsi_free(pager->mem, page, sizeof *page);
+    return has_room ? VS_OK : vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+}
+
+/* What references in a file may be: never a block, and in an inner node a child one level below. */
+static bool pager_refs_fit(const uint8_t *bytes) {
+    uint32_t level = vsi_node_level(bytes);
+    for (uint32_t i = 0; i < vsi_node_count(bytes); i++) {
+        vsi_node_item item = vsi_node_item_at(bytes, i);
+        for (uint32_t k = 0; k < item.ref_count; k++) {
+            vsi_ref ref = vsi_ref_decode(item.refs + k * VSI_REF_BYTES);
+            if (ref.is_block || (level && (ref.kind != VSI_REF_NODE || ref.level + 1u != level)))
+                return false;
+        }
+    }
+    return true;
+}
+
+static vs_status pager_check_node(vsi_err *err, const vsi_pager *pager, vsi_ref ref,
+                                  const uint8_t *bytes) {
+    const char *problem = vsi_node_check(bytes);
+    if (!problem && vsi_node_level(bytes) != ref.level)
+        problem = "a node is on the wrong level";
+    if (!problem && !pager_refs_fit(bytes))
+        problem = "a node refers to what it must not";
+    if (!problem)
+        return VS_OK;
+    return vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu: %s", pager->file->path,
+                    (unsigned long long)vsi_ref_page(ref), problem);
+}
+
+static vs_status pager_check_node_ref(vsi_err *err, vsi_pager *pager, vsi_ref ref) {
+    vs_status st = vsi_pager_check_ref(err, pager, ref, VSI_REF_NODE);
+    if (st != VS_OK || vsi_ref_pages(ref) == 1)
+        return st;
+    return vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu: a node of %llu pages", pager->file->path,
+                    (unsigned long long)vsi_ref_page(ref), (unsigned long long)vsi_ref_pages(ref));
+}
+
+VSI_FN vs_status vsi_pager_node_again(vsi_err *err, vsi_pager *pager, vsi_ref ref, uint8_t *out) {
+    vs_status st = pager_check_node_ref(err, pager, ref);
+    if (st == VS_OK)
+        st = pager_fetch(err, pager, ref, out);
+    return st == VS_OK ? pager_check_node(err, pager, ref, out) : st;
+}
+
+VSI_FN vs_status vsi_pager_node(vsi_err *err, vsi_pager *pager, vsi_ref ref,
+                                const uint8_t **out_page) {
+    vs_status st = pager_check_node_ref(err, pager, ref);
+    if (st != VS_OK)
+        return st;
+    vsi_frame_page *page = pager_find_locked(pager, vsi_ref_page(ref));
+    if (page) {
+        *out_page = page->bytes;
+        return VS_OK;
+    }
+    page = vsi_alloc(pager->mem, sizeof *page);
+    if (!page)
+        return vsi_fail_nomem(err, sizeof *page);
+    page->page_no = vsi_ref_page(ref);
+    st = vsi_pager_node_again(err, pager, ref, page->bytes);
+    if (st != VS_OK) {
+        vsi_free(pager->mem, page, sizeof *page);
+        return st;
+    }
+    return pager_install(err, pager, page, out_page);
+}
+
+VSI_FN void vsi_pager_forget(vsi_pager *pager, vsi_run run) {
+    vsi_mutex_lock(&pager->lock);
+    for (uint64_t no = run.page; pager->bucket_count && no < run.page + run.pages; no++) {
+        vsi_frame_page **link = &pager->buckets[pager_bucket(pager, no)];
+        while (*link && (*link)->page_no != no)
+            link = &(*link)->next;
+        vsi_frame_page *page = *link;
+        if (!page)
+            continue;
+        *link = page->next;
+        pager->page_count--;
+        vsi_free(pager->mem, page, sizeof *page);
+    }
+    vsi_mutex_unlock(&pager->lock);
+}
+
+/* ---- writing -------------------------------------------------------------------------------- */
+
+VSI_FN void vsi_pager_open_to(vsi_pager *pager, uint64_t end) {
+    vsi_mutex_lock(&pager->lock);
+    pager->end = end > pager->end ? end : pager->end;
+    vsi_mutex_unlock(&pager->lock);
+}
+
+VSI_FN vs_status vsi_pager_flush(vsi_err *err, vsi_pager *pager) {
+    if (!pager->out.bytes)
+        return VS_OK;
+    vs_status st = vsi_file_write(err, pager->file, pager->out.data, pager->out.bytes,
+                                  pager->out_page * VSI_PAGE_BYTES);
+    if (st != VS_OK)
+        return st;
+    pager->written_bytes += pager->out.bytes;
+    uint64_t end = pager->out_page + pager->out.bytes / VSI_PAGE_BYTES;
+    pager->out.bytes = 0;
+    vsi_pager_open_to(pager, end);
+    return VS_OK;
+}
+
+static vs_status pager_put(vsi_err *err, vsi_pager *pager, uint64_t page, vsi_bytes bytes) {
+    bool continues = page == pager->out_page + pager->out.bytes / VSI_PAGE_BYTES &&
+                     pager->out.bytes + bytes.bytes <= PAGER_OUT_BYTES;
+    vs_status st = continues ? VS_OK : vsi_pager_flush(err, pager);
+    if (st != VS_OK)
+        return st;
+    if (!pager->out.bytes)
+        pager->out_page = page;
+    return vsi_buf_append(&pager->out, bytes.data, bytes.bytes) ? VS_OK
+                                                                : vsi_fail_nomem(err, bytes.bytes);
+}
+
+VSI_FN vs_status vsi_pager_take(vsi_err *err, vsi_pager *pager, uint64_t pages,
+                                uint64_t *out_page) {
+    vsi_run run = {.pages = pages};
+    if (!vsi_buf_reserve(&pager->taken, sizeof run))
+        return vsi_fail_nomem(err, sizeof run);
+    vs_status st = vsi_space_take(err, &pager->space, pages, &run.page);
+    if (st != VS_OK)
+        return st;
+    vsi_buf_append(&pager->taken, &run, sizeof run);
+    *out_page = run.page;
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_pager_write_at(vsi_err *err, vsi_pager *pager, int kind, uint32_t level,
+                                    vsi_bytes bytes, uint64_t page, vsi_ref *out_ref) {
+    uint64_t pages = bytes.bytes / VSI_PAGE_BYTES;
+    vsi_assert(pages > 0 && pages <= VSI_EXTENT_PAGES_MAX);
+    vsi_assert(bytes.bytes % VSI_PAGE_BYTES == 0);
+    vs_status st = pager_put(err, pager, page, bytes);
+    if (st != VS_OK)
+        return st;
+    *out_ref = (vsi_ref){.at = vsi_ref_extent(page, pages),
+                         .birth = pager->birth,
+                         .kind = (uint8_t)kind,
+                         .level = (uint8_t)level,
+                         .hash = vsi_hash64(bytes.data, bytes.bytes, page)};
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_pager_write(vsi_err *err, vsi_pager *pager, int kind, uint32_t level,
+                                 vsi_bytes bytes, vsi_ref *out_ref) {
+    uint64_t page = 0;
+    vs_status st = vsi_pager_take(err, pager, bytes.bytes / VSI_PAGE_BYTES, &page);
+    return st == VS_OK ? vsi_pager_write_at(err, pager, kind, level, bytes, page, out_ref) : st;
+}
+
+VSI_FN void vsi_pager_keep(vsi_pager *pager) {
+    vsi_space_seal(&pager->space);
+    vsi_buf_free(&pager->taken);
+    vsi_buf_free(&pager->out);
+}
+
+VSI_FN void vsi_pager_undo(vsi_pager *pager) {
+    const vsi_run *runs = (const vsi_run *)(const void *)pager->taken.data;
+    pager->out.bytes = 0;
+    for (size_t i = 0; i < pager->taken.bytes / sizeof *runs; i++) {
+        vsi_pager_forget(pager, runs[i]);
+        vsi_space_give(&pager->space, runs[i]);
+    }
+    vsi_pager_keep(pager);
+}

@@ -1,0 +1,68 @@
+/* pager.h - extents of the database file: reading with verification, a cache of nodes, writing. */
+#ifndef VSI_PAGER_H
+#define VSI_PAGER_H
+
+#include "os/file.h"
+#include "store/ref.h"
+#include "store/space.h"
+
+typedef struct vsi_frame_page vsi_frame_page;
+
+typedef struct vsi_pager {
+    vsi_mem *mem;         /* borrowed */
+    const vsi_file *file; /* borrowed */
+
+    vsi_mutex lock; /* guards the cache and end */
+    vsi_frame_page **buckets;
+    size_t bucket_count, page_count;
+    uint64_t end; /* pages that may be read */
+
+    vsi_mutex slab_lock; /* for store/slab: one slab at a time is read in */
+
+    /* Of the holder of the writer role. */
+    vsi_space space;
+    uint32_t birth;   /* the checkpoint that extents are written for */
+    vsi_buf out;      /* written but not in the file yet */
+    uint64_t out_page; /* where out goes */
+    vsi_buf taken;    /* vsi_run: written since the last keep or undo */
+    uint64_t written_bytes;
+} vsi_pager;
+
+VSI_FN bool vsi_pager_init(vsi_pager *pager, vsi_mem *mem, const vsi_file *file);
+VSI_FN void vsi_pager_free(vsi_pager *pager); /* accepts one that is all zero */
+
+/* Any thread: whether a reference may lead to an extent of this kind in the file; else VS_ERR_CORRUPT. */
+VS_NODISCARD VSI_FN vs_status vsi_pager_check_ref(vsi_err *err, vsi_pager *pager, vsi_ref ref,
+                                                  int kind);
+/* Any thread: a node's page, checked, of a level that its reference names. It stays in memory until
+ * vsi_pager_forget. */
+VS_NODISCARD VSI_FN vs_status vsi_pager_node(vsi_err *err, vsi_pager *pager, vsi_ref ref,
+                                             const uint8_t **out_page);
+/* Any thread: the same from the file, whatever the cache has, into out [VSI_PAGE_BYTES]. */
+VS_NODISCARD VSI_FN vs_status vsi_pager_node_again(vsi_err *err, vsi_pager *pager, vsi_ref ref,
+                                                   uint8_t *out);
+/* Any thread: an extent of this kind, verified, appended to buf. */
+VS_NODISCARD VSI_FN vs_status vsi_pager_read(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind,
+                                             vsi_buf *buf);
+
+/* Writes an extent of whole pages and makes a reference to it; level is a node's, else 0. The bytes
+ * reach the file by vsi_pager_flush at the latest. */
+VS_NODISCARD VSI_FN vs_status vsi_pager_write(vsi_err *err, vsi_pager *pager, int kind,
+                                              uint32_t level, vsi_bytes bytes, vsi_ref *out_ref);
+/* The same in two steps. */
+VS_NODISCARD VSI_FN vs_status vsi_pager_take(vsi_err *err, vsi_pager *pager, uint64_t pages,
+                                             uint64_t *out_page);
+VS_NODISCARD VSI_FN vs_status vsi_pager_write_at(vsi_err *err, vsi_pager *pager, int kind,
+                                                 uint32_t level, vsi_bytes bytes, uint64_t page,
+                                                 vsi_ref *out_ref);
+VS_NODISCARD VSI_FN vs_status vsi_pager_flush(vsi_err *err, vsi_pager *pager);
+/* What was written is part of a checkpoint, or will never be: then its pages are free again. */
+VSI_FN void vsi_pager_keep(vsi_pager *pager);
+VSI_FN void vsi_pager_undo(vsi_pager *pager);
+
+VSI_FN void vsi_pager_open_to(vsi_pager *pager, uint64_t end); /* pages below end may be read */
+
+/* The pages of an extent will hold something else; nobody reads them any more. */
+VSI_FN void vsi_pager_forget(vsi_pager *pager, vsi_run run);
+
+#endif

@@ -1,0 +1,77 @@
+/* space.h - which pages of the database file are free. Of the holder of the writer role.
+ *
+ * What is free is known from the list that the last checkpoint wrote; nothing relies on the list being
+ * there, it can be made anew from what the checkpoint reaches. */
+#ifndef VSI_SPACE_H
+#define VSI_SPACE_H
+
+#include "base/bytes.h"
+#include "base/mem.h"
+#include "store/ref.h"
+
+enum {
+    VSI_SPACE_FIRST_PAGE = 32 /* behind the meta pages and the largest block around them */
+};
+
+#define VSI_NONE_KEPT UINT64_MAX
+
+typedef struct vsi_run {
+    uint64_t page, pages;
+} vsi_run;
+
+/* An extent that the newest version has no use for. */
+typedef struct vsi_dead_extent {
+    vsi_run run;
+    uint64_t checkpoint; /* the newest one that may reach it */
+    uint64_t version;    /* versions before this one reach it */
+} vsi_dead_extent;
+
+typedef struct vsi_space {
+    vsi_mem *mem;
+    bool is_known;        /* false: not loaded yet, nothing may be allocated */
+    uint64_t end;         /* pages of the file in use: behind it everything is free */
+    uint64_t block_pages; /* the device damages no other block than the one written to */
+    uint64_t open_page;   /* behind what was allocated last, while its block may be written to; 0: none */
+    uint64_t taken;       /* extents taken since the last seal: they may be given back one by one */
+    vsi_buf runs;         /* vsi_run, ascending, none touching another */
+    vsi_buf dead;         /* vsi_dead_extent, by the time they died */
+    uint64_t dead_pages, free_pages;
+} vsi_space;
+
+VSI_FN void vsi_runs_sort(vsi_buf *runs); /* vsi_run, by page */
+
+VSI_FN void vsi_space_init(vsi_space *space, vsi_mem *mem);
+VSI_FN void vsi_space_free(vsi_space *space); /* accepts one that is all zero */
+
+/* Takes pages one after the other; no block that it shares with durable pages. */
+VS_NODISCARD VSI_FN vs_status vsi_space_take(vsi_err *err, vsi_space *space, uint64_t pages,
+                                             uint64_t *out_page);
+/* What was taken so far is durable, or given up: its last block must not be written to again. */
+VSI_FN void vsi_space_seal(vsi_space *space);
+
+/* Frees pages that were taken or that are dead, at once; there is always memory for that. */
+VSI_FN void vsi_space_give(vsi_space *space, vsi_run run);
+
+/* Notes an extent that dies with a version. Room for it was made by vsi_space_expect. */
+VS_NODISCARD VSI_FN vs_status vsi_space_expect(vsi_err *err, vsi_space *space, size_t extents);
+VSI_FN void vsi_space_bury(vsi_space *space, vsi_dead_extent extent);
+
+/* Frees the dead that no checkpoint from first_checkpoint on and no version from first_version on
+ * reaches; gone is told each run before. */
+typedef void (*vsi_run_fn)(void *ctx, vsi_run run);
+VSI_FN void vsi_space_reap(vsi_space *space, uint64_t first_checkpoint, uint64_t first_version,
+                           vsi_run_fn gone, void *ctx);
+
+/* The list as it is in the file, for a checkpoint beside which those from first_kept on are kept: pages
+ * that are free, and pages that will be when only that checkpoint is left, among them the runs in dying
+ * that the checkpoint itself gives up. VSI_NONE_KEPT: only that checkpoint is left, all are free. */
+VS_NODISCARD VSI_FN vs_status vsi_space_write(vsi_err *err, const vsi_space *space,
+                                              uint64_t first_kept, const vsi_buf *dying,
+                                              vsi_buf *out);
+/* Reads the list of a checkpoint. VS_ERR_CORRUPT for one that is malformed. */
+VS_NODISCARD VSI_FN vs_status vsi_space_read(vsi_err *err, vsi_space *space, vsi_bytes list,
+                                             uint64_t end, uint64_t checkpoint);
+/* Appends all runs of a list, free or dying, to out as vsi_run. */
+VS_NODISCARD VSI_FN vs_status vsi_space_list(vsi_err *err, vsi_bytes list, vsi_buf *out);
+
+#endif

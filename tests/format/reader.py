@@ -1,0 +1,926 @@
+#!/usr/bin/env python3
+"""reader.py - lists the content of a vecstore database, written from docs/FORMAT.md alone.
+
+    python3 tests/format/reader.py [--fsck] FILE
+
+A reference to read beside the document: sections and words are the document's. It changes no file. The
+listing goes to stdout, one line per thing, in the order of the format's keys:
+
+    checkpoint NUMBER lsn LSN digest HEX              the checkpoint that the content was read from
+    collection ID NAME dim= type= metric= index= created= count=
+    record COLLECTION-ID KEY XXH3-128-OF-THE-VECTOR METADATA-AS-A-JSON-STRING, or -
+    note COLLECTION-ID KEY-HEX VALUE-HEX
+    digest HEX ok                                     computed anew, and it is the recorded one
+
+Damage ends with status 1 and one line on stderr: the thing, what was found, what was expected. --fsck
+also verifies what a reader has no need of: the other meta page, the other checkpoint, the lists of free
+pages, and every statement of the document about order, sizes and counts.
+
+Needs Python 3.11 and xxhash (Debian: python3-xxhash).
+"""
+import json
+import os
+import struct
+import sys
+from dataclasses import dataclass, field
+
+import xxhash
+
+PAGE = 4096
+PAGE_B = 65536
+FIRST_PAGE = 32  # the first page of extents
+MAGIC = b"vecstore\x89\r\n\x1a\n\0\0\0"
+LOG_MAGIC = b"vecstore\x89\r\n\x1a\n\0lg"
+VERSION = (0, 2)
+NODE, SLAB, BLOB, FREE = 1, 2, 3, 4
+KINDS = ["none", "node", "slab", "blob", "list of free pages"]
+ENTRY_MAX = 1340  # bytes of an entry of a leaf and of its offset
+CONT, COMMIT, MARK = 1, 2, 3
+PAYLOAD_MAX = 67108864
+CREATE, PUT, DELETE, NOTE, DIGEST = 1, 2, 3, 4, 5
+NO_SLOT = 0xFFFFFFFF
+TYPES = {1: ("f32", 4), 2: ("u8", 1)}
+METRICS = {1: "l2", 2: "ip", 3: "cosine"}
+TREES = ["keys", "metadata", "live", "rows", "cells"]
+CELL_BYTES = 32
+
+
+class Damage(Exception):
+    """Bytes that are not as the document says."""
+
+
+def expect(good, thing, found, expected):
+    if not good:
+        raise Damage(f"{thing}: found {found}, expected {expected}")
+
+
+def equal(thing, found, expected):
+    expect(found == expected, thing, found, expected)
+
+
+def hash64(data, seed=0):
+    return xxhash.xxh3_64_intdigest(data, seed=seed)
+
+
+def hash128(data):
+    return xxhash.xxh3_128_intdigest(data)
+
+
+class Fields:
+    """Takes values off the front of bytes; what would run over their end is damage."""
+
+    def __init__(self, data, thing, place=0):
+        self.data, self.thing, self.place = data, thing, place
+
+    def raw(self, size):
+        left = len(self.data) - self.place
+        expect(size <= left, self.thing, f"{left} bytes", f"{size} or more at byte {self.place}")
+        self.place += size
+        return self.data[self.place - size:self.place]
+
+    def take(self, form):
+        """Little-endian values: B, H, I and Q are u8 to u64, q is i64; one value comes as itself."""
+        values = struct.unpack("<" + form, self.raw(struct.calcsize("<" + form)))
+        return values[0] if len(values) == 1 else values
+
+    def run(self):
+        return self.raw(self.take("I"))
+
+    def hash128(self):
+        low, high = self.take("QQ")
+        return high << 64 | low
+
+    def end(self):
+        equal(f"{self.thing}: bytes behind its end", len(self.data) - self.place, 0)
+
+
+def text_of(data, thing):
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Damage(f"{thing}: found {data.hex()}, expected UTF-8: {error.reason}") from None
+
+
+# ---- the content, and its digest (section 9) --------------------------------------------------------
+
+def collection_term(c):
+    head = struct.pack("<5IqI", 1, c.id, c.dim, c.type, c.metric, c.created, len(c.name))
+    return hash128(head + c.name + c.index)
+
+
+def record_terms(collection_id, key, record):
+    """The terms of a record's vector and of its metadata."""
+    where = struct.pack("<3IQ", collection_id, 0, 0, key)
+    total = hash128(struct.pack("<I", 2) + where + stored128(record.vector))
+    if record.metadata:
+        total += hash128(struct.pack("<I", 3) + where + stored128(hash128(record.metadata)))
+    return total
+
+
+def note_term(collection_id, key, value):
+    return hash128(struct.pack("<2I", 4, collection_id) + stored128(hash128(value)) + key)
+
+
+def stored128(number):
+    return number.to_bytes(16, "little")
+
+
+@dataclass
+class Record:
+    slot: int
+    vector: int  # XXH3-128 of its bytes
+    metadata: bytes
+
+
+@dataclass
+class Collection:
+    id: int
+    dim: int
+    type: int
+    metric: int
+    created: int
+    name: bytes
+    index: bytes
+    records: dict = field(default_factory=dict)  # key: Record
+    slots: dict = field(default_factory=dict)  # slot: key of the record that it holds
+    slot_end: int = 0
+
+    def verify(self, thing):
+        expect(self.dim > 0, f"{thing}: dim", self.dim, "1 or more")
+        expect(self.type in TYPES, f"{thing}: element type", self.type, "1 or 2")
+        expect(self.metric in METRICS, f"{thing}: metric", self.metric, "1, 2 or 3")
+        expect(0 < len(self.name) < 256, f"{thing}: bytes of the name", len(self.name), "1 to 255")
+        text_of(self.name, f"{thing}: name")
+        text_of(self.index, f"{thing}: index description")
+
+    def vector_bytes(self):
+        return self.dim * TYPES[self.type][1]
+
+
+@dataclass
+class State:
+    """All content at some moment; sum is its digest, kept along with every change."""
+    lsn: int = 0
+    last_id: int = 0
+    collections: dict = field(default_factory=dict)
+    notes: dict = field(default_factory=dict)  # (collection id, key): value
+    sum: int = 0
+
+    def add(self, term):
+        self.sum = (self.sum + term) % 2**128
+
+    def digest(self):
+        """Of the content as it stands, without the sum that was kept."""
+        total = sum(note_term(*where, value) for where, value in self.notes.items())
+        for c in self.collections.values():
+            total += collection_term(c) + sum(record_terms(c.id, *item) for item in c.records.items())
+        return total % 2**128
+
+    def listing(self):
+        for _, c in sorted(self.collections.items()):
+            yield (f"collection {c.id} {c.name.decode()} dim={c.dim} type={TYPES[c.type][0]} "
+                   f"metric={METRICS[c.metric]} index={c.index.decode()} created={c.created} "
+                   f"count={len(c.records)}")
+            for key, r in sorted(c.records.items()):
+                metadata = json.dumps(text_of(r.metadata, f"metadata of {key}")) if r.metadata else "-"
+                yield f"record {c.id} {key} {r.vector:032x} {metadata}"
+        for (collection_id, key), value in sorted(self.notes.items(), key=lambda note: note_key(*note[0])):
+            yield f"note {collection_id} {key.hex()} {value.hex()}"
+
+
+def note_key(collection_id, key):
+    """The key of a note in the tree of notes (section 4)."""
+    return struct.pack("<IH", collection_id, len(key)) + key
+
+
+# ---- the data file: meta pages (section 2) ----------------------------------------------------------
+
+@dataclass
+class Reference:
+    page: int
+    pages: int
+    checkpoint: int
+    kind: int
+    level: int
+    hash: int
+
+
+def parse_reference(fields):
+    where, checkpoint, kind, codec, level, _, digest = fields.take("QIBBBBQ")
+    thing = f"{fields.thing}: reference"
+    expect(kind < len(KINDS), f"{thing}: kind", kind, "0 to 4")
+    equal(f"{thing}: codec", codec, 0)
+    if kind == 0:
+        equal(f"{thing} of kind 0: its values", (where, checkpoint, level, digest), (0, 0, 0, 0))
+    else:
+        expect(where >> 40, f"{thing}: pages", 0, "1 or more")
+    return Reference(where & (1 << 40) - 1, where >> 40, checkpoint, kind, level, digest)
+
+
+@dataclass
+class Checkpoint:
+    number: int
+    lsn: int
+    chain: int
+    first_log: int  # 0: there is no such checkpoint
+    pages: int
+    entries: int
+    digest: int
+    catalog: Reference
+    free: Reference
+
+
+def parse_checkpoint(fields):
+    return Checkpoint(*fields.take("6Q"), fields.hash128(), parse_reference(fields), parse_reference(fields))
+
+
+@dataclass
+class Meta:
+    uuid: bytes
+    sequence: int
+    generation: int
+    durable: int
+    created: int
+    last: Checkpoint
+    before: Checkpoint
+
+
+def page_is_valid(page):
+    return page[:16] == MAGIC and page[4080:] == stored128(hash128(page[:4080]))
+
+
+def verify_version(fields):
+    version = fields.take("HH")
+    what = "VS_ERR_TOO_OLD" if version < VERSION else "VS_ERR_TOO_NEW"
+    expect(version == VERSION, f"{fields.thing}: version", "%d.%d (%s)" % (*version, what), "0.2")
+
+
+def parse_meta(page, thing):
+    fields = Fields(page, thing, 16)
+    verify_version(fields)
+    equal(f"{thing}: bytes of the page", fields.take("I"), PAGE)
+    needed = fields.take("QQQ")[2]  # compatible and read-only features do not concern a reader
+    expect(not needed, f"{thing}: needed features", hex(needed), "none (VS_ERR_TOO_NEW)")
+    uuid = fields.raw(16)
+    sequence, generation, durable, created = fields.take("QQQq")
+    last = parse_checkpoint(Fields(page[:240], f"{thing}: the last checkpoint", 128))
+    before = parse_checkpoint(Fields(page[:368], f"{thing}: the checkpoint before", 256))
+    return Meta(uuid, sequence, generation, durable, created, last, before)
+
+
+class DataFile:
+    def __init__(self, path):
+        self.path, self.file = path, open(path, "rb")
+        self.size = os.fstat(self.file.fileno()).st_size
+
+    def read(self, offset, size):
+        self.file.seek(offset)
+        return self.file.read(size)
+
+    def log_path(self, generation):
+        return f"{self.path}-wal-{generation}"
+
+    def choose_meta(self, fsck):
+        """The meta page that counts; None: the database was never completely created."""
+        valid = {}
+        for name, offset in (("meta page A", 0), ("meta page B", PAGE_B)):
+            page = self.read(offset, PAGE)
+            if page_is_valid(page):
+                valid[name] = parse_meta(page, name)
+        if not valid:
+            return self.without_meta()
+        expect(self.size >= PAGE_B + PAGE, "data file: bytes", self.size, f"{PAGE_B + PAGE} or more")
+        if fsck:
+            self.verify_both(valid)
+        meta = max(valid.values(), key=lambda meta: meta.sequence)
+        size = meta.last.pages * PAGE
+        expect(self.size >= size, "data file: bytes", self.size, f"{size} or more: it is truncated")
+        return meta
+
+    def without_meta(self):
+        if self.size <= PAGE_B + PAGE and not any(self.read(0, PAGE_B)):
+            expect(not os.path.exists(self.log_path(1)), "data file", "zeros", f"content: {self.log_path(1)} exists")
+            return None
+        pages = (self.read(0, 16), self.read(PAGE_B, 16))
+        expect(MAGIC not in pages, "meta pages", "two that do not verify", "one that does")
+        raise Damage(f"data file: found no magic, expected {MAGIC!r} (VS_ERR_NOT_DB)")
+
+    @staticmethod
+    def verify_both(valid):
+        for name in ("meta page A", "meta page B"):
+            expect(name in valid, name, "a wrong magic or checksum", "a valid page")
+        a, b = valid.values()
+        equal("meta pages: UUID of B, beside A's", b.uuid.hex(), a.uuid.hex())
+        expect(a.sequence != b.sequence, "meta pages: sequence numbers", "the same", "two")
+
+
+# ---- the data file: extents, trees and content (sections 3 and 4) -----------------------------------
+
+def parse_node(data, thing, level):
+    """The entries of a node: (key, value, references), in order."""
+    found, count, lowest, total = struct.unpack_from("<4H", data)
+    equal(f"{thing}: level", found, level)
+    expect(1 <= count <= (PAGE - 16) // 2, f"{thing}: number of entries", count, "1 to 2040")
+    entries, places = [], []
+    for offset in struct.unpack_from(f"<{count}H", data, 16):
+        fields = Fields(data, f"{thing}: entry at {offset}", offset)
+        expect(offset >= 16 + 2 * count, fields.thing, offset, "an offset behind the offsets")
+        key_bytes, bits = fields.take("HH")
+        key, value = fields.raw(key_bytes), fields.raw(bits & 4095)
+        references = [parse_reference(fields) for _ in range(bits >> 12)]
+        size = fields.place - offset + 2
+        expect(size <= ENTRY_MAX + 24 * (level > 0), fields.thing, f"{size} bytes", f"at most {ENTRY_MAX}")
+        entries.append((key, value, references))
+        places.append((offset, fields.place))
+    expect(lowest <= min(places)[0], f"{thing}: an entry", f"at {min(places)[0]}", f"{lowest} or more")
+    equal(f"{thing}: sum of the entries", total, sum(end - start + 2 for start, end in places))
+    places.sort()
+    for (_, end), (start, _) in zip(places, places[1:]):
+        expect(end <= start, f"{thing}: entries", f"one at {start} that overlaps", f"{end} or more")
+    return entries
+
+
+class Walk:
+    """Reads what a checkpoint reaches, and keeps which pages that are."""
+
+    def __init__(self, data_file, checkpoint, fsck):
+        self.file, self.checkpoint, self.fsck = data_file, checkpoint, fsck
+        self.used = {}  # page: what it is used for
+
+    def extent(self, ref, kind, thing, pages=None):
+        """The bytes that a reference leads to, verified."""
+        thing = f"{thing}: {KINDS[kind]} at page {ref.page}"
+        equal(f"{thing}: kind", KINDS[ref.kind], KINDS[kind])
+        end = ref.page + ref.pages
+        expect(FIRST_PAGE <= ref.page and end <= self.checkpoint.pages, thing, f"pages {ref.page} to {end - 1}",
+               f"pages {FIRST_PAGE} to {self.checkpoint.pages - 1}")
+        expect(pages in (None, ref.pages), f"{thing}: pages", ref.pages, pages)
+        data = self.file.read(ref.page * PAGE, ref.pages * PAGE)
+        equal(f"{thing}: bytes in the file", len(data), ref.pages * PAGE)
+        equal(f"{thing}: hash", f"{hash64(data, ref.page):016x}", f"{ref.hash:016x}")
+        if self.fsck:
+            self.verify_reference(ref, thing)
+        return data
+
+    def verify_reference(self, ref, thing):
+        for page in range(ref.page, ref.page + ref.pages):
+            expect(page not in self.used, f"page {page}", f"{self.used.get(page)} and {thing}", "one use")
+            self.used[page] = thing
+        expect(ref.checkpoint <= self.checkpoint.number, f"{thing}: written by checkpoint", ref.checkpoint,
+               f"at most {self.checkpoint.number}")
+        expect(ref.kind == NODE or ref.level == 0, f"{thing}: level", ref.level, 0)
+
+    def zeros(self, data, place, thing):
+        """The rest of an extent is zero."""
+        expect(not self.fsck or not any(data[place:]), f"{thing}: behind its {place} bytes", "no zeros", "zeros")
+
+    def node(self, ref, thing):
+        expect(ref.level <= 31, f"{thing}: level", ref.level, "at most 31")
+        data = self.extent(ref, NODE, thing, 1)
+        return parse_node(data, f"{thing}: node at page {ref.page}", ref.level)
+
+    def child(self, entry, level, thing):
+        _, value, references = entry
+        expect(not value and len(references) == 1, f"{thing}: entry of an inner node",
+               f"{len(value)} bytes and {len(references)} references", "no value, one reference")
+        equal(f"{thing}: level of a child", references[0].level, level - 1)
+        return references[0]
+
+    def tree(self, ref, thing, count=None):
+        """All entries of a tree in the order of their keys."""
+        found = 0
+        for entry in self.subtree(ref, thing, b"", None) if ref.kind else ():
+            found += 1
+            yield entry
+        expect(count in (None, found), f"{thing}: entries", found, count)
+
+    def subtree(self, ref, thing, low, high):
+        """The entries of a node and below: keys from low up to, not including, high; None: no bound."""
+        entries = self.node(ref, thing)
+        keys = [entry[0] for entry in entries]
+        if ref.level:
+            keys[0] = low  # the first key of an inner node is not compared
+        in_order = all(a < b for a, b in zip(keys, keys[1:])) and low <= keys[0] and (high is None or keys[-1] < high)
+        expect(in_order, f"{thing}: node at page {ref.page}: keys", [key.hex() for key in keys],
+               f"ascending ones from {low.hex()} up to {high and high.hex()}")
+        if not ref.level:
+            yield from entries
+            return
+        for i, entry in enumerate(entries):
+            child = self.child(entry, ref.level, thing)
+            yield from self.subtree(child, thing, keys[i], (keys + [high])[i + 1])
+
+    def find(self, ref, wanted, thing):
+        """One entry of a tree, reading only the nodes on the way."""
+        while ref.kind:
+            entries = self.node(ref, thing)
+            if not ref.level:
+                return next((entry for entry in entries if entry[0] == wanted), None)
+            below = [entry for entry in entries[1:] if entry[0] <= wanted]
+            ref = self.child(below[-1] if below else entries[0], ref.level, thing)
+        return None
+
+    # What the catalog leads to.
+
+    def value(self, key, value, references, thing):
+        """The bytes of a value: inline or in a blob."""
+        fields = Fields(value, thing)
+        size, digest = fields.take("I"), fields.hash128()
+        inline = 4 + len(key) + 20 + size + 2 <= ENTRY_MAX
+        equal(f"{thing}: references", len(references), 0 if inline else 1)
+        if inline:
+            data = fields.raw(size)
+        else:
+            data = self.blob(references[0], size, thing)
+        fields.end()
+        equal(f"{thing}: hash", f"{hash128(data):032x}", f"{digest:032x}")
+        return data
+
+    def blob(self, ref, size, thing):
+        extent = self.extent(ref, BLOB, thing, -(-(size + 8) // PAGE))
+        fields = Fields(extent, f"{thing}: blob")
+        equal(f"{thing}: blob: bytes, bytes stored", fields.take("II"), (size, size))
+        data = fields.raw(size)
+        self.zeros(extent, fields.place, f"{thing}: blob")
+        return data
+
+    def slabs(self, ref, thing, count, shift, row_bytes):
+        """number of a slab: its bytes"""
+        slabs, size = {}, row_bytes << shift
+        equal(f"{thing}: shift", shift, slab_shift(row_bytes))
+        for key, value, references in self.tree(ref, thing, count):
+            equal(f"{thing}: an entry's key, value, references", (len(key), value, len(references)), (4, b"", 1))
+            number = int.from_bytes(key, "big")
+            slabs[number] = self.extent(references[0], SLAB, f"{thing}: slab {number}", -(-size // PAGE))
+            self.zeros(slabs[number], size, f"{thing}: slab {number}")
+        return slabs
+
+    def live(self, ref, thing, count):
+        """The slots that hold a record."""
+        slots = set()
+        for key, value, references in self.tree(ref, thing, count):
+            equal(f"{thing}: an entry's key, value, references", (len(key), len(value), references), (4, 512, []))
+            bits = int.from_bytes(value, "little")
+            first = int.from_bytes(key, "big") * 4096
+            slots.update(first + bit for bit in range(4096) if bits >> bit & 1)
+        return slots
+
+    def metadata(self, ref, thing, count):
+        """slot: metadata"""
+        values = {}
+        for key, value, references in self.tree(ref, thing, count):
+            equal(f"{thing}: bytes of a key", len(key), 4)
+            slot = int.from_bytes(key, "big")
+            values[slot] = self.value(key, value, references, f"{thing}: slot {slot}")
+        return values
+
+    def collection(self, key, value, references):
+        collection_id = int.from_bytes(key[1:], "big")
+        thing = f"collection {collection_id}"
+        fields = Fields(value, thing)
+        dim, element, metric, row_shift, cell_shift, created = fields.take("IBBBBq")
+        records, slot_end, name_bytes, index_bytes = fields.take("QIHH")
+        counts = fields.take("5Q")
+        c = Collection(collection_id, dim, element, metric, created, fields.raw(name_bytes), fields.raw(index_bytes))
+        fields.end()
+        c.verify(thing)
+        c.slot_end = slot_end
+        equal(f"{thing}: references", len(references), len(TREES))
+        trees = {name: (references[i], f"{thing}: {name}", counts[i]) for i, name in enumerate(TREES)}
+        rows = self.slabs(*trees["rows"], row_shift, c.vector_bytes())
+        cells = self.slabs(*trees["cells"], cell_shift, CELL_BYTES)
+        metadata = self.metadata(*trees["metadata"])
+        live = self.live(*trees["live"])
+        for slabs, shift in ((rows, row_shift), (cells, cell_shift)):
+            wanted = range(-(-slot_end // (1 << shift)))
+            expect(not self.fsck or sorted(slabs) == list(wanted), f"{thing}: slabs", sorted(slabs), f"{wanted}")
+        for key, value, references in self.tree(*trees["keys"]):
+            self.record(c, key, value, rows, cells, metadata)
+        equal(f"{thing}: records", len(c.records), records)
+        self.verify_slots(c, live, metadata, thing)
+        return c
+
+    def record(self, c, key, value, rows, cells, metadata):
+        equal(f"collection {c.id}: keys: namespace, type, bytes", (key[:2], len(key)), (b"\0\1", 10))
+        number, slot = int.from_bytes(key[2:], "big"), Fields(value, "slot").take("I")
+        thing = f"collection {c.id}: record {number} in slot {slot}"
+        expect(slot < c.slot_end, thing, slot, f"a slot below {c.slot_end}")
+        expect(slot not in c.slots, thing, f"record {c.slots.get(slot)} there as well", "one record")
+        cell = Fields(row(cells, slot, CELL_BYTES, f"{thing}: cell"), f"{thing}: cell")
+        vector = row(rows, slot, c.vector_bytes(), f"{thing}: row")
+        equal(f"{thing}: key in its cell", cell.take("Q"), number)
+        equal(f"{thing}: hash of its vector", f"{hash128(vector):032x}", f"{cell.hash128():032x}")
+        expect(not self.fsck or cell.take("Q") == 0, f"{thing}: end of its cell", "no zero", "zero")
+        c.records[number] = Record(slot, hash128(vector), metadata.get(slot, b""))
+        c.slots[slot] = number
+
+    @staticmethod
+    def verify_slots(c, live, metadata, thing):
+        odd = sorted(live ^ set(c.slots))
+        expect(not odd, f"{thing}: slot {odd[:1]}", "a key or a live bit alone", "both or none")
+        odd = sorted(set(metadata) - live)
+        expect(not odd, f"{thing}: slot {odd[:1]}", "metadata without a record", "a record")
+        expect(all(metadata.values()), f"{thing}: metadata", "an empty value", "no entry")
+
+    def state(self):
+        """All content of the checkpoint."""
+        state, names, notes = State(self.checkpoint.lsn), {}, None
+        for key, value, references in self.tree(self.checkpoint.catalog, "catalog", self.checkpoint.entries):
+            if key[:1] == b"\1" and len(key) == 5:
+                c = self.collection(key, value, references)
+                state.collections[c.id] = c
+            elif key[:1] == b"\2":
+                names[key[1:]] = Fields(value, f"name {key[1:]!r}").take("I")
+            elif key == b"\3":
+                notes = Fields(value, "catalog: entry 03"), references
+            else:
+                raise Damage(f"catalog: found an entry {key.hex()}, expected 01 and an id, 02 and a name, or 03")
+        equal("catalog: names", names, {c.name: c.id for c in state.collections.values()})
+        if self.checkpoint.catalog.kind:
+            expect(notes, "catalog", "no entry 03", "one")
+            self.read_notes(state, *notes)
+        state.sum = state.digest()
+        equal("digest of the checkpoint", f"{state.sum:032x}", f"{self.checkpoint.digest:032x}")
+        return state
+
+    def read_notes(self, state, fields, references):
+        count, state.last_id = fields.take("QI")
+        equal("catalog: entry 03: references", len(references), 1)
+        for key, value, refs in self.tree(references[0], "notes", count):
+            head = Fields(key, "notes: key")
+            collection_id, size = head.take("IH")
+            where = (collection_id, head.raw(size))
+            head.end()
+            verify_note(state, *where)
+            state.notes[where] = self.value(key, value, refs, f"note {key.hex()}")
+        last = max(state.collections, default=0)
+        expect(last <= state.last_id, "catalog: largest collection id", state.last_id, f"{last} or more")
+
+    def free_pages(self):
+        """The two lists of runs: free, dying."""
+        if not self.checkpoint.free.kind:
+            return [], []
+        extent = self.extent(self.checkpoint.free, FREE, "checkpoint")
+        fields = Fields(extent, "list of free pages")
+        counts = fields.take("QQ")
+        runs = [[fields.take("QQ") for _ in range(count)] for count in counts]
+        self.zeros(extent, fields.place, "list of free pages")
+        return runs
+
+
+def slab_shift(row_bytes):
+    shift = 0
+    while row_bytes << shift < 16384 or -(row_bytes << shift) % PAGE > (row_bytes << shift) / 16:
+        shift += 1
+    return shift
+
+
+def row(slabs, slot, row_bytes, thing):
+    """The row of a slot; all slabs of a tree have one size."""
+    shift = slab_shift(row_bytes)
+    expect(slot >> shift in slabs, thing, f"no slab {slot >> shift}", "one")
+    place = (slot & (1 << shift) - 1) * row_bytes
+    return slabs[slot >> shift][place:place + row_bytes]
+
+
+def verify_note(state, collection_id, key):
+    expect(collection_id == 0 or collection_id in state.collections, f"note {key.hex()}: collection",
+           collection_id, "0 or one that exists")
+
+
+# ---- log files (sections 5 and 6) -------------------------------------------------------------------
+
+@dataclass
+class Frame:
+    kind: int
+    lsn: int
+    transaction: int
+    durable: int
+    chain: int
+    payload: bytes
+    end: int
+
+
+class LogFile:
+    def __init__(self, path):
+        self.path = self.thing = path
+        with open(path, "rb") as file:
+            self.data = file.read()
+        fields = Fields(self.data[:PAGE], path)
+        self.has_header = len(self.data) >= PAGE and fields.raw(16) == LOG_MAGIC and (
+            hash64(self.data[:4088]) == struct.unpack_from("<Q", self.data, 4088)[0])
+        if not self.has_header:
+            return
+        self.hash = struct.unpack_from("<Q", self.data, 4088)[0]
+        verify_version(fields)
+        equal(f"{path}: bytes of the header", fields.take("I"), PAGE)
+        self.uuid = fields.raw(16)
+        self.generation, self.start, self.previous, self.previous_chain = fields.take("4Q")
+        self.salt, self.created, self.pad = fields.take("QqI")
+
+    def verify(self, uuid, generation):
+        expect(self.has_header, f"{self.path}: header", "a wrong magic or hash", "one that verifies")
+        equal(f"{self.path}: UUID", self.uuid.hex(), uuid.hex())
+        equal(f"{self.path}: generation", self.generation, generation)
+        expect(self.start >= 1, f"{self.path}: start LSN", self.start, "1 or more")
+        expect(self.previous < generation, f"{self.path}: previous generation", self.previous,
+               f"below {generation}")
+        expect(self.pad in (64 << n for n in range(11)), f"{self.path}: pad", self.pad,
+               "a power of two from 64 to 65536")
+
+    def header_at(self, place):
+        """The fields of a frame's header when one of a known kind verifies there, else None."""
+        data = self.data[place:place + 64]
+        if len(data) < 64:
+            return None
+        values = struct.unpack("<IIQQQqQQQ", data)
+        known = values[1] in (CONT, COMMIT, MARK)
+        return values if known and values[8] == hash64(data[:56], self.salt) else None
+
+    def frame_at(self, place, lsn, chain):
+        """The frame there if it counts behind the frame with this LSN and this chain."""
+        header = self.header_at(place)
+        if not header:
+            return None
+        size, kind, number, transaction, durable, _, digest, own_chain, _ = header
+        payload = self.data[place + 64:place + 64 + size]
+        mark = kind == MARK
+        good = (number == lsn + (not mark) and durable < number + mark
+                and own_chain == hash64(self.data[place:place + 48], chain)
+                and len(payload) == size <= (0 if mark else PAYLOAD_MAX)
+                and digest == (0 if mark else hash64(payload, number)))
+        end = place + 64 + -(-size // 64) * 64
+        return Frame(kind, number, transaction, durable, own_chain, payload, end) if good else None
+
+    def frames(self):
+        """All frames that count; then self.end is where reading ended and self.next is the LSN missing there."""
+        self.end, self.next, chain = PAGE, self.start, self.hash
+        while True:
+            at_pad = -(-self.end // self.pad) * self.pad
+            frame = self.frame_at(self.end, self.next - 1, chain) or self.frame_at(at_pad, self.next - 1, chain)
+            if not frame:
+                return
+            self.end, self.next, chain = frame.end, frame.lsn + 1, frame.chain
+            yield frame
+
+    def verify_end(self, durable):
+        """Frame self.next is missing: nothing says that it was durable."""
+        expect(durable < self.next, f"{self.path}: the meta page's durable LSN", durable,
+               f"below {self.next}: that frame is lost")
+        for at in range(self.end, len(self.data), 64):
+            header = self.header_at(at)
+            expect(not header or not self.next <= header[4] <= header[2], f"{self.path}: header at {at}: durable LSN",
+                   header and header[4], f"below {self.next}: that frame is lost")
+
+    def verify_leftover(self, uuid, generation):
+        """The file behind the one that the meta page names: a take-over that was interrupted."""
+        if not self.has_header:
+            return
+        self.verify(uuid, generation)
+        for at in range(PAGE, len(self.data), 64):
+            header = self.header_at(at)
+            if not header:
+                continue
+            expect(header[1] != MARK, f"{self.path}: header at {at}", "a MARK", "copies of frames only")
+            expect(header[4] < self.start, f"{self.path}: header at {at}: durable LSN", header[4],
+                   f"below {self.start}, the start LSN")
+
+
+# ---- operations and recovery (sections 7 and 8) -----------------------------------------------------
+
+class Replay:
+    """Applies frames to a state."""
+
+    def __init__(self, state):
+        self.state, self.transaction, self.payloads = state, 0, []
+
+    def frame(self, frame, thing):
+        self.state.lsn = frame.lsn
+        if frame.kind == MARK:
+            return
+        if frame.transaction != self.transaction:
+            self.transaction, self.payloads = frame.transaction, []  # the one before was rolled back
+        self.payloads.append(frame.payload)
+        if frame.kind == COMMIT:
+            self.commit(thing)
+            self.transaction, self.payloads = 0, []
+
+    def commit(self, thing):
+        last = None
+        for i, payload in enumerate(self.payloads):
+            fields = Fields(payload, thing)
+            while fields.place < len(payload):
+                kind, flags, _, size = fields.take("BBHI")
+                body = Fields(fields.raw(size), f"{thing}: operation {kind}")
+                if kind in (CREATE, PUT, DELETE, NOTE, DIGEST):
+                    [self.create, self.put, self.delete, self.note, self.verify_digest][kind - 1](body)
+                    body.end()
+                else:
+                    expect(not flags & 1, thing, f"operation {kind}", "1 to 5 (VS_ERR_TOO_NEW)")
+                at_end = i == len(self.payloads) - 1 and fields.place == len(payload)
+                expect((kind == DIGEST) == at_end, thing, f"operation {kind}", "DIGEST at the end, and only there")
+                last = kind
+        equal(f"{thing}: last operation", last, DIGEST)
+
+    def create(self, body):
+        collection_id, dim, element, metric, _, created = body.take("IIBBHq")
+        c = Collection(collection_id, dim, element, metric, created, body.run(), body.run())
+        thing = f"{body.thing}: CREATE {collection_id}"
+        c.verify(thing)
+        expect(c.id > self.state.last_id, thing, c.id, f"an id above {self.state.last_id}")
+        expect(all(other.name != c.name for other in self.state.collections.values()), thing,
+               f"name {c.name.decode()!r} again", "a new one")
+        self.state.collections[c.id], self.state.last_id = c, c.id
+        self.state.add(collection_term(c))
+
+    def collection_of(self, body):
+        collection_id = body.take("I")
+        expect(collection_id in self.state.collections, f"{body.thing}: collection", collection_id,
+               "one that exists")
+        return self.state.collections[collection_id]
+
+    @staticmethod
+    def key_of(body):
+        namespace, kind, _, size, key = body.take("IBBHQ")
+        equal(f"{body.thing}: key: namespace, type, bytes", (namespace, kind, size), (0, 1, 8))
+        return key
+
+    def remove(self, c, key, slot, thing):
+        found = c.records[key].slot if key in c.records else NO_SLOT
+        expect(found == slot, f"{thing}: record {key}: slot", slot, found)
+        if key in c.records:
+            self.state.add(-record_terms(c.id, key, c.records.pop(key)))
+            del c.slots[slot]
+
+    def put(self, body):
+        c = self.collection_of(body)
+        slot, old = body.take("II")
+        key = self.key_of(body)
+        equal(f"{body.thing}: PUT: fields, field id", body.take("II"), (1, 0))
+        vector, metadata = body.run(), body.run()
+        equal(f"{body.thing}: PUT {key}: bytes of the vector", len(vector), c.vector_bytes())
+        expect(slot <= c.slot_end and slot not in c.slots, f"{body.thing}: PUT {key}: slot", slot,
+               f"a free one, at most {c.slot_end}")
+        self.remove(c, key, old, f"{body.thing}: PUT")
+        c.records[key] = Record(slot, hash128(vector), metadata)
+        c.slots[slot] = key
+        c.slot_end = max(c.slot_end, slot + 1)
+        self.state.add(record_terms(c.id, key, c.records[key]))
+
+    def delete(self, body):
+        c = self.collection_of(body)
+        slot, key = body.take("I"), self.key_of(body)
+        expect(key in c.records, f"{body.thing}: DELETE", key, "a key that exists")
+        self.remove(c, key, slot, f"{body.thing}: DELETE")
+
+    def note(self, body):
+        collection_id, put = body.take("II")
+        where = (collection_id, body.run())
+        value = body.run()
+        verify_note(self.state, *where)
+        expect(put < 2, f"{body.thing}: NOTE", put, "0 or 1")
+        if where in self.state.notes:
+            self.state.add(-note_term(*where, self.state.notes.pop(where)))
+        if put:
+            self.state.notes[where] = value
+            self.state.add(note_term(*where, value))
+
+    def verify_digest(self, body):
+        equal(f"{body.thing}: DIGEST", f"{body.hash128():032x}", f"{self.state.sum:032x}")
+
+
+class Recovery:
+    def __init__(self, path, fsck):
+        self.file, self.fsck = DataFile(path), fsck
+        self.meta = self.file.choose_meta(fsck)
+
+    def content(self):
+        """(checkpoint, state) of the database."""
+        nothing = Reference(0, 0, 0, 0, 0, 0)
+        if not self.meta:
+            return Checkpoint(0, 0, 0, 1, FIRST_PAGE, 0, 0, nothing, nothing), State()
+        checkpoint = self.choose_checkpoint()
+        self.verify_next_file()
+        state = self.state_from(checkpoint)
+        if self.fsck:
+            self.verify_rest(checkpoint, state)
+        return checkpoint, state
+
+    def choose_checkpoint(self):
+        last, before = self.meta.last, self.meta.before
+        try:
+            Walk(self.file, last, False).find(last.catalog, b"\3", "catalog")
+        except Damage:
+            if self.fsck or not before.first_log:
+                raise
+            return before
+        return last
+
+    def state_from(self, checkpoint):
+        """The content of a checkpoint and of the log behind it."""
+        walk = Walk(self.file, checkpoint, self.fsck)
+        replay = Replay(walk.state())
+        for frame, thing in self.log_frames(checkpoint):
+            replay.frame(frame, thing)
+        if self.fsck:
+            self.verify_pages(walk)
+        return replay.state
+
+    def log_frames(self, checkpoint):
+        """The frames behind a checkpoint that count, each with its name for messages."""
+        logs = self.log_files(checkpoint)
+        for log, behind in zip(logs, logs[1:] + [None]):
+            chain = log.hash
+            for frame in log.frames():
+                if behind and frame.lsn >= behind.start:
+                    break
+                if frame.kind != MARK:
+                    chain = frame.chain
+                yield frame, f"{log.path}: frame {frame.lsn}"
+            if behind:
+                expect(log.next >= behind.start, f"{log.path}: frames", f"none with LSN {log.next}",
+                       f"all below {behind.start}")
+                equal(f"{behind.path}: previous chain", f"{behind.previous_chain:016x}", f"{chain:016x}")
+            else:
+                log.verify_end(self.meta.durable)
+
+    def log_files(self, checkpoint):
+        """The files that a checkpoint needs, first to last."""
+        logs, generation = [], self.meta.generation
+        while generation >= checkpoint.first_log:
+            path = self.file.log_path(generation)
+            expect(os.path.exists(path), path, "no file", "one (VS_ERR_LOG_MISSING)")
+            logs.insert(0, LogFile(path))
+            logs[0].verify(self.meta.uuid, generation)
+            if generation == checkpoint.first_log:
+                break
+            generation = logs[0].previous
+        if logs:
+            equal(f"{logs[0].path}: start LSN", logs[0].start, checkpoint.lsn + 1)
+            equal(f"{logs[0].path}: previous chain", f"{logs[0].previous_chain:016x}", f"{checkpoint.chain:016x}")
+        return logs
+
+    def verify_next_file(self):
+        path = self.file.log_path(self.meta.generation + 1)
+        if os.path.exists(path):
+            LogFile(path).verify_leftover(self.meta.uuid, self.meta.generation + 1)
+
+    # What a reader has no need of.
+
+    def verify_pages(self, walk):
+        """Every page is reached, or in the list once, or the list's own."""
+        end = walk.checkpoint.pages
+        for kind, runs in zip(("free", "dying"), walk.free_pages()):
+            for first, count in runs:
+                expect(FIRST_PAGE <= first and count and first + count <= end, f"{kind} run", (first, count),
+                       f"pages {FIRST_PAGE} to {end - 1}")
+                for page in range(first, first + count):
+                    expect(page not in walk.used, f"page {page}", f"{walk.used.get(page)} and {kind}", "one use")
+                    walk.used[page] = kind
+        for page in range(FIRST_PAGE, end):
+            expect(page in walk.used, f"page {page}", "neither reached nor listed", "one of them")
+        self.uses = getattr(self, "uses", []) + [walk.used]
+
+    def verify_rest(self, checkpoint, state):
+        """The checkpoint before leads to the same content, and no page of it is free."""
+        for c in state.collections.values():
+            for key, r in c.records.items():
+                try:
+                    good = not r.metadata or isinstance(json.loads(r.metadata), dict)
+                except ValueError:
+                    good = False
+                expect(good, f"metadata of record {key}", r.metadata[:40], "a JSON object")
+        before = self.meta.before
+        if not before.first_log:
+            return
+        expect(before.number < checkpoint.number, "number of the checkpoint before", before.number,
+               f"below {checkpoint.number}")
+        again = self.state_from(before)
+        equal("the checkpoint before and its log: digest", f"{again.sum:032x}", f"{state.sum:032x}")
+        last, older = self.uses
+        for page, use in older.items():
+            expect(use in ("free", "dying") or last.get(page) != "free", f"page {page}",
+                   f"free, and {use} of the checkpoint before", "one of them")
+
+
+def main(arguments):
+    fsck = "--fsck" in arguments
+    paths = [argument for argument in arguments if argument != "--fsck"]
+    if len(paths) != 1:
+        print("usage: reader.py [--fsck] FILE", file=sys.stderr)
+        return 2
+    try:
+        checkpoint, state = Recovery(paths[0], fsck).content()
+        lines = [f"checkpoint {checkpoint.number} lsn {checkpoint.lsn} digest {checkpoint.digest:032x}"]
+        lines += state.listing()
+        equal("digest", f"{state.digest():032x}", f"{state.sum:032x}")
+    except (Damage, OSError) as error:
+        print(f"reader.py: {paths[0]}: {error}", file=sys.stderr)
+        return 1
+    sys.stdout.reconfigure(encoding="utf-8")  # names are, whatever the locale
+    print(*lines, f"digest {state.sum:032x} ok", sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

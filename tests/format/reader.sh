@@ -1,0 +1,370 @@
+#!/bin/sh
+# reader.sh - docs/FORMAT.md is enough to read a database: reader.py, which is written from it alone, lists
+# what the shell shows, vector by vector, and finds what is damaged. Databases after a clean close, and with
+# the logs of a killed session.
+. "$(dirname "$0")/../shell/lib.sh"
+reader=$root/tests/format/reader.py
+
+python=""
+for candidate in python3 /usr/bin/python3; do
+    [ -n "$python" ] || ! "$candidate" -c 'import xxhash' 2>err || python=$candidate
+done
+if [ -z "$python" ]; then
+    skip "a reader in another language" "no Python 3 with xxhash here (apt-get install python3-xxhash)"
+    finish
+fi
+compile_makevecs
+
+# ---- what is claimed -----------------------------------------------------------------------------
+
+# reads [--fsck] DB: runs the reader; what came of it is in $status, listing and err.
+reads() {
+    command_line="reader.py $*"
+    status=0
+    timeout 300 "$python" "$reader" "$@" >listing 2>err || status=$?
+}
+
+# refused CLAIM [TEXT...]: the last reads ended with 1, an empty listing, and one line that has each text.
+refused() {
+    claim=$1
+    shift
+    cp listing out
+    if [ "$status" = 1 ] && [ ! -s listing ] && [ "$(wc -l <err)" -eq 1 ] && err_has "$@"; then
+        pass
+    else
+        fail_run "$claim" "1, nothing on stdout, one line on stderr with: $*"
+    fi
+}
+
+# read_well CLAIM: the last reads ended with 0 and with a digest that is the recorded one.
+read_well() {
+    cp listing out
+    if [ "$status" = 0 ] && [ ! -s err ] && tail -n 1 listing | grep -q '^digest [0-9a-f]\{32\} ok$'; then
+        pass
+    else
+        fail_run "$1" "0, and a last line: digest ... ok"
+    fi
+}
+
+# hits DB COLLECTION DIM COUNT: every record as the shell shows it, "KEY METADATA" in the order of keys.
+hits() {
+    zeros=$(awk -v n="$3" 'BEGIN { for (i = 0; i < n; i++) printf "%s0", i ? "," : "[" }')]
+    vs "$1" search "$2" --near "$zeros" -k "$4" --mode json
+    grep -o '"key":[0-9]*,"distance":[-+.e0-9]*,"metadata":\(null\|{[^}]*}\)' out |
+        sed 's/^"key":\([0-9]*\),.*"metadata":/\1 /; s/ null$/ -/' | sort -n
+}
+
+# listed_records ID: the same from the listing; metadata of these tests have no backslash of their own.
+listed_records() {
+    sed -n "s/^record $1 \([0-9]*\) [0-9a-f]* \(.*\)/\1 \2/p" listing |
+        sed 's/^\([0-9]*\) "\(.*\)"$/\1 \2/; s/\\"/"/g'
+}
+
+# agrees CLAIM DB: the listing is what the shell shows, --fsck finds nothing, no file changes.
+agrees() {
+    agreed=$1 db=$2
+    cksum "$db"* >before
+    reads --fsck "$db"
+    read_well "$agreed: --fsck passes"
+    mv listing fscked
+    reads "$db"
+    read_well "$agreed: it can be read"
+    holds "$agreed: --fsck prints the same listing" cmp listing fscked
+    cksum "$db"* >after
+    holds "$agreed: reading changes no file" cmp before after
+    vs "$db" info --mode json
+    # shellcheck disable=SC2016 # sed's
+    listed=$(sed -n 's/^collection [0-9]* \(.*\) dim=\([0-9]*\) type=\(.*\) metric=\(.*\) index=\(.*\) created=.* count=\([0-9]*\)$/{"name":"\1","count":\6,"dim":\2,"type":"\3","metric":"\4","index":"\5"}/p' listing)
+    same "$agreed: collections" "$(cat out)" "{\"collections\":[$(printf '%s' "$listed" | tr '\n' ',')]}"
+    sed -n 's/^collection \([0-9]*\) \(.*\) dim=\([0-9]*\) .* count=\([1-9][0-9]*\)$/\1 \3 \4 \2/p' listing >full
+    while read -r id dim records name; do
+        hits "$db" "$name" "$dim" "$records" >shown
+        listed_records "$id" >listed
+        same "$agreed: keys and metadata of $name" "$(cksum <shown) $records" "$(cksum <listed) $(wc -l <listed | tr -d ' ')"
+    done <full
+}
+
+# vectors_are CLAIM ID FILE KEY [ROWS]: rows of a file of vectors are the records from KEY on.
+vectors_are() {
+    "$python" - "$3" "$4" "${5:-}" >want <<'PY'
+import struct, sys, xxhash
+path, key, rows = sys.argv[1:]
+data, at, row = open(path, "rb").read(), 0, 0
+while at < len(data) and (not rows or row < int(rows)):
+    size = struct.unpack_from("<i", data, at)[0] * (1 if path.endswith(".bvecs") else 4)
+    print(int(key) + row, xxhash.xxh3_128_hexdigest(data[at + 4:at + 4 + size]))
+    at, row = at + 4 + size, row + 1
+PY
+    awk -v id="$2" -v from="$4" -v rows="$(wc -l <want)" \
+        '$1 == "record" && $2 == id && $3 >= from && $3 < from + rows { print $3, $4 }' listing >got
+    holds "$1: the vectors are those of $3" cmp want got
+}
+
+# flip FILE OFFSET BIT
+flip() {
+    byte=$(od -An -tu1 -j "$2" -N 1 "$1" | tr -d ' ')
+    # shellcheck disable=SC2059 # the format is the byte
+    printf "\\$(printf '%03o' $((byte ^ 1 << $3)))" | dd of="$1" bs=1 seek="$2" conv=notrunc 2>/dev/null
+}
+
+# copied: a copy of the database, to be damaged.
+copied() {
+    rm -f hurt.db hurt.db-wal-*
+    for file in "$1" "$1"-wal-*; do
+        [ ! -f "$file" ] || cp "$file" "hurt.db${file#"$1"}"
+    done
+}
+
+# u64 FILE OFFSET
+u64() {
+    od -An -tu8 -j "$2" -N 8 "$1" | tr -d ' '
+}
+
+# ---- not yet a database --------------------------------------------------------------------------
+
+none=$(printf '%032d' 0)
+reads missing.db
+refused "a missing file" missing.db
+: >empty.db
+reads empty.db
+same "an empty file is an empty database" "checkpoint 0 lsn 0 digest $none
+digest $none ok" "$(cat listing)"
+head -c 65536 /dev/zero >half.db
+reads half.db
+read_well "zeros up to page B are an empty database"
+cp half.db torn.db
+printf 'vecstore torn' >>torn.db
+reads torn.db
+read_well "... and so they are before a torn page B"
+: >half.db-wal-1
+reads half.db
+refused "a log file beside them says that content was lost" half.db-wal-1
+head -c 100000 /dev/zero >zeros.db
+reads zeros.db
+refused "longer zeros are no database" magic
+echo "some text" >text.db
+reads text.db
+refused "text is no database" magic
+
+# ---- databases that are kept in the repository ---------------------------------------------------
+
+for kept in "$root"/tests/format/0.2/*/t.vs; do
+    [ -f "$kept" ] || continue
+    reads --fsck "$kept"
+    read_well "${kept#"$root"/} is read"
+    same "${kept#"$root"/} has its digest" "digest $(cat "${kept%/*}/digest") ok" "$(tail -n 1 listing)"
+done
+
+# ---- after a clean close -------------------------------------------------------------------------
+
+rows five.fvecs "1 2 3" "4 5 6" "0 0 0" "-1 0.5 1e30" "7 8 9"
+rows five.bvecs "1 2 3" "4 5 6" "0 0 0" "255 254 253" "7 8 9"
+printf '\001\002\000\377\011' >five.u8
+fresh none.db --dim 3
+agrees "a collection without records" none.db
+for metric in l2 ip cosine; do
+    for type in f32 u8; do
+        file=five.fvecs
+        [ $type = f32 ] || file=five.bvecs
+        "$vecstore" all.db create "$metric of $type" --dim 3 --type $type --metric $metric --index flat
+        "$vecstore" all.db import "$metric of $type" $file --labels five.u8 --start-key 1000 2>err
+        "$vecstore" all.db import "$metric of $type" $file 2>err
+    done
+done
+"$vecstore" all.db create "größe" --dim 65535 --type u8
+"$makevecs" random bvecs 3 65535 >wide.bvecs
+"$vecstore" all.db import "größe" wide.bvecs --start-key 18446744073709551600 2>err
+agrees "types, metrics, labels and names" all.db
+for id in 1 3 5; do
+    vectors_are "types, metrics, labels and names" $id five.fvecs 1000
+    vectors_are "types, metrics, labels and names" $((id + 1)) five.bvecs 0
+done
+same "every label is listed as metadata" 30 "$(grep -c '^record .* "{\\"label\\":[0-9]*}"$' listing)"
+same "an import leaves its position as a note" 13 "$(grep -c '^note [1-7] 696d706f7274' listing)"
+
+"$makevecs" random fvecs 6000 50 >many.fvecs
+head -c 6000 many.fvecs >many.u8
+fresh many.db --dim 50
+agrees_after() { # ROW: the import of all rows from there on, by batches, in a session of its own
+    "$vecstore" many.db import c many.fvecs --labels many.u8 --batch 700 --start-key "$1" 2>err
+    agrees "thousands of records from $1 on" many.db
+    vectors_are "thousands of records from $1 on" 1 many.fvecs "$1"
+}
+agrees_after 5000000000
+agrees_after 0
+for i in 1 2 3 4 5 6 7 8; do
+    "$vecstore" many.db create "more $i" --dim "$i" --metric ip
+    head -c $((i * 1000)) /dev/zero | tr '\0' "$i" >more.u8
+    awk -v n=$((i * 100)) -v dim=$i 'BEGIN { for (r = 0; r < n; r++) { for (d = 0; d < dim; d++) printf "%d ", r + d
+        print "" } }' | "$makevecs" rows fvecs >more.fvecs
+    "$vecstore" many.db import "more $i" more.fvecs --labels more.u8 2>err
+done
+agrees "pages that were freed and used again by many sessions" many.db
+
+# ---- damage after a clean close ------------------------------------------------------------------
+
+# What the reader says about damage is what vecstore check says.
+"$vecstore" small.db create c --dim 3 --type u8
+"$vecstore" small.db import c five.bvecs --labels five.u8 2>err
+reads small.db
+cp listing whole
+flips() { # OFFSET...
+    for offset in "$@"; do
+        copied small.db
+        flip hurt.db "$offset" $((offset % 8))
+        vs hurt.db check --level 3
+        verdict=$status
+        reads --fsck hurt.db
+        same "--fsck finds the flipped byte $offset as check does" "$verdict" "$status"
+        [ "$status" = 0 ] || found=$((found + 1))
+        reads hurt.db
+        [ "$status" != 0 ] || holds "no other listing after a flip of byte $offset" cmp listing whole
+    done
+}
+found=0
+flips 0 15 16 18 40 48 64 72 80 135 160 200 260 4000 4079 4080 4095
+same "every flip in meta page A is found" 17 $found
+found=0
+flips 65536 65600 65668 69600 69631
+same "every flip in meta page B is found" 5 $found
+catalog=$(($(u64 small.db 192) % 1099511627776 * 4096)) # the low 40 bits are its page
+found=0
+flips $catalog $((catalog + 2)) $((catalog + 17)) $((catalog + 2000)) $((catalog + 4095))
+same "every flip in the catalog is found" 5 $found
+found=0
+# shellcheck disable=SC2046 # a number a line
+flips $(awk -v end="$(wc -c <small.db)" 'BEGIN { for (at = 131072; at < end; at += 2731) print at }')
+holds "most flips elsewhere are found" [ $found -ge 20 ]
+flips 32768 32776 40000 100000
+copied small.db
+flip hurt.db 100 1
+reads hurt.db
+holds "one valid meta page is enough to read" cmp listing whole
+flip hurt.db 65636 1
+reads hurt.db
+refused "none is not" "meta page"
+copied small.db
+flip hurt.db $((catalog + 3000)) 1
+reads hurt.db
+refused "a damaged node is named with both hashes" catalog "page $((catalog / 4096))" "hash: found" expected
+head -c $(($(wc -c <small.db) - 4096)) small.db >hurt.db
+reads hurt.db
+refused "a file that was cut" "truncated"
+flip small.db 16 0
+flip small.db 65552 0
+reads small.db
+refused "neither page verifies after their version was changed" "meta page"
+
+# ---- with the logs of a killed session -----------------------------------------------------------
+
+# killed DB FILE: an import by small batches, killed -9 when the file FILE has come and 300 KB are in it.
+killed() {
+    "$vecstore" "$1" import c big.fvecs --labels big.u8 --batch 20 2>err &
+    importer=$!
+    tries=0
+    while [ $tries -lt 3000 ] && { [ ! -f "$2" ] || [ "$(wc -c <"$2")" -lt 300000 ]; }; do
+        kill -0 $importer 2>/dev/null || break
+        sleep 0.01
+        tries=$((tries + 1))
+    done
+    kill -9 $importer 2>/dev/null
+    wait $importer 2>/dev/null
+    holds "an import was killed when $2 was there" [ -f "$2" ]
+}
+
+# resumes CLAIM DB: what it has now are the first rows of the file.
+resumes() {
+    agrees "$1" "$2"
+    records=$(grep -c '^record' listing)
+    holds "$1: whole batches" [ $((records % 20)) = 0 ]
+    vectors_are "$1" 1 big.fvecs 0 "$records"
+}
+"$makevecs" random fvecs 40000 200 >big.fvecs
+head -c 40000 big.fvecs >big.u8
+fresh k.db --dim 200
+killed k.db k.db-wal-2
+resumes "a killed session" k.db
+same "its content is in the log alone" "checkpoint 1" "$(head -n 1 listing | cut -d' ' -f1-2)"
+killed k.db k.db-wal-3
+resumes "two killed sessions" k.db
+holds "the log is two files" [ -f k.db-wal-2 ]
+cp listing whole
+
+# torn CLAIM: the reader and the shell say the same about damaged logs.
+torn() {
+    vs hurt.db info --mode json
+    verdict=$status
+    counted=$(sed -n 's/.*"count":\([0-9]*\).*/\1/p' out)
+    reads hurt.db
+    same "$1: damage or not, as the shell says" "$verdict" "$status"
+    same "$1: as many records as the shell has" "$counted" "$(sed -n 's/^collection .*count=//p' listing)"
+}
+last=k.db-wal-3
+size=$(wc -c <$last)
+before=$(wc -c <k.db-wal-2)
+for cut in 1 63 64 65 4096 4159 4160 4161 8192 9000 50000; do
+    copied k.db
+    head -c $((size - cut)) $last >hurt.db-wal-3
+    torn "the log cut by $cut bytes"
+done
+for offset in 0 20 24 45 50 60 70 80 4090 4096 4100 4120 4130 4140 4160 5000 30000 200000; do
+    copied k.db
+    flip hurt.db-wal-3 "$offset" $((offset % 8))
+    torn "byte $offset of the log flipped"
+    copied k.db
+    flip hurt.db-wal-2 "$offset" $((offset % 8))
+    torn "byte $offset of the log file before flipped"
+done
+for back in 5000 4200 100 70 40 1; do
+    copied k.db
+    flip hurt.db-wal-3 $((size - back)) 3
+    torn "byte $back before the end of the log flipped"
+    copied k.db
+    flip hurt.db-wal-2 $((before - back)) 3
+    torn "byte $back before the end of the log file before flipped"
+done
+copied k.db
+head -c 70000 /dev/zero >>hurt.db-wal-3
+reads hurt.db
+holds "zeros behind the log are nothing" cmp listing whole
+copied k.db
+rm hurt.db-wal-2
+reads hurt.db
+refused "a missing log file" hurt.db-wal-2 VS_ERR_LOG_MISSING
+copied k.db
+cp k.db-wal-3 hurt.db-wal-4
+reads hurt.db
+refused "a next log file of another generation" hurt.db-wal-4 "generation: found 3, expected 4"
+head -c 5000 /dev/zero >hurt.db-wal-4
+reads hurt.db
+holds "a next log file without a header is nothing" cmp listing whole
+for generation in 1 9; do
+    copied k.db
+    head -c 100 text.db >hurt.db-wal-$generation
+    reads hurt.db
+    holds "log file $generation is a leftover" cmp listing whole
+done
+
+"$vecstore" k.db import c big.fvecs --labels big.u8 --batch 1000 2>err
+agrees "after the import went on to its end" k.db
+vectors_are "after the import went on to its end" 1 big.fvecs 0
+holds "a clean close leaves no log" [ "$(ls k.db*)" = k.db ]
+
+# Two checkpoints and the log behind both: the first log file went with the checkpoint of create.
+fresh two.db --dim 200
+killed two.db two.db-wal-3
+resumes "a session that was killed after a checkpoint" two.db
+holds "... still has the log of the checkpoint before" [ -f two.db-wal-2 ]
+cp listing whole
+copied two.db
+catalog=$(($(u64 two.db 192) % 1099511627776 * 4096))
+flip hurt.db $((catalog + 4000)) 2
+reads hurt.db
+read_well "the checkpoint before is taken when the catalog is damaged"
+same "... with the same content" "$(sed 1d whole | cksum)" "$(sed 1d listing | cksum)"
+holds "... from another checkpoint" [ "$(head -n 1 whole)" != "$(head -n 1 listing)" ]
+torn "a damaged catalog"
+reads --fsck hurt.db
+refused "--fsck finds the damaged catalog" catalog
+
+finish
