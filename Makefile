@@ -150,7 +150,7 @@ $(BUILD)/tests/crash: tests/fault/crash.c $(SIM_C) $(SIM_H) tests/vt.c \
 	    $(SIM_C) tests/vt.c $(BUILD)/tests/vecstore-small.o -lm -lpthread
 
 TESTS := $(UNIT_T) $(WHOLE_T) $(WHOLE_T:%=%-debug) $(FAULT_T)
-CRASH_FAST := --images 6000 --chains 1500 --oom 1 --faults 3000 --quiet
+CRASH_FAST := --images 4000 --chains 600 --oom 1 --faults 2000 --quiet
 
 check: deps
 	@.ci/deps check

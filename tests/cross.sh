@@ -25,7 +25,7 @@ for arch in "$@"; do
     fi
     # shellcheck disable=SC2046
     RUNNER="qemu-$arch" BUILD="$dir" NO_SCRIPTS=1 tests/run.sh $(programs "$dir") -- \
-        --images 600 --chains 150 --quiet >"$build/cross.out" 2>&1
+        --images 300 --chains 60 --quiet >"$build/cross.out" 2>&1
     counts=$(tail -n 1 "$build/cross.out")
     grep -v '^[0-9]* passed' "$build/cross.out"
     echo "$arch: $counts, $(($(date +%s) - start)) s"
