@@ -69,7 +69,11 @@ extern "C" {
 /* ---- 1  Results and messages ---------------------------------------------------------------- */
 
 /* What a call returns: VS_OK, VS_ROW or VS_DONE, or an error. A failed call changes nothing in the
- * database and writes none of its out-parameters, unless its comment says so. */
+ * database and writes none of its out-parameters, unless its comment says so.
+ *
+ * Stored bytes are read when they are first needed, and verified then. So any call that looks at what a
+ * database holds may also return VS_ERR_IO, VS_ERR_CORRUPT or VS_ERR_NOMEM; the lists of errors below
+ * do not repeat that. */
 typedef int vs_status;
 
 enum {
