@@ -305,8 +305,8 @@ static void check(fixture *f, int level) {
 }
 
 static void check_record(fixture *f, const vsi_coll *coll, uint64_t key, content expected) {
-    static uint8_t bytes[VS_DIM_MAX * 4];
-    uint32_t slot = 0;
+    static uint8_t bytes[VS_DIM_MAX * 4], native[VS_DIM_MAX * 4];
+    uint32_t slot = 0, dim = dim_of(coll->desc->id);
     const uint8_t *row = NULL;
     vs_status st = vsi_coll_find(&f->err, coll, key, &slot);
     VT_EQ(st, expected.is_there ? VS_OK : VS_ERR_NOT_FOUND);
@@ -314,7 +314,8 @@ static void check_record(fixture *f, const vsi_coll *coll, uint64_t key, content
         return;
     OK(vsi_coll_row(&f->err, coll, slot, &row));
     fill(bytes, expected.seed, vector_bytes(coll->desc->id));
-    VT_CHECK(!memcmp(row, bytes, vector_bytes(coll->desc->id)));
+    vsi_copy_le(native, bytes, dim, vector_bytes(coll->desc->id) / dim);
+    VT_CHECK(!memcmp(row, native, vector_bytes(coll->desc->id)));
     vsi_buf metadata = {.mem = &f->mem};
     OK(vsi_coll_read_metadata(&f->err, coll, slot, &metadata));
     VT_EQ(metadata.bytes, expected.bytes);
