@@ -130,9 +130,16 @@ typedef int vsi_cond;
 VSI_FN void vsi_atomic_add(vsi_atomic_u64 *value,
                            uint64_t amount); /* wraps, so it also subtracts */
 VSI_FN uint64_t vsi_atomic_load(vsi_atomic_u64 *value);
+VSI_FN void vsi_atomic_set(vsi_atomic_u64 *value, uint64_t number);
 /* What was written before a store is seen by whoever loads the pointer. */
 VSI_FN void *vsi_atomic_ptr_load(const vsi_atomic_ptr *place);
 VSI_FN void vsi_atomic_ptr_store(vsi_atomic_ptr *place, void *ptr);
+/* The same in an order of all ordered calls that every thread agrees on (sequential consistency). */
+VSI_FN void vsi_ordered_add(vsi_atomic_u64 *value, uint64_t amount);
+VSI_FN uint64_t vsi_ordered_load(vsi_atomic_u64 *value);
+VSI_FN void vsi_ordered_store(vsi_atomic_u64 *value, uint64_t number);
+VSI_FN void *vsi_ordered_ptr_load(const vsi_atomic_ptr *place);
+VSI_FN void vsi_ordered_ptr_store(vsi_atomic_ptr *place, void *ptr);
 
 VSI_FN bool vsi_mutex_init(vsi_mutex *mutex);
 VSI_FN void vsi_mutex_destroy(vsi_mutex *mutex);
@@ -161,12 +168,36 @@ VSI_FN uint64_t vsi_atomic_load(vsi_atomic_u64 *value) {
     return atomic_load_explicit(value, memory_order_relaxed);
 }
 
+VSI_FN void vsi_atomic_set(vsi_atomic_u64 *value, uint64_t number) {
+    atomic_store_explicit(value, number, memory_order_relaxed);
+}
+
 VSI_FN void *vsi_atomic_ptr_load(const vsi_atomic_ptr *place) {
     return atomic_load_explicit((vsi_atomic_ptr *)(uintptr_t)place, memory_order_acquire);
 }
 
 VSI_FN void vsi_atomic_ptr_store(vsi_atomic_ptr *place, void *ptr) {
     atomic_store_explicit(place, ptr, memory_order_release);
+}
+
+VSI_FN void vsi_ordered_add(vsi_atomic_u64 *value, uint64_t amount) {
+    atomic_fetch_add(value, amount);
+}
+
+VSI_FN uint64_t vsi_ordered_load(vsi_atomic_u64 *value) {
+    return atomic_load(value);
+}
+
+VSI_FN void vsi_ordered_store(vsi_atomic_u64 *value, uint64_t number) {
+    atomic_store(value, number);
+}
+
+VSI_FN void *vsi_ordered_ptr_load(const vsi_atomic_ptr *place) {
+    return atomic_load((vsi_atomic_ptr *)(uintptr_t)place);
+}
+
+VSI_FN void vsi_ordered_ptr_store(vsi_atomic_ptr *place, void *ptr) {
+    atomic_store(place, ptr);
 }
 
 VSI_FN bool vsi_mutex_init(vsi_mutex *mutex) {
@@ -259,11 +290,35 @@ VSI_FN uint64_t vsi_atomic_load(vsi_atomic_u64 *value) {
     return *value;
 }
 
+VSI_FN void vsi_atomic_set(vsi_atomic_u64 *value, uint64_t number) {
+    *value = number;
+}
+
 VSI_FN void *vsi_atomic_ptr_load(const vsi_atomic_ptr *place) {
     return *place;
 }
 
 VSI_FN void vsi_atomic_ptr_store(vsi_atomic_ptr *place, void *ptr) {
+    *place = ptr;
+}
+
+VSI_FN void vsi_ordered_add(vsi_atomic_u64 *value, uint64_t amount) {
+    *value += amount;
+}
+
+VSI_FN uint64_t vsi_ordered_load(vsi_atomic_u64 *value) {
+    return *value;
+}
+
+VSI_FN void vsi_ordered_store(vsi_atomic_u64 *value, uint64_t number) {
+    *value = number;
+}
+
+VSI_FN void *vsi_ordered_ptr_load(const vsi_atomic_ptr *place) {
+    return *place;
+}
+
+VSI_FN void vsi_ordered_ptr_store(vsi_atomic_ptr *place, void *ptr) {
     *place = ptr;
 }
 
@@ -549,6 +604,9 @@ VSI_FN uint32_t vsi_get_u32_be(const uint8_t *p);
  * on little-endian machines, bytes of each element reversed elsewhere. */
 VSI_FN void vsi_copy_le(void *to, const void *from, size_t count, size_t element_bytes);
 
+/* The same in place. */
+VSI_FN void vsi_swap_le(void *elements, size_t count, size_t element_bytes);
+
 /* The elements in file order: the input itself on little-endian machines, else written to scratch.
  */
 VSI_FN const uint8_t *vsi_as_le(const void *from, size_t count, size_t element_bytes,
@@ -629,6 +687,16 @@ VSI_FN void vsi_copy_le(void *to, const void *from, size_t count, size_t element
     for (size_t i = 0; i < count; i++, in += element_bytes, out += element_bytes)
         for (size_t j = 0; j < element_bytes; j++)
             out[j] = in[element_bytes - 1 - j];
+}
+
+VSI_FN void vsi_swap_le(void *elements, size_t count, size_t element_bytes) {
+    uint8_t copy[8], *at = elements;
+    if (element_bytes == 1 || bytes_host_is_little_endian())
+        return;
+    for (size_t i = 0; i < count; i++, at += element_bytes) {
+        memcpy(copy, at, element_bytes);
+        vsi_copy_le(at, copy, 1, element_bytes);
+    }
 }
 
 VSI_FN const uint8_t *vsi_as_le(const void *from, size_t count, size_t element_bytes,
@@ -2805,7 +2873,14 @@ typedef struct vsi_dead_extent {
     vsi_run run;
     uint64_t checkpoint; /* the newest one that may reach it */
     uint64_t version;    /* versions before this one reach it */
+    uint64_t birth;      /* the checkpoint it was written for */
 } vsi_dead_extent;
+
+/* A version that can be read. */
+typedef struct vsi_space_reader {
+    uint64_t version;
+    uint64_t newest_birth; /* what it reaches was written for this checkpoint at the latest */
+} vsi_space_reader;
 
 typedef struct vsi_space {
     vsi_mem *mem;
@@ -2837,11 +2912,12 @@ VSI_FN void vsi_space_give(vsi_space *space, vsi_run run);
 VS_NODISCARD VSI_FN vs_status vsi_space_expect(vsi_err *err, vsi_space *space, size_t extents);
 VSI_FN void vsi_space_bury(vsi_space *space, vsi_dead_extent extent);
 
-/* Frees the dead that no checkpoint from first_checkpoint on and no version from first_version on
- * reaches; gone is told each run before. */
+/* Frees the dead that no checkpoint from first_checkpoint on and none of the readers [count] reaches;
+ * gone is told each run before. */
 typedef void (*vsi_run_fn)(void *ctx, vsi_run run);
-VSI_FN void vsi_space_reap(vsi_space *space, uint64_t first_checkpoint, uint64_t first_version,
-                           vsi_run_fn gone, void *ctx);
+VSI_FN void vsi_space_reap(vsi_space *space, uint64_t first_checkpoint,
+                           const vsi_space_reader *readers, size_t count, vsi_run_fn gone,
+                           void *ctx);
 
 /* The list as it is in the file, for a checkpoint beside which those from first_kept on are kept: pages
  * that are free, and pages that will be when only that checkpoint is left, among them the runs in dying
@@ -3035,12 +3111,21 @@ VSI_FN void vsi_space_bury(vsi_space *space, vsi_dead_extent extent) {
     space->dead_pages += extent.run.pages;
 }
 
-VSI_FN void vsi_space_reap(vsi_space *space, uint64_t first_checkpoint, uint64_t first_version,
-                           vsi_run_fn gone, void *ctx) {
+static bool dead_is_read(const vsi_dead_extent *dead, const vsi_space_reader *readers,
+                         size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (readers[i].version < dead->version && dead->birth <= readers[i].newest_birth)
+            return true;
+    return false;
+}
+
+VSI_FN void vsi_space_reap(vsi_space *space, uint64_t first_checkpoint,
+                           const vsi_space_reader *readers, size_t count, vsi_run_fn gone,
+                           void *ctx) {
     size_t n = space_dead_count(space), kept = 0;
     vsi_dead_extent *dead = space_dead(space);
     for (size_t i = 0; space->is_known && i < n; i++) {
-        if (dead[i].checkpoint >= first_checkpoint || dead[i].version > first_version) {
+        if (dead[i].checkpoint >= first_checkpoint || dead_is_read(&dead[i], readers, count)) {
             dead[kept++] = dead[i];
             continue;
         }
@@ -3202,6 +3287,172 @@ VSI_FN vs_status vsi_space_read(vsi_err *err, vsi_space *space, vsi_bytes list, 
     space->is_known = true;
     return VS_OK;
 }
+/* ---- store/reside.h ---------------------------------------------------------------------------------- */
+/* reside.h - memory that holds what the file has too: who may be looking at it, and what waits until
+ * nobody can be.
+ *
+ * A call that follows pointers into such memory stays from enter to leave. Whoever takes something out
+ * of a table first makes it unreachable and then retires it; it is freed when all who stayed at that
+ * moment have left or renewed. Nobody waits for anybody. Epoch-based reclamation (Fraser, Practical
+ * lock-freedom, 2004), with counters of those who stay in place of a list of threads. */
+#ifndef VSI_RESIDE_H
+#define VSI_RESIDE_H
+
+/* uses base/mem.h */
+
+enum { VSI_RESIDE_STRIPES = 16 };
+
+/* First member of what can be retired. */
+typedef struct vsi_retired {
+    struct vsi_retired *next;
+    uint64_t epoch; /* in which it was retired */
+    size_t bytes;   /* of the allocation */
+} vsi_retired;
+
+/* Threads count themselves in different cache lines. */
+typedef struct vsi_reside_stripe {
+    vsi_atomic_u64 stays[2]; /* begun in an even epoch, in an odd one */
+    uint8_t apart[112];
+} vsi_reside_stripe;
+
+typedef struct vsi_reside {
+    vsi_mem *mem;         /* borrowed */
+    uint64_t limit_bytes; /* of all memory of the database; UINT64_MAX: none */
+    vsi_atomic_u64 epoch;
+    vsi_reside_stripe stripes[VSI_RESIDE_STRIPES];
+    vsi_mutex lock; /* guards the queue and the change of the epoch */
+    vsi_retired *first, *last;
+    vsi_atomic_u64 waiting_bytes; /* retired, not freed yet */
+    vsi_atomic_u64 evictions;     /* changes before something that the file has leaves a table */
+} vsi_reside;
+
+/* What a call that stays must give back. */
+typedef struct vsi_stay {
+    uint32_t stripe, parity;
+} vsi_stay;
+
+VSI_FN bool vsi_reside_init(vsi_reside *reside, vsi_mem *mem);
+VSI_FN void vsi_reside_free(vsi_reside *reside); /* and all that was retired */
+
+/* Any thread; stays may nest. Neither waits nor allocates. */
+VSI_FN vsi_stay vsi_stay_enter(vsi_reside *reside);
+VSI_FN void vsi_stay_leave(vsi_reside *reside, vsi_stay stay);
+/* Leaves and enters again if something waits: pointers got before are not valid any more. */
+VSI_FN void vsi_stay_renew(vsi_reside *reside, vsi_stay *stay);
+
+/* Frees it, now or later. Nobody who enters from now on can reach it. */
+VSI_FN void vsi_retire(vsi_reside *reside, vsi_retired *retired, size_t bytes);
+/* Frees what nobody can be looking at any more. */
+VSI_FN void vsi_reside_collect(vsi_reside *reside);
+
+/* By how many bytes memory, what waits not counted, and extra more would exceed the limit. */
+VSI_FN uint64_t vsi_reside_excess(vsi_reside *reside, uint64_t extra);
+
+#endif
+/* ---- store/reside.c ---------------------------------------------------------------------------------- */
+/* reside.c - who stays, and what waits for them.
+ *
+ *   E1  Who stays since epoch e keeps the epoch from going beyond e + 1: it moves on only when nobody
+ *       is left of the epoch before.
+ *   E2  What was retired in epoch e is freed in e + 2 at the earliest: whoever could have reached it
+ *       entered in e or before, and has left (E1). */
+/* uses store/reside.h */
+
+VSI_FN bool vsi_reside_init(vsi_reside *reside, vsi_mem *mem) {
+    memset(reside, 0, sizeof *reside);
+    reside->mem = mem;
+    reside->limit_bytes = UINT64_MAX;
+    return vsi_mutex_init(&reside->lock);
+}
+
+static void reside_free_first(vsi_reside *reside) {
+    vsi_retired *gone = reside->first;
+    reside->first = gone->next;
+    vsi_atomic_add(&reside->waiting_bytes, 0 - (uint64_t)gone->bytes);
+    vsi_free(reside->mem, gone, gone->bytes);
+}
+
+VSI_FN void vsi_reside_free(vsi_reside *reside) {
+    while (reside->first)
+        reside_free_first(reside);
+    vsi_mutex_destroy(&reside->lock);
+}
+
+/* ---- staying -------------------------------------------------------------------------------- */
+
+/* Threads have stacks of their own, so where this one's is tells them apart well enough. */
+static uint32_t reside_stripe(void) {
+    char here = 0;
+    uint64_t at = (uint64_t)(uintptr_t)&here >> 12;
+    return (uint32_t)((at * 0x9e3779b97f4a7c15u) >> 60) % VSI_RESIDE_STRIPES;
+}
+
+VSI_FN vsi_stay vsi_stay_enter(vsi_reside *reside) {
+    vsi_stay stay = {.stripe = reside_stripe()};
+    for (;;) {
+        uint64_t epoch = vsi_ordered_load(&reside->epoch);
+        stay.parity = (uint32_t)(epoch & 1);
+        vsi_ordered_add(&reside->stripes[stay.stripe].stays[stay.parity], 1);
+        if (vsi_ordered_load(&reside->epoch) == epoch) /* else E1 may have missed this one */
+            return stay;
+        vsi_stay_leave(reside, stay);
+    }
+}
+
+VSI_FN void vsi_stay_leave(vsi_reside *reside, vsi_stay stay) {
+    vsi_ordered_add(&reside->stripes[stay.stripe].stays[stay.parity], UINT64_MAX);
+}
+
+VSI_FN void vsi_stay_renew(vsi_reside *reside, vsi_stay *stay) {
+    if (!vsi_atomic_load(&reside->waiting_bytes))
+        return;
+    vsi_stay_leave(reside, *stay);
+    vsi_reside_collect(reside);
+    *stay = vsi_stay_enter(reside);
+}
+
+/* ---- what waits ----------------------------------------------------------------------------- */
+
+VSI_FN void vsi_retire(vsi_reside *reside, vsi_retired *retired, size_t bytes) {
+    vsi_mutex_lock(&reside->lock);
+    retired->next = NULL;
+    retired->bytes = bytes;
+    retired->epoch = vsi_ordered_load(&reside->epoch);
+    if (reside->first)
+        reside->last->next = retired;
+    else
+        reside->first = retired;
+    reside->last = retired;
+    vsi_atomic_add(&reside->waiting_bytes, bytes);
+    vsi_mutex_unlock(&reside->lock);
+}
+
+/* Goes to the next epoch unless someone is left of the last one; the lock is held. */
+static bool reside_advance(vsi_reside *reside) {
+    uint64_t epoch = vsi_ordered_load(&reside->epoch);
+    for (int i = 0; i < VSI_RESIDE_STRIPES; i++)
+        if (vsi_ordered_load(&reside->stripes[i].stays[(epoch + 1) & 1]))
+            return false;
+    vsi_ordered_store(&reside->epoch, epoch + 1); /* keeps E1 */
+    return true;
+}
+
+VSI_FN void vsi_reside_collect(vsi_reside *reside) {
+    vsi_mutex_lock(&reside->lock);
+    while (reside->first && reside->first->epoch + 2 > vsi_ordered_load(&reside->epoch) &&
+           reside_advance(reside))
+        ;
+    while (reside->first && reside->first->epoch + 2 <= vsi_ordered_load(&reside->epoch))
+        reside_free_first(reside); /* keeps E2 */
+    vsi_mutex_unlock(&reside->lock);
+}
+
+VSI_FN uint64_t vsi_reside_excess(vsi_reside *reside, uint64_t extra) {
+    uint64_t used = vsi_atomic_load(&reside->mem->used_bytes) + extra;
+    uint64_t waiting = vsi_atomic_load(&reside->waiting_bytes);
+    used = used > waiting ? used - waiting : 0;
+    return used > reside->limit_bytes ? used - reside->limit_bytes : 0;
+}
 /* ---- store/pager.h ---------------------------------------------------------------------------------- */
 /* pager.h - extents of the database file: reading with verification, a cache of nodes, writing. */
 #ifndef VSI_PAGER_H
@@ -3209,20 +3460,21 @@ VSI_FN vs_status vsi_space_read(vsi_err *err, vsi_space *space, vsi_bytes list, 
 
 /* uses os/file.h */
 /* uses store/ref.h */
+/* uses store/reside.h */
 /* uses store/space.h */
-
-typedef struct vsi_frame_page vsi_frame_page;
 
 typedef struct vsi_pager {
     vsi_mem *mem;         /* borrowed */
     const vsi_file *file; /* borrowed */
 
-    vsi_mutex lock; /* guards the cache and end */
-    vsi_frame_page **buckets;
-    size_t bucket_count, page_count;
-    uint64_t end; /* pages that may be read */
+    vsi_reside reside; /* of what is read from the file */
+    vsi_atomic_u64 end; /* pages that may be read */
 
-    vsi_mutex slab_lock; /* for store/slab: one slab at a time is read in */
+    vsi_mutex lock;       /* held by who changes the cache; looking up takes no lock */
+    vsi_atomic_ptr table; /* pager_table: the cache of nodes */
+    size_t page_count, hand;
+
+    vsi_mutex slab_lock; /* for store/slab */
 
     /* Of the holder of the writer role. */
     vsi_space space;
@@ -3230,6 +3482,7 @@ typedef struct vsi_pager {
     vsi_buf out;      /* written but not in the file yet */
     uint64_t out_page; /* where out goes */
     vsi_buf taken;    /* vsi_run: written since the last keep or undo */
+    vsi_buf dropped;  /* vsi_run: given up without a version that says so; the engine buries them */
     uint64_t written_bytes;
 } vsi_pager;
 
@@ -3239,8 +3492,8 @@ VSI_FN void vsi_pager_free(vsi_pager *pager); /* accepts one that is all zero */
 /* Any thread: whether a reference may lead to an extent of this kind in the file; else VS_ERR_CORRUPT. */
 VS_NODISCARD VSI_FN vs_status vsi_pager_check_ref(vsi_err *err, vsi_pager *pager, vsi_ref ref,
                                                   int kind);
-/* Any thread: a node's page, checked, of a level that its reference names. It stays in memory until
- * vsi_pager_forget. */
+/* Any thread: a node's page, checked, of a level that its reference names. It stays where it is as long
+ * as the caller does (store/reside). */
 VS_NODISCARD VSI_FN vs_status vsi_pager_node(vsi_err *err, vsi_pager *pager, vsi_ref ref,
                                              const uint8_t **out_page);
 /* Any thread: the same from the file, whatever the cache has, into out [VSI_PAGE_BYTES]. */
@@ -3249,6 +3502,10 @@ VS_NODISCARD VSI_FN vs_status vsi_pager_node_again(vsi_err *err, vsi_pager *page
 /* Any thread: an extent of this kind, verified, appended to buf. */
 VS_NODISCARD VSI_FN vs_status vsi_pager_read(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind,
                                              vsi_buf *buf);
+
+/* The same into out [bytes], which the extent must fill. */
+VS_NODISCARD VSI_FN vs_status vsi_pager_read_to(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind,
+                                                uint8_t *out, size_t bytes);
 
 /* Writes an extent of whole pages and makes a reference to it; level is a node's, else 0. The bytes
  * reach the file by vsi_pager_flush at the latest. */
@@ -3264,11 +3521,17 @@ VS_NODISCARD VSI_FN vs_status vsi_pager_flush(vsi_err *err, vsi_pager *pager);
 /* What was written is part of a checkpoint, or will never be: then its pages are free again. */
 VSI_FN void vsi_pager_keep(vsi_pager *pager);
 VSI_FN void vsi_pager_undo(vsi_pager *pager);
+/* The same for what was written since taken had taken_bytes. */
+VSI_FN void vsi_pager_undo_to(vsi_pager *pager, size_t taken_bytes);
 
 VSI_FN void vsi_pager_open_to(vsi_pager *pager, uint64_t end); /* pages below end may be read */
 
 /* The pages of an extent will hold something else; nobody reads them any more. */
 VSI_FN void vsi_pager_forget(vsi_pager *pager, vsi_run run);
+
+/* Any thread: looks at the next buckets of the cache, and retires the nodes in them that nobody asked
+ * for since it last came by. Returns how many buckets there are. */
+VSI_FN size_t vsi_pager_evict(vsi_pager *pager, size_t buckets);
 
 #endif
 /* ---- store/pager.c ---------------------------------------------------------------------------------- */
@@ -3284,41 +3547,66 @@ VSI_FN void vsi_pager_forget(vsi_pager *pager, vsi_run run);
 enum { PAGER_BUCKETS_FIRST = 64, PAGER_OUT_BYTES = 1 << 20 };
 
 /* A node in the cache. */
-struct vsi_frame_page {
-    vsi_frame_page *next; /* in its bucket */
+typedef struct pager_node {
+    vsi_retired retired;
+    vsi_atomic_ptr next; /* pager_node: in its bucket */
     uint64_t page_no;
+    vsi_atomic_u64 is_wanted; /* since the last sweep */
     uint8_t bytes[VSI_PAGE_BYTES];
-};
+} pager_node;
+
+typedef struct pager_table {
+    vsi_retired retired;
+    size_t count;
+    vsi_atomic_ptr buckets[]; /* pager_node */
+} pager_table;
 
 VSI_FN bool vsi_pager_init(vsi_pager *pager, vsi_mem *mem, const vsi_file *file) {
     memset(pager, 0, sizeof *pager);
     if (!vsi_mutex_init(&pager->lock))
         return false;
-    if (!vsi_mutex_init(&pager->slab_lock)) {
-        vsi_mutex_destroy(&pager->lock);
-        return false;
-    }
+    if (!vsi_mutex_init(&pager->slab_lock))
+        goto fail_lock;
+    if (!vsi_reside_init(&pager->reside, mem))
+        goto fail_slab_lock;
     pager->mem = mem;
     pager->file = file;
     pager->out.mem = mem;
     pager->taken.mem = mem;
-    pager->end = VSI_SPACE_FIRST_PAGE;
+    pager->dropped.mem = mem;
+    vsi_atomic_set(&pager->end, VSI_SPACE_FIRST_PAGE);
     vsi_space_init(&pager->space, mem);
     return true;
+
+fail_slab_lock:
+    vsi_mutex_destroy(&pager->slab_lock);
+fail_lock:
+    vsi_mutex_destroy(&pager->lock);
+    return false;
+}
+
+static size_t pager_table_bytes(size_t count) {
+    return sizeof(pager_table) + count * sizeof(vsi_atomic_ptr);
 }
 
 VSI_FN void vsi_pager_free(vsi_pager *pager) {
     if (!pager->mem)
         return;
-    for (size_t i = 0; i < pager->bucket_count; i++)
-        while (pager->buckets[i]) {
-            vsi_frame_page *next = pager->buckets[i]->next;
-            vsi_free(pager->mem, pager->buckets[i], sizeof *next);
-            pager->buckets[i] = next;
+    pager_table *table = vsi_atomic_ptr_load(&pager->table);
+    for (size_t i = 0; table && i < table->count; i++) {
+        pager_node *node = vsi_atomic_ptr_load(&table->buckets[i]);
+        while (node) {
+            pager_node *next = vsi_atomic_ptr_load(&node->next);
+            vsi_free(pager->mem, node, sizeof *node);
+            node = next;
         }
-    vsi_free(pager->mem, pager->buckets, pager->bucket_count * sizeof *pager->buckets);
+    }
+    if (table)
+        vsi_free(pager->mem, table, pager_table_bytes(table->count));
+    vsi_reside_free(&pager->reside);
     vsi_buf_free(&pager->out);
     vsi_buf_free(&pager->taken);
+    vsi_buf_free(&pager->dropped);
     vsi_space_free(&pager->space);
     vsi_mutex_destroy(&pager->slab_lock);
     vsi_mutex_destroy(&pager->lock);
@@ -3328,9 +3616,7 @@ VSI_FN void vsi_pager_free(vsi_pager *pager) {
 
 VSI_FN vs_status vsi_pager_check_ref(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind) {
     uint64_t page = vsi_ref_page(ref), pages = vsi_ref_pages(ref);
-    vsi_mutex_lock(&pager->lock);
-    uint64_t end = pager->end;
-    vsi_mutex_unlock(&pager->lock);
+    uint64_t end = vsi_ordered_load(&pager->end);
     if (ref.codec)
         return vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu: of codec %d, expected 0",
                         pager->file->path, (unsigned long long)page, ref.codec);
@@ -3375,69 +3661,119 @@ VSI_FN vs_status vsi_pager_read(vsi_err *err, vsi_pager *pager, vsi_ref ref, int
     return st;
 }
 
+VSI_FN vs_status vsi_pager_read_to(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind,
+                                   uint8_t *out, size_t bytes) {
+    vs_status st = vsi_pager_check_ref(err, pager, ref, kind);
+    if (st == VS_OK && vsi_ref_pages(ref) * VSI_PAGE_BYTES != bytes)
+        st = vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu: %llu bytes, expected %zu",
+                      pager->file->path, (unsigned long long)vsi_ref_page(ref),
+                      (unsigned long long)vsi_ref_pages(ref) * VSI_PAGE_BYTES, bytes);
+    return st == VS_OK ? pager_fetch(err, pager, ref, out) : st;
+}
+
 /* ---- the cache of nodes --------------------------------------------------------------------- */
 
-static size_t pager_bucket(const vsi_pager *pager, uint64_t page_no) {
-    return (size_t)((page_no * 0x9e3779b97f4a7c15u) >> 32) & (pager->bucket_count - 1);
+static vsi_atomic_ptr *pager_bucket(pager_table *table, uint64_t page_no) {
+    size_t at = (size_t)((page_no * 0x9e3779b97f4a7c15u) >> 32) & (table->count - 1);
+    return &table->buckets[at];
 }
 
-static vsi_frame_page *pager_find(vsi_pager *pager, uint64_t page_no) {
-    vsi_frame_page *page = NULL;
-    if (pager->bucket_count)
-        page = pager->buckets[pager_bucket(pager, page_no)];
-    while (page && page->page_no != page_no)
-        page = page->next;
-    return page;
+/* Without the lock one that is there may be missed while the table grows. */
+static pager_node *pager_find(vsi_pager *pager, uint64_t page_no) {
+    pager_table *table = vsi_atomic_ptr_load(&pager->table);
+    pager_node *node = table ? vsi_atomic_ptr_load(pager_bucket(table, page_no)) : NULL;
+    while (node && node->page_no != page_no)
+        node = vsi_atomic_ptr_load(&node->next);
+    if (node && !vsi_atomic_load(&node->is_wanted))
+        vsi_atomic_set(&node->is_wanted, 1);
+    return node;
 }
 
-static vsi_frame_page *pager_find_locked(vsi_pager *pager, uint64_t page_no) {
+static pager_node *pager_find_locked(vsi_pager *pager, uint64_t page_no) {
     vsi_mutex_lock(&pager->lock);
-    vsi_frame_page *page = pager_find(pager, page_no);
+    pager_node *node = pager_find(pager, page_no);
     vsi_mutex_unlock(&pager->lock);
-    return page;
+    return node;
 }
 
-/* Twice as many buckets when there are as many nodes; the lock is held. */
+static void pager_link(pager_table *table, pager_node *node) {
+    vsi_atomic_ptr *bucket = pager_bucket(table, node->page_no);
+    vsi_atomic_ptr_store(&node->next, vsi_atomic_ptr_load(bucket));
+    vsi_atomic_ptr_store(bucket, node);
+}
+
+/* Twice as many buckets when there are as many nodes; the lock is held. Who looks something up meanwhile
+ * may follow a node that moves into its new bucket, and miss what was behind it. */
 static bool pager_grow(vsi_pager *pager) {
-    size_t old_count = pager->bucket_count;
-    vsi_frame_page **old = pager->buckets;
+    pager_table *old = vsi_atomic_ptr_load(&pager->table);
+    size_t old_count = old ? old->count : 0;
     if (pager->page_count < old_count)
         return true;
-    size_t count = old_count ? 2 * old_count : PAGER_BUCKETS_FIRST;
-    vsi_frame_page **buckets = vsi_alloc_zeroed(pager->mem, count * sizeof *buckets);
-    if (!buckets)
-        return old_count > 0; /* fuller buckets will do */
-    pager->buckets = buckets;
-    pager->bucket_count = count;
-    for (size_t i = 0; i < old_count; i++)
-        while (old[i]) {
-            vsi_frame_page *page = old[i];
-            old[i] = page->next;
-            vsi_frame_page **bucket = &buckets[pager_bucket(pager, page->page_no)];
-            page->next = *bucket;
-            *bucket = page;
+    size_t count = old ? old_count * 2 : PAGER_BUCKETS_FIRST;
+    pager_table *table = vsi_alloc_zeroed(pager->mem, pager_table_bytes(count));
+    if (!table)
+        return old;
+    table->count = count;
+    for (size_t i = 0; i < old_count; i++) {
+        pager_node *node = vsi_atomic_ptr_load(&old->buckets[i]);
+        while (node) {
+            pager_node *next = vsi_atomic_ptr_load(&node->next);
+            pager_link(table, node);
+            node = next;
         }
-    vsi_free(pager->mem, old, old_count * sizeof *old);
+    }
+    vsi_atomic_ptr_store(&pager->table, table);
+    if (old)
+        vsi_retire(&pager->reside, &old->retired, pager_table_bytes(old_count));
     return true;
 }
 
 /* Puts a node into the cache, unless another thread was faster; out_bytes is the one that is there. */
-static vs_status pager_install(vsi_err *err, vsi_pager *pager, vsi_frame_page *page,
+static vs_status pager_install(vsi_err *err, vsi_pager *pager, pager_node *node,
                                const uint8_t **out_bytes) {
     vsi_mutex_lock(&pager->lock);
-    vsi_frame_page *other = pager_find(pager, page->page_no);
+    pager_node *other = pager_find(pager, node->page_no);
     bool has_room = other || pager_grow(pager);
     if (!other && has_room) {
-        vsi_frame_page **bucket = &pager->buckets[pager_bucket(pager, page->page_no)];
-        page->next = *bucket;
-        *bucket = page;
+        pager_link(vsi_atomic_ptr_load(&pager->table), node);
         pager->page_count++;
     }
     vsi_mutex_unlock(&pager->lock);
-    *out_bytes = other ? other->bytes : page->bytes;
+    *out_bytes = other ? other->bytes : node->bytes;
     if (other || !has_room)
-        vsi_free(pager->mem, page, sizeof *page);
+        vsi_free(pager->mem, node, sizeof *node);
     return has_room ? VS_OK : vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+}
+
+/* Takes the node that a link leads to out of the cache; the lock is held. */
+static void pager_unlink(vsi_pager *pager, vsi_atomic_ptr *link) {
+    pager_node *node = vsi_atomic_ptr_load(link);
+    vsi_ordered_add(&pager->reside.evictions, 1);
+    vsi_atomic_ptr_store(link, vsi_atomic_ptr_load(&node->next));
+    pager->page_count--;
+    vsi_retire(&pager->reside, &node->retired, sizeof *node);
+}
+
+static void pager_evict_bucket(vsi_pager *pager, vsi_atomic_ptr *link) {
+    pager_node *node = vsi_atomic_ptr_load(link);
+    for (; node; node = vsi_atomic_ptr_load(link)) {
+        if (vsi_atomic_load(&node->is_wanted)) {
+            vsi_atomic_set(&node->is_wanted, 0);
+            link = &node->next;
+        } else {
+            pager_unlink(pager, link);
+        }
+    }
+}
+
+VSI_FN size_t vsi_pager_evict(vsi_pager *pager, size_t buckets) {
+    vsi_mutex_lock(&pager->lock);
+    pager_table *table = vsi_atomic_ptr_load(&pager->table);
+    size_t count = table ? table->count : 0;
+    for (size_t i = 0; i < buckets && i < count; i++)
+        pager_evict_bucket(pager, &table->buckets[pager->hand++ & (count - 1)]);
+    vsi_mutex_unlock(&pager->lock);
+    return count;
 }
 
 /* What references in a file may be: never a block, and in an inner node a child one level below. */
@@ -3487,35 +3823,38 @@ VSI_FN vs_status vsi_pager_node(vsi_err *err, vsi_pager *pager, vsi_ref ref,
     vs_status st = pager_check_node_ref(err, pager, ref);
     if (st != VS_OK)
         return st;
-    vsi_frame_page *page = pager_find_locked(pager, vsi_ref_page(ref));
-    if (page) {
-        *out_page = page->bytes;
+    pager_node *node = pager_find(pager, vsi_ref_page(ref));
+    if (!node)
+        node = pager_find_locked(pager, vsi_ref_page(ref));
+    if (node) {
+        *out_page = node->bytes;
         return VS_OK;
     }
-    page = vsi_alloc(pager->mem, sizeof *page);
-    if (!page)
-        return vsi_fail_nomem(err, sizeof *page);
-    page->page_no = vsi_ref_page(ref);
-    st = vsi_pager_node_again(err, pager, ref, page->bytes);
+    node = vsi_alloc(pager->mem, sizeof *node);
+    if (!node)
+        return vsi_fail_nomem(err, sizeof *node);
+    node->page_no = vsi_ref_page(ref);
+    vsi_atomic_set(&node->is_wanted, 1);
+    st = vsi_pager_node_again(err, pager, ref, node->bytes);
     if (st != VS_OK) {
-        vsi_free(pager->mem, page, sizeof *page);
+        vsi_free(pager->mem, node, sizeof *node);
         return st;
     }
-    return pager_install(err, pager, page, out_page);
+    return pager_install(err, pager, node, out_page);
 }
 
 VSI_FN void vsi_pager_forget(vsi_pager *pager, vsi_run run) {
     vsi_mutex_lock(&pager->lock);
-    for (uint64_t no = run.page; pager->bucket_count && no < run.page + run.pages; no++) {
-        vsi_frame_page **link = &pager->buckets[pager_bucket(pager, no)];
-        while (*link && (*link)->page_no != no)
-            link = &(*link)->next;
-        vsi_frame_page *page = *link;
-        if (!page)
-            continue;
-        *link = page->next;
-        pager->page_count--;
-        vsi_free(pager->mem, page, sizeof *page);
+    pager_table *table = vsi_atomic_ptr_load(&pager->table);
+    for (uint64_t no = run.page; table && no < run.page + run.pages; no++) {
+        vsi_atomic_ptr *link = pager_bucket(table, no);
+        pager_node *node = vsi_atomic_ptr_load(link);
+        while (node && node->page_no != no) {
+            link = &node->next;
+            node = vsi_atomic_ptr_load(link);
+        }
+        if (node)
+            pager_unlink(pager, link);
     }
     vsi_mutex_unlock(&pager->lock);
 }
@@ -3523,9 +3862,8 @@ VSI_FN void vsi_pager_forget(vsi_pager *pager, vsi_run run) {
 /* ---- writing -------------------------------------------------------------------------------- */
 
 VSI_FN void vsi_pager_open_to(vsi_pager *pager, uint64_t end) {
-    vsi_mutex_lock(&pager->lock);
-    pager->end = end > pager->end ? end : pager->end;
-    vsi_mutex_unlock(&pager->lock);
+    if (end > vsi_ordered_load(&pager->end)) /* only the holder of the writer role gets here */
+        vsi_ordered_store(&pager->end, end);
 }
 
 VSI_FN vs_status vsi_pager_flush(vsi_err *err, vsi_pager *pager) {
@@ -3596,13 +3934,19 @@ VSI_FN void vsi_pager_keep(vsi_pager *pager) {
     vsi_buf_free(&pager->out);
 }
 
-VSI_FN void vsi_pager_undo(vsi_pager *pager) {
-    const vsi_run *runs = (const vsi_run *)(const void *)pager->taken.data;
+VSI_FN void vsi_pager_undo_to(vsi_pager *pager, size_t taken_bytes) {
     pager->out.bytes = 0;
-    for (size_t i = 0; i < pager->taken.bytes / sizeof *runs; i++) {
-        vsi_pager_forget(pager, runs[i]);
-        vsi_space_give(&pager->space, runs[i]);
+    while (pager->taken.bytes > taken_bytes) {
+        vsi_run run;
+        pager->taken.bytes -= sizeof run;
+        memcpy(&run, pager->taken.data + pager->taken.bytes, sizeof run);
+        vsi_pager_forget(pager, run);
+        vsi_space_give(&pager->space, run);
     }
+}
+
+VSI_FN void vsi_pager_undo(vsi_pager *pager) {
+    vsi_pager_undo_to(pager, 0);
     vsi_pager_keep(pager);
 }
 /* ---- store/cow.h ---------------------------------------------------------------------------------- */
@@ -3630,17 +3974,17 @@ typedef struct vsi_cow {
     vsi_pager *pager; /* borrowed; NULL: everything is in memory */
     vsi_block *newest;
     vsi_block *dead;     /* replaced in this transaction, still needed by older versions */
-    vsi_buf dead_extents; /* vsi_run: likewise, in the file */
+    vsi_buf dead_extents; /* vsi_dead_extent, run and birth set: likewise, in the file */
     uint64_t scope;      /* blocks with owner >= scope may be changed in place */
     uint64_t last_scope; /* numbers given out */
-    size_t bytes;        /* of all blocks */
+    size_t bytes, dead_bytes; /* of all blocks, of those that only older versions have */
 } vsi_cow;
 
 /* What a scope must restore. */
 typedef struct vsi_cow_mark {
     uint64_t scope;
     vsi_block *dead;
-    size_t dead_extents_bytes;
+    size_t dead_extents_bytes, dead_bytes;
 } vsi_cow_mark;
 
 VSI_FN void vsi_cow_init(vsi_cow *cow, vsi_mem *mem);
@@ -3656,6 +4000,9 @@ VSI_FN void vsi_cow_undo(vsi_cow *cow, vsi_cow_mark mark);
  * caller to take. */
 VSI_FN vsi_block *vsi_cow_take_dead(vsi_cow *cow);
 VSI_FN void vsi_cow_free_dead(vsi_cow *cow, vsi_block *dead);
+/* Frees those of dead that were made after scope; the others go in front of others, which it returns. */
+VSI_FN vsi_block *vsi_cow_free_born_after(vsi_cow *cow, vsi_block *dead, uint64_t scope,
+                                          vsi_block *others);
 
 /* A new block, zeroed behind its header; NULL when there is no memory. */
 VSI_FN void *vsi_cow_new(vsi_cow *cow, size_t bytes);
@@ -3698,6 +4045,7 @@ VSI_FN void vsi_cow_free_all(vsi_cow *cow) {
     while (cow->newest)
         cow_free(cow, cow->newest);
     cow->dead = NULL;
+    cow->dead_bytes = 0;
     if (cow->mem)
         vsi_buf_free(&cow->dead_extents);
 }
@@ -3705,7 +4053,8 @@ VSI_FN void vsi_cow_free_all(vsi_cow *cow) {
 VSI_FN vsi_cow_mark vsi_cow_open(vsi_cow *cow) {
     vsi_cow_mark mark = {.scope = cow->scope,
                          .dead = cow->dead,
-                         .dead_extents_bytes = cow->dead_extents.bytes};
+                         .dead_extents_bytes = cow->dead_extents.bytes,
+                         .dead_bytes = cow->dead_bytes};
     cow->scope = ++cow->last_scope;
     return mark;
 }
@@ -3717,6 +4066,7 @@ VSI_FN void vsi_cow_keep(vsi_cow *cow, vsi_cow_mark mark) {
         vsi_block *block = *link;
         if (mark.scope && block->owner >= mark.scope) {
             *link = block->next_dead;
+            cow->dead_bytes -= block->bytes;
             cow_free(cow, block);
         } else {
             link = &block->next_dead;
@@ -3730,6 +4080,7 @@ VSI_FN void vsi_cow_undo(vsi_cow *cow, vsi_cow_mark mark) {
         cow_free(cow, cow->newest);
     cow->dead = mark.dead;
     cow->dead_extents.bytes = mark.dead_extents_bytes;
+    cow->dead_bytes = mark.dead_bytes;
     cow->scope = mark.scope;
 }
 
@@ -3742,9 +4093,26 @@ VSI_FN vsi_block *vsi_cow_take_dead(vsi_cow *cow) {
 VSI_FN void vsi_cow_free_dead(vsi_cow *cow, vsi_block *dead) {
     while (dead) {
         vsi_block *next = dead->next_dead;
+        cow->dead_bytes -= dead->bytes;
         cow_free(cow, dead);
         dead = next;
     }
+}
+
+VSI_FN vsi_block *vsi_cow_free_born_after(vsi_cow *cow, vsi_block *dead, uint64_t scope,
+                                          vsi_block *others) {
+    while (dead) {
+        vsi_block *next = dead->next_dead;
+        if (dead->owner > scope) {
+            cow->dead_bytes -= dead->bytes;
+            cow_free(cow, dead);
+        } else {
+            dead->next_dead = others;
+            others = dead;
+        }
+        dead = next;
+    }
+    return others;
 }
 
 static vsi_block *cow_alloc(vsi_cow *cow, size_t bytes) {
@@ -3790,6 +4158,7 @@ VSI_FN void vsi_cow_drop(vsi_cow *cow, void *block) {
     }
     old->next_dead = cow->dead; /* keeps C2 */
     cow->dead = old;
+    cow->dead_bytes += old->bytes;
 }
 
 VSI_FN vs_status vsi_cow_drop_ref(vsi_err *err, vsi_cow *cow, vsi_ref ref) {
@@ -3799,9 +4168,9 @@ VSI_FN vs_status vsi_cow_drop_ref(vsi_err *err, vsi_cow *cow, vsi_ref ref) {
         vsi_cow_drop(cow, vsi_ref_block(ref));
         return VS_OK;
     }
-    vsi_run run = {vsi_ref_page(ref), vsi_ref_pages(ref)};
-    return vsi_buf_append(&cow->dead_extents, &run, sizeof run) ? VS_OK
-                                                                : vsi_fail_nomem(err, sizeof run);
+    vsi_dead_extent dead = {.run = {vsi_ref_page(ref), vsi_ref_pages(ref)}, .birth = ref.birth};
+    bool ok = vsi_buf_append(&cow->dead_extents, &dead, sizeof dead);
+    return ok ? VS_OK : vsi_fail_nomem(err, sizeof dead);
 }
 /* ---- store/btree.h ---------------------------------------------------------------------------------- */
 /* btree.h - a B+tree of byte strings in memcmp order, copied on write. */
@@ -4659,19 +5028,35 @@ enum { VSI_SLAB_BYTES_MIN = 16384, VSI_SLAB_ALIGN = 64, VSI_SLAB_SHIFT_MAX = 17 
 
 #define VSI_SLOT_NONE UINT32_MAX /* no slot */
 
-typedef struct vsi_slab_table vsi_slab_table;
-
-/* A slab in memory is read in when it is first needed, and then stays. */
+/* A slab that is not in memory is read in when it is needed; one that the file has too may leave memory
+ * again. Where a slab is in the file says `moved` or, if it is not in there, dir. */
 typedef struct vsi_slabs {
     vsi_mem *mem;
     uint32_t row_bytes;
     uint32_t shift;         /* rows of a slab, as a power of two */
     uint32_t element_bytes; /* of numbers that are little-endian in the file; 1: bytes */
-    vsi_btree dir;          /* slab number -> extent, of slabs not in memory; by the pager's slab lock */
-    vsi_atomic_ptr table;   /* vsi_slab_table: readers load it */
-    vsi_slab_table *tables; /* all, newest first: readers may still hold older ones */
-    vsi_buf dirty;          /* uint32_t: slabs changed since they were written; of the writer */
+    vsi_atomic_ptr table;   /* slab_table: readers load it */
+
+    /* guarded by the pager's slab lock */
+    vsi_btree dir; /* slab number -> extent, as of the last checkpoint */
+    vsi_buf moved; /* vsi_slab_place, ascending: written since */
+    size_t hand;   /* of vsi_slabs_evict */
+
+    /* of the holder of the writer role */
+    vsi_buf dirty;      /* uint32_t: slabs changed since they were written */
 } vsi_slabs;
+
+typedef struct vsi_slab_place {
+    uint32_t at; /* slab number */
+    vsi_ref ref;
+} vsi_slab_place;
+
+/* A slab that a reader holds for itself when memory has no room for it. All zero but buf.mem: none. */
+typedef struct vsi_slab_aside {
+    const vsi_slabs *slabs; /* NULL: none */
+    uint32_t at;
+    vsi_buf buf;
+} vsi_slab_aside;
 
 /* The number of rows of a slab, as a power of two, for rows of this size. */
 VSI_FN uint32_t vsi_slab_shift(uint32_t row_bytes);
@@ -4679,16 +5064,32 @@ VSI_FN uint32_t vsi_slab_shift(uint32_t row_bytes);
 VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t row_bytes, uint32_t shift);
 VSI_FN void vsi_slabs_free(vsi_slabs *slabs); /* accepts one that is all zero */
 
-/* The row of a slot whose slab exists, in memory or in the file. Any thread. */
+/* The row of a slot whose slab exists, in memory or in the file. Any thread; the row stays there as long
+ * as the caller does (store/reside). */
 VS_NODISCARD VSI_FN vs_status vsi_slab_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot,
                                            const uint8_t **out_row);
+/* The same for who comes by once: what memory has no room for is read into aside, and stays there until
+ * another slab does. */
+VS_NODISCARD VSI_FN vs_status vsi_slab_row_aside(vsi_err *err, vsi_slabs *slabs, uint32_t slot,
+                                                 vsi_slab_aside *aside, const uint8_t **out_row);
 /* How many slots from slot on lie in the same slab, so row after row in memory. */
 VSI_FN uint32_t vsi_slab_run(const vsi_slabs *slabs, uint32_t slot);
 
-/* Writes the slabs that changed, and notes in dir where they are now. */
-VS_NODISCARD VSI_FN vs_status vsi_slabs_write(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir);
-/* What vsi_slabs_write wrote is durable, and dir has its places. */
+/* Writes the slabs that changed into the file, max_bytes of them or a little more: they may leave memory,
+ * nothing in the file leads to them yet. Of the holder of the writer role, as those below. On a failure
+ * nothing has changed. */
+VS_NODISCARD VSI_FN vs_status vsi_slabs_write_back(vsi_err *err, vsi_slabs *slabs,
+                                                   vsi_pager *pager, uint64_t max_bytes);
+/* Notes in dir where slabs are that were written since it was made. */
+VS_NODISCARD VSI_FN vs_status vsi_slabs_link(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir);
+/* What was written leads nowhere: the collection does not exist. Its pages go to the pager's dropped. */
+VS_NODISCARD VSI_FN vs_status vsi_slabs_forget(vsi_err *err, vsi_slabs *slabs, vsi_pager *pager);
+/* dir counts: it has all places. */
 VSI_FN void vsi_slabs_settle(vsi_slabs *slabs, const vsi_btree *dir);
+
+/* Any thread: looks at the next slabs, and retires those that the file has too and nobody asked for since
+ * it last came by. Returns how many there are, in memory or not. */
+VSI_FN size_t vsi_slabs_evict(vsi_slabs *slabs, size_t count);
 
 /* The row of any slot, to be changed, its slab made when needed. Holder of the writer role only. */
 VS_NODISCARD VSI_FN vs_status vsi_slab_make_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot,
@@ -4698,23 +5099,27 @@ VS_NODISCARD VSI_FN vs_status vsi_slab_make_row(vsi_err *err, vsi_slabs *slabs, 
 /* ---- store/slab.c ---------------------------------------------------------------------------------- */
 /* slab.c - rows by slot number.
  *
- *   L1  A slab's address, once in the table, stays there.
- *   L2  The table grows by a copy twice as large; the old one stays until the end, for readers that
- *       loaded it. */
+ *   L1  A slab's address in the table changes only from none to one, and from one to none when the file
+ *       has the same rows; whoever may still look at it holds it in place by staying.
+ *   L2  The table grows by a copy twice as large, under the slab lock, as every change of it.
+ *   L3  Whether a slab is dirty changes only under the slab lock, and only by the holder of the writer
+ *       role; a dirty one is in the table. */
 /* uses store/slab.h */
 
 enum { SLAB_TABLE_FIRST = 16 };
 
 /* At the front of a slab's memory; the rows begin at the first aligned byte behind it. */
 typedef struct slab_head {
-    bool is_dirty; /* of the holder of the writer role */
+    vsi_retired retired;
+    vsi_atomic_u64 is_wanted; /* since the last sweep */
+    bool is_dirty;
 } slab_head;
 
-struct vsi_slab_table {
-    vsi_slab_table *older;
+typedef struct slab_table {
+    vsi_retired retired;
     size_t room;
     vsi_atomic_ptr slab[]; /* the memory of a slab; NULL: none */
-};
+} slab_table;
 
 /* Small enough that little is written for one row, large enough that the last page, which is filled only
  * in part, wastes little. */
@@ -4734,33 +5139,44 @@ VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t row_bytes, u
     slabs->shift = shift;
     slabs->element_bytes = 1;
     slabs->dirty.mem = mem;
+    slabs->moved.mem = mem;
 }
 
 static size_t table_bytes(size_t room) {
-    return sizeof(vsi_slab_table) + room * sizeof(vsi_atomic_ptr);
+    return sizeof(slab_table) + room * sizeof(vsi_atomic_ptr);
+}
+
+static size_t slabs_rows_bytes(const vsi_slabs *slabs) {
+    return (size_t)slabs->row_bytes << slabs->shift;
+}
+
+static size_t slab_extent_bytes(const vsi_slabs *slabs) {
+    return (size_t)((slabs_rows_bytes(slabs) + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES * VSI_PAGE_BYTES);
 }
 
 static size_t slab_bytes(const vsi_slabs *slabs) {
-    return ((size_t)slabs->row_bytes << slabs->shift) + sizeof(slab_head) + VSI_SLAB_ALIGN;
+    return slab_extent_bytes(slabs) + sizeof(slab_head) + VSI_SLAB_ALIGN;
 }
 
 VSI_FN void vsi_slabs_free(vsi_slabs *slabs) {
-    vsi_slab_table *table = slabs->tables;
+    slab_table *table = vsi_atomic_ptr_load(&slabs->table);
     for (size_t i = 0; table && i < table->room; i++)
         vsi_free(slabs->mem, vsi_atomic_ptr_load(&table->slab[i]), slab_bytes(slabs));
-    while (table) {
-        vsi_slab_table *older = table->older;
+    if (table)
         vsi_free(slabs->mem, table, table_bytes(table->room));
-        table = older;
-    }
-    slabs->tables = NULL;
-    if (slabs->mem)
-        vsi_buf_free(&slabs->dirty);
+    vsi_atomic_ptr_store(&slabs->table, NULL);
+    if (!slabs->mem)
+        return;
+    vsi_buf_free(&slabs->dirty);
+    vsi_buf_free(&slabs->moved);
+}
+
+static uint8_t *slab_aligned(uint8_t *first) {
+    return first + (size_t)(0 - (uintptr_t)first) % VSI_SLAB_ALIGN;
 }
 
 static uint8_t *slab_rows(void *slab) {
-    uint8_t *first = (uint8_t *)slab + sizeof(slab_head);
-    return first + (size_t)(0 - (uintptr_t)first) % VSI_SLAB_ALIGN;
+    return slab_aligned((uint8_t *)slab + sizeof(slab_head));
 }
 
 static uint8_t *slab_row_in(const vsi_slabs *slabs, void *slab, uint32_t slot) {
@@ -4769,23 +5185,59 @@ static uint8_t *slab_row_in(const vsi_slabs *slabs, void *slab, uint32_t slot) {
 }
 
 static void *slabs_get(const vsi_slabs *slabs, uint32_t at) {
-    const vsi_slab_table *table = vsi_atomic_ptr_load(&slabs->table);
-    return table && at < table->room ? vsi_atomic_ptr_load(&table->slab[at]) : NULL;
+    const slab_table *table = vsi_atomic_ptr_load(&slabs->table);
+    slab_head *slab = table && at < table->room ? vsi_atomic_ptr_load(&table->slab[at]) : NULL;
+    if (slab && !vsi_atomic_load(&slab->is_wanted))
+        vsi_atomic_set(&slab->is_wanted, 1);
+    return slab;
 }
 
-/* ---- reading in ----------------------------------------------------------------------------- */
+/* NULL: everything is in memory. */
+static vsi_pager *slabs_pager(const vsi_slabs *slabs) {
+    return slabs->dir.cow ? slabs->dir.cow->pager : NULL;
+}
 
-static size_t slab_extent_bytes(const vsi_slabs *slabs) {
-    uint64_t rows_bytes = (uint64_t)slabs->row_bytes << slabs->shift;
-    return (size_t)((rows_bytes + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES * VSI_PAGE_BYTES);
+static void slabs_lock(const vsi_slabs *slabs) {
+    if (slabs_pager(slabs))
+        vsi_mutex_lock(&slabs_pager(slabs)->slab_lock);
+}
+
+static void slabs_unlock(const vsi_slabs *slabs) {
+    if (slabs_pager(slabs))
+        vsi_mutex_unlock(&slabs_pager(slabs)->slab_lock);
+}
+
+/* ---- places --------------------------------------------------------------------------------- */
+
+/* The first of the places written since the last checkpoint whose number is not below at. */
+static size_t slabs_moved_at(const vsi_slabs *slabs, uint32_t at) {
+    const vsi_slab_place *places = (const vsi_slab_place *)(const void *)slabs->moved.data;
+    size_t low = 0, high = slabs->moved.bytes / sizeof *places;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (places[mid].at < at)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+static vsi_slab_place *slabs_moved(const vsi_slabs *slabs, uint32_t at) {
+    vsi_slab_place *places = (vsi_slab_place *)(void *)slabs->moved.data;
+    size_t i = slabs_moved_at(slabs, at), n = slabs->moved.bytes / sizeof *places;
+    return i < n && places[i].at == at ? places + i : NULL;
 }
 
 /* Where a slab is in the file; VS_ERR_NOT_FOUND without a message. The slab lock is held. */
 static vs_status slab_locate(vsi_err *err, const vsi_slabs *slabs, uint32_t at, vsi_ref *out_ref) {
     uint8_t key[4];
     vsi_node_item item;
-    if (!slabs->dir.cow)
-        return VS_ERR_NOT_FOUND;
+    const vsi_slab_place *moved = slabs_moved(slabs, at);
+    if (moved)
+        *out_ref = moved->ref;
+    if (moved || !slabs_pager(slabs))
+        return moved ? VS_OK : VS_ERR_NOT_FOUND;
     vsi_put_u32_be(key, at);
     vs_status st = vsi_btree_get(err, &slabs->dir, (vsi_bytes){key, sizeof key}, &item);
     if (st == VS_OK && item.ref_count != 1)
@@ -4796,73 +5248,124 @@ static vs_status slab_locate(vsi_err *err, const vsi_slabs *slabs, uint32_t at, 
     return st;
 }
 
-static vs_status slab_read(vsi_err *err, const vsi_slabs *slabs, vsi_ref ref, void **out_slab) {
-    size_t bytes = slab_extent_bytes(slabs);
-    vsi_buf extent = {.mem = slabs->mem};
-    vs_status st = vsi_pager_read(err, slabs->dir.cow->pager, ref, VSI_REF_SLAB, &extent);
-    if (st == VS_OK && extent.bytes != bytes)
-        st = vsi_fail(err, VS_ERR_CORRUPT, "a slab has %zu bytes, expected %zu", extent.bytes, bytes);
-    void *slab = st == VS_OK ? vsi_alloc_zeroed(slabs->mem, slab_bytes(slabs)) : NULL;
-    if (st == VS_OK && !slab)
-        st = vsi_fail_nomem(err, slab_bytes(slabs));
-    if (st == VS_OK) {
-        size_t rows_bytes = (size_t)slabs->row_bytes << slabs->shift;
-        vsi_copy_le(slab_rows(slab), extent.data, rows_bytes / slabs->element_bytes,
-                    slabs->element_bytes);
-        *out_slab = slab;
-    }
-    vsi_buf_free(&extent);
+/* ---- reading in ----------------------------------------------------------------------------- */
+
+/* Reads a slab to out [slab_extent_bytes], rows in the machine's order. */
+static vs_status slab_read(vsi_err *err, const vsi_slabs *slabs, vsi_ref ref, uint8_t *out) {
+    vs_status st = vsi_pager_read_to(err, slabs_pager(slabs), ref, VSI_REF_SLAB, out,
+                                     slab_extent_bytes(slabs));
+    if (st == VS_OK)
+        vsi_swap_le(out, slabs_rows_bytes(slabs) / slabs->element_bytes, slabs->element_bytes);
     return st;
 }
 
 /* A table with room for slab number at; the slab lock is held. */
 static vs_status slabs_reserve(vsi_err *err, vsi_slabs *slabs, uint32_t at) {
-    vsi_slab_table *old = slabs->tables;
+    slab_table *old = vsi_atomic_ptr_load(&slabs->table);
     size_t room = old ? old->room : SLAB_TABLE_FIRST;
     if (old && at < room)
         return VS_OK;
     while (at >= room)
         room *= 2;
-    vsi_slab_table *table = vsi_alloc_zeroed(slabs->mem, table_bytes(room));
+    slab_table *table = vsi_alloc_zeroed(slabs->mem, table_bytes(room));
     if (!table)
         return vsi_fail_nomem(err, table_bytes(room));
     for (size_t i = 0; old && i < old->room; i++)
         vsi_atomic_ptr_store(&table->slab[i], vsi_atomic_ptr_load(&old->slab[i]));
     table->room = room;
-    table->older = old;
-    slabs->tables = table; /* keeps L2 */
     vsi_atomic_ptr_store(&slabs->table, table);
+    if (old && slabs_pager(slabs))
+        vsi_retire(&slabs_pager(slabs)->reside, &old->retired, table_bytes(old->room));
+    else if (old)
+        vsi_free(slabs->mem, old, table_bytes(old->room));
     return VS_OK;
 }
 
-static void slabs_lock(const vsi_slabs *slabs) {
-    if (slabs->dir.cow)
-        vsi_mutex_lock(&slabs->dir.cow->pager->slab_lock);
+/* Puts a slab into the table; the slab lock is held. */
+static vs_status slabs_put(vsi_err *err, vsi_slabs *slabs, uint32_t at, void *slab) {
+    vs_status st = slabs_reserve(err, slabs, at);
+    slab_table *table = vsi_atomic_ptr_load(&slabs->table);
+    if (st == VS_OK)
+        vsi_atomic_ptr_store(&table->slab[at], slab); /* keeps L1 */
+    return st;
 }
 
-static void slabs_unlock(const vsi_slabs *slabs) {
-    if (slabs->dir.cow)
-        vsi_mutex_unlock(&slabs->dir.cow->pager->slab_lock);
+static vs_status slab_new(vsi_err *err, vsi_slabs *slabs, void **out_slab) {
+    slab_head *slab = vsi_alloc_zeroed(slabs->mem, slab_bytes(slabs));
+    if (!slab)
+        return vsi_fail_nomem(err, slab_bytes(slabs));
+    vsi_atomic_set(&slab->is_wanted, 1);
+    *out_slab = slab;
+    return VS_OK;
+}
+
+/* Puts a slab that was read from where ref leads into the table, unless another thread was faster or the
+ * slab has moved meanwhile. *out_slab is the one in the table, NULL: none. */
+static vs_status slab_install(vsi_err *err, vsi_slabs *slabs, uint32_t at, vsi_ref ref,
+                              void *read, void **out_slab) {
+    vsi_ref now = {.at = 0};
+    slabs_lock(slabs);
+    *out_slab = slabs_get(slabs, at);
+    vs_status st = *out_slab ? VS_OK : slab_locate(err, slabs, at, &now);
+    bool is_current = st == VS_OK && !*out_slab && now.at == ref.at && now.hash == ref.hash;
+    if (is_current)
+        st = slabs_put(err, slabs, at, read);
+    bool is_put = is_current && st == VS_OK;
+    if (is_put)
+        *out_slab = read;
+    slabs_unlock(slabs);
+    if (!is_put)
+        vsi_free(slabs->mem, read, slab_bytes(slabs));
+    return st;
+}
+
+/* The slab in memory or else its place in the file; VS_ERR_NOT_FOUND, without a message, for neither. */
+static vs_status slab_look(vsi_err *err, vsi_slabs *slabs, uint32_t at, void **out_slab,
+                           vsi_ref *out_ref) {
+    slabs_lock(slabs);
+    *out_slab = slabs_get(slabs, at);
+    vs_status st = *out_slab ? VS_OK : slab_locate(err, slabs, at, out_ref);
+    slabs_unlock(slabs);
+    return st;
+}
+
+/* Whether a slab is no longer where it was looked for: then what was read there, and found damaged, may
+ * have been something else's. */
+static bool slab_has_moved(vsi_slabs *slabs, uint32_t at, vsi_ref from) {
+    vsi_err ignored = {0};
+    vsi_ref now = {.at = 0};
+    void *slab = NULL;
+    vs_status st = slab_look(&ignored, slabs, at, &slab, &now);
+    return st == VS_OK && (slab || now.at != from.at || now.hash != from.hash);
+}
+
+/* One attempt of slab_fault; neither a slab nor a failure: try again. */
+static vs_status slab_fetch(vsi_err *err, vsi_slabs *slabs, uint32_t at, void **out_slab) {
+    vsi_ref ref = {.at = 0};
+    void *read = NULL;
+    vs_status st = slab_look(err, slabs, at, out_slab, &ref);
+    if (st != VS_OK || *out_slab)
+        return st;
+    st = slab_new(err, slabs, &read);
+    if (st == VS_OK)
+        st = slab_read(err, slabs, ref, slab_rows(read));
+    if (st == VS_OK)
+        return slab_install(err, slabs, at, ref, read, out_slab);
+    vsi_free(slabs->mem, read, slab_bytes(slabs));
+    return st == VS_ERR_CORRUPT && slab_has_moved(slabs, at, ref) ? VS_OK : st;
 }
 
 /* Brings a slab into memory from the file; VS_ERR_NOT_FOUND without a message when it is not there. */
 static vs_status slab_fault(vsi_err *err, vsi_slabs *slabs, uint32_t at, void **out_slab) {
-    vsi_ref ref;
     vs_status st = VS_OK;
-    slabs_lock(slabs);
-    void *slab = slabs_get(slabs, at); /* another thread may have been faster */
-    if (!slab) {
-        st = slab_locate(err, slabs, at, &ref);
-        if (st == VS_OK)
-            st = slabs_reserve(err, slabs, at);
-        if (st == VS_OK)
-            st = slab_read(err, slabs, ref, &slab);
-        if (st == VS_OK)
-            vsi_atomic_ptr_store(&slabs->tables->slab[at], slab); /* keeps L1 */
-    }
-    slabs_unlock(slabs);
-    *out_slab = slab;
+    *out_slab = NULL;
+    while (st == VS_OK && !*out_slab)
+        st = slab_fetch(err, slabs, at, out_slab);
     return st;
+}
+
+static vs_status slab_no_row(vsi_err *err, uint32_t slot) {
+    return vsi_fail(err, VS_ERR_CORRUPT, "slot %lu has no row", (unsigned long)slot);
 }
 
 VSI_FN vs_status vsi_slab_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot,
@@ -4871,10 +5374,49 @@ VSI_FN vs_status vsi_slab_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot,
     void *slab = slabs_get(slabs, at);
     vs_status st = slab ? VS_OK : slab_fault(err, slabs, at, &slab);
     if (st == VS_ERR_NOT_FOUND)
-        return vsi_fail(err, VS_ERR_CORRUPT, "slot %lu has no row", (unsigned long)slot);
+        return slab_no_row(err, slot);
     if (st == VS_OK)
         *out_row = slab_row_in(slabs, slab, slot);
     return st;
+}
+
+/* Reads the slab at ref into aside. */
+static vs_status slab_read_aside(vsi_err *err, const vsi_slabs *slabs, uint32_t at, vsi_ref ref,
+                                 vsi_slab_aside *aside) {
+    size_t bytes = slab_extent_bytes(slabs) + VSI_SLAB_ALIGN;
+    aside->slabs = NULL;
+    aside->buf.bytes = 0;
+    if (!vsi_buf_reserve(&aside->buf, bytes))
+        return vsi_fail_nomem(err, bytes);
+    vs_status st = slab_read(err, slabs, ref, slab_aligned(aside->buf.data));
+    if (st != VS_OK)
+        return st;
+    aside->slabs = slabs;
+    aside->at = at;
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_slab_row_aside(vsi_err *err, vsi_slabs *slabs, uint32_t slot,
+                                    vsi_slab_aside *aside, const uint8_t **out_row) {
+    uint32_t at = slot >> slabs->shift, row = slot & ((1u << slabs->shift) - 1);
+    bool has_it = aside->slabs == slabs && aside->at == at;
+    void *slab = has_it ? NULL : slabs_get(slabs, at);
+    vsi_ref ref = {.at = 0};
+    while (!has_it && !slab) {
+        if (!slabs_pager(slabs) ||
+            !vsi_reside_excess(&slabs_pager(slabs)->reside, slab_bytes(slabs)))
+            return vsi_slab_row(err, slabs, slot, out_row);
+        vs_status st = slab_look(err, slabs, at, &slab, &ref);
+        if (st == VS_OK && !slab) {
+            st = slab_read_aside(err, slabs, at, ref, aside);
+            has_it = st == VS_OK;
+        }
+        if (st != VS_OK && !(st == VS_ERR_CORRUPT && slab_has_moved(slabs, at, ref)))
+            return st == VS_ERR_NOT_FOUND ? slab_no_row(err, slot) : st;
+    }
+    *out_row = slab ? slab_row_in(slabs, slab, slot)
+                    : slab_aligned(aside->buf.data) + (size_t)row * slabs->row_bytes;
+    return VS_OK;
 }
 
 VSI_FN uint32_t vsi_slab_run(const vsi_slabs *slabs, uint32_t slot) {
@@ -4884,84 +5426,227 @@ VSI_FN uint32_t vsi_slab_run(const vsi_slabs *slabs, uint32_t slot) {
 
 /* ---- changing ------------------------------------------------------------------------------- */
 
-/* An empty slab. */
-static vs_status slab_make(vsi_err *err, vsi_slabs *slabs, uint32_t at, void **out_slab) {
+/* An empty slab, not in the file. */
+static vs_status slab_make(vsi_err *err, vsi_slabs *slabs, uint32_t at) {
+    void *slab = NULL;
+    vs_status st = slab_new(err, slabs, &slab);
     slabs_lock(slabs);
-    vs_status st = slabs_reserve(err, slabs, at);
-    void *slab = st == VS_OK ? vsi_alloc_zeroed(slabs->mem, slab_bytes(slabs)) : NULL;
-    if (st == VS_OK && !slab)
-        st = vsi_fail_nomem(err, slab_bytes(slabs));
     if (st == VS_OK)
-        vsi_atomic_ptr_store(&slabs->tables->slab[at], slab); /* keeps L1 */
+        st = slabs_put(err, slabs, at, slab);
     slabs_unlock(slabs);
-    *out_slab = slab;
+    if (st != VS_OK)
+        vsi_free(slabs->mem, slab, slab_bytes(slabs));
     return st;
+}
+
+/* Marks a slab as changed; false: it has left memory. There is room in the list. */
+static bool slab_mark(vsi_slabs *slabs, uint32_t at, slab_head **out_slab) {
+    slabs_lock(slabs);
+    slab_head *slab = slabs_get(slabs, at);
+    bool was_dirty = slab && slab->is_dirty;
+    if (slab)
+        slab->is_dirty = true; /* L3 */
+    slabs_unlock(slabs);
+    if (slab && !was_dirty)
+        vsi_buf_append(&slabs->dirty, &at, sizeof at);
+    *out_slab = slab;
+    return slab;
 }
 
 VSI_FN vs_status vsi_slab_make_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot,
                                    uint8_t **out_row) {
     uint32_t at = slot >> slabs->shift;
-    void *slab = slabs_get(slabs, at);
-    vs_status st = slab ? VS_OK : slab_fault(err, slabs, at, &slab);
-    if (st == VS_ERR_NOT_FOUND)
-        st = slab_make(err, slabs, at, &slab);
-    if (st != VS_OK)
-        return st;
-    slab_head *head = slab;
-    if (!head->is_dirty && !vsi_buf_append(&slabs->dirty, &at, sizeof at))
-        return vsi_fail_nomem(err, sizeof at);
-    head->is_dirty = true;
+    slab_head *slab = slabs_get(slabs, at);
+    if (!(slab && slab->is_dirty)) {
+        if (!vsi_buf_reserve(&slabs->dirty, sizeof at))
+            return vsi_fail_nomem(err, sizeof at);
+        while (!slab_mark(slabs, at, &slab)) {
+            void *read = NULL;
+            vs_status st = slab_fault(err, slabs, at, &read);
+            if (st == VS_ERR_NOT_FOUND)
+                st = slab_make(err, slabs, at);
+            if (st != VS_OK)
+                return st;
+        }
+    }
     *out_row = slab_row_in(slabs, slab, slot);
     return VS_OK;
 }
 
 /* ---- writing -------------------------------------------------------------------------------- */
 
-static vs_status slab_write(vsi_err *err, vsi_slabs *slabs, uint32_t at, vsi_buf *scratch,
-                            vsi_btree *dir) {
-    uint8_t key[4], encoded[VSI_REF_BYTES];
-    vsi_node_item old, item = {.key = {key, sizeof key}, .refs = encoded, .ref_count = 1};
-    vsi_ref ref;
-    size_t rows_bytes = (size_t)slabs->row_bytes << slabs->shift;
-    vsi_put_u32_be(key, at);
-    vs_status st = vsi_btree_get(err, dir, item.key, &old);
-    if (st == VS_OK && old.ref_count == 1)
-        st = vsi_cow_drop_ref(err, dir->cow, vsi_ref_decode(old.refs));
-    if (st != VS_OK && st != VS_ERR_NOT_FOUND)
-        return st;
-    vsi_copy_le(scratch->data, slab_rows(slabs_get(slabs, at)), rows_bytes / slabs->element_bytes,
-                slabs->element_bytes);
-    st = vsi_pager_write(err, dir->cow->pager, VSI_REF_SLAB, 0,
-                         (vsi_bytes){scratch->data, slab_extent_bytes(slabs)}, &ref);
-    if (st != VS_OK)
-        return st;
-    vsi_ref_encode(ref, encoded);
-    return vsi_btree_put_item(err, dir, &item);
-}
+/* Slabs that are being written. */
+typedef struct slab_batch {
+    vsi_pager *pager;
+    vsi_buf places; /* vsi_slab_place, in the order of the list of dirty slabs */
+    vsi_buf scratch;
+} slab_batch;
 
-VSI_FN vs_status vsi_slabs_write(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir) {
-    const uint32_t *dirty = (const uint32_t *)(const void *)slabs->dirty.data;
-    size_t n = slabs->dirty.bytes / sizeof *dirty, bytes = slab_extent_bytes(slabs);
-    vsi_buf scratch = {.mem = slabs->mem};
-    if (n && !vsi_buf_reserve(&scratch, bytes))
+static vs_status batch_write(vsi_err *err, vsi_slabs *slabs, slab_batch *batch, uint32_t at) {
+    vsi_slab_place place = {.at = at};
+    size_t bytes = slab_extent_bytes(slabs), rows_bytes = slabs_rows_bytes(slabs);
+    batch->scratch.bytes = 0;
+    if (!vsi_buf_reserve(&batch->scratch, bytes) || !vsi_buf_reserve(&batch->places, sizeof place))
         return vsi_fail_nomem(err, bytes);
-    if (n)
-        memset(scratch.data, 0, bytes);
-    vs_status st = VS_OK;
-    for (size_t i = 0; st == VS_OK && i < n; i++)
-        st = slab_write(err, slabs, dirty[i], &scratch, dir);
-    vsi_buf_free(&scratch);
+    uint8_t *out = batch->scratch.data;
+    memset(out + rows_bytes, 0, bytes - rows_bytes);
+    vsi_copy_le(out, slab_rows(slabs_get(slabs, at)), rows_bytes / slabs->element_bytes,
+                slabs->element_bytes);
+    vs_status st = vsi_pager_write(err, batch->pager, VSI_REF_SLAB, 0, (vsi_bytes){out, bytes},
+                                   &place.ref);
+    if (st == VS_OK)
+        vsi_buf_append(&batch->places, &place, sizeof place);
     return st;
 }
 
-VSI_FN void vsi_slabs_settle(vsi_slabs *slabs, const vsi_btree *dir) {
+/* Shell sort, by number: as a rule they are in order. */
+static void places_sort(vsi_slab_place *places, size_t n) {
+    for (size_t gap = n / 2; gap > 0; gap /= 2)
+        for (size_t i = gap; i < n; i++) {
+            vsi_slab_place place = places[i];
+            size_t to = i;
+            for (; to >= gap && places[to - gap].at > place.at; to -= gap)
+                places[to] = places[to - gap];
+            places[to] = place;
+        }
+}
+
+/* Merges the batch, sorted, into the places known; from the back, so that no scratch is needed. What a new
+ * place replaces goes to out_dropped. There is room in both. The slab lock is held. */
+static void slabs_merge(vsi_slabs *slabs, const slab_batch *batch, vsi_buf *out_dropped) {
+    const vsi_slab_place *new = (const vsi_slab_place *)(const void *)batch->places.data;
+    size_t news = batch->places.bytes / sizeof *new, olds = slabs->moved.bytes / sizeof *new, added = 0;
+    for (size_t i = 0; i < news; i++) {
+        vsi_slab_place *old = slabs_moved(slabs, new[i].at);
+        if (old) {
+            vsi_run run = {vsi_ref_page(old->ref), vsi_ref_pages(old->ref)};
+            vsi_buf_append(out_dropped, &run, sizeof run);
+            *old = new[i];
+        }
+        added += !old;
+    }
+    vsi_slab_place *places = (vsi_slab_place *)(void *)slabs->moved.data;
+    size_t to = olds + added;
+    slabs->moved.bytes = to * sizeof *places;
+    for (size_t i = news; i > 0 && to > olds; i--) {
+        while (olds > 0 && places[olds - 1].at > new[i - 1].at)
+            places[--to] = places[--olds];
+        if (!(olds > 0 && places[olds - 1].at == new[i - 1].at))
+            places[--to] = new[i - 1];
+    }
+}
+
+/* What was written counts: places are known, slabs are clean. */
+static void slabs_adopt(vsi_slabs *slabs, slab_batch *batch) {
     const uint32_t *dirty = (const uint32_t *)(const void *)slabs->dirty.data;
+    size_t n = batch->places.bytes / sizeof(vsi_slab_place), left = slabs->dirty.bytes - n * sizeof *dirty;
+    vsi_mutex_lock(&batch->pager->slab_lock);
+    for (size_t i = 0; i < n; i++)
+        ((slab_head *)slabs_get(slabs, dirty[i]))->is_dirty = false; /* L3 */
+    places_sort((vsi_slab_place *)(void *)batch->places.data, n);
+    slabs_merge(slabs, batch, &batch->pager->dropped);
+    vsi_mutex_unlock(&batch->pager->slab_lock);
+    memmove(slabs->dirty.data, slabs->dirty.data + n * sizeof *dirty, left);
+    slabs->dirty.bytes = left;
+}
+
+VSI_FN vs_status vsi_slabs_write_back(vsi_err *err, vsi_slabs *slabs, vsi_pager *pager,
+                                      uint64_t max_bytes) {
+    const uint32_t *dirty = (const uint32_t *)(const void *)slabs->dirty.data;
+    size_t n = slabs->dirty.bytes / sizeof *dirty, taken = pager->taken.bytes;
+    uint64_t wanted = max_bytes / slab_extent_bytes(slabs) + 1;
+    slab_batch batch = {
+        .pager = pager, .places = {.mem = slabs->mem}, .scratch = {.mem = slabs->mem}};
+    n = n < wanted ? n : (size_t)wanted;
+    vs_status st = vsi_pager_flush(err, pager);
+    if (st == VS_OK && !(vsi_buf_reserve(&slabs->moved, n * sizeof(vsi_slab_place)) &&
+                         vsi_buf_reserve(&pager->dropped, n * sizeof(vsi_run))))
+        st = vsi_fail_nomem(err, n * sizeof(vsi_slab_place));
+    for (size_t i = 0; st == VS_OK && i < n; i++)
+        st = batch_write(err, slabs, &batch, dirty[i]);
+    if (st == VS_OK)
+        st = vsi_pager_flush(err, pager);
+    if (st == VS_OK) {
+        slabs_adopt(slabs, &batch);
+        pager->taken.bytes = taken; /* they stay, whatever becomes of the transaction */
+    } else {
+        vsi_pager_undo_to(pager, taken);
+    }
+    vsi_buf_free(&batch.places);
+    vsi_buf_free(&batch.scratch);
+    return st;
+}
+
+static vs_status slab_link(vsi_err *err, vsi_btree *dir, const vsi_slab_place *place) {
+    uint8_t key[4], encoded[VSI_REF_BYTES];
+    vsi_node_item old, item = {.key = {key, sizeof key}, .refs = encoded, .ref_count = 1};
+    vsi_put_u32_be(key, place->at);
+    vsi_ref_encode(place->ref, encoded);
+    vs_status st = vsi_btree_get(err, dir, item.key, &old);
+    if (st == VS_OK && old.ref_count == 1)
+        st = vsi_cow_drop_ref(err, dir->cow, vsi_ref_decode(old.refs));
+    return st == VS_OK || st == VS_ERR_NOT_FOUND ? vsi_btree_put_item(err, dir, &item) : st;
+}
+
+VSI_FN vs_status vsi_slabs_link(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir) {
+    const vsi_slab_place *places = (const vsi_slab_place *)(const void *)slabs->moved.data;
+    vs_status st = VS_OK;
+    for (size_t i = 0; st == VS_OK && i < slabs->moved.bytes / sizeof *places; i++)
+        st = slab_link(err, dir, &places[i]);
+    return st;
+}
+
+VSI_FN vs_status vsi_slabs_forget(vsi_err *err, vsi_slabs *slabs, vsi_pager *pager) {
+    size_t n = slabs->moved.bytes / sizeof(vsi_slab_place);
+    if (!vsi_buf_reserve(&pager->dropped, n * sizeof(vsi_run)))
+        return vsi_fail_nomem(err, n * sizeof(vsi_run));
+    const vsi_slab_place *places = (const vsi_slab_place *)(const void *)slabs->moved.data;
+    for (size_t i = 0; i < n; i++) {
+        vsi_run run = {vsi_ref_page(places[i].ref), vsi_ref_pages(places[i].ref)};
+        vsi_buf_append(&pager->dropped, &run, sizeof run);
+    }
+    const uint32_t *dirty = (const uint32_t *)(const void *)slabs->dirty.data;
+    vsi_mutex_lock(&pager->slab_lock);
     for (size_t i = 0; i < slabs->dirty.bytes / sizeof *dirty; i++)
         ((slab_head *)slabs_get(slabs, dirty[i]))->is_dirty = false;
+    vsi_buf_free(&slabs->moved);
+    vsi_mutex_unlock(&pager->slab_lock);
     vsi_buf_free(&slabs->dirty);
+    return VS_OK;
+}
+
+VSI_FN void vsi_slabs_settle(vsi_slabs *slabs, const vsi_btree *dir) {
     vsi_mutex_lock(&dir->cow->pager->slab_lock);
     slabs->dir = *dir;
+    vsi_buf_free(&slabs->moved);
     vsi_mutex_unlock(&dir->cow->pager->slab_lock);
+}
+
+/* ---- leaving memory ------------------------------------------------------------------------- */
+
+static void slab_evict(vsi_slabs *slabs, vsi_reside *reside, vsi_atomic_ptr *place) {
+    slab_head *slab = vsi_atomic_ptr_load(place);
+    if (!slab || slab->is_dirty)
+        return;
+    if (vsi_atomic_load(&slab->is_wanted)) {
+        vsi_atomic_set(&slab->is_wanted, 0);
+        return;
+    }
+    vsi_atomic_ptr_store(place, NULL);
+    vsi_retire(reside, &slab->retired, slab_bytes(slabs));
+}
+
+VSI_FN size_t vsi_slabs_evict(vsi_slabs *slabs, size_t count) {
+    vsi_pager *pager = slabs_pager(slabs);
+    if (!pager)
+        return 0;
+    vsi_mutex_lock(&pager->slab_lock);
+    slab_table *table = vsi_atomic_ptr_load(&slabs->table);
+    size_t room = table ? table->room : 0;
+    for (size_t i = 0; i < count && i < room; i++)
+        slab_evict(slabs, &pager->reside, &table->slab[slabs->hand++ % room]);
+    vsi_mutex_unlock(&pager->slab_lock);
+    return room;
 }
 /* ---- store/desc.h ---------------------------------------------------------------------------------- */
 /* desc.h - what never changes about a collection, and what all its versions share. */
@@ -5126,21 +5811,32 @@ static vsi_desc *descs_insert(vsi_descs *descs, size_t at) {
     return desc;
 }
 
+/* Empties one that a transaction rolled back has left; pages that its slabs were written to go back. */
+static vs_status desc_reset(vsi_err *err, vsi_desc *desc) {
+    vsi_pager *pager = desc->rows.dir.cow ? desc->rows.dir.cow->pager : NULL;
+    vs_status st = pager ? vsi_slabs_forget(err, &desc->rows, pager) : VS_OK;
+    if (st == VS_OK && pager)
+        st = vsi_slabs_forget(err, &desc->cells, pager);
+    if (st == VS_OK)
+        desc_empty(desc);
+    return st;
+}
+
 static vs_status descs_add(vsi_err *err, vsi_descs *descs, const vsi_desc *given,
                            bool keeps_old, vsi_desc **out_desc) {
     vsi_mutex_lock(&descs->lock);
     size_t at = descs_place(descs, given->id);
     vsi_desc *old = descs_at(descs, at, given->id);
     vsi_desc *desc = old ? old : descs_insert(descs, at);
+    vs_status st = desc ? VS_OK : vsi_fail_nomem(err, sizeof *desc);
     if (old && !keeps_old)
-        desc_empty(old);
-    if (desc && !(old && keeps_old))
+        st = desc_reset(err, old);
+    if (st == VS_OK && !(old && keeps_old))
         desc_fill(desc, descs->mem, given);
     vsi_mutex_unlock(&descs->lock);
-    if (!desc)
-        return vsi_fail_nomem(err, sizeof *desc);
-    *out_desc = desc;
-    return VS_OK;
+    if (st == VS_OK)
+        *out_desc = desc;
+    return st;
 }
 
 VSI_FN vs_status vsi_descs_add(vsi_err *err, vsi_descs *descs, const vsi_desc *given,
@@ -5164,6 +5860,58 @@ VSI_FN uint32_t vsi_desc_take_slot(vsi_desc *desc) {
 
 VSI_FN void vsi_desc_give_slot(vsi_desc *desc, uint32_t slot) {
     vsi_buf_append(&desc->pool, &slot, sizeof slot);
+}
+/* ---- store/budget.h ---------------------------------------------------------------------------------- */
+/* budget.h - keeps what is read from the file within the memory limit. */
+#ifndef VSI_BUDGET_H
+#define VSI_BUDGET_H
+
+/* uses store/desc.h */
+
+/* Lets nodes and slabs that the file has too leave memory until it is somewhat below the limit, those first
+ * that nobody has asked for of late. Any thread that does not stay. */
+VSI_FN void vsi_budget_keep(vsi_pager *pager, vsi_descs *descs);
+
+#endif
+/* ---- store/budget.c ---------------------------------------------------------------------------------- */
+/* budget.c - the memory limit: a clock (second chance) over nodes and slabs. */
+/* uses store/budget.h */
+
+enum { BUDGET_BATCH = 64, BUDGET_SLACK_SHARE = 16 };
+
+static bool budget_is_over(vsi_reside *reside) {
+    return vsi_reside_excess(reside, reside->limit_bytes / BUDGET_SLACK_SHARE);
+}
+
+static void budget_sweep_nodes(vsi_pager *pager) {
+    size_t all = BUDGET_BATCH;
+    for (size_t done = 0; done < all && budget_is_over(&pager->reside); done += BUDGET_BATCH)
+        all = vsi_pager_evict(pager, BUDGET_BATCH);
+}
+
+static void budget_sweep_slabs(vsi_pager *pager, vsi_slabs *slabs) {
+    size_t all = BUDGET_BATCH;
+    for (size_t done = 0; done < all && budget_is_over(&pager->reside); done += BUDGET_BATCH)
+        all = vsi_slabs_evict(slabs, BUDGET_BATCH);
+}
+
+static void budget_sweep(vsi_pager *pager, vsi_descs *descs) {
+    budget_sweep_nodes(pager);
+    for (vsi_desc *desc = vsi_descs_from(descs, 0); desc && budget_is_over(&pager->reside);
+         desc = vsi_descs_from(descs, (uint64_t)desc->id + 1)) {
+        budget_sweep_slabs(pager, &desc->cells);
+        budget_sweep_slabs(pager, &desc->rows);
+    }
+}
+
+VSI_FN void vsi_budget_keep(vsi_pager *pager, vsi_descs *descs) {
+    vsi_reside *reside = &pager->reside;
+    if (vsi_reside_excess(reside, 0)) {
+        budget_sweep(pager, descs); /* takes marks away */
+        budget_sweep(pager, descs);
+    }
+    if (vsi_atomic_load(&reside->waiting_bytes))
+        vsi_reside_collect(reside);
 }
 /* ---- store/term.h ---------------------------------------------------------------------------------- */
 /* term.h - the terms whose sum is the digest of a database; docs/FORMAT.md has their bytes. */
@@ -5563,6 +6311,8 @@ VS_NODISCARD VSI_FN vs_status vsi_coll_find(vsi_err *err, const vsi_coll *coll, 
                                             uint32_t *out_slot);
 VS_NODISCARD VSI_FN vs_status vsi_coll_cell(vsi_err *err, const vsi_coll *coll, uint32_t slot,
                                             vsi_cell *out_cell);
+VS_NODISCARD VSI_FN vs_status vsi_coll_cell_aside(vsi_err *err, const vsi_coll *coll, uint32_t slot,
+                                                  vsi_slab_aside *aside, vsi_cell *out_cell);
 VS_NODISCARD VSI_FN vs_status vsi_coll_row(vsi_err *err, const vsi_coll *coll, uint32_t slot,
                                            const uint8_t **out_row);
 /* Appends the metadata of a slot to buf, nothing when it has none. */
@@ -5882,16 +6632,28 @@ VSI_FN vs_status vsi_coll_find(vsi_err *err, const vsi_coll *coll, uint64_t key,
     return st;
 }
 
+static void cell_decode(const uint8_t *cell, vsi_cell *out_cell) {
+    out_cell->key = vsi_get_u64(cell);
+    out_cell->vector_hash.lo = vsi_get_u64(cell + 8);
+    out_cell->vector_hash.hi = vsi_get_u64(cell + 16);
+}
+
 VSI_FN vs_status vsi_coll_cell(vsi_err *err, const vsi_coll *coll, uint32_t slot,
                                vsi_cell *out_cell) {
     const uint8_t *cell = NULL;
     vs_status st = vsi_slab_row(err, &coll->desc->cells, slot, &cell);
-    if (st != VS_OK)
-        return st;
-    out_cell->key = vsi_get_u64(cell);
-    out_cell->vector_hash.lo = vsi_get_u64(cell + 8);
-    out_cell->vector_hash.hi = vsi_get_u64(cell + 16);
-    return VS_OK;
+    if (st == VS_OK)
+        cell_decode(cell, out_cell);
+    return st;
+}
+
+VSI_FN vs_status vsi_coll_cell_aside(vsi_err *err, const vsi_coll *coll, uint32_t slot,
+                                     vsi_slab_aside *aside, vsi_cell *out_cell) {
+    const uint8_t *cell = NULL;
+    vs_status st = vsi_slab_row_aside(err, &coll->desc->cells, slot, aside, &cell);
+    if (st == VS_OK)
+        cell_decode(cell, out_cell);
+    return st;
 }
 
 VSI_FN vs_status vsi_coll_row(vsi_err *err, const vsi_coll *coll, uint32_t slot,
@@ -7986,13 +8748,16 @@ VSI_FN vs_status vsi_replay_reread(vsi_err *err, vsi_replay *r, uint64_t lsn, vs
 
 /* One committed version. Immutable but for pins and the list. */
 typedef struct vsi_version {
+    vsi_retired retired;
     struct vsi_version *newer;
     vsi_state state;
     uint64_t lsn; /* of the commit that made it */
     uint64_t seq; /* versions are numbered upwards from 0 */
-    uint32_t pins;
+    uint64_t scope;      /* blocks made in later scopes are not part of it */
+    uint64_t checkpoint; /* the last one before it */
+    vsi_atomic_u64 pins;
     bool needs_sync; /* readers may see it only once its commit is durable */
-    vsi_block *dead; /* blocks that only older versions need */
+    vsi_block *dead; /* blocks that only older versions need: all those in the list, or the next older */
     vsi_buf freed;   /* vsi_freed_slot: slots that only older versions have live */
 } vsi_version;
 
@@ -8002,29 +8767,32 @@ typedef struct vsi_versions {
     vsi_mem *mem;   /* borrowed */
     vsi_cow *cow;   /* borrowed; used by the holder of the writer role only */
     vsi_descs *descs; /* borrowed; their pools are of the holder of the writer role */
-    vsi_mutex lock; /* guards the list and the pins; held for a few instructions */
-    vsi_version *oldest, *published, *applied;
+    vsi_mutex lock; /* guards the list; held for a few instructions */
+    vsi_version *oldest, *applied;
+    vsi_atomic_ptr published; /* vsi_version: changed under the lock, read by anybody */
     uint64_t last_seq;
-    uint32_t pins;
 } vsi_versions;
 
 VSI_FN bool vsi_versions_init(vsi_versions *versions, vsi_mem *mem, vsi_cow *cow,
                               vsi_descs *descs);
 VSI_FN void vsi_versions_free(vsi_versions *versions); /* all versions, pinned or not */
 
-/* The version that readers see now; it stays until it is unpinned. */
+/* The version that readers see now; it stays until it is unpinned. Takes no lock, as the next two. */
 VSI_FN vsi_version *vsi_versions_pin(vsi_versions *versions);
 /* Another pin of a version that the caller has pinned. */
 VSI_FN vsi_version *vsi_versions_pin_again(vsi_versions *versions, vsi_version *version);
 VSI_FN void vsi_versions_unpin(vsi_versions *versions, vsi_version *version);
-VSI_FN uint32_t vsi_versions_pin_count(vsi_versions *versions);
+/* How many pins there are, and the oldest version that has one (its lsn; 0: none). */
+VSI_FN uint64_t vsi_versions_pin_count(vsi_versions *versions, uint64_t *out_oldest_lsn);
 
 /* A version not in the list yet; NULL: no memory. */
 VSI_FN vsi_version *vsi_version_new(vsi_versions *versions, const vsi_state *state);
 VSI_FN void vsi_version_discard(vsi_versions *versions, vsi_version *version); /* not in the list */
 
-/* Makes a new version the one to build on; the list owns it. */
-VSI_FN void vsi_versions_add(vsi_versions *versions, vsi_version *version);
+/* Makes a new version the one to build on; the list owns it. Holder of the writer role only. */
+VSI_FN void vsi_versions_add(vsi_versions *versions, vsi_version *version, uint64_t checkpoint);
+/* Those that can be read, or may be later, as vsi_space_reader, appended. */
+VSI_FN bool vsi_versions_list(vsi_versions *versions, vsi_buf *out);
 
 /* Shows readers, in order, the versions that may be seen when frames up to durable_lsn are durable;
  * only_durable: also of those that would not wait for a sync only the durable ones. */
@@ -8041,9 +8809,11 @@ VSI_FN void vsi_versions_reclaim(vsi_versions *versions);
 /* ---- store/version.c ---------------------------------------------------------------------------------- */
 /* version.c - versions and the slots they gave up.
  *
- *   V1  A block or slot that version v replaced is freed only when every version before v is
- *       gone from the list. A version leaves the list when it is the oldest, unpinned and not
- *       published. V2 published moves only forward, one version at a time. */
+ *   V1  What version v replaced is needed by the versions before it in the list, from the one that made
+ *       it on. When a version leaves, what came after it and died with the next is needed by nobody.
+ *   V2  published moves only forward, one version at a time.
+ *   V3  A version leaves the list when it is older than published and has no pin. Who pins looks again
+ *       afterwards whether the version is still published; only then the pin counts. */
 /* uses store/version.h */
 
 VSI_FN bool vsi_versions_init(vsi_versions *versions, vsi_mem *mem, vsi_cow *cow,
@@ -8056,7 +8826,8 @@ VSI_FN bool vsi_versions_init(vsi_versions *versions, vsi_mem *mem, vsi_cow *cow
     versions->descs = descs;
     vsi_state empty = vsi_state_empty(cow, descs);
     vsi_version *first = vsi_version_new(versions, &empty);
-    versions->oldest = versions->published = versions->applied = first;
+    versions->oldest = versions->applied = first;
+    vsi_ordered_ptr_store(&versions->published, first);
     if (!first) {
         vsi_mutex_destroy(&versions->lock);
         memset(versions, 0, sizeof *versions);
@@ -8077,35 +8848,55 @@ VSI_FN void vsi_versions_free(vsi_versions *versions) {
 
 /* ---- pins ----------------------------------------------------------------------------------- */
 
+/* NULL: everything is in memory, and there is one thread. */
+static vsi_reside *versions_reside(const vsi_versions *versions) {
+    return versions->cow->pager ? &versions->cow->pager->reside : NULL;
+}
+
+static vsi_version *versions_published(vsi_versions *versions) {
+    return vsi_ordered_ptr_load(&versions->published);
+}
+
 VSI_FN vsi_version *vsi_versions_pin(vsi_versions *versions) {
-    vsi_mutex_lock(&versions->lock);
-    vsi_version *version = versions->published;
-    version->pins++;
-    versions->pins++;
-    vsi_mutex_unlock(&versions->lock);
+    vsi_reside *reside = versions_reside(versions);
+    vsi_stay stay = {0};
+    if (reside)
+        stay = vsi_stay_enter(reside); /* a version may leave the list between load and add */
+    vsi_version *version = versions_published(versions);
+    vsi_ordered_add(&version->pins, 1);
+    while (versions_published(versions) != version) { /* V3 */
+        vsi_ordered_add(&version->pins, UINT64_MAX);
+        version = versions_published(versions);
+        vsi_ordered_add(&version->pins, 1);
+    }
+    if (reside)
+        vsi_stay_leave(reside, stay);
     return version;
 }
 
 VSI_FN vsi_version *vsi_versions_pin_again(vsi_versions *versions, vsi_version *version) {
-    vsi_mutex_lock(&versions->lock);
-    vsi_assert(version->pins > 0);
-    version->pins++;
-    versions->pins++;
-    vsi_mutex_unlock(&versions->lock);
+    (void)versions;
+    vsi_assert(vsi_ordered_load(&version->pins) > 0);
+    vsi_ordered_add(&version->pins, 1);
     return version;
 }
 
 VSI_FN void vsi_versions_unpin(vsi_versions *versions, vsi_version *version) {
-    vsi_mutex_lock(&versions->lock);
-    vsi_assert(version->pins > 0);
-    version->pins--;
-    versions->pins--;
-    vsi_mutex_unlock(&versions->lock);
+    (void)versions;
+    vsi_assert(vsi_ordered_load(&version->pins) > 0);
+    vsi_ordered_add(&version->pins, UINT64_MAX);
 }
 
-VSI_FN uint32_t vsi_versions_pin_count(vsi_versions *versions) {
+VSI_FN uint64_t vsi_versions_pin_count(vsi_versions *versions, uint64_t *out_oldest_lsn) {
+    uint64_t pins = 0;
+    *out_oldest_lsn = 0;
     vsi_mutex_lock(&versions->lock);
-    uint32_t pins = versions->pins;
+    for (vsi_version *version = versions->oldest; version; version = version->newer) {
+        uint64_t own = vsi_ordered_load(&version->pins);
+        if (!pins && own)
+            *out_oldest_lsn = version->lsn;
+        pins += own;
+    }
     vsi_mutex_unlock(&versions->lock);
     return pins;
 }
@@ -8126,8 +8917,10 @@ VSI_FN void vsi_version_discard(vsi_versions *versions, vsi_version *version) {
     vsi_free(versions->mem, version, sizeof *version);
 }
 
-VSI_FN void vsi_versions_add(vsi_versions *versions, vsi_version *version) {
+VSI_FN void vsi_versions_add(vsi_versions *versions, vsi_version *version, uint64_t checkpoint) {
     vsi_mutex_lock(&versions->lock);
+    version->scope = versions->cow->last_scope;
+    version->checkpoint = checkpoint;
     version->seq = ++versions->last_seq;
     versions->applied->newer = version;
     versions->applied = version;
@@ -8136,9 +8929,9 @@ VSI_FN void vsi_versions_add(vsi_versions *versions, vsi_version *version) {
 
 VSI_FN void vsi_versions_publish(vsi_versions *versions, uint64_t durable_lsn, bool only_durable) {
     vsi_mutex_lock(&versions->lock);
-    vsi_version *next = versions->published->newer;
+    vsi_version *next = versions_published(versions)->newer;
     while (next && (next->lsn <= durable_lsn || !(next->needs_sync || only_durable))) {
-        versions->published = next; /* keeps V2 */
+        vsi_ordered_ptr_store(&versions->published, next); /* keeps V2 */
         next = next->newer;
     }
     vsi_mutex_unlock(&versions->lock);
@@ -8146,27 +8939,27 @@ VSI_FN void vsi_versions_publish(vsi_versions *versions, uint64_t durable_lsn, b
 
 VSI_FN bool vsi_versions_is_published(vsi_versions *versions, uint64_t lsn) {
     vsi_mutex_lock(&versions->lock);
-    bool is_published = versions->published->lsn >= lsn;
+    bool is_published = versions_published(versions)->lsn >= lsn;
     vsi_mutex_unlock(&versions->lock);
     return is_published;
 }
 
 VSI_FN void vsi_versions_peek(vsi_versions *versions, uint64_t *out_lsn, vsi_hash128 *out_digest) {
     vsi_mutex_lock(&versions->lock);
-    *out_lsn = versions->published->lsn;
-    *out_digest = versions->published->state.digest;
+    *out_lsn = versions_published(versions)->lsn;
+    *out_digest = versions_published(versions)->state.digest;
     vsi_mutex_unlock(&versions->lock);
 }
 
-/* The oldest version if nobody needs it any more, taken off the list. */
-static vsi_version *versions_pop(vsi_versions *versions) {
+VSI_FN bool vsi_versions_list(vsi_versions *versions, vsi_buf *out) {
+    bool ok = true;
     vsi_mutex_lock(&versions->lock);
-    vsi_version *version = versions->oldest;
-    bool is_needed = version == versions->published || version->pins > 0;
-    if (!is_needed)
-        versions->oldest = version->newer;
+    for (vsi_version *version = versions->oldest; ok && version; version = version->newer) {
+        vsi_space_reader reader = {.version = version->seq, .newest_birth = version->checkpoint + 1};
+        ok = vsi_buf_append(out, &reader, sizeof reader);
+    }
     vsi_mutex_unlock(&versions->lock);
-    return is_needed ? NULL : version;
+    return ok;
 }
 
 static void versions_give_slots(vsi_versions *versions, const vsi_buf *freed) {
@@ -8175,20 +8968,58 @@ static void versions_give_slots(vsi_versions *versions, const vsi_buf *freed) {
         vsi_desc_give_slot(vsi_descs_find(versions->descs, slots[i].coll), slots[i].slot);
 }
 
+/* What the next version replaced falls to it when this one leaves the list, but for what is needed by
+ * nobody then; older is the one before, NULL: none. False, and nothing has changed, without memory. */
+static bool version_bequeath(vsi_versions *versions, const vsi_version *older, vsi_version *gone) {
+    vsi_version *next = gone->newer;
+    if (!older) {
+        vsi_cow_free_dead(versions->cow, next->dead);
+        next->dead = NULL;
+        versions_give_slots(versions, &next->freed);
+        vsi_buf_free(&next->freed);
+        return true;
+    }
+    if (!vsi_buf_append(&gone->freed, next->freed.data, next->freed.bytes))
+        return false;
+    vsi_buf_free(&next->freed);
+    next->freed = gone->freed;
+    gone->freed = (vsi_buf){.mem = versions->mem};
+    next->dead = vsi_cow_free_born_after(versions->cow, next->dead, older->scope, gone->dead);
+    gone->dead = NULL;
+    return true;
+} /* keeps V1 */
+
+static void version_retire(vsi_versions *versions, vsi_version *version) {
+    vsi_reside *reside = versions_reside(versions);
+    vsi_buf_free(&version->freed);
+    if (reside)
+        vsi_retire(reside, &version->retired, sizeof *version);
+    else
+        vsi_version_discard(versions, version);
+}
+
 VSI_FN void vsi_versions_reclaim(vsi_versions *versions) {
-    for (vsi_version *gone = versions_pop(versions); gone; gone = versions_pop(versions)) {
-        vsi_version *oldest =
-            gone->newer; /* is the oldest now: nobody needs what it replaced (V1) */
-        vsi_cow_free_dead(versions->cow, oldest->dead);
-        oldest->dead = NULL;
-        versions_give_slots(versions, &oldest->freed);
-        vsi_buf_free(&oldest->freed);
-        vsi_version_discard(versions, gone);
+    vsi_version *older = NULL, *version = versions->oldest; /* only the caller changes the list here */
+    while (version != versions_published(versions)) {
+        vsi_version *next = version->newer;
+        bool is_gone = !vsi_ordered_load(&version->pins) &&
+                       version_bequeath(versions, older, version);
+        if (is_gone) {
+            vsi_mutex_lock(&versions->lock);
+            if (older)
+                older->newer = next;
+            else
+                versions->oldest = next;
+            vsi_mutex_unlock(&versions->lock);
+            version_retire(versions, version);
+        } else {
+            older = version;
+        }
+        version = next;
     }
 }
 /* ---- store/engine.h ---------------------------------------------------------------------------------- */
-/* engine.h - an open database: its files, log and versions; opening with recovery, syncing,
- * closing.
+/* engine.h - an open database: its files, log and versions; syncing, failing, closing.
  *
  * Two locks. log_lock guards the log, the meta pages and the failure state; versions.lock guards
  * the list of versions and the writer role, and is only ever held for a few instructions.
@@ -8196,16 +9027,12 @@ VSI_FN void vsi_versions_reclaim(vsi_versions *versions) {
 #ifndef VSI_ENGINE_H
 #define VSI_ENGINE_H
 
+/* uses store/budget.h */
 /* uses store/log.h */
 /* uses store/replay.h */
 /* uses store/version.h */
 
 enum { VSI_REASON_BYTES = 256 };
-
-/* More than this changed in memory asks for a checkpoint. Smaller in some tests. */
-#ifndef VSI_DIRTY_BYTES
-#define VSI_DIRTY_BYTES (64 << 20)
-#endif
 
 typedef struct vsi_engine_config {
     vsi_mem *mem;      /* borrowed */
@@ -8214,6 +9041,7 @@ typedef struct vsi_engine_config {
     bool is_readonly, may_create;
     int sync;                 /* VS_SYNC_..., what VS_SYNC_DEFAULT means */
     uint32_t busy_timeout_ms; /* VS_NO_WAIT: do not wait */
+    uint64_t memory_limit;    /* bytes; UINT64_MAX: none */
     vs_log_fn log_fn;         /* NULL: no messages */
     void *log_ctx;
 } vsi_engine_config;
@@ -8236,6 +9064,7 @@ typedef struct vsi_engine {
 
     /* of the holder of the writer role */
     uint32_t last_coll; /* collection ids given out, also in transactions rolled back */
+    bool may_spill;     /* pages that no checkpoint reaches may be written to */
 
     /* guarded by log_lock */
     vsi_mutex log_lock;
@@ -8248,21 +9077,24 @@ typedef struct vsi_engine {
     uint64_t commits, checkpoints;
     uint64_t free_pages; /* as of the last checkpoint */
     uint32_t checks; /* running now: what they read is not freed */
-    bool memory_is_full;     /* more than VSI_DIRTY_BYTES changed since the last checkpoint */
+    bool memory_is_full;     /* much of the trees changed since the last checkpoint */
+    uint64_t retained_bytes; /* what only versions older than the last one need */
     uint64_t retry_log_bytes; /* a checkpoint failed: not before the log is this large; 0: none did */
 
     /* what recovery found */
     uint64_t recovered_txns, dropped_lsn, dropped_bytes;
 } vsi_engine;
 
-/* Opens a database: lock, meta pages, recovery. The engine is freed by vsi_engine_close, or is NULL
- * on failure. */
-VSI_FN vs_status vsi_engine_open(vsi_err *err, const vsi_engine_config *config,
-                                 vsi_engine **out_engine);
+/* Locks and the empty first version; NULL: no memory. */
+VSI_FN vsi_engine *vsi_engine_new(const vsi_engine_config *config);
+VSI_FN void vsi_engine_free(vsi_engine *engine);
 
 /* Makes everything durable, records that the log is complete, and frees the engine whatever
  * happens. is_forked: only frees. No transaction may be open. */
 VSI_FN vs_status vsi_engine_close(vsi_err *err, vsi_engine *engine, bool is_forked);
+
+/* Completes a change of the meta pages that an earlier session, or an earlier attempt, could not. */
+VSI_FN vs_status vsi_engine_settle_metas(vsi_err *err, vsi_engine *engine);
 
 /* Makes all commits so far durable. */
 VSI_FN vs_status vsi_engine_sync(vsi_err *err, vsi_engine *engine);
@@ -8299,13 +9131,8 @@ VSI_FN void vsi_engine_publish(vsi_engine *engine);
 
 #endif
 /* ---- store/engine.c ---------------------------------------------------------------------------------- */
-/* engine.c - an open database.
+/* engine.c - an open database: what it consists of, syncing, failing, closing.
  *
- *   N1  Opening changes no file, except that creating makes one and a writer notes its process
- *       id in the space between the meta pages and repairs a torn spare page. The first commit
- *       begins a log file of this session's own.
- *   N2  Recovery applies exactly the transactions whose COMMIT frame counts, in order, through
- *       vsi_apply, and compares the digest that each commit recorded.
  *   N3  Once has_failed is set it stays, no frame is appended any more, and readers keep what
  *       was published. */
 /* uses store/engine.h */
@@ -8331,6 +9158,859 @@ VSI_FN vs_status vsi_engine_check_writable(vsi_err *err, const vsi_engine *engin
                         engine->failure);
     return VS_OK;
 }
+
+VSI_FN vs_status vsi_engine_settle_metas(vsi_err *err, vsi_engine *engine) {
+    return engine->metas.is_pair ? VS_OK : vsi_metas_repair(err, &engine->data, &engine->metas);
+}
+
+/* ---- the struct and what it owns ------------------------------------------------------------ */
+
+VSI_FN void vsi_engine_free(vsi_engine *engine) {
+    vsi_mem *mem = engine->mem;
+    vsi_log_free(&engine->log);
+    vsi_versions_free(&engine->versions);
+    vsi_cow_free_all(&engine->cow);
+    vsi_descs_free(&engine->descs);
+    vsi_pager_free(&engine->pager);
+    vsi_file_close(&engine->data);
+    vsi_cond_destroy(&engine->log_moved);
+    vsi_mutex_destroy(&engine->log_lock);
+    vsi_cond_destroy(&engine->role_free);
+    vsi_free(mem, engine, sizeof *engine);
+}
+
+static bool engine_init(vsi_engine *engine) {
+    vsi_cow_init(&engine->cow, engine->mem);
+    engine->cow.pager = &engine->pager;
+    if (!vsi_cond_init(&engine->role_free))
+        return false;
+    if (!vsi_mutex_init(&engine->log_lock))
+        goto fail_role;
+    if (!vsi_cond_init(&engine->log_moved))
+        goto fail_lock;
+    if (!vsi_pager_init(&engine->pager, engine->mem, &engine->data))
+        goto fail_moved;
+    if (!vsi_descs_init(&engine->descs, engine->mem))
+        goto fail_pager;
+    if (!vsi_versions_init(&engine->versions, engine->mem, &engine->cow, &engine->descs))
+        goto fail_descs;
+    return true;
+
+fail_descs:
+    vsi_descs_free(&engine->descs);
+fail_pager:
+    vsi_pager_free(&engine->pager);
+fail_moved:
+    vsi_cond_destroy(&engine->log_moved);
+fail_lock:
+    vsi_mutex_destroy(&engine->log_lock);
+fail_role:
+    vsi_cond_destroy(&engine->role_free);
+    return false;
+}
+
+VSI_FN vsi_engine *vsi_engine_new(const vsi_engine_config *config) {
+    vsi_engine *engine = vsi_alloc_zeroed(config->mem, sizeof *engine);
+    if (!engine)
+        return NULL;
+    engine->config = *config;
+    engine->mem = config->mem;
+    if (!engine_init(engine)) {
+        vsi_free(config->mem, engine, sizeof *engine);
+        return NULL;
+    }
+    if (config->memory_limit)
+        engine->pager.reside.limit_bytes = config->memory_limit;
+    return engine;
+}
+
+/* Both meta pages learn how far the log goes, so that a log cut short later is noticed. */
+static vs_status close_record_end(vsi_err *err, vsi_engine *engine) {
+    vsi_meta meta = engine->metas.newest;
+    meta.durable_lsn = engine->log.durable_lsn;
+    return vsi_metas_write(err, &engine->data, &engine->metas, &meta);
+}
+
+VSI_FN vs_status vsi_engine_close(vsi_err *err, vsi_engine *engine, bool is_forked) {
+    vs_status st = VS_OK;
+    vsi_err ignored = {0};
+    if (!is_forked && !engine->config.is_readonly) {
+        st = vsi_engine_sync(err, engine);
+        bool is_known = engine->log.durable_lsn == engine->metas.newest.durable_lsn;
+        if (st == VS_OK && !engine->has_failed && !is_known)
+            st = close_record_end(err, engine);
+        vsi_session_write(&engine->data, 0);
+    }
+    if (!is_forked) /* a child forked from this process would keep the lock alive */
+        vsi_file_lock(&ignored, &engine->data, VS_VFS_UNLOCK);
+    vsi_engine_free(engine);
+    return st;
+}
+
+/* ---- syncing; log_lock held ----------------------------------------------------------------- */
+
+VSI_FN void vsi_engine_publish(vsi_engine *engine) {
+    vsi_versions_publish(&engine->versions, engine->log.durable_lsn, engine->has_failed);
+    vsi_cond_wake_all(&engine->log_moved);
+}
+
+VSI_FN void vsi_engine_fail(vsi_engine *engine, const vsi_err *cause) {
+    engine->has_failed = true; /* keeps N3 */
+    snprintf(engine->failure, sizeof engine->failure, "%.*s", VSI_REASON_BYTES - 1, cause->text);
+    vsi_engine_message(engine, VS_LOG_ERROR, "%s: writing has stopped: %s", engine->path,
+                       engine->failure);
+}
+
+VSI_FN void vsi_engine_bury(vsi_engine *engine, vsi_version *version, uint64_t checkpoint) {
+    const vsi_dead_extent *dead =
+        (const vsi_dead_extent *)(const void *)engine->cow.dead_extents.data;
+    for (size_t i = 0; i < engine->cow.dead_extents.bytes / sizeof *dead; i++)
+        vsi_space_bury(&engine->pager.space,
+                       (vsi_dead_extent){.run = dead[i].run,
+                                         .checkpoint = checkpoint,
+                                         .version = engine->versions.last_seq + 1,
+                                         .birth = dead[i].birth});
+    vsi_buf_free(&engine->cow.dead_extents);
+    version->dead = vsi_cow_take_dead(&engine->cow);
+}
+
+VSI_FN vs_status vsi_engine_take_over(vsi_err *err, vsi_engine *engine) {
+    bool was_open = vsi_log_is_open(&engine->log);
+    vsi_assert(!engine->is_syncing);
+    vs_status st = vsi_log_take_over(err, &engine->log);
+    if (st != VS_OK && was_open)
+        vsi_engine_fail(engine, err);
+    if (st == VS_OK)
+        engine->last_sync_us = engine->config.vfs->ticks_us(engine->config.vfs->ctx);
+    return st;
+}
+
+VSI_FN void vsi_engine_wait_sync(vsi_engine *engine) {
+    while (engine->is_syncing)
+        vsi_cond_wait(&engine->log_moved, &engine->log_lock);
+}
+
+/* The device refused a sync: write what it did not take into a new file. */
+static void engine_survive_failed_sync(vsi_engine *engine, const vsi_err *cause) {
+    vsi_err err = {0};
+    vsi_engine_message(engine, VS_LOG_WARNING, "%s; writing the frames again to a new file",
+                       cause->text);
+    vsi_engine_take_over(&err, engine); /* a failure is kept in the engine */
+}
+
+VSI_FN void vsi_engine_sync_round(vsi_engine *engine) {
+    vsi_log_ticket ticket;
+    if (engine->is_syncing) {
+        vsi_cond_wait(&engine->log_moved, &engine->log_lock);
+        return;
+    }
+    if (!vsi_log_sync_begin(&engine->log, &ticket)) {
+        vsi_engine_publish(engine);
+        return;
+    }
+    vsi_err err = {0};
+    engine->is_syncing = true;
+    vsi_mutex_unlock(&engine->log_lock);
+    vs_status st = vsi_file_sync(&err, &engine->log.file);
+    vsi_mutex_lock(&engine->log_lock);
+    engine->is_syncing = false;
+    if (st == VS_OK) {
+        vsi_log_sync_end(&engine->log, ticket);
+        engine->last_sync_us = engine->config.vfs->ticks_us(engine->config.vfs->ctx);
+    } else {
+        engine_survive_failed_sync(engine, &err);
+    }
+    vsi_engine_publish(engine);
+}
+
+VSI_FN vs_status vsi_engine_sync(vsi_err *err, vsi_engine *engine) {
+    vs_status st = VS_OK;
+    if (engine->config.is_readonly)
+        return VS_OK;
+    vsi_mutex_lock(&engine->log_lock);
+    uint64_t wanted = engine->log.next_lsn - 1;
+    if (!engine->has_failed)
+        st = vsi_engine_settle_metas(err, engine);
+    while (st == VS_OK && !engine->has_failed && engine->log.durable_lsn < wanted) {
+        if (vsi_log_is_open(&engine->log))
+            vsi_engine_sync_round(engine);
+        else
+            st = vsi_engine_take_over(err, engine); /* frames that recovery found */
+    }
+    if (engine->has_failed && engine->log.durable_lsn < wanted)
+        st = vsi_fail(err, VS_ERR_INDOUBT, "%s: commits may be lost: %s", engine->path,
+                      engine->failure);
+    vsi_mutex_unlock(&engine->log_lock);
+    return st;
+}
+/* ---- store/walk.h ---------------------------------------------------------------------------------- */
+/* walk.h - visits every extent that a checkpoint reaches, as the file has it now. */
+#ifndef VSI_WALK_H
+#define VSI_WALK_H
+
+/* uses store/pager.h */
+
+/* Called with each extent before it is read. A failure ends the walk, but VS_ERR_CORRUPT from reading an
+ * extent is passed to damaged, and the walk goes on without what lies behind it. */
+typedef struct vsi_walk {
+    vs_status (*visit)(void *ctx, vsi_err *err, vsi_ref ref);
+    void (*damaged)(void *ctx, const vsi_err *err); /* NULL: damage ends the walk as well */
+    void *ctx;
+    bool reads_all; /* slabs and large values are read and verified too, not only nodes */
+} vsi_walk;
+
+VS_NODISCARD VSI_FN vs_status vsi_walk_run(vsi_err *err, vsi_pager *pager, vsi_ref root,
+                                           const vsi_walk *walk);
+
+#endif
+/* ---- store/walk.c ---------------------------------------------------------------------------------- */
+/* walk.c - visits every extent that a checkpoint reaches: depth first, with a stack of its own. */
+/* uses store/walk.h */
+/* uses store/node.h */
+
+/* Levels of the catalog and of a collection's tree, and the blob or slab behind it. */
+enum { WALK_DEPTH_MAX = 2 * (VSI_NODE_LEVEL_MAX + 1) };
+
+typedef struct walk_step {
+    uint32_t at, ref_at;
+    uint8_t page[VSI_PAGE_BYTES];
+} walk_step;
+
+typedef struct walker {
+    vsi_pager *pager;
+    const vsi_walk *walk;
+    vsi_buf stack; /* walk_step */
+    vsi_buf scratch;
+} walker;
+
+static walk_step *walker_top(const walker *w) {
+    return (walk_step *)(void *)(w->stack.data + w->stack.bytes) - 1;
+}
+
+static vs_status walker_enter(vsi_err *err, walker *w, vsi_ref ref) {
+    if (w->stack.bytes == WALK_DEPTH_MAX * sizeof(walk_step))
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu: trees are nested too deeply",
+                        w->pager->file->path, (unsigned long long)vsi_ref_page(ref));
+    if (!vsi_buf_reserve(&w->stack, sizeof(walk_step)))
+        return vsi_fail_nomem(err, sizeof(walk_step));
+    w->stack.bytes += sizeof(walk_step);
+    walk_step *top = walker_top(w);
+    top->at = top->ref_at = 0;
+    vs_status st = vsi_pager_node_again(err, w->pager, ref, top->page);
+    if (st != VS_OK)
+        w->stack.bytes -= sizeof *top;
+    return st;
+}
+
+static vs_status walker_look(vsi_err *err, walker *w, vsi_ref ref) {
+    bool is_known = ref.kind >= VSI_REF_NODE && ref.kind <= VSI_REF_BLOB;
+    vs_status st = vsi_pager_check_ref(err, w->pager, ref, is_known ? ref.kind : VSI_REF_BLOB);
+    if (st == VS_OK)
+        st = w->walk->visit(w->walk->ctx, err, ref);
+    if (st != VS_OK)
+        return st;
+    w->scratch.bytes = 0;
+    if (ref.kind == VSI_REF_NODE)
+        return walker_enter(err, w, ref);
+    return w->walk->reads_all ? vsi_pager_read(err, w->pager, ref, ref.kind, &w->scratch) : VS_OK;
+}
+
+static vs_status walker_visit(vsi_err *err, walker *w, vsi_ref ref) {
+    vs_status st = ref.kind == VSI_REF_NONE ? VS_OK : walker_look(err, w, ref);
+    if (st != VS_ERR_CORRUPT || !w->walk->damaged)
+        return st;
+    w->walk->damaged(w->walk->ctx, err);
+    return VS_OK;
+}
+
+/* The next reference of the node on top; false: it has no further one. */
+static bool walker_next(walker *w, vsi_ref *out_ref) {
+    walk_step *top = walker_top(w);
+    for (; top->at < vsi_node_count(top->page); top->at++, top->ref_at = 0) {
+        vsi_node_item item = vsi_node_item_at(top->page, top->at);
+        if (top->ref_at < item.ref_count) {
+            *out_ref = vsi_ref_decode(item.refs + (size_t)top->ref_at++ * VSI_REF_BYTES);
+            return true;
+        }
+    }
+    return false;
+}
+
+VSI_FN vs_status vsi_walk_run(vsi_err *err, vsi_pager *pager, vsi_ref root, const vsi_walk *walk) {
+    walker w = {.pager = pager,
+                .walk = walk,
+                .stack = {.mem = pager->mem},
+                .scratch = {.mem = pager->mem}};
+    vs_status st = walker_visit(err, &w, root);
+    while (st == VS_OK && w.stack.bytes) {
+        vsi_ref ref;
+        if (walker_next(&w, &ref))
+            st = walker_visit(err, &w, ref);
+        else
+            w.stack.bytes -= sizeof(walk_step);
+    }
+    vsi_buf_free(&w.stack);
+    vsi_buf_free(&w.scratch);
+    return st;
+}
+/* ---- store/flush.h ---------------------------------------------------------------------------------- */
+/* flush.h - writes everything of a state that is only in memory into the database file. */
+#ifndef VSI_FLUSH_H
+#define VSI_FLUSH_H
+
+/* uses store/state.h */
+
+/* Writes slabs that changed and the blocks that the state reaches; afterwards the state, which is the
+ * caller's copy, leads to extents only. The blocks stay as they are, for those who read them. The
+ * caller has an open scope, and holds the writer role. On a failure undo the scope and the pager. */
+VS_NODISCARD VSI_FN vs_status vsi_flush(vsi_err *err, vsi_state *state);
+
+/* Parts of it, to make room in memory before there is a checkpoint. The trees of the state alone: it leads
+ * to extents then, but for slabs. */
+VS_NODISCARD VSI_FN vs_status vsi_flush_trees(vsi_err *err, vsi_state *state);
+/* About max_bytes of slabs alone. They stay where they are written, whatever becomes of a transaction. */
+VS_NODISCARD VSI_FN vs_status vsi_flush_slabs_early(vsi_err *err, const vsi_state *state,
+                                                    uint64_t max_bytes);
+
+/* What vsi_flush wrote is part of a checkpoint: slabs are not dirty any more. */
+VSI_FN void vsi_flush_settle(const vsi_state *state);
+/* The same for collections that a reader, whose version may be older, looked at for the first time
+ * meanwhile: afterwards no array relies on extents that the state does not reach, but for those of
+ * readers that stood in an older version before. */
+VS_NODISCARD VSI_FN vs_status vsi_flush_catch_up(vsi_err *err, const vsi_state *state);
+
+#endif
+/* ---- store/flush.c ---------------------------------------------------------------------------------- */
+/* flush.c - from memory into the file.
+ *
+ *   U1  A node is written after everything it leads to: its bytes hold their places and hashes.
+ *   U2  Blocks are only read; a reader may stand in any of them. */
+/* uses store/flush.h */
+
+/* Levels of the catalog and of a collection's tree. */
+enum { FLUSH_DEPTH_MAX = 2 * (VSI_NODE_LEVEL_MAX + 1) };
+
+/* A node on the way down: its page as it will be in the file. */
+typedef struct flush_step {
+    uint32_t at, ref_at;
+    uint8_t page[VSI_PAGE_BYTES];
+} flush_step;
+
+typedef struct flusher {
+    vsi_cow *cow;
+    vsi_pager *pager;
+    vsi_buf stack; /* flush_step */
+    vsi_buf blob;
+} flusher;
+
+static flush_step *flusher_top(const flusher *f) {
+    return (flush_step *)(void *)(f->stack.data + f->stack.bytes) - 1;
+}
+
+static vs_status flusher_push(vsi_err *err, flusher *f, vsi_ref ref) {
+    const vsi_block *block = vsi_ref_block(ref);
+    vsi_assert(block->bytes == sizeof *block + VSI_PAGE_BYTES);
+    vsi_assert(f->stack.bytes < FLUSH_DEPTH_MAX * sizeof(flush_step));
+    if (!vsi_buf_reserve(&f->stack, sizeof(flush_step)))
+        return vsi_fail_nomem(err, sizeof(flush_step));
+    f->stack.bytes += sizeof(flush_step);
+    flush_step *step = flusher_top(f);
+    step->at = step->ref_at = 0;
+    memcpy(step->page, block + 1, VSI_PAGE_BYTES); /* U2 */
+    return vsi_cow_drop_ref(err, f->cow, ref); /* only versions before this one have the block */
+}
+
+/* A large value: its size, the bytes stored, those, zeros up to whole pages. */
+static vs_status flusher_write_blob(vsi_err *err, flusher *f, vsi_ref *ref) {
+    const vsi_block *block = vsi_ref_block(*ref);
+    size_t value_bytes = block->bytes - sizeof *block;
+    size_t bytes = (VSI_BLOB_HEADER_BYTES + value_bytes + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES *
+                   VSI_PAGE_BYTES;
+    f->blob.bytes = 0;
+    if (!vsi_buf_reserve(&f->blob, bytes))
+        return vsi_fail_nomem(err, bytes);
+    uint8_t *out = f->blob.data;
+    memset(out, 0, bytes);
+    vsi_put_u32(out, (uint32_t)value_bytes);
+    vsi_put_u32(out + 4, (uint32_t)value_bytes);
+    memcpy(out + VSI_BLOB_HEADER_BYTES, block + 1, value_bytes);
+    vs_status st = vsi_cow_drop_ref(err, f->cow, *ref);
+    return st == VS_OK
+               ? vsi_pager_write(err, f->pager, VSI_REF_BLOB, 0, (vsi_bytes){out, bytes}, ref)
+               : st;
+}
+
+/* The next reference of the node on top that leads to a block; false: there is none. */
+static bool flusher_next(flusher *f, vsi_ref *out_ref) {
+    flush_step *top = flusher_top(f);
+    for (; top->at < vsi_node_count(top->page); top->at++, top->ref_at = 0) {
+        uint32_t refs = vsi_node_item_at(top->page, top->at).ref_count;
+        for (; top->ref_at < refs; top->ref_at++) {
+            *out_ref = vsi_node_ref(top->page, top->at, top->ref_at);
+            if (out_ref->is_block)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Everything below the node on top is written: write it, and tell the node above where it is. */
+static vs_status flusher_pop(vsi_err *err, flusher *f, vsi_ref *root) {
+    flush_step *top = flusher_top(f);
+    vsi_ref ref;
+    vsi_node_pack(top->page); /* addresses of memory stay out of the file */
+    vs_status st = vsi_pager_write(err, f->pager, VSI_REF_NODE, vsi_node_level(top->page),
+                                   (vsi_bytes){top->page, VSI_PAGE_BYTES}, &ref); /* keeps U1 */
+    if (st != VS_OK)
+        return st;
+    f->stack.bytes -= sizeof *top;
+    if (f->stack.bytes)
+        vsi_node_set_ref(top[-1].page, top[-1].at, top[-1].ref_at, ref);
+    else
+        *root = ref;
+    return VS_OK;
+}
+
+static vs_status flusher_run(vsi_err *err, flusher *f, vsi_ref *root) {
+    vs_status st = root->is_block ? flusher_push(err, f, *root) : VS_OK;
+    while (st == VS_OK && f->stack.bytes) {
+        vsi_ref ref;
+        if (!flusher_next(f, &ref)) {
+            st = flusher_pop(err, f, root);
+        } else if (ref.kind == VSI_REF_NODE) {
+            st = flusher_push(err, f, ref);
+        } else {
+            st = flusher_write_blob(err, f, &ref);
+            flush_step *top = flusher_top(f);
+            if (st == VS_OK)
+                vsi_node_set_ref(top->page, top->at, top->ref_at, ref);
+        }
+    }
+    return st;
+}
+
+/* ---- slabs ---------------------------------------------------------------------------------- */
+
+static vsi_desc *flush_first(const vsi_state *state) {
+    return vsi_descs_from(state->descs, 0);
+}
+
+static vsi_desc *flush_next(const vsi_state *state, const vsi_desc *desc) {
+    return vsi_descs_from(state->descs, (uint64_t)desc->id + 1);
+}
+
+static bool flush_has_slabs(const vsi_slabs *slabs) {
+    return slabs->dirty.bytes || slabs->moved.bytes;
+}
+
+static vs_status flush_array(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir) {
+    vs_status st = vsi_slabs_write_back(err, slabs, dir->cow->pager, UINT64_MAX);
+    return st == VS_OK ? vsi_slabs_link(err, slabs, dir) : st;
+}
+
+static vs_status flush_coll_slabs(vsi_err *err, vsi_state *state, vsi_desc *desc) {
+    vsi_coll *coll = NULL;
+    vsi_pager *pager = state->catalog.cow->pager;
+    if (!flush_has_slabs(&desc->rows) && !flush_has_slabs(&desc->cells))
+        return VS_OK;
+    vs_status st = vsi_state_work_on(err, state, desc->id, &coll);
+    if (st == VS_ERR_NOT_FOUND) { /* its creation was rolled back */
+        st = vsi_slabs_forget(err, &desc->rows, pager);
+        return st == VS_OK ? vsi_slabs_forget(err, &desc->cells, pager) : st;
+    }
+    if (st == VS_OK)
+        st = flush_array(err, &desc->rows, &coll->rows_dir);
+    return st == VS_OK ? flush_array(err, &desc->cells, &coll->cells_dir) : st;
+}
+
+static vs_status flush_slabs(vsi_err *err, vsi_state *state) {
+    vs_status st = VS_OK;
+    for (vsi_desc *desc = flush_first(state); st == VS_OK && desc; desc = flush_next(state, desc))
+        st = flush_coll_slabs(err, state, desc);
+    return st;
+}
+
+/* Looks up in the catalog where a collection's slabs are now. */
+static vs_status flush_locate(vsi_err *err, const vsi_state *state, vsi_desc *desc) {
+    vsi_coll coll;
+    vs_status st = vsi_state_coll(err, state, desc->id, &coll);
+    desc->is_flushed = st == VS_OK;
+    if (st != VS_OK)
+        return st == VS_ERR_NOT_FOUND ? VS_OK : st;
+    desc->new_rows_dir = coll.rows_dir;
+    desc->new_cells_dir = coll.cells_dir;
+    return VS_OK;
+}
+
+static void flush_settle_slabs(vsi_desc *desc) {
+    vsi_slabs_settle(&desc->rows, &desc->new_rows_dir);
+    vsi_slabs_settle(&desc->cells, &desc->new_cells_dir);
+}
+
+VSI_FN void vsi_flush_settle(const vsi_state *state) {
+    for (vsi_desc *desc = flush_first(state); desc; desc = flush_next(state, desc))
+        if (desc->is_flushed)
+            flush_settle_slabs(desc);
+}
+
+VSI_FN vs_status vsi_flush_catch_up(vsi_err *err, const vsi_state *state) {
+    vs_status st = VS_OK;
+    for (vsi_desc *desc = flush_first(state); st == VS_OK && desc; desc = flush_next(state, desc)) {
+        if (desc->is_flushed)
+            continue;
+        st = flush_locate(err, state, desc);
+        if (st == VS_OK && desc->is_flushed)
+            flush_settle_slabs(desc);
+    }
+    return st;
+}
+
+static vs_status flush_locate_all(vsi_err *err, const vsi_state *state) {
+    vs_status st = VS_OK;
+    for (vsi_desc *desc = flush_first(state); st == VS_OK && desc; desc = flush_next(state, desc))
+        st = flush_locate(err, state, desc);
+    return st;
+}
+
+VSI_FN vs_status vsi_flush_trees(vsi_err *err, vsi_state *state) {
+    flusher f = {.cow = state->catalog.cow, .pager = state->catalog.cow->pager};
+    f.stack.mem = f.blob.mem = f.pager->mem;
+    vs_status st = vsi_state_settle(err, state);
+    if (st == VS_OK)
+        st = flusher_run(err, &f, &state->catalog.root);
+    if (st == VS_OK)
+        st = vsi_pager_flush(err, f.pager);
+    vsi_buf_free(&f.stack);
+    vsi_buf_free(&f.blob);
+    return st == VS_OK ? vsi_state_load(err, state) : st;
+}
+
+VSI_FN vs_status vsi_flush(vsi_err *err, vsi_state *state) {
+    vs_status st = flush_slabs(err, state);
+    if (st == VS_OK)
+        st = vsi_flush_trees(err, state);
+    return st == VS_OK ? flush_locate_all(err, state) : st;
+}
+
+VSI_FN vs_status vsi_flush_slabs_early(vsi_err *err, const vsi_state *state, uint64_t max_bytes) {
+    vsi_pager *pager = state->catalog.cow->pager;
+    vs_status st = VS_OK;
+    uint64_t end = pager->written_bytes + max_bytes;
+    end = end < max_bytes ? UINT64_MAX : end;
+    for (vsi_desc *desc = flush_first(state); st == VS_OK && desc; desc = flush_next(state, desc)) {
+        if (desc->rows.dirty.bytes && pager->written_bytes < end)
+            st = vsi_slabs_write_back(err, &desc->rows, pager, end - pager->written_bytes);
+        if (st == VS_OK && desc->cells.dirty.bytes && pager->written_bytes < end)
+            st = vsi_slabs_write_back(err, &desc->cells, pager, end - pager->written_bytes);
+    }
+    return st;
+}
+/* ---- store/freelist.h ---------------------------------------------------------------------------------- */
+/* freelist.h - the list of free pages: read before the first extent is written, written anew by every
+ * checkpoint. Of the holder of the writer role. */
+#ifndef VSI_FREELIST_H
+#define VSI_FREELIST_H
+
+/* uses store/engine.h */
+
+/* Makes the pager's space known; one that is damaged is made anew from what the checkpoints reach. */
+VS_NODISCARD VSI_FN vs_status vsi_freelist_load(vsi_err *err, vsi_engine *engine);
+
+/* Writes the list for a checkpoint beside which those from first_kept on are kept; its own extent is not in
+ * it. */
+VS_NODISCARD VSI_FN vs_status vsi_freelist_save(vsi_err *err, vsi_engine *engine,
+                                                uint64_t first_kept, vsi_ref *out_ref);
+
+#endif
+/* ---- store/freelist.c ---------------------------------------------------------------------------------- */
+/* freelist.c - which pages of the file are free, from its list and into it. */
+/* uses store/freelist.h */
+/* uses store/walk.h */
+
+static vs_status space_add_extent(void *ctx, vsi_err *err, vsi_ref ref) {
+    vsi_buf *used = ctx;
+    vsi_run run = {vsi_ref_page(ref), vsi_ref_pages(ref)};
+    return vsi_buf_append(used, &run, sizeof run) ? VS_OK : vsi_fail_nomem(err, sizeof run);
+}
+
+static void space_skip_damage(void *ctx, const vsi_err *err) {
+    (void)ctx;
+    (void)err;
+}
+
+/* Everything that a checkpoint reaches, its list of free pages included, sorted. What lies behind damage
+ * is left out if skips_damage: nobody will read it. */
+static vs_status space_collect(vsi_err *err, vsi_engine *engine, const vsi_checkpoint_info *info,
+                               bool skips_damage, vsi_buf *used) {
+    vsi_walk walk = {.visit = space_add_extent,
+                     .damaged = skips_damage ? space_skip_damage : NULL,
+                     .ctx = used};
+    vs_status st = vsi_walk_run(err, &engine->pager, info->catalog, &walk);
+    if (st == VS_OK && info->free_list.kind == VSI_REF_FREE)
+        st = space_add_extent(used, err, info->free_list);
+    vsi_runs_sort(used);
+    return st;
+}
+
+/* Everything between the extents that are used is free. */
+static vs_status space_invert(vsi_err *err, vsi_space *space, const vsi_buf *used, uint64_t end) {
+    const vsi_run *runs = (const vsi_run *)(const void *)used->data;
+    size_t n = used->bytes / sizeof *runs;
+    uint64_t page = VSI_SPACE_FIRST_PAGE;
+    vs_status st = vsi_space_expect(err, space, n + 1);
+    if (st != VS_OK)
+        return st;
+    space->end = end;
+    space->is_known = true;
+    for (size_t i = 0; i < n; i++) {
+        if (runs[i].page > page)
+            vsi_space_give(space, (vsi_run){page, runs[i].page - page});
+        if (runs[i].page + runs[i].pages > page)
+            page = runs[i].page + runs[i].pages;
+    }
+    if (end > page)
+        vsi_space_give(space, (vsi_run){page, end - page});
+    return VS_OK;
+}
+
+static bool space_has_run(const vsi_buf *sorted, vsi_run run) {
+    const vsi_run *runs = (const vsi_run *)(const void *)sorted->data;
+    size_t low = 0, n = sorted->bytes / sizeof *runs, high = n;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (runs[mid].page < run.page)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < n && runs[low].page == run.page;
+}
+
+/* What the checkpoint before reaches and the last one does not is dying; both together are used. */
+static vs_status space_merge(vsi_err *err, vsi_engine *engine, uint64_t checkpoint, vsi_buf *used,
+                             const vsi_buf *before) {
+    const vsi_run *runs = (const vsi_run *)(const void *)before->data;
+    size_t n = before->bytes / sizeof *runs;
+    vsi_buf dying = {.mem = engine->mem};
+    bool ok = true;
+    for (size_t i = 0; ok && i < n; i++)
+        if (!space_has_run(used, runs[i]))
+            ok = vsi_buf_append(&dying, &runs[i], sizeof runs[i]);
+    ok = ok && vsi_buf_append(used, dying.data, dying.bytes);
+    vs_status st = ok ? vsi_space_expect(err, &engine->pager.space, dying.bytes / sizeof *runs)
+                      : vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    const vsi_run *dead = (const vsi_run *)(const void *)dying.data;
+    for (size_t i = 0; st == VS_OK && i < dying.bytes / sizeof *dead; i++)
+        vsi_space_bury(&engine->pager.space,
+                       (vsi_dead_extent){.run = dead[i], .checkpoint = checkpoint});
+    vsi_runs_sort(used);
+    vsi_buf_free(&dying);
+    return st;
+}
+
+/* The list of free pages is damaged: what no kept checkpoint reaches is free. */
+static vs_status space_rebuild(vsi_err *err, vsi_engine *engine, uint64_t end) {
+    const vsi_meta *meta = &engine->metas.newest;
+    vsi_space *space = &engine->pager.space;
+    vsi_buf used = {.mem = engine->mem}, before = {.mem = engine->mem};
+    size_t dead_bytes = space->dead.bytes;
+    uint64_t dead_pages = space->dead_pages;
+    vs_status st = space_collect(err, engine, &meta->checkpoint, false, &used);
+    if (st == VS_OK && meta->previous.log_from)
+        st = space_collect(err, engine, &meta->previous, true, &before);
+    if (st == VS_OK)
+        st = space_merge(err, engine, meta->previous.number, &used, &before);
+    if (st == VS_OK)
+        st = space_invert(err, space, &used, end);
+    if (st != VS_OK) {
+        space->dead.bytes = dead_bytes;
+        space->dead_pages = dead_pages;
+    }
+    vsi_buf_free(&used);
+    vsi_buf_free(&before);
+    return st;
+}
+
+VSI_FN vs_status vsi_freelist_load(vsi_err *err, vsi_engine *engine) {
+    vsi_space *space = &engine->pager.space;
+    const vsi_checkpoint_info *now = &engine->metas.newest.checkpoint;
+    vs_device_info device = {0};
+    if (space->is_known)
+        return VS_OK;
+    vs_status st = vsi_file_device_info(err, &engine->data, &device);
+    if (st != VS_OK)
+        return st;
+    if (device.blast_bytes > VSI_PAGE_BYTES)
+        space->block_pages = device.blast_bytes / VSI_PAGE_BYTES;
+    uint64_t end = now->number ? now->end : VSI_SPACE_FIRST_PAGE;
+    if (now->free_list.kind == VSI_REF_NONE)
+        return space_rebuild(err, engine, end);
+    vsi_buf list = {.mem = engine->mem};
+    st = vsi_pager_read(err, &engine->pager, now->free_list, VSI_REF_FREE, &list);
+    if (st == VS_OK)
+        st = vsi_space_read(err, space, (vsi_bytes){list.data, list.bytes}, end, now->number);
+    vsi_buf_free(&list);
+    if (st != VS_ERR_CORRUPT)
+        return st;
+    vsi_engine_message(engine, VS_LOG_WARNING, "%s; making it anew", err->text);
+    return space_rebuild(err, engine, end);
+}
+
+/* What this checkpoint gives up: extents that it replaced, and the list that it replaces. */
+static vs_status space_dying(vsi_err *err, const vsi_engine *engine, vsi_buf *out) {
+    vsi_ref old = engine->metas.newest.checkpoint.free_list;
+    const vsi_dead_extent *dead =
+        (const vsi_dead_extent *)(const void *)engine->cow.dead_extents.data;
+    bool ok = true;
+    for (size_t i = 0; ok && i < engine->cow.dead_extents.bytes / sizeof *dead; i++)
+        ok = vsi_buf_append(out, &dead[i].run, sizeof dead[i].run);
+    if (ok && old.kind != VSI_REF_NONE) {
+        vsi_run run = {vsi_ref_page(old), vsi_ref_pages(old)};
+        ok = vsi_buf_append(out, &run, sizeof run);
+    }
+    return ok ? VS_OK : vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+}
+
+/* Makes the list of free pages and room for it; taking the room changes the list. */
+static vs_status space_make_list(vsi_err *err, vsi_engine *engine, uint64_t first_kept,
+                                 const vsi_buf *dying, vsi_buf *list, uint64_t *out_page) {
+    vs_status st = vsi_space_write(err, &engine->pager.space, first_kept, dying, list);
+    if (st != VS_OK)
+        return st;
+    /* Taking it may split one run, and what it skips may be another. */
+    size_t pages = (list->bytes + 2 * sizeof(vsi_run) + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES;
+    st = vsi_pager_take(err, &engine->pager, pages, out_page);
+    list->bytes = 0;
+    if (st == VS_OK)
+        st = vsi_space_write(err, &engine->pager.space, first_kept, dying, list);
+    size_t pad = pages * VSI_PAGE_BYTES - list->bytes;
+    if (st == VS_OK && !vsi_buf_reserve(list, pad))
+        st = vsi_fail_nomem(err, pad);
+    if (st != VS_OK)
+        return st;
+    vsi_assert(list->bytes <= pages * VSI_PAGE_BYTES);
+    memset(list->data + list->bytes, 0, pad);
+    list->bytes += pad;
+    return VS_OK;
+}
+
+/* Writes the list of free pages; its own extent is not in it. */
+VSI_FN vs_status vsi_freelist_save(vsi_err *err, vsi_engine *engine, uint64_t first_kept,
+                            vsi_ref *out_ref) {
+    vsi_buf list = {.mem = engine->mem}, dying = {.mem = engine->mem};
+    uint64_t page = 0;
+    vs_status st = space_dying(err, engine, &dying);
+    if (st == VS_OK)
+        st = space_make_list(err, engine, first_kept, &dying, &list, &page);
+    if (st == VS_OK)
+        st = vsi_pager_write_at(err, &engine->pager, VSI_REF_FREE, 0,
+                                (vsi_bytes){list.data, list.bytes}, page, out_ref);
+    vsi_buf_free(&list);
+    vsi_buf_free(&dying);
+    return st;
+}
+/* ---- store/spill.h ---------------------------------------------------------------------------------- */
+/* spill.h - moves changes that are not in a checkpoint yet out of memory when the limit asks for it. */
+#ifndef VSI_SPILL_H
+#define VSI_SPILL_H
+
+/* uses store/engine.h */
+
+/* Lets what the file has leave memory; if that is not enough, writes slabs and then the trees of state, the
+ * newest one, to pages that nothing in the file leads to. Nodes of the pager's taken are the caller's to
+ * keep or undo with the state. True: trees were written, places in them are not valid any more. A failure
+ * only leaves more in memory. Holder of the writer role, who does not stay. */
+VSI_FN bool vsi_spill(vsi_engine *engine, vsi_state *state);
+
+/* More of trees changed than should stay in memory. */
+VSI_FN bool vsi_spill_trees_are_large(const vsi_engine *engine);
+
+#endif
+/* ---- store/spill.c ---------------------------------------------------------------------------------- */
+/* spill.c - changes leave memory before there is a checkpoint. */
+/* uses store/spill.h */
+/* uses store/budget.h */
+/* uses store/flush.h */
+/* uses store/freelist.h */
+
+/* More than this changed in memory asks for a checkpoint. Smaller in some tests. */
+#ifndef VSI_DIRTY_BYTES
+#define VSI_DIRTY_BYTES (64 << 20)
+#endif
+enum { SPILL_TREES_SHARE = 4 };
+
+VSI_FN bool vsi_spill_trees_are_large(const vsi_engine *engine) {
+    uint64_t limit = engine->pager.reside.limit_bytes / SPILL_TREES_SHARE;
+    limit = limit < VSI_DIRTY_BYTES ? limit : VSI_DIRTY_BYTES;
+    return engine->cow.bytes - engine->cow.dead_bytes >= limit;
+}
+
+/* The state's trees into the file; on a failure nothing has changed. */
+static vs_status spill_trees(vsi_err *err, vsi_engine *engine, vsi_state *state) {
+    vsi_state work = *state;
+    size_t taken = engine->pager.taken.bytes;
+    vs_status st = vsi_pager_flush(err, &engine->pager);
+    if (st != VS_OK)
+        return st;
+    vsi_cow_mark mark = vsi_cow_open(&engine->cow);
+    st = vsi_flush_trees(err, &work);
+    if (st == VS_OK) {
+        vsi_cow_keep(&engine->cow, mark);
+        *state = work;
+        state->changes++;
+        return VS_OK;
+    }
+    vsi_cow_undo(&engine->cow, mark);
+    vsi_pager_undo_to(&engine->pager, taken);
+    return st;
+}
+
+static bool spill_run(vsi_err *err, vsi_engine *engine, vsi_state *state) {
+    uint64_t excess = vsi_reside_excess(&engine->pager.reside,
+                                        engine->pager.reside.limit_bytes / SPILL_TREES_SHARE);
+    if (vsi_freelist_load(err, engine) != VS_OK ||
+        vsi_flush_slabs_early(err, state, excess) != VS_OK)
+        return false;
+    return vsi_spill_trees_are_large(engine) && spill_trees(err, engine, state) == VS_OK;
+}
+
+VSI_FN bool vsi_spill(vsi_engine *engine, vsi_state *state) {
+    vsi_reside *reside = &engine->pager.reside;
+    vsi_err ignored = {0};
+    bool has_moved = false;
+    vsi_budget_keep(&engine->pager, &engine->descs);
+    if (!vsi_reside_excess(reside, 0) || engine->config.is_readonly || !engine->may_spill)
+        return false;
+    vsi_stay stay = vsi_stay_enter(reside);
+    has_moved = spill_run(&ignored, engine, state);
+    vsi_stay_leave(reside, stay);
+    vsi_budget_keep(&engine->pager, &engine->descs);
+    return has_moved;
+}
+/* ---- store/open.h ---------------------------------------------------------------------------------- */
+/* open.h - opening a database. */
+#ifndef VSI_OPEN_H
+#define VSI_OPEN_H
+
+/* uses store/engine.h */
+
+/* Opens a database: lock, meta pages, recovery. The engine is freed by vsi_engine_close, or is NULL
+ * on failure. */
+VSI_FN vs_status vsi_engine_open(vsi_err *err, const vsi_engine_config *config,
+                                 vsi_engine **out_engine);
+
+#endif
+/* ---- store/open.c ---------------------------------------------------------------------------------- */
+/* open.c - opening a database: its file, the meta pages, recovery.
+ *
+ *   N1  Opening changes no file, except that creating makes one and a writer notes its process
+ *       id in the space between the meta pages and repairs a torn spare page. The first commit
+ *       begins a log file of this session's own. Recovery beyond the memory limit also writes to
+ *       pages that no checkpoint reaches.
+ *   N2  Recovery applies exactly the transactions whose COMMIT frame counts, in order, through
+ *       vsi_apply, and compares the digest that each commit recorded. */
+/* uses store/open.h */
+/* uses store/spill.h */
 
 /* ---- opening: the file ---------------------------------------------------------------------- */
 
@@ -8404,11 +10084,6 @@ static vs_status open_new(vsi_err *err, vsi_engine *engine) {
                             &engine->metas);
 }
 
-/* Completes a change of the meta pages that an earlier session, or an earlier attempt, could not. */
-static vs_status engine_settle_metas(vsi_err *err, vsi_engine *engine) {
-    return engine->metas.is_pair ? VS_OK : vsi_metas_repair(err, &engine->data, &engine->metas);
-}
-
 static vs_status open_metas(vsi_err *err, vsi_engine *engine) {
     bool is_new = false;
     vs_status st = vsi_metas_read(err, &engine->data, &engine->metas, &is_new);
@@ -8427,7 +10102,7 @@ static vs_status open_metas(vsi_err *err, vsi_engine *engine) {
                         "%s uses features that version %s can only read (VS_OPEN_READONLY)",
                         engine->path, VS_VERSION);
     vsi_err repair = {0};
-    if (engine_settle_metas(&repair, engine) != VS_OK)
+    if (vsi_engine_settle_metas(&repair, engine) != VS_OK)
         vsi_engine_message(engine, VS_LOG_WARNING, "%s", repair.text);
     return VS_OK;
 }
@@ -8442,6 +10117,7 @@ typedef struct recovery {
     bool in_txn;
     uint64_t txn;
     vsi_cow_mark mark;
+    size_t taken_bytes; /* of the pager, when the transaction began */
     uint64_t commit_lsn, first_cont_lsn;
     const vsi_checkpoint_info *from;
 } recovery;
@@ -8461,8 +10137,10 @@ static vs_status recovery_apply(vsi_err *err, vsi_state *state, vsi_bytes payloa
 
 /* The streamed transaction never committed. */
 static void recovery_undo(recovery *r) {
-    if (r->in_txn)
+    if (r->in_txn) {
         vsi_cow_undo(&r->engine->cow, r->mark);
+        vsi_pager_undo_to(&r->engine->pager, r->taken_bytes);
+    }
     r->in_txn = false;
 }
 
@@ -8472,6 +10150,7 @@ static vs_status recovery_frame(vsi_err *err, recovery *r, const vsi_frame *fram
         recovery_undo(r);
     if (!r->in_txn && frame->kind == VSI_FRAME_CONT) {
         r->mark = vsi_cow_open(&r->engine->cow);
+        r->taken_bytes = r->engine->pager.taken.bytes;
         r->in_txn = true;
         r->txn = frame->txn;
         r->work = r->state;
@@ -8481,6 +10160,7 @@ static vs_status recovery_frame(vsi_err *err, recovery *r, const vsi_frame *fram
     if (st != VS_OK)
         return vsi_fail_in(err, "%s: log frame %llu", r->engine->path,
                            (unsigned long long)frame->lsn);
+    vsi_spill(r->engine, r->in_txn ? &r->work : &r->state);
     if (frame->kind == VSI_FRAME_CONT)
         return VS_OK;
     if (r->in_txn) {
@@ -8567,7 +10247,7 @@ static vs_status open_load(vsi_err *err, vsi_engine *engine, const vsi_checkpoin
 
 /* Frees and notes what recovery replaced: nobody reads it. */
 static vs_status recovery_bury(vsi_err *err, vsi_engine *engine) {
-    size_t dead = engine->cow.dead_extents.bytes / sizeof(vsi_run);
+    size_t dead = engine->cow.dead_extents.bytes / sizeof(vsi_dead_extent);
     vs_status st = vsi_space_expect(err, &engine->pager.space, dead);
     if (st == VS_OK)
         vsi_engine_bury(engine, engine->versions.applied, engine->metas.newest.checkpoint.number);
@@ -8585,22 +10265,28 @@ static vs_status open_recover_from(vsi_err *err, vsi_engine *engine,
     r->engine = engine;
     r->from = from;
     r->commit_lsn = from->lsn;
+    engine->pager.birth = (uint32_t)(from->number + 1);
     vsi_cow_mark mark = vsi_cow_open(&engine->cow);
     vs_status st = open_load(err, engine, from, &r->state);
     if (st == VS_OK)
         st = recovery_run(err, r);
     if (st == VS_OK)
         st = vsi_state_settle(err, &r->state);
-    if (st == VS_OK)
+    if (st == VS_OK) {
         vsi_cow_keep(&engine->cow, mark);
-    else
+        vsi_pager_keep(&engine->pager);
+    } else {
         vsi_cow_undo(&engine->cow, mark);
+        vsi_pager_undo(&engine->pager);
+    }
     if (st == VS_OK)
         st = recovery_bury(err, engine);
     if (st == VS_OK) {
         vsi_version *version = engine->versions.applied;
         version->state = r->state;
         version->lsn = r->commit_lsn;
+        version->scope = engine->cow.last_scope;
+        version->checkpoint = from->number;
         engine->last_coll = version->state.last_coll;
     }
     vsi_replay_free(&r->replay);
@@ -8619,7 +10305,12 @@ static vs_status open_go_back(vsi_err *err, vsi_engine *engine) {
     engine->recovered_txns = 0;
     /* What was read of the newest one is free to be written to. */
     vsi_pager_forget(&engine->pager,
-                     (vsi_run){VSI_SPACE_FIRST_PAGE, engine->pager.end - VSI_SPACE_FIRST_PAGE});
+                     (vsi_run){VSI_SPACE_FIRST_PAGE,
+                               vsi_ordered_load(&engine->pager.end) - VSI_SPACE_FIRST_PAGE});
+    engine->may_spill = false; /* the list of free pages is the other checkpoint's */
+    engine->pager.dropped.bytes = 0;
+    vsi_space_free(&engine->pager.space);
+    vsi_space_init(&engine->pager.space, engine->mem);
     vsi_descs_free(&engine->descs);
     if (!vsi_descs_init(&engine->descs, engine->mem))
         return vsi_fail_nomem(err, sizeof engine->descs);
@@ -8637,11 +10328,15 @@ static vs_status open_go_back(vsi_err *err, vsi_engine *engine) {
 
 static vs_status open_recover(vsi_err *err, vsi_engine *engine) {
     const vsi_meta *meta = &engine->metas.newest;
+    engine->may_spill = true;
     vs_status st = open_recover_from(err, engine, &meta->checkpoint);
-    return st == VS_ERR_CORRUPT && meta->previous.log_from ? open_go_back(err, engine) : st;
+    if (st == VS_ERR_CORRUPT && meta->previous.log_from)
+        st = open_go_back(err, engine);
+    engine->may_spill = true;
+    return st;
 }
 
-/* ---- opening and closing -------------------------------------------------------------------- */
+/* ---- all ------------------------------------------------------------------------------------ */
 
 static vs_status open_steps(vsi_err *err, vsi_engine *engine) {
     vs_status st = open_data_file(err, engine);
@@ -8663,66 +10358,15 @@ static vs_status open_steps(vsi_err *err, vsi_engine *engine) {
     return st;
 }
 
-static void engine_free(vsi_engine *engine) {
-    vsi_mem *mem = engine->mem;
-    vsi_log_free(&engine->log);
-    vsi_versions_free(&engine->versions);
-    vsi_cow_free_all(&engine->cow);
-    vsi_descs_free(&engine->descs);
-    vsi_pager_free(&engine->pager);
-    vsi_file_close(&engine->data);
-    vsi_cond_destroy(&engine->log_moved);
-    vsi_mutex_destroy(&engine->log_lock);
-    vsi_cond_destroy(&engine->role_free);
-    vsi_free(mem, engine, sizeof *engine);
-}
-
-/* Locks and the empty first version; undoes itself on failure. */
-static bool engine_init(vsi_engine *engine) {
-    vsi_cow_init(&engine->cow, engine->mem);
-    engine->cow.pager = &engine->pager;
-    if (!vsi_cond_init(&engine->role_free))
-        return false;
-    if (!vsi_mutex_init(&engine->log_lock))
-        goto fail_role;
-    if (!vsi_cond_init(&engine->log_moved))
-        goto fail_lock;
-    if (!vsi_pager_init(&engine->pager, engine->mem, &engine->data))
-        goto fail_moved;
-    if (!vsi_descs_init(&engine->descs, engine->mem))
-        goto fail_pager;
-    if (!vsi_versions_init(&engine->versions, engine->mem, &engine->cow, &engine->descs))
-        goto fail_descs;
-    return true;
-
-fail_descs:
-    vsi_descs_free(&engine->descs);
-fail_pager:
-    vsi_pager_free(&engine->pager);
-fail_moved:
-    vsi_cond_destroy(&engine->log_moved);
-fail_lock:
-    vsi_mutex_destroy(&engine->log_lock);
-fail_role:
-    vsi_cond_destroy(&engine->role_free);
-    return false;
-}
-
 VSI_FN vs_status vsi_engine_open(vsi_err *err, const vsi_engine_config *config,
                                  vsi_engine **out_engine) {
-    vsi_engine *engine = vsi_alloc_zeroed(config->mem, sizeof *engine);
+    vsi_engine *engine = vsi_engine_new(config);
     *out_engine = NULL;
     if (!engine)
         return vsi_fail_nomem(err, sizeof *engine);
-    engine->config = *config;
-    engine->mem = config->mem;
-    if (!engine_init(engine)) {
-        vsi_free(config->mem, engine, sizeof *engine);
-        return vsi_fail_nomem(err, sizeof *engine);
-    }
     vs_status st = open_steps(err, engine);
     if (st != VS_OK) {
-        engine_free(engine);
+        vsi_engine_free(engine);
         return st;
     }
     engine->last_sync_us = config->vfs->ticks_us(config->vfs->ctx);
@@ -8730,129 +10374,12 @@ VSI_FN vs_status vsi_engine_open(vsi_err *err, const vsi_engine_config *config,
     return VS_OK;
 }
 
-/* Both meta pages learn how far the log goes, so that a log cut short later is noticed. */
-static vs_status close_record_end(vsi_err *err, vsi_engine *engine) {
-    vsi_meta meta = engine->metas.newest;
-    meta.durable_lsn = engine->log.durable_lsn;
-    return vsi_metas_write(err, &engine->data, &engine->metas, &meta);
-}
-
-VSI_FN vs_status vsi_engine_close(vsi_err *err, vsi_engine *engine, bool is_forked) {
-    vs_status st = VS_OK;
-    vsi_err ignored = {0};
-    if (!is_forked && !engine->config.is_readonly) {
-        st = vsi_engine_sync(err, engine);
-        bool is_known = engine->log.durable_lsn == engine->metas.newest.durable_lsn;
-        if (st == VS_OK && !engine->has_failed && !is_known)
-            st = close_record_end(err, engine);
-        vsi_session_write(&engine->data, 0);
-    }
-    if (!is_forked) /* a child forked from this process would keep the lock alive */
-        vsi_file_lock(&ignored, &engine->data, VS_VFS_UNLOCK);
-    engine_free(engine);
-    return st;
-}
-
-/* ---- syncing; log_lock held ----------------------------------------------------------------- */
-
-VSI_FN void vsi_engine_publish(vsi_engine *engine) {
-    vsi_versions_publish(&engine->versions, engine->log.durable_lsn, engine->has_failed);
-    vsi_cond_wake_all(&engine->log_moved);
-}
-
-VSI_FN void vsi_engine_fail(vsi_engine *engine, const vsi_err *cause) {
-    engine->has_failed = true; /* keeps N3 */
-    snprintf(engine->failure, sizeof engine->failure, "%.*s", VSI_REASON_BYTES - 1, cause->text);
-    vsi_engine_message(engine, VS_LOG_ERROR, "%s: writing has stopped: %s", engine->path,
-                       engine->failure);
-}
-
-VSI_FN void vsi_engine_bury(vsi_engine *engine, vsi_version *version, uint64_t checkpoint) {
-    const vsi_run *runs = (const vsi_run *)(const void *)engine->cow.dead_extents.data;
-    for (size_t i = 0; i < engine->cow.dead_extents.bytes / sizeof *runs; i++)
-        vsi_space_bury(&engine->pager.space,
-                       (vsi_dead_extent){.run = runs[i],
-                                         .checkpoint = checkpoint,
-                                         .version = engine->versions.last_seq + 1});
-    vsi_buf_free(&engine->cow.dead_extents);
-    version->dead = vsi_cow_take_dead(&engine->cow);
-}
-
-VSI_FN vs_status vsi_engine_take_over(vsi_err *err, vsi_engine *engine) {
-    bool was_open = vsi_log_is_open(&engine->log);
-    vsi_assert(!engine->is_syncing);
-    vs_status st = vsi_log_take_over(err, &engine->log);
-    if (st != VS_OK && was_open)
-        vsi_engine_fail(engine, err);
-    if (st == VS_OK)
-        engine->last_sync_us = engine->config.vfs->ticks_us(engine->config.vfs->ctx);
-    return st;
-}
-
-VSI_FN void vsi_engine_wait_sync(vsi_engine *engine) {
-    while (engine->is_syncing)
-        vsi_cond_wait(&engine->log_moved, &engine->log_lock);
-}
-
-/* The device refused a sync: write what it did not take into a new file. */
-static void engine_survive_failed_sync(vsi_engine *engine, const vsi_err *cause) {
-    vsi_err err = {0};
-    vsi_engine_message(engine, VS_LOG_WARNING, "%s; writing the frames again to a new file",
-                       cause->text);
-    vsi_engine_take_over(&err, engine); /* a failure is kept in the engine */
-}
-
-VSI_FN void vsi_engine_sync_round(vsi_engine *engine) {
-    vsi_log_ticket ticket;
-    if (engine->is_syncing) {
-        vsi_cond_wait(&engine->log_moved, &engine->log_lock);
-        return;
-    }
-    if (!vsi_log_sync_begin(&engine->log, &ticket)) {
-        vsi_engine_publish(engine);
-        return;
-    }
-    vsi_err err = {0};
-    engine->is_syncing = true;
-    vsi_mutex_unlock(&engine->log_lock);
-    vs_status st = vsi_file_sync(&err, &engine->log.file);
-    vsi_mutex_lock(&engine->log_lock);
-    engine->is_syncing = false;
-    if (st == VS_OK) {
-        vsi_log_sync_end(&engine->log, ticket);
-        engine->last_sync_us = engine->config.vfs->ticks_us(engine->config.vfs->ctx);
-    } else {
-        engine_survive_failed_sync(engine, &err);
-    }
-    vsi_engine_publish(engine);
-}
-
-VSI_FN vs_status vsi_engine_sync(vsi_err *err, vsi_engine *engine) {
-    vs_status st = VS_OK;
-    if (engine->config.is_readonly)
-        return VS_OK;
-    vsi_mutex_lock(&engine->log_lock);
-    uint64_t wanted = engine->log.next_lsn - 1;
-    if (!engine->has_failed)
-        st = engine_settle_metas(err, engine);
-    while (st == VS_OK && !engine->has_failed && engine->log.durable_lsn < wanted) {
-        if (vsi_log_is_open(&engine->log))
-            vsi_engine_sync_round(engine);
-        else
-            st = vsi_engine_take_over(err, engine); /* frames that recovery found */
-    }
-    if (engine->has_failed && engine->log.durable_lsn < wanted)
-        st = vsi_fail(err, VS_ERR_INDOUBT, "%s: commits may be lost: %s", engine->path,
-                      engine->failure);
-    vsi_mutex_unlock(&engine->log_lock);
-    return st;
-}
 /* ---- store/write.h ---------------------------------------------------------------------------------- */
 /* write.h - write transactions: stage operations, commit them through the log, or drop them. */
 #ifndef VSI_WRITE_H
 #define VSI_WRITE_H
 
-/* uses store/engine.h */
+/* uses store/spill.h */
 
 /* A write transaction. It holds the writer role from begin to commit or rollback. */
 typedef struct vsi_write {
@@ -8868,6 +10395,7 @@ typedef struct vsi_write {
 
 /* One call of the user within a transaction; what it staged is kept or undone as a whole. */
 typedef struct vsi_statement {
+    vsi_stay stay; /* what the call reads stays until its end */
     vsi_state state;
     vsi_cow_mark mark;
     size_t ops_bytes, freed_bytes, taken_bytes;
@@ -9018,6 +10546,7 @@ static void write_give_back(vsi_write *write, size_t from_bytes) {
 VSI_FN void vsi_write_rollback(vsi_write *write) {
     write_give_back(write, 0);
     vsi_cow_undo(&write->engine->cow, write->mark);
+    vsi_pager_undo(&write->engine->pager);
     write_end(write);
 }
 
@@ -9119,7 +10648,9 @@ VSI_FN vs_status vsi_statement_begin(vsi_err *err, vsi_write *write, vsi_stateme
     vs_status st = write->ops.bytes > VSI_STREAM_BYTES ? write_stream(err, write) : VS_OK;
     if (st != VS_OK)
         return st;
-    *out_statement = (vsi_statement){.state = write->state,
+    vsi_spill(write->engine, &write->state);
+    *out_statement = (vsi_statement){.stay = vsi_stay_enter(&write->engine->pager.reside),
+                                     .state = write->state,
                                      .mark = vsi_cow_open(&write->engine->cow),
                                      .ops_bytes = write->ops.bytes,
                                      .freed_bytes = write->freed.bytes,
@@ -9175,6 +10706,7 @@ VSI_FN vs_status vsi_statement_apply(vsi_err *err, vsi_write *write, const vsi_o
 
 VSI_FN void vsi_statement_keep(vsi_write *write, vsi_statement *statement) {
     vsi_cow_keep(&write->engine->cow, statement->mark);
+    vsi_stay_leave(&write->engine->pager.reside, statement->stay);
 }
 
 VSI_FN void vsi_statement_undo(vsi_write *write, vsi_statement *statement) {
@@ -9185,6 +10717,7 @@ VSI_FN void vsi_statement_undo(vsi_write *write, vsi_statement *statement) {
     write->ops.bytes = statement->ops_bytes;
     write->freed.bytes = statement->freed_bytes;
     write_give_back(write, statement->taken_bytes);
+    vsi_stay_leave(&write->engine->pager.reside, statement->stay);
 }
 
 VSI_FN vs_status vsi_write_take_slot(vsi_err *err, vsi_write *write, uint32_t coll_id,
@@ -9232,7 +10765,7 @@ static vsi_version *write_make_version(vsi_write *write, bool needs_sync) {
         return NULL;
     }
     vsi_err ignored = {0};
-    size_t dead = engine->cow.dead_extents.bytes / sizeof(vsi_run);
+    size_t dead = engine->cow.dead_extents.bytes / sizeof(vsi_dead_extent);
     if (version && vsi_space_expect(&ignored, &engine->pager.space, dead) != VS_OK) {
         vsi_version_discard(&engine->versions, version);
         return NULL;
@@ -9246,13 +10779,16 @@ static vsi_version *write_make_version(vsi_write *write, bool needs_sync) {
 static void write_hand_over(vsi_write *write, vsi_version *version, uint64_t lsn) {
     vsi_engine *engine = write->engine;
     vsi_cow_keep(&engine->cow, write->mark);
+    vsi_pager_keep(&engine->pager);
     vsi_engine_bury(engine, version, engine->metas.newest.checkpoint.number);
     version->freed = write->freed;
     version->lsn = lsn;
     write->freed = (vsi_buf){.mem = engine->mem};
     engine->commits++;
-    vsi_versions_add(&engine->versions, version);
-    engine->memory_is_full = engine->cow.bytes >= VSI_DIRTY_BYTES;
+    vsi_versions_add(&engine->versions, version, engine->metas.newest.checkpoint.number);
+    engine->memory_is_full = vsi_spill_trees_are_large(engine);
+    engine->retained_bytes =
+        engine->cow.dead_bytes + engine->pager.space.dead_pages * VSI_PAGE_BYTES;
     write_end(write); /* T2 */
 }
 
@@ -9277,6 +10813,14 @@ static vs_status write_wait(vsi_err *err, vsi_engine *engine, uint64_t lsn, int 
     return VS_OK;
 }
 
+static vs_status write_settle(vsi_err *err, vsi_write *write) {
+    vsi_reside *reside = &write->engine->pager.reside;
+    vsi_stay stay = vsi_stay_enter(reside);
+    vs_status st = vsi_state_settle(err, &write->state);
+    vsi_stay_leave(reside, stay);
+    return st;
+}
+
 VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync) {
     vsi_engine *engine = write->engine;
     sync = sync == VS_SYNC_DEFAULT ? engine->config.sync : sync;
@@ -9285,7 +10829,7 @@ VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync) {
     if (write->ops.bytes > VSI_FRAME_PAYLOAD_MAX / 2)
         st = write_stream(err, write);
     if (st == VS_OK && write_has_changes(write))
-        st = vsi_state_settle(err, &write->state);
+        st = write_settle(err, write);
     if (st == VS_OK && write_has_changes(write)) {
         version = write_make_version(write, sync == VS_SYNC_FULL);
         st = version ? VS_OK : vsi_fail(err, VS_ERR_NOMEM, "out of memory");
@@ -9308,332 +10852,6 @@ VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync) {
     vsi_version_discard(&engine->versions, version);
     vsi_write_rollback(write);
     return st;
-}
-/* ---- store/walk.h ---------------------------------------------------------------------------------- */
-/* walk.h - visits every extent that a checkpoint reaches, as the file has it now. */
-#ifndef VSI_WALK_H
-#define VSI_WALK_H
-
-/* uses store/pager.h */
-
-/* Called with each extent before it is read. A failure ends the walk, but VS_ERR_CORRUPT from reading an
- * extent is passed to damaged, and the walk goes on without what lies behind it. */
-typedef struct vsi_walk {
-    vs_status (*visit)(void *ctx, vsi_err *err, vsi_ref ref);
-    void (*damaged)(void *ctx, const vsi_err *err); /* NULL: damage ends the walk as well */
-    void *ctx;
-    bool reads_all; /* slabs and large values are read and verified too, not only nodes */
-} vsi_walk;
-
-VS_NODISCARD VSI_FN vs_status vsi_walk_run(vsi_err *err, vsi_pager *pager, vsi_ref root,
-                                           const vsi_walk *walk);
-
-#endif
-/* ---- store/walk.c ---------------------------------------------------------------------------------- */
-/* walk.c - visits every extent that a checkpoint reaches: depth first, with a stack of its own. */
-/* uses store/walk.h */
-/* uses store/node.h */
-
-/* Levels of the catalog and of a collection's tree, and the blob or slab behind it. */
-enum { WALK_DEPTH_MAX = 2 * (VSI_NODE_LEVEL_MAX + 1) };
-
-typedef struct walk_step {
-    uint32_t at, ref_at;
-    uint8_t page[VSI_PAGE_BYTES];
-} walk_step;
-
-typedef struct walker {
-    vsi_pager *pager;
-    const vsi_walk *walk;
-    vsi_buf stack; /* walk_step */
-    vsi_buf scratch;
-} walker;
-
-static walk_step *walker_top(const walker *w) {
-    return (walk_step *)(void *)(w->stack.data + w->stack.bytes) - 1;
-}
-
-static vs_status walker_enter(vsi_err *err, walker *w, vsi_ref ref) {
-    if (w->stack.bytes == WALK_DEPTH_MAX * sizeof(walk_step))
-        return vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu: trees are nested too deeply",
-                        w->pager->file->path, (unsigned long long)vsi_ref_page(ref));
-    if (!vsi_buf_reserve(&w->stack, sizeof(walk_step)))
-        return vsi_fail_nomem(err, sizeof(walk_step));
-    w->stack.bytes += sizeof(walk_step);
-    walk_step *top = walker_top(w);
-    top->at = top->ref_at = 0;
-    vs_status st = vsi_pager_node_again(err, w->pager, ref, top->page);
-    if (st != VS_OK)
-        w->stack.bytes -= sizeof *top;
-    return st;
-}
-
-static vs_status walker_look(vsi_err *err, walker *w, vsi_ref ref) {
-    bool is_known = ref.kind >= VSI_REF_NODE && ref.kind <= VSI_REF_BLOB;
-    vs_status st = vsi_pager_check_ref(err, w->pager, ref, is_known ? ref.kind : VSI_REF_BLOB);
-    if (st == VS_OK)
-        st = w->walk->visit(w->walk->ctx, err, ref);
-    if (st != VS_OK)
-        return st;
-    w->scratch.bytes = 0;
-    if (ref.kind == VSI_REF_NODE)
-        return walker_enter(err, w, ref);
-    return w->walk->reads_all ? vsi_pager_read(err, w->pager, ref, ref.kind, &w->scratch) : VS_OK;
-}
-
-static vs_status walker_visit(vsi_err *err, walker *w, vsi_ref ref) {
-    vs_status st = ref.kind == VSI_REF_NONE ? VS_OK : walker_look(err, w, ref);
-    if (st != VS_ERR_CORRUPT || !w->walk->damaged)
-        return st;
-    w->walk->damaged(w->walk->ctx, err);
-    return VS_OK;
-}
-
-/* The next reference of the node on top; false: it has no further one. */
-static bool walker_next(walker *w, vsi_ref *out_ref) {
-    walk_step *top = walker_top(w);
-    for (; top->at < vsi_node_count(top->page); top->at++, top->ref_at = 0) {
-        vsi_node_item item = vsi_node_item_at(top->page, top->at);
-        if (top->ref_at < item.ref_count) {
-            *out_ref = vsi_ref_decode(item.refs + (size_t)top->ref_at++ * VSI_REF_BYTES);
-            return true;
-        }
-    }
-    return false;
-}
-
-VSI_FN vs_status vsi_walk_run(vsi_err *err, vsi_pager *pager, vsi_ref root, const vsi_walk *walk) {
-    walker w = {.pager = pager,
-                .walk = walk,
-                .stack = {.mem = pager->mem},
-                .scratch = {.mem = pager->mem}};
-    vs_status st = walker_visit(err, &w, root);
-    while (st == VS_OK && w.stack.bytes) {
-        vsi_ref ref;
-        if (walker_next(&w, &ref))
-            st = walker_visit(err, &w, ref);
-        else
-            w.stack.bytes -= sizeof(walk_step);
-    }
-    vsi_buf_free(&w.stack);
-    vsi_buf_free(&w.scratch);
-    return st;
-}
-/* ---- store/flush.h ---------------------------------------------------------------------------------- */
-/* flush.h - writes everything of a state that is only in memory into the database file. */
-#ifndef VSI_FLUSH_H
-#define VSI_FLUSH_H
-
-/* uses store/state.h */
-
-/* Writes slabs that changed and the blocks that the state reaches; afterwards the state, which is the
- * caller's copy, leads to extents only. The blocks stay as they are, for those who read them. The
- * caller has an open scope, and holds the writer role. On a failure undo the scope and the pager. */
-VS_NODISCARD VSI_FN vs_status vsi_flush(vsi_err *err, vsi_state *state);
-
-/* What vsi_flush wrote is part of a checkpoint: slabs are not dirty any more. */
-VSI_FN void vsi_flush_settle(const vsi_state *state);
-/* The same for collections that a reader, whose version may be older, looked at for the first time
- * meanwhile: afterwards no array relies on extents that the state does not reach, but for those of
- * readers that stood in an older version before. */
-VS_NODISCARD VSI_FN vs_status vsi_flush_catch_up(vsi_err *err, const vsi_state *state);
-
-#endif
-/* ---- store/flush.c ---------------------------------------------------------------------------------- */
-/* flush.c - from memory into the file.
- *
- *   U1  A node is written after everything it leads to: its bytes hold their places and hashes.
- *   U2  Blocks are only read; a reader may stand in any of them. */
-/* uses store/flush.h */
-
-/* Levels of the catalog and of a collection's tree. */
-enum { FLUSH_DEPTH_MAX = 2 * (VSI_NODE_LEVEL_MAX + 1) };
-
-/* A node on the way down: its page as it will be in the file. */
-typedef struct flush_step {
-    uint32_t at, ref_at;
-    uint8_t page[VSI_PAGE_BYTES];
-} flush_step;
-
-typedef struct flusher {
-    vsi_cow *cow;
-    vsi_pager *pager;
-    vsi_buf stack; /* flush_step */
-    vsi_buf blob;
-} flusher;
-
-static flush_step *flusher_top(const flusher *f) {
-    return (flush_step *)(void *)(f->stack.data + f->stack.bytes) - 1;
-}
-
-static vs_status flusher_push(vsi_err *err, flusher *f, vsi_ref ref) {
-    const vsi_block *block = vsi_ref_block(ref);
-    vsi_assert(block->bytes == sizeof *block + VSI_PAGE_BYTES);
-    vsi_assert(f->stack.bytes < FLUSH_DEPTH_MAX * sizeof(flush_step));
-    if (!vsi_buf_reserve(&f->stack, sizeof(flush_step)))
-        return vsi_fail_nomem(err, sizeof(flush_step));
-    f->stack.bytes += sizeof(flush_step);
-    flush_step *step = flusher_top(f);
-    step->at = step->ref_at = 0;
-    memcpy(step->page, block + 1, VSI_PAGE_BYTES); /* U2 */
-    return vsi_cow_drop_ref(err, f->cow, ref); /* only versions before this one have the block */
-}
-
-/* A large value: its size, the bytes stored, those, zeros up to whole pages. */
-static vs_status flusher_write_blob(vsi_err *err, flusher *f, vsi_ref *ref) {
-    const vsi_block *block = vsi_ref_block(*ref);
-    size_t value_bytes = block->bytes - sizeof *block;
-    size_t bytes = (VSI_BLOB_HEADER_BYTES + value_bytes + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES *
-                   VSI_PAGE_BYTES;
-    f->blob.bytes = 0;
-    if (!vsi_buf_reserve(&f->blob, bytes))
-        return vsi_fail_nomem(err, bytes);
-    uint8_t *out = f->blob.data;
-    memset(out, 0, bytes);
-    vsi_put_u32(out, (uint32_t)value_bytes);
-    vsi_put_u32(out + 4, (uint32_t)value_bytes);
-    memcpy(out + VSI_BLOB_HEADER_BYTES, block + 1, value_bytes);
-    vs_status st = vsi_cow_drop_ref(err, f->cow, *ref);
-    return st == VS_OK
-               ? vsi_pager_write(err, f->pager, VSI_REF_BLOB, 0, (vsi_bytes){out, bytes}, ref)
-               : st;
-}
-
-/* The next reference of the node on top that leads to a block; false: there is none. */
-static bool flusher_next(flusher *f, vsi_ref *out_ref) {
-    flush_step *top = flusher_top(f);
-    for (; top->at < vsi_node_count(top->page); top->at++, top->ref_at = 0) {
-        uint32_t refs = vsi_node_item_at(top->page, top->at).ref_count;
-        for (; top->ref_at < refs; top->ref_at++) {
-            *out_ref = vsi_node_ref(top->page, top->at, top->ref_at);
-            if (out_ref->is_block)
-                return true;
-        }
-    }
-    return false;
-}
-
-/* Everything below the node on top is written: write it, and tell the node above where it is. */
-static vs_status flusher_pop(vsi_err *err, flusher *f, vsi_ref *root) {
-    flush_step *top = flusher_top(f);
-    vsi_ref ref;
-    vsi_node_pack(top->page); /* addresses of memory stay out of the file */
-    vs_status st = vsi_pager_write(err, f->pager, VSI_REF_NODE, vsi_node_level(top->page),
-                                   (vsi_bytes){top->page, VSI_PAGE_BYTES}, &ref); /* keeps U1 */
-    if (st != VS_OK)
-        return st;
-    f->stack.bytes -= sizeof *top;
-    if (f->stack.bytes)
-        vsi_node_set_ref(top[-1].page, top[-1].at, top[-1].ref_at, ref);
-    else
-        *root = ref;
-    return VS_OK;
-}
-
-static vs_status flusher_run(vsi_err *err, flusher *f, vsi_ref *root) {
-    vs_status st = root->is_block ? flusher_push(err, f, *root) : VS_OK;
-    while (st == VS_OK && f->stack.bytes) {
-        vsi_ref ref;
-        if (!flusher_next(f, &ref)) {
-            st = flusher_pop(err, f, root);
-        } else if (ref.kind == VSI_REF_NODE) {
-            st = flusher_push(err, f, ref);
-        } else {
-            st = flusher_write_blob(err, f, &ref);
-            flush_step *top = flusher_top(f);
-            if (st == VS_OK)
-                vsi_node_set_ref(top->page, top->at, top->ref_at, ref);
-        }
-    }
-    return st;
-}
-
-/* ---- slabs ---------------------------------------------------------------------------------- */
-
-static vsi_desc *flush_first(const vsi_state *state) {
-    return vsi_descs_from(state->descs, 0);
-}
-
-static vsi_desc *flush_next(const vsi_state *state, const vsi_desc *desc) {
-    return vsi_descs_from(state->descs, (uint64_t)desc->id + 1);
-}
-
-static vs_status flush_coll_slabs(vsi_err *err, vsi_state *state, vsi_desc *desc) {
-    vsi_coll *coll = NULL;
-    if (!desc->rows.dirty.bytes && !desc->cells.dirty.bytes)
-        return VS_OK;
-    vs_status st = vsi_state_work_on(err, state, desc->id, &coll);
-    if (st == VS_ERR_NOT_FOUND) /* its creation was rolled back */
-        return VS_OK;
-    if (st == VS_OK)
-        st = vsi_slabs_write(err, &desc->rows, &coll->rows_dir);
-    return st == VS_OK ? vsi_slabs_write(err, &desc->cells, &coll->cells_dir) : st;
-}
-
-static vs_status flush_slabs(vsi_err *err, vsi_state *state) {
-    vs_status st = VS_OK;
-    for (vsi_desc *desc = flush_first(state); st == VS_OK && desc; desc = flush_next(state, desc))
-        st = flush_coll_slabs(err, state, desc);
-    return st;
-}
-
-/* Looks up in the catalog where a collection's slabs are now. */
-static vs_status flush_locate(vsi_err *err, const vsi_state *state, vsi_desc *desc) {
-    vsi_coll coll;
-    vs_status st = vsi_state_coll(err, state, desc->id, &coll);
-    desc->is_flushed = st == VS_OK;
-    if (st != VS_OK)
-        return st == VS_ERR_NOT_FOUND ? VS_OK : st;
-    desc->new_rows_dir = coll.rows_dir;
-    desc->new_cells_dir = coll.cells_dir;
-    return VS_OK;
-}
-
-static void flush_settle_slabs(vsi_desc *desc) {
-    vsi_slabs_settle(&desc->rows, &desc->new_rows_dir);
-    vsi_slabs_settle(&desc->cells, &desc->new_cells_dir);
-}
-
-VSI_FN void vsi_flush_settle(const vsi_state *state) {
-    for (vsi_desc *desc = flush_first(state); desc; desc = flush_next(state, desc))
-        if (desc->is_flushed)
-            flush_settle_slabs(desc);
-}
-
-VSI_FN vs_status vsi_flush_catch_up(vsi_err *err, const vsi_state *state) {
-    vs_status st = VS_OK;
-    for (vsi_desc *desc = flush_first(state); st == VS_OK && desc; desc = flush_next(state, desc)) {
-        if (desc->is_flushed)
-            continue;
-        st = flush_locate(err, state, desc);
-        if (st == VS_OK && desc->is_flushed)
-            flush_settle_slabs(desc);
-    }
-    return st;
-}
-
-static vs_status flush_locate_all(vsi_err *err, const vsi_state *state) {
-    vs_status st = VS_OK;
-    for (vsi_desc *desc = flush_first(state); st == VS_OK && desc; desc = flush_next(state, desc))
-        st = flush_locate(err, state, desc);
-    return st;
-}
-
-VSI_FN vs_status vsi_flush(vsi_err *err, vsi_state *state) {
-    flusher f = {.cow = state->catalog.cow, .pager = state->catalog.cow->pager};
-    f.stack.mem = f.blob.mem = f.pager->mem;
-    vs_status st = flush_slabs(err, state);
-    if (st == VS_OK)
-        st = vsi_state_settle(err, state);
-    if (st == VS_OK)
-        st = flusher_run(err, &f, &state->catalog.root);
-    if (st == VS_OK)
-        st = vsi_pager_flush(err, f.pager);
-    vsi_buf_free(&f.stack);
-    vsi_buf_free(&f.blob);
-    if (st == VS_OK)
-        st = vsi_state_load(err, state);
-    return st == VS_OK ? flush_locate_all(err, state) : st;
 }
 /* ---- store/checkpoint.h ---------------------------------------------------------------------------------- */
 /* checkpoint.h - moves what the log has into the database file, so that the log can go. */
@@ -9660,7 +10878,7 @@ VSI_FN void vsi_checkpoint_if_due(vsi_engine *engine);
  *   K3  A log file goes when neither of the two needs it. */
 /* uses store/checkpoint.h */
 /* uses store/flush.h */
-/* uses store/walk.h */
+/* uses store/freelist.h */
 
 /* The log's size that asks for a checkpoint: an eighth of the database, within these bounds. Smaller in
  * some tests. */
@@ -9668,188 +10886,6 @@ VSI_FN void vsi_checkpoint_if_due(vsi_engine *engine);
 #define VSI_CHECKPOINT_LOG_BYTES (16 << 20)
 #endif
 enum { CHECKPOINT_LOG_BYTES_MAX = 1 << 30, CHECKPOINT_LOG_SHARE = 8 };
-
-/* ---- free pages ----------------------------------------------------------------------------- */
-
-static vs_status space_add_extent(void *ctx, vsi_err *err, vsi_ref ref) {
-    vsi_buf *used = ctx;
-    vsi_run run = {vsi_ref_page(ref), vsi_ref_pages(ref)};
-    return vsi_buf_append(used, &run, sizeof run) ? VS_OK : vsi_fail_nomem(err, sizeof run);
-}
-
-static void space_skip_damage(void *ctx, const vsi_err *err) {
-    (void)ctx;
-    (void)err;
-}
-
-/* Everything that a checkpoint reaches, its list of free pages included, sorted. What lies behind damage
- * is left out if skips_damage: nobody will read it. */
-static vs_status space_collect(vsi_err *err, vsi_engine *engine, const vsi_checkpoint_info *info,
-                               bool skips_damage, vsi_buf *used) {
-    vsi_walk walk = {.visit = space_add_extent,
-                     .damaged = skips_damage ? space_skip_damage : NULL,
-                     .ctx = used};
-    vs_status st = vsi_walk_run(err, &engine->pager, info->catalog, &walk);
-    if (st == VS_OK && info->free_list.kind == VSI_REF_FREE)
-        st = space_add_extent(used, err, info->free_list);
-    vsi_runs_sort(used);
-    return st;
-}
-
-/* Everything between the extents that are used is free. */
-static vs_status space_invert(vsi_err *err, vsi_space *space, const vsi_buf *used, uint64_t end) {
-    const vsi_run *runs = (const vsi_run *)(const void *)used->data;
-    size_t n = used->bytes / sizeof *runs;
-    uint64_t page = VSI_SPACE_FIRST_PAGE;
-    vs_status st = vsi_space_expect(err, space, n + 1);
-    if (st != VS_OK)
-        return st;
-    space->end = end;
-    space->is_known = true;
-    for (size_t i = 0; i < n; i++) {
-        if (runs[i].page > page)
-            vsi_space_give(space, (vsi_run){page, runs[i].page - page});
-        if (runs[i].page + runs[i].pages > page)
-            page = runs[i].page + runs[i].pages;
-    }
-    if (end > page)
-        vsi_space_give(space, (vsi_run){page, end - page});
-    return VS_OK;
-}
-
-static bool space_has_run(const vsi_buf *sorted, vsi_run run) {
-    const vsi_run *runs = (const vsi_run *)(const void *)sorted->data;
-    size_t low = 0, n = sorted->bytes / sizeof *runs, high = n;
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-        if (runs[mid].page < run.page)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low < n && runs[low].page == run.page;
-}
-
-/* What the checkpoint before reaches and the last one does not is dying; both together are used. */
-static vs_status space_merge(vsi_err *err, vsi_engine *engine, uint64_t checkpoint, vsi_buf *used,
-                             const vsi_buf *before) {
-    const vsi_run *runs = (const vsi_run *)(const void *)before->data;
-    size_t n = before->bytes / sizeof *runs;
-    vsi_buf dying = {.mem = engine->mem};
-    bool ok = true;
-    for (size_t i = 0; ok && i < n; i++)
-        if (!space_has_run(used, runs[i]))
-            ok = vsi_buf_append(&dying, &runs[i], sizeof runs[i]);
-    ok = ok && vsi_buf_append(used, dying.data, dying.bytes);
-    vs_status st = ok ? vsi_space_expect(err, &engine->pager.space, dying.bytes / sizeof *runs)
-                      : vsi_fail(err, VS_ERR_NOMEM, "out of memory");
-    const vsi_run *dead = (const vsi_run *)(const void *)dying.data;
-    for (size_t i = 0; st == VS_OK && i < dying.bytes / sizeof *dead; i++)
-        vsi_space_bury(&engine->pager.space,
-                       (vsi_dead_extent){.run = dead[i], .checkpoint = checkpoint});
-    vsi_runs_sort(used);
-    vsi_buf_free(&dying);
-    return st;
-}
-
-/* The list of free pages is damaged: what no kept checkpoint reaches is free. */
-static vs_status space_rebuild(vsi_err *err, vsi_engine *engine, uint64_t end) {
-    const vsi_meta *meta = &engine->metas.newest;
-    vsi_space *space = &engine->pager.space;
-    vsi_buf used = {.mem = engine->mem}, before = {.mem = engine->mem};
-    size_t dead_bytes = space->dead.bytes;
-    uint64_t dead_pages = space->dead_pages;
-    vs_status st = space_collect(err, engine, &meta->checkpoint, false, &used);
-    if (st == VS_OK && meta->previous.log_from)
-        st = space_collect(err, engine, &meta->previous, true, &before);
-    if (st == VS_OK)
-        st = space_merge(err, engine, meta->previous.number, &used, &before);
-    if (st == VS_OK)
-        st = space_invert(err, space, &used, end);
-    if (st != VS_OK) {
-        space->dead.bytes = dead_bytes;
-        space->dead_pages = dead_pages;
-    }
-    vsi_buf_free(&used);
-    vsi_buf_free(&before);
-    return st;
-}
-
-static vs_status space_load(vsi_err *err, vsi_engine *engine) {
-    vsi_space *space = &engine->pager.space;
-    const vsi_checkpoint_info *now = &engine->metas.newest.checkpoint;
-    vs_device_info device = {0};
-    if (space->is_known)
-        return VS_OK;
-    vs_status st = vsi_file_device_info(err, &engine->data, &device);
-    if (st != VS_OK)
-        return st;
-    if (device.blast_bytes > VSI_PAGE_BYTES)
-        space->block_pages = device.blast_bytes / VSI_PAGE_BYTES;
-    uint64_t end = now->number ? now->end : VSI_SPACE_FIRST_PAGE;
-    if (now->free_list.kind == VSI_REF_NONE)
-        return space_rebuild(err, engine, end);
-    vsi_buf list = {.mem = engine->mem};
-    st = vsi_pager_read(err, &engine->pager, now->free_list, VSI_REF_FREE, &list);
-    if (st == VS_OK)
-        st = vsi_space_read(err, space, (vsi_bytes){list.data, list.bytes}, end, now->number);
-    vsi_buf_free(&list);
-    if (st != VS_ERR_CORRUPT)
-        return st;
-    vsi_engine_message(engine, VS_LOG_WARNING, "%s; making it anew", err->text);
-    return space_rebuild(err, engine, end);
-}
-
-/* What this checkpoint gives up: extents that it replaced, and the list that it replaces. */
-static vs_status space_dying(vsi_err *err, const vsi_engine *engine, vsi_buf *out) {
-    vsi_ref old = engine->metas.newest.checkpoint.free_list;
-    const vsi_buf *replaced = &engine->cow.dead_extents;
-    bool ok = vsi_buf_append(out, replaced->data, replaced->bytes);
-    if (ok && old.kind != VSI_REF_NONE) {
-        vsi_run run = {vsi_ref_page(old), vsi_ref_pages(old)};
-        ok = vsi_buf_append(out, &run, sizeof run);
-    }
-    return ok ? VS_OK : vsi_fail(err, VS_ERR_NOMEM, "out of memory");
-}
-
-/* Makes the list of free pages and room for it; taking the room changes the list. */
-static vs_status space_make_list(vsi_err *err, vsi_engine *engine, uint64_t first_kept,
-                                 const vsi_buf *dying, vsi_buf *list, uint64_t *out_page) {
-    vs_status st = vsi_space_write(err, &engine->pager.space, first_kept, dying, list);
-    if (st != VS_OK)
-        return st;
-    /* Taking it may split one run, and what it skips may be another. */
-    size_t pages = (list->bytes + 2 * sizeof(vsi_run) + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES;
-    st = vsi_pager_take(err, &engine->pager, pages, out_page);
-    list->bytes = 0;
-    if (st == VS_OK)
-        st = vsi_space_write(err, &engine->pager.space, first_kept, dying, list);
-    size_t pad = pages * VSI_PAGE_BYTES - list->bytes;
-    if (st == VS_OK && !vsi_buf_reserve(list, pad))
-        st = vsi_fail_nomem(err, pad);
-    if (st != VS_OK)
-        return st;
-    vsi_assert(list->bytes <= pages * VSI_PAGE_BYTES);
-    memset(list->data + list->bytes, 0, pad);
-    list->bytes += pad;
-    return VS_OK;
-}
-
-/* Writes the list of free pages; its own extent is not in it. */
-static vs_status space_save(vsi_err *err, vsi_engine *engine, uint64_t first_kept,
-                            vsi_ref *out_ref) {
-    vsi_buf list = {.mem = engine->mem}, dying = {.mem = engine->mem};
-    uint64_t page = 0;
-    vs_status st = space_dying(err, engine, &dying);
-    if (st == VS_OK)
-        st = space_make_list(err, engine, first_kept, &dying, &list, &page);
-    if (st == VS_OK)
-        st = vsi_pager_write_at(err, &engine->pager, VSI_REF_FREE, 0,
-                                (vsi_bytes){list.data, list.bytes}, page, out_ref);
-    vsi_buf_free(&list);
-    vsi_buf_free(&dying);
-    return st;
-}
 
 /* ---- the log's files ------------------------------------------------------------------------ */
 
@@ -9889,17 +10925,31 @@ static bool checkpoint_is_current(const vsi_engine *engine) {
            meta->checkpoint.log_from > meta->generation;
 }
 
+/* Pages that were written since the last checkpoint, and replaced already. */
+static vs_status checkpoint_bury_dropped(vsi_err *err, vsi_engine *engine) {
+    const vsi_run *runs = (const vsi_run *)(const void *)engine->pager.dropped.data;
+    size_t n = engine->pager.dropped.bytes / sizeof *runs;
+    vs_status st = vsi_space_expect(err, &engine->pager.space, n);
+    for (size_t i = 0; st == VS_OK && i < n; i++)
+        vsi_space_bury(&engine->pager.space,
+                       (vsi_dead_extent){.run = runs[i], .version = engine->versions.last_seq + 1});
+    if (st == VS_OK)
+        vsi_buf_free(&engine->pager.dropped);
+    return st;
+}
+
 /* Everything into the file, durable; no meta page names it. */
 static vs_status checkpoint_write(vsi_err *err, checkpoint_work *work) {
     vsi_engine *engine = work->engine;
     const vsi_checkpoint_info *old = &engine->metas.newest.checkpoint;
     vsi_checkpoint_info *info = &work->meta.checkpoint;
-    engine->pager.birth = (uint32_t)(old->number + 1);
     work->state = engine->versions.applied->state;
     vs_status st = vsi_flush(err, &work->state);
+    if (st == VS_OK)
+        st = checkpoint_bury_dropped(err, engine);
     uint64_t first_kept = work->is_final ? VSI_NONE_KEPT : old->number;
     if (st == VS_OK)
-        st = space_save(err, engine, first_kept, &info->free_list);
+        st = vsi_freelist_save(err, engine, first_kept, &info->free_list);
     if (st == VS_OK)
         st = vsi_pager_flush(err, &engine->pager);
     if (st == VS_OK)
@@ -9917,7 +10967,7 @@ static vs_status checkpoint_write(vsi_err *err, checkpoint_work *work) {
 /* Room for what must not fail once the meta pages are written. */
 static vs_status checkpoint_reserve(vsi_err *err, checkpoint_work *work) {
     vsi_engine *engine = work->engine;
-    size_t dead = engine->cow.dead_extents.bytes / sizeof(vsi_run);
+    size_t dead = engine->cow.dead_extents.bytes / sizeof(vsi_dead_extent);
     work->version = vsi_version_new(&engine->versions, &work->state);
     if (!work->version)
         return vsi_fail(err, VS_ERR_NOMEM, "out of memory");
@@ -9967,13 +11017,15 @@ static void checkpoint_install(checkpoint_work *work, uint64_t old_number, vsi_r
                                   .run = {vsi_ref_page(old_free), vsi_ref_pages(old_free)},
                                   .checkpoint = old_number});
     vsi_pager_keep(&engine->pager);
+    engine->pager.birth = (uint32_t)(work->meta.checkpoint.number + 1);
     vsi_flush_settle(&work->state);
     vsi_engine_bury(engine, work->version, old_number);
     work->version->lsn = engine->versions.applied->lsn;
-    vsi_versions_add(&engine->versions, work->version);
+    vsi_versions_add(&engine->versions, work->version, work->meta.checkpoint.number);
     vsi_mutex_lock(&engine->log_lock);
     engine->checkpoints++;
     engine->memory_is_full = false;
+    engine->retained_bytes = engine->cow.dead_bytes + space->dead_pages * VSI_PAGE_BYTES;
     engine->retry_log_bytes = 0;
     engine->free_pages = space->free_pages;
     vsi_engine_publish(engine);
@@ -9985,7 +11037,7 @@ static vs_status checkpoint_make(vsi_err *err, checkpoint_work *work) {
     vsi_engine *engine = work->engine;
     uint64_t old_number = engine->metas.newest.checkpoint.number;
     vsi_ref old_free = engine->metas.newest.checkpoint.free_list;
-    vs_status st = space_load(err, engine);
+    vs_status st = vsi_freelist_load(err, engine);
     if (st != VS_OK)
         return st;
     vsi_versions_reclaim(&engine->versions);
@@ -10022,11 +11074,15 @@ static void checkpoint_clean(vsi_engine *engine, bool is_final) {
     vsi_versions_reclaim(&engine->versions);
     if (is_checked)
         return;
-    uint64_t first_version = engine->versions.oldest->seq; /* before catching up */
-    if (vsi_flush_catch_up(&ignored, &engine->versions.applied->state) == VS_OK)
+    vsi_buf readers = {.mem = engine->mem};
+    bool ok = vsi_versions_list(&engine->versions, &readers); /* before catching up */
+    if (ok && vsi_flush_catch_up(&ignored, &engine->versions.applied->state) == VS_OK)
         vsi_space_reap(&engine->pager.space,
                        has_previous ? meta->previous.number : meta->checkpoint.number,
-                       first_version, checkpoint_forget, &engine->pager);
+                       (const vsi_space_reader *)(const void *)readers.data,
+                       readers.bytes / sizeof(vsi_space_reader), checkpoint_forget,
+                       &engine->pager);
+    vsi_buf_free(&readers);
     if (is_final)
         vsi_log_remove_strays(&engine->log);
     log_remove_below(engine, has_previous ? meta->previous.log_from : meta->checkpoint.log_from);
@@ -10037,12 +11093,15 @@ static vs_status checkpoint_with_role(vsi_err *err, vsi_engine *engine, bool is_
     vs_status st = vsi_engine_sync(err, engine);
     if (st != VS_OK)
         return st;
+    vsi_stay stay = vsi_stay_enter(&engine->pager.reside);
     bool is_needed =
         !checkpoint_is_current(engine) || (is_final && engine->metas.newest.previous.log_from);
     if (is_needed)
         st = checkpoint_make(err, &work);
     if (st == VS_OK && (is_needed || is_final))
         checkpoint_clean(engine, is_final);
+    vsi_stay_leave(&engine->pager.reside, stay);
+    vsi_budget_keep(&engine->pager, &engine->descs);
     return st;
 }
 
@@ -10389,10 +11448,10 @@ VSI_FN void vsi_topk_sort(vsi_topk *topk) {
 /* uses store/state.h */
 
 /* Offers every record of coll to topk. query is [dim] elements of the collection's type, aligned
- * for it. */
+ * for it. stay is the caller's, who holds nothing else by it: it is renewed on the way. */
 VS_NODISCARD VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels,
                                              const vsi_coll *coll, const void *query,
-                                             vsi_topk *topk);
+                                             vsi_stay *stay, vsi_topk *topk);
 
 #endif
 /* ---- query/exact.c ---------------------------------------------------------------------------------- */
@@ -10415,6 +11474,7 @@ typedef struct exact_scan {
     const void *query;
     size_t dim;
     double query_norm; /* squared; for cosine */
+    vsi_slab_aside rows, cells; /* of slabs that memory has no room for */
     double out[EXACT_TILE_ROWS], norm[EXACT_TILE_ROWS];
 } exact_scan;
 
@@ -10499,13 +11559,14 @@ static void exact_prepare(exact_scan *scan) {
 }
 
 /* Takes what may enter the top k of a tile into it. */
-static vs_status exact_offer(vsi_err *err, const exact_scan *scan, uint32_t slot, size_t n,
+static vs_status exact_offer(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n,
                              vsi_topk *topk) {
     for (size_t i = 0; i < n; i++) {
         vsi_cell cell;
         if (!vsi_topk_may_enter(topk, scan->out[i]))
             continue;
-        vs_status st = vsi_coll_cell(err, scan->coll, slot + (uint32_t)i, &cell);
+        vs_status st =
+            vsi_coll_cell_aside(err, scan->coll, slot + (uint32_t)i, &scan->cells, &cell);
         if (st != VS_OK)
             return st;
         vsi_topk_offer(topk, cell.key, scan->out[i]);
@@ -10517,7 +11578,7 @@ static vs_status exact_offer(vsi_err *err, const exact_scan *scan, uint32_t slot
 static vs_status exact_tile(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n,
                             vsi_topk *topk) {
     const uint8_t *rows = NULL;
-    vs_status st = vsi_coll_row(err, scan->coll, slot, &rows);
+    vs_status st = vsi_slab_row_aside(err, &scan->coll->desc->rows, slot, &scan->rows, &rows);
     if (st != VS_OK)
         return st;
     if (scan->coll->desc->type == VS_F32)
@@ -10527,15 +11588,9 @@ static vs_status exact_tile(vsi_err *err, exact_scan *scan, uint32_t slot, size_
     return exact_offer(err, scan, slot, n, topk);
 }
 
-VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels, const vsi_coll *coll,
-                                const void *query, vsi_topk *topk) {
-    exact_scan scan;
-    scan.kernels = kernels;
-    scan.coll = coll;
-    scan.query = query;
-    scan.dim = coll->desc->dim;
-    scan.query_norm = 0;
-    exact_prepare(&scan);
+static vs_status exact_run(vsi_err *err, exact_scan *scan, vsi_stay *stay, vsi_topk *topk) {
+    const vsi_coll *coll = scan->coll;
+    vsi_reside *reside = &coll->live.cow->pager->reside;
     vsi_live_scan live = {.live = &coll->live};
     uint32_t slot = 0, end = coll->slot_end;
     for (;;) {
@@ -10548,11 +11603,29 @@ VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels, const 
         uint32_t n = dead - slot, run = vsi_slab_run(&coll->desc->rows, slot);
         n = n < run ? n : run;
         n = n < EXACT_TILE_ROWS ? n : EXACT_TILE_ROWS;
-        st = exact_tile(err, &scan, slot, n, topk);
+        st = exact_tile(err, scan, slot, n, topk);
         if (st != VS_OK)
             return st;
         slot += n;
+        vsi_stay_renew(reside, stay);
     }
+}
+
+VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels, const vsi_coll *coll,
+                                const void *query, vsi_stay *stay, vsi_topk *topk) {
+    exact_scan scan;
+    vsi_mem *mem = coll->desc->rows.mem;
+    scan.kernels = kernels;
+    scan.coll = coll;
+    scan.query = query;
+    scan.dim = coll->desc->dim;
+    scan.query_norm = 0;
+    scan.rows = scan.cells = (vsi_slab_aside){.buf = {.mem = mem}};
+    exact_prepare(&scan);
+    vs_status st = exact_run(err, &scan, stay, topk);
+    vsi_buf_free(&scan.rows.buf);
+    vsi_buf_free(&scan.cells.buf);
+    return st;
 }
 /* ---- api/handle.h ---------------------------------------------------------------------------------- */
 /* handle.h - what the public handles are, how calls on them begin and end. */
@@ -10561,6 +11634,7 @@ VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels, const 
 
 /* uses math/kernels.h */
 /* uses store/checkpoint.h */
+/* uses store/open.h */
 
 /* First member of every public handle. The tag tells kinds apart and closed handles from open ones.
  */
@@ -10609,6 +11683,7 @@ struct vs_collection {
 typedef struct vsi_view {
     const vsi_state *state;
     vsi_version *pinned; /* NULL: nothing to unpin */
+    vsi_stay stay;       /* what the call reads stays until its end */
 } vsi_view;
 
 /* The write transaction that a call changes: the caller's, or one of its own that the call commits.
@@ -10734,15 +11809,22 @@ VSI_FN void vsi_handle_close(vsi_handle *handle, uint32_t *count) {
 /* ---- what a call reads ---------------------------------------------------------------------- */
 
 VSI_FN vsi_view vsi_view_open(vs_db *db, const vs_txn *txn) {
-    if (txn)
-        return (vsi_view){.state = txn->is_write ? &txn->write.state : &txn->version->state};
-    vsi_version *version = vsi_versions_pin(&db->engine->versions);
-    return (vsi_view){.state = &version->state, .pinned = version};
+    vsi_view view = {.stay = vsi_stay_enter(&db->engine->pager.reside)};
+    if (!txn)
+        view.pinned = vsi_versions_pin(&db->engine->versions);
+    if (view.pinned)
+        view.state = &view.pinned->state;
+    else
+        view.state = txn->is_write ? &txn->write.state : &txn->version->state;
+    return view;
 }
 
 VSI_FN void vsi_view_close(vs_db *db, vsi_view view) {
+    vsi_engine *engine = db->engine;
     if (view.pinned)
-        vsi_versions_unpin(&db->engine->versions, view.pinned);
+        vsi_versions_unpin(&engine->versions, view.pinned);
+    vsi_stay_leave(&engine->pager.reside, view.stay);
+    vsi_budget_keep(&engine->pager, &engine->descs);
 }
 
 VSI_FN vs_status vsi_view_coll(vsi_err *err, vsi_view view, const vs_collection *collection,
@@ -10779,6 +11861,7 @@ VSI_FN vs_status vsi_commit(vsi_err *err, vsi_write *write, int sync) {
     vs_status st = vsi_write_commit(err, write, sync);
     if (st == VS_OK)
         vsi_checkpoint_if_due(engine);
+    vsi_budget_keep(&engine->pager, &engine->descs);
     return st;
 }
 
@@ -10853,6 +11936,9 @@ void vs_vfs_memory_destroy(vs_vfs *vfs) {
 /* uses os/posix.h */
 
 enum { DATABASE_BUSY_MS = 5000 };
+
+/* The memory limit unless the options name one: 1 GiB. */
+#define DATABASE_MEMORY_BYTES ((uint64_t)1 << 30)
 
 /* ---- messages ------------------------------------------------------------------------------- */
 
@@ -10932,6 +12018,7 @@ static vs_status open_database(vsi_err *err, const char *path, const vs_open_opt
         .may_create = options->flags & VS_OPEN_CREATE,
         .sync = options->sync ? options->sync : VS_SYNC_FULL,
         .busy_timeout_ms = options->busy_timeout_ms ? options->busy_timeout_ms : DATABASE_BUSY_MS,
+        .memory_limit = options->memory_limit ? options->memory_limit : DATABASE_MEMORY_BYTES,
         .log_fn = options->log,
         .log_ctx = options->log_ctx,
     };
@@ -11589,7 +12676,8 @@ struct vs_cursor {
     uint32_t coll_id;
     vsi_coll coll; /* as of changes; `at` stands in its keys */
     vsi_btree_cursor at;
-    uint64_t changes; /* of the state when coll and `at` were taken */
+    uint64_t changes;   /* of the state when coll and `at` were taken */
+    uint64_t evictions; /* likewise: nodes under `at` may have left memory since */
     uint64_t key;     /* under the cursor, or the first one wanted */
     uint32_t slot;
     bool is_started, is_on_record;
@@ -11607,6 +12695,16 @@ static const vsi_state *cursor_state(const vs_cursor *cursor) {
     if (cursor->version)
         return &cursor->version->state;
     return cursor->txn ? &cursor->txn->write.state : NULL;
+}
+
+static vsi_stay cursor_enter(const vs_cursor *cursor) {
+    return vsi_stay_enter(&cursor->head.db->engine->pager.reside);
+}
+
+static void cursor_leave(const vs_cursor *cursor, vsi_stay stay) {
+    vsi_engine *engine = cursor->head.db->engine;
+    vsi_stay_leave(&engine->pager.reside, stay);
+    vsi_budget_keep(&engine->pager, &engine->descs);
 }
 
 static void cursor_attach(vs_cursor *cursor, vs_db *db, vs_txn *txn) {
@@ -11639,7 +12737,9 @@ vs_status vs_scan(vs_collection *collection, vs_txn *txn, uint64_t from_key,
     cursor->metadata.mem = &db->mem;
     cursor_attach(cursor, db, txn);
     vsi_handle_open(&cursor->head, VSI_TAG_CURSOR, db, &db->cursors);
+    vsi_stay stay = cursor_enter(cursor);
     st = vsi_view_coll(&err, (vsi_view){.state = cursor_state(cursor)}, collection, &cursor->coll);
+    cursor_leave(cursor, stay);
     if (st != VS_OK) {
         vs_cursor_close(cursor);
         return vsi_handle_end(&collection->head, st, &err);
@@ -11652,6 +12752,7 @@ vs_status vs_scan(vs_collection *collection, vs_txn *txn, uint64_t from_key,
  * first one wanted. */
 static vs_status cursor_seek(vsi_err *err, vs_cursor *cursor, const vsi_state *state) {
     bool is_past_end = cursor->is_started && cursor->key == UINT64_MAX;
+    cursor->evictions = vsi_ordered_load(&cursor->head.db->engine->pager.reside.evictions);
     vs_status st = vsi_state_coll(err, state, cursor->coll_id, &cursor->coll);
     if (st == VS_ERR_NOT_FOUND)
         return vsi_fail(err, VS_ERR_MISUSE, "the cursor's collection is gone");
@@ -11666,7 +12767,9 @@ static vs_status cursor_seek(vsi_err *err, vs_cursor *cursor, const vsi_state *s
 
 /* Moves to the next record. */
 static vs_status cursor_move(vsi_err *err, vs_cursor *cursor, const vsi_state *state) {
-    bool is_in_place = cursor->is_started && cursor->changes == state->changes;
+    uint64_t evictions = vsi_ordered_load(&cursor->head.db->engine->pager.reside.evictions);
+    bool is_in_place = cursor->is_started && cursor->changes == state->changes &&
+                       cursor->evictions == evictions;
     vs_status st = VS_OK;
     if (!is_in_place)
         st = cursor_seek(err, cursor, state);
@@ -11686,8 +12789,14 @@ vs_status vs_step(vs_cursor *cursor) {
     vsi_err err = {0};
     const vsi_state *state = cursor_state(cursor);
     cursor->is_on_record = false;
-    vs_status st = state ? cursor_move(&err, cursor, state)
-                         : vsi_fail(&err, VS_ERR_MISUSE, "the cursor's transaction has ended");
+    vs_status st = VS_OK;
+    if (state) {
+        vsi_stay stay = cursor_enter(cursor);
+        st = cursor_move(&err, cursor, state);
+        cursor_leave(cursor, stay);
+    } else {
+        st = vsi_fail(&err, VS_ERR_MISUSE, "the cursor's transaction has ended");
+    }
     if (st == VS_ROW) {
         cursor->is_started = true;
         cursor->is_on_record = true;
@@ -11713,6 +12822,7 @@ vs_status vs_cursor_record(vs_cursor *cursor, vs_record *out_record) {
     vsi_err err = {0};
     const vsi_state *state = cursor_state(cursor);
     vsi_coll coll;
+    vsi_stay stay = cursor_enter(cursor);
     vs_status st = VS_OK;
     if (!state || !cursor->is_on_record)
         st = vsi_fail(&err, VS_ERR_MISUSE, "the cursor stands on no record; step it first");
@@ -11721,6 +12831,7 @@ vs_status vs_cursor_record(vs_cursor *cursor, vs_record *out_record) {
     if (st == VS_OK)
         st = vsi_record_read(&err, &coll, cursor->slot, &cursor->vector, &cursor->metadata,
                              out_record);
+    cursor_leave(cursor, stay);
     return vsi_handle_end(&cursor->head, st, &err);
 }
 
@@ -11935,7 +13046,8 @@ vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, i
         st = search_prepare(&err, collection, coll.desc, query, query_type);
     if (st == VS_OK) {
         vsi_topk topk = {.hits = hits, .k = k};
-        st = vsi_exact_scan(&err, db->kernels, &coll, collection->scratch.data, &topk);
+        st = vsi_exact_scan(&err, db->kernels, &coll, collection->scratch.data, &view.stay,
+                            &topk);
         if (st == VS_OK) {
             vsi_topk_sort(&topk);
             *out_count = topk.count;
@@ -11976,7 +13088,7 @@ vs_status vs_stats_get(vs_db *db, vs_stats *out_stats) {
     vs_stats stats = VS_STATS_INIT;
     vsi_hash128 digest;
     stats.size = out_stats->size;
-    stats.readers = vsi_versions_pin_count(&engine->versions);
+    stats.readers = (uint32_t)vsi_versions_pin_count(&engine->versions, &stats.oldest_reader_lsn);
     vsi_versions_peek(&engine->versions, &stats.lsn, &digest);
     stats.digest[0] = digest.lo;
     stats.digest[1] = digest.hi;
@@ -11995,6 +13107,8 @@ vs_status vs_stats_get(vs_db *db, vs_stats *out_stats) {
     stats.checkpoint_lsn = engine->metas.newest.checkpoint.lsn;
     stats.checkpoints = engine->checkpoints;
     stats.file_bytes = engine->metas.newest.checkpoint.end * VSI_PAGE_BYTES;
+    stats.retained_bytes = engine->retained_bytes;
+    stats.memory_limit = engine->pager.reside.limit_bytes;
     stats.free_bytes = engine->free_pages * VSI_PAGE_BYTES;
     memcpy(stats.readonly_reason, engine->failure, sizeof stats.readonly_reason);
     vsi_mutex_unlock(&engine->log_lock);

@@ -306,11 +306,18 @@ typedef struct vs_open_options {
     int sync;                 /* VS_SYNC_..., the default of commits; 0: VS_SYNC_FULL */
     uint32_t busy_timeout_ms; /* how long to wait for another thread's write transaction;
                                  0: 5000. VS_NO_WAIT: do not wait */
+    uint64_t memory_limit;    /* bytes; 0: 1 GiB. VS_NO_LIMIT: none */
 } vs_open_options;
 
-#define VS_NO_WAIT UINT32_MAX
+/* The memory limit. What is read from the file stays in memory for the next time, until all memory of the
+ * database, of vs_stats.memory_bytes, reaches the limit. Then what nobody has asked for of late leaves,
+ * changes that are not in a checkpoint are written to the file early, and searches read what does not fit
+ * as they go. It never changes an answer. Memory goes beyond it for the moment by what single calls
+ * need: a batch, a record, a search's hits, the trees that vs_check reads. */
+#define VS_NO_LIMIT UINT64_MAX
+#define VS_NO_WAIT  UINT32_MAX
 #define VS_OPEN_OPTIONS_INIT                                                                       \
-    { sizeof(vs_open_options), 0, NULL, NULL, NULL, NULL, NULL, 0, 0 }
+    { sizeof(vs_open_options), 0, NULL, NULL, NULL, NULL, NULL, 0, 0, 0 }
 
 /* vs_open - open a database, or create one.
  *
@@ -735,13 +742,17 @@ typedef struct vs_stats {
     uint64_t dropped_lsn;      /* first frame that vs_open found torn and dropped; 0: none */
     uint64_t dropped_bytes;    /* bytes behind the last good frame that were dropped */
     uint64_t memory_bytes;     /* allocated now */
+    uint64_t memory_limit;     /* as vs_open_options has it */
+    uint64_t oldest_reader_lsn; /* the last commit that the oldest snapshot sees; 0: no snapshot */
+    uint64_t retained_bytes;    /* what only older snapshots or the checkpoint before need, as of the last
+                                   commit: memory and pages of the file */
     uint64_t digest[2];        /* hash of the whole logical content, the same on every platform */
     char readonly_reason[256]; /* why writing stopped; "" while it works */
 } vs_stats;
 
 #define VS_STATS_INIT                                                                              \
     {                                                                                              \
-        sizeof(vs_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0, 0}, {             \
+        sizeof(vs_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0, 0}, {    \
             0                                                                                      \
         }                                                                                          \
     }

@@ -3,6 +3,7 @@
 #include "os/memory.h"
 #include "store/check.h"
 #include "store/checkpoint.h"
+#include "store/open.h"
 #include "vt.h"
 
 enum { COLLS = 3, KEYS = 150, NOTES = 8, CONTENT_MAX = 20000, PINS = 3 };

@@ -211,12 +211,19 @@ VT_TEST(a_row_stays_where_it_is_while_the_table_grows) {
     }
 }
 
-/* A reader may have loaded the table just before the writer put a larger one in its place. */
+/* A reader who stays may have loaded the table just before the writer put a larger one in its place. */
 VT_TEST(tables_that_readers_may_hold_stay_as_they_were) {
     fixture f;
     vsi_slabs slabs;
+    vsi_pager pager;
+    vsi_cow cow;
     begin(&f);
     init(&f, &slabs, 4096);
+    VT_CHECK(vsi_pager_init(&pager, &f.mem, NULL));
+    vsi_cow_init(&cow, &f.mem);
+    cow.pager = &pager;
+    slabs.dir.cow = &cow;
+    vsi_stay stay = vsi_stay_enter(&pager.reside);
     const uint8_t *first = make_row(&f, &slabs, 0);
     vsi_slabs reader;
     memset(&reader, 0, sizeof reader);
@@ -229,6 +236,14 @@ VT_TEST(tables_that_readers_may_hold_stay_as_they_were) {
     VT_CHECK(get_row(&reader, 0) == first);
     VT_CHECK(has_no_row(&reader, 599u << slabs.shift));
     VT_CHECK(!has_no_row(&slabs, 599u << slabs.shift));
+    vsi_reside_collect(&pager.reside);
+    VT_CHECK(vsi_atomic_load(&pager.reside.waiting_bytes) > 0);
+    vsi_stay_leave(&pager.reside, stay);
+    vsi_reside_collect(&pager.reside);
+    VT_EQ(vsi_atomic_load(&pager.reside.waiting_bytes), 0);
+    vsi_cow_free_all(&cow);
+    slabs.dir.cow = NULL;
+    vsi_pager_free(&pager);
     end(&f, &slabs);
 }
 

@@ -161,7 +161,7 @@ static vs_status bury(fixture *f, uint64_t one_of) {
         if (e->what != SEALED || vt_below(&f->rng, one_of))
             continue;
         *e = (extent){e->run, DEAD, vt_below(&f->rng, 8), vt_below(&f->rng, 8)};
-        vsi_space_bury(&f->space, (vsi_dead_extent){e->run, e->checkpoint, e->version});
+        vsi_space_bury(&f->space, (vsi_dead_extent){e->run, e->checkpoint, e->version, 0});
         set_marks(f, e->run, DEAD);
     }
     VT_EQ(f->allocator.calls, calls);
@@ -197,7 +197,8 @@ static void reap(fixture *f, uint64_t first_checkpoint, uint64_t first_version) 
     uint64_t calls = f->allocator.calls;
     for (size_t i = 0; i < f->extents; i++)
         expected += f->extent[i].what == DEAD && !is_reached(&f->extent[i], &r);
-    vsi_space_reap(&f->space, first_checkpoint, first_version, reap_one, &r);
+    vsi_space_reap(&f->space, first_checkpoint,
+                   &(vsi_space_reader){first_version, UINT64_MAX}, 1, reap_one, &r);
     VT_EQ(r.count, expected);
     VT_EQ(f->allocator.calls, calls);
 }
@@ -322,7 +323,7 @@ VT_TEST(the_dead_are_kept_until_no_checkpoint_and_no_version_reaches_them) {
     for (uint64_t i = 0; i < 3; i++) { /* versions 5, 6, 7 replaced what checkpoint 2, 3, 4 reach */
         extent *e = &f.extent[i];
         *e = (extent){e->run, DEAD, 2 + i, 5 + i};
-        vsi_space_bury(&f.space, (vsi_dead_extent){e->run, e->checkpoint, e->version});
+        vsi_space_bury(&f.space, (vsi_dead_extent){e->run, e->checkpoint, e->version, 0});
         set_marks(&f, e->run, DEAD);
     }
     reap(&f, 2, 100);
@@ -331,7 +332,7 @@ VT_TEST(the_dead_are_kept_until_no_checkpoint_and_no_version_reaches_them) {
     reap(&f, 3, 5); /* only the first */
     VT_EQ(f.space.dead_pages, 4);
     f.space.is_known = false; /* as before the list was read: nothing is freed */
-    vsi_space_reap(&f.space, 100, 100, reap_one, NULL);
+    vsi_space_reap(&f.space, 100, &(vsi_space_reader){100, UINT64_MAX}, 1, reap_one, NULL);
     VT_EQ(f.space.dead_pages, 4);
     f.space.is_known = true;
     reap(&f, 100, 100);
@@ -446,9 +447,9 @@ static void check_read(const fixture *f, vsi_bytes list, uint64_t end_page, uint
     for (uint64_t i = 0; i < all; i++)
         set_marks(&g, run_at(list, i), i < free_runs ? FREE : DEAD);
     check_space(&g);
-    vsi_space_reap(&g.space, checkpoint - 1, UINT64_MAX, expect_free, &g);
+    vsi_space_reap(&g.space, checkpoint - 1, NULL, 0, expect_free, &g);
     check_space(&g);
-    vsi_space_reap(&g.space, checkpoint, 0, expect_free, &g);
+    vsi_space_reap(&g.space, checkpoint, &(vsi_space_reader){0, UINT64_MAX}, 1, expect_free, &g);
     VT_EQ(g.space.dead_pages, 0);
     check_space(&g);
     end(&g);

@@ -13,7 +13,8 @@ struct vs_cursor {
     uint32_t coll_id;
     vsi_coll coll; /* as of changes; `at` stands in its keys */
     vsi_btree_cursor at;
-    uint64_t changes; /* of the state when coll and `at` were taken */
+    uint64_t changes;   /* of the state when coll and `at` were taken */
+    uint64_t evictions; /* likewise: nodes under `at` may have left memory since */
     uint64_t key;     /* under the cursor, or the first one wanted */
     uint32_t slot;
     bool is_started, is_on_record;
@@ -31,6 +32,16 @@ static const vsi_state *cursor_state(const vs_cursor *cursor) {
     if (cursor->version)
         return &cursor->version->state;
     return cursor->txn ? &cursor->txn->write.state : NULL;
+}
+
+static vsi_stay cursor_enter(const vs_cursor *cursor) {
+    return vsi_stay_enter(&cursor->head.db->engine->pager.reside);
+}
+
+static void cursor_leave(const vs_cursor *cursor, vsi_stay stay) {
+    vsi_engine *engine = cursor->head.db->engine;
+    vsi_stay_leave(&engine->pager.reside, stay);
+    vsi_budget_keep(&engine->pager, &engine->descs);
 }
 
 static void cursor_attach(vs_cursor *cursor, vs_db *db, vs_txn *txn) {
@@ -63,7 +74,9 @@ vs_status vs_scan(vs_collection *collection, vs_txn *txn, uint64_t from_key,
     cursor->metadata.mem = &db->mem;
     cursor_attach(cursor, db, txn);
     vsi_handle_open(&cursor->head, VSI_TAG_CURSOR, db, &db->cursors);
+    vsi_stay stay = cursor_enter(cursor);
     st = vsi_view_coll(&err, (vsi_view){.state = cursor_state(cursor)}, collection, &cursor->coll);
+    cursor_leave(cursor, stay);
     if (st != VS_OK) {
         vs_cursor_close(cursor);
         return vsi_handle_end(&collection->head, st, &err);
@@ -76,6 +89,7 @@ vs_status vs_scan(vs_collection *collection, vs_txn *txn, uint64_t from_key,
  * first one wanted. */
 static vs_status cursor_seek(vsi_err *err, vs_cursor *cursor, const vsi_state *state) {
     bool is_past_end = cursor->is_started && cursor->key == UINT64_MAX;
+    cursor->evictions = vsi_ordered_load(&cursor->head.db->engine->pager.reside.evictions);
     vs_status st = vsi_state_coll(err, state, cursor->coll_id, &cursor->coll);
     if (st == VS_ERR_NOT_FOUND)
         return vsi_fail(err, VS_ERR_MISUSE, "the cursor's collection is gone");
@@ -90,7 +104,9 @@ static vs_status cursor_seek(vsi_err *err, vs_cursor *cursor, const vsi_state *s
 
 /* Moves to the next record. */
 static vs_status cursor_move(vsi_err *err, vs_cursor *cursor, const vsi_state *state) {
-    bool is_in_place = cursor->is_started && cursor->changes == state->changes;
+    uint64_t evictions = vsi_ordered_load(&cursor->head.db->engine->pager.reside.evictions);
+    bool is_in_place = cursor->is_started && cursor->changes == state->changes &&
+                       cursor->evictions == evictions;
     vs_status st = VS_OK;
     if (!is_in_place)
         st = cursor_seek(err, cursor, state);
@@ -110,8 +126,14 @@ vs_status vs_step(vs_cursor *cursor) {
     vsi_err err = {0};
     const vsi_state *state = cursor_state(cursor);
     cursor->is_on_record = false;
-    vs_status st = state ? cursor_move(&err, cursor, state)
-                         : vsi_fail(&err, VS_ERR_MISUSE, "the cursor's transaction has ended");
+    vs_status st = VS_OK;
+    if (state) {
+        vsi_stay stay = cursor_enter(cursor);
+        st = cursor_move(&err, cursor, state);
+        cursor_leave(cursor, stay);
+    } else {
+        st = vsi_fail(&err, VS_ERR_MISUSE, "the cursor's transaction has ended");
+    }
     if (st == VS_ROW) {
         cursor->is_started = true;
         cursor->is_on_record = true;
@@ -137,6 +159,7 @@ vs_status vs_cursor_record(vs_cursor *cursor, vs_record *out_record) {
     vsi_err err = {0};
     const vsi_state *state = cursor_state(cursor);
     vsi_coll coll;
+    vsi_stay stay = cursor_enter(cursor);
     vs_status st = VS_OK;
     if (!state || !cursor->is_on_record)
         st = vsi_fail(&err, VS_ERR_MISUSE, "the cursor stands on no record; step it first");
@@ -145,6 +168,7 @@ vs_status vs_cursor_record(vs_cursor *cursor, vs_record *out_record) {
     if (st == VS_OK)
         st = vsi_record_read(&err, &coll, cursor->slot, &cursor->vector, &cursor->metadata,
                              out_record);
+    cursor_leave(cursor, stay);
     return vsi_handle_end(&cursor->head, st, &err);
 }
 

@@ -5,6 +5,9 @@
 
 enum { DATABASE_BUSY_MS = 5000 };
 
+/* The memory limit unless the options name one: 1 GiB. */
+#define DATABASE_MEMORY_BYTES ((uint64_t)1 << 30)
+
 /* ---- messages ------------------------------------------------------------------------------- */
 
 static bool handle_is_open(const vsi_handle *head) {
@@ -83,6 +86,7 @@ static vs_status open_database(vsi_err *err, const char *path, const vs_open_opt
         .may_create = options->flags & VS_OPEN_CREATE,
         .sync = options->sync ? options->sync : VS_SYNC_FULL,
         .busy_timeout_ms = options->busy_timeout_ms ? options->busy_timeout_ms : DATABASE_BUSY_MS,
+        .memory_limit = options->memory_limit ? options->memory_limit : DATABASE_MEMORY_BYTES,
         .log_fn = options->log,
         .log_ctx = options->log_ctx,
     };

@@ -69,15 +69,22 @@ VSI_FN void vsi_handle_close(vsi_handle *handle, uint32_t *count) {
 /* ---- what a call reads ---------------------------------------------------------------------- */
 
 VSI_FN vsi_view vsi_view_open(vs_db *db, const vs_txn *txn) {
-    if (txn)
-        return (vsi_view){.state = txn->is_write ? &txn->write.state : &txn->version->state};
-    vsi_version *version = vsi_versions_pin(&db->engine->versions);
-    return (vsi_view){.state = &version->state, .pinned = version};
+    vsi_view view = {.stay = vsi_stay_enter(&db->engine->pager.reside)};
+    if (!txn)
+        view.pinned = vsi_versions_pin(&db->engine->versions);
+    if (view.pinned)
+        view.state = &view.pinned->state;
+    else
+        view.state = txn->is_write ? &txn->write.state : &txn->version->state;
+    return view;
 }
 
 VSI_FN void vsi_view_close(vs_db *db, vsi_view view) {
+    vsi_engine *engine = db->engine;
     if (view.pinned)
-        vsi_versions_unpin(&db->engine->versions, view.pinned);
+        vsi_versions_unpin(&engine->versions, view.pinned);
+    vsi_stay_leave(&engine->pager.reside, view.stay);
+    vsi_budget_keep(&engine->pager, &engine->descs);
 }
 
 VSI_FN vs_status vsi_view_coll(vsi_err *err, vsi_view view, const vs_collection *collection,
@@ -114,6 +121,7 @@ VSI_FN vs_status vsi_commit(vsi_err *err, vsi_write *write, int sync) {
     vs_status st = vsi_write_commit(err, write, sync);
     if (st == VS_OK)
         vsi_checkpoint_if_due(engine);
+    vsi_budget_keep(&engine->pager, &engine->descs);
     return st;
 }
 

@@ -4,6 +4,7 @@
 
 #include "math/kernels.h"
 #include "store/checkpoint.h"
+#include "store/open.h"
 
 /* First member of every public handle. The tag tells kinds apart and closed handles from open ones.
  */
@@ -52,6 +53,7 @@ struct vs_collection {
 typedef struct vsi_view {
     const vsi_state *state;
     vsi_version *pinned; /* NULL: nothing to unpin */
+    vsi_stay stay;       /* what the call reads stays until its end */
 } vsi_view;
 
 /* The write transaction that a call changes: the caller's, or one of its own that the call commits.

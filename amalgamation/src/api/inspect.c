@@ -29,7 +29,7 @@ vs_status vs_stats_get(vs_db *db, vs_stats *out_stats) {
     vs_stats stats = VS_STATS_INIT;
     vsi_hash128 digest;
     stats.size = out_stats->size;
-    stats.readers = vsi_versions_pin_count(&engine->versions);
+    stats.readers = (uint32_t)vsi_versions_pin_count(&engine->versions, &stats.oldest_reader_lsn);
     vsi_versions_peek(&engine->versions, &stats.lsn, &digest);
     stats.digest[0] = digest.lo;
     stats.digest[1] = digest.hi;
@@ -48,6 +48,8 @@ vs_status vs_stats_get(vs_db *db, vs_stats *out_stats) {
     stats.checkpoint_lsn = engine->metas.newest.checkpoint.lsn;
     stats.checkpoints = engine->checkpoints;
     stats.file_bytes = engine->metas.newest.checkpoint.end * VSI_PAGE_BYTES;
+    stats.retained_bytes = engine->retained_bytes;
+    stats.memory_limit = engine->pager.reside.limit_bytes;
     stats.free_bytes = engine->free_pages * VSI_PAGE_BYTES;
     memcpy(stats.readonly_reason, engine->failure, sizeof stats.readonly_reason);
     vsi_mutex_unlock(&engine->log_lock);

@@ -70,6 +70,16 @@ VSI_FN void vsi_copy_le(void *to, const void *from, size_t count, size_t element
             out[j] = in[element_bytes - 1 - j];
 }
 
+VSI_FN void vsi_swap_le(void *elements, size_t count, size_t element_bytes) {
+    uint8_t copy[8], *at = elements;
+    if (element_bytes == 1 || bytes_host_is_little_endian())
+        return;
+    for (size_t i = 0; i < count; i++, at += element_bytes) {
+        memcpy(copy, at, element_bytes);
+        vsi_copy_le(at, copy, 1, element_bytes);
+    }
+}
+
 VSI_FN const uint8_t *vsi_as_le(const void *from, size_t count, size_t element_bytes,
                                 uint8_t *scratch) {
     if (element_bytes == 1 || bytes_host_is_little_endian())

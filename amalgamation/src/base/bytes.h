@@ -25,6 +25,9 @@ VSI_FN uint32_t vsi_get_u32_be(const uint8_t *p);
  * on little-endian machines, bytes of each element reversed elsewhere. */
 VSI_FN void vsi_copy_le(void *to, const void *from, size_t count, size_t element_bytes);
 
+/* The same in place. */
+VSI_FN void vsi_swap_le(void *elements, size_t count, size_t element_bytes);
+
 /* The elements in file order: the input itself on little-endian machines, else written to scratch.
  */
 VSI_FN const uint8_t *vsi_as_le(const void *from, size_t count, size_t element_bytes,

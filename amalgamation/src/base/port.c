@@ -11,12 +11,36 @@ VSI_FN uint64_t vsi_atomic_load(vsi_atomic_u64 *value) {
     return atomic_load_explicit(value, memory_order_relaxed);
 }
 
+VSI_FN void vsi_atomic_set(vsi_atomic_u64 *value, uint64_t number) {
+    atomic_store_explicit(value, number, memory_order_relaxed);
+}
+
 VSI_FN void *vsi_atomic_ptr_load(const vsi_atomic_ptr *place) {
     return atomic_load_explicit((vsi_atomic_ptr *)(uintptr_t)place, memory_order_acquire);
 }
 
 VSI_FN void vsi_atomic_ptr_store(vsi_atomic_ptr *place, void *ptr) {
     atomic_store_explicit(place, ptr, memory_order_release);
+}
+
+VSI_FN void vsi_ordered_add(vsi_atomic_u64 *value, uint64_t amount) {
+    atomic_fetch_add(value, amount);
+}
+
+VSI_FN uint64_t vsi_ordered_load(vsi_atomic_u64 *value) {
+    return atomic_load(value);
+}
+
+VSI_FN void vsi_ordered_store(vsi_atomic_u64 *value, uint64_t number) {
+    atomic_store(value, number);
+}
+
+VSI_FN void *vsi_ordered_ptr_load(const vsi_atomic_ptr *place) {
+    return atomic_load((vsi_atomic_ptr *)(uintptr_t)place);
+}
+
+VSI_FN void vsi_ordered_ptr_store(vsi_atomic_ptr *place, void *ptr) {
+    atomic_store(place, ptr);
 }
 
 VSI_FN bool vsi_mutex_init(vsi_mutex *mutex) {
@@ -109,11 +133,35 @@ VSI_FN uint64_t vsi_atomic_load(vsi_atomic_u64 *value) {
     return *value;
 }
 
+VSI_FN void vsi_atomic_set(vsi_atomic_u64 *value, uint64_t number) {
+    *value = number;
+}
+
 VSI_FN void *vsi_atomic_ptr_load(const vsi_atomic_ptr *place) {
     return *place;
 }
 
 VSI_FN void vsi_atomic_ptr_store(vsi_atomic_ptr *place, void *ptr) {
+    *place = ptr;
+}
+
+VSI_FN void vsi_ordered_add(vsi_atomic_u64 *value, uint64_t amount) {
+    *value += amount;
+}
+
+VSI_FN uint64_t vsi_ordered_load(vsi_atomic_u64 *value) {
+    return *value;
+}
+
+VSI_FN void vsi_ordered_store(vsi_atomic_u64 *value, uint64_t number) {
+    *value = number;
+}
+
+VSI_FN void *vsi_ordered_ptr_load(const vsi_atomic_ptr *place) {
+    return *place;
+}
+
+VSI_FN void vsi_ordered_ptr_store(vsi_atomic_ptr *place, void *ptr) {
     *place = ptr;
 }
 

@@ -120,9 +120,16 @@ typedef int vsi_cond;
 VSI_FN void vsi_atomic_add(vsi_atomic_u64 *value,
                            uint64_t amount); /* wraps, so it also subtracts */
 VSI_FN uint64_t vsi_atomic_load(vsi_atomic_u64 *value);
+VSI_FN void vsi_atomic_set(vsi_atomic_u64 *value, uint64_t number);
 /* What was written before a store is seen by whoever loads the pointer. */
 VSI_FN void *vsi_atomic_ptr_load(const vsi_atomic_ptr *place);
 VSI_FN void vsi_atomic_ptr_store(vsi_atomic_ptr *place, void *ptr);
+/* The same in an order of all ordered calls that every thread agrees on (sequential consistency). */
+VSI_FN void vsi_ordered_add(vsi_atomic_u64 *value, uint64_t amount);
+VSI_FN uint64_t vsi_ordered_load(vsi_atomic_u64 *value);
+VSI_FN void vsi_ordered_store(vsi_atomic_u64 *value, uint64_t number);
+VSI_FN void *vsi_ordered_ptr_load(const vsi_atomic_ptr *place);
+VSI_FN void vsi_ordered_ptr_store(vsi_atomic_ptr *place, void *ptr);
 
 VSI_FN bool vsi_mutex_init(vsi_mutex *mutex);
 VSI_FN void vsi_mutex_destroy(vsi_mutex *mutex);

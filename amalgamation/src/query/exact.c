@@ -17,6 +17,7 @@ typedef struct exact_scan {
     const void *query;
     size_t dim;
     double query_norm; /* squared; for cosine */
+    vsi_slab_aside rows, cells; /* of slabs that memory has no room for */
     double out[EXACT_TILE_ROWS], norm[EXACT_TILE_ROWS];
 } exact_scan;
 
@@ -101,13 +102,14 @@ static void exact_prepare(exact_scan *scan) {
 }
 
 /* Takes what may enter the top k of a tile into it. */
-static vs_status exact_offer(vsi_err *err, const exact_scan *scan, uint32_t slot, size_t n,
+static vs_status exact_offer(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n,
                              vsi_topk *topk) {
     for (size_t i = 0; i < n; i++) {
         vsi_cell cell;
         if (!vsi_topk_may_enter(topk, scan->out[i]))
             continue;
-        vs_status st = vsi_coll_cell(err, scan->coll, slot + (uint32_t)i, &cell);
+        vs_status st =
+            vsi_coll_cell_aside(err, scan->coll, slot + (uint32_t)i, &scan->cells, &cell);
         if (st != VS_OK)
             return st;
         vsi_topk_offer(topk, cell.key, scan->out[i]);
@@ -119,7 +121,7 @@ static vs_status exact_offer(vsi_err *err, const exact_scan *scan, uint32_t slot
 static vs_status exact_tile(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n,
                             vsi_topk *topk) {
     const uint8_t *rows = NULL;
-    vs_status st = vsi_coll_row(err, scan->coll, slot, &rows);
+    vs_status st = vsi_slab_row_aside(err, &scan->coll->desc->rows, slot, &scan->rows, &rows);
     if (st != VS_OK)
         return st;
     if (scan->coll->desc->type == VS_F32)
@@ -129,15 +131,9 @@ static vs_status exact_tile(vsi_err *err, exact_scan *scan, uint32_t slot, size_
     return exact_offer(err, scan, slot, n, topk);
 }
 
-VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels, const vsi_coll *coll,
-                                const void *query, vsi_topk *topk) {
-    exact_scan scan;
-    scan.kernels = kernels;
-    scan.coll = coll;
-    scan.query = query;
-    scan.dim = coll->desc->dim;
-    scan.query_norm = 0;
-    exact_prepare(&scan);
+static vs_status exact_run(vsi_err *err, exact_scan *scan, vsi_stay *stay, vsi_topk *topk) {
+    const vsi_coll *coll = scan->coll;
+    vsi_reside *reside = &coll->live.cow->pager->reside;
     vsi_live_scan live = {.live = &coll->live};
     uint32_t slot = 0, end = coll->slot_end;
     for (;;) {
@@ -150,9 +146,27 @@ VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels, const 
         uint32_t n = dead - slot, run = vsi_slab_run(&coll->desc->rows, slot);
         n = n < run ? n : run;
         n = n < EXACT_TILE_ROWS ? n : EXACT_TILE_ROWS;
-        st = exact_tile(err, &scan, slot, n, topk);
+        st = exact_tile(err, scan, slot, n, topk);
         if (st != VS_OK)
             return st;
         slot += n;
+        vsi_stay_renew(reside, stay);
     }
+}
+
+VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels, const vsi_coll *coll,
+                                const void *query, vsi_stay *stay, vsi_topk *topk) {
+    exact_scan scan;
+    vsi_mem *mem = coll->desc->rows.mem;
+    scan.kernels = kernels;
+    scan.coll = coll;
+    scan.query = query;
+    scan.dim = coll->desc->dim;
+    scan.query_norm = 0;
+    scan.rows = scan.cells = (vsi_slab_aside){.buf = {.mem = mem}};
+    exact_prepare(&scan);
+    vs_status st = exact_run(err, &scan, stay, topk);
+    vsi_buf_free(&scan.rows.buf);
+    vsi_buf_free(&scan.cells.buf);
+    return st;
 }

@@ -7,9 +7,9 @@
 #include "store/state.h"
 
 /* Offers every record of coll to topk. query is [dim] elements of the collection's type, aligned
- * for it. */
+ * for it. stay is the caller's, who holds nothing else by it: it is renewed on the way. */
 VS_NODISCARD VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels,
                                              const vsi_coll *coll, const void *query,
-                                             vsi_topk *topk);
+                                             vsi_stay *stay, vsi_topk *topk);
 
 #endif

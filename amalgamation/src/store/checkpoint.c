@@ -5,7 +5,7 @@
  *   K3  A log file goes when neither of the two needs it. */
 #include "store/checkpoint.h"
 #include "store/flush.h"
-#include "store/walk.h"
+#include "store/freelist.h"
 
 /* The log's size that asks for a checkpoint: an eighth of the database, within these bounds. Smaller in
  * some tests. */
@@ -13,188 +13,6 @@
 #define VSI_CHECKPOINT_LOG_BYTES (16 << 20)
 #endif
 enum { CHECKPOINT_LOG_BYTES_MAX = 1 << 30, CHECKPOINT_LOG_SHARE = 8 };
-
-/* ---- free pages ----------------------------------------------------------------------------- */
-
-static vs_status space_add_extent(void *ctx, vsi_err *err, vsi_ref ref) {
-    vsi_buf *used = ctx;
-    vsi_run run = {vsi_ref_page(ref), vsi_ref_pages(ref)};
-    return vsi_buf_append(used, &run, sizeof run) ? VS_OK : vsi_fail_nomem(err, sizeof run);
-}
-
-static void space_skip_damage(void *ctx, const vsi_err *err) {
-    (void)ctx;
-    (void)err;
-}
-
-/* Everything that a checkpoint reaches, its list of free pages included, sorted. What lies behind damage
- * is left out if skips_damage: nobody will read it. */
-static vs_status space_collect(vsi_err *err, vsi_engine *engine, const vsi_checkpoint_info *info,
-                               bool skips_damage, vsi_buf *used) {
-    vsi_walk walk = {.visit = space_add_extent,
-                     .damaged = skips_damage ? space_skip_damage : NULL,
-                     .ctx = used};
-    vs_status st = vsi_walk_run(err, &engine->pager, info->catalog, &walk);
-    if (st == VS_OK && info->free_list.kind == VSI_REF_FREE)
-        st = space_add_extent(used, err, info->free_list);
-    vsi_runs_sort(used);
-    return st;
-}
-
-/* Everything between the extents that are used is free. */
-static vs_status space_invert(vsi_err *err, vsi_space *space, const vsi_buf *used, uint64_t end) {
-    const vsi_run *runs = (const vsi_run *)(const void *)used->data;
-    size_t n = used->bytes / sizeof *runs;
-    uint64_t page = VSI_SPACE_FIRST_PAGE;
-    vs_status st = vsi_space_expect(err, space, n + 1);
-    if (st != VS_OK)
-        return st;
-    space->end = end;
-    space->is_known = true;
-    for (size_t i = 0; i < n; i++) {
-        if (runs[i].page > page)
-            vsi_space_give(space, (vsi_run){page, runs[i].page - page});
-        if (runs[i].page + runs[i].pages > page)
-            page = runs[i].page + runs[i].pages;
-    }
-    if (end > page)
-        vsi_space_give(space, (vsi_run){page, end - page});
-    return VS_OK;
-}
-
-static bool space_has_run(const vsi_buf *sorted, vsi_run run) {
-    const vsi_run *runs = (const vsi_run *)(const void *)sorted->data;
-    size_t low = 0, n = sorted->bytes / sizeof *runs, high = n;
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-        if (runs[mid].page < run.page)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low < n && runs[low].page == run.page;
-}
-
-/* What the checkpoint before reaches and the last one does not is dying; both together are used. */
-static vs_status space_merge(vsi_err *err, vsi_engine *engine, uint64_t checkpoint, vsi_buf *used,
-                             const vsi_buf *before) {
-    const vsi_run *runs = (const vsi_run *)(const void *)before->data;
-    size_t n = before->bytes / sizeof *runs;
-    vsi_buf dying = {.mem = engine->mem};
-    bool ok = true;
-    for (size_t i = 0; ok && i < n; i++)
-        if (!space_has_run(used, runs[i]))
-            ok = vsi_buf_append(&dying, &runs[i], sizeof runs[i]);
-    ok = ok && vsi_buf_append(used, dying.data, dying.bytes);
-    vs_status st = ok ? vsi_space_expect(err, &engine->pager.space, dying.bytes / sizeof *runs)
-                      : vsi_fail(err, VS_ERR_NOMEM, "out of memory");
-    const vsi_run *dead = (const vsi_run *)(const void *)dying.data;
-    for (size_t i = 0; st == VS_OK && i < dying.bytes / sizeof *dead; i++)
-        vsi_space_bury(&engine->pager.space,
-                       (vsi_dead_extent){.run = dead[i], .checkpoint = checkpoint});
-    vsi_runs_sort(used);
-    vsi_buf_free(&dying);
-    return st;
-}
-
-/* The list of free pages is damaged: what no kept checkpoint reaches is free. */
-static vs_status space_rebuild(vsi_err *err, vsi_engine *engine, uint64_t end) {
-    const vsi_meta *meta = &engine->metas.newest;
-    vsi_space *space = &engine->pager.space;
-    vsi_buf used = {.mem = engine->mem}, before = {.mem = engine->mem};
-    size_t dead_bytes = space->dead.bytes;
-    uint64_t dead_pages = space->dead_pages;
-    vs_status st = space_collect(err, engine, &meta->checkpoint, false, &used);
-    if (st == VS_OK && meta->previous.log_from)
-        st = space_collect(err, engine, &meta->previous, true, &before);
-    if (st == VS_OK)
-        st = space_merge(err, engine, meta->previous.number, &used, &before);
-    if (st == VS_OK)
-        st = space_invert(err, space, &used, end);
-    if (st != VS_OK) {
-        space->dead.bytes = dead_bytes;
-        space->dead_pages = dead_pages;
-    }
-    vsi_buf_free(&used);
-    vsi_buf_free(&before);
-    return st;
-}
-
-static vs_status space_load(vsi_err *err, vsi_engine *engine) {
-    vsi_space *space = &engine->pager.space;
-    const vsi_checkpoint_info *now = &engine->metas.newest.checkpoint;
-    vs_device_info device = {0};
-    if (space->is_known)
-        return VS_OK;
-    vs_status st = vsi_file_device_info(err, &engine->data, &device);
-    if (st != VS_OK)
-        return st;
-    if (device.blast_bytes > VSI_PAGE_BYTES)
-        space->block_pages = device.blast_bytes / VSI_PAGE_BYTES;
-    uint64_t end = now->number ? now->end : VSI_SPACE_FIRST_PAGE;
-    if (now->free_list.kind == VSI_REF_NONE)
-        return space_rebuild(err, engine, end);
-    vsi_buf list = {.mem = engine->mem};
-    st = vsi_pager_read(err, &engine->pager, now->free_list, VSI_REF_FREE, &list);
-    if (st == VS_OK)
-        st = vsi_space_read(err, space, (vsi_bytes){list.data, list.bytes}, end, now->number);
-    vsi_buf_free(&list);
-    if (st != VS_ERR_CORRUPT)
-        return st;
-    vsi_engine_message(engine, VS_LOG_WARNING, "%s; making it anew", err->text);
-    return space_rebuild(err, engine, end);
-}
-
-/* What this checkpoint gives up: extents that it replaced, and the list that it replaces. */
-static vs_status space_dying(vsi_err *err, const vsi_engine *engine, vsi_buf *out) {
-    vsi_ref old = engine->metas.newest.checkpoint.free_list;
-    const vsi_buf *replaced = &engine->cow.dead_extents;
-    bool ok = vsi_buf_append(out, replaced->data, replaced->bytes);
-    if (ok && old.kind != VSI_REF_NONE) {
-        vsi_run run = {vsi_ref_page(old), vsi_ref_pages(old)};
-        ok = vsi_buf_append(out, &run, sizeof run);
-    }
-    return ok ? VS_OK : vsi_fail(err, VS_ERR_NOMEM, "out of memory");
-}
-
-/* Makes the list of free pages and room for it; taking the room changes the list. */
-static vs_status space_make_list(vsi_err *err, vsi_engine *engine, uint64_t first_kept,
-                                 const vsi_buf *dying, vsi_buf *list, uint64_t *out_page) {
-    vs_status st = vsi_space_write(err, &engine->pager.space, first_kept, dying, list);
-    if (st != VS_OK)
-        return st;
-    /* Taking it may split one run, and what it skips may be another. */
-    size_t pages = (list->bytes + 2 * sizeof(vsi_run) + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES;
-    st = vsi_pager_take(err, &engine->pager, pages, out_page);
-    list->bytes = 0;
-    if (st == VS_OK)
-        st = vsi_space_write(err, &engine->pager.space, first_kept, dying, list);
-    size_t pad = pages * VSI_PAGE_BYTES - list->bytes;
-    if (st == VS_OK && !vsi_buf_reserve(list, pad))
-        st = vsi_fail_nomem(err, pad);
-    if (st != VS_OK)
-        return st;
-    vsi_assert(list->bytes <= pages * VSI_PAGE_BYTES);
-    memset(list->data + list->bytes, 0, pad);
-    list->bytes += pad;
-    return VS_OK;
-}
-
-/* Writes the list of free pages; its own extent is not in it. */
-static vs_status space_save(vsi_err *err, vsi_engine *engine, uint64_t first_kept,
-                            vsi_ref *out_ref) {
-    vsi_buf list = {.mem = engine->mem}, dying = {.mem = engine->mem};
-    uint64_t page = 0;
-    vs_status st = space_dying(err, engine, &dying);
-    if (st == VS_OK)
-        st = space_make_list(err, engine, first_kept, &dying, &list, &page);
-    if (st == VS_OK)
-        st = vsi_pager_write_at(err, &engine->pager, VSI_REF_FREE, 0,
-                                (vsi_bytes){list.data, list.bytes}, page, out_ref);
-    vsi_buf_free(&list);
-    vsi_buf_free(&dying);
-    return st;
-}
 
 /* ---- the log's files ------------------------------------------------------------------------ */
 
@@ -234,17 +52,31 @@ static bool checkpoint_is_current(const vsi_engine *engine) {
            meta->checkpoint.log_from > meta->generation;
 }
 
+/* Pages that were written since the last checkpoint, and replaced already. */
+static vs_status checkpoint_bury_dropped(vsi_err *err, vsi_engine *engine) {
+    const vsi_run *runs = (const vsi_run *)(const void *)engine->pager.dropped.data;
+    size_t n = engine->pager.dropped.bytes / sizeof *runs;
+    vs_status st = vsi_space_expect(err, &engine->pager.space, n);
+    for (size_t i = 0; st == VS_OK && i < n; i++)
+        vsi_space_bury(&engine->pager.space,
+                       (vsi_dead_extent){.run = runs[i], .version = engine->versions.last_seq + 1});
+    if (st == VS_OK)
+        vsi_buf_free(&engine->pager.dropped);
+    return st;
+}
+
 /* Everything into the file, durable; no meta page names it. */
 static vs_status checkpoint_write(vsi_err *err, checkpoint_work *work) {
     vsi_engine *engine = work->engine;
     const vsi_checkpoint_info *old = &engine->metas.newest.checkpoint;
     vsi_checkpoint_info *info = &work->meta.checkpoint;
-    engine->pager.birth = (uint32_t)(old->number + 1);
     work->state = engine->versions.applied->state;
     vs_status st = vsi_flush(err, &work->state);
+    if (st == VS_OK)
+        st = checkpoint_bury_dropped(err, engine);
     uint64_t first_kept = work->is_final ? VSI_NONE_KEPT : old->number;
     if (st == VS_OK)
-        st = space_save(err, engine, first_kept, &info->free_list);
+        st = vsi_freelist_save(err, engine, first_kept, &info->free_list);
     if (st == VS_OK)
         st = vsi_pager_flush(err, &engine->pager);
     if (st == VS_OK)
@@ -262,7 +94,7 @@ static vs_status checkpoint_write(vsi_err *err, checkpoint_work *work) {
 /* Room for what must not fail once the meta pages are written. */
 static vs_status checkpoint_reserve(vsi_err *err, checkpoint_work *work) {
     vsi_engine *engine = work->engine;
-    size_t dead = engine->cow.dead_extents.bytes / sizeof(vsi_run);
+    size_t dead = engine->cow.dead_extents.bytes / sizeof(vsi_dead_extent);
     work->version = vsi_version_new(&engine->versions, &work->state);
     if (!work->version)
         return vsi_fail(err, VS_ERR_NOMEM, "out of memory");
@@ -312,13 +144,15 @@ static void checkpoint_install(checkpoint_work *work, uint64_t old_number, vsi_r
                                   .run = {vsi_ref_page(old_free), vsi_ref_pages(old_free)},
                                   .checkpoint = old_number});
     vsi_pager_keep(&engine->pager);
+    engine->pager.birth = (uint32_t)(work->meta.checkpoint.number + 1);
     vsi_flush_settle(&work->state);
     vsi_engine_bury(engine, work->version, old_number);
     work->version->lsn = engine->versions.applied->lsn;
-    vsi_versions_add(&engine->versions, work->version);
+    vsi_versions_add(&engine->versions, work->version, work->meta.checkpoint.number);
     vsi_mutex_lock(&engine->log_lock);
     engine->checkpoints++;
     engine->memory_is_full = false;
+    engine->retained_bytes = engine->cow.dead_bytes + space->dead_pages * VSI_PAGE_BYTES;
     engine->retry_log_bytes = 0;
     engine->free_pages = space->free_pages;
     vsi_engine_publish(engine);
@@ -330,7 +164,7 @@ static vs_status checkpoint_make(vsi_err *err, checkpoint_work *work) {
     vsi_engine *engine = work->engine;
     uint64_t old_number = engine->metas.newest.checkpoint.number;
     vsi_ref old_free = engine->metas.newest.checkpoint.free_list;
-    vs_status st = space_load(err, engine);
+    vs_status st = vsi_freelist_load(err, engine);
     if (st != VS_OK)
         return st;
     vsi_versions_reclaim(&engine->versions);
@@ -367,11 +201,15 @@ static void checkpoint_clean(vsi_engine *engine, bool is_final) {
     vsi_versions_reclaim(&engine->versions);
     if (is_checked)
         return;
-    uint64_t first_version = engine->versions.oldest->seq; /* before catching up */
-    if (vsi_flush_catch_up(&ignored, &engine->versions.applied->state) == VS_OK)
+    vsi_buf readers = {.mem = engine->mem};
+    bool ok = vsi_versions_list(&engine->versions, &readers); /* before catching up */
+    if (ok && vsi_flush_catch_up(&ignored, &engine->versions.applied->state) == VS_OK)
         vsi_space_reap(&engine->pager.space,
                        has_previous ? meta->previous.number : meta->checkpoint.number,
-                       first_version, checkpoint_forget, &engine->pager);
+                       (const vsi_space_reader *)(const void *)readers.data,
+                       readers.bytes / sizeof(vsi_space_reader), checkpoint_forget,
+                       &engine->pager);
+    vsi_buf_free(&readers);
     if (is_final)
         vsi_log_remove_strays(&engine->log);
     log_remove_below(engine, has_previous ? meta->previous.log_from : meta->checkpoint.log_from);
@@ -382,12 +220,15 @@ static vs_status checkpoint_with_role(vsi_err *err, vsi_engine *engine, bool is_
     vs_status st = vsi_engine_sync(err, engine);
     if (st != VS_OK)
         return st;
+    vsi_stay stay = vsi_stay_enter(&engine->pager.reside);
     bool is_needed =
         !checkpoint_is_current(engine) || (is_final && engine->metas.newest.previous.log_from);
     if (is_needed)
         st = checkpoint_make(err, &work);
     if (st == VS_OK && (is_needed || is_final))
         checkpoint_clean(engine, is_final);
+    vsi_stay_leave(&engine->pager.reside, stay);
+    vsi_budget_keep(&engine->pager, &engine->descs);
     return st;
 }
 

@@ -27,6 +27,7 @@ VSI_FN void vsi_cow_free_all(vsi_cow *cow) {
     while (cow->newest)
         cow_free(cow, cow->newest);
     cow->dead = NULL;
+    cow->dead_bytes = 0;
     if (cow->mem)
         vsi_buf_free(&cow->dead_extents);
 }
@@ -34,7 +35,8 @@ VSI_FN void vsi_cow_free_all(vsi_cow *cow) {
 VSI_FN vsi_cow_mark vsi_cow_open(vsi_cow *cow) {
     vsi_cow_mark mark = {.scope = cow->scope,
                          .dead = cow->dead,
-                         .dead_extents_bytes = cow->dead_extents.bytes};
+                         .dead_extents_bytes = cow->dead_extents.bytes,
+                         .dead_bytes = cow->dead_bytes};
     cow->scope = ++cow->last_scope;
     return mark;
 }
@@ -46,6 +48,7 @@ VSI_FN void vsi_cow_keep(vsi_cow *cow, vsi_cow_mark mark) {
         vsi_block *block = *link;
         if (mark.scope && block->owner >= mark.scope) {
             *link = block->next_dead;
+            cow->dead_bytes -= block->bytes;
             cow_free(cow, block);
         } else {
             link = &block->next_dead;
@@ -59,6 +62,7 @@ VSI_FN void vsi_cow_undo(vsi_cow *cow, vsi_cow_mark mark) {
         cow_free(cow, cow->newest);
     cow->dead = mark.dead;
     cow->dead_extents.bytes = mark.dead_extents_bytes;
+    cow->dead_bytes = mark.dead_bytes;
     cow->scope = mark.scope;
 }
 
@@ -71,9 +75,26 @@ VSI_FN vsi_block *vsi_cow_take_dead(vsi_cow *cow) {
 VSI_FN void vsi_cow_free_dead(vsi_cow *cow, vsi_block *dead) {
     while (dead) {
         vsi_block *next = dead->next_dead;
+        cow->dead_bytes -= dead->bytes;
         cow_free(cow, dead);
         dead = next;
     }
+}
+
+VSI_FN vsi_block *vsi_cow_free_born_after(vsi_cow *cow, vsi_block *dead, uint64_t scope,
+                                          vsi_block *others) {
+    while (dead) {
+        vsi_block *next = dead->next_dead;
+        if (dead->owner > scope) {
+            cow->dead_bytes -= dead->bytes;
+            cow_free(cow, dead);
+        } else {
+            dead->next_dead = others;
+            others = dead;
+        }
+        dead = next;
+    }
+    return others;
 }
 
 static vsi_block *cow_alloc(vsi_cow *cow, size_t bytes) {
@@ -119,6 +140,7 @@ VSI_FN void vsi_cow_drop(vsi_cow *cow, void *block) {
     }
     old->next_dead = cow->dead; /* keeps C2 */
     cow->dead = old;
+    cow->dead_bytes += old->bytes;
 }
 
 VSI_FN vs_status vsi_cow_drop_ref(vsi_err *err, vsi_cow *cow, vsi_ref ref) {
@@ -128,7 +150,7 @@ VSI_FN vs_status vsi_cow_drop_ref(vsi_err *err, vsi_cow *cow, vsi_ref ref) {
         vsi_cow_drop(cow, vsi_ref_block(ref));
         return VS_OK;
     }
-    vsi_run run = {vsi_ref_page(ref), vsi_ref_pages(ref)};
-    return vsi_buf_append(&cow->dead_extents, &run, sizeof run) ? VS_OK
-                                                                : vsi_fail_nomem(err, sizeof run);
+    vsi_dead_extent dead = {.run = {vsi_ref_page(ref), vsi_ref_pages(ref)}, .birth = ref.birth};
+    bool ok = vsi_buf_append(&cow->dead_extents, &dead, sizeof dead);
+    return ok ? VS_OK : vsi_fail_nomem(err, sizeof dead);
 }

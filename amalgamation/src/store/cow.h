@@ -22,17 +22,17 @@ typedef struct vsi_cow {
     vsi_pager *pager; /* borrowed; NULL: everything is in memory */
     vsi_block *newest;
     vsi_block *dead;     /* replaced in this transaction, still needed by older versions */
-    vsi_buf dead_extents; /* vsi_run: likewise, in the file */
+    vsi_buf dead_extents; /* vsi_dead_extent, run and birth set: likewise, in the file */
     uint64_t scope;      /* blocks with owner >= scope may be changed in place */
     uint64_t last_scope; /* numbers given out */
-    size_t bytes;        /* of all blocks */
+    size_t bytes, dead_bytes; /* of all blocks, of those that only older versions have */
 } vsi_cow;
 
 /* What a scope must restore. */
 typedef struct vsi_cow_mark {
     uint64_t scope;
     vsi_block *dead;
-    size_t dead_extents_bytes;
+    size_t dead_extents_bytes, dead_bytes;
 } vsi_cow_mark;
 
 VSI_FN void vsi_cow_init(vsi_cow *cow, vsi_mem *mem);
@@ -48,6 +48,9 @@ VSI_FN void vsi_cow_undo(vsi_cow *cow, vsi_cow_mark mark);
  * caller to take. */
 VSI_FN vsi_block *vsi_cow_take_dead(vsi_cow *cow);
 VSI_FN void vsi_cow_free_dead(vsi_cow *cow, vsi_block *dead);
+/* Frees those of dead that were made after scope; the others go in front of others, which it returns. */
+VSI_FN vsi_block *vsi_cow_free_born_after(vsi_cow *cow, vsi_block *dead, uint64_t scope,
+                                          vsi_block *others);
 
 /* A new block, zeroed behind its header; NULL when there is no memory. */
 VSI_FN void *vsi_cow_new(vsi_cow *cow, size_t bytes);

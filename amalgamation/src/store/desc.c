@@ -98,21 +98,32 @@ static vsi_desc *descs_insert(vsi_descs *descs, size_t at) {
     return desc;
 }
 
+/* Empties one that a transaction rolled back has left; pages that its slabs were written to go back. */
+static vs_status desc_reset(vsi_err *err, vsi_desc *desc) {
+    vsi_pager *pager = desc->rows.dir.cow ? desc->rows.dir.cow->pager : NULL;
+    vs_status st = pager ? vsi_slabs_forget(err, &desc->rows, pager) : VS_OK;
+    if (st == VS_OK && pager)
+        st = vsi_slabs_forget(err, &desc->cells, pager);
+    if (st == VS_OK)
+        desc_empty(desc);
+    return st;
+}
+
 static vs_status descs_add(vsi_err *err, vsi_descs *descs, const vsi_desc *given,
                            bool keeps_old, vsi_desc **out_desc) {
     vsi_mutex_lock(&descs->lock);
     size_t at = descs_place(descs, given->id);
     vsi_desc *old = descs_at(descs, at, given->id);
     vsi_desc *desc = old ? old : descs_insert(descs, at);
+    vs_status st = desc ? VS_OK : vsi_fail_nomem(err, sizeof *desc);
     if (old && !keeps_old)
-        desc_empty(old);
-    if (desc && !(old && keeps_old))
+        st = desc_reset(err, old);
+    if (st == VS_OK && !(old && keeps_old))
         desc_fill(desc, descs->mem, given);
     vsi_mutex_unlock(&descs->lock);
-    if (!desc)
-        return vsi_fail_nomem(err, sizeof *desc);
-    *out_desc = desc;
-    return VS_OK;
+    if (st == VS_OK)
+        *out_desc = desc;
+    return st;
 }
 
 VSI_FN vs_status vsi_descs_add(vsi_err *err, vsi_descs *descs, const vsi_desc *given,

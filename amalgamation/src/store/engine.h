@@ -1,5 +1,4 @@
-/* engine.h - an open database: its files, log and versions; opening with recovery, syncing,
- * closing.
+/* engine.h - an open database: its files, log and versions; syncing, failing, closing.
  *
  * Two locks. log_lock guards the log, the meta pages and the failure state; versions.lock guards
  * the list of versions and the writer role, and is only ever held for a few instructions.
@@ -7,16 +6,12 @@
 #ifndef VSI_ENGINE_H
 #define VSI_ENGINE_H
 
+#include "store/budget.h"
 #include "store/log.h"
 #include "store/replay.h"
 #include "store/version.h"
 
 enum { VSI_REASON_BYTES = 256 };
-
-/* More than this changed in memory asks for a checkpoint. Smaller in some tests. */
-#ifndef VSI_DIRTY_BYTES
-#define VSI_DIRTY_BYTES (64 << 20)
-#endif
 
 typedef struct vsi_engine_config {
     vsi_mem *mem;      /* borrowed */
@@ -25,6 +20,7 @@ typedef struct vsi_engine_config {
     bool is_readonly, may_create;
     int sync;                 /* VS_SYNC_..., what VS_SYNC_DEFAULT means */
     uint32_t busy_timeout_ms; /* VS_NO_WAIT: do not wait */
+    uint64_t memory_limit;    /* bytes; UINT64_MAX: none */
     vs_log_fn log_fn;         /* NULL: no messages */
     void *log_ctx;
 } vsi_engine_config;
@@ -47,6 +43,7 @@ typedef struct vsi_engine {
 
     /* of the holder of the writer role */
     uint32_t last_coll; /* collection ids given out, also in transactions rolled back */
+    bool may_spill;     /* pages that no checkpoint reaches may be written to */
 
     /* guarded by log_lock */
     vsi_mutex log_lock;
@@ -59,21 +56,24 @@ typedef struct vsi_engine {
     uint64_t commits, checkpoints;
     uint64_t free_pages; /* as of the last checkpoint */
     uint32_t checks; /* running now: what they read is not freed */
-    bool memory_is_full;     /* more than VSI_DIRTY_BYTES changed since the last checkpoint */
+    bool memory_is_full;     /* much of the trees changed since the last checkpoint */
+    uint64_t retained_bytes; /* what only versions older than the last one need */
     uint64_t retry_log_bytes; /* a checkpoint failed: not before the log is this large; 0: none did */
 
     /* what recovery found */
     uint64_t recovered_txns, dropped_lsn, dropped_bytes;
 } vsi_engine;
 
-/* Opens a database: lock, meta pages, recovery. The engine is freed by vsi_engine_close, or is NULL
- * on failure. */
-VSI_FN vs_status vsi_engine_open(vsi_err *err, const vsi_engine_config *config,
-                                 vsi_engine **out_engine);
+/* Locks and the empty first version; NULL: no memory. */
+VSI_FN vsi_engine *vsi_engine_new(const vsi_engine_config *config);
+VSI_FN void vsi_engine_free(vsi_engine *engine);
 
 /* Makes everything durable, records that the log is complete, and frees the engine whatever
  * happens. is_forked: only frees. No transaction may be open. */
 VSI_FN vs_status vsi_engine_close(vsi_err *err, vsi_engine *engine, bool is_forked);
+
+/* Completes a change of the meta pages that an earlier session, or an earlier attempt, could not. */
+VSI_FN vs_status vsi_engine_settle_metas(vsi_err *err, vsi_engine *engine);
 
 /* Makes all commits so far durable. */
 VSI_FN vs_status vsi_engine_sync(vsi_err *err, vsi_engine *engine);

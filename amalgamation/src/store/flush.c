@@ -116,16 +116,28 @@ static vsi_desc *flush_next(const vsi_state *state, const vsi_desc *desc) {
     return vsi_descs_from(state->descs, (uint64_t)desc->id + 1);
 }
 
+static bool flush_has_slabs(const vsi_slabs *slabs) {
+    return slabs->dirty.bytes || slabs->moved.bytes;
+}
+
+static vs_status flush_array(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir) {
+    vs_status st = vsi_slabs_write_back(err, slabs, dir->cow->pager, UINT64_MAX);
+    return st == VS_OK ? vsi_slabs_link(err, slabs, dir) : st;
+}
+
 static vs_status flush_coll_slabs(vsi_err *err, vsi_state *state, vsi_desc *desc) {
     vsi_coll *coll = NULL;
-    if (!desc->rows.dirty.bytes && !desc->cells.dirty.bytes)
+    vsi_pager *pager = state->catalog.cow->pager;
+    if (!flush_has_slabs(&desc->rows) && !flush_has_slabs(&desc->cells))
         return VS_OK;
     vs_status st = vsi_state_work_on(err, state, desc->id, &coll);
-    if (st == VS_ERR_NOT_FOUND) /* its creation was rolled back */
-        return VS_OK;
+    if (st == VS_ERR_NOT_FOUND) { /* its creation was rolled back */
+        st = vsi_slabs_forget(err, &desc->rows, pager);
+        return st == VS_OK ? vsi_slabs_forget(err, &desc->cells, pager) : st;
+    }
     if (st == VS_OK)
-        st = vsi_slabs_write(err, &desc->rows, &coll->rows_dir);
-    return st == VS_OK ? vsi_slabs_write(err, &desc->cells, &coll->cells_dir) : st;
+        st = flush_array(err, &desc->rows, &coll->rows_dir);
+    return st == VS_OK ? flush_array(err, &desc->cells, &coll->cells_dir) : st;
 }
 
 static vs_status flush_slabs(vsi_err *err, vsi_state *state) {
@@ -177,19 +189,36 @@ static vs_status flush_locate_all(vsi_err *err, const vsi_state *state) {
     return st;
 }
 
-VSI_FN vs_status vsi_flush(vsi_err *err, vsi_state *state) {
+VSI_FN vs_status vsi_flush_trees(vsi_err *err, vsi_state *state) {
     flusher f = {.cow = state->catalog.cow, .pager = state->catalog.cow->pager};
     f.stack.mem = f.blob.mem = f.pager->mem;
-    vs_status st = flush_slabs(err, state);
-    if (st == VS_OK)
-        st = vsi_state_settle(err, state);
+    vs_status st = vsi_state_settle(err, state);
     if (st == VS_OK)
         st = flusher_run(err, &f, &state->catalog.root);
     if (st == VS_OK)
         st = vsi_pager_flush(err, f.pager);
     vsi_buf_free(&f.stack);
     vsi_buf_free(&f.blob);
+    return st == VS_OK ? vsi_state_load(err, state) : st;
+}
+
+VSI_FN vs_status vsi_flush(vsi_err *err, vsi_state *state) {
+    vs_status st = flush_slabs(err, state);
     if (st == VS_OK)
-        st = vsi_state_load(err, state);
+        st = vsi_flush_trees(err, state);
     return st == VS_OK ? flush_locate_all(err, state) : st;
+}
+
+VSI_FN vs_status vsi_flush_slabs_early(vsi_err *err, const vsi_state *state, uint64_t max_bytes) {
+    vsi_pager *pager = state->catalog.cow->pager;
+    vs_status st = VS_OK;
+    uint64_t end = pager->written_bytes + max_bytes;
+    end = end < max_bytes ? UINT64_MAX : end;
+    for (vsi_desc *desc = flush_first(state); st == VS_OK && desc; desc = flush_next(state, desc)) {
+        if (desc->rows.dirty.bytes && pager->written_bytes < end)
+            st = vsi_slabs_write_back(err, &desc->rows, pager, end - pager->written_bytes);
+        if (st == VS_OK && desc->cells.dirty.bytes && pager->written_bytes < end)
+            st = vsi_slabs_write_back(err, &desc->cells, pager, end - pager->written_bytes);
+    }
+    return st;
 }

@@ -9,6 +9,13 @@
  * caller has an open scope, and holds the writer role. On a failure undo the scope and the pager. */
 VS_NODISCARD VSI_FN vs_status vsi_flush(vsi_err *err, vsi_state *state);
 
+/* Parts of it, to make room in memory before there is a checkpoint. The trees of the state alone: it leads
+ * to extents then, but for slabs. */
+VS_NODISCARD VSI_FN vs_status vsi_flush_trees(vsi_err *err, vsi_state *state);
+/* About max_bytes of slabs alone. They stay where they are written, whatever becomes of a transaction. */
+VS_NODISCARD VSI_FN vs_status vsi_flush_slabs_early(vsi_err *err, const vsi_state *state,
+                                                    uint64_t max_bytes);
+
 /* What vsi_flush wrote is part of a checkpoint: slabs are not dirty any more. */
 VSI_FN void vsi_flush_settle(const vsi_state *state);
 /* The same for collections that a reader, whose version may be older, looked at for the first time

@@ -10,41 +10,66 @@
 enum { PAGER_BUCKETS_FIRST = 64, PAGER_OUT_BYTES = 1 << 20 };
 
 /* A node in the cache. */
-struct vsi_frame_page {
-    vsi_frame_page *next; /* in its bucket */
+typedef struct pager_node {
+    vsi_retired retired;
+    vsi_atomic_ptr next; /* pager_node: in its bucket */
     uint64_t page_no;
+    vsi_atomic_u64 is_wanted; /* since the last sweep */
     uint8_t bytes[VSI_PAGE_BYTES];
-};
+} pager_node;
+
+typedef struct pager_table {
+    vsi_retired retired;
+    size_t count;
+    vsi_atomic_ptr buckets[]; /* pager_node */
+} pager_table;
 
 VSI_FN bool vsi_pager_init(vsi_pager *pager, vsi_mem *mem, const vsi_file *file) {
     memset(pager, 0, sizeof *pager);
     if (!vsi_mutex_init(&pager->lock))
         return false;
-    if (!vsi_mutex_init(&pager->slab_lock)) {
-        vsi_mutex_destroy(&pager->lock);
-        return false;
-    }
+    if (!vsi_mutex_init(&pager->slab_lock))
+        goto fail_lock;
+    if (!vsi_reside_init(&pager->reside, mem))
+        goto fail_slab_lock;
     pager->mem = mem;
     pager->file = file;
     pager->out.mem = mem;
     pager->taken.mem = mem;
-    pager->end = VSI_SPACE_FIRST_PAGE;
+    pager->dropped.mem = mem;
+    vsi_atomic_set(&pager->end, VSI_SPACE_FIRST_PAGE);
     vsi_space_init(&pager->space, mem);
     return true;
+
+fail_slab_lock:
+    vsi_mutex_destroy(&pager->slab_lock);
+fail_lock:
+    vsi_mutex_destroy(&pager->lock);
+    return false;
+}
+
+static size_t pager_table_bytes(size_t count) {
+    return sizeof(pager_table) + count * sizeof(vsi_atomic_ptr);
 }
 
 VSI_FN void vsi_pager_free(vsi_pager *pager) {
     if (!pager->mem)
         return;
-    for (size_t i = 0; i < pager->bucket_count; i++)
-        while (pager->buckets[i]) {
-            vsi_frame_page *next = pager->buckets[i]->next;
-            vsi_free(pager->mem, pager->buckets[i], sizeof *next);
-            pager->buckets[i] = next;
+    pager_table *table = vsi_atomic_ptr_load(&pager->table);
+    for (size_t i = 0; table && i < table->count; i++) {
+        pager_node *node = vsi_atomic_ptr_load(&table->buckets[i]);
+        while (node) {
+            pager_node *next = vsi_atomic_ptr_load(&node->next);
+            vsi_free(pager->mem, node, sizeof *node);
+            node = next;
         }
-    vsi_free(pager->mem, pager->buckets, pager->bucket_count * sizeof *pager->buckets);
+    }
+    if (table)
+        vsi_free(pager->mem, table, pager_table_bytes(table->count));
+    vsi_reside_free(&pager->reside);
     vsi_buf_free(&pager->out);
     vsi_buf_free(&pager->taken);
+    vsi_buf_free(&pager->dropped);
     vsi_space_free(&pager->space);
     vsi_mutex_destroy(&pager->slab_lock);
     vsi_mutex_destroy(&pager->lock);
@@ -54,9 +79,7 @@ VSI_FN void vsi_pager_free(vsi_pager *pager) {
 
 VSI_FN vs_status vsi_pager_check_ref(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind) {
     uint64_t page = vsi_ref_page(ref), pages = vsi_ref_pages(ref);
-    vsi_mutex_lock(&pager->lock);
-    uint64_t end = pager->end;
-    vsi_mutex_unlock(&pager->lock);
+    uint64_t end = vsi_ordered_load(&pager->end);
     if (ref.codec)
         return vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu: of codec %d, expected 0",
                         pager->file->path, (unsigned long long)page, ref.codec);
@@ -101,69 +124,119 @@ VSI_FN vs_status vsi_pager_read(vsi_err *err, vsi_pager *pager, vsi_ref ref, int
     return st;
 }
 
+VSI_FN vs_status vsi_pager_read_to(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind,
+                                   uint8_t *out, size_t bytes) {
+    vs_status st = vsi_pager_check_ref(err, pager, ref, kind);
+    if (st == VS_OK && vsi_ref_pages(ref) * VSI_PAGE_BYTES != bytes)
+        st = vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu: %llu bytes, expected %zu",
+                      pager->file->path, (unsigned long long)vsi_ref_page(ref),
+                      (unsigned long long)vsi_ref_pages(ref) * VSI_PAGE_BYTES, bytes);
+    return st == VS_OK ? pager_fetch(err, pager, ref, out) : st;
+}
+
 /* ---- the cache of nodes --------------------------------------------------------------------- */
 
-static size_t pager_bucket(const vsi_pager *pager, uint64_t page_no) {
-    return (size_t)((page_no * 0x9e3779b97f4a7c15u) >> 32) & (pager->bucket_count - 1);
+static vsi_atomic_ptr *pager_bucket(pager_table *table, uint64_t page_no) {
+    size_t at = (size_t)((page_no * 0x9e3779b97f4a7c15u) >> 32) & (table->count - 1);
+    return &table->buckets[at];
 }
 
-static vsi_frame_page *pager_find(vsi_pager *pager, uint64_t page_no) {
-    vsi_frame_page *page = NULL;
-    if (pager->bucket_count)
-        page = pager->buckets[pager_bucket(pager, page_no)];
-    while (page && page->page_no != page_no)
-        page = page->next;
-    return page;
+/* Without the lock one that is there may be missed while the table grows. */
+static pager_node *pager_find(vsi_pager *pager, uint64_t page_no) {
+    pager_table *table = vsi_atomic_ptr_load(&pager->table);
+    pager_node *node = table ? vsi_atomic_ptr_load(pager_bucket(table, page_no)) : NULL;
+    while (node && node->page_no != page_no)
+        node = vsi_atomic_ptr_load(&node->next);
+    if (node && !vsi_atomic_load(&node->is_wanted))
+        vsi_atomic_set(&node->is_wanted, 1);
+    return node;
 }
 
-static vsi_frame_page *pager_find_locked(vsi_pager *pager, uint64_t page_no) {
+static pager_node *pager_find_locked(vsi_pager *pager, uint64_t page_no) {
     vsi_mutex_lock(&pager->lock);
-    vsi_frame_page *page = pager_find(pager, page_no);
+    pager_node *node = pager_find(pager, page_no);
     vsi_mutex_unlock(&pager->lock);
-    return page;
+    return node;
 }
 
-/* Twice as many buckets when there are as many nodes; the lock is held. */
+static void pager_link(pager_table *table, pager_node *node) {
+    vsi_atomic_ptr *bucket = pager_bucket(table, node->page_no);
+    vsi_atomic_ptr_store(&node->next, vsi_atomic_ptr_load(bucket));
+    vsi_atomic_ptr_store(bucket, node);
+}
+
+/* Twice as many buckets when there are as many nodes; the lock is held. Who looks something up meanwhile
+ * may follow a node that moves into its new bucket, and miss what was behind it. */
 static bool pager_grow(vsi_pager *pager) {
-    size_t old_count = pager->bucket_count;
-    vsi_frame_page **old = pager->buckets;
+    pager_table *old = vsi_atomic_ptr_load(&pager->table);
+    size_t old_count = old ? old->count : 0;
     if (pager->page_count < old_count)
         return true;
-    size_t count = old_count ? 2 * old_count : PAGER_BUCKETS_FIRST;
-    vsi_frame_page **buckets = vsi_alloc_zeroed(pager->mem, count * sizeof *buckets);
-    if (!buckets)
-        return old_count > 0; /* fuller buckets will do */
-    pager->buckets = buckets;
-    pager->bucket_count = count;
-    for (size_t i = 0; i < old_count; i++)
-        while (old[i]) {
-            vsi_frame_page *page = old[i];
-            old[i] = page->next;
-            vsi_frame_page **bucket = &buckets[pager_bucket(pager, page->page_no)];
-            page->next = *bucket;
-            *bucket = page;
+    size_t count = old ? old_count * 2 : PAGER_BUCKETS_FIRST;
+    pager_table *table = vsi_alloc_zeroed(pager->mem, pager_table_bytes(count));
+    if (!table)
+        return old;
+    table->count = count;
+    for (size_t i = 0; i < old_count; i++) {
+        pager_node *node = vsi_atomic_ptr_load(&old->buckets[i]);
+        while (node) {
+            pager_node *next = vsi_atomic_ptr_load(&node->next);
+            pager_link(table, node);
+            node = next;
         }
-    vsi_free(pager->mem, old, old_count * sizeof *old);
+    }
+    vsi_atomic_ptr_store(&pager->table, table);
+    if (old)
+        vsi_retire(&pager->reside, &old->retired, pager_table_bytes(old_count));
     return true;
 }
 
 /* Puts a node into the cache, unless another thread was faster; out_bytes is the one that is there. */
-static vs_status pager_install(vsi_err *err, vsi_pager *pager, vsi_frame_page *page,
+static vs_status pager_install(vsi_err *err, vsi_pager *pager, pager_node *node,
                                const uint8_t **out_bytes) {
     vsi_mutex_lock(&pager->lock);
-    vsi_frame_page *other = pager_find(pager, page->page_no);
+    pager_node *other = pager_find(pager, node->page_no);
     bool has_room = other || pager_grow(pager);
     if (!other && has_room) {
-        vsi_frame_page **bucket = &pager->buckets[pager_bucket(pager, page->page_no)];
-        page->next = *bucket;
-        *bucket = page;
+        pager_link(vsi_atomic_ptr_load(&pager->table), node);
         pager->page_count++;
     }
     vsi_mutex_unlock(&pager->lock);
-    *out_bytes = other ? other->bytes : page->bytes;
+    *out_bytes = other ? other->bytes : node->bytes;
     if (other || !has_room)
-        vsi_free(pager->mem, page, sizeof *page);
+        vsi_free(pager->mem, node, sizeof *node);
     return has_room ? VS_OK : vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+}
+
+/* Takes the node that a link leads to out of the cache; the lock is held. */
+static void pager_unlink(vsi_pager *pager, vsi_atomic_ptr *link) {
+    pager_node *node = vsi_atomic_ptr_load(link);
+    vsi_ordered_add(&pager->reside.evictions, 1);
+    vsi_atomic_ptr_store(link, vsi_atomic_ptr_load(&node->next));
+    pager->page_count--;
+    vsi_retire(&pager->reside, &node->retired, sizeof *node);
+}
+
+static void pager_evict_bucket(vsi_pager *pager, vsi_atomic_ptr *link) {
+    pager_node *node = vsi_atomic_ptr_load(link);
+    for (; node; node = vsi_atomic_ptr_load(link)) {
+        if (vsi_atomic_load(&node->is_wanted)) {
+            vsi_atomic_set(&node->is_wanted, 0);
+            link = &node->next;
+        } else {
+            pager_unlink(pager, link);
+        }
+    }
+}
+
+VSI_FN size_t vsi_pager_evict(vsi_pager *pager, size_t buckets) {
+    vsi_mutex_lock(&pager->lock);
+    pager_table *table = vsi_atomic_ptr_load(&pager->table);
+    size_t count = table ? table->count : 0;
+    for (size_t i = 0; i < buckets && i < count; i++)
+        pager_evict_bucket(pager, &table->buckets[pager->hand++ & (count - 1)]);
+    vsi_mutex_unlock(&pager->lock);
+    return count;
 }
 
 /* What references in a file may be: never a block, and in an inner node a child one level below. */
@@ -213,35 +286,38 @@ VSI_FN vs_status vsi_pager_node(vsi_err *err, vsi_pager *pager, vsi_ref ref,
     vs_status st = pager_check_node_ref(err, pager, ref);
     if (st != VS_OK)
         return st;
-    vsi_frame_page *page = pager_find_locked(pager, vsi_ref_page(ref));
-    if (page) {
-        *out_page = page->bytes;
+    pager_node *node = pager_find(pager, vsi_ref_page(ref));
+    if (!node)
+        node = pager_find_locked(pager, vsi_ref_page(ref));
+    if (node) {
+        *out_page = node->bytes;
         return VS_OK;
     }
-    page = vsi_alloc(pager->mem, sizeof *page);
-    if (!page)
-        return vsi_fail_nomem(err, sizeof *page);
-    page->page_no = vsi_ref_page(ref);
-    st = vsi_pager_node_again(err, pager, ref, page->bytes);
+    node = vsi_alloc(pager->mem, sizeof *node);
+    if (!node)
+        return vsi_fail_nomem(err, sizeof *node);
+    node->page_no = vsi_ref_page(ref);
+    vsi_atomic_set(&node->is_wanted, 1);
+    st = vsi_pager_node_again(err, pager, ref, node->bytes);
     if (st != VS_OK) {
-        vsi_free(pager->mem, page, sizeof *page);
+        vsi_free(pager->mem, node, sizeof *node);
         return st;
     }
-    return pager_install(err, pager, page, out_page);
+    return pager_install(err, pager, node, out_page);
 }
 
 VSI_FN void vsi_pager_forget(vsi_pager *pager, vsi_run run) {
     vsi_mutex_lock(&pager->lock);
-    for (uint64_t no = run.page; pager->bucket_count && no < run.page + run.pages; no++) {
-        vsi_frame_page **link = &pager->buckets[pager_bucket(pager, no)];
-        while (*link && (*link)->page_no != no)
-            link = &(*link)->next;
-        vsi_frame_page *page = *link;
-        if (!page)
-            continue;
-        *link = page->next;
-        pager->page_count--;
-        vsi_free(pager->mem, page, sizeof *page);
+    pager_table *table = vsi_atomic_ptr_load(&pager->table);
+    for (uint64_t no = run.page; table && no < run.page + run.pages; no++) {
+        vsi_atomic_ptr *link = pager_bucket(table, no);
+        pager_node *node = vsi_atomic_ptr_load(link);
+        while (node && node->page_no != no) {
+            link = &node->next;
+            node = vsi_atomic_ptr_load(link);
+        }
+        if (node)
+            pager_unlink(pager, link);
     }
     vsi_mutex_unlock(&pager->lock);
 }
@@ -249,9 +325,8 @@ VSI_FN void vsi_pager_forget(vsi_pager *pager, vsi_run run) {
 /* ---- writing -------------------------------------------------------------------------------- */
 
 VSI_FN void vsi_pager_open_to(vsi_pager *pager, uint64_t end) {
-    vsi_mutex_lock(&pager->lock);
-    pager->end = end > pager->end ? end : pager->end;
-    vsi_mutex_unlock(&pager->lock);
+    if (end > vsi_ordered_load(&pager->end)) /* only the holder of the writer role gets here */
+        vsi_ordered_store(&pager->end, end);
 }
 
 VSI_FN vs_status vsi_pager_flush(vsi_err *err, vsi_pager *pager) {
@@ -322,12 +397,18 @@ VSI_FN void vsi_pager_keep(vsi_pager *pager) {
     vsi_buf_free(&pager->out);
 }
 
-VSI_FN void vsi_pager_undo(vsi_pager *pager) {
-    const vsi_run *runs = (const vsi_run *)(const void *)pager->taken.data;
+VSI_FN void vsi_pager_undo_to(vsi_pager *pager, size_t taken_bytes) {
     pager->out.bytes = 0;
-    for (size_t i = 0; i < pager->taken.bytes / sizeof *runs; i++) {
-        vsi_pager_forget(pager, runs[i]);
-        vsi_space_give(&pager->space, runs[i]);
+    while (pager->taken.bytes > taken_bytes) {
+        vsi_run run;
+        pager->taken.bytes -= sizeof run;
+        memcpy(&run, pager->taken.data + pager->taken.bytes, sizeof run);
+        vsi_pager_forget(pager, run);
+        vsi_space_give(&pager->space, run);
     }
+}
+
+VSI_FN void vsi_pager_undo(vsi_pager *pager) {
+    vsi_pager_undo_to(pager, 0);
     vsi_pager_keep(pager);
 }

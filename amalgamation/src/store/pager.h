@@ -4,20 +4,21 @@
 
 #include "os/file.h"
 #include "store/ref.h"
+#include "store/reside.h"
 #include "store/space.h"
-
-typedef struct vsi_frame_page vsi_frame_page;
 
 typedef struct vsi_pager {
     vsi_mem *mem;         /* borrowed */
     const vsi_file *file; /* borrowed */
 
-    vsi_mutex lock; /* guards the cache and end */
-    vsi_frame_page **buckets;
-    size_t bucket_count, page_count;
-    uint64_t end; /* pages that may be read */
+    vsi_reside reside; /* of what is read from the file */
+    vsi_atomic_u64 end; /* pages that may be read */
 
-    vsi_mutex slab_lock; /* for store/slab: one slab at a time is read in */
+    vsi_mutex lock;       /* held by who changes the cache; looking up takes no lock */
+    vsi_atomic_ptr table; /* pager_table: the cache of nodes */
+    size_t page_count, hand;
+
+    vsi_mutex slab_lock; /* for store/slab */
 
     /* Of the holder of the writer role. */
     vsi_space space;
@@ -25,6 +26,7 @@ typedef struct vsi_pager {
     vsi_buf out;      /* written but not in the file yet */
     uint64_t out_page; /* where out goes */
     vsi_buf taken;    /* vsi_run: written since the last keep or undo */
+    vsi_buf dropped;  /* vsi_run: given up without a version that says so; the engine buries them */
     uint64_t written_bytes;
 } vsi_pager;
 
@@ -34,8 +36,8 @@ VSI_FN void vsi_pager_free(vsi_pager *pager); /* accepts one that is all zero */
 /* Any thread: whether a reference may lead to an extent of this kind in the file; else VS_ERR_CORRUPT. */
 VS_NODISCARD VSI_FN vs_status vsi_pager_check_ref(vsi_err *err, vsi_pager *pager, vsi_ref ref,
                                                   int kind);
-/* Any thread: a node's page, checked, of a level that its reference names. It stays in memory until
- * vsi_pager_forget. */
+/* Any thread: a node's page, checked, of a level that its reference names. It stays where it is as long
+ * as the caller does (store/reside). */
 VS_NODISCARD VSI_FN vs_status vsi_pager_node(vsi_err *err, vsi_pager *pager, vsi_ref ref,
                                              const uint8_t **out_page);
 /* Any thread: the same from the file, whatever the cache has, into out [VSI_PAGE_BYTES]. */
@@ -44,6 +46,10 @@ VS_NODISCARD VSI_FN vs_status vsi_pager_node_again(vsi_err *err, vsi_pager *page
 /* Any thread: an extent of this kind, verified, appended to buf. */
 VS_NODISCARD VSI_FN vs_status vsi_pager_read(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind,
                                              vsi_buf *buf);
+
+/* The same into out [bytes], which the extent must fill. */
+VS_NODISCARD VSI_FN vs_status vsi_pager_read_to(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind,
+                                                uint8_t *out, size_t bytes);
 
 /* Writes an extent of whole pages and makes a reference to it; level is a node's, else 0. The bytes
  * reach the file by vsi_pager_flush at the latest. */
@@ -59,10 +65,16 @@ VS_NODISCARD VSI_FN vs_status vsi_pager_flush(vsi_err *err, vsi_pager *pager);
 /* What was written is part of a checkpoint, or will never be: then its pages are free again. */
 VSI_FN void vsi_pager_keep(vsi_pager *pager);
 VSI_FN void vsi_pager_undo(vsi_pager *pager);
+/* The same for what was written since taken had taken_bytes. */
+VSI_FN void vsi_pager_undo_to(vsi_pager *pager, size_t taken_bytes);
 
 VSI_FN void vsi_pager_open_to(vsi_pager *pager, uint64_t end); /* pages below end may be read */
 
 /* The pages of an extent will hold something else; nobody reads them any more. */
 VSI_FN void vsi_pager_forget(vsi_pager *pager, vsi_run run);
+
+/* Any thread: looks at the next buckets of the cache, and retires the nodes in them that nobody asked
+ * for since it last came by. Returns how many buckets there are. */
+VSI_FN size_t vsi_pager_evict(vsi_pager *pager, size_t buckets);
 
 #endif

@@ -1,22 +1,26 @@
 /* slab.c - rows by slot number.
  *
- *   L1  A slab's address, once in the table, stays there.
- *   L2  The table grows by a copy twice as large; the old one stays until the end, for readers that
- *       loaded it. */
+ *   L1  A slab's address in the table changes only from none to one, and from one to none when the file
+ *       has the same rows; whoever may still look at it holds it in place by staying.
+ *   L2  The table grows by a copy twice as large, under the slab lock, as every change of it.
+ *   L3  Whether a slab is dirty changes only under the slab lock, and only by the holder of the writer
+ *       role; a dirty one is in the table. */
 #include "store/slab.h"
 
 enum { SLAB_TABLE_FIRST = 16 };
 
 /* At the front of a slab's memory; the rows begin at the first aligned byte behind it. */
 typedef struct slab_head {
-    bool is_dirty; /* of the holder of the writer role */
+    vsi_retired retired;
+    vsi_atomic_u64 is_wanted; /* since the last sweep */
+    bool is_dirty;
 } slab_head;
 
-struct vsi_slab_table {
-    vsi_slab_table *older;
+typedef struct slab_table {
+    vsi_retired retired;
     size_t room;
     vsi_atomic_ptr slab[]; /* the memory of a slab; NULL: none */
-};
+} slab_table;
 
 /* Small enough that little is written for one row, large enough that the last page, which is filled only
  * in part, wastes little. */
@@ -36,33 +40,44 @@ VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t row_bytes, u
     slabs->shift = shift;
     slabs->element_bytes = 1;
     slabs->dirty.mem = mem;
+    slabs->moved.mem = mem;
 }
 
 static size_t table_bytes(size_t room) {
-    return sizeof(vsi_slab_table) + room * sizeof(vsi_atomic_ptr);
+    return sizeof(slab_table) + room * sizeof(vsi_atomic_ptr);
+}
+
+static size_t slabs_rows_bytes(const vsi_slabs *slabs) {
+    return (size_t)slabs->row_bytes << slabs->shift;
+}
+
+static size_t slab_extent_bytes(const vsi_slabs *slabs) {
+    return (size_t)((slabs_rows_bytes(slabs) + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES * VSI_PAGE_BYTES);
 }
 
 static size_t slab_bytes(const vsi_slabs *slabs) {
-    return ((size_t)slabs->row_bytes << slabs->shift) + sizeof(slab_head) + VSI_SLAB_ALIGN;
+    return slab_extent_bytes(slabs) + sizeof(slab_head) + VSI_SLAB_ALIGN;
 }
 
 VSI_FN void vsi_slabs_free(vsi_slabs *slabs) {
-    vsi_slab_table *table = slabs->tables;
+    slab_table *table = vsi_atomic_ptr_load(&slabs->table);
     for (size_t i = 0; table && i < table->room; i++)
         vsi_free(slabs->mem, vsi_atomic_ptr_load(&table->slab[i]), slab_bytes(slabs));
-    while (table) {
-        vsi_slab_table *older = table->older;
+    if (table)
         vsi_free(slabs->mem, table, table_bytes(table->room));
-        table = older;
-    }
-    slabs->tables = NULL;
-    if (slabs->mem)
-        vsi_buf_free(&slabs->dirty);
+    vsi_atomic_ptr_store(&slabs->table, NULL);
+    if (!slabs->mem)
+        return;
+    vsi_buf_free(&slabs->dirty);
+    vsi_buf_free(&slabs->moved);
+}
+
+static uint8_t *slab_aligned(uint8_t *first) {
+    return first + (size_t)(0 - (uintptr_t)first) % VSI_SLAB_ALIGN;
 }
 
 static uint8_t *slab_rows(void *slab) {
-    uint8_t *first = (uint8_t *)slab + sizeof(slab_head);
-    return first + (size_t)(0 - (uintptr_t)first) % VSI_SLAB_ALIGN;
+    return slab_aligned((uint8_t *)slab + sizeof(slab_head));
 }
 
 static uint8_t *slab_row_in(const vsi_slabs *slabs, void *slab, uint32_t slot) {
@@ -71,23 +86,59 @@ static uint8_t *slab_row_in(const vsi_slabs *slabs, void *slab, uint32_t slot) {
 }
 
 static void *slabs_get(const vsi_slabs *slabs, uint32_t at) {
-    const vsi_slab_table *table = vsi_atomic_ptr_load(&slabs->table);
-    return table && at < table->room ? vsi_atomic_ptr_load(&table->slab[at]) : NULL;
+    const slab_table *table = vsi_atomic_ptr_load(&slabs->table);
+    slab_head *slab = table && at < table->room ? vsi_atomic_ptr_load(&table->slab[at]) : NULL;
+    if (slab && !vsi_atomic_load(&slab->is_wanted))
+        vsi_atomic_set(&slab->is_wanted, 1);
+    return slab;
 }
 
-/* ---- reading in ----------------------------------------------------------------------------- */
+/* NULL: everything is in memory. */
+static vsi_pager *slabs_pager(const vsi_slabs *slabs) {
+    return slabs->dir.cow ? slabs->dir.cow->pager : NULL;
+}
 
-static size_t slab_extent_bytes(const vsi_slabs *slabs) {
-    uint64_t rows_bytes = (uint64_t)slabs->row_bytes << slabs->shift;
-    return (size_t)((rows_bytes + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES * VSI_PAGE_BYTES);
+static void slabs_lock(const vsi_slabs *slabs) {
+    if (slabs_pager(slabs))
+        vsi_mutex_lock(&slabs_pager(slabs)->slab_lock);
+}
+
+static void slabs_unlock(const vsi_slabs *slabs) {
+    if (slabs_pager(slabs))
+        vsi_mutex_unlock(&slabs_pager(slabs)->slab_lock);
+}
+
+/* ---- places --------------------------------------------------------------------------------- */
+
+/* The first of the places written since the last checkpoint whose number is not below at. */
+static size_t slabs_moved_at(const vsi_slabs *slabs, uint32_t at) {
+    const vsi_slab_place *places = (const vsi_slab_place *)(const void *)slabs->moved.data;
+    size_t low = 0, high = slabs->moved.bytes / sizeof *places;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (places[mid].at < at)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+static vsi_slab_place *slabs_moved(const vsi_slabs *slabs, uint32_t at) {
+    vsi_slab_place *places = (vsi_slab_place *)(void *)slabs->moved.data;
+    size_t i = slabs_moved_at(slabs, at), n = slabs->moved.bytes / sizeof *places;
+    return i < n && places[i].at == at ? places + i : NULL;
 }
 
 /* Where a slab is in the file; VS_ERR_NOT_FOUND without a message. The slab lock is held. */
 static vs_status slab_locate(vsi_err *err, const vsi_slabs *slabs, uint32_t at, vsi_ref *out_ref) {
     uint8_t key[4];
     vsi_node_item item;
-    if (!slabs->dir.cow)
-        return VS_ERR_NOT_FOUND;
+    const vsi_slab_place *moved = slabs_moved(slabs, at);
+    if (moved)
+        *out_ref = moved->ref;
+    if (moved || !slabs_pager(slabs))
+        return moved ? VS_OK : VS_ERR_NOT_FOUND;
     vsi_put_u32_be(key, at);
     vs_status st = vsi_btree_get(err, &slabs->dir, (vsi_bytes){key, sizeof key}, &item);
     if (st == VS_OK && item.ref_count != 1)
@@ -98,73 +149,124 @@ static vs_status slab_locate(vsi_err *err, const vsi_slabs *slabs, uint32_t at, 
     return st;
 }
 
-static vs_status slab_read(vsi_err *err, const vsi_slabs *slabs, vsi_ref ref, void **out_slab) {
-    size_t bytes = slab_extent_bytes(slabs);
-    vsi_buf extent = {.mem = slabs->mem};
-    vs_status st = vsi_pager_read(err, slabs->dir.cow->pager, ref, VSI_REF_SLAB, &extent);
-    if (st == VS_OK && extent.bytes != bytes)
-        st = vsi_fail(err, VS_ERR_CORRUPT, "a slab has %zu bytes, expected %zu", extent.bytes, bytes);
-    void *slab = st == VS_OK ? vsi_alloc_zeroed(slabs->mem, slab_bytes(slabs)) : NULL;
-    if (st == VS_OK && !slab)
-        st = vsi_fail_nomem(err, slab_bytes(slabs));
-    if (st == VS_OK) {
-        size_t rows_bytes = (size_t)slabs->row_bytes << slabs->shift;
-        vsi_copy_le(slab_rows(slab), extent.data, rows_bytes / slabs->element_bytes,
-                    slabs->element_bytes);
-        *out_slab = slab;
-    }
-    vsi_buf_free(&extent);
+/* ---- reading in ----------------------------------------------------------------------------- */
+
+/* Reads a slab to out [slab_extent_bytes], rows in the machine's order. */
+static vs_status slab_read(vsi_err *err, const vsi_slabs *slabs, vsi_ref ref, uint8_t *out) {
+    vs_status st = vsi_pager_read_to(err, slabs_pager(slabs), ref, VSI_REF_SLAB, out,
+                                     slab_extent_bytes(slabs));
+    if (st == VS_OK)
+        vsi_swap_le(out, slabs_rows_bytes(slabs) / slabs->element_bytes, slabs->element_bytes);
     return st;
 }
 
 /* A table with room for slab number at; the slab lock is held. */
 static vs_status slabs_reserve(vsi_err *err, vsi_slabs *slabs, uint32_t at) {
-    vsi_slab_table *old = slabs->tables;
+    slab_table *old = vsi_atomic_ptr_load(&slabs->table);
     size_t room = old ? old->room : SLAB_TABLE_FIRST;
     if (old && at < room)
         return VS_OK;
     while (at >= room)
         room *= 2;
-    vsi_slab_table *table = vsi_alloc_zeroed(slabs->mem, table_bytes(room));
+    slab_table *table = vsi_alloc_zeroed(slabs->mem, table_bytes(room));
     if (!table)
         return vsi_fail_nomem(err, table_bytes(room));
     for (size_t i = 0; old && i < old->room; i++)
         vsi_atomic_ptr_store(&table->slab[i], vsi_atomic_ptr_load(&old->slab[i]));
     table->room = room;
-    table->older = old;
-    slabs->tables = table; /* keeps L2 */
     vsi_atomic_ptr_store(&slabs->table, table);
+    if (old && slabs_pager(slabs))
+        vsi_retire(&slabs_pager(slabs)->reside, &old->retired, table_bytes(old->room));
+    else if (old)
+        vsi_free(slabs->mem, old, table_bytes(old->room));
     return VS_OK;
 }
 
-static void slabs_lock(const vsi_slabs *slabs) {
-    if (slabs->dir.cow)
-        vsi_mutex_lock(&slabs->dir.cow->pager->slab_lock);
+/* Puts a slab into the table; the slab lock is held. */
+static vs_status slabs_put(vsi_err *err, vsi_slabs *slabs, uint32_t at, void *slab) {
+    vs_status st = slabs_reserve(err, slabs, at);
+    slab_table *table = vsi_atomic_ptr_load(&slabs->table);
+    if (st == VS_OK)
+        vsi_atomic_ptr_store(&table->slab[at], slab); /* keeps L1 */
+    return st;
 }
 
-static void slabs_unlock(const vsi_slabs *slabs) {
-    if (slabs->dir.cow)
-        vsi_mutex_unlock(&slabs->dir.cow->pager->slab_lock);
+static vs_status slab_new(vsi_err *err, vsi_slabs *slabs, void **out_slab) {
+    slab_head *slab = vsi_alloc_zeroed(slabs->mem, slab_bytes(slabs));
+    if (!slab)
+        return vsi_fail_nomem(err, slab_bytes(slabs));
+    vsi_atomic_set(&slab->is_wanted, 1);
+    *out_slab = slab;
+    return VS_OK;
+}
+
+/* Puts a slab that was read from where ref leads into the table, unless another thread was faster or the
+ * slab has moved meanwhile. *out_slab is the one in the table, NULL: none. */
+static vs_status slab_install(vsi_err *err, vsi_slabs *slabs, uint32_t at, vsi_ref ref,
+                              void *read, void **out_slab) {
+    vsi_ref now = {.at = 0};
+    slabs_lock(slabs);
+    *out_slab = slabs_get(slabs, at);
+    vs_status st = *out_slab ? VS_OK : slab_locate(err, slabs, at, &now);
+    bool is_current = st == VS_OK && !*out_slab && now.at == ref.at && now.hash == ref.hash;
+    if (is_current)
+        st = slabs_put(err, slabs, at, read);
+    bool is_put = is_current && st == VS_OK;
+    if (is_put)
+        *out_slab = read;
+    slabs_unlock(slabs);
+    if (!is_put)
+        vsi_free(slabs->mem, read, slab_bytes(slabs));
+    return st;
+}
+
+/* The slab in memory or else its place in the file; VS_ERR_NOT_FOUND, without a message, for neither. */
+static vs_status slab_look(vsi_err *err, vsi_slabs *slabs, uint32_t at, void **out_slab,
+                           vsi_ref *out_ref) {
+    slabs_lock(slabs);
+    *out_slab = slabs_get(slabs, at);
+    vs_status st = *out_slab ? VS_OK : slab_locate(err, slabs, at, out_ref);
+    slabs_unlock(slabs);
+    return st;
+}
+
+/* Whether a slab is no longer where it was looked for: then what was read there, and found damaged, may
+ * have been something else's. */
+static bool slab_has_moved(vsi_slabs *slabs, uint32_t at, vsi_ref from) {
+    vsi_err ignored = {0};
+    vsi_ref now = {.at = 0};
+    void *slab = NULL;
+    vs_status st = slab_look(&ignored, slabs, at, &slab, &now);
+    return st == VS_OK && (slab || now.at != from.at || now.hash != from.hash);
+}
+
+/* One attempt of slab_fault; neither a slab nor a failure: try again. */
+static vs_status slab_fetch(vsi_err *err, vsi_slabs *slabs, uint32_t at, void **out_slab) {
+    vsi_ref ref = {.at = 0};
+    void *read = NULL;
+    vs_status st = slab_look(err, slabs, at, out_slab, &ref);
+    if (st != VS_OK || *out_slab)
+        return st;
+    st = slab_new(err, slabs, &read);
+    if (st == VS_OK)
+        st = slab_read(err, slabs, ref, slab_rows(read));
+    if (st == VS_OK)
+        return slab_install(err, slabs, at, ref, read, out_slab);
+    vsi_free(slabs->mem, read, slab_bytes(slabs));
+    return st == VS_ERR_CORRUPT && slab_has_moved(slabs, at, ref) ? VS_OK : st;
 }
 
 /* Brings a slab into memory from the file; VS_ERR_NOT_FOUND without a message when it is not there. */
 static vs_status slab_fault(vsi_err *err, vsi_slabs *slabs, uint32_t at, void **out_slab) {
-    vsi_ref ref;
     vs_status st = VS_OK;
-    slabs_lock(slabs);
-    void *slab = slabs_get(slabs, at); /* another thread may have been faster */
-    if (!slab) {
-        st = slab_locate(err, slabs, at, &ref);
-        if (st == VS_OK)
-            st = slabs_reserve(err, slabs, at);
-        if (st == VS_OK)
-            st = slab_read(err, slabs, ref, &slab);
-        if (st == VS_OK)
-            vsi_atomic_ptr_store(&slabs->tables->slab[at], slab); /* keeps L1 */
-    }
-    slabs_unlock(slabs);
-    *out_slab = slab;
+    *out_slab = NULL;
+    while (st == VS_OK && !*out_slab)
+        st = slab_fetch(err, slabs, at, out_slab);
     return st;
+}
+
+static vs_status slab_no_row(vsi_err *err, uint32_t slot) {
+    return vsi_fail(err, VS_ERR_CORRUPT, "slot %lu has no row", (unsigned long)slot);
 }
 
 VSI_FN vs_status vsi_slab_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot,
@@ -173,10 +275,49 @@ VSI_FN vs_status vsi_slab_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot,
     void *slab = slabs_get(slabs, at);
     vs_status st = slab ? VS_OK : slab_fault(err, slabs, at, &slab);
     if (st == VS_ERR_NOT_FOUND)
-        return vsi_fail(err, VS_ERR_CORRUPT, "slot %lu has no row", (unsigned long)slot);
+        return slab_no_row(err, slot);
     if (st == VS_OK)
         *out_row = slab_row_in(slabs, slab, slot);
     return st;
+}
+
+/* Reads the slab at ref into aside. */
+static vs_status slab_read_aside(vsi_err *err, const vsi_slabs *slabs, uint32_t at, vsi_ref ref,
+                                 vsi_slab_aside *aside) {
+    size_t bytes = slab_extent_bytes(slabs) + VSI_SLAB_ALIGN;
+    aside->slabs = NULL;
+    aside->buf.bytes = 0;
+    if (!vsi_buf_reserve(&aside->buf, bytes))
+        return vsi_fail_nomem(err, bytes);
+    vs_status st = slab_read(err, slabs, ref, slab_aligned(aside->buf.data));
+    if (st != VS_OK)
+        return st;
+    aside->slabs = slabs;
+    aside->at = at;
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_slab_row_aside(vsi_err *err, vsi_slabs *slabs, uint32_t slot,
+                                    vsi_slab_aside *aside, const uint8_t **out_row) {
+    uint32_t at = slot >> slabs->shift, row = slot & ((1u << slabs->shift) - 1);
+    bool has_it = aside->slabs == slabs && aside->at == at;
+    void *slab = has_it ? NULL : slabs_get(slabs, at);
+    vsi_ref ref = {.at = 0};
+    while (!has_it && !slab) {
+        if (!slabs_pager(slabs) ||
+            !vsi_reside_excess(&slabs_pager(slabs)->reside, slab_bytes(slabs)))
+            return vsi_slab_row(err, slabs, slot, out_row);
+        vs_status st = slab_look(err, slabs, at, &slab, &ref);
+        if (st == VS_OK && !slab) {
+            st = slab_read_aside(err, slabs, at, ref, aside);
+            has_it = st == VS_OK;
+        }
+        if (st != VS_OK && !(st == VS_ERR_CORRUPT && slab_has_moved(slabs, at, ref)))
+            return st == VS_ERR_NOT_FOUND ? slab_no_row(err, slot) : st;
+    }
+    *out_row = slab ? slab_row_in(slabs, slab, slot)
+                    : slab_aligned(aside->buf.data) + (size_t)row * slabs->row_bytes;
+    return VS_OK;
 }
 
 VSI_FN uint32_t vsi_slab_run(const vsi_slabs *slabs, uint32_t slot) {
@@ -186,82 +327,225 @@ VSI_FN uint32_t vsi_slab_run(const vsi_slabs *slabs, uint32_t slot) {
 
 /* ---- changing ------------------------------------------------------------------------------- */
 
-/* An empty slab. */
-static vs_status slab_make(vsi_err *err, vsi_slabs *slabs, uint32_t at, void **out_slab) {
+/* An empty slab, not in the file. */
+static vs_status slab_make(vsi_err *err, vsi_slabs *slabs, uint32_t at) {
+    void *slab = NULL;
+    vs_status st = slab_new(err, slabs, &slab);
     slabs_lock(slabs);
-    vs_status st = slabs_reserve(err, slabs, at);
-    void *slab = st == VS_OK ? vsi_alloc_zeroed(slabs->mem, slab_bytes(slabs)) : NULL;
-    if (st == VS_OK && !slab)
-        st = vsi_fail_nomem(err, slab_bytes(slabs));
     if (st == VS_OK)
-        vsi_atomic_ptr_store(&slabs->tables->slab[at], slab); /* keeps L1 */
+        st = slabs_put(err, slabs, at, slab);
     slabs_unlock(slabs);
-    *out_slab = slab;
+    if (st != VS_OK)
+        vsi_free(slabs->mem, slab, slab_bytes(slabs));
     return st;
+}
+
+/* Marks a slab as changed; false: it has left memory. There is room in the list. */
+static bool slab_mark(vsi_slabs *slabs, uint32_t at, slab_head **out_slab) {
+    slabs_lock(slabs);
+    slab_head *slab = slabs_get(slabs, at);
+    bool was_dirty = slab && slab->is_dirty;
+    if (slab)
+        slab->is_dirty = true; /* L3 */
+    slabs_unlock(slabs);
+    if (slab && !was_dirty)
+        vsi_buf_append(&slabs->dirty, &at, sizeof at);
+    *out_slab = slab;
+    return slab;
 }
 
 VSI_FN vs_status vsi_slab_make_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot,
                                    uint8_t **out_row) {
     uint32_t at = slot >> slabs->shift;
-    void *slab = slabs_get(slabs, at);
-    vs_status st = slab ? VS_OK : slab_fault(err, slabs, at, &slab);
-    if (st == VS_ERR_NOT_FOUND)
-        st = slab_make(err, slabs, at, &slab);
-    if (st != VS_OK)
-        return st;
-    slab_head *head = slab;
-    if (!head->is_dirty && !vsi_buf_append(&slabs->dirty, &at, sizeof at))
-        return vsi_fail_nomem(err, sizeof at);
-    head->is_dirty = true;
+    slab_head *slab = slabs_get(slabs, at);
+    if (!(slab && slab->is_dirty)) {
+        if (!vsi_buf_reserve(&slabs->dirty, sizeof at))
+            return vsi_fail_nomem(err, sizeof at);
+        while (!slab_mark(slabs, at, &slab)) {
+            void *read = NULL;
+            vs_status st = slab_fault(err, slabs, at, &read);
+            if (st == VS_ERR_NOT_FOUND)
+                st = slab_make(err, slabs, at);
+            if (st != VS_OK)
+                return st;
+        }
+    }
     *out_row = slab_row_in(slabs, slab, slot);
     return VS_OK;
 }
 
 /* ---- writing -------------------------------------------------------------------------------- */
 
-static vs_status slab_write(vsi_err *err, vsi_slabs *slabs, uint32_t at, vsi_buf *scratch,
-                            vsi_btree *dir) {
-    uint8_t key[4], encoded[VSI_REF_BYTES];
-    vsi_node_item old, item = {.key = {key, sizeof key}, .refs = encoded, .ref_count = 1};
-    vsi_ref ref;
-    size_t rows_bytes = (size_t)slabs->row_bytes << slabs->shift;
-    vsi_put_u32_be(key, at);
-    vs_status st = vsi_btree_get(err, dir, item.key, &old);
-    if (st == VS_OK && old.ref_count == 1)
-        st = vsi_cow_drop_ref(err, dir->cow, vsi_ref_decode(old.refs));
-    if (st != VS_OK && st != VS_ERR_NOT_FOUND)
-        return st;
-    vsi_copy_le(scratch->data, slab_rows(slabs_get(slabs, at)), rows_bytes / slabs->element_bytes,
-                slabs->element_bytes);
-    st = vsi_pager_write(err, dir->cow->pager, VSI_REF_SLAB, 0,
-                         (vsi_bytes){scratch->data, slab_extent_bytes(slabs)}, &ref);
-    if (st != VS_OK)
-        return st;
-    vsi_ref_encode(ref, encoded);
-    return vsi_btree_put_item(err, dir, &item);
-}
+/* Slabs that are being written. */
+typedef struct slab_batch {
+    vsi_pager *pager;
+    vsi_buf places; /* vsi_slab_place, in the order of the list of dirty slabs */
+    vsi_buf scratch;
+} slab_batch;
 
-VSI_FN vs_status vsi_slabs_write(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir) {
-    const uint32_t *dirty = (const uint32_t *)(const void *)slabs->dirty.data;
-    size_t n = slabs->dirty.bytes / sizeof *dirty, bytes = slab_extent_bytes(slabs);
-    vsi_buf scratch = {.mem = slabs->mem};
-    if (n && !vsi_buf_reserve(&scratch, bytes))
+static vs_status batch_write(vsi_err *err, vsi_slabs *slabs, slab_batch *batch, uint32_t at) {
+    vsi_slab_place place = {.at = at};
+    size_t bytes = slab_extent_bytes(slabs), rows_bytes = slabs_rows_bytes(slabs);
+    batch->scratch.bytes = 0;
+    if (!vsi_buf_reserve(&batch->scratch, bytes) || !vsi_buf_reserve(&batch->places, sizeof place))
         return vsi_fail_nomem(err, bytes);
-    if (n)
-        memset(scratch.data, 0, bytes);
-    vs_status st = VS_OK;
-    for (size_t i = 0; st == VS_OK && i < n; i++)
-        st = slab_write(err, slabs, dirty[i], &scratch, dir);
-    vsi_buf_free(&scratch);
+    uint8_t *out = batch->scratch.data;
+    memset(out + rows_bytes, 0, bytes - rows_bytes);
+    vsi_copy_le(out, slab_rows(slabs_get(slabs, at)), rows_bytes / slabs->element_bytes,
+                slabs->element_bytes);
+    vs_status st = vsi_pager_write(err, batch->pager, VSI_REF_SLAB, 0, (vsi_bytes){out, bytes},
+                                   &place.ref);
+    if (st == VS_OK)
+        vsi_buf_append(&batch->places, &place, sizeof place);
     return st;
 }
 
-VSI_FN void vsi_slabs_settle(vsi_slabs *slabs, const vsi_btree *dir) {
+/* Shell sort, by number: as a rule they are in order. */
+static void places_sort(vsi_slab_place *places, size_t n) {
+    for (size_t gap = n / 2; gap > 0; gap /= 2)
+        for (size_t i = gap; i < n; i++) {
+            vsi_slab_place place = places[i];
+            size_t to = i;
+            for (; to >= gap && places[to - gap].at > place.at; to -= gap)
+                places[to] = places[to - gap];
+            places[to] = place;
+        }
+}
+
+/* Merges the batch, sorted, into the places known; from the back, so that no scratch is needed. What a new
+ * place replaces goes to out_dropped. There is room in both. The slab lock is held. */
+static void slabs_merge(vsi_slabs *slabs, const slab_batch *batch, vsi_buf *out_dropped) {
+    const vsi_slab_place *new = (const vsi_slab_place *)(const void *)batch->places.data;
+    size_t news = batch->places.bytes / sizeof *new, olds = slabs->moved.bytes / sizeof *new, added = 0;
+    for (size_t i = 0; i < news; i++) {
+        vsi_slab_place *old = slabs_moved(slabs, new[i].at);
+        if (old) {
+            vsi_run run = {vsi_ref_page(old->ref), vsi_ref_pages(old->ref)};
+            vsi_buf_append(out_dropped, &run, sizeof run);
+            *old = new[i];
+        }
+        added += !old;
+    }
+    vsi_slab_place *places = (vsi_slab_place *)(void *)slabs->moved.data;
+    size_t to = olds + added;
+    slabs->moved.bytes = to * sizeof *places;
+    for (size_t i = news; i > 0 && to > olds; i--) {
+        while (olds > 0 && places[olds - 1].at > new[i - 1].at)
+            places[--to] = places[--olds];
+        if (!(olds > 0 && places[olds - 1].at == new[i - 1].at))
+            places[--to] = new[i - 1];
+    }
+}
+
+/* What was written counts: places are known, slabs are clean. */
+static void slabs_adopt(vsi_slabs *slabs, slab_batch *batch) {
     const uint32_t *dirty = (const uint32_t *)(const void *)slabs->dirty.data;
+    size_t n = batch->places.bytes / sizeof(vsi_slab_place), left = slabs->dirty.bytes - n * sizeof *dirty;
+    vsi_mutex_lock(&batch->pager->slab_lock);
+    for (size_t i = 0; i < n; i++)
+        ((slab_head *)slabs_get(slabs, dirty[i]))->is_dirty = false; /* L3 */
+    places_sort((vsi_slab_place *)(void *)batch->places.data, n);
+    slabs_merge(slabs, batch, &batch->pager->dropped);
+    vsi_mutex_unlock(&batch->pager->slab_lock);
+    memmove(slabs->dirty.data, slabs->dirty.data + n * sizeof *dirty, left);
+    slabs->dirty.bytes = left;
+}
+
+VSI_FN vs_status vsi_slabs_write_back(vsi_err *err, vsi_slabs *slabs, vsi_pager *pager,
+                                      uint64_t max_bytes) {
+    const uint32_t *dirty = (const uint32_t *)(const void *)slabs->dirty.data;
+    size_t n = slabs->dirty.bytes / sizeof *dirty, taken = pager->taken.bytes;
+    uint64_t wanted = max_bytes / slab_extent_bytes(slabs) + 1;
+    slab_batch batch = {
+        .pager = pager, .places = {.mem = slabs->mem}, .scratch = {.mem = slabs->mem}};
+    n = n < wanted ? n : (size_t)wanted;
+    vs_status st = vsi_pager_flush(err, pager);
+    if (st == VS_OK && !(vsi_buf_reserve(&slabs->moved, n * sizeof(vsi_slab_place)) &&
+                         vsi_buf_reserve(&pager->dropped, n * sizeof(vsi_run))))
+        st = vsi_fail_nomem(err, n * sizeof(vsi_slab_place));
+    for (size_t i = 0; st == VS_OK && i < n; i++)
+        st = batch_write(err, slabs, &batch, dirty[i]);
+    if (st == VS_OK)
+        st = vsi_pager_flush(err, pager);
+    if (st == VS_OK) {
+        slabs_adopt(slabs, &batch);
+        pager->taken.bytes = taken; /* they stay, whatever becomes of the transaction */
+    } else {
+        vsi_pager_undo_to(pager, taken);
+    }
+    vsi_buf_free(&batch.places);
+    vsi_buf_free(&batch.scratch);
+    return st;
+}
+
+static vs_status slab_link(vsi_err *err, vsi_btree *dir, const vsi_slab_place *place) {
+    uint8_t key[4], encoded[VSI_REF_BYTES];
+    vsi_node_item old, item = {.key = {key, sizeof key}, .refs = encoded, .ref_count = 1};
+    vsi_put_u32_be(key, place->at);
+    vsi_ref_encode(place->ref, encoded);
+    vs_status st = vsi_btree_get(err, dir, item.key, &old);
+    if (st == VS_OK && old.ref_count == 1)
+        st = vsi_cow_drop_ref(err, dir->cow, vsi_ref_decode(old.refs));
+    return st == VS_OK || st == VS_ERR_NOT_FOUND ? vsi_btree_put_item(err, dir, &item) : st;
+}
+
+VSI_FN vs_status vsi_slabs_link(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir) {
+    const vsi_slab_place *places = (const vsi_slab_place *)(const void *)slabs->moved.data;
+    vs_status st = VS_OK;
+    for (size_t i = 0; st == VS_OK && i < slabs->moved.bytes / sizeof *places; i++)
+        st = slab_link(err, dir, &places[i]);
+    return st;
+}
+
+VSI_FN vs_status vsi_slabs_forget(vsi_err *err, vsi_slabs *slabs, vsi_pager *pager) {
+    size_t n = slabs->moved.bytes / sizeof(vsi_slab_place);
+    if (!vsi_buf_reserve(&pager->dropped, n * sizeof(vsi_run)))
+        return vsi_fail_nomem(err, n * sizeof(vsi_run));
+    const vsi_slab_place *places = (const vsi_slab_place *)(const void *)slabs->moved.data;
+    for (size_t i = 0; i < n; i++) {
+        vsi_run run = {vsi_ref_page(places[i].ref), vsi_ref_pages(places[i].ref)};
+        vsi_buf_append(&pager->dropped, &run, sizeof run);
+    }
+    const uint32_t *dirty = (const uint32_t *)(const void *)slabs->dirty.data;
+    vsi_mutex_lock(&pager->slab_lock);
     for (size_t i = 0; i < slabs->dirty.bytes / sizeof *dirty; i++)
         ((slab_head *)slabs_get(slabs, dirty[i]))->is_dirty = false;
+    vsi_buf_free(&slabs->moved);
+    vsi_mutex_unlock(&pager->slab_lock);
     vsi_buf_free(&slabs->dirty);
+    return VS_OK;
+}
+
+VSI_FN void vsi_slabs_settle(vsi_slabs *slabs, const vsi_btree *dir) {
     vsi_mutex_lock(&dir->cow->pager->slab_lock);
     slabs->dir = *dir;
+    vsi_buf_free(&slabs->moved);
     vsi_mutex_unlock(&dir->cow->pager->slab_lock);
+}
+
+/* ---- leaving memory ------------------------------------------------------------------------- */
+
+static void slab_evict(vsi_slabs *slabs, vsi_reside *reside, vsi_atomic_ptr *place) {
+    slab_head *slab = vsi_atomic_ptr_load(place);
+    if (!slab || slab->is_dirty)
+        return;
+    if (vsi_atomic_load(&slab->is_wanted)) {
+        vsi_atomic_set(&slab->is_wanted, 0);
+        return;
+    }
+    vsi_atomic_ptr_store(place, NULL);
+    vsi_retire(reside, &slab->retired, slab_bytes(slabs));
+}
+
+VSI_FN size_t vsi_slabs_evict(vsi_slabs *slabs, size_t count) {
+    vsi_pager *pager = slabs_pager(slabs);
+    if (!pager)
+        return 0;
+    vsi_mutex_lock(&pager->slab_lock);
+    slab_table *table = vsi_atomic_ptr_load(&slabs->table);
+    size_t room = table ? table->room : 0;
+    for (size_t i = 0; i < count && i < room; i++)
+        slab_evict(slabs, &pager->reside, &table->slab[slabs->hand++ % room]);
+    vsi_mutex_unlock(&pager->slab_lock);
+    return room;
 }

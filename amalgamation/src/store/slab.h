@@ -11,19 +11,35 @@ enum { VSI_SLAB_BYTES_MIN = 16384, VSI_SLAB_ALIGN = 64, VSI_SLAB_SHIFT_MAX = 17 
 
 #define VSI_SLOT_NONE UINT32_MAX /* no slot */
 
-typedef struct vsi_slab_table vsi_slab_table;
-
-/* A slab in memory is read in when it is first needed, and then stays. */
+/* A slab that is not in memory is read in when it is needed; one that the file has too may leave memory
+ * again. Where a slab is in the file says `moved` or, if it is not in there, dir. */
 typedef struct vsi_slabs {
     vsi_mem *mem;
     uint32_t row_bytes;
     uint32_t shift;         /* rows of a slab, as a power of two */
     uint32_t element_bytes; /* of numbers that are little-endian in the file; 1: bytes */
-    vsi_btree dir;          /* slab number -> extent, of slabs not in memory; by the pager's slab lock */
-    vsi_atomic_ptr table;   /* vsi_slab_table: readers load it */
-    vsi_slab_table *tables; /* all, newest first: readers may still hold older ones */
-    vsi_buf dirty;          /* uint32_t: slabs changed since they were written; of the writer */
+    vsi_atomic_ptr table;   /* slab_table: readers load it */
+
+    /* guarded by the pager's slab lock */
+    vsi_btree dir; /* slab number -> extent, as of the last checkpoint */
+    vsi_buf moved; /* vsi_slab_place, ascending: written since */
+    size_t hand;   /* of vsi_slabs_evict */
+
+    /* of the holder of the writer role */
+    vsi_buf dirty;      /* uint32_t: slabs changed since they were written */
 } vsi_slabs;
+
+typedef struct vsi_slab_place {
+    uint32_t at; /* slab number */
+    vsi_ref ref;
+} vsi_slab_place;
+
+/* A slab that a reader holds for itself when memory has no room for it. All zero but buf.mem: none. */
+typedef struct vsi_slab_aside {
+    const vsi_slabs *slabs; /* NULL: none */
+    uint32_t at;
+    vsi_buf buf;
+} vsi_slab_aside;
 
 /* The number of rows of a slab, as a power of two, for rows of this size. */
 VSI_FN uint32_t vsi_slab_shift(uint32_t row_bytes);
@@ -31,16 +47,32 @@ VSI_FN uint32_t vsi_slab_shift(uint32_t row_bytes);
 VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t row_bytes, uint32_t shift);
 VSI_FN void vsi_slabs_free(vsi_slabs *slabs); /* accepts one that is all zero */
 
-/* The row of a slot whose slab exists, in memory or in the file. Any thread. */
+/* The row of a slot whose slab exists, in memory or in the file. Any thread; the row stays there as long
+ * as the caller does (store/reside). */
 VS_NODISCARD VSI_FN vs_status vsi_slab_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot,
                                            const uint8_t **out_row);
+/* The same for who comes by once: what memory has no room for is read into aside, and stays there until
+ * another slab does. */
+VS_NODISCARD VSI_FN vs_status vsi_slab_row_aside(vsi_err *err, vsi_slabs *slabs, uint32_t slot,
+                                                 vsi_slab_aside *aside, const uint8_t **out_row);
 /* How many slots from slot on lie in the same slab, so row after row in memory. */
 VSI_FN uint32_t vsi_slab_run(const vsi_slabs *slabs, uint32_t slot);
 
-/* Writes the slabs that changed, and notes in dir where they are now. */
-VS_NODISCARD VSI_FN vs_status vsi_slabs_write(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir);
-/* What vsi_slabs_write wrote is durable, and dir has its places. */
+/* Writes the slabs that changed into the file, max_bytes of them or a little more: they may leave memory,
+ * nothing in the file leads to them yet. Of the holder of the writer role, as those below. On a failure
+ * nothing has changed. */
+VS_NODISCARD VSI_FN vs_status vsi_slabs_write_back(vsi_err *err, vsi_slabs *slabs,
+                                                   vsi_pager *pager, uint64_t max_bytes);
+/* Notes in dir where slabs are that were written since it was made. */
+VS_NODISCARD VSI_FN vs_status vsi_slabs_link(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir);
+/* What was written leads nowhere: the collection does not exist. Its pages go to the pager's dropped. */
+VS_NODISCARD VSI_FN vs_status vsi_slabs_forget(vsi_err *err, vsi_slabs *slabs, vsi_pager *pager);
+/* dir counts: it has all places. */
 VSI_FN void vsi_slabs_settle(vsi_slabs *slabs, const vsi_btree *dir);
+
+/* Any thread: looks at the next slabs, and retires those that the file has too and nobody asked for since
+ * it last came by. Returns how many there are, in memory or not. */
+VSI_FN size_t vsi_slabs_evict(vsi_slabs *slabs, size_t count);
 
 /* The row of any slot, to be changed, its slab made when needed. Holder of the writer role only. */
 VS_NODISCARD VSI_FN vs_status vsi_slab_make_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot,

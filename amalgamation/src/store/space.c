@@ -176,12 +176,21 @@ VSI_FN void vsi_space_bury(vsi_space *space, vsi_dead_extent extent) {
     space->dead_pages += extent.run.pages;
 }
 
-VSI_FN void vsi_space_reap(vsi_space *space, uint64_t first_checkpoint, uint64_t first_version,
-                           vsi_run_fn gone, void *ctx) {
+static bool dead_is_read(const vsi_dead_extent *dead, const vsi_space_reader *readers,
+                         size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (readers[i].version < dead->version && dead->birth <= readers[i].newest_birth)
+            return true;
+    return false;
+}
+
+VSI_FN void vsi_space_reap(vsi_space *space, uint64_t first_checkpoint,
+                           const vsi_space_reader *readers, size_t count, vsi_run_fn gone,
+                           void *ctx) {
     size_t n = space_dead_count(space), kept = 0;
     vsi_dead_extent *dead = space_dead(space);
     for (size_t i = 0; space->is_known && i < n; i++) {
-        if (dead[i].checkpoint >= first_checkpoint || dead[i].version > first_version) {
+        if (dead[i].checkpoint >= first_checkpoint || dead_is_read(&dead[i], readers, count)) {
             dead[kept++] = dead[i];
             continue;
         }

@@ -24,7 +24,14 @@ typedef struct vsi_dead_extent {
     vsi_run run;
     uint64_t checkpoint; /* the newest one that may reach it */
     uint64_t version;    /* versions before this one reach it */
+    uint64_t birth;      /* the checkpoint it was written for */
 } vsi_dead_extent;
+
+/* A version that can be read. */
+typedef struct vsi_space_reader {
+    uint64_t version;
+    uint64_t newest_birth; /* what it reaches was written for this checkpoint at the latest */
+} vsi_space_reader;
 
 typedef struct vsi_space {
     vsi_mem *mem;
@@ -56,11 +63,12 @@ VSI_FN void vsi_space_give(vsi_space *space, vsi_run run);
 VS_NODISCARD VSI_FN vs_status vsi_space_expect(vsi_err *err, vsi_space *space, size_t extents);
 VSI_FN void vsi_space_bury(vsi_space *space, vsi_dead_extent extent);
 
-/* Frees the dead that no checkpoint from first_checkpoint on and no version from first_version on
- * reaches; gone is told each run before. */
+/* Frees the dead that no checkpoint from first_checkpoint on and none of the readers [count] reaches;
+ * gone is told each run before. */
 typedef void (*vsi_run_fn)(void *ctx, vsi_run run);
-VSI_FN void vsi_space_reap(vsi_space *space, uint64_t first_checkpoint, uint64_t first_version,
-                           vsi_run_fn gone, void *ctx);
+VSI_FN void vsi_space_reap(vsi_space *space, uint64_t first_checkpoint,
+                           const vsi_space_reader *readers, size_t count, vsi_run_fn gone,
+                           void *ctx);
 
 /* The list as it is in the file, for a checkpoint beside which those from first_kept on are kept: pages
  * that are free, and pages that will be when only that checkpoint is left, among them the runs in dying

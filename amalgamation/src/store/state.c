@@ -293,16 +293,28 @@ VSI_FN vs_status vsi_coll_find(vsi_err *err, const vsi_coll *coll, uint64_t key,
     return st;
 }
 
+static void cell_decode(const uint8_t *cell, vsi_cell *out_cell) {
+    out_cell->key = vsi_get_u64(cell);
+    out_cell->vector_hash.lo = vsi_get_u64(cell + 8);
+    out_cell->vector_hash.hi = vsi_get_u64(cell + 16);
+}
+
 VSI_FN vs_status vsi_coll_cell(vsi_err *err, const vsi_coll *coll, uint32_t slot,
                                vsi_cell *out_cell) {
     const uint8_t *cell = NULL;
     vs_status st = vsi_slab_row(err, &coll->desc->cells, slot, &cell);
-    if (st != VS_OK)
-        return st;
-    out_cell->key = vsi_get_u64(cell);
-    out_cell->vector_hash.lo = vsi_get_u64(cell + 8);
-    out_cell->vector_hash.hi = vsi_get_u64(cell + 16);
-    return VS_OK;
+    if (st == VS_OK)
+        cell_decode(cell, out_cell);
+    return st;
+}
+
+VSI_FN vs_status vsi_coll_cell_aside(vsi_err *err, const vsi_coll *coll, uint32_t slot,
+                                     vsi_slab_aside *aside, vsi_cell *out_cell) {
+    const uint8_t *cell = NULL;
+    vs_status st = vsi_slab_row_aside(err, &coll->desc->cells, slot, aside, &cell);
+    if (st == VS_OK)
+        cell_decode(cell, out_cell);
+    return st;
 }
 
 VSI_FN vs_status vsi_coll_row(vsi_err *err, const vsi_coll *coll, uint32_t slot,

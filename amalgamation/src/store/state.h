@@ -73,6 +73,8 @@ VS_NODISCARD VSI_FN vs_status vsi_coll_find(vsi_err *err, const vsi_coll *coll, 
                                             uint32_t *out_slot);
 VS_NODISCARD VSI_FN vs_status vsi_coll_cell(vsi_err *err, const vsi_coll *coll, uint32_t slot,
                                             vsi_cell *out_cell);
+VS_NODISCARD VSI_FN vs_status vsi_coll_cell_aside(vsi_err *err, const vsi_coll *coll, uint32_t slot,
+                                                  vsi_slab_aside *aside, vsi_cell *out_cell);
 VS_NODISCARD VSI_FN vs_status vsi_coll_row(vsi_err *err, const vsi_coll *coll, uint32_t slot,
                                            const uint8_t **out_row);
 /* Appends the metadata of a slot to buf, nothing when it has none. */

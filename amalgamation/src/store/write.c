@@ -112,6 +112,7 @@ static void write_give_back(vsi_write *write, size_t from_bytes) {
 VSI_FN void vsi_write_rollback(vsi_write *write) {
     write_give_back(write, 0);
     vsi_cow_undo(&write->engine->cow, write->mark);
+    vsi_pager_undo(&write->engine->pager);
     write_end(write);
 }
 
@@ -213,7 +214,9 @@ VSI_FN vs_status vsi_statement_begin(vsi_err *err, vsi_write *write, vsi_stateme
     vs_status st = write->ops.bytes > VSI_STREAM_BYTES ? write_stream(err, write) : VS_OK;
     if (st != VS_OK)
         return st;
-    *out_statement = (vsi_statement){.state = write->state,
+    vsi_spill(write->engine, &write->state);
+    *out_statement = (vsi_statement){.stay = vsi_stay_enter(&write->engine->pager.reside),
+                                     .state = write->state,
                                      .mark = vsi_cow_open(&write->engine->cow),
                                      .ops_bytes = write->ops.bytes,
                                      .freed_bytes = write->freed.bytes,
@@ -269,6 +272,7 @@ VSI_FN vs_status vsi_statement_apply(vsi_err *err, vsi_write *write, const vsi_o
 
 VSI_FN void vsi_statement_keep(vsi_write *write, vsi_statement *statement) {
     vsi_cow_keep(&write->engine->cow, statement->mark);
+    vsi_stay_leave(&write->engine->pager.reside, statement->stay);
 }
 
 VSI_FN void vsi_statement_undo(vsi_write *write, vsi_statement *statement) {
@@ -279,6 +283,7 @@ VSI_FN void vsi_statement_undo(vsi_write *write, vsi_statement *statement) {
     write->ops.bytes = statement->ops_bytes;
     write->freed.bytes = statement->freed_bytes;
     write_give_back(write, statement->taken_bytes);
+    vsi_stay_leave(&write->engine->pager.reside, statement->stay);
 }
 
 VSI_FN vs_status vsi_write_take_slot(vsi_err *err, vsi_write *write, uint32_t coll_id,
@@ -326,7 +331,7 @@ static vsi_version *write_make_version(vsi_write *write, bool needs_sync) {
         return NULL;
     }
     vsi_err ignored = {0};
-    size_t dead = engine->cow.dead_extents.bytes / sizeof(vsi_run);
+    size_t dead = engine->cow.dead_extents.bytes / sizeof(vsi_dead_extent);
     if (version && vsi_space_expect(&ignored, &engine->pager.space, dead) != VS_OK) {
         vsi_version_discard(&engine->versions, version);
         return NULL;
@@ -340,13 +345,16 @@ static vsi_version *write_make_version(vsi_write *write, bool needs_sync) {
 static void write_hand_over(vsi_write *write, vsi_version *version, uint64_t lsn) {
     vsi_engine *engine = write->engine;
     vsi_cow_keep(&engine->cow, write->mark);
+    vsi_pager_keep(&engine->pager);
     vsi_engine_bury(engine, version, engine->metas.newest.checkpoint.number);
     version->freed = write->freed;
     version->lsn = lsn;
     write->freed = (vsi_buf){.mem = engine->mem};
     engine->commits++;
-    vsi_versions_add(&engine->versions, version);
-    engine->memory_is_full = engine->cow.bytes >= VSI_DIRTY_BYTES;
+    vsi_versions_add(&engine->versions, version, engine->metas.newest.checkpoint.number);
+    engine->memory_is_full = vsi_spill_trees_are_large(engine);
+    engine->retained_bytes =
+        engine->cow.dead_bytes + engine->pager.space.dead_pages * VSI_PAGE_BYTES;
     write_end(write); /* T2 */
 }
 
@@ -371,6 +379,14 @@ static vs_status write_wait(vsi_err *err, vsi_engine *engine, uint64_t lsn, int 
     return VS_OK;
 }
 
+static vs_status write_settle(vsi_err *err, vsi_write *write) {
+    vsi_reside *reside = &write->engine->pager.reside;
+    vsi_stay stay = vsi_stay_enter(reside);
+    vs_status st = vsi_state_settle(err, &write->state);
+    vsi_stay_leave(reside, stay);
+    return st;
+}
+
 VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync) {
     vsi_engine *engine = write->engine;
     sync = sync == VS_SYNC_DEFAULT ? engine->config.sync : sync;
@@ -379,7 +395,7 @@ VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync) {
     if (write->ops.bytes > VSI_FRAME_PAYLOAD_MAX / 2)
         st = write_stream(err, write);
     if (st == VS_OK && write_has_changes(write))
-        st = vsi_state_settle(err, &write->state);
+        st = write_settle(err, write);
     if (st == VS_OK && write_has_changes(write)) {
         version = write_make_version(write, sync == VS_SYNC_FULL);
         st = version ? VS_OK : vsi_fail(err, VS_ERR_NOMEM, "out of memory");

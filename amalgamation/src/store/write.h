@@ -2,7 +2,7 @@
 #ifndef VSI_WRITE_H
 #define VSI_WRITE_H
 
-#include "store/engine.h"
+#include "store/spill.h"
 
 /* A write transaction. It holds the writer role from begin to commit or rollback. */
 typedef struct vsi_write {
@@ -18,6 +18,7 @@ typedef struct vsi_write {
 
 /* One call of the user within a transaction; what it staged is kept or undone as a whole. */
 typedef struct vsi_statement {
+    vsi_stay stay; /* what the call reads stays until its end */
     vsi_state state;
     vsi_cow_mark mark;
     size_t ops_bytes, freed_bytes, taken_bytes;
