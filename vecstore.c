@@ -7000,6 +7000,7 @@ VS_NODISCARD VSI_FN vs_status vsi_audit(vsi_err *err, const vsi_state *state, vs
 /* ---- store/audit.c ---------------------------------------------------------------------------------- */
 /* audit.c - walks over a state and verifies S1, S2, A1 and the structure of every tree. */
 /* uses store/audit.h */
+/* uses store/budget.h */
 /* uses store/term.h */
 
 typedef struct auditor {
@@ -7007,8 +7008,14 @@ typedef struct auditor {
     vsi_buf buf;
     vsi_report_fn report;
     void *ctx;
+    vsi_descs *descs;
     vsi_hash128 digest; /* computed anew */
+    vsi_reside *reside; /* NULL: everything is in memory */
+    vsi_stay stay;
+    uint64_t steps;
 } auditor;
+
+enum { AUDIT_BREATH_STEPS = 64 };
 
 static void audit_report(auditor *a, const char *where, const char *problem) {
     char text[VS_NAME_BYTES_MAX + VSI_ERR_TEXT_BYTES + 2];
@@ -7034,6 +7041,25 @@ static vs_status audit_tree(auditor *a, const char *where, const vsi_btree *tree
     if (problem)
         audit_report(a, where, problem);
     return audit_note(a, where, st);
+}
+
+/* To the next entry. Now and then what was read may leave memory on the way, if there is too much: then the
+ * cursor looks for its place again. */
+static vs_status audit_next(auditor *a, vsi_btree_cursor *cursor) {
+    uint8_t bytes[VSI_NODE_ENTRY_MAX];
+    vsi_bytes key = vsi_btree_entry(cursor).key;
+    bool is_time = a->reside && ++a->steps % AUDIT_BREATH_STEPS == 0;
+    if (is_time && vsi_reside_excess(a->reside, 0)) {
+        memcpy(bytes, key.data, key.bytes);
+        key.data = bytes;
+        vsi_stay_leave(a->reside, a->stay);
+        vsi_budget_keep(cursor->tree->cow->pager, a->descs);
+        a->stay = vsi_stay_enter(a->reside);
+        vs_status st = vsi_btree_seek(a->err, cursor->tree, key, cursor);
+        if (st != VS_OK)
+            return st;
+    }
+    return vsi_btree_next(a->err, cursor);
 }
 
 /* The record that a key leads to. */
@@ -7080,7 +7106,7 @@ static vs_status audit_records(auditor *a, const vsi_coll *coll) {
         count++;
         st = audit_note(a, coll->desc->name, st);
         if (st == VS_OK)
-            st = vsi_btree_next(a->err, &cursor);
+            st = audit_next(a, &cursor);
     }
     if (st == VS_OK && (count != coll->count || coll->keys.count != coll->count))
         audit_report(a, coll->desc->name, "the count of records is wrong");
@@ -7105,7 +7131,7 @@ static vs_status audit_live(auditor *a, const vsi_coll *coll) {
         if (item.key.bytes != 4 || item.value.bytes != VSI_LIVE_CHUNK_BYTES || item.ref_count)
             audit_report(a, coll->desc->name, "a chunk of the live bitmap is malformed");
         count += audit_count_bits(item.value);
-        st = vsi_btree_next(a->err, &cursor);
+        st = audit_next(a, &cursor);
     }
     if (st == VS_OK && count != coll->count)
         audit_report(a, coll->desc->name, "live slots and records differ in number"); /* S1 */
@@ -7137,7 +7163,7 @@ static vs_status audit_values(auditor *a, const char *where, const vsi_btree *tr
         }
         st = audit_note(a, where, st);
         if (st == VS_OK)
-            st = vsi_btree_next(a->err, &cursor);
+            st = audit_next(a, &cursor);
     }
     return st;
 }
@@ -7225,7 +7251,15 @@ static vs_status audit_colls(auditor *a, const vsi_state *state) {
 
 VSI_FN vs_status vsi_audit(vsi_err *err, const vsi_state *state, vsi_mem *mem,
                            vsi_report_fn report, void *ctx) {
-    auditor a = {.err = err, .buf = {.mem = mem}, .report = report, .ctx = ctx};
+    vsi_pager *pager = state->catalog.cow->pager;
+    auditor a = {.err = err,
+                 .buf = {.mem = mem},
+                 .report = report,
+                 .ctx = ctx,
+                 .descs = state->descs,
+                 .reside = pager ? &pager->reside : NULL};
+    if (a.reside)
+        a.stay = vsi_stay_enter(a.reside);
     bool has_catalog = true, has_notes = true;
     vs_status st = audit_tree(&a, "catalog", &state->catalog, &has_catalog);
     if (st == VS_OK)
@@ -7238,6 +7272,8 @@ VSI_FN vs_status vsi_audit(vsi_err *err, const vsi_state *state, vsi_mem *mem,
     if (st == VS_OK && (a.digest.lo != state->digest.lo || a.digest.hi != state->digest.hi))
         report(ctx, "the digest does not match the contents"); /* A1 */
     vsi_buf_free(&a.buf);
+    if (a.reside)
+        vsi_stay_leave(a.reside, a.stay);
     return st;
 }
 /* ---- store/meta.h ---------------------------------------------------------------------------------- */
@@ -11364,6 +11400,7 @@ VSI_FN vs_status vsi_engine_check(vsi_err *err, vsi_engine *engine, int level, v
     vsi_version *version = vsi_versions_pin(&engine->versions);
     st = vsi_audit(err, &version->state, engine->mem, report, ctx);
     vsi_versions_unpin(&engine->versions, version);
+    vsi_budget_keep(&engine->pager, &engine->descs);
     return st;
 }
 /* ---- query/topk.h ---------------------------------------------------------------------------------- */
@@ -11588,6 +11625,13 @@ static vs_status exact_tile(vsi_err *err, exact_scan *scan, uint32_t slot, size_
     return exact_offer(err, scan, slot, n, topk);
 }
 
+/* The largest tile from slot on: in one slab, and not behind end. */
+static uint32_t exact_tile_end(const vsi_coll *coll, uint32_t slot, uint32_t end) {
+    uint32_t n = end - slot, run = vsi_slab_run(&coll->desc->rows, slot);
+    n = n < run ? n : run;
+    return slot + (n < EXACT_TILE_ROWS ? n : EXACT_TILE_ROWS);
+}
+
 static vs_status exact_run(vsi_err *err, exact_scan *scan, vsi_stay *stay, vsi_topk *topk) {
     const vsi_coll *coll = scan->coll;
     vsi_reside *reside = &coll->live.cow->pager->reside;
@@ -11597,16 +11641,12 @@ static vs_status exact_run(vsi_err *err, exact_scan *scan, vsi_stay *stay, vsi_t
         uint32_t dead = 0;
         vs_status st = vsi_live_next(err, &live, slot, end, &slot);
         if (st == VS_OK && slot < end)
-            st = vsi_live_next_dead(err, &live, slot, end, &dead);
+            st = vsi_live_next_dead(err, &live, slot, exact_tile_end(coll, slot, end), &dead);
+        if (st == VS_OK && slot < end)
+            st = exact_tile(err, scan, slot, dead - slot, topk);
         if (st != VS_OK || slot == end)
             return st;
-        uint32_t n = dead - slot, run = vsi_slab_run(&coll->desc->rows, slot);
-        n = n < run ? n : run;
-        n = n < EXACT_TILE_ROWS ? n : EXACT_TILE_ROWS;
-        st = exact_tile(err, scan, slot, n, topk);
-        if (st != VS_OK)
-            return st;
-        slot += n;
+        slot = dead;
         vsi_stay_renew(reside, stay);
     }
 }

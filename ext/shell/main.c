@@ -86,6 +86,7 @@ static void print_help(FILE *out) {
         fprintf(out, "  vecstore FILE %s\n", commands[i].usage);
     fprintf(out, "  vecstore COMMAND --help\n  vecstore --version\n\n"
                  "FILE is the database. Data go to stdout, messages to stderr.\n"
+                 "Every command takes --memory MIB, the most memory the database should use (1024).\n"
                  "Exit codes: 0 done, 1 failed, 2 wrong usage.\n");
 }
 
@@ -170,6 +171,8 @@ int shell_word(const shell_call *call, const char *name, const char *const *word
 }
 
 static bool takes_option(const shell_command *command, const char *name) {
+    if (!strcmp(name, "--memory"))
+        return true;
     for (int i = 0; i < SHELL_OPTIONS_MAX && command->options[i]; i++)
         if (!strcmp(command->options[i], name))
             return true;
@@ -225,6 +228,7 @@ vs_db *shell_open(const shell_call *call, uint32_t flags) {
     vs_db *db = NULL;
     options.flags = flags;
     options.log = print_log;
+    options.memory_limit = shell_number(call, "--memory", 0, 1, 1 << 30) << 20;
     if (vs_open(call->file, &options, &db) == VS_OK)
         return db;
     shell_fail(call, "%s", db ? vs_errmsg(db) : "out of memory");

@@ -131,6 +131,13 @@ static vs_status exact_tile(vsi_err *err, exact_scan *scan, uint32_t slot, size_
     return exact_offer(err, scan, slot, n, topk);
 }
 
+/* The largest tile from slot on: in one slab, and not behind end. */
+static uint32_t exact_tile_end(const vsi_coll *coll, uint32_t slot, uint32_t end) {
+    uint32_t n = end - slot, run = vsi_slab_run(&coll->desc->rows, slot);
+    n = n < run ? n : run;
+    return slot + (n < EXACT_TILE_ROWS ? n : EXACT_TILE_ROWS);
+}
+
 static vs_status exact_run(vsi_err *err, exact_scan *scan, vsi_stay *stay, vsi_topk *topk) {
     const vsi_coll *coll = scan->coll;
     vsi_reside *reside = &coll->live.cow->pager->reside;
@@ -140,16 +147,12 @@ static vs_status exact_run(vsi_err *err, exact_scan *scan, vsi_stay *stay, vsi_t
         uint32_t dead = 0;
         vs_status st = vsi_live_next(err, &live, slot, end, &slot);
         if (st == VS_OK && slot < end)
-            st = vsi_live_next_dead(err, &live, slot, end, &dead);
+            st = vsi_live_next_dead(err, &live, slot, exact_tile_end(coll, slot, end), &dead);
+        if (st == VS_OK && slot < end)
+            st = exact_tile(err, scan, slot, dead - slot, topk);
         if (st != VS_OK || slot == end)
             return st;
-        uint32_t n = dead - slot, run = vsi_slab_run(&coll->desc->rows, slot);
-        n = n < run ? n : run;
-        n = n < EXACT_TILE_ROWS ? n : EXACT_TILE_ROWS;
-        st = exact_tile(err, scan, slot, n, topk);
-        if (st != VS_OK)
-            return st;
-        slot += n;
+        slot = dead;
         vsi_stay_renew(reside, stay);
     }
 }

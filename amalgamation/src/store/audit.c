@@ -1,5 +1,6 @@
 /* audit.c - walks over a state and verifies S1, S2, A1 and the structure of every tree. */
 #include "store/audit.h"
+#include "store/budget.h"
 #include "store/term.h"
 
 typedef struct auditor {
@@ -7,8 +8,14 @@ typedef struct auditor {
     vsi_buf buf;
     vsi_report_fn report;
     void *ctx;
+    vsi_descs *descs;
     vsi_hash128 digest; /* computed anew */
+    vsi_reside *reside; /* NULL: everything is in memory */
+    vsi_stay stay;
+    uint64_t steps;
 } auditor;
+
+enum { AUDIT_BREATH_STEPS = 64 };
 
 static void audit_report(auditor *a, const char *where, const char *problem) {
     char text[VS_NAME_BYTES_MAX + VSI_ERR_TEXT_BYTES + 2];
@@ -34,6 +41,25 @@ static vs_status audit_tree(auditor *a, const char *where, const vsi_btree *tree
     if (problem)
         audit_report(a, where, problem);
     return audit_note(a, where, st);
+}
+
+/* To the next entry. Now and then what was read may leave memory on the way, if there is too much: then the
+ * cursor looks for its place again. */
+static vs_status audit_next(auditor *a, vsi_btree_cursor *cursor) {
+    uint8_t bytes[VSI_NODE_ENTRY_MAX];
+    vsi_bytes key = vsi_btree_entry(cursor).key;
+    bool is_time = a->reside && ++a->steps % AUDIT_BREATH_STEPS == 0;
+    if (is_time && vsi_reside_excess(a->reside, 0)) {
+        memcpy(bytes, key.data, key.bytes);
+        key.data = bytes;
+        vsi_stay_leave(a->reside, a->stay);
+        vsi_budget_keep(cursor->tree->cow->pager, a->descs);
+        a->stay = vsi_stay_enter(a->reside);
+        vs_status st = vsi_btree_seek(a->err, cursor->tree, key, cursor);
+        if (st != VS_OK)
+            return st;
+    }
+    return vsi_btree_next(a->err, cursor);
 }
 
 /* The record that a key leads to. */
@@ -80,7 +106,7 @@ static vs_status audit_records(auditor *a, const vsi_coll *coll) {
         count++;
         st = audit_note(a, coll->desc->name, st);
         if (st == VS_OK)
-            st = vsi_btree_next(a->err, &cursor);
+            st = audit_next(a, &cursor);
     }
     if (st == VS_OK && (count != coll->count || coll->keys.count != coll->count))
         audit_report(a, coll->desc->name, "the count of records is wrong");
@@ -105,7 +131,7 @@ static vs_status audit_live(auditor *a, const vsi_coll *coll) {
         if (item.key.bytes != 4 || item.value.bytes != VSI_LIVE_CHUNK_BYTES || item.ref_count)
             audit_report(a, coll->desc->name, "a chunk of the live bitmap is malformed");
         count += audit_count_bits(item.value);
-        st = vsi_btree_next(a->err, &cursor);
+        st = audit_next(a, &cursor);
     }
     if (st == VS_OK && count != coll->count)
         audit_report(a, coll->desc->name, "live slots and records differ in number"); /* S1 */
@@ -137,7 +163,7 @@ static vs_status audit_values(auditor *a, const char *where, const vsi_btree *tr
         }
         st = audit_note(a, where, st);
         if (st == VS_OK)
-            st = vsi_btree_next(a->err, &cursor);
+            st = audit_next(a, &cursor);
     }
     return st;
 }
@@ -225,7 +251,15 @@ static vs_status audit_colls(auditor *a, const vsi_state *state) {
 
 VSI_FN vs_status vsi_audit(vsi_err *err, const vsi_state *state, vsi_mem *mem,
                            vsi_report_fn report, void *ctx) {
-    auditor a = {.err = err, .buf = {.mem = mem}, .report = report, .ctx = ctx};
+    vsi_pager *pager = state->catalog.cow->pager;
+    auditor a = {.err = err,
+                 .buf = {.mem = mem},
+                 .report = report,
+                 .ctx = ctx,
+                 .descs = state->descs,
+                 .reside = pager ? &pager->reside : NULL};
+    if (a.reside)
+        a.stay = vsi_stay_enter(a.reside);
     bool has_catalog = true, has_notes = true;
     vs_status st = audit_tree(&a, "catalog", &state->catalog, &has_catalog);
     if (st == VS_OK)
@@ -238,5 +272,7 @@ VSI_FN vs_status vsi_audit(vsi_err *err, const vsi_state *state, vsi_mem *mem,
     if (st == VS_OK && (a.digest.lo != state->digest.lo || a.digest.hi != state->digest.hi))
         report(ctx, "the digest does not match the contents"); /* A1 */
     vsi_buf_free(&a.buf);
+    if (a.reside)
+        vsi_stay_leave(a.reside, a.stay);
     return st;
 }

@@ -202,5 +202,6 @@ VSI_FN vs_status vsi_engine_check(vsi_err *err, vsi_engine *engine, int level, v
     vsi_version *version = vsi_versions_pin(&engine->versions);
     st = vsi_audit(err, &version->state, engine->mem, report, ctx);
     vsi_versions_unpin(&engine->versions, version);
+    vsi_budget_keep(&engine->pager, &engine->descs);
     return st;
 }
