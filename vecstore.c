@@ -2925,6 +2925,8 @@ VSI_FN void vsi_space_reap(vsi_space *space, uint64_t first_checkpoint,
 VS_NODISCARD VSI_FN vs_status vsi_space_write(vsi_err *err, const vsi_space *space,
                                               uint64_t first_kept, const vsi_buf *dying,
                                               vsi_buf *out);
+/* Takes the runs at the end of the file out of a list where all are free. Returns where it ends then. */
+VSI_FN uint64_t vsi_space_trim_list(vsi_buf *list, uint64_t end);
 /* Reads the list of a checkpoint. VS_ERR_CORRUPT for one that is malformed. */
 VS_NODISCARD VSI_FN vs_status vsi_space_read(vsi_err *err, vsi_space *space, vsi_bytes list,
                                              uint64_t end, uint64_t checkpoint);
@@ -3137,6 +3139,36 @@ VSI_FN void vsi_space_reap(vsi_space *space, uint64_t first_checkpoint,
         space->dead.bytes = kept * sizeof *dead;
 }
 
+/* ---- sorting -------------------------------------------------------------------------------- */
+
+/* Moves run down from the root of a heap of n, the largest first. */
+static void runs_sift_down(vsi_run *runs, size_t root, size_t n, vsi_run run) {
+    for (size_t child = 2 * root + 1; child < n; child = 2 * root + 1) {
+        if (child + 1 < n && runs[child + 1].page > runs[child].page)
+            child++;
+        if (runs[child].page <= run.page)
+            break;
+        runs[root] = runs[child];
+        root = child;
+    }
+    runs[root] = run;
+}
+
+/* Heapsort: qsort takes memory of its own. */
+static void runs_sort(vsi_run *runs, size_t n) {
+    for (size_t root = n / 2; root-- > 0;)
+        runs_sift_down(runs, root, n, runs[root]);
+    for (; n > 1; n--) {
+        vsi_run last = runs[n - 1];
+        runs[n - 1] = runs[0];
+        runs_sift_down(runs, 0, n - 1, last);
+    }
+}
+
+VSI_FN void vsi_runs_sort(vsi_buf *buf) {
+    runs_sort((vsi_run *)(void *)buf->data, buf->bytes / sizeof(vsi_run));
+}
+
 /* ---- in the file ---------------------------------------------------------------------------- */
 
 static bool space_write_run(vsi_buf *out, vsi_run run) {
@@ -3177,6 +3209,27 @@ VSI_FN vs_status vsi_space_write(vsi_err *err, const vsi_space *space, uint64_t 
     return VS_OK;
 }
 
+VSI_FN uint64_t vsi_space_trim_list(vsi_buf *list, uint64_t end) {
+    uint8_t *first = list->data + SPACE_HEADER_BYTES;
+    uint64_t n = vsi_get_u64(list->data);
+    vsi_assert(vsi_get_u64(list->data + 8) == 0);
+    vsi_run *runs = (vsi_run *)(void *)first; /* as numbers of this machine for the time being */
+    for (uint64_t i = 0; i < n; i++)
+        runs[i] = (vsi_run){vsi_get_u64(first + i * SPACE_RUN_BYTES),
+                            vsi_get_u64(first + i * SPACE_RUN_BYTES + 8)};
+    runs_sort(runs, n);
+    for (; n > 0 && runs[n - 1].page + runs[n - 1].pages == end; n--)
+        end = runs[n - 1].page;
+    for (uint64_t i = 0; i < n; i++) {
+        vsi_run run = runs[i];
+        vsi_put_u64(first + i * SPACE_RUN_BYTES, run.page);
+        vsi_put_u64(first + i * SPACE_RUN_BYTES + 8, run.pages);
+    }
+    vsi_put_u64(list->data, n);
+    list->bytes = SPACE_HEADER_BYTES + n * SPACE_RUN_BYTES;
+    return end;
+}
+
 /* How many runs a list has, free ones and all. */
 static vs_status list_counts(vsi_err *err, vsi_bytes list, uint64_t *out_free, uint64_t *out_all) {
     uint64_t room = list.bytes / SPACE_RUN_BYTES; /* one for the header, which is as large */
@@ -3203,32 +3256,6 @@ VSI_FN vs_status vsi_space_list(vsi_err *err, vsi_bytes list, vsi_buf *out) {
             st = vsi_fail_nomem(err, sizeof run);
     }
     return st;
-}
-
-/* Moves run down from the root of a heap of n, the largest first. */
-static void runs_sift_down(vsi_run *runs, size_t root, size_t n, vsi_run run) {
-    for (size_t child = 2 * root + 1; child < n; child = 2 * root + 1) {
-        if (child + 1 < n && runs[child + 1].page > runs[child].page)
-            child++;
-        if (runs[child].page <= run.page)
-            break;
-        runs[root] = runs[child];
-        root = child;
-    }
-    runs[root] = run;
-}
-
-/* Heapsort: qsort takes memory of its own. */
-VSI_FN void vsi_runs_sort(vsi_buf *buf) {
-    vsi_run *runs = (vsi_run *)(void *)buf->data;
-    size_t n = buf->bytes / sizeof *runs;
-    for (size_t root = n / 2; root-- > 0;)
-        runs_sift_down(runs, root, n, runs[root]);
-    for (; n > 1; n--) {
-        vsi_run last = runs[n - 1];
-        runs[n - 1] = runs[0];
-        runs_sift_down(runs, 0, n - 1, last);
-    }
 }
 
 /* Whether all runs of a list lie in the file, and none shares a page with another. */
@@ -5043,7 +5070,8 @@ typedef struct vsi_slabs {
     size_t hand;   /* of vsi_slabs_evict */
 
     /* of the holder of the writer role */
-    vsi_buf dirty;      /* uint32_t: slabs changed since they were written */
+    vsi_buf dirty; /* uint32_t: slabs changed since they were written */
+    vsi_buf unused; /* uint32_t: per slab the rows that nobody needs; SLAB_IS_DROPPED: and it is gone */
 } vsi_slabs;
 
 typedef struct vsi_slab_place {
@@ -5082,6 +5110,14 @@ VS_NODISCARD VSI_FN vs_status vsi_slabs_write_back(vsi_err *err, vsi_slabs *slab
                                                    vsi_pager *pager, uint64_t max_bytes);
 /* Notes in dir where slabs are that were written since it was made. */
 VS_NODISCARD VSI_FN vs_status vsi_slabs_link(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir);
+/* A row of which no version that can be read has need, or one again. There may be no memory to count it;
+ * then the slab only stays. */
+VSI_FN void vsi_slabs_count_unused(vsi_slabs *slabs, uint32_t slot, bool is_unused);
+/* Whether there may be slabs to drop. */
+VSI_FN bool vsi_slabs_have_unused(const vsi_slabs *slabs);
+/* Drops slabs of which no row is needed, but for the one that slot_end lies behind and those after it. */
+VS_NODISCARD VSI_FN vs_status vsi_slabs_drop_unused(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir,
+                                                    uint32_t slot_end);
 /* What was written leads nowhere: the collection does not exist. Its pages go to the pager's dropped. */
 VS_NODISCARD VSI_FN vs_status vsi_slabs_forget(vsi_err *err, vsi_slabs *slabs, vsi_pager *pager);
 /* dir counts: it has all places. */
@@ -5107,6 +5143,8 @@ VS_NODISCARD VSI_FN vs_status vsi_slab_make_row(vsi_err *err, vsi_slabs *slabs, 
 /* uses store/slab.h */
 
 enum { SLAB_TABLE_FIRST = 16 };
+
+#define SLAB_IS_DROPPED 0x80000000u
 
 /* At the front of a slab's memory; the rows begin at the first aligned byte behind it. */
 typedef struct slab_head {
@@ -5140,6 +5178,7 @@ VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t row_bytes, u
     slabs->element_bytes = 1;
     slabs->dirty.mem = mem;
     slabs->moved.mem = mem;
+    slabs->unused.mem = mem;
 }
 
 static size_t table_bytes(size_t room) {
@@ -5169,6 +5208,7 @@ VSI_FN void vsi_slabs_free(vsi_slabs *slabs) {
         return;
     vsi_buf_free(&slabs->dirty);
     vsi_buf_free(&slabs->moved);
+    vsi_buf_free(&slabs->unused);
 }
 
 static uint8_t *slab_aligned(uint8_t *first) {
@@ -5596,6 +5636,92 @@ VSI_FN vs_status vsi_slabs_link(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir) 
     return st;
 }
 
+/* ---- slabs without use ---------------------------------------------------------------------- */
+
+static uint32_t *slabs_unused(const vsi_slabs *slabs) {
+    return (uint32_t *)(void *)slabs->unused.data;
+}
+
+/* Room to count in slab number at. */
+static bool slabs_unused_reserve(vsi_slabs *slabs, uint32_t at) {
+    size_t bytes = ((size_t)at + 1) * sizeof(uint32_t), known = slabs->unused.bytes;
+    if (bytes <= known)
+        return true;
+    if (!vsi_buf_reserve(&slabs->unused, bytes - known))
+        return false;
+    memset(slabs->unused.data + known, 0, bytes - known);
+    slabs->unused.bytes = bytes;
+    return true;
+}
+
+VSI_FN void vsi_slabs_count_unused(vsi_slabs *slabs, uint32_t slot, bool is_unused) {
+    uint32_t at = slot >> slabs->shift;
+    if (is_unused ? !slabs_unused_reserve(slabs, at) : at >= slabs->unused.bytes / sizeof at)
+        return;
+    uint32_t *count = slabs_unused(slabs) + at;
+    *count &= ~SLAB_IS_DROPPED;
+    if (is_unused)
+        ++*count;
+    else if (*count)
+        --*count;
+}
+
+/* Out of memory with it, and the place it was written to since the last checkpoint is free again. */
+static vs_status slab_forget(vsi_err *err, vsi_slabs *slabs, uint32_t at, vsi_pager *pager) {
+    if (!vsi_buf_reserve(&pager->dropped, sizeof(vsi_run)))
+        return vsi_fail_nomem(err, sizeof(vsi_run));
+    vsi_mutex_lock(&pager->slab_lock);
+    slab_table *table = vsi_atomic_ptr_load(&slabs->table);
+    slab_head *slab = table && at < table->room ? vsi_atomic_ptr_load(&table->slab[at]) : NULL;
+    vsi_slab_place *place = slabs_moved(slabs, at);
+    if (slab && !slab->is_dirty) {
+        vsi_atomic_ptr_store(&table->slab[at], NULL);
+        vsi_retire(&pager->reside, &slab->retired, slab_bytes(slabs));
+    }
+    if (place) {
+        vsi_run run = {vsi_ref_page(place->ref), vsi_ref_pages(place->ref)};
+        vsi_slab_place *end =
+            (vsi_slab_place *)(void *)(slabs->moved.data + slabs->moved.bytes);
+        vsi_buf_append(&pager->dropped, &run, sizeof run);
+        memmove(place, place + 1, (size_t)((uint8_t *)end - (uint8_t *)(place + 1)));
+        slabs->moved.bytes -= sizeof *place;
+    }
+    vsi_mutex_unlock(&pager->slab_lock);
+    return VS_OK;
+}
+
+static vs_status slab_drop(vsi_err *err, vsi_slabs *slabs, uint32_t at, vsi_btree *dir) {
+    uint8_t key[4];
+    vsi_node_item item;
+    vsi_put_u32_be(key, at);
+    vs_status st = slab_forget(err, slabs, at, dir->cow->pager);
+    if (st == VS_OK)
+        st = vsi_btree_get(err, dir, (vsi_bytes){key, sizeof key}, &item);
+    if (st == VS_OK && item.ref_count == 1)
+        st = vsi_cow_drop_ref(err, dir->cow, vsi_ref_decode(item.refs));
+    if (st == VS_OK)
+        st = vsi_btree_delete(err, dir, (vsi_bytes){key, sizeof key});
+    return st == VS_ERR_NOT_FOUND ? VS_OK : st;
+}
+
+VSI_FN bool vsi_slabs_have_unused(const vsi_slabs *slabs) {
+    for (size_t i = 0; i < slabs->unused.bytes / sizeof(uint32_t); i++)
+        if (slabs_unused(slabs)[i] == 1u << slabs->shift)
+            return true;
+    return false;
+}
+
+VSI_FN vs_status vsi_slabs_drop_unused(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir,
+                                       uint32_t slot_end) {
+    uint32_t rows = 1u << slabs->shift, end = slot_end ? (slot_end - 1) >> slabs->shift : 0;
+    size_t known = slabs->unused.bytes / sizeof(uint32_t);
+    vs_status st = VS_OK;
+    for (uint32_t at = 0; st == VS_OK && at < end && at < known; at++)
+        if (slabs_unused(slabs)[at] == rows)
+            st = slab_drop(err, slabs, at, dir);
+    return st;
+}
+
 VSI_FN vs_status vsi_slabs_forget(vsi_err *err, vsi_slabs *slabs, vsi_pager *pager) {
     size_t n = slabs->moved.bytes / sizeof(vsi_slab_place);
     if (!vsi_buf_reserve(&pager->dropped, n * sizeof(vsi_run)))
@@ -5616,6 +5742,9 @@ VSI_FN vs_status vsi_slabs_forget(vsi_err *err, vsi_slabs *slabs, vsi_pager *pag
 }
 
 VSI_FN void vsi_slabs_settle(vsi_slabs *slabs, const vsi_btree *dir) {
+    for (size_t i = 0; i < slabs->unused.bytes / sizeof(uint32_t); i++)
+        if (slabs_unused(slabs)[i] == 1u << slabs->shift)
+            slabs_unused(slabs)[i] |= SLAB_IS_DROPPED;
     vsi_mutex_lock(&dir->cow->pager->slab_lock);
     slabs->dir = *dir;
     vsi_buf_free(&slabs->moved);
@@ -5854,12 +5983,17 @@ VSI_FN uint32_t vsi_desc_take_slot(vsi_desc *desc) {
     if (desc->pool.bytes) {
         desc->pool.bytes -= sizeof slot;
         memcpy(&slot, desc->pool.data + desc->pool.bytes, sizeof slot);
+        vsi_slabs_count_unused(&desc->rows, slot, false);
+        vsi_slabs_count_unused(&desc->cells, slot, false);
     }
     return slot;
 }
 
 VSI_FN void vsi_desc_give_slot(vsi_desc *desc, uint32_t slot) {
-    vsi_buf_append(&desc->pool, &slot, sizeof slot);
+    if (!vsi_buf_append(&desc->pool, &slot, sizeof slot))
+        return; /* it is found again after the next open */
+    vsi_slabs_count_unused(&desc->rows, slot, true);
+    vsi_slabs_count_unused(&desc->cells, slot, true);
 }
 /* ---- store/budget.h ---------------------------------------------------------------------------------- */
 /* budget.h - keeps what is read from the file within the memory limit. */
@@ -9508,6 +9642,9 @@ VS_NODISCARD VSI_FN vs_status vsi_flush_trees(vsi_err *err, vsi_state *state);
 VS_NODISCARD VSI_FN vs_status vsi_flush_slabs_early(vsi_err *err, const vsi_state *state,
                                                     uint64_t max_bytes);
 
+/* Looks up where the state's slabs are, for vsi_flush_settle. vsi_flush does so itself. */
+VS_NODISCARD VSI_FN vs_status vsi_flush_locate(vsi_err *err, const vsi_state *state);
+
 /* What vsi_flush wrote is part of a checkpoint: slabs are not dirty any more. */
 VSI_FN void vsi_flush_settle(const vsi_state *state);
 /* The same for collections that a reader, whose version may be older, looked at for the first time
@@ -9636,11 +9773,13 @@ static vsi_desc *flush_next(const vsi_state *state, const vsi_desc *desc) {
 }
 
 static bool flush_has_slabs(const vsi_slabs *slabs) {
-    return slabs->dirty.bytes || slabs->moved.bytes;
+    return slabs->dirty.bytes || slabs->moved.bytes || vsi_slabs_have_unused(slabs);
 }
 
-static vs_status flush_array(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir) {
+static vs_status flush_array(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir, uint32_t slot_end) {
     vs_status st = vsi_slabs_write_back(err, slabs, dir->cow->pager, UINT64_MAX);
+    if (st == VS_OK)
+        st = vsi_slabs_drop_unused(err, slabs, dir, slot_end);
     return st == VS_OK ? vsi_slabs_link(err, slabs, dir) : st;
 }
 
@@ -9655,8 +9794,9 @@ static vs_status flush_coll_slabs(vsi_err *err, vsi_state *state, vsi_desc *desc
         return st == VS_OK ? vsi_slabs_forget(err, &desc->cells, pager) : st;
     }
     if (st == VS_OK)
-        st = flush_array(err, &desc->rows, &coll->rows_dir);
-    return st == VS_OK ? flush_array(err, &desc->cells, &coll->cells_dir) : st;
+        st = flush_array(err, &desc->rows, &coll->rows_dir, coll->slot_end);
+    return st == VS_OK ? flush_array(err, &desc->cells, &coll->cells_dir, coll->slot_end)
+                       : st;
 }
 
 static vs_status flush_slabs(vsi_err *err, vsi_state *state) {
@@ -9701,7 +9841,7 @@ VSI_FN vs_status vsi_flush_catch_up(vsi_err *err, const vsi_state *state) {
     return st;
 }
 
-static vs_status flush_locate_all(vsi_err *err, const vsi_state *state) {
+VSI_FN vs_status vsi_flush_locate(vsi_err *err, const vsi_state *state) {
     vs_status st = VS_OK;
     for (vsi_desc *desc = flush_first(state); st == VS_OK && desc; desc = flush_next(state, desc))
         st = flush_locate(err, state, desc);
@@ -9725,7 +9865,7 @@ VSI_FN vs_status vsi_flush(vsi_err *err, vsi_state *state) {
     vs_status st = flush_slabs(err, state);
     if (st == VS_OK)
         st = vsi_flush_trees(err, state);
-    return st == VS_OK ? flush_locate_all(err, state) : st;
+    return st == VS_OK ? vsi_flush_locate(err, state) : st;
 }
 
 VSI_FN vs_status vsi_flush_slabs_early(vsi_err *err, const vsi_state *state, uint64_t max_bytes) {
@@ -9741,6 +9881,160 @@ VSI_FN vs_status vsi_flush_slabs_early(vsi_err *err, const vsi_state *state, uin
     }
     return st;
 }
+/* ---- store/relocate.h ---------------------------------------------------------------------------------- */
+/* relocate.h - moves extents towards the front of the file, so that its end can be cut off. */
+#ifndef VSI_RELOCATE_H
+#define VSI_RELOCATE_H
+
+/* uses store/state.h */
+
+/* Writes what the state reaches at first_page and behind it again before that, as far as there are free
+ * pages; the state, which leads to extents only and is the caller's copy, leads there then. The caller has
+ * an open scope, and holds the writer role. On a failure undo the scope and the pager. */
+VS_NODISCARD VSI_FN vs_status vsi_relocate(vsi_err *err, vsi_state *state, uint64_t first_page);
+
+#endif
+/* ---- store/relocate.c ---------------------------------------------------------------------------------- */
+/* relocate.c - extents from the end of the file into holes before it.
+ *
+ *   O1  A node is written after everything it leads to, as in store/flush. */
+/* uses store/relocate.h */
+
+/* Levels of the catalog and of a collection's tree. */
+enum { RELOCATE_DEPTH_MAX = 2 * (VSI_NODE_LEVEL_MAX + 1) };
+
+/* A node on the way down. */
+typedef struct relocate_step {
+    vsi_ref ref;
+    bool is_changed; /* something that it leads to has moved */
+    uint32_t at, ref_at;
+    uint8_t page[VSI_PAGE_BYTES];
+} relocate_step;
+
+typedef struct relocator {
+    vsi_cow *cow;
+    vsi_pager *pager;
+    uint64_t first_page;
+    vsi_buf stack; /* relocate_step */
+    vsi_buf extent;
+} relocator;
+
+static relocate_step *relocator_top(const relocator *r) {
+    return (relocate_step *)(void *)(r->stack.data + r->stack.bytes) - 1;
+}
+
+/* Writes an extent again, and *ref leads there; if there is a better place for it, or it must. */
+static vs_status relocator_write(vsi_err *err, relocator *r, vsi_bytes bytes, bool must,
+                                 vsi_ref *ref) {
+    uint64_t page = 0, from = vsi_ref_page(*ref);
+    size_t taken = r->pager->taken.bytes;
+    vsi_ref old = *ref;
+    vs_status st = vsi_pager_flush(err, r->pager);
+    if (st == VS_OK)
+        st = vsi_pager_take(err, r->pager, vsi_ref_pages(old), &page);
+    if (st == VS_OK && page > from && !must) {
+        vsi_pager_undo_to(r->pager, taken);
+        return VS_OK;
+    }
+    if (st == VS_OK)
+        st = vsi_pager_write_at(err, r->pager, old.kind, old.level, bytes, page, ref);
+    return st == VS_OK ? vsi_cow_drop_ref(err, r->cow, old) : st;
+}
+
+static vs_status relocator_enter(vsi_err *err, relocator *r, vsi_ref ref) {
+    if (r->stack.bytes == RELOCATE_DEPTH_MAX * sizeof(relocate_step))
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu: trees are nested too deeply",
+                        r->pager->file->path, (unsigned long long)vsi_ref_page(ref));
+    if (!vsi_buf_reserve(&r->stack, sizeof(relocate_step)))
+        return vsi_fail_nomem(err, sizeof(relocate_step));
+    r->stack.bytes += sizeof(relocate_step);
+    relocate_step *top = relocator_top(r);
+    top->ref = ref;
+    top->at = top->ref_at = 0;
+    top->is_changed = false;
+    return vsi_pager_node_again(err, r->pager, ref, top->page);
+}
+
+/* A slab or a large value. */
+static vs_status relocator_copy(vsi_err *err, relocator *r, vsi_ref *ref) {
+    if (vsi_ref_page(*ref) < r->first_page)
+        return VS_OK;
+    r->extent.bytes = 0;
+    vs_status st = vsi_pager_read(err, r->pager, *ref, ref->kind, &r->extent);
+    vsi_bytes bytes = {r->extent.data, r->extent.bytes};
+    return st == VS_OK ? relocator_write(err, r, bytes, false, ref) : st;
+}
+
+/* The next reference of the node on top; false: there is none. */
+static bool relocator_next(relocator *r, vsi_ref *out_ref) {
+    relocate_step *top = relocator_top(r);
+    for (; top->at < vsi_node_count(top->page); top->at++, top->ref_at = 0) {
+        uint32_t refs = vsi_node_item_at(top->page, top->at).ref_count;
+        for (; top->ref_at < refs; top->ref_at++) {
+            *out_ref = vsi_node_ref(top->page, top->at, top->ref_at);
+            if (out_ref->kind != VSI_REF_NONE)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* What the reference on turn leads to is done. */
+static void relocator_note(relocator *r, vsi_ref ref) {
+    relocate_step *top = relocator_top(r);
+    vsi_ref old = vsi_node_ref(top->page, top->at, top->ref_at);
+    if (old.at != ref.at) {
+        vsi_node_set_ref(top->page, top->at, top->ref_at, ref);
+        top->is_changed = true;
+    }
+    top->ref_at++;
+}
+
+static vs_status relocator_leave(vsi_err *err, relocator *r, vsi_ref *root) {
+    relocate_step *top = relocator_top(r);
+    vsi_ref ref = top->ref;
+    vs_status st = VS_OK;
+    if (top->is_changed || vsi_ref_page(ref) >= r->first_page)
+        st = relocator_write(err, r, (vsi_bytes){top->page, VSI_PAGE_BYTES}, top->is_changed,
+                             &ref); /* keeps O1 */
+    if (st != VS_OK)
+        return st;
+    r->stack.bytes -= sizeof *top;
+    if (r->stack.bytes)
+        relocator_note(r, ref);
+    else
+        *root = ref;
+    return VS_OK;
+}
+
+static vs_status relocator_run(vsi_err *err, relocator *r, vsi_ref *root) {
+    vs_status st = root->kind == VSI_REF_NODE ? relocator_enter(err, r, *root) : VS_OK;
+    while (st == VS_OK && r->stack.bytes) {
+        vsi_ref ref;
+        if (!relocator_next(r, &ref)) {
+            st = relocator_leave(err, r, root);
+        } else if (ref.kind == VSI_REF_NODE) {
+            st = relocator_enter(err, r, ref);
+        } else {
+            st = relocator_copy(err, r, &ref);
+            if (st == VS_OK)
+                relocator_note(r, ref);
+        }
+    }
+    return st;
+}
+
+VSI_FN vs_status vsi_relocate(vsi_err *err, vsi_state *state, uint64_t first_page) {
+    vsi_cow *cow = state->catalog.cow;
+    relocator r = {.cow = cow, .pager = cow->pager, .first_page = first_page};
+    r.stack.mem = r.extent.mem = cow->mem;
+    vs_status st = relocator_run(err, &r, &state->catalog.root);
+    if (st == VS_OK)
+        st = vsi_pager_flush(err, r.pager);
+    vsi_buf_free(&r.stack);
+    vsi_buf_free(&r.extent);
+    return st == VS_OK ? vsi_state_load(err, state) : st;
+}
 /* ---- store/freelist.h ---------------------------------------------------------------------------------- */
 /* freelist.h - the list of free pages: read before the first extent is written, written anew by every
  * checkpoint. Of the holder of the writer role. */
@@ -9753,9 +10047,10 @@ VSI_FN vs_status vsi_flush_slabs_early(vsi_err *err, const vsi_state *state, uin
 VS_NODISCARD VSI_FN vs_status vsi_freelist_load(vsi_err *err, vsi_engine *engine);
 
 /* Writes the list for a checkpoint beside which those from first_kept on are kept; its own extent is not in
- * it. */
+ * it. out_end is where the file ends for that checkpoint, in pages. */
 VS_NODISCARD VSI_FN vs_status vsi_freelist_save(vsi_err *err, vsi_engine *engine,
-                                                uint64_t first_kept, vsi_ref *out_ref);
+                                                uint64_t first_kept, vsi_ref *out_ref,
+                                                uint64_t *out_end);
 
 #endif
 /* ---- store/freelist.c ---------------------------------------------------------------------------------- */
@@ -9909,7 +10204,8 @@ static vs_status space_dying(vsi_err *err, const vsi_engine *engine, vsi_buf *ou
 
 /* Makes the list of free pages and room for it; taking the room changes the list. */
 static vs_status space_make_list(vsi_err *err, vsi_engine *engine, uint64_t first_kept,
-                                 const vsi_buf *dying, vsi_buf *list, uint64_t *out_page) {
+                                 const vsi_buf *dying, vsi_buf *list, uint64_t *out_page,
+                                uint64_t *out_end) {
     vs_status st = vsi_space_write(err, &engine->pager.space, first_kept, dying, list);
     if (st != VS_OK)
         return st;
@@ -9919,6 +10215,9 @@ static vs_status space_make_list(vsi_err *err, vsi_engine *engine, uint64_t firs
     list->bytes = 0;
     if (st == VS_OK)
         st = vsi_space_write(err, &engine->pager.space, first_kept, dying, list);
+    *out_end = engine->pager.space.end;
+    if (st == VS_OK && first_kept == VSI_NONE_KEPT)
+        *out_end = vsi_space_trim_list(list, *out_end);
     size_t pad = pages * VSI_PAGE_BYTES - list->bytes;
     if (st == VS_OK && !vsi_buf_reserve(list, pad))
         st = vsi_fail_nomem(err, pad);
@@ -9932,12 +10231,12 @@ static vs_status space_make_list(vsi_err *err, vsi_engine *engine, uint64_t firs
 
 /* Writes the list of free pages; its own extent is not in it. */
 VSI_FN vs_status vsi_freelist_save(vsi_err *err, vsi_engine *engine, uint64_t first_kept,
-                            vsi_ref *out_ref) {
+                                   vsi_ref *out_ref, uint64_t *out_end) {
     vsi_buf list = {.mem = engine->mem}, dying = {.mem = engine->mem};
     uint64_t page = 0;
     vs_status st = space_dying(err, engine, &dying);
     if (st == VS_OK)
-        st = space_make_list(err, engine, first_kept, &dying, &list, &page);
+        st = space_make_list(err, engine, first_kept, &dying, &list, &page, out_end);
     if (st == VS_OK)
         st = vsi_pager_write_at(err, &engine->pager, VSI_REF_FREE, 0,
                                 (vsi_bytes){list.data, list.bytes}, page, out_ref);
@@ -10703,22 +11002,23 @@ static vs_status write_fill_pool(vsi_err *err, const vsi_coll *coll) {
     vs_status st = VS_OK;
     if (coll->count == end)
         slot = end;
+    vsi_buf slots = {.mem = desc->pool.mem};
     while (st == VS_OK && slot < end) {
         st = vsi_live_next_dead(err, &scan, slot, end, &slot);
-        if (st == VS_OK && slot < end && !vsi_buf_append(&desc->pool, &slot, sizeof slot))
+        if (st == VS_OK && slot < end && !vsi_buf_append(&slots, &slot, sizeof slot))
             st = vsi_fail_nomem(err, sizeof slot);
         slot += slot < end;
     }
-    if (st != VS_OK) {
-        desc->pool.bytes = 0;
+    if (st == VS_OK && !vsi_buf_reserve(&desc->pool, slots.bytes))
+        st = vsi_fail_nomem(err, slots.bytes);
+    while (st == VS_OK && slots.bytes) { /* the lowest on top */
+        slots.bytes -= sizeof slot;
+        memcpy(&slot, slots.data + slots.bytes, sizeof slot);
+        vsi_desc_give_slot(desc, slot);
+    }
+    vsi_buf_free(&slots);
+    if (st != VS_OK)
         return st;
-    }
-    uint32_t *slots = (uint32_t *)(void *)desc->pool.data;
-    for (size_t i = 0, n = desc->pool.bytes / sizeof slot; i < n / 2; i++) {
-        slot = slots[i]; /* the lowest on top */
-        slots[i] = slots[n - 1 - i];
-        slots[n - 1 - i] = slot;
-    }
     desc->pool_is_filled = true;
     return VS_OK;
 }
@@ -10915,6 +11215,7 @@ VSI_FN void vsi_checkpoint_if_due(vsi_engine *engine);
 /* uses store/checkpoint.h */
 /* uses store/flush.h */
 /* uses store/freelist.h */
+/* uses store/relocate.h */
 
 /* The log's size that asks for a checkpoint: an eighth of the database, within these bounds. Smaller in
  * some tests. */
@@ -10922,6 +11223,9 @@ VSI_FN void vsi_checkpoint_if_due(vsi_engine *engine);
 #define VSI_CHECKPOINT_LOG_BYTES (16 << 20)
 #endif
 enum { CHECKPOINT_LOG_BYTES_MAX = 1 << 30, CHECKPOINT_LOG_SHARE = 8 };
+
+/* A file of which this share is holes, and so many pages more, is made smaller when it is closed. */
+enum { CHECKPOINT_HOLES_SHARE = 16, CHECKPOINT_TAIL_PAGES = 64 };
 
 /* ---- the log's files ------------------------------------------------------------------------ */
 
@@ -10949,6 +11253,7 @@ static void log_remove_below(vsi_engine *engine, uint64_t first) {
 typedef struct checkpoint_work {
     vsi_engine *engine;
     bool is_final;
+    uint64_t relocate_from; /* pages from here on are to become free; 0: none */
     vsi_state state;
     vsi_version *version;
     vsi_meta meta;
@@ -10981,11 +11286,15 @@ static vs_status checkpoint_write(vsi_err *err, checkpoint_work *work) {
     vsi_checkpoint_info *info = &work->meta.checkpoint;
     work->state = engine->versions.applied->state;
     vs_status st = vsi_flush(err, &work->state);
+    if (st == VS_OK && work->relocate_from)
+        st = vsi_relocate(err, &work->state, work->relocate_from);
+    if (st == VS_OK && work->relocate_from)
+        st = vsi_flush_locate(err, &work->state);
     if (st == VS_OK)
         st = checkpoint_bury_dropped(err, engine);
     uint64_t first_kept = work->is_final ? VSI_NONE_KEPT : old->number;
     if (st == VS_OK)
-        st = vsi_freelist_save(err, engine, first_kept, &info->free_list);
+        st = vsi_freelist_save(err, engine, first_kept, &info->free_list, &info->end);
     if (st == VS_OK)
         st = vsi_pager_flush(err, &engine->pager);
     if (st == VS_OK)
@@ -10993,7 +11302,6 @@ static vs_status checkpoint_write(vsi_err *err, checkpoint_work *work) {
     if (st != VS_OK)
         return st;
     info->number = old->number + 1;
-    info->end = engine->pager.space.end;
     info->catalog = work->state.catalog.root;
     info->catalog_count = work->state.catalog.count;
     info->digest = work->state.digest;
@@ -11098,6 +11406,17 @@ static vs_status checkpoint_make(vsi_err *err, checkpoint_work *work) {
     return VS_OK;
 }
 
+/* Cuts off what no kept checkpoint has, and nothing newer uses. */
+static void checkpoint_truncate(vsi_engine *engine) {
+    const vsi_meta *meta = &engine->metas.newest;
+    vsi_err ignored = {0};
+    uint64_t end = meta->checkpoint.end, bytes = 0;
+    end = meta->previous.end > end ? meta->previous.end : end;
+    end = engine->pager.space.end > end ? engine->pager.space.end : end;
+    if (vsi_file_size(&ignored, &engine->data, &bytes) == VS_OK && bytes > end * VSI_PAGE_BYTES)
+        (void)vsi_file_truncate(&ignored, &engine->data, end * VSI_PAGE_BYTES);
+}
+
 /* Frees what the last checkpoint, or the last two, and those who read do not need. A failure, or a
  * check that runs, only keeps it for the next time. */
 static void checkpoint_clean(vsi_engine *engine, bool is_final) {
@@ -11121,11 +11440,37 @@ static void checkpoint_clean(vsi_engine *engine, bool is_final) {
     vsi_buf_free(&readers);
     if (is_final)
         vsi_log_remove_strays(&engine->log);
+    checkpoint_truncate(engine);
     log_remove_below(engine, has_previous ? meta->previous.log_from : meta->checkpoint.log_from);
 } /* keeps K3 */
 
+/* Where the tail begins that would fit into the holes before it, if they are much of the file; 0: nowhere.
+ * So much only as this session has written: then closing takes about as long as that did. */
+static uint64_t checkpoint_tail(const vsi_engine *engine) {
+    const vsi_space *space = &engine->pager.space;
+    uint64_t used = space->end - VSI_SPACE_FIRST_PAGE - space->free_pages - space->dead_pages;
+    uint64_t first = VSI_SPACE_FIRST_PAGE + used + used / CHECKPOINT_HOLES_SHARE;
+    uint64_t most = engine->pager.written_bytes / VSI_PAGE_BYTES + CHECKPOINT_TAIL_PAGES;
+    if (!space->is_known || space->end < first + used / CHECKPOINT_HOLES_SHARE + CHECKPOINT_TAIL_PAGES)
+        return 0;
+    return space->end - first > most ? space->end - most : first;
+}
+
+/* After the last checkpoint: all of the file that it does not reach is free, so some of it may go. */
+static vs_status checkpoint_shrink(vsi_err *err, vsi_engine *engine) {
+    checkpoint_work work = {
+        .engine = engine, .is_final = true, .relocate_from = checkpoint_tail(engine)};
+    if (!work.relocate_from)
+        return VS_OK;
+    vs_status st = checkpoint_make(err, &work);
+    if (st == VS_OK)
+        checkpoint_clean(engine, true);
+    return st;
+}
+
 static vs_status checkpoint_with_role(vsi_err *err, vsi_engine *engine, bool is_final) {
     checkpoint_work work = {.engine = engine, .is_final = is_final};
+    vsi_err second = {0};
     vs_status st = vsi_engine_sync(err, engine);
     if (st != VS_OK)
         return st;
@@ -11136,6 +11481,8 @@ static vs_status checkpoint_with_role(vsi_err *err, vsi_engine *engine, bool is_
         st = checkpoint_make(err, &work);
     if (st == VS_OK && (is_needed || is_final))
         checkpoint_clean(engine, is_final);
+    if (st == VS_OK && is_final && is_needed)
+        (void)checkpoint_shrink(&second, engine); /* if it fails, the file is larger */
     vsi_stay_leave(&engine->pager.reside, stay);
     vsi_budget_keep(&engine->pager, &engine->descs);
     return st;

@@ -6,6 +6,7 @@
 #include "store/checkpoint.h"
 #include "store/flush.h"
 #include "store/freelist.h"
+#include "store/relocate.h"
 
 /* The log's size that asks for a checkpoint: an eighth of the database, within these bounds. Smaller in
  * some tests. */
@@ -13,6 +14,9 @@
 #define VSI_CHECKPOINT_LOG_BYTES (16 << 20)
 #endif
 enum { CHECKPOINT_LOG_BYTES_MAX = 1 << 30, CHECKPOINT_LOG_SHARE = 8 };
+
+/* A file of which this share is holes, and so many pages more, is made smaller when it is closed. */
+enum { CHECKPOINT_HOLES_SHARE = 16, CHECKPOINT_TAIL_PAGES = 64 };
 
 /* ---- the log's files ------------------------------------------------------------------------ */
 
@@ -40,6 +44,7 @@ static void log_remove_below(vsi_engine *engine, uint64_t first) {
 typedef struct checkpoint_work {
     vsi_engine *engine;
     bool is_final;
+    uint64_t relocate_from; /* pages from here on are to become free; 0: none */
     vsi_state state;
     vsi_version *version;
     vsi_meta meta;
@@ -72,11 +77,15 @@ static vs_status checkpoint_write(vsi_err *err, checkpoint_work *work) {
     vsi_checkpoint_info *info = &work->meta.checkpoint;
     work->state = engine->versions.applied->state;
     vs_status st = vsi_flush(err, &work->state);
+    if (st == VS_OK && work->relocate_from)
+        st = vsi_relocate(err, &work->state, work->relocate_from);
+    if (st == VS_OK && work->relocate_from)
+        st = vsi_flush_locate(err, &work->state);
     if (st == VS_OK)
         st = checkpoint_bury_dropped(err, engine);
     uint64_t first_kept = work->is_final ? VSI_NONE_KEPT : old->number;
     if (st == VS_OK)
-        st = vsi_freelist_save(err, engine, first_kept, &info->free_list);
+        st = vsi_freelist_save(err, engine, first_kept, &info->free_list, &info->end);
     if (st == VS_OK)
         st = vsi_pager_flush(err, &engine->pager);
     if (st == VS_OK)
@@ -84,7 +93,6 @@ static vs_status checkpoint_write(vsi_err *err, checkpoint_work *work) {
     if (st != VS_OK)
         return st;
     info->number = old->number + 1;
-    info->end = engine->pager.space.end;
     info->catalog = work->state.catalog.root;
     info->catalog_count = work->state.catalog.count;
     info->digest = work->state.digest;
@@ -189,6 +197,17 @@ static vs_status checkpoint_make(vsi_err *err, checkpoint_work *work) {
     return VS_OK;
 }
 
+/* Cuts off what no kept checkpoint has, and nothing newer uses. */
+static void checkpoint_truncate(vsi_engine *engine) {
+    const vsi_meta *meta = &engine->metas.newest;
+    vsi_err ignored = {0};
+    uint64_t end = meta->checkpoint.end, bytes = 0;
+    end = meta->previous.end > end ? meta->previous.end : end;
+    end = engine->pager.space.end > end ? engine->pager.space.end : end;
+    if (vsi_file_size(&ignored, &engine->data, &bytes) == VS_OK && bytes > end * VSI_PAGE_BYTES)
+        (void)vsi_file_truncate(&ignored, &engine->data, end * VSI_PAGE_BYTES);
+}
+
 /* Frees what the last checkpoint, or the last two, and those who read do not need. A failure, or a
  * check that runs, only keeps it for the next time. */
 static void checkpoint_clean(vsi_engine *engine, bool is_final) {
@@ -212,11 +231,37 @@ static void checkpoint_clean(vsi_engine *engine, bool is_final) {
     vsi_buf_free(&readers);
     if (is_final)
         vsi_log_remove_strays(&engine->log);
+    checkpoint_truncate(engine);
     log_remove_below(engine, has_previous ? meta->previous.log_from : meta->checkpoint.log_from);
 } /* keeps K3 */
 
+/* Where the tail begins that would fit into the holes before it, if they are much of the file; 0: nowhere.
+ * So much only as this session has written: then closing takes about as long as that did. */
+static uint64_t checkpoint_tail(const vsi_engine *engine) {
+    const vsi_space *space = &engine->pager.space;
+    uint64_t used = space->end - VSI_SPACE_FIRST_PAGE - space->free_pages - space->dead_pages;
+    uint64_t first = VSI_SPACE_FIRST_PAGE + used + used / CHECKPOINT_HOLES_SHARE;
+    uint64_t most = engine->pager.written_bytes / VSI_PAGE_BYTES + CHECKPOINT_TAIL_PAGES;
+    if (!space->is_known || space->end < first + used / CHECKPOINT_HOLES_SHARE + CHECKPOINT_TAIL_PAGES)
+        return 0;
+    return space->end - first > most ? space->end - most : first;
+}
+
+/* After the last checkpoint: all of the file that it does not reach is free, so some of it may go. */
+static vs_status checkpoint_shrink(vsi_err *err, vsi_engine *engine) {
+    checkpoint_work work = {
+        .engine = engine, .is_final = true, .relocate_from = checkpoint_tail(engine)};
+    if (!work.relocate_from)
+        return VS_OK;
+    vs_status st = checkpoint_make(err, &work);
+    if (st == VS_OK)
+        checkpoint_clean(engine, true);
+    return st;
+}
+
 static vs_status checkpoint_with_role(vsi_err *err, vsi_engine *engine, bool is_final) {
     checkpoint_work work = {.engine = engine, .is_final = is_final};
+    vsi_err second = {0};
     vs_status st = vsi_engine_sync(err, engine);
     if (st != VS_OK)
         return st;
@@ -227,6 +272,8 @@ static vs_status checkpoint_with_role(vsi_err *err, vsi_engine *engine, bool is_
         st = checkpoint_make(err, &work);
     if (st == VS_OK && (is_needed || is_final))
         checkpoint_clean(engine, is_final);
+    if (st == VS_OK && is_final && is_needed)
+        (void)checkpoint_shrink(&second, engine); /* if it fails, the file is larger */
     vsi_stay_leave(&engine->pager.reside, stay);
     vsi_budget_keep(&engine->pager, &engine->descs);
     return st;

@@ -141,10 +141,15 @@ VSI_FN uint32_t vsi_desc_take_slot(vsi_desc *desc) {
     if (desc->pool.bytes) {
         desc->pool.bytes -= sizeof slot;
         memcpy(&slot, desc->pool.data + desc->pool.bytes, sizeof slot);
+        vsi_slabs_count_unused(&desc->rows, slot, false);
+        vsi_slabs_count_unused(&desc->cells, slot, false);
     }
     return slot;
 }
 
 VSI_FN void vsi_desc_give_slot(vsi_desc *desc, uint32_t slot) {
-    vsi_buf_append(&desc->pool, &slot, sizeof slot);
+    if (!vsi_buf_append(&desc->pool, &slot, sizeof slot))
+        return; /* it is found again after the next open */
+    vsi_slabs_count_unused(&desc->rows, slot, true);
+    vsi_slabs_count_unused(&desc->cells, slot, true);
 }

@@ -117,11 +117,13 @@ static vsi_desc *flush_next(const vsi_state *state, const vsi_desc *desc) {
 }
 
 static bool flush_has_slabs(const vsi_slabs *slabs) {
-    return slabs->dirty.bytes || slabs->moved.bytes;
+    return slabs->dirty.bytes || slabs->moved.bytes || vsi_slabs_have_unused(slabs);
 }
 
-static vs_status flush_array(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir) {
+static vs_status flush_array(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir, uint32_t slot_end) {
     vs_status st = vsi_slabs_write_back(err, slabs, dir->cow->pager, UINT64_MAX);
+    if (st == VS_OK)
+        st = vsi_slabs_drop_unused(err, slabs, dir, slot_end);
     return st == VS_OK ? vsi_slabs_link(err, slabs, dir) : st;
 }
 
@@ -136,8 +138,9 @@ static vs_status flush_coll_slabs(vsi_err *err, vsi_state *state, vsi_desc *desc
         return st == VS_OK ? vsi_slabs_forget(err, &desc->cells, pager) : st;
     }
     if (st == VS_OK)
-        st = flush_array(err, &desc->rows, &coll->rows_dir);
-    return st == VS_OK ? flush_array(err, &desc->cells, &coll->cells_dir) : st;
+        st = flush_array(err, &desc->rows, &coll->rows_dir, coll->slot_end);
+    return st == VS_OK ? flush_array(err, &desc->cells, &coll->cells_dir, coll->slot_end)
+                       : st;
 }
 
 static vs_status flush_slabs(vsi_err *err, vsi_state *state) {
@@ -182,7 +185,7 @@ VSI_FN vs_status vsi_flush_catch_up(vsi_err *err, const vsi_state *state) {
     return st;
 }
 
-static vs_status flush_locate_all(vsi_err *err, const vsi_state *state) {
+VSI_FN vs_status vsi_flush_locate(vsi_err *err, const vsi_state *state) {
     vs_status st = VS_OK;
     for (vsi_desc *desc = flush_first(state); st == VS_OK && desc; desc = flush_next(state, desc))
         st = flush_locate(err, state, desc);
@@ -206,7 +209,7 @@ VSI_FN vs_status vsi_flush(vsi_err *err, vsi_state *state) {
     vs_status st = flush_slabs(err, state);
     if (st == VS_OK)
         st = vsi_flush_trees(err, state);
-    return st == VS_OK ? flush_locate_all(err, state) : st;
+    return st == VS_OK ? vsi_flush_locate(err, state) : st;
 }
 
 VSI_FN vs_status vsi_flush_slabs_early(vsi_err *err, const vsi_state *state, uint64_t max_bytes) {

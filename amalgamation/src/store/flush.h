@@ -16,6 +16,9 @@ VS_NODISCARD VSI_FN vs_status vsi_flush_trees(vsi_err *err, vsi_state *state);
 VS_NODISCARD VSI_FN vs_status vsi_flush_slabs_early(vsi_err *err, const vsi_state *state,
                                                     uint64_t max_bytes);
 
+/* Looks up where the state's slabs are, for vsi_flush_settle. vsi_flush does so itself. */
+VS_NODISCARD VSI_FN vs_status vsi_flush_locate(vsi_err *err, const vsi_state *state);
+
 /* What vsi_flush wrote is part of a checkpoint: slabs are not dirty any more. */
 VSI_FN void vsi_flush_settle(const vsi_state *state);
 /* The same for collections that a reader, whose version may be older, looked at for the first time

@@ -148,7 +148,8 @@ static vs_status space_dying(vsi_err *err, const vsi_engine *engine, vsi_buf *ou
 
 /* Makes the list of free pages and room for it; taking the room changes the list. */
 static vs_status space_make_list(vsi_err *err, vsi_engine *engine, uint64_t first_kept,
-                                 const vsi_buf *dying, vsi_buf *list, uint64_t *out_page) {
+                                 const vsi_buf *dying, vsi_buf *list, uint64_t *out_page,
+                                uint64_t *out_end) {
     vs_status st = vsi_space_write(err, &engine->pager.space, first_kept, dying, list);
     if (st != VS_OK)
         return st;
@@ -158,6 +159,9 @@ static vs_status space_make_list(vsi_err *err, vsi_engine *engine, uint64_t firs
     list->bytes = 0;
     if (st == VS_OK)
         st = vsi_space_write(err, &engine->pager.space, first_kept, dying, list);
+    *out_end = engine->pager.space.end;
+    if (st == VS_OK && first_kept == VSI_NONE_KEPT)
+        *out_end = vsi_space_trim_list(list, *out_end);
     size_t pad = pages * VSI_PAGE_BYTES - list->bytes;
     if (st == VS_OK && !vsi_buf_reserve(list, pad))
         st = vsi_fail_nomem(err, pad);
@@ -171,12 +175,12 @@ static vs_status space_make_list(vsi_err *err, vsi_engine *engine, uint64_t firs
 
 /* Writes the list of free pages; its own extent is not in it. */
 VSI_FN vs_status vsi_freelist_save(vsi_err *err, vsi_engine *engine, uint64_t first_kept,
-                            vsi_ref *out_ref) {
+                                   vsi_ref *out_ref, uint64_t *out_end) {
     vsi_buf list = {.mem = engine->mem}, dying = {.mem = engine->mem};
     uint64_t page = 0;
     vs_status st = space_dying(err, engine, &dying);
     if (st == VS_OK)
-        st = space_make_list(err, engine, first_kept, &dying, &list, &page);
+        st = space_make_list(err, engine, first_kept, &dying, &list, &page, out_end);
     if (st == VS_OK)
         st = vsi_pager_write_at(err, &engine->pager, VSI_REF_FREE, 0,
                                 (vsi_bytes){list.data, list.bytes}, page, out_ref);

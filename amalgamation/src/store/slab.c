@@ -9,6 +9,8 @@
 
 enum { SLAB_TABLE_FIRST = 16 };
 
+#define SLAB_IS_DROPPED 0x80000000u
+
 /* At the front of a slab's memory; the rows begin at the first aligned byte behind it. */
 typedef struct slab_head {
     vsi_retired retired;
@@ -41,6 +43,7 @@ VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t row_bytes, u
     slabs->element_bytes = 1;
     slabs->dirty.mem = mem;
     slabs->moved.mem = mem;
+    slabs->unused.mem = mem;
 }
 
 static size_t table_bytes(size_t room) {
@@ -70,6 +73,7 @@ VSI_FN void vsi_slabs_free(vsi_slabs *slabs) {
         return;
     vsi_buf_free(&slabs->dirty);
     vsi_buf_free(&slabs->moved);
+    vsi_buf_free(&slabs->unused);
 }
 
 static uint8_t *slab_aligned(uint8_t *first) {
@@ -497,6 +501,92 @@ VSI_FN vs_status vsi_slabs_link(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir) 
     return st;
 }
 
+/* ---- slabs without use ---------------------------------------------------------------------- */
+
+static uint32_t *slabs_unused(const vsi_slabs *slabs) {
+    return (uint32_t *)(void *)slabs->unused.data;
+}
+
+/* Room to count in slab number at. */
+static bool slabs_unused_reserve(vsi_slabs *slabs, uint32_t at) {
+    size_t bytes = ((size_t)at + 1) * sizeof(uint32_t), known = slabs->unused.bytes;
+    if (bytes <= known)
+        return true;
+    if (!vsi_buf_reserve(&slabs->unused, bytes - known))
+        return false;
+    memset(slabs->unused.data + known, 0, bytes - known);
+    slabs->unused.bytes = bytes;
+    return true;
+}
+
+VSI_FN void vsi_slabs_count_unused(vsi_slabs *slabs, uint32_t slot, bool is_unused) {
+    uint32_t at = slot >> slabs->shift;
+    if (is_unused ? !slabs_unused_reserve(slabs, at) : at >= slabs->unused.bytes / sizeof at)
+        return;
+    uint32_t *count = slabs_unused(slabs) + at;
+    *count &= ~SLAB_IS_DROPPED;
+    if (is_unused)
+        ++*count;
+    else if (*count)
+        --*count;
+}
+
+/* Out of memory with it, and the place it was written to since the last checkpoint is free again. */
+static vs_status slab_forget(vsi_err *err, vsi_slabs *slabs, uint32_t at, vsi_pager *pager) {
+    if (!vsi_buf_reserve(&pager->dropped, sizeof(vsi_run)))
+        return vsi_fail_nomem(err, sizeof(vsi_run));
+    vsi_mutex_lock(&pager->slab_lock);
+    slab_table *table = vsi_atomic_ptr_load(&slabs->table);
+    slab_head *slab = table && at < table->room ? vsi_atomic_ptr_load(&table->slab[at]) : NULL;
+    vsi_slab_place *place = slabs_moved(slabs, at);
+    if (slab && !slab->is_dirty) {
+        vsi_atomic_ptr_store(&table->slab[at], NULL);
+        vsi_retire(&pager->reside, &slab->retired, slab_bytes(slabs));
+    }
+    if (place) {
+        vsi_run run = {vsi_ref_page(place->ref), vsi_ref_pages(place->ref)};
+        vsi_slab_place *end =
+            (vsi_slab_place *)(void *)(slabs->moved.data + slabs->moved.bytes);
+        vsi_buf_append(&pager->dropped, &run, sizeof run);
+        memmove(place, place + 1, (size_t)((uint8_t *)end - (uint8_t *)(place + 1)));
+        slabs->moved.bytes -= sizeof *place;
+    }
+    vsi_mutex_unlock(&pager->slab_lock);
+    return VS_OK;
+}
+
+static vs_status slab_drop(vsi_err *err, vsi_slabs *slabs, uint32_t at, vsi_btree *dir) {
+    uint8_t key[4];
+    vsi_node_item item;
+    vsi_put_u32_be(key, at);
+    vs_status st = slab_forget(err, slabs, at, dir->cow->pager);
+    if (st == VS_OK)
+        st = vsi_btree_get(err, dir, (vsi_bytes){key, sizeof key}, &item);
+    if (st == VS_OK && item.ref_count == 1)
+        st = vsi_cow_drop_ref(err, dir->cow, vsi_ref_decode(item.refs));
+    if (st == VS_OK)
+        st = vsi_btree_delete(err, dir, (vsi_bytes){key, sizeof key});
+    return st == VS_ERR_NOT_FOUND ? VS_OK : st;
+}
+
+VSI_FN bool vsi_slabs_have_unused(const vsi_slabs *slabs) {
+    for (size_t i = 0; i < slabs->unused.bytes / sizeof(uint32_t); i++)
+        if (slabs_unused(slabs)[i] == 1u << slabs->shift)
+            return true;
+    return false;
+}
+
+VSI_FN vs_status vsi_slabs_drop_unused(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir,
+                                       uint32_t slot_end) {
+    uint32_t rows = 1u << slabs->shift, end = slot_end ? (slot_end - 1) >> slabs->shift : 0;
+    size_t known = slabs->unused.bytes / sizeof(uint32_t);
+    vs_status st = VS_OK;
+    for (uint32_t at = 0; st == VS_OK && at < end && at < known; at++)
+        if (slabs_unused(slabs)[at] == rows)
+            st = slab_drop(err, slabs, at, dir);
+    return st;
+}
+
 VSI_FN vs_status vsi_slabs_forget(vsi_err *err, vsi_slabs *slabs, vsi_pager *pager) {
     size_t n = slabs->moved.bytes / sizeof(vsi_slab_place);
     if (!vsi_buf_reserve(&pager->dropped, n * sizeof(vsi_run)))
@@ -517,6 +607,9 @@ VSI_FN vs_status vsi_slabs_forget(vsi_err *err, vsi_slabs *slabs, vsi_pager *pag
 }
 
 VSI_FN void vsi_slabs_settle(vsi_slabs *slabs, const vsi_btree *dir) {
+    for (size_t i = 0; i < slabs->unused.bytes / sizeof(uint32_t); i++)
+        if (slabs_unused(slabs)[i] == 1u << slabs->shift)
+            slabs_unused(slabs)[i] |= SLAB_IS_DROPPED;
     vsi_mutex_lock(&dir->cow->pager->slab_lock);
     slabs->dir = *dir;
     vsi_buf_free(&slabs->moved);

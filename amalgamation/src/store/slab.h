@@ -26,7 +26,8 @@ typedef struct vsi_slabs {
     size_t hand;   /* of vsi_slabs_evict */
 
     /* of the holder of the writer role */
-    vsi_buf dirty;      /* uint32_t: slabs changed since they were written */
+    vsi_buf dirty; /* uint32_t: slabs changed since they were written */
+    vsi_buf unused; /* uint32_t: per slab the rows that nobody needs; SLAB_IS_DROPPED: and it is gone */
 } vsi_slabs;
 
 typedef struct vsi_slab_place {
@@ -65,6 +66,14 @@ VS_NODISCARD VSI_FN vs_status vsi_slabs_write_back(vsi_err *err, vsi_slabs *slab
                                                    vsi_pager *pager, uint64_t max_bytes);
 /* Notes in dir where slabs are that were written since it was made. */
 VS_NODISCARD VSI_FN vs_status vsi_slabs_link(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir);
+/* A row of which no version that can be read has need, or one again. There may be no memory to count it;
+ * then the slab only stays. */
+VSI_FN void vsi_slabs_count_unused(vsi_slabs *slabs, uint32_t slot, bool is_unused);
+/* Whether there may be slabs to drop. */
+VSI_FN bool vsi_slabs_have_unused(const vsi_slabs *slabs);
+/* Drops slabs of which no row is needed, but for the one that slot_end lies behind and those after it. */
+VS_NODISCARD VSI_FN vs_status vsi_slabs_drop_unused(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir,
+                                                    uint32_t slot_end);
 /* What was written leads nowhere: the collection does not exist. Its pages go to the pager's dropped. */
 VS_NODISCARD VSI_FN vs_status vsi_slabs_forget(vsi_err *err, vsi_slabs *slabs, vsi_pager *pager);
 /* dir counts: it has all places. */

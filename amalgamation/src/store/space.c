@@ -202,6 +202,36 @@ VSI_FN void vsi_space_reap(vsi_space *space, uint64_t first_checkpoint,
         space->dead.bytes = kept * sizeof *dead;
 }
 
+/* ---- sorting -------------------------------------------------------------------------------- */
+
+/* Moves run down from the root of a heap of n, the largest first. */
+static void runs_sift_down(vsi_run *runs, size_t root, size_t n, vsi_run run) {
+    for (size_t child = 2 * root + 1; child < n; child = 2 * root + 1) {
+        if (child + 1 < n && runs[child + 1].page > runs[child].page)
+            child++;
+        if (runs[child].page <= run.page)
+            break;
+        runs[root] = runs[child];
+        root = child;
+    }
+    runs[root] = run;
+}
+
+/* Heapsort: qsort takes memory of its own. */
+static void runs_sort(vsi_run *runs, size_t n) {
+    for (size_t root = n / 2; root-- > 0;)
+        runs_sift_down(runs, root, n, runs[root]);
+    for (; n > 1; n--) {
+        vsi_run last = runs[n - 1];
+        runs[n - 1] = runs[0];
+        runs_sift_down(runs, 0, n - 1, last);
+    }
+}
+
+VSI_FN void vsi_runs_sort(vsi_buf *buf) {
+    runs_sort((vsi_run *)(void *)buf->data, buf->bytes / sizeof(vsi_run));
+}
+
 /* ---- in the file ---------------------------------------------------------------------------- */
 
 static bool space_write_run(vsi_buf *out, vsi_run run) {
@@ -242,6 +272,27 @@ VSI_FN vs_status vsi_space_write(vsi_err *err, const vsi_space *space, uint64_t 
     return VS_OK;
 }
 
+VSI_FN uint64_t vsi_space_trim_list(vsi_buf *list, uint64_t end) {
+    uint8_t *first = list->data + SPACE_HEADER_BYTES;
+    uint64_t n = vsi_get_u64(list->data);
+    vsi_assert(vsi_get_u64(list->data + 8) == 0);
+    vsi_run *runs = (vsi_run *)(void *)first; /* as numbers of this machine for the time being */
+    for (uint64_t i = 0; i < n; i++)
+        runs[i] = (vsi_run){vsi_get_u64(first + i * SPACE_RUN_BYTES),
+                            vsi_get_u64(first + i * SPACE_RUN_BYTES + 8)};
+    runs_sort(runs, n);
+    for (; n > 0 && runs[n - 1].page + runs[n - 1].pages == end; n--)
+        end = runs[n - 1].page;
+    for (uint64_t i = 0; i < n; i++) {
+        vsi_run run = runs[i];
+        vsi_put_u64(first + i * SPACE_RUN_BYTES, run.page);
+        vsi_put_u64(first + i * SPACE_RUN_BYTES + 8, run.pages);
+    }
+    vsi_put_u64(list->data, n);
+    list->bytes = SPACE_HEADER_BYTES + n * SPACE_RUN_BYTES;
+    return end;
+}
+
 /* How many runs a list has, free ones and all. */
 static vs_status list_counts(vsi_err *err, vsi_bytes list, uint64_t *out_free, uint64_t *out_all) {
     uint64_t room = list.bytes / SPACE_RUN_BYTES; /* one for the header, which is as large */
@@ -268,32 +319,6 @@ VSI_FN vs_status vsi_space_list(vsi_err *err, vsi_bytes list, vsi_buf *out) {
             st = vsi_fail_nomem(err, sizeof run);
     }
     return st;
-}
-
-/* Moves run down from the root of a heap of n, the largest first. */
-static void runs_sift_down(vsi_run *runs, size_t root, size_t n, vsi_run run) {
-    for (size_t child = 2 * root + 1; child < n; child = 2 * root + 1) {
-        if (child + 1 < n && runs[child + 1].page > runs[child].page)
-            child++;
-        if (runs[child].page <= run.page)
-            break;
-        runs[root] = runs[child];
-        root = child;
-    }
-    runs[root] = run;
-}
-
-/* Heapsort: qsort takes memory of its own. */
-VSI_FN void vsi_runs_sort(vsi_buf *buf) {
-    vsi_run *runs = (vsi_run *)(void *)buf->data;
-    size_t n = buf->bytes / sizeof *runs;
-    for (size_t root = n / 2; root-- > 0;)
-        runs_sift_down(runs, root, n, runs[root]);
-    for (; n > 1; n--) {
-        vsi_run last = runs[n - 1];
-        runs[n - 1] = runs[0];
-        runs_sift_down(runs, 0, n - 1, last);
-    }
 }
 
 /* Whether all runs of a list lie in the file, and none shares a page with another. */

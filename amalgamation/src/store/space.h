@@ -76,6 +76,8 @@ VSI_FN void vsi_space_reap(vsi_space *space, uint64_t first_checkpoint,
 VS_NODISCARD VSI_FN vs_status vsi_space_write(vsi_err *err, const vsi_space *space,
                                               uint64_t first_kept, const vsi_buf *dying,
                                               vsi_buf *out);
+/* Takes the runs at the end of the file out of a list where all are free. Returns where it ends then. */
+VSI_FN uint64_t vsi_space_trim_list(vsi_buf *list, uint64_t end);
 /* Reads the list of a checkpoint. VS_ERR_CORRUPT for one that is malformed. */
 VS_NODISCARD VSI_FN vs_status vsi_space_read(vsi_err *err, vsi_space *space, vsi_bytes list,
                                              uint64_t end, uint64_t checkpoint);

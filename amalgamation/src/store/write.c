@@ -233,22 +233,23 @@ static vs_status write_fill_pool(vsi_err *err, const vsi_coll *coll) {
     vs_status st = VS_OK;
     if (coll->count == end)
         slot = end;
+    vsi_buf slots = {.mem = desc->pool.mem};
     while (st == VS_OK && slot < end) {
         st = vsi_live_next_dead(err, &scan, slot, end, &slot);
-        if (st == VS_OK && slot < end && !vsi_buf_append(&desc->pool, &slot, sizeof slot))
+        if (st == VS_OK && slot < end && !vsi_buf_append(&slots, &slot, sizeof slot))
             st = vsi_fail_nomem(err, sizeof slot);
         slot += slot < end;
     }
-    if (st != VS_OK) {
-        desc->pool.bytes = 0;
+    if (st == VS_OK && !vsi_buf_reserve(&desc->pool, slots.bytes))
+        st = vsi_fail_nomem(err, slots.bytes);
+    while (st == VS_OK && slots.bytes) { /* the lowest on top */
+        slots.bytes -= sizeof slot;
+        memcpy(&slot, slots.data + slots.bytes, sizeof slot);
+        vsi_desc_give_slot(desc, slot);
+    }
+    vsi_buf_free(&slots);
+    if (st != VS_OK)
         return st;
-    }
-    uint32_t *slots = (uint32_t *)(void *)desc->pool.data;
-    for (size_t i = 0, n = desc->pool.bytes / sizeof slot; i < n / 2; i++) {
-        slot = slots[i]; /* the lowest on top */
-        slots[i] = slots[n - 1 - i];
-        slots[n - 1 - i] = slot;
-    }
     desc->pool_is_filled = true;
     return VS_OK;
 }
