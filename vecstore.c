@@ -5108,6 +5108,8 @@ VSI_FN uint32_t vsi_slab_run(const vsi_slabs *slabs, uint32_t slot);
  * nothing has changed. */
 VS_NODISCARD VSI_FN vs_status vsi_slabs_write_back(vsi_err *err, vsi_slabs *slabs,
                                                    vsi_pager *pager, uint64_t max_bytes);
+/* Of the slabs that changed. */
+VSI_FN uint64_t vsi_slabs_dirty_bytes(const vsi_slabs *slabs);
 /* Notes in dir where slabs are that were written since it was made. */
 VS_NODISCARD VSI_FN vs_status vsi_slabs_link(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir);
 /* A row of which no version that can be read has need, or one again. There may be no memory to count it;
@@ -5615,6 +5617,10 @@ VSI_FN vs_status vsi_slabs_write_back(vsi_err *err, vsi_slabs *slabs, vsi_pager 
     vsi_buf_free(&batch.places);
     vsi_buf_free(&batch.scratch);
     return st;
+}
+
+VSI_FN uint64_t vsi_slabs_dirty_bytes(const vsi_slabs *slabs) {
+    return slabs->dirty.bytes / sizeof(uint32_t) * (uint64_t)slab_extent_bytes(slabs);
 }
 
 static vs_status slab_link(vsi_err *err, vsi_btree *dir, const vsi_slab_place *place) {
@@ -9234,6 +9240,7 @@ typedef struct vsi_engine {
 
     /* of the holder of the writer role */
     uint32_t last_coll; /* collection ids given out, also in transactions rolled back */
+    uint64_t ahead_log_bytes; /* the log when slabs were last written ahead of a checkpoint */
     bool may_spill;     /* pages that no checkpoint reaches may be written to */
 
     /* guarded by log_lock */
@@ -9642,6 +9649,9 @@ VS_NODISCARD VSI_FN vs_status vsi_flush_trees(vsi_err *err, vsi_state *state);
 VS_NODISCARD VSI_FN vs_status vsi_flush_slabs_early(vsi_err *err, const vsi_state *state,
                                                     uint64_t max_bytes);
 
+/* How many bytes of slabs are not in the file yet. */
+VSI_FN uint64_t vsi_flush_slabs_left(const vsi_state *state);
+
 /* Looks up where the state's slabs are, for vsi_flush_settle. vsi_flush does so itself. */
 VS_NODISCARD VSI_FN vs_status vsi_flush_locate(vsi_err *err, const vsi_state *state);
 
@@ -9880,6 +9890,13 @@ VSI_FN vs_status vsi_flush_slabs_early(vsi_err *err, const vsi_state *state, uin
             st = vsi_slabs_write_back(err, &desc->cells, pager, end - pager->written_bytes);
     }
     return st;
+}
+
+VSI_FN uint64_t vsi_flush_slabs_left(const vsi_state *state) {
+    uint64_t bytes = 0;
+    for (vsi_desc *desc = flush_first(state); desc; desc = flush_next(state, desc))
+        bytes += vsi_slabs_dirty_bytes(&desc->rows) + vsi_slabs_dirty_bytes(&desc->cells);
+    return bytes;
 }
 /* ---- store/relocate.h ---------------------------------------------------------------------------------- */
 /* relocate.h - moves extents towards the front of the file, so that its end can be cut off. */
@@ -11201,9 +11218,14 @@ VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync) {
  * On a failure everything is as before, or writing has stopped. */
 VS_NODISCARD VSI_FN vs_status vsi_checkpoint(vsi_err *err, vsi_engine *engine, bool is_final);
 
-/* After a commit: makes a checkpoint when the log or what is in memory has grown enough, and nobody else
- * is writing. A failure is only reported as a message. */
+/* After a commit: writes slabs ahead of the next checkpoint, and makes it, when the log or what is in memory
+ * has grown enough and nobody else is writing. A failure is only reported as a message. */
 VSI_FN void vsi_checkpoint_if_due(vsi_engine *engine);
+
+/* The same at the host's pace, about max_bytes at once; waits for the writer role. out_left_bytes is about
+ * how much is left to write until the checkpoint is made, 0: it is, or it is not time for one. */
+VS_NODISCARD VSI_FN vs_status vsi_maintain(vsi_err *err, vsi_engine *engine, uint64_t max_bytes,
+                                           uint64_t *out_left_bytes);
 
 #endif
 /* ---- store/checkpoint.c ---------------------------------------------------------------------------------- */
@@ -11223,6 +11245,10 @@ VSI_FN void vsi_checkpoint_if_due(vsi_engine *engine);
 #define VSI_CHECKPOINT_LOG_BYTES (16 << 20)
 #endif
 enum { CHECKPOINT_LOG_BYTES_MAX = 1 << 30, CHECKPOINT_LOG_SHARE = 8 };
+
+/* From half that size on commits write slabs ahead, so many bytes for one of the log; at the full size, or
+ * at twice that, a commit does what is left. */
+enum { CHECKPOINT_PACE = 2, CHECKPOINT_LAST_STEP_BYTES = 1 << 20 };
 
 /* A file of which this share is holes, and so many pages more, is made smaller when it is closed. */
 enum { CHECKPOINT_HOLES_SHARE = 16, CHECKPOINT_TAIL_PAGES = 64 };
@@ -11371,6 +11397,7 @@ static void checkpoint_install(checkpoint_work *work, uint64_t old_number, vsi_r
     engine->memory_is_full = false;
     engine->retained_bytes = engine->cow.dead_bytes + space->dead_pages * VSI_PAGE_BYTES;
     engine->retry_log_bytes = 0;
+    engine->ahead_log_bytes = 0;
     engine->free_pages = space->free_pages;
     vsi_engine_publish(engine);
     vsi_mutex_unlock(&engine->log_lock);
@@ -11501,32 +11528,92 @@ VSI_FN vs_status vsi_checkpoint(vsi_err *err, vsi_engine *engine, bool is_final)
     return st;
 }
 
-/* ---- when ----------------------------------------------------------------------------------- */
+/* ---- in steps ------------------------------------------------------------------------------- */
 
-static bool checkpoint_is_due(vsi_engine *engine) {
+/* The size of the log that asks for a checkpoint; log_lock held. */
+static uint64_t checkpoint_log_limit(const vsi_engine *engine) {
     uint64_t share = engine->metas.newest.checkpoint.end * VSI_PAGE_BYTES / CHECKPOINT_LOG_SHARE;
     uint64_t limit = share < VSI_CHECKPOINT_LOG_BYTES ? VSI_CHECKPOINT_LOG_BYTES : share;
-    limit = limit > CHECKPOINT_LOG_BYTES_MAX ? CHECKPOINT_LOG_BYTES_MAX : limit;
-    uint64_t bytes = vsi_log_bytes(&engine->log);
-    return !engine->has_failed && bytes >= engine->retry_log_bytes &&
-           (bytes >= limit || engine->memory_is_full);
+    return limit > CHECKPOINT_LOG_BYTES_MAX ? CHECKPOINT_LOG_BYTES_MAX : limit;
+}
+
+/* How far it is to the next checkpoint. */
+typedef struct checkpoint_pressure {
+    bool is_near; /* time to write slabs ahead of it */
+    bool is_due;
+    bool is_late; /* whatever is left to write, it must be now */
+    uint64_t log_bytes;
+} checkpoint_pressure;
+
+static checkpoint_pressure checkpoint_look(vsi_engine *engine) {
+    checkpoint_pressure p = {false, false, false, 0};
+    vsi_mutex_lock(&engine->log_lock);
+    uint64_t bytes = vsi_log_bytes(&engine->log), limit = checkpoint_log_limit(engine);
+    if (!engine->has_failed && bytes >= engine->retry_log_bytes) {
+        p.is_late = engine->memory_is_full || bytes >= 2 * limit;
+        p.is_due = p.is_late || bytes >= limit;
+        p.is_near = p.is_due || bytes >= limit / 2;
+    }
+    p.log_bytes = bytes;
+    vsi_mutex_unlock(&engine->log_lock);
+    return p;
+}
+
+/* Writes slabs ahead of the checkpoint; the role is held. */
+static vs_status checkpoint_write_ahead(vsi_err *err, vsi_engine *engine, uint64_t max_bytes) {
+    vsi_stay stay = vsi_stay_enter(&engine->pager.reside);
+    vs_status st = vsi_freelist_load(err, engine);
+    if (st == VS_OK)
+        st = vsi_flush_slabs_early(err, &engine->versions.applied->state, max_bytes);
+    vsi_stay_leave(&engine->pager.reside, stay);
+    return st;
+}
+
+static void checkpoint_put_off(vsi_engine *engine, const vsi_err *err) {
+    vsi_mutex_lock(&engine->log_lock);
+    engine->retry_log_bytes = 2 * vsi_log_bytes(&engine->log);
+    vsi_mutex_unlock(&engine->log_lock);
+    vsi_engine_message(engine, VS_LOG_WARNING, "no checkpoint was made: %s", err->text);
 }
 
 VSI_FN void vsi_checkpoint_if_due(vsi_engine *engine) {
     vsi_err err = {0};
-    vsi_mutex_lock(&engine->log_lock);
-    bool is_due = checkpoint_is_due(engine);
-    vsi_mutex_unlock(&engine->log_lock);
-    if (!is_due || vsi_role_take(&err, engine, VS_NO_WAIT) != VS_OK)
+    checkpoint_pressure p = checkpoint_look(engine);
+    if (!p.is_near || vsi_role_take(&err, engine, VS_NO_WAIT) != VS_OK)
         return;
-    vs_status st = checkpoint_with_role(&err, engine, false);
-    if (st != VS_OK) {
-        vsi_mutex_lock(&engine->log_lock);
-        engine->retry_log_bytes = 2 * vsi_log_bytes(&engine->log);
-        vsi_mutex_unlock(&engine->log_lock);
-        vsi_engine_message(engine, VS_LOG_WARNING, "no checkpoint was made: %s", err.text);
-    }
+    uint64_t ahead = engine->ahead_log_bytes < p.log_bytes ? engine->ahead_log_bytes : 0;
+    vs_status st =
+        checkpoint_write_ahead(&err, engine, CHECKPOINT_PACE * (p.log_bytes - ahead));
+    engine->ahead_log_bytes = p.log_bytes;
+    uint64_t left = vsi_flush_slabs_left(&engine->versions.applied->state);
+    if (st == VS_OK && (p.is_late || (p.is_due && left <= CHECKPOINT_LAST_STEP_BYTES)))
+        st = checkpoint_with_role(&err, engine, false);
+    if (st != VS_OK)
+        checkpoint_put_off(engine, &err);
     vsi_role_give(engine);
+}
+
+static vs_status maintain_with_role(vsi_err *err, vsi_engine *engine, uint64_t max_bytes,
+                                    uint64_t *out_left_bytes) {
+    vs_status st = checkpoint_write_ahead(err, engine, max_bytes);
+    uint64_t left = vsi_flush_slabs_left(&engine->versions.applied->state);
+    if (st == VS_OK && left == 0)
+        st = checkpoint_with_role(err, engine, false);
+    *out_left_bytes = left ? left + engine->cow.bytes - engine->cow.dead_bytes : 0;
+    return st;
+}
+
+VSI_FN vs_status vsi_maintain(vsi_err *err, vsi_engine *engine, uint64_t max_bytes,
+                              uint64_t *out_left_bytes) {
+    *out_left_bytes = 0;
+    if (!checkpoint_look(engine).is_near)
+        return VS_OK;
+    vs_status st = vsi_role_take(err, engine, engine->config.busy_timeout_ms);
+    if (st != VS_OK)
+        return st;
+    st = maintain_with_role(err, engine, max_bytes, out_left_bytes);
+    vsi_role_give(engine);
+    return st;
 }
 /* ---- store/check.h ---------------------------------------------------------------------------------- */
 /* check.h - looks for damage in an open database. */
@@ -13448,6 +13535,8 @@ vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, i
 /* uses api/handle.h */
 /* uses store/check.h */
 
+enum { INSPECT_STEP_BYTES = 1 << 20 };
+
 vs_status vs_sync(vs_db *db) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
         return VS_ERR_MISUSE;
@@ -13461,6 +13550,20 @@ vs_status vs_checkpoint(vs_db *db) {
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vs_status st = vsi_checkpoint(&err, db->engine, false);
+    return vsi_handle_end(&db->head, st, &err);
+}
+
+vs_status vs_maintain(vs_db *db, uint64_t budget_bytes, uint64_t *out_left_bytes) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    uint64_t left = 0;
+    vs_status st = VS_OK;
+    if (!db->engine->config.is_readonly)
+        st = vsi_maintain(&err, db->engine, budget_bytes ? budget_bytes : INSPECT_STEP_BYTES,
+                          &left);
+    if (st == VS_OK && out_left_bytes)
+        *out_left_bytes = left;
     return vsi_handle_end(&db->head, st, &err);
 }
 

@@ -17,7 +17,7 @@
  *   7  Search                        vs_search
  *   8  Iterating                     vs_scan, vs_step
  *   9  Key/value notes               vs_kv_put, vs_kv_get
- *  10  Looking after a database      vs_sync, vs_checkpoint, vs_stats_get, vs_check
+ *  10  Looking after a database      vs_sync, vs_checkpoint, vs_maintain, vs_stats_get, vs_check
  *
  * Words. A *database* is one file. A *collection* holds *records* of one shape. A *record* is a u64
  * key, a vector, and optional metadata (a JSON object). The *log* is the files NAME-wal-N beside
@@ -715,13 +715,28 @@ VS_NODISCARD VS_API vs_status vs_sync(vs_db *db);
  *   db   an open database
  *
  * Happens by itself after a commit when the log has reached an eighth of the database, but at least 16 MiB
- * and at most 1 GiB, and when it is closed. The log of the last two checkpoints is kept, so that damage
+ * and at most 1 GiB, or twice that if much is left to write; and when it is closed. The log of the last two checkpoints is kept, so that damage
  * of the newest one loses nothing. Readers are not disturbed; writers wait. Nothing to do: VS_OK.
  * Errors: VS_ERR_BUSY (another thread's write transaction), VS_ERR_MISUSE (this thread's),
  *   VS_ERR_READONLY, VS_ERR_IO, VS_ERR_FULL, VS_ERR_CORRUPT, VS_ERR_INDOUBT, VS_ERR_NOMEM. After an
  *   error everything is as before, or writing has stopped.
  * Threads: any. */
 VS_NODISCARD VS_API vs_status vs_checkpoint(vs_db *db);
+
+/* vs_maintain - do in small steps what commits and vs_checkpoint would otherwise do at once.
+ *
+ *   db             an open database
+ *   budget_bytes   about how much to write in this call; 0: 1 MiB
+ *   out_left_bytes receives about how much is left to write until the next checkpoint is made; 0: it is made,
+ *                  or it is not time for one yet. NULL: not wanted
+ *
+ * From half the size of the log that makes a commit do a checkpoint on there is something to do: a host that
+ * calls this in its idle time, until nothing is left, spares its commits the waiting. Without it commits
+ * write ahead a little each, and one of them does the rest.
+ * Errors: as vs_checkpoint. A database opened read-only has nothing to do: VS_OK.
+ * Threads: any; writers wait, readers are not disturbed. */
+VS_NODISCARD VS_API vs_status vs_maintain(vs_db *db, uint64_t budget_bytes,
+                                          uint64_t *out_left_bytes);
 
 typedef struct vs_stats {
     uint32_t size;           /* VS_STATS_INIT sets it */

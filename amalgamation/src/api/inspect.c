@@ -2,6 +2,8 @@
 #include "api/handle.h"
 #include "store/check.h"
 
+enum { INSPECT_STEP_BYTES = 1 << 20 };
+
 vs_status vs_sync(vs_db *db) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
         return VS_ERR_MISUSE;
@@ -15,6 +17,20 @@ vs_status vs_checkpoint(vs_db *db) {
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vs_status st = vsi_checkpoint(&err, db->engine, false);
+    return vsi_handle_end(&db->head, st, &err);
+}
+
+vs_status vs_maintain(vs_db *db, uint64_t budget_bytes, uint64_t *out_left_bytes) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    uint64_t left = 0;
+    vs_status st = VS_OK;
+    if (!db->engine->config.is_readonly)
+        st = vsi_maintain(&err, db->engine, budget_bytes ? budget_bytes : INSPECT_STEP_BYTES,
+                          &left);
+    if (st == VS_OK && out_left_bytes)
+        *out_left_bytes = left;
     return vsi_handle_end(&db->head, st, &err);
 }
 

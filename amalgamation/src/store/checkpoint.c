@@ -15,6 +15,10 @@
 #endif
 enum { CHECKPOINT_LOG_BYTES_MAX = 1 << 30, CHECKPOINT_LOG_SHARE = 8 };
 
+/* From half that size on commits write slabs ahead, so many bytes for one of the log; at the full size, or
+ * at twice that, a commit does what is left. */
+enum { CHECKPOINT_PACE = 2, CHECKPOINT_LAST_STEP_BYTES = 1 << 20 };
+
 /* A file of which this share is holes, and so many pages more, is made smaller when it is closed. */
 enum { CHECKPOINT_HOLES_SHARE = 16, CHECKPOINT_TAIL_PAGES = 64 };
 
@@ -162,6 +166,7 @@ static void checkpoint_install(checkpoint_work *work, uint64_t old_number, vsi_r
     engine->memory_is_full = false;
     engine->retained_bytes = engine->cow.dead_bytes + space->dead_pages * VSI_PAGE_BYTES;
     engine->retry_log_bytes = 0;
+    engine->ahead_log_bytes = 0;
     engine->free_pages = space->free_pages;
     vsi_engine_publish(engine);
     vsi_mutex_unlock(&engine->log_lock);
@@ -292,30 +297,90 @@ VSI_FN vs_status vsi_checkpoint(vsi_err *err, vsi_engine *engine, bool is_final)
     return st;
 }
 
-/* ---- when ----------------------------------------------------------------------------------- */
+/* ---- in steps ------------------------------------------------------------------------------- */
 
-static bool checkpoint_is_due(vsi_engine *engine) {
+/* The size of the log that asks for a checkpoint; log_lock held. */
+static uint64_t checkpoint_log_limit(const vsi_engine *engine) {
     uint64_t share = engine->metas.newest.checkpoint.end * VSI_PAGE_BYTES / CHECKPOINT_LOG_SHARE;
     uint64_t limit = share < VSI_CHECKPOINT_LOG_BYTES ? VSI_CHECKPOINT_LOG_BYTES : share;
-    limit = limit > CHECKPOINT_LOG_BYTES_MAX ? CHECKPOINT_LOG_BYTES_MAX : limit;
-    uint64_t bytes = vsi_log_bytes(&engine->log);
-    return !engine->has_failed && bytes >= engine->retry_log_bytes &&
-           (bytes >= limit || engine->memory_is_full);
+    return limit > CHECKPOINT_LOG_BYTES_MAX ? CHECKPOINT_LOG_BYTES_MAX : limit;
+}
+
+/* How far it is to the next checkpoint. */
+typedef struct checkpoint_pressure {
+    bool is_near; /* time to write slabs ahead of it */
+    bool is_due;
+    bool is_late; /* whatever is left to write, it must be now */
+    uint64_t log_bytes;
+} checkpoint_pressure;
+
+static checkpoint_pressure checkpoint_look(vsi_engine *engine) {
+    checkpoint_pressure p = {false, false, false, 0};
+    vsi_mutex_lock(&engine->log_lock);
+    uint64_t bytes = vsi_log_bytes(&engine->log), limit = checkpoint_log_limit(engine);
+    if (!engine->has_failed && bytes >= engine->retry_log_bytes) {
+        p.is_late = engine->memory_is_full || bytes >= 2 * limit;
+        p.is_due = p.is_late || bytes >= limit;
+        p.is_near = p.is_due || bytes >= limit / 2;
+    }
+    p.log_bytes = bytes;
+    vsi_mutex_unlock(&engine->log_lock);
+    return p;
+}
+
+/* Writes slabs ahead of the checkpoint; the role is held. */
+static vs_status checkpoint_write_ahead(vsi_err *err, vsi_engine *engine, uint64_t max_bytes) {
+    vsi_stay stay = vsi_stay_enter(&engine->pager.reside);
+    vs_status st = vsi_freelist_load(err, engine);
+    if (st == VS_OK)
+        st = vsi_flush_slabs_early(err, &engine->versions.applied->state, max_bytes);
+    vsi_stay_leave(&engine->pager.reside, stay);
+    return st;
+}
+
+static void checkpoint_put_off(vsi_engine *engine, const vsi_err *err) {
+    vsi_mutex_lock(&engine->log_lock);
+    engine->retry_log_bytes = 2 * vsi_log_bytes(&engine->log);
+    vsi_mutex_unlock(&engine->log_lock);
+    vsi_engine_message(engine, VS_LOG_WARNING, "no checkpoint was made: %s", err->text);
 }
 
 VSI_FN void vsi_checkpoint_if_due(vsi_engine *engine) {
     vsi_err err = {0};
-    vsi_mutex_lock(&engine->log_lock);
-    bool is_due = checkpoint_is_due(engine);
-    vsi_mutex_unlock(&engine->log_lock);
-    if (!is_due || vsi_role_take(&err, engine, VS_NO_WAIT) != VS_OK)
+    checkpoint_pressure p = checkpoint_look(engine);
+    if (!p.is_near || vsi_role_take(&err, engine, VS_NO_WAIT) != VS_OK)
         return;
-    vs_status st = checkpoint_with_role(&err, engine, false);
-    if (st != VS_OK) {
-        vsi_mutex_lock(&engine->log_lock);
-        engine->retry_log_bytes = 2 * vsi_log_bytes(&engine->log);
-        vsi_mutex_unlock(&engine->log_lock);
-        vsi_engine_message(engine, VS_LOG_WARNING, "no checkpoint was made: %s", err.text);
-    }
+    uint64_t ahead = engine->ahead_log_bytes < p.log_bytes ? engine->ahead_log_bytes : 0;
+    vs_status st =
+        checkpoint_write_ahead(&err, engine, CHECKPOINT_PACE * (p.log_bytes - ahead));
+    engine->ahead_log_bytes = p.log_bytes;
+    uint64_t left = vsi_flush_slabs_left(&engine->versions.applied->state);
+    if (st == VS_OK && (p.is_late || (p.is_due && left <= CHECKPOINT_LAST_STEP_BYTES)))
+        st = checkpoint_with_role(&err, engine, false);
+    if (st != VS_OK)
+        checkpoint_put_off(engine, &err);
     vsi_role_give(engine);
+}
+
+static vs_status maintain_with_role(vsi_err *err, vsi_engine *engine, uint64_t max_bytes,
+                                    uint64_t *out_left_bytes) {
+    vs_status st = checkpoint_write_ahead(err, engine, max_bytes);
+    uint64_t left = vsi_flush_slabs_left(&engine->versions.applied->state);
+    if (st == VS_OK && left == 0)
+        st = checkpoint_with_role(err, engine, false);
+    *out_left_bytes = left ? left + engine->cow.bytes - engine->cow.dead_bytes : 0;
+    return st;
+}
+
+VSI_FN vs_status vsi_maintain(vsi_err *err, vsi_engine *engine, uint64_t max_bytes,
+                              uint64_t *out_left_bytes) {
+    *out_left_bytes = 0;
+    if (!checkpoint_look(engine).is_near)
+        return VS_OK;
+    vs_status st = vsi_role_take(err, engine, engine->config.busy_timeout_ms);
+    if (st != VS_OK)
+        return st;
+    st = maintain_with_role(err, engine, max_bytes, out_left_bytes);
+    vsi_role_give(engine);
+    return st;
 }

@@ -9,8 +9,13 @@
  * On a failure everything is as before, or writing has stopped. */
 VS_NODISCARD VSI_FN vs_status vsi_checkpoint(vsi_err *err, vsi_engine *engine, bool is_final);
 
-/* After a commit: makes a checkpoint when the log or what is in memory has grown enough, and nobody else
- * is writing. A failure is only reported as a message. */
+/* After a commit: writes slabs ahead of the next checkpoint, and makes it, when the log or what is in memory
+ * has grown enough and nobody else is writing. A failure is only reported as a message. */
 VSI_FN void vsi_checkpoint_if_due(vsi_engine *engine);
+
+/* The same at the host's pace, about max_bytes at once; waits for the writer role. out_left_bytes is about
+ * how much is left to write until the checkpoint is made, 0: it is, or it is not time for one. */
+VS_NODISCARD VSI_FN vs_status vsi_maintain(vsi_err *err, vsi_engine *engine, uint64_t max_bytes,
+                                           uint64_t *out_left_bytes);
 
 #endif

@@ -43,6 +43,7 @@ typedef struct vsi_engine {
 
     /* of the holder of the writer role */
     uint32_t last_coll; /* collection ids given out, also in transactions rolled back */
+    uint64_t ahead_log_bytes; /* the log when slabs were last written ahead of a checkpoint */
     bool may_spill;     /* pages that no checkpoint reaches may be written to */
 
     /* guarded by log_lock */

@@ -225,3 +225,10 @@ VSI_FN vs_status vsi_flush_slabs_early(vsi_err *err, const vsi_state *state, uin
     }
     return st;
 }
+
+VSI_FN uint64_t vsi_flush_slabs_left(const vsi_state *state) {
+    uint64_t bytes = 0;
+    for (vsi_desc *desc = flush_first(state); desc; desc = flush_next(state, desc))
+        bytes += vsi_slabs_dirty_bytes(&desc->rows) + vsi_slabs_dirty_bytes(&desc->cells);
+    return bytes;
+}

@@ -16,6 +16,9 @@ VS_NODISCARD VSI_FN vs_status vsi_flush_trees(vsi_err *err, vsi_state *state);
 VS_NODISCARD VSI_FN vs_status vsi_flush_slabs_early(vsi_err *err, const vsi_state *state,
                                                     uint64_t max_bytes);
 
+/* How many bytes of slabs are not in the file yet. */
+VSI_FN uint64_t vsi_flush_slabs_left(const vsi_state *state);
+
 /* Looks up where the state's slabs are, for vsi_flush_settle. vsi_flush does so itself. */
 VS_NODISCARD VSI_FN vs_status vsi_flush_locate(vsi_err *err, const vsi_state *state);
 

@@ -482,6 +482,10 @@ VSI_FN vs_status vsi_slabs_write_back(vsi_err *err, vsi_slabs *slabs, vsi_pager 
     return st;
 }
 
+VSI_FN uint64_t vsi_slabs_dirty_bytes(const vsi_slabs *slabs) {
+    return slabs->dirty.bytes / sizeof(uint32_t) * (uint64_t)slab_extent_bytes(slabs);
+}
+
 static vs_status slab_link(vsi_err *err, vsi_btree *dir, const vsi_slab_place *place) {
     uint8_t key[4], encoded[VSI_REF_BYTES];
     vsi_node_item old, item = {.key = {key, sizeof key}, .refs = encoded, .ref_count = 1};
