@@ -9,7 +9,8 @@
 #   make help       all targets
 #
 # Variables: CC, CFLAGS, BUILD (folder), DATA (folder of real data for the larger tests), PREFIX and
-# DESTDIR (install), OMIT_ZSTD=1 (a shell that cannot read .zst), SAN=address,undefined (sanitizers).
+# DESTDIR (install), OMIT_ZSTD=1 (a shell that cannot read .zst), SAN=address,undefined (sanitizers),
+# JOBS (how many tests, and compilers for them, run side by side; as many as there are processors).
 
 VERSION  := 0.1.0
 SONAME   := libvecstore.so.0
@@ -17,6 +18,7 @@ BUILD    ?= build
 DATA     ?= ../shared/data
 PREFIX   ?= /usr/local
 CFLAGS   ?= -O2 -g
+JOBS     ?= $(shell getconf _NPROCESSORS_ONLN)
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
 POSIX    := -D_POSIX_C_SOURCE=200809L
 
@@ -154,13 +156,13 @@ CRASH_FAST := --images 4000 --chains 600 --oom 1 --faults 2000 --quiet
 
 check: deps
 	@.ci/deps check
-	@$(MAKE) --no-print-directory check-run
+	@$(MAKE) --no-print-directory -j$(JOBS) check-run
 
 # SUITE: only the test programs whose name contains it.
 check-run: check-amalgamation all $(UNIT_T) $(WHOLE_T) $(FAULT_T) $(BUILD)/tests/crash \
         $(BUILD)/tests/fuzz-log
 	@VECSTORE_DATA="$(DATA)" BUILD="$(BUILD)" CC="$(CC)" CFLAGS="$(CFLAGS) $(SANFLAGS)" \
-	    SAN="$(SAN)" SUITE="$(SUITE)" tests/run.sh $(TESTS) -- $(CRASH_FAST)
+	    SAN="$(SAN)" SUITE="$(SUITE)" JOBS="$(JOBS)" tests/run.sh $(TESTS) -- $(CRASH_FAST)
 
 # The concurrency suite alone, for SAN=thread.
 check-threads: $(BUILD)/tests/api-threads
@@ -169,7 +171,7 @@ check-threads: $(BUILD)/tests/api-threads
 
 check-long: deps
 	@.ci/deps check
-	@$(MAKE) --no-print-directory check-long-run
+	@$(MAKE) --no-print-directory -j$(JOBS) check-long-run
 
 check-long-run: check-run
 	@VECSTORE_DATA="$(DATA)" BUILD="$(BUILD)" CC="$(CC)" CFLAGS="$(CFLAGS)" tests/long.sh
@@ -181,7 +183,7 @@ check-cross: deps
 cross-programs: $(UNIT_T) $(WHOLE_T) $(FAULT_T) $(BUILD)/tests/crash $(BUILD)/tests/fuzz-log
 
 check-cross-run:
-	@BUILD="$(BUILD)" tests/cross.sh
+	@BUILD="$(BUILD)" JOBS="$(JOBS)" tests/cross.sh
 
 # ---- fuzzing -------------------------------------------------------------------------------------
 

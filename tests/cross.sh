@@ -4,6 +4,7 @@
 # Last line: `cross: N passed, N failed, N skipped`.
 set -u
 build=${BUILD:-build}
+jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN)}
 passed=0 failed=0 skipped=0
 [ $# -gt 0 ] || set -- aarch64 s390x
 
@@ -16,7 +17,7 @@ programs() { # the test programs of a build folder
 for arch in "$@"; do
     start=$(date +%s)
     dir=$build/cross-$arch
-    if ! make -s BUILD="$dir" CC="$arch-linux-gnu-gcc" LDFLAGS=-static CFLAGS=-O2 \
+    if ! make -s -j"$jobs" BUILD="$dir" CC="$arch-linux-gnu-gcc" LDFLAGS=-static CFLAGS=-O2 \
         cross-programs >"$build/cross.log" 2>&1; then
         tail -n 20 "$build/cross.log"
         echo "FAILED $arch: does not build"
