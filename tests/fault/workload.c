@@ -94,25 +94,37 @@ static uint64_t hash_note(int note, const void *value, size_t bytes) {
     return hash_of(value, bytes, 1000 + (uint64_t)note);
 }
 
-uint64_t wl_fingerprint(const wl_model *model) {
-    uint64_t sum = 0;
+static uint64_t model_record_hash(int c, int k, wl_record record) {
+    char vector[WL_VECTOR_BYTES_MAX], text[WL_TEXT_BYTES_MAX];
+    if (!record.vector)
+        return 0;
+    size_t vector_bytes = make_vector(c, record.vector, vector);
+    size_t text_bytes = record.metadata ? make_text(record.metadata, text) : 0;
+    return hash_record(shapes[c].name, (uint64_t)k, vector, vector_bytes, text, text_bytes);
+}
+
+static uint64_t model_note_hash(int note, uint32_t seed) {
+    char text[WL_TEXT_BYTES_MAX];
+    return seed ? hash_note(note, text, make_text(seed, text)) : 0;
+}
+
+/* A sum over all content, so that one of a slightly different model follows from the differences. */
+static uint64_t model_fingerprint(const wl_model *model, const wl_model *other, uint64_t of_other) {
+    uint64_t sum = of_other;
     for (int c = 0; c < WL_COLLS; c++) {
-        sum += model->exists[c] ? hash_coll(shapes[c].name, shapes[c].dim) : 0;
+        if (model->exists[c] != other->exists[c]) {
+            uint64_t coll = hash_coll(shapes[c].name, shapes[c].dim);
+            sum = model->exists[c] ? sum + coll : sum - coll;
+        }
         for (int k = 0; k < WL_KEYS; k++) {
-            const wl_record *record = &model->record[c][k];
-            char vector[WL_VECTOR_BYTES_MAX], text[WL_TEXT_BYTES_MAX];
-            if (!record->vector)
-                continue;
-            size_t vector_bytes = make_vector(c, record->vector, vector);
-            size_t text_bytes = record->metadata ? make_text(record->metadata, text) : 0;
-            sum += hash_record(shapes[c].name, (uint64_t)k, vector, vector_bytes, text, text_bytes);
+            wl_record now = model->record[c][k], then = other->record[c][k];
+            if (now.vector != then.vector || now.metadata != then.metadata)
+                sum += model_record_hash(c, k, now) - model_record_hash(c, k, then);
         }
     }
-    for (int i = 0; i < WL_NOTES; i++) {
-        char text[WL_TEXT_BYTES_MAX];
-        if (model->note[i])
-            sum += hash_note(i, text, make_text(model->note[i], text));
-    }
+    for (int i = 0; i < WL_NOTES; i++)
+        if (model->note[i] != other->note[i])
+            sum += model_note_hash(i, model->note[i]) - model_note_hash(i, other->note[i]);
     return sum;
 }
 
@@ -182,8 +194,11 @@ static int add_state(wl_run *run, const wl_model *model) {
         if (!run->state)
             abort();
     }
-    run->state[run->state_count] =
-        (wl_state){.fingerprint = wl_fingerprint(model), .model = *model};
+    static const wl_model empty;
+    const wl_state *last = run->state_count ? &run->state[run->state_count - 1] : NULL;
+    uint64_t fingerprint = last ? model_fingerprint(model, &last->model, last->fingerprint)
+                                : model_fingerprint(model, &empty, 0);
+    run->state[run->state_count] = (wl_state){.fingerprint = fingerprint, .model = *model};
     return run->state_count++;
 }
 

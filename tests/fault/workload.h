@@ -19,9 +19,8 @@ typedef struct wl_model {
     uint32_t note[WL_NOTES]; /* seed; 0: none */
 } wl_model;
 
-uint64_t wl_fingerprint(const wl_model *model);
-
-/* The same of an open database, read through the public interface. False when reading failed. */
+/* A number of all content of an open database, read through the public interface; the same that each
+ * wl_state of a run has. False when reading failed. */
 bool wl_read_fingerprint(vs_db *db, uint64_t *out_fingerprint);
 
 /* Marks in the simulated file system's record; the value is the index of a state. */
