@@ -50,12 +50,12 @@ else
     echo "skipped build-header: vecstore.c with -m32: $CC has no 32-bit headers here"
 fi
 check "a build for one thread runs" \
-    "$CC -O1 -DVS_THREADSAFE=0 -I. -o '$scratch/hello' examples/hello.c vecstore.c -lm &&
+    "$CC -O0 -DVS_THREADSAFE=0 -I. -o '$scratch/hello' examples/hello.c vecstore.c -lm &&
      (cd '$scratch' && ./hello)"
 check "the library folds into one file of the program" \
     "printf '#define VS_API static\n#include \"vecstore.c\"\nint main(void) { return vs_version_number() != VS_VERSION_NUMBER; }\n' \
          >'$scratch/one.c' &&
-     $CC -O1 -I. -Wno-unused-function -o '$scratch/one' '$scratch/one.c' -lm -lpthread && '$scratch/one'"
+     $CC -O0 -I. -Wno-unused-function -o '$scratch/one' '$scratch/one.c' -lm -lpthread && '$scratch/one'"
 
 # ---- what an object file has ---------------------------------------------------------------------
 

@@ -14,6 +14,9 @@ if [ -z "$python" ]; then
     finish
 fi
 compile_makevecs
+# Compiled once: there are some two hundred runs.
+"$python" -c 'import py_compile, sys; py_compile.compile(sys.argv[1], sys.argv[2], doraise=True)' \
+    "$reader" reader.pyc && reader=$PWD/reader.pyc
 
 # ---- what is claimed -----------------------------------------------------------------------------
 
