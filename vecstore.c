@@ -11646,6 +11646,7 @@ typedef struct check_moment {
     vsi_meta meta;
     uint64_t end_lsn;
     bool page_is_damaged;
+    uint64_t lost_checkpoint; /* that opening had to go back from; 0: none */
 } check_moment;
 
 /* Reads the meta pages; log_lock held, for they are written under it. */
@@ -11664,6 +11665,8 @@ static vs_status check_metas(vsi_err *err, vsi_engine *engine, check_moment *out
     *out_moment = (check_moment){.meta = known->newest,
                                  .end_lsn = engine->log.next_lsn - 1,
                                  .page_is_damaged = found.is_damaged};
+    if (!engine->has_failed && found.newest.checkpoint.number > known->newest.checkpoint.number)
+        out_moment->lost_checkpoint = found.newest.checkpoint.number;
     return VS_OK;
 }
 
@@ -11801,12 +11804,24 @@ static vs_status check_report(vs_status st, const vsi_err *err, vsi_report_fn re
     return VS_OK;
 }
 
+static void check_report_metas(const check_moment *moment, vsi_report_fn report, void *ctx) {
+    char text[160];
+    if (moment->page_is_damaged)
+        report(ctx, "one of the two meta pages is damaged; the other one serves");
+    if (!moment->lost_checkpoint)
+        return;
+    snprintf(text, sizeof text, "checkpoint %llu is damaged; checkpoint %llu and its log serve",
+             (unsigned long long)moment->lost_checkpoint,
+             (unsigned long long)moment->meta.checkpoint.number);
+    report(ctx, text);
+}
+
 static vs_status check_files(vsi_err *err, vsi_engine *engine, int level, vsi_report_fn report,
                              void *ctx) {
     check_moment moment = {.end_lsn = 0};
     vs_status st = check_report(check_begin(err, engine, &moment), err, report, ctx);
-    if (st == VS_OK && moment.page_is_damaged)
-        report(ctx, "one of the two meta pages is damaged; the other one serves");
+    if (st == VS_OK)
+        check_report_metas(&moment, report, ctx);
     if (st == VS_OK && level >= 1 && moment.meta.seq)
         st = check_report(check_whole_log(err, engine, &moment, level), err, report, ctx);
     const vsi_checkpoint_info *last = &moment.meta.checkpoint, *before = &moment.meta.previous;

@@ -844,7 +844,12 @@ VT_TEST(any_changed_byte_of_a_closed_file_is_refused_or_reported_or_harms_no_ans
     sample_end(&s);
 }
 
-/* With the log of the checkpoint before, damage of the newest catalog loses nothing. */
+static void keep_problem(void *ctx, const char *problem) {
+    snprintf(ctx, 200, "%s", problem);
+}
+
+/* With the log of the checkpoint before, damage of the newest catalog loses nothing, and is reported until
+ * a new checkpoint takes its place. */
 VT_TEST(a_damaged_catalog_of_the_newest_checkpoint_of_a_killed_session_loses_nothing) {
     static answers expected;
     static const uint8_t zero[8];
@@ -868,6 +873,11 @@ VT_TEST(a_damaged_catalog_of_the_newest_checkpoint_of_a_killed_session_loses_not
         write_byte(killed.vfs, "t.vs", at, data[at] ^ 4);
         killed.db = sample_open(killed.vfs, "t.vs", 0);
         check_answers(killed.db, NULL, &expected);
+        char problem[200] = "";
+        uint64_t problems = 0;
+        VT_OK(vs_check(killed.db, 0, keep_problem, problem, &problems), killed.db);
+        VT_EQ(problems, 1);
+        VT_CONTAINS(problem, "is damaged; checkpoint");
         sample_reopen(&killed);
         check_answers(killed.db, NULL, &expected);
         sample_check(killed.db);
