@@ -21,13 +21,14 @@ enum { FLIP_STEP = 997, CUT_STEP = 64 };
 enum { FILL_ZERO, FILL_GARBAGE, FILL_AGAIN };
 
 typedef struct damage {
-    int file_at;      /* of the image */
-    bool is_missing;  /* the file is */
-    size_t bytes;     /* that it seems to have */
-    int fill;         /* FILL_..., from the real end on */
-    size_t flip_from; /* bytes [flip_from, flip_from + flip_bytes) are changed by mask */
-    size_t flip_bytes;
-    uint8_t mask;
+    int file_at;     /* of the image */
+    bool is_missing; /* the file is */
+    size_t bytes;    /* that it seems to have */
+    int fill;        /* FILL_..., from the real end on */
+    size_t from;     /* bytes [from, from + span) are changed: */
+    size_t span;
+    uint8_t mask;           /* these bits are flipped */
+    const uint8_t *instead; /* or, unless NULL, this stands in their place */
 } damage;
 
 /* What the library sees; one database at a time is open. */
@@ -42,8 +43,8 @@ static struct {
 static void view_say_unfinished(void) {
     const damage *d = &view.damage;
     if (view.is_looking)
-        fprintf(stderr, "file %d of %zu bytes, byte %zu changed by %#x\n", d->file_at, d->bytes,
-                d->flip_from, d->mask);
+        fprintf(stderr, "file %d of %zu bytes, %zu bytes from %zu changed by %#x\n", d->file_at,
+                d->bytes, d->span, d->from, d->mask);
     view.is_looking = false;
 }
 
@@ -114,9 +115,11 @@ static void view_copy(const known_file *f, uint8_t *out, size_t bytes, size_t of
         out[i] = view_fill(f, off + i);
     if (!view_is_damaged(f))
         return;
-    for (size_t i = 0; i < d->flip_bytes; i++)
-        if (d->flip_from + i >= off && d->flip_from + i - off < bytes)
-            out[d->flip_from + i - off] ^= d->mask;
+    for (size_t i = 0; i < d->span; i++)
+        if (d->from + i >= off && d->from + i - off < bytes) {
+            uint8_t *byte = &out[d->from + i - off];
+            *byte = d->instead ? d->instead[i] : *byte ^ d->mask;
+        }
 }
 
 static vs_status view_read(void *ctx, void *handle, void *buf, size_t bytes, uint64_t offset,
@@ -415,8 +418,8 @@ static damage no_damage(const known_image *m, int file_at) {
 
 static damage flip_of(const known_image *m, int file_at, uint64_t bit) {
     damage d = no_damage(m, file_at);
-    d.flip_from = (size_t)(bit / 8);
-    d.flip_bytes = 1;
+    d.from = (size_t)(bit / 8);
+    d.span = 1;
     d.mask = (uint8_t)(1u << bit % 8);
     return d;
 }
@@ -625,6 +628,68 @@ VT_TEST(
     if (is_whole)
         VT_CHECK(t.count[IS_NODE][WENT_BACK] && t.count[IS_DYING][REPORTED] &&
                  t.count[IS_UNUSED][HARMLESS]);
+    known_free(&m);
+}
+
+/* ---- writes that went astray ---------------------------------------------------------------- */
+
+/* What the bytes that a damage changes are for: the use that allows least; IS_UNUSED: nothing. */
+static int use_of_changed(const known_file *f, const damage *d) {
+    int use = IS_UNUSED;
+    for (size_t i = d->from; i < d->from + d->span; i++)
+        if (f->data[i] != d->instead[i - d->from] && f->map[i] % IS_SHARED < use % IS_SHARED)
+            use = f->map[i];
+    return use;
+}
+
+/* A unit of the file that is zero or what another unit is, as lost and misdirected writes leave it. */
+static void check_astray(const known_image *m, int file_at, size_t from, size_t unit,
+                         const uint8_t *instead, tally *t) {
+    const known_file *f = &m->file[file_at];
+    damage d = no_damage(m, file_at);
+    d.from = from;
+    d.span = f->bytes - from < unit ? f->bytes - from : unit;
+    d.instead = instead;
+    int use = use_of_changed(f, &d), region = use % IS_SHARED;
+    outcome out = look(m, &d);
+    bool is_copy = region == IS_META && out.kind == HARMLESS; /* of the other meta page */
+    bool is_gone = region == IS_LAST && out.kind == EARLIER && !instead[0]; /* as if cut off */
+    if (!is_copy && !is_gone && !is_allowed(use, out.kind, m->newest_log))
+        vt_fail(__FILE__, __LINE__, "%s byte %zu, %s, shows another piece: %s, state %d of %d: %s",
+                f->path, from, known_region_names[region], outcome_names[out.kind], out.state,
+                m->states, out.message);
+    t->count[region][out.kind]++;
+}
+
+/* Each unit is zero, its neighbours, and, in a long run, every other one of the file. */
+static void check_astray_units(const known_image *m, int file_at, size_t unit, const char *what) {
+    static const uint8_t zero[4096];
+    const known_file *f = &m->file[file_at];
+    size_t units = f->bytes / unit, step = getenv("VT_LONG") ? 1 : 3;
+    size_t reach = getenv("VT_LONG") ? units : 2;
+    tally t = {{{0}}};
+    for (size_t at = vt_seed() % step; at < units; at += step) {
+        check_astray(m, file_at, at * unit, unit, zero, &t);
+        for (size_t other = at < reach ? 0 : at - reach + 1; other < units && other < at + reach;
+             other++)
+            if (memcmp(f->data + at * unit, f->data + other * unit, unit))
+                check_astray(m, file_at, at * unit, unit, f->data + other * unit, &t);
+    }
+    tally_print(&t, what);
+}
+
+VT_TEST(a_page_that_is_zero_or_another_page_is_an_error_or_reported_or_nothing_that_is_used) {
+    known_image closed = known_make_closed(), killed = known_make_killed();
+    check_astray_units(&closed, 0, 4096, "page of the closed file");
+    check_astray_units(&killed, 0, 4096, "page of the killed file");
+    known_free(&closed);
+    known_free(&killed);
+}
+
+VT_TEST(a_sector_of_a_log_that_is_zero_or_another_is_an_error_or_drops_what_was_not_durable) {
+    known_image m = known_make_killed();
+    for (int i = 1; i <= m.newest_log; i++)
+        check_astray_units(&m, i, getenv("VT_LONG") ? 4096 : 512, m.file[i].path);
     known_free(&m);
 }
 
