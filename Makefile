@@ -34,13 +34,14 @@ SHELL_C  := $(sort $(wildcard ext/shell/*.c))
 
 .PHONY: all demo check check-run check-long check-long-run check-cross check-cross-run \
         cross-programs check-threads deps \
-        amalgamation check-amalgamation tidy format check-format bench fuzz install clean help
+        amalgamation check-amalgamation tidy format check-format bench fuzz fuzz-seeds install \
+        clean help
 
 all: $(BUILD)/libvecstore.a $(BUILD)/$(SONAME) $(BUILD)/vecstore
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | sed '/^$$/q'
-	@echo "also: tidy format bench fuzz install clean deps check-long-run (no installing)"
+	@echo "also: tidy format bench fuzz fuzz-seeds install clean deps check-long-run (no installing)"
 
 # ---- library and shell ---------------------------------------------------------------------------
 
@@ -171,6 +172,8 @@ $(FLIPS_T): $(FLIPS_C) $(SIM_H) $(BUILD)/tests/vt.o \
 	$(CC) $(ALL_CFLAGS) $(POSIX) -Itests -Itests/fault $(ALL_LDFLAGS) -o $@-debug $(FLIPS_C) \
 	    $(BUILD)/tests/vt.o $(BUILD)/tests/vecstore-stream-debug.o -lm -lpthread
 
+FUZZ_T := $(patsubst %,$(BUILD)/tests/fuzz-%,log file api import)
+
 TESTS := $(UNIT_T) $(WHOLE_T) $(WHOLE_T:%=%-debug) $(FAULT_T) $(FLIPS_T) $(FLIPS_T:%=%-debug)
 CRASH_FAST := --images 4000 --chains 600 --oom 1 --faults 2000 --quiet
 
@@ -180,7 +183,7 @@ check: deps
 
 # SUITE: only the test programs whose name contains it.
 check-run: check-amalgamation all $(UNIT_T) $(WHOLE_T) $(FAULT_T) $(FLIPS_T) $(BUILD)/tests/crash \
-        $(BUILD)/tests/fuzz-log
+        $(FUZZ_T)
 	@VECSTORE_DATA="$(DATA)" BUILD="$(BUILD)" CC="$(CC)" CFLAGS="$(CFLAGS) $(SANFLAGS)" \
 	    SAN="$(SAN)" SUITE="$(SUITE)" JOBS="$(JOBS)" tests/run.sh $(TESTS) -- $(CRASH_FAST)
 
@@ -200,18 +203,40 @@ check-cross: deps
 	@.ci/deps cross
 	@$(MAKE) --no-print-directory check-cross-run
 
-cross-programs: $(UNIT_T) $(WHOLE_T) $(FAULT_T) $(FLIPS_T) $(BUILD)/tests/crash $(BUILD)/tests/fuzz-log
+cross-programs: $(UNIT_T) $(WHOLE_T) $(FAULT_T) $(FLIPS_T) $(BUILD)/tests/crash $(FUZZ_T)
 
 check-cross-run:
 	@BUILD="$(BUILD)" JOBS="$(JOBS)" tests/cross.sh
 
 # ---- fuzzing -------------------------------------------------------------------------------------
 
-# The same target replays files under any compiler, and explores under clang's libFuzzer.
-$(BUILD)/tests/fuzz-log: fuzz/log.c fuzz/replay.c $(SIM_C) $(SIM_H) tests/vt.c \
-        $(BUILD)/tests/vecstore-small.o
-	$(CC) $(ALL_CFLAGS) $(POSIX) -DVT_NO_MAIN -Itests -Itests/fault $(ALL_LDFLAGS) -o $@ \
-	    fuzz/log.c fuzz/replay.c $(SIM_C) tests/vt.c $(BUILD)/tests/vecstore-small.o -lm -lpthread
+# The same targets replay files under any compiler, and explore under clang's libFuzzer.
+FUZZ_C := fuzz/target.c fuzz/replay.c tests/vt.c
+FUZZ_FLAGS = $(ALL_CFLAGS) $(POSIX) -DVT_NO_MAIN -Itests -Itests/fault
+
+$(FUZZ_T): $(FUZZ_C) fuzz/target.h $(SIM_H) $(BUILD)/tests/vecstore-small.o
+
+$(BUILD)/tests/fuzz-log $(BUILD)/tests/fuzz-file $(BUILD)/tests/fuzz-api: $(BUILD)/tests/fuzz-%: \
+        fuzz/%.c $(SIM_C)
+	$(CC) $(FUZZ_FLAGS) $(ALL_LDFLAGS) -o $@ $< $(FUZZ_C) $(SIM_C) \
+	    $(BUILD)/tests/vecstore-small.o -lm -lpthread
+
+IMPORT_C := ext/shell/import.c ext/shell/vecs.c ext/shell/text.c
+
+$(BUILD)/tests/fuzz-import: fuzz/import.c $(IMPORT_C) $(wildcard ext/shell/*.h)
+	$(CC) $(FUZZ_FLAGS) $(ZSTDFLAGS) -Iext/shell $(ALL_LDFLAGS) -o $@ $< $(FUZZ_C) $(IMPORT_C) \
+	    $(BUILD)/tests/vecstore-small.o $(ZSTDLIBS) -lm -lpthread
+
+# Writes the seeds in fuzz/corpus anew; inputs that were found stay.
+$(BUILD)/fuzz-seeds: fuzz/seeds.c $(SIM_C) $(SIM_H) tests/vt.c vecstore.c vecstore.h
+	@mkdir -p $(@D)
+	$(CC) $(FUZZ_FLAGS) -DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000 $(ALL_LDFLAGS) -o $@ $< \
+	    $(SIM_C) tests/vt.c vecstore.c -lzstd -lm -lpthread
+
+fuzz-seeds: $(BUILD)/fuzz-seeds
+	for target in log file api import; do \
+	    mkdir -p fuzz/corpus/$$target && $(BUILD)/fuzz-seeds $$target fuzz/corpus/$$target || exit 1; \
+	done
 
 fuzz: deps
 	@.ci/deps fuzz

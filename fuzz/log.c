@@ -7,16 +7,8 @@
  * database that vs_check finds sound, that takes a commit, and that opens again with the same content. */
 #include "logfile.h"
 #include "sim.h"
+#include "target.h"
 #include "vt.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool claim, const char *what, const char *detail) {
-    if (claim)
-        return;
-    fprintf(stderr, "fuzz: %s: %s\n", what, detail);
-    abort();
-}
 
 static sim *make_disk(const uint8_t *data, size_t size) {
     uint8_t mode = data[0];

@@ -1,25 +1,36 @@
 #!/bin/sh
-# run.sh - explores every fuzz target with libFuzzer under AddressSanitizer and UBSan for SECONDS (600)
-# each, from the seeds in fuzz/corpus; new inputs go to $BUILD/fuzz. Prints edges and corpus size, and
-# fails when an input is found that breaks a target.
+# run.sh - explores the fuzz targets with libFuzzer under AddressSanitizer and UBSan, one after the other,
+# for SECONDS_EACH (600) each, from the seeds in fuzz/corpus; new inputs go to $BUILD/fuzz. Prints
+# executions, edges and corpus size of each, and fails when an input is found that breaks a target.
+# TARGETS: only these.
 set -eu
 build=${BUILD:-build}/fuzz
 seconds=${SECONDS_EACH:-600}
+targets=${TARGETS:-log file api import}
 mkdir -p "$build"
 
-target() { # NAME: fuzz/NAME.c, corpus in fuzz/corpus/NAME
+target() { # NAME LIMIT SOURCE...: fuzz/NAME.c with inputs of at most LIMIT bytes, corpus in fuzz/corpus/NAME
+    name=$1 limit=$2
+    shift 2
+    case " $targets " in *" $name "*) ;; *) return 0 ;; esac
     clang -std=c11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -I. -Itests \
-        -Itests/fault -D_POSIX_C_SOURCE=200809L -DVT_NO_MAIN -DVSI_DEBUG -DVSI_STREAM_BYTES=4096 \
-        -DVSI_UNSYNCED_MAX=20000 -DVSI_CHECKPOINT_LOG_BYTES=24000 -o "$build/$1" "fuzz/$1.c" \
-        tests/fault/sim.c tests/fault/logfile.c tests/vt.c vecstore.c -lm -lpthread
-    mkdir -p "$build/corpus-$1"
-    echo "fuzz $1: $seconds seconds"
-    ASAN_OPTIONS=allocator_may_return_null=1 "$build/$1" -max_total_time="$seconds" -max_len=65536 \
-        -print_final_stats=1 -artifact_prefix="$build/$1-" "$build/corpus-$1" "fuzz/corpus/$1" \
-        >"$build/$1.log" 2>&1 || { tail -40 "$build/$1.log"; exit 1; }
-    grep -E 'cov:' "$build/$1.log" | tail -1
-    grep -E 'stat::number_of_executed_units|stat::peak_rss_mb' "$build/$1.log"
-    echo "corpus: $(find "$build/corpus-$1" -type f | wc -l) inputs, no finding"
+        -Itests/fault -Iext/shell -D_POSIX_C_SOURCE=200809L -DVT_NO_MAIN -DVSI_DEBUG -DFUZZ_EXPLORE \
+        -DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000 -DVSI_CHECKPOINT_LOG_BYTES=24000 \
+        -o "$build/$name" "fuzz/$name.c" fuzz/target.c "$@" tests/vt.c vecstore.c -lzstd -lm -lpthread
+    mkdir -p "$build/corpus-$name"
+    echo "fuzz $name: $seconds seconds"
+    # The importer's own messages are not wanted: libFuzzer and the sanitizers keep their stderr.
+    ASAN_OPTIONS=allocator_may_return_null=1 "$build/$name" -max_total_time="$seconds" \
+        -max_len="$limit" -timeout=20 -close_fd_mask=2 -print_final_stats=1 \
+        -artifact_prefix="$build/$name-" "$build/corpus-$name" "fuzz/corpus/$name" \
+        >"$build/$name.log" 2>&1 || { tail -40 "$build/$name.log"; exit 1; }
+    edges=$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$build/$name.log" | tail -n 1)
+    runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$build/$name.log")
+    corpus=$(find "$build/corpus-$name" -type f | wc -l)
+    echo "fuzz $name: $runs executions, $edges edges, a corpus of $corpus inputs, no finding"
 }
 
-target log
+target log 65536 tests/fault/sim.c tests/fault/logfile.c
+target file 131072 tests/fault/logfile.c
+target api 4096 tests/fault/sim.c
+target import 8192 ext/shell/import.c ext/shell/vecs.c ext/shell/text.c

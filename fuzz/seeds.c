@@ -1,23 +1,40 @@
-/* seeds.c FOLDER - writes the fuzz seeds: log files of the campaigns' programs, in every mode of the
- * target. To be compiled with -DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000 and not with a small
- * VSI_CHECKPOINT_LOG_BYTES: the target wants all that was committed in the first log file. */
+/* seeds.c TARGET FOLDER - writes the seeds of a fuzz target.
+ *
+ *   api      programs of random calls
+ *   file     databases that were closed or killed, with trees of several levels
+ *   import   files of vectors, with labels, plain and compressed; numbers as text
+ *   log      log files of the campaigns' programs, in every mode of the target
+ *
+ * make fuzz-seeds compiles it without a small VSI_CHECKPOINT_LOG_BYTES: log wants all that was committed
+ * in the first log file. */
 #include "workload.h"
+#include <zstd.h>
 
-static void write_seed(const char *folder, const char *name, int mode, const sim_file *log) {
+static const char *folder;
+
+static void write_seed(const char *name, const uint8_t *head, size_t head_bytes,
+                       const uint8_t *data, size_t bytes) {
     char path[512];
-    snprintf(path, sizeof path, "%s/%s-%d", folder, name, mode);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
     FILE *f = fopen(path, "wb");
-    if (!f || fputc(mode, f) == EOF || fwrite(log->data, 1, log->bytes, f) != log->bytes ||
+    if (!f || fwrite(head, 1, head_bytes, f) != head_bytes || fwrite(data, 1, bytes, f) != bytes ||
         fclose(f)) {
         fprintf(stderr, "seeds: %s cannot be written\n", path);
         exit(1);
     }
 }
 
-int main(int argc, char **argv) {
+/* ---- log ------------------------------------------------------------------------------------ */
+
+static void write_log(const char *name, int mode, const sim_file *log) {
+    char full[64];
+    uint8_t head = (uint8_t)mode;
+    snprintf(full, sizeof full, "%s-%d", name, mode);
+    write_seed(full, &head, 1, log->data, log->bytes);
+}
+
+static int seeds_log(void) {
     static const char *names[] = {"create", "puts", "churn", "streamed", "notes"};
-    if (argc != 2)
-        return 2;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         sim *s = sim_new(3, NULL);
         wl_run run;
@@ -31,11 +48,227 @@ int main(int argc, char **argv) {
         const sim_file *log = sim_image_find(&image, "t.vs-wal-1");
         if (!log || image.count != 2)
             return 1;
-        write_seed(argv[1], names[i], i % 2 ? 0 : 4, log);
-        write_seed(argv[1], names[i], 3, log);
+        write_log(names[i], i % 2 ? 0 : 4, log);
+        write_log(names[i], 3, log);
         sim_image_free(&image);
         wl_free(&run);
         sim_free(s);
     }
     return 0;
+}
+
+/* ---- api ------------------------------------------------------------------------------------ */
+
+/* Programs of random steps behind two that create the collections. */
+static int seeds_api(void) {
+    static const size_t lengths[] = {60, 120, 250, 400, 600};
+    vt_rng rng = {11};
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        static const uint8_t head[] = {8, 0, 8, 1};
+        uint8_t program[600];
+        char name[32];
+        for (size_t k = 0; k < lengths[i]; k++)
+            program[k] = (uint8_t)vt_random(&rng);
+        snprintf(name, sizeof name, "random-%zu", lengths[i]);
+        write_seed(name, head, sizeof head, program, lengths[i]);
+    }
+    return 0;
+}
+
+/* ---- file ----------------------------------------------------------------------------------- */
+
+enum { PAGE = 4096, HEAD_BYTES = 66 };
+
+static size_t put_u16(uint8_t *out, size_t value) {
+    out[0] = (uint8_t)value;
+    out[1] = (uint8_t)(value >> 8);
+    return 2;
+}
+
+/* A page without its longest run of zeros. */
+static size_t pack_page(const uint8_t *page, size_t no, uint8_t *out) {
+    size_t start = 0, best = 0, best_start = PAGE, n = 0;
+    for (size_t i = 0; i < PAGE; i++) {
+        start = page[i] ? i + 1 : start;
+        if (i + 1 - start > best) {
+            best = i + 1 - start;
+            best_start = start;
+        }
+    }
+    size_t back = PAGE - best_start - best;
+    n += put_u16(out + n, no);
+    n += put_u16(out + n, best_start);
+    n += put_u16(out + n, back);
+    memcpy(out + n, page, best_start);
+    memcpy(out + n + best_start, page + PAGE - back, back);
+    return n + best_start + back;
+}
+
+static bool page_is_zero(const uint8_t *page) {
+    return !page[0] && !memcmp(page, page + 1, PAGE - 1);
+}
+
+/* A file as the target takes it, whole pages. */
+static size_t pack_file(const sim_file *file, int number, uint8_t *out) {
+    size_t n = 3, count = 0, pages = (file->bytes + PAGE - 1) / PAGE;
+    out[0] = (uint8_t)number;
+    for (size_t no = 0; no < pages; no++) {
+        uint8_t page[PAGE] = {0};
+        size_t left = file->bytes - no * PAGE;
+        memcpy(page, file->data + no * PAGE, left < PAGE ? left : PAGE);
+        if (page_is_zero(page) && no + 1 < pages)
+            continue;
+        n += pack_page(page, no, out + n);
+        count++;
+    }
+    put_u16(out + 1, count);
+    return n;
+}
+
+static void write_disk(const char *name, sim *s) {
+    static uint8_t out[1 << 20];
+    uint8_t head[HEAD_BYTES] = {3};
+    sim_image image = sim_image_now(s);
+    size_t n = pack_file(sim_image_find(&image, "t.vs"), 0, out);
+    for (int i = 0; i < image.count; i++) {
+        int number = 0;
+        if (sscanf(image.file[i].path, "t.vs-wal-%d", &number) == 1)
+            n += pack_file(&image.file[i], number, out + n);
+    }
+    write_seed(name, head, sizeof head, out, n);
+    sim_image_free(&image);
+}
+
+static void must(vs_status st, const void *handle) {
+    if (st == VS_OK)
+        return;
+    fprintf(stderr, "seeds: %s\n", vs_errmsg(handle));
+    exit(1);
+}
+
+static vs_db *open_db(sim *s) {
+    vs_open_options options = VS_OPEN_OPTIONS_INIT;
+    vs_db *db = NULL;
+    options.flags = VS_OPEN_CREATE;
+    options.vfs = sim_vfs(s);
+    must(vs_open("t.vs", &options, &db), db);
+    return db;
+}
+
+/* Records [from, to) with short metadata, some of it large enough for a blob. */
+static void fill(vs_db *db, const char *name, int type, int from, int to) {
+    vs_collection *coll = NULL;
+    vs_collection_options options = VS_COLLECTION_OPTIONS_INIT;
+    options.dim = 3;
+    options.type = type;
+    if (vs_collection_open(db, NULL, name, &coll) != VS_OK)
+        must(vs_collection_create(db, NULL, name, &options, &coll), db);
+    for (int i = from; i < to; i++) {
+        static char text[5000];
+        uint8_t vector[3] = {(uint8_t)i, (uint8_t)(i / 2), 7};
+        vs_record record = {sizeof record, VS_U8, (uint64_t)i, vector, text, 0};
+        int n = i % 50 == 49 ? 4500 : i % 4;
+        snprintf(text, sizeof text, "{\"t\":\"%0*d\"}", n, 0);
+        must(vs_put(coll, NULL, &record, VS_UPSERT), coll);
+    }
+    vs_collection_close(coll);
+}
+
+/* Notes under keys so long that few of them fill a node. */
+static void fill_notes(vs_db *db, int count) {
+    for (int i = 0; i < count; i++) {
+        char key[1000], value[3000] = "v";
+        memset(key, 'n', sizeof key);
+        key[0] = (char)('0' + i % 8);
+        key[1] = i < 8 ? 'n' : (char)('0' + i / 8);
+        must(vs_kv_put(db, NULL, NULL, key, i % 2 ? sizeof key : 4, value, i == 3 ? 3000u : 5u),
+             db);
+    }
+}
+
+static void seed_file(const char *name, int records, int notes, bool is_killed) {
+    sim *s = sim_new(5, NULL);
+    vs_db *db = open_db(s);
+    fill_notes(db, notes);
+    for (int c = 0; c < 2 && records; c++)
+        fill(db, c ? "floats" : "bytes", c ? VS_F32 : VS_U8, 0, c ? records / 8 + 1 : records);
+    if (is_killed) {
+        must(vs_checkpoint(db), db);
+        fill(db, "bytes", VS_U8, records / 2, records / 2 + 5);
+        must(vs_checkpoint(db), db);
+        fill(db, "bytes", VS_U8, records, records + 3);
+        fill_notes(db, 2);
+        write_disk(name, s);
+    }
+    must(vs_close(db), db);
+    if (!is_killed)
+        write_disk(name, s);
+    sim_free(s);
+}
+
+static int seeds_file(void) {
+    seed_file("empty", 0, 0, false);
+    seed_file("notes", 0, 40, false);
+    seed_file("small", 4, 2, false);
+    seed_file("killed", 12, 3, true);
+    seed_file("tall", 260, 3, false);
+    return 0;
+}
+
+/* ---- import --------------------------------------------------------------------------------- */
+
+enum { ROWS = 9, DIM = 3, NO_LABELS = 255 };
+
+/* A file of vectors of whole numbers; returns its bytes. */
+static size_t make_vecs(bool is_u8, uint8_t *out) {
+    size_t n = 0;
+    for (int row = 0; row < ROWS; row++) {
+        out[n] = DIM;
+        memset(out + n + 1, 0, 3);
+        n += 4;
+        for (int i = 0; i < DIM; i++) {
+            float value = (float)(row * DIM + i);
+            uint32_t bits;
+            memcpy(&bits, &value, sizeof bits);
+            for (int k = 0; k < (is_u8 ? 1 : 4); k++)
+                out[n++] = is_u8 ? (uint8_t)value : (uint8_t)(bits >> 8 * k);
+        }
+    }
+    return n;
+}
+
+static int seeds_import(void) {
+    static const char *names[] = {"fvecs", "bvecs", "ivecs", "fvecs-zst", "bvecs-zst", "ivecs-zst"};
+    static const char json[] = "[1, -2.5, 0.1e-3, 16777217, 3.4e38]";
+    uint8_t vecs[512], packed[1024];
+    for (int source = 0; source < 6; source++) {
+        size_t bytes = make_vecs(source % 3 == 1, vecs);
+        uint8_t head[4 + ROWS] = {(uint8_t)source, 0, 2, NO_LABELS};
+        head[1] = (uint8_t)(source % 2 << 7); /* f32 goes into a collection of u8 as well */
+        head[3] = (uint8_t)(source ? ROWS : NO_LABELS);
+        size_t head_bytes = source ? sizeof head : 4;
+        if (source >= 3) {
+            bytes = ZSTD_compress(packed, sizeof packed, vecs, bytes, 1);
+            if (ZSTD_isError(bytes))
+                return 1;
+        }
+        write_seed(names[source], head, head_bytes, source < 3 ? vecs : packed, bytes);
+    }
+    write_seed("json", (const uint8_t[]){6, 0, 0, 255}, 4, (const uint8_t *)json, strlen(json));
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    static const struct {
+        const char *target;
+        int (*write)(void);
+    } targets[] = {
+        {"api", seeds_api}, {"file", seeds_file}, {"import", seeds_import}, {"log", seeds_log}};
+    if (argc != 3)
+        return 2;
+    folder = argv[2];
+    for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++)
+        if (!strcmp(targets[i].target, argv[1]))
+            return targets[i].write();
+    return 2;
 }

@@ -69,8 +69,10 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
 done
 shift
 
-# shellcheck disable=SC2086
-add fuzz-corpus ${RUNNER:-} "$BUILD/tests/fuzz-log" fuzz/corpus/log
+for target in log file api import; do
+    # shellcheck disable=SC2086
+    add fuzz-$target ${RUNNER:-} "$BUILD/tests/fuzz-$target" fuzz/corpus/$target
+done
 
 if [ -z "${NO_SCRIPTS:-}${SAN:-}" ]; then
     add tidy tests/tidy.sh "$BUILD"
