@@ -6585,13 +6585,23 @@ static bool coll_item_fits(const vsi_node_item *item) {
            value[COLL_CELLS_SHIFT_OFF] == vsi_slab_shift(VSI_CELL_BYTES);
 }
 
-/* The collection's first use since the database was opened. */
+/* Whether an array can have a slab for each of so many slots. It may have more: what was rolled back leaves
+ * its slabs. */
+static bool coll_has_slabs(const vsi_btree *dir, uint32_t slot_end, uint32_t shift) {
+    return dir->count >= ((uint64_t)slot_end + (1u << shift) - 1) >> shift;
+}
+
+/* The collection's first use since the database was opened: all slabs are in the file. */
 static vs_status coll_intern(vsi_err *err, const vsi_state *state, uint32_t id,
                              const vsi_node_item *item, vsi_coll *coll) {
     const uint8_t *value = item->value.data, *name = value + COLL_FIXED_BYTES;
     size_t name_bytes = vsi_get_u16(value + COLL_NAME_BYTES_OFF);
     size_t index_bytes = vsi_get_u16(value + COLL_INDEX_BYTES_OFF);
     vsi_desc given;
+    if (coll->count > coll->slot_end ||
+        !coll_has_slabs(&coll->rows_dir, coll->slot_end, value[COLL_ROWS_SHIFT_OFF]) ||
+        !coll_has_slabs(&coll->cells_dir, coll->slot_end, value[COLL_CELLS_SHIFT_OFF]))
+        return coll_misfit(err, id);
     memset(&given, 0, sizeof given);
     given.id = id;
     given.dim = vsi_get_u32(value + COLL_DIM_OFF);
@@ -8685,6 +8695,21 @@ static vs_status replay_enter(vsi_err *err, vsi_replay *r, size_t at) {
     return replay_open_file(err, r, file->header.generation, &again);
 }
 
+/* Logs begin where a checkpoint ends; when it needs none, nothing was durable behind it. Without this a
+ * wrong page would hide commits that come later. */
+static vs_status replay_check_metas(vsi_err *err, const vsi_replay *r) {
+    bool needs_none = r->from->log_from > r->meta->generation;
+    if (r->from->log_from <= r->meta->generation + 1 &&
+        !(needs_none && r->meta->durable_lsn > r->from->lsn))
+        return VS_OK;
+    return vsi_fail(err, VS_ERR_CORRUPT,
+                    "%s: the checkpoint ends at frame %llu and log %llu, the meta page says %llu and "
+                    "%llu",
+                    r->path, (unsigned long long)r->from->lsn,
+                    (unsigned long long)r->from->log_from, (unsigned long long)r->meta->durable_lsn,
+                    (unsigned long long)r->meta->generation);
+}
+
 VSI_FN vs_status vsi_replay_open(vsi_err *err, vsi_mem *mem, const vs_vfs *vfs, const char *path,
                                  const vsi_meta *meta, const vsi_checkpoint_info *from,
                                  vsi_replay *out_replay) {
@@ -8698,7 +8723,9 @@ VSI_FN vs_status vsi_replay_open(vsi_err *err, vsi_mem *mem, const vs_vfs *vfs, 
                       .durable_lsn = from->lsn,
                       .durable_chain = from->chain};
     r->files.mem = r->window.mem = r->spots.mem = mem;
-    vs_status st = replay_collect_files(err, r);
+    vs_status st = replay_check_metas(err, r);
+    if (st == VS_OK)
+        st = replay_collect_files(err, r);
     for (uint64_t i = 1; st == VS_OK && i <= VSI_LOG_STRAYS_MAX; i++)
         st = replay_check_successor(err, r, r->meta->generation + i);
     if (st != VS_OK)

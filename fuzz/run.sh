@@ -20,7 +20,7 @@ target() { # NAME LIMIT SOURCE...: fuzz/NAME.c with inputs of at most LIMIT byte
     mkdir -p "$build/corpus-$name"
     echo "fuzz $name: $seconds seconds"
     # The importer's own messages are not wanted: libFuzzer and the sanitizers keep their stderr.
-    ASAN_OPTIONS=allocator_may_return_null=1 "$build/$name" -max_total_time="$seconds" \
+    ASAN_OPTIONS=allocator_may_return_null=1:malloc_context_size=6:quarantine_size_mb=16 "$build/$name" -max_total_time="$seconds" \
         -max_len="$limit" -timeout=20 -close_fd_mask=2 -print_final_stats=1 \
         -artifact_prefix="$build/$name-" "$build/corpus-$name" "fuzz/corpus/$name" \
         >"$build/$name.log" 2>&1 || { tail -40 "$build/$name.log"; exit 1; }

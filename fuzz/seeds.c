@@ -208,10 +208,10 @@ static void seed_file(const char *name, int records, int notes, bool is_killed) 
 
 static int seeds_file(void) {
     seed_file("empty", 0, 0, false);
-    seed_file("notes", 0, 40, false);
+    seed_file("notes", 0, 20, false);
     seed_file("small", 4, 2, false);
     seed_file("killed", 12, 3, true);
-    seed_file("tall", 260, 3, false);
+    seed_file("tall", 210, 3, false);
     return 0;
 }
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BOUNDED_BYTES = 64 << 20 };
+enum { BOUNDED_BYTES = 16 << 20 };
 
 void require(bool claim, const char *what, const char *detail) {
     if (claim)
@@ -49,12 +49,18 @@ static vs_status repeated_random(void *ctx, void *buf, size_t bytes, char *why) 
     return VS_OK;
 }
 
+static uint64_t one_process(void *ctx) {
+    (void)ctx;
+    return 1;
+}
+
 void disk_init(fuzz_disk *disk) {
     require(vs_vfs_memory_create(NULL, &disk->memory) == VS_OK, "disk", "out of memory");
     disk->vfs = *disk->memory;
     disk->vfs.wall_us = standing_clock;
     disk->vfs.ticks_us = standing_clock;
     disk->vfs.random = repeated_random;
+    disk->vfs.process_id = one_process;
 }
 
 void disk_free(fuzz_disk *disk) {

@@ -24,7 +24,8 @@ uint32_t input_u16(fuzz_input *in); /* little-endian */
 /* The next bytes, fewer at the end: how many is in *out_bytes. Borrowed. */
 const uint8_t *input_run(fuzz_input *in, size_t bytes, size_t *out_bytes);
 
-/* A memory file system whose clock stands still and whose random numbers repeat. */
+/* A memory file system whose clock stands still and whose random numbers repeat; no call of the system is
+ * behind it. */
 typedef struct fuzz_disk {
     vs_vfs *memory; /* owned */
     vs_vfs vfs;

@@ -175,6 +175,21 @@ static vs_status replay_enter(vsi_err *err, vsi_replay *r, size_t at) {
     return replay_open_file(err, r, file->header.generation, &again);
 }
 
+/* Logs begin where a checkpoint ends; when it needs none, nothing was durable behind it. Without this a
+ * wrong page would hide commits that come later. */
+static vs_status replay_check_metas(vsi_err *err, const vsi_replay *r) {
+    bool needs_none = r->from->log_from > r->meta->generation;
+    if (r->from->log_from <= r->meta->generation + 1 &&
+        !(needs_none && r->meta->durable_lsn > r->from->lsn))
+        return VS_OK;
+    return vsi_fail(err, VS_ERR_CORRUPT,
+                    "%s: the checkpoint ends at frame %llu and log %llu, the meta page says %llu and "
+                    "%llu",
+                    r->path, (unsigned long long)r->from->lsn,
+                    (unsigned long long)r->from->log_from, (unsigned long long)r->meta->durable_lsn,
+                    (unsigned long long)r->meta->generation);
+}
+
 VSI_FN vs_status vsi_replay_open(vsi_err *err, vsi_mem *mem, const vs_vfs *vfs, const char *path,
                                  const vsi_meta *meta, const vsi_checkpoint_info *from,
                                  vsi_replay *out_replay) {
@@ -188,7 +203,9 @@ VSI_FN vs_status vsi_replay_open(vsi_err *err, vsi_mem *mem, const vs_vfs *vfs, 
                       .durable_lsn = from->lsn,
                       .durable_chain = from->chain};
     r->files.mem = r->window.mem = r->spots.mem = mem;
-    vs_status st = replay_collect_files(err, r);
+    vs_status st = replay_check_metas(err, r);
+    if (st == VS_OK)
+        st = replay_collect_files(err, r);
     for (uint64_t i = 1; st == VS_OK && i <= VSI_LOG_STRAYS_MAX; i++)
         st = replay_check_successor(err, r, r->meta->generation + i);
     if (st != VS_OK)

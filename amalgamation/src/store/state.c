@@ -106,13 +106,23 @@ static bool coll_item_fits(const vsi_node_item *item) {
            value[COLL_CELLS_SHIFT_OFF] == vsi_slab_shift(VSI_CELL_BYTES);
 }
 
-/* The collection's first use since the database was opened. */
+/* Whether an array can have a slab for each of so many slots. It may have more: what was rolled back leaves
+ * its slabs. */
+static bool coll_has_slabs(const vsi_btree *dir, uint32_t slot_end, uint32_t shift) {
+    return dir->count >= ((uint64_t)slot_end + (1u << shift) - 1) >> shift;
+}
+
+/* The collection's first use since the database was opened: all slabs are in the file. */
 static vs_status coll_intern(vsi_err *err, const vsi_state *state, uint32_t id,
                              const vsi_node_item *item, vsi_coll *coll) {
     const uint8_t *value = item->value.data, *name = value + COLL_FIXED_BYTES;
     size_t name_bytes = vsi_get_u16(value + COLL_NAME_BYTES_OFF);
     size_t index_bytes = vsi_get_u16(value + COLL_INDEX_BYTES_OFF);
     vsi_desc given;
+    if (coll->count > coll->slot_end ||
+        !coll_has_slabs(&coll->rows_dir, coll->slot_end, value[COLL_ROWS_SHIFT_OFF]) ||
+        !coll_has_slabs(&coll->cells_dir, coll->slot_end, value[COLL_CELLS_SHIFT_OFF]))
+        return coll_misfit(err, id);
     memset(&given, 0, sizeof given);
     given.id = id;
     given.dim = vsi_get_u32(value + COLL_DIM_OFF);
