@@ -347,6 +347,24 @@ VT_TEST(trees_nested_as_deep_as_allowed_are_walked_and_deeper_ones_are_damage) {
     }
 }
 
+VT_TEST(nodes_that_share_their_children_end_the_walk_as_damage) {
+    static fixture f;
+    size_t child[100];
+    begin(&f, 0);
+    size_t at = add_large(&f, VSI_REF_BLOB);
+    for (uint32_t level = 0; level < 9; level++) { /* 100 to the power of nine ways down */
+        for (size_t i = 0; i < 100; i++)
+            child[i] = at;
+        at = add_node(&f, level, child, 100, 1);
+    }
+    VT_EQ(vsi_pager_flush(&f.err, &f.pager), VS_OK);
+    VT_EQ(walk(&f, f.fact[at].ref, false, false), VS_ERR_CORRUPT);
+    VT_CONTAINS(f.err.text, "more than once");
+    VT_EQ(walk(&f, f.fact[at].ref, false, true), VS_OK);
+    VT_EQ(f.damages, 1);
+    end(&f);
+}
+
 /* ---- failures ------------------------------------------------------------------------------- */
 
 VT_TEST(a_visitor_that_fails_ends_the_walk) {

@@ -13,7 +13,8 @@ typedef struct walk_step {
 typedef struct walker {
     vsi_pager *pager;
     const vsi_walk *walk;
-    vsi_buf stack; /* walk_step */
+    uint64_t visits, visits_max; /* one for each page of the file: without, shared nodes take for ever */
+    vsi_buf stack;               /* walk_step */
     vsi_buf scratch;
 } walker;
 
@@ -38,6 +39,9 @@ static vs_status walker_enter(vsi_err *err, walker *w, vsi_ref ref) {
 
 static vs_status walker_look(vsi_err *err, walker *w, vsi_ref ref) {
     bool is_known = ref.kind >= VSI_REF_NODE && ref.kind <= VSI_REF_BLOB;
+    if (w->visits++ == w->visits_max)
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu and others are used more than once",
+                        w->pager->file->path, (unsigned long long)vsi_ref_page(ref));
     vs_status st = vsi_pager_check_ref(err, w->pager, ref, is_known ? ref.kind : VSI_REF_BLOB);
     if (st == VS_OK)
         st = w->walk->visit(w->walk->ctx, err, ref);
@@ -75,8 +79,12 @@ VSI_FN vs_status vsi_walk_run(vsi_err *err, vsi_pager *pager, vsi_ref root, cons
                 .walk = walk,
                 .stack = {.mem = pager->mem},
                 .scratch = {.mem = pager->mem}};
-    vs_status st = walker_visit(err, &w, root);
-    while (st == VS_OK && w.stack.bytes) {
+    uint64_t file_bytes = 0;
+    vs_status st = vsi_file_size(err, pager->file, &file_bytes);
+    w.visits_max = file_bytes / VSI_PAGE_BYTES;
+    if (st == VS_OK)
+        st = walker_visit(err, &w, root);
+    while (st == VS_OK && w.stack.bytes && w.visits <= w.visits_max) {
         vsi_ref ref;
         if (walker_next(&w, &ref))
             st = walker_visit(err, &w, ref);
