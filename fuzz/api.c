@@ -17,7 +17,7 @@ enum {
     NOTES = 4,
     DIM = 3,
     STEPS_MAX = 300,
-    CUTS_MAX = 8, /* a power cut copies the disk */
+    CUTS_MAX = 3, /* a power cut copies the disk */
     TEXT_MAX = 4000,
     HITS_MAX = 20,
     SNAPSHOTS = 2

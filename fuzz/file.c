@@ -110,6 +110,7 @@ enum {
     EDIT_COPY_PAGE,
     EDIT_COPY_ENTRY,
     EDIT_CUT,
+    EDIT_BLOB,
     EDIT_KINDS
 };
 
@@ -194,6 +195,21 @@ static void copy_entry(database *d, const uint8_t *e) {
         memmove(to.at, from.at, needed);
 }
 
+/* The size of a large value: in its entry, and twice in its blob, which must agree. */
+static void resize_blob(database *d, const uint8_t *e) {
+    uint8_t *page = known_page(d, e[1]);
+    entry found;
+    if (!page || !entry_at(page, e[2], &found) || found.value_bytes < 4 || !found.ref_count)
+        return;
+    uint64_t blob = lf_get_u64(found.refs) & (((uint64_t)1 << 40) - 1);
+    uint32_t size = get_u16(e + 6) << (e[5] & 15);
+    if (blob < FIRST_EXTENT || blob >= d->pages)
+        return;
+    lf_put_u32(found.value, size);
+    lf_put_u32(d->bytes + (size_t)blob * PAGE, size);
+    lf_put_u32(d->bytes + (size_t)blob * PAGE + 4, size);
+}
+
 /* Bytes: kind, page, entry, place in it, width, how to change it, u16 operand; kinds that copy have the
  * other page and entry behind. */
 static void edit_apply(database *d, const uint8_t *e) {
@@ -206,6 +222,8 @@ static void edit_apply(database *d, const uint8_t *e) {
         memmove(known_page(d, e[1]), known_page(d, e[2]), PAGE);
     } else if (kind == EDIT_CUT && d->pages > FIRST_EXTENT) {
         d->pages -= get_u16(e + 6) % (d->pages - META_B);
+    } else if (kind == EDIT_BLOB) {
+        resize_blob(d, e);
     }
 }
 
