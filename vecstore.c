@@ -5103,6 +5103,8 @@ VS_NODISCARD VSI_FN vs_status vsi_slab_row_aside(vsi_err *err, vsi_slabs *slabs,
 /* How many slots from slot on lie in the same slab, so row after row in memory. */
 VSI_FN uint32_t vsi_slab_run(const vsi_slabs *slabs, uint32_t slot);
 
+/* Of the slabs that changed since they were written; of the holder of the writer role. */
+VSI_FN uint64_t vsi_slabs_dirty_bytes(const vsi_slabs *slabs);
 /* Writes the slabs that changed into the file, max_bytes of them or a little more: they may leave memory,
  * nothing in the file leads to them yet. Of the holder of the writer role, as those below. On a failure
  * nothing has changed. */
@@ -5516,6 +5518,10 @@ VSI_FN vs_status vsi_slab_make_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot
 }
 
 /* ---- writing -------------------------------------------------------------------------------- */
+
+VSI_FN uint64_t vsi_slabs_dirty_bytes(const vsi_slabs *slabs) {
+    return slabs->dirty.bytes / sizeof(uint32_t) * (uint64_t)slab_bytes(slabs);
+}
 
 /* Slabs that are being written. */
 typedef struct slab_batch {
@@ -10324,10 +10330,17 @@ VSI_FN bool vsi_spill_trees_are_large(const vsi_engine *engine);
 #ifndef VSI_DIRTY_BYTES
 #define VSI_DIRTY_BYTES (64 << 20)
 #endif
-enum { SPILL_TREES_SHARE = 4 };
+/* Less than a share of the limit, and less than SPILL_BYTES_MIN, is not worth writing early: what cannot
+ * leave memory (frames of the log, what snapshots need) may exceed the limit by itself, and then each call
+ * would write the same slabs anew, to other pages. */
+enum { SPILL_TREES_SHARE = 4, SPILL_SLABS_SHARE = 16, SPILL_BYTES_MIN = 256 << 10 };
+
+static uint64_t spill_at_least(uint64_t bytes) {
+    return bytes > SPILL_BYTES_MIN ? bytes : SPILL_BYTES_MIN;
+}
 
 VSI_FN bool vsi_spill_trees_are_large(const vsi_engine *engine) {
-    uint64_t limit = engine->pager.reside.limit_bytes / SPILL_TREES_SHARE;
+    uint64_t limit = spill_at_least(engine->pager.reside.limit_bytes / SPILL_TREES_SHARE);
     limit = limit < VSI_DIRTY_BYTES ? limit : VSI_DIRTY_BYTES;
     return engine->cow.bytes - engine->cow.dead_bytes >= limit;
 }
@@ -10352,13 +10365,24 @@ static vs_status spill_trees(vsi_err *err, vsi_engine *engine, vsi_state *state)
     return st;
 }
 
+static uint64_t spill_dirty_bytes(vsi_engine *engine) {
+    uint64_t bytes = 0;
+    for (vsi_desc *desc = vsi_descs_from(&engine->descs, 0); desc;
+         desc = vsi_descs_from(&engine->descs, (uint64_t)desc->id + 1))
+        bytes += vsi_slabs_dirty_bytes(&desc->rows) + vsi_slabs_dirty_bytes(&desc->cells);
+    return bytes;
+}
+
 static bool spill_run(vsi_err *err, vsi_engine *engine, vsi_state *state) {
-    uint64_t excess = vsi_reside_excess(&engine->pager.reside,
-                                        engine->pager.reside.limit_bytes / SPILL_TREES_SHARE);
-    if (vsi_freelist_load(err, engine) != VS_OK ||
-        vsi_flush_slabs_early(err, state, excess) != VS_OK)
+    uint64_t limit = engine->pager.reside.limit_bytes;
+    uint64_t excess = vsi_reside_excess(&engine->pager.reside, limit / SPILL_TREES_SHARE);
+    bool has_slabs = spill_dirty_bytes(engine) >= spill_at_least(limit / SPILL_SLABS_SHARE);
+    bool has_trees = vsi_spill_trees_are_large(engine);
+    if ((!has_slabs && !has_trees) || vsi_freelist_load(err, engine) != VS_OK)
         return false;
-    return vsi_spill_trees_are_large(engine) && spill_trees(err, engine, state) == VS_OK;
+    if (has_slabs && vsi_flush_slabs_early(err, state, excess) != VS_OK)
+        return false;
+    return has_trees && spill_trees(err, engine, state) == VS_OK;
 }
 
 VSI_FN bool vsi_spill(vsi_engine *engine, vsi_state *state) {
@@ -10371,6 +10395,8 @@ VSI_FN bool vsi_spill(vsi_engine *engine, vsi_state *state) {
     vsi_stay stay = vsi_stay_enter(reside);
     has_moved = spill_run(&ignored, engine, state);
     vsi_stay_leave(reside, stay);
+    if (!engine->pager.out.bytes)
+        vsi_buf_free(&engine->pager.out);
     vsi_budget_keep(&engine->pager, &engine->descs);
     return has_moved;
 }
@@ -10835,6 +10861,9 @@ VSI_FN vs_status vsi_write_take_coll(vsi_err *err, vsi_write *write, uint32_t *o
 #endif
 
 enum {
+    /* Frames kept for a failed sync take a share of the memory limit, if that is not too little. */
+    WRITE_KEPT_SHARE = 4,
+    WRITE_KEPT_BYTES_MIN = 1 << 20,
     /* VS_SYNC_NORMAL syncs when this much, or for this long, nothing was synced. */
     WRITE_NORMAL_BYTES = 4 << 20,
     WRITE_NORMAL_US = 1000000
@@ -10949,8 +10978,11 @@ static vs_status write_open_log(vsi_err *err, vsi_engine *engine) {
 
 /* Frames kept for a failed sync are bounded. */
 static void write_make_room(vsi_engine *engine, size_t bytes) {
+    uint64_t most = engine->pager.reside.limit_bytes / WRITE_KEPT_SHARE;
+    most = most < WRITE_KEPT_BYTES_MIN ? WRITE_KEPT_BYTES_MIN : most;
+    most = most < VSI_UNSYNCED_MAX ? most : VSI_UNSYNCED_MAX;
     while (!engine->has_failed && engine->log.kept_bytes > 0 &&
-           engine->log.kept_bytes + bytes > VSI_UNSYNCED_MAX)
+           engine->log.kept_bytes + bytes > most)
         vsi_engine_sync_round(engine);
 }
 

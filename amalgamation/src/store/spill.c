@@ -8,10 +8,17 @@
 #ifndef VSI_DIRTY_BYTES
 #define VSI_DIRTY_BYTES (64 << 20)
 #endif
-enum { SPILL_TREES_SHARE = 4 };
+/* Less than a share of the limit, and less than SPILL_BYTES_MIN, is not worth writing early: what cannot
+ * leave memory (frames of the log, what snapshots need) may exceed the limit by itself, and then each call
+ * would write the same slabs anew, to other pages. */
+enum { SPILL_TREES_SHARE = 4, SPILL_SLABS_SHARE = 16, SPILL_BYTES_MIN = 256 << 10 };
+
+static uint64_t spill_at_least(uint64_t bytes) {
+    return bytes > SPILL_BYTES_MIN ? bytes : SPILL_BYTES_MIN;
+}
 
 VSI_FN bool vsi_spill_trees_are_large(const vsi_engine *engine) {
-    uint64_t limit = engine->pager.reside.limit_bytes / SPILL_TREES_SHARE;
+    uint64_t limit = spill_at_least(engine->pager.reside.limit_bytes / SPILL_TREES_SHARE);
     limit = limit < VSI_DIRTY_BYTES ? limit : VSI_DIRTY_BYTES;
     return engine->cow.bytes - engine->cow.dead_bytes >= limit;
 }
@@ -36,13 +43,24 @@ static vs_status spill_trees(vsi_err *err, vsi_engine *engine, vsi_state *state)
     return st;
 }
 
+static uint64_t spill_dirty_bytes(vsi_engine *engine) {
+    uint64_t bytes = 0;
+    for (vsi_desc *desc = vsi_descs_from(&engine->descs, 0); desc;
+         desc = vsi_descs_from(&engine->descs, (uint64_t)desc->id + 1))
+        bytes += vsi_slabs_dirty_bytes(&desc->rows) + vsi_slabs_dirty_bytes(&desc->cells);
+    return bytes;
+}
+
 static bool spill_run(vsi_err *err, vsi_engine *engine, vsi_state *state) {
-    uint64_t excess = vsi_reside_excess(&engine->pager.reside,
-                                        engine->pager.reside.limit_bytes / SPILL_TREES_SHARE);
-    if (vsi_freelist_load(err, engine) != VS_OK ||
-        vsi_flush_slabs_early(err, state, excess) != VS_OK)
+    uint64_t limit = engine->pager.reside.limit_bytes;
+    uint64_t excess = vsi_reside_excess(&engine->pager.reside, limit / SPILL_TREES_SHARE);
+    bool has_slabs = spill_dirty_bytes(engine) >= spill_at_least(limit / SPILL_SLABS_SHARE);
+    bool has_trees = vsi_spill_trees_are_large(engine);
+    if ((!has_slabs && !has_trees) || vsi_freelist_load(err, engine) != VS_OK)
         return false;
-    return vsi_spill_trees_are_large(engine) && spill_trees(err, engine, state) == VS_OK;
+    if (has_slabs && vsi_flush_slabs_early(err, state, excess) != VS_OK)
+        return false;
+    return has_trees && spill_trees(err, engine, state) == VS_OK;
 }
 
 VSI_FN bool vsi_spill(vsi_engine *engine, vsi_state *state) {
@@ -55,6 +73,8 @@ VSI_FN bool vsi_spill(vsi_engine *engine, vsi_state *state) {
     vsi_stay stay = vsi_stay_enter(reside);
     has_moved = spill_run(&ignored, engine, state);
     vsi_stay_leave(reside, stay);
+    if (!engine->pager.out.bytes)
+        vsi_buf_free(&engine->pager.out);
     vsi_budget_keep(&engine->pager, &engine->descs);
     return has_moved;
 }

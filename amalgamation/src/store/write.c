@@ -14,6 +14,9 @@
 #endif
 
 enum {
+    /* Frames kept for a failed sync take a share of the memory limit, if that is not too little. */
+    WRITE_KEPT_SHARE = 4,
+    WRITE_KEPT_BYTES_MIN = 1 << 20,
     /* VS_SYNC_NORMAL syncs when this much, or for this long, nothing was synced. */
     WRITE_NORMAL_BYTES = 4 << 20,
     WRITE_NORMAL_US = 1000000
@@ -128,8 +131,11 @@ static vs_status write_open_log(vsi_err *err, vsi_engine *engine) {
 
 /* Frames kept for a failed sync are bounded. */
 static void write_make_room(vsi_engine *engine, size_t bytes) {
+    uint64_t most = engine->pager.reside.limit_bytes / WRITE_KEPT_SHARE;
+    most = most < WRITE_KEPT_BYTES_MIN ? WRITE_KEPT_BYTES_MIN : most;
+    most = most < VSI_UNSYNCED_MAX ? most : VSI_UNSYNCED_MAX;
     while (!engine->has_failed && engine->log.kept_bytes > 0 &&
-           engine->log.kept_bytes + bytes > VSI_UNSYNCED_MAX)
+           engine->log.kept_bytes + bytes > most)
         vsi_engine_sync_round(engine);
 }
 
