@@ -5110,8 +5110,6 @@ VSI_FN uint64_t vsi_slabs_dirty_bytes(const vsi_slabs *slabs);
  * nothing has changed. */
 VS_NODISCARD VSI_FN vs_status vsi_slabs_write_back(vsi_err *err, vsi_slabs *slabs,
                                                    vsi_pager *pager, uint64_t max_bytes);
-/* Of the slabs that changed. */
-VSI_FN uint64_t vsi_slabs_dirty_bytes(const vsi_slabs *slabs);
 /* Notes in dir where slabs are that were written since it was made. */
 VS_NODISCARD VSI_FN vs_status vsi_slabs_link(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir);
 /* A row of which no version that can be read has need, or one again. There may be no memory to count it;
@@ -5518,10 +5516,6 @@ VSI_FN vs_status vsi_slab_make_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot
 }
 
 /* ---- writing -------------------------------------------------------------------------------- */
-
-VSI_FN uint64_t vsi_slabs_dirty_bytes(const vsi_slabs *slabs) {
-    return slabs->dirty.bytes / sizeof(uint32_t) * (uint64_t)slab_bytes(slabs);
-}
 
 /* Slabs that are being written. */
 typedef struct slab_batch {
@@ -6591,10 +6585,16 @@ static bool coll_item_fits(const vsi_node_item *item) {
            value[COLL_CELLS_SHIFT_OFF] == vsi_slab_shift(VSI_CELL_BYTES);
 }
 
-/* Whether an array can have a slab for each of so many slots. It may have more: what was rolled back leaves
- * its slabs. */
-static bool coll_has_slabs(const vsi_btree *dir, uint32_t slot_end, uint32_t shift) {
-    return dir->count >= ((uint64_t)slot_end + (1u << shift) - 1) >> shift;
+/* Whether an array has the slab of the last slot, which is never dropped. There may be others behind it:
+ * what was rolled back leaves its slabs. */
+static vs_status coll_check_slabs(vsi_err *err, const vsi_btree *dir, uint32_t slot_end,
+                                  uint32_t shift) {
+    uint8_t key[4];
+    vsi_node_item item;
+    if (!slot_end)
+        return VS_OK;
+    vsi_put_u32_be(key, (slot_end - 1) >> shift);
+    return vsi_btree_get(err, dir, (vsi_bytes){key, sizeof key}, &item);
 }
 
 /* The collection's first use since the database was opened: all slabs are in the file. */
@@ -6604,10 +6604,13 @@ static vs_status coll_intern(vsi_err *err, const vsi_state *state, uint32_t id,
     size_t name_bytes = vsi_get_u16(value + COLL_NAME_BYTES_OFF);
     size_t index_bytes = vsi_get_u16(value + COLL_INDEX_BYTES_OFF);
     vsi_desc given;
-    if (coll->count > coll->slot_end ||
-        !coll_has_slabs(&coll->rows_dir, coll->slot_end, value[COLL_ROWS_SHIFT_OFF]) ||
-        !coll_has_slabs(&coll->cells_dir, coll->slot_end, value[COLL_CELLS_SHIFT_OFF]))
-        return coll_misfit(err, id);
+    vs_status st = coll->count > coll->slot_end ? VS_ERR_NOT_FOUND : VS_OK;
+    if (st == VS_OK)
+        st = coll_check_slabs(err, &coll->rows_dir, coll->slot_end, value[COLL_ROWS_SHIFT_OFF]);
+    if (st == VS_OK)
+        st = coll_check_slabs(err, &coll->cells_dir, coll->slot_end, value[COLL_CELLS_SHIFT_OFF]);
+    if (st != VS_OK)
+        return st == VS_ERR_NOT_FOUND ? coll_misfit(err, id) : st;
     memset(&given, 0, sizeof given);
     given.id = id;
     given.dim = vsi_get_u32(value + COLL_DIM_OFF);
@@ -10365,18 +10368,10 @@ static vs_status spill_trees(vsi_err *err, vsi_engine *engine, vsi_state *state)
     return st;
 }
 
-static uint64_t spill_dirty_bytes(vsi_engine *engine) {
-    uint64_t bytes = 0;
-    for (vsi_desc *desc = vsi_descs_from(&engine->descs, 0); desc;
-         desc = vsi_descs_from(&engine->descs, (uint64_t)desc->id + 1))
-        bytes += vsi_slabs_dirty_bytes(&desc->rows) + vsi_slabs_dirty_bytes(&desc->cells);
-    return bytes;
-}
-
 static bool spill_run(vsi_err *err, vsi_engine *engine, vsi_state *state) {
     uint64_t limit = engine->pager.reside.limit_bytes;
     uint64_t excess = vsi_reside_excess(&engine->pager.reside, limit / SPILL_TREES_SHARE);
-    bool has_slabs = spill_dirty_bytes(engine) >= spill_at_least(limit / SPILL_SLABS_SHARE);
+    bool has_slabs = vsi_flush_slabs_left(state) >= spill_at_least(limit / SPILL_SLABS_SHARE);
     bool has_trees = vsi_spill_trees_are_large(engine);
     if ((!has_slabs && !has_trees) || vsi_freelist_load(err, engine) != VS_OK)
         return false;

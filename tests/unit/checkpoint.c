@@ -296,13 +296,16 @@ static void checkpoint(fixture *f, bool is_final) {
 
 /* ---- looking -------------------------------------------------------------------------------- */
 
+/* That opening went back is no problem where its message said so. */
 static void fail_on_problem(void *ctx, const char *problem) {
-    (void)ctx;
+    const fixture *f = ctx;
+    if (strstr(problem, "and its log serve") && strstr(f->message, "going back to checkpoint"))
+        return;
     vt_fail(__FILE__, __LINE__, "%s", problem);
 }
 
 static void check(fixture *f, int level) {
-    OK(vsi_engine_check(&f->err, f->engine, level, fail_on_problem, NULL));
+    OK(vsi_engine_check(&f->err, f->engine, level, fail_on_problem, f));
 }
 
 static void check_record(fixture *f, const vsi_coll *coll, uint64_t key, content expected) {

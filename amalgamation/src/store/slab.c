@@ -380,10 +380,6 @@ VSI_FN vs_status vsi_slab_make_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot
 
 /* ---- writing -------------------------------------------------------------------------------- */
 
-VSI_FN uint64_t vsi_slabs_dirty_bytes(const vsi_slabs *slabs) {
-    return slabs->dirty.bytes / sizeof(uint32_t) * (uint64_t)slab_bytes(slabs);
-}
-
 /* Slabs that are being written. */
 typedef struct slab_batch {
     vsi_pager *pager;

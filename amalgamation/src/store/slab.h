@@ -66,8 +66,6 @@ VSI_FN uint64_t vsi_slabs_dirty_bytes(const vsi_slabs *slabs);
  * nothing has changed. */
 VS_NODISCARD VSI_FN vs_status vsi_slabs_write_back(vsi_err *err, vsi_slabs *slabs,
                                                    vsi_pager *pager, uint64_t max_bytes);
-/* Of the slabs that changed. */
-VSI_FN uint64_t vsi_slabs_dirty_bytes(const vsi_slabs *slabs);
 /* Notes in dir where slabs are that were written since it was made. */
 VS_NODISCARD VSI_FN vs_status vsi_slabs_link(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir);
 /* A row of which no version that can be read has need, or one again. There may be no memory to count it;

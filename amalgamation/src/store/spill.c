@@ -43,18 +43,10 @@ static vs_status spill_trees(vsi_err *err, vsi_engine *engine, vsi_state *state)
     return st;
 }
 
-static uint64_t spill_dirty_bytes(vsi_engine *engine) {
-    uint64_t bytes = 0;
-    for (vsi_desc *desc = vsi_descs_from(&engine->descs, 0); desc;
-         desc = vsi_descs_from(&engine->descs, (uint64_t)desc->id + 1))
-        bytes += vsi_slabs_dirty_bytes(&desc->rows) + vsi_slabs_dirty_bytes(&desc->cells);
-    return bytes;
-}
-
 static bool spill_run(vsi_err *err, vsi_engine *engine, vsi_state *state) {
     uint64_t limit = engine->pager.reside.limit_bytes;
     uint64_t excess = vsi_reside_excess(&engine->pager.reside, limit / SPILL_TREES_SHARE);
-    bool has_slabs = spill_dirty_bytes(engine) >= spill_at_least(limit / SPILL_SLABS_SHARE);
+    bool has_slabs = vsi_flush_slabs_left(state) >= spill_at_least(limit / SPILL_SLABS_SHARE);
     bool has_trees = vsi_spill_trees_are_large(engine);
     if ((!has_slabs && !has_trees) || vsi_freelist_load(err, engine) != VS_OK)
         return false;

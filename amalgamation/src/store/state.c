@@ -106,10 +106,16 @@ static bool coll_item_fits(const vsi_node_item *item) {
            value[COLL_CELLS_SHIFT_OFF] == vsi_slab_shift(VSI_CELL_BYTES);
 }
 
-/* Whether an array can have a slab for each of so many slots. It may have more: what was rolled back leaves
- * its slabs. */
-static bool coll_has_slabs(const vsi_btree *dir, uint32_t slot_end, uint32_t shift) {
-    return dir->count >= ((uint64_t)slot_end + (1u << shift) - 1) >> shift;
+/* Whether an array has the slab of the last slot, which is never dropped. There may be others behind it:
+ * what was rolled back leaves its slabs. */
+static vs_status coll_check_slabs(vsi_err *err, const vsi_btree *dir, uint32_t slot_end,
+                                  uint32_t shift) {
+    uint8_t key[4];
+    vsi_node_item item;
+    if (!slot_end)
+        return VS_OK;
+    vsi_put_u32_be(key, (slot_end - 1) >> shift);
+    return vsi_btree_get(err, dir, (vsi_bytes){key, sizeof key}, &item);
 }
 
 /* The collection's first use since the database was opened: all slabs are in the file. */
@@ -119,10 +125,13 @@ static vs_status coll_intern(vsi_err *err, const vsi_state *state, uint32_t id,
     size_t name_bytes = vsi_get_u16(value + COLL_NAME_BYTES_OFF);
     size_t index_bytes = vsi_get_u16(value + COLL_INDEX_BYTES_OFF);
     vsi_desc given;
-    if (coll->count > coll->slot_end ||
-        !coll_has_slabs(&coll->rows_dir, coll->slot_end, value[COLL_ROWS_SHIFT_OFF]) ||
-        !coll_has_slabs(&coll->cells_dir, coll->slot_end, value[COLL_CELLS_SHIFT_OFF]))
-        return coll_misfit(err, id);
+    vs_status st = coll->count > coll->slot_end ? VS_ERR_NOT_FOUND : VS_OK;
+    if (st == VS_OK)
+        st = coll_check_slabs(err, &coll->rows_dir, coll->slot_end, value[COLL_ROWS_SHIFT_OFF]);
+    if (st == VS_OK)
+        st = coll_check_slabs(err, &coll->cells_dir, coll->slot_end, value[COLL_CELLS_SHIFT_OFF]);
+    if (st != VS_OK)
+        return st == VS_ERR_NOT_FOUND ? coll_misfit(err, id) : st;
     memset(&given, 0, sizeof given);
     given.id = id;
     given.dim = vsi_get_u32(value + COLL_DIM_OFF);
