@@ -108,7 +108,8 @@ SIM_C    := tests/fault/sim.c tests/fault/logfile.c tests/fault/workload.c tests
 SIM_H    := $(wildcard tests/fault/*.h) tests/vt.h
 FAULT_T  := $(patsubst tests/fault/test_%.c,$(BUILD)/tests/fault-%,$(wildcard tests/fault/test_*.c))
 # Small limits, so that short programs stream transactions and force syncs.
-SMALL    := -DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000 -DVSI_CHECKPOINT_LOG_BYTES=24000
+SMALL    := -DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000 -DVSI_CHECKPOINT_LOG_BYTES=24000 \
+            -DVSI_SPILL_BYTES=4096 -DVSI_TAIL_PAGES=4
 
 .SECONDARY: $(MODULE_O)
 

@@ -1017,6 +1017,7 @@ typedef struct vsi_file {
     vsi_mem *mem;      /* borrowed */
     void *handle;
     char *path; /* owned */
+    vsi_atomic_u64 *failed_syncs; /* borrowed, counted up; NULL: nobody wants to know */
 } vsi_file;
 
 /* mode is VS_VFS_... The file is all zero (not open) on failure. */
@@ -1172,6 +1173,8 @@ VSI_FN vs_status vsi_file_sync(vsi_err *err, const vsi_file *file) {
     do
         st = file->vfs->sync(file->vfs->ctx, file->handle, why);
     while (file_again(st, &interrupts));
+    if (st != VS_OK && file->failed_syncs)
+        vsi_atomic_add(file->failed_syncs, 1);
     return st == VS_OK ? st : file_fail(err, st, VS_ERR_IO_SYNC, "sync", file->path, why);
 }
 
@@ -5115,6 +5118,9 @@ VS_NODISCARD VSI_FN vs_status vsi_slabs_link(vsi_err *err, vsi_slabs *slabs, vsi
 /* A row of which no version that can be read has need, or one again. There may be no memory to count it;
  * then the slab only stays. */
 VSI_FN void vsi_slabs_count_unused(vsi_slabs *slabs, uint32_t slot, bool is_unused);
+/* What was written since the last checkpoint may not be in the file: it is read back, if it is not in
+ * memory, and counts as changed again. A failure means that some of it is lost. */
+VS_NODISCARD VSI_FN vs_status vsi_slabs_distrust(vsi_err *err, vsi_slabs *slabs, vsi_pager *pager);
 /* Whether there may be slabs to drop. */
 VSI_FN bool vsi_slabs_have_unused(const vsi_slabs *slabs);
 /* Drops slabs of which no row is needed, but for the one that slot_end lies behind and those after it. */
@@ -5616,6 +5622,26 @@ VSI_FN vs_status vsi_slabs_write_back(vsi_err *err, vsi_slabs *slabs, vsi_pager 
     }
     vsi_buf_free(&batch.places);
     vsi_buf_free(&batch.scratch);
+    return st;
+}
+
+VSI_FN vs_status vsi_slabs_distrust(vsi_err *err, vsi_slabs *slabs, vsi_pager *pager) {
+    vs_status st = VS_OK;
+    while (st == VS_OK && slabs->moved.bytes) {
+        const vsi_slab_place *last =
+            (const vsi_slab_place *)(const void *)(slabs->moved.data + slabs->moved.bytes) - 1;
+        uint8_t *row = NULL;
+        vsi_run run = {vsi_ref_page(last->ref), vsi_ref_pages(last->ref)};
+        if (!vsi_buf_reserve(&pager->dropped, sizeof run))
+            return vsi_fail_nomem(err, sizeof run);
+        st = vsi_slab_make_row(err, slabs, last->at << slabs->shift, &row);
+        if (st != VS_OK)
+            break;
+        vsi_buf_append(&pager->dropped, &run, sizeof run);
+        vsi_mutex_lock(&pager->slab_lock);
+        slabs->moved.bytes -= sizeof *last;
+        vsi_mutex_unlock(&pager->slab_lock);
+    }
     return st;
 }
 
@@ -8219,6 +8245,11 @@ VSI_FN uint64_t vsi_log_bytes(const vsi_log *log) {
 VSI_FN void vsi_log_end(vsi_log *log) {
     vsi_assert(!log->kept);
     vsi_file_close(&log->file);
+    /* A take-over that failed may have left a draft that one meta page names already. The checkpoint is
+     * behind that file as well, so it must not become the next one. */
+    vsi_file_close(&log->draft.file);
+    memset(&log->draft, 0, sizeof log->draft);
+    log->generation = log->metas->newest.generation;
     log->pos = 0;
     log->older_bytes = 0;
     log->tail_is_dirty = false;
@@ -9274,9 +9305,13 @@ typedef struct vsi_engine {
     bool role_is_taken;
     uint64_t role_thread;
 
+    vsi_atomic_u64 failed_syncs; /* of data; pages written before such a one may be lost */
+
     /* of the holder of the writer role */
     uint32_t last_coll; /* collection ids given out, also in transactions rolled back */
     uint64_t ahead_log_bytes; /* the log when slabs were last written ahead of a checkpoint */
+    uint64_t trusted_syncs;   /* failed_syncs when everything written early was last known to be there */
+    bool has_spilled_trees;   /* since the last checkpoint */
     bool may_spill;     /* pages that no checkpoint reaches may be written to */
 
     /* guarded by log_lock */
@@ -9693,6 +9728,9 @@ VS_NODISCARD VSI_FN vs_status vsi_flush_trees(vsi_err *err, vsi_state *state);
 VS_NODISCARD VSI_FN vs_status vsi_flush_slabs_early(vsi_err *err, const vsi_state *state,
                                                     uint64_t max_bytes);
 
+/* A sync failed: slabs written early may be lost (vsi_slabs_distrust). */
+VS_NODISCARD VSI_FN vs_status vsi_flush_distrust(vsi_err *err, const vsi_state *state);
+
 /* How many bytes of slabs are not in the file yet. */
 VSI_FN uint64_t vsi_flush_slabs_left(const vsi_state *state);
 
@@ -9941,6 +9979,17 @@ VSI_FN uint64_t vsi_flush_slabs_left(const vsi_state *state) {
     for (vsi_desc *desc = flush_first(state); desc; desc = flush_next(state, desc))
         bytes += vsi_slabs_dirty_bytes(&desc->rows) + vsi_slabs_dirty_bytes(&desc->cells);
     return bytes;
+}
+
+VSI_FN vs_status vsi_flush_distrust(vsi_err *err, const vsi_state *state) {
+    vsi_pager *pager = state->catalog.cow->pager;
+    vs_status st = VS_OK;
+    for (vsi_desc *desc = flush_first(state); st == VS_OK && desc; desc = flush_next(state, desc)) {
+        st = vsi_slabs_distrust(err, &desc->rows, pager);
+        if (st == VS_OK)
+            st = vsi_slabs_distrust(err, &desc->cells, pager);
+    }
+    return st;
 }
 /* ---- store/relocate.h ---------------------------------------------------------------------------------- */
 /* relocate.h - moves extents towards the front of the file, so that its end can be cut off. */
@@ -10333,13 +10382,16 @@ VSI_FN bool vsi_spill_trees_are_large(const vsi_engine *engine);
 #ifndef VSI_DIRTY_BYTES
 #define VSI_DIRTY_BYTES (64 << 20)
 #endif
-/* Less than a share of the limit, and less than SPILL_BYTES_MIN, is not worth writing early: what cannot
+/* Less than a share of the limit, and less than VSI_SPILL_BYTES, is not worth writing early: what cannot
  * leave memory (frames of the log, what snapshots need) may exceed the limit by itself, and then each call
  * would write the same slabs anew, to other pages. */
-enum { SPILL_TREES_SHARE = 4, SPILL_SLABS_SHARE = 16, SPILL_BYTES_MIN = 256 << 10 };
+enum { SPILL_TREES_SHARE = 4, SPILL_SLABS_SHARE = 16 };
+#ifndef VSI_SPILL_BYTES
+#define VSI_SPILL_BYTES (256 << 10)
+#endif
 
 static uint64_t spill_at_least(uint64_t bytes) {
-    return bytes > SPILL_BYTES_MIN ? bytes : SPILL_BYTES_MIN;
+    return bytes > VSI_SPILL_BYTES ? bytes : VSI_SPILL_BYTES;
 }
 
 VSI_FN bool vsi_spill_trees_are_large(const vsi_engine *engine) {
@@ -10361,6 +10413,7 @@ static vs_status spill_trees(vsi_err *err, vsi_engine *engine, vsi_state *state)
         vsi_cow_keep(&engine->cow, mark);
         *state = work;
         state->changes++;
+        engine->has_spilled_trees = true;
         return VS_OK;
     }
     vsi_cow_undo(&engine->cow, mark);
@@ -10750,6 +10803,7 @@ static vs_status open_steps(vsi_err *err, vsi_engine *engine) {
     vs_status st = open_data_file(err, engine);
     if (st == VS_OK)
         st = open_lock(err, engine);
+    engine->data.failed_syncs = &engine->failed_syncs;
     if (st == VS_OK)
         st = open_metas(err, engine);
     if (st != VS_OK)
@@ -11313,7 +11367,10 @@ enum { CHECKPOINT_LOG_BYTES_MAX = 1 << 30, CHECKPOINT_LOG_SHARE = 8 };
 enum { CHECKPOINT_PACE = 2, CHECKPOINT_LAST_STEP_BYTES = 1 << 20 };
 
 /* A file of which this share is holes, and so many pages more, is made smaller when it is closed. */
-enum { CHECKPOINT_HOLES_SHARE = 16, CHECKPOINT_TAIL_PAGES = 64 };
+#ifndef VSI_TAIL_PAGES
+#define VSI_TAIL_PAGES 64
+#endif
+enum { CHECKPOINT_HOLES_SHARE = 16 };
 
 /* ---- the log's files ------------------------------------------------------------------------ */
 
@@ -11367,13 +11424,37 @@ static vs_status checkpoint_bury_dropped(vsi_err *err, vsi_engine *engine) {
     return st;
 }
 
+/* A sync of the file that failed may have lost what was written before it. Slabs can be written again; of
+ * trees only the log has the rest: then writing stops, and recovery has it. */
+static vs_status checkpoint_distrust(vsi_err *err, vsi_engine *engine) {
+    uint64_t failed = vsi_atomic_load(&engine->failed_syncs);
+    if (failed == engine->trusted_syncs)
+        return VS_OK;
+    vs_status st = engine->has_spilled_trees
+                       ? vsi_fail(err, VS_ERR_READONLY,
+                                  "%s: a sync failed, and changes that had left memory may be lost; "
+                                  "the log has them",
+                                  engine->path)
+                       : vsi_flush_distrust(err, &engine->versions.applied->state);
+    if (st == VS_OK)
+        engine->trusted_syncs = failed;
+    if (st == VS_OK || st == VS_ERR_NOMEM)
+        return st;
+    vsi_mutex_lock(&engine->log_lock);
+    vsi_engine_fail(engine, err);
+    vsi_mutex_unlock(&engine->log_lock);
+    return st;
+}
+
 /* Everything into the file, durable; no meta page names it. */
 static vs_status checkpoint_write(vsi_err *err, checkpoint_work *work) {
     vsi_engine *engine = work->engine;
     const vsi_checkpoint_info *old = &engine->metas.newest.checkpoint;
     vsi_checkpoint_info *info = &work->meta.checkpoint;
     work->state = engine->versions.applied->state;
-    vs_status st = vsi_flush(err, &work->state);
+    vs_status st = checkpoint_distrust(err, engine);
+    if (st == VS_OK)
+        st = vsi_flush(err, &work->state);
     if (st == VS_OK && work->relocate_from)
         st = vsi_relocate(err, &work->state, work->relocate_from);
     if (st == VS_OK && work->relocate_from)
@@ -11450,6 +11531,7 @@ static void checkpoint_install(checkpoint_work *work, uint64_t old_number, vsi_r
                                   .checkpoint = old_number});
     vsi_pager_keep(&engine->pager);
     engine->pager.birth = (uint32_t)(work->meta.checkpoint.number + 1);
+    engine->has_spilled_trees = false;
     vsi_flush_settle(&work->state);
     vsi_engine_bury(engine, work->version, old_number);
     work->version->lsn = engine->versions.applied->lsn;
@@ -11539,8 +11621,8 @@ static uint64_t checkpoint_tail(const vsi_engine *engine) {
     const vsi_space *space = &engine->pager.space;
     uint64_t used = space->end - VSI_SPACE_FIRST_PAGE - space->free_pages - space->dead_pages;
     uint64_t first = VSI_SPACE_FIRST_PAGE + used + used / CHECKPOINT_HOLES_SHARE;
-    uint64_t most = engine->pager.written_bytes / VSI_PAGE_BYTES + CHECKPOINT_TAIL_PAGES;
-    if (!space->is_known || space->end < first + used / CHECKPOINT_HOLES_SHARE + CHECKPOINT_TAIL_PAGES)
+    uint64_t most = engine->pager.written_bytes / VSI_PAGE_BYTES + VSI_TAIL_PAGES;
+    if (!space->is_known || space->end < first + used / CHECKPOINT_HOLES_SHARE + VSI_TAIL_PAGES)
         return 0;
     return space->end - first > most ? space->end - most : first;
 }

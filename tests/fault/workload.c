@@ -19,22 +19,36 @@ static const wl_shape shapes[WL_COLLS] = {
 enum { WL_VECTOR_BYTES_MAX = 64, WL_TEXT_BYTES_MAX = 4200 };
 
 const workload wl_all[] = {
-    /* steps put batch del note create begin commit rollback sync reopen kill read, sync, big */
-    {"create", 6, 0, 0, 0, 1, 4, 0, 0, 0, 0, 2, 0, 1, VS_SYNC_FULL, 0, 0, 0},
-    {"puts", 24, 10, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, VS_SYNC_FULL, 20, 0, 0},
-    {"batches", 16, 0, 8, 1, 0, 1, 0, 0, 0, 0, 0, 0, 1, VS_SYNC_FULL, 5, 0, 0},
-    {"churn", 40, 8, 2, 8, 0, 1, 0, 0, 0, 0, 0, 0, 1, VS_SYNC_FULL, 30, 0, 0},
-    {"transactions", 40, 8, 2, 4, 2, 1, 6, 4, 2, 0, 0, 0, 1, VS_SYNC_FULL, 10, 0, 0},
-    {"streamed", 40, 10, 4, 2, 1, 1, 3, 1, 1, 0, 0, 0, 0, VS_SYNC_FULL, 70, 0, 0},
-    {"normal", 40, 8, 2, 4, 2, 1, 3, 2, 1, 1, 1, 1, 1, VS_SYNC_NORMAL, 10, 0, 0},
-    {"off", 40, 8, 2, 4, 2, 1, 3, 2, 1, 1, 1, 1, 1, VS_SYNC_OFF, 10, 0, 0},
-    {"mixed-sync", 40, 8, 2, 4, 2, 1, 6, 5, 1, 1, 1, 1, 1, -1, 10, 0, 0},
-    {"sessions", 30, 6, 1, 2, 1, 1, 2, 2, 1, 0, 6, 0, 1, VS_SYNC_FULL, 5, 0, 0},
-    {"kills", 30, 6, 1, 2, 1, 1, 3, 2, 1, 1, 0, 6, 1, -1, 20, 0, 0},
-    {"notes", 24, 1, 0, 0, 10, 2, 2, 2, 1, 0, 1, 0, 1, VS_SYNC_FULL, 50, 0, 0},
-    {"lost-syncs", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 1, 0, 0, -1, 10, SIM_FAULT_SYNC_LOSES, 4},
-    {"full-disk", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 1, 0, 0, -1, 10, SIM_FAULT_FULL, 12},
-    {"bad-writes", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 0, 1, 0, -1, 10, SIM_FAULT_IO_AFTER, 12},
+    /* steps put batch del note create begin commit rollback sync reopen kill read, sync, big, fault every,
+     * checkpoint maintain hold memory */
+    {"create", 6, 0, 0, 0, 1, 4, 0, 0, 0, 0, 2, 0, 1, VS_SYNC_FULL, 0, 0, 0, 0, 0, 0, 0},
+    {"puts", 24, 10, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, VS_SYNC_FULL, 20, 0, 0, 0, 0, 0, 0},
+    {"batches", 16, 0, 8, 1, 0, 1, 0, 0, 0, 0, 0, 0, 1, VS_SYNC_FULL, 5, 0, 0, 0, 0, 0, 0},
+    {"churn", 40, 8, 2, 8, 0, 1, 0, 0, 0, 0, 0, 0, 1, VS_SYNC_FULL, 30, 0, 0, 0, 0, 0, 0},
+    {"transactions", 40, 8, 2, 4, 2, 1, 6, 4, 2, 0, 0, 0, 1, VS_SYNC_FULL, 10, 0, 0, 0, 0, 0, 0},
+    {"streamed", 40, 10, 4, 2, 1, 1, 3, 1, 1, 0, 0, 0, 0, VS_SYNC_FULL, 70, 0, 0, 0, 0, 0, 0},
+    {"normal", 40, 8, 2, 4, 2, 1, 3, 2, 1, 1, 1, 1, 1, VS_SYNC_NORMAL, 10, 0, 0, 0, 0, 0, 0},
+    {"off", 40, 8, 2, 4, 2, 1, 3, 2, 1, 1, 1, 1, 1, VS_SYNC_OFF, 10, 0, 0, 0, 0, 0, 0},
+    {"mixed-sync", 40, 8, 2, 4, 2, 1, 6, 5, 1, 1, 1, 1, 1, -1, 10, 0, 0, 0, 0, 0, 0},
+    {"sessions", 30, 6, 1, 2, 1, 1, 2, 2, 1, 0, 6, 0, 1, VS_SYNC_FULL, 5, 0, 0, 0, 0, 0, 0},
+    {"kills", 30, 6, 1, 2, 1, 1, 3, 2, 1, 1, 0, 6, 1, -1, 20, 0, 0, 0, 0, 0, 0},
+    {"notes", 24, 1, 0, 0, 10, 2, 2, 2, 1, 0, 1, 0, 1, VS_SYNC_FULL, 50, 0, 0, 0, 0, 0, 0},
+    {"lost-syncs", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 1, 0, 0, -1, 10, SIM_FAULT_SYNC_LOSES, 4, 0, 0, 0, 0},
+    {"full-disk", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 1, 0, 0, -1, 10, SIM_FAULT_FULL, 12, 0, 0, 0, 0},
+    {"bad-writes", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 0, 1, 0, -1, 10, SIM_FAULT_IO_AFTER, 12, 0, 0, 0, 0},
+    {"checkpoints", 40, 8, 2, 4, 1, 1, 3, 2, 1, 1, 1, 1, 1, -1, 10, 0, 0, 8, 0, 0, 0},
+    {"maintained", 50, 8, 3, 4, 1, 1, 3, 2, 1, 1, 0, 1, 1, VS_SYNC_OFF, 20, 0, 0, 0, 10, 0, 0},
+    {"snapshots", 50, 8, 2, 6, 1, 1, 3, 2, 1, 0, 1, 1, 1, VS_SYNC_FULL, 20, 0, 0, 3, 2, 8, 0},
+    {"replaced", 30, 1, 12, 3, 0, 2, 4, 4, 0, 0, 2, 1, 1, VS_SYNC_FULL, 5, 0, 0, 3, 0, 0, 0},
+    {"texts", 24, 10, 1, 3, 4, 1, 3, 2, 1, 0, 2, 1, 1, VS_SYNC_FULL, 100, 0, 0, 2, 0, 1, 0},
+    {"tight", 40, 8, 2, 4, 2, 1, 3, 2, 1, 1, 1, 1, 2, -1, 20, 0, 0, 1, 1, 2, 1},
+    {"tight-long", 50, 10, 4, 4, 2, 1, 3, 1, 1, 0, 1, 0, 2, VS_SYNC_FULL, 70, 0, 0, 0, 0, 1, 1},
+    {"tight-sessions", 30, 8, 2, 2, 1, 1, 2, 2, 1, 0, 4, 4, 2, -1, 30, 0, 0, 1, 0, 0, 1},
+    {"tight-full-disk", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 1, 0, 0, -1, 30, SIM_FAULT_FULL, 12, 1, 1, 1, 1},
+    {"tight-bad-writes", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 0, 1, 0, -1, 30, SIM_FAULT_IO_AFTER, 12, 1, 1,
+     1, 1},
+    {"tight-lost-syncs", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 1, 0, 0, -1, 30, SIM_FAULT_SYNC_LOSES, 4, 1, 1,
+     1, 1},
 };
 
 const int wl_count = (int)(sizeof wl_all / sizeof wl_all[0]);
@@ -259,6 +273,7 @@ void wl_init(wl_run *run, const workload *w, sim *s, uint64_t seed, const wl_mod
     run->options = (vs_open_options)VS_OPEN_OPTIONS_INIT;
     run->options.flags = VS_OPEN_CREATE;
     run->options.vfs = sim_vfs(s);
+    run->options.memory_limit = w->memory;
     run->options.sync = w->commit_sync > 0 ? w->commit_sync : VS_SYNC_FULL;
     wl_model empty = {0};
     run->staged = initial ? *initial : empty;
@@ -281,11 +296,17 @@ static void drop_txn(wl_run *run) {
     run->staged = run->state[run->acked].model;
 }
 
+static void drop_held(wl_run *run) {
+    vs_rollback(run->held);
+    run->held = NULL;
+}
+
 bool wl_close(wl_run *run) {
     if (!run->db)
         return true;
     if (run->txn)
         drop_txn(run);
+    drop_held(run);
     close_colls(run);
     vs_status st = vs_close(run->db);
     run->db = NULL;
@@ -300,6 +321,7 @@ void wl_kill(wl_run *run) {
         return;
     if (run->txn)
         drop_txn(run);
+    drop_held(run);
     close_colls(run);
     sim_set_process(run->s,
                     1 + vt_below(&run->rng, 1u << 30)); /* vs_close then frees memory only */
@@ -567,6 +589,61 @@ static bool step_sync(wl_run *run) {
     return st == VS_OK || is_expected_failure(run, st) || fail(run, "sync: %s", vs_errmsg(run->db));
 }
 
+/* The write transaction that may be open is this thread's own: then there is no checkpoint. */
+static bool step_checkpoint(wl_run *run) {
+    if (run->txn)
+        return true;
+    vs_status st = vs_checkpoint(run->db);
+    if (st == VS_OK && !run->is_in_doubt)
+        become_durable(run);
+    return st == VS_OK || is_expected_failure(run, st) ||
+           fail(run, "checkpoint: %s", vs_errmsg(run->db));
+}
+
+static bool step_maintain(wl_run *run) {
+    uint64_t left = 1;
+    vs_status st = VS_OK;
+    for (int i = 0; !run->txn && st == VS_OK && left && i < 3; i++)
+        st = vs_maintain(run->db, 1 + vt_below(&run->rng, 100000), &left);
+    return st == VS_OK || is_expected_failure(run, st) ||
+           fail(run, "maintain: %s", vs_errmsg(run->db));
+}
+
+static bool check_held_record(wl_run *run, int c, uint64_t key) {
+    const wl_record *record = &run->held_model.record[c][key];
+    uint8_t vector[WL_VECTOR_BYTES_MAX];
+    char text[WL_TEXT_BYTES_MAX];
+    vs_record found = VS_RECORD_INIT;
+    vs_status st = vs_get(run->coll[c], run->held, key, &found);
+    if (st != VS_OK && is_expected_failure(run, st))
+        return true;
+    bool is_there = run->held_model.exists[c] && record->vector;
+    if (st != (is_there ? VS_OK : VS_ERR_NOT_FOUND))
+        return fail(run, "get of key %d from a snapshot: %s", (int)key, vs_status_name(st));
+    if (!is_there)
+        return true;
+    size_t bytes = make_vector(c, record->vector, vector);
+    size_t text_bytes = record->metadata ? make_text(record->metadata, text) : 0;
+    bool is_same = !memcmp(found.vector, vector, bytes) && found.metadata_bytes == text_bytes &&
+                   (!text_bytes || !memcmp(found.metadata, text, text_bytes));
+    return is_same || fail(run, "a snapshot shows another record of key %d", (int)key);
+}
+
+/* Takes a snapshot; or looks at all of the one taken before, and lets it go. */
+static bool step_hold(wl_run *run) {
+    if (!run->held) {
+        vs_status st = run->is_in_doubt ? VS_OK : vs_begin(run->db, VS_TXN_READ, &run->held);
+        run->held_model = run->state[run->acked].model;
+        return st == VS_OK || is_expected_failure(run, st) || fail(run, "snapshot: begin failed");
+    }
+    for (int c = 0; c < WL_COLLS; c++)
+        for (uint64_t key = 0; run->coll[c] && key < WL_KEYS; key++)
+            if (!check_held_record(run, c, key))
+                return false;
+    drop_held(run);
+    return true;
+}
+
 /* A killed program loses nothing that it was told is committed. */
 static bool step_kill(wl_run *run) {
     wl_kill(run);
@@ -612,7 +689,8 @@ static bool step_read(wl_run *run) {
 static bool step_once(wl_run *run) {
     const workload *w = run->w;
     const int weight[] = {w->put,    w->batch,    w->delete, w->note,   w->create, w->begin,
-                          w->commit, w->rollback, w->sync,   w->reopen, w->kill,   w->read};
+                          w->commit, w->rollback, w->sync,   w->reopen, w->kill,   w->read,
+                          w->checkpoint, w->maintain, w->hold};
     int sum = 0, step = 0;
     for (size_t i = 0; i < sizeof weight / sizeof weight[0]; i++)
         sum += weight[i];
@@ -644,8 +722,14 @@ static bool step_once(wl_run *run) {
         return wl_close(run) && wl_open(run);
     case 10:
         return step_kill(run);
-    default:
+    case 11:
         return step_read(run);
+    case 12:
+        return step_checkpoint(run);
+    case 13:
+        return step_maintain(run);
+    default:
+        return step_hold(run);
     }
 }
 

@@ -45,6 +45,8 @@ typedef struct workload {
     int big;         /* percent of metadata that are long */
     int fault;       /* SIM_FAULT_...: one call in fault_every fails */
     int fault_every;
+    int checkpoint, maintain, hold; /* more steps; hold: take a snapshot, or look at it and let it go */
+    uint64_t memory;                /* the memory limit; 0: the usual one */
 } workload;
 
 extern const workload wl_all[];
@@ -63,6 +65,8 @@ typedef struct wl_run {
     vs_collection *coll[WL_COLLS];
     vs_txn *txn;
     wl_model staged;
+    vs_txn *held; /* a snapshot, and what it must show */
+    wl_model held_model;
 
     wl_state *state; /* every state that a commit was started to; 0: the initial one */
     int state_count, state_cap;

@@ -125,6 +125,8 @@ VSI_FN vs_status vsi_file_sync(vsi_err *err, const vsi_file *file) {
     do
         st = file->vfs->sync(file->vfs->ctx, file->handle, why);
     while (file_again(st, &interrupts));
+    if (st != VS_OK && file->failed_syncs)
+        vsi_atomic_add(file->failed_syncs, 1);
     return st == VS_OK ? st : file_fail(err, st, VS_ERR_IO_SYNC, "sync", file->path, why);
 }
 

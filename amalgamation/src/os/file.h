@@ -17,6 +17,7 @@ typedef struct vsi_file {
     vsi_mem *mem;      /* borrowed */
     void *handle;
     char *path; /* owned */
+    vsi_atomic_u64 *failed_syncs; /* borrowed, counted up; NULL: nobody wants to know */
 } vsi_file;
 
 /* mode is VS_VFS_... The file is all zero (not open) on failure. */

@@ -20,7 +20,10 @@ enum { CHECKPOINT_LOG_BYTES_MAX = 1 << 30, CHECKPOINT_LOG_SHARE = 8 };
 enum { CHECKPOINT_PACE = 2, CHECKPOINT_LAST_STEP_BYTES = 1 << 20 };
 
 /* A file of which this share is holes, and so many pages more, is made smaller when it is closed. */
-enum { CHECKPOINT_HOLES_SHARE = 16, CHECKPOINT_TAIL_PAGES = 64 };
+#ifndef VSI_TAIL_PAGES
+#define VSI_TAIL_PAGES 64
+#endif
+enum { CHECKPOINT_HOLES_SHARE = 16 };
 
 /* ---- the log's files ------------------------------------------------------------------------ */
 
@@ -74,13 +77,37 @@ static vs_status checkpoint_bury_dropped(vsi_err *err, vsi_engine *engine) {
     return st;
 }
 
+/* A sync of the file that failed may have lost what was written before it. Slabs can be written again; of
+ * trees only the log has the rest: then writing stops, and recovery has it. */
+static vs_status checkpoint_distrust(vsi_err *err, vsi_engine *engine) {
+    uint64_t failed = vsi_atomic_load(&engine->failed_syncs);
+    if (failed == engine->trusted_syncs)
+        return VS_OK;
+    vs_status st = engine->has_spilled_trees
+                       ? vsi_fail(err, VS_ERR_READONLY,
+                                  "%s: a sync failed, and changes that had left memory may be lost; "
+                                  "the log has them",
+                                  engine->path)
+                       : vsi_flush_distrust(err, &engine->versions.applied->state);
+    if (st == VS_OK)
+        engine->trusted_syncs = failed;
+    if (st == VS_OK || st == VS_ERR_NOMEM)
+        return st;
+    vsi_mutex_lock(&engine->log_lock);
+    vsi_engine_fail(engine, err);
+    vsi_mutex_unlock(&engine->log_lock);
+    return st;
+}
+
 /* Everything into the file, durable; no meta page names it. */
 static vs_status checkpoint_write(vsi_err *err, checkpoint_work *work) {
     vsi_engine *engine = work->engine;
     const vsi_checkpoint_info *old = &engine->metas.newest.checkpoint;
     vsi_checkpoint_info *info = &work->meta.checkpoint;
     work->state = engine->versions.applied->state;
-    vs_status st = vsi_flush(err, &work->state);
+    vs_status st = checkpoint_distrust(err, engine);
+    if (st == VS_OK)
+        st = vsi_flush(err, &work->state);
     if (st == VS_OK && work->relocate_from)
         st = vsi_relocate(err, &work->state, work->relocate_from);
     if (st == VS_OK && work->relocate_from)
@@ -157,6 +184,7 @@ static void checkpoint_install(checkpoint_work *work, uint64_t old_number, vsi_r
                                   .checkpoint = old_number});
     vsi_pager_keep(&engine->pager);
     engine->pager.birth = (uint32_t)(work->meta.checkpoint.number + 1);
+    engine->has_spilled_trees = false;
     vsi_flush_settle(&work->state);
     vsi_engine_bury(engine, work->version, old_number);
     work->version->lsn = engine->versions.applied->lsn;
@@ -246,8 +274,8 @@ static uint64_t checkpoint_tail(const vsi_engine *engine) {
     const vsi_space *space = &engine->pager.space;
     uint64_t used = space->end - VSI_SPACE_FIRST_PAGE - space->free_pages - space->dead_pages;
     uint64_t first = VSI_SPACE_FIRST_PAGE + used + used / CHECKPOINT_HOLES_SHARE;
-    uint64_t most = engine->pager.written_bytes / VSI_PAGE_BYTES + CHECKPOINT_TAIL_PAGES;
-    if (!space->is_known || space->end < first + used / CHECKPOINT_HOLES_SHARE + CHECKPOINT_TAIL_PAGES)
+    uint64_t most = engine->pager.written_bytes / VSI_PAGE_BYTES + VSI_TAIL_PAGES;
+    if (!space->is_known || space->end < first + used / CHECKPOINT_HOLES_SHARE + VSI_TAIL_PAGES)
         return 0;
     return space->end - first > most ? space->end - most : first;
 }

@@ -41,9 +41,13 @@ typedef struct vsi_engine {
     bool role_is_taken;
     uint64_t role_thread;
 
+    vsi_atomic_u64 failed_syncs; /* of data; pages written before such a one may be lost */
+
     /* of the holder of the writer role */
     uint32_t last_coll; /* collection ids given out, also in transactions rolled back */
     uint64_t ahead_log_bytes; /* the log when slabs were last written ahead of a checkpoint */
+    uint64_t trusted_syncs;   /* failed_syncs when everything written early was last known to be there */
+    bool has_spilled_trees;   /* since the last checkpoint */
     bool may_spill;     /* pages that no checkpoint reaches may be written to */
 
     /* guarded by log_lock */

@@ -232,3 +232,14 @@ VSI_FN uint64_t vsi_flush_slabs_left(const vsi_state *state) {
         bytes += vsi_slabs_dirty_bytes(&desc->rows) + vsi_slabs_dirty_bytes(&desc->cells);
     return bytes;
 }
+
+VSI_FN vs_status vsi_flush_distrust(vsi_err *err, const vsi_state *state) {
+    vsi_pager *pager = state->catalog.cow->pager;
+    vs_status st = VS_OK;
+    for (vsi_desc *desc = flush_first(state); st == VS_OK && desc; desc = flush_next(state, desc)) {
+        st = vsi_slabs_distrust(err, &desc->rows, pager);
+        if (st == VS_OK)
+            st = vsi_slabs_distrust(err, &desc->cells, pager);
+    }
+    return st;
+}

@@ -16,6 +16,9 @@ VS_NODISCARD VSI_FN vs_status vsi_flush_trees(vsi_err *err, vsi_state *state);
 VS_NODISCARD VSI_FN vs_status vsi_flush_slabs_early(vsi_err *err, const vsi_state *state,
                                                     uint64_t max_bytes);
 
+/* A sync failed: slabs written early may be lost (vsi_slabs_distrust). */
+VS_NODISCARD VSI_FN vs_status vsi_flush_distrust(vsi_err *err, const vsi_state *state);
+
 /* How many bytes of slabs are not in the file yet. */
 VSI_FN uint64_t vsi_flush_slabs_left(const vsi_state *state);
 

@@ -62,6 +62,11 @@ VSI_FN uint64_t vsi_log_bytes(const vsi_log *log) {
 VSI_FN void vsi_log_end(vsi_log *log) {
     vsi_assert(!log->kept);
     vsi_file_close(&log->file);
+    /* A take-over that failed may have left a draft that one meta page names already. The checkpoint is
+     * behind that file as well, so it must not become the next one. */
+    vsi_file_close(&log->draft.file);
+    memset(&log->draft, 0, sizeof log->draft);
+    log->generation = log->metas->newest.generation;
     log->pos = 0;
     log->older_bytes = 0;
     log->tail_is_dirty = false;

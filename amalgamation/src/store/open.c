@@ -339,6 +339,7 @@ static vs_status open_steps(vsi_err *err, vsi_engine *engine) {
     vs_status st = open_data_file(err, engine);
     if (st == VS_OK)
         st = open_lock(err, engine);
+    engine->data.failed_syncs = &engine->failed_syncs;
     if (st == VS_OK)
         st = open_metas(err, engine);
     if (st != VS_OK)

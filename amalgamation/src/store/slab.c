@@ -482,6 +482,26 @@ VSI_FN vs_status vsi_slabs_write_back(vsi_err *err, vsi_slabs *slabs, vsi_pager 
     return st;
 }
 
+VSI_FN vs_status vsi_slabs_distrust(vsi_err *err, vsi_slabs *slabs, vsi_pager *pager) {
+    vs_status st = VS_OK;
+    while (st == VS_OK && slabs->moved.bytes) {
+        const vsi_slab_place *last =
+            (const vsi_slab_place *)(const void *)(slabs->moved.data + slabs->moved.bytes) - 1;
+        uint8_t *row = NULL;
+        vsi_run run = {vsi_ref_page(last->ref), vsi_ref_pages(last->ref)};
+        if (!vsi_buf_reserve(&pager->dropped, sizeof run))
+            return vsi_fail_nomem(err, sizeof run);
+        st = vsi_slab_make_row(err, slabs, last->at << slabs->shift, &row);
+        if (st != VS_OK)
+            break;
+        vsi_buf_append(&pager->dropped, &run, sizeof run);
+        vsi_mutex_lock(&pager->slab_lock);
+        slabs->moved.bytes -= sizeof *last;
+        vsi_mutex_unlock(&pager->slab_lock);
+    }
+    return st;
+}
+
 VSI_FN uint64_t vsi_slabs_dirty_bytes(const vsi_slabs *slabs) {
     return slabs->dirty.bytes / sizeof(uint32_t) * (uint64_t)slab_extent_bytes(slabs);
 }

@@ -71,6 +71,9 @@ VS_NODISCARD VSI_FN vs_status vsi_slabs_link(vsi_err *err, vsi_slabs *slabs, vsi
 /* A row of which no version that can be read has need, or one again. There may be no memory to count it;
  * then the slab only stays. */
 VSI_FN void vsi_slabs_count_unused(vsi_slabs *slabs, uint32_t slot, bool is_unused);
+/* What was written since the last checkpoint may not be in the file: it is read back, if it is not in
+ * memory, and counts as changed again. A failure means that some of it is lost. */
+VS_NODISCARD VSI_FN vs_status vsi_slabs_distrust(vsi_err *err, vsi_slabs *slabs, vsi_pager *pager);
 /* Whether there may be slabs to drop. */
 VSI_FN bool vsi_slabs_have_unused(const vsi_slabs *slabs);
 /* Drops slabs of which no row is needed, but for the one that slot_end lies behind and those after it. */

@@ -8,13 +8,16 @@
 #ifndef VSI_DIRTY_BYTES
 #define VSI_DIRTY_BYTES (64 << 20)
 #endif
-/* Less than a share of the limit, and less than SPILL_BYTES_MIN, is not worth writing early: what cannot
+/* Less than a share of the limit, and less than VSI_SPILL_BYTES, is not worth writing early: what cannot
  * leave memory (frames of the log, what snapshots need) may exceed the limit by itself, and then each call
  * would write the same slabs anew, to other pages. */
-enum { SPILL_TREES_SHARE = 4, SPILL_SLABS_SHARE = 16, SPILL_BYTES_MIN = 256 << 10 };
+enum { SPILL_TREES_SHARE = 4, SPILL_SLABS_SHARE = 16 };
+#ifndef VSI_SPILL_BYTES
+#define VSI_SPILL_BYTES (256 << 10)
+#endif
 
 static uint64_t spill_at_least(uint64_t bytes) {
-    return bytes > SPILL_BYTES_MIN ? bytes : SPILL_BYTES_MIN;
+    return bytes > VSI_SPILL_BYTES ? bytes : VSI_SPILL_BYTES;
 }
 
 VSI_FN bool vsi_spill_trees_are_large(const vsi_engine *engine) {
@@ -36,6 +39,7 @@ static vs_status spill_trees(vsi_err *err, vsi_engine *engine, vsi_state *state)
         vsi_cow_keep(&engine->cow, mark);
         *state = work;
         state->changes++;
+        engine->has_spilled_trees = true;
         return VS_OK;
     }
     vsi_cow_undo(&engine->cow, mark);
