@@ -8151,6 +8151,9 @@ VSI_FN bool vsi_log_is_open(const vsi_log *log);
  * failure the log is as before, except that after a crash the new file may be found to count: a log
  * that was open then must not be appended to any more. */
 VSI_FN vs_status vsi_log_take_over(vsi_err *err, vsi_log *log);
+/* The meta pages were repaired: a take-over that failed only in the second one has succeeded after all. What
+ * comes next must know, or it would count from the file before. */
+VSI_FN void vsi_log_complete(vsi_log *log);
 
 /* Appends one frame. ops has VSI_LOG_BUF_FRONT unused bytes in front and its memory passes to the
  * log on success; on failure it is as before and tail_is_dirty may be set: call vsi_log_cut_off. */
@@ -8245,11 +8248,7 @@ VSI_FN uint64_t vsi_log_bytes(const vsi_log *log) {
 VSI_FN void vsi_log_end(vsi_log *log) {
     vsi_assert(!log->kept);
     vsi_file_close(&log->file);
-    /* A take-over that failed may have left a draft that one meta page names already. The checkpoint is
-     * behind that file as well, so it must not become the next one. */
-    vsi_file_close(&log->draft.file);
-    memset(&log->draft, 0, sizeof log->draft);
-    log->generation = log->metas->newest.generation;
+    vsi_assert(log->generation == log->metas->newest.generation);
     log->pos = 0;
     log->older_bytes = 0;
     log->tail_is_dirty = false;
@@ -8372,6 +8371,15 @@ VSI_FN vs_status vsi_log_take_over(vsi_err *err, vsi_log *log) {
     draft_install(log);
     vsi_log_remove_strays(log);
     return VS_OK;
+}
+
+VSI_FN void vsi_log_complete(vsi_log *log) {
+    bool is_named = vsi_file_is_open(&log->draft.file) && log->metas->is_pair &&
+                    log->metas->newest.generation == log->draft.generation;
+    if (!is_named)
+        return;
+    draft_install(log);
+    vsi_log_remove_strays(log);
 }
 
 /* ---- appending ------------------------------------------------------------------------------ */
@@ -9408,7 +9416,12 @@ VSI_FN vs_status vsi_engine_check_writable(vsi_err *err, const vsi_engine *engin
 }
 
 VSI_FN vs_status vsi_engine_settle_metas(vsi_err *err, vsi_engine *engine) {
-    return engine->metas.is_pair ? VS_OK : vsi_metas_repair(err, &engine->data, &engine->metas);
+    if (engine->metas.is_pair)
+        return VS_OK;
+    vs_status st = vsi_metas_repair(err, &engine->data, &engine->metas);
+    if (st == VS_OK)
+        vsi_log_complete(&engine->log);
+    return st;
 }
 
 /* ---- the struct and what it owns ------------------------------------------------------------ */

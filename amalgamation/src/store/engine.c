@@ -27,7 +27,12 @@ VSI_FN vs_status vsi_engine_check_writable(vsi_err *err, const vsi_engine *engin
 }
 
 VSI_FN vs_status vsi_engine_settle_metas(vsi_err *err, vsi_engine *engine) {
-    return engine->metas.is_pair ? VS_OK : vsi_metas_repair(err, &engine->data, &engine->metas);
+    if (engine->metas.is_pair)
+        return VS_OK;
+    vs_status st = vsi_metas_repair(err, &engine->data, &engine->metas);
+    if (st == VS_OK)
+        vsi_log_complete(&engine->log);
+    return st;
 }
 
 /* ---- the struct and what it owns ------------------------------------------------------------ */

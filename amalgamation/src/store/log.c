@@ -62,11 +62,7 @@ VSI_FN uint64_t vsi_log_bytes(const vsi_log *log) {
 VSI_FN void vsi_log_end(vsi_log *log) {
     vsi_assert(!log->kept);
     vsi_file_close(&log->file);
-    /* A take-over that failed may have left a draft that one meta page names already. The checkpoint is
-     * behind that file as well, so it must not become the next one. */
-    vsi_file_close(&log->draft.file);
-    memset(&log->draft, 0, sizeof log->draft);
-    log->generation = log->metas->newest.generation;
+    vsi_assert(log->generation == log->metas->newest.generation);
     log->pos = 0;
     log->older_bytes = 0;
     log->tail_is_dirty = false;
@@ -189,6 +185,15 @@ VSI_FN vs_status vsi_log_take_over(vsi_err *err, vsi_log *log) {
     draft_install(log);
     vsi_log_remove_strays(log);
     return VS_OK;
+}
+
+VSI_FN void vsi_log_complete(vsi_log *log) {
+    bool is_named = vsi_file_is_open(&log->draft.file) && log->metas->is_pair &&
+                    log->metas->newest.generation == log->draft.generation;
+    if (!is_named)
+        return;
+    draft_install(log);
+    vsi_log_remove_strays(log);
 }
 
 /* ---- appending ------------------------------------------------------------------------------ */

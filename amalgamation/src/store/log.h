@@ -69,6 +69,9 @@ VSI_FN bool vsi_log_is_open(const vsi_log *log);
  * failure the log is as before, except that after a crash the new file may be found to count: a log
  * that was open then must not be appended to any more. */
 VSI_FN vs_status vsi_log_take_over(vsi_err *err, vsi_log *log);
+/* The meta pages were repaired: a take-over that failed only in the second one has succeeded after all. What
+ * comes next must know, or it would count from the file before. */
+VSI_FN void vsi_log_complete(vsi_log *log);
 
 /* Appends one frame. ops has VSI_LOG_BUF_FRONT unused bytes in front and its memory passes to the
  * log on success; on failure it is as before and tail_is_dirty may be set: call vsi_log_cut_off. */
