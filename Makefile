@@ -194,7 +194,7 @@ check-threads: $(BUILD)/tests/api-threads
 	    $(BUILD)/tests/api-threads-debug --
 
 check-long: deps
-	@.ci/deps check
+	@.ci/deps long
 	@$(MAKE) --no-print-directory -j$(JOBS) check-long-run
 
 check-long-run: check-run

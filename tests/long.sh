@@ -21,6 +21,7 @@ VT_LONG=1 stage "$build/tests/fault-log"
 VT_LONG=1 stage "$build/tests/fault-flips"
 stage "$build/tests/crash" --seed "$seed" --images 60000 --chains 15000 --oom 2 --faults 24000
 stage tests/fault/planted.sh
+stage tests/model/model.sh
 [ -x tests/fault/soak.sh ] && stage tests/fault/soak.sh "${SOAK:-120}"
 
 echo "$passed passed, $failed failed, $skipped skipped"
