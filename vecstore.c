@@ -7668,6 +7668,11 @@ static vs_status meta_check_version(vsi_err *err, const vsi_file *file, const ui
                     VS_VERSION, VSI_FORMAT_MAJOR, VSI_FORMAT_MINOR);
 }
 
+/* Number 0 is the empty database: nobody looks for what it reaches, which then counts as free. */
+static bool checkpoint_is_sound(const vsi_checkpoint_info *info) {
+    return info->number || info->catalog.kind == VSI_REF_NONE;
+}
+
 static vs_status meta_decode(vsi_err *err, const vsi_file *file, const uint8_t *page,
                              vsi_meta *out_meta) {
     vs_status st = meta_check_version(err, file, page);
@@ -7687,6 +7692,9 @@ static vs_status meta_decode(vsi_err *err, const vsi_file *file, const uint8_t *
         return vsi_fail(
             err, VS_ERR_TOO_NEW, "%s needs features %#llx that version %s lacks", file->path,
             (unsigned long long)(out_meta->features_needed & ~meta_known_needed), VS_VERSION);
+    if (!checkpoint_is_sound(&out_meta->checkpoint) || !checkpoint_is_sound(&out_meta->previous))
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: a meta page has a checkpoint without a number",
+                        file->path);
     return VS_OK;
 }
 
