@@ -455,6 +455,14 @@ static void slabs_adopt(vsi_slabs *slabs, slab_batch *batch) {
     slabs->dirty.bytes = left;
 }
 
+/* Room for n more places, and for what they replace. Readers look at the places meanwhile. */
+static bool slabs_make_room(vsi_slabs *slabs, vsi_pager *pager, size_t n) {
+    vsi_mutex_lock(&pager->slab_lock);
+    bool ok = vsi_buf_reserve(&slabs->moved, n * sizeof(vsi_slab_place));
+    vsi_mutex_unlock(&pager->slab_lock);
+    return ok && vsi_buf_reserve(&pager->dropped, n * sizeof(vsi_run));
+}
+
 VSI_FN vs_status vsi_slabs_write_back(vsi_err *err, vsi_slabs *slabs, vsi_pager *pager,
                                       uint64_t max_bytes) {
     const uint32_t *dirty = (const uint32_t *)(const void *)slabs->dirty.data;
@@ -464,8 +472,7 @@ VSI_FN vs_status vsi_slabs_write_back(vsi_err *err, vsi_slabs *slabs, vsi_pager 
         .pager = pager, .places = {.mem = slabs->mem}, .scratch = {.mem = slabs->mem}};
     n = n < wanted ? n : (size_t)wanted;
     vs_status st = vsi_pager_flush(err, pager);
-    if (st == VS_OK && !(vsi_buf_reserve(&slabs->moved, n * sizeof(vsi_slab_place)) &&
-                         vsi_buf_reserve(&pager->dropped, n * sizeof(vsi_run))))
+    if (st == VS_OK && !slabs_make_room(slabs, pager, n))
         st = vsi_fail_nomem(err, n * sizeof(vsi_slab_place));
     for (size_t i = 0; st == VS_OK && i < n; i++)
         st = batch_write(err, slabs, &batch, dirty[i]);
