@@ -3468,12 +3468,13 @@ static bool reside_advance(vsi_reside *reside) {
 }
 
 VSI_FN void vsi_reside_collect(vsi_reside *reside) {
+    bool has_moved = true;
     vsi_mutex_lock(&reside->lock);
-    while (reside->first && reside->first->epoch + 2 > vsi_ordered_load(&reside->epoch) &&
-           reside_advance(reside))
-        ;
-    while (reside->first && reside->first->epoch + 2 <= vsi_ordered_load(&reside->epoch))
-        reside_free_first(reside); /* keeps E2 */
+    while (reside->first && has_moved) {
+        while (reside->first && reside->first->epoch + 2 <= vsi_ordered_load(&reside->epoch))
+            reside_free_first(reside); /* keeps E2 */
+        has_moved = reside->first && reside_advance(reside);
+    }
     vsi_mutex_unlock(&reside->lock);
 }
 
