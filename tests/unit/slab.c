@@ -1,5 +1,6 @@
 /* slab.c - rows of a fixed size by slot number. */
 #include "store/slab.h"
+#include "os/memory.h"
 #include "vt.h"
 
 typedef struct fixture {
@@ -294,6 +295,392 @@ VT_TEST(the_first_row_can_fail_in_two_places) {
     f.allocator.fail_at = 0;
     make_row(&f, &slabs, 0);
     end(&f, &slabs);
+}
+
+/* ---- in the file ---------------------------------------------------------------------------- */
+
+static struct {
+    const vs_vfs *below;
+    uint64_t reads, writes, fail_write_at; /* 0: none */
+} device;
+
+static vs_status device_read(void *ctx, void *file, void *buf, size_t bytes, uint64_t offset,
+                             size_t *out_bytes, char *why) {
+    device.reads++;
+    return device.below->read(ctx, file, buf, bytes, offset, out_bytes, why);
+}
+
+static vs_status device_write(void *ctx, void *file, const void *buf, size_t bytes, uint64_t offset,
+                              size_t *out_bytes, char *why) {
+    if (++device.writes == device.fail_write_at)
+        return VS_ERR_FULL;
+    return device.below->write(ctx, file, buf, bytes, offset, out_bytes, why);
+}
+
+/* An array whose slabs can be written to a file and leave memory. */
+typedef struct filed {
+    fixture f;
+    vs_vfs *memory, vfs;
+    vsi_file file;
+    vsi_pager pager;
+    vsi_cow cow;
+    vsi_slabs slabs;
+} filed;
+
+static void check_ok(filed *d, vs_status st, int line) {
+    if (st != VS_OK)
+        vt_fail(__FILE__, line, "status %d: %s", st, d->f.err.text);
+}
+
+#define OK(call) check_ok(d, call, __LINE__)
+
+static void begin_filed(filed *d, uint32_t row_bytes) {
+    memset(d, 0, sizeof *d);
+    memset(&device, 0, sizeof device);
+    begin(&d->f);
+    VT_EQ(vsi_memory_vfs_create(NULL, &d->memory), VS_OK);
+    device.below = d->memory;
+    d->vfs = *d->memory;
+    d->vfs.read = device_read;
+    d->vfs.write = device_write;
+    OK(vsi_file_open(&d->f.err, &d->f.mem, &d->vfs, "t.vs", VS_VFS_WRITE | VS_VFS_CREATE,
+                     &d->file));
+    VT_CHECK(vsi_pager_init(&d->pager, &d->f.mem, &d->file));
+    d->pager.space.is_known = true;
+    vsi_cow_init(&d->cow, &d->f.mem);
+    d->cow.pager = &d->pager;
+    init(&d->f, &d->slabs, row_bytes);
+    d->slabs.dir.cow = &d->cow;
+}
+
+static void end_filed(filed *d) {
+    vsi_slabs_free(&d->slabs);
+    vsi_cow_free_all(&d->cow);
+    vsi_pager_free(&d->pager);
+    vsi_file_close(&d->file);
+    VT_EQ(d->f.allocator.live_blocks, 0);
+    VT_EQ(vsi_atomic_load(&d->f.mem.used_bytes), 0);
+    vsi_memory_vfs_destroy(d->memory);
+}
+
+/* Fills the first and the last row of a slab; what is in them depends on the round. */
+static void fill_slab(filed *d, uint32_t at, uint32_t round) {
+    uint32_t first = at << d->slabs.shift, last = first + (1u << d->slabs.shift) - 1;
+    uint8_t *row = NULL;
+    OK(vsi_slab_make_row(&d->f.err, &d->slabs, first, &row));
+    fill_row(row, first + round * 7919, d->slabs.row_bytes);
+    OK(vsi_slab_make_row(&d->f.err, &d->slabs, last, &row));
+    fill_row(row, last + round * 7919, d->slabs.row_bytes);
+}
+
+static void check_slab(filed *d, uint32_t at, uint32_t round) {
+    uint32_t first = at << d->slabs.shift, last = first + (1u << d->slabs.shift) - 1;
+    const uint8_t *row = NULL;
+    OK(vsi_slab_row(&d->f.err, &d->slabs, first, &row));
+    VT_CHECK(last == first || is_row_of(row, first + round * 7919, d->slabs.row_bytes));
+    OK(vsi_slab_row(&d->f.err, &d->slabs, last, &row));
+    VT_CHECK(is_row_of(row, last + round * 7919, d->slabs.row_bytes));
+}
+
+/* All that may leave memory: the first sweep takes marks away, the second what has none. */
+static void evict_all(filed *d) {
+    size_t n = vsi_slabs_evict(&d->slabs, 0);
+    for (int i = 0; i < 2; i++)
+        VT_EQ(vsi_slabs_evict(&d->slabs, n), n);
+    vsi_reside_collect(&d->pager.reside);
+}
+
+static uint64_t used(filed *d) {
+    return vsi_atomic_load(&d->f.mem.used_bytes);
+}
+
+static size_t count_dirty(const filed *d) {
+    return d->slabs.dirty.bytes / sizeof(uint32_t);
+}
+
+/* As a checkpoint does when all is written. */
+static void settle(filed *d) {
+    vsi_cow_mark mark = vsi_cow_open(&d->cow);
+    vsi_btree dir = d->slabs.dir;
+    OK(vsi_slabs_write_back(&d->f.err, &d->slabs, &d->pager, UINT64_MAX));
+    OK(vsi_slabs_link(&d->f.err, &d->slabs, &dir));
+    vsi_cow_keep(&d->cow, mark);
+    vsi_cow_free_dead(&d->cow, vsi_cow_take_dead(&d->cow));
+    vsi_slabs_settle(&d->slabs, &dir);
+    VT_EQ(d->slabs.moved.bytes, 0);
+    vsi_buf_free(&d->cow.dead_extents);
+}
+
+static bool has_dropped(const filed *d, vsi_ref ref) {
+    const vsi_run *runs = (const vsi_run *)(const void *)d->pager.dropped.data;
+    for (size_t i = 0; i < d->pager.dropped.bytes / sizeof *runs; i++)
+        if (runs[i].page == vsi_ref_page(ref) && runs[i].pages == vsi_ref_pages(ref))
+            return true;
+    return false;
+}
+
+VT_TEST(slabs_that_left_memory_come_back_unchanged) {
+    enum { SLABS = 9 };
+    for (int i = 0; i < SIZES; i++) {
+        filed one, *d = &one;
+        begin_filed(d, row_sizes[i]);
+        d->slabs.element_bytes = row_sizes[i] % 4 ? 1 : 4;
+        for (uint32_t at = 0; at < SLABS; at++)
+            fill_slab(d, at * 3, 1);
+        VT_CHECK(count_dirty(d) == SLABS && vsi_slabs_dirty_bytes(&d->slabs) > SLABS * 16384);
+        OK(vsi_slabs_write_back(&d->f.err, &d->slabs, &d->pager, UINT64_MAX));
+        VT_CHECK(count_dirty(d) == 0 && vsi_slabs_dirty_bytes(&d->slabs) == 0);
+        uint64_t full = used(d);
+        evict_all(d);
+        VT_CHECK(used(d) + (uint64_t)SLABS * 16384 <= full);
+        uint64_t reads = device.reads;
+        for (uint32_t at = 0; at < SLABS; at++)
+            check_slab(d, at * 3, 1);
+        VT_EQ(device.reads, reads + SLABS); /* once each */
+        VT_CHECK(has_no_row(&d->slabs, 1u << d->slabs.shift));
+        fill_slab(d, 0, 2); /* one that is changed again stays, and has its other rows */
+        evict_all(d);
+        reads = device.reads;
+        check_slab(d, 0, 2);
+        VT_EQ(device.reads, reads);
+        check_slab(d, 3, 1);
+        VT_EQ(device.reads, reads + 1);
+        end_filed(d);
+    }
+}
+
+VT_TEST(dirty_slabs_never_leave_memory) {
+    enum { SLABS = 12 };
+    filed one, *d = &one;
+    begin_filed(d, 512);
+    for (uint32_t at = 0; at < SLABS; at++)
+        fill_slab(d, at, 1);
+    uint64_t full = used(d);
+    for (int i = 0; i < 10; i++)
+        evict_all(d);
+    VT_EQ(used(d), full);
+    for (size_t left = SLABS; left > 0; left = count_dirty(d)) {
+        OK(vsi_slabs_write_back(&d->f.err, &d->slabs, &d->pager, 3 * 16384 - 1));
+        VT_EQ(count_dirty(d), left - 3);
+        evict_all(d);
+        VT_CHECK(used(d) >= count_dirty(d) * 16384);
+        uint64_t reads = device.reads;
+        for (uint32_t at = 0; at < SLABS; at++)
+            check_slab(d, at, 1);
+        VT_EQ(device.reads - reads, SLABS - count_dirty(d));
+    }
+    end_filed(d);
+}
+
+VT_TEST(a_slab_asked_for_since_the_last_sweep_stays_for_another_one) {
+    enum { SLABS = 6 };
+    filed one, *d = &one;
+    begin_filed(d, 512);
+    for (uint32_t at = 0; at < SLABS; at++)
+        fill_slab(d, at, 1);
+    OK(vsi_slabs_write_back(&d->f.err, &d->slabs, &d->pager, UINT64_MAX));
+    size_t n = vsi_slabs_evict(&d->slabs, 0);
+    vsi_slabs_evict(&d->slabs, n); /* takes the marks of being made away */
+    check_slab(d, 2, 1);
+    check_slab(d, 4, 1);
+    VT_EQ(device.reads, 0);
+    vsi_slabs_evict(&d->slabs, n);
+    check_slab(d, 2, 1);
+    check_slab(d, 4, 1);
+    VT_EQ(device.reads, 0);
+    check_slab(d, 3, 1);
+    VT_EQ(device.reads, 1);
+    end_filed(d);
+}
+
+VT_TEST(who_stays_may_look_at_a_slab_that_left_the_table) {
+    filed one, *d = &one;
+    begin_filed(d, 512);
+    fill_slab(d, 0, 1);
+    fill_slab(d, 1, 1);
+    OK(vsi_slabs_write_back(&d->f.err, &d->slabs, &d->pager, UINT64_MAX));
+    vsi_stay stay = vsi_stay_enter(&d->pager.reside);
+    const uint8_t *row = get_row(&d->slabs, 0);
+    evict_all(d);
+    evict_all(d);
+    VT_CHECK(vsi_atomic_load(&d->pager.reside.waiting_bytes) >= 2 * 16384);
+    VT_CHECK(is_row_of(row, 7919, 512));
+    const uint8_t *again = get_row(&d->slabs, 0);
+    VT_CHECK(again != row && is_row_of(again, 7919, 512) && is_row_of(row, 7919, 512));
+    vsi_stay_leave(&d->pager.reside, stay);
+    vsi_reside_collect(&d->pager.reside);
+    VT_EQ(vsi_atomic_load(&d->pager.reside.waiting_bytes), 0);
+    end_filed(d);
+}
+
+VT_TEST(places_written_since_the_checkpoint_win_over_those_in_it) {
+    enum { SLABS = 5 };
+    filed one, *d = &one;
+    begin_filed(d, 3000);
+    uint32_t round[SLABS] = {0};
+    for (uint32_t turn = 1; turn < 12; turn++) {
+        for (uint32_t at = 0; at < SLABS; at++)
+            if (turn == 1 || (turn + at) % 3 == 0)
+                fill_slab(d, at, round[at] = turn);
+        if (turn % 3 == 1)
+            settle(d);
+        else
+            OK(vsi_slabs_write_back(&d->f.err, &d->slabs, &d->pager, UINT64_MAX));
+        evict_all(d);
+        for (uint32_t at = 0; at < SLABS; at++)
+            check_slab(d, at, round[at]);
+    }
+    end_filed(d);
+}
+
+VT_TEST(writing_a_slab_twice_drops_its_first_place_and_none_of_a_checkpoint) {
+    filed one, *d = &one;
+    begin_filed(d, 512);
+    fill_slab(d, 7, 1);
+    fill_slab(d, 8, 1);
+    settle(d);
+    VT_EQ(d->pager.dropped.bytes, 0);
+    for (uint32_t round = 2; round < 6; round++) {
+        vsi_slab_place before = {.at = 0};
+        if (round > 2)
+            memcpy(&before, d->slabs.moved.data, sizeof before);
+        fill_slab(d, 7, round);
+        OK(vsi_slabs_write_back(&d->f.err, &d->slabs, &d->pager, UINT64_MAX));
+        VT_EQ(d->slabs.moved.bytes, sizeof before); /* still one */
+        VT_EQ(d->pager.dropped.bytes, (round - 2) * sizeof(vsi_run));
+        VT_CHECK(round == 2 || (before.at == 7 && has_dropped(d, before.ref)));
+        VT_EQ(d->pager.taken.bytes, 0); /* no rollback takes it back */
+    }
+    vsi_pager_undo(&d->pager);
+    evict_all(d);
+    check_slab(d, 7, 5);
+    check_slab(d, 8, 1);
+    end_filed(d);
+}
+
+/* Any order of changes, some written, some not, batches that overlap in every way. */
+VT_TEST(places_of_batches_in_any_order_lead_to_their_own_slabs) {
+    enum { SLABS = 60, TURNS = 250 };
+    filed one, *d = &one;
+    static uint32_t round[SLABS];
+    vt_rng rng = {vt_seed()};
+    memset(round, 0, sizeof round);
+    begin_filed(d, 512);
+    for (uint32_t turn = 1; turn < TURNS; turn++) {
+        for (uint64_t n = vt_below(&rng, 8); n > 0; n--) {
+            uint32_t at = (uint32_t)vt_below(&rng, SLABS);
+            fill_slab(d, at, round[at] = turn);
+        }
+        if (vt_below(&rng, 20) == 0)
+            settle(d);
+        OK(vsi_slabs_write_back(&d->f.err, &d->slabs, &d->pager, vt_below(&rng, 6) * 16384));
+        const vsi_slab_place *places = (const vsi_slab_place *)(const void *)d->slabs.moved.data;
+        for (size_t i = 1; i < d->slabs.moved.bytes / sizeof *places; i++)
+            VT_CHECK(places[i - 1].at < places[i].at);
+        if (vt_below(&rng, 3) == 0)
+            evict_all(d);
+        for (uint32_t at = 0; at < SLABS; at++)
+            if (round[at])
+                check_slab(d, at, round[at]);
+    }
+    end_filed(d);
+}
+
+VT_TEST(an_array_that_is_forgotten_gives_its_places_up_and_its_slabs_are_clean) {
+    filed one, *d = &one;
+    vsi_slab_place places[4];
+    begin_filed(d, 512);
+    for (uint32_t at = 0; at < 4; at++)
+        fill_slab(d, at, 1);
+    OK(vsi_slabs_write_back(&d->f.err, &d->slabs, &d->pager, UINT64_MAX));
+    VT_EQ(d->slabs.moved.bytes, sizeof places);
+    memcpy(places, d->slabs.moved.data, sizeof places);
+    fill_slab(d, 1, 2);
+    fill_slab(d, 9, 2);
+    d->f.allocator.fail_at = d->f.allocator.calls + 1;
+    vs_status st = vsi_slabs_forget(&d->f.err, &d->slabs, &d->pager);
+    d->f.allocator.fail_at = 0;
+    if (st != VS_OK) { /* nothing has changed */
+        VT_EQ(st, VS_ERR_NOMEM);
+        VT_CHECK(count_dirty(d) == 2 && d->slabs.moved.bytes == sizeof places);
+        OK(vsi_slabs_forget(&d->f.err, &d->slabs, &d->pager));
+    }
+    VT_CHECK(count_dirty(d) == 0 && d->slabs.moved.bytes == 0);
+    VT_EQ(d->pager.dropped.bytes, 4 * sizeof(vsi_run));
+    for (int i = 0; i < 4; i++)
+        VT_CHECK(has_dropped(d, places[i].ref));
+    evict_all(d);
+    for (uint32_t at = 0; at < 10; at++)
+        VT_CHECK(has_no_row(&d->slabs, at << d->slabs.shift));
+    end_filed(d);
+}
+
+VT_TEST(writing_that_fails_anywhere_changes_nothing_and_can_be_repeated) {
+    enum { SLABS = 90 }; /* more than one write */
+    uint64_t failed = 0;
+    for (uint64_t at = 1; at < 60; at++) {
+        filed one, *d = &one;
+        begin_filed(d, 512);
+        for (uint32_t i = 0; i < SLABS; i++)
+            fill_slab(d, (i * 37) % SLABS, 1);
+        settle(d);
+        for (uint32_t i = 0; i < SLABS; i += 2)
+            fill_slab(d, (i * 37) % SLABS, 2);
+        OK(vsi_slabs_write_back(&d->f.err, &d->slabs, &d->pager, 20 * 16384));
+        for (uint32_t i = 0; i < SLABS; i++)
+            fill_slab(d, i, 3);
+        vsi_pager_keep(&d->pager);
+        size_t dirty = count_dirty(d), moved = d->slabs.moved.bytes;
+        uint64_t end_page = d->pager.space.end, dropped = d->pager.dropped.bytes;
+        if (at % 2)
+            device.fail_write_at = device.writes + 1 + at / 2;
+        else
+            d->f.allocator.fail_at = d->f.allocator.calls + at / 2;
+        vs_status st = vsi_slabs_write_back(&d->f.err, &d->slabs, &d->pager, UINT64_MAX);
+        device.fail_write_at = d->f.allocator.fail_at = 0;
+        VT_CHECK(st == VS_OK || st == (at % 2 ? VS_ERR_FULL : VS_ERR_NOMEM));
+        if (st != VS_OK) {
+            VT_CHECK(count_dirty(d) == dirty && d->slabs.moved.bytes == moved);
+            VT_CHECK(d->pager.dropped.bytes == dropped);
+            VT_EQ(d->pager.space.end - d->pager.space.free_pages, end_page);
+            failed++;
+        }
+        evict_all(d);
+        for (uint32_t i = 0; i < SLABS; i++)
+            check_slab(d, i, 3);
+        OK(vsi_slabs_write_back(&d->f.err, &d->slabs, &d->pager, UINT64_MAX));
+        evict_all(d);
+        for (uint32_t i = 0; i < SLABS; i++)
+            check_slab(d, i, 3);
+        end_filed(d);
+    }
+    VT_CHECK(failed > 6);
+}
+
+VT_TEST(what_memory_has_no_room_for_is_read_aside) {
+    enum { SLABS = 20 };
+    filed one, *d = &one;
+    begin_filed(d, 512);
+    vsi_slab_aside aside = {.buf = {.mem = &d->f.mem}};
+    for (uint32_t at = 0; at < SLABS; at++)
+        fill_slab(d, at, 1);
+    OK(vsi_slabs_write_back(&d->f.err, &d->slabs, &d->pager, UINT64_MAX));
+    evict_all(d);
+    for (int has_room = 0; has_room < 2; has_room++) {
+        d->pager.reside.limit_bytes = has_room ? UINT64_MAX : used(d);
+        aside.slabs = NULL;
+        for (uint32_t slot = 0; slot < (uint32_t)SLABS << d->slabs.shift; slot++) {
+            const uint8_t *row = NULL;
+            uint32_t rows = 1u << d->slabs.shift, of = slot % rows;
+            OK(vsi_slab_row_aside(&d->f.err, &d->slabs, slot, &aside, &row));
+            if (of == 0 || of == rows - 1)
+                VT_CHECK(is_row_of(row, slot + 7919, 512));
+            VT_CHECK(has_room || used(d) <= d->pager.reside.limit_bytes + 2 * 16384 + 4096);
+        }
+        VT_EQ(device.reads, (has_room + 1) * SLABS); /* each slab once */
+    }
+    vsi_buf_free(&aside.buf);
+    end_filed(d);
 }
 
 /* ---- readers beside the writer -------------------------------------------------------------- */
