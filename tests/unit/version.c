@@ -749,3 +749,165 @@ VT_TEST(without_readers_slots_and_memory_do_not_grow) {
     VT_CHECK(f.allocator.live_bytes <= bytes + 4096);
     end(&f);
 }
+
+/* ---- versions that leave the middle of the list --------------------------------------------- */
+
+enum { BLOCKS_MAX = 20000 };
+
+/* Blocks that versions reach, each once. */
+typedef struct reach {
+    const vsi_block *block[BLOCKS_MAX];
+    size_t count, bytes;
+} reach;
+
+static bool reach_add(reach *r, const vsi_block *block) {
+    for (size_t i = 0; i < r->count; i++)
+        if (r->block[i] == block)
+            return false;
+    VT_CHECK(r->count < BLOCKS_MAX);
+    r->block[r->count++] = block;
+    r->bytes += block->bytes;
+    return true;
+}
+
+/* A block that was reached before has nothing below it that was not. */
+static void reach_walk(reach *r, vsi_ref root) {
+    vsi_ref stack[512];
+    size_t n = 0;
+    if (root.is_block && reach_add(r, vsi_ref_block(root)))
+        stack[n++] = root;
+    while (n) {
+        vsi_ref ref = stack[--n];
+        const uint8_t *page = (const uint8_t *)((const vsi_block *)vsi_ref_block(ref) + 1);
+        for (uint32_t at = 0; ref.kind == VSI_REF_NODE && at < vsi_node_count(page); at++)
+            for (uint32_t k = 0; k < vsi_node_item_at(page, at).ref_count; k++) {
+                vsi_ref below = vsi_node_ref(page, at, k);
+                if (below.is_block && reach_add(r, vsi_ref_block(below))) {
+                    VT_CHECK(n < 512);
+                    stack[n++] = below;
+                }
+            }
+    }
+}
+
+/* Every block in memory is one that some version in the list reaches, and the other way round. */
+static void check_blocks(const fixture *f) {
+    static reach r;
+    r.count = r.bytes = 0;
+    for (const vsi_version *v = f->versions.oldest; v; v = v->newer)
+        reach_walk(&r, v->state.catalog.root);
+    VT_EQ(r.bytes, f->cow.bytes);
+    reach_walk(&r, f->versions.applied->state.catalog.root);
+    size_t all = r.bytes;
+    r.count = r.bytes = 0;
+    reach_walk(&r, f->versions.applied->state.catalog.root);
+    VT_EQ(all - r.bytes, f->cow.dead_bytes);
+}
+
+VT_TEST(after_any_pins_and_unpins_there_are_just_the_blocks_that_some_version_reaches) {
+    enum { PINS = 5, COMMITS = 400 };
+    fixture f;
+    vsi_version *pinned[PINS] = {NULL};
+    static model seen[PINS];
+    begin_with_coll(&f);
+    for (int step = 0; step < COMMITS; step++) {
+        open_txn(&f);
+        for (uint64_t n = vt_below(&f.rng, 4); n > 0; n--)
+            if (vt_below(&f.rng, 3))
+                put(&f, COLL, vt_below(&f.rng, KEYS), 1 + vt_random(&f.rng) / 2);
+            else
+                delete (&f, COLL, vt_below(&f.rng, KEYS));
+        commit_txn(&f, false);
+        vsi_versions_publish(&f.versions, 0, false);
+        uint64_t who = vt_below(&f.rng, 2 * PINS);
+        if (who < PINS && pinned[who]) {
+            vsi_versions_unpin(&f.versions, pinned[who]);
+            pinned[who] = NULL;
+        } else if (who < PINS) {
+            pinned[who] = vsi_versions_pin(&f.versions);
+            seen[who] = f.m;
+        }
+        if (vt_below(&f.rng, 4))
+            vsi_versions_reclaim(&f.versions);
+        check_blocks(&f);
+        if (step % 20 == 0)
+            for (int i = 0; i < PINS; i++)
+                if (pinned[i])
+                    check_state(&f, &pinned[i]->state, &seen[i]);
+    }
+    for (int i = 0; i < PINS; i++)
+        if (pinned[i])
+            vsi_versions_unpin(&f.versions, pinned[i]);
+    vsi_versions_reclaim(&f.versions);
+    VT_EQ(list_length(&f), 1);
+    VT_EQ(f.cow.dead_bytes, 0);
+    check_blocks(&f);
+    end(&f);
+}
+
+VT_TEST(ten_thousand_commits_beside_one_pin_keep_two_versions_and_their_blocks) {
+    fixture f;
+    begin_with_coll(&f);
+    open_txn(&f);
+    for (uint64_t key = 0; key < KEYS; key++)
+        put(&f, COLL, key, 1000 + key);
+    commit_txn(&f, false);
+    vsi_versions_publish(&f.versions, 0, false);
+    vsi_version *pinned = vsi_versions_pin(&f.versions);
+    const model before = f.m;
+    size_t bytes = 0;
+    for (uint64_t i = 0; i < 10000; i++) {
+        open_txn(&f);
+        put(&f, COLL, i % KEYS, 1 + i);
+        commit_txn(&f, false);
+        vsi_versions_publish(&f.versions, 0, false);
+        vsi_versions_reclaim(&f.versions);
+        VT_EQ(list_length(&f), 2);
+        bytes = i == 100 ? f.cow.bytes : bytes;
+        /* The bitmap of slots, which only this pin keeps from being used again, grows a little. */
+        VT_CHECK(i < 100 || f.cow.bytes <= bytes + 4 * (VSI_PAGE_BYTES + sizeof(vsi_block)));
+    }
+    check_blocks(&f);
+    check_state(&f, &pinned->state, &before);
+    check_state(&f, &f.versions.applied->state, &f.m);
+    vsi_versions_unpin(&f.versions, pinned);
+    vsi_versions_reclaim(&f.versions);
+    VT_EQ(f.cow.dead_bytes, 0);
+    open_txn(&f); /* and the slots are there */
+    uint32_t end_slot = coll_of(&f.state, COLL).slot_end;
+    for (uint64_t key = 0; key < KEYS; key++)
+        put(&f, COLL, key, 5);
+    VT_EQ(coll_of(&f.state, COLL).slot_end, end_slot);
+    commit_txn(&f, false);
+    end(&f);
+}
+
+VT_TEST(without_memory_a_version_stays_in_the_list_until_there_is_some) {
+    fixture f;
+    begin_with_coll(&f);
+    vsi_version *pinned[3];
+    for (int i = 0; i < 3; i++) {
+        pinned[i] = vsi_versions_pin(&f.versions);
+        for (uint64_t n = 0; n < 40; n++) { /* so that their lists of slots have to grow */
+            open_txn(&f);
+            put(&f, COLL, n % KEYS, n + 1);
+            commit_txn(&f, false);
+        }
+        vsi_versions_publish(&f.versions, 0, false);
+    }
+    f.allocator.fail_at = f.allocator.calls + 1;
+    f.allocator.fails_for_ever = true;
+    vsi_versions_reclaim(&f.versions);
+    f.allocator.fail_at = 0;
+    f.allocator.fails_for_ever = false;
+    VT_CHECK(list_length(&f) >= 4);
+    check_blocks(&f);
+    vsi_versions_reclaim(&f.versions);
+    VT_EQ(list_length(&f), 4);
+    check_blocks(&f);
+    for (int i = 0; i < 3; i++)
+        vsi_versions_unpin(&f.versions, pinned[i]);
+    vsi_versions_reclaim(&f.versions);
+    VT_EQ(list_length(&f), 1);
+    end(&f);
+}
