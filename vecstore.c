@@ -5782,11 +5782,13 @@ VSI_FN vs_status vsi_slabs_forget(vsi_err *err, vsi_slabs *slabs, vsi_pager *pag
 }
 
 VSI_FN void vsi_slabs_settle(vsi_slabs *slabs, const vsi_btree *dir) {
+    vsi_assert(slabs->dir.cow == dir->cow); /* which is read without the lock */
     for (size_t i = 0; i < slabs->unused.bytes / sizeof(uint32_t); i++)
         if (slabs_unused(slabs)[i] == 1u << slabs->shift)
             slabs_unused(slabs)[i] |= SLAB_IS_DROPPED;
     vsi_mutex_lock(&dir->cow->pager->slab_lock);
-    slabs->dir = *dir;
+    slabs->dir.root = dir->root;
+    slabs->dir.count = dir->count;
     vsi_buf_free(&slabs->moved);
     vsi_mutex_unlock(&dir->cow->pager->slab_lock);
 }
