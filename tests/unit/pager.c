@@ -659,6 +659,81 @@ VT_TEST(threads_that_read_nodes_at_once_get_the_same_pages) {
     VT_EQ(vsi_atomic_load(&plain.used_bytes), 0);
 }
 
+/* ---- leaving memory ------------------------------------------------------------------------- */
+
+VT_TEST(nodes_that_left_the_cache_come_back_unchanged) {
+    enum { NODES = 1000 };
+    static fixture f;
+    static vsi_ref ref[NODES];
+    begin(&f);
+    for (uint64_t i = 0; i < NODES; i++)
+        ref[i] = write_node(&f, (uint32_t)(i % 3), i);
+    flush(&f);
+    for (int turn = 0; turn < 3; turn++) {
+        for (uint64_t i = 0; i < NODES; i++)
+            check_node(&f, ref[i], i);
+        size_t buckets = vsi_pager_evict(&f.pager, 0);
+        VT_EQ(f.pager.page_count, NODES);
+        VT_EQ(vsi_pager_evict(&f.pager, buckets), buckets); /* takes their marks away */
+        VT_EQ(f.pager.page_count, NODES);
+        for (uint64_t i = 0; i < NODES; i += 5)
+            check_node(&f, ref[i], i);
+        uint64_t evictions = vsi_atomic_load(&f.pager.reside.evictions), reads = fault.reads;
+        vsi_pager_evict(&f.pager, buckets);
+        VT_EQ(f.pager.page_count, NODES / 5); /* those asked for meanwhile */
+        VT_EQ(vsi_atomic_load(&f.pager.reside.evictions), evictions + NODES - NODES / 5);
+        for (uint64_t i = 0; i < NODES; i += 5)
+            check_node(&f, ref[i], i);
+        VT_EQ(fault.reads, reads);
+        vsi_reside_collect(&f.pager.reside);
+        VT_EQ(vsi_atomic_load(&f.pager.reside.waiting_bytes), 0);
+    }
+    end(&f);
+}
+
+VT_TEST(who_stays_may_look_at_a_node_that_left_the_cache_or_was_forgotten) {
+    static fixture f;
+    begin(&f);
+    vsi_ref evicted = write_node(&f, 0, 1), forgotten = write_node(&f, 1, 2);
+    uint8_t expected[VSI_PAGE_BYTES];
+    flush(&f);
+    vsi_stay stay = vsi_stay_enter(&f.pager.reside);
+    const uint8_t *first = check_node(&f, evicted, 1), *second = check_node(&f, forgotten, 2);
+    uint64_t evictions = vsi_atomic_load(&f.pager.reside.evictions);
+    vsi_pager_forget(&f.pager, (vsi_run){vsi_ref_page(forgotten), 1});
+    VT_EQ(vsi_atomic_load(&f.pager.reside.evictions), evictions + 1);
+    vsi_pager_evict(&f.pager, 1000);
+    vsi_pager_evict(&f.pager, 1000);
+    VT_EQ(f.pager.page_count, 0);
+    vsi_reside_collect(&f.pager.reside);
+    make_node(expected, 0, 1);
+    VT_CHECK(!memcmp(first, expected, sizeof expected));
+    make_node(expected, 1, 2);
+    VT_CHECK(!memcmp(second, expected, sizeof expected));
+    VT_CHECK(check_node(&f, evicted, 1) != first);
+    vsi_stay_leave(&f.pager.reside, stay);
+    vsi_reside_collect(&f.pager.reside);
+    VT_EQ(vsi_atomic_load(&f.pager.reside.waiting_bytes), 0);
+    end(&f);
+}
+
+VT_TEST(the_table_of_a_growing_cache_waits_for_those_who_may_look_into_it) {
+    static fixture f;
+    begin(&f);
+    vsi_stay stay = vsi_stay_enter(&f.pager.reside);
+    for (uint64_t i = 0; i < 300; i++) {
+        vsi_ref ref = write_node(&f, 0, i);
+        flush(&f);
+        check_node(&f, ref, i);
+    }
+    vsi_reside_collect(&f.pager.reside);
+    VT_CHECK(vsi_atomic_load(&f.pager.reside.waiting_bytes) >= (64 + 128) * sizeof(void *));
+    vsi_stay_leave(&f.pager.reside, stay);
+    vsi_reside_collect(&f.pager.reside);
+    VT_EQ(vsi_atomic_load(&f.pager.reside.waiting_bytes), 0);
+    end(&f);
+}
+
 /* ---- giving up, and failures ---------------------------------------------------------------- */
 
 VT_TEST(what_is_given_up_leaves_its_pages_free_and_forgotten) {
