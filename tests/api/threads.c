@@ -1561,3 +1561,293 @@ VT_TEST(readers_writer_checks_and_checkpoints_run_at_once) {
             sample_end(&s);
     }
 }
+
+/* ---- little memory -------------------------------------------------------------------------- */
+
+/* Commit r rewrites the records whose key leaves the same remainder as r, and two notes; so what a
+ * snapshot must show follows from the number of its commit. The database is several times larger than
+ * its limit: nodes and slabs leave memory, come back, and are written early, all the time. */
+enum { TIGHT_RECORDS = 1200, TIGHT_DIM = 150, TIGHT_GROUPS = 8, TIGHT_LIMIT = 256 << 10 };
+enum { TIGHT_NOTE_MAX = 70000, TIGHT_COMMITS = 40, TIGHT_K = 4 };
+
+typedef struct tight_test {
+    vs_db *db;
+    int commits;
+    atomic_int committed; /* the number of the last commit that returned */
+    gate done;            /* passed by the writer */
+} tight_test;
+
+static bool tight_is_over(tight_test *t) {
+    return gate_is_open(&t->done, 1) || atomic_load(&failures);
+}
+
+/* The commit that wrote a record last, as of commit r. */
+static int tight_round(uint64_t key, int r) {
+    int group = (int)(key % TIGHT_GROUPS),
+        ago = ((r - group) % TIGHT_GROUPS + TIGHT_GROUPS) % TIGHT_GROUPS;
+    return r - ago > 0 ? r - ago : 0;
+}
+
+static void tight_vector(uint64_t key, int round, float v[TIGHT_DIM]) {
+    uint64_t mixed = 0;
+    for (int d = 0; d < TIGHT_DIM; d++) {
+        mixed = d % 8 ? mixed >> 8 : vt_mix(key * 7919 + (uint64_t)round * 104729 + (uint64_t)d);
+        v[d] = (float)(mixed & 255);
+    }
+}
+
+static size_t tight_text(uint64_t key, int round, char text[2000]) {
+    size_t bytes = key % 5 ? 20 : key % 50 ? 300 : 1800;
+    memset(text, 'a' + (int)(key + (uint64_t)round) % 26, bytes);
+    memcpy(text, "{\"a\":\"", 6);
+    memcpy(text + bytes - 2, "\"}", 3);
+    return bytes;
+}
+
+static size_t tight_note(int round, uint8_t value[TIGHT_NOTE_MAX]) {
+    size_t bytes = 1000 + (size_t)(vt_mix((uint64_t)round) % (TIGHT_NOTE_MAX - 1000));
+    memset(value, round, bytes);
+    return bytes;
+}
+
+static vs_status tight_put(vs_collection *c, vs_txn *txn, uint64_t key, int round) {
+    float v[TIGHT_DIM];
+    char text[2000];
+    tight_vector(key, round, v);
+    tight_text(key, round, text);
+    return sample_try_put(c, txn, key, v, text, VS_UPSERT);
+}
+
+static bool tight_is_record(const vs_record *r, uint64_t key, int round) {
+    float v[TIGHT_DIM];
+    char text[2000];
+    tight_vector(key, round, v);
+    size_t bytes = tight_text(key, round, text);
+    return r->key == key && !memcmp(r->vector, v, sizeof v) && r->metadata_bytes == bytes &&
+           !memcmp(r->metadata, text, bytes);
+}
+
+static vs_status tight_put_notes(vs_db *db, vs_txn *txn, int round) {
+    uint8_t value[TIGHT_NOTE_MAX];
+    size_t bytes = tight_note(round, value);
+    vs_status st = vs_kv_put(db, txn, NULL, "large", 5, value, bytes);
+    return st == VS_OK ? vs_kv_put(db, txn, NULL, "round", 5, &round, sizeof round) : st;
+}
+
+static int tight_get_round(worker *w, vs_db *db, vs_txn *txn) {
+    int round = -1;
+    size_t bytes = 0;
+    JOB_EQ(w, vs_kv_get(db, txn, NULL, "round", 5, &round, sizeof round, &bytes), VS_OK);
+    JOB_EQ(w, bytes, sizeof round);
+    return round;
+}
+
+static vs_collection *tight_open(worker *w, vs_db *db) {
+    vs_collection *c = NULL;
+    JOB_EQ(w, vs_collection_open(db, NULL, "tight", &c), VS_OK);
+    return c;
+}
+
+/* A transaction that leaves nothing: more changes than memory has room for, and a collection. */
+static void tight_noise(worker *w, vs_db *db, vs_collection *c) {
+    vs_txn *txn = NULL;
+    vs_collection *other = NULL;
+    vs_collection_options options = sample_options(TIGHT_DIM, VS_F32, VS_IP);
+    JOB_EQ(w, vs_begin(db, VS_TXN_WRITE, &txn), VS_OK);
+    JOB_EQ(w, vs_collection_create(db, txn, "noise", &options, &other), VS_OK);
+    for (uint64_t i = 0; i < TIGHT_RECORDS / 2; i++)
+        JOB_EQ(w, tight_put(i % 2 ? c : other, txn, vt_below(&w->rng, 2 * TIGHT_RECORDS), -7),
+               VS_OK);
+    JOB_EQ(w, tight_put_notes(db, txn, 99), VS_OK);
+    vs_rollback(txn);
+    vs_collection_close(other);
+}
+
+static void tight_write(worker *w) {
+    tight_test *t = w->shared;
+    vs_collection *c = tight_open(w, t->db);
+    for (int round = 1; round <= t->commits; round++) {
+        vs_txn *txn = NULL;
+        if (round % 6 == 0)
+            tight_noise(w, t->db, c);
+        JOB_EQ(w, vs_begin(t->db, VS_TXN_WRITE, &txn), VS_OK);
+        for (uint64_t key = 0; key < TIGHT_RECORDS; key++)
+            if (key % TIGHT_GROUPS == (uint64_t)round % TIGHT_GROUPS)
+                JOB_EQ(w, tight_put(c, txn, key, round), VS_OK);
+        JOB_EQ(w, tight_put_notes(t->db, txn, round), VS_OK);
+        JOB_EQ(w, vs_commit(txn, round % 3 ? VS_SYNC_OFF : VS_SYNC_FULL), VS_OK);
+        atomic_store(&t->committed, round);
+    }
+    vs_collection_close(c);
+    gate_pass(&t->done);
+}
+
+static void tight_check_gets(worker *w, vs_collection *c, vs_txn *txn, int round) {
+    for (int i = 0; i < 40; i++) {
+        vs_record r = VS_RECORD_INIT;
+        uint64_t key = vt_below(&w->rng, TIGHT_RECORDS);
+        JOB_EQ(w, vs_get(c, txn, key, &r), VS_OK);
+        JOB_CHECK(w, tight_is_record(&r, key, tight_round(key, round)));
+    }
+}
+
+/* The vector of one of its records is found at no distance; all hits are at theirs. */
+static void tight_check_search(worker *w, vs_collection *c, vs_txn *txn, int round) {
+    float query[TIGHT_DIM], v[TIGHT_DIM];
+    vs_hit hits[TIGHT_K];
+    size_t n = 0;
+    uint64_t key = vt_below(&w->rng, TIGHT_RECORDS);
+    tight_vector(key, tight_round(key, round), query);
+    JOB_EQ(w, vs_search(c, txn, query, 0, TIGHT_K, hits, &n), VS_OK);
+    JOB_EQ(w, n, TIGHT_K);
+    JOB_EQ(w, hits[0].key, key);
+    for (size_t i = 0; i < n; i++) {
+        double sum = 0;
+        tight_vector(hits[i].key, tight_round(hits[i].key, round), v);
+        for (int d = 0; d < TIGHT_DIM; d++)
+            sum += ((double)v[d] - (double)query[d]) * ((double)v[d] - (double)query[d]);
+        JOB_CHECK(w, hits[i].distance == sum); /* whole numbers below 2^24 */
+        JOB_CHECK(w, i == 0 || hits[i - 1].distance <= hits[i].distance);
+    }
+}
+
+static void tight_check_notes(worker *w, vs_db *db, vs_txn *txn, int round) {
+    uint8_t value[TIGHT_NOTE_MAX], expected[TIGHT_NOTE_MAX];
+    size_t bytes = 0;
+    JOB_EQ(w, tight_get_round(w, db, txn), round);
+    JOB_EQ(w, vs_kv_get(db, txn, NULL, "large", 5, value, sizeof value, &bytes), VS_OK);
+    JOB_EQ(w, bytes, tight_note(round, expected));
+    JOB_CHECK(w, !memcmp(value, expected, bytes));
+}
+
+/* Moves a cursor of a snapshot over some records, or to its end: count 0. */
+static void tight_check_cursor(worker *w, vs_cursor *cursor, uint64_t *at, uint64_t count,
+                               int round) {
+    uint64_t end = count && *at + count < TIGHT_RECORDS ? *at + count : TIGHT_RECORDS;
+    for (; *at < end; ++*at) {
+        vs_record r = VS_RECORD_INIT;
+        JOB_EQ(w, vs_step(cursor), VS_ROW);
+        JOB_EQ(w, vs_cursor_record(cursor, &r), VS_OK);
+        JOB_CHECK(w, tight_is_record(&r, *at, tight_round(*at, round)));
+    }
+    if (end == TIGHT_RECORDS)
+        JOB_EQ(w, vs_step(cursor), VS_DONE);
+}
+
+/* Keeps a snapshot and two cursors for a while; one of them goes on when the snapshot has ended. */
+static void tight_read(worker *w) {
+    tight_test *t = w->shared;
+    vs_collection *c = tight_open(w, t->db);
+    do {
+        vs_txn *txn = NULL;
+        vs_cursor *first = NULL, *second = NULL;
+        uint64_t first_at = 0, second_at = TIGHT_RECORDS / 2, looks = 1 + vt_below(&w->rng, 6);
+        int least = atomic_load(&t->committed);
+        JOB_EQ(w, vs_begin(t->db, VS_TXN_READ, &txn), VS_OK);
+        int round = tight_get_round(w, t->db, txn);
+        JOB_CHECK(w, round >= least);
+        JOB_EQ(w, vs_scan(c, txn, first_at, &first), VS_OK);
+        JOB_EQ(w, vs_scan(c, txn, second_at, &second), VS_OK);
+        for (uint64_t i = 0; i < looks; i++) {
+            tight_check_cursor(w, first, &first_at, 30, round);
+            tight_check_gets(w, c, txn, round);
+            tight_check_search(w, c, txn, round);
+            tight_check_notes(w, t->db, txn, round);
+            tight_check_cursor(w, second, &second_at, 7, round);
+        }
+        vs_cursor_close(second);
+        vs_rollback(txn);
+        tight_check_cursor(w, first, &first_at, 0, round);
+        vs_cursor_close(first);
+    } while (!tight_is_over(t));
+    vs_collection_close(c);
+}
+
+/* Each call by itself: any commit may come in between. */
+static void tight_read_singly(worker *w) {
+    tight_test *t = w->shared;
+    vs_collection *c = tight_open(w, t->db);
+    do {
+        vs_record r = VS_RECORD_INIT;
+        uint64_t key = vt_below(&w->rng, TIGHT_RECORDS);
+        int least = tight_round(key, atomic_load(&t->committed)), found = -1;
+        JOB_EQ(w, vs_get(c, NULL, key, &r), VS_OK);
+        for (int round = least; round <= t->commits && found < 0; round += TIGHT_GROUPS)
+            found = tight_is_record(&r, key, tight_round(key, round)) ? round : -1;
+        JOB_CHECK(w, found >= 0);
+        JOB_CHECK(w, tight_get_round(w, t->db, NULL) >= least);
+    } while (!tight_is_over(t));
+    vs_collection_close(c);
+}
+
+static void tight_look_after(worker *w) {
+    tight_test *t = w->shared;
+    do {
+        uint64_t problems = 1;
+        vs_status st = vs_checkpoint(t->db);
+        JOB_CHECK(w, st == VS_OK || st == VS_ERR_BUSY);
+        JOB_EQ(w, vs_check(t->db, 3, NULL, NULL, &problems), VS_OK);
+        JOB_EQ(w, problems, 0);
+        vs_stats stats = job_stats(w, t->db);
+        JOB_CHECK(w, stats.memory_limit == TIGHT_LIMIT);
+        nap();
+    } while (!tight_is_over(t));
+}
+
+static vs_db *tight_open_db(const vs_vfs *vfs, uint32_t flags) {
+    vs_open_options options = VS_OPEN_OPTIONS_INIT;
+    vs_db *db = NULL;
+    options.vfs = vfs;
+    options.flags = flags;
+    options.memory_limit = TIGHT_LIMIT;
+    options.busy_timeout_ms = 60000;
+    VT_OK(vs_open("t.vs", &options, &db), db);
+    return db;
+}
+
+static void tight_make(vs_db *db) {
+    vs_collection *c = sample_create(db, NULL, "tight", TIGHT_DIM, VS_F32, VS_L2);
+    vs_txn *txn = sample_begin(db, VS_TXN_WRITE);
+    for (uint64_t key = 0; key < TIGHT_RECORDS; key++)
+        VT_OK(tight_put(c, txn, key, 0), c);
+    VT_OK(tight_put_notes(db, txn, 0), txn);
+    VT_OK(vs_commit(txn, VS_SYNC_OFF), db);
+    vs_collection_close(c);
+}
+
+static void run_tight(int readers, int single_readers, bool is_looked_after) {
+    static team t;
+    static tight_test test;
+    sample s = {NULL, NULL};
+    VT_EQ(vs_vfs_memory_create(NULL, &s.vfs), VS_OK);
+    s.db = tight_open_db(s.vfs, VS_OPEN_CREATE);
+    tight_make(s.db);
+    memset(&test, 0, sizeof test);
+    test.db = s.db;
+    test.commits = TIGHT_COMMITS;
+    team_add(&t, tight_write, &test);
+    for (int i = 0; i < readers; i++)
+        team_add(&t, tight_read, &test);
+    for (int i = 0; i < single_readers; i++)
+        team_add(&t, tight_read_singly, &test);
+    if (is_looked_after)
+        team_add(&t, tight_look_after, &test);
+    team_run(&t);
+    VT_EQ(sample_stats(s.db).readers, 0);
+    sample_check(s.db);
+    VT_OK(vs_close(s.db), s.db);
+    s.db = tight_open_db(s.vfs, 0); /* and all of it once more */
+    test.db = s.db;
+    team_add(&t, tight_read, &test);
+    team_run(&t);
+    VT_EQ(atomic_load(&test.committed), TIGHT_COMMITS);
+    sample_end(&s);
+}
+
+VT_TEST(with_little_memory_readers_beside_a_writer_see_what_their_snapshots_must_show) {
+    run_tight(3, 2, false);
+}
+
+VT_TEST(with_little_memory_checkpoints_and_checks_beside_all_of_them_disturb_nobody) {
+    run_tight(2, 1, true);
+}
