@@ -13439,8 +13439,10 @@ static vs_status cursor_move(vsi_err *err, vs_cursor *cursor, const vsi_state *s
         st = cursor_seek(err, cursor, state);
     else if (!vsi_btree_at_end(&cursor->at))
         st = vsi_btree_next(err, &cursor->at);
-    if (st != VS_OK)
+    if (st != VS_OK) {
+        cursor->evictions = UINT64_MAX; /* `at` stands nowhere: look again */
         return st;
+    }
     if (vsi_btree_at_end(&cursor->at))
         return VS_DONE;
     st = vsi_coll_entry(err, &cursor->at, &cursor->key, &cursor->slot);
