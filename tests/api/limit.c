@@ -1005,6 +1005,41 @@ VT_TEST(reads_that_fail_are_reported_and_never_make_a_wrong_answer) {
     end_on_device(&s);
 }
 
+VT_TEST(a_cursor_whose_step_failed_goes_on_with_the_record_it_did_not_reach) {
+    const struct shape *shape = &shapes[0];
+    sample s = new_on_device(MIB / 8);
+    uint64_t refused = 0, records = shape->records / 4;
+    change(s.db, NULL, 0, 4);
+    VT_OK(vs_checkpoint(s.db), s.db);
+    vs_collection *c = sample_collection(s.db, shape->name);
+    for (int turn = 0; turn < 4; turn++) {
+        vs_txn *txn = turn % 2 ? sample_begin(s.db, VS_TXN_WRITE) : NULL;
+        vs_cursor *cursor = NULL;
+        VT_OK(vs_scan(c, txn, 0, &cursor), c);
+        for (uint64_t key = 1; key <= records + 1; key++) {
+            vs_record r = VS_RECORD_INIT;
+            vs_status st;
+            if (key % 7 == 0)
+                push_out(s.db, key); /* while the device works */
+            device.read_status = VS_ERR_IO;
+            device.fails_one_in = 2;
+            while ((st = vs_step(cursor)) == VS_ERR_IO)
+                refused++;
+            VT_EQ(st, key <= records ? VS_ROW : VS_DONE);
+            while (key <= records && (st = vs_cursor_record(cursor, &r)) == VS_ERR_IO)
+                refused++;
+            device.fails_one_in = 0;
+            if (key <= records)
+                check_record(&r, shape, key, 0);
+        }
+        vs_cursor_close(cursor);
+        vs_rollback(txn);
+    }
+    VT_CHECK(refused > 100);
+    vs_collection_close(c);
+    end_on_device(&s);
+}
+
 VT_TEST(statements_whose_reads_fail_change_nothing_and_can_be_repeated) {
     sample s = new_on_device(MIB / 4), loose = new_limited(VS_NO_LIMIT);
     const struct shape *shape = &shapes[0];
