@@ -911,3 +911,79 @@ VT_TEST(without_memory_a_version_stays_in_the_list_until_there_is_some) {
     VT_EQ(list_length(&f), 1);
     end(&f);
 }
+
+/* ---- many threads --------------------------------------------------------------------------- */
+
+#if VS_THREADSAFE
+
+enum { PINNERS = 7, QUICK_COMMITS = 700000 };
+
+typedef struct pinning {
+    vsi_mem mem;
+    vsi_pager pager;
+    vsi_cow cow;
+    vsi_descs descs;
+    vsi_versions versions;
+    vsi_atomic_u64 is_over, lost, pins;
+} pinning;
+
+static bool is_in_list(vsi_versions *versions, const vsi_version *version) {
+    vsi_mutex_lock(&versions->lock);
+    const vsi_version *v = versions->oldest;
+    while (v && v != version)
+        v = v->newer;
+    vsi_mutex_unlock(&versions->lock);
+    return v;
+}
+
+static void *pin_and_look(void *ctx) {
+    pinning *p = ctx;
+    while (!vsi_ordered_load(&p->is_over)) {
+        vsi_version *version = vsi_versions_pin(&p->versions);
+        if (!is_in_list(&p->versions, version))
+            vsi_ordered_add(&p->lost, 1);
+        vsi_ordered_add(&p->pins, 1);
+        vsi_versions_unpin(&p->versions, version);
+    }
+    return NULL;
+}
+
+/* More threads than cores, so that many are interrupted between two steps of a pin. */
+VT_TEST(a_version_that_a_thread_has_pinned_is_in_the_list) {
+    static pinning p;
+    pthread_t thread[PINNERS];
+    memset(&p, 0, sizeof p);
+    vsi_mem_init(&p.mem, NULL);
+    VT_CHECK(vsi_pager_init(&p.pager, &p.mem, NULL));
+    vsi_cow_init(&p.cow, &p.mem);
+    p.cow.pager = &p.pager;
+    VT_CHECK(vsi_descs_init(&p.descs, &p.mem));
+    VT_CHECK(vsi_versions_init(&p.versions, &p.mem, &p.cow, &p.descs));
+    for (int i = 0; i < PINNERS; i++)
+        VT_EQ(pthread_create(&thread[i], NULL, pin_and_look, &p), 0);
+    for (uint64_t lsn = 1; lsn <= QUICK_COMMITS; lsn++) {
+        vsi_version *version = vsi_version_new(&p.versions, &p.versions.applied->state);
+        if (!version)
+            abort();
+        version->lsn = lsn;
+        vsi_versions_add(&p.versions, version, 0);
+        vsi_versions_publish(&p.versions, lsn, false);
+        vsi_versions_reclaim(&p.versions);
+        if (lsn % 8 == 0)
+            vsi_reside_collect(&p.pager.reside);
+    }
+    vsi_ordered_add(&p.is_over, 1);
+    for (int i = 0; i < PINNERS; i++)
+        VT_EQ(pthread_join(thread[i], NULL), 0);
+    VT_EQ(vsi_atomic_load(&p.lost), 0);
+    VT_CHECK(vsi_atomic_load(&p.pins) > PINNERS);
+    vsi_versions_reclaim(&p.versions);
+    VT_CHECK(p.versions.oldest == p.versions.applied);
+    vsi_versions_free(&p.versions);
+    vsi_cow_free_all(&p.cow);
+    vsi_descs_free(&p.descs);
+    vsi_pager_free(&p.pager);
+    VT_EQ(vsi_atomic_load(&p.mem.used_bytes), 0);
+}
+
+#endif
