@@ -342,11 +342,11 @@ VT_TEST(with_little_memory_all_answers_are_those_of_a_database_without_a_limit) 
 }
 
 VT_TEST(with_a_limit_of_one_byte_all_answers_are_the_same) {
-    check_limit(1, 20, 3);
+    check_limit(1, 20, 2);
 }
 
 VT_TEST(with_a_limit_of_a_quarter_mebibyte_and_a_default_one_all_answers_are_the_same) {
-    check_limit(MIB / 4, 8, 3);
+    check_limit(MIB / 4, 8, 2);
     check_limit(64 * MIB, 8, 2); /* all fits */
 }
 
@@ -588,7 +588,7 @@ VT_TEST(cursors_stay_where_they_are_while_what_they_stand_on_leaves_memory) {
         VT_OK(vs_scan(c, i % 2 ? txn : NULL, at[i], &cursor[i]), c);
     }
     vs_rollback(txn);
-    for (uint64_t step = 0; step < 60; step++) {
+    for (uint64_t step = 0; step < 40; step++) {
         push_out(s.db, step);
         for (uint64_t i = 0; i < CURSORS; i++)
             for (uint64_t n = 0; n < 1 + i && at[i] <= records; n++, at[i]++) {
@@ -851,7 +851,7 @@ static uint64_t oom_session(uint64_t at, uint64_t answers[3], vs_stats *out_stat
 }
 
 VT_TEST(with_little_memory_any_allocation_may_fail_and_nothing_is_lost_or_wrong) {
-    enum { SESSIONS = 90 };
+    enum { SESSIONS = 60 };
     uint64_t expected[3], found[3];
     vs_stats stats, other;
     uint64_t calls = oom_session(0, expected, &stats);
