@@ -3,7 +3,8 @@
 # the fault tests notice. A campaign that cannot fail proves nothing.
 #
 # Every patch in tests/fault/planted is applied to a scratch copy, vecstore.c is made from it, and the
-# log and checkpoint tests and a small campaign run until one fails. Last line: `planted: N passed, N failed, ...`.
+# log, checkpoint and memory tests and a small campaign run until one fails. A patch whose surroundings have
+# changed is refused: it might land elsewhere. Last line: `planted: N passed, N failed, ...`.
 set -u
 build=${BUILD:-build}/planted
 cc=${CC:-cc}
@@ -12,8 +13,8 @@ passed=0 failed=0
 rm -rf "$build"
 mkdir -p "$build"
 $cc -std=c11 -O1 -o "$build/amalgamate" amalgamation/amalgamate.c || exit 1
-flags="-std=c11 -O1 -D_POSIX_C_SOURCE=200809L -I. -Itests -Itests/fault -DVSI_DEBUG
-    -DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000 -DVSI_CHECKPOINT_LOG_BYTES=24000"
+flags="-std=c11 -O1 -D_POSIX_C_SOURCE=200809L -I. -Itests -Itests/fault -DVSI_DEBUG"
+small="-DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000 -DVSI_CHECKPOINT_LOG_BYTES=24000"
 sim="tests/fault/sim.c tests/fault/logfile.c tests/fault/workload.c tests/fault/verify.c tests/vt.c"
 
 # Runs a test program; true when it fails or crashes.
@@ -25,22 +26,56 @@ notices() {
     return 1
 }
 
+# Builds a unit test with the one file in place of the modules, and runs it.
+unit() {
+    # shellcheck disable=SC2086
+    if ! $cc $flags -w -I"$build/tree/amalgamation/src" -include "$build/whole.c" \
+        -c "tests/unit/$1.c" -o "$build/unit.o" ||
+        ! $cc -o "$build/unit" "$build/unit.o" "$build/vt.o" -lm -lpthread; then
+        echo "unit-$1 does not compile"
+        return 0
+    fi
+    notices "$build/unit"
+}
+
+# Builds a test of the interface, and runs all its tests or those named.
+api() {
+    name=$1
+    shift
+    # shellcheck disable=SC2086
+    if ! $cc $flags -o "$build/api" "tests/api/$name.c" "$build/vt.o" "$build/plain.o" -lm \
+        -lpthread; then
+        echo "api-$name does not compile"
+        return 0
+    fi
+    notices "$build/api" "$@"
+}
+
+# What threads do with little memory.
+threads() {
+    api threads with_little_memory_readers_beside_a_writer_see_what_their_snapshots_must_show \
+        with_little_memory_checkpoints_and_checks_beside_all_of_them_disturb_nobody
+}
+
+# shellcheck disable=SC2086
+$cc $flags -c -o "$build/vt.o" tests/vt.c || exit 1
+
 # Without a bug nothing may be noticed; then each patch in turn.
 for patch in none "$@"; do
     name=$(basename "$patch" .patch)
     rm -rf "$build/tree"
     mkdir -p "$build/tree"
     cp -r amalgamation "$build/tree/"
-    if [ "$patch" != none ] && ! patch -s -p1 --no-backup-if-mismatch -d "$build/tree" <"$patch" >"$build/out" 2>&1; then
+    if [ "$patch" != none ] && ! patch -s -p1 -F 0 --no-backup-if-mismatch -d "$build/tree" <"$patch" >"$build/out" 2>&1; then
         echo "FAILED $name: the patch does not apply any more; renew it"
         failed=$((failed + 1))
         continue
     fi
     # shellcheck disable=SC2086
     "$build/amalgamate" "$build/tree/amalgamation" "$build/vecstore.c" &&
-        $cc $flags -c "$build/vecstore.c" -o "$build/vecstore.o" 2>"$build/out" &&
+        $cc $flags $small -c "$build/vecstore.c" -o "$build/vecstore.o" 2>"$build/out" &&
+        $cc $flags -c "$build/vecstore.c" -o "$build/plain.o" 2>"$build/out" &&
         $cc $flags -o "$build/log" tests/fault/test_log.c $sim "$build/vecstore.o" -lm -lpthread &&
-        $cc $flags -o "$build/api" tests/api/checkpoint.c tests/vt.c "$build/vecstore.o" -lm -lpthread &&
         $cc $flags -DVT_NO_MAIN -o "$build/crash" tests/fault/crash.c $sim "$build/vecstore.o" \
             -lm -lpthread || {
         cat "$build/out"
@@ -48,7 +83,11 @@ for patch in none "$@"; do
         failed=$((failed + 1))
         continue
     }
-    if seen=$(notices "$build/log") || seen=$(notices "$build/api") ||
+    sed '/#pragma GCC poison/d' "$build/vecstore.c" >"$build/whole.c" # tests have memory of their own
+    if seen=$(notices "$build/log") || seen=$(api checkpoint) ||
+        seen=$(unit reside) || seen=$(unit version) || seen=$(unit slab) || seen=$(unit pager) ||
+        seen=$(unit spill) ||
+        seen=$(api limit) || seen=$(threads) ||
         seen=$(notices "$build/crash" --oom 1 --quiet) ||
         seen=$(notices "$build/crash" --images 20000 --chains 6000 --quiet) ||
         seen=$(notices "$build/crash" --faults 8000 --quiet) ||

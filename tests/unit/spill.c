@@ -245,16 +245,19 @@ VT_TEST(a_rollback_gives_back_the_pages_of_trees_and_the_next_checkpoint_those_o
         put_all(&f, 10 + turn);
         VT_CHECK(places(&f) > 0);
         uint64_t peak = pages_in_use(&f);
+        reside_of(&f)->limit_bytes = UINT64_MAX;
+        check_state(&f, &f.write.state, f.seed); /* its nodes are in memory now */
         vsi_write_rollback(&f.write);
         VT_CHECK(pages_in_use(&f) < peak);
         VT_EQ(f.engine->pager.taken.bytes, 0);
         check_state(&f, &f.engine->versions.applied->state, before);
-        reside_of(&f)->limit_bytes = UINT64_MAX;
         memcpy(f.seed, before, sizeof before);
         begin_txn(&f);
-        put(&f, 7, before[7] = 5000 + turn);
+        for (uint64_t key = turn; key < KEYS; key += 9)
+            put(&f, key, before[key] = 500000 + 100 * key + turn);
         commit(&f);
-        checkpoint(&f);
+        checkpoint(&f); /* writes to the pages that were given back */
+        check_state(&f, &f.engine->versions.applied->state, before);
         VT_EQ(places(&f), 0);
         VT_EQ(f.engine->pager.dropped.bytes, 0);
         most = turn < 3 && pages_in_use(&f) > most ? pages_in_use(&f) : most;
