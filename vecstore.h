@@ -327,7 +327,8 @@ typedef struct vs_open_options {
  *             with vs_close in any case. NULL only when there was no memory for the handle.
  *
  * The state is the one after the last commit that survived; after a power cut not older than the
- * last one acknowledged at VS_SYNC_FULL. Recovery changes no file.
+ * last one acknowledged at VS_SYNC_FULL. Recovery changes no file, but a log that needs more memory than the
+ * limit is partly written to pages of the database file that are free.
  * One process and one handle at a time may have a database open for writing, and nobody may read it
  * meanwhile: the second open returns VS_ERR_BUSY and names the process.
  * Errors: VS_ERR_NOT_FOUND (no file, no VS_OPEN_CREATE), VS_ERR_NOT_DB, VS_ERR_CORRUPT,

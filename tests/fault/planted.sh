@@ -14,7 +14,8 @@ rm -rf "$build"
 mkdir -p "$build"
 $cc -std=c11 -O1 -o "$build/amalgamate" amalgamation/amalgamate.c || exit 1
 flags="-std=c11 -O1 -D_POSIX_C_SOURCE=200809L -I. -Itests -Itests/fault -DVSI_DEBUG"
-small="-DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000 -DVSI_CHECKPOINT_LOG_BYTES=24000"
+small="-DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000 -DVSI_CHECKPOINT_LOG_BYTES=24000
+    -DVSI_SPILL_BYTES=4096 -DVSI_TAIL_PAGES=4"
 sim="tests/fault/sim.c tests/fault/logfile.c tests/fault/workload.c tests/fault/verify.c tests/vt.c"
 
 # Runs a test program; true when it fails or crashes.

@@ -383,7 +383,8 @@ VSI_FN vs_status vsi_slab_make_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot
 /* Slabs that are being written. */
 typedef struct slab_batch {
     vsi_pager *pager;
-    vsi_buf places; /* vsi_slab_place, in the order of the list of dirty slabs */
+    vsi_buf places;   /* vsi_slab_place, in the order of the list of dirty slabs */
+    vsi_buf replaced; /* vsi_run: the places before, that nobody else knows */
     vsi_buf scratch;
 } slab_batch;
 
@@ -416,16 +417,16 @@ static void places_sort(vsi_slab_place *places, size_t n) {
         }
 }
 
-/* Merges the batch, sorted, into the places known; from the back, so that no scratch is needed. What a new
- * place replaces goes to out_dropped. There is room in both. The slab lock is held. */
-static void slabs_merge(vsi_slabs *slabs, const slab_batch *batch, vsi_buf *out_dropped) {
+/* Merges the batch, sorted, into the places known; from the back, so that no scratch is needed. There is
+ * room for all. The slab lock is held. */
+static void slabs_merge(vsi_slabs *slabs, slab_batch *batch) {
     const vsi_slab_place *new = (const vsi_slab_place *)(const void *)batch->places.data;
     size_t news = batch->places.bytes / sizeof *new, olds = slabs->moved.bytes / sizeof *new, added = 0;
     for (size_t i = 0; i < news; i++) {
         vsi_slab_place *old = slabs_moved(slabs, new[i].at);
         if (old) {
             vsi_run run = {vsi_ref_page(old->ref), vsi_ref_pages(old->ref)};
-            vsi_buf_append(out_dropped, &run, sizeof run);
+            vsi_buf_append(&batch->replaced, &run, sizeof run);
             *old = new[i];
         }
         added += !old;
@@ -441,7 +442,8 @@ static void slabs_merge(vsi_slabs *slabs, const slab_batch *batch, vsi_buf *out_
     }
 }
 
-/* What was written counts: places are known, slabs are clean. */
+/* What was written counts: places are known, slabs are clean. Pages of places written before, since the last
+ * checkpoint, are free at once: a reader who looks for the slab there finds that it has moved. */
 static void slabs_adopt(vsi_slabs *slabs, slab_batch *batch) {
     const uint32_t *dirty = (const uint32_t *)(const void *)slabs->dirty.data;
     size_t n = batch->places.bytes / sizeof(vsi_slab_place), left = slabs->dirty.bytes - n * sizeof *dirty;
@@ -449,18 +451,23 @@ static void slabs_adopt(vsi_slabs *slabs, slab_batch *batch) {
     for (size_t i = 0; i < n; i++)
         ((slab_head *)slabs_get(slabs, dirty[i]))->is_dirty = false; /* L3 */
     places_sort((vsi_slab_place *)(void *)batch->places.data, n);
-    slabs_merge(slabs, batch, &batch->pager->dropped);
+    slabs_merge(slabs, batch);
     vsi_mutex_unlock(&batch->pager->slab_lock);
     memmove(slabs->dirty.data, slabs->dirty.data + n * sizeof *dirty, left);
     slabs->dirty.bytes = left;
+    const vsi_run *runs = (const vsi_run *)(const void *)batch->replaced.data;
+    for (size_t i = 0; i < batch->replaced.bytes / sizeof *runs; i++)
+        vsi_space_give(&batch->pager->space, runs[i]);
 }
 
 /* Room for n more places, and for what they replace. Readers look at the places meanwhile. */
-static bool slabs_make_room(vsi_slabs *slabs, vsi_pager *pager, size_t n) {
-    vsi_mutex_lock(&pager->slab_lock);
+static vs_status slabs_make_room(vsi_err *err, vsi_slabs *slabs, slab_batch *batch, size_t n) {
+    vsi_mutex_lock(&batch->pager->slab_lock);
     bool ok = vsi_buf_reserve(&slabs->moved, n * sizeof(vsi_slab_place));
-    vsi_mutex_unlock(&pager->slab_lock);
-    return ok && vsi_buf_reserve(&pager->dropped, n * sizeof(vsi_run));
+    vsi_mutex_unlock(&batch->pager->slab_lock);
+    if (!ok || !vsi_buf_reserve(&batch->replaced, n * sizeof(vsi_run)))
+        return vsi_fail_nomem(err, n * sizeof(vsi_slab_place));
+    return vsi_space_expect(err, &batch->pager->space, n);
 }
 
 VSI_FN vs_status vsi_slabs_write_back(vsi_err *err, vsi_slabs *slabs, vsi_pager *pager,
@@ -468,12 +475,14 @@ VSI_FN vs_status vsi_slabs_write_back(vsi_err *err, vsi_slabs *slabs, vsi_pager 
     const uint32_t *dirty = (const uint32_t *)(const void *)slabs->dirty.data;
     size_t n = slabs->dirty.bytes / sizeof *dirty, taken = pager->taken.bytes;
     uint64_t wanted = max_bytes / slab_extent_bytes(slabs) + 1;
-    slab_batch batch = {
-        .pager = pager, .places = {.mem = slabs->mem}, .scratch = {.mem = slabs->mem}};
+    slab_batch batch = {.pager = pager,
+                        .places = {.mem = slabs->mem},
+                        .replaced = {.mem = slabs->mem},
+                        .scratch = {.mem = slabs->mem}};
     n = n < wanted ? n : (size_t)wanted;
     vs_status st = vsi_pager_flush(err, pager);
-    if (st == VS_OK && !slabs_make_room(slabs, pager, n))
-        st = vsi_fail_nomem(err, n * sizeof(vsi_slab_place));
+    if (st == VS_OK)
+        st = slabs_make_room(err, slabs, &batch, n);
     for (size_t i = 0; st == VS_OK && i < n; i++)
         st = batch_write(err, slabs, &batch, dirty[i]);
     if (st == VS_OK)
@@ -485,6 +494,7 @@ VSI_FN vs_status vsi_slabs_write_back(vsi_err *err, vsi_slabs *slabs, vsi_pager 
         vsi_pager_undo_to(pager, taken);
     }
     vsi_buf_free(&batch.places);
+    vsi_buf_free(&batch.replaced);
     vsi_buf_free(&batch.scratch);
     return st;
 }
