@@ -32,7 +32,7 @@ MODULES  := $(sort $(wildcard amalgamation/src/*/*.c))
 HEADERS  := $(wildcard amalgamation/src/*/*.h amalgamation/src/*/*.inc) vecstore.h
 SHELL_C  := $(sort $(wildcard ext/shell/*.c))
 
-.PHONY: all demo check check-run check-long check-long-run check-cross check-cross-run \
+.PHONY: all bench-programs demo check check-run check-long check-long-run check-cross check-cross-run \
         cross-programs check-threads deps \
         amalgamation check-amalgamation tidy format check-format bench fuzz fuzz-seeds install \
         clean help
@@ -183,7 +183,7 @@ check: deps
 	@$(MAKE) --no-print-directory -j$(JOBS) check-run
 
 # SUITE: only the test programs whose name contains it.
-check-run: check-amalgamation all $(UNIT_T) $(WHOLE_T) $(FAULT_T) $(FLIPS_T) $(BUILD)/tests/crash \
+check-run: check-amalgamation all bench-programs $(UNIT_T) $(WHOLE_T) $(FAULT_T) $(FLIPS_T) $(BUILD)/tests/crash \
         $(FUZZ_T)
 	@VECSTORE_DATA="$(DATA)" BUILD="$(BUILD)" CC="$(CC)" CFLAGS="$(CFLAGS) $(SANFLAGS)" \
 	    SAN="$(SAN)" SUITE="$(SUITE)" JOBS="$(JOBS)" tests/run.sh $(TESTS) -- $(CRASH_FAST)
@@ -257,8 +257,17 @@ format:
 check-format:
 	clang-format --dry-run -Werror $(C_FILES)
 
-bench:
-	@echo "make bench: the benchmark harness comes with the kernels; until then: build/vecstore FILE bench"
+BENCH_P := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
+
+$(BUILD)/bench/%: bench/%.c vecstore.h $(BUILD)/libvecstore.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(BUILD)/libvecstore.a -lm -lpthread
+
+bench-programs: $(BENCH_P)
+
+bench: bench-programs
+	@echo "make bench: the benchmark harness comes with the kernels; until then: build/vecstore FILE bench,"
+	@echo "and the programs that bench/RESULTS.md names: $(BENCH_P)"
 
 clean:
 	rm -rf $(BUILD)
