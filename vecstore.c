@@ -9346,6 +9346,7 @@ typedef struct vsi_engine {
     /* of the holder of the writer role */
     uint32_t last_coll; /* collection ids given out, also in transactions rolled back */
     uint64_t ahead_log_bytes; /* the log when slabs were last written ahead of a checkpoint */
+    bool has_gone_back;       /* the meta pages still name the checkpoint after ours, a damaged one */
     uint64_t trusted_syncs;   /* failed_syncs when everything written early was last known to be there */
     bool has_spilled_trees;   /* since the last checkpoint */
     bool may_spill;     /* pages that no checkpoint reaches may be written to */
@@ -10313,13 +10314,28 @@ static vs_status space_rebuild(vsi_err *err, vsi_engine *engine, uint64_t end) {
     return st;
 }
 
+/* Before pages of a damaged checkpoint are written to it must not be named any more: were it whole again at
+ * the next open, it would lead to them. */
+static vs_status freelist_renounce(vsi_err *err, vsi_engine *engine) {
+    vs_status st = VS_OK;
+    vsi_mutex_lock(&engine->log_lock);
+    if (engine->has_gone_back)
+        st = vsi_metas_write(err, &engine->data, &engine->metas, &engine->metas.newest);
+    if (st == VS_OK)
+        engine->has_gone_back = false;
+    vsi_mutex_unlock(&engine->log_lock);
+    return st;
+}
+
 VSI_FN vs_status vsi_freelist_load(vsi_err *err, vsi_engine *engine) {
     vsi_space *space = &engine->pager.space;
     const vsi_checkpoint_info *now = &engine->metas.newest.checkpoint;
     vs_device_info device = {0};
     if (space->is_known)
         return VS_OK;
-    vs_status st = vsi_file_device_info(err, &engine->data, &device);
+    vs_status st = freelist_renounce(err, engine);
+    if (st == VS_OK)
+        st = vsi_file_device_info(err, &engine->data, &device);
     if (st != VS_OK)
         return st;
     if (device.blast_bytes > VSI_PAGE_BYTES)
@@ -10825,6 +10841,7 @@ static vs_status open_go_back(vsi_err *err, vsi_engine *engine) {
     }
     meta->checkpoint = meta->previous;
     meta->previous = (vsi_checkpoint_info){.log_from = 0};
+    engine->has_gone_back = true;
     return VS_OK;
 }
 

@@ -106,13 +106,28 @@ static vs_status space_rebuild(vsi_err *err, vsi_engine *engine, uint64_t end) {
     return st;
 }
 
+/* Before pages of a damaged checkpoint are written to it must not be named any more: were it whole again at
+ * the next open, it would lead to them. */
+static vs_status freelist_renounce(vsi_err *err, vsi_engine *engine) {
+    vs_status st = VS_OK;
+    vsi_mutex_lock(&engine->log_lock);
+    if (engine->has_gone_back)
+        st = vsi_metas_write(err, &engine->data, &engine->metas, &engine->metas.newest);
+    if (st == VS_OK)
+        engine->has_gone_back = false;
+    vsi_mutex_unlock(&engine->log_lock);
+    return st;
+}
+
 VSI_FN vs_status vsi_freelist_load(vsi_err *err, vsi_engine *engine) {
     vsi_space *space = &engine->pager.space;
     const vsi_checkpoint_info *now = &engine->metas.newest.checkpoint;
     vs_device_info device = {0};
     if (space->is_known)
         return VS_OK;
-    vs_status st = vsi_file_device_info(err, &engine->data, &device);
+    vs_status st = freelist_renounce(err, engine);
+    if (st == VS_OK)
+        st = vsi_file_device_info(err, &engine->data, &device);
     if (st != VS_OK)
         return st;
     if (device.blast_bytes > VSI_PAGE_BYTES)

@@ -320,6 +320,7 @@ static vs_status open_go_back(vsi_err *err, vsi_engine *engine) {
     }
     meta->checkpoint = meta->previous;
     meta->previous = (vsi_checkpoint_info){.log_from = 0};
+    engine->has_gone_back = true;
     return VS_OK;
 }
 
