@@ -5597,7 +5597,8 @@ static void slabs_adopt(vsi_slabs *slabs, slab_batch *batch) {
     places_sort((vsi_slab_place *)(void *)batch->places.data, n);
     slabs_merge(slabs, batch);
     vsi_mutex_unlock(&batch->pager->slab_lock);
-    memmove(slabs->dirty.data, slabs->dirty.data + n * sizeof *dirty, left);
+    if (left)
+        memmove(slabs->dirty.data, slabs->dirty.data + n * sizeof *dirty, left);
     slabs->dirty.bytes = left;
     const vsi_run *runs = (const vsi_run *)(const void *)batch->replaced.data;
     for (size_t i = 0; i < batch->replaced.bytes / sizeof *runs; i++)

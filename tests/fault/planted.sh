@@ -20,7 +20,7 @@ sim="tests/fault/sim.c tests/fault/logfile.c tests/fault/workload.c tests/fault/
 
 # Runs a test program; true when it fails or crashes.
 notices() {
-    timeout 300 "$@" >"$build/out" 2>&1 || {
+    timeout 900 "$@" >"$build/out" 2>&1 || {
         grep -m 1 FAILED "$build/out" || echo "ended with a crash: $*"
         return 0
     }
