@@ -19,7 +19,7 @@ stage() { # COMMAND...: prints all; its last line with counts is added
 
 VT_LONG=1 stage "$build/tests/fault-log"
 VT_LONG=1 stage "$build/tests/fault-flips"
-stage "$build/tests/crash" --seed "$seed" --images 210000 --chains 21000 --oom 8 --faults 52000
+stage "$build/tests/crash" --seed "$seed" --images 210000 --chains 21000 --oom 8 --faults 70000
 stage tests/fault/planted.sh
 stage tests/model/model.sh
 [ -x tests/fault/soak.sh ] && stage tests/fault/soak.sh "${SOAK:-120}"
