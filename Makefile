@@ -109,7 +109,8 @@ SIM_H    := $(wildcard tests/fault/*.h) tests/vt.h
 FAULT_T  := $(patsubst tests/fault/test_%.c,$(BUILD)/tests/fault-%,$(wildcard tests/fault/test_*.c))
 # Small limits, so that short programs stream transactions and force syncs.
 SMALL    := -DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000 -DVSI_CHECKPOINT_LOG_BYTES=24000 \
-            -DVSI_SPILL_BYTES=4096 -DVSI_TAIL_PAGES=4
+            -DVSI_SPILL_BYTES=4096 -DVSI_TAIL_PAGES=4 -DVSI_RESERVE_PAGES=32 -DVSI_STEP_PAGES=4 \
+            -DVSI_RESERVE_LOG_BYTES=4096
 
 .SECONDARY: $(MODULE_O)
 
@@ -154,7 +155,7 @@ $(BUILD)/tests/crash: tests/fault/crash.c $(SIM_C) $(SIM_H) tests/vt.c \
 	    $(SIM_C) tests/vt.c $(BUILD)/tests/vecstore-small.o -lm -lpthread
 
 # Transactions that stream, and no checkpoints that nobody asked for.
-STREAM   := -DVSI_STREAM_BYTES=4096
+STREAM   := -DVSI_STREAM_BYTES=4096 -DVSI_RESERVE_LOG_BYTES=1024
 FLIPS_T  := $(BUILD)/tests/fault-flips
 FLIPS_C  := tests/fault/flips.c tests/fault/known.c tests/fault/logfile.c
 

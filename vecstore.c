@@ -1033,6 +1033,8 @@ VSI_FN vs_status vsi_file_write(vsi_err *err, const vsi_file *file, const void *
                                 uint64_t offset);
 VSI_FN vs_status vsi_file_size(vsi_err *err, const vsi_file *file, uint64_t *out_bytes);
 VSI_FN vs_status vsi_file_truncate(vsi_err *err, const vsi_file *file, uint64_t bytes);
+/* Reserves space below bytes; VS_ERR_UNSUPPORTED where the VFS cannot. */
+VSI_FN vs_status vsi_file_allocate(vsi_err *err, const vsi_file *file, uint64_t bytes);
 VSI_FN vs_status vsi_file_sync(vsi_err *err, const vsi_file *file);
 VSI_FN vs_status vsi_file_lock(vsi_err *err, const vsi_file *file, int kind);
 /* sector_bytes and blast_bytes are powers of two from 512 to 64 KiB, whatever the VFS says. */
@@ -1164,6 +1166,17 @@ VSI_FN vs_status vsi_file_truncate(vsi_err *err, const vsi_file *file, uint64_t 
         st = file->vfs->truncate(file->vfs->ctx, file->handle, bytes, why);
     while (file_again(st, &interrupts));
     return st == VS_OK ? st : file_fail(err, st, VS_ERR_IO_TRUNCATE, "truncate", file->path, why);
+}
+
+VSI_FN vs_status vsi_file_allocate(vsi_err *err, const vsi_file *file, uint64_t bytes) {
+    char why[VS_VFS_WHY_BYTES] = "";
+    int interrupts = 0;
+    vs_status st = VS_OK;
+    do
+        st = file->vfs->allocate(file->vfs->ctx, file->handle, bytes, why);
+    while (file_again(st, &interrupts));
+    return st == VS_OK ? st
+                       : file_fail(err, st, VS_ERR_IO_ALLOCATE, "reserve space in", file->path, why);
 }
 
 VSI_FN vs_status vsi_file_sync(vsi_err *err, const vsi_file *file) {
@@ -2867,9 +2880,17 @@ enum {
 
 #define VSI_NONE_KEPT UINT64_MAX
 
+/* A free run of so many pages has room for extents of up to VSI_SPACE_MIDDLE, wherever they must begin. */
+enum { VSI_SPACE_LARGE = 64, VSI_SPACE_MIDDLE = 16 };
+
 typedef struct vsi_run {
     uint64_t page, pages;
 } vsi_run;
+
+/* Pages of extents, by what finding room for them takes: of one page, of up to VSI_SPACE_MIDDLE, of more. */
+typedef struct vsi_page_count {
+    uint64_t single, middle, large;
+} vsi_page_count;
 
 /* An extent that the newest version has no use for. */
 typedef struct vsi_dead_extent {
@@ -2895,7 +2916,13 @@ typedef struct vsi_space {
     vsi_buf runs;         /* vsi_run, ascending, none touching another */
     vsi_buf dead;         /* vsi_dead_extent, by the time they died */
     uint64_t dead_pages, free_pages;
+    uint64_t large_pages; /* of those free, in runs of VSI_SPACE_LARGE or more */
+    uint64_t owned;       /* pages that the device has given to the file; UINT64_MAX: nobody knows */
 } vsi_space;
+
+/* Counts an extent of so many pages count times. */
+VSI_FN void vsi_page_count_add(vsi_page_count *sum, uint64_t pages, uint64_t count);
+VSI_FN void vsi_page_count_subtract(vsi_page_count *sum, uint64_t pages);
 
 VSI_FN void vsi_runs_sort(vsi_buf *runs); /* vsi_run, by page */
 
@@ -2910,6 +2937,9 @@ VSI_FN void vsi_space_seal(vsi_space *space);
 
 /* Frees pages that were taken or that are dead, at once; there is always memory for that. */
 VSI_FN void vsi_space_give(vsi_space *space, vsi_run run);
+
+/* Whether extents of so many pages, and single ones besides, find room in what the file owns. */
+VSI_FN bool vsi_space_fits(const vsi_space *space, vsi_page_count need, uint64_t singles);
 
 /* Notes an extent that dies with a version. Room for it was made by vsi_space_expect. */
 VS_NODISCARD VSI_FN vs_status vsi_space_expect(vsi_err *err, vsi_space *space, size_t extents);
@@ -2952,6 +2982,7 @@ VSI_FN void vsi_space_init(vsi_space *space, vsi_mem *mem) {
     memset(space, 0, sizeof *space);
     space->mem = mem;
     space->block_pages = 1;
+    space->owned = UINT64_MAX;
     space->end = VSI_SPACE_FIRST_PAGE;
     space->runs.mem = mem;
     space->dead.mem = mem;
@@ -2963,6 +2994,38 @@ VSI_FN void vsi_space_free(vsi_space *space) {
     vsi_buf_free(&space->runs);
     vsi_buf_free(&space->dead);
 }
+
+/* ---- counting ------------------------------------------------------------------------------- */
+
+static uint64_t *page_count_of(vsi_page_count *sum, uint64_t pages) {
+    if (pages <= 1)
+        return &sum->single;
+    return pages <= VSI_SPACE_MIDDLE ? &sum->middle : &sum->large;
+}
+
+VSI_FN void vsi_page_count_add(vsi_page_count *sum, uint64_t pages, uint64_t count) {
+    *page_count_of(sum, pages) += pages * count;
+}
+
+VSI_FN void vsi_page_count_subtract(vsi_page_count *sum, uint64_t pages) {
+    *page_count_of(sum, pages) -= pages;
+}
+
+/* Middle ones lose at most half of a large run to its ends; the largest are only looked for behind
+ * everything. Single pages fit anywhere, unless the device wants blocks. */
+VSI_FN bool vsi_space_fits(const vsi_space *space, vsi_page_count need, uint64_t singles) {
+    uint64_t tail = space->owned - space->end;
+    uint64_t small = space->block_pages == 1 ? space->free_pages - space->large_pages : 0;
+    if (space->owned == UINT64_MAX)
+        return true;
+    if (space->owned < space->end || need.large > tail)
+        return false;
+    singles += need.single;
+    singles -= small < singles ? small : singles;
+    return singles + need.middle <= tail - need.large + space->large_pages / 2;
+}
+
+/* ---- runs ----------------------------------------------------------------------------------- */
 
 static vsi_run *space_runs(const vsi_space *space) {
     return (vsi_run *)(void *)space->runs.data;
@@ -2990,8 +3053,15 @@ static uint64_t space_fit(const vsi_space *space, uint64_t page, uint64_t limit,
     return first < limit && last <= limit ? first : UINT64_MAX;
 }
 
+/* A run gets another length; 0: it is new, or goes. */
+static void space_resize(vsi_space *space, uint64_t from, uint64_t to) {
+    space->free_pages += to - from;
+    space->large_pages += (to >= VSI_SPACE_LARGE ? to : 0) - (from >= VSI_SPACE_LARGE ? from : 0);
+}
+
 static void space_remove_run(vsi_space *space, size_t at) {
     vsi_run *runs = space_runs(space);
+    space_resize(space, runs[at].pages, 0);
     memmove(runs + at, runs + at + 1, (space_run_count(space) - at - 1) * sizeof *runs);
     space->runs.bytes -= sizeof *runs;
 }
@@ -3002,24 +3072,27 @@ static void space_insert_run(vsi_space *space, size_t at, vsi_run run) {
     memmove(runs + at + 1, runs + at, (space_run_count(space) - at) * sizeof *runs);
     runs[at] = run;
     space->runs.bytes += sizeof run;
+    space_resize(space, 0, run.pages);
+}
+
+static void space_set_run(vsi_space *space, size_t at, vsi_run run) {
+    space_resize(space, space_runs(space)[at].pages, run.pages);
+    space_runs(space)[at] = run;
 }
 
 /* Cuts [page, page + pages) out of run number at. */
 static void space_cut(vsi_space *space, size_t at, uint64_t page, uint64_t pages) {
-    vsi_run *run = space_runs(space) + at;
-    uint64_t run_end = run->page + run->pages, end = page + pages;
-    if (page > run->page && end < run_end) {
-        vsi_run rest = {end, run_end - end};
-        run->pages = page - run->page;
-        space_insert_run(space, at + 1, rest);
-    } else if (page > run->page) {
-        run->pages = page - run->page;
-    } else if (end < run_end) {
-        *run = (vsi_run){end, run_end - end};
-    } else {
+    vsi_run run = space_runs(space)[at], left = {run.page, page - run.page};
+    uint64_t end = page + pages;
+    vsi_run right = {end, run.page + run.pages - end};
+    if (left.pages)
+        space_set_run(space, at, left);
+    if (left.pages && right.pages)
+        space_insert_run(space, at + 1, right);
+    else if (right.pages)
+        space_set_run(space, at, right);
+    else if (!left.pages)
         space_remove_run(space, at);
-    }
-    space->free_pages -= pages;
 }
 
 VSI_FN vs_status vsi_space_take(vsi_err *err, vsi_space *space, uint64_t pages,
@@ -3062,7 +3135,6 @@ static void space_trim(vsi_space *space) {
     if (!n || last.page + last.pages != space->end)
         return;
     space->end = last.page;
-    space->free_pages -= last.pages;
     space_remove_run(space, n - 1);
 }
 
@@ -3077,20 +3149,21 @@ VSI_FN void vsi_space_give(vsi_space *space, vsi_run run) {
         else
             high = mid;
     }
-    space->free_pages += run.pages;
-    vsi_run *runs = space_runs(space);
+    const vsi_run *runs = space_runs(space);
     bool joins_left = low > 0 && runs[low - 1].page + runs[low - 1].pages == run.page;
     bool joins_right = low < space_run_count(space) && run.page + run.pages == runs[low].page;
-    if (joins_left && joins_right) {
-        runs[low - 1].pages += run.pages + runs[low].pages;
+    if (joins_right)
+        run.pages += runs[low].pages;
+    if (joins_left)
+        run = (vsi_run){runs[low - 1].page, runs[low - 1].pages + run.pages};
+    if (joins_left && joins_right)
         space_remove_run(space, low);
-    } else if (joins_left) {
-        runs[low - 1].pages += run.pages;
-    } else if (joins_right) {
-        runs[low] = (vsi_run){run.page, run.pages + runs[low].pages};
-    } else {
+    if (joins_left)
+        space_set_run(space, low - 1, run);
+    else if (joins_right)
+        space_set_run(space, low, run);
+    else
         space_insert_run(space, low, run);
-    }
     space_trim(space);
 }
 
@@ -3309,7 +3382,7 @@ VSI_FN vs_status vsi_space_read(vsi_err *err, vsi_space *space, vsi_bytes list, 
         st = space_adopt(err, space, list_run(list, i), i < free_runs, checkpoint);
     if (st != VS_OK) {
         space->runs.bytes = 0;
-        space->free_pages = 0;
+        space->free_pages = space->large_pages = 0;
         space->dead.bytes = dead_bytes;
         space->dead_pages = dead_pages;
         return st;
@@ -3515,6 +3588,7 @@ typedef struct vsi_pager {
     vsi_buf taken;    /* vsi_run: written since the last keep or undo */
     vsi_buf dropped;  /* vsi_run: given up without a version that says so; the engine buries them */
     uint64_t written_bytes;
+    uint64_t writer; /* number of the transaction that changes something, or did last */
 } vsi_pager;
 
 VSI_FN bool vsi_pager_init(vsi_pager *pager, vsi_mem *mem, const vsi_file *file);
@@ -3548,6 +3622,8 @@ VS_NODISCARD VSI_FN vs_status vsi_pager_take(vsi_err *err, vsi_pager *pager, uin
 VS_NODISCARD VSI_FN vs_status vsi_pager_write_at(vsi_err *err, vsi_pager *pager, int kind,
                                                  uint32_t level, vsi_bytes bytes, uint64_t page,
                                                  vsi_ref *out_ref);
+/* Reserves space of the device for so many pages of the file, and some more; VS_ERR_FULL. */
+VS_NODISCARD VSI_FN vs_status vsi_pager_own(vsi_err *err, vsi_pager *pager, uint64_t pages);
 VS_NODISCARD VSI_FN vs_status vsi_pager_flush(vsi_err *err, vsi_pager *pager);
 /* What was written is part of a checkpoint, or will never be: then its pages are free again. */
 VSI_FN void vsi_pager_keep(vsi_pager *pager);
@@ -3570,12 +3646,19 @@ VSI_FN size_t vsi_pager_evict(vsi_pager *pager, size_t buckets);
  *
  *   P1  Nothing read from the file is used before its hash was found right.
  *   P2  An extent is written once; its pages are not written again before it is dead to everybody
- *       (G2). */
+ *       (G2).
+ *   P3  Pages that were taken belong to the file: writing them does not run out of space. */
 /* uses store/pager.h */
 /* uses base/hash.h */
 /* uses store/node.h */
 
 enum { PAGER_BUCKETS_FIRST = 64, PAGER_OUT_BYTES = 1 << 20 };
+
+/* Space is reserved in steps of this share of the file, within these bounds. */
+enum { PAGER_STEP_SHARE = 16, PAGER_STEP_MAX = 4096 };
+#ifndef VSI_STEP_PAGES
+#define VSI_STEP_PAGES 16
+#endif
 
 /* A node in the cache. */
 typedef struct pager_node {
@@ -3923,6 +4006,31 @@ static vs_status pager_put(vsi_err *err, vsi_pager *pager, uint64_t page, vsi_by
                                                                 : vsi_fail_nomem(err, bytes.bytes);
 }
 
+static uint64_t pager_step(const vsi_space *space) {
+    uint64_t step = space->end / PAGER_STEP_SHARE;
+    step = step < VSI_STEP_PAGES ? VSI_STEP_PAGES : step;
+    return step < PAGER_STEP_MAX ? step : PAGER_STEP_MAX;
+}
+
+VSI_FN vs_status vsi_pager_own(vsi_err *err, vsi_pager *pager, uint64_t pages) {
+    vsi_space *space = &pager->space;
+    if (pages <= space->owned)
+        return VS_OK;
+    uint64_t more = pages + pager_step(space);
+    vs_status st = vsi_file_allocate(err, pager->file, more * VSI_PAGE_BYTES);
+    if (st == VS_ERR_FULL) {
+        more = pages;
+        st = vsi_file_allocate(err, pager->file, more * VSI_PAGE_BYTES);
+    }
+    if (st == VS_ERR_UNSUPPORTED) {
+        more = UINT64_MAX;
+        st = VS_OK;
+    }
+    if (st == VS_OK)
+        space->owned = more;
+    return st;
+}
+
 VSI_FN vs_status vsi_pager_take(vsi_err *err, vsi_pager *pager, uint64_t pages,
                                 uint64_t *out_page) {
     vsi_run run = {.pages = pages};
@@ -3931,6 +4039,11 @@ VSI_FN vs_status vsi_pager_take(vsi_err *err, vsi_pager *pager, uint64_t pages,
     vs_status st = vsi_space_take(err, &pager->space, pages, &run.page);
     if (st != VS_OK)
         return st;
+    st = vsi_pager_own(err, pager, pager->space.end); /* keeps P3 */
+    if (st != VS_OK) {
+        vsi_space_give(&pager->space, run);
+        return st;
+    }
     vsi_buf_append(&pager->taken, &run, sizeof run);
     *out_page = run.page;
     return VS_OK;
@@ -3997,6 +4110,7 @@ typedef struct vsi_block {
     struct vsi_block *next_dead;     /* the next in a list of replaced blocks */
     uint64_t owner;                  /* the scope it was made in; scopes are numbered upwards */
     size_t bytes;                    /* of the allocation, this header included */
+    uint64_t pages;                  /* that it will take in the file */
 } vsi_block;
 
 /* All blocks of one database, and the scope of its one writer. */
@@ -4009,6 +4123,7 @@ typedef struct vsi_cow {
     uint64_t scope;      /* blocks with owner >= scope may be changed in place */
     uint64_t last_scope; /* numbers given out */
     size_t bytes, dead_bytes; /* of all blocks, of those that only older versions have */
+    vsi_page_count pages, dead_pages; /* likewise */
 } vsi_cow;
 
 /* What a scope must restore. */
@@ -4016,6 +4131,7 @@ typedef struct vsi_cow_mark {
     uint64_t scope;
     vsi_block *dead;
     size_t dead_extents_bytes, dead_bytes;
+    vsi_page_count dead_pages;
 } vsi_cow_mark;
 
 VSI_FN void vsi_cow_init(vsi_cow *cow, vsi_mem *mem);
@@ -4035,8 +4151,10 @@ VSI_FN void vsi_cow_free_dead(vsi_cow *cow, vsi_block *dead);
 VSI_FN vsi_block *vsi_cow_free_born_after(vsi_cow *cow, vsi_block *dead, uint64_t scope,
                                           vsi_block *others);
 
-/* A new block, zeroed behind its header; NULL when there is no memory. */
+/* A new block, zeroed behind its header, that will be a page in the file; NULL when there is no memory. */
 VSI_FN void *vsi_cow_new(vsi_cow *cow, size_t bytes);
+/* The same for one that will be an extent of so many pages. */
+VSI_FN void *vsi_cow_new_extent(vsi_cow *cow, size_t bytes, uint64_t pages);
 /* The block itself when it may be changed in place, else a copy that replaces it; NULL when there
  * is no memory. The caller stores the result where it found the block. */
 VSI_FN void *vsi_cow_touch(vsi_cow *cow, void *block);
@@ -4061,6 +4179,17 @@ VSI_FN void vsi_cow_init(vsi_cow *cow, vsi_mem *mem) {
     cow->dead_extents.mem = mem;
 }
 
+/* Of the blocks that only older versions have, block is one more, or one less. */
+static void cow_bury(vsi_cow *cow, const vsi_block *block) {
+    cow->dead_bytes += block->bytes;
+    vsi_page_count_add(&cow->dead_pages, block->pages, 1);
+}
+
+static void cow_unbury(vsi_cow *cow, const vsi_block *block) {
+    cow->dead_bytes -= block->bytes;
+    vsi_page_count_subtract(&cow->dead_pages, block->pages);
+}
+
 static void cow_free(vsi_cow *cow, vsi_block *block) {
     if (block->newer)
         block->newer->older = block->older;
@@ -4069,6 +4198,7 @@ static void cow_free(vsi_cow *cow, vsi_block *block) {
     if (block->older)
         block->older->newer = block->newer;
     cow->bytes -= block->bytes;
+    vsi_page_count_subtract(&cow->pages, block->pages);
     vsi_free(cow->mem, block, block->bytes);
 }
 
@@ -4077,6 +4207,7 @@ VSI_FN void vsi_cow_free_all(vsi_cow *cow) {
         cow_free(cow, cow->newest);
     cow->dead = NULL;
     cow->dead_bytes = 0;
+    cow->dead_pages = (vsi_page_count){0};
     if (cow->mem)
         vsi_buf_free(&cow->dead_extents);
 }
@@ -4085,7 +4216,8 @@ VSI_FN vsi_cow_mark vsi_cow_open(vsi_cow *cow) {
     vsi_cow_mark mark = {.scope = cow->scope,
                          .dead = cow->dead,
                          .dead_extents_bytes = cow->dead_extents.bytes,
-                         .dead_bytes = cow->dead_bytes};
+                         .dead_bytes = cow->dead_bytes,
+                         .dead_pages = cow->dead_pages};
     cow->scope = ++cow->last_scope;
     return mark;
 }
@@ -4097,7 +4229,7 @@ VSI_FN void vsi_cow_keep(vsi_cow *cow, vsi_cow_mark mark) {
         vsi_block *block = *link;
         if (mark.scope && block->owner >= mark.scope) {
             *link = block->next_dead;
-            cow->dead_bytes -= block->bytes;
+            cow_unbury(cow, block);
             cow_free(cow, block);
         } else {
             link = &block->next_dead;
@@ -4112,6 +4244,7 @@ VSI_FN void vsi_cow_undo(vsi_cow *cow, vsi_cow_mark mark) {
     cow->dead = mark.dead;
     cow->dead_extents.bytes = mark.dead_extents_bytes;
     cow->dead_bytes = mark.dead_bytes;
+    cow->dead_pages = mark.dead_pages;
     cow->scope = mark.scope;
 }
 
@@ -4124,7 +4257,7 @@ VSI_FN vsi_block *vsi_cow_take_dead(vsi_cow *cow) {
 VSI_FN void vsi_cow_free_dead(vsi_cow *cow, vsi_block *dead) {
     while (dead) {
         vsi_block *next = dead->next_dead;
-        cow->dead_bytes -= dead->bytes;
+        cow_unbury(cow, dead);
         cow_free(cow, dead);
         dead = next;
     }
@@ -4135,7 +4268,7 @@ VSI_FN vsi_block *vsi_cow_free_born_after(vsi_cow *cow, vsi_block *dead, uint64_
     while (dead) {
         vsi_block *next = dead->next_dead;
         if (dead->owner > scope) {
-            cow->dead_bytes -= dead->bytes;
+            cow_unbury(cow, dead);
             cow_free(cow, dead);
         } else {
             dead->next_dead = others;
@@ -4146,25 +4279,31 @@ VSI_FN vsi_block *vsi_cow_free_born_after(vsi_cow *cow, vsi_block *dead, uint64_
     return others;
 }
 
-static vsi_block *cow_alloc(vsi_cow *cow, size_t bytes) {
+static vsi_block *cow_alloc(vsi_cow *cow, size_t bytes, uint64_t pages) {
     vsi_assert(cow->scope > 0);
     vsi_assert(bytes >= sizeof(vsi_block));
     vsi_block *block = vsi_alloc(cow->mem, bytes);
     if (!block)
         return NULL;
     cow->bytes += bytes;
-    *block = (vsi_block){.older = cow->newest, .owner = cow->scope, .bytes = bytes};
+    vsi_page_count_add(&cow->pages, pages, 1);
+    *block = (vsi_block){
+        .older = cow->newest, .owner = cow->scope, .bytes = bytes, .pages = pages};
     if (cow->newest)
         cow->newest->newer = block;
     cow->newest = block;
     return block;
 }
 
-VSI_FN void *vsi_cow_new(vsi_cow *cow, size_t bytes) {
-    vsi_block *block = cow_alloc(cow, bytes);
+VSI_FN void *vsi_cow_new_extent(vsi_cow *cow, size_t bytes, uint64_t pages) {
+    vsi_block *block = cow_alloc(cow, bytes, pages);
     if (block)
         memset(block + 1, 0, bytes - sizeof *block);
     return block;
+}
+
+VSI_FN void *vsi_cow_new(vsi_cow *cow, size_t bytes) {
+    return vsi_cow_new_extent(cow, bytes, 1);
 }
 
 VSI_FN void *vsi_cow_touch(vsi_cow *cow, void *block) {
@@ -4172,7 +4311,7 @@ VSI_FN void *vsi_cow_touch(vsi_cow *cow, void *block) {
     vsi_assert(cow->scope > 0);
     if (old->owner >= cow->scope)
         return old;
-    vsi_block *copy = cow_alloc(cow, old->bytes);
+    vsi_block *copy = cow_alloc(cow, old->bytes, old->pages);
     if (!copy)
         return NULL;
     memcpy(copy + 1, old + 1, old->bytes - sizeof *old);
@@ -4189,7 +4328,7 @@ VSI_FN void vsi_cow_drop(vsi_cow *cow, void *block) {
     }
     old->next_dead = cow->dead; /* keeps C2 */
     cow->dead = old;
-    cow->dead_bytes += old->bytes;
+    cow_bury(cow, old);
 }
 
 VSI_FN vs_status vsi_cow_drop_ref(vsi_err *err, vsi_cow *cow, vsi_ref ref) {
@@ -4874,7 +5013,8 @@ VSI_FN vs_status vsi_value_put(vsi_err *err, vsi_btree *tree, vsi_bytes key, vsi
             memcpy(bytes + VALUE_HEADER_BYTES, value.data, value.bytes);
         item.value.bytes += value.bytes;
     } else {
-        value_blob *blob = vsi_cow_new(tree->cow, sizeof *blob + value.bytes);
+        uint64_t pages = (VSI_BLOB_HEADER_BYTES + value.bytes + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES;
+        value_blob *blob = vsi_cow_new_extent(tree->cow, sizeof *blob + value.bytes, pages);
         if (!blob)
             return vsi_fail_nomem(err, value.bytes);
         memcpy(blob->bytes, value.data, value.bytes);
@@ -5075,6 +5215,8 @@ typedef struct vsi_slabs {
 
     /* of the holder of the writer role */
     vsi_buf dirty; /* uint32_t: slabs changed since they were written */
+    uint64_t writer; /* the pager's, when one was last added */
+    size_t kept_dirty; /* how many were there before that writer came */
     vsi_buf unused; /* uint32_t: per slab the rows that nobody needs; SLAB_IS_DROPPED: and it is gone */
 } vsi_slabs;
 
@@ -5109,6 +5251,8 @@ VSI_FN uint32_t vsi_slab_run(const vsi_slabs *slabs, uint32_t slot);
 
 /* Of the slabs that changed since they were written; of the holder of the writer role. */
 VSI_FN uint64_t vsi_slabs_dirty_bytes(const vsi_slabs *slabs);
+/* Adds the pages that a checkpoint will take for them, and at most for dir. */
+VSI_FN void vsi_slabs_need(const vsi_slabs *slabs, vsi_page_count *need);
 /* Writes the slabs that changed into the file, max_bytes of them or a little more: they may leave memory,
  * nothing in the file leads to them yet. Of the holder of the writer role, as those below. On a failure
  * nothing has changed. */
@@ -5116,6 +5260,8 @@ VS_NODISCARD VSI_FN vs_status vsi_slabs_write_back(vsi_err *err, vsi_slabs *slab
                                                    vsi_pager *pager, uint64_t max_bytes);
 /* Notes in dir where slabs are that were written since it was made. */
 VS_NODISCARD VSI_FN vs_status vsi_slabs_link(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir);
+/* The pager's writer has changed nothing after all: what only it has changed need not be written. */
+VSI_FN void vsi_slabs_undo(vsi_slabs *slabs, vsi_pager *pager);
 /* A row of which no version that can be read has need, or one again. There may be no memory to count it;
  * then the slab only stays. */
 VSI_FN void vsi_slabs_count_unused(vsi_slabs *slabs, uint32_t slot, bool is_unused);
@@ -5488,6 +5634,32 @@ static vs_status slab_make(vsi_err *err, vsi_slabs *slabs, uint32_t at) {
     return st;
 }
 
+static size_t slabs_dirty_count(const vsi_slabs *slabs) {
+    return slabs->dirty.bytes / sizeof(uint32_t);
+}
+
+static void slabs_add_dirty(vsi_slabs *slabs, uint32_t at) {
+    uint64_t writer = slabs_pager(slabs) ? slabs_pager(slabs)->writer : 0;
+    if (slabs->writer != writer) {
+        slabs->writer = writer;
+        slabs->kept_dirty = slabs_dirty_count(slabs);
+    }
+    vsi_buf_append(&slabs->dirty, &at, sizeof at);
+}
+
+/* Rows of other transactions in these slabs are as the file has them, if it has any; those that this one
+ * wrote are of slots that are not live. */
+VSI_FN void vsi_slabs_undo(vsi_slabs *slabs, vsi_pager *pager) {
+    const uint32_t *dirty = (const uint32_t *)(const void *)slabs->dirty.data;
+    if (slabs->writer != pager->writer)
+        return;
+    vsi_mutex_lock(&pager->slab_lock);
+    for (size_t i = slabs->kept_dirty; i < slabs_dirty_count(slabs); i++)
+        ((slab_head *)slabs_get(slabs, dirty[i]))->is_dirty = false; /* L3 */
+    vsi_mutex_unlock(&pager->slab_lock);
+    slabs->dirty.bytes = slabs->kept_dirty * sizeof *dirty;
+}
+
 /* Marks a slab as changed; false: it has left memory. There is room in the list. */
 static bool slab_mark(vsi_slabs *slabs, uint32_t at, slab_head **out_slab) {
     slabs_lock(slabs);
@@ -5497,7 +5669,7 @@ static bool slab_mark(vsi_slabs *slabs, uint32_t at, slab_head **out_slab) {
         slab->is_dirty = true; /* L3 */
     slabs_unlock(slabs);
     if (slab && !was_dirty)
-        vsi_buf_append(&slabs->dirty, &at, sizeof at);
+        slabs_add_dirty(slabs, at);
     *out_slab = slab;
     return slab;
 }
@@ -5600,6 +5772,7 @@ static void slabs_adopt(vsi_slabs *slabs, slab_batch *batch) {
     if (left)
         memmove(slabs->dirty.data, slabs->dirty.data + n * sizeof *dirty, left);
     slabs->dirty.bytes = left;
+    slabs->kept_dirty -= n < slabs->kept_dirty ? n : slabs->kept_dirty;
     const vsi_run *runs = (const vsi_run *)(const void *)batch->replaced.data;
     for (size_t i = 0; i < batch->replaced.bytes / sizeof *runs; i++)
         vsi_space_give(&batch->pager->space, runs[i]);
@@ -5666,6 +5839,16 @@ VSI_FN vs_status vsi_slabs_distrust(vsi_err *err, vsi_slabs *slabs, vsi_pager *p
 
 VSI_FN uint64_t vsi_slabs_dirty_bytes(const vsi_slabs *slabs) {
     return slabs->dirty.bytes / sizeof(uint32_t) * (uint64_t)slab_extent_bytes(slabs);
+}
+
+/* Leaves of dir hold at least some 40 entries but for a few; each entry changes one leaf. */
+VSI_FN void vsi_slabs_need(const vsi_slabs *slabs, vsi_page_count *need) {
+    uint64_t dirty = slabs->dirty.bytes / sizeof(uint32_t);
+    uint64_t places = dirty + slabs->moved.bytes / sizeof(vsi_slab_place);
+    uint64_t nodes = (slabs->dir.count + places) / 40 + 8;
+    if (places)
+        vsi_page_count_add(need, 1, places + 3 < nodes ? places + 3 : nodes);
+    vsi_page_count_add(need, slab_extent_bytes(slabs) / VSI_PAGE_BYTES, dirty);
 }
 
 static vs_status slab_link(vsi_err *err, vsi_btree *dir, const vsi_slab_place *place) {
@@ -5789,6 +5972,7 @@ VSI_FN vs_status vsi_slabs_forget(vsi_err *err, vsi_slabs *slabs, vsi_pager *pag
     vsi_buf_free(&slabs->moved);
     vsi_mutex_unlock(&pager->slab_lock);
     vsi_buf_free(&slabs->dirty);
+    slabs->kept_dirty = 0;
     return VS_OK;
 }
 
@@ -5886,6 +6070,9 @@ VS_NODISCARD VSI_FN vs_status vsi_descs_add(vsi_err *err, vsi_descs *descs, cons
 VS_NODISCARD VSI_FN vs_status vsi_descs_intern(vsi_err *err, vsi_descs *descs,
                                                const vsi_desc *given, vsi_desc **out_desc);
 
+/* The pager's writer has changed nothing after all (vsi_slabs_undo). Holder of the writer role only. */
+VSI_FN void vsi_descs_undo(vsi_descs *descs, vsi_pager *pager);
+
 /* Slots that may be used, the lowest first as far as they are known; VSI_SLOT_NONE: none. Adding one
  * without memory loses it until the next open. Holder of the writer role only. */
 VSI_FN uint32_t vsi_desc_take_slot(vsi_desc *desc);
@@ -5966,6 +6153,14 @@ VSI_FN vsi_desc *vsi_descs_from(vsi_descs *descs, uint64_t id) {
         desc = ((vsi_desc **)(void *)descs->list.data)[at];
     vsi_mutex_unlock(&descs->lock);
     return desc;
+}
+
+VSI_FN void vsi_descs_undo(vsi_descs *descs, vsi_pager *pager) {
+    for (vsi_desc *desc = vsi_descs_from(descs, 0); desc;
+         desc = vsi_descs_from(descs, (uint64_t)desc->id + 1)) {
+        vsi_slabs_undo(&desc->rows, pager);
+        vsi_slabs_undo(&desc->cells, pager);
+    }
 }
 
 static void desc_fill(vsi_desc *desc, vsi_mem *mem, const vsi_desc *given) {
@@ -8153,6 +8348,7 @@ typedef struct vsi_log {
     vsi_log_draft draft; /* left by a take-over that could not write the meta page */
     uint64_t salt, chain;
     uint64_t pos;       /* where the next frame goes */
+    uint64_t owned;     /* bytes that the device has given to the file; UINT64_MAX: nobody knows */
     uint32_t pad_bytes; /* blast radius of the device */
     bool tail_is_dirty; /* a failed append may have left bytes behind pos */
 
@@ -8188,6 +8384,11 @@ VSI_FN void vsi_log_complete(vsi_log *log);
  * log on success; on failure it is as before and tail_is_dirty may be set: call vsi_log_cut_off. */
 VSI_FN vs_status vsi_log_append(vsi_err *err, vsi_log *log, int kind, uint64_t txn, int64_t time_us,
                                 vsi_buf *ops);
+
+/* Reserves space of the device for a frame of so many bytes and for as many more as are kept in reserve.
+ * VS_ERR_FULL; the log is as before then. */
+VS_NODISCARD VSI_FN vs_status vsi_log_own(vsi_err *err, vsi_log *log, size_t bytes,
+                                          uint64_t reserve);
 
 /* Removes what a failed append left, durably; makes every frame durable. On failure the file must
  * not be appended to: take over. */
@@ -8369,6 +8570,7 @@ static void draft_install(vsi_log *log) {
     log->chain = draft.chain;
     log->pad_bytes = draft.pad_bytes;
     log->pos = vsi_round_up(draft.pos, draft.pad_bytes); /* keeps W2 */
+    log->owned = 0;
     log->tail_is_dirty = false;
     log_release(log, UINT64_MAX);
     log->durable_lsn = log->next_lsn - 1;
@@ -8426,6 +8628,25 @@ static bool log_seal(vsi_log *log, vsi_frame *frame, vsi_buf *buf) {
     return true;
 }
 
+VSI_FN vs_status vsi_log_own(vsi_err *err, vsi_log *log, size_t bytes, uint64_t reserve) {
+    uint64_t end = vsi_round_up(log->pos, log->pad_bytes) + vsi_frame_stride((uint32_t)bytes) + reserve;
+    if (end <= log->owned)
+        return VS_OK;
+    uint64_t more = end + reserve; /* not at each frame */
+    vs_status st = vsi_file_allocate(err, &log->file, more);
+    if (st == VS_ERR_FULL) {
+        more = end;
+        st = vsi_file_allocate(err, &log->file, more);
+    }
+    if (st == VS_ERR_UNSUPPORTED) {
+        more = UINT64_MAX;
+        st = VS_OK;
+    }
+    if (st == VS_OK)
+        log->owned = more;
+    return st;
+}
+
 VSI_FN vs_status vsi_log_append(vsi_err *err, vsi_log *log, int kind, uint64_t txn, int64_t time_us,
                                 vsi_buf *ops) {
     vsi_assert(vsi_log_is_open(log) && !log->tail_is_dirty);
@@ -8467,12 +8688,16 @@ VSI_FN vs_status vsi_log_append(vsi_err *err, vsi_log *log, int kind, uint64_t t
 VSI_FN vs_status vsi_log_cut_off(vsi_err *err, vsi_log *log) {
     if (!log->tail_is_dirty)
         return VS_OK;
-    vs_status st = vsi_file_truncate(err, &log->file, log->pos);
+    uint64_t bytes = 0;
+    vs_status st = vsi_file_size(err, &log->file, &bytes);
+    if (st == VS_OK && bytes > log->pos) /* making it longer may fail where there is no space */
+        st = vsi_file_truncate(err, &log->file, log->pos);
     if (st == VS_OK)
         st = vsi_file_sync(err, &log->file);
     if (st != VS_OK)
         return st;
     log->tail_is_dirty = false; /* keeps W5 */
+    log->owned = 0;
     log_release(log, UINT64_MAX);
     log->pos = vsi_round_up(log->pos, log->pad_bytes);
     return VS_OK;
@@ -8571,7 +8796,7 @@ typedef struct vsi_replay {
     /* Known when is_done; durable_lsn grows while reading. */
     uint64_t durable_lsn, durable_chain;
     uint64_t dropped_lsn, dropped_bytes; /* a torn tail; 0: none */
-    uint64_t total_bytes;                /* of all files */
+    uint64_t total_bytes;                /* of the files so far, what stands behind their frames left out */
     vsi_buf spots; /* vsi_replay_spot of frames above durable_lsn, from spot_at on */
     size_t spot_at;
 } vsi_replay;
@@ -8693,7 +8918,6 @@ static vs_status replay_collect_files(vsi_err *err, vsi_replay *r) {
         g = file.header.previous_generation; /* smaller than before, so this ends */
         if (!vsi_buf_append(&r->files, &file, sizeof file))
             return vsi_fail_nomem(err, sizeof file);
-        r->total_bytes += r->file_bytes;
     }
     size_t n = replay_file_count(r);
     for (size_t i = 0; i < n / 2; i++) {
@@ -8939,6 +9163,7 @@ static vs_status replay_stop(vsi_err *err, vsi_replay *r) {
     if (was_durable)
         return replay_fail_damaged(err, r);
     replay_advance_durable(r, r->meta->durable_lsn);
+    r->total_bytes += r->pos;
     r->is_done = true;
     return VS_OK;
 }
@@ -8947,6 +9172,7 @@ static vs_status replay_stop(vsi_err *err, vsi_replay *r) {
 static vs_status replay_switch(vsi_err *err, vsi_replay *r) {
     const vsi_replay_file *next = replay_file_at(r, r->at + 1);
     replay_advance_durable(r, UINT64_MAX);
+    r->total_bytes += r->pos;
     if (next->header.previous_chain != r->durable_chain)
         return vsi_fail(err, VS_ERR_CORRUPT,
                         "%s-wal-%llu does not continue log %llu: chain %016llx, expected %016llx",
@@ -9350,6 +9576,7 @@ typedef struct vsi_engine {
     bool has_gone_back;       /* the meta pages still name the checkpoint after ours, a damaged one */
     uint64_t trusted_syncs;   /* failed_syncs when everything written early was last known to be there */
     bool has_spilled_trees;   /* since the last checkpoint */
+    uint64_t stuck_pages; /* dead ones that checkpoints on a full disk did not free */
     bool may_spill;     /* pages that no checkpoint reaches may be written to */
 
     /* guarded by log_lock */
@@ -9364,6 +9591,7 @@ typedef struct vsi_engine {
     uint64_t free_pages; /* as of the last checkpoint */
     uint32_t checks; /* running now: what they read is not freed */
     bool memory_is_full;     /* much of the trees changed since the last checkpoint */
+    bool wants_room;         /* the device refused to give more; checkpoints may free something */
     uint64_t retained_bytes; /* what only versions older than the last one need */
     uint64_t retry_log_bytes; /* a checkpoint failed: not before the log is this large; 0: none did */
 
@@ -10328,19 +10556,32 @@ static vs_status freelist_renounce(vsi_err *err, vsi_engine *engine) {
     return st;
 }
 
-VSI_FN vs_status vsi_freelist_load(vsi_err *err, vsi_engine *engine) {
+/* What the file and its device are like. */
+static vs_status freelist_look(vsi_err *err, vsi_engine *engine) {
     vsi_space *space = &engine->pager.space;
-    const vsi_checkpoint_info *now = &engine->metas.newest.checkpoint;
     vs_device_info device = {0};
-    if (space->is_known)
-        return VS_OK;
-    vs_status st = freelist_renounce(err, engine);
+    uint64_t bytes = 0;
+    vs_status st = vsi_file_device_info(err, &engine->data, &device);
     if (st == VS_OK)
-        st = vsi_file_device_info(err, &engine->data, &device);
+        st = vsi_file_size(err, &engine->data, &bytes);
     if (st != VS_OK)
         return st;
     if (device.blast_bytes > VSI_PAGE_BYTES)
         space->block_pages = device.blast_bytes / VSI_PAGE_BYTES;
+    space->owned = bytes / VSI_PAGE_BYTES;
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_freelist_load(vsi_err *err, vsi_engine *engine) {
+    vsi_space *space = &engine->pager.space;
+    const vsi_checkpoint_info *now = &engine->metas.newest.checkpoint;
+    if (space->is_known)
+        return VS_OK;
+    vs_status st = freelist_renounce(err, engine);
+    if (st == VS_OK)
+        st = freelist_look(err, engine);
+    if (st != VS_OK)
+        return st;
     uint64_t end = now->number ? now->end : VSI_SPACE_FIRST_PAGE;
     if (now->free_list.kind == VSI_REF_NONE)
         return space_rebuild(err, engine, end);
@@ -10412,6 +10653,144 @@ VSI_FN vs_status vsi_freelist_save(vsi_err *err, vsi_engine *engine, uint64_t fi
     vsi_buf_free(&dying);
     return st;
 }
+/* ---- store/admit.h ---------------------------------------------------------------------------------- */
+/* admit.h - whether there is room on the device for what a commit leaves to do. */
+#ifndef VSI_ADMIT_H
+#define VSI_ADMIT_H
+
+/* uses store/engine.h */
+
+/* Sees to it that the file owns what the next checkpoint will need, with what the open transaction has
+ * changed. Transactions that only delete may use up the reserve, others leave it alone. VS_ERR_FULL: the
+ * device has no more; engine->wants_room then tells that checkpoints may help. The list of free pages is
+ * loaded. Holder of the writer role. */
+VS_NODISCARD VSI_FN vs_status vsi_admit(vsi_err *err, vsi_engine *engine, bool only_deletes);
+
+/* The same for a frame of so many bytes in the log; log_lock is held and the log open. */
+VS_NODISCARD VSI_FN vs_status vsi_admit_frame(vsi_err *err, vsi_engine *engine, size_t bytes,
+                                              bool only_deletes);
+
+/* Gives half of what the file owns behind its end back to the device, so that a log may begin. False: there
+ * is nothing to give. Holder of the writer role. */
+VSI_FN bool vsi_admit_give_back(vsi_engine *engine);
+
+/* How much of the file is kept in reserve, in pages. */
+VSI_FN uint64_t vsi_admit_reserve(const vsi_space *space);
+
+#endif
+/* ---- store/admit.c ---------------------------------------------------------------------------------- */
+/* admit.c - space is reserved before it is needed, so that a full disk is met by the commit that wants more,
+ * and not by the checkpoint that would make room.
+ *
+ *   D1  When a commit is acknowledged the file owns what a checkpoint of everything needs: it can be made
+ *       although the device is full.
+ *   D2  What is kept in reserve beyond that is for transactions that only delete, and comes back by two
+ *       checkpoints: the pages that they replaced are free then. */
+/* uses store/admit.h */
+
+/* The reserve is this share of the file, within these bounds. Smaller in some tests. */
+enum { ADMIT_SHARE = 16, ADMIT_PAGES_MAX = 1024, ADMIT_LOG_SHARE = 64, ADMIT_LOG_MAX = 1 << 20 };
+#ifndef VSI_RESERVE_PAGES
+#define VSI_RESERVE_PAGES 64
+#endif
+#ifndef VSI_RESERVE_LOG_BYTES
+#define VSI_RESERVE_LOG_BYTES (64 << 10)
+#endif
+
+/* A changed collection's entry of the catalog, and the nodes above it. */
+enum { ADMIT_CATALOG_NODES = 4, ADMIT_ROUNDING_SHARE = 8 };
+
+VSI_FN uint64_t vsi_admit_reserve(const vsi_space *space) {
+    uint64_t pages = space->end / ADMIT_SHARE;
+    pages = pages < VSI_RESERVE_PAGES ? VSI_RESERVE_PAGES : pages;
+    return pages < ADMIT_PAGES_MAX ? pages : ADMIT_PAGES_MAX;
+}
+
+static void admit_add_slabs(vsi_engine *engine, vsi_page_count *need) {
+    for (vsi_desc *desc = vsi_descs_from(&engine->descs, 0); desc;
+         desc = vsi_descs_from(&engine->descs, (uint64_t)desc->id + 1)) {
+        vsi_page_count before = *need;
+        vsi_slabs_need(&desc->rows, need);
+        vsi_slabs_need(&desc->cells, need);
+        if (need->single != before.single)
+            vsi_page_count_add(need, 1, ADMIT_CATALOG_NODES);
+    }
+}
+
+/* Two lists of free pages, one more checkpoint being needed to free what the first replaced. */
+static void admit_add_lists(const vsi_space *space, vsi_page_count *need) {
+    uint64_t runs = (space->runs.bytes + space->dead.bytes) / sizeof(vsi_run) + need->single +
+                    need->middle + need->large;
+    uint64_t pages = runs * sizeof(vsi_run) / VSI_PAGE_BYTES + 2;
+    vsi_page_count_add(need, pages, 2);
+}
+
+/* At most the pages that a checkpoint of everything takes. */
+static vsi_page_count admit_need(vsi_engine *engine) {
+    const vsi_cow *cow = &engine->cow;
+    vsi_page_count need = {.single = cow->pages.single - cow->dead_pages.single,
+                           .middle = cow->pages.middle - cow->dead_pages.middle,
+                           .large = cow->pages.large - cow->dead_pages.large};
+    admit_add_slabs(engine, &need);
+    need.single += need.single / ADMIT_ROUNDING_SHARE + 2 * engine->pager.space.block_pages;
+    admit_add_lists(&engine->pager.space, &need);
+    return need;
+}
+
+static void admit_wants_room(vsi_engine *engine) {
+    vsi_mutex_lock(&engine->log_lock);
+    engine->wants_room = true;
+    vsi_mutex_unlock(&engine->log_lock);
+}
+
+VSI_FN vs_status vsi_admit(vsi_err *err, vsi_engine *engine, bool only_deletes) {
+    vsi_space *space = &engine->pager.space;
+    vsi_err cause = {0};
+    vsi_assert(space->is_known);
+    vsi_page_count need = admit_need(engine);
+    uint64_t pages = need.single + need.middle + need.large, reserve = vsi_admit_reserve(space);
+    if (vsi_space_fits(space, need, reserve))
+        return VS_OK;
+    vs_status st = vsi_pager_own(&cause, &engine->pager, space->end + pages + reserve);
+    if (st == VS_ERR_FULL)
+        admit_wants_room(engine);
+    if (st == VS_ERR_FULL && only_deletes) {
+        if (vsi_space_fits(space, need, 0))
+            return VS_OK;
+        st = vsi_pager_own(&cause, &engine->pager, space->end + pages);
+    }
+    if (st == VS_ERR_FULL)
+        return vsi_fail(err, st,
+                        "%s: the disk is full: %llu KiB are to be written at the next checkpoint; "
+                        "deleting is possible as long as the reserve of %llu KiB lasts",
+                        engine->path, (unsigned long long)pages * VSI_PAGE_BYTES / 1024,
+                        (unsigned long long)reserve * VSI_PAGE_BYTES / 1024);
+    if (st != VS_OK)
+        *err = cause;
+    return st; /* keeps D1 */
+}
+
+VSI_FN bool vsi_admit_give_back(vsi_engine *engine) {
+    vsi_space *space = &engine->pager.space;
+    vsi_err ignored = {0};
+    if (!space->is_known || space->owned == UINT64_MAX || space->owned <= space->end + 1)
+        return false;
+    uint64_t kept = space->end + (space->owned - space->end) / 2;
+    space->owned = kept;
+    return vsi_file_truncate(&ignored, &engine->data, kept * VSI_PAGE_BYTES) == VS_OK;
+}
+
+VSI_FN vs_status vsi_admit_frame(vsi_err *err, vsi_engine *engine, size_t bytes,
+                                 bool only_deletes) {
+    uint64_t reserve = engine->metas.newest.checkpoint.end * VSI_PAGE_BYTES / ADMIT_LOG_SHARE;
+    reserve = reserve < VSI_RESERVE_LOG_BYTES ? VSI_RESERVE_LOG_BYTES : reserve;
+    reserve = reserve < ADMIT_LOG_MAX ? reserve : ADMIT_LOG_MAX;
+    vs_status st = vsi_log_own(err, &engine->log, bytes, reserve);
+    if (st != VS_ERR_FULL)
+        return st;
+    engine->wants_room = true;
+    return only_deletes ? VS_OK : st;
+}
 /* ---- store/spill.h ---------------------------------------------------------------------------------- */
 /* spill.h - moves changes that are not in a checkpoint yet out of memory when the limit asks for it. */
 #ifndef VSI_SPILL_H
@@ -10432,6 +10811,7 @@ VSI_FN bool vsi_spill_trees_are_large(const vsi_engine *engine);
 /* ---- store/spill.c ---------------------------------------------------------------------------------- */
 /* spill.c - changes leave memory before there is a checkpoint. */
 /* uses store/spill.h */
+/* uses store/admit.h */
 /* uses store/budget.h */
 /* uses store/flush.h */
 /* uses store/freelist.h */
@@ -10484,7 +10864,8 @@ static bool spill_run(vsi_err *err, vsi_engine *engine, vsi_state *state) {
     uint64_t excess = vsi_reside_excess(&engine->pager.reside, limit / SPILL_TREES_SHARE);
     bool has_slabs = vsi_flush_slabs_left(state) >= spill_at_least(limit / SPILL_SLABS_SHARE);
     bool has_trees = vsi_spill_trees_are_large(engine);
-    if ((!has_slabs && !has_trees) || vsi_freelist_load(err, engine) != VS_OK)
+    if ((!has_slabs && !has_trees) || vsi_freelist_load(err, engine) != VS_OK ||
+        vsi_admit(err, engine, false) != VS_OK)
         return false;
     if (has_slabs && vsi_flush_slabs_early(err, state, excess) != VS_OK)
         return false;
@@ -10659,6 +11040,7 @@ static void recovery_undo(recovery *r) {
     if (r->in_txn) {
         vsi_cow_undo(&r->engine->cow, r->mark);
         vsi_pager_undo_to(&r->engine->pager, r->taken_bytes);
+        vsi_descs_undo(&r->engine->descs, &r->engine->pager);
     }
     r->in_txn = false;
 }
@@ -10669,6 +11051,7 @@ static vs_status recovery_frame(vsi_err *err, recovery *r, const vsi_frame *fram
         recovery_undo(r);
     if (!r->in_txn && frame->kind == VSI_FRAME_CONT) {
         r->mark = vsi_cow_open(&r->engine->cow);
+        r->engine->pager.writer++;
         r->taken_bytes = r->engine->pager.taken.bytes;
         r->in_txn = true;
         r->txn = frame->txn;
@@ -10912,6 +11295,7 @@ typedef struct vsi_write {
     vsi_buf taken; /* vsi_freed_slot: taken from the pools */
     uint64_t txn; /* its number: that of its first frame */
     bool has_streamed; /* some of its frames are in the log */
+    bool has_grown;    /* it has done more than delete */
 } vsi_write;
 
 /* One call of the user within a transaction; what it staged is kept or undone as a whole. */
@@ -10920,6 +11304,7 @@ typedef struct vsi_statement {
     vsi_state state;
     vsi_cow_mark mark;
     size_t ops_bytes, freed_bytes, taken_bytes;
+    bool has_grown;
 } vsi_statement;
 
 /* The writer role by itself; VS_NO_WAIT for no waiting. VS_ERR_BUSY, VS_ERR_MISUSE. */
@@ -10962,6 +11347,8 @@ VSI_FN vs_status vsi_write_take_coll(vsi_err *err, vsi_write *write, uint32_t *o
  *   T3  A commit that is refused leaves no COMMIT frame that recovery could find, or the engine
  *       has failed and the answer is VS_ERR_INDOUBT. */
 /* uses store/write.h */
+/* uses store/admit.h */
+/* uses store/freelist.h */
 
 /* More staged operations than this go to the log early. Smaller in some tests. */
 #ifndef VSI_STREAM_BYTES
@@ -11044,6 +11431,7 @@ VSI_FN vs_status vsi_write_begin(vsi_err *err, vsi_engine *engine, vsi_write *ou
         return st;
     }
     vsi_versions_reclaim(&engine->versions);
+    engine->pager.writer++;
     write->state = engine->versions.applied->state;
     write->mark = vsi_cow_open(&engine->cow);
     return VS_OK;
@@ -11071,6 +11459,7 @@ VSI_FN void vsi_write_rollback(vsi_write *write) {
     write_give_back(write, 0);
     vsi_cow_undo(&write->engine->cow, write->mark);
     vsi_pager_undo(&write->engine->pager);
+    vsi_descs_undo(&write->engine->descs, &write->engine->pager);
     write_end(write);
 }
 
@@ -11152,12 +11541,48 @@ static vs_status write_stream_piece(vsi_err *err, vsi_write *write, const uint8_
     return st;
 }
 
+/* The log's share first: the data file would take the last of the space, and deleting needs a log too. */
+static vs_status write_admit_frame(vsi_err *err, vsi_write *write, size_t bytes) {
+    vsi_engine *engine = write->engine;
+    vsi_mutex_lock(&engine->log_lock);
+    vs_status st = write_open_log(err, engine);
+    if (st == VS_ERR_FULL)
+        engine->wants_room = true;
+    if (st == VS_ERR_FULL && !write->has_grown && vsi_admit_give_back(engine))
+        st = write_open_log(err, engine);
+    if (st == VS_OK)
+        st = vsi_admit_frame(err, engine, bytes, !write->has_grown);
+    vsi_mutex_unlock(&engine->log_lock);
+    return st;
+}
+
+static vs_status write_admit(vsi_err *err, vsi_write *write) {
+    vsi_engine *engine = write->engine;
+    vsi_err ignored = {0};
+    vsi_stay stay = vsi_stay_enter(&engine->pager.reside);
+    bool is_known = vsi_freelist_load(&ignored, engine) == VS_OK;
+    vs_status st = write_admit_frame(err, write, write->ops.bytes);
+    if (st == VS_OK && is_known) /* else no page can be written; the checkpoint will say so */
+        st = vsi_admit(err, engine, !write->has_grown);
+    vsi_stay_leave(&engine->pager.reside, stay);
+    return st;
+}
+
+/* Pages that leave memory take space of the device too. */
+static void write_spill(vsi_write *write) {
+    vsi_engine *engine = write->engine;
+    vsi_err ignored = {0};
+    if (!vsi_reside_excess(&engine->pager.reside, 0) ||
+        write_admit_frame(&ignored, write, write->ops.bytes) == VS_OK)
+        vsi_spill(engine, &write->state);
+}
+
 /* Moves staged operations to the log, in frames no larger than one may be. What a failure leaves
  * is still staged. */
 static vs_status write_stream(vsi_err *err, vsi_write *write) {
     uint8_t *ops = write->ops.data + VSI_LOG_BUF_FRONT;
     size_t bytes = write->ops.bytes - VSI_LOG_BUF_FRONT, done = 0;
-    vs_status st = VS_OK;
+    vs_status st = write_admit(err, write);
     while (st == VS_OK && done < bytes) {
         size_t n = write_cut_point(ops + done, bytes - done, VSI_FRAME_PAYLOAD_MAX / 2);
         st = write_stream_piece(err, write, ops + done, n);
@@ -11175,13 +11600,14 @@ VSI_FN vs_status vsi_statement_begin(vsi_err *err, vsi_write *write, vsi_stateme
     vs_status st = write->ops.bytes > VSI_STREAM_BYTES ? write_stream(err, write) : VS_OK;
     if (st != VS_OK)
         return st;
-    vsi_spill(write->engine, &write->state);
+    write_spill(write);
     *out_statement = (vsi_statement){.stay = vsi_stay_enter(&write->engine->pager.reside),
                                      .state = write->state,
                                      .mark = vsi_cow_open(&write->engine->cow),
                                      .ops_bytes = write->ops.bytes,
                                      .freed_bytes = write->freed.bytes,
-                                     .taken_bytes = write->taken.bytes};
+                                     .taken_bytes = write->taken.bytes,
+                                     .has_grown = write->has_grown};
     return VS_OK;
 }
 
@@ -11229,6 +11655,8 @@ VSI_FN vs_status vsi_statement_apply(vsi_err *err, vsi_write *write, const vsi_o
         st = write_prepare_pool(err, write, op->coll);
     if (st == VS_OK && !vsi_op_write(&write->ops, op))
         st = vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    write->has_grown |= op->kind != VSI_OP_DELETE &&
+                        !(op->kind == VSI_OP_NOTE && !op->note_has_value);
     return st == VS_OK ? vsi_apply(err, &write->state, op, &write->freed) : st;
 }
 
@@ -11244,6 +11672,7 @@ VSI_FN void vsi_statement_undo(vsi_write *write, vsi_statement *statement) {
     write->state.changes = changes + 1; /* cursors must look again */
     write->ops.bytes = statement->ops_bytes;
     write->freed.bytes = statement->freed_bytes;
+    write->has_grown = statement->has_grown;
     write_give_back(write, statement->taken_bytes);
     vsi_stay_leave(&write->engine->pager.reside, statement->stay);
 }
@@ -11358,6 +11787,8 @@ VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync) {
         st = write_stream(err, write);
     if (st == VS_OK && write_has_changes(write))
         st = write_settle(err, write);
+    if (st == VS_OK && write_has_changes(write))
+        st = write_admit(err, write);
     if (st == VS_OK && write_has_changes(write)) {
         version = write_make_version(write, sync == VS_SYNC_FULL);
         st = version ? VS_OK : vsi_fail(err, VS_ERR_NOMEM, "out of memory");
@@ -11393,7 +11824,7 @@ VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync) {
  * On a failure everything is as before, or writing has stopped. */
 VS_NODISCARD VSI_FN vs_status vsi_checkpoint(vsi_err *err, vsi_engine *engine, bool is_final);
 
-/* After a commit: writes slabs ahead of the next checkpoint, and makes it, when the log or what is in memory
+/* After a commit, or one that a full disk refused: writes slabs ahead of the next checkpoint, and makes it, when the log or what is in memory
  * has grown enough and nobody else is writing. A failure is only reported as a message. */
 VSI_FN void vsi_checkpoint_if_due(vsi_engine *engine);
 
@@ -11410,6 +11841,7 @@ VS_NODISCARD VSI_FN vs_status vsi_maintain(vsi_err *err, vsi_engine *engine, uin
  *   K2  Pages that this or the previous checkpoint reaches are not written to.
  *   K3  A log file goes when neither of the two needs it. */
 /* uses store/checkpoint.h */
+/* uses store/admit.h */
 /* uses store/flush.h */
 /* uses store/freelist.h */
 /* uses store/relocate.h */
@@ -11636,15 +12068,19 @@ static vs_status checkpoint_make(vsi_err *err, checkpoint_work *work) {
     return VS_OK;
 }
 
-/* Cuts off what no kept checkpoint has, and nothing newer uses. */
-static void checkpoint_truncate(vsi_engine *engine) {
+/* Cuts off what no kept checkpoint has, and nothing newer uses or may soon. */
+static void checkpoint_truncate(vsi_engine *engine, bool is_final) {
     const vsi_meta *meta = &engine->metas.newest;
+    vsi_space *space = &engine->pager.space;
     vsi_err ignored = {0};
     uint64_t end = meta->checkpoint.end, bytes = 0;
     end = meta->previous.end > end ? meta->previous.end : end;
-    end = engine->pager.space.end > end ? engine->pager.space.end : end;
-    if (vsi_file_size(&ignored, &engine->data, &bytes) == VS_OK && bytes > end * VSI_PAGE_BYTES)
-        (void)vsi_file_truncate(&ignored, &engine->data, end * VSI_PAGE_BYTES);
+    end = space->end > end ? space->end : end;
+    end += is_final ? 0 : vsi_admit_reserve(space);
+    if (vsi_file_size(&ignored, &engine->data, &bytes) != VS_OK || bytes <= end * VSI_PAGE_BYTES)
+        return;
+    space->owned = space->owned < end ? space->owned : end;
+    (void)vsi_file_truncate(&ignored, &engine->data, end * VSI_PAGE_BYTES);
 }
 
 /* Frees what the last checkpoint, or the last two, and those who read do not need. A failure, or a
@@ -11670,7 +12106,7 @@ static void checkpoint_clean(vsi_engine *engine, bool is_final) {
     vsi_buf_free(&readers);
     if (is_final)
         vsi_log_remove_strays(&engine->log);
-    checkpoint_truncate(engine);
+    checkpoint_truncate(engine, is_final);
     log_remove_below(engine, has_previous ? meta->previous.log_from : meta->checkpoint.log_from);
 } /* keeps K3 */
 
@@ -11698,13 +12134,26 @@ static vs_status checkpoint_shrink(vsi_err *err, vsi_engine *engine) {
     return st;
 }
 
+/* Frames that recovery found may have to be copied to a new log file first: on a full disk what is kept in
+ * reserve is given up for it. */
+static vs_status checkpoint_sync(vsi_err *err, vsi_engine *engine) {
+    vsi_err ignored = {0};
+    vs_status st = vsi_engine_sync(err, engine);
+    while (st == VS_ERR_FULL && vsi_freelist_load(&ignored, engine) == VS_OK &&
+           vsi_admit_give_back(engine))
+        st = vsi_engine_sync(err, engine);
+    return st;
+}
+
 static vs_status checkpoint_with_role(vsi_err *err, vsi_engine *engine, bool is_final) {
     checkpoint_work work = {.engine = engine, .is_final = is_final};
     vsi_err second = {0};
-    vs_status st = vsi_engine_sync(err, engine);
-    if (st != VS_OK)
-        return st;
     vsi_stay stay = vsi_stay_enter(&engine->pager.reside);
+    vs_status st = checkpoint_sync(err, engine);
+    if (st != VS_OK) {
+        vsi_stay_leave(&engine->pager.reside, stay);
+        return st;
+    }
     bool is_needed =
         !checkpoint_is_current(engine) || (is_final && engine->metas.newest.previous.log_from);
     if (is_needed)
@@ -11715,6 +12164,26 @@ static vs_status checkpoint_with_role(vsi_err *err, vsi_engine *engine, bool is_
         (void)checkpoint_shrink(&second, engine); /* if it fails, the file is larger */
     vsi_stay_leave(&engine->pager.reside, stay);
     vsi_budget_keep(&engine->pager, &engine->descs);
+    return st;
+}
+
+/* On a full disk: what the last checkpoint replaced is free when there is another one, and the log that was
+ * kept for going back is gone. */
+static vs_status checkpoint_relieve(vsi_err *err, vsi_engine *engine) {
+    vsi_space *space = &engine->pager.space;
+    checkpoint_work work = {.engine = engine};
+    vs_status st = VS_OK;
+    vsi_stay stay = vsi_stay_enter(&engine->pager.reside);
+    if (space->dead_pages > engine->stuck_pages) {
+        st = checkpoint_make(err, &work);
+        if (st == VS_OK)
+            checkpoint_clean(engine, false);
+        engine->stuck_pages = space->dead_pages;
+    }
+    vsi_stay_leave(&engine->pager.reside, stay);
+    vsi_mutex_lock(&engine->log_lock);
+    engine->wants_room = false;
+    vsi_mutex_unlock(&engine->log_lock);
     return st;
 }
 
@@ -11745,15 +12214,17 @@ typedef struct checkpoint_pressure {
     bool is_near; /* time to write slabs ahead of it */
     bool is_due;
     bool is_late; /* whatever is left to write, it must be now */
+    bool wants_room;
     uint64_t log_bytes;
 } checkpoint_pressure;
 
 static checkpoint_pressure checkpoint_look(vsi_engine *engine) {
-    checkpoint_pressure p = {false, false, false, 0};
+    checkpoint_pressure p = {false, false, false, false, 0};
     vsi_mutex_lock(&engine->log_lock);
     uint64_t bytes = vsi_log_bytes(&engine->log), limit = checkpoint_log_limit(engine);
     if (!engine->has_failed && bytes >= engine->retry_log_bytes) {
-        p.is_late = engine->memory_is_full || bytes >= 2 * limit;
+        p.wants_room = engine->wants_room;
+        p.is_late = engine->memory_is_full || p.wants_room || bytes >= 2 * limit;
         p.is_due = p.is_late || bytes >= limit;
         p.is_near = p.is_due || bytes >= limit / 2;
     }
@@ -11791,6 +12262,8 @@ VSI_FN void vsi_checkpoint_if_due(vsi_engine *engine) {
     uint64_t left = vsi_flush_slabs_left(&engine->versions.applied->state);
     if (st == VS_OK && (p.is_late || (p.is_due && left <= CHECKPOINT_LAST_STEP_BYTES)))
         st = checkpoint_with_role(&err, engine, false);
+    if (st == VS_OK && p.wants_room)
+        st = checkpoint_relieve(&err, engine);
     if (st != VS_OK)
         checkpoint_put_off(engine, &err);
     vsi_role_give(engine);
@@ -12551,7 +13024,7 @@ VSI_FN vs_status vsi_change_begin(vsi_err *err, vs_db *db, vs_txn *txn, vsi_chan
 VSI_FN vs_status vsi_commit(vsi_err *err, vsi_write *write, int sync) {
     vsi_engine *engine = write->engine;
     vs_status st = vsi_write_commit(err, write, sync);
-    if (st == VS_OK)
+    if (st == VS_OK || st == VS_ERR_FULL)
         vsi_checkpoint_if_due(engine);
     vsi_budget_keep(&engine->pager, &engine->descs);
     return st;

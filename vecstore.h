@@ -109,7 +109,8 @@ enum {
     VS_ERR_IO_TRUNCATE = VS_ERR_IO | 6 << 8,
     VS_ERR_IO_DELETE = VS_ERR_IO | 7 << 8,
     VS_ERR_IO_SYNC_DIR = VS_ERR_IO | 8 << 8,
-    VS_ERR_IO_LOCK = VS_ERR_IO | 9 << 8
+    VS_ERR_IO_LOCK = VS_ERR_IO | 9 << 8,
+    VS_ERR_IO_ALLOCATE = VS_ERR_IO | 10 << 8
 };
 
 typedef struct vs_db vs_db;   /* an open database */
@@ -221,7 +222,8 @@ typedef struct vs_vfs {
 
     vs_status (*file_size)(void *ctx, void *file, uint64_t *out_bytes, char *why);
     vs_status (*truncate)(void *ctx, void *file, uint64_t bytes, char *why); /* also extends */
-    /* Reserve space so that writes below bytes do not run out of it; the size grows to bytes. */
+    /* Reserve space so that writes below bytes do not run out of it; the size grows to bytes.
+     * VS_ERR_UNSUPPORTED makes the library do without: a full disk may then stop a checkpoint. */
     vs_status (*allocate)(void *ctx, void *file, uint64_t bytes, char *why);
     /* Make what was written to the file, and its size, survive power loss. */
     vs_status (*sync)(void *ctx, void *file, char *why);

@@ -64,7 +64,7 @@ struct sim {
     int base_count;
     sim_op *op;
     size_t op_count, op_cap;
-    uint64_t writes;
+    uint64_t writes, room;
     int fault;
     uint64_t fault_at, fault_calls, fault_hits;
     bool fault_for_ever;
@@ -368,6 +368,20 @@ static void sim_write_now(sim *s, int inode, const void *buf, size_t bytes, uint
     s->writes++;
 }
 
+uint64_t sim_used_bytes(const sim *s) {
+    uint64_t bytes = 0;
+    for (int i = 0; i < s->folder.count; i++)
+        bytes += s->inode[s->folder.entry[i].inode].live.bytes;
+    return bytes;
+}
+
+/* How far a file may reach that is to reach to end; files never take less than they have. */
+static uint64_t sim_room_for(const sim *s, int inode, uint64_t end) {
+    uint64_t now = s->inode[inode].live.bytes, used = s->room ? sim_used_bytes(s) : 0;
+    uint64_t most = s->room && end > now ? now + (s->room > used ? s->room - used : 0) : end;
+    return most < end ? most : end;
+}
+
 static vs_status sim_write(void *ctx, void *file, const void *buf, size_t bytes, uint64_t offset,
                            size_t *out_bytes, char *why) {
     sim *s = ctx;
@@ -380,9 +394,15 @@ static vs_status sim_write(void *ctx, void *file, const void *buf, size_t bytes,
         n = 0;
     else if (fault && fault != SIM_FAULT_IO_AFTER)
         n = bytes > 1 ? bytes / 2 : bytes;
+    uint64_t end = sim_room_for(s, handle->inode, offset + n);
+    bool is_full = end < offset + n;
+    if (is_full)
+        n = end > offset ? (size_t)(end - offset) : 0;
     if (n)
         sim_write_now(s, handle->inode, buf, n, offset);
     *out_bytes = n;
+    if (is_full && !fault)
+        return sim_fail(SIM_FAULT_FULL, why);
     return fault && fault != SIM_FAULT_SHORT ? sim_fail(fault, why) : VS_OK;
 }
 
@@ -401,6 +421,8 @@ static vs_status sim_truncate(void *ctx, void *file, uint64_t bytes, char *why) 
     int fault = sim_fault_here(s, CALL_OTHER);
     if (sim_fault_is_before(fault))
         return sim_fail(fault, why);
+    if (sim_room_for(s, inode, bytes) < bytes)
+        return sim_fail(SIM_FAULT_FULL, why);
     sim_record(s, SIM_OP_TRUNCATE, inode)->offset = bytes;
     bytes_resize(&s->inode[inode].live, (size_t)bytes);
     s->writes++;
@@ -574,6 +596,10 @@ const vs_vfs *sim_vfs(sim *s) {
 
 void sim_set_block(sim *s, uint32_t bytes) {
     s->block_bytes = bytes;
+}
+
+void sim_set_room(sim *s, uint64_t bytes) {
+    s->room = bytes;
 }
 
 void sim_advance_clocks(sim *s, int64_t us) {

@@ -43,6 +43,11 @@ const vs_vfs *sim_vfs(sim *s);
 /* The block that a power cut damages as a whole, which the device also announces: 4096 unless set. */
 void sim_set_block(sim *s, uint32_t bytes);
 
+/* The disk has room for so many bytes of all files together; 0: for any number. */
+void sim_set_room(sim *s, uint64_t bytes);
+/* What the files take now. */
+uint64_t sim_used_bytes(const sim *s);
+
 void sim_advance_clocks(sim *s, int64_t us);
 
 /* The process that vs_open and fork guards see. */

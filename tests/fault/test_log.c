@@ -564,9 +564,10 @@ VT_TEST(a_full_disk_refuses_the_commit_and_later_ones_work) {
     vs_status st = VS_OK;
     vs_db *db = open_on(s, VS_OPEN_CREATE, &st);
     VT_OK(vs_kv_put(db, NULL, NULL, "a", 1, "1", 1), db);
-    sim_set_fault(s, SIM_FAULT_FULL, 1, false);
+    sim_set_fault(s, SIM_FAULT_FULL, 1, true);
     VT_EQ(vs_kv_put(db, NULL, NULL, "b", 1, "2", 1), VS_ERR_FULL);
     VT_CONTAINS(vs_errmsg(db), DB "-wal-1");
+    sim_set_fault(s, SIM_FAULT_NONE, 0, false);
     VT_OK(vs_kv_put(db, NULL, NULL, "c", 1, "3", 1), db);
     kill_db(s, db);
     db = open_on(s, 0, &st);

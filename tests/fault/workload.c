@@ -20,35 +20,38 @@ enum { WL_VECTOR_BYTES_MAX = 64, WL_TEXT_BYTES_MAX = 4200 };
 
 const workload wl_all[] = {
     /* steps put batch del note create begin commit rollback sync reopen kill read, sync, big, fault every,
-     * checkpoint maintain hold memory */
-    {"create", 6, 0, 0, 0, 1, 4, 0, 0, 0, 0, 2, 0, 1, VS_SYNC_FULL, 0, 0, 0, 0, 0, 0, 0},
-    {"puts", 24, 10, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, VS_SYNC_FULL, 20, 0, 0, 0, 0, 0, 0},
-    {"batches", 16, 0, 8, 1, 0, 1, 0, 0, 0, 0, 0, 0, 1, VS_SYNC_FULL, 5, 0, 0, 0, 0, 0, 0},
-    {"churn", 40, 8, 2, 8, 0, 1, 0, 0, 0, 0, 0, 0, 1, VS_SYNC_FULL, 30, 0, 0, 0, 0, 0, 0},
-    {"transactions", 40, 8, 2, 4, 2, 1, 6, 4, 2, 0, 0, 0, 1, VS_SYNC_FULL, 10, 0, 0, 0, 0, 0, 0},
-    {"streamed", 40, 10, 4, 2, 1, 1, 3, 1, 1, 0, 0, 0, 0, VS_SYNC_FULL, 70, 0, 0, 0, 0, 0, 0},
-    {"normal", 40, 8, 2, 4, 2, 1, 3, 2, 1, 1, 1, 1, 1, VS_SYNC_NORMAL, 10, 0, 0, 0, 0, 0, 0},
-    {"off", 40, 8, 2, 4, 2, 1, 3, 2, 1, 1, 1, 1, 1, VS_SYNC_OFF, 10, 0, 0, 0, 0, 0, 0},
-    {"mixed-sync", 40, 8, 2, 4, 2, 1, 6, 5, 1, 1, 1, 1, 1, -1, 10, 0, 0, 0, 0, 0, 0},
-    {"sessions", 30, 6, 1, 2, 1, 1, 2, 2, 1, 0, 6, 0, 1, VS_SYNC_FULL, 5, 0, 0, 0, 0, 0, 0},
-    {"kills", 30, 6, 1, 2, 1, 1, 3, 2, 1, 1, 0, 6, 1, -1, 20, 0, 0, 0, 0, 0, 0},
-    {"notes", 24, 1, 0, 0, 10, 2, 2, 2, 1, 0, 1, 0, 1, VS_SYNC_FULL, 50, 0, 0, 0, 0, 0, 0},
-    {"lost-syncs", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 1, 0, 0, -1, 10, SIM_FAULT_SYNC_LOSES, 4, 0, 0, 0, 0},
-    {"full-disk", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 1, 0, 0, -1, 10, SIM_FAULT_FULL, 12, 0, 0, 0, 0},
-    {"bad-writes", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 0, 1, 0, -1, 10, SIM_FAULT_IO_AFTER, 12, 0, 0, 0, 0},
-    {"checkpoints", 40, 8, 2, 4, 1, 1, 3, 2, 1, 1, 1, 1, 1, -1, 10, 0, 0, 8, 0, 0, 0},
-    {"maintained", 50, 8, 3, 4, 1, 1, 3, 2, 1, 1, 0, 1, 1, VS_SYNC_OFF, 20, 0, 0, 0, 10, 0, 0},
-    {"snapshots", 50, 8, 2, 6, 1, 1, 3, 2, 1, 0, 1, 1, 1, VS_SYNC_FULL, 20, 0, 0, 3, 2, 8, 0},
-    {"replaced", 30, 1, 12, 3, 0, 2, 4, 4, 0, 0, 2, 1, 1, VS_SYNC_FULL, 5, 0, 0, 3, 0, 0, 0},
-    {"texts", 24, 10, 1, 3, 4, 1, 3, 2, 1, 0, 2, 1, 1, VS_SYNC_FULL, 100, 0, 0, 2, 0, 1, 0},
-    {"tight", 40, 8, 2, 4, 2, 1, 3, 2, 1, 1, 1, 1, 2, -1, 20, 0, 0, 1, 1, 2, 1},
-    {"tight-long", 50, 10, 4, 4, 2, 1, 3, 1, 1, 0, 1, 0, 2, VS_SYNC_FULL, 70, 0, 0, 0, 0, 1, 1},
-    {"tight-sessions", 30, 8, 2, 2, 1, 1, 2, 2, 1, 0, 4, 4, 2, -1, 30, 0, 0, 1, 0, 0, 1},
-    {"tight-full-disk", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 1, 0, 0, -1, 30, SIM_FAULT_FULL, 12, 1, 1, 1, 1},
+     * checkpoint maintain hold memory room */
+    {"create", 6, 0, 0, 0, 1, 4, 0, 0, 0, 0, 2, 0, 1, VS_SYNC_FULL, 0, 0, 0, 0, 0, 0, 0, 0},
+    {"puts", 24, 10, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, VS_SYNC_FULL, 20, 0, 0, 0, 0, 0, 0, 0},
+    {"batches", 16, 0, 8, 1, 0, 1, 0, 0, 0, 0, 0, 0, 1, VS_SYNC_FULL, 5, 0, 0, 0, 0, 0, 0, 0},
+    {"churn", 40, 8, 2, 8, 0, 1, 0, 0, 0, 0, 0, 0, 1, VS_SYNC_FULL, 30, 0, 0, 0, 0, 0, 0, 0},
+    {"transactions", 40, 8, 2, 4, 2, 1, 6, 4, 2, 0, 0, 0, 1, VS_SYNC_FULL, 10, 0, 0, 0, 0, 0, 0, 0},
+    {"streamed", 40, 10, 4, 2, 1, 1, 3, 1, 1, 0, 0, 0, 0, VS_SYNC_FULL, 70, 0, 0, 0, 0, 0, 0, 0},
+    {"normal", 40, 8, 2, 4, 2, 1, 3, 2, 1, 1, 1, 1, 1, VS_SYNC_NORMAL, 10, 0, 0, 0, 0, 0, 0, 0},
+    {"off", 40, 8, 2, 4, 2, 1, 3, 2, 1, 1, 1, 1, 1, VS_SYNC_OFF, 10, 0, 0, 0, 0, 0, 0, 0},
+    {"mixed-sync", 40, 8, 2, 4, 2, 1, 6, 5, 1, 1, 1, 1, 1, -1, 10, 0, 0, 0, 0, 0, 0, 0},
+    {"sessions", 30, 6, 1, 2, 1, 1, 2, 2, 1, 0, 6, 0, 1, VS_SYNC_FULL, 5, 0, 0, 0, 0, 0, 0, 0},
+    {"kills", 30, 6, 1, 2, 1, 1, 3, 2, 1, 1, 0, 6, 1, -1, 20, 0, 0, 0, 0, 0, 0, 0},
+    {"notes", 24, 1, 0, 0, 10, 2, 2, 2, 1, 0, 1, 0, 1, VS_SYNC_FULL, 50, 0, 0, 0, 0, 0, 0, 0},
+    {"lost-syncs", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 1, 0, 0, -1, 10, SIM_FAULT_SYNC_LOSES, 4, 0, 0, 0, 0, 0},
+    {"full-disk", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 1, 0, 0, -1, 10, SIM_FAULT_FULL, 12, 0, 0, 0, 0, 0},
+    {"bad-writes", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 0, 1, 0, -1, 10, SIM_FAULT_IO_AFTER, 12, 0, 0, 0, 0, 0},
+    {"checkpoints", 40, 8, 2, 4, 1, 1, 3, 2, 1, 1, 1, 1, 1, -1, 10, 0, 0, 8, 0, 0, 0, 0},
+    {"maintained", 50, 8, 3, 4, 1, 1, 3, 2, 1, 1, 0, 1, 1, VS_SYNC_OFF, 20, 0, 0, 0, 10, 0, 0, 0},
+    {"snapshots", 50, 8, 2, 6, 1, 1, 3, 2, 1, 0, 1, 1, 1, VS_SYNC_FULL, 20, 0, 0, 3, 2, 8, 0, 0},
+    {"replaced", 30, 1, 12, 3, 0, 2, 4, 4, 0, 0, 2, 1, 1, VS_SYNC_FULL, 5, 0, 0, 3, 0, 0, 0, 0},
+    {"texts", 24, 10, 1, 3, 4, 1, 3, 2, 1, 0, 2, 1, 1, VS_SYNC_FULL, 100, 0, 0, 2, 0, 1, 0, 0},
+    {"tight", 40, 8, 2, 4, 2, 1, 3, 2, 1, 1, 1, 1, 2, -1, 20, 0, 0, 1, 1, 2, 1, 0},
+    {"tight-long", 50, 10, 4, 4, 2, 1, 3, 1, 1, 0, 1, 0, 2, VS_SYNC_FULL, 70, 0, 0, 0, 0, 1, 1, 0},
+    {"tight-sessions", 30, 8, 2, 2, 1, 1, 2, 2, 1, 0, 4, 4, 2, -1, 30, 0, 0, 1, 0, 0, 1, 0},
+    {"tight-full-disk", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 1, 0, 0, -1, 30, SIM_FAULT_FULL, 12, 1, 1, 1, 1, 0},
     {"tight-bad-writes", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 0, 1, 0, -1, 30, SIM_FAULT_IO_AFTER, 12, 1, 1,
-     1, 1},
+     1, 1, 0},
     {"tight-lost-syncs", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 1, 0, 0, -1, 30, SIM_FAULT_SYNC_LOSES, 4, 1, 1,
-     1, 1},
+     1, 1, 0},
+    {"no-room", 60, 10, 4, 6, 2, 1, 2, 2, 1, 0, 2, 0, 2, VS_SYNC_FULL, 60, 0, 0, 2, 1, 0, 0, 600000},
+    {"no-room-kills", 50, 10, 4, 6, 2, 1, 2, 2, 1, 1, 1, 3, 1, -1, 60, 0, 0, 1, 0, 1, 0, 600000},
+    {"no-room-tight", 50, 10, 4, 6, 2, 1, 3, 2, 1, 0, 1, 1, 1, VS_SYNC_FULL, 60, 0, 0, 1, 1, 1, 1, 600000},
 };
 
 const int wl_count = (int)(sizeof wl_all / sizeof wl_all[0]);
@@ -237,6 +240,8 @@ static void become_durable(wl_run *run) {
 
 /* Whether a run may meet this status without a planted cause. */
 static bool is_expected_failure(const wl_run *run, vs_status st) {
+    if (run->w->room && st == VS_ERR_FULL)
+        return true;
     return run->expects_failures && (st == VS_ERR_NOMEM || st == VS_ERR_IO || st == VS_ERR_FULL ||
                                      st == VS_ERR_INDOUBT || st == VS_ERR_READONLY);
 }
@@ -281,6 +286,7 @@ void wl_init(wl_run *run, const workload *w, sim *s, uint64_t seed, const wl_mod
     sim_note(s, WL_DURABLE, 0);
     if (w->fault)
         run->expects_failures = true;
+    sim_set_room(s, w->room);
 }
 
 static void close_colls(wl_run *run) {
@@ -596,6 +602,8 @@ static bool step_checkpoint(wl_run *run) {
     vs_status st = vs_checkpoint(run->db);
     if (st == VS_OK && !run->is_in_doubt)
         become_durable(run);
+    if (st == VS_ERR_FULL && !run->expects_failures)
+        return fail(run, "a full disk refused a checkpoint: %s", vs_errmsg(run->db));
     return st == VS_OK || is_expected_failure(run, st) ||
            fail(run, "checkpoint: %s", vs_errmsg(run->db));
 }

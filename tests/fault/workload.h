@@ -47,6 +47,7 @@ typedef struct workload {
     int fault_every;
     int checkpoint, maintain, hold; /* more steps; hold: take a snapshot, or look at it and let it go */
     uint64_t memory;                /* the memory limit; 0: the usual one */
+    uint64_t room;                  /* bytes that the disk has; 0: any number */
 } workload;
 
 extern const workload wl_all[];

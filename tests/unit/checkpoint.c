@@ -714,6 +714,7 @@ VT_TEST(a_streamed_transaction_rolled_back_before_a_checkpoint_stays_so_after_go
     checkpoint(&f, true);
     close_db(&f);
     open_db(&f);
+    change(&f, 5);       /* so that the next checkpoint has a catalog of its own */
     roll_back(&f, 1500); /* more than a transaction holds back from the log */
     VT_CHECK(f.engine->log.next_lsn > f.engine->metas.newest.checkpoint.lsn + 1);
     checkpoint(&f, false);
@@ -743,12 +744,11 @@ static void run_with_damaged_list(fixture *f, size_t variant, bool has_previous)
     }
     damage(f, vsi_ref_page(last.free_list));
     open_db(f);
-    change(f, 20);
     VT_STR(f->message, "");
+    change(f, 20); /* looks for room */
+    VT_CONTAINS(f->message, "making it anew");
     for (size_t i = 0; i < 5; i++) {
         checkpoint(f, false);
-        if (i == 0)
-            VT_CONTAINS(f->message, "making it anew");
         check_all(f);
         change(f, 20);
     }

@@ -119,7 +119,7 @@ VSI_FN vs_status vsi_change_begin(vsi_err *err, vs_db *db, vs_txn *txn, vsi_chan
 VSI_FN vs_status vsi_commit(vsi_err *err, vsi_write *write, int sync) {
     vsi_engine *engine = write->engine;
     vs_status st = vsi_write_commit(err, write, sync);
-    if (st == VS_OK)
+    if (st == VS_OK || st == VS_ERR_FULL)
         vsi_checkpoint_if_due(engine);
     vsi_budget_keep(&engine->pager, &engine->descs);
     return st;

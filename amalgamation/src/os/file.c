@@ -118,6 +118,17 @@ VSI_FN vs_status vsi_file_truncate(vsi_err *err, const vsi_file *file, uint64_t 
     return st == VS_OK ? st : file_fail(err, st, VS_ERR_IO_TRUNCATE, "truncate", file->path, why);
 }
 
+VSI_FN vs_status vsi_file_allocate(vsi_err *err, const vsi_file *file, uint64_t bytes) {
+    char why[VS_VFS_WHY_BYTES] = "";
+    int interrupts = 0;
+    vs_status st = VS_OK;
+    do
+        st = file->vfs->allocate(file->vfs->ctx, file->handle, bytes, why);
+    while (file_again(st, &interrupts));
+    return st == VS_OK ? st
+                       : file_fail(err, st, VS_ERR_IO_ALLOCATE, "reserve space in", file->path, why);
+}
+
 VSI_FN vs_status vsi_file_sync(vsi_err *err, const vsi_file *file) {
     char why[VS_VFS_WHY_BYTES] = "";
     int interrupts = 0;

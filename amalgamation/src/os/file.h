@@ -33,6 +33,8 @@ VSI_FN vs_status vsi_file_write(vsi_err *err, const vsi_file *file, const void *
                                 uint64_t offset);
 VSI_FN vs_status vsi_file_size(vsi_err *err, const vsi_file *file, uint64_t *out_bytes);
 VSI_FN vs_status vsi_file_truncate(vsi_err *err, const vsi_file *file, uint64_t bytes);
+/* Reserves space below bytes; VS_ERR_UNSUPPORTED where the VFS cannot. */
+VSI_FN vs_status vsi_file_allocate(vsi_err *err, const vsi_file *file, uint64_t bytes);
 VSI_FN vs_status vsi_file_sync(vsi_err *err, const vsi_file *file);
 VSI_FN vs_status vsi_file_lock(vsi_err *err, const vsi_file *file, int kind);
 /* sector_bytes and blast_bytes are powers of two from 512 to 64 KiB, whatever the VFS says. */

@@ -4,6 +4,7 @@
  *   K2  Pages that this or the previous checkpoint reaches are not written to.
  *   K3  A log file goes when neither of the two needs it. */
 #include "store/checkpoint.h"
+#include "store/admit.h"
 #include "store/flush.h"
 #include "store/freelist.h"
 #include "store/relocate.h"
@@ -230,15 +231,19 @@ static vs_status checkpoint_make(vsi_err *err, checkpoint_work *work) {
     return VS_OK;
 }
 
-/* Cuts off what no kept checkpoint has, and nothing newer uses. */
-static void checkpoint_truncate(vsi_engine *engine) {
+/* Cuts off what no kept checkpoint has, and nothing newer uses or may soon. */
+static void checkpoint_truncate(vsi_engine *engine, bool is_final) {
     const vsi_meta *meta = &engine->metas.newest;
+    vsi_space *space = &engine->pager.space;
     vsi_err ignored = {0};
     uint64_t end = meta->checkpoint.end, bytes = 0;
     end = meta->previous.end > end ? meta->previous.end : end;
-    end = engine->pager.space.end > end ? engine->pager.space.end : end;
-    if (vsi_file_size(&ignored, &engine->data, &bytes) == VS_OK && bytes > end * VSI_PAGE_BYTES)
-        (void)vsi_file_truncate(&ignored, &engine->data, end * VSI_PAGE_BYTES);
+    end = space->end > end ? space->end : end;
+    end += is_final ? 0 : vsi_admit_reserve(space);
+    if (vsi_file_size(&ignored, &engine->data, &bytes) != VS_OK || bytes <= end * VSI_PAGE_BYTES)
+        return;
+    space->owned = space->owned < end ? space->owned : end;
+    (void)vsi_file_truncate(&ignored, &engine->data, end * VSI_PAGE_BYTES);
 }
 
 /* Frees what the last checkpoint, or the last two, and those who read do not need. A failure, or a
@@ -264,7 +269,7 @@ static void checkpoint_clean(vsi_engine *engine, bool is_final) {
     vsi_buf_free(&readers);
     if (is_final)
         vsi_log_remove_strays(&engine->log);
-    checkpoint_truncate(engine);
+    checkpoint_truncate(engine, is_final);
     log_remove_below(engine, has_previous ? meta->previous.log_from : meta->checkpoint.log_from);
 } /* keeps K3 */
 
@@ -292,13 +297,26 @@ static vs_status checkpoint_shrink(vsi_err *err, vsi_engine *engine) {
     return st;
 }
 
+/* Frames that recovery found may have to be copied to a new log file first: on a full disk what is kept in
+ * reserve is given up for it. */
+static vs_status checkpoint_sync(vsi_err *err, vsi_engine *engine) {
+    vsi_err ignored = {0};
+    vs_status st = vsi_engine_sync(err, engine);
+    while (st == VS_ERR_FULL && vsi_freelist_load(&ignored, engine) == VS_OK &&
+           vsi_admit_give_back(engine))
+        st = vsi_engine_sync(err, engine);
+    return st;
+}
+
 static vs_status checkpoint_with_role(vsi_err *err, vsi_engine *engine, bool is_final) {
     checkpoint_work work = {.engine = engine, .is_final = is_final};
     vsi_err second = {0};
-    vs_status st = vsi_engine_sync(err, engine);
-    if (st != VS_OK)
-        return st;
     vsi_stay stay = vsi_stay_enter(&engine->pager.reside);
+    vs_status st = checkpoint_sync(err, engine);
+    if (st != VS_OK) {
+        vsi_stay_leave(&engine->pager.reside, stay);
+        return st;
+    }
     bool is_needed =
         !checkpoint_is_current(engine) || (is_final && engine->metas.newest.previous.log_from);
     if (is_needed)
@@ -309,6 +327,26 @@ static vs_status checkpoint_with_role(vsi_err *err, vsi_engine *engine, bool is_
         (void)checkpoint_shrink(&second, engine); /* if it fails, the file is larger */
     vsi_stay_leave(&engine->pager.reside, stay);
     vsi_budget_keep(&engine->pager, &engine->descs);
+    return st;
+}
+
+/* On a full disk: what the last checkpoint replaced is free when there is another one, and the log that was
+ * kept for going back is gone. */
+static vs_status checkpoint_relieve(vsi_err *err, vsi_engine *engine) {
+    vsi_space *space = &engine->pager.space;
+    checkpoint_work work = {.engine = engine};
+    vs_status st = VS_OK;
+    vsi_stay stay = vsi_stay_enter(&engine->pager.reside);
+    if (space->dead_pages > engine->stuck_pages) {
+        st = checkpoint_make(err, &work);
+        if (st == VS_OK)
+            checkpoint_clean(engine, false);
+        engine->stuck_pages = space->dead_pages;
+    }
+    vsi_stay_leave(&engine->pager.reside, stay);
+    vsi_mutex_lock(&engine->log_lock);
+    engine->wants_room = false;
+    vsi_mutex_unlock(&engine->log_lock);
     return st;
 }
 
@@ -339,15 +377,17 @@ typedef struct checkpoint_pressure {
     bool is_near; /* time to write slabs ahead of it */
     bool is_due;
     bool is_late; /* whatever is left to write, it must be now */
+    bool wants_room;
     uint64_t log_bytes;
 } checkpoint_pressure;
 
 static checkpoint_pressure checkpoint_look(vsi_engine *engine) {
-    checkpoint_pressure p = {false, false, false, 0};
+    checkpoint_pressure p = {false, false, false, false, 0};
     vsi_mutex_lock(&engine->log_lock);
     uint64_t bytes = vsi_log_bytes(&engine->log), limit = checkpoint_log_limit(engine);
     if (!engine->has_failed && bytes >= engine->retry_log_bytes) {
-        p.is_late = engine->memory_is_full || bytes >= 2 * limit;
+        p.wants_room = engine->wants_room;
+        p.is_late = engine->memory_is_full || p.wants_room || bytes >= 2 * limit;
         p.is_due = p.is_late || bytes >= limit;
         p.is_near = p.is_due || bytes >= limit / 2;
     }
@@ -385,6 +425,8 @@ VSI_FN void vsi_checkpoint_if_due(vsi_engine *engine) {
     uint64_t left = vsi_flush_slabs_left(&engine->versions.applied->state);
     if (st == VS_OK && (p.is_late || (p.is_due && left <= CHECKPOINT_LAST_STEP_BYTES)))
         st = checkpoint_with_role(&err, engine, false);
+    if (st == VS_OK && p.wants_room)
+        st = checkpoint_relieve(&err, engine);
     if (st != VS_OK)
         checkpoint_put_off(engine, &err);
     vsi_role_give(engine);

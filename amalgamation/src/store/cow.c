@@ -12,6 +12,17 @@ VSI_FN void vsi_cow_init(vsi_cow *cow, vsi_mem *mem) {
     cow->dead_extents.mem = mem;
 }
 
+/* Of the blocks that only older versions have, block is one more, or one less. */
+static void cow_bury(vsi_cow *cow, const vsi_block *block) {
+    cow->dead_bytes += block->bytes;
+    vsi_page_count_add(&cow->dead_pages, block->pages, 1);
+}
+
+static void cow_unbury(vsi_cow *cow, const vsi_block *block) {
+    cow->dead_bytes -= block->bytes;
+    vsi_page_count_subtract(&cow->dead_pages, block->pages);
+}
+
 static void cow_free(vsi_cow *cow, vsi_block *block) {
     if (block->newer)
         block->newer->older = block->older;
@@ -20,6 +31,7 @@ static void cow_free(vsi_cow *cow, vsi_block *block) {
     if (block->older)
         block->older->newer = block->newer;
     cow->bytes -= block->bytes;
+    vsi_page_count_subtract(&cow->pages, block->pages);
     vsi_free(cow->mem, block, block->bytes);
 }
 
@@ -28,6 +40,7 @@ VSI_FN void vsi_cow_free_all(vsi_cow *cow) {
         cow_free(cow, cow->newest);
     cow->dead = NULL;
     cow->dead_bytes = 0;
+    cow->dead_pages = (vsi_page_count){0};
     if (cow->mem)
         vsi_buf_free(&cow->dead_extents);
 }
@@ -36,7 +49,8 @@ VSI_FN vsi_cow_mark vsi_cow_open(vsi_cow *cow) {
     vsi_cow_mark mark = {.scope = cow->scope,
                          .dead = cow->dead,
                          .dead_extents_bytes = cow->dead_extents.bytes,
-                         .dead_bytes = cow->dead_bytes};
+                         .dead_bytes = cow->dead_bytes,
+                         .dead_pages = cow->dead_pages};
     cow->scope = ++cow->last_scope;
     return mark;
 }
@@ -48,7 +62,7 @@ VSI_FN void vsi_cow_keep(vsi_cow *cow, vsi_cow_mark mark) {
         vsi_block *block = *link;
         if (mark.scope && block->owner >= mark.scope) {
             *link = block->next_dead;
-            cow->dead_bytes -= block->bytes;
+            cow_unbury(cow, block);
             cow_free(cow, block);
         } else {
             link = &block->next_dead;
@@ -63,6 +77,7 @@ VSI_FN void vsi_cow_undo(vsi_cow *cow, vsi_cow_mark mark) {
     cow->dead = mark.dead;
     cow->dead_extents.bytes = mark.dead_extents_bytes;
     cow->dead_bytes = mark.dead_bytes;
+    cow->dead_pages = mark.dead_pages;
     cow->scope = mark.scope;
 }
 
@@ -75,7 +90,7 @@ VSI_FN vsi_block *vsi_cow_take_dead(vsi_cow *cow) {
 VSI_FN void vsi_cow_free_dead(vsi_cow *cow, vsi_block *dead) {
     while (dead) {
         vsi_block *next = dead->next_dead;
-        cow->dead_bytes -= dead->bytes;
+        cow_unbury(cow, dead);
         cow_free(cow, dead);
         dead = next;
     }
@@ -86,7 +101,7 @@ VSI_FN vsi_block *vsi_cow_free_born_after(vsi_cow *cow, vsi_block *dead, uint64_
     while (dead) {
         vsi_block *next = dead->next_dead;
         if (dead->owner > scope) {
-            cow->dead_bytes -= dead->bytes;
+            cow_unbury(cow, dead);
             cow_free(cow, dead);
         } else {
             dead->next_dead = others;
@@ -97,25 +112,31 @@ VSI_FN vsi_block *vsi_cow_free_born_after(vsi_cow *cow, vsi_block *dead, uint64_
     return others;
 }
 
-static vsi_block *cow_alloc(vsi_cow *cow, size_t bytes) {
+static vsi_block *cow_alloc(vsi_cow *cow, size_t bytes, uint64_t pages) {
     vsi_assert(cow->scope > 0);
     vsi_assert(bytes >= sizeof(vsi_block));
     vsi_block *block = vsi_alloc(cow->mem, bytes);
     if (!block)
         return NULL;
     cow->bytes += bytes;
-    *block = (vsi_block){.older = cow->newest, .owner = cow->scope, .bytes = bytes};
+    vsi_page_count_add(&cow->pages, pages, 1);
+    *block = (vsi_block){
+        .older = cow->newest, .owner = cow->scope, .bytes = bytes, .pages = pages};
     if (cow->newest)
         cow->newest->newer = block;
     cow->newest = block;
     return block;
 }
 
-VSI_FN void *vsi_cow_new(vsi_cow *cow, size_t bytes) {
-    vsi_block *block = cow_alloc(cow, bytes);
+VSI_FN void *vsi_cow_new_extent(vsi_cow *cow, size_t bytes, uint64_t pages) {
+    vsi_block *block = cow_alloc(cow, bytes, pages);
     if (block)
         memset(block + 1, 0, bytes - sizeof *block);
     return block;
+}
+
+VSI_FN void *vsi_cow_new(vsi_cow *cow, size_t bytes) {
+    return vsi_cow_new_extent(cow, bytes, 1);
 }
 
 VSI_FN void *vsi_cow_touch(vsi_cow *cow, void *block) {
@@ -123,7 +144,7 @@ VSI_FN void *vsi_cow_touch(vsi_cow *cow, void *block) {
     vsi_assert(cow->scope > 0);
     if (old->owner >= cow->scope)
         return old;
-    vsi_block *copy = cow_alloc(cow, old->bytes);
+    vsi_block *copy = cow_alloc(cow, old->bytes, old->pages);
     if (!copy)
         return NULL;
     memcpy(copy + 1, old + 1, old->bytes - sizeof *old);
@@ -140,7 +161,7 @@ VSI_FN void vsi_cow_drop(vsi_cow *cow, void *block) {
     }
     old->next_dead = cow->dead; /* keeps C2 */
     cow->dead = old;
-    cow->dead_bytes += old->bytes;
+    cow_bury(cow, old);
 }
 
 VSI_FN vs_status vsi_cow_drop_ref(vsi_err *err, vsi_cow *cow, vsi_ref ref) {

@@ -14,6 +14,7 @@ typedef struct vsi_block {
     struct vsi_block *next_dead;     /* the next in a list of replaced blocks */
     uint64_t owner;                  /* the scope it was made in; scopes are numbered upwards */
     size_t bytes;                    /* of the allocation, this header included */
+    uint64_t pages;                  /* that it will take in the file */
 } vsi_block;
 
 /* All blocks of one database, and the scope of its one writer. */
@@ -26,6 +27,7 @@ typedef struct vsi_cow {
     uint64_t scope;      /* blocks with owner >= scope may be changed in place */
     uint64_t last_scope; /* numbers given out */
     size_t bytes, dead_bytes; /* of all blocks, of those that only older versions have */
+    vsi_page_count pages, dead_pages; /* likewise */
 } vsi_cow;
 
 /* What a scope must restore. */
@@ -33,6 +35,7 @@ typedef struct vsi_cow_mark {
     uint64_t scope;
     vsi_block *dead;
     size_t dead_extents_bytes, dead_bytes;
+    vsi_page_count dead_pages;
 } vsi_cow_mark;
 
 VSI_FN void vsi_cow_init(vsi_cow *cow, vsi_mem *mem);
@@ -52,8 +55,10 @@ VSI_FN void vsi_cow_free_dead(vsi_cow *cow, vsi_block *dead);
 VSI_FN vsi_block *vsi_cow_free_born_after(vsi_cow *cow, vsi_block *dead, uint64_t scope,
                                           vsi_block *others);
 
-/* A new block, zeroed behind its header; NULL when there is no memory. */
+/* A new block, zeroed behind its header, that will be a page in the file; NULL when there is no memory. */
 VSI_FN void *vsi_cow_new(vsi_cow *cow, size_t bytes);
+/* The same for one that will be an extent of so many pages. */
+VSI_FN void *vsi_cow_new_extent(vsi_cow *cow, size_t bytes, uint64_t pages);
 /* The block itself when it may be changed in place, else a copy that replaces it; NULL when there
  * is no memory. The caller stores the result where it found the block. */
 VSI_FN void *vsi_cow_touch(vsi_cow *cow, void *block);

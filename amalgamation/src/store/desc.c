@@ -73,6 +73,14 @@ VSI_FN vsi_desc *vsi_descs_from(vsi_descs *descs, uint64_t id) {
     return desc;
 }
 
+VSI_FN void vsi_descs_undo(vsi_descs *descs, vsi_pager *pager) {
+    for (vsi_desc *desc = vsi_descs_from(descs, 0); desc;
+         desc = vsi_descs_from(descs, (uint64_t)desc->id + 1)) {
+        vsi_slabs_undo(&desc->rows, pager);
+        vsi_slabs_undo(&desc->cells, pager);
+    }
+}
+
 static void desc_fill(vsi_desc *desc, vsi_mem *mem, const vsi_desc *given) {
     *desc = *given;
     uint32_t row_bytes = desc->dim * desc->element_bytes;

@@ -53,6 +53,9 @@ VS_NODISCARD VSI_FN vs_status vsi_descs_add(vsi_err *err, vsi_descs *descs, cons
 VS_NODISCARD VSI_FN vs_status vsi_descs_intern(vsi_err *err, vsi_descs *descs,
                                                const vsi_desc *given, vsi_desc **out_desc);
 
+/* The pager's writer has changed nothing after all (vsi_slabs_undo). Holder of the writer role only. */
+VSI_FN void vsi_descs_undo(vsi_descs *descs, vsi_pager *pager);
+
 /* Slots that may be used, the lowest first as far as they are known; VSI_SLOT_NONE: none. Adding one
  * without memory loses it until the next open. Holder of the writer role only. */
 VSI_FN uint32_t vsi_desc_take_slot(vsi_desc *desc);

@@ -119,19 +119,32 @@ static vs_status freelist_renounce(vsi_err *err, vsi_engine *engine) {
     return st;
 }
 
-VSI_FN vs_status vsi_freelist_load(vsi_err *err, vsi_engine *engine) {
+/* What the file and its device are like. */
+static vs_status freelist_look(vsi_err *err, vsi_engine *engine) {
     vsi_space *space = &engine->pager.space;
-    const vsi_checkpoint_info *now = &engine->metas.newest.checkpoint;
     vs_device_info device = {0};
-    if (space->is_known)
-        return VS_OK;
-    vs_status st = freelist_renounce(err, engine);
+    uint64_t bytes = 0;
+    vs_status st = vsi_file_device_info(err, &engine->data, &device);
     if (st == VS_OK)
-        st = vsi_file_device_info(err, &engine->data, &device);
+        st = vsi_file_size(err, &engine->data, &bytes);
     if (st != VS_OK)
         return st;
     if (device.blast_bytes > VSI_PAGE_BYTES)
         space->block_pages = device.blast_bytes / VSI_PAGE_BYTES;
+    space->owned = bytes / VSI_PAGE_BYTES;
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_freelist_load(vsi_err *err, vsi_engine *engine) {
+    vsi_space *space = &engine->pager.space;
+    const vsi_checkpoint_info *now = &engine->metas.newest.checkpoint;
+    if (space->is_known)
+        return VS_OK;
+    vs_status st = freelist_renounce(err, engine);
+    if (st == VS_OK)
+        st = freelist_look(err, engine);
+    if (st != VS_OK)
+        return st;
     uint64_t end = now->number ? now->end : VSI_SPACE_FIRST_PAGE;
     if (now->free_list.kind == VSI_REF_NONE)
         return space_rebuild(err, engine, end);

@@ -154,6 +154,7 @@ static void draft_install(vsi_log *log) {
     log->chain = draft.chain;
     log->pad_bytes = draft.pad_bytes;
     log->pos = vsi_round_up(draft.pos, draft.pad_bytes); /* keeps W2 */
+    log->owned = 0;
     log->tail_is_dirty = false;
     log_release(log, UINT64_MAX);
     log->durable_lsn = log->next_lsn - 1;
@@ -211,6 +212,25 @@ static bool log_seal(vsi_log *log, vsi_frame *frame, vsi_buf *buf) {
     return true;
 }
 
+VSI_FN vs_status vsi_log_own(vsi_err *err, vsi_log *log, size_t bytes, uint64_t reserve) {
+    uint64_t end = vsi_round_up(log->pos, log->pad_bytes) + vsi_frame_stride((uint32_t)bytes) + reserve;
+    if (end <= log->owned)
+        return VS_OK;
+    uint64_t more = end + reserve; /* not at each frame */
+    vs_status st = vsi_file_allocate(err, &log->file, more);
+    if (st == VS_ERR_FULL) {
+        more = end;
+        st = vsi_file_allocate(err, &log->file, more);
+    }
+    if (st == VS_ERR_UNSUPPORTED) {
+        more = UINT64_MAX;
+        st = VS_OK;
+    }
+    if (st == VS_OK)
+        log->owned = more;
+    return st;
+}
+
 VSI_FN vs_status vsi_log_append(vsi_err *err, vsi_log *log, int kind, uint64_t txn, int64_t time_us,
                                 vsi_buf *ops) {
     vsi_assert(vsi_log_is_open(log) && !log->tail_is_dirty);
@@ -252,12 +272,16 @@ VSI_FN vs_status vsi_log_append(vsi_err *err, vsi_log *log, int kind, uint64_t t
 VSI_FN vs_status vsi_log_cut_off(vsi_err *err, vsi_log *log) {
     if (!log->tail_is_dirty)
         return VS_OK;
-    vs_status st = vsi_file_truncate(err, &log->file, log->pos);
+    uint64_t bytes = 0;
+    vs_status st = vsi_file_size(err, &log->file, &bytes);
+    if (st == VS_OK && bytes > log->pos) /* making it longer may fail where there is no space */
+        st = vsi_file_truncate(err, &log->file, log->pos);
     if (st == VS_OK)
         st = vsi_file_sync(err, &log->file);
     if (st != VS_OK)
         return st;
     log->tail_is_dirty = false; /* keeps W5 */
+    log->owned = 0;
     log_release(log, UINT64_MAX);
     log->pos = vsi_round_up(log->pos, log->pad_bytes);
     return VS_OK;

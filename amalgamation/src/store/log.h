@@ -42,6 +42,7 @@ typedef struct vsi_log {
     vsi_log_draft draft; /* left by a take-over that could not write the meta page */
     uint64_t salt, chain;
     uint64_t pos;       /* where the next frame goes */
+    uint64_t owned;     /* bytes that the device has given to the file; UINT64_MAX: nobody knows */
     uint32_t pad_bytes; /* blast radius of the device */
     bool tail_is_dirty; /* a failed append may have left bytes behind pos */
 
@@ -77,6 +78,11 @@ VSI_FN void vsi_log_complete(vsi_log *log);
  * log on success; on failure it is as before and tail_is_dirty may be set: call vsi_log_cut_off. */
 VSI_FN vs_status vsi_log_append(vsi_err *err, vsi_log *log, int kind, uint64_t txn, int64_t time_us,
                                 vsi_buf *ops);
+
+/* Reserves space of the device for a frame of so many bytes and for as many more as are kept in reserve.
+ * VS_ERR_FULL; the log is as before then. */
+VS_NODISCARD VSI_FN vs_status vsi_log_own(vsi_err *err, vsi_log *log, size_t bytes,
+                                          uint64_t reserve);
 
 /* Removes what a failed append left, durably; makes every frame durable. On failure the file must
  * not be appended to: take over. */

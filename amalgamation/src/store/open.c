@@ -137,6 +137,7 @@ static void recovery_undo(recovery *r) {
     if (r->in_txn) {
         vsi_cow_undo(&r->engine->cow, r->mark);
         vsi_pager_undo_to(&r->engine->pager, r->taken_bytes);
+        vsi_descs_undo(&r->engine->descs, &r->engine->pager);
     }
     r->in_txn = false;
 }
@@ -147,6 +148,7 @@ static vs_status recovery_frame(vsi_err *err, recovery *r, const vsi_frame *fram
         recovery_undo(r);
     if (!r->in_txn && frame->kind == VSI_FRAME_CONT) {
         r->mark = vsi_cow_open(&r->engine->cow);
+        r->engine->pager.writer++;
         r->taken_bytes = r->engine->pager.taken.bytes;
         r->in_txn = true;
         r->txn = frame->txn;

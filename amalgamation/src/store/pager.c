@@ -2,12 +2,19 @@
  *
  *   P1  Nothing read from the file is used before its hash was found right.
  *   P2  An extent is written once; its pages are not written again before it is dead to everybody
- *       (G2). */
+ *       (G2).
+ *   P3  Pages that were taken belong to the file: writing them does not run out of space. */
 #include "store/pager.h"
 #include "base/hash.h"
 #include "store/node.h"
 
 enum { PAGER_BUCKETS_FIRST = 64, PAGER_OUT_BYTES = 1 << 20 };
+
+/* Space is reserved in steps of this share of the file, within these bounds. */
+enum { PAGER_STEP_SHARE = 16, PAGER_STEP_MAX = 4096 };
+#ifndef VSI_STEP_PAGES
+#define VSI_STEP_PAGES 16
+#endif
 
 /* A node in the cache. */
 typedef struct pager_node {
@@ -355,6 +362,31 @@ static vs_status pager_put(vsi_err *err, vsi_pager *pager, uint64_t page, vsi_by
                                                                 : vsi_fail_nomem(err, bytes.bytes);
 }
 
+static uint64_t pager_step(const vsi_space *space) {
+    uint64_t step = space->end / PAGER_STEP_SHARE;
+    step = step < VSI_STEP_PAGES ? VSI_STEP_PAGES : step;
+    return step < PAGER_STEP_MAX ? step : PAGER_STEP_MAX;
+}
+
+VSI_FN vs_status vsi_pager_own(vsi_err *err, vsi_pager *pager, uint64_t pages) {
+    vsi_space *space = &pager->space;
+    if (pages <= space->owned)
+        return VS_OK;
+    uint64_t more = pages + pager_step(space);
+    vs_status st = vsi_file_allocate(err, pager->file, more * VSI_PAGE_BYTES);
+    if (st == VS_ERR_FULL) {
+        more = pages;
+        st = vsi_file_allocate(err, pager->file, more * VSI_PAGE_BYTES);
+    }
+    if (st == VS_ERR_UNSUPPORTED) {
+        more = UINT64_MAX;
+        st = VS_OK;
+    }
+    if (st == VS_OK)
+        space->owned = more;
+    return st;
+}
+
 VSI_FN vs_status vsi_pager_take(vsi_err *err, vsi_pager *pager, uint64_t pages,
                                 uint64_t *out_page) {
     vsi_run run = {.pages = pages};
@@ -363,6 +395,11 @@ VSI_FN vs_status vsi_pager_take(vsi_err *err, vsi_pager *pager, uint64_t pages,
     vs_status st = vsi_space_take(err, &pager->space, pages, &run.page);
     if (st != VS_OK)
         return st;
+    st = vsi_pager_own(err, pager, pager->space.end); /* keeps P3 */
+    if (st != VS_OK) {
+        vsi_space_give(&pager->space, run);
+        return st;
+    }
     vsi_buf_append(&pager->taken, &run, sizeof run);
     *out_page = run.page;
     return VS_OK;

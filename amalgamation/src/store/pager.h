@@ -28,6 +28,7 @@ typedef struct vsi_pager {
     vsi_buf taken;    /* vsi_run: written since the last keep or undo */
     vsi_buf dropped;  /* vsi_run: given up without a version that says so; the engine buries them */
     uint64_t written_bytes;
+    uint64_t writer; /* number of the transaction that changes something, or did last */
 } vsi_pager;
 
 VSI_FN bool vsi_pager_init(vsi_pager *pager, vsi_mem *mem, const vsi_file *file);
@@ -61,6 +62,8 @@ VS_NODISCARD VSI_FN vs_status vsi_pager_take(vsi_err *err, vsi_pager *pager, uin
 VS_NODISCARD VSI_FN vs_status vsi_pager_write_at(vsi_err *err, vsi_pager *pager, int kind,
                                                  uint32_t level, vsi_bytes bytes, uint64_t page,
                                                  vsi_ref *out_ref);
+/* Reserves space of the device for so many pages of the file, and some more; VS_ERR_FULL. */
+VS_NODISCARD VSI_FN vs_status vsi_pager_own(vsi_err *err, vsi_pager *pager, uint64_t pages);
 VS_NODISCARD VSI_FN vs_status vsi_pager_flush(vsi_err *err, vsi_pager *pager);
 /* What was written is part of a checkpoint, or will never be: then its pages are free again. */
 VSI_FN void vsi_pager_keep(vsi_pager *pager);

@@ -96,7 +96,6 @@ static vs_status replay_collect_files(vsi_err *err, vsi_replay *r) {
         g = file.header.previous_generation; /* smaller than before, so this ends */
         if (!vsi_buf_append(&r->files, &file, sizeof file))
             return vsi_fail_nomem(err, sizeof file);
-        r->total_bytes += r->file_bytes;
     }
     size_t n = replay_file_count(r);
     for (size_t i = 0; i < n / 2; i++) {
@@ -342,6 +341,7 @@ static vs_status replay_stop(vsi_err *err, vsi_replay *r) {
     if (was_durable)
         return replay_fail_damaged(err, r);
     replay_advance_durable(r, r->meta->durable_lsn);
+    r->total_bytes += r->pos;
     r->is_done = true;
     return VS_OK;
 }
@@ -350,6 +350,7 @@ static vs_status replay_stop(vsi_err *err, vsi_replay *r) {
 static vs_status replay_switch(vsi_err *err, vsi_replay *r) {
     const vsi_replay_file *next = replay_file_at(r, r->at + 1);
     replay_advance_durable(r, UINT64_MAX);
+    r->total_bytes += r->pos;
     if (next->header.previous_chain != r->durable_chain)
         return vsi_fail(err, VS_ERR_CORRUPT,
                         "%s-wal-%llu does not continue log %llu: chain %016llx, expected %016llx",

@@ -38,7 +38,7 @@ typedef struct vsi_replay {
     /* Known when is_done; durable_lsn grows while reading. */
     uint64_t durable_lsn, durable_chain;
     uint64_t dropped_lsn, dropped_bytes; /* a torn tail; 0: none */
-    uint64_t total_bytes;                /* of all files */
+    uint64_t total_bytes;                /* of the files so far, what stands behind their frames left out */
     vsi_buf spots; /* vsi_replay_spot of frames above durable_lsn, from spot_at on */
     size_t spot_at;
 } vsi_replay;

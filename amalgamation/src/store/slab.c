@@ -344,6 +344,32 @@ static vs_status slab_make(vsi_err *err, vsi_slabs *slabs, uint32_t at) {
     return st;
 }
 
+static size_t slabs_dirty_count(const vsi_slabs *slabs) {
+    return slabs->dirty.bytes / sizeof(uint32_t);
+}
+
+static void slabs_add_dirty(vsi_slabs *slabs, uint32_t at) {
+    uint64_t writer = slabs_pager(slabs) ? slabs_pager(slabs)->writer : 0;
+    if (slabs->writer != writer) {
+        slabs->writer = writer;
+        slabs->kept_dirty = slabs_dirty_count(slabs);
+    }
+    vsi_buf_append(&slabs->dirty, &at, sizeof at);
+}
+
+/* Rows of other transactions in these slabs are as the file has them, if it has any; those that this one
+ * wrote are of slots that are not live. */
+VSI_FN void vsi_slabs_undo(vsi_slabs *slabs, vsi_pager *pager) {
+    const uint32_t *dirty = (const uint32_t *)(const void *)slabs->dirty.data;
+    if (slabs->writer != pager->writer)
+        return;
+    vsi_mutex_lock(&pager->slab_lock);
+    for (size_t i = slabs->kept_dirty; i < slabs_dirty_count(slabs); i++)
+        ((slab_head *)slabs_get(slabs, dirty[i]))->is_dirty = false; /* L3 */
+    vsi_mutex_unlock(&pager->slab_lock);
+    slabs->dirty.bytes = slabs->kept_dirty * sizeof *dirty;
+}
+
 /* Marks a slab as changed; false: it has left memory. There is room in the list. */
 static bool slab_mark(vsi_slabs *slabs, uint32_t at, slab_head **out_slab) {
     slabs_lock(slabs);
@@ -353,7 +379,7 @@ static bool slab_mark(vsi_slabs *slabs, uint32_t at, slab_head **out_slab) {
         slab->is_dirty = true; /* L3 */
     slabs_unlock(slabs);
     if (slab && !was_dirty)
-        vsi_buf_append(&slabs->dirty, &at, sizeof at);
+        slabs_add_dirty(slabs, at);
     *out_slab = slab;
     return slab;
 }
@@ -456,6 +482,7 @@ static void slabs_adopt(vsi_slabs *slabs, slab_batch *batch) {
     if (left)
         memmove(slabs->dirty.data, slabs->dirty.data + n * sizeof *dirty, left);
     slabs->dirty.bytes = left;
+    slabs->kept_dirty -= n < slabs->kept_dirty ? n : slabs->kept_dirty;
     const vsi_run *runs = (const vsi_run *)(const void *)batch->replaced.data;
     for (size_t i = 0; i < batch->replaced.bytes / sizeof *runs; i++)
         vsi_space_give(&batch->pager->space, runs[i]);
@@ -522,6 +549,16 @@ VSI_FN vs_status vsi_slabs_distrust(vsi_err *err, vsi_slabs *slabs, vsi_pager *p
 
 VSI_FN uint64_t vsi_slabs_dirty_bytes(const vsi_slabs *slabs) {
     return slabs->dirty.bytes / sizeof(uint32_t) * (uint64_t)slab_extent_bytes(slabs);
+}
+
+/* Leaves of dir hold at least some 40 entries but for a few; each entry changes one leaf. */
+VSI_FN void vsi_slabs_need(const vsi_slabs *slabs, vsi_page_count *need) {
+    uint64_t dirty = slabs->dirty.bytes / sizeof(uint32_t);
+    uint64_t places = dirty + slabs->moved.bytes / sizeof(vsi_slab_place);
+    uint64_t nodes = (slabs->dir.count + places) / 40 + 8;
+    if (places)
+        vsi_page_count_add(need, 1, places + 3 < nodes ? places + 3 : nodes);
+    vsi_page_count_add(need, slab_extent_bytes(slabs) / VSI_PAGE_BYTES, dirty);
 }
 
 static vs_status slab_link(vsi_err *err, vsi_btree *dir, const vsi_slab_place *place) {
@@ -645,6 +682,7 @@ VSI_FN vs_status vsi_slabs_forget(vsi_err *err, vsi_slabs *slabs, vsi_pager *pag
     vsi_buf_free(&slabs->moved);
     vsi_mutex_unlock(&pager->slab_lock);
     vsi_buf_free(&slabs->dirty);
+    slabs->kept_dirty = 0;
     return VS_OK;
 }
 

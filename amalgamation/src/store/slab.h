@@ -27,6 +27,8 @@ typedef struct vsi_slabs {
 
     /* of the holder of the writer role */
     vsi_buf dirty; /* uint32_t: slabs changed since they were written */
+    uint64_t writer; /* the pager's, when one was last added */
+    size_t kept_dirty; /* how many were there before that writer came */
     vsi_buf unused; /* uint32_t: per slab the rows that nobody needs; SLAB_IS_DROPPED: and it is gone */
 } vsi_slabs;
 
@@ -61,6 +63,8 @@ VSI_FN uint32_t vsi_slab_run(const vsi_slabs *slabs, uint32_t slot);
 
 /* Of the slabs that changed since they were written; of the holder of the writer role. */
 VSI_FN uint64_t vsi_slabs_dirty_bytes(const vsi_slabs *slabs);
+/* Adds the pages that a checkpoint will take for them, and at most for dir. */
+VSI_FN void vsi_slabs_need(const vsi_slabs *slabs, vsi_page_count *need);
 /* Writes the slabs that changed into the file, max_bytes of them or a little more: they may leave memory,
  * nothing in the file leads to them yet. Of the holder of the writer role, as those below. On a failure
  * nothing has changed. */
@@ -68,6 +72,8 @@ VS_NODISCARD VSI_FN vs_status vsi_slabs_write_back(vsi_err *err, vsi_slabs *slab
                                                    vsi_pager *pager, uint64_t max_bytes);
 /* Notes in dir where slabs are that were written since it was made. */
 VS_NODISCARD VSI_FN vs_status vsi_slabs_link(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir);
+/* The pager's writer has changed nothing after all: what only it has changed need not be written. */
+VSI_FN void vsi_slabs_undo(vsi_slabs *slabs, vsi_pager *pager);
 /* A row of which no version that can be read has need, or one again. There may be no memory to count it;
  * then the slab only stays. */
 VSI_FN void vsi_slabs_count_unused(vsi_slabs *slabs, uint32_t slot, bool is_unused);

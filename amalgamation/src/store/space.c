@@ -12,6 +12,7 @@ VSI_FN void vsi_space_init(vsi_space *space, vsi_mem *mem) {
     memset(space, 0, sizeof *space);
     space->mem = mem;
     space->block_pages = 1;
+    space->owned = UINT64_MAX;
     space->end = VSI_SPACE_FIRST_PAGE;
     space->runs.mem = mem;
     space->dead.mem = mem;
@@ -23,6 +24,38 @@ VSI_FN void vsi_space_free(vsi_space *space) {
     vsi_buf_free(&space->runs);
     vsi_buf_free(&space->dead);
 }
+
+/* ---- counting ------------------------------------------------------------------------------- */
+
+static uint64_t *page_count_of(vsi_page_count *sum, uint64_t pages) {
+    if (pages <= 1)
+        return &sum->single;
+    return pages <= VSI_SPACE_MIDDLE ? &sum->middle : &sum->large;
+}
+
+VSI_FN void vsi_page_count_add(vsi_page_count *sum, uint64_t pages, uint64_t count) {
+    *page_count_of(sum, pages) += pages * count;
+}
+
+VSI_FN void vsi_page_count_subtract(vsi_page_count *sum, uint64_t pages) {
+    *page_count_of(sum, pages) -= pages;
+}
+
+/* Middle ones lose at most half of a large run to its ends; the largest are only looked for behind
+ * everything. Single pages fit anywhere, unless the device wants blocks. */
+VSI_FN bool vsi_space_fits(const vsi_space *space, vsi_page_count need, uint64_t singles) {
+    uint64_t tail = space->owned - space->end;
+    uint64_t small = space->block_pages == 1 ? space->free_pages - space->large_pages : 0;
+    if (space->owned == UINT64_MAX)
+        return true;
+    if (space->owned < space->end || need.large > tail)
+        return false;
+    singles += need.single;
+    singles -= small < singles ? small : singles;
+    return singles + need.middle <= tail - need.large + space->large_pages / 2;
+}
+
+/* ---- runs ----------------------------------------------------------------------------------- */
 
 static vsi_run *space_runs(const vsi_space *space) {
     return (vsi_run *)(void *)space->runs.data;
@@ -50,8 +83,15 @@ static uint64_t space_fit(const vsi_space *space, uint64_t page, uint64_t limit,
     return first < limit && last <= limit ? first : UINT64_MAX;
 }
 
+/* A run gets another length; 0: it is new, or goes. */
+static void space_resize(vsi_space *space, uint64_t from, uint64_t to) {
+    space->free_pages += to - from;
+    space->large_pages += (to >= VSI_SPACE_LARGE ? to : 0) - (from >= VSI_SPACE_LARGE ? from : 0);
+}
+
 static void space_remove_run(vsi_space *space, size_t at) {
     vsi_run *runs = space_runs(space);
+    space_resize(space, runs[at].pages, 0);
     memmove(runs + at, runs + at + 1, (space_run_count(space) - at - 1) * sizeof *runs);
     space->runs.bytes -= sizeof *runs;
 }
@@ -62,24 +102,27 @@ static void space_insert_run(vsi_space *space, size_t at, vsi_run run) {
     memmove(runs + at + 1, runs + at, (space_run_count(space) - at) * sizeof *runs);
     runs[at] = run;
     space->runs.bytes += sizeof run;
+    space_resize(space, 0, run.pages);
+}
+
+static void space_set_run(vsi_space *space, size_t at, vsi_run run) {
+    space_resize(space, space_runs(space)[at].pages, run.pages);
+    space_runs(space)[at] = run;
 }
 
 /* Cuts [page, page + pages) out of run number at. */
 static void space_cut(vsi_space *space, size_t at, uint64_t page, uint64_t pages) {
-    vsi_run *run = space_runs(space) + at;
-    uint64_t run_end = run->page + run->pages, end = page + pages;
-    if (page > run->page && end < run_end) {
-        vsi_run rest = {end, run_end - end};
-        run->pages = page - run->page;
-        space_insert_run(space, at + 1, rest);
-    } else if (page > run->page) {
-        run->pages = page - run->page;
-    } else if (end < run_end) {
-        *run = (vsi_run){end, run_end - end};
-    } else {
+    vsi_run run = space_runs(space)[at], left = {run.page, page - run.page};
+    uint64_t end = page + pages;
+    vsi_run right = {end, run.page + run.pages - end};
+    if (left.pages)
+        space_set_run(space, at, left);
+    if (left.pages && right.pages)
+        space_insert_run(space, at + 1, right);
+    else if (right.pages)
+        space_set_run(space, at, right);
+    else if (!left.pages)
         space_remove_run(space, at);
-    }
-    space->free_pages -= pages;
 }
 
 VSI_FN vs_status vsi_space_take(vsi_err *err, vsi_space *space, uint64_t pages,
@@ -122,7 +165,6 @@ static void space_trim(vsi_space *space) {
     if (!n || last.page + last.pages != space->end)
         return;
     space->end = last.page;
-    space->free_pages -= last.pages;
     space_remove_run(space, n - 1);
 }
 
@@ -137,20 +179,21 @@ VSI_FN void vsi_space_give(vsi_space *space, vsi_run run) {
         else
             high = mid;
     }
-    space->free_pages += run.pages;
-    vsi_run *runs = space_runs(space);
+    const vsi_run *runs = space_runs(space);
     bool joins_left = low > 0 && runs[low - 1].page + runs[low - 1].pages == run.page;
     bool joins_right = low < space_run_count(space) && run.page + run.pages == runs[low].page;
-    if (joins_left && joins_right) {
-        runs[low - 1].pages += run.pages + runs[low].pages;
+    if (joins_right)
+        run.pages += runs[low].pages;
+    if (joins_left)
+        run = (vsi_run){runs[low - 1].page, runs[low - 1].pages + run.pages};
+    if (joins_left && joins_right)
         space_remove_run(space, low);
-    } else if (joins_left) {
-        runs[low - 1].pages += run.pages;
-    } else if (joins_right) {
-        runs[low] = (vsi_run){run.page, run.pages + runs[low].pages};
-    } else {
+    if (joins_left)
+        space_set_run(space, low - 1, run);
+    else if (joins_right)
+        space_set_run(space, low, run);
+    else
         space_insert_run(space, low, run);
-    }
     space_trim(space);
 }
 
@@ -369,7 +412,7 @@ VSI_FN vs_status vsi_space_read(vsi_err *err, vsi_space *space, vsi_bytes list, 
         st = space_adopt(err, space, list_run(list, i), i < free_runs, checkpoint);
     if (st != VS_OK) {
         space->runs.bytes = 0;
-        space->free_pages = 0;
+        space->free_pages = space->large_pages = 0;
         space->dead.bytes = dead_bytes;
         space->dead_pages = dead_pages;
         return st;

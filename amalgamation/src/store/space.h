@@ -15,9 +15,17 @@ enum {
 
 #define VSI_NONE_KEPT UINT64_MAX
 
+/* A free run of so many pages has room for extents of up to VSI_SPACE_MIDDLE, wherever they must begin. */
+enum { VSI_SPACE_LARGE = 64, VSI_SPACE_MIDDLE = 16 };
+
 typedef struct vsi_run {
     uint64_t page, pages;
 } vsi_run;
+
+/* Pages of extents, by what finding room for them takes: of one page, of up to VSI_SPACE_MIDDLE, of more. */
+typedef struct vsi_page_count {
+    uint64_t single, middle, large;
+} vsi_page_count;
 
 /* An extent that the newest version has no use for. */
 typedef struct vsi_dead_extent {
@@ -43,7 +51,13 @@ typedef struct vsi_space {
     vsi_buf runs;         /* vsi_run, ascending, none touching another */
     vsi_buf dead;         /* vsi_dead_extent, by the time they died */
     uint64_t dead_pages, free_pages;
+    uint64_t large_pages; /* of those free, in runs of VSI_SPACE_LARGE or more */
+    uint64_t owned;       /* pages that the device has given to the file; UINT64_MAX: nobody knows */
 } vsi_space;
+
+/* Counts an extent of so many pages count times. */
+VSI_FN void vsi_page_count_add(vsi_page_count *sum, uint64_t pages, uint64_t count);
+VSI_FN void vsi_page_count_subtract(vsi_page_count *sum, uint64_t pages);
 
 VSI_FN void vsi_runs_sort(vsi_buf *runs); /* vsi_run, by page */
 
@@ -58,6 +72,9 @@ VSI_FN void vsi_space_seal(vsi_space *space);
 
 /* Frees pages that were taken or that are dead, at once; there is always memory for that. */
 VSI_FN void vsi_space_give(vsi_space *space, vsi_run run);
+
+/* Whether extents of so many pages, and single ones besides, find room in what the file owns. */
+VSI_FN bool vsi_space_fits(const vsi_space *space, vsi_page_count need, uint64_t singles);
 
 /* Notes an extent that dies with a version. Room for it was made by vsi_space_expect. */
 VS_NODISCARD VSI_FN vs_status vsi_space_expect(vsi_err *err, vsi_space *space, size_t extents);

@@ -1,5 +1,6 @@
 /* spill.c - changes leave memory before there is a checkpoint. */
 #include "store/spill.h"
+#include "store/admit.h"
 #include "store/budget.h"
 #include "store/flush.h"
 #include "store/freelist.h"
@@ -52,7 +53,8 @@ static bool spill_run(vsi_err *err, vsi_engine *engine, vsi_state *state) {
     uint64_t excess = vsi_reside_excess(&engine->pager.reside, limit / SPILL_TREES_SHARE);
     bool has_slabs = vsi_flush_slabs_left(state) >= spill_at_least(limit / SPILL_SLABS_SHARE);
     bool has_trees = vsi_spill_trees_are_large(engine);
-    if ((!has_slabs && !has_trees) || vsi_freelist_load(err, engine) != VS_OK)
+    if ((!has_slabs && !has_trees) || vsi_freelist_load(err, engine) != VS_OK ||
+        vsi_admit(err, engine, false) != VS_OK)
         return false;
     if (has_slabs && vsi_flush_slabs_early(err, state, excess) != VS_OK)
         return false;

@@ -84,7 +84,8 @@ VSI_FN vs_status vsi_value_put(vsi_err *err, vsi_btree *tree, vsi_bytes key, vsi
             memcpy(bytes + VALUE_HEADER_BYTES, value.data, value.bytes);
         item.value.bytes += value.bytes;
     } else {
-        value_blob *blob = vsi_cow_new(tree->cow, sizeof *blob + value.bytes);
+        uint64_t pages = (VSI_BLOB_HEADER_BYTES + value.bytes + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES;
+        value_blob *blob = vsi_cow_new_extent(tree->cow, sizeof *blob + value.bytes, pages);
         if (!blob)
             return vsi_fail_nomem(err, value.bytes);
         memcpy(blob->bytes, value.data, value.bytes);

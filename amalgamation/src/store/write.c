@@ -7,6 +7,8 @@
  *   T3  A commit that is refused leaves no COMMIT frame that recovery could find, or the engine
  *       has failed and the answer is VS_ERR_INDOUBT. */
 #include "store/write.h"
+#include "store/admit.h"
+#include "store/freelist.h"
 
 /* More staged operations than this go to the log early. Smaller in some tests. */
 #ifndef VSI_STREAM_BYTES
@@ -89,6 +91,7 @@ VSI_FN vs_status vsi_write_begin(vsi_err *err, vsi_engine *engine, vsi_write *ou
         return st;
     }
     vsi_versions_reclaim(&engine->versions);
+    engine->pager.writer++;
     write->state = engine->versions.applied->state;
     write->mark = vsi_cow_open(&engine->cow);
     return VS_OK;
@@ -116,6 +119,7 @@ VSI_FN void vsi_write_rollback(vsi_write *write) {
     write_give_back(write, 0);
     vsi_cow_undo(&write->engine->cow, write->mark);
     vsi_pager_undo(&write->engine->pager);
+    vsi_descs_undo(&write->engine->descs, &write->engine->pager);
     write_end(write);
 }
 
@@ -197,12 +201,48 @@ static vs_status write_stream_piece(vsi_err *err, vsi_write *write, const uint8_
     return st;
 }
 
+/* The log's share first: the data file would take the last of the space, and deleting needs a log too. */
+static vs_status write_admit_frame(vsi_err *err, vsi_write *write, size_t bytes) {
+    vsi_engine *engine = write->engine;
+    vsi_mutex_lock(&engine->log_lock);
+    vs_status st = write_open_log(err, engine);
+    if (st == VS_ERR_FULL)
+        engine->wants_room = true;
+    if (st == VS_ERR_FULL && !write->has_grown && vsi_admit_give_back(engine))
+        st = write_open_log(err, engine);
+    if (st == VS_OK)
+        st = vsi_admit_frame(err, engine, bytes, !write->has_grown);
+    vsi_mutex_unlock(&engine->log_lock);
+    return st;
+}
+
+static vs_status write_admit(vsi_err *err, vsi_write *write) {
+    vsi_engine *engine = write->engine;
+    vsi_err ignored = {0};
+    vsi_stay stay = vsi_stay_enter(&engine->pager.reside);
+    bool is_known = vsi_freelist_load(&ignored, engine) == VS_OK;
+    vs_status st = write_admit_frame(err, write, write->ops.bytes);
+    if (st == VS_OK && is_known) /* else no page can be written; the checkpoint will say so */
+        st = vsi_admit(err, engine, !write->has_grown);
+    vsi_stay_leave(&engine->pager.reside, stay);
+    return st;
+}
+
+/* Pages that leave memory take space of the device too. */
+static void write_spill(vsi_write *write) {
+    vsi_engine *engine = write->engine;
+    vsi_err ignored = {0};
+    if (!vsi_reside_excess(&engine->pager.reside, 0) ||
+        write_admit_frame(&ignored, write, write->ops.bytes) == VS_OK)
+        vsi_spill(engine, &write->state);
+}
+
 /* Moves staged operations to the log, in frames no larger than one may be. What a failure leaves
  * is still staged. */
 static vs_status write_stream(vsi_err *err, vsi_write *write) {
     uint8_t *ops = write->ops.data + VSI_LOG_BUF_FRONT;
     size_t bytes = write->ops.bytes - VSI_LOG_BUF_FRONT, done = 0;
-    vs_status st = VS_OK;
+    vs_status st = write_admit(err, write);
     while (st == VS_OK && done < bytes) {
         size_t n = write_cut_point(ops + done, bytes - done, VSI_FRAME_PAYLOAD_MAX / 2);
         st = write_stream_piece(err, write, ops + done, n);
@@ -220,13 +260,14 @@ VSI_FN vs_status vsi_statement_begin(vsi_err *err, vsi_write *write, vsi_stateme
     vs_status st = write->ops.bytes > VSI_STREAM_BYTES ? write_stream(err, write) : VS_OK;
     if (st != VS_OK)
         return st;
-    vsi_spill(write->engine, &write->state);
+    write_spill(write);
     *out_statement = (vsi_statement){.stay = vsi_stay_enter(&write->engine->pager.reside),
                                      .state = write->state,
                                      .mark = vsi_cow_open(&write->engine->cow),
                                      .ops_bytes = write->ops.bytes,
                                      .freed_bytes = write->freed.bytes,
-                                     .taken_bytes = write->taken.bytes};
+                                     .taken_bytes = write->taken.bytes,
+                                     .has_grown = write->has_grown};
     return VS_OK;
 }
 
@@ -274,6 +315,8 @@ VSI_FN vs_status vsi_statement_apply(vsi_err *err, vsi_write *write, const vsi_o
         st = write_prepare_pool(err, write, op->coll);
     if (st == VS_OK && !vsi_op_write(&write->ops, op))
         st = vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    write->has_grown |= op->kind != VSI_OP_DELETE &&
+                        !(op->kind == VSI_OP_NOTE && !op->note_has_value);
     return st == VS_OK ? vsi_apply(err, &write->state, op, &write->freed) : st;
 }
 
@@ -289,6 +332,7 @@ VSI_FN void vsi_statement_undo(vsi_write *write, vsi_statement *statement) {
     write->state.changes = changes + 1; /* cursors must look again */
     write->ops.bytes = statement->ops_bytes;
     write->freed.bytes = statement->freed_bytes;
+    write->has_grown = statement->has_grown;
     write_give_back(write, statement->taken_bytes);
     vsi_stay_leave(&write->engine->pager.reside, statement->stay);
 }
@@ -403,6 +447,8 @@ VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync) {
         st = write_stream(err, write);
     if (st == VS_OK && write_has_changes(write))
         st = write_settle(err, write);
+    if (st == VS_OK && write_has_changes(write))
+        st = write_admit(err, write);
     if (st == VS_OK && write_has_changes(write)) {
         version = write_make_version(write, sync == VS_SYNC_FULL);
         st = version ? VS_OK : vsi_fail(err, VS_ERR_NOMEM, "out of memory");

@@ -14,6 +14,7 @@ typedef struct vsi_write {
     vsi_buf taken; /* vsi_freed_slot: taken from the pools */
     uint64_t txn; /* its number: that of its first frame */
     bool has_streamed; /* some of its frames are in the log */
+    bool has_grown;    /* it has done more than delete */
 } vsi_write;
 
 /* One call of the user within a transaction; what it staged is kept or undone as a whole. */
@@ -22,6 +23,7 @@ typedef struct vsi_statement {
     vsi_state state;
     vsi_cow_mark mark;
     size_t ops_bytes, freed_bytes, taken_bytes;
+    bool has_grown;
 } vsi_statement;
 
 /* The writer role by itself; VS_NO_WAIT for no waiting. VS_ERR_BUSY, VS_ERR_MISUSE. */

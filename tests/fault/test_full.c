@@ -1,0 +1,311 @@
+/* test_full.c - a disk that is full: what was acknowledged can be checkpointed, reading goes on, deleting
+ * makes room, and writing returns by itself. The simulated disk has room for some MiB, and nobody else
+ * takes any of it. */
+#include "workload.h"
+
+#define DB "t.vs"
+
+enum { DIM = 64, KEYS = 4000, TEXT_MAX = 3000, ROOM = 2 << 20 };
+
+typedef struct fixture {
+    sim *s;
+    vs_open_options options;
+    vs_db *db;
+    vs_collection *coll;
+    vt_rng rng;
+    uint32_t seed[KEYS]; /* of what is stored; 0: nothing */
+    uint32_t next_seed;
+} fixture;
+
+static void open_db(fixture *f) {
+    VT_OK(vs_open(DB, &f->options, &f->db), f->db);
+    vs_collection_options options = VS_COLLECTION_OPTIONS_INIT;
+    options.dim = DIM;
+    vs_status st = vs_collection_open(f->db, NULL, "c", &f->coll);
+    if (st == VS_ERR_NOT_FOUND)
+        st = vs_collection_create(f->db, NULL, "c", &options, &f->coll);
+    VT_OK(st, f->db);
+}
+
+static void begin(fixture *f, uint64_t room, uint64_t memory) {
+    memset(f, 0, sizeof *f);
+    f->s = sim_new(vt_seed(), NULL);
+    f->rng.state = vt_seed() + room + memory;
+    f->options = (vs_open_options)VS_OPEN_OPTIONS_INIT;
+    f->options.flags = VS_OPEN_CREATE;
+    f->options.vfs = sim_vfs(f->s);
+    f->options.memory_limit = memory;
+    f->next_seed = 1;
+    sim_set_room(f->s, room);
+    open_db(f);
+}
+
+static void close_db(fixture *f) {
+    vs_collection_close(f->coll);
+    VT_EQ(vs_close(f->db), VS_OK);
+}
+
+static void kill_db(fixture *f) {
+    vs_collection_close(f->coll);
+    sim_set_process(f->s, 77);
+    VT_EQ(vs_close(f->db), VS_OK);
+    sim_set_process(f->s, 1000);
+    sim_drop_locks(f->s);
+}
+
+static void end(fixture *f) {
+    close_db(f);
+    sim_free(f->s);
+}
+
+static void make_vector(uint32_t seed, float *out) {
+    vt_rng rng = {seed};
+    for (int i = 0; i < DIM; i++)
+        out[i] = (float)(vt_random(&rng) % 1000);
+}
+
+/* A third of the records have text, of all sizes; a letter repeated would be too easy to store. */
+static size_t make_text(uint32_t seed, char *out) {
+    vt_rng rng = {seed};
+    size_t n = 0, letters = seed % 3 ? 0 : vt_random(&rng) % (TEXT_MAX - 10);
+    if (!letters)
+        return 0;
+    n += (size_t)sprintf(out, "{\"t\":\"");
+    for (size_t i = 0; i < letters; i++)
+        out[n++] = (char)('0' + vt_random(&rng) % 64 % 43);
+    for (size_t i = 6; i < n; i++)
+        if (out[i] == '\\')
+            out[i] = '_';
+    return n + (size_t)sprintf(out + n, "\"}");
+}
+
+static vs_status try_put(fixture *f, vs_txn *txn, uint64_t key, uint32_t seed) {
+    float vector[DIM];
+    char text[TEXT_MAX];
+    vs_record record = VS_RECORD_INIT;
+    make_vector(seed, vector);
+    record.key = key;
+    record.vector = vector;
+    record.metadata_bytes = make_text(seed, text);
+    record.metadata = record.metadata_bytes ? text : NULL;
+    return vs_put(f->coll, txn, &record, VS_UPSERT);
+}
+
+static bool put(fixture *f, uint64_t key) {
+    uint32_t seed = f->next_seed++;
+    vs_status st = try_put(f, NULL, key, seed);
+    if (st != VS_OK)
+        VT_EQ(st, VS_ERR_FULL);
+    if (st == VS_OK)
+        f->seed[key] = seed;
+    return st == VS_OK;
+}
+
+static void check_all(fixture *f) {
+    float vector[DIM];
+    char text[TEXT_MAX];
+    uint64_t problems = 0, count = 0, found = 0;
+    for (uint64_t key = 0; key < KEYS; key++) {
+        vs_record record = VS_RECORD_INIT;
+        vs_status st = vs_get(f->coll, NULL, key, &record);
+        VT_EQ(st, f->seed[key] ? VS_OK : VS_ERR_NOT_FOUND);
+        if (st != VS_OK)
+            continue;
+        make_vector(f->seed[key], vector);
+        size_t bytes = make_text(f->seed[key], text);
+        VT_CHECK(!memcmp(record.vector, vector, sizeof vector));
+        VT_EQ(record.metadata_bytes, bytes);
+        VT_CHECK(!bytes || !memcmp(record.metadata, text, bytes));
+        count++;
+    }
+    VT_OK(vs_count(f->coll, NULL, &found), f->coll);
+    VT_EQ(found, count);
+    VT_OK(vs_check(f->db, 3, NULL, NULL, &problems), f->db);
+    VT_EQ(problems, 0);
+    VT_CHECK(sim_used_bytes(f->s) <= ROOM);
+}
+
+/* Puts until the disk has been full for some time; returns how many records there are. */
+static int fill(fixture *f) {
+    int count = 0;
+    for (int refused = 0, key = 0; key < KEYS && refused < 20; key++)
+        if (!f->seed[key])
+            refused += !put(f, (uint64_t)key);
+    for (int key = 0; key < KEYS; key++)
+        count += f->seed[key] != 0;
+    VT_CHECK(count > 100 && count < KEYS);
+    return count;
+}
+
+VT_TEST(deletes_work_on_a_full_disk_and_make_room) {
+    static fixture f;
+    for (int memory = 0; memory < 2; memory++) {
+        begin(&f, ROOM, (uint64_t)memory);
+        int first = fill(&f);
+        VT_CONTAINS(vs_errmsg(f.coll), "full");
+        check_all(&f);
+        for (int cycle = 0; cycle < 6; cycle++) {
+            for (uint64_t key = 0; key < KEYS; key++)
+                if (f.seed[key] && (cycle % 3 == 0 || vt_mix(key + (uint64_t)cycle) % 3)) {
+                    VT_OK(vs_delete(f.coll, NULL, key), f.coll);
+                    f.seed[key] = 0;
+                }
+            check_all(&f);
+            int now = fill(&f);
+            VT_CHECK(now > first * 3 / 4); /* the room came back */
+            check_all(&f);
+        }
+        end(&f);
+    }
+}
+
+VT_TEST(what_a_full_disk_acknowledged_can_be_checkpointed_at_any_time) {
+    static fixture f;
+    for (int round = 0; round < 6; round++) {
+        begin(&f, ROOM, (uint64_t)(round % 2));
+        vs_txn *held = NULL;
+        int commits = 0, refused = 0;
+        for (int step = 0; step < 4000; step++) {
+            uint64_t key = vt_random(&f.rng) % KEYS, dice = vt_random(&f.rng) % 100;
+            if (dice < 80) {
+                bool ok = put(&f, key);
+                commits += ok;
+                refused += !ok;
+            } else if (dice < 90 && f.seed[key]) {
+                vs_status st = vs_delete(f.coll, NULL, key);
+                VT_CHECK(st == VS_OK || (st == VS_ERR_FULL && held)); /* the reserve is not endless */
+                f.seed[key] = st == VS_OK ? 0 : f.seed[key];
+            } else if (dice < 92 && round >= 4) {
+                vs_rollback(held);
+                held = NULL;
+                if (dice == 90)
+                    VT_OK(vs_begin(f.db, VS_TXN_READ, &held), f.db);
+            } else if (dice == 99) {
+                VT_OK(vs_checkpoint(f.db), f.db);
+            }
+        }
+        vs_rollback(held);
+        VT_CHECK(commits > 100 && refused > 20);
+        VT_OK(vs_checkpoint(f.db), f.db);
+        check_all(&f);
+        end(&f);
+    }
+}
+
+VT_TEST(a_transaction_too_large_for_the_disk_leaves_nothing_behind) {
+    static fixture f;
+    for (int round = 0; round < 6; round++) {
+        begin(&f, ROOM, round < 3 ? 0 : 1);
+        for (uint64_t key = 0; key < 200; key++)
+            VT_CHECK(put(&f, key));
+        for (int again = 0; again < 4; again++) {
+            vs_txn *txn = NULL;
+            VT_OK(vs_begin(f.db, VS_TXN_WRITE, &txn), f.db);
+            vs_status st = VS_OK;
+            for (uint64_t key = 0; st == VS_OK && key < KEYS; key++)
+                st = try_put(&f, txn, key, 7 + (uint32_t)key);
+            if (st == VS_OK) {
+                st = vs_commit(txn, VS_SYNC_DEFAULT);
+            } else if (round % 3 == 0) {
+                vs_rollback(txn);
+            } else {
+                /* what there was before the refused call is still there; it need not fit */
+                VT_CHECK(vs_commit(txn, VS_SYNC_DEFAULT) == VS_ERR_FULL);
+            }
+            VT_EQ(st, VS_ERR_FULL);
+            VT_OK(vs_checkpoint(f.db), f.db);
+            check_all(&f);
+            for (uint64_t key = 0; key < 5; key++)
+                VT_CHECK(put(&f, key));
+        }
+        end(&f);
+    }
+}
+
+VT_TEST(a_full_disk_survives_a_close_and_a_kill) {
+    static fixture f;
+    begin(&f, ROOM, 0);
+    fill(&f);
+    for (int round = 0; round < 8; round++) {
+        if (round % 2)
+            close_db(&f);
+        else
+            kill_db(&f);
+        open_db(&f);
+        check_all(&f);
+        int deleted = 0;
+        for (uint64_t key = 0; key < KEYS; key++)
+            if (f.seed[key] && key % 7 == (uint64_t)round % 7) {
+                vs_status st = vs_delete(f.coll, NULL, key);
+                if (st == VS_ERR_FULL) /* the new log file had no room beside the old ones */
+                    st = vs_delete(f.coll, NULL, key);
+                VT_OK(st, f.coll);
+                f.seed[key] = 0;
+                deleted++;
+            }
+        VT_CHECK(deleted > 10);
+        check_all(&f);
+        fill(&f);
+    }
+    end(&f);
+}
+
+VT_TEST(closing_on_a_full_disk_leaves_one_file) {
+    static fixture f;
+    begin(&f, ROOM, 0);
+    fill(&f);
+    close_db(&f);
+    sim_image image = sim_image_now(f.s);
+    VT_EQ(image.count, 1);
+    sim_image_free(&image);
+    open_db(&f);
+    check_all(&f);
+    end(&f);
+}
+
+/* A file system that cannot reserve: what does not fit is met later, but nothing is lost. */
+static vs_status refuse_to_allocate(void *ctx, void *file, uint64_t bytes, char *why) {
+    (void)ctx;
+    (void)file;
+    (void)bytes;
+    (void)why;
+    return VS_ERR_UNSUPPORTED;
+}
+
+VT_TEST(without_reservations_a_full_disk_loses_nothing) {
+    static fixture f;
+    begin(&f, ROOM, 0);
+    close_db(&f);
+    vs_vfs vfs = *sim_vfs(f.s);
+    vfs.allocate = refuse_to_allocate;
+    f.options.vfs = &vfs;
+    open_db(&f);
+    fill(&f);
+    check_all(&f);
+    kill_db(&f);
+    sim_set_room(f.s, 0);
+    open_db(&f);
+    check_all(&f);
+    VT_OK(vs_checkpoint(f.db), f.db);
+    end(&f);
+}
+
+/* Otherwise the campaigns with them would show nothing. */
+VT_TEST(the_workloads_without_room_meet_a_full_disk_and_go_on) {
+    static const char *const names[] = {"no-room", "no-room-kills", "no-room-tight"};
+    for (int n = 0; n < 3; n++) {
+        uint64_t refused = 0, commits = 0;
+        for (uint64_t seed = 1; seed <= 20; seed++) {
+            sim *s = sim_new(seed, NULL);
+            static wl_run run;
+            wl_init(&run, wl_find(names[n]), s, seed, NULL);
+            VT_CHECK(wl_open(&run) && wl_steps(&run, 0) && wl_close(&run));
+            VT_STR(run.problem, "");
+            refused += run.failures;
+            commits += run.commits;
+            wl_free(&run);
+            sim_free(s);
+        }
+        VT_CHECK(refused > 50 && commits > 150);
+    }
+}
