@@ -82,7 +82,7 @@ enum {
     VS_ERR_INVALID = 2,   /* the value is refused: dimension, NaN, malformed JSON, name */
     VS_ERR_NOMEM = 3,     /* the allocator returned NULL */
     VS_ERR_IO = 4,        /* the file system failed; vs_extended_errcode says in which call */
-    VS_ERR_FULL = 5,      /* no space on the device or quota reached */
+    VS_ERR_FULL = 5,      /* no space on the device or quota reached; deleting is still possible */
     VS_ERR_READONLY = 6,  /* opened read-only, read-only media, or writing stopped by a failure */
     VS_ERR_DENIED = 7,    /* the operating system refuses access */
     VS_ERR_BUSY = 8,      /* another writer, process or open handle is in the way */

@@ -15,7 +15,8 @@ mkdir -p "$build"
 $cc -std=c11 -O1 -o "$build/amalgamate" amalgamation/amalgamate.c || exit 1
 flags="-std=c11 -O1 -D_POSIX_C_SOURCE=200809L -I. -Itests -Itests/fault -DVSI_DEBUG"
 small="-DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000 -DVSI_CHECKPOINT_LOG_BYTES=24000
-    -DVSI_SPILL_BYTES=4096 -DVSI_TAIL_PAGES=4"
+    -DVSI_SPILL_BYTES=4096 -DVSI_TAIL_PAGES=4 -DVSI_RESERVE_PAGES=32 -DVSI_STEP_PAGES=4
+    -DVSI_RESERVE_LOG_BYTES=4096"
 sim="tests/fault/sim.c tests/fault/logfile.c tests/fault/workload.c tests/fault/verify.c tests/vt.c"
 
 # Runs a test program; true when it fails or crashes.
@@ -77,6 +78,7 @@ for patch in none "$@"; do
         $cc $flags $small -c "$build/vecstore.c" -o "$build/vecstore.o" 2>"$build/out" &&
         $cc $flags -c "$build/vecstore.c" -o "$build/plain.o" 2>"$build/out" &&
         $cc $flags -o "$build/log" tests/fault/test_log.c $sim "$build/vecstore.o" -lm -lpthread &&
+        $cc $flags -o "$build/full" tests/fault/test_full.c $sim "$build/vecstore.o" -lm -lpthread &&
         $cc $flags -DVT_NO_MAIN -o "$build/crash" tests/fault/crash.c $sim "$build/vecstore.o" \
             -lm -lpthread || {
         cat "$build/out"
@@ -85,7 +87,7 @@ for patch in none "$@"; do
         continue
     }
     sed '/#pragma GCC poison/d' "$build/vecstore.c" >"$build/whole.c" # tests have memory of their own
-    if seen=$(notices "$build/log") || seen=$(api checkpoint) ||
+    if seen=$(notices "$build/log") || seen=$(notices "$build/full") || seen=$(api checkpoint) ||
         seen=$(unit reside) || seen=$(unit version) || seen=$(unit slab) || seen=$(unit pager) ||
         seen=$(unit spill) ||
         seen=$(api limit) || seen=$(threads) ||
