@@ -729,6 +729,60 @@ VT_TEST(a_streamed_transaction_rolled_back_before_a_checkpoint_stays_so_after_go
     end(&f);
 }
 
+static void apply_one_note(fixture *f, uint64_t at, content new) {
+    vsi_statement statement;
+    OK(vsi_statement_begin(&f->err, &f->write, &statement));
+    OK(apply_note(f, at, new));
+    vsi_statement_keep(&f->write, &statement);
+    f->work.note[at] = new;
+}
+
+static void apply_one_record(fixture *f, uint64_t key, content new) {
+    vsi_statement statement;
+    OK(vsi_statement_begin(&f->err, &f->write, &statement));
+    OK(apply_record(f, f->m.id[0], key, new));
+    vsi_statement_keep(&f->write, &statement);
+    f->work.record[0][key] = new;
+}
+
+/* The root of the keys of the first collection. */
+static vsi_ref keys_root(fixture *f) {
+    vsi_coll coll;
+    vsi_stay stay = vsi_stay_enter(&f->engine->pager.reside);
+    OK(vsi_state_coll(&f->err, &f->engine->versions.applied->state, f->m.id[0], &coll));
+    vsi_stay_leave(&f->engine->pager.reside, stay);
+    VT_CHECK(!coll.keys.root.is_block);
+    return coll.keys.root;
+}
+
+VT_TEST(going_back_in_the_middle_of_a_streamed_transaction_leaves_nothing_of_it_in_memory) {
+    static fixture f;
+    begin(&f, 0);
+    change(&f, 60);
+    checkpoint(&f, false);
+    change(&f, 200);
+    checkpoint(&f, false);
+    vsi_ref root = keys_root(&f);
+    begin_txn(&f);
+    apply_one_note(&f, 0, (content){true, 100, 1});
+    commit(&f, VS_SYNC_FULL);
+    begin_txn(&f);
+    for (uint64_t i = 0; i < 120; i++) /* more than is held back from the log */
+        apply_one_note(&f, i % NOTES, (content){true, CONTENT_MAX - (uint32_t)i, i + 1});
+    apply_one_record(&f, 7, (content){true, 100, 4711});
+    commit(&f, VS_SYNC_FULL);
+    kill_db(&f);
+    damage(&f, vsi_ref_page(root));
+    open_db(&f);
+    VT_CONTAINS(f.message, "going back to checkpoint");
+    check_all(&f);
+    checkpoint(&f, false);
+    roll_back(&f, 0); /* versions that nobody reads go */
+    VT_EQ(f.engine->cow.bytes, 0);
+    check_all(&f);
+    end(&f);
+}
+
 /* ---- the list of free pages ----------------------------------------------------------------- */
 
 /* The newest checkpoint's list is damaged; has_previous: and there is one before it. */

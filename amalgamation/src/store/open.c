@@ -275,6 +275,7 @@ static vs_status open_recover_from(vsi_err *err, vsi_engine *engine,
         vsi_cow_keep(&engine->cow, mark);
         vsi_pager_keep(&engine->pager);
     } else {
+        recovery_undo(r);
         vsi_cow_undo(&engine->cow, mark);
         vsi_pager_undo(&engine->pager);
     }
