@@ -6369,7 +6369,17 @@ VSI_FN vsi_hash128 vsi_term_of_coll(const vsi_desc *desc) {
 /* uses base/mem.h */
 /* uses store/slab.h */
 
-enum { VSI_OP_CREATE = 1, VSI_OP_PUT = 2, VSI_OP_DELETE = 3, VSI_OP_NOTE = 4, VSI_OP_DIGEST = 5 };
+enum {
+    VSI_OP_CREATE = 1,
+    VSI_OP_PUT = 2,
+    VSI_OP_DELETE = 3,
+    VSI_OP_NOTE = 4,
+    VSI_OP_DIGEST = 5,
+    VSI_OP_SAVEPOINT = 6,
+    VSI_OP_RELEASE = 7,
+    VSI_OP_ROLLBACK_TO = 8,
+    VSI_OP_LAST = VSI_OP_ROLLBACK_TO
+};
 
 /* One change with everything resolved: slots chosen, time read. Members of other kinds are zero. */
 typedef struct vsi_op {
@@ -6398,6 +6408,9 @@ typedef struct vsi_op {
 
     /* digest of the state that all operations so far must have made */
     vsi_hash128 digest;
+
+    /* savepoint, release, rollback to */
+    uint32_t savepoint;
 } vsi_op;
 
 /* Appends op; false when there is no memory, and buf is then as before. */
@@ -6414,7 +6427,7 @@ VSI_FN vs_status vsi_op_read(vsi_err *err, vsi_bytes payload, size_t *pos, vsi_o
 
 #endif
 /* ---- store/op.c ---------------------------------------------------------------------------------- */
-/* op.c - operations as bytes; docs/FORMAT.md section 5 is the reference. */
+/* op.c - operations as bytes; docs/FORMAT.md section 7 is the reference. */
 /* uses store/op.h */
 
 enum {
@@ -6479,6 +6492,11 @@ static void op_put_body(vsi_buf *buf, const vsi_op *op) {
         op_put_u32(buf, op->note_has_value);
         op_put_bytes(buf, op->note_key);
         op_put_bytes(buf, op->note_value);
+        break;
+    case VSI_OP_SAVEPOINT:
+    case VSI_OP_RELEASE:
+    case VSI_OP_ROLLBACK_TO:
+        op_put_u32(buf, op->savepoint);
         break;
     default:
         op_put_u64(buf, op->digest.lo);
@@ -6583,6 +6601,11 @@ static void op_take_body(op_reader *r, vsi_op *op) {
         op->note_value = op_take_bytes(r);
         r->is_ok = r->is_ok && packed <= 1;
         break;
+    case VSI_OP_SAVEPOINT:
+    case VSI_OP_RELEASE:
+    case VSI_OP_ROLLBACK_TO:
+        op->savepoint = op_take_u32(r);
+        break;
     default:
         op->digest.lo = op_take_u64(r);
         op->digest.hi = op_take_u64(r);
@@ -6603,7 +6626,7 @@ VSI_FN vs_status vsi_op_read(vsi_err *err, vsi_bytes payload, size_t *pos, vsi_o
                         body_bytes, left - OP_HEADER_BYTES);
     memset(out_op, 0, sizeof *out_op);
     out_op->kind = p[0];
-    *out_known = p[0] >= VSI_OP_CREATE && p[0] <= VSI_OP_DIGEST;
+    *out_known = p[0] >= VSI_OP_CREATE && p[0] <= VSI_OP_LAST;
     if (!*out_known && (p[1] & OP_MUST_UNDERSTAND || vsi_get_u16(p + 2)))
         return vsi_fail(err, VS_ERR_TOO_NEW, "operation at byte %zu is of unknown kind %d", *pos,
                         p[0]);
@@ -7379,8 +7402,10 @@ VSI_FN vs_status vsi_apply(vsi_err *err, vsi_state *state, const vsi_op *op, vsi
         return apply_delete(err, state, op, freed);
     case VSI_OP_NOTE:
         return apply_note(err, state, op);
-    default:
+    case VSI_OP_DIGEST:
         return apply_digest(err, state, op);
+    default: /* those of savepoints are for who keeps them */
+        return apply_misfit(err, op, "it changes no content");
     }
 }
 /* ---- store/audit.h ---------------------------------------------------------------------------------- */
@@ -10887,6 +10912,95 @@ VSI_FN bool vsi_spill(vsi_engine *engine, vsi_state *state) {
     vsi_budget_keep(&engine->pager, &engine->descs);
     return has_moved;
 }
+/* ---- store/savepoint.h ---------------------------------------------------------------------------------- */
+/* savepoint.h - places in a transaction that it can go back to; the same for a live one and for recovery.
+ *
+ * Each is a scope of the copy on write inside the one before, so what it must bring back is still there. */
+#ifndef VSI_SAVEPOINT_H
+#define VSI_SAVEPOINT_H
+
+/* uses store/engine.h */
+
+typedef struct vsi_savepoint {
+    vsi_state state;
+    vsi_cow_mark mark;
+    size_t pages_bytes; /* of the pager's taken */
+    size_t ops_bytes, freed_bytes, taken_bytes; /* for store/write */
+} vsi_savepoint;
+
+/* Savepoints of a transaction, the outermost first; numbers count from 1. */
+typedef struct vsi_savepoints {
+    vsi_engine *engine; /* borrowed */
+    vsi_buf list;       /* vsi_savepoint */
+    uint32_t count;
+} vsi_savepoints;
+
+VSI_FN vsi_savepoint *vsi_savepoints_at(const vsi_savepoints *points, uint32_t number);
+
+/* Opens one inside all others. VS_ERR_LIMIT, VS_ERR_NOMEM. */
+VS_NODISCARD VSI_FN vs_status vsi_savepoints_open(vsi_err *err, vsi_savepoints *points,
+                                                  const vsi_state *state);
+/* The state as it was when this one, which is open, was opened; it stays open, those inside end. */
+VSI_FN void vsi_savepoints_rollback_to(vsi_savepoints *points, uint32_t number, vsi_state *state);
+/* Ends this one, if it is open, and those inside; what was changed stays. */
+VSI_FN void vsi_savepoints_release(vsi_savepoints *points, uint32_t number);
+
+#endif
+/* ---- store/savepoint.c ---------------------------------------------------------------------------------- */
+/* savepoint.c - nested scopes of a transaction.
+ *
+ *   R1  The scopes of the savepoints are the innermost open ones, in their order. A statement's scope
+ *       ends before one is opened or ended.
+ *   R2  Going back and ending need no memory, so they cannot fail. */
+/* uses store/savepoint.h */
+
+VSI_FN vsi_savepoint *vsi_savepoints_at(const vsi_savepoints *points, uint32_t number) {
+    vsi_assert(number >= 1);
+    vsi_assert(number <= points->count);
+    return (vsi_savepoint *)(void *)points->list.data + (number - 1);
+}
+
+VSI_FN vs_status vsi_savepoints_open(vsi_err *err, vsi_savepoints *points,
+                                     const vsi_state *state) {
+    vsi_savepoint point;
+    if (points->count >= VS_SAVEPOINTS_MAX)
+        return vsi_fail(err, VS_ERR_LIMIT, "%lu savepoints are open, the limit is %u",
+                        (unsigned long)points->count, VS_SAVEPOINTS_MAX);
+    if (!vsi_buf_reserve(&points->list, sizeof point))
+        return vsi_fail_nomem(err, sizeof point);
+    memset(&point, 0, sizeof point);
+    point.state = *state;
+    point.mark = vsi_cow_open(&points->engine->cow);
+    point.pages_bytes = points->engine->pager.taken.bytes;
+    vsi_buf_append(&points->list, &point, sizeof point);
+    points->count++;
+    return VS_OK;
+}
+
+static void savepoints_drop(vsi_savepoints *points) {
+    points->count--;
+    points->list.bytes -= sizeof(vsi_savepoint);
+}
+
+VSI_FN void vsi_savepoints_rollback_to(vsi_savepoints *points, uint32_t number, vsi_state *state) {
+    vsi_engine *engine = points->engine;
+    for (; points->count > number; savepoints_drop(points)) /* R1 */
+        vsi_cow_undo(&engine->cow, vsi_savepoints_at(points, points->count)->mark);
+    vsi_savepoint *point = vsi_savepoints_at(points, number);
+    vsi_cow_undo(&engine->cow, point->mark);
+    vsi_pager_undo_to(&engine->pager, point->pages_bytes);
+    uint64_t changes = state->changes;
+    *state = point->state;
+    state->changes = changes + 1; /* cursors must look again */
+    point->mark = vsi_cow_open(&engine->cow);
+}
+
+VSI_FN void vsi_savepoints_release(vsi_savepoints *points, uint32_t number) {
+    for (; points->count >= number; savepoints_drop(points))
+        vsi_cow_keep(&points->engine->cow, vsi_savepoints_at(points, points->count)->mark);
+    if (!points->count)
+        vsi_buf_free(&points->list);
+}
 /* ---- store/open.h ---------------------------------------------------------------------------------- */
 /* open.h - opening a database. */
 #ifndef VSI_OPEN_H
@@ -10910,6 +11024,7 @@ VSI_FN vs_status vsi_engine_open(vsi_err *err, const vsi_engine_config *config,
  *   N2  Recovery applies exactly the transactions whose COMMIT frame counts, in order, through
  *       vsi_apply, and compares the digest that each commit recorded. */
 /* uses store/open.h */
+/* uses store/savepoint.h */
 /* uses store/spill.h */
 
 /* ---- opening: the file ---------------------------------------------------------------------- */
@@ -11018,16 +11133,38 @@ typedef struct recovery {
     uint64_t txn;
     vsi_cow_mark mark;
     size_t taken_bytes; /* of the pager, when the transaction began */
+    vsi_savepoints points; /* of the transaction */
     uint64_t commit_lsn, first_cont_lsn;
     const vsi_checkpoint_info *from;
 } recovery;
 
-static vs_status recovery_apply(vsi_err *err, vsi_state *state, vsi_bytes payload) {
+/* Opens, ends or goes back to a savepoint, as the transaction did. */
+static vs_status recovery_savepoint(vsi_err *err, vsi_savepoints *points, vsi_state *state,
+                                    const vsi_op *op) {
+    bool opens = op->kind == VSI_OP_SAVEPOINT;
+    bool fits = opens ? op->savepoint == points->count + 1 && points->count < VS_SAVEPOINTS_MAX
+                      : op->savepoint >= 1 && op->savepoint <= points->count;
+    if (!fits)
+        return vsi_fail(err, VS_ERR_CORRUPT, "operation of kind %d on savepoint %lu: %lu are open",
+                        op->kind, (unsigned long)op->savepoint, (unsigned long)points->count);
+    if (opens)
+        return vsi_savepoints_open(err, points, state);
+    if (op->kind == VSI_OP_ROLLBACK_TO)
+        vsi_savepoints_rollback_to(points, op->savepoint, state);
+    else
+        vsi_savepoints_release(points, op->savepoint);
+    return VS_OK;
+}
+
+static vs_status recovery_apply(vsi_err *err, vsi_savepoints *points, vsi_state *state,
+                                vsi_bytes payload) {
     for (size_t pos = 0; pos < payload.bytes;) {
         vsi_op op;
         bool is_known = false;
         vs_status st = vsi_op_read(err, payload, &pos, &op, &is_known);
-        if (st == VS_OK && is_known)
+        if (st == VS_OK && is_known && op.kind >= VSI_OP_SAVEPOINT)
+            st = recovery_savepoint(err, points, state, &op);
+        else if (st == VS_OK && is_known)
             st = vsi_apply(err, state, &op, NULL);
         if (st != VS_OK)
             return st;
@@ -11037,6 +11174,7 @@ static vs_status recovery_apply(vsi_err *err, vsi_state *state, vsi_bytes payloa
 
 /* The streamed transaction never committed. */
 static void recovery_undo(recovery *r) {
+    vsi_savepoints_release(&r->points, 1);
     if (r->in_txn) {
         vsi_cow_undo(&r->engine->cow, r->mark);
         vsi_pager_undo_to(&r->engine->pager, r->taken_bytes);
@@ -11058,13 +11196,14 @@ static vs_status recovery_frame(vsi_err *err, recovery *r, const vsi_frame *fram
         r->work = r->state;
         r->first_cont_lsn = frame->lsn;
     }
-    vs_status st = recovery_apply(err, r->in_txn ? &r->work : &r->state, payload);
+    vs_status st = recovery_apply(err, &r->points, r->in_txn ? &r->work : &r->state, payload);
     if (st != VS_OK)
         return vsi_fail_in(err, "%s: log frame %llu", r->engine->path,
                            (unsigned long long)frame->lsn);
     vsi_spill(r->engine, r->in_txn ? &r->work : &r->state);
     if (frame->kind == VSI_FRAME_CONT)
         return VS_OK;
+    vsi_savepoints_release(&r->points, 1);
     if (r->in_txn) {
         vsi_cow_keep(&r->engine->cow, r->mark);
         r->state = r->work;
@@ -11166,6 +11305,7 @@ static vs_status open_recover_from(vsi_err *err, vsi_engine *engine,
         return vsi_fail_nomem(err, sizeof *r);
     r->engine = engine;
     r->from = from;
+    r->points = (vsi_savepoints){.engine = engine, .list = {.mem = engine->mem}};
     r->commit_lsn = from->lsn;
     engine->pager.birth = (uint32_t)(from->number + 1);
     vsi_cow_mark mark = vsi_cow_open(&engine->cow);

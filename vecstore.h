@@ -561,6 +561,8 @@ VS_NODISCARD VS_API vs_status vs_count(vs_collection *collection, vs_txn *txn, u
 
 enum { VS_TXN_READ = 0, VS_TXN_WRITE = 1 };
 
+#define VS_SAVEPOINTS_MAX 1000u /* open in one transaction */
+
 /* vs_begin - begin a transaction.
  *
  *   db        an open database

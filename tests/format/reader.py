@@ -18,6 +18,7 @@ pages, and every statement of the document about order, sizes and counts.
 
 Needs Python 3.11 and xxhash (Debian: python3-xxhash).
 """
+import copy
 import json
 import os
 import struct
@@ -38,6 +39,8 @@ ENTRY_MAX = 1340  # bytes of an entry of a leaf and of its offset
 CONT, COMMIT, MARK = 1, 2, 3
 PAYLOAD_MAX = 67108864
 CREATE, PUT, DELETE, NOTE, DIGEST = 1, 2, 3, 4, 5
+SAVEPOINT, RELEASE, ROLLBACK_TO = 6, 7, 8
+SAVEPOINTS_MAX = 1000
 NO_SLOT = 0xFFFFFFFF
 TYPES = {1: ("f32", 4), 2: ("u8", 1)}
 METRICS = {1: "l2", 2: "ip", 3: "cosine"}
@@ -706,17 +709,18 @@ class Replay:
             self.transaction, self.payloads = 0, []
 
     def commit(self, thing):
-        last = None
+        last, self.savepoints = None, []
         for i, payload in enumerate(self.payloads):
             fields = Fields(payload, thing)
             while fields.place < len(payload):
                 kind, flags, _, size = fields.take("BBHI")
                 body = Fields(fields.raw(size), f"{thing}: operation {kind}")
-                if kind in (CREATE, PUT, DELETE, NOTE, DIGEST):
-                    [self.create, self.put, self.delete, self.note, self.verify_digest][kind - 1](body)
+                if kind in (CREATE, PUT, DELETE, NOTE, DIGEST, SAVEPOINT, RELEASE, ROLLBACK_TO):
+                    [self.create, self.put, self.delete, self.note, self.verify_digest, self.savepoint, self.release,
+                     self.rollback_to][kind - 1](body)
                     body.end()
                 else:
-                    expect(not flags & 1, thing, f"operation {kind}", "1 to 5 (VS_ERR_TOO_NEW)")
+                    expect(not flags & 1, thing, f"operation {kind}", "1 to 8 (VS_ERR_TOO_NEW)")
                 at_end = i == len(self.payloads) - 1 and fields.place == len(payload)
                 expect((kind == DIGEST) == at_end, thing, f"operation {kind}", "DIGEST at the end, and only there")
                 last = kind
@@ -784,6 +788,26 @@ class Replay:
         if put:
             self.state.notes[where] = value
             self.state.add(note_term(*where, value))
+
+    def savepoint(self, body):
+        number = body.take("I")
+        equal(f"{body.thing}: SAVEPOINT", number, len(self.savepoints) + 1)
+        expect(number <= SAVEPOINTS_MAX, f"{body.thing}: SAVEPOINT", number, f"at most {SAVEPOINTS_MAX}")
+        self.savepoints.append(copy.deepcopy(self.state))
+
+    def open_savepoint(self, body):
+        number = body.take("I")
+        expect(1 <= number <= len(self.savepoints), f"{body.thing}: savepoint", number,
+               f"one of the {len(self.savepoints)} open ones")
+        return number
+
+    def release(self, body):
+        del self.savepoints[self.open_savepoint(body) - 1:]
+
+    def rollback_to(self, body):
+        number = self.open_savepoint(body)
+        del self.savepoints[number:]
+        self.state = copy.deepcopy(self.savepoints[number - 1])
 
     def verify_digest(self, body):
         equal(f"{body.thing}: DIGEST", f"{body.hash128():032x}", f"{self.state.sum:032x}")

@@ -1,4 +1,4 @@
-/* op.c - operations as bytes: FORMAT.md section 5. */
+/* op.c - operations as bytes: FORMAT.md section 7. */
 #include "store/op.h"
 #include "vecstore.h"
 #include "vt.h"
@@ -57,8 +57,12 @@ static const vsi_op note_gone = {
 static const vsi_op digest = {.kind = VSI_OP_DIGEST,
                               .digest = {0x0123456789abcdef, 0xfedcba9876543210}};
 
-static const vsi_op *const all[] = {&create, &put,        &put_new,   &delete,
-                                    &note,   &note_empty, &note_gone, &digest};
+static const vsi_op savepoint = {.kind = VSI_OP_SAVEPOINT, .savepoint = 0x51627384};
+static const vsi_op release = {.kind = VSI_OP_RELEASE, .savepoint = 1};
+static const vsi_op rollback_to = {.kind = VSI_OP_ROLLBACK_TO, .savepoint = 1000};
+
+static const vsi_op *const all[] = {&create,    &put,    &put_new,   &delete,  &note,       &note_empty,
+                                    &note_gone, &digest, &savepoint, &release, &rollback_to};
 enum { ALL = sizeof all / sizeof all[0], BYTES_MAX = 256 };
 
 /* Bytes in the making. */
@@ -128,6 +132,11 @@ static void add_body(maker *m, const vsi_op *op) {
         add_run(m, op->note_key);
         add_run(m, op->note_value);
         break;
+    case VSI_OP_SAVEPOINT:
+    case VSI_OP_RELEASE:
+    case VSI_OP_ROLLBACK_TO:
+        add(m, op->savepoint, 4);
+        break;
     default:
         add(m, op->digest.lo, 8);
         add(m, op->digest.hi, 8);
@@ -178,6 +187,7 @@ static void check_op(const vsi_op *found, const vsi_op *expected) {
     VT_EQ(found->note_has_value, expected->note_has_value);
     VT_CHECK(found->digest.lo == expected->digest.lo);
     VT_CHECK(found->digest.hi == expected->digest.hi);
+    VT_EQ(found->savepoint, expected->savepoint);
 }
 
 /* Reads from a block of exactly that size, so that a sanitizer sees a read too far. */
@@ -299,7 +309,7 @@ VT_TEST(a_body_or_run_longer_than_the_payload_is_refused) {
 VT_TEST(an_unknown_operation_is_refused_when_it_must_be_understood) {
     for (int kind = 0; kind < 256; kind++) {
         maker m = {.bytes = 0};
-        if (kind >= VSI_OP_CREATE && kind <= VSI_OP_DIGEST)
+        if (kind >= VSI_OP_CREATE && kind <= VSI_OP_LAST)
             continue;
         add(&m, (uint64_t)kind, 1);
         add(&m, 1, 1);
@@ -317,7 +327,7 @@ VT_TEST(an_unknown_operation_that_may_be_passed_over_is_passed_over) {
         size_t pos = 0;
         bool known = true;
         vsi_op op;
-        if (kind >= VSI_OP_CREATE && kind <= VSI_OP_DIGEST)
+        if (kind >= VSI_OP_CREATE && kind <= VSI_OP_LAST)
             continue;
         begin(&f);
         add(&m, (uint64_t)kind, 1);
@@ -410,7 +420,7 @@ VT_TEST(whatever_the_bytes_are_reading_stays_inside_and_moves_on) {
         if (st != VS_OK || !known)
             continue;
         accepted++;
-        VT_CHECK(op.kind >= VSI_OP_CREATE && op.kind <= VSI_OP_DIGEST);
+        VT_CHECK(op.kind >= VSI_OP_CREATE && op.kind <= VSI_OP_LAST);
         VT_CHECK(is_inside(op.name, m.data, m.bytes) && is_inside(op.index, m.data, m.bytes));
         VT_CHECK(is_inside(op.vector, m.data, m.bytes) && is_inside(op.metadata, m.data, m.bytes));
         VT_CHECK(is_inside(op.note_key, m.data, m.bytes));

@@ -250,7 +250,9 @@ VSI_FN vs_status vsi_apply(vsi_err *err, vsi_state *state, const vsi_op *op, vsi
         return apply_delete(err, state, op, freed);
     case VSI_OP_NOTE:
         return apply_note(err, state, op);
-    default:
+    case VSI_OP_DIGEST:
         return apply_digest(err, state, op);
+    default: /* those of savepoints are for who keeps them */
+        return apply_misfit(err, op, "it changes no content");
     }
 }

@@ -1,4 +1,4 @@
-/* op.c - operations as bytes; docs/FORMAT.md section 5 is the reference. */
+/* op.c - operations as bytes; docs/FORMAT.md section 7 is the reference. */
 #include "store/op.h"
 
 enum {
@@ -63,6 +63,11 @@ static void op_put_body(vsi_buf *buf, const vsi_op *op) {
         op_put_u32(buf, op->note_has_value);
         op_put_bytes(buf, op->note_key);
         op_put_bytes(buf, op->note_value);
+        break;
+    case VSI_OP_SAVEPOINT:
+    case VSI_OP_RELEASE:
+    case VSI_OP_ROLLBACK_TO:
+        op_put_u32(buf, op->savepoint);
         break;
     default:
         op_put_u64(buf, op->digest.lo);
@@ -167,6 +172,11 @@ static void op_take_body(op_reader *r, vsi_op *op) {
         op->note_value = op_take_bytes(r);
         r->is_ok = r->is_ok && packed <= 1;
         break;
+    case VSI_OP_SAVEPOINT:
+    case VSI_OP_RELEASE:
+    case VSI_OP_ROLLBACK_TO:
+        op->savepoint = op_take_u32(r);
+        break;
     default:
         op->digest.lo = op_take_u64(r);
         op->digest.hi = op_take_u64(r);
@@ -187,7 +197,7 @@ VSI_FN vs_status vsi_op_read(vsi_err *err, vsi_bytes payload, size_t *pos, vsi_o
                         body_bytes, left - OP_HEADER_BYTES);
     memset(out_op, 0, sizeof *out_op);
     out_op->kind = p[0];
-    *out_known = p[0] >= VSI_OP_CREATE && p[0] <= VSI_OP_DIGEST;
+    *out_known = p[0] >= VSI_OP_CREATE && p[0] <= VSI_OP_LAST;
     if (!*out_known && (p[1] & OP_MUST_UNDERSTAND || vsi_get_u16(p + 2)))
         return vsi_fail(err, VS_ERR_TOO_NEW, "operation at byte %zu is of unknown kind %d", *pos,
                         p[0]);

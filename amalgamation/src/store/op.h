@@ -7,7 +7,17 @@
 #include "base/mem.h"
 #include "store/slab.h"
 
-enum { VSI_OP_CREATE = 1, VSI_OP_PUT = 2, VSI_OP_DELETE = 3, VSI_OP_NOTE = 4, VSI_OP_DIGEST = 5 };
+enum {
+    VSI_OP_CREATE = 1,
+    VSI_OP_PUT = 2,
+    VSI_OP_DELETE = 3,
+    VSI_OP_NOTE = 4,
+    VSI_OP_DIGEST = 5,
+    VSI_OP_SAVEPOINT = 6,
+    VSI_OP_RELEASE = 7,
+    VSI_OP_ROLLBACK_TO = 8,
+    VSI_OP_LAST = VSI_OP_ROLLBACK_TO
+};
 
 /* One change with everything resolved: slots chosen, time read. Members of other kinds are zero. */
 typedef struct vsi_op {
@@ -36,6 +46,9 @@ typedef struct vsi_op {
 
     /* digest of the state that all operations so far must have made */
     vsi_hash128 digest;
+
+    /* savepoint, release, rollback to */
+    uint32_t savepoint;
 } vsi_op;
 
 /* Appends op; false when there is no memory, and buf is then as before. */

@@ -7,6 +7,7 @@
  *   N2  Recovery applies exactly the transactions whose COMMIT frame counts, in order, through
  *       vsi_apply, and compares the digest that each commit recorded. */
 #include "store/open.h"
+#include "store/savepoint.h"
 #include "store/spill.h"
 
 /* ---- opening: the file ---------------------------------------------------------------------- */
@@ -115,16 +116,38 @@ typedef struct recovery {
     uint64_t txn;
     vsi_cow_mark mark;
     size_t taken_bytes; /* of the pager, when the transaction began */
+    vsi_savepoints points; /* of the transaction */
     uint64_t commit_lsn, first_cont_lsn;
     const vsi_checkpoint_info *from;
 } recovery;
 
-static vs_status recovery_apply(vsi_err *err, vsi_state *state, vsi_bytes payload) {
+/* Opens, ends or goes back to a savepoint, as the transaction did. */
+static vs_status recovery_savepoint(vsi_err *err, vsi_savepoints *points, vsi_state *state,
+                                    const vsi_op *op) {
+    bool opens = op->kind == VSI_OP_SAVEPOINT;
+    bool fits = opens ? op->savepoint == points->count + 1 && points->count < VS_SAVEPOINTS_MAX
+                      : op->savepoint >= 1 && op->savepoint <= points->count;
+    if (!fits)
+        return vsi_fail(err, VS_ERR_CORRUPT, "operation of kind %d on savepoint %lu: %lu are open",
+                        op->kind, (unsigned long)op->savepoint, (unsigned long)points->count);
+    if (opens)
+        return vsi_savepoints_open(err, points, state);
+    if (op->kind == VSI_OP_ROLLBACK_TO)
+        vsi_savepoints_rollback_to(points, op->savepoint, state);
+    else
+        vsi_savepoints_release(points, op->savepoint);
+    return VS_OK;
+}
+
+static vs_status recovery_apply(vsi_err *err, vsi_savepoints *points, vsi_state *state,
+                                vsi_bytes payload) {
     for (size_t pos = 0; pos < payload.bytes;) {
         vsi_op op;
         bool is_known = false;
         vs_status st = vsi_op_read(err, payload, &pos, &op, &is_known);
-        if (st == VS_OK && is_known)
+        if (st == VS_OK && is_known && op.kind >= VSI_OP_SAVEPOINT)
+            st = recovery_savepoint(err, points, state, &op);
+        else if (st == VS_OK && is_known)
             st = vsi_apply(err, state, &op, NULL);
         if (st != VS_OK)
             return st;
@@ -134,6 +157,7 @@ static vs_status recovery_apply(vsi_err *err, vsi_state *state, vsi_bytes payloa
 
 /* The streamed transaction never committed. */
 static void recovery_undo(recovery *r) {
+    vsi_savepoints_release(&r->points, 1);
     if (r->in_txn) {
         vsi_cow_undo(&r->engine->cow, r->mark);
         vsi_pager_undo_to(&r->engine->pager, r->taken_bytes);
@@ -155,13 +179,14 @@ static vs_status recovery_frame(vsi_err *err, recovery *r, const vsi_frame *fram
         r->work = r->state;
         r->first_cont_lsn = frame->lsn;
     }
-    vs_status st = recovery_apply(err, r->in_txn ? &r->work : &r->state, payload);
+    vs_status st = recovery_apply(err, &r->points, r->in_txn ? &r->work : &r->state, payload);
     if (st != VS_OK)
         return vsi_fail_in(err, "%s: log frame %llu", r->engine->path,
                            (unsigned long long)frame->lsn);
     vsi_spill(r->engine, r->in_txn ? &r->work : &r->state);
     if (frame->kind == VSI_FRAME_CONT)
         return VS_OK;
+    vsi_savepoints_release(&r->points, 1);
     if (r->in_txn) {
         vsi_cow_keep(&r->engine->cow, r->mark);
         r->state = r->work;
@@ -263,6 +288,7 @@ static vs_status open_recover_from(vsi_err *err, vsi_engine *engine,
         return vsi_fail_nomem(err, sizeof *r);
     r->engine = engine;
     r->from = from;
+    r->points = (vsi_savepoints){.engine = engine, .list = {.mem = engine->mem}};
     r->commit_lsn = from->lsn;
     engine->pager.birth = (uint32_t)(from->number + 1);
     vsi_cow_mark mark = vsi_cow_open(&engine->cow);
