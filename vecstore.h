@@ -13,7 +13,7 @@
  *   3  Opening and closing           vs_open, vs_close
  *   4  Collections                   vs_collection_create, vs_collection_open
  *   5  Records                       vs_put, vs_put_batch, vs_get, vs_delete, vs_count
- *   6  Transactions                  vs_begin, vs_commit, vs_rollback
+ *   6  Transactions                  vs_begin, vs_commit, vs_rollback, vs_savepoint
  *   7  Search                        vs_search
  *   8  Iterating                     vs_scan, vs_step
  *   9  Key/value notes               vs_kv_put, vs_kv_get
@@ -595,6 +595,40 @@ VS_NODISCARD VS_API vs_status vs_commit(vs_txn *txn, int sync);
  *
  * Errors: none.  Threads: one call at a time per handle. */
 VS_API void vs_rollback(vs_txn *txn);
+
+/* vs_savepoint - note a place in a write transaction that it can go back to.
+ *
+ *   txn             a write transaction
+ *   out_savepoint   [1] receives its number: 1, or one more than that of the innermost one open
+ *
+ * Savepoints nest. The end of the transaction, by vs_commit or vs_rollback, ends them all.
+ * Memory: what was changed before and is changed again behind it is kept twice until it ends; of that, trees
+ *   that had not been written early stay in memory whatever the memory limit is.
+ * Errors: VS_ERR_LIMIT (VS_SAVEPOINTS_MAX are open), VS_ERR_NOMEM, VS_ERR_MISUSE (a read transaction).
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_savepoint(vs_txn *txn, uint32_t *out_savepoint);
+
+/* vs_rollback_to - drop what a transaction has changed since a savepoint.
+ *
+ *   txn         a write transaction
+ *   savepoint   the number of an open one; it stays open, those opened behind it end
+ *
+ * The transaction then shows what it showed when the savepoint was opened. Its cursors stay and go on
+ * behind the last key that they have shown; a handle of a collection that was created since, and its
+ * cursors, lead nowhere any more (VS_ERR_NOT_FOUND, VS_ERR_MISUSE).
+ * Errors: VS_ERR_MISUSE (a read transaction; not an open savepoint, the message says which are). Nothing
+ *   else can fail.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_rollback_to(vs_txn *txn, uint32_t savepoint);
+
+/* vs_release - end a savepoint and keep what was changed since, as part of the transaction.
+ *
+ *   txn         a write transaction
+ *   savepoint   the number of an open one; it ends, and those opened behind it
+ *
+ * Errors: as vs_rollback_to.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_release(vs_txn *txn, uint32_t savepoint);
 
 /* ---- 7  Search ------------------------------------------------------------------------------ */
 

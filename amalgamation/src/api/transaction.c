@@ -61,3 +61,41 @@ void vs_rollback(vs_txn *txn) {
         vsi_write_rollback(&txn->write);
     txn_free(txn);
 }
+
+/* ---- savepoints ----------------------------------------------------------------------------- */
+
+static vs_status txn_check_writes(vsi_err *err, const vs_txn *txn) {
+    if (txn->is_write)
+        return VS_OK;
+    return vsi_fail(err, VS_ERR_MISUSE, "a read transaction has no savepoints");
+}
+
+vs_status vs_savepoint(vs_txn *txn, uint32_t *out_savepoint) {
+    if (vsi_handle_check(txn, VSI_TAG_TXN) != VS_OK || !out_savepoint)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_status st = txn_check_writes(&err, txn);
+    if (st == VS_OK)
+        st = vsi_write_savepoint(&err, &txn->write, out_savepoint);
+    return vsi_handle_end(&txn->head, st, &err);
+}
+
+vs_status vs_rollback_to(vs_txn *txn, uint32_t savepoint) {
+    if (vsi_handle_check(txn, VSI_TAG_TXN) != VS_OK)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_status st = txn_check_writes(&err, txn);
+    if (st == VS_OK)
+        st = vsi_write_rollback_to(&err, &txn->write, savepoint);
+    return vsi_handle_end(&txn->head, st, &err);
+}
+
+vs_status vs_release(vs_txn *txn, uint32_t savepoint) {
+    if (vsi_handle_check(txn, VSI_TAG_TXN) != VS_OK)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_status st = txn_check_writes(&err, txn);
+    if (st == VS_OK)
+        st = vsi_write_release(&err, &txn->write, savepoint);
+    return vsi_handle_end(&txn->head, st, &err);
+}

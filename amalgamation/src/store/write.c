@@ -5,7 +5,10 @@
  *   T2  The role passes on after the COMMIT frame was written and before it is synced: the next
  *       writer builds on `applied` while this one waits. One sync then serves all that wait.
  *   T3  A commit that is refused leaves no COMMIT frame that recovery could find, or the engine
- *       has failed and the answer is VS_ERR_INDOUBT. */
+ *       has failed and the answer is VS_ERR_INDOUBT.
+ *   T4  The log knows the outermost savepoints, those behind which operations are in it; what is staged
+ *       belongs behind all of these. So going back to one of them empties the buffer, and going back to
+ *       another one cuts it. */
 #include "store/write.h"
 #include "store/admit.h"
 #include "store/freelist.h"
@@ -84,6 +87,7 @@ VSI_FN vs_status vsi_write_begin(vsi_err *err, vsi_engine *engine, vsi_write *ou
     write->ops.mem = engine->mem;
     write->freed.mem = engine->mem;
     write->taken.mem = engine->mem;
+    write->points = (vsi_savepoints){.engine = engine, .list = {.mem = engine->mem}};
     if (st == VS_OK && !write_reset_ops(write))
         st = vsi_fail_nomem(err, VSI_LOG_BUF_FRONT);
     if (st != VS_OK) {
@@ -116,6 +120,7 @@ static void write_give_back(vsi_write *write, size_t from_bytes) {
 }
 
 VSI_FN void vsi_write_rollback(vsi_write *write) {
+    vsi_savepoints_release(&write->points, 1);
     write_give_back(write, 0);
     vsi_cow_undo(&write->engine->cow, write->mark);
     vsi_pager_undo(&write->engine->pager);
@@ -187,18 +192,70 @@ static size_t write_cut_point(const uint8_t *payload, size_t bytes, size_t limit
     return at;
 }
 
-/* One CONT frame of the bytes given, which are whole operations. */
-static vs_status write_stream_piece(vsi_err *err, vsi_write *write, const uint8_t *ops, size_t n) {
+static bool write_mark(vsi_buf *out, int kind, uint32_t number) {
+    vsi_op op = {.kind = kind, .savepoint = number};
+    return vsi_op_write(out, &op);
+}
+
+/* Appends what the log must learn of savepoints before the operations from at on. */
+static bool write_marks(const vsi_write *write, size_t at, vsi_buf *out,
+                        vsi_logged_points *logged) {
+    const vsi_savepoints *points = &write->points;
+    bool ok = true;
+    if (logged->rollback_to) {
+        ok = write_mark(out, VSI_OP_ROLLBACK_TO, logged->rollback_to);
+        logged->depth = logged->rollback_to;
+        logged->rollback_to = 0;
+    }
+    if (ok && logged->depth > logged->count)
+        ok = write_mark(out, VSI_OP_RELEASE, logged->count + 1);
+    while (ok && logged->count < points->count &&
+           vsi_savepoints_at(points, logged->count + 1)->ops_bytes <= at)
+        ok = write_mark(out, VSI_OP_SAVEPOINT, ++logged->count); /* keeps T4 */
+    logged->depth = logged->count;
+    return ok;
+}
+
+/* Appends operations from at on, as many as a frame may have and up to the next savepoint. */
+static bool write_add_ops(const vsi_write *write, size_t at, const vsi_logged_points *logged,
+                          vsi_buf *out, size_t *out_bytes) {
+    size_t end = write->ops.bytes;
+    if (logged->count < write->points.count)
+        end = vsi_savepoints_at(&write->points, logged->count + 1)->ops_bytes;
+    *out_bytes = write_cut_point(write->ops.data + at, end - at, VSI_FRAME_PAYLOAD_MAX / 2);
+    return vsi_buf_append(out, write->ops.data + at, *out_bytes);
+}
+
+/* One CONT frame of the staged operations from at on, which moves behind them. */
+static vs_status write_stream_piece(vsi_err *err, vsi_write *write, size_t *at) {
     vsi_buf piece = {.mem = write->engine->mem};
-    if (!vsi_buf_reserve(&piece, VSI_LOG_BUF_FRONT + n))
-        return vsi_fail_nomem(err, n);
-    piece.bytes = VSI_LOG_BUF_FRONT;
-    vsi_buf_append(&piece, ops, n);
+    vsi_logged_points logged = write->logged;
+    size_t n = 0;
+    bool ok = vsi_buf_reserve(&piece, VSI_LOG_BUF_FRONT);
+    piece.bytes = ok ? VSI_LOG_BUF_FRONT : 0;
+    ok = ok && write_marks(write, *at, &piece, &logged) &&
+         write_add_ops(write, *at, &logged, &piece, &n);
+    vs_status st = ok ? VS_OK : vsi_fail_nomem(err, n);
     vsi_mutex_lock(&write->engine->log_lock);
-    vs_status st = write_append(err, write, VSI_FRAME_CONT, &piece);
+    if (st == VS_OK)
+        st = write_append(err, write, VSI_FRAME_CONT, &piece);
     vsi_mutex_unlock(&write->engine->log_lock);
     vsi_buf_free(&piece);
-    return st;
+    if (st != VS_OK)
+        return st;
+    write->has_streamed = true;
+    write->logged = logged;
+    *at += n;
+    return VS_OK;
+}
+
+/* Staged operations before at are in the log. */
+static void write_drop_ops(vsi_write *write, size_t at) {
+    size_t done = at - VSI_LOG_BUF_FRONT;
+    for (uint32_t i = write->logged.count; i < write->points.count; i++)
+        vsi_savepoints_at(&write->points, i + 1)->ops_bytes -= done;
+    memmove(write->ops.data + VSI_LOG_BUF_FRONT, write->ops.data + at, write->ops.bytes - at);
+    write->ops.bytes -= done;
 }
 
 /* The log's share first: the data file would take the last of the space, and deleting needs a log too. */
@@ -240,17 +297,11 @@ static void write_spill(vsi_write *write) {
 /* Moves staged operations to the log, in frames no larger than one may be. What a failure leaves
  * is still staged. */
 static vs_status write_stream(vsi_err *err, vsi_write *write) {
-    uint8_t *ops = write->ops.data + VSI_LOG_BUF_FRONT;
-    size_t bytes = write->ops.bytes - VSI_LOG_BUF_FRONT, done = 0;
+    size_t at = VSI_LOG_BUF_FRONT;
     vs_status st = write_admit(err, write);
-    while (st == VS_OK && done < bytes) {
-        size_t n = write_cut_point(ops + done, bytes - done, VSI_FRAME_PAYLOAD_MAX / 2);
-        st = write_stream_piece(err, write, ops + done, n);
-        write->has_streamed |= st == VS_OK;
-        done += st == VS_OK ? n : 0;
-    }
-    memmove(ops, ops + done, bytes - done);
-    write->ops.bytes -= done;
+    while (st == VS_OK && at < write->ops.bytes)
+        st = write_stream_piece(err, write, &at);
+    write_drop_ops(write, at);
     return st;
 }
 
@@ -366,6 +417,78 @@ VSI_FN vs_status vsi_write_take_coll(vsi_err *err, vsi_write *write, uint32_t *o
     return VS_OK;
 }
 
+/* ---- savepoints ----------------------------------------------------------------------------- */
+
+VSI_FN vs_status vsi_write_savepoint(vsi_err *err, vsi_write *write, uint32_t *out_number) {
+    vsi_spill(write->engine, &write->state); /* blocks from before stay until it ends */
+    vs_status st = vsi_savepoints_open(err, &write->points, &write->state);
+    if (st != VS_OK)
+        return st;
+    vsi_savepoint *point = vsi_savepoints_at(&write->points, write->points.count);
+    point->ops_bytes = write->ops.bytes;
+    point->freed_bytes = write->freed.bytes;
+    point->taken_bytes = write->taken.bytes;
+    *out_number = write->points.count;
+    return VS_OK;
+}
+
+static vs_status write_check_savepoint(vsi_err *err, const vsi_write *write, uint32_t number) {
+    uint32_t count = write->points.count;
+    if (number >= 1 && number <= count)
+        return VS_OK;
+    if (!count)
+        return vsi_fail(err, VS_ERR_MISUSE, "savepoint %lu is not open: none is",
+                        (unsigned long)number);
+    return vsi_fail(err, VS_ERR_MISUSE, "savepoint %lu is not open: 1 to %lu are",
+                    (unsigned long)number, (unsigned long)count);
+}
+
+VSI_FN vs_status vsi_write_rollback_to(vsi_err *err, vsi_write *write, uint32_t number) {
+    vs_status st = write_check_savepoint(err, write, number);
+    if (st != VS_OK)
+        return st;
+    vsi_savepoints_rollback_to(&write->points, number, &write->state);
+    const vsi_savepoint *point = vsi_savepoints_at(&write->points, number);
+    bool is_logged = number <= write->logged.count;
+    write->ops.bytes = is_logged ? VSI_LOG_BUF_FRONT : point->ops_bytes; /* T4 */
+    if (is_logged)
+        write->logged.count = write->logged.rollback_to = number;
+    write->freed.bytes = point->freed_bytes;
+    write_give_back(write, point->taken_bytes);
+    return VS_OK;
+}
+
+/* Ends savepoints from this one on, if there are any. */
+static void write_release(vsi_write *write, uint32_t number) {
+    vsi_savepoints_release(&write->points, number);
+    if (write->logged.count >= number)
+        write->logged.count = number - 1;
+}
+
+VSI_FN vs_status vsi_write_release(vsi_err *err, vsi_write *write, uint32_t number) {
+    vs_status st = write_check_savepoint(err, write, number);
+    if (st == VS_OK)
+        write_release(write, number);
+    return st;
+}
+
+/* The log has operations that were taken back: the frame to come says so before its own. */
+static vs_status write_stage_rollback(vsi_err *err, vsi_write *write) {
+    uint8_t mark[32];
+    size_t bytes = write->ops.bytes - VSI_LOG_BUF_FRONT;
+    if (!write->logged.rollback_to)
+        return VS_OK;
+    if (!write_mark(&write->ops, VSI_OP_ROLLBACK_TO, write->logged.rollback_to))
+        return vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    uint8_t *ops = write->ops.data + VSI_LOG_BUF_FRONT;
+    size_t n = vsi_op_bytes(ops + bytes);
+    vsi_assert(n <= sizeof mark);
+    memcpy(mark, ops + bytes, n);
+    memmove(ops + n, ops, bytes);
+    memcpy(ops, mark, n);
+    return VS_OK;
+}
+
 /* ---- commit --------------------------------------------------------------------------------- */
 
 static bool write_has_changes(const vsi_write *write) {
@@ -443,8 +566,11 @@ VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync) {
     sync = sync == VS_SYNC_DEFAULT ? engine->config.sync : sync;
     vs_status st = VS_OK;
     vsi_version *version = NULL;
+    write_release(write, 1);
     if (write->ops.bytes > VSI_FRAME_PAYLOAD_MAX / 2)
         st = write_stream(err, write);
+    if (st == VS_OK)
+        st = write_stage_rollback(err, write);
     if (st == VS_OK && write_has_changes(write))
         st = write_settle(err, write);
     if (st == VS_OK && write_has_changes(write))

@@ -1,8 +1,17 @@
-/* write.h - write transactions: stage operations, commit them through the log, or drop them. */
+/* write.h - write transactions: stage operations, commit them through the log, or drop them, all or those
+ * behind a savepoint. */
 #ifndef VSI_WRITE_H
 #define VSI_WRITE_H
 
+#include "store/savepoint.h"
 #include "store/spill.h"
+
+/* What the log has of a transaction's savepoints. */
+typedef struct vsi_logged_points {
+    uint32_t count;       /* of those that are open, it knows this many, the outermost ones */
+    uint32_t depth;       /* open for it; those above count have been released since */
+    uint32_t rollback_to; /* it must go back to this one before it goes on; 0: it need not */
+} vsi_logged_points;
 
 /* A write transaction. It holds the writer role from begin to commit or rollback. */
 typedef struct vsi_write {
@@ -15,6 +24,8 @@ typedef struct vsi_write {
     uint64_t txn; /* its number: that of its first frame */
     bool has_streamed; /* some of its frames are in the log */
     bool has_grown;    /* it has done more than delete */
+    vsi_savepoints points;
+    vsi_logged_points logged;
 } vsi_write;
 
 /* One call of the user within a transaction; what it staged is kept or undone as a whole. */
@@ -39,6 +50,13 @@ VSI_FN void vsi_write_rollback(vsi_write *write);
 /* Ends the transaction and gives the role back, whatever it returns. sync is VS_SYNC_...
  * VS_ERR_INDOUBT when it is unknown whether the commit will be found after a crash. */
 VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync);
+
+/* Savepoints, between statements. Numbers count from 1, the outermost. VS_ERR_LIMIT, VS_ERR_NOMEM. */
+VSI_FN vs_status vsi_write_savepoint(vsi_err *err, vsi_write *write, uint32_t *out_number);
+/* Drops what was changed since this one was opened, and ends those inside it; ends it and those inside it,
+ * and keeps what was changed. VS_ERR_MISUSE: it is not open; nothing else can fail. */
+VSI_FN vs_status vsi_write_rollback_to(vsi_err *err, vsi_write *write, uint32_t number);
+VSI_FN vs_status vsi_write_release(vsi_err *err, vsi_write *write, uint32_t number);
 
 /* First moves what earlier statements staged to the log when it has become much; when that fails
  * there is no statement, and all that was staged still is. */
