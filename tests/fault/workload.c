@@ -20,38 +20,48 @@ enum { WL_VECTOR_BYTES_MAX = 64, WL_TEXT_BYTES_MAX = 4200 };
 
 const workload wl_all[] = {
     /* steps put batch del note create begin commit rollback sync reopen kill read, sync, big, fault every,
-     * checkpoint maintain hold memory room */
-    {"create", 6, 0, 0, 0, 1, 4, 0, 0, 0, 0, 2, 0, 1, VS_SYNC_FULL, 0, 0, 0, 0, 0, 0, 0, 0},
-    {"puts", 24, 10, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, VS_SYNC_FULL, 20, 0, 0, 0, 0, 0, 0, 0},
-    {"batches", 16, 0, 8, 1, 0, 1, 0, 0, 0, 0, 0, 0, 1, VS_SYNC_FULL, 5, 0, 0, 0, 0, 0, 0, 0},
-    {"churn", 40, 8, 2, 8, 0, 1, 0, 0, 0, 0, 0, 0, 1, VS_SYNC_FULL, 30, 0, 0, 0, 0, 0, 0, 0},
-    {"transactions", 40, 8, 2, 4, 2, 1, 6, 4, 2, 0, 0, 0, 1, VS_SYNC_FULL, 10, 0, 0, 0, 0, 0, 0, 0},
-    {"streamed", 40, 10, 4, 2, 1, 1, 3, 1, 1, 0, 0, 0, 0, VS_SYNC_FULL, 70, 0, 0, 0, 0, 0, 0, 0},
-    {"normal", 40, 8, 2, 4, 2, 1, 3, 2, 1, 1, 1, 1, 1, VS_SYNC_NORMAL, 10, 0, 0, 0, 0, 0, 0, 0},
-    {"off", 40, 8, 2, 4, 2, 1, 3, 2, 1, 1, 1, 1, 1, VS_SYNC_OFF, 10, 0, 0, 0, 0, 0, 0, 0},
-    {"mixed-sync", 40, 8, 2, 4, 2, 1, 6, 5, 1, 1, 1, 1, 1, -1, 10, 0, 0, 0, 0, 0, 0, 0},
-    {"sessions", 30, 6, 1, 2, 1, 1, 2, 2, 1, 0, 6, 0, 1, VS_SYNC_FULL, 5, 0, 0, 0, 0, 0, 0, 0},
-    {"kills", 30, 6, 1, 2, 1, 1, 3, 2, 1, 1, 0, 6, 1, -1, 20, 0, 0, 0, 0, 0, 0, 0},
-    {"notes", 24, 1, 0, 0, 10, 2, 2, 2, 1, 0, 1, 0, 1, VS_SYNC_FULL, 50, 0, 0, 0, 0, 0, 0, 0},
-    {"lost-syncs", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 1, 0, 0, -1, 10, SIM_FAULT_SYNC_LOSES, 4, 0, 0, 0, 0, 0},
-    {"full-disk", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 1, 0, 0, -1, 10, SIM_FAULT_FULL, 12, 0, 0, 0, 0, 0},
-    {"bad-writes", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 0, 1, 0, -1, 10, SIM_FAULT_IO_AFTER, 12, 0, 0, 0, 0, 0},
-    {"checkpoints", 40, 8, 2, 4, 1, 1, 3, 2, 1, 1, 1, 1, 1, -1, 10, 0, 0, 8, 0, 0, 0, 0},
-    {"maintained", 50, 8, 3, 4, 1, 1, 3, 2, 1, 1, 0, 1, 1, VS_SYNC_OFF, 20, 0, 0, 0, 10, 0, 0, 0},
-    {"snapshots", 50, 8, 2, 6, 1, 1, 3, 2, 1, 0, 1, 1, 1, VS_SYNC_FULL, 20, 0, 0, 3, 2, 8, 0, 0},
-    {"replaced", 30, 1, 12, 3, 0, 2, 4, 4, 0, 0, 2, 1, 1, VS_SYNC_FULL, 5, 0, 0, 3, 0, 0, 0, 0},
-    {"texts", 24, 10, 1, 3, 4, 1, 3, 2, 1, 0, 2, 1, 1, VS_SYNC_FULL, 100, 0, 0, 2, 0, 1, 0, 0},
-    {"tight", 40, 8, 2, 4, 2, 1, 3, 2, 1, 1, 1, 1, 2, -1, 20, 0, 0, 1, 1, 2, 1, 0},
-    {"tight-long", 50, 10, 4, 4, 2, 1, 3, 1, 1, 0, 1, 0, 2, VS_SYNC_FULL, 70, 0, 0, 0, 0, 1, 1, 0},
-    {"tight-sessions", 30, 8, 2, 2, 1, 1, 2, 2, 1, 0, 4, 4, 2, -1, 30, 0, 0, 1, 0, 0, 1, 0},
-    {"tight-full-disk", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 1, 0, 0, -1, 30, SIM_FAULT_FULL, 12, 1, 1, 1, 1, 0},
-    {"tight-bad-writes", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 0, 1, 0, -1, 30, SIM_FAULT_IO_AFTER, 12, 1, 1,
-     1, 1, 0},
-    {"tight-lost-syncs", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 1, 0, 0, -1, 30, SIM_FAULT_SYNC_LOSES, 4, 1, 1,
-     1, 1, 0},
-    {"no-room", 60, 10, 4, 6, 2, 1, 2, 2, 1, 0, 2, 0, 2, VS_SYNC_FULL, 60, 0, 0, 2, 1, 0, 0, 600000},
-    {"no-room-kills", 50, 10, 4, 6, 2, 1, 2, 2, 1, 1, 1, 3, 1, -1, 60, 0, 0, 1, 0, 1, 0, 600000},
-    {"no-room-tight", 50, 10, 4, 6, 2, 1, 3, 2, 1, 0, 1, 1, 1, VS_SYNC_FULL, 60, 0, 0, 1, 1, 1, 1, 600000},
+     * checkpoint maintain hold memory, save back release, room */
+    {"create", 6, 0, 0, 0, 1, 4, 0, 0, 0, 0, 2, 0, 1, VS_SYNC_FULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {"puts", 24, 10, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, VS_SYNC_FULL, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {"batches", 16, 0, 8, 1, 0, 1, 0, 0, 0, 0, 0, 0, 1, VS_SYNC_FULL, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {"churn", 40, 8, 2, 8, 0, 1, 0, 0, 0, 0, 0, 0, 1, VS_SYNC_FULL, 30, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {"transactions", 40, 8, 2, 4, 2, 1, 6, 4, 2, 0, 0, 0, 1, VS_SYNC_FULL, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {"streamed", 40, 10, 4, 2, 1, 1, 3, 1, 1, 0, 0, 0, 0, VS_SYNC_FULL, 70, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {"normal", 40, 8, 2, 4, 2, 1, 3, 2, 1, 1, 1, 1, 1, VS_SYNC_NORMAL, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {"off", 40, 8, 2, 4, 2, 1, 3, 2, 1, 1, 1, 1, 1, VS_SYNC_OFF, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {"mixed-sync", 40, 8, 2, 4, 2, 1, 6, 5, 1, 1, 1, 1, 1, -1, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {"sessions", 30, 6, 1, 2, 1, 1, 2, 2, 1, 0, 6, 0, 1, VS_SYNC_FULL, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {"kills", 30, 6, 1, 2, 1, 1, 3, 2, 1, 1, 0, 6, 1, -1, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {"notes", 24, 1, 0, 0, 10, 2, 2, 2, 1, 0, 1, 0, 1, VS_SYNC_FULL, 50, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {"lost-syncs", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 1, 0, 0, -1, 10, SIM_FAULT_SYNC_LOSES, 4, 0, 0, 0, 0, 0, 0,
+     0, 0},
+    {"full-disk", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 1, 0, 0, -1, 10, SIM_FAULT_FULL, 12, 0, 0, 0, 0, 0, 0, 0, 0},
+    {"bad-writes", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 0, 1, 0, -1, 10, SIM_FAULT_IO_AFTER, 12, 0, 0, 0, 0, 0, 0, 0, 0},
+    {"checkpoints", 40, 8, 2, 4, 1, 1, 3, 2, 1, 1, 1, 1, 1, -1, 10, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0},
+    {"maintained", 50, 8, 3, 4, 1, 1, 3, 2, 1, 1, 0, 1, 1, VS_SYNC_OFF, 20, 0, 0, 0, 10, 0, 0, 0, 0, 0, 0},
+    {"snapshots", 50, 8, 2, 6, 1, 1, 3, 2, 1, 0, 1, 1, 1, VS_SYNC_FULL, 20, 0, 0, 3, 2, 8, 0, 0, 0, 0, 0},
+    {"replaced", 30, 1, 12, 3, 0, 2, 4, 4, 0, 0, 2, 1, 1, VS_SYNC_FULL, 5, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0},
+    {"texts", 24, 10, 1, 3, 4, 1, 3, 2, 1, 0, 2, 1, 1, VS_SYNC_FULL, 100, 0, 0, 2, 0, 1, 0, 0, 0, 0, 0},
+    {"tight", 40, 8, 2, 4, 2, 1, 3, 2, 1, 1, 1, 1, 2, -1, 20, 0, 0, 1, 1, 2, 1, 0, 0, 0, 0},
+    {"tight-long", 50, 10, 4, 4, 2, 1, 3, 1, 1, 0, 1, 0, 2, VS_SYNC_FULL, 70, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0},
+    {"tight-sessions", 30, 8, 2, 2, 1, 1, 2, 2, 1, 0, 4, 4, 2, -1, 30, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0},
+    {"tight-full-disk", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 1, 0, 0, -1, 30, SIM_FAULT_FULL, 12, 1, 1, 1, 1, 0, 0,
+     0, 0},
+    {"tight-bad-writes", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 0, 1, 0, -1, 30, SIM_FAULT_IO_AFTER, 12, 1, 1, 1, 1,
+     0, 0, 0, 0},
+    {"tight-lost-syncs", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 1, 0, 0, -1, 30, SIM_FAULT_SYNC_LOSES, 4, 1, 1, 1, 1,
+     0, 0, 0, 0},
+    {"savepoints", 60, 10, 2, 4, 2, 2, 6, 2, 1, 0, 1, 1, 1, VS_SYNC_FULL, 10, 0, 0, 1, 0, 0, 0, 5, 5, 3, 0},
+    {"savepoints-streamed", 60, 12, 4, 3, 1, 1, 5, 1, 1, 0, 1, 1, 1, VS_SYNC_FULL, 70, 0, 0, 0, 0, 0, 0,
+     4, 4, 2, 0},
+    {"tight-savepoints", 60, 12, 4, 3, 1, 1, 5, 1, 1, 0, 1, 1, 1, -1, 70, 0, 0, 1, 0, 1, 1, 4, 4, 2, 0},
+    {"savepoints-full-disk", 50, 12, 3, 3, 1, 1, 5, 1, 1, 1, 1, 0, 0, -1, 60, SIM_FAULT_FULL, 12, 1, 0, 0,
+     1, 4, 4, 2, 0},
+    {"savepoints-bad-writes", 50, 12, 3, 3, 1, 1, 5, 1, 1, 1, 0, 1, 0, -1, 60, SIM_FAULT_IO_AFTER, 12, 1,
+     0, 0, 0, 4, 4, 2, 0},
+    {"no-room", 60, 10, 4, 6, 2, 1, 2, 2, 1, 0, 2, 0, 2, VS_SYNC_FULL, 60, 0, 0, 2, 1, 0, 0, 0, 0, 0, 600000},
+    {"no-room-kills", 50, 10, 4, 6, 2, 1, 2, 2, 1, 1, 1, 3, 1, -1, 60, 0, 0, 1, 0, 1, 0, 0, 0, 0, 600000},
+    {"no-room-tight", 50, 10, 4, 6, 2, 1, 3, 2, 1, 0, 1, 1, 1, VS_SYNC_FULL, 60, 0, 0, 1, 1, 1, 1, 0, 0, 0, 600000},
 };
 
 const int wl_count = (int)(sizeof wl_all / sizeof wl_all[0]);
@@ -560,6 +570,31 @@ static bool step_create(wl_run *run) {
     return end_change(run, st, state, &before, handle);
 }
 
+static bool step_save(wl_run *run) {
+    uint32_t number = 0;
+    if (!run->txn || run->saved_count == WL_SAVEPOINTS)
+        return true;
+    vs_status st = vs_savepoint(run->txn, &number);
+    if (st != VS_OK)
+        return is_expected_failure(run, st) || fail(run, "savepoint: %s", vs_errmsg(run->txn));
+    run->saved[run->saved_count++] = run->staged;
+    return number == (uint32_t)run->saved_count || fail(run, "savepoint %d has number %u",
+                                                        run->saved_count, (unsigned)number);
+}
+
+/* Goes back to a savepoint, which cannot fail; or releases one. */
+static bool step_end_savepoint(wl_run *run, bool goes_back) {
+    if (!run->txn || !run->saved_count)
+        return true;
+    int number = 1 + (int)vt_below(&run->rng, (uint64_t)run->saved_count);
+    vs_status st = goes_back ? vs_rollback_to(run->txn, (uint32_t)number)
+                             : vs_release(run->txn, (uint32_t)number);
+    run->saved_count = goes_back ? number : number - 1;
+    if (goes_back)
+        run->staged = run->saved[number - 1];
+    return st == VS_OK || fail(run, "savepoint %d: %s", number, vs_errmsg(run->txn));
+}
+
 /* Handles to collections whose creation was rolled back. */
 static void close_stale_colls(wl_run *run) {
     for (int c = 0; c < WL_COLLS; c++)
@@ -573,6 +608,7 @@ static bool step_begin(wl_run *run) {
     if (run->txn)
         return true;
     vs_status st = vs_begin(run->db, VS_TXN_WRITE, &run->txn);
+    run->saved_count = 0;
     if (st == VS_OK || is_expected_failure(run, st))
         return true;
     return fail(run, "begin: %s", vs_errmsg(run->db));
@@ -698,7 +734,8 @@ static bool step_once(wl_run *run) {
     const workload *w = run->w;
     const int weight[] = {w->put,    w->batch,    w->delete, w->note,   w->create, w->begin,
                           w->commit, w->rollback, w->sync,   w->reopen, w->kill,   w->read,
-                          w->checkpoint, w->maintain, w->hold};
+                          w->checkpoint, w->maintain, w->hold,   w->save,   w->back,
+                          w->release};
     int sum = 0, step = 0;
     for (size_t i = 0; i < sizeof weight / sizeof weight[0]; i++)
         sum += weight[i];
@@ -736,8 +773,14 @@ static bool step_once(wl_run *run) {
         return step_checkpoint(run);
     case 13:
         return step_maintain(run);
-    default:
+    case 14:
         return step_hold(run);
+    case 15:
+        return step_save(run);
+    case 16:
+        return step_end_savepoint(run, true);
+    default:
+        return step_end_savepoint(run, false);
     }
 }
 

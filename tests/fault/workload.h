@@ -5,7 +5,7 @@
 #include "sim.h"
 #include "vt.h"
 
-enum { WL_COLLS = 3, WL_KEYS = 40, WL_NOTES = 6 };
+enum { WL_COLLS = 3, WL_KEYS = 40, WL_NOTES = 6, WL_SAVEPOINTS = 5 };
 
 typedef struct wl_record {
     uint32_t vector;   /* seed of the vector; 0: no such record */
@@ -47,6 +47,7 @@ typedef struct workload {
     int fault_every;
     int checkpoint, maintain, hold; /* more steps; hold: take a snapshot, or look at it and let it go */
     uint64_t memory;                /* the memory limit; 0: the usual one */
+    int save, back, release;        /* more steps: of savepoints, in transactions */
     uint64_t room;                  /* bytes that the disk has; 0: any number */
 } workload;
 
@@ -66,6 +67,8 @@ typedef struct wl_run {
     vs_collection *coll[WL_COLLS];
     vs_txn *txn;
     wl_model staged;
+    wl_model saved[WL_SAVEPOINTS]; /* at each open savepoint */
+    int saved_count;
     vs_txn *held; /* a snapshot, and what it must show */
     wl_model held_model;
 

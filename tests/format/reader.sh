@@ -370,4 +370,25 @@ torn "a damaged catalog"
 reads --fsck hurt.db
 refused "--fsck finds the damaged catalog" catalog
 
+# A log with savepoints: operations that were taken back after they had reached it.
+# shellcheck disable=SC2086 # CC and CFLAGS may have arguments
+if ${CC:-cc} ${CFLAGS:-} -I"$root" -o savepoints "$root/tests/shell/makesavepoints.c" "$build/libvecstore.a" \
+    -lm -lpthread 2>err; then
+    for limit in "" 1; do
+        rm -f sp.db*
+        # shellcheck disable=SC2086
+        holds "a log with savepoints is made" ./savepoints sp.db $limit
+        agrees "savepoints in the log, limit '$limit'" sp.db
+        same "... what was taken back is not there" "0 1 2 3 4 5 6 7 8 9 10 " \
+            "$(sed -n 's/^record 1 \([0-9]*\) .*/\1/p' listing | tr '\n' ' ')"
+        same "... notes" 11 "$(grep -c '^note 0 ' listing)"
+        copied sp.db
+        head -c 9000000 sp.db-wal-1 >hurt.db-wal-1
+        reads hurt.db
+        same "a transaction with savepoints that was not committed is nothing" "digest $none ok" "$(tail -n 1 listing)"
+    done
+else
+    fail "makesavepoints compiles" "$(cat err)"
+fi
+
 finish
