@@ -20,7 +20,9 @@ enum {
     CUTS_MAX = 3, /* a power cut copies the disk */
     TEXT_MAX = 4000,
     HITS_MAX = 20,
-    SNAPSHOTS = 2
+    SNAPSHOTS = 2,
+    SAVEPOINTS = 6,
+    STEP_SAVEPOINT = 240 /* steps from here on are those of savepoints */
 };
 
 static const uint64_t keys[KEYS] = {0,
@@ -129,6 +131,8 @@ typedef struct run {
     vs_db *db;
     vs_txn *txn;                  /* NULL: none */
     model now, staged;            /* the last commit; that with the transaction's changes */
+    model saved[SAVEPOINTS];      /* at each open savepoint */
+    uint32_t saved_count;
     model history[STEPS_MAX + 1]; /* [0, at]: commits that a power cut may leave; at is now */
     int at;
     size_t durable_ops; /* operations of the disk when history[0] was durable */
@@ -464,6 +468,7 @@ static void step_begin(run *r) {
         return;
     r->txn = txn;
     r->staged = r->now;
+    r->saved_count = 0;
 }
 
 static void step_commit(run *r) {
@@ -480,6 +485,40 @@ static void step_rollback(run *r) {
     vs_rollback(r->txn);
     r->txn = NULL;
     end_write_walk(r);
+}
+
+static void step_savepoint(run *r) {
+    uint32_t number = 0;
+    if (!r->txn || r->saved_count == SAVEPOINTS)
+        return;
+    must(vs_savepoint(r->txn, &number), VS_OK, "savepoint", r->txn);
+    r->saved[r->saved_count++] = r->staged;
+    require(number == r->saved_count, "savepoint", "another number");
+}
+
+/* Of any number, also of one that is not open. */
+static void step_rollback_to(run *r) {
+    uint32_t number = input_u8(&r->in) % (SAVEPOINTS + 2);
+    bool is_open = number >= 1 && number <= r->saved_count;
+    if (!r->txn)
+        return;
+    must(vs_rollback_to(r->txn, number), is_open ? VS_OK : VS_ERR_MISUSE, "rollback_to", r->txn);
+    if (!is_open)
+        return;
+    r->saved_count = number;
+    r->staged = r->saved[number - 1];
+    if (r->walk.is_in_write && !r->staged.exists[r->walk.coll])
+        r->walk.has_ended = true; /* its collection is gone */
+}
+
+static void step_release(run *r) {
+    uint32_t number = input_u8(&r->in) % (SAVEPOINTS + 2);
+    bool is_open = number >= 1 && number <= r->saved_count;
+    if (!r->txn)
+        return;
+    must(vs_release(r->txn, number), is_open ? VS_OK : VS_ERR_MISUSE, "release", r->txn);
+    if (is_open)
+        r->saved_count = number - 1;
 }
 
 static void step_snapshot(run *r) {
@@ -605,9 +644,9 @@ static void step_step(run *r) {
     while (i < KEYS && !m->vector[w->coll][i])
         i++;
     must(vs_step(w->cursor), i < KEYS ? VS_ROW : VS_DONE, "step", w->cursor);
-    w->next = i < KEYS ? i + 1 : KEYS;
     if (i == KEYS)
-        return;
+        return; /* what a write transaction puts behind the last one is seen all the same */
+    w->next = i + 1;
     must(vs_cursor_record(w->cursor, &record), VS_OK, "cursor_record", w->cursor);
     require(record.key == keys[i], "step", "another key");
 }
@@ -657,7 +696,12 @@ static void step(run *r) {
         step_snapshot, step_sync,     step_checkpoint, step_get,   step_search, step_walk,
         step_step,     step_step,     step_refused,    step_check, compare,     step_reopen,
         step_kill,     step_power_cut};
-    steps[input_u8(&r->in) % (sizeof steps / sizeof steps[0])](r);
+    static void (*const savepoint_steps[])(run *) = {step_savepoint, step_rollback_to, step_release};
+    uint32_t which = input_u8(&r->in);
+    if (which >= STEP_SAVEPOINT)
+        savepoint_steps[which % 3](r);
+    else
+        steps[which % (sizeof steps / sizeof steps[0])](r);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -34,14 +34,15 @@ static void write_log(const char *name, int mode, const sim_file *log) {
 }
 
 static int seeds_log(void) {
-    static const char *names[] = {"create", "puts", "churn", "streamed", "notes"};
+    static const char *names[] = {"create", "puts", "churn", "streamed", "notes", "savepoints-streamed"};
+    static const uint64_t seeds[] = {3, 3, 3, 3, 3, 2};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        sim *s = sim_new(3, NULL);
+        sim *s = sim_new(seeds[i], NULL);
         wl_run run;
         workload w = *wl_find(names[i]);
-        w.steps = w.steps < 14 ? w.steps : 14;
+        w.steps = w.save ? 40 : w.steps < 14 ? w.steps : 14;
         w.reopen = w.kill = 0; /* one log file */
-        wl_init(&run, &w, s, 3, NULL);
+        wl_init(&run, &w, s, seeds[i], NULL);
         if (!wl_open(&run) || !wl_steps(&run, 0))
             return 1;
         sim_image image = sim_image_now(s);
@@ -59,6 +60,19 @@ static int seeds_log(void) {
 
 /* ---- api ------------------------------------------------------------------------------------ */
 
+/* The same in one transaction, with half of the steps those of savepoints. */
+static void write_savepoint_seed(vt_rng *rng) {
+    uint8_t head[] = {8, 0, 8, 1, 9}, program[600];
+    size_t n = 0;
+    while (n < sizeof program - 8) {
+        bool is_step = vt_below(rng, 2);
+        program[n++] = is_step ? (uint8_t)vt_below(rng, 7) : (uint8_t)(240 + vt_below(rng, 16));
+        for (int i = 0; is_step && i < 4; i++)
+            program[n++] = (uint8_t)vt_random(rng);
+    }
+    write_seed("savepoints-600", head, sizeof head, program, n);
+}
+
 /* Programs of random steps behind two that create the collections. */
 static int seeds_api(void) {
     static const size_t lengths[] = {60, 120, 250, 400, 600};
@@ -72,6 +86,7 @@ static int seeds_api(void) {
         snprintf(name, sizeof name, "random-%zu", lengths[i]);
         write_seed(name, head, sizeof head, program, lengths[i]);
     }
+    write_savepoint_seed(&rng);
     return 0;
 }
 
