@@ -9572,10 +9572,18 @@ typedef struct vsi_engine_config {
     bool is_readonly, may_create;
     int sync;                 /* VS_SYNC_..., what VS_SYNC_DEFAULT means */
     uint32_t busy_timeout_ms; /* VS_NO_WAIT: do not wait */
+    vs_busy_fn busy_fn;       /* NULL: busy_timeout_ms says how long to wait */
+    void *busy_ctx;
     uint64_t memory_limit;    /* bytes; UINT64_MAX: none */
     vs_log_fn log_fn;         /* NULL: no messages */
     void *log_ctx;
 } vsi_engine_config;
+
+/* A thread that asks config.busy_fn whether to wait on; lives on its stack. */
+typedef struct vsi_asker {
+    struct vsi_asker *next;
+    uint64_t thread;
+} vsi_asker;
 
 typedef struct vsi_engine {
     vsi_engine_config config;
@@ -9592,6 +9600,7 @@ typedef struct vsi_engine {
     vsi_cond role_free;
     bool role_is_taken;
     uint64_t role_thread;
+    vsi_asker *askers;
 
     vsi_atomic_u64 failed_syncs; /* of data; pages written before such a one may be lost */
 
@@ -11459,12 +11468,15 @@ typedef struct vsi_statement {
     bool has_grown;
 } vsi_statement;
 
-/* The writer role by itself; VS_NO_WAIT for no waiting. VS_ERR_BUSY, VS_ERR_MISUSE. */
-VS_NODISCARD VSI_FN vs_status vsi_role_take(vsi_err *err, vsi_engine *engine, uint32_t timeout_ms);
+/* The writer role by itself, waiting as long as the engine's configuration says, or not at all. VS_ERR_BUSY,
+ * VS_ERR_MISUSE: this thread holds it, or is being asked whether it waits for it. */
+VS_NODISCARD VSI_FN vs_status vsi_role_take(vsi_err *err, vsi_engine *engine, bool may_wait);
+/* Whether a thread waits that is being asked. */
+VSI_FN bool vsi_role_is_waited_for(vsi_engine *engine);
 VSI_FN void vsi_role_give(vsi_engine *engine);
 
-/* Takes the writer role, waiting as long as the engine's busy timeout says. VS_ERR_BUSY,
- * VS_ERR_MISUSE (this thread holds it), VS_ERR_READONLY, VS_ERR_NOMEM. */
+/* Takes the writer role, waiting for it if need be. VS_ERR_BUSY, VS_ERR_MISUSE (as vsi_role_take),
+ * VS_ERR_READONLY, VS_ERR_NOMEM. */
 VSI_FN vs_status vsi_write_begin(vsi_err *err, vsi_engine *engine, vsi_write *out_write);
 
 VSI_FN void vsi_write_rollback(vsi_write *write);
@@ -11523,35 +11535,93 @@ enum {
     WRITE_KEPT_BYTES_MIN = 1 << 20,
     /* VS_SYNC_NORMAL syncs when this much, or for this long, nothing was synced. */
     WRITE_NORMAL_BYTES = 4 << 20,
-    WRITE_NORMAL_US = 1000000
+    WRITE_NORMAL_US = 1000000,
+    /* Pauses between questions whether to wait on: 1 ms, then twice as long up to 128. */
+    ROLE_PAUSES = 8
 };
 
 /* ---- the writer role ------------------------------------------------------------------------ */
 
-VSI_FN vs_status vsi_role_take(vsi_err *err, vsi_engine *engine, uint32_t timeout_ms) {
-    const vs_vfs *vfs = engine->config.vfs;
-    uint64_t self = vsi_thread_id();
-    int64_t give_up_us = vfs->ticks_us(vfs->ctx) + (int64_t)timeout_ms * 1000;
-    vs_status st = VS_OK;
+/* How long a call has waited for the role, and how often it was asked. */
+typedef struct role_wait {
+    int64_t since_us;
+    uint32_t tries;
+} role_wait;
+
+/* Asks whether to wait on; versions.lock is released meanwhile. The thread is known as one that is asked, so
+ * that it cannot wait for itself. */
+static bool role_ask(vsi_engine *engine, const role_wait *wait, int64_t waited_us) {
+    vsi_asker asker = {.next = engine->askers, .thread = vsi_thread_id()};
+    uint64_t waited_ms = (uint64_t)waited_us / 1000;
+    engine->askers = &asker;
+    vsi_mutex_unlock(&engine->versions.lock);
+    int goes_on = engine->config.busy_fn(
+        engine->config.busy_ctx, waited_ms < UINT32_MAX ? (uint32_t)waited_ms : UINT32_MAX,
+        wait->tries);
     vsi_mutex_lock(&engine->versions.lock);
+    vsi_asker **link = &engine->askers;
+    while (*link != &asker)
+        link = &(*link)->next;
+    *link = asker.next;
+    return goes_on;
+}
+
+/* How long to wait for the role until looking again, 0: give up. versions.lock is held. */
+static uint32_t role_patience_ms(vsi_engine *engine, role_wait *wait) {
+    const vs_vfs *vfs = engine->config.vfs;
+    int64_t waited_us = vfs->ticks_us(vfs->ctx) - wait->since_us;
+    waited_us = waited_us > 0 ? waited_us : 0;
+    if (engine->config.busy_fn) {
+        if (!role_ask(engine, wait, waited_us))
+            return 0;
+        wait->tries += wait->tries < UINT32_MAX;
+        return 1u << (wait->tries < ROLE_PAUSES ? wait->tries - 1 : ROLE_PAUSES - 1);
+    }
+    int64_t left_us = (int64_t)engine->config.busy_timeout_ms * 1000 - waited_us;
+    bool waits = engine->config.busy_timeout_ms != VS_NO_WAIT && left_us > 0;
+    return waits ? (uint32_t)(left_us / 1000 + 1) : 0;
+}
+
+static vs_status role_refuse_self(vsi_err *err, const vsi_engine *engine) {
+    uint64_t self = vsi_thread_id();
+    if (engine->role_is_taken && engine->role_thread == self)
+        return vsi_fail(err, VS_ERR_MISUSE,
+                        "this thread already has a write transaction open on %s", engine->path);
+    for (const vsi_asker *asker = engine->askers; asker; asker = asker->next)
+        if (asker->thread == self)
+            return vsi_fail(err, VS_ERR_MISUSE,
+                            "this thread waits for a write transaction on %s already, and is asked "
+                            "whether to wait on",
+                            engine->path);
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_role_take(vsi_err *err, vsi_engine *engine, bool may_wait) {
+    const vs_vfs *vfs = engine->config.vfs;
+    role_wait wait = {.since_us = vfs->ticks_us(vfs->ctx)};
+    vsi_mutex_lock(&engine->versions.lock);
+    vs_status st = role_refuse_self(err, engine);
     while (st == VS_OK && engine->role_is_taken) {
-        int64_t left_us = timeout_ms == VS_NO_WAIT ? 0 : give_up_us - vfs->ticks_us(vfs->ctx);
-        if (engine->role_thread == self)
-            st = vsi_fail(err, VS_ERR_MISUSE,
-                          "this thread already has a write transaction open on %s", engine->path);
-        else if (left_us <= 0)
+        uint32_t patience_ms = may_wait ? role_patience_ms(engine, &wait) : 0;
+        if (!patience_ms)
             st = vsi_fail(err, VS_ERR_BUSY, "%s: another thread's write transaction is open",
                           engine->path);
-        else
-            vsi_cond_wait_ms(&engine->role_free, &engine->versions.lock,
-                             (uint32_t)(left_us / 1000 + 1));
+        else if (engine->role_is_taken) /* it may have ended meanwhile */
+            vsi_cond_wait_ms(&engine->role_free, &engine->versions.lock, patience_ms);
     }
     if (st == VS_OK) {
         engine->role_is_taken = true;
-        engine->role_thread = self;
+        engine->role_thread = vsi_thread_id();
     }
     vsi_mutex_unlock(&engine->versions.lock);
     return st;
+}
+
+VSI_FN bool vsi_role_is_waited_for(vsi_engine *engine) {
+    vsi_mutex_lock(&engine->versions.lock);
+    bool is_waited_for = engine->askers;
+    vsi_mutex_unlock(&engine->versions.lock);
+    return is_waited_for;
 }
 
 VSI_FN void vsi_role_give(vsi_engine *engine) {
@@ -11574,7 +11644,7 @@ static bool write_reset_ops(vsi_write *write) {
 }
 
 VSI_FN vs_status vsi_write_begin(vsi_err *err, vsi_engine *engine, vsi_write *out_write) {
-    vs_status st = vsi_role_take(err, engine, engine->config.busy_timeout_ms);
+    vs_status st = vsi_role_take(err, engine, true);
     if (st != VS_OK)
         return st;
     vsi_mutex_lock(&engine->log_lock);
@@ -12473,7 +12543,7 @@ static vs_status checkpoint_relieve(vsi_err *err, vsi_engine *engine) {
 }
 
 VSI_FN vs_status vsi_checkpoint(vsi_err *err, vsi_engine *engine, bool is_final) {
-    vs_status st = vsi_role_take(err, engine, engine->config.busy_timeout_ms);
+    vs_status st = vsi_role_take(err, engine, true);
     if (st != VS_OK)
         return st;
     vsi_mutex_lock(&engine->log_lock);
@@ -12538,7 +12608,7 @@ static void checkpoint_put_off(vsi_engine *engine, const vsi_err *err) {
 VSI_FN void vsi_checkpoint_if_due(vsi_engine *engine) {
     vsi_err err = {0};
     checkpoint_pressure p = checkpoint_look(engine);
-    if (!p.is_near || vsi_role_take(&err, engine, VS_NO_WAIT) != VS_OK)
+    if (!p.is_near || vsi_role_take(&err, engine, false) != VS_OK)
         return;
     uint64_t ahead = engine->ahead_log_bytes < p.log_bytes ? engine->ahead_log_bytes : 0;
     vs_status st =
@@ -12569,7 +12639,7 @@ VSI_FN vs_status vsi_maintain(vsi_err *err, vsi_engine *engine, uint64_t max_byt
     *out_left_bytes = 0;
     if (!checkpoint_look(engine).is_near)
         return VS_OK;
-    vs_status st = vsi_role_take(err, engine, engine->config.busy_timeout_ms);
+    vs_status st = vsi_role_take(err, engine, true);
     if (st != VS_OK)
         return st;
     st = maintain_with_role(err, engine, max_bytes, out_left_bytes);
@@ -13469,6 +13539,8 @@ static vs_status open_database(vsi_err *err, const char *path, const vs_open_opt
         .sync = options->sync ? options->sync : VS_SYNC_FULL,
         .busy_timeout_ms = options->busy_timeout_ms ? options->busy_timeout_ms : DATABASE_BUSY_MS,
         .memory_limit = options->memory_limit ? options->memory_limit : DATABASE_MEMORY_BYTES,
+        .busy_fn = options->busy,
+        .busy_ctx = options->busy_ctx,
         .log_fn = options->log,
         .log_ctx = options->log_ctx,
     };
@@ -13507,6 +13579,8 @@ static vs_status close_check(vsi_err *err, vs_db *db) {
     vsi_mutex_lock(&db->lock);
     uint32_t txns = db->txns, collections = db->collections, cursors = db->cursors;
     vsi_mutex_unlock(&db->lock);
+    if (vsi_role_is_waited_for(db->engine))
+        return vsi_fail(err, VS_ERR_BUSY, "vs_close: a call on it waits for a write transaction");
     if (!txns && !collections && !cursors)
         return VS_OK;
     return vsi_fail(err, VS_ERR_BUSY,

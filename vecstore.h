@@ -297,6 +297,22 @@ enum {
     VS_OPEN_CREATE = 2    /* create the database when the file is missing or empty */
 };
 
+/* Asked whether a call goes on waiting for another thread's write transaction.
+ *
+ *   ctx         vs_open_options.busy_ctx
+ *   waited_ms   how long the call has waited, 0 the first time
+ *   tries       how often it was asked about this call before
+ *
+ * Returns non-zero to wait on, zero to give up: the call returns VS_ERR_BUSY. Between two questions the
+ * library waits 1, 2, 4 ... at most 128 ms, and goes on at once when the transaction has ended.
+ * It may take its time, may read, with handles of its own and the vs_db, and may end the transaction that is
+ * waited for. It must not use a collection that the waiting call was given. What would wait as well
+ * returns VS_ERR_MISUSE: vs_begin for writing, calls that change something with txn NULL, vs_checkpoint, and
+ * vs_maintain when there is something to do; vs_close returns VS_ERR_BUSY.
+ * Threads: called by the thread that waits, with none of the library's locks held; several at once when
+ * several threads wait. */
+typedef int (*vs_busy_fn)(void *ctx, uint32_t waited_ms, uint32_t tries);
+
 typedef struct vs_open_options {
     uint32_t size;                 /* VS_OPEN_OPTIONS_INIT sets it */
     uint32_t flags;                /* VS_OPEN_... */
@@ -307,8 +323,10 @@ typedef struct vs_open_options {
     const char *cpu;          /* NULL: the best of vs_cpu_features, else one of its names */
     int sync;                 /* VS_SYNC_..., the default of commits; 0: VS_SYNC_FULL */
     uint32_t busy_timeout_ms; /* how long to wait for another thread's write transaction;
-                                 0: 5000. VS_NO_WAIT: do not wait */
+                                 0: 5000. VS_NO_WAIT: do not wait. With busy it is not used */
     uint64_t memory_limit;    /* bytes; 0: 1 GiB. VS_NO_LIMIT: none */
+    vs_busy_fn busy;          /* NULL: wait for busy_timeout_ms */
+    void *busy_ctx;
 } vs_open_options;
 
 /* The memory limit. What is read from the file stays in memory for the next time, until all memory of the
@@ -319,7 +337,7 @@ typedef struct vs_open_options {
 #define VS_NO_LIMIT UINT64_MAX
 #define VS_NO_WAIT  UINT32_MAX
 #define VS_OPEN_OPTIONS_INIT                                                                       \
-    { sizeof(vs_open_options), 0, NULL, NULL, NULL, NULL, NULL, 0, 0, 0 }
+    { sizeof(vs_open_options), 0, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL }
 
 /* vs_open - open a database, or create one.
  *
@@ -349,7 +367,8 @@ VS_NODISCARD VS_API vs_status vs_open(const char *path, const vs_open_options *o
  * deletes the log. A checkpoint that cannot be made (a full disk) only leaves the log, and a message
  * says so. When commits cannot be made durable the error is returned, nothing acknowledged at
  * VS_SYNC_FULL is lost, and the handle is gone all the same.
- * Errors: VS_ERR_BUSY while transactions, cursors or collections of it are open: the handle then
+ * Errors: VS_ERR_BUSY while transactions, cursors or collections of it are open, or a call on it asks
+ *   vs_open_options.busy: the handle then
  *   stays as it was; VS_ERR_IO, VS_ERR_FULL, VS_ERR_INDOUBT, VS_ERR_MISUSE (no vs_db). In a child
  *   process after fork: VS_OK, only memory is freed, and its other handles must not be used.
  * Threads: no other call on this database may run. */
@@ -570,7 +589,8 @@ enum { VS_TXN_READ = 0, VS_TXN_WRITE = 1 };
  *             change. VS_TXN_WRITE: reads see its own changes; one at a time per database.
  *   out_txn   receives the transaction; end it with vs_commit or vs_rollback
  *
- * A write transaction waits up to busy_timeout_ms for another thread's. A thread that holds one
+ * A write transaction waits up to busy_timeout_ms for another thread's, or as long as
+ * vs_open_options.busy wants. A thread that holds one
  * already gets VS_ERR_MISUSE at once, also when it calls vs_put with txn NULL.
  * Errors: VS_ERR_BUSY, VS_ERR_READONLY, VS_ERR_IO, VS_ERR_NOMEM, VS_ERR_MISUSE. Message in db.
  * Threads: any. The transaction may be used by another thread than the one that began it. */

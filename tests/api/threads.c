@@ -981,6 +981,214 @@ VT_TEST(no_wait_is_busy_without_any_time_passing) {
     wait_end(&test);
 }
 
+/* ---- a handler that is asked whether to wait ------------------------------------------------- */
+
+/* What a busy handler has seen, and what it does. */
+typedef struct asked {
+    wait_test *test;
+    uint32_t give_up_at, end_at; /* at this question: no longer; tell the holder to end */
+    uint32_t tries, waited_ms;   /* of the last question */
+    bool tries_writing, ends_it; /* calls back; rolls back the transaction it waits for */
+    int wrong;
+} asked;
+
+/* What writes is refused; what reads works. */
+static int call_back(wait_test *t) {
+    vs_txn *txn = NULL;
+    vs_collection *c = NULL;
+    vs_collection_options options = sample_options(3, VS_F32, VS_L2);
+    uint64_t problems = 1, left = 0, count = 0;
+    float v = 1;
+    int wrong = vs_begin(t->db, VS_TXN_WRITE, &txn) != VS_ERR_MISUSE;
+    wrong += !strstr(vs_errmsg(t->db), "is asked");
+    wrong += vs_kv_put(t->db, NULL, NULL, "k", 1, "v", 1) != VS_ERR_MISUSE;
+    wrong += vs_collection_create(t->db, NULL, "x", &options, NULL) != VS_ERR_MISUSE;
+    wrong += vs_checkpoint(t->db) != VS_ERR_MISUSE;
+    wrong += vs_maintain(t->db, 1000, &left) != VS_OK; /* nothing to do */
+    wrong += vs_begin(t->db, VS_TXN_READ, &txn) != VS_OK;
+    wrong += vs_collection_open(t->db, txn, "numbers", &c) != VS_OK;
+    wrong += vs_put(c, NULL, &(vs_record){sizeof(vs_record), 0, 1, &v, NULL, 0}, VS_UPSERT) !=
+             VS_ERR_MISUSE;
+    wrong += vs_count(c, txn, &count) != VS_OK;
+    wrong += vs_check(t->db, 3, NULL, NULL, &problems) != VS_OK || problems;
+    wrong += vs_sync(t->db) != VS_OK;
+    vs_collection_close(c);
+    vs_rollback(txn);
+    wrong += vs_close(t->db) != VS_ERR_BUSY;
+    return wrong;
+}
+
+static int ask(void *ctx, uint32_t waited_ms, uint32_t tries) {
+    asked *a = ctx;
+    a->wrong += tries && (tries != a->tries + 1 || waited_ms < a->waited_ms);
+    a->tries = tries;
+    a->waited_ms = waited_ms;
+    if (a->tries_writing)
+        a->wrong += call_back(a->test);
+    if (a->ends_it)
+        vs_rollback(a->test->txn);
+    if (a->end_at && tries == a->end_at)
+        gate_pass(&a->test->ended);
+    return !(a->give_up_at && tries == a->give_up_at);
+}
+
+static void wait_begin_asked(wait_test *t, asked *a, uint32_t timeout_ms) {
+    vs_open_options options = VS_OPEN_OPTIONS_INIT;
+    memset(t, 0, sizeof *t);
+    memset(a, 0, sizeof *a);
+    a->test = t;
+    VT_EQ(vs_vfs_memory_create(NULL, &t->vfs), VS_OK);
+    options.vfs = t->vfs;
+    options.flags = VS_OPEN_CREATE;
+    options.busy_timeout_ms = timeout_ms;
+    options.busy = ask;
+    options.busy_ctx = a;
+    VT_OK(vs_open("t.vs", &options, &t->db), t->db);
+    make_numbers(t->db); /* nothing to wait for: it is not asked */
+}
+
+static void begin_in_vain(worker *w) {
+    wait_test *t = w->shared;
+    vs_txn *txn = NULL;
+    gate_wait(&t->begun, 1);
+    JOB_EQ(w, vs_begin(t->db, VS_TXN_WRITE, &txn), VS_ERR_BUSY);
+    JOB_CHECK(w, !txn && strstr(vs_errmsg(t->db), "another thread"));
+    gate_pass(&t->ended);
+}
+
+VT_TEST(a_busy_handler_gives_up_when_it_wants_and_no_timeout_counts) {
+    static const uint32_t timeouts_ms[] = {0, 1, 600000, VS_NO_WAIT};
+    for (size_t i = 0; i < 4; i++) {
+        static team t;
+        static wait_test test;
+        static asked a;
+        uint32_t questions = 1 + 2 * (uint32_t)i;
+        wait_begin_asked(&test, &a, timeouts_ms[i]);
+        a.tries = UINT32_MAX;
+        a.give_up_at = questions;
+        team_add(&t, hold_until_ended, &test);
+        team_add(&t, begin_in_vain, &test);
+        team_run(&t);
+        VT_EQ(a.tries, questions);
+        VT_CHECK(a.waited_ms >= (1u << questions) - 1); /* 1 ms, 2, 4, ... */
+        VT_EQ(a.wrong, 0);
+        wait_end(&test);
+    }
+}
+
+static void begin_when_free(worker *w) {
+    wait_test *t = w->shared;
+    vs_txn *txn = NULL;
+    gate_wait(&t->begun, 1);
+    JOB_EQ(w, vs_begin(t->db, VS_TXN_WRITE, &txn), VS_OK);
+    JOB_EQ(w, vs_commit(txn, VS_SYNC_FULL), VS_OK);
+}
+
+VT_TEST(a_busy_handler_waits_until_the_transaction_has_ended) {
+    static team t;
+    static wait_test test;
+    static asked a;
+    wait_begin_asked(&test, &a, VS_NO_WAIT);
+    a.end_at = 5;
+    team_add(&t, hold_until_ended, &test);
+    team_add(&t, begin_when_free, &test);
+    team_run(&t);
+    VT_CHECK(a.tries >= 5 && a.wrong == 0);
+    wait_end(&test);
+}
+
+VT_TEST(a_busy_handler_may_read_and_is_refused_what_writes) {
+    static team t;
+    static wait_test test;
+    static asked a;
+    wait_begin_asked(&test, &a, 0);
+    a.end_at = 3;
+    a.tries_writing = true;
+    team_add(&t, hold_until_ended, &test);
+    team_add(&t, begin_when_free, &test);
+    team_run(&t);
+    VT_EQ(a.wrong, 0);
+    wait_end(&test);
+}
+
+/* The holder has left its transaction to the handler. */
+static void begin_for_handler(worker *w) {
+    wait_test *t = w->shared;
+    JOB_EQ(w, vs_begin(t->db, VS_TXN_WRITE, &t->txn), VS_OK);
+    gate_pass(&t->begun);
+    gate_wait(&t->ended, 1);
+}
+
+static void begin_then_pass(worker *w) {
+    begin_when_free(w);
+    gate_pass(&((wait_test *)w->shared)->ended);
+}
+
+VT_TEST(a_busy_handler_may_end_the_transaction_that_is_waited_for) {
+    static team t;
+    static wait_test test;
+    static asked a;
+    wait_begin_asked(&test, &a, 0);
+    a.tries = UINT32_MAX;
+    a.ends_it = true;
+    team_add(&t, begin_for_handler, &test);
+    team_add(&t, begin_then_pass, &test);
+    team_run(&t);
+    VT_EQ(a.tries, 0); /* once is enough: the role is looked at before a pause */
+    wait_end(&test);
+}
+
+static atomic_int questions;
+
+static int ask_of_many(void *ctx, uint32_t waited_ms, uint32_t tries) {
+    vs_txn *txn = NULL;
+    vs_db **db = ctx;
+    (void)waited_ms;
+    (void)tries;
+    if (vs_begin(*db, VS_TXN_WRITE, &txn) != VS_ERR_MISUSE || vs_begin(*db, VS_TXN_READ, &txn) != VS_OK)
+        abort();
+    vs_rollback(txn);
+    return atomic_fetch_add(&questions, 1) >= 0;
+}
+
+VT_TEST(many_threads_are_asked_at_once_and_all_get_their_turn) {
+    static team t;
+    static wait_test test;
+    vs_open_options options = VS_OPEN_OPTIONS_INIT;
+    memset(&test, 0, sizeof test);
+    VT_EQ(vs_vfs_memory_create(NULL, &test.vfs), VS_OK);
+    options.vfs = test.vfs;
+    options.flags = VS_OPEN_CREATE;
+    options.busy = ask_of_many;
+    options.busy_ctx = &test.db;
+    VT_OK(vs_open("t.vs", &options, &test.db), test.db);
+    make_numbers(test.db);
+    for (int i = 0; i < 6; i++)
+        team_add(&t, write_alone, &test);
+    team_run(&t);
+    VT_CHECK(atomic_load(&questions) > 0);
+    wait_end(&test);
+}
+
+VT_TEST(options_of_a_version_without_a_handler_have_none) {
+    static team t;
+    static wait_test test;
+    vs_open_options options = VS_OPEN_OPTIONS_INIT;
+    memset(&test, 0, sizeof test);
+    VT_EQ(vs_vfs_memory_create(NULL, &test.vfs), VS_OK);
+    options.size = offsetof(vs_open_options, busy);
+    options.vfs = test.vfs;
+    options.flags = VS_OPEN_CREATE;
+    options.busy_timeout_ms = 15;
+    options.busy = ask; /* not seen: it would read NULL */
+    VT_OK(vs_open("t.vs", &options, &test.db), test.db);
+    make_numbers(test.db);
+    team_add(&t, hold_until_ended, &test);
+    team_add(&t, meet_busy, &test);
+    team_run(&t);
+    wait_end(&test);
+}
+
 /* ---- one transaction per thread ------------------------------------------------------------- */
 
 static void ask_for_two(worker *w) {

@@ -87,6 +87,8 @@ static vs_status open_database(vsi_err *err, const char *path, const vs_open_opt
         .sync = options->sync ? options->sync : VS_SYNC_FULL,
         .busy_timeout_ms = options->busy_timeout_ms ? options->busy_timeout_ms : DATABASE_BUSY_MS,
         .memory_limit = options->memory_limit ? options->memory_limit : DATABASE_MEMORY_BYTES,
+        .busy_fn = options->busy,
+        .busy_ctx = options->busy_ctx,
         .log_fn = options->log,
         .log_ctx = options->log_ctx,
     };
@@ -125,6 +127,8 @@ static vs_status close_check(vsi_err *err, vs_db *db) {
     vsi_mutex_lock(&db->lock);
     uint32_t txns = db->txns, collections = db->collections, cursors = db->cursors;
     vsi_mutex_unlock(&db->lock);
+    if (vsi_role_is_waited_for(db->engine))
+        return vsi_fail(err, VS_ERR_BUSY, "vs_close: a call on it waits for a write transaction");
     if (!txns && !collections && !cursors)
         return VS_OK;
     return vsi_fail(err, VS_ERR_BUSY,

@@ -351,7 +351,7 @@ static vs_status checkpoint_relieve(vsi_err *err, vsi_engine *engine) {
 }
 
 VSI_FN vs_status vsi_checkpoint(vsi_err *err, vsi_engine *engine, bool is_final) {
-    vs_status st = vsi_role_take(err, engine, engine->config.busy_timeout_ms);
+    vs_status st = vsi_role_take(err, engine, true);
     if (st != VS_OK)
         return st;
     vsi_mutex_lock(&engine->log_lock);
@@ -416,7 +416,7 @@ static void checkpoint_put_off(vsi_engine *engine, const vsi_err *err) {
 VSI_FN void vsi_checkpoint_if_due(vsi_engine *engine) {
     vsi_err err = {0};
     checkpoint_pressure p = checkpoint_look(engine);
-    if (!p.is_near || vsi_role_take(&err, engine, VS_NO_WAIT) != VS_OK)
+    if (!p.is_near || vsi_role_take(&err, engine, false) != VS_OK)
         return;
     uint64_t ahead = engine->ahead_log_bytes < p.log_bytes ? engine->ahead_log_bytes : 0;
     vs_status st =
@@ -447,7 +447,7 @@ VSI_FN vs_status vsi_maintain(vsi_err *err, vsi_engine *engine, uint64_t max_byt
     *out_left_bytes = 0;
     if (!checkpoint_look(engine).is_near)
         return VS_OK;
-    vs_status st = vsi_role_take(err, engine, engine->config.busy_timeout_ms);
+    vs_status st = vsi_role_take(err, engine, true);
     if (st != VS_OK)
         return st;
     st = maintain_with_role(err, engine, max_bytes, out_left_bytes);

@@ -20,10 +20,18 @@ typedef struct vsi_engine_config {
     bool is_readonly, may_create;
     int sync;                 /* VS_SYNC_..., what VS_SYNC_DEFAULT means */
     uint32_t busy_timeout_ms; /* VS_NO_WAIT: do not wait */
+    vs_busy_fn busy_fn;       /* NULL: busy_timeout_ms says how long to wait */
+    void *busy_ctx;
     uint64_t memory_limit;    /* bytes; UINT64_MAX: none */
     vs_log_fn log_fn;         /* NULL: no messages */
     void *log_ctx;
 } vsi_engine_config;
+
+/* A thread that asks config.busy_fn whether to wait on; lives on its stack. */
+typedef struct vsi_asker {
+    struct vsi_asker *next;
+    uint64_t thread;
+} vsi_asker;
 
 typedef struct vsi_engine {
     vsi_engine_config config;
@@ -40,6 +48,7 @@ typedef struct vsi_engine {
     vsi_cond role_free;
     bool role_is_taken;
     uint64_t role_thread;
+    vsi_asker *askers;
 
     vsi_atomic_u64 failed_syncs; /* of data; pages written before such a one may be lost */
 

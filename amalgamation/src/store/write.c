@@ -24,35 +24,93 @@ enum {
     WRITE_KEPT_BYTES_MIN = 1 << 20,
     /* VS_SYNC_NORMAL syncs when this much, or for this long, nothing was synced. */
     WRITE_NORMAL_BYTES = 4 << 20,
-    WRITE_NORMAL_US = 1000000
+    WRITE_NORMAL_US = 1000000,
+    /* Pauses between questions whether to wait on: 1 ms, then twice as long up to 128. */
+    ROLE_PAUSES = 8
 };
 
 /* ---- the writer role ------------------------------------------------------------------------ */
 
-VSI_FN vs_status vsi_role_take(vsi_err *err, vsi_engine *engine, uint32_t timeout_ms) {
-    const vs_vfs *vfs = engine->config.vfs;
-    uint64_t self = vsi_thread_id();
-    int64_t give_up_us = vfs->ticks_us(vfs->ctx) + (int64_t)timeout_ms * 1000;
-    vs_status st = VS_OK;
+/* How long a call has waited for the role, and how often it was asked. */
+typedef struct role_wait {
+    int64_t since_us;
+    uint32_t tries;
+} role_wait;
+
+/* Asks whether to wait on; versions.lock is released meanwhile. The thread is known as one that is asked, so
+ * that it cannot wait for itself. */
+static bool role_ask(vsi_engine *engine, const role_wait *wait, int64_t waited_us) {
+    vsi_asker asker = {.next = engine->askers, .thread = vsi_thread_id()};
+    uint64_t waited_ms = (uint64_t)waited_us / 1000;
+    engine->askers = &asker;
+    vsi_mutex_unlock(&engine->versions.lock);
+    int goes_on = engine->config.busy_fn(
+        engine->config.busy_ctx, waited_ms < UINT32_MAX ? (uint32_t)waited_ms : UINT32_MAX,
+        wait->tries);
     vsi_mutex_lock(&engine->versions.lock);
+    vsi_asker **link = &engine->askers;
+    while (*link != &asker)
+        link = &(*link)->next;
+    *link = asker.next;
+    return goes_on;
+}
+
+/* How long to wait for the role until looking again, 0: give up. versions.lock is held. */
+static uint32_t role_patience_ms(vsi_engine *engine, role_wait *wait) {
+    const vs_vfs *vfs = engine->config.vfs;
+    int64_t waited_us = vfs->ticks_us(vfs->ctx) - wait->since_us;
+    waited_us = waited_us > 0 ? waited_us : 0;
+    if (engine->config.busy_fn) {
+        if (!role_ask(engine, wait, waited_us))
+            return 0;
+        wait->tries += wait->tries < UINT32_MAX;
+        return 1u << (wait->tries < ROLE_PAUSES ? wait->tries - 1 : ROLE_PAUSES - 1);
+    }
+    int64_t left_us = (int64_t)engine->config.busy_timeout_ms * 1000 - waited_us;
+    bool waits = engine->config.busy_timeout_ms != VS_NO_WAIT && left_us > 0;
+    return waits ? (uint32_t)(left_us / 1000 + 1) : 0;
+}
+
+static vs_status role_refuse_self(vsi_err *err, const vsi_engine *engine) {
+    uint64_t self = vsi_thread_id();
+    if (engine->role_is_taken && engine->role_thread == self)
+        return vsi_fail(err, VS_ERR_MISUSE,
+                        "this thread already has a write transaction open on %s", engine->path);
+    for (const vsi_asker *asker = engine->askers; asker; asker = asker->next)
+        if (asker->thread == self)
+            return vsi_fail(err, VS_ERR_MISUSE,
+                            "this thread waits for a write transaction on %s already, and is asked "
+                            "whether to wait on",
+                            engine->path);
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_role_take(vsi_err *err, vsi_engine *engine, bool may_wait) {
+    const vs_vfs *vfs = engine->config.vfs;
+    role_wait wait = {.since_us = vfs->ticks_us(vfs->ctx)};
+    vsi_mutex_lock(&engine->versions.lock);
+    vs_status st = role_refuse_self(err, engine);
     while (st == VS_OK && engine->role_is_taken) {
-        int64_t left_us = timeout_ms == VS_NO_WAIT ? 0 : give_up_us - vfs->ticks_us(vfs->ctx);
-        if (engine->role_thread == self)
-            st = vsi_fail(err, VS_ERR_MISUSE,
-                          "this thread already has a write transaction open on %s", engine->path);
-        else if (left_us <= 0)
+        uint32_t patience_ms = may_wait ? role_patience_ms(engine, &wait) : 0;
+        if (!patience_ms)
             st = vsi_fail(err, VS_ERR_BUSY, "%s: another thread's write transaction is open",
                           engine->path);
-        else
-            vsi_cond_wait_ms(&engine->role_free, &engine->versions.lock,
-                             (uint32_t)(left_us / 1000 + 1));
+        else if (engine->role_is_taken) /* it may have ended meanwhile */
+            vsi_cond_wait_ms(&engine->role_free, &engine->versions.lock, patience_ms);
     }
     if (st == VS_OK) {
         engine->role_is_taken = true;
-        engine->role_thread = self;
+        engine->role_thread = vsi_thread_id();
     }
     vsi_mutex_unlock(&engine->versions.lock);
     return st;
+}
+
+VSI_FN bool vsi_role_is_waited_for(vsi_engine *engine) {
+    vsi_mutex_lock(&engine->versions.lock);
+    bool is_waited_for = engine->askers;
+    vsi_mutex_unlock(&engine->versions.lock);
+    return is_waited_for;
 }
 
 VSI_FN void vsi_role_give(vsi_engine *engine) {
@@ -75,7 +133,7 @@ static bool write_reset_ops(vsi_write *write) {
 }
 
 VSI_FN vs_status vsi_write_begin(vsi_err *err, vsi_engine *engine, vsi_write *out_write) {
-    vs_status st = vsi_role_take(err, engine, engine->config.busy_timeout_ms);
+    vs_status st = vsi_role_take(err, engine, true);
     if (st != VS_OK)
         return st;
     vsi_mutex_lock(&engine->log_lock);

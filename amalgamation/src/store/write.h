@@ -37,12 +37,15 @@ typedef struct vsi_statement {
     bool has_grown;
 } vsi_statement;
 
-/* The writer role by itself; VS_NO_WAIT for no waiting. VS_ERR_BUSY, VS_ERR_MISUSE. */
-VS_NODISCARD VSI_FN vs_status vsi_role_take(vsi_err *err, vsi_engine *engine, uint32_t timeout_ms);
+/* The writer role by itself, waiting as long as the engine's configuration says, or not at all. VS_ERR_BUSY,
+ * VS_ERR_MISUSE: this thread holds it, or is being asked whether it waits for it. */
+VS_NODISCARD VSI_FN vs_status vsi_role_take(vsi_err *err, vsi_engine *engine, bool may_wait);
+/* Whether a thread waits that is being asked. */
+VSI_FN bool vsi_role_is_waited_for(vsi_engine *engine);
 VSI_FN void vsi_role_give(vsi_engine *engine);
 
-/* Takes the writer role, waiting as long as the engine's busy timeout says. VS_ERR_BUSY,
- * VS_ERR_MISUSE (this thread holds it), VS_ERR_READONLY, VS_ERR_NOMEM. */
+/* Takes the writer role, waiting for it if need be. VS_ERR_BUSY, VS_ERR_MISUSE (as vsi_role_take),
+ * VS_ERR_READONLY, VS_ERR_NOMEM. */
 VSI_FN vs_status vsi_write_begin(vsi_err *err, vsi_engine *engine, vsi_write *out_write);
 
 VSI_FN void vsi_write_rollback(vsi_write *write);
