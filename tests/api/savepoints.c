@@ -797,8 +797,8 @@ VT_TEST(streaming_that_fails_leaves_the_savepoints_as_they_were) {
         below = *r.s.vfs;
         disk.below = &below;
         r.s.vfs->write = disk_write; /* the handle uses the same struct */
+        int failed = 0;
         for (uint32_t round = 0; round < 12; round++) {
-            int failed = 0;
             begin(&r);
             uint32_t one = save(&r);
             for (uint32_t i = 0; i < 2 * KEYS; i++) {
@@ -821,6 +821,7 @@ VT_TEST(streaming_that_fails_leaves_the_savepoints_as_they_were) {
             check_content(&r, r.s.db, NULL, &r.committed);
             check_recovery_within(&r, VS_NO_LIMIT);
         }
+        VT_CHECK(failed > 0);
         sample_check(r.s.db);
         run_end(&r);
     }

@@ -90,7 +90,7 @@ for patch in none "$@"; do
     if seen=$(notices "$build/log") || seen=$(notices "$build/full") || seen=$(api checkpoint) ||
         seen=$(unit reside) || seen=$(unit version) || seen=$(unit slab) || seen=$(unit pager) ||
         seen=$(unit spill) ||
-        seen=$(api limit) || seen=$(threads) ||
+        seen=$(unit savepoint) || seen=$(api limit) || seen=$(threads) ||
         seen=$(notices "$build/crash" --oom 1 --quiet) ||
         seen=$(notices "$build/crash" --images 20000 --chains 6000 --quiet) ||
         seen=$(notices "$build/crash" --faults 8000 --quiet) ||
