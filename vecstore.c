@@ -11989,7 +11989,7 @@ VSI_FN vs_status vsi_write_take_coll(vsi_err *err, vsi_write *write, uint32_t *o
 /* ---- savepoints ----------------------------------------------------------------------------- */
 
 VSI_FN vs_status vsi_write_savepoint(vsi_err *err, vsi_write *write, uint32_t *out_number) {
-    vsi_spill(write->engine, &write->state); /* blocks from before stay until it ends */
+    write_spill(write); /* blocks from before stay until it ends */
     vs_status st = vsi_savepoints_open(err, &write->points, &write->state);
     if (st != VS_OK)
         return st;
