@@ -9,8 +9,9 @@
 #   make help       all targets
 #
 # Variables: CC, CFLAGS, BUILD (folder), DATA (folder of real data for the larger tests), PREFIX and
-# DESTDIR (install), OMIT_ZSTD=1 (a shell that cannot read .zst), SAN=address,undefined (sanitizers),
-# JOBS (how many tests, and compilers for them, run side by side; as many as there are processors).
+# DESTDIR (install), OMIT_ZSTD=1 (no zstd: values are stored as they are, the shell cannot read .zst),
+# SAN=address,undefined (sanitizers), JOBS (how many tests, and compilers for them, run side by side; as
+# many as there are processors).
 
 VERSION  := 0.1.0
 SONAME   := libvecstore.so.0
@@ -23,10 +24,10 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
 POSIX    := -D_POSIX_C_SOURCE=200809L
 
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
-ALL_CFLAGS = -std=c11 $(WARNINGS) $(CFLAGS) $(SANFLAGS) -I. $(CPPFLAGS)
-ALL_LDFLAGS = $(SANFLAGS) $(LDFLAGS)
 ZSTDFLAGS := $(if $(OMIT_ZSTD),-DVS_OMIT_ZSTD)
-ZSTDLIBS  := $(if $(OMIT_ZSTD),,-lzstd)
+LIBS     := $(if $(OMIT_ZSTD),,-lzstd )-lm -lpthread
+ALL_CFLAGS = -std=c11 $(WARNINGS) $(CFLAGS) $(SANFLAGS) $(ZSTDFLAGS) -I. $(CPPFLAGS)
+ALL_LDFLAGS = $(SANFLAGS) $(LDFLAGS)
 
 MODULES  := $(sort $(wildcard amalgamation/src/*/*.c))
 HEADERS  := $(wildcard amalgamation/src/*/*.h amalgamation/src/*/*.inc) vecstore.h
@@ -53,12 +54,12 @@ $(BUILD)/libvecstore.a: $(BUILD)/vecstore.o
 	$(AR) rcs $@ $^
 
 $(BUILD)/$(SONAME): $(BUILD)/vecstore.o
-	$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,$(SONAME) -o $@ $^ -lm -lpthread
+	$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,$(SONAME) -o $@ $^ $(LIBS)
 	ln -sf $(SONAME) $(BUILD)/libvecstore.so
 
 $(BUILD)/vecstore: $(SHELL_C) $(wildcard ext/shell/*.h) $(BUILD)/libvecstore.a
-	$(CC) $(ALL_CFLAGS) $(ZSTDFLAGS) $(ALL_LDFLAGS) -o $@ $(SHELL_C) $(BUILD)/libvecstore.a \
-	    $(ZSTDLIBS) -lm -lpthread
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(SHELL_C) $(BUILD)/libvecstore.a \
+	    $(LIBS)
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include \
@@ -68,7 +69,7 @@ install: all
 	install -m 644 $(BUILD)/libvecstore.a $(DESTDIR)$(PREFIX)/lib/
 	install -m 755 $(BUILD)/$(SONAME) $(DESTDIR)$(PREFIX)/lib/
 	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/libvecstore.so
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' ext/vecstore.pc.in \
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(LIBS)|' ext/vecstore.pc.in \
 	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/vecstore.pc
 
 # ---- the one file --------------------------------------------------------------------------------
@@ -132,27 +133,27 @@ $(BUILD)/tests/vecstore-small.o: vecstore.c vecstore.h
 
 $(BUILD)/tests/unit-%: tests/unit/%.c $(MODULE_O) $(BUILD)/tests/vt.o
 	$(CC) $(ALL_CFLAGS) $(POSIX) -DVSI_DEBUG -Itests -Iamalgamation/src $(ALL_LDFLAGS) -o $@ $< \
-	    $(BUILD)/tests/vt.o $(MODULE_O) -lm -lpthread
+	    $(BUILD)/tests/vt.o $(MODULE_O) $(LIBS)
 
 define whole_rule
 $(BUILD)/tests/$(subst /,-,$(patsubst tests/%.c,%,$(1))): $(1) $(BUILD)/vecstore.o \
         $(BUILD)/tests/vecstore-debug.o $(BUILD)/tests/vt.o
 	$$(CC) $$(ALL_CFLAGS) $$(POSIX) -Itests $$(ALL_LDFLAGS) -o $$@ $(1) $(BUILD)/tests/vt.o \
-	    $(BUILD)/vecstore.o -lm -lpthread
+	    $(BUILD)/vecstore.o $(LIBS)
 	$$(CC) $$(ALL_CFLAGS) $$(POSIX) -Itests $$(ALL_LDFLAGS) -o $$@-debug $(1) \
-	    $(BUILD)/tests/vt.o $(BUILD)/tests/vecstore-debug.o -lm -lpthread
+	    $(BUILD)/tests/vt.o $(BUILD)/tests/vecstore-debug.o $(LIBS)
 endef
 $(foreach c,$(WHOLE_C),$(eval $(call whole_rule,$(c))))
 
 $(BUILD)/tests/fault-%: tests/fault/test_%.c $(SIM_C) $(SIM_H) $(BUILD)/tests/vt.o \
         $(BUILD)/tests/vecstore-small.o
 	$(CC) $(ALL_CFLAGS) $(POSIX) -Itests -Itests/fault $(ALL_LDFLAGS) -o $@ $< $(SIM_C) \
-	    $(BUILD)/tests/vt.o $(BUILD)/tests/vecstore-small.o -lm -lpthread
+	    $(BUILD)/tests/vt.o $(BUILD)/tests/vecstore-small.o $(LIBS)
 
 $(BUILD)/tests/crash: tests/fault/crash.c $(SIM_C) $(SIM_H) tests/vt.c \
         $(BUILD)/tests/vecstore-small.o
 	$(CC) $(ALL_CFLAGS) $(POSIX) -DVT_NO_MAIN -Itests -Itests/fault $(ALL_LDFLAGS) -o $@ $< \
-	    $(SIM_C) tests/vt.c $(BUILD)/tests/vecstore-small.o -lm -lpthread
+	    $(SIM_C) tests/vt.c $(BUILD)/tests/vecstore-small.o $(LIBS)
 
 # Transactions that stream, and no checkpoints that nobody asked for.
 STREAM   := -DVSI_STREAM_BYTES=4096 -DVSI_RESERVE_LOG_BYTES=1024
@@ -170,9 +171,9 @@ $(BUILD)/tests/vecstore-stream-debug.o: vecstore.c vecstore.h
 $(FLIPS_T): $(FLIPS_C) $(SIM_H) $(BUILD)/tests/vt.o \
         $(BUILD)/tests/vecstore-stream.o $(BUILD)/tests/vecstore-stream-debug.o
 	$(CC) $(ALL_CFLAGS) $(POSIX) -Itests -Itests/fault $(ALL_LDFLAGS) -o $@ $(FLIPS_C) \
-	    $(BUILD)/tests/vt.o $(BUILD)/tests/vecstore-stream.o -lm -lpthread
+	    $(BUILD)/tests/vt.o $(BUILD)/tests/vecstore-stream.o $(LIBS)
 	$(CC) $(ALL_CFLAGS) $(POSIX) -Itests -Itests/fault $(ALL_LDFLAGS) -o $@-debug $(FLIPS_C) \
-	    $(BUILD)/tests/vt.o $(BUILD)/tests/vecstore-stream-debug.o -lm -lpthread
+	    $(BUILD)/tests/vt.o $(BUILD)/tests/vecstore-stream-debug.o $(LIBS)
 
 FUZZ_T := $(patsubst %,$(BUILD)/tests/fuzz-%,log file api import)
 
@@ -221,19 +222,19 @@ $(FUZZ_T): $(FUZZ_C) fuzz/target.h $(SIM_H) $(BUILD)/tests/vecstore-small.o
 $(BUILD)/tests/fuzz-log $(BUILD)/tests/fuzz-file $(BUILD)/tests/fuzz-api: $(BUILD)/tests/fuzz-%: \
         fuzz/%.c $(SIM_C)
 	$(CC) $(FUZZ_FLAGS) $(ALL_LDFLAGS) -o $@ $< $(FUZZ_C) $(SIM_C) \
-	    $(BUILD)/tests/vecstore-small.o -lm -lpthread
+	    $(BUILD)/tests/vecstore-small.o $(LIBS)
 
 IMPORT_C := ext/shell/import.c ext/shell/vecs.c ext/shell/text.c
 
 $(BUILD)/tests/fuzz-import: fuzz/import.c $(IMPORT_C) $(wildcard ext/shell/*.h)
-	$(CC) $(FUZZ_FLAGS) $(ZSTDFLAGS) -Iext/shell $(ALL_LDFLAGS) -o $@ $< $(FUZZ_C) $(IMPORT_C) \
-	    $(BUILD)/tests/vecstore-small.o $(ZSTDLIBS) -lm -lpthread
+	$(CC) $(FUZZ_FLAGS) -Iext/shell $(ALL_LDFLAGS) -o $@ $< $(FUZZ_C) $(IMPORT_C) \
+	    $(BUILD)/tests/vecstore-small.o $(LIBS)
 
 # Writes the seeds in fuzz/corpus anew; inputs that were found stay.
 $(BUILD)/fuzz-seeds: fuzz/seeds.c $(SIM_C) $(SIM_H) tests/vt.c vecstore.c vecstore.h
 	@mkdir -p $(@D)
 	$(CC) $(FUZZ_FLAGS) -DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000 $(ALL_LDFLAGS) -o $@ $< \
-	    $(SIM_C) tests/vt.c vecstore.c -lzstd -lm -lpthread
+	    $(SIM_C) tests/vt.c vecstore.c $(LIBS)
 
 fuzz-seeds: $(BUILD)/fuzz-seeds
 	for target in log file api import; do \
@@ -262,7 +263,7 @@ BENCH_P := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
 
 $(BUILD)/bench/%: bench/%.c vecstore.h $(BUILD)/libvecstore.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(BUILD)/libvecstore.a -lm -lpthread
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(BUILD)/libvecstore.a $(LIBS)
 
 bench-programs: $(BENCH_P)
 

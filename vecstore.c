@@ -779,6 +779,156 @@ VSI_FN void vsi_hash128_subtract(vsi_hash128 *sum, vsi_hash128 value) {
     sum->lo -= value.lo;
     sum->hi -= value.hi + borrow;
 }
+/* ---- base/codec.h ---------------------------------------------------------------------------------- */
+/* codec.h - values made smaller for the file, and back: Zstandard (Collet, RFC 8878). */
+#ifndef VSI_CODEC_H
+#define VSI_CODEC_H
+
+/* uses base/bytes.h */
+/* uses base/mem.h */
+
+/* How the bytes of an extent are stored; in references (docs/FORMAT.md). */
+enum {
+    VSI_CODEC_NONE = 0, /* as they are */
+    VSI_CODEC_ZSTD = 1  /* one frame that names the size of its content */
+};
+
+VSI_FN bool vsi_codec_has_zstd(void); /* whether this build has it */
+
+/* Compresses one value after the other; all zero but mem: without any memory yet. */
+typedef struct vsi_packer {
+    vsi_mem *mem; /* borrowed */
+    void *ctx;    /* owned; made for the first value */
+} vsi_packer;
+
+/* Compresses into out, and returns the bytes used; 0: zstd has not enough room in out_bytes (it may want
+ * some more than it uses) or no memory, or is not in this build. Then a value is stored as it is. */
+VSI_FN size_t vsi_pack(vsi_packer *packer, vsi_bytes value, uint8_t *out, size_t out_bytes);
+VSI_FN void vsi_packer_free(vsi_packer *packer);
+
+/* The reverse, of untrusted bytes: out [out_bytes] is filled exactly, or the call fails. VS_ERR_CORRUPT,
+ * VS_ERR_UNSUPPORTED (no zstd in this build), both with a message; VS_ERR_NOMEM. */
+VS_NODISCARD VSI_FN vs_status vsi_unpack(vsi_err *err, vsi_mem *mem, vsi_bytes packed, uint8_t *out,
+                                         size_t out_bytes);
+
+#endif
+/* ---- base/codec.c ---------------------------------------------------------------------------------- */
+/* codec.c - compression. The one place that includes zstd; -DVS_OMIT_ZSTD leaves it out.
+ *
+ *   Z1  All memory that zstd uses comes from the database's allocator.
+ *   Z2  Only a frame that begins with zstd's own magic, names the wanted size and ends with the bytes given
+ *       is decompressed: old formats, which a system's zstd may know, have decoders that ask malloc. */
+/* uses base/codec.h */
+
+#ifndef VS_OMIT_ZSTD
+
+#define ZSTD_STATIC_LINKING_ONLY /* for allocators of one's own */
+#include <zstd.h>
+
+/* Measured on JSON in values of 4 to 64 KiB, bench/RESULTS.md. */
+enum { CODEC_LEVEL = 1 };
+
+/* In front of what zstd asks for: how much it was. Its size keeps the alignment. */
+typedef union codec_block {
+    size_t bytes;
+    max_align_t align;
+} codec_block;
+
+static void *codec_alloc(void *ctx, size_t bytes) {
+    if (bytes > SIZE_MAX - sizeof(codec_block))
+        return NULL;
+    codec_block *block = vsi_alloc(ctx, sizeof *block + bytes);
+    if (!block)
+        return NULL;
+    block->bytes = sizeof *block + bytes;
+    return block + 1;
+}
+
+static void codec_free(void *ctx, void *ptr) {
+    codec_block *block = ptr ? (codec_block *)ptr - 1 : NULL;
+    if (block)
+        vsi_free(ctx, block, block->bytes);
+}
+
+static ZSTD_customMem codec_memory(vsi_mem *mem) {
+    return (ZSTD_customMem){codec_alloc, codec_free, mem}; /* keeps Z1 */
+}
+
+VSI_FN bool vsi_codec_has_zstd(void) {
+    return true;
+}
+
+VSI_FN size_t vsi_pack(vsi_packer *packer, vsi_bytes value, uint8_t *out, size_t out_bytes) {
+    if (!packer->ctx) {
+        packer->ctx = ZSTD_createCCtx_advanced(codec_memory(packer->mem));
+        if (!packer->ctx)
+            return 0;
+        (void)ZSTD_CCtx_setParameter(packer->ctx, ZSTD_c_compressionLevel, CODEC_LEVEL);
+    }
+    size_t got = ZSTD_compress2(packer->ctx, out, out_bytes, value.data, value.bytes);
+    return ZSTD_isError(got) ? 0 : got;
+}
+
+VSI_FN void vsi_packer_free(vsi_packer *packer) {
+    ZSTD_freeCCtx(packer->ctx); /* accepts NULL */
+    packer->ctx = NULL;
+}
+
+/* keeps Z2 */
+static const char *codec_problem(vsi_bytes packed, size_t out_bytes) {
+    if (packed.bytes < 4 || vsi_get_u32(packed.data) != ZSTD_MAGICNUMBER)
+        return "no zstd frame";
+    if (ZSTD_getFrameContentSize(packed.data, packed.bytes) != out_bytes)
+        return "a zstd frame of another size";
+    if (ZSTD_findFrameCompressedSize(packed.data, packed.bytes) != packed.bytes)
+        return "a zstd frame that ends elsewhere";
+    return NULL;
+}
+
+VSI_FN vs_status vsi_unpack(vsi_err *err, vsi_mem *mem, vsi_bytes packed, uint8_t *out,
+                            size_t out_bytes) {
+    const char *problem = codec_problem(packed, out_bytes);
+    if (problem)
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s", problem);
+    ZSTD_DCtx *ctx = ZSTD_createDCtx_advanced(codec_memory(mem));
+    if (!ctx)
+        return vsi_fail(err, VS_ERR_NOMEM, "out of memory: no decompressor");
+    size_t got = ZSTD_decompressDCtx(ctx, out, out_bytes, packed.data, packed.bytes);
+    ZSTD_freeDCtx(ctx);
+    if (got == out_bytes)
+        return VS_OK;
+    return vsi_fail(err, VS_ERR_CORRUPT, "a zstd frame that cannot be decompressed: %s",
+                    ZSTD_isError(got) ? ZSTD_getErrorName(got) : "too short");
+}
+
+#else
+
+VSI_FN bool vsi_codec_has_zstd(void) {
+    return false;
+}
+
+VSI_FN size_t vsi_pack(vsi_packer *packer, vsi_bytes value, uint8_t *out, size_t out_bytes) {
+    (void)packer;
+    (void)value;
+    (void)out;
+    (void)out_bytes;
+    return 0;
+}
+
+VSI_FN void vsi_packer_free(vsi_packer *packer) {
+    (void)packer;
+}
+
+VSI_FN vs_status vsi_unpack(vsi_err *err, vsi_mem *mem, vsi_bytes packed, uint8_t *out,
+                            size_t out_bytes) {
+    (void)mem;
+    (void)packed;
+    (void)out;
+    (void)out_bytes;
+    return vsi_fail(err, VS_ERR_UNSUPPORTED, "compressed with zstd, which this build leaves out");
+}
+
+#endif
 /* ---- base/json.h ---------------------------------------------------------------------------------- */
 /* json.h - whether a text is a JSON object (RFC 8259). */
 #ifndef VSI_JSON_H
@@ -2492,7 +2642,7 @@ VSI_FN const char *vsi_kernels_names(void) {
 #ifndef VSI_REF_H
 #define VSI_REF_H
 
-/* uses base/bytes.h */
+/* uses base/codec.h */
 
 enum {
     VSI_REF_BYTES = 24,
@@ -2515,7 +2665,7 @@ typedef struct vsi_ref {
     uint64_t at;    /* extent: first page in the low 40 bits, above it the number of pages; block: its
                        address */
     uint32_t birth; /* extent: the checkpoint that wrote it */
-    uint8_t kind, codec, level;
+    uint8_t kind, codec, level; /* codec: VSI_CODEC_..., of a large value; else 0 */
     bool is_block; /* in memory; never so in a file */
     uint64_t hash; /* extent: XXH3-64 of its bytes, seed: its first page */
 } vsi_ref;
@@ -3589,6 +3739,8 @@ typedef struct vsi_pager {
     vsi_buf dropped;  /* vsi_run: given up without a version that says so; the engine buries them */
     uint64_t written_bytes;
     uint64_t writer; /* number of the transaction that changes something, or did last */
+    bool packs;      /* large values are compressed when that saves a page */
+    bool has_packed; /* a compressed one was written, if only to pages that were given up again */
 } vsi_pager;
 
 VSI_FN bool vsi_pager_init(vsi_pager *pager, vsi_mem *mem, const vsi_file *file);
@@ -3731,9 +3883,10 @@ VSI_FN void vsi_pager_free(vsi_pager *pager) {
 VSI_FN vs_status vsi_pager_check_ref(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind) {
     uint64_t page = vsi_ref_page(ref), pages = vsi_ref_pages(ref);
     uint64_t end = vsi_ordered_load(&pager->end);
-    if (ref.codec)
-        return vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu: of codec %d, expected 0",
-                        pager->file->path, (unsigned long long)page, ref.codec);
+    int codec_max = kind == VSI_REF_BLOB ? VSI_CODEC_ZSTD : VSI_CODEC_NONE;
+    if (ref.codec > codec_max)
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu: of codec %d, expected at most %d",
+                        pager->file->path, (unsigned long long)page, ref.codec, codec_max);
     if (ref.kind != kind)
         return vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu: of kind %d, expected %d",
                         pager->file->path, (unsigned long long)page, ref.kind, kind);
@@ -4897,6 +5050,7 @@ VSI_FN vs_status vsi_btree_check(vsi_err *err, const vsi_btree *tree, const char
 
 enum {
     VSI_VALUE_KEY_BYTES_MAX = 1040,
+    VSI_VALUE_BYTES_MAX = 1048576, /* of one that is compressed in the file */
     VSI_BLOB_HEADER_BYTES = 8 /* of a large value in the file */
 };
 
@@ -4934,6 +5088,8 @@ VS_NODISCARD VSI_FN vs_status vsi_value_delete(vsi_err *err, vsi_btree *tree, vs
 /* uses store/value.h */
 
 enum { VALUE_HEADER_BYTES = 20 };
+_Static_assert(VS_METADATA_BYTES_MAX <= VSI_VALUE_BYTES_MAX, "metadata may be compressed");
+_Static_assert(VS_KV_VALUE_BYTES_MAX <= VSI_VALUE_BYTES_MAX, "notes may be compressed");
 
 /* A large value in memory. */
 typedef struct value_blob {
@@ -4970,23 +5126,65 @@ VSI_FN vs_status vsi_value_find(vsi_err *err, const vsi_btree *tree, vsi_bytes k
     return st == VS_OK ? vsi_value_of_item(err, item, out_value) : st;
 }
 
-/* A large value in the file: its size, the bytes stored, and those. */
-static vs_status value_read_extent(vsi_err *err, const vsi_btree *tree, vsi_ref ref,
-                                   uint32_t bytes, vsi_buf *buf) {
-    size_t start = buf->bytes;
-    vs_status st = vsi_pager_read(err, tree->cow->pager, ref, VSI_REF_BLOB, buf);
-    if (st != VS_OK)
-        return st;
-    const uint8_t *blob = buf->data + start;
-    size_t room = buf->bytes - start - VSI_BLOB_HEADER_BYTES;
-    if (vsi_get_u32(blob) != bytes || vsi_get_u32(blob + 4) != bytes || bytes > room) {
-        buf->bytes = start;
+/* What stands behind the header of a large value's extent, which is of a value of so many bytes. */
+static vs_status value_stored(vsi_err *err, vsi_ref ref, vsi_bytes extent, uint32_t bytes,
+                              vsi_bytes *out_stored) {
+    uint32_t stored = vsi_get_u32(extent.data + 4);
+    bool is_right = vsi_get_u32(extent.data) == bytes &&
+                    stored <= extent.bytes - VSI_BLOB_HEADER_BYTES &&
+                    (stored == bytes || ref.codec != VSI_CODEC_NONE);
+    if (!is_right)
         return vsi_fail(err, VS_ERR_CORRUPT, "a value of %lu bytes has another size in the file",
                         (unsigned long)bytes);
-    }
-    memmove(buf->data + start, blob + VSI_BLOB_HEADER_BYTES, bytes);
-    buf->bytes = start + bytes;
+    *out_stored = (vsi_bytes){extent.data + VSI_BLOB_HEADER_BYTES, stored};
     return VS_OK;
+}
+
+static vs_status value_fail_at(vsi_err *err, const vsi_pager *pager, vsi_ref ref) {
+    return vsi_fail_in(err, "%s: page %llu", pager->file->path,
+                       (unsigned long long)vsi_ref_page(ref));
+}
+
+/* A compressed value; never more memory for its extent than for the value, whatever the reference says. */
+static vs_status value_read_packed(vsi_err *err, vsi_pager *pager, vsi_ref ref, uint32_t bytes,
+                                   vsi_buf *buf) {
+    if (bytes > VSI_VALUE_BYTES_MAX || vsi_ref_pages(ref) > bytes / VSI_PAGE_BYTES + 1)
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu: a compressed value of %lu bytes in %llu pages",
+                        pager->file->path, (unsigned long long)vsi_ref_page(ref),
+                        (unsigned long)bytes, (unsigned long long)vsi_ref_pages(ref));
+    vsi_buf extent = {.mem = buf->mem};
+    vsi_bytes stored = {0};
+    vs_status st = vsi_pager_read(err, pager, ref, VSI_REF_BLOB, &extent);
+    if (st != VS_OK)
+        goto done;
+    st = value_stored(err, ref, (vsi_bytes){extent.data, extent.bytes}, bytes, &stored);
+    if (st == VS_OK && !vsi_buf_reserve(buf, bytes))
+        st = vsi_fail_nomem(err, bytes);
+    if (st == VS_OK)
+        st = vsi_unpack(err, buf->mem, stored, buf->data + buf->bytes, bytes);
+    if (st == VS_OK)
+        buf->bytes += bytes;
+    if (st == VS_ERR_CORRUPT)
+        st = value_fail_at(err, pager, ref);
+done:
+    vsi_buf_free(&extent);
+    return st;
+}
+
+/* A value that is not: the extent goes where the value will stand. */
+static vs_status value_read_plain(vsi_err *err, vsi_pager *pager, vsi_ref ref, uint32_t bytes,
+                                  vsi_buf *buf) {
+    size_t start = buf->bytes;
+    vsi_bytes stored = {0};
+    vs_status st = vsi_pager_read(err, pager, ref, VSI_REF_BLOB, buf);
+    if (st != VS_OK)
+        return st;
+    vsi_bytes extent = {buf->data + start, buf->bytes - start};
+    st = value_stored(err, ref, extent, bytes, &stored);
+    if (st == VS_OK)
+        memmove(buf->data + start, stored.data, bytes);
+    buf->bytes = start + (st == VS_OK ? bytes : 0);
+    return st == VS_OK ? VS_OK : value_fail_at(err, pager, ref);
 }
 
 VSI_FN vs_status vsi_value_read(vsi_err *err, const vsi_btree *tree, const vsi_value *value,
@@ -4994,8 +5192,11 @@ VSI_FN vs_status vsi_value_read(vsi_err *err, const vsi_btree *tree, const vsi_v
     const uint8_t *data = value->item.value.data + VALUE_HEADER_BYTES;
     if (value->item.ref_count) {
         vsi_ref ref = vsi_ref_decode(value->item.refs);
+        vsi_pager *pager = tree->cow->pager;
+        if (!ref.is_block && ref.codec == VSI_CODEC_ZSTD)
+            return value_read_packed(err, pager, ref, value->bytes, buf);
         if (!ref.is_block)
-            return value_read_extent(err, tree, ref, value->bytes, buf);
+            return value_read_plain(err, pager, ref, value->bytes, buf);
         data = ((const value_blob *)vsi_ref_block(ref))->bytes;
     }
     return vsi_buf_append(buf, data, value->bytes) ? VS_OK : vsi_fail_nomem(err, value->bytes);
@@ -7721,6 +7922,11 @@ enum {
     VSI_FORMAT_MINOR = 2 /* while major is 0 every change of minor is incompatible */
 };
 
+/* Bits of vsi_meta.features_needed. */
+enum {
+    VSI_META_NEEDS_ZSTD = 1 /* large values may be compressed; set with the first one, and never cleared */
+};
+
 /* A state of the database in the file. All zero but log_from 1: the empty one that every database begins
  * with. log_from 0: none. */
 typedef struct vsi_checkpoint_info {
@@ -7797,6 +8003,7 @@ VSI_FN uint64_t vsi_session_read(const vsi_file *file); /* 0: unknown */
  *       leaves zeros in A, or a valid B; anything else in A was never ours to overwrite. */
 /* uses store/meta.h */
 /* uses base/bytes.h */
+/* uses base/codec.h */
 /* uses base/hash.h */
 
 static const uint8_t meta_magic[16] = {'v',  'e',  'c',  's',  't',  'o',  'r', 'e',
@@ -7822,8 +8029,8 @@ enum {
 enum { SESSION_BYTES = 32 };
 static const uint8_t session_magic[8] = {'v', 's', '-', 'o', 'w', 'n', 'e', 'r'};
 
-/* Features this version knows; none yet. */
-static const uint64_t meta_known_ro = 0, meta_known_needed = 0;
+/* Features this version knows. */
+static const uint64_t meta_known_ro = 0, meta_known_needed = VSI_META_NEEDS_ZSTD;
 
 static uint64_t meta_slot_off(int slot) {
     return slot ? VSI_META_B_OFF : 0;
@@ -7909,6 +8116,19 @@ static vs_status meta_check_version(vsi_err *err, const vsi_file *file, const ui
                     VS_VERSION, VSI_FORMAT_MAJOR, VSI_FORMAT_MINOR);
 }
 
+static vs_status meta_check_features(vsi_err *err, const vsi_file *file, uint64_t needed) {
+    if (needed & ~meta_known_needed)
+        return vsi_fail(
+            err, VS_ERR_TOO_NEW, "%s needs features %#llx that version %s lacks", file->path,
+            (unsigned long long)(needed & ~meta_known_needed), VS_VERSION);
+    if ((needed & VSI_META_NEEDS_ZSTD) && !vsi_codec_has_zstd())
+        return vsi_fail(err, VS_ERR_UNSUPPORTED,
+                        "%s has values compressed with zstd, which this build leaves out "
+                        "(VS_OMIT_ZSTD)",
+                        file->path);
+    return VS_OK;
+}
+
 /* Number 0 is the empty database: nobody looks for what it reaches, which then counts as free. */
 static bool checkpoint_is_sound(const vsi_checkpoint_info *info) {
     return info->number || info->catalog.kind == VSI_REF_NONE;
@@ -7929,10 +8149,9 @@ static vs_status meta_decode(vsi_err *err, const vsi_file *file, const uint8_t *
     out_meta->features_any = vsi_get_u64(page + META_FEATURES_ANY_OFF);
     out_meta->features_ro = vsi_get_u64(page + META_FEATURES_RO_OFF);
     out_meta->features_needed = vsi_get_u64(page + META_FEATURES_NEEDED_OFF);
-    if (out_meta->features_needed & ~meta_known_needed)
-        return vsi_fail(
-            err, VS_ERR_TOO_NEW, "%s needs features %#llx that version %s lacks", file->path,
-            (unsigned long long)(out_meta->features_needed & ~meta_known_needed), VS_VERSION);
+    st = meta_check_features(err, file, out_meta->features_needed);
+    if (st != VS_OK)
+        return st;
     if (!checkpoint_is_sound(&out_meta->checkpoint) || !checkpoint_is_sound(&out_meta->previous))
         return vsi_fail(err, VS_ERR_CORRUPT, "%s: a meta page has a checkpoint without a number",
                         file->path);
@@ -9575,6 +9794,7 @@ typedef struct vsi_engine_config {
     vs_busy_fn busy_fn;       /* NULL: busy_timeout_ms says how long to wait */
     void *busy_ctx;
     uint64_t memory_limit;    /* bytes; UINT64_MAX: none */
+    bool stores_plain;        /* large values are not compressed */
     vs_log_fn log_fn;         /* NULL: no messages */
     void *log_ctx;
 } vsi_engine_config;
@@ -9772,6 +9992,7 @@ VSI_FN vsi_engine *vsi_engine_new(const vsi_engine_config *config) {
         vsi_free(config->mem, engine, sizeof *engine);
         return NULL;
     }
+    engine->pager.packs = vsi_codec_has_zstd() && !config->stores_plain;
     if (config->memory_limit)
         engine->pager.reside.limit_bytes = config->memory_limit;
     return engine;
@@ -10071,6 +10292,7 @@ typedef struct flusher {
     vsi_pager *pager;
     vsi_buf stack; /* flush_step */
     vsi_buf blob;
+    vsi_packer packer;
 } flusher;
 
 static flush_step *flusher_top(const flusher *f) {
@@ -10090,24 +10312,45 @@ static vs_status flusher_push(vsi_err *err, flusher *f, vsi_ref ref) {
     return vsi_cow_drop_ref(err, f->cow, ref); /* only versions before this one have the block */
 }
 
+/* The pages of a large value of which so many bytes are stored. */
+static size_t flusher_blob_pages(size_t stored) {
+    return (VSI_BLOB_HEADER_BYTES + stored + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES;
+}
+
+/* Compresses a value to out, which has room for it as it is; 0: that would not save a page. */
+static size_t flusher_pack(flusher *f, vsi_bytes value, uint8_t *out) {
+    size_t pages = flusher_blob_pages(value.bytes);
+    vsi_assert(value.bytes <= VSI_VALUE_BYTES_MAX);
+    if (!f->pager->packs || pages == 1)
+        return 0;
+    size_t packed = vsi_pack(&f->packer, value, out, pages * VSI_PAGE_BYTES - VSI_BLOB_HEADER_BYTES);
+    return flusher_blob_pages(packed) < pages ? packed : 0;
+}
+
 /* A large value: its size, the bytes stored, those, zeros up to whole pages. */
 static vs_status flusher_write_blob(vsi_err *err, flusher *f, vsi_ref *ref) {
     const vsi_block *block = vsi_ref_block(*ref);
-    size_t value_bytes = block->bytes - sizeof *block;
-    size_t bytes = (VSI_BLOB_HEADER_BYTES + value_bytes + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES *
-                   VSI_PAGE_BYTES;
+    vsi_bytes value = {(const uint8_t *)(block + 1), block->bytes - sizeof *block};
+    size_t bytes = flusher_blob_pages(value.bytes) * VSI_PAGE_BYTES;
     f->blob.bytes = 0;
     if (!vsi_buf_reserve(&f->blob, bytes))
         return vsi_fail_nomem(err, bytes);
-    uint8_t *out = f->blob.data;
-    memset(out, 0, bytes);
-    vsi_put_u32(out, (uint32_t)value_bytes);
-    vsi_put_u32(out + 4, (uint32_t)value_bytes);
-    memcpy(out + VSI_BLOB_HEADER_BYTES, block + 1, value_bytes);
+    uint8_t *out = f->blob.data, *stored = out + VSI_BLOB_HEADER_BYTES;
+    size_t packed = flusher_pack(f, value, stored), stored_bytes = packed ? packed : value.bytes;
+    if (!packed)
+        memcpy(stored, value.data, value.bytes);
+    bytes = flusher_blob_pages(stored_bytes) * VSI_PAGE_BYTES;
+    memset(stored + stored_bytes, 0, bytes - VSI_BLOB_HEADER_BYTES - stored_bytes);
+    vsi_put_u32(out, (uint32_t)value.bytes);
+    vsi_put_u32(out + 4, (uint32_t)stored_bytes);
     vs_status st = vsi_cow_drop_ref(err, f->cow, *ref);
-    return st == VS_OK
-               ? vsi_pager_write(err, f->pager, VSI_REF_BLOB, 0, (vsi_bytes){out, bytes}, ref)
-               : st;
+    if (st == VS_OK)
+        st = vsi_pager_write(err, f->pager, VSI_REF_BLOB, 0, (vsi_bytes){out, bytes}, ref);
+    if (st == VS_OK && packed) {
+        ref->codec = VSI_CODEC_ZSTD;
+        f->pager->has_packed = true;
+    }
+    return st;
 }
 
 /* The next reference of the node on top that leads to a block; false: there is none. */
@@ -10247,7 +10490,7 @@ VSI_FN vs_status vsi_flush_locate(vsi_err *err, const vsi_state *state) {
 
 VSI_FN vs_status vsi_flush_trees(vsi_err *err, vsi_state *state) {
     flusher f = {.cow = state->catalog.cow, .pager = state->catalog.cow->pager};
-    f.stack.mem = f.blob.mem = f.pager->mem;
+    f.stack.mem = f.blob.mem = f.packer.mem = f.pager->mem;
     vs_status st = vsi_state_settle(err, state);
     if (st == VS_OK)
         st = flusher_run(err, &f, &state->catalog.root);
@@ -10255,6 +10498,7 @@ VSI_FN vs_status vsi_flush_trees(vsi_err *err, vsi_state *state) {
         st = vsi_pager_flush(err, f.pager);
     vsi_buf_free(&f.stack);
     vsi_buf_free(&f.blob);
+    vsi_packer_free(&f.packer);
     return st == VS_OK ? vsi_state_load(err, state) : st;
 }
 
@@ -10353,6 +10597,8 @@ static vs_status relocator_write(vsi_err *err, relocator *r, vsi_bytes bytes, bo
     }
     if (st == VS_OK)
         st = vsi_pager_write_at(err, r->pager, old.kind, old.level, bytes, page, ref);
+    if (st == VS_OK)
+        ref->codec = old.codec;
     return st == VS_OK ? vsi_cow_drop_ref(err, r->cow, old) : st;
 }
 
@@ -12194,7 +12440,8 @@ VS_NODISCARD VSI_FN vs_status vsi_maintain(vsi_err *err, vsi_engine *engine, uin
  *
  *   K1  The meta pages name a checkpoint only when everything it reaches is durable.
  *   K2  Pages that this or the previous checkpoint reaches are not written to.
- *   K3  A log file goes when neither of the two needs it. */
+ *   K3  A log file goes when neither of the two needs it.
+ *   K4  Meta pages that lead to a compressed value say that there may be one. */
 /* uses store/checkpoint.h */
 /* uses store/admit.h */
 /* uses store/flush.h */
@@ -12347,6 +12594,8 @@ static vs_status checkpoint_name(vsi_err *err, checkpoint_work *work) {
     work->meta.previous = (vsi_checkpoint_info){.log_from = 0};
     if (!work->is_final)
         work->meta.previous = engine->metas.newest.checkpoint;
+    if (engine->pager.has_packed)
+        work->meta.features_needed |= VSI_META_NEEDS_ZSTD; /* keeps K4 */
     work->meta.durable_lsn = info->lsn = log->durable_lsn;
     info->chain = log->durable_chain;
     info->log_from = work->meta.generation + 1;
@@ -12738,7 +12987,9 @@ static vs_status check_begin(vsi_err *err, vsi_engine *engine, check_moment *out
 
 /* The extents of one checkpoint. */
 typedef struct check_extents {
-    vsi_buf runs; /* vsi_run */
+    vsi_buf runs;          /* vsi_run */
+    uint64_t needed;       /* features that the meta page names */
+    bool is_packed_silent; /* an extent is compressed although the meta page does not say so */
     vsi_report_fn report;
     void *ctx;
 } check_extents;
@@ -12746,6 +12997,8 @@ typedef struct check_extents {
 static vs_status check_visit(void *ctx, vsi_err *err, vsi_ref ref) {
     check_extents *c = ctx;
     vsi_run run = {vsi_ref_page(ref), vsi_ref_pages(ref)};
+    if (ref.codec == VSI_CODEC_ZSTD && !(c->needed & VSI_META_NEEDS_ZSTD))
+        c->is_packed_silent = true;
     return vsi_buf_append(&c->runs, &run, sizeof run) ? VS_OK : vsi_fail_nomem(err, sizeof run);
 }
 
@@ -12792,9 +13045,13 @@ static vs_status check_free_list(vsi_err *err, vsi_engine *engine, check_extents
 
 /* Everything that a checkpoint reaches, read again, and for the last one whether that and what is free make
  * up the file. */
-static vs_status check_checkpoint(vsi_err *err, vsi_engine *engine, const vsi_checkpoint_info *info,
+static vs_status check_checkpoint(vsi_err *err, vsi_engine *engine, const vsi_meta *meta,
                                   bool is_last, vsi_report_fn report, void *ctx) {
-    check_extents c = {.runs = {.mem = engine->mem}, .report = report, .ctx = ctx};
+    const vsi_checkpoint_info *info = is_last ? &meta->checkpoint : &meta->previous;
+    check_extents c = {.runs = {.mem = engine->mem},
+                       .needed = meta->features_needed,
+                       .report = report,
+                       .ctx = ctx};
     vsi_walk walk = {
         .visit = check_visit, .damaged = check_damaged, .ctx = &c, .reads_all = true};
     vs_status st = vsi_walk_run(err, &engine->pager, info->catalog, &walk);
@@ -12802,6 +13059,8 @@ static vs_status check_checkpoint(vsi_err *err, vsi_engine *engine, const vsi_ch
         st = check_free_list(err, engine, &c, info);
     if (st == VS_OK && is_last)
         check_cover(&c, info);
+    if (st == VS_OK && c.is_packed_silent)
+        report(ctx, "there are compressed values, and the meta pages do not say so");
     vsi_buf_free(&c.runs);
     return st;
 }
@@ -12857,10 +13116,11 @@ static vs_status check_files(vsi_err *err, vsi_engine *engine, int level, vsi_re
         st = check_report(check_whole_log(err, engine, &moment, level), err, report, ctx);
     const vsi_checkpoint_info *last = &moment.meta.checkpoint, *before = &moment.meta.previous;
     if (st == VS_OK && level >= 2 && last->number)
-        st = check_report(check_checkpoint(err, engine, last, true, report, ctx), err, report, ctx);
+        st = check_report(check_checkpoint(err, engine, &moment.meta, true, report, ctx), err,
+                          report, ctx);
     if (st == VS_OK && level >= 2 && before->log_from && before->number)
-        st = check_report(check_checkpoint(err, engine, before, false, report, ctx), err, report,
-                          ctx);
+        st = check_report(check_checkpoint(err, engine, &moment.meta, false, report, ctx), err,
+                          report, ctx);
     return st;
 }
 
@@ -13510,6 +13770,14 @@ static vs_status open_read_options(vsi_err *err, const vs_open_options *given,
                         (unsigned long)out->flags);
     if (out->sync < VS_SYNC_DEFAULT || out->sync > VS_SYNC_OFF)
         return vsi_fail(err, VS_ERR_MISUSE, "vs_open: sync is %d, expected VS_SYNC_...", out->sync);
+    if (out->compression < VS_COMPRESSION_DEFAULT || out->compression > VS_COMPRESSION_ZSTD)
+        return vsi_fail(err, VS_ERR_MISUSE,
+                        "vs_open: compression is %d, expected VS_COMPRESSION_...", out->compression);
+    if (out->unused)
+        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: unused is %d, expected 0", out->unused);
+    if (out->compression == VS_COMPRESSION_ZSTD && !vsi_codec_has_zstd())
+        return vsi_fail(err, VS_ERR_UNSUPPORTED,
+                        "vs_open: this build leaves zstd out (VS_OMIT_ZSTD)");
     if (out->allocator && !out->allocator->realloc)
         return vsi_fail(err, VS_ERR_MISUSE, "vs_open: the allocator has no realloc");
     if (!out->vfs)
@@ -13541,6 +13809,7 @@ static vs_status open_database(vsi_err *err, const char *path, const vs_open_opt
         .memory_limit = options->memory_limit ? options->memory_limit : DATABASE_MEMORY_BYTES,
         .busy_fn = options->busy,
         .busy_ctx = options->busy_ctx,
+        .stores_plain = options->compression == VS_COMPRESSION_NONE,
         .log_fn = options->log,
         .log_ctx = options->log_ctx,
     };

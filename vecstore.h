@@ -4,7 +4,8 @@
  *
  * vecstore keeps collections of vectors with their metadata in one database file, changes them in
  * transactions that survive power loss, and finds the nearest vectors of a query. It is a library:
- * no server, no threads of its own, no global state. Compile vecstore.c into the program.
+ * no server, no threads of its own, no global state. Compile vecstore.c into the program,
+ * and link with -lzstd -lm -lpthread (without -lzstd: -DVS_OMIT_ZSTD).
  *
  * The header reads top to bottom as a tutorial:
  *
@@ -313,6 +314,14 @@ enum {
  * several threads wait. */
 typedef int (*vs_busy_fn)(void *ctx, uint32_t waited_ms, uint32_t tries);
 
+/* vs_open_options.compression: how metadata and notes too large for a page of a tree (about 1.3 KB) are
+ * stored from now on. What is stored already stays as it is, and is read in any case. */
+enum {
+    VS_COMPRESSION_DEFAULT = 0, /* as VS_COMPRESSION_ZSTD, where zstd is built in */
+    VS_COMPRESSION_NONE = 1,    /* as they are */
+    VS_COMPRESSION_ZSTD = 2     /* with zstd, each that takes fewer pages of 4 KiB then */
+};
+
 typedef struct vs_open_options {
     uint32_t size;                 /* VS_OPEN_OPTIONS_INIT sets it */
     uint32_t flags;                /* VS_OPEN_... */
@@ -327,6 +336,8 @@ typedef struct vs_open_options {
     uint64_t memory_limit;    /* bytes; 0: 1 GiB. VS_NO_LIMIT: none */
     vs_busy_fn busy;          /* NULL: wait for busy_timeout_ms */
     void *busy_ctx;
+    int compression;          /* VS_COMPRESSION_... */
+    int unused;               /* 0 */
 } vs_open_options;
 
 /* The memory limit. What is read from the file stays in memory for the next time, until all memory of the
@@ -337,7 +348,7 @@ typedef struct vs_open_options {
 #define VS_NO_LIMIT UINT64_MAX
 #define VS_NO_WAIT  UINT32_MAX
 #define VS_OPEN_OPTIONS_INIT                                                                       \
-    { sizeof(vs_open_options), 0, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL }
+    { sizeof(vs_open_options), 0, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL, 0, 0 }
 
 /* vs_open - open a database, or create one.
  *
@@ -354,7 +365,8 @@ typedef struct vs_open_options {
  * Errors: VS_ERR_NOT_FOUND (no file, no VS_OPEN_CREATE), VS_ERR_NOT_DB, VS_ERR_CORRUPT,
  *   VS_ERR_LOG_MISSING, VS_ERR_TOO_NEW, VS_ERR_TOO_OLD, VS_ERR_BUSY, VS_ERR_READONLY (media),
  *   VS_ERR_DENIED, VS_ERR_INVALID (path, not a regular file), VS_ERR_LIMIT (a name longer than 230
- *   bytes), VS_ERR_IO, VS_ERR_FULL, VS_ERR_UNSUPPORTED (cpu), VS_ERR_NOMEM, VS_ERR_MISUSE.
+ *   bytes), VS_ERR_IO, VS_ERR_FULL, VS_ERR_UNSUPPORTED (cpu; zstd, asked for or needed by the file, in a
+ *   build with VS_OMIT_ZSTD), VS_ERR_NOMEM, VS_ERR_MISUSE.
  * Threads: any; opens of different files may run in parallel. */
 VS_NODISCARD VS_API vs_status vs_open(const char *path, const vs_open_options *options,
                                       vs_db **out_db);

@@ -1,4 +1,4 @@
-/* hello.c - vecstore in twenty lines: cc -I. hello.c vecstore.c -lm -lpthread */
+/* hello.c - vecstore in twenty lines: cc -I. hello.c vecstore.c -lzstd -lm -lpthread */
 #include "vecstore.h"
 #include <stdio.h>
 

@@ -86,7 +86,8 @@ static void print_help(FILE *out) {
         fprintf(out, "  vecstore FILE %s\n", commands[i].usage);
     fprintf(out, "  vecstore COMMAND --help\n  vecstore --version\n\n"
                  "FILE is the database. Data go to stdout, messages to stderr.\n"
-                 "Every command takes --memory MIB, the most memory the database should use (1024).\n"
+                 "Every command takes --memory MIB, the most memory the database should use (1024),\n"
+                 "and --compression none|zstd for the large values that it writes.\n"
                  "Exit codes: 0 done, 1 failed, 2 wrong usage.\n");
 }
 
@@ -171,7 +172,7 @@ int shell_word(const shell_call *call, const char *name, const char *const *word
 }
 
 static bool takes_option(const shell_command *command, const char *name) {
-    if (!strcmp(name, "--memory"))
+    if (!strcmp(name, "--memory") || !strcmp(name, "--compression"))
         return true;
     for (int i = 0; i < SHELL_OPTIONS_MAX && command->options[i]; i++)
         if (!strcmp(command->options[i], name))
@@ -224,10 +225,12 @@ static void print_log(void *ctx, int level, const char *message) {
 }
 
 vs_db *shell_open(const shell_call *call, uint32_t flags) {
+    static const char *const compressions[] = {"none", "zstd", NULL}; /* as VS_COMPRESSION_... */
     vs_open_options options = VS_OPEN_OPTIONS_INIT;
     vs_db *db = NULL;
     options.flags = flags;
     options.log = print_log;
+    options.compression = shell_word(call, "--compression", compressions);
     options.memory_limit = shell_number(call, "--memory", 0, 1, 1 << 30) << 20;
     if (vs_open(call->file, &options, &db) == VS_OK)
         return db;

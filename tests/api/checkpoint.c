@@ -711,6 +711,8 @@ VT_TEST(deletes_free_pages_that_later_writes_use) {
     write_all(s.db, 0, false);
     uint8_t key = 1;
     static uint8_t value[VS_KV_VALUE_BYTES_MAX];
+    for (size_t i = 0; i < sizeof value; i++) /* that cannot be compressed */
+        value[i] = (uint8_t)vt_mix(i);
     VT_OK(vs_kv_put(s.db, NULL, NULL, &key, 1, value, sizeof value), s.db);
     VT_OK(vs_checkpoint(s.db), s.db);
     vs_stats full_stats = sample_stats(s.db);

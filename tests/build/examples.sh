@@ -11,7 +11,7 @@ check "the README shows examples/hello.c" "cmp '$scratch/readme.c' examples/hell
 for example in examples/*.c; do
     name=$(basename "$example" .c)
     check "$name compiles" "$CC -std=c11 -Wall -Wextra -Wpedantic -Werror $CFLAGS -I. \
-        -o '$scratch/$name' $example vecstore.c -lm -lpthread"
+        -o '$scratch/$name' $example vecstore.c -lzstd -lm -lpthread"
     check "$name runs" "cd '$scratch' && ./$name"
     check "$name runs again on what it left" "cd '$scratch' && ./$name"
 done

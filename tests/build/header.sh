@@ -36,7 +36,7 @@ for compiler in g++ clang++; do
     done
     check "a program of $compiler links and runs" \
         "$compiler -std=c++11 -I. -c -o '$scratch/use.o' '$scratch/use.cc' &&
-         $CC $CFLAGS -o '$scratch/use' '$scratch/use.o' '$BUILD/libvecstore.a' -lm -lpthread &&
+         $CC $CFLAGS -o '$scratch/use' '$scratch/use.o' '$BUILD/libvecstore.a' -lzstd -lm -lpthread &&
          '$scratch/use'"
 done
 
@@ -50,12 +50,12 @@ else
     echo "skipped build-header: vecstore.c with -m32: $CC has no 32-bit headers here"
 fi
 check "a build for one thread runs" \
-    "$CC -O0 -DVS_THREADSAFE=0 -I. -o '$scratch/hello' examples/hello.c vecstore.c -lm &&
+    "$CC -O0 -DVS_THREADSAFE=0 -I. -o '$scratch/hello' examples/hello.c vecstore.c -lzstd -lm &&
      (cd '$scratch' && ./hello)"
 check "the library folds into one file of the program" \
     "printf '#define VS_API static\n#include \"vecstore.c\"\nint main(void) { return vs_version_number() != VS_VERSION_NUMBER; }\n' \
          >'$scratch/one.c' &&
-     $CC -O0 -I. -Wno-unused-function -o '$scratch/one' '$scratch/one.c' -lm -lpthread && '$scratch/one'"
+     $CC -O0 -I. -Wno-unused-function -o '$scratch/one' '$scratch/one.c' -lzstd -lm -lpthread && '$scratch/one'"
 
 # ---- what an object file has ---------------------------------------------------------------------
 
@@ -74,8 +74,11 @@ allowed="__errno_location __stack_chk_fail __xpg_strerror_r bcmp calloc clock_ge
     pthread_cond_broadcast pthread_cond_destroy pthread_cond_init pthread_cond_timedwait pthread_cond_wait
     pthread_condattr_destroy pthread_condattr_init pthread_condattr_setclock pthread_mutex_destroy
     pthread_mutex_init pthread_mutex_lock pthread_mutex_unlock"
+zstd="ZSTD_CCtx_setParameter ZSTD_compress2 ZSTD_createCCtx_advanced ZSTD_createDCtx_advanced
+    ZSTD_decompressDCtx ZSTD_findFrameCompressedSize ZSTD_freeCCtx ZSTD_freeDCtx ZSTD_getErrorName
+    ZSTD_getFrameContentSize ZSTD_isError"
 # shellcheck disable=SC2086 # a word a line
-printf '%s\n' $allowed | sort >"$scratch/allowed"
+printf '%s\n' $allowed $zstd | sort >"$scratch/allowed"
 unexpected() { # OBJECT: symbols that it needs and the list has not
     nm -u "$1" | awk '{ print $2 }' | sed 's/@.*//' | sort -u | comm -23 - "$scratch/allowed"
 }
@@ -89,6 +92,8 @@ compiles_library() {
         check "$1 compiles vecstore.c with $switches" \
             "$1 $warn $switches -c vecstore.c -o '$scratch/switches.o'"
         object_is_clean "$1 $switches: the object" "$scratch/switches.o"
+        [ "$switches" != -DVS_OMIT_ZSTD ] ||
+            check "$1 $switches: nothing of zstd is left" "! nm '$scratch/switches.o' | grep -i zstd_"
     done
 }
 each_compiler compiles_library
@@ -103,8 +108,8 @@ done
 printf 'int printf(const char *, ...); void f(void) { printf("%%d", 1); }\n' >"$scratch/dirty.c"
 $CC -c "$scratch/dirty.c" -o "$scratch/dirty.o"
 check "a function beyond the list would be seen" "[ \"\$(unexpected '$scratch/dirty.o')\" = printf ]"
-check "the library links with libc, libm and pthread, and nothing is left open" \
-    "$CC -shared -Wl,-z,defs -o '$scratch/closed.so' '$BUILD/vecstore.o' -lm -lpthread"
+check "the library links with zstd, libc, libm and pthread, and nothing is left open" \
+    "$CC -shared -Wl,-z,defs -o '$scratch/closed.so' '$BUILD/vecstore.o' -lzstd -lm -lpthread"
 
 # ---- what is declared ----------------------------------------------------------------------------
 

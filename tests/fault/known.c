@@ -54,17 +54,20 @@ static size_t metadata_bytes_of(int coll, uint32_t at, uint32_t round) {
     return random < 3 ? 1200 : random < 24 ? 20 + random : 0;
 }
 
+enum { NOISE_BYTES = 5001 }; /* a note of noise, which is stored as it is in two pages */
+
 static size_t note_bytes_of(int coll, uint32_t at, uint32_t round) {
     static const size_t lengths[] = {0, 5, 5, 30, 40, 40, 200, 700, 700, 1200, 2000, 5000};
-    return lengths[seed_of(coll, at, round) % 12];
+    return at == 0 && coll < 2 ? NOISE_BYTES : lengths[seed_of(coll, at, round) % 12];
 }
 
 /* A JSON object of so many bytes; also the value of a note. */
 static const char *text_of(size_t bytes, uint64_t seed) {
     static char text[10000];
+    bool is_noise = bytes == NOISE_BYTES;
     memcpy(text, "{\"t\":\"", 6);
     for (size_t i = 6; i < bytes; i++)
-        text[i] = (char)('a' + vt_mix(seed + i / 8) % 26);
+        text[i] = (char)(is_noise ? vt_mix(seed + i) & 127 : 'a' + vt_mix(seed + i / 8) % 26);
     if (bytes >= 8)
         memcpy(text + bytes - 2, "\"}", 3);
     return text;
@@ -324,6 +327,8 @@ static void map_reference(known_file *f, const uint8_t *ref, bool is_before) {
     if (is_before && known != IS_UNUSED && known != IS_DYING)
         region = known | IS_SHARED;
     memset(f->map + off, region, bytes);
+    if (ref[12] == 3 && bytes / PAGE + ref[13] > 1)
+        f->large[ref[13] & 1]++;
     for (uint32_t i = 0; ref[12] == 1 && i < (lf_get_u32(p) >> 16); i++) {
         const uint8_t *entry = p + p[16 + 2 * i] + 256 * p[17 + 2 * i];
         uint32_t sizes = lf_get_u32(entry), refs = sizes >> 28;
@@ -430,6 +435,10 @@ known_image known_make_closed(void) {
     for (uint8_t region = IS_NODE; region <= IS_LIST; region++)
         VT_CHECK(known_bytes_in(&m, 0, region) >= PAGE);
     VT_CHECK(known_bytes_in(&m, 0, IS_UNUSED) > FIRST_EXTENT);
+    VT_CHECK(m.file[0].large[0]);
+#ifndef VS_OMIT_ZSTD
+    VT_CHECK(m.file[0].large[1]);
+#endif
     return m;
 }
 

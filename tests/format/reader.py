@@ -16,7 +16,7 @@ Damage ends with status 1 and one line on stderr: the thing, what was found, wha
 also verifies what a reader has no need of: the other meta page, the other checkpoint, the lists of free
 pages, and every statement of the document about order, sizes and counts.
 
-Needs Python 3.11 and xxhash (Debian: python3-xxhash).
+Needs Python 3.11, xxhash, and for compressed values zstandard (Debian: python3-xxhash, python3-zstandard).
 """
 import copy
 import json
@@ -27,6 +27,11 @@ from dataclasses import dataclass, field
 
 import xxhash
 
+try:
+    import zstandard
+except ImportError:  # databases without compressed values need none
+    zstandard = None
+
 PAGE = 4096
 PAGE_B = 65536
 FIRST_PAGE = 32  # the first page of extents
@@ -36,6 +41,9 @@ VERSION = (0, 2)
 NODE, SLAB, BLOB, FREE = 1, 2, 3, 4
 KINDS = ["none", "node", "slab", "blob", "list of free pages"]
 ENTRY_MAX = 1340  # bytes of an entry of a leaf and of its offset
+PLAIN, ZSTD = 0, 1  # codecs
+NEEDS_ZSTD = 1  # a needed feature
+VALUE_MAX = 1048576  # bytes of a compressed value
 CONT, COMMIT, MARK = 1, 2, 3
 PAYLOAD_MAX = 67108864
 CREATE, PUT, DELETE, NOTE, DIGEST = 1, 2, 3, 4, 5
@@ -204,6 +212,7 @@ class Reference:
     pages: int
     checkpoint: int
     kind: int
+    codec: int
     level: int
     hash: int
 
@@ -212,12 +221,12 @@ def parse_reference(fields):
     where, checkpoint, kind, codec, level, _, digest = fields.take("QIBBBBQ")
     thing = f"{fields.thing}: reference"
     expect(kind < len(KINDS), f"{thing}: kind", kind, "0 to 4")
-    equal(f"{thing}: codec", codec, 0)
+    expect(codec <= (ZSTD if kind == BLOB else PLAIN), f"{thing}: codec", codec, "0, or 1 of a blob")
     if kind == 0:
         equal(f"{thing} of kind 0: its values", (where, checkpoint, level, digest), (0, 0, 0, 0))
     else:
         expect(where >> 40, f"{thing}: pages", 0, "1 or more")
-    return Reference(where & (1 << 40) - 1, where >> 40, checkpoint, kind, level, digest)
+    return Reference(where & (1 << 40) - 1, where >> 40, checkpoint, kind, codec, level, digest)
 
 
 @dataclass
@@ -244,6 +253,7 @@ class Meta:
     generation: int
     durable: int
     created: int
+    needed: int
     last: Checkpoint
     before: Checkpoint
 
@@ -263,12 +273,12 @@ def parse_meta(page, thing):
     verify_version(fields)
     equal(f"{thing}: bytes of the page", fields.take("I"), PAGE)
     needed = fields.take("QQQ")[2]  # compatible and read-only features do not concern a reader
-    expect(not needed, f"{thing}: needed features", hex(needed), "none (VS_ERR_TOO_NEW)")
+    expect(not needed & ~NEEDS_ZSTD, f"{thing}: needed features", hex(needed), "0x1 or none (VS_ERR_TOO_NEW)")
     uuid = fields.raw(16)
     sequence, generation, durable, created = fields.take("QQQq")
     last = parse_checkpoint(Fields(page[:240], f"{thing}: the last checkpoint", 128))
     before = parse_checkpoint(Fields(page[:368], f"{thing}: the checkpoint before", 256))
-    return Meta(uuid, sequence, generation, durable, created, last, before)
+    return Meta(uuid, sequence, generation, durable, created, needed, last, before)
 
 
 class DataFile:
@@ -343,11 +353,15 @@ def parse_node(data, thing, level):
     return entries
 
 
+def blob_pages(stored):
+    return -(-(8 + stored) // PAGE)
+
+
 class Walk:
     """Reads what a checkpoint reaches, and keeps which pages that are."""
 
-    def __init__(self, data_file, checkpoint, fsck):
-        self.file, self.checkpoint, self.fsck = data_file, checkpoint, fsck
+    def __init__(self, data_file, checkpoint, needed, fsck):
+        self.file, self.checkpoint, self.needed, self.fsck = data_file, checkpoint, needed, fsck
         self.used = {}  # page: what it is used for
 
     def extent(self, ref, kind, thing, pages=None):
@@ -440,12 +454,33 @@ class Walk:
         return data
 
     def blob(self, ref, size, thing):
-        extent = self.extent(ref, BLOB, thing, -(-(size + 8) // PAGE))
+        extent = self.extent(ref, BLOB, thing)
         fields = Fields(extent, f"{thing}: blob")
-        equal(f"{thing}: blob: bytes, bytes stored", fields.take("II"), (size, size))
-        data = fields.raw(size)
+        found, stored = fields.take("II")
+        equal(f"{thing}: blob: bytes", found, size)
+        if ref.codec == PLAIN:
+            equal(f"{thing}: blob: bytes stored", stored, size)
+        equal(f"{thing}: blob: pages", ref.pages, blob_pages(stored))
+        data = fields.raw(stored)
         self.zeros(extent, fields.place, f"{thing}: blob")
-        return data
+        return data if ref.codec == PLAIN else self.unpacked(data, size, f"{thing}: blob at page {ref.page}")
+
+    def unpacked(self, data, size, thing):
+        """A compressed value (section 3)."""
+        expect(self.needed & NEEDS_ZSTD, f"{thing}: needed features", "none", "0x1, for it is compressed")
+        expect(size <= VALUE_MAX, f"{thing}: bytes of a compressed value", size, f"at most {VALUE_MAX}")
+        expect(blob_pages(len(data)) < blob_pages(size), f"{thing}: pages", blob_pages(len(data)), "fewer")
+        expect(zstandard, f"{thing}", "a compressed value", "python3-zstandard to read it")
+        expect(data[:4] == b"\x28\xb5\x2f\xfd", f"{thing}: magic of the frame", data[:4].hex(), "28b52ffd")
+        try:
+            equal(f"{thing}: size in the frame", zstandard.frame_content_size(data), size)
+            unpacker = zstandard.ZstdDecompressor().decompressobj()
+            value = unpacker.decompress(data)
+        except zstandard.ZstdError as error:
+            raise Damage(f"{thing}: found {error}, expected a zstd frame") from None
+        equal(f"{thing}: bytes behind the frame", len(unpacker.unused_data), 0)
+        equal(f"{thing}: bytes of the value", len(value), size)
+        return value
 
     def slabs(self, ref, thing, count, shift, row_bytes):
         """number of a slab: its bytes"""
@@ -820,7 +855,7 @@ class Recovery:
 
     def content(self):
         """(checkpoint, state) of the database."""
-        nothing = Reference(0, 0, 0, 0, 0, 0)
+        nothing = Reference(0, 0, 0, 0, 0, 0, 0)
         if not self.meta:
             return Checkpoint(0, 0, 0, 1, FIRST_PAGE, 0, 0, nothing, nothing), State()
         checkpoint = self.choose_checkpoint()
@@ -833,7 +868,7 @@ class Recovery:
     def choose_checkpoint(self):
         last, before = self.meta.last, self.meta.before
         try:
-            Walk(self.file, last, False).find(last.catalog, b"\3", "catalog")
+            Walk(self.file, last, self.meta.needed, False).find(last.catalog, b"\3", "catalog")
         except Damage:
             if self.fsck or not before.first_log:
                 raise
@@ -842,7 +877,7 @@ class Recovery:
 
     def state_from(self, checkpoint):
         """The content of a checkpoint and of the log behind it."""
-        walk = Walk(self.file, checkpoint, self.fsck)
+        walk = Walk(self.file, checkpoint, self.meta.needed, self.fsck)
         replay = Replay(walk.state())
         for frame, thing in self.log_frames(checkpoint):
             replay.frame(frame, thing)

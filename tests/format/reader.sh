@@ -6,8 +6,10 @@
 reader=$root/tests/format/reader.py
 
 python=""
-for candidate in python3 /usr/bin/python3; do
-    [ -n "$python" ] || ! "$candidate" -c 'import xxhash' 2>err || python=$candidate
+for modules in "xxhash, zstandard" xxhash; do
+    for candidate in python3 /usr/bin/python3; do
+        [ -n "$python" ] || ! "$candidate" -c "import $modules" 2>err || python=$candidate
+    done
 done
 if [ -z "$python" ]; then
     skip "a reader in another language" "no Python 3 with xxhash here (apt-get install python3-xxhash)"
@@ -203,6 +205,92 @@ for i in 1 2 3 4 5 6 7 8; do
     "$vecstore" many.db import "more $i" more.fvecs --labels more.u8 2>err
 done
 agrees "pages that were freed and used again by many sessions" many.db
+
+# ---- large values, compressed and not ------------------------------------------------------------
+
+cat >large.c <<'C'
+/* large FILE ROUND none|zstd: metadata and notes around whole pages, of letters that repeat or of noise. */
+#include "vecstore.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+int main(int argc, char **argv) {
+    static char text[130000];
+    vs_open_options options = VS_OPEN_OPTIONS_INIT;
+    vs_collection_options shape = VS_COLLECTION_OPTIONS_INIT;
+    vs_db *db = NULL;
+    vs_collection *c = NULL;
+    unsigned random = argc > 2 ? (unsigned)atoi(argv[2]) : 0;
+    options.flags = VS_OPEN_CREATE;
+    options.compression = argc > 3 && !strcmp(argv[3], "zstd") ? VS_COMPRESSION_ZSTD : VS_COMPRESSION_NONE;
+    shape.dim = 2;
+    vs_status st = vs_open(argv[1], &options, &db);
+    if (st == VS_OK && vs_collection_open(db, NULL, "c", &c) != VS_OK)
+        st = vs_collection_create(db, NULL, "c", &shape, &c);
+    for (unsigned i = 0; st == VS_OK && i < 60; i++) {
+        size_t bytes = i < 48 ? 4096 * (1 + i / 12) - 14 + i % 12 : 10000 * (i - 47);
+        float v[2] = {(float)i, 1};
+        vs_record r = VS_RECORD_INIT;
+        for (size_t k = 0; k < bytes; k++) {
+            random = random * 1103515245 + 12345;
+            text[k] = (char)(i % 3 ? 'a' + k / 11 % 7 + (k % 11 == i % 11) : random >> 16);
+        }
+        st = vs_kv_put(db, NULL, i % 2 ? c : NULL, &i, sizeof i, text, bytes);
+        for (size_t k = 0; i % 3 == 0 && k < bytes; k++)
+            text[k] = (char)('a' + (text[k] & 15));
+        memcpy(text, "{\"t\":\"", 6);
+        memcpy(text + bytes - 2, "\"}", 2);
+        r.key = i;
+        r.vector = v;
+        r.metadata = text;
+        r.metadata_bytes = bytes;
+        if (st == VS_OK)
+            st = vs_put(c, NULL, &r, VS_UPSERT);
+    }
+    vs_collection_close(c);
+    fprintf(stderr, "%s", st ? vs_errmsg(db) : "");
+    return vs_close(db) || st;
+}
+C
+# shellcheck disable=SC2086 # CC and CFLAGS may have arguments
+holds "the program that writes large values compiles" \
+    ${CC:-cc} ${CFLAGS:-} -I"$root" -o large large.c "$build/libvecstore.a" -lzstd -lm -lpthread
+large_is_read() { # CLAIM: what large.db holds
+    reads --fsck large.db
+    read_well "$1"
+    same "$1: all are there" "60 60" "$(grep -c '^record' listing) $(grep -c '^note' listing)"
+}
+holds "large values are written" ./large large.db 1 none
+large_is_read "large values as they are"
+same "no feature is named then" 0 "$(u64 large.db 40)"
+if "$python" -c 'import zstandard' 2>err; then
+    holds "compressed values are written" ./large packed.db 1 zstd
+    same "the feature is named then" 1 "$(u64 packed.db 40)"
+    holds "compressed values take half of the pages" [ "$(wc -c <packed.db)" -lt $(($(wc -c <large.db) * 2 / 3)) ]
+    sed -n '/^record\|^note/p' listing >plain
+    mv packed.db large.db
+    large_is_read "compressed values"
+    sed -n '/^record\|^note/p' listing >packed
+    holds "they are the same" cmp plain packed
+    holds "values are written both ways" ./large large.db 2 none
+    large_is_read "a file of both, after a session without"
+    holds "values are written both ways" ./large large.db 3 zstd
+    large_is_read "a file of both, after a session with"
+    "$python" - <<'PY'
+import struct, xxhash
+data = bytearray(open("large.db", "rb").read())
+for at in (0, 65536):
+    data[at + 40] = 0
+    data[at + 4080:at + 4096] = xxhash.xxh3_128_intdigest(bytes(data[at:at + 4080])).to_bytes(16, "little")
+open("silent.db", "wb").write(data)
+PY
+    reads silent.db
+    refused "a compressed value in a file that does not say so" "needed features" compressed
+    vs silent.db check --level 2
+    same "check says so as well" "1 1" "$status $(grep -c 'do not say so' out err | awk -F: '{ n += $2 } END { print n }')"
+else
+    skip "compressed values" "no zstandard for Python here (apt-get install python3-zstandard)"
+fi
 
 # ---- damage after a clean close ------------------------------------------------------------------
 

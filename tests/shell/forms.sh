@@ -103,6 +103,12 @@ prints "info --mode json lists the collections in the order of their creation" \
 {\"name\":\"bytes\",\"count\":0,\"dim\":4,\"type\":\"u8\",\"metric\":\"l2\"},\
 {\"name\":\"-x\",\"count\":0,\"dim\":2,\"type\":\"f32\",\"metric\":\"l2\"}]}"
 
+vs e.db create e --dim 3 --compression lz4
+usage "compression is none or zstd" "--compression is 'lz4', expected one of none, zstd"
+for compression in none zstd; do
+    vs "$compression.db" create e --dim 3 --compression $compression
+    says "a database is created with compression $compression"
+done
 vs db create
 usage "create needs a name" "usage: vecstore FILE create"
 vs db create d

@@ -603,9 +603,28 @@ VT_TEST(unknown_feature_bits_refuse_reading_or_writing_or_nothing) {
         VT_CHECK(!vsi_meta_may_write(&f.metas.newest));
         patch(&f, 32, 0, 8);
         patch(&f, 40, (uint64_t)1 << bit, 8); /* needed */
-        expect_failure(&f, VS_ERR_TOO_NEW);
+        if (bit)
+            expect_failure(&f, VS_ERR_TOO_NEW);
         end(&f);
     }
+}
+
+VT_TEST(compressed_values_are_a_feature_that_a_build_without_zstd_refuses_by_name) {
+    fixture f;
+    begin(&f);
+    patch(&f, 40, VSI_META_NEEDS_ZSTD, 8);
+    if (vsi_codec_has_zstd()) {
+        read_valid(&f);
+        VT_EQ(f.metas.newest.features_needed, VSI_META_NEEDS_ZSTD);
+        VT_CHECK(vsi_meta_may_write(&f.metas.newest));
+    } else {
+        expect_failure(&f, VS_ERR_UNSUPPORTED);
+        VT_CONTAINS(f.err.text, "zstd");
+    }
+    patch(&f, 40, VSI_META_NEEDS_ZSTD | 2, 8);
+    expect_failure(&f, VS_ERR_TOO_NEW);
+    VT_CONTAINS(f.err.text, "0x2");
+    end(&f);
 }
 
 VT_TEST(bytes_that_the_format_calls_zero_may_hold_anything) {

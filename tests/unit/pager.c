@@ -390,8 +390,14 @@ VT_TEST(a_reference_of_another_kind_or_codec_is_refused_without_reading) {
             refuse_node(&f, ref, "of kind");
         ref = good;
         ref.codec = (uint8_t)kind;
-        if (kind)
+        if (kind > VSI_CODEC_ZSTD)
             refuse_extent(&f, ref, VSI_REF_BLOB, VS_ERR_CORRUPT);
+        ref.kind = VSI_REF_NODE;
+        if (kind)
+            refuse_node(&f, ref, "of codec");
+        ref.kind = VSI_REF_SLAB;
+        if (kind)
+            refuse_extent(&f, ref, VSI_REF_SLAB, VS_ERR_CORRUPT);
     }
     refuse_extent(&f, good, VSI_REF_SLAB, VS_ERR_CORRUPT);
     VT_EQ(fault.reads, 0);

@@ -58,6 +58,14 @@ static vs_status open_read_options(vsi_err *err, const vs_open_options *given,
                         (unsigned long)out->flags);
     if (out->sync < VS_SYNC_DEFAULT || out->sync > VS_SYNC_OFF)
         return vsi_fail(err, VS_ERR_MISUSE, "vs_open: sync is %d, expected VS_SYNC_...", out->sync);
+    if (out->compression < VS_COMPRESSION_DEFAULT || out->compression > VS_COMPRESSION_ZSTD)
+        return vsi_fail(err, VS_ERR_MISUSE,
+                        "vs_open: compression is %d, expected VS_COMPRESSION_...", out->compression);
+    if (out->unused)
+        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: unused is %d, expected 0", out->unused);
+    if (out->compression == VS_COMPRESSION_ZSTD && !vsi_codec_has_zstd())
+        return vsi_fail(err, VS_ERR_UNSUPPORTED,
+                        "vs_open: this build leaves zstd out (VS_OMIT_ZSTD)");
     if (out->allocator && !out->allocator->realloc)
         return vsi_fail(err, VS_ERR_MISUSE, "vs_open: the allocator has no realloc");
     if (!out->vfs)
@@ -89,6 +97,7 @@ static vs_status open_database(vsi_err *err, const char *path, const vs_open_opt
         .memory_limit = options->memory_limit ? options->memory_limit : DATABASE_MEMORY_BYTES,
         .busy_fn = options->busy,
         .busy_ctx = options->busy_ctx,
+        .stores_plain = options->compression == VS_COMPRESSION_NONE,
         .log_fn = options->log,
         .log_ctx = options->log_ctx,
     };

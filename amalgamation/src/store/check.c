@@ -75,7 +75,9 @@ static vs_status check_begin(vsi_err *err, vsi_engine *engine, check_moment *out
 
 /* The extents of one checkpoint. */
 typedef struct check_extents {
-    vsi_buf runs; /* vsi_run */
+    vsi_buf runs;          /* vsi_run */
+    uint64_t needed;       /* features that the meta page names */
+    bool is_packed_silent; /* an extent is compressed although the meta page does not say so */
     vsi_report_fn report;
     void *ctx;
 } check_extents;
@@ -83,6 +85,8 @@ typedef struct check_extents {
 static vs_status check_visit(void *ctx, vsi_err *err, vsi_ref ref) {
     check_extents *c = ctx;
     vsi_run run = {vsi_ref_page(ref), vsi_ref_pages(ref)};
+    if (ref.codec == VSI_CODEC_ZSTD && !(c->needed & VSI_META_NEEDS_ZSTD))
+        c->is_packed_silent = true;
     return vsi_buf_append(&c->runs, &run, sizeof run) ? VS_OK : vsi_fail_nomem(err, sizeof run);
 }
 
@@ -129,9 +133,13 @@ static vs_status check_free_list(vsi_err *err, vsi_engine *engine, check_extents
 
 /* Everything that a checkpoint reaches, read again, and for the last one whether that and what is free make
  * up the file. */
-static vs_status check_checkpoint(vsi_err *err, vsi_engine *engine, const vsi_checkpoint_info *info,
+static vs_status check_checkpoint(vsi_err *err, vsi_engine *engine, const vsi_meta *meta,
                                   bool is_last, vsi_report_fn report, void *ctx) {
-    check_extents c = {.runs = {.mem = engine->mem}, .report = report, .ctx = ctx};
+    const vsi_checkpoint_info *info = is_last ? &meta->checkpoint : &meta->previous;
+    check_extents c = {.runs = {.mem = engine->mem},
+                       .needed = meta->features_needed,
+                       .report = report,
+                       .ctx = ctx};
     vsi_walk walk = {
         .visit = check_visit, .damaged = check_damaged, .ctx = &c, .reads_all = true};
     vs_status st = vsi_walk_run(err, &engine->pager, info->catalog, &walk);
@@ -139,6 +147,8 @@ static vs_status check_checkpoint(vsi_err *err, vsi_engine *engine, const vsi_ch
         st = check_free_list(err, engine, &c, info);
     if (st == VS_OK && is_last)
         check_cover(&c, info);
+    if (st == VS_OK && c.is_packed_silent)
+        report(ctx, "there are compressed values, and the meta pages do not say so");
     vsi_buf_free(&c.runs);
     return st;
 }
@@ -194,10 +204,11 @@ static vs_status check_files(vsi_err *err, vsi_engine *engine, int level, vsi_re
         st = check_report(check_whole_log(err, engine, &moment, level), err, report, ctx);
     const vsi_checkpoint_info *last = &moment.meta.checkpoint, *before = &moment.meta.previous;
     if (st == VS_OK && level >= 2 && last->number)
-        st = check_report(check_checkpoint(err, engine, last, true, report, ctx), err, report, ctx);
+        st = check_report(check_checkpoint(err, engine, &moment.meta, true, report, ctx), err,
+                          report, ctx);
     if (st == VS_OK && level >= 2 && before->log_from && before->number)
-        st = check_report(check_checkpoint(err, engine, before, false, report, ctx), err, report,
-                          ctx);
+        st = check_report(check_checkpoint(err, engine, &moment.meta, false, report, ctx), err,
+                          report, ctx);
     return st;
 }
 

@@ -2,7 +2,8 @@
  *
  *   K1  The meta pages name a checkpoint only when everything it reaches is durable.
  *   K2  Pages that this or the previous checkpoint reaches are not written to.
- *   K3  A log file goes when neither of the two needs it. */
+ *   K3  A log file goes when neither of the two needs it.
+ *   K4  Meta pages that lead to a compressed value say that there may be one. */
 #include "store/checkpoint.h"
 #include "store/admit.h"
 #include "store/flush.h"
@@ -155,6 +156,8 @@ static vs_status checkpoint_name(vsi_err *err, checkpoint_work *work) {
     work->meta.previous = (vsi_checkpoint_info){.log_from = 0};
     if (!work->is_final)
         work->meta.previous = engine->metas.newest.checkpoint;
+    if (engine->pager.has_packed)
+        work->meta.features_needed |= VSI_META_NEEDS_ZSTD; /* keeps K4 */
     work->meta.durable_lsn = info->lsn = log->durable_lsn;
     info->chain = log->durable_chain;
     info->log_from = work->meta.generation + 1;

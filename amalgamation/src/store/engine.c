@@ -91,6 +91,7 @@ VSI_FN vsi_engine *vsi_engine_new(const vsi_engine_config *config) {
         vsi_free(config->mem, engine, sizeof *engine);
         return NULL;
     }
+    engine->pager.packs = vsi_codec_has_zstd() && !config->stores_plain;
     if (config->memory_limit)
         engine->pager.reside.limit_bytes = config->memory_limit;
     return engine;

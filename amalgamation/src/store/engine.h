@@ -23,6 +23,7 @@ typedef struct vsi_engine_config {
     vs_busy_fn busy_fn;       /* NULL: busy_timeout_ms says how long to wait */
     void *busy_ctx;
     uint64_t memory_limit;    /* bytes; UINT64_MAX: none */
+    bool stores_plain;        /* large values are not compressed */
     vs_log_fn log_fn;         /* NULL: no messages */
     void *log_ctx;
 } vsi_engine_config;

@@ -18,6 +18,7 @@ typedef struct flusher {
     vsi_pager *pager;
     vsi_buf stack; /* flush_step */
     vsi_buf blob;
+    vsi_packer packer;
 } flusher;
 
 static flush_step *flusher_top(const flusher *f) {
@@ -37,24 +38,45 @@ static vs_status flusher_push(vsi_err *err, flusher *f, vsi_ref ref) {
     return vsi_cow_drop_ref(err, f->cow, ref); /* only versions before this one have the block */
 }
 
+/* The pages of a large value of which so many bytes are stored. */
+static size_t flusher_blob_pages(size_t stored) {
+    return (VSI_BLOB_HEADER_BYTES + stored + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES;
+}
+
+/* Compresses a value to out, which has room for it as it is; 0: that would not save a page. */
+static size_t flusher_pack(flusher *f, vsi_bytes value, uint8_t *out) {
+    size_t pages = flusher_blob_pages(value.bytes);
+    vsi_assert(value.bytes <= VSI_VALUE_BYTES_MAX);
+    if (!f->pager->packs || pages == 1)
+        return 0;
+    size_t packed = vsi_pack(&f->packer, value, out, pages * VSI_PAGE_BYTES - VSI_BLOB_HEADER_BYTES);
+    return flusher_blob_pages(packed) < pages ? packed : 0;
+}
+
 /* A large value: its size, the bytes stored, those, zeros up to whole pages. */
 static vs_status flusher_write_blob(vsi_err *err, flusher *f, vsi_ref *ref) {
     const vsi_block *block = vsi_ref_block(*ref);
-    size_t value_bytes = block->bytes - sizeof *block;
-    size_t bytes = (VSI_BLOB_HEADER_BYTES + value_bytes + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES *
-                   VSI_PAGE_BYTES;
+    vsi_bytes value = {(const uint8_t *)(block + 1), block->bytes - sizeof *block};
+    size_t bytes = flusher_blob_pages(value.bytes) * VSI_PAGE_BYTES;
     f->blob.bytes = 0;
     if (!vsi_buf_reserve(&f->blob, bytes))
         return vsi_fail_nomem(err, bytes);
-    uint8_t *out = f->blob.data;
-    memset(out, 0, bytes);
-    vsi_put_u32(out, (uint32_t)value_bytes);
-    vsi_put_u32(out + 4, (uint32_t)value_bytes);
-    memcpy(out + VSI_BLOB_HEADER_BYTES, block + 1, value_bytes);
+    uint8_t *out = f->blob.data, *stored = out + VSI_BLOB_HEADER_BYTES;
+    size_t packed = flusher_pack(f, value, stored), stored_bytes = packed ? packed : value.bytes;
+    if (!packed)
+        memcpy(stored, value.data, value.bytes);
+    bytes = flusher_blob_pages(stored_bytes) * VSI_PAGE_BYTES;
+    memset(stored + stored_bytes, 0, bytes - VSI_BLOB_HEADER_BYTES - stored_bytes);
+    vsi_put_u32(out, (uint32_t)value.bytes);
+    vsi_put_u32(out + 4, (uint32_t)stored_bytes);
     vs_status st = vsi_cow_drop_ref(err, f->cow, *ref);
-    return st == VS_OK
-               ? vsi_pager_write(err, f->pager, VSI_REF_BLOB, 0, (vsi_bytes){out, bytes}, ref)
-               : st;
+    if (st == VS_OK)
+        st = vsi_pager_write(err, f->pager, VSI_REF_BLOB, 0, (vsi_bytes){out, bytes}, ref);
+    if (st == VS_OK && packed) {
+        ref->codec = VSI_CODEC_ZSTD;
+        f->pager->has_packed = true;
+    }
+    return st;
 }
 
 /* The next reference of the node on top that leads to a block; false: there is none. */
@@ -194,7 +216,7 @@ VSI_FN vs_status vsi_flush_locate(vsi_err *err, const vsi_state *state) {
 
 VSI_FN vs_status vsi_flush_trees(vsi_err *err, vsi_state *state) {
     flusher f = {.cow = state->catalog.cow, .pager = state->catalog.cow->pager};
-    f.stack.mem = f.blob.mem = f.pager->mem;
+    f.stack.mem = f.blob.mem = f.packer.mem = f.pager->mem;
     vs_status st = vsi_state_settle(err, state);
     if (st == VS_OK)
         st = flusher_run(err, &f, &state->catalog.root);
@@ -202,6 +224,7 @@ VSI_FN vs_status vsi_flush_trees(vsi_err *err, vsi_state *state) {
         st = vsi_pager_flush(err, f.pager);
     vsi_buf_free(&f.stack);
     vsi_buf_free(&f.blob);
+    vsi_packer_free(&f.packer);
     return st == VS_OK ? vsi_state_load(err, state) : st;
 }
 

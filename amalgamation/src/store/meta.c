@@ -12,6 +12,7 @@
  *       leaves zeros in A, or a valid B; anything else in A was never ours to overwrite. */
 #include "store/meta.h"
 #include "base/bytes.h"
+#include "base/codec.h"
 #include "base/hash.h"
 
 static const uint8_t meta_magic[16] = {'v',  'e',  'c',  's',  't',  'o',  'r', 'e',
@@ -37,8 +38,8 @@ enum {
 enum { SESSION_BYTES = 32 };
 static const uint8_t session_magic[8] = {'v', 's', '-', 'o', 'w', 'n', 'e', 'r'};
 
-/* Features this version knows; none yet. */
-static const uint64_t meta_known_ro = 0, meta_known_needed = 0;
+/* Features this version knows. */
+static const uint64_t meta_known_ro = 0, meta_known_needed = VSI_META_NEEDS_ZSTD;
 
 static uint64_t meta_slot_off(int slot) {
     return slot ? VSI_META_B_OFF : 0;
@@ -124,6 +125,19 @@ static vs_status meta_check_version(vsi_err *err, const vsi_file *file, const ui
                     VS_VERSION, VSI_FORMAT_MAJOR, VSI_FORMAT_MINOR);
 }
 
+static vs_status meta_check_features(vsi_err *err, const vsi_file *file, uint64_t needed) {
+    if (needed & ~meta_known_needed)
+        return vsi_fail(
+            err, VS_ERR_TOO_NEW, "%s needs features %#llx that version %s lacks", file->path,
+            (unsigned long long)(needed & ~meta_known_needed), VS_VERSION);
+    if ((needed & VSI_META_NEEDS_ZSTD) && !vsi_codec_has_zstd())
+        return vsi_fail(err, VS_ERR_UNSUPPORTED,
+                        "%s has values compressed with zstd, which this build leaves out "
+                        "(VS_OMIT_ZSTD)",
+                        file->path);
+    return VS_OK;
+}
+
 /* Number 0 is the empty database: nobody looks for what it reaches, which then counts as free. */
 static bool checkpoint_is_sound(const vsi_checkpoint_info *info) {
     return info->number || info->catalog.kind == VSI_REF_NONE;
@@ -144,10 +158,9 @@ static vs_status meta_decode(vsi_err *err, const vsi_file *file, const uint8_t *
     out_meta->features_any = vsi_get_u64(page + META_FEATURES_ANY_OFF);
     out_meta->features_ro = vsi_get_u64(page + META_FEATURES_RO_OFF);
     out_meta->features_needed = vsi_get_u64(page + META_FEATURES_NEEDED_OFF);
-    if (out_meta->features_needed & ~meta_known_needed)
-        return vsi_fail(
-            err, VS_ERR_TOO_NEW, "%s needs features %#llx that version %s lacks", file->path,
-            (unsigned long long)(out_meta->features_needed & ~meta_known_needed), VS_VERSION);
+    st = meta_check_features(err, file, out_meta->features_needed);
+    if (st != VS_OK)
+        return st;
     if (!checkpoint_is_sound(&out_meta->checkpoint) || !checkpoint_is_sound(&out_meta->previous))
         return vsi_fail(err, VS_ERR_CORRUPT, "%s: a meta page has a checkpoint without a number",
                         file->path);

@@ -16,6 +16,11 @@ enum {
     VSI_FORMAT_MINOR = 2 /* while major is 0 every change of minor is incompatible */
 };
 
+/* Bits of vsi_meta.features_needed. */
+enum {
+    VSI_META_NEEDS_ZSTD = 1 /* large values may be compressed; set with the first one, and never cleared */
+};
+
 /* A state of the database in the file. All zero but log_from 1: the empty one that every database begins
  * with. log_from 0: none. */
 typedef struct vsi_checkpoint_info {

@@ -87,9 +87,10 @@ VSI_FN void vsi_pager_free(vsi_pager *pager) {
 VSI_FN vs_status vsi_pager_check_ref(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind) {
     uint64_t page = vsi_ref_page(ref), pages = vsi_ref_pages(ref);
     uint64_t end = vsi_ordered_load(&pager->end);
-    if (ref.codec)
-        return vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu: of codec %d, expected 0",
-                        pager->file->path, (unsigned long long)page, ref.codec);
+    int codec_max = kind == VSI_REF_BLOB ? VSI_CODEC_ZSTD : VSI_CODEC_NONE;
+    if (ref.codec > codec_max)
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu: of codec %d, expected at most %d",
+                        pager->file->path, (unsigned long long)page, ref.codec, codec_max);
     if (ref.kind != kind)
         return vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu: of kind %d, expected %d",
                         pager->file->path, (unsigned long long)page, ref.kind, kind);

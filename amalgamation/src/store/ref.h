@@ -5,7 +5,7 @@
 #ifndef VSI_REF_H
 #define VSI_REF_H
 
-#include "base/bytes.h"
+#include "base/codec.h"
 
 enum {
     VSI_REF_BYTES = 24,
@@ -28,7 +28,7 @@ typedef struct vsi_ref {
     uint64_t at;    /* extent: first page in the low 40 bits, above it the number of pages; block: its
                        address */
     uint32_t birth; /* extent: the checkpoint that wrote it */
-    uint8_t kind, codec, level;
+    uint8_t kind, codec, level; /* codec: VSI_CODEC_..., of a large value; else 0 */
     bool is_block; /* in memory; never so in a file */
     uint64_t hash; /* extent: XXH3-64 of its bytes, seed: its first page */
 } vsi_ref;

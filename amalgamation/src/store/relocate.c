@@ -41,6 +41,8 @@ static vs_status relocator_write(vsi_err *err, relocator *r, vsi_bytes bytes, bo
     }
     if (st == VS_OK)
         st = vsi_pager_write_at(err, r->pager, old.kind, old.level, bytes, page, ref);
+    if (st == VS_OK)
+        ref->codec = old.codec;
     return st == VS_OK ? vsi_cow_drop_ref(err, r->cow, old) : st;
 }
 

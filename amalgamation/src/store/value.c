@@ -5,6 +5,8 @@
 #include "store/value.h"
 
 enum { VALUE_HEADER_BYTES = 20 };
+_Static_assert(VS_METADATA_BYTES_MAX <= VSI_VALUE_BYTES_MAX, "metadata may be compressed");
+_Static_assert(VS_KV_VALUE_BYTES_MAX <= VSI_VALUE_BYTES_MAX, "notes may be compressed");
 
 /* A large value in memory. */
 typedef struct value_blob {
@@ -41,23 +43,65 @@ VSI_FN vs_status vsi_value_find(vsi_err *err, const vsi_btree *tree, vsi_bytes k
     return st == VS_OK ? vsi_value_of_item(err, item, out_value) : st;
 }
 
-/* A large value in the file: its size, the bytes stored, and those. */
-static vs_status value_read_extent(vsi_err *err, const vsi_btree *tree, vsi_ref ref,
-                                   uint32_t bytes, vsi_buf *buf) {
-    size_t start = buf->bytes;
-    vs_status st = vsi_pager_read(err, tree->cow->pager, ref, VSI_REF_BLOB, buf);
-    if (st != VS_OK)
-        return st;
-    const uint8_t *blob = buf->data + start;
-    size_t room = buf->bytes - start - VSI_BLOB_HEADER_BYTES;
-    if (vsi_get_u32(blob) != bytes || vsi_get_u32(blob + 4) != bytes || bytes > room) {
-        buf->bytes = start;
+/* What stands behind the header of a large value's extent, which is of a value of so many bytes. */
+static vs_status value_stored(vsi_err *err, vsi_ref ref, vsi_bytes extent, uint32_t bytes,
+                              vsi_bytes *out_stored) {
+    uint32_t stored = vsi_get_u32(extent.data + 4);
+    bool is_right = vsi_get_u32(extent.data) == bytes &&
+                    stored <= extent.bytes - VSI_BLOB_HEADER_BYTES &&
+                    (stored == bytes || ref.codec != VSI_CODEC_NONE);
+    if (!is_right)
         return vsi_fail(err, VS_ERR_CORRUPT, "a value of %lu bytes has another size in the file",
                         (unsigned long)bytes);
-    }
-    memmove(buf->data + start, blob + VSI_BLOB_HEADER_BYTES, bytes);
-    buf->bytes = start + bytes;
+    *out_stored = (vsi_bytes){extent.data + VSI_BLOB_HEADER_BYTES, stored};
     return VS_OK;
+}
+
+static vs_status value_fail_at(vsi_err *err, const vsi_pager *pager, vsi_ref ref) {
+    return vsi_fail_in(err, "%s: page %llu", pager->file->path,
+                       (unsigned long long)vsi_ref_page(ref));
+}
+
+/* A compressed value; never more memory for its extent than for the value, whatever the reference says. */
+static vs_status value_read_packed(vsi_err *err, vsi_pager *pager, vsi_ref ref, uint32_t bytes,
+                                   vsi_buf *buf) {
+    if (bytes > VSI_VALUE_BYTES_MAX || vsi_ref_pages(ref) > bytes / VSI_PAGE_BYTES + 1)
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu: a compressed value of %lu bytes in %llu pages",
+                        pager->file->path, (unsigned long long)vsi_ref_page(ref),
+                        (unsigned long)bytes, (unsigned long long)vsi_ref_pages(ref));
+    vsi_buf extent = {.mem = buf->mem};
+    vsi_bytes stored = {0};
+    vs_status st = vsi_pager_read(err, pager, ref, VSI_REF_BLOB, &extent);
+    if (st != VS_OK)
+        goto done;
+    st = value_stored(err, ref, (vsi_bytes){extent.data, extent.bytes}, bytes, &stored);
+    if (st == VS_OK && !vsi_buf_reserve(buf, bytes))
+        st = vsi_fail_nomem(err, bytes);
+    if (st == VS_OK)
+        st = vsi_unpack(err, buf->mem, stored, buf->data + buf->bytes, bytes);
+    if (st == VS_OK)
+        buf->bytes += bytes;
+    if (st == VS_ERR_CORRUPT)
+        st = value_fail_at(err, pager, ref);
+done:
+    vsi_buf_free(&extent);
+    return st;
+}
+
+/* A value that is not: the extent goes where the value will stand. */
+static vs_status value_read_plain(vsi_err *err, vsi_pager *pager, vsi_ref ref, uint32_t bytes,
+                                  vsi_buf *buf) {
+    size_t start = buf->bytes;
+    vsi_bytes stored = {0};
+    vs_status st = vsi_pager_read(err, pager, ref, VSI_REF_BLOB, buf);
+    if (st != VS_OK)
+        return st;
+    vsi_bytes extent = {buf->data + start, buf->bytes - start};
+    st = value_stored(err, ref, extent, bytes, &stored);
+    if (st == VS_OK)
+        memmove(buf->data + start, stored.data, bytes);
+    buf->bytes = start + (st == VS_OK ? bytes : 0);
+    return st == VS_OK ? VS_OK : value_fail_at(err, pager, ref);
 }
 
 VSI_FN vs_status vsi_value_read(vsi_err *err, const vsi_btree *tree, const vsi_value *value,
@@ -65,8 +109,11 @@ VSI_FN vs_status vsi_value_read(vsi_err *err, const vsi_btree *tree, const vsi_v
     const uint8_t *data = value->item.value.data + VALUE_HEADER_BYTES;
     if (value->item.ref_count) {
         vsi_ref ref = vsi_ref_decode(value->item.refs);
+        vsi_pager *pager = tree->cow->pager;
+        if (!ref.is_block && ref.codec == VSI_CODEC_ZSTD)
+            return value_read_packed(err, pager, ref, value->bytes, buf);
         if (!ref.is_block)
-            return value_read_extent(err, tree, ref, value->bytes, buf);
+            return value_read_plain(err, pager, ref, value->bytes, buf);
         data = ((const value_blob *)vsi_ref_block(ref))->bytes;
     }
     return vsi_buf_append(buf, data, value->bytes) ? VS_OK : vsi_fail_nomem(err, value->bytes);
