@@ -195,7 +195,8 @@ static void copy_entry(database *d, const uint8_t *e) {
         memmove(to.at, from.at, needed);
 }
 
-/* The size of a large value: in its entry, and twice in its blob, which must agree. */
+/* The size of a large value: in its entry, and in its blob, which must agree; of one that is not compressed
+ * the bytes stored are as many. */
 static void resize_blob(database *d, const uint8_t *e) {
     uint8_t *page = known_page(d, e[1]);
     entry found;
@@ -207,7 +208,8 @@ static void resize_blob(database *d, const uint8_t *e) {
         return;
     lf_put_u32(found.value, size);
     lf_put_u32(d->bytes + (size_t)blob * PAGE, size);
-    lf_put_u32(d->bytes + (size_t)blob * PAGE + 4, size);
+    if (!found.refs[13])
+        lf_put_u32(d->bytes + (size_t)blob * PAGE + 4, size);
 }
 
 /* Bytes: kind, page, entry, place in it, width, how to change it, u16 operand; kinds that copy have the

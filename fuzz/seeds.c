@@ -221,12 +221,31 @@ static void seed_file(const char *name, int records, int notes, bool is_killed) 
     sim_free(s);
 }
 
+/* Notes that are compressed: zeros, letters that repeat, and those behind noise. */
+static void seed_packed(const char *name) {
+    static uint8_t value[12000];
+    sim *s = sim_new(5, NULL);
+    vs_db *db = open_db(s);
+    vt_rng rng = {5};
+    must(vs_kv_put(db, NULL, NULL, "zeros", 5, value, sizeof value), db);
+    for (size_t i = 0; i < sizeof value; i++)
+        value[i] = (uint8_t)('a' + i / 11 % 7 + i % 11);
+    must(vs_kv_put(db, NULL, NULL, "letters", 7, value, sizeof value), db);
+    for (size_t i = 0; i < 4200; i++)
+        value[i] = (uint8_t)vt_random(&rng);
+    must(vs_kv_put(db, NULL, NULL, "noise", 5, value, sizeof value), db);
+    must(vs_close(db), db);
+    write_disk(name, s);
+    sim_free(s);
+}
+
 static int seeds_file(void) {
     seed_file("empty", 0, 0, false);
     seed_file("notes", 0, 20, false);
     seed_file("small", 4, 2, false);
     seed_file("killed", 12, 3, true);
     seed_file("tall", 210, 3, false);
+    seed_packed("packed");
     return 0;
 }
 

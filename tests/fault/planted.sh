@@ -33,7 +33,7 @@ unit() {
     # shellcheck disable=SC2086
     if ! $cc $flags -w -I"$build/tree/amalgamation/src" -include "$build/whole.c" \
         -c "tests/unit/$1.c" -o "$build/unit.o" ||
-        ! $cc -o "$build/unit" "$build/unit.o" "$build/vt.o" -lm -lpthread; then
+        ! $cc -o "$build/unit" "$build/unit.o" "$build/vt.o" -lzstd -lm -lpthread; then
         echo "unit-$1 does not compile"
         return 0
     fi
@@ -45,7 +45,7 @@ api() {
     name=$1
     shift
     # shellcheck disable=SC2086
-    if ! $cc $flags -o "$build/api" "tests/api/$name.c" "$build/vt.o" "$build/plain.o" -lm \
+    if ! $cc $flags -o "$build/api" "tests/api/$name.c" "$build/vt.o" "$build/plain.o" -lzstd -lm \
         -lpthread; then
         echo "api-$name does not compile"
         return 0
@@ -77,10 +77,10 @@ for patch in none "$@"; do
     "$build/amalgamate" "$build/tree/amalgamation" "$build/vecstore.c" &&
         $cc $flags $small -c "$build/vecstore.c" -o "$build/vecstore.o" 2>"$build/out" &&
         $cc $flags -c "$build/vecstore.c" -o "$build/plain.o" 2>"$build/out" &&
-        $cc $flags -o "$build/log" tests/fault/test_log.c $sim "$build/vecstore.o" -lm -lpthread &&
-        $cc $flags -o "$build/full" tests/fault/test_full.c $sim "$build/vecstore.o" -lm -lpthread &&
+        $cc $flags -o "$build/log" tests/fault/test_log.c $sim "$build/vecstore.o" -lzstd -lm -lpthread &&
+        $cc $flags -o "$build/full" tests/fault/test_full.c $sim "$build/vecstore.o" -lzstd -lm -lpthread &&
         $cc $flags -DVT_NO_MAIN -o "$build/crash" tests/fault/crash.c $sim "$build/vecstore.o" \
-            -lm -lpthread || {
+            -lzstd -lm -lpthread || {
         cat "$build/out"
         echo "FAILED $name: does not compile"
         failed=$((failed + 1))
@@ -88,6 +88,7 @@ for patch in none "$@"; do
     }
     sed '/#pragma GCC poison/d' "$build/vecstore.c" >"$build/whole.c" # tests have memory of their own
     if seen=$(notices "$build/log") || seen=$(notices "$build/full") || seen=$(api checkpoint) ||
+        seen=$(api compression) ||
         seen=$(unit reside) || seen=$(unit version) || seen=$(unit slab) || seen=$(unit pager) ||
         seen=$(unit spill) ||
         seen=$(unit savepoint) || seen=$(api limit) || seen=$(threads) ||

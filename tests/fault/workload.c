@@ -16,7 +16,10 @@ static const wl_shape shapes[WL_COLLS] = {
     {"dots", 7, VS_F32, VS_IP},
 };
 
-enum { WL_VECTOR_BYTES_MAX = 64, WL_TEXT_BYTES_MAX = 4200 };
+enum { WL_VECTOR_BYTES_MAX = 64, WL_TEXT_BYTES_MAX = 12000 };
+
+/* Seeds above are of texts that take several pages and can be compressed. */
+enum { WL_LARGE_SEED = 3 << 28 };
 
 const workload wl_all[] = {
     /* steps put batch del note create begin commit rollback sync reopen kill read, sync, big, fault every,
@@ -42,9 +45,11 @@ const workload wl_all[] = {
     {"snapshots", 50, 8, 2, 6, 1, 1, 3, 2, 1, 0, 1, 1, 1, VS_SYNC_FULL, 20, 0, 0, 3, 2, 8, 0, 0, 0, 0, 0},
     {"replaced", 30, 1, 12, 3, 0, 2, 4, 4, 0, 0, 2, 1, 1, VS_SYNC_FULL, 5, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0},
     {"texts", 24, 10, 1, 3, 4, 1, 3, 2, 1, 0, 2, 1, 1, VS_SYNC_FULL, 100, 0, 0, 2, 0, 1, 0, 0, 0, 0, 0},
+    {"large", 24, 10, 1, 3, 4, 1, 3, 2, 1, 0, 3, 2, 1, VS_SYNC_FULL, -70, 0, 0, 3, 0, 1, 0, 0, 0, 0, 0},
     {"tight", 40, 8, 2, 4, 2, 1, 3, 2, 1, 1, 1, 1, 2, -1, 20, 0, 0, 1, 1, 2, 1, 0, 0, 0, 0},
     {"tight-long", 50, 10, 4, 4, 2, 1, 3, 1, 1, 0, 1, 0, 2, VS_SYNC_FULL, 70, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0},
     {"tight-sessions", 30, 8, 2, 2, 1, 1, 2, 2, 1, 0, 4, 4, 2, -1, 30, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0},
+    {"tight-large", 24, 10, 2, 3, 4, 1, 3, 1, 1, 0, 2, 2, 1, -1, -70, 0, 0, 2, 1, 1, 1, 0, 0, 0, 0},
     {"tight-full-disk", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 1, 0, 0, -1, 30, SIM_FAULT_FULL, 12, 1, 1, 1, 1, 0, 0,
      0, 0},
     {"tight-bad-writes", 30, 8, 2, 4, 1, 1, 3, 2, 1, 1, 0, 1, 0, -1, 30, SIM_FAULT_IO_AFTER, 12, 1, 1, 1, 1,
@@ -91,10 +96,14 @@ static size_t make_vector(int coll, uint32_t seed, void *out) {
 /* JSON; long when the seed is divisible by 3, so that both sizes occur. */
 static size_t make_text(uint32_t seed, char *out) {
     vt_rng rng = {seed};
+    bool is_large = seed % 3 == 0 && seed > WL_LARGE_SEED;
     size_t n = (size_t)sprintf(out, "{\"n\":%" PRIu32 ",\"t\":\"", seed);
     size_t letters = seed % 3 == 0 ? 1200 + vt_below(&rng, 2800) : vt_below(&rng, 20);
     for (size_t i = 0; i < letters; i++)
         out[n++] = (char)('a' + vt_below(&rng, 26));
+    size_t more = is_large ? vt_below(&rng, 7500) : 0;
+    for (size_t i = 0; i < more; i++)
+        out[n++] = (char)('a' + vt_mix(seed + i / 9) % 26);
     n += (size_t)sprintf(out + n, "\"}");
     return n;
 }
@@ -360,8 +369,14 @@ static bool open_colls(wl_run *run) {
     return true;
 }
 
+static bool chance(wl_run *run, int percent) {
+    return vt_below(&run->rng, 100) < (uint64_t)percent;
+}
+
 bool wl_open(wl_run *run) {
     uint64_t fingerprint = 0;
+    if (run->w->big < 0) /* handles take turns */
+        run->options.compression = chance(run, 30) ? VS_COMPRESSION_NONE : VS_COMPRESSION_DEFAULT;
     vs_status st = vs_open(WL_PATH, &run->options, &run->db);
     if (st != VS_OK) {
         bool is_fine = is_expected_failure(run, st);
@@ -399,14 +414,17 @@ void wl_free(wl_run *run) {
 
 /* ---- steps ---------------------------------------------------------------------------------- */
 
-static bool chance(wl_run *run, int percent) {
-    return vt_below(&run->rng, 100) < (uint64_t)percent;
-}
-
 /* Seeds are divisible by 3 for long texts only. */
 static uint32_t new_seed(wl_run *run, bool is_big) {
     uint32_t seed = (uint32_t)(1 + vt_below(&run->rng, 1u << 28)) * 3;
     return is_big ? seed : seed + 1;
+}
+
+static uint32_t new_text(wl_run *run) {
+    int big = run->w->big;
+    bool is_big = chance(run, abs(big));
+    uint32_t seed = new_seed(run, is_big);
+    return is_big && big < 0 && chance(run, 60) ? seed + WL_LARGE_SEED : seed;
 }
 
 static bool pick_coll(wl_run *run, int *out_coll) {
@@ -440,7 +458,7 @@ static bool end_change(wl_run *run, vs_status st, int state, const wl_model *bef
 static wl_record new_record(wl_run *run) {
     wl_record record = {.vector = new_seed(run, false)};
     if (!chance(run, 30))
-        record.metadata = new_seed(run, chance(run, run->w->big));
+        record.metadata = new_text(run);
     return record;
 }
 
@@ -544,7 +562,7 @@ static bool step_note(wl_run *run) {
     bool deletes = chance(run, 25);
     if (deletes && !run->staged.note[note])
         return true;
-    run->staged.note[note] = deletes ? 0 : new_seed(run, chance(run, run->w->big));
+    run->staged.note[note] = deletes ? 0 : new_text(run);
     if (!deletes)
         bytes = make_text(run->staged.note[note], text);
     int state = run->txn ? -1 : start_commit(run);
