@@ -144,6 +144,7 @@ $(BUILD)/tests/$(subst /,-,$(patsubst tests/%.c,%,$(1))): $(1) $(BUILD)/vecstore
 	    $(BUILD)/tests/vt.o $(BUILD)/tests/vecstore-debug.o $(LIBS)
 endef
 $(foreach c,$(WHOLE_C),$(eval $(call whole_rule,$(c))))
+$(BUILD)/tests/model-million: tests/model/oracle.h
 
 $(BUILD)/tests/fault-%: tests/fault/test_%.c $(SIM_C) $(SIM_H) $(BUILD)/tests/vt.o \
         $(BUILD)/tests/vecstore-small.o

@@ -18,6 +18,8 @@ static vt_test vt_tests[VT_TESTS_MAX];
 static int vt_count;
 static jmp_buf vt_escape;
 static char vt_folder[VT_PATH_BYTES];
+static const char *vt_at_what;
+static uint64_t vt_at_number;
 
 enum { VT_PASSED = 0, VT_FAILED = 1, VT_SKIPPED = 2 };
 
@@ -27,12 +29,20 @@ void vt_register(const char *name, vt_function *function) {
     vt_tests[vt_count++] = (vt_test){name, function};
 }
 
+void vt_at(const char *what, uint64_t number) {
+    vt_at_what = what;
+    vt_at_number = number;
+}
+
 _Noreturn void vt_fail(const char *file, int line, const char *format, ...) {
     va_list args;
     va_start(args, format);
     fprintf(stderr, "%s:%d: ", file, line);
     vfprintf(stderr, format, args);
-    fprintf(stderr, " (seed %" PRIu64 ")\n", vt_seed());
+    fprintf(stderr, " (seed %" PRIu64, vt_seed());
+    if (vt_at_what)
+        fprintf(stderr, ", %s %" PRIu64, vt_at_what, vt_at_number);
+    fprintf(stderr, ")\n");
     va_end(args);
     longjmp(vt_escape, VT_FAILED);
 }
@@ -188,6 +198,7 @@ int main(int argc, char **argv) {
             continue;
         if (is_verbose)
             fprintf(stderr, "- %s\n", vt_tests[at].name);
+        vt_at(NULL, 0);
         int outcome = setjmp(vt_escape);
         if (outcome == VT_PASSED)
             vt_tests[at].function();

@@ -21,6 +21,8 @@ typedef void vt_function(void);
 void vt_register(const char *name, vt_function *function);
 _Noreturn void vt_fail(const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Where a long random test stands, for the message of a failure; what: NULL, or lasts as the test. */
+void vt_at(const char *what, uint64_t number);
 _Noreturn void vt_skip(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #define VT_TEST(name)                                                                              \
