@@ -1,10 +1,12 @@
 /* crash.c - the crash, fault and memory campaigns.
  *
- *   crash [--images N] [--chains N] [--oom RUNS] [--faults N] [--seed S] [--only WORKLOAD] [--quiet]
+ *   crash [--images N [--every N]] [--chains N] [--oom RUNS] [--faults N] [--seed S] [--only WORKLOAD]
+ *         [--quiet]
  *   crash --replay WORKLOAD SEED POINT DAMAGE      one image of an earlier failure
  *
  * images: programs are recorded, crashed at every operation with every kind of damage, and the
  *   invariants of verify.h are checked on each distinct disk, until N distinct ones were seen.
+ *   Programs are not cut short: --every crashes each at one of so many operations only.
  * chains: crash, recover, go on, crash again, five deep, with crashes inside recovery as well.
  * oom: every allocation of a program fails, once and for ever.
  * faults: every call of the file system fails in every way, once and for ever, N points in all.
@@ -16,6 +18,7 @@
 
 typedef struct campaign {
     uint64_t seed;
+    uint64_t every; /* of so many operations one is a crash point */
     const char *only;
     bool is_quiet;
     uint64_t passed, failed;
@@ -121,6 +124,8 @@ static uint64_t crash_run(campaign *c, const workload *w, uint64_t seed, size_t 
         bool is_note = at > 0 && sim_op_note(s, at - 1, &kind, &value);
         if (is_note)
             window_note(&win, &run, kind, value);
+        if (only_damage < 0 && (at + seed) % c->every)
+            continue;
         sim_player_seek(player, at);
         /* Behind a mark the disk is what it was, but other states are allowed: look once more. */
         for (int damage = 0; damage < SIM_DAMAGE_COUNT; damage++) {
@@ -405,6 +410,7 @@ static void print_counts(const campaign *c) {
 
 int main(int argc, char **argv) {
     campaign c = {.seed = number_after(argc, argv, "--seed", vt_seed()),
+                  .every = number_after(argc, argv, "--every", 1),
                   .only = text_after(argc, argv, "--only"),
                   .is_quiet = has_flag(argc, argv, "--quiet")};
     setvbuf(stdout, NULL, _IOLBF, 0);

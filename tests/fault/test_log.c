@@ -155,6 +155,11 @@ static void history_free(history *h) {
 
 /* ---- flipped bits --------------------------------------------------------------------------- */
 
+/* VT_BRIEF takes one byte of so many: under an emulator, where the order of bytes is the question. */
+static size_t flip_stride(void) {
+    return getenv("VT_BRIEF") ? 16 : 1;
+}
+
 /* Flips bits of [from, to) of a file one by one; each outcome must be an error or the full content. */
 static void flip_each(const history *h, const char *path, size_t from, size_t to, int *errors,
                       int *same) {
@@ -163,7 +168,7 @@ static void flip_each(const history *h, const char *path, size_t from, size_t to
     sim_image disk = sim_image_copy(&h->disk);
     sim_file *file = sim_image_find(&disk, path);
     VT_CHECK(file && to <= file->bytes);
-    for (size_t at = from; at < to; at++)
+    for (size_t at = from + rng.state % flip_stride(); at < to; at += flip_stride())
         for (int bit = 0; bit < 8; bit++) {
             if (!all && bit != (int)(vt_mix(at ^ rng.state) % 8))
                 continue;
@@ -192,7 +197,8 @@ VT_TEST(a_flipped_bit_of_a_log_that_a_close_kept_is_an_error_or_harmless) {
     history h = make_history(KEPT);
     int errors = 0, same = 0;
     flip_each(&h, DB "-wal-1", 0, bytes_of(&h, DB "-wal-1"), &errors, &same);
-    VT_CHECK(errors > COMMITS * 64 && same > 0); /* frames are found out, padding is harmless */
+    VT_CHECK(errors > COMMITS * 64 / (int)flip_stride() &&
+             same > 0); /* frames are found out, padding is harmless */
     history_free(&h);
 }
 
@@ -200,7 +206,7 @@ VT_TEST(a_flipped_bit_of_a_killed_programs_log_is_an_error_or_harmless) {
     history h = make_history(KILLED);
     int errors = 0, same = 0;
     flip_each(&h, DB "-wal-1", 0, bytes_of(&h, DB "-wal-1"), &errors, &same);
-    VT_CHECK(errors > COMMITS * 64 && same > 0);
+    VT_CHECK(errors > COMMITS * 64 / (int)flip_stride() && same > 0);
     history_free(&h);
 }
 
@@ -213,7 +219,8 @@ VT_TEST(a_flipped_bit_of_a_log_beside_checkpoints_is_an_error_or_harmless) {
         if (sscanf(file->path, DB "-wal-%d", &generation) != 1)
             continue;
         flip_each(&h, file->path, 0, file->bytes, &errors, &same);
-        VT_EQ(errors > 64, generation == (int)look_at(&h, &h.disk).stats.log_generation);
+        VT_EQ(errors > 64 / (int)flip_stride(),
+              generation == (int)look_at(&h, &h.disk).stats.log_generation);
         VT_CHECK(same > 0);
     }
     history_free(&h);
@@ -235,7 +242,7 @@ static void flip_extents(int end, int *errors, int *reports, int *same) {
     history h = make_history(end);
     sim_image disk = sim_image_copy(&h.disk);
     sim_file *file = sim_image_find(&disk, DB);
-    size_t step = getenv("VT_LONG") ? 1 : 37;
+    size_t step = getenv("VT_LONG") ? 1 : 37 * flip_stride();
     vt_rng rng = {vt_seed()};
     VT_CHECK(file->bytes > 131072);
     for (size_t at = 131072 + vt_below(&rng, step); at < file->bytes; at += step) {
@@ -707,6 +714,8 @@ static void kill_and_cut(uint32_t block_bytes) {
 
 VT_TEST(a_power_cut_while_the_successor_of_a_killed_session_begins_loses_nothing_durable) {
     kill_and_cut(4096);
+    if (getenv("VT_BRIEF"))
+        return;
     kill_and_cut(16384);
     kill_and_cut(32768);
 }
