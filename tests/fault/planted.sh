@@ -3,7 +3,7 @@
 # the fault tests notice. A campaign that cannot fail proves nothing.
 #
 # Every patch in tests/fault/planted is applied to a scratch copy, vecstore.c is made from it, and the
-# log, checkpoint and memory tests and a small campaign run until one fails. A patch whose surroundings have
+# log, checkpoint and memory tests, the model test and a small campaign run until one fails. A patch whose surroundings have
 # changed is refused: it might land elsewhere. Last line: `planted: N passed, N failed, ...`.
 set -u
 build=${BUILD:-build}/planted
@@ -53,6 +53,17 @@ api() {
     notices "$build/api" "$@"
 }
 
+# Builds the model test of one database, and runs its program in memory; prints the step that noticed.
+million() {
+    # shellcheck disable=SC2086
+    if ! $cc $flags -o "$build/million" tests/model/million.c "$build/vt.o" "$build/plain.o" -lm \
+        -lpthread; then
+        echo "model-million does not compile"
+        return 0
+    fi
+    VT_OPS=20000 notices "$build/million" a_million_calls_in_memory_agree_with_plain_arrays
+}
+
 # What threads do with little memory.
 threads() {
     api threads with_little_memory_readers_beside_a_writer_see_what_their_snapshots_must_show \
@@ -93,6 +104,7 @@ for patch in none "$@"; do
         seen=$(unit spill) ||
         seen=$(unit savepoint) || seen=$(api limit) || seen=$(threads) ||
         seen=$(notices "$build/crash" --oom 1 --quiet) ||
+        seen=$(million) ||
         seen=$(notices "$build/crash" --images 20000 --chains 6000 --quiet) ||
         seen=$(notices "$build/crash" --faults 8000 --quiet) ||
         seen=$(notices "$build/crash" --chains 40000 --seed 5 --quiet); then
