@@ -1848,19 +1848,26 @@ VSI_FN void vsi_memory_vfs_destroy(vs_vfs *vfs); /* accepts NULL */
 /* ---- os/memory.c ---------------------------------------------------------------------------------- */
 /* memory.c - a file system in memory.
  *
- *   M1  A file's memory is reserved in steps that double; map() hands out that memory, so a
- *       mapped file may not grow beyond what it had: growing while mapped fails.
+ *   M1  A file's memory is reserved in steps that double; map() hands out that memory. A mapped file that
+ *       outgrows it leaves it to those who have mapped it, and writes go there, too, until they unmap.
  *   M2  A removed file lives on until its last open handle is closed, as on POSIX.
  *   M3  Every function holds the one mutex; the file system may be used by several threads. */
 /* uses os/memory.h */
 /* uses os/posix.h */
 
+typedef struct memory_block {
+    struct memory_block *older; /* outgrown, still mapped */
+    uint8_t *data;              /* [cap] owned */
+    size_t cap;
+    uint32_t maps;
+} memory_block;
+
 typedef struct memory_file {
     struct memory_file *next;
     char *name; /* owned; NULL once removed */
-    uint8_t *data;
-    size_t bytes, cap;
-    uint32_t opens, maps, shared_locks;
+    memory_block now;
+    size_t bytes;
+    uint32_t opens, shared_locks;
     bool is_locked; /* exclusively */
 } memory_file;
 
@@ -1895,6 +1902,13 @@ static void memory_free_name(memory_vfs *fs, memory_file *file) {
     file->name = NULL;
 }
 
+static void memory_drop_block(memory_vfs *fs, memory_block **link) {
+    memory_block *block = *link;
+    *link = block->older;
+    vsi_free(&fs->mem, block->data, block->cap);
+    vsi_free(&fs->mem, block, sizeof *block);
+}
+
 /* Frees a file that has neither name nor handle. */
 static void memory_reap(memory_vfs *fs, memory_file *file) {
     if (file->name || file->opens)
@@ -1903,7 +1917,9 @@ static void memory_reap(memory_vfs *fs, memory_file *file) {
     while (*link != file)
         link = &(*link)->next;
     *link = file->next;
-    vsi_free(&fs->mem, file->data, file->cap);
+    while (file->now.older)
+        memory_drop_block(fs, &file->now.older);
+    vsi_free(&fs->mem, file->now.data, file->now.cap);
     vsi_free(&fs->mem, file, sizeof *file);
 }
 
@@ -1990,30 +2006,60 @@ static vs_status memory_read(void *ctx, void *file, void *buf, size_t bytes, uin
     size_t n = offset < f->bytes ? f->bytes - (size_t)offset : 0;
     n = n < bytes ? n : bytes;
     if (n)
-        memcpy(buf, f->data + offset, n);
+        memcpy(buf, f->now.data + offset, n);
     vsi_mutex_unlock(&fs->mutex);
     *out_bytes = n;
     return VS_OK;
+}
+
+/* Larger memory for a file; the one before goes, or stays with those who have mapped it. */
+static bool memory_outgrow(memory_vfs *fs, memory_file *f, size_t cap) {
+    memory_block *old = NULL;
+    uint8_t *data = NULL;
+    if (!f->now.maps) {
+        data = vsi_realloc(&fs->mem, f->now.data, f->now.cap, cap);
+    } else {
+        old = vsi_alloc(&fs->mem, sizeof *old);
+        data = old ? vsi_alloc(&fs->mem, cap) : NULL;
+        if (!data)
+            vsi_free(&fs->mem, old, sizeof *old);
+    }
+    if (!data)
+        return false;
+    if (f->now.maps) {
+        memcpy(data, f->now.data, f->now.cap);
+        *old = f->now;
+        f->now = (memory_block){.older = old};
+    }
+    f->now.data = data;
+    f->now.cap = cap;
+    return true;
+}
+
+/* Bytes, or zeros for NULL, into the file's memory and what was mapped of it; keeps M1. */
+static void memory_fill(memory_file *f, const void *buf, size_t bytes, size_t offset) {
+    for (memory_block *block = &f->now; block; block = block->older) {
+        size_t room = offset < block->cap ? block->cap - offset : 0, n = bytes < room ? bytes : room;
+        if (n && buf)
+            memcpy(block->data + offset, buf, n);
+        else if (n)
+            memset(block->data + offset, 0, n);
+    }
 }
 
 /* Makes the file at least bytes long, zeros in the gap. */
 static vs_status memory_grow(memory_vfs *fs, memory_file *f, uint64_t bytes, char *why) {
     if (bytes > SIZE_MAX / 4)
         return memory_fail(VS_ERR_FULL, why, "file too large");
-    if (bytes > f->cap) {
-        if (f->maps)
-            return memory_fail(VS_ERR_BUSY, why, "a mapped file cannot grow"); /* keeps M1 */
-        size_t cap = f->cap ? f->cap : 4096;
+    if (bytes > f->now.cap) {
+        size_t cap = f->now.cap ? f->now.cap : 4096;
         while (cap < bytes)
             cap *= 2;
-        uint8_t *data = vsi_realloc(&fs->mem, f->data, f->cap, cap);
-        if (!data)
+        if (!memory_outgrow(fs, f, cap))
             return memory_fail(VS_ERR_NOMEM, why, "out of memory");
-        f->data = data;
-        f->cap = cap;
     }
     if (bytes > f->bytes) {
-        memset(f->data + f->bytes, 0, (size_t)bytes - f->bytes);
+        memory_fill(f, NULL, (size_t)bytes - f->bytes, f->bytes);
         f->bytes = (size_t)bytes;
     }
     return VS_OK;
@@ -2030,7 +2076,7 @@ static vs_status memory_write(void *ctx, void *file, const void *buf, size_t byt
     vsi_mutex_lock(&fs->mutex);
     vs_status st = bytes ? memory_grow(fs, handle->file, offset + bytes, why) : VS_OK;
     if (st == VS_OK && bytes)
-        memcpy(handle->file->data + offset, buf, bytes);
+        memory_fill(handle->file, buf, bytes, (size_t)offset);
     vsi_mutex_unlock(&fs->mutex);
     *out_bytes = bytes;
     return st;
@@ -2087,19 +2133,30 @@ static vs_status memory_map(void *ctx, void *file, uint64_t offset, size_t bytes
     vsi_mutex_lock(&fs->mutex);
     bool fits = offset <= f->bytes && bytes <= f->bytes - offset;
     if (fits) {
-        f->maps++;
-        *out = f->data + offset;
+        f->now.maps++;
+        *out = f->now.data + offset;
     }
     vsi_mutex_unlock(&fs->mutex);
     return fits ? VS_OK : memory_fail(VS_ERR_INVALID, why, "beyond the end of the file");
 }
 
+static bool memory_has(const memory_block *block, const void *address) {
+    uintptr_t first = (uintptr_t)block->data, at = (uintptr_t)address;
+    return at >= first && at - first < block->cap;
+}
+
 static void memory_unmap(void *ctx, void *file, const void *address, size_t bytes) {
-    (void)address;
     (void)bytes;
     memory_vfs *fs = ctx;
+    memory_file *f = ((memory_handle *)file)->file;
     vsi_mutex_lock(&fs->mutex);
-    ((memory_handle *)file)->file->maps--;
+    memory_block **link = &f->now.older;
+    while (*link && !memory_has(*link, address))
+        link = &(*link)->older;
+    if (!*link)
+        f->now.maps--;
+    else if (--(*link)->maps == 0)
+        memory_drop_block(fs, link);
     vsi_mutex_unlock(&fs->mutex);
 }
 

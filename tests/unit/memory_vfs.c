@@ -521,33 +521,54 @@ VT_TEST(a_map_shows_the_bytes_at_its_offset) {
     end(&f);
 }
 
-/* The memory behind a map cannot move, so growing may be refused, but never harms the map. */
-VT_TEST(a_map_stays_when_the_file_grows_or_growing_is_refused) {
+VT_TEST(a_map_stays_and_shows_what_is_written_when_the_file_grows) {
     fixture f;
-    uint8_t data[5000], out[5000];
+    uint8_t data[5000], out[5000], other[5000];
     fill(data, sizeof data, vt_seed());
+    fill(other, sizeof other, vt_seed() + 1);
     begin(&f);
     void *file = create(&f, "growing");
     write_at(&f, file, data, sizeof data, 0);
     const uint8_t *address = map(&f, file, 0, sizeof data);
     const uint8_t *second = map(&f, file, 0, 100);
-    uint64_t bytes = sizeof data;
     for (uint64_t i = 1; i < 100; i++) {
-        vs_status st = try_write(&f, file, data, sizeof data, i * sizeof data);
-        VT_CHECK(st == VS_OK || st == VS_ERR_BUSY);
-        bytes = st == VS_OK ? (i + 1) * sizeof data : bytes;
-        VT_EQ(size_of(&f, file), bytes);
-        VT_CHECK(!memcmp(address, data, sizeof data));
-        VT_CHECK(!memcmp(second, data, 100));
-        VT_EQ(read_at(&f, file, out, sizeof out, 0), sizeof out);
+        write_at(&f, file, data, sizeof data, i * sizeof data);
+        write_at(&f, file, i & 1 ? other : data, 50, 0);
+        VT_EQ(size_of(&f, file), (i + 1) * sizeof data);
+        VT_CHECK(!memcmp(address, i & 1 ? other : data, 50));
+        VT_CHECK(!memcmp(address + 50, data + 50, sizeof data - 50));
+        VT_CHECK(!memcmp(second, i & 1 ? other : data, 50));
+        VT_EQ(read_at(&f, file, out, sizeof out, i * sizeof data), sizeof out);
         VT_CHECK(!memcmp(out, data, sizeof data));
     }
+    const uint8_t *third = map(&f, file, 0, sizeof data);
     f.vfs->unmap(f.vfs->ctx, file, second, 100);
-    VT_CHECK(!memcmp(address, data, sizeof data));
+    write_at(&f, file, data, 50, 0);
+    VT_CHECK(!memcmp(address, data, sizeof data) && !memcmp(third, data, sizeof data));
     f.vfs->unmap(f.vfs->ctx, file, address, sizeof data);
     write_at(&f, file, data, sizeof data, 2 << 20);
+    write_at(&f, file, other, sizeof other, 0);
+    VT_CHECK(!memcmp(third, other, sizeof other));
+    f.vfs->unmap(f.vfs->ctx, file, third, sizeof data);
     VT_EQ(read_at(&f, file, out, sizeof out, 0), sizeof out);
-    VT_CHECK(!memcmp(out, data, sizeof data));
+    VT_CHECK(!memcmp(out, other, sizeof other));
+    close_file(&f, file);
+    end(&f);
+}
+
+/* A file whose map is still there is freed with all that it has outgrown. */
+VT_TEST(maps_that_are_left_go_with_the_file) {
+    fixture f;
+    uint8_t data[5000];
+    fill(data, sizeof data, vt_seed());
+    begin(&f);
+    void *file = create(&f, "left");
+    write_at(&f, file, data, sizeof data, 0);
+    VT_CHECK(!memcmp(map(&f, file, 0, 100), data, 100));
+    write_at(&f, file, data, sizeof data, 100000);
+    VT_CHECK(!memcmp(map(&f, file, 0, 100), data, 100));
+    write_at(&f, file, data, sizeof data, 1000000);
+    VT_EQ(f.vfs->remove(f.vfs->ctx, "left", f.why), VS_OK);
     close_file(&f, file);
     end(&f);
 }
