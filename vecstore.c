@@ -600,6 +600,8 @@ VSI_FN uint64_t vsi_get_u64_be(const uint8_t *p);
 VSI_FN void vsi_put_u32_be(uint8_t *p, uint32_t value);
 VSI_FN uint32_t vsi_get_u32_be(const uint8_t *p);
 
+VSI_FN bool vsi_host_is_little_endian(void);
+
 /* Copies count elements of element_bytes (1, 2, 4 or 8) between memory and file order: a plain copy
  * on little-endian machines, bytes of each element reversed elsewhere. */
 VSI_FN void vsi_copy_le(void *to, const void *from, size_t count, size_t element_bytes);
@@ -661,7 +663,7 @@ VSI_FN uint64_t vsi_get_u64_be(const uint8_t *p) {
     return value;
 }
 
-static bool bytes_host_is_little_endian(void) {
+VSI_FN bool vsi_host_is_little_endian(void) {
     const uint16_t one = 1;
     uint8_t first = 0;
     memcpy(&first, &one, 1);
@@ -678,7 +680,7 @@ VSI_FN uint32_t vsi_get_u32_be(const uint8_t *p) {
 }
 
 VSI_FN void vsi_copy_le(void *to, const void *from, size_t count, size_t element_bytes) {
-    if (element_bytes == 1 || bytes_host_is_little_endian()) {
+    if (element_bytes == 1 || vsi_host_is_little_endian()) {
         memcpy(to, from, count * element_bytes);
         return;
     }
@@ -691,7 +693,7 @@ VSI_FN void vsi_copy_le(void *to, const void *from, size_t count, size_t element
 
 VSI_FN void vsi_swap_le(void *elements, size_t count, size_t element_bytes) {
     uint8_t copy[8], *at = elements;
-    if (element_bytes == 1 || bytes_host_is_little_endian())
+    if (element_bytes == 1 || vsi_host_is_little_endian())
         return;
     for (size_t i = 0; i < count; i++, at += element_bytes) {
         memcpy(copy, at, element_bytes);
@@ -701,7 +703,7 @@ VSI_FN void vsi_swap_le(void *elements, size_t count, size_t element_bytes) {
 
 VSI_FN const uint8_t *vsi_as_le(const void *from, size_t count, size_t element_bytes,
                                 uint8_t *scratch) {
-    if (element_bytes == 1 || bytes_host_is_little_endian())
+    if (element_bytes == 1 || vsi_host_is_little_endian())
         return from;
     vsi_copy_le(scratch, from, count, element_bytes);
     return scratch;
@@ -1187,6 +1189,11 @@ VSI_FN vs_status vsi_file_truncate(vsi_err *err, const vsi_file *file, uint64_t 
 VSI_FN vs_status vsi_file_allocate(vsi_err *err, const vsi_file *file, uint64_t bytes);
 VSI_FN vs_status vsi_file_sync(vsi_err *err, const vsi_file *file);
 VSI_FN vs_status vsi_file_lock(vsi_err *err, const vsi_file *file, int kind);
+/* Maps [offset, offset + bytes), inside the file, for reading. A failure only means that it must be read:
+ * there is no message. */
+VS_NODISCARD VSI_FN vs_status vsi_file_map(const vsi_file *file, uint64_t offset, size_t bytes,
+                                           const void **out);
+VSI_FN void vsi_file_unmap(const vsi_file *file, const void *address, size_t bytes);
 /* sector_bytes and blast_bytes are powers of two from 512 to 64 KiB, whatever the VFS says. */
 VSI_FN vs_status vsi_file_device_info(vsi_err *err, const vsi_file *file, vs_device_info *out_info);
 
@@ -1349,6 +1356,21 @@ VSI_FN vs_status vsi_file_lock(vsi_err *err, const vsi_file *file, int kind) {
         st = file->vfs->lock(file->vfs->ctx, file->handle, kind, why);
     while (file_again(st, &interrupts));
     return st == VS_OK ? st : file_fail(err, st, VS_ERR_IO_LOCK, "lock", file->path, why);
+}
+
+VSI_FN vs_status vsi_file_map(const vsi_file *file, uint64_t offset, size_t bytes,
+                              const void **out) {
+    char why[VS_VFS_WHY_BYTES] = "";
+    int interrupts = 0;
+    vs_status st = VS_OK;
+    do
+        st = file->vfs->map(file->vfs->ctx, file->handle, offset, bytes, out, why);
+    while (file_again(st, &interrupts));
+    return st;
+}
+
+VSI_FN void vsi_file_unmap(const vsi_file *file, const void *address, size_t bytes) {
+    file->vfs->unmap(file->vfs->ctx, file->handle, address, bytes);
 }
 
 static uint32_t file_clamp_unit(uint32_t bytes) {
@@ -3069,6 +3091,186 @@ VSI_FN const char *vsi_node_check(const uint8_t *page) {
     bool is_counted = used == vsi_node_used(page) && used <= VSI_NODE_ROOM;
     return is_counted ? NULL : "a node's count of used bytes is wrong";
 }
+/* ---- store/reside.h ---------------------------------------------------------------------------------- */
+/* reside.h - memory that holds what the file has too: who may be looking at it, and what waits until
+ * nobody can be.
+ *
+ * A call that follows pointers into such memory stays from enter to leave. Whoever takes something out
+ * of a table first makes it unreachable and then retires it; it is freed when all who stayed at that
+ * moment have left or renewed. Nobody waits for anybody. Epoch-based reclamation (Fraser, Practical
+ * lock-freedom, 2004), with counters of those who stay in place of a list of threads. */
+#ifndef VSI_RESIDE_H
+#define VSI_RESIDE_H
+
+/* uses base/mem.h */
+
+enum { VSI_RESIDE_STRIPES = 16 };
+
+/* First member of what can be retired. */
+typedef struct vsi_retired {
+    struct vsi_retired *next;
+    uint64_t epoch; /* in which it was retired */
+    size_t bytes;   /* of the allocation */
+} vsi_retired;
+
+/* Threads count themselves in different cache lines. */
+typedef struct vsi_reside_stripe {
+    vsi_atomic_u64 stays[2]; /* begun in an even epoch, in an odd one */
+    uint8_t apart[112];
+} vsi_reside_stripe;
+
+typedef struct vsi_reside {
+    vsi_mem *mem;         /* borrowed */
+    uint64_t limit_bytes; /* of all memory of the database; UINT64_MAX: none */
+    vsi_atomic_u64 epoch;
+    vsi_reside_stripe stripes[VSI_RESIDE_STRIPES];
+    vsi_mutex lock; /* guards the queue and the change of the epoch */
+    vsi_retired *first, *last;
+    vsi_atomic_u64 waiting_bytes; /* retired, not freed yet */
+    vsi_atomic_u64 evictions;     /* changes before something that the file has leaves a table */
+} vsi_reside;
+
+/* What a call that stays must give back. */
+typedef struct vsi_stay {
+    uint32_t stripe, parity;
+} vsi_stay;
+
+VSI_FN bool vsi_reside_init(vsi_reside *reside, vsi_mem *mem);
+VSI_FN void vsi_reside_free(vsi_reside *reside); /* and all that was retired */
+
+/* Any thread; stays may nest. Neither waits nor allocates. */
+VSI_FN vsi_stay vsi_stay_enter(vsi_reside *reside);
+VSI_FN void vsi_stay_leave(vsi_reside *reside, vsi_stay stay);
+/* Leaves and enters again if something waits: then true, and pointers got before are not valid any more. */
+VSI_FN bool vsi_stay_renew(vsi_reside *reside, vsi_stay *stay);
+
+/* Frees it, now or later. Nobody who enters from now on can reach it. */
+VSI_FN void vsi_retire(vsi_reside *reside, vsi_retired *retired, size_t bytes);
+/* Moves the epoch on by up to two, as far as those who stay let it, and returns it. What left its table in
+ * epoch e can be looked at by nobody in e + 2. */
+VSI_FN uint64_t vsi_reside_advance(vsi_reside *reside);
+/* Frees what nobody can be looking at any more. */
+VSI_FN void vsi_reside_collect(vsi_reside *reside);
+
+/* By how many bytes memory, what waits not counted, and extra more would exceed the limit. */
+VSI_FN uint64_t vsi_reside_excess(vsi_reside *reside, uint64_t extra);
+
+#endif
+/* ---- store/reside.c ---------------------------------------------------------------------------------- */
+/* reside.c - who stays, and what waits for them.
+ *
+ *   E1  Who stays since epoch e keeps the epoch from going beyond e + 1: it moves on only when nobody
+ *       is left of the epoch before.
+ *   E2  What was retired in epoch e is freed in e + 2 at the earliest: whoever could have reached it
+ *       entered in e or before, and has left (E1). */
+/* uses store/reside.h */
+
+VSI_FN bool vsi_reside_init(vsi_reside *reside, vsi_mem *mem) {
+    memset(reside, 0, sizeof *reside);
+    reside->mem = mem;
+    reside->limit_bytes = UINT64_MAX;
+    return vsi_mutex_init(&reside->lock);
+}
+
+static void reside_free_first(vsi_reside *reside) {
+    vsi_retired *gone = reside->first;
+    reside->first = gone->next;
+    vsi_atomic_add(&reside->waiting_bytes, 0 - (uint64_t)gone->bytes);
+    vsi_free(reside->mem, gone, gone->bytes);
+}
+
+VSI_FN void vsi_reside_free(vsi_reside *reside) {
+    while (reside->first)
+        reside_free_first(reside);
+    vsi_mutex_destroy(&reside->lock);
+}
+
+/* ---- staying -------------------------------------------------------------------------------- */
+
+/* Threads have stacks of their own, so where this one's is tells them apart well enough. */
+static uint32_t reside_stripe(void) {
+    char here = 0;
+    uint64_t at = (uint64_t)(uintptr_t)&here >> 12;
+    return (uint32_t)((at * 0x9e3779b97f4a7c15u) >> 60) % VSI_RESIDE_STRIPES;
+}
+
+VSI_FN vsi_stay vsi_stay_enter(vsi_reside *reside) {
+    vsi_stay stay = {.stripe = reside_stripe()};
+    for (;;) {
+        uint64_t epoch = vsi_ordered_load(&reside->epoch);
+        stay.parity = (uint32_t)(epoch & 1);
+        vsi_ordered_add(&reside->stripes[stay.stripe].stays[stay.parity], 1);
+        if (vsi_ordered_load(&reside->epoch) == epoch) /* else E1 may have missed this one */
+            return stay;
+        vsi_stay_leave(reside, stay);
+    }
+}
+
+VSI_FN void vsi_stay_leave(vsi_reside *reside, vsi_stay stay) {
+    vsi_ordered_add(&reside->stripes[stay.stripe].stays[stay.parity], UINT64_MAX);
+}
+
+VSI_FN bool vsi_stay_renew(vsi_reside *reside, vsi_stay *stay) {
+    if (!vsi_atomic_load(&reside->waiting_bytes))
+        return false;
+    vsi_stay_leave(reside, *stay);
+    vsi_reside_collect(reside);
+    *stay = vsi_stay_enter(reside);
+    return true;
+}
+
+/* ---- what waits ----------------------------------------------------------------------------- */
+
+VSI_FN void vsi_retire(vsi_reside *reside, vsi_retired *retired, size_t bytes) {
+    vsi_mutex_lock(&reside->lock);
+    retired->next = NULL;
+    retired->bytes = bytes;
+    retired->epoch = vsi_ordered_load(&reside->epoch);
+    if (reside->first)
+        reside->last->next = retired;
+    else
+        reside->first = retired;
+    reside->last = retired;
+    vsi_atomic_add(&reside->waiting_bytes, bytes);
+    vsi_mutex_unlock(&reside->lock);
+}
+
+/* Goes to the next epoch unless someone is left of the last one; the lock is held. */
+static bool reside_advance(vsi_reside *reside) {
+    uint64_t epoch = vsi_ordered_load(&reside->epoch);
+    for (int i = 0; i < VSI_RESIDE_STRIPES; i++)
+        if (vsi_ordered_load(&reside->stripes[i].stays[(epoch + 1) & 1]))
+            return false;
+    vsi_ordered_store(&reside->epoch, epoch + 1); /* keeps E1 */
+    return true;
+}
+
+VSI_FN uint64_t vsi_reside_advance(vsi_reside *reside) {
+    vsi_mutex_lock(&reside->lock);
+    if (reside_advance(reside))
+        reside_advance(reside);
+    uint64_t epoch = vsi_ordered_load(&reside->epoch);
+    vsi_mutex_unlock(&reside->lock);
+    return epoch;
+}
+
+VSI_FN void vsi_reside_collect(vsi_reside *reside) {
+    bool has_moved = true;
+    vsi_mutex_lock(&reside->lock);
+    while (reside->first && has_moved) {
+        while (reside->first && reside->first->epoch + 2 <= vsi_ordered_load(&reside->epoch))
+            reside_free_first(reside); /* keeps E2 */
+        has_moved = reside->first && reside_advance(reside);
+    }
+    vsi_mutex_unlock(&reside->lock);
+}
+
+VSI_FN uint64_t vsi_reside_excess(vsi_reside *reside, uint64_t extra) {
+    uint64_t used = vsi_atomic_load(&reside->mem->used_bytes) + extra;
+    uint64_t waiting = vsi_atomic_load(&reside->waiting_bytes);
+    used = used > waiting ? used - waiting : 0;
+    return used > reside->limit_bytes ? used - reside->limit_bytes : 0;
+}
 /* ---- store/space.h ---------------------------------------------------------------------------------- */
 /* space.h - which pages of the database file are free. Of the holder of the writer role.
  *
@@ -3080,6 +3282,7 @@ VSI_FN const char *vsi_node_check(const uint8_t *page) {
 /* uses base/bytes.h */
 /* uses base/mem.h */
 /* uses store/ref.h */
+/* uses store/reside.h */
 
 enum {
     VSI_SPACE_FIRST_PAGE = 32 /* behind the meta pages and the largest block around them */
@@ -3105,6 +3308,7 @@ typedef struct vsi_dead_extent {
     uint64_t checkpoint; /* the newest one that may reach it */
     uint64_t version;    /* versions before this one reach it */
     uint64_t birth;      /* the checkpoint it was written for */
+    uint64_t left;       /* the epoch in which it left all tables, and one more; 0: it has not */
 } vsi_dead_extent;
 
 /* A version that can be read. */
@@ -3115,6 +3319,7 @@ typedef struct vsi_space_reader {
 
 typedef struct vsi_space {
     vsi_mem *mem;
+    vsi_reside *reside;   /* of those who look at the file itself; NULL: nobody does */
     bool is_known;        /* false: not loaded yet, nothing may be allocated */
     uint64_t end;         /* pages of the file in use: behind it everything is free */
     uint64_t block_pages; /* the device damages no other block than the one written to */
@@ -3122,6 +3327,7 @@ typedef struct vsi_space {
     uint64_t taken;       /* extents taken since the last seal: they may be given back one by one */
     vsi_buf runs;         /* vsi_run, ascending, none touching another */
     vsi_buf dead;         /* vsi_dead_extent, by the time they died */
+    size_t left;          /* how many of the dead have left all tables */
     uint64_t dead_pages, free_pages;
     uint64_t large_pages; /* of those free, in runs of VSI_SPACE_LARGE or more */
     uint64_t owned;       /* pages that the device has given to the file; UINT64_MAX: nobody knows */
@@ -3153,11 +3359,13 @@ VS_NODISCARD VSI_FN vs_status vsi_space_expect(vsi_err *err, vsi_space *space, s
 VSI_FN void vsi_space_bury(vsi_space *space, vsi_dead_extent extent);
 
 /* Frees the dead that no checkpoint from first_checkpoint on and none of the readers [count] reaches;
- * gone is told each run before. */
+ * gone is told each run before, and takes it out of all tables. With space->reside set they are free, by
+ * vsi_space_give_left, when those have left who may still be looking. */
 typedef void (*vsi_run_fn)(void *ctx, vsi_run run);
 VSI_FN void vsi_space_reap(vsi_space *space, uint64_t first_checkpoint,
                            const vsi_space_reader *readers, size_t count, vsi_run_fn gone,
                            void *ctx);
+VSI_FN void vsi_space_give_left(vsi_space *space);
 
 /* The list as it is in the file, for a checkpoint beside which those from first_kept on are kept: pages
  * that are free, and pages that will be when only that checkpoint is left, among them the runs in dying
@@ -3179,6 +3387,8 @@ VS_NODISCARD VSI_FN vs_status vsi_space_list(vsi_err *err, vsi_bytes list, vsi_b
  *
  *   G1  Runs ascend, do not touch, and lie between the first page and end, which none touches.
  *   G2  A page is never in runs while a kept checkpoint or a version that can be read reaches it.
+ *       With space->reside also not while somebody may look at it in the file itself: first it leaves all
+ *       tables, then two epochs pass (E2).
  *   G3  There is room in runs for every extent that may come back: the dead ones, and those taken
  *       since the last seal. So freeing never fails. */
 /* uses store/space.h */
@@ -3404,6 +3614,14 @@ static bool dead_is_read(const vsi_dead_extent *dead, const vsi_space_reader *re
     return false;
 }
 
+/* Taken out of all tables by now. */
+static void space_note_left(vsi_space *space, vsi_dead_extent *dead) {
+    if (dead->left)
+        return;
+    dead->left = vsi_ordered_load(&space->reside->epoch) + 1;
+    space->left++;
+}
+
 VSI_FN void vsi_space_reap(vsi_space *space, uint64_t first_checkpoint,
                            const vsi_space_reader *readers, size_t count, vsi_run_fn gone,
                            void *ctx) {
@@ -3414,12 +3632,36 @@ VSI_FN void vsi_space_reap(vsi_space *space, uint64_t first_checkpoint,
             dead[kept++] = dead[i];
             continue;
         }
-        gone(ctx, dead[i].run);
+        if (!dead[i].left)
+            gone(ctx, dead[i].run);
+        if (space->reside) {
+            space_note_left(space, &dead[i]);
+            dead[kept++] = dead[i];
+            continue;
+        }
         space->dead_pages -= dead[i].run.pages;
         vsi_space_give(space, dead[i].run); /* keeps G2 */
     }
     if (space->is_known)
         space->dead.bytes = kept * sizeof *dead;
+}
+
+VSI_FN void vsi_space_give_left(vsi_space *space) {
+    size_t n = space_dead_count(space), kept = 0;
+    vsi_dead_extent *dead = space_dead(space);
+    if (!space->left)
+        return;
+    uint64_t epoch = vsi_reside_advance(space->reside);
+    for (size_t i = 0; i < n; i++) {
+        if (!dead[i].left || dead[i].left + 1 > epoch) {
+            dead[kept++] = dead[i];
+            continue;
+        }
+        space->left--;
+        space->dead_pages -= dead[i].run.pages;
+        vsi_space_give(space, dead[i].run); /* keeps G2 */
+    }
+    space->dead.bytes = kept * sizeof *dead;
 }
 
 /* ---- sorting -------------------------------------------------------------------------------- */
@@ -3597,172 +3839,287 @@ VSI_FN vs_status vsi_space_read(vsi_err *err, vsi_space *space, vsi_bytes list, 
     space->is_known = true;
     return VS_OK;
 }
-/* ---- store/reside.h ---------------------------------------------------------------------------------- */
-/* reside.h - memory that holds what the file has too: who may be looking at it, and what waits until
- * nobody can be.
+/* ---- store/window.h ---------------------------------------------------------------------------------- */
+/* window.h - parts of the database file that are mapped for reading, and the extents in use there.
  *
- * A call that follows pointers into such memory stays from enter to leave. Whoever takes something out
- * of a table first makes it unreachable and then retires it; it is freed when all who stayed at that
- * moment have left or renewed. Nobody waits for anybody. Epoch-based reclamation (Fraser, Practical
- * lock-freedom, 2004), with counters of those who stay in place of a list of threads. */
-#ifndef VSI_RESIDE_H
-#define VSI_RESIDE_H
+ * A mapping saves reading an extent to a copy; it never has to be there. Whoever gets NULL reads. */
+#ifndef VSI_WINDOW_H
+#define VSI_WINDOW_H
 
-/* uses base/mem.h */
-
-enum { VSI_RESIDE_STRIPES = 16 };
-
-/* First member of what can be retired. */
-typedef struct vsi_retired {
-    struct vsi_retired *next;
-    uint64_t epoch; /* in which it was retired */
-    size_t bytes;   /* of the allocation */
-} vsi_retired;
-
-/* Threads count themselves in different cache lines. */
-typedef struct vsi_reside_stripe {
-    vsi_atomic_u64 stays[2]; /* begun in an even epoch, in an odd one */
-    uint8_t apart[112];
-} vsi_reside_stripe;
-
-typedef struct vsi_reside {
-    vsi_mem *mem;         /* borrowed */
-    uint64_t limit_bytes; /* of all memory of the database; UINT64_MAX: none */
-    vsi_atomic_u64 epoch;
-    vsi_reside_stripe stripes[VSI_RESIDE_STRIPES];
-    vsi_mutex lock; /* guards the queue and the change of the epoch */
-    vsi_retired *first, *last;
-    vsi_atomic_u64 waiting_bytes; /* retired, not freed yet */
-    vsi_atomic_u64 evictions;     /* changes before something that the file has leaves a table */
-} vsi_reside;
-
-/* What a call that stays must give back. */
-typedef struct vsi_stay {
-    uint32_t stripe, parity;
-} vsi_stay;
-
-VSI_FN bool vsi_reside_init(vsi_reside *reside, vsi_mem *mem);
-VSI_FN void vsi_reside_free(vsi_reside *reside); /* and all that was retired */
-
-/* Any thread; stays may nest. Neither waits nor allocates. */
-VSI_FN vsi_stay vsi_stay_enter(vsi_reside *reside);
-VSI_FN void vsi_stay_leave(vsi_reside *reside, vsi_stay stay);
-/* Leaves and enters again if something waits: pointers got before are not valid any more. */
-VSI_FN void vsi_stay_renew(vsi_reside *reside, vsi_stay *stay);
-
-/* Frees it, now or later. Nobody who enters from now on can reach it. */
-VSI_FN void vsi_retire(vsi_reside *reside, vsi_retired *retired, size_t bytes);
-/* Frees what nobody can be looking at any more. */
-VSI_FN void vsi_reside_collect(vsi_reside *reside);
-
-/* By how many bytes memory, what waits not counted, and extra more would exceed the limit. */
-VSI_FN uint64_t vsi_reside_excess(vsi_reside *reside, uint64_t extra);
-
-#endif
-/* ---- store/reside.c ---------------------------------------------------------------------------------- */
-/* reside.c - who stays, and what waits for them.
- *
- *   E1  Who stays since epoch e keeps the epoch from going beyond e + 1: it moves on only when nobody
- *       is left of the epoch before.
- *   E2  What was retired in epoch e is freed in e + 2 at the earliest: whoever could have reached it
- *       entered in e or before, and has left (E1). */
+/* uses os/file.h */
 /* uses store/reside.h */
 
-VSI_FN bool vsi_reside_init(vsi_reside *reside, vsi_mem *mem) {
-    memset(reside, 0, sizeof *reside);
-    reside->mem = mem;
-    reside->limit_bytes = UINT64_MAX;
-    return vsi_mutex_init(&reside->lock);
-}
+/* The file is mapped in parts of this size, a multiple of 64 KiB; an extent on the border of two is not
+ * mapped. Smaller in some tests. */
+#ifndef VSI_WINDOW_BYTES
+#define VSI_WINDOW_BYTES (sizeof(void *) > 4 ? (uint64_t)64 << 20 : (uint64_t)4 << 20)
+#endif
+/* Address space for all of them, and no more of them than a process may map. */
+#ifndef VSI_WINDOWS_BYTES_MAX
+#define VSI_WINDOWS_BYTES_MAX (sizeof(void *) > 4 ? (uint64_t)1 << 40 : (uint64_t)256 << 20)
+#endif
 
-static void reside_free_first(vsi_reside *reside) {
-    vsi_retired *gone = reside->first;
-    reside->first = gone->next;
-    vsi_atomic_add(&reside->waiting_bytes, 0 - (uint64_t)gone->bytes);
-    vsi_free(reside->mem, gone, gone->bytes);
-}
+typedef struct vsi_window {
+    struct vsi_window *older; /* of the same part of the file, replaced by this one */
+    const uint8_t *first;
+    uint64_t offset;
+    size_t bytes;
+    uint64_t users; /* extents in use */
+    uint64_t seen;  /* the epoch in which somebody last came here, or left */
+    bool is_cut;    /* the file ended before it */
+} vsi_window;
 
-VSI_FN void vsi_reside_free(vsi_reside *reside) {
-    while (reside->first)
-        reside_free_first(reside);
-    vsi_mutex_destroy(&reside->lock);
-}
+/* An extent in use; lies in what its user keeps for it. */
+typedef struct vsi_sight {
+    struct vsi_sight *next; /* in its bucket */
+    vsi_window *window;
+    uint64_t offset; /* in the file */
+    void *user;      /* borrowed */
+} vsi_sight;
 
-/* ---- staying -------------------------------------------------------------------------------- */
+typedef struct vsi_windows {
+    vsi_mem *mem;         /* borrowed */
+    const vsi_file *file; /* borrowed */
+    vsi_reside *reside;   /* borrowed */
+    bool is_on;           /* false: nothing is mapped */
 
-/* Threads have stacks of their own, so where this one's is tells them apart well enough. */
-static uint32_t reside_stripe(void) {
-    char here = 0;
-    uint64_t at = (uint64_t)(uintptr_t)&here >> 12;
-    return (uint32_t)((at * 0x9e3779b97f4a7c15u) >> 60) % VSI_RESIDE_STRIPES;
-}
+    vsi_mutex lock;      /* guards all below and what it leads to */
+    vsi_buf panes;       /* vsi_window *: those of a part of the file, the newest first */
+    vsi_sight **buckets; /* by offset */
+    size_t bucket_count, sight_count;
+    uint64_t bytes; /* mapped */
+} vsi_windows;
 
-VSI_FN vsi_stay vsi_stay_enter(vsi_reside *reside) {
-    vsi_stay stay = {.stripe = reside_stripe()};
-    for (;;) {
-        uint64_t epoch = vsi_ordered_load(&reside->epoch);
-        stay.parity = (uint32_t)(epoch & 1);
-        vsi_ordered_add(&reside->stripes[stay.stripe].stays[stay.parity], 1);
-        if (vsi_ordered_load(&reside->epoch) == epoch) /* else E1 may have missed this one */
-            return stay;
-        vsi_stay_leave(reside, stay);
-    }
-}
+VSI_FN bool vsi_windows_init(vsi_windows *windows, vsi_mem *mem, const vsi_file *file,
+                             vsi_reside *reside);
+VSI_FN void vsi_windows_free(vsi_windows *windows); /* unmaps all; accepts one that is all zero */
 
-VSI_FN void vsi_stay_leave(vsi_reside *reside, vsi_stay stay) {
-    vsi_ordered_add(&reside->stripes[stay.stripe].stays[stay.parity], UINT64_MAX);
-}
+/* Where [offset, offset + bytes) of the file is in memory, for as long as the caller stays (store/reside);
+ * NULL: read it instead. Sets what out_sight needs to know. Any thread. */
+VSI_FN const uint8_t *vsi_windows_see(vsi_windows *windows, uint64_t offset, size_t bytes,
+                                      vsi_sight *out_sight);
+/* The extent is in use, and stays mapped, until its user leaves; the caller stays since it was seen. */
+VSI_FN void vsi_windows_use(vsi_windows *windows, vsi_sight *sight);
+/* Nobody who comes from now on looks at it. */
+VSI_FN void vsi_windows_leave(vsi_windows *windows, vsi_sight *sight);
+/* Who uses the extent that begins at offset; NULL: nobody. */
+VSI_FN void *vsi_windows_user(vsi_windows *windows, uint64_t offset);
 
-VSI_FN void vsi_stay_renew(vsi_reside *reside, vsi_stay *stay) {
-    if (!vsi_atomic_load(&reside->waiting_bytes))
-        return;
-    vsi_stay_leave(reside, *stay);
-    vsi_reside_collect(reside);
-    *stay = vsi_stay_enter(reside);
-}
+/* The file ends here now. */
+VSI_FN void vsi_windows_cut(vsi_windows *windows, uint64_t end);
 
-/* ---- what waits ----------------------------------------------------------------------------- */
+#endif
+/* ---- store/window.c ---------------------------------------------------------------------------------- */
+/* window.c - parts of the database file that are mapped for reading.
+ *
+ *   D1  A window never reaches behind the end that the file had when it was mapped, and nobody is shown
+ *       what lies behind the end that it has now.
+ *   D2  A window stays where it is until it is unmapped: when no extent in it is in use, and whoever came
+ *       or left last has stopped staying (E1).
+ *   D3  When the file is cut, nothing behind the new end is in use or looked at any more: its pages
+ *       were free, and pages become free only when all have left who could look at them (store/space). */
+/* uses store/window.h */
 
-VSI_FN void vsi_retire(vsi_reside *reside, vsi_retired *retired, size_t bytes) {
-    vsi_mutex_lock(&reside->lock);
-    retired->next = NULL;
-    retired->bytes = bytes;
-    retired->epoch = vsi_ordered_load(&reside->epoch);
-    if (reside->first)
-        reside->last->next = retired;
-    else
-        reside->first = retired;
-    reside->last = retired;
-    vsi_atomic_add(&reside->waiting_bytes, bytes);
-    vsi_mutex_unlock(&reside->lock);
-}
+enum { WINDOW_BUCKETS_FIRST = 64 };
 
-/* Goes to the next epoch unless someone is left of the last one; the lock is held. */
-static bool reside_advance(vsi_reside *reside) {
-    uint64_t epoch = vsi_ordered_load(&reside->epoch);
-    for (int i = 0; i < VSI_RESIDE_STRIPES; i++)
-        if (vsi_ordered_load(&reside->stripes[i].stays[(epoch + 1) & 1]))
-            return false;
-    vsi_ordered_store(&reside->epoch, epoch + 1); /* keeps E1 */
+_Static_assert(VSI_WINDOW_BYTES % 65536 == 0, "windows begin where a VFS can map");
+
+VSI_FN bool vsi_windows_init(vsi_windows *windows, vsi_mem *mem, const vsi_file *file,
+                             vsi_reside *reside) {
+    memset(windows, 0, sizeof *windows);
+    if (!vsi_mutex_init(&windows->lock))
+        return false;
+    windows->mem = mem;
+    windows->file = file;
+    windows->reside = reside;
+    windows->panes.mem = mem;
     return true;
 }
 
-VSI_FN void vsi_reside_collect(vsi_reside *reside) {
-    bool has_moved = true;
-    vsi_mutex_lock(&reside->lock);
-    while (reside->first && has_moved) {
-        while (reside->first && reside->first->epoch + 2 <= vsi_ordered_load(&reside->epoch))
-            reside_free_first(reside); /* keeps E2 */
-        has_moved = reside->first && reside_advance(reside);
-    }
-    vsi_mutex_unlock(&reside->lock);
+static vsi_window **windows_panes(const vsi_windows *windows) {
+    return (vsi_window **)(void *)windows->panes.data;
 }
 
-VSI_FN uint64_t vsi_reside_excess(vsi_reside *reside, uint64_t extra) {
-    uint64_t used = vsi_atomic_load(&reside->mem->used_bytes) + extra;
-    uint64_t waiting = vsi_atomic_load(&reside->waiting_bytes);
-    used = used > waiting ? used - waiting : 0;
-    return used > reside->limit_bytes ? used - reside->limit_bytes : 0;
+static size_t windows_pane_count(const vsi_windows *windows) {
+    return windows->panes.bytes / sizeof(vsi_window *);
+}
+
+/* Unmaps the window that a link leads to. */
+static void windows_unmap(vsi_windows *windows, vsi_window **link) {
+    vsi_window *window = *link;
+    *link = window->older;
+    windows->bytes -= window->bytes;
+    vsi_file_unmap(windows->file, window->first, window->bytes);
+    vsi_free(windows->mem, window, sizeof *window);
+}
+
+VSI_FN void vsi_windows_free(vsi_windows *windows) {
+    if (!windows->mem)
+        return;
+    for (size_t i = 0; i < windows_pane_count(windows); i++)
+        while (windows_panes(windows)[i])
+            windows_unmap(windows, &windows_panes(windows)[i]);
+    vsi_buf_free(&windows->panes);
+    vsi_free(windows->mem, windows->buckets, windows->bucket_count * sizeof *windows->buckets);
+    vsi_mutex_destroy(&windows->lock);
+    memset(windows, 0, sizeof *windows);
+}
+
+/* ---- mapping -------------------------------------------------------------------------------- */
+
+/* Unmaps what nobody uses: those that were replaced or cut, or all. */
+static void windows_unmap_idle(vsi_windows *windows, bool all) {
+    uint64_t epoch = vsi_reside_advance(windows->reside);
+    for (size_t i = 0; i < windows_pane_count(windows); i++) {
+        vsi_window **first = &windows_panes(windows)[i], **link = first;
+        while (*link) {
+            bool is_spare = all || link != first || (*link)->is_cut;
+            if (is_spare && !(*link)->users && (*link)->seen + 2 <= epoch)
+                windows_unmap(windows, link); /* keeps D2 */
+            else
+                link = &(*link)->older;
+        }
+    }
+}
+
+/* Room for a window of so many bytes. */
+static bool windows_make_room(vsi_windows *windows, size_t pane, size_t bytes) {
+    windows_unmap_idle(windows, false);
+    if (windows->bytes + bytes > VSI_WINDOWS_BYTES_MAX)
+        windows_unmap_idle(windows, true);
+    if (windows->bytes + bytes > VSI_WINDOWS_BYTES_MAX)
+        return false;
+    size_t known = windows_pane_count(windows), more = pane < known ? 0 : pane + 1 - known;
+    if (!vsi_buf_reserve(&windows->panes, more * sizeof(vsi_window *)))
+        return false;
+    for (size_t i = 0; i < more; i++)
+        windows_panes(windows)[known + i] = NULL;
+    windows->panes.bytes += more * sizeof(vsi_window *);
+    if (!windows->bucket_count)
+        windows->buckets =
+            vsi_alloc_zeroed(windows->mem, WINDOW_BUCKETS_FIRST * sizeof(vsi_sight *));
+    windows->bucket_count =
+        windows->buckets && !windows->bucket_count ? WINDOW_BUCKETS_FIRST : windows->bucket_count;
+    return windows->buckets;
+}
+
+/* Maps a part of a file of so many bytes; NULL: it cannot be. */
+static vsi_window *windows_map(vsi_windows *windows, size_t pane, uint64_t file_bytes) {
+    uint64_t offset = pane * VSI_WINDOW_BYTES, rest = file_bytes - offset;
+    size_t bytes = (size_t)(rest < VSI_WINDOW_BYTES ? rest : VSI_WINDOW_BYTES); /* keeps D1 */
+    if (!windows_make_room(windows, pane, bytes))
+        return NULL;
+    const void *first = NULL;
+    vsi_window *window = vsi_alloc_zeroed(windows->mem, sizeof *window);
+    if (!window || vsi_file_map(windows->file, offset, bytes, &first) != VS_OK) {
+        vsi_free(windows->mem, window, sizeof *window);
+        return NULL;
+    }
+    window->first = first;
+    window->offset = offset;
+    window->bytes = bytes;
+    window->older = windows_panes(windows)[pane];
+    windows_panes(windows)[pane] = window;
+    windows->bytes += bytes;
+    return window;
+}
+
+/* The window that has everything up to end. */
+static vsi_window *windows_find(vsi_windows *windows, size_t pane, uint64_t end) {
+    vsi_window *window = pane < windows_pane_count(windows) ? windows_panes(windows)[pane] : NULL;
+    return window && !window->is_cut && window->offset + window->bytes >= end ? window : NULL;
+}
+
+VSI_FN const uint8_t *vsi_windows_see(vsi_windows *windows, uint64_t offset, size_t bytes,
+                                      vsi_sight *out_sight) {
+    vsi_err ignored = {0};
+    uint64_t file_bytes = 0, end = offset + bytes;
+    if (!windows->is_on || offset / VSI_WINDOW_BYTES != (end - 1) / VSI_WINDOW_BYTES)
+        return NULL;
+    if (vsi_file_size(&ignored, windows->file, &file_bytes) != VS_OK || end > file_bytes)
+        return NULL; /* keeps D1 */
+    vsi_mutex_lock(&windows->lock);
+    size_t pane = (size_t)(offset / VSI_WINDOW_BYTES);
+    vsi_window *window = windows_find(windows, pane, end);
+    window = window ? window : windows_map(windows, pane, file_bytes);
+    if (window)
+        window->seen = vsi_ordered_load(&windows->reside->epoch); /* keeps D2 */
+    vsi_mutex_unlock(&windows->lock);
+    out_sight->window = window;
+    out_sight->offset = offset;
+    return window ? window->first + (offset - window->offset) : NULL;
+}
+
+VSI_FN void vsi_windows_cut(vsi_windows *windows, uint64_t end) {
+    if (!windows->is_on)
+        return;
+    vsi_mutex_lock(&windows->lock);
+    for (size_t i = 0; i < windows_pane_count(windows); i++)
+        for (vsi_window *w = windows_panes(windows)[i]; w; w = w->older)
+            w->is_cut = w->is_cut || w->offset + w->bytes > end;
+    vsi_mutex_unlock(&windows->lock);
+}
+
+/* ---- what is in use ------------------------------------------------------------------------- */
+
+static vsi_sight **windows_bucket(const vsi_windows *windows, uint64_t offset) {
+    uint64_t hash = (offset >> 12) * 0x9e3779b97f4a7c15u;
+    return &windows->buckets[(size_t)(hash >> 32) & (windows->bucket_count - 1)];
+}
+
+/* Twice as many buckets when there are as many extents; without memory they only hold more. */
+static void windows_grow(vsi_windows *windows) {
+    size_t old_count = windows->bucket_count, count = old_count * 2;
+    vsi_sight **old = windows->buckets;
+    vsi_sight **buckets = vsi_alloc_zeroed(windows->mem, count * sizeof(vsi_sight *));
+    if (!buckets)
+        return;
+    windows->buckets = buckets;
+    windows->bucket_count = count;
+    for (size_t i = 0; i < old_count; i++)
+        while (old[i]) {
+            vsi_sight *sight = old[i], **to = windows_bucket(windows, sight->offset);
+            old[i] = sight->next;
+            sight->next = *to;
+            *to = sight;
+        }
+    vsi_free(windows->mem, old, old_count * sizeof(vsi_sight *));
+}
+
+VSI_FN void vsi_windows_use(vsi_windows *windows, vsi_sight *sight) {
+    vsi_mutex_lock(&windows->lock);
+    if (windows->sight_count >= windows->bucket_count)
+        windows_grow(windows);
+    vsi_sight **bucket = windows_bucket(windows, sight->offset);
+    sight->next = *bucket;
+    *bucket = sight;
+    sight->window->users++;
+    windows->sight_count++;
+    vsi_mutex_unlock(&windows->lock);
+}
+
+VSI_FN void vsi_windows_leave(vsi_windows *windows, vsi_sight *sight) {
+    vsi_mutex_lock(&windows->lock);
+    vsi_sight **link = windows_bucket(windows, sight->offset);
+    while (*link != sight)
+        link = &(*link)->next;
+    *link = sight->next;
+    sight->window->users--;
+    sight->window->seen = vsi_ordered_load(&windows->reside->epoch); /* keeps D2 */
+    windows->sight_count--;
+    vsi_mutex_unlock(&windows->lock);
+}
+
+VSI_FN void *vsi_windows_user(vsi_windows *windows, uint64_t offset) {
+    void *user = NULL;
+    if (!windows->is_on)
+        return NULL;
+    vsi_mutex_lock(&windows->lock);
+    vsi_sight *sight = windows->bucket_count ? *windows_bucket(windows, offset) : NULL;
+    for (; sight && !user; sight = sight->next)
+        user = sight->offset == offset ? sight->user : NULL;
+    vsi_mutex_unlock(&windows->lock);
+    return user;
 }
 /* ---- store/pager.h ---------------------------------------------------------------------------------- */
 /* pager.h - extents of the database file: reading with verification, a cache of nodes, writing. */
@@ -3773,6 +4130,7 @@ VSI_FN uint64_t vsi_reside_excess(vsi_reside *reside, uint64_t extra) {
 /* uses store/ref.h */
 /* uses store/reside.h */
 /* uses store/space.h */
+/* uses store/window.h */
 
 typedef struct vsi_pager {
     vsi_mem *mem;         /* borrowed */
@@ -3786,6 +4144,7 @@ typedef struct vsi_pager {
     size_t page_count, hand;
 
     vsi_mutex slab_lock; /* for store/slab */
+    vsi_windows windows; /* likewise: extents that are looked at in the file itself */
 
     /* Of the holder of the writer role. */
     vsi_space space;
@@ -3802,6 +4161,8 @@ typedef struct vsi_pager {
 
 VSI_FN bool vsi_pager_init(vsi_pager *pager, vsi_mem *mem, const vsi_file *file);
 VSI_FN void vsi_pager_free(vsi_pager *pager); /* accepts one that is all zero */
+/* Slabs may be looked at in the file itself. Before the first is read. */
+VSI_FN void vsi_pager_allow_maps(vsi_pager *pager);
 
 /* Any thread: whether a reference may lead to an extent of this kind in the file; else VS_ERR_CORRUPT. */
 VS_NODISCARD VSI_FN vs_status vsi_pager_check_ref(vsi_err *err, vsi_pager *pager, vsi_ref ref,
@@ -3820,6 +4181,12 @@ VS_NODISCARD VSI_FN vs_status vsi_pager_read(vsi_err *err, vsi_pager *pager, vsi
 /* The same into out [bytes], which the extent must fill. */
 VS_NODISCARD VSI_FN vs_status vsi_pager_read_to(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind,
                                                 uint8_t *out, size_t bytes);
+
+/* The same where it is in a mapping of the file, until the caller does not stay any more, or as long as
+ * out_sight is in use. NULL: there is none, it must be read. */
+VS_NODISCARD VSI_FN vs_status vsi_pager_see(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind,
+                                            size_t bytes, vsi_sight *out_sight,
+                                            const uint8_t **out_bytes);
 
 /* Writes an extent of whole pages and makes a reference to it; level is a node's, else 0. The bytes
  * reach the file by vsi_pager_flush at the latest. */
@@ -3892,6 +4259,8 @@ VSI_FN bool vsi_pager_init(vsi_pager *pager, vsi_mem *mem, const vsi_file *file)
         goto fail_lock;
     if (!vsi_reside_init(&pager->reside, mem))
         goto fail_slab_lock;
+    if (!vsi_windows_init(&pager->windows, mem, file, &pager->reside))
+        goto fail_reside;
     pager->mem = mem;
     pager->file = file;
     pager->out.mem = mem;
@@ -3901,11 +4270,18 @@ VSI_FN bool vsi_pager_init(vsi_pager *pager, vsi_mem *mem, const vsi_file *file)
     vsi_space_init(&pager->space, mem);
     return true;
 
+fail_reside:
+    vsi_reside_free(&pager->reside);
 fail_slab_lock:
     vsi_mutex_destroy(&pager->slab_lock);
 fail_lock:
     vsi_mutex_destroy(&pager->lock);
     return false;
+}
+
+VSI_FN void vsi_pager_allow_maps(vsi_pager *pager) {
+    pager->windows.is_on = true;
+    pager->space.reside = &pager->reside;
 }
 
 static size_t pager_table_bytes(size_t count) {
@@ -3926,6 +4302,7 @@ VSI_FN void vsi_pager_free(vsi_pager *pager) {
     }
     if (table)
         vsi_free(pager->mem, table, pager_table_bytes(table->count));
+    vsi_windows_free(&pager->windows);
     vsi_reside_free(&pager->reside);
     vsi_buf_free(&pager->out);
     vsi_buf_free(&pager->taken);
@@ -3953,6 +4330,18 @@ VSI_FN vs_status vsi_pager_check_ref(vsi_err *err, vsi_pager *pager, vsi_ref ref
     return VS_OK;
 }
 
+/* Verifies the bytes of an extent. */
+static vs_status pager_verify(vsi_err *err, const vsi_pager *pager, vsi_ref ref,
+                              const uint8_t *data, size_t bytes) {
+    uint64_t page = vsi_ref_page(ref), hash = vsi_hash64(data, bytes, page);
+    if (hash == ref.hash)
+        return VS_OK; /* keeps P1 */
+    return vsi_fail(err, VS_ERR_CORRUPT,
+                    "%s: page %llu (%zu bytes) is damaged: hash %016llx, expected %016llx",
+                    pager->file->path, (unsigned long long)page, bytes, (unsigned long long)hash,
+                    (unsigned long long)ref.hash);
+}
+
 /* Reads an extent and verifies it. */
 static vs_status pager_fetch(vsi_err *err, const vsi_pager *pager, vsi_ref ref, uint8_t *out) {
     uint64_t page = vsi_ref_page(ref);
@@ -3963,13 +4352,7 @@ static vs_status pager_fetch(vsi_err *err, const vsi_pager *pager, vsi_ref ref, 
     if (got < bytes)
         return vsi_fail(err, VS_ERR_CORRUPT, "%s is truncated: page %llu is missing",
                         pager->file->path, (unsigned long long)page + got / VSI_PAGE_BYTES);
-    uint64_t hash = vsi_hash64(out, bytes, page);
-    if (hash != ref.hash)
-        return vsi_fail(err, VS_ERR_CORRUPT,
-                        "%s: page %llu (%zu bytes) is damaged: hash %016llx, expected %016llx",
-                        pager->file->path, (unsigned long long)page, bytes,
-                        (unsigned long long)hash, (unsigned long long)ref.hash);
-    return VS_OK; /* keeps P1 */
+    return pager_verify(err, pager, ref, out, bytes);
 }
 
 VSI_FN vs_status vsi_pager_read(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind,
@@ -3985,14 +4368,34 @@ VSI_FN vs_status vsi_pager_read(vsi_err *err, vsi_pager *pager, vsi_ref ref, int
     return st;
 }
 
-VSI_FN vs_status vsi_pager_read_to(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind,
-                                   uint8_t *out, size_t bytes) {
+/* Whether a reference may lead to an extent of this kind and size. */
+static vs_status pager_check_size(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind,
+                                  size_t bytes) {
     vs_status st = vsi_pager_check_ref(err, pager, ref, kind);
     if (st == VS_OK && vsi_ref_pages(ref) * VSI_PAGE_BYTES != bytes)
         st = vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu: %llu bytes, expected %zu",
                       pager->file->path, (unsigned long long)vsi_ref_page(ref),
                       (unsigned long long)vsi_ref_pages(ref) * VSI_PAGE_BYTES, bytes);
+    return st;
+}
+
+VSI_FN vs_status vsi_pager_read_to(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind,
+                                   uint8_t *out, size_t bytes) {
+    vs_status st = pager_check_size(err, pager, ref, kind, bytes);
     return st == VS_OK ? pager_fetch(err, pager, ref, out) : st;
+}
+
+VSI_FN vs_status vsi_pager_see(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind, size_t bytes,
+                               vsi_sight *out_sight, const uint8_t **out_bytes) {
+    vs_status st = pager_check_size(err, pager, ref, kind, bytes);
+    if (st != VS_OK)
+        return st;
+    const uint8_t *data = vsi_windows_see(&pager->windows, vsi_ref_page(ref) * VSI_PAGE_BYTES,
+                                          bytes, out_sight);
+    st = data ? pager_verify(err, pager, ref, data, bytes) : VS_OK;
+    if (st == VS_OK)
+        *out_bytes = data;
+    return st;
 }
 
 /* ---- the cache of nodes --------------------------------------------------------------------- */
@@ -5458,7 +5861,8 @@ enum { VSI_SLAB_BYTES_MIN = 16384, VSI_SLAB_ALIGN = 64, VSI_SLAB_SHIFT_MAX = 17 
 #define VSI_SLOT_NONE UINT32_MAX /* no slot */
 
 /* A slab that is not in memory is read in when it is needed; one that the file has too may leave memory
- * again. Where a slab is in the file says `moved` or, if it is not in there, dir. */
+ * again. Where a slab is in the file says `moved` or, if it is not in there, dir. With the pager's windows on
+ * a slab of dir is not read in: the table leads to the mapped file. */
 typedef struct vsi_slabs {
     vsi_mem *mem;
     uint32_t row_bytes;
@@ -5487,6 +5891,8 @@ typedef struct vsi_slab_place {
 typedef struct vsi_slab_aside {
     const vsi_slabs *slabs; /* NULL: none */
     uint32_t at;
+    const uint8_t *rows; /* in buf or, until its owner stops staying, in a mapping of the file */
+    bool is_mapped;
     vsi_buf buf;
 } vsi_slab_aside;
 
@@ -5504,6 +5910,8 @@ VS_NODISCARD VSI_FN vs_status vsi_slab_row(vsi_err *err, vsi_slabs *slabs, uint3
  * another slab does. */
 VS_NODISCARD VSI_FN vs_status vsi_slab_row_aside(vsi_err *err, vsi_slabs *slabs, uint32_t slot,
                                                  vsi_slab_aside *aside, const uint8_t **out_row);
+/* The caller stopped staying since: what lies in a mapping is not valid any more. */
+VSI_FN void vsi_slab_aside_renew(vsi_slab_aside *aside);
 /* How many slots from slot on lie in the same slab, so row after row in memory. */
 VSI_FN uint32_t vsi_slab_run(const vsi_slabs *slabs, uint32_t slot);
 
@@ -5540,6 +5948,10 @@ VSI_FN void vsi_slabs_settle(vsi_slabs *slabs, const vsi_btree *dir);
  * it last came by. Returns how many there are, in memory or not. */
 VSI_FN size_t vsi_slabs_evict(vsi_slabs *slabs, size_t count);
 
+/* The pages of an extent will hold something else: the slab in it that is looked at in the file itself, if
+ * there is one, leaves its table. */
+VSI_FN void vsi_slab_let_go(vsi_pager *pager, vsi_run run);
+
 /* The row of any slot, to be changed, its slab made when needed. Holder of the writer role only. */
 VS_NODISCARD VSI_FN vs_status vsi_slab_make_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot,
                                                 uint8_t **out_row);
@@ -5548,11 +5960,18 @@ VS_NODISCARD VSI_FN vs_status vsi_slab_make_row(vsi_err *err, vsi_slabs *slabs, 
 /* ---- store/slab.c ---------------------------------------------------------------------------------- */
 /* slab.c - rows by slot number.
  *
- *   L1  A slab's address in the table changes only from none to one, and from one to none when the file
- *       has the same rows; whoever may still look at it holds it in place by staying.
+ *   L1  A slab's address in the table changes only from none to one, from one to none when the file has the
+ *       same rows, and from one in the mapped file to the same in memory; whoever may still look at it
+ *       holds it in place by staying.
  *   L2  The table grows by a copy twice as large, under the slab lock, as every change of it.
  *   L3  Whether a slab is dirty changes only under the slab lock, and only by the holder of the writer
- *       role; a dirty one is in the table. */
+ *       role; a dirty one is in the table.
+ *   L4  A slab that the table has in the mapped file was verified when it was put there, lies where dir
+ *       says or said until the checkpoint before, and is never dirty. What dir names is durable, and is
+ *       not written to while a kept checkpoint has it. When its pages become free for whatever reason it
+ *       leaves the table (vsi_slab_let_go), and they are free only when all have left who may have
+ *       found it there before (G2). Places of `moved` are free at once when the slab is written again: so
+ *       they are not looked at in the file but read. Thus nobody sees pages that hold something else. */
 /* uses store/slab.h */
 
 enum { SLAB_TABLE_FIRST = 16 };
@@ -5563,8 +5982,23 @@ enum { SLAB_TABLE_FIRST = 16 };
 typedef struct slab_head {
     vsi_retired retired;
     vsi_atomic_u64 is_wanted; /* since the last sweep */
-    bool is_dirty;
+    const uint8_t *rows;
+    bool is_dirty, is_mapped;
 } slab_head;
+
+/* A slab in the mapped file. */
+typedef struct slab_mapped {
+    slab_head head;
+    vsi_sight sight;
+    vsi_slabs *slabs; /* borrowed; and its number there */
+    uint32_t at;
+} slab_mapped;
+
+/* Where a slab is in the file. */
+typedef struct slab_spot {
+    vsi_ref ref;
+    bool is_settled; /* dir says so */
+} slab_spot;
 
 typedef struct slab_table {
     vsi_retired retired;
@@ -5610,10 +6044,22 @@ static size_t slab_bytes(const vsi_slabs *slabs) {
     return slab_extent_bytes(slabs) + sizeof(slab_head) + VSI_SLAB_ALIGN;
 }
 
+static vsi_pager *slabs_pager(const vsi_slabs *slabs);
+
+/* Of one that is, or was to be, in the table. */
+static void slab_free(const vsi_slabs *slabs, slab_head *slab) {
+    if (slab)
+        vsi_free(slabs->mem, slab, slab->is_mapped ? sizeof(slab_mapped) : slab_bytes(slabs));
+}
+
 VSI_FN void vsi_slabs_free(vsi_slabs *slabs) {
     slab_table *table = vsi_atomic_ptr_load(&slabs->table);
-    for (size_t i = 0; table && i < table->room; i++)
-        vsi_free(slabs->mem, vsi_atomic_ptr_load(&table->slab[i]), slab_bytes(slabs));
+    for (size_t i = 0; table && i < table->room; i++) {
+        slab_head *slab = vsi_atomic_ptr_load(&table->slab[i]);
+        if (slab && slab->is_mapped)
+            vsi_windows_leave(&slabs_pager(slabs)->windows, &((slab_mapped *)(void *)slab)->sight);
+        slab_free(slabs, slab);
+    }
     if (table)
         vsi_free(slabs->mem, table, table_bytes(table->room));
     vsi_atomic_ptr_store(&slabs->table, NULL);
@@ -5632,9 +6078,10 @@ static uint8_t *slab_rows(void *slab) {
     return slab_aligned((uint8_t *)slab + sizeof(slab_head));
 }
 
-static uint8_t *slab_row_in(const vsi_slabs *slabs, void *slab, uint32_t slot) {
+/* Where the row of a slot is in its slab. */
+static size_t slab_row_off(const vsi_slabs *slabs, uint32_t slot) {
     size_t row = slot & ((1u << slabs->shift) - 1);
-    return slab_rows(slab) + row * slabs->row_bytes;
+    return row * slabs->row_bytes;
 }
 
 static void *slabs_get(const vsi_slabs *slabs, uint32_t at) {
@@ -5683,12 +6130,13 @@ static vsi_slab_place *slabs_moved(const vsi_slabs *slabs, uint32_t at) {
 }
 
 /* Where a slab is in the file; VS_ERR_NOT_FOUND without a message. The slab lock is held. */
-static vs_status slab_locate(vsi_err *err, const vsi_slabs *slabs, uint32_t at, vsi_ref *out_ref) {
+static vs_status slab_locate(vsi_err *err, const vsi_slabs *slabs, uint32_t at,
+                             slab_spot *out_spot) {
     uint8_t key[4];
     vsi_node_item item;
     const vsi_slab_place *moved = slabs_moved(slabs, at);
     if (moved)
-        *out_ref = moved->ref;
+        *out_spot = (slab_spot){.ref = moved->ref};
     if (moved || !slabs_pager(slabs))
         return moved ? VS_OK : VS_ERR_NOT_FOUND;
     vsi_put_u32_be(key, at);
@@ -5697,7 +6145,7 @@ static vs_status slab_locate(vsi_err *err, const vsi_slabs *slabs, uint32_t at, 
         return vsi_fail(err, VS_ERR_CORRUPT, "the entry of slab %lu is malformed",
                         (unsigned long)at);
     if (st == VS_OK)
-        *out_ref = vsi_ref_decode(item.refs);
+        *out_spot = (slab_spot){.ref = vsi_ref_decode(item.refs), .is_settled = true};
     return st;
 }
 
@@ -5734,13 +6182,32 @@ static vs_status slabs_reserve(vsi_err *err, vsi_slabs *slabs, uint32_t at) {
     return VS_OK;
 }
 
-/* Puts a slab into the table; the slab lock is held. */
-static vs_status slabs_put(vsi_err *err, vsi_slabs *slabs, uint32_t at, void *slab) {
+/* Takes the slab at a place of the table out; the slab lock is held. */
+static void slab_take_out(const vsi_slabs *slabs, vsi_pager *pager, vsi_atomic_ptr *place,
+                          void *instead) {
+    slab_head *slab = vsi_atomic_ptr_load(place);
+    bool is_mapped = slab->is_mapped;
+    vsi_atomic_ptr_store(place, instead); /* keeps L1 */
+    if (is_mapped)
+        vsi_windows_leave(&pager->windows, &((slab_mapped *)(void *)slab)->sight);
+    vsi_retire(&pager->reside, &slab->retired,
+               is_mapped ? sizeof(slab_mapped) : slab_bytes(slabs));
+}
+
+/* Puts a slab into the table, where there is none or one in the mapped file; the slab lock is held. */
+static vs_status slabs_put(vsi_err *err, vsi_slabs *slabs, uint32_t at, slab_head *slab) {
     vs_status st = slabs_reserve(err, slabs, at);
+    if (st != VS_OK)
+        return st;
     slab_table *table = vsi_atomic_ptr_load(&slabs->table);
-    if (st == VS_OK)
-        vsi_atomic_ptr_store(&table->slab[at], slab); /* keeps L1 */
-    return st;
+    vsi_atomic_ptr *place = &table->slab[at];
+    if (slab->is_mapped)
+        vsi_windows_use(&slabs_pager(slabs)->windows, &((slab_mapped *)(void *)slab)->sight);
+    if (vsi_atomic_ptr_load(place))
+        slab_take_out(slabs, slabs_pager(slabs), place, slab);
+    else
+        vsi_atomic_ptr_store(place, slab); /* keeps L1 */
+    return VS_OK;
 }
 
 static vs_status slab_new(vsi_err *err, vsi_slabs *slabs, void **out_slab) {
@@ -5748,19 +6215,73 @@ static vs_status slab_new(vsi_err *err, vsi_slabs *slabs, void **out_slab) {
     if (!slab)
         return vsi_fail_nomem(err, slab_bytes(slabs));
     vsi_atomic_set(&slab->is_wanted, 1);
+    slab->rows = slab_rows(slab);
     *out_slab = slab;
     return VS_OK;
 }
 
-/* Puts a slab that was read from where ref leads into the table, unless another thread was faster or the
- * slab has moved meanwhile. *out_slab is the one in the table, NULL: none. */
-static vs_status slab_install(vsi_err *err, vsi_slabs *slabs, uint32_t at, vsi_ref ref,
-                              void *read, void **out_slab) {
-    vsi_ref now = {.at = 0};
+/* Whether a slab can be looked at in the file itself: its numbers are this machine's, and it stays where it
+ * is until the next checkpoint but one (L4). */
+static bool slab_may_map(const vsi_slabs *slabs, slab_spot spot) {
+    return spot.is_settled && slabs_pager(slabs)->windows.is_on &&
+           (slabs->element_bytes == 1 || vsi_host_is_little_endian());
+}
+
+/* A slab in the mapped file, verified; NULL: it must be read. */
+static vs_status slab_see(vsi_err *err, vsi_slabs *slabs, uint32_t at, slab_spot spot,
+                          slab_head **out_slab) {
+    vsi_sight sight = {.offset = 0};
+    const uint8_t *rows = NULL;
+    if (!slab_may_map(slabs, spot))
+        return VS_OK;
+    vs_status st = vsi_pager_see(err, slabs_pager(slabs), spot.ref, VSI_REF_SLAB,
+                                 slab_extent_bytes(slabs), &sight, &rows);
+    if (st != VS_OK || !rows)
+        return st;
+    slab_mapped *slab = vsi_alloc_zeroed(slabs->mem, sizeof *slab);
+    if (!slab)
+        return vsi_fail_nomem(err, sizeof *slab);
+    slab->head.rows = rows;
+    slab->head.is_mapped = true;
+    slab->sight = sight;
+    slab->sight.user = slab;
+    slab->slabs = slabs;
+    slab->at = at;
+    vsi_atomic_set(&slab->head.is_wanted, 1);
+    *out_slab = &slab->head;
+    return VS_OK;
+}
+
+/* A slab in memory, read and verified. */
+static vs_status slab_read_in(vsi_err *err, vsi_slabs *slabs, slab_spot spot,
+                              slab_head **out_slab) {
+    void *read = NULL;
+    vs_status st = slab_new(err, slabs, &read);
+    if (st == VS_OK)
+        st = slab_read(err, slabs, spot.ref, slab_rows(read));
+    if (st == VS_OK)
+        *out_slab = read;
+    else
+        slab_free(slabs, read);
+    return st;
+}
+
+/* The slab in the table; one in the mapped file does not count for who wants to change it. */
+static slab_head *slabs_get_for(const vsi_slabs *slabs, uint32_t at, bool to_change) {
+    slab_head *slab = slabs_get(slabs, at);
+    return slab && to_change && slab->is_mapped ? NULL : slab;
+}
+
+/* Puts a slab that was found at a spot into the table, unless another thread was faster or the slab has moved
+ * meanwhile. *out_slab is the one in the table, NULL: none. */
+static vs_status slab_install(vsi_err *err, vsi_slabs *slabs, uint32_t at, slab_spot spot,
+                              slab_head *read, bool to_change, void **out_slab) {
+    slab_spot now = {.is_settled = false};
     slabs_lock(slabs);
-    *out_slab = slabs_get(slabs, at);
+    *out_slab = slabs_get_for(slabs, at, to_change);
     vs_status st = *out_slab ? VS_OK : slab_locate(err, slabs, at, &now);
-    bool is_current = st == VS_OK && !*out_slab && now.at == ref.at && now.hash == ref.hash;
+    bool is_current = st == VS_OK && !*out_slab && now.ref.at == spot.ref.at &&
+                      now.ref.hash == spot.ref.hash && now.is_settled == spot.is_settled;
     if (is_current)
         st = slabs_put(err, slabs, at, read);
     bool is_put = is_current && st == VS_OK;
@@ -5768,52 +6289,56 @@ static vs_status slab_install(vsi_err *err, vsi_slabs *slabs, uint32_t at, vsi_r
         *out_slab = read;
     slabs_unlock(slabs);
     if (!is_put)
-        vsi_free(slabs->mem, read, slab_bytes(slabs));
+        slab_free(slabs, read);
     return st;
 }
 
-/* The slab in memory or else its place in the file; VS_ERR_NOT_FOUND, without a message, for neither. */
-static vs_status slab_look(vsi_err *err, vsi_slabs *slabs, uint32_t at, void **out_slab,
-                           vsi_ref *out_ref) {
+/* The slab in the table or else its place in the file; VS_ERR_NOT_FOUND, without a message, for neither. */
+static vs_status slab_look(vsi_err *err, vsi_slabs *slabs, uint32_t at, bool to_change,
+                           void **out_slab, slab_spot *out_spot) {
     slabs_lock(slabs);
-    *out_slab = slabs_get(slabs, at);
-    vs_status st = *out_slab ? VS_OK : slab_locate(err, slabs, at, out_ref);
+    *out_slab = slabs_get_for(slabs, at, to_change);
+    vs_status st = *out_slab ? VS_OK : slab_locate(err, slabs, at, out_spot);
     slabs_unlock(slabs);
     return st;
 }
 
 /* Whether a slab is no longer where it was looked for: then what was read there, and found damaged, may
  * have been something else's. */
-static bool slab_has_moved(vsi_slabs *slabs, uint32_t at, vsi_ref from) {
+static bool slab_has_moved(vsi_slabs *slabs, uint32_t at, bool to_change, slab_spot from) {
     vsi_err ignored = {0};
-    vsi_ref now = {.at = 0};
+    slab_spot now = {.is_settled = false};
     void *slab = NULL;
-    vs_status st = slab_look(&ignored, slabs, at, &slab, &now);
-    return st == VS_OK && (slab || now.at != from.at || now.hash != from.hash);
+    vs_status st = slab_look(&ignored, slabs, at, to_change, &slab, &now);
+    return st == VS_OK && (slab || now.ref.at != from.ref.at || now.ref.hash != from.ref.hash);
 }
 
 /* One attempt of slab_fault; neither a slab nor a failure: try again. */
-static vs_status slab_fetch(vsi_err *err, vsi_slabs *slabs, uint32_t at, void **out_slab) {
-    vsi_ref ref = {.at = 0};
-    void *read = NULL;
-    vs_status st = slab_look(err, slabs, at, out_slab, &ref);
+static vs_status slab_fetch(vsi_err *err, vsi_slabs *slabs, uint32_t at, bool to_change,
+                            void **out_slab) {
+    slab_spot spot = {.is_settled = false};
+    slab_head *read = NULL;
+    vs_status st = slab_look(err, slabs, at, to_change, out_slab, &spot);
     if (st != VS_OK || *out_slab)
         return st;
-    st = slab_new(err, slabs, &read);
+    if (!to_change)
+        st = slab_see(err, slabs, at, spot, &read);
+    if (st == VS_OK && !read)
+        st = slab_read_in(err, slabs, spot, &read);
     if (st == VS_OK)
-        st = slab_read(err, slabs, ref, slab_rows(read));
-    if (st == VS_OK)
-        return slab_install(err, slabs, at, ref, read, out_slab);
-    vsi_free(slabs->mem, read, slab_bytes(slabs));
-    return st == VS_ERR_CORRUPT && slab_has_moved(slabs, at, ref) ? VS_OK : st;
+        return slab_install(err, slabs, at, spot, read, to_change, out_slab);
+    return st == VS_ERR_CORRUPT && slab_has_moved(slabs, at, to_change, spot) ? VS_OK : st;
 }
 
-/* Brings a slab into memory from the file; VS_ERR_NOT_FOUND without a message when it is not there. */
-static vs_status slab_fault(vsi_err *err, vsi_slabs *slabs, uint32_t at, void **out_slab) {
+/* Brings a slab into the table from the file, to_change: into memory, also when the table has it in the
+ * mapped file; it is read again, since the file may have been damaged under the mapping.
+ * VS_ERR_NOT_FOUND without a message when it is not there. */
+static vs_status slab_fault(vsi_err *err, vsi_slabs *slabs, uint32_t at, bool to_change,
+                            void **out_slab) {
     vs_status st = VS_OK;
     *out_slab = NULL;
     while (st == VS_OK && !*out_slab)
-        st = slab_fetch(err, slabs, at, out_slab);
+        st = slab_fetch(err, slabs, at, to_change, out_slab);
     return st;
 }
 
@@ -5825,23 +6350,41 @@ VSI_FN vs_status vsi_slab_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot,
                               const uint8_t **out_row) {
     uint32_t at = slot >> slabs->shift;
     void *slab = slabs_get(slabs, at);
-    vs_status st = slab ? VS_OK : slab_fault(err, slabs, at, &slab);
+    vs_status st = slab ? VS_OK : slab_fault(err, slabs, at, false, &slab);
     if (st == VS_ERR_NOT_FOUND)
         return slab_no_row(err, slot);
     if (st == VS_OK)
-        *out_row = slab_row_in(slabs, slab, slot);
+        *out_row = ((slab_head *)slab)->rows + slab_row_off(slabs, slot);
     return st;
 }
 
-/* Reads the slab at ref into aside. */
-static vs_status slab_read_aside(vsi_err *err, const vsi_slabs *slabs, uint32_t at, vsi_ref ref,
+/* Reads a slab into aside's buffer. */
+static vs_status slab_read_aside(vsi_err *err, const vsi_slabs *slabs, slab_spot spot,
                                  vsi_slab_aside *aside) {
     size_t bytes = slab_extent_bytes(slabs) + VSI_SLAB_ALIGN;
-    aside->slabs = NULL;
     aside->buf.bytes = 0;
     if (!vsi_buf_reserve(&aside->buf, bytes))
         return vsi_fail_nomem(err, bytes);
-    vs_status st = slab_read(err, slabs, ref, slab_aligned(aside->buf.data));
+    uint8_t *rows = slab_aligned(aside->buf.data);
+    vs_status st = slab_read(err, slabs, spot.ref, rows);
+    if (st == VS_OK)
+        aside->rows = rows;
+    return st;
+}
+
+/* Verifies the slab at a spot, and holds it aside: in the mapped file, or read. */
+static vs_status slab_hold_aside(vsi_err *err, const vsi_slabs *slabs, uint32_t at, slab_spot spot,
+                                 vsi_slab_aside *aside) {
+    vsi_sight ignored;
+    vs_status st = VS_OK;
+    aside->slabs = NULL;
+    aside->rows = NULL;
+    if (slab_may_map(slabs, spot))
+        st = vsi_pager_see(err, slabs_pager(slabs), spot.ref, VSI_REF_SLAB,
+                           slab_extent_bytes(slabs), &ignored, &aside->rows);
+    aside->is_mapped = aside->rows;
+    if (st == VS_OK && !aside->rows)
+        st = slab_read_aside(err, slabs, spot, aside);
     if (st != VS_OK)
         return st;
     aside->slabs = slabs;
@@ -5849,26 +6392,37 @@ static vs_status slab_read_aside(vsi_err *err, const vsi_slabs *slabs, uint32_t 
     return VS_OK;
 }
 
+VSI_FN void vsi_slab_aside_renew(vsi_slab_aside *aside) {
+    if (aside->is_mapped)
+        aside->slabs = NULL;
+}
+
+/* What an entry of the table takes, for a slab at a spot. */
+static size_t slab_cost(const vsi_slabs *slabs, slab_spot spot) {
+    return slab_may_map(slabs, spot) ? sizeof(slab_mapped) : slab_bytes(slabs);
+}
+
 VSI_FN vs_status vsi_slab_row_aside(vsi_err *err, vsi_slabs *slabs, uint32_t slot,
                                     vsi_slab_aside *aside, const uint8_t **out_row) {
-    uint32_t at = slot >> slabs->shift, row = slot & ((1u << slabs->shift) - 1);
+    uint32_t at = slot >> slabs->shift;
     bool has_it = aside->slabs == slabs && aside->at == at;
     void *slab = has_it ? NULL : slabs_get(slabs, at);
-    vsi_ref ref = {.at = 0};
+    slab_spot spot = {.is_settled = false};
     while (!has_it && !slab) {
         if (!slabs_pager(slabs) ||
             !vsi_reside_excess(&slabs_pager(slabs)->reside, slab_bytes(slabs)))
             return vsi_slab_row(err, slabs, slot, out_row);
-        vs_status st = slab_look(err, slabs, at, &slab, &ref);
+        vs_status st = slab_look(err, slabs, at, false, &slab, &spot);
         if (st == VS_OK && !slab) {
-            st = slab_read_aside(err, slabs, at, ref, aside);
+            if (!vsi_reside_excess(&slabs_pager(slabs)->reside, slab_cost(slabs, spot)))
+                return vsi_slab_row(err, slabs, slot, out_row);
+            st = slab_hold_aside(err, slabs, at, spot, aside);
             has_it = st == VS_OK;
         }
-        if (st != VS_OK && !(st == VS_ERR_CORRUPT && slab_has_moved(slabs, at, ref)))
+        if (st != VS_OK && !(st == VS_ERR_CORRUPT && slab_has_moved(slabs, at, false, spot)))
             return st == VS_ERR_NOT_FOUND ? slab_no_row(err, slot) : st;
     }
-    *out_row = slab ? slab_row_in(slabs, slab, slot)
-                    : slab_aligned(aside->buf.data) + (size_t)row * slabs->row_bytes;
+    *out_row = (slab ? ((slab_head *)slab)->rows : aside->rows) + slab_row_off(slabs, slot);
     return VS_OK;
 }
 
@@ -5888,7 +6442,7 @@ static vs_status slab_make(vsi_err *err, vsi_slabs *slabs, uint32_t at) {
         st = slabs_put(err, slabs, at, slab);
     slabs_unlock(slabs);
     if (st != VS_OK)
-        vsi_free(slabs->mem, slab, slab_bytes(slabs));
+        slab_free(slabs, slab);
     return st;
 }
 
@@ -5918,10 +6472,10 @@ VSI_FN void vsi_slabs_undo(vsi_slabs *slabs, vsi_pager *pager) {
     slabs->dirty.bytes = slabs->kept_dirty * sizeof *dirty;
 }
 
-/* Marks a slab as changed; false: it has left memory. There is room in the list. */
+/* Marks a slab as changed; false: it is not in memory. There is room in the list. */
 static bool slab_mark(vsi_slabs *slabs, uint32_t at, slab_head **out_slab) {
     slabs_lock(slabs);
-    slab_head *slab = slabs_get(slabs, at);
+    slab_head *slab = slabs_get_for(slabs, at, true);
     bool was_dirty = slab && slab->is_dirty;
     if (slab)
         slab->is_dirty = true; /* L3 */
@@ -5941,14 +6495,14 @@ VSI_FN vs_status vsi_slab_make_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot
             return vsi_fail_nomem(err, sizeof at);
         while (!slab_mark(slabs, at, &slab)) {
             void *read = NULL;
-            vs_status st = slab_fault(err, slabs, at, &read);
+            vs_status st = slab_fault(err, slabs, at, true, &read);
             if (st == VS_ERR_NOT_FOUND)
                 st = slab_make(err, slabs, at);
             if (st != VS_OK)
                 return st;
         }
     }
-    *out_row = slab_row_in(slabs, slab, slot);
+    *out_row = slab_rows(slab) + slab_row_off(slabs, slot);
     return VS_OK;
 }
 
@@ -6166,10 +6720,8 @@ static vs_status slab_forget(vsi_err *err, vsi_slabs *slabs, uint32_t at, vsi_pa
     slab_table *table = vsi_atomic_ptr_load(&slabs->table);
     slab_head *slab = table && at < table->room ? vsi_atomic_ptr_load(&table->slab[at]) : NULL;
     vsi_slab_place *place = slabs_moved(slabs, at);
-    if (slab && !slab->is_dirty) {
-        vsi_atomic_ptr_store(&table->slab[at], NULL);
-        vsi_retire(&pager->reside, &slab->retired, slab_bytes(slabs));
-    }
+    if (slab && !slab->is_dirty)
+        slab_take_out(slabs, pager, &table->slab[at], NULL);
     if (place) {
         vsi_run run = {vsi_ref_page(place->ref), vsi_ref_pages(place->ref)};
         vsi_slab_place *end =
@@ -6248,7 +6800,7 @@ VSI_FN void vsi_slabs_settle(vsi_slabs *slabs, const vsi_btree *dir) {
 
 /* ---- leaving memory ------------------------------------------------------------------------- */
 
-static void slab_evict(vsi_slabs *slabs, vsi_reside *reside, vsi_atomic_ptr *place) {
+static void slab_evict(const vsi_slabs *slabs, vsi_pager *pager, vsi_atomic_ptr *place) {
     slab_head *slab = vsi_atomic_ptr_load(place);
     if (!slab || slab->is_dirty)
         return;
@@ -6256,8 +6808,7 @@ static void slab_evict(vsi_slabs *slabs, vsi_reside *reside, vsi_atomic_ptr *pla
         vsi_atomic_set(&slab->is_wanted, 0);
         return;
     }
-    vsi_atomic_ptr_store(place, NULL);
-    vsi_retire(reside, &slab->retired, slab_bytes(slabs));
+    slab_take_out(slabs, pager, place, NULL);
 }
 
 VSI_FN size_t vsi_slabs_evict(vsi_slabs *slabs, size_t count) {
@@ -6268,9 +6819,22 @@ VSI_FN size_t vsi_slabs_evict(vsi_slabs *slabs, size_t count) {
     slab_table *table = vsi_atomic_ptr_load(&slabs->table);
     size_t room = table ? table->room : 0;
     for (size_t i = 0; i < count && i < room; i++)
-        slab_evict(slabs, &pager->reside, &table->slab[slabs->hand++ % room]);
+        slab_evict(slabs, pager, &table->slab[slabs->hand++ % room]);
     vsi_mutex_unlock(&pager->slab_lock);
     return room;
+}
+
+VSI_FN void vsi_slab_let_go(vsi_pager *pager, vsi_run run) {
+    if (!pager->windows.is_on)
+        return;
+    vsi_mutex_lock(&pager->slab_lock);
+    slab_mapped *slab = vsi_windows_user(&pager->windows, run.page * VSI_PAGE_BYTES);
+    if (slab) {
+        slab_table *table = vsi_atomic_ptr_load(&slab->slabs->table);
+        vsi_assert(vsi_atomic_ptr_load(&table->slab[slab->at]) == slab);
+        slab_take_out(slab->slabs, pager, &table->slab[slab->at], NULL); /* keeps L4 */
+    }
+    vsi_mutex_unlock(&pager->slab_lock);
 }
 /* ---- store/desc.h ---------------------------------------------------------------------------------- */
 /* desc.h - what never changes about a collection, and what all its versions share. */
@@ -9845,7 +10409,7 @@ typedef struct vsi_engine_config {
     vsi_mem *mem;      /* borrowed */
     const vs_vfs *vfs; /* borrowed */
     const char *path;  /* as the caller gave it */
-    bool is_readonly, may_create;
+    bool is_readonly, may_create, maps_slabs;
     int sync;                 /* VS_SYNC_..., what VS_SYNC_DEFAULT means */
     uint32_t busy_timeout_ms; /* VS_NO_WAIT: do not wait */
     vs_busy_fn busy_fn;       /* NULL: busy_timeout_ms says how long to wait */
@@ -10052,6 +10616,8 @@ VSI_FN vsi_engine *vsi_engine_new(const vsi_engine_config *config) {
     engine->pager.packs = vsi_codec_has_zstd() && !config->stores_plain;
     if (config->memory_limit)
         engine->pager.reside.limit_bytes = config->memory_limit;
+    if (config->maps_slabs)
+        vsi_pager_allow_maps(&engine->pager);
     return engine;
 }
 
@@ -11019,9 +11585,9 @@ VSI_FN uint64_t vsi_admit_reserve(const vsi_space *space);
 /* admit.c - space is reserved before it is needed, so that a full disk is met by the commit that wants more,
  * and not by the checkpoint that would make room.
  *
- *   D1  When a commit is acknowledged the file owns what a checkpoint of everything needs: it can be made
+ *   Q1  When a commit is acknowledged the file owns what a checkpoint of everything needs: it can be made
  *       although the device is full.
- *   D2  What is kept in reserve beyond that is for transactions that only delete, and comes back by two
+ *   Q2  What is kept in reserve beyond that is for transactions that only delete, and comes back by two
  *       checkpoints: the pages that they replaced are free then. */
 /* uses store/admit.h */
 
@@ -11104,7 +11670,7 @@ VSI_FN vs_status vsi_admit(vsi_err *err, vsi_engine *engine, bool only_deletes) 
                         (unsigned long long)reserve * VSI_PAGE_BYTES / 1024);
     if (st != VS_OK)
         *err = cause;
-    return st; /* keeps D1 */
+    return st; /* keeps Q1 */
 }
 
 VSI_FN bool vsi_admit_give_back(vsi_engine *engine) {
@@ -11114,6 +11680,7 @@ VSI_FN bool vsi_admit_give_back(vsi_engine *engine) {
         return false;
     uint64_t kept = space->end + (space->owned - space->end) / 2;
     space->owned = kept;
+    vsi_windows_cut(&engine->pager.windows, kept * VSI_PAGE_BYTES); /* keeps D3 of store/window */
     return vsi_file_truncate(&ignored, &engine->data, kept * VSI_PAGE_BYTES) == VS_OK;
 }
 
@@ -11666,6 +12233,8 @@ static vs_status open_go_back(vsi_err *err, vsi_engine *engine) {
     engine->pager.dropped.bytes = 0;
     vsi_space_free(&engine->pager.space);
     vsi_space_init(&engine->pager.space, engine->mem);
+    if (engine->config.maps_slabs)
+        vsi_pager_allow_maps(&engine->pager);
     vsi_descs_free(&engine->descs);
     if (!vsi_descs_init(&engine->descs, engine->mem))
         return vsi_fail_nomem(err, sizeof engine->descs);
@@ -12671,6 +13240,7 @@ static vs_status checkpoint_name(vsi_err *err, checkpoint_work *work) {
 
 static void checkpoint_forget(void *ctx, vsi_run run) {
     vsi_pager_forget(ctx, run);
+    vsi_slab_let_go(ctx, run);
 }
 
 /* The checkpoint counts: the state that leads to it is the newest version. */
@@ -12708,6 +13278,7 @@ static vs_status checkpoint_make(vsi_err *err, checkpoint_work *work) {
     if (st != VS_OK)
         return st;
     vsi_versions_reclaim(&engine->versions);
+    vsi_space_give_left(&engine->pager.space);
     vsi_cow_mark mark = vsi_cow_open(&engine->cow);
     work->meta = engine->metas.newest;
     st = checkpoint_write(err, work);
@@ -12740,13 +13311,14 @@ static void checkpoint_truncate(vsi_engine *engine, bool is_final) {
     end += is_final ? 0 : vsi_admit_reserve(space);
     if (vsi_file_size(&ignored, &engine->data, &bytes) != VS_OK || bytes <= end * VSI_PAGE_BYTES)
         return;
+    vsi_windows_cut(&engine->pager.windows, end * VSI_PAGE_BYTES); /* D3 */
     space->owned = space->owned < end ? space->owned : end;
     (void)vsi_file_truncate(&ignored, &engine->data, end * VSI_PAGE_BYTES);
 }
 
 /* Frees what the last checkpoint, or the last two, and those who read do not need. A failure, or a
- * check that runs, only keeps it for the next time. */
-static void checkpoint_clean(vsi_engine *engine, bool is_final) {
+ * check that runs, only keeps it for the next time. The caller's own stay is renewed. */
+static void checkpoint_clean(vsi_engine *engine, bool is_final, vsi_stay *stay) {
     const vsi_meta *meta = &engine->metas.newest;
     bool has_previous = meta->previous.log_from;
     vsi_err ignored = {0};
@@ -12765,6 +13337,11 @@ static void checkpoint_clean(vsi_engine *engine, bool is_final) {
                        readers.bytes / sizeof(vsi_space_reader), checkpoint_forget,
                        &engine->pager);
     vsi_buf_free(&readers);
+    if (engine->pager.space.left) { /* the caller is one of those who may look there */
+        vsi_stay_leave(&engine->pager.reside, *stay);
+        vsi_space_give_left(&engine->pager.space);
+        *stay = vsi_stay_enter(&engine->pager.reside);
+    }
     if (is_final)
         vsi_log_remove_strays(&engine->log);
     checkpoint_truncate(engine, is_final);
@@ -12784,14 +13361,14 @@ static uint64_t checkpoint_tail(const vsi_engine *engine) {
 }
 
 /* After the last checkpoint: all of the file that it does not reach is free, so some of it may go. */
-static vs_status checkpoint_shrink(vsi_err *err, vsi_engine *engine) {
+static vs_status checkpoint_shrink(vsi_err *err, vsi_engine *engine, vsi_stay *stay) {
     checkpoint_work work = {
         .engine = engine, .is_final = true, .relocate_from = checkpoint_tail(engine)};
     if (!work.relocate_from)
         return VS_OK;
     vs_status st = checkpoint_make(err, &work);
     if (st == VS_OK)
-        checkpoint_clean(engine, true);
+        checkpoint_clean(engine, true, stay);
     return st;
 }
 
@@ -12820,9 +13397,9 @@ static vs_status checkpoint_with_role(vsi_err *err, vsi_engine *engine, bool is_
     if (is_needed)
         st = checkpoint_make(err, &work);
     if (st == VS_OK && (is_needed || is_final))
-        checkpoint_clean(engine, is_final);
+        checkpoint_clean(engine, is_final, &stay);
     if (st == VS_OK && is_final && is_needed)
-        (void)checkpoint_shrink(&second, engine); /* if it fails, the file is larger */
+        (void)checkpoint_shrink(&second, engine, &stay); /* if it fails, the file is larger */
     vsi_stay_leave(&engine->pager.reside, stay);
     vsi_budget_keep(&engine->pager, &engine->descs);
     return st;
@@ -12838,7 +13415,7 @@ static vs_status checkpoint_relieve(vsi_err *err, vsi_engine *engine) {
     if (space->dead_pages > engine->stuck_pages) {
         st = checkpoint_make(err, &work);
         if (st == VS_OK)
-            checkpoint_clean(engine, false);
+            checkpoint_clean(engine, false, &stay);
         engine->stuck_pages = space->dead_pages;
     }
     vsi_stay_leave(&engine->pager.reside, stay);
@@ -12898,6 +13475,7 @@ static checkpoint_pressure checkpoint_look(vsi_engine *engine) {
 static vs_status checkpoint_write_ahead(vsi_err *err, vsi_engine *engine, uint64_t max_bytes) {
     vsi_stay stay = vsi_stay_enter(&engine->pager.reside);
     vs_status st = vsi_freelist_load(err, engine);
+    vsi_space_give_left(&engine->pager.space);
     if (st == VS_OK)
         st = vsi_flush_slabs_early(err, &engine->versions.applied->state, max_bytes);
     vsi_stay_leave(&engine->pager.reside, stay);
@@ -13444,7 +14022,10 @@ static vs_status exact_run(vsi_err *err, exact_scan *scan, vsi_stay *stay, vsi_t
         if (st != VS_OK || slot == end)
             return st;
         slot = dead;
-        vsi_stay_renew(reside, stay);
+        if (vsi_stay_renew(reside, stay)) {
+            vsi_slab_aside_renew(&scan->rows);
+            vsi_slab_aside_renew(&scan->cells);
+        }
     }
 }
 
@@ -13822,7 +14403,7 @@ static vs_status open_read_options(vsi_err *err, const vs_open_options *given,
     vs_status st = given ? vsi_struct_read(err, "vs_open_options", given, out, sizeof *out) : VS_OK;
     if (st != VS_OK)
         return st;
-    if (out->flags & ~(uint32_t)(VS_OPEN_READONLY | VS_OPEN_CREATE))
+    if (out->flags & ~(uint32_t)(VS_OPEN_READONLY | VS_OPEN_CREATE | VS_OPEN_MMAP))
         return vsi_fail(err, VS_ERR_MISUSE, "vs_open: unknown flags %#lx",
                         (unsigned long)out->flags);
     if (out->sync < VS_SYNC_DEFAULT || out->sync > VS_SYNC_OFF)
@@ -13861,6 +14442,7 @@ static vs_status open_database(vsi_err *err, const char *path, const vs_open_opt
         .path = path,
         .is_readonly = options->flags & VS_OPEN_READONLY,
         .may_create = options->flags & VS_OPEN_CREATE,
+        .maps_slabs = options->flags & VS_OPEN_MMAP,
         .sync = options->sync ? options->sync : VS_SYNC_FULL,
         .busy_timeout_ms = options->busy_timeout_ms ? options->busy_timeout_ms : DATABASE_BUSY_MS,
         .memory_limit = options->memory_limit ? options->memory_limit : DATABASE_MEMORY_BYTES,

@@ -231,8 +231,10 @@ typedef struct vs_vfs {
     /* Make creations and deletions in the folder that holds path survive power loss. */
     vs_status (*sync_dir)(void *ctx, const char *path, char *why);
 
-    /* Map [offset, offset + bytes) for reading; offset is a multiple of 64 KiB. VS_ERR_UNSUPPORTED
-     * makes the library read instead. */
+    /* Map [offset, offset + bytes) for reading; offset is a multiple of 64 KiB, and the file has these
+     * bytes. The memory shows what read would give, also after later writes, and the file may grow and be
+     * cut meanwhile; what is cut off is not looked at. Any error makes the library read instead,
+     * VS_ERR_UNSUPPORTED is the one to give where there are no maps. */
     vs_status (*map)(void *ctx, void *file, uint64_t offset, size_t bytes, const void **out,
                      char *why);
     void (*unmap)(void *ctx, void *file, const void *address, size_t bytes);
@@ -295,7 +297,8 @@ enum {
 /* vs_open_options.flags. */
 enum {
     VS_OPEN_READONLY = 1, /* never change or create a file; several may read at once */
-    VS_OPEN_CREATE = 2    /* create the database when the file is missing or empty */
+    VS_OPEN_CREATE = 2,   /* create the database when the file is missing or empty */
+    VS_OPEN_MMAP = 4 /* look at vectors and keys in the mapped file; see below */
 };
 
 /* Asked whether a call goes on waiting for another thread's write transaction.
@@ -347,6 +350,19 @@ typedef struct vs_open_options {
  * need: a batch, a record, a search's hits, the trees that vs_check reads. */
 #define VS_NO_LIMIT UINT64_MAX
 #define VS_NO_WAIT  UINT32_MAX
+
+/* VS_OPEN_MMAP. Vectors and keys that the last checkpoint has are not read into memory but looked at where
+ * the system maps the file (vs_vfs.map), verified when they are first needed, and again when they come back
+ * after nobody had asked for them. Their pages are the system's cache: they count neither in
+ * vs_stats.memory_bytes nor against the memory limit, which then holds for everything else, among it
+ * about 150 bytes for each 16 KiB looked at. What was changed since the last checkpoint is memory as
+ * without it, and stays until the limit asks for room. No answer depends on it.
+ *
+ * It is off by default because of what a library cannot handle: when the device fails to read a mapped page,
+ * or another program cuts the file, the system sends the process a signal (SIGBUS) in place of an error; and
+ * damage of a page after it was verified goes unnoticed while it stays in use (vs_check reads the file). Where
+ * there are no maps (VS_ERR_UNSUPPORTED of the VFS, vectors of floats on big-endian machines, no address
+ * space), vectors are read. */
 #define VS_OPEN_OPTIONS_INIT                                                                       \
     { sizeof(vs_open_options), 0, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL, 0, 0 }
 

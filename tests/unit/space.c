@@ -161,7 +161,7 @@ static vs_status bury(fixture *f, uint64_t one_of) {
         if (e->what != SEALED || vt_below(&f->rng, one_of))
             continue;
         *e = (extent){e->run, DEAD, vt_below(&f->rng, 8), vt_below(&f->rng, 8)};
-        vsi_space_bury(&f->space, (vsi_dead_extent){e->run, e->checkpoint, e->version, 0});
+        vsi_space_bury(&f->space, (vsi_dead_extent){e->run, e->checkpoint, e->version, 0, 0});
         set_marks(f, e->run, DEAD);
     }
     VT_EQ(f->allocator.calls, calls);
@@ -323,7 +323,7 @@ VT_TEST(the_dead_are_kept_until_no_checkpoint_and_no_version_reaches_them) {
     for (uint64_t i = 0; i < 3; i++) { /* versions 5, 6, 7 replaced what checkpoint 2, 3, 4 reach */
         extent *e = &f.extent[i];
         *e = (extent){e->run, DEAD, 2 + i, 5 + i};
-        vsi_space_bury(&f.space, (vsi_dead_extent){e->run, e->checkpoint, e->version, 0});
+        vsi_space_bury(&f.space, (vsi_dead_extent){e->run, e->checkpoint, e->version, 0, 0});
         set_marks(&f, e->run, DEAD);
     }
     reap(&f, 2, 100);

@@ -53,7 +53,7 @@ static vs_status open_read_options(vsi_err *err, const vs_open_options *given,
     vs_status st = given ? vsi_struct_read(err, "vs_open_options", given, out, sizeof *out) : VS_OK;
     if (st != VS_OK)
         return st;
-    if (out->flags & ~(uint32_t)(VS_OPEN_READONLY | VS_OPEN_CREATE))
+    if (out->flags & ~(uint32_t)(VS_OPEN_READONLY | VS_OPEN_CREATE | VS_OPEN_MMAP))
         return vsi_fail(err, VS_ERR_MISUSE, "vs_open: unknown flags %#lx",
                         (unsigned long)out->flags);
     if (out->sync < VS_SYNC_DEFAULT || out->sync > VS_SYNC_OFF)
@@ -92,6 +92,7 @@ static vs_status open_database(vsi_err *err, const char *path, const vs_open_opt
         .path = path,
         .is_readonly = options->flags & VS_OPEN_READONLY,
         .may_create = options->flags & VS_OPEN_CREATE,
+        .maps_slabs = options->flags & VS_OPEN_MMAP,
         .sync = options->sync ? options->sync : VS_SYNC_FULL,
         .busy_timeout_ms = options->busy_timeout_ms ? options->busy_timeout_ms : DATABASE_BUSY_MS,
         .memory_limit = options->memory_limit ? options->memory_limit : DATABASE_MEMORY_BYTES,

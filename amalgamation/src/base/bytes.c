@@ -42,7 +42,7 @@ VSI_FN uint64_t vsi_get_u64_be(const uint8_t *p) {
     return value;
 }
 
-static bool bytes_host_is_little_endian(void) {
+VSI_FN bool vsi_host_is_little_endian(void) {
     const uint16_t one = 1;
     uint8_t first = 0;
     memcpy(&first, &one, 1);
@@ -59,7 +59,7 @@ VSI_FN uint32_t vsi_get_u32_be(const uint8_t *p) {
 }
 
 VSI_FN void vsi_copy_le(void *to, const void *from, size_t count, size_t element_bytes) {
-    if (element_bytes == 1 || bytes_host_is_little_endian()) {
+    if (element_bytes == 1 || vsi_host_is_little_endian()) {
         memcpy(to, from, count * element_bytes);
         return;
     }
@@ -72,7 +72,7 @@ VSI_FN void vsi_copy_le(void *to, const void *from, size_t count, size_t element
 
 VSI_FN void vsi_swap_le(void *elements, size_t count, size_t element_bytes) {
     uint8_t copy[8], *at = elements;
-    if (element_bytes == 1 || bytes_host_is_little_endian())
+    if (element_bytes == 1 || vsi_host_is_little_endian())
         return;
     for (size_t i = 0; i < count; i++, at += element_bytes) {
         memcpy(copy, at, element_bytes);
@@ -82,7 +82,7 @@ VSI_FN void vsi_swap_le(void *elements, size_t count, size_t element_bytes) {
 
 VSI_FN const uint8_t *vsi_as_le(const void *from, size_t count, size_t element_bytes,
                                 uint8_t *scratch) {
-    if (element_bytes == 1 || bytes_host_is_little_endian())
+    if (element_bytes == 1 || vsi_host_is_little_endian())
         return from;
     vsi_copy_le(scratch, from, count, element_bytes);
     return scratch;

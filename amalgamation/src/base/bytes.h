@@ -21,6 +21,8 @@ VSI_FN uint64_t vsi_get_u64_be(const uint8_t *p);
 VSI_FN void vsi_put_u32_be(uint8_t *p, uint32_t value);
 VSI_FN uint32_t vsi_get_u32_be(const uint8_t *p);
 
+VSI_FN bool vsi_host_is_little_endian(void);
+
 /* Copies count elements of element_bytes (1, 2, 4 or 8) between memory and file order: a plain copy
  * on little-endian machines, bytes of each element reversed elsewhere. */
 VSI_FN void vsi_copy_le(void *to, const void *from, size_t count, size_t element_bytes);

@@ -151,6 +151,21 @@ VSI_FN vs_status vsi_file_lock(vsi_err *err, const vsi_file *file, int kind) {
     return st == VS_OK ? st : file_fail(err, st, VS_ERR_IO_LOCK, "lock", file->path, why);
 }
 
+VSI_FN vs_status vsi_file_map(const vsi_file *file, uint64_t offset, size_t bytes,
+                              const void **out) {
+    char why[VS_VFS_WHY_BYTES] = "";
+    int interrupts = 0;
+    vs_status st = VS_OK;
+    do
+        st = file->vfs->map(file->vfs->ctx, file->handle, offset, bytes, out, why);
+    while (file_again(st, &interrupts));
+    return st;
+}
+
+VSI_FN void vsi_file_unmap(const vsi_file *file, const void *address, size_t bytes) {
+    file->vfs->unmap(file->vfs->ctx, file->handle, address, bytes);
+}
+
 static uint32_t file_clamp_unit(uint32_t bytes) {
     uint32_t unit = 512;
     while (unit < bytes && unit < 65536)

@@ -37,6 +37,11 @@ VSI_FN vs_status vsi_file_truncate(vsi_err *err, const vsi_file *file, uint64_t 
 VSI_FN vs_status vsi_file_allocate(vsi_err *err, const vsi_file *file, uint64_t bytes);
 VSI_FN vs_status vsi_file_sync(vsi_err *err, const vsi_file *file);
 VSI_FN vs_status vsi_file_lock(vsi_err *err, const vsi_file *file, int kind);
+/* Maps [offset, offset + bytes), inside the file, for reading. A failure only means that it must be read:
+ * there is no message. */
+VS_NODISCARD VSI_FN vs_status vsi_file_map(const vsi_file *file, uint64_t offset, size_t bytes,
+                                           const void **out);
+VSI_FN void vsi_file_unmap(const vsi_file *file, const void *address, size_t bytes);
 /* sector_bytes and blast_bytes are powers of two from 512 to 64 KiB, whatever the VFS says. */
 VSI_FN vs_status vsi_file_device_info(vsi_err *err, const vsi_file *file, vs_device_info *out_info);
 

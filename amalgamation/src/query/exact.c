@@ -153,7 +153,10 @@ static vs_status exact_run(vsi_err *err, exact_scan *scan, vsi_stay *stay, vsi_t
         if (st != VS_OK || slot == end)
             return st;
         slot = dead;
-        vsi_stay_renew(reside, stay);
+        if (vsi_stay_renew(reside, stay)) {
+            vsi_slab_aside_renew(&scan->rows);
+            vsi_slab_aside_renew(&scan->cells);
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 /* admit.c - space is reserved before it is needed, so that a full disk is met by the commit that wants more,
  * and not by the checkpoint that would make room.
  *
- *   D1  When a commit is acknowledged the file owns what a checkpoint of everything needs: it can be made
+ *   Q1  When a commit is acknowledged the file owns what a checkpoint of everything needs: it can be made
  *       although the device is full.
- *   D2  What is kept in reserve beyond that is for transactions that only delete, and comes back by two
+ *   Q2  What is kept in reserve beyond that is for transactions that only delete, and comes back by two
  *       checkpoints: the pages that they replaced are free then. */
 #include "store/admit.h"
 
@@ -86,7 +86,7 @@ VSI_FN vs_status vsi_admit(vsi_err *err, vsi_engine *engine, bool only_deletes) 
                         (unsigned long long)reserve * VSI_PAGE_BYTES / 1024);
     if (st != VS_OK)
         *err = cause;
-    return st; /* keeps D1 */
+    return st; /* keeps Q1 */
 }
 
 VSI_FN bool vsi_admit_give_back(vsi_engine *engine) {
@@ -96,6 +96,7 @@ VSI_FN bool vsi_admit_give_back(vsi_engine *engine) {
         return false;
     uint64_t kept = space->end + (space->owned - space->end) / 2;
     space->owned = kept;
+    vsi_windows_cut(&engine->pager.windows, kept * VSI_PAGE_BYTES); /* keeps D3 of store/window */
     return vsi_file_truncate(&ignored, &engine->data, kept * VSI_PAGE_BYTES) == VS_OK;
 }
 

@@ -176,6 +176,7 @@ static vs_status checkpoint_name(vsi_err *err, checkpoint_work *work) {
 
 static void checkpoint_forget(void *ctx, vsi_run run) {
     vsi_pager_forget(ctx, run);
+    vsi_slab_let_go(ctx, run);
 }
 
 /* The checkpoint counts: the state that leads to it is the newest version. */
@@ -213,6 +214,7 @@ static vs_status checkpoint_make(vsi_err *err, checkpoint_work *work) {
     if (st != VS_OK)
         return st;
     vsi_versions_reclaim(&engine->versions);
+    vsi_space_give_left(&engine->pager.space);
     vsi_cow_mark mark = vsi_cow_open(&engine->cow);
     work->meta = engine->metas.newest;
     st = checkpoint_write(err, work);
@@ -245,13 +247,14 @@ static void checkpoint_truncate(vsi_engine *engine, bool is_final) {
     end += is_final ? 0 : vsi_admit_reserve(space);
     if (vsi_file_size(&ignored, &engine->data, &bytes) != VS_OK || bytes <= end * VSI_PAGE_BYTES)
         return;
+    vsi_windows_cut(&engine->pager.windows, end * VSI_PAGE_BYTES); /* D3 */
     space->owned = space->owned < end ? space->owned : end;
     (void)vsi_file_truncate(&ignored, &engine->data, end * VSI_PAGE_BYTES);
 }
 
 /* Frees what the last checkpoint, or the last two, and those who read do not need. A failure, or a
- * check that runs, only keeps it for the next time. */
-static void checkpoint_clean(vsi_engine *engine, bool is_final) {
+ * check that runs, only keeps it for the next time. The caller's own stay is renewed. */
+static void checkpoint_clean(vsi_engine *engine, bool is_final, vsi_stay *stay) {
     const vsi_meta *meta = &engine->metas.newest;
     bool has_previous = meta->previous.log_from;
     vsi_err ignored = {0};
@@ -270,6 +273,11 @@ static void checkpoint_clean(vsi_engine *engine, bool is_final) {
                        readers.bytes / sizeof(vsi_space_reader), checkpoint_forget,
                        &engine->pager);
     vsi_buf_free(&readers);
+    if (engine->pager.space.left) { /* the caller is one of those who may look there */
+        vsi_stay_leave(&engine->pager.reside, *stay);
+        vsi_space_give_left(&engine->pager.space);
+        *stay = vsi_stay_enter(&engine->pager.reside);
+    }
     if (is_final)
         vsi_log_remove_strays(&engine->log);
     checkpoint_truncate(engine, is_final);
@@ -289,14 +297,14 @@ static uint64_t checkpoint_tail(const vsi_engine *engine) {
 }
 
 /* After the last checkpoint: all of the file that it does not reach is free, so some of it may go. */
-static vs_status checkpoint_shrink(vsi_err *err, vsi_engine *engine) {
+static vs_status checkpoint_shrink(vsi_err *err, vsi_engine *engine, vsi_stay *stay) {
     checkpoint_work work = {
         .engine = engine, .is_final = true, .relocate_from = checkpoint_tail(engine)};
     if (!work.relocate_from)
         return VS_OK;
     vs_status st = checkpoint_make(err, &work);
     if (st == VS_OK)
-        checkpoint_clean(engine, true);
+        checkpoint_clean(engine, true, stay);
     return st;
 }
 
@@ -325,9 +333,9 @@ static vs_status checkpoint_with_role(vsi_err *err, vsi_engine *engine, bool is_
     if (is_needed)
         st = checkpoint_make(err, &work);
     if (st == VS_OK && (is_needed || is_final))
-        checkpoint_clean(engine, is_final);
+        checkpoint_clean(engine, is_final, &stay);
     if (st == VS_OK && is_final && is_needed)
-        (void)checkpoint_shrink(&second, engine); /* if it fails, the file is larger */
+        (void)checkpoint_shrink(&second, engine, &stay); /* if it fails, the file is larger */
     vsi_stay_leave(&engine->pager.reside, stay);
     vsi_budget_keep(&engine->pager, &engine->descs);
     return st;
@@ -343,7 +351,7 @@ static vs_status checkpoint_relieve(vsi_err *err, vsi_engine *engine) {
     if (space->dead_pages > engine->stuck_pages) {
         st = checkpoint_make(err, &work);
         if (st == VS_OK)
-            checkpoint_clean(engine, false);
+            checkpoint_clean(engine, false, &stay);
         engine->stuck_pages = space->dead_pages;
     }
     vsi_stay_leave(&engine->pager.reside, stay);
@@ -403,6 +411,7 @@ static checkpoint_pressure checkpoint_look(vsi_engine *engine) {
 static vs_status checkpoint_write_ahead(vsi_err *err, vsi_engine *engine, uint64_t max_bytes) {
     vsi_stay stay = vsi_stay_enter(&engine->pager.reside);
     vs_status st = vsi_freelist_load(err, engine);
+    vsi_space_give_left(&engine->pager.space);
     if (st == VS_OK)
         st = vsi_flush_slabs_early(err, &engine->versions.applied->state, max_bytes);
     vsi_stay_leave(&engine->pager.reside, stay);

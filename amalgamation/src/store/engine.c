@@ -94,6 +94,8 @@ VSI_FN vsi_engine *vsi_engine_new(const vsi_engine_config *config) {
     engine->pager.packs = vsi_codec_has_zstd() && !config->stores_plain;
     if (config->memory_limit)
         engine->pager.reside.limit_bytes = config->memory_limit;
+    if (config->maps_slabs)
+        vsi_pager_allow_maps(&engine->pager);
     return engine;
 }
 

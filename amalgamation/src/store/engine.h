@@ -17,7 +17,7 @@ typedef struct vsi_engine_config {
     vsi_mem *mem;      /* borrowed */
     const vs_vfs *vfs; /* borrowed */
     const char *path;  /* as the caller gave it */
-    bool is_readonly, may_create;
+    bool is_readonly, may_create, maps_slabs;
     int sync;                 /* VS_SYNC_..., what VS_SYNC_DEFAULT means */
     uint32_t busy_timeout_ms; /* VS_NO_WAIT: do not wait */
     vs_busy_fn busy_fn;       /* NULL: busy_timeout_ms says how long to wait */

@@ -337,6 +337,8 @@ static vs_status open_go_back(vsi_err *err, vsi_engine *engine) {
     engine->pager.dropped.bytes = 0;
     vsi_space_free(&engine->pager.space);
     vsi_space_init(&engine->pager.space, engine->mem);
+    if (engine->config.maps_slabs)
+        vsi_pager_allow_maps(&engine->pager);
     vsi_descs_free(&engine->descs);
     if (!vsi_descs_init(&engine->descs, engine->mem))
         return vsi_fail_nomem(err, sizeof engine->descs);

@@ -39,6 +39,8 @@ VSI_FN bool vsi_pager_init(vsi_pager *pager, vsi_mem *mem, const vsi_file *file)
         goto fail_lock;
     if (!vsi_reside_init(&pager->reside, mem))
         goto fail_slab_lock;
+    if (!vsi_windows_init(&pager->windows, mem, file, &pager->reside))
+        goto fail_reside;
     pager->mem = mem;
     pager->file = file;
     pager->out.mem = mem;
@@ -48,11 +50,18 @@ VSI_FN bool vsi_pager_init(vsi_pager *pager, vsi_mem *mem, const vsi_file *file)
     vsi_space_init(&pager->space, mem);
     return true;
 
+fail_reside:
+    vsi_reside_free(&pager->reside);
 fail_slab_lock:
     vsi_mutex_destroy(&pager->slab_lock);
 fail_lock:
     vsi_mutex_destroy(&pager->lock);
     return false;
+}
+
+VSI_FN void vsi_pager_allow_maps(vsi_pager *pager) {
+    pager->windows.is_on = true;
+    pager->space.reside = &pager->reside;
 }
 
 static size_t pager_table_bytes(size_t count) {
@@ -73,6 +82,7 @@ VSI_FN void vsi_pager_free(vsi_pager *pager) {
     }
     if (table)
         vsi_free(pager->mem, table, pager_table_bytes(table->count));
+    vsi_windows_free(&pager->windows);
     vsi_reside_free(&pager->reside);
     vsi_buf_free(&pager->out);
     vsi_buf_free(&pager->taken);
@@ -100,6 +110,18 @@ VSI_FN vs_status vsi_pager_check_ref(vsi_err *err, vsi_pager *pager, vsi_ref ref
     return VS_OK;
 }
 
+/* Verifies the bytes of an extent. */
+static vs_status pager_verify(vsi_err *err, const vsi_pager *pager, vsi_ref ref,
+                              const uint8_t *data, size_t bytes) {
+    uint64_t page = vsi_ref_page(ref), hash = vsi_hash64(data, bytes, page);
+    if (hash == ref.hash)
+        return VS_OK; /* keeps P1 */
+    return vsi_fail(err, VS_ERR_CORRUPT,
+                    "%s: page %llu (%zu bytes) is damaged: hash %016llx, expected %016llx",
+                    pager->file->path, (unsigned long long)page, bytes, (unsigned long long)hash,
+                    (unsigned long long)ref.hash);
+}
+
 /* Reads an extent and verifies it. */
 static vs_status pager_fetch(vsi_err *err, const vsi_pager *pager, vsi_ref ref, uint8_t *out) {
     uint64_t page = vsi_ref_page(ref);
@@ -110,13 +132,7 @@ static vs_status pager_fetch(vsi_err *err, const vsi_pager *pager, vsi_ref ref, 
     if (got < bytes)
         return vsi_fail(err, VS_ERR_CORRUPT, "%s is truncated: page %llu is missing",
                         pager->file->path, (unsigned long long)page + got / VSI_PAGE_BYTES);
-    uint64_t hash = vsi_hash64(out, bytes, page);
-    if (hash != ref.hash)
-        return vsi_fail(err, VS_ERR_CORRUPT,
-                        "%s: page %llu (%zu bytes) is damaged: hash %016llx, expected %016llx",
-                        pager->file->path, (unsigned long long)page, bytes,
-                        (unsigned long long)hash, (unsigned long long)ref.hash);
-    return VS_OK; /* keeps P1 */
+    return pager_verify(err, pager, ref, out, bytes);
 }
 
 VSI_FN vs_status vsi_pager_read(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind,
@@ -132,14 +148,34 @@ VSI_FN vs_status vsi_pager_read(vsi_err *err, vsi_pager *pager, vsi_ref ref, int
     return st;
 }
 
-VSI_FN vs_status vsi_pager_read_to(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind,
-                                   uint8_t *out, size_t bytes) {
+/* Whether a reference may lead to an extent of this kind and size. */
+static vs_status pager_check_size(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind,
+                                  size_t bytes) {
     vs_status st = vsi_pager_check_ref(err, pager, ref, kind);
     if (st == VS_OK && vsi_ref_pages(ref) * VSI_PAGE_BYTES != bytes)
         st = vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu: %llu bytes, expected %zu",
                       pager->file->path, (unsigned long long)vsi_ref_page(ref),
                       (unsigned long long)vsi_ref_pages(ref) * VSI_PAGE_BYTES, bytes);
+    return st;
+}
+
+VSI_FN vs_status vsi_pager_read_to(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind,
+                                   uint8_t *out, size_t bytes) {
+    vs_status st = pager_check_size(err, pager, ref, kind, bytes);
     return st == VS_OK ? pager_fetch(err, pager, ref, out) : st;
+}
+
+VSI_FN vs_status vsi_pager_see(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind, size_t bytes,
+                               vsi_sight *out_sight, const uint8_t **out_bytes) {
+    vs_status st = pager_check_size(err, pager, ref, kind, bytes);
+    if (st != VS_OK)
+        return st;
+    const uint8_t *data = vsi_windows_see(&pager->windows, vsi_ref_page(ref) * VSI_PAGE_BYTES,
+                                          bytes, out_sight);
+    st = data ? pager_verify(err, pager, ref, data, bytes) : VS_OK;
+    if (st == VS_OK)
+        *out_bytes = data;
+    return st;
 }
 
 /* ---- the cache of nodes --------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 #include "store/ref.h"
 #include "store/reside.h"
 #include "store/space.h"
+#include "store/window.h"
 
 typedef struct vsi_pager {
     vsi_mem *mem;         /* borrowed */
@@ -19,6 +20,7 @@ typedef struct vsi_pager {
     size_t page_count, hand;
 
     vsi_mutex slab_lock; /* for store/slab */
+    vsi_windows windows; /* likewise: extents that are looked at in the file itself */
 
     /* Of the holder of the writer role. */
     vsi_space space;
@@ -35,6 +37,8 @@ typedef struct vsi_pager {
 
 VSI_FN bool vsi_pager_init(vsi_pager *pager, vsi_mem *mem, const vsi_file *file);
 VSI_FN void vsi_pager_free(vsi_pager *pager); /* accepts one that is all zero */
+/* Slabs may be looked at in the file itself. Before the first is read. */
+VSI_FN void vsi_pager_allow_maps(vsi_pager *pager);
 
 /* Any thread: whether a reference may lead to an extent of this kind in the file; else VS_ERR_CORRUPT. */
 VS_NODISCARD VSI_FN vs_status vsi_pager_check_ref(vsi_err *err, vsi_pager *pager, vsi_ref ref,
@@ -53,6 +57,12 @@ VS_NODISCARD VSI_FN vs_status vsi_pager_read(vsi_err *err, vsi_pager *pager, vsi
 /* The same into out [bytes], which the extent must fill. */
 VS_NODISCARD VSI_FN vs_status vsi_pager_read_to(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind,
                                                 uint8_t *out, size_t bytes);
+
+/* The same where it is in a mapping of the file, until the caller does not stay any more, or as long as
+ * out_sight is in use. NULL: there is none, it must be read. */
+VS_NODISCARD VSI_FN vs_status vsi_pager_see(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind,
+                                            size_t bytes, vsi_sight *out_sight,
+                                            const uint8_t **out_bytes);
 
 /* Writes an extent of whole pages and makes a reference to it; level is a node's, else 0. The bytes
  * reach the file by vsi_pager_flush at the latest. */

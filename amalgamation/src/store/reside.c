@@ -51,12 +51,13 @@ VSI_FN void vsi_stay_leave(vsi_reside *reside, vsi_stay stay) {
     vsi_ordered_add(&reside->stripes[stay.stripe].stays[stay.parity], UINT64_MAX);
 }
 
-VSI_FN void vsi_stay_renew(vsi_reside *reside, vsi_stay *stay) {
+VSI_FN bool vsi_stay_renew(vsi_reside *reside, vsi_stay *stay) {
     if (!vsi_atomic_load(&reside->waiting_bytes))
-        return;
+        return false;
     vsi_stay_leave(reside, *stay);
     vsi_reside_collect(reside);
     *stay = vsi_stay_enter(reside);
+    return true;
 }
 
 /* ---- what waits ----------------------------------------------------------------------------- */
@@ -83,6 +84,15 @@ static bool reside_advance(vsi_reside *reside) {
             return false;
     vsi_ordered_store(&reside->epoch, epoch + 1); /* keeps E1 */
     return true;
+}
+
+VSI_FN uint64_t vsi_reside_advance(vsi_reside *reside) {
+    vsi_mutex_lock(&reside->lock);
+    if (reside_advance(reside))
+        reside_advance(reside);
+    uint64_t epoch = vsi_ordered_load(&reside->epoch);
+    vsi_mutex_unlock(&reside->lock);
+    return epoch;
 }
 
 VSI_FN void vsi_reside_collect(vsi_reside *reside) {

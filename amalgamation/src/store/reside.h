@@ -47,11 +47,14 @@ VSI_FN void vsi_reside_free(vsi_reside *reside); /* and all that was retired */
 /* Any thread; stays may nest. Neither waits nor allocates. */
 VSI_FN vsi_stay vsi_stay_enter(vsi_reside *reside);
 VSI_FN void vsi_stay_leave(vsi_reside *reside, vsi_stay stay);
-/* Leaves and enters again if something waits: pointers got before are not valid any more. */
-VSI_FN void vsi_stay_renew(vsi_reside *reside, vsi_stay *stay);
+/* Leaves and enters again if something waits: then true, and pointers got before are not valid any more. */
+VSI_FN bool vsi_stay_renew(vsi_reside *reside, vsi_stay *stay);
 
 /* Frees it, now or later. Nobody who enters from now on can reach it. */
 VSI_FN void vsi_retire(vsi_reside *reside, vsi_retired *retired, size_t bytes);
+/* Moves the epoch on by up to two, as far as those who stay let it, and returns it. What left its table in
+ * epoch e can be looked at by nobody in e + 2. */
+VSI_FN uint64_t vsi_reside_advance(vsi_reside *reside);
 /* Frees what nobody can be looking at any more. */
 VSI_FN void vsi_reside_collect(vsi_reside *reside);
 

@@ -1,10 +1,17 @@
 /* slab.c - rows by slot number.
  *
- *   L1  A slab's address in the table changes only from none to one, and from one to none when the file
- *       has the same rows; whoever may still look at it holds it in place by staying.
+ *   L1  A slab's address in the table changes only from none to one, from one to none when the file has the
+ *       same rows, and from one in the mapped file to the same in memory; whoever may still look at it
+ *       holds it in place by staying.
  *   L2  The table grows by a copy twice as large, under the slab lock, as every change of it.
  *   L3  Whether a slab is dirty changes only under the slab lock, and only by the holder of the writer
- *       role; a dirty one is in the table. */
+ *       role; a dirty one is in the table.
+ *   L4  A slab that the table has in the mapped file was verified when it was put there, lies where dir
+ *       says or said until the checkpoint before, and is never dirty. What dir names is durable, and is
+ *       not written to while a kept checkpoint has it. When its pages become free for whatever reason it
+ *       leaves the table (vsi_slab_let_go), and they are free only when all have left who may have
+ *       found it there before (G2). Places of `moved` are free at once when the slab is written again: so
+ *       they are not looked at in the file but read. Thus nobody sees pages that hold something else. */
 #include "store/slab.h"
 
 enum { SLAB_TABLE_FIRST = 16 };
@@ -15,8 +22,23 @@ enum { SLAB_TABLE_FIRST = 16 };
 typedef struct slab_head {
     vsi_retired retired;
     vsi_atomic_u64 is_wanted; /* since the last sweep */
-    bool is_dirty;
+    const uint8_t *rows;
+    bool is_dirty, is_mapped;
 } slab_head;
+
+/* A slab in the mapped file. */
+typedef struct slab_mapped {
+    slab_head head;
+    vsi_sight sight;
+    vsi_slabs *slabs; /* borrowed; and its number there */
+    uint32_t at;
+} slab_mapped;
+
+/* Where a slab is in the file. */
+typedef struct slab_spot {
+    vsi_ref ref;
+    bool is_settled; /* dir says so */
+} slab_spot;
 
 typedef struct slab_table {
     vsi_retired retired;
@@ -62,10 +84,22 @@ static size_t slab_bytes(const vsi_slabs *slabs) {
     return slab_extent_bytes(slabs) + sizeof(slab_head) + VSI_SLAB_ALIGN;
 }
 
+static vsi_pager *slabs_pager(const vsi_slabs *slabs);
+
+/* Of one that is, or was to be, in the table. */
+static void slab_free(const vsi_slabs *slabs, slab_head *slab) {
+    if (slab)
+        vsi_free(slabs->mem, slab, slab->is_mapped ? sizeof(slab_mapped) : slab_bytes(slabs));
+}
+
 VSI_FN void vsi_slabs_free(vsi_slabs *slabs) {
     slab_table *table = vsi_atomic_ptr_load(&slabs->table);
-    for (size_t i = 0; table && i < table->room; i++)
-        vsi_free(slabs->mem, vsi_atomic_ptr_load(&table->slab[i]), slab_bytes(slabs));
+    for (size_t i = 0; table && i < table->room; i++) {
+        slab_head *slab = vsi_atomic_ptr_load(&table->slab[i]);
+        if (slab && slab->is_mapped)
+            vsi_windows_leave(&slabs_pager(slabs)->windows, &((slab_mapped *)(void *)slab)->sight);
+        slab_free(slabs, slab);
+    }
     if (table)
         vsi_free(slabs->mem, table, table_bytes(table->room));
     vsi_atomic_ptr_store(&slabs->table, NULL);
@@ -84,9 +118,10 @@ static uint8_t *slab_rows(void *slab) {
     return slab_aligned((uint8_t *)slab + sizeof(slab_head));
 }
 
-static uint8_t *slab_row_in(const vsi_slabs *slabs, void *slab, uint32_t slot) {
+/* Where the row of a slot is in its slab. */
+static size_t slab_row_off(const vsi_slabs *slabs, uint32_t slot) {
     size_t row = slot & ((1u << slabs->shift) - 1);
-    return slab_rows(slab) + row * slabs->row_bytes;
+    return row * slabs->row_bytes;
 }
 
 static void *slabs_get(const vsi_slabs *slabs, uint32_t at) {
@@ -135,12 +170,13 @@ static vsi_slab_place *slabs_moved(const vsi_slabs *slabs, uint32_t at) {
 }
 
 /* Where a slab is in the file; VS_ERR_NOT_FOUND without a message. The slab lock is held. */
-static vs_status slab_locate(vsi_err *err, const vsi_slabs *slabs, uint32_t at, vsi_ref *out_ref) {
+static vs_status slab_locate(vsi_err *err, const vsi_slabs *slabs, uint32_t at,
+                             slab_spot *out_spot) {
     uint8_t key[4];
     vsi_node_item item;
     const vsi_slab_place *moved = slabs_moved(slabs, at);
     if (moved)
-        *out_ref = moved->ref;
+        *out_spot = (slab_spot){.ref = moved->ref};
     if (moved || !slabs_pager(slabs))
         return moved ? VS_OK : VS_ERR_NOT_FOUND;
     vsi_put_u32_be(key, at);
@@ -149,7 +185,7 @@ static vs_status slab_locate(vsi_err *err, const vsi_slabs *slabs, uint32_t at, 
         return vsi_fail(err, VS_ERR_CORRUPT, "the entry of slab %lu is malformed",
                         (unsigned long)at);
     if (st == VS_OK)
-        *out_ref = vsi_ref_decode(item.refs);
+        *out_spot = (slab_spot){.ref = vsi_ref_decode(item.refs), .is_settled = true};
     return st;
 }
 
@@ -186,13 +222,32 @@ static vs_status slabs_reserve(vsi_err *err, vsi_slabs *slabs, uint32_t at) {
     return VS_OK;
 }
 
-/* Puts a slab into the table; the slab lock is held. */
-static vs_status slabs_put(vsi_err *err, vsi_slabs *slabs, uint32_t at, void *slab) {
+/* Takes the slab at a place of the table out; the slab lock is held. */
+static void slab_take_out(const vsi_slabs *slabs, vsi_pager *pager, vsi_atomic_ptr *place,
+                          void *instead) {
+    slab_head *slab = vsi_atomic_ptr_load(place);
+    bool is_mapped = slab->is_mapped;
+    vsi_atomic_ptr_store(place, instead); /* keeps L1 */
+    if (is_mapped)
+        vsi_windows_leave(&pager->windows, &((slab_mapped *)(void *)slab)->sight);
+    vsi_retire(&pager->reside, &slab->retired,
+               is_mapped ? sizeof(slab_mapped) : slab_bytes(slabs));
+}
+
+/* Puts a slab into the table, where there is none or one in the mapped file; the slab lock is held. */
+static vs_status slabs_put(vsi_err *err, vsi_slabs *slabs, uint32_t at, slab_head *slab) {
     vs_status st = slabs_reserve(err, slabs, at);
+    if (st != VS_OK)
+        return st;
     slab_table *table = vsi_atomic_ptr_load(&slabs->table);
-    if (st == VS_OK)
-        vsi_atomic_ptr_store(&table->slab[at], slab); /* keeps L1 */
-    return st;
+    vsi_atomic_ptr *place = &table->slab[at];
+    if (slab->is_mapped)
+        vsi_windows_use(&slabs_pager(slabs)->windows, &((slab_mapped *)(void *)slab)->sight);
+    if (vsi_atomic_ptr_load(place))
+        slab_take_out(slabs, slabs_pager(slabs), place, slab);
+    else
+        vsi_atomic_ptr_store(place, slab); /* keeps L1 */
+    return VS_OK;
 }
 
 static vs_status slab_new(vsi_err *err, vsi_slabs *slabs, void **out_slab) {
@@ -200,19 +255,73 @@ static vs_status slab_new(vsi_err *err, vsi_slabs *slabs, void **out_slab) {
     if (!slab)
         return vsi_fail_nomem(err, slab_bytes(slabs));
     vsi_atomic_set(&slab->is_wanted, 1);
+    slab->rows = slab_rows(slab);
     *out_slab = slab;
     return VS_OK;
 }
 
-/* Puts a slab that was read from where ref leads into the table, unless another thread was faster or the
- * slab has moved meanwhile. *out_slab is the one in the table, NULL: none. */
-static vs_status slab_install(vsi_err *err, vsi_slabs *slabs, uint32_t at, vsi_ref ref,
-                              void *read, void **out_slab) {
-    vsi_ref now = {.at = 0};
+/* Whether a slab can be looked at in the file itself: its numbers are this machine's, and it stays where it
+ * is until the next checkpoint but one (L4). */
+static bool slab_may_map(const vsi_slabs *slabs, slab_spot spot) {
+    return spot.is_settled && slabs_pager(slabs)->windows.is_on &&
+           (slabs->element_bytes == 1 || vsi_host_is_little_endian());
+}
+
+/* A slab in the mapped file, verified; NULL: it must be read. */
+static vs_status slab_see(vsi_err *err, vsi_slabs *slabs, uint32_t at, slab_spot spot,
+                          slab_head **out_slab) {
+    vsi_sight sight = {.offset = 0};
+    const uint8_t *rows = NULL;
+    if (!slab_may_map(slabs, spot))
+        return VS_OK;
+    vs_status st = vsi_pager_see(err, slabs_pager(slabs), spot.ref, VSI_REF_SLAB,
+                                 slab_extent_bytes(slabs), &sight, &rows);
+    if (st != VS_OK || !rows)
+        return st;
+    slab_mapped *slab = vsi_alloc_zeroed(slabs->mem, sizeof *slab);
+    if (!slab)
+        return vsi_fail_nomem(err, sizeof *slab);
+    slab->head.rows = rows;
+    slab->head.is_mapped = true;
+    slab->sight = sight;
+    slab->sight.user = slab;
+    slab->slabs = slabs;
+    slab->at = at;
+    vsi_atomic_set(&slab->head.is_wanted, 1);
+    *out_slab = &slab->head;
+    return VS_OK;
+}
+
+/* A slab in memory, read and verified. */
+static vs_status slab_read_in(vsi_err *err, vsi_slabs *slabs, slab_spot spot,
+                              slab_head **out_slab) {
+    void *read = NULL;
+    vs_status st = slab_new(err, slabs, &read);
+    if (st == VS_OK)
+        st = slab_read(err, slabs, spot.ref, slab_rows(read));
+    if (st == VS_OK)
+        *out_slab = read;
+    else
+        slab_free(slabs, read);
+    return st;
+}
+
+/* The slab in the table; one in the mapped file does not count for who wants to change it. */
+static slab_head *slabs_get_for(const vsi_slabs *slabs, uint32_t at, bool to_change) {
+    slab_head *slab = slabs_get(slabs, at);
+    return slab && to_change && slab->is_mapped ? NULL : slab;
+}
+
+/* Puts a slab that was found at a spot into the table, unless another thread was faster or the slab has moved
+ * meanwhile. *out_slab is the one in the table, NULL: none. */
+static vs_status slab_install(vsi_err *err, vsi_slabs *slabs, uint32_t at, slab_spot spot,
+                              slab_head *read, bool to_change, void **out_slab) {
+    slab_spot now = {.is_settled = false};
     slabs_lock(slabs);
-    *out_slab = slabs_get(slabs, at);
+    *out_slab = slabs_get_for(slabs, at, to_change);
     vs_status st = *out_slab ? VS_OK : slab_locate(err, slabs, at, &now);
-    bool is_current = st == VS_OK && !*out_slab && now.at == ref.at && now.hash == ref.hash;
+    bool is_current = st == VS_OK && !*out_slab && now.ref.at == spot.ref.at &&
+                      now.ref.hash == spot.ref.hash && now.is_settled == spot.is_settled;
     if (is_current)
         st = slabs_put(err, slabs, at, read);
     bool is_put = is_current && st == VS_OK;
@@ -220,52 +329,56 @@ static vs_status slab_install(vsi_err *err, vsi_slabs *slabs, uint32_t at, vsi_r
         *out_slab = read;
     slabs_unlock(slabs);
     if (!is_put)
-        vsi_free(slabs->mem, read, slab_bytes(slabs));
+        slab_free(slabs, read);
     return st;
 }
 
-/* The slab in memory or else its place in the file; VS_ERR_NOT_FOUND, without a message, for neither. */
-static vs_status slab_look(vsi_err *err, vsi_slabs *slabs, uint32_t at, void **out_slab,
-                           vsi_ref *out_ref) {
+/* The slab in the table or else its place in the file; VS_ERR_NOT_FOUND, without a message, for neither. */
+static vs_status slab_look(vsi_err *err, vsi_slabs *slabs, uint32_t at, bool to_change,
+                           void **out_slab, slab_spot *out_spot) {
     slabs_lock(slabs);
-    *out_slab = slabs_get(slabs, at);
-    vs_status st = *out_slab ? VS_OK : slab_locate(err, slabs, at, out_ref);
+    *out_slab = slabs_get_for(slabs, at, to_change);
+    vs_status st = *out_slab ? VS_OK : slab_locate(err, slabs, at, out_spot);
     slabs_unlock(slabs);
     return st;
 }
 
 /* Whether a slab is no longer where it was looked for: then what was read there, and found damaged, may
  * have been something else's. */
-static bool slab_has_moved(vsi_slabs *slabs, uint32_t at, vsi_ref from) {
+static bool slab_has_moved(vsi_slabs *slabs, uint32_t at, bool to_change, slab_spot from) {
     vsi_err ignored = {0};
-    vsi_ref now = {.at = 0};
+    slab_spot now = {.is_settled = false};
     void *slab = NULL;
-    vs_status st = slab_look(&ignored, slabs, at, &slab, &now);
-    return st == VS_OK && (slab || now.at != from.at || now.hash != from.hash);
+    vs_status st = slab_look(&ignored, slabs, at, to_change, &slab, &now);
+    return st == VS_OK && (slab || now.ref.at != from.ref.at || now.ref.hash != from.ref.hash);
 }
 
 /* One attempt of slab_fault; neither a slab nor a failure: try again. */
-static vs_status slab_fetch(vsi_err *err, vsi_slabs *slabs, uint32_t at, void **out_slab) {
-    vsi_ref ref = {.at = 0};
-    void *read = NULL;
-    vs_status st = slab_look(err, slabs, at, out_slab, &ref);
+static vs_status slab_fetch(vsi_err *err, vsi_slabs *slabs, uint32_t at, bool to_change,
+                            void **out_slab) {
+    slab_spot spot = {.is_settled = false};
+    slab_head *read = NULL;
+    vs_status st = slab_look(err, slabs, at, to_change, out_slab, &spot);
     if (st != VS_OK || *out_slab)
         return st;
-    st = slab_new(err, slabs, &read);
+    if (!to_change)
+        st = slab_see(err, slabs, at, spot, &read);
+    if (st == VS_OK && !read)
+        st = slab_read_in(err, slabs, spot, &read);
     if (st == VS_OK)
-        st = slab_read(err, slabs, ref, slab_rows(read));
-    if (st == VS_OK)
-        return slab_install(err, slabs, at, ref, read, out_slab);
-    vsi_free(slabs->mem, read, slab_bytes(slabs));
-    return st == VS_ERR_CORRUPT && slab_has_moved(slabs, at, ref) ? VS_OK : st;
+        return slab_install(err, slabs, at, spot, read, to_change, out_slab);
+    return st == VS_ERR_CORRUPT && slab_has_moved(slabs, at, to_change, spot) ? VS_OK : st;
 }
 
-/* Brings a slab into memory from the file; VS_ERR_NOT_FOUND without a message when it is not there. */
-static vs_status slab_fault(vsi_err *err, vsi_slabs *slabs, uint32_t at, void **out_slab) {
+/* Brings a slab into the table from the file, to_change: into memory, also when the table has it in the
+ * mapped file; it is read again, since the file may have been damaged under the mapping.
+ * VS_ERR_NOT_FOUND without a message when it is not there. */
+static vs_status slab_fault(vsi_err *err, vsi_slabs *slabs, uint32_t at, bool to_change,
+                            void **out_slab) {
     vs_status st = VS_OK;
     *out_slab = NULL;
     while (st == VS_OK && !*out_slab)
-        st = slab_fetch(err, slabs, at, out_slab);
+        st = slab_fetch(err, slabs, at, to_change, out_slab);
     return st;
 }
 
@@ -277,23 +390,41 @@ VSI_FN vs_status vsi_slab_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot,
                               const uint8_t **out_row) {
     uint32_t at = slot >> slabs->shift;
     void *slab = slabs_get(slabs, at);
-    vs_status st = slab ? VS_OK : slab_fault(err, slabs, at, &slab);
+    vs_status st = slab ? VS_OK : slab_fault(err, slabs, at, false, &slab);
     if (st == VS_ERR_NOT_FOUND)
         return slab_no_row(err, slot);
     if (st == VS_OK)
-        *out_row = slab_row_in(slabs, slab, slot);
+        *out_row = ((slab_head *)slab)->rows + slab_row_off(slabs, slot);
     return st;
 }
 
-/* Reads the slab at ref into aside. */
-static vs_status slab_read_aside(vsi_err *err, const vsi_slabs *slabs, uint32_t at, vsi_ref ref,
+/* Reads a slab into aside's buffer. */
+static vs_status slab_read_aside(vsi_err *err, const vsi_slabs *slabs, slab_spot spot,
                                  vsi_slab_aside *aside) {
     size_t bytes = slab_extent_bytes(slabs) + VSI_SLAB_ALIGN;
-    aside->slabs = NULL;
     aside->buf.bytes = 0;
     if (!vsi_buf_reserve(&aside->buf, bytes))
         return vsi_fail_nomem(err, bytes);
-    vs_status st = slab_read(err, slabs, ref, slab_aligned(aside->buf.data));
+    uint8_t *rows = slab_aligned(aside->buf.data);
+    vs_status st = slab_read(err, slabs, spot.ref, rows);
+    if (st == VS_OK)
+        aside->rows = rows;
+    return st;
+}
+
+/* Verifies the slab at a spot, and holds it aside: in the mapped file, or read. */
+static vs_status slab_hold_aside(vsi_err *err, const vsi_slabs *slabs, uint32_t at, slab_spot spot,
+                                 vsi_slab_aside *aside) {
+    vsi_sight ignored;
+    vs_status st = VS_OK;
+    aside->slabs = NULL;
+    aside->rows = NULL;
+    if (slab_may_map(slabs, spot))
+        st = vsi_pager_see(err, slabs_pager(slabs), spot.ref, VSI_REF_SLAB,
+                           slab_extent_bytes(slabs), &ignored, &aside->rows);
+    aside->is_mapped = aside->rows;
+    if (st == VS_OK && !aside->rows)
+        st = slab_read_aside(err, slabs, spot, aside);
     if (st != VS_OK)
         return st;
     aside->slabs = slabs;
@@ -301,26 +432,37 @@ static vs_status slab_read_aside(vsi_err *err, const vsi_slabs *slabs, uint32_t 
     return VS_OK;
 }
 
+VSI_FN void vsi_slab_aside_renew(vsi_slab_aside *aside) {
+    if (aside->is_mapped)
+        aside->slabs = NULL;
+}
+
+/* What an entry of the table takes, for a slab at a spot. */
+static size_t slab_cost(const vsi_slabs *slabs, slab_spot spot) {
+    return slab_may_map(slabs, spot) ? sizeof(slab_mapped) : slab_bytes(slabs);
+}
+
 VSI_FN vs_status vsi_slab_row_aside(vsi_err *err, vsi_slabs *slabs, uint32_t slot,
                                     vsi_slab_aside *aside, const uint8_t **out_row) {
-    uint32_t at = slot >> slabs->shift, row = slot & ((1u << slabs->shift) - 1);
+    uint32_t at = slot >> slabs->shift;
     bool has_it = aside->slabs == slabs && aside->at == at;
     void *slab = has_it ? NULL : slabs_get(slabs, at);
-    vsi_ref ref = {.at = 0};
+    slab_spot spot = {.is_settled = false};
     while (!has_it && !slab) {
         if (!slabs_pager(slabs) ||
             !vsi_reside_excess(&slabs_pager(slabs)->reside, slab_bytes(slabs)))
             return vsi_slab_row(err, slabs, slot, out_row);
-        vs_status st = slab_look(err, slabs, at, &slab, &ref);
+        vs_status st = slab_look(err, slabs, at, false, &slab, &spot);
         if (st == VS_OK && !slab) {
-            st = slab_read_aside(err, slabs, at, ref, aside);
+            if (!vsi_reside_excess(&slabs_pager(slabs)->reside, slab_cost(slabs, spot)))
+                return vsi_slab_row(err, slabs, slot, out_row);
+            st = slab_hold_aside(err, slabs, at, spot, aside);
             has_it = st == VS_OK;
         }
-        if (st != VS_OK && !(st == VS_ERR_CORRUPT && slab_has_moved(slabs, at, ref)))
+        if (st != VS_OK && !(st == VS_ERR_CORRUPT && slab_has_moved(slabs, at, false, spot)))
             return st == VS_ERR_NOT_FOUND ? slab_no_row(err, slot) : st;
     }
-    *out_row = slab ? slab_row_in(slabs, slab, slot)
-                    : slab_aligned(aside->buf.data) + (size_t)row * slabs->row_bytes;
+    *out_row = (slab ? ((slab_head *)slab)->rows : aside->rows) + slab_row_off(slabs, slot);
     return VS_OK;
 }
 
@@ -340,7 +482,7 @@ static vs_status slab_make(vsi_err *err, vsi_slabs *slabs, uint32_t at) {
         st = slabs_put(err, slabs, at, slab);
     slabs_unlock(slabs);
     if (st != VS_OK)
-        vsi_free(slabs->mem, slab, slab_bytes(slabs));
+        slab_free(slabs, slab);
     return st;
 }
 
@@ -370,10 +512,10 @@ VSI_FN void vsi_slabs_undo(vsi_slabs *slabs, vsi_pager *pager) {
     slabs->dirty.bytes = slabs->kept_dirty * sizeof *dirty;
 }
 
-/* Marks a slab as changed; false: it has left memory. There is room in the list. */
+/* Marks a slab as changed; false: it is not in memory. There is room in the list. */
 static bool slab_mark(vsi_slabs *slabs, uint32_t at, slab_head **out_slab) {
     slabs_lock(slabs);
-    slab_head *slab = slabs_get(slabs, at);
+    slab_head *slab = slabs_get_for(slabs, at, true);
     bool was_dirty = slab && slab->is_dirty;
     if (slab)
         slab->is_dirty = true; /* L3 */
@@ -393,14 +535,14 @@ VSI_FN vs_status vsi_slab_make_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot
             return vsi_fail_nomem(err, sizeof at);
         while (!slab_mark(slabs, at, &slab)) {
             void *read = NULL;
-            vs_status st = slab_fault(err, slabs, at, &read);
+            vs_status st = slab_fault(err, slabs, at, true, &read);
             if (st == VS_ERR_NOT_FOUND)
                 st = slab_make(err, slabs, at);
             if (st != VS_OK)
                 return st;
         }
     }
-    *out_row = slab_row_in(slabs, slab, slot);
+    *out_row = slab_rows(slab) + slab_row_off(slabs, slot);
     return VS_OK;
 }
 
@@ -618,10 +760,8 @@ static vs_status slab_forget(vsi_err *err, vsi_slabs *slabs, uint32_t at, vsi_pa
     slab_table *table = vsi_atomic_ptr_load(&slabs->table);
     slab_head *slab = table && at < table->room ? vsi_atomic_ptr_load(&table->slab[at]) : NULL;
     vsi_slab_place *place = slabs_moved(slabs, at);
-    if (slab && !slab->is_dirty) {
-        vsi_atomic_ptr_store(&table->slab[at], NULL);
-        vsi_retire(&pager->reside, &slab->retired, slab_bytes(slabs));
-    }
+    if (slab && !slab->is_dirty)
+        slab_take_out(slabs, pager, &table->slab[at], NULL);
     if (place) {
         vsi_run run = {vsi_ref_page(place->ref), vsi_ref_pages(place->ref)};
         vsi_slab_place *end =
@@ -700,7 +840,7 @@ VSI_FN void vsi_slabs_settle(vsi_slabs *slabs, const vsi_btree *dir) {
 
 /* ---- leaving memory ------------------------------------------------------------------------- */
 
-static void slab_evict(vsi_slabs *slabs, vsi_reside *reside, vsi_atomic_ptr *place) {
+static void slab_evict(const vsi_slabs *slabs, vsi_pager *pager, vsi_atomic_ptr *place) {
     slab_head *slab = vsi_atomic_ptr_load(place);
     if (!slab || slab->is_dirty)
         return;
@@ -708,8 +848,7 @@ static void slab_evict(vsi_slabs *slabs, vsi_reside *reside, vsi_atomic_ptr *pla
         vsi_atomic_set(&slab->is_wanted, 0);
         return;
     }
-    vsi_atomic_ptr_store(place, NULL);
-    vsi_retire(reside, &slab->retired, slab_bytes(slabs));
+    slab_take_out(slabs, pager, place, NULL);
 }
 
 VSI_FN size_t vsi_slabs_evict(vsi_slabs *slabs, size_t count) {
@@ -720,7 +859,20 @@ VSI_FN size_t vsi_slabs_evict(vsi_slabs *slabs, size_t count) {
     slab_table *table = vsi_atomic_ptr_load(&slabs->table);
     size_t room = table ? table->room : 0;
     for (size_t i = 0; i < count && i < room; i++)
-        slab_evict(slabs, &pager->reside, &table->slab[slabs->hand++ % room]);
+        slab_evict(slabs, pager, &table->slab[slabs->hand++ % room]);
     vsi_mutex_unlock(&pager->slab_lock);
     return room;
+}
+
+VSI_FN void vsi_slab_let_go(vsi_pager *pager, vsi_run run) {
+    if (!pager->windows.is_on)
+        return;
+    vsi_mutex_lock(&pager->slab_lock);
+    slab_mapped *slab = vsi_windows_user(&pager->windows, run.page * VSI_PAGE_BYTES);
+    if (slab) {
+        slab_table *table = vsi_atomic_ptr_load(&slab->slabs->table);
+        vsi_assert(vsi_atomic_ptr_load(&table->slab[slab->at]) == slab);
+        slab_take_out(slab->slabs, pager, &table->slab[slab->at], NULL); /* keeps L4 */
+    }
+    vsi_mutex_unlock(&pager->slab_lock);
 }

@@ -12,7 +12,8 @@ enum { VSI_SLAB_BYTES_MIN = 16384, VSI_SLAB_ALIGN = 64, VSI_SLAB_SHIFT_MAX = 17 
 #define VSI_SLOT_NONE UINT32_MAX /* no slot */
 
 /* A slab that is not in memory is read in when it is needed; one that the file has too may leave memory
- * again. Where a slab is in the file says `moved` or, if it is not in there, dir. */
+ * again. Where a slab is in the file says `moved` or, if it is not in there, dir. With the pager's windows on
+ * a slab of dir is not read in: the table leads to the mapped file. */
 typedef struct vsi_slabs {
     vsi_mem *mem;
     uint32_t row_bytes;
@@ -41,6 +42,8 @@ typedef struct vsi_slab_place {
 typedef struct vsi_slab_aside {
     const vsi_slabs *slabs; /* NULL: none */
     uint32_t at;
+    const uint8_t *rows; /* in buf or, until its owner stops staying, in a mapping of the file */
+    bool is_mapped;
     vsi_buf buf;
 } vsi_slab_aside;
 
@@ -58,6 +61,8 @@ VS_NODISCARD VSI_FN vs_status vsi_slab_row(vsi_err *err, vsi_slabs *slabs, uint3
  * another slab does. */
 VS_NODISCARD VSI_FN vs_status vsi_slab_row_aside(vsi_err *err, vsi_slabs *slabs, uint32_t slot,
                                                  vsi_slab_aside *aside, const uint8_t **out_row);
+/* The caller stopped staying since: what lies in a mapping is not valid any more. */
+VSI_FN void vsi_slab_aside_renew(vsi_slab_aside *aside);
 /* How many slots from slot on lie in the same slab, so row after row in memory. */
 VSI_FN uint32_t vsi_slab_run(const vsi_slabs *slabs, uint32_t slot);
 
@@ -93,6 +98,10 @@ VSI_FN void vsi_slabs_settle(vsi_slabs *slabs, const vsi_btree *dir);
 /* Any thread: looks at the next slabs, and retires those that the file has too and nobody asked for since
  * it last came by. Returns how many there are, in memory or not. */
 VSI_FN size_t vsi_slabs_evict(vsi_slabs *slabs, size_t count);
+
+/* The pages of an extent will hold something else: the slab in it that is looked at in the file itself, if
+ * there is one, leaves its table. */
+VSI_FN void vsi_slab_let_go(vsi_pager *pager, vsi_run run);
 
 /* The row of any slot, to be changed, its slab made when needed. Holder of the writer role only. */
 VS_NODISCARD VSI_FN vs_status vsi_slab_make_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot,

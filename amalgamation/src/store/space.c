@@ -2,6 +2,8 @@
  *
  *   G1  Runs ascend, do not touch, and lie between the first page and end, which none touches.
  *   G2  A page is never in runs while a kept checkpoint or a version that can be read reaches it.
+ *       With space->reside also not while somebody may look at it in the file itself: first it leaves all
+ *       tables, then two epochs pass (E2).
  *   G3  There is room in runs for every extent that may come back: the dead ones, and those taken
  *       since the last seal. So freeing never fails. */
 #include "store/space.h"
@@ -227,6 +229,14 @@ static bool dead_is_read(const vsi_dead_extent *dead, const vsi_space_reader *re
     return false;
 }
 
+/* Taken out of all tables by now. */
+static void space_note_left(vsi_space *space, vsi_dead_extent *dead) {
+    if (dead->left)
+        return;
+    dead->left = vsi_ordered_load(&space->reside->epoch) + 1;
+    space->left++;
+}
+
 VSI_FN void vsi_space_reap(vsi_space *space, uint64_t first_checkpoint,
                            const vsi_space_reader *readers, size_t count, vsi_run_fn gone,
                            void *ctx) {
@@ -237,12 +247,36 @@ VSI_FN void vsi_space_reap(vsi_space *space, uint64_t first_checkpoint,
             dead[kept++] = dead[i];
             continue;
         }
-        gone(ctx, dead[i].run);
+        if (!dead[i].left)
+            gone(ctx, dead[i].run);
+        if (space->reside) {
+            space_note_left(space, &dead[i]);
+            dead[kept++] = dead[i];
+            continue;
+        }
         space->dead_pages -= dead[i].run.pages;
         vsi_space_give(space, dead[i].run); /* keeps G2 */
     }
     if (space->is_known)
         space->dead.bytes = kept * sizeof *dead;
+}
+
+VSI_FN void vsi_space_give_left(vsi_space *space) {
+    size_t n = space_dead_count(space), kept = 0;
+    vsi_dead_extent *dead = space_dead(space);
+    if (!space->left)
+        return;
+    uint64_t epoch = vsi_reside_advance(space->reside);
+    for (size_t i = 0; i < n; i++) {
+        if (!dead[i].left || dead[i].left + 1 > epoch) {
+            dead[kept++] = dead[i];
+            continue;
+        }
+        space->left--;
+        space->dead_pages -= dead[i].run.pages;
+        vsi_space_give(space, dead[i].run); /* keeps G2 */
+    }
+    space->dead.bytes = kept * sizeof *dead;
 }
 
 /* ---- sorting -------------------------------------------------------------------------------- */

@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "store/ref.h"
+#include "store/reside.h"
 
 enum {
     VSI_SPACE_FIRST_PAGE = 32 /* behind the meta pages and the largest block around them */
@@ -33,6 +34,7 @@ typedef struct vsi_dead_extent {
     uint64_t checkpoint; /* the newest one that may reach it */
     uint64_t version;    /* versions before this one reach it */
     uint64_t birth;      /* the checkpoint it was written for */
+    uint64_t left;       /* the epoch in which it left all tables, and one more; 0: it has not */
 } vsi_dead_extent;
 
 /* A version that can be read. */
@@ -43,6 +45,7 @@ typedef struct vsi_space_reader {
 
 typedef struct vsi_space {
     vsi_mem *mem;
+    vsi_reside *reside;   /* of those who look at the file itself; NULL: nobody does */
     bool is_known;        /* false: not loaded yet, nothing may be allocated */
     uint64_t end;         /* pages of the file in use: behind it everything is free */
     uint64_t block_pages; /* the device damages no other block than the one written to */
@@ -50,6 +53,7 @@ typedef struct vsi_space {
     uint64_t taken;       /* extents taken since the last seal: they may be given back one by one */
     vsi_buf runs;         /* vsi_run, ascending, none touching another */
     vsi_buf dead;         /* vsi_dead_extent, by the time they died */
+    size_t left;          /* how many of the dead have left all tables */
     uint64_t dead_pages, free_pages;
     uint64_t large_pages; /* of those free, in runs of VSI_SPACE_LARGE or more */
     uint64_t owned;       /* pages that the device has given to the file; UINT64_MAX: nobody knows */
@@ -81,11 +85,13 @@ VS_NODISCARD VSI_FN vs_status vsi_space_expect(vsi_err *err, vsi_space *space, s
 VSI_FN void vsi_space_bury(vsi_space *space, vsi_dead_extent extent);
 
 /* Frees the dead that no checkpoint from first_checkpoint on and none of the readers [count] reaches;
- * gone is told each run before. */
+ * gone is told each run before, and takes it out of all tables. With space->reside set they are free, by
+ * vsi_space_give_left, when those have left who may still be looking. */
 typedef void (*vsi_run_fn)(void *ctx, vsi_run run);
 VSI_FN void vsi_space_reap(vsi_space *space, uint64_t first_checkpoint,
                            const vsi_space_reader *readers, size_t count, vsi_run_fn gone,
                            void *ctx);
+VSI_FN void vsi_space_give_left(vsi_space *space);
 
 /* The list as it is in the file, for a checkpoint beside which those from first_kept on are kept: pages
  * that are free, and pages that will be when only that checkpoint is left, among them the runs in dying
