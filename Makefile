@@ -100,7 +100,7 @@ demo: deps
 # ---- tests ---------------------------------------------------------------------------------------
 
 # Unit tests link the modules, compiled one by one; all others link vecstore.c as it ships, once with
-# and once without the assertions of -DVSI_DEBUG.
+# and once without the assertions of -DVSI_DEBUG, and once with all databases mapped.
 MODULE_O := $(patsubst amalgamation/src/%.c,$(BUILD)/modules/%.o,$(MODULES))
 UNIT_T   := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit-%,$(sort $(wildcard tests/unit/*.c)))
 WHOLE_C  := $(sort $(wildcard tests/api/*.c tests/model/*.c tests/format/*.c tests/recall/*.c))
@@ -111,7 +111,9 @@ FAULT_T  := $(patsubst tests/fault/test_%.c,$(BUILD)/tests/fault-%,$(wildcard te
 # Small limits, so that short programs stream transactions and force syncs.
 SMALL    := -DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000 -DVSI_CHECKPOINT_LOG_BYTES=24000 \
             -DVSI_SPILL_BYTES=4096 -DVSI_TAIL_PAGES=4 -DVSI_RESERVE_PAGES=32 -DVSI_STEP_PAGES=4 \
-            -DVSI_RESERVE_LOG_BYTES=4096
+            -DVSI_RESERVE_LOG_BYTES=4096 -DVSI_WINDOW_BYTES=65536ull
+# Small windows, so that slabs lie on their borders, and programs run out of them.
+WINDOWS  := -DVSI_WINDOW_BYTES=131072ull -DVSI_WINDOWS_BYTES_MAX=4194304ull
 
 .SECONDARY: $(MODULE_O)
 
@@ -127,6 +129,10 @@ $(BUILD)/tests/vecstore-debug.o: vecstore.c vecstore.h
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -DVSI_DEBUG -c $< -o $@
 
+$(BUILD)/tests/vecstore-windows.o: vecstore.c vecstore.h
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -DVSI_DEBUG $(WINDOWS) -c $< -o $@
+
 $(BUILD)/tests/vecstore-small.o: vecstore.c vecstore.h
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -DVSI_DEBUG $(SMALL) -c $< -o $@
@@ -137,11 +143,14 @@ $(BUILD)/tests/unit-%: tests/unit/%.c $(MODULE_O) $(BUILD)/tests/vt.o
 
 define whole_rule
 $(BUILD)/tests/$(subst /,-,$(patsubst tests/%.c,%,$(1))): $(1) $(BUILD)/vecstore.o \
-        $(BUILD)/tests/vecstore-debug.o $(BUILD)/tests/vt.o
+        $(BUILD)/tests/vecstore-debug.o $(BUILD)/tests/vecstore-windows.o tests/mapped.h \
+        $(BUILD)/tests/vt.o
 	$$(CC) $$(ALL_CFLAGS) $$(POSIX) -Itests $$(ALL_LDFLAGS) -o $$@ $(1) $(BUILD)/tests/vt.o \
 	    $(BUILD)/vecstore.o $(LIBS)
 	$$(CC) $$(ALL_CFLAGS) $$(POSIX) -Itests $$(ALL_LDFLAGS) -o $$@-debug $(1) \
 	    $(BUILD)/tests/vt.o $(BUILD)/tests/vecstore-debug.o $(LIBS)
+	$$(CC) $$(ALL_CFLAGS) $$(POSIX) -Itests -include tests/mapped.h $$(ALL_LDFLAGS) -o $$@-mapped \
+	    $(1) $(BUILD)/tests/vt.o $(BUILD)/tests/vecstore-windows.o $(LIBS)
 endef
 $(foreach c,$(WHOLE_C),$(eval $(call whole_rule,$(c))))
 $(BUILD)/tests/model-million: tests/model/oracle.h
@@ -178,7 +187,7 @@ $(FLIPS_T): $(FLIPS_C) $(SIM_H) $(BUILD)/tests/vt.o \
 
 FUZZ_T := $(patsubst %,$(BUILD)/tests/fuzz-%,log file api import)
 
-TESTS := $(UNIT_T) $(WHOLE_T) $(WHOLE_T:%=%-debug) $(FAULT_T) $(FLIPS_T) $(FLIPS_T:%=%-debug)
+TESTS := $(UNIT_T) $(WHOLE_T) $(WHOLE_T:%=%-debug) $(WHOLE_T:%=%-mapped) $(FAULT_T) $(FLIPS_T) $(FLIPS_T:%=%-debug)
 CRASH_FAST := --images 4000 --chains 600 --oom 1 --faults 2000 --quiet
 
 check: deps

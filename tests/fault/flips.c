@@ -37,6 +37,7 @@ static struct {
     damage damage;
     bool went_back;  /* the library said so */
     bool is_looking; /* a check that fails now ends the test */
+    int maps;        /* there are now */
 } view;
 
 /* A check that failed says where in this program; this says with which damage. */
@@ -173,13 +174,24 @@ static vs_status view_write(void *ctx, void *handle, const void *buf, size_t byt
 
 static vs_status view_map(void *ctx, void *handle, uint64_t offset, size_t bytes, const void **out,
                           char *why) {
+    const known_file *f = handle;
+    (void)ctx;
+    (void)why;
+    VT_CHECK(bytes > 0 && offset + bytes <= view_bytes(f));
+    uint8_t *copy = malloc(bytes);
+    VT_CHECK(copy != NULL);
+    view_copy(f, copy, bytes, (size_t)offset);
+    *out = copy;
+    view.maps++;
+    return VS_OK;
+}
+
+static void view_unmap(void *ctx, void *handle, const void *address, size_t bytes) {
     (void)ctx;
     (void)handle;
-    (void)offset;
     (void)bytes;
-    (void)out;
-    (void)why;
-    return VS_ERR_UNSUPPORTED;
+    free((void *)(uintptr_t)address);
+    view.maps--;
 }
 
 /* What is not set here comes from the real one and is not called by who only reads. */
@@ -192,6 +204,7 @@ static vs_vfs view_vfs(void) {
     vfs.write = view_write;
     vfs.file_size = view_file_size;
     vfs.map = view_map;
+    vfs.unmap = view_unmap;
     vfs.lock = view_lock;
     vfs.device_info = known_device;
     vfs.wall_us = vfs.ticks_us = view_clock;
@@ -394,7 +407,7 @@ static outcome look(const known_image *m, const damage *d) {
     outcome out = {.kind = REFUSED};
     view_show(m, d);
     options.vfs = &vfs;
-    options.flags = VS_OPEN_READONLY;
+    options.flags = VS_OPEN_READONLY | (looks / 2 % 2 ? VS_OPEN_MMAP : 0);
     options.allocator = &hook;
     options.log = view_message;
     out.status = vs_open(KNOWN_PATH, &options, &db);
@@ -408,6 +421,7 @@ static outcome look(const known_image *m, const damage *d) {
     VT_EQ(vs_close(db), VS_OK);
     VT_EQ(allocator.live_bytes, 0);
     VT_EQ(allocator.live_blocks, 0);
+    VT_EQ(view.maps, 0);
     view.is_looking = false;
     return out;
 }
@@ -467,10 +481,12 @@ static bool go_on(const known_image *m, const damage *d) {
     vt_allocator allocator = {.calls = 0};
     vs_allocator hook = {&allocator, vt_realloc};
     vs_open_options options = VS_OPEN_OPTIONS_INIT;
+    static unsigned goes;
     int found = -1;
     bool is_sound = false;
     options.vfs = vfs;
     options.allocator = &hook;
+    options.flags = goes++ % 2 ? VS_OPEN_MMAP : 0;
     for (int session = 0; session < 2; session++) {
         vs_db *db = NULL;
         vs_stats stats = VS_STATS_INIT;

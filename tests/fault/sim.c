@@ -46,6 +46,14 @@ typedef struct sim_inode {
     bool is_locked;
 } sim_inode;
 
+/* A buffer that shows a part of a file, and follows its writes. */
+typedef struct sim_view {
+    struct sim_view *next;
+    int inode;
+    size_t offset, bytes;
+    uint8_t *data;
+} sim_view;
+
 typedef struct sim_handle {
     int inode, lock;
     bool may_write;
@@ -62,6 +70,7 @@ struct sim {
     sim_folder folder, base_folder;
     sim_bytes *base; /* [base_count] contents at the start, by inode */
     int base_count;
+    sim_view *views;
     sim_op *op;
     size_t op_count, op_cap;
     uint64_t writes, room;
@@ -358,6 +367,17 @@ static vs_status sim_read(void *ctx, void *file, void *buf, size_t bytes, uint64
     return VS_OK;
 }
 
+/* Maps show what a file has from an offset on; what it does not have, nobody may look at. */
+static void sim_views_follow(sim *s, int inode, size_t offset, size_t bytes) {
+    const sim_bytes *live = &s->inode[inode].live;
+    for (sim_view *v = s->views; v; v = v->next) {
+        size_t from = offset > v->offset ? offset : v->offset;
+        size_t end = offset + bytes < v->offset + v->bytes ? offset + bytes : v->offset + v->bytes;
+        for (size_t i = from; v->inode == inode && i < end; i++)
+            v->data[i - v->offset] = i < live->bytes ? live->data[i] : 0xee;
+    }
+}
+
 static void sim_write_now(sim *s, int inode, const void *buf, size_t bytes, uint64_t offset) {
     sim_op *op = sim_record(s, SIM_OP_WRITE, inode);
     op->offset = offset;
@@ -365,6 +385,7 @@ static void sim_write_now(sim *s, int inode, const void *buf, size_t bytes, uint
     op->data = sim_alloc(bytes);
     memcpy(op->data, buf, bytes);
     bytes_put(&s->inode[inode].live, offset, buf, bytes);
+    sim_views_follow(s, inode, (size_t)offset, bytes);
     s->writes++;
 }
 
@@ -424,7 +445,9 @@ static vs_status sim_truncate(void *ctx, void *file, uint64_t bytes, char *why) 
     if (sim_room_for(s, inode, bytes) < bytes)
         return sim_fail(SIM_FAULT_FULL, why);
     sim_record(s, SIM_OP_TRUNCATE, inode)->offset = bytes;
+    size_t old = s->inode[inode].live.bytes, first = old < bytes ? old : (size_t)bytes;
     bytes_resize(&s->inode[inode].live, (size_t)bytes);
+    sim_views_follow(s, inode, first, old + (size_t)bytes - 2 * first);
     s->writes++;
     return fault ? sim_fail(fault, why) : VS_OK;
 }
@@ -457,20 +480,36 @@ static vs_status sim_sync_dir(void *ctx, const char *path, char *why) {
 
 static vs_status sim_map(void *ctx, void *file, uint64_t offset, size_t bytes, const void **out,
                          char *why) {
-    (void)ctx;
-    (void)file;
-    (void)offset;
-    (void)bytes;
-    (void)out;
-    (void)why;
-    return VS_ERR_UNSUPPORTED;
+    sim *s = ctx;
+    int inode = ((sim_handle *)file)->inode;
+    int fault = sim_fault_here(s, CALL_OTHER);
+    if (fault)
+        return sim_fail(fault, why);
+    if (bytes == 0 || offset % 65536 || offset + bytes > s->inode[inode].live.bytes)
+        abort(); /* the library must look first */
+    sim_view *v = sim_alloc(sizeof *v);
+    *v = (sim_view){s->views, inode, (size_t)offset, bytes, sim_alloc(bytes)};
+    s->views = v;
+    sim_views_follow(s, inode, v->offset, bytes);
+    *out = v->data;
+    return VS_OK;
+}
+
+static void sim_drop_view(sim_view **link) {
+    sim_view *v = *link;
+    *link = v->next;
+    memset(v->data, 0xee, v->bytes); /* whoever still looks is wrong */
+    free(v->data);
+    free(v);
 }
 
 static void sim_unmap(void *ctx, void *file, const void *address, size_t bytes) {
-    (void)ctx;
-    (void)file;
-    (void)address;
-    (void)bytes;
+    sim_view **link = &((sim *)ctx)->views;
+    while (*link && (*link)->data != address)
+        link = &(*link)->next;
+    if (!*link || (*link)->bytes != bytes || (*link)->inode != ((sim_handle *)file)->inode)
+        abort(); /* nothing is mapped there */
+    sim_drop_view(link);
 }
 
 static vs_status sim_lock(void *ctx, void *file, int kind, char *why) {
@@ -584,6 +623,8 @@ void sim_free(sim *s) {
         free(s->base[i].data);
     for (size_t i = 0; i < s->op_count; i++)
         free(s->op[i].data);
+    while (s->views)
+        sim_drop_view(&s->views);
     free(s->inode);
     free(s->base);
     free(s->op);

@@ -33,7 +33,7 @@ static vs_db *open_on(sim *s, uint32_t flags, vs_status *out_status, verifier *v
                       const char *where) {
     vs_open_options options = VS_OPEN_OPTIONS_INIT;
     vs_db *db = NULL;
-    options.flags = flags;
+    options.flags = flags | (v->seed % 2 ? VS_OPEN_MMAP : 0);
     options.vfs = sim_vfs(s);
     *out_status = vs_open(VERIFY_PATH, &options, &db);
     if (*out_status == VS_OK)

@@ -295,7 +295,7 @@ void wl_init(wl_run *run, const workload *w, sim *s, uint64_t seed, const wl_mod
     run->s = s;
     run->rng.state = seed;
     run->options = (vs_open_options)VS_OPEN_OPTIONS_INIT;
-    run->options.flags = VS_OPEN_CREATE;
+    run->options.flags = VS_OPEN_CREATE | (vt_mix(seed) % 2 ? VS_OPEN_MMAP : 0);
     run->options.vfs = sim_vfs(s);
     run->options.memory_limit = w->memory;
     run->options.sync = w->commit_sync > 0 ? w->commit_sync : VS_SYNC_FULL;
