@@ -203,7 +203,7 @@ check-run: check-amalgamation all bench-programs $(UNIT_T) $(WHOLE_T) $(FAULT_T)
 # The concurrency suite alone, for SAN=thread.
 check-threads: $(BUILD)/tests/api-threads
 	@SUITE=api-threads NO_SCRIPTS=1 BUILD="$(BUILD)" tests/run.sh $(BUILD)/tests/api-threads \
-	    $(BUILD)/tests/api-threads-debug --
+	    $(BUILD)/tests/api-threads-debug $(BUILD)/tests/api-threads-mapped --
 
 check-long: deps
 	@.ci/deps long
