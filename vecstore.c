@@ -3905,6 +3905,11 @@ VSI_FN void vsi_windows_leave(vsi_windows *windows, vsi_sight *sight);
 /* Who uses the extent that begins at offset; NULL: nobody. */
 VSI_FN void *vsi_windows_user(vsi_windows *windows, uint64_t offset);
 
+#ifdef VSI_DEBUG
+/* Whether nothing that is in use begins in [offset, end). */
+VSI_FN bool vsi_windows_are_clear(vsi_windows *windows, uint64_t offset, uint64_t end);
+#endif
+
 /* The file ends here now. */
 VSI_FN void vsi_windows_cut(vsi_windows *windows, uint64_t end);
 
@@ -4121,6 +4126,18 @@ VSI_FN void *vsi_windows_user(vsi_windows *windows, uint64_t offset) {
     vsi_mutex_unlock(&windows->lock);
     return user;
 }
+
+#ifdef VSI_DEBUG
+VSI_FN bool vsi_windows_are_clear(vsi_windows *windows, uint64_t offset, uint64_t end) {
+    bool is_clear = true;
+    vsi_mutex_lock(&windows->lock);
+    for (size_t i = 0; i < windows->bucket_count; i++)
+        for (const vsi_sight *s = windows->buckets[i]; s; s = s->next)
+            is_clear = is_clear && (s->offset < offset || s->offset >= end);
+    vsi_mutex_unlock(&windows->lock);
+    return is_clear;
+}
+#endif
 /* ---- store/pager.h ---------------------------------------------------------------------------------- */
 /* pager.h - extents of the database file: reading with verification, a cache of nodes, writing. */
 #ifndef VSI_PAGER_H
@@ -13316,6 +13333,19 @@ static void checkpoint_truncate(vsi_engine *engine, bool is_final) {
     (void)vsi_file_truncate(&ignored, &engine->data, end * VSI_PAGE_BYTES);
 }
 
+#ifdef VSI_DEBUG
+/* Nothing of what is free is looked at in the file. */
+static bool checkpoint_is_clear(vsi_pager *pager) {
+    const vsi_space *space = &pager->space;
+    const vsi_run *runs = (const vsi_run *)(const void *)space->runs.data;
+    bool is_clear = vsi_windows_are_clear(&pager->windows, space->end * VSI_PAGE_BYTES, UINT64_MAX);
+    for (size_t i = 0; i < space->runs.bytes / sizeof *runs; i++)
+        is_clear = is_clear && vsi_windows_are_clear(&pager->windows, runs[i].page * VSI_PAGE_BYTES,
+                                                     (runs[i].page + runs[i].pages) * VSI_PAGE_BYTES);
+    return is_clear || !space->is_known;
+}
+#endif
+
 /* Frees what the last checkpoint, or the last two, and those who read do not need. A failure, or a
  * check that runs, only keeps it for the next time. The caller's own stay is renewed. */
 static void checkpoint_clean(vsi_engine *engine, bool is_final, vsi_stay *stay) {
@@ -13342,6 +13372,7 @@ static void checkpoint_clean(vsi_engine *engine, bool is_final, vsi_stay *stay) 
         vsi_space_give_left(&engine->pager.space);
         *stay = vsi_stay_enter(&engine->pager.reside);
     }
+    vsi_assert(checkpoint_is_clear(&engine->pager)); /* L4 */
     if (is_final)
         vsi_log_remove_strays(&engine->log);
     checkpoint_truncate(engine, is_final);

@@ -692,6 +692,210 @@ VT_TEST(what_memory_has_no_room_for_is_read_aside) {
     end_filed(d);
 }
 
+/* ---- in the mapped file --------------------------------------------------------------------- */
+
+/* Slabs of a checkpoint, none of them in memory. */
+static void begin_mapped(filed *d, uint32_t row_bytes, uint32_t slabs) {
+    begin_filed(d, row_bytes);
+    vsi_pager_allow_maps(&d->pager);
+    for (uint32_t at = 0; at < slabs; at++)
+        fill_slab(d, at, 1);
+    settle(d);
+    evict_all(d);
+    device.reads = 0;
+}
+
+static const uint8_t *row_of(filed *d, uint32_t at) {
+    const uint8_t *row = NULL;
+    OK(vsi_slab_row(&d->f.err, &d->slabs, at << d->slabs.shift, &row));
+    return row;
+}
+
+static vsi_ref place_of(filed *d, uint32_t at) {
+    uint8_t key[4];
+    vsi_node_item item;
+    vsi_put_u32_be(key, at);
+    OK(vsi_btree_get(&d->f.err, &d->slabs.dir, (vsi_bytes){key, sizeof key}, &item));
+    return vsi_ref_decode(item.refs);
+}
+
+/* Flips a byte of a slab in the file, or back. */
+static void damage_slab(filed *d, uint32_t at) {
+    uint8_t byte = 0;
+    size_t n = 0;
+    uint64_t offset = vsi_ref_page(place_of(d, at)) * VSI_PAGE_BYTES + 5;
+    OK(vsi_file_read(&d->f.err, &d->file, &byte, 1, offset, &n));
+    byte ^= 1;
+    OK(vsi_file_write(&d->f.err, &d->file, &byte, 1, offset));
+}
+
+static vs_status look_at(filed *d, uint32_t at) {
+    const uint8_t *row = NULL;
+    return vsi_slab_row(&d->f.err, &d->slabs, at << d->slabs.shift, &row);
+}
+
+VT_TEST(a_slab_of_the_checkpoint_is_looked_at_in_the_file_and_takes_no_memory) {
+    enum { SLABS = 100 };
+    filed one, *d = &one;
+    for (uint32_t row_bytes = 20; row_bytes < 100000; row_bytes *= 7) {
+        begin_mapped(d, row_bytes, SLABS);
+        uint64_t before = used(d);
+        for (int round = 0; round < 3; round++) {
+            for (uint32_t at = 0; at < SLABS; at++)
+                check_slab(d, at, 1);
+            VT_EQ(d->pager.windows.sight_count, SLABS);
+            VT_CHECK(used(d) < before + SLABS * 256 + 8192);
+            evict_all(d);
+            VT_EQ(d->pager.windows.sight_count, 0);
+        }
+        VT_EQ(device.reads, 0);
+        end_filed(d);
+    }
+}
+
+VT_TEST(a_slab_written_since_the_checkpoint_is_read_and_not_looked_at_in_the_file) {
+    enum { SLABS = 20 };
+    filed one, *d = &one;
+    begin_mapped(d, 512, SLABS);
+    for (uint32_t at = 0; at < SLABS; at += 2)
+        fill_slab(d, at, 2);
+    OK(vsi_slabs_write_back(&d->f.err, &d->slabs, &d->pager, UINT64_MAX));
+    evict_all(d);
+    device.reads = 0;
+    for (uint32_t at = 0; at < SLABS; at++)
+        check_slab(d, at, at % 2 ? 1 : 2);
+    VT_EQ(device.reads, SLABS / 2);
+    VT_EQ(d->pager.windows.sight_count, SLABS / 2);
+    settle(d);
+    evict_all(d);
+    for (uint32_t at = 0; at < SLABS; at++)
+        check_slab(d, at, at % 2 ? 1 : 2);
+    VT_EQ(device.reads, SLABS / 2); /* now all are mapped */
+    end_filed(d);
+}
+
+VT_TEST(who_changes_a_slab_gets_it_in_memory_and_those_who_look_keep_theirs) {
+    filed one, *d = &one;
+    begin_mapped(d, 512, 3);
+    vsi_stay stay = vsi_stay_enter(&d->pager.reside);
+    const uint8_t *before = row_of(d, 1);
+    uint32_t slot = 1u << d->slabs.shift;
+    VT_EQ(d->pager.windows.sight_count, 1);
+    fill_slab(d, 1, 2);
+    VT_EQ(device.reads, 1);
+    VT_EQ(d->pager.windows.sight_count, 0);
+    VT_CHECK(row_of(d, 1) != before && is_row_of(before, slot + 7919, 512));
+    settle(d);
+    evict_all(d);
+    VT_CHECK(row_of(d, 1) != before && is_row_of(before, slot + 7919, 512));
+    VT_EQ(d->pager.windows.sight_count, 1);
+    check_slab(d, 1, 2);
+    vsi_stay_leave(&d->pager.reside, stay);
+    end_filed(d);
+}
+
+VT_TEST(damage_before_a_slab_is_needed_is_found_and_so_is_any_before_it_is_changed) {
+    filed one, *d = &one;
+    uint8_t *row = NULL;
+    begin_mapped(d, 512, 4);
+    damage_slab(d, 1);
+    VT_EQ(look_at(d, 1), VS_ERR_CORRUPT);
+    VT_CONTAINS(d->f.err.text, "is damaged");
+    check_slab(d, 2, 1);
+    damage_slab(d, 2); /* out of reach for who only looks */
+    VT_EQ(look_at(d, 2), VS_OK);
+    VT_EQ(vsi_slab_make_row(&d->f.err, &d->slabs, 2u << d->slabs.shift, &row), VS_ERR_CORRUPT);
+    VT_EQ(count_dirty(d), 0);
+    evict_all(d);
+    VT_EQ(look_at(d, 2), VS_ERR_CORRUPT); /* it came back, and was verified again */
+    damage_slab(d, 1);
+    damage_slab(d, 2);
+    check_slab(d, 1, 1);
+    check_slab(d, 2, 1);
+    OK(vsi_file_truncate(&d->f.err, &d->file, vsi_ref_page(place_of(d, 3)) * VSI_PAGE_BYTES + 1));
+    VT_EQ(look_at(d, 3), VS_ERR_CORRUPT);
+    VT_CONTAINS(d->f.err.text, "is truncated");
+    end_filed(d);
+}
+
+static void let_go(void *ctx, vsi_run run) {
+    vsi_slab_let_go(ctx, run);
+}
+
+/* Frees the place of a slab, as a checkpoint does that has none of it. */
+static void reap_slab(filed *d, vsi_ref place) {
+    OK(vsi_space_expect(&d->f.err, &d->pager.space, 1));
+    vsi_space_bury(&d->pager.space,
+                   (vsi_dead_extent){.run = {vsi_ref_page(place), vsi_ref_pages(place)}});
+    vsi_space_reap(&d->pager.space, 1, NULL, 0, let_go, &d->pager);
+}
+
+VT_TEST(pages_are_free_when_the_slab_has_left_the_table_and_nobody_can_look_at_it_any_more) {
+    filed one, *d = &one;
+    begin_mapped(d, 512, 3);
+    const vsi_ref place = place_of(d, 1);
+    vsi_stay stay = vsi_stay_enter(&d->pager.reside);
+    const uint8_t *seen = row_of(d, 1);
+    reap_slab(d, place);
+    VT_EQ(d->pager.windows.sight_count, 0); /* nobody new finds it */
+    for (int i = 0; i < 5; i++) {
+        vsi_space_give_left(&d->pager.space);
+        VT_CHECK(!is_free(d, place)); /* he may still look */
+    }
+    VT_CHECK(is_row_of(seen, (1u << d->slabs.shift) + 7919, 512));
+    vsi_stay_leave(&d->pager.reside, stay);
+    vsi_space_give_left(&d->pager.space);
+    VT_CHECK(is_free(d, place));
+    VT_EQ(d->pager.space.left, 0);
+    VT_EQ(d->pager.space.dead_pages, 0);
+    end_filed(d);
+}
+
+VT_TEST(what_memory_has_no_room_for_is_looked_at_in_the_file_and_verified_each_time) {
+    enum { SLABS = 20 };
+    filed one, *d = &one;
+    begin_mapped(d, 512, SLABS);
+    vsi_slab_aside aside = {.buf = {.mem = &d->f.mem}};
+    vsi_stay stay = vsi_stay_enter(&d->pager.reside);
+    row_of(d, 0); /* the window */
+    evict_all(d);
+    d->pager.reside.limit_bytes = 1;
+    uint64_t before = used(d), calls = d->f.allocator.calls;
+    const uint8_t *row = NULL;
+    for (uint32_t slot = 0; slot < (uint32_t)SLABS << d->slabs.shift; slot++) {
+        uint32_t rows = 1u << d->slabs.shift, of = slot % rows;
+        OK(vsi_slab_row_aside(&d->f.err, &d->slabs, slot, &aside, &row));
+        VT_CHECK((of != 0 && of != rows - 1) || is_row_of(row, slot + 7919, 512));
+        VT_CHECK(aside.is_mapped);
+    }
+    VT_EQ(device.reads, 0);
+    VT_EQ(used(d), before);
+    VT_EQ(d->f.allocator.calls, calls);
+    uint32_t last = (SLABS - 1) << d->slabs.shift;
+    damage_slab(d, SLABS - 1);
+    VT_EQ(vsi_slab_row_aside(&d->f.err, &d->slabs, last, &aside, &row), VS_OK);
+    vsi_slab_aside_renew(&aside);
+    VT_EQ(vsi_slab_row_aside(&d->f.err, &d->slabs, last, &aside, &row), VS_ERR_CORRUPT);
+    vsi_stay_leave(&d->pager.reside, stay);
+    vsi_buf_free(&aside.buf);
+    end_filed(d);
+}
+
+VT_TEST(a_mapped_slab_without_memory_for_its_entry_can_be_asked_for_again) {
+    filed one, *d = &one;
+    for (uint64_t fail = 1; fail < 30; fail++) {
+        begin_mapped(d, 512, 3);
+        d->f.allocator.fail_at = d->f.allocator.calls + fail;
+        vs_status st = look_at(d, 1);
+        VT_CHECK(st == VS_OK || st == VS_ERR_NOMEM);
+        d->f.allocator.fail_at = 0;
+        check_slab(d, 1, 1);
+        fill_slab(d, 1, 2);
+        check_slab(d, 1, 2);
+        end_filed(d);
+    }
+}
+
 /* ---- readers beside the writer -------------------------------------------------------------- */
 
 #if VS_THREADSAFE

@@ -252,6 +252,19 @@ static void checkpoint_truncate(vsi_engine *engine, bool is_final) {
     (void)vsi_file_truncate(&ignored, &engine->data, end * VSI_PAGE_BYTES);
 }
 
+#ifdef VSI_DEBUG
+/* Nothing of what is free is looked at in the file. */
+static bool checkpoint_is_clear(vsi_pager *pager) {
+    const vsi_space *space = &pager->space;
+    const vsi_run *runs = (const vsi_run *)(const void *)space->runs.data;
+    bool is_clear = vsi_windows_are_clear(&pager->windows, space->end * VSI_PAGE_BYTES, UINT64_MAX);
+    for (size_t i = 0; i < space->runs.bytes / sizeof *runs; i++)
+        is_clear = is_clear && vsi_windows_are_clear(&pager->windows, runs[i].page * VSI_PAGE_BYTES,
+                                                     (runs[i].page + runs[i].pages) * VSI_PAGE_BYTES);
+    return is_clear || !space->is_known;
+}
+#endif
+
 /* Frees what the last checkpoint, or the last two, and those who read do not need. A failure, or a
  * check that runs, only keeps it for the next time. The caller's own stay is renewed. */
 static void checkpoint_clean(vsi_engine *engine, bool is_final, vsi_stay *stay) {
@@ -278,6 +291,7 @@ static void checkpoint_clean(vsi_engine *engine, bool is_final, vsi_stay *stay) 
         vsi_space_give_left(&engine->pager.space);
         *stay = vsi_stay_enter(&engine->pager.reside);
     }
+    vsi_assert(checkpoint_is_clear(&engine->pager)); /* L4 */
     if (is_final)
         vsi_log_remove_strays(&engine->log);
     checkpoint_truncate(engine, is_final);

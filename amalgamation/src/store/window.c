@@ -209,3 +209,15 @@ VSI_FN void *vsi_windows_user(vsi_windows *windows, uint64_t offset) {
     vsi_mutex_unlock(&windows->lock);
     return user;
 }
+
+#ifdef VSI_DEBUG
+VSI_FN bool vsi_windows_are_clear(vsi_windows *windows, uint64_t offset, uint64_t end) {
+    bool is_clear = true;
+    vsi_mutex_lock(&windows->lock);
+    for (size_t i = 0; i < windows->bucket_count; i++)
+        for (const vsi_sight *s = windows->buckets[i]; s; s = s->next)
+            is_clear = is_clear && (s->offset < offset || s->offset >= end);
+    vsi_mutex_unlock(&windows->lock);
+    return is_clear;
+}
+#endif

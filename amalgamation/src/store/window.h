@@ -63,6 +63,11 @@ VSI_FN void vsi_windows_leave(vsi_windows *windows, vsi_sight *sight);
 /* Who uses the extent that begins at offset; NULL: nobody. */
 VSI_FN void *vsi_windows_user(vsi_windows *windows, uint64_t offset);
 
+#ifdef VSI_DEBUG
+/* Whether nothing that is in use begins in [offset, end). */
+VSI_FN bool vsi_windows_are_clear(vsi_windows *windows, uint64_t offset, uint64_t end);
+#endif
+
 /* The file ends here now. */
 VSI_FN void vsi_windows_cut(vsi_windows *windows, uint64_t end);
 
