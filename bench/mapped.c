@@ -3,7 +3,8 @@
  *   mapped FILE [RECORDS [DIM [ROUNDS]]]
  *
  * Makes FILE unless it is there. Each round runs a process of its own for each of: a memory limit that holds
- * everything, or a sixteenth of it; VS_OPEN_MMAP or not; the file in the system's cache, or dropped from it.
+ * everything, a sixteenth of it, or so little that not even the entries of mapped slabs have room;
+ * VS_OPEN_MMAP or not; the file in the system's cache, or dropped from it.
  * Prints CSV: round, limit in MiB, mmap, cold, ms of the first search, ms of the median of the next ones, the
  * same in ms of the processor, RssAnon and RssFile of the process in MB (from /proc/self/status). */
 #define _GNU_SOURCE
@@ -16,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SEARCHES = 7, K = 10 };
+enum { SEARCHES = 7, K = 10, LIMITS = 3 };
 
 static void need(vs_status st, const void *handle) {
     if (st == VS_OK)
@@ -159,14 +160,14 @@ int main(int argc, char **argv) {
     uint32_t dim = argc > 3 ? (uint32_t)atoi(argv[3]) : 128;
     int rounds = argc > 4 ? atoi(argv[4]) : 5;
     uint64_t bytes = records * (dim * sizeof(float) + 32);
-    uint64_t limit[2] = {bytes + bytes / 4 + (64u << 20), bytes / 16};
+    uint64_t limit[LIMITS] = {bytes + bytes / 4 + (64u << 20), bytes / 16, bytes / 512};
     if (access(argv[1], F_OK))
         make_file(argv[1], records, dim);
     printf("round,limit_mib,mmap,cold,first_ms,median_ms,first_cpu_ms,median_cpu_ms,rss_anon_mb,rss_file_mb\n");
     fflush(stdout);
     for (int round = 0; round < rounds; round++)
         for (int cold = 0; cold < 2; cold++)
-            for (int i = 0; i < 2; i++)
+            for (int i = 0; i < LIMITS; i++)
                 for (int maps = 0; maps < 2; maps++)
                     measure_apart(argv[1], dim, round, limit[i], maps, cold);
     return 0;
