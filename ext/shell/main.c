@@ -11,7 +11,7 @@ typedef struct shell_command {
     int args_min, args_max;
     const char *usage; /* behind "vecstore FILE " */
     const char *help;
-    const char *options[SHELL_OPTIONS_MAX]; /* all take a value */
+    const char *options[SHELL_OPTIONS_MAX]; /* all take a value, but for --mmap of all commands */
 } shell_command;
 
 static const shell_command commands[] = {
@@ -87,7 +87,8 @@ static void print_help(FILE *out) {
     fprintf(out, "  vecstore COMMAND --help\n  vecstore --version\n\n"
                  "FILE is the database. Data go to stdout, messages to stderr.\n"
                  "Every command takes --memory MIB, the most memory the database should use (1024),\n"
-                 "and --compression none|zstd for the large values that it writes.\n"
+                 "--compression none|zstd for the large values that it writes, and --mmap, to look at\n"
+                 "vectors in the mapped file in place of reading them.\n"
                  "Exit codes: 0 done, 1 failed, 2 wrong usage.\n");
 }
 
@@ -172,7 +173,7 @@ int shell_word(const shell_call *call, const char *name, const char *const *word
 }
 
 static bool takes_option(const shell_command *command, const char *name) {
-    if (!strcmp(name, "--memory") || !strcmp(name, "--compression"))
+    if (!strcmp(name, "--memory") || !strcmp(name, "--compression") || !strcmp(name, "--mmap"))
         return true;
     for (int i = 0; i < SHELL_OPTIONS_MAX && command->options[i]; i++)
         if (!strcmp(command->options[i], name))
@@ -191,10 +192,13 @@ static void parse_option(shell_call *call, const shell_command *command, char **
         shell_usage(call, "unknown option '%s'", text);
     if (shell_value(call, name))
         shell_usage(call, "%s is given twice", name);
-    const char *value = equals ? equals + 1 : argv[*at + 1];
+    bool is_switch = !strcmp(name, "--mmap");
+    const char *value = is_switch ? "" : equals ? equals + 1 : argv[*at + 1];
+    if (is_switch && equals)
+        shell_usage(call, "%s takes no value", name);
     if (!value)
         shell_usage(call, "%s needs a value", name);
-    *at += equals ? 0 : 1;
+    *at += equals || is_switch ? 0 : 1;
     call->option[call->option_count++] = (shell_option){name, value};
 }
 
@@ -228,7 +232,7 @@ vs_db *shell_open(const shell_call *call, uint32_t flags) {
     static const char *const compressions[] = {"none", "zstd", NULL}; /* as VS_COMPRESSION_... */
     vs_open_options options = VS_OPEN_OPTIONS_INIT;
     vs_db *db = NULL;
-    options.flags = flags;
+    options.flags = flags | (shell_value(call, "--mmap") ? VS_OPEN_MMAP : 0);
     options.log = print_log;
     options.compression = shell_word(call, "--compression", compressions);
     options.memory_limit = shell_number(call, "--memory", 0, 1, 1 << 30) << 20;

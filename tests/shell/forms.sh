@@ -272,6 +272,14 @@ vs db search line --near '[0]'
 narrow
 prints "search prints a table of the ten nearest" "rank key distance metadata" "1 0 0" "2 1 1" \
     "3 2 4" "4 3 9" "5 4 16" "6 5 25" "7 6 36" "8 7 49" "9 8 64" "10 9 81"
+vs db search line --near '[0]' --mode json
+cp out read
+vs db search line --mmap --near '[0]' --mode json
+same "search --mmap finds the same" "$(cat read)" "$(cat out)"
+vs db info --mmap
+holds "every command takes --mmap" test "$status" = 0
+vs db search line --near '[0]' --mmap=1
+usage "--mmap takes no value" "--mmap takes no value"
 vs db search line --near '[0]' -k 2 --mode table
 narrow
 prints "-k says how many" "rank key distance metadata" "1 0 0" "2 1 1"
