@@ -101,7 +101,7 @@ for patch in none "$@"; do
     if seen=$(notices "$build/log") || seen=$(notices "$build/full") || seen=$(api checkpoint) ||
         seen=$(api compression) ||
         seen=$(unit reside) || seen=$(unit version) || seen=$(unit slab) || seen=$(unit pager) ||
-        seen=$(unit spill) ||
+        seen=$(unit spill) || seen=$(unit window) || seen=$(api mapped) ||
         seen=$(unit savepoint) || seen=$(api limit) || seen=$(threads) ||
         seen=$(notices "$build/crash" --oom 1 --quiet) ||
         seen=$(million) ||
