@@ -102,6 +102,19 @@ static void check_twins(vs_db *a, vs_txn *a_txn, vs_db *b, vs_txn *b_txn) {
     }
 }
 
+/* Small windows, and little address space. */
+#ifdef MAPPED_H
+static const bool has_room = false;
+#else
+static const bool has_room = true;
+#endif
+
+/* On big-endian machines vectors of floats are read. */
+static bool is_little_endian(void) {
+    const uint16_t one = 1;
+    return *(const uint8_t *)&one == 1;
+}
+
 VT_TEST(with_the_flag_vectors_are_mapped_and_not_read_and_all_maps_go_at_close) {
     const char *path = vt_scratch("flag.vs");
     vs_hit expected[K], hits[K];
@@ -123,9 +136,8 @@ VT_TEST(with_the_flag_vectors_are_mapped_and_not_read_and_all_maps_go_at_close) 
             VT_CHECK(!memcmp(hits, expected, sizeof hits));
         }
         VT_CHECK(files.made > 0 && files.maps > 0);
-#ifndef MAPPED_H /* which has little address space, and small windows */
-        VT_CHECK(sample_stats(db).memory_bytes < 1000000 && files.reads < 20);
-#endif
+        if (has_room && is_little_endian())
+            VT_CHECK(sample_stats(db).memory_bytes < 1000000 && files.reads < 20);
         VT_OK(vs_close(db), db);
         VT_EQ(files.maps, 0);
     }
