@@ -298,7 +298,7 @@ enum {
 enum {
     VS_OPEN_READONLY = 1, /* never change or create a file; several may read at once */
     VS_OPEN_CREATE = 2,   /* create the database when the file is missing or empty */
-    VS_OPEN_MMAP = 4 /* look at vectors and keys in the mapped file; see below */
+    VS_OPEN_MMAP = 4      /* look at vectors and keys in the mapped file; see below */
 };
 
 /* Asked whether a call goes on waiting for another thread's write transaction.
