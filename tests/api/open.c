@@ -1575,7 +1575,7 @@ static void check_options_refused(const vs_open_options *options, vs_status expe
 }
 
 VT_TEST(an_unknown_flag_is_refused) {
-    vs_open_options options = with_flags(VS_OPEN_CREATE | 4);
+    vs_open_options options = with_flags(VS_OPEN_CREATE | 8);
     check_options_refused(&options, VS_ERR_MISUSE);
     options.flags = VS_OPEN_CREATE | 0x80000000u;
     check_options_refused(&options, VS_ERR_MISUSE);
