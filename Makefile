@@ -5,6 +5,7 @@
 #   make check      installs what is missing, and runs the tests (about two minutes)
 #   make check-long the campaigns: hours of crashes, faults and fuzzing in some minutes to an hour
 #   make check-cross the tests on aarch64 and s390x (big-endian), under qemu
+#   make coverage   branches of the store layer that the tests take (gcc; some minutes)
 #   make amalgamation  makes vecstore.c from amalgamation/src
 #   make help       all targets
 #
@@ -34,6 +35,7 @@ HEADERS  := $(wildcard amalgamation/src/*/*.h amalgamation/src/*/*.inc) vecstore
 SHELL_C  := $(sort $(wildcard ext/shell/*.c))
 
 .PHONY: all bench-programs demo check check-run check-long check-long-run check-cross check-cross-run \
+        coverage \
         cross-programs check-threads deps \
         amalgamation check-amalgamation tidy format check-format bench fuzz fuzz-seeds install \
         clean help
@@ -220,6 +222,11 @@ cross-programs: $(UNIT_T) $(WHOLE_T) $(FAULT_T) $(FLIPS_T) $(BUILD)/tests/crash 
 
 check-cross-run:
 	@BUILD="$(BUILD)" JOBS="$(JOBS)" tests/cross.sh
+
+# Counters and a build of its own; no optimization, for it merges branches.
+coverage:
+	@mkdir -p "$(BUILD)/coverage"
+	@BUILD="$(BUILD)/coverage" JOBS="$(JOBS)" MAKE="$(MAKE)" tests/coverage.sh
 
 # ---- fuzzing -------------------------------------------------------------------------------------
 
