@@ -3035,7 +3035,7 @@ VSI_FN uint32_t vsi_node_find(const uint8_t *leaf, vsi_bytes key, bool *out_foun
             low = mid + 1;
         } else {
             high = mid;
-            *out_found = *out_found || order == 0;
+            *out_found = order == 0; /* D1: what comes now is below it */
         }
     }
     return low;
@@ -3548,8 +3548,9 @@ VSI_FN void vsi_space_seal(vsi_space *space) {
 /* A free run at the end is no run: the file in use ends before it. */
 static void space_trim(vsi_space *space) {
     size_t n = space_run_count(space);
-    vsi_run last = n ? space_runs(space)[n - 1] : (vsi_run){0};
-    if (!n || last.page + last.pages != space->end)
+    vsi_assert(n > 0); /* something was just given */
+    vsi_run last = space_runs(space)[n - 1];
+    if (last.page + last.pages != space->end)
         return;
     space->end = last.page;
     space_remove_run(space, n - 1);

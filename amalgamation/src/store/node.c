@@ -167,7 +167,7 @@ VSI_FN uint32_t vsi_node_find(const uint8_t *leaf, vsi_bytes key, bool *out_foun
             low = mid + 1;
         } else {
             high = mid;
-            *out_found = *out_found || order == 0;
+            *out_found = order == 0; /* D1: what comes now is below it */
         }
     }
     return low;
