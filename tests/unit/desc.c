@@ -216,6 +216,30 @@ VT_TEST(every_allocation_that_fails_leaves_the_registry_as_it_was) {
     end(&f);
 }
 
+/* Two threads meet a collection of the catalog for the first time: one desc is made. */
+VT_TEST(a_desc_that_is_there_is_not_made_again_from_the_catalog) {
+    fixture f;
+    begin(&f);
+    const vsi_desc given = make_given(5, 0), other = make_given(5, 1);
+    vsi_desc *first = NULL, *second = NULL;
+    VT_EQ(vsi_descs_intern(&f.err, &f.descs, &given, &first), VS_OK);
+    make_row(&f, &first->rows, 7);
+    VT_EQ(vsi_descs_intern(&f.err, &f.descs, &other, &second), VS_OK);
+    VT_CHECK(first == second && has_row(&first->rows, 7));
+    check_desc(first, 5, 0);
+    end(&f);
+}
+
+VT_TEST(walking_ends_behind_the_largest_id) {
+    fixture f;
+    begin(&f);
+    vsi_desc *last = add(&f, UINT32_MAX, 0), *first = add(&f, 9, 0);
+    VT_CHECK(vsi_descs_from(&f.descs, 0) == first && vsi_descs_from(&f.descs, 9) == first);
+    VT_CHECK(vsi_descs_from(&f.descs, 10) == last && vsi_descs_from(&f.descs, UINT32_MAX) == last);
+    VT_CHECK(!vsi_descs_from(&f.descs, (uint64_t)UINT32_MAX + 1));
+    end(&f);
+}
+
 /* ---- readers beside the writer -------------------------------------------------------------- */
 
 #if VS_THREADSAFE

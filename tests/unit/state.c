@@ -446,6 +446,83 @@ VT_TEST(entries_of_collections_that_are_malformed_are_called_damage) {
     end(&f);
 }
 
+/* Every number of an entry beyond what it may be, by itself. */
+VT_TEST(each_number_in_an_entry_of_a_collection_is_checked) {
+    static const struct {
+        size_t off, bytes;
+        uint32_t wrong;
+    } bad[] = {{0, 4, 0},  {0, 4, VS_DIM_MAX + 1},       {4, 1, 0},  {4, 1, 3},
+               {5, 1, 0},  {5, 1, VS_COSINE + 1},        {6, 1, 0},  {7, 1, 0},
+               {28, 2, 0}, {28, 2, VS_NAME_BYTES_MAX + 1}, {28, 2, 1}, {30, 2, VS_INDEX_BYTES_MAX + 1},
+               {30, 2, 0}};
+    fixture f;
+    uint8_t key[5], value[VSI_NODE_ENTRY_MAX];
+    begin(&f);
+    add_committed(&f, 1, "one");
+    add_committed(&f, 3, "three");
+    add_committed(&f, 5, "five");
+    const vsi_node_item item = get_entry(&f.state, id_key(key, 3));
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        memcpy(value, item.value.data, item.value.bytes);
+        for (size_t k = 0; k < bad[i].bytes; k++)
+            value[bad[i].off + k] = (uint8_t)(bad[i].wrong >> 8 * k);
+        check_coll_is_malformed(&f, (vsi_bytes){value, item.value.bytes}, TREES);
+    }
+    memcpy(value, item.value.data, item.value.bytes);
+    check_coll_is_malformed(&f, (vsi_bytes){value, item.value.bytes - 1}, TREES);
+    check_coll_is_malformed(&f, (vsi_bytes){value, item.value.bytes + 1}, TREES);
+    find(&f.state, 3, "three");
+    end(&f);
+}
+
+/* Of a collection that is used for the first time: more records than slots, or slots without slabs. */
+VT_TEST(an_entry_with_more_records_or_slots_than_there_are_is_called_damage) {
+    fixture f;
+    uint8_t key[5], value[VSI_NODE_ENTRY_MAX];
+    begin(&f);
+    add_committed(&f, 3, "three");
+    add_committed(&f, 5, "five");
+    const vsi_node_item item = get_entry(&f.state, id_key(key, 3));
+    for (uint32_t slot_end = 0; slot_end < 2; slot_end++) {
+        const vsi_state before = f.state;
+        vsi_cow_mark mark = vsi_cow_open(&f.cow);
+        vsi_coll coll;
+        memcpy(value, item.value.data, item.value.bytes);
+        vsi_put_u64(value + 16, 1);
+        vsi_put_u32(value + 24, slot_end);
+        plant(&f, id_key(key, 4), (vsi_bytes){value, item.value.bytes}, TREES);
+        VT_EQ(vsi_state_coll(&f.err, &f.state, 4, &coll), VS_ERR_CORRUPT);
+        VT_CONTAINS(f.err.text, "collection 4 is malformed");
+        VT_CHECK(!vsi_descs_find(&f.descs, 4));
+        vsi_cow_undo(&f.cow, mark);
+        f.state = before;
+    }
+    end(&f);
+}
+
+VT_TEST(a_catalog_without_its_entry_of_the_database_or_with_another_is_called_damage) {
+    static const uint8_t key[1] = {3}, zero[17];
+    fixture f;
+    begin(&f);
+    add_committed(&f, 1, "one");
+    vsi_state loaded = f.state;
+    VT_EQ(vsi_state_load(&f.err, &loaded), VS_OK);
+    VT_EQ(loaded.last_coll, 1);
+    vsi_cow_mark mark = vsi_cow_open(&f.cow);
+    for (size_t n = 15; n <= sizeof zero; n++)
+        for (uint32_t refs = 0; refs < 3; refs++) {
+            plant(&f, (vsi_bytes){key, 1}, (vsi_bytes){zero, n}, refs);
+            loaded = f.state;
+            VT_EQ(vsi_state_load(&f.err, &loaded), n == 16 && refs == 1 ? VS_OK : VS_ERR_CORRUPT);
+        }
+    VT_EQ(vsi_btree_delete(&f.err, &f.state.catalog, (vsi_bytes){key, 1}), VS_OK);
+    loaded = f.state;
+    VT_EQ(vsi_state_load(&f.err, &loaded), VS_ERR_CORRUPT);
+    VT_CONTAINS(f.err.text, "the entry of the database is missing");
+    vsi_cow_keep(&f.cow, mark);
+    end(&f);
+}
+
 VT_TEST(an_entry_of_a_name_that_is_malformed_is_called_damage) {
     fixture f;
     static const uint8_t key[] = {2, 'o', 'n', 'e'}, value[9] = {1};
@@ -738,6 +815,34 @@ VT_TEST(every_allocation_that_fails_is_undone_without_a_trace) {
         }
     VT_CHECK(failed > 60 * 10);
     check_before(&f.state, 60);
+    end(&f);
+}
+
+/* The collection being changed must be settled before another one can be added. */
+VT_TEST(a_collection_that_cannot_be_settled_keeps_another_from_being_added) {
+    fixture f;
+    uint64_t failed = 0;
+    begin(&f);
+    add_committed(&f, 1, "one");
+    for (uint64_t at = 1;; at++) {
+        const vsi_state before = f.state;
+        uint64_t failures = f.allocator.failures;
+        vsi_cow_mark mark = vsi_cow_open(&f.cow);
+        grow(&f, 1);
+        vsi_cow_mark inner = vsi_cow_open(&f.cow); /* so that settling copies blocks */
+        f.allocator.fail_at = f.allocator.calls + at;
+        vs_status st = try_add(&f, 2, "two");
+        f.allocator.fail_at = 0;
+        VT_EQ(st, f.allocator.failures > failures ? VS_ERR_NOMEM : VS_OK);
+        vsi_cow_undo(&f.cow, inner);
+        vsi_cow_undo(&f.cow, mark);
+        f.state = before;
+        if (st == VS_OK)
+            break;
+        failed++;
+        VT_CHECK(is_there(&f.state, 1) && !is_there(&f.state, 2));
+    }
+    VT_CHECK(failed >= 2);
     end(&f);
 }
 
