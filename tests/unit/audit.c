@@ -674,6 +674,68 @@ VT_TEST(a_changed_description_is_found) {
     end(&f);
 }
 
+VT_TEST(a_name_that_leads_elsewhere_or_is_malformed_is_found) {
+    static const uint8_t name[] = {2, 'c', 'o', 'l', 'l', '-', '1'};
+    fixture f;
+    begin(&f);
+    for (size_t bytes = 3; bytes <= 4; bytes++) {
+        uint8_t id[4];
+        vsi_put_u32(id, coll_id(0));
+        planting p = plant_begin(&f);
+        VT_EQ(vsi_btree_put(&f.err, &f.state.catalog, (vsi_bytes){name, sizeof name},
+                            (vsi_bytes){id, bytes}),
+              VS_OK);
+        check_finds(&f, bytes == 4 ? "coll-1: its name does not lead to it"
+                                   : "coll-1: catalog: a name's entry is malformed");
+        plant_end(&f, p);
+    }
+    end(&f);
+}
+
+VT_TEST(an_id_above_the_largest_one_is_found) {
+    fixture f;
+    begin(&f);
+    f.state.last_coll--;
+    check_finds(&f, "coll-1: its id is above the largest one ever used");
+    f.state.last_coll++;
+    check_clean(&f);
+    end(&f);
+}
+
+/* A key of another type with the same number, and a slot whose cell has that number. */
+VT_TEST(a_second_entry_of_a_key_is_found) {
+    fixture f;
+    begin(&f);
+    uint8_t key[VSI_KEY_BYTES], slot[4];
+    vsi_key_encode(key, 0);
+    key[1] = 2;
+    vsi_put_u32(slot, 2);
+    uint8_t *cell = row_in(&f, &f.coll->desc->cells, 2);
+    uint64_t old = vsi_get_u64(cell);
+    vsi_put_u64(cell, 0);
+    planting p = plant_begin(&f);
+    VT_EQ(vsi_btree_put(&f.err, &f.coll->keys, (vsi_bytes){key, sizeof key}, (vsi_bytes){slot, 4}),
+          VS_OK);
+    f.coll->count++;
+    check_finds(&f, "coll-1: a slot belongs to another key");
+    vsi_put_u64(cell, old);
+    plant_end(&f, p);
+    end(&f);
+}
+
+VT_TEST(a_chunk_of_the_live_bitmap_with_a_reference_is_found) {
+    static const uint8_t key[4] = {0, 0, 0, 7}, zero[VSI_LIVE_CHUNK_BYTES], ref[VSI_REF_BYTES];
+    fixture f;
+    begin(&f);
+    vsi_node_item item = {
+        .key = {key, 4}, .value = {zero, sizeof zero}, .refs = ref, .ref_count = 1};
+    planting p = plant_begin(&f);
+    VT_EQ(vsi_btree_put_item(&f.err, &f.coll->live, &item), VS_OK);
+    check_finds(&f, "chunk of the live bitmap is malformed");
+    plant_end(&f, p);
+    end(&f);
+}
+
 VT_TEST(several_problems_are_all_reported) {
     fixture f;
     begin(&f);

@@ -302,11 +302,21 @@ VT_TEST(the_first_row_can_fail_in_two_places) {
 static struct {
     const vs_vfs *below;
     uint64_t reads, writes, fail_write_at; /* 0: none */
+    bool fails_to_read;
+    void (*meanwhile)(void *ctx); /* what another thread does while the next read is on its way; NULL: nothing */
+    void *meanwhile_ctx;
 } device;
 
 static vs_status device_read(void *ctx, void *file, void *buf, size_t bytes, uint64_t offset,
                              size_t *out_bytes, char *why) {
     device.reads++;
+    if (device.fails_to_read)
+        return VS_ERR_IO;
+    if (device.meanwhile) {
+        void (*meanwhile)(void *) = device.meanwhile;
+        device.meanwhile = NULL; /* what it reads itself is no part of it */
+        meanwhile(device.meanwhile_ctx);
+    }
     return device.below->read(ctx, file, buf, bytes, offset, out_bytes, why);
 }
 
@@ -893,6 +903,289 @@ VT_TEST(a_mapped_slab_without_memory_for_its_entry_can_be_asked_for_again) {
         fill_slab(d, 1, 2);
         check_slab(d, 1, 2);
         end_filed(d);
+    }
+}
+
+VT_TEST(rows_of_an_array_without_a_file_need_no_place_aside) {
+    fixture f;
+    vsi_slabs slabs;
+    begin(&f);
+    init(&f, &slabs, 512);
+    fill_row(make_row(&f, &slabs, 3), 3, 512);
+    vsi_slab_aside aside = {.buf = {.mem = &f.mem}};
+    const uint8_t *row = NULL;
+    VT_EQ(vsi_slab_row_aside(&f.err, &slabs, 3, &aside, &row), VS_OK);
+    VT_CHECK(is_row_of(row, 3, 512) && !aside.slabs && !aside.buf.data);
+    uint32_t far = 100u << slabs.shift;
+    VT_EQ(vsi_slab_row_aside(&f.err, &slabs, far, &aside, &row), VS_ERR_CORRUPT);
+    VT_EQ(vsi_slabs_evict(&slabs, 10), 0);
+    check_row(&slabs, 3);
+    end(&f, &slabs);
+}
+
+/* ---- what happens while a slab is read ------------------------------------------------------ */
+
+/* Slab 1 of the array, in the file with round 1 and not in memory; what another thread does while it is
+ * read, and how it is read. */
+static void begin_meanwhile(filed *d, void (*meanwhile)(void *ctx)) {
+    begin_filed(d, 512);
+    for (uint32_t at = 0; at < 3; at++)
+        fill_slab(d, at, 1);
+    settle(d);
+    evict_all(d);
+    device.meanwhile = meanwhile;
+    device.meanwhile_ctx = d;
+}
+
+/* Whether the row is that of round 2, not of round 1. */
+static bool read_meanwhile(filed *d, bool is_aside, vs_status expected) {
+    const uint8_t *row = NULL;
+    static vsi_slab_aside aside;
+    uint32_t slot = 1u << d->slabs.shift;
+    aside = (vsi_slab_aside){.buf = {.mem = &d->f.mem}};
+    d->pager.reside.limit_bytes = is_aside ? 1 : UINT64_MAX;
+    vs_status st = is_aside ? vsi_slab_row_aside(&d->f.err, &d->slabs, slot, &aside, &row)
+                            : vsi_slab_row(&d->f.err, &d->slabs, slot, &row);
+    if (st != expected)
+        vt_fail(__FILE__, __LINE__, "status %d: %s, expected %d", st, d->f.err.text, expected);
+    bool is_old = st == VS_OK && is_row_of(row, slot + 7919, 512);
+    bool is_new = st == VS_OK && is_row_of(row, slot + 2 * 7919, 512);
+    VT_CHECK(st != VS_OK || is_old || is_new);
+    vsi_buf_free(&aside.buf);
+    return is_new;
+}
+
+/* The bytes of an extent change, as those of pages that were given up and used again. */
+static void scribble(filed *d, vsi_ref ref) {
+    static const uint8_t noise[64] = {1, 2, 3};
+    OK(vsi_file_write(&d->f.err, &d->file, noise, sizeof noise, vsi_ref_page(ref) * VSI_PAGE_BYTES));
+}
+
+static vsi_ref place_of(filed *d, uint32_t at) {
+    uint8_t key[4];
+    vsi_node_item item;
+    const vsi_slab_place *places = (const vsi_slab_place *)(const void *)d->slabs.moved.data;
+    for (size_t i = 0; i < d->slabs.moved.bytes / sizeof *places; i++)
+        if (places[i].at == at)
+            return places[i].ref;
+    vsi_put_u32_be(key, at);
+    OK(vsi_btree_get(&d->f.err, &d->slabs.dir, (vsi_bytes){key, 4}, &item));
+    return vsi_ref_decode(item.refs);
+}
+
+/* The writer changes the slab and writes it elsewhere; its old pages hold something else. */
+static void move_away(void *ctx) {
+    filed *d = ctx;
+    vsi_ref old = place_of(d, 1);
+    fill_slab(d, 1, 2);
+    OK(vsi_slabs_write_back(&d->f.err, &d->slabs, &d->pager, UINT64_MAX));
+    evict_all(d);
+    VT_CHECK(place_of(d, 1).at != old.at);
+    scribble(d, old);
+}
+
+/* The same, and it is in memory. */
+static void move_into_memory(void *ctx) {
+    filed *d = ctx;
+    vsi_ref old = place_of(d, 1);
+    fill_slab(d, 1, 2);
+    scribble(d, old);
+}
+
+/* The same place, another slab: it was written, given up, and written again. */
+static void change_in_place(void *ctx) {
+    filed *d = ctx;
+    vsi_slab_place place = {.at = 1, .ref = place_of(d, 1)};
+    place.ref.hash++;
+    VT_CHECK(vsi_buf_append(&d->slabs.moved, &place, sizeof place));
+    scribble(d, place.ref);
+}
+
+static void put_back_in_place(void *ctx) {
+    filed *d = ctx;
+    d->slabs.moved.bytes = 0;
+    device.meanwhile = NULL;
+}
+
+/* Nobody has the slab any more, in memory or in the file. */
+static void lose(void *ctx) {
+    filed *d = ctx;
+    d->slabs.dir.root = (vsi_ref){.kind = VSI_REF_NONE};
+    d->slabs.dir.count = 0;
+}
+
+static void lose_and_scribble(void *ctx) {
+    filed *d = ctx;
+    scribble(d, place_of(d, 1));
+    lose(ctx);
+}
+
+VT_TEST(a_slab_that_moved_while_it_was_read_is_read_again) {
+    static void (*const changes[])(void *ctx) = {move_away, move_into_memory};
+    for (int is_aside = 0; is_aside < 2; is_aside++)
+        for (size_t i = 0; i < 2; i++) {
+            filed one, *d = &one;
+            begin_meanwhile(d, changes[i]);
+            VT_CHECK(read_meanwhile(d, is_aside, VS_OK));
+            end_filed(d);
+        }
+}
+
+VT_TEST(a_slab_that_is_damaged_where_it_is_stays_damage) {
+    for (int is_aside = 0; is_aside < 2; is_aside++) {
+        filed one, *d = &one;
+        begin_meanwhile(d, NULL);
+        scribble(d, place_of(d, 1));
+        read_meanwhile(d, is_aside, VS_ERR_CORRUPT);
+        VT_CONTAINS(d->f.err.text, "is damaged");
+        end_filed(d);
+    }
+}
+
+VT_TEST(a_slab_with_another_hash_at_the_same_place_has_moved) {
+    for (int is_aside = 0; is_aside < 2; is_aside++) {
+        filed one, *d = &one;
+        begin_meanwhile(d, change_in_place);
+        read_meanwhile(d, is_aside, VS_ERR_CORRUPT); /* read again, and now it is nothing but damage */
+        VT_EQ(device.reads, 2);
+        put_back_in_place(d);
+        end_filed(d);
+    }
+}
+
+VT_TEST(a_slab_that_is_gone_while_it_is_read_has_no_row) {
+    static void (*const changes[])(void *ctx) = {lose, lose_and_scribble};
+    for (size_t i = 0; i < 2; i++) {
+        filed one, *d = &one;
+        begin_meanwhile(d, changes[i]);
+        read_meanwhile(d, false, VS_ERR_CORRUPT);
+        end_filed(d);
+        begin_meanwhile(d, changes[i]);
+        read_meanwhile(d, true, i ? VS_ERR_CORRUPT : VS_OK); /* aside it is as it was when it was asked for */
+        end_filed(d);
+    }
+    filed one, *d = &one;
+    begin_meanwhile(d, NULL);
+    lose(d);
+    read_meanwhile(d, true, VS_ERR_CORRUPT);
+    VT_CONTAINS(d->f.err.text, "has no row");
+    end_filed(d);
+}
+
+/* ---- entries that are malformed ------------------------------------------------------------- */
+
+/* The entry of a slab gets another number of references. */
+static void plant_entry(filed *d, vsi_btree *dir, uint32_t at, uint32_t ref_count) {
+    uint8_t key[4], refs[2 * VSI_REF_BYTES] = {0};
+    vsi_put_u32_be(key, at);
+    vsi_node_item item = {.key = {key, 4}, .refs = refs, .ref_count = ref_count};
+    OK(vsi_btree_put_item(&d->f.err, dir, &item));
+}
+
+VT_TEST(an_entry_of_a_slab_that_is_malformed_is_called_damage_and_can_be_replaced) {
+    for (uint32_t refs = 0; refs <= 2; refs += 2) {
+        filed one, *d = &one;
+        const uint8_t *row = NULL;
+        begin_filed(d, 512);
+        for (uint32_t at = 0; at < 3; at++)
+            fill_slab(d, at, 1);
+        settle(d);
+        evict_all(d);
+        vsi_cow_mark mark = vsi_cow_open(&d->cow);
+        plant_entry(d, &d->slabs.dir, 1, refs);
+        VT_EQ(vsi_slab_row(&d->f.err, &d->slabs, 1u << d->slabs.shift, &row), VS_ERR_CORRUPT);
+        VT_CONTAINS(d->f.err.text, "the entry of slab 1 is malformed");
+        check_slab(d, 0, 1);
+        /* Nothing is dropped with it, for nothing is known. */
+        vsi_slab_place place = {.at = 1, .ref = place_of(d, 0)};
+        vsi_btree dir = d->slabs.dir;
+        VT_CHECK(vsi_buf_append(&d->slabs.moved, &place, sizeof place));
+        size_t dead = d->cow.dead_extents.bytes;
+        OK(vsi_slabs_link(&d->f.err, &d->slabs, &dir));
+        VT_EQ(d->cow.dead_extents.bytes, dead);
+        d->slabs.moved.bytes = 0;
+        plant_entry(d, &dir, 1, refs);
+        for (uint32_t slot = 0; slot < 2u << d->slabs.shift; slot++)
+            vsi_slabs_count_unused(&d->slabs, slot, true);
+        OK(vsi_slabs_drop_unused(&d->f.err, &d->slabs, &dir, 4u << d->slabs.shift));
+        VT_EQ(dir.count, 1);
+        VT_EQ(d->cow.dead_extents.bytes, dead + sizeof(vsi_dead_extent)); /* slab 0 */
+        vsi_cow_keep(&d->cow, mark);
+        end_filed(d);
+    }
+}
+
+/* ---- dropping and distrusting that fail ----------------------------------------------------- */
+
+VT_TEST(dropping_slabs_that_fails_anywhere_can_be_repeated) {
+    for (uint64_t at = 1;; at++) {
+        filed one, *d = &one;
+        begin_filed(d, 512);
+        for (uint32_t i = 0; i < 4; i++)
+            fill_slab(d, i, 1);
+        settle(d);
+        fill_slab(d, 2, 2); /* one that changed stays in memory until it is written */
+        for (uint32_t slot = 0; slot < 3u << d->slabs.shift; slot++)
+            vsi_slabs_count_unused(&d->slabs, slot, true);
+        vsi_cow_mark mark = vsi_cow_open(&d->cow);
+        vsi_btree dir = d->slabs.dir;
+        uint64_t failures = d->f.allocator.failures;
+        d->f.allocator.fail_at = d->f.allocator.calls + at;
+        vs_status st = vsi_slabs_drop_unused(&d->f.err, &d->slabs, &dir, 4u << d->slabs.shift);
+        d->f.allocator.fail_at = 0;
+        bool has_failed = d->f.allocator.failures > failures;
+        VT_EQ(st, has_failed ? VS_ERR_NOMEM : VS_OK);
+        VT_CHECK(has_failed || dir.count == 1);
+        check_slab(d, 3, 1);
+        vsi_cow_undo(&d->cow, mark);
+        end_filed(d);
+        if (!has_failed)
+            break;
+    }
+}
+
+/* Without a table, as after an open: only the file has them. */
+VT_TEST(slabs_that_were_never_read_can_be_dropped) {
+    filed one, *d = &one;
+    begin_filed(d, 512);
+    fill_slab(d, 0, 1);
+    fill_slab(d, 1, 1);
+    settle(d);
+    vsi_btree dir = d->slabs.dir;
+    vsi_slabs_free(&d->slabs);
+    init(&d->f, &d->slabs, 512);
+    d->slabs.dir = dir;
+    for (uint32_t slot = 0; slot < 1u << d->slabs.shift; slot++)
+        vsi_slabs_count_unused(&d->slabs, slot, true);
+    vsi_cow_mark mark = vsi_cow_open(&d->cow);
+    OK(vsi_slabs_drop_unused(&d->f.err, &d->slabs, &dir, 2u << d->slabs.shift));
+    VT_EQ(dir.count, 1);
+    vsi_cow_undo(&d->cow, mark);
+    end_filed(d);
+}
+
+VT_TEST(distrust_that_cannot_read_back_or_has_no_memory_says_so_and_keeps_the_places) {
+    for (uint64_t at = 0;; at++) { /* 0: the read fails */
+        filed one, *d = &one;
+        begin_filed(d, 512);
+        for (uint32_t i = 0; i < 3; i++)
+            fill_slab(d, i, 1);
+        OK(vsi_slabs_write_back(&d->f.err, &d->slabs, &d->pager, UINT64_MAX));
+        evict_all(d);
+        uint64_t failures = d->f.allocator.failures;
+        device.fails_to_read = at == 0;
+        d->f.allocator.fail_at = at ? d->f.allocator.calls + at : 0;
+        vs_status st = vsi_slabs_distrust(&d->f.err, &d->slabs, &d->pager);
+        d->f.allocator.fail_at = 0;
+        device.fails_to_read = false;
+        bool has_failed = d->f.allocator.failures > failures;
+        VT_EQ(st, at == 0 ? VS_ERR_IO : has_failed ? VS_ERR_NOMEM : VS_OK);
+        VT_EQ(d->slabs.moved.bytes / sizeof(vsi_slab_place) + count_dirty(d), 3);
+        for (uint32_t i = 0; i < 3; i++)
+            check_slab(d, i, 1);
+        end_filed(d);
+        if (st == VS_OK)
+            break;
     }
 }
 
