@@ -89,6 +89,15 @@ VT_TEST(a_new_block_is_zero_behind_its_header) {
     end(&f);
 }
 
+VT_TEST(a_heap_that_is_all_zero_can_be_freed_and_nothing_can_be_dropped) {
+    vsi_err err = {0};
+    vsi_cow cow;
+    memset(&cow, 0, sizeof cow);
+    VT_EQ(vsi_cow_drop_ref(&err, &cow, (vsi_ref){.kind = VSI_REF_NONE}), VS_OK);
+    VT_EQ(cow.dead_extents.bytes, 0);
+    vsi_cow_free_all(&cow);
+}
+
 VT_TEST(a_block_of_the_open_scope_is_changed_in_place) {
     fixture f;
     table *root = NULL;

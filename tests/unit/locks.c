@@ -1,7 +1,9 @@
 /* locks.c - a system that has no more locks: whatever cannot be made is reported, and what was made before
  * is given back. This program has its own way to make locks; the library calls nothing else. */
 #include "os/memory.h"
+#include "store/checkpoint.h"
 #include "store/open.h"
+#include "store/write.h"
 #include "vt.h"
 
 #if VS_THREADSAFE && defined(__linux__)
@@ -96,6 +98,53 @@ VT_TEST(a_lock_that_cannot_be_made_is_reported_and_the_others_go) {
         failed++;
     }
     VT_CHECK(failed >= 8);
+    VT_EQ(vsi_engine_close(&f.err, f.engine, false), VS_OK);
+    end(&f);
+}
+
+static void commit_collection(fixture *f, const char *name) {
+    vsi_write write;
+    vsi_statement statement;
+    vsi_op op = {.kind = VSI_OP_CREATE,
+                 .dim = 4,
+                 .type = VS_U8,
+                 .metric = VS_L2,
+                 .name = {(const uint8_t *)name, strlen(name)}};
+    VT_EQ(vsi_write_begin(&f->err, f->engine, &write), VS_OK);
+    VT_EQ(vsi_statement_begin(&f->err, &write, &statement), VS_OK);
+    VT_EQ(vsi_write_take_coll(&f->err, &write, &op.coll), VS_OK);
+    VT_EQ(vsi_statement_apply(&f->err, &write, &op), VS_OK);
+    vsi_statement_keep(&write, &statement);
+    VT_EQ(vsi_write_commit(&f->err, &write, VS_SYNC_FULL), VS_OK);
+}
+
+/* Opening that goes back to the checkpoint before makes a lock anew. */
+VT_TEST(going_back_without_a_lock_is_reported) {
+    fixture f;
+    static const uint8_t noise[8] = {1};
+    uint64_t failed = 0;
+    begin(&f);
+    VT_EQ(vsi_engine_open(&f.err, &f.config, &f.engine), VS_OK);
+    commit_collection(&f, "one");
+    VT_EQ(vsi_checkpoint(&f.err, f.engine, false), VS_OK);
+    commit_collection(&f, "two");
+    VT_EQ(vsi_checkpoint(&f.err, f.engine, false), VS_OK);
+    uint64_t page = vsi_ref_page(f.engine->metas.newest.checkpoint.catalog);
+    VT_EQ(vsi_file_write(&f.err, &f.engine->data, noise, sizeof noise, page * VSI_PAGE_BYTES + 40),
+          VS_OK);
+    VT_EQ(vsi_engine_close(&f.err, f.engine, true), VS_OK);
+    for (uint64_t at = 1;; at++, failed++) {
+        locks.calls = 0;
+        locks.fail_at = at;
+        vs_status st = vsi_engine_open(&f.err, &f.config, &f.engine);
+        locks.fail_at = 0;
+        VT_EQ(st, locks.calls >= at ? VS_ERR_NOMEM : VS_OK);
+        if (st == VS_OK)
+            break;
+        VT_EQ(locks.live, 0);
+        VT_EQ(f.allocator.live_blocks, 0);
+    }
+    VT_CHECK(failed >= 9 && f.engine->has_gone_back);
     VT_EQ(vsi_engine_close(&f.err, f.engine, false), VS_OK);
     end(&f);
 }

@@ -367,6 +367,25 @@ VT_TEST(nodes_that_share_their_children_end_the_walk_as_damage) {
 
 /* ---- failures ------------------------------------------------------------------------------- */
 
+VT_TEST(a_reference_of_a_kind_that_no_tree_has_is_damage) {
+    static const uint8_t kinds[] = {VSI_REF_FREE, 9, 255};
+    for (size_t i = 0; i < sizeof kinds; i++) {
+        static fixture one;
+        fixture *f = &one;
+        begin(f, 0);
+        size_t blob = add_large(f, VSI_REF_BLOB);
+        f->fact[blob].ref.kind = kinds[i];
+        size_t root = add_node(f, 0, &blob, 1, 1);
+        OK(vsi_pager_flush(&f->err, &f->pager));
+        OK(walk(f, f->fact[root].ref, true, true));
+        VT_EQ(f->damages, 1);
+        VT_CONTAINS(f->found, "expected 3");
+        VT_EQ(f->fact[blob].visits, 0);
+        VT_EQ(walk(f, f->fact[root].ref, true, false), VS_ERR_CORRUPT);
+        end(f);
+    }
+}
+
 VT_TEST(a_visitor_that_fails_ends_the_walk) {
     static fixture f;
     begin(&f, 1);
