@@ -15,6 +15,8 @@ enum { DIM = 40, KEYS = 420, COLLS = 60, NOTES = 30, LARGE_BYTES = 3000 };
 static struct {
     const vs_vfs *below;
     uint64_t reads, fail_at; /* 0: none */
+    bool fails_to_write;
+    vs_status open_status; /* what opening for writing returns; VS_OK: what the file system says */
 } device;
 
 static vs_status device_read(void *ctx, void *file, void *buf, size_t bytes, uint64_t offset,
@@ -24,10 +26,24 @@ static vs_status device_read(void *ctx, void *file, void *buf, size_t bytes, uin
     return device.below->read(ctx, file, buf, bytes, offset, out_bytes, why);
 }
 
+static vs_status device_write(void *ctx, void *file, const void *buf, size_t bytes, uint64_t offset,
+                              size_t *out_bytes, char *why) {
+    if (device.fails_to_write)
+        return VS_ERR_IO;
+    return device.below->write(ctx, file, buf, bytes, offset, out_bytes, why);
+}
+
+static vs_status device_open(void *ctx, const char *path, uint32_t mode, void **out_file, char *why) {
+    if (device.open_status && mode & VS_VFS_WRITE)
+        return device.open_status;
+    return device.below->open(ctx, path, mode, out_file, why);
+}
+
 typedef struct fixture {
     vt_allocator allocator;
     vsi_mem mem;
     vs_vfs *memory, vfs;
+    vsi_engine_config config;
     vsi_engine *engine;
     vsi_write write;
     vsi_err err;
@@ -80,8 +96,8 @@ static void put_note(fixture *f, uint64_t at) {
     apply(f, &op);
 }
 
-/* Trees of two levels, the catalog too, in a checkpoint with another one before it. */
-static void begin(fixture *f) {
+/* An open database that is empty. */
+static void begin_empty(fixture *f) {
     memset(f, 0, sizeof *f);
     memset(&device, 0, sizeof device);
     vsi_mem_init(&f->mem, &(vs_allocator){&f->allocator, vt_realloc});
@@ -89,14 +105,21 @@ static void begin(fixture *f) {
     device.below = f->memory;
     f->vfs = *f->memory;
     f->vfs.read = device_read;
-    vsi_engine_config config = {.mem = &f->mem,
-                                .vfs = &f->vfs,
-                                .path = PATH,
-                                .may_create = true,
-                                .sync = VS_SYNC_FULL,
-                                .busy_timeout_ms = 1000,
-                                .memory_limit = UINT64_MAX};
-    OK(vsi_engine_open(&f->err, &config, &f->engine));
+    f->vfs.write = device_write;
+    f->vfs.open = device_open;
+    f->config = (vsi_engine_config){.mem = &f->mem,
+                                    .vfs = &f->vfs,
+                                    .path = PATH,
+                                    .may_create = true,
+                                    .sync = VS_SYNC_FULL,
+                                    .busy_timeout_ms = 1000,
+                                    .memory_limit = UINT64_MAX};
+    OK(vsi_engine_open(&f->err, &f->config, &f->engine));
+}
+
+/* Trees of two levels, the catalog too, in a checkpoint with another one before it. */
+static void begin(fixture *f) {
+    begin_empty(f);
     for (int part = 0; part < 2; part++) {
         OK(vsi_write_begin(&f->err, f->engine, &f->write));
         for (uint32_t i = 0; i < COLLS / 2; i++)
@@ -332,4 +355,109 @@ VT_TEST(a_file_that_became_empty_is_found) {
     OK(vsi_engine_close(&f->err, f->engine, true));
     VT_EQ(f->allocator.live_blocks, 0);
     vsi_memory_vfs_destroy(f->memory);
+}
+
+/* ---- opening -------------------------------------------------------------------------------- */
+
+VT_TEST(a_file_that_may_not_be_written_to_is_refused_with_advice_or_read) {
+    static const vs_status refusals[] = {VS_ERR_READONLY, VS_ERR_DENIED};
+    fixture one, *f = &one;
+    begin_empty(f);
+    OK(vsi_engine_close(&f->err, f->engine, false));
+    for (size_t i = 0; i < 2; i++) {
+        device.open_status = refusals[i];
+        f->config.is_readonly = false;
+        VT_EQ(vsi_engine_open(&f->err, &f->config, &f->engine), refusals[i]);
+        VT_CONTAINS(f->err.text, "VS_OPEN_READONLY may do");
+        f->config.is_readonly = true;
+        OK(vsi_engine_open(&f->err, &f->config, &f->engine));
+        OK(vsi_engine_sync(&f->err, f->engine)); /* nothing to do */
+        OK(vsi_engine_close(&f->err, f->engine, false));
+    }
+    VT_EQ(f->allocator.live_blocks, 0);
+    vsi_memory_vfs_destroy(f->memory);
+}
+
+VT_TEST(an_empty_file_is_no_database_for_who_only_reads) {
+    fixture one, *f = &one;
+    begin_empty(f);
+    OK(vsi_file_truncate(&f->err, &f->engine->data, 0));
+    OK(vsi_engine_close(&f->err, f->engine, true));
+    f->config.is_readonly = true; /* and may create */
+    VT_EQ(vsi_engine_open(&f->err, &f->config, &f->engine), VS_ERR_NOT_DB);
+    VT_EQ(f->allocator.live_blocks, 0);
+    vsi_memory_vfs_destroy(f->memory);
+}
+
+static void keep_warning(void *ctx, int level, const char *text) {
+    if (level == VS_LOG_WARNING)
+        snprintf(ctx, VSI_ERR_TEXT_BYTES, "%s", text);
+}
+
+VT_TEST(a_meta_page_that_cannot_be_repaired_at_once_is_repaired_later) {
+    static const uint8_t noise[8] = {1};
+    char text[VSI_ERR_TEXT_BYTES] = "";
+    fixture one, *f = &one;
+    begin(f);
+    OK(vsi_file_write(&f->err, &f->engine->data, noise, sizeof noise, VSI_META_B_OFF + 100));
+    OK(vsi_engine_close(&f->err, f->engine, true));
+    f->config.log_fn = keep_warning;
+    f->config.log_ctx = text;
+    device.fails_to_write = true;
+    OK(vsi_engine_open(&f->err, &f->config, &f->engine));
+    VT_CONTAINS(text, "write");
+    VT_CHECK(f->engine->metas.is_damaged);
+    device.fails_to_write = false;
+    OK(vsi_engine_sync(&f->err, f->engine));
+    VT_CHECK(f->engine->metas.is_pair);
+    OK(check(f));
+    end(f);
+}
+
+/* A path with no room for the names of its logs: a database may have been moved there. */
+VT_TEST(a_path_too_long_for_a_log_is_refused) {
+    static char path[VSI_PATH_BYTES_MAX];
+    static uint8_t bytes[4 << 20];
+    for (int has_log = 0; has_log < 3; has_log++) { /* 2: no database yet */
+        fixture one, *f = &one;
+        vsi_file copy;
+        uint64_t size = 0;
+        size_t got = 0;
+        begin(f);
+        if (has_log == 1) {
+            OK(vsi_write_begin(&f->err, f->engine, &f->write));
+            put_note(f, 1);
+            OK(vsi_write_commit(&f->err, &f->write, VS_SYNC_FULL));
+        } else {
+            OK(vsi_checkpoint(&f->err, f->engine, true));
+        }
+        memset(path, 'd', sizeof path - 4);
+        for (size_t at = 200; at < sizeof path - 4; at += 200)
+            path[at] = '/';
+        path[0] = '/';
+        path[sizeof path - 4] = 0;
+        OK(vsi_file_size(&f->err, &f->engine->data, &size));
+        VT_CHECK(size <= sizeof bytes);
+        OK(vsi_file_read(&f->err, &f->engine->data, bytes, (size_t)size, 0, &got));
+        OK(vsi_file_open(&f->err, &f->mem, f->memory, path, VS_VFS_WRITE | VS_VFS_CREATE, &copy));
+        OK(vsi_file_write(&f->err, &copy, bytes, has_log == 2 ? 0 : got, 0));
+        vsi_file_close(&copy);
+        OK(vsi_engine_close(&f->err, f->engine, false));
+        f->config.path = path;
+        VT_EQ(vsi_engine_open(&f->err, &f->config, &f->engine), VS_ERR_INVALID);
+        VT_EQ(f->err.code, VS_ERR_INVALID);
+        VT_EQ(f->allocator.live_blocks, 0);
+        vsi_memory_vfs_destroy(f->memory);
+    }
+}
+
+VT_TEST(a_round_of_syncing_with_nothing_to_sync_only_looks_who_waits) {
+    fixture one, *f = &one;
+    begin(f);
+    uint64_t syncs = f->engine->log.syncs;
+    vsi_mutex_lock(&f->engine->log_lock);
+    vsi_engine_sync_round(f->engine);
+    vsi_mutex_unlock(&f->engine->log_lock);
+    VT_EQ(f->engine->log.syncs, syncs);
+    end(f);
 }
