@@ -4,6 +4,8 @@
 #include "store/audit.h"
 #include "store/check.h"
 #include "store/checkpoint.h"
+#include "store/flush.h"
+#include "store/freelist.h"
 #include "store/open.h"
 #include "store/write.h"
 #include "vt.h"
@@ -204,6 +206,20 @@ static vs_status delete_most(fixture *f) {
     return st;
 }
 
+/* From what both checkpoints reach. */
+static vs_status make_list_anew(fixture *f) {
+    vsi_checkpoint_info *info = &f->engine->metas.newest.checkpoint;
+    vsi_space *space = &f->engine->pager.space;
+    const vsi_ref list = info->free_list;
+    vsi_space_free(space);
+    vsi_space_init(space, &f->mem);
+    info->free_list = (vsi_ref){.kind = VSI_REF_NONE};
+    vs_status st = vsi_freelist_load(&f->err, f->engine);
+    VT_EQ(space->is_known, st == VS_OK);
+    info->free_list = list;
+    return st;
+}
+
 /* Each read in turn fails, then each allocation, sometimes only every few: the action says so, and the
  * database is what it was. */
 static void fail_everywhere(action *act, uint64_t limit_bytes, uint64_t step) {
@@ -249,6 +265,10 @@ VT_TEST(a_walk_over_collections_reports_every_failure) {
 
 VT_TEST(deletions_report_every_failure_and_can_be_rolled_back) {
     fail_everywhere(delete_most, UINT64_MAX, 1);
+}
+
+VT_TEST(making_the_list_of_free_pages_anew_reports_every_failure) {
+    fail_everywhere(make_list_anew, UINT64_MAX, 1);
 }
 
 /* ---- limits --------------------------------------------------------------------------------- */
@@ -459,5 +479,141 @@ VT_TEST(a_round_of_syncing_with_nothing_to_sync_only_looks_who_waits) {
     vsi_engine_sync_round(f->engine);
     vsi_mutex_unlock(&f->engine->log_lock);
     VT_EQ(f->engine->log.syncs, syncs);
+    end(f);
+}
+
+/* ---- logs and files that others made -------------------------------------------------------- */
+
+/* A transaction with an operation of these bytes in front of its own; then the process is killed. */
+static void commit_raw(fixture *f, const uint8_t *op, size_t bytes) {
+    OK(vsi_write_begin(&f->err, f->engine, &f->write));
+    VT_CHECK(vsi_buf_append(&f->write.ops, op, bytes));
+    put_note(f, 77);
+    OK(vsi_write_commit(&f->err, &f->write, VS_SYNC_FULL));
+    OK(vsi_engine_close(&f->err, f->engine, true));
+}
+
+VT_TEST(recovery_passes_over_operations_that_need_not_be_known_and_over_no_others) {
+    static const uint8_t optional[12] = {99, 0, 0, 0, 4}, needed[12] = {99, 1, 0, 0, 4},
+                         malformed[12] = {5, 1, 0, 0, 4};
+    fixture one, *f = &one;
+    begin_empty(f);
+    commit_raw(f, optional, sizeof optional);
+    OK(vsi_engine_open(&f->err, &f->config, &f->engine));
+    VT_EQ(f->engine->recovered_txns, 1);
+    VT_EQ(f->engine->versions.applied->state.notes.count, 1);
+    OK(check(f));
+    end(f);
+    begin_empty(f);
+    commit_raw(f, needed, sizeof needed);
+    VT_EQ(vsi_engine_open(&f->err, &f->config, &f->engine), VS_ERR_TOO_NEW);
+    vsi_memory_vfs_destroy(f->memory);
+    begin_empty(f);
+    commit_raw(f, malformed, sizeof malformed);
+    VT_EQ(vsi_engine_open(&f->err, &f->config, &f->engine), VS_ERR_CORRUPT);
+    VT_CONTAINS(f->err.text, "log frame 1");
+    VT_EQ(f->allocator.live_blocks, 0);
+    vsi_memory_vfs_destroy(f->memory);
+}
+
+/* More of the log than is read at once may not be durable, so some of it is read twice. */
+VT_TEST(opening_reports_every_read_that_fails) {
+    fixture one, *f = &one;
+    uint64_t failed = 0;
+    begin_empty(f);
+    for (uint64_t round = 0; round < 6; round++) {
+        OK(vsi_write_begin(&f->err, f->engine, &f->write));
+        for (uint64_t at = 3; at < 800; at += 8)
+            put_note(f, at);
+        OK(vsi_write_commit(&f->err, &f->write, VS_SYNC_OFF));
+    }
+    OK(vsi_engine_close(&f->err, f->engine, true));
+    for (uint64_t at = 1;; at++, failed++) {
+        device.reads = 0;
+        device.fail_at = at;
+        f->engine = NULL;
+        vs_status st = vsi_engine_open(&f->err, &f->config, &f->engine);
+        device.fail_at = 0;
+        VT_EQ(st, device.reads >= at ? VS_ERR_IO : VS_OK);
+        if (st == VS_OK)
+            break;
+        VT_EQ(f->allocator.live_blocks, 0);
+    }
+    VT_CHECK(failed > 8 && f->engine->recovered_txns == 6);
+    VT_EQ(f->engine->log.next_lsn - 1 - f->engine->log.durable_lsn, 6);
+    OK(check(f));
+    end(f);
+}
+
+/* Then the newest one's own message says more. */
+VT_TEST(going_back_to_a_checkpoint_whose_log_is_missing_is_the_first_damage) {
+    static const uint8_t noise[8] = {1};
+    char path[VSI_PATH_BYTES_MAX];
+    fixture one, *f = &one;
+    begin(f);
+    const vsi_meta *meta = &f->engine->metas.newest;
+    uint64_t page = vsi_ref_page(meta->checkpoint.catalog);
+    OK(vsi_log_path(&f->err, PATH, meta->previous.log_from, path));
+    OK(vsi_os_remove(&f->err, f->memory, path));
+    OK(vsi_file_write(&f->err, &f->engine->data, noise, sizeof noise, page * VSI_PAGE_BYTES + 40));
+    OK(vsi_engine_close(&f->err, f->engine, true));
+    VT_EQ(vsi_engine_open(&f->err, &f->config, &f->engine), VS_ERR_CORRUPT);
+    VT_CONTAINS(f->err.text, "is damaged");
+    VT_EQ(f->allocator.live_blocks, 0);
+    vsi_memory_vfs_destroy(f->memory);
+}
+
+VT_TEST(a_checkpoint_without_a_list_of_free_pages_is_found_and_the_list_made) {
+    fixture one, *f = &one;
+    char text[VSI_ERR_TEXT_BYTES] = "";
+    begin(f);
+    vsi_meta meta = f->engine->metas.newest;
+    meta.checkpoint.free_list = (vsi_ref){.kind = VSI_REF_NONE};
+    write_metas(f, &meta);
+    OK(vsi_engine_close(&f->err, f->engine, true));
+    OK(vsi_engine_open(&f->err, &f->config, &f->engine));
+    OK(vsi_engine_check(&f->err, f->engine, 2, keep_problem, text));
+    VT_CONTAINS(text, "neither used nor free");
+    OK(vsi_write_begin(&f->err, f->engine, &f->write));
+    put_note(f, 1000);
+    OK(vsi_write_commit(&f->err, &f->write, VS_SYNC_FULL));
+    OK(vsi_checkpoint(&f->err, f->engine, true));
+    OK(check(f));
+    end(f);
+}
+
+VT_TEST(a_value_of_another_size_than_its_entry_says_is_damage) {
+    fixture one, *f = &one;
+    begin(f);
+    const vsi_state *state = &f->engine->versions.applied->state;
+    uint64_t at = 3;
+    for (int more = -1; more <= 1; more++) {
+        vsi_value value;
+        vsi_buf buf = {.mem = &f->mem};
+        vsi_stay stay = vsi_stay_enter(&f->engine->pager.reside);
+        OK(vsi_note_find(&f->err, state, 0, (vsi_bytes){(const uint8_t *)&at, sizeof at}, &value));
+        value.bytes = (uint32_t)((int)value.bytes + more);
+        VT_EQ(vsi_value_read(&f->err, &state->notes, &value, &buf), more ? VS_ERR_CORRUPT : VS_OK);
+        VT_EQ(buf.bytes, more ? 0 : LARGE_BYTES);
+        vsi_stay_leave(&f->engine->pager.reside, stay);
+        vsi_buf_free(&buf);
+    }
+    end(f);
+}
+
+/* As vs_maintain may be told. */
+VT_TEST(slabs_can_be_written_early_without_a_limit) {
+    fixture one, *f = &one;
+    begin(f);
+    OK(vsi_write_begin(&f->err, f->engine, &f->write));
+    for (uint64_t key = KEYS; key < KEYS + 300; key++)
+        put(f, key);
+    OK(vsi_write_commit(&f->err, &f->write, VS_SYNC_FULL));
+    const vsi_state *state = &f->engine->versions.applied->state;
+    VT_CHECK(f->engine->pager.written_bytes > 0 && vsi_flush_slabs_left(state) > 0);
+    OK(vsi_freelist_load(&f->err, f->engine));
+    OK(vsi_flush_slabs_early(&f->err, state, UINT64_MAX));
+    VT_EQ(vsi_flush_slabs_left(state), 0);
+    OK(check(f));
     end(f);
 }
