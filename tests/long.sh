@@ -18,11 +18,13 @@ stage() { # COMMAND...: prints all; its last line with counts is added
 }
 
 VT_LONG=1 stage "$build/tests/fault-log"
+VT_LONG=1 stage "$build/tests/fault-sweep"
 VT_LONG=1 stage "$build/tests/fault-flips"
 VT_LONG=1 VT_SEED=$seed stage "$build/tests/model-million"
 stage "$build/tests/crash" --seed "$seed" --images 210000 --chains 21000 --oom 8 --faults 70000
 stage tests/fault/planted.sh
 stage tests/model/model.sh
+BUILD=$build/coverage stage tests/coverage.sh
 [ -x tests/fault/soak.sh ] && stage tests/fault/soak.sh "${SOAK:-120}"
 
 echo "$passed passed, $failed failed, $skipped skipped"
