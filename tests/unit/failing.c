@@ -76,17 +76,21 @@ static void create(fixture *f, uint32_t at) {
     apply(f, &op);
 }
 
-static void put(fixture *f, uint64_t key) {
+static void put_in(fixture *f, uint32_t coll, uint64_t key) {
     static uint8_t vector[DIM * 4], text[LARGE_BYTES];
     vsi_op op = {.kind = VSI_OP_PUT,
-                 .coll = 1,
+                 .coll = coll,
                  .old_slot = VSI_SLOT_NONE,
                  .key = key,
                  .vector = {vector, sizeof vector},
                  .metadata = {text, key % 60 == 7 ? sizeof text : 60}};
     vector[4] = (uint8_t)key;
-    OK(vsi_write_take_slot(&f->err, &f->write, 1, &op.slot));
+    OK(vsi_write_take_slot(&f->err, &f->write, coll, &op.slot));
     apply(f, &op);
+}
+
+static void put(fixture *f, uint64_t key) {
+    put_in(f, 1, key);
 }
 
 static void put_note(fixture *f, uint64_t at) {
@@ -614,6 +618,68 @@ VT_TEST(slabs_can_be_written_early_without_a_limit) {
     OK(vsi_freelist_load(&f->err, f->engine));
     OK(vsi_flush_slabs_early(&f->err, state, UINT64_MAX));
     VT_EQ(vsi_flush_slabs_left(state), 0);
+    OK(check(f));
+    end(f);
+}
+
+/* Slabs written early: of a collection that was rolled back, and of one whose sync failed since. */
+static void make_work(fixture *f, uint64_t round) {
+    vsi_engine *engine = f->engine;
+    OK(vsi_freelist_load(&f->err, engine));
+    OK(vsi_write_begin(&f->err, engine, &f->write));
+    create(f, (uint32_t)(COLLS + round));
+    for (uint64_t key = 0; key < 100; key++)
+        put_in(f, f->write.state.last_coll, key);
+    OK(vsi_flush_slabs_early(&f->err, &f->write.state, UINT64_MAX));
+    vsi_write_rollback(&f->write);
+    OK(vsi_write_begin(&f->err, engine, &f->write));
+    for (uint64_t key = 0; key < 60; key++)
+        put(f, KEYS + round * 60 + key);
+    OK(vsi_write_commit(&f->err, &f->write, VS_SYNC_FULL));
+    OK(vsi_flush_slabs_early(&f->err, &engine->versions.applied->state, UINT64_MAX));
+    vsi_atomic_add(&engine->failed_syncs, 1);
+    forget(f);
+}
+
+VT_TEST(a_checkpoint_behind_a_failed_sync_reports_every_failure_and_can_be_repeated) {
+    fixture one, *f = &one;
+    uint64_t failed = 0;
+    begin(f);
+    for (uint64_t at = 1;; at++, failed++) {
+        uint64_t failures = f->allocator.failures;
+        make_work(f, at);
+        f->allocator.fail_at = f->allocator.calls + at;
+        vs_status st = vsi_checkpoint(&f->err, f->engine, false);
+        f->allocator.fail_at = 0;
+        bool has_failed = f->allocator.failures > failures;
+        VT_CHECK(st == VS_OK || (has_failed && st == VS_ERR_NOMEM));
+        VT_CHECK(!f->engine->has_failed);
+        if (at % 16 == 1)
+            OK(check(f));
+        OK(vsi_checkpoint(&f->err, f->engine, false));
+        if (!has_failed)
+            break;
+    }
+    VT_CHECK(failed > 30);
+    OK(check(f));
+    end(f);
+}
+
+/* What was written early is needed again, and cannot be read: only the log has it for certain. */
+VT_TEST(slabs_that_are_lost_with_a_failed_sync_stop_writing_and_recovery_has_them) {
+    fixture one, *f = &one;
+    begin(f);
+    make_work(f, 0);
+    device.reads = 0;
+    device.fail_at = 1;
+    VT_EQ(vsi_checkpoint(&f->err, f->engine, false), VS_ERR_IO);
+    device.fail_at = 0;
+    VT_CHECK(f->engine->has_failed);
+    OK(vsi_engine_close(&f->err, f->engine, true));
+    OK(vsi_engine_open(&f->err, &f->config, &f->engine));
+    vsi_coll coll;
+    OK(vsi_state_coll(&f->err, &f->engine->versions.applied->state, 1, &coll));
+    VT_EQ(coll.count, KEYS + 60);
     OK(check(f));
     end(f);
 }
