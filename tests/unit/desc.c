@@ -216,6 +216,38 @@ VT_TEST(every_allocation_that_fails_leaves_the_registry_as_it_was) {
     end(&f);
 }
 
+/* Its slabs were written early; their pages must be noted before they are forgotten. */
+VT_TEST(a_desc_whose_pages_cannot_be_noted_is_not_replaced) {
+    fixture f;
+    vsi_pager pager;
+    vsi_cow cow;
+    begin(&f);
+    VT_CHECK(vsi_pager_init(&pager, &f.mem, NULL));
+    vsi_cow_init(&cow, &f.mem);
+    cow.pager = &pager;
+    for (int of_cells = 0; of_cells < 2; of_cells++) {
+        vsi_desc given = make_given(5, 0), *desc = NULL, *again = NULL;
+        given.rows.dir.cow = given.cells.dir.cow = &cow;
+        VT_EQ(vsi_descs_add(&f.err, &f.descs, &given, &desc), VS_OK);
+        vsi_slab_place place = {.at = 3, .ref = {.at = vsi_ref_extent(40, 4), .kind = VSI_REF_SLAB}};
+        VT_CHECK(vsi_buf_append(of_cells ? &desc->cells.moved : &desc->rows.moved, &place,
+                                sizeof place));
+        desc->pool_is_filled = true;
+        f.allocator.fail_at = f.allocator.calls + 1;
+        VT_EQ(vsi_descs_add(&f.err, &f.descs, &given, &again), VS_ERR_NOMEM);
+        f.allocator.fail_at = 0;
+        VT_CHECK(!again && desc->pool_is_filled);
+        VT_EQ(pager.dropped.bytes, 0);
+        VT_EQ(vsi_descs_add(&f.err, &f.descs, &given, &again), VS_OK);
+        VT_CHECK(again == desc && !desc->pool_is_filled);
+        VT_EQ(pager.dropped.bytes, sizeof(vsi_run));
+        vsi_buf_free(&pager.dropped);
+    }
+    vsi_cow_free_all(&cow);
+    vsi_pager_free(&pager);
+    end(&f);
+}
+
 /* Two threads meet a collection of the catalog for the first time: one desc is made. */
 VT_TEST(a_desc_that_is_there_is_not_made_again_from_the_catalog) {
     fixture f;
