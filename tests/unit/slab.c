@@ -1115,6 +1115,33 @@ VT_TEST(an_entry_of_a_slab_that_is_malformed_is_called_damage_and_can_be_replace
     }
 }
 
+/* It leads to no slab, or to one of another size. */
+VT_TEST(a_slab_whose_reference_fits_no_slab_is_called_damage) {
+    for (int i = 0; i < 2; i++) {
+        filed one, *d = &one;
+        const uint8_t *row = NULL;
+        uint8_t key[4], encoded[VSI_REF_BYTES];
+        begin_filed(d, 512);
+        fill_slab(d, 0, 1);
+        settle(d);
+        evict_all(d);
+        vsi_ref ref = place_of(d, 0);
+        if (i)
+            ref.kind = VSI_REF_BLOB;
+        else
+            ref.at = vsi_ref_extent(vsi_ref_page(ref), vsi_ref_pages(ref) - 1);
+        vsi_put_u32_be(key, 0);
+        vsi_ref_encode(ref, encoded);
+        vsi_node_item item = {.key = {key, 4}, .refs = encoded, .ref_count = 1};
+        vsi_cow_mark mark = vsi_cow_open(&d->cow);
+        OK(vsi_btree_put_item(&d->f.err, &d->slabs.dir, &item));
+        VT_EQ(vsi_slab_row(&d->f.err, &d->slabs, 0, &row), VS_ERR_CORRUPT);
+        VT_CONTAINS(d->f.err.text, i ? "of kind 3" : "12288 bytes, expected 16384");
+        vsi_cow_keep(&d->cow, mark);
+        end_filed(d);
+    }
+}
+
 /* ---- dropping and distrusting that fail ----------------------------------------------------- */
 
 VT_TEST(dropping_slabs_that_fails_anywhere_can_be_repeated) {
