@@ -19,6 +19,7 @@ static struct {
     uint64_t reads, fail_at; /* 0: none */
     bool fails_to_write;
     vs_status open_status; /* what opening for writing returns; VS_OK: what the file system says */
+    bool refuses_reading;  /* opening for reading as well */
 } device;
 
 static vs_status device_read(void *ctx, void *file, void *buf, size_t bytes, uint64_t offset,
@@ -36,7 +37,7 @@ static vs_status device_write(void *ctx, void *file, const void *buf, size_t byt
 }
 
 static vs_status device_open(void *ctx, const char *path, uint32_t mode, void **out_file, char *why) {
-    if (device.open_status && mode & VS_VFS_WRITE)
+    if (device.open_status && (mode & VS_VFS_WRITE || device.refuses_reading))
         return device.open_status;
     return device.below->open(ctx, path, mode, out_file, why);
 }
@@ -397,6 +398,10 @@ VT_TEST(a_file_that_may_not_be_written_to_is_refused_with_advice_or_read) {
         OK(vsi_engine_open(&f->err, &f->config, &f->engine));
         OK(vsi_engine_sync(&f->err, f->engine)); /* nothing to do */
         OK(vsi_engine_close(&f->err, f->engine, false));
+        device.refuses_reading = true;
+        VT_EQ(vsi_engine_open(&f->err, &f->config, &f->engine), refusals[i]);
+        VT_CHECK(!strstr(f->err.text, "VS_OPEN_READONLY"));
+        device.refuses_reading = false;
     }
     VT_EQ(f->allocator.live_blocks, 0);
     vsi_memory_vfs_destroy(f->memory);
