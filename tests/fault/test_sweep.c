@@ -303,7 +303,8 @@ static void verify(const sweep *w, const session *before, const char *where) {
     for (int i = last > 0 ? last - 1 : 0; i <= last; i++)
         is_known = is_known || !memcmp(digest, w->digest[i], sizeof digest);
     if (!is_known)
-        vt_fail(__FILE__, __LINE__, "%s: after %d steps the content is another", where, before->done);
+        vt_fail(__FILE__, __LINE__, "%s: after %d steps the content is another", where,
+                before->done);
     VT_OK(vs_check(s.db, 3, ignore_problem, NULL, &problems), s.db);
     if (problems && !w->is_damaged)
         vt_fail(__FILE__, __LINE__, "%s: %d problems", where, (int)problems);
@@ -353,11 +354,11 @@ static void rehearse(sweep *w) {
 }
 
 static void sweep_all(int how, uint64_t memory_limit) {
-    sweep w = {.image = make_image(how),
-               .memory_limit = memory_limit,
-               .is_damaged = how >= LOST_CATALOG};
+    sweep w = {
+        .image = make_image(how), .memory_limit = memory_limit, .is_damaged = how >= LOST_CATALOG};
     rehearse(&w);
-    uint64_t most = memory_limit ? POINTS_SMALL_MEMORY : POINTS_MAX; /* where all is read again and again */
+    uint64_t most =
+        memory_limit ? POINTS_SMALL_MEMORY : POINTS_MAX; /* where all is read again and again */
     most *= getenv("VT_LONG") ? 10 : 1;
     for (int way = 0; way < 4; way++) {
         uint64_t points = way < 2 ? w.calls : w.allocations;

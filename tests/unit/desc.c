@@ -229,7 +229,8 @@ VT_TEST(a_desc_whose_pages_cannot_be_noted_is_not_replaced) {
         vsi_desc given = make_given(5, 0), *desc = NULL, *again = NULL;
         given.rows.dir.cow = given.cells.dir.cow = &cow;
         VT_EQ(vsi_descs_add(&f.err, &f.descs, &given, &desc), VS_OK);
-        vsi_slab_place place = {.at = 3, .ref = {.at = vsi_ref_extent(40, 4), .kind = VSI_REF_SLAB}};
+        vsi_slab_place place = {.at = 3,
+                                .ref = {.at = vsi_ref_extent(40, 4), .kind = VSI_REF_SLAB}};
         VT_CHECK(vsi_buf_append(of_cells ? &desc->cells.moved : &desc->rows.moved, &place,
                                 sizeof place));
         desc->pool_is_filled = true;

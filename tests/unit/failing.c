@@ -36,7 +36,8 @@ static vs_status device_write(void *ctx, void *file, const void *buf, size_t byt
     return device.below->write(ctx, file, buf, bytes, offset, out_bytes, why);
 }
 
-static vs_status device_open(void *ctx, const char *path, uint32_t mode, void **out_file, char *why) {
+static vs_status device_open(void *ctx, const char *path, uint32_t mode, void **out_file,
+                             char *why) {
     if (device.open_status && (mode & VS_VFS_WRITE || device.refuses_reading))
         return device.open_status;
     return device.below->open(ctx, path, mode, out_file, why);

@@ -81,7 +81,8 @@ static void put_file(fixture *f, uint64_t generation) {
     vsi_file file;
     const log_image *log = &f->log[generation];
     VT_EQ(vsi_log_path(&err, PATH, generation, path), VS_OK);
-    VT_EQ(vsi_file_open(&err, &f->mem, f->memory, path, VS_VFS_WRITE | VS_VFS_CREATE, &file), VS_OK);
+    VT_EQ(vsi_file_open(&err, &f->mem, f->memory, path, VS_VFS_WRITE | VS_VFS_CREATE, &file),
+          VS_OK);
     VT_EQ(vsi_file_truncate(&err, &file, 0), VS_OK);
     VT_EQ(vsi_file_write(&err, &file, log->bytes, log->used, 0), VS_OK);
     vsi_file_close(&file);
@@ -98,9 +99,8 @@ static log_image *make_log(fixture *f, uint64_t generation, uint64_t start_lsn,
                              .salt = SALT,
                              .pad_bytes = PAD};
     free(log->bytes);
-    *log = (log_image){.bytes = calloc(1, LOG_BYTES),
-                       .used = VSI_LOG_HEADER_BYTES,
-                       .generation = generation};
+    *log = (log_image){
+        .bytes = calloc(1, LOG_BYTES), .used = VSI_LOG_HEADER_BYTES, .generation = generation};
     VT_CHECK(log->bytes);
     log->chain = log->header_hash = vsi_log_header_encode(&header, log->bytes);
     return log;
@@ -113,8 +113,7 @@ static void add_frame(log_image *log, vsi_frame frame, size_t bytes) {
     for (size_t i = 0; i < bytes; i++)
         place[VSI_FRAME_BYTES + i] = (uint8_t)vt_mix(frame.lsn * 1000 + i);
     if (frame.kind != VSI_FRAME_MARK)
-        frame.payload_hash =
-            vsi_frame_payload_hash(place + VSI_FRAME_BYTES, bytes, frame.lsn);
+        frame.payload_hash = vsi_frame_payload_hash(place + VSI_FRAME_BYTES, bytes, frame.lsn);
     vsi_frame_encode(&frame, SALT, log->chain, place);
     log->chain = frame.chain;
     log->used += (size_t)vsi_frame_stride((uint32_t)bytes);

@@ -303,7 +303,8 @@ static struct {
     const vs_vfs *below;
     uint64_t reads, writes, fail_write_at; /* 0: none */
     bool fails_to_read;
-    void (*meanwhile)(void *ctx); /* what another thread does while the next read is on its way; NULL: nothing */
+    void (*meanwhile)(
+        void *ctx); /* what another thread does while the next read is on its way; NULL: nothing */
     void *meanwhile_ctx;
 } device;
 
@@ -958,7 +959,8 @@ static bool read_meanwhile(filed *d, bool is_aside, vs_status expected) {
 /* The bytes of an extent change, as those of pages that were given up and used again. */
 static void scribble(filed *d, vsi_ref ref) {
     static const uint8_t noise[64] = {1, 2, 3};
-    OK(vsi_file_write(&d->f.err, &d->file, noise, sizeof noise, vsi_ref_page(ref) * VSI_PAGE_BYTES));
+    OK(vsi_file_write(&d->f.err, &d->file, noise, sizeof noise,
+                      vsi_ref_page(ref) * VSI_PAGE_BYTES));
 }
 
 static vsi_ref place_of(filed *d, uint32_t at) {
@@ -1046,7 +1048,8 @@ VT_TEST(a_slab_with_another_hash_at_the_same_place_has_moved) {
     for (int is_aside = 0; is_aside < 2; is_aside++) {
         filed one, *d = &one;
         begin_meanwhile(d, change_in_place);
-        read_meanwhile(d, is_aside, VS_ERR_CORRUPT); /* read again, and now it is nothing but damage */
+        read_meanwhile(d, is_aside,
+                       VS_ERR_CORRUPT); /* read again, and now it is nothing but damage */
         VT_EQ(device.reads, 2);
         put_back_in_place(d);
         end_filed(d);
@@ -1061,7 +1064,8 @@ VT_TEST(a_slab_that_is_gone_while_it_is_read_has_no_row) {
         read_meanwhile(d, false, VS_ERR_CORRUPT);
         end_filed(d);
         begin_meanwhile(d, changes[i]);
-        read_meanwhile(d, true, i ? VS_ERR_CORRUPT : VS_OK); /* aside it is as it was when it was asked for */
+        read_meanwhile(
+            d, true, i ? VS_ERR_CORRUPT : VS_OK); /* aside it is as it was when it was asked for */
         end_filed(d);
     }
     filed one, *d = &one;
