@@ -725,8 +725,12 @@ static const uint8_t *row_of(filed *d, uint32_t at) {
 static vsi_ref place_of(filed *d, uint32_t at) {
     uint8_t key[4];
     vsi_node_item item;
+    const vsi_slab_place *places = (const vsi_slab_place *)(const void *)d->slabs.moved.data;
+    for (size_t i = 0; i < d->slabs.moved.bytes / sizeof *places; i++)
+        if (places[i].at == at)
+            return places[i].ref;
     vsi_put_u32_be(key, at);
-    OK(vsi_btree_get(&d->f.err, &d->slabs.dir, (vsi_bytes){key, sizeof key}, &item));
+    OK(vsi_btree_get(&d->f.err, &d->slabs.dir, (vsi_bytes){key, 4}, &item));
     return vsi_ref_decode(item.refs);
 }
 
@@ -961,18 +965,6 @@ static void scribble(filed *d, vsi_ref ref) {
     static const uint8_t noise[64] = {1, 2, 3};
     OK(vsi_file_write(&d->f.err, &d->file, noise, sizeof noise,
                       vsi_ref_page(ref) * VSI_PAGE_BYTES));
-}
-
-static vsi_ref place_of(filed *d, uint32_t at) {
-    uint8_t key[4];
-    vsi_node_item item;
-    const vsi_slab_place *places = (const vsi_slab_place *)(const void *)d->slabs.moved.data;
-    for (size_t i = 0; i < d->slabs.moved.bytes / sizeof *places; i++)
-        if (places[i].at == at)
-            return places[i].ref;
-    vsi_put_u32_be(key, at);
-    OK(vsi_btree_get(&d->f.err, &d->slabs.dir, (vsi_bytes){key, 4}, &item));
-    return vsi_ref_decode(item.refs);
 }
 
 /* The writer changes the slab and writes it elsewhere; its old pages hold something else. */
