@@ -734,9 +734,13 @@ typedef struct length_tally {
 
 /* What is cut off is missed: where it is needed, or, of the newest log, as an earlier state. What is added is
  * not looked at. */
-static bool is_length_allowed(const known_image *m, int file_at, bool is_cut, int kind) {
-    if (!is_cut || kind == HARMLESS)
-        return kind == HARMLESS && (is_cut ? file_at > 0 : true);
+static bool is_length_allowed(const known_image *m, int file_at, size_t bytes, int kind) {
+    const known_file *f = &m->file[file_at];
+    size_t used = f->bytes;
+    while (used > 0 && f->map[used - 1] == IS_UNUSED) /* what is kept in reserve behind the end */
+        used--;
+    if (bytes >= f->bytes || kind == HARMLESS)
+        return kind == HARMLESS && (file_at > 0 || bytes >= used);
     if (file_at == 0)
         return kind == REFUSED || (m->newest_log && kind == WENT_BACK);
     if (file_at < m->newest_log)
@@ -753,7 +757,7 @@ static void check_length(const known_image *m, int file_at, size_t bytes, int fi
     d.fill = fill;
     outcome out = look(m, &d);
     bool is_open = out.kind != REFUSED;
-    if (!is_length_allowed(m, file_at, is_cut, out.kind) || (is_open && out.state > t->earliest))
+    if (!is_length_allowed(m, file_at, bytes, out.kind) || (is_open && out.state > t->earliest))
         vt_fail(__FILE__, __LINE__, "%s of %zu bytes shows %zu: %s, state %d of %d: %s", f->path,
                 f->bytes, bytes, outcome_names[out.kind], out.state, m->states, out.message);
     t->earliest = is_open ? out.state : t->earliest;

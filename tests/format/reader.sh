@@ -461,7 +461,7 @@ refused "--fsck finds the damaged catalog" catalog
 # A log with savepoints: operations that were taken back after they had reached it.
 # shellcheck disable=SC2086 # CC and CFLAGS may have arguments
 if ${CC:-cc} ${CFLAGS:-} -I"$root" -o savepoints "$root/tests/shell/makesavepoints.c" "$build/libvecstore.a" \
-    -lm -lpthread 2>err; then
+    -lzstd -lm -lpthread 2>err; then
     for limit in "" 1; do
         rm -f sp.db*
         # shellcheck disable=SC2086

@@ -330,7 +330,7 @@ VT_TEST(meta_pages_of_another_database_or_log_are_found) {
     write_metas(f, &meta);
     check_finds(f, "are not those of this database", __LINE__);
     meta = own;
-    meta.features_needed = 1;
+    meta.features_needed = 1u << 31;
     write_metas(f, &meta);
     check_finds(f, "needs features", __LINE__);
     meta = own;
