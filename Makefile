@@ -189,8 +189,11 @@ $(FLIPS_T): $(FLIPS_C) $(SIM_H) $(BUILD)/tests/vt.o \
 
 FUZZ_T := $(patsubst %,$(BUILD)/tests/fuzz-%,log file api import)
 
-TESTS := $(UNIT_T) $(WHOLE_T) $(WHOLE_T:%=%-debug) $(WHOLE_T:%=%-mapped) $(FAULT_T) $(FLIPS_T) $(FLIPS_T:%=%-debug)
-CRASH_FAST := --images 4000 --chains 600 --oom 1 --faults 2000 --quiet
+# Of the programs that map their databases these say most; LONG=1 runs all.
+MAPPED_T := $(if $(LONG),$(WHOLE_T:%=%-mapped),$(patsubst %,$(BUILD)/tests/%-mapped,api-threads api-limit \
+    api-mapped api-checkpoint model-records))
+TESTS := $(UNIT_T) $(WHOLE_T) $(WHOLE_T:%=%-debug) $(MAPPED_T) $(FAULT_T) $(FLIPS_T) $(FLIPS_T:%=%-debug)
+CRASH_FAST := --images 4000 --chains 600 --oom 1 --faults 2000 --every 4 --quiet
 
 check: deps
 	@.ci/deps check
@@ -211,7 +214,8 @@ check-long: deps
 	@.ci/deps long
 	@$(MAKE) --no-print-directory -j$(JOBS) check-long-run
 
-check-long-run: check-run
+check-long-run:
+	@$(MAKE) --no-print-directory check-run LONG=1
 	@VECSTORE_DATA="$(DATA)" BUILD="$(BUILD)" CC="$(CC)" CFLAGS="$(CFLAGS)" tests/long.sh
 
 check-cross: deps

@@ -1,12 +1,13 @@
 /* crash.c - the crash, fault and memory campaigns.
  *
- *   crash [--images N [--every N]] [--chains N] [--oom RUNS] [--faults N] [--seed S] [--only WORKLOAD]
+ *   crash [--images N] [--chains N] [--oom RUNS] [--faults N] [--every N] [--seed S] [--only WORKLOAD]
  *         [--quiet]
  *   crash --replay WORKLOAD SEED POINT DAMAGE      one image of an earlier failure
  *
  * images: programs are recorded, crashed at every operation with every kind of damage, and the
  *   invariants of verify.h are checked on each distinct disk, until N distinct ones were seen.
- *   Programs are not cut short: --every crashes each at one of so many operations only.
+ *   Programs are not cut short: --every crashes each at one of so many operations only, and lets one of
+ *   so many allocations fail.
  * chains: crash, recover, go on, crash again, five deep, with crashes inside recovery as well.
  * oom: every allocation of a program fails, once and for ever.
  * faults: every call of the file system fails in every way, once and for ever, N points in all.
@@ -18,7 +19,7 @@
 
 typedef struct campaign {
     uint64_t seed;
-    uint64_t every; /* of so many operations one is a crash point */
+    uint64_t every; /* of so many operations or allocations one counts */
     const char *only;
     bool is_quiet;
     uint64_t passed, failed;
@@ -301,7 +302,8 @@ static void campaign_oom(campaign *c, const workload *w, uint64_t runs) {
     for (uint64_t seed = c->seed; seed < c->seed + runs; seed++)
         for (int for_ever = 0; for_ever < 2; for_ever++) {
             bool hit = true;
-            for (uint64_t at = 1; hit && failures < CRASH_REPORTS_MAX; at++) {
+            for (uint64_t at = 1 + c->seed % c->every; hit && failures < CRASH_REPORTS_MAX;
+                 at += c->every) {
                 failures += !oom_run(c, w, seed, at, for_ever, &hit);
                 points += hit;
             }
