@@ -193,7 +193,7 @@ FUZZ_T := $(patsubst %,$(BUILD)/tests/fuzz-%,log file api import)
 MAPPED_T := $(if $(LONG),$(WHOLE_T:%=%-mapped),$(patsubst %,$(BUILD)/tests/%-mapped,api-threads api-limit \
     api-mapped api-checkpoint model-records))
 TESTS := $(UNIT_T) $(WHOLE_T) $(WHOLE_T:%=%-debug) $(MAPPED_T) $(FAULT_T) $(FLIPS_T) $(FLIPS_T:%=%-debug)
-CRASH_FAST := --images 4000 --chains 600 --oom 1 --faults 2000 --every 4 --quiet
+CRASH_FAST := --images 4000 --chains 600 --oom 1 --faults 2000 --every 8 --quiet
 
 check: deps
 	@.ci/deps check

@@ -762,7 +762,7 @@ VT_TEST(a_call_without_memory_changes_nothing_and_going_back_needs_none) {
         create(&r, 0);
         create(&r, 1);
         commit(&r);
-        uint64_t dense = getenv("VT_LONG") ? 40 : 8;
+        uint64_t dense = getenv("VT_LONG") ? 40 : 16;
         for (uint64_t at = 1, step = 1; at < 2500; at += step, step += at / dense) {
             r.rng.state = at;
             run_hungry(&r, at);

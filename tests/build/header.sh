@@ -88,7 +88,7 @@ object_is_clean() { # NAME OBJECT
         "unexpected '$2' >'$scratch/u'; cat '$scratch/u'; [ ! -s '$scratch/u' ]"
 }
 compiles_library() {
-    for switches in -O0 "-std=gnu17 -O3 -fPIC" "-std=c17 -Os" -DVS_OMIT_ZSTD -DVS_THREADSAFE=0; do
+    for switches in -O0 "-std=gnu17 -O1 -fPIC" "-std=c17 -Os" -DVS_OMIT_ZSTD -DVS_THREADSAFE=0; do
         check "$1 compiles vecstore.c with $switches" \
             "$1 $warn $switches -c vecstore.c -o '$scratch/switches.o'"
         object_is_clean "$1 $switches: the object" "$scratch/switches.o"
