@@ -632,6 +632,9 @@ VS_NODISCARD VS_API vs_status vs_begin(vs_db *db, int kind, vs_txn **out_txn);
  *
  * On an error the changes are rolled back, except VS_ERR_INDOUBT: whether they survive is known
  * after the next open.
+ * VS_ERR_FULL comes before it is too late: what was committed can still be checkpointed, and a transaction
+ * that only deletes has space kept in reserve (256 KiB to 4 MiB of the file while it is open, 64 KiB to 1 MiB
+ * of the log). What deletes free is used again at once; with other room on the device writing goes on.
  * Errors: VS_ERR_FULL, VS_ERR_IO, VS_ERR_INDOUBT, VS_ERR_READONLY, VS_ERR_NOMEM, VS_ERR_MISUSE.
  *   Message in db.
  * Threads: one call at a time per handle. */
