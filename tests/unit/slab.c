@@ -886,7 +886,7 @@ VT_TEST(what_memory_has_no_room_for_is_looked_at_in_the_file_and_verified_each_t
     VT_EQ(device.reads, 0);
     VT_EQ(used(d), before);
     VT_EQ(d->f.allocator.calls, calls);
-    uint32_t last = (SLABS - 1) << d->slabs.shift;
+    uint32_t last = (uint32_t)(SLABS - 1) << d->slabs.shift;
     damage_slab(d, SLABS - 1);
     VT_EQ(vsi_slab_row_aside(&d->f.err, &d->slabs, last, &aside, &row), VS_OK);
     vsi_slab_aside_renew(&aside);
