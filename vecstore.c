@@ -1701,15 +1701,27 @@ static vs_status posix_truncate(void *ctx, void *file, uint64_t bytes, char *why
     return ftruncate(posix_fd(file), (off_t)bytes) ? posix_fail(errno, why) : VS_OK;
 }
 
+/* Only behind the end: where a file system cannot reserve, a C library may write into each block instead. */
 static vs_status posix_allocate(void *ctx, void *file, uint64_t bytes, char *why) {
-    (void)ctx;
+    struct stat info;
     if (bytes > INT64_MAX)
         return posix_fail(EFBIG, why);
+    if (fstat(posix_fd(file), &info))
+        return posix_fail(errno, why);
+    if ((off_t)bytes <= info.st_size)
+        return VS_OK;
 #if defined(__APPLE__)
     return posix_truncate(ctx, file, bytes, why);
 #else
-    int os_error = bytes ? posix_fallocate(posix_fd(file), 0, (off_t)bytes) : 0;
-    return os_error ? posix_fail(os_error, why) : VS_OK;
+    (void)ctx;
+    int os_error = posix_fallocate(posix_fd(file), info.st_size, (off_t)bytes - info.st_size);
+    if (!os_error)
+        return VS_OK;
+    if (ftruncate(posix_fd(file), info.st_size)) /* some may have been given */
+        return posix_fail(errno, why);
+    if (os_error == EOPNOTSUPP || os_error == ENOSYS || os_error == EINVAL)
+        return VS_ERR_UNSUPPORTED;
+    return posix_fail(os_error, why);
 #endif
 }
 
@@ -3901,7 +3913,7 @@ VSI_FN const uint8_t *vsi_windows_see(vsi_windows *windows, uint64_t offset, siz
                                       vsi_sight *out_sight);
 /* The extent is in use, and stays mapped, until its user leaves; the caller stays since it was seen. */
 VSI_FN void vsi_windows_use(vsi_windows *windows, vsi_sight *sight);
-/* Nobody who comes from now on looks at it. */
+/* Nobody who comes from now on looks at it. Harmless after vsi_windows_free. */
 VSI_FN void vsi_windows_leave(vsi_windows *windows, vsi_sight *sight);
 /* Who uses the extent that begins at offset; NULL: nobody. */
 VSI_FN void *vsi_windows_user(vsi_windows *windows, uint64_t offset);
@@ -4104,7 +4116,10 @@ VSI_FN void vsi_windows_use(vsi_windows *windows, vsi_sight *sight) {
     vsi_mutex_unlock(&windows->lock);
 }
 
+/* After a fork another thread of the parent may hold the lock for ever; closing unmaps everything before. */
 VSI_FN void vsi_windows_leave(vsi_windows *windows, vsi_sight *sight) {
+    if (!windows->mem)
+        return;
     vsi_mutex_lock(&windows->lock);
     vsi_sight **link = windows_bucket(windows, sight->offset);
     while (*link != sight)
@@ -5954,7 +5969,8 @@ VSI_FN void vsi_slabs_count_unused(vsi_slabs *slabs, uint32_t slot, bool is_unus
 VS_NODISCARD VSI_FN vs_status vsi_slabs_distrust(vsi_err *err, vsi_slabs *slabs, vsi_pager *pager);
 /* Whether there may be slabs to drop. */
 VSI_FN bool vsi_slabs_have_unused(const vsi_slabs *slabs);
-/* Drops slabs of which no row is needed, but for the one that slot_end lies behind and those after it. */
+/* Drops slabs of which no row is needed, but for the one that slot_end lies behind and those after it; with
+ * slot_end 0 none. */
 VS_NODISCARD VSI_FN vs_status vsi_slabs_drop_unused(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir,
                                                     uint32_t slot_end);
 /* What was written leads nowhere: the collection does not exist. Its pages go to the pager's dropped. */
@@ -5994,7 +6010,9 @@ VS_NODISCARD VSI_FN vs_status vsi_slab_make_row(vsi_err *err, vsi_slabs *slabs, 
 
 enum { SLAB_TABLE_FIRST = 16 };
 
+/* Beside the count of rows that nobody needs. */
 #define SLAB_IS_DROPPED 0x80000000u
+#define SLAB_GOES       0x40000000u /* with the checkpoint that is being made */
 
 /* At the front of a slab's memory; the rows begin at the first aligned byte behind it. */
 typedef struct slab_head {
@@ -6723,7 +6741,7 @@ VSI_FN void vsi_slabs_count_unused(vsi_slabs *slabs, uint32_t slot, bool is_unus
     if (is_unused ? !slabs_unused_reserve(slabs, at) : at >= slabs->unused.bytes / sizeof at)
         return;
     uint32_t *count = slabs_unused(slabs) + at;
-    *count &= ~SLAB_IS_DROPPED;
+    *count &= ~(SLAB_IS_DROPPED | SLAB_GOES);
     if (is_unused)
         ++*count;
     else if (*count)
@@ -6768,7 +6786,7 @@ static vs_status slab_drop(vsi_err *err, vsi_slabs *slabs, uint32_t at, vsi_btre
 
 VSI_FN bool vsi_slabs_have_unused(const vsi_slabs *slabs) {
     for (size_t i = 0; i < slabs->unused.bytes / sizeof(uint32_t); i++)
-        if (slabs_unused(slabs)[i] == 1u << slabs->shift)
+        if ((slabs_unused(slabs)[i] & ~SLAB_GOES) == 1u << slabs->shift)
             return true;
     return false;
 }
@@ -6778,9 +6796,13 @@ VSI_FN vs_status vsi_slabs_drop_unused(vsi_err *err, vsi_slabs *slabs, vsi_btree
     uint32_t rows = 1u << slabs->shift, end = slot_end ? (slot_end - 1) >> slabs->shift : 0;
     size_t known = slabs->unused.bytes / sizeof(uint32_t);
     vs_status st = VS_OK;
+    for (size_t at = 0; at < known; at++)
+        slabs_unused(slabs)[at] &= ~SLAB_GOES; /* a checkpoint that failed may have left it */
     for (uint32_t at = 0; st == VS_OK && at < end && at < known; at++)
-        if (slabs_unused(slabs)[at] == rows)
+        if (slabs_unused(slabs)[at] == rows) {
             st = slab_drop(err, slabs, at, dir);
+            slabs_unused(slabs)[at] |= SLAB_GOES;
+        }
     return st;
 }
 
@@ -6807,8 +6829,8 @@ VSI_FN vs_status vsi_slabs_forget(vsi_err *err, vsi_slabs *slabs, vsi_pager *pag
 VSI_FN void vsi_slabs_settle(vsi_slabs *slabs, const vsi_btree *dir) {
     vsi_assert(slabs->dir.cow == dir->cow); /* which is read without the lock */
     for (size_t i = 0; i < slabs->unused.bytes / sizeof(uint32_t); i++)
-        if (slabs_unused(slabs)[i] == 1u << slabs->shift)
-            slabs_unused(slabs)[i] |= SLAB_IS_DROPPED;
+        if (slabs_unused(slabs)[i] & SLAB_GOES)
+            slabs_unused(slabs)[i] ^= SLAB_GOES | SLAB_IS_DROPPED;
     vsi_mutex_lock(&dir->cow->pager->slab_lock);
     slabs->dir.root = dir->root;
     slabs->dir.count = dir->count;
@@ -9232,6 +9254,7 @@ typedef struct vsi_log {
     uint64_t salt, chain;
     uint64_t pos;       /* where the next frame goes */
     uint64_t owned;     /* bytes that the device has given to the file; UINT64_MAX: nobody knows */
+    bool is_tight;      /* the device has not given as much as was asked for */
     uint32_t pad_bytes; /* blast radius of the device */
     bool tail_is_dirty; /* a failed append may have left bytes behind pos */
 
@@ -9517,7 +9540,8 @@ VSI_FN vs_status vsi_log_own(vsi_err *err, vsi_log *log, size_t bytes, uint64_t 
         return VS_OK;
     uint64_t more = end + reserve; /* not at each frame */
     vs_status st = vsi_file_allocate(err, &log->file, more);
-    if (st == VS_ERR_FULL) {
+    log->is_tight = st == VS_ERR_FULL;
+    if (log->is_tight) {
         more = end;
         st = vsi_file_allocate(err, &log->file, more);
     }
@@ -10466,6 +10490,7 @@ typedef struct vsi_engine {
     /* of the holder of the writer role */
     uint32_t last_coll; /* collection ids given out, also in transactions rolled back */
     uint64_t ahead_log_bytes; /* the log when slabs were last written ahead of a checkpoint */
+    bool has_no_list; /* of free pages, damaged beyond making it anew, when a commit last asked */
     bool has_gone_back;       /* the meta pages still name the checkpoint after ours, a damaged one */
     uint64_t trusted_syncs;   /* failed_syncs when everything written early was last known to be there */
     bool has_spilled_trees;   /* since the last checkpoint */
@@ -10579,6 +10604,7 @@ VSI_FN vs_status vsi_engine_settle_metas(vsi_err *err, vsi_engine *engine) {
 
 VSI_FN void vsi_engine_free(vsi_engine *engine) {
     vsi_mem *mem = engine->mem;
+    vsi_windows_free(&engine->pager.windows); /* first: then slabs go without its lock, see vsi_windows_leave */
     vsi_log_free(&engine->log);
     vsi_versions_free(&engine->versions);
     vsi_cow_free_all(&engine->cow);
@@ -11057,10 +11083,20 @@ static bool flush_has_slabs(const vsi_slabs *slabs) {
     return slabs->dirty.bytes || slabs->moved.bytes || vsi_slabs_have_unused(slabs);
 }
 
+/* Dropping slabs rewrites nodes of dir, which no commit has reserved pages for: on a full disk it waits for
+ * a later checkpoint. */
+static bool flush_has_room_to_drop(const vsi_btree *dir) {
+    const vsi_cow *cow = dir->cow;
+    vsi_page_count need = {.single = cow->pages.single - cow->dead_pages.single,
+                           .middle = cow->pages.middle - cow->dead_pages.middle,
+                           .large = cow->pages.large - cow->dead_pages.large};
+    return vsi_space_fits(&cow->pager->space, need, dir->count / 20 + 32);
+}
+
 static vs_status flush_array(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir, uint32_t slot_end) {
     vs_status st = vsi_slabs_write_back(err, slabs, dir->cow->pager, UINT64_MAX);
     if (st == VS_OK)
-        st = vsi_slabs_drop_unused(err, slabs, dir, slot_end);
+        st = vsi_slabs_drop_unused(err, slabs, dir, flush_has_room_to_drop(dir) ? slot_end : 0);
     return st == VS_OK ? vsi_slabs_link(err, slabs, dir) : st;
 }
 
@@ -11694,9 +11730,13 @@ VSI_FN vs_status vsi_admit(vsi_err *err, vsi_engine *engine, bool only_deletes) 
 VSI_FN bool vsi_admit_give_back(vsi_engine *engine) {
     vsi_space *space = &engine->pager.space;
     vsi_err ignored = {0};
-    if (!space->is_known || space->owned == UINT64_MAX || space->owned <= space->end + 1)
+    const vsi_meta *meta = &engine->metas.newest;
+    uint64_t end = space->end;
+    end = meta->checkpoint.end > end ? meta->checkpoint.end : end; /* a shorter file is a damaged one */
+    end = meta->previous.end > end ? meta->previous.end : end;
+    if (!space->is_known || space->owned == UINT64_MAX || space->owned <= end + 1)
         return false;
-    uint64_t kept = space->end + (space->owned - space->end) / 2;
+    uint64_t kept = end + (space->owned - end) / 2;
     space->owned = kept;
     vsi_windows_cut(&engine->pager.windows, kept * VSI_PAGE_BYTES); /* keeps D3 of store/window */
     return vsi_file_truncate(&ignored, &engine->data, kept * VSI_PAGE_BYTES) == VS_OK;
@@ -11708,6 +11748,8 @@ VSI_FN vs_status vsi_admit_frame(vsi_err *err, vsi_engine *engine, size_t bytes,
     reserve = reserve < VSI_RESERVE_LOG_BYTES ? VSI_RESERVE_LOG_BYTES : reserve;
     reserve = reserve < ADMIT_LOG_MAX ? reserve : ADMIT_LOG_MAX;
     vs_status st = vsi_log_own(err, &engine->log, bytes, reserve);
+    if (engine->log.is_tight && vsi_log_bytes(&engine->log) >= 2 * reserve)
+        engine->wants_room = true; /* before a commit has to be refused: the log itself is what can go */
     if (st != VS_ERR_FULL)
         return st;
     engine->wants_room = true;
@@ -11822,7 +11864,8 @@ typedef struct vsi_savepoint {
     vsi_state state;
     vsi_cow_mark mark;
     size_t pages_bytes; /* of the pager's taken */
-    size_t ops_bytes, freed_bytes, taken_bytes; /* for store/write */
+    size_t ops_bytes, freed_bytes, taken_bytes; /* for store/write, as the next */
+    bool has_grown;
 } vsi_savepoint;
 
 /* Savepoints of a transaction, the outermost first; numbers count from 1. */
@@ -12736,7 +12779,8 @@ static vs_status write_admit(vsi_err *err, vsi_write *write) {
     vsi_engine *engine = write->engine;
     vsi_err ignored = {0};
     vsi_stay stay = vsi_stay_enter(&engine->pager.reside);
-    bool is_known = vsi_freelist_load(&ignored, engine) == VS_OK;
+    bool is_known = !engine->has_no_list && vsi_freelist_load(&ignored, engine) == VS_OK;
+    engine->has_no_list = !is_known; /* until a checkpoint looks again */
     vs_status st = write_admit_frame(err, write, write->ops.bytes);
     if (st == VS_OK && is_known) /* else no page can be written; the checkpoint will say so */
         st = vsi_admit(err, engine, !write->has_grown);
@@ -12887,6 +12931,7 @@ VSI_FN vs_status vsi_write_savepoint(vsi_err *err, vsi_write *write, uint32_t *o
     point->ops_bytes = write->ops.bytes;
     point->freed_bytes = write->freed.bytes;
     point->taken_bytes = write->taken.bytes;
+    point->has_grown = write->has_grown;
     *out_number = write->points.count;
     return VS_OK;
 }
@@ -12913,6 +12958,7 @@ VSI_FN vs_status vsi_write_rollback_to(vsi_err *err, vsi_write *write, uint32_t 
     if (is_logged)
         write->logged.count = write->logged.rollback_to = number;
     write->freed.bytes = point->freed_bytes;
+    write->has_grown = point->has_grown;
     write_give_back(write, point->taken_bytes);
     return VS_OK;
 }
@@ -13293,6 +13339,7 @@ static vs_status checkpoint_make(vsi_err *err, checkpoint_work *work) {
     uint64_t old_number = engine->metas.newest.checkpoint.number;
     vsi_ref old_free = engine->metas.newest.checkpoint.free_list;
     vs_status st = vsi_freelist_load(err, engine);
+    engine->has_no_list = st != VS_OK;
     if (st != VS_OK)
         return st;
     vsi_versions_reclaim(&engine->versions);
@@ -13374,6 +13421,8 @@ static void checkpoint_clean(vsi_engine *engine, bool is_final, vsi_stay *stay) 
         *stay = vsi_stay_enter(&engine->pager.reside);
     }
     vsi_assert(checkpoint_is_clear(&engine->pager)); /* L4 */
+    if (engine->stuck_pages > engine->pager.space.dead_pages)
+        engine->stuck_pages = engine->pager.space.dead_pages;
     if (is_final)
         vsi_log_remove_strays(&engine->log);
     checkpoint_truncate(engine, is_final);

@@ -290,6 +290,155 @@ VT_TEST(without_reservations_a_full_disk_loses_nothing) {
     end(&f);
 }
 
+/* What deletes free lies at the end of the file, the checkpoints that are kept name that end: when the reserve
+ * is given back for a new log the file must not be cut below it, or a killed program leaves none. */
+VT_TEST(room_given_back_for_a_log_leaves_what_the_meta_pages_name) {
+    static fixture f;
+    begin(&f, 0, 0);
+    vs_txn *txn = NULL;
+    enum { MANY = 20000, FEW = 100 };
+    VT_OK(vs_begin(f.db, VS_TXN_WRITE, &txn), f.db);
+    for (uint64_t key = 0; key < MANY; key++)
+        VT_OK(try_put(&f, txn, key, 1 + 3 * (uint32_t)key), f.coll);
+    VT_OK(vs_commit(txn, VS_SYNC_FULL), f.db);
+    VT_OK(vs_checkpoint(f.db), f.db);
+    VT_OK(vs_begin(f.db, VS_TXN_WRITE, &txn), f.db);
+    for (uint64_t key = FEW; key < MANY; key++)
+        VT_OK(vs_delete(f.coll, txn, key), f.coll);
+    VT_OK(vs_commit(txn, VS_SYNC_FULL), f.db);
+    for (int i = 0; i < 4; i++) {
+        if (i == 3)
+            VT_OK(try_put(&f, NULL, 3, 1), f.coll);
+        VT_OK(vs_checkpoint(f.db), f.db);
+        for (uint64_t key = 0; i < 2 && key < FEW; key++)
+            VT_OK(try_put(&f, NULL, key, 1), f.coll);
+    }
+    sim_set_room(f.s, sim_used_bytes(f.s));
+    size_t from = sim_op_count(f.s);
+    VT_OK(vs_delete(f.coll, NULL, 7), f.coll);
+    for (size_t at = from; at <= sim_op_count(f.s); at++)
+        for (int damage = SIM_DROP_ALL; damage <= SIM_KEEP_ALL; damage++) {
+            sim_player *player = sim_player_new(f.s);
+            sim_player_seek(player, at);
+            sim_image disk = sim_player_crash(player, damage, 1);
+            sim *later = sim_new(2, &disk);
+            vs_open_options options = VS_OPEN_OPTIONS_INIT;
+            vs_db *db = NULL;
+            options.vfs = sim_vfs(later);
+            VT_OK(vs_open(DB, &options, &db), db);
+            VT_EQ(vs_close(db), VS_OK);
+            sim_free(later);
+            sim_player_free(player);
+        }
+    end(&f);
+}
+
+/* Slabs of which no row is needed any more go with a checkpoint, which takes pages that no commit has asked for. */
+VT_TEST(slabs_that_are_not_needed_wait_when_dropping_them_takes_room) {
+    enum { RECORDS = 3000, LONG_DIM = 4096 };
+    static float vector[LONG_DIM];
+    static vs_txn *held[RECORDS];
+    static fixture f;
+    begin(&f, 0, 0);
+    vs_collection *c = NULL;
+    vs_collection_options options = VS_COLLECTION_OPTIONS_INIT;
+    vs_record record = VS_RECORD_INIT;
+    vs_txn *txn = NULL;
+    int count = 0, deleted = 0;
+    uint64_t key = 0;
+    options.dim = LONG_DIM; /* a slab each */
+    VT_OK(vs_collection_create(f.db, NULL, "long", &options, &c), f.db);
+    record.vector = vector;
+    VT_OK(vs_begin(f.db, VS_TXN_WRITE, &txn), f.db);
+    for (; record.key < RECORDS; record.key++)
+        VT_OK(vs_put(c, txn, &record, VS_UPSERT), c);
+    VT_OK(vs_commit(txn, VS_SYNC_FULL), f.db);
+    record.key = 1;
+    for (int i = 0; i < 3; i++) {
+        VT_OK(vs_checkpoint(f.db), f.db);
+        VT_OK(vs_put(c, NULL, &record, VS_UPSERT), c);
+    }
+    VT_OK(vs_checkpoint(f.db), f.db);
+    sim_set_room(f.s, sim_used_bytes(f.s));
+    for (int refused = 0; refused < 5; key = (key + 37) % RECORDS + (key + 37 >= RECORDS)) {
+        VT_CHECK(count < RECORDS);
+        VT_OK(vs_begin(f.db, VS_TXN_READ, &held[count++]), f.db);
+        while (refused < 5 && vs_delete(c, NULL, key) == VS_ERR_FULL)
+            refused++;
+        refused = refused < 5 ? 0 : refused;
+        deleted += refused == 0;
+    }
+    VT_CHECK(deleted > 50);
+    while (count)
+        vs_rollback(held[--count]);
+    vs_status st = VS_ERR_FULL; /* one that is refused makes room for the next */
+    for (int i = 0; i < 3 && st == VS_ERR_FULL; i++)
+        st = vs_delete(c, NULL, RECORDS - 1);
+    VT_OK(st, c);
+    VT_OK(vs_checkpoint(f.db), f.db);
+    vs_collection_close(c);
+    end(&f);
+}
+
+VT_TEST(a_put_that_was_taken_back_leaves_a_transaction_that_only_deletes) {
+    static fixture f;
+    begin(&f, ROOM, 0);
+    fill(&f);
+    for (uint64_t key = 0; key < 10; key++) {
+        vs_txn *txn = NULL;
+        uint32_t savepoint = 0;
+        VT_OK(vs_begin(f.db, VS_TXN_WRITE, &txn), f.db);
+        VT_OK(vs_savepoint(txn, &savepoint), txn);
+        VT_OK(try_put(&f, txn, KEYS + 1, 1), f.coll);
+        VT_OK(vs_rollback_to(txn, savepoint), txn);
+        VT_OK(vs_delete(f.coll, txn, key), f.coll);
+        VT_OK(vs_commit(txn, VS_SYNC_DEFAULT), f.db);
+        f.seed[key] = 0;
+    }
+    check_all(&f);
+    end(&f);
+}
+
+static void count_message(void *ctx, int level, const char *text) {
+    (void)level;
+    *(int *)ctx += strstr(text, "making it anew") != NULL;
+}
+
+/* The list of free pages and a node are damaged: commits go on by the log, and do not walk the trees each time. */
+VT_TEST(a_list_that_cannot_be_made_anew_is_looked_at_once) {
+    static fixture f;
+    begin(&f, 0, 0);
+    for (uint64_t key = 0; key < 1000; key++)
+        VT_CHECK(put(&f, key));
+    close_db(&f);
+    sim_image disk = sim_image_now(f.s);
+    sim_free(f.s);
+    sim_file *file = sim_image_find(&disk, DB);
+    int messages = 0, tries = 0;
+    for (size_t page = 40; messages == 0 && page < 60; page++) {
+        sim_image copy = sim_image_copy(&disk);
+        sim_file *damaged = sim_image_find(&copy, DB);
+        damaged->data[file->bytes - 4096 + 8] ^= 1; /* the list is written last */
+        damaged->data[page * 4096 + 2000] ^= 1;
+        f.s = sim_new(2, &copy);
+        f.options.vfs = sim_vfs(f.s);
+        f.options.log = count_message;
+        f.options.log_ctx = &messages;
+        if (vs_open(DB, &f.options, &f.db) == VS_OK &&
+            vs_collection_open(f.db, NULL, "c", &f.coll) == VS_OK) {
+            messages = 0;
+            for (uint64_t key = 1000; key < 1050; key++)
+                tries += try_put(&f, NULL, key, (uint32_t)key) == VS_OK;
+            vs_collection_close(f.coll);
+        }
+        VT_CHECK(messages <= 1);
+        (void)vs_close(f.db);
+        sim_free(f.s);
+    }
+    VT_CHECK(messages == 1 && tries >= 50);
+    sim_image_free(&disk);
+}
+
 /* Otherwise the campaigns with them would show nothing. */
 VT_TEST(the_workloads_without_room_meet_a_full_disk_and_go_on) {
     static const char *const names[] = {"no-room", "no-room-kills", "no-room-tight"};

@@ -251,15 +251,27 @@ static vs_status posix_truncate(void *ctx, void *file, uint64_t bytes, char *why
     return ftruncate(posix_fd(file), (off_t)bytes) ? posix_fail(errno, why) : VS_OK;
 }
 
+/* Only behind the end: where a file system cannot reserve, a C library may write into each block instead. */
 static vs_status posix_allocate(void *ctx, void *file, uint64_t bytes, char *why) {
-    (void)ctx;
+    struct stat info;
     if (bytes > INT64_MAX)
         return posix_fail(EFBIG, why);
+    if (fstat(posix_fd(file), &info))
+        return posix_fail(errno, why);
+    if ((off_t)bytes <= info.st_size)
+        return VS_OK;
 #if defined(__APPLE__)
     return posix_truncate(ctx, file, bytes, why);
 #else
-    int os_error = bytes ? posix_fallocate(posix_fd(file), 0, (off_t)bytes) : 0;
-    return os_error ? posix_fail(os_error, why) : VS_OK;
+    (void)ctx;
+    int os_error = posix_fallocate(posix_fd(file), info.st_size, (off_t)bytes - info.st_size);
+    if (!os_error)
+        return VS_OK;
+    if (ftruncate(posix_fd(file), info.st_size)) /* some may have been given */
+        return posix_fail(errno, why);
+    if (os_error == EOPNOTSUPP || os_error == ENOSYS || os_error == EINVAL)
+        return VS_ERR_UNSUPPORTED;
+    return posix_fail(os_error, why);
 #endif
 }
 

@@ -92,9 +92,13 @@ VSI_FN vs_status vsi_admit(vsi_err *err, vsi_engine *engine, bool only_deletes) 
 VSI_FN bool vsi_admit_give_back(vsi_engine *engine) {
     vsi_space *space = &engine->pager.space;
     vsi_err ignored = {0};
-    if (!space->is_known || space->owned == UINT64_MAX || space->owned <= space->end + 1)
+    const vsi_meta *meta = &engine->metas.newest;
+    uint64_t end = space->end;
+    end = meta->checkpoint.end > end ? meta->checkpoint.end : end; /* a shorter file is a damaged one */
+    end = meta->previous.end > end ? meta->previous.end : end;
+    if (!space->is_known || space->owned == UINT64_MAX || space->owned <= end + 1)
         return false;
-    uint64_t kept = space->end + (space->owned - space->end) / 2;
+    uint64_t kept = end + (space->owned - end) / 2;
     space->owned = kept;
     vsi_windows_cut(&engine->pager.windows, kept * VSI_PAGE_BYTES); /* keeps D3 of store/window */
     return vsi_file_truncate(&ignored, &engine->data, kept * VSI_PAGE_BYTES) == VS_OK;
@@ -106,6 +110,8 @@ VSI_FN vs_status vsi_admit_frame(vsi_err *err, vsi_engine *engine, size_t bytes,
     reserve = reserve < VSI_RESERVE_LOG_BYTES ? VSI_RESERVE_LOG_BYTES : reserve;
     reserve = reserve < ADMIT_LOG_MAX ? reserve : ADMIT_LOG_MAX;
     vs_status st = vsi_log_own(err, &engine->log, bytes, reserve);
+    if (engine->log.is_tight && vsi_log_bytes(&engine->log) >= 2 * reserve)
+        engine->wants_room = true; /* before a commit has to be refused: the log itself is what can go */
     if (st != VS_ERR_FULL)
         return st;
     engine->wants_room = true;

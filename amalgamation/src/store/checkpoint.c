@@ -211,6 +211,7 @@ static vs_status checkpoint_make(vsi_err *err, checkpoint_work *work) {
     uint64_t old_number = engine->metas.newest.checkpoint.number;
     vsi_ref old_free = engine->metas.newest.checkpoint.free_list;
     vs_status st = vsi_freelist_load(err, engine);
+    engine->has_no_list = st != VS_OK;
     if (st != VS_OK)
         return st;
     vsi_versions_reclaim(&engine->versions);
@@ -292,6 +293,8 @@ static void checkpoint_clean(vsi_engine *engine, bool is_final, vsi_stay *stay) 
         *stay = vsi_stay_enter(&engine->pager.reside);
     }
     vsi_assert(checkpoint_is_clear(&engine->pager)); /* L4 */
+    if (engine->stuck_pages > engine->pager.space.dead_pages)
+        engine->stuck_pages = engine->pager.space.dead_pages;
     if (is_final)
         vsi_log_remove_strays(&engine->log);
     checkpoint_truncate(engine, is_final);

@@ -56,6 +56,7 @@ typedef struct vsi_engine {
     /* of the holder of the writer role */
     uint32_t last_coll; /* collection ids given out, also in transactions rolled back */
     uint64_t ahead_log_bytes; /* the log when slabs were last written ahead of a checkpoint */
+    bool has_no_list; /* of free pages, damaged beyond making it anew, when a commit last asked */
     bool has_gone_back;       /* the meta pages still name the checkpoint after ours, a damaged one */
     uint64_t trusted_syncs;   /* failed_syncs when everything written early was last known to be there */
     bool has_spilled_trees;   /* since the last checkpoint */

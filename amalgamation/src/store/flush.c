@@ -142,10 +142,20 @@ static bool flush_has_slabs(const vsi_slabs *slabs) {
     return slabs->dirty.bytes || slabs->moved.bytes || vsi_slabs_have_unused(slabs);
 }
 
+/* Dropping slabs rewrites nodes of dir, which no commit has reserved pages for: on a full disk it waits for
+ * a later checkpoint. */
+static bool flush_has_room_to_drop(const vsi_btree *dir) {
+    const vsi_cow *cow = dir->cow;
+    vsi_page_count need = {.single = cow->pages.single - cow->dead_pages.single,
+                           .middle = cow->pages.middle - cow->dead_pages.middle,
+                           .large = cow->pages.large - cow->dead_pages.large};
+    return vsi_space_fits(&cow->pager->space, need, dir->count / 20 + 32);
+}
+
 static vs_status flush_array(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir, uint32_t slot_end) {
     vs_status st = vsi_slabs_write_back(err, slabs, dir->cow->pager, UINT64_MAX);
     if (st == VS_OK)
-        st = vsi_slabs_drop_unused(err, slabs, dir, slot_end);
+        st = vsi_slabs_drop_unused(err, slabs, dir, flush_has_room_to_drop(dir) ? slot_end : 0);
     return st == VS_OK ? vsi_slabs_link(err, slabs, dir) : st;
 }
 

@@ -218,7 +218,8 @@ VSI_FN vs_status vsi_log_own(vsi_err *err, vsi_log *log, size_t bytes, uint64_t 
         return VS_OK;
     uint64_t more = end + reserve; /* not at each frame */
     vs_status st = vsi_file_allocate(err, &log->file, more);
-    if (st == VS_ERR_FULL) {
+    log->is_tight = st == VS_ERR_FULL;
+    if (log->is_tight) {
         more = end;
         st = vsi_file_allocate(err, &log->file, more);
     }

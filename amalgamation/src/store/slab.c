@@ -16,7 +16,9 @@
 
 enum { SLAB_TABLE_FIRST = 16 };
 
+/* Beside the count of rows that nobody needs. */
 #define SLAB_IS_DROPPED 0x80000000u
+#define SLAB_GOES       0x40000000u /* with the checkpoint that is being made */
 
 /* At the front of a slab's memory; the rows begin at the first aligned byte behind it. */
 typedef struct slab_head {
@@ -745,7 +747,7 @@ VSI_FN void vsi_slabs_count_unused(vsi_slabs *slabs, uint32_t slot, bool is_unus
     if (is_unused ? !slabs_unused_reserve(slabs, at) : at >= slabs->unused.bytes / sizeof at)
         return;
     uint32_t *count = slabs_unused(slabs) + at;
-    *count &= ~SLAB_IS_DROPPED;
+    *count &= ~(SLAB_IS_DROPPED | SLAB_GOES);
     if (is_unused)
         ++*count;
     else if (*count)
@@ -790,7 +792,7 @@ static vs_status slab_drop(vsi_err *err, vsi_slabs *slabs, uint32_t at, vsi_btre
 
 VSI_FN bool vsi_slabs_have_unused(const vsi_slabs *slabs) {
     for (size_t i = 0; i < slabs->unused.bytes / sizeof(uint32_t); i++)
-        if (slabs_unused(slabs)[i] == 1u << slabs->shift)
+        if ((slabs_unused(slabs)[i] & ~SLAB_GOES) == 1u << slabs->shift)
             return true;
     return false;
 }
@@ -800,9 +802,13 @@ VSI_FN vs_status vsi_slabs_drop_unused(vsi_err *err, vsi_slabs *slabs, vsi_btree
     uint32_t rows = 1u << slabs->shift, end = slot_end ? (slot_end - 1) >> slabs->shift : 0;
     size_t known = slabs->unused.bytes / sizeof(uint32_t);
     vs_status st = VS_OK;
+    for (size_t at = 0; at < known; at++)
+        slabs_unused(slabs)[at] &= ~SLAB_GOES; /* a checkpoint that failed may have left it */
     for (uint32_t at = 0; st == VS_OK && at < end && at < known; at++)
-        if (slabs_unused(slabs)[at] == rows)
+        if (slabs_unused(slabs)[at] == rows) {
             st = slab_drop(err, slabs, at, dir);
+            slabs_unused(slabs)[at] |= SLAB_GOES;
+        }
     return st;
 }
 
@@ -829,8 +835,8 @@ VSI_FN vs_status vsi_slabs_forget(vsi_err *err, vsi_slabs *slabs, vsi_pager *pag
 VSI_FN void vsi_slabs_settle(vsi_slabs *slabs, const vsi_btree *dir) {
     vsi_assert(slabs->dir.cow == dir->cow); /* which is read without the lock */
     for (size_t i = 0; i < slabs->unused.bytes / sizeof(uint32_t); i++)
-        if (slabs_unused(slabs)[i] == 1u << slabs->shift)
-            slabs_unused(slabs)[i] |= SLAB_IS_DROPPED;
+        if (slabs_unused(slabs)[i] & SLAB_GOES)
+            slabs_unused(slabs)[i] ^= SLAB_GOES | SLAB_IS_DROPPED;
     vsi_mutex_lock(&dir->cow->pager->slab_lock);
     slabs->dir.root = dir->root;
     slabs->dir.count = dir->count;

@@ -87,7 +87,8 @@ VSI_FN void vsi_slabs_count_unused(vsi_slabs *slabs, uint32_t slot, bool is_unus
 VS_NODISCARD VSI_FN vs_status vsi_slabs_distrust(vsi_err *err, vsi_slabs *slabs, vsi_pager *pager);
 /* Whether there may be slabs to drop. */
 VSI_FN bool vsi_slabs_have_unused(const vsi_slabs *slabs);
-/* Drops slabs of which no row is needed, but for the one that slot_end lies behind and those after it. */
+/* Drops slabs of which no row is needed, but for the one that slot_end lies behind and those after it; with
+ * slot_end 0 none. */
 VS_NODISCARD VSI_FN vs_status vsi_slabs_drop_unused(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir,
                                                     uint32_t slot_end);
 /* What was written leads nowhere: the collection does not exist. Its pages go to the pager's dropped. */

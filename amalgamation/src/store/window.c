@@ -186,7 +186,10 @@ VSI_FN void vsi_windows_use(vsi_windows *windows, vsi_sight *sight) {
     vsi_mutex_unlock(&windows->lock);
 }
 
+/* After a fork another thread of the parent may hold the lock for ever; closing unmaps everything before. */
 VSI_FN void vsi_windows_leave(vsi_windows *windows, vsi_sight *sight) {
+    if (!windows->mem)
+        return;
     vsi_mutex_lock(&windows->lock);
     vsi_sight **link = windows_bucket(windows, sight->offset);
     while (*link != sight)

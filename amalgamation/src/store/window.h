@@ -58,7 +58,7 @@ VSI_FN const uint8_t *vsi_windows_see(vsi_windows *windows, uint64_t offset, siz
                                       vsi_sight *out_sight);
 /* The extent is in use, and stays mapped, until its user leaves; the caller stays since it was seen. */
 VSI_FN void vsi_windows_use(vsi_windows *windows, vsi_sight *sight);
-/* Nobody who comes from now on looks at it. */
+/* Nobody who comes from now on looks at it. Harmless after vsi_windows_free. */
 VSI_FN void vsi_windows_leave(vsi_windows *windows, vsi_sight *sight);
 /* Who uses the extent that begins at offset; NULL: nobody. */
 VSI_FN void *vsi_windows_user(vsi_windows *windows, uint64_t offset);

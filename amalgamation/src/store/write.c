@@ -335,7 +335,8 @@ static vs_status write_admit(vsi_err *err, vsi_write *write) {
     vsi_engine *engine = write->engine;
     vsi_err ignored = {0};
     vsi_stay stay = vsi_stay_enter(&engine->pager.reside);
-    bool is_known = vsi_freelist_load(&ignored, engine) == VS_OK;
+    bool is_known = !engine->has_no_list && vsi_freelist_load(&ignored, engine) == VS_OK;
+    engine->has_no_list = !is_known; /* until a checkpoint looks again */
     vs_status st = write_admit_frame(err, write, write->ops.bytes);
     if (st == VS_OK && is_known) /* else no page can be written; the checkpoint will say so */
         st = vsi_admit(err, engine, !write->has_grown);
@@ -486,6 +487,7 @@ VSI_FN vs_status vsi_write_savepoint(vsi_err *err, vsi_write *write, uint32_t *o
     point->ops_bytes = write->ops.bytes;
     point->freed_bytes = write->freed.bytes;
     point->taken_bytes = write->taken.bytes;
+    point->has_grown = write->has_grown;
     *out_number = write->points.count;
     return VS_OK;
 }
@@ -512,6 +514,7 @@ VSI_FN vs_status vsi_write_rollback_to(vsi_err *err, vsi_write *write, uint32_t 
     if (is_logged)
         write->logged.count = write->logged.rollback_to = number;
     write->freed.bytes = point->freed_bytes;
+    write->has_grown = point->has_grown;
     write_give_back(write, point->taken_bytes);
     return VS_OK;
 }
