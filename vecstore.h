@@ -83,7 +83,7 @@ enum {
     VS_ERR_INVALID = 2,   /* the value is refused: dimension, NaN, malformed JSON, name */
     VS_ERR_NOMEM = 3,     /* the allocator returned NULL */
     VS_ERR_IO = 4,        /* the file system failed; vs_extended_errcode says in which call */
-    VS_ERR_FULL = 5,      /* no space on the device or quota reached; deleting is still possible */
+    VS_ERR_FULL = 5,      /* no space on the device or quota reached; see vs_commit */
     VS_ERR_READONLY = 6,  /* opened read-only, read-only media, or writing stopped by a failure */
     VS_ERR_DENIED = 7,    /* the operating system refuses access */
     VS_ERR_BUSY = 8,      /* another writer, process or open handle is in the way */
@@ -634,7 +634,9 @@ VS_NODISCARD VS_API vs_status vs_begin(vs_db *db, int kind, vs_txn **out_txn);
  * after the next open.
  * VS_ERR_FULL comes before it is too late: what was committed can still be checkpointed, and a transaction
  * that only deletes has space kept in reserve (256 KiB to 4 MiB of the file while it is open, 64 KiB to 1 MiB
- * of the log). What deletes free is used again at once; with other room on the device writing goes on.
+ * of the log). What deletes free can be used again at once, unless snapshots need it; those that last, and
+ * devices with blocks above 4 KiB, can use the reserve up. A refused commit makes room where it can: trying
+ * again may succeed. With other room on the device writing goes on by itself.
  * Errors: VS_ERR_FULL, VS_ERR_IO, VS_ERR_INDOUBT, VS_ERR_READONLY, VS_ERR_NOMEM, VS_ERR_MISUSE.
  *   Message in db.
  * Threads: one call at a time per handle. */
@@ -805,8 +807,8 @@ VS_NODISCARD VS_API vs_status vs_sync(vs_db *db);
  *   db   an open database
  *
  * Happens by itself after a commit when the log has reached an eighth of the database, but at least 16 MiB
- * and at most 1 GiB, or twice that if much is left to write; and when it is closed. The log of the last two checkpoints is kept, so that damage
- * of the newest one loses nothing. Readers are not disturbed; writers wait. Nothing to do: VS_OK.
+ * and at most 1 GiB, or twice that if much is left to write; on a full disk; and when it is closed. The log of
+ * the last two checkpoints is kept, so that damage of the newest one loses nothing. Readers are not disturbed; writers wait. Nothing to do: VS_OK.
  * Errors: VS_ERR_BUSY (another thread's write transaction), VS_ERR_MISUSE (this thread's),
  *   VS_ERR_READONLY, VS_ERR_IO, VS_ERR_FULL, VS_ERR_CORRUPT, VS_ERR_INDOUBT, VS_ERR_NOMEM. After an
  *   error everything is as before, or writing has stopped.
@@ -837,7 +839,8 @@ typedef struct vs_stats {
     uint64_t log_bytes;      /* bytes of log that recovery would read */
     uint64_t commits;        /* commits of this handle that changed something */
     uint64_t syncs;          /* syncs of the log; below commits when commits shared them */
-    uint64_t log_takeovers; /* log files begun by this handle: 1 for the session, 1 per lost sync */
+    uint64_t log_takeovers; /* log files begun by this handle: 1 for the session and after each
+                               checkpoint, 1 per lost sync */
     uint64_t checkpoint;       /* number of the last checkpoint, 0: none yet */
     uint64_t checkpoint_lsn;   /* of the last commit that is in it */
     uint64_t checkpoints;      /* made by this handle */
