@@ -33,6 +33,8 @@ enum {
     TREES
 };
 
+enum { SAVEPOINTS = 4 };
+
 typedef struct figures {
     uint64_t by_kind[64];
     uint64_t refused, reopened, killed, readonly, everything, recovered, checkpoints;
@@ -49,6 +51,8 @@ typedef struct fixture {
     vs_txn *txn;                /* the write transaction; NULL: none */
     uint64_t txn_until;
     model now, staged; /* the last commit; that with the transaction's changes */
+    model saved[SAVEPOINTS]; /* as staged was at each open savepoint */
+    uint32_t depth;
     vs_cursor *cursor; /* in the write transaction; NULL: none */
     int cursor_coll;
     uint32_t cursor_next;
@@ -764,6 +768,7 @@ static void step_begin(fixture *f) {
         return;
     VT_OK(vs_begin(f->db, VS_TXN_WRITE, &f->txn), f->db);
     f->staged = f->now;
+    f->depth = 0;
     f->txn_until = f->step + any_size(f, 9);
 }
 
@@ -778,7 +783,36 @@ static void end_write_cursor(fixture *f) {
     f->cursor_has_ended = false;
 }
 
-/* Saved points would be copies of staged. */
+/* The transaction's cursor goes on behind what it has shown, unless its collection is gone. */
+static void back_to_savepoint(fixture *f, uint32_t number) {
+    VT_OK(vs_rollback_to(f->txn, number), f->txn);
+    f->staged = f->saved[number - 1];
+    f->depth = number;
+    if (f->cursor && !f->cursor_has_ended && !f->staged.coll[f->cursor_coll].is_there) {
+        VT_EQ(vs_step(f->cursor), VS_ERR_MISUSE);
+        end_write_cursor(f);
+    }
+}
+
+static void step_savepoint(fixture *f) {
+    uint64_t what = below(f, 5);
+    uint32_t number = 0;
+    if (!f->txn)
+        return;
+    if (!f->depth || (what < 2 && f->depth < SAVEPOINTS)) {
+        VT_OK(vs_savepoint(f->txn, &number), f->txn);
+        f->saved[f->depth++] = f->staged;
+        VT_EQ(number, f->depth);
+    } else if (what < 4) {
+        back_to_savepoint(f, 1 + (uint32_t)below(f, f->depth));
+    } else {
+        number = 1 + (uint32_t)below(f, f->depth);
+        VT_OK(vs_release(f->txn, number), f->txn);
+        f->depth = number - 1;
+    }
+    VT_EQ(vs_rollback_to(f->txn, f->depth + 1), VS_ERR_MISUSE);
+}
+
 static void step_end_transaction(fixture *f) {
     if (!f->txn)
         return;
@@ -1060,6 +1094,7 @@ static const struct kind {
     {"note get", step_note_get, {80, 80}},   {"refused", step_refused, {20, 20}},
     {"begin", step_begin, {20, 20}},         {"cursor", step_write_cursor, {25, 25}},
     {"snapshot", step_snapshot, {40, 40}},   {"sync", step_sync, {4, 4}},
+    {"savepoint", step_savepoint, {20, 20}},
     {"checkpoint", step_checkpoint, {1, 1}}, {"maintain", step_maintain, {4, 4}},
     {"check", step_check, {1, 1}},
 };
