@@ -8,7 +8,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 build=${BUILD:-build/coverage}
-crash=${CRASH:---images 600 --chains 80 --oom 1 --faults 600 --quiet}
+crash=${CRASH:---images 600 --chains 80 --oom 1 --faults 600 --every 8 --quiet}
 jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN)}
 
 ${MAKE:-make} --no-print-directory -j"$jobs" BUILD="$build" CC="${GCC:-gcc}" LDFLAGS=--coverage \
