@@ -2,7 +2,7 @@
 #
 #   make            the library (static and shared) and the shell, in build/
 #   make demo       installs what is missing, builds, and searches real data
-#   make check      installs what is missing, and runs the tests (about two minutes)
+#   make check      installs what is missing, and runs the tests (some minutes on two cores)
 #   make check-long the campaigns: hours of crashes, faults and fuzzing in some minutes to an hour
 #   make check-cross the tests on aarch64 and s390x (big-endian), under qemu
 #   make coverage   branches of the store layer that the tests take (gcc; some minutes)
@@ -282,7 +282,7 @@ check-format:
 
 BENCH_P := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
 
-$(BUILD)/bench/%: bench/%.c vecstore.h $(BUILD)/libvecstore.a
+$(BUILD)/bench/%: bench/%.c bench/bench.h vecstore.h $(BUILD)/libvecstore.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(BUILD)/libvecstore.a $(LIBS)
 

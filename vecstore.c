@@ -1185,8 +1185,10 @@ VSI_FN vs_status vsi_file_write(vsi_err *err, const vsi_file *file, const void *
                                 uint64_t offset);
 VSI_FN vs_status vsi_file_size(vsi_err *err, const vsi_file *file, uint64_t *out_bytes);
 VSI_FN vs_status vsi_file_truncate(vsi_err *err, const vsi_file *file, uint64_t bytes);
-/* Reserves space below bytes; VS_ERR_UNSUPPORTED where the VFS cannot. */
-VSI_FN vs_status vsi_file_allocate(vsi_err *err, const vsi_file *file, uint64_t bytes);
+/* Reserves space below bytes, and spare bytes more if the device has them. io_owned is what the file is known
+ * to own, UINT64_MAX: nobody knows, which it becomes where the VFS cannot reserve. VS_ERR_FULL. */
+VS_NODISCARD VSI_FN vs_status vsi_file_reserve(vsi_err *err, const vsi_file *file, uint64_t bytes,
+                                               uint64_t spare, uint64_t *io_owned);
 VSI_FN vs_status vsi_file_sync(vsi_err *err, const vsi_file *file);
 VSI_FN vs_status vsi_file_lock(vsi_err *err, const vsi_file *file, int kind);
 /* Maps [offset, offset + bytes), inside the file, for reading. A failure only means that it must be read:
@@ -1325,7 +1327,7 @@ VSI_FN vs_status vsi_file_truncate(vsi_err *err, const vsi_file *file, uint64_t 
     return st == VS_OK ? st : file_fail(err, st, VS_ERR_IO_TRUNCATE, "truncate", file->path, why);
 }
 
-VSI_FN vs_status vsi_file_allocate(vsi_err *err, const vsi_file *file, uint64_t bytes) {
+static vs_status file_allocate(vsi_err *err, const vsi_file *file, uint64_t bytes) {
     char why[VS_VFS_WHY_BYTES] = "";
     int interrupts = 0;
     vs_status st = VS_OK;
@@ -1334,6 +1336,25 @@ VSI_FN vs_status vsi_file_allocate(vsi_err *err, const vsi_file *file, uint64_t 
     while (file_again(st, &interrupts));
     return st == VS_OK ? st
                        : file_fail(err, st, VS_ERR_IO_ALLOCATE, "reserve space in", file->path, why);
+}
+
+VSI_FN vs_status vsi_file_reserve(vsi_err *err, const vsi_file *file, uint64_t bytes, uint64_t spare,
+                                  uint64_t *io_owned) {
+    uint64_t owned = bytes + spare;
+    if (bytes <= *io_owned)
+        return VS_OK;
+    vs_status st = file_allocate(err, file, owned);
+    if (st == VS_ERR_FULL) {
+        owned = bytes;
+        st = file_allocate(err, file, owned);
+    }
+    if (st == VS_ERR_UNSUPPORTED) {
+        owned = UINT64_MAX;
+        st = VS_OK;
+    }
+    if (st == VS_OK)
+        *io_owned = owned;
+    return st;
 }
 
 VSI_FN vs_status vsi_file_sync(vsi_err *err, const vsi_file *file) {
@@ -4662,18 +4683,11 @@ VSI_FN vs_status vsi_pager_own(vsi_err *err, vsi_pager *pager, uint64_t pages) {
     vsi_space *space = &pager->space;
     if (pages <= space->owned)
         return VS_OK;
-    uint64_t more = pages + pager_step(space);
-    vs_status st = vsi_file_allocate(err, pager->file, more * VSI_PAGE_BYTES);
-    if (st == VS_ERR_FULL) {
-        more = pages;
-        st = vsi_file_allocate(err, pager->file, more * VSI_PAGE_BYTES);
-    }
-    if (st == VS_ERR_UNSUPPORTED) {
-        more = UINT64_MAX;
-        st = VS_OK;
-    }
+    uint64_t bytes = space->owned * VSI_PAGE_BYTES;
+    vs_status st = vsi_file_reserve(err, pager->file, pages * VSI_PAGE_BYTES,
+                                    pager_step(space) * VSI_PAGE_BYTES, &bytes);
     if (st == VS_OK)
-        space->owned = more;
+        space->owned = bytes == UINT64_MAX ? bytes : bytes / VSI_PAGE_BYTES;
     return st;
 }
 
@@ -4806,6 +4820,8 @@ VSI_FN void *vsi_cow_new_extent(vsi_cow *cow, size_t bytes, uint64_t pages);
 VSI_FN void *vsi_cow_touch(vsi_cow *cow, void *block);
 /* The block is no longer part of the structure. */
 VSI_FN void vsi_cow_drop(vsi_cow *cow, void *block);
+/* What the newest version's blocks will take in the file. */
+VSI_FN vsi_page_count vsi_cow_pages(const vsi_cow *cow);
 /* What a reference leads to, block or extent, is no longer part of the structure. */
 VS_NODISCARD VSI_FN vs_status vsi_cow_drop_ref(vsi_err *err, vsi_cow *cow, vsi_ref ref);
 
@@ -4975,6 +4991,12 @@ VSI_FN void vsi_cow_drop(vsi_cow *cow, void *block) {
     old->next_dead = cow->dead; /* keeps C2 */
     cow->dead = old;
     cow_bury(cow, old);
+}
+
+VSI_FN vsi_page_count vsi_cow_pages(const vsi_cow *cow) {
+    return (vsi_page_count){.single = cow->pages.single - cow->dead_pages.single,
+                            .middle = cow->pages.middle - cow->dead_pages.middle,
+                            .large = cow->pages.large - cow->dead_pages.large};
 }
 
 VSI_FN vs_status vsi_cow_drop_ref(vsi_err *err, vsi_cow *cow, vsi_ref ref) {
@@ -5547,6 +5569,9 @@ enum {
     VSI_BLOB_HEADER_BYTES = 8 /* of a large value in the file */
 };
 
+/* The pages of a large value of which so many bytes are stored. */
+VSI_FN size_t vsi_blob_pages(size_t stored);
+
 /* A value that vsi_value_find found; borrowed from the tree as its entries are. */
 typedef struct vsi_value {
     uint32_t bytes;
@@ -5583,6 +5608,10 @@ VS_NODISCARD VSI_FN vs_status vsi_value_delete(vsi_err *err, vsi_btree *tree, vs
 enum { VALUE_HEADER_BYTES = 20 };
 _Static_assert(VS_METADATA_BYTES_MAX <= VSI_VALUE_BYTES_MAX, "metadata may be compressed");
 _Static_assert(VS_KV_VALUE_BYTES_MAX <= VSI_VALUE_BYTES_MAX, "notes may be compressed");
+
+VSI_FN size_t vsi_blob_pages(size_t stored) {
+    return (VSI_BLOB_HEADER_BYTES + stored + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES;
+}
 
 /* A large value in memory. */
 typedef struct value_blob {
@@ -5707,8 +5736,8 @@ VSI_FN vs_status vsi_value_put(vsi_err *err, vsi_btree *tree, vsi_bytes key, vsi
             memcpy(bytes + VALUE_HEADER_BYTES, value.data, value.bytes);
         item.value.bytes += value.bytes;
     } else {
-        uint64_t pages = (VSI_BLOB_HEADER_BYTES + value.bytes + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES;
-        value_blob *blob = vsi_cow_new_extent(tree->cow, sizeof *blob + value.bytes, pages);
+        value_blob *blob = vsi_cow_new_extent(tree->cow, sizeof *blob + value.bytes,
+                                              vsi_blob_pages(value.bytes));
         if (!blob)
             return vsi_fail_nomem(err, value.bytes);
         memcpy(blob->bytes, value.data, value.bytes);
@@ -6686,12 +6715,12 @@ VSI_FN vs_status vsi_slabs_distrust(vsi_err *err, vsi_slabs *slabs, vsi_pager *p
 }
 
 VSI_FN uint64_t vsi_slabs_dirty_bytes(const vsi_slabs *slabs) {
-    return slabs->dirty.bytes / sizeof(uint32_t) * (uint64_t)slab_extent_bytes(slabs);
+    return slabs_dirty_count(slabs) * (uint64_t)slab_extent_bytes(slabs);
 }
 
 /* Leaves of dir hold at least some 40 entries but for a few; each entry changes one leaf. */
 VSI_FN void vsi_slabs_need(const vsi_slabs *slabs, vsi_page_count *need) {
-    uint64_t dirty = slabs->dirty.bytes / sizeof(uint32_t);
+    uint64_t dirty = slabs_dirty_count(slabs);
     uint64_t places = dirty + slabs->moved.bytes / sizeof(vsi_slab_place);
     uint64_t nodes = (slabs->dir.count + places) / 40 + 8;
     if (places)
@@ -9538,19 +9567,8 @@ VSI_FN vs_status vsi_log_own(vsi_err *err, vsi_log *log, size_t bytes, uint64_t 
     uint64_t end = vsi_round_up(log->pos, log->pad_bytes) + vsi_frame_stride((uint32_t)bytes) + reserve;
     if (end <= log->owned)
         return VS_OK;
-    uint64_t more = end + reserve; /* not at each frame */
-    vs_status st = vsi_file_allocate(err, &log->file, more);
-    log->is_tight = st == VS_ERR_FULL;
-    if (log->is_tight) {
-        more = end;
-        st = vsi_file_allocate(err, &log->file, more);
-    }
-    if (st == VS_ERR_UNSUPPORTED) {
-        more = UINT64_MAX;
-        st = VS_OK;
-    }
-    if (st == VS_OK)
-        log->owned = more;
+    vs_status st = vsi_file_reserve(err, &log->file, end, reserve, &log->owned); /* not at each frame */
+    log->is_tight = st == VS_ERR_FULL || log->owned == end;
     return st;
 }
 
@@ -10517,6 +10535,10 @@ typedef struct vsi_engine {
     uint64_t recovered_txns, dropped_lsn, dropped_bytes;
 } vsi_engine;
 
+/* The pages that the meta pages name or the newest version may use end here: a shorter file is a damaged
+ * one. Holder of the writer role. */
+VSI_FN uint64_t vsi_engine_file_end(const vsi_engine *engine);
+
 /* Locks and the empty first version; NULL: no memory. */
 VSI_FN vsi_engine *vsi_engine_new(const vsi_engine_config *config);
 VSI_FN void vsi_engine_free(vsi_engine *engine);
@@ -10589,6 +10611,13 @@ VSI_FN vs_status vsi_engine_check_writable(vsi_err *err, const vsi_engine *engin
         return vsi_fail(err, VS_ERR_READONLY, "%s: writing has stopped: %s", engine->path,
                         engine->failure);
     return VS_OK;
+}
+
+VSI_FN uint64_t vsi_engine_file_end(const vsi_engine *engine) {
+    const vsi_meta *meta = &engine->metas.newest;
+    uint64_t end = engine->pager.space.end;
+    end = meta->checkpoint.end > end ? meta->checkpoint.end : end;
+    return meta->previous.end > end ? meta->previous.end : end;
 }
 
 VSI_FN vs_status vsi_engine_settle_metas(vsi_err *err, vsi_engine *engine) {
@@ -10979,26 +11008,21 @@ static vs_status flusher_push(vsi_err *err, flusher *f, vsi_ref ref) {
     return vsi_cow_drop_ref(err, f->cow, ref); /* only versions before this one have the block */
 }
 
-/* The pages of a large value of which so many bytes are stored. */
-static size_t flusher_blob_pages(size_t stored) {
-    return (VSI_BLOB_HEADER_BYTES + stored + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES;
-}
-
 /* Compresses a value to out, which has room for it as it is; 0: that would not save a page. */
 static size_t flusher_pack(flusher *f, vsi_bytes value, uint8_t *out) {
-    size_t pages = flusher_blob_pages(value.bytes);
+    size_t pages = vsi_blob_pages(value.bytes);
     vsi_assert(value.bytes <= VSI_VALUE_BYTES_MAX);
     if (!f->pager->packs || pages == 1)
         return 0;
     size_t packed = vsi_pack(&f->packer, value, out, pages * VSI_PAGE_BYTES - VSI_BLOB_HEADER_BYTES);
-    return flusher_blob_pages(packed) < pages ? packed : 0;
+    return vsi_blob_pages(packed) < pages ? packed : 0;
 }
 
 /* A large value: its size, the bytes stored, those, zeros up to whole pages. */
 static vs_status flusher_write_blob(vsi_err *err, flusher *f, vsi_ref *ref) {
     const vsi_block *block = vsi_ref_block(*ref);
     vsi_bytes value = {(const uint8_t *)(block + 1), block->bytes - sizeof *block};
-    size_t bytes = flusher_blob_pages(value.bytes) * VSI_PAGE_BYTES;
+    size_t bytes = vsi_blob_pages(value.bytes) * VSI_PAGE_BYTES;
     f->blob.bytes = 0;
     if (!vsi_buf_reserve(&f->blob, bytes))
         return vsi_fail_nomem(err, bytes);
@@ -11006,7 +11030,7 @@ static vs_status flusher_write_blob(vsi_err *err, flusher *f, vsi_ref *ref) {
     size_t packed = flusher_pack(f, value, stored), stored_bytes = packed ? packed : value.bytes;
     if (!packed)
         memcpy(stored, value.data, value.bytes);
-    bytes = flusher_blob_pages(stored_bytes) * VSI_PAGE_BYTES;
+    bytes = vsi_blob_pages(stored_bytes) * VSI_PAGE_BYTES;
     memset(stored + stored_bytes, 0, bytes - VSI_BLOB_HEADER_BYTES - stored_bytes);
     vsi_put_u32(out, (uint32_t)value.bytes);
     vsi_put_u32(out + 4, (uint32_t)stored_bytes);
@@ -11086,11 +11110,7 @@ static bool flush_has_slabs(const vsi_slabs *slabs) {
 /* Dropping slabs rewrites nodes of dir, which no commit has reserved pages for: on a full disk it waits for
  * a later checkpoint. */
 static bool flush_has_room_to_drop(const vsi_btree *dir) {
-    const vsi_cow *cow = dir->cow;
-    vsi_page_count need = {.single = cow->pages.single - cow->dead_pages.single,
-                           .middle = cow->pages.middle - cow->dead_pages.middle,
-                           .large = cow->pages.large - cow->dead_pages.large};
-    return vsi_space_fits(&cow->pager->space, need, dir->count / 20 + 32);
+    return vsi_space_fits(&dir->cow->pager->space, vsi_cow_pages(dir->cow), dir->count / 20 + 32);
 }
 
 static vs_status flush_array(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir, uint32_t slot_end) {
@@ -11684,10 +11704,7 @@ static void admit_add_lists(const vsi_space *space, vsi_page_count *need) {
 
 /* At most the pages that a checkpoint of everything takes. */
 static vsi_page_count admit_need(vsi_engine *engine) {
-    const vsi_cow *cow = &engine->cow;
-    vsi_page_count need = {.single = cow->pages.single - cow->dead_pages.single,
-                           .middle = cow->pages.middle - cow->dead_pages.middle,
-                           .large = cow->pages.large - cow->dead_pages.large};
+    vsi_page_count need = vsi_cow_pages(&engine->cow);
     admit_add_slabs(engine, &need);
     need.single += need.single / ADMIT_ROUNDING_SHARE + 2 * engine->pager.space.block_pages;
     admit_add_lists(&engine->pager.space, &need);
@@ -11730,10 +11747,7 @@ VSI_FN vs_status vsi_admit(vsi_err *err, vsi_engine *engine, bool only_deletes) 
 VSI_FN bool vsi_admit_give_back(vsi_engine *engine) {
     vsi_space *space = &engine->pager.space;
     vsi_err ignored = {0};
-    const vsi_meta *meta = &engine->metas.newest;
-    uint64_t end = space->end;
-    end = meta->checkpoint.end > end ? meta->checkpoint.end : end; /* a shorter file is a damaged one */
-    end = meta->previous.end > end ? meta->previous.end : end;
+    uint64_t end = vsi_engine_file_end(engine);
     if (!space->is_known || space->owned == UINT64_MAX || space->owned <= end + 1)
         return false;
     uint64_t kept = end + (space->owned - end) / 2;
@@ -13115,8 +13129,9 @@ VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync) {
  * On a failure everything is as before, or writing has stopped. */
 VS_NODISCARD VSI_FN vs_status vsi_checkpoint(vsi_err *err, vsi_engine *engine, bool is_final);
 
-/* After a commit, or one that a full disk refused: writes slabs ahead of the next checkpoint, and makes it, when the log or what is in memory
- * has grown enough and nobody else is writing. A failure is only reported as a message. */
+/* After a commit, or one that a full disk refused: writes slabs ahead of the next checkpoint, and makes it,
+ * when the log or what is in memory has grown enough and nobody else is writing. A failure is only reported
+ * as a message. */
 VSI_FN void vsi_checkpoint_if_due(vsi_engine *engine);
 
 /* The same at the host's pace, about max_bytes at once; waits for the writer role. out_left_bytes is about
@@ -13367,12 +13382,9 @@ static vs_status checkpoint_make(vsi_err *err, checkpoint_work *work) {
 
 /* Cuts off what no kept checkpoint has, and nothing newer uses or may soon. */
 static void checkpoint_truncate(vsi_engine *engine, bool is_final) {
-    const vsi_meta *meta = &engine->metas.newest;
     vsi_space *space = &engine->pager.space;
     vsi_err ignored = {0};
-    uint64_t end = meta->checkpoint.end, bytes = 0;
-    end = meta->previous.end > end ? meta->previous.end : end;
-    end = space->end > end ? space->end : end;
+    uint64_t end = vsi_engine_file_end(engine), bytes = 0;
     end += is_final ? 0 : vsi_admit_reserve(space);
     if (vsi_file_size(&ignored, &engine->data, &bytes) != VS_OK || bytes <= end * VSI_PAGE_BYTES)
         return;

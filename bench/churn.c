@@ -4,18 +4,9 @@
  *
  * Each cycle replaces every record, in commits of 1,000 rows or in one; then there is a checkpoint, or the
  * database is closed. Prints CSV: how, cycle, bytes of the file, bytes of one copy of the vectors, ratio. */
-#include "vecstore.h"
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#define _POSIX_C_SOURCE 200809L
+#include "bench.h"
 #include <sys/stat.h>
-
-static void need(vs_status st, const void *handle) {
-    if (st == VS_OK)
-        return;
-    fprintf(stderr, "churn: %s: %s\n", vs_status_name(st), vs_errmsg(handle));
-    exit(1);
-}
 
 static vs_db *open_file(const char *path) {
     vs_open_options options = VS_OPEN_OPTIONS_INIT;

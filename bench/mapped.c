@@ -8,29 +8,12 @@
  * Prints CSV: round, limit in MiB, mmap, cold, ms of the first search, ms of the median of the next ones, the
  * same in ms of the processor, RssAnon and RssFile of the process in MB (from /proc/self/status). */
 #define _GNU_SOURCE
-#include "vecstore.h"
+#include "bench.h"
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { SEARCHES = 7, K = 10, LIMITS = 3 };
-
-static void need(vs_status st, const void *handle) {
-    if (st == VS_OK)
-        return;
-    fprintf(stderr, "mapped: %s: %s\n", vs_status_name(st), vs_errmsg(handle));
-    exit(1);
-}
-
-static double now_ms(clockid_t clock) {
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
 
 static float next_number(uint64_t *state) {
     *state = *state * 6364136223846793005u + 1442695040888963407u;
@@ -76,18 +59,6 @@ static void make_file(const char *path, uint64_t records, uint32_t dim) {
     free(vector);
 }
 
-static double rss_mb(const char *name) {
-    char line[256];
-    double kb = 0;
-    FILE *status = fopen("/proc/self/status", "r");
-    while (status && fgets(line, sizeof line, status))
-        if (!strncmp(line, name, strlen(name)))
-            kb = atof(line + strlen(name) + 1);
-    if (status)
-        fclose(status);
-    return kb * 1024 / 1e6;
-}
-
 static int by_size(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -109,9 +80,9 @@ static cost search_cost(vs_collection *c, uint32_t dim, uint64_t seed) {
     vs_hit hits[K];
     size_t n = 0;
     fill_vector(query, dim, seed);
-    double start = now_ms(CLOCK_MONOTONIC), cpu = now_ms(CLOCK_PROCESS_CPUTIME_ID);
+    double start = seconds_of(CLOCK_MONOTONIC) * 1e3, cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID) * 1e3;
     need(vs_search(c, NULL, query, 0, K, hits, &n), c);
-    cost took = {now_ms(CLOCK_MONOTONIC) - start, now_ms(CLOCK_PROCESS_CPUTIME_ID) - cpu};
+    cost took = {seconds_of(CLOCK_MONOTONIC) * 1e3 - start, seconds_of(CLOCK_PROCESS_CPUTIME_ID) * 1e3 - cpu};
     free(query);
     return took;
 }
@@ -132,7 +103,8 @@ static void measure(const char *path, uint32_t dim, int round, uint64_t limit, i
     qsort(ms, SEARCHES, sizeof *ms, by_size);
     qsort(cpu_ms, SEARCHES, sizeof *cpu_ms, by_size);
     printf("%d,%llu,%d,%d,%.1f,%.1f,%.1f,%.1f,%.1f,%.1f\n", round, (unsigned long long)(limit >> 20),
-           maps, cold, first.ms, ms[SEARCHES / 2], first.cpu_ms, cpu_ms[SEARCHES / 2], rss_mb("RssAnon:"), rss_mb("RssFile:"));
+           maps, cold, first.ms, ms[SEARCHES / 2], first.cpu_ms, cpu_ms[SEARCHES / 2],
+           (double)status_kib("RssAnon") * 1024 / 1e6, (double)status_kib("RssFile") * 1024 / 1e6);
     fflush(stdout);
     vs_collection_close(c);
     need(vs_close(db), db);

@@ -11,14 +11,10 @@
  *
  * Prints CSV: what, value, unit. Bytes are counted where the library writes them. */
 #define _POSIX_C_SOURCE 200809L
-#include "vecstore.h"
+#include "bench.h"
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { DIM = 128, BATCH = 1000, TURN = 10, RAW_BYTES = BATCH * (DIM * 4 + 40) };
@@ -29,19 +25,6 @@ static struct {
     void *data; /* the database file */
     int refuses_data; /* writes to it behind its meta pages */
 } counted;
-
-static void need(vs_status st, const void *handle) {
-    if (st == VS_OK)
-        return;
-    fprintf(stderr, "million: %s: %s\n", vs_status_name(st), vs_errmsg(handle));
-    exit(1);
-}
-
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static vs_status count_write(void *ctx, void *file, const void *buf, size_t bytes, uint64_t offset,
                              size_t *out_bytes, char *why) {
@@ -117,25 +100,12 @@ static void put_batch(vs_collection *c, uint64_t first) {
 /* What the device does by itself: so many pieces as large as a commit's, each synced. */
 static double write_raw(int fd, int count) {
     static char bytes[RAW_BYTES];
-    double start = now_s();
+    double start = seconds_of(CLOCK_MONOTONIC);
     memset(bytes, count, sizeof bytes);
     for (int i = 0; i < count; i++)
         if (write(fd, bytes, sizeof bytes) != (ssize_t)sizeof bytes || fdatasync(fd))
             exit(1);
-    return now_s() - start;
-}
-
-/* A line of /proc/self/status, in KiB; 0 elsewhere. */
-static uint64_t status_kib(const char *name) {
-    char line[256];
-    unsigned long long kib = 0;
-    FILE *file = fopen("/proc/self/status", "r");
-    while (file && fgets(line, sizeof line, file))
-        if (!strncmp(line, name, strlen(name)))
-            sscanf(line + strlen(name), ": %llu", &kib);
-    if (file)
-        fclose(file);
-    return kib;
+    return seconds_of(CLOCK_MONOTONIC) - start;
 }
 
 static void import(const char *path, uint64_t rows, uint64_t limit_mib, uint32_t flags) {
@@ -147,10 +117,10 @@ static void import(const char *path, uint64_t rows, uint64_t limit_mib, uint32_t
     vs_db *db = open_db(path, limit_mib, flags | VS_OPEN_CREATE);
     vs_collection *c = open_coll(db);
     for (uint64_t row = 0; row < rows; row += TURN * BATCH) {
-        double start = now_s();
+        double start = seconds_of(CLOCK_MONOTONIC);
         for (int i = 0; i < TURN; i++)
             put_batch(c, row + (uint64_t)i * BATCH);
-        own += now_s() - start;
+        own += seconds_of(CLOCK_MONOTONIC) - start;
         raw += write_raw(fd, TURN);
         uint64_t now = status_kib("RssAnon");
         anon = now > anon ? now : anon;
@@ -158,22 +128,22 @@ static void import(const char *path, uint64_t rows, uint64_t limit_mib, uint32_t
     vs_stats stats = VS_STATS_INIT;
     need(vs_stats_get(db, &stats), db);
     vs_collection_close(c);
-    double start = now_s();
+    double start = seconds_of(CLOCK_MONOTONIC);
     need(vs_close(db), NULL);
     double commits = (double)rows / BATCH;
     printf("import,%.0f,rows/s\nraw,%.0f,synced writes/s\nimport,%.0f,commits/s\n", (double)rows / own,
            commits / raw, commits / own);
     printf("raw / import,%.2f,times\n", own / raw);
-    printf("close,%.2f,s\ncheckpoints,%" PRIu64 ",\n", now_s() - start, stats.checkpoints);
+    printf("close,%.2f,s\ncheckpoints,%" PRIu64 ",\n", seconds_of(CLOCK_MONOTONIC) - start, stats.checkpoints);
     printf("written,%.3f,bytes per user byte\n",
            (double)counted.written / ((double)rows * DIM * sizeof(float)));
     printf("peak RSS,%" PRIu64 ",KiB\npeak RssAnon,%" PRIu64 ",KiB\n", status_kib("VmHWM"), anon);
     unlink(raw_path);
     close(fd);
     counted.read = counted.reads = 0;
-    start = now_s();
+    start = seconds_of(CLOCK_MONOTONIC);
     db = open_db(path, limit_mib, flags);
-    printf("open,%.2f,ms\n", (now_s() - start) * 1e3);
+    printf("open,%.2f,ms\n", (seconds_of(CLOCK_MONOTONIC) - start) * 1e3);
     printf("open,%" PRIu64 ",bytes read\nopen,%" PRIu64 ",reads\n", counted.read, counted.reads);
     need(vs_close(db), NULL);
 }
@@ -192,9 +162,9 @@ static void make_log(const char *path, uint64_t rows) {
 }
 
 static void replay(const char *path, uint64_t limit_mib) {
-    double start = now_s();
+    double start = seconds_of(CLOCK_MONOTONIC);
     vs_db *db = open_db(path, limit_mib, 0);
-    double s = now_s() - start;
+    double s = seconds_of(CLOCK_MONOTONIC) - start;
     vs_stats stats = VS_STATS_INIT;
     need(vs_stats_get(db, &stats), db);
     printf("recovery,%.3f,s\nrecovery,%.0f,MiB of log\nrecovery,%.3f,s per 256 MiB\n", s,

@@ -6,12 +6,8 @@
  *
  * Prints CSV. With maintain, vs_maintain is called between commits, outside of what is timed. */
 #define _POSIX_C_SOURCE 200809L
-#include "vecstore.h"
+#include "bench.h"
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { DIM = 128, BATCH = 1000, TIMES_MAX = 1 << 20 };
@@ -30,17 +26,8 @@ typedef struct reader {
 static times commits, with_checkpoint;
 static reader beside;
 
-static void need(vs_status st, const void *handle) {
-    if (st == VS_OK)
-        return;
-    fprintf(stderr, "stall: %s: %s\n", vs_status_name(st), vs_errmsg(handle));
-    exit(1);
-}
-
 static double now_us(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+    return seconds_of(CLOCK_MONOTONIC) * 1e6;
 }
 
 static void note(times *t, double us) {

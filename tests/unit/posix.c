@@ -546,6 +546,44 @@ VT_TEST(allocating_grows_the_file_and_keeps_its_bytes) {
     close_file(file);
 }
 
+#ifdef __GLIBC__
+/* The system's call in the place of the C library's: it fails as it is told to, after it has given some. */
+static struct {
+    int fails_with;
+    off_t offset; /* that it was last asked from; -1: not yet */
+} reserve = {0, -1};
+
+int posix_fallocate(int fd, off_t offset, off_t bytes) { /* 64 bits wide by name, as posix.c calls it */
+    reserve.offset = offset;
+    if (ftruncate(fd, offset + (reserve.fails_with ? bytes / 2 : bytes)))
+        return errno;
+    return reserve.fails_with;
+}
+
+VT_TEST(space_is_reserved_behind_the_end_only_and_what_fails_leaves_the_size) {
+    static const struct {
+        int os_error;
+        vs_status status;
+    } cases[] = {{EOPNOTSUPP, VS_ERR_UNSUPPORTED}, {ENOSYS, VS_ERR_UNSUPPORTED}, {EINVAL, VS_ERR_UNSUPPORTED},
+                 {ENOSPC, VS_ERR_FULL},            {EFBIG, VS_ERR_FULL},         {EIO, VS_ERR_IO}};
+    void *file = create(vt_scratch("reserved"));
+    write_at(file, "abc", 3, 0);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        reserve.fails_with = cases[i].os_error;
+        VT_EQ(vfs()->allocate(vfs()->ctx, file, 10000, why), cases[i].status);
+        VT_EQ(reserve.offset, 3); /* a library that writes into each block must not touch what is there */
+        VT_EQ(size_of(file), 3);
+    }
+    reserve.fails_with = 0;
+    VT_EQ(vfs()->allocate(vfs()->ctx, file, 10000, why), VS_OK);
+    VT_EQ(size_of(file), 10000);
+    reserve.offset = -1;
+    VT_EQ(vfs()->allocate(vfs()->ctx, file, 9000, why), VS_OK);
+    VT_EQ(reserve.offset, -1);
+    close_file(file);
+}
+#endif
+
 VT_TEST(allocating_less_than_there_is_changes_nothing) {
     void *file = create(vt_scratch("allocated-less"));
     write_at(file, "abcdef", 6, 0);

@@ -118,7 +118,7 @@ VSI_FN vs_status vsi_file_truncate(vsi_err *err, const vsi_file *file, uint64_t 
     return st == VS_OK ? st : file_fail(err, st, VS_ERR_IO_TRUNCATE, "truncate", file->path, why);
 }
 
-VSI_FN vs_status vsi_file_allocate(vsi_err *err, const vsi_file *file, uint64_t bytes) {
+static vs_status file_allocate(vsi_err *err, const vsi_file *file, uint64_t bytes) {
     char why[VS_VFS_WHY_BYTES] = "";
     int interrupts = 0;
     vs_status st = VS_OK;
@@ -127,6 +127,25 @@ VSI_FN vs_status vsi_file_allocate(vsi_err *err, const vsi_file *file, uint64_t 
     while (file_again(st, &interrupts));
     return st == VS_OK ? st
                        : file_fail(err, st, VS_ERR_IO_ALLOCATE, "reserve space in", file->path, why);
+}
+
+VSI_FN vs_status vsi_file_reserve(vsi_err *err, const vsi_file *file, uint64_t bytes, uint64_t spare,
+                                  uint64_t *io_owned) {
+    uint64_t owned = bytes + spare;
+    if (bytes <= *io_owned)
+        return VS_OK;
+    vs_status st = file_allocate(err, file, owned);
+    if (st == VS_ERR_FULL) {
+        owned = bytes;
+        st = file_allocate(err, file, owned);
+    }
+    if (st == VS_ERR_UNSUPPORTED) {
+        owned = UINT64_MAX;
+        st = VS_OK;
+    }
+    if (st == VS_OK)
+        *io_owned = owned;
+    return st;
 }
 
 VSI_FN vs_status vsi_file_sync(vsi_err *err, const vsi_file *file) {

@@ -33,8 +33,10 @@ VSI_FN vs_status vsi_file_write(vsi_err *err, const vsi_file *file, const void *
                                 uint64_t offset);
 VSI_FN vs_status vsi_file_size(vsi_err *err, const vsi_file *file, uint64_t *out_bytes);
 VSI_FN vs_status vsi_file_truncate(vsi_err *err, const vsi_file *file, uint64_t bytes);
-/* Reserves space below bytes; VS_ERR_UNSUPPORTED where the VFS cannot. */
-VSI_FN vs_status vsi_file_allocate(vsi_err *err, const vsi_file *file, uint64_t bytes);
+/* Reserves space below bytes, and spare bytes more if the device has them. io_owned is what the file is known
+ * to own, UINT64_MAX: nobody knows, which it becomes where the VFS cannot reserve. VS_ERR_FULL. */
+VS_NODISCARD VSI_FN vs_status vsi_file_reserve(vsi_err *err, const vsi_file *file, uint64_t bytes,
+                                               uint64_t spare, uint64_t *io_owned);
 VSI_FN vs_status vsi_file_sync(vsi_err *err, const vsi_file *file);
 VSI_FN vs_status vsi_file_lock(vsi_err *err, const vsi_file *file, int kind);
 /* Maps [offset, offset + bytes), inside the file, for reading. A failure only means that it must be read:

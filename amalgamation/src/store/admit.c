@@ -46,10 +46,7 @@ static void admit_add_lists(const vsi_space *space, vsi_page_count *need) {
 
 /* At most the pages that a checkpoint of everything takes. */
 static vsi_page_count admit_need(vsi_engine *engine) {
-    const vsi_cow *cow = &engine->cow;
-    vsi_page_count need = {.single = cow->pages.single - cow->dead_pages.single,
-                           .middle = cow->pages.middle - cow->dead_pages.middle,
-                           .large = cow->pages.large - cow->dead_pages.large};
+    vsi_page_count need = vsi_cow_pages(&engine->cow);
     admit_add_slabs(engine, &need);
     need.single += need.single / ADMIT_ROUNDING_SHARE + 2 * engine->pager.space.block_pages;
     admit_add_lists(&engine->pager.space, &need);
@@ -92,10 +89,7 @@ VSI_FN vs_status vsi_admit(vsi_err *err, vsi_engine *engine, bool only_deletes) 
 VSI_FN bool vsi_admit_give_back(vsi_engine *engine) {
     vsi_space *space = &engine->pager.space;
     vsi_err ignored = {0};
-    const vsi_meta *meta = &engine->metas.newest;
-    uint64_t end = space->end;
-    end = meta->checkpoint.end > end ? meta->checkpoint.end : end; /* a shorter file is a damaged one */
-    end = meta->previous.end > end ? meta->previous.end : end;
+    uint64_t end = vsi_engine_file_end(engine);
     if (!space->is_known || space->owned == UINT64_MAX || space->owned <= end + 1)
         return false;
     uint64_t kept = end + (space->owned - end) / 2;

@@ -239,12 +239,9 @@ static vs_status checkpoint_make(vsi_err *err, checkpoint_work *work) {
 
 /* Cuts off what no kept checkpoint has, and nothing newer uses or may soon. */
 static void checkpoint_truncate(vsi_engine *engine, bool is_final) {
-    const vsi_meta *meta = &engine->metas.newest;
     vsi_space *space = &engine->pager.space;
     vsi_err ignored = {0};
-    uint64_t end = meta->checkpoint.end, bytes = 0;
-    end = meta->previous.end > end ? meta->previous.end : end;
-    end = space->end > end ? space->end : end;
+    uint64_t end = vsi_engine_file_end(engine), bytes = 0;
     end += is_final ? 0 : vsi_admit_reserve(space);
     if (vsi_file_size(&ignored, &engine->data, &bytes) != VS_OK || bytes <= end * VSI_PAGE_BYTES)
         return;

@@ -9,8 +9,9 @@
  * On a failure everything is as before, or writing has stopped. */
 VS_NODISCARD VSI_FN vs_status vsi_checkpoint(vsi_err *err, vsi_engine *engine, bool is_final);
 
-/* After a commit, or one that a full disk refused: writes slabs ahead of the next checkpoint, and makes it, when the log or what is in memory
- * has grown enough and nobody else is writing. A failure is only reported as a message. */
+/* After a commit, or one that a full disk refused: writes slabs ahead of the next checkpoint, and makes it,
+ * when the log or what is in memory has grown enough and nobody else is writing. A failure is only reported
+ * as a message. */
 VSI_FN void vsi_checkpoint_if_due(vsi_engine *engine);
 
 /* The same at the host's pace, about max_bytes at once; waits for the writer role. out_left_bytes is about

@@ -164,6 +164,12 @@ VSI_FN void vsi_cow_drop(vsi_cow *cow, void *block) {
     cow_bury(cow, old);
 }
 
+VSI_FN vsi_page_count vsi_cow_pages(const vsi_cow *cow) {
+    return (vsi_page_count){.single = cow->pages.single - cow->dead_pages.single,
+                            .middle = cow->pages.middle - cow->dead_pages.middle,
+                            .large = cow->pages.large - cow->dead_pages.large};
+}
+
 VSI_FN vs_status vsi_cow_drop_ref(vsi_err *err, vsi_cow *cow, vsi_ref ref) {
     if (ref.kind == VSI_REF_NONE)
         return VS_OK;

@@ -64,6 +64,8 @@ VSI_FN void *vsi_cow_new_extent(vsi_cow *cow, size_t bytes, uint64_t pages);
 VSI_FN void *vsi_cow_touch(vsi_cow *cow, void *block);
 /* The block is no longer part of the structure. */
 VSI_FN void vsi_cow_drop(vsi_cow *cow, void *block);
+/* What the newest version's blocks will take in the file. */
+VSI_FN vsi_page_count vsi_cow_pages(const vsi_cow *cow);
 /* What a reference leads to, block or extent, is no longer part of the structure. */
 VS_NODISCARD VSI_FN vs_status vsi_cow_drop_ref(vsi_err *err, vsi_cow *cow, vsi_ref ref);
 

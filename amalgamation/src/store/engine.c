@@ -26,6 +26,13 @@ VSI_FN vs_status vsi_engine_check_writable(vsi_err *err, const vsi_engine *engin
     return VS_OK;
 }
 
+VSI_FN uint64_t vsi_engine_file_end(const vsi_engine *engine) {
+    const vsi_meta *meta = &engine->metas.newest;
+    uint64_t end = engine->pager.space.end;
+    end = meta->checkpoint.end > end ? meta->checkpoint.end : end;
+    return meta->previous.end > end ? meta->previous.end : end;
+}
+
 VSI_FN vs_status vsi_engine_settle_metas(vsi_err *err, vsi_engine *engine) {
     if (engine->metas.is_pair)
         return VS_OK;

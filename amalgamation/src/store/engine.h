@@ -83,6 +83,10 @@ typedef struct vsi_engine {
     uint64_t recovered_txns, dropped_lsn, dropped_bytes;
 } vsi_engine;
 
+/* The pages that the meta pages name or the newest version may use end here: a shorter file is a damaged
+ * one. Holder of the writer role. */
+VSI_FN uint64_t vsi_engine_file_end(const vsi_engine *engine);
+
 /* Locks and the empty first version; NULL: no memory. */
 VSI_FN vsi_engine *vsi_engine_new(const vsi_engine_config *config);
 VSI_FN void vsi_engine_free(vsi_engine *engine);

@@ -38,26 +38,21 @@ static vs_status flusher_push(vsi_err *err, flusher *f, vsi_ref ref) {
     return vsi_cow_drop_ref(err, f->cow, ref); /* only versions before this one have the block */
 }
 
-/* The pages of a large value of which so many bytes are stored. */
-static size_t flusher_blob_pages(size_t stored) {
-    return (VSI_BLOB_HEADER_BYTES + stored + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES;
-}
-
 /* Compresses a value to out, which has room for it as it is; 0: that would not save a page. */
 static size_t flusher_pack(flusher *f, vsi_bytes value, uint8_t *out) {
-    size_t pages = flusher_blob_pages(value.bytes);
+    size_t pages = vsi_blob_pages(value.bytes);
     vsi_assert(value.bytes <= VSI_VALUE_BYTES_MAX);
     if (!f->pager->packs || pages == 1)
         return 0;
     size_t packed = vsi_pack(&f->packer, value, out, pages * VSI_PAGE_BYTES - VSI_BLOB_HEADER_BYTES);
-    return flusher_blob_pages(packed) < pages ? packed : 0;
+    return vsi_blob_pages(packed) < pages ? packed : 0;
 }
 
 /* A large value: its size, the bytes stored, those, zeros up to whole pages. */
 static vs_status flusher_write_blob(vsi_err *err, flusher *f, vsi_ref *ref) {
     const vsi_block *block = vsi_ref_block(*ref);
     vsi_bytes value = {(const uint8_t *)(block + 1), block->bytes - sizeof *block};
-    size_t bytes = flusher_blob_pages(value.bytes) * VSI_PAGE_BYTES;
+    size_t bytes = vsi_blob_pages(value.bytes) * VSI_PAGE_BYTES;
     f->blob.bytes = 0;
     if (!vsi_buf_reserve(&f->blob, bytes))
         return vsi_fail_nomem(err, bytes);
@@ -65,7 +60,7 @@ static vs_status flusher_write_blob(vsi_err *err, flusher *f, vsi_ref *ref) {
     size_t packed = flusher_pack(f, value, stored), stored_bytes = packed ? packed : value.bytes;
     if (!packed)
         memcpy(stored, value.data, value.bytes);
-    bytes = flusher_blob_pages(stored_bytes) * VSI_PAGE_BYTES;
+    bytes = vsi_blob_pages(stored_bytes) * VSI_PAGE_BYTES;
     memset(stored + stored_bytes, 0, bytes - VSI_BLOB_HEADER_BYTES - stored_bytes);
     vsi_put_u32(out, (uint32_t)value.bytes);
     vsi_put_u32(out + 4, (uint32_t)stored_bytes);
@@ -145,11 +140,7 @@ static bool flush_has_slabs(const vsi_slabs *slabs) {
 /* Dropping slabs rewrites nodes of dir, which no commit has reserved pages for: on a full disk it waits for
  * a later checkpoint. */
 static bool flush_has_room_to_drop(const vsi_btree *dir) {
-    const vsi_cow *cow = dir->cow;
-    vsi_page_count need = {.single = cow->pages.single - cow->dead_pages.single,
-                           .middle = cow->pages.middle - cow->dead_pages.middle,
-                           .large = cow->pages.large - cow->dead_pages.large};
-    return vsi_space_fits(&cow->pager->space, need, dir->count / 20 + 32);
+    return vsi_space_fits(&dir->cow->pager->space, vsi_cow_pages(dir->cow), dir->count / 20 + 32);
 }
 
 static vs_status flush_array(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir, uint32_t slot_end) {

@@ -216,19 +216,8 @@ VSI_FN vs_status vsi_log_own(vsi_err *err, vsi_log *log, size_t bytes, uint64_t 
     uint64_t end = vsi_round_up(log->pos, log->pad_bytes) + vsi_frame_stride((uint32_t)bytes) + reserve;
     if (end <= log->owned)
         return VS_OK;
-    uint64_t more = end + reserve; /* not at each frame */
-    vs_status st = vsi_file_allocate(err, &log->file, more);
-    log->is_tight = st == VS_ERR_FULL;
-    if (log->is_tight) {
-        more = end;
-        st = vsi_file_allocate(err, &log->file, more);
-    }
-    if (st == VS_ERR_UNSUPPORTED) {
-        more = UINT64_MAX;
-        st = VS_OK;
-    }
-    if (st == VS_OK)
-        log->owned = more;
+    vs_status st = vsi_file_reserve(err, &log->file, end, reserve, &log->owned); /* not at each frame */
+    log->is_tight = st == VS_ERR_FULL || log->owned == end;
     return st;
 }
 

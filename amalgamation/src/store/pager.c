@@ -409,18 +409,11 @@ VSI_FN vs_status vsi_pager_own(vsi_err *err, vsi_pager *pager, uint64_t pages) {
     vsi_space *space = &pager->space;
     if (pages <= space->owned)
         return VS_OK;
-    uint64_t more = pages + pager_step(space);
-    vs_status st = vsi_file_allocate(err, pager->file, more * VSI_PAGE_BYTES);
-    if (st == VS_ERR_FULL) {
-        more = pages;
-        st = vsi_file_allocate(err, pager->file, more * VSI_PAGE_BYTES);
-    }
-    if (st == VS_ERR_UNSUPPORTED) {
-        more = UINT64_MAX;
-        st = VS_OK;
-    }
+    uint64_t bytes = space->owned * VSI_PAGE_BYTES;
+    vs_status st = vsi_file_reserve(err, pager->file, pages * VSI_PAGE_BYTES,
+                                    pager_step(space) * VSI_PAGE_BYTES, &bytes);
     if (st == VS_OK)
-        space->owned = more;
+        space->owned = bytes == UINT64_MAX ? bytes : bytes / VSI_PAGE_BYTES;
     return st;
 }
 

@@ -692,12 +692,12 @@ VSI_FN vs_status vsi_slabs_distrust(vsi_err *err, vsi_slabs *slabs, vsi_pager *p
 }
 
 VSI_FN uint64_t vsi_slabs_dirty_bytes(const vsi_slabs *slabs) {
-    return slabs->dirty.bytes / sizeof(uint32_t) * (uint64_t)slab_extent_bytes(slabs);
+    return slabs_dirty_count(slabs) * (uint64_t)slab_extent_bytes(slabs);
 }
 
 /* Leaves of dir hold at least some 40 entries but for a few; each entry changes one leaf. */
 VSI_FN void vsi_slabs_need(const vsi_slabs *slabs, vsi_page_count *need) {
-    uint64_t dirty = slabs->dirty.bytes / sizeof(uint32_t);
+    uint64_t dirty = slabs_dirty_count(slabs);
     uint64_t places = dirty + slabs->moved.bytes / sizeof(vsi_slab_place);
     uint64_t nodes = (slabs->dir.count + places) / 40 + 8;
     if (places)

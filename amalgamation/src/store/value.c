@@ -8,6 +8,10 @@ enum { VALUE_HEADER_BYTES = 20 };
 _Static_assert(VS_METADATA_BYTES_MAX <= VSI_VALUE_BYTES_MAX, "metadata may be compressed");
 _Static_assert(VS_KV_VALUE_BYTES_MAX <= VSI_VALUE_BYTES_MAX, "notes may be compressed");
 
+VSI_FN size_t vsi_blob_pages(size_t stored) {
+    return (VSI_BLOB_HEADER_BYTES + stored + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES;
+}
+
 /* A large value in memory. */
 typedef struct value_blob {
     vsi_block block;
@@ -131,8 +135,8 @@ VSI_FN vs_status vsi_value_put(vsi_err *err, vsi_btree *tree, vsi_bytes key, vsi
             memcpy(bytes + VALUE_HEADER_BYTES, value.data, value.bytes);
         item.value.bytes += value.bytes;
     } else {
-        uint64_t pages = (VSI_BLOB_HEADER_BYTES + value.bytes + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES;
-        value_blob *blob = vsi_cow_new_extent(tree->cow, sizeof *blob + value.bytes, pages);
+        value_blob *blob = vsi_cow_new_extent(tree->cow, sizeof *blob + value.bytes,
+                                              vsi_blob_pages(value.bytes));
         if (!blob)
             return vsi_fail_nomem(err, value.bytes);
         memcpy(blob->bytes, value.data, value.bytes);

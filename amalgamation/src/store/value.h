@@ -12,6 +12,9 @@ enum {
     VSI_BLOB_HEADER_BYTES = 8 /* of a large value in the file */
 };
 
+/* The pages of a large value of which so many bytes are stored. */
+VSI_FN size_t vsi_blob_pages(size_t stored);
+
 /* A value that vsi_value_find found; borrowed from the tree as its entries are. */
 typedef struct vsi_value {
     uint32_t bytes;
