@@ -2759,7 +2759,8 @@ VSI_FN const char *vsi_kernels_names(void) {
 enum {
     VSI_REF_BYTES = 24,
     VSI_PAGE_BYTES = 4096,
-    VSI_EXTENT_PAGES_MAX = (1 << 24) - 1
+    VSI_EXTENT_PAGES_MAX = (1 << 24) - 1,
+    VSI_TRAILER_BYTES = 40 /* at the end of every extent, of a database that has trailers */
 };
 
 #define VSI_PAGE_NO_MAX (((uint64_t)1 << 40) - 1)
@@ -2788,6 +2789,9 @@ VSI_FN void *vsi_ref_block(vsi_ref ref); /* of one that is_block */
 VSI_FN uint64_t vsi_ref_extent(uint64_t page, uint64_t pages); /* the at of an extent */
 VSI_FN uint64_t vsi_ref_page(vsi_ref ref);                     /* of one that is no block */
 VSI_FN uint64_t vsi_ref_pages(vsi_ref ref);
+
+/* The pages of an extent for so many bytes and a trailer. */
+VSI_FN uint64_t vsi_pages_for(uint64_t bytes, uint32_t trailer_bytes);
 
 VSI_FN void vsi_ref_encode(vsi_ref ref, uint8_t out[VSI_REF_BYTES]);
 VSI_FN vsi_ref vsi_ref_decode(const uint8_t in[VSI_REF_BYTES]);
@@ -2824,6 +2828,10 @@ VSI_FN uint64_t vsi_ref_pages(vsi_ref ref) {
     return ref.at >> 40;
 }
 
+VSI_FN uint64_t vsi_pages_for(uint64_t bytes, uint32_t trailer_bytes) {
+    return (bytes + trailer_bytes + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES;
+}
+
 VSI_FN void vsi_ref_encode(vsi_ref ref, uint8_t out[VSI_REF_BYTES]) {
     vsi_put_u64(out, ref.at);
     vsi_put_u32(out + 8, ref.birth);
@@ -2853,7 +2861,7 @@ VSI_FN vsi_ref vsi_ref_decode(const uint8_t in[VSI_REF_BYTES]) {
 
 enum {
     VSI_NODE_HEADER_BYTES = 16,
-    VSI_NODE_ROOM = VSI_PAGE_BYTES - VSI_NODE_HEADER_BYTES,
+    VSI_NODE_ROOM = VSI_PAGE_BYTES - VSI_NODE_HEADER_BYTES, /* of one without a trailer */
     VSI_NODE_ENTRY_MAX = 1340, /* less than a third of a node: any split leaves room for the new entry */
     VSI_NODE_ENTRY_OVERHEAD = 6, /* offset and two lengths */
     VSI_NODE_REFS_MAX = 15,
@@ -2867,9 +2875,12 @@ typedef struct vsi_node_item {
     uint32_t ref_count;
 } vsi_node_item;
 
-VSI_FN void vsi_node_init(uint8_t page[VSI_PAGE_BYTES], uint32_t level);
+/* trailer_bytes at the end of the page stay free of entries. */
+VSI_FN void vsi_node_init(uint8_t page[VSI_PAGE_BYTES], uint32_t level, uint32_t trailer_bytes);
 VSI_FN uint32_t vsi_node_level(const uint8_t *page); /* 0: leaf */
 VSI_FN uint32_t vsi_node_count(const uint8_t *page);
+VSI_FN uint32_t vsi_node_trailer(const uint8_t *page); /* in bytes */
+VSI_FN size_t vsi_node_room(const uint8_t *page); /* for items, used or not */
 VSI_FN size_t vsi_node_used(const uint8_t *page); /* bytes of all items, without holes */
 
 VSI_FN vsi_node_item vsi_node_item_at(const uint8_t *page, uint32_t at);
@@ -2893,16 +2904,16 @@ VSI_FN uint32_t vsi_node_find_child(const uint8_t *inner, vsi_bytes key);
 
 VSI_FN int vsi_bytes_compare(vsi_bytes a, vsi_bytes b); /* memcmp order, a prefix first */
 
-/* Whether every entry lies inside the page and in order; reads nothing outside whatever the page
- * holds. NULL, or what is wrong. */
-VSI_FN const char *vsi_node_check(const uint8_t *page);
+/* Whether the trailer has this size, and every entry lies inside the page, before the trailer, and in
+ * order; reads nothing outside whatever the page holds. NULL, or what is wrong. */
+VSI_FN const char *vsi_node_check(const uint8_t *page, uint32_t trailer_bytes);
 
 #endif
 /* ---- store/node.c ---------------------------------------------------------------------------------- */
 /* node.c - one node of a B+tree; docs/FORMAT.md has its bytes.
  *
- *     [ header | off 0 | off 1 | ... | off count-1 |   free   | entry | entry | ... | entry ]
- *                                                             ^ heap_at               ^ end
+ *     [ header | off 0 | off 1 | ... | off count-1 |   free   | entry | entry | ... | entry | trailer ]
+ *                                                             ^ heap_at
  *     entry: key_bytes u16, value_bytes u16 with the number of references in the upper four bits, key,
  *     value, references
  *
@@ -2915,18 +2926,28 @@ enum {
     NODE_COUNT_OFF = 2,
     NODE_HEAP_OFF = 4, /* offset of the lowest entry */
     NODE_USED_OFF = 6, /* bytes of entries and their offsets */
+    NODE_TRAILER_OFF = 8,
     NODE_OFFSET_BYTES = 2,
     NODE_LENGTHS_BYTES = 4,
     NODE_REFS_SHIFT = 12
 };
 
 _Static_assert(NODE_OFFSET_BYTES + NODE_LENGTHS_BYTES == VSI_NODE_ENTRY_OVERHEAD, "overhead");
-_Static_assert(3 * VSI_NODE_ENTRY_MAX <= VSI_NODE_ROOM, "a split must leave room");
+_Static_assert(3 * VSI_NODE_ENTRY_MAX <= VSI_NODE_ROOM - VSI_TRAILER_BYTES, "a split must leave room");
 
-VSI_FN void vsi_node_init(uint8_t page[VSI_PAGE_BYTES], uint32_t level) {
+VSI_FN void vsi_node_init(uint8_t page[VSI_PAGE_BYTES], uint32_t level, uint32_t trailer_bytes) {
     memset(page, 0, VSI_PAGE_BYTES);
     vsi_put_u16(page + NODE_LEVEL_OFF, (uint16_t)level);
-    vsi_put_u16(page + NODE_HEAP_OFF, VSI_PAGE_BYTES);
+    vsi_put_u16(page + NODE_HEAP_OFF, (uint16_t)(VSI_PAGE_BYTES - trailer_bytes));
+    vsi_put_u16(page + NODE_TRAILER_OFF, (uint16_t)trailer_bytes);
+}
+
+VSI_FN uint32_t vsi_node_trailer(const uint8_t *page) {
+    return vsi_get_u16(page + NODE_TRAILER_OFF);
+}
+
+VSI_FN size_t vsi_node_room(const uint8_t *page) {
+    return VSI_NODE_ROOM - vsi_node_trailer(page);
 }
 
 VSI_FN uint32_t vsi_node_level(const uint8_t *page) {
@@ -2993,7 +3014,7 @@ VSI_FN uint8_t *vsi_node_value(uint8_t *page, uint32_t at) {
 /* ---- changing ------------------------------------------------------------------------------- */
 
 VSI_FN bool vsi_node_has_room(const uint8_t *page, size_t item_bytes) {
-    return item_bytes <= VSI_NODE_ROOM - vsi_node_used(page);
+    return item_bytes <= vsi_node_room(page) - vsi_node_used(page);
 }
 
 static void node_copy(uint8_t *to, const uint8_t *from, size_t bytes) {
@@ -3023,7 +3044,7 @@ static void node_insert_packed(uint8_t *page, uint32_t at, const vsi_node_item *
 VSI_FN void vsi_node_pack(uint8_t *page) {
     uint8_t copy[VSI_PAGE_BYTES];
     memcpy(copy, page, sizeof copy);
-    vsi_node_init(page, vsi_node_level(copy));
+    vsi_node_init(page, vsi_node_level(copy), vsi_node_trailer(copy));
     for (uint32_t i = 0; i < vsi_node_count(copy); i++) {
         vsi_node_item item = vsi_node_item_at(copy, i);
         node_insert_packed(page, i, &item);
@@ -3088,24 +3109,27 @@ VSI_FN uint32_t vsi_node_find_child(const uint8_t *inner, vsi_bytes key) {
 
 /* ---- checking ------------------------------------------------------------------------------- */
 
-/* Whether entry number at lies inside the page; then its item may be taken. */
+/* Whether entry number at lies inside the page, before the trailer; then its item may be taken. */
 static bool node_entry_fits(const uint8_t *page, uint32_t at) {
     size_t heap_at = vsi_get_u16(page + NODE_HEAP_OFF), off = node_entry_off(page, at);
-    if (off < heap_at || off > VSI_PAGE_BYTES - NODE_LENGTHS_BYTES)
+    size_t end = VSI_PAGE_BYTES - vsi_node_trailer(page);
+    if (off < heap_at || off > end - NODE_LENGTHS_BYTES)
         return false;
     vsi_node_item item = vsi_node_item_at(page, at);
     size_t bytes = vsi_node_item_bytes(&item) - NODE_OFFSET_BYTES;
-    return bytes <= VSI_PAGE_BYTES - off;
+    return bytes <= end - off;
 }
 
-VSI_FN const char *vsi_node_check(const uint8_t *page) {
+VSI_FN const char *vsi_node_check(const uint8_t *page, uint32_t trailer_bytes) {
     uint32_t count = vsi_node_count(page), level = vsi_node_level(page);
     size_t heap_at = vsi_get_u16(page + NODE_HEAP_OFF), used = 0;
     if (level > VSI_NODE_LEVEL_MAX)
         return "a node's level is out of range";
     if (count == 0)
         return "a node is empty";
-    if (heap_at > VSI_PAGE_BYTES ||
+    if (vsi_node_trailer(page) != trailer_bytes)
+        return "a node's trailer has another size than the database's";
+    if (heap_at > VSI_PAGE_BYTES - trailer_bytes ||
         VSI_NODE_HEADER_BYTES + (size_t)count * NODE_OFFSET_BYTES > heap_at)
         return "a node's entries lie outside it";
     for (uint32_t i = 0; i < count; i++) {
@@ -3121,7 +3145,7 @@ VSI_FN const char *vsi_node_check(const uint8_t *page) {
         if (has_order && vsi_bytes_compare(vsi_node_key(page, i - 1), item.key) >= 0)
             return "keys of a node do not ascend"; /* D1 */
     }
-    bool is_counted = used == vsi_node_used(page) && used <= VSI_NODE_ROOM;
+    bool is_counted = used == vsi_node_used(page) && used <= vsi_node_room(page);
     return is_counted ? NULL : "a node's count of used bytes is wrong";
 }
 /* ---- store/reside.h ---------------------------------------------------------------------------------- */
@@ -4199,6 +4223,7 @@ typedef struct vsi_pager {
 
     vsi_mutex slab_lock; /* for store/slab */
     vsi_windows windows; /* likewise: extents that are looked at in the file itself */
+    uint32_t trailer_bytes; /* at the end of every extent, zero; fixed before the first is read or written */
 
     /* Of the holder of the writer role. */
     vsi_space space;
@@ -4573,7 +4598,7 @@ static bool pager_refs_fit(const uint8_t *bytes) {
 
 static vs_status pager_check_node(vsi_err *err, const vsi_pager *pager, vsi_ref ref,
                                   const uint8_t *bytes) {
-    const char *problem = vsi_node_check(bytes);
+    const char *problem = vsi_node_check(bytes, pager->trailer_bytes);
     if (!problem && vsi_node_level(bytes) != ref.level)
         problem = "a node is on the wrong level";
     if (!problem && !pager_refs_fit(bytes))
@@ -4714,6 +4739,8 @@ VSI_FN vs_status vsi_pager_write_at(vsi_err *err, vsi_pager *pager, int kind, ui
     uint64_t pages = bytes.bytes / VSI_PAGE_BYTES;
     vsi_assert(pages > 0 && pages <= VSI_EXTENT_PAGES_MAX);
     vsi_assert(bytes.bytes % VSI_PAGE_BYTES == 0);
+    vsi_assert(!memcmp(bytes.data + bytes.bytes - pager->trailer_bytes,
+                       (const uint8_t[VSI_TRAILER_BYTES]){0}, pager->trailer_bytes));
     vs_status st = pager_put(err, pager, page, bytes);
     if (st != VS_OK)
         return st;
@@ -4795,6 +4822,8 @@ typedef struct vsi_cow_mark {
 } vsi_cow_mark;
 
 VSI_FN void vsi_cow_init(vsi_cow *cow, vsi_mem *mem);
+/* Bytes at the end of the extents that blocks become. */
+VSI_FN uint32_t vsi_cow_trailer(const vsi_cow *cow);
 VSI_FN void vsi_cow_free_all(vsi_cow *cow); /* every block of every version */
 
 /* Scopes nest; each open is ended by one keep or undo with its mark. */
@@ -4993,6 +5022,10 @@ VSI_FN void vsi_cow_drop(vsi_cow *cow, void *block) {
     cow_bury(cow, old);
 }
 
+VSI_FN uint32_t vsi_cow_trailer(const vsi_cow *cow) {
+    return cow->pager ? cow->pager->trailer_bytes : 0;
+}
+
 VSI_FN vsi_page_count vsi_cow_pages(const vsi_cow *cow) {
     return (vsi_page_count){.single = cow->pages.single - cow->dead_pages.single,
                             .middle = cow->pages.middle - cow->dead_pages.middle,
@@ -5150,7 +5183,7 @@ static vs_status btree_new(vsi_err *err, const vsi_btree *tree, uint32_t level, 
     btree_block *block = vsi_cow_new(tree->cow, sizeof *block);
     if (!block)
         return btree_nomem(err);
-    vsi_node_init(block->page, level);
+    vsi_node_init(block->page, level, vsi_cow_trailer(tree->cow));
     *out_ref = vsi_ref_of_block(VSI_REF_NODE, block);
     *out_page = block->page;
     return VS_OK;
@@ -5281,7 +5314,7 @@ static uint32_t split_point(const uint8_t *page, uint32_t at, size_t new_bytes) 
     while (sum < half && kept < count) {
         vsi_node_item item = vsi_node_item_at(page, kept <= at ? kept : kept - 1);
         size_t bytes = kept == at ? new_bytes : vsi_node_item_bytes(&item);
-        if (sum + bytes > VSI_NODE_ROOM) /* separators may be longer than a third of a node */
+        if (sum + bytes > vsi_node_room(page)) /* separators may be longer than a third of a node */
             break;
         sum += bytes;
         kept++;
@@ -5294,7 +5327,7 @@ static void node_split(uint8_t *page, uint8_t *right, uint32_t at, const vsi_nod
     uint8_t copy[VSI_PAGE_BYTES];
     memcpy(copy, page, sizeof copy);
     uint32_t kept = split_point(copy, at, vsi_node_item_bytes(item));
-    vsi_node_init(page, vsi_node_level(copy));
+    vsi_node_init(page, vsi_node_level(copy), vsi_node_trailer(copy));
     for (uint32_t i = 0; i <= vsi_node_count(copy); i++) {
         uint8_t *target = i < kept ? page : right;
         vsi_node_item moved = *item;
@@ -5524,7 +5557,7 @@ static vs_status check_step(vsi_err *err, vsi_btree_cursor *at, uint32_t *level,
     if (st != VS_OK)
         return st;
     at->at[below] = 0;
-    *out_problem = vsi_node_check(at->page[below]);
+    *out_problem = vsi_node_check(at->page[below], vsi_cow_trailer(at->tree->cow));
     if (!*out_problem && vsi_node_level(at->page[below]) != below)
         *out_problem = "a node is on the wrong level"; /* B1 */
     return VS_OK;
@@ -5541,7 +5574,7 @@ VSI_FN vs_status vsi_btree_check(vsi_err *err, const vsi_btree *tree, const char
     vs_status st = btree_read(err, tree, tree->root, &root);
     if (st != VS_OK)
         return st;
-    *out_problem = vsi_node_check(root);
+    *out_problem = vsi_node_check(root, vsi_cow_trailer(tree->cow));
     uint32_t level = vsi_node_level(root);
     uint64_t count = 0;
     if (*out_problem)
@@ -5570,7 +5603,7 @@ enum {
 };
 
 /* The pages of a large value of which so many bytes are stored. */
-VSI_FN size_t vsi_blob_pages(size_t stored);
+VSI_FN size_t vsi_blob_pages(size_t stored, uint32_t trailer_bytes);
 
 /* A value that vsi_value_find found; borrowed from the tree as its entries are. */
 typedef struct vsi_value {
@@ -5609,8 +5642,8 @@ enum { VALUE_HEADER_BYTES = 20 };
 _Static_assert(VS_METADATA_BYTES_MAX <= VSI_VALUE_BYTES_MAX, "metadata may be compressed");
 _Static_assert(VS_KV_VALUE_BYTES_MAX <= VSI_VALUE_BYTES_MAX, "notes may be compressed");
 
-VSI_FN size_t vsi_blob_pages(size_t stored) {
-    return (VSI_BLOB_HEADER_BYTES + stored + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES;
+VSI_FN size_t vsi_blob_pages(size_t stored, uint32_t trailer_bytes) {
+    return (size_t)vsi_pages_for(VSI_BLOB_HEADER_BYTES + stored, trailer_bytes);
 }
 
 /* A large value in memory. */
@@ -5649,11 +5682,11 @@ VSI_FN vs_status vsi_value_find(vsi_err *err, const vsi_btree *tree, vsi_bytes k
 }
 
 /* What stands behind the header of a large value's extent, which is of a value of so many bytes. */
-static vs_status value_stored(vsi_err *err, vsi_ref ref, vsi_bytes extent, uint32_t bytes,
-                              vsi_bytes *out_stored) {
+static vs_status value_stored(vsi_err *err, const vsi_pager *pager, vsi_ref ref, vsi_bytes extent,
+                              uint32_t bytes, vsi_bytes *out_stored) {
     uint32_t stored = vsi_get_u32(extent.data + 4);
     bool is_right = vsi_get_u32(extent.data) == bytes &&
-                    stored <= extent.bytes - VSI_BLOB_HEADER_BYTES &&
+                    stored <= extent.bytes - VSI_BLOB_HEADER_BYTES - pager->trailer_bytes &&
                     (stored == bytes || ref.codec != VSI_CODEC_NONE);
     if (!is_right)
         return vsi_fail(err, VS_ERR_CORRUPT, "a value of %lu bytes has another size in the file",
@@ -5679,7 +5712,7 @@ static vs_status value_read_packed(vsi_err *err, vsi_pager *pager, vsi_ref ref, 
     vs_status st = vsi_pager_read(err, pager, ref, VSI_REF_BLOB, &extent);
     if (st != VS_OK)
         goto done;
-    st = value_stored(err, ref, (vsi_bytes){extent.data, extent.bytes}, bytes, &stored);
+    st = value_stored(err, pager, ref, (vsi_bytes){extent.data, extent.bytes}, bytes, &stored);
     if (st == VS_OK && !vsi_buf_reserve(buf, bytes))
         st = vsi_fail_nomem(err, bytes);
     if (st == VS_OK)
@@ -5702,7 +5735,7 @@ static vs_status value_read_plain(vsi_err *err, vsi_pager *pager, vsi_ref ref, u
     if (st != VS_OK)
         return st;
     vsi_bytes extent = {buf->data + start, buf->bytes - start};
-    st = value_stored(err, ref, extent, bytes, &stored);
+    st = value_stored(err, pager, ref, extent, bytes, &stored);
     if (st == VS_OK)
         memmove(buf->data + start, stored.data, bytes);
     buf->bytes = start + (st == VS_OK ? bytes : 0);
@@ -5737,7 +5770,7 @@ VSI_FN vs_status vsi_value_put(vsi_err *err, vsi_btree *tree, vsi_bytes key, vsi
         item.value.bytes += value.bytes;
     } else {
         value_blob *blob = vsi_cow_new_extent(tree->cow, sizeof *blob + value.bytes,
-                                              vsi_blob_pages(value.bytes));
+                                              vsi_blob_pages(value.bytes, vsi_cow_trailer(tree->cow)));
         if (!blob)
             return vsi_fail_nomem(err, value.bytes);
         memcpy(blob->bytes, value.data, value.bytes);
@@ -5929,6 +5962,7 @@ typedef struct vsi_slabs {
     vsi_mem *mem;
     uint32_t row_bytes;
     uint32_t shift;         /* rows of a slab, as a power of two */
+    uint32_t trailer_bytes; /* behind a slab's rows in its extent */
     uint32_t element_bytes; /* of numbers that are little-endian in the file; 1: bytes */
     vsi_atomic_ptr table;   /* slab_table: readers load it */
 
@@ -5959,9 +5993,9 @@ typedef struct vsi_slab_aside {
 } vsi_slab_aside;
 
 /* The number of rows of a slab, as a power of two, for rows of this size. */
-VSI_FN uint32_t vsi_slab_shift(uint32_t row_bytes);
+VSI_FN uint32_t vsi_slab_shift(uint32_t row_bytes, uint32_t trailer_bytes);
 
-VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t row_bytes, uint32_t shift);
+VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t row_bytes, uint32_t trailer_bytes);
 VSI_FN void vsi_slabs_free(vsi_slabs *slabs); /* accepts one that is all zero */
 
 /* The row of a slot whose slab exists, in memory or in the file. Any thread; the row stays there as long
@@ -6073,20 +6107,22 @@ typedef struct slab_table {
 
 /* Small enough that little is written for one row, large enough that the last page, which is filled only
  * in part, wastes little. */
-VSI_FN uint32_t vsi_slab_shift(uint32_t row_bytes) {
+VSI_FN uint32_t vsi_slab_shift(uint32_t row_bytes, uint32_t trailer_bytes) {
     uint32_t shift = 0;
     for (;; shift++) {
-        uint64_t bytes = (uint64_t)row_bytes << shift, waste = (0 - bytes) % 4096;
+        uint64_t bytes = (uint64_t)row_bytes << shift;
+        uint64_t waste = vsi_pages_for(bytes, trailer_bytes) * VSI_PAGE_BYTES - bytes;
         if (bytes >= VSI_SLAB_BYTES_MIN && waste <= bytes / 16)
             return shift;
     }
 }
 
-VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t row_bytes, uint32_t shift) {
+VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t row_bytes, uint32_t trailer_bytes) {
     memset(slabs, 0, sizeof *slabs);
     slabs->mem = mem;
     slabs->row_bytes = row_bytes;
-    slabs->shift = shift;
+    slabs->shift = vsi_slab_shift(row_bytes, trailer_bytes);
+    slabs->trailer_bytes = trailer_bytes;
     slabs->element_bytes = 1;
     slabs->dirty.mem = mem;
     slabs->moved.mem = mem;
@@ -6102,7 +6138,7 @@ static size_t slabs_rows_bytes(const vsi_slabs *slabs) {
 }
 
 static size_t slab_extent_bytes(const vsi_slabs *slabs) {
-    return (size_t)((slabs_rows_bytes(slabs) + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES * VSI_PAGE_BYTES);
+    return (size_t)vsi_pages_for(slabs_rows_bytes(slabs), slabs->trailer_bytes) * VSI_PAGE_BYTES;
 }
 
 static size_t slab_bytes(const vsi_slabs *slabs) {
@@ -7056,9 +7092,9 @@ VSI_FN void vsi_descs_undo(vsi_descs *descs, vsi_pager *pager) {
 
 static void desc_fill(vsi_desc *desc, vsi_mem *mem, const vsi_desc *given) {
     *desc = *given;
-    uint32_t row_bytes = desc->dim * desc->element_bytes;
-    vsi_slabs_init(&desc->rows, mem, row_bytes, vsi_slab_shift(row_bytes));
-    vsi_slabs_init(&desc->cells, mem, DESC_CELL_BYTES, vsi_slab_shift(DESC_CELL_BYTES));
+    uint32_t trailer = given->rows.dir.cow ? vsi_cow_trailer(given->rows.dir.cow) : 0;
+    vsi_slabs_init(&desc->rows, mem, desc->dim * desc->element_bytes, trailer);
+    vsi_slabs_init(&desc->cells, mem, DESC_CELL_BYTES, trailer);
     desc->rows.element_bytes = desc->element_bytes;
     desc->rows.dir = given->rows.dir;
     desc->cells.dir = given->cells.dir;
@@ -7725,7 +7761,7 @@ static vs_status coll_misfit(vsi_err *err, uint32_t id) {
 }
 
 /* Whether the parts of an entry have the sizes that it says, and values that are known. */
-static bool coll_item_fits(const vsi_node_item *item) {
+static bool coll_item_fits(const vsi_node_item *item, uint32_t trailer_bytes) {
     const uint8_t *value = item->value.data;
     if (item->value.bytes < COLL_FIXED_BYTES || item->ref_count != COLL_TREES)
         return false;
@@ -7737,8 +7773,8 @@ static bool coll_item_fits(const vsi_node_item *item) {
            value[COLL_METRIC_OFF] <= VS_COSINE && name_bytes >= 1 &&
            name_bytes <= VS_NAME_BYTES_MAX && index_bytes <= VS_INDEX_BYTES_MAX &&
            item->value.bytes == COLL_FIXED_BYTES + name_bytes + index_bytes &&
-           value[COLL_ROWS_SHIFT_OFF] == vsi_slab_shift(dim * element_bytes) &&
-           value[COLL_CELLS_SHIFT_OFF] == vsi_slab_shift(VSI_CELL_BYTES);
+           value[COLL_ROWS_SHIFT_OFF] == vsi_slab_shift(dim * element_bytes, trailer_bytes) &&
+           value[COLL_CELLS_SHIFT_OFF] == vsi_slab_shift(VSI_CELL_BYTES, trailer_bytes);
 }
 
 /* Whether an array has the slab of the last slot, which is never dropped. There may be others behind it:
@@ -7786,7 +7822,7 @@ static vs_status coll_read(vsi_err *err, const vsi_state *state, uint32_t id,
                            const vsi_node_item *item, vsi_coll *out_coll) {
     vsi_coll coll = {.desc = vsi_descs_find(state->descs, id)};
     const uint8_t *value = item->value.data;
-    if (!coll_item_fits(item))
+    if (!coll_item_fits(item, vsi_cow_trailer(state->catalog.cow)))
         return coll_misfit(err, id);
     coll.count = vsi_get_u64(value + COLL_COUNT_OFF);
     coll.slot_end = vsi_get_u32(value + COLL_SLOT_END_OFF);
@@ -8614,7 +8650,8 @@ enum {
 
 /* Bits of vsi_meta.features_needed. */
 enum {
-    VSI_META_NEEDS_ZSTD = 1 /* large values may be compressed; set with the first one, and never cleared */
+    VSI_META_NEEDS_ZSTD = 1, /* large values may be compressed; set with the first one, and never cleared */
+    VSI_META_NEEDS_TRAILERS = 2 /* trailer_bytes is not 0; set at creation or never */
 };
 
 /* A state of the database in the file. All zero but log_from 1: the empty one that every database begins
@@ -8638,6 +8675,7 @@ typedef struct vsi_meta {
     uint64_t features_ro;     /* unknown bits: only reading is safe */
     uint64_t features_needed; /* unknown bits: not even reading is */
     int64_t created_us;
+    uint32_t trailer_bytes; /* at the end of every extent; 0 or VSI_TRAILER_BYTES */
     vsi_checkpoint_info checkpoint, previous;
 } vsi_meta;
 
@@ -8662,7 +8700,7 @@ VSI_FN bool vsi_meta_may_write(const vsi_meta *meta);
 
 /* Makes a new database of an empty or half-created file, durable when it returns. */
 VSI_FN vs_status vsi_metas_create(vsi_err *err, const vsi_file *file, int64_t now_us,
-                                  vsi_metas *out_metas);
+                                  uint32_t trailer_bytes, vsi_metas *out_metas);
 
 /* Replaces both pages one after the other, each synced. After a failure it is unknown whether the
  * next open finds the old content or the new, so nothing may rely on the new. */
@@ -8711,6 +8749,7 @@ enum {
     META_GENERATION_OFF = 72,
     META_DURABLE_LSN_OFF = 80,
     META_CREATED_OFF = 88,
+    META_TRAILER_OFF = 96,
     META_CHECKPOINT_OFF = 128,
     META_PREVIOUS_OFF = 256,
     META_SUM_OFF = 4080
@@ -8720,7 +8759,7 @@ enum { SESSION_BYTES = 32 };
 static const uint8_t session_magic[8] = {'v', 's', '-', 'o', 'w', 'n', 'e', 'r'};
 
 /* Features this version knows. */
-static const uint64_t meta_known_ro = 0, meta_known_needed = VSI_META_NEEDS_ZSTD;
+static const uint64_t meta_known_ro = 0, meta_known_needed = VSI_META_NEEDS_ZSTD | VSI_META_NEEDS_TRAILERS;
 
 static uint64_t meta_slot_off(int slot) {
     return slot ? VSI_META_B_OFF : 0;
@@ -8767,6 +8806,7 @@ static void meta_encode(const vsi_meta *meta, uint8_t page[VSI_META_BYTES]) {
     vsi_put_u64(page + META_GENERATION_OFF, meta->generation);
     vsi_put_u64(page + META_DURABLE_LSN_OFF, meta->durable_lsn);
     vsi_put_u64(page + META_CREATED_OFF, (uint64_t)meta->created_us);
+    vsi_put_u16(page + META_TRAILER_OFF, (uint16_t)meta->trailer_bytes);
     checkpoint_encode(&meta->checkpoint, page + META_CHECKPOINT_OFF);
     checkpoint_encode(&meta->previous, page + META_PREVIOUS_OFF);
     vsi_hash128 sum = vsi_hash128_of(page, META_SUM_OFF, 0);
@@ -8819,6 +8859,15 @@ static vs_status meta_check_features(vsi_err *err, const vsi_file *file, uint64_
     return VS_OK;
 }
 
+static vs_status meta_check_trailer(vsi_err *err, const vsi_file *file, const vsi_meta *meta) {
+    bool has_trailers = meta->features_needed & VSI_META_NEEDS_TRAILERS;
+    uint32_t expected = has_trailers ? VSI_TRAILER_BYTES : 0;
+    if (meta->trailer_bytes == expected)
+        return VS_OK;
+    return vsi_fail(err, VS_ERR_CORRUPT, "%s: a meta page has trailers of %lu bytes, expected %lu",
+                    file->path, (unsigned long)meta->trailer_bytes, (unsigned long)expected);
+}
+
 /* Number 0 is the empty database: nobody looks for what it reaches, which then counts as free. */
 static bool checkpoint_is_sound(const vsi_checkpoint_info *info) {
     return info->number || info->catalog.kind == VSI_REF_NONE;
@@ -8839,7 +8888,10 @@ static vs_status meta_decode(vsi_err *err, const vsi_file *file, const uint8_t *
     out_meta->features_any = vsi_get_u64(page + META_FEATURES_ANY_OFF);
     out_meta->features_ro = vsi_get_u64(page + META_FEATURES_RO_OFF);
     out_meta->features_needed = vsi_get_u64(page + META_FEATURES_NEEDED_OFF);
+    out_meta->trailer_bytes = vsi_get_u16(page + META_TRAILER_OFF);
     st = meta_check_features(err, file, out_meta->features_needed);
+    if (st == VS_OK)
+        st = meta_check_trailer(err, file, out_meta);
     if (st != VS_OK)
         return st;
     if (!checkpoint_is_sound(&out_meta->checkpoint) || !checkpoint_is_sound(&out_meta->previous))
@@ -8967,8 +9019,12 @@ VSI_FN vs_status vsi_metas_repair(vsi_err *err, const vsi_file *file, vsi_metas 
 }
 
 VSI_FN vs_status vsi_metas_create(vsi_err *err, const vsi_file *file, int64_t now_us,
-                                  vsi_metas *out_metas) {
-    vsi_meta meta = {.seq = 1, .created_us = now_us, .checkpoint = {.log_from = 1}};
+                                  uint32_t trailer_bytes, vsi_metas *out_metas) {
+    vsi_meta meta = {.seq = 1,
+                     .created_us = now_us,
+                     .trailer_bytes = trailer_bytes,
+                     .features_needed = trailer_bytes ? VSI_META_NEEDS_TRAILERS : 0,
+                     .checkpoint = {.log_from = 1}};
     memset(out_metas, 0, sizeof *out_metas);
     vs_status st = vsi_os_random(err, file->vfs, meta.uuid, sizeof meta.uuid);
     if (st == VS_OK)
@@ -10476,6 +10532,7 @@ typedef struct vsi_engine_config {
     void *busy_ctx;
     uint64_t memory_limit;    /* bytes; UINT64_MAX: none */
     bool stores_plain;        /* large values are not compressed */
+    uint32_t trailer_bytes;   /* of a database that is created */
     vs_log_fn log_fn;         /* NULL: no messages */
     void *log_ctx;
 } vsi_engine_config;
@@ -11010,19 +11067,21 @@ static vs_status flusher_push(vsi_err *err, flusher *f, vsi_ref ref) {
 
 /* Compresses a value to out, which has room for it as it is; 0: that would not save a page. */
 static size_t flusher_pack(flusher *f, vsi_bytes value, uint8_t *out) {
-    size_t pages = vsi_blob_pages(value.bytes);
+    uint32_t trailer = f->pager->trailer_bytes;
+    size_t pages = vsi_blob_pages(value.bytes, trailer);
     vsi_assert(value.bytes <= VSI_VALUE_BYTES_MAX);
     if (!f->pager->packs || pages == 1)
         return 0;
-    size_t packed = vsi_pack(&f->packer, value, out, pages * VSI_PAGE_BYTES - VSI_BLOB_HEADER_BYTES);
-    return vsi_blob_pages(packed) < pages ? packed : 0;
+    size_t room = pages * VSI_PAGE_BYTES - VSI_BLOB_HEADER_BYTES - trailer;
+    size_t packed = vsi_pack(&f->packer, value, out, room);
+    return vsi_blob_pages(packed, trailer) < pages ? packed : 0;
 }
 
 /* A large value: its size, the bytes stored, those, zeros up to whole pages. */
 static vs_status flusher_write_blob(vsi_err *err, flusher *f, vsi_ref *ref) {
     const vsi_block *block = vsi_ref_block(*ref);
     vsi_bytes value = {(const uint8_t *)(block + 1), block->bytes - sizeof *block};
-    size_t bytes = vsi_blob_pages(value.bytes) * VSI_PAGE_BYTES;
+    size_t bytes = vsi_blob_pages(value.bytes, f->pager->trailer_bytes) * VSI_PAGE_BYTES;
     f->blob.bytes = 0;
     if (!vsi_buf_reserve(&f->blob, bytes))
         return vsi_fail_nomem(err, bytes);
@@ -11030,7 +11089,7 @@ static vs_status flusher_write_blob(vsi_err *err, flusher *f, vsi_ref *ref) {
     size_t packed = flusher_pack(f, value, stored), stored_bytes = packed ? packed : value.bytes;
     if (!packed)
         memcpy(stored, value.data, value.bytes);
-    bytes = vsi_blob_pages(stored_bytes) * VSI_PAGE_BYTES;
+    bytes = vsi_blob_pages(stored_bytes, f->pager->trailer_bytes) * VSI_PAGE_BYTES;
     memset(stored + stored_bytes, 0, bytes - VSI_BLOB_HEADER_BYTES - stored_bytes);
     vsi_put_u32(out, (uint32_t)value.bytes);
     vsi_put_u32(out + 4, (uint32_t)stored_bytes);
@@ -11596,7 +11655,8 @@ static vs_status space_make_list(vsi_err *err, vsi_engine *engine, uint64_t firs
     if (st != VS_OK)
         return st;
     /* Taking it may split one run, and what it skips may be another. */
-    size_t pages = (list->bytes + 2 * sizeof(vsi_run) + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES;
+    uint32_t trailer = engine->pager.trailer_bytes;
+    size_t pages = (size_t)vsi_pages_for(list->bytes + 2 * sizeof(vsi_run), trailer);
     st = vsi_pager_take(err, &engine->pager, pages, out_page);
     list->bytes = 0;
     if (st == VS_OK)
@@ -11609,7 +11669,7 @@ static vs_status space_make_list(vsi_err *err, vsi_engine *engine, uint64_t firs
         st = vsi_fail_nomem(err, pad);
     if (st != VS_OK)
         return st;
-    vsi_assert(list->bytes <= pages * VSI_PAGE_BYTES);
+    vsi_assert(list->bytes + trailer <= pages * VSI_PAGE_BYTES);
     memset(list->data + list->bytes, 0, pad);
     list->bytes += pad;
     return VS_OK;
@@ -12050,7 +12110,7 @@ static vs_status open_new(vsi_err *err, vsi_engine *engine) {
     if (st != VS_OK)
         return st;
     return vsi_metas_create(err, &engine->data, config->vfs->wall_us(config->vfs->ctx),
-                            &engine->metas);
+                            config->trailer_bytes, &engine->metas);
 }
 
 static vs_status open_metas(vsi_err *err, vsi_engine *engine) {
@@ -12347,6 +12407,7 @@ static vs_status open_steps(vsi_err *err, vsi_engine *engine) {
         st = open_metas(err, engine);
     if (st != VS_OK)
         return st;
+    engine->pager.trailer_bytes = engine->metas.newest.trailer_bytes;
     engine->log = (vsi_log){.mem = engine->mem,
                             .vfs = engine->config.vfs,
                             .path = engine->path,
@@ -14504,8 +14565,9 @@ static vs_status open_read_options(vsi_err *err, const vs_open_options *given,
     if (out->compression < VS_COMPRESSION_DEFAULT || out->compression > VS_COMPRESSION_ZSTD)
         return vsi_fail(err, VS_ERR_MISUSE,
                         "vs_open: compression is %d, expected VS_COMPRESSION_...", out->compression);
-    if (out->unused)
-        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: unused is %d, expected 0", out->unused);
+    if (out->trailer_bytes && out->trailer_bytes != VSI_TRAILER_BYTES)
+        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: trailer_bytes is %lu, expected 0 or %d",
+                        (unsigned long)out->trailer_bytes, VSI_TRAILER_BYTES);
     if (out->compression == VS_COMPRESSION_ZSTD && !vsi_codec_has_zstd())
         return vsi_fail(err, VS_ERR_UNSUPPORTED,
                         "vs_open: this build leaves zstd out (VS_OMIT_ZSTD)");
@@ -14542,6 +14604,7 @@ static vs_status open_database(vsi_err *err, const char *path, const vs_open_opt
         .busy_fn = options->busy,
         .busy_ctx = options->busy_ctx,
         .stores_plain = options->compression == VS_COMPRESSION_NONE,
+        .trailer_bytes = options->trailer_bytes,
         .log_fn = options->log,
         .log_ctx = options->log_ctx,
     };
@@ -15688,6 +15751,7 @@ vs_status vs_stats_get(vs_db *db, vs_stats *out_stats) {
     stats.checkpoint_lsn = engine->metas.newest.checkpoint.lsn;
     stats.checkpoints = engine->checkpoints;
     stats.file_bytes = engine->metas.newest.checkpoint.end * VSI_PAGE_BYTES;
+    stats.trailer_bytes = engine->metas.newest.trailer_bytes;
     stats.retained_bytes = engine->retained_bytes;
     stats.memory_limit = engine->pager.reside.limit_bytes;
     stats.free_bytes = engine->free_pages * VSI_PAGE_BYTES;

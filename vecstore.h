@@ -340,7 +340,9 @@ typedef struct vs_open_options {
     vs_busy_fn busy;          /* NULL: wait for busy_timeout_ms */
     void *busy_ctx;
     int compression;          /* VS_COMPRESSION_... */
-    int unused;               /* 0 */
+    uint32_t trailer_bytes;   /* of a database that is created: bytes that stay free at the end of each piece
+                                 of the file, 0 or 40; with 40 an encryption that a later version may bring
+                                 needs no copy. An existing database keeps what it has */
 } vs_open_options;
 
 /* The memory limit. What is read from the file stays in memory for the next time, until all memory of the
@@ -851,6 +853,7 @@ typedef struct vs_stats {
     uint64_t dropped_bytes;    /* bytes behind the last good frame that were dropped */
     uint64_t memory_bytes;     /* allocated now */
     uint64_t memory_limit;     /* as vs_open_options has it */
+    uint64_t trailer_bytes;    /* as vs_open_options had it when the database was created */
     uint64_t oldest_reader_lsn; /* the last commit that the oldest snapshot sees; 0: no snapshot */
     uint64_t retained_bytes;    /* what only older snapshots or the checkpoint before need, as of the last
                                    commit: memory and pages of the file */
@@ -860,7 +863,7 @@ typedef struct vs_stats {
 
 #define VS_STATS_INIT                                                                              \
     {                                                                                              \
-        sizeof(vs_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0, 0}, {    \
+        sizeof(vs_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0, 0}, { \
             0                                                                                      \
         }                                                                                          \
     }

@@ -130,6 +130,7 @@ typedef struct run {
     sim *s;
     vs_db *db;
     vs_txn *txn;                  /* NULL: none */
+    bool has_trailers;
     model now, staged;            /* the last commit; that with the transaction's changes */
     model saved[SAVEPOINTS];      /* at each open savepoint */
     uint32_t saved_count;
@@ -265,6 +266,7 @@ static void open_db(run *r) {
     vs_open_options options = VS_OPEN_OPTIONS_INIT;
     options.flags = VS_OPEN_CREATE;
     options.vfs = sim_vfs(r->s);
+    options.trailer_bytes = r->has_trailers ? 40 : 0;
     must(vs_open("f.vs", &options, &r->db), VS_OK, "open", r->db);
 }
 
@@ -708,6 +710,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     run *r = calloc(1, sizeof *r);
     require(r, "malloc", "");
     r->in = (fuzz_input){data, size};
+    r->has_trailers = size % 2;
     r->s = sim_new(1, NULL);
     open_db(r);
     become_durable(r);

@@ -161,8 +161,11 @@ static void must(vs_status st, const void *handle) {
     exit(1);
 }
 
+static uint32_t trailer_bytes;
+
 static vs_db *open_db(sim *s) {
     vs_open_options options = VS_OPEN_OPTIONS_INIT;
+    options.trailer_bytes = trailer_bytes;
     vs_db *db = NULL;
     options.flags = VS_OPEN_CREATE;
     options.vfs = sim_vfs(s);
@@ -245,6 +248,9 @@ static int seeds_file(void) {
     seed_file("small", 4, 2, false);
     seed_file("killed", 12, 3, true);
     seed_file("tall", 210, 3, false);
+    trailer_bytes = 40;
+    seed_file("trailers", 12, 3, true);
+    trailer_bytes = 0;
     seed_packed("packed");
     return 0;
 }

@@ -629,8 +629,9 @@ VT_TEST(an_unknown_feature_that_only_allows_reading_allows_reading_only) {
 VT_TEST(an_unknown_needed_feature_is_refused) {
     const char *path = vt_scratch("needed.vs");
     make_sample(path, 4);
-    for (int bit = 1; bit < 64; bit += 31) { /* bit 0 is known */
-        patch_metas(path, 40, (uint64_t)1 << bit, 8);
+    static const int bits[] = {2, 32, 63}; /* those below are known */
+    for (int i = 0; i < 3; i++) {
+        patch_metas(path, 40, (uint64_t)1 << bits[i], 8);
         check_refused(path, 0, VS_ERR_TOO_NEW);
         check_refused(path, VS_OPEN_READONLY, VS_ERR_TOO_NEW);
         check_refused(path, VS_OPEN_CREATE, VS_ERR_TOO_NEW);

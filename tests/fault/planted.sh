@@ -56,8 +56,8 @@ api() {
 # Builds the model test of one database, and runs its program in memory; prints the step that noticed.
 million() {
     # shellcheck disable=SC2086
-    if ! $cc $flags -o "$build/million" tests/model/million.c "$build/vt.o" "$build/plain.o" -lm \
-        -lpthread; then
+    if ! $cc $flags -o "$build/million" tests/model/million.c "$build/vt.o" "$build/plain.o" -lzstd \
+        -lm -lpthread; then
         echo "model-million does not compile"
         return 0
     fi
@@ -99,7 +99,7 @@ for patch in none "$@"; do
     }
     sed '/#pragma GCC poison/d' "$build/vecstore.c" >"$build/whole.c" # tests have memory of their own
     if seen=$(notices "$build/log") || seen=$(notices "$build/full") || seen=$(api checkpoint) ||
-        seen=$(api compression) ||
+        seen=$(api compression) || seen=$(api trailers) ||
         seen=$(unit reside) || seen=$(unit version) || seen=$(unit slab) || seen=$(unit pager) ||
         seen=$(unit spill) || seen=$(unit window) || seen=$(api mapped) ||
         seen=$(unit savepoint) || seen=$(api limit) || seen=$(threads) ||

@@ -1,8 +1,8 @@
 /* test_format.c - the golden files: every build and every platform reads them, and writes the same.
  *
  * tests/format/0.2/closed holds a database as a clean close leaves it, tests/format/0.2/killed one as a
- * killed session leaves it: behind checkpoints, with its logs; each with its digest. Both are written by
- * the program below. VT_WRITE_GOLDEN=1 writes them anew; until 1.0 that is allowed when the format or
+ * killed session leaves it: behind checkpoints, with its logs, tests/format/0.2/trailers one of a clean
+ * close whose extents have trailers; each with its digest. They are written by the program below. VT_WRITE_GOLDEN=1 writes them anew; until 1.0 that is allowed when the format or
  * the program changes. */
 #include "logfile.h"
 #include "verify.h"
@@ -12,8 +12,8 @@
 enum { GOLDEN_FILES_MAX = 64 };
 
 /* How the program ends, and the folder of what it leaves. */
-enum { CLOSED, KILLED, ENDS };
-static const char *const folders[ENDS] = {"closed", "killed"};
+enum { CLOSED, KILLED, TRAILERS, ENDS };
+static const char *const folders[ENDS] = {"closed", "killed", "trailers"};
 
 static const char *golden_path(int end, const char *name) {
     static char path[4][256];
@@ -30,6 +30,7 @@ static sim_image run_program(int end) {
     wl_run run;
     workload w = *wl_find("transactions");
     wl_init(&run, &w, s, 2026, NULL);
+    run.options.trailer_bytes = end == TRAILERS ? 40 : 0;
     for (int session = 0; session < 3; session++) {
         vs_stats stats = VS_STATS_INIT;
         VT_CHECK(wl_open(&run));
@@ -120,6 +121,7 @@ VT_TEST(the_golden_databases_read_the_same_everywhere) {
         VT_CHECK(bytes == strlen(found) && !memcmp(digest, found, bytes));
         VT_CHECK(stats.checkpoint > 2);
         VT_EQ(stats.recovered_txns > 0, end == KILLED);
+        VT_EQ(stats.trailer_bytes, end == TRAILERS ? 40 : 0);
         VT_CHECK(end == KILLED ? golden.count >= 3 : golden.count == 1);
         memcpy(digests[end], stats.digest, sizeof stats.digest);
         free(digest);
@@ -127,6 +129,7 @@ VT_TEST(the_golden_databases_read_the_same_everywhere) {
     }
     VT_EQ(fingerprint[CLOSED], fingerprint[KILLED]); /* the same commits, two ends */
     VT_CHECK(!memcmp(digests[CLOSED], digests[KILLED], sizeof digests[CLOSED]));
+    VT_EQ(fingerprint[CLOSED], fingerprint[TRAILERS]); /* created at other times, so not the digest */
 }
 
 VT_TEST(the_same_program_writes_the_same_bytes_everywhere) {

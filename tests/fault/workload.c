@@ -298,6 +298,8 @@ void wl_init(wl_run *run, const workload *w, sim *s, uint64_t seed, const wl_mod
     run->options.flags = VS_OPEN_CREATE | (vt_mix(seed) % 2 ? VS_OPEN_MMAP : 0);
     run->options.vfs = sim_vfs(s);
     run->options.memory_limit = w->memory;
+    /* Of a database that is created; it then needs more room than a small disk has. */
+    run->options.trailer_bytes = vt_mix(seed) / 2 % 2 && !w->room ? 40 : 0;
     run->options.sync = w->commit_sync > 0 ? w->commit_sync : VS_SYNC_FULL;
     wl_model empty = {0};
     run->staged = initial ? *initial : empty;

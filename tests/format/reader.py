@@ -42,7 +42,8 @@ NODE, SLAB, BLOB, FREE = 1, 2, 3, 4
 KINDS = ["none", "node", "slab", "blob", "list of free pages"]
 ENTRY_MAX = 1340  # bytes of an entry of a leaf and of its offset
 PLAIN, ZSTD = 0, 1  # codecs
-NEEDS_ZSTD = 1  # a needed feature
+NEEDS_ZSTD, NEEDS_TRAILERS = 1, 2  # needed features
+TRAILER = 40  # bytes, in a database that has them
 VALUE_MAX = 1048576  # bytes of a compressed value
 CONT, COMMIT, MARK = 1, 2, 3
 PAYLOAD_MAX = 67108864
@@ -254,6 +255,7 @@ class Meta:
     durable: int
     created: int
     needed: int
+    trailer: int  # bytes at the end of every extent
     last: Checkpoint
     before: Checkpoint
 
@@ -273,12 +275,14 @@ def parse_meta(page, thing):
     verify_version(fields)
     equal(f"{thing}: bytes of the page", fields.take("I"), PAGE)
     needed = fields.take("QQQ")[2]  # compatible and read-only features do not concern a reader
-    expect(not needed & ~NEEDS_ZSTD, f"{thing}: needed features", hex(needed), "0x1 or none (VS_ERR_TOO_NEW)")
+    known = NEEDS_ZSTD | NEEDS_TRAILERS
+    expect(not needed & ~known, f"{thing}: needed features", hex(needed), f"of {known:#x} (VS_ERR_TOO_NEW)")
     uuid = fields.raw(16)
-    sequence, generation, durable, created = fields.take("QQQq")
+    sequence, generation, durable, created, trailer = fields.take("QQQqH")
+    equal(f"{thing}: trailer bytes", trailer, TRAILER if needed & NEEDS_TRAILERS else 0)
     last = parse_checkpoint(Fields(page[:240], f"{thing}: the last checkpoint", 128))
     before = parse_checkpoint(Fields(page[:368], f"{thing}: the checkpoint before", 256))
-    return Meta(uuid, sequence, generation, durable, created, needed, last, before)
+    return Meta(uuid, sequence, generation, durable, created, needed, trailer, last, before)
 
 
 class DataFile:
@@ -330,8 +334,9 @@ class DataFile:
 # ---- the data file: extents, trees and content (sections 3 and 4) -----------------------------------
 
 def parse_node(data, thing, level):
-    """The entries of a node: (key, value, references), in order."""
-    found, count, lowest, total = struct.unpack_from("<4H", data)
+    """The entries of a node: (key, value, references), in order; data ends before the trailer."""
+    found, count, lowest, total, trailer = struct.unpack_from("<5H", data)
+    equal(f"{thing}: trailer bytes", trailer, PAGE - len(data))
     equal(f"{thing}: level", found, level)
     expect(1 <= count <= (PAGE - 16) // 2, f"{thing}: number of entries", count, "1 to 2040")
     entries, places = [], []
@@ -353,19 +358,20 @@ def parse_node(data, thing, level):
     return entries
 
 
-def blob_pages(stored):
-    return -(-(8 + stored) // PAGE)
+def pages_for(size, trailer):
+    return -(-(size + trailer) // PAGE)
 
 
 class Walk:
     """Reads what a checkpoint reaches, and keeps which pages that are."""
 
-    def __init__(self, data_file, checkpoint, needed, fsck):
-        self.file, self.checkpoint, self.needed, self.fsck = data_file, checkpoint, needed, fsck
+    def __init__(self, data_file, checkpoint, meta, fsck):
+        self.file, self.checkpoint, self.fsck = data_file, checkpoint, fsck
+        self.needed, self.trailer = meta.needed, meta.trailer
         self.used = {}  # page: what it is used for
 
     def extent(self, ref, kind, thing, pages=None):
-        """The bytes that a reference leads to, verified."""
+        """The content that a reference leads to, verified; the trailer is not part of it."""
         thing = f"{thing}: {KINDS[kind]} at page {ref.page}"
         equal(f"{thing}: kind", KINDS[ref.kind], KINDS[kind])
         end = ref.page + ref.pages
@@ -377,7 +383,9 @@ class Walk:
         equal(f"{thing}: hash", f"{hash64(data, ref.page):016x}", f"{ref.hash:016x}")
         if self.fsck:
             self.verify_reference(ref, thing)
-        return data
+        content = len(data) - self.trailer
+        self.zeros(data, content, thing)
+        return data[:content]
 
     def verify_reference(self, ref, thing):
         for page in range(ref.page, ref.page + ref.pages):
@@ -460,16 +468,20 @@ class Walk:
         equal(f"{thing}: blob: bytes", found, size)
         if ref.codec == PLAIN:
             equal(f"{thing}: blob: bytes stored", stored, size)
-        equal(f"{thing}: blob: pages", ref.pages, blob_pages(stored))
+        equal(f"{thing}: blob: pages", ref.pages, self.blob_pages(stored))
         data = fields.raw(stored)
         self.zeros(extent, fields.place, f"{thing}: blob")
         return data if ref.codec == PLAIN else self.unpacked(data, size, f"{thing}: blob at page {ref.page}")
+
+    def blob_pages(self, stored):
+        return pages_for(8 + stored, self.trailer)
 
     def unpacked(self, data, size, thing):
         """A compressed value (section 3)."""
         expect(self.needed & NEEDS_ZSTD, f"{thing}: needed features", "none", "0x1, for it is compressed")
         expect(size <= VALUE_MAX, f"{thing}: bytes of a compressed value", size, f"at most {VALUE_MAX}")
-        expect(blob_pages(len(data)) < blob_pages(size), f"{thing}: pages", blob_pages(len(data)), "fewer")
+        pages, plain = self.blob_pages(len(data)), self.blob_pages(size)
+        expect(pages < plain, f"{thing}: pages", pages, f"fewer than {plain}")
         expect(zstandard, f"{thing}", "a compressed value", "python3-zstandard to read it")
         expect(data[:4] == b"\x28\xb5\x2f\xfd", f"{thing}: magic of the frame", data[:4].hex(), "28b52ffd")
         try:
@@ -485,11 +497,11 @@ class Walk:
     def slabs(self, ref, thing, count, shift, row_bytes):
         """number of a slab: its bytes"""
         slabs, size = {}, row_bytes << shift
-        equal(f"{thing}: shift", shift, slab_shift(row_bytes))
+        equal(f"{thing}: shift", shift, slab_shift(row_bytes, self.trailer))
         for key, value, references in self.tree(ref, thing, count):
             equal(f"{thing}: an entry's key, value, references", (len(key), value, len(references)), (4, b"", 1))
             number = int.from_bytes(key, "big")
-            slabs[number] = self.extent(references[0], SLAB, f"{thing}: slab {number}", -(-size // PAGE))
+            slabs[number] = self.extent(references[0], SLAB, f"{thing}: slab {number}", pages_for(size, self.trailer))
             self.zeros(slabs[number], size, f"{thing}: slab {number}")
         return slabs
 
@@ -544,13 +556,20 @@ class Walk:
         thing = f"collection {c.id}: record {number} in slot {slot}"
         expect(slot < c.slot_end, thing, slot, f"a slot below {c.slot_end}")
         expect(slot not in c.slots, thing, f"record {c.slots.get(slot)} there as well", "one record")
-        cell = Fields(row(cells, slot, CELL_BYTES, f"{thing}: cell"), f"{thing}: cell")
-        vector = row(rows, slot, c.vector_bytes(), f"{thing}: row")
+        cell = Fields(self.row(cells, slot, CELL_BYTES, f"{thing}: cell"), f"{thing}: cell")
+        vector = self.row(rows, slot, c.vector_bytes(), f"{thing}: row")
         equal(f"{thing}: key in its cell", cell.take("Q"), number)
         equal(f"{thing}: hash of its vector", f"{hash128(vector):032x}", f"{cell.hash128():032x}")
         expect(not self.fsck or cell.take("Q") == 0, f"{thing}: end of its cell", "no zero", "zero")
         c.records[number] = Record(slot, hash128(vector), metadata.get(slot, b""))
         c.slots[slot] = number
+
+    def row(self, slabs, slot, row_bytes, thing):
+        """The row of a slot; all slabs of a tree have one size."""
+        shift = slab_shift(row_bytes, self.trailer)
+        expect(slot >> shift in slabs, thing, f"no slab {slot >> shift}", "one")
+        place = (slot & (1 << shift) - 1) * row_bytes
+        return slabs[slot >> shift][place:place + row_bytes]
 
     @staticmethod
     def verify_slots(c, live, metadata, thing):
@@ -606,19 +625,13 @@ class Walk:
         return runs
 
 
-def slab_shift(row_bytes):
+def slab_shift(row_bytes, trailer):
     shift = 0
-    while row_bytes << shift < 16384 or -(row_bytes << shift) % PAGE > (row_bytes << shift) / 16:
+    while True:
+        size = row_bytes << shift
+        if size >= 16384 and pages_for(size, trailer) * PAGE - size <= size / 16:
+            return shift
         shift += 1
-    return shift
-
-
-def row(slabs, slot, row_bytes, thing):
-    """The row of a slot; all slabs of a tree have one size."""
-    shift = slab_shift(row_bytes)
-    expect(slot >> shift in slabs, thing, f"no slab {slot >> shift}", "one")
-    place = (slot & (1 << shift) - 1) * row_bytes
-    return slabs[slot >> shift][place:place + row_bytes]
 
 
 def verify_note(state, collection_id, key):
@@ -868,7 +881,7 @@ class Recovery:
     def choose_checkpoint(self):
         last, before = self.meta.last, self.meta.before
         try:
-            Walk(self.file, last, self.meta.needed, False).find(last.catalog, b"\3", "catalog")
+            Walk(self.file, last, self.meta, False).find(last.catalog, b"\3", "catalog")
         except Damage:
             if self.fsck or not before.first_log:
                 raise
@@ -877,7 +890,7 @@ class Recovery:
 
     def state_from(self, checkpoint):
         """The content of a checkpoint and of the log behind it."""
-        walk = Walk(self.file, checkpoint, self.meta.needed, self.fsck)
+        walk = Walk(self.file, checkpoint, self.meta, self.fsck)
         replay = Replay(walk.state())
         for frame, thing in self.log_frames(checkpoint):
             replay.frame(frame, thing)

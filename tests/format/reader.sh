@@ -209,7 +209,8 @@ agrees "pages that were freed and used again by many sessions" many.db
 # ---- large values, compressed and not ------------------------------------------------------------
 
 cat >large.c <<'C'
-/* large FILE ROUND none|zstd: metadata and notes around whole pages, of letters that repeat or of noise. */
+/* large FILE ROUND none|zstd [TRAILER-BYTES]: metadata and notes around whole pages, of letters that repeat
+ * or of noise. */
 #include "vecstore.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -223,12 +224,14 @@ int main(int argc, char **argv) {
     unsigned random = argc > 2 ? (unsigned)atoi(argv[2]) : 0;
     options.flags = VS_OPEN_CREATE;
     options.compression = argc > 3 && !strcmp(argv[3], "zstd") ? VS_COMPRESSION_ZSTD : VS_COMPRESSION_NONE;
+    options.trailer_bytes = argc > 4 ? (uint32_t)atoi(argv[4]) : 0;
+    size_t page = 4096 - options.trailer_bytes;
     shape.dim = 2;
     vs_status st = vs_open(argv[1], &options, &db);
     if (st == VS_OK && vs_collection_open(db, NULL, "c", &c) != VS_OK)
         st = vs_collection_create(db, NULL, "c", &shape, &c);
     for (unsigned i = 0; st == VS_OK && i < 60; i++) {
-        size_t bytes = i < 48 ? 4096 * (1 + i / 12) - 14 + i % 12 : 10000 * (i - 47);
+        size_t bytes = i < 48 ? 4096 * (i / 12) + page - 14 + i % 12 : 10000 * (i - 47);
         float v[2] = {(float)i, 1};
         vs_record r = VS_RECORD_INIT;
         for (size_t k = 0; k < bytes; k++) {
@@ -263,11 +266,30 @@ large_is_read() { # CLAIM: what large.db holds
 holds "large values are written" ./large large.db 1 none
 large_is_read "large values as they are"
 same "no feature is named then" 0 "$(u64 large.db 40)"
+sed -n '/^record\|^note/p' listing >plain
+holds "a database with trailers is written" ./large trailers.db 1 none 40
+reads --fsck trailers.db
+read_well "a database with trailers"
+same "a database with trailers: all are there" "60 60" "$(grep -c '^record' listing) $(grep -c '^note' listing)"
+same "the feature trailers is named" "2 40" "$(u64 trailers.db 40) $(u64 trailers.db 96)"
+vs trailers.db check --level 3
+says "a database with trailers has no damage"
+"$python" - <<'PY'
+import xxhash
+data = bytearray(open("trailers.db", "rb").read())
+for at in (0, 65536):
+    data[at + 40] = data[at + 96] = 0
+    data[at + 4080:at + 4096] = xxhash.xxh3_128_intdigest(bytes(data[at:at + 4080])).to_bytes(16, "little")
+open("bare.db", "wb").write(data)
+PY
+reads bare.db
+refused "nodes with trailers in a file that does not say so" "trailer bytes"
+vs bare.db info
+same "the library says so as well" "1 1" "$status $(grep -c "a node's trailer has another size" err)"
 if "$python" -c 'import zstandard' 2>err; then
     holds "compressed values are written" ./large packed.db 1 zstd
     same "the feature is named then" 1 "$(u64 packed.db 40)"
     holds "compressed values take half of the pages" [ "$(wc -c <packed.db)" -lt $(($(wc -c <large.db) * 2 / 3)) ]
-    sed -n '/^record\|^note/p' listing >plain
     mv packed.db large.db
     large_is_read "compressed values"
     sed -n '/^record\|^note/p' listing >packed

@@ -981,6 +981,7 @@ static void open_db(fixture *f, uint32_t flags) {
     options.flags = flags;
     options.sync = (int)below(f, 4);
     options.memory_limit = limits[below(f, 5)];
+    options.trailer_bytes = vt_mix(vt_seed()) % 2 ? 40 : 0;
     VT_OK(vs_open(file_path(f, f->file, 0, path), &options, &f->db), f->db);
     VT_OK(vs_stats_get(f->db, &stats), f->db);
     VT_EQ(stats.dropped_bytes, 0);

@@ -37,7 +37,7 @@ static void check_ok(fixture *f, vs_status st, int line) {
 static void make_node(uint8_t page[VSI_PAGE_BYTES], uint64_t number) {
     uint8_t key[8];
     vsi_put_u64_be(key, number);
-    vsi_node_init(page, 0);
+    vsi_node_init(page, 0, 0);
     vsi_node_item item = {.key = {key, 8}, .value = {key, 8}};
     vsi_node_insert(page, 0, &item);
 }

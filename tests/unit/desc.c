@@ -64,9 +64,9 @@ static void check_desc(vsi_desc *desc, uint32_t id, uint32_t variant) {
     uint32_t row_bytes = given.dim * given.element_bytes;
     check_same(desc, &given);
     VT_EQ(desc->rows.row_bytes, row_bytes);
-    VT_EQ(desc->rows.shift, vsi_slab_shift(row_bytes));
+    VT_EQ(desc->rows.shift, vsi_slab_shift(row_bytes, 0));
     VT_EQ(desc->cells.row_bytes, 32);
-    VT_EQ(desc->cells.shift, vsi_slab_shift(32));
+    VT_EQ(desc->cells.shift, vsi_slab_shift(32, 0));
 }
 
 static void make_row(fixture *f, vsi_slabs *slabs, uint32_t slot) {

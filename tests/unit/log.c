@@ -152,7 +152,7 @@ static void begin(fixture *f) {
     f->vfs.device_info = fault_device_info;
     f->vfs.random = fault_random;
     OK(vsi_file_open(&f->err, &f->mem, &f->vfs, PATH, VS_VFS_WRITE | VS_VFS_CREATE, &f->data));
-    OK(vsi_metas_create(&f->err, &f->data, 1, &f->metas));
+    OK(vsi_metas_create(&f->err, &f->data, 1, 0, &f->metas));
     start_session(f);
 }
 

@@ -173,7 +173,7 @@ static void begin_empty(fixture *f) {
 /* A database that was just created. */
 static void begin(fixture *f) {
     begin_empty(f);
-    VT_EQ(vsi_metas_create(&f->err, &f->file, 123456789, &f->metas), VS_OK);
+    VT_EQ(vsi_metas_create(&f->err, &f->file, 123456789, 0, &f->metas), VS_OK);
     f->d.calls = 0;
 }
 
@@ -391,7 +391,7 @@ VT_TEST(databases_have_different_uuids) {
     begin(&f);
     begin_empty(&g);
     g.d.random = 1000;
-    VT_EQ(vsi_metas_create(&g.err, &g.file, 123456789, &g.metas), VS_OK);
+    VT_EQ(vsi_metas_create(&g.err, &g.file, 123456789, 0, &g.metas), VS_OK);
     VT_CHECK(memcmp(f.metas.newest.uuid, g.metas.newest.uuid, 16));
     end(&f);
     end(&g);
@@ -404,7 +404,7 @@ VT_TEST(an_empty_file_and_one_of_zeros_are_new) {
         begin_empty(&f);
         f.d.now_bytes = sizes[i];
         expect_new(&f);
-        VT_EQ(vsi_metas_create(&f.err, &f.file, 123456789, &f.metas), VS_OK);
+        VT_EQ(vsi_metas_create(&f.err, &f.file, 123456789, 0, &f.metas), VS_OK);
         read_valid(&f);
         check_generation(&f, 0);
         end(&f);
@@ -603,7 +603,7 @@ VT_TEST(unknown_feature_bits_refuse_reading_or_writing_or_nothing) {
         VT_CHECK(!vsi_meta_may_write(&f.metas.newest));
         patch(&f, 32, 0, 8);
         patch(&f, 40, (uint64_t)1 << bit, 8); /* needed */
-        if (bit)
+        if (bit > 1)
             expect_failure(&f, VS_ERR_TOO_NEW);
         end(&f);
     }
@@ -621,17 +621,53 @@ VT_TEST(compressed_values_are_a_feature_that_a_build_without_zstd_refuses_by_nam
         expect_failure(&f, VS_ERR_UNSUPPORTED);
         VT_CONTAINS(f.err.text, "zstd");
     }
-    patch(&f, 40, VSI_META_NEEDS_ZSTD | 2, 8);
+    patch(&f, 40, VSI_META_NEEDS_ZSTD | 4, 8);
     expect_failure(&f, VS_ERR_TOO_NEW);
-    VT_CONTAINS(f.err.text, "0x2");
+    VT_CONTAINS(f.err.text, "0x4");
     end(&f);
+}
+
+VT_TEST(trailers_are_a_feature_of_a_database_from_its_creation_on) {
+    fixture f;
+    begin_empty(&f);
+    VT_EQ(vsi_metas_create(&f.err, &f.file, 123456789, VSI_TRAILER_BYTES, &f.metas), VS_OK);
+    for (int round = 0; round < 2; round++) {
+        VT_EQ(f.metas.newest.trailer_bytes, 40);
+        VT_EQ(f.metas.newest.features_needed, VSI_META_NEEDS_TRAILERS);
+        for (size_t page = 0; page <= B; page += B) {
+            VT_EQ(vsi_get_u16(f.d.now + page + 96), 40);
+            VT_EQ(vsi_get_u64(f.d.now + page + 40), 2);
+        }
+        read_valid(&f);
+        VT_EQ(write_generation(&f, 5), VS_OK); /* and stays so */
+    }
+    end(&f);
+}
+
+VT_TEST(trailers_of_another_size_or_without_their_feature_are_damage) {
+    for (uint32_t needed = 0; needed <= VSI_META_NEEDS_TRAILERS; needed += VSI_META_NEEDS_TRAILERS)
+        for (uint32_t bytes = 0; bytes < 65536; bytes += bytes < 50 ? 1 : 4093) {
+            fixture f;
+            begin(&f);
+            patch(&f, 40, needed, 8);
+            patch(&f, 96, bytes, 2);
+            if (bytes == (needed ? 40 : 0)) {
+                read_valid(&f);
+                VT_EQ(f.metas.newest.trailer_bytes, bytes);
+            } else {
+                expect_failure(&f, VS_ERR_CORRUPT);
+                VT_CONTAINS(f.err.text, needed ? "expected 40" : "expected 0");
+            }
+            end(&f);
+        }
 }
 
 VT_TEST(bytes_that_the_format_calls_zero_may_hold_anything) {
     fixture f;
     begin(&f);
     VT_EQ(write_generation(&f, 5), VS_OK);
-    for (size_t off = 96; off < 4080; off += 8)
+    patch(&f, 98, UINT64_MAX, 6);
+    for (size_t off = 104; off < 4080; off += 8)
         if (off < 128 || (off >= 240 && off < 256) || off >= 368) /* not the checkpoints */
             patch(&f, off, UINT64_MAX, 8);
     memset(f.d.now + PAGE, 0xee, B - PAGE);
@@ -742,7 +778,7 @@ static void check_created(fixture *f, const void *ctx) {
     (void)ctx;
     VT_EQ(read_all(f, &is_new), VS_OK);
     if (is_new)
-        VT_EQ(vsi_metas_create(&f->err, &f->file, 123456789, &f->metas), VS_OK);
+        VT_EQ(vsi_metas_create(&f->err, &f->file, 123456789, 0, &f->metas), VS_OK);
     VT_EQ(write_generation(f, 1), VS_OK);
     read_valid(f);
     check_generation(f, 1);
@@ -756,7 +792,7 @@ VT_TEST(a_power_cut_during_creation_leaves_a_new_file_or_an_empty_database) {
             f.d.fail_at = at;
             f.d.fails_for_ever = true;
             f.d.fails_late = late;
-            vs_status st = vsi_metas_create(&f.err, &f.file, 123456789, &f.metas);
+            vs_status st = vsi_metas_create(&f.err, &f.file, 123456789, 0, &f.metas);
             check_power_cuts(&f, check_created, NULL);
             end(&f);
             if (st == VS_OK) {

@@ -9,7 +9,8 @@ enum {
     LEVEL_OFF = 0,
     COUNT_OFF = 2,
     HEAP_OFF = 4,
-    USED_OFF = 6 /* docs/FORMAT.md */
+    USED_OFF = 6,
+    TRAILER_OFF = 8 /* docs/FORMAT.md */
 };
 
 /* ---- a plain list --------------------------------------------------------------------------- */
@@ -95,7 +96,7 @@ static void begin(fixture *f, uint32_t level) {
     memset(f, 0, sizeof *f);
     f->page = malloc(VSI_PAGE_BYTES);
     memset(f->page, 0xa5, VSI_PAGE_BYTES);
-    vsi_node_init(f->page, level);
+    vsi_node_init(f->page, level, 0);
     f->rng.state = vt_seed() + level;
 }
 
@@ -151,7 +152,7 @@ static void remove_at(fixture *f, uint32_t at) {
 }
 
 static void expect_valid(const uint8_t *page) {
-    const char *problem = vsi_node_check(page);
+    const char *problem = vsi_node_check(page, 0);
     if (problem)
         vt_fail(__FILE__, __LINE__, "%s", problem);
 }
@@ -346,7 +347,7 @@ VT_TEST(a_page_changed_in_the_middle_of_memory_leaves_its_neighbours_alone) {
     uint8_t *own = f.page;
     memset(memory, 0xa5, 3 * VSI_PAGE_BYTES);
     f.page = memory + VSI_PAGE_BYTES;
-    vsi_node_init(f.page, 0);
+    vsi_node_init(f.page, 0, 0);
     for (int i = 0; i < 2000; i++) {
         if (!insert(&f, (uint32_t)vt_below(&f.rng, f.l.count + 1), random_entry(&f, 300)))
             remove_at(&f, (uint32_t)vt_below(&f.rng, f.l.count));
@@ -578,7 +579,7 @@ VT_TEST(pages_in_order_are_valid_with_and_without_holes) {
 }
 
 static void expect_problem(const uint8_t *page, const char *part) {
-    const char *problem = vsi_node_check(page);
+    const char *problem = vsi_node_check(page, 0);
     VT_CHECK(problem != NULL);
     VT_CONTAINS(problem, part);
 }
@@ -663,7 +664,7 @@ VT_TEST(an_inner_entry_without_exactly_one_child_is_found) {
         try_field(f.page, off + 2, field(f.page, off + 2) & 0xfff, "child");
     }
     clear(&f);
-    vsi_node_init(f.page, 1);
+    vsi_node_init(f.page, 1, 0);
     VT_CHECK(insert(&f, 0, new_entry(&f.rng, 4, 0, 2)));
     expect_problem(f.page, "child");
     set_field(f.page, LEVEL_OFF, 0);
@@ -723,7 +724,7 @@ VT_TEST(entries_that_together_need_more_than_a_page_are_found) {
     }
     set_field(f.page, USED_OFF, (uint32_t)used);
     VT_CHECK(used > ROOM);
-    VT_CHECK(vsi_node_check(f.page) != NULL);
+    VT_CHECK(vsi_node_check(f.page, 0) != NULL);
     end(&f);
 }
 
@@ -733,7 +734,80 @@ VT_TEST(an_entry_larger_than_any_that_may_be_put_is_found) {
     begin(&f, 0);
     entry *e = new_entry(&f.rng, 4, VSI_NODE_ENTRY_MAX + 1 - VSI_NODE_ENTRY_OVERHEAD - 4, 0);
     VT_CHECK(insert(&f, 0, e));
-    VT_CHECK(vsi_node_check(f.page) != NULL);
+    VT_CHECK(vsi_node_check(f.page, 0) != NULL);
+    end(&f);
+}
+
+/* ---- trailers -------------------------------------------------------------------------------- */
+
+static void expect_zeros(const uint8_t *page, size_t bytes) {
+    for (size_t i = VSI_PAGE_BYTES - bytes; i < VSI_PAGE_BYTES; i++)
+        VT_EQ(page[i], 0);
+}
+
+VT_TEST(a_page_with_a_trailer_is_full_before_it) {
+    fixture f;
+    uint32_t count = (ROOM - VSI_TRAILER_BYTES) / 8;
+    begin(&f, 0);
+    vsi_node_init(f.page, 0, VSI_TRAILER_BYTES);
+    VT_EQ(field(f.page, TRAILER_OFF), 40);
+    VT_EQ(vsi_node_room(f.page), ROOM - 40);
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t key[2] = {(uint8_t)(i >> 8), (uint8_t)i};
+        vsi_node_item item = {.key = {key, sizeof key}};
+        VT_CHECK(vsi_node_has_room(f.page, vsi_node_item_bytes(&item)));
+        vsi_node_insert(f.page, i, &item);
+    }
+    VT_EQ(vsi_node_used(f.page), ROOM - 40);
+    VT_CHECK(!vsi_node_has_room(f.page, 1));
+    expect_zeros(f.page, VSI_TRAILER_BYTES);
+    VT_CHECK(!vsi_node_check(f.page, VSI_TRAILER_BYTES));
+    VT_CONTAINS(vsi_node_check(f.page, 0), "trailer");
+    end(&f);
+}
+
+VT_TEST(a_trailer_stays_whatever_is_inserted_removed_and_packed) {
+    fixture f;
+    begin(&f, 3);
+    vsi_node_init(f.page, 3, VSI_TRAILER_BYTES);
+    for (int i = 0; i < 4000; i++) {
+        entry *e = new_entry(&f.rng, vt_below(&f.rng, 60), vt_below(&f.rng, 60), 1);
+        uint32_t at = (uint32_t)vt_below(&f.rng, vsi_node_count(f.page) + 1);
+        if (vsi_node_has_room(f.page, vsi_node_item_bytes(&e->item)))
+            vsi_node_insert(f.page, at, &e->item);
+        else
+            vsi_node_remove(f.page, at ? at - 1 : 0);
+        if (i % 100 == 0)
+            vsi_node_pack(f.page);
+        free_entry(e);
+        expect_zeros(f.page, VSI_TRAILER_BYTES);
+        VT_EQ(vsi_node_trailer(f.page), VSI_TRAILER_BYTES);
+        VT_EQ(vsi_node_level(f.page), 3);
+    }
+    end(&f);
+}
+
+VT_TEST(an_entry_that_reaches_into_the_trailer_is_found) {
+    fixture f;
+    begin(&f, 0);
+    vsi_node_init(f.page, 0, VSI_TRAILER_BYTES);
+    vsi_node_insert(f.page, 0, &(vsi_node_item){.key = {(const uint8_t *)"k", 1}});
+    VT_CHECK(!vsi_node_check(f.page, VSI_TRAILER_BYTES));
+    uint32_t off = VSI_PAGE_BYTES - VSI_TRAILER_BYTES - 5;
+    VT_EQ(field(f.page, HEAP_OFF), off);
+    set_field(f.page, off + 2, 1); /* a value of one byte: the trailer's first */
+    VT_CONTAINS(vsi_node_check(f.page, VSI_TRAILER_BYTES), "an entry reaches beyond its node");
+    set_field(f.page, off + 2, 0);
+    for (uint32_t heap = off + 1; heap <= off + 6; heap++) {
+        set_field(f.page, HEAP_OFF, heap);
+        VT_CONTAINS(vsi_node_check(f.page, VSI_TRAILER_BYTES), heap == off + 6 ? "lie outside" : "reaches beyond");
+    }
+    set_field(f.page, HEAP_OFF, off);
+    for (uint32_t bytes = 0; bytes < 65536; bytes += bytes < 100 ? 1 : 5003) {
+        set_field(f.page, TRAILER_OFF, bytes);
+        const char *problem = vsi_node_check(f.page, VSI_TRAILER_BYTES);
+        VT_EQ(!problem, bytes == VSI_TRAILER_BYTES);
+    }
     end(&f);
 }
 
@@ -800,7 +874,7 @@ static size_t weak_spot(vt_rng *rng, const uint8_t *page) {
     size_t off = field(page, offset_off(at)) % (VSI_PAGE_BYTES - 4);
     switch (vt_below(rng, 4)) {
     case 0:
-        return 2 * vt_below(rng, 4);
+        return 2 * vt_below(rng, 5);
     case 1:
         return offset_off(at);
     case 2:
@@ -846,7 +920,7 @@ static int damage_often(uint32_t level, uint64_t seed, int rounds) {
         damage(&f.rng, copy);
         if (i % 2)
             repair_used(copy);
-        if (vsi_node_check(copy))
+        if (vsi_node_check(copy, 0))
             continue;
         passed++;
         check_promises(copy);
@@ -872,7 +946,7 @@ VT_TEST(pages_of_random_offsets_are_found_or_can_be_read_and_changed) {
     int passed = 0;
     for (int i = 0; i < 8000; i++) {
         uint32_t count = 1 + (uint32_t)vt_below(&rng, i % 4 ? 3 : 30), letters = i % 3 ? 4 : 256;
-        vsi_node_init(page, (uint32_t)vt_below(&rng, 2));
+        vsi_node_init(page, (uint32_t)vt_below(&rng, 2), 0);
         for (size_t k = 16; k < VSI_PAGE_BYTES; k++)
             page[k] = (uint8_t)(k % 2 ? 0 : vt_below(&rng, letters));
         set_field(page, COUNT_OFF, count);
@@ -883,7 +957,7 @@ VT_TEST(pages_of_random_offsets_are_found_or_can_be_read_and_changed) {
             set_field(page, offset_off(at), (uint32_t)(off & ~(uint64_t)1) % VSI_PAGE_BYTES);
         }
         repair_used(page);
-        if (vsi_node_check(page))
+        if (vsi_node_check(page, 0))
             continue;
         passed++;
         check_promises(page);
@@ -897,7 +971,7 @@ VT_TEST(pages_of_random_bytes_are_found) {
     vt_rng rng = {vt_seed()};
     for (int i = 0; i < 300; i++) {
         uint8_t *page = random_block(&rng, VSI_PAGE_BYTES);
-        if (!vsi_node_check(page))
+        if (!vsi_node_check(page, 0))
             check_promises(page);
         free(page);
     }

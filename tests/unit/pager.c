@@ -151,7 +151,7 @@ static void refuse_extent(fixture *f, vsi_ref ref, int kind, vs_status expected)
 static void make_node(uint8_t page[VSI_PAGE_BYTES], uint32_t level, uint64_t number) {
     uint8_t key[8], refs[VSI_REF_BYTES] = {0};
     vsi_put_u64_be(key, number);
-    vsi_node_init(page, level);
+    vsi_node_init(page, level, 0);
     if (level)
         vsi_ref_encode((vsi_ref){.at = vsi_ref_extent(40, 1),
                                  .kind = VSI_REF_NODE,
@@ -427,7 +427,7 @@ static vsi_ref write_node_with_ref(fixture *f, uint32_t level, vsi_ref inside, u
     uint8_t page[VSI_PAGE_BYTES], refs[VSI_REF_BYTES];
     vsi_ref_encode(inside, refs);
     refs[15] = flags;
-    vsi_node_init(page, level);
+    vsi_node_init(page, level, 0);
     vsi_node_item item = {.key = {(const uint8_t *)"k", 1}, .refs = refs, .ref_count = 1};
     vsi_node_insert(page, 0, &item);
     return write_page(f, page, level);
@@ -471,7 +471,7 @@ VT_TEST(a_malformed_node_is_refused_though_its_hash_is_right) {
         flush(&f);
         const uint8_t *found = NULL;
         vs_status st = vsi_pager_node(&f.err, &f.pager, ref, &found);
-        VT_CHECK(st == VS_ERR_CORRUPT || (st == VS_OK && !vsi_node_check(found)));
+        VT_CHECK(st == VS_ERR_CORRUPT || (st == VS_OK && !vsi_node_check(found, 0)));
         refused += st != VS_OK;
     }
     VT_CHECK(refused > 500);

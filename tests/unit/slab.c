@@ -26,7 +26,7 @@ static const uint32_t row_sizes[] = {1,     3,     4,     16,    21,     64,    
 enum { SIZES = sizeof row_sizes / sizeof row_sizes[0], ROW_BYTES_MAX = 262140 };
 
 static void init(fixture *f, vsi_slabs *slabs, uint32_t row_bytes) {
-    vsi_slabs_init(slabs, &f->mem, row_bytes, vsi_slab_shift(row_bytes));
+    vsi_slabs_init(slabs, &f->mem, row_bytes, 0);
 }
 
 static uint8_t *make_row(fixture *f, vsi_slabs *slabs, uint32_t slot) {
@@ -76,19 +76,20 @@ static void check_row(vsi_slabs *slabs, uint32_t slot) {
 
 /* ---- geometry ------------------------------------------------------------------------------- */
 
-static bool is_good_slab(uint64_t bytes) {
-    uint64_t pages = (bytes + 4095) / 4096;
+static bool is_good_slab(uint64_t bytes, uint32_t trailer_bytes) {
+    uint64_t pages = (bytes + trailer_bytes + 4095) / 4096;
     return bytes >= VSI_SLAB_BYTES_MIN && (pages * 4096 - bytes) * 16 <= bytes;
 }
 
 VT_TEST(a_slab_has_the_fewest_rows_that_reach_its_least_size_and_waste_little_of_the_last_page) {
-    for (uint32_t row_bytes = 1; row_bytes <= ROW_BYTES_MAX; row_bytes++) {
-        uint32_t shift = vsi_slab_shift(row_bytes);
-        VT_CHECK(shift <= VSI_SLAB_SHIFT_MAX);
-        VT_CHECK(is_good_slab((uint64_t)row_bytes << shift));
-        for (uint32_t less = 0; less < shift; less++)
-            VT_CHECK(!is_good_slab((uint64_t)row_bytes << less));
-    }
+    for (uint32_t trailer = 0; trailer <= VSI_TRAILER_BYTES; trailer += VSI_TRAILER_BYTES)
+        for (uint32_t row_bytes = 1; row_bytes <= ROW_BYTES_MAX; row_bytes++) {
+            uint32_t shift = vsi_slab_shift(row_bytes, trailer);
+            VT_CHECK(shift <= VSI_SLAB_SHIFT_MAX);
+            VT_CHECK(is_good_slab((uint64_t)row_bytes << shift, trailer));
+            for (uint32_t less = 0; less < shift; less++)
+                VT_CHECK(!is_good_slab((uint64_t)row_bytes << less, trailer));
+        }
 }
 
 VT_TEST(an_array_without_rows_has_none_and_can_be_freed) {
@@ -99,7 +100,7 @@ VT_TEST(an_array_without_rows_has_none_and_can_be_freed) {
     begin(&f);
     init(&f, &slabs, 100);
     VT_EQ(slabs.row_bytes, 100);
-    VT_EQ(slabs.shift, vsi_slab_shift(100));
+    VT_EQ(slabs.shift, vsi_slab_shift(100, 0));
     VT_EQ(f.allocator.calls, 0);
     static const uint32_t slot[] = {0, 1, 255, 256, 4096, 1u << 31, UINT32_MAX};
     for (size_t i = 0; i < sizeof slot / sizeof slot[0]; i++)

@@ -93,7 +93,7 @@ static size_t add_large(fixture *f, int kind) {
 /* A node that refers to extents given by their numbers, EXTENTS: to nothing; refs of one entry each. */
 static size_t add_node(fixture *f, uint32_t level, const size_t *children, size_t n, size_t refs) {
     uint8_t page[VSI_PAGE_BYTES], key[4], encoded[VSI_NODE_REFS_MAX * VSI_REF_BYTES];
-    vsi_node_init(page, level);
+    vsi_node_init(page, level, 0);
     for (size_t i = 0; i < n || i == 0; i += refs) {
         size_t here = n - i < refs ? n - i : refs;
         for (size_t k = 0; k < here; k++) {

@@ -61,8 +61,9 @@ static vs_status open_read_options(vsi_err *err, const vs_open_options *given,
     if (out->compression < VS_COMPRESSION_DEFAULT || out->compression > VS_COMPRESSION_ZSTD)
         return vsi_fail(err, VS_ERR_MISUSE,
                         "vs_open: compression is %d, expected VS_COMPRESSION_...", out->compression);
-    if (out->unused)
-        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: unused is %d, expected 0", out->unused);
+    if (out->trailer_bytes && out->trailer_bytes != VSI_TRAILER_BYTES)
+        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: trailer_bytes is %lu, expected 0 or %d",
+                        (unsigned long)out->trailer_bytes, VSI_TRAILER_BYTES);
     if (out->compression == VS_COMPRESSION_ZSTD && !vsi_codec_has_zstd())
         return vsi_fail(err, VS_ERR_UNSUPPORTED,
                         "vs_open: this build leaves zstd out (VS_OMIT_ZSTD)");
@@ -99,6 +100,7 @@ static vs_status open_database(vsi_err *err, const char *path, const vs_open_opt
         .busy_fn = options->busy,
         .busy_ctx = options->busy_ctx,
         .stores_plain = options->compression == VS_COMPRESSION_NONE,
+        .trailer_bytes = options->trailer_bytes,
         .log_fn = options->log,
         .log_ctx = options->log_ctx,
     };

@@ -64,6 +64,7 @@ vs_status vs_stats_get(vs_db *db, vs_stats *out_stats) {
     stats.checkpoint_lsn = engine->metas.newest.checkpoint.lsn;
     stats.checkpoints = engine->checkpoints;
     stats.file_bytes = engine->metas.newest.checkpoint.end * VSI_PAGE_BYTES;
+    stats.trailer_bytes = engine->metas.newest.trailer_bytes;
     stats.retained_bytes = engine->retained_bytes;
     stats.memory_limit = engine->pager.reside.limit_bytes;
     stats.free_bytes = engine->free_pages * VSI_PAGE_BYTES;

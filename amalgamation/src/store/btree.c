@@ -78,7 +78,7 @@ static vs_status btree_new(vsi_err *err, const vsi_btree *tree, uint32_t level, 
     btree_block *block = vsi_cow_new(tree->cow, sizeof *block);
     if (!block)
         return btree_nomem(err);
-    vsi_node_init(block->page, level);
+    vsi_node_init(block->page, level, vsi_cow_trailer(tree->cow));
     *out_ref = vsi_ref_of_block(VSI_REF_NODE, block);
     *out_page = block->page;
     return VS_OK;
@@ -209,7 +209,7 @@ static uint32_t split_point(const uint8_t *page, uint32_t at, size_t new_bytes) 
     while (sum < half && kept < count) {
         vsi_node_item item = vsi_node_item_at(page, kept <= at ? kept : kept - 1);
         size_t bytes = kept == at ? new_bytes : vsi_node_item_bytes(&item);
-        if (sum + bytes > VSI_NODE_ROOM) /* separators may be longer than a third of a node */
+        if (sum + bytes > vsi_node_room(page)) /* separators may be longer than a third of a node */
             break;
         sum += bytes;
         kept++;
@@ -222,7 +222,7 @@ static void node_split(uint8_t *page, uint8_t *right, uint32_t at, const vsi_nod
     uint8_t copy[VSI_PAGE_BYTES];
     memcpy(copy, page, sizeof copy);
     uint32_t kept = split_point(copy, at, vsi_node_item_bytes(item));
-    vsi_node_init(page, vsi_node_level(copy));
+    vsi_node_init(page, vsi_node_level(copy), vsi_node_trailer(copy));
     for (uint32_t i = 0; i <= vsi_node_count(copy); i++) {
         uint8_t *target = i < kept ? page : right;
         vsi_node_item moved = *item;
@@ -452,7 +452,7 @@ static vs_status check_step(vsi_err *err, vsi_btree_cursor *at, uint32_t *level,
     if (st != VS_OK)
         return st;
     at->at[below] = 0;
-    *out_problem = vsi_node_check(at->page[below]);
+    *out_problem = vsi_node_check(at->page[below], vsi_cow_trailer(at->tree->cow));
     if (!*out_problem && vsi_node_level(at->page[below]) != below)
         *out_problem = "a node is on the wrong level"; /* B1 */
     return VS_OK;
@@ -469,7 +469,7 @@ VSI_FN vs_status vsi_btree_check(vsi_err *err, const vsi_btree *tree, const char
     vs_status st = btree_read(err, tree, tree->root, &root);
     if (st != VS_OK)
         return st;
-    *out_problem = vsi_node_check(root);
+    *out_problem = vsi_node_check(root, vsi_cow_trailer(tree->cow));
     uint32_t level = vsi_node_level(root);
     uint64_t count = 0;
     if (*out_problem)

@@ -164,6 +164,10 @@ VSI_FN void vsi_cow_drop(vsi_cow *cow, void *block) {
     cow_bury(cow, old);
 }
 
+VSI_FN uint32_t vsi_cow_trailer(const vsi_cow *cow) {
+    return cow->pager ? cow->pager->trailer_bytes : 0;
+}
+
 VSI_FN vsi_page_count vsi_cow_pages(const vsi_cow *cow) {
     return (vsi_page_count){.single = cow->pages.single - cow->dead_pages.single,
                             .middle = cow->pages.middle - cow->dead_pages.middle,

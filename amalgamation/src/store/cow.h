@@ -39,6 +39,8 @@ typedef struct vsi_cow_mark {
 } vsi_cow_mark;
 
 VSI_FN void vsi_cow_init(vsi_cow *cow, vsi_mem *mem);
+/* Bytes at the end of the extents that blocks become. */
+VSI_FN uint32_t vsi_cow_trailer(const vsi_cow *cow);
 VSI_FN void vsi_cow_free_all(vsi_cow *cow); /* every block of every version */
 
 /* Scopes nest; each open is ended by one keep or undo with its mark. */

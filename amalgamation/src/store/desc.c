@@ -83,9 +83,9 @@ VSI_FN void vsi_descs_undo(vsi_descs *descs, vsi_pager *pager) {
 
 static void desc_fill(vsi_desc *desc, vsi_mem *mem, const vsi_desc *given) {
     *desc = *given;
-    uint32_t row_bytes = desc->dim * desc->element_bytes;
-    vsi_slabs_init(&desc->rows, mem, row_bytes, vsi_slab_shift(row_bytes));
-    vsi_slabs_init(&desc->cells, mem, DESC_CELL_BYTES, vsi_slab_shift(DESC_CELL_BYTES));
+    uint32_t trailer = given->rows.dir.cow ? vsi_cow_trailer(given->rows.dir.cow) : 0;
+    vsi_slabs_init(&desc->rows, mem, desc->dim * desc->element_bytes, trailer);
+    vsi_slabs_init(&desc->cells, mem, DESC_CELL_BYTES, trailer);
     desc->rows.element_bytes = desc->element_bytes;
     desc->rows.dir = given->rows.dir;
     desc->cells.dir = given->cells.dir;

@@ -24,6 +24,7 @@ typedef struct vsi_engine_config {
     void *busy_ctx;
     uint64_t memory_limit;    /* bytes; UINT64_MAX: none */
     bool stores_plain;        /* large values are not compressed */
+    uint32_t trailer_bytes;   /* of a database that is created */
     vs_log_fn log_fn;         /* NULL: no messages */
     void *log_ctx;
 } vsi_engine_config;

@@ -40,19 +40,21 @@ static vs_status flusher_push(vsi_err *err, flusher *f, vsi_ref ref) {
 
 /* Compresses a value to out, which has room for it as it is; 0: that would not save a page. */
 static size_t flusher_pack(flusher *f, vsi_bytes value, uint8_t *out) {
-    size_t pages = vsi_blob_pages(value.bytes);
+    uint32_t trailer = f->pager->trailer_bytes;
+    size_t pages = vsi_blob_pages(value.bytes, trailer);
     vsi_assert(value.bytes <= VSI_VALUE_BYTES_MAX);
     if (!f->pager->packs || pages == 1)
         return 0;
-    size_t packed = vsi_pack(&f->packer, value, out, pages * VSI_PAGE_BYTES - VSI_BLOB_HEADER_BYTES);
-    return vsi_blob_pages(packed) < pages ? packed : 0;
+    size_t room = pages * VSI_PAGE_BYTES - VSI_BLOB_HEADER_BYTES - trailer;
+    size_t packed = vsi_pack(&f->packer, value, out, room);
+    return vsi_blob_pages(packed, trailer) < pages ? packed : 0;
 }
 
 /* A large value: its size, the bytes stored, those, zeros up to whole pages. */
 static vs_status flusher_write_blob(vsi_err *err, flusher *f, vsi_ref *ref) {
     const vsi_block *block = vsi_ref_block(*ref);
     vsi_bytes value = {(const uint8_t *)(block + 1), block->bytes - sizeof *block};
-    size_t bytes = vsi_blob_pages(value.bytes) * VSI_PAGE_BYTES;
+    size_t bytes = vsi_blob_pages(value.bytes, f->pager->trailer_bytes) * VSI_PAGE_BYTES;
     f->blob.bytes = 0;
     if (!vsi_buf_reserve(&f->blob, bytes))
         return vsi_fail_nomem(err, bytes);
@@ -60,7 +62,7 @@ static vs_status flusher_write_blob(vsi_err *err, flusher *f, vsi_ref *ref) {
     size_t packed = flusher_pack(f, value, stored), stored_bytes = packed ? packed : value.bytes;
     if (!packed)
         memcpy(stored, value.data, value.bytes);
-    bytes = vsi_blob_pages(stored_bytes) * VSI_PAGE_BYTES;
+    bytes = vsi_blob_pages(stored_bytes, f->pager->trailer_bytes) * VSI_PAGE_BYTES;
     memset(stored + stored_bytes, 0, bytes - VSI_BLOB_HEADER_BYTES - stored_bytes);
     vsi_put_u32(out, (uint32_t)value.bytes);
     vsi_put_u32(out + 4, (uint32_t)stored_bytes);

@@ -182,7 +182,8 @@ static vs_status space_make_list(vsi_err *err, vsi_engine *engine, uint64_t firs
     if (st != VS_OK)
         return st;
     /* Taking it may split one run, and what it skips may be another. */
-    size_t pages = (list->bytes + 2 * sizeof(vsi_run) + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES;
+    uint32_t trailer = engine->pager.trailer_bytes;
+    size_t pages = (size_t)vsi_pages_for(list->bytes + 2 * sizeof(vsi_run), trailer);
     st = vsi_pager_take(err, &engine->pager, pages, out_page);
     list->bytes = 0;
     if (st == VS_OK)
@@ -195,7 +196,7 @@ static vs_status space_make_list(vsi_err *err, vsi_engine *engine, uint64_t firs
         st = vsi_fail_nomem(err, pad);
     if (st != VS_OK)
         return st;
-    vsi_assert(list->bytes <= pages * VSI_PAGE_BYTES);
+    vsi_assert(list->bytes + trailer <= pages * VSI_PAGE_BYTES);
     memset(list->data + list->bytes, 0, pad);
     list->bytes += pad;
     return VS_OK;

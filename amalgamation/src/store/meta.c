@@ -30,6 +30,7 @@ enum {
     META_GENERATION_OFF = 72,
     META_DURABLE_LSN_OFF = 80,
     META_CREATED_OFF = 88,
+    META_TRAILER_OFF = 96,
     META_CHECKPOINT_OFF = 128,
     META_PREVIOUS_OFF = 256,
     META_SUM_OFF = 4080
@@ -39,7 +40,7 @@ enum { SESSION_BYTES = 32 };
 static const uint8_t session_magic[8] = {'v', 's', '-', 'o', 'w', 'n', 'e', 'r'};
 
 /* Features this version knows. */
-static const uint64_t meta_known_ro = 0, meta_known_needed = VSI_META_NEEDS_ZSTD;
+static const uint64_t meta_known_ro = 0, meta_known_needed = VSI_META_NEEDS_ZSTD | VSI_META_NEEDS_TRAILERS;
 
 static uint64_t meta_slot_off(int slot) {
     return slot ? VSI_META_B_OFF : 0;
@@ -86,6 +87,7 @@ static void meta_encode(const vsi_meta *meta, uint8_t page[VSI_META_BYTES]) {
     vsi_put_u64(page + META_GENERATION_OFF, meta->generation);
     vsi_put_u64(page + META_DURABLE_LSN_OFF, meta->durable_lsn);
     vsi_put_u64(page + META_CREATED_OFF, (uint64_t)meta->created_us);
+    vsi_put_u16(page + META_TRAILER_OFF, (uint16_t)meta->trailer_bytes);
     checkpoint_encode(&meta->checkpoint, page + META_CHECKPOINT_OFF);
     checkpoint_encode(&meta->previous, page + META_PREVIOUS_OFF);
     vsi_hash128 sum = vsi_hash128_of(page, META_SUM_OFF, 0);
@@ -138,6 +140,15 @@ static vs_status meta_check_features(vsi_err *err, const vsi_file *file, uint64_
     return VS_OK;
 }
 
+static vs_status meta_check_trailer(vsi_err *err, const vsi_file *file, const vsi_meta *meta) {
+    bool has_trailers = meta->features_needed & VSI_META_NEEDS_TRAILERS;
+    uint32_t expected = has_trailers ? VSI_TRAILER_BYTES : 0;
+    if (meta->trailer_bytes == expected)
+        return VS_OK;
+    return vsi_fail(err, VS_ERR_CORRUPT, "%s: a meta page has trailers of %lu bytes, expected %lu",
+                    file->path, (unsigned long)meta->trailer_bytes, (unsigned long)expected);
+}
+
 /* Number 0 is the empty database: nobody looks for what it reaches, which then counts as free. */
 static bool checkpoint_is_sound(const vsi_checkpoint_info *info) {
     return info->number || info->catalog.kind == VSI_REF_NONE;
@@ -158,7 +169,10 @@ static vs_status meta_decode(vsi_err *err, const vsi_file *file, const uint8_t *
     out_meta->features_any = vsi_get_u64(page + META_FEATURES_ANY_OFF);
     out_meta->features_ro = vsi_get_u64(page + META_FEATURES_RO_OFF);
     out_meta->features_needed = vsi_get_u64(page + META_FEATURES_NEEDED_OFF);
+    out_meta->trailer_bytes = vsi_get_u16(page + META_TRAILER_OFF);
     st = meta_check_features(err, file, out_meta->features_needed);
+    if (st == VS_OK)
+        st = meta_check_trailer(err, file, out_meta);
     if (st != VS_OK)
         return st;
     if (!checkpoint_is_sound(&out_meta->checkpoint) || !checkpoint_is_sound(&out_meta->previous))
@@ -286,8 +300,12 @@ VSI_FN vs_status vsi_metas_repair(vsi_err *err, const vsi_file *file, vsi_metas 
 }
 
 VSI_FN vs_status vsi_metas_create(vsi_err *err, const vsi_file *file, int64_t now_us,
-                                  vsi_metas *out_metas) {
-    vsi_meta meta = {.seq = 1, .created_us = now_us, .checkpoint = {.log_from = 1}};
+                                  uint32_t trailer_bytes, vsi_metas *out_metas) {
+    vsi_meta meta = {.seq = 1,
+                     .created_us = now_us,
+                     .trailer_bytes = trailer_bytes,
+                     .features_needed = trailer_bytes ? VSI_META_NEEDS_TRAILERS : 0,
+                     .checkpoint = {.log_from = 1}};
     memset(out_metas, 0, sizeof *out_metas);
     vs_status st = vsi_os_random(err, file->vfs, meta.uuid, sizeof meta.uuid);
     if (st == VS_OK)

@@ -18,7 +18,8 @@ enum {
 
 /* Bits of vsi_meta.features_needed. */
 enum {
-    VSI_META_NEEDS_ZSTD = 1 /* large values may be compressed; set with the first one, and never cleared */
+    VSI_META_NEEDS_ZSTD = 1, /* large values may be compressed; set with the first one, and never cleared */
+    VSI_META_NEEDS_TRAILERS = 2 /* trailer_bytes is not 0; set at creation or never */
 };
 
 /* A state of the database in the file. All zero but log_from 1: the empty one that every database begins
@@ -42,6 +43,7 @@ typedef struct vsi_meta {
     uint64_t features_ro;     /* unknown bits: only reading is safe */
     uint64_t features_needed; /* unknown bits: not even reading is */
     int64_t created_us;
+    uint32_t trailer_bytes; /* at the end of every extent; 0 or VSI_TRAILER_BYTES */
     vsi_checkpoint_info checkpoint, previous;
 } vsi_meta;
 
@@ -66,7 +68,7 @@ VSI_FN bool vsi_meta_may_write(const vsi_meta *meta);
 
 /* Makes a new database of an empty or half-created file, durable when it returns. */
 VSI_FN vs_status vsi_metas_create(vsi_err *err, const vsi_file *file, int64_t now_us,
-                                  vsi_metas *out_metas);
+                                  uint32_t trailer_bytes, vsi_metas *out_metas);
 
 /* Replaces both pages one after the other, each synced. After a failure it is unknown whether the
  * next open finds the old content or the new, so nothing may rely on the new. */

@@ -1,7 +1,7 @@
 /* node.c - one node of a B+tree; docs/FORMAT.md has its bytes.
  *
- *     [ header | off 0 | off 1 | ... | off count-1 |   free   | entry | entry | ... | entry ]
- *                                                             ^ heap_at               ^ end
+ *     [ header | off 0 | off 1 | ... | off count-1 |   free   | entry | entry | ... | entry | trailer ]
+ *                                                             ^ heap_at
  *     entry: key_bytes u16, value_bytes u16 with the number of references in the upper four bits, key,
  *     value, references
  *
@@ -14,18 +14,28 @@ enum {
     NODE_COUNT_OFF = 2,
     NODE_HEAP_OFF = 4, /* offset of the lowest entry */
     NODE_USED_OFF = 6, /* bytes of entries and their offsets */
+    NODE_TRAILER_OFF = 8,
     NODE_OFFSET_BYTES = 2,
     NODE_LENGTHS_BYTES = 4,
     NODE_REFS_SHIFT = 12
 };
 
 _Static_assert(NODE_OFFSET_BYTES + NODE_LENGTHS_BYTES == VSI_NODE_ENTRY_OVERHEAD, "overhead");
-_Static_assert(3 * VSI_NODE_ENTRY_MAX <= VSI_NODE_ROOM, "a split must leave room");
+_Static_assert(3 * VSI_NODE_ENTRY_MAX <= VSI_NODE_ROOM - VSI_TRAILER_BYTES, "a split must leave room");
 
-VSI_FN void vsi_node_init(uint8_t page[VSI_PAGE_BYTES], uint32_t level) {
+VSI_FN void vsi_node_init(uint8_t page[VSI_PAGE_BYTES], uint32_t level, uint32_t trailer_bytes) {
     memset(page, 0, VSI_PAGE_BYTES);
     vsi_put_u16(page + NODE_LEVEL_OFF, (uint16_t)level);
-    vsi_put_u16(page + NODE_HEAP_OFF, VSI_PAGE_BYTES);
+    vsi_put_u16(page + NODE_HEAP_OFF, (uint16_t)(VSI_PAGE_BYTES - trailer_bytes));
+    vsi_put_u16(page + NODE_TRAILER_OFF, (uint16_t)trailer_bytes);
+}
+
+VSI_FN uint32_t vsi_node_trailer(const uint8_t *page) {
+    return vsi_get_u16(page + NODE_TRAILER_OFF);
+}
+
+VSI_FN size_t vsi_node_room(const uint8_t *page) {
+    return VSI_NODE_ROOM - vsi_node_trailer(page);
 }
 
 VSI_FN uint32_t vsi_node_level(const uint8_t *page) {
@@ -92,7 +102,7 @@ VSI_FN uint8_t *vsi_node_value(uint8_t *page, uint32_t at) {
 /* ---- changing ------------------------------------------------------------------------------- */
 
 VSI_FN bool vsi_node_has_room(const uint8_t *page, size_t item_bytes) {
-    return item_bytes <= VSI_NODE_ROOM - vsi_node_used(page);
+    return item_bytes <= vsi_node_room(page) - vsi_node_used(page);
 }
 
 static void node_copy(uint8_t *to, const uint8_t *from, size_t bytes) {
@@ -122,7 +132,7 @@ static void node_insert_packed(uint8_t *page, uint32_t at, const vsi_node_item *
 VSI_FN void vsi_node_pack(uint8_t *page) {
     uint8_t copy[VSI_PAGE_BYTES];
     memcpy(copy, page, sizeof copy);
-    vsi_node_init(page, vsi_node_level(copy));
+    vsi_node_init(page, vsi_node_level(copy), vsi_node_trailer(copy));
     for (uint32_t i = 0; i < vsi_node_count(copy); i++) {
         vsi_node_item item = vsi_node_item_at(copy, i);
         node_insert_packed(page, i, &item);
@@ -187,24 +197,27 @@ VSI_FN uint32_t vsi_node_find_child(const uint8_t *inner, vsi_bytes key) {
 
 /* ---- checking ------------------------------------------------------------------------------- */
 
-/* Whether entry number at lies inside the page; then its item may be taken. */
+/* Whether entry number at lies inside the page, before the trailer; then its item may be taken. */
 static bool node_entry_fits(const uint8_t *page, uint32_t at) {
     size_t heap_at = vsi_get_u16(page + NODE_HEAP_OFF), off = node_entry_off(page, at);
-    if (off < heap_at || off > VSI_PAGE_BYTES - NODE_LENGTHS_BYTES)
+    size_t end = VSI_PAGE_BYTES - vsi_node_trailer(page);
+    if (off < heap_at || off > end - NODE_LENGTHS_BYTES)
         return false;
     vsi_node_item item = vsi_node_item_at(page, at);
     size_t bytes = vsi_node_item_bytes(&item) - NODE_OFFSET_BYTES;
-    return bytes <= VSI_PAGE_BYTES - off;
+    return bytes <= end - off;
 }
 
-VSI_FN const char *vsi_node_check(const uint8_t *page) {
+VSI_FN const char *vsi_node_check(const uint8_t *page, uint32_t trailer_bytes) {
     uint32_t count = vsi_node_count(page), level = vsi_node_level(page);
     size_t heap_at = vsi_get_u16(page + NODE_HEAP_OFF), used = 0;
     if (level > VSI_NODE_LEVEL_MAX)
         return "a node's level is out of range";
     if (count == 0)
         return "a node is empty";
-    if (heap_at > VSI_PAGE_BYTES ||
+    if (vsi_node_trailer(page) != trailer_bytes)
+        return "a node's trailer has another size than the database's";
+    if (heap_at > VSI_PAGE_BYTES - trailer_bytes ||
         VSI_NODE_HEADER_BYTES + (size_t)count * NODE_OFFSET_BYTES > heap_at)
         return "a node's entries lie outside it";
     for (uint32_t i = 0; i < count; i++) {
@@ -220,6 +233,6 @@ VSI_FN const char *vsi_node_check(const uint8_t *page) {
         if (has_order && vsi_bytes_compare(vsi_node_key(page, i - 1), item.key) >= 0)
             return "keys of a node do not ascend"; /* D1 */
     }
-    bool is_counted = used == vsi_node_used(page) && used <= VSI_NODE_ROOM;
+    bool is_counted = used == vsi_node_used(page) && used <= vsi_node_room(page);
     return is_counted ? NULL : "a node's count of used bytes is wrong";
 }

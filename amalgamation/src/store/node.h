@@ -7,7 +7,7 @@
 
 enum {
     VSI_NODE_HEADER_BYTES = 16,
-    VSI_NODE_ROOM = VSI_PAGE_BYTES - VSI_NODE_HEADER_BYTES,
+    VSI_NODE_ROOM = VSI_PAGE_BYTES - VSI_NODE_HEADER_BYTES, /* of one without a trailer */
     VSI_NODE_ENTRY_MAX = 1340, /* less than a third of a node: any split leaves room for the new entry */
     VSI_NODE_ENTRY_OVERHEAD = 6, /* offset and two lengths */
     VSI_NODE_REFS_MAX = 15,
@@ -21,9 +21,12 @@ typedef struct vsi_node_item {
     uint32_t ref_count;
 } vsi_node_item;
 
-VSI_FN void vsi_node_init(uint8_t page[VSI_PAGE_BYTES], uint32_t level);
+/* trailer_bytes at the end of the page stay free of entries. */
+VSI_FN void vsi_node_init(uint8_t page[VSI_PAGE_BYTES], uint32_t level, uint32_t trailer_bytes);
 VSI_FN uint32_t vsi_node_level(const uint8_t *page); /* 0: leaf */
 VSI_FN uint32_t vsi_node_count(const uint8_t *page);
+VSI_FN uint32_t vsi_node_trailer(const uint8_t *page); /* in bytes */
+VSI_FN size_t vsi_node_room(const uint8_t *page); /* for items, used or not */
 VSI_FN size_t vsi_node_used(const uint8_t *page); /* bytes of all items, without holes */
 
 VSI_FN vsi_node_item vsi_node_item_at(const uint8_t *page, uint32_t at);
@@ -47,8 +50,8 @@ VSI_FN uint32_t vsi_node_find_child(const uint8_t *inner, vsi_bytes key);
 
 VSI_FN int vsi_bytes_compare(vsi_bytes a, vsi_bytes b); /* memcmp order, a prefix first */
 
-/* Whether every entry lies inside the page and in order; reads nothing outside whatever the page
- * holds. NULL, or what is wrong. */
-VSI_FN const char *vsi_node_check(const uint8_t *page);
+/* Whether the trailer has this size, and every entry lies inside the page, before the trailer, and in
+ * order; reads nothing outside whatever the page holds. NULL, or what is wrong. */
+VSI_FN const char *vsi_node_check(const uint8_t *page, uint32_t trailer_bytes);
 
 #endif

@@ -79,7 +79,7 @@ static vs_status open_new(vsi_err *err, vsi_engine *engine) {
     if (st != VS_OK)
         return st;
     return vsi_metas_create(err, &engine->data, config->vfs->wall_us(config->vfs->ctx),
-                            &engine->metas);
+                            config->trailer_bytes, &engine->metas);
 }
 
 static vs_status open_metas(vsi_err *err, vsi_engine *engine) {
@@ -376,6 +376,7 @@ static vs_status open_steps(vsi_err *err, vsi_engine *engine) {
         st = open_metas(err, engine);
     if (st != VS_OK)
         return st;
+    engine->pager.trailer_bytes = engine->metas.newest.trailer_bytes;
     engine->log = (vsi_log){.mem = engine->mem,
                             .vfs = engine->config.vfs,
                             .path = engine->path,

@@ -299,7 +299,7 @@ static bool pager_refs_fit(const uint8_t *bytes) {
 
 static vs_status pager_check_node(vsi_err *err, const vsi_pager *pager, vsi_ref ref,
                                   const uint8_t *bytes) {
-    const char *problem = vsi_node_check(bytes);
+    const char *problem = vsi_node_check(bytes, pager->trailer_bytes);
     if (!problem && vsi_node_level(bytes) != ref.level)
         problem = "a node is on the wrong level";
     if (!problem && !pager_refs_fit(bytes))
@@ -440,6 +440,8 @@ VSI_FN vs_status vsi_pager_write_at(vsi_err *err, vsi_pager *pager, int kind, ui
     uint64_t pages = bytes.bytes / VSI_PAGE_BYTES;
     vsi_assert(pages > 0 && pages <= VSI_EXTENT_PAGES_MAX);
     vsi_assert(bytes.bytes % VSI_PAGE_BYTES == 0);
+    vsi_assert(!memcmp(bytes.data + bytes.bytes - pager->trailer_bytes,
+                       (const uint8_t[VSI_TRAILER_BYTES]){0}, pager->trailer_bytes));
     vs_status st = pager_put(err, pager, page, bytes);
     if (st != VS_OK)
         return st;

@@ -21,6 +21,7 @@ typedef struct vsi_pager {
 
     vsi_mutex slab_lock; /* for store/slab */
     vsi_windows windows; /* likewise: extents that are looked at in the file itself */
+    uint32_t trailer_bytes; /* at the end of every extent, zero; fixed before the first is read or written */
 
     /* Of the holder of the writer role. */
     vsi_space space;

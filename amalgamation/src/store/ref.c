@@ -28,6 +28,10 @@ VSI_FN uint64_t vsi_ref_pages(vsi_ref ref) {
     return ref.at >> 40;
 }
 
+VSI_FN uint64_t vsi_pages_for(uint64_t bytes, uint32_t trailer_bytes) {
+    return (bytes + trailer_bytes + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES;
+}
+
 VSI_FN void vsi_ref_encode(vsi_ref ref, uint8_t out[VSI_REF_BYTES]) {
     vsi_put_u64(out, ref.at);
     vsi_put_u32(out + 8, ref.birth);

@@ -10,7 +10,8 @@
 enum {
     VSI_REF_BYTES = 24,
     VSI_PAGE_BYTES = 4096,
-    VSI_EXTENT_PAGES_MAX = (1 << 24) - 1
+    VSI_EXTENT_PAGES_MAX = (1 << 24) - 1,
+    VSI_TRAILER_BYTES = 40 /* at the end of every extent, of a database that has trailers */
 };
 
 #define VSI_PAGE_NO_MAX (((uint64_t)1 << 40) - 1)
@@ -39,6 +40,9 @@ VSI_FN void *vsi_ref_block(vsi_ref ref); /* of one that is_block */
 VSI_FN uint64_t vsi_ref_extent(uint64_t page, uint64_t pages); /* the at of an extent */
 VSI_FN uint64_t vsi_ref_page(vsi_ref ref);                     /* of one that is no block */
 VSI_FN uint64_t vsi_ref_pages(vsi_ref ref);
+
+/* The pages of an extent for so many bytes and a trailer. */
+VSI_FN uint64_t vsi_pages_for(uint64_t bytes, uint32_t trailer_bytes);
 
 VSI_FN void vsi_ref_encode(vsi_ref ref, uint8_t out[VSI_REF_BYTES]);
 VSI_FN vsi_ref vsi_ref_decode(const uint8_t in[VSI_REF_BYTES]);

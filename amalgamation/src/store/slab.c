@@ -50,20 +50,22 @@ typedef struct slab_table {
 
 /* Small enough that little is written for one row, large enough that the last page, which is filled only
  * in part, wastes little. */
-VSI_FN uint32_t vsi_slab_shift(uint32_t row_bytes) {
+VSI_FN uint32_t vsi_slab_shift(uint32_t row_bytes, uint32_t trailer_bytes) {
     uint32_t shift = 0;
     for (;; shift++) {
-        uint64_t bytes = (uint64_t)row_bytes << shift, waste = (0 - bytes) % 4096;
+        uint64_t bytes = (uint64_t)row_bytes << shift;
+        uint64_t waste = vsi_pages_for(bytes, trailer_bytes) * VSI_PAGE_BYTES - bytes;
         if (bytes >= VSI_SLAB_BYTES_MIN && waste <= bytes / 16)
             return shift;
     }
 }
 
-VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t row_bytes, uint32_t shift) {
+VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t row_bytes, uint32_t trailer_bytes) {
     memset(slabs, 0, sizeof *slabs);
     slabs->mem = mem;
     slabs->row_bytes = row_bytes;
-    slabs->shift = shift;
+    slabs->shift = vsi_slab_shift(row_bytes, trailer_bytes);
+    slabs->trailer_bytes = trailer_bytes;
     slabs->element_bytes = 1;
     slabs->dirty.mem = mem;
     slabs->moved.mem = mem;
@@ -79,7 +81,7 @@ static size_t slabs_rows_bytes(const vsi_slabs *slabs) {
 }
 
 static size_t slab_extent_bytes(const vsi_slabs *slabs) {
-    return (size_t)((slabs_rows_bytes(slabs) + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES * VSI_PAGE_BYTES);
+    return (size_t)vsi_pages_for(slabs_rows_bytes(slabs), slabs->trailer_bytes) * VSI_PAGE_BYTES;
 }
 
 static size_t slab_bytes(const vsi_slabs *slabs) {

@@ -18,6 +18,7 @@ typedef struct vsi_slabs {
     vsi_mem *mem;
     uint32_t row_bytes;
     uint32_t shift;         /* rows of a slab, as a power of two */
+    uint32_t trailer_bytes; /* behind a slab's rows in its extent */
     uint32_t element_bytes; /* of numbers that are little-endian in the file; 1: bytes */
     vsi_atomic_ptr table;   /* slab_table: readers load it */
 
@@ -48,9 +49,9 @@ typedef struct vsi_slab_aside {
 } vsi_slab_aside;
 
 /* The number of rows of a slab, as a power of two, for rows of this size. */
-VSI_FN uint32_t vsi_slab_shift(uint32_t row_bytes);
+VSI_FN uint32_t vsi_slab_shift(uint32_t row_bytes, uint32_t trailer_bytes);
 
-VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t row_bytes, uint32_t shift);
+VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t row_bytes, uint32_t trailer_bytes);
 VSI_FN void vsi_slabs_free(vsi_slabs *slabs); /* accepts one that is all zero */
 
 /* The row of a slot whose slab exists, in memory or in the file. Any thread; the row stays there as long

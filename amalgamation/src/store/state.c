@@ -90,7 +90,7 @@ static vs_status coll_misfit(vsi_err *err, uint32_t id) {
 }
 
 /* Whether the parts of an entry have the sizes that it says, and values that are known. */
-static bool coll_item_fits(const vsi_node_item *item) {
+static bool coll_item_fits(const vsi_node_item *item, uint32_t trailer_bytes) {
     const uint8_t *value = item->value.data;
     if (item->value.bytes < COLL_FIXED_BYTES || item->ref_count != COLL_TREES)
         return false;
@@ -102,8 +102,8 @@ static bool coll_item_fits(const vsi_node_item *item) {
            value[COLL_METRIC_OFF] <= VS_COSINE && name_bytes >= 1 &&
            name_bytes <= VS_NAME_BYTES_MAX && index_bytes <= VS_INDEX_BYTES_MAX &&
            item->value.bytes == COLL_FIXED_BYTES + name_bytes + index_bytes &&
-           value[COLL_ROWS_SHIFT_OFF] == vsi_slab_shift(dim * element_bytes) &&
-           value[COLL_CELLS_SHIFT_OFF] == vsi_slab_shift(VSI_CELL_BYTES);
+           value[COLL_ROWS_SHIFT_OFF] == vsi_slab_shift(dim * element_bytes, trailer_bytes) &&
+           value[COLL_CELLS_SHIFT_OFF] == vsi_slab_shift(VSI_CELL_BYTES, trailer_bytes);
 }
 
 /* Whether an array has the slab of the last slot, which is never dropped. There may be others behind it:
@@ -151,7 +151,7 @@ static vs_status coll_read(vsi_err *err, const vsi_state *state, uint32_t id,
                            const vsi_node_item *item, vsi_coll *out_coll) {
     vsi_coll coll = {.desc = vsi_descs_find(state->descs, id)};
     const uint8_t *value = item->value.data;
-    if (!coll_item_fits(item))
+    if (!coll_item_fits(item, vsi_cow_trailer(state->catalog.cow)))
         return coll_misfit(err, id);
     coll.count = vsi_get_u64(value + COLL_COUNT_OFF);
     coll.slot_end = vsi_get_u32(value + COLL_SLOT_END_OFF);

@@ -8,8 +8,8 @@ enum { VALUE_HEADER_BYTES = 20 };
 _Static_assert(VS_METADATA_BYTES_MAX <= VSI_VALUE_BYTES_MAX, "metadata may be compressed");
 _Static_assert(VS_KV_VALUE_BYTES_MAX <= VSI_VALUE_BYTES_MAX, "notes may be compressed");
 
-VSI_FN size_t vsi_blob_pages(size_t stored) {
-    return (VSI_BLOB_HEADER_BYTES + stored + VSI_PAGE_BYTES - 1) / VSI_PAGE_BYTES;
+VSI_FN size_t vsi_blob_pages(size_t stored, uint32_t trailer_bytes) {
+    return (size_t)vsi_pages_for(VSI_BLOB_HEADER_BYTES + stored, trailer_bytes);
 }
 
 /* A large value in memory. */
@@ -48,11 +48,11 @@ VSI_FN vs_status vsi_value_find(vsi_err *err, const vsi_btree *tree, vsi_bytes k
 }
 
 /* What stands behind the header of a large value's extent, which is of a value of so many bytes. */
-static vs_status value_stored(vsi_err *err, vsi_ref ref, vsi_bytes extent, uint32_t bytes,
-                              vsi_bytes *out_stored) {
+static vs_status value_stored(vsi_err *err, const vsi_pager *pager, vsi_ref ref, vsi_bytes extent,
+                              uint32_t bytes, vsi_bytes *out_stored) {
     uint32_t stored = vsi_get_u32(extent.data + 4);
     bool is_right = vsi_get_u32(extent.data) == bytes &&
-                    stored <= extent.bytes - VSI_BLOB_HEADER_BYTES &&
+                    stored <= extent.bytes - VSI_BLOB_HEADER_BYTES - pager->trailer_bytes &&
                     (stored == bytes || ref.codec != VSI_CODEC_NONE);
     if (!is_right)
         return vsi_fail(err, VS_ERR_CORRUPT, "a value of %lu bytes has another size in the file",
@@ -78,7 +78,7 @@ static vs_status value_read_packed(vsi_err *err, vsi_pager *pager, vsi_ref ref, 
     vs_status st = vsi_pager_read(err, pager, ref, VSI_REF_BLOB, &extent);
     if (st != VS_OK)
         goto done;
-    st = value_stored(err, ref, (vsi_bytes){extent.data, extent.bytes}, bytes, &stored);
+    st = value_stored(err, pager, ref, (vsi_bytes){extent.data, extent.bytes}, bytes, &stored);
     if (st == VS_OK && !vsi_buf_reserve(buf, bytes))
         st = vsi_fail_nomem(err, bytes);
     if (st == VS_OK)
@@ -101,7 +101,7 @@ static vs_status value_read_plain(vsi_err *err, vsi_pager *pager, vsi_ref ref, u
     if (st != VS_OK)
         return st;
     vsi_bytes extent = {buf->data + start, buf->bytes - start};
-    st = value_stored(err, ref, extent, bytes, &stored);
+    st = value_stored(err, pager, ref, extent, bytes, &stored);
     if (st == VS_OK)
         memmove(buf->data + start, stored.data, bytes);
     buf->bytes = start + (st == VS_OK ? bytes : 0);
@@ -136,7 +136,7 @@ VSI_FN vs_status vsi_value_put(vsi_err *err, vsi_btree *tree, vsi_bytes key, vsi
         item.value.bytes += value.bytes;
     } else {
         value_blob *blob = vsi_cow_new_extent(tree->cow, sizeof *blob + value.bytes,
-                                              vsi_blob_pages(value.bytes));
+                                              vsi_blob_pages(value.bytes, vsi_cow_trailer(tree->cow)));
         if (!blob)
             return vsi_fail_nomem(err, value.bytes);
         memcpy(blob->bytes, value.data, value.bytes);

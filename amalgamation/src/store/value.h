@@ -13,7 +13,7 @@ enum {
 };
 
 /* The pages of a large value of which so many bytes are stored. */
-VSI_FN size_t vsi_blob_pages(size_t stored);
+VSI_FN size_t vsi_blob_pages(size_t stored, uint32_t trailer_bytes);
 
 /* A value that vsi_value_find found; borrowed from the tree as its entries are. */
 typedef struct vsi_value {
