@@ -4,7 +4,7 @@
 #   make demo       installs what is missing, builds, and searches real data
 #   make check      installs what is missing, and runs the tests (some minutes on two cores)
 #   make check-long the campaigns: hours of crashes, faults and fuzzing in some minutes to an hour
-#   make check-cross the tests on aarch64 and s390x (big-endian), under qemu
+#   make check-cross the tests on aarch64 and s390x (big-endian), under qemu, and in 32 bits
 #   make coverage   branches of the store layer that the tests take (gcc; some minutes)
 #   make amalgamation  makes vecstore.c from amalgamation/src
 #   make help       all targets
@@ -34,7 +34,7 @@ MODULES  := $(sort $(wildcard amalgamation/src/*/*.c))
 HEADERS  := $(wildcard amalgamation/src/*/*.h amalgamation/src/*/*.inc) vecstore.h
 SHELL_C  := $(sort $(wildcard ext/shell/*.c))
 
-.PHONY: all bench-programs demo check check-run check-long check-long-run check-cross check-cross-run \
+.PHONY: all bench-programs demo check check-run test-programs check-long check-long-run check-cross check-cross-run \
         coverage \
         cross-programs check-threads deps \
         amalgamation check-amalgamation tidy format check-format bench fuzz fuzz-seeds install \
@@ -101,96 +101,95 @@ demo: deps
 
 # ---- tests ---------------------------------------------------------------------------------------
 
-# Unit tests link the modules, compiled one by one; all others link vecstore.c as it ships, once with
-# and once without the assertions of -DVSI_DEBUG, and once with all databases mapped.
+# Unit tests link the modules, compiled one by one; all others link vecstore.c as it ships, with the
+# assertions of -DVSI_DEBUG, and with all databases mapped; those of faults with small limits, so that short
+# programs stream transactions and force syncs. What is not shipped is compiled in half the time.
+TEST_CC  = $(CC) $(subst -O2,-O1,$(ALL_CFLAGS))
+PROG_CC  = $(TEST_CC) $(POSIX) -Itests
+T        := $(BUILD)/tests
 MODULE_O := $(patsubst amalgamation/src/%.c,$(BUILD)/modules/%.o,$(MODULES))
-UNIT_T   := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit-%,$(sort $(wildcard tests/unit/*.c)))
+UNIT_T   := $(patsubst tests/unit/%.c,$T/unit-%,$(sort $(wildcard tests/unit/*.c)))
 WHOLE_C  := $(sort $(wildcard tests/api/*.c tests/model/*.c tests/format/*.c tests/recall/*.c))
-WHOLE_T  := $(foreach c,$(WHOLE_C),$(BUILD)/tests/$(subst /,-,$(patsubst tests/%.c,%,$(c))))
-SIM_C    := tests/fault/sim.c tests/fault/logfile.c tests/fault/workload.c tests/fault/verify.c
-SIM_H    := $(wildcard tests/fault/*.h) tests/vt.h
-FAULT_T  := $(patsubst tests/fault/test_%.c,$(BUILD)/tests/fault-%,$(wildcard tests/fault/test_*.c))
-# Small limits, so that short programs stream transactions and force syncs.
+WHOLE_T  := $(foreach c,$(WHOLE_C),$T/$(subst /,-,$(patsubst tests/%.c,%,$(c))))
+SIM_O    := $(patsubst %,$T/obj/%.o,sim logfile workload verify)
+TEST_H   := $(wildcard tests/*.h tests/*/*.h) vecstore.h
+FAULT_T  := $(patsubst tests/fault/test_%.c,$T/fault-%,$(wildcard tests/fault/test_*.c))
+FLIPS_T  := $T/fault-flips
+FLIPS_O  := $(patsubst %,$T/obj/%.o,flips known logfile)
+FUZZ_T   := $(patsubst %,$T/fuzz-%,log file api import)
+
 SMALL    := -DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000 -DVSI_CHECKPOINT_LOG_BYTES=24000 \
             -DVSI_SPILL_BYTES=4096 -DVSI_TAIL_PAGES=4 -DVSI_RESERVE_PAGES=32 -DVSI_STEP_PAGES=4 \
             -DVSI_RESERVE_LOG_BYTES=4096 -DVSI_WINDOW_BYTES=65536ull
+# Transactions that stream, and no checkpoints that nobody asked for.
+STREAM   := -DVSI_STREAM_BYTES=4096 -DVSI_RESERVE_LOG_BYTES=1024
 # Small windows, so that slabs lie on their borders, and programs run out of them.
 WINDOWS  := -DVSI_WINDOW_BYTES=131072ull -DVSI_WINDOWS_BYTES_MAX=4194304ull
 
-.SECONDARY: $(MODULE_O)
+.SECONDARY:
 
 $(BUILD)/modules/%.o: amalgamation/src/%.c $(HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -DVSI_DEBUG -Iamalgamation/src -c $< -o $@
+	$(TEST_CC) -DVSI_DEBUG -Iamalgamation/src -c $< -o $@
 
-$(BUILD)/tests/vt.o: tests/vt.c tests/vt.h
+# The ways in which the one file is compiled for tests.
+$T/vecstore-debug.o: LIMITS = -DVSI_DEBUG
+$T/vecstore-windows.o: LIMITS = -DVSI_DEBUG $(WINDOWS)
+$T/vecstore-small.o: LIMITS = -DVSI_DEBUG $(SMALL)
+$T/vecstore-stream.o: LIMITS = $(STREAM)
+$T/vecstore-stream-debug.o: LIMITS = -DVSI_DEBUG $(STREAM)
+
+$T/vecstore-%.o: vecstore.c vecstore.h
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -c $< -o $@
+	$(TEST_CC) $(LIMITS) -c $< -o $@
 
-$(BUILD)/tests/vecstore-debug.o: vecstore.c vecstore.h
+$T/vt.o: tests/vt.c tests/vt.h
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -DVSI_DEBUG -c $< -o $@
+	$(TEST_CC) -c $< -o $@
 
-$(BUILD)/tests/vecstore-windows.o: vecstore.c vecstore.h
+# For programs with a main of their own.
+$T/obj/vt.o: tests/vt.c tests/vt.h
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -DVSI_DEBUG $(WINDOWS) -c $< -o $@
+	$(TEST_CC) -DVT_NO_MAIN -c $< -o $@
 
-$(BUILD)/tests/vecstore-small.o: vecstore.c vecstore.h
+$T/obj/%.o: tests/fault/%.c $(TEST_H)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -DVSI_DEBUG $(SMALL) -c $< -o $@
+	$(PROG_CC) -Itests/fault -c $< -o $@
 
-$(BUILD)/tests/unit-%: tests/unit/%.c $(MODULE_O) $(BUILD)/tests/vt.o
-	$(CC) $(ALL_CFLAGS) $(POSIX) -DVSI_DEBUG -Itests -Iamalgamation/src $(ALL_LDFLAGS) -o $@ $< \
-	    $(BUILD)/tests/vt.o $(MODULE_O) $(LIBS)
+$T/unit-%: tests/unit/%.c $(MODULE_O) $T/vt.o $(TEST_H)
+	$(PROG_CC) -DVSI_DEBUG -Iamalgamation/src $(ALL_LDFLAGS) -o $@ $< $T/vt.o $(MODULE_O) $(LIBS)
 
+# NAME, NAME-debug and NAME-mapped from tests/FOLDER/PROGRAM.c; the first two link the same object.
 define whole_rule
-$(BUILD)/tests/$(subst /,-,$(patsubst tests/%.c,%,$(1))): $(1) $(BUILD)/vecstore.o \
-        $(BUILD)/tests/vecstore-debug.o $(BUILD)/tests/vecstore-windows.o tests/mapped.h \
-        $(BUILD)/tests/vt.o
-	$$(CC) $$(ALL_CFLAGS) $$(POSIX) -Itests $$(ALL_LDFLAGS) -o $$@ $(1) $(BUILD)/tests/vt.o \
-	    $(BUILD)/vecstore.o $(LIBS)
-	$$(CC) $$(ALL_CFLAGS) $$(POSIX) -Itests $$(ALL_LDFLAGS) -o $$@-debug $(1) \
-	    $(BUILD)/tests/vt.o $(BUILD)/tests/vecstore-debug.o $(LIBS)
-	$$(CC) $$(ALL_CFLAGS) $$(POSIX) -Itests -include tests/mapped.h $$(ALL_LDFLAGS) -o $$@-mapped \
-	    $(1) $(BUILD)/tests/vt.o $(BUILD)/tests/vecstore-windows.o $(LIBS)
+$T/obj/$(2).o: $(1) $(TEST_H)
+	@mkdir -p $$(@D)
+	$$(PROG_CC) -c $$< -o $$@
+
+$T/$(2): $T/obj/$(2).o $T/vt.o $(BUILD)/vecstore.o
+	$$(PROG_CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS)
+
+$T/$(2)-debug: $T/obj/$(2).o $T/vt.o $T/vecstore-debug.o
+	$$(PROG_CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS)
+
+$T/$(2)-mapped: $(1) $T/vt.o $T/vecstore-windows.o $(TEST_H)
+	$$(PROG_CC) -include tests/mapped.h $$(ALL_LDFLAGS) -o $$@ $$(filter %.c %.o,$$^) $$(LIBS)
 endef
-$(foreach c,$(WHOLE_C),$(eval $(call whole_rule,$(c))))
-$(BUILD)/tests/model-million: tests/model/oracle.h
+$(foreach c,$(WHOLE_C),$(eval $(call whole_rule,$(c),$(subst /,-,$(patsubst tests/%.c,%,$(c))))))
 
-$(BUILD)/tests/fault-%: tests/fault/test_%.c $(SIM_C) $(SIM_H) $(BUILD)/tests/vt.o \
-        $(BUILD)/tests/vecstore-small.o
-	$(CC) $(ALL_CFLAGS) $(POSIX) -Itests -Itests/fault $(ALL_LDFLAGS) -o $@ $< $(SIM_C) \
-	    $(BUILD)/tests/vt.o $(BUILD)/tests/vecstore-small.o $(LIBS)
+$T/fault-%: $T/obj/test_%.o $(SIM_O) $T/vt.o $T/vecstore-small.o
+	$(PROG_CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-$(BUILD)/tests/crash: tests/fault/crash.c $(SIM_C) $(SIM_H) tests/vt.c \
-        $(BUILD)/tests/vecstore-small.o
-	$(CC) $(ALL_CFLAGS) $(POSIX) -DVT_NO_MAIN -Itests -Itests/fault $(ALL_LDFLAGS) -o $@ $< \
-	    $(SIM_C) tests/vt.c $(BUILD)/tests/vecstore-small.o $(LIBS)
+$T/crash: $T/obj/crash.o $(SIM_O) $T/obj/vt.o $T/vecstore-small.o
+	$(PROG_CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-# Transactions that stream, and no checkpoints that nobody asked for.
-STREAM   := -DVSI_STREAM_BYTES=4096 -DVSI_RESERVE_LOG_BYTES=1024
-FLIPS_T  := $(BUILD)/tests/fault-flips
-FLIPS_C  := tests/fault/flips.c tests/fault/known.c tests/fault/logfile.c
+$(FLIPS_T): $(FLIPS_O) $T/vt.o $T/vecstore-stream.o
+	$(PROG_CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-$(BUILD)/tests/vecstore-stream.o: vecstore.c vecstore.h
-	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(STREAM) -c $< -o $@
-
-$(BUILD)/tests/vecstore-stream-debug.o: vecstore.c vecstore.h
-	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -DVSI_DEBUG $(STREAM) -c $< -o $@
-
-$(FLIPS_T): $(FLIPS_C) $(SIM_H) $(BUILD)/tests/vt.o \
-        $(BUILD)/tests/vecstore-stream.o $(BUILD)/tests/vecstore-stream-debug.o
-	$(CC) $(ALL_CFLAGS) $(POSIX) -Itests -Itests/fault $(ALL_LDFLAGS) -o $@ $(FLIPS_C) \
-	    $(BUILD)/tests/vt.o $(BUILD)/tests/vecstore-stream.o $(LIBS)
-	$(CC) $(ALL_CFLAGS) $(POSIX) -Itests -Itests/fault $(ALL_LDFLAGS) -o $@-debug $(FLIPS_C) \
-	    $(BUILD)/tests/vt.o $(BUILD)/tests/vecstore-stream-debug.o $(LIBS)
-
-FUZZ_T := $(patsubst %,$(BUILD)/tests/fuzz-%,log file api import)
+$(FLIPS_T)-debug: $(FLIPS_O) $T/vt.o $T/vecstore-stream-debug.o
+	$(PROG_CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 # Of the programs that map their databases these say most; LONG=1 runs all.
-MAPPED_T := $(if $(LONG),$(WHOLE_T:%=%-mapped),$(patsubst %,$(BUILD)/tests/%-mapped,api-threads api-limit \
+MAPPED_T := $(if $(LONG),$(WHOLE_T:%=%-mapped),$(patsubst %,$T/%-mapped,api-threads api-limit \
     api-mapped api-checkpoint model-records))
 TESTS := $(UNIT_T) $(WHOLE_T) $(WHOLE_T:%=%-debug) $(MAPPED_T) $(FAULT_T) $(FLIPS_T) $(FLIPS_T:%=%-debug)
 CRASH_FAST := --images 4000 --chains 600 --oom 1 --faults 2000 --every 8 --quiet
@@ -199,16 +198,16 @@ check: deps
 	@.ci/deps check
 	@$(MAKE) --no-print-directory -j$(JOBS) check-run
 
+test-programs: $(TESTS) $T/crash $(FUZZ_T)
+
 # SUITE: only the test programs whose name contains it.
-check-run: check-amalgamation all bench-programs $(UNIT_T) $(WHOLE_T) $(FAULT_T) $(FLIPS_T) $(BUILD)/tests/crash \
-        $(FUZZ_T)
+check-run: check-amalgamation all bench-programs test-programs
 	@VECSTORE_DATA="$(DATA)" BUILD="$(BUILD)" CC="$(CC)" CFLAGS="$(CFLAGS) $(SANFLAGS)" \
 	    SAN="$(SAN)" SUITE="$(SUITE)" JOBS="$(JOBS)" tests/run.sh $(TESTS) -- $(CRASH_FAST)
 
 # The concurrency suite alone, for SAN=thread.
-check-threads: $(BUILD)/tests/api-threads
-	@SUITE=api-threads NO_SCRIPTS=1 BUILD="$(BUILD)" tests/run.sh $(BUILD)/tests/api-threads \
-	    $(BUILD)/tests/api-threads-debug $(BUILD)/tests/api-threads-mapped --
+check-threads: $T/api-threads $T/api-threads-debug $T/api-threads-mapped
+	@SUITE=api-threads NO_SCRIPTS=1 BUILD="$(BUILD)" tests/run.sh $^ --
 
 check-long: deps
 	@.ci/deps long
@@ -222,7 +221,7 @@ check-cross: deps
 	@.ci/deps cross
 	@$(MAKE) --no-print-directory check-cross-run
 
-cross-programs: $(UNIT_T) $(WHOLE_T) $(FAULT_T) $(FLIPS_T) $(BUILD)/tests/crash $(FUZZ_T)
+cross-programs: $(UNIT_T) $(WHOLE_T) $(FAULT_T) $(FLIPS_T) $T/crash $(FUZZ_T)
 
 check-cross-run:
 	@BUILD="$(BUILD)" JOBS="$(JOBS)" tests/cross.sh
@@ -235,27 +234,27 @@ coverage:
 # ---- fuzzing -------------------------------------------------------------------------------------
 
 # The same targets replay files under any compiler, and explore under clang's libFuzzer.
-FUZZ_C := fuzz/target.c fuzz/replay.c tests/vt.c
-FUZZ_FLAGS = $(ALL_CFLAGS) $(POSIX) -DVT_NO_MAIN -Itests -Itests/fault
+FUZZ_O := $T/obj/fuzz-target.o $T/obj/fuzz-replay.o $T/obj/vt.o
 
-$(FUZZ_T): $(FUZZ_C) fuzz/target.h $(SIM_H) $(BUILD)/tests/vecstore-small.o
+$T/obj/fuzz-%.o: fuzz/%.c fuzz/target.h $(TEST_H) $(wildcard ext/shell/*.h)
+	@mkdir -p $(@D)
+	$(PROG_CC) -Itests/fault -Iext/shell -c $< -o $@
 
-$(BUILD)/tests/fuzz-log $(BUILD)/tests/fuzz-file $(BUILD)/tests/fuzz-api: $(BUILD)/tests/fuzz-%: \
-        fuzz/%.c $(SIM_C)
-	$(CC) $(FUZZ_FLAGS) $(ALL_LDFLAGS) -o $@ $< $(FUZZ_C) $(SIM_C) \
-	    $(BUILD)/tests/vecstore-small.o $(LIBS)
+$T/obj/shell-%.o: ext/shell/%.c $(wildcard ext/shell/*.h) vecstore.h
+	@mkdir -p $(@D)
+	$(TEST_CC) -c $< -o $@
 
-IMPORT_C := ext/shell/import.c ext/shell/vecs.c ext/shell/text.c
+$T/fuzz-log $T/fuzz-file $T/fuzz-api: $(SIM_O)
+$T/fuzz-import: $(patsubst %,$T/obj/shell-%.o,import vecs text)
 
-$(BUILD)/tests/fuzz-import: fuzz/import.c $(IMPORT_C) $(wildcard ext/shell/*.h)
-	$(CC) $(FUZZ_FLAGS) -Iext/shell $(ALL_LDFLAGS) -o $@ $< $(FUZZ_C) $(IMPORT_C) \
-	    $(BUILD)/tests/vecstore-small.o $(LIBS)
+$(FUZZ_T): $T/fuzz-%: $T/obj/fuzz-%.o $(FUZZ_O) $T/vecstore-small.o
+	$(PROG_CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 # Writes the seeds in fuzz/corpus anew; inputs that were found stay.
-$(BUILD)/fuzz-seeds: fuzz/seeds.c $(SIM_C) $(SIM_H) tests/vt.c vecstore.c vecstore.h
-	@mkdir -p $(@D)
-	$(CC) $(FUZZ_FLAGS) -DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000 $(ALL_LDFLAGS) -o $@ $< \
-	    $(SIM_C) tests/vt.c vecstore.c $(LIBS)
+$T/vecstore-seeds.o: LIMITS = -DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000
+
+$(BUILD)/fuzz-seeds: $T/obj/fuzz-seeds.o $(SIM_O) $T/obj/vt.o $T/vecstore-seeds.o
+	$(PROG_CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 fuzz-seeds: $(BUILD)/fuzz-seeds
 	for target in log file api import; do \

@@ -12,7 +12,7 @@ crash=${CRASH:---images 600 --chains 80 --oom 1 --faults 600 --every 8 --quiet}
 jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN)}
 
 ${MAKE:-make} --no-print-directory -j"$jobs" BUILD="$build" CC="${GCC:-gcc}" LDFLAGS=--coverage \
-    CFLAGS="-O0 -g --coverage -fprofile-update=atomic" all cross-programs >"$build.log" 2>&1 || {
+    CFLAGS="-O0 -g --coverage -fprofile-update=atomic" LONG=1 all test-programs >"$build.log" 2>&1 || {
     tail -n 40 "$build.log"
     exit 1
 }

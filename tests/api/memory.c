@@ -30,7 +30,7 @@ static void *watcher_realloc(void *ctx, void *ptr, size_t old_bytes, size_t new_
             memcpy(fresh + FRONT, ptr, known < new_bytes ? known : new_bytes);
     }
     free(block);
-    w->live_bytes += new_bytes - known;
+    w->live_bytes += (uint64_t)new_bytes - known;
     w->live_blocks += (uint64_t)(new_bytes != 0) - (ptr != NULL);
     return fresh ? fresh + FRONT : NULL;
 }

@@ -43,8 +43,9 @@ done
 check "bare cc -O2 -c vecstore.c compiles without a word" \
     "cc -O2 -c vecstore.c -o '$scratch/bare.o' && [ ! -s '$scratch/check.log' ]"
 echo '#include <stdio.h>' >"$scratch/m32.c"
-if $CC -m32 -c "$scratch/m32.c" -o "$scratch/m32.o" 2>/dev/null; then
-    check "vecstore.c with -m32" "$CC $warn -m32 -O2 -c vecstore.c -o '$scratch/m32.o'"
+m32="-m32 -idirafter /usr/include/x86_64-linux-gnu" # asm/errno.h
+if $CC $m32 -c "$scratch/m32.c" -o "$scratch/m32.o" 2>/dev/null; then
+    check "vecstore.c with -m32" "$CC $warn -Wconversion $m32 -O2 -c vecstore.c -o '$scratch/m32.o'"
 else
     skipped=$((skipped + 1))
     echo "skipped build-header: vecstore.c with -m32: $CC has no 32-bit headers here"

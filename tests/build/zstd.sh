@@ -33,7 +33,7 @@ C
 
 check "the library and tests of its interface build without zstd" \
     "make -s BUILD='$plain' CFLAGS=-O1 OMIT_ZSTD=1 JOBS=1 '$plain/libvecstore.a' '$plain/vecstore' \
-        '$plain/tests/api-compression' '$plain/tests/api-checkpoint' '$plain/tests/api-notes'"
+        '$plain/tests/api-compression' '$plain/tests/api-checkpoint-debug' '$plain/tests/api-notes-debug'"
 for test in api-compression api-checkpoint-debug api-notes-debug; do
     check "without zstd $test passes" "'$plain/tests/$test' | tail -n 1 | grep -q ' 0 failed, 0 skipped'"
 done

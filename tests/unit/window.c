@@ -2,8 +2,9 @@
 #include "store/window.h"
 #include "vt.h"
 
-#define MIB ((uint64_t)1 << 20)
-enum { EXTENT = 16384 };
+/* A MiB where addresses have 64 bits; less where windows are smaller. */
+#define UNIT (VSI_WINDOW_BYTES / 64)
+enum { EXTENT = 16384, MOST = (int)(VSI_WINDOWS_BYTES_MAX / VSI_WINDOW_BYTES) };
 
 /* Maps are addresses that nobody looks at; a file of any size. */
 static struct {
@@ -20,7 +21,7 @@ static vs_status fake_size(void *ctx, void *file, uint64_t *out_bytes, char *why
 }
 
 static uint8_t *fake_address(uint64_t offset) {
-    return (uint8_t *)(uintptr_t)((uint64_t)1 << 44) + offset;
+    return (uint8_t *)((uintptr_t)1 << (sizeof(void *) > 4 ? 44 : 30)) + offset;
 }
 
 static vs_status fake_map(void *ctx, void *file, uint64_t offset, size_t bytes, const void **out,
@@ -106,16 +107,16 @@ static int windows_of(const fixture *f, size_t pane) {
 
 VT_TEST(extents_of_one_window_share_a_map_and_those_on_a_border_have_none) {
     fixture f;
-    begin(&f, 200 * MIB);
-    for (uint64_t offset = 0; offset + EXTENT <= 64 * MIB; offset += 4096)
+    begin(&f, 200 * UNIT);
+    for (uint64_t offset = 0; offset + EXTENT <= 64 * UNIT; offset += 4096)
         VT_CHECK(glance(&f, offset));
     VT_EQ(fake.maps, 1);
-    VT_CHECK(!glance(&f, 64 * MIB - EXTENT + 4096));
-    VT_CHECK(!glance(&f, 64 * MIB - 4096));
-    VT_CHECK(glance(&f, 64 * MIB));
+    VT_CHECK(!glance(&f, 64 * UNIT - EXTENT + 4096));
+    VT_CHECK(!glance(&f, 64 * UNIT - 4096));
+    VT_CHECK(glance(&f, 64 * UNIT));
     VT_EQ(fake.maps, 2);
-    VT_CHECK(glance(&f, 200 * MIB - EXTENT));
-    VT_EQ(fake.mapped_bytes, 136 * MIB); /* the last one as far as the file goes */
+    VT_CHECK(glance(&f, 200 * UNIT - EXTENT));
+    VT_EQ(fake.mapped_bytes, 136 * UNIT); /* the last one as far as the file goes */
     end(&f);
 }
 
@@ -124,7 +125,7 @@ VT_TEST(nothing_is_mapped_behind_the_end_and_nothing_at_all_unless_it_is_on) {
     begin(&f, 5 * EXTENT);
     VT_CHECK(!glance(&f, 4 * EXTENT + 1));
     VT_CHECK(!glance(&f, 5 * EXTENT));
-    VT_CHECK(!glance(&f, 1000 * MIB));
+    VT_CHECK(!glance(&f, 1000 * UNIT));
     VT_EQ(fake.maps, 0);
     VT_CHECK(glance(&f, 4 * EXTENT));
     fake.file_bytes = 4 * EXTENT; /* somebody cut it: what is left is seen, the rest must be read */
@@ -137,23 +138,23 @@ VT_TEST(nothing_is_mapped_behind_the_end_and_nothing_at_all_unless_it_is_on) {
 VT_TEST(a_file_that_grows_is_mapped_again_and_the_old_window_goes_when_nobody_uses_it) {
     fixture f;
     vsi_sight first, second;
-    begin(&f, MIB);
+    begin(&f, UNIT);
     VT_CHECK(use(&f, 0, &first));
-    fake.file_bytes = 2 * MIB;
-    VT_CHECK(use(&f, MIB, &second));
+    fake.file_bytes = 2 * UNIT;
+    VT_CHECK(use(&f, UNIT, &second));
     VT_EQ(fake.maps, 2);
     VT_CHECK(first.window != second.window && glance(&f, 4096));
     VT_EQ(fake.maps, 2);
-    fake.file_bytes = 3 * MIB;
-    VT_CHECK(glance(&f, 2 * MIB));
+    fake.file_bytes = 3 * UNIT;
+    VT_CHECK(glance(&f, 2 * UNIT));
     VT_EQ(fake.maps, 3); /* both of the older ones are in use */
     vsi_windows_leave(&f.windows, &first);
     vsi_windows_leave(&f.windows, &second);
-    fake.file_bytes = 4 * MIB;
-    VT_CHECK(glance(&f, 3 * MIB));
-    VT_CHECK(glance(&f, 3 * MIB));
-    fake.file_bytes = 5 * MIB;
-    VT_CHECK(glance(&f, 4 * MIB)); /* by now nobody can be looking */
+    fake.file_bytes = 4 * UNIT;
+    VT_CHECK(glance(&f, 3 * UNIT));
+    VT_CHECK(glance(&f, 3 * UNIT));
+    fake.file_bytes = 5 * UNIT;
+    VT_CHECK(glance(&f, 4 * UNIT)); /* by now nobody can be looking */
     VT_EQ(fake.maps, 2);           /* the last one, and the one before it of a moment ago */
     end(&f);
 }
@@ -161,18 +162,18 @@ VT_TEST(a_file_that_grows_is_mapped_again_and_the_old_window_goes_when_nobody_us
 VT_TEST(who_stays_keeps_a_window_that_was_replaced) {
     fixture f;
     vsi_sight sight;
-    begin(&f, MIB);
+    begin(&f, UNIT);
     vsi_stay stay = vsi_stay_enter(&f.reside);
     VT_CHECK(vsi_windows_see(&f.windows, 0, EXTENT, &sight));
     for (uint64_t i = 2; i < 10; i++) {
-        fake.file_bytes = i * MIB;
-        VT_CHECK(glance(&f, (i - 1) * MIB));
+        fake.file_bytes = i * UNIT;
+        VT_CHECK(glance(&f, (i - 1) * UNIT));
         VT_EQ(fake.maps, i); /* he may look at any of them */
     }
     vsi_stay_leave(&f.reside, stay);
     for (uint64_t i = 10; i < 14; i++) {
-        fake.file_bytes = i * MIB;
-        VT_CHECK(glance(&f, (i - 1) * MIB));
+        fake.file_bytes = i * UNIT;
+        VT_CHECK(glance(&f, (i - 1) * UNIT));
     }
     VT_CHECK(fake.maps <= 3);
     end(&f);
@@ -181,15 +182,15 @@ VT_TEST(who_stays_keeps_a_window_that_was_replaced) {
 VT_TEST(a_window_that_reaches_behind_a_cut_serves_nobody_new) {
     fixture f;
     vsi_sight kept, sight;
-    begin(&f, 100 * MIB);
-    VT_CHECK(use(&f, 0, &kept) && glance(&f, 64 * MIB));
+    begin(&f, 100 * UNIT);
+    VT_CHECK(use(&f, 0, &kept) && glance(&f, 64 * UNIT));
     VT_EQ(fake.maps, 2);
-    vsi_windows_cut(&f.windows, 80 * MIB);
-    fake.file_bytes = 80 * MIB;
-    VT_CHECK(use(&f, 70 * MIB, &sight));
-    VT_CHECK(sight.window->bytes == 16 * MIB && kept.window->bytes == 64 * MIB);
-    fake.file_bytes = 120 * MIB;
-    VT_CHECK(glance(&f, 100 * MIB) && glance(&f, MIB));
+    vsi_windows_cut(&f.windows, 80 * UNIT);
+    fake.file_bytes = 80 * UNIT;
+    VT_CHECK(use(&f, 70 * UNIT, &sight));
+    VT_CHECK(sight.window->bytes == 16 * UNIT && kept.window->bytes == 64 * UNIT);
+    fake.file_bytes = 120 * UNIT;
+    VT_CHECK(glance(&f, 100 * UNIT) && glance(&f, UNIT));
     VT_CHECK(windows_of(&f, 0) == 1);
     end(&f);
 }
@@ -198,7 +199,7 @@ VT_TEST(users_are_found_by_where_their_extent_begins) {
     enum { COUNT = 1000 };
     static vsi_sight sight[COUNT];
     fixture f;
-    begin(&f, 200 * MIB);
+    begin(&f, COUNT * EXTENT);
     VT_CHECK(!vsi_windows_user(&f.windows, 0));
     for (uint64_t i = 0; i < COUNT; i++)
         VT_CHECK(use(&f, i * EXTENT, &sight[i]));
@@ -217,22 +218,21 @@ VT_TEST(users_are_found_by_where_their_extent_begins) {
 }
 
 VT_TEST(address_space_ends_and_windows_that_nobody_uses_make_room) {
-    enum { MOST = 16384 }; /* of 64 MiB */
     static vsi_sight sight[MOST];
     fixture f;
-    begin(&f, (uint64_t)MOST * 80 * MIB);
+    begin(&f, (uint64_t)MOST * 80 * UNIT);
     for (uint64_t i = 0; i < MOST; i++)
-        VT_CHECK(use(&f, i * 64 * MIB, &sight[i]));
+        VT_CHECK(use(&f, i * 64 * UNIT, &sight[i]));
     VT_EQ(fake.maps, MOST);
-    VT_CHECK(!glance(&f, (uint64_t)MOST * 64 * MIB)); /* all in use: it is read */
+    VT_CHECK(!glance(&f, (uint64_t)MOST * 64 * UNIT)); /* all in use: it is read */
     VT_CHECK(glance(&f, 4096));
     vsi_windows_leave(&f.windows, &sight[7]);
     bool is_seen = false;
     for (int i = 0; i < 3 && !is_seen; i++)
-        is_seen = glance(&f, (uint64_t)MOST * 64 * MIB);
+        is_seen = glance(&f, (uint64_t)MOST * 64 * UNIT);
     VT_CHECK(is_seen);
     VT_EQ(fake.maps, MOST);
-    VT_EQ(fake.mapped_bytes, (uint64_t)MOST * 64 * MIB);
+    VT_EQ(fake.mapped_bytes, (uint64_t)MOST * 64 * UNIT);
     for (uint64_t i = 0; i < MOST; i++)
         if (i != 7)
             vsi_windows_leave(&f.windows, &sight[i]);
@@ -254,13 +254,13 @@ VT_TEST(leaving_after_everything_is_unmapped_takes_no_lock) {
 
 VT_TEST(without_maps_or_memory_everything_is_read) {
     fixture f;
-    begin(&f, MIB);
+    begin(&f, UNIT);
     fake.map_status = VS_ERR_UNSUPPORTED;
     VT_CHECK(!glance(&f, 0));
     VT_EQ(fake.fails, 1);
     end(&f);
     for (uint64_t fail = 1; fail < 5; fail++) {
-        begin(&f, MIB);
+        begin(&f, UNIT);
         f.allocator.fail_at = fail;
         bool is_seen = glance(&f, 0);
         VT_EQ(is_seen, fail > 3); /* the list of windows, the buckets, the window */

@@ -352,16 +352,16 @@ VSI_FN vs_status vsi_space_write(vsi_err *err, const vsi_space *space, uint64_t 
 
 VSI_FN uint64_t vsi_space_trim_list(vsi_buf *list, uint64_t end) {
     uint8_t *first = list->data + SPACE_HEADER_BYTES;
-    uint64_t n = vsi_get_u64(list->data);
+    size_t n = (size_t)vsi_get_u64(list->data); /* all of them are in memory */
     vsi_assert(vsi_get_u64(list->data + 8) == 0);
     vsi_run *runs = (vsi_run *)(void *)first; /* as numbers of this machine for the time being */
-    for (uint64_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++)
         runs[i] = (vsi_run){vsi_get_u64(first + i * SPACE_RUN_BYTES),
                             vsi_get_u64(first + i * SPACE_RUN_BYTES + 8)};
     runs_sort(runs, n);
     for (; n > 0 && runs[n - 1].page + runs[n - 1].pages == end; n--)
         end = runs[n - 1].page;
-    for (uint64_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         vsi_run run = runs[i];
         vsi_put_u64(first + i * SPACE_RUN_BYTES, run.page);
         vsi_put_u64(first + i * SPACE_RUN_BYTES + 8, run.pages);
