@@ -1168,7 +1168,7 @@ typedef struct vsi_file {
     const vs_vfs *vfs; /* borrowed; NULL: not open */
     vsi_mem *mem;      /* borrowed */
     void *handle;
-    char *path; /* owned */
+    char *path;                   /* owned */
     vsi_atomic_u64 *failed_syncs; /* borrowed, counted up; NULL: nobody wants to know */
 } vsi_file;
 
@@ -1334,12 +1334,13 @@ static vs_status file_allocate(vsi_err *err, const vsi_file *file, uint64_t byte
     do
         st = file->vfs->allocate(file->vfs->ctx, file->handle, bytes, why);
     while (file_again(st, &interrupts));
-    return st == VS_OK ? st
-                       : file_fail(err, st, VS_ERR_IO_ALLOCATE, "reserve space in", file->path, why);
+    return st == VS_OK
+               ? st
+               : file_fail(err, st, VS_ERR_IO_ALLOCATE, "reserve space in", file->path, why);
 }
 
-VSI_FN vs_status vsi_file_reserve(vsi_err *err, const vsi_file *file, uint64_t bytes, uint64_t spare,
-                                  uint64_t *io_owned) {
+VSI_FN vs_status vsi_file_reserve(vsi_err *err, const vsi_file *file, uint64_t bytes,
+                                  uint64_t spare, uint64_t *io_owned) {
     uint64_t owned = bytes + spare;
     if (bytes <= *io_owned)
         return VS_OK;
@@ -2094,7 +2095,8 @@ static bool memory_outgrow(memory_vfs *fs, memory_file *f, size_t cap) {
 /* Bytes, or zeros for NULL, into the file's memory and what was mapped of it; keeps M1. */
 static void memory_fill(memory_file *f, const void *buf, size_t bytes, size_t offset) {
     for (memory_block *block = &f->now; block; block = block->older) {
-        size_t room = offset < block->cap ? block->cap - offset : 0, n = bytes < room ? bytes : room;
+        size_t room = offset < block->cap ? block->cap - offset : 0,
+               n = bytes < room ? bytes : room;
         if (n && buf)
             memcpy(block->data + offset, buf, n);
         else if (n)
@@ -2775,12 +2777,12 @@ enum {
 };
 
 typedef struct vsi_ref {
-    uint64_t at;    /* extent: first page in the low 40 bits, above it the number of pages; block: its
+    uint64_t at; /* extent: first page in the low 40 bits, above it the number of pages; block: its
                        address */
-    uint32_t birth; /* extent: the checkpoint that wrote it */
+    uint32_t birth;             /* extent: the checkpoint that wrote it */
     uint8_t kind, codec, level; /* codec: VSI_CODEC_..., of a large value; else 0 */
-    bool is_block; /* in memory; never so in a file */
-    uint64_t hash; /* extent: XXH3-64 of its bytes, seed: its first page */
+    bool is_block;              /* in memory; never so in a file */
+    uint64_t hash;              /* extent: XXH3-64 of its bytes, seed: its first page */
 } vsi_ref;
 
 VSI_FN vsi_ref vsi_ref_of_block(int kind, const void *block);
@@ -2862,7 +2864,8 @@ VSI_FN vsi_ref vsi_ref_decode(const uint8_t in[VSI_REF_BYTES]) {
 enum {
     VSI_NODE_HEADER_BYTES = 16,
     VSI_NODE_ROOM = VSI_PAGE_BYTES - VSI_NODE_HEADER_BYTES, /* of one without a trailer */
-    VSI_NODE_ENTRY_MAX = 1340, /* less than a third of a node: any split leaves room for the new entry */
+    VSI_NODE_ENTRY_MAX =
+        1340, /* less than a third of a node: any split leaves room for the new entry */
     VSI_NODE_ENTRY_OVERHEAD = 6, /* offset and two lengths */
     VSI_NODE_REFS_MAX = 15,
     VSI_NODE_LEVEL_MAX = 31 /* nodes of the longest keys have three children, at worst */
@@ -2880,8 +2883,8 @@ VSI_FN void vsi_node_init(uint8_t page[VSI_PAGE_BYTES], uint32_t level, uint32_t
 VSI_FN uint32_t vsi_node_level(const uint8_t *page); /* 0: leaf */
 VSI_FN uint32_t vsi_node_count(const uint8_t *page);
 VSI_FN uint32_t vsi_node_trailer(const uint8_t *page); /* in bytes */
-VSI_FN size_t vsi_node_room(const uint8_t *page); /* for items, used or not */
-VSI_FN size_t vsi_node_used(const uint8_t *page); /* bytes of all items, without holes */
+VSI_FN size_t vsi_node_room(const uint8_t *page);      /* for items, used or not */
+VSI_FN size_t vsi_node_used(const uint8_t *page);      /* bytes of all items, without holes */
 
 VSI_FN vsi_node_item vsi_node_item_at(const uint8_t *page, uint32_t at);
 VSI_FN size_t vsi_node_item_bytes(const vsi_node_item *item); /* as it takes up room */
@@ -2933,7 +2936,8 @@ enum {
 };
 
 _Static_assert(NODE_OFFSET_BYTES + NODE_LENGTHS_BYTES == VSI_NODE_ENTRY_OVERHEAD, "overhead");
-_Static_assert(3 * VSI_NODE_ENTRY_MAX <= VSI_NODE_ROOM - VSI_TRAILER_BYTES, "a split must leave room");
+_Static_assert(3 * VSI_NODE_ENTRY_MAX <= VSI_NODE_ROOM - VSI_TRAILER_BYTES,
+               "a split must leave room");
 
 VSI_FN void vsi_node_init(uint8_t page[VSI_PAGE_BYTES], uint32_t level, uint32_t trailer_bytes) {
     memset(page, 0, VSI_PAGE_BYTES);
@@ -3380,14 +3384,15 @@ typedef struct vsi_space {
     bool is_known;        /* false: not loaded yet, nothing may be allocated */
     uint64_t end;         /* pages of the file in use: behind it everything is free */
     uint64_t block_pages; /* the device damages no other block than the one written to */
-    uint64_t open_page;   /* behind what was allocated last, while its block may be written to; 0: none */
-    uint64_t taken;       /* extents taken since the last seal: they may be given back one by one */
-    vsi_buf runs;         /* vsi_run, ascending, none touching another */
-    vsi_buf dead;         /* vsi_dead_extent, by the time they died */
-    size_t left;          /* how many of the dead have left all tables */
+    uint64_t
+        open_page;  /* behind what was allocated last, while its block may be written to; 0: none */
+    uint64_t taken; /* extents taken since the last seal: they may be given back one by one */
+    vsi_buf runs;   /* vsi_run, ascending, none touching another */
+    vsi_buf dead;   /* vsi_dead_extent, by the time they died */
+    size_t left;    /* how many of the dead have left all tables */
     uint64_t dead_pages, free_pages;
     uint64_t large_pages; /* of those free, in runs of VSI_SPACE_LARGE or more */
-    uint64_t owned;       /* pages that the device has given to the file; UINT64_MAX: nobody knows */
+    uint64_t owned; /* pages that the device has given to the file; UINT64_MAX: nobody knows */
 } vsi_space;
 
 /* Counts an extent of so many pages count times. */
@@ -4214,7 +4219,7 @@ typedef struct vsi_pager {
     vsi_mem *mem;         /* borrowed */
     const vsi_file *file; /* borrowed */
 
-    vsi_reside reside; /* of what is read from the file */
+    vsi_reside reside;  /* of what is read from the file */
     vsi_atomic_u64 end; /* pages that may be read */
 
     vsi_mutex lock;       /* held by who changes the cache; looking up takes no lock */
@@ -4223,15 +4228,16 @@ typedef struct vsi_pager {
 
     vsi_mutex slab_lock; /* for store/slab */
     vsi_windows windows; /* likewise: extents that are looked at in the file itself */
-    uint32_t trailer_bytes; /* at the end of every extent, zero; fixed before the first is read or written */
+    uint32_t
+        trailer_bytes; /* at the end of every extent, zero; fixed before the first is read or written */
 
     /* Of the holder of the writer role. */
     vsi_space space;
-    uint32_t birth;   /* the checkpoint that extents are written for */
-    vsi_buf out;      /* written but not in the file yet */
+    uint32_t birth;    /* the checkpoint that extents are written for */
+    vsi_buf out;       /* written but not in the file yet */
     uint64_t out_page; /* where out goes */
-    vsi_buf taken;    /* vsi_run: written since the last keep or undo */
-    vsi_buf dropped;  /* vsi_run: given up without a version that says so; the engine buries them */
+    vsi_buf taken;     /* vsi_run: written since the last keep or undo */
+    vsi_buf dropped; /* vsi_run: given up without a version that says so; the engine buries them */
     uint64_t written_bytes;
     uint64_t writer; /* number of the transaction that changes something, or did last */
     bool packs;      /* large values are compressed when that saves a page */
@@ -4258,8 +4264,8 @@ VS_NODISCARD VSI_FN vs_status vsi_pager_read(vsi_err *err, vsi_pager *pager, vsi
                                              vsi_buf *buf);
 
 /* The same into out [bytes], which the extent must fill. */
-VS_NODISCARD VSI_FN vs_status vsi_pager_read_to(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind,
-                                                uint8_t *out, size_t bytes);
+VS_NODISCARD VSI_FN vs_status vsi_pager_read_to(vsi_err *err, vsi_pager *pager, vsi_ref ref,
+                                                int kind, uint8_t *out, size_t bytes);
 
 /* The same where it is in a mapping of the file, until the caller does not stay any more, or as long as
  * out_sight is in use. NULL: there is none, it must be read. */
@@ -4469,8 +4475,8 @@ VSI_FN vs_status vsi_pager_see(vsi_err *err, vsi_pager *pager, vsi_ref ref, int 
     vs_status st = pager_check_size(err, pager, ref, kind, bytes);
     if (st != VS_OK)
         return st;
-    const uint8_t *data = vsi_windows_see(&pager->windows, vsi_ref_page(ref) * VSI_PAGE_BYTES,
-                                          bytes, out_sight);
+    const uint8_t *data =
+        vsi_windows_see(&pager->windows, vsi_ref_page(ref) * VSI_PAGE_BYTES, bytes, out_sight);
     st = data ? pager_verify(err, pager, ref, data, bytes) : VS_OK;
     if (st == VS_OK)
         *out_bytes = data;
@@ -4805,10 +4811,10 @@ typedef struct vsi_cow {
     vsi_mem *mem;     /* borrowed */
     vsi_pager *pager; /* borrowed; NULL: everything is in memory */
     vsi_block *newest;
-    vsi_block *dead;     /* replaced in this transaction, still needed by older versions */
-    vsi_buf dead_extents; /* vsi_dead_extent, run and birth set: likewise, in the file */
-    uint64_t scope;      /* blocks with owner >= scope may be changed in place */
-    uint64_t last_scope; /* numbers given out */
+    vsi_block *dead;          /* replaced in this transaction, still needed by older versions */
+    vsi_buf dead_extents;     /* vsi_dead_extent, run and birth set: likewise, in the file */
+    uint64_t scope;           /* blocks with owner >= scope may be changed in place */
+    uint64_t last_scope;      /* numbers given out */
     size_t bytes, dead_bytes; /* of all blocks, of those that only older versions have */
     vsi_page_count pages, dead_pages; /* likewise */
 } vsi_cow;
@@ -4978,8 +4984,7 @@ static vsi_block *cow_alloc(vsi_cow *cow, size_t bytes, uint64_t pages) {
         return NULL;
     cow->bytes += bytes;
     vsi_page_count_add(&cow->pages, pages, 1);
-    *block = (vsi_block){
-        .older = cow->newest, .owner = cow->scope, .bytes = bytes, .pages = pages};
+    *block = (vsi_block){.older = cow->newest, .owner = cow->scope, .bytes = bytes, .pages = pages};
     if (cow->newest)
         cow->newest->newer = block;
     cow->newest = block;
@@ -5121,7 +5126,7 @@ typedef struct btree_block {
 
 typedef struct btree_path {
     uint8_t *page[VSI_BTREE_HEIGHT_MAX]; /* by level */
-    uint32_t at[VSI_BTREE_HEIGHT_MAX];   /* the entry that was followed; of the leaf, where key is */
+    uint32_t at[VSI_BTREE_HEIGHT_MAX]; /* the entry that was followed; of the leaf, where key is */
     uint32_t height;
     bool is_found;
 } btree_path;
@@ -5552,8 +5557,8 @@ static vs_status check_step(vsi_err *err, vsi_btree_cursor *at, uint32_t *level,
         return VS_OK;
     }
     uint32_t below = --*level;
-    vs_status st = btree_read(err, at->tree, vsi_node_ref(page, at->at[below + 1], 0),
-                              &at->page[below]);
+    vs_status st =
+        btree_read(err, at->tree, vsi_node_ref(page, at->at[below + 1], 0), &at->page[below]);
     if (st != VS_OK)
         return st;
     at->at[below] = 0;
@@ -5599,7 +5604,7 @@ VSI_FN vs_status vsi_btree_check(vsi_err *err, const vsi_btree *tree, const char
 enum {
     VSI_VALUE_KEY_BYTES_MAX = 1040,
     VSI_VALUE_BYTES_MAX = 1048576, /* of one that is compressed in the file */
-    VSI_BLOB_HEADER_BYTES = 8 /* of a large value in the file */
+    VSI_BLOB_HEADER_BYTES = 8      /* of a large value in the file */
 };
 
 /* The pages of a large value of which so many bytes are stored. */
@@ -5704,7 +5709,8 @@ static vs_status value_fail_at(vsi_err *err, const vsi_pager *pager, vsi_ref ref
 static vs_status value_read_packed(vsi_err *err, vsi_pager *pager, vsi_ref ref, uint32_t bytes,
                                    vsi_buf *buf) {
     if (bytes > VSI_VALUE_BYTES_MAX || vsi_ref_pages(ref) > bytes / VSI_PAGE_BYTES + 1)
-        return vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu: a compressed value of %lu bytes in %llu pages",
+        return vsi_fail(err, VS_ERR_CORRUPT,
+                        "%s: page %llu: a compressed value of %lu bytes in %llu pages",
                         pager->file->path, (unsigned long long)vsi_ref_page(ref),
                         (unsigned long)bytes, (unsigned long long)vsi_ref_pages(ref));
     vsi_buf extent = {.mem = buf->mem};
@@ -5769,8 +5775,9 @@ VSI_FN vs_status vsi_value_put(vsi_err *err, vsi_btree *tree, vsi_bytes key, vsi
             memcpy(bytes + VALUE_HEADER_BYTES, value.data, value.bytes);
         item.value.bytes += value.bytes;
     } else {
-        value_blob *blob = vsi_cow_new_extent(tree->cow, sizeof *blob + value.bytes,
-                                              vsi_blob_pages(value.bytes, vsi_cow_trailer(tree->cow)));
+        value_blob *blob =
+            vsi_cow_new_extent(tree->cow, sizeof *blob + value.bytes,
+                               vsi_blob_pages(value.bytes, vsi_cow_trailer(tree->cow)));
         if (!blob)
             return vsi_fail_nomem(err, value.bytes);
         memcpy(blob->bytes, value.data, value.bytes);
@@ -5811,7 +5818,7 @@ VS_NODISCARD VSI_FN vs_status vsi_live_set(vsi_err *err, vsi_btree *live, uint32
 typedef struct vsi_live_scan {
     const vsi_btree *live;
     bool is_loaded, is_missing; /* a missing chunk is all zero */
-    uint32_t chunk; /* that bits belong to */
+    uint32_t chunk;             /* that bits belong to */
     uint8_t bits[VSI_LIVE_CHUNK_BYTES];
 } vsi_live_scan;
 
@@ -5972,10 +5979,11 @@ typedef struct vsi_slabs {
     size_t hand;   /* of vsi_slabs_evict */
 
     /* of the holder of the writer role */
-    vsi_buf dirty; /* uint32_t: slabs changed since they were written */
-    uint64_t writer; /* the pager's, when one was last added */
+    vsi_buf dirty;     /* uint32_t: slabs changed since they were written */
+    uint64_t writer;   /* the pager's, when one was last added */
     size_t kept_dirty; /* how many were there before that writer came */
-    vsi_buf unused; /* uint32_t: per slab the rows that nobody needs; SLAB_IS_DROPPED: and it is gone */
+    vsi_buf
+        unused; /* uint32_t: per slab the rows that nobody needs; SLAB_IS_DROPPED: and it is gone */
 } vsi_slabs;
 
 typedef struct vsi_slab_place {
@@ -5995,7 +6003,8 @@ typedef struct vsi_slab_aside {
 /* The number of rows of a slab, as a power of two, for rows of this size. */
 VSI_FN uint32_t vsi_slab_shift(uint32_t row_bytes, uint32_t trailer_bytes);
 
-VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t row_bytes, uint32_t trailer_bytes);
+VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t row_bytes,
+                           uint32_t trailer_bytes);
 VSI_FN void vsi_slabs_free(vsi_slabs *slabs); /* accepts one that is all zero */
 
 /* The row of a slot whose slab exists, in memory or in the file. Any thread; the row stays there as long
@@ -6018,8 +6027,8 @@ VSI_FN void vsi_slabs_need(const vsi_slabs *slabs, vsi_page_count *need);
 /* Writes the slabs that changed into the file, max_bytes of them or a little more: they may leave memory,
  * nothing in the file leads to them yet. Of the holder of the writer role, as those below. On a failure
  * nothing has changed. */
-VS_NODISCARD VSI_FN vs_status vsi_slabs_write_back(vsi_err *err, vsi_slabs *slabs,
-                                                   vsi_pager *pager, uint64_t max_bytes);
+VS_NODISCARD VSI_FN vs_status vsi_slabs_write_back(vsi_err *err, vsi_slabs *slabs, vsi_pager *pager,
+                                                   uint64_t max_bytes);
 /* Notes in dir where slabs are that were written since it was made. */
 VS_NODISCARD VSI_FN vs_status vsi_slabs_link(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir);
 /* The pager's writer has changed nothing after all: what only it has changed need not be written. */
@@ -6117,7 +6126,8 @@ VSI_FN uint32_t vsi_slab_shift(uint32_t row_bytes, uint32_t trailer_bytes) {
     }
 }
 
-VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t row_bytes, uint32_t trailer_bytes) {
+VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t row_bytes,
+                           uint32_t trailer_bytes) {
     memset(slabs, 0, sizeof *slabs);
     slabs->mem = mem;
     slabs->row_bytes = row_bytes;
@@ -6291,8 +6301,7 @@ static void slab_take_out(const vsi_slabs *slabs, vsi_pager *pager, vsi_atomic_p
     vsi_atomic_ptr_store(place, instead); /* keeps L1 */
     if (is_mapped)
         vsi_windows_leave(&pager->windows, &((slab_mapped *)(void *)slab)->sight);
-    vsi_retire(&pager->reside, &slab->retired,
-               is_mapped ? sizeof(slab_mapped) : slab_bytes(slabs));
+    vsi_retire(&pager->reside, &slab->retired, is_mapped ? sizeof(slab_mapped) : slab_bytes(slabs));
 }
 
 /* Puts a slab into the table, where there is none or one in the mapped file; the slab lock is held. */
@@ -6627,8 +6636,8 @@ static vs_status batch_write(vsi_err *err, vsi_slabs *slabs, slab_batch *batch, 
     memset(out + rows_bytes, 0, bytes - rows_bytes);
     vsi_copy_le(out, slab_rows(slabs_get(slabs, at)), rows_bytes / slabs->element_bytes,
                 slabs->element_bytes);
-    vs_status st = vsi_pager_write(err, batch->pager, VSI_REF_SLAB, 0, (vsi_bytes){out, bytes},
-                                   &place.ref);
+    vs_status st =
+        vsi_pager_write(err, batch->pager, VSI_REF_SLAB, 0, (vsi_bytes){out, bytes}, &place.ref);
     if (st == VS_OK)
         vsi_buf_append(&batch->places, &place, sizeof place);
     return st;
@@ -6650,7 +6659,8 @@ static void places_sort(vsi_slab_place *places, size_t n) {
  * room for all. The slab lock is held. */
 static void slabs_merge(vsi_slabs *slabs, slab_batch *batch) {
     const vsi_slab_place *new = (const vsi_slab_place *)(const void *)batch->places.data;
-    size_t news = batch->places.bytes / sizeof *new, olds = slabs->moved.bytes / sizeof *new, added = 0;
+    size_t news = batch->places.bytes / sizeof *new, olds = slabs->moved.bytes / sizeof *new,
+           added = 0;
     for (size_t i = 0; i < news; i++) {
         vsi_slab_place *old = slabs_moved(slabs, new[i].at);
         if (old) {
@@ -6675,7 +6685,8 @@ static void slabs_merge(vsi_slabs *slabs, slab_batch *batch) {
  * checkpoint, are free at once: a reader who looks for the slab there finds that it has moved. */
 static void slabs_adopt(vsi_slabs *slabs, slab_batch *batch) {
     const uint32_t *dirty = (const uint32_t *)(const void *)slabs->dirty.data;
-    size_t n = batch->places.bytes / sizeof(vsi_slab_place), left = slabs->dirty.bytes - n * sizeof *dirty;
+    size_t n = batch->places.bytes / sizeof(vsi_slab_place),
+           left = slabs->dirty.bytes - n * sizeof *dirty;
     vsi_mutex_lock(&batch->pager->slab_lock);
     for (size_t i = 0; i < n; i++)
         ((slab_head *)slabs_get(slabs, dirty[i]))->is_dirty = false; /* L3 */
@@ -6825,8 +6836,7 @@ static vs_status slab_forget(vsi_err *err, vsi_slabs *slabs, uint32_t at, vsi_pa
         slab_take_out(slabs, pager, &table->slab[at], NULL);
     if (place) {
         vsi_run run = {vsi_ref_page(place->ref), vsi_ref_pages(place->ref)};
-        vsi_slab_place *end =
-            (vsi_slab_place *)(void *)(slabs->moved.data + slabs->moved.bytes);
+        vsi_slab_place *end = (vsi_slab_place *)(void *)(slabs->moved.data + slabs->moved.bytes);
         vsi_buf_append(&pager->dropped, &run, sizeof run);
         memmove(place, place + 1, (size_t)((uint8_t *)end - (uint8_t *)(place + 1)));
         slabs->moved.bytes -= sizeof *place;
@@ -7104,8 +7114,8 @@ static void desc_fill(vsi_desc *desc, vsi_mem *mem, const vsi_desc *given) {
 
 /* A new member of the list, not filled yet; the lock is held. */
 static vsi_desc *descs_insert(vsi_descs *descs, size_t at) {
-    vsi_desc *desc = vsi_buf_reserve(&descs->list, sizeof desc) ? vsi_alloc(descs->mem, sizeof *desc)
-                                                               : NULL;
+    vsi_desc *desc =
+        vsi_buf_reserve(&descs->list, sizeof desc) ? vsi_alloc(descs->mem, sizeof *desc) : NULL;
     if (!desc)
         return NULL;
     vsi_desc **place = (vsi_desc **)(void *)descs->list.data + at;
@@ -7126,8 +7136,8 @@ static vs_status desc_reset(vsi_err *err, vsi_desc *desc) {
     return st;
 }
 
-static vs_status descs_add(vsi_err *err, vsi_descs *descs, const vsi_desc *given,
-                           bool keeps_old, vsi_desc **out_desc) {
+static vs_status descs_add(vsi_err *err, vsi_descs *descs, const vsi_desc *given, bool keeps_old,
+                           vsi_desc **out_desc) {
     vsi_mutex_lock(&descs->lock);
     size_t at = descs_place(descs, given->id);
     vsi_desc *old = descs_at(descs, at, given->id);
@@ -7580,10 +7590,10 @@ VSI_FN vs_status vsi_op_read(vsi_err *err, vsi_bytes payload, size_t *pos, vsi_o
 typedef struct vsi_coll {
     vsi_desc *desc;
     uint64_t count;
-    uint32_t slot_end;            /* slots below it have been used */
-    vsi_btree keys;               /* encoded key -> slot */
-    vsi_btree metadata;           /* slot -> JSON, by store/value */
-    vsi_btree live;               /* which slots hold a record, by store/live */
+    uint32_t slot_end;             /* slots below it have been used */
+    vsi_btree keys;                /* encoded key -> slot */
+    vsi_btree metadata;            /* slot -> JSON, by store/value */
+    vsi_btree live;                /* which slots hold a record, by store/live */
     vsi_btree rows_dir, cells_dir; /* slab number -> where the slab is in the file */
 } vsi_coll;
 
@@ -7704,7 +7714,8 @@ enum { BASE_NOTES_OFF = 0, BASE_LAST_COLL_OFF = 8, BASE_BYTES = 16 };
 _Static_assert((int)VSI_NOTE_KEY_BYTES_MAX <= (int)VSI_VALUE_KEY_BYTES_MAX, "note keys must fit");
 
 VSI_FN vsi_state vsi_state_empty(vsi_cow *cow, vsi_descs *descs) {
-    return (vsi_state){.descs = descs, .catalog = {.cow = cow}, .notes = {.cow = cow}, .is_settled = true};
+    return (vsi_state){
+        .descs = descs, .catalog = {.cow = cow}, .notes = {.cow = cow}, .is_settled = true};
 }
 
 /* ---- entries of the catalog ------------------------------------------------------------------ */
@@ -8137,7 +8148,8 @@ static vs_status apply_create(vsi_err *err, vsi_state *state, const vsi_op *op) 
     if (op->index.bytes)
         memcpy(given.index, op->index.data, op->index.bytes);
     given.term = vsi_term_of_coll(&given);
-    given.rows.dir.cow = given.cells.dir.cow = state->catalog.cow->pager ? state->catalog.cow : NULL;
+    given.rows.dir.cow = given.cells.dir.cow =
+        state->catalog.cow->pager ? state->catalog.cow : NULL;
     st = vsi_descs_add(err, state->descs, &given, &desc);
     if (st == VS_OK)
         st = vsi_state_add_coll(err, state, desc);
@@ -8203,7 +8215,8 @@ static vs_status metadata_add(vsi_err *err, vsi_state *state, vsi_coll *coll, co
         return VS_OK;
     vsi_hash128 hash = vsi_hash128_of(op->metadata.data, op->metadata.bytes, 0);
     vsi_hash128_add(&state->digest, vsi_term_of_metadata(op->coll, op->key, hash));
-    return vsi_value_put(err, &coll->metadata, vsi_slot_encode(bytes, op->slot), op->metadata, hash);
+    return vsi_value_put(err, &coll->metadata, vsi_slot_encode(bytes, op->slot), op->metadata,
+                         hash);
 }
 
 /* Writes a record into a slot that is not live. */
@@ -8461,7 +8474,8 @@ static vs_status audit_records(auditor *a, const vsi_coll *coll) {
         if (st == VS_OK)
             st = audit_next(a, &cursor);
     }
-    if (st == VS_OK && count != coll->count) /* the tree's own count is right, audit_tree has seen to that */
+    if (st == VS_OK &&
+        count != coll->count) /* the tree's own count is right, audit_tree has seen to that */
         audit_report(a, coll->desc->name, "the count of records is wrong");
     return st;
 }
@@ -8478,7 +8492,8 @@ static uint64_t audit_count_bits(vsi_bytes bits) {
 static vs_status audit_live(auditor *a, const vsi_coll *coll) {
     uint64_t count = 0;
     vsi_btree_cursor cursor;
-    vs_status st = vsi_btree_seek(a->err, &coll->live, (vsi_bytes){(const uint8_t *)"", 0}, &cursor);
+    vs_status st =
+        vsi_btree_seek(a->err, &coll->live, (vsi_bytes){(const uint8_t *)"", 0}, &cursor);
     while (st == VS_OK && !vsi_btree_at_end(&cursor)) {
         vsi_node_item item = vsi_btree_entry(&cursor);
         if (item.key.bytes != 4 || item.value.bytes != VSI_LIVE_CHUNK_BYTES || item.ref_count)
@@ -8536,15 +8551,13 @@ static vs_status audit_add_metadata(auditor *a, const vsi_coll *coll, vsi_bytes 
     return st;
 }
 
-static vs_status audit_add_note(auditor *a, const vsi_coll *coll, vsi_bytes key,
-                                vsi_hash128 hash) {
+static vs_status audit_add_note(auditor *a, const vsi_coll *coll, vsi_bytes key, vsi_hash128 hash) {
     (void)coll;
     if (key.bytes < 7 || key.bytes > VSI_NOTE_KEY_BYTES_MAX ||
         vsi_get_u16(key.data + 4) != key.bytes - 6)
         return vsi_fail(a->err, VS_ERR_CORRUPT, "a note's key is malformed");
-    vsi_hash128_add(&a->digest,
-                    vsi_term_of_note(vsi_get_u32(key.data),
-                                     (vsi_bytes){key.data + 6, key.bytes - 6}, hash));
+    vsi_hash128_add(&a->digest, vsi_term_of_note(vsi_get_u32(key.data),
+                                                 (vsi_bytes){key.data + 6, key.bytes - 6}, hash));
     return VS_OK;
 }
 
@@ -8583,8 +8596,7 @@ static vs_status audit_coll(auditor *a, const vsi_state *state, const vsi_coll *
     if (st == VS_OK)
         st = audit_note(a, name, audit_live(a, coll));
     if (st == VS_OK)
-        st = audit_note(a, name,
-                        audit_values(a, name, &coll->metadata, audit_add_metadata, coll));
+        st = audit_note(a, name, audit_values(a, name, &coll->metadata, audit_add_metadata, coll));
     vsi_hash128_add(&a->digest, vsi_term_of_coll(coll->desc));
     return st;
 }
@@ -8602,8 +8614,8 @@ static vs_status audit_colls(auditor *a, const vsi_state *state) {
     return st == VS_ERR_NOT_FOUND ? VS_OK : audit_note(a, "catalog", st);
 }
 
-VSI_FN vs_status vsi_audit(vsi_err *err, const vsi_state *state, vsi_mem *mem,
-                           vsi_report_fn report, void *ctx) {
+VSI_FN vs_status vsi_audit(vsi_err *err, const vsi_state *state, vsi_mem *mem, vsi_report_fn report,
+                           void *ctx) {
     vsi_pager *pager = state->catalog.cow->pager;
     auditor a = {.err = err,
                  .buf = {.mem = mem},
@@ -8620,8 +8632,8 @@ VSI_FN vs_status vsi_audit(vsi_err *err, const vsi_state *state, vsi_mem *mem,
     if (st == VS_OK && has_catalog)
         st = audit_colls(&a, state);
     if (st == VS_OK && has_notes)
-        st = audit_note(&a, "notes",
-                        audit_values(&a, "notes", &state->notes, audit_add_note, NULL));
+        st =
+            audit_note(&a, "notes", audit_values(&a, "notes", &state->notes, audit_add_note, NULL));
     if (st == VS_OK && (a.digest.lo != state->digest.lo || a.digest.hi != state->digest.hi))
         report(ctx, "the digest does not match the contents"); /* A1 */
     vsi_buf_free(&a.buf);
@@ -8650,7 +8662,8 @@ enum {
 
 /* Bits of vsi_meta.features_needed. */
 enum {
-    VSI_META_NEEDS_ZSTD = 1, /* large values may be compressed; set with the first one, and never cleared */
+    VSI_META_NEEDS_ZSTD =
+        1, /* large values may be compressed; set with the first one, and never cleared */
     VSI_META_NEEDS_TRAILERS = 2 /* trailer_bytes is not 0; set at creation or never */
 };
 
@@ -8759,7 +8772,8 @@ enum { SESSION_BYTES = 32 };
 static const uint8_t session_magic[8] = {'v', 's', '-', 'o', 'w', 'n', 'e', 'r'};
 
 /* Features this version knows. */
-static const uint64_t meta_known_ro = 0, meta_known_needed = VSI_META_NEEDS_ZSTD | VSI_META_NEEDS_TRAILERS;
+static const uint64_t meta_known_ro = 0,
+                      meta_known_needed = VSI_META_NEEDS_ZSTD | VSI_META_NEEDS_TRAILERS;
 
 static uint64_t meta_slot_off(int slot) {
     return slot ? VSI_META_B_OFF : 0;
@@ -8848,9 +8862,8 @@ static vs_status meta_check_version(vsi_err *err, const vsi_file *file, const ui
 
 static vs_status meta_check_features(vsi_err *err, const vsi_file *file, uint64_t needed) {
     if (needed & ~meta_known_needed)
-        return vsi_fail(
-            err, VS_ERR_TOO_NEW, "%s needs features %#llx that version %s lacks", file->path,
-            (unsigned long long)(needed & ~meta_known_needed), VS_VERSION);
+        return vsi_fail(err, VS_ERR_TOO_NEW, "%s needs features %#llx that version %s lacks",
+                        file->path, (unsigned long long)(needed & ~meta_known_needed), VS_VERSION);
     if ((needed & VSI_META_NEEDS_ZSTD) && !vsi_codec_has_zstd())
         return vsi_fail(err, VS_ERR_UNSUPPORTED,
                         "%s has values compressed with zstd, which this build leaves out "
@@ -9333,7 +9346,8 @@ typedef struct vsi_log {
     const vsi_file *data; /* the database file; borrowed */
     vsi_metas *metas;     /* borrowed */
 
-    vsi_file file;       /* the current log file; not open before the session's first commit asks for room */
+    vsi_file
+        file; /* the current log file; not open before the session's first commit asks for room */
     uint64_t generation; /* of the last log file that counts, 0: none */
     vsi_log_draft draft; /* left by a take-over that could not write the meta page */
     uint64_t salt, chain;
@@ -9620,10 +9634,12 @@ static bool log_seal(vsi_log *log, vsi_frame *frame, vsi_buf *buf) {
 }
 
 VSI_FN vs_status vsi_log_own(vsi_err *err, vsi_log *log, size_t bytes, uint64_t reserve) {
-    uint64_t end = vsi_round_up(log->pos, log->pad_bytes) + vsi_frame_stride((uint32_t)bytes) + reserve;
+    uint64_t end =
+        vsi_round_up(log->pos, log->pad_bytes) + vsi_frame_stride((uint32_t)bytes) + reserve;
     if (end <= log->owned)
         return VS_OK;
-    vs_status st = vsi_file_reserve(err, &log->file, end, reserve, &log->owned); /* not at each frame */
+    vs_status st =
+        vsi_file_reserve(err, &log->file, end, reserve, &log->owned); /* not at each frame */
     log->is_tight = st == VS_ERR_FULL || log->owned == end;
     return st;
 }
@@ -9759,8 +9775,8 @@ typedef struct vsi_replay_spot {
 typedef struct vsi_replay {
     vsi_mem *mem;
     const vs_vfs *vfs;
-    const char *path;     /* of the database file; borrowed */
-    const vsi_meta *meta; /* borrowed */
+    const char *path;                /* of the database file; borrowed */
+    const vsi_meta *meta;            /* borrowed */
     const vsi_checkpoint_info *from; /* borrowed: frames behind it are read */
 
     vsi_buf files; /* vsi_replay_file, oldest first */
@@ -9777,8 +9793,8 @@ typedef struct vsi_replay {
     /* Known when is_done; durable_lsn grows while reading. */
     uint64_t durable_lsn, durable_chain;
     uint64_t dropped_lsn, dropped_bytes; /* a torn tail; 0: none */
-    uint64_t total_bytes;                /* of the files so far, what stands behind their frames left out */
-    vsi_buf spots; /* vsi_replay_spot of frames above durable_lsn, from spot_at on */
+    uint64_t total_bytes; /* of the files so far, what stands behind their frames left out */
+    vsi_buf spots;        /* vsi_replay_spot of frames above durable_lsn, from spot_at on */
     size_t spot_at;
 } vsi_replay;
 
@@ -9984,12 +10000,12 @@ static vs_status replay_check_metas(vsi_err *err, const vsi_replay *r) {
     if (r->from->log_from <= r->meta->generation + 1 &&
         !(needs_none && r->meta->durable_lsn > r->from->lsn))
         return VS_OK;
-    return vsi_fail(err, VS_ERR_CORRUPT,
-                    "%s: the checkpoint ends at frame %llu and log %llu, the meta page says %llu and "
-                    "%llu",
-                    r->path, (unsigned long long)r->from->lsn,
-                    (unsigned long long)r->from->log_from, (unsigned long long)r->meta->durable_lsn,
-                    (unsigned long long)r->meta->generation);
+    return vsi_fail(
+        err, VS_ERR_CORRUPT,
+        "%s: the checkpoint ends at frame %llu and log %llu, the meta page says %llu and "
+        "%llu",
+        r->path, (unsigned long long)r->from->lsn, (unsigned long long)r->from->log_from,
+        (unsigned long long)r->meta->durable_lsn, (unsigned long long)r->meta->generation);
 }
 
 VSI_FN vs_status vsi_replay_open(vsi_err *err, vsi_mem *mem, const vs_vfs *vfs, const char *path,
@@ -10238,30 +10254,30 @@ typedef struct vsi_version {
     vsi_retired retired;
     struct vsi_version *newer;
     vsi_state state;
-    uint64_t lsn; /* of the commit that made it */
-    uint64_t seq; /* versions are numbered upwards from 0 */
+    uint64_t lsn;        /* of the commit that made it */
+    uint64_t seq;        /* versions are numbered upwards from 0 */
     uint64_t scope;      /* blocks made in later scopes are not part of it */
     uint64_t checkpoint; /* the last one before it */
     vsi_atomic_u64 pins;
     bool needs_sync; /* readers may see it only once its commit is durable */
-    vsi_block *dead; /* blocks that only older versions need: all those in the list, or the next older */
-    vsi_buf freed;   /* vsi_freed_slot: slots that only older versions have live */
+    vsi_block
+        *dead; /* blocks that only older versions need: all those in the list, or the next older */
+    vsi_buf freed; /* vsi_freed_slot: slots that only older versions have live */
 } vsi_version;
 
 /* oldest ... published ... applied, linked by newer. Readers take published, the writer builds on
  * applied. */
 typedef struct vsi_versions {
-    vsi_mem *mem;   /* borrowed */
-    vsi_cow *cow;   /* borrowed; used by the holder of the writer role only */
+    vsi_mem *mem;     /* borrowed */
+    vsi_cow *cow;     /* borrowed; used by the holder of the writer role only */
     vsi_descs *descs; /* borrowed; their pools are of the holder of the writer role */
-    vsi_mutex lock; /* guards the list; held for a few instructions */
+    vsi_mutex lock;   /* guards the list; held for a few instructions */
     vsi_version *oldest, *applied;
     vsi_atomic_ptr published; /* vsi_version: changed under the lock, read by anybody */
     uint64_t last_seq;
 } vsi_versions;
 
-VSI_FN bool vsi_versions_init(vsi_versions *versions, vsi_mem *mem, vsi_cow *cow,
-                              vsi_descs *descs);
+VSI_FN bool vsi_versions_init(vsi_versions *versions, vsi_mem *mem, vsi_cow *cow, vsi_descs *descs);
 VSI_FN void vsi_versions_free(vsi_versions *versions); /* all versions, pinned or not */
 
 /* The version that readers see now; it stays until it is unpinned. Takes no lock, as the next two. */
@@ -10442,7 +10458,8 @@ VSI_FN bool vsi_versions_list(vsi_versions *versions, vsi_buf *out) {
     bool ok = true;
     vsi_mutex_lock(&versions->lock);
     for (vsi_version *version = versions->oldest; ok && version; version = version->newer) {
-        vsi_space_reader reader = {.version = version->seq, .newest_birth = version->checkpoint + 1};
+        vsi_space_reader reader = {.version = version->seq,
+                                   .newest_birth = version->checkpoint + 1};
         ok = vsi_buf_append(out, &reader, sizeof reader);
     }
     vsi_mutex_unlock(&versions->lock);
@@ -10486,11 +10503,12 @@ static void version_retire(vsi_versions *versions, vsi_version *version) {
 }
 
 VSI_FN void vsi_versions_reclaim(vsi_versions *versions) {
-    vsi_version *older = NULL, *version = versions->oldest; /* only the caller changes the list here */
+    vsi_version *older = NULL,
+                *version = versions->oldest; /* only the caller changes the list here */
     while (version != versions_published(versions)) {
         vsi_version *next = version->newer;
-        bool is_gone = !vsi_ordered_load(&version->pins) &&
-                       version_bequeath(versions, older, version);
+        bool is_gone =
+            !vsi_ordered_load(&version->pins) && version_bequeath(versions, older, version);
         if (is_gone) {
             vsi_mutex_lock(&versions->lock);
             if (older)
@@ -10530,10 +10548,10 @@ typedef struct vsi_engine_config {
     uint32_t busy_timeout_ms; /* VS_NO_WAIT: do not wait */
     vs_busy_fn busy_fn;       /* NULL: busy_timeout_ms says how long to wait */
     void *busy_ctx;
-    uint64_t memory_limit;    /* bytes; UINT64_MAX: none */
-    bool stores_plain;        /* large values are not compressed */
-    uint32_t trailer_bytes;   /* of a database that is created */
-    vs_log_fn log_fn;         /* NULL: no messages */
+    uint64_t memory_limit;  /* bytes; UINT64_MAX: none */
+    bool stores_plain;      /* large values are not compressed */
+    uint32_t trailer_bytes; /* of a database that is created */
+    vs_log_fn log_fn;       /* NULL: no messages */
     void *log_ctx;
 } vsi_engine_config;
 
@@ -10563,14 +10581,15 @@ typedef struct vsi_engine {
     vsi_atomic_u64 failed_syncs; /* of data; pages written before such a one may be lost */
 
     /* of the holder of the writer role */
-    uint32_t last_coll; /* collection ids given out, also in transactions rolled back */
+    uint32_t last_coll;       /* collection ids given out, also in transactions rolled back */
     uint64_t ahead_log_bytes; /* the log when slabs were last written ahead of a checkpoint */
-    bool has_no_list; /* of free pages, damaged beyond making it anew, when a commit last asked */
-    bool has_gone_back;       /* the meta pages still name the checkpoint after ours, a damaged one */
-    uint64_t trusted_syncs;   /* failed_syncs when everything written early was last known to be there */
-    bool has_spilled_trees;   /* since the last checkpoint */
-    uint64_t stuck_pages; /* dead ones that checkpoints on a full disk did not free */
-    bool may_spill;     /* pages that no checkpoint reaches may be written to */
+    bool has_no_list;   /* of free pages, damaged beyond making it anew, when a commit last asked */
+    bool has_gone_back; /* the meta pages still name the checkpoint after ours, a damaged one */
+    uint64_t
+        trusted_syncs; /* failed_syncs when everything written early was last known to be there */
+    bool has_spilled_trees; /* since the last checkpoint */
+    uint64_t stuck_pages;   /* dead ones that checkpoints on a full disk did not free */
+    bool may_spill;         /* pages that no checkpoint reaches may be written to */
 
     /* guarded by log_lock */
     vsi_mutex log_lock;
@@ -10581,12 +10600,13 @@ typedef struct vsi_engine {
     char failure[VSI_REASON_BYTES];
     int64_t last_sync_us;
     uint64_t commits, checkpoints;
-    uint64_t free_pages; /* as of the last checkpoint */
-    uint32_t checks; /* running now: what they read is not freed */
+    uint64_t free_pages;     /* as of the last checkpoint */
+    uint32_t checks;         /* running now: what they read is not freed */
     bool memory_is_full;     /* much of the trees changed since the last checkpoint */
     bool wants_room;         /* the device refused to give more; checkpoints may free something */
     uint64_t retained_bytes; /* what only versions older than the last one need */
-    uint64_t retry_log_bytes; /* a checkpoint failed: not before the log is this large; 0: none did */
+    uint64_t
+        retry_log_bytes; /* a checkpoint failed: not before the log is this large; 0: none did */
 
     /* what recovery found */
     uint64_t recovered_txns, dropped_lsn, dropped_bytes;
@@ -10690,7 +10710,8 @@ VSI_FN vs_status vsi_engine_settle_metas(vsi_err *err, vsi_engine *engine) {
 
 VSI_FN void vsi_engine_free(vsi_engine *engine) {
     vsi_mem *mem = engine->mem;
-    vsi_windows_free(&engine->pager.windows); /* first: then slabs go without its lock, see vsi_windows_leave */
+    vsi_windows_free(
+        &engine->pager.windows); /* first: then slabs go without its lock, see vsi_windows_leave */
     vsi_log_free(&engine->log);
     vsi_versions_free(&engine->versions);
     vsi_cow_free_all(&engine->cow);
@@ -10906,8 +10927,9 @@ typedef struct walk_step {
 typedef struct walker {
     vsi_pager *pager;
     const vsi_walk *walk;
-    uint64_t visits, visits_max; /* one for each page of the file: without, shared nodes take for ever */
-    vsi_buf stack;               /* walk_step */
+    uint64_t visits,
+        visits_max; /* one for each page of the file: without, shared nodes take for ever */
+    vsi_buf stack;  /* walk_step */
     vsi_buf scratch;
 } walker;
 
@@ -10968,10 +10990,8 @@ static bool walker_next(walker *w, vsi_ref *out_ref) {
 }
 
 VSI_FN vs_status vsi_walk_run(vsi_err *err, vsi_pager *pager, vsi_ref root, const vsi_walk *walk) {
-    walker w = {.pager = pager,
-                .walk = walk,
-                .stack = {.mem = pager->mem},
-                .scratch = {.mem = pager->mem}};
+    walker w = {
+        .pager = pager, .walk = walk, .stack = {.mem = pager->mem}, .scratch = {.mem = pager->mem}};
     uint64_t file_bytes = 0;
     vs_status st = vsi_file_size(err, pager->file, &file_bytes);
     w.visits_max = file_bytes / VSI_PAGE_BYTES;
@@ -11191,8 +11211,7 @@ static vs_status flush_coll_slabs(vsi_err *err, vsi_state *state, vsi_desc *desc
     }
     if (st == VS_OK)
         st = flush_array(err, &desc->rows, &coll->rows_dir, coll->slot_end);
-    return st == VS_OK ? flush_array(err, &desc->cells, &coll->cells_dir, coll->slot_end)
-                       : st;
+    return st == VS_OK ? flush_array(err, &desc->cells, &coll->cells_dir, coll->slot_end) : st;
 }
 
 static vs_status flush_slabs(vsi_err *err, vsi_state *state) {
@@ -11490,9 +11509,8 @@ static void space_skip_damage(void *ctx, const vsi_err *err) {
  * is left out if skips_damage: nobody will read it. */
 static vs_status space_collect(vsi_err *err, vsi_engine *engine, const vsi_checkpoint_info *info,
                                bool skips_damage, vsi_buf *used) {
-    vsi_walk walk = {.visit = space_add_extent,
-                     .damaged = skips_damage ? space_skip_damage : NULL,
-                     .ctx = used};
+    vsi_walk walk = {
+        .visit = space_add_extent, .damaged = skips_damage ? space_skip_damage : NULL, .ctx = used};
     vs_status st = vsi_walk_run(err, &engine->pager, info->catalog, &walk);
     if (st == VS_OK && info->free_list.kind == VSI_REF_FREE)
         st = space_add_extent(used, err, info->free_list);
@@ -11650,7 +11668,7 @@ static vs_status space_dying(vsi_err *err, const vsi_engine *engine, vsi_buf *ou
 /* Makes the list of free pages and room for it; taking the room changes the list. */
 static vs_status space_make_list(vsi_err *err, vsi_engine *engine, uint64_t first_kept,
                                  const vsi_buf *dying, vsi_buf *list, uint64_t *out_page,
-                                uint64_t *out_end) {
+                                 uint64_t *out_end) {
     vs_status st = vsi_space_write(err, &engine->pager.space, first_kept, dying, list);
     if (st != VS_OK)
         return st;
@@ -11823,7 +11841,8 @@ VSI_FN vs_status vsi_admit_frame(vsi_err *err, vsi_engine *engine, size_t bytes,
     reserve = reserve < ADMIT_LOG_MAX ? reserve : ADMIT_LOG_MAX;
     vs_status st = vsi_log_own(err, &engine->log, bytes, reserve);
     if (engine->log.is_tight && vsi_log_bytes(&engine->log) >= 2 * reserve)
-        engine->wants_room = true; /* before a commit has to be refused: the log itself is what can go */
+        engine->wants_room =
+            true; /* before a commit has to be refused: the log itself is what can go */
     if (st != VS_ERR_FULL)
         return st;
     engine->wants_room = true;
@@ -11937,7 +11956,7 @@ VSI_FN bool vsi_spill(vsi_engine *engine, vsi_state *state) {
 typedef struct vsi_savepoint {
     vsi_state state;
     vsi_cow_mark mark;
-    size_t pages_bytes; /* of the pager's taken */
+    size_t pages_bytes;                         /* of the pager's taken */
     size_t ops_bytes, freed_bytes, taken_bytes; /* for store/write, as the next */
     bool has_grown;
 } vsi_savepoint;
@@ -11974,8 +11993,7 @@ VSI_FN vsi_savepoint *vsi_savepoints_at(const vsi_savepoints *points, uint32_t n
     return (vsi_savepoint *)(void *)points->list.data + (number - 1);
 }
 
-VSI_FN vs_status vsi_savepoints_open(vsi_err *err, vsi_savepoints *points,
-                                     const vsi_state *state) {
+VSI_FN vs_status vsi_savepoints_open(vsi_err *err, vsi_savepoints *points, const vsi_state *state) {
     vsi_savepoint point;
     if (points->count >= VS_SAVEPOINTS_MAX)
         return vsi_fail(err, VS_ERR_LIMIT, "%lu savepoints are open, the limit is %u",
@@ -12146,7 +12164,7 @@ typedef struct recovery {
     bool in_txn;
     uint64_t txn;
     vsi_cow_mark mark;
-    size_t taken_bytes; /* of the pager, when the transaction began */
+    size_t taken_bytes;    /* of the pager, when the transaction began */
     vsi_savepoints points; /* of the transaction */
     uint64_t commit_lsn, first_cont_lsn;
     const vsi_checkpoint_info *from;
@@ -12435,7 +12453,6 @@ VSI_FN vs_status vsi_engine_open(vsi_err *err, const vsi_engine_config *config,
     *out_engine = engine;
     return VS_OK;
 }
-
 /* ---- store/write.h ---------------------------------------------------------------------------------- */
 /* write.h - write transactions: stage operations, commit them through the log, or drop them, all or those
  * behind a savepoint. */
@@ -12457,10 +12474,10 @@ typedef struct vsi_write {
     vsi_engine *engine;
     vsi_state state; /* with the changes so far; reads of the transaction see it */
     vsi_cow_mark mark;
-    vsi_buf ops;   /* VSI_LOG_BUF_FRONT bytes, then operations not in the log yet */
-    vsi_buf freed; /* vsi_freed_slot: given up by this transaction */
-    vsi_buf taken; /* vsi_freed_slot: taken from the pools */
-    uint64_t txn; /* its number: that of its first frame */
+    vsi_buf ops;       /* VSI_LOG_BUF_FRONT bytes, then operations not in the log yet */
+    vsi_buf freed;     /* vsi_freed_slot: given up by this transaction */
+    vsi_buf taken;     /* vsi_freed_slot: taken from the pools */
+    uint64_t txn;      /* its number: that of its first frame */
     bool has_streamed; /* some of its frames are in the log */
     bool has_grown;    /* it has done more than delete */
     vsi_savepoints points;
@@ -12563,9 +12580,9 @@ static bool role_ask(vsi_engine *engine, const role_wait *wait, int64_t waited_u
     uint64_t waited_ms = (uint64_t)waited_us / 1000;
     engine->askers = &asker;
     vsi_mutex_unlock(&engine->versions.lock);
-    int goes_on = engine->config.busy_fn(
-        engine->config.busy_ctx, waited_ms < UINT32_MAX ? (uint32_t)waited_ms : UINT32_MAX,
-        wait->tries);
+    int goes_on = engine->config.busy_fn(engine->config.busy_ctx,
+                                         waited_ms < UINT32_MAX ? (uint32_t)waited_ms : UINT32_MAX,
+                                         wait->tries);
     vsi_mutex_lock(&engine->versions.lock);
     vsi_asker **link = &engine->askers;
     while (*link != &asker)
@@ -12944,8 +12961,8 @@ VSI_FN vs_status vsi_statement_apply(vsi_err *err, vsi_write *write, const vsi_o
         st = write_prepare_pool(err, write, op->coll);
     if (st == VS_OK && !vsi_op_write(&write->ops, op))
         st = vsi_fail(err, VS_ERR_NOMEM, "out of memory");
-    write->has_grown |= op->kind != VSI_OP_DELETE &&
-                        !(op->kind == VSI_OP_NOTE && !op->note_has_value);
+    write->has_grown |=
+        op->kind != VSI_OP_DELETE && !(op->kind == VSI_OP_NOTE && !op->note_has_value);
     return st == VS_OK ? vsi_apply(err, &write->state, op, &write->freed) : st;
 }
 
@@ -13289,12 +13306,13 @@ static vs_status checkpoint_distrust(vsi_err *err, vsi_engine *engine) {
     uint64_t failed = vsi_atomic_load(&engine->failed_syncs);
     if (failed == engine->trusted_syncs)
         return VS_OK;
-    vs_status st = engine->has_spilled_trees
-                       ? vsi_fail(err, VS_ERR_READONLY,
-                                  "%s: a sync failed, and changes that had left memory may be lost; "
-                                  "the log has them",
-                                  engine->path)
-                       : vsi_flush_distrust(err, &engine->versions.applied->state);
+    vs_status st =
+        engine->has_spilled_trees
+            ? vsi_fail(err, VS_ERR_READONLY,
+                       "%s: a sync failed, and changes that had left memory may be lost; "
+                       "the log has them",
+                       engine->path)
+            : vsi_flush_distrust(err, &engine->versions.applied->state);
     if (st == VS_OK)
         engine->trusted_syncs = failed;
     if (st == VS_OK || st == VS_ERR_NOMEM)
@@ -13388,9 +13406,9 @@ static void checkpoint_install(checkpoint_work *work, uint64_t old_number, vsi_r
     vsi_engine *engine = work->engine;
     vsi_space *space = &engine->pager.space;
     if (old_free.kind != VSI_REF_NONE)
-        vsi_space_bury(space, (vsi_dead_extent){
-                                  .run = {vsi_ref_page(old_free), vsi_ref_pages(old_free)},
-                                  .checkpoint = old_number});
+        vsi_space_bury(space,
+                       (vsi_dead_extent){.run = {vsi_ref_page(old_free), vsi_ref_pages(old_free)},
+                                         .checkpoint = old_number});
     vsi_pager_keep(&engine->pager);
     engine->pager.birth = (uint32_t)(work->meta.checkpoint.number + 1);
     engine->has_spilled_trees = false;
@@ -13461,8 +13479,9 @@ static bool checkpoint_is_clear(vsi_pager *pager) {
     const vsi_run *runs = (const vsi_run *)(const void *)space->runs.data;
     bool is_clear = vsi_windows_are_clear(&pager->windows, space->end * VSI_PAGE_BYTES, UINT64_MAX);
     for (size_t i = 0; i < space->runs.bytes / sizeof *runs; i++)
-        is_clear = is_clear && vsi_windows_are_clear(&pager->windows, runs[i].page * VSI_PAGE_BYTES,
-                                                     (runs[i].page + runs[i].pages) * VSI_PAGE_BYTES);
+        is_clear =
+            is_clear && vsi_windows_are_clear(&pager->windows, runs[i].page * VSI_PAGE_BYTES,
+                                              (runs[i].page + runs[i].pages) * VSI_PAGE_BYTES);
     return is_clear || !space->is_known;
 }
 #endif
@@ -13485,8 +13504,7 @@ static void checkpoint_clean(vsi_engine *engine, bool is_final, vsi_stay *stay) 
         vsi_space_reap(&engine->pager.space,
                        has_previous ? meta->previous.number : meta->checkpoint.number,
                        (const vsi_space_reader *)(const void *)readers.data,
-                       readers.bytes / sizeof(vsi_space_reader), checkpoint_forget,
-                       &engine->pager);
+                       readers.bytes / sizeof(vsi_space_reader), checkpoint_forget, &engine->pager);
     vsi_buf_free(&readers);
     if (engine->pager.space.left) { /* the caller is one of those who may look there */
         vsi_stay_leave(&engine->pager.reside, *stay);
@@ -13649,8 +13667,7 @@ VSI_FN void vsi_checkpoint_if_due(vsi_engine *engine) {
     if (!p.is_near || vsi_role_take(&err, engine, false) != VS_OK)
         return;
     uint64_t ahead = engine->ahead_log_bytes < p.log_bytes ? engine->ahead_log_bytes : 0;
-    vs_status st =
-        checkpoint_write_ahead(&err, engine, CHECKPOINT_PACE * (p.log_bytes - ahead));
+    vs_status st = checkpoint_write_ahead(&err, engine, CHECKPOINT_PACE * (p.log_bytes - ahead));
     engine->ahead_log_bytes = p.log_bytes;
     uint64_t left = vsi_flush_slabs_left(&engine->versions.applied->state);
     if (st == VS_OK && (p.is_late || (p.is_due && left <= CHECKPOINT_LAST_STEP_BYTES)))
@@ -13743,8 +13760,7 @@ static vs_status check_metas(vsi_err *err, vsi_engine *engine, check_moment *out
 static vs_status check_log(vsi_err *err, vsi_engine *engine, const check_moment *moment,
                            bool skips_payloads) {
     const vsi_meta *meta = &moment->meta;
-    const vsi_checkpoint_info *from =
-        meta->previous.log_from ? &meta->previous : &meta->checkpoint;
+    const vsi_checkpoint_info *from = meta->previous.log_from ? &meta->previous : &meta->checkpoint;
     vsi_replay *replay = vsi_alloc_zeroed(engine->mem, sizeof *replay);
     if (!replay)
         return vsi_fail_nomem(err, sizeof *replay);
@@ -13810,8 +13826,7 @@ static void check_cover(check_extents *c, const vsi_checkpoint_info *info) {
             continue;
         }
         snprintf(text, sizeof text, "checkpoint %llu: page %llu is %s",
-                 (unsigned long long)info->number,
-                 (unsigned long long)(next < page ? next : page),
+                 (unsigned long long)info->number, (unsigned long long)(next < page ? next : page),
                  next < page ? "used twice" : "neither used nor free");
         c->report(c->ctx, text);
         return;
@@ -13841,8 +13856,7 @@ static vs_status check_checkpoint(vsi_err *err, vsi_engine *engine, const vsi_me
                        .needed = meta->features_needed,
                        .report = report,
                        .ctx = ctx};
-    vsi_walk walk = {
-        .visit = check_visit, .damaged = check_damaged, .ctx = &c, .reads_all = true};
+    vsi_walk walk = {.visit = check_visit, .damaged = check_damaged, .ctx = &c, .reads_all = true};
     vs_status st = vsi_walk_run(err, &engine->pager, info->catalog, &walk);
     if (st == VS_OK && is_last)
         st = check_free_list(err, engine, &c, info);
@@ -13865,7 +13879,8 @@ static bool check_log_moved(vsi_engine *engine, const check_moment *moment) {
 }
 
 /* The log behind the checkpoint. A failed sync may move it while it is read: then once more. */
-static vs_status check_whole_log(vsi_err *err, vsi_engine *engine, check_moment *moment, int level) {
+static vs_status check_whole_log(vsi_err *err, vsi_engine *engine, check_moment *moment,
+                                 int level) {
     vs_status st = check_log(err, engine, moment, level == 1);
     while (check_is_finding(st) && check_log_moved(engine, moment)) {
         st = check_begin(err, engine, moment);
@@ -14039,7 +14054,7 @@ typedef struct exact_scan {
     const vsi_coll *coll;
     const void *query;
     size_t dim;
-    double query_norm; /* squared; for cosine */
+    double query_norm;          /* squared; for cosine */
     vsi_slab_aside rows, cells; /* of slabs that memory has no room for */
     double out[EXACT_TILE_ROWS], norm[EXACT_TILE_ROWS];
 } exact_scan;
@@ -14564,7 +14579,8 @@ static vs_status open_read_options(vsi_err *err, const vs_open_options *given,
         return vsi_fail(err, VS_ERR_MISUSE, "vs_open: sync is %d, expected VS_SYNC_...", out->sync);
     if (out->compression < VS_COMPRESSION_DEFAULT || out->compression > VS_COMPRESSION_ZSTD)
         return vsi_fail(err, VS_ERR_MISUSE,
-                        "vs_open: compression is %d, expected VS_COMPRESSION_...", out->compression);
+                        "vs_open: compression is %d, expected VS_COMPRESSION_...",
+                        out->compression);
     if (out->trailer_bytes && out->trailer_bytes != VSI_TRAILER_BYTES)
         return vsi_fail(err, VS_ERR_MISUSE, "vs_open: trailer_bytes is %lu, expected 0 or %d",
                         (unsigned long)out->trailer_bytes, VSI_TRAILER_BYTES);
@@ -14901,8 +14917,8 @@ vs_status vs_collection_at(vs_db *db, vs_txn *txn, size_t at, vs_collection_info
 /* A caller's vector in the collection's type, elements little-endian: the caller's own bytes when
  * they are that already, else scratch [dim x element_bytes]. VS_ERR_INVALID for values that do not
  * fit. */
-VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_desc *desc, const void *vector,
-                                   int type, uint8_t *scratch, const uint8_t **out);
+VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_desc *desc, const void *vector, int type,
+                                   uint8_t *scratch, const uint8_t **out);
 
 /* Fills out_record from a slot; vector and metadata live in the buffers. */
 VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t slot, vsi_buf *vector,
@@ -14964,8 +14980,8 @@ static vs_status vector_f32_to_u8(vsi_err *err, const uint8_t *p, size_t dim, ui
     return VS_OK;
 }
 
-VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_desc *desc, const void *vector,
-                                   int type, uint8_t *scratch, const uint8_t **out) {
+VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_desc *desc, const void *vector, int type,
+                                   uint8_t *scratch, const uint8_t **out) {
     size_t dim = desc->dim;
     type = type ? type : desc->type;
     *out = scratch;
@@ -15266,7 +15282,7 @@ struct vs_cursor {
     vsi_btree_cursor at;
     uint64_t changes;   /* of the state when coll and `at` were taken */
     uint64_t evictions; /* likewise: nodes under `at` may have left memory since */
-    uint64_t key;     /* under the cursor, or the first one wanted */
+    uint64_t key;       /* under the cursor, or the first one wanted */
     uint32_t slot;
     bool is_started, is_on_record;
     vsi_buf vector, metadata;
@@ -15356,8 +15372,8 @@ static vs_status cursor_seek(vsi_err *err, vs_cursor *cursor, const vsi_state *s
 /* Moves to the next record. */
 static vs_status cursor_move(vsi_err *err, vs_cursor *cursor, const vsi_state *state) {
     uint64_t evictions = vsi_ordered_load(&cursor->head.db->engine->pager.reside.evictions);
-    bool is_in_place = cursor->is_started && cursor->changes == state->changes &&
-                       cursor->evictions == evictions;
+    bool is_in_place =
+        cursor->is_started && cursor->changes == state->changes && cursor->evictions == evictions;
     vs_status st = VS_OK;
     if (!is_in_place)
         st = cursor_seek(err, cursor, state);
@@ -15674,8 +15690,7 @@ vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, i
         st = search_prepare(&err, collection, coll.desc, query, query_type);
     if (st == VS_OK) {
         vsi_topk topk = {.hits = hits, .k = k};
-        st = vsi_exact_scan(&err, db->kernels, &coll, collection->scratch.data, &view.stay,
-                            &topk);
+        st = vsi_exact_scan(&err, db->kernels, &coll, collection->scratch.data, &view.stay, &topk);
         if (st == VS_OK) {
             vsi_topk_sort(&topk);
             *out_count = topk.count;
@@ -15714,8 +15729,8 @@ vs_status vs_maintain(vs_db *db, uint64_t budget_bytes, uint64_t *out_left_bytes
     uint64_t left = 0;
     vs_status st = VS_OK;
     if (!db->engine->config.is_readonly)
-        st = vsi_maintain(&err, db->engine, budget_bytes ? budget_bytes : INSPECT_STEP_BYTES,
-                          &left);
+        st =
+            vsi_maintain(&err, db->engine, budget_bytes ? budget_bytes : INSPECT_STEP_BYTES, &left);
     if (st == VS_OK && out_left_bytes)
         *out_left_bytes = left;
     return vsi_handle_end(&db->head, st, &err);

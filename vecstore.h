@@ -339,8 +339,9 @@ typedef struct vs_open_options {
     uint64_t memory_limit;    /* bytes; 0: 1 GiB. VS_NO_LIMIT: none */
     vs_busy_fn busy;          /* NULL: wait for busy_timeout_ms */
     void *busy_ctx;
-    int compression;          /* VS_COMPRESSION_... */
-    uint32_t trailer_bytes;   /* of a database that is created: bytes that stay free at the end of each piece
+    int compression; /* VS_COMPRESSION_... */
+    uint32_t
+        trailer_bytes; /* of a database that is created: bytes that stay free at the end of each piece
                                  of the file, 0 or 40; with 40 an encryption that a later version may bring
                                  needs no copy. An existing database keeps what it has */
 } vs_open_options;
@@ -841,23 +842,24 @@ typedef struct vs_stats {
     uint64_t log_bytes;      /* bytes of log that recovery would read */
     uint64_t commits;        /* commits of this handle that changed something */
     uint64_t syncs;          /* syncs of the log; below commits when commits shared them */
-    uint64_t log_takeovers; /* log files begun by this handle: 1 for the session and after each
+    uint64_t log_takeovers;  /* log files begun by this handle: 1 for the session and after each
                                checkpoint, 1 per lost sync */
-    uint64_t checkpoint;       /* number of the last checkpoint, 0: none yet */
-    uint64_t checkpoint_lsn;   /* of the last commit that is in it */
-    uint64_t checkpoints;      /* made by this handle */
-    uint64_t file_bytes;       /* of the database file that the last checkpoint may use */
-    uint64_t free_bytes;       /* of those, known to be free; 0 until this handle's first checkpoint */
-    uint64_t recovered_txns;   /* transactions that vs_open found in the log */
-    uint64_t dropped_lsn;      /* first frame that vs_open found torn and dropped; 0: none */
-    uint64_t dropped_bytes;    /* bytes behind the last good frame that were dropped */
-    uint64_t memory_bytes;     /* allocated now */
-    uint64_t memory_limit;     /* as vs_open_options has it */
-    uint64_t trailer_bytes;    /* as vs_open_options had it when the database was created */
+    uint64_t checkpoint;     /* number of the last checkpoint, 0: none yet */
+    uint64_t checkpoint_lsn; /* of the last commit that is in it */
+    uint64_t checkpoints;    /* made by this handle */
+    uint64_t file_bytes;     /* of the database file that the last checkpoint may use */
+    uint64_t free_bytes; /* of those, known to be free; 0 until this handle's first checkpoint */
+    uint64_t recovered_txns;    /* transactions that vs_open found in the log */
+    uint64_t dropped_lsn;       /* first frame that vs_open found torn and dropped; 0: none */
+    uint64_t dropped_bytes;     /* bytes behind the last good frame that were dropped */
+    uint64_t memory_bytes;      /* allocated now */
+    uint64_t memory_limit;      /* as vs_open_options has it */
+    uint64_t trailer_bytes;     /* as vs_open_options had it when the database was created */
     uint64_t oldest_reader_lsn; /* the last commit that the oldest snapshot sees; 0: no snapshot */
-    uint64_t retained_bytes;    /* what only older snapshots or the checkpoint before need, as of the last
+    uint64_t
+        retained_bytes; /* what only older snapshots or the checkpoint before need, as of the last
                                    commit: memory and pages of the file */
-    uint64_t digest[2];        /* hash of the whole logical content, the same on every platform */
+    uint64_t digest[2]; /* hash of the whole logical content, the same on every platform */
     char readonly_reason[256]; /* why writing stopped; "" while it works */
 } vs_stats;
 

@@ -80,9 +80,11 @@ static cost search_cost(vs_collection *c, uint32_t dim, uint64_t seed) {
     vs_hit hits[K];
     size_t n = 0;
     fill_vector(query, dim, seed);
-    double start = seconds_of(CLOCK_MONOTONIC) * 1e3, cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID) * 1e3;
+    double start = seconds_of(CLOCK_MONOTONIC) * 1e3,
+           cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID) * 1e3;
     need(vs_search(c, NULL, query, 0, K, hits, &n), c);
-    cost took = {seconds_of(CLOCK_MONOTONIC) * 1e3 - start, seconds_of(CLOCK_PROCESS_CPUTIME_ID) * 1e3 - cpu};
+    cost took = {seconds_of(CLOCK_MONOTONIC) * 1e3 - start,
+                 seconds_of(CLOCK_PROCESS_CPUTIME_ID) * 1e3 - cpu};
     free(query);
     return took;
 }
@@ -102,9 +104,10 @@ static void measure(const char *path, uint32_t dim, int round, uint64_t limit, i
     }
     qsort(ms, SEARCHES, sizeof *ms, by_size);
     qsort(cpu_ms, SEARCHES, sizeof *cpu_ms, by_size);
-    printf("%d,%llu,%d,%d,%.1f,%.1f,%.1f,%.1f,%.1f,%.1f\n", round, (unsigned long long)(limit >> 20),
-           maps, cold, first.ms, ms[SEARCHES / 2], first.cpu_ms, cpu_ms[SEARCHES / 2],
-           (double)status_kib("RssAnon") * 1024 / 1e6, (double)status_kib("RssFile") * 1024 / 1e6);
+    printf("%d,%llu,%d,%d,%.1f,%.1f,%.1f,%.1f,%.1f,%.1f\n", round,
+           (unsigned long long)(limit >> 20), maps, cold, first.ms, ms[SEARCHES / 2], first.cpu_ms,
+           cpu_ms[SEARCHES / 2], (double)status_kib("RssAnon") * 1024 / 1e6,
+           (double)status_kib("RssFile") * 1024 / 1e6);
     fflush(stdout);
     vs_collection_close(c);
     need(vs_close(db), db);
@@ -135,7 +138,8 @@ int main(int argc, char **argv) {
     uint64_t limit[LIMITS] = {bytes + bytes / 4 + (64u << 20), bytes / 16, bytes / 512};
     if (access(argv[1], F_OK))
         make_file(argv[1], records, dim);
-    printf("round,limit_mib,mmap,cold,first_ms,median_ms,first_cpu_ms,median_cpu_ms,rss_anon_mb,rss_file_mb\n");
+    printf("round,limit_mib,mmap,cold,first_ms,median_ms,first_cpu_ms,median_cpu_ms,rss_anon_mb,"
+           "rss_file_mb\n");
     fflush(stdout);
     for (int round = 0; round < rounds; round++)
         for (int cold = 0; cold < 2; cold++)

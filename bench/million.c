@@ -22,7 +22,7 @@ enum { DIM = 128, BATCH = 1000, TURN = 10, RAW_BYTES = BATCH * (DIM * 4 + 40) };
 static struct {
     vs_vfs vfs;
     uint64_t written, read, reads;
-    void *data; /* the database file */
+    void *data;       /* the database file */
     int refuses_data; /* writes to it behind its meta pages */
 } counted;
 
@@ -131,10 +131,11 @@ static void import(const char *path, uint64_t rows, uint64_t limit_mib, uint32_t
     double start = seconds_of(CLOCK_MONOTONIC);
     need(vs_close(db), NULL);
     double commits = (double)rows / BATCH;
-    printf("import,%.0f,rows/s\nraw,%.0f,synced writes/s\nimport,%.0f,commits/s\n", (double)rows / own,
-           commits / raw, commits / own);
+    printf("import,%.0f,rows/s\nraw,%.0f,synced writes/s\nimport,%.0f,commits/s\n",
+           (double)rows / own, commits / raw, commits / own);
     printf("raw / import,%.2f,times\n", own / raw);
-    printf("close,%.2f,s\ncheckpoints,%" PRIu64 ",\n", seconds_of(CLOCK_MONOTONIC) - start, stats.checkpoints);
+    printf("close,%.2f,s\ncheckpoints,%" PRIu64 ",\n", seconds_of(CLOCK_MONOTONIC) - start,
+           stats.checkpoints);
     printf("written,%.3f,bytes per user byte\n",
            (double)counted.written / ((double)rows * DIM * sizeof(float)));
     printf("peak RSS,%" PRIu64 ",KiB\npeak RssAnon,%" PRIu64 ",KiB\n", status_kib("VmHWM"), anon);

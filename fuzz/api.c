@@ -129,10 +129,10 @@ typedef struct run {
     fuzz_input in;
     sim *s;
     vs_db *db;
-    vs_txn *txn;                  /* NULL: none */
+    vs_txn *txn; /* NULL: none */
     bool has_trailers;
-    model now, staged;            /* the last commit; that with the transaction's changes */
-    model saved[SAVEPOINTS];      /* at each open savepoint */
+    model now, staged;       /* the last commit; that with the transaction's changes */
+    model saved[SAVEPOINTS]; /* at each open savepoint */
     uint32_t saved_count;
     model history[STEPS_MAX + 1]; /* [0, at]: commits that a power cut may leave; at is now */
     int at;
@@ -698,7 +698,8 @@ static void step(run *r) {
         step_snapshot, step_sync,     step_checkpoint, step_get,   step_search, step_walk,
         step_step,     step_step,     step_refused,    step_check, compare,     step_reopen,
         step_kill,     step_power_cut};
-    static void (*const savepoint_steps[])(run *) = {step_savepoint, step_rollback_to, step_release};
+    static void (*const savepoint_steps[])(run *) = {step_savepoint, step_rollback_to,
+                                                     step_release};
     uint32_t which = input_u8(&r->in);
     if (which >= STEP_SAVEPOINT)
         savepoint_steps[which % 3](r);

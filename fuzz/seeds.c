@@ -34,7 +34,8 @@ static void write_log(const char *name, int mode, const sim_file *log) {
 }
 
 static int seeds_log(void) {
-    static const char *names[] = {"create", "puts", "churn", "streamed", "notes", "savepoints-streamed"};
+    static const char *names[] = {"create",   "puts",  "churn",
+                                  "streamed", "notes", "savepoints-streamed"};
     static const uint64_t seeds[] = {3, 3, 3, 3, 3, 2};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         sim *s = sim_new(seeds[i], NULL);

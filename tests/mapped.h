@@ -4,7 +4,8 @@
 
 #include "vecstore.h"
 
-static inline vs_status mapped_open(const char *path, const vs_open_options *given, vs_db **out_db) {
+static inline vs_status mapped_open(const char *path, const vs_open_options *given,
+                                    vs_db **out_db) {
     vs_open_options options = VS_OPEN_OPTIONS_INIT;
     if (given && given->size != sizeof options)
         return vs_open(path, given, out_db);

@@ -1,6 +1,6 @@
 #!/bin/sh
 # tidy.sh BUILD - what the object file must be: no writable data, only vs_ names exported, imports from
-# a short list; and functions that stay short.
+# a short list; functions that stay short, and how the code is formatted.
 set -u
 . tests/build/lib.sh
 object=$1/vecstore.o
@@ -25,5 +25,13 @@ long=$(awk 'FNR == 1 {start = 0} /^[a-zA-Z_].*\) \{$/ {start = FNR} /^\}/ && sta
     amalgamation/src/*/*.c ext/*/*.c)
 check "no function is longer than 60 lines" "[ -z '$long' ]"
 [ -z "$long" ] || echo "$long"
+
+# Another version of clang-format would do it in another way.
+if clang-format --version 2>/dev/null | grep -q 'version 14\.'; then
+    check "the code is formatted (make format)" "make -s check-format"
+else
+    skipped=$((skipped + 1))
+    echo "skipped tidy: how the code is formatted: no clang-format 14 here"
+fi
 
 finish tidy

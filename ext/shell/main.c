@@ -84,12 +84,13 @@ static void print_help(FILE *out) {
     fprintf(out, "vecstore %s, an embedded vector database\n\nusage:\n", vs_version());
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         fprintf(out, "  vecstore FILE %s\n", commands[i].usage);
-    fprintf(out, "  vecstore COMMAND --help\n  vecstore --version\n\n"
-                 "FILE is the database. Data go to stdout, messages to stderr.\n"
-                 "Every command takes --memory MIB, the most memory the database should use (1024),\n"
-                 "--compression none|zstd for the large values that it writes, and --mmap, to look at\n"
-                 "vectors in the mapped file in place of reading them.\n"
-                 "Exit codes: 0 done, 1 failed, 2 wrong usage.\n");
+    fprintf(out,
+            "  vecstore COMMAND --help\n  vecstore --version\n\n"
+            "FILE is the database. Data go to stdout, messages to stderr.\n"
+            "Every command takes --memory MIB, the most memory the database should use (1024),\n"
+            "--compression none|zstd for the large values that it writes, and --mmap, to look at\n"
+            "vectors in the mapped file in place of reading them.\n"
+            "Exit codes: 0 done, 1 failed, 2 wrong usage.\n");
 }
 
 static void print_command_help(FILE *out, const shell_command *command) {

@@ -52,7 +52,8 @@ static void open_run(run *r, uint32_t flags) {
         r->c[i] = r->now.exists[i] ? sample_collection(r->s.db, i ? "b" : "a") : NULL;
 }
 
-static void run_with(run *r, uint64_t memory_limit, size_t text_max, const vs_allocator *allocator) {
+static void run_with(run *r, uint64_t memory_limit, size_t text_max,
+                     const vs_allocator *allocator) {
     memset(r, 0, sizeof *r);
     r->rng.state = vt_seed() + memory_limit + text_max;
     r->options = (vs_open_options)VS_OPEN_OPTIONS_INIT;

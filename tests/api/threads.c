@@ -1145,7 +1145,8 @@ static int ask_of_many(void *ctx, uint32_t waited_ms, uint32_t tries) {
     vs_db **db = ctx;
     (void)waited_ms;
     (void)tries;
-    if (vs_begin(*db, VS_TXN_WRITE, &txn) != VS_ERR_MISUSE || vs_begin(*db, VS_TXN_READ, &txn) != VS_OK)
+    if (vs_begin(*db, VS_TXN_WRITE, &txn) != VS_ERR_MISUSE ||
+        vs_begin(*db, VS_TXN_READ, &txn) != VS_OK)
         abort();
     vs_rollback(txn);
     return atomic_fetch_add(&questions, 1) >= 0;

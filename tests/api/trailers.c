@@ -60,7 +60,8 @@ static void end(pair *p) {
 
 /* Around whole pages, where the trailer makes the difference. */
 static size_t text_bytes(vt_rng *rng) {
-    return vt_below(rng, 2) ? vt_below(rng, 2000) + 8 : PAGE * (1 + vt_below(rng, 3)) - 60 + vt_below(rng, 60);
+    return vt_below(rng, 2) ? vt_below(rng, 2000) + 8
+                            : PAGE * (1 + vt_below(rng, 3)) - 60 + vt_below(rng, 60);
 }
 
 static void change(pair *p) {
@@ -109,7 +110,8 @@ static uint64_t content_of(vs_db *db, int c) {
     for (size_t i = 0; i < n; i++) {
         vs_record r = VS_RECORD_INIT;
         VT_OK(vs_get(coll, NULL, hits[i].key, &r), coll);
-        sum = vt_mix(sum + hits[i].key + sum_of(r.vector, dims[c]) + sum_of(r.metadata, r.metadata_bytes));
+        sum = vt_mix(sum + hits[i].key + sum_of(r.vector, dims[c]) +
+                     sum_of(r.metadata, r.metadata_bytes));
     }
     for (uint64_t key = 0; key < KEYS; key++)
         if (vs_kv_get(db, NULL, coll, &key, sizeof key, note, sizeof note, &bytes) == VS_OK)
@@ -169,7 +171,8 @@ VT_TEST(trailers_of_another_size_are_refused_before_a_file_is_made) {
         options.flags = VS_OPEN_CREATE;
         options.trailer_bytes = sizes[i];
         VT_EQ(vs_open("t.vs", &options, &s.db), VS_ERR_MISUSE);
-        snprintf(expected, sizeof expected, "trailer_bytes is %lu, expected 0 or 40", (unsigned long)sizes[i]);
+        snprintf(expected, sizeof expected, "trailer_bytes is %lu, expected 0 or 40",
+                 (unsigned long)sizes[i]);
         VT_CONTAINS(vs_errmsg(s.db), expected);
         VT_EQ(vs_close(s.db), VS_OK);
         options.flags = 0;

@@ -39,7 +39,7 @@ typedef struct known_state {
 typedef struct known_file {
     char path[32];
     uint8_t *data;
-    uint8_t *map; /* [bytes], IS_... of each byte */
+    uint8_t *map;      /* [bytes], IS_... of each byte */
     uint32_t large[2]; /* values of several pages as they are, and compressed ones */
     size_t bytes;
 } known_file;

@@ -129,7 +129,8 @@ VT_TEST(the_golden_databases_read_the_same_everywhere) {
     }
     VT_EQ(fingerprint[CLOSED], fingerprint[KILLED]); /* the same commits, two ends */
     VT_CHECK(!memcmp(digests[CLOSED], digests[KILLED], sizeof digests[CLOSED]));
-    VT_EQ(fingerprint[CLOSED], fingerprint[TRAILERS]); /* created at other times, so not the digest */
+    VT_EQ(fingerprint[CLOSED],
+          fingerprint[TRAILERS]); /* created at other times, so not the digest */
 }
 
 VT_TEST(the_same_program_writes_the_same_bytes_everywhere) {

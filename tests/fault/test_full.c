@@ -173,7 +173,8 @@ VT_TEST(what_a_full_disk_acknowledged_can_be_checkpointed_at_any_time) {
                 refused += !ok;
             } else if (dice < 90 && f.seed[key]) {
                 vs_status st = vs_delete(f.coll, NULL, key);
-                VT_CHECK(st == VS_OK || (st == VS_ERR_FULL && held)); /* the reserve is not endless */
+                VT_CHECK(st == VS_OK ||
+                         (st == VS_ERR_FULL && held)); /* the reserve is not endless */
                 f.seed[key] = st == VS_OK ? 0 : f.seed[key];
             } else if (dice < 92 && round >= 4) {
                 vs_rollback(held);

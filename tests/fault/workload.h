@@ -42,14 +42,15 @@ typedef struct workload {
     int steps;
     int put, batch, delete, note, create, begin, commit, rollback, sync, reopen, kill, read;
     int commit_sync; /* VS_SYNC_... of commits; -1: a random one */
-    int big;         /* percent of metadata and notes that are long; negative: of those some take pages that
+    int big; /* percent of metadata and notes that are long; negative: of those some take pages that
                         compression saves, and handles with and without it take turns */
-    int fault;       /* SIM_FAULT_...: one call in fault_every fails */
+    int fault; /* SIM_FAULT_...: one call in fault_every fails */
     int fault_every;
-    int checkpoint, maintain, hold; /* more steps; hold: take a snapshot, or look at it and let it go */
-    uint64_t memory;                /* the memory limit; 0: the usual one */
-    int save, back, release;        /* more steps: of savepoints, in transactions */
-    uint64_t room;                  /* bytes that the disk has; 0: any number */
+    int checkpoint, maintain,
+        hold;                /* more steps; hold: take a snapshot, or look at it and let it go */
+    uint64_t memory;         /* the memory limit; 0: the usual one */
+    int save, back, release; /* more steps: of savepoints, in transactions */
+    uint64_t room;           /* bytes that the disk has; 0: any number */
 } workload;
 
 extern const workload wl_all[];

@@ -50,7 +50,7 @@ typedef struct fixture {
     vs_collection *coll[COLLS]; /* handles that last as long as the session; NULL: none */
     vs_txn *txn;                /* the write transaction; NULL: none */
     uint64_t txn_until;
-    model now, staged; /* the last commit; that with the transaction's changes */
+    model now, staged;       /* the last commit; that with the transaction's changes */
     model saved[SAVEPOINTS]; /* as staged was at each open savepoint */
     uint32_t depth;
     vs_cursor *cursor; /* in the write transaction; NULL: none */
@@ -1095,9 +1095,8 @@ static const struct kind {
     {"note get", step_note_get, {80, 80}},   {"refused", step_refused, {20, 20}},
     {"begin", step_begin, {20, 20}},         {"cursor", step_write_cursor, {25, 25}},
     {"snapshot", step_snapshot, {40, 40}},   {"sync", step_sync, {4, 4}},
-    {"savepoint", step_savepoint, {20, 20}},
-    {"checkpoint", step_checkpoint, {1, 1}}, {"maintain", step_maintain, {4, 4}},
-    {"check", step_check, {1, 1}},
+    {"savepoint", step_savepoint, {20, 20}}, {"checkpoint", step_checkpoint, {1, 1}},
+    {"maintain", step_maintain, {4, 4}},     {"check", step_check, {1, 1}},
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 

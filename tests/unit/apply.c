@@ -779,13 +779,15 @@ VT_TEST(a_catalog_that_is_malformed_is_no_misfit) {
     vsi_put_u32_be(key + 1, f.m.coll[1].id);
     const vsi_state before = f.state;
     vsi_cow_mark mark = vsi_cow_open(&f.cow);
-    VT_EQ(vsi_btree_put(&f.err, &f.state.catalog, (vsi_bytes){key, 5}, (vsi_bytes){zero, 3}), VS_OK);
+    VT_EQ(vsi_btree_put(&f.err, &f.state.catalog, (vsi_bytes){key, 5}, (vsi_bytes){zero, 3}),
+          VS_OK);
     vsi_op op = {.kind = VSI_OP_NOTE, .coll = f.m.coll[1].id, .note_key = {key, 5}};
     check_misfit(&f, &op, "catalog: the entry of collection");
     size_t bytes = strlen(f.m.coll[1].name);
     memcpy(name + 1, f.m.coll[1].name, bytes);
-    VT_EQ(vsi_btree_put(&f.err, &f.state.catalog, (vsi_bytes){name, 1 + bytes}, (vsi_bytes){zero, 3}),
-          VS_OK);
+    VT_EQ(
+        vsi_btree_put(&f.err, &f.state.catalog, (vsi_bytes){name, 1 + bytes}, (vsi_bytes){zero, 3}),
+        VS_OK);
     op = create_op(&(model_coll){.id = 99, .dim = 2, .type = VS_U8, .metric = VS_IP});
     op.name = (vsi_bytes){name + 1, bytes};
     check_misfit(&f, &op, "catalog: a name's entry is malformed");

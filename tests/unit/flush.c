@@ -441,7 +441,8 @@ VT_TEST(states_of_every_kind_are_found_again_by_somebody_else) {
 static vsi_ref flush_note(fixture *f, const uint8_t *data, size_t bytes) {
     vsi_value value;
     vsi_bytes key = {(const uint8_t *)"n", 1};
-    vsi_op op = {.kind = VSI_OP_NOTE, .note_key = key, .note_value = {data, bytes}, .note_has_value = true};
+    vsi_op op = {
+        .kind = VSI_OP_NOTE, .note_key = key, .note_value = {data, bytes}, .note_has_value = true};
     vsi_cow_mark mark = vsi_cow_open(&f->cow);
     apply(f, &op);
     commit(f, mark);
@@ -499,13 +500,15 @@ VT_TEST(large_values_are_compressed_where_that_saves_a_page) {
         f.pager.packs = packs;
         f.pager.trailer_bytes = way % 2 ? VSI_TRAILER_BYTES : 0;
         for (size_t pages = 1; pages < 5; pages++)
-            for (size_t end = pages * VSI_PAGE_BYTES - f.pager.trailer_bytes, bytes = end - 11; bytes <= end + 1; bytes++) {
+            for (size_t end = pages * VSI_PAGE_BYTES - f.pager.trailer_bytes, bytes = end - 11;
+                 bytes <= end + 1; bytes++) {
                 check_note(&f, bytes, 0);
                 packed += f.pager.has_packed;
                 check_note(&f, bytes, bytes);
             }
         VT_EQ(packed, packs ? 9 + 13 * 3 : 0);
-        for (size_t noise = 0; noise < 10000; noise += 77) { /* also where the last page is saved or not */
+        for (size_t noise = 0; noise < 10000;
+             noise += 77) { /* also where the last page is saved or not */
             check_note(&f, 10000, noise);
             packed += f.pager.has_packed;
         }
@@ -535,8 +538,8 @@ static vs_status read_extent(fixture *f, const uint8_t *extent, size_t pages, ui
                              vsi_ref *out_ref) {
     uint8_t head[20] = {0}, ref[VSI_REF_BYTES];
     vsi_buf buf = {.mem = &f->mem};
-    OK(vsi_pager_write(&f->err, &f->pager, VSI_REF_BLOB, 0, (vsi_bytes){extent, pages * VSI_PAGE_BYTES},
-                       out_ref));
+    OK(vsi_pager_write(&f->err, &f->pager, VSI_REF_BLOB, 0,
+                       (vsi_bytes){extent, pages * VSI_PAGE_BYTES}, out_ref));
     OK(vsi_pager_flush(&f->err, &f->pager));
     out_ref->codec = VSI_CODEC_ZSTD;
     vsi_ref_encode(*out_ref, ref);
@@ -576,12 +579,19 @@ VT_TEST(a_compressed_extent_of_other_sizes_than_its_entry_says_is_corrupt) {
     vsi_buf_free(&buf);
     uint32_t stored = vsi_get_u32(extent + 4);
     VT_EQ(read_extent(&f, extent, pages, BYTES, &ref), VS_OK);
-    static const uint32_t sizes[] = {0, 1, 4088, BYTES - 1, BYTES + 1, VSI_VALUE_BYTES_MAX,
-                                     VSI_VALUE_BYTES_MAX + 1, 1u << 31, UINT32_MAX};
+    static const uint32_t sizes[] = {0,
+                                     1,
+                                     4088,
+                                     BYTES - 1,
+                                     BYTES + 1,
+                                     VSI_VALUE_BYTES_MAX,
+                                     VSI_VALUE_BYTES_MAX + 1,
+                                     1u << 31,
+                                     UINT32_MAX};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         refuse_packed(&f, extent, pages, sizes[i]); /* the entry */
         vsi_put_u32(extent, sizes[i]);
-        refuse_packed(&f, extent, pages, BYTES); /* the header */
+        refuse_packed(&f, extent, pages, BYTES);    /* the header */
         refuse_packed(&f, extent, pages, sizes[i]); /* both, and not the frame */
         vsi_put_u32(extent, BYTES);
         vsi_put_u32(extent + 4, sizes[i]);
@@ -594,8 +604,9 @@ VT_TEST(a_compressed_extent_of_other_sizes_than_its_entry_says_is_corrupt) {
             refuse_packed(&f, extent, pages, BYTES);
     }
     vsi_put_u32(extent + 4, stored);
-    VT_EQ(read_extent(&f, extent, 5, BYTES, &ref), VS_OK); /* more pages than needed are no damage */
-    refuse_packed(&f, extent, 6, BYTES);         /* but not more than the value itself takes */
+    VT_EQ(read_extent(&f, extent, 5, BYTES, &ref),
+          VS_OK);                        /* more pages than needed are no damage */
+    refuse_packed(&f, extent, 6, BYTES); /* but not more than the value itself takes */
     end(&f);
 }
 

@@ -800,7 +800,8 @@ VT_TEST(an_entry_that_reaches_into_the_trailer_is_found) {
     set_field(f.page, off + 2, 0);
     for (uint32_t heap = off + 1; heap <= off + 6; heap++) {
         set_field(f.page, HEAP_OFF, heap);
-        VT_CONTAINS(vsi_node_check(f.page, VSI_TRAILER_BYTES), heap == off + 6 ? "lie outside" : "reaches beyond");
+        VT_CONTAINS(vsi_node_check(f.page, VSI_TRAILER_BYTES),
+                    heap == off + 6 ? "lie outside" : "reaches beyond");
     }
     set_field(f.page, HEAP_OFF, off);
     for (uint32_t bytes = 0; bytes < 65536; bytes += bytes < 100 ? 1 : 5003) {

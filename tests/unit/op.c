@@ -61,8 +61,9 @@ static const vsi_op savepoint = {.kind = VSI_OP_SAVEPOINT, .savepoint = 0x516273
 static const vsi_op release = {.kind = VSI_OP_RELEASE, .savepoint = 1};
 static const vsi_op rollback_to = {.kind = VSI_OP_ROLLBACK_TO, .savepoint = 1000};
 
-static const vsi_op *const all[] = {&create,    &put,    &put_new,   &delete,  &note,       &note_empty,
-                                    &note_gone, &digest, &savepoint, &release, &rollback_to};
+static const vsi_op *const all[] = {&create,    &put,        &put_new,    &delete,
+                                    &note,      &note_empty, &note_gone,  &digest,
+                                    &savepoint, &release,    &rollback_to};
 enum { ALL = sizeof all / sizeof all[0], BYTES_MAX = 256 };
 
 /* Bytes in the making. */

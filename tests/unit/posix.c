@@ -553,7 +553,8 @@ static struct {
     off_t offset; /* that it was last asked from; -1: not yet */
 } reserve = {0, -1};
 
-int posix_fallocate(int fd, off_t offset, off_t bytes) { /* 64 bits wide by name, as posix.c calls it */
+int posix_fallocate(int fd, off_t offset,
+                    off_t bytes) { /* 64 bits wide by name, as posix.c calls it */
     reserve.offset = offset;
     if (ftruncate(fd, offset + (reserve.fails_with ? bytes / 2 : bytes)))
         return errno;
@@ -564,14 +565,19 @@ VT_TEST(space_is_reserved_behind_the_end_only_and_what_fails_leaves_the_size) {
     static const struct {
         int os_error;
         vs_status status;
-    } cases[] = {{EOPNOTSUPP, VS_ERR_UNSUPPORTED}, {ENOSYS, VS_ERR_UNSUPPORTED}, {EINVAL, VS_ERR_UNSUPPORTED},
-                 {ENOSPC, VS_ERR_FULL},            {EFBIG, VS_ERR_FULL},         {EIO, VS_ERR_IO}};
+    } cases[] = {{EOPNOTSUPP, VS_ERR_UNSUPPORTED},
+                 {ENOSYS, VS_ERR_UNSUPPORTED},
+                 {EINVAL, VS_ERR_UNSUPPORTED},
+                 {ENOSPC, VS_ERR_FULL},
+                 {EFBIG, VS_ERR_FULL},
+                 {EIO, VS_ERR_IO}};
     void *file = create(vt_scratch("reserved"));
     write_at(file, "abc", 3, 0);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         reserve.fails_with = cases[i].os_error;
         VT_EQ(vfs()->allocate(vfs()->ctx, file, 10000, why), cases[i].status);
-        VT_EQ(reserve.offset, 3); /* a library that writes into each block must not touch what is there */
+        VT_EQ(reserve.offset,
+              3); /* a library that writes into each block must not touch what is there */
         VT_EQ(size_of(file), 3);
     }
     reserve.fails_with = 0;

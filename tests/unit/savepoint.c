@@ -228,8 +228,9 @@ static void write_log(fixture *f, const char *text) {
 }
 
 VT_TEST(recovery_does_what_the_log_says_of_savepoints) {
-    static const char *const logs[] = {"pS1nB1p",      "S1pR1p",           "S1nB1nB1pR1p",      "pS1pS2nB2pS3nB3pR2p",
-                                       "S1nS2nS3nB1p", "S1pS2pS3pR1S1nB1", "S1nS2nR2nB1pS2pR1", "S1S2S3R3S3nB3"};
+    static const char *const logs[] = {
+        "pS1nB1p",      "S1pR1p",           "S1nB1nB1pR1p",      "pS1pS2nB2pS3nB3pR2p",
+        "S1nS2nS3nB1p", "S1pS2pS3pR1S1nB1", "S1nS2nR2nB1pS2pR1", "S1S2S3R3S3nB3"};
     for (size_t i = 0; i < sizeof logs / sizeof logs[0]; i++) {
         static fixture f;
         begin(&f);
@@ -244,8 +245,9 @@ VT_TEST(recovery_does_what_the_log_says_of_savepoints) {
 }
 
 VT_TEST(savepoints_that_cannot_be_are_damage) {
-    static const char *const logs[] = {"pS0", "pS2",    "S1S1", "S1S3",   "R1",     "R0",    "B1",
-                                       "B0",  "S1pR2p", "S1B2", "S1R1B1", "S1R1R1", "S1S2R1B2p"};
+    static const char *const logs[] = {"pS0",    "pS2",    "S1S1",     "S1S3",   "R1",
+                                       "R0",     "B1",     "B0",       "S1pR2p", "S1B2",
+                                       "S1R1B1", "S1R1R1", "S1S2R1B2p"};
     for (size_t i = 0; i < sizeof logs / sizeof logs[0]; i++) {
         static fixture f;
         begin(&f);

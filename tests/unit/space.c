@@ -197,8 +197,8 @@ static void reap(fixture *f, uint64_t first_checkpoint, uint64_t first_version) 
     uint64_t calls = f->allocator.calls;
     for (size_t i = 0; i < f->extents; i++)
         expected += f->extent[i].what == DEAD && !is_reached(&f->extent[i], &r);
-    vsi_space_reap(&f->space, first_checkpoint,
-                   &(vsi_space_reader){first_version, UINT64_MAX}, 1, reap_one, &r);
+    vsi_space_reap(&f->space, first_checkpoint, &(vsi_space_reader){first_version, UINT64_MAX}, 1,
+                   reap_one, &r);
     VT_EQ(r.count, expected);
     VT_EQ(f->allocator.calls, calls);
 }

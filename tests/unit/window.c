@@ -62,7 +62,8 @@ static void begin(fixture *f, uint64_t file_bytes) {
     memset(&fake, 0, sizeof fake);
     fake.file_bytes = file_bytes;
     vsi_mem_init(&f->mem, &(vs_allocator){&f->allocator, vt_realloc});
-    f->vfs = (vs_vfs){.size = sizeof f->vfs, .file_size = fake_size, .map = fake_map, .unmap = fake_unmap};
+    f->vfs = (vs_vfs){
+        .size = sizeof f->vfs, .file_size = fake_size, .map = fake_map, .unmap = fake_unmap};
     f->file = (vsi_file){.vfs = &f->vfs, .mem = &f->mem};
     VT_CHECK(vsi_reside_init(&f->reside, &f->mem));
     VT_CHECK(vsi_windows_init(&f->windows, &f->mem, &f->file, &f->reside));
@@ -155,7 +156,7 @@ VT_TEST(a_file_that_grows_is_mapped_again_and_the_old_window_goes_when_nobody_us
     VT_CHECK(glance(&f, 3 * UNIT));
     fake.file_bytes = 5 * UNIT;
     VT_CHECK(glance(&f, 4 * UNIT)); /* by now nobody can be looking */
-    VT_EQ(fake.maps, 2);           /* the last one, and the one before it of a moment ago */
+    VT_EQ(fake.maps, 2);            /* the last one, and the one before it of a moment ago */
     end(&f);
 }
 

@@ -15,7 +15,7 @@ struct vs_cursor {
     vsi_btree_cursor at;
     uint64_t changes;   /* of the state when coll and `at` were taken */
     uint64_t evictions; /* likewise: nodes under `at` may have left memory since */
-    uint64_t key;     /* under the cursor, or the first one wanted */
+    uint64_t key;       /* under the cursor, or the first one wanted */
     uint32_t slot;
     bool is_started, is_on_record;
     vsi_buf vector, metadata;
@@ -105,8 +105,8 @@ static vs_status cursor_seek(vsi_err *err, vs_cursor *cursor, const vsi_state *s
 /* Moves to the next record. */
 static vs_status cursor_move(vsi_err *err, vs_cursor *cursor, const vsi_state *state) {
     uint64_t evictions = vsi_ordered_load(&cursor->head.db->engine->pager.reside.evictions);
-    bool is_in_place = cursor->is_started && cursor->changes == state->changes &&
-                       cursor->evictions == evictions;
+    bool is_in_place =
+        cursor->is_started && cursor->changes == state->changes && cursor->evictions == evictions;
     vs_status st = VS_OK;
     if (!is_in_place)
         st = cursor_seek(err, cursor, state);

@@ -60,7 +60,8 @@ static vs_status open_read_options(vsi_err *err, const vs_open_options *given,
         return vsi_fail(err, VS_ERR_MISUSE, "vs_open: sync is %d, expected VS_SYNC_...", out->sync);
     if (out->compression < VS_COMPRESSION_DEFAULT || out->compression > VS_COMPRESSION_ZSTD)
         return vsi_fail(err, VS_ERR_MISUSE,
-                        "vs_open: compression is %d, expected VS_COMPRESSION_...", out->compression);
+                        "vs_open: compression is %d, expected VS_COMPRESSION_...",
+                        out->compression);
     if (out->trailer_bytes && out->trailer_bytes != VSI_TRAILER_BYTES)
         return vsi_fail(err, VS_ERR_MISUSE, "vs_open: trailer_bytes is %lu, expected 0 or %d",
                         (unsigned long)out->trailer_bytes, VSI_TRAILER_BYTES);

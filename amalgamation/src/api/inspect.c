@@ -27,8 +27,8 @@ vs_status vs_maintain(vs_db *db, uint64_t budget_bytes, uint64_t *out_left_bytes
     uint64_t left = 0;
     vs_status st = VS_OK;
     if (!db->engine->config.is_readonly)
-        st = vsi_maintain(&err, db->engine, budget_bytes ? budget_bytes : INSPECT_STEP_BYTES,
-                          &left);
+        st =
+            vsi_maintain(&err, db->engine, budget_bytes ? budget_bytes : INSPECT_STEP_BYTES, &left);
     if (st == VS_OK && out_left_bytes)
         *out_left_bytes = left;
     return vsi_handle_end(&db->head, st, &err);

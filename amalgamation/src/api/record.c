@@ -52,8 +52,8 @@ static vs_status vector_f32_to_u8(vsi_err *err, const uint8_t *p, size_t dim, ui
     return VS_OK;
 }
 
-VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_desc *desc, const void *vector,
-                                   int type, uint8_t *scratch, const uint8_t **out) {
+VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_desc *desc, const void *vector, int type,
+                                   uint8_t *scratch, const uint8_t **out) {
     size_t dim = desc->dim;
     type = type ? type : desc->type;
     *out = scratch;

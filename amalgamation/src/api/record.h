@@ -7,8 +7,8 @@
 /* A caller's vector in the collection's type, elements little-endian: the caller's own bytes when
  * they are that already, else scratch [dim x element_bytes]. VS_ERR_INVALID for values that do not
  * fit. */
-VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_desc *desc, const void *vector,
-                                   int type, uint8_t *scratch, const uint8_t **out);
+VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_desc *desc, const void *vector, int type,
+                                   uint8_t *scratch, const uint8_t **out);
 
 /* Fills out_record from a slot; vector and metadata live in the buffers. */
 VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t slot, vsi_buf *vector,

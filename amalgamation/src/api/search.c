@@ -36,8 +36,7 @@ vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, i
         st = search_prepare(&err, collection, coll.desc, query, query_type);
     if (st == VS_OK) {
         vsi_topk topk = {.hits = hits, .k = k};
-        st = vsi_exact_scan(&err, db->kernels, &coll, collection->scratch.data, &view.stay,
-                            &topk);
+        st = vsi_exact_scan(&err, db->kernels, &coll, collection->scratch.data, &view.stay, &topk);
         if (st == VS_OK) {
             vsi_topk_sort(&topk);
             *out_count = topk.count;

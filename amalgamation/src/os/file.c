@@ -125,12 +125,13 @@ static vs_status file_allocate(vsi_err *err, const vsi_file *file, uint64_t byte
     do
         st = file->vfs->allocate(file->vfs->ctx, file->handle, bytes, why);
     while (file_again(st, &interrupts));
-    return st == VS_OK ? st
-                       : file_fail(err, st, VS_ERR_IO_ALLOCATE, "reserve space in", file->path, why);
+    return st == VS_OK
+               ? st
+               : file_fail(err, st, VS_ERR_IO_ALLOCATE, "reserve space in", file->path, why);
 }
 
-VSI_FN vs_status vsi_file_reserve(vsi_err *err, const vsi_file *file, uint64_t bytes, uint64_t spare,
-                                  uint64_t *io_owned) {
+VSI_FN vs_status vsi_file_reserve(vsi_err *err, const vsi_file *file, uint64_t bytes,
+                                  uint64_t spare, uint64_t *io_owned) {
     uint64_t owned = bytes + spare;
     if (bytes <= *io_owned)
         return VS_OK;

@@ -16,7 +16,7 @@ typedef struct vsi_file {
     const vs_vfs *vfs; /* borrowed; NULL: not open */
     vsi_mem *mem;      /* borrowed */
     void *handle;
-    char *path; /* owned */
+    char *path;                   /* owned */
     vsi_atomic_u64 *failed_syncs; /* borrowed, counted up; NULL: nobody wants to know */
 } vsi_file;
 

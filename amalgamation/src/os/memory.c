@@ -191,7 +191,8 @@ static bool memory_outgrow(memory_vfs *fs, memory_file *f, size_t cap) {
 /* Bytes, or zeros for NULL, into the file's memory and what was mapped of it; keeps M1. */
 static void memory_fill(memory_file *f, const void *buf, size_t bytes, size_t offset) {
     for (memory_block *block = &f->now; block; block = block->older) {
-        size_t room = offset < block->cap ? block->cap - offset : 0, n = bytes < room ? bytes : room;
+        size_t room = offset < block->cap ? block->cap - offset : 0,
+               n = bytes < room ? bytes : room;
         if (n && buf)
             memcpy(block->data + offset, buf, n);
         else if (n)

@@ -16,7 +16,7 @@ typedef struct exact_scan {
     const vsi_coll *coll;
     const void *query;
     size_t dim;
-    double query_norm; /* squared; for cosine */
+    double query_norm;          /* squared; for cosine */
     vsi_slab_aside rows, cells; /* of slabs that memory has no room for */
     double out[EXACT_TILE_ROWS], norm[EXACT_TILE_ROWS];
 } exact_scan;

@@ -105,7 +105,8 @@ VSI_FN vs_status vsi_admit_frame(vsi_err *err, vsi_engine *engine, size_t bytes,
     reserve = reserve < ADMIT_LOG_MAX ? reserve : ADMIT_LOG_MAX;
     vs_status st = vsi_log_own(err, &engine->log, bytes, reserve);
     if (engine->log.is_tight && vsi_log_bytes(&engine->log) >= 2 * reserve)
-        engine->wants_room = true; /* before a commit has to be refused: the log itself is what can go */
+        engine->wants_room =
+            true; /* before a commit has to be refused: the log itself is what can go */
     if (st != VS_ERR_FULL)
         return st;
     engine->wants_room = true;

@@ -58,7 +58,8 @@ static vs_status apply_create(vsi_err *err, vsi_state *state, const vsi_op *op) 
     if (op->index.bytes)
         memcpy(given.index, op->index.data, op->index.bytes);
     given.term = vsi_term_of_coll(&given);
-    given.rows.dir.cow = given.cells.dir.cow = state->catalog.cow->pager ? state->catalog.cow : NULL;
+    given.rows.dir.cow = given.cells.dir.cow =
+        state->catalog.cow->pager ? state->catalog.cow : NULL;
     st = vsi_descs_add(err, state->descs, &given, &desc);
     if (st == VS_OK)
         st = vsi_state_add_coll(err, state, desc);
@@ -124,7 +125,8 @@ static vs_status metadata_add(vsi_err *err, vsi_state *state, vsi_coll *coll, co
         return VS_OK;
     vsi_hash128 hash = vsi_hash128_of(op->metadata.data, op->metadata.bytes, 0);
     vsi_hash128_add(&state->digest, vsi_term_of_metadata(op->coll, op->key, hash));
-    return vsi_value_put(err, &coll->metadata, vsi_slot_encode(bytes, op->slot), op->metadata, hash);
+    return vsi_value_put(err, &coll->metadata, vsi_slot_encode(bytes, op->slot), op->metadata,
+                         hash);
 }
 
 /* Writes a record into a slot that is not live. */

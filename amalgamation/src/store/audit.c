@@ -108,7 +108,8 @@ static vs_status audit_records(auditor *a, const vsi_coll *coll) {
         if (st == VS_OK)
             st = audit_next(a, &cursor);
     }
-    if (st == VS_OK && count != coll->count) /* the tree's own count is right, audit_tree has seen to that */
+    if (st == VS_OK &&
+        count != coll->count) /* the tree's own count is right, audit_tree has seen to that */
         audit_report(a, coll->desc->name, "the count of records is wrong");
     return st;
 }
@@ -125,7 +126,8 @@ static uint64_t audit_count_bits(vsi_bytes bits) {
 static vs_status audit_live(auditor *a, const vsi_coll *coll) {
     uint64_t count = 0;
     vsi_btree_cursor cursor;
-    vs_status st = vsi_btree_seek(a->err, &coll->live, (vsi_bytes){(const uint8_t *)"", 0}, &cursor);
+    vs_status st =
+        vsi_btree_seek(a->err, &coll->live, (vsi_bytes){(const uint8_t *)"", 0}, &cursor);
     while (st == VS_OK && !vsi_btree_at_end(&cursor)) {
         vsi_node_item item = vsi_btree_entry(&cursor);
         if (item.key.bytes != 4 || item.value.bytes != VSI_LIVE_CHUNK_BYTES || item.ref_count)
@@ -183,15 +185,13 @@ static vs_status audit_add_metadata(auditor *a, const vsi_coll *coll, vsi_bytes 
     return st;
 }
 
-static vs_status audit_add_note(auditor *a, const vsi_coll *coll, vsi_bytes key,
-                                vsi_hash128 hash) {
+static vs_status audit_add_note(auditor *a, const vsi_coll *coll, vsi_bytes key, vsi_hash128 hash) {
     (void)coll;
     if (key.bytes < 7 || key.bytes > VSI_NOTE_KEY_BYTES_MAX ||
         vsi_get_u16(key.data + 4) != key.bytes - 6)
         return vsi_fail(a->err, VS_ERR_CORRUPT, "a note's key is malformed");
-    vsi_hash128_add(&a->digest,
-                    vsi_term_of_note(vsi_get_u32(key.data),
-                                     (vsi_bytes){key.data + 6, key.bytes - 6}, hash));
+    vsi_hash128_add(&a->digest, vsi_term_of_note(vsi_get_u32(key.data),
+                                                 (vsi_bytes){key.data + 6, key.bytes - 6}, hash));
     return VS_OK;
 }
 
@@ -230,8 +230,7 @@ static vs_status audit_coll(auditor *a, const vsi_state *state, const vsi_coll *
     if (st == VS_OK)
         st = audit_note(a, name, audit_live(a, coll));
     if (st == VS_OK)
-        st = audit_note(a, name,
-                        audit_values(a, name, &coll->metadata, audit_add_metadata, coll));
+        st = audit_note(a, name, audit_values(a, name, &coll->metadata, audit_add_metadata, coll));
     vsi_hash128_add(&a->digest, vsi_term_of_coll(coll->desc));
     return st;
 }
@@ -249,8 +248,8 @@ static vs_status audit_colls(auditor *a, const vsi_state *state) {
     return st == VS_ERR_NOT_FOUND ? VS_OK : audit_note(a, "catalog", st);
 }
 
-VSI_FN vs_status vsi_audit(vsi_err *err, const vsi_state *state, vsi_mem *mem,
-                           vsi_report_fn report, void *ctx) {
+VSI_FN vs_status vsi_audit(vsi_err *err, const vsi_state *state, vsi_mem *mem, vsi_report_fn report,
+                           void *ctx) {
     vsi_pager *pager = state->catalog.cow->pager;
     auditor a = {.err = err,
                  .buf = {.mem = mem},
@@ -267,8 +266,8 @@ VSI_FN vs_status vsi_audit(vsi_err *err, const vsi_state *state, vsi_mem *mem,
     if (st == VS_OK && has_catalog)
         st = audit_colls(&a, state);
     if (st == VS_OK && has_notes)
-        st = audit_note(&a, "notes",
-                        audit_values(&a, "notes", &state->notes, audit_add_note, NULL));
+        st =
+            audit_note(&a, "notes", audit_values(&a, "notes", &state->notes, audit_add_note, NULL));
     if (st == VS_OK && (a.digest.lo != state->digest.lo || a.digest.hi != state->digest.hi))
         report(ctx, "the digest does not match the contents"); /* A1 */
     vsi_buf_free(&a.buf);

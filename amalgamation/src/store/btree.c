@@ -16,7 +16,7 @@ typedef struct btree_block {
 
 typedef struct btree_path {
     uint8_t *page[VSI_BTREE_HEIGHT_MAX]; /* by level */
-    uint32_t at[VSI_BTREE_HEIGHT_MAX];   /* the entry that was followed; of the leaf, where key is */
+    uint32_t at[VSI_BTREE_HEIGHT_MAX]; /* the entry that was followed; of the leaf, where key is */
     uint32_t height;
     bool is_found;
 } btree_path;
@@ -447,8 +447,8 @@ static vs_status check_step(vsi_err *err, vsi_btree_cursor *at, uint32_t *level,
         return VS_OK;
     }
     uint32_t below = --*level;
-    vs_status st = btree_read(err, at->tree, vsi_node_ref(page, at->at[below + 1], 0),
-                              &at->page[below]);
+    vs_status st =
+        btree_read(err, at->tree, vsi_node_ref(page, at->at[below + 1], 0), &at->page[below]);
     if (st != VS_OK)
         return st;
     at->at[below] = 0;

@@ -42,8 +42,7 @@ static vs_status check_metas(vsi_err *err, vsi_engine *engine, check_moment *out
 static vs_status check_log(vsi_err *err, vsi_engine *engine, const check_moment *moment,
                            bool skips_payloads) {
     const vsi_meta *meta = &moment->meta;
-    const vsi_checkpoint_info *from =
-        meta->previous.log_from ? &meta->previous : &meta->checkpoint;
+    const vsi_checkpoint_info *from = meta->previous.log_from ? &meta->previous : &meta->checkpoint;
     vsi_replay *replay = vsi_alloc_zeroed(engine->mem, sizeof *replay);
     if (!replay)
         return vsi_fail_nomem(err, sizeof *replay);
@@ -109,8 +108,7 @@ static void check_cover(check_extents *c, const vsi_checkpoint_info *info) {
             continue;
         }
         snprintf(text, sizeof text, "checkpoint %llu: page %llu is %s",
-                 (unsigned long long)info->number,
-                 (unsigned long long)(next < page ? next : page),
+                 (unsigned long long)info->number, (unsigned long long)(next < page ? next : page),
                  next < page ? "used twice" : "neither used nor free");
         c->report(c->ctx, text);
         return;
@@ -140,8 +138,7 @@ static vs_status check_checkpoint(vsi_err *err, vsi_engine *engine, const vsi_me
                        .needed = meta->features_needed,
                        .report = report,
                        .ctx = ctx};
-    vsi_walk walk = {
-        .visit = check_visit, .damaged = check_damaged, .ctx = &c, .reads_all = true};
+    vsi_walk walk = {.visit = check_visit, .damaged = check_damaged, .ctx = &c, .reads_all = true};
     vs_status st = vsi_walk_run(err, &engine->pager, info->catalog, &walk);
     if (st == VS_OK && is_last)
         st = check_free_list(err, engine, &c, info);
@@ -164,7 +161,8 @@ static bool check_log_moved(vsi_engine *engine, const check_moment *moment) {
 }
 
 /* The log behind the checkpoint. A failed sync may move it while it is read: then once more. */
-static vs_status check_whole_log(vsi_err *err, vsi_engine *engine, check_moment *moment, int level) {
+static vs_status check_whole_log(vsi_err *err, vsi_engine *engine, check_moment *moment,
+                                 int level) {
     vs_status st = check_log(err, engine, moment, level == 1);
     while (check_is_finding(st) && check_log_moved(engine, moment)) {
         st = check_begin(err, engine, moment);

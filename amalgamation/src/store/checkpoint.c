@@ -85,12 +85,13 @@ static vs_status checkpoint_distrust(vsi_err *err, vsi_engine *engine) {
     uint64_t failed = vsi_atomic_load(&engine->failed_syncs);
     if (failed == engine->trusted_syncs)
         return VS_OK;
-    vs_status st = engine->has_spilled_trees
-                       ? vsi_fail(err, VS_ERR_READONLY,
-                                  "%s: a sync failed, and changes that had left memory may be lost; "
-                                  "the log has them",
-                                  engine->path)
-                       : vsi_flush_distrust(err, &engine->versions.applied->state);
+    vs_status st =
+        engine->has_spilled_trees
+            ? vsi_fail(err, VS_ERR_READONLY,
+                       "%s: a sync failed, and changes that had left memory may be lost; "
+                       "the log has them",
+                       engine->path)
+            : vsi_flush_distrust(err, &engine->versions.applied->state);
     if (st == VS_OK)
         engine->trusted_syncs = failed;
     if (st == VS_OK || st == VS_ERR_NOMEM)
@@ -184,9 +185,9 @@ static void checkpoint_install(checkpoint_work *work, uint64_t old_number, vsi_r
     vsi_engine *engine = work->engine;
     vsi_space *space = &engine->pager.space;
     if (old_free.kind != VSI_REF_NONE)
-        vsi_space_bury(space, (vsi_dead_extent){
-                                  .run = {vsi_ref_page(old_free), vsi_ref_pages(old_free)},
-                                  .checkpoint = old_number});
+        vsi_space_bury(space,
+                       (vsi_dead_extent){.run = {vsi_ref_page(old_free), vsi_ref_pages(old_free)},
+                                         .checkpoint = old_number});
     vsi_pager_keep(&engine->pager);
     engine->pager.birth = (uint32_t)(work->meta.checkpoint.number + 1);
     engine->has_spilled_trees = false;
@@ -257,8 +258,9 @@ static bool checkpoint_is_clear(vsi_pager *pager) {
     const vsi_run *runs = (const vsi_run *)(const void *)space->runs.data;
     bool is_clear = vsi_windows_are_clear(&pager->windows, space->end * VSI_PAGE_BYTES, UINT64_MAX);
     for (size_t i = 0; i < space->runs.bytes / sizeof *runs; i++)
-        is_clear = is_clear && vsi_windows_are_clear(&pager->windows, runs[i].page * VSI_PAGE_BYTES,
-                                                     (runs[i].page + runs[i].pages) * VSI_PAGE_BYTES);
+        is_clear =
+            is_clear && vsi_windows_are_clear(&pager->windows, runs[i].page * VSI_PAGE_BYTES,
+                                              (runs[i].page + runs[i].pages) * VSI_PAGE_BYTES);
     return is_clear || !space->is_known;
 }
 #endif
@@ -281,8 +283,7 @@ static void checkpoint_clean(vsi_engine *engine, bool is_final, vsi_stay *stay) 
         vsi_space_reap(&engine->pager.space,
                        has_previous ? meta->previous.number : meta->checkpoint.number,
                        (const vsi_space_reader *)(const void *)readers.data,
-                       readers.bytes / sizeof(vsi_space_reader), checkpoint_forget,
-                       &engine->pager);
+                       readers.bytes / sizeof(vsi_space_reader), checkpoint_forget, &engine->pager);
     vsi_buf_free(&readers);
     if (engine->pager.space.left) { /* the caller is one of those who may look there */
         vsi_stay_leave(&engine->pager.reside, *stay);
@@ -445,8 +446,7 @@ VSI_FN void vsi_checkpoint_if_due(vsi_engine *engine) {
     if (!p.is_near || vsi_role_take(&err, engine, false) != VS_OK)
         return;
     uint64_t ahead = engine->ahead_log_bytes < p.log_bytes ? engine->ahead_log_bytes : 0;
-    vs_status st =
-        checkpoint_write_ahead(&err, engine, CHECKPOINT_PACE * (p.log_bytes - ahead));
+    vs_status st = checkpoint_write_ahead(&err, engine, CHECKPOINT_PACE * (p.log_bytes - ahead));
     engine->ahead_log_bytes = p.log_bytes;
     uint64_t left = vsi_flush_slabs_left(&engine->versions.applied->state);
     if (st == VS_OK && (p.is_late || (p.is_due && left <= CHECKPOINT_LAST_STEP_BYTES)))

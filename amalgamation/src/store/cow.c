@@ -120,8 +120,7 @@ static vsi_block *cow_alloc(vsi_cow *cow, size_t bytes, uint64_t pages) {
         return NULL;
     cow->bytes += bytes;
     vsi_page_count_add(&cow->pages, pages, 1);
-    *block = (vsi_block){
-        .older = cow->newest, .owner = cow->scope, .bytes = bytes, .pages = pages};
+    *block = (vsi_block){.older = cow->newest, .owner = cow->scope, .bytes = bytes, .pages = pages};
     if (cow->newest)
         cow->newest->newer = block;
     cow->newest = block;

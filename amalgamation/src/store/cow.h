@@ -22,10 +22,10 @@ typedef struct vsi_cow {
     vsi_mem *mem;     /* borrowed */
     vsi_pager *pager; /* borrowed; NULL: everything is in memory */
     vsi_block *newest;
-    vsi_block *dead;     /* replaced in this transaction, still needed by older versions */
-    vsi_buf dead_extents; /* vsi_dead_extent, run and birth set: likewise, in the file */
-    uint64_t scope;      /* blocks with owner >= scope may be changed in place */
-    uint64_t last_scope; /* numbers given out */
+    vsi_block *dead;          /* replaced in this transaction, still needed by older versions */
+    vsi_buf dead_extents;     /* vsi_dead_extent, run and birth set: likewise, in the file */
+    uint64_t scope;           /* blocks with owner >= scope may be changed in place */
+    uint64_t last_scope;      /* numbers given out */
     size_t bytes, dead_bytes; /* of all blocks, of those that only older versions have */
     vsi_page_count pages, dead_pages; /* likewise */
 } vsi_cow;

@@ -95,8 +95,8 @@ static void desc_fill(vsi_desc *desc, vsi_mem *mem, const vsi_desc *given) {
 
 /* A new member of the list, not filled yet; the lock is held. */
 static vsi_desc *descs_insert(vsi_descs *descs, size_t at) {
-    vsi_desc *desc = vsi_buf_reserve(&descs->list, sizeof desc) ? vsi_alloc(descs->mem, sizeof *desc)
-                                                               : NULL;
+    vsi_desc *desc =
+        vsi_buf_reserve(&descs->list, sizeof desc) ? vsi_alloc(descs->mem, sizeof *desc) : NULL;
     if (!desc)
         return NULL;
     vsi_desc **place = (vsi_desc **)(void *)descs->list.data + at;
@@ -117,8 +117,8 @@ static vs_status desc_reset(vsi_err *err, vsi_desc *desc) {
     return st;
 }
 
-static vs_status descs_add(vsi_err *err, vsi_descs *descs, const vsi_desc *given,
-                           bool keeps_old, vsi_desc **out_desc) {
+static vs_status descs_add(vsi_err *err, vsi_descs *descs, const vsi_desc *given, bool keeps_old,
+                           vsi_desc **out_desc) {
     vsi_mutex_lock(&descs->lock);
     size_t at = descs_place(descs, given->id);
     vsi_desc *old = descs_at(descs, at, given->id);

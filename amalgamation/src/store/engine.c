@@ -46,7 +46,8 @@ VSI_FN vs_status vsi_engine_settle_metas(vsi_err *err, vsi_engine *engine) {
 
 VSI_FN void vsi_engine_free(vsi_engine *engine) {
     vsi_mem *mem = engine->mem;
-    vsi_windows_free(&engine->pager.windows); /* first: then slabs go without its lock, see vsi_windows_leave */
+    vsi_windows_free(
+        &engine->pager.windows); /* first: then slabs go without its lock, see vsi_windows_leave */
     vsi_log_free(&engine->log);
     vsi_versions_free(&engine->versions);
     vsi_cow_free_all(&engine->cow);

@@ -164,8 +164,7 @@ static vs_status flush_coll_slabs(vsi_err *err, vsi_state *state, vsi_desc *desc
     }
     if (st == VS_OK)
         st = flush_array(err, &desc->rows, &coll->rows_dir, coll->slot_end);
-    return st == VS_OK ? flush_array(err, &desc->cells, &coll->cells_dir, coll->slot_end)
-                       : st;
+    return st == VS_OK ? flush_array(err, &desc->cells, &coll->cells_dir, coll->slot_end) : st;
 }
 
 static vs_status flush_slabs(vsi_err *err, vsi_state *state) {

@@ -17,9 +17,8 @@ static void space_skip_damage(void *ctx, const vsi_err *err) {
  * is left out if skips_damage: nobody will read it. */
 static vs_status space_collect(vsi_err *err, vsi_engine *engine, const vsi_checkpoint_info *info,
                                bool skips_damage, vsi_buf *used) {
-    vsi_walk walk = {.visit = space_add_extent,
-                     .damaged = skips_damage ? space_skip_damage : NULL,
-                     .ctx = used};
+    vsi_walk walk = {
+        .visit = space_add_extent, .damaged = skips_damage ? space_skip_damage : NULL, .ctx = used};
     vs_status st = vsi_walk_run(err, &engine->pager, info->catalog, &walk);
     if (st == VS_OK && info->free_list.kind == VSI_REF_FREE)
         st = space_add_extent(used, err, info->free_list);
@@ -177,7 +176,7 @@ static vs_status space_dying(vsi_err *err, const vsi_engine *engine, vsi_buf *ou
 /* Makes the list of free pages and room for it; taking the room changes the list. */
 static vs_status space_make_list(vsi_err *err, vsi_engine *engine, uint64_t first_kept,
                                  const vsi_buf *dying, vsi_buf *list, uint64_t *out_page,
-                                uint64_t *out_end) {
+                                 uint64_t *out_end) {
     vs_status st = vsi_space_write(err, &engine->pager.space, first_kept, dying, list);
     if (st != VS_OK)
         return st;

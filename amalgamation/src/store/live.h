@@ -17,7 +17,7 @@ VS_NODISCARD VSI_FN vs_status vsi_live_set(vsi_err *err, vsi_btree *live, uint32
 typedef struct vsi_live_scan {
     const vsi_btree *live;
     bool is_loaded, is_missing; /* a missing chunk is all zero */
-    uint32_t chunk; /* that bits belong to */
+    uint32_t chunk;             /* that bits belong to */
     uint8_t bits[VSI_LIVE_CHUNK_BYTES];
 } vsi_live_scan;
 

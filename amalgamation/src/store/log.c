@@ -213,10 +213,12 @@ static bool log_seal(vsi_log *log, vsi_frame *frame, vsi_buf *buf) {
 }
 
 VSI_FN vs_status vsi_log_own(vsi_err *err, vsi_log *log, size_t bytes, uint64_t reserve) {
-    uint64_t end = vsi_round_up(log->pos, log->pad_bytes) + vsi_frame_stride((uint32_t)bytes) + reserve;
+    uint64_t end =
+        vsi_round_up(log->pos, log->pad_bytes) + vsi_frame_stride((uint32_t)bytes) + reserve;
     if (end <= log->owned)
         return VS_OK;
-    vs_status st = vsi_file_reserve(err, &log->file, end, reserve, &log->owned); /* not at each frame */
+    vs_status st =
+        vsi_file_reserve(err, &log->file, end, reserve, &log->owned); /* not at each frame */
     log->is_tight = st == VS_ERR_FULL || log->owned == end;
     return st;
 }

@@ -40,7 +40,8 @@ enum { SESSION_BYTES = 32 };
 static const uint8_t session_magic[8] = {'v', 's', '-', 'o', 'w', 'n', 'e', 'r'};
 
 /* Features this version knows. */
-static const uint64_t meta_known_ro = 0, meta_known_needed = VSI_META_NEEDS_ZSTD | VSI_META_NEEDS_TRAILERS;
+static const uint64_t meta_known_ro = 0,
+                      meta_known_needed = VSI_META_NEEDS_ZSTD | VSI_META_NEEDS_TRAILERS;
 
 static uint64_t meta_slot_off(int slot) {
     return slot ? VSI_META_B_OFF : 0;
@@ -129,9 +130,8 @@ static vs_status meta_check_version(vsi_err *err, const vsi_file *file, const ui
 
 static vs_status meta_check_features(vsi_err *err, const vsi_file *file, uint64_t needed) {
     if (needed & ~meta_known_needed)
-        return vsi_fail(
-            err, VS_ERR_TOO_NEW, "%s needs features %#llx that version %s lacks", file->path,
-            (unsigned long long)(needed & ~meta_known_needed), VS_VERSION);
+        return vsi_fail(err, VS_ERR_TOO_NEW, "%s needs features %#llx that version %s lacks",
+                        file->path, (unsigned long long)(needed & ~meta_known_needed), VS_VERSION);
     if ((needed & VSI_META_NEEDS_ZSTD) && !vsi_codec_has_zstd())
         return vsi_fail(err, VS_ERR_UNSUPPORTED,
                         "%s has values compressed with zstd, which this build leaves out "

@@ -8,7 +8,8 @@
 enum {
     VSI_NODE_HEADER_BYTES = 16,
     VSI_NODE_ROOM = VSI_PAGE_BYTES - VSI_NODE_HEADER_BYTES, /* of one without a trailer */
-    VSI_NODE_ENTRY_MAX = 1340, /* less than a third of a node: any split leaves room for the new entry */
+    VSI_NODE_ENTRY_MAX =
+        1340, /* less than a third of a node: any split leaves room for the new entry */
     VSI_NODE_ENTRY_OVERHEAD = 6, /* offset and two lengths */
     VSI_NODE_REFS_MAX = 15,
     VSI_NODE_LEVEL_MAX = 31 /* nodes of the longest keys have three children, at worst */
@@ -26,8 +27,8 @@ VSI_FN void vsi_node_init(uint8_t page[VSI_PAGE_BYTES], uint32_t level, uint32_t
 VSI_FN uint32_t vsi_node_level(const uint8_t *page); /* 0: leaf */
 VSI_FN uint32_t vsi_node_count(const uint8_t *page);
 VSI_FN uint32_t vsi_node_trailer(const uint8_t *page); /* in bytes */
-VSI_FN size_t vsi_node_room(const uint8_t *page); /* for items, used or not */
-VSI_FN size_t vsi_node_used(const uint8_t *page); /* bytes of all items, without holes */
+VSI_FN size_t vsi_node_room(const uint8_t *page);      /* for items, used or not */
+VSI_FN size_t vsi_node_used(const uint8_t *page);      /* bytes of all items, without holes */
 
 VSI_FN vsi_node_item vsi_node_item_at(const uint8_t *page, uint32_t at);
 VSI_FN size_t vsi_node_item_bytes(const vsi_node_item *item); /* as it takes up room */

@@ -115,7 +115,7 @@ typedef struct recovery {
     bool in_txn;
     uint64_t txn;
     vsi_cow_mark mark;
-    size_t taken_bytes; /* of the pager, when the transaction began */
+    size_t taken_bytes;    /* of the pager, when the transaction began */
     vsi_savepoints points; /* of the transaction */
     uint64_t commit_lsn, first_cont_lsn;
     const vsi_checkpoint_info *from;
@@ -404,4 +404,3 @@ VSI_FN vs_status vsi_engine_open(vsi_err *err, const vsi_engine_config *config,
     *out_engine = engine;
     return VS_OK;
 }
-

@@ -170,8 +170,8 @@ VSI_FN vs_status vsi_pager_see(vsi_err *err, vsi_pager *pager, vsi_ref ref, int 
     vs_status st = pager_check_size(err, pager, ref, kind, bytes);
     if (st != VS_OK)
         return st;
-    const uint8_t *data = vsi_windows_see(&pager->windows, vsi_ref_page(ref) * VSI_PAGE_BYTES,
-                                          bytes, out_sight);
+    const uint8_t *data =
+        vsi_windows_see(&pager->windows, vsi_ref_page(ref) * VSI_PAGE_BYTES, bytes, out_sight);
     st = data ? pager_verify(err, pager, ref, data, bytes) : VS_OK;
     if (st == VS_OK)
         *out_bytes = data;

@@ -12,7 +12,7 @@ typedef struct vsi_pager {
     vsi_mem *mem;         /* borrowed */
     const vsi_file *file; /* borrowed */
 
-    vsi_reside reside; /* of what is read from the file */
+    vsi_reside reside;  /* of what is read from the file */
     vsi_atomic_u64 end; /* pages that may be read */
 
     vsi_mutex lock;       /* held by who changes the cache; looking up takes no lock */
@@ -21,15 +21,16 @@ typedef struct vsi_pager {
 
     vsi_mutex slab_lock; /* for store/slab */
     vsi_windows windows; /* likewise: extents that are looked at in the file itself */
-    uint32_t trailer_bytes; /* at the end of every extent, zero; fixed before the first is read or written */
+    uint32_t
+        trailer_bytes; /* at the end of every extent, zero; fixed before the first is read or written */
 
     /* Of the holder of the writer role. */
     vsi_space space;
-    uint32_t birth;   /* the checkpoint that extents are written for */
-    vsi_buf out;      /* written but not in the file yet */
+    uint32_t birth;    /* the checkpoint that extents are written for */
+    vsi_buf out;       /* written but not in the file yet */
     uint64_t out_page; /* where out goes */
-    vsi_buf taken;    /* vsi_run: written since the last keep or undo */
-    vsi_buf dropped;  /* vsi_run: given up without a version that says so; the engine buries them */
+    vsi_buf taken;     /* vsi_run: written since the last keep or undo */
+    vsi_buf dropped; /* vsi_run: given up without a version that says so; the engine buries them */
     uint64_t written_bytes;
     uint64_t writer; /* number of the transaction that changes something, or did last */
     bool packs;      /* large values are compressed when that saves a page */
@@ -56,8 +57,8 @@ VS_NODISCARD VSI_FN vs_status vsi_pager_read(vsi_err *err, vsi_pager *pager, vsi
                                              vsi_buf *buf);
 
 /* The same into out [bytes], which the extent must fill. */
-VS_NODISCARD VSI_FN vs_status vsi_pager_read_to(vsi_err *err, vsi_pager *pager, vsi_ref ref, int kind,
-                                                uint8_t *out, size_t bytes);
+VS_NODISCARD VSI_FN vs_status vsi_pager_read_to(vsi_err *err, vsi_pager *pager, vsi_ref ref,
+                                                int kind, uint8_t *out, size_t bytes);
 
 /* The same where it is in a mapping of the file, until the caller does not stay any more, or as long as
  * out_sight is in use. NULL: there is none, it must be read. */

@@ -26,12 +26,12 @@ enum {
 };
 
 typedef struct vsi_ref {
-    uint64_t at;    /* extent: first page in the low 40 bits, above it the number of pages; block: its
+    uint64_t at; /* extent: first page in the low 40 bits, above it the number of pages; block: its
                        address */
-    uint32_t birth; /* extent: the checkpoint that wrote it */
+    uint32_t birth;             /* extent: the checkpoint that wrote it */
     uint8_t kind, codec, level; /* codec: VSI_CODEC_..., of a large value; else 0 */
-    bool is_block; /* in memory; never so in a file */
-    uint64_t hash; /* extent: XXH3-64 of its bytes, seed: its first page */
+    bool is_block;              /* in memory; never so in a file */
+    uint64_t hash;              /* extent: XXH3-64 of its bytes, seed: its first page */
 } vsi_ref;
 
 VSI_FN vsi_ref vsi_ref_of_block(int kind, const void *block);

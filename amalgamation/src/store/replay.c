@@ -181,12 +181,12 @@ static vs_status replay_check_metas(vsi_err *err, const vsi_replay *r) {
     if (r->from->log_from <= r->meta->generation + 1 &&
         !(needs_none && r->meta->durable_lsn > r->from->lsn))
         return VS_OK;
-    return vsi_fail(err, VS_ERR_CORRUPT,
-                    "%s: the checkpoint ends at frame %llu and log %llu, the meta page says %llu and "
-                    "%llu",
-                    r->path, (unsigned long long)r->from->lsn,
-                    (unsigned long long)r->from->log_from, (unsigned long long)r->meta->durable_lsn,
-                    (unsigned long long)r->meta->generation);
+    return vsi_fail(
+        err, VS_ERR_CORRUPT,
+        "%s: the checkpoint ends at frame %llu and log %llu, the meta page says %llu and "
+        "%llu",
+        r->path, (unsigned long long)r->from->lsn, (unsigned long long)r->from->log_from,
+        (unsigned long long)r->meta->durable_lsn, (unsigned long long)r->meta->generation);
 }
 
 VSI_FN vs_status vsi_replay_open(vsi_err *err, vsi_mem *mem, const vs_vfs *vfs, const char *path,

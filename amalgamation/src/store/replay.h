@@ -20,8 +20,8 @@ typedef struct vsi_replay_spot {
 typedef struct vsi_replay {
     vsi_mem *mem;
     const vs_vfs *vfs;
-    const char *path;     /* of the database file; borrowed */
-    const vsi_meta *meta; /* borrowed */
+    const char *path;                /* of the database file; borrowed */
+    const vsi_meta *meta;            /* borrowed */
     const vsi_checkpoint_info *from; /* borrowed: frames behind it are read */
 
     vsi_buf files; /* vsi_replay_file, oldest first */
@@ -38,8 +38,8 @@ typedef struct vsi_replay {
     /* Known when is_done; durable_lsn grows while reading. */
     uint64_t durable_lsn, durable_chain;
     uint64_t dropped_lsn, dropped_bytes; /* a torn tail; 0: none */
-    uint64_t total_bytes;                /* of the files so far, what stands behind their frames left out */
-    vsi_buf spots; /* vsi_replay_spot of frames above durable_lsn, from spot_at on */
+    uint64_t total_bytes; /* of the files so far, what stands behind their frames left out */
+    vsi_buf spots;        /* vsi_replay_spot of frames above durable_lsn, from spot_at on */
     size_t spot_at;
 } vsi_replay;
 

@@ -11,8 +11,7 @@ VSI_FN vsi_savepoint *vsi_savepoints_at(const vsi_savepoints *points, uint32_t n
     return (vsi_savepoint *)(void *)points->list.data + (number - 1);
 }
 
-VSI_FN vs_status vsi_savepoints_open(vsi_err *err, vsi_savepoints *points,
-                                     const vsi_state *state) {
+VSI_FN vs_status vsi_savepoints_open(vsi_err *err, vsi_savepoints *points, const vsi_state *state) {
     vsi_savepoint point;
     if (points->count >= VS_SAVEPOINTS_MAX)
         return vsi_fail(err, VS_ERR_LIMIT, "%lu savepoints are open, the limit is %u",

@@ -60,7 +60,8 @@ VSI_FN uint32_t vsi_slab_shift(uint32_t row_bytes, uint32_t trailer_bytes) {
     }
 }
 
-VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t row_bytes, uint32_t trailer_bytes) {
+VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t row_bytes,
+                           uint32_t trailer_bytes) {
     memset(slabs, 0, sizeof *slabs);
     slabs->mem = mem;
     slabs->row_bytes = row_bytes;
@@ -234,8 +235,7 @@ static void slab_take_out(const vsi_slabs *slabs, vsi_pager *pager, vsi_atomic_p
     vsi_atomic_ptr_store(place, instead); /* keeps L1 */
     if (is_mapped)
         vsi_windows_leave(&pager->windows, &((slab_mapped *)(void *)slab)->sight);
-    vsi_retire(&pager->reside, &slab->retired,
-               is_mapped ? sizeof(slab_mapped) : slab_bytes(slabs));
+    vsi_retire(&pager->reside, &slab->retired, is_mapped ? sizeof(slab_mapped) : slab_bytes(slabs));
 }
 
 /* Puts a slab into the table, where there is none or one in the mapped file; the slab lock is held. */
@@ -570,8 +570,8 @@ static vs_status batch_write(vsi_err *err, vsi_slabs *slabs, slab_batch *batch, 
     memset(out + rows_bytes, 0, bytes - rows_bytes);
     vsi_copy_le(out, slab_rows(slabs_get(slabs, at)), rows_bytes / slabs->element_bytes,
                 slabs->element_bytes);
-    vs_status st = vsi_pager_write(err, batch->pager, VSI_REF_SLAB, 0, (vsi_bytes){out, bytes},
-                                   &place.ref);
+    vs_status st =
+        vsi_pager_write(err, batch->pager, VSI_REF_SLAB, 0, (vsi_bytes){out, bytes}, &place.ref);
     if (st == VS_OK)
         vsi_buf_append(&batch->places, &place, sizeof place);
     return st;
@@ -593,7 +593,8 @@ static void places_sort(vsi_slab_place *places, size_t n) {
  * room for all. The slab lock is held. */
 static void slabs_merge(vsi_slabs *slabs, slab_batch *batch) {
     const vsi_slab_place *new = (const vsi_slab_place *)(const void *)batch->places.data;
-    size_t news = batch->places.bytes / sizeof *new, olds = slabs->moved.bytes / sizeof *new, added = 0;
+    size_t news = batch->places.bytes / sizeof *new, olds = slabs->moved.bytes / sizeof *new,
+           added = 0;
     for (size_t i = 0; i < news; i++) {
         vsi_slab_place *old = slabs_moved(slabs, new[i].at);
         if (old) {
@@ -618,7 +619,8 @@ static void slabs_merge(vsi_slabs *slabs, slab_batch *batch) {
  * checkpoint, are free at once: a reader who looks for the slab there finds that it has moved. */
 static void slabs_adopt(vsi_slabs *slabs, slab_batch *batch) {
     const uint32_t *dirty = (const uint32_t *)(const void *)slabs->dirty.data;
-    size_t n = batch->places.bytes / sizeof(vsi_slab_place), left = slabs->dirty.bytes - n * sizeof *dirty;
+    size_t n = batch->places.bytes / sizeof(vsi_slab_place),
+           left = slabs->dirty.bytes - n * sizeof *dirty;
     vsi_mutex_lock(&batch->pager->slab_lock);
     for (size_t i = 0; i < n; i++)
         ((slab_head *)slabs_get(slabs, dirty[i]))->is_dirty = false; /* L3 */
@@ -768,8 +770,7 @@ static vs_status slab_forget(vsi_err *err, vsi_slabs *slabs, uint32_t at, vsi_pa
         slab_take_out(slabs, pager, &table->slab[at], NULL);
     if (place) {
         vsi_run run = {vsi_ref_page(place->ref), vsi_ref_pages(place->ref)};
-        vsi_slab_place *end =
-            (vsi_slab_place *)(void *)(slabs->moved.data + slabs->moved.bytes);
+        vsi_slab_place *end = (vsi_slab_place *)(void *)(slabs->moved.data + slabs->moved.bytes);
         vsi_buf_append(&pager->dropped, &run, sizeof run);
         memmove(place, place + 1, (size_t)((uint8_t *)end - (uint8_t *)(place + 1)));
         slabs->moved.bytes -= sizeof *place;

@@ -28,10 +28,11 @@ typedef struct vsi_slabs {
     size_t hand;   /* of vsi_slabs_evict */
 
     /* of the holder of the writer role */
-    vsi_buf dirty; /* uint32_t: slabs changed since they were written */
-    uint64_t writer; /* the pager's, when one was last added */
+    vsi_buf dirty;     /* uint32_t: slabs changed since they were written */
+    uint64_t writer;   /* the pager's, when one was last added */
     size_t kept_dirty; /* how many were there before that writer came */
-    vsi_buf unused; /* uint32_t: per slab the rows that nobody needs; SLAB_IS_DROPPED: and it is gone */
+    vsi_buf
+        unused; /* uint32_t: per slab the rows that nobody needs; SLAB_IS_DROPPED: and it is gone */
 } vsi_slabs;
 
 typedef struct vsi_slab_place {
@@ -51,7 +52,8 @@ typedef struct vsi_slab_aside {
 /* The number of rows of a slab, as a power of two, for rows of this size. */
 VSI_FN uint32_t vsi_slab_shift(uint32_t row_bytes, uint32_t trailer_bytes);
 
-VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t row_bytes, uint32_t trailer_bytes);
+VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t row_bytes,
+                           uint32_t trailer_bytes);
 VSI_FN void vsi_slabs_free(vsi_slabs *slabs); /* accepts one that is all zero */
 
 /* The row of a slot whose slab exists, in memory or in the file. Any thread; the row stays there as long
@@ -74,8 +76,8 @@ VSI_FN void vsi_slabs_need(const vsi_slabs *slabs, vsi_page_count *need);
 /* Writes the slabs that changed into the file, max_bytes of them or a little more: they may leave memory,
  * nothing in the file leads to them yet. Of the holder of the writer role, as those below. On a failure
  * nothing has changed. */
-VS_NODISCARD VSI_FN vs_status vsi_slabs_write_back(vsi_err *err, vsi_slabs *slabs,
-                                                   vsi_pager *pager, uint64_t max_bytes);
+VS_NODISCARD VSI_FN vs_status vsi_slabs_write_back(vsi_err *err, vsi_slabs *slabs, vsi_pager *pager,
+                                                   uint64_t max_bytes);
 /* Notes in dir where slabs are that were written since it was made. */
 VS_NODISCARD VSI_FN vs_status vsi_slabs_link(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir);
 /* The pager's writer has changed nothing after all: what only it has changed need not be written. */

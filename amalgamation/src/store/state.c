@@ -33,7 +33,8 @@ enum { BASE_NOTES_OFF = 0, BASE_LAST_COLL_OFF = 8, BASE_BYTES = 16 };
 _Static_assert((int)VSI_NOTE_KEY_BYTES_MAX <= (int)VSI_VALUE_KEY_BYTES_MAX, "note keys must fit");
 
 VSI_FN vsi_state vsi_state_empty(vsi_cow *cow, vsi_descs *descs) {
-    return (vsi_state){.descs = descs, .catalog = {.cow = cow}, .notes = {.cow = cow}, .is_settled = true};
+    return (vsi_state){
+        .descs = descs, .catalog = {.cow = cow}, .notes = {.cow = cow}, .is_settled = true};
 }
 
 /* ---- entries of the catalog ------------------------------------------------------------------ */

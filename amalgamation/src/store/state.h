@@ -10,10 +10,10 @@
 typedef struct vsi_coll {
     vsi_desc *desc;
     uint64_t count;
-    uint32_t slot_end;            /* slots below it have been used */
-    vsi_btree keys;               /* encoded key -> slot */
-    vsi_btree metadata;           /* slot -> JSON, by store/value */
-    vsi_btree live;               /* which slots hold a record, by store/live */
+    uint32_t slot_end;             /* slots below it have been used */
+    vsi_btree keys;                /* encoded key -> slot */
+    vsi_btree metadata;            /* slot -> JSON, by store/value */
+    vsi_btree live;                /* which slots hold a record, by store/live */
     vsi_btree rows_dir, cells_dir; /* slab number -> where the slab is in the file */
 } vsi_coll;
 

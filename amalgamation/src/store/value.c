@@ -70,7 +70,8 @@ static vs_status value_fail_at(vsi_err *err, const vsi_pager *pager, vsi_ref ref
 static vs_status value_read_packed(vsi_err *err, vsi_pager *pager, vsi_ref ref, uint32_t bytes,
                                    vsi_buf *buf) {
     if (bytes > VSI_VALUE_BYTES_MAX || vsi_ref_pages(ref) > bytes / VSI_PAGE_BYTES + 1)
-        return vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu: a compressed value of %lu bytes in %llu pages",
+        return vsi_fail(err, VS_ERR_CORRUPT,
+                        "%s: page %llu: a compressed value of %lu bytes in %llu pages",
                         pager->file->path, (unsigned long long)vsi_ref_page(ref),
                         (unsigned long)bytes, (unsigned long long)vsi_ref_pages(ref));
     vsi_buf extent = {.mem = buf->mem};
@@ -135,8 +136,9 @@ VSI_FN vs_status vsi_value_put(vsi_err *err, vsi_btree *tree, vsi_bytes key, vsi
             memcpy(bytes + VALUE_HEADER_BYTES, value.data, value.bytes);
         item.value.bytes += value.bytes;
     } else {
-        value_blob *blob = vsi_cow_new_extent(tree->cow, sizeof *blob + value.bytes,
-                                              vsi_blob_pages(value.bytes, vsi_cow_trailer(tree->cow)));
+        value_blob *blob =
+            vsi_cow_new_extent(tree->cow, sizeof *blob + value.bytes,
+                               vsi_blob_pages(value.bytes, vsi_cow_trailer(tree->cow)));
         if (!blob)
             return vsi_fail_nomem(err, value.bytes);
         memcpy(blob->bytes, value.data, value.bytes);

@@ -9,7 +9,7 @@
 enum {
     VSI_VALUE_KEY_BYTES_MAX = 1040,
     VSI_VALUE_BYTES_MAX = 1048576, /* of one that is compressed in the file */
-    VSI_BLOB_HEADER_BYTES = 8 /* of a large value in the file */
+    VSI_BLOB_HEADER_BYTES = 8      /* of a large value in the file */
 };
 
 /* The pages of a large value of which so many bytes are stored. */

@@ -146,7 +146,8 @@ VSI_FN bool vsi_versions_list(vsi_versions *versions, vsi_buf *out) {
     bool ok = true;
     vsi_mutex_lock(&versions->lock);
     for (vsi_version *version = versions->oldest; ok && version; version = version->newer) {
-        vsi_space_reader reader = {.version = version->seq, .newest_birth = version->checkpoint + 1};
+        vsi_space_reader reader = {.version = version->seq,
+                                   .newest_birth = version->checkpoint + 1};
         ok = vsi_buf_append(out, &reader, sizeof reader);
     }
     vsi_mutex_unlock(&versions->lock);
@@ -190,11 +191,12 @@ static void version_retire(vsi_versions *versions, vsi_version *version) {
 }
 
 VSI_FN void vsi_versions_reclaim(vsi_versions *versions) {
-    vsi_version *older = NULL, *version = versions->oldest; /* only the caller changes the list here */
+    vsi_version *older = NULL,
+                *version = versions->oldest; /* only the caller changes the list here */
     while (version != versions_published(versions)) {
         vsi_version *next = version->newer;
-        bool is_gone = !vsi_ordered_load(&version->pins) &&
-                       version_bequeath(versions, older, version);
+        bool is_gone =
+            !vsi_ordered_load(&version->pins) && version_bequeath(versions, older, version);
         if (is_gone) {
             vsi_mutex_lock(&versions->lock);
             if (older)

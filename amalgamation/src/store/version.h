@@ -10,30 +10,30 @@ typedef struct vsi_version {
     vsi_retired retired;
     struct vsi_version *newer;
     vsi_state state;
-    uint64_t lsn; /* of the commit that made it */
-    uint64_t seq; /* versions are numbered upwards from 0 */
+    uint64_t lsn;        /* of the commit that made it */
+    uint64_t seq;        /* versions are numbered upwards from 0 */
     uint64_t scope;      /* blocks made in later scopes are not part of it */
     uint64_t checkpoint; /* the last one before it */
     vsi_atomic_u64 pins;
     bool needs_sync; /* readers may see it only once its commit is durable */
-    vsi_block *dead; /* blocks that only older versions need: all those in the list, or the next older */
-    vsi_buf freed;   /* vsi_freed_slot: slots that only older versions have live */
+    vsi_block
+        *dead; /* blocks that only older versions need: all those in the list, or the next older */
+    vsi_buf freed; /* vsi_freed_slot: slots that only older versions have live */
 } vsi_version;
 
 /* oldest ... published ... applied, linked by newer. Readers take published, the writer builds on
  * applied. */
 typedef struct vsi_versions {
-    vsi_mem *mem;   /* borrowed */
-    vsi_cow *cow;   /* borrowed; used by the holder of the writer role only */
+    vsi_mem *mem;     /* borrowed */
+    vsi_cow *cow;     /* borrowed; used by the holder of the writer role only */
     vsi_descs *descs; /* borrowed; their pools are of the holder of the writer role */
-    vsi_mutex lock; /* guards the list; held for a few instructions */
+    vsi_mutex lock;   /* guards the list; held for a few instructions */
     vsi_version *oldest, *applied;
     vsi_atomic_ptr published; /* vsi_version: changed under the lock, read by anybody */
     uint64_t last_seq;
 } vsi_versions;
 
-VSI_FN bool vsi_versions_init(vsi_versions *versions, vsi_mem *mem, vsi_cow *cow,
-                              vsi_descs *descs);
+VSI_FN bool vsi_versions_init(vsi_versions *versions, vsi_mem *mem, vsi_cow *cow, vsi_descs *descs);
 VSI_FN void vsi_versions_free(vsi_versions *versions); /* all versions, pinned or not */
 
 /* The version that readers see now; it stays until it is unpinned. Takes no lock, as the next two. */

@@ -13,8 +13,9 @@ typedef struct walk_step {
 typedef struct walker {
     vsi_pager *pager;
     const vsi_walk *walk;
-    uint64_t visits, visits_max; /* one for each page of the file: without, shared nodes take for ever */
-    vsi_buf stack;               /* walk_step */
+    uint64_t visits,
+        visits_max; /* one for each page of the file: without, shared nodes take for ever */
+    vsi_buf stack;  /* walk_step */
     vsi_buf scratch;
 } walker;
 
@@ -75,10 +76,8 @@ static bool walker_next(walker *w, vsi_ref *out_ref) {
 }
 
 VSI_FN vs_status vsi_walk_run(vsi_err *err, vsi_pager *pager, vsi_ref root, const vsi_walk *walk) {
-    walker w = {.pager = pager,
-                .walk = walk,
-                .stack = {.mem = pager->mem},
-                .scratch = {.mem = pager->mem}};
+    walker w = {
+        .pager = pager, .walk = walk, .stack = {.mem = pager->mem}, .scratch = {.mem = pager->mem}};
     uint64_t file_bytes = 0;
     vs_status st = vsi_file_size(err, pager->file, &file_bytes);
     w.visits_max = file_bytes / VSI_PAGE_BYTES;

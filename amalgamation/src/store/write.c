@@ -44,9 +44,9 @@ static bool role_ask(vsi_engine *engine, const role_wait *wait, int64_t waited_u
     uint64_t waited_ms = (uint64_t)waited_us / 1000;
     engine->askers = &asker;
     vsi_mutex_unlock(&engine->versions.lock);
-    int goes_on = engine->config.busy_fn(
-        engine->config.busy_ctx, waited_ms < UINT32_MAX ? (uint32_t)waited_ms : UINT32_MAX,
-        wait->tries);
+    int goes_on = engine->config.busy_fn(engine->config.busy_ctx,
+                                         waited_ms < UINT32_MAX ? (uint32_t)waited_ms : UINT32_MAX,
+                                         wait->tries);
     vsi_mutex_lock(&engine->versions.lock);
     vsi_asker **link = &engine->askers;
     while (*link != &asker)
@@ -425,8 +425,8 @@ VSI_FN vs_status vsi_statement_apply(vsi_err *err, vsi_write *write, const vsi_o
         st = write_prepare_pool(err, write, op->coll);
     if (st == VS_OK && !vsi_op_write(&write->ops, op))
         st = vsi_fail(err, VS_ERR_NOMEM, "out of memory");
-    write->has_grown |= op->kind != VSI_OP_DELETE &&
-                        !(op->kind == VSI_OP_NOTE && !op->note_has_value);
+    write->has_grown |=
+        op->kind != VSI_OP_DELETE && !(op->kind == VSI_OP_NOTE && !op->note_has_value);
     return st == VS_OK ? vsi_apply(err, &write->state, op, &write->freed) : st;
 }
 

@@ -18,10 +18,10 @@ typedef struct vsi_write {
     vsi_engine *engine;
     vsi_state state; /* with the changes so far; reads of the transaction see it */
     vsi_cow_mark mark;
-    vsi_buf ops;   /* VSI_LOG_BUF_FRONT bytes, then operations not in the log yet */
-    vsi_buf freed; /* vsi_freed_slot: given up by this transaction */
-    vsi_buf taken; /* vsi_freed_slot: taken from the pools */
-    uint64_t txn; /* its number: that of its first frame */
+    vsi_buf ops;       /* VSI_LOG_BUF_FRONT bytes, then operations not in the log yet */
+    vsi_buf freed;     /* vsi_freed_slot: given up by this transaction */
+    vsi_buf taken;     /* vsi_freed_slot: taken from the pools */
+    uint64_t txn;      /* its number: that of its first frame */
     bool has_streamed; /* some of its frames are in the log */
     bool has_grown;    /* it has done more than delete */
     vsi_savepoints points;
