@@ -2334,12 +2334,320 @@ VSI_FN void vsi_memory_vfs_destroy(vs_vfs *vfs) {
     vsi_mem_init(&mem, &fs->mem.hook);
     vsi_free(&mem, fs, sizeof *fs);
 }
+/* ---- math/element.h ---------------------------------------------------------------------------------- */
+/* element.h - element types of vectors: sizes, which metrics fit, checks and conversions. */
+#ifndef VSI_ELEMENT_H
+#define VSI_ELEMENT_H
+
+/* uses base/status.h */
+
+enum { VSI_TYPES = VS_BIT + 1, VSI_METRICS = VS_JACCARD + 1 };
+
+/* "f32" ...; "?" for an unknown type. */
+VSI_FN const char *vsi_type_name(int type);
+/* "l2" ...; "?" for an unknown metric. */
+VSI_FN const char *vsi_metric_name(int metric);
+
+/* Bytes of the numbers that a vector is made of: what is swapped between byte orders. Of VS_BIT those of
+ * eight elements. 0 for an unknown type. */
+VSI_FN uint32_t vsi_type_bytes(int type);
+/* Bytes of a vector; 0 for an unknown type. At most 4 * VS_DIM_MAX. */
+VSI_FN uint32_t vsi_vector_bytes(int type, uint32_t dim);
+/* Hamming and Jaccard are for bits, all others for numbers. */
+VSI_FN bool vsi_metric_fits(int metric, int type);
+
+/* A vector of in_type as one of out_type, both of this machine's byte order; out [vsi_vector_bytes].
+ *
+ * To a type of floating point a number is rounded to the nearest, ties to even; to a whole one, or a bit,
+ * it must be equal to one that the type has. VS_ERR_INVALID, naming the element, which out_at receives unless
+ * it is NULL: NaN and infinity, and what does not fit. Unused bits of the last byte are zero afterwards. in may have any alignment, and be out when the
+ * types are the same. */
+VS_NODISCARD VSI_FN vs_status vsi_vector_convert(vsi_err *err, const void *in, int in_type,
+                                                 uint8_t *out, int out_type, uint32_t dim,
+                                                 size_t *out_at);
+
+/* Whether a vector may be stored as it is: only numbers, unused bits zero. */
+VS_NODISCARD VSI_FN vs_status vsi_vector_check(vsi_err *err, const void *in, int type, uint32_t dim,
+                                               bool *out_is_canonical);
+
+/* The value of half precision; NaN and infinity stay what they are. */
+VSI_FN float vsi_float_of_f16(uint16_t bits);
+VSI_FN float vsi_float_of_bf16(uint16_t bits);
+/* To the nearest, ties to even; beyond the range infinity. Of a finite number. */
+VSI_FN uint16_t vsi_f16_of_float(float value);
+VSI_FN uint16_t vsi_bf16_of_float(float value);
+
+#endif
+/* ---- math/element.c ---------------------------------------------------------------------------------- */
+/* element.c - element types of vectors.
+ *
+ * Every element of every type is a float exactly. So a vector is converted by way of floats, some at a time,
+ * and rounded once, when they are stored. */
+/* uses math/element.h */
+
+enum { ELEMENT_BLOCK = 256 };
+
+enum { F16_INFINITY = 0x7c00, BF16_INFINITY = 0x7f80, SIGN16 = 0x8000 };
+
+typedef struct element_type {
+    const char *name;
+    uint32_t bytes; /* of the numbers that it is made of */
+    /* n elements from number `at` on, as floats */
+    void (*load)(const uint8_t *in, size_t at, size_t n, float *out);
+    /* the other way; how many fitted, in front of the first that does not */
+    size_t (*store)(const float *in, size_t at, size_t n, uint8_t *out);
+    const char *range; /* what fits, for a message; NULL: all that is not too large */
+} element_type;
+
+/* ---- half precision ------------------------------------------------------------------------- */
+
+static float float_of_bits(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static uint32_t bits_of_float(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+VSI_FN float vsi_float_of_f16(uint16_t bits) {
+    uint32_t sign = (uint32_t)(bits & SIGN16) << 16, rest = bits & 0x7fffu;
+    if (rest < 0x400) { /* subnormal: units of 2^-24 */
+        float value = (float)rest * 0x1p-24f;
+        return sign ? -value : value;
+    }
+    uint32_t exponent = rest < F16_INFINITY ? 112u << 23 : 224u << 23; /* 127 - 15, or to 255 */
+    return float_of_bits(sign | ((rest << 13) + exponent));
+}
+
+VSI_FN uint16_t vsi_f16_of_float(float value) {
+    uint32_t bits = bits_of_float(value), sign = bits >> 16 & SIGN16, rest = bits & 0x7fffffffu;
+    uint32_t exponent = rest >> 23, half = 0;
+    if (exponent >= 113) { /* normal: 13 bits go */
+        half = (rest - (112u << 23) + 0xfff + (rest >> 13 & 1)) >> 13;
+        half = half < F16_INFINITY ? half : F16_INFINITY;
+    } else if (exponent >= 102) { /* subnormal; below it is zero */
+        uint32_t shift = 126 - exponent, mantissa = (rest & 0x7fffffu) | 0x800000u;
+        uint32_t left = mantissa & ((1u << shift) - 1), tie = 1u << (shift - 1);
+        half = mantissa >> shift;
+        half += left > tie || (left == tie && half & 1);
+    }
+    return (uint16_t)(sign | half);
+}
+
+VSI_FN float vsi_float_of_bf16(uint16_t bits) {
+    return float_of_bits((uint32_t)bits << 16);
+}
+
+VSI_FN uint16_t vsi_bf16_of_float(float value) {
+    uint32_t bits = bits_of_float(value);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+/* ---- loading and storing -------------------------------------------------------------------- */
+
+static void f32_load(const uint8_t *in, size_t at, size_t n, float *out) {
+    memcpy(out, in + at * sizeof *out, n * sizeof *out);
+}
+
+static size_t f32_store(const float *in, size_t at, size_t n, uint8_t *out) {
+    memcpy(out + at * sizeof *in, in, n * sizeof *in);
+    return n;
+}
+
+static void f16_load(const uint8_t *in, size_t at, size_t n, float *out) {
+    for (size_t i = 0; i < n; i++) {
+        uint16_t bits;
+        memcpy(&bits, in + (at + i) * sizeof bits, sizeof bits);
+        out[i] = vsi_float_of_f16(bits);
+    }
+}
+
+static size_t f16_store(const float *in, size_t at, size_t n, uint8_t *out) {
+    for (size_t i = 0; i < n; i++) {
+        uint16_t bits = vsi_f16_of_float(in[i]);
+        if ((bits & F16_INFINITY) == F16_INFINITY)
+            return i;
+        memcpy(out + (at + i) * sizeof bits, &bits, sizeof bits);
+    }
+    return n;
+}
+
+static void bf16_load(const uint8_t *in, size_t at, size_t n, float *out) {
+    for (size_t i = 0; i < n; i++) {
+        uint16_t bits;
+        memcpy(&bits, in + (at + i) * sizeof bits, sizeof bits);
+        out[i] = vsi_float_of_bf16(bits);
+    }
+}
+
+static size_t bf16_store(const float *in, size_t at, size_t n, uint8_t *out) {
+    for (size_t i = 0; i < n; i++) {
+        uint16_t bits = vsi_bf16_of_float(in[i]);
+        if ((bits & BF16_INFINITY) == BF16_INFINITY)
+            return i;
+        memcpy(out + (at + i) * sizeof bits, &bits, sizeof bits);
+    }
+    return n;
+}
+
+static void u8_load(const uint8_t *in, size_t at, size_t n, float *out) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = in[at + i];
+}
+
+static size_t u8_store(const float *in, size_t at, size_t n, uint8_t *out) {
+    for (size_t i = 0; i < n; i++) {
+        if (!(in[i] >= 0 && in[i] <= 255) || (float)(uint8_t)in[i] != in[i])
+            return i;
+        out[at + i] = (uint8_t)in[i];
+    }
+    return n;
+}
+
+static void i8_load(const uint8_t *in, size_t at, size_t n, float *out) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = (float)(in[at + i] < 128 ? in[at + i] : in[at + i] - 256);
+}
+
+static size_t i8_store(const float *in, size_t at, size_t n, uint8_t *out) {
+    for (size_t i = 0; i < n; i++) {
+        if (!(in[i] >= -128 && in[i] <= 127) || (float)(int)in[i] != in[i])
+            return i;
+        out[at + i] = (uint8_t)(int)in[i];
+    }
+    return n;
+}
+
+static void bit_load(const uint8_t *in, size_t at, size_t n, float *out) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = (float)(in[(at + i) / 8] >> (at + i) % 8 & 1);
+}
+
+/* A byte is begun with its first bit, so those behind the last element are zero. */
+static size_t bit_store(const float *in, size_t at, size_t n, uint8_t *out) {
+    for (size_t i = 0; i < n; i++) {
+        if (in[i] != 0 && in[i] != 1)
+            return i;
+        uint8_t *byte = out + (at + i) / 8, bit = (uint8_t)((in[i] != 0) << (at + i) % 8);
+        *byte = (at + i) % 8 ? *byte | bit : bit;
+    }
+    return n;
+}
+
+/* ---- types and metrics ---------------------------------------------------------------------- */
+
+static const element_type *element_of(int type) {
+    static const element_type types[VSI_TYPES] = {
+        [VS_F32] = {"f32", 4, f32_load, f32_store, NULL},
+        [VS_U8] = {"u8", 1, u8_load, u8_store, "a whole number from 0 to 255"},
+        [VS_F16] = {"f16", 2, f16_load, f16_store, NULL},
+        [VS_BF16] = {"bf16", 2, bf16_load, bf16_store, NULL},
+        [VS_I8] = {"i8", 1, i8_load, i8_store, "a whole number from -128 to 127"},
+        [VS_BIT] = {"bit", 1, bit_load, bit_store, "0 or 1"},
+    };
+    return type >= 1 && type < VSI_TYPES ? &types[type] : NULL;
+}
+
+VSI_FN const char *vsi_type_name(int type) {
+    const element_type *element = element_of(type);
+    return element ? element->name : "?";
+}
+
+VSI_FN const char *vsi_metric_name(int metric) {
+    static const char *const names[VSI_METRICS] = {"?",  "l2",      "ip",     "cosine",
+                                                   "l1", "hamming", "jaccard"};
+    return names[metric >= 1 && metric < VSI_METRICS ? metric : 0];
+}
+
+VSI_FN uint32_t vsi_type_bytes(int type) {
+    const element_type *element = element_of(type);
+    return element ? element->bytes : 0;
+}
+
+VSI_FN uint32_t vsi_vector_bytes(int type, uint32_t dim) {
+    return type == VS_BIT ? (dim + 7) / 8 : dim * vsi_type_bytes(type);
+}
+
+VSI_FN bool vsi_metric_fits(int metric, int type) {
+    bool is_of_bits = metric == VS_HAMMING || metric == VS_JACCARD;
+    return element_of(type) && metric >= VS_L2 && metric <= VS_JACCARD &&
+           is_of_bits == (type == VS_BIT);
+}
+
+/* ---- converting ----------------------------------------------------------------------------- */
+
+static vs_status element_refuse(vsi_err *err, size_t at, float value, const element_type *to) {
+    if (!isfinite(value))
+        return vsi_fail(err, VS_ERR_INVALID, "vector: element %zu is not a finite number", at);
+    if (to->range)
+        return vsi_fail(err, VS_ERR_INVALID, "vector: element %zu is %.9g, expected %s for %s", at,
+                        (double)value, to->range, to->name);
+    return vsi_fail(err, VS_ERR_INVALID, "vector: element %zu is %.9g, beyond the range of %s", at,
+                    (double)value, to->name);
+}
+
+/* How many floats there are in front of the first NaN or infinity. */
+static size_t floats_finite(const float *in, size_t n) {
+    uint32_t bad = 0;
+    size_t i = 0;
+    for (size_t k = 0; k < n; k++)
+        bad |= (bits_of_float(in[k]) & 0x7f800000u) == 0x7f800000u;
+    if (!bad)
+        return n;
+    while (isfinite(in[i]))
+        i++;
+    return i;
+}
+
+VSI_FN vs_status vsi_vector_convert(vsi_err *err, const void *in, int in_type, uint8_t *out,
+                                    int out_type, uint32_t dim, size_t *out_at) {
+    const element_type *from = element_of(in_type), *to = element_of(out_type);
+    float block[ELEMENT_BLOCK];
+    for (size_t at = 0; at < dim; at += ELEMENT_BLOCK) {
+        size_t n = dim - at < ELEMENT_BLOCK ? dim - at : ELEMENT_BLOCK;
+        from->load(in, at, n, block);
+        size_t finite = floats_finite(block, n), fit = to->store(block, at, finite, out);
+        if (fit < n && out_at)
+            *out_at = at + fit;
+        if (fit < n)
+            return element_refuse(err, at + fit, block[fit], to);
+    }
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_vector_check(vsi_err *err, const void *in, int type, uint32_t dim,
+                                  bool *out_is_canonical) {
+    const element_type *from = element_of(type);
+    const uint8_t *bytes = in;
+    float block[ELEMENT_BLOCK];
+    *out_is_canonical = type != VS_BIT || dim % 8 == 0 || !(bytes[dim / 8] >> dim % 8);
+    bool may_be_infinite = type == VS_F32 || type == VS_F16 || type == VS_BF16;
+    for (size_t at = 0; may_be_infinite && at < dim; at += ELEMENT_BLOCK) {
+        size_t n = dim - at < ELEMENT_BLOCK ? dim - at : ELEMENT_BLOCK;
+        from->load(bytes, at, n, block);
+        size_t finite = floats_finite(block, n);
+        if (finite < n)
+            return element_refuse(err, at + finite, block[finite], from);
+    }
+    return VS_OK;
+}
 /* ---- math/kernels.h ---------------------------------------------------------------------------------- */
 /* kernels.h - the table of distance kernels, one per instruction set.
  *
- * All take a query [dim] and rows [n x dim], row after row without gaps, and write out [n]. Any dim
- * from 0, any n, alignment of the element; nothing behind the last row is read. In names l2sq is
- * the squared Euclidean distance and dot the inner product, which grows with similarity.
+ * All take a query and rows of one element type, row after row without gaps, and write out [n], and some of them
+ * norm [n]. Any dim from 0, any n, alignment of the element; nothing behind the last row is read.
+ *
+ *   metric    out                                          norm
+ *   l2        squared Euclidean distance                   untouched
+ *   ip        inner product, which grows with similarity   untouched
+ *   cosine    likewise                                     inner product of the row with itself
+ *   l1        sum of the absolute differences              untouched
+ *   hamming   bits that differ                             untouched
+ *   jaccard   bits that both have                          bits that one of them has
  *
  * Integer kernels are exact. Float kernels add in blocks of 1024 elements in single precision and
  * the blocks in double; the scalar table adds in double throughout. Overflow gives an infinity or
@@ -2348,26 +2656,14 @@ VSI_FN void vsi_memory_vfs_destroy(vs_vfs *vfs) {
 #ifndef VSI_KERNELS_H
 #define VSI_KERNELS_H
 
-/* uses base/port.h */
+/* uses math/element.h */
 
-typedef void vsi_kernel_f32(const float *query, const float *rows, size_t dim, size_t n,
-                            double *out);
-typedef void vsi_kernel_u8(const uint8_t *query, const uint8_t *rows, size_t dim, size_t n,
-                           double *out);
-/* Also the inner product of each row with itself. */
-typedef void vsi_kernel_f32_norm(const float *query, const float *rows, size_t dim, size_t n,
-                                 double *out_dot, double *out_norm);
-typedef void vsi_kernel_u8_norm(const uint8_t *query, const uint8_t *rows, size_t dim, size_t n,
-                                double *out_dot, double *out_norm);
+typedef void vsi_kernel(const void *query, const void *rows, size_t dim, size_t n, double *out,
+                        double *norm);
 
 typedef struct vsi_kernels {
     const char *name;
-    vsi_kernel_f32 *l2sq_f32_rows;
-    vsi_kernel_f32 *dot_f32_rows;
-    vsi_kernel_f32_norm *dot_norm_f32_rows;
-    vsi_kernel_u8 *l2sq_u8_rows;
-    vsi_kernel_u8 *dot_u8_rows;
-    vsi_kernel_u8_norm *dot_norm_u8_rows;
+    vsi_kernel *rows[VSI_TYPES][VSI_METRICS]; /* NULL: the scalar one serves */
 } vsi_kernels;
 
 enum { VSI_KERNEL_BLOCK = 1024 };
@@ -2387,73 +2683,124 @@ VSI_FN const vsi_kernels *vsi_kernels_scalar(void);
 /* kernels_scalar.c - the reference: plain loops, sums in double or in whole numbers. */
 /* uses math/kernels_scalar.h */
 
-static void l2sq_f32_rows_scalar(const float *query, const float *rows, size_t dim, size_t n,
-                                 double *out) {
-    for (size_t i = 0; i < n; i++, rows += dim) {
-        double sum = 0;
-        for (size_t j = 0; j < dim; j++) {
-            double d = (double)query[j] - (double)rows[j];
-            sum += d * d;
+static double f32_value(const void *p, size_t at) {
+    return (double)((const float *)p)[at];
+}
+
+static double f16_value(const void *p, size_t at) {
+    return (double)vsi_float_of_f16(((const uint16_t *)p)[at]);
+}
+
+static double bf16_value(const void *p, size_t at) {
+    return (double)vsi_float_of_bf16(((const uint16_t *)p)[at]);
+}
+
+static int64_t u8_value(const void *p, size_t at) {
+    return ((const uint8_t *)p)[at];
+}
+
+static int64_t i8_value(const void *p, size_t at) {
+    return ((const int8_t *)p)[at];
+}
+
+/* The kernels of one type: sums of TERM, which sees the elements as a and b, in number. */
+#define SCALAR_SUM(name, type, bytes, number, TERM)                                                \
+    static double name##_##type(const void *query, const void *row, size_t dim) {                  \
+        number sum = 0;                                                                            \
+        for (size_t j = 0; j < dim; j++) {                                                         \
+            number a = type##_value(query, j), b = type##_value(row, j);                           \
+            sum += TERM;                                                                           \
+        }                                                                                          \
+        return (double)sum;                                                                        \
+    }                                                                                              \
+    static void name##_rows_##type(const void *query, const void *rows, size_t dim, size_t n,      \
+                                   double *out, double *norm) {                                    \
+        const uint8_t *row = rows;                                                                 \
+        (void)norm;                                                                                \
+        for (size_t i = 0; i < n; i++, row += dim * (bytes))                                       \
+            out[i] = name##_##type(query, row, dim);                                               \
+    }
+
+#define SCALAR_KERNELS(type, bytes, number)                                                        \
+    SCALAR_SUM(l2sq, type, bytes, number, (a - b) * (a - b))                                       \
+    SCALAR_SUM(dot, type, bytes, number, a *b)                                                     \
+    SCALAR_SUM(l1, type, bytes, number, a < b ? b - a : a - b)                                     \
+    static void dot_norm_rows_##type(const void *query, const void *rows, size_t dim, size_t n,    \
+                                     double *out, double *norm) {                                  \
+        const uint8_t *row = rows;                                                                 \
+        for (size_t i = 0; i < n; i++, row += dim * (bytes)) {                                     \
+            out[i] = dot_##type(query, row, dim);                                                  \
+            norm[i] = dot_##type(row, row, dim);                                                   \
+        }                                                                                          \
+    }
+
+SCALAR_KERNELS(f32, 4, double)
+SCALAR_KERNELS(f16, 2, double)
+SCALAR_KERNELS(bf16, 2, double)
+SCALAR_KERNELS(u8, 1, int64_t)
+SCALAR_KERNELS(i8, 1, int64_t)
+
+/* ---- bits ----------------------------------------------------------------------------------- */
+
+/* The bits of a word that are set, added up in pairs, then fours, then eights. */
+static uint32_t bits_count(uint64_t word) {
+    word -= word >> 1 & 0x5555555555555555u;
+    word = (word & 0x3333333333333333u) + (word >> 2 & 0x3333333333333333u);
+    word = (word + (word >> 4)) & 0x0f0f0f0f0f0f0f0fu;
+    return (uint32_t)((word * 0x0101010101010101u) >> 56);
+}
+
+/* Up to eight bytes as a word, missing ones as zeros. */
+static uint64_t bits_word(const uint8_t *p, size_t bytes) {
+    uint64_t word = 0;
+    memcpy(&word, p, bytes < sizeof word ? bytes : sizeof word);
+    return word;
+}
+
+static void hamming_rows_bit(const void *query, const void *rows, size_t dim, size_t n, double *out,
+                             double *norm) {
+    size_t bytes = (dim + 7) / 8;
+    const uint8_t *a = query, *b = rows;
+    (void)norm;
+    for (size_t i = 0; i < n; i++, b += bytes) {
+        uint32_t differ = 0;
+        for (size_t j = 0; j < bytes; j += 8)
+            differ += bits_count(bits_word(a + j, bytes - j) ^ bits_word(b + j, bytes - j));
+        out[i] = differ;
+    }
+}
+
+static void jaccard_rows_bit(const void *query, const void *rows, size_t dim, size_t n, double *out,
+                             double *norm) {
+    size_t bytes = (dim + 7) / 8;
+    const uint8_t *a = query, *b = rows;
+    for (size_t i = 0; i < n; i++, b += bytes) {
+        uint32_t both = 0, either = 0;
+        for (size_t j = 0; j < bytes; j += 8) {
+            uint64_t x = bits_word(a + j, bytes - j), y = bits_word(b + j, bytes - j);
+            both += bits_count(x & y);
+            either += bits_count(x | y);
         }
-        out[i] = sum;
+        out[i] = both;
+        norm[i] = either;
     }
 }
 
-static void dot_f32_rows_scalar(const float *query, const float *rows, size_t dim, size_t n,
-                                double *out) {
-    for (size_t i = 0; i < n; i++, rows += dim) {
-        double sum = 0;
-        for (size_t j = 0; j < dim; j++)
-            sum += (double)query[j] * (double)rows[j];
-        out[i] = sum;
+#define SCALAR_ROW(type)                                                                           \
+    {                                                                                              \
+        [VS_L2] = l2sq_rows_##type, [VS_IP] = dot_rows_##type, [VS_COSINE] = dot_norm_rows_##type, \
+        [VS_L1] = l1_rows_##type                                                                   \
     }
-}
-
-static void dot_norm_f32_rows_scalar(const float *query, const float *rows, size_t dim, size_t n,
-                                     double *out_dot, double *out_norm) {
-    dot_f32_rows_scalar(query, rows, dim, n, out_dot);
-    for (size_t i = 0; i < n; i++, rows += dim)
-        dot_f32_rows_scalar(rows, rows, dim, 1, out_norm + i);
-}
-
-static void l2sq_u8_rows_scalar(const uint8_t *query, const uint8_t *rows, size_t dim, size_t n,
-                                double *out) {
-    for (size_t i = 0; i < n; i++, rows += dim) {
-        uint64_t sum = 0;
-        for (size_t j = 0; j < dim; j++) {
-            int d = query[j] - rows[j];
-            sum += (uint64_t)(d * d);
-        }
-        out[i] = (double)sum;
-    }
-}
-
-static void dot_u8_rows_scalar(const uint8_t *query, const uint8_t *rows, size_t dim, size_t n,
-                               double *out) {
-    for (size_t i = 0; i < n; i++, rows += dim) {
-        uint64_t sum = 0;
-        for (size_t j = 0; j < dim; j++)
-            sum += (uint64_t)query[j] * rows[j];
-        out[i] = (double)sum;
-    }
-}
-
-static void dot_norm_u8_rows_scalar(const uint8_t *query, const uint8_t *rows, size_t dim, size_t n,
-                                    double *out_dot, double *out_norm) {
-    dot_u8_rows_scalar(query, rows, dim, n, out_dot);
-    for (size_t i = 0; i < n; i++, rows += dim)
-        dot_u8_rows_scalar(rows, rows, dim, 1, out_norm + i);
-}
 
 VSI_FN const vsi_kernels *vsi_kernels_scalar(void) {
     static const vsi_kernels table = {
         .name = "scalar",
-        .l2sq_f32_rows = l2sq_f32_rows_scalar,
-        .dot_f32_rows = dot_f32_rows_scalar,
-        .dot_norm_f32_rows = dot_norm_f32_rows_scalar,
-        .l2sq_u8_rows = l2sq_u8_rows_scalar,
-        .dot_u8_rows = dot_u8_rows_scalar,
-        .dot_norm_u8_rows = dot_norm_u8_rows_scalar,
+        .rows = {[VS_F32] = SCALAR_ROW(f32),
+                 [VS_F16] = SCALAR_ROW(f16),
+                 [VS_BF16] = SCALAR_ROW(bf16),
+                 [VS_U8] = SCALAR_ROW(u8),
+                 [VS_I8] = SCALAR_ROW(i8),
+                 [VS_BIT] = {[VS_HAMMING] = hamming_rows_bit, [VS_JACCARD] = jaccard_rows_bit}},
     };
     return &table;
 }
@@ -2562,34 +2909,39 @@ static void dot_norm_f32_block_avx2(const float *a, const float *b, size_t n, do
     *norm += norm_sum;
 }
 
-static void l2sq_f32_rows_avx2(const float *query, const float *rows, size_t dim, size_t n,
-                               double *out) {
-    for (size_t i = 0; i < n; i++, rows += dim) {
+static void l2sq_f32_rows_avx2(const void *query, const void *rows, size_t dim, size_t n,
+                               double *out, double *norm) {
+    const float *q = query, *row = rows;
+    (void)norm;
+    for (size_t i = 0; i < n; i++, row += dim) {
         out[i] = 0;
         for (size_t j = 0; j < dim; j += VSI_KERNEL_BLOCK)
-            out[i] += l2sq_f32_block_avx2(query + j, rows + j,
+            out[i] += l2sq_f32_block_avx2(q + j, row + j,
                                           dim - j < VSI_KERNEL_BLOCK ? dim - j : VSI_KERNEL_BLOCK);
     }
 }
 
-static void dot_f32_rows_avx2(const float *query, const float *rows, size_t dim, size_t n,
-                              double *out) {
-    for (size_t i = 0; i < n; i++, rows += dim) {
+static void dot_f32_rows_avx2(const void *query, const void *rows, size_t dim, size_t n,
+                              double *out, double *norm) {
+    const float *q = query, *row = rows;
+    (void)norm;
+    for (size_t i = 0; i < n; i++, row += dim) {
         out[i] = 0;
         for (size_t j = 0; j < dim; j += VSI_KERNEL_BLOCK)
-            out[i] += dot_f32_block_avx2(query + j, rows + j,
+            out[i] += dot_f32_block_avx2(q + j, row + j,
                                          dim - j < VSI_KERNEL_BLOCK ? dim - j : VSI_KERNEL_BLOCK);
     }
 }
 
-static void dot_norm_f32_rows_avx2(const float *query, const float *rows, size_t dim, size_t n,
-                                   double *out_dot, double *out_norm) {
-    for (size_t i = 0; i < n; i++, rows += dim) {
-        out_dot[i] = out_norm[i] = 0;
+static void dot_norm_f32_rows_avx2(const void *query, const void *rows, size_t dim, size_t n,
+                                   double *out, double *norm) {
+    const float *q = query, *row = rows;
+    for (size_t i = 0; i < n; i++, row += dim) {
+        out[i] = norm[i] = 0;
         for (size_t j = 0; j < dim; j += VSI_KERNEL_BLOCK)
-            dot_norm_f32_block_avx2(query + j, rows + j,
+            dot_norm_f32_block_avx2(q + j, row + j,
                                     dim - j < VSI_KERNEL_BLOCK ? dim - j : VSI_KERNEL_BLOCK,
-                                    out_dot + i, out_norm + i);
+                                    out + i, norm + i);
     }
 }
 
@@ -2599,62 +2951,66 @@ static inline __m256i load_u8_avx2(const uint8_t *p) {
 }
 
 /* A lane adds at most 65535 / 16 times 2 * 255 * 255, which stays below 2^31. */
-static void l2sq_u8_rows_avx2(const uint8_t *query, const uint8_t *rows, size_t dim, size_t n,
-                              double *out) {
-    for (size_t i = 0; i < n; i++, rows += dim) {
+static void l2sq_u8_rows_avx2(const void *query, const void *rows, size_t dim, size_t n,
+                              double *out, double *norm) {
+    const uint8_t *q = query, *row = rows;
+    (void)norm;
+    for (size_t i = 0; i < n; i++, row += dim) {
         __m256i s0 = _mm256_setzero_si256(), s1 = s0;
         size_t j = 0;
         for (; j + 32 <= dim; j += 32) {
-            __m256i d0 = _mm256_sub_epi16(load_u8_avx2(query + j), load_u8_avx2(rows + j));
-            __m256i d1 =
-                _mm256_sub_epi16(load_u8_avx2(query + j + 16), load_u8_avx2(rows + j + 16));
+            __m256i d0 = _mm256_sub_epi16(load_u8_avx2(q + j), load_u8_avx2(row + j));
+            __m256i d1 = _mm256_sub_epi16(load_u8_avx2(q + j + 16), load_u8_avx2(row + j + 16));
             s0 = _mm256_add_epi32(s0, _mm256_madd_epi16(d0, d0));
             s1 = _mm256_add_epi32(s1, _mm256_madd_epi16(d1, d1));
         }
         double sum = sum_epi32_avx2(s0) + sum_epi32_avx2(s1);
         for (; j < dim; j++) {
-            int d = query[j] - rows[j];
+            int d = q[j] - row[j];
             sum += d * d;
         }
         out[i] = sum;
     }
 }
 
-static void dot_u8_rows_avx2(const uint8_t *query, const uint8_t *rows, size_t dim, size_t n,
-                             double *out) {
-    for (size_t i = 0; i < n; i++, rows += dim) {
+static void dot_u8_rows_avx2(const void *query, const void *rows, size_t dim, size_t n, double *out,
+                             double *norm) {
+    const uint8_t *q = query, *row = rows;
+    (void)norm;
+    for (size_t i = 0; i < n; i++, row += dim) {
         __m256i s0 = _mm256_setzero_si256(), s1 = s0;
         size_t j = 0;
         for (; j + 32 <= dim; j += 32) {
-            s0 = _mm256_add_epi32(
-                s0, _mm256_madd_epi16(load_u8_avx2(query + j), load_u8_avx2(rows + j)));
+            s0 =
+                _mm256_add_epi32(s0, _mm256_madd_epi16(load_u8_avx2(q + j), load_u8_avx2(row + j)));
             s1 = _mm256_add_epi32(
-                s1, _mm256_madd_epi16(load_u8_avx2(query + j + 16), load_u8_avx2(rows + j + 16)));
+                s1, _mm256_madd_epi16(load_u8_avx2(q + j + 16), load_u8_avx2(row + j + 16)));
         }
         double sum = sum_epi32_avx2(s0) + sum_epi32_avx2(s1);
         for (; j < dim; j++)
-            sum += query[j] * rows[j];
+            sum += q[j] * row[j];
         out[i] = sum;
     }
 }
 
-static void dot_norm_u8_rows_avx2(const uint8_t *query, const uint8_t *rows, size_t dim, size_t n,
-                                  double *out_dot, double *out_norm) {
-    for (size_t i = 0; i < n; i++, rows += dim) {
+static void dot_norm_u8_rows_avx2(const void *query, const void *rows, size_t dim, size_t n,
+                                  double *out, double *norm) {
+    const uint8_t *q = query, *row = rows;
+    for (size_t i = 0; i < n; i++, row += dim) {
         __m256i s = _mm256_setzero_si256(), t = s;
         size_t j = 0;
         for (; j + 16 <= dim; j += 16) {
-            __m256i b = load_u8_avx2(rows + j);
-            s = _mm256_add_epi32(s, _mm256_madd_epi16(load_u8_avx2(query + j), b));
+            __m256i b = load_u8_avx2(row + j);
+            s = _mm256_add_epi32(s, _mm256_madd_epi16(load_u8_avx2(q + j), b));
             t = _mm256_add_epi32(t, _mm256_madd_epi16(b, b));
         }
-        double dot = sum_epi32_avx2(s), norm = sum_epi32_avx2(t);
+        double dot = sum_epi32_avx2(s), own = sum_epi32_avx2(t);
         for (; j < dim; j++) {
-            dot += query[j] * rows[j];
-            norm += rows[j] * rows[j];
+            dot += q[j] * row[j];
+            own += row[j] * row[j];
         }
-        out_dot[i] = dot;
-        out_norm[i] = norm;
+        out[i] = dot;
+        norm[i] = own;
     }
 }
 
@@ -2663,12 +3019,12 @@ VSI_TARGET_END
 VSI_FN const vsi_kernels *vsi_kernels_avx2(void) {
     static const vsi_kernels table = {
         .name = "avx2",
-        .l2sq_f32_rows = l2sq_f32_rows_avx2,
-        .dot_f32_rows = dot_f32_rows_avx2,
-        .dot_norm_f32_rows = dot_norm_f32_rows_avx2,
-        .l2sq_u8_rows = l2sq_u8_rows_avx2,
-        .dot_u8_rows = dot_u8_rows_avx2,
-        .dot_norm_u8_rows = dot_norm_u8_rows_avx2,
+        .rows = {[VS_F32] = {[VS_L2] = l2sq_f32_rows_avx2,
+                             [VS_IP] = dot_f32_rows_avx2,
+                             [VS_COSINE] = dot_norm_f32_rows_avx2},
+                 [VS_U8] = {[VS_L2] = l2sq_u8_rows_avx2,
+                            [VS_IP] = dot_u8_rows_avx2,
+                            [VS_COSINE] = dot_norm_u8_rows_avx2}},
     };
     return &table;
 }
@@ -2692,6 +3048,9 @@ VSI_FN const vsi_kernels *vsi_kernels_choose(const char *name);
 
 /* The names of all tables this machine can run, best first, separated by spaces. */
 VSI_FN const char *vsi_kernels_names(void);
+
+/* The kernel of a table, or the scalar one where it has none; the metric fits the type. */
+VSI_FN vsi_kernel *vsi_kernels_find(const vsi_kernels *kernels, int type, int metric);
 
 #endif
 /* ---- math/dispatch.c ---------------------------------------------------------------------------------- */
@@ -2747,6 +3106,11 @@ VSI_FN const vsi_kernels *vsi_kernels_choose(const char *name) {
 
 VSI_FN const char *vsi_kernels_names(void) {
     return dispatch_has_avx2() && vsi_kernels_avx2() ? "avx2 scalar" : "scalar";
+}
+
+VSI_FN vsi_kernel *vsi_kernels_find(const vsi_kernels *kernels, int type, int metric) {
+    vsi_kernel *kernel = kernels->rows[type][metric];
+    return kernel ? kernel : vsi_kernels_scalar()->rows[type][metric];
 }
 /* ---- store/ref.h ---------------------------------------------------------------------------------- */
 /* ref.h - references to parts of a database: extents of the file, or blocks in memory not written yet.
@@ -6957,13 +7321,15 @@ VSI_FN void vsi_slab_let_go(vsi_pager *pager, vsi_run run) {
 #define VSI_DESC_H
 
 /* uses base/hash.h */
+/* uses math/element.h */
 /* uses store/slab.h */
 
 /* Lives until the database is closed, also when the transaction that made it was rolled back. */
 typedef struct vsi_desc {
     uint32_t id, dim;
     int type, metric;
-    uint32_t element_bytes;
+    uint32_t element_bytes; /* as vsi_type_bytes */
+    uint32_t vector_bytes;
     int64_t created_us;
     vsi_hash128 term; /* its share of the digest */
     char name[VS_NAME_BYTES_MAX + 1];
@@ -6985,9 +7351,6 @@ typedef struct vsi_descs {
     vsi_mutex lock; /* guards list, not what it leads to */
     vsi_buf list;   /* vsi_desc *, by ascending id */
 } vsi_descs;
-
-/* Bytes of one element of a type, 0 for an unknown type. */
-VSI_FN uint32_t vsi_type_bytes(int type);
 
 VSI_FN bool vsi_descs_init(vsi_descs *descs, vsi_mem *mem);
 VSI_FN void vsi_descs_free(vsi_descs *descs); /* accepts one that is all zero */
@@ -7021,10 +7384,6 @@ VSI_FN void vsi_desc_give_slot(vsi_desc *desc, uint32_t slot);
 /* uses store/desc.h */
 
 enum { DESC_CELL_BYTES = 32 };
-
-VSI_FN uint32_t vsi_type_bytes(int type) {
-    return type == VS_F32 ? 4 : type == VS_U8 ? 1 : 0;
-}
 
 VSI_FN bool vsi_descs_init(vsi_descs *descs, vsi_mem *mem) {
     memset(descs, 0, sizeof *descs);
@@ -7103,7 +7462,9 @@ VSI_FN void vsi_descs_undo(vsi_descs *descs, vsi_pager *pager) {
 static void desc_fill(vsi_desc *desc, vsi_mem *mem, const vsi_desc *given) {
     *desc = *given;
     uint32_t trailer = given->rows.dir.cow ? vsi_cow_trailer(given->rows.dir.cow) : 0;
-    vsi_slabs_init(&desc->rows, mem, desc->dim * desc->element_bytes, trailer);
+    desc->element_bytes = vsi_type_bytes(desc->type);
+    desc->vector_bytes = vsi_vector_bytes(desc->type, desc->dim);
+    vsi_slabs_init(&desc->rows, mem, desc->vector_bytes, trailer);
     vsi_slabs_init(&desc->cells, mem, DESC_CELL_BYTES, trailer);
     desc->rows.element_bytes = desc->element_bytes;
     desc->rows.dir = given->rows.dir;
@@ -7779,12 +8140,13 @@ static bool coll_item_fits(const vsi_node_item *item, uint32_t trailer_bytes) {
     uint32_t dim = vsi_get_u32(value + COLL_DIM_OFF);
     size_t name_bytes = vsi_get_u16(value + COLL_NAME_BYTES_OFF);
     size_t index_bytes = vsi_get_u16(value + COLL_INDEX_BYTES_OFF);
-    uint32_t element_bytes = vsi_type_bytes(value[COLL_TYPE_OFF]);
-    return dim >= 1 && dim <= VS_DIM_MAX && element_bytes && value[COLL_METRIC_OFF] >= VS_L2 &&
-           value[COLL_METRIC_OFF] <= VS_COSINE && name_bytes >= 1 &&
-           name_bytes <= VS_NAME_BYTES_MAX && index_bytes <= VS_INDEX_BYTES_MAX &&
+    int type = value[COLL_TYPE_OFF];
+    return dim >= 1 && dim <= VS_DIM_MAX && vsi_metric_fits(value[COLL_METRIC_OFF], type) &&
+           name_bytes >= 1 && name_bytes <= VS_NAME_BYTES_MAX &&
+           index_bytes <= VS_INDEX_BYTES_MAX &&
            item->value.bytes == COLL_FIXED_BYTES + name_bytes + index_bytes &&
-           value[COLL_ROWS_SHIFT_OFF] == vsi_slab_shift(dim * element_bytes, trailer_bytes) &&
+           value[COLL_ROWS_SHIFT_OFF] ==
+               vsi_slab_shift(vsi_vector_bytes(type, dim), trailer_bytes) &&
            value[COLL_CELLS_SHIFT_OFF] == vsi_slab_shift(VSI_CELL_BYTES, trailer_bytes);
 }
 
@@ -7819,7 +8181,6 @@ static vs_status coll_intern(vsi_err *err, const vsi_state *state, uint32_t id,
     given.dim = vsi_get_u32(value + COLL_DIM_OFF);
     given.type = value[COLL_TYPE_OFF];
     given.metric = value[COLL_METRIC_OFF];
-    given.element_bytes = vsi_type_bytes(given.type);
     given.created_us = (int64_t)vsi_get_u64(value + COLL_CREATED_OFF);
     memcpy(given.name, name, name_bytes);
     memcpy(given.index, name + name_bytes, index_bytes);
@@ -8122,8 +8483,8 @@ static vs_status create_validate(vsi_err *err, const vsi_state *state, const vsi
         return apply_misfit(err, op, "its id does not ascend");
     if (op->dim < 1 || op->dim > VS_DIM_MAX || !vsi_type_bytes((int)op->type))
         return apply_misfit(err, op, "its dimension or type is unknown");
-    if (op->metric < VS_L2 || op->metric > VS_COSINE)
-        return apply_misfit(err, op, "its metric is unknown");
+    if (!vsi_metric_fits((int)op->metric, (int)op->type))
+        return apply_misfit(err, op, "its metric is unknown, or not one for its type");
     if (op->name.bytes < 1 || op->name.bytes > VS_NAME_BYTES_MAX ||
         op->index.bytes > VS_INDEX_BYTES_MAX || memchr(op->name.data, 0, op->name.bytes) ||
         (op->index.bytes && memchr(op->index.data, 0, op->index.bytes)))
@@ -8142,7 +8503,6 @@ static vs_status apply_create(vsi_err *err, vsi_state *state, const vsi_op *op) 
     given.dim = op->dim;
     given.type = (int)op->type;
     given.metric = (int)op->metric;
-    given.element_bytes = vsi_type_bytes(given.type);
     given.created_us = op->time_us;
     memcpy(given.name, op->name.data, op->name.bytes);
     if (op->index.bytes)
@@ -8201,7 +8561,8 @@ static vs_status record_write_row(vsi_err *err, vsi_coll *coll, const vsi_op *op
         st = vsi_slab_make_row(err, &desc->cells, op->slot, &cell);
     if (st != VS_OK)
         return st;
-    vsi_copy_le(row, op->vector.data, desc->dim, desc->element_bytes); /* keeps S3 */
+    vsi_copy_le(row, op->vector.data, desc->vector_bytes / desc->element_bytes,
+                desc->element_bytes); /* keeps S3 */
     vsi_put_u64(cell, op->key);
     vsi_put_u64(cell + 8, hash.lo);
     vsi_put_u64(cell + 16, hash.hi);
@@ -8254,7 +8615,7 @@ static vs_status record_validate(vsi_err *err, const vsi_coll *coll, const vsi_o
 
 static vs_status put_validate(vsi_err *err, const vsi_coll *coll, const vsi_op *op) {
     bool is_live = false;
-    if (op->vector.bytes != (size_t)coll->desc->dim * coll->desc->element_bytes)
+    if (op->vector.bytes != coll->desc->vector_bytes)
         return apply_misfit(err, op, "the vector has another size");
     if (op->metadata.bytes > VS_METADATA_BYTES_MAX)
         return apply_misfit(err, op, "the metadata is too large");
@@ -8448,7 +8809,7 @@ static vs_status audit_record(auditor *a, const vsi_coll *coll, uint64_t key, ui
         return vsi_fail(a->err, VS_ERR_CORRUPT, "a slot belongs to another key");
     if (st != VS_OK)
         return st;
-    vsi_copy_le(a->buf.data, row, desc->dim, desc->element_bytes);
+    vsi_copy_le(a->buf.data, row, desc->vector_bytes / desc->element_bytes, desc->element_bytes);
     vsi_hash128 hash = vsi_hash128_of(a->buf.data, desc->rows.row_bytes, 0);
     vsi_hash128_add(&a->digest, vsi_term_of_vector(desc->id, key, hash));
     if (hash.lo != cell.vector_hash.lo || hash.hi != cell.vector_hash.hi)
@@ -14038,7 +14399,7 @@ VS_NODISCARD VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *ke
 /* ---- query/exact.c ---------------------------------------------------------------------------------- */
 /* exact.c - exact search: runs of live slots, in tiles, through the kernels. */
 /* uses query/exact.h */
-/* uses math/kernels_scalar.h */
+/* uses math/dispatch.h */
 
 enum { EXACT_TILE_ROWS = 128 };
 
@@ -14050,7 +14411,7 @@ static const double exact_sum_trusted = 0x1p-102;
 static const double exact_norm_trusted = 1e-30;
 
 typedef struct exact_scan {
-    const vsi_kernels *kernels;
+    vsi_kernel *kernel; /* for the collection's type and metric */
     const vsi_coll *coll;
     const void *query;
     size_t dim;
@@ -14066,77 +14427,60 @@ static double exact_cosine(double dot, double query_norm, double row_norm) {
     return distance < 0 ? 0 : distance > 2 ? 2 : distance; /* rounding goes no further than that */
 }
 
+/* What a kernel's sums are as a distance. */
+static double exact_distance(int metric, double sum, double norm, double query_norm) {
+    switch (metric) {
+    case VS_IP:
+        return 0 - sum;
+    case VS_COSINE:
+        return exact_cosine(sum, query_norm, norm);
+    case VS_JACCARD:
+        return norm > 0 ? 1 - sum / norm : 0;
+    default:
+        return sum;
+    }
+}
+
 /* A row of floats whose sums left the range of single precision, above or below, in double. */
 static double exact_in_double(const exact_scan *scan, const float *row) {
-    const vsi_kernels *reference = vsi_kernels_scalar();
-    const float *query = scan->query;
-    double dot = 0, norm = 0, query_norm = 0;
-    if (scan->coll->desc->metric == VS_L2) {
-        reference->l2sq_f32_rows(query, row, scan->dim, 1, &dot);
-        return dot;
-    }
-    reference->dot_norm_f32_rows(query, row, scan->dim, 1, &dot, &norm);
-    if (scan->coll->desc->metric == VS_IP)
-        return 0 - dot;
-    reference->dot_f32_rows(query, query, scan->dim, 1, &query_norm);
-    return exact_cosine(dot, query_norm, norm);
+    int metric = scan->coll->desc->metric;
+    vsi_kernel *kernel = vsi_kernels_find(vsi_kernels_choose("scalar"), VS_F32, metric);
+    double sum = 0, norm = 0, query_sum = 0, query_norm = 0;
+    kernel(scan->query, row, scan->dim, 1, &sum, &norm);
+    if (metric == VS_COSINE)
+        kernel(scan->query, scan->query, scan->dim, 1, &query_sum, &query_norm);
+    return exact_distance(metric, sum, norm, query_norm);
 }
 
 static bool exact_norm_is_trusted(double norm) {
     return norm >= exact_norm_trusted && norm <= DBL_MAX;
 }
 
-static void exact_tile_f32(exact_scan *scan, const float *rows, size_t n) {
-    int metric = scan->coll->desc->metric;
-    if (metric == VS_L2)
-        scan->kernels->l2sq_f32_rows(scan->query, rows, scan->dim, n, scan->out);
-    else if (metric == VS_IP)
-        scan->kernels->dot_f32_rows(scan->query, rows, scan->dim, n, scan->out);
-    else
-        scan->kernels->dot_norm_f32_rows(scan->query, rows, scan->dim, n, scan->out, scan->norm);
-    double least = exact_sum_trusted * (double)scan->dim;
-    for (size_t i = 0; i < n; i++) {
-        bool is_trusted = isfinite(scan->out[i]);
-        if (metric == VS_COSINE)
-            is_trusted = is_trusted && exact_norm_is_trusted(scan->norm[i]) &&
-                         exact_norm_is_trusted(scan->query_norm);
-        else
-            is_trusted = is_trusted && fabs(scan->out[i]) >= least;
-        if (!is_trusted)
-            scan->out[i] = exact_in_double(scan, rows + i * scan->dim);
-        else if (metric == VS_IP)
-            scan->out[i] = 0 - scan->out[i];
-        else if (metric == VS_COSINE)
-            scan->out[i] = exact_cosine(scan->out[i], scan->query_norm, scan->norm[i]);
-    }
+/* Whether sums of floats in single precision stayed in its range. */
+static bool exact_is_trusted(const exact_scan *scan, size_t at) {
+    if (!isfinite(scan->out[at]))
+        return false;
+    if (scan->coll->desc->metric == VS_COSINE)
+        return exact_norm_is_trusted(scan->norm[at]) && exact_norm_is_trusted(scan->query_norm);
+    return fabs(scan->out[at]) >= exact_sum_trusted * (double)scan->dim;
 }
 
-static void exact_tile_u8(exact_scan *scan, const uint8_t *rows, size_t n) {
-    int metric = scan->coll->desc->metric;
-    if (metric == VS_L2)
-        scan->kernels->l2sq_u8_rows(scan->query, rows, scan->dim, n, scan->out);
-    else if (metric == VS_IP)
-        scan->kernels->dot_u8_rows(scan->query, rows, scan->dim, n, scan->out);
-    else
-        scan->kernels->dot_norm_u8_rows(scan->query, rows, scan->dim, n, scan->out, scan->norm);
-    for (size_t i = 0; i < n && metric != VS_L2; i++)
-        scan->out[i] = metric == VS_IP
-                           ? 0 - scan->out[i]
-                           : exact_cosine(scan->out[i], scan->query_norm, scan->norm[i]);
+/* The distances of n rows. */
+static void exact_rows(exact_scan *scan, const uint8_t *rows, size_t n) {
+    const vsi_desc *desc = scan->coll->desc;
+    scan->kernel(scan->query, rows, scan->dim, n, scan->out, scan->norm);
+    for (size_t i = 0; i < n; i++)
+        scan->out[i] =
+            desc->type != VS_F32 || exact_is_trusted(scan, i)
+                ? exact_distance(desc->metric, scan->out[i], scan->norm[i], scan->query_norm)
+                : exact_in_double(scan, (const float *)(const void *)rows + i * scan->dim);
 }
 
-/* The query's norm, by the kernel that computes the rows', so that equal vectors are at distance 0.
- */
+/* The query's norm, by the kernel that computes the rows', so that equal vectors are at distance 0. */
 static void exact_prepare(exact_scan *scan) {
-    double dot = 0;
-    if (scan->coll->desc->metric != VS_COSINE)
-        return;
-    if (scan->coll->desc->type == VS_F32)
-        scan->kernels->dot_norm_f32_rows(scan->query, scan->query, scan->dim, 1, &dot,
-                                         &scan->query_norm);
-    else
-        scan->kernels->dot_norm_u8_rows(scan->query, scan->query, scan->dim, 1, &dot,
-                                        &scan->query_norm);
+    double sum = 0;
+    if (scan->coll->desc->metric == VS_COSINE)
+        scan->kernel(scan->query, scan->query, scan->dim, 1, &sum, &scan->query_norm);
 }
 
 /* Takes what may enter the top k of a tile into it. */
@@ -14162,10 +14506,7 @@ static vs_status exact_tile(vsi_err *err, exact_scan *scan, uint32_t slot, size_
     vs_status st = vsi_slab_row_aside(err, &scan->coll->desc->rows, slot, &scan->rows, &rows);
     if (st != VS_OK)
         return st;
-    if (scan->coll->desc->type == VS_F32)
-        exact_tile_f32(scan, (const float *)(const void *)rows, n);
-    else
-        exact_tile_u8(scan, rows, n);
+    exact_rows(scan, rows, n);
     return exact_offer(err, scan, slot, n, topk);
 }
 
@@ -14202,7 +14543,7 @@ VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels, const 
                                 const void *query, vsi_stay *stay, vsi_topk *topk) {
     exact_scan scan;
     vsi_mem *mem = coll->desc->rows.mem;
-    scan.kernels = kernels;
+    scan.kernel = vsi_kernels_find(kernels, coll->desc->type, coll->desc->metric);
     scan.coll = coll;
     scan.query = query;
     scan.dim = coll->desc->dim;
@@ -14731,16 +15072,21 @@ static vs_status options_read(vsi_err *err, const vs_collection_options *given,
     if (st != VS_OK)
         return st;
     out->type = out->type ? out->type : VS_F32;
-    out->metric = out->metric ? out->metric : VS_L2;
+    if (!out->metric)
+        out->metric = out->type == VS_BIT ? VS_HAMMING : VS_L2;
     out->index = out->index ? out->index : "auto";
     if (out->dim < 1 || out->dim > VS_DIM_MAX)
         return vsi_fail(err, VS_ERR_INVALID, "dim is %lu, expected 1 to %u",
                         (unsigned long)out->dim, VS_DIM_MAX);
     if (!vsi_type_bytes(out->type))
-        return vsi_fail(err, VS_ERR_INVALID, "type is %d, expected VS_F32 or VS_U8", out->type);
-    if (out->metric < VS_L2 || out->metric > VS_COSINE)
-        return vsi_fail(err, VS_ERR_INVALID, "metric is %d, expected VS_L2, VS_IP or VS_COSINE",
+        return vsi_fail(err, VS_ERR_INVALID, "type is %d, expected VS_F32 ... VS_BIT", out->type);
+    if (out->metric < VS_L2 || out->metric > VS_JACCARD)
+        return vsi_fail(err, VS_ERR_INVALID, "metric is %d, expected VS_L2 ... VS_JACCARD",
                         out->metric);
+    if (!vsi_metric_fits(out->metric, out->type))
+        return vsi_fail(err, VS_ERR_INVALID, "metric is %s, which is not one for vectors of %s: %s",
+                        vsi_metric_name(out->metric), vsi_type_name(out->type),
+                        out->type == VS_BIT ? "hamming or jaccard" : "l2, ip, cosine or l1");
     if (strcmp(out->index, "auto") && strcmp(out->index, "flat"))
         return vsi_fail(err, VS_ERR_INVALID, "index is '%.*s', expected 'auto' or 'flat'", 64,
                         out->index);
@@ -14932,75 +15278,27 @@ VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t sl
 
 /* ---- vectors -------------------------------------------------------------------------------- */
 
-static uint32_t float_bits_at(const uint8_t *p, size_t at) {
-    uint32_t bits;
-    memcpy(&bits, p + at * sizeof bits, sizeof bits);
-    return bits;
-}
-
-static float float_of_bits(uint32_t bits) {
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static uint32_t bits_of_float(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
-static bool bits_are_finite(uint32_t bits) {
-    return (bits & 0x7f800000u) != 0x7f800000u;
-}
-
-static vs_status vector_check_finite(vsi_err *err, const uint8_t *p, size_t dim) {
-    uint32_t bad = 0;
-    for (size_t i = 0; i < dim; i++)
-        bad |= !bits_are_finite(float_bits_at(p, i));
-    if (!bad)
-        return VS_OK;
-    size_t at = 0;
-    while (bits_are_finite(float_bits_at(p, at)))
-        at++;
-    return vsi_fail(err, VS_ERR_INVALID, "vector: element %zu is not a finite number", at);
-}
-
-static vs_status vector_f32_to_u8(vsi_err *err, const uint8_t *p, size_t dim, uint8_t *out) {
-    for (size_t i = 0; i < dim; i++) {
-        float value = float_of_bits(float_bits_at(p, i));
-        bool fits = value >= 0 && value <= 255;
-        out[i] = fits ? (uint8_t)value : 0;
-        if (!fits || (float)out[i] != value)
-            return vsi_fail(err, VS_ERR_INVALID,
-                            "vector: element %zu is no whole number from 0 to 255, as a u8 "
-                            "collection needs",
-                            i);
-    }
-    return VS_OK;
-}
-
 VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_desc *desc, const void *vector, int type,
                                    uint8_t *scratch, const uint8_t **out) {
-    size_t dim = desc->dim;
+    bool is_canonical = false;
     type = type ? type : desc->type;
     *out = scratch;
     if (!vector)
         return vsi_fail(err, VS_ERR_MISUSE, "vector: missing");
     if (!vsi_type_bytes(type))
-        return vsi_fail(err, VS_ERR_INVALID, "vector: type is %d, expected VS_F32 or VS_U8", type);
-    vs_status st = type == VS_F32 ? vector_check_finite(err, vector, dim) : VS_OK;
-    if (st != VS_OK)
-        return st;
-    if (type == VS_F32 && desc->type == VS_U8)
-        return vector_f32_to_u8(err, vector, dim, scratch);
-    if (type == VS_U8 && desc->type == VS_F32) {
-        for (size_t i = 0; i < dim; i++)
-            vsi_put_u32(scratch + 4 * i, bits_of_float(((const uint8_t *)vector)[i]));
-        return VS_OK;
+        return vsi_fail(err, VS_ERR_INVALID, "vector: type is %d, expected VS_F32 ... VS_BIT",
+                        type);
+    size_t numbers = desc->vector_bytes / desc->element_bytes;
+    if (type == desc->type) {
+        vs_status st = vsi_vector_check(err, vector, type, desc->dim, &is_canonical);
+        if (st != VS_OK || is_canonical) {
+            *out = vsi_as_le(vector, numbers, desc->element_bytes, scratch);
+            return st;
+        }
     }
-    *out = vsi_as_le(vector, dim, desc->element_bytes, scratch);
-    return VS_OK;
+    vs_status st = vsi_vector_convert(err, vector, type, scratch, desc->type, desc->dim, NULL);
+    vsi_swap_le(scratch, numbers, desc->element_bytes);
+    return st;
 }
 
 /* ---- writing -------------------------------------------------------------------------------- */
@@ -15033,7 +15331,7 @@ static vs_status put_stage(vsi_err *err, vsi_write *write, const vs_collection *
                  .old_slot = VSI_SLOT_NONE,
                  .key = in->key,
                  .metadata = in->metadata};
-    op.vector.bytes = (size_t)coll.desc->dim * coll.desc->element_bytes;
+    op.vector.bytes = coll.desc->vector_bytes;
     st = metadata_validate(err, in->metadata);
     if (st == VS_OK)
         st = vsi_record_vector(err, coll.desc, in->vector, in->type, scratch, &op.vector.data);
@@ -15055,7 +15353,7 @@ static vs_status put_prepare(vsi_err *err, vsi_write *write, vs_collection *coll
     if (st != VS_OK)
         return st;
     collection->scratch.bytes = 0;
-    size_t bytes = (size_t)coll.desc->dim * coll.desc->element_bytes;
+    size_t bytes = coll.desc->vector_bytes;
     return vsi_buf_reserve(&collection->scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
 }
 
@@ -15110,7 +15408,7 @@ static vs_status batch_stage(vsi_err *err, vsi_write *write, vs_collection *coll
         return st;
     const vsi_desc *desc = vsi_descs_find(&write->engine->descs, collection->id);
     int type = batch->vector_type ? batch->vector_type : desc->type;
-    size_t row_bytes = (size_t)desc->dim * vsi_type_bytes(type);
+    size_t row_bytes = vsi_vector_bytes(type, desc->dim);
     size_t stride = batch->stride_bytes ? batch->stride_bytes : row_bytes;
     if (stride < row_bytes)
         return vsi_fail(err, VS_ERR_INVALID, "batch: stride is %zu bytes, a vector has %zu", stride,
@@ -15252,6 +15550,34 @@ vs_status vs_count(vs_collection *collection, vs_txn *txn, uint64_t *out_count) 
         *out_count = coll.count;
     vsi_view_close(db, view);
     return vsi_handle_end(&collection->head, st, &err);
+}
+/* ---- api/vector.c ---------------------------------------------------------------------------------- */
+/* vector.c - element types, for hosts and bindings. */
+/* uses api/handle.h */
+/* uses math/element.h */
+
+const char *vs_type_name(int type) {
+    return vsi_type_name(type);
+}
+
+const char *vs_metric_name(int metric) {
+    return vsi_metric_name(metric);
+}
+
+size_t vs_vector_bytes(int type, uint32_t dim) {
+    return dim <= VS_DIM_MAX ? vsi_vector_bytes(type, dim) : 0;
+}
+
+vs_status vs_vector_convert(const void *in, int in_type, void *out, int out_type, uint32_t dim,
+                            uint32_t *out_at) {
+    vsi_err ignored = {0};
+    size_t at = 0;
+    if (!in || !out || !vs_vector_bytes(in_type, dim) || !vs_vector_bytes(out_type, dim))
+        return VS_ERR_MISUSE;
+    vs_status st = vsi_vector_convert(&ignored, in, in_type, out, out_type, dim, &at);
+    if (st != VS_OK && out_at)
+        *out_at = (uint32_t)at;
+    return st;
 }
 /* ---- api/cursor.h ---------------------------------------------------------------------------------- */
 /* cursor.h - cursors, as transactions see them. */
@@ -15659,7 +15985,7 @@ vs_status vs_kv_get(vs_db *db, vs_txn *txn, vs_collection *collection, const voi
 /* The query in the collection's type and the machine's byte order, in the handle's buffer. */
 static vs_status search_prepare(vsi_err *err, vs_collection *collection, const vsi_desc *desc,
                                 const void *query, int query_type) {
-    size_t bytes = (size_t)desc->dim * desc->element_bytes;
+    size_t bytes = desc->vector_bytes;
     collection->scratch.bytes = 0;
     if (!vsi_buf_reserve(&collection->scratch, 2 * bytes))
         return vsi_fail_nomem(err, 2 * bytes);
@@ -15668,7 +15994,8 @@ static vs_status search_prepare(vsi_err *err, vs_collection *collection, const v
     vs_status st = vsi_record_vector(err, desc, query, query_type, scratch, &converted);
     if (st != VS_OK)
         return vsi_fail_in(err, "query");
-    vsi_copy_le(collection->scratch.data, converted, desc->dim, desc->element_bytes);
+    vsi_copy_le(collection->scratch.data, converted, bytes / desc->element_bytes,
+                desc->element_bytes);
     return VS_OK;
 }
 

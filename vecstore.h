@@ -13,7 +13,7 @@
  *   2  Host services                 memory, files and log messages, if the host has its own
  *   3  Opening and closing           vs_open, vs_close
  *   4  Collections                   vs_collection_create, vs_collection_open
- *   5  Records                       vs_put, vs_put_batch, vs_get, vs_delete, vs_count
+ *   5  Records                       vs_put, vs_put_batch, vs_get, vs_delete, vs_count, vs_vector_convert
  *   6  Transactions                  vs_begin, vs_commit, vs_rollback, vs_savepoint
  *   7  Search                        vs_search
  *   8  Iterating                     vs_scan, vs_step
@@ -407,13 +407,27 @@ VS_API vs_status vs_close(vs_db *db);
 
 /* ---- 4  Collections ------------------------------------------------------------------------- */
 
-enum { VS_F32 = 1, VS_U8 = 2 }; /* element types */
+/* Element types. Vectors are given in any of them and converted (vs_put). */
+enum {
+    VS_F32 = 1,
+    VS_U8 = 2,
+    VS_F16 = 3,  /* half precision, IEEE 754 binary16 */
+    VS_BF16 = 4, /* the upper half of an f32 */
+    VS_I8 = 5,
+    VS_BIT =
+        6 /* eight to a byte, the lowest bit first; unused bits of the last byte count as zero */
+};
 
 /* Metrics: smaller is nearer. */
 enum {
-    VS_L2 = 1,    /* squared Euclidean distance */
-    VS_IP = 2,    /* minus the inner product */
-    VS_COSINE = 3 /* 1 - cosine; a vector of zeros is at distance 1 from everything */
+    VS_L2 = 1,     /* squared Euclidean distance */
+    VS_IP = 2,     /* minus the inner product */
+    VS_COSINE = 3, /* 1 - cosine; a vector of zeros is at distance 1 from everything */
+    VS_L1 = 4,     /* sum of the absolute differences */
+
+    /* for vectors of VS_BIT, which have no others: */
+    VS_HAMMING = 5, /* bits that differ */
+    VS_JACCARD = 6  /* 1 - bits that both have / bits that one of them has; 0 when there are none */
 };
 
 #define VS_DIM_MAX            65535u      /* elements of a vector */
@@ -427,8 +441,8 @@ enum {
 typedef struct vs_collection_options {
     uint32_t size;     /* VS_COLLECTION_OPTIONS_INIT sets it */
     uint32_t dim;      /* 1 .. VS_DIM_MAX; required */
-    int type;          /* VS_F32 or VS_U8; 0: VS_F32 */
-    int metric;        /* VS_L2, VS_IP or VS_COSINE; 0: VS_L2 */
+    int type;          /* VS_F32 ... VS_BIT; 0: VS_F32 */
+    int metric;        /* VS_L2 ...; 0: VS_L2, of VS_BIT VS_HAMMING */
     const char *index; /* "auto" or "flat"; NULL: "auto", which is flat in this version */
 } vs_collection_options;
 
@@ -515,7 +529,7 @@ typedef struct vs_record {
     uint32_t size;   /* VS_RECORD_INIT sets it */
     int vector_type; /* element type of vector; 0 on input: the collection's */
     uint64_t key;
-    const void *vector;    /* [dim], any alignment */
+    const void *vector;    /* [dim], any alignment; of VS_BIT [(dim + 7) / 8] bytes */
     const char *metadata;  /* a JSON object in UTF-8, or NULL: none */
     size_t metadata_bytes; /* 0: up to its NUL; what comes out has both the size and a NUL */
 } vs_record;
@@ -551,8 +565,9 @@ enum {
  *   record       key, vector and metadata; copied
  *   mode         VS_UPSERT or VS_INSERT
  *
- * Element types convert when nothing is lost: u8 into an f32 collection, and f32 that are whole
- * numbers from 0 to 255 into a u8 collection. NaN and infinity are refused.
+ * Vectors are converted to the collection's element type. To f32, f16 and bf16 numbers are rounded to the
+ * nearest, ties to even; what would become infinite is refused. To u8, i8 and bit only numbers that the
+ * type has: 3.5 is no u8, and 2 no bit. NaN and infinity are refused.
  * Errors: VS_ERR_EXISTS, VS_ERR_INVALID (vector, metadata), VS_ERR_LIMIT (metadata larger than
  *   VS_METADATA_BYTES_MAX or nested deeper than 64; records), VS_ERR_NOT_FOUND (the
  *   collection), VS_ERR_READONLY, VS_ERR_BUSY, VS_ERR_IO, VS_ERR_FULL, VS_ERR_INDOUBT,
@@ -606,6 +621,39 @@ VS_NODISCARD VS_API vs_status vs_delete(vs_collection *collection, vs_txn *txn, 
  * Errors: VS_ERR_NOT_FOUND (the collection), VS_ERR_MISUSE.
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_count(vs_collection *collection, vs_txn *txn, uint64_t *out_count);
+
+/* vs_type_name, vs_metric_name - the short name of an element type or a metric: "f32", "cosine"; "?" for an
+ * unknown one.
+ *
+ *   type     VS_F32 ... VS_BIT
+ *   metric   VS_L2 ... VS_JACCARD
+ *
+ * Memory: a constant.  Errors: none.  Threads: any. */
+VS_API const char *vs_type_name(int type);
+VS_API const char *vs_metric_name(int metric);
+
+/* vs_vector_bytes - the size of a vector: dim elements, of VS_BIT eight to a byte.
+ *
+ *   type   VS_F32 ... VS_BIT
+ *   dim    1 .. VS_DIM_MAX
+ *
+ * Returns 0 for an unknown type or a larger dim.
+ * Errors: none.  Threads: any. */
+VS_API size_t vs_vector_bytes(int type, uint32_t dim);
+
+/* vs_vector_convert - a vector as one of another element type, by the rules of vs_put.
+ *
+ *   in, in_type     the vector [vs_vector_bytes(in_type, dim)], any alignment
+ *   out, out_type   [vs_vector_bytes(out_type, dim)] receives it; must not overlap in
+ *   dim             1 .. VS_DIM_MAX
+ *   out_at          receives the number of the first element that out_type does not have, when there is one;
+ *                   NULL: not wanted
+ *
+ * After an error out holds anything.
+ * Errors: VS_ERR_INVALID, VS_ERR_MISUSE (NULL, type, dim).
+ * Threads: any. */
+VS_NODISCARD VS_API vs_status vs_vector_convert(const void *in, int in_type, void *out,
+                                                int out_type, uint32_t dim, uint32_t *out_at);
 
 /* ---- 6  Transactions ------------------------------------------------------------------------ */
 
@@ -698,14 +746,14 @@ typedef struct vs_hit {
  *   collection   the collection
  *   txn          the transaction whose state is searched, or NULL: the last commit
  *   query        [dim] elements of query_type; converted as by vs_put
- *   query_type   VS_F32 or VS_U8; 0: the collection's type
+ *   query_type   VS_F32 ... VS_BIT; 0: the collection's type
  *   k            1 or more; may exceed the number of records
  *   hits         [k] written nearest first; equal distances by ascending key
  *   out_count    [1] hits written; below k only when there are fewer records
  *
  * Exact. Distance: VS_L2 gives the squared distance, VS_IP minus the inner product, VS_COSINE one
- * minus the cosine. u8 collections under VS_L2 and VS_IP are computed in whole numbers. f32
- * collections are computed in single precision in parts of 1024 elements, the parts added in
+ * minus the cosine. Sums over u8, i8 and bits are computed in whole numbers, those over f16 and bf16 in
+ * double. f32 collections are computed in single precision in parts of 1024 elements, the parts added in
  * double: the error is below 5e-6 times the sum of the terms' magnitudes.
  * Memory: no allocation once a handle has searched with this k or a larger one.
  * Errors: VS_ERR_INVALID (query), VS_ERR_NOT_FOUND (the collection), VS_ERR_NOMEM, VS_ERR_MISUSE.

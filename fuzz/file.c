@@ -336,17 +336,13 @@ static bool expect(const look *l, vs_status st, vs_status wanted, const char *wh
 }
 
 static bool is_number(const vs_record *record, uint32_t dim) {
-    for (uint32_t i = 0; record->vector_type == VS_F32 && i < dim; i++) {
-        float value;
-        memcpy(&value, (const uint8_t *)record->vector + 4 * (size_t)i, sizeof value);
-        if (!(value - value == 0))
-            return false;
-    }
-    return true;
+    static float floats[VS_DIM_MAX];
+    return vs_vector_convert(record->vector, record->vector_type, floats, VS_F32, dim, NULL) ==
+           VS_OK;
 }
 
 static uint64_t hash_record(const vs_record *record, uint64_t seed, uint32_t dim) {
-    size_t bytes = dim * (record->vector_type == VS_U8 ? 1u : 4u);
+    size_t bytes = vs_vector_bytes(record->vector_type, dim);
     uint64_t hash = XXH3_64bits_withSeed(record->vector, bytes, seed ^ record->key);
     if (record->metadata_bytes)
         hash += XXH3_64bits_withSeed(record->metadata, record->metadata_bytes, hash);

@@ -62,7 +62,7 @@ static void read_all(vs_db *db) {
         while (vs_step(cursor) == VS_ROW) {
             vs_record record = VS_RECORD_INIT;
             require(vs_cursor_record(cursor, &record) == VS_OK, "record", vs_errmsg(cursor));
-            size_t bytes = info.dim * (info.type == VS_U8 ? 1u : 4u);
+            size_t bytes = vs_vector_bytes(info.type, info.dim);
             for (size_t j = 0; j < bytes; j++)
                 sum += ((const uint8_t *)record.vector)[j];
             sum += record.metadata_bytes ? (uint8_t)record.metadata[record.metadata_bytes - 1] : 0;

@@ -19,8 +19,11 @@ static const shell_command commands[] = {
      shell_create,
      1,
      1,
-     "create COLLECTION --dim D [--type f32|u8] [--metric l2|ip|cosine] [--index auto|flat]",
-     "Create a collection, and the database file if there is none.",
+     "create COLLECTION --dim D [--type f32|f16|bf16|u8|i8|bit]\n"
+     "      [--metric l2|ip|cosine|l1|hamming|jaccard] [--index auto|flat]",
+     "Create a collection, and the database file if there is none. Vectors of bits have the "
+     "metrics\n"
+     "hamming, the default, and jaccard; all others l2, the default, ip, cosine and l1.",
      {"--dim", "--type", "--metric", "--index"}},
     {"import",
      shell_import,

@@ -4,17 +4,15 @@
 #include <string.h>
 
 int shell_create(const shell_call *call) {
-    static const char *const types[] = {"f32", "u8", NULL};
-    static const char *const metrics[] = {"l2", "ip", "cosine", NULL};
+    static const char *const types[] = {"f32", "u8", "f16", "bf16", "i8", "bit", NULL}; /* VS_... */
+    static const char *const metrics[] = {"l2", "ip", "cosine", "l1", "hamming", "jaccard", NULL};
     static const char *const indexes[] = {"auto", "flat", NULL};
-    static const int type_of[] = {VS_F32, VS_F32, VS_U8};
-    static const int metric_of[] = {VS_L2, VS_L2, VS_IP, VS_COSINE};
     vs_collection_options options = VS_COLLECTION_OPTIONS_INIT;
     if (!shell_value(call, "--dim"))
         shell_usage(call, "--dim is needed: the number of elements of a vector");
     options.dim = (uint32_t)shell_number(call, "--dim", 0, 1, VS_DIM_MAX);
-    options.type = type_of[shell_word(call, "--type", types)];
-    options.metric = metric_of[shell_word(call, "--metric", metrics)];
+    options.type = shell_word(call, "--type", types);
+    options.metric = shell_word(call, "--metric", metrics);
     shell_word(call, "--index", indexes);
     options.index = shell_value(call, "--index");
     vs_db *db = shell_open(call, VS_OPEN_CREATE);
@@ -43,15 +41,15 @@ static void print_info_json(const vs_collection_info *info, bool is_first) {
     printf("%s{\"name\":", is_first ? "" : ",");
     print_json_string(info->name);
     printf(",\"count\":%llu,\"dim\":%lu,\"type\":\"%s\",\"metric\":\"%s\",\"index\":",
-           (unsigned long long)info->count, (unsigned long)info->dim, text_of_type(info->type),
-           text_of_metric(info->metric));
+           (unsigned long long)info->count, (unsigned long)info->dim, vs_type_name(info->type),
+           vs_metric_name(info->metric));
     print_json_string(info->index);
     putchar('}');
 }
 
 static void print_info_row(const vs_collection_info *info) {
     printf("%-24s %12llu %7lu %-5s %-7s %s\n", info->name, (unsigned long long)info->count,
-           (unsigned long)info->dim, text_of_type(info->type), text_of_metric(info->metric),
+           (unsigned long)info->dim, vs_type_name(info->type), vs_metric_name(info->metric),
            info->index);
 }
 

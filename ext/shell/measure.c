@@ -23,35 +23,43 @@ enum {
 
 /* ---- distances in double precision ---------------------------------------------------------- */
 
-static double element_at(const void *vector, int type, size_t at) {
-    if (type == VS_U8)
-        return ((const uint8_t *)vector)[at];
-    float value;
-    memcpy(&value, (const uint8_t *)vector + 4 * at, sizeof value);
-    return (double)value;
-}
-
-static double true_distance(const query_set *set, const void *query, const void *row) {
-    double l2 = 0, dot = 0, query_norm = 0, row_norm = 0;
-    for (size_t i = 0; i < set->info.dim; i++) {
-        double q = element_at(query, set->type, i), x = element_at(row, set->info.type, i);
+/* Two vectors of the collection, as floats, which every element type's numbers are exactly. */
+static double distance_of(int metric, const float *query, const float *row, size_t dim) {
+    double l2 = 0, l1 = 0, dot = 0, query_norm = 0, row_norm = 0;
+    for (size_t i = 0; i < dim; i++) {
+        double q = (double)query[i], x = (double)row[i];
         l2 += (q - x) * (q - x);
+        l1 += fabs(q - x);
         dot += q * x;
         query_norm += q * q;
         row_norm += x * x;
     }
-    if (set->info.metric == VS_L2)
+    switch (metric) {
+    case VS_L2:
         return l2;
-    if (set->info.metric == VS_IP)
+    case VS_IP:
         return -dot;
-    return query_norm == 0 || row_norm == 0 ? 1 : 1 - dot / sqrt(query_norm * row_norm);
+    case VS_COSINE:
+        return query_norm == 0 || row_norm == 0 ? 1 : 1 - dot / sqrt(query_norm * row_norm);
+    case VS_JACCARD: /* of zeros and ones */
+        return query_norm + row_norm == 0 ? 0 : 1 - dot / (query_norm + row_norm - dot);
+    default:
+        return l1; /* VS_HAMMING likewise */
+    }
+}
+
+/* A vector of the collection as floats. */
+static void to_floats(const query_set *set, const void *vector, float *out) {
+    if (vs_vector_convert(vector, set->info.type, out, VS_F32, set->info.dim, NULL) != VS_OK)
+        memset(out, 0, set->info.dim * sizeof *out); /* none that is stored fails */
 }
 
 /* What rounding may add to a distance that is as good as limit. */
 static double tolerance(const query_set *set, double limit) {
-    if (set->info.metric == VS_COSINE)
+    int type = set->info.type;
+    if (set->info.metric == VS_COSINE || set->info.metric == VS_JACCARD)
         return 2e-6;
-    if (set->info.type == VS_U8)
+    if (type == VS_U8 || type == VS_I8 || type == VS_BIT)
         return 0;
     return 1e-5 * (fabs(limit) > 1 ? fabs(limit) : 1);
 }
@@ -75,9 +83,14 @@ static void truth_free(truth *t) {
 
 static int fetch_distance(query_set *set, const void *query, uint64_t key, double *out_distance) {
     vs_record record = VS_RECORD_INIT;
+    size_t dim = set->info.dim;
     if (vs_get(set->collection, set->txn, key, &record) != VS_OK)
         return shell_fail(set->call, "%s", vs_errmsg(set->collection));
-    *out_distance = true_distance(set, query, record.vector);
+    float *floats = shell_alloc(2 * dim * sizeof *floats);
+    to_floats(set, query, floats);
+    to_floats(set, record.vector, floats + dim);
+    *out_distance = distance_of(set->info.metric, floats, floats + dim, dim);
+    free(floats);
     return SHELL_OK;
 }
 
@@ -132,20 +145,27 @@ static void keep_smallest(double *heap, size_t *n, size_t k, double value) {
 static int truth_of_block(query_set *set, size_t k, uint64_t from, size_t queries, double *heaps,
                           truth *t) {
     vs_cursor *cursor = NULL;
+    size_t dim = set->info.dim;
     if (vs_scan(set->collection, set->txn, 0, &cursor) != VS_OK)
         return shell_fail(set->call, "%s", vs_errmsg(set->collection));
+    float *floats = shell_alloc((queries + 1) * dim * sizeof *floats),
+          *row = floats + queries * dim;
+    for (size_t i = 0; i < queries; i++)
+        to_floats(set, query_row(set, from + i), floats + i * dim);
     vs_status st = vs_step(cursor);
     for (; st == VS_ROW; st = vs_step(cursor)) {
         vs_record record = VS_RECORD_INIT;
         st = vs_cursor_record(cursor, &record);
         if (st != VS_OK)
             break;
+        to_floats(set, record.vector, row);
         for (size_t i = 0; i < queries; i++)
             keep_smallest(heaps + i * k, &t->count[from + i], k,
-                          true_distance(set, query_row(set, from + i), record.vector));
+                          distance_of(set->info.metric, floats + i * dim, row, dim));
     }
     int result = st == VS_DONE ? SHELL_OK : shell_fail(set->call, "%s", vs_errmsg(cursor));
     vs_cursor_close(cursor);
+    free(floats);
     for (size_t i = 0; i < queries; i++)
         t->limit[from + i] = t->count[from + i] ? heaps[i * k] : 0;
     return result;
@@ -236,8 +256,7 @@ static int measure(query_set *set, size_t k, const truth *t, measurement *out) {
     for (uint64_t q = 0; result == SHELL_OK && q < set->count; q++) {
         size_t n = 0, right = 0;
         double start = now_us();
-        vs_status st =
-            vs_search(set->collection, set->txn, query_row(set, q), set->type, k, hits, &n);
+        vs_status st = vs_search(set->collection, set->txn, query_row(set, q), 0, k, hits, &n);
         times[q] = now_us() - start;
         total_us += times[q];
         if (st != VS_OK)

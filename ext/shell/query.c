@@ -6,8 +6,30 @@
 #include <string.h>
 #include <unistd.h>
 
+/* The vectors as the collection has them, so that what is asked is what search compares. */
+static int convert_rows(query_set *set, int type) {
+    size_t from = vs_vector_bytes(type, set->info.dim);
+    size_t to = vs_vector_bytes(set->info.type, set->info.dim);
+    uint8_t *rows = shell_alloc(set->count * to);
+    for (uint64_t i = 0; i < set->count; i++) {
+        uint32_t at = 0;
+        vs_status st = vs_vector_convert((const uint8_t *)set->rows + i * from, type, rows + i * to,
+                                         set->info.type, set->info.dim, &at);
+        if (st != VS_OK) {
+            free(rows);
+            return shell_fail(set->call, "query %llu: element %lu is no number that %s has",
+                              (unsigned long long)i, (unsigned long)at,
+                              vs_type_name(set->info.type));
+        }
+    }
+    free(set->rows);
+    set->rows = rows;
+    return SHELL_OK;
+}
+
 static int load_vectors(query_set *set, const char *text) {
     uint32_t dim = 0;
+    int type = 0;
     if (*text == '[') {
         size_t count = 0;
         float *values = NULL;
@@ -16,7 +38,7 @@ static int load_vectors(query_set *set, const char *text) {
             return shell_fail(set->call, "the query vector: %s", problem);
         set->rows = values;
         set->count = 1;
-        set->type = VS_F32;
+        type = VS_F32;
         dim = (uint32_t)count;
     } else {
         char why[VECS_WHY_BYTES];
@@ -27,12 +49,12 @@ static int load_vectors(query_set *set, const char *text) {
             return shell_fail(set->call, "%s: ivecs holds neighbour ids, not vectors", text);
         if (!set->count)
             return shell_fail(set->call, "%s: the file is empty", text);
-        set->type = kind == VECS_U8 ? VS_U8 : VS_F32;
+        type = kind == VECS_U8 ? VS_U8 : VS_F32;
     }
     if (dim != set->info.dim)
         return shell_fail(set->call, "query: dimension is %lu, collection '%s' has %lu",
                           (unsigned long)dim, set->info.name, (unsigned long)set->info.dim);
-    return SHELL_OK;
+    return convert_rows(set, type);
 }
 
 int query_open(query_set *out_set, const shell_call *call, const char *text) {
@@ -60,7 +82,7 @@ int query_close(query_set *set, int result) {
 }
 
 const void *query_row(const query_set *set, uint64_t at) {
-    size_t bytes = set->info.dim * (set->type == VS_U8 ? 1 : sizeof(float));
+    size_t bytes = vs_vector_bytes(set->info.type, set->info.dim);
     return (const uint8_t *)set->rows + at * bytes;
 }
 
@@ -83,8 +105,7 @@ static int print_hit(query_set *set, const vs_hit *hit, size_t rank, bool is_jso
 
 static int search_one(query_set *set, uint64_t at, size_t k, vs_hit *hits, bool is_json) {
     size_t count = 0;
-    if (vs_search(set->collection, set->txn, query_row(set, at), set->type, k, hits, &count) !=
-        VS_OK)
+    if (vs_search(set->collection, set->txn, query_row(set, at), 0, k, hits, &count) != VS_OK)
         return shell_fail(set->call, "%s", vs_errmsg(set->collection));
     if (is_json)
         printf("{\"query\":%llu,\"hits\":[", (unsigned long long)at);

@@ -11,9 +11,8 @@ typedef struct query_set {
     vs_txn *txn;
     vs_collection *collection;
     vs_collection_info info;
-    void *rows; /* [count x dim] of type; malloc'd */
+    void *rows; /* [count] vectors of the collection's type; malloc'd */
     uint64_t count;
-    int type; /* VS_... of rows */
 } query_set;
 
 /* Opens call->arg[0] and loads the vectors of a file, or of a JSON array when text begins with '['.

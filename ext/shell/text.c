@@ -127,11 +127,3 @@ const char *text_to_floats(const char *text, float **out_values, size_t *out_cou
     *out_count = count;
     return NULL;
 }
-
-const char *text_of_type(int type) {
-    return type == VS_F32 ? "f32" : type == VS_U8 ? "u8" : "?";
-}
-
-const char *text_of_metric(int metric) {
-    return metric == VS_L2 ? "l2" : metric == VS_IP ? "ip" : metric == VS_COSINE ? "cosine" : "?";
-}

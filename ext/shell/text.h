@@ -21,8 +21,4 @@ bool text_to_u64(const char *text, uint64_t *out_value);
 /* A JSON array of numbers; *out_values is malloc'd. NULL on success, else what is wrong. */
 const char *text_to_floats(const char *text, float **out_values, size_t *out_count);
 
-/* Names of element types and metrics, as the command line and info write them. */
-const char *text_of_type(int type);
-const char *text_of_metric(int metric);
-
 #endif

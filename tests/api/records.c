@@ -188,12 +188,12 @@ VT_TEST(options_out_of_range_are_refused_with_what_was_found_and_expected) {
     refuse_create(s.db, "c", &o, VS_ERR_INVALID, "65536");
     o.dim = UINT32_MAX;
     refuse_create(s.db, "c", &o, VS_ERR_INVALID, "4294967295");
-    o = sample_options(1, 3, 0);
-    refuse_create(s.db, "c", &o, VS_ERR_INVALID, "type is 3");
+    o = sample_options(1, 7, 0);
+    refuse_create(s.db, "c", &o, VS_ERR_INVALID, "type is 7");
     o = sample_options(1, -1, 0);
     refuse_create(s.db, "c", &o, VS_ERR_INVALID, "type is -1");
-    o = sample_options(1, 0, 4);
-    refuse_create(s.db, "c", &o, VS_ERR_INVALID, "metric is 4");
+    o = sample_options(1, 0, 7);
+    refuse_create(s.db, "c", &o, VS_ERR_INVALID, "metric is 7");
     o = sample_options(1, 0, -1);
     refuse_create(s.db, "c", &o, VS_ERR_INVALID, "metric is -1");
     o = sample_options(1, 0, 0);
@@ -580,8 +580,8 @@ VT_TEST(a_missing_vector_or_an_unknown_type_is_refused) {
     vs_collection *c = sample_create(s.db, NULL, "f", 2, VS_F32, VS_L2);
     VT_CHECK(put_typed(c, 1, NULL, 0) != VS_OK);
     VT_CONTAINS(vs_errmsg(c), "vector");
-    VT_EQ(put_typed(c, 1, v, 3), VS_ERR_INVALID);
-    VT_CONTAINS(vs_errmsg(c), "type is 3");
+    VT_EQ(put_typed(c, 1, v, 7), VS_ERR_INVALID);
+    VT_CONTAINS(vs_errmsg(c), "type is 7");
     VT_EQ(put_typed(c, 1, v, -1), VS_ERR_INVALID);
     VT_EQ(sample_count(c, NULL), 0);
     vs_collection_close(c);

@@ -712,7 +712,7 @@ VT_TEST(queries_that_are_no_vectors_of_the_collection_are_refused) {
     v[3] = 256;
     refuse_search(u, v, VS_F32, 2, "element 3");
     v[3] = 0;
-    refuse_search(f, v, 3, 2, "type is 3");
+    refuse_search(f, v, 7, 2, "type is 7");
     refuse_search(f, v, 0, 0, "k is 0");
     vs_collection_close(f);
     vs_collection_close(u);

@@ -51,8 +51,8 @@ CREATE, PUT, DELETE, NOTE, DIGEST = 1, 2, 3, 4, 5
 SAVEPOINT, RELEASE, ROLLBACK_TO = 6, 7, 8
 SAVEPOINTS_MAX = 1000
 NO_SLOT = 0xFFFFFFFF
-TYPES = {1: ("f32", 4), 2: ("u8", 1)}
-METRICS = {1: "l2", 2: "ip", 3: "cosine"}
+TYPES = {1: ("f32", 32), 2: ("u8", 8), 3: ("f16", 16), 4: ("bf16", 16), 5: ("i8", 8), 6: ("bit", 1)}  # bits
+METRICS = {1: "l2", 2: "ip", 3: "cosine", 4: "l1", 5: "hamming", 6: "jaccard"}
 TREES = ["keys", "metadata", "live", "rows", "cells"]
 CELL_BYTES = 32
 
@@ -159,14 +159,16 @@ class Collection:
 
     def verify(self, thing):
         expect(self.dim > 0, f"{thing}: dim", self.dim, "1 or more")
-        expect(self.type in TYPES, f"{thing}: element type", self.type, "1 or 2")
-        expect(self.metric in METRICS, f"{thing}: metric", self.metric, "1, 2 or 3")
+        expect(self.type in TYPES, f"{thing}: element type", self.type, "1 to 6")
+        expect(self.metric in METRICS, f"{thing}: metric", self.metric, "1 to 6")
+        expect((self.metric >= 5) == (self.type == 6), f"{thing}: metric", METRICS[self.metric],
+               f"one for {TYPES[self.type][0]}")
         expect(0 < len(self.name) < 256, f"{thing}: bytes of the name", len(self.name), "1 to 255")
         text_of(self.name, f"{thing}: name")
         text_of(self.index, f"{thing}: index description")
 
     def vector_bytes(self):
-        return self.dim * TYPES[self.type][1]
+        return -(-self.dim * TYPES[self.type][1] // 8)
 
 
 @dataclass

@@ -179,12 +179,19 @@ done
 "$vecstore" all.db create "größe" --dim 65535 --type u8
 "$makevecs" random bvecs 3 65535 >wide.bvecs
 "$vecstore" all.db import "größe" wide.bvecs --start-key 18446744073709551600 2>err
+rows small.bvecs "1 0 1" "0 0 1" "0 0 0" "1 1 1" "0 1 0"
+for type in f16 bf16 i8 bit; do
+    for metric in l2 ip cosine l1 hamming jaccard; do
+        "$vecstore" all.db create "$metric of $type" --dim 3 --type $type --metric $metric 2>err || continue
+        "$vecstore" all.db import "$metric of $type" small.bvecs --labels five.u8 2>err
+    done
+done
 agrees "types, metrics, labels and names" all.db
 for id in 1 3 5; do
     vectors_are "types, metrics, labels and names" $id five.fvecs 1000
     vectors_are "types, metrics, labels and names" $((id + 1)) five.bvecs 0
 done
-same "every label is listed as metadata" 30 "$(grep -c '^record .* "{\\"label\\":[0-9]*}"$' listing)"
+same "every label is listed as metadata" 100 "$(grep -c '^record .* "{\\"label\\":[0-9]*}"$' listing)"
 same "an import leaves its position as a note" 13 "$(grep -c '^note [1-7] 696d706f7274' listing)"
 
 "$makevecs" random fvecs 6000 50 >many.fvecs

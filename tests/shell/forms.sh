@@ -123,10 +123,12 @@ vs db create d --dim
 usage "--dim without a value is wrong usage" "--dim"
 vs db create d --dim=2 --dim 2
 usage "an option given twice is wrong usage" "--dim" twice
-vs db create d --dim 2 --type f16
-usage "an unknown type is wrong usage, with the known ones" "'f16'" f32 u8
+vs db create d --dim 2 --type f64
+usage "an unknown type is wrong usage, with the known ones" "'f64'" "f32, u8, f16, bf16, i8, bit"
 vs db create d --dim 2 --metric L2
 usage "an unknown metric is wrong usage, with the known ones" "'L2'" l2 ip cosine
+vs db create d --dim 2 --type bit --metric l2
+fails "a metric that is none of the type's is refused, with those that are" l2 bit "hamming or jaccard"
 vs db create d --dim 2 --index hnsw
 usage "an unknown index is wrong usage, with the known ones" "'hnsw'" auto flat
 vs db create d --dim 65535

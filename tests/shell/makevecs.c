@@ -164,18 +164,24 @@ static int load_table(const char *path, table *out) {
 }
 
 /* As vecstore.h defines it. Whole numbers below 256 make sums that double holds exactly. */
-static double distance(char metric, const double *a, const double *b, size_t dim) {
-    double l2 = 0, dot = 0, aa = 0, bb = 0;
+/* Hamming and Jaccard of vectors of zeros and ones. */
+static double distance(const char *metric, const double *a, const double *b, size_t dim) {
+    double l2 = 0, l1 = 0, dot = 0, aa = 0, bb = 0;
     for (size_t i = 0; i < dim; i++) {
+        l1 += fabs(a[i] - b[i]);
         l2 += (a[i] - b[i]) * (a[i] - b[i]);
         dot += a[i] * b[i];
         aa += a[i] * a[i];
         bb += b[i] * b[i];
     }
-    if (metric == 'l')
+    if (!strcmp(metric, "l2"))
         return l2;
-    if (metric == 'i')
+    if (!strcmp(metric, "l1") || !strcmp(metric, "hamming"))
+        return l1;
+    if (!strcmp(metric, "ip"))
         return -dot;
+    if (!strcmp(metric, "jaccard"))
+        return aa + bb == 0 ? 0 : 1 - dot / (aa + bb - dot);
     return aa == 0 || bb == 0 ? 1 : 1 - dot / sqrt(aa * bb);
 }
 
@@ -190,7 +196,7 @@ static int make_nearest(const char *metric, size_t k, const char *base, const ch
     for (size_t i = 0; i < q.rows; i++) {
         size_t n = 0;
         for (size_t row = 0; row < b.rows; row++) {
-            double d = distance(metric[0], q.values + i * q.dim, b.values + row * b.dim, b.dim);
+            double d = distance(metric, q.values + i * q.dim, b.values + row * b.dim, b.dim);
             size_t at = n;
             for (; at > 0 && best[at - 1] > d; at--) {
                 best[at] = best[at - 1];

@@ -62,6 +62,37 @@ done
 vs f32-l2.db recall c --queries query.fvecs -k 4000
 prints "k may exceed the number of records" "recall@4000 1.0000 queries=20 k=4000"
 
+# The other types, of numbers that all of them have; sums of those are whole numbers.
+"$makevecs" text bvecs <base.bvecs | awk '{ for (i = 1; i <= NF; i++) $i %= 100; print }' |
+    "$makevecs" rows bvecs >small.bvecs
+"$makevecs" text bvecs <query.bvecs | awk '{ for (i = 1; i <= NF; i++) $i %= 100; print }' |
+    "$makevecs" rows bvecs >small-query.bvecs
+"$makevecs" text bvecs <base.bvecs | awk '{ for (i = 1; i <= NF; i++) $i %= 2; print }' |
+    "$makevecs" rows bvecs >bits.bvecs
+head -c 560 bits.bvecs >bits-query.bvecs
+type_agrees() { # TYPE METRIC FILE: recall and keys are those of another program
+    db=$1-$2.db
+    fresh "$db" --dim 24 --type "$1" --metric "$2"
+    vs "$db" import c "$3.bvecs"
+    says "$1 $2: all rows are imported" "3000 rows added"
+    "$makevecs" nearest "$2" 100 "$3.bvecs" "$3-query.bvecs" >types.ivecs
+    vs "$db" recall c --queries "$3-query.bvecs" -k 100 --truth types.ivecs
+    prints "$1 $2: search agrees with another program" "recall@100 1.0000 queries=20 k=100"
+    vs "$db" recall c --queries "$3-query.bvecs" -k 7
+    prints "$1 $2: ... and with the command's own truth" "recall@7 1.0000 queries=20 k=7"
+    [ "$2" = cosine ] || [ "$2" = jaccard ] || # the order of keys there is a matter of rounding
+        same "$1 $2: the keys are the same, in their order" "$("$makevecs" text ivecs <types.ivecs)" \
+            "$(keys_of "$db" "$3-query.bvecs" 100)"
+}
+for metric in l2 ip cosine l1; do
+    for type in f16 bf16 i8; do type_agrees $type $metric small; done
+done
+for type in f32 u8; do type_agrees $type l1 small; done
+for metric in hamming jaccard; do type_agrees bit $metric bits; done
+fresh two.db --dim 24 --type bit
+vs two.db import c small.bvecs
+fails "a number that bits do not have is refused with its row" "row 0" "0 or 1"
+
 # 3000 rows with 16 different vectors, so that all borders of k are ties.
 "$makevecs" random bvecs 3000 4 | "$makevecs" text bvecs |
     awk '{ print $1 % 2, $2 % 2, $3 % 2, $4 % 2 }' | "$makevecs" rows bvecs >ties.bvecs

@@ -632,10 +632,10 @@ VT_TEST(collections_that_do_not_fit_are_refused) {
         op.dim = dim[i];
         check_misfit(&f, &op, "dimension");
     }
-    static const uint32_t code[] = {0, 4, 255, UINT32_MAX};
-    for (size_t i = 0; i < 4; i++) {
+    static const uint32_t code[] = {0, VS_BIT + 1, 255, UINT32_MAX, VS_JACCARD};
+    for (size_t i = 0; i < 5; i++) {
         op = good;
-        op.type = code[i];
+        op.type = code[i]; /* the last one: no type for its metric */
         check_misfit(&f, &op, "type");
         op = good;
         op.metric = code[i];

@@ -77,14 +77,6 @@ static void make_row(fixture *f, vsi_slabs *slabs, uint32_t slot) {
 
 /* ---- the registry --------------------------------------------------------------------------- */
 
-VT_TEST(types_have_their_sizes_and_unknown_ones_none) {
-    VT_EQ(vsi_type_bytes(VS_F32), 4);
-    VT_EQ(vsi_type_bytes(VS_U8), 1);
-    static const int unknown[] = {0, 3, -1, 257, INT_MAX, INT_MIN};
-    for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++)
-        VT_EQ(vsi_type_bytes(unknown[i]), 0);
-}
-
 VT_TEST(an_empty_registry_finds_nothing) {
     fixture f;
     vsi_descs zero;

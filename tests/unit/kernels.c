@@ -48,30 +48,26 @@ enum { DIMS = 131 + 26 + 1, DIMS_SMALL = 131 };
 /* What kernels other than DOT_NORM leave in norm. */
 static const double untouched = 12345.5;
 
-static void run_f32(const vsi_kernels *t, int kernel, const float *query, const float *rows,
-                    size_t dim, size_t n, double *out, double *norm) {
+static void run(const vsi_kernels *t, int type, int metric, const void *query, const void *rows,
+                size_t dim, size_t n, double *out, double *norm) {
     for (size_t i = 0; i <= n; i++)
         out[i] = norm[i] = untouched;
-    if (kernel == L2SQ)
-        t->l2sq_f32_rows(query, rows, dim, n, out);
-    else if (kernel == DOT)
-        t->dot_f32_rows(query, rows, dim, n, out);
-    else
-        t->dot_norm_f32_rows(query, rows, dim, n, out, norm);
+    vsi_kernels_find(t, type, metric)(query, rows, dim, n, out, norm);
     VT_CHECK(out[n] == untouched && norm[n] == untouched);
+}
+
+static int metric_of(int kernel) {
+    return kernel == L2SQ ? VS_L2 : kernel == DOT ? VS_IP : VS_COSINE;
+}
+
+static void run_f32(const vsi_kernels *t, int kernel, const float *query, const float *rows,
+                    size_t dim, size_t n, double *out, double *norm) {
+    run(t, VS_F32, metric_of(kernel), query, rows, dim, n, out, norm);
 }
 
 static void run_u8(const vsi_kernels *t, int kernel, const uint8_t *query, const uint8_t *rows,
                    size_t dim, size_t n, double *out, double *norm) {
-    for (size_t i = 0; i <= n; i++)
-        out[i] = norm[i] = untouched;
-    if (kernel == L2SQ)
-        t->l2sq_u8_rows(query, rows, dim, n, out);
-    else if (kernel == DOT)
-        t->dot_u8_rows(query, rows, dim, n, out);
-    else
-        t->dot_norm_u8_rows(query, rows, dim, n, out, norm);
-    VT_CHECK(out[n] == untouched && norm[n] == untouched);
+    run(t, VS_U8, metric_of(kernel), query, rows, dim, n, out, norm);
 }
 
 /* ---- plain loops ---------------------------------------------------------------------------- */
@@ -529,13 +525,12 @@ VT_TEST(sums_beyond_single_precision_are_not_finite_or_right) {
 
 /* ---- dispatch ------------------------------------------------------------------------------- */
 
-VT_TEST(every_kernel_of_every_table_is_there) {
+VT_TEST(every_table_has_kernels_of_its_own_for_floats_and_bytes) {
     const vsi_kernels *t[2];
     size_t count = tables(t);
-    for (size_t i = 0; i < count; i++) {
-        VT_CHECK(t[i]->l2sq_f32_rows && t[i]->dot_f32_rows && t[i]->dot_norm_f32_rows);
-        VT_CHECK(t[i]->l2sq_u8_rows && t[i]->dot_u8_rows && t[i]->dot_norm_u8_rows);
-    }
+    for (size_t i = 0; i < count; i++)
+        for (int metric = VS_L2; metric <= VS_COSINE; metric++)
+            VT_CHECK(t[i]->rows[VS_F32][metric] && t[i]->rows[VS_U8][metric]);
 }
 
 VT_TEST(tables_are_chosen_by_name_and_the_first_name_is_the_default) {
@@ -595,6 +590,7 @@ static int lacking_cpuid_count(unsigned leaf, unsigned sub, unsigned *a, unsigne
 #define __get_cpuid_count  lacking_cpuid_count
 #define vsi_kernels_choose lacking_kernels_choose
 #define vsi_kernels_names  lacking_kernels_names
+#define vsi_kernels_find   lacking_kernels_find
 #include "math/dispatch.c"
 
 static void check_lacking(bool is_whole) {
@@ -635,3 +631,109 @@ VT_TEST(without_avx2_or_what_it_needs_the_scalar_table_serves) {
 }
 
 #endif
+
+/* ---- other types and metrics ----------------------------------------------------------------- */
+
+/* Elements that a kernel of the type reads, in a block of exactly their size, and the same as doubles. */
+static uint8_t *make_vectors(int type, uint32_t dim, size_t n, vt_rng *rng, double *values) {
+    size_t bytes = vsi_vector_bytes(type, dim);
+    uint8_t *out = malloc(bytes * n + 1);
+    float *row = malloc((dim + 1) * sizeof *row);
+    for (size_t i = 0; i < n; i++) {
+        vsi_err err = {0};
+        for (uint32_t j = 0; j < dim; j++) {
+            double wide = ((double)vt_below(rng, 2000001) - 1e6) / 1000;
+            bool is_extreme = vt_below(rng, 8) == 0;
+            row[j] = type == VS_BIT  ? (float)vt_below(rng, 2)
+                     : type == VS_U8 ? (float)(is_extreme ? 255 : vt_below(rng, 256))
+                     : type == VS_I8 ? (float)(is_extreme ? -128 : (int)vt_below(rng, 256) - 128)
+                                     : (float)wide;
+        }
+        VT_EQ(vsi_vector_convert(&err, row, VS_F32, out + i * bytes, type, dim, NULL), VS_OK);
+        VT_EQ(vsi_vector_convert(&err, out + i * bytes, type, (uint8_t *)row, VS_F32, dim, NULL),
+              VS_OK);
+        for (uint32_t j = 0; j < dim; j++)
+            values[i * dim + j] = (double)row[j];
+    }
+    free(row);
+    return out;
+}
+
+/* What a kernel must write, and how large its terms are. */
+static sum plain_metric(int metric, const double *a, const double *b, size_t dim, double *norm) {
+    sum s = {0, 0};
+    *norm = 0;
+    for (size_t j = 0; j < dim; j++) {
+        double d = a[j] - b[j], term = metric == VS_L2   ? d * d
+                                       : metric == VS_L1 ? fabs(d)
+                                                         : a[j] * b[j];
+        if (metric == VS_HAMMING)
+            term = a[j] != b[j];
+        s.value += term;
+        s.absolute += fabs(term);
+        *norm += metric == VS_JACCARD ? a[j] + b[j] - a[j] * b[j] : b[j] * b[j];
+    }
+    return s;
+}
+
+static void check_type(const vsi_kernels *t, int type, int metric, uint32_t dim, vt_rng *rng) {
+    double *values = malloc((ROWS_MAX + 1) * (dim + 1) * sizeof *values), out[ROWS_MAX + 1],
+           norm[ROWS_MAX + 1];
+    uint8_t *query = make_vectors(type, dim, 1, rng, values);
+    uint8_t *rows = make_vectors(type, dim, ROWS_MAX, rng, values + dim);
+    bool is_whole = type == VS_U8 || type == VS_I8 || type == VS_BIT;
+    run(t, type, metric, query, rows, dim, ROWS_MAX, out, norm);
+    for (size_t i = 0; i < ROWS_MAX; i++) {
+        double expected = 0;
+        sum s = plain_metric(metric, values, values + (i + 1) * dim, dim, &expected);
+        if (is_whole)
+            VT_CHECK(out[i] == s.value);
+        else
+            check_near(t, vsi_metric_name(metric), dim, out[i], s);
+        if (metric == VS_COSINE || metric == VS_JACCARD)
+            VT_CHECK(is_whole ? norm[i] == expected : fabs(norm[i] - expected) <= 1e-5 * expected);
+        else
+            VT_CHECK(norm[i] == untouched);
+    }
+    free(values);
+    free(query);
+    free(rows);
+}
+
+VT_TEST(every_type_has_a_kernel_for_each_metric_that_fits_and_agrees_with_plain_loops) {
+    const vsi_kernels *t[2];
+    size_t count = tables(t), checked = 0;
+    vt_rng rng = {vt_seed()};
+    for (size_t i = 0; i < count; i++)
+        for (int type = VS_F32; type <= VS_BIT; type++)
+            for (int metric = VS_L2; metric <= VS_JACCARD; metric++) {
+                VT_EQ(vsi_kernels_find(t[i], type, metric) != NULL, vsi_metric_fits(metric, type));
+                for (size_t d = 0; d < DIMS && vsi_metric_fits(metric, type); d += d > 70 ? 8 : 1)
+                    check_type(t[i], type, metric, (uint32_t)dim_at(d), &rng);
+                checked += vsi_metric_fits(metric, type);
+            }
+    VT_EQ(checked, count * (5 * 4 + 2));
+}
+
+VT_TEST(sums_of_whole_numbers_stay_exact_at_the_extremes) {
+    const vsi_kernels *t[2];
+    size_t count = tables(t);
+    static int8_t low[DIM_MAX], high[DIM_MAX];
+    static uint8_t ones[(DIM_MAX + 7) / 8];
+    memset(low, -128, sizeof low);
+    memset(high, 127, sizeof high);
+    memset(ones, 0xff, sizeof ones);
+    for (size_t i = 0; i < count; i++) {
+        double out[2], norm[2];
+        run(t[i], VS_I8, VS_L2, low, high, DIM_MAX, 1, out, norm);
+        VT_CHECK(out[0] == 65535.0 * 255 * 255);
+        run(t[i], VS_I8, VS_L1, low, high, DIM_MAX, 1, out, norm);
+        VT_CHECK(out[0] == 65535.0 * 255);
+        run(t[i], VS_I8, VS_COSINE, low, low, DIM_MAX, 1, out, norm);
+        VT_CHECK(out[0] == 65535.0 * 128 * 128 && norm[0] == out[0]);
+        run(t[i], VS_I8, VS_IP, low, high, DIM_MAX, 1, out, norm);
+        VT_CHECK(out[0] == -65535.0 * 128 * 127);
+        run(t[i], VS_BIT, VS_JACCARD, ones, ones, 65528, 1, out, norm);
+        VT_CHECK(out[0] == 65528 && norm[0] == 65528);
+    }
+}

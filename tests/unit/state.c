@@ -451,11 +451,14 @@ VT_TEST(each_number_in_an_entry_of_a_collection_is_checked) {
     static const struct {
         size_t off, bytes;
         uint32_t wrong;
-    } bad[] = {
-        {0, 4, 0},  {0, 4, VS_DIM_MAX + 1},         {4, 1, 0},  {4, 1, 3},
-        {5, 1, 0},  {5, 1, VS_COSINE + 1},          {6, 1, 0},  {7, 1, 0},
-        {28, 2, 0}, {28, 2, VS_NAME_BYTES_MAX + 1}, {28, 2, 1}, {30, 2, VS_INDEX_BYTES_MAX + 1},
-        {30, 2, 0}};
+    } bad[] = {{0, 4, 0},          {0, 4, VS_DIM_MAX + 1},
+               {4, 1, 0},          {4, 1, VS_BIT + 1},
+               {5, 1, 0},          {5, 1, VS_JACCARD + 1},
+               {5, 1, VS_HAMMING}, {4, 1, VS_BIT},
+               {6, 1, 0},          {7, 1, 0},
+               {28, 2, 0},         {28, 2, VS_NAME_BYTES_MAX + 1},
+               {28, 2, 1},         {30, 2, VS_INDEX_BYTES_MAX + 1},
+               {30, 2, 0}};
     fixture f;
     uint8_t key[5], value[VSI_NODE_ENTRY_MAX];
     begin(&f);

@@ -27,16 +27,21 @@ static vs_status options_read(vsi_err *err, const vs_collection_options *given,
     if (st != VS_OK)
         return st;
     out->type = out->type ? out->type : VS_F32;
-    out->metric = out->metric ? out->metric : VS_L2;
+    if (!out->metric)
+        out->metric = out->type == VS_BIT ? VS_HAMMING : VS_L2;
     out->index = out->index ? out->index : "auto";
     if (out->dim < 1 || out->dim > VS_DIM_MAX)
         return vsi_fail(err, VS_ERR_INVALID, "dim is %lu, expected 1 to %u",
                         (unsigned long)out->dim, VS_DIM_MAX);
     if (!vsi_type_bytes(out->type))
-        return vsi_fail(err, VS_ERR_INVALID, "type is %d, expected VS_F32 or VS_U8", out->type);
-    if (out->metric < VS_L2 || out->metric > VS_COSINE)
-        return vsi_fail(err, VS_ERR_INVALID, "metric is %d, expected VS_L2, VS_IP or VS_COSINE",
+        return vsi_fail(err, VS_ERR_INVALID, "type is %d, expected VS_F32 ... VS_BIT", out->type);
+    if (out->metric < VS_L2 || out->metric > VS_JACCARD)
+        return vsi_fail(err, VS_ERR_INVALID, "metric is %d, expected VS_L2 ... VS_JACCARD",
                         out->metric);
+    if (!vsi_metric_fits(out->metric, out->type))
+        return vsi_fail(err, VS_ERR_INVALID, "metric is %s, which is not one for vectors of %s: %s",
+                        vsi_metric_name(out->metric), vsi_type_name(out->type),
+                        out->type == VS_BIT ? "hamming or jaccard" : "l2, ip, cosine or l1");
     if (strcmp(out->index, "auto") && strcmp(out->index, "flat"))
         return vsi_fail(err, VS_ERR_INVALID, "index is '%.*s', expected 'auto' or 'flat'", 64,
                         out->index);

@@ -4,75 +4,27 @@
 
 /* ---- vectors -------------------------------------------------------------------------------- */
 
-static uint32_t float_bits_at(const uint8_t *p, size_t at) {
-    uint32_t bits;
-    memcpy(&bits, p + at * sizeof bits, sizeof bits);
-    return bits;
-}
-
-static float float_of_bits(uint32_t bits) {
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static uint32_t bits_of_float(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
-static bool bits_are_finite(uint32_t bits) {
-    return (bits & 0x7f800000u) != 0x7f800000u;
-}
-
-static vs_status vector_check_finite(vsi_err *err, const uint8_t *p, size_t dim) {
-    uint32_t bad = 0;
-    for (size_t i = 0; i < dim; i++)
-        bad |= !bits_are_finite(float_bits_at(p, i));
-    if (!bad)
-        return VS_OK;
-    size_t at = 0;
-    while (bits_are_finite(float_bits_at(p, at)))
-        at++;
-    return vsi_fail(err, VS_ERR_INVALID, "vector: element %zu is not a finite number", at);
-}
-
-static vs_status vector_f32_to_u8(vsi_err *err, const uint8_t *p, size_t dim, uint8_t *out) {
-    for (size_t i = 0; i < dim; i++) {
-        float value = float_of_bits(float_bits_at(p, i));
-        bool fits = value >= 0 && value <= 255;
-        out[i] = fits ? (uint8_t)value : 0;
-        if (!fits || (float)out[i] != value)
-            return vsi_fail(err, VS_ERR_INVALID,
-                            "vector: element %zu is no whole number from 0 to 255, as a u8 "
-                            "collection needs",
-                            i);
-    }
-    return VS_OK;
-}
-
 VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_desc *desc, const void *vector, int type,
                                    uint8_t *scratch, const uint8_t **out) {
-    size_t dim = desc->dim;
+    bool is_canonical = false;
     type = type ? type : desc->type;
     *out = scratch;
     if (!vector)
         return vsi_fail(err, VS_ERR_MISUSE, "vector: missing");
     if (!vsi_type_bytes(type))
-        return vsi_fail(err, VS_ERR_INVALID, "vector: type is %d, expected VS_F32 or VS_U8", type);
-    vs_status st = type == VS_F32 ? vector_check_finite(err, vector, dim) : VS_OK;
-    if (st != VS_OK)
-        return st;
-    if (type == VS_F32 && desc->type == VS_U8)
-        return vector_f32_to_u8(err, vector, dim, scratch);
-    if (type == VS_U8 && desc->type == VS_F32) {
-        for (size_t i = 0; i < dim; i++)
-            vsi_put_u32(scratch + 4 * i, bits_of_float(((const uint8_t *)vector)[i]));
-        return VS_OK;
+        return vsi_fail(err, VS_ERR_INVALID, "vector: type is %d, expected VS_F32 ... VS_BIT",
+                        type);
+    size_t numbers = desc->vector_bytes / desc->element_bytes;
+    if (type == desc->type) {
+        vs_status st = vsi_vector_check(err, vector, type, desc->dim, &is_canonical);
+        if (st != VS_OK || is_canonical) {
+            *out = vsi_as_le(vector, numbers, desc->element_bytes, scratch);
+            return st;
+        }
     }
-    *out = vsi_as_le(vector, dim, desc->element_bytes, scratch);
-    return VS_OK;
+    vs_status st = vsi_vector_convert(err, vector, type, scratch, desc->type, desc->dim, NULL);
+    vsi_swap_le(scratch, numbers, desc->element_bytes);
+    return st;
 }
 
 /* ---- writing -------------------------------------------------------------------------------- */
@@ -105,7 +57,7 @@ static vs_status put_stage(vsi_err *err, vsi_write *write, const vs_collection *
                  .old_slot = VSI_SLOT_NONE,
                  .key = in->key,
                  .metadata = in->metadata};
-    op.vector.bytes = (size_t)coll.desc->dim * coll.desc->element_bytes;
+    op.vector.bytes = coll.desc->vector_bytes;
     st = metadata_validate(err, in->metadata);
     if (st == VS_OK)
         st = vsi_record_vector(err, coll.desc, in->vector, in->type, scratch, &op.vector.data);
@@ -127,7 +79,7 @@ static vs_status put_prepare(vsi_err *err, vsi_write *write, vs_collection *coll
     if (st != VS_OK)
         return st;
     collection->scratch.bytes = 0;
-    size_t bytes = (size_t)coll.desc->dim * coll.desc->element_bytes;
+    size_t bytes = coll.desc->vector_bytes;
     return vsi_buf_reserve(&collection->scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
 }
 
@@ -182,7 +134,7 @@ static vs_status batch_stage(vsi_err *err, vsi_write *write, vs_collection *coll
         return st;
     const vsi_desc *desc = vsi_descs_find(&write->engine->descs, collection->id);
     int type = batch->vector_type ? batch->vector_type : desc->type;
-    size_t row_bytes = (size_t)desc->dim * vsi_type_bytes(type);
+    size_t row_bytes = vsi_vector_bytes(type, desc->dim);
     size_t stride = batch->stride_bytes ? batch->stride_bytes : row_bytes;
     if (stride < row_bytes)
         return vsi_fail(err, VS_ERR_INVALID, "batch: stride is %zu bytes, a vector has %zu", stride,

@@ -5,7 +5,7 @@
 /* The query in the collection's type and the machine's byte order, in the handle's buffer. */
 static vs_status search_prepare(vsi_err *err, vs_collection *collection, const vsi_desc *desc,
                                 const void *query, int query_type) {
-    size_t bytes = (size_t)desc->dim * desc->element_bytes;
+    size_t bytes = desc->vector_bytes;
     collection->scratch.bytes = 0;
     if (!vsi_buf_reserve(&collection->scratch, 2 * bytes))
         return vsi_fail_nomem(err, 2 * bytes);
@@ -14,7 +14,8 @@ static vs_status search_prepare(vsi_err *err, vs_collection *collection, const v
     vs_status st = vsi_record_vector(err, desc, query, query_type, scratch, &converted);
     if (st != VS_OK)
         return vsi_fail_in(err, "query");
-    vsi_copy_le(collection->scratch.data, converted, desc->dim, desc->element_bytes);
+    vsi_copy_le(collection->scratch.data, converted, bytes / desc->element_bytes,
+                desc->element_bytes);
     return VS_OK;
 }
 

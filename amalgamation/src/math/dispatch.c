@@ -51,3 +51,8 @@ VSI_FN const vsi_kernels *vsi_kernels_choose(const char *name) {
 VSI_FN const char *vsi_kernels_names(void) {
     return dispatch_has_avx2() && vsi_kernels_avx2() ? "avx2 scalar" : "scalar";
 }
+
+VSI_FN vsi_kernel *vsi_kernels_find(const vsi_kernels *kernels, int type, int metric) {
+    vsi_kernel *kernel = kernels->rows[type][metric];
+    return kernel ? kernel : vsi_kernels_scalar()->rows[type][metric];
+}

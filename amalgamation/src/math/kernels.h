@@ -1,8 +1,15 @@
 /* kernels.h - the table of distance kernels, one per instruction set.
  *
- * All take a query [dim] and rows [n x dim], row after row without gaps, and write out [n]. Any dim
- * from 0, any n, alignment of the element; nothing behind the last row is read. In names l2sq is
- * the squared Euclidean distance and dot the inner product, which grows with similarity.
+ * All take a query and rows of one element type, row after row without gaps, and write out [n], and some of them
+ * norm [n]. Any dim from 0, any n, alignment of the element; nothing behind the last row is read.
+ *
+ *   metric    out                                          norm
+ *   l2        squared Euclidean distance                   untouched
+ *   ip        inner product, which grows with similarity   untouched
+ *   cosine    likewise                                     inner product of the row with itself
+ *   l1        sum of the absolute differences              untouched
+ *   hamming   bits that differ                             untouched
+ *   jaccard   bits that both have                          bits that one of them has
  *
  * Integer kernels are exact. Float kernels add in blocks of 1024 elements in single precision and
  * the blocks in double; the scalar table adds in double throughout. Overflow gives an infinity or
@@ -11,26 +18,14 @@
 #ifndef VSI_KERNELS_H
 #define VSI_KERNELS_H
 
-#include "base/port.h"
+#include "math/element.h"
 
-typedef void vsi_kernel_f32(const float *query, const float *rows, size_t dim, size_t n,
-                            double *out);
-typedef void vsi_kernel_u8(const uint8_t *query, const uint8_t *rows, size_t dim, size_t n,
-                           double *out);
-/* Also the inner product of each row with itself. */
-typedef void vsi_kernel_f32_norm(const float *query, const float *rows, size_t dim, size_t n,
-                                 double *out_dot, double *out_norm);
-typedef void vsi_kernel_u8_norm(const uint8_t *query, const uint8_t *rows, size_t dim, size_t n,
-                                double *out_dot, double *out_norm);
+typedef void vsi_kernel(const void *query, const void *rows, size_t dim, size_t n, double *out,
+                        double *norm);
 
 typedef struct vsi_kernels {
     const char *name;
-    vsi_kernel_f32 *l2sq_f32_rows;
-    vsi_kernel_f32 *dot_f32_rows;
-    vsi_kernel_f32_norm *dot_norm_f32_rows;
-    vsi_kernel_u8 *l2sq_u8_rows;
-    vsi_kernel_u8 *dot_u8_rows;
-    vsi_kernel_u8_norm *dot_norm_u8_rows;
+    vsi_kernel *rows[VSI_TYPES][VSI_METRICS]; /* NULL: the scalar one serves */
 } vsi_kernels;
 
 enum { VSI_KERNEL_BLOCK = 1024 };

@@ -92,34 +92,39 @@ static void dot_norm_f32_block_avx2(const float *a, const float *b, size_t n, do
     *norm += norm_sum;
 }
 
-static void l2sq_f32_rows_avx2(const float *query, const float *rows, size_t dim, size_t n,
-                               double *out) {
-    for (size_t i = 0; i < n; i++, rows += dim) {
+static void l2sq_f32_rows_avx2(const void *query, const void *rows, size_t dim, size_t n,
+                               double *out, double *norm) {
+    const float *q = query, *row = rows;
+    (void)norm;
+    for (size_t i = 0; i < n; i++, row += dim) {
         out[i] = 0;
         for (size_t j = 0; j < dim; j += VSI_KERNEL_BLOCK)
-            out[i] += l2sq_f32_block_avx2(query + j, rows + j,
+            out[i] += l2sq_f32_block_avx2(q + j, row + j,
                                           dim - j < VSI_KERNEL_BLOCK ? dim - j : VSI_KERNEL_BLOCK);
     }
 }
 
-static void dot_f32_rows_avx2(const float *query, const float *rows, size_t dim, size_t n,
-                              double *out) {
-    for (size_t i = 0; i < n; i++, rows += dim) {
+static void dot_f32_rows_avx2(const void *query, const void *rows, size_t dim, size_t n,
+                              double *out, double *norm) {
+    const float *q = query, *row = rows;
+    (void)norm;
+    for (size_t i = 0; i < n; i++, row += dim) {
         out[i] = 0;
         for (size_t j = 0; j < dim; j += VSI_KERNEL_BLOCK)
-            out[i] += dot_f32_block_avx2(query + j, rows + j,
+            out[i] += dot_f32_block_avx2(q + j, row + j,
                                          dim - j < VSI_KERNEL_BLOCK ? dim - j : VSI_KERNEL_BLOCK);
     }
 }
 
-static void dot_norm_f32_rows_avx2(const float *query, const float *rows, size_t dim, size_t n,
-                                   double *out_dot, double *out_norm) {
-    for (size_t i = 0; i < n; i++, rows += dim) {
-        out_dot[i] = out_norm[i] = 0;
+static void dot_norm_f32_rows_avx2(const void *query, const void *rows, size_t dim, size_t n,
+                                   double *out, double *norm) {
+    const float *q = query, *row = rows;
+    for (size_t i = 0; i < n; i++, row += dim) {
+        out[i] = norm[i] = 0;
         for (size_t j = 0; j < dim; j += VSI_KERNEL_BLOCK)
-            dot_norm_f32_block_avx2(query + j, rows + j,
+            dot_norm_f32_block_avx2(q + j, row + j,
                                     dim - j < VSI_KERNEL_BLOCK ? dim - j : VSI_KERNEL_BLOCK,
-                                    out_dot + i, out_norm + i);
+                                    out + i, norm + i);
     }
 }
 
@@ -129,62 +134,66 @@ static inline __m256i load_u8_avx2(const uint8_t *p) {
 }
 
 /* A lane adds at most 65535 / 16 times 2 * 255 * 255, which stays below 2^31. */
-static void l2sq_u8_rows_avx2(const uint8_t *query, const uint8_t *rows, size_t dim, size_t n,
-                              double *out) {
-    for (size_t i = 0; i < n; i++, rows += dim) {
+static void l2sq_u8_rows_avx2(const void *query, const void *rows, size_t dim, size_t n,
+                              double *out, double *norm) {
+    const uint8_t *q = query, *row = rows;
+    (void)norm;
+    for (size_t i = 0; i < n; i++, row += dim) {
         __m256i s0 = _mm256_setzero_si256(), s1 = s0;
         size_t j = 0;
         for (; j + 32 <= dim; j += 32) {
-            __m256i d0 = _mm256_sub_epi16(load_u8_avx2(query + j), load_u8_avx2(rows + j));
-            __m256i d1 =
-                _mm256_sub_epi16(load_u8_avx2(query + j + 16), load_u8_avx2(rows + j + 16));
+            __m256i d0 = _mm256_sub_epi16(load_u8_avx2(q + j), load_u8_avx2(row + j));
+            __m256i d1 = _mm256_sub_epi16(load_u8_avx2(q + j + 16), load_u8_avx2(row + j + 16));
             s0 = _mm256_add_epi32(s0, _mm256_madd_epi16(d0, d0));
             s1 = _mm256_add_epi32(s1, _mm256_madd_epi16(d1, d1));
         }
         double sum = sum_epi32_avx2(s0) + sum_epi32_avx2(s1);
         for (; j < dim; j++) {
-            int d = query[j] - rows[j];
+            int d = q[j] - row[j];
             sum += d * d;
         }
         out[i] = sum;
     }
 }
 
-static void dot_u8_rows_avx2(const uint8_t *query, const uint8_t *rows, size_t dim, size_t n,
-                             double *out) {
-    for (size_t i = 0; i < n; i++, rows += dim) {
+static void dot_u8_rows_avx2(const void *query, const void *rows, size_t dim, size_t n, double *out,
+                             double *norm) {
+    const uint8_t *q = query, *row = rows;
+    (void)norm;
+    for (size_t i = 0; i < n; i++, row += dim) {
         __m256i s0 = _mm256_setzero_si256(), s1 = s0;
         size_t j = 0;
         for (; j + 32 <= dim; j += 32) {
-            s0 = _mm256_add_epi32(
-                s0, _mm256_madd_epi16(load_u8_avx2(query + j), load_u8_avx2(rows + j)));
+            s0 =
+                _mm256_add_epi32(s0, _mm256_madd_epi16(load_u8_avx2(q + j), load_u8_avx2(row + j)));
             s1 = _mm256_add_epi32(
-                s1, _mm256_madd_epi16(load_u8_avx2(query + j + 16), load_u8_avx2(rows + j + 16)));
+                s1, _mm256_madd_epi16(load_u8_avx2(q + j + 16), load_u8_avx2(row + j + 16)));
         }
         double sum = sum_epi32_avx2(s0) + sum_epi32_avx2(s1);
         for (; j < dim; j++)
-            sum += query[j] * rows[j];
+            sum += q[j] * row[j];
         out[i] = sum;
     }
 }
 
-static void dot_norm_u8_rows_avx2(const uint8_t *query, const uint8_t *rows, size_t dim, size_t n,
-                                  double *out_dot, double *out_norm) {
-    for (size_t i = 0; i < n; i++, rows += dim) {
+static void dot_norm_u8_rows_avx2(const void *query, const void *rows, size_t dim, size_t n,
+                                  double *out, double *norm) {
+    const uint8_t *q = query, *row = rows;
+    for (size_t i = 0; i < n; i++, row += dim) {
         __m256i s = _mm256_setzero_si256(), t = s;
         size_t j = 0;
         for (; j + 16 <= dim; j += 16) {
-            __m256i b = load_u8_avx2(rows + j);
-            s = _mm256_add_epi32(s, _mm256_madd_epi16(load_u8_avx2(query + j), b));
+            __m256i b = load_u8_avx2(row + j);
+            s = _mm256_add_epi32(s, _mm256_madd_epi16(load_u8_avx2(q + j), b));
             t = _mm256_add_epi32(t, _mm256_madd_epi16(b, b));
         }
-        double dot = sum_epi32_avx2(s), norm = sum_epi32_avx2(t);
+        double dot = sum_epi32_avx2(s), own = sum_epi32_avx2(t);
         for (; j < dim; j++) {
-            dot += query[j] * rows[j];
-            norm += rows[j] * rows[j];
+            dot += q[j] * row[j];
+            own += row[j] * row[j];
         }
-        out_dot[i] = dot;
-        out_norm[i] = norm;
+        out[i] = dot;
+        norm[i] = own;
     }
 }
 
@@ -193,12 +202,12 @@ VSI_TARGET_END
 VSI_FN const vsi_kernels *vsi_kernels_avx2(void) {
     static const vsi_kernels table = {
         .name = "avx2",
-        .l2sq_f32_rows = l2sq_f32_rows_avx2,
-        .dot_f32_rows = dot_f32_rows_avx2,
-        .dot_norm_f32_rows = dot_norm_f32_rows_avx2,
-        .l2sq_u8_rows = l2sq_u8_rows_avx2,
-        .dot_u8_rows = dot_u8_rows_avx2,
-        .dot_norm_u8_rows = dot_norm_u8_rows_avx2,
+        .rows = {[VS_F32] = {[VS_L2] = l2sq_f32_rows_avx2,
+                             [VS_IP] = dot_f32_rows_avx2,
+                             [VS_COSINE] = dot_norm_f32_rows_avx2},
+                 [VS_U8] = {[VS_L2] = l2sq_u8_rows_avx2,
+                            [VS_IP] = dot_u8_rows_avx2,
+                            [VS_COSINE] = dot_norm_u8_rows_avx2}},
     };
     return &table;
 }

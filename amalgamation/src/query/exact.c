@@ -1,6 +1,6 @@
 /* exact.c - exact search: runs of live slots, in tiles, through the kernels. */
 #include "query/exact.h"
-#include "math/kernels_scalar.h"
+#include "math/dispatch.h"
 
 enum { EXACT_TILE_ROWS = 128 };
 
@@ -12,7 +12,7 @@ static const double exact_sum_trusted = 0x1p-102;
 static const double exact_norm_trusted = 1e-30;
 
 typedef struct exact_scan {
-    const vsi_kernels *kernels;
+    vsi_kernel *kernel; /* for the collection's type and metric */
     const vsi_coll *coll;
     const void *query;
     size_t dim;
@@ -28,77 +28,60 @@ static double exact_cosine(double dot, double query_norm, double row_norm) {
     return distance < 0 ? 0 : distance > 2 ? 2 : distance; /* rounding goes no further than that */
 }
 
+/* What a kernel's sums are as a distance. */
+static double exact_distance(int metric, double sum, double norm, double query_norm) {
+    switch (metric) {
+    case VS_IP:
+        return 0 - sum;
+    case VS_COSINE:
+        return exact_cosine(sum, query_norm, norm);
+    case VS_JACCARD:
+        return norm > 0 ? 1 - sum / norm : 0;
+    default:
+        return sum;
+    }
+}
+
 /* A row of floats whose sums left the range of single precision, above or below, in double. */
 static double exact_in_double(const exact_scan *scan, const float *row) {
-    const vsi_kernels *reference = vsi_kernels_scalar();
-    const float *query = scan->query;
-    double dot = 0, norm = 0, query_norm = 0;
-    if (scan->coll->desc->metric == VS_L2) {
-        reference->l2sq_f32_rows(query, row, scan->dim, 1, &dot);
-        return dot;
-    }
-    reference->dot_norm_f32_rows(query, row, scan->dim, 1, &dot, &norm);
-    if (scan->coll->desc->metric == VS_IP)
-        return 0 - dot;
-    reference->dot_f32_rows(query, query, scan->dim, 1, &query_norm);
-    return exact_cosine(dot, query_norm, norm);
+    int metric = scan->coll->desc->metric;
+    vsi_kernel *kernel = vsi_kernels_find(vsi_kernels_choose("scalar"), VS_F32, metric);
+    double sum = 0, norm = 0, query_sum = 0, query_norm = 0;
+    kernel(scan->query, row, scan->dim, 1, &sum, &norm);
+    if (metric == VS_COSINE)
+        kernel(scan->query, scan->query, scan->dim, 1, &query_sum, &query_norm);
+    return exact_distance(metric, sum, norm, query_norm);
 }
 
 static bool exact_norm_is_trusted(double norm) {
     return norm >= exact_norm_trusted && norm <= DBL_MAX;
 }
 
-static void exact_tile_f32(exact_scan *scan, const float *rows, size_t n) {
-    int metric = scan->coll->desc->metric;
-    if (metric == VS_L2)
-        scan->kernels->l2sq_f32_rows(scan->query, rows, scan->dim, n, scan->out);
-    else if (metric == VS_IP)
-        scan->kernels->dot_f32_rows(scan->query, rows, scan->dim, n, scan->out);
-    else
-        scan->kernels->dot_norm_f32_rows(scan->query, rows, scan->dim, n, scan->out, scan->norm);
-    double least = exact_sum_trusted * (double)scan->dim;
-    for (size_t i = 0; i < n; i++) {
-        bool is_trusted = isfinite(scan->out[i]);
-        if (metric == VS_COSINE)
-            is_trusted = is_trusted && exact_norm_is_trusted(scan->norm[i]) &&
-                         exact_norm_is_trusted(scan->query_norm);
-        else
-            is_trusted = is_trusted && fabs(scan->out[i]) >= least;
-        if (!is_trusted)
-            scan->out[i] = exact_in_double(scan, rows + i * scan->dim);
-        else if (metric == VS_IP)
-            scan->out[i] = 0 - scan->out[i];
-        else if (metric == VS_COSINE)
-            scan->out[i] = exact_cosine(scan->out[i], scan->query_norm, scan->norm[i]);
-    }
+/* Whether sums of floats in single precision stayed in its range. */
+static bool exact_is_trusted(const exact_scan *scan, size_t at) {
+    if (!isfinite(scan->out[at]))
+        return false;
+    if (scan->coll->desc->metric == VS_COSINE)
+        return exact_norm_is_trusted(scan->norm[at]) && exact_norm_is_trusted(scan->query_norm);
+    return fabs(scan->out[at]) >= exact_sum_trusted * (double)scan->dim;
 }
 
-static void exact_tile_u8(exact_scan *scan, const uint8_t *rows, size_t n) {
-    int metric = scan->coll->desc->metric;
-    if (metric == VS_L2)
-        scan->kernels->l2sq_u8_rows(scan->query, rows, scan->dim, n, scan->out);
-    else if (metric == VS_IP)
-        scan->kernels->dot_u8_rows(scan->query, rows, scan->dim, n, scan->out);
-    else
-        scan->kernels->dot_norm_u8_rows(scan->query, rows, scan->dim, n, scan->out, scan->norm);
-    for (size_t i = 0; i < n && metric != VS_L2; i++)
-        scan->out[i] = metric == VS_IP
-                           ? 0 - scan->out[i]
-                           : exact_cosine(scan->out[i], scan->query_norm, scan->norm[i]);
+/* The distances of n rows. */
+static void exact_rows(exact_scan *scan, const uint8_t *rows, size_t n) {
+    const vsi_desc *desc = scan->coll->desc;
+    scan->kernel(scan->query, rows, scan->dim, n, scan->out, scan->norm);
+    for (size_t i = 0; i < n; i++)
+        scan->out[i] =
+            desc->type != VS_F32 || exact_is_trusted(scan, i)
+                ? exact_distance(desc->metric, scan->out[i], scan->norm[i], scan->query_norm)
+                : exact_in_double(scan, (const float *)(const void *)rows + i * scan->dim);
 }
 
-/* The query's norm, by the kernel that computes the rows', so that equal vectors are at distance 0.
- */
+/* The query's norm, by the kernel that computes the rows', so that equal vectors are at distance 0. */
 static void exact_prepare(exact_scan *scan) {
-    double dot = 0;
-    if (scan->coll->desc->metric != VS_COSINE)
-        return;
-    if (scan->coll->desc->type == VS_F32)
-        scan->kernels->dot_norm_f32_rows(scan->query, scan->query, scan->dim, 1, &dot,
-                                         &scan->query_norm);
-    else
-        scan->kernels->dot_norm_u8_rows(scan->query, scan->query, scan->dim, 1, &dot,
-                                        &scan->query_norm);
+    double sum = 0;
+    if (scan->coll->desc->metric == VS_COSINE)
+        scan->kernel(scan->query, scan->query, scan->dim, 1, &sum, &scan->query_norm);
 }
 
 /* Takes what may enter the top k of a tile into it. */
@@ -124,10 +107,7 @@ static vs_status exact_tile(vsi_err *err, exact_scan *scan, uint32_t slot, size_
     vs_status st = vsi_slab_row_aside(err, &scan->coll->desc->rows, slot, &scan->rows, &rows);
     if (st != VS_OK)
         return st;
-    if (scan->coll->desc->type == VS_F32)
-        exact_tile_f32(scan, (const float *)(const void *)rows, n);
-    else
-        exact_tile_u8(scan, rows, n);
+    exact_rows(scan, rows, n);
     return exact_offer(err, scan, slot, n, topk);
 }
 
@@ -164,7 +144,7 @@ VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels, const 
                                 const void *query, vsi_stay *stay, vsi_topk *topk) {
     exact_scan scan;
     vsi_mem *mem = coll->desc->rows.mem;
-    scan.kernels = kernels;
+    scan.kernel = vsi_kernels_find(kernels, coll->desc->type, coll->desc->metric);
     scan.coll = coll;
     scan.query = query;
     scan.dim = coll->desc->dim;

@@ -32,8 +32,8 @@ static vs_status create_validate(vsi_err *err, const vsi_state *state, const vsi
         return apply_misfit(err, op, "its id does not ascend");
     if (op->dim < 1 || op->dim > VS_DIM_MAX || !vsi_type_bytes((int)op->type))
         return apply_misfit(err, op, "its dimension or type is unknown");
-    if (op->metric < VS_L2 || op->metric > VS_COSINE)
-        return apply_misfit(err, op, "its metric is unknown");
+    if (!vsi_metric_fits((int)op->metric, (int)op->type))
+        return apply_misfit(err, op, "its metric is unknown, or not one for its type");
     if (op->name.bytes < 1 || op->name.bytes > VS_NAME_BYTES_MAX ||
         op->index.bytes > VS_INDEX_BYTES_MAX || memchr(op->name.data, 0, op->name.bytes) ||
         (op->index.bytes && memchr(op->index.data, 0, op->index.bytes)))
@@ -52,7 +52,6 @@ static vs_status apply_create(vsi_err *err, vsi_state *state, const vsi_op *op) 
     given.dim = op->dim;
     given.type = (int)op->type;
     given.metric = (int)op->metric;
-    given.element_bytes = vsi_type_bytes(given.type);
     given.created_us = op->time_us;
     memcpy(given.name, op->name.data, op->name.bytes);
     if (op->index.bytes)
@@ -111,7 +110,8 @@ static vs_status record_write_row(vsi_err *err, vsi_coll *coll, const vsi_op *op
         st = vsi_slab_make_row(err, &desc->cells, op->slot, &cell);
     if (st != VS_OK)
         return st;
-    vsi_copy_le(row, op->vector.data, desc->dim, desc->element_bytes); /* keeps S3 */
+    vsi_copy_le(row, op->vector.data, desc->vector_bytes / desc->element_bytes,
+                desc->element_bytes); /* keeps S3 */
     vsi_put_u64(cell, op->key);
     vsi_put_u64(cell + 8, hash.lo);
     vsi_put_u64(cell + 16, hash.hi);
@@ -164,7 +164,7 @@ static vs_status record_validate(vsi_err *err, const vsi_coll *coll, const vsi_o
 
 static vs_status put_validate(vsi_err *err, const vsi_coll *coll, const vsi_op *op) {
     bool is_live = false;
-    if (op->vector.bytes != (size_t)coll->desc->dim * coll->desc->element_bytes)
+    if (op->vector.bytes != coll->desc->vector_bytes)
         return apply_misfit(err, op, "the vector has another size");
     if (op->metadata.bytes > VS_METADATA_BYTES_MAX)
         return apply_misfit(err, op, "the metadata is too large");

@@ -82,7 +82,7 @@ static vs_status audit_record(auditor *a, const vsi_coll *coll, uint64_t key, ui
         return vsi_fail(a->err, VS_ERR_CORRUPT, "a slot belongs to another key");
     if (st != VS_OK)
         return st;
-    vsi_copy_le(a->buf.data, row, desc->dim, desc->element_bytes);
+    vsi_copy_le(a->buf.data, row, desc->vector_bytes / desc->element_bytes, desc->element_bytes);
     vsi_hash128 hash = vsi_hash128_of(a->buf.data, desc->rows.row_bytes, 0);
     vsi_hash128_add(&a->digest, vsi_term_of_vector(desc->id, key, hash));
     if (hash.lo != cell.vector_hash.lo || hash.hi != cell.vector_hash.hi)

@@ -3,10 +3,6 @@
 
 enum { DESC_CELL_BYTES = 32 };
 
-VSI_FN uint32_t vsi_type_bytes(int type) {
-    return type == VS_F32 ? 4 : type == VS_U8 ? 1 : 0;
-}
-
 VSI_FN bool vsi_descs_init(vsi_descs *descs, vsi_mem *mem) {
     memset(descs, 0, sizeof *descs);
     if (!vsi_mutex_init(&descs->lock))
@@ -84,7 +80,9 @@ VSI_FN void vsi_descs_undo(vsi_descs *descs, vsi_pager *pager) {
 static void desc_fill(vsi_desc *desc, vsi_mem *mem, const vsi_desc *given) {
     *desc = *given;
     uint32_t trailer = given->rows.dir.cow ? vsi_cow_trailer(given->rows.dir.cow) : 0;
-    vsi_slabs_init(&desc->rows, mem, desc->dim * desc->element_bytes, trailer);
+    desc->element_bytes = vsi_type_bytes(desc->type);
+    desc->vector_bytes = vsi_vector_bytes(desc->type, desc->dim);
+    vsi_slabs_init(&desc->rows, mem, desc->vector_bytes, trailer);
     vsi_slabs_init(&desc->cells, mem, DESC_CELL_BYTES, trailer);
     desc->rows.element_bytes = desc->element_bytes;
     desc->rows.dir = given->rows.dir;

@@ -3,13 +3,15 @@
 #define VSI_DESC_H
 
 #include "base/hash.h"
+#include "math/element.h"
 #include "store/slab.h"
 
 /* Lives until the database is closed, also when the transaction that made it was rolled back. */
 typedef struct vsi_desc {
     uint32_t id, dim;
     int type, metric;
-    uint32_t element_bytes;
+    uint32_t element_bytes; /* as vsi_type_bytes */
+    uint32_t vector_bytes;
     int64_t created_us;
     vsi_hash128 term; /* its share of the digest */
     char name[VS_NAME_BYTES_MAX + 1];
@@ -31,9 +33,6 @@ typedef struct vsi_descs {
     vsi_mutex lock; /* guards list, not what it leads to */
     vsi_buf list;   /* vsi_desc *, by ascending id */
 } vsi_descs;
-
-/* Bytes of one element of a type, 0 for an unknown type. */
-VSI_FN uint32_t vsi_type_bytes(int type);
 
 VSI_FN bool vsi_descs_init(vsi_descs *descs, vsi_mem *mem);
 VSI_FN void vsi_descs_free(vsi_descs *descs); /* accepts one that is all zero */

@@ -98,12 +98,13 @@ static bool coll_item_fits(const vsi_node_item *item, uint32_t trailer_bytes) {
     uint32_t dim = vsi_get_u32(value + COLL_DIM_OFF);
     size_t name_bytes = vsi_get_u16(value + COLL_NAME_BYTES_OFF);
     size_t index_bytes = vsi_get_u16(value + COLL_INDEX_BYTES_OFF);
-    uint32_t element_bytes = vsi_type_bytes(value[COLL_TYPE_OFF]);
-    return dim >= 1 && dim <= VS_DIM_MAX && element_bytes && value[COLL_METRIC_OFF] >= VS_L2 &&
-           value[COLL_METRIC_OFF] <= VS_COSINE && name_bytes >= 1 &&
-           name_bytes <= VS_NAME_BYTES_MAX && index_bytes <= VS_INDEX_BYTES_MAX &&
+    int type = value[COLL_TYPE_OFF];
+    return dim >= 1 && dim <= VS_DIM_MAX && vsi_metric_fits(value[COLL_METRIC_OFF], type) &&
+           name_bytes >= 1 && name_bytes <= VS_NAME_BYTES_MAX &&
+           index_bytes <= VS_INDEX_BYTES_MAX &&
            item->value.bytes == COLL_FIXED_BYTES + name_bytes + index_bytes &&
-           value[COLL_ROWS_SHIFT_OFF] == vsi_slab_shift(dim * element_bytes, trailer_bytes) &&
+           value[COLL_ROWS_SHIFT_OFF] ==
+               vsi_slab_shift(vsi_vector_bytes(type, dim), trailer_bytes) &&
            value[COLL_CELLS_SHIFT_OFF] == vsi_slab_shift(VSI_CELL_BYTES, trailer_bytes);
 }
 
@@ -138,7 +139,6 @@ static vs_status coll_intern(vsi_err *err, const vsi_state *state, uint32_t id,
     given.dim = vsi_get_u32(value + COLL_DIM_OFF);
     given.type = value[COLL_TYPE_OFF];
     given.metric = value[COLL_METRIC_OFF];
-    given.element_bytes = vsi_type_bytes(given.type);
     given.created_us = (int64_t)vsi_get_u64(value + COLL_CREATED_OFF);
     memcpy(given.name, name, name_bytes);
     memcpy(given.index, name + name_bytes, index_bytes);
