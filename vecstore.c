@@ -7676,7 +7676,8 @@ enum {
     VSI_OP_SAVEPOINT = 6,
     VSI_OP_RELEASE = 7,
     VSI_OP_ROLLBACK_TO = 8,
-    VSI_OP_LAST = VSI_OP_ROLLBACK_TO
+    VSI_OP_METADATA = 9,
+    VSI_OP_LAST = VSI_OP_METADATA
 };
 
 /* One change with everything resolved: slots chosen, time read. Members of other kinds are zero. */
@@ -7692,8 +7693,8 @@ typedef struct vsi_op {
     vsi_bytes name;
     vsi_bytes index;
 
-    /* put, delete */
-    uint32_t slot;     /* put: where the record goes; delete: where it is */
+    /* put, delete, metadata */
+    uint32_t slot;     /* put: where the record goes; else where it is */
     uint32_t old_slot; /* put: the slot it leaves, or VSI_SLOT_NONE: a new key */
     uint64_t key;
     vsi_bytes vector;   /* elements little-endian */
@@ -7710,6 +7711,9 @@ typedef struct vsi_op {
     /* savepoint, release, rollback to */
     uint32_t savepoint;
 } vsi_op;
+
+/* Whether operations of a kind are of savepoints, and change no content. */
+VSI_FN bool vsi_op_is_mark(int kind);
 
 /* Appends op; false when there is no memory, and buf is then as before. */
 VSI_FN bool vsi_op_write(vsi_buf *buf, const vsi_op *op);
@@ -7733,6 +7737,10 @@ enum {
     OP_MUST_UNDERSTAND = 1,
     OP_KEY_U64 = 1 /* type tag of a u64 key */
 };
+
+VSI_FN bool vsi_op_is_mark(int kind) {
+    return kind >= VSI_OP_SAVEPOINT && kind <= VSI_OP_ROLLBACK_TO;
+}
 
 /* ---- writing -------------------------------------------------------------------------------- */
 
@@ -7784,6 +7792,12 @@ static void op_put_body(vsi_buf *buf, const vsi_op *op) {
         op_put_u32(buf, op->coll);
         op_put_u32(buf, op->slot);
         op_put_key(buf, op->key);
+        break;
+    case VSI_OP_METADATA:
+        op_put_u32(buf, op->coll);
+        op_put_u32(buf, op->slot);
+        op_put_key(buf, op->key);
+        op_put_bytes(buf, op->metadata);
         break;
     case VSI_OP_NOTE:
         op_put_u32(buf, op->coll);
@@ -7890,6 +7904,12 @@ static void op_take_body(op_reader *r, vsi_op *op) {
         op->coll = op_take_u32(r);
         op->slot = op_take_u32(r);
         op->key = op_take_key(r);
+        break;
+    case VSI_OP_METADATA:
+        op->coll = op_take_u32(r);
+        op->slot = op_take_u32(r);
+        op->key = op_take_key(r);
+        op->metadata = op_take_bytes(r);
         break;
     case VSI_OP_NOTE:
         op->coll = op_take_u32(r);
@@ -8650,6 +8670,21 @@ static vs_status apply_delete(vsi_err *err, vsi_state *state, const vsi_op *op, 
     return st == VS_OK ? vsi_btree_delete(err, &coll->keys, vsi_key_encode(key, op->key)) : st;
 }
 
+/* The record stays where it is: snapshots have metadata of their own. */
+static vs_status apply_metadata(vsi_err *err, vsi_state *state, const vsi_op *op) {
+    vsi_coll *coll = NULL;
+    vs_status st = apply_work_on(err, state, op, &coll);
+    if (st == VS_OK && op->slot == VSI_SLOT_NONE)
+        st = apply_misfit(err, op, "it names no slot");
+    if (st == VS_OK && op->metadata.bytes > VS_METADATA_BYTES_MAX)
+        st = apply_misfit(err, op, "the metadata is too large");
+    if (st == VS_OK)
+        st = record_validate(err, coll, op, op->slot);
+    if (st == VS_OK)
+        st = metadata_remove(err, state, coll, op->slot, op->key);
+    return st == VS_OK ? metadata_add(err, state, coll, op) : st;
+}
+
 /* ---- notes and digest ----------------------------------------------------------------------- */
 
 static vs_status note_remove(vsi_err *err, vsi_state *state, const vsi_op *op, vsi_bytes key) {
@@ -8701,6 +8736,8 @@ VSI_FN vs_status vsi_apply(vsi_err *err, vsi_state *state, const vsi_op *op, vsi
         return apply_put(err, state, op, freed);
     case VSI_OP_DELETE:
         return apply_delete(err, state, op, freed);
+    case VSI_OP_METADATA:
+        return apply_metadata(err, state, op);
     case VSI_OP_NOTE:
         return apply_note(err, state, op);
     case VSI_OP_DIGEST:
@@ -12555,7 +12592,7 @@ static vs_status recovery_apply(vsi_err *err, vsi_savepoints *points, vsi_state 
         vsi_op op;
         bool is_known = false;
         vs_status st = vsi_op_read(err, payload, &pos, &op, &is_known);
-        if (st == VS_OK && is_known && op.kind >= VSI_OP_SAVEPOINT)
+        if (st == VS_OK && is_known && vsi_op_is_mark(op.kind))
             st = recovery_savepoint(err, points, state, &op);
         else if (st == VS_OK && is_known)
             st = vsi_apply(err, state, &op, NULL);
@@ -13316,14 +13353,21 @@ static vs_status write_prepare_pool(vsi_err *err, vsi_write *write, uint32_t col
     return write_fill_pool(err, &coll);
 }
 
+/* Whether an operation adds something: then the reserve is not for its transaction. */
+static bool statement_grows(const vsi_op *op) {
+    bool only_removes = op->kind == VSI_OP_DELETE ||
+                        (op->kind == VSI_OP_NOTE && !op->note_has_value) ||
+                        (op->kind == VSI_OP_METADATA && !op->metadata.bytes);
+    return !only_removes;
+}
+
 VSI_FN vs_status vsi_statement_apply(vsi_err *err, vsi_write *write, const vsi_op *op) {
     vs_status st = VS_OK;
     if (op->kind == VSI_OP_DELETE)
         st = write_prepare_pool(err, write, op->coll);
     if (st == VS_OK && !vsi_op_write(&write->ops, op))
         st = vsi_fail(err, VS_ERR_NOMEM, "out of memory");
-    write->has_grown |=
-        op->kind != VSI_OP_DELETE && !(op->kind == VSI_OP_NOTE && !op->note_has_value);
+    write->has_grown |= statement_grows(op);
     return st == VS_OK ? vsi_apply(err, &write->state, op, &write->freed) : st;
 }
 
@@ -15320,6 +15364,11 @@ static vs_status metadata_validate(vsi_err *err, vsi_bytes metadata) {
     return vsi_json_check_object(err, (const char *)metadata.data, metadata.bytes);
 }
 
+static vs_status record_missing(vsi_err *err, const vs_collection *collection, uint64_t key) {
+    return vsi_fail(err, VS_ERR_NOT_FOUND, "there is no key %llu in collection '%s'",
+                    (unsigned long long)key, collection->name);
+}
+
 static vs_status put_stage(vsi_err *err, vsi_write *write, const vs_collection *collection,
                            const record_input *in, int mode, uint8_t *scratch) {
     vsi_coll coll;
@@ -15337,9 +15386,13 @@ static vs_status put_stage(vsi_err *err, vsi_write *write, const vs_collection *
         st = vsi_record_vector(err, coll.desc, in->vector, in->type, scratch, &op.vector.data);
     if (st == VS_OK)
         st = vsi_coll_find(err, &coll, in->key, &op.old_slot);
-    if (st == VS_OK && op.old_slot != VSI_SLOT_NONE && mode == VS_INSERT)
+    if (st == VS_OK && mode == VS_INSERT)
         return vsi_fail(err, VS_ERR_EXISTS, "key %llu exists in collection '%s'",
                         (unsigned long long)in->key, collection->name);
+    if (st == VS_OK && mode == VS_IGNORE)
+        return VS_OK;
+    if (st == VS_ERR_NOT_FOUND && mode == VS_REPLACE)
+        return record_missing(err, collection, in->key);
     if (st != VS_OK && st != VS_ERR_NOT_FOUND)
         return st;
     st = vsi_write_take_slot(err, write, collection->id, &op.slot);
@@ -15359,8 +15412,8 @@ static vs_status put_prepare(vsi_err *err, vsi_write *write, vs_collection *coll
 
 static vs_status put_check_call(vsi_err *err, const vs_collection *collection, const vs_txn *txn,
                                 int mode) {
-    if (mode != VS_UPSERT && mode != VS_INSERT)
-        return vsi_fail(err, VS_ERR_MISUSE, "mode is %d, expected VS_UPSERT or VS_INSERT", mode);
+    if (mode < VS_UPSERT || mode > VS_IGNORE)
+        return vsi_fail(err, VS_ERR_MISUSE, "mode is %d, expected VS_UPSERT ... VS_IGNORE", mode);
     return vsi_handle_check_txn(err, collection->head.db, txn, true);
 }
 
@@ -15401,6 +15454,12 @@ static vs_status batch_validate(vsi_err *err, const vs_batch *batch) {
     return VS_OK;
 }
 
+/* Whether a status says that something is wrong with a row, and nothing with the database. */
+static bool row_is_refused(vs_status st) {
+    return st == VS_ERR_INVALID || st == VS_ERR_EXISTS || st == VS_ERR_NOT_FOUND ||
+           st == VS_ERR_LIMIT;
+}
+
 static vs_status batch_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
                              const vs_batch *batch, int mode) {
     vs_status st = put_prepare(err, write, collection);
@@ -15421,6 +15480,10 @@ static vs_status batch_stage(vsi_err *err, vsi_write *write, vs_collection *coll
         st = put_stage(err, write, collection, &in, mode, collection->scratch.data);
         if (st != VS_OK)
             vsi_fail_in(err, "row %zu of %zu", i, batch->count);
+        if (batch->statuses)
+            batch->statuses[i] = st;
+        if (batch->statuses && row_is_refused(st))
+            st = VS_OK;
     }
     return st;
 }
@@ -15449,23 +15512,17 @@ vs_status vs_put_batch(vs_collection *collection, vs_txn *txn, const vs_batch *b
 static vs_status record_find(vsi_err *err, const vs_collection *collection, const vsi_coll *coll,
                              uint64_t key, uint32_t *out_slot) {
     vs_status st = vsi_coll_find(err, coll, key, out_slot);
-    if (st != VS_ERR_NOT_FOUND)
-        return st;
-    return vsi_fail(err, st, "there is no key %llu in collection '%s'", (unsigned long long)key,
-                    collection->name);
+    return st == VS_ERR_NOT_FOUND ? record_missing(err, collection, key) : st;
 }
 
-static vs_status delete_stage(vsi_err *err, vsi_write *write, const vs_collection *collection,
-                              uint64_t key) {
-    vsi_coll coll;
-    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
-    vsi_op op = {.kind = VSI_OP_DELETE, .coll = collection->id, .key = key};
-    if (st == VS_OK)
-        st = record_find(err, collection, &coll, key, &op.slot);
-    return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
-}
+/* ---- changing what exists ------------------------------------------------------------------- */
 
-vs_status vs_delete(vs_collection *collection, vs_txn *txn, uint64_t key) {
+/* What a call does in a transaction, the caller's or one of its own. */
+typedef vs_status record_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
+                               void *ctx);
+
+static vs_status record_change(vs_collection *collection, vs_txn *txn, record_stage *stage,
+                               void *ctx) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK)
         return VS_ERR_MISUSE;
     vs_db *db = collection->head.db;
@@ -15475,10 +15532,75 @@ vs_status vs_delete(vs_collection *collection, vs_txn *txn, uint64_t key) {
     if (st == VS_OK)
         st = vsi_change_begin(&err, db, txn, &change);
     if (st == VS_OK) {
-        st = delete_stage(&err, change.write, collection, key);
+        st = stage(&err, change.write, collection, ctx);
         st = vsi_change_end(&err, &change, st);
     }
     return vsi_handle_end(&collection->head, st, &err);
+}
+
+static vs_status delete_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
+                              void *ctx) {
+    vsi_coll coll;
+    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    vsi_op op = {.kind = VSI_OP_DELETE, .coll = collection->id, .key = *(const uint64_t *)ctx};
+    if (st == VS_OK)
+        st = record_find(err, collection, &coll, op.key, &op.slot);
+    return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
+}
+
+vs_status vs_delete(vs_collection *collection, vs_txn *txn, uint64_t key) {
+    return record_change(collection, txn, delete_stage, &key);
+}
+
+typedef struct delete_list {
+    const uint64_t *keys;
+    size_t count;
+    uint64_t deleted;
+} delete_list;
+
+static vs_status delete_batch_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
+                                    void *ctx) {
+    delete_list *list = ctx;
+    vsi_coll coll;
+    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    if (st == VS_OK && list->count && !list->keys)
+        st = vsi_fail(err, VS_ERR_MISUSE, "vs_delete_batch: keys missing");
+    for (size_t i = 0; st == VS_OK && i < list->count; i++) {
+        uint64_t key = list->keys[i];
+        st = delete_stage(err, write, collection, &key);
+        list->deleted += st == VS_OK;
+        st = st == VS_ERR_NOT_FOUND ? VS_OK : st;
+    }
+    return st;
+}
+
+vs_status vs_delete_batch(vs_collection *collection, vs_txn *txn, const uint64_t *keys,
+                          size_t count, uint64_t *out_deleted) {
+    delete_list list = {.keys = keys, .count = count};
+    vs_status st = record_change(collection, txn, delete_batch_stage, &list);
+    if (st == VS_OK && out_deleted)
+        *out_deleted = list.deleted;
+    return st;
+}
+
+static vs_status set_metadata_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
+                                    void *ctx) {
+    const record_input *in = ctx;
+    vsi_coll coll;
+    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    vsi_op op = {
+        .kind = VSI_OP_METADATA, .coll = collection->id, .key = in->key, .metadata = in->metadata};
+    if (st == VS_OK)
+        st = metadata_validate(err, in->metadata);
+    if (st == VS_OK)
+        st = record_find(err, collection, &coll, in->key, &op.slot);
+    return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
+}
+
+vs_status vs_set_metadata(vs_collection *collection, vs_txn *txn, uint64_t key,
+                          const char *metadata, size_t metadata_bytes) {
+    record_input in = {.key = key, .metadata = metadata_of(metadata, metadata_bytes)};
+    return record_change(collection, txn, set_metadata_stage, &in);
 }
 
 /* ---- reading -------------------------------------------------------------------------------- */
@@ -15531,6 +15653,49 @@ vs_status vs_get(vs_collection *collection, vs_txn *txn, uint64_t key, vs_record
     if (st == VS_OK && out_record)
         st = vsi_record_read(&err, &coll, slot, &collection->vector, &collection->metadata,
                              out_record);
+    vsi_view_close(db, view);
+    return vsi_handle_end(&collection->head, st, &err);
+}
+
+static vs_status vectors_read(vsi_err *err, const vs_collection *collection, const vsi_coll *coll,
+                              const uint64_t *keys, size_t count, uint8_t *out, size_t stride,
+                              vs_status *statuses) {
+    size_t bytes = coll->desc->vector_bytes;
+    vs_status st = VS_OK;
+    stride = stride ? stride : bytes;
+    if (stride < bytes)
+        return vsi_fail(err, VS_ERR_INVALID, "stride is %zu bytes, a vector has %zu", stride,
+                        bytes);
+    for (size_t i = 0; st == VS_OK && i < count; i++) {
+        uint32_t slot = 0;
+        const uint8_t *row = NULL;
+        st = record_find(err, collection, coll, keys[i], &slot);
+        if (st == VS_OK)
+            st = vsi_coll_row(err, coll, slot, &row);
+        if (st == VS_OK)
+            memcpy(out + i * stride, row, bytes);
+        if (statuses && (st == VS_OK || st == VS_ERR_NOT_FOUND)) {
+            statuses[i] = st;
+            st = VS_OK;
+        }
+    }
+    return st;
+}
+
+vs_status vs_get_vectors(vs_collection *collection, vs_txn *txn, const uint64_t *keys, size_t count,
+                         void *vectors, size_t stride_bytes, vs_status *statuses) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || (count && (!keys || !vectors)))
+        return VS_ERR_MISUSE;
+    vs_db *db = collection->head.db;
+    vsi_err err = {0};
+    vs_status st = vsi_handle_check_txn(&err, db, txn, false);
+    if (st != VS_OK)
+        return vsi_handle_end(&collection->head, st, &err);
+    vsi_view view = vsi_view_open(db, txn);
+    vsi_coll coll;
+    st = vsi_view_coll(&err, view, collection, &coll);
+    if (st == VS_OK)
+        st = vectors_read(&err, collection, &coll, keys, count, vectors, stride_bytes, statuses);
     vsi_view_close(db, view);
     return vsi_handle_end(&collection->head, st, &err);
 }

@@ -13,7 +13,7 @@
  *   2  Host services                 memory, files and log messages, if the host has its own
  *   3  Opening and closing           vs_open, vs_close
  *   4  Collections                   vs_collection_create, vs_collection_open
- *   5  Records                       vs_put, vs_put_batch, vs_get, vs_delete, vs_count, vs_vector_convert
+ *   5  Records                       vs_put, vs_put_batch, vs_get, vs_delete, vs_set_metadata, vs_count
  *   6  Transactions                  vs_begin, vs_commit, vs_rollback, vs_savepoint
  *   7  Search                        vs_search
  *   8  Iterating                     vs_scan, vs_step
@@ -547,15 +547,18 @@ typedef struct vs_batch {
     size_t stride_bytes;          /* from one vector to the next; 0: without gaps */
     const char *const *metadata;  /* [count] JSON objects, NULL entries allowed; or NULL: none */
     const size_t *metadata_bytes; /* [count], 0: up to its NUL; or NULL: all end with a NUL */
+    vs_status *statuses;          /* [count] or NULL; see vs_put_batch */
 } vs_batch;
 
 #define VS_BATCH_INIT                                                                              \
-    { sizeof(vs_batch), 0, 0, NULL, NULL, 0, NULL, NULL }
+    { sizeof(vs_batch), 0, 0, NULL, NULL, 0, NULL, NULL, NULL }
 
 /* What to do about a key that exists. */
 enum {
-    VS_UPSERT = 0, /* replace the record: vector and metadata */
-    VS_INSERT = 1  /* VS_ERR_EXISTS, naming the key */
+    VS_UPSERT = 0,  /* replace the record: vector and metadata */
+    VS_INSERT = 1,  /* VS_ERR_EXISTS, naming the key */
+    VS_REPLACE = 2, /* as VS_UPSERT; and a key that does not exist is VS_ERR_NOT_FOUND */
+    VS_IGNORE = 3   /* leave the record as it is: VS_OK */
 };
 
 /* vs_put - write one record.
@@ -563,28 +566,31 @@ enum {
  *   collection   the collection
  *   txn          a write transaction, or NULL: a transaction of its own
  *   record       key, vector and metadata; copied
- *   mode         VS_UPSERT or VS_INSERT
+ *   mode         VS_UPSERT, VS_INSERT, VS_REPLACE or VS_IGNORE
  *
  * Vectors are converted to the collection's element type. To f32, f16 and bf16 numbers are rounded to the
  * nearest, ties to even; what would become infinite is refused. To u8, i8 and bit only numbers that the
  * type has: 3.5 is no u8, and 2 no bit. NaN and infinity are refused.
  * Errors: VS_ERR_EXISTS, VS_ERR_INVALID (vector, metadata), VS_ERR_LIMIT (metadata larger than
  *   VS_METADATA_BYTES_MAX or nested deeper than 64; records), VS_ERR_NOT_FOUND (the
- *   collection), VS_ERR_READONLY, VS_ERR_BUSY, VS_ERR_IO, VS_ERR_FULL, VS_ERR_INDOUBT,
+ *   collection; with VS_REPLACE the key), VS_ERR_READONLY, VS_ERR_BUSY, VS_ERR_IO, VS_ERR_FULL, VS_ERR_INDOUBT,
  *   VS_ERR_NOMEM, VS_ERR_MISUSE.
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_put(vs_collection *collection, vs_txn *txn,
                                      const vs_record *record, int mode);
 
-/* vs_put_batch - write many records, all or none.
+/* vs_put_batch - write many records, all or none, or each that can be.
  *
  *   collection   the collection
  *   txn          a write transaction, or NULL: a transaction of its own, one commit for the batch
  *   batch        the records; copied. With VS_INSERT a key that occurs twice is VS_ERR_EXISTS, with
  *                VS_UPSERT the later one wins.
- *   mode         VS_UPSERT or VS_INSERT
+ *   mode         as vs_put
  *
- * Errors: as vs_put; the message names the row. Nothing of a failed batch stays.
+ * Without batch->statuses one row that is refused refuses the batch. With it every row's own status is
+ * written there, and the others are put all the same: VS_ERR_INVALID, VS_ERR_EXISTS, VS_ERR_NOT_FOUND and
+ * VS_ERR_LIMIT are then of a row, not of the call.
+ * Errors: as vs_put; the message names the row. Nothing of a failed batch stays, and statuses hold anything.
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_put_batch(vs_collection *collection, vs_txn *txn,
                                            const vs_batch *batch, int mode);
@@ -612,6 +618,52 @@ VS_NODISCARD VS_API vs_status vs_get(vs_collection *collection, vs_txn *txn, uin
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_delete(vs_collection *collection, vs_txn *txn, uint64_t key);
 
+/* vs_delete_batch - delete many records.
+ *
+ *   collection    the collection
+ *   txn           a write transaction, or NULL: a transaction of its own, one commit for all
+ *   keys          [count]; those that do not exist, or not any more, are passed over
+ *   count         how many
+ *   out_deleted   [1] receives how many records there were; NULL: not wanted
+ *
+ * Errors: as vs_put. Then nothing is deleted.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_delete_batch(vs_collection *collection, vs_txn *txn,
+                                              const uint64_t *keys, size_t count,
+                                              uint64_t *out_deleted);
+
+/* vs_set_metadata - replace the metadata of a record, and leave its vector.
+ *
+ *   collection       the collection
+ *   txn              a write transaction, or NULL: a transaction of its own
+ *   key              the record's key
+ *   metadata         [metadata_bytes] a JSON object in UTF-8; copied. NULL: none any more
+ *   metadata_bytes   0: up to its NUL
+ *
+ * Snapshots keep the metadata that they had.
+ * Errors: VS_ERR_NOT_FOUND when there is no such record; else as vs_put.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_set_metadata(vs_collection *collection, vs_txn *txn, uint64_t key,
+                                              const char *metadata, size_t metadata_bytes);
+
+/* vs_get_vectors - read the vectors of many records.
+ *
+ *   collection     the collection
+ *   txn            the transaction whose state is asked, or NULL: the last commit
+ *   keys           [count]
+ *   count          how many
+ *   vectors        [count x stride_bytes] receives them, in the collection's element type
+ *   stride_bytes   from one vector to the next; 0: without gaps
+ *   statuses       [count] receives VS_OK, or VS_ERR_NOT_FOUND for a key that does not exist, whose place in
+ *                  vectors stays as it was; NULL: such a key is an error
+ *
+ * Errors: VS_ERR_NOT_FOUND (the collection; a key, which the message names), VS_ERR_INVALID (stride),
+ *   VS_ERR_MISUSE. After an error vectors hold anything.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_get_vectors(vs_collection *collection, vs_txn *txn,
+                                             const uint64_t *keys, size_t count, void *vectors,
+                                             size_t stride_bytes, vs_status *statuses);
+
 /* vs_count - the number of records.
  *
  *   collection   the collection
@@ -622,14 +674,18 @@ VS_NODISCARD VS_API vs_status vs_delete(vs_collection *collection, vs_txn *txn, 
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_count(vs_collection *collection, vs_txn *txn, uint64_t *out_count);
 
-/* vs_type_name, vs_metric_name - the short name of an element type or a metric: "f32", "cosine"; "?" for an
- * unknown one.
+/* vs_type_name - the short name of an element type, such as "f32"; "?" for an unknown one.
  *
- *   type     VS_F32 ... VS_BIT
- *   metric   VS_L2 ... VS_JACCARD
+ *   type   VS_F32 ... VS_BIT
  *
  * Memory: a constant.  Errors: none.  Threads: any. */
 VS_API const char *vs_type_name(int type);
+
+/* vs_metric_name - the short name of a metric, such as "cosine"; "?" for an unknown one.
+ *
+ *   metric   VS_L2 ... VS_JACCARD
+ *
+ * Memory: a constant.  Errors: none.  Threads: any. */
 VS_API const char *vs_metric_name(int metric);
 
 /* vs_vector_bytes - the size of a vector: dim elements, of VS_BIT eight to a byte.

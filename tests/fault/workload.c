@@ -118,6 +118,13 @@ const workload wl_all[] = {
      .create = 1, .begin = 5, .commit = 1, .rollback = 1, .sync = 1, .kill = 1, .commit_sync = -1,
      .big = 60, .fault = SIM_FAULT_IO_AFTER, .fault_every = 12, .checkpoint = 1, .save = 4,
      .back = 4, .release = 2},
+    {"updates", .steps = 40, .put = 6, .batch = 2, .delete = 2, .create = 1, .begin = 4, .commit = 3,
+     .rollback = 1, .reopen = 1, .kill = 1, .read = 1, .commit_sync = VS_SYNC_FULL, .big = 40,
+     .checkpoint = 2, .hold = 2, .save = 2, .back = 2, .release = 1, .update = 10},
+    {"tight-updates", .steps = 40, .put = 8, .batch = 3, .delete = 2, .create = 1, .begin = 4,
+     .commit = 2, .rollback = 1, .reopen = 1, .kill = 1, .read = 1, .commit_sync = -1, .big = -60,
+     .checkpoint = 1, .maintain = 1, .hold = 2, .memory = 1, .save = 2, .back = 2, .release = 1,
+     .update = 10},
     {"no-room", .steps = 60, .put = 10, .batch = 4, .delete = 6, .note = 2, .create = 1, .begin = 2,
      .commit = 2, .rollback = 1, .reopen = 2, .read = 2, .commit_sync = VS_SYNC_FULL, .big = 60,
      .checkpoint = 2, .maintain = 1, .room = 600000},
@@ -618,6 +625,29 @@ static bool step_delete(wl_run *run) {
     return end_change(run, st, state, &before, run->coll[c]);
 }
 
+static bool step_update(wl_run *run) {
+    int c = 0;
+    if (!pick_coll(run, &c))
+        return true;
+    wl_model before = run->staged;
+    uint64_t key = vt_below(&run->rng, WL_KEYS);
+    char text[WL_TEXT_BYTES_MAX];
+    wl_record *record = &run->staged.record[c][key];
+    bool is_there = record->vector, removes = chance(run, 25);
+    size_t bytes = 0;
+    uint32_t seed = removes ? 0 : new_text(run);
+    if (seed)
+        bytes = make_text(seed, text);
+    if (is_there)
+        record->metadata = seed;
+    int state = run->txn || !is_there ? -1 : start_commit(run);
+    vs_status st = vs_set_metadata(run->coll[c], run->txn, key, removes ? NULL : text, bytes);
+    if (is_there)
+        return end_change(run, st, state, &before, run->coll[c]);
+    return st == VS_ERR_NOT_FOUND || is_expected_failure(run, st) || st == VS_ERR_MISUSE ||
+           fail(run, "metadata for a missing key: %s", vs_status_name(st));
+}
+
 static bool step_note(wl_run *run) {
     wl_model before = run->staged;
     int note = (int)vt_below(&run->rng, WL_NOTES);
@@ -814,9 +844,10 @@ static bool step_read(wl_run *run) {
 
 static bool step_once(wl_run *run) {
     const workload *w = run->w;
-    const int weight[] = {w->put,        w->batch,    w->delete, w->note,   w->create, w->begin,
-                          w->commit,     w->rollback, w->sync,   w->reopen, w->kill,   w->read,
-                          w->checkpoint, w->maintain, w->hold,   w->save,   w->back,   w->release};
+    const int weight[] = {w->put,   w->batch,  w->delete,     w->note,     w->create,
+                          w->begin, w->commit, w->rollback,   w->sync,     w->reopen,
+                          w->kill,  w->read,   w->checkpoint, w->maintain, w->hold,
+                          w->save,  w->back,   w->release,    w->update};
     int sum = 0, step = 0;
     for (size_t i = 0; i < sizeof weight / sizeof weight[0]; i++)
         sum += weight[i];
@@ -860,8 +891,10 @@ static bool step_once(wl_run *run) {
         return step_save(run);
     case 16:
         return step_end_savepoint(run, true);
-    default:
+    case 17:
         return step_end_savepoint(run, false);
+    default:
+        return step_update(run);
     }
 }
 

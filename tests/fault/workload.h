@@ -50,6 +50,7 @@ typedef struct workload {
         hold;                /* more steps; hold: take a snapshot, or look at it and let it go */
     uint64_t memory;         /* the memory limit; 0: the usual one */
     int save, back, release; /* more steps: of savepoints, in transactions */
+    int update;              /* more steps: new metadata for a record that stays */
     uint64_t room;           /* bytes that the disk has; 0: any number */
 } workload;
 

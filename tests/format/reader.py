@@ -48,7 +48,7 @@ VALUE_MAX = 1048576  # bytes of a compressed value
 CONT, COMMIT, MARK = 1, 2, 3
 PAYLOAD_MAX = 67108864
 CREATE, PUT, DELETE, NOTE, DIGEST = 1, 2, 3, 4, 5
-SAVEPOINT, RELEASE, ROLLBACK_TO = 6, 7, 8
+SAVEPOINT, RELEASE, ROLLBACK_TO, METADATA = 6, 7, 8, 9
 SAVEPOINTS_MAX = 1000
 NO_SLOT = 0xFFFFFFFF
 TYPES = {1: ("f32", 32), 2: ("u8", 8), 3: ("f16", 16), 4: ("bf16", 16), 5: ("i8", 8), 6: ("bit", 1)}  # bits
@@ -765,12 +765,12 @@ class Replay:
             while fields.place < len(payload):
                 kind, flags, _, size = fields.take("BBHI")
                 body = Fields(fields.raw(size), f"{thing}: operation {kind}")
-                if kind in (CREATE, PUT, DELETE, NOTE, DIGEST, SAVEPOINT, RELEASE, ROLLBACK_TO):
+                if CREATE <= kind <= METADATA:
                     [self.create, self.put, self.delete, self.note, self.verify_digest, self.savepoint, self.release,
-                     self.rollback_to][kind - 1](body)
+                     self.rollback_to, self.metadata][kind - 1](body)
                     body.end()
                 else:
-                    expect(not flags & 1, thing, f"operation {kind}", "1 to 8 (VS_ERR_TOO_NEW)")
+                    expect(not flags & 1, thing, f"operation {kind}", "1 to 9 (VS_ERR_TOO_NEW)")
                 at_end = i == len(self.payloads) - 1 and fields.place == len(payload)
                 expect((kind == DIGEST) == at_end, thing, f"operation {kind}", "DIGEST at the end, and only there")
                 last = kind
@@ -826,6 +826,16 @@ class Replay:
         slot, key = body.take("I"), self.key_of(body)
         expect(key in c.records, f"{body.thing}: DELETE", key, "a key that exists")
         self.remove(c, key, slot, f"{body.thing}: DELETE")
+
+    def metadata(self, body):
+        c = self.collection_of(body)
+        slot, key, metadata = body.take("I"), self.key_of(body), body.run()
+        thing = f"{body.thing}: METADATA {key}"
+        found = c.records[key].slot if key in c.records else NO_SLOT
+        expect(found == slot, f"{thing}: slot", slot, found)
+        self.state.add(-record_terms(c.id, key, c.records[key]))
+        c.records[key] = Record(slot, c.records[key].vector, metadata)
+        self.state.add(record_terms(c.id, key, c.records[key]))
 
     def note(self, body):
         collection_id, put = body.take("II")

@@ -496,6 +496,28 @@ static void step_put(fixture *f) {
         set_record(m, c, i, new);
 }
 
+/* New metadata, or none, for a record that may not be there. */
+static void step_metadata(fixture *f) {
+    static char text[TEXT_MAX + 1];
+    model *m = current(f);
+    int c = some_coll(f, m);
+    if (c == COLLS)
+        return;
+    uint32_t i = some_place(f, c);
+    model_record r = *record_at(m, c, i);
+    bool is_there = r.vector;
+    r.metadata = one_in(f, 3) ? 0 : some_seed(f);
+    size_t bytes = r.metadata ? make_metadata(r.metadata, text) : 0;
+    vs_collection *coll = get_coll(f, f->txn, c);
+    VT_EQ(vs_set_metadata(coll, f->txn, key_of(c, i), r.metadata ? text : NULL,
+                          one_in(f, 2) ? bytes : 0),
+          is_there ? VS_OK : VS_ERR_NOT_FOUND);
+    put_coll(f, c, coll);
+    f->figures.refused += !is_there;
+    if (is_there)
+        set_record(m, c, i, r);
+}
+
 static void delete_one(fixture *f, model *m, int c, uint32_t i) {
     bool is_there = record_at(m, c, i)->vector;
     vs_collection *coll = get_coll(f, f->txn, c);
@@ -1087,16 +1109,27 @@ static const struct kind {
     void (*step)(fixture *f);
     uint64_t weight[2];
 } kinds[] = {
-    {"put", step_put, {260, 160}},           {"delete", step_delete, {60, 200}},
-    {"sweep", step_sweep, {4, 30}},          {"batch", step_batch, {40, 8}},
-    {"get", step_get, {160, 160}},           {"count", step_count, {30, 30}},
-    {"scan", step_scan, {30, 30}},           {"search", step_search, {12, 12}},
-    {"create", step_create, {6, 6}},         {"note put", step_note, {80, 80}},
-    {"note get", step_note_get, {80, 80}},   {"refused", step_refused, {20, 20}},
-    {"begin", step_begin, {20, 20}},         {"cursor", step_write_cursor, {25, 25}},
-    {"snapshot", step_snapshot, {40, 40}},   {"sync", step_sync, {4, 4}},
-    {"savepoint", step_savepoint, {20, 20}}, {"checkpoint", step_checkpoint, {1, 1}},
-    {"maintain", step_maintain, {4, 4}},     {"check", step_check, {1, 1}},
+    {"put", step_put, {260, 160}},
+    {"delete", step_delete, {60, 200}},
+    {"metadata", step_metadata, {60, 60}},
+    {"sweep", step_sweep, {4, 30}},
+    {"batch", step_batch, {40, 8}},
+    {"get", step_get, {160, 160}},
+    {"count", step_count, {30, 30}},
+    {"scan", step_scan, {30, 30}},
+    {"search", step_search, {12, 12}},
+    {"create", step_create, {6, 6}},
+    {"note put", step_note, {80, 80}},
+    {"note get", step_note_get, {80, 80}},
+    {"refused", step_refused, {20, 20}},
+    {"begin", step_begin, {20, 20}},
+    {"cursor", step_write_cursor, {25, 25}},
+    {"snapshot", step_snapshot, {40, 40}},
+    {"sync", step_sync, {4, 4}},
+    {"savepoint", step_savepoint, {20, 20}},
+    {"checkpoint", step_checkpoint, {1, 1}},
+    {"maintain", step_maintain, {4, 4}},
+    {"check", step_check, {1, 1}},
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 

@@ -233,6 +233,17 @@ static void delete_op(model_coll *c, int i, operation *out) {
     memset(&c->record[i], 0, sizeof c->record[i]);
 }
 
+/* Gives a record metadata anew, or none. */
+static void metadata_op(model_coll *c, int i, content new, operation *out) {
+    record *r = &c->record[i];
+    out->op = (vsi_op){.kind = VSI_OP_METADATA,
+                       .coll = c->id,
+                       .slot = r->slot,
+                       .key = key_of(i),
+                       .metadata = {bytes_of(new, out->metadata), new.bytes}};
+    r->metadata = new;
+}
+
 static void note_op(model *m, int owner, int i, content new, operation *out) {
     out->op = (vsi_op){.kind = VSI_OP_NOTE,
                        .coll = owner < COLLS ? m->coll[owner].id : 0,
@@ -296,8 +307,11 @@ static void random_op(fixture *f, operation *out) {
         out->op = create_op(coll);
     } else if (coll->id && what < 5) {
         put_op(coll, i, make_record(f, coll), out);
-    } else if (coll->id && what < 8 && coll->record[i].vector.is_there) {
+    } else if (coll->id && what < 7 && coll->record[i].vector.is_there) {
         delete_op(coll, i, out);
+    } else if (coll->id && what < 8 && coll->record[i].vector.is_there) {
+        metadata_op(coll, i, make_record(f, coll).metadata, out);
+        coll->slot_end--; /* made for the record that nobody puts */
     } else {
         content gone = {false, 0, 0};
         note_op(&f->m, coll->id ? c : COLLS, i % NOTES, what % 2 ? make_note(f) : gone, out);

@@ -61,9 +61,16 @@ static const vsi_op savepoint = {.kind = VSI_OP_SAVEPOINT, .savepoint = 0x516273
 static const vsi_op release = {.kind = VSI_OP_RELEASE, .savepoint = 1};
 static const vsi_op rollback_to = {.kind = VSI_OP_ROLLBACK_TO, .savepoint = 1000};
 
-static const vsi_op *const all[] = {&create,    &put,        &put_new,    &delete,
-                                    &note,      &note_empty, &note_gone,  &digest,
-                                    &savepoint, &release,    &rollback_to};
+static const vsi_op metadata = {.kind = VSI_OP_METADATA,
+                                .coll = 11,
+                                .slot = 0x0a0b0c0d,
+                                .key = 0x1020304050607080,
+                                .metadata = {(const uint8_t *)"{\"b\":[2]}", 9}};
+static const vsi_op metadata_gone = {.kind = VSI_OP_METADATA, .coll = 1, .slot = 1, .key = 1};
+
+static const vsi_op *const all[] = {&metadata,  &metadata_gone, &create,     &put,       &put_new,
+                                    &delete,    &note,          &note_empty, &note_gone, &digest,
+                                    &savepoint, &release,       &rollback_to};
 enum { ALL = sizeof all / sizeof all[0], BYTES_MAX = 256 };
 
 /* Bytes in the making. */
@@ -126,6 +133,12 @@ static void add_body(maker *m, const vsi_op *op) {
         add(m, op->coll, 4);
         add(m, op->slot, 4);
         add_key(m, op->key);
+        break;
+    case VSI_OP_METADATA:
+        add(m, op->coll, 4);
+        add(m, op->slot, 4);
+        add_key(m, op->key);
+        add_run(m, op->metadata);
         break;
     case VSI_OP_NOTE:
         add(m, op->coll, 4);

@@ -46,6 +46,11 @@ static vs_status metadata_validate(vsi_err *err, vsi_bytes metadata) {
     return vsi_json_check_object(err, (const char *)metadata.data, metadata.bytes);
 }
 
+static vs_status record_missing(vsi_err *err, const vs_collection *collection, uint64_t key) {
+    return vsi_fail(err, VS_ERR_NOT_FOUND, "there is no key %llu in collection '%s'",
+                    (unsigned long long)key, collection->name);
+}
+
 static vs_status put_stage(vsi_err *err, vsi_write *write, const vs_collection *collection,
                            const record_input *in, int mode, uint8_t *scratch) {
     vsi_coll coll;
@@ -63,9 +68,13 @@ static vs_status put_stage(vsi_err *err, vsi_write *write, const vs_collection *
         st = vsi_record_vector(err, coll.desc, in->vector, in->type, scratch, &op.vector.data);
     if (st == VS_OK)
         st = vsi_coll_find(err, &coll, in->key, &op.old_slot);
-    if (st == VS_OK && op.old_slot != VSI_SLOT_NONE && mode == VS_INSERT)
+    if (st == VS_OK && mode == VS_INSERT)
         return vsi_fail(err, VS_ERR_EXISTS, "key %llu exists in collection '%s'",
                         (unsigned long long)in->key, collection->name);
+    if (st == VS_OK && mode == VS_IGNORE)
+        return VS_OK;
+    if (st == VS_ERR_NOT_FOUND && mode == VS_REPLACE)
+        return record_missing(err, collection, in->key);
     if (st != VS_OK && st != VS_ERR_NOT_FOUND)
         return st;
     st = vsi_write_take_slot(err, write, collection->id, &op.slot);
@@ -85,8 +94,8 @@ static vs_status put_prepare(vsi_err *err, vsi_write *write, vs_collection *coll
 
 static vs_status put_check_call(vsi_err *err, const vs_collection *collection, const vs_txn *txn,
                                 int mode) {
-    if (mode != VS_UPSERT && mode != VS_INSERT)
-        return vsi_fail(err, VS_ERR_MISUSE, "mode is %d, expected VS_UPSERT or VS_INSERT", mode);
+    if (mode < VS_UPSERT || mode > VS_IGNORE)
+        return vsi_fail(err, VS_ERR_MISUSE, "mode is %d, expected VS_UPSERT ... VS_IGNORE", mode);
     return vsi_handle_check_txn(err, collection->head.db, txn, true);
 }
 
@@ -127,6 +136,12 @@ static vs_status batch_validate(vsi_err *err, const vs_batch *batch) {
     return VS_OK;
 }
 
+/* Whether a status says that something is wrong with a row, and nothing with the database. */
+static bool row_is_refused(vs_status st) {
+    return st == VS_ERR_INVALID || st == VS_ERR_EXISTS || st == VS_ERR_NOT_FOUND ||
+           st == VS_ERR_LIMIT;
+}
+
 static vs_status batch_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
                              const vs_batch *batch, int mode) {
     vs_status st = put_prepare(err, write, collection);
@@ -147,6 +162,10 @@ static vs_status batch_stage(vsi_err *err, vsi_write *write, vs_collection *coll
         st = put_stage(err, write, collection, &in, mode, collection->scratch.data);
         if (st != VS_OK)
             vsi_fail_in(err, "row %zu of %zu", i, batch->count);
+        if (batch->statuses)
+            batch->statuses[i] = st;
+        if (batch->statuses && row_is_refused(st))
+            st = VS_OK;
     }
     return st;
 }
@@ -175,23 +194,17 @@ vs_status vs_put_batch(vs_collection *collection, vs_txn *txn, const vs_batch *b
 static vs_status record_find(vsi_err *err, const vs_collection *collection, const vsi_coll *coll,
                              uint64_t key, uint32_t *out_slot) {
     vs_status st = vsi_coll_find(err, coll, key, out_slot);
-    if (st != VS_ERR_NOT_FOUND)
-        return st;
-    return vsi_fail(err, st, "there is no key %llu in collection '%s'", (unsigned long long)key,
-                    collection->name);
+    return st == VS_ERR_NOT_FOUND ? record_missing(err, collection, key) : st;
 }
 
-static vs_status delete_stage(vsi_err *err, vsi_write *write, const vs_collection *collection,
-                              uint64_t key) {
-    vsi_coll coll;
-    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
-    vsi_op op = {.kind = VSI_OP_DELETE, .coll = collection->id, .key = key};
-    if (st == VS_OK)
-        st = record_find(err, collection, &coll, key, &op.slot);
-    return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
-}
+/* ---- changing what exists ------------------------------------------------------------------- */
 
-vs_status vs_delete(vs_collection *collection, vs_txn *txn, uint64_t key) {
+/* What a call does in a transaction, the caller's or one of its own. */
+typedef vs_status record_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
+                               void *ctx);
+
+static vs_status record_change(vs_collection *collection, vs_txn *txn, record_stage *stage,
+                               void *ctx) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK)
         return VS_ERR_MISUSE;
     vs_db *db = collection->head.db;
@@ -201,10 +214,75 @@ vs_status vs_delete(vs_collection *collection, vs_txn *txn, uint64_t key) {
     if (st == VS_OK)
         st = vsi_change_begin(&err, db, txn, &change);
     if (st == VS_OK) {
-        st = delete_stage(&err, change.write, collection, key);
+        st = stage(&err, change.write, collection, ctx);
         st = vsi_change_end(&err, &change, st);
     }
     return vsi_handle_end(&collection->head, st, &err);
+}
+
+static vs_status delete_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
+                              void *ctx) {
+    vsi_coll coll;
+    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    vsi_op op = {.kind = VSI_OP_DELETE, .coll = collection->id, .key = *(const uint64_t *)ctx};
+    if (st == VS_OK)
+        st = record_find(err, collection, &coll, op.key, &op.slot);
+    return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
+}
+
+vs_status vs_delete(vs_collection *collection, vs_txn *txn, uint64_t key) {
+    return record_change(collection, txn, delete_stage, &key);
+}
+
+typedef struct delete_list {
+    const uint64_t *keys;
+    size_t count;
+    uint64_t deleted;
+} delete_list;
+
+static vs_status delete_batch_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
+                                    void *ctx) {
+    delete_list *list = ctx;
+    vsi_coll coll;
+    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    if (st == VS_OK && list->count && !list->keys)
+        st = vsi_fail(err, VS_ERR_MISUSE, "vs_delete_batch: keys missing");
+    for (size_t i = 0; st == VS_OK && i < list->count; i++) {
+        uint64_t key = list->keys[i];
+        st = delete_stage(err, write, collection, &key);
+        list->deleted += st == VS_OK;
+        st = st == VS_ERR_NOT_FOUND ? VS_OK : st;
+    }
+    return st;
+}
+
+vs_status vs_delete_batch(vs_collection *collection, vs_txn *txn, const uint64_t *keys,
+                          size_t count, uint64_t *out_deleted) {
+    delete_list list = {.keys = keys, .count = count};
+    vs_status st = record_change(collection, txn, delete_batch_stage, &list);
+    if (st == VS_OK && out_deleted)
+        *out_deleted = list.deleted;
+    return st;
+}
+
+static vs_status set_metadata_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
+                                    void *ctx) {
+    const record_input *in = ctx;
+    vsi_coll coll;
+    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    vsi_op op = {
+        .kind = VSI_OP_METADATA, .coll = collection->id, .key = in->key, .metadata = in->metadata};
+    if (st == VS_OK)
+        st = metadata_validate(err, in->metadata);
+    if (st == VS_OK)
+        st = record_find(err, collection, &coll, in->key, &op.slot);
+    return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
+}
+
+vs_status vs_set_metadata(vs_collection *collection, vs_txn *txn, uint64_t key,
+                          const char *metadata, size_t metadata_bytes) {
+    record_input in = {.key = key, .metadata = metadata_of(metadata, metadata_bytes)};
+    return record_change(collection, txn, set_metadata_stage, &in);
 }
 
 /* ---- reading -------------------------------------------------------------------------------- */
@@ -257,6 +335,49 @@ vs_status vs_get(vs_collection *collection, vs_txn *txn, uint64_t key, vs_record
     if (st == VS_OK && out_record)
         st = vsi_record_read(&err, &coll, slot, &collection->vector, &collection->metadata,
                              out_record);
+    vsi_view_close(db, view);
+    return vsi_handle_end(&collection->head, st, &err);
+}
+
+static vs_status vectors_read(vsi_err *err, const vs_collection *collection, const vsi_coll *coll,
+                              const uint64_t *keys, size_t count, uint8_t *out, size_t stride,
+                              vs_status *statuses) {
+    size_t bytes = coll->desc->vector_bytes;
+    vs_status st = VS_OK;
+    stride = stride ? stride : bytes;
+    if (stride < bytes)
+        return vsi_fail(err, VS_ERR_INVALID, "stride is %zu bytes, a vector has %zu", stride,
+                        bytes);
+    for (size_t i = 0; st == VS_OK && i < count; i++) {
+        uint32_t slot = 0;
+        const uint8_t *row = NULL;
+        st = record_find(err, collection, coll, keys[i], &slot);
+        if (st == VS_OK)
+            st = vsi_coll_row(err, coll, slot, &row);
+        if (st == VS_OK)
+            memcpy(out + i * stride, row, bytes);
+        if (statuses && (st == VS_OK || st == VS_ERR_NOT_FOUND)) {
+            statuses[i] = st;
+            st = VS_OK;
+        }
+    }
+    return st;
+}
+
+vs_status vs_get_vectors(vs_collection *collection, vs_txn *txn, const uint64_t *keys, size_t count,
+                         void *vectors, size_t stride_bytes, vs_status *statuses) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || (count && (!keys || !vectors)))
+        return VS_ERR_MISUSE;
+    vs_db *db = collection->head.db;
+    vsi_err err = {0};
+    vs_status st = vsi_handle_check_txn(&err, db, txn, false);
+    if (st != VS_OK)
+        return vsi_handle_end(&collection->head, st, &err);
+    vsi_view view = vsi_view_open(db, txn);
+    vsi_coll coll;
+    st = vsi_view_coll(&err, view, collection, &coll);
+    if (st == VS_OK)
+        st = vectors_read(&err, collection, &coll, keys, count, vectors, stride_bytes, statuses);
     vsi_view_close(db, view);
     return vsi_handle_end(&collection->head, st, &err);
 }

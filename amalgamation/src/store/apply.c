@@ -199,6 +199,21 @@ static vs_status apply_delete(vsi_err *err, vsi_state *state, const vsi_op *op, 
     return st == VS_OK ? vsi_btree_delete(err, &coll->keys, vsi_key_encode(key, op->key)) : st;
 }
 
+/* The record stays where it is: snapshots have metadata of their own. */
+static vs_status apply_metadata(vsi_err *err, vsi_state *state, const vsi_op *op) {
+    vsi_coll *coll = NULL;
+    vs_status st = apply_work_on(err, state, op, &coll);
+    if (st == VS_OK && op->slot == VSI_SLOT_NONE)
+        st = apply_misfit(err, op, "it names no slot");
+    if (st == VS_OK && op->metadata.bytes > VS_METADATA_BYTES_MAX)
+        st = apply_misfit(err, op, "the metadata is too large");
+    if (st == VS_OK)
+        st = record_validate(err, coll, op, op->slot);
+    if (st == VS_OK)
+        st = metadata_remove(err, state, coll, op->slot, op->key);
+    return st == VS_OK ? metadata_add(err, state, coll, op) : st;
+}
+
 /* ---- notes and digest ----------------------------------------------------------------------- */
 
 static vs_status note_remove(vsi_err *err, vsi_state *state, const vsi_op *op, vsi_bytes key) {
@@ -250,6 +265,8 @@ VSI_FN vs_status vsi_apply(vsi_err *err, vsi_state *state, const vsi_op *op, vsi
         return apply_put(err, state, op, freed);
     case VSI_OP_DELETE:
         return apply_delete(err, state, op, freed);
+    case VSI_OP_METADATA:
+        return apply_metadata(err, state, op);
     case VSI_OP_NOTE:
         return apply_note(err, state, op);
     case VSI_OP_DIGEST:

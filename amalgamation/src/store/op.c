@@ -7,6 +7,10 @@ enum {
     OP_KEY_U64 = 1 /* type tag of a u64 key */
 };
 
+VSI_FN bool vsi_op_is_mark(int kind) {
+    return kind >= VSI_OP_SAVEPOINT && kind <= VSI_OP_ROLLBACK_TO;
+}
+
 /* ---- writing -------------------------------------------------------------------------------- */
 
 static void op_put_u32(vsi_buf *buf, uint32_t value) {
@@ -57,6 +61,12 @@ static void op_put_body(vsi_buf *buf, const vsi_op *op) {
         op_put_u32(buf, op->coll);
         op_put_u32(buf, op->slot);
         op_put_key(buf, op->key);
+        break;
+    case VSI_OP_METADATA:
+        op_put_u32(buf, op->coll);
+        op_put_u32(buf, op->slot);
+        op_put_key(buf, op->key);
+        op_put_bytes(buf, op->metadata);
         break;
     case VSI_OP_NOTE:
         op_put_u32(buf, op->coll);
@@ -163,6 +173,12 @@ static void op_take_body(op_reader *r, vsi_op *op) {
         op->coll = op_take_u32(r);
         op->slot = op_take_u32(r);
         op->key = op_take_key(r);
+        break;
+    case VSI_OP_METADATA:
+        op->coll = op_take_u32(r);
+        op->slot = op_take_u32(r);
+        op->key = op_take_key(r);
+        op->metadata = op_take_bytes(r);
         break;
     case VSI_OP_NOTE:
         op->coll = op_take_u32(r);

@@ -16,7 +16,8 @@ enum {
     VSI_OP_SAVEPOINT = 6,
     VSI_OP_RELEASE = 7,
     VSI_OP_ROLLBACK_TO = 8,
-    VSI_OP_LAST = VSI_OP_ROLLBACK_TO
+    VSI_OP_METADATA = 9,
+    VSI_OP_LAST = VSI_OP_METADATA
 };
 
 /* One change with everything resolved: slots chosen, time read. Members of other kinds are zero. */
@@ -32,8 +33,8 @@ typedef struct vsi_op {
     vsi_bytes name;
     vsi_bytes index;
 
-    /* put, delete */
-    uint32_t slot;     /* put: where the record goes; delete: where it is */
+    /* put, delete, metadata */
+    uint32_t slot;     /* put: where the record goes; else where it is */
     uint32_t old_slot; /* put: the slot it leaves, or VSI_SLOT_NONE: a new key */
     uint64_t key;
     vsi_bytes vector;   /* elements little-endian */
@@ -50,6 +51,9 @@ typedef struct vsi_op {
     /* savepoint, release, rollback to */
     uint32_t savepoint;
 } vsi_op;
+
+/* Whether operations of a kind are of savepoints, and change no content. */
+VSI_FN bool vsi_op_is_mark(int kind);
 
 /* Appends op; false when there is no memory, and buf is then as before. */
 VSI_FN bool vsi_op_write(vsi_buf *buf, const vsi_op *op);

@@ -145,7 +145,7 @@ static vs_status recovery_apply(vsi_err *err, vsi_savepoints *points, vsi_state 
         vsi_op op;
         bool is_known = false;
         vs_status st = vsi_op_read(err, payload, &pos, &op, &is_known);
-        if (st == VS_OK && is_known && op.kind >= VSI_OP_SAVEPOINT)
+        if (st == VS_OK && is_known && vsi_op_is_mark(op.kind))
             st = recovery_savepoint(err, points, state, &op);
         else if (st == VS_OK && is_known)
             st = vsi_apply(err, state, &op, NULL);

@@ -419,14 +419,21 @@ static vs_status write_prepare_pool(vsi_err *err, vsi_write *write, uint32_t col
     return write_fill_pool(err, &coll);
 }
 
+/* Whether an operation adds something: then the reserve is not for its transaction. */
+static bool statement_grows(const vsi_op *op) {
+    bool only_removes = op->kind == VSI_OP_DELETE ||
+                        (op->kind == VSI_OP_NOTE && !op->note_has_value) ||
+                        (op->kind == VSI_OP_METADATA && !op->metadata.bytes);
+    return !only_removes;
+}
+
 VSI_FN vs_status vsi_statement_apply(vsi_err *err, vsi_write *write, const vsi_op *op) {
     vs_status st = VS_OK;
     if (op->kind == VSI_OP_DELETE)
         st = write_prepare_pool(err, write, op->coll);
     if (st == VS_OK && !vsi_op_write(&write->ops, op))
         st = vsi_fail(err, VS_ERR_NOMEM, "out of memory");
-    write->has_grown |=
-        op->kind != VSI_OP_DELETE && !(op->kind == VSI_OP_NOTE && !op->note_has_value);
+    write->has_grown |= statement_grows(op);
     return st == VS_OK ? vsi_apply(err, &write->state, op, &write->freed) : st;
 }
 

@@ -1,0 +1,298 @@
+/* updates.c - ways to write: four modes, batches of which each row has its own status, metadata alone,
+ * deletes and reads of many keys. */
+#include "sample.h"
+
+enum { KEYS = 40 };
+
+static void put_f32(vs_collection *c, uint64_t key, float x, const char *metadata, int mode,
+                    vs_status expected) {
+    const float v[2] = {x, (float)key};
+    VT_EQ(sample_try_put(c, NULL, key, v, metadata, mode), expected);
+}
+
+static float x_of(vs_collection *c, vs_txn *txn, uint64_t key) {
+    vs_record r = VS_RECORD_INIT;
+    VT_OK(vs_get(c, txn, key, &r), c);
+    return ((const float *)r.vector)[0];
+}
+
+static void check_metadata(vs_collection *c, vs_txn *txn, uint64_t key, const char *expected) {
+    vs_record r = VS_RECORD_INIT;
+    VT_OK(vs_get(c, txn, key, &r), c);
+    VT_EQ(r.metadata != NULL, expected != NULL);
+    if (expected)
+        VT_STR(r.metadata, expected);
+}
+
+static bool is_same_digest(vs_db *db, const vs_stats *before) {
+    vs_stats now = sample_stats(db);
+    return !memcmp(now.digest, before->digest, sizeof now.digest) && now.lsn == before->lsn;
+}
+
+/* ---- modes ----------------------------------------------------------------------------------- */
+
+VT_TEST(each_mode_does_what_it_says_about_keys_that_exist_and_that_do_not) {
+    static const struct {
+        int mode;
+        vs_status exists, is_missing;
+        float then; /* what an existing record has afterwards */
+    } cases[] = {{VS_UPSERT, VS_OK, VS_OK, 5},
+                 {VS_INSERT, VS_ERR_EXISTS, VS_OK, 1},
+                 {VS_REPLACE, VS_OK, VS_ERR_NOT_FOUND, 5},
+                 {VS_IGNORE, VS_OK, VS_OK, 1}};
+    for (size_t i = 0; i < 4; i++) {
+        sample s = sample_new();
+        vs_collection *c = sample_create(s.db, NULL, "c", 2, VS_F32, VS_L2);
+        put_f32(c, 1, 1, "{\"a\":1}", VS_INSERT, VS_OK);
+        vs_stats before = sample_stats(s.db);
+        put_f32(c, 1, 5, NULL, cases[i].mode, cases[i].exists);
+        VT_CHECK(x_of(c, NULL, 1) == cases[i].then);
+        check_metadata(c, NULL, 1, cases[i].then == 1 ? "{\"a\":1}" : NULL);
+        VT_EQ(is_same_digest(s.db, &before), cases[i].then == 1);
+        before = sample_stats(s.db);
+        put_f32(c, 2, 7, NULL, cases[i].mode, cases[i].is_missing);
+        VT_EQ(sample_has(c, NULL, 2), cases[i].is_missing == VS_OK);
+        if (cases[i].is_missing != VS_OK) {
+            VT_CONTAINS(vs_errmsg(c), "no key 2 in collection 'c'");
+            VT_CHECK(is_same_digest(s.db, &before));
+        }
+        vs_collection_close(c);
+        sample_reopen(&s);
+        c = sample_collection(s.db, "c");
+        VT_CHECK(x_of(c, NULL, 1) == cases[i].then);
+        vs_collection_close(c);
+        sample_end(&s);
+    }
+}
+
+VT_TEST(an_ignored_record_is_still_checked) {
+    sample s = sample_new();
+    vs_collection *c = sample_create(s.db, NULL, "c", 2, VS_F32, VS_L2);
+    put_f32(c, 1, 1, NULL, VS_IGNORE, VS_OK);
+    put_f32(c, 1, 2, "{", VS_IGNORE, VS_ERR_INVALID);
+    put_f32(c, 1, 2, NULL, 4, VS_ERR_MISUSE);
+    put_f32(c, 1, 2, NULL, -1, VS_ERR_MISUSE);
+    vs_collection_close(c);
+    sample_end(&s);
+}
+
+/* ---- rows with a status of their own --------------------------------------------------------- */
+
+/* Row i has key i % 6; row 3 metadata that is none, row 7 too much of it. */
+static vs_batch make_batch(vs_status *statuses) {
+    static uint64_t keys[12];
+    static float vectors[12][2];
+    static const char *metadata[12];
+    static char much[VS_METADATA_BYTES_MAX + 8];
+    for (size_t i = 0; i < 12; i++) {
+        keys[i] = i % 6;
+        vectors[i][0] = (float)i;
+        metadata[i] = NULL;
+    }
+    memset(much, ' ', sizeof much - 1);
+    much[0] = '{';
+    much[sizeof much - 2] = '}';
+    metadata[3] = "[1]";
+    metadata[7] = much;
+    vs_batch batch = VS_BATCH_INIT;
+    batch.count = 12;
+    batch.keys = keys;
+    batch.vectors = vectors;
+    batch.metadata = metadata;
+    batch.statuses = statuses;
+    return batch;
+}
+
+VT_TEST(rows_that_are_refused_leave_the_others) {
+    static const int modes[] = {VS_UPSERT, VS_INSERT, VS_REPLACE, VS_IGNORE};
+    for (int in_txn = 0; in_txn < 2; in_txn++)
+        for (size_t m = 0; m < 4; m++) {
+            sample s = sample_new();
+            vs_status statuses[12];
+            bool is_there[6] = {true, false, false, false, false, false};
+            float x[6] = {100};
+            vs_collection *c = sample_create(s.db, NULL, "c", 2, VS_F32, VS_L2);
+            put_f32(c, 0, 100, NULL, VS_INSERT, VS_OK);
+            vs_txn *txn = in_txn ? sample_begin(s.db, VS_TXN_WRITE) : NULL;
+            vs_batch batch = make_batch(statuses);
+            VT_OK(vs_put_batch(c, txn, &batch, modes[m]), c);
+            for (size_t i = 0; i < 12; i++) {
+                size_t k = i % 6;
+                vs_status expected = i == 3                                   ? VS_ERR_INVALID
+                                     : i == 7                                 ? VS_ERR_LIMIT
+                                     : modes[m] == VS_INSERT && is_there[k]   ? VS_ERR_EXISTS
+                                     : modes[m] == VS_REPLACE && !is_there[k] ? VS_ERR_NOT_FOUND
+                                                                              : VS_OK;
+                VT_EQ(statuses[i], expected);
+                if (expected == VS_OK && !(modes[m] == VS_IGNORE && is_there[k])) {
+                    is_there[k] = true;
+                    x[k] = (float)i;
+                }
+            }
+            if (txn)
+                VT_OK(vs_commit(txn, VS_SYNC_FULL), s.db);
+            for (uint64_t k = 0; k < 6; k++) {
+                VT_EQ(sample_has(c, NULL, k), is_there[k]);
+                if (is_there[k])
+                    VT_CHECK(x_of(c, NULL, k) == x[k]);
+            }
+            vs_collection_close(c);
+            sample_check(s.db);
+            sample_end(&s);
+        }
+}
+
+VT_TEST(without_statuses_one_refused_row_refuses_the_batch) {
+    sample s = sample_new();
+    vs_collection *c = sample_create(s.db, NULL, "c", 2, VS_F32, VS_L2);
+    vs_stats before = sample_stats(s.db);
+    vs_batch batch = make_batch(NULL);
+    VT_EQ(vs_put_batch(c, NULL, &batch, VS_UPSERT), VS_ERR_INVALID);
+    VT_CONTAINS(vs_errmsg(c), "row 3 of 12");
+    VT_EQ(sample_count(c, NULL), 0);
+    VT_CHECK(is_same_digest(s.db, &before));
+    vs_collection_close(c);
+    sample_end(&s);
+}
+
+/* ---- metadata alone -------------------------------------------------------------------------- */
+
+VT_TEST(metadata_change_and_vectors_and_snapshots_stay) {
+    sample s = sample_new();
+    vs_collection *c = sample_create(s.db, NULL, "c", 2, VS_F32, VS_L2);
+    put_f32(c, 1, 1, "{\"a\":1}", VS_INSERT, VS_OK);
+    put_f32(c, 2, 2, NULL, VS_INSERT, VS_OK);
+    vs_txn *old = sample_begin(s.db, VS_TXN_READ);
+    VT_OK(vs_set_metadata(c, NULL, 1, "{\"b\":2}", 0), c);
+    VT_OK(vs_set_metadata(c, NULL, 2, "{\"c\":3} and more", 7), c);
+    for (int session = 0; session < 2; session++) {
+        check_metadata(c, NULL, 1, "{\"b\":2}");
+        check_metadata(c, NULL, 2, "{\"c\":3}");
+        VT_CHECK(x_of(c, NULL, 1) == 1 && x_of(c, NULL, 2) == 2);
+        VT_EQ(sample_count(c, NULL), 2);
+        if (session)
+            break;
+        check_metadata(c, old, 1, "{\"a\":1}");
+        check_metadata(c, old, 2, NULL);
+        vs_rollback(old);
+        vs_collection_close(c);
+        sample killed = sample_after_kill(&s);
+        c = sample_collection(killed.db, "c");
+        check_metadata(c, NULL, 1, "{\"b\":2}"); /* from the log */
+        vs_collection_close(c);
+        sample_end(&killed);
+        sample_reopen(&s);
+        c = sample_collection(s.db, "c");
+    }
+    VT_OK(vs_set_metadata(c, NULL, 1, NULL, 0), c);
+    check_metadata(c, NULL, 1, NULL);
+    vs_collection_close(c);
+    sample_check(s.db);
+    sample_end(&s);
+}
+
+VT_TEST(metadata_set_in_a_transaction_go_with_it) {
+    sample s = sample_new();
+    vs_collection *c = sample_create(s.db, NULL, "c", 2, VS_F32, VS_L2);
+    uint32_t savepoint = 0;
+    put_f32(c, 1, 1, "{\"a\":1}", VS_INSERT, VS_OK);
+    vs_stats before = sample_stats(s.db);
+    vs_txn *txn = sample_begin(s.db, VS_TXN_WRITE);
+    VT_OK(vs_set_metadata(c, txn, 1, "{\"a\":2}", 0), c);
+    VT_OK(vs_savepoint(txn, &savepoint), txn);
+    VT_OK(vs_set_metadata(c, txn, 1, NULL, 0), c);
+    check_metadata(c, txn, 1, NULL);
+    VT_OK(vs_rollback_to(txn, savepoint), txn);
+    check_metadata(c, txn, 1, "{\"a\":2}");
+    check_metadata(c, NULL, 1, "{\"a\":1}");
+    vs_rollback(txn);
+    check_metadata(c, NULL, 1, "{\"a\":1}");
+    VT_CHECK(is_same_digest(s.db, &before));
+    vs_collection_close(c);
+    sample_end(&s);
+}
+
+VT_TEST(metadata_that_are_none_or_of_a_missing_record_change_nothing) {
+    static char much[VS_METADATA_BYTES_MAX + 2];
+    sample s = sample_new();
+    vs_collection *c = sample_create(s.db, NULL, "c", 2, VS_F32, VS_L2);
+    put_f32(c, 1, 1, "{\"a\":1}", VS_INSERT, VS_OK);
+    vs_stats before = sample_stats(s.db);
+    VT_EQ(vs_set_metadata(c, NULL, 2, "{}", 0), VS_ERR_NOT_FOUND);
+    VT_CONTAINS(vs_errmsg(c), "no key 2");
+    VT_EQ(vs_set_metadata(c, NULL, 1, "[]", 0), VS_ERR_INVALID);
+    memset(much, ' ', sizeof much - 1);
+    VT_EQ(vs_set_metadata(c, NULL, 1, much, 0), VS_ERR_LIMIT);
+    VT_EQ(vs_set_metadata(NULL, NULL, 1, "{}", 0), VS_ERR_MISUSE);
+    vs_txn *reading = sample_begin(s.db, VS_TXN_READ);
+    VT_EQ(vs_set_metadata(c, reading, 1, "{}", 0), VS_ERR_MISUSE);
+    vs_rollback(reading);
+    VT_CHECK(is_same_digest(s.db, &before));
+    check_metadata(c, NULL, 1, "{\"a\":1}");
+    vs_collection_close(c);
+    sample_end(&s);
+}
+
+/* ---- many keys -------------------------------------------------------------------------------- */
+
+VT_TEST(many_keys_are_deleted_at_once_and_missing_ones_passed_over) {
+    sample s = sample_new();
+    vs_collection *c = sample_create(s.db, NULL, "c", 2, VS_F32, VS_L2);
+    uint64_t keys[KEYS], deleted = 99;
+    for (uint64_t k = 0; k < KEYS; k++)
+        put_f32(c, 2 * k, 1, "{}", VS_INSERT, VS_OK);
+    for (uint64_t k = 0; k < KEYS; k++)
+        keys[k] = k;    /* half of them exist */
+    keys[KEYS - 1] = 0; /* once more */
+    vs_stats before = sample_stats(s.db);
+    VT_OK(vs_delete_batch(c, NULL, keys, KEYS, &deleted), c);
+    VT_EQ(deleted, KEYS / 2);
+    VT_EQ(sample_count(c, NULL), KEYS / 2);
+    VT_EQ(sample_stats(s.db).commits, before.commits + 1);
+    for (uint64_t k = 0; k < KEYS; k++)
+        VT_EQ(sample_has(c, NULL, 2 * k), 2 * k >= KEYS - 1);
+    VT_OK(vs_delete_batch(c, NULL, keys, KEYS, &deleted), c);
+    VT_EQ(deleted, 0);
+    VT_OK(vs_delete_batch(c, NULL, NULL, 0, NULL), c);
+    VT_EQ(vs_delete_batch(c, NULL, NULL, 1, NULL), VS_ERR_MISUSE);
+    VT_EQ(vs_delete_batch(NULL, NULL, keys, 1, NULL), VS_ERR_MISUSE);
+    vs_collection_close(c);
+    sample_check(s.db);
+    sample_end(&s);
+}
+
+VT_TEST(vectors_of_many_keys_are_read_into_the_caller_s_rows) {
+    sample s = sample_new();
+    vs_collection *c = sample_create(s.db, NULL, "c", 2, VS_F32, VS_L2);
+    float out[5][3];
+    const uint64_t keys[5] = {4, 1, 9, 1, 0};
+    vs_status statuses[5];
+    for (uint64_t k = 0; k < 5; k++)
+        put_f32(c, k, (float)(10 * k), NULL, VS_INSERT, VS_OK);
+    for (size_t i = 0; i < 15; i++)
+        out[i / 3][i % 3] = -1;
+    VT_OK(vs_get_vectors(c, NULL, keys, 5, out, sizeof out[0], statuses), c);
+    for (size_t i = 0; i < 5; i++) {
+        bool is_there = keys[i] < 5;
+        VT_EQ(statuses[i], is_there ? VS_OK : VS_ERR_NOT_FOUND);
+        VT_CHECK(out[i][0] == (is_there ? (float)(10 * keys[i]) : -1));
+        VT_CHECK(out[i][1] == (is_there ? (float)keys[i] : -1) && out[i][2] == -1);
+    }
+    VT_OK(vs_get_vectors(c, NULL, keys, 2, out, 0, NULL), c); /* without gaps */
+    VT_CHECK(out[0][0] == 40 && out[0][2] == 10);
+    VT_EQ(vs_get_vectors(c, NULL, keys, 5, out, 0, NULL), VS_ERR_NOT_FOUND);
+    VT_CONTAINS(vs_errmsg(c), "no key 9");
+    VT_EQ(vs_get_vectors(c, NULL, keys, 5, out, 7, NULL), VS_ERR_INVALID);
+    VT_CONTAINS(vs_errmsg(c), "7 bytes");
+    VT_OK(vs_get_vectors(c, NULL, NULL, 0, NULL, 0, NULL), c);
+    VT_EQ(vs_get_vectors(c, NULL, NULL, 1, out, 0, NULL), VS_ERR_MISUSE);
+    VT_EQ(vs_get_vectors(c, NULL, keys, 1, NULL, 0, NULL), VS_ERR_MISUSE);
+    VT_EQ(vs_get_vectors(NULL, NULL, keys, 1, out, 0, NULL), VS_ERR_MISUSE);
+    vs_txn *txn = sample_begin(s.db, VS_TXN_WRITE);
+    VT_OK(vs_delete(c, txn, 4), c);
+    VT_EQ(vs_get_vectors(c, txn, keys, 1, out, 0, NULL), VS_ERR_NOT_FOUND);
+    VT_OK(vs_get_vectors(c, NULL, keys, 1, out, 0, NULL), c);
+    vs_rollback(txn);
+    vs_collection_close(c);
+    sample_end(&s);
+}
