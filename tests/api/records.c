@@ -422,7 +422,7 @@ VT_TEST(upsert_replaces_vector_and_metadata_and_insert_refuses) {
     check_record(c, 18446744073709551557u, VS_F32, second, sizeof second, "{\"b\":2}");
     VT_EQ(sample_count(c, NULL), 1);
     VT_EQ(sample_try_put(c, NULL, 1, first, NULL, 4), VS_ERR_MISUSE);
-    VT_CONTAINS(vs_errmsg(c), "mode is 2");
+    VT_CONTAINS(vs_errmsg(c), "mode is 4");
     VT_EQ(sample_try_put(c, NULL, 1, first, NULL, -1), VS_ERR_MISUSE);
     VT_EQ(sample_count(c, NULL), 1);
     vs_collection_close(c);
