@@ -987,3 +987,88 @@ VT_TEST(a_version_that_a_thread_has_pinned_is_in_the_list) {
 }
 
 #endif
+
+/* ---- a pin that a writer gets in between of -------------------------------------------------- */
+
+/* version.c once more, with a writer that publishes a version just before a pin counts. */
+static struct {
+    vsi_versions *versions;
+    int left; /* how often */
+} writer;
+
+static void publish_between(vsi_atomic_u64 *counter, uint64_t n) {
+    if (writer.left && n == 1) {
+        vsi_versions *versions = writer.versions;
+        vsi_version *version = vsi_version_new(versions, &versions->applied->state);
+        VT_CHECK(version);
+        version->lsn = versions->applied->lsn + 1;
+        vsi_versions_add(versions, version, 0);
+        vsi_versions_publish(versions, version->lsn, false);
+        writer.left--;
+    }
+    vsi_ordered_add(counter, n);
+}
+
+#define vsi_versions_init         between_versions_init
+#define vsi_versions_free         between_versions_free
+#define versions_reside           between_versions_reside
+#define versions_published        between_versions_published
+#define vsi_versions_pin          between_versions_pin
+#define vsi_versions_pin_again    between_versions_pin_again
+#define vsi_versions_unpin        between_versions_unpin
+#define vsi_versions_pin_count    between_versions_pin_count
+#define vsi_version_new           between_version_new
+#define vsi_version_discard       between_version_discard
+#define vsi_versions_add          between_versions_add
+#define vsi_versions_publish      between_versions_publish
+#define vsi_versions_is_published between_versions_is_published
+#define vsi_versions_peek         between_versions_peek
+#define vsi_versions_list         between_versions_list
+#define versions_give_slots       between_versions_give_slots
+#define version_bequeath          between_version_bequeath
+#define version_retire            between_version_retire
+#define vsi_versions_reclaim      between_versions_reclaim
+#define vsi_ordered_add           publish_between
+#define reader                    between_reader
+VSI_FN vsi_version *vsi_version_new(vsi_versions *versions, const vsi_state *state);
+VSI_FN void vsi_version_discard(vsi_versions *versions, vsi_version *version);
+#include "store/version.c"
+#undef reader
+#undef vsi_versions_init
+#undef vsi_versions_free
+#undef versions_reside
+#undef versions_published
+#undef vsi_versions_pin
+#undef vsi_versions_pin_again
+#undef vsi_versions_unpin
+#undef vsi_versions_pin_count
+#undef vsi_version_new
+#undef vsi_version_discard
+#undef vsi_versions_add
+#undef vsi_versions_publish
+#undef vsi_versions_is_published
+#undef vsi_versions_peek
+#undef vsi_versions_list
+#undef versions_give_slots
+#undef version_bequeath
+#undef version_retire
+#undef vsi_versions_reclaim
+#undef vsi_ordered_add
+
+VT_TEST(a_version_that_leaves_between_a_look_and_the_count_is_not_pinned) {
+    for (int times = 0; times < 4; times++) {
+        fixture f;
+        begin_with_coll(&f);
+        writer.versions = &f.versions;
+        writer.left = times;
+        vsi_version *pinned = between_versions_pin(&f.versions);
+        VT_EQ(writer.left, 0);
+        VT_CHECK(pinned == f.versions.applied); /* the last one published */
+        VT_EQ(pinned->pins, 1);
+        vsi_versions_reclaim(&f.versions);
+        VT_CHECK(f.versions.oldest == pinned &&
+                 !pinned->newer); /* those between have no pin left */
+        vsi_versions_unpin(&f.versions, pinned);
+        end(&f);
+    }
+}
