@@ -15,7 +15,7 @@
  *   4  Collections                   vs_collection_create, vs_collection_open
  *   5  Records                       vs_put, vs_put_batch, vs_get, vs_delete, vs_set_metadata, vs_count
  *   6  Transactions                  vs_begin, vs_commit, vs_rollback, vs_savepoint
- *   7  Search                        vs_search
+ *   7  Search                        vs_search, vs_search_batch, vs_search_radius, vs_search_key
  *   8  Iterating                     vs_scan, vs_step
  *   9  Key/value notes               vs_kv_put, vs_kv_get
  *  10  Looking after a database      vs_sync, vs_checkpoint, vs_maintain, vs_stats_get, vs_check
@@ -816,6 +816,73 @@ typedef struct vs_hit {
  * Threads: one call at a time per handle; handles of one database may search in parallel. */
 VS_NODISCARD VS_API vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query,
                                         int query_type, size_t k, vs_hit *hits, size_t *out_count);
+
+/* vs_search_batch - the k nearest records of each of many query vectors, all in the same state.
+ *
+ *   collection     the collection
+ *   txn            the transaction whose state is searched, or NULL: the last commit
+ *   queries        [count x stride_bytes] vectors of query_type, any alignment
+ *   query_type     as vs_search
+ *   stride_bytes   from one query to the next; 0: without gaps
+ *   count          queries
+ *   k              1 or more
+ *   hits           [count x k] those of query i from hits[i * k] on, as by vs_search
+ *   out_counts     [count] hits written for each
+ *
+ * Errors: as vs_search; VS_ERR_LIMIT (count times k). The message names the query. After an error hits and
+ *   out_counts hold anything.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_search_batch(vs_collection *collection, vs_txn *txn,
+                                              const void *queries, int query_type,
+                                              size_t stride_bytes, size_t count, size_t k,
+                                              vs_hit *hits, size_t *out_counts);
+
+/* vs_search_radius - the records not farther from a query vector than a distance.
+ *
+ *   collection   the collection
+ *   txn          the transaction whose state is searched, or NULL: the last commit
+ *   query        as vs_search
+ *   query_type   as vs_search
+ *   radius       the largest distance wanted, in the collection's metric (VS_L2: squared); it may be negative or
+ *                infinite
+ *   room         how many hits may be written; 0: only count
+ *   hits         [room] written nearest first; equal distances by ascending key
+ *   out_count    [1] hits written
+ *   out_total    [1] how many records there are within the radius, written or not; NULL: not wanted
+ *
+ * Errors: as vs_search; VS_ERR_INVALID (radius is NaN).
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_search_radius(vs_collection *collection, vs_txn *txn,
+                                               const void *query, int query_type, double radius,
+                                               size_t room, vs_hit *hits, size_t *out_count,
+                                               uint64_t *out_total);
+
+/* vs_search_key - the k nearest records of one that is stored, itself not among them.
+ *
+ *   collection   the collection
+ *   txn          the transaction whose state is searched, or NULL: the last commit
+ *   key          the record's key
+ *   k            1 or more
+ *   hits         [k] as vs_search
+ *   out_count    [1] hits written
+ *
+ * Errors: VS_ERR_NOT_FOUND (the key, the collection), VS_ERR_INVALID (k), VS_ERR_NOMEM, VS_ERR_MISUSE.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_search_key(vs_collection *collection, vs_txn *txn, uint64_t key,
+                                            size_t k, vs_hit *hits, size_t *out_count);
+
+/* vs_distance - the distance between two stored records, in the collection's metric.
+ *
+ *   collection     the collection
+ *   txn            the transaction whose state is asked, or NULL: the last commit
+ *   key, other     their keys; the same one twice is allowed
+ *   out_distance   [1]
+ *
+ * It is the distance that a search of one finds for the other.
+ * Errors: VS_ERR_NOT_FOUND (a key, which the message names; the collection), VS_ERR_NOMEM, VS_ERR_MISUSE.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_distance(vs_collection *collection, vs_txn *txn, uint64_t key,
+                                          uint64_t other, double *out_distance);
 
 /* ---- 8  Iterating --------------------------------------------------------------------------- */
 

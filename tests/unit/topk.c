@@ -62,7 +62,7 @@ static void run(vt_rng *rng, int kind, size_t n, size_t k, bool asks_first) {
     vs_hit candidates[CANDIDATES_MAX], hits[CANDIDATES_MAX + 101];
     memset(hits, 0x5a, sizeof hits);
     vs_hit guard = hits[k];
-    vsi_topk topk = {hits, k, 0};
+    vsi_topk topk = {.hits = hits, .k = k};
     make_candidates(rng, kind, n, candidates);
     for (size_t i = 0; i < n; i++)
         if (!asks_first || vsi_topk_may_enter(&topk, candidates[i].distance))
@@ -90,7 +90,7 @@ VT_TEST(leaving_out_what_may_not_enter_changes_nothing) {
 
 VT_TEST(with_room_left_everything_may_enter) {
     vs_hit hits[3];
-    vsi_topk topk = {hits, 3, 0};
+    vsi_topk topk = {.hits = hits, .k = 3};
     VT_CHECK(vsi_topk_may_enter(&topk, DBL_MAX));
     vsi_topk_offer(&topk, 1, -5);
     vsi_topk_offer(&topk, 2, -6);
@@ -101,7 +101,7 @@ VT_TEST(with_room_left_everything_may_enter) {
 
 VT_TEST(once_full_only_what_is_not_farther_than_the_farthest_may_enter) {
     vs_hit hits[3];
-    vsi_topk topk = {hits, 3, 0};
+    vsi_topk topk = {.hits = hits, .k = 3};
     vsi_topk_offer(&topk, 1, 10);
     vsi_topk_offer(&topk, 2, 30);
     vsi_topk_offer(&topk, 3, 20);
@@ -118,7 +118,7 @@ VT_TEST(once_full_only_what_is_not_farther_than_the_farthest_may_enter) {
 VT_TEST(of_equal_distances_the_smaller_keys_stay_whatever_the_order) {
     for (uint64_t first = 0; first < 10; first++) {
         vs_hit hits[4];
-        vsi_topk topk = {hits, 4, 0};
+        vsi_topk topk = {.hits = hits, .k = 4};
         for (uint64_t i = 0; i < 10; i++)
             vsi_topk_offer(&topk, (first + i * 3) % 10, 7);
         vsi_topk_sort(&topk);
@@ -129,7 +129,7 @@ VT_TEST(of_equal_distances_the_smaller_keys_stay_whatever_the_order) {
 
 VT_TEST(keys_are_compared_as_unsigned_numbers) {
     vs_hit hits[2];
-    vsi_topk topk = {hits, 2, 0};
+    vsi_topk topk = {.hits = hits, .k = 2};
     vsi_topk_offer(&topk, UINT64_MAX, 1);
     vsi_topk_offer(&topk, (uint64_t)1 << 63, 1);
     vsi_topk_offer(&topk, 5, 1);
@@ -140,7 +140,7 @@ VT_TEST(keys_are_compared_as_unsigned_numbers) {
 
 VT_TEST(offers_that_do_not_enter_change_nothing) {
     vs_hit hits[5], before[5];
-    vsi_topk topk = {hits, 5, 0};
+    vsi_topk topk = {.hits = hits, .k = 5};
     for (uint64_t i = 0; i < 5; i++)
         vsi_topk_offer(&topk, i, (double)i);
     memcpy(before, hits, sizeof hits);
@@ -148,4 +148,29 @@ VT_TEST(offers_that_do_not_enter_change_nothing) {
     vsi_topk_offer(&topk, 1, 5);
     VT_CHECK(!memcmp(before, hits, sizeof hits));
     VT_EQ(topk.count, 5);
+}
+
+VT_TEST(a_radius_keeps_out_what_is_farther_and_counts_what_is_not) {
+    vs_hit hits[3];
+    vsi_topk topk = {.hits = hits, .k = 3, .has_radius = true, .radius = 10};
+    static const double distances[] = {11, 10, 3, 10.5, 4, 5, 10, INFINITY, -1};
+    for (uint64_t i = 0; i < sizeof distances / sizeof distances[0]; i++)
+        if (vsi_topk_may_enter(&topk, distances[i]))
+            vsi_topk_offer(&topk, i, distances[i]);
+    vsi_topk_sort(&topk);
+    VT_EQ(topk.within, 6);
+    VT_EQ(topk.count, 3);
+    VT_CHECK(hits[0].key == 8 && hits[1].key == 2 && hits[2].key == 4);
+    vsi_topk none = {.has_radius = true, .radius = 1};
+    VT_CHECK(!vsi_topk_may_enter(&none, 1) && !vsi_topk_may_enter(&none, 2));
+    VT_EQ(none.within, 1);
+}
+
+VT_TEST(a_key_that_is_not_wanted_does_not_come) {
+    vs_hit hits[2];
+    vsi_topk topk = {.hits = hits, .k = 2, .has_excluded = true, .excluded = 5};
+    for (uint64_t key = 8; key-- > 3;)
+        vsi_topk_offer(&topk, key, 1);
+    vsi_topk_sort(&topk);
+    VT_CHECK(topk.count == 2 && hits[0].key == 3 && hits[1].key == 4);
 }

@@ -191,8 +191,8 @@ vs_status vs_put_batch(vs_collection *collection, vs_txn *txn, const vs_batch *b
 }
 
 /* The slot of a key that must be there. */
-static vs_status record_find(vsi_err *err, const vs_collection *collection, const vsi_coll *coll,
-                             uint64_t key, uint32_t *out_slot) {
+VSI_FN vs_status vsi_record_find(vsi_err *err, const vs_collection *collection,
+                                 const vsi_coll *coll, uint64_t key, uint32_t *out_slot) {
     vs_status st = vsi_coll_find(err, coll, key, out_slot);
     return st == VS_ERR_NOT_FOUND ? record_missing(err, collection, key) : st;
 }
@@ -226,7 +226,7 @@ static vs_status delete_stage(vsi_err *err, vsi_write *write, vs_collection *col
     vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
     vsi_op op = {.kind = VSI_OP_DELETE, .coll = collection->id, .key = *(const uint64_t *)ctx};
     if (st == VS_OK)
-        st = record_find(err, collection, &coll, op.key, &op.slot);
+        st = vsi_record_find(err, collection, &coll, op.key, &op.slot);
     return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
 }
 
@@ -275,7 +275,7 @@ static vs_status set_metadata_stage(vsi_err *err, vsi_write *write, vs_collectio
     if (st == VS_OK)
         st = metadata_validate(err, in->metadata);
     if (st == VS_OK)
-        st = record_find(err, collection, &coll, in->key, &op.slot);
+        st = vsi_record_find(err, collection, &coll, in->key, &op.slot);
     return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
 }
 
@@ -331,7 +331,7 @@ vs_status vs_get(vs_collection *collection, vs_txn *txn, uint64_t key, vs_record
     uint32_t slot = 0;
     st = vsi_view_coll(&err, view, collection, &coll);
     if (st == VS_OK)
-        st = record_find(&err, collection, &coll, key, &slot);
+        st = vsi_record_find(&err, collection, &coll, key, &slot);
     if (st == VS_OK && out_record)
         st = vsi_record_read(&err, &coll, slot, &collection->vector, &collection->metadata,
                              out_record);
@@ -351,7 +351,7 @@ static vs_status vectors_read(vsi_err *err, const vs_collection *collection, con
     for (size_t i = 0; st == VS_OK && i < count; i++) {
         uint32_t slot = 0;
         const uint8_t *row = NULL;
-        st = record_find(err, collection, coll, keys[i], &slot);
+        st = vsi_record_find(err, collection, coll, keys[i], &slot);
         if (st == VS_OK)
             st = vsi_coll_row(err, coll, slot, &row);
         if (st == VS_OK)

@@ -14,4 +14,9 @@ VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_desc *desc, const voi
 VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t slot, vsi_buf *vector,
                                  vsi_buf *metadata, vs_record *out_record);
 
+/* The slot of a key that must be there; VS_ERR_NOT_FOUND with a message. */
+VS_NODISCARD VSI_FN vs_status vsi_record_find(vsi_err *err, const vs_collection *collection,
+                                              const vsi_coll *coll, uint64_t key,
+                                              uint32_t *out_slot);
+
 #endif

@@ -2,47 +2,194 @@
 #include "api/record.h"
 #include "query/exact.h"
 
+/* One call: the state that it searches. */
+typedef struct search {
+    vs_db *db;
+    vs_collection *collection;
+    vsi_view view;
+    vsi_coll coll;
+} search;
+
+/* Whatever is returned, search_close follows. */
+static vs_status search_open(vsi_err *err, vs_collection *collection, vs_txn *txn, search *out) {
+    memset(out, 0, sizeof *out);
+    out->collection = collection;
+    vs_status st = vsi_handle_check_txn(err, collection->head.db, txn, false);
+    if (st != VS_OK)
+        return st;
+    out->db = collection->head.db;
+    out->view = vsi_view_open(out->db, txn);
+    return vsi_view_coll(err, out->view, collection, &out->coll);
+}
+
+static vs_status search_close(search *s, vs_status st, const vsi_err *err) {
+    if (s->db)
+        vsi_view_close(s->db, s->view);
+    return vsi_handle_end(&s->collection->head, st, err);
+}
+
+/* Room in the handle for a query, and for one before its bytes are in order. */
+static vs_status search_reserve(vsi_err *err, search *s) {
+    size_t bytes = 2 * (size_t)s->coll.desc->vector_bytes;
+    s->collection->scratch.bytes = 0;
+    return vsi_buf_reserve(&s->collection->scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
+}
+
 /* The query in the collection's type and the machine's byte order, in the handle's buffer. */
-static vs_status search_prepare(vsi_err *err, vs_collection *collection, const vsi_desc *desc,
-                                const void *query, int query_type) {
-    size_t bytes = desc->vector_bytes;
-    collection->scratch.bytes = 0;
-    if (!vsi_buf_reserve(&collection->scratch, 2 * bytes))
-        return vsi_fail_nomem(err, 2 * bytes);
+static vs_status search_prepare(vsi_err *err, search *s, const void *query, int query_type) {
+    const vsi_desc *desc = s->coll.desc;
     const uint8_t *converted = NULL;
-    uint8_t *scratch = collection->scratch.data + bytes;
-    vs_status st = vsi_record_vector(err, desc, query, query_type, scratch, &converted);
+    vs_status st = search_reserve(err, s);
+    if (st != VS_OK)
+        return st;
+    uint8_t *out = s->collection->scratch.data;
+    st = vsi_record_vector(err, desc, query, query_type, out + desc->vector_bytes, &converted);
     if (st != VS_OK)
         return vsi_fail_in(err, "query");
-    vsi_copy_le(collection->scratch.data, converted, bytes / desc->element_bytes,
-                desc->element_bytes);
+    vsi_copy_le(out, converted, desc->vector_bytes / desc->element_bytes, desc->element_bytes);
     return VS_OK;
+}
+
+/* Asks what is in the handle's buffer; hits come out sorted. */
+static vs_status search_run(vsi_err *err, search *s, vsi_topk *topk) {
+    vs_status st = vsi_exact_scan(err, s->db->kernels, &s->coll, s->collection->scratch.data,
+                                  &s->view.stay, topk);
+    if (st == VS_OK)
+        vsi_topk_sort(topk);
+    return st;
+}
+
+static vs_status search_check_k(vsi_err *err, size_t k) {
+    return k ? VS_OK : vsi_fail(err, VS_ERR_INVALID, "k is 0, expected 1 or more");
+}
+
+/* The row of a key that must be there, as long as the call stays where it is. */
+static vs_status search_row(vsi_err *err, search *s, uint64_t key, const uint8_t **out_row) {
+    uint32_t slot = 0;
+    vs_status st = vsi_record_find(err, s->collection, &s->coll, key, &slot);
+    return st == VS_OK ? vsi_coll_row(err, &s->coll, slot, out_row) : st;
 }
 
 vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, int query_type,
                     size_t k, vs_hit *hits, size_t *out_count) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !query || !hits || !out_count)
         return VS_ERR_MISUSE;
-    vs_db *db = collection->head.db;
     vsi_err err = {0};
-    vs_status st = vsi_handle_check_txn(&err, db, txn, false);
-    if (st == VS_OK && k < 1)
-        st = vsi_fail(&err, VS_ERR_INVALID, "k is 0, expected 1 or more");
-    if (st != VS_OK)
-        return vsi_handle_end(&collection->head, st, &err);
-    vsi_view view = vsi_view_open(db, txn);
-    vsi_coll coll;
-    st = vsi_view_coll(&err, view, collection, &coll);
+    search s;
+    vsi_topk topk = {.hits = hits, .k = k};
+    vs_status st = search_open(&err, collection, txn, &s);
     if (st == VS_OK)
-        st = search_prepare(&err, collection, coll.desc, query, query_type);
-    if (st == VS_OK) {
-        vsi_topk topk = {.hits = hits, .k = k};
-        st = vsi_exact_scan(&err, db->kernels, &coll, collection->scratch.data, &view.stay, &topk);
-        if (st == VS_OK) {
-            vsi_topk_sort(&topk);
-            *out_count = topk.count;
-        }
+        st = search_check_k(&err, k);
+    if (st == VS_OK)
+        st = search_prepare(&err, &s, query, query_type);
+    if (st == VS_OK)
+        st = search_run(&err, &s, &topk);
+    if (st == VS_OK)
+        *out_count = topk.count;
+    return search_close(&s, st, &err);
+}
+
+static vs_status batch_check(vsi_err *err, const search *s, int query_type, size_t count, size_t k,
+                             size_t *io_stride) {
+    int type = query_type ? query_type : s->coll.desc->type;
+    size_t bytes = vsi_vector_bytes(type, s->coll.desc->dim);
+    *io_stride = *io_stride ? *io_stride : bytes;
+    if (*io_stride < bytes)
+        return vsi_fail(err, VS_ERR_INVALID, "stride is %zu bytes, a query has %zu", *io_stride,
+                        bytes);
+    if (k && count > SIZE_MAX / sizeof(vs_hit) / k)
+        return vsi_fail(err, VS_ERR_LIMIT, "%zu queries of %zu hits are more than memory has",
+                        count, k);
+    return search_check_k(err, k);
+}
+
+vs_status vs_search_batch(vs_collection *collection, vs_txn *txn, const void *queries,
+                          int query_type, size_t stride_bytes, size_t count, size_t k, vs_hit *hits,
+                          size_t *out_counts) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK ||
+        (count && (!queries || !hits || !out_counts)))
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    search s;
+    vs_status st = search_open(&err, collection, txn, &s);
+    if (st == VS_OK)
+        st = batch_check(&err, &s, query_type, count, k, &stride_bytes);
+    for (size_t i = 0; st == VS_OK && i < count; i++) {
+        vsi_topk topk = {.hits = hits + i * k, .k = k};
+        st = search_prepare(&err, &s, (const uint8_t *)queries + i * stride_bytes, query_type);
+        if (st == VS_OK)
+            st = search_run(&err, &s, &topk);
+        if (st != VS_OK)
+            vsi_fail_in(&err, "row %zu of %zu", i, count);
+        out_counts[i] = topk.count;
     }
-    vsi_view_close(db, view);
-    return vsi_handle_end(&collection->head, st, &err);
+    return search_close(&s, st, &err);
+}
+
+vs_status vs_search_radius(vs_collection *collection, vs_txn *txn, const void *query,
+                           int query_type, double radius, size_t room, vs_hit *hits,
+                           size_t *out_count, uint64_t *out_total) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !query || (room && !hits) ||
+        !out_count)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    search s;
+    vsi_topk topk = {.hits = hits, .k = room, .has_radius = true, .radius = radius};
+    vs_status st = search_open(&err, collection, txn, &s);
+    if (st == VS_OK && isnan(radius))
+        st = vsi_fail(&err, VS_ERR_INVALID, "radius is no number");
+    if (st == VS_OK)
+        st = search_prepare(&err, &s, query, query_type);
+    if (st == VS_OK)
+        st = search_run(&err, &s, &topk);
+    if (st == VS_OK)
+        *out_count = topk.count;
+    if (st == VS_OK && out_total)
+        *out_total = topk.within;
+    return search_close(&s, st, &err);
+}
+
+vs_status vs_search_key(vs_collection *collection, vs_txn *txn, uint64_t key, size_t k,
+                        vs_hit *hits, size_t *out_count) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !hits || !out_count)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    search s;
+    const uint8_t *row = NULL;
+    vsi_topk topk = {.hits = hits, .k = k, .has_excluded = true, .excluded = key};
+    vs_status st = search_open(&err, collection, txn, &s);
+    if (st == VS_OK)
+        st = search_check_k(&err, k);
+    if (st == VS_OK)
+        st = search_reserve(&err, &s);
+    if (st == VS_OK)
+        st = search_row(&err, &s, key, &row);
+    if (st == VS_OK) {
+        memcpy(collection->scratch.data, row, s.coll.desc->vector_bytes);
+        st = search_run(&err, &s, &topk);
+    }
+    if (st == VS_OK)
+        *out_count = topk.count;
+    return search_close(&s, st, &err);
+}
+
+vs_status vs_distance(vs_collection *collection, vs_txn *txn, uint64_t key, uint64_t other,
+                      double *out_distance) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_distance)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    search s;
+    const uint8_t *row = NULL;
+    vs_status st = search_open(&err, collection, txn, &s);
+    if (st == VS_OK)
+        st = search_reserve(&err, &s);
+    if (st == VS_OK)
+        st = search_row(&err, &s, key, &row);
+    if (st == VS_OK) {
+        memcpy(collection->scratch.data, row, s.coll.desc->vector_bytes);
+        st = search_row(&err, &s, other, &row);
+    }
+    if (st == VS_OK)
+        *out_distance = vsi_exact_distance(s.db->kernels, &s.coll, collection->scratch.data, row);
+    return search_close(&s, st, &err);
 }

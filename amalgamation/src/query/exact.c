@@ -140,17 +140,29 @@ static vs_status exact_run(vsi_err *err, exact_scan *scan, vsi_stay *stay, vsi_t
     }
 }
 
+static void exact_begin(exact_scan *scan, const vsi_kernels *kernels, const vsi_coll *coll,
+                        const void *query) {
+    scan->kernel = vsi_kernels_find(kernels, coll->desc->type, coll->desc->metric);
+    scan->coll = coll;
+    scan->query = query;
+    scan->dim = coll->desc->dim;
+    scan->query_norm = 0;
+    scan->rows = scan->cells = (vsi_slab_aside){.buf = {.mem = coll->desc->rows.mem}};
+    exact_prepare(scan);
+}
+
+VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_coll *coll,
+                                 const void *query, const void *row) {
+    exact_scan scan;
+    exact_begin(&scan, kernels, coll, query);
+    exact_rows(&scan, row, 1);
+    return scan.out[0];
+}
+
 VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels, const vsi_coll *coll,
                                 const void *query, vsi_stay *stay, vsi_topk *topk) {
     exact_scan scan;
-    vsi_mem *mem = coll->desc->rows.mem;
-    scan.kernel = vsi_kernels_find(kernels, coll->desc->type, coll->desc->metric);
-    scan.coll = coll;
-    scan.query = query;
-    scan.dim = coll->desc->dim;
-    scan.query_norm = 0;
-    scan.rows = scan.cells = (vsi_slab_aside){.buf = {.mem = mem}};
-    exact_prepare(&scan);
+    exact_begin(&scan, kernels, coll, query);
     vs_status st = exact_run(err, &scan, stay, topk);
     vsi_buf_free(&scan.rows.buf);
     vsi_buf_free(&scan.cells.buf);

@@ -12,4 +12,8 @@ VS_NODISCARD VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *ke
                                              const vsi_coll *coll, const void *query,
                                              vsi_stay *stay, vsi_topk *topk);
 
+/* The distance of two vectors of a collection, as a scan would find it. query is aligned as above. */
+VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_coll *coll,
+                                 const void *query, const void *row);
+
 #endif

@@ -28,12 +28,17 @@ static void topk_sift_down(vs_hit *heap, size_t n, vs_hit hit) {
     heap[at] = hit;
 }
 
-VSI_FN bool vsi_topk_may_enter(const vsi_topk *topk, double distance) {
-    return topk->count < topk->k || distance <= topk->hits[0].distance;
+VSI_FN bool vsi_topk_may_enter(vsi_topk *topk, double distance) {
+    if (topk->has_radius && !(distance <= topk->radius))
+        return false;
+    topk->within++;
+    return topk->count < topk->k || (topk->k && distance <= topk->hits[0].distance);
 }
 
 VSI_FN void vsi_topk_offer(vsi_topk *topk, uint64_t key, double distance) {
     vs_hit hit = {.key = key, .distance = distance};
+    if (topk->has_excluded && key == topk->excluded)
+        return;
     if (topk->count < topk->k)
         topk_sift_up(topk->hits, topk->count++, hit);
     else if (topk_is_farther(topk->hits[0], hit))

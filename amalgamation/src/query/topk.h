@@ -9,10 +9,16 @@
 typedef struct vsi_topk {
     vs_hit *hits; /* [k], borrowed */
     size_t k, count;
+    bool has_radius; /* none that is farther is wanted */
+    bool has_excluded;
+    double radius;
+    uint64_t within;   /* candidates not farther than radius, wanted or not */
+    uint64_t excluded; /* this key is not wanted */
 } vsi_topk;
 
-/* Whether a candidate at this distance could still be among the k; cheap, for the inner loop. */
-VSI_FN bool vsi_topk_may_enter(const vsi_topk *topk, double distance);
+/* Whether a candidate at this distance could still be among the k; cheap, for the inner loop. Asked once
+ * for each. */
+VSI_FN bool vsi_topk_may_enter(vsi_topk *topk, double distance);
 VSI_FN void vsi_topk_offer(vsi_topk *topk, uint64_t key, double distance);
 
 /* Sorts hits: nearest first, equal distances by ascending key. Ends the stream. */
