@@ -191,8 +191,10 @@ $(FLIPS_T)-debug: $(FLIPS_O) $T/vt.o $T/vecstore-stream-debug.o
 # Of the programs that map their databases these say most; LONG=1 runs all.
 MAPPED_T := $(if $(LONG),$(WHOLE_T:%=%-mapped),$(patsubst %,$T/%-mapped,api-threads api-limit \
     api-mapped api-checkpoint model-records))
-TESTS := $(UNIT_T) $(WHOLE_T) $(WHOLE_T:%=%-debug) $(MAPPED_T) $(FAULT_T) $(FLIPS_T) $(FLIPS_T:%=%-debug)
-CRASH_FAST := --images 4000 --chains 600 --oom 1 --faults 2000 --every 8 --quiet
+# The slowest run with assertions only; LONG=1 runs them without as well.
+PLAIN_T  := $(if $(LONG),$(WHOLE_T),$(filter-out %-limit %-savepoints %-checkpoint,$(WHOLE_T)))
+TESTS := $(UNIT_T) $(PLAIN_T) $(WHOLE_T:%=%-debug) $(MAPPED_T) $(FAULT_T) $(FLIPS_T) $(FLIPS_T:%=%-debug)
+CRASH_FAST := --images 2500 --chains 400 --oom 1 --faults 1500 --every 8 --quiet
 
 check: deps
 	@.ci/deps check
@@ -203,7 +205,7 @@ test-programs: $(TESTS) $T/crash $(FUZZ_T)
 # SUITE: only the test programs whose name contains it.
 check-run: check-amalgamation all bench-programs test-programs
 	@VECSTORE_DATA="$(DATA)" BUILD="$(BUILD)" CC="$(CC)" CFLAGS="$(CFLAGS) $(SANFLAGS)" \
-	    SAN="$(SAN)" SUITE="$(SUITE)" JOBS="$(JOBS)" tests/run.sh $(TESTS) -- $(CRASH_FAST)
+	    SAN="$(SAN)" SUITE="$(SUITE)" LONG="$(LONG)" JOBS="$(JOBS)" tests/run.sh $(TESTS) -- $(CRASH_FAST)
 
 # The concurrency suite alone, for SAN=thread.
 check-threads: $T/api-threads $T/api-threads-debug $T/api-threads-mapped
