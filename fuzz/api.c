@@ -22,7 +22,8 @@ enum {
     HITS_MAX = 20,
     SNAPSHOTS = 2,
     SAVEPOINTS = 6,
-    STEP_SAVEPOINT = 240 /* steps from here on are those of savepoints */
+    STEP_UPDATE = 224,   /* steps from here on change what exists, or ask in other ways */
+    STEP_SAVEPOINT = 240 /* and from here on are those of savepoints */
 };
 
 static const uint64_t keys[KEYS] = {0,
@@ -440,6 +441,82 @@ static void step_delete(run *r) {
     vs_collection_close(coll);
 }
 
+/* New metadata, or none, for a record that may not be there. */
+static void step_metadata(run *r) {
+    int c = (int)(input_u8(&r->in) % COLLS), i = (int)(input_u8(&r->in) % KEYS);
+    uint32_t seed = input_u8(&r->in) & 0x7f;
+    char text[TEXT_MAX];
+    model m = *current(r);
+    vs_collection *coll = open_coll(r, r->txn, c, &m);
+    if (!coll)
+        return;
+    bool is_there = m.vector[c][i];
+    size_t bytes = seed ? make_text(seed, text) : 0;
+    must(vs_set_metadata(coll, r->txn, keys[i], seed ? text : NULL, bytes),
+         is_there ? VS_OK : VS_ERR_NOT_FOUND, "set_metadata", coll);
+    m.metadata[c][i] = (uint8_t)seed;
+    if (is_there)
+        changed(r, &m);
+    vs_collection_close(coll);
+}
+
+/* Neighboring keys, those that do not exist among them. */
+static void step_delete_batch(run *r) {
+    int c = (int)(input_u8(&r->in) % COLLS);
+    uint32_t first = input_u8(&r->in) % KEYS, count = input_u8(&r->in) % KEYS;
+    uint64_t list[KEYS], deleted = 0, wanted = 0;
+    model m = *current(r);
+    vs_collection *coll = open_coll(r, r->txn, c, &m);
+    if (!coll)
+        return;
+    for (uint32_t at = 0; at < count; at++) {
+        uint32_t i = (first + at) % KEYS;
+        list[at] = keys[i];
+        wanted += m.vector[c][i] != 0;
+        m.vector[c][i] = m.metadata[c][i] = 0;
+    }
+    must(vs_delete_batch(coll, r->txn, list, count, &deleted), VS_OK, "delete_batch", coll);
+    require(deleted == wanted, "delete_batch", "another number");
+    if (wanted)
+        changed(r, &m);
+    vs_collection_close(coll);
+}
+
+/* One record in the modes that step_put has not. */
+static void step_put_mode(run *r) {
+    int c = (int)(input_u8(&r->in) % COLLS), i = (int)(input_u8(&r->in) % KEYS);
+    uint32_t seed = seed_of(input_u8(&r->in));
+    int mode = input_u8(&r->in) & 1 ? VS_REPLACE : VS_IGNORE;
+    uint8_t vector[DIM * 4];
+    vs_record record = VS_RECORD_INIT;
+    vs_status row = VS_OK;
+    vs_batch batch = VS_BATCH_INIT;
+    model m = *current(r);
+    vs_collection *coll = open_coll(r, r->txn, c, &m);
+    if (!coll)
+        return;
+    bool is_there = m.vector[c][i], is_put = is_there == (mode == VS_REPLACE);
+    vs_status wanted = is_there || mode == VS_IGNORE ? VS_OK : VS_ERR_NOT_FOUND;
+    make_vector(c, seed, vector);
+    record.key = keys[i];
+    record.vector = vector;
+    batch.count = 1;
+    batch.keys = &record.key;
+    batch.vectors = vector;
+    batch.statuses = &row;
+    if (seed % 2) {
+        must(vs_put(coll, r->txn, &record, mode), wanted, "put", coll);
+    } else {
+        must(vs_put_batch(coll, r->txn, &batch, mode), VS_OK, "put_batch", coll);
+        require(row == wanted, "put_batch", "another status of the row");
+    }
+    m.vector[c][i] = (uint8_t)seed;
+    m.metadata[c][i] = 0;
+    if (is_put)
+        changed(r, &m);
+    vs_collection_close(coll);
+}
+
 static void step_note(run *r) {
     int c = (int)(input_u8(&r->in) % (COLLS + 1)), i = (int)(input_u8(&r->in) % NOTES);
     uint32_t seed = input_u8(&r->in);
@@ -616,6 +693,45 @@ static void step_search(run *r) {
     vs_collection_close(coll);
 }
 
+/* The records around a stored one, in three ways. */
+static void step_around(run *r) {
+    int c = (int)(input_u8(&r->in) % COLLS), i = (int)(input_u8(&r->in) % KEYS);
+    const model *m = current(r);
+    vs_collection *coll = open_coll(r, r->txn, c, m);
+    vs_hit hits[HITS_MAX], hit, last;
+    size_t n = 0, wanted = 0, inside = 0;
+    uint64_t total = 0;
+    uint8_t vector[DIM * 4];
+    uint32_t seed = coll ? m->vector[c][i] : 0;
+    if (coll)
+        must(vs_search_key(coll, r->txn, keys[i], HITS_MAX, hits, &n),
+             seed ? VS_OK : VS_ERR_NOT_FOUND, "search_key", coll);
+    if (!seed) {
+        vs_collection_close(coll);
+        return;
+    }
+    for (size_t at = 0; wanted < HITS_MAX && next_hit(m, c, seed, at ? &last : NULL, &hit);
+         at++, last = hit) {
+        if (hit.key == keys[i])
+            continue;
+        require(wanted < n && hits[wanted].key == hit.key, "search_key", "another hit");
+        require(hits[wanted++].distance == hit.distance, "search_key", "another distance");
+    }
+    require(n == wanted, "search_key", "another number of hits");
+    double radius = n ? hits[n - 1].distance : 0, found = 0;
+    for (int k = 0; k < KEYS; k++)
+        inside += m->vector[c][k] && distance(c, m->vector[c][k], seed) <= radius;
+    make_vector(c, seed, vector);
+    must(vs_search_radius(coll, r->txn, vector, 0, radius, 0, NULL, &n, &total), VS_OK,
+         "search_radius", coll);
+    require(total == inside, "search_radius", "another number");
+    if (wanted) {
+        must(vs_distance(coll, r->txn, keys[i], hits[0].key, &found), VS_OK, "distance", coll);
+        require(found == hits[0].distance, "distance", "another one");
+    }
+    vs_collection_close(coll);
+}
+
 /* Opens a cursor in the write transaction, in a snapshot, or on its own; or closes it. */
 static void step_walk(run *r) {
     uint32_t how = input_u8(&r->in);
@@ -700,9 +816,13 @@ static void step(run *r) {
         step_kill,     step_power_cut};
     static void (*const savepoint_steps[])(run *) = {step_savepoint, step_rollback_to,
                                                      step_release};
+    static void (*const update_steps[])(run *) = {step_metadata, step_put_mode, step_delete_batch,
+                                                  step_around};
     uint32_t which = input_u8(&r->in);
     if (which >= STEP_SAVEPOINT)
         savepoint_steps[which % 3](r);
+    else if (which >= STEP_UPDATE)
+        update_steps[which % 4](r);
     else
         steps[which % (sizeof steps / sizeof steps[0])](r);
 }

@@ -74,6 +74,18 @@ static void write_savepoint_seed(vt_rng *rng) {
     write_seed("savepoints-600", head, sizeof head, program, n);
 }
 
+/* The same, with half of the steps those that change what exists. */
+static void write_update_seed(vt_rng *rng) {
+    uint8_t head[] = {8, 0, 8, 1}, program[500];
+    for (size_t n = 0; n < sizeof program;) {
+        bool is_put = vt_below(rng, 2);
+        program[n++] = is_put ? (uint8_t)vt_below(rng, 4) : (uint8_t)(224 + vt_below(rng, 16));
+        for (int i = 0; i < 4 && n < sizeof program; i++)
+            program[n++] = (uint8_t)vt_random(rng);
+    }
+    write_seed("updates-500", head, sizeof head, program, sizeof program);
+}
+
 /* Programs of random steps behind two that create the collections. */
 static int seeds_api(void) {
     static const size_t lengths[] = {60, 120, 250, 400, 600};
@@ -88,6 +100,7 @@ static int seeds_api(void) {
         write_seed(name, head, sizeof head, program, lengths[i]);
     }
     write_savepoint_seed(&rng);
+    write_update_seed(&rng);
     return 0;
 }
 
