@@ -14444,11 +14444,17 @@ VSI_FN void vsi_topk_sort(vsi_topk *topk) {
 /* uses query/topk.h */
 /* uses store/state.h */
 
+/* Whether the caller of a scan wants it to end. */
+typedef struct vsi_halt {
+    vsi_atomic_u64 *interrupts; /* counts up with each wish; borrowed */
+    uint64_t seen;              /* what it was when the call began */
+} vsi_halt;
+
 /* Offers every record of coll to topk. query is [dim] elements of the collection's type, aligned
- * for it. stay is the caller's, who holds nothing else by it: it is renewed on the way. */
+ * for it. stay is the caller's, who holds nothing else by it: it is renewed on the way. VS_ERR_INTERRUPTED. */
 VS_NODISCARD VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels,
                                              const vsi_coll *coll, const void *query,
-                                             vsi_stay *stay, vsi_topk *topk);
+                                             const vsi_halt *halt, vsi_stay *stay, vsi_topk *topk);
 
 /* The distance of two vectors of a collection, as a scan would find it. query is aligned as above. */
 VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_coll *coll,
@@ -14576,7 +14582,14 @@ static uint32_t exact_tile_end(const vsi_coll *coll, uint32_t slot, uint32_t end
     return slot + (n < EXACT_TILE_ROWS ? n : EXACT_TILE_ROWS);
 }
 
-static vs_status exact_run(vsi_err *err, exact_scan *scan, vsi_stay *stay, vsi_topk *topk) {
+static vs_status exact_check(vsi_err *err, const vsi_halt *halt) {
+    if (vsi_atomic_load(halt->interrupts) == halt->seen)
+        return VS_OK;
+    return vsi_fail(err, VS_ERR_INTERRUPTED, "the search was interrupted");
+}
+
+static vs_status exact_run(vsi_err *err, exact_scan *scan, const vsi_halt *halt, vsi_stay *stay,
+                           vsi_topk *topk) {
     const vsi_coll *coll = scan->coll;
     vsi_reside *reside = &coll->live.cow->pager->reside;
     vsi_live_scan live = {.live = &coll->live};
@@ -14586,6 +14599,8 @@ static vs_status exact_run(vsi_err *err, exact_scan *scan, vsi_stay *stay, vsi_t
         vs_status st = vsi_live_next(err, &live, slot, end, &slot);
         if (st == VS_OK && slot < end)
             st = vsi_live_next_dead(err, &live, slot, exact_tile_end(coll, slot, end), &dead);
+        if (st == VS_OK)
+            st = exact_check(err, halt);
         if (st == VS_OK && slot < end)
             st = exact_tile(err, scan, slot, dead - slot, topk);
         if (st != VS_OK || slot == end)
@@ -14618,10 +14633,11 @@ VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_coll *col
 }
 
 VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels, const vsi_coll *coll,
-                                const void *query, vsi_stay *stay, vsi_topk *topk) {
+                                const void *query, const vsi_halt *halt, vsi_stay *stay,
+                                vsi_topk *topk) {
     exact_scan scan;
     exact_begin(&scan, kernels, coll, query);
-    vs_status st = exact_run(err, &scan, stay, topk);
+    vs_status st = exact_run(err, &scan, halt, stay, topk);
     vsi_buf_free(&scan.rows.buf);
     vsi_buf_free(&scan.cells.buf);
     return st;
@@ -14659,6 +14675,7 @@ struct vs_db {
     const vsi_kernels *kernels;
     uint64_t process_id; /* that opened it */
     uint32_t txns, collections, cursors;
+    vsi_atomic_u64 interrupts; /* how often vs_interrupt was called */
 };
 
 struct vs_txn {
@@ -16185,6 +16202,7 @@ typedef struct search {
     vs_collection *collection;
     vsi_view view;
     vsi_coll coll;
+    vsi_halt halt;
 } search;
 
 /* Whatever is returned, search_close follows. */
@@ -16195,6 +16213,8 @@ static vs_status search_open(vsi_err *err, vs_collection *collection, vs_txn *tx
     if (st != VS_OK)
         return st;
     out->db = collection->head.db;
+    out->halt.interrupts = &out->db->interrupts;
+    out->halt.seen = vsi_atomic_load(&out->db->interrupts);
     out->view = vsi_view_open(out->db, txn);
     return vsi_view_coll(err, out->view, collection, &out->coll);
 }
@@ -16230,7 +16250,7 @@ static vs_status search_prepare(vsi_err *err, search *s, const void *query, int 
 /* Asks what is in the handle's buffer; hits come out sorted. */
 static vs_status search_run(vsi_err *err, search *s, vsi_topk *topk) {
     vs_status st = vsi_exact_scan(err, s->db->kernels, &s->coll, s->collection->scratch.data,
-                                  &s->view.stay, topk);
+                                  &s->halt, &s->view.stay, topk);
     if (st == VS_OK)
         vsi_topk_sort(topk);
     return st;
@@ -16444,6 +16464,13 @@ vs_status vs_stats_get(vs_db *db, vs_stats *out_stats) {
     memcpy(stats.readonly_reason, engine->failure, sizeof stats.readonly_reason);
     vsi_mutex_unlock(&engine->log_lock);
     vsi_struct_write(&stats, sizeof stats, out_stats);
+    return VS_OK;
+}
+
+vs_status vs_interrupt(vs_db *db) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
+        return VS_ERR_MISUSE;
+    vsi_atomic_add(&db->interrupts, 1);
     return VS_OK;
 }
 

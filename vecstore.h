@@ -18,7 +18,7 @@
  *   7  Search                        vs_search, vs_search_batch, vs_search_radius, vs_search_key
  *   8  Iterating                     vs_scan, vs_step
  *   9  Key/value notes               vs_kv_put, vs_kv_get
- *  10  Looking after a database      vs_sync, vs_checkpoint, vs_maintain, vs_stats_get, vs_check
+ *  10  Looking after a database      vs_sync, vs_checkpoint, vs_maintain, vs_interrupt, vs_stats_get, vs_check
  *
  * Words. A *database* is one file. A *collection* holds *records* of one shape. A *record* is a u64
  * key, a vector, and optional metadata (a JSON object). The *log* is the files NAME-wal-N beside
@@ -96,7 +96,8 @@ enum {
     VS_ERR_TOO_NEW = 15,     /* written by a newer version in a way this one cannot handle */
     VS_ERR_TOO_OLD = 16,     /* written by a version before 1.0 whose format is gone */
     VS_ERR_INDOUBT = 17,     /* the commit may or may not survive; the database is read-only now */
-    VS_ERR_INTERRUPTED = 18, /* VFS only: nothing was done, the library tries again */
+    VS_ERR_INTERRUPTED =
+        18, /* vs_interrupt ended the call. Of a VFS: nothing was done, try again */
     VS_ERR_UNSUPPORTED = 19, /* not offered by this build, VFS or platform */
     VS_ROW = 100,            /* vs_step: the cursor stands on a record */
     VS_DONE = 101,           /* vs_step, vs_collection_at: there is no further one */
@@ -812,7 +813,8 @@ typedef struct vs_hit {
  * double. f32 collections are computed in single precision in parts of 1024 elements, the parts added in
  * double: the error is below 5e-6 times the sum of the terms' magnitudes.
  * Memory: no allocation once a handle has searched with this k or a larger one.
- * Errors: VS_ERR_INVALID (query), VS_ERR_NOT_FOUND (the collection), VS_ERR_NOMEM, VS_ERR_MISUSE.
+ * Errors: VS_ERR_INVALID (query), VS_ERR_NOT_FOUND (the collection), VS_ERR_INTERRUPTED (vs_interrupt),
+ *   VS_ERR_NOMEM, VS_ERR_MISUSE. hits may have been written to.
  * Threads: one call at a time per handle; handles of one database may search in parallel. */
 VS_NODISCARD VS_API vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query,
                                         int query_type, size_t k, vs_hit *hits, size_t *out_count);
@@ -1003,6 +1005,16 @@ VS_NODISCARD VS_API vs_status vs_checkpoint(vs_db *db);
  * Threads: any; writers wait, readers are not disturbed. */
 VS_NODISCARD VS_API vs_status vs_maintain(vs_db *db, uint64_t budget_bytes,
                                           uint64_t *out_left_bytes);
+
+/* vs_interrupt - end the searches that are running on a database.
+ *
+ *   db   an open database
+ *
+ * Those that have begun when it is called return VS_ERR_INTERRUPTED soon, within some hundred rows; those that begin
+ * later are not concerned. Other calls are not interrupted in this version.
+ * Errors: VS_ERR_MISUSE.
+ * Threads: any, also while the handle is in use by others. */
+VS_API vs_status vs_interrupt(vs_db *db);
 
 typedef struct vs_stats {
     uint32_t size;           /* VS_STATS_INIT sets it */

@@ -240,3 +240,66 @@ VT_TEST(all_of_them_work_with_little_memory_and_in_the_mapped_file) {
         end(&f);
     }
 }
+
+/* ---- interrupting ----------------------------------------------------------------------------- */
+
+/* A file system that interrupts the database in the middle of a read, after so many. */
+static struct {
+    const vs_vfs *below;
+    vs_db *db;
+    int left; /* 0: never */
+} meddler;
+
+static vs_status meddling_read(void *ctx, void *file, void *buf, size_t bytes, uint64_t offset,
+                               size_t *out_bytes, char *why) {
+    if (meddler.left && --meddler.left == 0)
+        VT_EQ(vs_interrupt(meddler.db), VS_OK);
+    return meddler.below->read(ctx, file, buf, bytes, offset, out_bytes, why);
+}
+
+VT_TEST(a_search_that_is_interrupted_ends_and_the_next_one_does_not) {
+    enum { MANY = 20000 };
+    sample s = sample_new();
+    vs_collection *c = sample_create(s.db, NULL, "c", DIM, VS_F32, VS_L2);
+    vs_txn *txn = sample_begin(s.db, VS_TXN_WRITE);
+    vt_rng rng = {vt_seed()};
+    float v[DIM];
+    for (uint64_t key = 0; key < MANY; key++) {
+        fill(v, &rng);
+        sample_put(c, txn, key, v, NULL);
+    }
+    VT_OK(vs_commit(txn, VS_SYNC_FULL), s.db);
+    vs_collection_close(c);
+    VT_OK(vs_close(s.db), s.db);
+    vs_vfs vfs = *s.vfs;
+    vs_open_options options = VS_OPEN_OPTIONS_INIT;
+    vfs.read = meddling_read;
+    meddler.below = s.vfs;
+    options.vfs = &vfs;
+    options.memory_limit = 1; /* all is read for each search */
+    VT_OK(vs_open("t.vs", &options, &s.db), s.db);
+    meddler.db = s.db;
+    c = sample_collection(s.db, "c");
+    for (int after = 1; after < 12; after++) {
+        vs_hit hits[K];
+        size_t n = 77, counts[2];
+        uint64_t total = 77;
+        const float queries[2][DIM] = {{0}, {1}};
+        meddler.left = after;
+        VT_EQ(vs_search(c, NULL, queries[0], 0, K, hits, &n), VS_ERR_INTERRUPTED);
+        VT_CONTAINS(vs_errmsg(c), "interrupted");
+        meddler.left = after;
+        VT_EQ(vs_search_radius(c, NULL, queries[0], 0, 3, K, hits, &n, &total), VS_ERR_INTERRUPTED);
+        meddler.left = after;
+        VT_EQ(vs_search_batch(c, NULL, queries, 0, 0, 2, K, hits, counts), VS_ERR_INTERRUPTED);
+        VT_CHECK(n == 77 && total == 77);
+        VT_EQ(meddler.left, 0);
+        VT_EQ(vs_interrupt(s.db), VS_OK); /* before the next one: that does not concern it */
+        VT_OK(vs_search(c, NULL, queries[0], 0, K, hits, &n), c);
+        VT_EQ(n, K);
+    }
+    VT_EQ(vs_interrupt(NULL), VS_ERR_MISUSE);
+    vs_collection_close(c);
+    VT_OK(vs_close(s.db), s.db);
+    vs_vfs_memory_destroy(s.vfs);
+}

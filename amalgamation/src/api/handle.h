@@ -30,6 +30,7 @@ struct vs_db {
     const vsi_kernels *kernels;
     uint64_t process_id; /* that opened it */
     uint32_t txns, collections, cursors;
+    vsi_atomic_u64 interrupts; /* how often vs_interrupt was called */
 };
 
 struct vs_txn {

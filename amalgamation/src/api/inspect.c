@@ -74,6 +74,13 @@ vs_status vs_stats_get(vs_db *db, vs_stats *out_stats) {
     return VS_OK;
 }
 
+vs_status vs_interrupt(vs_db *db) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
+        return VS_ERR_MISUSE;
+    vsi_atomic_add(&db->interrupts, 1);
+    return VS_OK;
+}
+
 typedef struct check_counter {
     vs_check_fn report;
     void *ctx;

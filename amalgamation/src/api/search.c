@@ -8,6 +8,7 @@ typedef struct search {
     vs_collection *collection;
     vsi_view view;
     vsi_coll coll;
+    vsi_halt halt;
 } search;
 
 /* Whatever is returned, search_close follows. */
@@ -18,6 +19,8 @@ static vs_status search_open(vsi_err *err, vs_collection *collection, vs_txn *tx
     if (st != VS_OK)
         return st;
     out->db = collection->head.db;
+    out->halt.interrupts = &out->db->interrupts;
+    out->halt.seen = vsi_atomic_load(&out->db->interrupts);
     out->view = vsi_view_open(out->db, txn);
     return vsi_view_coll(err, out->view, collection, &out->coll);
 }
@@ -53,7 +56,7 @@ static vs_status search_prepare(vsi_err *err, search *s, const void *query, int 
 /* Asks what is in the handle's buffer; hits come out sorted. */
 static vs_status search_run(vsi_err *err, search *s, vsi_topk *topk) {
     vs_status st = vsi_exact_scan(err, s->db->kernels, &s->coll, s->collection->scratch.data,
-                                  &s->view.stay, topk);
+                                  &s->halt, &s->view.stay, topk);
     if (st == VS_OK)
         vsi_topk_sort(topk);
     return st;

@@ -118,7 +118,14 @@ static uint32_t exact_tile_end(const vsi_coll *coll, uint32_t slot, uint32_t end
     return slot + (n < EXACT_TILE_ROWS ? n : EXACT_TILE_ROWS);
 }
 
-static vs_status exact_run(vsi_err *err, exact_scan *scan, vsi_stay *stay, vsi_topk *topk) {
+static vs_status exact_check(vsi_err *err, const vsi_halt *halt) {
+    if (vsi_atomic_load(halt->interrupts) == halt->seen)
+        return VS_OK;
+    return vsi_fail(err, VS_ERR_INTERRUPTED, "the search was interrupted");
+}
+
+static vs_status exact_run(vsi_err *err, exact_scan *scan, const vsi_halt *halt, vsi_stay *stay,
+                           vsi_topk *topk) {
     const vsi_coll *coll = scan->coll;
     vsi_reside *reside = &coll->live.cow->pager->reside;
     vsi_live_scan live = {.live = &coll->live};
@@ -128,6 +135,8 @@ static vs_status exact_run(vsi_err *err, exact_scan *scan, vsi_stay *stay, vsi_t
         vs_status st = vsi_live_next(err, &live, slot, end, &slot);
         if (st == VS_OK && slot < end)
             st = vsi_live_next_dead(err, &live, slot, exact_tile_end(coll, slot, end), &dead);
+        if (st == VS_OK)
+            st = exact_check(err, halt);
         if (st == VS_OK && slot < end)
             st = exact_tile(err, scan, slot, dead - slot, topk);
         if (st != VS_OK || slot == end)
@@ -160,10 +169,11 @@ VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_coll *col
 }
 
 VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels, const vsi_coll *coll,
-                                const void *query, vsi_stay *stay, vsi_topk *topk) {
+                                const void *query, const vsi_halt *halt, vsi_stay *stay,
+                                vsi_topk *topk) {
     exact_scan scan;
     exact_begin(&scan, kernels, coll, query);
-    vs_status st = exact_run(err, &scan, stay, topk);
+    vs_status st = exact_run(err, &scan, halt, stay, topk);
     vsi_buf_free(&scan.rows.buf);
     vsi_buf_free(&scan.cells.buf);
     return st;

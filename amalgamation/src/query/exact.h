@@ -6,11 +6,17 @@
 #include "query/topk.h"
 #include "store/state.h"
 
+/* Whether the caller of a scan wants it to end. */
+typedef struct vsi_halt {
+    vsi_atomic_u64 *interrupts; /* counts up with each wish; borrowed */
+    uint64_t seen;              /* what it was when the call began */
+} vsi_halt;
+
 /* Offers every record of coll to topk. query is [dim] elements of the collection's type, aligned
- * for it. stay is the caller's, who holds nothing else by it: it is renewed on the way. */
+ * for it. stay is the caller's, who holds nothing else by it: it is renewed on the way. VS_ERR_INTERRUPTED. */
 VS_NODISCARD VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels,
                                              const vsi_coll *coll, const void *query,
-                                             vsi_stay *stay, vsi_topk *topk);
+                                             const vsi_halt *halt, vsi_stay *stay, vsi_topk *topk);
 
 /* The distance of two vectors of a collection, as a scan would find it. query is aligned as above. */
 VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_coll *coll,
