@@ -65,25 +65,25 @@ class Module:
         self.name = name
         self.text = lines_of(SOURCES / name)
         self.asserted = assertion_lines(self.text)
-        self.runs, self.branches, self.function = {}, {}, {}
+        self.runs, self.branches = {}, {}  # by line and function: a macro's line may have several
 
     def add(self, number, line):
-        self.runs[number] = self.runs.get(number, 0) + line["count"]
-        self.function[number] = line.get("function_name", "")
+        place = (number, line.get("function_name", ""))
+        self.runs[place] = self.runs.get(place, 0) + line["count"]
         counts = [b["count"] for b in line["branches"]]
         if not counts or number in self.asserted:
             return
-        known = self.branches.setdefault(number, [0] * len(counts))
+        known = self.branches.setdefault(place, [0] * len(counts))
         if len(known) != len(counts):
             fail(f"{self.name}:{number} has {len(known)} branches in one object, {len(counts)} in another")
-        self.branches[number] = [a + b for a, b in zip(known, counts)]
+        self.branches[place] = [a + b for a, b in zip(known, counts)]
 
     def missed(self):
-        """Lines with branches never taken: (line, indices)."""
-        for number in sorted(self.branches):
-            never = [i for i, n in enumerate(self.branches[number]) if not n]
+        """Lines with branches never taken: ((line, function), indices)."""
+        for place in sorted(self.branches):
+            never = [i for i, n in enumerate(self.branches[place]) if not n]
             if never:
-                yield number, never
+                yield place, never
 
     def totals(self):
         counts = [n for line in self.branches.values() for n in line]
@@ -125,11 +125,11 @@ class Allowed:
     def take(self, modules):
         """How many never taken branches it explains, by line; None: there is no such line."""
         module = modules.get(self.module)
-        found = [n for n, function in module.function.items()
-                 if function == self.function and module.text[n - 1].strip() == self.text] if module else []
+        found = [place for place in module.runs
+                 if place[1] == self.function and module.text[place[0] - 1].strip() == self.text] if module else []
         if not found:
             return None
-        return {n: sum(not c for c in module.branches.get(n, [])) for n in found}
+        return {place: sum(not c for c in module.branches.get(place, [])) for place in found}
 
 
 def read_allowed(path):
@@ -147,7 +147,7 @@ def read_allowed(path):
 
 
 def explain(entries, modules):
-    """Never taken branches that the list explains, by (module, line); and what is wrong with it."""
+    """Never taken branches that the list explains, by (module, place); and what is wrong with it."""
     explained, stale = {}, []
     for entry in entries:
         never = entry.take(modules)
@@ -156,8 +156,8 @@ def explain(entries, modules):
             continue
         if entry.is_certain and not any(never.values()):
             stale.append(f"{entry.where}: {entry.module}: all branches are taken: {entry.text}")
-        for number, count in never.items():
-            key = (entry.module, number)
+        for place, count in never.items():
+            key = (entry.module, place)
             explained[key] = explained.get(key, 0) + min(count, entry.count)
     return explained, stale
 
@@ -188,13 +188,14 @@ def print_missed(modules, layer, explained):
         if not name.startswith(layer + "/"):
             continue
         module = modules[name]
-        for number, never in module.missed():
-            known = min(explained.get((name, number), 0), len(never))
+        for place, never in module.missed():
+            number, function = place
+            known = min(explained.get((name, place), 0), len(never))
             unexplained += len(never) - known
             word = "explained" if known == len(never) else "NOT explained"
             which = ", ".join(str(i + 1) for i in never)
-            print(f"{name}:{number}: {module.function[number]}: branch {which} of "
-                  f"{len(module.branches[number])}, {word}: {module.text[number - 1].strip()}")
+            print(f"{name}:{number}: {function}: branch {which} of "
+                  f"{len(module.branches[place])}, {word}: {module.text[number - 1].strip()}")
     return unexplained
 
 

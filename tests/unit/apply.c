@@ -748,6 +748,21 @@ VT_TEST(records_that_do_not_fit_are_refused) {
     check_misfit(&f, &op, "names no slot");
     op.key = 77; /* not there, so found in no slot: still nothing to delete */
     check_misfit(&f, &op, "names no slot");
+    static uint8_t much[VS_METADATA_BYTES_MAX + 1];
+    op = (vsi_op){.kind = VSI_OP_METADATA, .coll = gone.op.coll, .slot = 0, .key = gone.op.key};
+    op.metadata = (vsi_bytes){much, sizeof much};
+    check_misfit(&f, &op, "too large");
+    op.metadata.bytes = 2;
+    op.slot = 1;
+    check_misfit(&f, &op, "not where");
+    op.slot = VSI_SLOT_NONE;
+    check_misfit(&f, &op, "names no slot");
+    op.key = 77;
+    check_misfit(&f, &op, "names no slot");
+    op.coll = 2;
+    check_misfit(&f, &op, "no such collection");
+    op = (vsi_op){.kind = VSI_OP_SAVEPOINT, .savepoint = 1}; /* for who keeps savepoints */
+    check_misfit(&f, &op, "changes no content");
     check_equal(&f, &f.state, &f.m);
     end(&f);
 }

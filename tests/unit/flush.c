@@ -534,14 +534,14 @@ VT_TEST(the_largest_value_comes_back) {
 #ifndef VS_OMIT_ZSTD
 
 /* Reads a value of so many bytes whose extent is this; the buffer holds something already. */
-static vs_status read_extent(fixture *f, const uint8_t *extent, size_t pages, uint32_t bytes,
-                             vsi_ref *out_ref) {
+static vs_status read_extent_as(fixture *f, uint8_t codec, const uint8_t *extent, size_t pages,
+                                uint32_t bytes, vsi_ref *out_ref) {
     uint8_t head[20] = {0}, ref[VSI_REF_BYTES];
     vsi_buf buf = {.mem = &f->mem};
     OK(vsi_pager_write(&f->err, &f->pager, VSI_REF_BLOB, 0,
                        (vsi_bytes){extent, pages * VSI_PAGE_BYTES}, out_ref));
     OK(vsi_pager_flush(&f->err, &f->pager));
-    out_ref->codec = VSI_CODEC_ZSTD;
+    out_ref->codec = codec;
     vsi_ref_encode(*out_ref, ref);
     vsi_value value = {.bytes = bytes, .item = {.value = {head, 20}, .refs = ref, .ref_count = 1}};
     uint64_t blocks = f->allocator.live_blocks, used = f->allocator.live_bytes;
@@ -552,6 +552,25 @@ static vs_status read_extent(fixture *f, const uint8_t *extent, size_t pages, ui
     VT_EQ(f->allocator.live_bytes, used);
     vsi_pager_undo(&f->pager);
     return st;
+}
+
+static vs_status read_extent(fixture *f, const uint8_t *extent, size_t pages, uint32_t bytes,
+                             vsi_ref *out_ref) {
+    return read_extent_as(f, VSI_CODEC_ZSTD, extent, pages, bytes, out_ref);
+}
+
+VT_TEST(a_value_that_is_not_compressed_is_stored_in_as_many_bytes_as_it_has) {
+    static fixture f;
+    static uint8_t extent[2 * VSI_PAGE_BYTES];
+    vsi_ref ref;
+    begin(&f, 1);
+    for (uint32_t stored = 4996; stored < 5004; stored++) {
+        vsi_put_u32(extent, 5000);
+        vsi_put_u32(extent + 4, stored);
+        VT_EQ(read_extent_as(&f, VSI_CODEC_NONE, extent, 2, 5000, &ref),
+              stored == 5000 ? VS_OK : VS_ERR_CORRUPT);
+    }
+    end(&f);
 }
 
 static void refuse_packed(fixture *f, const uint8_t *extent, size_t pages, uint32_t bytes) {

@@ -841,3 +841,21 @@ VT_TEST(a_pager_that_is_all_zero_can_be_freed) {
     memset(&pager, 0, sizeof pager);
     vsi_pager_free(&pager);
 }
+
+VT_TEST(what_is_looked_at_in_the_file_has_the_kind_and_the_size_that_is_expected) {
+    fixture f;
+    vsi_sight sight = {.user = NULL};
+    const uint8_t *bytes = NULL;
+    begin(&f);
+    vsi_ref ref = write_node(&f, 0, 1);
+    VT_EQ(vsi_pager_flush(&f.err, &f.pager), VS_OK);
+    VT_EQ(vsi_pager_see(&f.err, &f.pager, ref, VSI_REF_NODE, 2 * VSI_PAGE_BYTES, &sight, &bytes),
+          VS_ERR_CORRUPT);
+    VT_EQ(vsi_pager_see(&f.err, &f.pager, ref, VSI_REF_SLAB, VSI_PAGE_BYTES, &sight, &bytes),
+          VS_ERR_CORRUPT);
+    VT_CHECK(!bytes);
+    VT_EQ(vsi_pager_see(&f.err, &f.pager, ref, VSI_REF_NODE, VSI_PAGE_BYTES, &sight, &bytes),
+          VS_OK);
+    VT_CHECK(!bytes); /* without maps it is to be read */
+    end(&f);
+}

@@ -9,7 +9,7 @@ enum { EXTENT = 16384, MOST = (int)(VSI_WINDOWS_BYTES_MAX / VSI_WINDOW_BYTES) };
 /* Maps are addresses that nobody looks at; a file of any size. */
 static struct {
     uint64_t file_bytes, maps, mapped_bytes, fails;
-    vs_status map_status;
+    vs_status map_status, size_status;
 } fake;
 
 static vs_status fake_size(void *ctx, void *file, uint64_t *out_bytes, char *why) {
@@ -17,7 +17,7 @@ static vs_status fake_size(void *ctx, void *file, uint64_t *out_bytes, char *why
     (void)file;
     (void)why;
     *out_bytes = fake.file_bytes;
-    return VS_OK;
+    return fake.size_status;
 }
 
 static uint8_t *fake_address(uint64_t offset) {
@@ -270,4 +270,34 @@ VT_TEST(without_maps_or_memory_everything_is_read) {
         VT_CHECK(glance(&f, 0));
         end(&f);
     }
+}
+
+VT_TEST(a_file_whose_size_cannot_be_asked_is_read_and_one_that_is_not_mapped_has_no_users) {
+    fixture f;
+    begin(&f, UNIT);
+    fake.size_status = VS_ERR_IO;
+    VT_CHECK(!glance(&f, 0));
+    fake.size_status = VS_OK;
+    VT_CHECK(glance(&f, 0));
+    f.windows.is_on = false;
+    VT_CHECK(!vsi_windows_user(&f.windows, 0));
+    end(&f);
+}
+
+VT_TEST(without_memory_for_more_buckets_users_are_found_in_those_there_are) {
+    enum { COUNT = 400 };
+    static vsi_sight sight[COUNT];
+    fixture f;
+    begin(&f, (uint64_t)COUNT * EXTENT);
+    VT_CHECK(use(&f, 0, &sight[0]));
+    for (uint64_t i = 1; i < COUNT; i++) {
+        f.allocator.fail_at = f.allocator.calls + 1; /* whatever it asks for, it does without */
+        bool is_used = use(&f, i * EXTENT, &sight[i]);
+        f.allocator.fail_at = 0;
+        VT_CHECK(is_used || use(&f, i * EXTENT, &sight[i])); /* a window more is needed by some */
+        VT_CHECK(vsi_windows_user(&f.windows, i * EXTENT) == &sight[i]);
+    }
+    for (uint64_t i = 0; i < COUNT; i++)
+        vsi_windows_leave(&f.windows, &sight[i]);
+    end(&f);
 }
