@@ -3228,8 +3228,7 @@ VSI_FN vsi_ref vsi_ref_decode(const uint8_t in[VSI_REF_BYTES]) {
 enum {
     VSI_NODE_HEADER_BYTES = 16,
     VSI_NODE_ROOM = VSI_PAGE_BYTES - VSI_NODE_HEADER_BYTES, /* of one without a trailer */
-    VSI_NODE_ENTRY_MAX =
-        1340, /* less than a third of a node: any split leaves room for the new entry */
+    VSI_NODE_ENTRY_MAX = 1340,   /* a third of a node: any split leaves room for the new entry */
     VSI_NODE_ENTRY_OVERHEAD = 6, /* offset and two lengths */
     VSI_NODE_REFS_MAX = 15,
     VSI_NODE_LEVEL_MAX = 31 /* nodes of the longest keys have three children, at worst */
@@ -3748,12 +3747,11 @@ typedef struct vsi_space {
     bool is_known;        /* false: not loaded yet, nothing may be allocated */
     uint64_t end;         /* pages of the file in use: behind it everything is free */
     uint64_t block_pages; /* the device damages no other block than the one written to */
-    uint64_t
-        open_page;  /* behind what was allocated last, while its block may be written to; 0: none */
-    uint64_t taken; /* extents taken since the last seal: they may be given back one by one */
-    vsi_buf runs;   /* vsi_run, ascending, none touching another */
-    vsi_buf dead;   /* vsi_dead_extent, by the time they died */
-    size_t left;    /* how many of the dead have left all tables */
+    uint64_t open_page; /* behind the last one allocated, while its block may be written; 0: none */
+    uint64_t taken;     /* extents taken since the last seal: they may be given back one by one */
+    vsi_buf runs;       /* vsi_run, ascending, none touching another */
+    vsi_buf dead;       /* vsi_dead_extent, by the time they died */
+    size_t left;        /* how many of the dead have left all tables */
     uint64_t dead_pages, free_pages;
     uint64_t large_pages; /* of those free, in runs of VSI_SPACE_LARGE or more */
     uint64_t owned; /* pages that the device has given to the file; UINT64_MAX: nobody knows */
@@ -4590,10 +4588,9 @@ typedef struct vsi_pager {
     vsi_atomic_ptr table; /* pager_table: the cache of nodes */
     size_t page_count, hand;
 
-    vsi_mutex slab_lock; /* for store/slab */
-    vsi_windows windows; /* likewise: extents that are looked at in the file itself */
-    uint32_t
-        trailer_bytes; /* at the end of every extent, zero; fixed before the first is read or written */
+    vsi_mutex slab_lock;    /* for store/slab */
+    vsi_windows windows;    /* likewise: extents that are looked at in the file itself */
+    uint32_t trailer_bytes; /* at the end of every extent, zero; fixed before one is touched */
 
     /* Of the holder of the writer role. */
     vsi_space space;
@@ -6346,8 +6343,7 @@ typedef struct vsi_slabs {
     vsi_buf dirty;     /* uint32_t: slabs changed since they were written */
     uint64_t writer;   /* the pager's, when one was last added */
     size_t kept_dirty; /* how many were there before that writer came */
-    vsi_buf
-        unused; /* uint32_t: per slab the rows that nobody needs; SLAB_IS_DROPPED: and it is gone */
+    vsi_buf unused;    /* uint32_t: per slab the rows that nobody needs, and whether it is gone */
 } vsi_slabs;
 
 typedef struct vsi_slab_place {
@@ -9060,8 +9056,7 @@ enum {
 
 /* Bits of vsi_meta.features_needed. */
 enum {
-    VSI_META_NEEDS_ZSTD =
-        1, /* large values may be compressed; set with the first one, and never cleared */
+    VSI_META_NEEDS_ZSTD = 1, /* large values may be compressed; set with the first one, for good */
     VSI_META_NEEDS_TRAILERS = 2 /* trailer_bytes is not 0; set at creation or never */
 };
 
@@ -9744,8 +9739,7 @@ typedef struct vsi_log {
     const vsi_file *data; /* the database file; borrowed */
     vsi_metas *metas;     /* borrowed */
 
-    vsi_file
-        file; /* the current log file; not open before the session's first commit asks for room */
+    vsi_file file; /* the current log; not open before the session's first commit asks for room */
     uint64_t generation; /* of the last log file that counts, 0: none */
     vsi_log_draft draft; /* left by a take-over that could not write the meta page */
     uint64_t salt, chain;
@@ -10658,8 +10652,8 @@ typedef struct vsi_version {
     uint64_t checkpoint; /* the last one before it */
     vsi_atomic_u64 pins;
     bool needs_sync; /* readers may see it only once its commit is durable */
-    vsi_block
-        *dead; /* blocks that only older versions need: all those in the list, or the next older */
+    /* blocks that only older versions need: all those in the list, or the next older */
+    vsi_block *dead;
     vsi_buf freed; /* vsi_freed_slot: slots that only older versions have live */
 } vsi_version;
 
@@ -10983,8 +10977,8 @@ typedef struct vsi_engine {
     uint64_t ahead_log_bytes; /* the log when slabs were last written ahead of a checkpoint */
     bool has_no_list;   /* of free pages, damaged beyond making it anew, when a commit last asked */
     bool has_gone_back; /* the meta pages still name the checkpoint after ours, a damaged one */
-    uint64_t
-        trusted_syncs; /* failed_syncs when everything written early was last known to be there */
+    /* failed_syncs when everything written early was last known to be there */
+    uint64_t trusted_syncs;
     bool has_spilled_trees; /* since the last checkpoint */
     uint64_t stuck_pages;   /* dead ones that checkpoints on a full disk did not free */
     bool may_spill;         /* pages that no checkpoint reaches may be written to */
@@ -10998,13 +10992,12 @@ typedef struct vsi_engine {
     char failure[VSI_REASON_BYTES];
     int64_t last_sync_us;
     uint64_t commits, checkpoints;
-    uint64_t free_pages;     /* as of the last checkpoint */
-    uint32_t checks;         /* running now: what they read is not freed */
-    bool memory_is_full;     /* much of the trees changed since the last checkpoint */
-    bool wants_room;         /* the device refused to give more; checkpoints may free something */
-    uint64_t retained_bytes; /* what only versions older than the last one need */
-    uint64_t
-        retry_log_bytes; /* a checkpoint failed: not before the log is this large; 0: none did */
+    uint64_t free_pages;      /* as of the last checkpoint */
+    uint32_t checks;          /* running now: what they read is not freed */
+    bool memory_is_full;      /* much of the trees changed since the last checkpoint */
+    bool wants_room;          /* the device refused to give more; checkpoints may free something */
+    uint64_t retained_bytes;  /* what only versions older than the last one need */
+    uint64_t retry_log_bytes; /* a checkpoint failed: not before the log has these; 0: none did */
 
     /* what recovery found */
     uint64_t recovered_txns, dropped_lsn, dropped_bytes;

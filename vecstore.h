@@ -96,8 +96,7 @@ enum {
     VS_ERR_TOO_NEW = 15,     /* written by a newer version in a way this one cannot handle */
     VS_ERR_TOO_OLD = 16,     /* written by a version before 1.0 whose format is gone */
     VS_ERR_INDOUBT = 17,     /* the commit may or may not survive; the database is read-only now */
-    VS_ERR_INTERRUPTED =
-        18, /* vs_interrupt ended the call. Of a VFS: nothing was done, try again */
+    VS_ERR_INTERRUPTED = 18, /* by vs_interrupt. From a VFS: nothing was done, try again */
     VS_ERR_UNSUPPORTED = 19, /* not offered by this build, VFS or platform */
     VS_ROW = 100,            /* vs_step: the cursor stands on a record */
     VS_DONE = 101,           /* vs_step, vs_collection_at: there is no further one */
@@ -340,11 +339,10 @@ typedef struct vs_open_options {
     uint64_t memory_limit;    /* bytes; 0: 1 GiB. VS_NO_LIMIT: none */
     vs_busy_fn busy;          /* NULL: wait for busy_timeout_ms */
     void *busy_ctx;
-    int compression; /* VS_COMPRESSION_... */
-    uint32_t
-        trailer_bytes; /* of a database that is created: bytes that stay free at the end of each piece
-                                 of the file, 0 or 40; with 40 an encryption that a later version may bring
-                                 needs no copy. An existing database keeps what it has */
+    int compression;        /* VS_COMPRESSION_... */
+    uint32_t trailer_bytes; /* of a database that is created: bytes that stay free at the end of
+                               each piece of the file, 0 or 40; with 40 an encryption that a later
+                               version may bring needs no copy. What exists stays as it is */
 } vs_open_options;
 
 /* The memory limit. What is read from the file stays in memory for the next time, until all memory of the
@@ -415,8 +413,7 @@ enum {
     VS_F16 = 3,  /* half precision, IEEE 754 binary16 */
     VS_BF16 = 4, /* the upper half of an f32 */
     VS_I8 = 5,
-    VS_BIT =
-        6 /* eight to a byte, the lowest bit first; unused bits of the last byte count as zero */
+    VS_BIT = 6 /* eight to a byte, the lowest bit first; unused ones of the last byte are zero */
 };
 
 /* Metrics: smaller is nearer. */
@@ -1039,10 +1036,9 @@ typedef struct vs_stats {
     uint64_t memory_limit;      /* as vs_open_options has it */
     uint64_t trailer_bytes;     /* as vs_open_options had it when the database was created */
     uint64_t oldest_reader_lsn; /* the last commit that the oldest snapshot sees; 0: no snapshot */
-    uint64_t
-        retained_bytes; /* what only older snapshots or the checkpoint before need, as of the last
-                                   commit: memory and pages of the file */
-    uint64_t digest[2]; /* hash of the whole logical content, the same on every platform */
+    uint64_t retained_bytes;   /* what only older snapshots or the checkpoint before need, as of the
+                                last commit: memory and pages of the file */
+    uint64_t digest[2];        /* hash of the whole logical content, the same on every platform */
     char readonly_reason[256]; /* why writing stopped; "" while it works */
 } vs_stats;
 

@@ -59,8 +59,8 @@ typedef struct vsi_engine {
     uint64_t ahead_log_bytes; /* the log when slabs were last written ahead of a checkpoint */
     bool has_no_list;   /* of free pages, damaged beyond making it anew, when a commit last asked */
     bool has_gone_back; /* the meta pages still name the checkpoint after ours, a damaged one */
-    uint64_t
-        trusted_syncs; /* failed_syncs when everything written early was last known to be there */
+    /* failed_syncs when everything written early was last known to be there */
+    uint64_t trusted_syncs;
     bool has_spilled_trees; /* since the last checkpoint */
     uint64_t stuck_pages;   /* dead ones that checkpoints on a full disk did not free */
     bool may_spill;         /* pages that no checkpoint reaches may be written to */
@@ -74,13 +74,12 @@ typedef struct vsi_engine {
     char failure[VSI_REASON_BYTES];
     int64_t last_sync_us;
     uint64_t commits, checkpoints;
-    uint64_t free_pages;     /* as of the last checkpoint */
-    uint32_t checks;         /* running now: what they read is not freed */
-    bool memory_is_full;     /* much of the trees changed since the last checkpoint */
-    bool wants_room;         /* the device refused to give more; checkpoints may free something */
-    uint64_t retained_bytes; /* what only versions older than the last one need */
-    uint64_t
-        retry_log_bytes; /* a checkpoint failed: not before the log is this large; 0: none did */
+    uint64_t free_pages;      /* as of the last checkpoint */
+    uint32_t checks;          /* running now: what they read is not freed */
+    bool memory_is_full;      /* much of the trees changed since the last checkpoint */
+    bool wants_room;          /* the device refused to give more; checkpoints may free something */
+    uint64_t retained_bytes;  /* what only versions older than the last one need */
+    uint64_t retry_log_bytes; /* a checkpoint failed: not before the log has these; 0: none did */
 
     /* what recovery found */
     uint64_t recovered_txns, dropped_lsn, dropped_bytes;

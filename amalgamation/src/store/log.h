@@ -37,8 +37,7 @@ typedef struct vsi_log {
     const vsi_file *data; /* the database file; borrowed */
     vsi_metas *metas;     /* borrowed */
 
-    vsi_file
-        file; /* the current log file; not open before the session's first commit asks for room */
+    vsi_file file; /* the current log; not open before the session's first commit asks for room */
     uint64_t generation; /* of the last log file that counts, 0: none */
     vsi_log_draft draft; /* left by a take-over that could not write the meta page */
     uint64_t salt, chain;

@@ -18,8 +18,7 @@ enum {
 
 /* Bits of vsi_meta.features_needed. */
 enum {
-    VSI_META_NEEDS_ZSTD =
-        1, /* large values may be compressed; set with the first one, and never cleared */
+    VSI_META_NEEDS_ZSTD = 1, /* large values may be compressed; set with the first one, for good */
     VSI_META_NEEDS_TRAILERS = 2 /* trailer_bytes is not 0; set at creation or never */
 };
 

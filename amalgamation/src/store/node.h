@@ -8,8 +8,7 @@
 enum {
     VSI_NODE_HEADER_BYTES = 16,
     VSI_NODE_ROOM = VSI_PAGE_BYTES - VSI_NODE_HEADER_BYTES, /* of one without a trailer */
-    VSI_NODE_ENTRY_MAX =
-        1340, /* less than a third of a node: any split leaves room for the new entry */
+    VSI_NODE_ENTRY_MAX = 1340,   /* a third of a node: any split leaves room for the new entry */
     VSI_NODE_ENTRY_OVERHEAD = 6, /* offset and two lengths */
     VSI_NODE_REFS_MAX = 15,
     VSI_NODE_LEVEL_MAX = 31 /* nodes of the longest keys have three children, at worst */

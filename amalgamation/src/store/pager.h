@@ -19,10 +19,9 @@ typedef struct vsi_pager {
     vsi_atomic_ptr table; /* pager_table: the cache of nodes */
     size_t page_count, hand;
 
-    vsi_mutex slab_lock; /* for store/slab */
-    vsi_windows windows; /* likewise: extents that are looked at in the file itself */
-    uint32_t
-        trailer_bytes; /* at the end of every extent, zero; fixed before the first is read or written */
+    vsi_mutex slab_lock;    /* for store/slab */
+    vsi_windows windows;    /* likewise: extents that are looked at in the file itself */
+    uint32_t trailer_bytes; /* at the end of every extent, zero; fixed before one is touched */
 
     /* Of the holder of the writer role. */
     vsi_space space;

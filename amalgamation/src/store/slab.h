@@ -31,8 +31,7 @@ typedef struct vsi_slabs {
     vsi_buf dirty;     /* uint32_t: slabs changed since they were written */
     uint64_t writer;   /* the pager's, when one was last added */
     size_t kept_dirty; /* how many were there before that writer came */
-    vsi_buf
-        unused; /* uint32_t: per slab the rows that nobody needs; SLAB_IS_DROPPED: and it is gone */
+    vsi_buf unused;    /* uint32_t: per slab the rows that nobody needs, and whether it is gone */
 } vsi_slabs;
 
 typedef struct vsi_slab_place {

@@ -49,12 +49,11 @@ typedef struct vsi_space {
     bool is_known;        /* false: not loaded yet, nothing may be allocated */
     uint64_t end;         /* pages of the file in use: behind it everything is free */
     uint64_t block_pages; /* the device damages no other block than the one written to */
-    uint64_t
-        open_page;  /* behind what was allocated last, while its block may be written to; 0: none */
-    uint64_t taken; /* extents taken since the last seal: they may be given back one by one */
-    vsi_buf runs;   /* vsi_run, ascending, none touching another */
-    vsi_buf dead;   /* vsi_dead_extent, by the time they died */
-    size_t left;    /* how many of the dead have left all tables */
+    uint64_t open_page; /* behind the last one allocated, while its block may be written; 0: none */
+    uint64_t taken;     /* extents taken since the last seal: they may be given back one by one */
+    vsi_buf runs;       /* vsi_run, ascending, none touching another */
+    vsi_buf dead;       /* vsi_dead_extent, by the time they died */
+    size_t left;        /* how many of the dead have left all tables */
     uint64_t dead_pages, free_pages;
     uint64_t large_pages; /* of those free, in runs of VSI_SPACE_LARGE or more */
     uint64_t owned; /* pages that the device has given to the file; UINT64_MAX: nobody knows */

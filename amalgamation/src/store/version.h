@@ -16,8 +16,8 @@ typedef struct vsi_version {
     uint64_t checkpoint; /* the last one before it */
     vsi_atomic_u64 pins;
     bool needs_sync; /* readers may see it only once its commit is durable */
-    vsi_block
-        *dead; /* blocks that only older versions need: all those in the list, or the next older */
+    /* blocks that only older versions need: all those in the list, or the next older */
+    vsi_block *dead;
     vsi_buf freed; /* vsi_freed_slot: slots that only older versions have live */
 } vsi_version;
 
