@@ -34,15 +34,15 @@ static void write_log(const char *name, int mode, const sim_file *log) {
 }
 
 static int seeds_log(void) {
-    static const char *names[] = {"create",   "puts",  "churn",
-                                  "streamed", "notes", "savepoints-streamed"};
-    static const uint64_t seeds[] = {3, 3, 3, 3, 3, 2};
+    static const char *names[] = {
+        "create", "puts", "churn", "streamed", "notes", "updates", "savepoints-streamed"};
+    static const uint64_t seeds[] = {3, 3, 3, 3, 3, 3, 2};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         sim *s = sim_new(seeds[i], NULL);
         wl_run run;
         workload w = *wl_find(names[i]);
         w.steps = w.save ? 40 : w.steps < 14 ? w.steps : 14;
-        w.reopen = w.kill = 0; /* one log file */
+        w.reopen = w.kill = w.checkpoint = 0; /* one log file */
         wl_init(&run, &w, s, seeds[i], NULL);
         if (!wl_open(&run) || !wl_steps(&run, 0))
             return 1;
