@@ -1,6 +1,7 @@
 /* reside.c - what was retired stays as long as somebody who could see it, and goes then. */
 #include "store/reside.h"
 #include "vt.h"
+#include <sched.h>
 
 enum { THINGS_MAX = 4000 };
 
@@ -266,7 +267,7 @@ typedef struct shared {
     fixture f;
     vsi_atomic_ptr place[PLACES]; /* thing */
     vsi_mutex lock;               /* of the places, for writers; of the fixture */
-    vsi_atomic_u64 done, wrong, seen;
+    vsi_atomic_u64 done, wrong, seen, begun;
 } shared;
 
 typedef struct worker {
@@ -293,6 +294,7 @@ static void *read_places(void *ctx) {
     worker *w = ctx;
     shared *s = w->s;
     vt_rng rng = {w->seed};
+    bool has_begun = false;
     while (vsi_ordered_load(&s->done) < WRITERS) {
         vsi_stay stay = vsi_stay_enter(&s->f.reside);
         const thing *t[4];
@@ -315,6 +317,9 @@ static void *read_places(void *ctx) {
         }
         vsi_atomic_add(&s->seen, 4);
         vsi_stay_leave(&s->f.reside, stay);
+        if (!has_begun)
+            vsi_ordered_add(&s->begun, 1);
+        has_begun = true;
     }
     return NULL;
 }
@@ -323,6 +328,9 @@ static void *replace_places(void *ctx) {
     worker *w = ctx;
     shared *s = w->s;
     vt_rng rng = {w->seed};
+    while (vsi_ordered_load(&s->begun) <
+           READERS) /* or a busy machine may run one after the other */
+        sched_yield();
     for (uint64_t round = 0; round < ROUNDS; round++) {
         thing *t = vsi_alloc_zeroed(&s->f.mem, sizeof *t);
         if (!t)
