@@ -2458,40 +2458,40 @@ static size_t f32_store(const float *in, size_t at, size_t n, uint8_t *out) {
     return n;
 }
 
-static void f16_load(const uint8_t *in, size_t at, size_t n, float *out) {
+static void load16(const uint8_t *in, size_t n, float (*widen)(uint16_t), float *out) {
     for (size_t i = 0; i < n; i++) {
         uint16_t bits;
-        memcpy(&bits, in + (at + i) * sizeof bits, sizeof bits);
-        out[i] = vsi_float_of_f16(bits);
+        memcpy(&bits, in + i * sizeof bits, sizeof bits);
+        out[i] = widen(bits);
     }
+}
+
+/* Up to the first that becomes infinite. */
+static size_t store16(const float *in, size_t n, uint16_t (*narrow)(float), uint16_t infinity,
+                      uint8_t *out) {
+    for (size_t i = 0; i < n; i++) {
+        uint16_t bits = narrow(in[i]);
+        if ((bits & infinity) == infinity)
+            return i;
+        memcpy(out + i * sizeof bits, &bits, sizeof bits);
+    }
+    return n;
+}
+
+static void f16_load(const uint8_t *in, size_t at, size_t n, float *out) {
+    load16(in + 2 * at, n, vsi_float_of_f16, out);
 }
 
 static size_t f16_store(const float *in, size_t at, size_t n, uint8_t *out) {
-    for (size_t i = 0; i < n; i++) {
-        uint16_t bits = vsi_f16_of_float(in[i]);
-        if ((bits & F16_INFINITY) == F16_INFINITY)
-            return i;
-        memcpy(out + (at + i) * sizeof bits, &bits, sizeof bits);
-    }
-    return n;
+    return store16(in, n, vsi_f16_of_float, F16_INFINITY, out + 2 * at);
 }
 
 static void bf16_load(const uint8_t *in, size_t at, size_t n, float *out) {
-    for (size_t i = 0; i < n; i++) {
-        uint16_t bits;
-        memcpy(&bits, in + (at + i) * sizeof bits, sizeof bits);
-        out[i] = vsi_float_of_bf16(bits);
-    }
+    load16(in + 2 * at, n, vsi_float_of_bf16, out);
 }
 
 static size_t bf16_store(const float *in, size_t at, size_t n, uint8_t *out) {
-    for (size_t i = 0; i < n; i++) {
-        uint16_t bits = vsi_bf16_of_float(in[i]);
-        if ((bits & BF16_INFINITY) == BF16_INFINITY)
-            return i;
-        memcpy(out + (at + i) * sizeof bits, &bits, sizeof bits);
-    }
-    return n;
+    return store16(in, n, vsi_bf16_of_float, BF16_INFINITY, out + 2 * at);
 }
 
 static void u8_load(const uint8_t *in, size_t at, size_t n, float *out) {
@@ -2625,8 +2625,7 @@ VSI_FN vs_status vsi_vector_check(vsi_err *err, const void *in, int type, uint32
     const uint8_t *bytes = in;
     float block[ELEMENT_BLOCK];
     *out_is_canonical = type != VS_BIT || dim % 8 == 0 || !(bytes[dim / 8] >> dim % 8);
-    bool may_be_infinite = type == VS_F32 || type == VS_F16 || type == VS_BF16;
-    for (size_t at = 0; may_be_infinite && at < dim; at += ELEMENT_BLOCK) {
+    for (size_t at = 0; !from->range && at < dim; at += ELEMENT_BLOCK) {
         size_t n = dim - at < ELEMENT_BLOCK ? dim - at : ELEMENT_BLOCK;
         from->load(bytes, at, n, block);
         size_t finite = floats_finite(block, n);
@@ -14458,6 +14457,7 @@ VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_coll *col
 /* exact.c - exact search: runs of live slots, in tiles, through the kernels. */
 /* uses query/exact.h */
 /* uses math/dispatch.h */
+/* uses math/kernels_scalar.h */
 
 enum { EXACT_TILE_ROWS = 128 };
 
@@ -14502,7 +14502,7 @@ static double exact_distance(int metric, double sum, double norm, double query_n
 /* A row of floats whose sums left the range of single precision, above or below, in double. */
 static double exact_in_double(const exact_scan *scan, const float *row) {
     int metric = scan->coll->desc->metric;
-    vsi_kernel *kernel = vsi_kernels_find(vsi_kernels_choose("scalar"), VS_F32, metric);
+    vsi_kernel *kernel = vsi_kernels_find(vsi_kernels_scalar(), VS_F32, metric);
     double sum = 0, norm = 0, query_sum = 0, query_norm = 0;
     kernel(scan->query, row, scan->dim, 1, &sum, &norm);
     if (metric == VS_COSINE)
@@ -14728,6 +14728,20 @@ VSI_FN void vsi_view_close(vs_db *db, vsi_view view);
 VSI_FN vs_status vsi_view_coll(vsi_err *err, vsi_view view, const vs_collection *collection,
                                vsi_coll *out_coll);
 
+/* A call that reads one collection: in which state, and the collection there. */
+typedef struct vsi_reading {
+    vs_db *db; /* NULL: the call was refused before anything was opened */
+    vs_collection *collection;
+    vsi_view view;
+    vsi_coll coll;
+} vsi_reading;
+
+/* Of a handle that was checked. Whatever it returns, vsi_reading_close follows, with what came of the call,
+ * and returns that. */
+VSI_FN vs_status vsi_reading_open(vsi_err *err, vs_collection *collection, const vs_txn *txn,
+                                  vsi_reading *out);
+VSI_FN vs_status vsi_reading_close(vsi_reading *reading, vs_status st, const vsi_err *err);
+
 /* Commits, and makes a checkpoint when it is time for one. */
 VSI_FN vs_status vsi_commit(vsi_err *err, vsi_write *write, int sync);
 
@@ -14846,6 +14860,24 @@ VSI_FN vs_status vsi_view_coll(vsi_err *err, vsi_view view, const vs_collection 
         "collection '%s' does not exist here: it was created later, or its creation was "
         "rolled back",
         collection->name);
+}
+
+VSI_FN vs_status vsi_reading_open(vsi_err *err, vs_collection *collection, const vs_txn *txn,
+                                  vsi_reading *out) {
+    memset(out, 0, sizeof *out);
+    out->collection = collection;
+    vs_status st = vsi_handle_check_txn(err, collection->head.db, txn, false);
+    if (st != VS_OK)
+        return st;
+    out->db = collection->head.db;
+    out->view = vsi_view_open(out->db, txn);
+    return vsi_view_coll(err, out->view, collection, &out->coll);
+}
+
+VSI_FN vs_status vsi_reading_close(vsi_reading *reading, vs_status st, const vsi_err *err) {
+    if (reading->db)
+        vsi_view_close(reading->db, reading->view);
+    return vsi_handle_end(&reading->collection->head, st, err);
 }
 
 /* ---- what a call changes -------------------------------------------------------------------- */
@@ -15299,20 +15331,14 @@ vs_status vs_collection_info_get(vs_collection *collection, vs_txn *txn,
                                  vs_collection_info *out_info) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_info)
         return VS_ERR_MISUSE;
-    vs_db *db = collection->head.db;
     vsi_err err = {0};
-    vs_status st = vsi_handle_check_txn(&err, db, txn, false);
+    vsi_reading r;
+    vs_status st = vsi_reading_open(&err, collection, txn, &r);
     if (st == VS_OK)
         st = vsi_struct_check(&err, "vs_collection_info", out_info);
-    if (st != VS_OK)
-        return vsi_handle_end(&collection->head, st, &err);
-    vsi_view view = vsi_view_open(db, txn);
-    vsi_coll coll;
-    st = vsi_view_coll(&err, view, collection, &coll);
     if (st == VS_OK)
-        info_fill(&coll, out_info);
-    vsi_view_close(db, view);
-    return vsi_handle_end(&collection->head, st, &err);
+        info_fill(&r.coll, out_info);
+    return vsi_reading_close(&r, st, &err);
 }
 
 vs_status vs_collection_at(vs_db *db, vs_txn *txn, size_t at, vs_collection_info *out_info) {
@@ -15580,46 +15606,49 @@ static vs_status record_change(vs_collection *collection, vs_txn *txn, record_st
     return vsi_handle_end(&collection->head, st, &err);
 }
 
-static vs_status delete_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
-                              void *ctx) {
+/* VS_ERR_NOT_FOUND without a message. */
+static vs_status delete_find(vsi_err *err, vsi_write *write, const vs_collection *collection,
+                             uint64_t key) {
     vsi_coll coll;
     vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
-    vsi_op op = {.kind = VSI_OP_DELETE, .coll = collection->id, .key = *(const uint64_t *)ctx};
+    vsi_op op = {.kind = VSI_OP_DELETE, .coll = collection->id, .key = key};
     if (st == VS_OK)
-        st = vsi_record_find(err, collection, &coll, op.key, &op.slot);
+        st = vsi_coll_find(err, &coll, key, &op.slot);
     return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
-}
-
-vs_status vs_delete(vs_collection *collection, vs_txn *txn, uint64_t key) {
-    return record_change(collection, txn, delete_stage, &key);
 }
 
 typedef struct delete_list {
     const uint64_t *keys;
     size_t count;
+    bool must_exist;
     uint64_t deleted;
 } delete_list;
 
-static vs_status delete_batch_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
-                                    void *ctx) {
+static vs_status delete_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
+                              void *ctx) {
     delete_list *list = ctx;
     vsi_coll coll;
     vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
-    if (st == VS_OK && list->count && !list->keys)
-        st = vsi_fail(err, VS_ERR_MISUSE, "vs_delete_batch: keys missing");
     for (size_t i = 0; st == VS_OK && i < list->count; i++) {
-        uint64_t key = list->keys[i];
-        st = delete_stage(err, write, collection, &key);
+        st = delete_find(err, write, collection, list->keys[i]);
         list->deleted += st == VS_OK;
-        st = st == VS_ERR_NOT_FOUND ? VS_OK : st;
+        if (st == VS_ERR_NOT_FOUND)
+            st = list->must_exist ? record_missing(err, collection, list->keys[i]) : VS_OK;
     }
     return st;
+}
+
+vs_status vs_delete(vs_collection *collection, vs_txn *txn, uint64_t key) {
+    delete_list list = {.keys = &key, .count = 1, .must_exist = true};
+    return record_change(collection, txn, delete_stage, &list);
 }
 
 vs_status vs_delete_batch(vs_collection *collection, vs_txn *txn, const uint64_t *keys,
                           size_t count, uint64_t *out_deleted) {
     delete_list list = {.keys = keys, .count = count};
-    vs_status st = record_change(collection, txn, delete_batch_stage, &list);
+    if (count && !keys)
+        return VS_ERR_MISUSE;
+    vs_status st = record_change(collection, txn, delete_stage, &list);
     if (st == VS_OK && out_deleted)
         *out_deleted = list.deleted;
     return st;
@@ -15681,46 +15710,48 @@ VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t sl
 vs_status vs_get(vs_collection *collection, vs_txn *txn, uint64_t key, vs_record *out_record) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK)
         return VS_ERR_MISUSE;
-    vs_db *db = collection->head.db;
     vsi_err err = {0};
-    vs_status st = vsi_handle_check_txn(&err, db, txn, false);
-    if (st != VS_OK)
-        return vsi_handle_end(&collection->head, st, &err);
-    vsi_view view = vsi_view_open(db, txn);
-    vsi_coll coll;
+    vsi_reading r;
     uint32_t slot = 0;
-    st = vsi_view_coll(&err, view, collection, &coll);
+    vs_status st = vsi_reading_open(&err, collection, txn, &r);
     if (st == VS_OK)
-        st = vsi_record_find(&err, collection, &coll, key, &slot);
+        st = vsi_record_find(&err, collection, &r.coll, key, &slot);
     if (st == VS_OK && out_record)
-        st = vsi_record_read(&err, &coll, slot, &collection->vector, &collection->metadata,
+        st = vsi_record_read(&err, &r.coll, slot, &collection->vector, &collection->metadata,
                              out_record);
-    vsi_view_close(db, view);
-    return vsi_handle_end(&collection->head, st, &err);
+    return vsi_reading_close(&r, st, &err);
 }
 
-static vs_status vectors_read(vsi_err *err, const vs_collection *collection, const vsi_coll *coll,
-                              const uint64_t *keys, size_t count, uint8_t *out, size_t stride,
-                              vs_status *statuses) {
-    size_t bytes = coll->desc->vector_bytes;
+/* The vector of a key; VS_ERR_NOT_FOUND without a message. */
+static vs_status vector_copy(vsi_err *err, const vsi_reading *r, uint64_t key,
+                             vsi_slab_aside *aside, uint8_t *out) {
+    uint32_t slot = 0;
+    const uint8_t *row = NULL;
+    vs_status st = vsi_coll_find(err, &r->coll, key, &slot);
+    if (st == VS_OK)
+        st = vsi_slab_row_aside(err, &r->coll.desc->rows, slot, aside, &row);
+    if (st == VS_OK)
+        memcpy(out, row, r->coll.desc->vector_bytes);
+    return st;
+}
+
+/* Holds no more memory for many keys than for one. */
+static vs_status vectors_read(vsi_err *err, vsi_reading *r, const uint64_t *keys, size_t count,
+                              uint8_t *out, size_t stride, vs_status *statuses) {
+    vsi_slab_aside aside = {.buf = {.mem = &r->db->mem}};
     vs_status st = VS_OK;
-    stride = stride ? stride : bytes;
-    if (stride < bytes)
-        return vsi_fail(err, VS_ERR_INVALID, "stride is %zu bytes, a vector has %zu", stride,
-                        bytes);
     for (size_t i = 0; st == VS_OK && i < count; i++) {
-        uint32_t slot = 0;
-        const uint8_t *row = NULL;
-        st = vsi_record_find(err, collection, coll, keys[i], &slot);
-        if (st == VS_OK)
-            st = vsi_coll_row(err, coll, slot, &row);
-        if (st == VS_OK)
-            memcpy(out + i * stride, row, bytes);
+        st = vector_copy(err, r, keys[i], &aside, out + i * stride);
         if (statuses && (st == VS_OK || st == VS_ERR_NOT_FOUND)) {
             statuses[i] = st;
             st = VS_OK;
+        } else if (st == VS_ERR_NOT_FOUND) {
+            st = record_missing(err, r->collection, keys[i]);
         }
+        if (vsi_stay_renew(&r->db->engine->pager.reside, &r->view.stay))
+            vsi_slab_aside_renew(&aside);
     }
+    vsi_buf_free(&aside.buf);
     return st;
 }
 
@@ -15728,35 +15759,27 @@ vs_status vs_get_vectors(vs_collection *collection, vs_txn *txn, const uint64_t 
                          void *vectors, size_t stride_bytes, vs_status *statuses) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || (count && (!keys || !vectors)))
         return VS_ERR_MISUSE;
-    vs_db *db = collection->head.db;
     vsi_err err = {0};
-    vs_status st = vsi_handle_check_txn(&err, db, txn, false);
-    if (st != VS_OK)
-        return vsi_handle_end(&collection->head, st, &err);
-    vsi_view view = vsi_view_open(db, txn);
-    vsi_coll coll;
-    st = vsi_view_coll(&err, view, collection, &coll);
+    vsi_reading r;
+    vs_status st = vsi_reading_open(&err, collection, txn, &r);
+    size_t bytes = st == VS_OK ? r.coll.desc->vector_bytes : 0;
+    size_t stride = stride_bytes ? stride_bytes : bytes;
+    if (st == VS_OK && stride < bytes)
+        st = vsi_fail(&err, VS_ERR_INVALID, "stride is %zu bytes, a vector has %zu", stride, bytes);
     if (st == VS_OK)
-        st = vectors_read(&err, collection, &coll, keys, count, vectors, stride_bytes, statuses);
-    vsi_view_close(db, view);
-    return vsi_handle_end(&collection->head, st, &err);
+        st = vectors_read(&err, &r, keys, count, vectors, stride, statuses);
+    return vsi_reading_close(&r, st, &err);
 }
 
 vs_status vs_count(vs_collection *collection, vs_txn *txn, uint64_t *out_count) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_count)
         return VS_ERR_MISUSE;
-    vs_db *db = collection->head.db;
     vsi_err err = {0};
-    vs_status st = vsi_handle_check_txn(&err, db, txn, false);
-    if (st != VS_OK)
-        return vsi_handle_end(&collection->head, st, &err);
-    vsi_view view = vsi_view_open(db, txn);
-    vsi_coll coll;
-    st = vsi_view_coll(&err, view, collection, &coll);
+    vsi_reading r;
+    vs_status st = vsi_reading_open(&err, collection, txn, &r);
     if (st == VS_OK)
-        *out_count = coll.count;
-    vsi_view_close(db, view);
-    return vsi_handle_end(&collection->head, st, &err);
+        *out_count = r.coll.count;
+    return vsi_reading_close(&r, st, &err);
 }
 /* ---- api/vector.c ---------------------------------------------------------------------------------- */
 /* vector.c - element types, for hosts and bindings. */
@@ -16189,50 +16212,34 @@ vs_status vs_kv_get(vs_db *db, vs_txn *txn, vs_collection *collection, const voi
 /* uses api/record.h */
 /* uses query/exact.h */
 
-/* One call: the state that it searches. */
+/* One call, and what ends it. */
 typedef struct search {
-    vs_db *db;
-    vs_collection *collection;
-    vsi_view view;
-    vsi_coll coll;
+    vsi_reading r;
     vsi_halt halt;
 } search;
 
-/* Whatever is returned, search_close follows. */
+/* Whatever is returned, vsi_reading_close follows. */
 static vs_status search_open(vsi_err *err, vs_collection *collection, vs_txn *txn, search *out) {
-    memset(out, 0, sizeof *out);
-    out->collection = collection;
-    vs_status st = vsi_handle_check_txn(err, collection->head.db, txn, false);
-    if (st != VS_OK)
-        return st;
-    out->db = collection->head.db;
-    out->halt.interrupts = &out->db->interrupts;
-    out->halt.seen = vsi_atomic_load(&out->db->interrupts);
-    out->view = vsi_view_open(out->db, txn);
-    return vsi_view_coll(err, out->view, collection, &out->coll);
-}
-
-static vs_status search_close(search *s, vs_status st, const vsi_err *err) {
-    if (s->db)
-        vsi_view_close(s->db, s->view);
-    return vsi_handle_end(&s->collection->head, st, err);
+    vsi_atomic_u64 *interrupts = &collection->head.db->interrupts;
+    out->halt = (vsi_halt){.interrupts = interrupts, .seen = vsi_atomic_load(interrupts)};
+    return vsi_reading_open(err, collection, txn, &out->r);
 }
 
 /* Room in the handle for a query, and for one before its bytes are in order. */
 static vs_status search_reserve(vsi_err *err, search *s) {
-    size_t bytes = 2 * (size_t)s->coll.desc->vector_bytes;
-    s->collection->scratch.bytes = 0;
-    return vsi_buf_reserve(&s->collection->scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
+    size_t bytes = 2 * (size_t)s->r.coll.desc->vector_bytes;
+    s->r.collection->scratch.bytes = 0;
+    return vsi_buf_reserve(&s->r.collection->scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
 }
 
 /* The query in the collection's type and the machine's byte order, in the handle's buffer. */
 static vs_status search_prepare(vsi_err *err, search *s, const void *query, int query_type) {
-    const vsi_desc *desc = s->coll.desc;
+    const vsi_desc *desc = s->r.coll.desc;
     const uint8_t *converted = NULL;
     vs_status st = search_reserve(err, s);
     if (st != VS_OK)
         return st;
-    uint8_t *out = s->collection->scratch.data;
+    uint8_t *out = s->r.collection->scratch.data;
     st = vsi_record_vector(err, desc, query, query_type, out + desc->vector_bytes, &converted);
     if (st != VS_OK)
         return vsi_fail_in(err, "query");
@@ -16242,8 +16249,8 @@ static vs_status search_prepare(vsi_err *err, search *s, const void *query, int 
 
 /* Asks what is in the handle's buffer; hits come out sorted. */
 static vs_status search_run(vsi_err *err, search *s, vsi_topk *topk) {
-    vs_status st = vsi_exact_scan(err, s->db->kernels, &s->coll, s->collection->scratch.data,
-                                  &s->halt, &s->view.stay, topk);
+    vs_status st = vsi_exact_scan(err, s->r.db->kernels, &s->r.coll, s->r.collection->scratch.data,
+                                  &s->halt, &s->r.view.stay, topk);
     if (st == VS_OK)
         vsi_topk_sort(topk);
     return st;
@@ -16256,8 +16263,19 @@ static vs_status search_check_k(vsi_err *err, size_t k) {
 /* The row of a key that must be there, as long as the call stays where it is. */
 static vs_status search_row(vsi_err *err, search *s, uint64_t key, const uint8_t **out_row) {
     uint32_t slot = 0;
-    vs_status st = vsi_record_find(err, s->collection, &s->coll, key, &slot);
-    return st == VS_OK ? vsi_coll_row(err, &s->coll, slot, out_row) : st;
+    vs_status st = vsi_record_find(err, s->r.collection, &s->r.coll, key, &slot);
+    return st == VS_OK ? vsi_coll_row(err, &s->r.coll, slot, out_row) : st;
+}
+
+/* A stored vector as the query. */
+static vs_status search_prepare_key(vsi_err *err, search *s, uint64_t key) {
+    const uint8_t *row = NULL;
+    vs_status st = search_reserve(err, s);
+    if (st == VS_OK)
+        st = search_row(err, s, key, &row);
+    if (st == VS_OK)
+        memcpy(s->r.collection->scratch.data, row, s->r.coll.desc->vector_bytes);
+    return st;
 }
 
 vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, int query_type,
@@ -16276,13 +16294,13 @@ vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, i
         st = search_run(&err, &s, &topk);
     if (st == VS_OK)
         *out_count = topk.count;
-    return search_close(&s, st, &err);
+    return vsi_reading_close(&s.r, st, &err);
 }
 
 static vs_status batch_check(vsi_err *err, const search *s, int query_type, size_t count, size_t k,
                              size_t *io_stride) {
-    int type = query_type ? query_type : s->coll.desc->type;
-    size_t bytes = vsi_vector_bytes(type, s->coll.desc->dim);
+    int type = query_type ? query_type : s->r.coll.desc->type;
+    size_t bytes = vsi_vector_bytes(type, s->r.coll.desc->dim);
     *io_stride = *io_stride ? *io_stride : bytes;
     if (*io_stride < bytes)
         return vsi_fail(err, VS_ERR_INVALID, "stride is %zu bytes, a query has %zu", *io_stride,
@@ -16313,7 +16331,7 @@ vs_status vs_search_batch(vs_collection *collection, vs_txn *txn, const void *qu
             vsi_fail_in(&err, "row %zu of %zu", i, count);
         out_counts[i] = topk.count;
     }
-    return search_close(&s, st, &err);
+    return vsi_reading_close(&s.r, st, &err);
 }
 
 vs_status vs_search_radius(vs_collection *collection, vs_txn *txn, const void *query,
@@ -16336,7 +16354,7 @@ vs_status vs_search_radius(vs_collection *collection, vs_txn *txn, const void *q
         *out_count = topk.count;
     if (st == VS_OK && out_total)
         *out_total = topk.within;
-    return search_close(&s, st, &err);
+    return vsi_reading_close(&s.r, st, &err);
 }
 
 vs_status vs_search_key(vs_collection *collection, vs_txn *txn, uint64_t key, size_t k,
@@ -16345,22 +16363,17 @@ vs_status vs_search_key(vs_collection *collection, vs_txn *txn, uint64_t key, si
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     search s;
-    const uint8_t *row = NULL;
     vsi_topk topk = {.hits = hits, .k = k, .has_excluded = true, .excluded = key};
     vs_status st = search_open(&err, collection, txn, &s);
     if (st == VS_OK)
         st = search_check_k(&err, k);
     if (st == VS_OK)
-        st = search_reserve(&err, &s);
+        st = search_prepare_key(&err, &s, key);
     if (st == VS_OK)
-        st = search_row(&err, &s, key, &row);
-    if (st == VS_OK) {
-        memcpy(collection->scratch.data, row, s.coll.desc->vector_bytes);
         st = search_run(&err, &s, &topk);
-    }
     if (st == VS_OK)
         *out_count = topk.count;
-    return search_close(&s, st, &err);
+    return vsi_reading_close(&s.r, st, &err);
 }
 
 vs_status vs_distance(vs_collection *collection, vs_txn *txn, uint64_t key, uint64_t other,
@@ -16372,16 +16385,13 @@ vs_status vs_distance(vs_collection *collection, vs_txn *txn, uint64_t key, uint
     const uint8_t *row = NULL;
     vs_status st = search_open(&err, collection, txn, &s);
     if (st == VS_OK)
-        st = search_reserve(&err, &s);
+        st = search_prepare_key(&err, &s, key);
     if (st == VS_OK)
-        st = search_row(&err, &s, key, &row);
-    if (st == VS_OK) {
-        memcpy(collection->scratch.data, row, s.coll.desc->vector_bytes);
         st = search_row(&err, &s, other, &row);
-    }
     if (st == VS_OK)
-        *out_distance = vsi_exact_distance(s.db->kernels, &s.coll, collection->scratch.data, row);
-    return search_close(&s, st, &err);
+        *out_distance =
+            vsi_exact_distance(s.r.db->kernels, &s.r.coll, collection->scratch.data, row);
+    return vsi_reading_close(&s.r, st, &err);
 }
 /* ---- api/inspect.c ---------------------------------------------------------------------------------- */
 /* inspect.c - syncing, statistics and checking. */

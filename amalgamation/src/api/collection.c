@@ -173,20 +173,14 @@ vs_status vs_collection_info_get(vs_collection *collection, vs_txn *txn,
                                  vs_collection_info *out_info) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_info)
         return VS_ERR_MISUSE;
-    vs_db *db = collection->head.db;
     vsi_err err = {0};
-    vs_status st = vsi_handle_check_txn(&err, db, txn, false);
+    vsi_reading r;
+    vs_status st = vsi_reading_open(&err, collection, txn, &r);
     if (st == VS_OK)
         st = vsi_struct_check(&err, "vs_collection_info", out_info);
-    if (st != VS_OK)
-        return vsi_handle_end(&collection->head, st, &err);
-    vsi_view view = vsi_view_open(db, txn);
-    vsi_coll coll;
-    st = vsi_view_coll(&err, view, collection, &coll);
     if (st == VS_OK)
-        info_fill(&coll, out_info);
-    vsi_view_close(db, view);
-    return vsi_handle_end(&collection->head, st, &err);
+        info_fill(&r.coll, out_info);
+    return vsi_reading_close(&r, st, &err);
 }
 
 vs_status vs_collection_at(vs_db *db, vs_txn *txn, size_t at, vs_collection_info *out_info) {

@@ -99,6 +99,24 @@ VSI_FN vs_status vsi_view_coll(vsi_err *err, vsi_view view, const vs_collection 
         collection->name);
 }
 
+VSI_FN vs_status vsi_reading_open(vsi_err *err, vs_collection *collection, const vs_txn *txn,
+                                  vsi_reading *out) {
+    memset(out, 0, sizeof *out);
+    out->collection = collection;
+    vs_status st = vsi_handle_check_txn(err, collection->head.db, txn, false);
+    if (st != VS_OK)
+        return st;
+    out->db = collection->head.db;
+    out->view = vsi_view_open(out->db, txn);
+    return vsi_view_coll(err, out->view, collection, &out->coll);
+}
+
+VSI_FN vs_status vsi_reading_close(vsi_reading *reading, vs_status st, const vsi_err *err) {
+    if (reading->db)
+        vsi_view_close(reading->db, reading->view);
+    return vsi_handle_end(&reading->collection->head, st, err);
+}
+
 /* ---- what a call changes -------------------------------------------------------------------- */
 
 VSI_FN vs_status vsi_change_begin(vsi_err *err, vs_db *db, vs_txn *txn, vsi_change *out_change) {

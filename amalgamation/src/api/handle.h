@@ -90,6 +90,20 @@ VSI_FN void vsi_view_close(vs_db *db, vsi_view view);
 VSI_FN vs_status vsi_view_coll(vsi_err *err, vsi_view view, const vs_collection *collection,
                                vsi_coll *out_coll);
 
+/* A call that reads one collection: in which state, and the collection there. */
+typedef struct vsi_reading {
+    vs_db *db; /* NULL: the call was refused before anything was opened */
+    vs_collection *collection;
+    vsi_view view;
+    vsi_coll coll;
+} vsi_reading;
+
+/* Of a handle that was checked. Whatever it returns, vsi_reading_close follows, with what came of the call,
+ * and returns that. */
+VSI_FN vs_status vsi_reading_open(vsi_err *err, vs_collection *collection, const vs_txn *txn,
+                                  vsi_reading *out);
+VSI_FN vs_status vsi_reading_close(vsi_reading *reading, vs_status st, const vsi_err *err);
+
 /* Commits, and makes a checkpoint when it is time for one. */
 VSI_FN vs_status vsi_commit(vsi_err *err, vsi_write *write, int sync);
 

@@ -220,46 +220,49 @@ static vs_status record_change(vs_collection *collection, vs_txn *txn, record_st
     return vsi_handle_end(&collection->head, st, &err);
 }
 
-static vs_status delete_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
-                              void *ctx) {
+/* VS_ERR_NOT_FOUND without a message. */
+static vs_status delete_find(vsi_err *err, vsi_write *write, const vs_collection *collection,
+                             uint64_t key) {
     vsi_coll coll;
     vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
-    vsi_op op = {.kind = VSI_OP_DELETE, .coll = collection->id, .key = *(const uint64_t *)ctx};
+    vsi_op op = {.kind = VSI_OP_DELETE, .coll = collection->id, .key = key};
     if (st == VS_OK)
-        st = vsi_record_find(err, collection, &coll, op.key, &op.slot);
+        st = vsi_coll_find(err, &coll, key, &op.slot);
     return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
-}
-
-vs_status vs_delete(vs_collection *collection, vs_txn *txn, uint64_t key) {
-    return record_change(collection, txn, delete_stage, &key);
 }
 
 typedef struct delete_list {
     const uint64_t *keys;
     size_t count;
+    bool must_exist;
     uint64_t deleted;
 } delete_list;
 
-static vs_status delete_batch_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
-                                    void *ctx) {
+static vs_status delete_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
+                              void *ctx) {
     delete_list *list = ctx;
     vsi_coll coll;
     vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
-    if (st == VS_OK && list->count && !list->keys)
-        st = vsi_fail(err, VS_ERR_MISUSE, "vs_delete_batch: keys missing");
     for (size_t i = 0; st == VS_OK && i < list->count; i++) {
-        uint64_t key = list->keys[i];
-        st = delete_stage(err, write, collection, &key);
+        st = delete_find(err, write, collection, list->keys[i]);
         list->deleted += st == VS_OK;
-        st = st == VS_ERR_NOT_FOUND ? VS_OK : st;
+        if (st == VS_ERR_NOT_FOUND)
+            st = list->must_exist ? record_missing(err, collection, list->keys[i]) : VS_OK;
     }
     return st;
+}
+
+vs_status vs_delete(vs_collection *collection, vs_txn *txn, uint64_t key) {
+    delete_list list = {.keys = &key, .count = 1, .must_exist = true};
+    return record_change(collection, txn, delete_stage, &list);
 }
 
 vs_status vs_delete_batch(vs_collection *collection, vs_txn *txn, const uint64_t *keys,
                           size_t count, uint64_t *out_deleted) {
     delete_list list = {.keys = keys, .count = count};
-    vs_status st = record_change(collection, txn, delete_batch_stage, &list);
+    if (count && !keys)
+        return VS_ERR_MISUSE;
+    vs_status st = record_change(collection, txn, delete_stage, &list);
     if (st == VS_OK && out_deleted)
         *out_deleted = list.deleted;
     return st;
@@ -321,46 +324,48 @@ VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t sl
 vs_status vs_get(vs_collection *collection, vs_txn *txn, uint64_t key, vs_record *out_record) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK)
         return VS_ERR_MISUSE;
-    vs_db *db = collection->head.db;
     vsi_err err = {0};
-    vs_status st = vsi_handle_check_txn(&err, db, txn, false);
-    if (st != VS_OK)
-        return vsi_handle_end(&collection->head, st, &err);
-    vsi_view view = vsi_view_open(db, txn);
-    vsi_coll coll;
+    vsi_reading r;
     uint32_t slot = 0;
-    st = vsi_view_coll(&err, view, collection, &coll);
+    vs_status st = vsi_reading_open(&err, collection, txn, &r);
     if (st == VS_OK)
-        st = vsi_record_find(&err, collection, &coll, key, &slot);
+        st = vsi_record_find(&err, collection, &r.coll, key, &slot);
     if (st == VS_OK && out_record)
-        st = vsi_record_read(&err, &coll, slot, &collection->vector, &collection->metadata,
+        st = vsi_record_read(&err, &r.coll, slot, &collection->vector, &collection->metadata,
                              out_record);
-    vsi_view_close(db, view);
-    return vsi_handle_end(&collection->head, st, &err);
+    return vsi_reading_close(&r, st, &err);
 }
 
-static vs_status vectors_read(vsi_err *err, const vs_collection *collection, const vsi_coll *coll,
-                              const uint64_t *keys, size_t count, uint8_t *out, size_t stride,
-                              vs_status *statuses) {
-    size_t bytes = coll->desc->vector_bytes;
+/* The vector of a key; VS_ERR_NOT_FOUND without a message. */
+static vs_status vector_copy(vsi_err *err, const vsi_reading *r, uint64_t key,
+                             vsi_slab_aside *aside, uint8_t *out) {
+    uint32_t slot = 0;
+    const uint8_t *row = NULL;
+    vs_status st = vsi_coll_find(err, &r->coll, key, &slot);
+    if (st == VS_OK)
+        st = vsi_slab_row_aside(err, &r->coll.desc->rows, slot, aside, &row);
+    if (st == VS_OK)
+        memcpy(out, row, r->coll.desc->vector_bytes);
+    return st;
+}
+
+/* Holds no more memory for many keys than for one. */
+static vs_status vectors_read(vsi_err *err, vsi_reading *r, const uint64_t *keys, size_t count,
+                              uint8_t *out, size_t stride, vs_status *statuses) {
+    vsi_slab_aside aside = {.buf = {.mem = &r->db->mem}};
     vs_status st = VS_OK;
-    stride = stride ? stride : bytes;
-    if (stride < bytes)
-        return vsi_fail(err, VS_ERR_INVALID, "stride is %zu bytes, a vector has %zu", stride,
-                        bytes);
     for (size_t i = 0; st == VS_OK && i < count; i++) {
-        uint32_t slot = 0;
-        const uint8_t *row = NULL;
-        st = vsi_record_find(err, collection, coll, keys[i], &slot);
-        if (st == VS_OK)
-            st = vsi_coll_row(err, coll, slot, &row);
-        if (st == VS_OK)
-            memcpy(out + i * stride, row, bytes);
+        st = vector_copy(err, r, keys[i], &aside, out + i * stride);
         if (statuses && (st == VS_OK || st == VS_ERR_NOT_FOUND)) {
             statuses[i] = st;
             st = VS_OK;
+        } else if (st == VS_ERR_NOT_FOUND) {
+            st = record_missing(err, r->collection, keys[i]);
         }
+        if (vsi_stay_renew(&r->db->engine->pager.reside, &r->view.stay))
+            vsi_slab_aside_renew(&aside);
     }
+    vsi_buf_free(&aside.buf);
     return st;
 }
 
@@ -368,33 +373,25 @@ vs_status vs_get_vectors(vs_collection *collection, vs_txn *txn, const uint64_t 
                          void *vectors, size_t stride_bytes, vs_status *statuses) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || (count && (!keys || !vectors)))
         return VS_ERR_MISUSE;
-    vs_db *db = collection->head.db;
     vsi_err err = {0};
-    vs_status st = vsi_handle_check_txn(&err, db, txn, false);
-    if (st != VS_OK)
-        return vsi_handle_end(&collection->head, st, &err);
-    vsi_view view = vsi_view_open(db, txn);
-    vsi_coll coll;
-    st = vsi_view_coll(&err, view, collection, &coll);
+    vsi_reading r;
+    vs_status st = vsi_reading_open(&err, collection, txn, &r);
+    size_t bytes = st == VS_OK ? r.coll.desc->vector_bytes : 0;
+    size_t stride = stride_bytes ? stride_bytes : bytes;
+    if (st == VS_OK && stride < bytes)
+        st = vsi_fail(&err, VS_ERR_INVALID, "stride is %zu bytes, a vector has %zu", stride, bytes);
     if (st == VS_OK)
-        st = vectors_read(&err, collection, &coll, keys, count, vectors, stride_bytes, statuses);
-    vsi_view_close(db, view);
-    return vsi_handle_end(&collection->head, st, &err);
+        st = vectors_read(&err, &r, keys, count, vectors, stride, statuses);
+    return vsi_reading_close(&r, st, &err);
 }
 
 vs_status vs_count(vs_collection *collection, vs_txn *txn, uint64_t *out_count) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_count)
         return VS_ERR_MISUSE;
-    vs_db *db = collection->head.db;
     vsi_err err = {0};
-    vs_status st = vsi_handle_check_txn(&err, db, txn, false);
-    if (st != VS_OK)
-        return vsi_handle_end(&collection->head, st, &err);
-    vsi_view view = vsi_view_open(db, txn);
-    vsi_coll coll;
-    st = vsi_view_coll(&err, view, collection, &coll);
+    vsi_reading r;
+    vs_status st = vsi_reading_open(&err, collection, txn, &r);
     if (st == VS_OK)
-        *out_count = coll.count;
-    vsi_view_close(db, view);
-    return vsi_handle_end(&collection->head, st, &err);
+        *out_count = r.coll.count;
+    return vsi_reading_close(&r, st, &err);
 }

@@ -2,50 +2,34 @@
 #include "api/record.h"
 #include "query/exact.h"
 
-/* One call: the state that it searches. */
+/* One call, and what ends it. */
 typedef struct search {
-    vs_db *db;
-    vs_collection *collection;
-    vsi_view view;
-    vsi_coll coll;
+    vsi_reading r;
     vsi_halt halt;
 } search;
 
-/* Whatever is returned, search_close follows. */
+/* Whatever is returned, vsi_reading_close follows. */
 static vs_status search_open(vsi_err *err, vs_collection *collection, vs_txn *txn, search *out) {
-    memset(out, 0, sizeof *out);
-    out->collection = collection;
-    vs_status st = vsi_handle_check_txn(err, collection->head.db, txn, false);
-    if (st != VS_OK)
-        return st;
-    out->db = collection->head.db;
-    out->halt.interrupts = &out->db->interrupts;
-    out->halt.seen = vsi_atomic_load(&out->db->interrupts);
-    out->view = vsi_view_open(out->db, txn);
-    return vsi_view_coll(err, out->view, collection, &out->coll);
-}
-
-static vs_status search_close(search *s, vs_status st, const vsi_err *err) {
-    if (s->db)
-        vsi_view_close(s->db, s->view);
-    return vsi_handle_end(&s->collection->head, st, err);
+    vsi_atomic_u64 *interrupts = &collection->head.db->interrupts;
+    out->halt = (vsi_halt){.interrupts = interrupts, .seen = vsi_atomic_load(interrupts)};
+    return vsi_reading_open(err, collection, txn, &out->r);
 }
 
 /* Room in the handle for a query, and for one before its bytes are in order. */
 static vs_status search_reserve(vsi_err *err, search *s) {
-    size_t bytes = 2 * (size_t)s->coll.desc->vector_bytes;
-    s->collection->scratch.bytes = 0;
-    return vsi_buf_reserve(&s->collection->scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
+    size_t bytes = 2 * (size_t)s->r.coll.desc->vector_bytes;
+    s->r.collection->scratch.bytes = 0;
+    return vsi_buf_reserve(&s->r.collection->scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
 }
 
 /* The query in the collection's type and the machine's byte order, in the handle's buffer. */
 static vs_status search_prepare(vsi_err *err, search *s, const void *query, int query_type) {
-    const vsi_desc *desc = s->coll.desc;
+    const vsi_desc *desc = s->r.coll.desc;
     const uint8_t *converted = NULL;
     vs_status st = search_reserve(err, s);
     if (st != VS_OK)
         return st;
-    uint8_t *out = s->collection->scratch.data;
+    uint8_t *out = s->r.collection->scratch.data;
     st = vsi_record_vector(err, desc, query, query_type, out + desc->vector_bytes, &converted);
     if (st != VS_OK)
         return vsi_fail_in(err, "query");
@@ -55,8 +39,8 @@ static vs_status search_prepare(vsi_err *err, search *s, const void *query, int 
 
 /* Asks what is in the handle's buffer; hits come out sorted. */
 static vs_status search_run(vsi_err *err, search *s, vsi_topk *topk) {
-    vs_status st = vsi_exact_scan(err, s->db->kernels, &s->coll, s->collection->scratch.data,
-                                  &s->halt, &s->view.stay, topk);
+    vs_status st = vsi_exact_scan(err, s->r.db->kernels, &s->r.coll, s->r.collection->scratch.data,
+                                  &s->halt, &s->r.view.stay, topk);
     if (st == VS_OK)
         vsi_topk_sort(topk);
     return st;
@@ -69,8 +53,19 @@ static vs_status search_check_k(vsi_err *err, size_t k) {
 /* The row of a key that must be there, as long as the call stays where it is. */
 static vs_status search_row(vsi_err *err, search *s, uint64_t key, const uint8_t **out_row) {
     uint32_t slot = 0;
-    vs_status st = vsi_record_find(err, s->collection, &s->coll, key, &slot);
-    return st == VS_OK ? vsi_coll_row(err, &s->coll, slot, out_row) : st;
+    vs_status st = vsi_record_find(err, s->r.collection, &s->r.coll, key, &slot);
+    return st == VS_OK ? vsi_coll_row(err, &s->r.coll, slot, out_row) : st;
+}
+
+/* A stored vector as the query. */
+static vs_status search_prepare_key(vsi_err *err, search *s, uint64_t key) {
+    const uint8_t *row = NULL;
+    vs_status st = search_reserve(err, s);
+    if (st == VS_OK)
+        st = search_row(err, s, key, &row);
+    if (st == VS_OK)
+        memcpy(s->r.collection->scratch.data, row, s->r.coll.desc->vector_bytes);
+    return st;
 }
 
 vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, int query_type,
@@ -89,13 +84,13 @@ vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, i
         st = search_run(&err, &s, &topk);
     if (st == VS_OK)
         *out_count = topk.count;
-    return search_close(&s, st, &err);
+    return vsi_reading_close(&s.r, st, &err);
 }
 
 static vs_status batch_check(vsi_err *err, const search *s, int query_type, size_t count, size_t k,
                              size_t *io_stride) {
-    int type = query_type ? query_type : s->coll.desc->type;
-    size_t bytes = vsi_vector_bytes(type, s->coll.desc->dim);
+    int type = query_type ? query_type : s->r.coll.desc->type;
+    size_t bytes = vsi_vector_bytes(type, s->r.coll.desc->dim);
     *io_stride = *io_stride ? *io_stride : bytes;
     if (*io_stride < bytes)
         return vsi_fail(err, VS_ERR_INVALID, "stride is %zu bytes, a query has %zu", *io_stride,
@@ -126,7 +121,7 @@ vs_status vs_search_batch(vs_collection *collection, vs_txn *txn, const void *qu
             vsi_fail_in(&err, "row %zu of %zu", i, count);
         out_counts[i] = topk.count;
     }
-    return search_close(&s, st, &err);
+    return vsi_reading_close(&s.r, st, &err);
 }
 
 vs_status vs_search_radius(vs_collection *collection, vs_txn *txn, const void *query,
@@ -149,7 +144,7 @@ vs_status vs_search_radius(vs_collection *collection, vs_txn *txn, const void *q
         *out_count = topk.count;
     if (st == VS_OK && out_total)
         *out_total = topk.within;
-    return search_close(&s, st, &err);
+    return vsi_reading_close(&s.r, st, &err);
 }
 
 vs_status vs_search_key(vs_collection *collection, vs_txn *txn, uint64_t key, size_t k,
@@ -158,22 +153,17 @@ vs_status vs_search_key(vs_collection *collection, vs_txn *txn, uint64_t key, si
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     search s;
-    const uint8_t *row = NULL;
     vsi_topk topk = {.hits = hits, .k = k, .has_excluded = true, .excluded = key};
     vs_status st = search_open(&err, collection, txn, &s);
     if (st == VS_OK)
         st = search_check_k(&err, k);
     if (st == VS_OK)
-        st = search_reserve(&err, &s);
+        st = search_prepare_key(&err, &s, key);
     if (st == VS_OK)
-        st = search_row(&err, &s, key, &row);
-    if (st == VS_OK) {
-        memcpy(collection->scratch.data, row, s.coll.desc->vector_bytes);
         st = search_run(&err, &s, &topk);
-    }
     if (st == VS_OK)
         *out_count = topk.count;
-    return search_close(&s, st, &err);
+    return vsi_reading_close(&s.r, st, &err);
 }
 
 vs_status vs_distance(vs_collection *collection, vs_txn *txn, uint64_t key, uint64_t other,
@@ -185,14 +175,11 @@ vs_status vs_distance(vs_collection *collection, vs_txn *txn, uint64_t key, uint
     const uint8_t *row = NULL;
     vs_status st = search_open(&err, collection, txn, &s);
     if (st == VS_OK)
-        st = search_reserve(&err, &s);
+        st = search_prepare_key(&err, &s, key);
     if (st == VS_OK)
-        st = search_row(&err, &s, key, &row);
-    if (st == VS_OK) {
-        memcpy(collection->scratch.data, row, s.coll.desc->vector_bytes);
         st = search_row(&err, &s, other, &row);
-    }
     if (st == VS_OK)
-        *out_distance = vsi_exact_distance(s.db->kernels, &s.coll, collection->scratch.data, row);
-    return search_close(&s, st, &err);
+        *out_distance =
+            vsi_exact_distance(s.r.db->kernels, &s.r.coll, collection->scratch.data, row);
+    return vsi_reading_close(&s.r, st, &err);
 }

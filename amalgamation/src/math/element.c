@@ -77,40 +77,40 @@ static size_t f32_store(const float *in, size_t at, size_t n, uint8_t *out) {
     return n;
 }
 
-static void f16_load(const uint8_t *in, size_t at, size_t n, float *out) {
+static void load16(const uint8_t *in, size_t n, float (*widen)(uint16_t), float *out) {
     for (size_t i = 0; i < n; i++) {
         uint16_t bits;
-        memcpy(&bits, in + (at + i) * sizeof bits, sizeof bits);
-        out[i] = vsi_float_of_f16(bits);
+        memcpy(&bits, in + i * sizeof bits, sizeof bits);
+        out[i] = widen(bits);
     }
+}
+
+/* Up to the first that becomes infinite. */
+static size_t store16(const float *in, size_t n, uint16_t (*narrow)(float), uint16_t infinity,
+                      uint8_t *out) {
+    for (size_t i = 0; i < n; i++) {
+        uint16_t bits = narrow(in[i]);
+        if ((bits & infinity) == infinity)
+            return i;
+        memcpy(out + i * sizeof bits, &bits, sizeof bits);
+    }
+    return n;
+}
+
+static void f16_load(const uint8_t *in, size_t at, size_t n, float *out) {
+    load16(in + 2 * at, n, vsi_float_of_f16, out);
 }
 
 static size_t f16_store(const float *in, size_t at, size_t n, uint8_t *out) {
-    for (size_t i = 0; i < n; i++) {
-        uint16_t bits = vsi_f16_of_float(in[i]);
-        if ((bits & F16_INFINITY) == F16_INFINITY)
-            return i;
-        memcpy(out + (at + i) * sizeof bits, &bits, sizeof bits);
-    }
-    return n;
+    return store16(in, n, vsi_f16_of_float, F16_INFINITY, out + 2 * at);
 }
 
 static void bf16_load(const uint8_t *in, size_t at, size_t n, float *out) {
-    for (size_t i = 0; i < n; i++) {
-        uint16_t bits;
-        memcpy(&bits, in + (at + i) * sizeof bits, sizeof bits);
-        out[i] = vsi_float_of_bf16(bits);
-    }
+    load16(in + 2 * at, n, vsi_float_of_bf16, out);
 }
 
 static size_t bf16_store(const float *in, size_t at, size_t n, uint8_t *out) {
-    for (size_t i = 0; i < n; i++) {
-        uint16_t bits = vsi_bf16_of_float(in[i]);
-        if ((bits & BF16_INFINITY) == BF16_INFINITY)
-            return i;
-        memcpy(out + (at + i) * sizeof bits, &bits, sizeof bits);
-    }
-    return n;
+    return store16(in, n, vsi_bf16_of_float, BF16_INFINITY, out + 2 * at);
 }
 
 static void u8_load(const uint8_t *in, size_t at, size_t n, float *out) {
@@ -244,8 +244,7 @@ VSI_FN vs_status vsi_vector_check(vsi_err *err, const void *in, int type, uint32
     const uint8_t *bytes = in;
     float block[ELEMENT_BLOCK];
     *out_is_canonical = type != VS_BIT || dim % 8 == 0 || !(bytes[dim / 8] >> dim % 8);
-    bool may_be_infinite = type == VS_F32 || type == VS_F16 || type == VS_BF16;
-    for (size_t at = 0; may_be_infinite && at < dim; at += ELEMENT_BLOCK) {
+    for (size_t at = 0; !from->range && at < dim; at += ELEMENT_BLOCK) {
         size_t n = dim - at < ELEMENT_BLOCK ? dim - at : ELEMENT_BLOCK;
         from->load(bytes, at, n, block);
         size_t finite = floats_finite(block, n);

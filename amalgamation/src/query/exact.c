@@ -1,6 +1,7 @@
 /* exact.c - exact search: runs of live slots, in tiles, through the kernels. */
 #include "query/exact.h"
 #include "math/dispatch.h"
+#include "math/kernels_scalar.h"
 
 enum { EXACT_TILE_ROWS = 128 };
 
@@ -45,7 +46,7 @@ static double exact_distance(int metric, double sum, double norm, double query_n
 /* A row of floats whose sums left the range of single precision, above or below, in double. */
 static double exact_in_double(const exact_scan *scan, const float *row) {
     int metric = scan->coll->desc->metric;
-    vsi_kernel *kernel = vsi_kernels_find(vsi_kernels_choose("scalar"), VS_F32, metric);
+    vsi_kernel *kernel = vsi_kernels_find(vsi_kernels_scalar(), VS_F32, metric);
     double sum = 0, norm = 0, query_sum = 0, query_norm = 0;
     kernel(scan->query, row, scan->dim, 1, &sum, &norm);
     if (metric == VS_COSINE)
