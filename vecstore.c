@@ -589,6 +589,8 @@ typedef struct vsi_bytes {
     size_t bytes;
 } vsi_bytes;
 
+VSI_FN int vsi_bytes_compare(vsi_bytes a, vsi_bytes b); /* memcmp order, a prefix first */
+
 VSI_FN uint16_t vsi_get_u16(const uint8_t *p);
 VSI_FN uint32_t vsi_get_u32(const uint8_t *p);
 VSI_FN uint64_t vsi_get_u64(const uint8_t *p);
@@ -735,6 +737,12 @@ VSI_FN bool vsi_utf8_is_valid(const uint8_t *text, size_t n) {
         at += step;
     }
     return true;
+}
+
+VSI_FN int vsi_bytes_compare(vsi_bytes a, vsi_bytes b) {
+    size_t n = a.bytes < b.bytes ? a.bytes : b.bytes;
+    int order = n ? memcmp(a.data, b.data, n) : 0;
+    return order ? order : (a.bytes > b.bytes) - (a.bytes < b.bytes);
 }
 /* ---- base/hash.h ---------------------------------------------------------------------------------- */
 /* hash.h - checksums: XXH3 (Collet, https://xxhash.com), 64 and 128 bits. */
@@ -3216,6 +3224,150 @@ VSI_FN vsi_ref vsi_ref_decode(const uint8_t in[VSI_REF_BYTES]) {
                      .is_block = in[15] & REF_IS_BLOCK,
                      .hash = vsi_get_u64(in + 16)};
 }
+/* ---- store/key.h ---------------------------------------------------------------------------------- */
+/* key.h - keys of records as bytes whose order is the keys' order; docs/FORMAT.md has them. */
+#ifndef VSI_KEY_H
+#define VSI_KEY_H
+
+/* uses base/bytes.h */
+/* uses base/status.h */
+
+enum {
+    VSI_KEY_BYTES_MAX = 6 + VS_KEY_BYTES_MAX,
+    VSI_KEY_UUID_BYTES = 16,
+    VSI_KEY_TEXT_BYTES = 160 /* of a key in a message */
+};
+
+/* A key that a caller gave: VS_ERR_MISUSE, VS_ERR_INVALID, VS_ERR_LIMIT. */
+VS_NODISCARD VSI_FN vs_status vsi_key_check(vsi_err *err, vs_key key);
+
+/* The bytes by which a key is found; written to out. */
+VSI_FN vsi_bytes vsi_key_encode(uint8_t out[VSI_KEY_BYTES_MAX], vs_key key);
+/* What all keys of a namespace begin with. */
+VSI_FN vsi_bytes vsi_key_encode_space(uint8_t out[VSI_KEY_BYTES_MAX], uint32_t space);
+/* The key of such bytes, borrowed from them; false: they are of none. */
+VS_NODISCARD VSI_FN bool vsi_key_decode(vsi_bytes bytes, vs_key *out_key);
+
+/* As memcmp of their bytes would give. */
+VSI_FN int vsi_key_compare(vs_key a, vs_key b);
+
+/* For messages. */
+VSI_FN const char *vsi_key_text(char out[VSI_KEY_TEXT_BYTES], vs_key key);
+
+#endif
+/* ---- store/key.c ---------------------------------------------------------------------------------- */
+/* key.c - keys of records: as bytes, in order, in messages. */
+/* uses store/key.h */
+
+enum { KEY_TEXT_SHOWN = 32 /* bytes of a key that a message shows */ };
+
+VSI_FN vs_status vsi_key_check(vsi_err *err, vs_key key) {
+    if (key.kind > VS_KEY_UUID)
+        return vsi_fail(err, VS_ERR_INVALID, "key: kind is %u, expected VS_KEY_U64 ... VS_KEY_UUID",
+                        key.kind);
+    if (key.kind == VS_KEY_U64)
+        return VS_OK;
+    if (!key.data)
+        return vsi_fail(err, VS_ERR_MISUSE, "key: data missing");
+    if (key.kind == VS_KEY_UUID && key.bytes != VSI_KEY_UUID_BYTES)
+        return vsi_fail(err, VS_ERR_INVALID, "key: a UUID has %d bytes, this one %u",
+                        VSI_KEY_UUID_BYTES, key.bytes);
+    if (key.bytes < 1 || key.bytes > VS_KEY_BYTES_MAX)
+        return vsi_fail(err, VS_ERR_LIMIT, "key: it has 1 to %u bytes, this one %u",
+                        VS_KEY_BYTES_MAX, key.bytes);
+    return VS_OK;
+}
+
+/* ---- as bytes ------------------------------------------------------------------------------- */
+
+VSI_FN vsi_bytes vsi_key_encode_space(uint8_t out[VSI_KEY_BYTES_MAX], uint32_t space) {
+    out[0] = space != 0;
+    vsi_put_u32_be(out + 1, space);
+    return (vsi_bytes){out, space ? 5 : 1};
+}
+
+VSI_FN vsi_bytes vsi_key_encode(uint8_t out[VSI_KEY_BYTES_MAX], vs_key key) {
+    size_t at = vsi_key_encode_space(out, key.space).bytes;
+    out[at++] = (uint8_t)(key.kind + 1);
+    if (key.kind == VS_KEY_U64) {
+        vsi_put_u64_be(out + at, key.number);
+        return (vsi_bytes){out, at + 8};
+    }
+    vsi_assert(key.bytes <= VS_KEY_BYTES_MAX);
+    memcpy(out + at, key.data, key.bytes);
+    return (vsi_bytes){out, at + key.bytes};
+}
+
+VSI_FN bool vsi_key_decode(vsi_bytes bytes, vs_key *out_key) {
+    vs_key key = {0};
+    size_t at = 1;
+    if (bytes.bytes < 3 || bytes.data[0] > 1 || (bytes.data[0] && bytes.bytes < 7))
+        return false;
+    if (bytes.data[0]) {
+        key.space = vsi_get_u32_be(bytes.data + 1);
+        at = 5;
+    }
+    key.kind = (uint16_t)(bytes.data[at++] - 1);
+    size_t left = bytes.bytes - at;
+    bool fits = key.kind == VS_KEY_U64     ? left == 8
+                : key.kind == VS_KEY_BYTES ? left >= 1 && left <= VS_KEY_BYTES_MAX
+                                           : key.kind == VS_KEY_UUID && left == VSI_KEY_UUID_BYTES;
+    if (!fits || (bytes.data[0] && !key.space))
+        return false;
+    if (key.kind == VS_KEY_U64) {
+        key.number = vsi_get_u64_be(bytes.data + at);
+    } else {
+        key.data = bytes.data + at;
+        key.bytes = (uint16_t)left;
+    }
+    *out_key = key;
+    return true;
+}
+
+VSI_FN int vsi_key_compare(vs_key a, vs_key b) {
+    if (a.space != b.space)
+        return a.space < b.space ? -1 : 1;
+    if (a.kind != b.kind)
+        return a.kind < b.kind ? -1 : 1;
+    if (a.kind == VS_KEY_U64)
+        return (a.number > b.number) - (a.number < b.number);
+    return vsi_bytes_compare((vsi_bytes){a.data, a.bytes}, (vsi_bytes){b.data, b.bytes});
+}
+
+/* ---- in messages ---------------------------------------------------------------------------- */
+
+static size_t key_write_bytes(char *out, size_t room, vs_key key) {
+    const uint8_t *data = key.data;
+    size_t n = key.bytes < KEY_TEXT_SHOWN ? key.bytes : KEY_TEXT_SHOWN, at = 0;
+    out[at++] = '\'';
+    for (size_t i = 0; i < n; i++) {
+        bool is_plain = data[i] >= 0x20 && data[i] < 0x7f && data[i] != '\'' && data[i] != '\\';
+        at += (size_t)snprintf(out + at, room - at, is_plain ? "%c" : "\\x%02x", data[i]);
+    }
+    return at + (size_t)snprintf(out + at, room - at, "'%s", n < key.bytes ? "..." : "");
+}
+
+static size_t key_write_uuid(char *out, size_t room, vs_key key) {
+    const uint8_t *data = key.data;
+    size_t at = 0;
+    for (size_t i = 0; i < VSI_KEY_UUID_BYTES; i++)
+        at += (size_t)snprintf(out + at, room - at, "%s%02x",
+                               i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", data[i]);
+    return at;
+}
+
+VSI_FN const char *vsi_key_text(char out[VSI_KEY_TEXT_BYTES], vs_key key) {
+    size_t at = 0;
+    if (key.kind == VS_KEY_U64)
+        at = (size_t)snprintf(out, VSI_KEY_TEXT_BYTES, "%llu", (unsigned long long)key.number);
+    else if (key.kind == VS_KEY_BYTES)
+        at = key_write_bytes(out, VSI_KEY_TEXT_BYTES, key);
+    else
+        at = key_write_uuid(out, VSI_KEY_TEXT_BYTES, key);
+    if (key.space)
+        snprintf(out + at, VSI_KEY_TEXT_BYTES - at, " of namespace %lu", (unsigned long)key.space);
+    return out;
+}
 /* ---- store/node.h ---------------------------------------------------------------------------------- */
 /* node.h - one node of a B+tree: a page of entries in key order, the same bytes in memory and in the
  * file. */
@@ -3266,8 +3418,6 @@ VSI_FN void vsi_node_pack(uint8_t *page);
 VSI_FN uint32_t vsi_node_find(const uint8_t *leaf, vsi_bytes key, bool *out_found);
 /* The entry of an inner node whose child covers key. */
 VSI_FN uint32_t vsi_node_find_child(const uint8_t *inner, vsi_bytes key);
-
-VSI_FN int vsi_bytes_compare(vsi_bytes a, vsi_bytes b); /* memcmp order, a prefix first */
 
 /* Whether the trailer has this size, and every entry lies inside the page, before the trailer, and in
  * order; reads nothing outside whatever the page holds. NULL, or what is wrong. */
@@ -3438,12 +3588,6 @@ VSI_FN void vsi_node_remove(uint8_t *page, uint32_t at) {
 }
 
 /* ---- finding -------------------------------------------------------------------------------- */
-
-VSI_FN int vsi_bytes_compare(vsi_bytes a, vsi_bytes b) {
-    size_t n = a.bytes < b.bytes ? a.bytes : b.bytes;
-    int order = n ? memcmp(a.data, b.data, n) : 0;
-    return order ? order : (a.bytes > b.bytes) - (a.bytes < b.bytes);
-}
 
 VSI_FN uint32_t vsi_node_find(const uint8_t *leaf, vsi_bytes key, bool *out_found) {
     uint32_t low = 0, high = vsi_node_count(leaf);
@@ -7594,11 +7738,11 @@ VSI_FN void vsi_budget_keep(vsi_pager *pager, vsi_descs *descs) {
 #define VSI_TERM_H
 
 /* uses store/desc.h */
-/* uses base/bytes.h */
+/* uses store/key.h */
 
 VSI_FN vsi_hash128 vsi_term_of_coll(const vsi_desc *desc);
-VSI_FN vsi_hash128 vsi_term_of_vector(uint32_t coll, uint64_t key, vsi_hash128 vector_hash);
-VSI_FN vsi_hash128 vsi_term_of_metadata(uint32_t coll, uint64_t key, vsi_hash128 metadata_hash);
+VSI_FN vsi_hash128 vsi_term_of_vector(uint32_t coll, vs_key key, vsi_hash128 vector_hash);
+VSI_FN vsi_hash128 vsi_term_of_metadata(uint32_t coll, vs_key key, vsi_hash128 metadata_hash);
 VSI_FN vsi_hash128 vsi_term_of_note(uint32_t coll, vsi_bytes key, vsi_hash128 value_hash);
 
 #endif
@@ -7608,23 +7752,20 @@ VSI_FN vsi_hash128 vsi_term_of_note(uint32_t coll, vsi_bytes key, vsi_hash128 va
 
 enum { TERM_COLL = 1, TERM_VECTOR = 2, TERM_METADATA = 3, TERM_NOTE = 4 };
 
-static vsi_hash128 term_of_record(uint32_t kind, uint32_t coll, uint64_t key, vsi_hash128 content) {
-    uint8_t bytes[40];
+static vsi_hash128 term_of_record(uint32_t kind, uint32_t coll, vs_key key, vsi_hash128 content) {
+    uint8_t bytes[24 + VSI_KEY_BYTES_MAX];
     vsi_put_u32(bytes, kind);
     vsi_put_u32(bytes + 4, coll);
-    vsi_put_u32(bytes + 8, 0);  /* namespace */
-    vsi_put_u32(bytes + 12, 0); /* field id */
-    vsi_put_u64(bytes + 16, key);
-    vsi_put_u64(bytes + 24, content.lo);
-    vsi_put_u64(bytes + 32, content.hi);
-    return vsi_hash128_of(bytes, sizeof bytes, 0);
+    vsi_put_u64(bytes + 8, content.lo);
+    vsi_put_u64(bytes + 16, content.hi);
+    return vsi_hash128_of(bytes, 24 + vsi_key_encode(bytes + 24, key).bytes, 0);
 }
 
-VSI_FN vsi_hash128 vsi_term_of_vector(uint32_t coll, uint64_t key, vsi_hash128 vector_hash) {
+VSI_FN vsi_hash128 vsi_term_of_vector(uint32_t coll, vs_key key, vsi_hash128 vector_hash) {
     return term_of_record(TERM_VECTOR, coll, key, vector_hash);
 }
 
-VSI_FN vsi_hash128 vsi_term_of_metadata(uint32_t coll, uint64_t key, vsi_hash128 metadata_hash) {
+VSI_FN vsi_hash128 vsi_term_of_metadata(uint32_t coll, vs_key key, vsi_hash128 metadata_hash) {
     return term_of_record(TERM_METADATA, coll, key, metadata_hash);
 }
 
@@ -7660,6 +7801,7 @@ VSI_FN vsi_hash128 vsi_term_of_coll(const vsi_desc *desc) {
 /* uses base/bytes.h */
 /* uses base/hash.h */
 /* uses base/mem.h */
+/* uses store/key.h */
 /* uses store/slab.h */
 
 enum {
@@ -7689,9 +7831,9 @@ typedef struct vsi_op {
     vsi_bytes index;
 
     /* put, delete, metadata */
-    uint32_t slot;     /* put: where the record goes; else where it is */
-    uint32_t old_slot; /* put: the slot it leaves, or VSI_SLOT_NONE: a new key */
-    uint64_t key;
+    uint32_t slot;      /* put: where the record goes; else where it is */
+    uint32_t old_slot;  /* put: the slot it leaves, or VSI_SLOT_NONE: a new key */
+    vs_key key;         /* what it points to is borrowed */
     vsi_bytes vector;   /* elements little-endian */
     vsi_bytes metadata; /* bytes 0: none */
 
@@ -7729,8 +7871,7 @@ VSI_FN vs_status vsi_op_read(vsi_err *err, vsi_bytes payload, size_t *pos, vsi_o
 
 enum {
     OP_HEADER_BYTES = 8, /* kind u8, flags u8, zero u16, body bytes u32 */
-    OP_MUST_UNDERSTAND = 1,
-    OP_KEY_U64 = 1 /* type tag of a u64 key */
+    OP_MUST_UNDERSTAND = 1
 };
 
 VSI_FN bool vsi_op_is_mark(int kind) {
@@ -7757,10 +7898,17 @@ static void op_put_bytes(vsi_buf *buf, vsi_bytes bytes) {
     buf->bytes += bytes.bytes;
 }
 
-static void op_put_key(vsi_buf *buf, uint64_t key) {
-    op_put_u32(buf, 0);                     /* namespace */
-    op_put_u32(buf, OP_KEY_U64 | 8u << 16); /* type u8, zero u8, bytes u16 */
-    op_put_u64(buf, key);
+static void op_put_key(vsi_buf *buf, vs_key key) {
+    bool is_number = key.kind == VS_KEY_U64;
+    uint32_t bytes = is_number ? 8 : key.bytes;
+    op_put_u32(buf, key.space);
+    op_put_u32(buf, (key.kind + 1u) | bytes << 16); /* type u8, zero u8, bytes u16 */
+    if (is_number) {
+        op_put_u64(buf, key.number);
+        return;
+    }
+    memcpy(buf->data + buf->bytes, key.data, bytes);
+    buf->bytes += bytes;
 }
 
 static void op_put_body(vsi_buf *buf, const vsi_op *op) {
@@ -7814,8 +7962,8 @@ static void op_put_body(vsi_buf *buf, const vsi_op *op) {
 
 VSI_FN bool vsi_op_write(vsi_buf *buf, const vsi_op *op) {
     enum { FIXED_BYTES_MAX = 128 }; /* all but the runs of bytes, header included */
-    size_t runs = op->name.bytes + op->index.bytes + op->vector.bytes + op->metadata.bytes +
-                  op->note_key.bytes + op->note_value.bytes;
+    size_t runs = op->name.bytes + op->index.bytes + op->key.bytes + op->vector.bytes +
+                  op->metadata.bytes + op->note_key.bytes + op->note_value.bytes;
     if (!vsi_buf_reserve(buf, FIXED_BYTES_MAX + runs))
         return false;
     size_t at = buf->bytes;
@@ -7864,11 +8012,21 @@ static vsi_bytes op_take_bytes(op_reader *r) {
     return p ? (vsi_bytes){p, n} : (vsi_bytes){NULL, 0};
 }
 
-static uint64_t op_take_key(op_reader *r) {
-    bool is_default_namespace = op_take_u32(r) == 0;
-    bool is_u64 = op_take_u32(r) == (OP_KEY_U64 | 8u << 16);
-    r->is_ok = r->is_ok && is_default_namespace && is_u64;
-    return op_take_u64(r);
+static vs_key op_take_key(op_reader *r) {
+    vs_key key = {.space = op_take_u32(r)};
+    uint32_t packed = op_take_u32(r), bytes = packed >> 16;
+    key.kind = (uint16_t)((packed & 0xff) - 1);
+    bool fits = key.kind == VS_KEY_U64     ? bytes == 8
+                : key.kind == VS_KEY_BYTES ? bytes >= 1 && bytes <= VS_KEY_BYTES_MAX
+                                           : key.kind == VS_KEY_UUID && bytes == VSI_KEY_UUID_BYTES;
+    r->is_ok = r->is_ok && fits && !(packed >> 8 & 0xff);
+    if (key.kind == VS_KEY_U64) {
+        key.number = op_take_u64(r);
+        return key;
+    }
+    key.data = op_take(r, bytes);
+    key.bytes = (uint16_t)(key.data ? bytes : 0);
+    return key;
 }
 
 static void op_take_body(op_reader *r, vsi_op *op) {
@@ -7959,6 +8117,7 @@ VSI_FN vs_status vsi_op_read(vsi_err *err, vsi_bytes payload, size_t *pos, vsi_o
 #define VSI_STATE_H
 
 /* uses store/desc.h */
+/* uses store/key.h */
 /* uses store/live.h */
 /* uses store/value.h */
 
@@ -7967,7 +8126,9 @@ typedef struct vsi_coll {
     vsi_desc *desc;
     uint64_t count;
     uint32_t slot_end;             /* slots below it have been used */
-    vsi_btree keys;                /* encoded key -> slot */
+    uint64_t last_number;          /* the largest number that was ever put as a key; 0 also: none */
+    vsi_btree keys;                /* key, by store/key -> slot */
+    vsi_btree long_keys;           /* slot -> key, of those that a cell has no room for */
     vsi_btree metadata;            /* slot -> JSON, by store/value */
     vsi_btree live;                /* which slots hold a record, by store/live */
     vsi_btree rows_dir, cells_dir; /* slab number -> where the slab is in the file */
@@ -7985,9 +8146,12 @@ typedef struct vsi_state {
     uint64_t changes; /* operations applied since the version it came from; cursors watch it */
 } vsi_state;
 
+/* What is kept for each slot beside its vector. */
 typedef struct vsi_cell {
-    uint64_t key;
+    uint64_t number; /* of a key that is one */
     vsi_hash128 vector_hash;
+    uint32_t space;
+    uint16_t kind; /* of the key */
 } vsi_cell;
 
 VSI_FN vsi_state vsi_state_empty(vsi_cow *cow, vsi_descs *descs);
@@ -8019,29 +8183,30 @@ VS_NODISCARD VSI_FN vs_status vsi_state_settle(vsi_err *err, vsi_state *state);
 
 /* ---- records -------------------------------------------------------------------------------- */
 
-enum { VSI_KEY_BYTES = 10, VSI_SLOT_KEY_BYTES = 4, VSI_CELL_BYTES = 32 };
+enum { VSI_SLOT_KEY_BYTES = 4, VSI_CELL_BYTES = 32 };
 
-VSI_FN vsi_bytes vsi_key_encode(uint8_t out[VSI_KEY_BYTES], uint64_t key);
 VSI_FN vsi_bytes vsi_slot_encode(uint8_t out[VSI_SLOT_KEY_BYTES], uint32_t slot);
 
 /* VS_ERR_NOT_FOUND without a message when there is no such key. */
-VS_NODISCARD VSI_FN vs_status vsi_coll_find(vsi_err *err, const vsi_coll *coll, uint64_t key,
+VS_NODISCARD VSI_FN vs_status vsi_coll_find(vsi_err *err, const vsi_coll *coll, vs_key key,
                                             uint32_t *out_slot);
 VS_NODISCARD VSI_FN vs_status vsi_coll_cell(vsi_err *err, const vsi_coll *coll, uint32_t slot,
                                             vsi_cell *out_cell);
 VS_NODISCARD VSI_FN vs_status vsi_coll_cell_aside(vsi_err *err, const vsi_coll *coll, uint32_t slot,
                                                   vsi_slab_aside *aside, vsi_cell *out_cell);
+VSI_FN void vsi_cell_encode(uint8_t out[VSI_CELL_BYTES], vs_key key, vsi_hash128 vector_hash);
+/* The key of a slot whose cell is given; what it points to is borrowed as entries of trees are. */
+VS_NODISCARD VSI_FN vs_status vsi_coll_key(vsi_err *err, const vsi_coll *coll, uint32_t slot,
+                                           const vsi_cell *cell, vs_key *out_key);
 VS_NODISCARD VSI_FN vs_status vsi_coll_row(vsi_err *err, const vsi_coll *coll, uint32_t slot,
                                            const uint8_t **out_row);
 /* Appends the metadata of a slot to buf, nothing when it has none. */
 VS_NODISCARD VSI_FN vs_status vsi_coll_read_metadata(vsi_err *err, const vsi_coll *coll,
                                                      uint32_t slot, vsi_buf *buf);
 
-/* Records in key order; coll must outlive the cursor. */
-VS_NODISCARD VSI_FN vs_status vsi_coll_seek(vsi_err *err, const vsi_coll *coll, uint64_t from_key,
-                                            vsi_btree_cursor *out_cursor);
+/* The record at a cursor in coll->keys; the key is borrowed as entries of trees are. */
 VS_NODISCARD VSI_FN vs_status vsi_coll_entry(vsi_err *err, const vsi_btree_cursor *cursor,
-                                             uint64_t *out_key, uint32_t *out_slot);
+                                             vs_key *out_key, uint32_t *out_slot);
 
 /* ---- notes ---------------------------------------------------------------------------------- */
 
@@ -8080,8 +8245,9 @@ enum {
     COLL_NAME_BYTES_OFF = 28,
     COLL_INDEX_BYTES_OFF = 30,
     COLL_TREES_OFF = 32, /* entries of each tree, u64 */
-    COLL_TREES = 5,
-    COLL_FIXED_BYTES = COLL_TREES_OFF + 8 * COLL_TREES,
+    COLL_TREES = 6,
+    COLL_LAST_NUMBER_OFF = COLL_TREES_OFF + 8 * COLL_TREES,
+    COLL_FIXED_BYTES = COLL_LAST_NUMBER_OFF + 8,
     COLL_BYTES_MAX = COLL_FIXED_BYTES + VS_NAME_BYTES_MAX + VS_INDEX_BYTES_MAX
 };
 
@@ -8110,8 +8276,8 @@ static vsi_bytes state_name_key(uint8_t out[1 + VS_NAME_BYTES_MAX], vsi_bytes na
 }
 
 static vsi_btree *coll_tree(vsi_coll *coll, uint32_t at) {
-    vsi_btree *trees[COLL_TREES] = {&coll->keys, &coll->metadata, &coll->live, &coll->rows_dir,
-                                    &coll->cells_dir};
+    vsi_btree *trees[COLL_TREES] = {&coll->keys,     &coll->metadata,  &coll->live,
+                                    &coll->rows_dir, &coll->cells_dir, &coll->long_keys};
     return trees[at];
 }
 
@@ -8129,6 +8295,7 @@ static vs_status coll_write(vsi_err *err, vsi_btree *catalog, vsi_coll *coll) {
     vsi_put_u32(value + COLL_SLOT_END_OFF, coll->slot_end);
     vsi_put_u16(value + COLL_NAME_BYTES_OFF, (uint16_t)name_bytes);
     vsi_put_u16(value + COLL_INDEX_BYTES_OFF, (uint16_t)index_bytes);
+    vsi_put_u64(value + COLL_LAST_NUMBER_OFF, coll->last_number);
     for (uint32_t i = 0; i < COLL_TREES; i++) {
         vsi_put_u64(value + COLL_TREES_OFF + 8 * i, coll_tree(coll, i)->count);
         vsi_ref_encode(coll_tree(coll, i)->root, refs + i * VSI_REF_BYTES);
@@ -8213,6 +8380,7 @@ static vs_status coll_read(vsi_err *err, const vsi_state *state, uint32_t id,
         return coll_misfit(err, id);
     coll.count = vsi_get_u64(value + COLL_COUNT_OFF);
     coll.slot_end = vsi_get_u32(value + COLL_SLOT_END_OFF);
+    coll.last_number = vsi_get_u64(value + COLL_LAST_NUMBER_OFF);
     for (uint32_t i = 0; i < COLL_TREES; i++)
         *coll_tree(&coll, i) = (vsi_btree){.cow = state->catalog.cow,
                                            .root = vsi_ref_decode(item->refs + i * VSI_REF_BYTES),
@@ -8343,37 +8511,39 @@ VSI_FN vs_status vsi_state_add_coll(vsi_err *err, vsi_state *state, vsi_desc *de
 
 /* ---- records -------------------------------------------------------------------------------- */
 
-/* namespace (one byte, 0: the default), type tag, then the number big-endian: memcmp gives the
- * order of keys. */
-VSI_FN vsi_bytes vsi_key_encode(uint8_t out[VSI_KEY_BYTES], uint64_t key) {
-    out[0] = 0;
-    out[1] = 1;
-    vsi_put_u64_be(out + 2, key);
-    return (vsi_bytes){out, VSI_KEY_BYTES};
-}
-
 VSI_FN vsi_bytes vsi_slot_encode(uint8_t out[VSI_SLOT_KEY_BYTES], uint32_t slot) {
     vsi_put_u32_be(out, slot);
     return (vsi_bytes){out, VSI_SLOT_KEY_BYTES};
 }
 
-VSI_FN vs_status vsi_coll_find(vsi_err *err, const vsi_coll *coll, uint64_t key,
-                               uint32_t *out_slot) {
-    uint8_t bytes[VSI_KEY_BYTES];
+VSI_FN vs_status vsi_coll_find(vsi_err *err, const vsi_coll *coll, vs_key key, uint32_t *out_slot) {
+    uint8_t bytes[VSI_KEY_BYTES_MAX];
+    char text[VSI_KEY_TEXT_BYTES];
     vsi_node_item item;
     vs_status st = vsi_btree_get(err, &coll->keys, vsi_key_encode(bytes, key), &item);
     if (st == VS_OK && item.value.bytes != 4)
-        return vsi_fail(err, VS_ERR_CORRUPT, "%s: the entry of key %llu is malformed",
-                        coll->desc->name, (unsigned long long)key);
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: the entry of key %s is malformed",
+                        coll->desc->name, vsi_key_text(text, key));
     if (st == VS_OK)
         *out_slot = vsi_get_u32(item.value.data);
     return st;
 }
 
+VSI_FN void vsi_cell_encode(uint8_t out[VSI_CELL_BYTES], vs_key key, vsi_hash128 vector_hash) {
+    vsi_put_u64(out, key.kind == VS_KEY_U64 ? key.number : 0);
+    vsi_put_u64(out + 8, vector_hash.lo);
+    vsi_put_u64(out + 16, vector_hash.hi);
+    vsi_put_u32(out + 24, key.space);
+    vsi_put_u32(out + 28, key.kind + 1u);
+}
+
+/* What a slot that is not live holds may be anything. */
 static void cell_decode(const uint8_t *cell, vsi_cell *out_cell) {
-    out_cell->key = vsi_get_u64(cell);
+    out_cell->number = vsi_get_u64(cell);
     out_cell->vector_hash.lo = vsi_get_u64(cell + 8);
     out_cell->vector_hash.hi = vsi_get_u64(cell + 16);
+    out_cell->space = vsi_get_u32(cell + 24);
+    out_cell->kind = (uint16_t)(vsi_get_u32(cell + 28) - 1);
 }
 
 VSI_FN vs_status vsi_coll_cell(vsi_err *err, const vsi_coll *coll, uint32_t slot,
@@ -8394,6 +8564,26 @@ VSI_FN vs_status vsi_coll_cell_aside(vsi_err *err, const vsi_coll *coll, uint32_
     return st;
 }
 
+VSI_FN vs_status vsi_coll_key(vsi_err *err, const vsi_coll *coll, uint32_t slot,
+                              const vsi_cell *cell, vs_key *out_key) {
+    uint8_t bytes[VSI_SLOT_KEY_BYTES];
+    vsi_node_item item;
+    vs_key key = {.number = cell->number, .kind = cell->kind, .space = cell->space};
+    vs_status st = VS_OK;
+    if (key.kind != VS_KEY_U64)
+        st = vsi_btree_get(err, &coll->long_keys, vsi_slot_encode(bytes, slot), &item);
+    if (st == VS_OK && key.kind != VS_KEY_U64) {
+        key.data = item.value.data;
+        key.bytes = (uint16_t)item.value.bytes;
+    }
+    if (st == VS_ERR_NOT_FOUND || (st == VS_OK && vsi_key_check(err, key) != VS_OK))
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: the key of slot %lu is malformed",
+                        coll->desc->name, (unsigned long)slot);
+    if (st == VS_OK)
+        *out_key = key;
+    return st;
+}
+
 VSI_FN vs_status vsi_coll_row(vsi_err *err, const vsi_coll *coll, uint32_t slot,
                               const uint8_t **out_row) {
     return vsi_slab_row(err, &coll->desc->rows, slot, out_row);
@@ -8409,18 +8599,11 @@ VSI_FN vs_status vsi_coll_read_metadata(vsi_err *err, const vsi_coll *coll, uint
     return st == VS_OK ? vsi_value_read(err, &coll->metadata, &value, buf) : st;
 }
 
-VSI_FN vs_status vsi_coll_seek(vsi_err *err, const vsi_coll *coll, uint64_t from_key,
-                               vsi_btree_cursor *out_cursor) {
-    uint8_t bytes[VSI_KEY_BYTES];
-    return vsi_btree_seek(err, &coll->keys, vsi_key_encode(bytes, from_key), out_cursor);
-}
-
-VSI_FN vs_status vsi_coll_entry(vsi_err *err, const vsi_btree_cursor *cursor, uint64_t *out_key,
+VSI_FN vs_status vsi_coll_entry(vsi_err *err, const vsi_btree_cursor *cursor, vs_key *out_key,
                                 uint32_t *out_slot) {
     vsi_node_item item = vsi_btree_entry(cursor);
-    if (item.key.bytes != VSI_KEY_BYTES || item.value.bytes != 4)
+    if (item.value.bytes != 4 || !vsi_key_decode(item.key, out_key))
         return vsi_fail(err, VS_ERR_CORRUPT, "an entry of a tree of keys is malformed");
-    *out_key = vsi_get_u64_be(item.key.data + 2);
     *out_slot = vsi_get_u32(item.value.data);
     return VS_OK;
 }
@@ -8536,7 +8719,7 @@ static vs_status apply_create(vsi_err *err, vsi_state *state, const vsi_op *op) 
 /* ---- put and delete ------------------------------------------------------------------------- */
 
 static vs_status metadata_remove(vsi_err *err, vsi_state *state, vsi_coll *coll, uint32_t slot,
-                                 uint64_t key) {
+                                 vs_key key) {
     uint8_t bytes[VSI_SLOT_KEY_BYTES];
     vsi_bytes slot_key = vsi_slot_encode(bytes, slot);
     vsi_value value = {.bytes = 0};
@@ -8547,22 +8730,27 @@ static vs_status metadata_remove(vsi_err *err, vsi_state *state, vsi_coll *coll,
     return vsi_value_delete(err, &coll->metadata, slot_key);
 }
 
-/* Takes a live record out of its slot; the caller has found coll->keys to lead there. */
+/* Takes the live record of a key out of its slot. */
 static vs_status record_remove(vsi_err *err, vsi_state *state, vsi_coll *coll, uint32_t slot,
-                               vsi_buf *freed) {
+                               vs_key key, vsi_buf *freed) {
+    uint8_t bytes[VSI_SLOT_KEY_BYTES];
     vsi_cell cell;
     vs_status st = vsi_coll_cell(err, coll, slot, &cell);
     if (st == VS_OK)
-        st = metadata_remove(err, state, coll, slot, cell.key);
+        st = metadata_remove(err, state, coll, slot, key);
     if (st == VS_OK)
         st = vsi_live_set(err, &coll->live, slot, false);
+    if (st == VS_OK && key.kind != VS_KEY_U64)
+        st = vsi_btree_delete(err, &coll->long_keys, vsi_slot_encode(bytes, slot));
+    if (st == VS_ERR_NOT_FOUND)
+        st = vsi_fail(err, VS_ERR_CORRUPT, "%s: the key of slot %lu is missing", coll->desc->name,
+                      (unsigned long)slot);
     if (st != VS_OK)
         return st;
     vsi_freed_slot gone = {.coll = coll->desc->id, .slot = slot};
     if (freed && !vsi_buf_append(freed, &gone, sizeof gone))
         return vsi_fail_nomem(err, sizeof gone);
-    vsi_hash128_subtract(&state->digest,
-                         vsi_term_of_vector(coll->desc->id, cell.key, cell.vector_hash));
+    vsi_hash128_subtract(&state->digest, vsi_term_of_vector(coll->desc->id, key, cell.vector_hash));
     coll->count--;
     return VS_OK;
 }
@@ -8578,11 +8766,20 @@ static vs_status record_write_row(vsi_err *err, vsi_coll *coll, const vsi_op *op
         return st;
     vsi_copy_le(row, op->vector.data, desc->vector_bytes / desc->element_bytes,
                 desc->element_bytes); /* keeps S3 */
-    vsi_put_u64(cell, op->key);
-    vsi_put_u64(cell + 8, hash.lo);
-    vsi_put_u64(cell + 16, hash.hi);
-    vsi_put_u64(cell + 24, 0);
+    vsi_cell_encode(cell, op->key, hash);
     return VS_OK;
+}
+
+/* Leads from the key to the slot and, if the cell has no room for the key, back. */
+static vs_status record_link(vsi_err *err, vsi_coll *coll, const vsi_op *op) {
+    uint8_t bytes[VSI_KEY_BYTES_MAX], slot_key[VSI_SLOT_KEY_BYTES], slot[4];
+    vsi_put_u32(slot, op->slot);
+    vs_status st = vsi_btree_put(err, &coll->keys, vsi_key_encode(bytes, op->key),
+                                 (vsi_bytes){slot, sizeof slot});
+    if (st == VS_OK && op->key.kind != VS_KEY_U64)
+        st = vsi_btree_put(err, &coll->long_keys, vsi_slot_encode(slot_key, op->slot),
+                           (vsi_bytes){op->key.data, op->key.bytes});
+    return st;
 }
 
 static vs_status metadata_add(vsi_err *err, vsi_state *state, vsi_coll *coll, const vsi_op *op) {
@@ -8597,21 +8794,20 @@ static vs_status metadata_add(vsi_err *err, vsi_state *state, vsi_coll *coll, co
 
 /* Writes a record into a slot that is not live. */
 static vs_status record_add(vsi_err *err, vsi_state *state, vsi_coll *coll, const vsi_op *op) {
-    uint8_t key[VSI_KEY_BYTES], slot[4];
     vsi_hash128 hash = vsi_hash128_of(op->vector.data, op->vector.bytes, 0);
     vs_status st = record_write_row(err, coll, op, hash);
     if (st == VS_OK)
         st = vsi_live_set(err, &coll->live, op->slot, true);
     if (st == VS_OK)
         st = metadata_add(err, state, coll, op);
-    vsi_put_u32(slot, op->slot);
     if (st == VS_OK)
-        st = vsi_btree_put(err, &coll->keys, vsi_key_encode(key, op->key),
-                           (vsi_bytes){slot, sizeof slot});
+        st = record_link(err, coll, op);
     if (st != VS_OK)
         return st;
     vsi_hash128_add(&state->digest, vsi_term_of_vector(op->coll, op->key, hash));
     coll->count++;
+    if (op->key.kind == VS_KEY_U64 && op->key.number > coll->last_number)
+        coll->last_number = op->key.number;
     if (op->slot == coll->slot_end)
         coll->slot_end++;
     return VS_OK;
@@ -8648,12 +8844,12 @@ static vs_status apply_put(vsi_err *err, vsi_state *state, const vsi_op *op, vsi
     if (st == VS_OK)
         st = put_validate(err, coll, op);
     if (st == VS_OK && op->old_slot != VSI_SLOT_NONE)
-        st = record_remove(err, state, coll, op->old_slot, freed);
+        st = record_remove(err, state, coll, op->old_slot, op->key, freed);
     return st == VS_OK ? record_add(err, state, coll, op) : st;
 }
 
 static vs_status apply_delete(vsi_err *err, vsi_state *state, const vsi_op *op, vsi_buf *freed) {
-    uint8_t key[VSI_KEY_BYTES];
+    uint8_t key[VSI_KEY_BYTES_MAX];
     vsi_coll *coll = NULL;
     vs_status st = apply_work_on(err, state, op, &coll);
     if (st == VS_OK && op->slot == VSI_SLOT_NONE)
@@ -8661,7 +8857,7 @@ static vs_status apply_delete(vsi_err *err, vsi_state *state, const vsi_op *op, 
     if (st == VS_OK)
         st = record_validate(err, coll, op, op->slot);
     if (st == VS_OK)
-        st = record_remove(err, state, coll, op->slot, freed);
+        st = record_remove(err, state, coll, op->slot, op->key, freed);
     return st == VS_OK ? vsi_btree_delete(err, &coll->keys, vsi_key_encode(key, op->key)) : st;
 }
 
@@ -8821,13 +9017,27 @@ static vs_status audit_next(auditor *a, vsi_btree_cursor *cursor) {
     return vsi_btree_next(a->err, cursor);
 }
 
+/* Whether the key that a slot says is its own is this one. */
+static vs_status audit_key(auditor *a, const vsi_coll *coll, vs_key key, uint32_t slot,
+                           const vsi_cell *cell) {
+    vs_key own = {0};
+    uint32_t again = VSI_SLOT_NONE; /* the bytes of the entry's key are what they should be */
+    vs_status st = vsi_coll_key(a->err, coll, slot, cell, &own);
+    if (st == VS_OK)
+        st = vsi_coll_find(a->err, coll, key, &again);
+    if (st == VS_ERR_NOT_FOUND || (st == VS_OK && (vsi_key_compare(own, key) || again != slot)))
+        return vsi_fail(a->err, VS_ERR_CORRUPT, "a slot belongs to another key");
+    if (st == VS_OK && key.kind == VS_KEY_U64 && key.number > coll->last_number)
+        return vsi_fail(a->err, VS_ERR_CORRUPT, "a key is above the largest number ever put");
+    return st;
+}
+
 /* The record that a key leads to. */
-static vs_status audit_record(auditor *a, const vsi_coll *coll, uint64_t key, uint32_t slot) {
+static vs_status audit_record(auditor *a, const vsi_coll *coll, vs_key key, uint32_t slot) {
     const vsi_desc *desc = coll->desc;
     bool is_live = false;
     const uint8_t *row = NULL;
     vsi_cell cell;
-    uint32_t again = VSI_SLOT_NONE; /* the bytes of the entry's key are what they should be */
     vs_status st = vsi_live_get(a->err, &coll->live, slot, &is_live);
     if (st == VS_OK && (slot >= coll->slot_end || !is_live))
         return vsi_fail(a->err, VS_ERR_CORRUPT, "a key leads to a slot that is not live");
@@ -8836,9 +9046,7 @@ static vs_status audit_record(auditor *a, const vsi_coll *coll, uint64_t key, ui
     if (st == VS_OK)
         st = vsi_coll_row(a->err, coll, slot, &row);
     if (st == VS_OK)
-        st = vsi_coll_find(a->err, coll, key, &again);
-    if (st == VS_ERR_NOT_FOUND || (st == VS_OK && (cell.key != key || again != slot)))
-        return vsi_fail(a->err, VS_ERR_CORRUPT, "a slot belongs to another key");
+        st = audit_key(a, coll, key, slot, &cell);
     if (st != VS_OK)
         return st;
     vsi_copy_le(a->buf.data, row, desc->vector_bytes / desc->element_bytes, desc->element_bytes);
@@ -8850,19 +9058,21 @@ static vs_status audit_record(auditor *a, const vsi_coll *coll, uint64_t key, ui
 }
 
 static vs_status audit_records(auditor *a, const vsi_coll *coll) {
-    uint64_t count = 0;
+    uint64_t count = 0, long_count = 0;
     vsi_btree_cursor cursor;
     a->buf.bytes = 0;
     if (!vsi_buf_reserve(&a->buf, coll->desc->rows.row_bytes))
         return vsi_fail_nomem(a->err, coll->desc->rows.row_bytes);
-    vs_status st = vsi_coll_seek(a->err, coll, 0, &cursor);
+    vs_status st =
+        vsi_btree_seek(a->err, &coll->keys, (vsi_bytes){(const uint8_t *)"", 0}, &cursor);
     while (st == VS_OK && !vsi_btree_at_end(&cursor)) {
-        uint64_t key = 0;
+        vs_key key = {0};
         uint32_t slot = 0;
         st = vsi_coll_entry(a->err, &cursor, &key, &slot);
         if (st == VS_OK)
             st = audit_record(a, coll, key, slot);
         count++;
+        long_count += key.kind != VS_KEY_U64;
         st = audit_note(a, coll->desc->name, st);
         if (st == VS_OK)
             st = audit_next(a, &cursor);
@@ -8870,6 +9080,8 @@ static vs_status audit_records(auditor *a, const vsi_coll *coll) {
     if (st == VS_OK &&
         count != coll->count) /* the tree's own count is right, audit_tree has seen to that */
         audit_report(a, coll->desc->name, "the count of records is wrong");
+    if (st == VS_OK && long_count != coll->long_keys.count) /* each record has found its own */
+        audit_report(a, coll->desc->name, "there are keys of slots that are not live");
     return st;
 }
 
@@ -8939,8 +9151,11 @@ static vs_status audit_add_metadata(auditor *a, const vsi_coll *coll, vsi_bytes 
         return vsi_fail(a->err, VS_ERR_CORRUPT, "there is metadata of a slot that is not live");
     if (st == VS_OK)
         st = vsi_coll_cell(a->err, coll, slot, &cell);
+    vs_key own = {0};
     if (st == VS_OK)
-        vsi_hash128_add(&a->digest, vsi_term_of_metadata(coll->desc->id, cell.key, hash));
+        st = vsi_coll_key(a->err, coll, slot, &cell, &own);
+    if (st == VS_OK)
+        vsi_hash128_add(&a->digest, vsi_term_of_metadata(coll->desc->id, own, hash));
     return st;
 }
 
@@ -8975,8 +9190,8 @@ static vs_status audit_desc(auditor *a, const vsi_state *state, const vsi_coll *
 
 static vs_status audit_coll(auditor *a, const vsi_state *state, const vsi_coll *coll) {
     const char *name = coll->desc->name;
-    const vsi_btree *trees[] = {&coll->keys, &coll->metadata, &coll->live, &coll->rows_dir,
-                                &coll->cells_dir};
+    const vsi_btree *trees[] = {&coll->keys,     &coll->metadata,  &coll->live,
+                                &coll->rows_dir, &coll->cells_dir, &coll->long_keys};
     bool is_sound = true;
     vs_status st = VS_OK;
     for (size_t i = 0; st == VS_OK && i < sizeof trees / sizeof trees[0]; i++)
@@ -9050,7 +9265,7 @@ enum {
     VSI_META_SESSION_OFF = 32768, /* in no block of either page, up to blocks of 32 KiB */
     VSI_UUID_BYTES = 16,
     VSI_FORMAT_MAJOR = 0,
-    VSI_FORMAT_MINOR = 2 /* while major is 0 every change of minor is incompatible */
+    VSI_FORMAT_MINOR = 3 /* while major is 0 every change of minor is incompatible */
 };
 
 /* Bits of vsi_meta.features_needed. */
@@ -14357,16 +14572,18 @@ typedef struct vsi_topk {
     vs_hit *hits; /* [k], borrowed */
     size_t k, count;
     bool has_radius; /* none that is farther is wanted */
-    bool has_excluded;
     double radius;
-    uint64_t within;   /* candidates not farther than radius, wanted or not */
-    uint64_t excluded; /* this key is not wanted */
+    uint64_t within; /* candidates not farther than radius, wanted or not */
+    /* Orders two keys that are no numbers, of which hits know the slots: below, equal or above 0. */
+    int (*order)(void *ctx, uint32_t slot, uint32_t other);
+    void *ctx;
 } vsi_topk;
 
 /* Whether a candidate at this distance could still be among the k; cheap, for the inner loop. Asked once
  * for each. */
 VSI_FN bool vsi_topk_may_enter(vsi_topk *topk, double distance);
-VSI_FN void vsi_topk_offer(vsi_topk *topk, uint64_t key, double distance);
+/* A key that is no number has none of its bytes: its number is that of its slot. */
+VSI_FN void vsi_topk_offer(vsi_topk *topk, vs_key key, double distance);
 
 /* Sorts hits: nearest first, equal distances by ascending key. Ends the stream. */
 VSI_FN void vsi_topk_sort(vsi_topk *topk);
@@ -14377,12 +14594,21 @@ VSI_FN void vsi_topk_sort(vsi_topk *topk);
 /* uses query/topk.h */
 
 /* The order of results: by distance, then by key. */
-static bool topk_is_farther(vs_hit a, vs_hit b) {
-    return a.distance > b.distance || (a.distance == b.distance && a.key > b.key);
+static bool topk_is_farther(const vsi_topk *topk, const vs_hit *a, const vs_hit *b) {
+    if (a->distance != b->distance)
+        return a->distance > b->distance;
+    if (a->key.space != b->key.space)
+        return a->key.space > b->key.space;
+    if (a->key.kind != b->key.kind)
+        return a->key.kind > b->key.kind;
+    if (a->key.kind == VS_KEY_U64)
+        return a->key.number > b->key.number;
+    return topk->order(topk->ctx, (uint32_t)a->key.number, (uint32_t)b->key.number) > 0;
 }
 
-static void topk_sift_up(vs_hit *heap, size_t at, vs_hit hit) {
-    while (at > 0 && topk_is_farther(hit, heap[(at - 1) / 2])) {
+static void topk_sift_up(vsi_topk *topk, size_t at, vs_hit hit) {
+    vs_hit *heap = topk->hits;
+    while (at > 0 && topk_is_farther(topk, &hit, &heap[(at - 1) / 2])) {
         heap[at] = heap[(at - 1) / 2];
         at = (at - 1) / 2;
     }
@@ -14390,12 +14616,13 @@ static void topk_sift_up(vs_hit *heap, size_t at, vs_hit hit) {
 }
 
 /* Puts hit at the root of a heap of n and moves it down. */
-static void topk_sift_down(vs_hit *heap, size_t n, vs_hit hit) {
+static void topk_sift_down(vsi_topk *topk, size_t n, vs_hit hit) {
+    vs_hit *heap = topk->hits;
     size_t at = 0;
     for (size_t child = 1; child < n; child = 2 * at + 1) {
-        if (child + 1 < n && topk_is_farther(heap[child + 1], heap[child]))
+        if (child + 1 < n && topk_is_farther(topk, &heap[child + 1], &heap[child]))
             child++;
-        if (!topk_is_farther(heap[child], hit))
+        if (!topk_is_farther(topk, &heap[child], &hit))
             break;
         heap[at] = heap[child];
         at = child;
@@ -14410,21 +14637,19 @@ VSI_FN bool vsi_topk_may_enter(vsi_topk *topk, double distance) {
     return topk->count < topk->k || (topk->k && distance <= topk->hits[0].distance);
 }
 
-VSI_FN void vsi_topk_offer(vsi_topk *topk, uint64_t key, double distance) {
+VSI_FN void vsi_topk_offer(vsi_topk *topk, vs_key key, double distance) {
     vs_hit hit = {.key = key, .distance = distance};
-    if (topk->has_excluded && key == topk->excluded)
-        return;
     if (topk->count < topk->k)
-        topk_sift_up(topk->hits, topk->count++, hit);
-    else if (topk_is_farther(topk->hits[0], hit))
-        topk_sift_down(topk->hits, topk->count, hit);
+        topk_sift_up(topk, topk->count++, hit);
+    else if (topk_is_farther(topk, &topk->hits[0], &hit))
+        topk_sift_down(topk, topk->count, hit);
 }
 
 VSI_FN void vsi_topk_sort(vsi_topk *topk) {
     for (size_t n = topk->count; n > 1; n--) {
         vs_hit last = topk->hits[n - 1];
         topk->hits[n - 1] = topk->hits[0];
-        topk_sift_down(topk->hits, n - 1, last);
+        topk_sift_down(topk, n - 1, last);
     }
 }
 /* ---- query/exact.h ---------------------------------------------------------------------------------- */
@@ -14442,11 +14667,18 @@ typedef struct vsi_halt {
     uint64_t seen;              /* what it was when the call began */
 } vsi_halt;
 
-/* Offers every record of coll to topk. query is [dim] elements of the collection's type, aligned
- * for it. stay is the caller's, who holds nothing else by it: it is renewed on the way. VS_ERR_INTERRUPTED. */
+/* What a scan asks for. */
+typedef struct vsi_exact_ask {
+    const void *query; /* [dim] elements of the collection's type, aligned for it */
+    uint32_t excluded; /* the record in this slot is not wanted; VSI_SLOT_NONE */
+    vsi_halt halt;
+} vsi_exact_ask;
+
+/* Offers every record of coll to topk, and sorts that. stay is the caller's, who holds nothing else by it: it is
+ * renewed on the way. VS_ERR_INTERRUPTED. */
 VS_NODISCARD VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels,
-                                             const vsi_coll *coll, const void *query,
-                                             const vsi_halt *halt, vsi_stay *stay, vsi_topk *topk);
+                                             const vsi_coll *coll, const vsi_exact_ask *ask,
+                                             vsi_stay *stay, vsi_topk *topk);
 
 /* The distance of two vectors of a collection, as a scan would find it. query is aligned as above. */
 VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_coll *coll,
@@ -14473,7 +14705,10 @@ typedef struct exact_scan {
     const vsi_coll *coll;
     const void *query;
     size_t dim;
-    double query_norm;          /* squared; for cosine */
+    double query_norm; /* squared; for cosine */
+    uint32_t excluded; /* slot */
+    vsi_err *err;      /* of a failure to order two keys, and that */
+    vs_status order_st;
     vsi_slab_aside rows, cells; /* of slabs that memory has no room for */
     double out[EXACT_TILE_ROWS], norm[EXACT_TILE_ROWS];
 } exact_scan;
@@ -14541,20 +14776,38 @@ static void exact_prepare(exact_scan *scan) {
         scan->kernel(scan->query, scan->query, scan->dim, 1, &sum, &scan->query_norm);
 }
 
+/* Of two slots whose keys are of one namespace and kind, and no numbers. */
+static int exact_order(void *ctx, uint32_t slot, uint32_t other) {
+    exact_scan *scan = ctx;
+    vs_key a = {0}, b = {0};
+    vsi_cell cell = {.kind = VS_KEY_BYTES}; /* bytes are compared, of whatever kind */
+    vs_status st = vsi_coll_key(scan->err, scan->coll, slot, &cell, &a);
+    if (st == VS_OK)
+        st = vsi_coll_key(scan->err, scan->coll, other, &cell, &b);
+    if (st == VS_OK)
+        return vsi_key_compare(a, b);
+    scan->order_st = st;
+    return 0;
+}
+
 /* Takes what may enter the top k of a tile into it. */
 static vs_status exact_offer(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n,
                              vsi_topk *topk) {
     for (size_t i = 0; i < n; i++) {
         vsi_cell cell;
-        if (!vsi_topk_may_enter(topk, scan->out[i]))
+        if (slot + (uint32_t)i == scan->excluded || !vsi_topk_may_enter(topk, scan->out[i]))
             continue;
         vs_status st =
             vsi_coll_cell_aside(err, scan->coll, slot + (uint32_t)i, &scan->cells, &cell);
         if (st != VS_OK)
             return st;
-        vsi_topk_offer(topk, cell.key, scan->out[i]);
+        bool is_number = cell.kind == VS_KEY_U64;
+        vs_key key = {.number = is_number ? cell.number : slot + (uint32_t)i,
+                      .kind = cell.kind,
+                      .space = cell.space};
+        vsi_topk_offer(topk, key, scan->out[i]);
     }
-    return VS_OK;
+    return scan->order_st;
 }
 
 /* n rows of consecutive live slots in one slab. */
@@ -14613,6 +14866,9 @@ static void exact_begin(exact_scan *scan, const vsi_kernels *kernels, const vsi_
     scan->query = query;
     scan->dim = coll->desc->dim;
     scan->query_norm = 0;
+    scan->excluded = VSI_SLOT_NONE;
+    scan->err = NULL;
+    scan->order_st = VS_OK;
     scan->rows = scan->cells = (vsi_slab_aside){.buf = {.mem = coll->desc->rows.mem}};
     exact_prepare(scan);
 }
@@ -14626,11 +14882,18 @@ VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_coll *col
 }
 
 VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels, const vsi_coll *coll,
-                                const void *query, const vsi_halt *halt, vsi_stay *stay,
-                                vsi_topk *topk) {
+                                const vsi_exact_ask *ask, vsi_stay *stay, vsi_topk *topk) {
     exact_scan scan;
-    exact_begin(&scan, kernels, coll, query);
-    vs_status st = exact_run(err, &scan, halt, stay, topk);
+    exact_begin(&scan, kernels, coll, ask->query);
+    scan.excluded = ask->excluded;
+    scan.err = err;
+    topk->order = exact_order;
+    topk->ctx = &scan;
+    vs_status st = exact_run(err, &scan, &ask->halt, stay, topk);
+    if (st == VS_OK) {
+        vsi_topk_sort(topk);
+        st = scan.order_st;
+    }
     vsi_buf_free(&scan.rows.buf);
     vsi_buf_free(&scan.cells.buf);
     return st;
@@ -14679,13 +14942,19 @@ struct vs_txn {
     vs_cursor *cursors;   /* of a write transaction; they end with it */
 };
 
+/* A record that was read; the caller may pass it back in. */
+typedef struct vsi_record_bufs {
+    vsi_buf vector, metadata; /* metadata ends with a NUL */
+    vsi_buf key;              /* what the key points to */
+} vsi_record_bufs;
+
 struct vs_collection {
     vsi_handle head;
     uint32_t id;
     char name[VS_NAME_BYTES_MAX + 1];
-    vsi_buf vector;   /* the last record read; the caller may pass it back in */
-    vsi_buf metadata; /* likewise; ends with a NUL */
-    vsi_buf scratch;  /* the vector being put, or the query being searched, converted */
+    vsi_record_bufs record; /* the last one read */
+    vsi_buf keys;           /* what the keys of the last hits point to */
+    vsi_buf scratch;        /* the vector being put, or the query being searched, converted */
 };
 
 /* The state that a call reads: the transaction's, or the last commit's, pinned for the call. */
@@ -14952,6 +15221,35 @@ VSI_FN void vsi_struct_write(const void *ours, size_t bytes, void *callers) {
     size_t theirs = struct_bytes(callers);
     memcpy(callers, ours, theirs < bytes ? theirs : bytes);
 }
+/* ---- api/keys.c ---------------------------------------------------------------------------------- */
+/* keys.c - keys, for callers. */
+/* uses api/handle.h */
+
+vs_key vs_key_u64(uint64_t number) {
+    return (vs_key){.number = number};
+}
+
+vs_key vs_key_bytes(const void *data, size_t bytes) {
+    uint16_t stored = bytes < UINT16_MAX ? (uint16_t)bytes : UINT16_MAX;
+    return (vs_key){.data = data, .bytes = stored, .kind = VS_KEY_BYTES};
+}
+
+vs_key vs_key_text(const char *text) {
+    return vs_key_bytes(text, text ? strlen(text) : 0);
+}
+
+vs_key vs_key_uuid(const void *uuid) {
+    return (vs_key){.data = uuid, .bytes = VSI_KEY_UUID_BYTES, .kind = VS_KEY_UUID};
+}
+
+vs_key vs_key_in(uint32_t space, vs_key key) {
+    key.space = space;
+    return key;
+}
+
+int vs_key_compare(vs_key a, vs_key b) {
+    return vsi_key_compare(a, b);
+}
 /* ---- api/vfs.c ---------------------------------------------------------------------------------- */
 /* vfs.c - the file systems that ship with the library. */
 /* uses os/memory.h */
@@ -15155,9 +15453,554 @@ vs_status vs_close(vs_db *db) {
     vsi_free(&mem, db, sizeof *db);
     return st;
 }
+/* ---- api/record.h ---------------------------------------------------------------------------------- */
+/* record.h - records between the caller's structs and the store. */
+#ifndef VSI_RECORD_H
+#define VSI_RECORD_H
+
+/* uses api/handle.h */
+
+/* A caller's vector in the collection's type, elements little-endian: the caller's own bytes when
+ * they are that already, else scratch [dim x element_bytes]. VS_ERR_INVALID for values that do not
+ * fit. */
+VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_desc *desc, const void *vector, int type,
+                                   uint8_t *scratch, const uint8_t **out);
+
+VSI_FN void vsi_record_bufs_init(vsi_record_bufs *bufs, vsi_mem *mem);
+VSI_FN void vsi_record_bufs_free(vsi_record_bufs *bufs);
+
+/* Fills out_record from a slot; what it points to lives in the buffers. */
+VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t slot,
+                                 vsi_record_bufs *bufs, vs_record *out_record);
+
+/* The slot of a key that must be there; VS_ERR_NOT_FOUND with a message. */
+VS_NODISCARD VSI_FN vs_status vsi_record_find(vsi_err *err, const vs_collection *collection,
+                                              const vsi_coll *coll, vs_key key, uint32_t *out_slot);
+
+#endif
+/* ---- api/record.c ---------------------------------------------------------------------------------- */
+/* record.c - writing and reading records. */
+/* uses api/record.h */
+/* uses base/json.h */
+
+/* ---- vectors -------------------------------------------------------------------------------- */
+
+VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_desc *desc, const void *vector, int type,
+                                   uint8_t *scratch, const uint8_t **out) {
+    bool is_canonical = false;
+    type = type ? type : desc->type;
+    *out = scratch;
+    if (!vector)
+        return vsi_fail(err, VS_ERR_MISUSE, "vector: missing");
+    if (!vsi_type_bytes(type))
+        return vsi_fail(err, VS_ERR_INVALID, "vector: type is %d, expected VS_F32 ... VS_BIT",
+                        type);
+    size_t numbers = desc->vector_bytes / desc->element_bytes;
+    if (type == desc->type) {
+        vs_status st = vsi_vector_check(err, vector, type, desc->dim, &is_canonical);
+        if (st != VS_OK || is_canonical) {
+            *out = vsi_as_le(vector, numbers, desc->element_bytes, scratch);
+            return st;
+        }
+    }
+    vs_status st = vsi_vector_convert(err, vector, type, scratch, desc->type, desc->dim, NULL);
+    vsi_swap_le(scratch, numbers, desc->element_bytes);
+    return st;
+}
+
+/* ---- writing -------------------------------------------------------------------------------- */
+
+/* One record to put, as the caller gave it. */
+typedef struct record_input {
+    vs_key key;
+    const void *vector;
+    int type;
+    vsi_bytes metadata;
+} record_input;
+
+static vs_status metadata_validate(vsi_err *err, vsi_bytes metadata) {
+    if (!metadata.data)
+        return VS_OK;
+    if (metadata.bytes > VS_METADATA_BYTES_MAX)
+        return vsi_fail(err, VS_ERR_LIMIT, "metadata: %zu bytes, the limit is %u", metadata.bytes,
+                        VS_METADATA_BYTES_MAX);
+    return vsi_json_check_object(err, (const char *)metadata.data, metadata.bytes);
+}
+
+static vs_status record_missing(vsi_err *err, const vs_collection *collection, vs_key key) {
+    char text[VSI_KEY_TEXT_BYTES];
+    return vsi_fail(err, VS_ERR_NOT_FOUND, "there is no key %s in collection '%s'",
+                    vsi_key_text(text, key), collection->name);
+}
+
+static vs_status record_exists(vsi_err *err, const vs_collection *collection, vs_key key) {
+    char text[VSI_KEY_TEXT_BYTES];
+    return vsi_fail(err, VS_ERR_EXISTS, "key %s exists in collection '%s'", vsi_key_text(text, key),
+                    collection->name);
+}
+
+static vs_status put_stage(vsi_err *err, vsi_write *write, const vs_collection *collection,
+                           const record_input *in, int mode, uint8_t *scratch) {
+    vsi_coll coll;
+    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    if (st != VS_OK)
+        return st;
+    vsi_op op = {.kind = VSI_OP_PUT,
+                 .coll = collection->id,
+                 .old_slot = VSI_SLOT_NONE,
+                 .key = in->key,
+                 .metadata = in->metadata};
+    op.vector.bytes = coll.desc->vector_bytes;
+    st = vsi_key_check(err, in->key);
+    if (st == VS_OK)
+        st = metadata_validate(err, in->metadata);
+    if (st == VS_OK)
+        st = vsi_record_vector(err, coll.desc, in->vector, in->type, scratch, &op.vector.data);
+    if (st == VS_OK)
+        st = vsi_coll_find(err, &coll, in->key, &op.old_slot);
+    if (st == VS_OK && mode == VS_INSERT)
+        return record_exists(err, collection, in->key);
+    if (st == VS_OK && mode == VS_IGNORE)
+        return VS_OK;
+    if (st == VS_ERR_NOT_FOUND && mode == VS_REPLACE)
+        return record_missing(err, collection, in->key);
+    if (st != VS_OK && st != VS_ERR_NOT_FOUND)
+        return st;
+    st = vsi_write_take_slot(err, write, collection->id, &op.slot);
+    return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
+}
+
+/* Room for one converted vector of the collection, which must exist. */
+static vs_status put_prepare(vsi_err *err, vsi_write *write, vs_collection *collection) {
+    vsi_coll coll;
+    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    if (st != VS_OK)
+        return st;
+    collection->scratch.bytes = 0;
+    size_t bytes = coll.desc->vector_bytes;
+    return vsi_buf_reserve(&collection->scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
+}
+
+static vs_status put_check_call(vsi_err *err, const vs_collection *collection, const vs_txn *txn,
+                                int mode) {
+    if (mode < VS_UPSERT || mode > VS_IGNORE)
+        return vsi_fail(err, VS_ERR_MISUSE, "mode is %d, expected VS_UPSERT ... VS_IGNORE", mode);
+    return vsi_handle_check_txn(err, collection->head.db, txn, true);
+}
+
+/* The caller's metadata; NULL: none; bytes 0: up to the NUL. */
+static vsi_bytes metadata_of(const char *text, size_t bytes) {
+    if (!text)
+        return (vsi_bytes){NULL, 0};
+    return (vsi_bytes){(const uint8_t *)text, bytes ? bytes : strlen(text)};
+}
+
+/* The next number as a key, if the caller wants one. */
+static vs_status put_number(vsi_err *err, const vsi_write *write, const vs_collection *collection,
+                            uint64_t *out_number, vs_key *io_key) {
+    vsi_coll coll;
+    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    if (st == VS_OK && coll.last_number == UINT64_MAX)
+        st = vsi_fail(err, VS_ERR_LIMIT, "collection '%s' has had the largest number as a key",
+                      collection->name);
+    if (st != VS_OK)
+        return st;
+    *out_number = coll.last_number + 1;
+    *io_key = (vs_key){.number = *out_number, .space = io_key->space};
+    return VS_OK;
+}
+
+/* Puts one record; out_number NULL: under its own key. */
+static vs_status put_record(vs_collection *collection, vs_txn *txn, const vs_record *record,
+                            int mode, uint64_t *out_number) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !record)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_record all = VS_RECORD_INIT;
+    vsi_change change;
+    uint64_t number = 0;
+    vs_status st = put_check_call(&err, collection, txn, mode);
+    if (st == VS_OK)
+        st = vsi_struct_read(&err, "vs_record", record, &all, sizeof all);
+    if (st == VS_OK)
+        st = vsi_change_begin(&err, collection->head.db, txn, &change);
+    if (st == VS_OK) {
+        record_input in = {all.key, all.vector, all.vector_type,
+                           metadata_of(all.metadata, all.metadata_bytes)};
+        st = put_prepare(&err, change.write, collection);
+        if (st == VS_OK && out_number)
+            st = put_number(&err, change.write, collection, &number, &in.key);
+        if (st == VS_OK)
+            st = put_stage(&err, change.write, collection, &in, mode, collection->scratch.data);
+        st = vsi_change_end(&err, &change, st);
+    }
+    if (st == VS_OK && out_number)
+        *out_number = number;
+    return vsi_handle_end(&collection->head, st, &err);
+}
+
+vs_status vs_put(vs_collection *collection, vs_txn *txn, const vs_record *record, int mode) {
+    return put_record(collection, txn, record, mode, NULL);
+}
+
+vs_status vs_append(vs_collection *collection, vs_txn *txn, const vs_record *record,
+                    uint64_t *out_number) {
+    uint64_t number;
+    return put_record(collection, txn, record, VS_INSERT, out_number ? out_number : &number);
+}
+
+/* ---- batches -------------------------------------------------------------------------------- */
+
+static vs_status batch_validate(vsi_err *err, const vs_batch *batch, bool is_append) {
+    if (batch->count && !is_append && !batch->keys == !batch->numbers)
+        return vsi_fail(err, VS_ERR_MISUSE, "batch: %s",
+                        batch->keys ? "both keys and numbers" : "keys or numbers missing");
+    if (is_append && (batch->keys || batch->numbers))
+        return vsi_fail(err, VS_ERR_MISUSE, "batch: it has keys, vs_append_batch gives them");
+    if (batch->count && !batch->vectors)
+        return vsi_fail(err, VS_ERR_MISUSE, "batch: vectors missing");
+    return VS_OK;
+}
+
+/* Whether a status says that something is wrong with a row, and nothing with the database. */
+static bool row_is_refused(vs_status st) {
+    return st == VS_ERR_INVALID || st == VS_ERR_EXISTS || st == VS_ERR_NOT_FOUND ||
+           st == VS_ERR_LIMIT;
+}
+
+/* Row i of a batch; the key is the caller's to fill in when there are none. */
+static record_input batch_row(const vs_batch *batch, size_t i) {
+    vs_key key = {.space = batch->space};
+    if (batch->keys)
+        key = batch->keys[i];
+    else if (batch->numbers)
+        key.number = batch->numbers[i];
+    return (record_input){key, (const uint8_t *)batch->vectors + i * batch->stride_bytes,
+                          batch->vector_type,
+                          metadata_of(batch->metadata ? batch->metadata[i] : NULL,
+                                      batch->metadata_bytes ? batch->metadata_bytes[i] : 0)};
+}
+
+/* Fills in what the batch leaves to the collection. */
+static vs_status batch_resolve(vsi_err *err, const vs_collection *collection, vsi_write *write,
+                               vs_batch *batch) {
+    const vsi_desc *desc = vsi_descs_find(&write->engine->descs, collection->id);
+    batch->vector_type = batch->vector_type ? batch->vector_type : desc->type;
+    size_t row_bytes = vsi_vector_bytes(batch->vector_type, desc->dim);
+    batch->stride_bytes = batch->stride_bytes ? batch->stride_bytes : row_bytes;
+    if (batch->stride_bytes < row_bytes)
+        return vsi_fail(err, VS_ERR_INVALID, "batch: stride is %zu bytes, a vector has %zu",
+                        batch->stride_bytes, row_bytes);
+    return VS_OK;
+}
+
+static vs_status batch_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
+                             vs_batch *batch, int mode, uint64_t *out_numbers) {
+    uint64_t number = 0;
+    vs_status st = put_prepare(err, write, collection);
+    if (st == VS_OK)
+        st = batch_resolve(err, collection, write, batch);
+    for (size_t i = 0; st == VS_OK && i < batch->count; i++) {
+        record_input in = batch_row(batch, i);
+        if (!batch->keys && !batch->numbers)
+            st = put_number(err, write, collection, &number, &in.key);
+        if (st == VS_OK)
+            st = put_stage(err, write, collection, &in, mode, collection->scratch.data);
+        if (st != VS_OK)
+            vsi_fail_in(err, "row %zu of %zu", i, batch->count);
+        if (out_numbers)
+            out_numbers[i] = st == VS_OK ? number : 0;
+        if (batch->statuses)
+            batch->statuses[i] = st;
+        if (batch->statuses && row_is_refused(st))
+            st = VS_OK;
+    }
+    return st;
+}
+
+static vs_status put_batch(vs_collection *collection, vs_txn *txn, const vs_batch *batch, int mode,
+                           bool is_append, uint64_t *out_numbers) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !batch)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_batch all = VS_BATCH_INIT;
+    vsi_change change;
+    vs_status st = put_check_call(&err, collection, txn, mode);
+    if (st == VS_OK)
+        st = vsi_struct_read(&err, "vs_batch", batch, &all, sizeof all);
+    if (st == VS_OK)
+        st = batch_validate(&err, &all, is_append);
+    if (st == VS_OK)
+        st = vsi_change_begin(&err, collection->head.db, txn, &change);
+    if (st == VS_OK) {
+        st = batch_stage(&err, change.write, collection, &all, mode, out_numbers);
+        st = vsi_change_end(&err, &change, st);
+    }
+    return vsi_handle_end(&collection->head, st, &err);
+}
+
+vs_status vs_put_batch(vs_collection *collection, vs_txn *txn, const vs_batch *batch, int mode) {
+    return put_batch(collection, txn, batch, mode, false, NULL);
+}
+
+vs_status vs_append_batch(vs_collection *collection, vs_txn *txn, const vs_batch *batch,
+                          uint64_t *out_numbers) {
+    return put_batch(collection, txn, batch, VS_INSERT, true, out_numbers);
+}
+
+/* The slot of a key that must be there. */
+VSI_FN vs_status vsi_record_find(vsi_err *err, const vs_collection *collection,
+                                 const vsi_coll *coll, vs_key key, uint32_t *out_slot) {
+    vs_status st = vsi_key_check(err, key);
+    if (st == VS_OK)
+        st = vsi_coll_find(err, coll, key, out_slot);
+    return st == VS_ERR_NOT_FOUND ? record_missing(err, collection, key) : st;
+}
+
+/* ---- changing what exists ------------------------------------------------------------------- */
+
+/* What a call does in a transaction, the caller's or one of its own. */
+typedef vs_status record_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
+                               void *ctx);
+
+static vs_status record_change(vs_collection *collection, vs_txn *txn, record_stage *stage,
+                               void *ctx) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK)
+        return VS_ERR_MISUSE;
+    vs_db *db = collection->head.db;
+    vsi_err err = {0};
+    vsi_change change;
+    vs_status st = vsi_handle_check_txn(&err, db, txn, true);
+    if (st == VS_OK)
+        st = vsi_change_begin(&err, db, txn, &change);
+    if (st == VS_OK) {
+        st = stage(&err, change.write, collection, ctx);
+        st = vsi_change_end(&err, &change, st);
+    }
+    return vsi_handle_end(&collection->head, st, &err);
+}
+
+/* VS_ERR_NOT_FOUND without a message. */
+static vs_status delete_find(vsi_err *err, vsi_write *write, const vs_collection *collection,
+                             vs_key key) {
+    vsi_coll coll;
+    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    vsi_op op = {.kind = VSI_OP_DELETE, .coll = collection->id, .key = key};
+    if (st == VS_OK)
+        st = vsi_key_check(err, key);
+    if (st == VS_OK)
+        st = vsi_coll_find(err, &coll, key, &op.slot);
+    return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
+}
+
+typedef struct delete_list {
+    const vs_key *keys;
+    size_t count;
+    bool must_exist;
+    uint64_t deleted;
+} delete_list;
+
+static vs_status delete_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
+                              void *ctx) {
+    delete_list *list = ctx;
+    vsi_coll coll;
+    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    for (size_t i = 0; st == VS_OK && i < list->count; i++) {
+        st = delete_find(err, write, collection, list->keys[i]);
+        list->deleted += st == VS_OK;
+        if (st == VS_ERR_NOT_FOUND)
+            st = list->must_exist ? record_missing(err, collection, list->keys[i]) : VS_OK;
+    }
+    return st;
+}
+
+vs_status vs_delete(vs_collection *collection, vs_txn *txn, vs_key key) {
+    delete_list list = {.keys = &key, .count = 1, .must_exist = true};
+    return record_change(collection, txn, delete_stage, &list);
+}
+
+vs_status vs_delete_batch(vs_collection *collection, vs_txn *txn, const vs_key *keys, size_t count,
+                          uint64_t *out_deleted) {
+    delete_list list = {.keys = keys, .count = count};
+    if (count && !keys)
+        return VS_ERR_MISUSE;
+    vs_status st = record_change(collection, txn, delete_stage, &list);
+    if (st == VS_OK && out_deleted)
+        *out_deleted = list.deleted;
+    return st;
+}
+
+static vs_status set_metadata_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
+                                    void *ctx) {
+    const record_input *in = ctx;
+    vsi_coll coll;
+    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    vsi_op op = {
+        .kind = VSI_OP_METADATA, .coll = collection->id, .key = in->key, .metadata = in->metadata};
+    if (st == VS_OK)
+        st = metadata_validate(err, in->metadata);
+    if (st == VS_OK)
+        st = vsi_record_find(err, collection, &coll, in->key, &op.slot);
+    return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
+}
+
+vs_status vs_set_metadata(vs_collection *collection, vs_txn *txn, vs_key key, const char *metadata,
+                          size_t metadata_bytes) {
+    record_input in = {.key = key, .metadata = metadata_of(metadata, metadata_bytes)};
+    return record_change(collection, txn, set_metadata_stage, &in);
+}
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+VSI_FN void vsi_record_bufs_init(vsi_record_bufs *bufs, vsi_mem *mem) {
+    bufs->vector.mem = bufs->metadata.mem = bufs->key.mem = mem;
+}
+
+VSI_FN void vsi_record_bufs_free(vsi_record_bufs *bufs) {
+    vsi_buf_free(&bufs->vector);
+    vsi_buf_free(&bufs->metadata);
+    vsi_buf_free(&bufs->key);
+}
+
+/* The key of a slot, with its bytes in the buffer. */
+static vs_status record_read_key(vsi_err *err, const vsi_coll *coll, uint32_t slot, vsi_buf *buf,
+                                 vs_key *out_key) {
+    vsi_cell cell;
+    vs_key key = {0};
+    vs_status st = vsi_coll_cell(err, coll, slot, &cell);
+    if (st == VS_OK)
+        st = vsi_coll_key(err, coll, slot, &cell, &key);
+    buf->bytes = 0;
+    if (st == VS_OK && key.data && !vsi_buf_append(buf, key.data, key.bytes))
+        st = vsi_fail_nomem(err, key.bytes);
+    if (st != VS_OK)
+        return st;
+    key.data = key.data ? buf->data : NULL;
+    *out_key = key;
+    return VS_OK;
+}
+
+static vs_status record_read_vector(vsi_err *err, const vsi_coll *coll, uint32_t slot,
+                                    vsi_buf *buf) {
+    const uint8_t *row = NULL;
+    vs_status st = vsi_coll_row(err, coll, slot, &row);
+    buf->bytes = 0;
+    if (st == VS_OK && !vsi_buf_append(buf, row, coll->desc->vector_bytes))
+        st = vsi_fail_nomem(err, coll->desc->vector_bytes);
+    return st;
+}
+
+/* With a NUL behind it. */
+static vs_status record_read_metadata(vsi_err *err, const vsi_coll *coll, uint32_t slot,
+                                      vsi_buf *buf) {
+    buf->bytes = 0;
+    vs_status st = vsi_coll_read_metadata(err, coll, slot, buf);
+    if (st == VS_OK && !vsi_buf_append(buf, "", 1))
+        st = vsi_fail_nomem(err, 1);
+    return st;
+}
+
+VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t slot,
+                                 vsi_record_bufs *bufs, vs_record *out_record) {
+    vs_key key = {0};
+    vs_status st = vsi_struct_check(err, "vs_record", out_record);
+    if (st == VS_OK)
+        st = record_read_key(err, coll, slot, &bufs->key, &key);
+    if (st == VS_OK)
+        st = record_read_vector(err, coll, slot, &bufs->vector);
+    if (st == VS_OK)
+        st = record_read_metadata(err, coll, slot, &bufs->metadata);
+    if (st != VS_OK)
+        return st;
+    size_t metadata_bytes = bufs->metadata.bytes - 1;
+    vs_record record = {.size = out_record->size,
+                        .vector_type = coll->desc->type,
+                        .key = key,
+                        .vector = bufs->vector.data,
+                        .metadata = metadata_bytes ? (const char *)bufs->metadata.data : NULL,
+                        .metadata_bytes = metadata_bytes};
+    vsi_struct_write(&record, sizeof record, out_record);
+    return VS_OK;
+}
+
+vs_status vs_get(vs_collection *collection, vs_txn *txn, vs_key key, vs_record *out_record) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vsi_reading r;
+    uint32_t slot = 0;
+    vs_status st = vsi_reading_open(&err, collection, txn, &r);
+    if (st == VS_OK)
+        st = vsi_record_find(&err, collection, &r.coll, key, &slot);
+    if (st == VS_OK && out_record)
+        st = vsi_record_read(&err, &r.coll, slot, &collection->record, out_record);
+    return vsi_reading_close(&r, st, &err);
+}
+
+/* The vector of a key; VS_ERR_NOT_FOUND without a message. */
+static vs_status vector_copy(vsi_err *err, const vsi_reading *r, vs_key key, vsi_slab_aside *aside,
+                             uint8_t *out) {
+    uint32_t slot = 0;
+    const uint8_t *row = NULL;
+    vs_status st = vsi_key_check(err, key);
+    if (st == VS_OK)
+        st = vsi_coll_find(err, &r->coll, key, &slot);
+    if (st == VS_OK)
+        st = vsi_slab_row_aside(err, &r->coll.desc->rows, slot, aside, &row);
+    if (st == VS_OK)
+        memcpy(out, row, r->coll.desc->vector_bytes);
+    return st;
+}
+
+/* Holds no more memory for many keys than for one. */
+static vs_status vectors_read(vsi_err *err, vsi_reading *r, const vs_key *keys, size_t count,
+                              uint8_t *out, size_t stride, vs_status *statuses) {
+    vsi_slab_aside aside = {.buf = {.mem = &r->db->mem}};
+    vs_status st = VS_OK;
+    for (size_t i = 0; st == VS_OK && i < count; i++) {
+        st = vector_copy(err, r, keys[i], &aside, out + i * stride);
+        if (statuses && (st == VS_OK || st == VS_ERR_NOT_FOUND)) {
+            statuses[i] = st;
+            st = VS_OK;
+        } else if (st == VS_ERR_NOT_FOUND) {
+            st = record_missing(err, r->collection, keys[i]);
+        }
+        if (vsi_stay_renew(&r->db->engine->pager.reside, &r->view.stay))
+            vsi_slab_aside_renew(&aside);
+    }
+    vsi_buf_free(&aside.buf);
+    return st;
+}
+
+vs_status vs_get_vectors(vs_collection *collection, vs_txn *txn, const vs_key *keys, size_t count,
+                         void *vectors, size_t stride_bytes, vs_status *statuses) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || (count && (!keys || !vectors)))
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vsi_reading r;
+    vs_status st = vsi_reading_open(&err, collection, txn, &r);
+    size_t bytes = st == VS_OK ? r.coll.desc->vector_bytes : 0;
+    size_t stride = stride_bytes ? stride_bytes : bytes;
+    if (st == VS_OK && stride < bytes)
+        st = vsi_fail(&err, VS_ERR_INVALID, "stride is %zu bytes, a vector has %zu", stride, bytes);
+    if (st == VS_OK)
+        st = vectors_read(&err, &r, keys, count, vectors, stride, statuses);
+    return vsi_reading_close(&r, st, &err);
+}
+
+vs_status vs_count(vs_collection *collection, vs_txn *txn, uint64_t *out_count) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_count)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vsi_reading r;
+    vs_status st = vsi_reading_open(&err, collection, txn, &r);
+    if (st == VS_OK)
+        *out_count = r.coll.count;
+    return vsi_reading_close(&r, st, &err);
+}
 /* ---- api/collection.c ---------------------------------------------------------------------------------- */
 /* collection.c - creating, opening and describing collections. */
-/* uses api/handle.h */
+/* uses api/record.h */
 
 static vs_status name_validate(vsi_err *err, const char *name) {
     if (!name || !*name)
@@ -15212,9 +16055,9 @@ static vs_collection *collection_new(vs_db *db, uint32_t id, const char *name) {
         return NULL;
     collection->id = id;
     snprintf(collection->name, sizeof collection->name, "%s", name);
-    collection->vector.mem = &db->mem;
+    vsi_record_bufs_init(&collection->record, &db->mem);
+    collection->keys.mem = &db->mem;
     collection->scratch.mem = &db->mem;
-    collection->metadata.mem = &db->mem;
     vsi_handle_open(&collection->head, VSI_TAG_COLLECTION, db, &db->collections);
     return collection;
 }
@@ -15306,8 +16149,8 @@ void vs_collection_close(vs_collection *collection) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK)
         return; /* in a forked child another thread's lock may be held for ever */
     vs_db *db = collection->head.db;
-    vsi_buf_free(&collection->vector);
-    vsi_buf_free(&collection->metadata);
+    vsi_record_bufs_free(&collection->record);
+    vsi_buf_free(&collection->keys);
     vsi_buf_free(&collection->scratch);
     vsi_handle_close(&collection->head, &db->collections);
     vsi_free(&db->mem, collection, sizeof *collection);
@@ -15360,427 +16203,6 @@ vs_status vs_collection_at(vs_db *db, vs_txn *txn, size_t at, vs_collection_info
     vsi_view_close(db, view);
     return st == VS_ERR_NOT_FOUND ? VS_DONE : vsi_handle_end(&db->head, st, &err);
 }
-/* ---- api/record.h ---------------------------------------------------------------------------------- */
-/* record.h - records between the caller's structs and the store. */
-#ifndef VSI_RECORD_H
-#define VSI_RECORD_H
-
-/* uses api/handle.h */
-
-/* A caller's vector in the collection's type, elements little-endian: the caller's own bytes when
- * they are that already, else scratch [dim x element_bytes]. VS_ERR_INVALID for values that do not
- * fit. */
-VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_desc *desc, const void *vector, int type,
-                                   uint8_t *scratch, const uint8_t **out);
-
-/* Fills out_record from a slot; vector and metadata live in the buffers. */
-VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t slot, vsi_buf *vector,
-                                 vsi_buf *metadata, vs_record *out_record);
-
-/* The slot of a key that must be there; VS_ERR_NOT_FOUND with a message. */
-VS_NODISCARD VSI_FN vs_status vsi_record_find(vsi_err *err, const vs_collection *collection,
-                                              const vsi_coll *coll, uint64_t key,
-                                              uint32_t *out_slot);
-
-#endif
-/* ---- api/record.c ---------------------------------------------------------------------------------- */
-/* record.c - writing and reading records. */
-/* uses api/record.h */
-/* uses base/json.h */
-
-/* ---- vectors -------------------------------------------------------------------------------- */
-
-VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_desc *desc, const void *vector, int type,
-                                   uint8_t *scratch, const uint8_t **out) {
-    bool is_canonical = false;
-    type = type ? type : desc->type;
-    *out = scratch;
-    if (!vector)
-        return vsi_fail(err, VS_ERR_MISUSE, "vector: missing");
-    if (!vsi_type_bytes(type))
-        return vsi_fail(err, VS_ERR_INVALID, "vector: type is %d, expected VS_F32 ... VS_BIT",
-                        type);
-    size_t numbers = desc->vector_bytes / desc->element_bytes;
-    if (type == desc->type) {
-        vs_status st = vsi_vector_check(err, vector, type, desc->dim, &is_canonical);
-        if (st != VS_OK || is_canonical) {
-            *out = vsi_as_le(vector, numbers, desc->element_bytes, scratch);
-            return st;
-        }
-    }
-    vs_status st = vsi_vector_convert(err, vector, type, scratch, desc->type, desc->dim, NULL);
-    vsi_swap_le(scratch, numbers, desc->element_bytes);
-    return st;
-}
-
-/* ---- writing -------------------------------------------------------------------------------- */
-
-/* One record to put, as the caller gave it. */
-typedef struct record_input {
-    uint64_t key;
-    const void *vector;
-    int type;
-    vsi_bytes metadata;
-} record_input;
-
-static vs_status metadata_validate(vsi_err *err, vsi_bytes metadata) {
-    if (!metadata.data)
-        return VS_OK;
-    if (metadata.bytes > VS_METADATA_BYTES_MAX)
-        return vsi_fail(err, VS_ERR_LIMIT, "metadata: %zu bytes, the limit is %u", metadata.bytes,
-                        VS_METADATA_BYTES_MAX);
-    return vsi_json_check_object(err, (const char *)metadata.data, metadata.bytes);
-}
-
-static vs_status record_missing(vsi_err *err, const vs_collection *collection, uint64_t key) {
-    return vsi_fail(err, VS_ERR_NOT_FOUND, "there is no key %llu in collection '%s'",
-                    (unsigned long long)key, collection->name);
-}
-
-static vs_status put_stage(vsi_err *err, vsi_write *write, const vs_collection *collection,
-                           const record_input *in, int mode, uint8_t *scratch) {
-    vsi_coll coll;
-    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
-    if (st != VS_OK)
-        return st;
-    vsi_op op = {.kind = VSI_OP_PUT,
-                 .coll = collection->id,
-                 .old_slot = VSI_SLOT_NONE,
-                 .key = in->key,
-                 .metadata = in->metadata};
-    op.vector.bytes = coll.desc->vector_bytes;
-    st = metadata_validate(err, in->metadata);
-    if (st == VS_OK)
-        st = vsi_record_vector(err, coll.desc, in->vector, in->type, scratch, &op.vector.data);
-    if (st == VS_OK)
-        st = vsi_coll_find(err, &coll, in->key, &op.old_slot);
-    if (st == VS_OK && mode == VS_INSERT)
-        return vsi_fail(err, VS_ERR_EXISTS, "key %llu exists in collection '%s'",
-                        (unsigned long long)in->key, collection->name);
-    if (st == VS_OK && mode == VS_IGNORE)
-        return VS_OK;
-    if (st == VS_ERR_NOT_FOUND && mode == VS_REPLACE)
-        return record_missing(err, collection, in->key);
-    if (st != VS_OK && st != VS_ERR_NOT_FOUND)
-        return st;
-    st = vsi_write_take_slot(err, write, collection->id, &op.slot);
-    return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
-}
-
-/* Room for one converted vector of the collection, which must exist. */
-static vs_status put_prepare(vsi_err *err, vsi_write *write, vs_collection *collection) {
-    vsi_coll coll;
-    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
-    if (st != VS_OK)
-        return st;
-    collection->scratch.bytes = 0;
-    size_t bytes = coll.desc->vector_bytes;
-    return vsi_buf_reserve(&collection->scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
-}
-
-static vs_status put_check_call(vsi_err *err, const vs_collection *collection, const vs_txn *txn,
-                                int mode) {
-    if (mode < VS_UPSERT || mode > VS_IGNORE)
-        return vsi_fail(err, VS_ERR_MISUSE, "mode is %d, expected VS_UPSERT ... VS_IGNORE", mode);
-    return vsi_handle_check_txn(err, collection->head.db, txn, true);
-}
-
-/* The caller's metadata; NULL: none; bytes 0: up to the NUL. */
-static vsi_bytes metadata_of(const char *text, size_t bytes) {
-    if (!text)
-        return (vsi_bytes){NULL, 0};
-    return (vsi_bytes){(const uint8_t *)text, bytes ? bytes : strlen(text)};
-}
-
-vs_status vs_put(vs_collection *collection, vs_txn *txn, const vs_record *record, int mode) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !record)
-        return VS_ERR_MISUSE;
-    vsi_err err = {0};
-    vs_record all = VS_RECORD_INIT;
-    vsi_change change;
-    vs_status st = put_check_call(&err, collection, txn, mode);
-    if (st == VS_OK)
-        st = vsi_struct_read(&err, "vs_record", record, &all, sizeof all);
-    if (st == VS_OK)
-        st = vsi_change_begin(&err, collection->head.db, txn, &change);
-    if (st == VS_OK) {
-        record_input in = {all.key, all.vector, all.vector_type,
-                           metadata_of(all.metadata, all.metadata_bytes)};
-        st = put_prepare(&err, change.write, collection);
-        if (st == VS_OK)
-            st = put_stage(&err, change.write, collection, &in, mode, collection->scratch.data);
-        st = vsi_change_end(&err, &change, st);
-    }
-    return vsi_handle_end(&collection->head, st, &err);
-}
-
-static vs_status batch_validate(vsi_err *err, const vs_batch *batch) {
-    if (batch->count && !batch->keys)
-        return vsi_fail(err, VS_ERR_MISUSE, "batch: keys missing");
-    if (batch->count && !batch->vectors)
-        return vsi_fail(err, VS_ERR_MISUSE, "batch: vectors missing");
-    return VS_OK;
-}
-
-/* Whether a status says that something is wrong with a row, and nothing with the database. */
-static bool row_is_refused(vs_status st) {
-    return st == VS_ERR_INVALID || st == VS_ERR_EXISTS || st == VS_ERR_NOT_FOUND ||
-           st == VS_ERR_LIMIT;
-}
-
-static vs_status batch_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
-                             const vs_batch *batch, int mode) {
-    vs_status st = put_prepare(err, write, collection);
-    if (st != VS_OK)
-        return st;
-    const vsi_desc *desc = vsi_descs_find(&write->engine->descs, collection->id);
-    int type = batch->vector_type ? batch->vector_type : desc->type;
-    size_t row_bytes = vsi_vector_bytes(type, desc->dim);
-    size_t stride = batch->stride_bytes ? batch->stride_bytes : row_bytes;
-    if (stride < row_bytes)
-        return vsi_fail(err, VS_ERR_INVALID, "batch: stride is %zu bytes, a vector has %zu", stride,
-                        row_bytes);
-    for (size_t i = 0; st == VS_OK && i < batch->count; i++) {
-        const char *text = batch->metadata ? batch->metadata[i] : NULL;
-        size_t text_bytes = batch->metadata_bytes ? batch->metadata_bytes[i] : 0;
-        record_input in = {batch->keys[i], (const uint8_t *)batch->vectors + i * stride, type,
-                           metadata_of(text, text_bytes)};
-        st = put_stage(err, write, collection, &in, mode, collection->scratch.data);
-        if (st != VS_OK)
-            vsi_fail_in(err, "row %zu of %zu", i, batch->count);
-        if (batch->statuses)
-            batch->statuses[i] = st;
-        if (batch->statuses && row_is_refused(st))
-            st = VS_OK;
-    }
-    return st;
-}
-
-vs_status vs_put_batch(vs_collection *collection, vs_txn *txn, const vs_batch *batch, int mode) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !batch)
-        return VS_ERR_MISUSE;
-    vsi_err err = {0};
-    vs_batch all = VS_BATCH_INIT;
-    vsi_change change;
-    vs_status st = put_check_call(&err, collection, txn, mode);
-    if (st == VS_OK)
-        st = vsi_struct_read(&err, "vs_batch", batch, &all, sizeof all);
-    if (st == VS_OK)
-        st = batch_validate(&err, &all);
-    if (st == VS_OK)
-        st = vsi_change_begin(&err, collection->head.db, txn, &change);
-    if (st == VS_OK) {
-        st = batch_stage(&err, change.write, collection, &all, mode);
-        st = vsi_change_end(&err, &change, st);
-    }
-    return vsi_handle_end(&collection->head, st, &err);
-}
-
-/* The slot of a key that must be there. */
-VSI_FN vs_status vsi_record_find(vsi_err *err, const vs_collection *collection,
-                                 const vsi_coll *coll, uint64_t key, uint32_t *out_slot) {
-    vs_status st = vsi_coll_find(err, coll, key, out_slot);
-    return st == VS_ERR_NOT_FOUND ? record_missing(err, collection, key) : st;
-}
-
-/* ---- changing what exists ------------------------------------------------------------------- */
-
-/* What a call does in a transaction, the caller's or one of its own. */
-typedef vs_status record_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
-                               void *ctx);
-
-static vs_status record_change(vs_collection *collection, vs_txn *txn, record_stage *stage,
-                               void *ctx) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK)
-        return VS_ERR_MISUSE;
-    vs_db *db = collection->head.db;
-    vsi_err err = {0};
-    vsi_change change;
-    vs_status st = vsi_handle_check_txn(&err, db, txn, true);
-    if (st == VS_OK)
-        st = vsi_change_begin(&err, db, txn, &change);
-    if (st == VS_OK) {
-        st = stage(&err, change.write, collection, ctx);
-        st = vsi_change_end(&err, &change, st);
-    }
-    return vsi_handle_end(&collection->head, st, &err);
-}
-
-/* VS_ERR_NOT_FOUND without a message. */
-static vs_status delete_find(vsi_err *err, vsi_write *write, const vs_collection *collection,
-                             uint64_t key) {
-    vsi_coll coll;
-    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
-    vsi_op op = {.kind = VSI_OP_DELETE, .coll = collection->id, .key = key};
-    if (st == VS_OK)
-        st = vsi_coll_find(err, &coll, key, &op.slot);
-    return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
-}
-
-typedef struct delete_list {
-    const uint64_t *keys;
-    size_t count;
-    bool must_exist;
-    uint64_t deleted;
-} delete_list;
-
-static vs_status delete_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
-                              void *ctx) {
-    delete_list *list = ctx;
-    vsi_coll coll;
-    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
-    for (size_t i = 0; st == VS_OK && i < list->count; i++) {
-        st = delete_find(err, write, collection, list->keys[i]);
-        list->deleted += st == VS_OK;
-        if (st == VS_ERR_NOT_FOUND)
-            st = list->must_exist ? record_missing(err, collection, list->keys[i]) : VS_OK;
-    }
-    return st;
-}
-
-vs_status vs_delete(vs_collection *collection, vs_txn *txn, uint64_t key) {
-    delete_list list = {.keys = &key, .count = 1, .must_exist = true};
-    return record_change(collection, txn, delete_stage, &list);
-}
-
-vs_status vs_delete_batch(vs_collection *collection, vs_txn *txn, const uint64_t *keys,
-                          size_t count, uint64_t *out_deleted) {
-    delete_list list = {.keys = keys, .count = count};
-    if (count && !keys)
-        return VS_ERR_MISUSE;
-    vs_status st = record_change(collection, txn, delete_stage, &list);
-    if (st == VS_OK && out_deleted)
-        *out_deleted = list.deleted;
-    return st;
-}
-
-static vs_status set_metadata_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
-                                    void *ctx) {
-    const record_input *in = ctx;
-    vsi_coll coll;
-    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
-    vsi_op op = {
-        .kind = VSI_OP_METADATA, .coll = collection->id, .key = in->key, .metadata = in->metadata};
-    if (st == VS_OK)
-        st = metadata_validate(err, in->metadata);
-    if (st == VS_OK)
-        st = vsi_record_find(err, collection, &coll, in->key, &op.slot);
-    return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
-}
-
-vs_status vs_set_metadata(vs_collection *collection, vs_txn *txn, uint64_t key,
-                          const char *metadata, size_t metadata_bytes) {
-    record_input in = {.key = key, .metadata = metadata_of(metadata, metadata_bytes)};
-    return record_change(collection, txn, set_metadata_stage, &in);
-}
-
-/* ---- reading -------------------------------------------------------------------------------- */
-
-VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t slot, vsi_buf *vector,
-                                 vsi_buf *metadata, vs_record *out_record) {
-    vs_status st = vsi_struct_check(err, "vs_record", out_record);
-    if (st != VS_OK)
-        return st;
-    vector->bytes = 0;
-    metadata->bytes = 0;
-    const uint8_t *row = NULL;
-    vsi_cell cell;
-    st = vsi_coll_row(err, coll, slot, &row);
-    if (st == VS_OK && !vsi_buf_append(vector, row, coll->desc->rows.row_bytes))
-        st = vsi_fail(err, VS_ERR_NOMEM, "out of memory");
-    if (st == VS_OK)
-        st = vsi_coll_cell(err, coll, slot, &cell);
-    if (st == VS_OK)
-        st = vsi_coll_read_metadata(err, coll, slot, metadata);
-    if (st == VS_OK && !vsi_buf_append(metadata, "", 1))
-        st = vsi_fail(err, VS_ERR_NOMEM, "out of memory");
-    if (st != VS_OK)
-        return st;
-    size_t metadata_bytes = metadata->bytes - 1;
-    vs_record record = {.size = out_record->size,
-                        .vector_type = coll->desc->type,
-                        .key = cell.key,
-                        .vector = vector->data,
-                        .metadata = metadata_bytes ? (const char *)metadata->data : NULL,
-                        .metadata_bytes = metadata_bytes};
-    vsi_struct_write(&record, sizeof record, out_record);
-    return VS_OK;
-}
-
-vs_status vs_get(vs_collection *collection, vs_txn *txn, uint64_t key, vs_record *out_record) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK)
-        return VS_ERR_MISUSE;
-    vsi_err err = {0};
-    vsi_reading r;
-    uint32_t slot = 0;
-    vs_status st = vsi_reading_open(&err, collection, txn, &r);
-    if (st == VS_OK)
-        st = vsi_record_find(&err, collection, &r.coll, key, &slot);
-    if (st == VS_OK && out_record)
-        st = vsi_record_read(&err, &r.coll, slot, &collection->vector, &collection->metadata,
-                             out_record);
-    return vsi_reading_close(&r, st, &err);
-}
-
-/* The vector of a key; VS_ERR_NOT_FOUND without a message. */
-static vs_status vector_copy(vsi_err *err, const vsi_reading *r, uint64_t key,
-                             vsi_slab_aside *aside, uint8_t *out) {
-    uint32_t slot = 0;
-    const uint8_t *row = NULL;
-    vs_status st = vsi_coll_find(err, &r->coll, key, &slot);
-    if (st == VS_OK)
-        st = vsi_slab_row_aside(err, &r->coll.desc->rows, slot, aside, &row);
-    if (st == VS_OK)
-        memcpy(out, row, r->coll.desc->vector_bytes);
-    return st;
-}
-
-/* Holds no more memory for many keys than for one. */
-static vs_status vectors_read(vsi_err *err, vsi_reading *r, const uint64_t *keys, size_t count,
-                              uint8_t *out, size_t stride, vs_status *statuses) {
-    vsi_slab_aside aside = {.buf = {.mem = &r->db->mem}};
-    vs_status st = VS_OK;
-    for (size_t i = 0; st == VS_OK && i < count; i++) {
-        st = vector_copy(err, r, keys[i], &aside, out + i * stride);
-        if (statuses && (st == VS_OK || st == VS_ERR_NOT_FOUND)) {
-            statuses[i] = st;
-            st = VS_OK;
-        } else if (st == VS_ERR_NOT_FOUND) {
-            st = record_missing(err, r->collection, keys[i]);
-        }
-        if (vsi_stay_renew(&r->db->engine->pager.reside, &r->view.stay))
-            vsi_slab_aside_renew(&aside);
-    }
-    vsi_buf_free(&aside.buf);
-    return st;
-}
-
-vs_status vs_get_vectors(vs_collection *collection, vs_txn *txn, const uint64_t *keys, size_t count,
-                         void *vectors, size_t stride_bytes, vs_status *statuses) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || (count && (!keys || !vectors)))
-        return VS_ERR_MISUSE;
-    vsi_err err = {0};
-    vsi_reading r;
-    vs_status st = vsi_reading_open(&err, collection, txn, &r);
-    size_t bytes = st == VS_OK ? r.coll.desc->vector_bytes : 0;
-    size_t stride = stride_bytes ? stride_bytes : bytes;
-    if (st == VS_OK && stride < bytes)
-        st = vsi_fail(&err, VS_ERR_INVALID, "stride is %zu bytes, a vector has %zu", stride, bytes);
-    if (st == VS_OK)
-        st = vectors_read(&err, &r, keys, count, vectors, stride, statuses);
-    return vsi_reading_close(&r, st, &err);
-}
-
-vs_status vs_count(vs_collection *collection, vs_txn *txn, uint64_t *out_count) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_count)
-        return VS_ERR_MISUSE;
-    vsi_err err = {0};
-    vsi_reading r;
-    vs_status st = vsi_reading_open(&err, collection, txn, &r);
-    if (st == VS_OK)
-        *out_count = r.coll.count;
-    return vsi_reading_close(&r, st, &err);
-}
 /* ---- api/vector.c ---------------------------------------------------------------------------------- */
 /* vector.c - element types, for hosts and bindings. */
 /* uses api/handle.h */
@@ -15825,8 +16247,11 @@ VSI_FN void vsi_cursors_detach(vs_txn *txn);
  *
  * A cursor of a snapshot keeps its place in the tree, which never changes. A cursor of a write
  * transaction remembers the last key and looks for the next one whenever the transaction has
- * changed something. */
+ * changed something. What a range asks for is two strings of bytes that all its keys lie between. */
 /* uses api/cursor.h */
+
+/* Room for keys that are numbers: steps from one to the next need no memory. */
+enum { CURSOR_PLACE_BYTES = 16 };
 
 struct vs_cursor {
     vsi_handle head;
@@ -15838,10 +16263,11 @@ struct vs_cursor {
     vsi_btree_cursor at;
     uint64_t changes;   /* of the state when coll and `at` were taken */
     uint64_t evictions; /* likewise: nodes under `at` may have left memory since */
-    uint64_t key;       /* under the cursor, or the first one wanted */
+    vsi_buf place;      /* the key under the cursor, by store/key, or what keys begin behind */
+    vsi_buf end;        /* what they lie before; empty: nothing */
     uint32_t slot;
     bool is_started, is_on_record;
-    vsi_buf vector, metadata;
+    vsi_record_bufs record;
 };
 
 VSI_FN void vsi_cursors_detach(vs_txn *txn) {
@@ -15879,26 +16305,102 @@ static void cursor_attach(vs_cursor *cursor, vs_db *db, vs_txn *txn) {
                           : vsi_versions_pin(&db->engine->versions);
 }
 
-vs_status vs_scan(vs_collection *collection, vs_txn *txn, uint64_t from_key,
+/* ---- ranges --------------------------------------------------------------------------------- */
+
+static vs_status cursor_copy(vsi_err *err, vsi_buf *buf, vsi_bytes bytes) {
+    size_t before = buf->bytes;
+    buf->bytes = 0;
+    if (vsi_buf_append(buf, bytes.data, bytes.bytes))
+        return VS_OK;
+    buf->bytes = before;
+    return vsi_fail_nomem(err, bytes.bytes);
+}
+
+/* Nothing before these bytes is wanted, or nothing from them on. */
+static vs_status range_from(vsi_err *err, vs_cursor *cursor, vsi_bytes from) {
+    vsi_bytes have = {cursor->place.data, cursor->place.bytes};
+    return vsi_bytes_compare(from, have) > 0 ? cursor_copy(err, &cursor->place, from) : VS_OK;
+}
+
+static vs_status range_to(vsi_err *err, vs_cursor *cursor, vsi_bytes to) {
+    vsi_bytes have = {cursor->end.data, cursor->end.bytes};
+    bool is_nearer = !have.bytes || vsi_bytes_compare(to, have) < 0;
+    return is_nearer ? cursor_copy(err, &cursor->end, to) : VS_OK;
+}
+
+/* Only what begins with these bytes, of which the first is not the largest there is. */
+static vs_status range_within(vsi_err *err, vs_cursor *cursor, uint8_t *prefix, size_t bytes) {
+    vs_status st = range_from(err, cursor, (vsi_bytes){prefix, bytes});
+    while (prefix[bytes - 1] == 0xff)
+        bytes--;
+    prefix[bytes - 1]++;
+    return st == VS_OK ? range_to(err, cursor, (vsi_bytes){prefix, bytes}) : st;
+}
+
+static vs_status range_set(vsi_err *err, vs_cursor *cursor, const vs_range *range) {
+    uint8_t bytes[VSI_KEY_BYTES_MAX];
+    vs_status st = VS_OK;
+    if (range->space)
+        st = range_within(err, cursor, bytes, vsi_key_encode_space(bytes, *range->space).bytes);
+    if (st == VS_OK && range->prefix && range->prefix->kind != VS_KEY_BYTES)
+        st = vsi_fail(err, VS_ERR_INVALID, "range: a prefix is of keys of VS_KEY_BYTES");
+    if (st == VS_OK && range->prefix)
+        st = vsi_key_check(err, *range->prefix);
+    if (st == VS_OK && range->prefix)
+        st = range_within(err, cursor, bytes, vsi_key_encode(bytes, *range->prefix).bytes);
+    if (st == VS_OK && range->from)
+        st = vsi_key_check(err, *range->from);
+    if (st == VS_OK && range->from)
+        st = range_from(err, cursor, vsi_key_encode(bytes, *range->from));
+    if (st == VS_OK && range->to)
+        st = vsi_key_check(err, *range->to);
+    if (st == VS_OK && range->to)
+        st = range_to(err, cursor, vsi_key_encode(bytes, *range->to));
+    return st;
+}
+
+static bool range_ends_before(const vs_cursor *cursor, vsi_bytes key) {
+    return cursor->end.bytes &&
+           vsi_bytes_compare(key, (vsi_bytes){cursor->end.data, cursor->end.bytes}) >= 0;
+}
+
+/* ---- opening -------------------------------------------------------------------------------- */
+
+static vs_cursor *cursor_new(vs_db *db, uint32_t coll_id) {
+    vs_cursor *cursor = vsi_alloc_zeroed(&db->mem, sizeof *cursor);
+    if (!cursor)
+        return NULL;
+    cursor->coll_id = coll_id;
+    cursor->place.mem = cursor->end.mem = &db->mem;
+    vsi_record_bufs_init(&cursor->record, &db->mem);
+    if (vsi_buf_reserve(&cursor->place, CURSOR_PLACE_BYTES))
+        return cursor;
+    vsi_free(&db->mem, cursor, sizeof *cursor);
+    return NULL;
+}
+
+vs_status vs_scan(vs_collection *collection, vs_txn *txn, const vs_range *range,
                   vs_cursor **out_cursor) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_cursor)
         return VS_ERR_MISUSE;
     vs_db *db = collection->head.db;
     vsi_err err = {0};
+    vs_range all = VS_RANGE_INIT;
     vs_status st = vsi_handle_check_txn(&err, db, txn, false);
+    if (st == VS_OK && range)
+        st = vsi_struct_read(&err, "vs_range", range, &all, sizeof all);
     if (st != VS_OK)
         return vsi_handle_end(&collection->head, st, &err);
-    vs_cursor *cursor = vsi_alloc_zeroed(&db->mem, sizeof *cursor);
+    vs_cursor *cursor = cursor_new(db, collection->id);
     if (!cursor)
         return vsi_handle_end(&collection->head, vsi_fail_nomem(&err, sizeof *cursor), &err);
-    cursor->coll_id = collection->id;
-    cursor->key = from_key;
-    cursor->vector.mem = &db->mem;
-    cursor->metadata.mem = &db->mem;
     cursor_attach(cursor, db, txn);
     vsi_handle_open(&cursor->head, VSI_TAG_CURSOR, db, &db->cursors);
+    st = range_set(&err, cursor, &all);
     vsi_stay stay = cursor_enter(cursor);
-    st = vsi_view_coll(&err, (vsi_view){.state = cursor_state(cursor)}, collection, &cursor->coll);
+    if (st == VS_OK)
+        st = vsi_view_coll(&err, (vsi_view){.state = cursor_state(cursor)}, collection,
+                           &cursor->coll);
     cursor_leave(cursor, stay);
     if (st != VS_OK) {
         vs_cursor_close(cursor);
@@ -15908,21 +16410,37 @@ vs_status vs_scan(vs_collection *collection, vs_txn *txn, uint64_t from_key,
     return VS_OK;
 }
 
+/* ---- moving --------------------------------------------------------------------------------- */
+
 /* The state as it is now: the collection in it, and the first record behind the last one seen, or the
  * first one wanted. */
 static vs_status cursor_seek(vsi_err *err, vs_cursor *cursor, const vsi_state *state) {
-    bool is_past_end = cursor->is_started && cursor->key == UINT64_MAX;
+    vsi_bytes place = {cursor->place.data, cursor->place.bytes};
     cursor->evictions = vsi_ordered_load(&cursor->head.db->engine->pager.reside.evictions);
     vs_status st = vsi_state_coll(err, state, cursor->coll_id, &cursor->coll);
     if (st == VS_ERR_NOT_FOUND)
         return vsi_fail(err, VS_ERR_MISUSE, "the cursor's collection is gone");
     if (st == VS_OK)
-        st = vsi_coll_seek(err, &cursor->coll, cursor->key + (cursor->is_started && !is_past_end),
-                           &cursor->at);
-    if (is_past_end)
-        cursor->at.height = 0;
+        st = vsi_btree_seek(err, &cursor->coll.keys, place, &cursor->at);
+    if (st == VS_OK && cursor->is_started && !vsi_btree_at_end(&cursor->at) &&
+        !vsi_bytes_compare(vsi_btree_entry(&cursor->at).key, place))
+        st = vsi_btree_next(err, &cursor->at);
     cursor->changes = state->changes;
     return st;
+}
+
+/* Notes the record that `at` stands on, if it is still one of the range. */
+static vs_status cursor_arrive(vsi_err *err, vs_cursor *cursor) {
+    vs_key key;
+    if (vsi_btree_at_end(&cursor->at))
+        return VS_DONE;
+    vsi_bytes found = vsi_btree_entry(&cursor->at).key;
+    if (range_ends_before(cursor, found))
+        return VS_DONE;
+    vs_status st = vsi_coll_entry(err, &cursor->at, &key, &cursor->slot);
+    if (st == VS_OK)
+        st = cursor_copy(err, &cursor->place, found);
+    return st == VS_OK ? VS_ROW : st;
 }
 
 /* Moves to the next record. */
@@ -15935,14 +16453,11 @@ static vs_status cursor_move(vsi_err *err, vs_cursor *cursor, const vsi_state *s
         st = cursor_seek(err, cursor, state);
     else if (!vsi_btree_at_end(&cursor->at))
         st = vsi_btree_next(err, &cursor->at);
-    if (st != VS_OK) {
+    if (st == VS_OK)
+        st = cursor_arrive(err, cursor);
+    if (st != VS_ROW && st != VS_DONE)
         cursor->evictions = UINT64_MAX; /* `at` stands nowhere: look again */
-        return st;
-    }
-    if (vsi_btree_at_end(&cursor->at))
-        return VS_DONE;
-    st = vsi_coll_entry(err, &cursor->at, &cursor->key, &cursor->slot);
-    return st == VS_OK ? VS_ROW : st;
+    return st;
 }
 
 vs_status vs_step(vs_cursor *cursor) {
@@ -15969,13 +16484,17 @@ vs_status vs_step(vs_cursor *cursor) {
 /* The slot of the record under the cursor, which a write transaction may have changed since. */
 static vs_status cursor_locate(vsi_err *err, vs_cursor *cursor, const vsi_state *state,
                                vsi_coll *out_coll) {
+    vs_key key = {0};
+    char text[VSI_KEY_TEXT_BYTES];
     vs_status st = vsi_state_coll(err, state, cursor->coll_id, out_coll);
+    if (!vsi_key_decode((vsi_bytes){cursor->place.data, cursor->place.bytes}, &key))
+        vsi_assert(false);
     if (st == VS_OK && cursor->changes != state->changes)
-        st = vsi_coll_find(err, out_coll, cursor->key, &cursor->slot);
+        st = vsi_coll_find(err, out_coll, key, &cursor->slot);
     if (st != VS_ERR_NOT_FOUND)
         return st;
-    return vsi_fail(err, st, "the record under the cursor, key %llu, is deleted",
-                    (unsigned long long)cursor->key);
+    return vsi_fail(err, st, "the record under the cursor, key %s, is deleted",
+                    vsi_key_text(text, key));
 }
 
 vs_status vs_cursor_record(vs_cursor *cursor, vs_record *out_record) {
@@ -15991,8 +16510,7 @@ vs_status vs_cursor_record(vs_cursor *cursor, vs_record *out_record) {
     else
         st = cursor_locate(&err, cursor, state, &coll);
     if (st == VS_OK)
-        st = vsi_record_read(&err, &coll, cursor->slot, &cursor->vector, &cursor->metadata,
-                             out_record);
+        st = vsi_record_read(&err, &coll, cursor->slot, &cursor->record, out_record);
     cursor_leave(cursor, stay);
     return vsi_handle_end(&cursor->head, st, &err);
 }
@@ -16009,8 +16527,9 @@ void vs_cursor_close(vs_cursor *cursor) {
             *link = cursor->next;
             break;
         }
-    vsi_buf_free(&cursor->vector);
-    vsi_buf_free(&cursor->metadata);
+    vsi_buf_free(&cursor->place);
+    vsi_buf_free(&cursor->end);
+    vsi_record_bufs_free(&cursor->record);
     vsi_handle_close(&cursor->head, &db->cursors);
     vsi_free(&db->mem, cursor, sizeof *cursor);
 }
@@ -16212,16 +16731,19 @@ vs_status vs_kv_get(vs_db *db, vs_txn *txn, vs_collection *collection, const voi
 /* uses api/record.h */
 /* uses query/exact.h */
 
-/* One call, and what ends it. */
+/* One call, and what it asks. */
 typedef struct search {
     vsi_reading r;
-    vsi_halt halt;
+    vsi_exact_ask ask;
 } search;
 
 /* Whatever is returned, vsi_reading_close follows. */
 static vs_status search_open(vsi_err *err, vs_collection *collection, vs_txn *txn, search *out) {
     vsi_atomic_u64 *interrupts = &collection->head.db->interrupts;
-    out->halt = (vsi_halt){.interrupts = interrupts, .seen = vsi_atomic_load(interrupts)};
+    out->ask =
+        (vsi_exact_ask){.excluded = VSI_SLOT_NONE,
+                        .halt = {.interrupts = interrupts, .seen = vsi_atomic_load(interrupts)}};
+    collection->keys.bytes = 0;
     return vsi_reading_open(err, collection, txn, &out->r);
 }
 
@@ -16247,13 +16769,50 @@ static vs_status search_prepare(vsi_err *err, search *s, const void *query, int 
     return VS_OK;
 }
 
-/* Asks what is in the handle's buffer; hits come out sorted. */
+/* The keys of hits that are no numbers: their bytes go into the handle's buffer, where hits_point finds
+ * them when all are there. */
+static vs_status hits_settle(vsi_err *err, search *s, vs_hit *hits, size_t count) {
+    vsi_buf *buf = &s->r.collection->keys;
+    for (size_t i = 0; i < count; i++) {
+        vs_key *key = &hits[i].key, found = {0};
+        if (key->kind == VS_KEY_U64)
+            continue;
+        vsi_cell cell = {.kind = key->kind, .space = key->space};
+        vs_status st = vsi_coll_key(err, &s->r.coll, (uint32_t)key->number, &cell, &found);
+        if (st != VS_OK)
+            return st;
+        key->number = buf->bytes;
+        key->bytes = found.bytes;
+        if (!vsi_buf_append(buf, found.data, found.bytes))
+            return vsi_fail_nomem(err, found.bytes);
+    }
+    return VS_OK;
+}
+
+static void hits_point(const vs_collection *collection, vs_hit *hits, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (hits[i].key.kind != VS_KEY_U64) {
+            hits[i].key.data = collection->keys.data + hits[i].key.number;
+            hits[i].key.number = 0;
+        }
+}
+
+/* Asks what is in the handle's buffer; hits come out sorted, their keys as hits_settle leaves them. */
 static vs_status search_run(vsi_err *err, search *s, vsi_topk *topk) {
-    vs_status st = vsi_exact_scan(err, s->r.db->kernels, &s->r.coll, s->r.collection->scratch.data,
-                                  &s->halt, &s->r.view.stay, topk);
-    if (st == VS_OK)
-        vsi_topk_sort(topk);
-    return st;
+    s->ask.query = s->r.collection->scratch.data;
+    vs_status st =
+        vsi_exact_scan(err, s->r.db->kernels, &s->r.coll, &s->ask, &s->r.view.stay, topk);
+    return st == VS_OK ? hits_settle(err, s, topk->hits, topk->count) : st;
+}
+
+/* Ends a search that found what topk has. */
+static vs_status search_close(vsi_err *err, search *s, vs_status st, const vsi_topk *topk,
+                              size_t *out_count) {
+    if (st == VS_OK) {
+        hits_point(s->r.collection, topk->hits, topk->count);
+        *out_count = topk->count;
+    }
+    return vsi_reading_close(&s->r, st, err);
 }
 
 static vs_status search_check_k(vsi_err *err, size_t k) {
@@ -16261,18 +16820,18 @@ static vs_status search_check_k(vsi_err *err, size_t k) {
 }
 
 /* The row of a key that must be there, as long as the call stays where it is. */
-static vs_status search_row(vsi_err *err, search *s, uint64_t key, const uint8_t **out_row) {
-    uint32_t slot = 0;
-    vs_status st = vsi_record_find(err, s->r.collection, &s->r.coll, key, &slot);
-    return st == VS_OK ? vsi_coll_row(err, &s->r.coll, slot, out_row) : st;
+static vs_status search_row(vsi_err *err, search *s, vs_key key, uint32_t *out_slot,
+                            const uint8_t **out_row) {
+    vs_status st = vsi_record_find(err, s->r.collection, &s->r.coll, key, out_slot);
+    return st == VS_OK ? vsi_coll_row(err, &s->r.coll, *out_slot, out_row) : st;
 }
 
-/* A stored vector as the query. */
-static vs_status search_prepare_key(vsi_err *err, search *s, uint64_t key) {
+/* A stored vector as the query; its record is no hit. */
+static vs_status search_prepare_key(vsi_err *err, search *s, vs_key key) {
     const uint8_t *row = NULL;
     vs_status st = search_reserve(err, s);
     if (st == VS_OK)
-        st = search_row(err, s, key, &row);
+        st = search_row(err, s, key, &s->ask.excluded, &row);
     if (st == VS_OK)
         memcpy(s->r.collection->scratch.data, row, s->r.coll.desc->vector_bytes);
     return st;
@@ -16292,9 +16851,7 @@ vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, i
         st = search_prepare(&err, &s, query, query_type);
     if (st == VS_OK)
         st = search_run(&err, &s, &topk);
-    if (st == VS_OK)
-        *out_count = topk.count;
-    return vsi_reading_close(&s.r, st, &err);
+    return search_close(&err, &s, st, &topk, out_count);
 }
 
 static vs_status batch_check(vsi_err *err, const search *s, int query_type, size_t count, size_t k,
@@ -16331,6 +16888,8 @@ vs_status vs_search_batch(vs_collection *collection, vs_txn *txn, const void *qu
             vsi_fail_in(&err, "row %zu of %zu", i, count);
         out_counts[i] = topk.count;
     }
+    for (size_t i = 0; st == VS_OK && i < count; i++)
+        hits_point(collection, hits + i * k, out_counts[i]);
     return vsi_reading_close(&s.r, st, &err);
 }
 
@@ -16350,20 +16909,18 @@ vs_status vs_search_radius(vs_collection *collection, vs_txn *txn, const void *q
         st = search_prepare(&err, &s, query, query_type);
     if (st == VS_OK)
         st = search_run(&err, &s, &topk);
-    if (st == VS_OK)
-        *out_count = topk.count;
     if (st == VS_OK && out_total)
         *out_total = topk.within;
-    return vsi_reading_close(&s.r, st, &err);
+    return search_close(&err, &s, st, &topk, out_count);
 }
 
-vs_status vs_search_key(vs_collection *collection, vs_txn *txn, uint64_t key, size_t k,
-                        vs_hit *hits, size_t *out_count) {
+vs_status vs_search_key(vs_collection *collection, vs_txn *txn, vs_key key, size_t k, vs_hit *hits,
+                        size_t *out_count) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !hits || !out_count)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     search s;
-    vsi_topk topk = {.hits = hits, .k = k, .has_excluded = true, .excluded = key};
+    vsi_topk topk = {.hits = hits, .k = k};
     vs_status st = search_open(&err, collection, txn, &s);
     if (st == VS_OK)
         st = search_check_k(&err, k);
@@ -16371,23 +16928,22 @@ vs_status vs_search_key(vs_collection *collection, vs_txn *txn, uint64_t key, si
         st = search_prepare_key(&err, &s, key);
     if (st == VS_OK)
         st = search_run(&err, &s, &topk);
-    if (st == VS_OK)
-        *out_count = topk.count;
-    return vsi_reading_close(&s.r, st, &err);
+    return search_close(&err, &s, st, &topk, out_count);
 }
 
-vs_status vs_distance(vs_collection *collection, vs_txn *txn, uint64_t key, uint64_t other,
+vs_status vs_distance(vs_collection *collection, vs_txn *txn, vs_key key, vs_key other,
                       double *out_distance) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_distance)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     search s;
     const uint8_t *row = NULL;
+    uint32_t slot = 0;
     vs_status st = search_open(&err, collection, txn, &s);
     if (st == VS_OK)
         st = search_prepare_key(&err, &s, key);
     if (st == VS_OK)
-        st = search_row(&err, &s, other, &row);
+        st = search_row(&err, &s, other, &slot, &row);
     if (st == VS_OK)
         *out_distance =
             vsi_exact_distance(s.r.db->kernels, &s.r.coll, collection->scratch.data, row);

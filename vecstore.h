@@ -13,15 +13,15 @@
  *   2  Host services                 memory, files and log messages, if the host has its own
  *   3  Opening and closing           vs_open, vs_close
  *   4  Collections                   vs_collection_create, vs_collection_open
- *   5  Records                       vs_put, vs_put_batch, vs_get, vs_delete, vs_set_metadata, vs_count
+ *   5  Records                       vs_key_u64, vs_put, vs_append, vs_get, vs_delete, vs_set_metadata
  *   6  Transactions                  vs_begin, vs_commit, vs_rollback, vs_savepoint
  *   7  Search                        vs_search, vs_search_batch, vs_search_radius, vs_search_key
  *   8  Iterating                     vs_scan, vs_step
  *   9  Key/value notes               vs_kv_put, vs_kv_get
  *  10  Looking after a database      vs_sync, vs_checkpoint, vs_maintain, vs_interrupt, vs_stats_get, vs_check
  *
- * Words. A *database* is one file. A *collection* holds *records* of one shape. A *record* is a u64
- * key, a vector, and optional metadata (a JSON object). The *log* is the files NAME-wal-N beside
+ * Words. A *database* is one file. A *collection* holds *records* of one shape. A *record* is a
+ * key (a number, bytes or a UUID), a vector, and optional metadata (a JSON object). The *log* is the files NAME-wal-N beside
  * the database file NAME, which have what was committed since the last checkpoints; while they exist they
  * belong to it and must be moved and copied with it. Closing a database leaves one file.
  *
@@ -431,6 +431,7 @@ enum {
 #define VS_DIM_MAX            65535u      /* elements of a vector */
 #define VS_NAME_BYTES_MAX     255u        /* bytes of a collection's name */
 #define VS_INDEX_BYTES_MAX    255u        /* bytes of an index description */
+#define VS_KEY_BYTES_MAX      1024u       /* bytes of a record's key */
 #define VS_METADATA_BYTES_MAX 1048576u    /* bytes of one record's metadata */
 #define VS_RECORDS_MAX        4294967294u /* records of a collection */
 #define VS_KV_KEY_BYTES_MAX   1024u       /* bytes of a note's key */
@@ -523,24 +524,90 @@ VS_NODISCARD VS_API vs_status vs_collection_at(vs_db *db, vs_txn *txn, size_t at
 
 /* ---- 5  Records ----------------------------------------------------------------------------- */
 
+/* Kinds of keys. */
+enum {
+    VS_KEY_U64 = 0,   /* a number */
+    VS_KEY_BYTES = 1, /* 1 .. VS_KEY_BYTES_MAX bytes, any; texts are given by vs_key_text */
+    VS_KEY_UUID = 2   /* 16 bytes */
+};
+
+/* The key of a record: unique in its collection. A collection may have keys of all kinds, and of any number of
+ * namespaces: the same number in two of them is two keys. Keys are in the order of their namespaces, there of
+ * their kinds, there as numbers or as memcmp compares, a prefix before what it begins.
+ *
+ * All zero but number, it is a number of namespace 0: (vs_key){.number = 42}. */
+typedef struct vs_key {
+    uint64_t number;  /* of VS_KEY_U64; else 0 */
+    const void *data; /* [bytes]; of VS_KEY_U64 NULL */
+    uint16_t bytes;   /* of data */
+    uint16_t kind;    /* VS_KEY_... */
+    uint32_t space;   /* the namespace; 0: the default */
+} vs_key;
+
+/* vs_key_u64 - a number as a key of namespace 0.
+ *
+ *   number   any
+ *
+ * Errors: none.  Threads: any. */
+VS_API vs_key vs_key_u64(uint64_t number);
+
+/* vs_key_text - a text as a key of namespace 0: its bytes.
+ *
+ *   text   up to its NUL; borrowed as long as the key is used
+ *
+ * Errors: none; the call that gets the key refuses one that is NULL, empty or too long.  Threads: any. */
+VS_API vs_key vs_key_text(const char *text);
+
+/* vs_key_bytes - bytes as a key of namespace 0.
+ *
+ *   data   [bytes] borrowed as long as the key is used
+ *
+ * Errors: as vs_key_text.  Threads: any. */
+VS_API vs_key vs_key_bytes(const void *data, size_t bytes);
+
+/* vs_key_uuid - a UUID as a key of namespace 0.
+ *
+ *   uuid   [16] in the order in which it is printed; borrowed as long as the key is used
+ *
+ * Errors: as vs_key_text.  Threads: any. */
+VS_API vs_key vs_key_uuid(const void *uuid);
+
+/* vs_key_in - a key in another namespace.
+ *
+ *   space   the namespace
+ *   key     the key
+ *
+ * Errors: none.  Threads: any. */
+VS_API vs_key vs_key_in(uint32_t space, vs_key key);
+
+/* vs_key_compare - the order of two valid keys.
+ *
+ *   a, b   the keys
+ *
+ * Returns a number below 0, 0 or one above 0: a is in front of b, they are the same, or a is behind b.
+ * Errors: none.  Threads: any. */
+VS_API int vs_key_compare(vs_key a, vs_key b);
+
 typedef struct vs_record {
     uint32_t size;   /* VS_RECORD_INIT sets it */
     int vector_type; /* element type of vector; 0 on input: the collection's */
-    uint64_t key;
+    vs_key key;
     const void *vector;    /* [dim], any alignment; of VS_BIT [(dim + 7) / 8] bytes */
     const char *metadata;  /* a JSON object in UTF-8, or NULL: none */
     size_t metadata_bytes; /* 0: up to its NUL; what comes out has both the size and a NUL */
 } vs_record;
 
 #define VS_RECORD_INIT                                                                             \
-    { sizeof(vs_record), 0, 0, NULL, NULL, 0 }
+    { sizeof(vs_record), 0, {0, NULL, 0, 0, 0}, NULL, NULL, 0 }
 
 /* Many records as columns. */
 typedef struct vs_batch {
     uint32_t size;                /* VS_BATCH_INIT sets it */
     int vector_type;              /* element type of vectors; 0: the collection's */
     size_t count;                 /* records */
-    const uint64_t *keys;         /* [count] */
+    const uint64_t *numbers;      /* [count] keys that are numbers, in namespace space; or NULL */
+    const vs_key *keys;           /* [count] keys of any kind; or NULL. One of the two is given */
+    uint32_t space;               /* namespace of numbers */
     const void *vectors;          /* [count x stride_bytes], any alignment */
     size_t stride_bytes;          /* from one vector to the next; 0: without gaps */
     const char *const *metadata;  /* [count] JSON objects, NULL entries allowed; or NULL: none */
@@ -549,7 +616,7 @@ typedef struct vs_batch {
 } vs_batch;
 
 #define VS_BATCH_INIT                                                                              \
-    { sizeof(vs_batch), 0, 0, NULL, NULL, 0, NULL, NULL, NULL }
+    { sizeof(vs_batch), 0, 0, NULL, NULL, 0, NULL, 0, NULL, NULL, NULL }
 
 /* What to do about a key that exists. */
 enum {
@@ -569,7 +636,7 @@ enum {
  * Vectors are converted to the collection's element type. To f32, f16 and bf16 numbers are rounded to the
  * nearest, ties to even; what would become infinite is refused. To u8, i8 and bit only numbers that the
  * type has: 3.5 is no u8, and 2 no bit. NaN and infinity are refused.
- * Errors: VS_ERR_EXISTS, VS_ERR_INVALID (vector, metadata), VS_ERR_LIMIT (metadata larger than
+ * Errors: VS_ERR_EXISTS, VS_ERR_INVALID (key, vector, metadata), VS_ERR_LIMIT (key; metadata larger than
  *   VS_METADATA_BYTES_MAX or nested deeper than 64; records), VS_ERR_NOT_FOUND (the
  *   collection; with VS_REPLACE the key), VS_ERR_READONLY, VS_ERR_BUSY, VS_ERR_IO, VS_ERR_FULL, VS_ERR_INDOUBT,
  *   VS_ERR_NOMEM, VS_ERR_MISUSE.
@@ -593,6 +660,32 @@ VS_NODISCARD VS_API vs_status vs_put(vs_collection *collection, vs_txn *txn,
 VS_NODISCARD VS_API vs_status vs_put_batch(vs_collection *collection, vs_txn *txn,
                                            const vs_batch *batch, int mode);
 
+/* vs_append - write a new record under a number that the database chooses.
+ *
+ *   collection   the collection
+ *   txn          a write transaction, or NULL: a transaction of its own
+ *   record       vector and metadata; copied. Of its key only the namespace counts
+ *   out_number   [1] receives the number: one above the largest that a key of this collection ever was, in any
+ *                namespace, but those of transactions rolled back; 1 in a new one. NULL: not wanted
+ *
+ * Errors: VS_ERR_LIMIT when UINT64_MAX was a key; else as vs_put.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_append(vs_collection *collection, vs_txn *txn,
+                                        const vs_record *record, uint64_t *out_number);
+
+/* vs_append_batch - write many new records under numbers that the database chooses.
+ *
+ *   collection    the collection
+ *   txn           a write transaction, or NULL: a transaction of its own, one commit for the batch
+ *   batch         the records; copied. numbers and keys are NULL
+ *   out_numbers   [count] receives the numbers, ascending; 0 for a row that was refused (batch->statuses).
+ *                 NULL: not wanted. After an error it holds anything
+ *
+ * Errors: as vs_put_batch and vs_append.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_append_batch(vs_collection *collection, vs_txn *txn,
+                                              const vs_batch *batch, uint64_t *out_numbers);
+
 /* vs_get - read one record.
  *
  *   collection   the collection
@@ -600,10 +693,10 @@ VS_NODISCARD VS_API vs_status vs_put_batch(vs_collection *collection, vs_txn *tx
  *   key          the record's key
  *   out_record   [1] filled; NULL: only ask whether the record exists
  *
- * Memory: vector and metadata stay valid until the next call on this collection handle.
- * Errors: VS_ERR_NOT_FOUND, VS_ERR_NOMEM, VS_ERR_MISUSE.
+ * Memory: key, vector and metadata stay valid until the next call on this collection handle.
+ * Errors: VS_ERR_NOT_FOUND, VS_ERR_INVALID and VS_ERR_LIMIT (key), VS_ERR_NOMEM, VS_ERR_MISUSE.
  * Threads: one call at a time per handle. */
-VS_NODISCARD VS_API vs_status vs_get(vs_collection *collection, vs_txn *txn, uint64_t key,
+VS_NODISCARD VS_API vs_status vs_get(vs_collection *collection, vs_txn *txn, vs_key key,
                                      vs_record *out_record);
 
 /* vs_delete - delete one record.
@@ -614,7 +707,7 @@ VS_NODISCARD VS_API vs_status vs_get(vs_collection *collection, vs_txn *txn, uin
  *
  * Errors: VS_ERR_NOT_FOUND when there is no such record; else as vs_put.
  * Threads: one call at a time per handle. */
-VS_NODISCARD VS_API vs_status vs_delete(vs_collection *collection, vs_txn *txn, uint64_t key);
+VS_NODISCARD VS_API vs_status vs_delete(vs_collection *collection, vs_txn *txn, vs_key key);
 
 /* vs_delete_batch - delete many records.
  *
@@ -627,7 +720,7 @@ VS_NODISCARD VS_API vs_status vs_delete(vs_collection *collection, vs_txn *txn, 
  * Errors: as vs_put. Then nothing is deleted.
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_delete_batch(vs_collection *collection, vs_txn *txn,
-                                              const uint64_t *keys, size_t count,
+                                              const vs_key *keys, size_t count,
                                               uint64_t *out_deleted);
 
 /* vs_set_metadata - replace the metadata of a record, and leave its vector.
@@ -641,7 +734,7 @@ VS_NODISCARD VS_API vs_status vs_delete_batch(vs_collection *collection, vs_txn 
  * Snapshots keep the metadata that they had.
  * Errors: VS_ERR_NOT_FOUND when there is no such record; else as vs_put.
  * Threads: one call at a time per handle. */
-VS_NODISCARD VS_API vs_status vs_set_metadata(vs_collection *collection, vs_txn *txn, uint64_t key,
+VS_NODISCARD VS_API vs_status vs_set_metadata(vs_collection *collection, vs_txn *txn, vs_key key,
                                               const char *metadata, size_t metadata_bytes);
 
 /* vs_get_vectors - read the vectors of many records.
@@ -659,7 +752,7 @@ VS_NODISCARD VS_API vs_status vs_set_metadata(vs_collection *collection, vs_txn 
  *   VS_ERR_MISUSE. After an error vectors hold anything.
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_get_vectors(vs_collection *collection, vs_txn *txn,
-                                             const uint64_t *keys, size_t count, void *vectors,
+                                             const vs_key *keys, size_t count, void *vectors,
                                              size_t stride_bytes, vs_status *statuses);
 
 /* vs_count - the number of records.
@@ -791,7 +884,7 @@ VS_NODISCARD VS_API vs_status vs_release(vs_txn *txn, uint32_t savepoint);
 /* ---- 7  Search ------------------------------------------------------------------------------ */
 
 typedef struct vs_hit {
-    uint64_t key;
+    vs_key key;      /* what it points to is valid until the next call on the collection handle */
     double distance; /* in the collection's metric; smaller is nearer */
 } vs_hit;
 
@@ -867,7 +960,7 @@ VS_NODISCARD VS_API vs_status vs_search_radius(vs_collection *collection, vs_txn
  *
  * Errors: VS_ERR_NOT_FOUND (the key, the collection), VS_ERR_INVALID (k), VS_ERR_NOMEM, VS_ERR_MISUSE.
  * Threads: one call at a time per handle. */
-VS_NODISCARD VS_API vs_status vs_search_key(vs_collection *collection, vs_txn *txn, uint64_t key,
+VS_NODISCARD VS_API vs_status vs_search_key(vs_collection *collection, vs_txn *txn, vs_key key,
                                             size_t k, vs_hit *hits, size_t *out_count);
 
 /* vs_distance - the distance between two stored records, in the collection's metric.
@@ -880,25 +973,38 @@ VS_NODISCARD VS_API vs_status vs_search_key(vs_collection *collection, vs_txn *t
  * It is the distance that a search of one finds for the other.
  * Errors: VS_ERR_NOT_FOUND (a key, which the message names; the collection), VS_ERR_NOMEM, VS_ERR_MISUSE.
  * Threads: one call at a time per handle. */
-VS_NODISCARD VS_API vs_status vs_distance(vs_collection *collection, vs_txn *txn, uint64_t key,
-                                          uint64_t other, double *out_distance);
+VS_NODISCARD VS_API vs_status vs_distance(vs_collection *collection, vs_txn *txn, vs_key key,
+                                          vs_key other, double *out_distance);
 
 /* ---- 8  Iterating --------------------------------------------------------------------------- */
+
+/* Which keys a scan wants: those that everything given here admits. Borrowed for the call. */
+typedef struct vs_range {
+    uint32_t size;         /* VS_RANGE_INIT sets it */
+    const uint32_t *space; /* only of this namespace */
+    const vs_key *from;    /* only this one and those behind it */
+    const vs_key *to;      /* only those in front of this one */
+    const vs_key *prefix;  /* of VS_KEY_BYTES: only such keys of its namespace that begin so */
+} vs_range;
+
+#define VS_RANGE_INIT                                                                              \
+    { sizeof(vs_range), NULL, NULL, NULL, NULL }
 
 /* vs_scan - a cursor over the records of a collection in ascending key order.
  *
  *   collection   the collection
  *   txn          the transaction whose state is read, or NULL: a snapshot of the last commit that
  *                lasts as long as the cursor
- *   from_key     the first key wanted; 0: from the start
+ *   range        which records; NULL: all
  *   out_cursor   receives the cursor, before the first record; close it with vs_cursor_close
  *
  * In a write transaction the cursor sees changes made behind its position while it moves, and ends
  * with the transaction: later calls return VS_ERR_MISUSE. A cursor of a read transaction keeps the
  * snapshot and may outlive it.
- * Errors: VS_ERR_NOT_FOUND (the collection), VS_ERR_NOMEM, VS_ERR_MISUSE.
+ * Errors: VS_ERR_NOT_FOUND (the collection), VS_ERR_INVALID and VS_ERR_LIMIT (keys), VS_ERR_NOMEM,
+ *   VS_ERR_MISUSE.
  * Threads: one call at a time per handle. */
-VS_NODISCARD VS_API vs_status vs_scan(vs_collection *collection, vs_txn *txn, uint64_t from_key,
+VS_NODISCARD VS_API vs_status vs_scan(vs_collection *collection, vs_txn *txn, const vs_range *range,
                                       vs_cursor **out_cursor);
 
 /* vs_step - move a cursor to the next record.
@@ -916,7 +1022,7 @@ VS_NODISCARD VS_API vs_status vs_step(vs_cursor *cursor);
  *   out_record   [1] filled
  *
  * In a write transaction the record as it is now.
- * Memory: vector and metadata stay valid until the next call on this cursor.
+ * Memory: key, vector and metadata stay valid until the next call on this cursor.
  * Errors: VS_ERR_MISUSE (no record under the cursor), VS_ERR_NOT_FOUND (deleted meanwhile),
  *   VS_ERR_NOMEM.
  * Threads: one call at a time per handle. */

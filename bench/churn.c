@@ -30,7 +30,7 @@ static void replace_all(vs_db *db, uint64_t records, uint32_t dim, uint64_t rows
             vs_record record = VS_RECORD_INIT;
             for (uint32_t d = 0; d < dim; d++)
                 vector[d] = (float)(key * 31 + d * 7 + round);
-            record.key = key;
+            record.key.number = key;
             record.vector = vector;
             need(vs_put(c, txn, &record, VS_UPSERT), c);
         }

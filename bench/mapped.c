@@ -48,7 +48,7 @@ static void make_file(const char *path, uint64_t records, uint32_t dim) {
         for (int i = 0; i < 1000 && key < records; i++, key++) {
             vs_record record = VS_RECORD_INIT;
             fill_vector(vector, dim, key);
-            record.key = key;
+            record.key.number = key;
             record.vector = vector;
             need(vs_put(c, txn, &record, VS_UPSERT), c);
         }

@@ -92,7 +92,7 @@ static void put_batch(vs_collection *c, uint64_t first) {
     }
     vs_batch batch = VS_BATCH_INIT;
     batch.count = BATCH;
-    batch.keys = keys;
+    batch.numbers = keys;
     batch.vectors = vectors;
     need(vs_put_batch(c, NULL, &batch, VS_UPSERT), c);
 }

@@ -72,7 +72,7 @@ static void *read_beside(void *ctx) {
         need(vs_count(c, NULL, &count), c);
         double start = now_us();
         if (count)
-            need(vs_get(c, NULL, (uint64_t)rand_r(&seed) % count, &record), c);
+            need(vs_get(c, NULL, vs_key_u64((uint64_t)rand_r(&seed) % count), &record), c);
         note(&r->t, now_us() - start);
         nanosleep(&(struct timespec){0, 100000}, NULL);
     }
@@ -90,7 +90,7 @@ static void commit_batch(vs_db *db, vs_collection *c, uint64_t first) {
     }
     vs_batch batch = VS_BATCH_INIT;
     batch.count = BATCH;
-    batch.keys = keys;
+    batch.numbers = keys;
     batch.vectors = vectors;
     uint64_t before = stats_of(db).checkpoints;
     double start = now_us();

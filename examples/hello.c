@@ -14,9 +14,9 @@ int main(void) {
          vs_collection_create(db, NULL, "colors", &shape, &colors)))
         return printf("%s\n", db ? vs_errmsg(db) : "out of memory"), 1;
     const float red[] = {1, 0, 0}, pink[] = {1, 0.7f, 0.8f}, query[] = {0.9f, 0.1f, 0.1f};
-    vs_record record = {sizeof record, VS_F32, 1, red, "{\"name\":\"red\"}", 0};
+    vs_record record = {sizeof record, VS_F32, vs_key_u64(1), red, "{\"name\":\"red\"}", 0};
     vs_status st = vs_put(colors, NULL, &record, VS_UPSERT); /* durable when it returns */
-    record = (vs_record){sizeof record, VS_F32, 2, pink, "{\"name\":\"pink\"}", 0};
+    record = (vs_record){sizeof record, VS_F32, vs_key_u64(2), pink, "{\"name\":\"pink\"}", 0};
     st = st ? st : vs_put(colors, NULL, &record, VS_UPSERT);
     vs_hit hit;
     size_t count = 0;

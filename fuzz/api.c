@@ -195,14 +195,14 @@ static vs_collection *open_coll(const run *r, vs_txn *txn, int c, const model *m
 static uint64_t read_coll(vs_txn *txn, int c, vs_collection *coll) {
     vs_cursor *cursor = NULL;
     uint64_t sum = hash_item(1, (uint64_t)c, "", 0), rows = 0, count = 0;
-    must(vs_scan(coll, txn, 0, &cursor), VS_OK, "scan", coll);
+    must(vs_scan(coll, txn, NULL, &cursor), VS_OK, "scan", coll);
     for (; vs_step(cursor) == VS_ROW; rows++) {
         vs_record record = VS_RECORD_INIT;
         must(vs_cursor_record(cursor, &record), VS_OK, "cursor_record", cursor);
-        sum += hash_item(2 + 8u * (unsigned)c, record.key, record.vector, vector_bytes(c));
+        sum += hash_item(2 + 8u * (unsigned)c, record.key.number, record.vector, vector_bytes(c));
         if (record.metadata_bytes)
-            sum +=
-                hash_item(3 + 8u * (unsigned)c, record.key, record.metadata, record.metadata_bytes);
+            sum += hash_item(3 + 8u * (unsigned)c, record.key.number, record.metadata,
+                             record.metadata_bytes);
     }
     must(vs_step(cursor), VS_DONE, "step", cursor);
     vs_cursor_close(cursor);
@@ -377,7 +377,7 @@ static void step_put(run *r) {
         return;
     text_seed &= 0x7f;
     make_vector(c, seed, vector);
-    record.key = keys[i];
+    record.key.number = keys[i];
     record.vector = vector;
     if (text_seed) {
         record.metadata = text;
@@ -416,7 +416,7 @@ static void step_batch(run *r) {
         m.vector[c][i] = (uint8_t)seed;
         m.metadata[c][i] = 0;
     }
-    batch.keys = batch_keys;
+    batch.numbers = batch_keys;
     batch.vectors = vectors;
     batch.stride_bytes = sizeof vectors[0];
     must(vs_put_batch(coll, r->txn, &batch, mode), is_refused ? VS_ERR_EXISTS : VS_OK, "put_batch",
@@ -432,8 +432,8 @@ static void step_delete(run *r) {
     vs_collection *coll = open_coll(r, r->txn, c, &m);
     if (!coll)
         return;
-    must(vs_delete(coll, r->txn, keys[i]), m.vector[c][i] ? VS_OK : VS_ERR_NOT_FOUND, "delete",
-         coll);
+    must(vs_delete(coll, r->txn, vs_key_u64(keys[i])), m.vector[c][i] ? VS_OK : VS_ERR_NOT_FOUND,
+         "delete", coll);
     bool was_there = m.vector[c][i];
     m.vector[c][i] = m.metadata[c][i] = 0;
     if (was_there)
@@ -452,7 +452,7 @@ static void step_metadata(run *r) {
         return;
     bool is_there = m.vector[c][i];
     size_t bytes = seed ? make_text(seed, text) : 0;
-    must(vs_set_metadata(coll, r->txn, keys[i], seed ? text : NULL, bytes),
+    must(vs_set_metadata(coll, r->txn, vs_key_u64(keys[i]), seed ? text : NULL, bytes),
          is_there ? VS_OK : VS_ERR_NOT_FOUND, "set_metadata", coll);
     m.metadata[c][i] = (uint8_t)seed;
     if (is_there)
@@ -464,14 +464,15 @@ static void step_metadata(run *r) {
 static void step_delete_batch(run *r) {
     int c = (int)(input_u8(&r->in) % COLLS);
     uint32_t first = input_u8(&r->in) % KEYS, count = input_u8(&r->in) % KEYS;
-    uint64_t list[KEYS], deleted = 0, wanted = 0;
+    vs_key list[KEYS];
+    uint64_t deleted = 0, wanted = 0;
     model m = *current(r);
     vs_collection *coll = open_coll(r, r->txn, c, &m);
     if (!coll)
         return;
     for (uint32_t at = 0; at < count; at++) {
         uint32_t i = (first + at) % KEYS;
-        list[at] = keys[i];
+        list[at] = VT_KEY(keys[i]);
         wanted += m.vector[c][i] != 0;
         m.vector[c][i] = m.metadata[c][i] = 0;
     }
@@ -498,10 +499,10 @@ static void step_put_mode(run *r) {
     bool is_there = m.vector[c][i], is_put = is_there == (mode == VS_REPLACE);
     vs_status wanted = is_there || mode == VS_IGNORE ? VS_OK : VS_ERR_NOT_FOUND;
     make_vector(c, seed, vector);
-    record.key = keys[i];
+    record.key.number = keys[i];
     record.vector = vector;
     batch.count = 1;
-    batch.keys = &record.key;
+    batch.numbers = &record.key.number;
     batch.vectors = vector;
     batch.statuses = &row;
     if (seed % 2) {
@@ -634,13 +635,13 @@ static void step_get(run *r) {
     char text[TEXT_MAX];
     if (!coll)
         return;
-    must(vs_get(coll, r->txn, keys[i], &record), m->vector[c][i] ? VS_OK : VS_ERR_NOT_FOUND, "get",
-         coll);
+    must(vs_get(coll, r->txn, vs_key_u64(keys[i]), &record),
+         m->vector[c][i] ? VS_OK : VS_ERR_NOT_FOUND, "get", coll);
     if (m->vector[c][i]) {
         size_t bytes = m->metadata[c][i] ? make_text(m->metadata[c][i], text) : 0;
         make_vector(c, m->vector[c][i], vector);
-        require(record.key == keys[i] && !memcmp(record.vector, vector, vector_bytes(c)), "get",
-                "another vector");
+        require(record.key.number == keys[i] && !memcmp(record.vector, vector, vector_bytes(c)),
+                "get", "another vector");
         require(record.metadata_bytes == bytes &&
                     (!bytes || !memcmp(record.metadata, text, bytes + 1)),
                 "get", "another metadata");
@@ -663,9 +664,9 @@ static bool next_hit(const model *m, int c, uint32_t query, const vs_hit *after,
     for (int i = 0; i < KEYS; i++) {
         if (!m->vector[c][i])
             continue;
-        vs_hit hit = {keys[i], distance(c, m->vector[c][i], query)};
+        vs_hit hit = {VT_KEY(keys[i]), distance(c, m->vector[c][i], query)};
         bool is_behind = !after || hit.distance > after->distance ||
-                         (hit.distance == after->distance && hit.key > after->key);
+                         (hit.distance == after->distance && hit.key.number > after->key.number);
         if (is_behind && (!is_found || hit.distance < out->distance)) {
             *out = hit; /* keys ascend: of equal distances the first one stays */
             is_found = true;
@@ -687,7 +688,8 @@ static void step_search(run *r) {
     make_vector(c, seed, query);
     must(vs_search(coll, r->txn, query, 0, k, hits, &n), VS_OK, "search", coll);
     for (; wanted < k && next_hit(m, c, seed, wanted ? &last : NULL, &hit); wanted++, last = hit)
-        require(wanted < n && hits[wanted].key == hit.key && hits[wanted].distance == hit.distance,
+        require(wanted < n && hits[wanted].key.number == hit.key.number &&
+                    hits[wanted].distance == hit.distance,
                 "search", "another hit");
     require(n == wanted, "search", "another number of hits");
     vs_collection_close(coll);
@@ -704,7 +706,7 @@ static void step_around(run *r) {
     uint8_t vector[DIM * 4];
     uint32_t seed = coll ? m->vector[c][i] : 0;
     if (coll)
-        must(vs_search_key(coll, r->txn, keys[i], HITS_MAX, hits, &n),
+        must(vs_search_key(coll, r->txn, vs_key_u64(keys[i]), HITS_MAX, hits, &n),
              seed ? VS_OK : VS_ERR_NOT_FOUND, "search_key", coll);
     if (!seed) {
         vs_collection_close(coll);
@@ -712,9 +714,10 @@ static void step_around(run *r) {
     }
     for (size_t at = 0; wanted < HITS_MAX && next_hit(m, c, seed, at ? &last : NULL, &hit);
          at++, last = hit) {
-        if (hit.key == keys[i])
+        if (hit.key.number == keys[i])
             continue;
-        require(wanted < n && hits[wanted].key == hit.key, "search_key", "another hit");
+        require(wanted < n && hits[wanted].key.number == hit.key.number, "search_key",
+                "another hit");
         require(hits[wanted++].distance == hit.distance, "search_key", "another distance");
     }
     require(n == wanted, "search_key", "another number of hits");
@@ -726,7 +729,8 @@ static void step_around(run *r) {
          "search_radius", coll);
     require(total == inside, "search_radius", "another number");
     if (wanted) {
-        must(vs_distance(coll, r->txn, keys[i], hits[0].key, &found), VS_OK, "distance", coll);
+        must(vs_distance(coll, r->txn, vs_key_u64(keys[i]), vs_key_u64(hits[0].key.number), &found),
+             VS_OK, "distance", coll);
         require(found == hits[0].distance, "distance", "another one");
     }
     vs_collection_close(coll);
@@ -744,7 +748,7 @@ static void step_walk(run *r) {
     w->m = w->is_in_write ? r->staged : txn ? snap->m : r->now;
     vs_collection *coll = open_coll(r, txn, w->coll, &w->m);
     if (coll)
-        must(vs_scan(coll, txn, keys[w->next], &w->cursor), VS_OK, "scan", coll);
+        must(vs_scan(coll, txn, VT_FROM(keys[w->next]), &w->cursor), VS_OK, "scan", coll);
     vs_collection_close(coll);
 }
 
@@ -766,14 +770,14 @@ static void step_step(run *r) {
         return; /* what a write transaction puts behind the last one is seen all the same */
     w->next = i + 1;
     must(vs_cursor_record(w->cursor, &record), VS_OK, "cursor_record", w->cursor);
-    require(record.key == keys[i], "step", "another key");
+    require(record.key.number == keys[i], "step", "another key");
 }
 
 /* ---- calls that must be refused --------------------------------------------------------------- */
 
 static void refuse_records(run *r, vs_collection *coll) {
     const float bad[DIM] = {0, NAN, 1}, good[DIM] = {1, 2, 3};
-    vs_record record = {sizeof record, VS_F32, 1, bad, NULL, 0};
+    vs_record record = {sizeof record, VS_F32, VT_KEY(1), bad, NULL, 0};
     must(vs_put(coll, r->txn, &record, VS_UPSERT), VS_ERR_INVALID, "put of NaN", coll);
     record.vector = good;
     record.metadata = "[1]";
@@ -801,7 +805,8 @@ static void step_refused(run *r) {
     if (coll)
         refuse_records(r, coll);
     if (coll && r->txn) /* this thread's own transaction is open */
-        must(vs_delete(coll, NULL, 0), VS_ERR_MISUSE, "delete beside a transaction", coll);
+        must(vs_delete(coll, NULL, vs_key_u64(0)), VS_ERR_MISUSE, "delete beside a transaction",
+             coll);
     vs_collection_close(coll);
 }
 

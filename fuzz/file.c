@@ -343,7 +343,7 @@ static bool is_number(const vs_record *record, uint32_t dim) {
 
 static uint64_t hash_record(const vs_record *record, uint64_t seed, uint32_t dim) {
     size_t bytes = vs_vector_bytes(record->vector_type, dim);
-    uint64_t hash = XXH3_64bits_withSeed(record->vector, bytes, seed ^ record->key);
+    uint64_t hash = XXH3_64bits_withSeed(record->vector, bytes, seed ^ record->key.number);
     if (record->metadata_bytes)
         hash += XXH3_64bits_withSeed(record->metadata, record->metadata_bytes, hash);
     return hash;
@@ -360,7 +360,8 @@ static void look_search(const look *l, vs_collection *coll, const vs_record *que
     require(n == (count < HITS_MAX ? count : HITS_MAX), "search", "another number of hits");
     for (size_t i = 1; i < n; i++) {
         bool is_after = hits[i - 1].distance < hits[i].distance ||
-                        (hits[i - 1].distance == hits[i].distance && hits[i - 1].key < hits[i].key);
+                        (hits[i - 1].distance == hits[i].distance &&
+                         hits[i - 1].key.number < hits[i].key.number);
         require(is_after || hits[i].distance - hits[i].distance != 0, "search", "out of order");
     }
 }
@@ -368,7 +369,7 @@ static void look_search(const look *l, vs_collection *coll, const vs_record *que
 /* A record read by its key is the one that the cursor shows. */
 static void look_get(const look *l, vs_collection *coll, const vs_record *wanted, uint32_t dim) {
     vs_record record = VS_RECORD_INIT;
-    vs_status st = vs_get(coll, NULL, wanted->key, &record);
+    vs_status st = vs_get(coll, NULL, vs_key_u64(wanted->key.number), &record);
     if (expect(l, st, VS_OK, "get", coll) && l->is_sound)
         require(hash_record(&record, 0, dim) == hash_record(wanted, 0, dim), "get",
                 "another record");
@@ -378,15 +379,15 @@ static void look_records(look *l, vs_collection *coll, const vs_collection_info 
     vs_cursor *cursor = NULL;
     uint64_t rows = 0, count = 0, last = 0, seed = XXH3_64bits(info->name, strlen(info->name));
     bool is_number_only = true;
-    vs_status st = vs_scan(coll, NULL, 0, &cursor);
+    vs_status st = vs_scan(coll, NULL, NULL, &cursor);
     if (!expect(l, st, VS_OK, "scan", coll))
         return;
     for (st = vs_step(cursor); st == VS_ROW; st = vs_step(cursor), rows++) {
         vs_record record = VS_RECORD_INIT;
         if (!expect(l, vs_cursor_record(cursor, &record), VS_OK, "record", cursor))
             continue;
-        require(!l->is_sound || !rows || record.key > last, "scan", "keys out of order");
-        last = record.key;
+        require(!l->is_sound || !rows || record.key.number > last, "scan", "keys out of order");
+        last = record.key.number;
         is_number_only = is_number_only && is_number(&record, info->dim);
         l->sum += hash_record(&record, seed, info->dim);
         look_get(l, coll, &record, info->dim);
@@ -466,13 +467,13 @@ static void change_records(look *l, vs_collection *coll, const vs_collection_inf
     vs_record record = VS_RECORD_INIT;
     static const char text[] = "{\"changed\":true}";
     uint8_t *vector = zeroed((size_t)info->dim * 4);
-    if (vs_scan(coll, NULL, 0, &cursor) == VS_OK && vs_step(cursor) == VS_ROW &&
+    if (vs_scan(coll, NULL, NULL, &cursor) == VS_OK && vs_step(cursor) == VS_ROW &&
         vs_cursor_record(cursor, &record) == VS_OK)
-        expect(l, vs_delete(coll, NULL, record.key), VS_OK, "delete", coll);
+        expect(l, vs_delete(coll, NULL, vs_key_u64(record.key.number)), VS_OK, "delete", coll);
     vs_cursor_close(cursor);
     for (uint64_t key = 1; key < 9; key += 3) {
         record = (vs_record)VS_RECORD_INIT;
-        record.key = key;
+        record.key.number = key;
         record.vector = vector;
         record.metadata = key == 4 ? NULL : text;
         expect(l, vs_put(coll, NULL, &record, VS_UPSERT), VS_OK, "put", coll);
@@ -487,7 +488,7 @@ static void change_and_drop(look *l) {
     vs_collection *coll = NULL;
     vs_collection_options options = VS_COLLECTION_OPTIONS_INIT;
     static const float vector[2] = {1, 2};
-    vs_record record = {sizeof record, VS_F32, 5, vector, NULL, 0};
+    vs_record record = {sizeof record, VS_F32, VT_KEY(5), vector, NULL, 0};
     options.dim = 2;
     if (!expect(l, vs_begin(l->db, VS_TXN_WRITE, &txn), VS_OK, "begin", l->db))
         return;

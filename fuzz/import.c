@@ -181,7 +181,7 @@ static int import_once(const job *j) {
 
 static void check_row(const job *j, const vs_record *record, uint64_t row) {
     const uint8_t *in = j->content + (size_t)row * row_bytes(j->source, j->dim);
-    require(record->key == j->start_key + row, "scan", "a key that was not imported");
+    require(record->key.number == j->start_key + row, "scan", "a key that was not imported");
     for (uint32_t i = 0; i < j->dim; i++) {
         float value = 0;
         if (j->type == VS_U8)
@@ -206,7 +206,7 @@ static uint64_t count_rows(const job *j) {
     uint64_t rows = 0, problems = 0;
     require(vs_check(db, 3, NULL, NULL, &problems) == VS_OK && !problems, "check", vs_errmsg(db));
     require(vs_collection_open(db, NULL, "c", &coll) == VS_OK, "collection", vs_errmsg(db));
-    require(vs_scan(coll, NULL, 0, &cursor) == VS_OK, "scan", vs_errmsg(coll));
+    require(vs_scan(coll, NULL, NULL, &cursor) == VS_OK, "scan", vs_errmsg(coll));
     for (; vs_step(cursor) == VS_ROW; rows++) {
         require(vs_cursor_record(cursor, &record) == VS_OK, "scan", vs_errmsg(cursor));
         if (j->source < 3)

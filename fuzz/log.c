@@ -57,7 +57,7 @@ static void read_all(vs_db *db) {
         vs_hit hits[3];
         size_t n = 0;
         require(vs_collection_open(db, NULL, info.name, &coll) == VS_OK, "open", vs_errmsg(db));
-        require(vs_scan(coll, NULL, 0, &cursor) == VS_OK, "scan", vs_errmsg(coll));
+        require(vs_scan(coll, NULL, NULL, &cursor) == VS_OK, "scan", vs_errmsg(coll));
         uint64_t count = 0;
         while (vs_step(cursor) == VS_ROW) {
             vs_record record = VS_RECORD_INIT;

@@ -101,4 +101,13 @@ typedef struct vt_allocator {
 
 void *vt_realloc(void *ctx, void *ptr, size_t old_bytes, size_t new_bytes);
 
+/* A number as a key. */
+#define VT_KEY(of) ((vs_key){.number = (of)})
+
+/* A scan's range that begins with the key of a number. */
+#define VT_FROM(from)                                                                              \
+    &(vs_range) {                                                                                  \
+        sizeof(vs_range), NULL, &(vs_key){.number = (from)}, NULL, NULL                            \
+    }
+
 #endif

@@ -201,7 +201,7 @@ static int fail_batch(importer *im, vs_txn *txn) {
     for (size_t i = 0; i < im->count; i++) {
         vs_record record = VS_RECORD_INIT;
         record.vector_type = im->source.kind == VECS_U8 ? VS_U8 : VS_F32;
-        record.key = im->keys[i];
+        record.key.number = im->keys[i];
         record.vector = im->vectors + i * bytes;
         record.metadata = im->labels ? im->metadata[i] : NULL;
         if (vs_put(im->collection, txn, &record, VS_INSERT) != VS_OK)
@@ -217,7 +217,7 @@ static vs_status stage_batch(importer *im, vs_txn *txn) {
     vs_batch batch = VS_BATCH_INIT;
     batch.vector_type = im->source.kind == VECS_U8 ? VS_U8 : VS_F32;
     batch.count = im->count;
-    batch.keys = im->keys;
+    batch.numbers = im->keys;
     batch.vectors = im->vectors;
     batch.metadata = im->labels ? im->metadata : NULL;
     vs_status st = vs_put_batch(im->collection, txn, &batch, VS_INSERT);

@@ -84,7 +84,7 @@ static void truth_free(truth *t) {
 static int fetch_distance(query_set *set, const void *query, uint64_t key, double *out_distance) {
     vs_record record = VS_RECORD_INIT;
     size_t dim = set->info.dim;
-    if (vs_get(set->collection, set->txn, key, &record) != VS_OK)
+    if (vs_get(set->collection, set->txn, vs_key_u64(key), &record) != VS_OK)
         return shell_fail(set->call, "%s", vs_errmsg(set->collection));
     float *floats = shell_alloc(2 * dim * sizeof *floats);
     to_floats(set, query, floats);
@@ -146,7 +146,7 @@ static int truth_of_block(query_set *set, size_t k, uint64_t from, size_t querie
                           truth *t) {
     vs_cursor *cursor = NULL;
     size_t dim = set->info.dim;
-    if (vs_scan(set->collection, set->txn, 0, &cursor) != VS_OK)
+    if (vs_scan(set->collection, set->txn, NULL, &cursor) != VS_OK)
         return shell_fail(set->call, "%s", vs_errmsg(set->collection));
     float *floats = shell_alloc((queries + 1) * dim * sizeof *floats),
           *row = floats + queries * dim;
@@ -194,7 +194,7 @@ static int truth_make(query_set *set, const char *path, size_t k, truth *t) {
 /* ---- counting ------------------------------------------------------------------------------- */
 
 static int compare_keys(const void *a, const void *b) {
-    uint64_t x = ((const vs_hit *)a)->key, y = ((const vs_hit *)b)->key;
+    uint64_t x = ((const vs_hit *)a)->key.number, y = ((const vs_hit *)b)->key.number;
     return (x > y) - (x < y);
 }
 
@@ -222,10 +222,10 @@ static int count_correct(query_set *set, uint64_t q, const truth *t, vs_hit *hit
     qsort(hits, n, sizeof *hits, compare_keys);
     for (size_t i = 0; result == SHELL_OK && i < n; i++) {
         double distance = 0;
-        if (i > 0 && hits[i].key == hits[i - 1].key)
+        if (i > 0 && hits[i].key.number == hits[i - 1].key.number)
             continue;
-        result = fetch_distance(set, query_row(set, q), hits[i].key, &distance);
-        correct += is_correct(set, q, t, hits[i].key, distance);
+        result = fetch_distance(set, query_row(set, q), hits[i].key.number, &distance);
+        correct += is_correct(set, q, t, hits[i].key.number, distance);
     }
     *out_correct = correct < t->count[q] ? correct : t->count[q];
     return result;

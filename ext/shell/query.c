@@ -91,14 +91,15 @@ const void *query_row(const query_set *set, uint64_t at) {
 static int print_hit(query_set *set, const vs_hit *hit, size_t rank, bool is_json) {
     char distance[TEXT_DOUBLE_BYTES];
     vs_record record = VS_RECORD_INIT;
-    if (vs_get(set->collection, set->txn, hit->key, &record) != VS_OK)
+    if (vs_get(set->collection, set->txn, vs_key_u64(hit->key.number), &record) != VS_OK)
         return shell_fail(set->call, "%s", vs_errmsg(set->collection));
     text_double(hit->distance, distance);
     if (is_json)
         printf("%s{\"key\":%llu,\"distance\":%s,\"metadata\":%s}", rank ? "," : "",
-               (unsigned long long)hit->key, distance, record.metadata ? record.metadata : "null");
+               (unsigned long long)hit->key.number, distance,
+               record.metadata ? record.metadata : "null");
     else
-        printf("%5zu %20llu %20s  %s\n", rank + 1, (unsigned long long)hit->key, distance,
+        printf("%5zu %20llu %20s  %s\n", rank + 1, (unsigned long long)hit->key.number, distance,
                record.metadata ? record.metadata : "");
     return SHELL_OK;
 }

@@ -67,7 +67,7 @@ static void change(vs_db *db, uint64_t round) {
         for (uint64_t key = 1; key <= shape->records; key++) {
             uint64_t what = round ? vt_mix(key + round * 7) % 16 : 0;
             if (what == 15 && sample_has(c, txn, key))
-                VT_OK(vs_delete(c, txn, key), c);
+                VT_OK(vs_delete(c, txn, vs_key_u64(key)), c);
             else if (what < 8)
                 sample_put(c, txn, key, vector_of(shape, key, round),
                            text_of(length_of(key, round), key + round));
@@ -112,7 +112,7 @@ static uint64_t mix_record(uint64_t hash, const struct shape *shape, const vs_re
 static void ask_scan(vs_collection *c, vs_txn *txn, const struct shape *shape, answers *a) {
     vs_cursor *cursor = NULL;
     uint64_t hash = 1;
-    vs_status st = vs_scan(c, txn, 0, &cursor);
+    vs_status st = vs_scan(c, txn, NULL, &cursor);
     while (st == VS_OK) {
         vs_record r = VS_RECORD_INIT;
         st = vs_step(cursor);
@@ -150,7 +150,7 @@ static void ask_coll(vs_db *db, vs_txn *txn, const struct shape *shape, answers 
     answer(a, st, count);
     for (uint64_t key = 1; key <= shape->records; key += 1 + shape->records / 12) {
         vs_record r = VS_RECORD_INIT;
-        st = vs_get(c, txn, key, &r);
+        st = vs_get(c, txn, vs_key_u64(key), &r);
         answer(a, st, st == VS_OK ? mix_record(3, shape, &r) : 0);
     }
     memset(hits, 0, sizeof hits);
@@ -402,7 +402,7 @@ static void check_readers(bool is_reopened) {
     for (int i = 0; i < READERS; i++) {
         txn[i] = sample_begin(s.db, VS_TXN_READ);
         ask(s.db, txn[i], &expected[i]);
-        VT_OK(vs_scan(c, txn[i], 0, &cursor[i]), c);
+        VT_OK(vs_scan(c, txn[i], NULL, &cursor[i]), c);
         VT_EQ(vs_step(cursor[i]), VS_ROW);
         change(s.db, 2 * (uint64_t)i + 1);
         VT_OK(vs_checkpoint(s.db), s.db);
@@ -643,7 +643,7 @@ static uint64_t write_all(vs_db *db, uint64_t cycle, bool deletes_first) {
     vs_txn *txn = NULL;
     for (uint64_t key = 0; key < CHURN_RECORDS && deletes_first; key++) {
         txn = txn ? txn : sample_begin(db, VS_TXN_WRITE);
-        VT_CHECK(vs_delete(c, txn, key) == (cycle ? VS_OK : VS_ERR_NOT_FOUND));
+        VT_CHECK(vs_delete(c, txn, vs_key_u64(key)) == (cycle ? VS_OK : VS_ERR_NOT_FOUND));
     }
     if (txn)
         VT_OK(vs_commit(txn, VS_SYNC_OFF), db);

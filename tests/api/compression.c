@@ -92,7 +92,7 @@ static void put(model *m, uint64_t key, uint64_t seed, int kind, size_t bytes) {
 
 static void drop(model *m, uint64_t key) {
     vs_collection *c = sample_collection(m->s.db, "c");
-    VT_OK(vs_delete(c, NULL, key), c);
+    VT_OK(vs_delete(c, NULL, vs_key_u64(key)), c);
     VT_OK(vs_kv_put(m->s.db, NULL, c, &key, sizeof key, NULL, 0), m->s.db);
     vs_collection_close(c);
     m->seed[key] = 0;
@@ -102,7 +102,7 @@ static void check_key(const model *m, vs_collection *c, uint64_t key) {
     static uint8_t value[VALUE_MAX];
     vs_record r = VS_RECORD_INIT;
     size_t bytes = 0, expected = m->bytes[key];
-    vs_status st = vs_get(c, NULL, key, &r);
+    vs_status st = vs_get(c, NULL, vs_key_u64(key), &r);
     vs_status note = vs_kv_get(m->s.db, NULL, c, &key, sizeof key, value, sizeof value, &bytes);
     if (!m->seed[key]) {
         VT_CHECK(st == VS_ERR_NOT_FOUND && note == VS_ERR_NOT_FOUND);

@@ -13,7 +13,7 @@ static void put_key(vs_collection *c, vs_txn *txn, uint64_t key) {
 
 static vs_cursor *scan(vs_collection *c, vs_txn *txn, uint64_t from) {
     vs_cursor *cursor = NULL;
-    VT_OK(vs_scan(c, txn, from, &cursor), c);
+    VT_OK(vs_scan(c, txn, VT_FROM(from), &cursor), c);
     return cursor;
 }
 
@@ -24,11 +24,11 @@ static uint64_t next_key(vs_cursor *cursor) {
     VT_EQ(vs_step(cursor), VS_ROW);
     VT_OK(vs_cursor_record(cursor, &r), cursor);
     memcpy(v, r.vector, sizeof v);
-    VT_CHECK(v[0] == (float)(r.key % 1000));
+    VT_CHECK(v[0] == (float)(r.key.number % 1000));
     VT_EQ(r.vector_type, VS_F32);
-    VT_EQ(r.metadata_bytes, r.key % 2 ? 9 : 0);
-    VT_CHECK(r.key % 2 ? !strcmp(r.metadata, "{\"odd\":1}") : !r.metadata);
-    return r.key;
+    VT_EQ(r.metadata_bytes, r.key.number % 2 ? 9 : 0);
+    VT_CHECK(r.key.number % 2 ? !strcmp(r.metadata, "{\"odd\":1}") : !r.metadata);
+    return r.key.number;
 }
 
 static void check_keys(vs_cursor *cursor, const uint64_t *keys, size_t n) {
@@ -162,14 +162,14 @@ VT_TEST(a_record_under_a_cursor_is_read_again_and_stays_while_other_handles_work
     VT_OK(vs_cursor_record(cursor, &r), cursor);
     VT_EQ(next_key(other), 7);
     VT_EQ(next_key(other), 8);
-    VT_OK(vs_get(c, NULL, 8, &again), c);
-    VT_OK(vs_delete(c, NULL, 7), c);
+    VT_OK(vs_get(c, NULL, vs_key_u64(8), &again), c);
+    VT_OK(vs_delete(c, NULL, vs_key_u64(7)), c);
     put_key(c, NULL, 9);
     memcpy(v, r.vector, sizeof v);
     VT_CHECK(v[0] == 7 && v[1] == 1);
     VT_STR(r.metadata, "{\"odd\":1}");
     VT_OK(vs_cursor_record(cursor, &again), cursor);
-    VT_EQ(again.key, 7);
+    VT_EQ(again.key.number, 7);
     again.size = offsetof(vs_record, vector);
     again.metadata_bytes = 1234;
     VT_OK(vs_cursor_record(cursor, &again), cursor); /* of a smaller struct */
@@ -196,7 +196,7 @@ VT_TEST(a_cursor_without_a_transaction_keeps_its_own_snapshot) {
     for (uint64_t key = 0; key < N; key++) {
         VT_CHECK(next_key(cursor) == key);
         if (key % 3 == 0 && key + 1 < N)
-            VT_OK(vs_delete(c, NULL, key + 1), c);
+            VT_OK(vs_delete(c, NULL, vs_key_u64(key + 1)), c);
         put_key(c, NULL, N + key);
         float v[2] = {-1, -1};
         sample_put(c, NULL, key, v, NULL);
@@ -238,7 +238,7 @@ VT_TEST(a_cursor_of_a_read_transaction_shows_its_snapshot) {
         put_key(c, NULL, keys[i]);
     vs_txn *read = sample_begin(s.db, VS_TXN_READ);
     put_key(c, NULL, 4);
-    VT_OK(vs_delete(c, NULL, 9), c);
+    VT_OK(vs_delete(c, NULL, vs_key_u64(9)), c);
     vs_cursor *cursor = scan(c, read, 0);
     check_keys(cursor, keys, 3);
     vs_cursor_close(cursor);
@@ -259,18 +259,18 @@ VT_TEST(a_cursor_sees_what_its_transaction_changes_ahead_of_it) {
     put_key(c, txn, 5); /* before the first step everything is ahead */
     VT_EQ(next_key(cursor), 5);
     VT_EQ(next_key(cursor), 10);
-    VT_OK(vs_delete(c, txn, 20), c); /* the next one */
+    VT_OK(vs_delete(c, txn, vs_key_u64(20)), c); /* the next one */
     put_key(c, txn, 25);
     put_key(c, txn, 7); /* passed already */
     VT_EQ(next_key(cursor), 25);
-    VT_OK(vs_delete(c, txn, 25), c); /* the one under the cursor */
+    VT_OK(vs_delete(c, txn, vs_key_u64(25)), c); /* the one under the cursor */
     VT_EQ(next_key(cursor), 30);
     float v[2] = {77, 1};
     sample_put(c, txn, 40, v, "{\"new\":1}"); /* replaced */
     VT_EQ(vs_step(cursor), VS_ROW);
     vs_record r = VS_RECORD_INIT;
     VT_OK(vs_cursor_record(cursor, &r), cursor);
-    VT_EQ(r.key, 40);
+    VT_EQ(r.key.number, 40);
     VT_STR(r.metadata, "{\"new\":1}");
     VT_EQ(next_key(cursor), 50);
     VT_EQ(vs_step(cursor), VS_DONE);
@@ -291,7 +291,7 @@ VT_TEST(the_record_under_a_cursor_can_still_be_read_when_another_one_was_changed
     VT_EQ(vs_step(cursor), VS_ROW);
     put_key(c, txn, 3);
     VT_OK(vs_cursor_record(cursor, &r), cursor);
-    VT_EQ(r.key, 1);
+    VT_EQ(r.key.number, 1);
     vs_cursor_close(cursor);
     vs_rollback(txn);
     vs_collection_close(c);
@@ -309,7 +309,7 @@ VT_TEST(all_records_are_deleted_or_replaced_by_the_cursor_that_walks_over_them) 
     for (uint64_t key = 0; key < N; key++) {
         VT_CHECK(next_key(cursor) == key);
         if (key % 3)
-            VT_OK(vs_delete(c, txn, key), c);
+            VT_OK(vs_delete(c, txn, vs_key_u64(key)), c);
         else
             put_key(c, txn, key);
     }
@@ -348,7 +348,7 @@ VT_TEST(a_failed_call_leaves_a_cursor_where_it_was) {
     uint64_t keys[3] = {15, 16, 30};
     vs_batch batch = VS_BATCH_INIT;
     batch.count = 3;
-    batch.keys = keys;
+    batch.numbers = keys;
     batch.vectors = v;
     for (uint64_t key = 10; key <= 40; key += 10)
         put_key(c, txn, key);
@@ -356,7 +356,7 @@ VT_TEST(a_failed_call_leaves_a_cursor_where_it_was) {
     VT_EQ(next_key(cursor), 10);
     VT_EQ(vs_put_batch(c, txn, &batch, VS_INSERT), VS_ERR_EXISTS);
     VT_EQ(next_key(cursor), 20); /* 15 and 16 are gone again */
-    VT_EQ(vs_delete(c, txn, 25), VS_ERR_NOT_FOUND);
+    VT_EQ(vs_delete(c, txn, vs_key_u64(25)), VS_ERR_NOT_FOUND);
     VT_EQ(next_key(cursor), 30);
     VT_EQ(next_key(cursor), 40);
     VT_EQ(vs_step(cursor), VS_DONE);
@@ -433,7 +433,7 @@ VT_TEST(a_cursor_goes_to_the_next_key_whatever_is_changed_between_its_steps) {
         for (;;) {
             for (uint64_t n = vt_below(&rng, 4); n > 0; n--) {
                 uint64_t key = vt_below(&rng, KEYS);
-                VT_EQ(vs_delete(c, txn, key), is_there[key] ? VS_OK : VS_ERR_NOT_FOUND);
+                VT_EQ(vs_delete(c, txn, vs_key_u64(key)), is_there[key] ? VS_OK : VS_ERR_NOT_FOUND);
                 is_there[key] = !is_there[key];
                 if (is_there[key])
                     put_key(c, txn, key);

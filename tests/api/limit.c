@@ -160,7 +160,7 @@ static void change_record(vs_db *db, vs_txn *txn, vs_collection *c, const struct
                           uint64_t key, uint64_t round) {
     uint64_t what = round ? vt_mix(key + round * 7) % 32 : 0;
     if (what == 31 && sample_has(c, txn, key))
-        VT_OK(vs_delete(c, txn, key), c);
+        VT_OK(vs_delete(c, txn, vs_key_u64(key)), c);
     else if (what < 8)
         put_record(db, txn, c, shape, key, round);
     look(db);
@@ -223,7 +223,7 @@ static uint64_t ask_scan(vs_db *db, vs_txn *txn, vs_collection *c, const struct 
     vs_cursor *cursor = NULL;
     uint64_t hash = 1;
     vs_status st;
-    VT_OK(vs_scan(c, txn, 0, &cursor), c);
+    VT_OK(vs_scan(c, txn, NULL, &cursor), c);
     while ((st = vs_step(cursor)) == VS_ROW) {
         vs_record r = VS_RECORD_INIT;
         VT_OK(vs_cursor_record(cursor, &r), cursor);
@@ -240,7 +240,7 @@ static uint64_t ask_gets(vs_db *db, vs_txn *txn, vs_collection *c, const struct 
     uint64_t hash = sample_count(c, txn), step = 1 + shape->records / 60;
     for (uint64_t key = shape->records; key > step; key -= step) { /* against the order of a scan */
         vs_record r = VS_RECORD_INIT;
-        vs_status st = vs_get(c, txn, key, &r);
+        vs_status st = vs_get(c, txn, vs_key_u64(key), &r);
         VT_CHECK(st == VS_OK || st == VS_ERR_NOT_FOUND);
         hash = st == VS_OK ? mix_record(hash, shape, &r) : vt_mix(hash);
         look(db);
@@ -489,7 +489,7 @@ VT_TEST(a_collection_of_a_rolled_back_large_transaction_is_gone_and_can_be_made_
         VT_OK(vs_collection_open(s.db, txn, shapes[2].name, &c), s.db);
         vs_rollback(txn);
         vs_record r = VS_RECORD_INIT;
-        VT_EQ(vs_get(c, NULL, 1, &r), VS_ERR_NOT_FOUND);
+        VT_EQ(vs_get(c, NULL, vs_key_u64(1), &r), VS_ERR_NOT_FOUND);
         vs_collection_close(c);
         VT_EQ(vs_collection_open(s.db, NULL, shapes[2].name, &c), VS_ERR_NOT_FOUND);
         check_digest(s.db, empty);
@@ -556,7 +556,7 @@ static void push_out(vs_db *db, uint64_t n) {
     VT_EQ(found, K);
     for (uint64_t key = 1; key <= shape->records / 2; key += 97) {
         vs_record r = VS_RECORD_INIT;
-        vs_status st = vs_get(c, NULL, key, &r);
+        vs_status st = vs_get(c, NULL, vs_key_u64(key), &r);
         VT_CHECK(st == VS_OK || st == VS_ERR_NOT_FOUND);
     }
     vs_collection_close(c);
@@ -566,7 +566,7 @@ static void push_out(vs_db *db, uint64_t n) {
 static void check_record(const vs_record *r, const struct shape *shape, uint64_t key,
                          uint64_t round) {
     const char *metadata = metadata_of(key, round);
-    VT_EQ(r->key, key);
+    VT_EQ(r->key.number, key);
     VT_CHECK(!memcmp(r->vector, vector_of(shape, key, round),
                      shape->dim * (shape->type == VS_F32 ? 4u : 1u)));
     VT_EQ(r->metadata_bytes, metadata ? strlen(metadata) : 0);
@@ -585,7 +585,7 @@ VT_TEST(cursors_stay_where_they_are_while_what_they_stand_on_leaves_memory) {
     vs_txn *txn = sample_begin(s.db, VS_TXN_READ);
     for (uint64_t i = 0; i < CURSORS; i++) {
         at[i] = 1 + i * records / CURSORS;
-        VT_OK(vs_scan(c, i % 2 ? txn : NULL, at[i], &cursor[i]), c);
+        VT_OK(vs_scan(c, i % 2 ? txn : NULL, VT_FROM(at[i]), &cursor[i]), c);
     }
     vs_rollback(txn);
     for (uint64_t step = 0; step < 40; step++) {
@@ -621,14 +621,14 @@ VT_TEST(a_cursor_of_a_write_transaction_goes_on_after_its_trees_were_written_ear
     vs_txn *txn = sample_begin(s.db, VS_TXN_WRITE);
     vs_collection *c = sample_collection(s.db, shape->name),
                   *d = sample_collection(s.db, other->name);
-    VT_OK(vs_scan(c, txn, 0, &cursor), c);
+    VT_OK(vs_scan(c, txn, NULL, &cursor), c);
     while (vs_step(cursor) == VS_ROW) {
         vs_record r = VS_RECORD_INIT;
         seen++;
         put_record(s.db, txn, d, other, next_key++, 1); /* elsewhere */
         VT_OK(vs_cursor_record(cursor, &r), cursor);
-        check_record(&r, shape, r.key, r.key < seen ? 9 : 0);
-        VT_EQ(r.key, seen);
+        check_record(&r, shape, r.key.number, r.key.number < seen ? 9 : 0);
+        VT_EQ(r.key.number, seen);
         if (seen % 3 == 0)
             put_record(s.db, txn, c, shape, seen, 2); /* under it */
         if (seen % 5 == 0 && seen > 9)
@@ -649,7 +649,7 @@ VT_TEST(a_cursor_of_a_write_transaction_goes_on_after_its_trees_were_written_ear
     for (uint64_t key = 1; key <= records; key++) {
         vs_record r = VS_RECORD_INIT;
         bool was_behind = (key + 7) % 5 == 0 && key + 7 > 9 && key + 7 <= records;
-        VT_OK(vs_get(c, NULL, key, &r), c);
+        VT_OK(vs_get(c, NULL, vs_key_u64(key), &r), c);
         check_record(&r, shape, key, was_behind ? 4 : key % 3 ? 0 : 2);
     }
     vs_collection_close(c);
@@ -671,7 +671,7 @@ VT_TEST(many_small_commits_beside_an_idle_cursor_let_neither_memory_nor_the_file
         vs_collection *c = sample_create(s.db, NULL, "c", 4, VS_F32, VS_L2);
         float v[4] = {0};
         sample_put(c, NULL, 1, v, NULL);
-        VT_OK(vs_scan(c, NULL, 0, &cursor), c);
+        VT_OK(vs_scan(c, NULL, NULL, &cursor), c);
         for (uint64_t n = 1; n <= COMMITS; n++) {
             char text[40];
             v[0] = (float)n;
@@ -695,7 +695,8 @@ VT_TEST(many_small_commits_beside_an_idle_cursor_let_neither_memory_nor_the_file
         vs_record r = VS_RECORD_INIT;
         VT_EQ(vs_step(cursor), VS_ROW);
         VT_OK(vs_cursor_record(cursor, &r), cursor);
-        VT_CHECK(r.key == 1 && !memcmp(r.vector, (const float[4]){0}, sizeof v) && !r.metadata);
+        VT_CHECK(r.key.number == 1 && !memcmp(r.vector, (const float[4]){0}, sizeof v) &&
+                 !r.metadata);
         VT_EQ(vs_step(cursor), VS_DONE);
         vs_cursor_close(cursor);
         vs_collection_close(c);
@@ -772,7 +773,7 @@ static uint64_t oom_ask(vs_collection *c, vs_txn *txn) {
     OOM_OK(vs_search(c, txn, v, 0, 3, hits, &n), c);
     for (uint64_t key = 1; key <= OOM_RECORDS; key += 13) {
         vs_record r = VS_RECORD_INIT;
-        OOM_OK(vs_get(c, txn, key, &r), c);
+        OOM_OK(vs_get(c, txn, vs_key_u64(key), &r), c);
         hash = mix_bytes(hash, r.vector, sizeof v);
         hash = mix_bytes(hash, r.metadata, r.metadata_bytes);
     }
@@ -782,7 +783,7 @@ static uint64_t oom_ask(vs_collection *c, vs_txn *txn) {
 static uint64_t oom_count(vs_collection *c, vs_txn *txn) {
     vs_cursor *cursor = NULL;
     uint64_t n = 0;
-    OOM_OK(vs_scan(c, txn, 0, &cursor), c);
+    OOM_OK(vs_scan(c, txn, NULL, &cursor), c);
     for (;;) {
         vs_record r = VS_RECORD_INIT;
         vs_status st = vs_step(cursor);
@@ -992,7 +993,7 @@ VT_TEST(reads_that_fail_are_reported_and_never_make_a_wrong_answer) {
     for (uint64_t i = 0; i < 400; i++) {
         vs_record r = VS_RECORD_INIT;
         uint64_t key = 1 + vt_mix(i) % (shape->records / 4);
-        vs_status st = i % 4 ? vs_get(c, NULL, key, &r)
+        vs_status st = i % 4 ? vs_get(c, NULL, vs_key_u64(key), &r)
                              : vs_search(c, NULL, vector_of(shape, 3, 3), 0, K, hits, &n);
         VT_CHECK(st == VS_OK || st == VS_ERR_IO);
         refused += st != VS_OK;
@@ -1022,7 +1023,7 @@ VT_TEST(a_cursor_whose_step_failed_goes_on_with_the_record_it_did_not_reach) {
     for (int turn = 0; turn < 4; turn++) {
         vs_txn *txn = turn % 2 ? sample_begin(s.db, VS_TXN_WRITE) : NULL;
         vs_cursor *cursor = NULL;
-        VT_OK(vs_scan(c, txn, 0, &cursor), c);
+        VT_OK(vs_scan(c, txn, NULL, &cursor), c);
         for (uint64_t key = 1; key <= records + 1; key++) {
             vs_record r = VS_RECORD_INIT;
             vs_status st;

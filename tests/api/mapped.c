@@ -95,7 +95,9 @@ static vs_status try_search(vs_db *db, vs_txn *txn, uint64_t seed, vs_hit hits[K
 /* Two databases answer the same. */
 static void check_twins(vs_db *a, vs_txn *a_txn, vs_db *b, vs_txn *b_txn) {
     for (uint64_t seed = 0; seed < 3; seed++) {
-        vs_hit x[K] = {{0}}, y[K] = {{0}};
+        vs_hit x[K], y[K];
+        memset(x, 0, sizeof x);
+        memset(y, 0, sizeof y);
         VT_EQ(try_search(a, a_txn, seed, x), VS_OK);
         VT_EQ(try_search(b, b_txn, seed, y), VS_OK);
         VT_CHECK(!memcmp(x, y, sizeof x));
@@ -184,7 +186,7 @@ static void churn(uint64_t limit) {
                 if (!is_deleted)
                     put_all(db[i], first, end < RECORDS ? end : RECORDS, step, content);
                 for (uint64_t key = first; is_deleted && key < end; key++)
-                    VT_CHECK(vs_delete(c, NULL, key) != VS_ERR_CORRUPT);
+                    VT_CHECK(vs_delete(c, NULL, vs_key_u64(key)) != VS_ERR_CORRUPT);
                 vs_collection_close(c);
                 if (is_made)
                     VT_OK(vs_checkpoint(db[i]), db[i]);

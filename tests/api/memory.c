@@ -65,16 +65,16 @@ static void use_database(vs_db *db) {
             VT_OK(vs_commit(txn, round ? VS_SYNC_OFF : VS_SYNC_FULL), db);
     }
     for (uint64_t key = 0; key < 300; key += 3)
-        VT_OK(vs_delete(c, NULL, key), c);
+        VT_OK(vs_delete(c, NULL, vs_key_u64(key)), c);
     vs_cursor *cursor = NULL;
-    VT_OK(vs_scan(c, NULL, 0, &cursor), c);
+    VT_OK(vs_scan(c, NULL, NULL, &cursor), c);
     VT_EQ(vs_step(cursor), VS_ROW);
     vs_record r = VS_RECORD_INIT;
     VT_OK(vs_cursor_record(cursor, &r), cursor);
     VT_OK(vs_search(c, NULL, v, 0, 5, hits, &n), c);
     VT_EQ(n, 5);
-    VT_EQ(vs_get(c, NULL, 12345, &r), VS_ERR_NOT_FOUND);
-    VT_OK(vs_get(c, NULL, 4, &r), c);
+    VT_EQ(vs_get(c, NULL, vs_key_u64(12345), &r), VS_ERR_NOT_FOUND);
+    VT_OK(vs_get(c, NULL, vs_key_u64(4), &r), c);
     sample_check(db);
     vs_cursor_close(cursor);
     vs_collection_close(c);
@@ -190,9 +190,9 @@ static bool try_everything(vs_db *db, uint64_t key) {
     } else {
         all = false;
     }
-    all = is_ok(vs_get(c, NULL, 0, &r)) && all;
+    all = is_ok(vs_get(c, NULL, vs_key_u64(0), &r)) && all;
     all = is_ok(vs_search(c, NULL, v, 0, 3, hits, &n)) && all;
-    if (is_ok(vs_scan(c, NULL, 0, &cursor))) {
+    if (is_ok(vs_scan(c, NULL, NULL, &cursor))) {
         VT_EQ(vs_step(cursor), VS_ROW);
         all = is_ok(vs_cursor_record(cursor, &r)) && all;
         vs_cursor_close(cursor);

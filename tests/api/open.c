@@ -95,7 +95,7 @@ static void close_ok(vs_db *db) {
 static void put_key(vs_collection *c, uint64_t key) {
     float v[2] = {(float)key, 0.5f};
     vs_record r = VS_RECORD_INIT;
-    r.key = key;
+    r.key.number = key;
     r.vector = v;
     VT_OK(vs_put(c, NULL, &r, VS_INSERT), c);
 }
@@ -144,7 +144,7 @@ static int commit_and_vanish(void *ctx) {
     for (uint64_t key = keys->from; key <= keys->to; key++) {
         float v[2] = {(float)key, 0.5f};
         vs_record r = VS_RECORD_INIT;
-        r.key = key;
+        r.key.number = key;
         r.vector = v;
         CHILD_CHECK(vs_put(c, NULL, &r, VS_INSERT) == VS_OK);
     }
@@ -171,7 +171,7 @@ static void check_content(vs_db *db, uint64_t n) {
     for (uint64_t key = 1; key <= n; key++) {
         vs_record r = VS_RECORD_INIT;
         float v[2];
-        VT_OK(vs_get(c, NULL, key, &r), c);
+        VT_OK(vs_get(c, NULL, vs_key_u64(key), &r), c);
         memcpy(v, r.vector, sizeof v);
         VT_CHECK(v[0] == (float)key);
     }
@@ -586,24 +586,24 @@ static void check_format(uint64_t major, uint64_t minor, vs_status expected) {
     attempt a = attempt_open(path, VS_OPEN_READONLY);
     snprintf(found, sizeof found, "format %d.%d,", (int)major, (int)minor);
     VT_CONTAINS(a.message, found);
-    VT_CONTAINS(a.message, "reads 0.2");
+    VT_CONTAINS(a.message, "reads 0.3");
 }
 
 VT_TEST(a_newer_format_is_refused_and_left_alone) {
     check_format(1, 0, VS_ERR_TOO_NEW);
-    check_format(0, 3, VS_ERR_TOO_NEW);
+    check_format(0, 4, VS_ERR_TOO_NEW);
     check_format(65535, 65535, VS_ERR_TOO_NEW);
 }
 
 VT_TEST(an_older_format_is_refused_and_left_alone) {
     check_format(0, 0, VS_ERR_TOO_OLD);
-    check_format(0, 1, VS_ERR_TOO_OLD);
+    check_format(0, 2, VS_ERR_TOO_OLD);
 }
 
 VT_TEST(the_patched_meta_pages_of_these_tests_are_accepted_when_nothing_is_new) {
     const char *path = vt_scratch("unpatched.vs");
     make_sample(path, 4);
-    patch_metas(path, 16, 0 | 2 << 16, 4);
+    patch_metas(path, 16, 0 | 3 << 16, 4);
     check_sample(path, 0, 4);
 }
 
@@ -1038,7 +1038,7 @@ static void check_writes_refused(vs_db *db) {
     options.dim = 2;
     VT_EQ(vs_put(c, NULL, &r, VS_UPSERT), VS_ERR_READONLY);
     VT_CHECK(vs_errmsg(c)[0] != 0);
-    VT_EQ(vs_delete(c, NULL, 1), VS_ERR_READONLY);
+    VT_EQ(vs_delete(c, NULL, vs_key_u64(1)), VS_ERR_READONLY);
     VT_EQ(vs_begin(db, VS_TXN_WRITE, &txn), VS_ERR_READONLY);
     VT_CHECK(txn == NULL);
     VT_EQ(vs_kv_put(db, NULL, NULL, "k", 1, "v", 1), VS_ERR_READONLY);
@@ -1350,7 +1350,7 @@ static int put_and_die(void *ctx) {
     vs_collection *c = NULL;
     float v[2] = {2, 0.5f};
     vs_record r = VS_RECORD_INIT;
-    r.key = 2;
+    r.key.number = 2;
     r.vector = v;
     CHILD_CHECK(vs_open(ctx, &options, &db) == VS_OK);
     CHILD_CHECK(vs_collection_open(db, NULL, "c", &c) == VS_OK);
@@ -1387,14 +1387,14 @@ static void open_handles(handles *h, const char *path) {
     h->c = open_collection(h->db);
     VT_OK(vs_begin(h->db, VS_TXN_READ, &h->read), h->db);
     VT_OK(vs_begin(h->db, VS_TXN_WRITE, &h->write), h->db);
-    VT_OK(vs_scan(h->c, h->read, 0, &h->cursor), h->c);
+    VT_OK(vs_scan(h->c, h->read, NULL, &h->cursor), h->c);
 }
 
 /* Goes on in the parent, closes all, and sees that nothing is lost. */
 static void finish_handles(handles *h) {
     float v[2] = {3, 0.5f};
     vs_record r = VS_RECORD_INIT;
-    r.key = 3;
+    r.key.number = 3;
     r.vector = v;
     VT_EQ(vs_step(h->cursor), VS_ROW);
     vs_cursor_close(h->cursor);
@@ -1415,22 +1415,22 @@ static int use_records_in_child(void *ctx) {
     vs_hit hits[1];
     size_t found;
     uint64_t count, key = 9;
-    r.key = key;
+    r.key.number = key;
     r.vector = v;
     b.count = 1;
-    b.keys = &key;
+    b.numbers = &key;
     b.vectors = v;
     CHILD_CHECK(vs_put(h->c, NULL, &r, VS_UPSERT) == VS_ERR_MISUSE);
     CHILD_CHECK(vs_put(h->c, h->write, &r, VS_UPSERT) == VS_ERR_MISUSE);
     CHILD_CHECK(vs_put_batch(h->c, NULL, &b, VS_UPSERT) == VS_ERR_MISUSE);
-    CHILD_CHECK(vs_get(h->c, NULL, 1, &r) == VS_ERR_MISUSE);
-    CHILD_CHECK(vs_get(h->c, h->read, 1, &r) == VS_ERR_MISUSE);
-    CHILD_CHECK(vs_delete(h->c, NULL, 1) == VS_ERR_MISUSE);
+    CHILD_CHECK(vs_get(h->c, NULL, vs_key_u64(1), &r) == VS_ERR_MISUSE);
+    CHILD_CHECK(vs_get(h->c, h->read, vs_key_u64(1), &r) == VS_ERR_MISUSE);
+    CHILD_CHECK(vs_delete(h->c, NULL, vs_key_u64(1)) == VS_ERR_MISUSE);
     CHILD_CHECK(vs_count(h->c, NULL, &count) == VS_ERR_MISUSE);
     CHILD_CHECK(vs_search(h->c, NULL, v, 0, 1, hits, &found) == VS_ERR_MISUSE);
     CHILD_CHECK(vs_step(h->cursor) == VS_ERR_MISUSE);
     CHILD_CHECK(vs_cursor_record(h->cursor, &r) == VS_ERR_MISUSE);
-    CHILD_CHECK(vs_scan(h->c, NULL, 0, &h->cursor) == VS_ERR_MISUSE);
+    CHILD_CHECK(vs_scan(h->c, NULL, NULL, &h->cursor) == VS_ERR_MISUSE);
     return 0;
 }
 
@@ -1727,7 +1727,7 @@ VT_TEST(each_kind_of_open_handle_alone_keeps_a_database_open) {
     vs_db *db = open_ok(path, 0);
     vs_collection *c = open_collection(db);
     VT_EQ(vs_close(db), VS_ERR_BUSY);
-    VT_OK(vs_scan(c, NULL, 0, &cursor), c);
+    VT_OK(vs_scan(c, NULL, NULL, &cursor), c);
     vs_collection_close(c);
     VT_EQ(vs_close(db), VS_ERR_BUSY);
     VT_EQ(vs_step(cursor), VS_ROW);
@@ -1785,7 +1785,7 @@ VT_TEST(a_closed_handle_is_misuse) {
     VT_OK(vs_open(path, &options, &db), db);
     vs_collection *c = open_collection(db);
     VT_OK(vs_begin(db, VS_TXN_READ, &txn), db);
-    VT_OK(vs_scan(c, NULL, 0, &cursor), c);
+    VT_OK(vs_scan(c, NULL, NULL, &cursor), c);
     vs_cursor_close(cursor);
     VT_EQ(vs_step(cursor), VS_ERR_MISUSE);
     VT_EQ(vs_cursor_record(cursor, &r), VS_ERR_MISUSE);
@@ -1794,7 +1794,7 @@ VT_TEST(a_closed_handle_is_misuse) {
     VT_EQ(vs_commit(txn, VS_SYNC_DEFAULT), VS_ERR_MISUSE);
     vs_collection_close(c);
     VT_EQ(vs_count(c, NULL, &count), VS_ERR_MISUSE);
-    VT_EQ(vs_get(c, NULL, 1, &r), VS_ERR_MISUSE);
+    VT_EQ(vs_get(c, NULL, vs_key_u64(1), &r), VS_ERR_MISUSE);
     close_ok(db);
     VT_EQ(vs_close(db), VS_ERR_MISUSE);
     VT_EQ(vs_begin(db, VS_TXN_READ, &txn), VS_ERR_MISUSE);
@@ -1838,12 +1838,12 @@ VT_TEST(a_null_collection_or_cursor_is_misuse) {
     r.vector = v;
     VT_EQ(vs_put(NULL, NULL, &r, VS_UPSERT), VS_ERR_MISUSE);
     VT_EQ(vs_put_batch(NULL, NULL, &b, VS_UPSERT), VS_ERR_MISUSE);
-    VT_EQ(vs_get(NULL, NULL, 1, &r), VS_ERR_MISUSE);
-    VT_EQ(vs_delete(NULL, NULL, 1), VS_ERR_MISUSE);
+    VT_EQ(vs_get(NULL, NULL, vs_key_u64(1), &r), VS_ERR_MISUSE);
+    VT_EQ(vs_delete(NULL, NULL, vs_key_u64(1)), VS_ERR_MISUSE);
     VT_EQ(vs_count(NULL, NULL, &count), VS_ERR_MISUSE);
     VT_EQ(vs_collection_info_get(NULL, NULL, &info), VS_ERR_MISUSE);
     VT_EQ(vs_search(NULL, NULL, v, 0, 1, &hit, &found), VS_ERR_MISUSE);
-    VT_EQ(vs_scan(NULL, NULL, 0, &cursor), VS_ERR_MISUSE);
+    VT_EQ(vs_scan(NULL, NULL, NULL, &cursor), VS_ERR_MISUSE);
     VT_EQ(vs_step(NULL), VS_ERR_MISUSE);
     VT_EQ(vs_cursor_record(NULL, &r), VS_ERR_MISUSE);
 }
@@ -1863,7 +1863,7 @@ VT_TEST(null_arguments_of_open_handles_are_misuse) {
     VT_EQ(vs_search(h.c, NULL, NULL, 0, 1, &hit, &found), VS_ERR_MISUSE);
     VT_EQ(vs_search(h.c, NULL, v, 0, 1, NULL, &found), VS_ERR_MISUSE);
     VT_EQ(vs_search(h.c, NULL, v, 0, 1, &hit, NULL), VS_ERR_MISUSE);
-    VT_EQ(vs_scan(h.c, NULL, 0, NULL), VS_ERR_MISUSE);
+    VT_EQ(vs_scan(h.c, NULL, NULL, NULL), VS_ERR_MISUSE);
     VT_EQ(vs_cursor_record(h.cursor, NULL), VS_ERR_MISUSE);
     VT_EQ(vs_begin(h.db, VS_TXN_READ, NULL), VS_ERR_MISUSE);
     VT_EQ(vs_kv_put(h.db, NULL, NULL, NULL, 1, "v", 1), VS_ERR_MISUSE);
@@ -1908,7 +1908,7 @@ VT_TEST(handles_of_two_databases_do_not_mix) {
     float v[2] = {1, 1};
     vs_record r = VS_RECORD_INIT;
     size_t bytes;
-    r.key = 50;
+    r.key.number = 50;
     r.vector = v;
     open_handles(&a, vt_scratch("mix-a.vs"));
     open_handles(&b, vt_scratch("mix-b.vs"));

@@ -274,7 +274,7 @@ VT_TEST(all_handles_of_a_collection_see_the_same) {
     sample_put(a, NULL, 5, v, NULL);
     VT_CHECK(sample_has(b, NULL, 5));
     VT_EQ(info_of(b, NULL).count, 1);
-    VT_OK(vs_delete(b, NULL, 5), b);
+    VT_OK(vs_delete(b, NULL, vs_key_u64(5)), b);
     VT_EQ(sample_count(a, NULL), 0);
     vs_collection_close(b);
     vs_collection_close(a);
@@ -290,11 +290,11 @@ VT_TEST(collections_do_not_see_each_others_records) {
     sample_put(a, NULL, 1, one, "{\"of\":\"a\"}");
     sample_put(b, NULL, 1, bytes, NULL);
     sample_put(b, NULL, 2, bytes, NULL);
-    VT_OK(vs_delete(a, NULL, 1), a);
+    VT_OK(vs_delete(a, NULL, vs_key_u64(1)), a);
     VT_EQ(sample_count(a, NULL), 0);
     VT_EQ(sample_count(b, NULL), 2);
     vs_record r = VS_RECORD_INIT;
-    VT_OK(vs_get(b, NULL, 1, &r), b);
+    VT_OK(vs_get(b, NULL, vs_key_u64(1), &r), b);
     VT_CHECK(!memcmp(r.vector, bytes, 3) && !r.metadata);
     vs_collection_close(a);
     vs_collection_close(b);
@@ -307,8 +307,8 @@ VT_TEST(collections_do_not_see_each_others_records) {
 static void check_record(vs_collection *c, uint64_t key, int type, const void *vector, size_t bytes,
                          const char *metadata) {
     vs_record r = VS_RECORD_INIT;
-    VT_OK(vs_get(c, NULL, key, &r), c);
-    VT_CHECK(r.key == key);
+    VT_OK(vs_get(c, NULL, vs_key_u64(key), &r), c);
+    VT_CHECK(r.key.number == key);
     VT_EQ(r.vector_type, type);
     VT_EQ(r.size, sizeof r);
     VT_CHECK(!memcmp(r.vector, vector, bytes));
@@ -368,7 +368,7 @@ VT_TEST(a_vector_may_stand_at_any_address) {
         vs_hit hit;
         size_t n = 0;
         VT_OK(vs_search(c, NULL, room + shift, 0, 1, &hit, &n), c);
-        VT_CHECK(n == 1 && hit.key == 0 && hit.distance == 0);
+        VT_CHECK(n == 1 && hit.key.number == 0 && hit.distance == 0);
     }
     vs_collection_close(c);
     sample_end(&s);
@@ -401,7 +401,7 @@ VT_TEST(any_number_of_64_bits_is_a_key) {
     }
     VT_CHECK(!sample_has(c, NULL, 2));
     for (size_t i = 0; i < N; i++)
-        VT_OK(vs_delete(c, NULL, keys[i]), c);
+        VT_OK(vs_delete(c, NULL, vs_key_u64(keys[i])), c);
     VT_EQ(sample_count(c, NULL), 0);
     vs_collection_close(c);
     sample_end(&s);
@@ -433,14 +433,14 @@ VT_TEST(a_deleted_record_is_gone_and_its_key_free) {
     sample s = sample_new();
     float v[1] = {1};
     vs_collection *c = sample_create(s.db, NULL, "docs", 1, VS_F32, VS_L2);
-    VT_EQ(vs_delete(c, NULL, 77), VS_ERR_NOT_FOUND);
+    VT_EQ(vs_delete(c, NULL, vs_key_u64(77)), VS_ERR_NOT_FOUND);
     VT_CONTAINS(vs_errmsg(c), "77");
     VT_CONTAINS(vs_errmsg(c), "docs");
     sample_put(c, NULL, 77, v, "{\"x\":0}");
-    VT_OK(vs_delete(c, NULL, 77), c);
-    VT_EQ(vs_get(c, NULL, 77, NULL), VS_ERR_NOT_FOUND);
+    VT_OK(vs_delete(c, NULL, vs_key_u64(77)), c);
+    VT_EQ(vs_get(c, NULL, vs_key_u64(77), NULL), VS_ERR_NOT_FOUND);
     VT_CONTAINS(vs_errmsg(c), "77");
-    VT_EQ(vs_delete(c, NULL, 77), VS_ERR_NOT_FOUND);
+    VT_EQ(vs_delete(c, NULL, vs_key_u64(77)), VS_ERR_NOT_FOUND);
     VT_OK(sample_try_put(c, NULL, 77, v, NULL, VS_INSERT), c);
     check_record(c, 77, VS_F32, v, sizeof v, NULL);
     vs_collection_close(c);
@@ -454,7 +454,7 @@ VT_TEST(a_failed_get_writes_nothing) {
     memset(&r, 0x5a, sizeof r);
     r.size = sizeof r;
     before = r;
-    VT_EQ(vs_get(c, NULL, 1, &r), VS_ERR_NOT_FOUND);
+    VT_EQ(vs_get(c, NULL, vs_key_u64(1), &r), VS_ERR_NOT_FOUND);
     VT_CHECK(!memcmp(&r, &before, sizeof r));
     vs_collection_close(c);
     sample_end(&s);
@@ -467,9 +467,9 @@ VT_TEST(what_one_handle_got_stays_while_other_handles_work) {
     float v[40] = {4}, other[40] = {9};
     sample_put(a, NULL, 1, v, "{\"keep\":true}");
     vs_record r = VS_RECORD_INIT;
-    VT_OK(vs_get(a, NULL, 1, &r), a);
+    VT_OK(vs_get(a, NULL, vs_key_u64(1), &r), a);
     sample_put(b, NULL, 1, other, NULL);
-    VT_OK(vs_delete(b, NULL, 1), b);
+    VT_OK(vs_delete(b, NULL, vs_key_u64(1)), b);
     for (uint64_t key = 10; key < 40; key++)
         sample_put(b, NULL, key, other, "{}");
     VT_CHECK(!memcmp(r.vector, v, sizeof v));
@@ -491,11 +491,11 @@ VT_TEST(a_record_of_a_smaller_struct_has_the_defaults_for_the_rest) {
     memset(&r, 0x33, sizeof r);
     r.size = offsetof(vs_record, vector);
     vs_record before = r;
-    VT_OK(vs_get(c, NULL, 1, &r), c);
-    VT_CHECK(r.key == 1 && r.vector_type == VS_F32);
+    VT_OK(vs_get(c, NULL, vs_key_u64(1), &r), c);
+    VT_CHECK(r.key.number == 1 && r.vector_type == VS_F32);
     VT_CHECK(!memcmp(&r.vector, &before.vector, sizeof r - offsetof(vs_record, vector)));
     r.size = 0;
-    VT_EQ(vs_get(c, NULL, 1, &r), VS_ERR_MISUSE);
+    VT_EQ(vs_get(c, NULL, vs_key_u64(1), &r), VS_ERR_MISUSE);
     VT_EQ(vs_put(c, NULL, &r, VS_UPSERT), VS_ERR_MISUSE);
     VT_CONTAINS(vs_errmsg(c), "vs_record");
     vs_collection_close(c);
@@ -539,7 +539,7 @@ static void refuse_vector(vs_collection *c, const void *vector, int type, size_t
     VT_EQ(put_typed(c, 9, vector, type), VS_ERR_INVALID);
     snprintf(part, sizeof part, "element %zu", at);
     VT_CONTAINS(vs_errmsg(c), part);
-    VT_EQ(vs_get(c, NULL, 9, NULL), VS_ERR_NOT_FOUND);
+    VT_EQ(vs_get(c, NULL, vs_key_u64(9), NULL), VS_ERR_NOT_FOUND);
 }
 
 VT_TEST(f32_that_would_lose_something_as_u8_are_refused) {
@@ -785,7 +785,7 @@ static void columns_init(columns *b) {
     memset(b, 0, sizeof *b);
     b->batch = empty;
     b->batch.count = ROWS;
-    b->batch.keys = b->keys;
+    b->batch.numbers = b->keys;
     b->batch.vectors = b->vectors;
     for (int i = 0; i < ROWS; i++) {
         b->keys[i] = 100 + (uint64_t)i;
@@ -875,7 +875,7 @@ VT_TEST(rows_may_stand_any_number_of_bytes_apart) {
         VT_OK(vs_put_batch(c, NULL, &b.batch, VS_UPSERT), c);
         for (int i = 0; i < ROWS; i++) {
             check_record(c, b.keys[i], VS_F32, b.vectors[i], sizeof b.vectors[i], NULL);
-            VT_OK(vs_delete(c, NULL, b.keys[i]), c);
+            VT_OK(vs_delete(c, NULL, vs_key_u64(b.keys[i])), c);
         }
         free(room);
     }
@@ -1003,7 +1003,7 @@ VT_TEST(a_batch_without_keys_or_vectors_or_of_no_size_is_misuse) {
     columns b;
     vs_collection *c = create_batch_collection(&s);
     columns_init(&b);
-    b.batch.keys = NULL;
+    b.batch.numbers = NULL;
     VT_EQ(vs_put_batch(c, NULL, &b.batch, VS_UPSERT), VS_ERR_MISUSE);
     VT_CONTAINS(vs_errmsg(c), "keys");
     columns_init(&b);
@@ -1031,7 +1031,7 @@ static void check_many(vs_collection *c, const int *value) {
     for (uint64_t key = 0; key < MANY; key++) {
         vs_record r = VS_RECORD_INIT;
         int32_t found[2];
-        vs_status st = vs_get(c, NULL, key * key, &r);
+        vs_status st = vs_get(c, NULL, vs_key_u64(key * key), &r);
         VT_EQ(st, value[key] ? VS_OK : VS_ERR_NOT_FOUND);
         if (!value[key])
             continue;
@@ -1054,7 +1054,7 @@ static void change_many(vs_collection *c, vs_txn *txn, int *value, vt_rng *rng, 
     while (n-- > 0) {
         uint64_t key = vt_below(rng, MANY);
         if (value[key] && vt_below(rng, 3) == 0) {
-            VT_OK(vs_delete(c, txn, key * key), c);
+            VT_OK(vs_delete(c, txn, vs_key_u64(key * key)), c);
             value[key] = 0;
             continue;
         }
@@ -1093,7 +1093,7 @@ VT_TEST(thousands_of_puts_and_deletes_in_any_order_leave_what_an_array_says) {
 static void check_vector(vs_collection *c, uint64_t key, float first, const char *metadata) {
     vs_record r = VS_RECORD_INIT;
     float v[128];
-    VT_OK(vs_get(c, NULL, key, &r), c);
+    VT_OK(vs_get(c, NULL, vs_key_u64(key), &r), c);
     memcpy(v, r.vector, sizeof v);
     for (int i = 0; i < 128; i++)
         VT_CHECK(v[i] == first + (float)i);
@@ -1109,13 +1109,13 @@ VT_TEST(a_record_that_was_read_can_be_put_back_with_other_metadata) {
         v[i] = 7 + (float)i;
     vs_record r = sample_record(3, v, "{\"a\":1}");
     VT_OK(vs_put(c, NULL, &r, VS_INSERT), c);
-    VT_OK(vs_get(c, NULL, 3, &r), c);
+    VT_OK(vs_get(c, NULL, vs_key_u64(3), &r), c);
     r.metadata = "{\"a\":2}";
     r.metadata_bytes = 0;
     VT_OK(vs_put(c, NULL, &r, VS_UPSERT), c);
     check_vector(c, 3, 7, "{\"a\":2}");
-    VT_OK(vs_get(c, NULL, 3, &r), c);
-    r.key = 4; /* a copy, with the metadata read */
+    VT_OK(vs_get(c, NULL, vs_key_u64(3), &r), c);
+    r.key.number = 4; /* a copy, with the metadata read */
     VT_OK(vs_put(c, NULL, &r, VS_INSERT), c);
     check_vector(c, 4, 7, "{\"a\":2}");
     vs_collection_close(c);
@@ -1135,12 +1135,12 @@ VT_TEST(a_vector_that_was_read_can_be_the_query) {
     vs_record r = VS_RECORD_INIT;
     vs_hit hits[2];
     size_t found = 0;
-    VT_OK(vs_get(c, NULL, 3, &r), c);
+    VT_OK(vs_get(c, NULL, vs_key_u64(3), &r), c);
     VT_OK(vs_search(c, NULL, r.vector, 0, 2, hits, &found), c);
     VT_EQ(found, 2);
-    VT_EQ(hits[0].key, 3);
+    VT_EQ(hits[0].key.number, 3);
     VT_CHECK(hits[0].distance == 0);
-    VT_EQ(hits[1].key, 2);
+    VT_EQ(hits[1].key.number, 2);
     VT_CHECK(hits[1].distance == 12800);
     vs_collection_close(c);
     sample_end(&s);

@@ -105,7 +105,7 @@ static inline vs_txn *sample_begin(vs_db *db, int kind) {
 /* A record of the collection's own type. */
 static inline vs_record sample_record(uint64_t key, const void *vector, const char *metadata) {
     vs_record r = VS_RECORD_INIT;
-    r.key = key;
+    r.key.number = key;
     r.vector = vector;
     r.metadata = metadata;
     return r;
@@ -129,7 +129,7 @@ static inline uint64_t sample_count(vs_collection *c, vs_txn *txn) {
 }
 
 static inline bool sample_has(vs_collection *c, vs_txn *txn, uint64_t key) {
-    vs_status st = vs_get(c, txn, key, NULL);
+    vs_status st = vs_get(c, txn, vs_key_u64(key), NULL);
     VT_CHECK(st == VS_OK || st == VS_ERR_NOT_FOUND);
     return st == VS_OK;
 }

@@ -112,7 +112,8 @@ static void put(run *r, int c, uint64_t key, uint32_t seed) {
 }
 
 static void erase(run *r, int c, uint64_t key) {
-    VT_EQ(vs_delete(r->c[c], r->txn, key), r->now.record[c][key] ? VS_OK : VS_ERR_NOT_FOUND);
+    VT_EQ(vs_delete(r->c[c], r->txn, vs_key_u64(key)),
+          r->now.record[c][key] ? VS_OK : VS_ERR_NOT_FOUND);
     r->now.record[c][key] = 0;
 }
 
@@ -169,20 +170,20 @@ static void check_record(const run *r, const vs_record *found, uint32_t seed) {
 static void check_coll(const run *r, vs_collection *c, vs_txn *txn, const uint32_t record[KEYS]) {
     uint64_t count = 0;
     vs_cursor *cursor = NULL;
-    VT_OK(vs_scan(c, txn, 0, &cursor), c);
+    VT_OK(vs_scan(c, txn, NULL, &cursor), c);
     for (uint64_t key = 0; key < KEYS; key++) {
         vs_record found = VS_RECORD_INIT;
         vs_hit hit;
         size_t hits = 0;
         float vector[DIM];
-        VT_EQ(vs_get(c, txn, key, &found), record[key] ? VS_OK : VS_ERR_NOT_FOUND);
+        VT_EQ(vs_get(c, txn, vs_key_u64(key), &found), record[key] ? VS_OK : VS_ERR_NOT_FOUND);
         if (!record[key])
             continue;
         count++;
         check_record(r, &found, record[key]);
         VT_EQ(vs_step(cursor), VS_ROW);
         VT_OK(vs_cursor_record(cursor, &found), cursor);
-        VT_EQ(found.key, key);
+        VT_EQ(found.key.number, key);
         check_record(r, &found, record[key]);
         make_vector(record[key], vector);
         VT_OK(vs_search(c, txn, vector, 0, 1, &hit, &hits), c);
@@ -398,17 +399,17 @@ VT_TEST(a_cursor_goes_on_behind_what_it_has_shown) {
     for (uint64_t key = 1; key < KEYS; key += 2)
         put(&r, 0, key, 100 + (uint32_t)key);
     erase(&r, 0, 10);
-    VT_OK(vs_scan(r.c[0], r.txn, 0, &cursor), r.c[0]);
+    VT_OK(vs_scan(r.c[0], r.txn, NULL, &cursor), r.c[0]);
     for (uint64_t key = 0; key < 6; key++)
         VT_EQ(vs_step(cursor), VS_ROW);
     VT_OK(vs_cursor_record(cursor, &record), cursor);
-    VT_EQ(record.key, 5);
+    VT_EQ(record.key.number, 5);
     go_back(&r, one);
     VT_EQ(vs_cursor_record(cursor, &record), VS_ERR_NOT_FOUND);
     for (uint64_t key = 6; key < KEYS; key += 2) {
         VT_EQ(vs_step(cursor), VS_ROW);
         VT_OK(vs_cursor_record(cursor, &record), cursor);
-        VT_EQ(record.key, key);
+        VT_EQ(record.key.number, key);
         check_record(&r, &record, r.now.record[0][key]);
     }
     VT_EQ(vs_step(cursor), VS_DONE);
@@ -431,7 +432,7 @@ VT_TEST(a_collection_created_since_is_gone_and_its_handles_lead_nowhere) {
     uint32_t one = save(&r);
     create(&r, 0);
     put(&r, 0, 1, 1);
-    VT_OK(vs_scan(r.c[0], r.txn, 0, &cursor), r.c[0]);
+    VT_OK(vs_scan(r.c[0], r.txn, NULL, &cursor), r.c[0]);
     go_back(&r, one);
     VT_EQ(vs_count(r.c[0], r.txn, &count), VS_ERR_NOT_FOUND);
     VT_EQ(sample_try_put(r.c[0], r.txn, 1, v, NULL, VS_UPSERT), VS_ERR_NOT_FOUND);
@@ -456,7 +457,7 @@ VT_TEST(a_failed_call_undoes_itself_and_not_the_savepoint) {
     uint64_t keys[4] = {31, 32, 33, 1};
     vs_batch batch = VS_BATCH_INIT;
     batch.count = 4;
-    batch.keys = keys;
+    batch.numbers = keys;
     batch.vectors = rows;
     run_new(&r, 0, 40);
     begin(&r);

@@ -72,7 +72,7 @@ static void table_put(table *t, vs_txn *txn, size_t i) {
 static void table_put_all(table *t) {
     vs_batch batch = VS_BATCH_INIT;
     batch.count = t->count;
-    batch.keys = t->keys;
+    batch.numbers = t->keys;
     batch.vectors = t->rows;
     VT_OK(vs_put_batch(t->c, NULL, &batch, VS_INSERT), t->c);
     for (size_t i = 0; i < t->count; i++)
@@ -145,7 +145,8 @@ static double tolerance(const table *t, const void *query, size_t row, double ex
 static bool is_sorted(const vs_hit *hits, size_t n) {
     for (size_t i = 1; i < n; i++) {
         bool is_later = hits[i - 1].distance < hits[i].distance ||
-                        (hits[i - 1].distance == hits[i].distance && hits[i - 1].key < hits[i].key);
+                        (hits[i - 1].distance == hits[i].distance &&
+                         hits[i - 1].key.number < hits[i].key.number);
         if (!is_later)
             return false;
     }
@@ -165,7 +166,7 @@ static void check_hits(const table *t, const void *query, size_t k, const vs_hit
         double d = expected_distance(t->type, t->metric, query, row_at(t, i), t->dim);
         double slack = tolerance(t, query, i, d);
         size_t at = 0;
-        while (at < n && hits[at].key != t->keys[i])
+        while (at < n && hits[at].key.number != t->keys[i])
             at++;
         if (at < n) {
             found++;
@@ -174,7 +175,7 @@ static void check_hits(const table *t, const void *query, size_t k, const vs_hit
                         t->dim, t->type, t->metric, hits[at].distance, d);
         } else if (n < live) { /* whoever is left out is not nearer, nor as near with a lower key */
             double last = hits[n - 1].distance;
-            VT_CHECK(slack == 0 ? d > last || (d == last && t->keys[i] > hits[n - 1].key)
+            VT_CHECK(slack == 0 ? d > last || (d == last && t->keys[i] > hits[n - 1].key.number)
                                 : d >= last - slack);
         }
     }
@@ -280,7 +281,7 @@ static void search_largest_dim(vs_db *db, int type, int metric) {
     sample_put(c, NULL, 2, near, NULL);
     VT_OK(vs_search(c, NULL, far, 0, 2, hits, &n), c);
     VT_EQ(n, 2);
-    VT_EQ(hits[0].key, 1);
+    VT_EQ(hits[0].key.number, 1);
     for (int i = 0; i < 2; i++) {
         double d = expected_distance(type, metric, far, i ? near : far, VS_DIM_MAX);
         VT_CHECK(fabs(hits[i].distance - d) <= 1e-5 * fabs(d) + (metric == VS_COSINE ? 2e-6 : 0));
@@ -329,7 +330,7 @@ VT_TEST(an_empty_collection_has_no_hits) {
     VT_OK(vs_search(c, NULL, v, 0, 3, hits, &n), c);
     VT_EQ(n, 0);
     sample_put(c, NULL, 1, v, NULL);
-    VT_OK(vs_delete(c, NULL, 1), c);
+    VT_OK(vs_delete(c, NULL, vs_key_u64(1)), c);
     n = 99;
     VT_OK(vs_search(c, NULL, v, 0, 3, hits, &n), c);
     VT_EQ(n, 0);
@@ -341,14 +342,14 @@ VT_TEST(hits_behind_the_last_are_left_alone) {
     sample s = sample_new();
     vs_collection *c = sample_create(s.db, NULL, "c", 1, VS_F32, VS_L2);
     float v[1] = {1};
-    vs_hit hits[4] = {{0, 0}, {7, 7}, {7, 7}, {7, 7}};
+    vs_hit hits[4] = {{VT_KEY(0), 0}, {VT_KEY(7), 7}, {VT_KEY(7), 7}, {VT_KEY(7), 7}};
     size_t n = 0;
     sample_put(c, NULL, 3, v, NULL);
     VT_OK(vs_search(c, NULL, v, 0, 4, hits, &n), c);
     VT_EQ(n, 1);
-    VT_EQ(hits[0].key, 3);
+    VT_EQ(hits[0].key.number, 3);
     for (int i = 1; i < 4; i++)
-        VT_CHECK(hits[i].key == 7 && hits[i].distance == 7);
+        VT_CHECK(hits[i].key.number == 7 && hits[i].distance == 7);
     vs_collection_close(c);
     sample_end(&s);
 }
@@ -360,11 +361,11 @@ static void check_lowest_keys(const table *t, const vs_hit *hits, size_t n) {
     const uint8_t *vector = NULL;
     size_t lower = 0, bytes = t->dim * element_bytes(t->type);
     for (size_t i = 0; i < t->count; i++)
-        if (t->keys[i] == hits[0].key)
+        if (t->keys[i] == hits[0].key.number)
             vector = row_at(t, i);
     VT_CHECK(vector != NULL);
     for (size_t i = 0; i < t->count; i++)
-        lower += t->keys[i] <= hits[n - 1].key && !memcmp(row_at(t, i), vector, bytes);
+        lower += t->keys[i] <= hits[n - 1].key.number && !memcmp(row_at(t, i), vector, bytes);
     VT_EQ(lower, n);
 }
 
@@ -425,12 +426,12 @@ static void search_zeros(vs_db *db, int type, int metric) {
     VT_OK(vs_search(t->c, NULL, row_at(t, 1), 0, N, hits, &n), t->c);
     for (size_t i = 0; i < N; i++)
         for (size_t j = 0; j < N; j += 2)
-            VT_CHECK(hits[i].key != t->keys[j] || hits[i].distance == 1);
+            VT_CHECK(hits[i].key.number != t->keys[j] || hits[i].distance == 1);
     /* From zero, itself included, everything is at distance 1. */
     VT_OK(vs_search(t->c, NULL, zero, 0, N, hits, &n), t->c);
     VT_EQ(n, N);
     for (size_t i = 0; i < N; i++)
-        VT_CHECK(hits[i].distance == 1 && (i == 0 || hits[i].key > hits[i - 1].key));
+        VT_CHECK(hits[i].distance == 1 && (i == 0 || hits[i].key.number > hits[i - 1].key.number));
     table_close(t);
 }
 
@@ -466,7 +467,7 @@ static void search_directions(vs_db *db, int type, int metric) {
         check_hits(t, row_at(t, q), 2 * N, hits, n);
         VT_CHECK(hits[0].distance >= 0 && hits[n - 1].distance <= 2);
         for (size_t i = 0; i < n; i++)
-            VT_EQ(hits[i].key % 2 == q % 2, i < N);
+            VT_EQ(hits[i].key.number % 2 == q % 2, i < N);
     }
     table_close(t);
 }
@@ -541,7 +542,7 @@ static void search_tiny_numbers(vs_db *db, int type, int metric) {
         double last = -INFINITY, square = -expected_distance(VS_F32, VS_IP, query, query, DIM);
         for (size_t i = 0; i < N; i++) {
             size_t row = 0;
-            while (t->keys[row] != hits[i].key)
+            while (t->keys[row] != hits[i].key.number)
                 row++;
             double d = expected_distance(VS_F32, metric, query, row_at(t, row), DIM);
             /* two distances nearer than single precision tells apart may change places */
@@ -575,7 +576,7 @@ static void search_changed(vs_db *db, int type, int metric) {
         for (int i = 0; i < 250; i++) {
             size_t row = vt_below(&rng, N);
             if (t->is_there[row] && vt_below(&rng, 2)) {
-                VT_OK(vs_delete(t->c, NULL, t->keys[row]), t->c);
+                VT_OK(vs_delete(t->c, NULL, vs_key_u64(t->keys[row])), t->c);
                 t->is_there[row] = false;
             } else {
                 fill_random(&rng, type, row_at(t, row), DIM);
@@ -630,7 +631,7 @@ VT_TEST(a_search_sees_the_state_of_its_transaction) {
     memcpy(old.rows, now.rows, (size_t)N * 8 * sizeof(float));
     for (size_t i = 0; i < N; i++)
         if (i % 5 == 0) {
-            VT_OK(vs_delete(now.c, write, now.keys[i]), now.c);
+            VT_OK(vs_delete(now.c, write, vs_key_u64(now.keys[i])), now.c);
             now.is_there[i] = false;
         } else if (i % 3 == 0) {
             fill_random(&rng, VS_F32, row_at(&now, i), 8);
@@ -671,10 +672,10 @@ VT_TEST(a_query_of_the_other_element_type_is_converted) {
     VT_OK(vs_search(f, NULL, bytes, VS_U8, 3, hits[2], &n), f);
     VT_OK(vs_search(f, NULL, floats, VS_F32, 3, hits[3], &n), f);
     for (int i = 0; i < 3; i++) {
-        double d = expected_distance(VS_U8, VS_L2, bytes, rows[hits[0][i].key], 4);
+        double d = expected_distance(VS_U8, VS_L2, bytes, rows[hits[0][i].key.number], 4);
         VT_CHECK(hits[0][i].distance == d);
         for (int j = 1; j < 4; j++)
-            VT_CHECK(hits[j][i].key == hits[0][i].key && hits[j][i].distance == d);
+            VT_CHECK(hits[j][i].key.number == hits[0][i].key.number && hits[j][i].distance == d);
     }
     vs_collection_close(u);
     vs_collection_close(f);
@@ -684,12 +685,12 @@ VT_TEST(a_query_of_the_other_element_type_is_converted) {
 /* A search that must fail writes nothing. */
 static void refuse_search(vs_collection *c, const void *query, int type, size_t k,
                           const char *message) {
-    vs_hit hits[2] = {{5, 5}, {5, 5}};
+    vs_hit hits[2] = {{VT_KEY(5), 5}, {VT_KEY(5), 5}};
     size_t n = 123;
     VT_EQ(vs_search(c, NULL, query, type, k, hits, &n), VS_ERR_INVALID);
     VT_CONTAINS(vs_errmsg(c), message);
     VT_EQ(n, 123);
-    VT_CHECK(hits[0].key == 5 && hits[0].distance == 5);
+    VT_CHECK(hits[0].key.number == 5 && hits[0].distance == 5);
 }
 
 VT_TEST(queries_that_are_no_vectors_of_the_collection_are_refused) {
@@ -746,7 +747,7 @@ VT_TEST(a_handle_that_has_searched_allocates_no_more) {
             table_fill(t, &rng);
             table_put_all(t);
             vs_txn *write = sample_begin(db, VS_TXN_WRITE), *read = sample_begin(db, VS_TXN_READ);
-            VT_OK(vs_delete(t->c, write, t->keys[3]), t->c);
+            VT_OK(vs_delete(t->c, write, vs_key_u64(t->keys[3])), t->c);
             VT_OK(vs_search(t->c, NULL, row_at(t, 0), 0, 200, hits, &n), t->c);
             uint64_t calls = counter.calls;
             for (size_t k = 200; k > 0; k -= 10) {

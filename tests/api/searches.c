@@ -36,7 +36,7 @@ static void end(fixture *f) {
 
 static bool is_same(const vs_hit *a, const vs_hit *b, size_t n) {
     for (size_t i = 0; i < n; i++)
-        if (a[i].key != b[i].key || a[i].distance != b[i].distance)
+        if (a[i].key.number != b[i].key.number || a[i].distance != b[i].distance)
             return false;
     return true;
 }
@@ -160,17 +160,19 @@ VT_TEST(a_stored_record_finds_its_nearest_and_not_itself) {
         for (uint64_t key = 0; key < RECORDS; key += 23) {
             VT_OK(vs_search(f.c, NULL, f.row[key], 0, RECORDS, all, &n), f.c);
             size_t self = 0;
-            while (all[self].key != key)
+            while (all[self].key.number != key)
                 self++;
             memmove(all + self, all + self + 1, (n - self - 1) * sizeof *all);
             for (size_t k = 1; k <= RECORDS; k += 57) {
-                VT_OK(vs_search_key(f.c, NULL, key, k, hits, &count), f.c);
+                VT_OK(vs_search_key(f.c, NULL, vs_key_u64(key), k, hits, &count), f.c);
                 VT_EQ(count, k < RECORDS ? k : RECORDS - 1);
                 VT_CHECK(is_same(hits, all, count));
             }
             for (size_t i = 0; i < 20; i++) { /* and each is as far as a search says */
                 double distance = -1;
-                VT_OK(vs_distance(f.c, NULL, key, all[i].key, &distance), f.c);
+                VT_OK(vs_distance(f.c, NULL, vs_key_u64(key), vs_key_u64(all[i].key.number),
+                                  &distance),
+                      f.c);
                 VT_CHECK(distance == all[i].distance);
             }
         }
@@ -184,25 +186,25 @@ VT_TEST(keys_that_do_not_exist_are_named_and_states_are_those_asked) {
     size_t n = 0;
     double distance = 5;
     begin(&f, VS_L2);
-    VT_EQ(vs_search_key(f.c, NULL, RECORDS, K, hits, &n), VS_ERR_NOT_FOUND);
+    VT_EQ(vs_search_key(f.c, NULL, vs_key_u64(RECORDS), K, hits, &n), VS_ERR_NOT_FOUND);
     VT_CONTAINS(vs_errmsg(f.c), "no key 400");
-    VT_EQ(vs_search_key(f.c, NULL, 1, 0, hits, &n), VS_ERR_INVALID);
-    VT_EQ(vs_distance(f.c, NULL, 1, 999, &distance), VS_ERR_NOT_FOUND);
+    VT_EQ(vs_search_key(f.c, NULL, vs_key_u64(1), 0, hits, &n), VS_ERR_INVALID);
+    VT_EQ(vs_distance(f.c, NULL, vs_key_u64(1), vs_key_u64(999), &distance), VS_ERR_NOT_FOUND);
     VT_CONTAINS(vs_errmsg(f.c), "no key 999");
-    VT_EQ(vs_distance(f.c, NULL, 998, 1, &distance), VS_ERR_NOT_FOUND);
+    VT_EQ(vs_distance(f.c, NULL, vs_key_u64(998), vs_key_u64(1), &distance), VS_ERR_NOT_FOUND);
     VT_CHECK(distance == 5);
-    VT_OK(vs_distance(f.c, NULL, 3, 3, &distance), f.c);
+    VT_OK(vs_distance(f.c, NULL, vs_key_u64(3), vs_key_u64(3), &distance), f.c);
     VT_CHECK(distance == 0);
-    VT_EQ(vs_search_key(NULL, NULL, 1, 1, hits, &n), VS_ERR_MISUSE);
-    VT_EQ(vs_search_key(f.c, NULL, 1, 1, NULL, &n), VS_ERR_MISUSE);
-    VT_EQ(vs_search_key(f.c, NULL, 1, 1, hits, NULL), VS_ERR_MISUSE);
-    VT_EQ(vs_distance(f.c, NULL, 1, 1, NULL), VS_ERR_MISUSE);
-    VT_EQ(vs_distance(NULL, NULL, 1, 1, &distance), VS_ERR_MISUSE);
+    VT_EQ(vs_search_key(NULL, NULL, vs_key_u64(1), 1, hits, &n), VS_ERR_MISUSE);
+    VT_EQ(vs_search_key(f.c, NULL, vs_key_u64(1), 1, NULL, &n), VS_ERR_MISUSE);
+    VT_EQ(vs_search_key(f.c, NULL, vs_key_u64(1), 1, hits, NULL), VS_ERR_MISUSE);
+    VT_EQ(vs_distance(f.c, NULL, vs_key_u64(1), vs_key_u64(1), NULL), VS_ERR_MISUSE);
+    VT_EQ(vs_distance(NULL, NULL, vs_key_u64(1), vs_key_u64(1), &distance), VS_ERR_MISUSE);
     vs_txn *old = sample_begin(f.s.db, VS_TXN_READ);
-    VT_OK(vs_delete(f.c, NULL, 3), f.c);
-    VT_EQ(vs_search_key(f.c, NULL, 3, K, hits, &n), VS_ERR_NOT_FOUND);
-    VT_OK(vs_search_key(f.c, old, 3, K, hits, &n), f.c);
-    VT_OK(vs_distance(f.c, old, 3, 4, &distance), f.c);
+    VT_OK(vs_delete(f.c, NULL, vs_key_u64(3)), f.c);
+    VT_EQ(vs_search_key(f.c, NULL, vs_key_u64(3), K, hits, &n), VS_ERR_NOT_FOUND);
+    VT_OK(vs_search_key(f.c, old, vs_key_u64(3), K, hits, &n), f.c);
+    VT_OK(vs_distance(f.c, old, vs_key_u64(3), vs_key_u64(4), &distance), f.c);
     uint64_t total = 0;
     VT_OK(vs_search_radius(f.c, old, f.row[3], 0, INFINITY, 0, NULL, &n, &total), f.c);
     VT_EQ(total, RECORDS);
@@ -229,8 +231,10 @@ VT_TEST(all_of_them_work_with_little_memory_and_in_the_mapped_file) {
         VT_OK(vs_open("t.vs", &options, &f.s.db), f.s.db);
         f.c = sample_collection(f.s.db, "c");
         for (uint64_t key = 0; key < RECORDS; key += 41) {
-            VT_OK(vs_search_key(f.c, NULL, key, K, hits, &n), f.c);
-            VT_OK(vs_distance(f.c, NULL, key, hits[K - 1].key, &distance), f.c);
+            VT_OK(vs_search_key(f.c, NULL, vs_key_u64(key), K, hits, &n), f.c);
+            VT_OK(vs_distance(f.c, NULL, vs_key_u64(key), vs_key_u64(hits[K - 1].key.number),
+                              &distance),
+                  f.c);
             VT_CHECK(distance == hits[K - 1].distance);
             VT_OK(vs_search_radius(f.c, NULL, f.row[key], 0, distance, K, again, &m, &total), f.c);
             VT_CHECK(m == K && total > K);

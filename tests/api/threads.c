@@ -174,10 +174,10 @@ static void check_record(worker *w, const vs_record *r, int *out_x) {
 
 static bool get_half(worker *w, vs_collection *c, vs_txn *txn, uint64_t key, int *out_x) {
     vs_record r = VS_RECORD_INIT;
-    vs_status st = vs_get(c, txn, key, &r);
+    vs_status st = vs_get(c, txn, vs_key_u64(key), &r);
     JOB_CHECK(w, st == VS_OK || st == VS_ERR_NOT_FOUND);
     if (st == VS_OK) {
-        JOB_CHECK(w, r.key == key);
+        JOB_CHECK(w, r.key.number == key);
         check_record(w, &r, out_x);
     }
     return st == VS_OK;
@@ -200,11 +200,11 @@ static uint64_t check_cursor(worker *w, vs_cursor *cursor) {
         int x = 0;
         JOB_EQ(w, vs_cursor_record(cursor, &r), VS_OK);
         check_record(w, &r, &x);
-        JOB_CHECK(w, r.key >= next);
-        JOB_EQ(w, r.key % 2, n % 2);
-        JOB_CHECK(w, n % 2 == 0 || (r.key == next && x == -first));
+        JOB_CHECK(w, r.key.number >= next);
+        JOB_EQ(w, r.key.number % 2, n % 2);
+        JOB_CHECK(w, n % 2 == 0 || (r.key.number == next && x == -first));
         first = x;
-        next = r.key + 1;
+        next = r.key.number + 1;
         n++;
     }
     JOB_EQ(w, st, VS_DONE);
@@ -221,9 +221,9 @@ static uint64_t check_search(worker *w, vs_collection *c, vs_txn *txn) {
     size_t n = 0;
     JOB_EQ(w, vs_search(c, txn, origin, 0, 2 * PAIRS + 2, hits, &n), VS_OK);
     for (size_t i = 0; i < n; i++) {
-        JOB_CHECK(w, hits[i].key < 2 * PAIRS && !is_seen[hits[i].key]);
-        is_seen[hits[i].key] = true;
-        distance[hits[i].key] = hits[i].distance;
+        JOB_CHECK(w, hits[i].key.number < 2 * PAIRS && !is_seen[hits[i].key.number]);
+        is_seen[hits[i].key.number] = true;
+        distance[hits[i].key.number] = hits[i].distance;
         JOB_CHECK(w, i == 0 || hits[i - 1].distance <= hits[i].distance);
     }
     for (size_t p = 0; p < PAIRS; p++) {
@@ -264,11 +264,11 @@ static void change_pairs(worker *w, vs_db *db, vs_collection *c, int sync) {
     JOB_EQ(w, vs_begin(db, VS_TXN_WRITE, &txn), VS_OK);
     for (uint64_t n = 1 + vt_below(&w->rng, 4); n > 0; n--) {
         uint64_t pair = vt_below(&w->rng, PAIRS);
-        if (vt_below(&w->rng, 3) || vs_get(c, txn, 2 * pair, NULL) != VS_OK) {
+        if (vt_below(&w->rng, 3) || vs_get(c, txn, vs_key_u64(2 * pair), NULL) != VS_OK) {
             JOB_EQ(w, put_pair(c, txn, pair, (int)vt_below(&w->rng, 1000) - 500), VS_OK);
         } else {
-            JOB_EQ(w, vs_delete(c, txn, 2 * pair), VS_OK);
-            JOB_EQ(w, vs_delete(c, txn, 2 * pair + 1), VS_OK);
+            JOB_EQ(w, vs_delete(c, txn, vs_key_u64(2 * pair)), VS_OK);
+            JOB_EQ(w, vs_delete(c, txn, vs_key_u64(2 * pair + 1)), VS_OK);
         }
     }
     JOB_EQ(w, vs_commit(txn, sync), VS_OK);
@@ -296,7 +296,7 @@ static void read_snapshot(worker *w, pairs_test *t, vs_collection *c) {
     for (int i = 0; i < 8; i++)
         check_pair(w, c, txn, vt_below(&w->rng, PAIRS));
     JOB_EQ(w, check_search(w, c, txn), before);
-    JOB_EQ(w, vs_scan(c, txn, 0, &cursor), VS_OK);
+    JOB_EQ(w, vs_scan(c, txn, NULL, &cursor), VS_OK);
     JOB_EQ(w, check_cursor(w, cursor), before);
     vs_cursor_close(cursor);
     JOB_EQ(w, vs_count(c, txn, &after), VS_OK);
@@ -314,7 +314,7 @@ static void read_singly(worker *w, vs_collection *c) {
     JOB_EQ(w, count % 2, 0);
     check_search(w, c, NULL);
     get_half(w, c, NULL, vt_below(&w->rng, 2 * PAIRS), &x);
-    JOB_EQ(w, vs_scan(c, NULL, 0, &cursor), VS_OK);
+    JOB_EQ(w, vs_scan(c, NULL, NULL, &cursor), VS_OK);
     check_cursor(w, cursor);
     vs_cursor_close(cursor);
 }
@@ -376,7 +376,7 @@ static void hold_snapshot(worker *w) {
     vs_txn *txn = NULL;
     vs_cursor *cursor = NULL;
     JOB_EQ(w, vs_begin(t->pairs.db, VS_TXN_READ, &txn), VS_OK);
-    JOB_EQ(w, vs_scan(c, NULL, 0, &cursor), VS_OK);
+    JOB_EQ(w, vs_scan(c, NULL, NULL, &cursor), VS_OK);
     JOB_EQ(w, vs_step(cursor), VS_ROW);
     gate_pass(&t->begun);
     do {
@@ -392,7 +392,7 @@ static void hold_snapshot(worker *w) {
         JOB_EQ(w, vs_step(cursor), VS_ROW);
         JOB_EQ(w, vs_cursor_record(cursor, &r), VS_OK);
         check_record(w, &r, &x);
-        JOB_EQ(w, r.key, i);
+        JOB_EQ(w, r.key.number, i);
         JOB_EQ(w, x, i % 2 ? -(i / 2) : i / 2);
     }
     JOB_EQ(w, vs_step(cursor), VS_DONE);
@@ -447,7 +447,7 @@ typedef struct order_test {
 static int read_number(worker *w, vs_collection *c, vs_txn *txn, uint64_t key) {
     vs_record r = VS_RECORD_INIT;
     float value;
-    JOB_EQ(w, vs_get(c, txn, key, &r), VS_OK);
+    JOB_EQ(w, vs_get(c, txn, vs_key_u64(key), &r), VS_OK);
     memcpy(&value, r.vector, sizeof value);
     return (int)value;
 }
@@ -513,7 +513,7 @@ static void check_total(vs_db *db, int expected) {
     vs_collection *c = sample_collection(db, "numbers");
     vs_record r = VS_RECORD_INIT;
     float total;
-    VT_OK(vs_get(c, NULL, TOTAL, &r), c);
+    VT_OK(vs_get(c, NULL, vs_key_u64(TOTAL), &r), c);
     memcpy(&total, r.vector, sizeof total);
     VT_EQ((int)total, expected);
     vs_collection_close(c);
@@ -582,13 +582,13 @@ static void let_go_when_all_wait(worker *w) {
     vs_stats stats = job_stats(w, t->db);
     JOB_EQ(w, atomic_load(&t->committed.count), 0);
     for (uint64_t i = 0; i < SHARING; i++)
-        JOB_EQ(w, vs_get(c, NULL, 200 + i, NULL), VS_ERR_NOT_FOUND);
+        JOB_EQ(w, vs_get(c, NULL, vs_key_u64(200 + i), NULL), VS_ERR_NOT_FOUND);
     JOB_CHECK(w, stats.durable_lsn <= stats.lsn);
     JOB_CHECK(w, atomic_load(&held.waiting) <= 1);
     atomic_store(&held.is_held, 0);
     gate_wait(&t->committed, SHARING);
     for (uint64_t i = 0; i < SHARING; i++)
-        JOB_EQ(w, vs_get(c, NULL, 200 + i, NULL), VS_OK);
+        JOB_EQ(w, vs_get(c, NULL, vs_key_u64(200 + i), NULL), VS_OK);
     vs_collection_close(c);
 }
 
@@ -641,14 +641,15 @@ static void write_beside_waiting_commit(worker *w) {
     while (job_stats(w, t->db).commits < t->commits_before + 1 && !atomic_load(&failures))
         nap();
     JOB_EQ(w, vs_begin(t->db, VS_TXN_WRITE, &txn), VS_OK);
-    JOB_EQ(w, vs_get(c, NULL, 200, NULL), VS_ERR_NOT_FOUND);
+    JOB_EQ(w, vs_get(c, NULL, vs_key_u64(200), NULL), VS_ERR_NOT_FOUND);
     JOB_EQ(w, read_number(w, c, txn, 200), 1); /* it builds on that commit */
     write_number(w, c, txn, 201, 2);
     JOB_EQ(w, atomic_load(&t->committed.count), 0);
     atomic_store(&held.is_held, 0);
     JOB_EQ(w, vs_commit(txn, t->sync), VS_OK);
-    JOB_EQ(w, vs_get(c, NULL, 200, NULL), VS_OK); /* never the later one without the earlier */
-    JOB_EQ(w, vs_get(c, NULL, 201, NULL), VS_OK);
+    JOB_EQ(w, vs_get(c, NULL, vs_key_u64(200), NULL),
+           VS_OK); /* never the later one without the earlier */
+    JOB_EQ(w, vs_get(c, NULL, vs_key_u64(201), NULL), VS_OK);
     vs_collection_close(c);
 }
 
@@ -910,7 +911,7 @@ static void meet_busy(worker *w) {
     uint64_t key = 0;
     vs_batch batch = VS_BATCH_INIT;
     batch.count = 1;
-    batch.keys = &key;
+    batch.numbers = &key;
     batch.vectors = &v;
     gate_wait(&t->begun, 1);
     JOB_EQ(w, vs_begin(t->db, VS_TXN_WRITE, &txn), VS_ERR_BUSY);
@@ -919,7 +920,7 @@ static void meet_busy(worker *w) {
     JOB_EQ(w, sample_try_put(c, NULL, 0, &v, NULL, VS_UPSERT), VS_ERR_BUSY);
     JOB_CHECK(w, vs_errmsg(c)[0]);
     JOB_EQ(w, vs_put_batch(c, NULL, &batch, VS_UPSERT), VS_ERR_BUSY);
-    JOB_EQ(w, vs_delete(c, NULL, 0), VS_ERR_BUSY);
+    JOB_EQ(w, vs_delete(c, NULL, vs_key_u64(0)), VS_ERR_BUSY);
     JOB_EQ(w, vs_collection_create(t->db, NULL, "x", &options, NULL), VS_ERR_BUSY);
     JOB_EQ(w, vs_kv_put(t->db, NULL, NULL, "k", 1, "v", 1), VS_ERR_BUSY);
     JOB_EQ(w, read_number(w, c, NULL, 0), 0); /* readers need not wait */
@@ -1007,8 +1008,8 @@ static int call_back(wait_test *t) {
     wrong += vs_maintain(t->db, 1000, &left) != VS_OK; /* nothing to do */
     wrong += vs_begin(t->db, VS_TXN_READ, &txn) != VS_OK;
     wrong += vs_collection_open(t->db, txn, "numbers", &c) != VS_OK;
-    wrong += vs_put(c, NULL, &(vs_record){sizeof(vs_record), 0, 1, &v, NULL, 0}, VS_UPSERT) !=
-             VS_ERR_MISUSE;
+    wrong += vs_put(c, NULL, &(vs_record){sizeof(vs_record), 0, VT_KEY(1), &v, NULL, 0},
+                    VS_UPSERT) != VS_ERR_MISUSE;
     wrong += vs_count(c, txn, &count) != VS_OK;
     wrong += vs_check(t->db, 3, NULL, NULL, &problems) != VS_OK || problems;
     wrong += vs_sync(t->db) != VS_OK;
@@ -1204,7 +1205,7 @@ static void ask_for_two(worker *w) {
     JOB_CHECK(w, !second && strstr(vs_errmsg(t->db), "thread"));
     JOB_EQ(w, sample_try_put(c, NULL, 0, &v, NULL, VS_UPSERT), VS_ERR_MISUSE);
     JOB_CHECK(w, strstr(vs_errmsg(c), "thread"));
-    JOB_EQ(w, vs_delete(c, NULL, 0), VS_ERR_MISUSE);
+    JOB_EQ(w, vs_delete(c, NULL, vs_key_u64(0)), VS_ERR_MISUSE);
     JOB_EQ(w, vs_collection_create(t->db, NULL, "x", &options, NULL), VS_ERR_MISUSE);
     JOB_EQ(w, vs_kv_put(t->db, NULL, NULL, "k", 1, "v", 1), VS_ERR_MISUSE);
     /* What needs no writer goes on. */
@@ -1338,7 +1339,7 @@ static void open_and_close_handles(worker *w) {
         vs_cursor *cursor = NULL;
         vs_collection *c = open_numbers(w, t->db);
         JOB_EQ(w, vs_begin(t->db, VS_TXN_READ, &txn), VS_OK);
-        JOB_EQ(w, vs_scan(c, NULL, 0, &cursor), VS_OK);
+        JOB_EQ(w, vs_scan(c, NULL, NULL, &cursor), VS_OK);
         JOB_EQ(w, vs_step(cursor), VS_ROW);
         vs_rollback(txn);
         vs_collection_close(c);
@@ -1367,7 +1368,8 @@ static void fail_alone(worker *w) {
     snprintf(expected, sizeof expected, "key %d000", w->number + 1);
     for (int i = 0; i < 300; i++) {
         vs_record r = VS_RECORD_INIT;
-        JOB_EQ(w, vs_get(c, NULL, (uint64_t)(w->number + 1) * 1000, &r), VS_ERR_NOT_FOUND);
+        JOB_EQ(w, vs_get(c, NULL, vs_key_u64((uint64_t)(w->number + 1) * 1000), &r),
+               VS_ERR_NOT_FOUND);
         JOB_CHECK(w, strstr(vs_errmsg(c), expected));
         JOB_EQ(w, vs_extended_errcode(c), VS_ERR_NOT_FOUND);
     }
@@ -1679,7 +1681,7 @@ static void ck_write(worker *w) {
         }
         vs_batch batch = VS_BATCH_INIT;
         batch.count = CK_RECORDS;
-        batch.keys = keys;
+        batch.numbers = keys;
         batch.vectors = vectors;
         batch.metadata = texts;
         JOB_EQ(w, vs_put_batch(c, NULL, &batch, VS_UPSERT), VS_OK);
@@ -1693,7 +1695,8 @@ static int ck_round_of(worker *w, const vs_record *record) {
     JOB_EQ(w, record->metadata_bytes, CK_TEXT - 1);
     JOB_EQ(w, sscanf(record->metadata, "{\"round\":%d,", &round), 1);
     for (int d = 0; d < CK_DIM; d++)
-        JOB_CHECK(w, ((const float *)record->vector)[d] == (float)(round + (int)record->key));
+        JOB_CHECK(w,
+                  ((const float *)record->vector)[d] == (float)(round + (int)record->key.number));
     return round;
 }
 
@@ -1708,7 +1711,7 @@ static void ck_read(worker *w) {
         int round = -1, count = 0;
         vs_status st = VS_OK;
         JOB_EQ(w, vs_begin(shared->db, VS_TXN_READ, &txn), VS_OK);
-        JOB_EQ(w, vs_scan(c, txn, 0, &cursor), VS_OK);
+        JOB_EQ(w, vs_scan(c, txn, NULL, &cursor), VS_OK);
         for (st = vs_step(cursor); st == VS_ROW; st = vs_step(cursor), count++) {
             vs_record record = VS_RECORD_INIT;
             JOB_EQ(w, vs_cursor_record(cursor, &record), VS_OK);
@@ -1832,7 +1835,7 @@ static bool tight_is_record(const vs_record *r, uint64_t key, int round) {
     char text[2000];
     tight_vector(key, round, v);
     size_t bytes = tight_text(key, round, text);
-    return r->key == key && !memcmp(r->vector, v, sizeof v) && r->metadata_bytes == bytes &&
+    return r->key.number == key && !memcmp(r->vector, v, sizeof v) && r->metadata_bytes == bytes &&
            !memcmp(r->metadata, text, bytes);
 }
 
@@ -1895,7 +1898,7 @@ static void tight_check_gets(worker *w, vs_collection *c, vs_txn *txn, int round
     for (int i = 0; i < 40; i++) {
         vs_record r = VS_RECORD_INIT;
         uint64_t key = vt_below(&w->rng, TIGHT_RECORDS);
-        JOB_EQ(w, vs_get(c, txn, key, &r), VS_OK);
+        JOB_EQ(w, vs_get(c, txn, vs_key_u64(key), &r), VS_OK);
         JOB_CHECK(w, tight_is_record(&r, key, tight_round(key, round)));
     }
 }
@@ -1909,10 +1912,10 @@ static void tight_check_search(worker *w, vs_collection *c, vs_txn *txn, int rou
     tight_vector(key, tight_round(key, round), query);
     JOB_EQ(w, vs_search(c, txn, query, 0, TIGHT_K, hits, &n), VS_OK);
     JOB_EQ(w, n, TIGHT_K);
-    JOB_EQ(w, hits[0].key, key);
+    JOB_EQ(w, hits[0].key.number, key);
     for (size_t i = 0; i < n; i++) {
         double sum = 0;
-        tight_vector(hits[i].key, tight_round(hits[i].key, round), v);
+        tight_vector(hits[i].key.number, tight_round(hits[i].key.number, round), v);
         for (int d = 0; d < TIGHT_DIM; d++)
             sum += ((double)v[d] - (double)query[d]) * ((double)v[d] - (double)query[d]);
         JOB_CHECK(w, hits[i].distance == sum); /* whole numbers below 2^24 */
@@ -1955,8 +1958,8 @@ static void tight_read(worker *w) {
         JOB_EQ(w, vs_begin(t->db, VS_TXN_READ, &txn), VS_OK);
         int round = tight_get_round(w, t->db, txn);
         JOB_CHECK(w, round >= least);
-        JOB_EQ(w, vs_scan(c, txn, first_at, &first), VS_OK);
-        JOB_EQ(w, vs_scan(c, txn, second_at, &second), VS_OK);
+        JOB_EQ(w, vs_scan(c, txn, VT_FROM(first_at), &first), VS_OK);
+        JOB_EQ(w, vs_scan(c, txn, VT_FROM(second_at), &second), VS_OK);
         for (uint64_t i = 0; i < looks; i++) {
             tight_check_cursor(w, first, &first_at, 30, round);
             tight_check_gets(w, c, txn, round);
@@ -1980,7 +1983,7 @@ static void tight_read_singly(worker *w) {
         vs_record r = VS_RECORD_INIT;
         uint64_t key = vt_below(&w->rng, TIGHT_RECORDS);
         int least = tight_round(key, atomic_load(&t->committed)), found = -1;
-        JOB_EQ(w, vs_get(c, NULL, key, &r), VS_OK);
+        JOB_EQ(w, vs_get(c, NULL, vs_key_u64(key), &r), VS_OK);
         for (int round = least; round <= t->commits && found < 0; round += TIGHT_GROUPS)
             found = tight_is_record(&r, key, tight_round(key, round)) ? round : -1;
         JOB_CHECK(w, found >= 0);

@@ -79,9 +79,9 @@ static void change(pair *p) {
     vs_status found[2];
     for (int i = 0; i < 2; i++) {
         vs_collection *coll = sample_collection(p->s[i].db, name_of(c));
-        vs_record r = {sizeof r, VS_U8, key, vector, text, bytes};
+        vs_record r = {sizeof r, VS_U8, VT_KEY(key), vector, text, bytes};
         if (kind == 0)
-            found[i] = vs_delete(coll, NULL, key);
+            found[i] = vs_delete(coll, NULL, vs_key_u64(key));
         else if (kind < 3)
             found[i] = vs_kv_put(p->s[i].db, NULL, coll, &key, sizeof key, text, bytes);
         else
@@ -109,8 +109,8 @@ static uint64_t content_of(vs_db *db, int c) {
     VT_OK(vs_search(coll, NULL, query, VS_U8, KEYS, hits, &n), coll);
     for (size_t i = 0; i < n; i++) {
         vs_record r = VS_RECORD_INIT;
-        VT_OK(vs_get(coll, NULL, hits[i].key, &r), coll);
-        sum = vt_mix(sum + hits[i].key + sum_of(r.vector, dims[c]) +
+        VT_OK(vs_get(coll, NULL, vs_key_u64(hits[i].key.number), &r), coll);
+        sum = vt_mix(sum + hits[i].key.number + sum_of(r.vector, dims[c]) +
                      sum_of(r.metadata, r.metadata_bytes));
     }
     for (uint64_t key = 0; key < KEYS; key++)

@@ -14,7 +14,7 @@ static void put_value(vs_collection *c, vs_txn *txn, uint64_t key, int value) {
 static int value_of(vs_collection *c, vs_txn *txn, uint64_t key) {
     vs_record r = VS_RECORD_INIT;
     float v[DIM];
-    vs_status st = vs_get(c, txn, key, &r);
+    vs_status st = vs_get(c, txn, vs_key_u64(key), &r);
     VT_CHECK(st == VS_OK || st == VS_ERR_NOT_FOUND);
     if (st != VS_OK)
         return -1;
@@ -33,7 +33,7 @@ static void commit(vs_db *db, vs_txn *txn) {
 static uint64_t scan_count(vs_collection *c, vs_txn *txn) {
     vs_cursor *cursor = NULL;
     uint64_t n = 0;
-    VT_OK(vs_scan(c, txn, 0, &cursor), c);
+    VT_OK(vs_scan(c, txn, NULL, &cursor), c);
     while (vs_step(cursor) == VS_ROW)
         n++;
     vs_cursor_close(cursor);
@@ -83,7 +83,7 @@ VT_TEST(a_read_transaction_is_the_state_of_the_last_commit_and_stays_it) {
     vs_txn *read = sample_begin(s.db, VS_TXN_READ);
     put_value(c, NULL, 1, 11);
     put_value(c, NULL, 3, 30);
-    VT_OK(vs_delete(c, NULL, 2), c);
+    VT_OK(vs_delete(c, NULL, vs_key_u64(2)), c);
     VT_OK(vs_kv_put(s.db, NULL, NULL, "k", 1, "v", 1), s.db);
     vs_collection *later = create(&s, "later");
     check_count(c, read, 2);
@@ -113,7 +113,7 @@ VT_TEST(a_write_transaction_sees_its_changes_and_nobody_else_does) {
     put_value(c, txn, 1, 11);
     put_value(c, txn, 3, 30);
     put_value(c, txn, 4, 40);
-    VT_OK(vs_delete(c, txn, 2), c);
+    VT_OK(vs_delete(c, txn, vs_key_u64(2)), c);
     VT_OK(vs_kv_put(s.db, txn, NULL, "k", 1, "v", 1), txn);
     check_count(c, txn, 3);
     check_count(other, txn, 3); /* the transaction decides, not the handle */
@@ -172,15 +172,15 @@ VT_TEST(changes_of_one_key_in_one_transaction_follow_each_other) {
     put_value(c, NULL, 1, 1);
     put_value(c, NULL, 2, 2);
     vs_txn *txn = sample_begin(s.db, VS_TXN_WRITE);
-    VT_OK(vs_delete(c, txn, 1), c);
-    VT_EQ(vs_delete(c, txn, 1), VS_ERR_NOT_FOUND);
+    VT_OK(vs_delete(c, txn, vs_key_u64(1)), c);
+    VT_EQ(vs_delete(c, txn, vs_key_u64(1)), VS_ERR_NOT_FOUND);
     VT_OK(sample_try_put(c, txn, 1, v, NULL, VS_INSERT), c);
     VT_EQ(sample_try_put(c, txn, 1, v, NULL, VS_INSERT), VS_ERR_EXISTS);
     put_value(c, txn, 1, 5);
     put_value(c, txn, 1, 6);
-    VT_OK(vs_delete(c, txn, 2), c);
+    VT_OK(vs_delete(c, txn, vs_key_u64(2)), c);
     put_value(c, txn, 3, 3);
-    VT_OK(vs_delete(c, txn, 3), c);
+    VT_OK(vs_delete(c, txn, vs_key_u64(3)), c);
     check_count(c, txn, 1);
     commit(s.db, txn);
     for (int round = 0; round < 2; round++) {
@@ -209,7 +209,7 @@ VT_TEST(a_rollback_drops_everything_and_writes_nothing) {
             if (key % 3)
                 put_value(c, txn, key, 1000);
             else if (key < 50)
-                VT_OK(vs_delete(c, txn, key), c);
+                VT_OK(vs_delete(c, txn, vs_key_u64(key)), c);
         vs_collection *d = sample_create(s.db, txn, "d", 2, VS_U8, VS_IP);
         vs_collection_close(d);
         VT_OK(vs_kv_put(s.db, txn, c, "k", 1, "v", 1), txn);
@@ -238,7 +238,7 @@ VT_TEST(a_failed_call_leaves_the_earlier_changes_of_its_transaction) {
     vs_batch batch = VS_BATCH_INIT;
     vs_collection_options options = sample_options(0, 0, 0);
     batch.count = 5;
-    batch.keys = keys;
+    batch.numbers = keys;
     batch.vectors = rows;
     memcpy(&bad[2], &infinity, sizeof infinity);
     put_value(c, NULL, 1, 1);
@@ -248,7 +248,7 @@ VT_TEST(a_failed_call_leaves_the_earlier_changes_of_its_transaction) {
     VT_EQ(sample_try_put(c, txn, 10, bad, NULL, VS_UPSERT), VS_ERR_INVALID);
     VT_EQ(sample_try_put(c, txn, 10, rows[0], "{", VS_UPSERT), VS_ERR_INVALID);
     VT_EQ(vs_put_batch(c, txn, &batch, VS_INSERT), VS_ERR_EXISTS); /* four rows went in before */
-    VT_EQ(vs_delete(c, txn, 99), VS_ERR_NOT_FOUND);
+    VT_EQ(vs_delete(c, txn, vs_key_u64(99)), VS_ERR_NOT_FOUND);
     VT_EQ(vs_collection_create(s.db, txn, "d", &options, NULL), VS_ERR_INVALID);
     VT_CONTAINS(vs_errmsg(txn), "dim");
     VT_EQ(vs_kv_put(s.db, txn, NULL, "", 0, "v", 1), VS_ERR_LIMIT);
@@ -316,20 +316,21 @@ VT_TEST(a_handle_of_a_creation_that_was_rolled_back_never_leads_anywhere) {
     vs_hit hit;
     size_t n;
     batch.count = 1;
-    batch.keys = &key;
+    batch.numbers = &key;
     batch.vectors = v;
     put_value(lost, txn, 1, 1);
     vs_rollback(txn);
     for (int round = 0; round < 2; round++) {
         VT_EQ(vs_count(lost, NULL, &count), VS_ERR_NOT_FOUND);
         VT_CONTAINS(vs_errmsg(lost), "'name'");
-        VT_EQ(vs_get(lost, NULL, 1, NULL), VS_ERR_NOT_FOUND);
-        VT_EQ(vs_put(lost, NULL, &(vs_record){sizeof(vs_record), 0, 1, v, NULL, 0}, VS_UPSERT),
+        VT_EQ(vs_get(lost, NULL, vs_key_u64(1), NULL), VS_ERR_NOT_FOUND);
+        VT_EQ(vs_put(lost, NULL, &(vs_record){sizeof(vs_record), 0, VT_KEY(1), v, NULL, 0},
+                     VS_UPSERT),
               VS_ERR_NOT_FOUND);
         VT_EQ(vs_put_batch(lost, NULL, &batch, VS_UPSERT), VS_ERR_NOT_FOUND);
-        VT_EQ(vs_delete(lost, NULL, 1), VS_ERR_NOT_FOUND);
+        VT_EQ(vs_delete(lost, NULL, vs_key_u64(1)), VS_ERR_NOT_FOUND);
         VT_EQ(vs_search(lost, NULL, v, 0, 1, &hit, &n), VS_ERR_NOT_FOUND);
-        VT_EQ(vs_scan(lost, NULL, 0, &cursor), VS_ERR_NOT_FOUND);
+        VT_EQ(vs_scan(lost, NULL, NULL, &cursor), VS_ERR_NOT_FOUND);
         VT_CHECK(!cursor);
         VT_EQ(vs_collection_info_get(lost, NULL, &info), VS_ERR_NOT_FOUND);
         VT_EQ(vs_kv_put(s.db, NULL, lost, "k", 1, "v", 1), VS_ERR_NOT_FOUND);
@@ -367,7 +368,7 @@ VT_TEST(a_read_transaction_refuses_every_change) {
     uint64_t key = 1;
     vs_batch batch = VS_BATCH_INIT;
     batch.count = 1;
-    batch.keys = &key;
+    batch.numbers = &key;
     batch.vectors = v;
     put_value(c, NULL, 1, 1);
     vs_stats before = sample_stats(s.db);
@@ -375,7 +376,7 @@ VT_TEST(a_read_transaction_refuses_every_change) {
     VT_EQ(sample_try_put(c, read, 1, v, NULL, VS_UPSERT), VS_ERR_MISUSE);
     VT_CONTAINS(vs_errmsg(c), "read transaction");
     VT_EQ(vs_put_batch(c, read, &batch, VS_UPSERT), VS_ERR_MISUSE);
-    VT_EQ(vs_delete(c, read, 1), VS_ERR_MISUSE);
+    VT_EQ(vs_delete(c, read, vs_key_u64(1)), VS_ERR_MISUSE);
     VT_EQ(vs_kv_put(s.db, read, NULL, "k", 1, "v", 1), VS_ERR_MISUSE);
     VT_EQ(vs_collection_create(s.db, read, "d", &options, NULL), VS_ERR_MISUSE);
     VT_EQ(value_of(c, read, 1), 1);
@@ -432,7 +433,7 @@ VT_TEST(an_empty_commit_is_no_commit) {
     vs_collection *c = create(&s, "c");
     vs_stats before = sample_stats(s.db);
     vs_txn *txn = sample_begin(s.db, VS_TXN_WRITE);
-    VT_EQ(vs_delete(c, txn, 1), VS_ERR_NOT_FOUND);
+    VT_EQ(vs_delete(c, txn, vs_key_u64(1)), VS_ERR_NOT_FOUND);
     VT_OK(vs_kv_put(s.db, txn, NULL, "k", 1, NULL, 0), txn); /* there is nothing to delete */
     VT_OK(vs_commit(txn, VS_SYNC_FULL), s.db);
     stats = sample_stats(s.db);
@@ -664,7 +665,7 @@ static void check_large(vs_collection *c, vs_txn *txn, int value) {
     for (uint64_t key = 0; value && key < LARGE_ROWS; key++) {
         vs_record r = VS_RECORD_INIT;
         float v[LARGE_DIM];
-        VT_OK(vs_get(c, txn, key, &r), c);
+        VT_OK(vs_get(c, txn, vs_key_u64(key), &r), c);
         memcpy(v, r.vector, sizeof v);
         VT_EQ((int)v[0], value);
         VT_CHECK(v[LARGE_DIM - 1] == (float)key);
@@ -735,7 +736,7 @@ VT_TEST(a_failed_call_in_a_streamed_transaction_drops_only_itself) {
         keys[i] = 5000 + i;
     keys[599] = 3; /* exists */
     batch.count = 600;
-    batch.keys = keys;
+    batch.numbers = keys;
     batch.vectors = rows;
     put_large(c, txn, 0, 400, 5);
     VT_EQ(vs_put_batch(c, txn, &batch, VS_INSERT), VS_ERR_EXISTS);
@@ -764,7 +765,7 @@ VT_TEST(one_batch_larger_than_a_frame_of_the_log_is_one_commit) {
         rows[i * BIG_DIM + i] = 1;
     }
     batch.count = BIG_ROWS;
-    batch.keys = keys;
+    batch.numbers = keys;
     batch.vectors = rows;
     uint64_t commits = sample_stats(s.db).commits;
     VT_OK(vs_put_batch(c, NULL, &batch, VS_INSERT), c);
@@ -776,7 +777,7 @@ VT_TEST(one_batch_larger_than_a_frame_of_the_log_is_one_commit) {
     VT_EQ(sample_count(c, NULL), BIG_ROWS);
     for (size_t i = 0; i < BIG_ROWS; i += 7) {
         vs_record r = VS_RECORD_INIT;
-        VT_OK(vs_get(c, NULL, i, &r), c);
+        VT_OK(vs_get(c, NULL, vs_key_u64(i), &r), c);
         VT_EQ(((const uint8_t *)r.vector)[i], 1);
         VT_EQ(((const uint8_t *)r.vector)[i + 1], 0);
     }
@@ -795,7 +796,7 @@ VT_TEST(each_reader_keeps_the_version_it_began_with_whatever_order_they_end_in) 
         for (int i = 0; i < READERS; i++) {
             for (uint64_t key = 0; key < KEYS; key++)
                 if ((key + (uint64_t)i) % 5 == 0 && value_of(c, NULL, key) >= 0)
-                    VT_OK(vs_delete(c, NULL, key), c);
+                    VT_OK(vs_delete(c, NULL, vs_key_u64(key)), c);
                 else
                     put_value(c, NULL, key, i);
             reader[i] = sample_begin(s.db, VS_TXN_READ);
@@ -814,7 +815,7 @@ VT_TEST(each_reader_keeps_the_version_it_began_with_whatever_order_they_end_in) 
             vs_rollback(reader[next]);
             reader[next] = NULL;
             put_value(c, NULL, 99, ended); /* a writer may use again what nobody reads */
-            VT_OK(vs_delete(c, NULL, 99), c);
+            VT_OK(vs_delete(c, NULL, vs_key_u64(99)), c);
         }
     }
     VT_EQ(sample_stats(s.db).readers, 0);

@@ -68,7 +68,7 @@ static void put(vs_collection *c, plain *p, uint32_t key, vt_rng *rng) {
     vs_record record = VS_RECORD_INIT;
     fill(p->row[key], p->type, p->dim, rng);
     p->is_there[key] = true;
-    record.key = key;
+    record.key.number = key;
     do
         record.vector_type = types[vt_below(rng, TYPES)];
     while (vs_vector_convert(p->row[key], VS_F32, given + 1, record.vector_type, p->dim, NULL) !=
@@ -81,7 +81,7 @@ static void put(vs_collection *c, plain *p, uint32_t key, vt_rng *rng) {
 static void check_record(vs_collection *c, const plain *p, uint32_t key) {
     float found[DIM_MAX];
     vs_record record = VS_RECORD_INIT;
-    vs_status st = vs_get(c, NULL, key, &record);
+    vs_status st = vs_get(c, NULL, vs_key_u64(key), &record);
     VT_EQ(st, p->is_there[key] ? VS_OK : VS_ERR_NOT_FOUND);
     if (st != VS_OK)
         return;
@@ -104,11 +104,12 @@ static void check_search(vs_collection *c, const plain *p, vt_rng *rng) {
     VT_OK(vs_search(c, NULL, query, VS_F32, K, hits, &n), c);
     VT_EQ(n, K);
     for (size_t i = 0; i < n; i++) {
-        VT_CHECK(p->is_there[hits[i].key]);
-        VT_CHECK(fabs(hits[i].distance - distance(p, query, p->row[hits[i].key])) <= slack);
+        VT_CHECK(p->is_there[hits[i].key.number]);
+        VT_CHECK(fabs(hits[i].distance - distance(p, query, p->row[hits[i].key.number])) <= slack);
         if (i)
             VT_CHECK(hits[i - 1].distance < hits[i].distance ||
-                     (hits[i - 1].distance == hits[i].distance && hits[i - 1].key < hits[i].key));
+                     (hits[i - 1].distance == hits[i].distance &&
+                      hits[i - 1].key.number < hits[i].key.number));
     }
     for (uint32_t key = 0; key < RECORDS; key++)
         nearer +=
@@ -139,7 +140,7 @@ static void run(int type, int metric, uint32_t dim, uint64_t memory_limit, uint3
             if (!session || vt_below(&rng, 3) == 0)
                 put(c, &p, key, &rng);
         for (uint32_t key = 0; key < RECORDS && session == 1; key += 7) {
-            VT_OK(vs_delete(c, NULL, key), c);
+            VT_OK(vs_delete(c, NULL, vs_key_u64(key)), c);
             p.is_there[key] = false;
         }
         for (uint32_t key = 0; key < RECORDS; key++)
@@ -220,7 +221,7 @@ VT_TEST(a_number_that_the_collection_does_not_have_is_refused_and_nothing_change
         vs_collection *c = sample_create(s.db, NULL, cases[i].part, 5, cases[i].type, 0);
         vs_stats before = sample_stats(s.db);
         float vector[5] = {0, 1, 0, cases[i].value, 0};
-        vs_record record = {sizeof record, VS_F32, 1, vector, NULL, 0};
+        vs_record record = {sizeof record, VS_F32, VT_KEY(1), vector, NULL, 0};
         vs_hit hit;
         size_t n = 0;
         VT_EQ(vs_put(c, NULL, &record, VS_UPSERT), VS_ERR_INVALID);
@@ -240,11 +241,11 @@ VT_TEST(bits_behind_the_last_element_do_not_count) {
     sample s = sample_new();
     vs_collection *c = sample_create(s.db, NULL, "c", 11, VS_BIT, VS_HAMMING);
     const uint8_t vector[2] = {0xff, 0xff}, query[2] = {0xfe, 0xf8};
-    vs_record record = {sizeof record, VS_BIT, 1, vector, NULL, 0};
+    vs_record record = {sizeof record, VS_BIT, VT_KEY(1), vector, NULL, 0};
     vs_hit hit;
     size_t n = 0;
     VT_OK(vs_put(c, NULL, &record, VS_UPSERT), c);
-    VT_OK(vs_get(c, NULL, 1, &record), c);
+    VT_OK(vs_get(c, NULL, vs_key_u64(1), &record), c);
     VT_EQ(((const uint8_t *)record.vector)[1], 7);
     VT_OK(vs_search(c, NULL, query, VS_BIT, 1, &hit, &n), c);
     VT_CHECK(n == 1 && hit.distance == 4);

@@ -12,13 +12,13 @@ static void put_f32(vs_collection *c, uint64_t key, float x, const char *metadat
 
 static float x_of(vs_collection *c, vs_txn *txn, uint64_t key) {
     vs_record r = VS_RECORD_INIT;
-    VT_OK(vs_get(c, txn, key, &r), c);
+    VT_OK(vs_get(c, txn, vs_key_u64(key), &r), c);
     return ((const float *)r.vector)[0];
 }
 
 static void check_metadata(vs_collection *c, vs_txn *txn, uint64_t key, const char *expected) {
     vs_record r = VS_RECORD_INIT;
-    VT_OK(vs_get(c, txn, key, &r), c);
+    VT_OK(vs_get(c, txn, vs_key_u64(key), &r), c);
     VT_EQ(r.metadata != NULL, expected != NULL);
     if (expected)
         VT_STR(r.metadata, expected);
@@ -96,7 +96,7 @@ static vs_batch make_batch(vs_status *statuses) {
     metadata[7] = much;
     vs_batch batch = VS_BATCH_INIT;
     batch.count = 12;
-    batch.keys = keys;
+    batch.numbers = keys;
     batch.vectors = vectors;
     batch.metadata = metadata;
     batch.statuses = statuses;
@@ -163,8 +163,8 @@ VT_TEST(metadata_change_and_vectors_and_snapshots_stay) {
     put_f32(c, 1, 1, "{\"a\":1}", VS_INSERT, VS_OK);
     put_f32(c, 2, 2, NULL, VS_INSERT, VS_OK);
     vs_txn *old = sample_begin(s.db, VS_TXN_READ);
-    VT_OK(vs_set_metadata(c, NULL, 1, "{\"b\":2}", 0), c);
-    VT_OK(vs_set_metadata(c, NULL, 2, "{\"c\":3} and more", 7), c);
+    VT_OK(vs_set_metadata(c, NULL, vs_key_u64(1), "{\"b\":2}", 0), c);
+    VT_OK(vs_set_metadata(c, NULL, vs_key_u64(2), "{\"c\":3} and more", 7), c);
     for (int session = 0; session < 2; session++) {
         check_metadata(c, NULL, 1, "{\"b\":2}");
         check_metadata(c, NULL, 2, "{\"c\":3}");
@@ -184,7 +184,7 @@ VT_TEST(metadata_change_and_vectors_and_snapshots_stay) {
         sample_reopen(&s);
         c = sample_collection(s.db, "c");
     }
-    VT_OK(vs_set_metadata(c, NULL, 1, NULL, 0), c);
+    VT_OK(vs_set_metadata(c, NULL, vs_key_u64(1), NULL, 0), c);
     check_metadata(c, NULL, 1, NULL);
     vs_collection_close(c);
     sample_check(s.db);
@@ -198,9 +198,9 @@ VT_TEST(metadata_set_in_a_transaction_go_with_it) {
     put_f32(c, 1, 1, "{\"a\":1}", VS_INSERT, VS_OK);
     vs_stats before = sample_stats(s.db);
     vs_txn *txn = sample_begin(s.db, VS_TXN_WRITE);
-    VT_OK(vs_set_metadata(c, txn, 1, "{\"a\":2}", 0), c);
+    VT_OK(vs_set_metadata(c, txn, vs_key_u64(1), "{\"a\":2}", 0), c);
     VT_OK(vs_savepoint(txn, &savepoint), txn);
-    VT_OK(vs_set_metadata(c, txn, 1, NULL, 0), c);
+    VT_OK(vs_set_metadata(c, txn, vs_key_u64(1), NULL, 0), c);
     check_metadata(c, txn, 1, NULL);
     VT_OK(vs_rollback_to(txn, savepoint), txn);
     check_metadata(c, txn, 1, "{\"a\":2}");
@@ -218,14 +218,14 @@ VT_TEST(metadata_that_are_none_or_of_a_missing_record_change_nothing) {
     vs_collection *c = sample_create(s.db, NULL, "c", 2, VS_F32, VS_L2);
     put_f32(c, 1, 1, "{\"a\":1}", VS_INSERT, VS_OK);
     vs_stats before = sample_stats(s.db);
-    VT_EQ(vs_set_metadata(c, NULL, 2, "{}", 0), VS_ERR_NOT_FOUND);
+    VT_EQ(vs_set_metadata(c, NULL, vs_key_u64(2), "{}", 0), VS_ERR_NOT_FOUND);
     VT_CONTAINS(vs_errmsg(c), "no key 2");
-    VT_EQ(vs_set_metadata(c, NULL, 1, "[]", 0), VS_ERR_INVALID);
+    VT_EQ(vs_set_metadata(c, NULL, vs_key_u64(1), "[]", 0), VS_ERR_INVALID);
     memset(much, ' ', sizeof much - 1);
-    VT_EQ(vs_set_metadata(c, NULL, 1, much, 0), VS_ERR_LIMIT);
-    VT_EQ(vs_set_metadata(NULL, NULL, 1, "{}", 0), VS_ERR_MISUSE);
+    VT_EQ(vs_set_metadata(c, NULL, vs_key_u64(1), much, 0), VS_ERR_LIMIT);
+    VT_EQ(vs_set_metadata(NULL, NULL, vs_key_u64(1), "{}", 0), VS_ERR_MISUSE);
     vs_txn *reading = sample_begin(s.db, VS_TXN_READ);
-    VT_EQ(vs_set_metadata(c, reading, 1, "{}", 0), VS_ERR_MISUSE);
+    VT_EQ(vs_set_metadata(c, reading, vs_key_u64(1), "{}", 0), VS_ERR_MISUSE);
     vs_rollback(reading);
     VT_CHECK(is_same_digest(s.db, &before));
     check_metadata(c, NULL, 1, "{\"a\":1}");
@@ -238,12 +238,13 @@ VT_TEST(metadata_that_are_none_or_of_a_missing_record_change_nothing) {
 VT_TEST(many_keys_are_deleted_at_once_and_missing_ones_passed_over) {
     sample s = sample_new();
     vs_collection *c = sample_create(s.db, NULL, "c", 2, VS_F32, VS_L2);
-    uint64_t keys[KEYS], deleted = 99;
+    vs_key keys[KEYS];
+    uint64_t deleted = 99;
     for (uint64_t k = 0; k < KEYS; k++)
         put_f32(c, 2 * k, 1, "{}", VS_INSERT, VS_OK);
     for (uint64_t k = 0; k < KEYS; k++)
-        keys[k] = k;    /* half of them exist */
-    keys[KEYS - 1] = 0; /* once more */
+        keys[k] = VT_KEY(k);    /* half of them exist */
+    keys[KEYS - 1] = VT_KEY(0); /* once more */
     vs_stats before = sample_stats(s.db);
     VT_OK(vs_delete_batch(c, NULL, keys, KEYS, &deleted), c);
     VT_EQ(deleted, KEYS / 2);
@@ -265,7 +266,7 @@ VT_TEST(vectors_of_many_keys_are_read_into_the_caller_s_rows) {
     sample s = sample_new();
     vs_collection *c = sample_create(s.db, NULL, "c", 2, VS_F32, VS_L2);
     float out[5][3];
-    const uint64_t keys[5] = {4, 1, 9, 1, 0};
+    const vs_key keys[5] = {VT_KEY(4), VT_KEY(1), VT_KEY(9), VT_KEY(1), VT_KEY(0)};
     vs_status statuses[5];
     for (uint64_t k = 0; k < 5; k++)
         put_f32(c, k, (float)(10 * k), NULL, VS_INSERT, VS_OK);
@@ -273,10 +274,10 @@ VT_TEST(vectors_of_many_keys_are_read_into_the_caller_s_rows) {
         out[i / 3][i % 3] = -1;
     VT_OK(vs_get_vectors(c, NULL, keys, 5, out, sizeof out[0], statuses), c);
     for (size_t i = 0; i < 5; i++) {
-        bool is_there = keys[i] < 5;
+        bool is_there = keys[i].number < 5;
         VT_EQ(statuses[i], is_there ? VS_OK : VS_ERR_NOT_FOUND);
-        VT_CHECK(out[i][0] == (is_there ? (float)(10 * keys[i]) : -1));
-        VT_CHECK(out[i][1] == (is_there ? (float)keys[i] : -1) && out[i][2] == -1);
+        VT_CHECK(out[i][0] == (is_there ? (float)(10 * keys[i].number) : -1));
+        VT_CHECK(out[i][1] == (is_there ? (float)keys[i].number : -1) && out[i][2] == -1);
     }
     VT_OK(vs_get_vectors(c, NULL, keys, 2, out, 0, NULL), c); /* without gaps */
     VT_CHECK(out[0][0] == 40 && out[0][2] == 10);
@@ -289,7 +290,7 @@ VT_TEST(vectors_of_many_keys_are_read_into_the_caller_s_rows) {
     VT_EQ(vs_get_vectors(c, NULL, keys, 1, NULL, 0, NULL), VS_ERR_MISUSE);
     VT_EQ(vs_get_vectors(NULL, NULL, keys, 1, out, 0, NULL), VS_ERR_MISUSE);
     vs_txn *txn = sample_begin(s.db, VS_TXN_WRITE);
-    VT_OK(vs_delete(c, txn, 4), c);
+    VT_OK(vs_delete(c, txn, vs_key_u64(4)), c);
     VT_EQ(vs_get_vectors(c, txn, keys, 1, out, 0, NULL), VS_ERR_NOT_FOUND);
     VT_OK(vs_get_vectors(c, NULL, keys, 1, out, 0, NULL), c);
     vs_rollback(txn);

@@ -19,8 +19,13 @@ typedef struct content {
     uint16_t note[KNOWN_COLLS + 1][KNOWN_NOTES]; /* of a collection, and of the database */
 } content;
 
-uint64_t known_key(uint32_t at) {
-    return 1 + 3 * (uint64_t)at;
+vs_key known_key(uint32_t at) {
+    enum { NUMBERS = 20, TEXTS = 40 };
+    static char names[KNOWN_KEYS][17];
+    if (at < NUMBERS)
+        return (vs_key){.number = 1 + 3 * (uint64_t)at};
+    snprintf(names[at], sizeof names[at], "%016u", (unsigned)at);
+    return at < TEXTS ? vs_key_bytes(names[at], 16) : vs_key_uuid(names[at]);
 }
 
 static uint64_t seed_of(int coll, uint32_t at, uint32_t round) {
@@ -103,7 +108,7 @@ static double distance_of(int coll, uint32_t at, uint32_t round) {
 }
 
 /* Puts a record among the nearest ones; they come in ascending key order. */
-static void state_add_hit(known_state *s, int coll, uint64_t key, double distance) {
+static void state_add_hit(known_state *s, int coll, vs_key key, double distance) {
     vs_hit *hits = s->hits[coll];
     size_t n = s->hit_count[coll], i = n < KNOWN_HITS ? n : KNOWN_HITS;
     for (; i > 0 && hits[i - 1].distance > distance; i--)

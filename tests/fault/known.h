@@ -82,8 +82,8 @@ void known_free(known_image *m);
 /* Bytes of a file that are for this. */
 size_t known_bytes_in(const known_image *m, int file_at, uint8_t region);
 
-/* The key number at of a collection. */
-uint64_t known_key(uint32_t at);
+/* The key number at of a collection: numbers, then texts, then UUIDs. They ascend. */
+vs_key known_key(uint32_t at);
 /* The vector that round wrote for a key; valid until the next call. */
 const void *known_vector(int coll, uint32_t at, uint32_t round);
 const void *known_query(int coll);

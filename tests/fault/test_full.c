@@ -84,7 +84,7 @@ static vs_status try_put(fixture *f, vs_txn *txn, uint64_t key, uint32_t seed) {
     char text[TEXT_MAX];
     vs_record record = VS_RECORD_INIT;
     make_vector(seed, vector);
-    record.key = key;
+    record.key.number = key;
     record.vector = vector;
     record.metadata_bytes = make_text(seed, text);
     record.metadata = record.metadata_bytes ? text : NULL;
@@ -107,7 +107,7 @@ static void check_all(fixture *f) {
     uint64_t problems = 0, count = 0, found = 0;
     for (uint64_t key = 0; key < KEYS; key++) {
         vs_record record = VS_RECORD_INIT;
-        vs_status st = vs_get(f->coll, NULL, key, &record);
+        vs_status st = vs_get(f->coll, NULL, vs_key_u64(key), &record);
         VT_EQ(st, f->seed[key] ? VS_OK : VS_ERR_NOT_FOUND);
         if (st != VS_OK)
             continue;
@@ -147,7 +147,7 @@ VT_TEST(deletes_work_on_a_full_disk_and_make_room) {
         for (int cycle = 0; cycle < 6; cycle++) {
             for (uint64_t key = 0; key < KEYS; key++)
                 if (f.seed[key] && (cycle % 3 == 0 || vt_mix(key + (uint64_t)cycle) % 3)) {
-                    VT_OK(vs_delete(f.coll, NULL, key), f.coll);
+                    VT_OK(vs_delete(f.coll, NULL, vs_key_u64(key)), f.coll);
                     f.seed[key] = 0;
                 }
             check_all(&f);
@@ -172,7 +172,7 @@ VT_TEST(what_a_full_disk_acknowledged_can_be_checkpointed_at_any_time) {
                 commits += ok;
                 refused += !ok;
             } else if (dice < 90 && f.seed[key]) {
-                vs_status st = vs_delete(f.coll, NULL, key);
+                vs_status st = vs_delete(f.coll, NULL, vs_key_u64(key));
                 VT_CHECK(st == VS_OK ||
                          (st == VS_ERR_FULL && held)); /* the reserve is not endless */
                 f.seed[key] = st == VS_OK ? 0 : f.seed[key];
@@ -237,9 +237,9 @@ VT_TEST(a_full_disk_survives_a_close_and_a_kill) {
         int deleted = 0;
         for (uint64_t key = 0; key < KEYS; key++)
             if (f.seed[key] && key % 7 == (uint64_t)round % 7) {
-                vs_status st = vs_delete(f.coll, NULL, key);
+                vs_status st = vs_delete(f.coll, NULL, vs_key_u64(key));
                 if (st == VS_ERR_FULL) /* the new log file had no room beside the old ones */
-                    st = vs_delete(f.coll, NULL, key);
+                    st = vs_delete(f.coll, NULL, vs_key_u64(key));
                 VT_OK(st, f.coll);
                 f.seed[key] = 0;
                 deleted++;
@@ -305,7 +305,7 @@ VT_TEST(room_given_back_for_a_log_leaves_what_the_meta_pages_name) {
     VT_OK(vs_checkpoint(f.db), f.db);
     VT_OK(vs_begin(f.db, VS_TXN_WRITE, &txn), f.db);
     for (uint64_t key = FEW; key < MANY; key++)
-        VT_OK(vs_delete(f.coll, txn, key), f.coll);
+        VT_OK(vs_delete(f.coll, txn, vs_key_u64(key)), f.coll);
     VT_OK(vs_commit(txn, VS_SYNC_FULL), f.db);
     for (int i = 0; i < 4; i++) {
         if (i == 3)
@@ -316,7 +316,7 @@ VT_TEST(room_given_back_for_a_log_leaves_what_the_meta_pages_name) {
     }
     sim_set_room(f.s, sim_used_bytes(f.s));
     size_t from = sim_op_count(f.s);
-    VT_OK(vs_delete(f.coll, NULL, 7), f.coll);
+    VT_OK(vs_delete(f.coll, NULL, vs_key_u64(7)), f.coll);
     for (size_t at = from; at <= sim_op_count(f.s); at++)
         for (int damage = SIM_DROP_ALL; damage <= SIM_KEEP_ALL; damage++) {
             sim_player *player = sim_player_new(f.s);
@@ -351,10 +351,10 @@ VT_TEST(slabs_that_are_not_needed_wait_when_dropping_them_takes_room) {
     VT_OK(vs_collection_create(f.db, NULL, "long", &options, &c), f.db);
     record.vector = vector;
     VT_OK(vs_begin(f.db, VS_TXN_WRITE, &txn), f.db);
-    for (; record.key < RECORDS; record.key++)
+    for (; record.key.number < RECORDS; record.key.number++)
         VT_OK(vs_put(c, txn, &record, VS_UPSERT), c);
     VT_OK(vs_commit(txn, VS_SYNC_FULL), f.db);
-    record.key = 1;
+    record.key.number = 1;
     for (int i = 0; i < 3; i++) {
         VT_OK(vs_checkpoint(f.db), f.db);
         VT_OK(vs_put(c, NULL, &record, VS_UPSERT), c);
@@ -364,7 +364,7 @@ VT_TEST(slabs_that_are_not_needed_wait_when_dropping_them_takes_room) {
     for (int refused = 0; refused < 5; key = (key + 37) % RECORDS + (key + 37 >= RECORDS)) {
         VT_CHECK(count < RECORDS);
         VT_OK(vs_begin(f.db, VS_TXN_READ, &held[count++]), f.db);
-        while (refused < 5 && vs_delete(c, NULL, key) == VS_ERR_FULL)
+        while (refused < 5 && vs_delete(c, NULL, vs_key_u64(key)) == VS_ERR_FULL)
             refused++;
         refused = refused < 5 ? 0 : refused;
         deleted += refused == 0;
@@ -374,7 +374,7 @@ VT_TEST(slabs_that_are_not_needed_wait_when_dropping_them_takes_room) {
         vs_rollback(held[--count]);
     vs_status st = VS_ERR_FULL; /* one that is refused makes room for the next */
     for (int i = 0; i < 3 && st == VS_ERR_FULL; i++)
-        st = vs_delete(c, NULL, RECORDS - 1);
+        st = vs_delete(c, NULL, vs_key_u64(RECORDS - 1));
     VT_OK(st, c);
     VT_OK(vs_checkpoint(f.db), f.db);
     vs_collection_close(c);
@@ -392,7 +392,7 @@ VT_TEST(a_put_that_was_taken_back_leaves_a_transaction_that_only_deletes) {
         VT_OK(vs_savepoint(txn, &savepoint), txn);
         VT_OK(try_put(&f, txn, KEYS + 1, 1), f.coll);
         VT_OK(vs_rollback_to(txn, savepoint), txn);
-        VT_OK(vs_delete(f.coll, txn, key), f.coll);
+        VT_OK(vs_delete(f.coll, txn, vs_key_u64(key)), f.coll);
         VT_OK(vs_commit(txn, VS_SYNC_DEFAULT), f.db);
         f.seed[key] = 0;
     }

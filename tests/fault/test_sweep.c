@@ -58,7 +58,7 @@ static vs_status put_one(vs_collection *coll, vs_txn *txn, uint64_t key, uint32_
     fill_vector(vector, key, round);
     size_t bytes = fill_text(text, key + round, text_bytes_of(key));
     vs_record record = VS_RECORD_INIT;
-    record.key = key;
+    record.key.number = key;
     record.vector = vector;
     record.metadata = text;
     record.metadata_bytes = bytes;
@@ -80,7 +80,7 @@ static vs_status delete_range(session *s, uint64_t from, uint64_t to) {
     vs_txn *txn = NULL;
     vs_status st = vs_begin(s->db, VS_TXN_WRITE, &txn);
     for (uint64_t key = from; st == VS_OK && key < to; key++) {
-        st = vs_delete(s->coll, txn, key);
+        st = vs_delete(s->coll, txn, vs_key_u64(key));
         st = st == VS_ERR_NOT_FOUND ? VS_OK : st;
     }
     if (st == VS_OK)
@@ -132,10 +132,10 @@ static vs_status read_some(session *s) {
     vs_status st = VS_OK;
     for (uint64_t key = 0; key < KEYS && (st == VS_OK || st == VS_ERR_NOT_FOUND); key += 41) {
         vs_record record = VS_RECORD_INIT;
-        st = vs_get(s->coll, NULL, key, &record);
+        st = vs_get(s->coll, NULL, vs_key_u64(key), &record);
         if (st != VS_OK)
             continue;
-        VT_EQ(record.key, key);
+        VT_EQ(record.key.number, key);
         VT_CHECK(record.metadata_bytes >= text_bytes_of(key) && record.metadata[0] == '{');
         const float *vector = record.vector;
         for (int i = 0; i < DIM; i++)
@@ -150,12 +150,12 @@ static vs_status scan_all(session *s) {
     uint64_t count = 0, seen = 0, last = 0;
     vs_status st = vs_count(s->coll, NULL, &count);
     if (st == VS_OK)
-        st = vs_scan(s->coll, NULL, 0, &cursor);
+        st = vs_scan(s->coll, NULL, NULL, &cursor);
     while (st == VS_OK && (st = vs_step(cursor)) == VS_ROW) {
         vs_record record = VS_RECORD_INIT;
         st = vs_cursor_record(cursor, &record);
-        VT_CHECK(st != VS_OK || !seen || record.key > last);
-        last = record.key;
+        VT_CHECK(st != VS_OK || !seen || record.key.number > last);
+        last = record.key.number;
         seen += st == VS_OK;
     }
     vs_cursor_close(cursor);

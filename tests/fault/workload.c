@@ -188,9 +188,25 @@ static uint64_t hash_coll(const char *name, uint32_t dim) {
     return hash_of(name, strlen(name), 77 + dim);
 }
 
-static uint64_t hash_record(const char *coll, uint64_t key, const void *vector, size_t vector_bytes,
+/* Key k: numbers, texts short and long, UUIDs, numbers of other namespaces. */
+static vs_key make_key(uint64_t k) {
+    enum { TEXT_BYTES_MAX = 300 };
+    static char texts[WL_KEYS][TEXT_BYTES_MAX];
+    size_t bytes = k % 4 == 2 ? 16 : k % 3 ? 6 : TEXT_BYTES_MAX;
+    if (k % 4 == 0 || k % 4 == 3)
+        return vs_key_in(k % 4 ? 1 + (uint32_t)k % 3 : 0, vs_key_u64(k));
+    for (size_t i = 0; i < bytes; i++)
+        texts[k][i] = (char)('a' + (i + 3 < bytes ? 0 : k >> 3 * (bytes - 1 - i) & 7));
+    return k % 4 == 2 ? vs_key_uuid(texts[k]) : vs_key_bytes(texts[k], bytes);
+}
+
+static uint64_t hash_key(vs_key key) {
+    return vt_mix(key.number) ^ hash_of(key.data, key.bytes, 3 * key.space + key.kind);
+}
+
+static uint64_t hash_record(const char *coll, vs_key key, const void *vector, size_t vector_bytes,
                             const char *metadata, size_t metadata_bytes) {
-    uint64_t h = hash_of(coll, strlen(coll), 1) ^ vt_mix(key);
+    uint64_t h = hash_of(coll, strlen(coll), 1) ^ hash_key(key);
     h = hash_of(vector, vector_bytes, h);
     return hash_of(metadata ? metadata : "", metadata_bytes, h);
 }
@@ -205,7 +221,8 @@ static uint64_t model_record_hash(int c, int k, wl_record record) {
         return 0;
     size_t vector_bytes = make_vector(c, record.vector, vector);
     size_t text_bytes = record.metadata ? make_text(record.metadata, text) : 0;
-    return hash_record(shapes[c].name, (uint64_t)k, vector, vector_bytes, text, text_bytes);
+    return hash_record(shapes[c].name, make_key((uint64_t)k), vector, vector_bytes, text,
+                       text_bytes);
 }
 
 static uint64_t model_note_hash(int note, uint32_t seed) {
@@ -238,7 +255,7 @@ static bool read_coll(vs_db *db, const vs_collection_info *info, uint64_t *sum) 
     vs_cursor *cursor = NULL;
     vs_status st = vs_collection_open(db, NULL, info->name, &coll);
     if (st == VS_OK)
-        st = vs_scan(coll, NULL, 0, &cursor);
+        st = vs_scan(coll, NULL, NULL, &cursor);
     uint64_t count = 0;
     size_t element = info->type == VS_U8 ? 1 : sizeof(float);
     for (st = st == VS_OK ? vs_step(cursor) : st; st == VS_ROW; st = vs_step(cursor)) {
@@ -546,7 +563,7 @@ static bool step_put(wl_run *run) {
     int mode = chance(run, 30) ? VS_INSERT : VS_UPSERT;
     vs_record out = VS_RECORD_INIT;
     make_vector(c, record.vector, vector);
-    out.key = key;
+    out.key = make_key(key);
     out.vector = vector;
     if (record.metadata) {
         out.metadata = text;
@@ -574,7 +591,7 @@ static bool step_batch(wl_run *run) {
     wl_model before = run->staged;
     static char text[ROWS_MAX][WL_TEXT_BYTES_MAX];
     float vectors[ROWS_MAX][WL_VECTOR_BYTES_MAX / sizeof(float)];
-    uint64_t keys[ROWS_MAX];
+    vs_key keys[ROWS_MAX];
     const char *metadata[ROWS_MAX];
     int mode = chance(run, 30) ? VS_INSERT : VS_UPSERT;
     bool is_refused = false;
@@ -582,15 +599,16 @@ static bool step_batch(wl_run *run) {
     batch.count = 1 + vt_below(&run->rng, ROWS_MAX);
     for (size_t i = 0; i < batch.count; i++) {
         wl_record record = new_record(run);
-        keys[i] = vt_below(&run->rng, WL_KEYS);
-        is_refused = is_refused || (mode == VS_INSERT && run->staged.record[c][keys[i]].vector);
+        uint64_t key = vt_below(&run->rng, WL_KEYS);
+        keys[i] = make_key(key);
+        is_refused = is_refused || (mode == VS_INSERT && run->staged.record[c][key].vector);
         make_vector(c, record.vector, vectors[i]);
         metadata[i] = NULL;
         if (record.metadata) {
             text[i][make_text(record.metadata, text[i])] = 0;
             metadata[i] = text[i];
         }
-        run->staged.record[c][keys[i]] = record;
+        run->staged.record[c][key] = record;
     }
     batch.keys = keys;
     batch.vectors = vectors;
@@ -614,14 +632,14 @@ static bool step_delete(wl_run *run) {
     wl_model before = run->staged;
     uint64_t key = vt_below(&run->rng, WL_KEYS);
     if (!run->staged.record[c][key].vector) {
-        vs_status st = vs_delete(run->coll[c], run->txn, key);
+        vs_status st = vs_delete(run->coll[c], run->txn, make_key(key));
         if (st != VS_ERR_NOT_FOUND && !is_expected_failure(run, st) && st != VS_ERR_MISUSE)
             return fail(run, "delete of a missing key: %s", vs_status_name(st));
         return true;
     }
     run->staged.record[c][key] = (wl_record){0};
     int state = run->txn ? -1 : start_commit(run);
-    vs_status st = vs_delete(run->coll[c], run->txn, key);
+    vs_status st = vs_delete(run->coll[c], run->txn, make_key(key));
     return end_change(run, st, state, &before, run->coll[c]);
 }
 
@@ -641,7 +659,8 @@ static bool step_update(wl_run *run) {
     if (is_there)
         record->metadata = seed;
     int state = run->txn || !is_there ? -1 : start_commit(run);
-    vs_status st = vs_set_metadata(run->coll[c], run->txn, key, removes ? NULL : text, bytes);
+    vs_status st =
+        vs_set_metadata(run->coll[c], run->txn, make_key(key), removes ? NULL : text, bytes);
     if (is_there)
         return end_change(run, st, state, &before, run->coll[c]);
     return st == VS_ERR_NOT_FOUND || is_expected_failure(run, st) || st == VS_ERR_MISUSE ||
@@ -770,7 +789,7 @@ static bool check_held_record(wl_run *run, int c, uint64_t key) {
     uint8_t vector[WL_VECTOR_BYTES_MAX];
     char text[WL_TEXT_BYTES_MAX];
     vs_record found = VS_RECORD_INIT;
-    vs_status st = vs_get(run->coll[c], run->held, key, &found);
+    vs_status st = vs_get(run->coll[c], run->held, make_key(key), &found);
     if (st != VS_OK && is_expected_failure(run, st))
         return true;
     bool is_there = run->held_model.exists[c] && record->vector;
@@ -820,7 +839,7 @@ static bool step_read(wl_run *run) {
     uint64_t key = vt_below(&run->rng, WL_KEYS);
     const wl_record *record = &run->staged.record[c][key];
     vs_record found = VS_RECORD_INIT;
-    vs_status st = vs_get(run->coll[c], run->txn, key, &found);
+    vs_status st = vs_get(run->coll[c], run->txn, make_key(key), &found);
     if (st != VS_OK && is_expected_failure(run, st))
         return true;
     if (st != (record->vector ? VS_OK : VS_ERR_NOT_FOUND))

@@ -37,7 +37,7 @@ PAGE_B = 65536
 FIRST_PAGE = 32  # the first page of extents
 MAGIC = b"vecstore\x89\r\n\x1a\n\0\0\0"
 LOG_MAGIC = b"vecstore\x89\r\n\x1a\n\0lg"
-VERSION = (0, 2)
+VERSION = (0, 3)
 NODE, SLAB, BLOB, FREE = 1, 2, 3, 4
 KINDS = ["none", "node", "slab", "blob", "list of free pages"]
 ENTRY_MAX = 1340  # bytes of an entry of a leaf and of its offset
@@ -53,7 +53,8 @@ SAVEPOINTS_MAX = 1000
 NO_SLOT = 0xFFFFFFFF
 TYPES = {1: ("f32", 32), 2: ("u8", 8), 3: ("f16", 16), 4: ("bf16", 16), 5: ("i8", 8), 6: ("bit", 1)}  # bits
 METRICS = {1: "l2", 2: "ip", 3: "cosine", 4: "l1", 5: "hamming", 6: "jaccard"}
-TREES = ["keys", "metadata", "live", "rows", "cells"]
+TREES = ["keys", "metadata", "live", "rows", "cells", "long keys"]
+NUMBER, BYTES, UUID = 1, 2, 3  # types of keys
 CELL_BYTES = 32
 
 
@@ -122,11 +123,37 @@ def collection_term(c):
 
 def record_terms(collection_id, key, record):
     """The terms of a record's vector and of its metadata."""
-    where = struct.pack("<3IQ", collection_id, 0, 0, key)
-    total = hash128(struct.pack("<I", 2) + where + stored128(record.vector))
+    total = hash128(struct.pack("<2I", 2, collection_id) + stored128(record.vector) + key)
     if record.metadata:
-        total += hash128(struct.pack("<I", 3) + where + stored128(hash128(record.metadata)))
+        total += hash128(struct.pack("<2I", 3, collection_id) + stored128(hash128(record.metadata)) + key)
     return total
+
+
+def key_bytes(space, kind, value):
+    """A key in the tree of keys (section 4)."""
+    return (b"\1" + space.to_bytes(4, "big") if space else b"\0") + bytes([kind]) + value
+
+
+def key_parts(key, thing):
+    """namespace, type, value of a key in the tree."""
+    at = 5 if key[:1] == b"\1" else 1
+    expect(len(key) > at + 1 and key[0] <= 1, f"{thing}: key", key.hex(), "namespace, type, value")
+    space, kind, value = int.from_bytes(key[1:at], "big"), key[at], key[at + 1:]
+    expect(space or at == 1, f"{thing}: namespace", space, "another one than 0")
+    verify_key(kind, value, thing)
+    return space, kind, value
+
+
+def verify_key(kind, value, thing):
+    sizes = {NUMBER: range(8, 9), BYTES: range(1, 1025), UUID: range(16, 17)}
+    expect(kind in sizes, f"{thing}: type of the key", kind, "1 to 3")
+    expect(len(value) in sizes[kind], f"{thing}: bytes of the key", len(value), f"{sizes[kind]}")
+
+
+def key_text(key):
+    space, kind, value = key_parts(key, "key")
+    text = str(int.from_bytes(value, "big")) if kind == NUMBER else ("bytes:", "uuid:")[kind - BYTES] + value.hex()
+    return f"{space}/{text}" if space else text
 
 
 def note_term(collection_id, key, value):
@@ -153,9 +180,15 @@ class Collection:
     created: int
     name: bytes
     index: bytes
-    records: dict = field(default_factory=dict)  # key: Record
+    records: dict = field(default_factory=dict)  # key, as in the tree of keys: Record
     slots: dict = field(default_factory=dict)  # slot: key of the record that it holds
     slot_end: int = 0
+    last_number: int = 0
+
+    def count_number(self, key):
+        _, kind, value = key_parts(key, "key")
+        if kind == NUMBER:
+            self.last_number = max(self.last_number, int.from_bytes(value, "big"))
 
     def verify(self, thing):
         expect(self.dim > 0, f"{thing}: dim", self.dim, "1 or more")
@@ -196,8 +229,8 @@ class State:
                    f"metric={METRICS[c.metric]} index={c.index.decode()} created={c.created} "
                    f"count={len(c.records)}")
             for key, r in sorted(c.records.items()):
-                metadata = json.dumps(text_of(r.metadata, f"metadata of {key}")) if r.metadata else "-"
-                yield f"record {c.id} {key} {r.vector:032x} {metadata}"
+                metadata = json.dumps(text_of(r.metadata, f"metadata of {key_text(key)}")) if r.metadata else "-"
+                yield f"record {c.id} {key_text(key)} {r.vector:032x} {metadata}"
         for (collection_id, key), value in sorted(self.notes.items(), key=lambda note: note_key(*note[0])):
             yield f"note {collection_id} {key.hex()} {value.hex()}"
 
@@ -269,7 +302,7 @@ def page_is_valid(page):
 def verify_version(fields):
     version = fields.take("HH")
     what = "VS_ERR_TOO_OLD" if version < VERSION else "VS_ERR_TOO_NEW"
-    expect(version == VERSION, f"{fields.thing}: version", "%d.%d (%s)" % (*version, what), "0.2")
+    expect(version == VERSION, f"{fields.thing}: version", "%d.%d (%s)" % (*version, what), "0.3")
 
 
 def parse_meta(page, thing):
@@ -526,45 +559,58 @@ class Walk:
             values[slot] = self.value(key, value, references, f"{thing}: slot {slot}")
         return values
 
+    def long_keys(self, ref, thing, count):
+        """slot: value of its key"""
+        keys = {}
+        for key, value, references in self.tree(ref, thing, count):
+            equal(f"{thing}: bytes of a key, references", (len(key), references), (4, []))
+            keys[int.from_bytes(key, "big")] = value
+        return keys
+
     def collection(self, key, value, references):
         collection_id = int.from_bytes(key[1:], "big")
         thing = f"collection {collection_id}"
         fields = Fields(value, thing)
         dim, element, metric, row_shift, cell_shift, created = fields.take("IBBBBq")
         records, slot_end, name_bytes, index_bytes = fields.take("QIHH")
-        counts = fields.take("5Q")
+        counts, last_number = fields.take("6Q"), fields.take("Q")
         c = Collection(collection_id, dim, element, metric, created, fields.raw(name_bytes), fields.raw(index_bytes))
         fields.end()
         c.verify(thing)
-        c.slot_end = slot_end
+        c.slot_end, c.last_number = slot_end, last_number
         equal(f"{thing}: references", len(references), len(TREES))
         trees = {name: (references[i], f"{thing}: {name}", counts[i]) for i, name in enumerate(TREES)}
         rows = self.slabs(*trees["rows"], row_shift, c.vector_bytes())
         cells = self.slabs(*trees["cells"], cell_shift, CELL_BYTES)
         metadata = self.metadata(*trees["metadata"])
+        long_keys = self.long_keys(*trees["long keys"])
         live = self.live(*trees["live"])
         for slabs, shift in ((rows, row_shift), (cells, cell_shift)):
             wanted = {(slot_end - 1) >> shift} if slot_end else set()
             expect(not self.fsck or set(slabs) >= set(wanted), f"{thing}: slabs", sorted(slabs), f"{wanted}")
         for key, value, references in self.tree(*trees["keys"]):
-            self.record(c, key, value, rows, cells, metadata)
+            self.record(c, key, value, rows, cells, metadata, long_keys)
+        expect(set(long_keys) <= set(c.slots), f"{thing}: long keys", sorted(set(long_keys) - set(c.slots)), "slots of records")
         equal(f"{thing}: records", len(c.records), records)
         self.verify_slots(c, live, metadata, thing)
         return c
 
-    def record(self, c, key, value, rows, cells, metadata):
-        equal(f"collection {c.id}: keys: namespace, type, bytes", (key[:2], len(key)), (b"\0\1", 10))
-        number, slot = int.from_bytes(key[2:], "big"), Fields(value, "slot").take("I")
-        thing = f"collection {c.id}: record {number} in slot {slot}"
+    def record(self, c, key, value, rows, cells, metadata, long_keys):
+        space, kind, content = key_parts(key, f"collection {c.id}: keys")
+        slot = Fields(value, "slot").take("I")
+        thing = f"collection {c.id}: record {key_text(key)} in slot {slot}"
         expect(slot < c.slot_end, thing, slot, f"a slot below {c.slot_end}")
         expect(slot not in c.slots, thing, f"record {c.slots.get(slot)} there as well", "one record")
         cell = Fields(self.row(cells, slot, CELL_BYTES, f"{thing}: cell"), f"{thing}: cell")
         vector = self.row(rows, slot, c.vector_bytes(), f"{thing}: row")
-        equal(f"{thing}: key in its cell", cell.take("Q"), number)
+        number = int.from_bytes(content, "big") if kind == NUMBER else 0
+        equal(f"{thing}: number in its cell", cell.take("Q"), number)
+        expect(number <= c.last_number, f"{thing}: largest number", c.last_number, "one not below it")
+        equal(f"{thing}: its long key", long_keys.get(slot), content if kind != NUMBER else None)
         equal(f"{thing}: hash of its vector", f"{hash128(vector):032x}", f"{cell.hash128():032x}")
-        expect(not self.fsck or cell.take("Q") == 0, f"{thing}: end of its cell", "no zero", "zero")
-        c.records[number] = Record(slot, hash128(vector), metadata.get(slot, b""))
-        c.slots[slot] = number
+        equal(f"{thing}: namespace and type in its cell", cell.take("II"), (space, kind))
+        c.records[key] = Record(slot, hash128(vector), metadata.get(slot, b""))
+        c.slots[slot] = key
 
     def row(self, slabs, slot, row_bytes, thing):
         """The row of a slot; all slabs of a tree have one size."""
@@ -795,9 +841,11 @@ class Replay:
 
     @staticmethod
     def key_of(body):
-        namespace, kind, _, size, key = body.take("IBBHQ")
-        equal(f"{body.thing}: key: namespace, type, bytes", (namespace, kind, size), (0, 1, 8))
-        return key
+        space, kind, zero, size = body.take("IBBH")
+        value = body.raw(size)
+        equal(f"{body.thing}: key: zero", zero, 0)
+        verify_key(kind, value, body.thing)
+        return key_bytes(space, kind, value[::-1] if kind == NUMBER else value)
 
     def remove(self, c, key, slot, thing):
         found = c.records[key].slot if key in c.records else NO_SLOT
@@ -818,6 +866,7 @@ class Replay:
         self.remove(c, key, old, f"{body.thing}: PUT")
         c.records[key] = Record(slot, hash128(vector), metadata)
         c.slots[slot] = key
+        c.count_number(key)
         c.slot_end = max(c.slot_end, slot + 1)
         self.state.add(record_terms(c.id, key, c.records[key]))
 

@@ -153,7 +153,7 @@ refused "text is no database" magic
 
 # ---- databases that are kept in the repository ---------------------------------------------------
 
-for kept in "$root"/tests/format/0.2/*/t.vs; do
+for kept in "$root"/tests/format/0.3/*/t.vs; do
     [ -f "$kept" ] || continue
     reads --fsck "$kept"
     read_well "${kept#"$root"/} is read"
@@ -223,7 +223,7 @@ cat >large.c <<'C'
 #include <stdlib.h>
 #include <string.h>
 int main(int argc, char **argv) {
-    static char text[130000];
+    static char text[130000], name[1000];
     vs_open_options options = VS_OPEN_OPTIONS_INIT;
     vs_collection_options shape = VS_COLLECTION_OPTIONS_INIT;
     vs_db *db = NULL;
@@ -250,7 +250,11 @@ int main(int argc, char **argv) {
             text[k] = (char)('a' + (text[k] & 15));
         memcpy(text, "{\"t\":\"", 6);
         memcpy(text + bytes - 2, "\"}", 2);
-        r.key = i;
+        snprintf(name, sizeof name, "key %0*u", i % 7 ? 12 : 900, i);
+        r.key = i % 4 == 1   ? vs_key_text(name)
+                : i % 4 == 2 ? vs_key_uuid(name)
+                             : vs_key_u64(i);
+        r.key.space = i % 3 ? 0 : i;
         r.vector = v;
         r.metadata = text;
         r.metadata_bytes = bytes;

@@ -210,7 +210,7 @@ static void check_record(const vs_record *r, int c, uint32_t i, const model *m) 
     static char text[TEXT_MAX + 1];
     uint8_t vector[BODY_MAX];
     model_record expected = m->record[shapes[c].first + i];
-    VT_CHECK(r->key == key_of(c, i));
+    VT_CHECK(r->key.number == key_of(c, i));
     VT_EQ(r->vector_type, shapes[c].type);
     VT_CHECK(!memcmp(r->vector, make_vector(c, expected.vector, vector), vector_bytes(c)));
     VT_EQ(r->metadata != NULL, expected.metadata != 0);
@@ -224,7 +224,7 @@ static void check_get(fixture *f, vs_txn *txn, const model *m, int c, uint32_t i
     vs_record r = VS_RECORD_INIT;
     vs_collection *coll = get_coll(f, txn, c);
     bool is_there = m->record[shapes[c].first + i].vector;
-    vs_status st = vs_get(coll, txn, key_of(c, i), &r);
+    vs_status st = vs_get(coll, txn, vs_key_u64(key_of(c, i)), &r);
     VT_EQ(st, is_there ? VS_OK : VS_ERR_NOT_FOUND);
     if (is_there)
         check_record(&r, c, i, m);
@@ -235,7 +235,7 @@ static void check_get(fixture *f, vs_txn *txn, const model *m, int c, uint32_t i
 static void check_scan(fixture *f, vs_txn *txn, const model *m, int c, uint32_t i, uint64_t rows) {
     vs_cursor *cursor = NULL;
     vs_collection *coll = get_coll(f, txn, c);
-    VT_OK(vs_scan(coll, txn, i ? key_of(c, i) : 0, &cursor), coll);
+    VT_OK(vs_scan(coll, txn, VT_FROM(i ? key_of(c, i) : 0), &cursor), coll);
     put_coll(f, c, coll);
     for (i = next_record(m, c, i); rows > 0 && i < shapes[c].records; rows--) {
         vs_record r = VS_RECORD_INIT;
@@ -255,24 +255,25 @@ static void check_hits(int c, const double *query, const model *m, const vs_hit 
     const double slack = 1e-12;
     for (size_t at = 0; at < n; at++) {
         if (shapes[c].metric != VS_COSINE) {
-            VT_CHECK(hit[at].key == key_of(c, expected[at].i));
+            VT_CHECK(hit[at].key.number == key_of(c, expected[at].i));
             VT_CHECK(hit[at].distance == expected[at].distance);
             continue;
         }
         uint32_t i = 0, end = shapes[c].records;
         for (uint32_t half = 0; i < end;) { /* the place of this key */
             half = (i + end) / 2;
-            if (key_of(c, half) < hit[at].key)
+            if (key_of(c, half) < hit[at].key.number)
                 i = half + 1;
             else
                 end = half;
         }
-        VT_CHECK(i < shapes[c].records && key_of(c, i) == hit[at].key);
+        VT_CHECK(i < shapes[c].records && key_of(c, i) == hit[at].key.number);
         uint32_t seed = m->record[shapes[c].first + i].vector;
         VT_CHECK(seed && fabs(distance(c, query, seed) - hit[at].distance) <= slack);
         VT_CHECK(fabs(expected[at].distance - hit[at].distance) <= slack);
         VT_CHECK(at == 0 || hit[at - 1].distance < hit[at].distance ||
-                 (hit[at - 1].distance == hit[at].distance && hit[at - 1].key < hit[at].key));
+                 (hit[at - 1].distance == hit[at].distance &&
+                  hit[at - 1].key.number < hit[at].key.number));
     }
 }
 
@@ -474,7 +475,7 @@ static void step_put(fixture *f) {
     new.metadata = one_in(f, 3) ? 0 : some_seed(f);
     int mode = one_in(f, 3) ? VS_INSERT : VS_UPSERT;
     vs_record r = VS_RECORD_INIT;
-    r.key = key_of(c, i);
+    r.key.number = key_of(c, i);
     r.vector = make_vector(c, new.vector, vector);
     if (shapes[c].type == VS_U8 && one_in(f, 2)) { /* converted */
         for (uint32_t j = 0; j < shapes[c].dim; j++)
@@ -509,7 +510,7 @@ static void step_metadata(fixture *f) {
     r.metadata = one_in(f, 3) ? 0 : some_seed(f);
     size_t bytes = r.metadata ? make_metadata(r.metadata, text) : 0;
     vs_collection *coll = get_coll(f, f->txn, c);
-    VT_EQ(vs_set_metadata(coll, f->txn, key_of(c, i), r.metadata ? text : NULL,
+    VT_EQ(vs_set_metadata(coll, f->txn, vs_key_u64(key_of(c, i)), r.metadata ? text : NULL,
                           one_in(f, 2) ? bytes : 0),
           is_there ? VS_OK : VS_ERR_NOT_FOUND);
     put_coll(f, c, coll);
@@ -521,7 +522,7 @@ static void step_metadata(fixture *f) {
 static void delete_one(fixture *f, model *m, int c, uint32_t i) {
     bool is_there = record_at(m, c, i)->vector;
     vs_collection *coll = get_coll(f, f->txn, c);
-    VT_EQ(vs_delete(coll, f->txn, key_of(c, i)), is_there ? VS_OK : VS_ERR_NOT_FOUND);
+    VT_EQ(vs_delete(coll, f->txn, vs_key_u64(key_of(c, i))), is_there ? VS_OK : VS_ERR_NOT_FOUND);
     put_coll(f, c, coll);
     f->figures.refused += !is_there;
     set_record(m, c, i, (model_record){0, 0});
@@ -603,7 +604,7 @@ static void step_batch(fixture *f) {
     }
     vs_batch batch = VS_BATCH_INIT;
     batch.count = n;
-    batch.keys = keys;
+    batch.numbers = keys;
     batch.vectors = vectors;
     batch.stride_bytes = wrong == WRONG_STRIDE ? vector_bytes(c) - 1 : BODY_MAX;
     batch.metadata = metadata;
@@ -706,7 +707,7 @@ static vs_status refused_put(fixture *f, int c, uint64_t how) {
     vs_record r = VS_RECORD_INIT;
     vs_collection *coll = get_coll(f, f->txn, c);
     vs_status wanted = VS_ERR_INVALID;
-    r.key = key_of(c, some_place(f, c));
+    r.key.number = key_of(c, some_place(f, c));
     r.vector = vector;
     r.vector_type = VS_F32;
     if (how == 0) {
@@ -741,7 +742,7 @@ static vs_status refused_beside(fixture *f, int c, uint64_t how) {
             return st; /* it was not time */
     } else if (f->now.coll[c].is_there) {
         vs_collection *coll = get_coll(f, NULL, c);
-        st = vs_delete(coll, NULL, key_of(c, some_place(f, c)));
+        st = vs_delete(coll, NULL, vs_key_u64(key_of(c, some_place(f, c))));
         put_coll(f, c, coll);
     } else {
         return VS_OK;
@@ -762,7 +763,7 @@ static vs_status refused_in_snapshot(fixture *f, int c) {
     if (!s->txn || !s->m.coll[c].is_there)
         return VS_OK;
     vs_collection *coll = get_coll(f, s->txn, c);
-    vs_status st = vs_delete(coll, s->txn, key_of(c, some_place(f, c)));
+    vs_status st = vs_delete(coll, s->txn, vs_key_u64(key_of(c, some_place(f, c))));
     put_coll(f, c, coll);
     VT_EQ(st, VS_ERR_MISUSE);
     return st;
@@ -862,7 +863,7 @@ static void step_write_cursor(fixture *f) {
             return;
         uint32_t i = some_place(f, c);
         vs_collection *coll = get_coll(f, f->txn, c);
-        VT_OK(vs_scan(coll, f->txn, key_of(c, i), &f->cursor), coll);
+        VT_OK(vs_scan(coll, f->txn, VT_FROM(key_of(c, i)), &f->cursor), coll);
         put_coll(f, c, coll);
         f->cursor_coll = c;
         f->cursor_next = i;
@@ -906,7 +907,7 @@ static void begin_snapshot(fixture *f, snapshot *s) {
         vs_collection *coll = get_coll(f, NULL, c);
         s->next = some_place(f, c);
         s->coll = c;
-        VT_OK(vs_scan(coll, NULL, s->next ? key_of(c, s->next) : 0, &s->cursor), coll);
+        VT_OK(vs_scan(coll, NULL, VT_FROM(s->next ? key_of(c, s->next) : 0), &s->cursor), coll);
         put_coll(f, c, coll);
     } else {
         VT_OK(vs_begin(f->db, VS_TXN_READ, &s->txn), f->db);
@@ -923,7 +924,7 @@ static void move_snapshot_cursor(fixture *f, snapshot *s) {
         vs_collection *coll = get_coll(f, s->txn, c);
         s->coll = c;
         s->next = some_place(f, c);
-        VT_OK(vs_scan(coll, s->txn, s->next ? key_of(c, s->next) : 0, &s->cursor), coll);
+        VT_OK(vs_scan(coll, s->txn, VT_FROM(s->next ? key_of(c, s->next) : 0), &s->cursor), coll);
         put_coll(f, c, coll);
         if (one_in(f, 4)) { /* it may outlive its transaction */
             vs_rollback(s->txn);
@@ -1072,7 +1073,7 @@ static void look_readonly(fixture *f) {
     VT_EQ(vs_begin(f->db, VS_TXN_WRITE, &txn), VS_ERR_READONLY);
     if (c < COLLS) {
         vs_collection *coll = get_coll(f, NULL, c);
-        VT_EQ(vs_delete(coll, NULL, key_of(c, some_place(f, c))), VS_ERR_READONLY);
+        VT_EQ(vs_delete(coll, NULL, vs_key_u64(key_of(c, some_place(f, c)))), VS_ERR_READONLY);
         put_coll(f, c, coll);
     }
     check_files(f, 3);

@@ -201,9 +201,10 @@ static inline void add_part(model *m, uint32_t kind, int c, uint64_t key, const 
     term t = {.bytes = 0};
     put_number(&t, kind, 4);
     put_number(&t, m->coll[c].id, 4);
-    put_number(&t, 0, 8); /* namespace, field */
-    put_number(&t, key, 8);
     put_hash(&t, data, bytes);
+    put_number(&t, 0x100, 2); /* default namespace, a number */
+    for (int i = 56; i >= 0; i -= 8)
+        put_number(&t, key >> i & 0xff, 1);
     add_term(m, &t, is_added);
 }
 

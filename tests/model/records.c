@@ -122,9 +122,10 @@ static void add_part(uint64_t sum[2], uint32_t kind, uint32_t coll, uint64_t key
     term t = {.bytes = 0};
     put_number(&t, kind, 4);
     put_number(&t, coll, 4);
-    put_number(&t, 0, 8); /* namespace, field */
-    put_number(&t, key, 8);
     put_hash(&t, data, bytes);
+    put_number(&t, 0x100, 2); /* default namespace, a number */
+    for (int i = 56; i >= 0; i -= 8)
+        put_number(&t, key >> i & 0xff, 1);
     add_term(sum, &t);
 }
 
@@ -260,7 +261,7 @@ static vs_collection *open_coll(fixture *f, vs_txn *txn, int c) {
 static void check_record(const vs_record *r, int c, int i, const model_coll *m) {
     float vector[DIM_MAX];
     char text[CONTENT_MAX + 1];
-    VT_CHECK(r->key == key_of(i));
+    VT_CHECK(r->key.number == key_of(i));
     VT_EQ(r->vector_type, shape[c].type);
     VT_CHECK(!memcmp(r->vector, make_vector(c, m->vector[i].seed, vector), vector_bytes(c)));
     VT_EQ(r->metadata != NULL, m->metadata[i].is_there);
@@ -283,7 +284,7 @@ static int next_key(const model_coll *m, bool has_last, uint64_t last) {
 static void check_scan(vs_collection *coll, vs_txn *txn, int c, const model_coll *m,
                        uint64_t from) {
     vs_cursor *cursor = NULL;
-    VT_OK(vs_scan(coll, txn, from, &cursor), coll);
+    VT_OK(vs_scan(coll, txn, VT_FROM(from), &cursor), coll);
     int i = next_key(m, from > 0, from - 1);
     for (; i < KEYS; i = next_key(m, true, key_of(i))) {
         vs_record r = VS_RECORD_INIT;
@@ -323,7 +324,7 @@ static void check_search(fixture *f, vs_collection *coll, vs_txn *txn, int c, co
     VT_EQ(found, k < count ? k : count);
     for (int i = 0; i < KEYS; i++) {
         size_t at = 0;
-        while (at < found && hit[at].key != key_of(i))
+        while (at < found && hit[at].key.number != key_of(i))
             at++;
         double d = m->vector[i].is_there ? distance(c, seed, m->vector[i].seed) : 0;
         VT_CHECK(m->vector[i].is_there || at == found);
@@ -334,7 +335,8 @@ static void check_search(fixture *f, vs_collection *coll, vs_txn *txn, int c, co
     }
     for (size_t at = 1; at < found; at++)
         VT_CHECK(hit[at - 1].distance < hit[at].distance ||
-                 (hit[at - 1].distance == hit[at].distance && hit[at - 1].key < hit[at].key));
+                 (hit[at - 1].distance == hit[at].distance &&
+                  hit[at - 1].key.number < hit[at].key.number));
 }
 
 static void check_coll(fixture *f, vs_txn *txn, int c, const model_coll *m) {
@@ -347,7 +349,7 @@ static void check_coll(fixture *f, vs_txn *txn, int c, const model_coll *m) {
     uint64_t expected = 0, count = 0;
     for (int i = 0; i < KEYS; i++) {
         vs_record r = VS_RECORD_INIT;
-        vs_status st = vs_get(coll, txn, key_of(i), &r);
+        vs_status st = vs_get(coll, txn, vs_key_u64(key_of(i)), &r);
         VT_EQ(st, m->vector[i].is_there ? VS_OK : VS_ERR_NOT_FOUND);
         if (st == VS_OK)
             check_record(&r, c, i, m);
@@ -450,7 +452,7 @@ static void step_put(fixture *f) {
     char text[CONTENT_MAX + 1];
     vs_collection *coll = open_coll(f, f->txn, c);
     vs_record r = VS_RECORD_INIT;
-    r.key = key_of(i);
+    r.key.number = key_of(i);
     r.vector = make_vector(c, vector.seed, buf);
     if (shape[c].type == VS_U8 && vt_below(&f->rng, 2)) { /* converted */
         for (uint32_t j = 0; j < shape[c].dim; j++)
@@ -479,7 +481,8 @@ static void step_delete(fixture *f) {
         return;
     model_coll *m = &current(f)->coll[c];
     vs_collection *coll = open_coll(f, f->txn, c);
-    VT_EQ(vs_delete(coll, f->txn, key_of(i)), m->vector[i].is_there ? VS_OK : VS_ERR_NOT_FOUND);
+    VT_EQ(vs_delete(coll, f->txn, vs_key_u64(key_of(i))),
+          m->vector[i].is_there ? VS_OK : VS_ERR_NOT_FOUND);
     vs_collection_close(coll);
     m->vector[i] = m->metadata[i] = (content){false, 0, 0};
 }
@@ -524,7 +527,7 @@ static void step_batch(fixture *f) {
     }
     vs_batch batch = VS_BATCH_INIT;
     batch.count = n;
-    batch.keys = keys;
+    batch.numbers = keys;
     batch.vectors = vectors;
     batch.stride_bytes = wrong == WRONG_STRIDE ? vector_bytes(c) - 1 : sizeof vectors[0];
     batch.metadata = metadata;
@@ -610,7 +613,7 @@ static void step_cursor(fixture *f, snapshot *s) {
         if (!s->m.coll[s->cursor_coll].is_there)
             return;
         vs_collection *coll = open_coll(f, s->txn, s->cursor_coll);
-        VT_OK(vs_scan(coll, s->txn, 0, &s->cursor), coll);
+        VT_OK(vs_scan(coll, s->txn, NULL, &s->cursor), coll);
         vs_collection_close(coll);
         s->seen = 0;
     }
@@ -739,13 +742,13 @@ VT_TEST(the_digest_is_that_of_the_content_whatever_way_led_there) {
                 char text[CONTENT_MAX + 1];
                 const model_coll *m = &a.m.coll[c];
                 vs_record r = VS_RECORD_INIT;
-                r.key = key_of(i);
+                r.key.number = key_of(i);
                 r.vector = make_vector(c, m->vector[i].seed, vector);
                 r.metadata = m->metadata[i].is_there ? make_json(m->metadata[i], text) : NULL;
                 if (m->vector[i].is_there)
                     VT_OK(vs_put(coll, NULL, &r, VS_UPSERT), coll);
                 else if (b.m.coll[c].vector[i].is_there)
-                    VT_OK(vs_delete(coll, NULL, r.key), coll);
+                    VT_OK(vs_delete(coll, NULL, vs_key_u64(r.key.number)), coll);
             }
             vs_collection_close(coll);
         }
@@ -783,7 +786,7 @@ VT_TEST(replacing_all_records_again_and_again_does_not_grow_memory) {
         for (int i = 0; i < KEYS; i++) {
             float vector[DIM_MAX];
             vs_record r = VS_RECORD_INIT;
-            r.key = key_of(i);
+            r.key.number = key_of(i);
             r.vector = make_vector(0, vt_random(&f.rng), vector);
             VT_OK(vs_put(coll, NULL, &r, VS_UPSERT), coll);
         }
@@ -815,7 +818,7 @@ VT_TEST(search_ranks_vectors_of_tiny_and_of_huge_elements) {
                 vs_record r = VS_RECORD_INIT;
                 for (int j = 0; j < DIM; j++)
                     vector[j] = unit[u] * (j == 0 ? (float)key : metric == VS_L2 ? 9 : 1);
-                r.key = key;
+                r.key.number = key;
                 r.vector = vector;
                 VT_OK(vs_put(coll, NULL, &r, VS_INSERT), coll);
             }
@@ -826,11 +829,12 @@ VT_TEST(search_ranks_vectors_of_tiny_and_of_huge_elements) {
             VT_OK(vs_search(coll, NULL, vector, 0, ROWS, hit, &found), coll);
             VT_EQ(found, ROWS);
             for (size_t i = 0; i < ROWS; i++)
-                if (hit[i].key != ROWS - i)
+                if (hit[i].key.number != ROWS - i)
                     vt_fail(__FILE__, __LINE__,
                             "unit %g, metric %d: hit %zu is key %" PRIu64 " at %g, expected key "
                             "%zu",
-                            (double)unit[u], metric, i, hit[i].key, hit[i].distance, ROWS - i);
+                            (double)unit[u], metric, i, hit[i].key.number, hit[i].distance,
+                            ROWS - i);
             vs_collection_close(coll);
             end(&f);
         }
@@ -843,25 +847,25 @@ VT_TEST(metadata_that_is_null_is_none_whatever_its_size_says) {
     vs_collection *coll = open_coll(&f, NULL, 0);
     float vector[DIM_MAX];
     vs_record r = VS_RECORD_INIT;
-    r.key = 1;
+    r.key.number = 1;
     r.vector = make_vector(0, 1, vector);
     r.metadata_bytes = 10;
     VT_OK(vs_put(coll, NULL, &r, VS_INSERT), coll);
     r = (vs_record)VS_RECORD_INIT;
-    VT_OK(vs_get(coll, NULL, 1, &r), coll);
+    VT_OK(vs_get(coll, NULL, vs_key_u64(1), &r), coll);
     VT_CHECK(!r.metadata && r.metadata_bytes == 0);
     const uint64_t key = 2;
     const size_t bytes = 10;
     const char *const none = NULL;
     vs_batch batch = VS_BATCH_INIT;
     batch.count = 1;
-    batch.keys = &key;
+    batch.numbers = &key;
     batch.vectors = vector;
     batch.metadata = &none;
     batch.metadata_bytes = &bytes;
     VT_OK(vs_put_batch(coll, NULL, &batch, VS_INSERT), coll);
     r = (vs_record)VS_RECORD_INIT;
-    VT_OK(vs_get(coll, NULL, 2, &r), coll);
+    VT_OK(vs_get(coll, NULL, vs_key_u64(2), &r), coll);
     VT_CHECK(!r.metadata && r.metadata_bytes == 0);
     vs_collection_close(coll);
     end(&f);

@@ -59,7 +59,7 @@ static void fill(fixture *f, vs_txn *txn, uint64_t n, int order) {
     }
     vs_batch batch = VS_BATCH_INIT;
     batch.count = n;
-    batch.keys = keys;
+    batch.numbers = keys;
     batch.vectors = vectors;
     VT_OK(vs_put_batch(f->coll, txn, &batch, VS_INSERT), f->coll);
     free(keys);
@@ -70,7 +70,7 @@ static void fill(fixture *f, vs_txn *txn, uint64_t n, int order) {
 static void check_scan(fixture *f, vs_txn *txn, uint64_t from_key, uint64_t at, uint64_t n,
                        uint64_t stride) {
     vs_cursor *cursor = NULL;
-    VT_OK(vs_scan(f->coll, txn, from_key, &cursor), f->coll);
+    VT_OK(vs_scan(f->coll, txn, VT_FROM(from_key), &cursor), f->coll);
     for (; at < n; at += stride) {
         vs_record record = VS_RECORD_INIT;
         vs_status st = vs_step(cursor);
@@ -78,9 +78,9 @@ static void check_scan(fixture *f, vs_txn *txn, uint64_t from_key, uint64_t at, 
             vt_fail(__FILE__, __LINE__, "step at key %" PRIu64 " of %" PRIu64 " returned %d", at, n,
                     st);
         VT_OK(vs_cursor_record(cursor, &record), cursor);
-        if (record.key != key_at(at))
+        if (record.key.number != key_at(at))
             vt_fail(__FILE__, __LINE__, "key %" PRIu64 " is %" PRIu64 ", expected %" PRIu64, at,
-                    record.key, key_at(at));
+                    record.key.number, key_at(at));
         VT_EQ(*(const uint8_t *)record.vector, element_of(at));
     }
     VT_EQ(vs_step(cursor), VS_DONE);
@@ -146,7 +146,7 @@ VT_TEST(a_scan_passes_over_deleted_records_and_emptied_leaves) {
         VT_OK(vs_begin(f.db, VS_TXN_WRITE, &txn), f.db);
         for (uint64_t at = 0; at < KEYS; at += had)
             if (at % stride[i])
-                VT_OK(vs_delete(f.coll, txn, key_at(at)), f.coll);
+                VT_OK(vs_delete(f.coll, txn, vs_key_u64(key_at(at))), f.coll);
         check_scan(&f, txn, 0, 0, KEYS, stride[i]);
         VT_EQ(vs_commit(txn, VS_SYNC_DEFAULT), VS_OK);
         check_scan(&f, NULL, 0, 0, KEYS, stride[i]);
@@ -162,18 +162,18 @@ VT_TEST(a_cursor_of_a_write_transaction_goes_on_behind_its_own_changes) {
     begin(&f);
     fill(&f, NULL, 2003, 2);
     VT_OK(vs_begin(f.db, VS_TXN_WRITE, &txn), f.db);
-    VT_OK(vs_scan(f.coll, txn, 0, &cursor), f.coll);
+    VT_OK(vs_scan(f.coll, txn, NULL, &cursor), f.coll);
     for (uint64_t at = 0; at < 2003; at++) {
         vs_record record = VS_RECORD_INIT;
         VT_EQ(vs_step(cursor), VS_ROW);
         VT_OK(vs_cursor_record(cursor, &record), cursor);
-        VT_CHECK(record.key == key_at(at));
+        VT_CHECK(record.key.number == key_at(at));
         if (at % 3 == 0)
-            VT_OK(vs_delete(f.coll, txn, key_at(at)), f.coll);
+            VT_OK(vs_delete(f.coll, txn, vs_key_u64(key_at(at))), f.coll);
         if (at % 5 == 0) { /* not seen: in front of the cursor's place */
             uint8_t element = 1;
             record = (vs_record)VS_RECORD_INIT;
-            record.key = key_at(at) - 1;
+            record.key.number = key_at(at) - 1;
             record.vector = &element;
             VT_OK(vs_put(f.coll, txn, &record, VS_INSERT), f.coll);
         }
@@ -191,19 +191,19 @@ VT_TEST(a_snapshot_s_scan_stays_while_the_tree_is_rebuilt) {
     vs_txn *txn = NULL;
     begin(&f);
     fill(&f, NULL, 20011, 2);
-    VT_OK(vs_scan(f.coll, NULL, 0, &cursor), f.coll);
+    VT_OK(vs_scan(f.coll, NULL, NULL, &cursor), f.coll);
     for (uint64_t at = 0; at < 20011; at++) {
         vs_record record = VS_RECORD_INIT;
         if (at == 100) {
             VT_OK(vs_begin(f.db, VS_TXN_WRITE, &txn), f.db);
             for (uint64_t i = 0; i < 20011; i++)
-                VT_OK(vs_delete(f.coll, txn, key_at(i)), f.coll);
+                VT_OK(vs_delete(f.coll, txn, vs_key_u64(key_at(i))), f.coll);
             VT_EQ(vs_commit(txn, VS_SYNC_DEFAULT), VS_OK);
             fill(&f, NULL, 500, 0);
         }
         VT_EQ(vs_step(cursor), VS_ROW);
         VT_OK(vs_cursor_record(cursor, &record), cursor);
-        VT_CHECK(record.key == key_at(at));
+        VT_CHECK(record.key.number == key_at(at));
         VT_EQ(*(const uint8_t *)record.vector, element_of(at));
     }
     VT_EQ(vs_step(cursor), VS_DONE);
@@ -228,7 +228,7 @@ VT_TEST(values_in_many_pieces_are_read_whole) {
     for (uint64_t key = 0; key < 3; key++) {
         uint8_t element = 1;
         vs_record record = VS_RECORD_INIT;
-        record.key = key;
+        record.key.number = key;
         record.vector = &element;
         record.metadata = text;
         record.metadata_bytes = BYTES;
@@ -237,7 +237,7 @@ VT_TEST(values_in_many_pieces_are_read_whole) {
     }
     for (uint64_t key = 0; key < 3; key++) {
         vs_record record = VS_RECORD_INIT;
-        VT_OK(vs_get(f.coll, NULL, key, &record), f.coll);
+        VT_OK(vs_get(f.coll, NULL, vs_key_u64(key), &record), f.coll);
         VT_EQ(record.metadata_bytes, BYTES);
         VT_CHECK(!memcmp(record.metadata, text, BYTES));
         VT_OK(vs_kv_get(f.db, NULL, NULL, &key, sizeof key, found, BYTES, &bytes), f.db);

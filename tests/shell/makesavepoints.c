@@ -25,7 +25,7 @@ static void put(vs_db *db, vs_txn *txn, vs_collection *c, int key, int round) {
     char note_key = (char)('a' + key);
     float vector[2] = {(float)key, (float)round};
     vs_record record = VS_RECORD_INIT;
-    record.key = (uint64_t)key;
+    record.key.number = (uint64_t)key;
     record.vector = vector;
     must(vs_put(c, txn, &record, VS_UPSERT), "vs_put");
     memset(note, 'a' + round, sizeof note);

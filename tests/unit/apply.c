@@ -97,10 +97,10 @@ static void add_record_part(vsi_hash128 *sum, uint32_t kind, uint32_t coll, uint
     term t = {.bytes = 0};
     term_number(&t, kind, 4);
     term_number(&t, coll, 4);
-    term_number(&t, 0, 4);
-    term_number(&t, 0, 4);
-    term_number(&t, key, 8);
     term_hash(&t, c);
+    term_number(&t, 0x100, 2); /* default namespace, a number */
+    for (int i = 56; i >= 0; i -= 8)
+        term_number(&t, key >> i & 0xff, 1);
     add_term(sum, &t);
 }
 
@@ -221,15 +221,15 @@ static void put_op(model_coll *c, int i, record new, operation *out) {
                        .coll = c->id,
                        .slot = new.slot,
                        .old_slot = r->vector.is_there ? r->slot : VSI_SLOT_NONE,
-                       .key = key_of(i),
+                       .key.number = key_of(i),
                        .vector = {bytes_of(new.vector, out->vector), new.vector.bytes},
                        .metadata = {bytes_of(new.metadata, out->metadata), new.metadata.bytes}};
     *r = new;
 }
 
 static void delete_op(model_coll *c, int i, operation *out) {
-    out->op =
-        (vsi_op){.kind = VSI_OP_DELETE, .coll = c->id, .slot = c->record[i].slot, .key = key_of(i)};
+    out->op = (vsi_op){
+        .kind = VSI_OP_DELETE, .coll = c->id, .slot = c->record[i].slot, .key.number = key_of(i)};
     memset(&c->record[i], 0, sizeof c->record[i]);
 }
 
@@ -239,7 +239,7 @@ static void metadata_op(model_coll *c, int i, content new, operation *out) {
     out->op = (vsi_op){.kind = VSI_OP_METADATA,
                        .coll = c->id,
                        .slot = r->slot,
-                       .key = key_of(i),
+                       .key.number = key_of(i),
                        .metadata = {bytes_of(new, out->metadata), new.bytes}};
     r->metadata = new;
 }
@@ -373,12 +373,12 @@ static void check_row(const vsi_coll *coll, const record *r) {
 static void check_record(fixture *f, const vsi_coll *coll, int i, const record *r) {
     uint32_t slot = 0;
     uint8_t expected[CONTENT_MAX];
-    VT_EQ(vsi_coll_find(&f->err, coll, key_of(i), &slot),
+    VT_EQ(vsi_coll_find(&f->err, coll, VT_KEY(key_of(i)), &slot),
           r->vector.is_there ? VS_OK : VS_ERR_NOT_FOUND);
     if (!r->vector.is_there)
         return;
     VT_EQ(slot, r->slot);
-    VT_CHECK(cell_of(coll, slot).key == key_of(i));
+    VT_CHECK(cell_of(coll, slot).number == key_of(i));
     VT_CHECK(is_live(coll, slot));
     check_row(coll, r);
     vsi_buf buf = {.mem = &f->mem};
@@ -392,13 +392,16 @@ static void check_record(fixture *f, const vsi_coll *coll, int i, const record *
 /* All records in ascending key order. */
 static void check_order(fixture *f, const vsi_coll *coll, uint64_t count) {
     vsi_btree_cursor cursor;
-    uint64_t key = 0, last = 0, found = 0;
+    uint64_t last = 0, found = 0;
+    vs_key entry = {0};
     uint32_t slot = 0;
-    VT_EQ(vsi_coll_seek(&f->err, coll, 0, &cursor), VS_OK);
+    VT_EQ(vsi_btree_seek(&f->err, &coll->keys, (vsi_bytes){(const uint8_t *)"", 0}, &cursor),
+          VS_OK);
     while (!vsi_btree_at_end(&cursor)) {
-        VT_EQ(vsi_coll_entry(&f->err, &cursor, &key, &slot), VS_OK);
+        VT_EQ(vsi_coll_entry(&f->err, &cursor, &entry, &slot), VS_OK);
+        uint64_t key = entry.number;
         VT_CHECK(found == 0 || key > last);
-        VT_CHECK(cell_of(coll, slot).key == key);
+        VT_CHECK(cell_of(coll, slot).number == key);
         last = key;
         found++;
         VT_EQ(vsi_btree_next(&f->err, &cursor), VS_OK);
@@ -526,7 +529,7 @@ VT_TEST(vectors_are_kept_in_the_machine_s_order) {
     vsi_op op = {.kind = VSI_OP_PUT,
                  .coll = f.m.coll[0].id,
                  .old_slot = VSI_SLOT_NONE,
-                 .key = 5,
+                 .key.number = 5,
                  .vector = {one_and_a_half, 4}};
     vsi_cow_mark mark = vsi_cow_open(&f.cow);
     apply(&f, &op);
@@ -739,14 +742,14 @@ VT_TEST(records_that_do_not_fit_are_refused) {
     op.coll = 2;
     check_misfit(&f, &op, "no such collection");
     op = gone.op;
-    op.key = 77;
+    op.key.number = 77;
     check_misfit(&f, &op, "not where");
     op = gone.op;
     op.slot = 1;
     check_misfit(&f, &op, "not where");
     op.slot = VSI_SLOT_NONE;
     check_misfit(&f, &op, "names no slot");
-    op.key = 77; /* not there, so found in no slot: still nothing to delete */
+    op.key.number = 77; /* not there, so found in no slot: still nothing to delete */
     check_misfit(&f, &op, "names no slot");
     static uint8_t much[VS_METADATA_BYTES_MAX + 1];
     op = (vsi_op){.kind = VSI_OP_METADATA, .coll = gone.op.coll, .slot = 0, .key = gone.op.key};
@@ -757,7 +760,7 @@ VT_TEST(records_that_do_not_fit_are_refused) {
     check_misfit(&f, &op, "not where");
     op.slot = VSI_SLOT_NONE;
     check_misfit(&f, &op, "names no slot");
-    op.key = 77;
+    op.key.number = 77;
     check_misfit(&f, &op, "names no slot");
     op.coll = 2;
     check_misfit(&f, &op, "no such collection");
@@ -947,9 +950,9 @@ VT_TEST(every_bit_of_the_content_counts_in_the_digest) {
     for (size_t i = 0; i < sizeof part / sizeof part[0]; i++)
         flip_each_bit(&f, op, part[i], digest);
     for (int bit = 0; bit < 64; bit++) {
-        op[1].key ^= (uint64_t)1 << bit;
+        op[1].key.number ^= (uint64_t)1 << bit;
         VT_CHECK(!is_same_hash(digest_of(&f, op, SMALL_OPS), digest));
-        op[1].key ^= (uint64_t)1 << bit;
+        op[1].key.number ^= (uint64_t)1 << bit;
         op[0].time_us ^= (int64_t)((uint64_t)1 << bit);
         VT_CHECK(!is_same_hash(digest_of(&f, op, SMALL_OPS), digest));
         op[0].time_us ^= (int64_t)((uint64_t)1 << bit);
@@ -1163,7 +1166,7 @@ VT_TEST(operations_on_hundreds_of_collections_in_one_scope_keep_apart) {
                                 .coll = id,
                                 .slot = round,
                                 .old_slot = VSI_SLOT_NONE,
-                                .key = id * 10 + round,
+                                .key.number = id * 10 + round,
                                 .vector = {vector, 4},
                                 .metadata = {vector, round}});
         }
@@ -1174,7 +1177,7 @@ VT_TEST(operations_on_hundreds_of_collections_in_one_scope_keep_apart) {
         VT_EQ(coll.metadata.count, 3);
         for (uint32_t round = 0; round < 4; round++) {
             uint32_t slot = 99;
-            VT_EQ(vsi_coll_find(&f.err, &coll, id * 10 + round, &slot), VS_OK);
+            VT_EQ(vsi_coll_find(&f.err, &coll, VT_KEY(id * 10 + round), &slot), VS_OK);
             VT_EQ(slot, round);
             VT_EQ(vsi_get_u16(row_of(&coll, slot)), id);
         }

@@ -3,6 +3,8 @@
 #include "store/apply.h"
 #include "vt.h"
 
+enum { NUMBER_KEY_BYTES = 10 }; /* of a key that is a number, in the default namespace */
+
 enum { COLLS = 2, RECORDS = 12, DELETED = 5, NOTES = 6, DIM = 6, LARGE_BYTES = 3000 };
 
 typedef struct fixture {
@@ -101,7 +103,7 @@ static void apply_put(fixture *f, int c, uint32_t i) {
                        .coll = coll_id(c),
                        .slot = i,
                        .old_slot = VSI_SLOT_NONE,
-                       .key = i * 1000,
+                       .key.number = i * 1000,
                        .vector = {vector, c ? DIM : DIM * 4},
                        .metadata = {metadata, i == 3 ? LARGE_BYTES : i % 2 * 40}});
 }
@@ -130,7 +132,7 @@ static void begin(fixture *f) {
         apply(f, &(vsi_op){.kind = VSI_OP_DELETE,
                            .coll = coll_id(c),
                            .slot = DELETED,
-                           .key = DELETED * 1000});
+                           .key.number = DELETED * 1000});
     }
     VT_EQ(vsi_state_settle(&f->err, &f->state), VS_OK);
     vsi_cow_keep(&f->cow, mark);
@@ -402,9 +404,10 @@ VT_TEST(rows_and_cells_that_changed_places_are_found) {
 }
 
 static void lead(fixture *f, uint64_t key, uint32_t slot) {
-    uint8_t bytes[VSI_KEY_BYTES], value[4];
+    uint8_t bytes[VSI_KEY_BYTES_MAX], value[4];
     vsi_put_u32(value, slot);
-    VT_EQ(vsi_btree_put(&f->err, &f->coll->keys, vsi_key_encode(bytes, key), (vsi_bytes){value, 4}),
+    VT_EQ(vsi_btree_put(&f->err, &f->coll->keys, vsi_key_encode(bytes, VT_KEY(key)),
+                        (vsi_bytes){value, 4}),
           VS_OK);
 }
 
@@ -441,12 +444,12 @@ VT_TEST(a_record_without_a_row_is_found) {
 }
 
 VT_TEST(an_entry_of_a_key_that_is_malformed_is_found) {
-    static const uint8_t bytes[VSI_KEY_BYTES + 1] = {0, 1, 9};
+    static const uint8_t bytes[NUMBER_KEY_BYTES + 1] = {0, 1, 9};
     fixture f;
     begin(&f);
-    for (size_t key = VSI_KEY_BYTES - 1; key <= VSI_KEY_BYTES + 1; key++)
+    for (size_t key = NUMBER_KEY_BYTES - 1; key <= NUMBER_KEY_BYTES + 1; key++)
         for (size_t value = 3; value <= 5; value++) {
-            if (key == VSI_KEY_BYTES && value == 4)
+            if (key == NUMBER_KEY_BYTES && value == 4)
                 continue;
             planting p = plant_begin(&f);
             VT_EQ(vsi_btree_put(&f.err, &f.coll->keys, (vsi_bytes){bytes, key},
@@ -706,8 +709,8 @@ VT_TEST(an_id_above_the_largest_one_is_found) {
 VT_TEST(a_second_entry_of_a_key_is_found) {
     fixture f;
     begin(&f);
-    uint8_t key[VSI_KEY_BYTES], slot[4];
-    vsi_key_encode(key, 0);
+    uint8_t key[VSI_KEY_BYTES_MAX], slot[4];
+    vsi_key_encode(key, VT_KEY(0));
     key[1] = 2;
     vsi_put_u32(slot, 2);
     uint8_t *cell = row_in(&f, &f.coll->desc->cells, 2);

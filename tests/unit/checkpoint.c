@@ -191,7 +191,7 @@ static vs_status find_slot(fixture *f, const vsi_state *state, uint32_t coll, ui
                            uint32_t *out_slot) {
     vsi_coll c;
     vs_status st = vsi_state_coll(&f->err, state, coll, &c);
-    return st == VS_OK ? vsi_coll_find(&f->err, &c, key, out_slot) : st;
+    return st == VS_OK ? vsi_coll_find(&f->err, &c, VT_KEY(key), out_slot) : st;
 }
 
 /* Puts a record, or deletes it. */
@@ -200,7 +200,7 @@ static vs_status apply_record(fixture *f, uint32_t coll, uint64_t key, content n
     vsi_op op = {.kind = new.is_there ? VSI_OP_PUT : VSI_OP_DELETE,
                  .coll = coll,
                  .old_slot = VSI_SLOT_NONE,
-                 .key = key};
+                 .key.number = key};
     uint32_t slot = VSI_SLOT_NONE;
     vs_status st = find_slot(f, &f->write.state, coll, key, &slot);
     if (st != VS_OK && st != VS_ERR_NOT_FOUND)
@@ -312,7 +312,7 @@ static void check_record(fixture *f, const vsi_coll *coll, uint64_t key, content
     static uint8_t bytes[VS_DIM_MAX * 4], native[VS_DIM_MAX * 4];
     uint32_t slot = 0, dim = dim_of(coll->desc->id);
     const uint8_t *row = NULL;
-    vs_status st = vsi_coll_find(&f->err, coll, key, &slot);
+    vs_status st = vsi_coll_find(&f->err, coll, VT_KEY(key), &slot);
     VT_EQ(st, expected.is_there ? VS_OK : VS_ERR_NOT_FOUND);
     if (!expected.is_there)
         return;

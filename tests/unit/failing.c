@@ -83,7 +83,7 @@ static void put_in(fixture *f, uint32_t coll, uint64_t key) {
     vsi_op op = {.kind = VSI_OP_PUT,
                  .coll = coll,
                  .old_slot = VSI_SLOT_NONE,
-                 .key = key,
+                 .key.number = key,
                  .vector = {vector, sizeof vector},
                  .metadata = {text, key % 60 == 7 ? sizeof text : 60}};
     vector[4] = (uint8_t)key;
@@ -193,14 +193,14 @@ static vs_status delete_most(fixture *f) {
     for (uint64_t i = 0; st == VS_OK && i < 395; i++) {
         vsi_statement statement;
         uint64_t key = i < 300 ? i + 100 : i - 300;
-        vsi_op op = {.kind = VSI_OP_DELETE, .coll = 1, .key = key};
+        vsi_op op = {.kind = VSI_OP_DELETE, .coll = 1, .key.number = key};
         vsi_coll coll;
         st = vsi_statement_begin(&f->err, &f->write, &statement);
         if (st != VS_OK)
             break;
         st = vsi_state_coll(&f->err, &f->write.state, 1, &coll);
         if (st == VS_OK)
-            st = vsi_coll_find(&f->err, &coll, key, &op.slot);
+            st = vsi_coll_find(&f->err, &coll, VT_KEY(key), &op.slot);
         if (st == VS_OK)
             st = vsi_statement_apply(&f->err, &f->write, &op);
         if (st == VS_OK)

@@ -150,10 +150,10 @@ static void put(fixture *f, uint32_t id, uint64_t key, uint32_t metadata_bytes) 
                  .coll = id,
                  .slot = vsi_desc_take_slot(coll.desc),
                  .old_slot = VSI_SLOT_NONE,
-                 .key = key,
+                 .key.number = key,
                  .vector = {vector, coll.desc->dim * coll.desc->element_bytes},
                  .metadata = {metadata, metadata_bytes}};
-    vs_status st = vsi_coll_find(&f->err, &coll, key, &op.old_slot);
+    vs_status st = vsi_coll_find(&f->err, &coll, VT_KEY(key), &op.old_slot);
     VT_CHECK(st == VS_OK || st == VS_ERR_NOT_FOUND);
     if (op.slot == VSI_SLOT_NONE)
         op.slot = coll.slot_end;
@@ -162,9 +162,9 @@ static void put(fixture *f, uint32_t id, uint64_t key, uint32_t metadata_bytes) 
 
 static void delete_record(fixture *f, uint32_t id, uint64_t key) {
     vsi_coll coll;
-    vsi_op op = {.kind = VSI_OP_DELETE, .coll = id, .key = key};
+    vsi_op op = {.kind = VSI_OP_DELETE, .coll = id, .key.number = key};
     OK(vsi_state_coll(&f->err, &f->state, id, &coll));
-    vs_status st = vsi_coll_find(&f->err, &coll, key, &op.slot);
+    vs_status st = vsi_coll_find(&f->err, &coll, VT_KEY(key), &op.slot);
     VT_CHECK(st == VS_OK || st == VS_ERR_NOT_FOUND);
     if (st == VS_OK)
         apply(f, &op);
@@ -296,16 +296,17 @@ static void dump_coll(fixture *f, const vsi_coll *coll, vsi_buf *out) {
     add(out, desc->name, strlen(desc->name));
     add(out, &coll->count, sizeof coll->count);
     add(out, &coll->slot_end, sizeof coll->slot_end);
-    OK(vsi_coll_seek(&f->err, coll, 0, &cursor));
+    OK(vsi_btree_seek(&f->err, &coll->keys, (vsi_bytes){(const uint8_t *)"", 0}, &cursor));
     while (!vsi_btree_at_end(&cursor)) {
-        uint64_t key = 0;
+        vs_key found = {0};
         uint32_t slot = 0;
         const uint8_t *row = NULL;
-        vsi_cell cell = {.key = 0};
-        OK(vsi_coll_entry(&f->err, &cursor, &key, &slot));
+        vsi_cell cell = {.number = 0};
+        OK(vsi_coll_entry(&f->err, &cursor, &found, &slot));
+        uint64_t key = found.number;
         OK(vsi_coll_row(&f->err, coll, slot, &row));
         OK(vsi_coll_cell(&f->err, coll, slot, &cell));
-        VT_EQ(cell.key, key);
+        VT_EQ(cell.number, key);
         add(out, &key, sizeof key);
         add(out, &slot, sizeof slot);
         add(out, row, (size_t)desc->dim * desc->element_bytes);

@@ -35,16 +35,27 @@ static const vsi_op put = {.kind = VSI_OP_PUT,
                            .coll = 7,
                            .slot = 0xa1b2c3d4,
                            .old_slot = 0x11223344,
-                           .key = 0xfedcba9876543210,
+                           .key.number = 0xfedcba9876543210,
                            .vector = {(const uint8_t *)"vector bytes", 12},
                            .metadata = {(const uint8_t *)"{\"a\":1}", 7}};
 static const vsi_op put_new = {.kind = VSI_OP_PUT,
                                .coll = UINT32_MAX,
                                .slot = 0,
                                .old_slot = VSI_SLOT_NONE,
-                               .key = 0,
+                               .key.number = 0,
                                .vector = {(const uint8_t *)"v", 1}};
-static const vsi_op delete = {.kind = VSI_OP_DELETE, .coll = 9, .slot = 77, .key = UINT64_MAX};
+static const vsi_op put_text = {.kind = VSI_OP_PUT,
+                                .coll = 7,
+                                .slot = 1,
+                                .old_slot = VSI_SLOT_NONE,
+                                .key = {0, "a text", 6, VS_KEY_BYTES, 0x0a0b0c0d},
+                                .vector = {(const uint8_t *)"v", 1}};
+static const vsi_op delete_uuid = {.kind = VSI_OP_DELETE,
+                                   .coll = 9,
+                                   .slot = 77,
+                                   .key = {0, "0123456789abcdef", 16, VS_KEY_UUID, 0}};
+static const vsi_op delete = {
+    .kind = VSI_OP_DELETE, .coll = 9, .slot = 77, .key.number = UINT64_MAX};
 static const vsi_op note = {.kind = VSI_OP_NOTE,
                             .coll = 3,
                             .note_key = {(const uint8_t *)"key\0\xff", 5},
@@ -64,13 +75,14 @@ static const vsi_op rollback_to = {.kind = VSI_OP_ROLLBACK_TO, .savepoint = 1000
 static const vsi_op metadata = {.kind = VSI_OP_METADATA,
                                 .coll = 11,
                                 .slot = 0x0a0b0c0d,
-                                .key = 0x1020304050607080,
+                                .key.number = 0x1020304050607080,
                                 .metadata = {(const uint8_t *)"{\"b\":[2]}", 9}};
-static const vsi_op metadata_gone = {.kind = VSI_OP_METADATA, .coll = 1, .slot = 1, .key = 1};
+static const vsi_op metadata_gone = {
+    .kind = VSI_OP_METADATA, .coll = 1, .slot = 1, .key.number = 1};
 
-static const vsi_op *const all[] = {&metadata,  &metadata_gone, &create,     &put,       &put_new,
-                                    &delete,    &note,          &note_empty, &note_gone, &digest,
-                                    &savepoint, &release,       &rollback_to};
+static const vsi_op *const all[] = {
+    &put_text, &delete_uuid, &metadata,  &metadata_gone, &create,    &put,     &put_new,    &delete,
+    &note,     &note_empty,  &note_gone, &digest,        &savepoint, &release, &rollback_to};
 enum { ALL = sizeof all / sizeof all[0], BYTES_MAX = 256 };
 
 /* Bytes in the making. */
@@ -91,12 +103,16 @@ static void add_run(maker *m, vsi_bytes run) {
     m->bytes += run.bytes;
 }
 
-static void add_key(maker *m, uint64_t key) {
-    add(m, 0, 4);
-    add(m, 1, 1);
+static void add_key(maker *m, vs_key key) {
+    add(m, key.space, 4);
+    add(m, key.kind + 1u, 1);
     add(m, 0, 1);
-    add(m, 8, 2);
-    add(m, key, 8);
+    add(m, key.data ? key.bytes : 8, 2);
+    if (!key.data)
+        add(m, key.number, 8);
+    else
+        memcpy(m->data + m->bytes, key.data, key.bytes);
+    m->bytes += key.bytes;
 }
 
 static void add_create(maker *m, const vsi_op *op) {
@@ -193,7 +209,8 @@ static void check_op(const vsi_op *found, const vsi_op *expected) {
     check_run(found->index, expected->index);
     VT_EQ(found->slot, expected->slot);
     VT_EQ(found->old_slot, expected->old_slot);
-    VT_CHECK(found->key == expected->key);
+    VT_EQ(vsi_key_compare(found->key, expected->key), 0);
+    VT_CHECK(found->key.number == expected->key.number);
     check_run(found->vector, expected->vector);
     check_run(found->metadata, expected->metadata);
     check_run(found->note_key, expected->note_key);
@@ -371,13 +388,12 @@ VT_TEST(records_of_a_kind_that_this_version_does_not_know_are_refused) {
         size_t off; /* behind the header */
         uint8_t value;
     } later[] = {
-        {&put, 12, 1},   {&put, 15, 1},                   /* namespace */
-        {&put, 16, 0},   {&put, 16, 2},                   /* type of the key */
-        {&put, 18, 7},   {&put, 18, 9},    {&put, 19, 1}, /* bytes of the key */
-        {&put, 28, 0},   {&put, 28, 2},                   /* fields */
-        {&put, 32, 1},                                    /* field id */
-        {&delete, 8, 1}, {&delete, 12, 2}, {&delete, 14, 16},
-        {&note, 4, 2},   {&note, 7, 1}, /* neither put nor delete */
+        {&put, 16, 0},    {&put, 16, 4},                    /* type of the key */
+        {&put, 18, 7},    {&put, 18, 9},     {&put, 19, 1}, /* bytes of the key */
+        {&put, 28, 0},    {&put, 28, 2},                    /* fields */
+        {&put, 32, 1},                                      /* field id */
+        {&delete, 12, 4}, {&delete, 14, 16}, {&note, 4, 2},
+        {&note, 7, 1}, /* neither put nor delete */
     };
     for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
         maker m = make(later[i].op);
@@ -460,4 +476,17 @@ VT_TEST(long_runs_come_back_whole) {
     check_op(&back, &op);
     end(&f);
     free(large);
+}
+
+VT_TEST(keys_of_unknown_types_and_wrong_sizes_are_refused) {
+    static const struct {
+        size_t off;
+        uint8_t to; /* in the key of put_text, which begins at byte 20 */
+    } bad[] = {{24, 0}, {24, 4}, {24, 255}, {24, 1}, {24, 3}, {25, 1}, {26, 0}, {27, 5}};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        maker m = make(&put_text);
+        VT_CHECK(m.data[bad[i].off] != bad[i].to);
+        m.data[bad[i].off] = bad[i].to;
+        expect(&m, VS_ERR_CORRUPT);
+    }
 }

@@ -87,12 +87,12 @@ static void put(fixture *f, uint64_t key, uint64_t seed) {
     vsi_op op = {.kind = VSI_OP_PUT,
                  .coll = COLL,
                  .old_slot = VSI_SLOT_NONE,
-                 .key = key,
+                 .key.number = key,
                  .vector = {vector, DIM},
                  .metadata = {text, TEXT}};
     OK(vsi_statement_begin(&f->err, &f->write, &statement));
     OK(vsi_state_coll(&f->err, &f->write.state, COLL, &coll));
-    vs_status st = vsi_coll_find(&f->err, &coll, key, &op.old_slot);
+    vs_status st = vsi_coll_find(&f->err, &coll, VT_KEY(key), &op.old_slot);
     VT_CHECK(st == VS_OK || st == VS_ERR_NOT_FOUND);
     OK(vsi_write_take_slot(&f->err, &f->write, COLL, &op.slot));
     OK(vsi_statement_apply(&f->err, &f->write, &op));
@@ -115,7 +115,7 @@ static void check_state(fixture *f, const vsi_state *state, const uint64_t *seed
         uint32_t slot = 0;
         const uint8_t *row = NULL;
         vsi_buf metadata = {.mem = &f->mem};
-        OK(vsi_coll_find(&f->err, &coll, key, &slot));
+        OK(vsi_coll_find(&f->err, &coll, VT_KEY(key), &slot));
         OK(vsi_coll_row(&f->err, &coll, slot, &row));
         OK(vsi_coll_read_metadata(&f->err, &coll, slot, &metadata));
         fill(vector, seed[key], DIM);

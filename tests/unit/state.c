@@ -3,7 +3,7 @@
 #include "store/state.h"
 #include "vt.h"
 
-enum { TREES = 5, NAME_ROOM = VS_NAME_BYTES_MAX + 1 };
+enum { TREES = 6, NAME_ROOM = VS_NAME_BYTES_MAX + 1 };
 
 typedef struct fixture {
     vt_allocator allocator;
@@ -93,14 +93,14 @@ static void add_committed(fixture *f, uint32_t id, const char *name) {
 }
 
 static vsi_btree *tree_of(vsi_coll *coll, int at) {
-    vsi_btree *const tree[TREES] = {&coll->keys, &coll->metadata, &coll->live, &coll->rows_dir,
-                                    &coll->cells_dir};
+    vsi_btree *const tree[TREES] = {&coll->keys,     &coll->metadata,  &coll->live,
+                                    &coll->rows_dir, &coll->cells_dir, &coll->long_keys};
     return tree[at];
 }
 
 /* Entry number n of tree number at of a collection. */
-static vsi_bytes entry_key(int at, uint32_t n, uint8_t out[VSI_KEY_BYTES]) {
-    return at == 0 ? vsi_key_encode(out, n) : vsi_slot_encode(out, n);
+static vsi_bytes entry_key(int at, uint32_t n, uint8_t out[VSI_KEY_BYTES_MAX]) {
+    return at == 0 ? vsi_key_encode(out, VT_KEY(n)) : vsi_slot_encode(out, n);
 }
 
 static vsi_bytes entry_value(int at, uint32_t id, uint32_t n, uint8_t out[4]) {
@@ -117,7 +117,7 @@ static vs_status try_grow(fixture *f, uint32_t id) {
     uint32_t n = coll->slot_end++;
     coll->count += 3;
     for (int at = 0; st == VS_OK && at < TREES; at++) {
-        uint8_t key[VSI_KEY_BYTES], value[4];
+        uint8_t key[VSI_KEY_BYTES_MAX], value[4];
         st = vsi_btree_put(&f->err, tree_of(coll, at), entry_key(at, n, key),
                            entry_value(at, id, n, value));
     }
@@ -138,7 +138,7 @@ static void check_coll(const vsi_coll *coll, uint32_t id, uint32_t n) {
     for (int at = 0; at < TREES; at++) {
         VT_EQ(tree_of(&copy, at)->count, n);
         for (uint32_t i = 0; i < n; i += i + 1 == n ? 1 : 1 + (n - i - 1) / 2) {
-            uint8_t key[VSI_KEY_BYTES], value[4];
+            uint8_t key[VSI_KEY_BYTES_MAX], value[4];
             vsi_node_item item;
             VT_EQ(vsi_btree_get(&err, tree_of(&copy, at), entry_key(at, i, key), &item), VS_OK);
             VT_EQ(vsi_bytes_compare(item.value, entry_value(at, id, i, value)), 0);
@@ -369,9 +369,9 @@ VT_TEST(an_entry_of_the_catalog_describes_its_collection_completely) {
         VT_EQ(vsi_get_u64(value + 32 + 8 * at), 10);
         VT_EQ(vsi_ref_decode(item.refs + at * VSI_REF_BYTES).at, tree_of(&coll, at)->root.at);
     }
-    VT_EQ(item.value.bytes, 72 + strlen(coll.desc->name) + strlen(coll.desc->index));
-    VT_CHECK(!memcmp(value + 72, "some name", 9));
-    VT_CHECK(!memcmp(value + 72 + 9, coll.desc->index, strlen(coll.desc->index)));
+    VT_EQ(item.value.bytes, 88 + strlen(coll.desc->name) + strlen(coll.desc->index));
+    VT_CHECK(!memcmp(value + 88, "some name", 9));
+    VT_CHECK(!memcmp(value + 88 + 9, coll.desc->index, strlen(coll.desc->index)));
     end(&f);
 }
 
@@ -432,7 +432,7 @@ VT_TEST(entries_of_collections_that_are_malformed_are_called_damage) {
     add_committed(&f, 1, "one");
     add_committed(&f, 3, "three");
     add_committed(&f, 5, "five"); /* so that 3 is not the one being changed */
-    for (size_t n = 0; n < 72; n++)
+    for (size_t n = 0; n < 88; n++)
         check_coll_is_malformed(&f, (vsi_bytes){value, n}, TREES);
     for (uint32_t refs = 0; refs <= VSI_NODE_REFS_MAX; refs++)
         if (refs != TREES)
@@ -856,10 +856,10 @@ VT_TEST(encoded_keys_and_slots_have_the_order_of_their_numbers) {
     vt_rng rng = {vt_seed()};
     for (int i = 0; i < 20000; i++) {
         uint64_t a = vt_random(&rng) >> vt_below(&rng, 64), b = a + vt_below(&rng, 3);
-        uint8_t x[VSI_KEY_BYTES], y[VSI_KEY_BYTES];
+        uint8_t x[VSI_KEY_BYTES_MAX], y[VSI_KEY_BYTES_MAX];
         b = i % 2 ? b : vt_random(&rng);
         int order = (a > b) - (a < b);
-        int found = vsi_bytes_compare(vsi_key_encode(x, a), vsi_key_encode(y, b));
+        int found = vsi_bytes_compare(vsi_key_encode(x, VT_KEY(a)), vsi_key_encode(y, VT_KEY(b)));
         VT_EQ((found > 0) - (found < 0), order);
         uint32_t c = (uint32_t)a, d = (uint32_t)b;
         found = vsi_bytes_compare(vsi_slot_encode(x, c), vsi_slot_encode(y, d));
@@ -918,9 +918,11 @@ VT_TEST(a_cell_is_a_key_and_a_hash_in_file_order) {
     for (uint8_t i = 0; i < VSI_CELL_BYTES; i++)
         cell[i] = (uint8_t)(i + 1);
     VT_EQ(vsi_coll_cell(&f.err, coll, 5, &found), VS_OK);
-    VT_CHECK(found.key == 0x0807060504030201u);
+    VT_CHECK(found.number == 0x0807060504030201u);
     VT_CHECK(found.vector_hash.lo == 0x100f0e0d0c0b0a09u);
     VT_CHECK(found.vector_hash.hi == 0x1817161514131211u);
+    VT_CHECK(found.space == 0x1c1b1a19u);
+    VT_CHECK(found.kind == 0x1e1c);
     uint8_t *made = NULL;
     VT_EQ(vsi_slab_make_row(&f.err, &coll->desc->rows, 5, &made), VS_OK);
     VT_EQ(vsi_coll_row(&f.err, coll, 5, &row), VS_OK);
@@ -936,31 +938,37 @@ VT_TEST(keys_are_found_and_walked_in_order_from_anywhere) {
     vsi_coll *coll = begin_with_coll(&f, &mark);
     for (uint64_t i = 0; i < COUNT; i++) { /* keys 10, 20, ... and the largest, in no order */
         uint64_t n = i * 7 % COUNT, key = n + 1 == COUNT ? UINT64_MAX : n * 10;
-        uint8_t bytes[VSI_KEY_BYTES], slot[4];
+        uint8_t bytes[VSI_KEY_BYTES_MAX], slot[4];
         vsi_put_u32(slot, (uint32_t)n);
-        VT_EQ(vsi_btree_put(&f.err, &coll->keys, vsi_key_encode(bytes, key), (vsi_bytes){slot, 4}),
+        VT_EQ(vsi_btree_put(&f.err, &coll->keys, vsi_key_encode(bytes, VT_KEY(key)),
+                            (vsi_bytes){slot, 4}),
               VS_OK);
     }
     for (uint64_t from = 0; from < COUNT * 10; from += 37) {
         vsi_btree_cursor cursor;
-        uint64_t key = 0, expected = (from + 9) / 10 * 10;
+        uint8_t bytes[VSI_KEY_BYTES_MAX];
+        uint64_t expected = (from + 9) / 10 * 10;
+        vs_key key = {0};
         uint32_t slot = 0, found = 77;
-        VT_EQ(vsi_coll_seek(&f.err, coll, from, &cursor), VS_OK);
+        vsi_bytes first = vsi_key_encode(bytes, VT_KEY(from));
+        VT_EQ(vsi_btree_seek(&f.err, &coll->keys, first, &cursor), VS_OK);
         for (int i = 0; i < 5 && expected < (COUNT - 1) * 10; i++, expected += 10) {
             VT_EQ(vsi_coll_entry(&f.err, &cursor, &key, &slot), VS_OK);
-            VT_CHECK(key == expected && slot == expected / 10);
+            VT_CHECK(key.number == expected && slot == expected / 10);
             VT_EQ(vsi_coll_find(&f.err, coll, key, &found), VS_OK);
             VT_EQ(found, slot);
-            VT_EQ(vsi_coll_find(&f.err, coll, key + 1, &found), VS_ERR_NOT_FOUND);
+            VT_EQ(vsi_coll_find(&f.err, coll, VT_KEY(key.number + 1), &found), VS_ERR_NOT_FOUND);
             VT_EQ(vsi_btree_next(&f.err, &cursor), VS_OK);
         }
     }
     vsi_btree_cursor cursor;
-    uint64_t key = 0;
+    uint8_t bytes[VSI_KEY_BYTES_MAX];
+    vs_key key = {0};
     uint32_t slot = 0;
-    VT_EQ(vsi_coll_seek(&f.err, coll, UINT64_MAX - 1, &cursor), VS_OK);
+    vsi_bytes last = vsi_key_encode(bytes, VT_KEY(UINT64_MAX - 1));
+    VT_EQ(vsi_btree_seek(&f.err, &coll->keys, last, &cursor), VS_OK);
     VT_EQ(vsi_coll_entry(&f.err, &cursor, &key, &slot), VS_OK);
-    VT_CHECK(key == UINT64_MAX && slot == COUNT - 1);
+    VT_CHECK(key.number == UINT64_MAX && slot == COUNT - 1);
     VT_EQ(vsi_btree_next(&f.err, &cursor), VS_OK);
     VT_CHECK(vsi_btree_at_end(&cursor));
     vsi_cow_keep(&f.cow, mark);
@@ -970,23 +978,24 @@ VT_TEST(keys_are_found_and_walked_in_order_from_anywhere) {
 VT_TEST(entries_of_keys_that_are_malformed_are_called_damage) {
     static const uint8_t value[9] = {1};
     for (size_t n = 0; n <= sizeof value; n++)
-        for (size_t short_by = 0; short_by <= VSI_KEY_BYTES; short_by++) {
+        for (size_t short_by = 0; short_by <= 10; short_by++) {
             fixture f;
             vsi_cow_mark mark;
-            uint8_t bytes[VSI_KEY_BYTES];
+            uint8_t bytes[VSI_KEY_BYTES_MAX];
             vsi_btree_cursor cursor;
-            uint64_t key = 99;
+            vs_key key = VT_KEY(99);
             uint32_t slot = 99;
             vsi_coll *coll = begin_with_coll(&f, &mark);
-            vsi_bytes entry = vsi_key_encode(bytes, 5);
+            vsi_bytes entry = vsi_key_encode(bytes, VT_KEY(5));
             entry.bytes -= short_by;
             VT_EQ(vsi_btree_put(&f.err, &coll->keys, entry, (vsi_bytes){value, n}), VS_OK);
             bool is_good = n == 4 && short_by == 0;
             VT_EQ(vsi_btree_seek(&f.err, &coll->keys, (vsi_bytes){value, 0}, &cursor), VS_OK);
             VT_EQ(vsi_coll_entry(&f.err, &cursor, &key, &slot), is_good ? VS_OK : VS_ERR_CORRUPT);
-            VT_CHECK(is_good ? key == 5 && slot == 1 : key == 99 && slot == 99);
+            VT_CHECK(is_good ? key.number == 5 && slot == 1 : key.number == 99 && slot == 99);
             if (short_by == 0)
-                VT_EQ(vsi_coll_find(&f.err, coll, 5, &slot), is_good ? VS_OK : VS_ERR_CORRUPT);
+                VT_EQ(vsi_coll_find(&f.err, coll, VT_KEY(5), &slot),
+                      is_good ? VS_OK : VS_ERR_CORRUPT);
             vsi_cow_keep(&f.cow, mark);
             end(&f);
         }

@@ -49,9 +49,10 @@ static vsi_hash128 record_by_format(uint32_t kind, uint32_t coll, uint64_t key, 
     bytes t = {.bytes = 0};
     add_number(&t, kind, 4);
     add_number(&t, coll, 4);
-    add_number(&t, 0, 8); /* namespace, field */
-    add_number(&t, key, 8);
     add_hash(&t, hash);
+    add_number(&t, 0x100, 2); /* default namespace, a number */
+    for (int i = 56; i >= 0; i -= 8)
+        t.data[t.bytes++] = (uint8_t)(key >> i);
     return hash_of(&t);
 }
 
@@ -93,9 +94,9 @@ VT_TEST(terms_of_records_and_notes_are_those_of_the_format) {
         vsi_bytes note = {key, i % 7 ? 1 + vt_below(&rng, 40) : VS_KV_KEY_BYTES_MAX};
         for (size_t k = 0; k < note.bytes; k++)
             key[k] = (uint8_t)vt_random(&rng);
-        VT_CHECK(is_same(vsi_term_of_vector(coll, number, hash),
+        VT_CHECK(is_same(vsi_term_of_vector(coll, VT_KEY(number), hash),
                          record_by_format(2, coll, number, hash)));
-        VT_CHECK(is_same(vsi_term_of_metadata(coll, number, hash),
+        VT_CHECK(is_same(vsi_term_of_metadata(coll, VT_KEY(number), hash),
                          record_by_format(3, coll, number, hash)));
         VT_CHECK(is_same(vsi_term_of_note(coll, note, hash), note_by_format(coll, note, hash)));
     }
@@ -142,5 +143,6 @@ VT_TEST(a_term_does_not_depend_on_slots_nor_on_what_lies_behind_a_name) {
 
 VT_TEST(vector_and_metadata_of_the_same_bytes_have_different_terms) {
     const vsi_hash128 hash = {1, 2};
-    VT_CHECK(!is_same(vsi_term_of_vector(1, 2, hash), vsi_term_of_metadata(1, 2, hash)));
+    VT_CHECK(
+        !is_same(vsi_term_of_vector(1, VT_KEY(2), hash), vsi_term_of_metadata(1, VT_KEY(2), hash)));
 }

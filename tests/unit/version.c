@@ -97,7 +97,7 @@ static bool is_empty(const vsi_state *state) {
 static bool find_slot(const vsi_state *state, uint32_t id, uint64_t key, uint32_t *out_slot) {
     vsi_err err = {0};
     const vsi_coll coll = coll_of(state, id);
-    vs_status st = vsi_coll_find(&err, &coll, key, out_slot);
+    vs_status st = vsi_coll_find(&err, &coll, VT_KEY(key), out_slot);
     VT_CHECK(st == VS_OK || st == VS_ERR_NOT_FOUND);
     return st == VS_OK;
 }
@@ -147,7 +147,7 @@ static void put(fixture *f, uint32_t coll, uint64_t key, uint64_t seed) {
     vsi_op op = {.kind = VSI_OP_PUT,
                  .coll = coll,
                  .old_slot = VSI_SLOT_NONE,
-                 .key = key,
+                 .key.number = key,
                  .vector = {vector, DIM}};
     find_slot(&f->state, coll, key, &op.old_slot);
     op.slot = take_slot(f, coll);
@@ -157,7 +157,7 @@ static void put(fixture *f, uint32_t coll, uint64_t key, uint64_t seed) {
 }
 
 static bool delete (fixture *f, uint32_t coll, uint64_t key) {
-    vsi_op op = {.kind = VSI_OP_DELETE, .coll = coll, .key = key};
+    vsi_op op = {.kind = VSI_OP_DELETE, .coll = coll, .key.number = key};
     if (!find_slot(&f->state, coll, key, &op.slot))
         return false;
     apply(f, &op);

@@ -1,5 +1,5 @@
 /* collection.c - creating, opening and describing collections. */
-#include "api/handle.h"
+#include "api/record.h"
 
 static vs_status name_validate(vsi_err *err, const char *name) {
     if (!name || !*name)
@@ -54,9 +54,9 @@ static vs_collection *collection_new(vs_db *db, uint32_t id, const char *name) {
         return NULL;
     collection->id = id;
     snprintf(collection->name, sizeof collection->name, "%s", name);
-    collection->vector.mem = &db->mem;
+    vsi_record_bufs_init(&collection->record, &db->mem);
+    collection->keys.mem = &db->mem;
     collection->scratch.mem = &db->mem;
-    collection->metadata.mem = &db->mem;
     vsi_handle_open(&collection->head, VSI_TAG_COLLECTION, db, &db->collections);
     return collection;
 }
@@ -148,8 +148,8 @@ void vs_collection_close(vs_collection *collection) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK)
         return; /* in a forked child another thread's lock may be held for ever */
     vs_db *db = collection->head.db;
-    vsi_buf_free(&collection->vector);
-    vsi_buf_free(&collection->metadata);
+    vsi_record_bufs_free(&collection->record);
+    vsi_buf_free(&collection->keys);
     vsi_buf_free(&collection->scratch);
     vsi_handle_close(&collection->head, &db->collections);
     vsi_free(&db->mem, collection, sizeof *collection);

@@ -2,8 +2,11 @@
  *
  * A cursor of a snapshot keeps its place in the tree, which never changes. A cursor of a write
  * transaction remembers the last key and looks for the next one whenever the transaction has
- * changed something. */
+ * changed something. What a range asks for is two strings of bytes that all its keys lie between. */
 #include "api/cursor.h"
+
+/* Room for keys that are numbers: steps from one to the next need no memory. */
+enum { CURSOR_PLACE_BYTES = 16 };
 
 struct vs_cursor {
     vsi_handle head;
@@ -15,10 +18,11 @@ struct vs_cursor {
     vsi_btree_cursor at;
     uint64_t changes;   /* of the state when coll and `at` were taken */
     uint64_t evictions; /* likewise: nodes under `at` may have left memory since */
-    uint64_t key;       /* under the cursor, or the first one wanted */
+    vsi_buf place;      /* the key under the cursor, by store/key, or what keys begin behind */
+    vsi_buf end;        /* what they lie before; empty: nothing */
     uint32_t slot;
     bool is_started, is_on_record;
-    vsi_buf vector, metadata;
+    vsi_record_bufs record;
 };
 
 VSI_FN void vsi_cursors_detach(vs_txn *txn) {
@@ -56,26 +60,102 @@ static void cursor_attach(vs_cursor *cursor, vs_db *db, vs_txn *txn) {
                           : vsi_versions_pin(&db->engine->versions);
 }
 
-vs_status vs_scan(vs_collection *collection, vs_txn *txn, uint64_t from_key,
+/* ---- ranges --------------------------------------------------------------------------------- */
+
+static vs_status cursor_copy(vsi_err *err, vsi_buf *buf, vsi_bytes bytes) {
+    size_t before = buf->bytes;
+    buf->bytes = 0;
+    if (vsi_buf_append(buf, bytes.data, bytes.bytes))
+        return VS_OK;
+    buf->bytes = before;
+    return vsi_fail_nomem(err, bytes.bytes);
+}
+
+/* Nothing before these bytes is wanted, or nothing from them on. */
+static vs_status range_from(vsi_err *err, vs_cursor *cursor, vsi_bytes from) {
+    vsi_bytes have = {cursor->place.data, cursor->place.bytes};
+    return vsi_bytes_compare(from, have) > 0 ? cursor_copy(err, &cursor->place, from) : VS_OK;
+}
+
+static vs_status range_to(vsi_err *err, vs_cursor *cursor, vsi_bytes to) {
+    vsi_bytes have = {cursor->end.data, cursor->end.bytes};
+    bool is_nearer = !have.bytes || vsi_bytes_compare(to, have) < 0;
+    return is_nearer ? cursor_copy(err, &cursor->end, to) : VS_OK;
+}
+
+/* Only what begins with these bytes, of which the first is not the largest there is. */
+static vs_status range_within(vsi_err *err, vs_cursor *cursor, uint8_t *prefix, size_t bytes) {
+    vs_status st = range_from(err, cursor, (vsi_bytes){prefix, bytes});
+    while (prefix[bytes - 1] == 0xff)
+        bytes--;
+    prefix[bytes - 1]++;
+    return st == VS_OK ? range_to(err, cursor, (vsi_bytes){prefix, bytes}) : st;
+}
+
+static vs_status range_set(vsi_err *err, vs_cursor *cursor, const vs_range *range) {
+    uint8_t bytes[VSI_KEY_BYTES_MAX];
+    vs_status st = VS_OK;
+    if (range->space)
+        st = range_within(err, cursor, bytes, vsi_key_encode_space(bytes, *range->space).bytes);
+    if (st == VS_OK && range->prefix && range->prefix->kind != VS_KEY_BYTES)
+        st = vsi_fail(err, VS_ERR_INVALID, "range: a prefix is of keys of VS_KEY_BYTES");
+    if (st == VS_OK && range->prefix)
+        st = vsi_key_check(err, *range->prefix);
+    if (st == VS_OK && range->prefix)
+        st = range_within(err, cursor, bytes, vsi_key_encode(bytes, *range->prefix).bytes);
+    if (st == VS_OK && range->from)
+        st = vsi_key_check(err, *range->from);
+    if (st == VS_OK && range->from)
+        st = range_from(err, cursor, vsi_key_encode(bytes, *range->from));
+    if (st == VS_OK && range->to)
+        st = vsi_key_check(err, *range->to);
+    if (st == VS_OK && range->to)
+        st = range_to(err, cursor, vsi_key_encode(bytes, *range->to));
+    return st;
+}
+
+static bool range_ends_before(const vs_cursor *cursor, vsi_bytes key) {
+    return cursor->end.bytes &&
+           vsi_bytes_compare(key, (vsi_bytes){cursor->end.data, cursor->end.bytes}) >= 0;
+}
+
+/* ---- opening -------------------------------------------------------------------------------- */
+
+static vs_cursor *cursor_new(vs_db *db, uint32_t coll_id) {
+    vs_cursor *cursor = vsi_alloc_zeroed(&db->mem, sizeof *cursor);
+    if (!cursor)
+        return NULL;
+    cursor->coll_id = coll_id;
+    cursor->place.mem = cursor->end.mem = &db->mem;
+    vsi_record_bufs_init(&cursor->record, &db->mem);
+    if (vsi_buf_reserve(&cursor->place, CURSOR_PLACE_BYTES))
+        return cursor;
+    vsi_free(&db->mem, cursor, sizeof *cursor);
+    return NULL;
+}
+
+vs_status vs_scan(vs_collection *collection, vs_txn *txn, const vs_range *range,
                   vs_cursor **out_cursor) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_cursor)
         return VS_ERR_MISUSE;
     vs_db *db = collection->head.db;
     vsi_err err = {0};
+    vs_range all = VS_RANGE_INIT;
     vs_status st = vsi_handle_check_txn(&err, db, txn, false);
+    if (st == VS_OK && range)
+        st = vsi_struct_read(&err, "vs_range", range, &all, sizeof all);
     if (st != VS_OK)
         return vsi_handle_end(&collection->head, st, &err);
-    vs_cursor *cursor = vsi_alloc_zeroed(&db->mem, sizeof *cursor);
+    vs_cursor *cursor = cursor_new(db, collection->id);
     if (!cursor)
         return vsi_handle_end(&collection->head, vsi_fail_nomem(&err, sizeof *cursor), &err);
-    cursor->coll_id = collection->id;
-    cursor->key = from_key;
-    cursor->vector.mem = &db->mem;
-    cursor->metadata.mem = &db->mem;
     cursor_attach(cursor, db, txn);
     vsi_handle_open(&cursor->head, VSI_TAG_CURSOR, db, &db->cursors);
+    st = range_set(&err, cursor, &all);
     vsi_stay stay = cursor_enter(cursor);
-    st = vsi_view_coll(&err, (vsi_view){.state = cursor_state(cursor)}, collection, &cursor->coll);
+    if (st == VS_OK)
+        st = vsi_view_coll(&err, (vsi_view){.state = cursor_state(cursor)}, collection,
+                           &cursor->coll);
     cursor_leave(cursor, stay);
     if (st != VS_OK) {
         vs_cursor_close(cursor);
@@ -85,21 +165,37 @@ vs_status vs_scan(vs_collection *collection, vs_txn *txn, uint64_t from_key,
     return VS_OK;
 }
 
+/* ---- moving --------------------------------------------------------------------------------- */
+
 /* The state as it is now: the collection in it, and the first record behind the last one seen, or the
  * first one wanted. */
 static vs_status cursor_seek(vsi_err *err, vs_cursor *cursor, const vsi_state *state) {
-    bool is_past_end = cursor->is_started && cursor->key == UINT64_MAX;
+    vsi_bytes place = {cursor->place.data, cursor->place.bytes};
     cursor->evictions = vsi_ordered_load(&cursor->head.db->engine->pager.reside.evictions);
     vs_status st = vsi_state_coll(err, state, cursor->coll_id, &cursor->coll);
     if (st == VS_ERR_NOT_FOUND)
         return vsi_fail(err, VS_ERR_MISUSE, "the cursor's collection is gone");
     if (st == VS_OK)
-        st = vsi_coll_seek(err, &cursor->coll, cursor->key + (cursor->is_started && !is_past_end),
-                           &cursor->at);
-    if (is_past_end)
-        cursor->at.height = 0;
+        st = vsi_btree_seek(err, &cursor->coll.keys, place, &cursor->at);
+    if (st == VS_OK && cursor->is_started && !vsi_btree_at_end(&cursor->at) &&
+        !vsi_bytes_compare(vsi_btree_entry(&cursor->at).key, place))
+        st = vsi_btree_next(err, &cursor->at);
     cursor->changes = state->changes;
     return st;
+}
+
+/* Notes the record that `at` stands on, if it is still one of the range. */
+static vs_status cursor_arrive(vsi_err *err, vs_cursor *cursor) {
+    vs_key key;
+    if (vsi_btree_at_end(&cursor->at))
+        return VS_DONE;
+    vsi_bytes found = vsi_btree_entry(&cursor->at).key;
+    if (range_ends_before(cursor, found))
+        return VS_DONE;
+    vs_status st = vsi_coll_entry(err, &cursor->at, &key, &cursor->slot);
+    if (st == VS_OK)
+        st = cursor_copy(err, &cursor->place, found);
+    return st == VS_OK ? VS_ROW : st;
 }
 
 /* Moves to the next record. */
@@ -112,14 +208,11 @@ static vs_status cursor_move(vsi_err *err, vs_cursor *cursor, const vsi_state *s
         st = cursor_seek(err, cursor, state);
     else if (!vsi_btree_at_end(&cursor->at))
         st = vsi_btree_next(err, &cursor->at);
-    if (st != VS_OK) {
+    if (st == VS_OK)
+        st = cursor_arrive(err, cursor);
+    if (st != VS_ROW && st != VS_DONE)
         cursor->evictions = UINT64_MAX; /* `at` stands nowhere: look again */
-        return st;
-    }
-    if (vsi_btree_at_end(&cursor->at))
-        return VS_DONE;
-    st = vsi_coll_entry(err, &cursor->at, &cursor->key, &cursor->slot);
-    return st == VS_OK ? VS_ROW : st;
+    return st;
 }
 
 vs_status vs_step(vs_cursor *cursor) {
@@ -146,13 +239,17 @@ vs_status vs_step(vs_cursor *cursor) {
 /* The slot of the record under the cursor, which a write transaction may have changed since. */
 static vs_status cursor_locate(vsi_err *err, vs_cursor *cursor, const vsi_state *state,
                                vsi_coll *out_coll) {
+    vs_key key = {0};
+    char text[VSI_KEY_TEXT_BYTES];
     vs_status st = vsi_state_coll(err, state, cursor->coll_id, out_coll);
+    if (!vsi_key_decode((vsi_bytes){cursor->place.data, cursor->place.bytes}, &key))
+        vsi_assert(false);
     if (st == VS_OK && cursor->changes != state->changes)
-        st = vsi_coll_find(err, out_coll, cursor->key, &cursor->slot);
+        st = vsi_coll_find(err, out_coll, key, &cursor->slot);
     if (st != VS_ERR_NOT_FOUND)
         return st;
-    return vsi_fail(err, st, "the record under the cursor, key %llu, is deleted",
-                    (unsigned long long)cursor->key);
+    return vsi_fail(err, st, "the record under the cursor, key %s, is deleted",
+                    vsi_key_text(text, key));
 }
 
 vs_status vs_cursor_record(vs_cursor *cursor, vs_record *out_record) {
@@ -168,8 +265,7 @@ vs_status vs_cursor_record(vs_cursor *cursor, vs_record *out_record) {
     else
         st = cursor_locate(&err, cursor, state, &coll);
     if (st == VS_OK)
-        st = vsi_record_read(&err, &coll, cursor->slot, &cursor->vector, &cursor->metadata,
-                             out_record);
+        st = vsi_record_read(&err, &coll, cursor->slot, &cursor->record, out_record);
     cursor_leave(cursor, stay);
     return vsi_handle_end(&cursor->head, st, &err);
 }
@@ -186,8 +282,9 @@ void vs_cursor_close(vs_cursor *cursor) {
             *link = cursor->next;
             break;
         }
-    vsi_buf_free(&cursor->vector);
-    vsi_buf_free(&cursor->metadata);
+    vsi_buf_free(&cursor->place);
+    vsi_buf_free(&cursor->end);
+    vsi_record_bufs_free(&cursor->record);
     vsi_handle_close(&cursor->head, &db->cursors);
     vsi_free(&db->mem, cursor, sizeof *cursor);
 }

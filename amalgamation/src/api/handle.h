@@ -41,13 +41,19 @@ struct vs_txn {
     vs_cursor *cursors;   /* of a write transaction; they end with it */
 };
 
+/* A record that was read; the caller may pass it back in. */
+typedef struct vsi_record_bufs {
+    vsi_buf vector, metadata; /* metadata ends with a NUL */
+    vsi_buf key;              /* what the key points to */
+} vsi_record_bufs;
+
 struct vs_collection {
     vsi_handle head;
     uint32_t id;
     char name[VS_NAME_BYTES_MAX + 1];
-    vsi_buf vector;   /* the last record read; the caller may pass it back in */
-    vsi_buf metadata; /* likewise; ends with a NUL */
-    vsi_buf scratch;  /* the vector being put, or the query being searched, converted */
+    vsi_record_bufs record; /* the last one read */
+    vsi_buf keys;           /* what the keys of the last hits point to */
+    vsi_buf scratch;        /* the vector being put, or the query being searched, converted */
 };
 
 /* The state that a call reads: the transaction's, or the last commit's, pinned for the call. */

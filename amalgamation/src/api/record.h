@@ -10,13 +10,15 @@
 VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_desc *desc, const void *vector, int type,
                                    uint8_t *scratch, const uint8_t **out);
 
-/* Fills out_record from a slot; vector and metadata live in the buffers. */
-VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t slot, vsi_buf *vector,
-                                 vsi_buf *metadata, vs_record *out_record);
+VSI_FN void vsi_record_bufs_init(vsi_record_bufs *bufs, vsi_mem *mem);
+VSI_FN void vsi_record_bufs_free(vsi_record_bufs *bufs);
+
+/* Fills out_record from a slot; what it points to lives in the buffers. */
+VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t slot,
+                                 vsi_record_bufs *bufs, vs_record *out_record);
 
 /* The slot of a key that must be there; VS_ERR_NOT_FOUND with a message. */
 VS_NODISCARD VSI_FN vs_status vsi_record_find(vsi_err *err, const vs_collection *collection,
-                                              const vsi_coll *coll, uint64_t key,
-                                              uint32_t *out_slot);
+                                              const vsi_coll *coll, vs_key key, uint32_t *out_slot);
 
 #endif

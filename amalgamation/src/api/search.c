@@ -2,16 +2,19 @@
 #include "api/record.h"
 #include "query/exact.h"
 
-/* One call, and what ends it. */
+/* One call, and what it asks. */
 typedef struct search {
     vsi_reading r;
-    vsi_halt halt;
+    vsi_exact_ask ask;
 } search;
 
 /* Whatever is returned, vsi_reading_close follows. */
 static vs_status search_open(vsi_err *err, vs_collection *collection, vs_txn *txn, search *out) {
     vsi_atomic_u64 *interrupts = &collection->head.db->interrupts;
-    out->halt = (vsi_halt){.interrupts = interrupts, .seen = vsi_atomic_load(interrupts)};
+    out->ask =
+        (vsi_exact_ask){.excluded = VSI_SLOT_NONE,
+                        .halt = {.interrupts = interrupts, .seen = vsi_atomic_load(interrupts)}};
+    collection->keys.bytes = 0;
     return vsi_reading_open(err, collection, txn, &out->r);
 }
 
@@ -37,13 +40,50 @@ static vs_status search_prepare(vsi_err *err, search *s, const void *query, int 
     return VS_OK;
 }
 
-/* Asks what is in the handle's buffer; hits come out sorted. */
+/* The keys of hits that are no numbers: their bytes go into the handle's buffer, where hits_point finds
+ * them when all are there. */
+static vs_status hits_settle(vsi_err *err, search *s, vs_hit *hits, size_t count) {
+    vsi_buf *buf = &s->r.collection->keys;
+    for (size_t i = 0; i < count; i++) {
+        vs_key *key = &hits[i].key, found = {0};
+        if (key->kind == VS_KEY_U64)
+            continue;
+        vsi_cell cell = {.kind = key->kind, .space = key->space};
+        vs_status st = vsi_coll_key(err, &s->r.coll, (uint32_t)key->number, &cell, &found);
+        if (st != VS_OK)
+            return st;
+        key->number = buf->bytes;
+        key->bytes = found.bytes;
+        if (!vsi_buf_append(buf, found.data, found.bytes))
+            return vsi_fail_nomem(err, found.bytes);
+    }
+    return VS_OK;
+}
+
+static void hits_point(const vs_collection *collection, vs_hit *hits, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (hits[i].key.kind != VS_KEY_U64) {
+            hits[i].key.data = collection->keys.data + hits[i].key.number;
+            hits[i].key.number = 0;
+        }
+}
+
+/* Asks what is in the handle's buffer; hits come out sorted, their keys as hits_settle leaves them. */
 static vs_status search_run(vsi_err *err, search *s, vsi_topk *topk) {
-    vs_status st = vsi_exact_scan(err, s->r.db->kernels, &s->r.coll, s->r.collection->scratch.data,
-                                  &s->halt, &s->r.view.stay, topk);
-    if (st == VS_OK)
-        vsi_topk_sort(topk);
-    return st;
+    s->ask.query = s->r.collection->scratch.data;
+    vs_status st =
+        vsi_exact_scan(err, s->r.db->kernels, &s->r.coll, &s->ask, &s->r.view.stay, topk);
+    return st == VS_OK ? hits_settle(err, s, topk->hits, topk->count) : st;
+}
+
+/* Ends a search that found what topk has. */
+static vs_status search_close(vsi_err *err, search *s, vs_status st, const vsi_topk *topk,
+                              size_t *out_count) {
+    if (st == VS_OK) {
+        hits_point(s->r.collection, topk->hits, topk->count);
+        *out_count = topk->count;
+    }
+    return vsi_reading_close(&s->r, st, err);
 }
 
 static vs_status search_check_k(vsi_err *err, size_t k) {
@@ -51,18 +91,18 @@ static vs_status search_check_k(vsi_err *err, size_t k) {
 }
 
 /* The row of a key that must be there, as long as the call stays where it is. */
-static vs_status search_row(vsi_err *err, search *s, uint64_t key, const uint8_t **out_row) {
-    uint32_t slot = 0;
-    vs_status st = vsi_record_find(err, s->r.collection, &s->r.coll, key, &slot);
-    return st == VS_OK ? vsi_coll_row(err, &s->r.coll, slot, out_row) : st;
+static vs_status search_row(vsi_err *err, search *s, vs_key key, uint32_t *out_slot,
+                            const uint8_t **out_row) {
+    vs_status st = vsi_record_find(err, s->r.collection, &s->r.coll, key, out_slot);
+    return st == VS_OK ? vsi_coll_row(err, &s->r.coll, *out_slot, out_row) : st;
 }
 
-/* A stored vector as the query. */
-static vs_status search_prepare_key(vsi_err *err, search *s, uint64_t key) {
+/* A stored vector as the query; its record is no hit. */
+static vs_status search_prepare_key(vsi_err *err, search *s, vs_key key) {
     const uint8_t *row = NULL;
     vs_status st = search_reserve(err, s);
     if (st == VS_OK)
-        st = search_row(err, s, key, &row);
+        st = search_row(err, s, key, &s->ask.excluded, &row);
     if (st == VS_OK)
         memcpy(s->r.collection->scratch.data, row, s->r.coll.desc->vector_bytes);
     return st;
@@ -82,9 +122,7 @@ vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, i
         st = search_prepare(&err, &s, query, query_type);
     if (st == VS_OK)
         st = search_run(&err, &s, &topk);
-    if (st == VS_OK)
-        *out_count = topk.count;
-    return vsi_reading_close(&s.r, st, &err);
+    return search_close(&err, &s, st, &topk, out_count);
 }
 
 static vs_status batch_check(vsi_err *err, const search *s, int query_type, size_t count, size_t k,
@@ -121,6 +159,8 @@ vs_status vs_search_batch(vs_collection *collection, vs_txn *txn, const void *qu
             vsi_fail_in(&err, "row %zu of %zu", i, count);
         out_counts[i] = topk.count;
     }
+    for (size_t i = 0; st == VS_OK && i < count; i++)
+        hits_point(collection, hits + i * k, out_counts[i]);
     return vsi_reading_close(&s.r, st, &err);
 }
 
@@ -140,20 +180,18 @@ vs_status vs_search_radius(vs_collection *collection, vs_txn *txn, const void *q
         st = search_prepare(&err, &s, query, query_type);
     if (st == VS_OK)
         st = search_run(&err, &s, &topk);
-    if (st == VS_OK)
-        *out_count = topk.count;
     if (st == VS_OK && out_total)
         *out_total = topk.within;
-    return vsi_reading_close(&s.r, st, &err);
+    return search_close(&err, &s, st, &topk, out_count);
 }
 
-vs_status vs_search_key(vs_collection *collection, vs_txn *txn, uint64_t key, size_t k,
-                        vs_hit *hits, size_t *out_count) {
+vs_status vs_search_key(vs_collection *collection, vs_txn *txn, vs_key key, size_t k, vs_hit *hits,
+                        size_t *out_count) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !hits || !out_count)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     search s;
-    vsi_topk topk = {.hits = hits, .k = k, .has_excluded = true, .excluded = key};
+    vsi_topk topk = {.hits = hits, .k = k};
     vs_status st = search_open(&err, collection, txn, &s);
     if (st == VS_OK)
         st = search_check_k(&err, k);
@@ -161,23 +199,22 @@ vs_status vs_search_key(vs_collection *collection, vs_txn *txn, uint64_t key, si
         st = search_prepare_key(&err, &s, key);
     if (st == VS_OK)
         st = search_run(&err, &s, &topk);
-    if (st == VS_OK)
-        *out_count = topk.count;
-    return vsi_reading_close(&s.r, st, &err);
+    return search_close(&err, &s, st, &topk, out_count);
 }
 
-vs_status vs_distance(vs_collection *collection, vs_txn *txn, uint64_t key, uint64_t other,
+vs_status vs_distance(vs_collection *collection, vs_txn *txn, vs_key key, vs_key other,
                       double *out_distance) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_distance)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     search s;
     const uint8_t *row = NULL;
+    uint32_t slot = 0;
     vs_status st = search_open(&err, collection, txn, &s);
     if (st == VS_OK)
         st = search_prepare_key(&err, &s, key);
     if (st == VS_OK)
-        st = search_row(&err, &s, other, &row);
+        st = search_row(&err, &s, other, &slot, &row);
     if (st == VS_OK)
         *out_distance =
             vsi_exact_distance(s.r.db->kernels, &s.r.coll, collection->scratch.data, row);

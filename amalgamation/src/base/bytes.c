@@ -115,3 +115,9 @@ VSI_FN bool vsi_utf8_is_valid(const uint8_t *text, size_t n) {
     }
     return true;
 }
+
+VSI_FN int vsi_bytes_compare(vsi_bytes a, vsi_bytes b) {
+    size_t n = a.bytes < b.bytes ? a.bytes : b.bytes;
+    int order = n ? memcmp(a.data, b.data, n) : 0;
+    return order ? order : (a.bytes > b.bytes) - (a.bytes < b.bytes);
+}

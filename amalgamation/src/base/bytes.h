@@ -10,6 +10,8 @@ typedef struct vsi_bytes {
     size_t bytes;
 } vsi_bytes;
 
+VSI_FN int vsi_bytes_compare(vsi_bytes a, vsi_bytes b); /* memcmp order, a prefix first */
+
 VSI_FN uint16_t vsi_get_u16(const uint8_t *p);
 VSI_FN uint32_t vsi_get_u32(const uint8_t *p);
 VSI_FN uint64_t vsi_get_u64(const uint8_t *p);

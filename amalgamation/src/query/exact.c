@@ -17,7 +17,10 @@ typedef struct exact_scan {
     const vsi_coll *coll;
     const void *query;
     size_t dim;
-    double query_norm;          /* squared; for cosine */
+    double query_norm; /* squared; for cosine */
+    uint32_t excluded; /* slot */
+    vsi_err *err;      /* of a failure to order two keys, and that */
+    vs_status order_st;
     vsi_slab_aside rows, cells; /* of slabs that memory has no room for */
     double out[EXACT_TILE_ROWS], norm[EXACT_TILE_ROWS];
 } exact_scan;
@@ -85,20 +88,38 @@ static void exact_prepare(exact_scan *scan) {
         scan->kernel(scan->query, scan->query, scan->dim, 1, &sum, &scan->query_norm);
 }
 
+/* Of two slots whose keys are of one namespace and kind, and no numbers. */
+static int exact_order(void *ctx, uint32_t slot, uint32_t other) {
+    exact_scan *scan = ctx;
+    vs_key a = {0}, b = {0};
+    vsi_cell cell = {.kind = VS_KEY_BYTES}; /* bytes are compared, of whatever kind */
+    vs_status st = vsi_coll_key(scan->err, scan->coll, slot, &cell, &a);
+    if (st == VS_OK)
+        st = vsi_coll_key(scan->err, scan->coll, other, &cell, &b);
+    if (st == VS_OK)
+        return vsi_key_compare(a, b);
+    scan->order_st = st;
+    return 0;
+}
+
 /* Takes what may enter the top k of a tile into it. */
 static vs_status exact_offer(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n,
                              vsi_topk *topk) {
     for (size_t i = 0; i < n; i++) {
         vsi_cell cell;
-        if (!vsi_topk_may_enter(topk, scan->out[i]))
+        if (slot + (uint32_t)i == scan->excluded || !vsi_topk_may_enter(topk, scan->out[i]))
             continue;
         vs_status st =
             vsi_coll_cell_aside(err, scan->coll, slot + (uint32_t)i, &scan->cells, &cell);
         if (st != VS_OK)
             return st;
-        vsi_topk_offer(topk, cell.key, scan->out[i]);
+        bool is_number = cell.kind == VS_KEY_U64;
+        vs_key key = {.number = is_number ? cell.number : slot + (uint32_t)i,
+                      .kind = cell.kind,
+                      .space = cell.space};
+        vsi_topk_offer(topk, key, scan->out[i]);
     }
-    return VS_OK;
+    return scan->order_st;
 }
 
 /* n rows of consecutive live slots in one slab. */
@@ -157,6 +178,9 @@ static void exact_begin(exact_scan *scan, const vsi_kernels *kernels, const vsi_
     scan->query = query;
     scan->dim = coll->desc->dim;
     scan->query_norm = 0;
+    scan->excluded = VSI_SLOT_NONE;
+    scan->err = NULL;
+    scan->order_st = VS_OK;
     scan->rows = scan->cells = (vsi_slab_aside){.buf = {.mem = coll->desc->rows.mem}};
     exact_prepare(scan);
 }
@@ -170,11 +194,18 @@ VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_coll *col
 }
 
 VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels, const vsi_coll *coll,
-                                const void *query, const vsi_halt *halt, vsi_stay *stay,
-                                vsi_topk *topk) {
+                                const vsi_exact_ask *ask, vsi_stay *stay, vsi_topk *topk) {
     exact_scan scan;
-    exact_begin(&scan, kernels, coll, query);
-    vs_status st = exact_run(err, &scan, halt, stay, topk);
+    exact_begin(&scan, kernels, coll, ask->query);
+    scan.excluded = ask->excluded;
+    scan.err = err;
+    topk->order = exact_order;
+    topk->ctx = &scan;
+    vs_status st = exact_run(err, &scan, &ask->halt, stay, topk);
+    if (st == VS_OK) {
+        vsi_topk_sort(topk);
+        st = scan.order_st;
+    }
     vsi_buf_free(&scan.rows.buf);
     vsi_buf_free(&scan.cells.buf);
     return st;

@@ -10,16 +10,18 @@ typedef struct vsi_topk {
     vs_hit *hits; /* [k], borrowed */
     size_t k, count;
     bool has_radius; /* none that is farther is wanted */
-    bool has_excluded;
     double radius;
-    uint64_t within;   /* candidates not farther than radius, wanted or not */
-    uint64_t excluded; /* this key is not wanted */
+    uint64_t within; /* candidates not farther than radius, wanted or not */
+    /* Orders two keys that are no numbers, of which hits know the slots: below, equal or above 0. */
+    int (*order)(void *ctx, uint32_t slot, uint32_t other);
+    void *ctx;
 } vsi_topk;
 
 /* Whether a candidate at this distance could still be among the k; cheap, for the inner loop. Asked once
  * for each. */
 VSI_FN bool vsi_topk_may_enter(vsi_topk *topk, double distance);
-VSI_FN void vsi_topk_offer(vsi_topk *topk, uint64_t key, double distance);
+/* A key that is no number has none of its bytes: its number is that of its slot. */
+VSI_FN void vsi_topk_offer(vsi_topk *topk, vs_key key, double distance);
 
 /* Sorts hits: nearest first, equal distances by ascending key. Ends the stream. */
 VSI_FN void vsi_topk_sort(vsi_topk *topk);

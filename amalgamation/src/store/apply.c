@@ -70,7 +70,7 @@ static vs_status apply_create(vsi_err *err, vsi_state *state, const vsi_op *op) 
 /* ---- put and delete ------------------------------------------------------------------------- */
 
 static vs_status metadata_remove(vsi_err *err, vsi_state *state, vsi_coll *coll, uint32_t slot,
-                                 uint64_t key) {
+                                 vs_key key) {
     uint8_t bytes[VSI_SLOT_KEY_BYTES];
     vsi_bytes slot_key = vsi_slot_encode(bytes, slot);
     vsi_value value = {.bytes = 0};
@@ -81,22 +81,27 @@ static vs_status metadata_remove(vsi_err *err, vsi_state *state, vsi_coll *coll,
     return vsi_value_delete(err, &coll->metadata, slot_key);
 }
 
-/* Takes a live record out of its slot; the caller has found coll->keys to lead there. */
+/* Takes the live record of a key out of its slot. */
 static vs_status record_remove(vsi_err *err, vsi_state *state, vsi_coll *coll, uint32_t slot,
-                               vsi_buf *freed) {
+                               vs_key key, vsi_buf *freed) {
+    uint8_t bytes[VSI_SLOT_KEY_BYTES];
     vsi_cell cell;
     vs_status st = vsi_coll_cell(err, coll, slot, &cell);
     if (st == VS_OK)
-        st = metadata_remove(err, state, coll, slot, cell.key);
+        st = metadata_remove(err, state, coll, slot, key);
     if (st == VS_OK)
         st = vsi_live_set(err, &coll->live, slot, false);
+    if (st == VS_OK && key.kind != VS_KEY_U64)
+        st = vsi_btree_delete(err, &coll->long_keys, vsi_slot_encode(bytes, slot));
+    if (st == VS_ERR_NOT_FOUND)
+        st = vsi_fail(err, VS_ERR_CORRUPT, "%s: the key of slot %lu is missing", coll->desc->name,
+                      (unsigned long)slot);
     if (st != VS_OK)
         return st;
     vsi_freed_slot gone = {.coll = coll->desc->id, .slot = slot};
     if (freed && !vsi_buf_append(freed, &gone, sizeof gone))
         return vsi_fail_nomem(err, sizeof gone);
-    vsi_hash128_subtract(&state->digest,
-                         vsi_term_of_vector(coll->desc->id, cell.key, cell.vector_hash));
+    vsi_hash128_subtract(&state->digest, vsi_term_of_vector(coll->desc->id, key, cell.vector_hash));
     coll->count--;
     return VS_OK;
 }
@@ -112,11 +117,20 @@ static vs_status record_write_row(vsi_err *err, vsi_coll *coll, const vsi_op *op
         return st;
     vsi_copy_le(row, op->vector.data, desc->vector_bytes / desc->element_bytes,
                 desc->element_bytes); /* keeps S3 */
-    vsi_put_u64(cell, op->key);
-    vsi_put_u64(cell + 8, hash.lo);
-    vsi_put_u64(cell + 16, hash.hi);
-    vsi_put_u64(cell + 24, 0);
+    vsi_cell_encode(cell, op->key, hash);
     return VS_OK;
+}
+
+/* Leads from the key to the slot and, if the cell has no room for the key, back. */
+static vs_status record_link(vsi_err *err, vsi_coll *coll, const vsi_op *op) {
+    uint8_t bytes[VSI_KEY_BYTES_MAX], slot_key[VSI_SLOT_KEY_BYTES], slot[4];
+    vsi_put_u32(slot, op->slot);
+    vs_status st = vsi_btree_put(err, &coll->keys, vsi_key_encode(bytes, op->key),
+                                 (vsi_bytes){slot, sizeof slot});
+    if (st == VS_OK && op->key.kind != VS_KEY_U64)
+        st = vsi_btree_put(err, &coll->long_keys, vsi_slot_encode(slot_key, op->slot),
+                           (vsi_bytes){op->key.data, op->key.bytes});
+    return st;
 }
 
 static vs_status metadata_add(vsi_err *err, vsi_state *state, vsi_coll *coll, const vsi_op *op) {
@@ -131,21 +145,20 @@ static vs_status metadata_add(vsi_err *err, vsi_state *state, vsi_coll *coll, co
 
 /* Writes a record into a slot that is not live. */
 static vs_status record_add(vsi_err *err, vsi_state *state, vsi_coll *coll, const vsi_op *op) {
-    uint8_t key[VSI_KEY_BYTES], slot[4];
     vsi_hash128 hash = vsi_hash128_of(op->vector.data, op->vector.bytes, 0);
     vs_status st = record_write_row(err, coll, op, hash);
     if (st == VS_OK)
         st = vsi_live_set(err, &coll->live, op->slot, true);
     if (st == VS_OK)
         st = metadata_add(err, state, coll, op);
-    vsi_put_u32(slot, op->slot);
     if (st == VS_OK)
-        st = vsi_btree_put(err, &coll->keys, vsi_key_encode(key, op->key),
-                           (vsi_bytes){slot, sizeof slot});
+        st = record_link(err, coll, op);
     if (st != VS_OK)
         return st;
     vsi_hash128_add(&state->digest, vsi_term_of_vector(op->coll, op->key, hash));
     coll->count++;
+    if (op->key.kind == VS_KEY_U64 && op->key.number > coll->last_number)
+        coll->last_number = op->key.number;
     if (op->slot == coll->slot_end)
         coll->slot_end++;
     return VS_OK;
@@ -182,12 +195,12 @@ static vs_status apply_put(vsi_err *err, vsi_state *state, const vsi_op *op, vsi
     if (st == VS_OK)
         st = put_validate(err, coll, op);
     if (st == VS_OK && op->old_slot != VSI_SLOT_NONE)
-        st = record_remove(err, state, coll, op->old_slot, freed);
+        st = record_remove(err, state, coll, op->old_slot, op->key, freed);
     return st == VS_OK ? record_add(err, state, coll, op) : st;
 }
 
 static vs_status apply_delete(vsi_err *err, vsi_state *state, const vsi_op *op, vsi_buf *freed) {
-    uint8_t key[VSI_KEY_BYTES];
+    uint8_t key[VSI_KEY_BYTES_MAX];
     vsi_coll *coll = NULL;
     vs_status st = apply_work_on(err, state, op, &coll);
     if (st == VS_OK && op->slot == VSI_SLOT_NONE)
@@ -195,7 +208,7 @@ static vs_status apply_delete(vsi_err *err, vsi_state *state, const vsi_op *op, 
     if (st == VS_OK)
         st = record_validate(err, coll, op, op->slot);
     if (st == VS_OK)
-        st = record_remove(err, state, coll, op->slot, freed);
+        st = record_remove(err, state, coll, op->slot, op->key, freed);
     return st == VS_OK ? vsi_btree_delete(err, &coll->keys, vsi_key_encode(key, op->key)) : st;
 }
 

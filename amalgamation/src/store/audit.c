@@ -62,13 +62,27 @@ static vs_status audit_next(auditor *a, vsi_btree_cursor *cursor) {
     return vsi_btree_next(a->err, cursor);
 }
 
+/* Whether the key that a slot says is its own is this one. */
+static vs_status audit_key(auditor *a, const vsi_coll *coll, vs_key key, uint32_t slot,
+                           const vsi_cell *cell) {
+    vs_key own = {0};
+    uint32_t again = VSI_SLOT_NONE; /* the bytes of the entry's key are what they should be */
+    vs_status st = vsi_coll_key(a->err, coll, slot, cell, &own);
+    if (st == VS_OK)
+        st = vsi_coll_find(a->err, coll, key, &again);
+    if (st == VS_ERR_NOT_FOUND || (st == VS_OK && (vsi_key_compare(own, key) || again != slot)))
+        return vsi_fail(a->err, VS_ERR_CORRUPT, "a slot belongs to another key");
+    if (st == VS_OK && key.kind == VS_KEY_U64 && key.number > coll->last_number)
+        return vsi_fail(a->err, VS_ERR_CORRUPT, "a key is above the largest number ever put");
+    return st;
+}
+
 /* The record that a key leads to. */
-static vs_status audit_record(auditor *a, const vsi_coll *coll, uint64_t key, uint32_t slot) {
+static vs_status audit_record(auditor *a, const vsi_coll *coll, vs_key key, uint32_t slot) {
     const vsi_desc *desc = coll->desc;
     bool is_live = false;
     const uint8_t *row = NULL;
     vsi_cell cell;
-    uint32_t again = VSI_SLOT_NONE; /* the bytes of the entry's key are what they should be */
     vs_status st = vsi_live_get(a->err, &coll->live, slot, &is_live);
     if (st == VS_OK && (slot >= coll->slot_end || !is_live))
         return vsi_fail(a->err, VS_ERR_CORRUPT, "a key leads to a slot that is not live");
@@ -77,9 +91,7 @@ static vs_status audit_record(auditor *a, const vsi_coll *coll, uint64_t key, ui
     if (st == VS_OK)
         st = vsi_coll_row(a->err, coll, slot, &row);
     if (st == VS_OK)
-        st = vsi_coll_find(a->err, coll, key, &again);
-    if (st == VS_ERR_NOT_FOUND || (st == VS_OK && (cell.key != key || again != slot)))
-        return vsi_fail(a->err, VS_ERR_CORRUPT, "a slot belongs to another key");
+        st = audit_key(a, coll, key, slot, &cell);
     if (st != VS_OK)
         return st;
     vsi_copy_le(a->buf.data, row, desc->vector_bytes / desc->element_bytes, desc->element_bytes);
@@ -91,19 +103,21 @@ static vs_status audit_record(auditor *a, const vsi_coll *coll, uint64_t key, ui
 }
 
 static vs_status audit_records(auditor *a, const vsi_coll *coll) {
-    uint64_t count = 0;
+    uint64_t count = 0, long_count = 0;
     vsi_btree_cursor cursor;
     a->buf.bytes = 0;
     if (!vsi_buf_reserve(&a->buf, coll->desc->rows.row_bytes))
         return vsi_fail_nomem(a->err, coll->desc->rows.row_bytes);
-    vs_status st = vsi_coll_seek(a->err, coll, 0, &cursor);
+    vs_status st =
+        vsi_btree_seek(a->err, &coll->keys, (vsi_bytes){(const uint8_t *)"", 0}, &cursor);
     while (st == VS_OK && !vsi_btree_at_end(&cursor)) {
-        uint64_t key = 0;
+        vs_key key = {0};
         uint32_t slot = 0;
         st = vsi_coll_entry(a->err, &cursor, &key, &slot);
         if (st == VS_OK)
             st = audit_record(a, coll, key, slot);
         count++;
+        long_count += key.kind != VS_KEY_U64;
         st = audit_note(a, coll->desc->name, st);
         if (st == VS_OK)
             st = audit_next(a, &cursor);
@@ -111,6 +125,8 @@ static vs_status audit_records(auditor *a, const vsi_coll *coll) {
     if (st == VS_OK &&
         count != coll->count) /* the tree's own count is right, audit_tree has seen to that */
         audit_report(a, coll->desc->name, "the count of records is wrong");
+    if (st == VS_OK && long_count != coll->long_keys.count) /* each record has found its own */
+        audit_report(a, coll->desc->name, "there are keys of slots that are not live");
     return st;
 }
 
@@ -180,8 +196,11 @@ static vs_status audit_add_metadata(auditor *a, const vsi_coll *coll, vsi_bytes 
         return vsi_fail(a->err, VS_ERR_CORRUPT, "there is metadata of a slot that is not live");
     if (st == VS_OK)
         st = vsi_coll_cell(a->err, coll, slot, &cell);
+    vs_key own = {0};
     if (st == VS_OK)
-        vsi_hash128_add(&a->digest, vsi_term_of_metadata(coll->desc->id, cell.key, hash));
+        st = vsi_coll_key(a->err, coll, slot, &cell, &own);
+    if (st == VS_OK)
+        vsi_hash128_add(&a->digest, vsi_term_of_metadata(coll->desc->id, own, hash));
     return st;
 }
 
@@ -216,8 +235,8 @@ static vs_status audit_desc(auditor *a, const vsi_state *state, const vsi_coll *
 
 static vs_status audit_coll(auditor *a, const vsi_state *state, const vsi_coll *coll) {
     const char *name = coll->desc->name;
-    const vsi_btree *trees[] = {&coll->keys, &coll->metadata, &coll->live, &coll->rows_dir,
-                                &coll->cells_dir};
+    const vsi_btree *trees[] = {&coll->keys,     &coll->metadata,  &coll->live,
+                                &coll->rows_dir, &coll->cells_dir, &coll->long_keys};
     bool is_sound = true;
     vs_status st = VS_OK;
     for (size_t i = 0; st == VS_OK && i < sizeof trees / sizeof trees[0]; i++)

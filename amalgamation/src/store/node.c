@@ -162,12 +162,6 @@ VSI_FN void vsi_node_remove(uint8_t *page, uint32_t at) {
 
 /* ---- finding -------------------------------------------------------------------------------- */
 
-VSI_FN int vsi_bytes_compare(vsi_bytes a, vsi_bytes b) {
-    size_t n = a.bytes < b.bytes ? a.bytes : b.bytes;
-    int order = n ? memcmp(a.data, b.data, n) : 0;
-    return order ? order : (a.bytes > b.bytes) - (a.bytes < b.bytes);
-}
-
 VSI_FN uint32_t vsi_node_find(const uint8_t *leaf, vsi_bytes key, bool *out_found) {
     uint32_t low = 0, high = vsi_node_count(leaf);
     *out_found = false;

@@ -48,8 +48,6 @@ VSI_FN uint32_t vsi_node_find(const uint8_t *leaf, vsi_bytes key, bool *out_foun
 /* The entry of an inner node whose child covers key. */
 VSI_FN uint32_t vsi_node_find_child(const uint8_t *inner, vsi_bytes key);
 
-VSI_FN int vsi_bytes_compare(vsi_bytes a, vsi_bytes b); /* memcmp order, a prefix first */
-
 /* Whether the trailer has this size, and every entry lies inside the page, before the trailer, and in
  * order; reads nothing outside whatever the page holds. NULL, or what is wrong. */
 VSI_FN const char *vsi_node_check(const uint8_t *page, uint32_t trailer_bytes);

@@ -3,8 +3,7 @@
 
 enum {
     OP_HEADER_BYTES = 8, /* kind u8, flags u8, zero u16, body bytes u32 */
-    OP_MUST_UNDERSTAND = 1,
-    OP_KEY_U64 = 1 /* type tag of a u64 key */
+    OP_MUST_UNDERSTAND = 1
 };
 
 VSI_FN bool vsi_op_is_mark(int kind) {
@@ -31,10 +30,17 @@ static void op_put_bytes(vsi_buf *buf, vsi_bytes bytes) {
     buf->bytes += bytes.bytes;
 }
 
-static void op_put_key(vsi_buf *buf, uint64_t key) {
-    op_put_u32(buf, 0);                     /* namespace */
-    op_put_u32(buf, OP_KEY_U64 | 8u << 16); /* type u8, zero u8, bytes u16 */
-    op_put_u64(buf, key);
+static void op_put_key(vsi_buf *buf, vs_key key) {
+    bool is_number = key.kind == VS_KEY_U64;
+    uint32_t bytes = is_number ? 8 : key.bytes;
+    op_put_u32(buf, key.space);
+    op_put_u32(buf, (key.kind + 1u) | bytes << 16); /* type u8, zero u8, bytes u16 */
+    if (is_number) {
+        op_put_u64(buf, key.number);
+        return;
+    }
+    memcpy(buf->data + buf->bytes, key.data, bytes);
+    buf->bytes += bytes;
 }
 
 static void op_put_body(vsi_buf *buf, const vsi_op *op) {
@@ -88,8 +94,8 @@ static void op_put_body(vsi_buf *buf, const vsi_op *op) {
 
 VSI_FN bool vsi_op_write(vsi_buf *buf, const vsi_op *op) {
     enum { FIXED_BYTES_MAX = 128 }; /* all but the runs of bytes, header included */
-    size_t runs = op->name.bytes + op->index.bytes + op->vector.bytes + op->metadata.bytes +
-                  op->note_key.bytes + op->note_value.bytes;
+    size_t runs = op->name.bytes + op->index.bytes + op->key.bytes + op->vector.bytes +
+                  op->metadata.bytes + op->note_key.bytes + op->note_value.bytes;
     if (!vsi_buf_reserve(buf, FIXED_BYTES_MAX + runs))
         return false;
     size_t at = buf->bytes;
@@ -138,11 +144,21 @@ static vsi_bytes op_take_bytes(op_reader *r) {
     return p ? (vsi_bytes){p, n} : (vsi_bytes){NULL, 0};
 }
 
-static uint64_t op_take_key(op_reader *r) {
-    bool is_default_namespace = op_take_u32(r) == 0;
-    bool is_u64 = op_take_u32(r) == (OP_KEY_U64 | 8u << 16);
-    r->is_ok = r->is_ok && is_default_namespace && is_u64;
-    return op_take_u64(r);
+static vs_key op_take_key(op_reader *r) {
+    vs_key key = {.space = op_take_u32(r)};
+    uint32_t packed = op_take_u32(r), bytes = packed >> 16;
+    key.kind = (uint16_t)((packed & 0xff) - 1);
+    bool fits = key.kind == VS_KEY_U64     ? bytes == 8
+                : key.kind == VS_KEY_BYTES ? bytes >= 1 && bytes <= VS_KEY_BYTES_MAX
+                                           : key.kind == VS_KEY_UUID && bytes == VSI_KEY_UUID_BYTES;
+    r->is_ok = r->is_ok && fits && !(packed >> 8 & 0xff);
+    if (key.kind == VS_KEY_U64) {
+        key.number = op_take_u64(r);
+        return key;
+    }
+    key.data = op_take(r, bytes);
+    key.bytes = (uint16_t)(key.data ? bytes : 0);
+    return key;
 }
 
 static void op_take_body(op_reader *r, vsi_op *op) {

@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "store/key.h"
 #include "store/slab.h"
 
 enum {
@@ -34,9 +35,9 @@ typedef struct vsi_op {
     vsi_bytes index;
 
     /* put, delete, metadata */
-    uint32_t slot;     /* put: where the record goes; else where it is */
-    uint32_t old_slot; /* put: the slot it leaves, or VSI_SLOT_NONE: a new key */
-    uint64_t key;
+    uint32_t slot;      /* put: where the record goes; else where it is */
+    uint32_t old_slot;  /* put: the slot it leaves, or VSI_SLOT_NONE: a new key */
+    vs_key key;         /* what it points to is borrowed */
     vsi_bytes vector;   /* elements little-endian */
     vsi_bytes metadata; /* bytes 0: none */
 

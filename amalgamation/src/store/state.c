@@ -23,8 +23,9 @@ enum {
     COLL_NAME_BYTES_OFF = 28,
     COLL_INDEX_BYTES_OFF = 30,
     COLL_TREES_OFF = 32, /* entries of each tree, u64 */
-    COLL_TREES = 5,
-    COLL_FIXED_BYTES = COLL_TREES_OFF + 8 * COLL_TREES,
+    COLL_TREES = 6,
+    COLL_LAST_NUMBER_OFF = COLL_TREES_OFF + 8 * COLL_TREES,
+    COLL_FIXED_BYTES = COLL_LAST_NUMBER_OFF + 8,
     COLL_BYTES_MAX = COLL_FIXED_BYTES + VS_NAME_BYTES_MAX + VS_INDEX_BYTES_MAX
 };
 
@@ -53,8 +54,8 @@ static vsi_bytes state_name_key(uint8_t out[1 + VS_NAME_BYTES_MAX], vsi_bytes na
 }
 
 static vsi_btree *coll_tree(vsi_coll *coll, uint32_t at) {
-    vsi_btree *trees[COLL_TREES] = {&coll->keys, &coll->metadata, &coll->live, &coll->rows_dir,
-                                    &coll->cells_dir};
+    vsi_btree *trees[COLL_TREES] = {&coll->keys,     &coll->metadata,  &coll->live,
+                                    &coll->rows_dir, &coll->cells_dir, &coll->long_keys};
     return trees[at];
 }
 
@@ -72,6 +73,7 @@ static vs_status coll_write(vsi_err *err, vsi_btree *catalog, vsi_coll *coll) {
     vsi_put_u32(value + COLL_SLOT_END_OFF, coll->slot_end);
     vsi_put_u16(value + COLL_NAME_BYTES_OFF, (uint16_t)name_bytes);
     vsi_put_u16(value + COLL_INDEX_BYTES_OFF, (uint16_t)index_bytes);
+    vsi_put_u64(value + COLL_LAST_NUMBER_OFF, coll->last_number);
     for (uint32_t i = 0; i < COLL_TREES; i++) {
         vsi_put_u64(value + COLL_TREES_OFF + 8 * i, coll_tree(coll, i)->count);
         vsi_ref_encode(coll_tree(coll, i)->root, refs + i * VSI_REF_BYTES);
@@ -156,6 +158,7 @@ static vs_status coll_read(vsi_err *err, const vsi_state *state, uint32_t id,
         return coll_misfit(err, id);
     coll.count = vsi_get_u64(value + COLL_COUNT_OFF);
     coll.slot_end = vsi_get_u32(value + COLL_SLOT_END_OFF);
+    coll.last_number = vsi_get_u64(value + COLL_LAST_NUMBER_OFF);
     for (uint32_t i = 0; i < COLL_TREES; i++)
         *coll_tree(&coll, i) = (vsi_btree){.cow = state->catalog.cow,
                                            .root = vsi_ref_decode(item->refs + i * VSI_REF_BYTES),
@@ -286,37 +289,39 @@ VSI_FN vs_status vsi_state_add_coll(vsi_err *err, vsi_state *state, vsi_desc *de
 
 /* ---- records -------------------------------------------------------------------------------- */
 
-/* namespace (one byte, 0: the default), type tag, then the number big-endian: memcmp gives the
- * order of keys. */
-VSI_FN vsi_bytes vsi_key_encode(uint8_t out[VSI_KEY_BYTES], uint64_t key) {
-    out[0] = 0;
-    out[1] = 1;
-    vsi_put_u64_be(out + 2, key);
-    return (vsi_bytes){out, VSI_KEY_BYTES};
-}
-
 VSI_FN vsi_bytes vsi_slot_encode(uint8_t out[VSI_SLOT_KEY_BYTES], uint32_t slot) {
     vsi_put_u32_be(out, slot);
     return (vsi_bytes){out, VSI_SLOT_KEY_BYTES};
 }
 
-VSI_FN vs_status vsi_coll_find(vsi_err *err, const vsi_coll *coll, uint64_t key,
-                               uint32_t *out_slot) {
-    uint8_t bytes[VSI_KEY_BYTES];
+VSI_FN vs_status vsi_coll_find(vsi_err *err, const vsi_coll *coll, vs_key key, uint32_t *out_slot) {
+    uint8_t bytes[VSI_KEY_BYTES_MAX];
+    char text[VSI_KEY_TEXT_BYTES];
     vsi_node_item item;
     vs_status st = vsi_btree_get(err, &coll->keys, vsi_key_encode(bytes, key), &item);
     if (st == VS_OK && item.value.bytes != 4)
-        return vsi_fail(err, VS_ERR_CORRUPT, "%s: the entry of key %llu is malformed",
-                        coll->desc->name, (unsigned long long)key);
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: the entry of key %s is malformed",
+                        coll->desc->name, vsi_key_text(text, key));
     if (st == VS_OK)
         *out_slot = vsi_get_u32(item.value.data);
     return st;
 }
 
+VSI_FN void vsi_cell_encode(uint8_t out[VSI_CELL_BYTES], vs_key key, vsi_hash128 vector_hash) {
+    vsi_put_u64(out, key.kind == VS_KEY_U64 ? key.number : 0);
+    vsi_put_u64(out + 8, vector_hash.lo);
+    vsi_put_u64(out + 16, vector_hash.hi);
+    vsi_put_u32(out + 24, key.space);
+    vsi_put_u32(out + 28, key.kind + 1u);
+}
+
+/* What a slot that is not live holds may be anything. */
 static void cell_decode(const uint8_t *cell, vsi_cell *out_cell) {
-    out_cell->key = vsi_get_u64(cell);
+    out_cell->number = vsi_get_u64(cell);
     out_cell->vector_hash.lo = vsi_get_u64(cell + 8);
     out_cell->vector_hash.hi = vsi_get_u64(cell + 16);
+    out_cell->space = vsi_get_u32(cell + 24);
+    out_cell->kind = (uint16_t)(vsi_get_u32(cell + 28) - 1);
 }
 
 VSI_FN vs_status vsi_coll_cell(vsi_err *err, const vsi_coll *coll, uint32_t slot,
@@ -337,6 +342,26 @@ VSI_FN vs_status vsi_coll_cell_aside(vsi_err *err, const vsi_coll *coll, uint32_
     return st;
 }
 
+VSI_FN vs_status vsi_coll_key(vsi_err *err, const vsi_coll *coll, uint32_t slot,
+                              const vsi_cell *cell, vs_key *out_key) {
+    uint8_t bytes[VSI_SLOT_KEY_BYTES];
+    vsi_node_item item;
+    vs_key key = {.number = cell->number, .kind = cell->kind, .space = cell->space};
+    vs_status st = VS_OK;
+    if (key.kind != VS_KEY_U64)
+        st = vsi_btree_get(err, &coll->long_keys, vsi_slot_encode(bytes, slot), &item);
+    if (st == VS_OK && key.kind != VS_KEY_U64) {
+        key.data = item.value.data;
+        key.bytes = (uint16_t)item.value.bytes;
+    }
+    if (st == VS_ERR_NOT_FOUND || (st == VS_OK && vsi_key_check(err, key) != VS_OK))
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: the key of slot %lu is malformed",
+                        coll->desc->name, (unsigned long)slot);
+    if (st == VS_OK)
+        *out_key = key;
+    return st;
+}
+
 VSI_FN vs_status vsi_coll_row(vsi_err *err, const vsi_coll *coll, uint32_t slot,
                               const uint8_t **out_row) {
     return vsi_slab_row(err, &coll->desc->rows, slot, out_row);
@@ -352,18 +377,11 @@ VSI_FN vs_status vsi_coll_read_metadata(vsi_err *err, const vsi_coll *coll, uint
     return st == VS_OK ? vsi_value_read(err, &coll->metadata, &value, buf) : st;
 }
 
-VSI_FN vs_status vsi_coll_seek(vsi_err *err, const vsi_coll *coll, uint64_t from_key,
-                               vsi_btree_cursor *out_cursor) {
-    uint8_t bytes[VSI_KEY_BYTES];
-    return vsi_btree_seek(err, &coll->keys, vsi_key_encode(bytes, from_key), out_cursor);
-}
-
-VSI_FN vs_status vsi_coll_entry(vsi_err *err, const vsi_btree_cursor *cursor, uint64_t *out_key,
+VSI_FN vs_status vsi_coll_entry(vsi_err *err, const vsi_btree_cursor *cursor, vs_key *out_key,
                                 uint32_t *out_slot) {
     vsi_node_item item = vsi_btree_entry(cursor);
-    if (item.key.bytes != VSI_KEY_BYTES || item.value.bytes != 4)
+    if (item.value.bytes != 4 || !vsi_key_decode(item.key, out_key))
         return vsi_fail(err, VS_ERR_CORRUPT, "an entry of a tree of keys is malformed");
-    *out_key = vsi_get_u64_be(item.key.data + 2);
     *out_slot = vsi_get_u32(item.value.data);
     return VS_OK;
 }

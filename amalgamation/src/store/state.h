@@ -3,6 +3,7 @@
 #define VSI_STATE_H
 
 #include "store/desc.h"
+#include "store/key.h"
 #include "store/live.h"
 #include "store/value.h"
 
@@ -11,7 +12,9 @@ typedef struct vsi_coll {
     vsi_desc *desc;
     uint64_t count;
     uint32_t slot_end;             /* slots below it have been used */
-    vsi_btree keys;                /* encoded key -> slot */
+    uint64_t last_number;          /* the largest number that was ever put as a key; 0 also: none */
+    vsi_btree keys;                /* key, by store/key -> slot */
+    vsi_btree long_keys;           /* slot -> key, of those that a cell has no room for */
     vsi_btree metadata;            /* slot -> JSON, by store/value */
     vsi_btree live;                /* which slots hold a record, by store/live */
     vsi_btree rows_dir, cells_dir; /* slab number -> where the slab is in the file */
@@ -29,9 +32,12 @@ typedef struct vsi_state {
     uint64_t changes; /* operations applied since the version it came from; cursors watch it */
 } vsi_state;
 
+/* What is kept for each slot beside its vector. */
 typedef struct vsi_cell {
-    uint64_t key;
+    uint64_t number; /* of a key that is one */
     vsi_hash128 vector_hash;
+    uint32_t space;
+    uint16_t kind; /* of the key */
 } vsi_cell;
 
 VSI_FN vsi_state vsi_state_empty(vsi_cow *cow, vsi_descs *descs);
@@ -63,29 +69,30 @@ VS_NODISCARD VSI_FN vs_status vsi_state_settle(vsi_err *err, vsi_state *state);
 
 /* ---- records -------------------------------------------------------------------------------- */
 
-enum { VSI_KEY_BYTES = 10, VSI_SLOT_KEY_BYTES = 4, VSI_CELL_BYTES = 32 };
+enum { VSI_SLOT_KEY_BYTES = 4, VSI_CELL_BYTES = 32 };
 
-VSI_FN vsi_bytes vsi_key_encode(uint8_t out[VSI_KEY_BYTES], uint64_t key);
 VSI_FN vsi_bytes vsi_slot_encode(uint8_t out[VSI_SLOT_KEY_BYTES], uint32_t slot);
 
 /* VS_ERR_NOT_FOUND without a message when there is no such key. */
-VS_NODISCARD VSI_FN vs_status vsi_coll_find(vsi_err *err, const vsi_coll *coll, uint64_t key,
+VS_NODISCARD VSI_FN vs_status vsi_coll_find(vsi_err *err, const vsi_coll *coll, vs_key key,
                                             uint32_t *out_slot);
 VS_NODISCARD VSI_FN vs_status vsi_coll_cell(vsi_err *err, const vsi_coll *coll, uint32_t slot,
                                             vsi_cell *out_cell);
 VS_NODISCARD VSI_FN vs_status vsi_coll_cell_aside(vsi_err *err, const vsi_coll *coll, uint32_t slot,
                                                   vsi_slab_aside *aside, vsi_cell *out_cell);
+VSI_FN void vsi_cell_encode(uint8_t out[VSI_CELL_BYTES], vs_key key, vsi_hash128 vector_hash);
+/* The key of a slot whose cell is given; what it points to is borrowed as entries of trees are. */
+VS_NODISCARD VSI_FN vs_status vsi_coll_key(vsi_err *err, const vsi_coll *coll, uint32_t slot,
+                                           const vsi_cell *cell, vs_key *out_key);
 VS_NODISCARD VSI_FN vs_status vsi_coll_row(vsi_err *err, const vsi_coll *coll, uint32_t slot,
                                            const uint8_t **out_row);
 /* Appends the metadata of a slot to buf, nothing when it has none. */
 VS_NODISCARD VSI_FN vs_status vsi_coll_read_metadata(vsi_err *err, const vsi_coll *coll,
                                                      uint32_t slot, vsi_buf *buf);
 
-/* Records in key order; coll must outlive the cursor. */
-VS_NODISCARD VSI_FN vs_status vsi_coll_seek(vsi_err *err, const vsi_coll *coll, uint64_t from_key,
-                                            vsi_btree_cursor *out_cursor);
+/* The record at a cursor in coll->keys; the key is borrowed as entries of trees are. */
 VS_NODISCARD VSI_FN vs_status vsi_coll_entry(vsi_err *err, const vsi_btree_cursor *cursor,
-                                             uint64_t *out_key, uint32_t *out_slot);
+                                             vs_key *out_key, uint32_t *out_slot);
 
 /* ---- notes ---------------------------------------------------------------------------------- */
 

@@ -3,23 +3,20 @@
 
 enum { TERM_COLL = 1, TERM_VECTOR = 2, TERM_METADATA = 3, TERM_NOTE = 4 };
 
-static vsi_hash128 term_of_record(uint32_t kind, uint32_t coll, uint64_t key, vsi_hash128 content) {
-    uint8_t bytes[40];
+static vsi_hash128 term_of_record(uint32_t kind, uint32_t coll, vs_key key, vsi_hash128 content) {
+    uint8_t bytes[24 + VSI_KEY_BYTES_MAX];
     vsi_put_u32(bytes, kind);
     vsi_put_u32(bytes + 4, coll);
-    vsi_put_u32(bytes + 8, 0);  /* namespace */
-    vsi_put_u32(bytes + 12, 0); /* field id */
-    vsi_put_u64(bytes + 16, key);
-    vsi_put_u64(bytes + 24, content.lo);
-    vsi_put_u64(bytes + 32, content.hi);
-    return vsi_hash128_of(bytes, sizeof bytes, 0);
+    vsi_put_u64(bytes + 8, content.lo);
+    vsi_put_u64(bytes + 16, content.hi);
+    return vsi_hash128_of(bytes, 24 + vsi_key_encode(bytes + 24, key).bytes, 0);
 }
 
-VSI_FN vsi_hash128 vsi_term_of_vector(uint32_t coll, uint64_t key, vsi_hash128 vector_hash) {
+VSI_FN vsi_hash128 vsi_term_of_vector(uint32_t coll, vs_key key, vsi_hash128 vector_hash) {
     return term_of_record(TERM_VECTOR, coll, key, vector_hash);
 }
 
-VSI_FN vsi_hash128 vsi_term_of_metadata(uint32_t coll, uint64_t key, vsi_hash128 metadata_hash) {
+VSI_FN vsi_hash128 vsi_term_of_metadata(uint32_t coll, vs_key key, vsi_hash128 metadata_hash) {
     return term_of_record(TERM_METADATA, coll, key, metadata_hash);
 }
 

@@ -3,11 +3,11 @@
 #define VSI_TERM_H
 
 #include "store/desc.h"
-#include "base/bytes.h"
+#include "store/key.h"
 
 VSI_FN vsi_hash128 vsi_term_of_coll(const vsi_desc *desc);
-VSI_FN vsi_hash128 vsi_term_of_vector(uint32_t coll, uint64_t key, vsi_hash128 vector_hash);
-VSI_FN vsi_hash128 vsi_term_of_metadata(uint32_t coll, uint64_t key, vsi_hash128 metadata_hash);
+VSI_FN vsi_hash128 vsi_term_of_vector(uint32_t coll, vs_key key, vsi_hash128 vector_hash);
+VSI_FN vsi_hash128 vsi_term_of_metadata(uint32_t coll, vs_key key, vsi_hash128 metadata_hash);
 VSI_FN vsi_hash128 vsi_term_of_note(uint32_t coll, vsi_bytes key, vsi_hash128 value_hash);
 
 #endif
