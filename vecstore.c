@@ -453,6 +453,7 @@ VSI_FN const char *vsi_status_name(vs_status status) {
         {VS_ERR_INDOUBT, "VS_ERR_INDOUBT"},
         {VS_ERR_INTERRUPTED, "VS_ERR_INTERRUPTED"},
         {VS_ERR_UNSUPPORTED, "VS_ERR_UNSUPPORTED"},
+        {VS_ERR_TIMEOUT, "VS_ERR_TIMEOUT"},
         {VS_ROW, "VS_ROW"},
         {VS_DONE, "VS_DONE"},
     };
@@ -6303,7 +6304,7 @@ VSI_FN vs_status vsi_value_delete(vsi_err *err, vsi_btree *tree, vsi_bytes key) 
     return st == VS_OK ? vsi_btree_delete(err, tree, key) : st;
 }
 /* ---- store/live.h ---------------------------------------------------------------------------------- */
-/* live.h - which slots of a collection hold a record in one version: a bitmap in a B+tree. */
+/* live.h - sets of slots of a collection in one version: bitmaps in a B+tree. */
 #ifndef VSI_LIVE_H
 #define VSI_LIVE_H
 
@@ -6311,16 +6312,24 @@ VSI_FN vs_status vsi_value_delete(vsi_err *err, vsi_btree *tree, vsi_bytes key) 
 
 enum { VSI_LIVE_CHUNK_SLOTS = 4096, VSI_LIVE_CHUNK_BYTES = VSI_LIVE_CHUNK_SLOTS / 8 };
 
-VS_NODISCARD VSI_FN vs_status vsi_live_get(vsi_err *err, const vsi_btree *live, uint32_t slot,
-                                           bool *out_is_live);
+/* The slots that hold a record; set n above 0 is of those that have the vector of field n - 1, where records
+ * may be without. */
+enum { VSI_LIVE_RECORDS = 0 };
+
+VS_NODISCARD VSI_FN vs_status vsi_live_get(vsi_err *err, const vsi_btree *live, uint32_t set,
+                                           uint32_t slot, bool *out_is_live);
 
 /* On a failure undo the scope. */
-VS_NODISCARD VSI_FN vs_status vsi_live_set(vsi_err *err, vsi_btree *live, uint32_t slot,
-                                           bool is_live);
+VS_NODISCARD VSI_FN vs_status vsi_live_set(vsi_err *err, vsi_btree *live, uint32_t set,
+                                           uint32_t slot, bool is_live);
 
-/* A walk over the slots of one version. Start it as {.live = tree}. */
+/* Of the entry of a chunk; false: it is of none. */
+VS_NODISCARD VSI_FN bool vsi_live_chunk_of(vsi_bytes key, uint32_t *out_set, uint32_t *out_chunk);
+
+/* A walk over one set. Start it as {.live = tree, .set = set}. */
 typedef struct vsi_live_scan {
     const vsi_btree *live;
+    uint32_t set;
     bool is_loaded, is_missing; /* a missing chunk is all zero */
     uint32_t chunk;             /* that bits belong to */
     uint8_t bits[VSI_LIVE_CHUNK_BYTES];
@@ -6334,24 +6343,34 @@ VS_NODISCARD VSI_FN vs_status vsi_live_next_dead(vsi_err *err, vsi_live_scan *sc
 
 #endif
 /* ---- store/live.c ---------------------------------------------------------------------------------- */
-/* live.c - the live bitmap of a collection: chunks of bits under their number, big-endian. A chunk that
+/* live.c - bitmaps of slots: chunks of bits under the numbers of set and chunk, big-endian. A chunk that
  * is missing is all zero. */
 /* uses store/live.h */
 
-enum { LIVE_WORD_SLOTS = 64 };
+enum { LIVE_WORD_SLOTS = 64, LIVE_KEY_BYTES = 6 };
 
-static vsi_bytes live_key(uint8_t out[4], uint32_t chunk) {
-    vsi_put_u32_be(out, chunk);
-    return (vsi_bytes){out, 4};
+static vsi_bytes live_key(uint8_t out[LIVE_KEY_BYTES], uint32_t set, uint32_t chunk) {
+    out[0] = (uint8_t)(set >> 8);
+    out[1] = (uint8_t)set;
+    vsi_put_u32_be(out + 2, chunk);
+    return (vsi_bytes){out, LIVE_KEY_BYTES};
+}
+
+VSI_FN bool vsi_live_chunk_of(vsi_bytes key, uint32_t *out_set, uint32_t *out_chunk) {
+    if (key.bytes != LIVE_KEY_BYTES)
+        return false;
+    *out_set = (uint32_t)key.data[0] << 8 | key.data[1];
+    *out_chunk = vsi_get_u32_be(key.data + 2);
+    return true;
 }
 
 /* The bits of a chunk; NULL: all zero. */
-static vs_status live_chunk(vsi_err *err, const vsi_btree *live, uint32_t chunk,
+static vs_status live_chunk(vsi_err *err, const vsi_btree *live, uint32_t set, uint32_t chunk,
                             const uint8_t **out_bits) {
-    uint8_t key[4];
+    uint8_t key[LIVE_KEY_BYTES];
     vsi_node_item item;
     *out_bits = NULL;
-    vs_status st = vsi_btree_get(err, live, live_key(key, chunk), &item);
+    vs_status st = vsi_btree_get(err, live, live_key(key, set, chunk), &item);
     if (st == VS_ERR_NOT_FOUND)
         return VS_OK;
     if (st == VS_OK && item.value.bytes != VSI_LIVE_CHUNK_BYTES)
@@ -6362,20 +6381,21 @@ static vs_status live_chunk(vsi_err *err, const vsi_btree *live, uint32_t chunk,
     return st;
 }
 
-VSI_FN vs_status vsi_live_get(vsi_err *err, const vsi_btree *live, uint32_t slot,
+VSI_FN vs_status vsi_live_get(vsi_err *err, const vsi_btree *live, uint32_t set, uint32_t slot,
                               bool *out_is_live) {
     const uint8_t *bits = NULL;
-    vs_status st = live_chunk(err, live, slot / VSI_LIVE_CHUNK_SLOTS, &bits);
+    vs_status st = live_chunk(err, live, set, slot / VSI_LIVE_CHUNK_SLOTS, &bits);
     uint32_t at = slot % VSI_LIVE_CHUNK_SLOTS;
     if (st == VS_OK)
         *out_is_live = bits && bits[at / 8] >> (at % 8) & 1;
     return st;
 }
 
-VSI_FN vs_status vsi_live_set(vsi_err *err, vsi_btree *live, uint32_t slot, bool is_live) {
+VSI_FN vs_status vsi_live_set(vsi_err *err, vsi_btree *live, uint32_t set, uint32_t slot,
+                              bool is_live) {
     static const uint8_t zero[VSI_LIVE_CHUNK_BYTES];
-    uint8_t bytes[4], *bits = NULL;
-    vsi_bytes key = live_key(bytes, slot / VSI_LIVE_CHUNK_SLOTS);
+    uint8_t bytes[LIVE_KEY_BYTES], *bits = NULL;
+    vsi_bytes key = live_key(bytes, set, slot / VSI_LIVE_CHUNK_SLOTS);
     uint32_t at = slot % VSI_LIVE_CHUNK_SLOTS;
     vs_status st = vsi_btree_edit(err, live, key, &bits);
     if (st == VS_ERR_NOT_FOUND) {
@@ -6407,7 +6427,7 @@ static vs_status live_load(vsi_err *err, vsi_live_scan *scan, uint32_t chunk) {
     const uint8_t *bits = NULL;
     if (scan->is_loaded && scan->chunk == chunk)
         return VS_OK;
-    vs_status st = live_chunk(err, scan->live, chunk, &bits);
+    vs_status st = live_chunk(err, scan->live, scan->set, chunk, &bits);
     if (st != VS_OK)
         return st;
     if (bits)
@@ -6466,11 +6486,17 @@ enum { VSI_SLAB_BYTES_MIN = 16384, VSI_SLAB_ALIGN = 64, VSI_SLAB_SHIFT_MAX = 17 
 
 #define VSI_SLOT_NONE UINT32_MAX /* no slot */
 
+enum { VSI_SLAB_KEY_BYTES = 6 };
+
+/* What leads to a slab in dir. */
+VSI_FN vsi_bytes vsi_slab_key(uint8_t out[VSI_SLAB_KEY_BYTES], uint32_t array, uint32_t at);
+
 /* A slab that is not in memory is read in when it is needed; one that the file has too may leave memory
  * again. Where a slab is in the file says `moved` or, if it is not in there, dir. With the pager's windows on
  * a slab of dir is not read in: the table leads to the mapped file. */
 typedef struct vsi_slabs {
     vsi_mem *mem;
+    uint32_t array; /* its number in dir */
     uint32_t row_bytes;
     uint32_t shift;         /* rows of a slab, as a power of two */
     uint32_t trailer_bytes; /* behind a slab's rows in its extent */
@@ -6478,7 +6504,8 @@ typedef struct vsi_slabs {
     vsi_atomic_ptr table;   /* slab_table: readers load it */
 
     /* guarded by the pager's slab lock */
-    vsi_btree dir; /* slab number -> extent, as of the last checkpoint */
+    vsi_btree
+        dir; /* array, slab number -> extent, as of the last checkpoint; shared by all arrays */
     vsi_buf moved; /* vsi_slab_place, ascending: written since */
     size_t hand;   /* of vsi_slabs_evict */
 
@@ -6506,7 +6533,7 @@ typedef struct vsi_slab_aside {
 /* The number of rows of a slab, as a power of two, for rows of this size. */
 VSI_FN uint32_t vsi_slab_shift(uint32_t row_bytes, uint32_t trailer_bytes);
 
-VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t row_bytes,
+VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t array, uint32_t row_bytes,
                            uint32_t trailer_bytes);
 VSI_FN void vsi_slabs_free(vsi_slabs *slabs); /* accepts one that is all zero */
 
@@ -6629,9 +6656,17 @@ VSI_FN uint32_t vsi_slab_shift(uint32_t row_bytes, uint32_t trailer_bytes) {
     }
 }
 
-VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t row_bytes,
+VSI_FN vsi_bytes vsi_slab_key(uint8_t out[VSI_SLAB_KEY_BYTES], uint32_t array, uint32_t at) {
+    out[0] = (uint8_t)(array >> 8);
+    out[1] = (uint8_t)array;
+    vsi_put_u32_be(out + 2, at);
+    return (vsi_bytes){out, VSI_SLAB_KEY_BYTES};
+}
+
+VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t array, uint32_t row_bytes,
                            uint32_t trailer_bytes) {
     memset(slabs, 0, sizeof *slabs);
+    slabs->array = array;
     slabs->mem = mem;
     slabs->row_bytes = row_bytes;
     slabs->shift = vsi_slab_shift(row_bytes, trailer_bytes);
@@ -6746,15 +6781,14 @@ static vsi_slab_place *slabs_moved(const vsi_slabs *slabs, uint32_t at) {
 /* Where a slab is in the file; VS_ERR_NOT_FOUND without a message. The slab lock is held. */
 static vs_status slab_locate(vsi_err *err, const vsi_slabs *slabs, uint32_t at,
                              slab_spot *out_spot) {
-    uint8_t key[4];
+    uint8_t key[VSI_SLAB_KEY_BYTES];
     vsi_node_item item;
     const vsi_slab_place *moved = slabs_moved(slabs, at);
     if (moved)
         *out_spot = (slab_spot){.ref = moved->ref};
     if (moved || !slabs_pager(slabs))
         return moved ? VS_OK : VS_ERR_NOT_FOUND;
-    vsi_put_u32_be(key, at);
-    vs_status st = vsi_btree_get(err, &slabs->dir, (vsi_bytes){key, sizeof key}, &item);
+    vs_status st = vsi_btree_get(err, &slabs->dir, vsi_slab_key(key, slabs->array, at), &item);
     if (st == VS_OK && item.ref_count != 1)
         return vsi_fail(err, VS_ERR_CORRUPT, "the entry of slab %lu is malformed",
                         (unsigned long)at);
@@ -7278,10 +7312,11 @@ VSI_FN void vsi_slabs_need(const vsi_slabs *slabs, vsi_page_count *need) {
     vsi_page_count_add(need, slab_extent_bytes(slabs) / VSI_PAGE_BYTES, dirty);
 }
 
-static vs_status slab_link(vsi_err *err, vsi_btree *dir, const vsi_slab_place *place) {
-    uint8_t key[4], encoded[VSI_REF_BYTES];
-    vsi_node_item old, item = {.key = {key, sizeof key}, .refs = encoded, .ref_count = 1};
-    vsi_put_u32_be(key, place->at);
+static vs_status slab_link(vsi_err *err, vsi_btree *dir, uint32_t array,
+                           const vsi_slab_place *place) {
+    uint8_t key[VSI_SLAB_KEY_BYTES], encoded[VSI_REF_BYTES];
+    vsi_node_item old,
+        item = {.key = vsi_slab_key(key, array, place->at), .refs = encoded, .ref_count = 1};
     vsi_ref_encode(place->ref, encoded);
     vs_status st = vsi_btree_get(err, dir, item.key, &old);
     if (st == VS_OK && old.ref_count == 1)
@@ -7293,7 +7328,7 @@ VSI_FN vs_status vsi_slabs_link(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir) 
     const vsi_slab_place *places = (const vsi_slab_place *)(const void *)slabs->moved.data;
     vs_status st = VS_OK;
     for (size_t i = 0; st == VS_OK && i < slabs->moved.bytes / sizeof *places; i++)
-        st = slab_link(err, dir, &places[i]);
+        st = slab_link(err, dir, slabs->array, &places[i]);
     return st;
 }
 
@@ -7349,16 +7384,16 @@ static vs_status slab_forget(vsi_err *err, vsi_slabs *slabs, uint32_t at, vsi_pa
 }
 
 static vs_status slab_drop(vsi_err *err, vsi_slabs *slabs, uint32_t at, vsi_btree *dir) {
-    uint8_t key[4];
+    uint8_t bytes[VSI_SLAB_KEY_BYTES];
     vsi_node_item item;
-    vsi_put_u32_be(key, at);
+    vsi_bytes key = vsi_slab_key(bytes, slabs->array, at);
     vs_status st = slab_forget(err, slabs, at, dir->cow->pager);
     if (st == VS_OK)
-        st = vsi_btree_get(err, dir, (vsi_bytes){key, sizeof key}, &item);
+        st = vsi_btree_get(err, dir, key, &item);
     if (st == VS_OK && item.ref_count == 1)
         st = vsi_cow_drop_ref(err, dir->cow, vsi_ref_decode(item.refs));
     if (st == VS_OK)
-        st = vsi_btree_delete(err, dir, (vsi_bytes){key, sizeof key});
+        st = vsi_btree_delete(err, dir, key);
     return st == VS_ERR_NOT_FOUND ? VS_OK : st;
 }
 
@@ -7463,26 +7498,41 @@ VSI_FN void vsi_slab_let_go(vsi_pager *pager, vsi_run run) {
 /* uses math/element.h */
 /* uses store/slab.h */
 
-/* Lives until the database is closed, also when the transaction that made it was rolled back. */
-typedef struct vsi_desc {
-    uint32_t id, dim;
+/* A vector field. Rows of slots without it hold anything. */
+typedef struct vsi_field {
+    uint32_t dim;
     int type, metric;
+    bool is_optional;
     uint32_t element_bytes; /* as vsi_type_bytes */
     uint32_t vector_bytes;
+    char name[VS_FIELD_BYTES_MAX + 1];
+    char index[VS_INDEX_BYTES_MAX + 1];
+    vsi_slabs rows; /* vectors, elements in the machine's order */
+} vsi_field;
+
+/* Lives until the database is closed, also when the transaction that made it was rolled back. */
+typedef struct vsi_desc {
+    uint32_t id;
+    uint32_t field_count; /* 1 .. VS_FIELDS_MAX */
     int64_t created_us;
     vsi_hash128 term; /* its share of the digest */
     char name[VS_NAME_BYTES_MAX + 1];
-    char index[VS_INDEX_BYTES_MAX + 1];
-
-    vsi_slabs rows;  /* vectors, elements in the machine's order */
-    vsi_slabs cells; /* key and vector hash */
+    vsi_field field[VS_FIELDS_MAX];
+    vsi_slabs cells; /* number and vector hash */
 
     /* Of the holder of the writer role. */
     vsi_buf pool;        /* uint32_t: slots below slot_end that may be used */
     bool pool_is_filled; /* false: nothing changed since open; what is not live is free */
-    bool is_flushed;     /* by the checkpoint being made; then its slabs are by these */
-    vsi_btree new_rows_dir, new_cells_dir;
+    bool is_flushed;     /* by the checkpoint being made; then its slabs are by this */
+    vsi_btree new_dir;
 } vsi_desc;
+
+/* Its arrays one by one: the cells, then the rows of each field. */
+VSI_FN uint32_t vsi_desc_arrays(const vsi_desc *desc);
+VSI_FN vsi_slabs *vsi_desc_array(vsi_desc *desc, uint32_t at);
+
+/* The set of slots that have a field's vector (store/live). */
+VSI_FN uint32_t vsi_desc_set(const vsi_desc *desc, uint32_t field);
 
 /* All descs of a database. */
 typedef struct vsi_descs {
@@ -7500,7 +7550,8 @@ VSI_FN vsi_desc *vsi_descs_find(vsi_descs *descs, uint32_t id);
 /* The first whose id is not below id, NULL: none. Any thread; others may be added meanwhile. */
 VSI_FN vsi_desc *vsi_descs_from(vsi_descs *descs, uint64_t id);
 
-/* Adds a copy of what is given about a collection (id to index), with empty arrays. One of this id that
+/* Adds a copy of what is given about a collection, up to its fields, with empty arrays and the directory of
+ * slabs that its new_dir has. One of this id that
  * is there already was left by a transaction rolled back, and is replaced. */
 VS_NODISCARD VSI_FN vs_status vsi_descs_add(vsi_err *err, vsi_descs *descs, const vsi_desc *given,
                                             vsi_desc **out_desc);
@@ -7521,6 +7572,7 @@ VSI_FN void vsi_desc_give_slot(vsi_desc *desc, uint32_t slot);
 /* ---- store/desc.c ---------------------------------------------------------------------------------- */
 /* desc.c - the registry of collections. */
 /* uses store/desc.h */
+/* uses store/live.h */
 
 enum { DESC_CELL_BYTES = 32 };
 
@@ -7533,9 +7585,21 @@ VSI_FN bool vsi_descs_init(vsi_descs *descs, vsi_mem *mem) {
     return true;
 }
 
+VSI_FN uint32_t vsi_desc_arrays(const vsi_desc *desc) {
+    return 1 + desc->field_count;
+}
+
+VSI_FN vsi_slabs *vsi_desc_array(vsi_desc *desc, uint32_t at) {
+    return at ? &desc->field[at - 1].rows : &desc->cells;
+}
+
+VSI_FN uint32_t vsi_desc_set(const vsi_desc *desc, uint32_t field) {
+    return desc->field[field].is_optional ? 1 + field : VSI_LIVE_RECORDS;
+}
+
 static void desc_empty(vsi_desc *desc) {
-    vsi_slabs_free(&desc->rows);
-    vsi_slabs_free(&desc->cells);
+    for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
+        vsi_slabs_free(vsi_desc_array(desc, i));
     vsi_buf_free(&desc->pool);
 }
 
@@ -7592,22 +7656,25 @@ VSI_FN vsi_desc *vsi_descs_from(vsi_descs *descs, uint64_t id) {
 
 VSI_FN void vsi_descs_undo(vsi_descs *descs, vsi_pager *pager) {
     for (vsi_desc *desc = vsi_descs_from(descs, 0); desc;
-         desc = vsi_descs_from(descs, (uint64_t)desc->id + 1)) {
-        vsi_slabs_undo(&desc->rows, pager);
-        vsi_slabs_undo(&desc->cells, pager);
-    }
+         desc = vsi_descs_from(descs, (uint64_t)desc->id + 1))
+        for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
+            vsi_slabs_undo(vsi_desc_array(desc, i), pager);
 }
 
 static void desc_fill(vsi_desc *desc, vsi_mem *mem, const vsi_desc *given) {
+    const vsi_btree *dir = &given->new_dir;
+    uint32_t trailer = dir->cow ? vsi_cow_trailer(dir->cow) : 0;
     *desc = *given;
-    uint32_t trailer = given->rows.dir.cow ? vsi_cow_trailer(given->rows.dir.cow) : 0;
-    desc->element_bytes = vsi_type_bytes(desc->type);
-    desc->vector_bytes = vsi_vector_bytes(desc->type, desc->dim);
-    vsi_slabs_init(&desc->rows, mem, desc->vector_bytes, trailer);
-    vsi_slabs_init(&desc->cells, mem, DESC_CELL_BYTES, trailer);
-    desc->rows.element_bytes = desc->element_bytes;
-    desc->rows.dir = given->rows.dir;
-    desc->cells.dir = given->cells.dir;
+    vsi_slabs_init(&desc->cells, mem, 0, DESC_CELL_BYTES, trailer);
+    for (uint32_t i = 0; i < desc->field_count; i++) {
+        vsi_field *field = &desc->field[i];
+        field->element_bytes = vsi_type_bytes(field->type);
+        field->vector_bytes = vsi_vector_bytes(field->type, field->dim);
+        vsi_slabs_init(&field->rows, mem, 1 + i, field->vector_bytes, trailer);
+        field->rows.element_bytes = field->element_bytes;
+    }
+    for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
+        vsi_desc_array(desc, i)->dir = *dir;
     desc->pool = (vsi_buf){.mem = mem};
     desc->pool_is_filled = false;
 }
@@ -7627,10 +7694,10 @@ static vsi_desc *descs_insert(vsi_descs *descs, size_t at) {
 
 /* Empties one that a transaction rolled back has left; pages that its slabs were written to go back. */
 static vs_status desc_reset(vsi_err *err, vsi_desc *desc) {
-    vsi_pager *pager = desc->rows.dir.cow ? desc->rows.dir.cow->pager : NULL;
-    vs_status st = pager ? vsi_slabs_forget(err, &desc->rows, pager) : VS_OK;
-    if (st == VS_OK && pager)
-        st = vsi_slabs_forget(err, &desc->cells, pager);
+    vsi_pager *pager = desc->cells.dir.cow ? desc->cells.dir.cow->pager : NULL;
+    vs_status st = VS_OK;
+    for (uint32_t i = 0; st == VS_OK && pager && i < vsi_desc_arrays(desc); i++)
+        st = vsi_slabs_forget(err, vsi_desc_array(desc, i), pager);
     if (st == VS_OK)
         desc_empty(desc);
     return st;
@@ -7663,13 +7730,17 @@ VSI_FN vs_status vsi_descs_intern(vsi_err *err, vsi_descs *descs, const vsi_desc
     return descs_add(err, descs, given, true, out_desc);
 }
 
+static void desc_count_unused(vsi_desc *desc, uint32_t slot, bool is_unused) {
+    for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
+        vsi_slabs_count_unused(vsi_desc_array(desc, i), slot, is_unused);
+}
+
 VSI_FN uint32_t vsi_desc_take_slot(vsi_desc *desc) {
     uint32_t slot = VSI_SLOT_NONE;
     if (desc->pool.bytes) {
         desc->pool.bytes -= sizeof slot;
         memcpy(&slot, desc->pool.data + desc->pool.bytes, sizeof slot);
-        vsi_slabs_count_unused(&desc->rows, slot, false);
-        vsi_slabs_count_unused(&desc->cells, slot, false);
+        desc_count_unused(desc, slot, false);
     }
     return slot;
 }
@@ -7677,8 +7748,7 @@ VSI_FN uint32_t vsi_desc_take_slot(vsi_desc *desc) {
 VSI_FN void vsi_desc_give_slot(vsi_desc *desc, uint32_t slot) {
     if (!vsi_buf_append(&desc->pool, &slot, sizeof slot))
         return; /* it is found again after the next open */
-    vsi_slabs_count_unused(&desc->rows, slot, true);
-    vsi_slabs_count_unused(&desc->cells, slot, true);
+    desc_count_unused(desc, slot, true);
 }
 /* ---- store/budget.h ---------------------------------------------------------------------------------- */
 /* budget.h - keeps what is read from the file within the memory limit. */
@@ -7717,10 +7787,9 @@ static void budget_sweep_slabs(vsi_pager *pager, vsi_slabs *slabs) {
 static void budget_sweep(vsi_pager *pager, vsi_descs *descs) {
     budget_sweep_nodes(pager);
     for (vsi_desc *desc = vsi_descs_from(descs, 0); desc && budget_is_over(&pager->reside);
-         desc = vsi_descs_from(descs, (uint64_t)desc->id + 1)) {
-        budget_sweep_slabs(pager, &desc->cells);
-        budget_sweep_slabs(pager, &desc->rows);
-    }
+         desc = vsi_descs_from(descs, (uint64_t)desc->id + 1))
+        for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
+            budget_sweep_slabs(pager, vsi_desc_array(desc, i));
 }
 
 VSI_FN void vsi_budget_keep(vsi_pager *pager, vsi_descs *descs) {
@@ -7740,6 +7809,7 @@ VSI_FN void vsi_budget_keep(vsi_pager *pager, vsi_descs *descs) {
 /* uses store/desc.h */
 /* uses store/key.h */
 
+/* With all its fields. */
 VSI_FN vsi_hash128 vsi_term_of_coll(const vsi_desc *desc);
 VSI_FN vsi_hash128 vsi_term_of_vector(uint32_t coll, vs_key key, vsi_hash128 vector_hash);
 VSI_FN vsi_hash128 vsi_term_of_metadata(uint32_t coll, vs_key key, vsi_hash128 metadata_hash);
@@ -7750,7 +7820,7 @@ VSI_FN vsi_hash128 vsi_term_of_note(uint32_t coll, vsi_bytes key, vsi_hash128 va
 /* term.c - the terms of the digest: each depends on logical content alone, never on slots. */
 /* uses store/term.h */
 
-enum { TERM_COLL = 1, TERM_VECTOR = 2, TERM_METADATA = 3, TERM_NOTE = 4 };
+enum { TERM_COLL = 1, TERM_VECTOR = 2, TERM_METADATA = 3, TERM_NOTE = 4, TERM_FIELD = 5 };
 
 static vsi_hash128 term_of_record(uint32_t kind, uint32_t coll, vs_key key, vsi_hash128 content) {
     uint8_t bytes[24 + VSI_KEY_BYTES_MAX];
@@ -7779,19 +7849,33 @@ VSI_FN vsi_hash128 vsi_term_of_note(uint32_t coll, vsi_bytes key, vsi_hash128 va
     return vsi_hash128_of(bytes, 24 + key.bytes, 0);
 }
 
+static vsi_hash128 term_of_field(uint32_t coll, uint32_t at, const vsi_field *field) {
+    uint8_t bytes[32 + VS_FIELD_BYTES_MAX + VS_INDEX_BYTES_MAX];
+    size_t name_bytes = strlen(field->name), index_bytes = strlen(field->index);
+    vsi_put_u32(bytes, TERM_FIELD);
+    vsi_put_u32(bytes + 4, coll);
+    vsi_put_u32(bytes + 8, at);
+    vsi_put_u32(bytes + 12, field->dim);
+    vsi_put_u32(bytes + 16, (uint32_t)field->type);
+    vsi_put_u32(bytes + 20, (uint32_t)field->metric);
+    vsi_put_u32(bytes + 24, field->is_optional);
+    vsi_put_u32(bytes + 28, (uint32_t)name_bytes);
+    memcpy(bytes + 32, field->name, name_bytes);
+    memcpy(bytes + 32 + name_bytes, field->index, index_bytes);
+    return vsi_hash128_of(bytes, 32 + name_bytes + index_bytes, 0);
+}
+
 VSI_FN vsi_hash128 vsi_term_of_coll(const vsi_desc *desc) {
-    uint8_t bytes[32 + VS_NAME_BYTES_MAX + VS_INDEX_BYTES_MAX];
-    size_t name_bytes = strlen(desc->name), index_bytes = strlen(desc->index);
+    uint8_t bytes[16 + VS_NAME_BYTES_MAX];
+    size_t name_bytes = strlen(desc->name);
     vsi_put_u32(bytes, TERM_COLL);
     vsi_put_u32(bytes + 4, desc->id);
-    vsi_put_u32(bytes + 8, desc->dim);
-    vsi_put_u32(bytes + 12, (uint32_t)desc->type);
-    vsi_put_u32(bytes + 16, (uint32_t)desc->metric);
-    vsi_put_u64(bytes + 20, (uint64_t)desc->created_us);
-    vsi_put_u32(bytes + 28, (uint32_t)name_bytes);
-    memcpy(bytes + 32, desc->name, name_bytes);
-    memcpy(bytes + 32 + name_bytes, desc->index, index_bytes);
-    return vsi_hash128_of(bytes, 32 + name_bytes + index_bytes, 0);
+    vsi_put_u64(bytes + 8, (uint64_t)desc->created_us);
+    memcpy(bytes + 16, desc->name, name_bytes);
+    vsi_hash128 sum = vsi_hash128_of(bytes, 16 + name_bytes, 0);
+    for (uint32_t i = 0; i < desc->field_count; i++)
+        vsi_hash128_add(&sum, term_of_field(desc->id, i, &desc->field[i]));
+    return sum;
 }
 /* ---- store/op.h ---------------------------------------------------------------------------------- */
 /* op.h - the changes that the log records: one operation per logical mutation, as bytes. */
@@ -7817,25 +7901,33 @@ enum {
     VSI_OP_LAST = VSI_OP_METADATA
 };
 
+/* A vector field of a new collection. */
+typedef struct vsi_op_field {
+    uint32_t dim;
+    uint32_t type;   /* VS_F32 ... */
+    uint32_t metric; /* VS_L2 ... */
+    bool is_optional;
+    vsi_bytes name;
+    vsi_bytes index;
+} vsi_op_field;
+
 /* One change with everything resolved: slots chosen, time read. Members of other kinds are zero. */
 typedef struct vsi_op {
     int kind;
     uint32_t coll; /* collection id; of a note 0: the database's own */
 
     /* create */
-    uint32_t dim;
-    uint32_t type;   /* VS_F32 ... */
-    uint32_t metric; /* VS_L2 ... */
     int64_t time_us;
     vsi_bytes name;
-    vsi_bytes index;
+    uint32_t field_count;
+    vsi_op_field field[VS_FIELDS_MAX];
 
     /* put, delete, metadata */
-    uint32_t slot;      /* put: where the record goes; else where it is */
-    uint32_t old_slot;  /* put: the slot it leaves, or VSI_SLOT_NONE: a new key */
-    vs_key key;         /* what it points to is borrowed */
-    vsi_bytes vector;   /* elements little-endian */
-    vsi_bytes metadata; /* bytes 0: none */
+    uint32_t slot;                   /* put: where the record goes; else where it is */
+    uint32_t old_slot;               /* put: the slot it leaves, or VSI_SLOT_NONE: a new key */
+    vs_key key;                      /* what it points to is borrowed */
+    vsi_bytes vector[VS_FIELDS_MAX]; /* elements little-endian; bytes 0: none of this field */
+    vsi_bytes metadata;              /* bytes 0: none */
 
     /* note */
     vsi_bytes note_key;
@@ -7911,24 +8003,44 @@ static void op_put_key(vsi_buf *buf, vs_key key) {
     buf->bytes += bytes;
 }
 
+static void op_put_create(vsi_buf *buf, const vsi_op *op) {
+    op_put_u32(buf, op->coll);
+    op_put_u64(buf, (uint64_t)op->time_us);
+    op_put_bytes(buf, op->name);
+    op_put_u32(buf, op->field_count);
+    for (uint32_t i = 0; i < op->field_count; i++) {
+        const vsi_op_field *field = &op->field[i];
+        op_put_u32(buf, field->dim); /* then type u8, metric u8, flags u16 */
+        op_put_u32(buf, field->type | field->metric << 8 | (uint32_t)field->is_optional << 16);
+        op_put_bytes(buf, field->name);
+        op_put_bytes(buf, field->index);
+    }
+}
+
+/* How many there are, then the number and the bytes of each. */
+static void op_put_vectors(vsi_buf *buf, const vsi_op *op) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < VS_FIELDS_MAX; i++)
+        count += op->vector[i].bytes != 0;
+    op_put_u32(buf, count);
+    for (uint32_t i = 0; i < VS_FIELDS_MAX; i++)
+        if (op->vector[i].bytes) {
+            op_put_u32(buf, i);
+            op_put_bytes(buf, op->vector[i]);
+        }
+}
+
 static void op_put_body(vsi_buf *buf, const vsi_op *op) {
     switch (op->kind) {
     case VSI_OP_CREATE:
-        op_put_u32(buf, op->coll);
-        op_put_u32(buf, op->dim);
-        op_put_u32(buf, op->type | op->metric << 8); /* type u8, metric u8, zero u16 */
-        op_put_u64(buf, (uint64_t)op->time_us);
-        op_put_bytes(buf, op->name);
-        op_put_bytes(buf, op->index);
+        op_put_create(buf, op);
         break;
     case VSI_OP_PUT:
         op_put_u32(buf, op->coll);
         op_put_u32(buf, op->slot);
         op_put_u32(buf, op->old_slot);
         op_put_key(buf, op->key);
-        op_put_u32(buf, 1); /* fields */
-        op_put_u32(buf, 0); /* field id */
-        op_put_bytes(buf, op->vector);
+        op_put_vectors(buf, op);
         op_put_bytes(buf, op->metadata);
         break;
     case VSI_OP_DELETE:
@@ -7961,9 +8073,12 @@ static void op_put_body(vsi_buf *buf, const vsi_op *op) {
 }
 
 VSI_FN bool vsi_op_write(vsi_buf *buf, const vsi_op *op) {
-    enum { FIXED_BYTES_MAX = 128 }; /* all but the runs of bytes, header included */
-    size_t runs = op->name.bytes + op->index.bytes + op->key.bytes + op->vector.bytes +
-                  op->metadata.bytes + op->note_key.bytes + op->note_value.bytes;
+    /* all but the runs of bytes, header included; of fields 16 each */
+    enum { FIXED_BYTES_MAX = 128 + 16 * VS_FIELDS_MAX };
+    size_t runs = op->name.bytes + op->key.bytes + op->metadata.bytes + op->note_key.bytes +
+                  op->note_value.bytes;
+    for (uint32_t i = 0; i < VS_FIELDS_MAX; i++)
+        runs += op->vector[i].bytes + op->field[i].name.bytes + op->field[i].index.bytes;
     if (!vsi_buf_reserve(buf, FIXED_BYTES_MAX + runs))
         return false;
     size_t at = buf->bytes;
@@ -8029,28 +8144,50 @@ static vs_key op_take_key(op_reader *r) {
     return key;
 }
 
+static void op_take_create(op_reader *r, vsi_op *op) {
+    op->coll = op_take_u32(r);
+    op->time_us = (int64_t)op_take_u64(r);
+    op->name = op_take_bytes(r);
+    op->field_count = op_take_u32(r);
+    r->is_ok = r->is_ok && op->field_count >= 1 && op->field_count <= VS_FIELDS_MAX;
+    for (uint32_t i = 0; r->is_ok && i < op->field_count; i++) {
+        vsi_op_field *field = &op->field[i];
+        field->dim = op_take_u32(r);
+        uint32_t packed = op_take_u32(r);
+        field->type = packed & 0xff;
+        field->metric = packed >> 8 & 0xff;
+        field->is_optional = packed >> 16 == 1;
+        field->name = op_take_bytes(r);
+        field->index = op_take_bytes(r);
+        r->is_ok = r->is_ok && packed >> 17 == 0;
+    }
+}
+
+/* Their numbers ascend, and none is empty. */
+static void op_take_vectors(op_reader *r, vsi_op *op) {
+    uint32_t count = op_take_u32(r), least = 0;
+    for (uint32_t i = 0; r->is_ok && i < count; i++) {
+        uint32_t at = op_take_u32(r);
+        vsi_bytes vector = op_take_bytes(r);
+        r->is_ok = r->is_ok && at >= least && at < VS_FIELDS_MAX && vector.bytes;
+        if (r->is_ok)
+            op->vector[at] = vector;
+        least = at + 1;
+    }
+}
+
 static void op_take_body(op_reader *r, vsi_op *op) {
     uint32_t packed = 0;
     switch (op->kind) {
     case VSI_OP_CREATE:
-        op->coll = op_take_u32(r);
-        op->dim = op_take_u32(r);
-        packed = op_take_u32(r);
-        op->type = packed & 0xff;
-        op->metric = packed >> 8 & 0xff;
-        op->time_us = (int64_t)op_take_u64(r);
-        op->name = op_take_bytes(r);
-        op->index = op_take_bytes(r);
-        r->is_ok = r->is_ok && packed >> 16 == 0;
+        op_take_create(r, op);
         break;
     case VSI_OP_PUT:
         op->coll = op_take_u32(r);
         op->slot = op_take_u32(r);
         op->old_slot = op_take_u32(r);
         op->key = op_take_key(r);
-        r->is_ok = r->is_ok && op_take_u32(r) == 1; /* fields */
-        r->is_ok = r->is_ok && op_take_u32(r) == 0; /* field id */
-        op->vector = op_take_bytes(r);
+        op_take_vectors(r, op);
         op->metadata = op_take_bytes(r);
         break;
     case VSI_OP_DELETE:
@@ -8125,13 +8262,13 @@ VSI_FN vs_status vsi_op_read(vsi_err *err, vsi_bytes payload, size_t *pos, vsi_o
 typedef struct vsi_coll {
     vsi_desc *desc;
     uint64_t count;
-    uint32_t slot_end;             /* slots below it have been used */
-    uint64_t last_number;          /* the largest number that was ever put as a key; 0 also: none */
-    vsi_btree keys;                /* key, by store/key -> slot */
-    vsi_btree long_keys;           /* slot -> key, of those that a cell has no room for */
-    vsi_btree metadata;            /* slot -> JSON, by store/value */
-    vsi_btree live;                /* which slots hold a record, by store/live */
-    vsi_btree rows_dir, cells_dir; /* slab number -> where the slab is in the file */
+    uint32_t slot_end;    /* slots below it have been used */
+    uint64_t last_number; /* the largest number that was ever put as a key; 0 also: none */
+    vsi_btree keys;       /* key, by store/key -> slot */
+    vsi_btree long_keys;  /* slot -> key, of those that a cell has no room for */
+    vsi_btree metadata;   /* slot -> JSON, by store/value */
+    vsi_btree live;       /* which slots hold a record, and which vectors, by store/live */
+    vsi_btree slabs;      /* array, slab number -> where the slab is in the file */
 } vsi_coll;
 
 /* One version of a database. Copying the struct copies the version. */
@@ -8198,8 +8335,13 @@ VSI_FN void vsi_cell_encode(uint8_t out[VSI_CELL_BYTES], vs_key key, vsi_hash128
 /* The key of a slot whose cell is given; what it points to is borrowed as entries of trees are. */
 VS_NODISCARD VSI_FN vs_status vsi_coll_key(vsi_err *err, const vsi_coll *coll, uint32_t slot,
                                            const vsi_cell *cell, vs_key *out_key);
-VS_NODISCARD VSI_FN vs_status vsi_coll_row(vsi_err *err, const vsi_coll *coll, uint32_t slot,
-                                           const uint8_t **out_row);
+/* Whether the record in a live slot has a field's vector, and that. */
+VS_NODISCARD VSI_FN vs_status vsi_coll_has(vsi_err *err, const vsi_coll *coll, uint32_t field,
+                                           uint32_t slot, bool *out_has);
+VS_NODISCARD VSI_FN vs_status vsi_coll_row(vsi_err *err, const vsi_coll *coll, uint32_t field,
+                                           uint32_t slot, const uint8_t **out_row);
+/* A vector's share of the hash that a cell keeps; elements little-endian. */
+VSI_FN vsi_hash128 vsi_vector_hash(uint32_t field, vsi_bytes vector);
 /* Appends the metadata of a slot to buf, nothing when it has none. */
 VS_NODISCARD VSI_FN vs_status vsi_coll_read_metadata(vsi_err *err, const vsi_coll *coll,
                                                      uint32_t slot, vsi_buf *buf);
@@ -8224,7 +8366,7 @@ VS_NODISCARD VSI_FN vs_status vsi_note_find(vsi_err *err, const vsi_state *state
  *
  *   S1  A record is live in exactly one slot; keys maps its key there, the cell of the slot
  *       holds the key, the live bit is set. count is the number of live slots.
- *   S2  Slots below slot_end have rows and cells.
+ *   S2  Slots below slot_end have cells, and rows of the fields that are not optional.
  *   S3  A slot's row and cell are written only while it is not live in any version that can be
  *       read. */
 /* uses store/state.h */
@@ -8232,23 +8374,34 @@ VS_NODISCARD VSI_FN vs_status vsi_note_find(vsi_err *err, const vsi_state *state
 
 enum { STATE_ENTRY_COLL = 1, STATE_ENTRY_NAME = 2, STATE_ENTRY_BASE = 3 };
 
-/* Value of a collection's entry: fixed fields, name, index; then references to its trees. */
+/* Value of a collection's entry: fixed fields, name; then references to its trees. */
 enum {
-    COLL_DIM_OFF = 0,
-    COLL_TYPE_OFF = 4,
-    COLL_METRIC_OFF = 5,
-    COLL_ROWS_SHIFT_OFF = 6,
-    COLL_CELLS_SHIFT_OFF = 7,
-    COLL_CREATED_OFF = 8,
-    COLL_COUNT_OFF = 16,
+    COLL_CREATED_OFF = 0,
+    COLL_COUNT_OFF = 8,
+    COLL_LAST_NUMBER_OFF = 16,
     COLL_SLOT_END_OFF = 24,
-    COLL_NAME_BYTES_OFF = 28,
-    COLL_INDEX_BYTES_OFF = 30,
-    COLL_TREES_OFF = 32, /* entries of each tree, u64 */
-    COLL_TREES = 6,
-    COLL_LAST_NUMBER_OFF = COLL_TREES_OFF + 8 * COLL_TREES,
-    COLL_FIXED_BYTES = COLL_LAST_NUMBER_OFF + 8,
-    COLL_BYTES_MAX = COLL_FIXED_BYTES + VS_NAME_BYTES_MAX + VS_INDEX_BYTES_MAX
+    COLL_FIELDS_OFF = 28,
+    COLL_NAME_BYTES_OFF = 30,
+    COLL_CELLS_SHIFT_OFF = 32, /* then zeros */
+    COLL_TREES_OFF = 40,       /* entries of each tree, u64 */
+    COLL_TREES = 5,
+    COLL_FIXED_BYTES = COLL_TREES_OFF + 8 * COLL_TREES,
+    COLL_BYTES_MAX = COLL_FIXED_BYTES + VS_NAME_BYTES_MAX
+};
+
+/* Value of a vector field's entry. */
+enum {
+    FIELD_DIM_OFF = 0,
+    FIELD_TYPE_OFF = 4,
+    FIELD_METRIC_OFF = 5,
+    FIELD_SHIFT_OFF = 6,
+    FIELD_FLAGS_OFF = 7,
+    FIELD_NAME_BYTES_OFF = 8,
+    FIELD_INDEX_BYTES_OFF = 10,
+    FIELD_FIXED_BYTES = 12,
+    FIELD_KEY_BYTES = 7,
+    FIELD_BYTES_MAX = FIELD_FIXED_BYTES + VS_FIELD_BYTES_MAX + VS_INDEX_BYTES_MAX,
+    FIELD_OPTIONAL = 1 /* the one flag */
 };
 
 enum { BASE_NOTES_OFF = 0, BASE_LAST_COLL_OFF = 8, BASE_BYTES = 16 };
@@ -8275,39 +8428,61 @@ static vsi_bytes state_name_key(uint8_t out[1 + VS_NAME_BYTES_MAX], vsi_bytes na
     return (vsi_bytes){out, 1 + name.bytes};
 }
 
+/* Behind the entry of its collection. */
+static vsi_bytes state_field_key(uint8_t out[FIELD_KEY_BYTES], uint32_t id, uint32_t field) {
+    state_id_key(out, id);
+    out[5] = (uint8_t)(field >> 8);
+    out[6] = (uint8_t)field;
+    return (vsi_bytes){out, FIELD_KEY_BYTES};
+}
+
 static vsi_btree *coll_tree(vsi_coll *coll, uint32_t at) {
-    vsi_btree *trees[COLL_TREES] = {&coll->keys,     &coll->metadata,  &coll->live,
-                                    &coll->rows_dir, &coll->cells_dir, &coll->long_keys};
+    vsi_btree *trees[COLL_TREES] = {&coll->keys, &coll->metadata, &coll->live, &coll->slabs,
+                                    &coll->long_keys};
     return trees[at];
 }
 
 static vs_status coll_write(vsi_err *err, vsi_btree *catalog, vsi_coll *coll) {
     const vsi_desc *desc = coll->desc;
     uint8_t value[COLL_BYTES_MAX] = {0}, refs[COLL_TREES * VSI_REF_BYTES], key[5];
-    size_t name_bytes = strlen(desc->name), index_bytes = strlen(desc->index);
-    vsi_put_u32(value + COLL_DIM_OFF, desc->dim);
-    value[COLL_TYPE_OFF] = (uint8_t)desc->type;
-    value[COLL_METRIC_OFF] = (uint8_t)desc->metric;
-    value[COLL_ROWS_SHIFT_OFF] = (uint8_t)desc->rows.shift;
-    value[COLL_CELLS_SHIFT_OFF] = (uint8_t)desc->cells.shift;
+    size_t name_bytes = strlen(desc->name);
     vsi_put_u64(value + COLL_CREATED_OFF, (uint64_t)desc->created_us);
     vsi_put_u64(value + COLL_COUNT_OFF, coll->count);
-    vsi_put_u32(value + COLL_SLOT_END_OFF, coll->slot_end);
-    vsi_put_u16(value + COLL_NAME_BYTES_OFF, (uint16_t)name_bytes);
-    vsi_put_u16(value + COLL_INDEX_BYTES_OFF, (uint16_t)index_bytes);
     vsi_put_u64(value + COLL_LAST_NUMBER_OFF, coll->last_number);
+    vsi_put_u32(value + COLL_SLOT_END_OFF, coll->slot_end);
+    vsi_put_u16(value + COLL_FIELDS_OFF, (uint16_t)desc->field_count);
+    vsi_put_u16(value + COLL_NAME_BYTES_OFF, (uint16_t)name_bytes);
+    value[COLL_CELLS_SHIFT_OFF] = (uint8_t)desc->cells.shift;
     for (uint32_t i = 0; i < COLL_TREES; i++) {
         vsi_put_u64(value + COLL_TREES_OFF + 8 * i, coll_tree(coll, i)->count);
         vsi_ref_encode(coll_tree(coll, i)->root, refs + i * VSI_REF_BYTES);
     }
     memcpy(value + COLL_FIXED_BYTES, desc->name, name_bytes);
-    memcpy(value + COLL_FIXED_BYTES + name_bytes, desc->index, index_bytes);
     vsi_node_item item = {.key = state_id_key(key, desc->id),
-                          .value = {value, COLL_FIXED_BYTES + name_bytes + index_bytes},
+                          .value = {value, COLL_FIXED_BYTES + name_bytes},
                           .refs = refs,
                           .ref_count = COLL_TREES};
     return vsi_btree_put_item(err, catalog, &item);
 }
+
+static vs_status field_write(vsi_err *err, vsi_btree *catalog, const vsi_desc *desc, uint32_t at) {
+    const vsi_field *field = &desc->field[at];
+    uint8_t value[FIELD_BYTES_MAX], key[FIELD_KEY_BYTES];
+    size_t name_bytes = strlen(field->name), index_bytes = strlen(field->index);
+    vsi_put_u32(value + FIELD_DIM_OFF, field->dim);
+    value[FIELD_TYPE_OFF] = (uint8_t)field->type;
+    value[FIELD_METRIC_OFF] = (uint8_t)field->metric;
+    value[FIELD_SHIFT_OFF] = (uint8_t)field->rows.shift;
+    value[FIELD_FLAGS_OFF] = field->is_optional ? FIELD_OPTIONAL : 0;
+    vsi_put_u16(value + FIELD_NAME_BYTES_OFF, (uint16_t)name_bytes);
+    vsi_put_u16(value + FIELD_INDEX_BYTES_OFF, (uint16_t)index_bytes);
+    memcpy(value + FIELD_FIXED_BYTES, field->name, name_bytes);
+    memcpy(value + FIELD_FIXED_BYTES + name_bytes, field->index, index_bytes);
+    return vsi_btree_put(err, catalog, state_field_key(key, desc->id, at),
+                         (vsi_bytes){value, FIELD_FIXED_BYTES + name_bytes + index_bytes});
+}
+
+/* ---- reading entries ------------------------------------------------------------------------- */
 
 static vs_status coll_misfit(vsi_err *err, uint32_t id) {
     return vsi_fail(err, VS_ERR_CORRUPT, "catalog: the entry of collection %lu is malformed",
@@ -8319,56 +8494,88 @@ static bool coll_item_fits(const vsi_node_item *item, uint32_t trailer_bytes) {
     const uint8_t *value = item->value.data;
     if (item->value.bytes < COLL_FIXED_BYTES || item->ref_count != COLL_TREES)
         return false;
-    uint32_t dim = vsi_get_u32(value + COLL_DIM_OFF);
+    uint32_t fields = vsi_get_u16(value + COLL_FIELDS_OFF);
     size_t name_bytes = vsi_get_u16(value + COLL_NAME_BYTES_OFF);
-    size_t index_bytes = vsi_get_u16(value + COLL_INDEX_BYTES_OFF);
-    int type = value[COLL_TYPE_OFF];
-    return dim >= 1 && dim <= VS_DIM_MAX && vsi_metric_fits(value[COLL_METRIC_OFF], type) &&
-           name_bytes >= 1 && name_bytes <= VS_NAME_BYTES_MAX &&
-           index_bytes <= VS_INDEX_BYTES_MAX &&
-           item->value.bytes == COLL_FIXED_BYTES + name_bytes + index_bytes &&
-           value[COLL_ROWS_SHIFT_OFF] ==
-               vsi_slab_shift(vsi_vector_bytes(type, dim), trailer_bytes) &&
+    return fields >= 1 && fields <= VS_FIELDS_MAX && name_bytes >= 1 &&
+           name_bytes <= VS_NAME_BYTES_MAX && item->value.bytes == COLL_FIXED_BYTES + name_bytes &&
            value[COLL_CELLS_SHIFT_OFF] == vsi_slab_shift(VSI_CELL_BYTES, trailer_bytes);
+}
+
+static bool field_item_fits(const vsi_node_item *item, uint32_t trailer_bytes) {
+    const uint8_t *value = item->value.data;
+    if (item->value.bytes < FIELD_FIXED_BYTES || item->ref_count)
+        return false;
+    uint32_t dim = vsi_get_u32(value + FIELD_DIM_OFF);
+    size_t name_bytes = vsi_get_u16(value + FIELD_NAME_BYTES_OFF);
+    size_t index_bytes = vsi_get_u16(value + FIELD_INDEX_BYTES_OFF);
+    int type = value[FIELD_TYPE_OFF];
+    return dim >= 1 && dim <= VS_DIM_MAX && vsi_metric_fits(value[FIELD_METRIC_OFF], type) &&
+           value[FIELD_FLAGS_OFF] <= FIELD_OPTIONAL && name_bytes >= 1 &&
+           name_bytes <= VS_FIELD_BYTES_MAX && index_bytes <= VS_INDEX_BYTES_MAX &&
+           item->value.bytes == FIELD_FIXED_BYTES + name_bytes + index_bytes &&
+           value[FIELD_SHIFT_OFF] == vsi_slab_shift(vsi_vector_bytes(type, dim), trailer_bytes);
+}
+
+static vs_status field_read(vsi_err *err, const vsi_state *state, uint32_t id, uint32_t at,
+                            vsi_field *out) {
+    uint8_t key[FIELD_KEY_BYTES];
+    vsi_node_item item;
+    vs_status st = vsi_btree_get(err, &state->catalog, state_field_key(key, id, at), &item);
+    bool is_there = st == VS_OK;
+    if (st == VS_ERR_NOT_FOUND ||
+        (is_there && !field_item_fits(&item, vsi_cow_trailer(state->catalog.cow))))
+        return vsi_fail(err, VS_ERR_CORRUPT,
+                        "catalog: the entry of field %lu of collection %lu is %s",
+                        (unsigned long)at, (unsigned long)id, is_there ? "malformed" : "missing");
+    if (st != VS_OK)
+        return st;
+    const uint8_t *value = item.value.data, *name = value + FIELD_FIXED_BYTES;
+    size_t name_bytes = vsi_get_u16(value + FIELD_NAME_BYTES_OFF);
+    out->dim = vsi_get_u32(value + FIELD_DIM_OFF);
+    out->type = value[FIELD_TYPE_OFF];
+    out->metric = value[FIELD_METRIC_OFF];
+    out->is_optional = value[FIELD_FLAGS_OFF] & FIELD_OPTIONAL;
+    memcpy(out->name, name, name_bytes);
+    memcpy(out->index, name + name_bytes, vsi_get_u16(value + FIELD_INDEX_BYTES_OFF));
+    return VS_OK;
 }
 
 /* Whether an array has the slab of the last slot, which is never dropped. There may be others behind it:
  * what was rolled back leaves its slabs. */
-static vs_status coll_check_slabs(vsi_err *err, const vsi_btree *dir, uint32_t slot_end,
-                                  uint32_t shift) {
-    uint8_t key[4];
+static vs_status coll_check_slabs(vsi_err *err, const vsi_coll *coll, uint32_t array,
+                                  uint32_t row_bytes) {
+    uint8_t key[VSI_SLAB_KEY_BYTES];
     vsi_node_item item;
-    if (!slot_end)
+    uint32_t shift = vsi_slab_shift(row_bytes, vsi_cow_trailer(coll->slabs.cow));
+    if (!coll->slot_end)
         return VS_OK;
-    vsi_put_u32_be(key, (slot_end - 1) >> shift);
-    return vsi_btree_get(err, dir, (vsi_bytes){key, sizeof key}, &item);
+    return vsi_btree_get(err, &coll->slabs, vsi_slab_key(key, array, (coll->slot_end - 1) >> shift),
+                         &item);
 }
 
 /* The collection's first use since the database was opened: all slabs are in the file. */
 static vs_status coll_intern(vsi_err *err, const vsi_state *state, uint32_t id,
                              const vsi_node_item *item, vsi_coll *coll) {
-    const uint8_t *value = item->value.data, *name = value + COLL_FIXED_BYTES;
-    size_t name_bytes = vsi_get_u16(value + COLL_NAME_BYTES_OFF);
-    size_t index_bytes = vsi_get_u16(value + COLL_INDEX_BYTES_OFF);
+    const uint8_t *value = item->value.data;
     vsi_desc given;
-    vs_status st = coll->count > coll->slot_end ? VS_ERR_NOT_FOUND : VS_OK;
-    if (st == VS_OK)
-        st = coll_check_slabs(err, &coll->rows_dir, coll->slot_end, value[COLL_ROWS_SHIFT_OFF]);
-    if (st == VS_OK)
-        st = coll_check_slabs(err, &coll->cells_dir, coll->slot_end, value[COLL_CELLS_SHIFT_OFF]);
-    if (st != VS_OK)
-        return st == VS_ERR_NOT_FOUND ? coll_misfit(err, id) : st;
     memset(&given, 0, sizeof given);
     given.id = id;
-    given.dim = vsi_get_u32(value + COLL_DIM_OFF);
-    given.type = value[COLL_TYPE_OFF];
-    given.metric = value[COLL_METRIC_OFF];
     given.created_us = (int64_t)vsi_get_u64(value + COLL_CREATED_OFF);
-    memcpy(given.name, name, name_bytes);
-    memcpy(given.index, name + name_bytes, index_bytes);
+    given.field_count = vsi_get_u16(value + COLL_FIELDS_OFF);
+    memcpy(given.name, value + COLL_FIXED_BYTES, vsi_get_u16(value + COLL_NAME_BYTES_OFF));
+    given.new_dir = coll->slabs;
+    if (coll->count > coll->slot_end)
+        return coll_misfit(err, id);
+    vs_status st = coll_check_slabs(err, coll, 0, VSI_CELL_BYTES);
+    for (uint32_t i = 0; st == VS_OK && i < given.field_count; i++) {
+        vsi_field *field = &given.field[i];
+        st = field_read(err, state, id, i, field);
+        if (st == VS_OK && !field->is_optional)
+            st = coll_check_slabs(err, coll, 1 + i, vsi_vector_bytes(field->type, field->dim));
+    }
+    if (st != VS_OK)
+        return st == VS_ERR_NOT_FOUND ? coll_misfit(err, id) : st;
     given.term = vsi_term_of_coll(&given);
-    given.rows.dir = coll->rows_dir;
-    given.cells.dir = coll->cells_dir;
     return vsi_descs_intern(err, state->descs, &given, &coll->desc);
 }
 
@@ -8504,6 +8711,8 @@ VSI_FN vs_status vsi_state_add_coll(vsi_err *err, vsi_state *state, vsi_desc *de
     state->work = coll;
     state->last_coll = desc->id;
     st = coll_write(err, &state->catalog, &coll);
+    for (uint32_t i = 0; st == VS_OK && i < desc->field_count; i++)
+        st = field_write(err, &state->catalog, desc, i);
     return st == VS_OK ? vsi_btree_put(err, &state->catalog, state_name_key(key, name),
                                        (vsi_bytes){id, sizeof id})
                        : st;
@@ -8584,9 +8793,20 @@ VSI_FN vs_status vsi_coll_key(vsi_err *err, const vsi_coll *coll, uint32_t slot,
     return st;
 }
 
-VSI_FN vs_status vsi_coll_row(vsi_err *err, const vsi_coll *coll, uint32_t slot,
+VSI_FN vs_status vsi_coll_has(vsi_err *err, const vsi_coll *coll, uint32_t field, uint32_t slot,
+                              bool *out_has) {
+    uint32_t set = vsi_desc_set(coll->desc, field);
+    *out_has = true;
+    return set == VSI_LIVE_RECORDS ? VS_OK : vsi_live_get(err, &coll->live, set, slot, out_has);
+}
+
+VSI_FN vs_status vsi_coll_row(vsi_err *err, const vsi_coll *coll, uint32_t field, uint32_t slot,
                               const uint8_t **out_row) {
-    return vsi_slab_row(err, &coll->desc->rows, slot, out_row);
+    return vsi_slab_row(err, &coll->desc->field[field].rows, slot, out_row);
+}
+
+VSI_FN vsi_hash128 vsi_vector_hash(uint32_t field, vsi_bytes vector) {
+    return vsi_hash128_of(vector.data, vector.bytes, field);
 }
 
 VSI_FN vs_status vsi_coll_read_metadata(vsi_err *err, const vsi_coll *coll, uint32_t slot,
@@ -8675,20 +8895,51 @@ static vs_status apply_work_on(vsi_err *err, vsi_state *state, const vsi_op *op,
 
 /* ---- create --------------------------------------------------------------------------------- */
 
+static bool create_text_fits(vsi_bytes text, size_t least, size_t most) {
+    return text.bytes >= least && text.bytes <= most &&
+           !(text.bytes && memchr(text.data, 0, text.bytes));
+}
+
+static vs_status create_validate_field(vsi_err *err, const vsi_op *op, uint32_t at) {
+    const vsi_op_field *field = &op->field[at];
+    if (field->dim < 1 || field->dim > VS_DIM_MAX || !vsi_type_bytes((int)field->type))
+        return apply_misfit(err, op, "its dimension or type is unknown");
+    if (!vsi_metric_fits((int)field->metric, (int)field->type))
+        return apply_misfit(err, op, "its metric is unknown, or not one for its type");
+    if (!create_text_fits(field->name, 1, VS_FIELD_BYTES_MAX) ||
+        !create_text_fits(field->index, 0, VS_INDEX_BYTES_MAX))
+        return apply_misfit(err, op, "the name or index of a field is malformed");
+    for (uint32_t i = 0; i < at; i++)
+        if (!vsi_bytes_compare(op->field[i].name, field->name))
+            return apply_misfit(err, op, "two fields have one name");
+    return VS_OK;
+}
+
 static vs_status create_validate(vsi_err *err, const vsi_state *state, const vsi_op *op) {
     vsi_coll other;
+    vs_status st = VS_OK;
     if (op->coll <= state->last_coll)
         return apply_misfit(err, op, "its id does not ascend");
-    if (op->dim < 1 || op->dim > VS_DIM_MAX || !vsi_type_bytes((int)op->type))
-        return apply_misfit(err, op, "its dimension or type is unknown");
-    if (!vsi_metric_fits((int)op->metric, (int)op->type))
-        return apply_misfit(err, op, "its metric is unknown, or not one for its type");
-    if (op->name.bytes < 1 || op->name.bytes > VS_NAME_BYTES_MAX ||
-        op->index.bytes > VS_INDEX_BYTES_MAX || memchr(op->name.data, 0, op->name.bytes) ||
-        (op->index.bytes && memchr(op->index.data, 0, op->index.bytes)))
-        return apply_misfit(err, op, "its name or index is malformed");
-    vs_status st = vsi_state_coll_named(err, state, op->name, &other);
+    if (!create_text_fits(op->name, 1, VS_NAME_BYTES_MAX))
+        return apply_misfit(err, op, "its name is malformed");
+    if (op->field_count < 1 || op->field_count > VS_FIELDS_MAX)
+        return apply_misfit(err, op, "it has no fields, or too many");
+    for (uint32_t i = 0; st == VS_OK && i < op->field_count; i++)
+        st = create_validate_field(err, op, i);
+    if (st != VS_OK)
+        return st;
+    st = vsi_state_coll_named(err, state, op->name, &other);
     return apply_expect_none(err, st, op, "its name exists");
+}
+
+static void create_fill_field(vsi_field *field, const vsi_op_field *given) {
+    field->dim = given->dim;
+    field->type = (int)given->type;
+    field->metric = (int)given->metric;
+    field->is_optional = given->is_optional;
+    memcpy(field->name, given->name.data, given->name.bytes);
+    if (given->index.bytes)
+        memcpy(field->index, given->index.data, given->index.bytes);
 }
 
 static vs_status apply_create(vsi_err *err, vsi_state *state, const vsi_op *op) {
@@ -8698,16 +8949,13 @@ static vs_status apply_create(vsi_err *err, vsi_state *state, const vsi_op *op) 
     vsi_desc given, *desc = NULL;
     memset(&given, 0, sizeof given);
     given.id = op->coll;
-    given.dim = op->dim;
-    given.type = (int)op->type;
-    given.metric = (int)op->metric;
     given.created_us = op->time_us;
+    given.field_count = op->field_count;
     memcpy(given.name, op->name.data, op->name.bytes);
-    if (op->index.bytes)
-        memcpy(given.index, op->index.data, op->index.bytes);
+    for (uint32_t i = 0; i < op->field_count; i++)
+        create_fill_field(&given.field[i], &op->field[i]);
     given.term = vsi_term_of_coll(&given);
-    given.rows.dir.cow = given.cells.dir.cow =
-        state->catalog.cow->pager ? state->catalog.cow : NULL;
+    given.new_dir.cow = state->catalog.cow->pager ? state->catalog.cow : NULL;
     st = vsi_descs_add(err, state->descs, &given, &desc);
     if (st == VS_OK)
         st = vsi_state_add_coll(err, state, desc);
@@ -8730,6 +8978,19 @@ static vs_status metadata_remove(vsi_err *err, vsi_state *state, vsi_coll *coll,
     return vsi_value_delete(err, &coll->metadata, slot_key);
 }
 
+/* The slot holds a record, or none any more; which vectors it has is said apart. */
+static vs_status record_mark(vsi_err *err, vsi_coll *coll, uint32_t slot, bool is_live) {
+    vs_status st = vsi_live_set(err, &coll->live, VSI_LIVE_RECORDS, slot, is_live);
+    for (uint32_t i = 0; st == VS_OK && !is_live && i < coll->desc->field_count; i++) {
+        bool has = false;
+        if (coll->desc->field[i].is_optional)
+            st = vsi_coll_has(err, coll, i, slot, &has);
+        if (st == VS_OK && has)
+            st = vsi_live_set(err, &coll->live, vsi_desc_set(coll->desc, i), slot, false);
+    }
+    return st;
+}
+
 /* Takes the live record of a key out of its slot. */
 static vs_status record_remove(vsi_err *err, vsi_state *state, vsi_coll *coll, uint32_t slot,
                                vs_key key, vsi_buf *freed) {
@@ -8739,7 +9000,7 @@ static vs_status record_remove(vsi_err *err, vsi_state *state, vsi_coll *coll, u
     if (st == VS_OK)
         st = metadata_remove(err, state, coll, slot, key);
     if (st == VS_OK)
-        st = vsi_live_set(err, &coll->live, slot, false);
+        st = record_mark(err, coll, slot, false);
     if (st == VS_OK && key.kind != VS_KEY_U64)
         st = vsi_btree_delete(err, &coll->long_keys, vsi_slot_encode(bytes, slot));
     if (st == VS_ERR_NOT_FOUND)
@@ -8755,18 +9016,38 @@ static vs_status record_remove(vsi_err *err, vsi_state *state, vsi_coll *coll, u
     return VS_OK;
 }
 
-static vs_status record_write_row(vsi_err *err, vsi_coll *coll, const vsi_op *op,
-                                  vsi_hash128 hash) {
-    vsi_desc *desc = coll->desc;
-    uint8_t *row = NULL, *cell = NULL;
-    vs_status st = vsi_slab_make_row(err, &desc->rows, op->slot, &row);
-    if (st == VS_OK)
-        st = vsi_slab_make_row(err, &desc->cells, op->slot, &cell);
+static vs_status record_write_row(vsi_err *err, vsi_coll *coll, uint32_t at, uint32_t slot,
+                                  vsi_bytes vector) {
+    vsi_field *field = &coll->desc->field[at];
+    uint8_t *row = NULL;
+    vs_status st = vsi_slab_make_row(err, &field->rows, slot, &row);
     if (st != VS_OK)
         return st;
-    vsi_copy_le(row, op->vector.data, desc->vector_bytes / desc->element_bytes,
-                desc->element_bytes); /* keeps S3 */
+    vsi_copy_le(row, vector.data, field->vector_bytes / field->element_bytes,
+                field->element_bytes); /* keeps S3 */
+    if (field->is_optional)
+        st = vsi_live_set(err, &coll->live, vsi_desc_set(coll->desc, at), slot, true);
+    return st;
+}
+
+/* The vectors of a record, and its cell. */
+static vs_status record_write_rows(vsi_err *err, vsi_coll *coll, const vsi_op *op,
+                                   vsi_hash128 *out_hash) {
+    vsi_hash128 hash = {0, 0};
+    uint8_t *cell = NULL;
+    vs_status st = VS_OK;
+    for (uint32_t i = 0; st == VS_OK && i < coll->desc->field_count; i++) {
+        if (!op->vector[i].bytes)
+            continue;
+        st = record_write_row(err, coll, i, op->slot, op->vector[i]);
+        vsi_hash128_add(&hash, vsi_vector_hash(i, op->vector[i]));
+    }
+    if (st == VS_OK)
+        st = vsi_slab_make_row(err, &coll->desc->cells, op->slot, &cell);
+    if (st != VS_OK)
+        return st;
     vsi_cell_encode(cell, op->key, hash);
+    *out_hash = hash;
     return VS_OK;
 }
 
@@ -8794,10 +9075,10 @@ static vs_status metadata_add(vsi_err *err, vsi_state *state, vsi_coll *coll, co
 
 /* Writes a record into a slot that is not live. */
 static vs_status record_add(vsi_err *err, vsi_state *state, vsi_coll *coll, const vsi_op *op) {
-    vsi_hash128 hash = vsi_hash128_of(op->vector.data, op->vector.bytes, 0);
-    vs_status st = record_write_row(err, coll, op, hash);
+    vsi_hash128 hash = {0, 0};
+    vs_status st = record_write_rows(err, coll, op, &hash);
     if (st == VS_OK)
-        st = vsi_live_set(err, &coll->live, op->slot, true);
+        st = record_mark(err, coll, op->slot, true);
     if (st == VS_OK)
         st = metadata_add(err, state, coll, op);
     if (st == VS_OK)
@@ -8824,13 +9105,27 @@ static vs_status record_validate(vsi_err *err, const vsi_coll *coll, const vsi_o
                              : apply_misfit(err, op, "the record is not where the operation says");
 }
 
+static vs_status put_validate_vectors(vsi_err *err, const vsi_desc *desc, const vsi_op *op) {
+    for (uint32_t i = 0; i < VS_FIELDS_MAX; i++) {
+        size_t bytes = op->vector[i].bytes;
+        if (i >= desc->field_count && bytes)
+            return apply_misfit(err, op, "there is no such field");
+        if (i < desc->field_count && !bytes && !desc->field[i].is_optional)
+            return apply_misfit(err, op, "a vector is missing");
+        if (bytes && bytes != desc->field[i].vector_bytes)
+            return apply_misfit(err, op, "the vector has another size");
+    }
+    return VS_OK;
+}
+
 static vs_status put_validate(vsi_err *err, const vsi_coll *coll, const vsi_op *op) {
     bool is_live = false;
-    if (op->vector.bytes != coll->desc->vector_bytes)
-        return apply_misfit(err, op, "the vector has another size");
+    vs_status st = put_validate_vectors(err, coll->desc, op);
+    if (st != VS_OK)
+        return st;
     if (op->metadata.bytes > VS_METADATA_BYTES_MAX)
         return apply_misfit(err, op, "the metadata is too large");
-    vs_status st = vsi_live_get(err, &coll->live, op->slot, &is_live);
+    st = vsi_live_get(err, &coll->live, VSI_LIVE_RECORDS, op->slot, &is_live);
     if (st != VS_OK)
         return st;
     if (op->slot > coll->slot_end || op->slot >= VS_RECORDS_MAX || is_live)
@@ -9032,39 +9327,65 @@ static vs_status audit_key(auditor *a, const vsi_coll *coll, vs_key key, uint32_
     return st;
 }
 
+/* The hash of a record's vectors, as its cell should have it. */
+static vs_status audit_vectors(auditor *a, const vsi_coll *coll, uint32_t slot,
+                               vsi_hash128 *out_hash) {
+    vsi_hash128 hash = {0, 0};
+    vs_status st = VS_OK;
+    for (uint32_t i = 0; st == VS_OK && i < coll->desc->field_count; i++) {
+        const vsi_field *field = &coll->desc->field[i];
+        const uint8_t *row = NULL;
+        bool has = false;
+        st = vsi_coll_has(a->err, coll, i, slot, &has);
+        if (st == VS_OK && has)
+            st = vsi_coll_row(a->err, coll, i, slot, &row);
+        if (st != VS_OK || !has)
+            continue;
+        vsi_copy_le(a->buf.data, row, field->vector_bytes / field->element_bytes,
+                    field->element_bytes);
+        vsi_hash128_add(&hash, vsi_vector_hash(i, (vsi_bytes){a->buf.data, field->vector_bytes}));
+    }
+    *out_hash = hash;
+    return st;
+}
+
 /* The record that a key leads to. */
 static vs_status audit_record(auditor *a, const vsi_coll *coll, vs_key key, uint32_t slot) {
-    const vsi_desc *desc = coll->desc;
     bool is_live = false;
-    const uint8_t *row = NULL;
+    vsi_hash128 hash = {0, 0};
     vsi_cell cell;
-    vs_status st = vsi_live_get(a->err, &coll->live, slot, &is_live);
+    vs_status st = vsi_live_get(a->err, &coll->live, VSI_LIVE_RECORDS, slot, &is_live);
     if (st == VS_OK && (slot >= coll->slot_end || !is_live))
         return vsi_fail(a->err, VS_ERR_CORRUPT, "a key leads to a slot that is not live");
     if (st == VS_OK)
         st = vsi_coll_cell(a->err, coll, slot, &cell);
     if (st == VS_OK)
-        st = vsi_coll_row(a->err, coll, slot, &row);
-    if (st == VS_OK)
         st = audit_key(a, coll, key, slot, &cell);
+    if (st == VS_OK)
+        st = audit_vectors(a, coll, slot, &hash);
     if (st != VS_OK)
         return st;
-    vsi_copy_le(a->buf.data, row, desc->vector_bytes / desc->element_bytes, desc->element_bytes);
-    vsi_hash128 hash = vsi_hash128_of(a->buf.data, desc->rows.row_bytes, 0);
-    vsi_hash128_add(&a->digest, vsi_term_of_vector(desc->id, key, hash));
+    vsi_hash128_add(&a->digest, vsi_term_of_vector(coll->desc->id, key, hash));
     if (hash.lo != cell.vector_hash.lo || hash.hi != cell.vector_hash.hi)
         return vsi_fail(a->err, VS_ERR_CORRUPT, "a vector's hash is wrong");
     return VS_OK;
 }
 
+/* Room for the largest vector of a collection. */
+static vs_status audit_reserve(auditor *a, const vsi_desc *desc) {
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < desc->field_count; i++)
+        bytes = desc->field[i].vector_bytes > bytes ? desc->field[i].vector_bytes : bytes;
+    a->buf.bytes = 0;
+    return vsi_buf_reserve(&a->buf, bytes) ? VS_OK : vsi_fail_nomem(a->err, bytes);
+}
+
 static vs_status audit_records(auditor *a, const vsi_coll *coll) {
     uint64_t count = 0, long_count = 0;
     vsi_btree_cursor cursor;
-    a->buf.bytes = 0;
-    if (!vsi_buf_reserve(&a->buf, coll->desc->rows.row_bytes))
-        return vsi_fail_nomem(a->err, coll->desc->rows.row_bytes);
-    vs_status st =
-        vsi_btree_seek(a->err, &coll->keys, (vsi_bytes){(const uint8_t *)"", 0}, &cursor);
+    vs_status st = audit_reserve(a, coll->desc);
+    if (st == VS_OK)
+        st = vsi_btree_seek(a->err, &coll->keys, (vsi_bytes){(const uint8_t *)"", 0}, &cursor);
     while (st == VS_OK && !vsi_btree_at_end(&cursor)) {
         vs_key key = {0};
         uint32_t slot = 0;
@@ -9093,6 +9414,28 @@ static uint64_t audit_count_bits(vsi_bytes bits) {
     return count;
 }
 
+/* The vectors that a chunk says records have, of a field that is optional: they are of live slots. */
+static vs_status audit_present(auditor *a, const vsi_coll *coll, uint32_t set, uint32_t chunk,
+                               vsi_bytes bits) {
+    const vsi_desc *desc = coll->desc;
+    if (set > desc->field_count || !desc->field[set - 1].is_optional)
+        return vsi_fail(a->err, VS_ERR_CORRUPT, "a chunk of a bitmap is of no field");
+    for (uint32_t i = 0; i < VSI_LIVE_CHUNK_SLOTS; i++) {
+        uint64_t slot = (uint64_t)chunk * VSI_LIVE_CHUNK_SLOTS + i;
+        bool is_live = false;
+        if (!(bits.data[i / 8] >> i % 8 & 1))
+            continue;
+        vs_status st = slot < coll->slot_end ? vsi_live_get(a->err, &coll->live, VSI_LIVE_RECORDS,
+                                                            (uint32_t)slot, &is_live)
+                                             : VS_OK;
+        if (st == VS_OK && !is_live)
+            st = vsi_fail(a->err, VS_ERR_CORRUPT, "there is a vector of a slot that is not live");
+        if (st != VS_OK)
+            return st;
+    }
+    return VS_OK;
+}
+
 /* Every live slot is a record's: their numbers are equal, and audit_record finds each one live. */
 static vs_status audit_live(auditor *a, const vsi_coll *coll) {
     uint64_t count = 0;
@@ -9101,10 +9444,17 @@ static vs_status audit_live(auditor *a, const vsi_coll *coll) {
         vsi_btree_seek(a->err, &coll->live, (vsi_bytes){(const uint8_t *)"", 0}, &cursor);
     while (st == VS_OK && !vsi_btree_at_end(&cursor)) {
         vsi_node_item item = vsi_btree_entry(&cursor);
-        if (item.key.bytes != 4 || item.value.bytes != VSI_LIVE_CHUNK_BYTES || item.ref_count)
+        uint32_t set = 0, chunk = 0;
+        bool is_chunk = vsi_live_chunk_of(item.key, &set, &chunk) &&
+                        item.value.bytes == VSI_LIVE_CHUNK_BYTES && !item.ref_count;
+        if (!is_chunk)
             audit_report(a, coll->desc->name, "a chunk of the live bitmap is malformed");
-        count += audit_count_bits(item.value);
-        st = audit_next(a, &cursor);
+        else if (set == VSI_LIVE_RECORDS)
+            count += audit_count_bits(item.value);
+        else
+            st = audit_note(a, coll->desc->name, audit_present(a, coll, set, chunk, item.value));
+        if (st == VS_OK)
+            st = audit_next(a, &cursor);
     }
     if (st == VS_OK && count != coll->count)
         audit_report(a, coll->desc->name, "live slots and records differ in number"); /* S1 */
@@ -9146,7 +9496,7 @@ static vs_status audit_add_metadata(auditor *a, const vsi_coll *coll, vsi_bytes 
     bool is_live = false;
     vsi_cell cell;
     uint32_t slot = key.bytes == VSI_SLOT_KEY_BYTES ? vsi_get_u32_be(key.data) : UINT32_MAX;
-    vs_status st = vsi_live_get(a->err, &coll->live, slot, &is_live);
+    vs_status st = vsi_live_get(a->err, &coll->live, VSI_LIVE_RECORDS, slot, &is_live);
     if (st == VS_OK && (slot >= coll->slot_end || !is_live))
         return vsi_fail(a->err, VS_ERR_CORRUPT, "there is metadata of a slot that is not live");
     if (st == VS_OK)
@@ -9190,8 +9540,8 @@ static vs_status audit_desc(auditor *a, const vsi_state *state, const vsi_coll *
 
 static vs_status audit_coll(auditor *a, const vsi_state *state, const vsi_coll *coll) {
     const char *name = coll->desc->name;
-    const vsi_btree *trees[] = {&coll->keys,     &coll->metadata,  &coll->live,
-                                &coll->rows_dir, &coll->cells_dir, &coll->long_keys};
+    const vsi_btree *trees[] = {&coll->keys, &coll->metadata, &coll->live, &coll->slabs,
+                                &coll->long_keys};
     bool is_sound = true;
     vs_status st = VS_OK;
     for (size_t i = 0; st == VS_OK && i < sizeof trees / sizeof trees[0]; i++)
@@ -11804,19 +12154,27 @@ static vs_status flush_array(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir, uin
     return st == VS_OK ? vsi_slabs_link(err, slabs, dir) : st;
 }
 
+static bool flush_desc_has_slabs(vsi_desc *desc) {
+    for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
+        if (flush_has_slabs(vsi_desc_array(desc, i)))
+            return true;
+    return false;
+}
+
 static vs_status flush_coll_slabs(vsi_err *err, vsi_state *state, vsi_desc *desc) {
     vsi_coll *coll = NULL;
     vsi_pager *pager = state->catalog.cow->pager;
-    if (!flush_has_slabs(&desc->rows) && !flush_has_slabs(&desc->cells))
+    if (!flush_desc_has_slabs(desc))
         return VS_OK;
     vs_status st = vsi_state_work_on(err, state, desc->id, &coll);
-    if (st == VS_ERR_NOT_FOUND) { /* its creation was rolled back */
-        st = vsi_slabs_forget(err, &desc->rows, pager);
-        return st == VS_OK ? vsi_slabs_forget(err, &desc->cells, pager) : st;
+    bool is_gone = st == VS_ERR_NOT_FOUND; /* its creation was rolled back */
+    st = is_gone ? VS_OK : st;
+    for (uint32_t i = 0; st == VS_OK && i < vsi_desc_arrays(desc); i++) {
+        vsi_slabs *slabs = vsi_desc_array(desc, i);
+        st = is_gone ? vsi_slabs_forget(err, slabs, pager)
+                     : flush_array(err, slabs, &coll->slabs, coll->slot_end);
     }
-    if (st == VS_OK)
-        st = flush_array(err, &desc->rows, &coll->rows_dir, coll->slot_end);
-    return st == VS_OK ? flush_array(err, &desc->cells, &coll->cells_dir, coll->slot_end) : st;
+    return st;
 }
 
 static vs_status flush_slabs(vsi_err *err, vsi_state *state) {
@@ -11833,14 +12191,13 @@ static vs_status flush_locate(vsi_err *err, const vsi_state *state, vsi_desc *de
     desc->is_flushed = st == VS_OK;
     if (st != VS_OK)
         return st == VS_ERR_NOT_FOUND ? VS_OK : st;
-    desc->new_rows_dir = coll.rows_dir;
-    desc->new_cells_dir = coll.cells_dir;
+    desc->new_dir = coll.slabs;
     return VS_OK;
 }
 
 static void flush_settle_slabs(vsi_desc *desc) {
-    vsi_slabs_settle(&desc->rows, &desc->new_rows_dir);
-    vsi_slabs_settle(&desc->cells, &desc->new_cells_dir);
+    for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
+        vsi_slabs_settle(vsi_desc_array(desc, i), &desc->new_dir);
 }
 
 VSI_FN void vsi_flush_settle(const vsi_state *state) {
@@ -11894,30 +12251,29 @@ VSI_FN vs_status vsi_flush_slabs_early(vsi_err *err, const vsi_state *state, uin
     vs_status st = VS_OK;
     uint64_t end = pager->written_bytes + max_bytes;
     end = end < max_bytes ? UINT64_MAX : end;
-    for (vsi_desc *desc = flush_first(state); st == VS_OK && desc; desc = flush_next(state, desc)) {
-        if (desc->rows.dirty.bytes && pager->written_bytes < end)
-            st = vsi_slabs_write_back(err, &desc->rows, pager, end - pager->written_bytes);
-        if (st == VS_OK && desc->cells.dirty.bytes && pager->written_bytes < end)
-            st = vsi_slabs_write_back(err, &desc->cells, pager, end - pager->written_bytes);
-    }
+    for (vsi_desc *desc = flush_first(state); desc; desc = flush_next(state, desc))
+        for (uint32_t i = vsi_desc_arrays(desc); st == VS_OK && i-- > 0;) { /* rows are the most */
+            vsi_slabs *slabs = vsi_desc_array(desc, i);
+            if (slabs->dirty.bytes && pager->written_bytes < end)
+                st = vsi_slabs_write_back(err, slabs, pager, end - pager->written_bytes);
+        }
     return st;
 }
 
 VSI_FN uint64_t vsi_flush_slabs_left(const vsi_state *state) {
     uint64_t bytes = 0;
     for (vsi_desc *desc = flush_first(state); desc; desc = flush_next(state, desc))
-        bytes += vsi_slabs_dirty_bytes(&desc->rows) + vsi_slabs_dirty_bytes(&desc->cells);
+        for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
+            bytes += vsi_slabs_dirty_bytes(vsi_desc_array(desc, i));
     return bytes;
 }
 
 VSI_FN vs_status vsi_flush_distrust(vsi_err *err, const vsi_state *state) {
     vsi_pager *pager = state->catalog.cow->pager;
     vs_status st = VS_OK;
-    for (vsi_desc *desc = flush_first(state); st == VS_OK && desc; desc = flush_next(state, desc)) {
-        st = vsi_slabs_distrust(err, &desc->rows, pager);
-        if (st == VS_OK)
-            st = vsi_slabs_distrust(err, &desc->cells, pager);
-    }
+    for (vsi_desc *desc = flush_first(state); desc; desc = flush_next(state, desc))
+        for (uint32_t i = 0; st == VS_OK && i < vsi_desc_arrays(desc); i++)
+            st = vsi_slabs_distrust(err, vsi_desc_array(desc, i), pager);
     return st;
 }
 /* ---- store/relocate.h ---------------------------------------------------------------------------------- */
@@ -12370,8 +12726,8 @@ static void admit_add_slabs(vsi_engine *engine, vsi_page_count *need) {
     for (vsi_desc *desc = vsi_descs_from(&engine->descs, 0); desc;
          desc = vsi_descs_from(&engine->descs, (uint64_t)desc->id + 1)) {
         vsi_page_count before = *need;
-        vsi_slabs_need(&desc->rows, need);
-        vsi_slabs_need(&desc->cells, need);
+        for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
+            vsi_slabs_need(vsi_desc_array(desc, i), need);
         if (need->single != before.single)
             vsi_page_count_add(need, 1, ADMIT_CATALOG_NODES);
     }
@@ -14665,23 +15021,26 @@ VSI_FN void vsi_topk_sort(vsi_topk *topk) {
 typedef struct vsi_halt {
     vsi_atomic_u64 *interrupts; /* counts up with each wish; borrowed */
     uint64_t seen;              /* what it was when the call began */
+    const vs_vfs *vfs;          /* whose clock says when the deadline is; NULL: there is none */
+    int64_t deadline_us;
 } vsi_halt;
 
 /* What a scan asks for. */
 typedef struct vsi_exact_ask {
-    const void *query; /* [dim] elements of the collection's type, aligned for it */
+    uint32_t field;
+    const void *query; /* [dim] elements of the field's type, aligned for it */
     uint32_t excluded; /* the record in this slot is not wanted; VSI_SLOT_NONE */
     vsi_halt halt;
 } vsi_exact_ask;
 
-/* Offers every record of coll to topk, and sorts that. stay is the caller's, who holds nothing else by it: it is
- * renewed on the way. VS_ERR_INTERRUPTED. */
+/* Offers every record of coll that has the field's vector to topk, and sorts that. stay is the caller's, who holds nothing else by it: it is
+ * renewed on the way. VS_ERR_INTERRUPTED, VS_ERR_TIMEOUT. */
 VS_NODISCARD VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels,
                                              const vsi_coll *coll, const vsi_exact_ask *ask,
                                              vsi_stay *stay, vsi_topk *topk);
 
-/* The distance of two vectors of a collection, as a scan would find it. query is aligned as above. */
-VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_coll *coll,
+/* The distance of two vectors of a field, as a scan would find it. query is aligned as above. */
+VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_coll *coll, uint32_t field,
                                  const void *query, const void *row);
 
 #endif
@@ -14701,8 +15060,10 @@ static const double exact_sum_trusted = 0x1p-102;
 static const double exact_norm_trusted = 1e-30;
 
 typedef struct exact_scan {
-    vsi_kernel *kernel; /* for the collection's type and metric */
+    vsi_kernel *kernel; /* for the field's type and metric */
     const vsi_coll *coll;
+    vsi_field *field;
+    uint32_t set; /* of slots that have its vector */
     const void *query;
     size_t dim;
     double query_norm; /* squared; for cosine */
@@ -14736,7 +15097,7 @@ static double exact_distance(int metric, double sum, double norm, double query_n
 
 /* A row of floats whose sums left the range of single precision, above or below, in double. */
 static double exact_in_double(const exact_scan *scan, const float *row) {
-    int metric = scan->coll->desc->metric;
+    int metric = scan->field->metric;
     vsi_kernel *kernel = vsi_kernels_find(vsi_kernels_scalar(), VS_F32, metric);
     double sum = 0, norm = 0, query_sum = 0, query_norm = 0;
     kernel(scan->query, row, scan->dim, 1, &sum, &norm);
@@ -14753,26 +15114,26 @@ static bool exact_norm_is_trusted(double norm) {
 static bool exact_is_trusted(const exact_scan *scan, size_t at) {
     if (!isfinite(scan->out[at]))
         return false;
-    if (scan->coll->desc->metric == VS_COSINE)
+    if (scan->field->metric == VS_COSINE)
         return exact_norm_is_trusted(scan->norm[at]) && exact_norm_is_trusted(scan->query_norm);
     return fabs(scan->out[at]) >= exact_sum_trusted * (double)scan->dim;
 }
 
 /* The distances of n rows. */
 static void exact_rows(exact_scan *scan, const uint8_t *rows, size_t n) {
-    const vsi_desc *desc = scan->coll->desc;
+    const vsi_field *field = scan->field;
     scan->kernel(scan->query, rows, scan->dim, n, scan->out, scan->norm);
     for (size_t i = 0; i < n; i++)
         scan->out[i] =
-            desc->type != VS_F32 || exact_is_trusted(scan, i)
-                ? exact_distance(desc->metric, scan->out[i], scan->norm[i], scan->query_norm)
+            field->type != VS_F32 || exact_is_trusted(scan, i)
+                ? exact_distance(field->metric, scan->out[i], scan->norm[i], scan->query_norm)
                 : exact_in_double(scan, (const float *)(const void *)rows + i * scan->dim);
 }
 
 /* The query's norm, by the kernel that computes the rows', so that equal vectors are at distance 0. */
 static void exact_prepare(exact_scan *scan) {
     double sum = 0;
-    if (scan->coll->desc->metric == VS_COSINE)
+    if (scan->field->metric == VS_COSINE)
         scan->kernel(scan->query, scan->query, scan->dim, 1, &sum, &scan->query_norm);
 }
 
@@ -14814,7 +15175,7 @@ static vs_status exact_offer(vsi_err *err, exact_scan *scan, uint32_t slot, size
 static vs_status exact_tile(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n,
                             vsi_topk *topk) {
     const uint8_t *rows = NULL;
-    vs_status st = vsi_slab_row_aside(err, &scan->coll->desc->rows, slot, &scan->rows, &rows);
+    vs_status st = vsi_slab_row_aside(err, &scan->field->rows, slot, &scan->rows, &rows);
     if (st != VS_OK)
         return st;
     exact_rows(scan, rows, n);
@@ -14822,29 +15183,31 @@ static vs_status exact_tile(vsi_err *err, exact_scan *scan, uint32_t slot, size_
 }
 
 /* The largest tile from slot on: in one slab, and not behind end. */
-static uint32_t exact_tile_end(const vsi_coll *coll, uint32_t slot, uint32_t end) {
-    uint32_t n = end - slot, run = vsi_slab_run(&coll->desc->rows, slot);
+static uint32_t exact_tile_end(const exact_scan *scan, uint32_t slot, uint32_t end) {
+    uint32_t n = end - slot, run = vsi_slab_run(&scan->field->rows, slot);
     n = n < run ? n : run;
     return slot + (n < EXACT_TILE_ROWS ? n : EXACT_TILE_ROWS);
 }
 
 static vs_status exact_check(vsi_err *err, const vsi_halt *halt) {
-    if (vsi_atomic_load(halt->interrupts) == halt->seen)
-        return VS_OK;
-    return vsi_fail(err, VS_ERR_INTERRUPTED, "the search was interrupted");
+    if (vsi_atomic_load(halt->interrupts) != halt->seen)
+        return vsi_fail(err, VS_ERR_INTERRUPTED, "the search was interrupted");
+    if (halt->vfs && halt->vfs->ticks_us(halt->vfs->ctx) >= halt->deadline_us)
+        return vsi_fail(err, VS_ERR_TIMEOUT, "the search took longer than it may");
+    return VS_OK;
 }
 
 static vs_status exact_run(vsi_err *err, exact_scan *scan, const vsi_halt *halt, vsi_stay *stay,
                            vsi_topk *topk) {
     const vsi_coll *coll = scan->coll;
     vsi_reside *reside = &coll->live.cow->pager->reside;
-    vsi_live_scan live = {.live = &coll->live};
+    vsi_live_scan live = {.live = &coll->live, .set = scan->set};
     uint32_t slot = 0, end = coll->slot_end;
     for (;;) {
         uint32_t dead = 0;
         vs_status st = vsi_live_next(err, &live, slot, end, &slot);
         if (st == VS_OK && slot < end)
-            st = vsi_live_next_dead(err, &live, slot, exact_tile_end(coll, slot, end), &dead);
+            st = vsi_live_next_dead(err, &live, slot, exact_tile_end(scan, slot, end), &dead);
         if (st == VS_OK)
             st = exact_check(err, halt);
         if (st == VS_OK && slot < end)
@@ -14860,23 +15223,25 @@ static vs_status exact_run(vsi_err *err, exact_scan *scan, const vsi_halt *halt,
 }
 
 static void exact_begin(exact_scan *scan, const vsi_kernels *kernels, const vsi_coll *coll,
-                        const void *query) {
-    scan->kernel = vsi_kernels_find(kernels, coll->desc->type, coll->desc->metric);
+                        uint32_t field, const void *query) {
+    scan->field = &coll->desc->field[field];
+    scan->kernel = vsi_kernels_find(kernels, scan->field->type, scan->field->metric);
     scan->coll = coll;
+    scan->set = vsi_desc_set(coll->desc, field);
     scan->query = query;
-    scan->dim = coll->desc->dim;
+    scan->dim = scan->field->dim;
     scan->query_norm = 0;
     scan->excluded = VSI_SLOT_NONE;
     scan->err = NULL;
     scan->order_st = VS_OK;
-    scan->rows = scan->cells = (vsi_slab_aside){.buf = {.mem = coll->desc->rows.mem}};
+    scan->rows = scan->cells = (vsi_slab_aside){.buf = {.mem = coll->desc->cells.mem}};
     exact_prepare(scan);
 }
 
-VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_coll *coll,
+VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_coll *coll, uint32_t field,
                                  const void *query, const void *row) {
     exact_scan scan;
-    exact_begin(&scan, kernels, coll, query);
+    exact_begin(&scan, kernels, coll, field, query);
     exact_rows(&scan, row, 1);
     return scan.out[0];
 }
@@ -14884,7 +15249,7 @@ VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_coll *col
 VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels, const vsi_coll *coll,
                                 const vsi_exact_ask *ask, vsi_stay *stay, vsi_topk *topk) {
     exact_scan scan;
-    exact_begin(&scan, kernels, coll, ask->query);
+    exact_begin(&scan, kernels, coll, ask->field, ask->query);
     scan.excluded = ask->excluded;
     scan.err = err;
     topk->order = exact_order;
@@ -14944,8 +15309,10 @@ struct vs_txn {
 
 /* A record that was read; the caller may pass it back in. */
 typedef struct vsi_record_bufs {
-    vsi_buf vector, metadata; /* metadata ends with a NUL */
+    vsi_buf vector, metadata; /* all vectors; metadata ends with a NUL */
     vsi_buf key;              /* what the key points to */
+    vs_vector list[VS_FIELDS_MAX];
+    size_t list_count;
 } vsi_record_bufs;
 
 struct vs_collection {
@@ -15460,11 +15827,14 @@ vs_status vs_close(vs_db *db) {
 
 /* uses api/handle.h */
 
-/* A caller's vector in the collection's type, elements little-endian: the caller's own bytes when
- * they are that already, else scratch [dim x element_bytes]. VS_ERR_INVALID for values that do not
+/* A caller's vector in the field's type, elements little-endian: the caller's own bytes when
+ * they are that already, else scratch [vector_bytes]. VS_ERR_INVALID for values that do not
  * fit. */
-VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_desc *desc, const void *vector, int type,
-                                   uint8_t *scratch, const uint8_t **out);
+VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_field *field, const void *vector,
+                                   int type, uint8_t *scratch, const uint8_t **out);
+/* VS_ERR_INVALID: the collection has no such field. */
+VS_NODISCARD VSI_FN vs_status vsi_record_check_field(vsi_err *err, const vsi_coll *coll,
+                                                     uint32_t field);
 
 VSI_FN void vsi_record_bufs_init(vsi_record_bufs *bufs, vsi_mem *mem);
 VSI_FN void vsi_record_bufs_free(vsi_record_bufs *bufs);
@@ -15477,6 +15847,10 @@ VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t sl
 VS_NODISCARD VSI_FN vs_status vsi_record_find(vsi_err *err, const vs_collection *collection,
                                               const vsi_coll *coll, vs_key key, uint32_t *out_slot);
 
+/* Says that a record has no vector of a field: VS_ERR_NOT_FOUND. */
+VSI_FN vs_status vsi_record_no_vector(vsi_err *err, const vsi_coll *coll, uint32_t field,
+                                      vs_key key);
+
 #endif
 /* ---- api/record.c ---------------------------------------------------------------------------------- */
 /* record.c - writing and reading records. */
@@ -15485,27 +15859,34 @@ VS_NODISCARD VSI_FN vs_status vsi_record_find(vsi_err *err, const vs_collection 
 
 /* ---- vectors -------------------------------------------------------------------------------- */
 
-VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_desc *desc, const void *vector, int type,
-                                   uint8_t *scratch, const uint8_t **out) {
+VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_field *field, const void *vector,
+                                   int type, uint8_t *scratch, const uint8_t **out) {
     bool is_canonical = false;
-    type = type ? type : desc->type;
+    type = type ? type : field->type;
     *out = scratch;
     if (!vector)
         return vsi_fail(err, VS_ERR_MISUSE, "vector: missing");
     if (!vsi_type_bytes(type))
         return vsi_fail(err, VS_ERR_INVALID, "vector: type is %d, expected VS_F32 ... VS_BIT",
                         type);
-    size_t numbers = desc->vector_bytes / desc->element_bytes;
-    if (type == desc->type) {
-        vs_status st = vsi_vector_check(err, vector, type, desc->dim, &is_canonical);
+    size_t numbers = field->vector_bytes / field->element_bytes;
+    if (type == field->type) {
+        vs_status st = vsi_vector_check(err, vector, type, field->dim, &is_canonical);
         if (st != VS_OK || is_canonical) {
-            *out = vsi_as_le(vector, numbers, desc->element_bytes, scratch);
+            *out = vsi_as_le(vector, numbers, field->element_bytes, scratch);
             return st;
         }
     }
-    vs_status st = vsi_vector_convert(err, vector, type, scratch, desc->type, desc->dim, NULL);
-    vsi_swap_le(scratch, numbers, desc->element_bytes);
+    vs_status st = vsi_vector_convert(err, vector, type, scratch, field->type, field->dim, NULL);
+    vsi_swap_le(scratch, numbers, field->element_bytes);
     return st;
+}
+
+VSI_FN vs_status vsi_record_check_field(vsi_err *err, const vsi_coll *coll, uint32_t field) {
+    if (field < coll->desc->field_count)
+        return VS_OK;
+    return vsi_fail(err, VS_ERR_INVALID, "field is %lu, collection '%s' has %lu",
+                    (unsigned long)field, coll->desc->name, (unsigned long)coll->desc->field_count);
 }
 
 /* ---- writing -------------------------------------------------------------------------------- */
@@ -15513,10 +15894,21 @@ VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_desc *desc, const voi
 /* One record to put, as the caller gave it. */
 typedef struct record_input {
     vs_key key;
-    const void *vector;
-    int type;
+    vs_vector vector[VS_FIELDS_MAX]; /* by field; data NULL: none */
     vsi_bytes metadata;
 } record_input;
+
+/* Takes a vector, if there is one. */
+static vs_status input_add(vsi_err *err, const vsi_coll *coll, vs_vector vector, record_input *in) {
+    vs_status st = vector.data ? vsi_record_check_field(err, coll, vector.field) : VS_OK;
+    if (st != VS_OK || !vector.data)
+        return st;
+    if (in->vector[vector.field].data)
+        return vsi_fail(err, VS_ERR_INVALID, "two vectors of field '%s'",
+                        coll->desc->field[vector.field].name);
+    in->vector[vector.field] = vector;
+    return VS_OK;
+}
 
 static vs_status metadata_validate(vsi_err *err, vsi_bytes metadata) {
     if (!metadata.data)
@@ -15539,25 +15931,38 @@ static vs_status record_exists(vsi_err *err, const vs_collection *collection, vs
                     collection->name);
 }
 
+/* The vectors of a record in the types of their fields; scratch has room for all. */
+static vs_status put_convert(vsi_err *err, const vsi_desc *desc, const record_input *in,
+                             uint8_t *scratch, vsi_op *op) {
+    for (uint32_t i = 0; i < desc->field_count; i++) {
+        const vsi_field *field = &desc->field[i];
+        const vs_vector *vector = &in->vector[i];
+        if (!vector->data && field->is_optional)
+            continue;
+        vs_status st =
+            vsi_record_vector(err, field, vector->data, vector->type, scratch, &op->vector[i].data);
+        if (st != VS_OK)
+            return desc->field_count > 1 ? vsi_fail_in(err, "field '%s'", field->name) : st;
+        op->vector[i].bytes = field->vector_bytes;
+        scratch += field->vector_bytes;
+    }
+    return VS_OK;
+}
+
 static vs_status put_stage(vsi_err *err, vsi_write *write, const vs_collection *collection,
-                           const record_input *in, int mode, uint8_t *scratch) {
-    vsi_coll coll;
-    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
-    if (st != VS_OK)
-        return st;
+                           const vsi_coll *coll, const record_input *in, int mode) {
     vsi_op op = {.kind = VSI_OP_PUT,
                  .coll = collection->id,
                  .old_slot = VSI_SLOT_NONE,
                  .key = in->key,
                  .metadata = in->metadata};
-    op.vector.bytes = coll.desc->vector_bytes;
-    st = vsi_key_check(err, in->key);
+    vs_status st = vsi_key_check(err, in->key);
     if (st == VS_OK)
         st = metadata_validate(err, in->metadata);
     if (st == VS_OK)
-        st = vsi_record_vector(err, coll.desc, in->vector, in->type, scratch, &op.vector.data);
+        st = put_convert(err, coll->desc, in, collection->scratch.data, &op);
     if (st == VS_OK)
-        st = vsi_coll_find(err, &coll, in->key, &op.old_slot);
+        st = vsi_coll_find(err, coll, in->key, &op.old_slot);
     if (st == VS_OK && mode == VS_INSERT)
         return record_exists(err, collection, in->key);
     if (st == VS_OK && mode == VS_IGNORE)
@@ -15570,14 +15975,18 @@ static vs_status put_stage(vsi_err *err, vsi_write *write, const vs_collection *
     return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
 }
 
-/* Room for one converted vector of the collection, which must exist. */
-static vs_status put_prepare(vsi_err *err, vsi_write *write, vs_collection *collection) {
-    vsi_coll coll;
-    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
-    if (st != VS_OK)
-        return st;
+/* The collection as the transaction has it now. */
+static vs_status put_coll(vsi_err *err, const vsi_write *write, const vs_collection *collection,
+                          vsi_coll *out_coll) {
+    return vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, out_coll);
+}
+
+/* Room for the converted vectors of one record of the collection. */
+static vs_status put_prepare(vsi_err *err, const vsi_desc *desc, vs_collection *collection) {
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < desc->field_count; i++)
+        bytes += desc->field[i].vector_bytes;
     collection->scratch.bytes = 0;
-    size_t bytes = coll.desc->vector_bytes;
     return vsi_buf_reserve(&collection->scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
 }
 
@@ -15595,22 +16004,45 @@ static vsi_bytes metadata_of(const char *text, size_t bytes) {
     return (vsi_bytes){(const uint8_t *)text, bytes ? bytes : strlen(text)};
 }
 
-/* The next number as a key, if the caller wants one. */
-static vs_status put_number(vsi_err *err, const vsi_write *write, const vs_collection *collection,
-                            uint64_t *out_number, vs_key *io_key) {
-    vsi_coll coll;
-    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
-    if (st == VS_OK && coll.last_number == UINT64_MAX)
-        st = vsi_fail(err, VS_ERR_LIMIT, "collection '%s' has had the largest number as a key",
-                      collection->name);
-    if (st != VS_OK)
-        return st;
-    *out_number = coll.last_number + 1;
+/* The next number as a key. */
+static vs_status put_number(vsi_err *err, const vsi_coll *coll, uint64_t *out_number,
+                            vs_key *io_key) {
+    if (coll->last_number == UINT64_MAX)
+        return vsi_fail(err, VS_ERR_LIMIT, "collection '%s' has had the largest number as a key",
+                        coll->desc->name);
+    *out_number = coll->last_number + 1;
     *io_key = (vs_key){.number = *out_number, .space = io_key->space};
     return VS_OK;
 }
 
-/* Puts one record; out_number NULL: under its own key. */
+static vs_status input_of_record(vsi_err *err, const vsi_coll *coll, const vs_record *record,
+                                 record_input *out) {
+    vs_vector first = {record->vector, record->vector_type, 0};
+    *out = (record_input){.key = record->key,
+                          .metadata = metadata_of(record->metadata, record->metadata_bytes)};
+    if (record->vector_count && !record->vectors)
+        return vsi_fail(err, VS_ERR_MISUSE, "record: vectors missing");
+    vs_status st = input_add(err, coll, first, out);
+    for (size_t i = 0; st == VS_OK && i < record->vector_count; i++)
+        st = input_add(err, coll, record->vectors[i], out);
+    return st;
+}
+
+/* out_number NULL: under the record's own key. */
+static vs_status record_stage_put(vsi_err *err, vsi_write *write, vs_collection *collection,
+                                  const vs_record *record, int mode, uint64_t *out_number) {
+    record_input in;
+    vsi_coll coll;
+    vs_status st = put_coll(err, write, collection, &coll);
+    if (st == VS_OK)
+        st = put_prepare(err, coll.desc, collection);
+    if (st == VS_OK)
+        st = input_of_record(err, &coll, record, &in);
+    if (st == VS_OK && out_number)
+        st = put_number(err, &coll, out_number, &in.key);
+    return st == VS_OK ? put_stage(err, write, collection, &coll, &in, mode) : st;
+}
+
 static vs_status put_record(vs_collection *collection, vs_txn *txn, const vs_record *record,
                             int mode, uint64_t *out_number) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !record)
@@ -15625,13 +16057,8 @@ static vs_status put_record(vs_collection *collection, vs_txn *txn, const vs_rec
     if (st == VS_OK)
         st = vsi_change_begin(&err, collection->head.db, txn, &change);
     if (st == VS_OK) {
-        record_input in = {all.key, all.vector, all.vector_type,
-                           metadata_of(all.metadata, all.metadata_bytes)};
-        st = put_prepare(&err, change.write, collection);
-        if (st == VS_OK && out_number)
-            st = put_number(&err, change.write, collection, &number, &in.key);
-        if (st == VS_OK)
-            st = put_stage(&err, change.write, collection, &in, mode, collection->scratch.data);
+        st = record_stage_put(&err, change.write, collection, &all, mode,
+                              out_number ? &number : NULL);
         st = vsi_change_end(&err, &change, st);
     }
     if (st == VS_OK && out_number)
@@ -15657,8 +16084,10 @@ static vs_status batch_validate(vsi_err *err, const vs_batch *batch, bool is_app
                         batch->keys ? "both keys and numbers" : "keys or numbers missing");
     if (is_append && (batch->keys || batch->numbers))
         return vsi_fail(err, VS_ERR_MISUSE, "batch: it has keys, vs_append_batch gives them");
-    if (batch->count && !batch->vectors)
+    if (batch->count && !batch->vectors && !batch->column_count)
         return vsi_fail(err, VS_ERR_MISUSE, "batch: vectors missing");
+    if (batch->column_count && !batch->columns)
+        return vsi_fail(err, VS_ERR_MISUSE, "batch: columns missing");
     return VS_OK;
 }
 
@@ -15668,46 +16097,92 @@ static bool row_is_refused(vs_status st) {
            st == VS_ERR_LIMIT;
 }
 
-/* Row i of a batch; the key is the caller's to fill in when there are none. */
-static record_input batch_row(const vs_batch *batch, size_t i) {
-    vs_key key = {.space = batch->space};
-    if (batch->keys)
-        key = batch->keys[i];
-    else if (batch->numbers)
-        key.number = batch->numbers[i];
-    return (record_input){key, (const uint8_t *)batch->vectors + i * batch->stride_bytes,
-                          batch->vector_type,
-                          metadata_of(batch->metadata ? batch->metadata[i] : NULL,
-                                      batch->metadata_bytes ? batch->metadata_bytes[i] : 0)};
-}
+/* A batch whose columns are complete. */
+typedef struct batch_plan {
+    const vs_batch *batch;
+    size_t column_count;
+    vs_column column[VS_FIELDS_MAX];
+} batch_plan;
 
-/* Fills in what the batch leaves to the collection. */
-static vs_status batch_resolve(vsi_err *err, const vs_collection *collection, vsi_write *write,
-                               vs_batch *batch) {
-    const vsi_desc *desc = vsi_descs_find(&write->engine->descs, collection->id);
-    batch->vector_type = batch->vector_type ? batch->vector_type : desc->type;
-    size_t row_bytes = vsi_vector_bytes(batch->vector_type, desc->dim);
-    batch->stride_bytes = batch->stride_bytes ? batch->stride_bytes : row_bytes;
-    if (batch->stride_bytes < row_bytes)
+static vs_status batch_add_column(vsi_err *err, const vsi_coll *coll, vs_column column,
+                                  batch_plan *plan) {
+    vs_status st = vsi_record_check_field(err, coll, column.field);
+    if (st != VS_OK)
+        return st;
+    const vsi_field *field = &coll->desc->field[column.field];
+    column.type = column.type ? column.type : field->type;
+    size_t row_bytes = vsi_vector_bytes(column.type, field->dim);
+    column.stride_bytes = column.stride_bytes ? column.stride_bytes : row_bytes;
+    if (column.stride_bytes < row_bytes)
         return vsi_fail(err, VS_ERR_INVALID, "batch: stride is %zu bytes, a vector has %zu",
-                        batch->stride_bytes, row_bytes);
+                        column.stride_bytes, row_bytes);
+    for (size_t i = 0; i < plan->column_count; i++)
+        if (plan->column[i].field == column.field)
+            return vsi_fail(err, VS_ERR_INVALID, "batch: two columns of field '%s'", field->name);
+    if (!column.data)
+        return vsi_fail(err, VS_ERR_MISUSE, "batch: data of a column missing");
+    plan->column[plan->column_count++] = column;
     return VS_OK;
 }
 
-static vs_status batch_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
-                             vs_batch *batch, int mode, uint64_t *out_numbers) {
-    uint64_t number = 0;
-    vs_status st = put_prepare(err, write, collection);
+static vs_status batch_make_plan(vsi_err *err, const vsi_coll *coll, const vs_batch *batch,
+                                 batch_plan *out) {
+    vs_status st = VS_OK;
+    *out = (batch_plan){.batch = batch};
+    vs_column first = {batch->vectors, batch->stride_bytes, NULL, batch->vector_type, 0};
+    if (batch->vectors)
+        st = batch_add_column(err, coll, first, out);
+    for (size_t i = 0; st == VS_OK && i < batch->column_count; i++)
+        st = batch_add_column(err, coll, batch->columns[i], out);
+    return st;
+}
+
+/* Row i of a batch; the key is the caller's to fill in when there are none. */
+static record_input batch_row(const batch_plan *plan, size_t i) {
+    const vs_batch *batch = plan->batch;
+    record_input in = {.key = {.space = batch->space},
+                       .metadata =
+                           metadata_of(batch->metadata ? batch->metadata[i] : NULL,
+                                       batch->metadata_bytes ? batch->metadata_bytes[i] : 0)};
+    if (batch->keys)
+        in.key = batch->keys[i];
+    else if (batch->numbers)
+        in.key.number = batch->numbers[i];
+    for (size_t k = 0; k < plan->column_count; k++) {
+        const vs_column *column = &plan->column[k];
+        if (!column->present || column->present[i])
+            in.vector[column->field] =
+                (vs_vector){(const uint8_t *)column->data + i * column->stride_bytes, column->type,
+                            column->field};
+    }
+    return in;
+}
+
+static vs_status batch_stage_row(vsi_err *err, vsi_write *write, vs_collection *collection,
+                                 const batch_plan *plan, size_t i, int mode, uint64_t *out_number) {
+    const vs_batch *batch = plan->batch;
+    record_input in = batch_row(plan, i);
+    vsi_coll coll;
+    vs_status st = put_coll(err, write, collection, &coll);
+    if (st == VS_OK && !batch->keys && !batch->numbers)
+        st = put_number(err, &coll, out_number, &in.key);
     if (st == VS_OK)
-        st = batch_resolve(err, collection, write, batch);
+        st = put_stage(err, write, collection, &coll, &in, mode);
+    return st == VS_OK ? VS_OK : vsi_fail_in(err, "row %zu of %zu", i, batch->count);
+}
+
+static vs_status batch_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
+                             const vs_batch *batch, int mode, uint64_t *out_numbers) {
+    uint64_t number = 0;
+    batch_plan plan;
+    vsi_coll coll;
+    vs_status st = put_coll(err, write, collection, &coll);
+    if (st == VS_OK)
+        st = put_prepare(err, coll.desc, collection);
+    if (st == VS_OK)
+        st = batch_make_plan(err, &coll, batch, &plan);
     for (size_t i = 0; st == VS_OK && i < batch->count; i++) {
-        record_input in = batch_row(batch, i);
-        if (!batch->keys && !batch->numbers)
-            st = put_number(err, write, collection, &number, &in.key);
-        if (st == VS_OK)
-            st = put_stage(err, write, collection, &in, mode, collection->scratch.data);
-        if (st != VS_OK)
-            vsi_fail_in(err, "row %zu of %zu", i, batch->count);
+        st = batch_stage_row(err, write, collection, &plan, i, mode, &number);
         if (out_numbers)
             out_numbers[i] = st == VS_OK ? number : 0;
         if (batch->statuses)
@@ -15852,6 +16327,8 @@ vs_status vs_set_metadata(vs_collection *collection, vs_txn *txn, vs_key key, co
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
+enum { RECORD_ALIGN = 16 }; /* of each vector of a record that is read */
+
 VSI_FN void vsi_record_bufs_init(vsi_record_bufs *bufs, vsi_mem *mem) {
     bufs->vector.mem = bufs->metadata.mem = bufs->key.mem = mem;
 }
@@ -15880,13 +16357,37 @@ static vs_status record_read_key(vsi_err *err, const vsi_coll *coll, uint32_t sl
     return VS_OK;
 }
 
-static vs_status record_read_vector(vsi_err *err, const vsi_coll *coll, uint32_t slot,
-                                    vsi_buf *buf) {
+static vs_status record_read_vector(vsi_err *err, const vsi_coll *coll, uint32_t at, uint32_t slot,
+                                    vsi_record_bufs *bufs) {
+    const vsi_field *field = &coll->desc->field[at];
     const uint8_t *row = NULL;
-    vs_status st = vsi_coll_row(err, coll, slot, &row);
-    buf->bytes = 0;
-    if (st == VS_OK && !vsi_buf_append(buf, row, coll->desc->vector_bytes))
-        st = vsi_fail_nomem(err, coll->desc->vector_bytes);
+    bool has = false;
+    vs_status st = vsi_coll_has(err, coll, at, slot, &has);
+    if (st != VS_OK || !has)
+        return st;
+    st = vsi_coll_row(err, coll, at, slot, &row);
+    if (st != VS_OK)
+        return st;
+    uint8_t *to = bufs->vector.data + bufs->vector.bytes;
+    memcpy(to, row, field->vector_bytes);
+    bufs->vector.bytes += (field->vector_bytes + RECORD_ALIGN - 1) / RECORD_ALIGN * RECORD_ALIGN;
+    bufs->list[bufs->list_count++] = (vs_vector){to, field->type, at};
+    return VS_OK;
+}
+
+/* All vectors that it has. */
+static vs_status record_read_vectors(vsi_err *err, const vsi_coll *coll, uint32_t slot,
+                                     vsi_record_bufs *bufs) {
+    size_t bytes = 0;
+    vs_status st = VS_OK;
+    for (uint32_t i = 0; i < coll->desc->field_count; i++)
+        bytes += coll->desc->field[i].vector_bytes + RECORD_ALIGN;
+    bufs->list_count = 0;
+    bufs->vector.bytes = 0;
+    if (!vsi_buf_reserve(&bufs->vector, bytes))
+        return vsi_fail_nomem(err, bytes);
+    for (uint32_t i = 0; st == VS_OK && i < coll->desc->field_count; i++)
+        st = record_read_vector(err, coll, i, slot, bufs);
     return st;
 }
 
@@ -15907,18 +16408,21 @@ VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t sl
     if (st == VS_OK)
         st = record_read_key(err, coll, slot, &bufs->key, &key);
     if (st == VS_OK)
-        st = record_read_vector(err, coll, slot, &bufs->vector);
+        st = record_read_vectors(err, coll, slot, bufs);
     if (st == VS_OK)
         st = record_read_metadata(err, coll, slot, &bufs->metadata);
     if (st != VS_OK)
         return st;
     size_t metadata_bytes = bufs->metadata.bytes - 1;
+    size_t firsts = bufs->list_count && bufs->list[0].field == 0; /* 1 or 0 */
     vs_record record = {.size = out_record->size,
-                        .vector_type = coll->desc->type,
+                        .vector_type = coll->desc->field[0].type,
                         .key = key,
-                        .vector = bufs->vector.data,
+                        .vector = firsts ? bufs->list[0].data : NULL,
                         .metadata = metadata_bytes ? (const char *)bufs->metadata.data : NULL,
-                        .metadata_bytes = metadata_bytes};
+                        .metadata_bytes = metadata_bytes,
+                        .vectors = bufs->list + firsts,
+                        .vector_count = bufs->list_count - firsts};
     vsi_struct_write(&record, sizeof record, out_record);
     return VS_OK;
 }
@@ -15937,55 +16441,94 @@ vs_status vs_get(vs_collection *collection, vs_txn *txn, vs_key key, vs_record *
     return vsi_reading_close(&r, st, &err);
 }
 
-/* The vector of a key; VS_ERR_NOT_FOUND without a message. */
-static vs_status vector_copy(vsi_err *err, const vsi_reading *r, vs_key key, vsi_slab_aside *aside,
-                             uint8_t *out) {
+/* A call of vs_get_vectors. */
+typedef struct vectors_call {
+    vsi_reading r;
+    uint32_t field;
+    const vs_key *keys;
+    size_t count, stride;
+    vsi_slab_aside aside;
+} vectors_call;
+
+/* VS_ERR_NOT_FOUND without a message when there is none. */
+static vs_status vector_copy(vsi_err *err, vectors_call *call, vs_key key, uint8_t *out) {
+    const vsi_coll *coll = &call->r.coll;
     uint32_t slot = 0;
     const uint8_t *row = NULL;
+    bool has = false;
     vs_status st = vsi_key_check(err, key);
     if (st == VS_OK)
-        st = vsi_coll_find(err, &r->coll, key, &slot);
+        st = vsi_coll_find(err, coll, key, &slot);
     if (st == VS_OK)
-        st = vsi_slab_row_aside(err, &r->coll.desc->rows, slot, aside, &row);
+        st = vsi_coll_has(err, coll, call->field, slot, &has);
+    if (st == VS_OK && !has)
+        return VS_ERR_NOT_FOUND;
+    vsi_field *field = &coll->desc->field[call->field];
     if (st == VS_OK)
-        memcpy(out, row, r->coll.desc->vector_bytes);
+        st = vsi_slab_row_aside(err, &field->rows, slot, &call->aside, &row);
+    if (st == VS_OK)
+        memcpy(out, row, field->vector_bytes);
     return st;
 }
 
+VSI_FN vs_status vsi_record_no_vector(vsi_err *err, const vsi_coll *coll, uint32_t field,
+                                      vs_key key) {
+    char text[VSI_KEY_TEXT_BYTES];
+    return vsi_fail(err, VS_ERR_NOT_FOUND, "there is no vector of field '%s' under key %s",
+                    coll->desc->field[field].name, vsi_key_text(text, key));
+}
+
+static vs_status vectors_missing(vsi_err *err, const vectors_call *call, vs_key key) {
+    uint32_t slot = 0;
+    vs_status st = vsi_coll_find(err, &call->r.coll, key, &slot);
+    return st == VS_OK ? vsi_record_no_vector(err, &call->r.coll, call->field, key)
+                       : record_missing(err, call->r.collection, key);
+}
+
 /* Holds no more memory for many keys than for one. */
-static vs_status vectors_read(vsi_err *err, vsi_reading *r, const vs_key *keys, size_t count,
-                              uint8_t *out, size_t stride, vs_status *statuses) {
-    vsi_slab_aside aside = {.buf = {.mem = &r->db->mem}};
+static vs_status vectors_read(vsi_err *err, vectors_call *call, uint8_t *out, vs_status *statuses) {
     vs_status st = VS_OK;
-    for (size_t i = 0; st == VS_OK && i < count; i++) {
-        st = vector_copy(err, r, keys[i], &aside, out + i * stride);
+    for (size_t i = 0; st == VS_OK && i < call->count; i++) {
+        st = vector_copy(err, call, call->keys[i], out + i * call->stride);
         if (statuses && (st == VS_OK || st == VS_ERR_NOT_FOUND)) {
             statuses[i] = st;
             st = VS_OK;
         } else if (st == VS_ERR_NOT_FOUND) {
-            st = record_missing(err, r->collection, keys[i]);
+            st = vectors_missing(err, call, call->keys[i]);
         }
-        if (vsi_stay_renew(&r->db->engine->pager.reside, &r->view.stay))
-            vsi_slab_aside_renew(&aside);
+        if (vsi_stay_renew(&call->r.db->engine->pager.reside, &call->r.view.stay))
+            vsi_slab_aside_renew(&call->aside);
     }
-    vsi_buf_free(&aside.buf);
     return st;
 }
 
-vs_status vs_get_vectors(vs_collection *collection, vs_txn *txn, const vs_key *keys, size_t count,
-                         void *vectors, size_t stride_bytes, vs_status *statuses) {
+static vs_status vectors_prepare(vsi_err *err, vectors_call *call, uint32_t field, size_t stride) {
+    vs_status st = vsi_record_check_field(err, &call->r.coll, field);
+    if (st != VS_OK)
+        return st;
+    size_t bytes = call->r.coll.desc->field[field].vector_bytes;
+    call->field = field;
+    call->stride = stride ? stride : bytes;
+    if (call->stride < bytes)
+        return vsi_fail(err, VS_ERR_INVALID, "stride is %zu bytes, a vector has %zu", stride,
+                        bytes);
+    return VS_OK;
+}
+
+vs_status vs_get_vectors(vs_collection *collection, vs_txn *txn, uint32_t field, const vs_key *keys,
+                         size_t count, void *vectors, size_t stride_bytes, vs_status *statuses) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || (count && (!keys || !vectors)))
         return VS_ERR_MISUSE;
     vsi_err err = {0};
-    vsi_reading r;
-    vs_status st = vsi_reading_open(&err, collection, txn, &r);
-    size_t bytes = st == VS_OK ? r.coll.desc->vector_bytes : 0;
-    size_t stride = stride_bytes ? stride_bytes : bytes;
-    if (st == VS_OK && stride < bytes)
-        st = vsi_fail(&err, VS_ERR_INVALID, "stride is %zu bytes, a vector has %zu", stride, bytes);
+    vectors_call call = {
+        .keys = keys, .count = count, .aside = {.buf = {.mem = &collection->head.db->mem}}};
+    vs_status st = vsi_reading_open(&err, collection, txn, &call.r);
     if (st == VS_OK)
-        st = vectors_read(&err, &r, keys, count, vectors, stride, statuses);
-    return vsi_reading_close(&r, st, &err);
+        st = vectors_prepare(&err, &call, field, stride_bytes);
+    if (st == VS_OK)
+        st = vectors_read(&err, &call, vectors, statuses);
+    vsi_buf_free(&call.aside.buf);
+    return vsi_reading_close(&call.r, st, &err);
 }
 
 vs_status vs_count(vs_collection *collection, vs_txn *txn, uint64_t *out_count) {
@@ -16002,52 +16545,117 @@ vs_status vs_count(vs_collection *collection, vs_txn *txn, uint64_t *out_count) 
 /* collection.c - creating, opening and describing collections. */
 /* uses api/record.h */
 
-static vs_status name_validate(vsi_err *err, const char *name) {
-    if (!name || !*name)
-        return vsi_fail(err, VS_ERR_INVALID, "a collection needs a name");
-    size_t n = strlen(name);
-    if (n > VS_NAME_BYTES_MAX)
-        return vsi_fail(err, VS_ERR_INVALID, "collection name: %zu bytes, the limit is %u", n,
-                        VS_NAME_BYTES_MAX);
-    if (!vsi_utf8_is_valid((const uint8_t *)name, n))
-        return vsi_fail(err, VS_ERR_INVALID, "collection name: not well-formed UTF-8");
+static vs_status text_validate(vsi_err *err, const char *what, const char *text, size_t most) {
+    size_t n = strlen(text);
+    if (!n)
+        return vsi_fail(err, VS_ERR_INVALID, "%s: empty", what);
+    if (n > most)
+        return vsi_fail(err, VS_ERR_INVALID, "%s: %zu bytes, the limit is %zu", what, n, most);
+    if (!vsi_utf8_is_valid((const uint8_t *)text, n))
+        return vsi_fail(err, VS_ERR_INVALID, "%s: not well-formed UTF-8", what);
     for (size_t i = 0; i < n; i++)
-        if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
-            return vsi_fail(err, VS_ERR_INVALID, "collection name: control character at byte %zu",
-                            i);
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+            return vsi_fail(err, VS_ERR_INVALID, "%s: control character at byte %zu", what, i);
     return VS_OK;
 }
 
-static vs_status options_read(vsi_err *err, const vs_collection_options *given,
-                              vs_collection_options *out) {
-    const vs_collection_options defaults = VS_COLLECTION_OPTIONS_INIT;
-    *out = defaults;
-    if (!given)
-        return vsi_fail(err, VS_ERR_MISUSE, "a collection needs options: there is no default dim");
-    vs_status st = vsi_struct_read(err, "vs_collection_options", given, out, sizeof *out);
-    if (st != VS_OK)
-        return st;
-    out->type = out->type ? out->type : VS_F32;
-    if (!out->metric)
-        out->metric = out->type == VS_BIT ? VS_HAMMING : VS_L2;
-    out->index = out->index ? out->index : "auto";
-    if (out->dim < 1 || out->dim > VS_DIM_MAX)
-        return vsi_fail(err, VS_ERR_INVALID, "dim is %lu, expected 1 to %u",
-                        (unsigned long)out->dim, VS_DIM_MAX);
-    if (!vsi_type_bytes(out->type))
-        return vsi_fail(err, VS_ERR_INVALID, "type is %d, expected VS_F32 ... VS_BIT", out->type);
-    if (out->metric < VS_L2 || out->metric > VS_JACCARD)
+static vs_status name_validate(vsi_err *err, const char *name) {
+    if (!name || !*name)
+        return vsi_fail(err, VS_ERR_INVALID, "a collection needs a name");
+    return text_validate(err, "collection name", name, VS_NAME_BYTES_MAX);
+}
+
+/* ---- vector fields -------------------------------------------------------------------------- */
+
+/* The fields of a collection to be created, with all defaults. */
+typedef struct field_list {
+    uint32_t count;
+    vs_field field[VS_FIELDS_MAX];
+} field_list;
+
+static vs_status field_validate_metric(vsi_err *err, const vs_field *field) {
+    if (!vsi_type_bytes(field->type))
+        return vsi_fail(err, VS_ERR_INVALID, "type is %d, expected VS_F32 ... VS_BIT", field->type);
+    if (field->metric < VS_L2 || field->metric > VS_JACCARD)
         return vsi_fail(err, VS_ERR_INVALID, "metric is %d, expected VS_L2 ... VS_JACCARD",
-                        out->metric);
-    if (!vsi_metric_fits(out->metric, out->type))
+                        field->metric);
+    if (!vsi_metric_fits(field->metric, field->type))
         return vsi_fail(err, VS_ERR_INVALID, "metric is %s, which is not one for vectors of %s: %s",
-                        vsi_metric_name(out->metric), vsi_type_name(out->type),
-                        out->type == VS_BIT ? "hamming or jaccard" : "l2, ip, cosine or l1");
-    if (strcmp(out->index, "auto") && strcmp(out->index, "flat"))
-        return vsi_fail(err, VS_ERR_INVALID, "index is '%.*s', expected 'auto' or 'flat'", 64,
-                        out->index);
+                        vsi_metric_name(field->metric), vsi_type_name(field->type),
+                        field->type == VS_BIT ? "hamming or jaccard" : "l2, ip, cosine or l1");
     return VS_OK;
 }
+
+static vs_status field_validate(vsi_err *err, const vs_field *field) {
+    if (field->dim < 1 || field->dim > VS_DIM_MAX)
+        return vsi_fail(err, VS_ERR_INVALID, "dim is %lu, expected 1 to %u",
+                        (unsigned long)field->dim, VS_DIM_MAX);
+    if (field->flags & ~(uint32_t)VS_FIELD_OPTIONAL)
+        return vsi_fail(err, VS_ERR_UNSUPPORTED, "flags are 0x%lx, of which this version knows 0x1",
+                        (unsigned long)field->flags);
+    if (strcmp(field->index, "auto") && strcmp(field->index, "flat"))
+        return vsi_fail(err, VS_ERR_INVALID, "index is '%.*s', expected 'auto' or 'flat'", 64,
+                        field->index);
+    vs_status st = text_validate(err, "name", field->name, VS_FIELD_BYTES_MAX);
+    return st == VS_OK ? field_validate_metric(err, field) : st;
+}
+
+/* Fills in what the caller left open. */
+static vs_status field_resolve(vsi_err *err, vs_field *field) {
+    field->type = field->type ? field->type : VS_F32;
+    if (!field->metric)
+        field->metric = field->type == VS_BIT ? VS_HAMMING : VS_L2;
+    field->name = field->name ? field->name : "vector";
+    field->index = field->index ? field->index : "auto";
+    return field_validate(err, field);
+}
+
+/* Field number i of the caller's; they are of the size that the first one says. */
+static vs_status fields_take(vsi_err *err, const vs_collection_options *options, uint32_t i,
+                             field_list *out) {
+    const vs_field defaults = VS_FIELD_INIT;
+    const uint8_t *given = (const uint8_t *)options->fields + (size_t)i * options->fields->size;
+    out->field[i] = defaults;
+    vs_status st = vsi_struct_read(err, "vs_field", given, &out->field[i], sizeof defaults);
+    if (st == VS_OK)
+        st = field_resolve(err, &out->field[i]);
+    for (uint32_t k = 0; st == VS_OK && k < i; k++)
+        if (!strcmp(out->field[k].name, out->field[i].name))
+            st = vsi_fail(err, VS_ERR_INVALID, "field %lu has the name '%s' as well",
+                          (unsigned long)k, out->field[i].name);
+    return st == VS_OK ? VS_OK : vsi_fail_in(err, "field %lu", (unsigned long)i);
+}
+
+static vs_status options_read(vsi_err *err, const vs_collection_options *given, field_list *out) {
+    vs_collection_options all = VS_COLLECTION_OPTIONS_INIT;
+    if (!given)
+        return vsi_fail(err, VS_ERR_MISUSE, "a collection needs options: there is no default dim");
+    vs_status st = vsi_struct_read(err, "vs_collection_options", given, &all, sizeof all);
+    if (st != VS_OK)
+        return st;
+    if (!all.fields && !all.field_count) {
+        out->count = 1;
+        out->field[0] = (vs_field){.size = sizeof(vs_field),
+                                   .dim = all.dim,
+                                   .type = all.type,
+                                   .metric = all.metric,
+                                   .index = all.index};
+        return field_resolve(err, &out->field[0]);
+    }
+    if (!all.fields || all.dim || all.type || all.metric || all.index)
+        return vsi_fail(err, VS_ERR_MISUSE,
+                        "a collection has either dim, type, metric and index, "
+                        "or fields with their number");
+    if (all.field_count < 1 || all.field_count > VS_FIELDS_MAX)
+        return vsi_fail(err, VS_ERR_LIMIT, "%zu vector fields, expected 1 to %u", all.field_count,
+                        VS_FIELDS_MAX);
+    out->count = (uint32_t)all.field_count;
+    for (uint32_t i = 0; st == VS_OK && i < out->count; i++)
+        st = fields_take(err, &all, i, out);
+    return st;
+}
+
+/* ---- collections ---------------------------------------------------------------------------- */
 
 static vs_collection *collection_new(vs_db *db, uint32_t id, const char *name) {
     vs_collection *collection = vsi_alloc_zeroed(&db->mem, sizeof *collection);
@@ -16063,7 +16671,7 @@ static vs_collection *collection_new(vs_db *db, uint32_t id, const char *name) {
 }
 
 static vs_status create_stage(vsi_err *err, vsi_write *write, const char *name,
-                              const vs_collection_options *options, uint32_t *out_id) {
+                              const field_list *fields, uint32_t *out_id) {
     const vs_vfs *vfs = write->engine->config.vfs;
     vsi_bytes name_bytes = {(const uint8_t *)name, strlen(name)};
     vsi_coll other;
@@ -16076,12 +16684,19 @@ static vs_status create_stage(vsi_err *err, vsi_write *write, const char *name,
         return st;
     vsi_op op = {.kind = VSI_OP_CREATE,
                  .coll = *out_id,
-                 .dim = options->dim,
-                 .type = (uint32_t)options->type,
-                 .metric = (uint32_t)options->metric,
                  .time_us = vfs->wall_us(vfs->ctx),
                  .name = name_bytes,
-                 .index = {(const uint8_t *)options->index, strlen(options->index)}};
+                 .field_count = fields->count};
+    for (uint32_t i = 0; i < fields->count; i++) {
+        const vs_field *field = &fields->field[i];
+        op.field[i] =
+            (vsi_op_field){.dim = field->dim,
+                           .type = (uint32_t)field->type,
+                           .metric = (uint32_t)field->metric,
+                           .is_optional = field->flags & VS_FIELD_OPTIONAL,
+                           .name = {(const uint8_t *)field->name, strlen(field->name)},
+                           .index = {(const uint8_t *)field->index, strlen(field->index)}};
+    }
     return vsi_statement_apply(err, write, &op);
 }
 
@@ -16091,7 +16706,7 @@ vs_status vs_collection_create(vs_db *db, vs_txn *txn, const char *name,
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
-    vs_collection_options all;
+    field_list fields;
     vsi_change change;
     uint32_t id = 0;
     vs_status st = vsi_handle_check_txn(&err, db, txn, true);
@@ -16099,7 +16714,7 @@ vs_status vs_collection_create(vs_db *db, vs_txn *txn, const char *name,
         return vsi_handle_end(&db->head, st, &err);
     st = name_validate(&err, name);
     if (st == VS_OK)
-        st = options_read(&err, options, &all);
+        st = options_read(&err, options, &fields);
     vs_collection *collection = NULL;
     if (st == VS_OK && out_collection) {
         collection = collection_new(db, 0, name);
@@ -16108,7 +16723,7 @@ vs_status vs_collection_create(vs_db *db, vs_txn *txn, const char *name,
     if (st == VS_OK)
         st = vsi_change_begin(&err, db, txn, &change);
     if (st == VS_OK) {
-        st = create_stage(&err, change.write, name, &all, &id);
+        st = create_stage(&err, change.write, name, &fields, &id);
         st = vsi_change_end(&err, &change, st);
     }
     if (st != VS_OK) {
@@ -16158,16 +16773,47 @@ void vs_collection_close(vs_collection *collection) {
 
 static void info_fill(const vsi_coll *coll, vs_collection_info *out_info) {
     const vsi_desc *desc = coll->desc;
+    const vsi_field *first = &desc->field[0];
     vs_collection_info info = {.size = out_info->size,
                                .id = desc->id,
-                               .dim = desc->dim,
-                               .type = desc->type,
-                               .metric = desc->metric,
+                               .dim = first->dim,
+                               .type = first->type,
+                               .metric = first->metric,
                                .count = coll->count,
-                               .created_us = desc->created_us};
+                               .created_us = desc->created_us,
+                               .fields = desc->field_count};
     memcpy(info.name, desc->name, sizeof info.name);
-    memcpy(info.index, desc->index, sizeof info.index);
+    memcpy(info.index, first->index, sizeof info.index);
     vsi_struct_write(&info, sizeof info, out_info);
+}
+
+static void field_info_fill(const vsi_field *field, vs_field_info *out_info) {
+    vs_field_info info = {.size = out_info->size,
+                          .dim = field->dim,
+                          .type = field->type,
+                          .metric = field->metric,
+                          .flags = field->is_optional ? VS_FIELD_OPTIONAL : 0};
+    memcpy(info.name, field->name, sizeof info.name);
+    memcpy(info.index, field->index, sizeof info.index);
+    vsi_struct_write(&info, sizeof info, out_info);
+}
+
+/* Fields never change, so whatever state has the collection will do: a write transaction's is the one that
+ * may be the only one. */
+vs_status vs_field_at(vs_collection *collection, size_t at, vs_field_info *out_info) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_info)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    const vsi_desc *desc = vsi_descs_find(&collection->head.db->engine->descs, collection->id);
+    vs_status st = vsi_struct_check(&err, "vs_field_info", out_info);
+    if (st == VS_OK && !desc)
+        st = vsi_fail(&err, VS_ERR_NOT_FOUND, "there is no collection '%s' any more",
+                      collection->name);
+    if (st == VS_OK && at >= desc->field_count)
+        return VS_DONE;
+    if (st == VS_OK)
+        field_info_fill(&desc->field[at], out_info);
+    return vsi_handle_end(&collection->head, st, &err);
 }
 
 vs_status vs_collection_info_get(vs_collection *collection, vs_txn *txn,
@@ -16735,37 +17381,60 @@ vs_status vs_kv_get(vs_db *db, vs_txn *txn, vs_collection *collection, const voi
 typedef struct search {
     vsi_reading r;
     vsi_exact_ask ask;
+    const vsi_field *field; /* that is searched */
 } search;
 
+/* Field and deadline as the caller wants them. */
+static vs_status search_options(vsi_err *err, const vs_search_options *options, search *s) {
+    const vs_vfs *vfs = s->r.db->engine->config.vfs;
+    vs_search_options all = VS_SEARCH_OPTIONS_INIT;
+    vs_status st = VS_OK;
+    if (options)
+        st = vsi_struct_read(err, "vs_search_options", options, &all, sizeof all);
+    if (st == VS_OK)
+        st = vsi_record_check_field(err, &s->r.coll, all.field);
+    if (st != VS_OK)
+        return st;
+    s->ask.field = all.field;
+    s->field = &s->r.coll.desc->field[all.field];
+    if (all.timeout_ms) {
+        s->ask.halt.vfs = vfs;
+        s->ask.halt.deadline_us = vfs->ticks_us(vfs->ctx) + (int64_t)all.timeout_ms * 1000;
+    }
+    return VS_OK;
+}
+
 /* Whatever is returned, vsi_reading_close follows. */
-static vs_status search_open(vsi_err *err, vs_collection *collection, vs_txn *txn, search *out) {
+static vs_status search_open(vsi_err *err, vs_collection *collection, vs_txn *txn,
+                             const vs_search_options *options, search *out) {
     vsi_atomic_u64 *interrupts = &collection->head.db->interrupts;
     out->ask =
         (vsi_exact_ask){.excluded = VSI_SLOT_NONE,
                         .halt = {.interrupts = interrupts, .seen = vsi_atomic_load(interrupts)}};
     collection->keys.bytes = 0;
-    return vsi_reading_open(err, collection, txn, &out->r);
+    vs_status st = vsi_reading_open(err, collection, txn, &out->r);
+    return st == VS_OK ? search_options(err, options, out) : st;
 }
 
 /* Room in the handle for a query, and for one before its bytes are in order. */
 static vs_status search_reserve(vsi_err *err, search *s) {
-    size_t bytes = 2 * (size_t)s->r.coll.desc->vector_bytes;
+    size_t bytes = 2 * (size_t)s->field->vector_bytes;
     s->r.collection->scratch.bytes = 0;
     return vsi_buf_reserve(&s->r.collection->scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
 }
 
-/* The query in the collection's type and the machine's byte order, in the handle's buffer. */
+/* The query in the field's type and the machine's byte order, in the handle's buffer. */
 static vs_status search_prepare(vsi_err *err, search *s, const void *query, int query_type) {
-    const vsi_desc *desc = s->r.coll.desc;
+    const vsi_field *field = s->field;
     const uint8_t *converted = NULL;
     vs_status st = search_reserve(err, s);
     if (st != VS_OK)
         return st;
     uint8_t *out = s->r.collection->scratch.data;
-    st = vsi_record_vector(err, desc, query, query_type, out + desc->vector_bytes, &converted);
+    st = vsi_record_vector(err, field, query, query_type, out + field->vector_bytes, &converted);
     if (st != VS_OK)
         return vsi_fail_in(err, "query");
-    vsi_copy_le(out, converted, desc->vector_bytes / desc->element_bytes, desc->element_bytes);
+    vsi_copy_le(out, converted, field->vector_bytes / field->element_bytes, field->element_bytes);
     return VS_OK;
 }
 
@@ -16822,8 +17491,13 @@ static vs_status search_check_k(vsi_err *err, size_t k) {
 /* The row of a key that must be there, as long as the call stays where it is. */
 static vs_status search_row(vsi_err *err, search *s, vs_key key, uint32_t *out_slot,
                             const uint8_t **out_row) {
+    bool has = false;
     vs_status st = vsi_record_find(err, s->r.collection, &s->r.coll, key, out_slot);
-    return st == VS_OK ? vsi_coll_row(err, &s->r.coll, *out_slot, out_row) : st;
+    if (st == VS_OK)
+        st = vsi_coll_has(err, &s->r.coll, s->ask.field, *out_slot, &has);
+    if (st == VS_OK && !has)
+        return vsi_record_no_vector(err, &s->r.coll, s->ask.field, key);
+    return st == VS_OK ? vsi_coll_row(err, &s->r.coll, s->ask.field, *out_slot, out_row) : st;
 }
 
 /* A stored vector as the query; its record is no hit. */
@@ -16833,18 +17507,18 @@ static vs_status search_prepare_key(vsi_err *err, search *s, vs_key key) {
     if (st == VS_OK)
         st = search_row(err, s, key, &s->ask.excluded, &row);
     if (st == VS_OK)
-        memcpy(s->r.collection->scratch.data, row, s->r.coll.desc->vector_bytes);
+        memcpy(s->r.collection->scratch.data, row, s->field->vector_bytes);
     return st;
 }
 
 vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, int query_type,
-                    size_t k, vs_hit *hits, size_t *out_count) {
+                    size_t k, const vs_search_options *options, vs_hit *hits, size_t *out_count) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !query || !hits || !out_count)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     search s;
     vsi_topk topk = {.hits = hits, .k = k};
-    vs_status st = search_open(&err, collection, txn, &s);
+    vs_status st = search_open(&err, collection, txn, options, &s);
     if (st == VS_OK)
         st = search_check_k(&err, k);
     if (st == VS_OK)
@@ -16856,8 +17530,8 @@ vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, i
 
 static vs_status batch_check(vsi_err *err, const search *s, int query_type, size_t count, size_t k,
                              size_t *io_stride) {
-    int type = query_type ? query_type : s->r.coll.desc->type;
-    size_t bytes = vsi_vector_bytes(type, s->r.coll.desc->dim);
+    int type = query_type ? query_type : s->field->type;
+    size_t bytes = vsi_vector_bytes(type, s->field->dim);
     *io_stride = *io_stride ? *io_stride : bytes;
     if (*io_stride < bytes)
         return vsi_fail(err, VS_ERR_INVALID, "stride is %zu bytes, a query has %zu", *io_stride,
@@ -16869,14 +17543,14 @@ static vs_status batch_check(vsi_err *err, const search *s, int query_type, size
 }
 
 vs_status vs_search_batch(vs_collection *collection, vs_txn *txn, const void *queries,
-                          int query_type, size_t stride_bytes, size_t count, size_t k, vs_hit *hits,
-                          size_t *out_counts) {
+                          int query_type, size_t stride_bytes, size_t count, size_t k,
+                          const vs_search_options *options, vs_hit *hits, size_t *out_counts) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK ||
         (count && (!queries || !hits || !out_counts)))
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     search s;
-    vs_status st = search_open(&err, collection, txn, &s);
+    vs_status st = search_open(&err, collection, txn, options, &s);
     if (st == VS_OK)
         st = batch_check(&err, &s, query_type, count, k, &stride_bytes);
     for (size_t i = 0; st == VS_OK && i < count; i++) {
@@ -16894,15 +17568,15 @@ vs_status vs_search_batch(vs_collection *collection, vs_txn *txn, const void *qu
 }
 
 vs_status vs_search_radius(vs_collection *collection, vs_txn *txn, const void *query,
-                           int query_type, double radius, size_t room, vs_hit *hits,
-                           size_t *out_count, uint64_t *out_total) {
+                           int query_type, double radius, const vs_search_options *options,
+                           size_t room, vs_hit *hits, size_t *out_count, uint64_t *out_total) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !query || (room && !hits) ||
         !out_count)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     search s;
     vsi_topk topk = {.hits = hits, .k = room, .has_radius = true, .radius = radius};
-    vs_status st = search_open(&err, collection, txn, &s);
+    vs_status st = search_open(&err, collection, txn, options, &s);
     if (st == VS_OK && isnan(radius))
         st = vsi_fail(&err, VS_ERR_INVALID, "radius is no number");
     if (st == VS_OK)
@@ -16914,14 +17588,14 @@ vs_status vs_search_radius(vs_collection *collection, vs_txn *txn, const void *q
     return search_close(&err, &s, st, &topk, out_count);
 }
 
-vs_status vs_search_key(vs_collection *collection, vs_txn *txn, vs_key key, size_t k, vs_hit *hits,
-                        size_t *out_count) {
+vs_status vs_search_key(vs_collection *collection, vs_txn *txn, vs_key key, size_t k,
+                        const vs_search_options *options, vs_hit *hits, size_t *out_count) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !hits || !out_count)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     search s;
     vsi_topk topk = {.hits = hits, .k = k};
-    vs_status st = search_open(&err, collection, txn, &s);
+    vs_status st = search_open(&err, collection, txn, options, &s);
     if (st == VS_OK)
         st = search_check_k(&err, k);
     if (st == VS_OK)
@@ -16932,21 +17606,21 @@ vs_status vs_search_key(vs_collection *collection, vs_txn *txn, vs_key key, size
 }
 
 vs_status vs_distance(vs_collection *collection, vs_txn *txn, vs_key key, vs_key other,
-                      double *out_distance) {
+                      const vs_search_options *options, double *out_distance) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_distance)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     search s;
     const uint8_t *row = NULL;
     uint32_t slot = 0;
-    vs_status st = search_open(&err, collection, txn, &s);
+    vs_status st = search_open(&err, collection, txn, options, &s);
     if (st == VS_OK)
         st = search_prepare_key(&err, &s, key);
     if (st == VS_OK)
         st = search_row(&err, &s, other, &slot, &row);
     if (st == VS_OK)
-        *out_distance =
-            vsi_exact_distance(s.r.db->kernels, &s.r.coll, collection->scratch.data, row);
+        *out_distance = vsi_exact_distance(s.r.db->kernels, &s.r.coll, s.ask.field,
+                                           collection->scratch.data, row);
     return vsi_reading_close(&s.r, st, &err);
 }
 /* ---- api/inspect.c ---------------------------------------------------------------------------------- */

@@ -98,6 +98,7 @@ enum {
     VS_ERR_INDOUBT = 17,     /* the commit may or may not survive; the database is read-only now */
     VS_ERR_INTERRUPTED = 18, /* by vs_interrupt. From a VFS: nothing was done, try again */
     VS_ERR_UNSUPPORTED = 19, /* not offered by this build, VFS or platform */
+    VS_ERR_TIMEOUT = 20,     /* vs_search_options.timeout_ms has passed */
     VS_ROW = 100,            /* vs_step: the cursor stands on a record */
     VS_DONE = 101,           /* vs_step, vs_collection_at: there is no further one */
 
@@ -430,6 +431,8 @@ enum {
 
 #define VS_DIM_MAX            65535u      /* elements of a vector */
 #define VS_NAME_BYTES_MAX     255u        /* bytes of a collection's name */
+#define VS_FIELDS_MAX         8u          /* vector fields of a collection */
+#define VS_FIELD_BYTES_MAX    63u         /* bytes of a field's name */
 #define VS_INDEX_BYTES_MAX    255u        /* bytes of an index description */
 #define VS_KEY_BYTES_MAX      1024u       /* bytes of a record's key */
 #define VS_METADATA_BYTES_MAX 1048576u    /* bytes of one record's metadata */
@@ -437,31 +440,73 @@ enum {
 #define VS_KV_KEY_BYTES_MAX   1024u       /* bytes of a note's key */
 #define VS_KV_VALUE_BYTES_MAX 1048576u    /* bytes of a note's value */
 
-typedef struct vs_collection_options {
-    uint32_t size;     /* VS_COLLECTION_OPTIONS_INIT sets it */
+/* vs_field.flags */
+enum {
+    VS_FIELD_OPTIONAL =
+        1 /* records may be without this vector; a search of the field passes them over */
+};
+
+/* A vector field of a collection. */
+typedef struct vs_field {
+    uint32_t size;     /* VS_FIELD_INIT sets it */
     uint32_t dim;      /* 1 .. VS_DIM_MAX; required */
     int type;          /* VS_F32 ... VS_BIT; 0: VS_F32 */
     int metric;        /* VS_L2 ...; 0: VS_L2, of VS_BIT VS_HAMMING */
+    const char *name;  /* 1 .. VS_FIELD_BYTES_MAX bytes of UTF-8; NULL: "vector" */
     const char *index; /* "auto" or "flat"; NULL: "auto", which is flat in this version */
+    uint32_t flags;    /* VS_FIELD_... */
+} vs_field;
+
+#define VS_FIELD_INIT                                                                              \
+    { sizeof(vs_field), 0, 0, 0, NULL, NULL, 0 }
+
+/* What a record of a collection has: one vector, or several. */
+typedef struct vs_collection_options {
+    uint32_t size; /* VS_COLLECTION_OPTIONS_INIT sets it */
+    uint32_t dim;  /* of the only vector, as the next three; there is no default */
+    int type;
+    int metric;
+    const char *index;
+    const vs_field
+        *fields; /* [field_count] instead of these four; calls name them by their number, 0 ... */
+    size_t field_count; /* 1 .. VS_FIELDS_MAX, if there are fields */
 } vs_collection_options;
 
 #define VS_COLLECTION_OPTIONS_INIT                                                                 \
-    { sizeof(vs_collection_options), 0, 0, 0, NULL }
+    { sizeof(vs_collection_options), 0, 0, 0, NULL, NULL, 0 }
 
 typedef struct vs_collection_info {
     uint32_t size; /* VS_COLLECTION_INFO_INIT sets it */
     uint32_t id;   /* never used again for another collection of this database */
     char name[VS_NAME_BYTES_MAX + 1];
-    char index[VS_INDEX_BYTES_MAX + 1]; /* as given at creation */
+    char index[VS_INDEX_BYTES_MAX + 1]; /* of field 0, as given at creation, as the next three */
     uint32_t dim;
     int type;
     int metric;
     uint64_t count;     /* records */
     int64_t created_us; /* microseconds since 1970, UTC */
+    uint32_t fields;    /* how many vector fields it has */
 } vs_collection_info;
 
 #define VS_COLLECTION_INFO_INIT                                                                    \
-    { sizeof(vs_collection_info), 0, {0}, {0}, 0, 0, 0, 0, 0 }
+    { sizeof(vs_collection_info), 0, {0}, {0}, 0, 0, 0, 0, 0, 0 }
+
+typedef struct vs_field_info {
+    uint32_t size; /* VS_FIELD_INFO_INIT sets it */
+    uint32_t dim;
+    int type;
+    int metric;
+    uint32_t flags; /* VS_FIELD_... */
+    char name[VS_FIELD_BYTES_MAX + 1];
+    char index[VS_INDEX_BYTES_MAX + 1]; /* as given at creation */
+} vs_field_info;
+
+#define VS_FIELD_INFO_INIT                                                                         \
+    {                                                                                              \
+        sizeof(vs_field_info), 0, 0, 0, 0, {0}, {                                                  \
+            0                                                                                      \
+        }                                                                                          \
+    }
 
 /* vs_collection_create - create an empty collection.
  *
@@ -471,7 +516,7 @@ typedef struct vs_collection_info {
  *   options   required: there is no default dimension
  *   out_collection  receives a handle, closed with vs_collection_close; NULL: none wanted
  *
- * Errors: VS_ERR_EXISTS, VS_ERR_INVALID (name, dim, type, metric, index), VS_ERR_LIMIT,
+ * Errors: VS_ERR_EXISTS, VS_ERR_INVALID (name, dim, type, metric, index; names of fields), VS_ERR_LIMIT,
  *   VS_ERR_READONLY, VS_ERR_BUSY, VS_ERR_IO, VS_ERR_FULL, VS_ERR_INDOUBT, VS_ERR_NOMEM,
  *   VS_ERR_MISUSE. The message is in txn, or in db when txn is NULL.
  * Threads: as the handles given. */
@@ -521,6 +566,18 @@ VS_NODISCARD VS_API vs_status vs_collection_info_get(vs_collection *collection, 
  * Threads: any; use a transaction for a list that cannot change meanwhile. */
 VS_NODISCARD VS_API vs_status vs_collection_at(vs_db *db, vs_txn *txn, size_t at,
                                                vs_collection_info *out_info);
+
+/* vs_field_at - the vector fields of a collection one by one.
+ *
+ *   collection   the collection
+ *   at           0, 1, 2, ...: the number by which calls name the field
+ *   out_info     [1] its size member says how much may be written
+ *
+ * Returns VS_OK, or VS_DONE when there are not so many.
+ * Errors: VS_ERR_NOT_FOUND (the collection's creation was rolled back), VS_ERR_MISUSE.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_field_at(vs_collection *collection, size_t at,
+                                          vs_field_info *out_info);
 
 /* ---- 5  Records ----------------------------------------------------------------------------- */
 
@@ -588,35 +645,56 @@ VS_API vs_key vs_key_in(uint32_t space, vs_key key);
  * Errors: none.  Threads: any. */
 VS_API int vs_key_compare(vs_key a, vs_key b);
 
+/* A vector of a record. */
+typedef struct vs_vector {
+    const void *data; /* [dim], any alignment; of VS_BIT [(dim + 7) / 8] bytes */
+    int type;         /* its element type; 0 on input: the field's */
+    uint32_t field;   /* number of the field */
+} vs_vector;
+
 typedef struct vs_record {
     uint32_t size;   /* VS_RECORD_INIT sets it */
-    int vector_type; /* element type of vector; 0 on input: the collection's */
+    int vector_type; /* element type of vector; 0 on input: the field's */
     vs_key key;
-    const void *vector;    /* [dim], any alignment; of VS_BIT [(dim + 7) / 8] bytes */
-    const char *metadata;  /* a JSON object in UTF-8, or NULL: none */
-    size_t metadata_bytes; /* 0: up to its NUL; what comes out has both the size and a NUL */
+    const void *vector;       /* of field 0, as vs_vector.data; NULL: none */
+    const char *metadata;     /* a JSON object in UTF-8, or NULL: none */
+    size_t metadata_bytes;    /* 0: up to its NUL; what comes out has both the size and a NUL */
+    const vs_vector *vectors; /* [vector_count] further ones: of other fields, in any order */
+    size_t vector_count;
 } vs_record;
 
 #define VS_RECORD_INIT                                                                             \
-    { sizeof(vs_record), 0, {0, NULL, 0, 0, 0}, NULL, NULL, 0 }
+    { sizeof(vs_record), 0, {0, NULL, 0, 0, 0}, NULL, NULL, 0, NULL, 0 }
+
+/* The vectors of many records, of one field. */
+typedef struct vs_column {
+    const void *data;    /* [count x stride_bytes], any alignment */
+    size_t stride_bytes; /* from one vector to the next; 0: without gaps */
+    const uint8_t
+        *present;   /* [count] zero: the record has no vector of this field; NULL: all have */
+    int type;       /* element type; 0: the field's */
+    uint32_t field; /* its number */
+} vs_column;
 
 /* Many records as columns. */
 typedef struct vs_batch {
     uint32_t size;                /* VS_BATCH_INIT sets it */
-    int vector_type;              /* element type of vectors; 0: the collection's */
+    int vector_type;              /* element type of vectors; 0: the field's */
     size_t count;                 /* records */
     const uint64_t *numbers;      /* [count] keys that are numbers, in namespace space; or NULL */
     const vs_key *keys;           /* [count] keys of any kind; or NULL. One of the two is given */
     uint32_t space;               /* namespace of numbers */
-    const void *vectors;          /* [count x stride_bytes], any alignment */
+    const void *vectors;          /* of field 0, [count x stride_bytes], any alignment; or NULL */
     size_t stride_bytes;          /* from one vector to the next; 0: without gaps */
     const char *const *metadata;  /* [count] JSON objects, NULL entries allowed; or NULL: none */
     const size_t *metadata_bytes; /* [count], 0: up to its NUL; or NULL: all end with a NUL */
     vs_status *statuses;          /* [count] or NULL; see vs_put_batch */
+    const vs_column *columns;     /* [column_count] further vectors, of any fields */
+    size_t column_count;
 } vs_batch;
 
 #define VS_BATCH_INIT                                                                              \
-    { sizeof(vs_batch), 0, 0, NULL, NULL, 0, NULL, 0, NULL, NULL, NULL }
+    { sizeof(vs_batch), 0, 0, NULL, NULL, 0, NULL, 0, NULL, NULL, NULL, NULL, 0 }
 
 /* What to do about a key that exists. */
 enum {
@@ -633,7 +711,8 @@ enum {
  *   record       key, vector and metadata; copied
  *   mode         VS_UPSERT, VS_INSERT, VS_REPLACE or VS_IGNORE
  *
- * Vectors are converted to the collection's element type. To f32, f16 and bf16 numbers are rounded to the
+ * A record has a vector of each field that is not optional, and at most one of each. Vectors are converted to
+ * the field's element type. To f32, f16 and bf16 numbers are rounded to the
  * nearest, ties to even; what would become infinite is refused. To u8, i8 and bit only numbers that the
  * type has: 3.5 is no u8, and 2 no bit. NaN and infinity are refused.
  * Errors: VS_ERR_EXISTS, VS_ERR_INVALID (key, vector, metadata), VS_ERR_LIMIT (key; metadata larger than
@@ -741,17 +820,18 @@ VS_NODISCARD VS_API vs_status vs_set_metadata(vs_collection *collection, vs_txn 
  *
  *   collection     the collection
  *   txn            the transaction whose state is asked, or NULL: the last commit
+ *   field          number of the field; 0: the first one
  *   keys           [count]
  *   count          how many
- *   vectors        [count x stride_bytes] receives them, in the collection's element type
+ *   vectors        [count x stride_bytes] receives them, in the field's element type
  *   stride_bytes   from one vector to the next; 0: without gaps
- *   statuses       [count] receives VS_OK, or VS_ERR_NOT_FOUND for a key that does not exist, whose place in
- *                  vectors stays as it was; NULL: such a key is an error
+ *   statuses       [count] receives VS_OK, or VS_ERR_NOT_FOUND for a key that does not exist or has no such
+ *                  vector, whose place in vectors stays as it was; NULL: such a key is an error
  *
- * Errors: VS_ERR_NOT_FOUND (the collection; a key, which the message names), VS_ERR_INVALID (stride),
+ * Errors: VS_ERR_NOT_FOUND (the collection; a key, which the message names), VS_ERR_INVALID (field, stride),
  *   VS_ERR_MISUSE. After an error vectors hold anything.
  * Threads: one call at a time per handle. */
-VS_NODISCARD VS_API vs_status vs_get_vectors(vs_collection *collection, vs_txn *txn,
+VS_NODISCARD VS_API vs_status vs_get_vectors(vs_collection *collection, vs_txn *txn, uint32_t field,
                                              const vs_key *keys, size_t count, void *vectors,
                                              size_t stride_bytes, vs_status *statuses);
 
@@ -885,16 +965,28 @@ VS_NODISCARD VS_API vs_status vs_release(vs_txn *txn, uint32_t savepoint);
 
 typedef struct vs_hit {
     vs_key key;      /* what it points to is valid until the next call on the collection handle */
-    double distance; /* in the collection's metric; smaller is nearer */
+    double distance; /* in the field's metric; smaller is nearer */
 } vs_hit;
+
+/* What a search may be told beside its query. */
+typedef struct vs_search_options {
+    uint32_t size;  /* VS_SEARCH_OPTIONS_INIT sets it */
+    uint32_t field; /* number of the vector field that is searched */
+    uint32_t
+        timeout_ms; /* VS_ERR_TIMEOUT when it takes longer; 0: it may take as long as it does */
+} vs_search_options;
+
+#define VS_SEARCH_OPTIONS_INIT                                                                     \
+    { sizeof(vs_search_options), 0, 0 }
 
 /* vs_search - the k nearest records of one query vector.
  *
  *   collection   the collection
  *   txn          the transaction whose state is searched, or NULL: the last commit
  *   query        [dim] elements of query_type; converted as by vs_put
- *   query_type   VS_F32 ... VS_BIT; 0: the collection's type
+ *   query_type   VS_F32 ... VS_BIT; 0: the field's type
  *   k            1 or more; may exceed the number of records
+ *   options      NULL: field 0, no timeout
  *   hits         [k] written nearest first; equal distances by ascending key
  *   out_count    [1] hits written; below k only when there are fewer records
  *
@@ -903,11 +995,12 @@ typedef struct vs_hit {
  * double. f32 collections are computed in single precision in parts of 1024 elements, the parts added in
  * double: the error is below 5e-6 times the sum of the terms' magnitudes.
  * Memory: no allocation once a handle has searched with this k or a larger one.
- * Errors: VS_ERR_INVALID (query), VS_ERR_NOT_FOUND (the collection), VS_ERR_INTERRUPTED (vs_interrupt),
- *   VS_ERR_NOMEM, VS_ERR_MISUSE. hits may have been written to.
+ * Errors: VS_ERR_INVALID (query, field), VS_ERR_NOT_FOUND (the collection), VS_ERR_INTERRUPTED (vs_interrupt),
+ *   VS_ERR_TIMEOUT, VS_ERR_NOMEM, VS_ERR_MISUSE. hits may have been written to.
  * Threads: one call at a time per handle; handles of one database may search in parallel. */
 VS_NODISCARD VS_API vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query,
-                                        int query_type, size_t k, vs_hit *hits, size_t *out_count);
+                                        int query_type, size_t k, const vs_search_options *options,
+                                        vs_hit *hits, size_t *out_count);
 
 /* vs_search_batch - the k nearest records of each of many query vectors, all in the same state.
  *
@@ -918,6 +1011,7 @@ VS_NODISCARD VS_API vs_status vs_search(vs_collection *collection, vs_txn *txn, 
  *   stride_bytes   from one query to the next; 0: without gaps
  *   count          queries
  *   k              1 or more
+ *   options        as vs_search; the timeout is that of all
  *   hits           [count x k] those of query i from hits[i * k] on, as by vs_search
  *   out_counts     [count] hits written for each
  *
@@ -927,7 +1021,8 @@ VS_NODISCARD VS_API vs_status vs_search(vs_collection *collection, vs_txn *txn, 
 VS_NODISCARD VS_API vs_status vs_search_batch(vs_collection *collection, vs_txn *txn,
                                               const void *queries, int query_type,
                                               size_t stride_bytes, size_t count, size_t k,
-                                              vs_hit *hits, size_t *out_counts);
+                                              const vs_search_options *options, vs_hit *hits,
+                                              size_t *out_counts);
 
 /* vs_search_radius - the records not farther from a query vector than a distance.
  *
@@ -935,8 +1030,9 @@ VS_NODISCARD VS_API vs_status vs_search_batch(vs_collection *collection, vs_txn 
  *   txn          the transaction whose state is searched, or NULL: the last commit
  *   query        as vs_search
  *   query_type   as vs_search
- *   radius       the largest distance wanted, in the collection's metric (VS_L2: squared); it may be negative or
+ *   radius       the largest distance wanted, in the field's metric (VS_L2: squared); it may be negative or
  *                infinite
+ *   options      as vs_search
  *   room         how many hits may be written; 0: only count
  *   hits         [room] written nearest first; equal distances by ascending key
  *   out_count    [1] hits written
@@ -946,7 +1042,8 @@ VS_NODISCARD VS_API vs_status vs_search_batch(vs_collection *collection, vs_txn 
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_search_radius(vs_collection *collection, vs_txn *txn,
                                                const void *query, int query_type, double radius,
-                                               size_t room, vs_hit *hits, size_t *out_count,
+                                               const vs_search_options *options, size_t room,
+                                               vs_hit *hits, size_t *out_count,
                                                uint64_t *out_total);
 
 /* vs_search_key - the k nearest records of one that is stored, itself not among them.
@@ -955,26 +1052,31 @@ VS_NODISCARD VS_API vs_status vs_search_radius(vs_collection *collection, vs_txn
  *   txn          the transaction whose state is searched, or NULL: the last commit
  *   key          the record's key
  *   k            1 or more
+ *   options      as vs_search
  *   hits         [k] as vs_search
  *   out_count    [1] hits written
  *
- * Errors: VS_ERR_NOT_FOUND (the key, the collection), VS_ERR_INVALID (k), VS_ERR_NOMEM, VS_ERR_MISUSE.
+ * Errors: VS_ERR_NOT_FOUND (the key, its vector, the collection), VS_ERR_INVALID (k), else as vs_search.
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_search_key(vs_collection *collection, vs_txn *txn, vs_key key,
-                                            size_t k, vs_hit *hits, size_t *out_count);
+                                            size_t k, const vs_search_options *options,
+                                            vs_hit *hits, size_t *out_count);
 
-/* vs_distance - the distance between two stored records, in the collection's metric.
+/* vs_distance - the distance between two stored records, in the metric of a field.
  *
  *   collection     the collection
  *   txn            the transaction whose state is asked, or NULL: the last commit
  *   key, other     their keys; the same one twice is allowed
+ *   options        as vs_search; no timeout
  *   out_distance   [1]
  *
  * It is the distance that a search of one finds for the other.
- * Errors: VS_ERR_NOT_FOUND (a key, which the message names; the collection), VS_ERR_NOMEM, VS_ERR_MISUSE.
+ * Errors: VS_ERR_NOT_FOUND (a key, which the message names, or its vector; the collection), VS_ERR_INVALID
+ *   (field), VS_ERR_NOMEM, VS_ERR_MISUSE.
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_distance(vs_collection *collection, vs_txn *txn, vs_key key,
-                                          vs_key other, double *out_distance);
+                                          vs_key other, const vs_search_options *options,
+                                          double *out_distance);
 
 /* ---- 8  Iterating --------------------------------------------------------------------------- */
 

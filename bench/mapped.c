@@ -82,7 +82,7 @@ static cost search_cost(vs_collection *c, uint32_t dim, uint64_t seed) {
     fill_vector(query, dim, seed);
     double start = seconds_of(CLOCK_MONOTONIC) * 1e3,
            cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID) * 1e3;
-    need(vs_search(c, NULL, query, 0, K, hits, &n), c);
+    need(vs_search(c, NULL, query, 0, K, NULL, hits, &n), c);
     cost took = {seconds_of(CLOCK_MONOTONIC) * 1e3 - start,
                  seconds_of(CLOCK_PROCESS_CPUTIME_ID) * 1e3 - cpu};
     free(query);

@@ -686,7 +686,7 @@ static void step_search(run *r) {
     if (!coll)
         return;
     make_vector(c, seed, query);
-    must(vs_search(coll, r->txn, query, 0, k, hits, &n), VS_OK, "search", coll);
+    must(vs_search(coll, r->txn, query, 0, k, NULL, hits, &n), VS_OK, "search", coll);
     for (; wanted < k && next_hit(m, c, seed, wanted ? &last : NULL, &hit); wanted++, last = hit)
         require(wanted < n && hits[wanted].key.number == hit.key.number &&
                     hits[wanted].distance == hit.distance,
@@ -706,7 +706,7 @@ static void step_around(run *r) {
     uint8_t vector[DIM * 4];
     uint32_t seed = coll ? m->vector[c][i] : 0;
     if (coll)
-        must(vs_search_key(coll, r->txn, vs_key_u64(keys[i]), HITS_MAX, hits, &n),
+        must(vs_search_key(coll, r->txn, vs_key_u64(keys[i]), HITS_MAX, NULL, hits, &n),
              seed ? VS_OK : VS_ERR_NOT_FOUND, "search_key", coll);
     if (!seed) {
         vs_collection_close(coll);
@@ -725,11 +725,12 @@ static void step_around(run *r) {
     for (int k = 0; k < KEYS; k++)
         inside += m->vector[c][k] && distance(c, m->vector[c][k], seed) <= radius;
     make_vector(c, seed, vector);
-    must(vs_search_radius(coll, r->txn, vector, 0, radius, 0, NULL, &n, &total), VS_OK,
+    must(vs_search_radius(coll, r->txn, vector, 0, radius, NULL, 0, NULL, &n, &total), VS_OK,
          "search_radius", coll);
     require(total == inside, "search_radius", "another number");
     if (wanted) {
-        must(vs_distance(coll, r->txn, vs_key_u64(keys[i]), vs_key_u64(hits[0].key.number), &found),
+        must(vs_distance(coll, r->txn, vs_key_u64(keys[i]), vs_key_u64(hits[0].key.number), NULL,
+                         &found),
              VS_OK, "distance", coll);
         require(found == hits[0].distance, "distance", "another one");
     }
@@ -777,7 +778,7 @@ static void step_step(run *r) {
 
 static void refuse_records(run *r, vs_collection *coll) {
     const float bad[DIM] = {0, NAN, 1}, good[DIM] = {1, 2, 3};
-    vs_record record = {sizeof record, VS_F32, VT_KEY(1), bad, NULL, 0};
+    vs_record record = {sizeof record, VS_F32, VT_KEY(1), bad, NULL, 0, NULL, 0};
     must(vs_put(coll, r->txn, &record, VS_UPSERT), VS_ERR_INVALID, "put of NaN", coll);
     record.vector = good;
     record.metadata = "[1]";

@@ -354,7 +354,8 @@ static void look_search(const look *l, vs_collection *coll, const vs_record *que
                         bool is_number_only) {
     static vs_hit hits[HITS_MAX];
     size_t n = 0;
-    vs_status st = vs_search(coll, NULL, query->vector, query->vector_type, HITS_MAX, hits, &n);
+    vs_status st =
+        vs_search(coll, NULL, query->vector, query->vector_type, HITS_MAX, NULL, hits, &n);
     if (!expect(l, st, VS_OK, "search", coll) || !l->is_sound || !is_number_only)
         return;
     require(n == (count < HITS_MAX ? count : HITS_MAX), "search", "another number of hits");
@@ -488,7 +489,7 @@ static void change_and_drop(look *l) {
     vs_collection *coll = NULL;
     vs_collection_options options = VS_COLLECTION_OPTIONS_INIT;
     static const float vector[2] = {1, 2};
-    vs_record record = {sizeof record, VS_F32, VT_KEY(5), vector, NULL, 0};
+    vs_record record = {sizeof record, VS_F32, VT_KEY(5), vector, NULL, 0, NULL, 0};
     options.dim = 2;
     if (!expect(l, vs_begin(l->db, VS_TXN_WRITE, &txn), VS_OK, "begin", l->db))
         return;

@@ -67,7 +67,7 @@ static void read_all(vs_db *db) {
                 sum += ((const uint8_t *)record.vector)[j];
             sum += record.metadata_bytes ? (uint8_t)record.metadata[record.metadata_bytes - 1] : 0;
             if (count++ == 0)
-                (void)!vs_search(coll, NULL, record.vector, 0, 3, hits, &n);
+                (void)!vs_search(coll, NULL, record.vector, 0, 3, NULL, hits, &n);
         }
         require(count == info.count, "count", info.name);
         vs_cursor_close(cursor);

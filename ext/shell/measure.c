@@ -256,7 +256,8 @@ static int measure(query_set *set, size_t k, const truth *t, measurement *out) {
     for (uint64_t q = 0; result == SHELL_OK && q < set->count; q++) {
         size_t n = 0, right = 0;
         double start = now_us();
-        vs_status st = vs_search(set->collection, set->txn, query_row(set, q), 0, k, hits, &n);
+        vs_status st =
+            vs_search(set->collection, set->txn, query_row(set, q), 0, k, NULL, hits, &n);
         times[q] = now_us() - start;
         total_us += times[q];
         if (st != VS_OK)

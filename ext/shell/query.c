@@ -106,7 +106,7 @@ static int print_hit(query_set *set, const vs_hit *hit, size_t rank, bool is_jso
 
 static int search_one(query_set *set, uint64_t at, size_t k, vs_hit *hits, bool is_json) {
     size_t count = 0;
-    if (vs_search(set->collection, set->txn, query_row(set, at), 0, k, hits, &count) != VS_OK)
+    if (vs_search(set->collection, set->txn, query_row(set, at), 0, k, NULL, hits, &count) != VS_OK)
         return shell_fail(set->call, "%s", vs_errmsg(set->collection));
     if (is_json)
         printf("{\"query\":%llu,\"hits\":[", (unsigned long long)at);

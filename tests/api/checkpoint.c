@@ -154,7 +154,7 @@ static void ask_coll(vs_db *db, vs_txn *txn, const struct shape *shape, answers 
         answer(a, st, st == VS_OK ? mix_record(3, shape, &r) : 0);
     }
     memset(hits, 0, sizeof hits);
-    st = vs_search(c, txn, vector_of(shape, 5, 77), 0, K, hits, &n);
+    st = vs_search(c, txn, vector_of(shape, 5, 77), 0, K, NULL, hits, &n);
     answer(a, st, st == VS_OK ? mix_bytes(n, hits, sizeof hits) : 0);
     ask_scan(c, txn, shape, a);
     ask_notes(db, txn, c, a);

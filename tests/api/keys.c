@@ -277,10 +277,10 @@ VT_TEST(hits_at_one_distance_are_in_the_order_of_their_keys) {
     for (size_t k = 1; k <= all + 1; k = k < 8 ? k + 1 : 2 * k + 1) {
         vs_hit hits[POOL + 1], twice[2 * POOL + 2];
         size_t n = 0, counts[2] = {0};
-        VT_OK(vs_search(c, NULL, queries[0], VS_F32, k, hits, &n), c);
+        VT_OK(vs_search(c, NULL, queries[0], VS_F32, k, NULL, hits, &n), c);
         VT_EQ(n, k < all ? k : all);
         check_hits(p, rank, n, hits);
-        VT_OK(vs_search_batch(c, NULL, queries, VS_F32, 0, 2, k, twice, counts), c);
+        VT_OK(vs_search_batch(c, NULL, queries, VS_F32, 0, 2, k, NULL, twice, counts), c);
         check_hits(p, rank, counts[0], twice);
         check_hits(p, rank, counts[1], twice + k);
         VT_EQ(counts[1], n);
@@ -288,7 +288,7 @@ VT_TEST(hits_at_one_distance_are_in_the_order_of_their_keys) {
     uint64_t total = 0;
     size_t n = 0;
     vs_hit hits[POOL];
-    VT_OK(vs_search_radius(c, NULL, queries[0], VS_F32, 1, POOL, hits, &n, &total), c);
+    VT_OK(vs_search_radius(c, NULL, queries[0], VS_F32, 1, NULL, POOL, hits, &n, &total), c);
     VT_EQ(n, total);
     check_hits(p, rank, n, hits);
     vs_collection_close(c);
@@ -306,15 +306,15 @@ VT_TEST(a_key_from_a_hit_or_a_record_of_the_handle_may_be_given_back_to_it) {
     vs_record r = VS_RECORD_INIT;
     for (int i = 0; i < 3; i++)
         put_key(c, NULL, vs_key_text((const char *const[]){"x", "yy", "zzz"}[i]), (float)i);
-    VT_OK(vs_search(c, NULL, query, VS_F32, 3, hits, &n), c);
+    VT_OK(vs_search(c, NULL, query, VS_F32, 3, NULL, hits, &n), c);
     VT_OK(vs_get(c, NULL, hits[1].key, &r), c);
     VT_EQ(vs_key_compare(r.key, vs_key_text("yy")), 0);
     VT_OK(vs_get(c, NULL, r.key, &r), c);
     VT_EQ(vs_key_compare(r.key, vs_key_text("yy")), 0);
-    VT_OK(vs_search_key(c, NULL, r.key, 3, hits, &n), c);
+    VT_OK(vs_search_key(c, NULL, r.key, 3, NULL, hits, &n), c);
     VT_EQ(n, 2);
     VT_EQ(vs_key_compare(hits[0].key, vs_key_text("x")), 0);
-    VT_OK(vs_distance(c, NULL, hits[0].key, hits[1].key, &distance), c);
+    VT_OK(vs_distance(c, NULL, hits[0].key, hits[1].key, NULL, &distance), c);
     VT_CHECK(distance == 4);
     VT_OK(vs_put(c, NULL, &r, VS_REPLACE), c);
     VT_OK(vs_delete(c, NULL, r.key), c);
@@ -343,7 +343,7 @@ VT_TEST(keys_that_are_none_are_refused_everywhere_and_change_nothing) {
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         const float vector[2] = {1, 2};
         float out[2];
-        vs_record r = {sizeof r, VS_F32, bad[i].key, vector, NULL, 0};
+        vs_record r = {sizeof r, VS_F32, bad[i].key, vector, NULL, 0, NULL, 0};
         vs_batch batch = VS_BATCH_INIT;
         vs_cursor *cursor = NULL;
         vs_range range = VS_RANGE_INIT;
@@ -365,10 +365,10 @@ VT_TEST(keys_that_are_none_are_refused_everywhere_and_change_nothing) {
         VT_EQ(vs_delete(c, NULL, bad[i].key), st);
         VT_EQ(vs_delete_batch(c, NULL, &bad[i].key, 1, NULL), st);
         VT_EQ(vs_set_metadata(c, NULL, bad[i].key, "{}", 0), st);
-        VT_EQ(vs_get_vectors(c, NULL, &bad[i].key, 1, out, 0, NULL), st);
-        VT_EQ(vs_search_key(c, NULL, bad[i].key, 1, &hit, &n), st);
-        VT_EQ(vs_distance(c, NULL, bad[i].key, vs_key_u64(0), &distance), st);
-        VT_EQ(vs_distance(c, NULL, vs_key_u64(0), bad[i].key, &distance), st);
+        VT_EQ(vs_get_vectors(c, NULL, 0, &bad[i].key, 1, out, 0, NULL), st);
+        VT_EQ(vs_search_key(c, NULL, bad[i].key, 1, NULL, &hit, &n), st);
+        VT_EQ(vs_distance(c, NULL, bad[i].key, vs_key_u64(0), NULL, &distance), st);
+        VT_EQ(vs_distance(c, NULL, vs_key_u64(0), bad[i].key, NULL, &distance), st);
         VT_EQ(vs_scan(c, NULL, &range, &cursor), st);
         range.from = NULL;
         range.to = &bad[i].key;
@@ -424,7 +424,7 @@ VT_TEST(the_same_number_in_two_namespaces_is_two_keys) {
 
 static vs_status append(vs_collection *c, vs_txn *txn, uint32_t space, uint64_t *out_number) {
     const float vector[2] = {1, 2};
-    vs_record r = {sizeof r, VS_F32, {.space = space}, vector, NULL, 0};
+    vs_record r = {sizeof r, VS_F32, {.space = space}, vector, NULL, 0, NULL, 0};
     return vs_append(c, txn, &r, out_number);
 }
 

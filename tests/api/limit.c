@@ -254,7 +254,7 @@ static uint64_t ask_search(vs_db *db, vs_txn *txn, vs_collection *c, const struc
         vs_hit hits[K];
         size_t n = 0;
         memset(hits, 0, sizeof hits);
-        VT_OK(vs_search(c, txn, vector_of(shape, 5 + query, query * 50), 0, K, hits, &n), c);
+        VT_OK(vs_search(c, txn, vector_of(shape, 5 + query, query * 50), 0, K, NULL, hits, &n), c);
         hash = mix_bytes(hash + n, hits, sizeof hits);
         look(db);
     }
@@ -552,7 +552,7 @@ static void push_out(vs_db *db, uint64_t n) {
     vs_collection *c = sample_collection(db, shape->name);
     vs_hit hits[K];
     size_t found = 0;
-    VT_OK(vs_search(c, NULL, vector_of(shape, n, 3), 0, K, hits, &found), c);
+    VT_OK(vs_search(c, NULL, vector_of(shape, n, 3), 0, K, NULL, hits, &found), c);
     VT_EQ(found, K);
     for (uint64_t key = 1; key <= shape->records / 2; key += 97) {
         vs_record r = VS_RECORD_INIT;
@@ -770,7 +770,7 @@ static uint64_t oom_ask(vs_collection *c, vs_txn *txn) {
     uint64_t hash = 1;
     oom_vector(17, 1, v);
     memset(hits, 0, sizeof hits);
-    OOM_OK(vs_search(c, txn, v, 0, 3, hits, &n), c);
+    OOM_OK(vs_search(c, txn, v, 0, 3, NULL, hits, &n), c);
     for (uint64_t key = 1; key <= OOM_RECORDS; key += 13) {
         vs_record r = VS_RECORD_INIT;
         OOM_OK(vs_get(c, txn, vs_key_u64(key), &r), c);
@@ -987,14 +987,14 @@ VT_TEST(reads_that_fail_are_reported_and_never_make_a_wrong_answer) {
     change(s.db, NULL, 0, 4);
     VT_OK(vs_checkpoint(s.db), s.db);
     vs_collection *c = sample_collection(s.db, shape->name);
-    VT_OK(vs_search(c, NULL, vector_of(shape, 3, 3), 0, K, expected, &n), c);
+    VT_OK(vs_search(c, NULL, vector_of(shape, 3, 3), 0, K, NULL, expected, &n), c);
     device.read_status = VS_ERR_IO;
     device.fails_one_in = 30;
     for (uint64_t i = 0; i < 400; i++) {
         vs_record r = VS_RECORD_INIT;
         uint64_t key = 1 + vt_mix(i) % (shape->records / 4);
         vs_status st = i % 4 ? vs_get(c, NULL, vs_key_u64(key), &r)
-                             : vs_search(c, NULL, vector_of(shape, 3, 3), 0, K, hits, &n);
+                             : vs_search(c, NULL, vector_of(shape, 3, 3), 0, K, NULL, hits, &n);
         VT_CHECK(st == VS_OK || st == VS_ERR_IO);
         refused += st != VS_OK;
         answered += st == VS_OK;
@@ -1006,7 +1006,7 @@ VT_TEST(reads_that_fail_are_reported_and_never_make_a_wrong_answer) {
     }
     VT_CHECK((int64_t)refused > REFUSED_LEAST && answered > 100);
     device.fails_one_in = 0;
-    VT_OK(vs_search(c, NULL, vector_of(shape, 3, 3), 0, K, hits, &n), c);
+    VT_OK(vs_search(c, NULL, vector_of(shape, 3, 3), 0, K, NULL, hits, &n), c);
     VT_CHECK(n == K && !memcmp(hits, expected, sizeof hits));
     vs_collection_close(c);
     sample_check(s.db);

@@ -84,7 +84,7 @@ static void make_at(const char *path, uint64_t records) {
 static vs_status try_search(vs_db *db, vs_txn *txn, uint64_t seed, vs_hit hits[K]) {
     size_t n = 0;
     vs_collection *c = sample_collection(db, "c");
-    vs_status st = vs_search(c, txn, vector_of(seed, 99), 0, K, hits, &n);
+    vs_status st = vs_search(c, txn, vector_of(seed, 99), 0, K, NULL, hits, &n);
     VT_CHECK(st == VS_OK || vs_errmsg(c)[0]);
     if (st == VS_ERR_CORRUPT)
         VT_CHECK(strstr(vs_errmsg(c), "damaged") || strstr(vs_errmsg(c), "truncated"));
@@ -251,7 +251,7 @@ VT_TEST(a_file_cut_by_somebody_else_is_an_error_where_it_is_met_and_not_a_signal
     vs_collection *c = sample_collection(db, "c");
     size_t n = 0;
     VT_EQ(truncate(path, info.st_size / 2), 0); /* before anything was looked at */
-    VT_EQ(vs_search(c, NULL, vector_of(1, 99), 0, K, hits, &n), VS_ERR_CORRUPT);
+    VT_EQ(vs_search(c, NULL, vector_of(1, 99), 0, K, NULL, hits, &n), VS_ERR_CORRUPT);
     VT_CONTAINS(vs_errmsg(c), "is truncated");
     vs_collection_close(c);
     VT_OK(vs_close(db), db);

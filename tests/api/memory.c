@@ -71,7 +71,7 @@ static void use_database(vs_db *db) {
     VT_EQ(vs_step(cursor), VS_ROW);
     vs_record r = VS_RECORD_INIT;
     VT_OK(vs_cursor_record(cursor, &r), cursor);
-    VT_OK(vs_search(c, NULL, v, 0, 5, hits, &n), c);
+    VT_OK(vs_search(c, NULL, v, 0, 5, NULL, hits, &n), c);
     VT_EQ(n, 5);
     VT_EQ(vs_get(c, NULL, vs_key_u64(12345), &r), VS_ERR_NOT_FOUND);
     VT_OK(vs_get(c, NULL, vs_key_u64(4), &r), c);
@@ -191,7 +191,7 @@ static bool try_everything(vs_db *db, uint64_t key) {
         all = false;
     }
     all = is_ok(vs_get(c, NULL, vs_key_u64(0), &r)) && all;
-    all = is_ok(vs_search(c, NULL, v, 0, 3, hits, &n)) && all;
+    all = is_ok(vs_search(c, NULL, v, 0, 3, NULL, hits, &n)) && all;
     if (is_ok(vs_scan(c, NULL, NULL, &cursor))) {
         VT_EQ(vs_step(cursor), VS_ROW);
         all = is_ok(vs_cursor_record(cursor, &r)) && all;

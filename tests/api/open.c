@@ -1066,7 +1066,7 @@ static void read_everything(const char *path) {
     check_content(db, 3);
     vs_collection *c = open_collection(db);
     VT_OK(vs_begin(db, VS_TXN_READ, &txn), db);
-    VT_OK(vs_search(c, txn, q, 0, 3, hits, &found), c);
+    VT_OK(vs_search(c, txn, q, 0, 3, NULL, hits, &found), c);
     VT_EQ(found, 3);
     vs_collection_close(c);
     VT_OK(vs_commit(txn, VS_SYNC_FULL), db);
@@ -1427,7 +1427,7 @@ static int use_records_in_child(void *ctx) {
     CHILD_CHECK(vs_get(h->c, h->read, vs_key_u64(1), &r) == VS_ERR_MISUSE);
     CHILD_CHECK(vs_delete(h->c, NULL, vs_key_u64(1)) == VS_ERR_MISUSE);
     CHILD_CHECK(vs_count(h->c, NULL, &count) == VS_ERR_MISUSE);
-    CHILD_CHECK(vs_search(h->c, NULL, v, 0, 1, hits, &found) == VS_ERR_MISUSE);
+    CHILD_CHECK(vs_search(h->c, NULL, v, 0, 1, NULL, hits, &found) == VS_ERR_MISUSE);
     CHILD_CHECK(vs_step(h->cursor) == VS_ERR_MISUSE);
     CHILD_CHECK(vs_cursor_record(h->cursor, &r) == VS_ERR_MISUSE);
     CHILD_CHECK(vs_scan(h->c, NULL, NULL, &h->cursor) == VS_ERR_MISUSE);
@@ -1842,7 +1842,7 @@ VT_TEST(a_null_collection_or_cursor_is_misuse) {
     VT_EQ(vs_delete(NULL, NULL, vs_key_u64(1)), VS_ERR_MISUSE);
     VT_EQ(vs_count(NULL, NULL, &count), VS_ERR_MISUSE);
     VT_EQ(vs_collection_info_get(NULL, NULL, &info), VS_ERR_MISUSE);
-    VT_EQ(vs_search(NULL, NULL, v, 0, 1, &hit, &found), VS_ERR_MISUSE);
+    VT_EQ(vs_search(NULL, NULL, v, 0, 1, NULL, &hit, &found), VS_ERR_MISUSE);
     VT_EQ(vs_scan(NULL, NULL, NULL, &cursor), VS_ERR_MISUSE);
     VT_EQ(vs_step(NULL), VS_ERR_MISUSE);
     VT_EQ(vs_cursor_record(NULL, &r), VS_ERR_MISUSE);
@@ -1860,9 +1860,9 @@ VT_TEST(null_arguments_of_open_handles_are_misuse) {
     VT_EQ(vs_count(h.c, NULL, NULL), VS_ERR_MISUSE);
     VT_EQ(vs_collection_info_get(h.c, NULL, NULL), VS_ERR_MISUSE);
     VT_EQ(vs_collection_at(h.db, NULL, 0, NULL), VS_ERR_MISUSE);
-    VT_EQ(vs_search(h.c, NULL, NULL, 0, 1, &hit, &found), VS_ERR_MISUSE);
-    VT_EQ(vs_search(h.c, NULL, v, 0, 1, NULL, &found), VS_ERR_MISUSE);
-    VT_EQ(vs_search(h.c, NULL, v, 0, 1, &hit, NULL), VS_ERR_MISUSE);
+    VT_EQ(vs_search(h.c, NULL, NULL, 0, 1, NULL, &hit, &found), VS_ERR_MISUSE);
+    VT_EQ(vs_search(h.c, NULL, v, 0, 1, NULL, NULL, &found), VS_ERR_MISUSE);
+    VT_EQ(vs_search(h.c, NULL, v, 0, 1, NULL, &hit, NULL), VS_ERR_MISUSE);
     VT_EQ(vs_scan(h.c, NULL, NULL, NULL), VS_ERR_MISUSE);
     VT_EQ(vs_cursor_record(h.cursor, NULL), VS_ERR_MISUSE);
     VT_EQ(vs_begin(h.db, VS_TXN_READ, NULL), VS_ERR_MISUSE);
@@ -1978,7 +1978,8 @@ VT_TEST(every_status_has_its_name) {
     VT_STR(vs_status_name(VS_ROW), "VS_ROW");
     VT_STR(vs_status_name(VS_DONE), "VS_DONE");
     VT_STR(vs_status_name(VS_ERR_IO_SYNC_DIR), "VS_ERR_IO");
-    VT_STR(vs_status_name(20), "VS_ERR_?");
+    VT_STR(vs_status_name(VS_ERR_TIMEOUT), "VS_ERR_TIMEOUT");
+    VT_STR(vs_status_name(21), "VS_ERR_?");
     VT_STR(vs_status_name(-1), "VS_ERR_?");
     VT_STR(vs_status_name(99), "VS_ERR_?");
     VT_STR(vs_status_name(102), "VS_ERR_?");

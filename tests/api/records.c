@@ -367,7 +367,7 @@ VT_TEST(a_vector_may_stand_at_any_address) {
         check_record(c, shift, VS_F32, v, sizeof v, NULL);
         vs_hit hit;
         size_t n = 0;
-        VT_OK(vs_search(c, NULL, room + shift, 0, 1, &hit, &n), c);
+        VT_OK(vs_search(c, NULL, room + shift, 0, 1, NULL, &hit, &n), c);
         VT_CHECK(n == 1 && hit.key.number == 0 && hit.distance == 0);
     }
     vs_collection_close(c);
@@ -1136,7 +1136,7 @@ VT_TEST(a_vector_that_was_read_can_be_the_query) {
     vs_hit hits[2];
     size_t found = 0;
     VT_OK(vs_get(c, NULL, vs_key_u64(3), &r), c);
-    VT_OK(vs_search(c, NULL, r.vector, 0, 2, hits, &found), c);
+    VT_OK(vs_search(c, NULL, r.vector, 0, 2, NULL, hits, &found), c);
     VT_EQ(found, 2);
     VT_EQ(hits[0].key.number, 3);
     VT_CHECK(hits[0].distance == 0);

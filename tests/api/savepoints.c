@@ -186,7 +186,7 @@ static void check_coll(const run *r, vs_collection *c, vs_txn *txn, const uint32
         VT_EQ(found.key.number, key);
         check_record(r, &found, record[key]);
         make_vector(record[key], vector);
-        VT_OK(vs_search(c, txn, vector, 0, 1, &hit, &hits), c);
+        VT_OK(vs_search(c, txn, vector, 0, 1, NULL, &hit, &hits), c);
         VT_CHECK(hits == 1 && hit.distance == 0);
     }
     VT_EQ(vs_step(cursor), VS_DONE);

@@ -185,7 +185,7 @@ static void check_hits(const table *t, const void *query, size_t k, const vs_hit
 static void check_search(table *t, vs_txn *txn, const void *query, size_t k) {
     static vs_hit hits[ROWS_MAX + 10];
     size_t n = 0;
-    VT_OK(vs_search(t->c, txn, query, 0, k, hits, &n), t->c);
+    VT_OK(vs_search(t->c, txn, query, 0, k, NULL, hits, &n), t->c);
     check_hits(t, query, k, hits, n);
 }
 
@@ -279,7 +279,7 @@ static void search_largest_dim(vs_db *db, int type, int metric) {
     vs_collection *c = sample_create(db, NULL, name, VS_DIM_MAX, type, metric);
     sample_put(c, NULL, 1, far, NULL);
     sample_put(c, NULL, 2, near, NULL);
-    VT_OK(vs_search(c, NULL, far, 0, 2, hits, &n), c);
+    VT_OK(vs_search(c, NULL, far, 0, 2, NULL, hits, &n), c);
     VT_EQ(n, 2);
     VT_EQ(hits[0].key.number, 1);
     for (int i = 0; i < 2; i++) {
@@ -327,12 +327,12 @@ VT_TEST(an_empty_collection_has_no_hits) {
     float v[2] = {1, 2};
     vs_hit hits[3];
     size_t n = 99;
-    VT_OK(vs_search(c, NULL, v, 0, 3, hits, &n), c);
+    VT_OK(vs_search(c, NULL, v, 0, 3, NULL, hits, &n), c);
     VT_EQ(n, 0);
     sample_put(c, NULL, 1, v, NULL);
     VT_OK(vs_delete(c, NULL, vs_key_u64(1)), c);
     n = 99;
-    VT_OK(vs_search(c, NULL, v, 0, 3, hits, &n), c);
+    VT_OK(vs_search(c, NULL, v, 0, 3, NULL, hits, &n), c);
     VT_EQ(n, 0);
     vs_collection_close(c);
     sample_end(&s);
@@ -345,7 +345,7 @@ VT_TEST(hits_behind_the_last_are_left_alone) {
     vs_hit hits[4] = {{VT_KEY(0), 0}, {VT_KEY(7), 7}, {VT_KEY(7), 7}, {VT_KEY(7), 7}};
     size_t n = 0;
     sample_put(c, NULL, 3, v, NULL);
-    VT_OK(vs_search(c, NULL, v, 0, 4, hits, &n), c);
+    VT_OK(vs_search(c, NULL, v, 0, 4, NULL, hits, &n), c);
     VT_EQ(n, 1);
     VT_EQ(hits[0].key.number, 3);
     for (int i = 1; i < 4; i++)
@@ -388,7 +388,7 @@ static void search_ties(vs_db *db, int type, int metric) {
     table_put_all(t);
     for (size_t k = 1; k <= N; k += 13) {
         size_t n = 0;
-        VT_OK(vs_search(t->c, NULL, row_at(t, 0), 0, k, hits, &n), t->c);
+        VT_OK(vs_search(t->c, NULL, row_at(t, 0), 0, k, NULL, hits, &n), t->c);
         VT_EQ(n, k);
         VT_CHECK(is_sorted(hits, n));
         /* Copies of one vector are at one distance: groups of COPIES, each with its lowest keys. */
@@ -423,12 +423,12 @@ static void search_zeros(vs_db *db, int type, int metric) {
         memset(row_at(t, i), 0, DIM * element_bytes(type));
     table_put_all(t);
     check_search(t, NULL, row_at(t, 1), N);
-    VT_OK(vs_search(t->c, NULL, row_at(t, 1), 0, N, hits, &n), t->c);
+    VT_OK(vs_search(t->c, NULL, row_at(t, 1), 0, N, NULL, hits, &n), t->c);
     for (size_t i = 0; i < N; i++)
         for (size_t j = 0; j < N; j += 2)
             VT_CHECK(hits[i].key.number != t->keys[j] || hits[i].distance == 1);
     /* From zero, itself included, everything is at distance 1. */
-    VT_OK(vs_search(t->c, NULL, zero, 0, N, hits, &n), t->c);
+    VT_OK(vs_search(t->c, NULL, zero, 0, N, NULL, hits, &n), t->c);
     VT_EQ(n, N);
     for (size_t i = 0; i < N; i++)
         VT_CHECK(hits[i].distance == 1 && (i == 0 || hits[i].key.number > hits[i - 1].key.number));
@@ -463,7 +463,7 @@ static void search_directions(vs_db *db, int type, int metric) {
     }
     table_put_all(t);
     for (size_t q = 0; q < 2 * N; q++) {
-        VT_OK(vs_search(t->c, NULL, row_at(t, q), 0, 2 * N, hits, &n), t->c);
+        VT_OK(vs_search(t->c, NULL, row_at(t, q), 0, 2 * N, NULL, hits, &n), t->c);
         check_hits(t, row_at(t, q), 2 * N, hits, n);
         VT_CHECK(hits[0].distance >= 0 && hits[n - 1].distance <= 2);
         for (size_t i = 0; i < n; i++)
@@ -498,11 +498,11 @@ static void search_scaled(vs_db *db, int metric, float scale, const char *what) 
     fill_random(&rng, VS_F32, query, DIM);
     for (size_t j = 0; j < DIM; j++)
         query[j] *= scale;
-    VT_OK(vs_search(t->c, NULL, query, 0, N, hits, &n), t->c);
+    VT_OK(vs_search(t->c, NULL, query, 0, N, NULL, hits, &n), t->c);
     check_hits(t, query, N, hits, n);
     for (size_t i = 0; i < N; i++)
         VT_CHECK(isfinite(hits[i].distance));
-    VT_OK(vs_search(t->c, NULL, query, 0, 5, hits, &n), t->c);
+    VT_OK(vs_search(t->c, NULL, query, 0, 5, NULL, hits, &n), t->c);
     check_hits(t, query, 5, hits, n);
     table_close(t);
 }
@@ -537,7 +537,7 @@ static void search_tiny_numbers(vs_db *db, int type, int metric) {
         for (size_t i = 0; i < DIM; i++)
             query[i] *= scales[s];
         table_put_all(t);
-        VT_OK(vs_search(t->c, NULL, query, 0, N, hits, &n), t->c);
+        VT_OK(vs_search(t->c, NULL, query, 0, N, NULL, hits, &n), t->c);
         VT_EQ(n, N);
         double last = -INFINITY, square = -expected_distance(VS_F32, VS_IP, query, query, DIM);
         for (size_t i = 0; i < N; i++) {
@@ -603,11 +603,11 @@ VT_TEST(the_nearest_are_the_same_after_opening_again) {
     table_open(t, s.db, "c", 33, VS_F32, VS_COSINE, 400);
     table_fill(t, &rng);
     table_put_all(t);
-    VT_OK(vs_search(t->c, NULL, row_at(t, 5), 0, 50, before, &n), t->c);
+    VT_OK(vs_search(t->c, NULL, row_at(t, 5), 0, 50, NULL, before, &n), t->c);
     vs_collection_close(t->c);
     sample_reopen(&s);
     t->c = sample_collection(s.db, "c");
-    VT_OK(vs_search(t->c, NULL, row_at(t, 5), 0, 50, after, &m), t->c);
+    VT_OK(vs_search(t->c, NULL, row_at(t, 5), 0, 50, NULL, after, &m), t->c);
     VT_EQ(n, m);
     VT_EQ(n, 50);
     VT_CHECK(!memcmp(before, after, sizeof before));
@@ -667,10 +667,10 @@ VT_TEST(a_query_of_the_other_element_type_is_converted) {
         VT_OK(vs_put(u, NULL, &r, VS_UPSERT), u);
         VT_OK(vs_put(f, NULL, &r, VS_UPSERT), f);
     }
-    VT_OK(vs_search(u, NULL, bytes, VS_U8, 3, hits[0], &n), u);
-    VT_OK(vs_search(u, NULL, floats, VS_F32, 3, hits[1], &n), u);
-    VT_OK(vs_search(f, NULL, bytes, VS_U8, 3, hits[2], &n), f);
-    VT_OK(vs_search(f, NULL, floats, VS_F32, 3, hits[3], &n), f);
+    VT_OK(vs_search(u, NULL, bytes, VS_U8, 3, NULL, hits[0], &n), u);
+    VT_OK(vs_search(u, NULL, floats, VS_F32, 3, NULL, hits[1], &n), u);
+    VT_OK(vs_search(f, NULL, bytes, VS_U8, 3, NULL, hits[2], &n), f);
+    VT_OK(vs_search(f, NULL, floats, VS_F32, 3, NULL, hits[3], &n), f);
     for (int i = 0; i < 3; i++) {
         double d = expected_distance(VS_U8, VS_L2, bytes, rows[hits[0][i].key.number], 4);
         VT_CHECK(hits[0][i].distance == d);
@@ -687,7 +687,7 @@ static void refuse_search(vs_collection *c, const void *query, int type, size_t 
                           const char *message) {
     vs_hit hits[2] = {{VT_KEY(5), 5}, {VT_KEY(5), 5}};
     size_t n = 123;
-    VT_EQ(vs_search(c, NULL, query, type, k, hits, &n), VS_ERR_INVALID);
+    VT_EQ(vs_search(c, NULL, query, type, k, NULL, hits, &n), VS_ERR_INVALID);
     VT_CONTAINS(vs_errmsg(c), message);
     VT_EQ(n, 123);
     VT_CHECK(hits[0].key.number == 5 && hits[0].distance == 5);
@@ -748,15 +748,15 @@ VT_TEST(a_handle_that_has_searched_allocates_no_more) {
             table_put_all(t);
             vs_txn *write = sample_begin(db, VS_TXN_WRITE), *read = sample_begin(db, VS_TXN_READ);
             VT_OK(vs_delete(t->c, write, vs_key_u64(t->keys[3])), t->c);
-            VT_OK(vs_search(t->c, NULL, row_at(t, 0), 0, 200, hits, &n), t->c);
+            VT_OK(vs_search(t->c, NULL, row_at(t, 0), 0, 200, NULL, hits, &n), t->c);
             uint64_t calls = counter.calls;
             for (size_t k = 200; k > 0; k -= 10) {
                 vs_txn *txn = k % 30 == 0 ? write : k % 30 == 10 ? read : NULL;
                 fill_random(&rng, VS_U8, bytes, 100);
                 for (int i = 0; i < 100; i++)
                     query[i] = bytes[i];
-                VT_OK(vs_search(t->c, txn, query, VS_F32, k, hits, &n), t->c);
-                VT_OK(vs_search(t->c, txn, bytes, VS_U8, k, hits, &n), t->c);
+                VT_OK(vs_search(t->c, txn, query, VS_F32, k, NULL, hits, &n), t->c);
+                VT_OK(vs_search(t->c, txn, bytes, VS_U8, k, NULL, hits, &n), t->c);
                 VT_EQ(n, k);
             }
             VT_EQ(counter.calls, calls);

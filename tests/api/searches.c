@@ -53,11 +53,11 @@ VT_TEST(a_batch_finds_for_each_query_what_it_finds_alone) {
         for (int i = 0; i < QUERIES; i++)
             fill(queries[i], &f.rng);
         for (size_t k = 1; k <= RECORDS + 3; k += 67) {
-            VT_OK(vs_search_batch(f.c, NULL, queries, VS_F32, sizeof queries[0], QUERIES, k, hits,
-                                  counts),
+            VT_OK(vs_search_batch(f.c, NULL, queries, VS_F32, sizeof queries[0], QUERIES, k, NULL,
+                                  hits, counts),
                   f.c);
             for (size_t i = 0; i < QUERIES; i++) {
-                VT_OK(vs_search(f.c, NULL, queries[i], VS_F32, k, alone, &n), f.c);
+                VT_OK(vs_search(f.c, NULL, queries[i], VS_F32, k, NULL, alone, &n), f.c);
                 VT_EQ(counts[i], n);
                 VT_CHECK(is_same(hits + i * k, alone, n));
             }
@@ -75,10 +75,10 @@ VT_TEST(a_batch_without_gaps_in_another_type_or_of_nothing) {
     begin(&f, VS_L2);
     for (int i = 0; i < 3 * DIM; i++)
         floats[i / DIM][i % DIM] = bytes[i / DIM][i % DIM];
-    VT_OK(vs_search_batch(f.c, NULL, bytes, VS_U8, 0, 3, K, hits[0], counts[0]), f.c);
-    VT_OK(vs_search_batch(f.c, NULL, floats, 0, 0, 3, K, hits[1], counts[1]), f.c);
+    VT_OK(vs_search_batch(f.c, NULL, bytes, VS_U8, 0, 3, K, NULL, hits[0], counts[0]), f.c);
+    VT_OK(vs_search_batch(f.c, NULL, floats, 0, 0, 3, K, NULL, hits[1], counts[1]), f.c);
     VT_CHECK(is_same(hits[0], hits[1], 3 * K));
-    VT_OK(vs_search_batch(f.c, NULL, NULL, 0, 0, 0, K, NULL, NULL), f.c);
+    VT_OK(vs_search_batch(f.c, NULL, NULL, 0, 0, 0, K, NULL, NULL, NULL), f.c);
     end(&f);
 }
 
@@ -89,17 +89,18 @@ VT_TEST(a_batch_that_cannot_be_is_refused_naming_the_row) {
     size_t counts[3];
     begin(&f, VS_L2);
     queries[2][1] = NAN;
-    VT_EQ(vs_search_batch(f.c, NULL, queries, 0, 0, 3, K, hits, counts), VS_ERR_INVALID);
+    VT_EQ(vs_search_batch(f.c, NULL, queries, 0, 0, 3, K, NULL, hits, counts), VS_ERR_INVALID);
     VT_CONTAINS(vs_errmsg(f.c), "row 2 of 3");
     VT_CONTAINS(vs_errmsg(f.c), "element 1");
-    VT_EQ(vs_search_batch(f.c, NULL, queries, 0, 19, 3, K, hits, counts), VS_ERR_INVALID);
+    VT_EQ(vs_search_batch(f.c, NULL, queries, 0, 19, 3, K, NULL, hits, counts), VS_ERR_INVALID);
     VT_CONTAINS(vs_errmsg(f.c), "19 bytes");
-    VT_EQ(vs_search_batch(f.c, NULL, queries, 0, 0, 3, 0, hits, counts), VS_ERR_INVALID);
-    VT_EQ(vs_search_batch(f.c, NULL, queries, 0, 0, 3, SIZE_MAX / 3, hits, counts), VS_ERR_LIMIT);
-    VT_EQ(vs_search_batch(f.c, NULL, NULL, 0, 0, 3, K, hits, counts), VS_ERR_MISUSE);
-    VT_EQ(vs_search_batch(f.c, NULL, queries, 0, 0, 3, K, NULL, counts), VS_ERR_MISUSE);
-    VT_EQ(vs_search_batch(f.c, NULL, queries, 0, 0, 3, K, hits, NULL), VS_ERR_MISUSE);
-    VT_EQ(vs_search_batch(NULL, NULL, queries, 0, 0, 3, K, hits, counts), VS_ERR_MISUSE);
+    VT_EQ(vs_search_batch(f.c, NULL, queries, 0, 0, 3, 0, NULL, hits, counts), VS_ERR_INVALID);
+    VT_EQ(vs_search_batch(f.c, NULL, queries, 0, 0, 3, SIZE_MAX / 3, NULL, hits, counts),
+          VS_ERR_LIMIT);
+    VT_EQ(vs_search_batch(f.c, NULL, NULL, 0, 0, 3, K, NULL, hits, counts), VS_ERR_MISUSE);
+    VT_EQ(vs_search_batch(f.c, NULL, queries, 0, 0, 3, K, NULL, NULL, counts), VS_ERR_MISUSE);
+    VT_EQ(vs_search_batch(f.c, NULL, queries, 0, 0, 3, K, NULL, hits, NULL), VS_ERR_MISUSE);
+    VT_EQ(vs_search_batch(NULL, NULL, queries, 0, 0, 3, K, NULL, hits, counts), VS_ERR_MISUSE);
     end(&f);
 }
 
@@ -113,7 +114,7 @@ VT_TEST(a_radius_has_all_that_are_not_farther_and_their_number) {
         begin(&f, metrics[m]);
         for (int round = 0; round < 20; round++) {
             fill(query, &f.rng);
-            VT_OK(vs_search(f.c, NULL, query, 0, RECORDS, all, &n), f.c);
+            VT_OK(vs_search(f.c, NULL, query, 0, RECORDS, NULL, all, &n), f.c);
             VT_EQ(n, RECORDS);
             size_t at = vt_below(&f.rng, RECORDS), room = vt_below(&f.rng, RECORDS + 2), within = 0;
             double radius = round == 0   ? -INFINITY
@@ -122,13 +123,16 @@ VT_TEST(a_radius_has_all_that_are_not_farther_and_their_number) {
                                          : nextafter(all[at].distance, -INFINITY);
             while (within < RECORDS && all[within].distance <= radius)
                 within++;
-            VT_OK(vs_search_radius(f.c, NULL, query, 0, radius, room, hits, &count, &total), f.c);
+            VT_OK(vs_search_radius(f.c, NULL, query, 0, radius, NULL, room, hits, &count, &total),
+                  f.c);
             VT_EQ(total, within);
             VT_EQ(count, within < room ? within : room);
             VT_CHECK(is_same(hits, all, count));
-            VT_OK(vs_search_radius(f.c, NULL, query, 0, radius, 0, NULL, &count, &total), f.c);
+            VT_OK(vs_search_radius(f.c, NULL, query, 0, radius, NULL, 0, NULL, &count, &total),
+                  f.c);
             VT_CHECK(count == 0 && total == within);
-            VT_OK(vs_search_radius(f.c, NULL, query, 0, radius, room, hits, &count, NULL), f.c);
+            VT_OK(vs_search_radius(f.c, NULL, query, 0, radius, NULL, room, hits, &count, NULL),
+                  f.c);
         }
         end(&f);
     }
@@ -141,13 +145,13 @@ VT_TEST(a_radius_that_is_no_number_is_refused) {
     size_t n = 7;
     uint64_t total = 7;
     begin(&f, VS_L2);
-    VT_EQ(vs_search_radius(f.c, NULL, query, 0, NAN, 1, &hit, &n, &total), VS_ERR_INVALID);
+    VT_EQ(vs_search_radius(f.c, NULL, query, 0, NAN, NULL, 1, &hit, &n, &total), VS_ERR_INVALID);
     VT_CONTAINS(vs_errmsg(f.c), "radius");
     VT_CHECK(n == 7 && total == 7);
-    VT_EQ(vs_search_radius(f.c, NULL, NULL, 0, 1, 1, &hit, &n, &total), VS_ERR_MISUSE);
-    VT_EQ(vs_search_radius(f.c, NULL, query, 0, 1, 1, NULL, &n, &total), VS_ERR_MISUSE);
-    VT_EQ(vs_search_radius(f.c, NULL, query, 0, 1, 1, &hit, NULL, &total), VS_ERR_MISUSE);
-    VT_EQ(vs_search_radius(NULL, NULL, query, 0, 1, 1, &hit, &n, &total), VS_ERR_MISUSE);
+    VT_EQ(vs_search_radius(f.c, NULL, NULL, 0, 1, NULL, 1, &hit, &n, &total), VS_ERR_MISUSE);
+    VT_EQ(vs_search_radius(f.c, NULL, query, 0, 1, NULL, 1, NULL, &n, &total), VS_ERR_MISUSE);
+    VT_EQ(vs_search_radius(f.c, NULL, query, 0, 1, NULL, 1, &hit, NULL, &total), VS_ERR_MISUSE);
+    VT_EQ(vs_search_radius(NULL, NULL, query, 0, 1, NULL, 1, &hit, &n, &total), VS_ERR_MISUSE);
     end(&f);
 }
 
@@ -158,19 +162,19 @@ VT_TEST(a_stored_record_finds_its_nearest_and_not_itself) {
         size_t n = 0, count = 0;
         begin(&f, metrics[m]);
         for (uint64_t key = 0; key < RECORDS; key += 23) {
-            VT_OK(vs_search(f.c, NULL, f.row[key], 0, RECORDS, all, &n), f.c);
+            VT_OK(vs_search(f.c, NULL, f.row[key], 0, RECORDS, NULL, all, &n), f.c);
             size_t self = 0;
             while (all[self].key.number != key)
                 self++;
             memmove(all + self, all + self + 1, (n - self - 1) * sizeof *all);
             for (size_t k = 1; k <= RECORDS; k += 57) {
-                VT_OK(vs_search_key(f.c, NULL, vs_key_u64(key), k, hits, &count), f.c);
+                VT_OK(vs_search_key(f.c, NULL, vs_key_u64(key), k, NULL, hits, &count), f.c);
                 VT_EQ(count, k < RECORDS ? k : RECORDS - 1);
                 VT_CHECK(is_same(hits, all, count));
             }
             for (size_t i = 0; i < 20; i++) { /* and each is as far as a search says */
                 double distance = -1;
-                VT_OK(vs_distance(f.c, NULL, vs_key_u64(key), vs_key_u64(all[i].key.number),
+                VT_OK(vs_distance(f.c, NULL, vs_key_u64(key), vs_key_u64(all[i].key.number), NULL,
                                   &distance),
                       f.c);
                 VT_CHECK(distance == all[i].distance);
@@ -186,29 +190,31 @@ VT_TEST(keys_that_do_not_exist_are_named_and_states_are_those_asked) {
     size_t n = 0;
     double distance = 5;
     begin(&f, VS_L2);
-    VT_EQ(vs_search_key(f.c, NULL, vs_key_u64(RECORDS), K, hits, &n), VS_ERR_NOT_FOUND);
+    VT_EQ(vs_search_key(f.c, NULL, vs_key_u64(RECORDS), K, NULL, hits, &n), VS_ERR_NOT_FOUND);
     VT_CONTAINS(vs_errmsg(f.c), "no key 400");
-    VT_EQ(vs_search_key(f.c, NULL, vs_key_u64(1), 0, hits, &n), VS_ERR_INVALID);
-    VT_EQ(vs_distance(f.c, NULL, vs_key_u64(1), vs_key_u64(999), &distance), VS_ERR_NOT_FOUND);
+    VT_EQ(vs_search_key(f.c, NULL, vs_key_u64(1), 0, NULL, hits, &n), VS_ERR_INVALID);
+    VT_EQ(vs_distance(f.c, NULL, vs_key_u64(1), vs_key_u64(999), NULL, &distance),
+          VS_ERR_NOT_FOUND);
     VT_CONTAINS(vs_errmsg(f.c), "no key 999");
-    VT_EQ(vs_distance(f.c, NULL, vs_key_u64(998), vs_key_u64(1), &distance), VS_ERR_NOT_FOUND);
+    VT_EQ(vs_distance(f.c, NULL, vs_key_u64(998), vs_key_u64(1), NULL, &distance),
+          VS_ERR_NOT_FOUND);
     VT_CHECK(distance == 5);
-    VT_OK(vs_distance(f.c, NULL, vs_key_u64(3), vs_key_u64(3), &distance), f.c);
+    VT_OK(vs_distance(f.c, NULL, vs_key_u64(3), vs_key_u64(3), NULL, &distance), f.c);
     VT_CHECK(distance == 0);
-    VT_EQ(vs_search_key(NULL, NULL, vs_key_u64(1), 1, hits, &n), VS_ERR_MISUSE);
-    VT_EQ(vs_search_key(f.c, NULL, vs_key_u64(1), 1, NULL, &n), VS_ERR_MISUSE);
-    VT_EQ(vs_search_key(f.c, NULL, vs_key_u64(1), 1, hits, NULL), VS_ERR_MISUSE);
-    VT_EQ(vs_distance(f.c, NULL, vs_key_u64(1), vs_key_u64(1), NULL), VS_ERR_MISUSE);
-    VT_EQ(vs_distance(NULL, NULL, vs_key_u64(1), vs_key_u64(1), &distance), VS_ERR_MISUSE);
+    VT_EQ(vs_search_key(NULL, NULL, vs_key_u64(1), 1, NULL, hits, &n), VS_ERR_MISUSE);
+    VT_EQ(vs_search_key(f.c, NULL, vs_key_u64(1), 1, NULL, NULL, &n), VS_ERR_MISUSE);
+    VT_EQ(vs_search_key(f.c, NULL, vs_key_u64(1), 1, NULL, hits, NULL), VS_ERR_MISUSE);
+    VT_EQ(vs_distance(f.c, NULL, vs_key_u64(1), vs_key_u64(1), NULL, NULL), VS_ERR_MISUSE);
+    VT_EQ(vs_distance(NULL, NULL, vs_key_u64(1), vs_key_u64(1), NULL, &distance), VS_ERR_MISUSE);
     vs_txn *old = sample_begin(f.s.db, VS_TXN_READ);
     VT_OK(vs_delete(f.c, NULL, vs_key_u64(3)), f.c);
-    VT_EQ(vs_search_key(f.c, NULL, vs_key_u64(3), K, hits, &n), VS_ERR_NOT_FOUND);
-    VT_OK(vs_search_key(f.c, old, vs_key_u64(3), K, hits, &n), f.c);
-    VT_OK(vs_distance(f.c, old, vs_key_u64(3), vs_key_u64(4), &distance), f.c);
+    VT_EQ(vs_search_key(f.c, NULL, vs_key_u64(3), K, NULL, hits, &n), VS_ERR_NOT_FOUND);
+    VT_OK(vs_search_key(f.c, old, vs_key_u64(3), K, NULL, hits, &n), f.c);
+    VT_OK(vs_distance(f.c, old, vs_key_u64(3), vs_key_u64(4), NULL, &distance), f.c);
     uint64_t total = 0;
-    VT_OK(vs_search_radius(f.c, old, f.row[3], 0, INFINITY, 0, NULL, &n, &total), f.c);
+    VT_OK(vs_search_radius(f.c, old, f.row[3], 0, INFINITY, NULL, 0, NULL, &n, &total), f.c);
     VT_EQ(total, RECORDS);
-    VT_OK(vs_search_radius(f.c, NULL, f.row[3], 0, INFINITY, 0, NULL, &n, &total), f.c);
+    VT_OK(vs_search_radius(f.c, NULL, f.row[3], 0, INFINITY, NULL, 0, NULL, &n, &total), f.c);
     VT_EQ(total, RECORDS - 1);
     vs_rollback(old);
     end(&f);
@@ -231,14 +237,15 @@ VT_TEST(all_of_them_work_with_little_memory_and_in_the_mapped_file) {
         VT_OK(vs_open("t.vs", &options, &f.s.db), f.s.db);
         f.c = sample_collection(f.s.db, "c");
         for (uint64_t key = 0; key < RECORDS; key += 41) {
-            VT_OK(vs_search_key(f.c, NULL, vs_key_u64(key), K, hits, &n), f.c);
-            VT_OK(vs_distance(f.c, NULL, vs_key_u64(key), vs_key_u64(hits[K - 1].key.number),
+            VT_OK(vs_search_key(f.c, NULL, vs_key_u64(key), K, NULL, hits, &n), f.c);
+            VT_OK(vs_distance(f.c, NULL, vs_key_u64(key), vs_key_u64(hits[K - 1].key.number), NULL,
                               &distance),
                   f.c);
             VT_CHECK(distance == hits[K - 1].distance);
-            VT_OK(vs_search_radius(f.c, NULL, f.row[key], 0, distance, K, again, &m, &total), f.c);
+            VT_OK(vs_search_radius(f.c, NULL, f.row[key], 0, distance, NULL, K, again, &m, &total),
+                  f.c);
             VT_CHECK(m == K && total > K);
-            VT_OK(vs_search_batch(f.c, NULL, f.row[key], 0, 0, 1, K, hits, counts), f.c);
+            VT_OK(vs_search_batch(f.c, NULL, f.row[key], 0, 0, 1, K, NULL, hits, counts), f.c);
             VT_CHECK(counts[0] == K && is_same(hits, again, K));
         }
         end(&f);
@@ -290,16 +297,18 @@ VT_TEST(a_search_that_is_interrupted_ends_and_the_next_one_does_not) {
         uint64_t total = 77;
         const float queries[2][DIM] = {{0}, {1}};
         meddler.left = after;
-        VT_EQ(vs_search(c, NULL, queries[0], 0, K, hits, &n), VS_ERR_INTERRUPTED);
+        VT_EQ(vs_search(c, NULL, queries[0], 0, K, NULL, hits, &n), VS_ERR_INTERRUPTED);
         VT_CONTAINS(vs_errmsg(c), "interrupted");
         meddler.left = after;
-        VT_EQ(vs_search_radius(c, NULL, queries[0], 0, 3, K, hits, &n, &total), VS_ERR_INTERRUPTED);
+        VT_EQ(vs_search_radius(c, NULL, queries[0], 0, 3, NULL, K, hits, &n, &total),
+              VS_ERR_INTERRUPTED);
         meddler.left = after;
-        VT_EQ(vs_search_batch(c, NULL, queries, 0, 0, 2, K, hits, counts), VS_ERR_INTERRUPTED);
+        VT_EQ(vs_search_batch(c, NULL, queries, 0, 0, 2, K, NULL, hits, counts),
+              VS_ERR_INTERRUPTED);
         VT_CHECK(n == 77 && total == 77);
         VT_EQ(meddler.left, 0);
         VT_EQ(vs_interrupt(s.db), VS_OK); /* before the next one: that does not concern it */
-        VT_OK(vs_search(c, NULL, queries[0], 0, K, hits, &n), c);
+        VT_OK(vs_search(c, NULL, queries[0], 0, K, NULL, hits, &n), c);
         VT_EQ(n, K);
     }
     VT_EQ(vs_interrupt(NULL), VS_ERR_MISUSE);

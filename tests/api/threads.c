@@ -219,7 +219,7 @@ static uint64_t check_search(worker *w, vs_collection *c, vs_txn *txn) {
     bool is_seen[2 * PAIRS] = {false};
     double distance[2 * PAIRS] = {0};
     size_t n = 0;
-    JOB_EQ(w, vs_search(c, txn, origin, 0, 2 * PAIRS + 2, hits, &n), VS_OK);
+    JOB_EQ(w, vs_search(c, txn, origin, 0, 2 * PAIRS + 2, NULL, hits, &n), VS_OK);
     for (size_t i = 0; i < n; i++) {
         JOB_CHECK(w, hits[i].key.number < 2 * PAIRS && !is_seen[hits[i].key.number]);
         is_seen[hits[i].key.number] = true;
@@ -1008,7 +1008,7 @@ static int call_back(wait_test *t) {
     wrong += vs_maintain(t->db, 1000, &left) != VS_OK; /* nothing to do */
     wrong += vs_begin(t->db, VS_TXN_READ, &txn) != VS_OK;
     wrong += vs_collection_open(t->db, txn, "numbers", &c) != VS_OK;
-    wrong += vs_put(c, NULL, &(vs_record){sizeof(vs_record), 0, VT_KEY(1), &v, NULL, 0},
+    wrong += vs_put(c, NULL, &(vs_record){sizeof(vs_record), 0, VT_KEY(1), &v, NULL, 0, NULL, 0},
                     VS_UPSERT) != VS_ERR_MISUSE;
     wrong += vs_count(c, txn, &count) != VS_OK;
     wrong += vs_check(t->db, 3, NULL, NULL, &problems) != VS_OK || problems;
@@ -1910,7 +1910,7 @@ static void tight_check_search(worker *w, vs_collection *c, vs_txn *txn, int rou
     size_t n = 0;
     uint64_t key = vt_below(&w->rng, TIGHT_RECORDS);
     tight_vector(key, tight_round(key, round), query);
-    JOB_EQ(w, vs_search(c, txn, query, 0, TIGHT_K, hits, &n), VS_OK);
+    JOB_EQ(w, vs_search(c, txn, query, 0, TIGHT_K, NULL, hits, &n), VS_OK);
     JOB_EQ(w, n, TIGHT_K);
     JOB_EQ(w, hits[0].key.number, key);
     for (size_t i = 0; i < n; i++) {

@@ -79,7 +79,7 @@ static void change(pair *p) {
     vs_status found[2];
     for (int i = 0; i < 2; i++) {
         vs_collection *coll = sample_collection(p->s[i].db, name_of(c));
-        vs_record r = {sizeof r, VS_U8, VT_KEY(key), vector, text, bytes};
+        vs_record r = {sizeof r, VS_U8, VT_KEY(key), vector, text, bytes, NULL, 0};
         if (kind == 0)
             found[i] = vs_delete(coll, NULL, vs_key_u64(key));
         else if (kind < 3)
@@ -106,7 +106,7 @@ static uint64_t content_of(vs_db *db, int c) {
     vs_collection *coll = sample_collection(db, name_of(c));
     size_t n = 0, bytes = 0;
     uint64_t sum = 0;
-    VT_OK(vs_search(coll, NULL, query, VS_U8, KEYS, hits, &n), coll);
+    VT_OK(vs_search(coll, NULL, query, VS_U8, KEYS, NULL, hits, &n), coll);
     for (size_t i = 0; i < n; i++) {
         vs_record r = VS_RECORD_INIT;
         VT_OK(vs_get(coll, NULL, vs_key_u64(hits[i].key.number), &r), coll);

@@ -44,7 +44,7 @@ static size_t search_count(vs_collection *c, vs_txn *txn) {
     float query[DIM] = {0};
     vs_hit hits[64];
     size_t n = 0;
-    VT_OK(vs_search(c, txn, query, 0, 64, hits, &n), c);
+    VT_OK(vs_search(c, txn, query, 0, 64, NULL, hits, &n), c);
     return n;
 }
 
@@ -324,12 +324,12 @@ VT_TEST(a_handle_of_a_creation_that_was_rolled_back_never_leads_anywhere) {
         VT_EQ(vs_count(lost, NULL, &count), VS_ERR_NOT_FOUND);
         VT_CONTAINS(vs_errmsg(lost), "'name'");
         VT_EQ(vs_get(lost, NULL, vs_key_u64(1), NULL), VS_ERR_NOT_FOUND);
-        VT_EQ(vs_put(lost, NULL, &(vs_record){sizeof(vs_record), 0, VT_KEY(1), v, NULL, 0},
+        VT_EQ(vs_put(lost, NULL, &(vs_record){sizeof(vs_record), 0, VT_KEY(1), v, NULL, 0, NULL, 0},
                      VS_UPSERT),
               VS_ERR_NOT_FOUND);
         VT_EQ(vs_put_batch(lost, NULL, &batch, VS_UPSERT), VS_ERR_NOT_FOUND);
         VT_EQ(vs_delete(lost, NULL, vs_key_u64(1)), VS_ERR_NOT_FOUND);
-        VT_EQ(vs_search(lost, NULL, v, 0, 1, &hit, &n), VS_ERR_NOT_FOUND);
+        VT_EQ(vs_search(lost, NULL, v, 0, 1, NULL, &hit, &n), VS_ERR_NOT_FOUND);
         VT_EQ(vs_scan(lost, NULL, NULL, &cursor), VS_ERR_NOT_FOUND);
         VT_CHECK(!cursor);
         VT_EQ(vs_collection_info_get(lost, NULL, &info), VS_ERR_NOT_FOUND);

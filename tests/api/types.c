@@ -101,7 +101,7 @@ static void check_search(vs_collection *c, const plain *p, vt_rng *rng) {
     fill(query, p->type, p->dim, rng);
     if (vt_below(rng, 4) == 0)
         memset(query, 0, sizeof query);
-    VT_OK(vs_search(c, NULL, query, VS_F32, K, hits, &n), c);
+    VT_OK(vs_search(c, NULL, query, VS_F32, K, NULL, hits, &n), c);
     VT_EQ(n, K);
     for (size_t i = 0; i < n; i++) {
         VT_CHECK(p->is_there[hits[i].key.number]);
@@ -221,13 +221,13 @@ VT_TEST(a_number_that_the_collection_does_not_have_is_refused_and_nothing_change
         vs_collection *c = sample_create(s.db, NULL, cases[i].part, 5, cases[i].type, 0);
         vs_stats before = sample_stats(s.db);
         float vector[5] = {0, 1, 0, cases[i].value, 0};
-        vs_record record = {sizeof record, VS_F32, VT_KEY(1), vector, NULL, 0};
+        vs_record record = {sizeof record, VS_F32, VT_KEY(1), vector, NULL, 0, NULL, 0};
         vs_hit hit;
         size_t n = 0;
         VT_EQ(vs_put(c, NULL, &record, VS_UPSERT), VS_ERR_INVALID);
         VT_CONTAINS(vs_errmsg(c), cases[i].part);
         VT_CONTAINS(vs_errmsg(c), "element 3");
-        VT_EQ(vs_search(c, NULL, vector, VS_F32, 1, &hit, &n), VS_ERR_INVALID);
+        VT_EQ(vs_search(c, NULL, vector, VS_F32, 1, NULL, &hit, &n), VS_ERR_INVALID);
         VT_CONTAINS(vs_errmsg(c), "query");
         VT_EQ(sample_count(c, NULL), 0);
         vs_stats after = sample_stats(s.db);
@@ -241,13 +241,13 @@ VT_TEST(bits_behind_the_last_element_do_not_count) {
     sample s = sample_new();
     vs_collection *c = sample_create(s.db, NULL, "c", 11, VS_BIT, VS_HAMMING);
     const uint8_t vector[2] = {0xff, 0xff}, query[2] = {0xfe, 0xf8};
-    vs_record record = {sizeof record, VS_BIT, VT_KEY(1), vector, NULL, 0};
+    vs_record record = {sizeof record, VS_BIT, VT_KEY(1), vector, NULL, 0, NULL, 0};
     vs_hit hit;
     size_t n = 0;
     VT_OK(vs_put(c, NULL, &record, VS_UPSERT), c);
     VT_OK(vs_get(c, NULL, vs_key_u64(1), &record), c);
     VT_EQ(((const uint8_t *)record.vector)[1], 7);
-    VT_OK(vs_search(c, NULL, query, VS_BIT, 1, &hit, &n), c);
+    VT_OK(vs_search(c, NULL, query, VS_BIT, 1, NULL, &hit, &n), c);
     VT_CHECK(n == 1 && hit.distance == 4);
     vs_collection_close(c);
     sample_end(&s);

@@ -272,27 +272,27 @@ VT_TEST(vectors_of_many_keys_are_read_into_the_caller_s_rows) {
         put_f32(c, k, (float)(10 * k), NULL, VS_INSERT, VS_OK);
     for (size_t i = 0; i < 15; i++)
         out[i / 3][i % 3] = -1;
-    VT_OK(vs_get_vectors(c, NULL, keys, 5, out, sizeof out[0], statuses), c);
+    VT_OK(vs_get_vectors(c, NULL, 0, keys, 5, out, sizeof out[0], statuses), c);
     for (size_t i = 0; i < 5; i++) {
         bool is_there = keys[i].number < 5;
         VT_EQ(statuses[i], is_there ? VS_OK : VS_ERR_NOT_FOUND);
         VT_CHECK(out[i][0] == (is_there ? (float)(10 * keys[i].number) : -1));
         VT_CHECK(out[i][1] == (is_there ? (float)keys[i].number : -1) && out[i][2] == -1);
     }
-    VT_OK(vs_get_vectors(c, NULL, keys, 2, out, 0, NULL), c); /* without gaps */
+    VT_OK(vs_get_vectors(c, NULL, 0, keys, 2, out, 0, NULL), c); /* without gaps */
     VT_CHECK(out[0][0] == 40 && out[0][2] == 10);
-    VT_EQ(vs_get_vectors(c, NULL, keys, 5, out, 0, NULL), VS_ERR_NOT_FOUND);
+    VT_EQ(vs_get_vectors(c, NULL, 0, keys, 5, out, 0, NULL), VS_ERR_NOT_FOUND);
     VT_CONTAINS(vs_errmsg(c), "no key 9");
-    VT_EQ(vs_get_vectors(c, NULL, keys, 5, out, 7, NULL), VS_ERR_INVALID);
+    VT_EQ(vs_get_vectors(c, NULL, 0, keys, 5, out, 7, NULL), VS_ERR_INVALID);
     VT_CONTAINS(vs_errmsg(c), "7 bytes");
-    VT_OK(vs_get_vectors(c, NULL, NULL, 0, NULL, 0, NULL), c);
-    VT_EQ(vs_get_vectors(c, NULL, NULL, 1, out, 0, NULL), VS_ERR_MISUSE);
-    VT_EQ(vs_get_vectors(c, NULL, keys, 1, NULL, 0, NULL), VS_ERR_MISUSE);
-    VT_EQ(vs_get_vectors(NULL, NULL, keys, 1, out, 0, NULL), VS_ERR_MISUSE);
+    VT_OK(vs_get_vectors(c, NULL, 0, NULL, 0, NULL, 0, NULL), c);
+    VT_EQ(vs_get_vectors(c, NULL, 0, NULL, 1, out, 0, NULL), VS_ERR_MISUSE);
+    VT_EQ(vs_get_vectors(c, NULL, 0, keys, 1, NULL, 0, NULL), VS_ERR_MISUSE);
+    VT_EQ(vs_get_vectors(NULL, NULL, 0, keys, 1, out, 0, NULL), VS_ERR_MISUSE);
     vs_txn *txn = sample_begin(s.db, VS_TXN_WRITE);
     VT_OK(vs_delete(c, txn, vs_key_u64(4)), c);
-    VT_EQ(vs_get_vectors(c, txn, keys, 1, out, 0, NULL), VS_ERR_NOT_FOUND);
-    VT_OK(vs_get_vectors(c, NULL, keys, 1, out, 0, NULL), c);
+    VT_EQ(vs_get_vectors(c, txn, 0, keys, 1, out, 0, NULL), VS_ERR_NOT_FOUND);
+    VT_OK(vs_get_vectors(c, NULL, 0, keys, 1, out, 0, NULL), c);
     vs_rollback(txn);
     vs_collection_close(c);
     sample_end(&s);

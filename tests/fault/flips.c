@@ -305,7 +305,7 @@ static void read_all(reader *r, vs_collection *c, int coll) {
 static void read_search(reader *r, vs_collection *c, int coll) {
     vs_hit hits[KNOWN_HITS];
     size_t n = 0;
-    vs_status st = vs_search(c, NULL, known_query(coll), 0, KNOWN_HITS, hits, &n);
+    vs_status st = vs_search(c, NULL, known_query(coll), 0, KNOWN_HITS, NULL, hits, &n);
     if (!is_answer(r, st, c))
         return;
     VT_EQ(st, VS_OK);

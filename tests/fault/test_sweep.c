@@ -168,7 +168,7 @@ static vs_status search_some(session *s) {
     vs_hit hits[5];
     size_t n = 0;
     fill_vector(query, 3, 9);
-    vs_status st = vs_search(s->coll, NULL, query, VS_F32, 5, hits, &n);
+    vs_status st = vs_search(s->coll, NULL, query, VS_F32, 5, NULL, hits, &n);
     for (size_t i = 1; st == VS_OK && i < n; i++)
         VT_CHECK(hits[i - 1].distance <= hits[i].distance);
     return st;

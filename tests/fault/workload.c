@@ -162,6 +162,18 @@ static size_t make_vector(int coll, uint32_t seed, void *out) {
     return shape->dim * (shape->type == VS_U8 ? 1u : sizeof(float));
 }
 
+/* Collections with an odd number have a field that is optional, field 1; half of their records have it. */
+enum { MORE_DIM = 5 };
+
+static bool has_more(int coll, uint32_t seed) {
+    return coll % 2 && seed % 2;
+}
+
+static void make_more(uint32_t seed, uint8_t out[MORE_DIM]) {
+    for (int i = 0; i < MORE_DIM; i++)
+        out[i] = (uint8_t)vt_mix(seed + 77u * (uint32_t)i);
+}
+
 /* JSON; long when the seed is divisible by 3, so that both sizes occur. */
 static size_t make_text(uint32_t seed, char *out) {
     vt_rng rng = {seed};
@@ -204,11 +216,50 @@ static uint64_t hash_key(vs_key key) {
     return vt_mix(key.number) ^ hash_of(key.data, key.bytes, 3 * key.space + key.kind);
 }
 
-static uint64_t hash_record(const char *coll, vs_key key, const void *vector, size_t vector_bytes,
-                            const char *metadata, size_t metadata_bytes) {
-    uint64_t h = hash_of(coll, strlen(coll), 1) ^ hash_key(key);
-    h = hash_of(vector, vector_bytes, h);
-    return hash_of(metadata ? metadata : "", metadata_bytes, h);
+static uint64_t hash_record(const char *coll, size_t vector_bytes, const vs_record *record) {
+    uint64_t h = hash_of(coll, strlen(coll), 1) ^ hash_key(record->key);
+    h = hash_of(record->vector, vector_bytes, h);
+    for (size_t i = 0; i < record->vector_count; i++)
+        h = hash_of(record->vectors[i].data, MORE_DIM, h + record->vectors[i].field);
+    return hash_of(record->metadata ? record->metadata : "", record->metadata_bytes, h);
+}
+
+/* A record with everything that follows from its seeds, in these buffers. */
+typedef struct full_record {
+    float vector[WL_VECTOR_BYTES_MAX / sizeof(float)];
+    uint8_t more[MORE_DIM];
+    char text[WL_TEXT_BYTES_MAX];
+    size_t vector_bytes;
+    vs_vector further;
+    vs_record record;
+} full_record;
+
+static void make_full(int c, uint64_t key, wl_record from, full_record *out) {
+    out->record = (vs_record)VS_RECORD_INIT;
+    out->record.key = make_key(key);
+    out->record.vector = out->vector;
+    out->vector_bytes = make_vector(c, from.vector, out->vector);
+    if (has_more(c, from.vector)) {
+        make_more(from.vector, out->more);
+        out->further = (vs_vector){out->more, VS_U8, 1};
+        out->record.vectors = &out->further;
+        out->record.vector_count = 1;
+    }
+    if (from.metadata) {
+        out->record.metadata = out->text;
+        out->record.metadata_bytes = make_text(from.metadata, out->text);
+    }
+}
+
+/* Whether a record that was read is the one that it should be. */
+static bool is_full_same(const vs_record *found, const full_record *expected) {
+    const vs_record *r = &expected->record;
+    if (memcmp(found->vector, r->vector, expected->vector_bytes) ||
+        found->vector_count != r->vector_count || found->metadata_bytes != r->metadata_bytes)
+        return false;
+    if (r->vector_count && memcmp(found->vectors[0].data, expected->more, MORE_DIM))
+        return false;
+    return !r->metadata_bytes || !memcmp(found->metadata, r->metadata, r->metadata_bytes);
 }
 
 static uint64_t hash_note(int note, const void *value, size_t bytes) {
@@ -216,13 +267,11 @@ static uint64_t hash_note(int note, const void *value, size_t bytes) {
 }
 
 static uint64_t model_record_hash(int c, int k, wl_record record) {
-    char vector[WL_VECTOR_BYTES_MAX], text[WL_TEXT_BYTES_MAX];
+    full_record full;
     if (!record.vector)
         return 0;
-    size_t vector_bytes = make_vector(c, record.vector, vector);
-    size_t text_bytes = record.metadata ? make_text(record.metadata, text) : 0;
-    return hash_record(shapes[c].name, make_key((uint64_t)k), vector, vector_bytes, text,
-                       text_bytes);
+    make_full(c, (uint64_t)k, record, &full);
+    return hash_record(shapes[c].name, full.vector_bytes, &full.record);
 }
 
 static uint64_t model_note_hash(int note, uint32_t seed) {
@@ -263,8 +312,7 @@ static bool read_coll(vs_db *db, const vs_collection_info *info, uint64_t *sum) 
         st = vs_cursor_record(cursor, &record);
         if (st != VS_OK)
             break;
-        *sum += hash_record(info->name, record.key, record.vector, info->dim * element,
-                            record.metadata, record.metadata_bytes);
+        *sum += hash_record(info->name, info->dim * element, &record);
         count++;
     }
     vs_cursor_close(cursor);
@@ -556,28 +604,20 @@ static bool step_put(wl_run *run) {
         return true;
     wl_model before = run->staged;
     uint64_t key = vt_below(&run->rng, WL_KEYS);
-    float vector[WL_VECTOR_BYTES_MAX / sizeof(float)];
-    char text[WL_TEXT_BYTES_MAX];
     wl_record record = new_record(run);
     bool exists = run->staged.record[c][key].vector;
     int mode = chance(run, 30) ? VS_INSERT : VS_UPSERT;
-    vs_record out = VS_RECORD_INIT;
-    make_vector(c, record.vector, vector);
-    out.key = make_key(key);
-    out.vector = vector;
-    if (record.metadata) {
-        out.metadata = text;
-        out.metadata_bytes = make_text(record.metadata, text);
-    }
+    full_record full;
+    make_full(c, key, record, &full);
     if (exists && mode == VS_INSERT) {
-        vs_status st = vs_put(run->coll[c], run->txn, &out, mode);
+        vs_status st = vs_put(run->coll[c], run->txn, &full.record, mode);
         if (st != VS_ERR_EXISTS && !is_expected_failure(run, st) && st != VS_ERR_MISUSE)
             return fail(run, "insert of an existing key: %s", vs_status_name(st));
         return true;
     }
     run->staged.record[c][key] = record;
     int state = run->txn ? -1 : start_commit(run);
-    vs_status st = vs_put(run->coll[c], run->txn, &out, mode);
+    vs_status st = vs_put(run->coll[c], run->txn, &full.record, mode);
     return end_change(run, st, state, &before, run->coll[c]);
 }
 
@@ -591,6 +631,7 @@ static bool step_batch(wl_run *run) {
     wl_model before = run->staged;
     static char text[ROWS_MAX][WL_TEXT_BYTES_MAX];
     float vectors[ROWS_MAX][WL_VECTOR_BYTES_MAX / sizeof(float)];
+    uint8_t more[ROWS_MAX][MORE_DIM], has[ROWS_MAX];
     vs_key keys[ROWS_MAX];
     const char *metadata[ROWS_MAX];
     int mode = chance(run, 30) ? VS_INSERT : VS_UPSERT;
@@ -603,6 +644,8 @@ static bool step_batch(wl_run *run) {
         keys[i] = make_key(key);
         is_refused = is_refused || (mode == VS_INSERT && run->staged.record[c][key].vector);
         make_vector(c, record.vector, vectors[i]);
+        make_more(record.vector, more[i]);
+        has[i] = has_more(c, record.vector);
         metadata[i] = NULL;
         if (record.metadata) {
             text[i][make_text(record.metadata, text[i])] = 0;
@@ -614,6 +657,9 @@ static bool step_batch(wl_run *run) {
     batch.vectors = vectors;
     batch.stride_bytes = sizeof vectors[0];
     batch.metadata = metadata;
+    vs_column further = {more, 0, has, VS_U8, 1};
+    batch.columns = &further;
+    batch.column_count = (size_t)c % 2;
     if (is_refused) {
         run->staged = before;
         vs_status st = vs_put_batch(run->coll[c], run->txn, &batch, mode);
@@ -691,9 +737,16 @@ static bool step_create(wl_run *run) {
     if (c == WL_COLLS)
         return true;
     vs_collection_options options = VS_COLLECTION_OPTIONS_INIT;
-    options.dim = shapes[c].dim;
-    options.type = shapes[c].type;
-    options.metric = shapes[c].metric;
+    vs_field fields[2] = {VS_FIELD_INIT, VS_FIELD_INIT};
+    fields[0].dim = shapes[c].dim;
+    fields[0].type = shapes[c].type;
+    fields[0].metric = shapes[c].metric;
+    fields[1].name = "more";
+    fields[1].dim = MORE_DIM;
+    fields[1].type = VS_U8;
+    fields[1].flags = VS_FIELD_OPTIONAL;
+    options.fields = fields;
+    options.field_count = c % 2 ? 2 : 1;
     run->staged.exists[c] = true;
     int state = run->txn ? -1 : start_commit(run);
     const void *handle = run->txn ? (void *)run->txn : run->db;
@@ -786,8 +839,7 @@ static bool step_maintain(wl_run *run) {
 
 static bool check_held_record(wl_run *run, int c, uint64_t key) {
     const wl_record *record = &run->held_model.record[c][key];
-    uint8_t vector[WL_VECTOR_BYTES_MAX];
-    char text[WL_TEXT_BYTES_MAX];
+    full_record full;
     vs_record found = VS_RECORD_INIT;
     vs_status st = vs_get(run->coll[c], run->held, make_key(key), &found);
     if (st != VS_OK && is_expected_failure(run, st))
@@ -797,10 +849,8 @@ static bool check_held_record(wl_run *run, int c, uint64_t key) {
         return fail(run, "get of key %d from a snapshot: %s", (int)key, vs_status_name(st));
     if (!is_there)
         return true;
-    size_t bytes = make_vector(c, record->vector, vector);
-    size_t text_bytes = record->metadata ? make_text(record->metadata, text) : 0;
-    bool is_same = !memcmp(found.vector, vector, bytes) && found.metadata_bytes == text_bytes &&
-                   (!text_bytes || !memcmp(found.metadata, text, text_bytes));
+    make_full(c, key, *record, &full);
+    bool is_same = is_full_same(&found, &full);
     return is_same || fail(run, "a snapshot shows another record of key %d", (int)key);
 }
 
@@ -846,16 +896,13 @@ static bool step_read(wl_run *run) {
         return fail(run, "get of key %d: %s", (int)key, vs_status_name(st));
     if (!record->vector)
         return true;
-    float vector[WL_VECTOR_BYTES_MAX / sizeof(float)];
-    char text[WL_TEXT_BYTES_MAX];
-    size_t bytes = make_vector(c, record->vector, vector);
-    size_t text_bytes = record->metadata ? make_text(record->metadata, text) : 0;
-    if (memcmp(found.vector, vector, bytes) || found.metadata_bytes != text_bytes ||
-        (text_bytes && memcmp(found.metadata, text, text_bytes)))
+    full_record full;
+    make_full(c, key, *record, &full);
+    if (!is_full_same(&found, &full))
         return fail(run, "get of key %d returned another record", (int)key);
     vs_hit hit;
     size_t hits = 0;
-    st = vs_search(run->coll[c], run->txn, vector, 0, 1, &hit, &hits);
+    st = vs_search(run->coll[c], run->txn, full.vector, 0, 1, NULL, &hit, &hits);
     if (st == VS_OK && (hits != 1 || (shapes[c].metric != VS_IP && hit.distance != 0)))
         return fail(run, "the nearest of a stored vector is not at distance 0");
     return st == VS_OK || is_expected_failure(run, st) || fail(run, "search failed");

@@ -7,8 +7,9 @@ A reference to read beside the document: sections and words are the document's. 
 listing goes to stdout, one line per thing, in the order of the format's keys:
 
     checkpoint NUMBER lsn LSN digest HEX              the checkpoint that the content was read from
-    collection ID NAME dim= type= metric= index= created= count=
-    record COLLECTION-ID KEY XXH3-128-OF-THE-VECTOR METADATA-AS-A-JSON-STRING, or -
+    collection ID NAME dim= type= metric= index= created= count=       of its field 0
+    field COLLECTION-ID NUMBER NAME dim= type= metric= index= optional=  of the others
+    record COLLECTION-ID KEY SUM-OF-XXH3-128-OF-THE-VECTORS METADATA-AS-A-JSON-STRING, or -
     note COLLECTION-ID KEY-HEX VALUE-HEX
     digest HEX ok                                     computed anew, and it is the recorded one
 
@@ -53,7 +54,7 @@ SAVEPOINTS_MAX = 1000
 NO_SLOT = 0xFFFFFFFF
 TYPES = {1: ("f32", 32), 2: ("u8", 8), 3: ("f16", 16), 4: ("bf16", 16), 5: ("i8", 8), 6: ("bit", 1)}  # bits
 METRICS = {1: "l2", 2: "ip", 3: "cosine", 4: "l1", 5: "hamming", 6: "jaccard"}
-TREES = ["keys", "metadata", "live", "rows", "cells", "long keys"]
+TREES = ["keys", "metadata", "live", "slabs", "long keys"]
 NUMBER, BYTES, UUID = 1, 2, 3  # types of keys
 CELL_BYTES = 32
 
@@ -117,8 +118,16 @@ def text_of(data, thing):
 # ---- the content, and its digest (section 9) --------------------------------------------------------
 
 def collection_term(c):
-    head = struct.pack("<5IqI", 1, c.id, c.dim, c.type, c.metric, c.created, len(c.name))
-    return hash128(head + c.name + c.index)
+    total = hash128(struct.pack("<2Iq", 1, c.id, c.created) + c.name)
+    for number, f in enumerate(c.fields):
+        head = struct.pack("<8I", 5, c.id, number, f.dim, f.type, f.metric, f.optional, len(f.name))
+        total += hash128(head + f.name + f.index)
+    return total
+
+
+def vectors_hash(vectors):
+    """field: bytes of its vector"""
+    return sum(xxhash.xxh3_128_intdigest(vector, seed=number) for number, vector in vectors.items()) % 2**128
 
 
 def record_terms(collection_id, key, record):
@@ -167,19 +176,44 @@ def stored128(number):
 @dataclass
 class Record:
     slot: int
-    vector: int  # XXH3-128 of its bytes
+    vector: int  # the sum of XXH3-128 of its vectors
     metadata: bytes
+
+
+@dataclass
+class VectorField:
+    dim: int
+    type: int
+    metric: int
+    optional: int
+    name: bytes
+    index: bytes
+
+    def verify(self, thing):
+        expect(self.dim > 0, f"{thing}: dim", self.dim, "1 or more")
+        expect(self.type in TYPES, f"{thing}: element type", self.type, "1 to 6")
+        expect(self.metric in METRICS, f"{thing}: metric", self.metric, "1 to 6")
+        expect((self.metric >= 5) == (self.type == 6), f"{thing}: metric", METRICS[self.metric],
+               f"one for {TYPES[self.type][0]}")
+        expect(self.optional <= 1, f"{thing}: optional", self.optional, "0 or 1")
+        expect(0 < len(self.name) < 64, f"{thing}: bytes of the name", len(self.name), "1 to 63")
+        text_of(self.name, f"{thing}: name")
+        text_of(self.index, f"{thing}: index description")
+
+    def vector_bytes(self):
+        return -(-self.dim * TYPES[self.type][1] // 8)
+
+    def listing(self):
+        return (f"{self.name.decode()} dim={self.dim} type={TYPES[self.type][0]} metric={METRICS[self.metric]} "
+                f"index={self.index.decode()}")
 
 
 @dataclass
 class Collection:
     id: int
-    dim: int
-    type: int
-    metric: int
     created: int
     name: bytes
-    index: bytes
+    fields: list
     records: dict = field(default_factory=dict)  # key, as in the tree of keys: Record
     slots: dict = field(default_factory=dict)  # slot: key of the record that it holds
     slot_end: int = 0
@@ -191,17 +225,20 @@ class Collection:
             self.last_number = max(self.last_number, int.from_bytes(value, "big"))
 
     def verify(self, thing):
-        expect(self.dim > 0, f"{thing}: dim", self.dim, "1 or more")
-        expect(self.type in TYPES, f"{thing}: element type", self.type, "1 to 6")
-        expect(self.metric in METRICS, f"{thing}: metric", self.metric, "1 to 6")
-        expect((self.metric >= 5) == (self.type == 6), f"{thing}: metric", METRICS[self.metric],
-               f"one for {TYPES[self.type][0]}")
         expect(0 < len(self.name) < 256, f"{thing}: bytes of the name", len(self.name), "1 to 255")
         text_of(self.name, f"{thing}: name")
-        text_of(self.index, f"{thing}: index description")
+        expect(1 <= len(self.fields) <= 8, f"{thing}: vector fields", len(self.fields), "1 to 8")
+        for number, f in enumerate(self.fields):
+            f.verify(f"{thing}: field {number}")
+        names = [f.name for f in self.fields]
+        expect(len(set(names)) == len(names), f"{thing}: names of fields", names, "different ones")
 
-    def vector_bytes(self):
-        return -(-self.dim * TYPES[self.type][1] // 8)
+    def verify_vectors(self, vectors, thing):
+        for number, f in enumerate(self.fields):
+            if number in vectors:
+                equal(f"{thing}: field {number}: bytes of the vector", len(vectors[number]), f.vector_bytes())
+            expect(number in vectors or f.optional, f"{thing}: field {number}", "no vector", "one")
+        expect(set(vectors) <= set(range(len(self.fields))), f"{thing}: fields", sorted(vectors), "those there are")
 
 
 @dataclass
@@ -225,9 +262,10 @@ class State:
 
     def listing(self):
         for _, c in sorted(self.collections.items()):
-            yield (f"collection {c.id} {c.name.decode()} dim={c.dim} type={TYPES[c.type][0]} "
-                   f"metric={METRICS[c.metric]} index={c.index.decode()} created={c.created} "
-                   f"count={len(c.records)}")
+            first = c.fields[0].listing().partition(" ")[2]
+            yield f"collection {c.id} {c.name.decode()} {first} created={c.created} count={len(c.records)}"
+            for number, f in enumerate(c.fields[1:], 1):
+                yield f"field {c.id} {number} {f.listing()} optional={f.optional}"
             for key, r in sorted(c.records.items()):
                 metadata = json.dumps(text_of(r.metadata, f"metadata of {key_text(key)}")) if r.metadata else "-"
                 yield f"record {c.id} {key_text(key)} {r.vector:032x} {metadata}"
@@ -529,26 +567,29 @@ class Walk:
         equal(f"{thing}: bytes of the value", len(value), size)
         return value
 
-    def slabs(self, ref, thing, count, shift, row_bytes):
-        """number of a slab: its bytes"""
-        slabs, size = {}, row_bytes << shift
-        equal(f"{thing}: shift", shift, slab_shift(row_bytes, self.trailer))
+    def slabs(self, ref, thing, count, row_sizes):
+        """(array, number of a slab): its bytes; row_sizes are those of the arrays"""
+        slabs = {}
         for key, value, references in self.tree(ref, thing, count):
-            equal(f"{thing}: an entry's key, value, references", (len(key), value, len(references)), (4, b"", 1))
-            number = int.from_bytes(key, "big")
-            slabs[number] = self.extent(references[0], SLAB, f"{thing}: slab {number}", pages_for(size, self.trailer))
-            self.zeros(slabs[number], size, f"{thing}: slab {number}")
+            equal(f"{thing}: an entry's key, value, references", (len(key), value, len(references)), (6, b"", 1))
+            array, number = int.from_bytes(key[:2], "big"), int.from_bytes(key[2:], "big")
+            expect(array < len(row_sizes), f"{thing}: array", array, f"one of {len(row_sizes)}")
+            size = row_sizes[array] << slab_shift(row_sizes[array], self.trailer)
+            where = f"{thing}: slab {number} of array {array}"
+            slabs[array, number] = self.extent(references[0], SLAB, where, pages_for(size, self.trailer))
+            self.zeros(slabs[array, number], size, where)
         return slabs
 
-    def live(self, ref, thing, count):
-        """The slots that hold a record."""
-        slots = set()
+    def sets(self, ref, thing, count):
+        """set: its slots"""
+        sets = {}
         for key, value, references in self.tree(ref, thing, count):
-            equal(f"{thing}: an entry's key, value, references", (len(key), len(value), references), (4, 512, []))
+            equal(f"{thing}: an entry's key, value, references", (len(key), len(value), references), (6, 512, []))
             bits = int.from_bytes(value, "little")
-            first = int.from_bytes(key, "big") * 4096
+            first = int.from_bytes(key[2:], "big") * 4096
+            slots = sets.setdefault(int.from_bytes(key[:2], "big"), set())
             slots.update(first + bit for bit in range(4096) if bits >> bit & 1)
-        return slots
+        return sets
 
     def metadata(self, ref, thing, count):
         """slot: metadata"""
@@ -567,57 +608,83 @@ class Walk:
             keys[int.from_bytes(key, "big")] = value
         return keys
 
-    def collection(self, key, value, references):
+    def field(self, entries, collection_id, number):
+        thing = f"collection {collection_id}: field {number}"
+        key = b"\1" + collection_id.to_bytes(4, "big") + number.to_bytes(2, "big")
+        expect(key in entries, thing, "no entry", "one")
+        value, references = entries[key]
+        equal(f"{thing}: references", references, [])
+        fields = Fields(value, thing)
+        dim, element, metric, shift, optional, name_bytes, index_bytes = fields.take("I4B2H")
+        f = VectorField(dim, element, metric, optional, fields.raw(name_bytes), fields.raw(index_bytes))
+        fields.end()
+        f.verify(thing)
+        equal(f"{thing}: shift", shift, slab_shift(f.vector_bytes(), self.trailer))
+        return f
+
+    def collection(self, key, entries):
+        value, references = entries[key]
         collection_id = int.from_bytes(key[1:], "big")
         thing = f"collection {collection_id}"
         fields = Fields(value, thing)
-        dim, element, metric, row_shift, cell_shift, created = fields.take("IBBBBq")
-        records, slot_end, name_bytes, index_bytes = fields.take("QIHH")
-        counts, last_number = fields.take("6Q"), fields.take("Q")
-        c = Collection(collection_id, dim, element, metric, created, fields.raw(name_bytes), fields.raw(index_bytes))
+        created, records, last_number, slot_end, field_count, name_bytes = fields.take("qQQIHH")
+        cell_shift, rest = fields.take("B"), fields.raw(7)
+        expect(not self.fsck or not any(rest), f"{thing}: zeros", rest.hex(), "zeros")
+        counts = fields.take("5Q")
+        expect(1 <= field_count <= 8, f"{thing}: vector fields", field_count, "1 to 8")
+        c = Collection(collection_id, created, fields.raw(name_bytes),
+                       [self.field(entries, collection_id, number) for number in range(field_count)])
         fields.end()
         c.verify(thing)
+        equal(f"{thing}: shift of cells", cell_shift, slab_shift(CELL_BYTES, self.trailer))
         c.slot_end, c.last_number = slot_end, last_number
         equal(f"{thing}: references", len(references), len(TREES))
         trees = {name: (references[i], f"{thing}: {name}", counts[i]) for i, name in enumerate(TREES)}
-        rows = self.slabs(*trees["rows"], row_shift, c.vector_bytes())
-        cells = self.slabs(*trees["cells"], cell_shift, CELL_BYTES)
+        row_sizes = [CELL_BYTES] + [f.vector_bytes() for f in c.fields]
+        slabs = self.slabs(*trees["slabs"], row_sizes)
         metadata = self.metadata(*trees["metadata"])
         long_keys = self.long_keys(*trees["long keys"])
-        live = self.live(*trees["live"])
-        for slabs, shift in ((rows, row_shift), (cells, cell_shift)):
-            wanted = {(slot_end - 1) >> shift} if slot_end else set()
-            expect(not self.fsck or set(slabs) >= set(wanted), f"{thing}: slabs", sorted(slabs), f"{wanted}")
-        for key, value, references in self.tree(*trees["keys"]):
-            self.record(c, key, value, rows, cells, metadata, long_keys)
-        expect(set(long_keys) <= set(c.slots), f"{thing}: long keys", sorted(set(long_keys) - set(c.slots)), "slots of records")
+        sets = self.sets(*trees["live"])
+        for array, size in enumerate(row_sizes):
+            if slot_end and (array == 0 or not c.fields[array - 1].optional):
+                last = (slot_end - 1) >> slab_shift(size, self.trailer)
+                expect((array, last) in slabs, f"{thing}: array {array}: slab {last}", "none", "one")
+        for record_key, slot_value, _ in self.tree(*trees["keys"]):
+            self.record(c, record_key, slot_value, slabs, sets, metadata, long_keys)
+        expect(set(long_keys) <= set(c.slots), f"{thing}: long keys", sorted(set(long_keys) - set(c.slots)),
+               "slots of records")
         equal(f"{thing}: records", len(c.records), records)
-        self.verify_slots(c, live, metadata, thing)
+        self.verify_slots(c, sets.pop(0, set()), metadata, thing)
+        for number, slots in sets.items():
+            expect(1 <= number <= field_count and c.fields[number - 1].optional, f"{thing}: set", number,
+                   "one of an optional field")
+            expect(slots <= set(c.slots), f"{thing}: set {number}", sorted(slots - set(c.slots)), "slots of records")
         return c
 
-    def record(self, c, key, value, rows, cells, metadata, long_keys):
+    def record(self, c, key, value, slabs, sets, metadata, long_keys):
         space, kind, content = key_parts(key, f"collection {c.id}: keys")
         slot = Fields(value, "slot").take("I")
         thing = f"collection {c.id}: record {key_text(key)} in slot {slot}"
         expect(slot < c.slot_end, thing, slot, f"a slot below {c.slot_end}")
         expect(slot not in c.slots, thing, f"record {c.slots.get(slot)} there as well", "one record")
-        cell = Fields(self.row(cells, slot, CELL_BYTES, f"{thing}: cell"), f"{thing}: cell")
-        vector = self.row(rows, slot, c.vector_bytes(), f"{thing}: row")
+        cell = Fields(self.row(slabs, 0, slot, CELL_BYTES, f"{thing}: cell"), f"{thing}: cell")
+        vectors = {number: self.row(slabs, 1 + number, slot, f.vector_bytes(), f"{thing}: field {number}")
+                   for number, f in enumerate(c.fields) if not f.optional or slot in sets.get(1 + number, ())}
         number = int.from_bytes(content, "big") if kind == NUMBER else 0
         equal(f"{thing}: number in its cell", cell.take("Q"), number)
         expect(number <= c.last_number, f"{thing}: largest number", c.last_number, "one not below it")
         equal(f"{thing}: its long key", long_keys.get(slot), content if kind != NUMBER else None)
-        equal(f"{thing}: hash of its vector", f"{hash128(vector):032x}", f"{cell.hash128():032x}")
+        equal(f"{thing}: hash of its vectors", f"{vectors_hash(vectors):032x}", f"{cell.hash128():032x}")
         equal(f"{thing}: namespace and type in its cell", cell.take("II"), (space, kind))
-        c.records[key] = Record(slot, hash128(vector), metadata.get(slot, b""))
+        c.records[key] = Record(slot, vectors_hash(vectors), metadata.get(slot, b""))
         c.slots[slot] = key
 
-    def row(self, slabs, slot, row_bytes, thing):
-        """The row of a slot; all slabs of a tree have one size."""
+    def row(self, slabs, array, slot, row_bytes, thing):
+        """The row of a slot; all slabs of an array have one size."""
         shift = slab_shift(row_bytes, self.trailer)
-        expect(slot >> shift in slabs, thing, f"no slab {slot >> shift}", "one")
+        expect((array, slot >> shift) in slabs, thing, f"no slab {slot >> shift}", "one")
         place = (slot & (1 << shift) - 1) * row_bytes
-        return slabs[slot >> shift][place:place + row_bytes]
+        return slabs[array, slot >> shift][place:place + row_bytes]
 
     @staticmethod
     def verify_slots(c, live, metadata, thing):
@@ -630,16 +697,22 @@ class Walk:
     def state(self):
         """All content of the checkpoint."""
         state, names, notes = State(self.checkpoint.lsn), {}, None
-        for key, value, references in self.tree(self.checkpoint.catalog, "catalog", self.checkpoint.entries):
+        entries = {key: (value, references) for key, value, references in
+                   self.tree(self.checkpoint.catalog, "catalog", self.checkpoint.entries)}
+        for key, (value, references) in entries.items():
             if key[:1] == b"\1" and len(key) == 5:
-                c = self.collection(key, value, references)
+                c = self.collection(key, entries)
                 state.collections[c.id] = c
+            elif key[:1] == b"\1" and len(key) == 7:
+                number, of = int.from_bytes(key[5:], "big"), int.from_bytes(key[1:5], "big")
+                expect(of in state.collections and number < len(state.collections[of].fields),
+                       f"catalog: field {number} of collection {of}", "an entry", "a collection that has it")
             elif key[:1] == b"\2":
                 names[key[1:]] = Fields(value, f"name {key[1:]!r}").take("I")
             elif key == b"\3":
                 notes = Fields(value, "catalog: entry 03"), references
             else:
-                raise Damage(f"catalog: found an entry {key.hex()}, expected 01 and an id, 02 and a name, or 03")
+                raise Damage(f"catalog: found an entry {key.hex()}, expected 01 and an id, or a field behind it, 02 and a name, or 03")
         equal("catalog: names", names, {c.name: c.id for c in state.collections.values()})
         if self.checkpoint.catalog.kind:
             expect(notes, "catalog", "no entry 03", "one")
@@ -823,8 +896,12 @@ class Replay:
         equal(f"{thing}: last operation", last, DIGEST)
 
     def create(self, body):
-        collection_id, dim, element, metric, _, created = body.take("IIBBHq")
-        c = Collection(collection_id, dim, element, metric, created, body.run(), body.run())
+        collection_id, created = body.take("Iq")
+        name, fields = body.run(), []
+        for _ in range(body.take("I")):
+            dim, element, metric, optional = body.take("IBBH")
+            fields.append(VectorField(dim, element, metric, optional, body.run(), body.run()))
+        c = Collection(collection_id, created, name, fields)
         thing = f"{body.thing}: CREATE {collection_id}"
         c.verify(thing)
         expect(c.id > self.state.last_id, thing, c.id, f"an id above {self.state.last_id}")
@@ -858,13 +935,17 @@ class Replay:
         c = self.collection_of(body)
         slot, old = body.take("II")
         key = self.key_of(body)
-        equal(f"{body.thing}: PUT: fields, field id", body.take("II"), (1, 0))
-        vector, metadata = body.run(), body.run()
-        equal(f"{body.thing}: PUT {key}: bytes of the vector", len(vector), c.vector_bytes())
+        vectors, least = {}, 0
+        for _ in range(body.take("I")):
+            number = body.take("I")
+            expect(number >= least, f"{body.thing}: PUT: field", number, f"{least} or more")
+            vectors[number], least = body.run(), number + 1
+        metadata = body.run()
+        c.verify_vectors(vectors, f"{body.thing}: PUT {key_text(key)}")
         expect(slot <= c.slot_end and slot not in c.slots, f"{body.thing}: PUT {key}: slot", slot,
                f"a free one, at most {c.slot_end}")
         self.remove(c, key, old, f"{body.thing}: PUT")
-        c.records[key] = Record(slot, hash128(vector), metadata)
+        c.records[key] = Record(slot, vectors_hash(vectors), metadata)
         c.slots[slot] = key
         c.count_number(key)
         c.slot_end = max(c.slot_end, slot + 1)

@@ -233,7 +233,14 @@ int main(int argc, char **argv) {
     options.compression = argc > 3 && !strcmp(argv[3], "zstd") ? VS_COMPRESSION_ZSTD : VS_COMPRESSION_NONE;
     options.trailer_bytes = argc > 4 ? (uint32_t)atoi(argv[4]) : 0;
     size_t page = 4096 - options.trailer_bytes;
-    shape.dim = 2;
+    vs_field fields[2] = {VS_FIELD_INIT, VS_FIELD_INIT};
+    fields[0].dim = 2;
+    fields[1].dim = 9;
+    fields[1].name = "more";
+    fields[1].type = VS_BIT;
+    fields[1].flags = VS_FIELD_OPTIONAL;
+    shape.fields = fields;
+    shape.field_count = 2;
     vs_status st = vs_open(argv[1], &options, &db);
     if (st == VS_OK && vs_collection_open(db, NULL, "c", &c) != VS_OK)
         st = vs_collection_create(db, NULL, "c", &shape, &c);
@@ -258,6 +265,9 @@ int main(int argc, char **argv) {
         r.vector = v;
         r.metadata = text;
         r.metadata_bytes = bytes;
+        vs_vector bits = {"\351\1", VS_BIT, 1};
+        r.vectors = &bits;
+        r.vector_count = i % 5 == 0;
         if (st == VS_OK)
             st = vs_put(c, NULL, &r, VS_UPSERT);
     }

@@ -292,7 +292,7 @@ static void check_search(fixture *f, vs_txn *txn, const model *m, int c) {
     bool as_floats = shapes[c].type == VS_F32 || one_in(f, 2);
     vs_collection *coll = get_coll(f, txn, c);
     VT_OK(vs_search(coll, txn, as_floats ? (const void *)floats : make_vector(c, seed, bytes),
-                    as_floats ? VS_F32 : VS_U8, k, hit, &found),
+                    as_floats ? VS_F32 : VS_U8, k, NULL, hit, &found),
           coll);
     put_coll(f, c, coll);
     VT_EQ(found, model_search(m, c, query, k, expected));

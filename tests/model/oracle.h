@@ -183,17 +183,22 @@ static inline void add_term(model *m, const term *t, bool is_added) {
 }
 
 static inline void add_coll(model *m, int c) {
-    term t = {.bytes = 0};
+    term t = {.bytes = 0}, field = {.bytes = 0};
     put_number(&t, 1, 4);
     put_number(&t, m->coll[c].id, 4);
-    put_number(&t, shapes[c].dim, 4);
-    put_number(&t, (uint64_t)shapes[c].type, 4);
-    put_number(&t, (uint64_t)shapes[c].metric, 4);
     put_number(&t, (uint64_t)m->coll[c].created_us, 8);
-    put_number(&t, strlen(shapes[c].name), 4);
     put_run(&t, shapes[c].name, strlen(shapes[c].name));
-    put_run(&t, "auto", 4);
     add_term(m, &t, true);
+    put_number(&field, 5, 4);
+    put_number(&field, m->coll[c].id, 4);
+    put_number(&field, 0, 4);
+    put_number(&field, shapes[c].dim, 4);
+    put_number(&field, (uint64_t)shapes[c].type, 4);
+    put_number(&field, (uint64_t)shapes[c].metric, 4);
+    put_number(&field, 0, 4); /* not optional */
+    put_number(&field, 6, 4);
+    put_run(&field, "vectorauto", 10); /* its name and its index */
+    add_term(m, &field, true);
 }
 
 static inline void add_part(model *m, uint32_t kind, int c, uint64_t key, const void *data,

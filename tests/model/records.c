@@ -148,17 +148,22 @@ static size_t file_vector(int c, uint64_t seed, uint8_t *out) {
 }
 
 static void add_coll(uint64_t sum[2], int c, const model_coll *coll) {
-    term t = {.bytes = 0};
+    term t = {.bytes = 0}, field = {.bytes = 0};
     put_number(&t, 1, 4);
     put_number(&t, coll->id, 4);
-    put_number(&t, shape[c].dim, 4);
-    put_number(&t, (uint64_t)shape[c].type, 4);
-    put_number(&t, (uint64_t)shape[c].metric, 4);
     put_number(&t, (uint64_t)coll->created_us, 8);
-    put_number(&t, strlen(shape[c].name), 4);
     put_run(&t, shape[c].name, strlen(shape[c].name));
-    put_run(&t, "auto", 4);
     add_term(sum, &t);
+    put_number(&field, 5, 4);
+    put_number(&field, coll->id, 4);
+    put_number(&field, 0, 4);
+    put_number(&field, shape[c].dim, 4);
+    put_number(&field, (uint64_t)shape[c].type, 4);
+    put_number(&field, (uint64_t)shape[c].metric, 4);
+    put_number(&field, 0, 4); /* not optional */
+    put_number(&field, 6, 4);
+    put_run(&field, "vectorauto", 10); /* its name and its index */
+    add_term(sum, &field);
     for (int i = 0; i < KEYS; i++) {
         uint8_t vector[DIM_MAX * 4];
         char text[CONTENT_MAX + 1];
@@ -320,7 +325,7 @@ static void check_search(fixture *f, vs_collection *coll, vs_txn *txn, int c, co
     vs_hit hit[KEYS + 3];
     uint64_t seed = vt_random(&f->rng);
     size_t k = 1 + vt_below(&f->rng, KEYS + 3), found = 0;
-    VT_OK(vs_search(coll, txn, make_vector(c, seed, query), 0, k, hit, &found), coll);
+    VT_OK(vs_search(coll, txn, make_vector(c, seed, query), 0, k, NULL, hit, &found), coll);
     VT_EQ(found, k < count ? k : count);
     for (int i = 0; i < KEYS; i++) {
         size_t at = 0;
@@ -826,7 +831,7 @@ VT_TEST(search_ranks_vectors_of_tiny_and_of_huge_elements) {
                 vector[j] = j == 0 ? unit[u] * 9 : metric == VS_L2 ? unit[u] * 9 : 0;
             vs_hit hit[ROWS];
             size_t found = 0;
-            VT_OK(vs_search(coll, NULL, vector, 0, ROWS, hit, &found), coll);
+            VT_OK(vs_search(coll, NULL, vector, 0, ROWS, NULL, hit, &found), coll);
             VT_EQ(found, ROWS);
             for (size_t i = 0; i < ROWS; i++)
                 if (hit[i].key.number != ROWS - i)

@@ -105,17 +105,23 @@ static void add_record_part(vsi_hash128 *sum, uint32_t kind, uint32_t coll, uint
 }
 
 static void add_coll(vsi_hash128 *sum, const model_coll *c) {
-    term t = {.bytes = 0};
+    term t = {.bytes = 0}, field = {.bytes = 0};
     term_number(&t, 1, 4);
     term_number(&t, c->id, 4);
-    term_number(&t, c->dim, 4);
-    term_number(&t, (uint64_t)c->type, 4);
-    term_number(&t, (uint64_t)c->metric, 4);
     term_number(&t, (uint64_t)c->time_us, 8);
-    term_number(&t, strlen(c->name), 4);
     term_bytes(&t, c->name, strlen(c->name));
-    term_bytes(&t, c->index, strlen(c->index));
     add_term(sum, &t);
+    term_number(&field, 5, 4);
+    term_number(&field, c->id, 4);
+    term_number(&field, 0, 4);
+    term_number(&field, c->dim, 4);
+    term_number(&field, (uint64_t)c->type, 4);
+    term_number(&field, (uint64_t)c->metric, 4);
+    term_number(&field, 0, 4);
+    term_number(&field, 6, 4);
+    term_bytes(&field, "vector", 6);
+    term_bytes(&field, c->index, strlen(c->index));
+    add_term(sum, &field);
     for (int i = 0; i < KEYS; i++) {
         const record *r = &c->record[i];
         if (r->vector.is_there)
@@ -204,13 +210,15 @@ typedef struct operation {
 
 static vsi_op create_op(const model_coll *c) {
     return (vsi_op){.kind = VSI_OP_CREATE,
+                    .field_count = 1,
+                    .field[0].name = {(const uint8_t *)"vector", 6},
                     .coll = c->id,
-                    .dim = c->dim,
-                    .type = (uint32_t)c->type,
-                    .metric = (uint32_t)c->metric,
+                    .field[0].dim = c->dim,
+                    .field[0].type = (uint32_t)c->type,
+                    .field[0].metric = (uint32_t)c->metric,
                     .time_us = c->time_us,
                     .name = {(const uint8_t *)c->name, strlen(c->name)},
-                    .index = {(const uint8_t *)c->index, strlen(c->index)}};
+                    .field[0].index = {(const uint8_t *)c->index, strlen(c->index)}};
 }
 
 /* Puts record number i of a collection as new says. */
@@ -222,7 +230,7 @@ static void put_op(model_coll *c, int i, record new, operation *out) {
                        .slot = new.slot,
                        .old_slot = r->vector.is_there ? r->slot : VSI_SLOT_NONE,
                        .key.number = key_of(i),
-                       .vector = {bytes_of(new.vector, out->vector), new.vector.bytes},
+                       .vector[0] = {bytes_of(new.vector, out->vector), new.vector.bytes},
                        .metadata = {bytes_of(new.metadata, out->metadata), new.metadata.bytes}};
     *r = new;
 }
@@ -342,7 +350,7 @@ static void audit(fixture *f, const vsi_state *state) {
 static bool is_live(const vsi_coll *coll, uint32_t slot) {
     vsi_err err = {0};
     bool found = false;
-    VT_EQ(vsi_live_get(&err, &coll->live, slot, &found), VS_OK);
+    VT_EQ(vsi_live_get(&err, &coll->live, VSI_LIVE_RECORDS, slot, &found), VS_OK);
     return found;
 }
 
@@ -356,7 +364,7 @@ static vsi_cell cell_of(const vsi_coll *coll, uint32_t slot) {
 static const uint8_t *row_of(const vsi_coll *coll, uint32_t slot) {
     vsi_err err = {0};
     const uint8_t *row = NULL;
-    VT_EQ(vsi_coll_row(&err, coll, slot, &row), VS_OK);
+    VT_EQ(vsi_coll_row(&err, coll, 0, slot, &row), VS_OK);
     return row;
 }
 
@@ -364,8 +372,9 @@ static void check_row(const vsi_coll *coll, const record *r) {
     uint8_t expected[CONTENT_MAX], row[CONTENT_MAX];
     vsi_cell cell = cell_of(coll, r->slot);
     bytes_of(r->vector, expected);
-    vsi_copy_le(row, row_of(coll, r->slot), coll->desc->dim, coll->desc->element_bytes);
-    VT_EQ(coll->desc->rows.row_bytes, r->vector.bytes);
+    vsi_copy_le(row, row_of(coll, r->slot), coll->desc->field[0].dim,
+                coll->desc->field[0].element_bytes);
+    VT_EQ(coll->desc->field[0].rows.row_bytes, r->vector.bytes);
     VT_CHECK(!memcmp(row, expected, r->vector.bytes));
     VT_CHECK(is_same_hash(cell.vector_hash, vsi_hash128_of(expected, r->vector.bytes, 0)));
 }
@@ -417,10 +426,11 @@ static void check_coll(fixture *f, const vsi_state *state, const model_coll *c) 
                                (vsi_bytes){(const uint8_t *)c->name, strlen(c->name)}, &named),
           VS_OK);
     VT_CHECK(named.desc == coll.desc && named.keys.root.at == coll.keys.root.at);
-    VT_CHECK(coll.desc->id == c->id && coll.desc->dim == c->dim && coll.desc->type == c->type);
-    VT_CHECK(coll.desc->metric == c->metric && coll.desc->created_us == c->time_us);
+    VT_CHECK(coll.desc->id == c->id && coll.desc->field[0].dim == c->dim &&
+             coll.desc->field[0].type == c->type);
+    VT_CHECK(coll.desc->field[0].metric == c->metric && coll.desc->created_us == c->time_us);
     VT_STR(coll.desc->name, c->name);
-    VT_STR(coll.desc->index, c->index);
+    VT_STR(coll.desc->field[0].index, c->index);
     for (int i = 0; i < KEYS; i++) {
         check_record(f, &coll, i, &c->record[i]);
         count += c->record[i].vector.is_there;
@@ -530,7 +540,7 @@ VT_TEST(vectors_are_kept_in_the_machine_s_order) {
                  .coll = f.m.coll[0].id,
                  .old_slot = VSI_SLOT_NONE,
                  .key.number = 5,
-                 .vector = {one_and_a_half, 4}};
+                 .vector[0] = {one_and_a_half, 4}};
     vsi_cow_mark mark = vsi_cow_open(&f.cow);
     apply(&f, &op);
     commit(&f, mark);
@@ -646,16 +656,16 @@ VT_TEST(collections_that_do_not_fit_are_refused) {
     static const uint32_t dim[] = {0, VS_DIM_MAX + 1, UINT32_MAX};
     for (size_t i = 0; i < 3; i++) {
         op = good;
-        op.dim = dim[i];
+        op.field[0].dim = dim[i];
         check_misfit(&f, &op, "dimension");
     }
     static const uint32_t code[] = {0, VS_BIT + 1, 255, UINT32_MAX, VS_JACCARD};
     for (size_t i = 0; i < 5; i++) {
         op = good;
-        op.type = code[i]; /* the last one: no type for its metric */
+        op.field[0].type = code[i]; /* the last one: no type for its metric */
         check_misfit(&f, &op, "type");
         op = good;
-        op.metric = code[i];
+        op.field[0].metric = code[i];
         check_misfit(&f, &op, "metric");
     }
     op = good;
@@ -677,14 +687,14 @@ VT_TEST(collections_that_do_not_fit_are_refused) {
         f.state = before;
     }
     op = good;
-    op.index = (vsi_bytes){long_index, sizeof long_index};
+    op.field[0].index = (vsi_bytes){long_index, sizeof long_index};
     check_misfit(&f, &op, "index");
-    op.index = (vsi_bytes){(const uint8_t *)"\0", 1};
+    op.field[0].index = (vsi_bytes){(const uint8_t *)"\0", 1};
     check_misfit(&f, &op, "index");
     check_equal(&f, &f.state, &f.m);
     good.name = (vsi_bytes){long_name, VS_NAME_BYTES_MAX}; /* the largest that fits does */
-    good.index = (vsi_bytes){long_index, VS_INDEX_BYTES_MAX};
-    good.dim = VS_DIM_MAX;
+    good.field[0].index = (vsi_bytes){long_index, VS_INDEX_BYTES_MAX};
+    good.field[0].dim = VS_DIM_MAX;
     vsi_cow_mark mark = vsi_cow_open(&f.cow);
     apply(&f, &good);
     commit(&f, mark);
@@ -714,9 +724,9 @@ VT_TEST(records_that_do_not_fit_are_refused) {
     op.coll = 2;
     check_misfit(&f, &op, "no such collection");
     op = new.op;
-    op.vector.bytes--;
+    op.vector[0].bytes--;
     check_misfit(&f, &op, "size");
-    op.vector.bytes += 2;
+    op.vector[0].bytes += 2;
     check_misfit(&f, &op, "size");
     op = new.op;
     uint8_t *large = calloc(1, VS_METADATA_BYTES_MAX + 1);
@@ -895,7 +905,7 @@ VT_TEST(the_digest_does_not_depend_on_order_slots_or_detours) {
     more[0] = op[1]; /* moves the record, with another vector and no metadata */
     more[0].slot = 2;
     more[0].old_slot = 0;
-    more[0].vector = op[2].vector;
+    more[0].vector[0] = op[2].vector[0];
     more[0].metadata.bytes = 0;
     more[1] = (vsi_op){.kind = VSI_OP_DELETE, .coll = op[1].coll, .slot = 2, .key = op[1].key};
     more[2] = op[1];
@@ -927,7 +937,7 @@ static void flip_each_bit(fixture *f, vsi_op *op, vsi_bytes *part, vsi_hash128 d
         VT_CHECK(!is_same_hash(digest_of(f, op, SMALL_OPS), digest));
         copy[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
-    if (part != &op[1].vector && part != &op[2].vector) { /* and one byte less */
+    if (part != &op[1].vector[0] && part != &op[2].vector[0]) { /* and one byte less */
         part->bytes--;
         VT_CHECK(!is_same_hash(digest_of(f, op, SMALL_OPS), digest));
     }
@@ -944,9 +954,9 @@ VT_TEST(every_bit_of_the_content_counts_in_the_digest) {
     for (int i = 0; i < SMALL_OPS; i++)
         op[i] = o[i].op;
     vsi_hash128 digest = digest_of(&f, op, SMALL_OPS);
-    vsi_bytes *const part[] = {&op[0].name,       &op[0].index,    &op[1].vector,
-                               &op[1].metadata,   &op[2].vector,   &op[3].note_key,
-                               &op[3].note_value, &op[4].note_key, &op[4].note_value};
+    vsi_bytes *const part[] = {&op[0].name,       &op[0].field[0].index, &op[1].vector[0],
+                               &op[1].metadata,   &op[2].vector[0],      &op[3].note_key,
+                               &op[3].note_value, &op[4].note_key,       &op[4].note_value};
     for (size_t i = 0; i < sizeof part / sizeof part[0]; i++)
         flip_each_bit(&f, op, part[i], digest);
     for (int bit = 0; bit < 64; bit++) {
@@ -957,9 +967,9 @@ VT_TEST(every_bit_of_the_content_counts_in_the_digest) {
         VT_CHECK(!is_same_hash(digest_of(&f, op, SMALL_OPS), digest));
         op[0].time_us ^= (int64_t)((uint64_t)1 << bit);
     }
-    op[0].metric = VS_COSINE;
+    op[0].field[0].metric = VS_COSINE;
     VT_CHECK(!is_same_hash(digest_of(&f, op, SMALL_OPS), digest));
-    op[0].metric = (uint32_t)f.m.coll[1].metric;
+    op[0].field[0].metric = (uint32_t)f.m.coll[1].metric;
     op[4].coll = op[3].coll; /* a note of the collection instead of the database */
     VT_CHECK(!is_same_hash(digest_of(&f, op, SMALL_OPS), digest));
     op[4].coll = 0;
@@ -976,14 +986,14 @@ VT_TEST(type_dim_and_the_border_of_name_and_index_count_in_the_digest) {
     vsi_op op = create_op(&(model_coll){
         .id = 1, .dim = 4, .type = VS_U8, .metric = VS_L2, .name = "ab", .index = "c"});
     vsi_hash128 digest = digest_of(&f, &op, 1);
-    op.type = VS_F32;
+    op.field[0].type = VS_F32;
     VT_CHECK(!is_same_hash(digest_of(&f, &op, 1), digest));
-    op.type = VS_U8;
-    op.dim = 5;
+    op.field[0].type = VS_U8;
+    op.field[0].dim = 5;
     VT_CHECK(!is_same_hash(digest_of(&f, &op, 1), digest));
-    op.dim = 4;
+    op.field[0].dim = 4;
     op.name = (vsi_bytes){(const uint8_t *)"a", 1};
-    op.index = (vsi_bytes){(const uint8_t *)"bc", 2};
+    op.field[0].index = (vsi_bytes){(const uint8_t *)"bc", 2};
     VT_CHECK(!is_same_hash(digest_of(&f, &op, 1), digest));
     end(&f);
 }
@@ -1167,7 +1177,7 @@ VT_TEST(operations_on_hundreds_of_collections_in_one_scope_keep_apart) {
                                 .slot = round,
                                 .old_slot = VSI_SLOT_NONE,
                                 .key.number = id * 10 + round,
-                                .vector = {vector, 4},
+                                .vector[0] = {vector, 4},
                                 .metadata = {vector, round}});
         }
     commit(&f, mark);

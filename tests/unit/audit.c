@@ -84,10 +84,12 @@ static void apply_create(fixture *f, int c) {
     char name[24];
     snprintf(name, sizeof name, "coll-%d", c);
     apply(f, &(vsi_op){.kind = VSI_OP_CREATE,
+                       .field_count = 1,
+                       .field[0].name = {(const uint8_t *)"vector", 6},
                        .coll = coll_id(c),
-                       .dim = DIM,
-                       .type = c ? VS_U8 : VS_F32,
-                       .metric = VS_IP,
+                       .field[0].dim = DIM,
+                       .field[0].type = c ? VS_U8 : VS_F32,
+                       .field[0].metric = VS_IP,
                        .time_us = 1234567,
                        .name = {(const uint8_t *)name, strlen(name)}});
 }
@@ -104,7 +106,7 @@ static void apply_put(fixture *f, int c, uint32_t i) {
                        .slot = i,
                        .old_slot = VSI_SLOT_NONE,
                        .key.number = i * 1000,
-                       .vector = {vector, c ? DIM : DIM * 4},
+                       .vector[0] = {vector, c ? DIM : DIM * 4},
                        .metadata = {metadata, i == 3 ? LARGE_BYTES : i % 2 * 40}});
 }
 
@@ -190,10 +192,12 @@ VT_TEST(a_collection_with_the_largest_id_ends_the_walk) {
     begin_empty(&f);
     vsi_cow_mark mark = vsi_cow_open(&f.cow);
     apply(&f, &(vsi_op){.kind = VSI_OP_CREATE,
+                        .field_count = 1,
+                        .field[0].name = {(const uint8_t *)"vector", 6},
                         .coll = UINT32_MAX,
-                        .dim = VS_DIM_MAX,
-                        .type = VS_F32,
-                        .metric = VS_L2,
+                        .field[0].dim = VS_DIM_MAX,
+                        .field[0].type = VS_F32,
+                        .field[0].metric = VS_L2,
                         .name = {(const uint8_t *)"x", 1}});
     vsi_cow_keep(&f.cow, mark);
     check_clean(&f);
@@ -240,10 +244,9 @@ VT_TEST(a_wrong_digest_is_found) {
 VT_TEST(wrong_counts_are_found) {
     fixture f;
     begin(&f);
-    uint64_t *const count[] = {&f.coll->count,          &f.coll->keys.count,
-                               &f.coll->metadata.count, &f.coll->live.count,
-                               &f.coll->rows_dir.count, &f.coll->cells_dir.count,
-                               &f.state.notes.count,    &f.state.catalog.count};
+    uint64_t *const count[] = {&f.coll->count,       &f.coll->keys.count,   &f.coll->metadata.count,
+                               &f.coll->live.count,  &f.coll->slabs.count,  &f.coll->slabs.count,
+                               &f.state.notes.count, &f.state.catalog.count};
     for (size_t i = 0; i < sizeof count / sizeof count[0]; i++)
         for (int by = -1; by <= 1; by += 2) {
             *count[i] += (uint64_t)(int64_t)by;
@@ -256,7 +259,7 @@ VT_TEST(wrong_counts_are_found) {
 
 /* Not only in the collection that the writer has at hand. */
 VT_TEST(wrong_counts_in_the_catalog_are_found) {
-    enum { COUNT_OFF = 16, TREES_OFF = 32, TREES = 5 };
+    enum { COUNT_OFF = 8, TREES_OFF = 40, TREES = 5 };
     fixture f;
     begin(&f);
     uint8_t key[5] = {1, 0, 0, 0, (uint8_t)coll_id(0)}, *value = NULL;
@@ -297,10 +300,10 @@ VT_TEST(a_slot_that_is_live_without_a_record_and_the_other_way_round_are_found) 
     for (uint32_t i = 0; i < 45; i++) {
         uint32_t slot = i < 40 ? i : far[i - 40];
         bool is_live = false;
-        VT_EQ(vsi_live_get(&f.err, &f.coll->live, slot, &is_live), VS_OK);
+        VT_EQ(vsi_live_get(&f.err, &f.coll->live, VSI_LIVE_RECORDS, slot, &is_live), VS_OK);
         VT_EQ(is_live, slot < RECORDS && slot != DELETED);
         planting p = plant_begin(&f);
-        VT_EQ(vsi_live_set(&f.err, &f.coll->live, slot, !is_live), VS_OK);
+        VT_EQ(vsi_live_set(&f.err, &f.coll->live, VSI_LIVE_RECORDS, slot, !is_live), VS_OK);
         check_finds(&f, "live slots and records differ");
         if (is_live)
             check_finds(&f, "a key leads to a slot that is not live");
@@ -318,8 +321,8 @@ VT_TEST(a_record_that_is_not_live_and_a_stray_live_slot_do_not_cancel_out) {
     fixture f;
     begin(&f);
     planting p = plant_begin(&f);
-    VT_EQ(vsi_live_set(&f.err, &f.coll->live, 2, false), VS_OK);
-    VT_EQ(vsi_live_set(&f.err, &f.coll->live, DELETED, true), VS_OK);
+    VT_EQ(vsi_live_set(&f.err, &f.coll->live, VSI_LIVE_RECORDS, 2, false), VS_OK);
+    VT_EQ(vsi_live_set(&f.err, &f.coll->live, VSI_LIVE_RECORDS, DELETED, true), VS_OK);
     check_finds(&f, "a key leads to a slot that is not live");
     plant_end(&f, p);
     end(&f);
@@ -329,13 +332,13 @@ VT_TEST(malformed_chunks_of_the_live_bitmap_are_found) {
     static const uint8_t zero[VSI_LIVE_CHUNK_BYTES + 1];
     static const struct {
         size_t key_bytes, value_bytes;
-    } bad[] = {{3, VSI_LIVE_CHUNK_BYTES},     {5, VSI_LIVE_CHUNK_BYTES},
-               {0, VSI_LIVE_CHUNK_BYTES},     {4, 0},
-               {4, VSI_LIVE_CHUNK_BYTES - 1}, {4, VSI_LIVE_CHUNK_BYTES + 1}};
+    } bad[] = {{5, VSI_LIVE_CHUNK_BYTES},     {7, VSI_LIVE_CHUNK_BYTES},
+               {0, VSI_LIVE_CHUNK_BYTES},     {6, 0},
+               {6, VSI_LIVE_CHUNK_BYTES - 1}, {6, VSI_LIVE_CHUNK_BYTES + 1}};
     fixture f;
     begin(&f);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        static const uint8_t key[5] = {0, 0, 0, 7, 0};
+        static const uint8_t key[7] = {0, 0, 0, 0, 0, 7, 0};
         planting p = plant_begin(&f);
         VT_EQ(vsi_btree_put(&f.err, &f.coll->live, (vsi_bytes){key, bad[i].key_bytes},
                             (vsi_bytes){zero, bad[i].value_bytes}),
@@ -343,9 +346,9 @@ VT_TEST(malformed_chunks_of_the_live_bitmap_are_found) {
         check_finds(&f, "chunk of the live bitmap is malformed");
         plant_end(&f, p);
     }
-    static const uint8_t first[4] = {0, 0, 0, 0}; /* the chunk of all records */
+    static const uint8_t first[6] = {0}; /* the chunk of all records */
     planting p = plant_begin(&f);
-    VT_EQ(vsi_btree_put(&f.err, &f.coll->live, (vsi_bytes){first, 4}, (vsi_bytes){zero, 9}), VS_OK);
+    VT_EQ(vsi_btree_put(&f.err, &f.coll->live, (vsi_bytes){first, 6}, (vsi_bytes){zero, 9}), VS_OK);
     check_finds(&f, "chunk 0");
     plant_end(&f, p);
     end(&f);
@@ -364,7 +367,7 @@ VT_TEST(each_flipped_bit_of_a_vector_and_its_cell_is_found) {
     fixture f;
     begin(&f);
     for (uint32_t slot = 0; slot < RECORDS; slot += 3) {
-        uint8_t *row = row_in(&f, &f.coll->desc->rows, slot);
+        uint8_t *row = row_in(&f, &f.coll->desc->field[0].rows, slot);
         uint8_t *cell = row_in(&f, &f.coll->desc->cells, slot);
         for (size_t bit = 0; bit < 8 * DIM; bit++) {
             row[bit / 8] ^= (uint8_t)(1 << bit % 8);
@@ -392,11 +395,11 @@ static void swap_rows(fixture *f, vsi_slabs *slabs) {
 VT_TEST(rows_and_cells_that_changed_places_are_found) {
     fixture f;
     begin(&f);
-    swap_rows(&f, &f.coll->desc->rows);
+    swap_rows(&f, &f.coll->desc->field[0].rows);
     check_finds(&f, "a vector's hash is wrong");
     swap_rows(&f, &f.coll->desc->cells); /* now both did: only the keys tell */
     check_finds(&f, "belongs to another key");
-    swap_rows(&f, &f.coll->desc->rows);
+    swap_rows(&f, &f.coll->desc->field[0].rows);
     check_finds(&f, "belongs to another key");
     swap_rows(&f, &f.coll->desc->cells);
     check_clean(&f);
@@ -436,7 +439,7 @@ VT_TEST(a_record_without_a_row_is_found) {
     begin(&f);
     planting p = plant_begin(&f);
     f.coll->slot_end = 1 << 30;
-    VT_EQ(vsi_live_set(&f.err, &f.coll->live, 1 << 29, true), VS_OK);
+    VT_EQ(vsi_live_set(&f.err, &f.coll->live, VSI_LIVE_RECORDS, 1 << 29, true), VS_OK);
     lead(&f, 2000, 1 << 29);
     check_finds(&f, "has no row");
     plant_end(&f, p);
@@ -661,12 +664,12 @@ VT_TEST(a_changed_description_is_found) {
     desc->name[3] ^= 1;
     check_finds(&f, "digest");
     desc->name[3] ^= 1;
-    desc->index[0] = 'x';
+    desc->field[0].index[0] = 'x';
     check_finds(&f, "digest");
-    desc->index[0] = 0;
-    desc->metric++;
+    desc->field[0].index[0] = 0;
+    desc->field[0].metric++;
     check_finds(&f, "digest");
-    desc->metric--;
+    desc->field[0].metric--;
     desc->created_us++;
     check_finds(&f, "digest");
     desc->created_us--;
@@ -727,11 +730,12 @@ VT_TEST(a_second_entry_of_a_key_is_found) {
 }
 
 VT_TEST(a_chunk_of_the_live_bitmap_with_a_reference_is_found) {
-    static const uint8_t key[4] = {0, 0, 0, 7}, zero[VSI_LIVE_CHUNK_BYTES], ref[VSI_REF_BYTES];
+    static const uint8_t key[6] = {0, 0, 0, 0, 0, 7}, zero[VSI_LIVE_CHUNK_BYTES],
+                         ref[VSI_REF_BYTES];
     fixture f;
     begin(&f);
     vsi_node_item item = {
-        .key = {key, 4}, .value = {zero, sizeof zero}, .refs = ref, .ref_count = 1};
+        .key = {key, 6}, .value = {zero, sizeof zero}, .refs = ref, .ref_count = 1};
     planting p = plant_begin(&f);
     VT_EQ(vsi_btree_put_item(&f.err, &f.coll->live, &item), VS_OK);
     check_finds(&f, "chunk of the live bitmap is malformed");
@@ -742,8 +746,8 @@ VT_TEST(a_chunk_of_the_live_bitmap_with_a_reference_is_found) {
 VT_TEST(several_problems_are_all_reported) {
     fixture f;
     begin(&f);
-    row_in(&f, &f.coll->desc->rows, 0)[0] ^= 1;
-    row_in(&f, &f.coll->desc->rows, 4)[0] ^= 1;
+    row_in(&f, &f.coll->desc->field[0].rows, 0)[0] ^= 1;
+    row_in(&f, &f.coll->desc->field[0].rows, 4)[0] ^= 1;
     f.coll->count++;
     f.state.notes.count++;
     f.state.digest.lo++;

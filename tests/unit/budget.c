@@ -43,7 +43,7 @@ static void make_node(uint8_t page[VSI_PAGE_BYTES], uint64_t number) {
 }
 
 static void fill_slab(fixture *f, int coll, uint32_t at, uint64_t seed) {
-    vsi_slabs *slabs = &f->desc[coll]->rows;
+    vsi_slabs *slabs = &f->desc[coll]->field[0].rows;
     uint8_t *row = NULL;
     OK(vsi_slab_make_row(&f->err, slabs, at << slabs->shift, &row));
     memset(row, (int)(vt_mix(seed * 100 + at) & 255), slabs->row_bytes);
@@ -67,14 +67,15 @@ static void begin(fixture *f) {
         static vsi_desc given;
         memset(&given, 0, sizeof given);
         given.id = i + 1;
-        given.dim = DIM;
-        given.type = VS_F32;
-        given.element_bytes = 4;
-        given.rows.dir.cow = given.cells.dir.cow = &f->cow;
+        given.field[0].dim = DIM;
+        given.field[0].type = VS_F32;
+        given.field[0].element_bytes = 4;
+        given.field_count = 1;
+        given.new_dir.cow = &f->cow;
         OK(vsi_descs_add(&f->err, &f->descs, &given, &f->desc[i]));
         for (uint32_t at = 0; at < SLABS; at++)
             fill_slab(f, (int)i, at, i);
-        OK(vsi_slabs_write_back(&f->err, &f->desc[i]->rows, &f->pager, UINT64_MAX));
+        OK(vsi_slabs_write_back(&f->err, &f->desc[i]->field[0].rows, &f->pager, UINT64_MAX));
     }
     for (uint64_t i = 0; i < NODES; i++) {
         uint8_t page[VSI_PAGE_BYTES];
@@ -114,7 +115,7 @@ static void check_node(fixture *f, uint64_t i) {
 }
 
 static void check_slab(fixture *f, int coll, uint32_t at, uint64_t seed) {
-    vsi_slabs *slabs = &f->desc[coll]->rows;
+    vsi_slabs *slabs = &f->desc[coll]->field[0].rows;
     const uint8_t *row = NULL;
     OK(vsi_slab_row(&f->err, slabs, at << slabs->shift, &row));
     for (uint32_t i = 0; i < slabs->row_bytes; i++)

@@ -178,10 +178,12 @@ static vs_status apply_create(fixture *f, uint32_t *out_id) {
         return st;
     snprintf(name, sizeof name, "c%u", (unsigned)*out_id);
     vsi_op op = {.kind = VSI_OP_CREATE,
+                 .field_count = 1,
+                 .field[0].name = {(const uint8_t *)"vector", 6},
                  .coll = *out_id,
-                 .dim = dim_of(*out_id),
-                 .type = *out_id % 2 ? VS_F32 : VS_U8,
-                 .metric = VS_L2,
+                 .field[0].dim = dim_of(*out_id),
+                 .field[0].type = *out_id % 2 ? VS_F32 : VS_U8,
+                 .field[0].metric = VS_L2,
                  .time_us = 77,
                  .name = {(const uint8_t *)name, strlen(name)}};
     return vsi_statement_apply(&f->err, &f->write, &op);
@@ -213,7 +215,7 @@ static vs_status apply_record(fixture *f, uint32_t coll, uint64_t key, content n
     fill(vector, new.seed, vector_bytes(coll));
     fill(metadata, new.seed + 1, new.bytes);
     op.old_slot = slot;
-    op.vector = (vsi_bytes){vector, vector_bytes(coll)};
+    op.vector[0] = (vsi_bytes){vector, vector_bytes(coll)};
     op.metadata = (vsi_bytes){metadata, new.bytes};
     st = vsi_write_take_slot(&f->err, &f->write, coll, &op.slot);
     return st == VS_OK ? vsi_statement_apply(&f->err, &f->write, &op) : st;
@@ -316,7 +318,7 @@ static void check_record(fixture *f, const vsi_coll *coll, uint64_t key, content
     VT_EQ(st, expected.is_there ? VS_OK : VS_ERR_NOT_FOUND);
     if (!expected.is_there)
         return;
-    OK(vsi_coll_row(&f->err, coll, slot, &row));
+    OK(vsi_coll_row(&f->err, coll, 0, slot, &row));
     fill(bytes, expected.seed, vector_bytes(coll->desc->id));
     vsi_copy_le(native, bytes, dim, vector_bytes(coll->desc->id) / dim);
     VT_CHECK(!memcmp(row, native, vector_bytes(coll->desc->id)));

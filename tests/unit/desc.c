@@ -26,14 +26,15 @@ static vsi_desc make_given(uint32_t id, uint32_t variant) {
     vsi_desc given;
     memset(&given, 0, sizeof given);
     given.id = id;
-    given.dim = 1 + (id + variant) % 900;
-    given.type = (id + variant) % 2 ? VS_F32 : VS_U8;
-    given.metric = VS_IP;
-    given.element_bytes = vsi_type_bytes(given.type);
+    given.field[0].dim = 1 + (id + variant) % 900;
+    given.field_count = 1;
+    given.field[0].type = (id + variant) % 2 ? VS_F32 : VS_U8;
+    given.field[0].metric = VS_IP;
+    given.field[0].element_bytes = vsi_type_bytes(given.field[0].type);
     given.created_us = (int64_t)id * 1000 - 7;
     given.term = (vsi_hash128){id, variant};
     snprintf(given.name, sizeof given.name, "name-%u-%u", (unsigned)id, (unsigned)variant);
-    snprintf(given.index, sizeof given.index, "%s", id % 3 ? "flat" : "");
+    snprintf(given.field[0].index, sizeof given.field[0].index, "%s", id % 3 ? "flat" : "");
     return given;
 }
 
@@ -45,12 +46,14 @@ static vsi_desc *add(fixture *f, uint32_t id, uint32_t variant) {
 }
 
 static void check_same(const vsi_desc *desc, const vsi_desc *given) {
-    VT_CHECK(desc->id == given->id && desc->dim == given->dim && desc->type == given->type);
-    VT_CHECK(desc->metric == given->metric && desc->created_us == given->created_us);
-    VT_EQ(desc->element_bytes, given->element_bytes);
+    VT_CHECK(desc->id == given->id && desc->field[0].dim == given->field[0].dim &&
+             desc->field[0].type == given->field[0].type);
+    VT_CHECK(desc->field[0].metric == given->field[0].metric &&
+             desc->created_us == given->created_us);
+    VT_EQ(desc->field[0].element_bytes, given->field[0].element_bytes);
     VT_CHECK(desc->term.lo == given->term.lo && desc->term.hi == given->term.hi);
     VT_STR(desc->name, given->name);
-    VT_STR(desc->index, given->index);
+    VT_STR(desc->field[0].index, given->field[0].index);
 }
 
 static bool has_row(vsi_slabs *slabs, uint32_t slot) {
@@ -61,10 +64,10 @@ static bool has_row(vsi_slabs *slabs, uint32_t slot) {
 
 static void check_desc(vsi_desc *desc, uint32_t id, uint32_t variant) {
     const vsi_desc given = make_given(id, variant);
-    uint32_t row_bytes = given.dim * given.element_bytes;
+    uint32_t row_bytes = given.field[0].dim * given.field[0].element_bytes;
     check_same(desc, &given);
-    VT_EQ(desc->rows.row_bytes, row_bytes);
-    VT_EQ(desc->rows.shift, vsi_slab_shift(row_bytes, 0));
+    VT_EQ(desc->field[0].rows.row_bytes, row_bytes);
+    VT_EQ(desc->field[0].rows.shift, vsi_slab_shift(row_bytes, 0));
     VT_EQ(desc->cells.row_bytes, 32);
     VT_EQ(desc->cells.shift, vsi_slab_shift(32, 0));
 }
@@ -96,13 +99,13 @@ VT_TEST(a_desc_is_a_copy_of_what_was_given_with_empty_arrays) {
         vsi_desc given = make_given(id, 0);
         given.pool.bytes = 44; /* not copied */
         given.pool_is_filled = true;
-        given.rows.row_bytes = 7;
+        given.field[0].rows.row_bytes = 7;
         vsi_desc *desc = NULL;
         VT_EQ(vsi_descs_add(&f.err, &f.descs, &given, &desc), VS_OK);
         memset(&given, 0xee, sizeof given);
         check_desc(desc, id, 0);
         VT_CHECK(!desc->pool_is_filled && vsi_desc_take_slot(desc) == VSI_SLOT_NONE);
-        VT_CHECK(!has_row(&desc->rows, 0) && !has_row(&desc->cells, 0));
+        VT_CHECK(!has_row(&desc->field[0].rows, 0) && !has_row(&desc->cells, 0));
     }
     end(&f);
 }
@@ -111,16 +114,16 @@ VT_TEST(the_longest_names_and_the_largest_rows_are_kept) {
     fixture f;
     begin(&f);
     vsi_desc given = make_given(9, 0), *desc = NULL;
-    given.dim = VS_DIM_MAX;
-    given.element_bytes = 4;
+    given.field[0].dim = VS_DIM_MAX;
+    given.field[0].element_bytes = 4;
     memset(given.name, 'n', VS_NAME_BYTES_MAX);
-    memset(given.index, 'i', VS_INDEX_BYTES_MAX);
+    memset(given.field[0].index, 'i', VS_INDEX_BYTES_MAX);
     VT_EQ(vsi_descs_add(&f.err, &f.descs, &given, &desc), VS_OK);
     check_same(desc, &given);
     VT_EQ(strlen(desc->name), VS_NAME_BYTES_MAX);
-    VT_EQ(strlen(desc->index), VS_INDEX_BYTES_MAX);
-    VT_EQ(desc->rows.row_bytes, 4 * VS_DIM_MAX);
-    make_row(&f, &desc->rows, 3);
+    VT_EQ(strlen(desc->field[0].index), VS_INDEX_BYTES_MAX);
+    VT_EQ(desc->field[0].rows.row_bytes, 4 * VS_DIM_MAX);
+    make_row(&f, &desc->field[0].rows, 3);
     end(&f);
 }
 
@@ -163,9 +166,9 @@ VT_TEST(a_desc_of_an_id_that_is_there_is_replaced_with_all_that_it_held) {
         vsi_desc *desc = add(&f, 5, variant);
         VT_CHECK(vsi_descs_find(&f.descs, 5) == desc);
         check_desc(desc, 5, variant);
-        VT_CHECK(!has_row(&desc->rows, 0) && !has_row(&desc->cells, 0));
+        VT_CHECK(!has_row(&desc->field[0].rows, 0) && !has_row(&desc->cells, 0));
         VT_CHECK(!desc->pool_is_filled && vsi_desc_take_slot(desc) == VSI_SLOT_NONE);
-        make_row(&f, &desc->rows, 40000);
+        make_row(&f, &desc->field[0].rows, 40000);
         make_row(&f, &desc->cells, 1);
         vsi_desc_give_slot(desc, 3);
         desc->pool_is_filled = true;
@@ -219,11 +222,11 @@ VT_TEST(a_desc_whose_pages_cannot_be_noted_is_not_replaced) {
     cow.pager = &pager;
     for (int of_cells = 0; of_cells < 2; of_cells++) {
         vsi_desc given = make_given(5, 0), *desc = NULL, *again = NULL;
-        given.rows.dir.cow = given.cells.dir.cow = &cow;
+        given.new_dir.cow = &cow;
         VT_EQ(vsi_descs_add(&f.err, &f.descs, &given, &desc), VS_OK);
         vsi_slab_place place = {.at = 3,
                                 .ref = {.at = vsi_ref_extent(40, 4), .kind = VSI_REF_SLAB}};
-        VT_CHECK(vsi_buf_append(of_cells ? &desc->cells.moved : &desc->rows.moved, &place,
+        VT_CHECK(vsi_buf_append(of_cells ? &desc->cells.moved : &desc->field[0].rows.moved, &place,
                                 sizeof place));
         desc->pool_is_filled = true;
         f.allocator.fail_at = f.allocator.calls + 1;
@@ -248,9 +251,9 @@ VT_TEST(a_desc_that_is_there_is_not_made_again_from_the_catalog) {
     const vsi_desc given = make_given(5, 0), other = make_given(5, 1);
     vsi_desc *first = NULL, *second = NULL;
     VT_EQ(vsi_descs_intern(&f.err, &f.descs, &given, &first), VS_OK);
-    make_row(&f, &first->rows, 7);
+    make_row(&f, &first->field[0].rows, 7);
     VT_EQ(vsi_descs_intern(&f.err, &f.descs, &other, &second), VS_OK);
-    VT_CHECK(first == second && has_row(&first->rows, 7));
+    VT_CHECK(first == second && has_row(&first->field[0].rows, 7));
     check_desc(first, 5, 0);
     end(&f);
 }

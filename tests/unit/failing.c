@@ -71,7 +71,12 @@ static void apply(fixture *f, const vsi_op *op) {
 
 static void create(fixture *f, uint32_t at) {
     char name[64];
-    vsi_op op = {.kind = VSI_OP_CREATE, .dim = DIM, .type = VS_F32, .metric = VS_L2};
+    vsi_op op = {.kind = VSI_OP_CREATE,
+                 .field_count = 1,
+                 .field[0].name = {(const uint8_t *)"vector", 6},
+                 .field[0].dim = DIM,
+                 .field[0].type = VS_F32,
+                 .field[0].metric = VS_L2};
     snprintf(name, sizeof name, "a collection with a name of some length, number %u", (unsigned)at);
     op.name = (vsi_bytes){(const uint8_t *)name, strlen(name)};
     OK(vsi_write_take_coll(&f->err, &f->write, &op.coll));
@@ -84,7 +89,7 @@ static void put_in(fixture *f, uint32_t coll, uint64_t key) {
                  .coll = coll,
                  .old_slot = VSI_SLOT_NONE,
                  .key.number = key,
-                 .vector = {vector, sizeof vector},
+                 .vector[0] = {vector, sizeof vector},
                  .metadata = {text, key % 60 == 7 ? sizeof text : 60}};
     vector[4] = (uint8_t)key;
     OK(vsi_write_take_slot(&f->err, &f->write, coll, &op.slot));
@@ -152,7 +157,7 @@ static void forget(fixture *f) {
     vsi_desc *desc = vsi_descs_find(&f->engine->descs, 1);
     for (int i = 0; i < 2; i++) {
         vsi_pager_evict(&f->engine->pager, SIZE_MAX);
-        vsi_slabs_evict(&desc->rows, SIZE_MAX);
+        vsi_slabs_evict(&desc->field[0].rows, SIZE_MAX);
         vsi_slabs_evict(&desc->cells, SIZE_MAX);
     }
     vsi_reside_collect(&f->engine->pager.reside);

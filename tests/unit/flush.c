@@ -125,13 +125,15 @@ static void create(fixture *f) {
     memset(name, 'n', sizeof name);
     snprintf(name + id % 200, 16, "%u", (unsigned)id);
     vsi_op op = {.kind = VSI_OP_CREATE,
+                 .field_count = 1,
+                 .field[0].name = {(const uint8_t *)"vector", 6},
                  .coll = id,
-                 .dim = dim_of(id),
-                 .type = (uint32_t)type_of(id),
-                 .metric = VS_COSINE,
+                 .field[0].dim = dim_of(id),
+                 .field[0].type = (uint32_t)type_of(id),
+                 .field[0].metric = VS_COSINE,
                  .time_us = -5,
                  .name = {(const uint8_t *)name, strlen(name)},
-                 .index = {(const uint8_t *)"flat", 4}};
+                 .field[0].index = {(const uint8_t *)"flat", 4}};
     apply(f, &op);
 }
 
@@ -144,14 +146,14 @@ static void put(fixture *f, uint32_t id, uint64_t key, uint32_t metadata_bytes) 
     static uint8_t vector[4 * VS_DIM_MAX], metadata[CONTENT_MAX];
     vsi_coll coll;
     OK(vsi_state_coll(&f->err, &f->state, id, &coll));
-    fill(vector, vt_random(&f->rng), coll.desc->dim * coll.desc->element_bytes);
+    fill(vector, vt_random(&f->rng), coll.desc->field[0].dim * coll.desc->field[0].element_bytes);
     fill(metadata, vt_random(&f->rng), metadata_bytes);
     vsi_op op = {.kind = VSI_OP_PUT,
                  .coll = id,
                  .slot = vsi_desc_take_slot(coll.desc),
                  .old_slot = VSI_SLOT_NONE,
                  .key.number = key,
-                 .vector = {vector, coll.desc->dim * coll.desc->element_bytes},
+                 .vector[0] = {vector, coll.desc->field[0].dim * coll.desc->field[0].element_bytes},
                  .metadata = {metadata, metadata_bytes}};
     vs_status st = vsi_coll_find(&f->err, &coll, VT_KEY(key), &op.old_slot);
     VT_CHECK(st == VS_OK || st == VS_ERR_NOT_FOUND);
@@ -304,12 +306,12 @@ static void dump_coll(fixture *f, const vsi_coll *coll, vsi_buf *out) {
         vsi_cell cell = {.number = 0};
         OK(vsi_coll_entry(&f->err, &cursor, &found, &slot));
         uint64_t key = found.number;
-        OK(vsi_coll_row(&f->err, coll, slot, &row));
+        OK(vsi_coll_row(&f->err, coll, 0, slot, &row));
         OK(vsi_coll_cell(&f->err, coll, slot, &cell));
         VT_EQ(cell.number, key);
         add(out, &key, sizeof key);
         add(out, &slot, sizeof slot);
-        add(out, row, (size_t)desc->dim * desc->element_bytes);
+        add(out, row, (size_t)desc->field[0].dim * desc->field[0].element_bytes);
         OK(vsi_coll_read_metadata(&f->err, coll, slot, out));
         OK(vsi_btree_next(&f->err, &cursor));
     }
@@ -407,7 +409,7 @@ static size_t count_dirty(fixture *f) {
     size_t bytes = 0;
     for (vsi_desc *desc = vsi_descs_from(&f->descs, 0); desc;
          desc = vsi_descs_from(&f->descs, (uint64_t)desc->id + 1))
-        bytes += desc->rows.dirty.bytes + desc->cells.dirty.bytes;
+        bytes += desc->field[0].rows.dirty.bytes + desc->cells.dirty.bytes;
     return bytes / sizeof(uint32_t);
 }
 

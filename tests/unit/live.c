@@ -28,7 +28,7 @@ static vsi_btree empty_live(fixture *f) {
 /* Inside a scope. */
 static void set_in(vsi_btree *live, uint32_t slot, bool is_live) {
     vsi_err err = {0};
-    if (vsi_live_set(&err, live, slot, is_live) != VS_OK)
+    if (vsi_live_set(&err, live, VSI_LIVE_RECORDS, slot, is_live) != VS_OK)
         vt_fail(__FILE__, __LINE__, "slot %u: %s", slot, err.text);
 }
 
@@ -47,7 +47,7 @@ static void set(fixture *f, vsi_btree *live, uint32_t slot, bool is_live) {
 static bool get(const vsi_btree *live, uint32_t slot) {
     vsi_err err = {0};
     bool is_live = false;
-    VT_EQ(vsi_live_get(&err, live, slot, &is_live), VS_OK);
+    VT_EQ(vsi_live_get(&err, live, VSI_LIVE_RECORDS, slot, &is_live), VS_OK);
     return is_live;
 }
 
@@ -207,7 +207,7 @@ VT_TEST(a_run_of_live_slots_over_chunk_borders_has_no_holes) {
 }
 
 VT_TEST(a_chunk_of_another_size_is_called_damage_by_every_reader) {
-    static const uint8_t key[4] = {0, 0, 0, 2};
+    static const uint8_t key[6] = {0, 0, 0, 0, 0, 2};
     static const uint8_t bytes[VSI_LIVE_CHUNK_BYTES + 1];
     static const size_t wrong[] = {0, 1, VSI_LIVE_CHUNK_BYTES - 1, VSI_LIVE_CHUNK_BYTES + 1};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
@@ -216,14 +216,14 @@ VT_TEST(a_chunk_of_another_size_is_called_damage_by_every_reader) {
         vsi_btree live = empty_live(&f);
         set(&f, &live, 5, true);
         vsi_cow_mark mark = vsi_cow_open(&f.cow);
-        VT_EQ(vsi_btree_put(&f.err, &live, (vsi_bytes){key, 4}, (vsi_bytes){bytes, wrong[i]}),
+        VT_EQ(vsi_btree_put(&f.err, &live, (vsi_bytes){key, 6}, (vsi_bytes){bytes, wrong[i]}),
               VS_OK);
         commit(&f, mark);
         const uint32_t slot = 2 * VSI_LIVE_CHUNK_SLOTS;
         vsi_live_scan scan = {.live = &live};
         uint32_t found = 9;
         bool is_live = true;
-        VT_EQ(vsi_live_get(&f.err, &live, slot, &is_live), VS_ERR_CORRUPT);
+        VT_EQ(vsi_live_get(&f.err, &live, VSI_LIVE_RECORDS, slot, &is_live), VS_ERR_CORRUPT);
         VT_CONTAINS(f.err.text, "chunk 2");
         VT_EQ(vsi_live_next(&f.err, &scan, 6, UINT32_MAX, &found), VS_ERR_CORRUPT);
         VT_EQ(vsi_live_next_dead(&f.err, &scan, slot, UINT32_MAX, &found), VS_ERR_CORRUPT);
@@ -404,7 +404,7 @@ VT_TEST(every_allocation_that_fails_is_undone_without_a_trace) {
             uint64_t blocks = f.allocator.live_blocks;
             f.allocator.fail_at = f.allocator.calls + at;
             vsi_cow_mark mark = vsi_cow_open(&f.cow);
-            vs_status st = vsi_live_set(&f.err, &live, slot, true);
+            vs_status st = vsi_live_set(&f.err, &live, VSI_LIVE_RECORDS, slot, true);
             bool is_done = st == VS_OK;
             VT_EQ(is_done, f.allocator.failures == 0);
             VT_CHECK(is_done || (st == VS_ERR_NOMEM && f.err.text[0]));

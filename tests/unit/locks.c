@@ -106,9 +106,11 @@ static void commit_collection(fixture *f, const char *name) {
     vsi_write write;
     vsi_statement statement;
     vsi_op op = {.kind = VSI_OP_CREATE,
-                 .dim = 4,
-                 .type = VS_U8,
-                 .metric = VS_L2,
+                 .field_count = 1,
+                 .field[0].name = {(const uint8_t *)"vector", 6},
+                 .field[0].dim = 4,
+                 .field[0].type = VS_U8,
+                 .field[0].metric = VS_L2,
                  .name = {(const uint8_t *)name, strlen(name)}};
     VT_EQ(vsi_write_begin(&f->err, f->engine, &write), VS_OK);
     VT_EQ(vsi_statement_begin(&f->err, &write, &statement), VS_OK);

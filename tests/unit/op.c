@@ -24,32 +24,34 @@ static void end(fixture *f) {
 /* ---- operations and their bytes by the document --------------------------------------------- */
 
 static const vsi_op create = {.kind = VSI_OP_CREATE,
+                              .field_count = 1,
+                              .field[0].name = {(const uint8_t *)"vector", 6},
                               .coll = 0x01020304,
-                              .dim = 768,
-                              .type = VS_U8,
-                              .metric = VS_COSINE,
+                              .field[0].dim = 768,
+                              .field[0].type = VS_U8,
+                              .field[0].metric = VS_COSINE,
                               .time_us = -0x1122334455667788,
                               .name = {(const uint8_t *)"a name", 6},
-                              .index = {(const uint8_t *)"hnsw(m=16)", 10}};
+                              .field[0].index = {(const uint8_t *)"hnsw(m=16)", 10}};
 static const vsi_op put = {.kind = VSI_OP_PUT,
                            .coll = 7,
                            .slot = 0xa1b2c3d4,
                            .old_slot = 0x11223344,
                            .key.number = 0xfedcba9876543210,
-                           .vector = {(const uint8_t *)"vector bytes", 12},
+                           .vector[0] = {(const uint8_t *)"vector bytes", 12},
                            .metadata = {(const uint8_t *)"{\"a\":1}", 7}};
 static const vsi_op put_new = {.kind = VSI_OP_PUT,
                                .coll = UINT32_MAX,
                                .slot = 0,
                                .old_slot = VSI_SLOT_NONE,
                                .key.number = 0,
-                               .vector = {(const uint8_t *)"v", 1}};
+                               .vector[0] = {(const uint8_t *)"v", 1}};
 static const vsi_op put_text = {.kind = VSI_OP_PUT,
                                 .coll = 7,
                                 .slot = 1,
                                 .old_slot = VSI_SLOT_NONE,
                                 .key = {0, "a text", 6, VS_KEY_BYTES, 0x0a0b0c0d},
-                                .vector = {(const uint8_t *)"v", 1}};
+                                .vector[0] = {(const uint8_t *)"v", 1}};
 static const vsi_op delete_uuid = {.kind = VSI_OP_DELETE,
                                    .coll = 9,
                                    .slot = 77,
@@ -117,13 +119,29 @@ static void add_key(maker *m, vs_key key) {
 
 static void add_create(maker *m, const vsi_op *op) {
     add(m, op->coll, 4);
-    add(m, op->dim, 4);
-    add(m, op->type, 1);
-    add(m, op->metric, 1);
-    add(m, 0, 2);
     add(m, (uint64_t)op->time_us, 8);
     add_run(m, op->name);
-    add_run(m, op->index);
+    add(m, op->field_count, 4);
+    for (uint32_t i = 0; i < op->field_count; i++) {
+        add(m, op->field[i].dim, 4);
+        add(m, op->field[i].type, 1);
+        add(m, op->field[i].metric, 1);
+        add(m, op->field[i].is_optional, 2);
+        add_run(m, op->field[i].name);
+        add_run(m, op->field[i].index);
+    }
+}
+
+static void add_vectors(maker *m, const vsi_op *op) {
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < VS_FIELDS_MAX; i++)
+        count += op->vector[i].bytes > 0;
+    add(m, count, 4);
+    for (uint32_t i = 0; i < VS_FIELDS_MAX; i++)
+        if (op->vector[i].bytes) {
+            add(m, i, 4);
+            add_run(m, op->vector[i]);
+        }
 }
 
 static void add_put(maker *m, const vsi_op *op) {
@@ -131,9 +149,7 @@ static void add_put(maker *m, const vsi_op *op) {
     add(m, op->slot, 4);
     add(m, op->old_slot, 4);
     add_key(m, op->key);
-    add(m, 1, 4);
-    add(m, 0, 4);
-    add_run(m, op->vector);
+    add_vectors(m, op);
     add_run(m, op->metadata);
 }
 
@@ -201,17 +217,18 @@ static void check_run(vsi_bytes found, vsi_bytes expected) {
 static void check_op(const vsi_op *found, const vsi_op *expected) {
     VT_EQ(found->kind, expected->kind);
     VT_EQ(found->coll, expected->coll);
-    VT_EQ(found->dim, expected->dim);
-    VT_EQ(found->type, expected->type);
-    VT_EQ(found->metric, expected->metric);
+    VT_EQ(found->field[0].dim, expected->field[0].dim);
+    VT_EQ(found->field[0].type, expected->field[0].type);
+    VT_EQ(found->field[0].metric, expected->field[0].metric);
     VT_EQ(found->time_us, expected->time_us);
     check_run(found->name, expected->name);
-    check_run(found->index, expected->index);
+    check_run(found->field[0].index, expected->field[0].index);
     VT_EQ(found->slot, expected->slot);
     VT_EQ(found->old_slot, expected->old_slot);
     VT_EQ(vsi_key_compare(found->key, expected->key), 0);
     VT_CHECK(found->key.number == expected->key.number);
-    check_run(found->vector, expected->vector);
+    for (int i = 0; i < (int)VS_FIELDS_MAX; i++)
+        check_run(found->vector[i], expected->vector[i]);
     check_run(found->metadata, expected->metadata);
     check_run(found->note_key, expected->note_key);
     check_run(found->note_value, expected->note_value);
@@ -291,7 +308,7 @@ VT_TEST(bytes_of_an_operation_that_was_read_lie_in_the_payload) {
     bool known;
     VT_EQ(vsi_op_read(&err, (vsi_bytes){m.data, m.bytes}, &pos, &op, &known), VS_OK);
     VT_CHECK(op.name.data > m.data && op.name.data < m.data + m.bytes);
-    VT_CHECK(op.index.data > op.name.data && op.index.data < m.data + m.bytes);
+    VT_CHECK(op.field[0].index.data > op.name.data && op.field[0].index.data < m.data + m.bytes);
 }
 
 VT_TEST(every_truncation_is_refused_and_the_position_stays) {
@@ -390,8 +407,8 @@ VT_TEST(records_of_a_kind_that_this_version_does_not_know_are_refused) {
     } later[] = {
         {&put, 16, 0},    {&put, 16, 4},                    /* type of the key */
         {&put, 18, 7},    {&put, 18, 9},     {&put, 19, 1}, /* bytes of the key */
-        {&put, 28, 0},    {&put, 28, 2},                    /* fields */
-        {&put, 32, 1},                                      /* field id */
+        {&put, 28, 0},    {&put, 28, 2},                    /* vectors */
+        {&put, 32, 8},    {&put, 33, 1},     {&put, 36, 0}, /* field, bytes */
         {&delete, 12, 4}, {&delete, 14, 16}, {&note, 4, 2},
         {&note, 7, 1}, /* neither put nor delete */
     };
@@ -451,8 +468,10 @@ VT_TEST(whatever_the_bytes_are_reading_stays_inside_and_moves_on) {
             continue;
         accepted++;
         VT_CHECK(op.kind >= VSI_OP_CREATE && op.kind <= VSI_OP_LAST);
-        VT_CHECK(is_inside(op.name, m.data, m.bytes) && is_inside(op.index, m.data, m.bytes));
-        VT_CHECK(is_inside(op.vector, m.data, m.bytes) && is_inside(op.metadata, m.data, m.bytes));
+        VT_CHECK(is_inside(op.name, m.data, m.bytes) &&
+                 is_inside(op.field[0].index, m.data, m.bytes));
+        VT_CHECK(is_inside(op.vector[0], m.data, m.bytes) &&
+                 is_inside(op.metadata, m.data, m.bytes));
         VT_CHECK(is_inside(op.note_key, m.data, m.bytes));
         VT_CHECK(is_inside(op.note_value, m.data, m.bytes));
     }
@@ -468,7 +487,7 @@ VT_TEST(long_runs_come_back_whole) {
     vt_rng rng = {vt_seed()};
     for (size_t i = 0; i < 1 << 20; i++)
         large[i] = (uint8_t)vt_random(&rng);
-    op.vector = (vsi_bytes){large, 4 * VS_DIM_MAX};
+    op.vector[0] = (vsi_bytes){large, 4 * VS_DIM_MAX};
     op.metadata = (vsi_bytes){large, VS_METADATA_BYTES_MAX};
     begin(&f);
     VT_CHECK(vsi_op_write(&f.buf, &op));

@@ -26,7 +26,7 @@ static const uint32_t row_sizes[] = {1,     3,     4,     16,    21,     64,    
 enum { SIZES = sizeof row_sizes / sizeof row_sizes[0], ROW_BYTES_MAX = 262140 };
 
 static void init(fixture *f, vsi_slabs *slabs, uint32_t row_bytes) {
-    vsi_slabs_init(slabs, &f->mem, row_bytes, 0);
+    vsi_slabs_init(slabs, &f->mem, 0, row_bytes, 0);
 }
 
 static uint8_t *make_row(fixture *f, vsi_slabs *slabs, uint32_t slot) {
@@ -724,14 +724,14 @@ static const uint8_t *row_of(filed *d, uint32_t at) {
 }
 
 static vsi_ref place_of(filed *d, uint32_t at) {
-    uint8_t key[4];
+    uint8_t key[VSI_SLAB_KEY_BYTES];
     vsi_node_item item;
     const vsi_slab_place *places = (const vsi_slab_place *)(const void *)d->slabs.moved.data;
     for (size_t i = 0; i < d->slabs.moved.bytes / sizeof *places; i++)
         if (places[i].at == at)
             return places[i].ref;
-    vsi_put_u32_be(key, at);
-    OK(vsi_btree_get(&d->f.err, &d->slabs.dir, (vsi_bytes){key, 4}, &item));
+    vsi_slab_key(key, d->slabs.array, at);
+    OK(vsi_btree_get(&d->f.err, &d->slabs.dir, (vsi_bytes){key, sizeof key}, &item));
     return vsi_ref_decode(item.refs);
 }
 
@@ -1073,9 +1073,9 @@ VT_TEST(a_slab_that_is_gone_while_it_is_read_has_no_row) {
 
 /* The entry of a slab gets another number of references. */
 static void plant_entry(filed *d, vsi_btree *dir, uint32_t at, uint32_t ref_count) {
-    uint8_t key[4], refs[2 * VSI_REF_BYTES] = {0};
-    vsi_put_u32_be(key, at);
-    vsi_node_item item = {.key = {key, 4}, .refs = refs, .ref_count = ref_count};
+    uint8_t key[VSI_SLAB_KEY_BYTES], refs[2 * VSI_REF_BYTES] = {0};
+    vsi_slab_key(key, d->slabs.array, at);
+    vsi_node_item item = {.key = {key, sizeof key}, .refs = refs, .ref_count = ref_count};
     OK(vsi_btree_put_item(&d->f.err, dir, &item));
 }
 
@@ -1117,7 +1117,7 @@ VT_TEST(a_slab_whose_reference_fits_no_slab_is_called_damage) {
     for (int i = 0; i < 2; i++) {
         filed one, *d = &one;
         const uint8_t *row = NULL;
-        uint8_t key[4], encoded[VSI_REF_BYTES];
+        uint8_t key[VSI_SLAB_KEY_BYTES], encoded[VSI_REF_BYTES];
         begin_filed(d, 512);
         fill_slab(d, 0, 1);
         settle(d);
@@ -1127,9 +1127,9 @@ VT_TEST(a_slab_whose_reference_fits_no_slab_is_called_damage) {
             ref.kind = VSI_REF_BLOB;
         else
             ref.at = vsi_ref_extent(vsi_ref_page(ref), vsi_ref_pages(ref) - 1);
-        vsi_put_u32_be(key, 0);
+        vsi_slab_key(key, d->slabs.array, 0);
         vsi_ref_encode(ref, encoded);
-        vsi_node_item item = {.key = {key, 4}, .refs = encoded, .ref_count = 1};
+        vsi_node_item item = {.key = {key, sizeof key}, .refs = encoded, .ref_count = 1};
         vsi_cow_mark mark = vsi_cow_open(&d->cow);
         OK(vsi_btree_put_item(&d->f.err, &d->slabs.dir, &item));
         VT_EQ(vsi_slab_row(&d->f.err, &d->slabs, 0, &row), VS_ERR_CORRUPT);

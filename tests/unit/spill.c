@@ -60,11 +60,13 @@ static void begin_txn(fixture *f) {
 
 static void create(fixture *f) {
     vsi_op op = {.kind = VSI_OP_CREATE,
-                 .dim = DIM,
-                 .type = VS_U8,
-                 .metric = VS_L2,
+                 .field_count = 1,
+                 .field[0].name = {(const uint8_t *)"vector", 6},
+                 .field[0].dim = DIM,
+                 .field[0].type = VS_U8,
+                 .field[0].metric = VS_L2,
                  .name = {(const uint8_t *)"c", 1},
-                 .index = {(const uint8_t *)"flat", 4}};
+                 .field[0].index = {(const uint8_t *)"flat", 4}};
     vsi_statement statement;
     OK(vsi_statement_begin(&f->err, &f->write, &statement));
     OK(vsi_write_take_coll(&f->err, &f->write, &op.coll));
@@ -88,7 +90,7 @@ static void put(fixture *f, uint64_t key, uint64_t seed) {
                  .coll = COLL,
                  .old_slot = VSI_SLOT_NONE,
                  .key.number = key,
-                 .vector = {vector, DIM},
+                 .vector[0] = {vector, DIM},
                  .metadata = {text, TEXT}};
     OK(vsi_statement_begin(&f->err, &f->write, &statement));
     OK(vsi_state_coll(&f->err, &f->write.state, COLL, &coll));
@@ -116,7 +118,7 @@ static void check_state(fixture *f, const vsi_state *state, const uint64_t *seed
         const uint8_t *row = NULL;
         vsi_buf metadata = {.mem = &f->mem};
         OK(vsi_coll_find(&f->err, &coll, VT_KEY(key), &slot));
-        OK(vsi_coll_row(&f->err, &coll, slot, &row));
+        OK(vsi_coll_row(&f->err, &coll, 0, slot, &row));
         OK(vsi_coll_read_metadata(&f->err, &coll, slot, &metadata));
         fill(vector, seed[key], DIM);
         fill(text, seed[key] + 1, TEXT);
@@ -166,7 +168,7 @@ static void checkpoint(fixture *f) {
 
 static uint64_t dirty_bytes(fixture *f) {
     vsi_desc *desc = vsi_descs_find(&f->engine->descs, COLL);
-    return vsi_slabs_dirty_bytes(&desc->rows) + vsi_slabs_dirty_bytes(&desc->cells);
+    return vsi_slabs_dirty_bytes(&desc->field[0].rows) + vsi_slabs_dirty_bytes(&desc->cells);
 }
 
 static uint64_t pages_in_use(fixture *f) {
@@ -175,7 +177,7 @@ static uint64_t pages_in_use(fixture *f) {
 
 static size_t places(fixture *f) {
     vsi_desc *desc = vsi_descs_find(&f->engine->descs, COLL);
-    return (desc->rows.moved.bytes + desc->cells.moved.bytes) / sizeof(vsi_slab_place);
+    return (desc->field[0].rows.moved.bytes + desc->cells.moved.bytes) / sizeof(vsi_slab_place);
 }
 
 VT_TEST(with_memory_enough_nothing_is_written) {

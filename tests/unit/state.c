@@ -3,7 +3,7 @@
 #include "store/state.h"
 #include "vt.h"
 
-enum { TREES = 6, NAME_ROOM = VS_NAME_BYTES_MAX + 1 };
+enum { TREES = 5, NAME_ROOM = VS_NAME_BYTES_MAX + 1 };
 
 typedef struct fixture {
     vt_allocator allocator;
@@ -71,13 +71,15 @@ static vs_status try_add(fixture *f, uint32_t id, const char *name) {
     vsi_desc given, *desc = NULL;
     memset(&given, 0, sizeof given);
     given.id = id;
-    given.dim = 1 + id % 50;
-    given.type = VS_U8;
-    given.metric = VS_COSINE;
-    given.element_bytes = 1;
+    given.field_count = 1;
+    snprintf(given.field[0].name, sizeof given.field[0].name, "vector");
+    given.field[0].dim = 1 + id % 50;
+    given.field[0].type = VS_U8;
+    given.field[0].metric = VS_COSINE;
+    given.field[0].element_bytes = 1;
     given.created_us = -5 - (int64_t)id;
     snprintf(given.name, sizeof given.name, "%s", name);
-    snprintf(given.index, sizeof given.index, "index of %u", (unsigned)id);
+    snprintf(given.field[0].index, sizeof given.field[0].index, "index of %u", (unsigned)id);
     vs_status st = vsi_descs_add(&f->err, &f->descs, &given, &desc);
     return st == VS_OK ? vsi_state_add_coll(&f->err, &f->state, desc) : st;
 }
@@ -93,8 +95,8 @@ static void add_committed(fixture *f, uint32_t id, const char *name) {
 }
 
 static vsi_btree *tree_of(vsi_coll *coll, int at) {
-    vsi_btree *const tree[TREES] = {&coll->keys,     &coll->metadata,  &coll->live,
-                                    &coll->rows_dir, &coll->cells_dir, &coll->long_keys};
+    vsi_btree *const tree[TREES] = {&coll->keys, &coll->metadata, &coll->live, &coll->slabs,
+                                    &coll->long_keys};
     return tree[at];
 }
 
@@ -259,7 +261,7 @@ VT_TEST(thousands_of_collections_are_found_by_id_and_by_name) {
     const vsi_state reader = catalog_only(&f.state);
     VT_EQ(f.state.last_coll, UINT32_MAX);
     check_tree(&f.state.catalog);
-    VT_EQ(f.state.catalog.count, 2 * MANY + 1);
+    VT_EQ(f.state.catalog.count, 3 * MANY + 1); /* itself, its field, its name */
     for (uint32_t i = 0; i < MANY; i++) {
         char name[NAME_ROOM];
         name_of(i, name);
@@ -350,28 +352,57 @@ VT_TEST(an_entry_of_the_catalog_describes_its_collection_completely) {
     vsi_cow_mark mark = vsi_cow_open(&f.cow);
     for (int i = 0; i < 10; i++)
         grow(&f, 0x01020304);
+    f.state.work.last_number = 0x1122334455667788;
     commit(&f, mark);
     vsi_coll coll = find(&f.state, 0x01020304, "some name");
     const vsi_node_item item = get_entry(&f.state, id_key(key, 0x01020304));
     const uint8_t *value = item.value.data;
-    VT_EQ(vsi_get_u32(value), coll.desc->dim);
-    VT_EQ(value[4], VS_U8);
-    VT_EQ(value[5], VS_COSINE);
-    VT_EQ(value[6], coll.desc->rows.shift);
-    VT_EQ(value[7], coll.desc->cells.shift);
-    VT_EQ((int64_t)vsi_get_u64(value + 8), coll.desc->created_us);
-    VT_EQ(vsi_get_u64(value + 16), 30);
+    VT_EQ((int64_t)vsi_get_u64(value), coll.desc->created_us);
+    VT_EQ(vsi_get_u64(value + 8), 30);
+    VT_CHECK(vsi_get_u64(value + 16) == coll.last_number && coll.last_number == 0x1122334455667788);
     VT_EQ(vsi_get_u32(value + 24), 10);
-    VT_EQ(vsi_get_u16(value + 28), strlen(coll.desc->name));
-    VT_EQ(vsi_get_u16(value + 30), strlen(coll.desc->index));
+    VT_EQ(vsi_get_u16(value + 28), 1);
+    VT_EQ(vsi_get_u16(value + 30), strlen(coll.desc->name));
+    VT_EQ(value[32], coll.desc->cells.shift);
+    for (int i = 33; i < 40; i++)
+        VT_EQ(value[i], 0);
     VT_EQ(item.ref_count, TREES);
     for (int at = 0; at < TREES; at++) {
-        VT_EQ(vsi_get_u64(value + 32 + 8 * at), 10);
+        VT_EQ(vsi_get_u64(value + 40 + 8 * at), 10);
         VT_EQ(vsi_ref_decode(item.refs + at * VSI_REF_BYTES).at, tree_of(&coll, at)->root.at);
     }
-    VT_EQ(item.value.bytes, 88 + strlen(coll.desc->name) + strlen(coll.desc->index));
-    VT_CHECK(!memcmp(value + 88, "some name", 9));
-    VT_CHECK(!memcmp(value + 88 + 9, coll.desc->index, strlen(coll.desc->index)));
+    VT_EQ(item.value.bytes, 80 + strlen(coll.desc->name));
+    VT_CHECK(!memcmp(value + 80, "some name", 9));
+    end(&f);
+}
+
+static vsi_bytes field_key(uint8_t out[7], uint32_t id, uint8_t field) {
+    id_key(out, id);
+    out[5] = 0;
+    out[6] = field;
+    return (vsi_bytes){out, 7};
+}
+
+VT_TEST(an_entry_of_the_catalog_describes_each_field_completely) {
+    fixture f;
+    uint8_t key[7];
+    begin(&f);
+    add_committed(&f, 0x01020304, "some name");
+    vsi_coll coll = find(&f.state, 0x01020304, "some name");
+    const vsi_field *field = &coll.desc->field[0];
+    const vsi_node_item item = get_entry(&f.state, field_key(key, 0x01020304, 0));
+    const uint8_t *value = item.value.data;
+    VT_EQ(vsi_get_u32(value), field->dim);
+    VT_EQ(value[4], VS_U8);
+    VT_EQ(value[5], VS_COSINE);
+    VT_EQ(value[6], field->rows.shift);
+    VT_EQ(value[7], field->is_optional);
+    VT_EQ(vsi_get_u16(value + 8), strlen(field->name));
+    VT_EQ(vsi_get_u16(value + 10), strlen(field->index));
+    VT_EQ(item.value.bytes, 12 + strlen(field->name) + strlen(field->index));
+    VT_CHECK(!memcmp(value + 12, field->name, strlen(field->name)));
+    VT_CHECK(!memcmp(value + 12 + strlen(field->name), field->index, strlen(field->index)));
+    VT_EQ(item.ref_count, 0);
     end(&f);
 }
 
@@ -432,7 +463,7 @@ VT_TEST(entries_of_collections_that_are_malformed_are_called_damage) {
     add_committed(&f, 1, "one");
     add_committed(&f, 3, "three");
     add_committed(&f, 5, "five"); /* so that 3 is not the one being changed */
-    for (size_t n = 0; n < 88; n++)
+    for (size_t n = 0; n < 80; n++)
         check_coll_is_malformed(&f, (vsi_bytes){value, n}, TREES);
     for (uint32_t refs = 0; refs <= VSI_NODE_REFS_MAX; refs++)
         if (refs != TREES)
@@ -451,14 +482,9 @@ VT_TEST(each_number_in_an_entry_of_a_collection_is_checked) {
     static const struct {
         size_t off, bytes;
         uint32_t wrong;
-    } bad[] = {{0, 4, 0},          {0, 4, VS_DIM_MAX + 1},
-               {4, 1, 0},          {4, 1, VS_BIT + 1},
-               {5, 1, 0},          {5, 1, VS_JACCARD + 1},
-               {5, 1, VS_HAMMING}, {4, 1, VS_BIT},
-               {6, 1, 0},          {7, 1, 0},
-               {28, 2, 0},         {28, 2, VS_NAME_BYTES_MAX + 1},
-               {28, 2, 1},         {30, 2, VS_INDEX_BYTES_MAX + 1},
-               {30, 2, 0}};
+    } bad[] = {{28, 2, 0}, {28, 2, VS_FIELDS_MAX + 1},
+               {30, 2, 0}, {30, 2, VS_NAME_BYTES_MAX + 1},
+               {30, 2, 1}, {32, 1, 0}};
     fixture f;
     uint8_t key[5], value[VSI_NODE_ENTRY_MAX];
     begin(&f);
@@ -479,6 +505,51 @@ VT_TEST(each_number_in_an_entry_of_a_collection_is_checked) {
     end(&f);
 }
 
+/* Of a collection that is used for the first time. */
+VT_TEST(each_number_in_an_entry_of_a_field_is_checked) {
+    static const struct {
+        size_t off, bytes;
+        uint32_t wrong;
+    } bad[] = {{0, 4, 0},          {0, 4, VS_DIM_MAX + 1},
+               {4, 1, 0},          {4, 1, VS_BIT + 1},
+               {5, 1, 0},          {5, 1, VS_JACCARD + 1},
+               {5, 1, VS_HAMMING}, {4, 1, VS_BIT},
+               {6, 1, 0},          {7, 1, 2},
+               {8, 2, 0},          {8, 2, VS_FIELD_BYTES_MAX + 1},
+               {8, 2, 1},          {10, 2, VS_INDEX_BYTES_MAX + 1},
+               {10, 2, 0}};
+    fixture f;
+    uint8_t key[7], id[5], value[VSI_NODE_ENTRY_MAX], entry[VSI_NODE_ENTRY_MAX];
+    begin(&f);
+    add_committed(&f, 3, "three");
+    add_committed(&f, 5, "five");
+    const vsi_node_item coll_item = get_entry(&f.state, id_key(id, 3));
+    const vsi_node_item item = get_entry(&f.state, field_key(key, 3, 0));
+    const size_t bytes = item.value.bytes, cases = sizeof bad / sizeof bad[0];
+    memcpy(entry, coll_item.value.data, coll_item.value.bytes);
+    for (size_t i = 0; i < cases + 4;
+         i++) { /* the last ones: missing, too short, too long, right */
+        const vsi_state before = f.state;
+        vsi_cow_mark mark = vsi_cow_open(&f.cow);
+        vsi_coll coll;
+        size_t n = bytes - (i == cases + 1) + (i == cases + 2);
+        memcpy(value, item.value.data, bytes);
+        for (size_t k = 0; i < cases && k < bad[i].bytes; k++)
+            value[bad[i].off + k] = (uint8_t)(bad[i].wrong >> 8 * k);
+        plant(&f, id_key(id, 4), (vsi_bytes){entry, coll_item.value.bytes}, TREES);
+        if (i != cases)
+            plant(&f, field_key(key, 4, 0), (vsi_bytes){value, n}, 0);
+        vs_status st = vsi_state_coll(&f.err, &f.state, 4, &coll);
+        VT_EQ(st, i < cases + 3 ? VS_ERR_CORRUPT : VS_OK);
+        if (st != VS_OK)
+            VT_CONTAINS(f.err.text, i == cases ? "field 0 of collection 4 is missing"
+                                               : "field 0 of collection 4 is malformed");
+        vsi_cow_undo(&f.cow, mark);
+        f.state = before;
+    }
+    end(&f);
+}
+
 /* Of a collection that is used for the first time: more records than slots, or slots without slabs. */
 VT_TEST(an_entry_with_more_records_or_slots_than_there_are_is_called_damage) {
     fixture f;
@@ -492,7 +563,7 @@ VT_TEST(an_entry_with_more_records_or_slots_than_there_are_is_called_damage) {
         vsi_cow_mark mark = vsi_cow_open(&f.cow);
         vsi_coll coll;
         memcpy(value, item.value.data, item.value.bytes);
-        vsi_put_u64(value + 16, 1);
+        vsi_put_u64(value + 8, 1);
         vsi_put_u32(value + 24, slot_end);
         plant(&f, id_key(key, 4), (vsi_bytes){value, item.value.bytes}, TREES);
         VT_EQ(vsi_state_coll(&f.err, &f.state, 4, &coll), VS_ERR_CORRUPT);
@@ -913,7 +984,7 @@ VT_TEST(a_cell_is_a_key_and_a_hash_in_file_order) {
     vsi_cell found = {0};
     VT_EQ(vsi_coll_cell(&f.err, coll, 5, &found), VS_ERR_CORRUPT);
     VT_CONTAINS(f.err.text, "slot 5");
-    VT_EQ(vsi_coll_row(&f.err, coll, 5, &row), VS_ERR_CORRUPT);
+    VT_EQ(vsi_coll_row(&f.err, coll, 0, 5, &row), VS_ERR_CORRUPT);
     VT_EQ(vsi_slab_make_row(&f.err, &coll->desc->cells, 5, &cell), VS_OK);
     for (uint8_t i = 0; i < VSI_CELL_BYTES; i++)
         cell[i] = (uint8_t)(i + 1);
@@ -924,8 +995,8 @@ VT_TEST(a_cell_is_a_key_and_a_hash_in_file_order) {
     VT_CHECK(found.space == 0x1c1b1a19u);
     VT_CHECK(found.kind == 0x1e1c);
     uint8_t *made = NULL;
-    VT_EQ(vsi_slab_make_row(&f.err, &coll->desc->rows, 5, &made), VS_OK);
-    VT_EQ(vsi_coll_row(&f.err, coll, 5, &row), VS_OK);
+    VT_EQ(vsi_slab_make_row(&f.err, &coll->desc->field[0].rows, 5, &made), VS_OK);
+    VT_EQ(vsi_coll_row(&f.err, coll, 0, 5, &row), VS_OK);
     VT_CHECK(row == made);
     vsi_cow_keep(&f.cow, mark);
     end(&f);

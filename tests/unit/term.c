@@ -31,18 +31,35 @@ static vsi_hash128 hash_of(const bytes *t) {
     return vsi_hash128_of(t->data, t->bytes, 0);
 }
 
+static vsi_hash128 field_by_format(const vsi_desc *desc, uint32_t at) {
+    const vsi_field *field = &desc->field[at];
+    bytes t = {.bytes = 0};
+    add_number(&t, 5, 4);
+    add_number(&t, desc->id, 4);
+    add_number(&t, at, 4);
+    add_number(&t, field->dim, 4);
+    add_number(&t, (uint64_t)field->type, 4);
+    add_number(&t, (uint64_t)field->metric, 4);
+    add_number(&t, field->is_optional, 4);
+    add_number(&t, strlen(field->name), 4);
+    add_bytes(&t, field->name, strlen(field->name));
+    add_bytes(&t, field->index, strlen(field->index));
+    return hash_of(&t);
+}
+
 static vsi_hash128 coll_by_format(const vsi_desc *desc) {
     bytes t = {.bytes = 0};
     add_number(&t, 1, 4);
     add_number(&t, desc->id, 4);
-    add_number(&t, desc->dim, 4);
-    add_number(&t, (uint64_t)desc->type, 4);
-    add_number(&t, (uint64_t)desc->metric, 4);
     add_number(&t, (uint64_t)desc->created_us, 8);
-    add_number(&t, strlen(desc->name), 4);
     add_bytes(&t, desc->name, strlen(desc->name));
-    add_bytes(&t, desc->index, strlen(desc->index));
-    return hash_of(&t);
+    vsi_hash128 sum = hash_of(&t);
+    for (uint32_t i = 0; i < desc->field_count; i++) {
+        vsi_hash128 term = field_by_format(desc, i);
+        sum.lo += term.lo;
+        sum.hi += term.hi + (sum.lo < term.lo);
+    }
+    return sum;
 }
 
 static vsi_hash128 record_by_format(uint32_t kind, uint32_t coll, uint64_t key, vsi_hash128 hash) {
@@ -69,12 +86,14 @@ static vsi_desc make_desc(const char *name, const char *index) {
     vsi_desc desc;
     memset(&desc, 0, sizeof desc);
     desc.id = 7;
-    desc.dim = 768;
-    desc.type = VS_F32;
-    desc.metric = VS_COSINE;
+    desc.field_count = 1;
+    snprintf(desc.field[0].name, sizeof desc.field[0].name, "vector");
+    desc.field[0].dim = 768;
+    desc.field[0].type = VS_F32;
+    desc.field[0].metric = VS_COSINE;
     desc.created_us = -3;
     snprintf(desc.name, sizeof desc.name, "%s", name);
-    snprintf(desc.index, sizeof desc.index, "%s", index);
+    snprintf(desc.field[0].index, sizeof desc.field[0].index, "%s", index);
     return desc;
 }
 
@@ -106,7 +125,7 @@ VT_TEST(terms_of_collections_are_those_of_the_format) {
     for (size_t n = 1; n <= VS_NAME_BYTES_MAX; n++) {
         vsi_desc desc = make_desc("", "");
         memset(desc.name, 'n', n);
-        memset(desc.index, 'i', VS_INDEX_BYTES_MAX + 1 - n);
+        memset(desc.field[0].index, 'i', VS_INDEX_BYTES_MAX + 1 - n);
         desc.id = (uint32_t)n << 24 | 1;
         desc.created_us = n % 2 ? INT64_MIN + (int64_t)n : INT64_MAX - (int64_t)n;
         VT_CHECK(is_same(vsi_term_of_coll(&desc), coll_by_format(&desc)));
@@ -119,14 +138,14 @@ VT_TEST(each_field_of_a_collection_makes_another_term) {
     for (int i = 0; i < 7; i++)
         other[i] = desc;
     other[0].id++;
-    other[1].dim++;
-    other[2].type = VS_U8;
-    other[3].metric = VS_L2;
+    other[1].field[0].dim++;
+    other[2].field[0].type = VS_U8;
+    other[3].field[0].metric = VS_L2;
     other[4].created_us++;
     other[5].name[1] = 'c';
-    other[6].index[0] = 'd';
+    other[6].field[0].index[0] = 'd';
     other[7] = make_desc("a", "bc"); /* the same letters */
-    other[7].metric = desc.metric;
+    other[7].field[0].metric = desc.field[0].metric;
     for (int i = 0; i < 8; i++)
         VT_CHECK(!is_same(vsi_term_of_coll(&other[i]), vsi_term_of_coll(&desc)));
 }
@@ -134,9 +153,9 @@ VT_TEST(each_field_of_a_collection_makes_another_term) {
 VT_TEST(a_term_does_not_depend_on_slots_nor_on_what_lies_behind_a_name) {
     vsi_desc desc = make_desc("ab", "c"), other = desc;
     memset(other.name + 3, 'x', sizeof other.name - 3);
-    memset(other.index + 2, 'x', sizeof other.index - 2);
-    other.rows.shift = 9;
-    other.element_bytes = 99;
+    memset(other.field[0].index + 2, 'x', sizeof other.field[0].index - 2);
+    other.field[0].rows.shift = 9;
+    other.field[0].element_bytes = 99;
     other.pool_is_filled = true;
     VT_CHECK(is_same(vsi_term_of_coll(&desc), vsi_term_of_coll(&other)));
 }

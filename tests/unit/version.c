@@ -105,7 +105,7 @@ static bool find_slot(const vsi_state *state, uint32_t id, uint64_t key, uint32_
 static bool is_live(const vsi_coll *coll, uint32_t slot) {
     vsi_err err = {0};
     bool found = false;
-    VT_EQ(vsi_live_get(&err, &coll->live, slot, &found), VS_OK);
+    VT_EQ(vsi_live_get(&err, &coll->live, VSI_LIVE_RECORDS, slot, &found), VS_OK);
     return found;
 }
 
@@ -113,10 +113,12 @@ static void create_coll(fixture *f, uint32_t id) {
     char name[16];
     snprintf(name, sizeof name, "c%u", (unsigned)id);
     vsi_op op = {.kind = VSI_OP_CREATE,
+                 .field_count = 1,
+                 .field[0].name = {(const uint8_t *)"vector", 6},
                  .coll = id,
-                 .dim = DIM,
-                 .type = VS_U8,
-                 .metric = VS_L2,
+                 .field[0].dim = DIM,
+                 .field[0].type = VS_U8,
+                 .field[0].metric = VS_L2,
                  .name = {(const uint8_t *)name, strlen(name)}};
     apply(f, &op);
 }
@@ -148,7 +150,7 @@ static void put(fixture *f, uint32_t coll, uint64_t key, uint64_t seed) {
                  .coll = coll,
                  .old_slot = VSI_SLOT_NONE,
                  .key.number = key,
-                 .vector = {vector, DIM}};
+                 .vector[0] = {vector, DIM}};
     find_slot(&f->state, coll, key, &op.old_slot);
     op.slot = take_slot(f, coll);
     apply(f, &op);
@@ -236,7 +238,7 @@ static void check_state(fixture *f, const vsi_state *version, const model *m) {
         if (m->seed[key] == 0)
             continue;
         vector_of(m->seed[key], vector);
-        VT_EQ(vsi_coll_row(&f->err, &coll, slot, &row), VS_OK);
+        VT_EQ(vsi_coll_row(&f->err, &coll, 0, slot, &row), VS_OK);
         VT_CHECK(!memcmp(row, vector, DIM));
     }
     VT_EQ(vsi_audit(&f->err, &state, &f->mem, fail_on_problem, NULL), VS_OK);

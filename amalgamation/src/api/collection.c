@@ -1,52 +1,117 @@
 /* collection.c - creating, opening and describing collections. */
 #include "api/record.h"
 
-static vs_status name_validate(vsi_err *err, const char *name) {
-    if (!name || !*name)
-        return vsi_fail(err, VS_ERR_INVALID, "a collection needs a name");
-    size_t n = strlen(name);
-    if (n > VS_NAME_BYTES_MAX)
-        return vsi_fail(err, VS_ERR_INVALID, "collection name: %zu bytes, the limit is %u", n,
-                        VS_NAME_BYTES_MAX);
-    if (!vsi_utf8_is_valid((const uint8_t *)name, n))
-        return vsi_fail(err, VS_ERR_INVALID, "collection name: not well-formed UTF-8");
+static vs_status text_validate(vsi_err *err, const char *what, const char *text, size_t most) {
+    size_t n = strlen(text);
+    if (!n)
+        return vsi_fail(err, VS_ERR_INVALID, "%s: empty", what);
+    if (n > most)
+        return vsi_fail(err, VS_ERR_INVALID, "%s: %zu bytes, the limit is %zu", what, n, most);
+    if (!vsi_utf8_is_valid((const uint8_t *)text, n))
+        return vsi_fail(err, VS_ERR_INVALID, "%s: not well-formed UTF-8", what);
     for (size_t i = 0; i < n; i++)
-        if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
-            return vsi_fail(err, VS_ERR_INVALID, "collection name: control character at byte %zu",
-                            i);
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+            return vsi_fail(err, VS_ERR_INVALID, "%s: control character at byte %zu", what, i);
     return VS_OK;
 }
 
-static vs_status options_read(vsi_err *err, const vs_collection_options *given,
-                              vs_collection_options *out) {
-    const vs_collection_options defaults = VS_COLLECTION_OPTIONS_INIT;
-    *out = defaults;
-    if (!given)
-        return vsi_fail(err, VS_ERR_MISUSE, "a collection needs options: there is no default dim");
-    vs_status st = vsi_struct_read(err, "vs_collection_options", given, out, sizeof *out);
-    if (st != VS_OK)
-        return st;
-    out->type = out->type ? out->type : VS_F32;
-    if (!out->metric)
-        out->metric = out->type == VS_BIT ? VS_HAMMING : VS_L2;
-    out->index = out->index ? out->index : "auto";
-    if (out->dim < 1 || out->dim > VS_DIM_MAX)
-        return vsi_fail(err, VS_ERR_INVALID, "dim is %lu, expected 1 to %u",
-                        (unsigned long)out->dim, VS_DIM_MAX);
-    if (!vsi_type_bytes(out->type))
-        return vsi_fail(err, VS_ERR_INVALID, "type is %d, expected VS_F32 ... VS_BIT", out->type);
-    if (out->metric < VS_L2 || out->metric > VS_JACCARD)
+static vs_status name_validate(vsi_err *err, const char *name) {
+    if (!name || !*name)
+        return vsi_fail(err, VS_ERR_INVALID, "a collection needs a name");
+    return text_validate(err, "collection name", name, VS_NAME_BYTES_MAX);
+}
+
+/* ---- vector fields -------------------------------------------------------------------------- */
+
+/* The fields of a collection to be created, with all defaults. */
+typedef struct field_list {
+    uint32_t count;
+    vs_field field[VS_FIELDS_MAX];
+} field_list;
+
+static vs_status field_validate_metric(vsi_err *err, const vs_field *field) {
+    if (!vsi_type_bytes(field->type))
+        return vsi_fail(err, VS_ERR_INVALID, "type is %d, expected VS_F32 ... VS_BIT", field->type);
+    if (field->metric < VS_L2 || field->metric > VS_JACCARD)
         return vsi_fail(err, VS_ERR_INVALID, "metric is %d, expected VS_L2 ... VS_JACCARD",
-                        out->metric);
-    if (!vsi_metric_fits(out->metric, out->type))
+                        field->metric);
+    if (!vsi_metric_fits(field->metric, field->type))
         return vsi_fail(err, VS_ERR_INVALID, "metric is %s, which is not one for vectors of %s: %s",
-                        vsi_metric_name(out->metric), vsi_type_name(out->type),
-                        out->type == VS_BIT ? "hamming or jaccard" : "l2, ip, cosine or l1");
-    if (strcmp(out->index, "auto") && strcmp(out->index, "flat"))
-        return vsi_fail(err, VS_ERR_INVALID, "index is '%.*s', expected 'auto' or 'flat'", 64,
-                        out->index);
+                        vsi_metric_name(field->metric), vsi_type_name(field->type),
+                        field->type == VS_BIT ? "hamming or jaccard" : "l2, ip, cosine or l1");
     return VS_OK;
 }
+
+static vs_status field_validate(vsi_err *err, const vs_field *field) {
+    if (field->dim < 1 || field->dim > VS_DIM_MAX)
+        return vsi_fail(err, VS_ERR_INVALID, "dim is %lu, expected 1 to %u",
+                        (unsigned long)field->dim, VS_DIM_MAX);
+    if (field->flags & ~(uint32_t)VS_FIELD_OPTIONAL)
+        return vsi_fail(err, VS_ERR_UNSUPPORTED, "flags are 0x%lx, of which this version knows 0x1",
+                        (unsigned long)field->flags);
+    if (strcmp(field->index, "auto") && strcmp(field->index, "flat"))
+        return vsi_fail(err, VS_ERR_INVALID, "index is '%.*s', expected 'auto' or 'flat'", 64,
+                        field->index);
+    vs_status st = text_validate(err, "name", field->name, VS_FIELD_BYTES_MAX);
+    return st == VS_OK ? field_validate_metric(err, field) : st;
+}
+
+/* Fills in what the caller left open. */
+static vs_status field_resolve(vsi_err *err, vs_field *field) {
+    field->type = field->type ? field->type : VS_F32;
+    if (!field->metric)
+        field->metric = field->type == VS_BIT ? VS_HAMMING : VS_L2;
+    field->name = field->name ? field->name : "vector";
+    field->index = field->index ? field->index : "auto";
+    return field_validate(err, field);
+}
+
+/* Field number i of the caller's; they are of the size that the first one says. */
+static vs_status fields_take(vsi_err *err, const vs_collection_options *options, uint32_t i,
+                             field_list *out) {
+    const vs_field defaults = VS_FIELD_INIT;
+    const uint8_t *given = (const uint8_t *)options->fields + (size_t)i * options->fields->size;
+    out->field[i] = defaults;
+    vs_status st = vsi_struct_read(err, "vs_field", given, &out->field[i], sizeof defaults);
+    if (st == VS_OK)
+        st = field_resolve(err, &out->field[i]);
+    for (uint32_t k = 0; st == VS_OK && k < i; k++)
+        if (!strcmp(out->field[k].name, out->field[i].name))
+            st = vsi_fail(err, VS_ERR_INVALID, "field %lu has the name '%s' as well",
+                          (unsigned long)k, out->field[i].name);
+    return st == VS_OK ? VS_OK : vsi_fail_in(err, "field %lu", (unsigned long)i);
+}
+
+static vs_status options_read(vsi_err *err, const vs_collection_options *given, field_list *out) {
+    vs_collection_options all = VS_COLLECTION_OPTIONS_INIT;
+    if (!given)
+        return vsi_fail(err, VS_ERR_MISUSE, "a collection needs options: there is no default dim");
+    vs_status st = vsi_struct_read(err, "vs_collection_options", given, &all, sizeof all);
+    if (st != VS_OK)
+        return st;
+    if (!all.fields && !all.field_count) {
+        out->count = 1;
+        out->field[0] = (vs_field){.size = sizeof(vs_field),
+                                   .dim = all.dim,
+                                   .type = all.type,
+                                   .metric = all.metric,
+                                   .index = all.index};
+        return field_resolve(err, &out->field[0]);
+    }
+    if (!all.fields || all.dim || all.type || all.metric || all.index)
+        return vsi_fail(err, VS_ERR_MISUSE,
+                        "a collection has either dim, type, metric and index, "
+                        "or fields with their number");
+    if (all.field_count < 1 || all.field_count > VS_FIELDS_MAX)
+        return vsi_fail(err, VS_ERR_LIMIT, "%zu vector fields, expected 1 to %u", all.field_count,
+                        VS_FIELDS_MAX);
+    out->count = (uint32_t)all.field_count;
+    for (uint32_t i = 0; st == VS_OK && i < out->count; i++)
+        st = fields_take(err, &all, i, out);
+    return st;
+}
+
+/* ---- collections ---------------------------------------------------------------------------- */
 
 static vs_collection *collection_new(vs_db *db, uint32_t id, const char *name) {
     vs_collection *collection = vsi_alloc_zeroed(&db->mem, sizeof *collection);
@@ -62,7 +127,7 @@ static vs_collection *collection_new(vs_db *db, uint32_t id, const char *name) {
 }
 
 static vs_status create_stage(vsi_err *err, vsi_write *write, const char *name,
-                              const vs_collection_options *options, uint32_t *out_id) {
+                              const field_list *fields, uint32_t *out_id) {
     const vs_vfs *vfs = write->engine->config.vfs;
     vsi_bytes name_bytes = {(const uint8_t *)name, strlen(name)};
     vsi_coll other;
@@ -75,12 +140,19 @@ static vs_status create_stage(vsi_err *err, vsi_write *write, const char *name,
         return st;
     vsi_op op = {.kind = VSI_OP_CREATE,
                  .coll = *out_id,
-                 .dim = options->dim,
-                 .type = (uint32_t)options->type,
-                 .metric = (uint32_t)options->metric,
                  .time_us = vfs->wall_us(vfs->ctx),
                  .name = name_bytes,
-                 .index = {(const uint8_t *)options->index, strlen(options->index)}};
+                 .field_count = fields->count};
+    for (uint32_t i = 0; i < fields->count; i++) {
+        const vs_field *field = &fields->field[i];
+        op.field[i] =
+            (vsi_op_field){.dim = field->dim,
+                           .type = (uint32_t)field->type,
+                           .metric = (uint32_t)field->metric,
+                           .is_optional = field->flags & VS_FIELD_OPTIONAL,
+                           .name = {(const uint8_t *)field->name, strlen(field->name)},
+                           .index = {(const uint8_t *)field->index, strlen(field->index)}};
+    }
     return vsi_statement_apply(err, write, &op);
 }
 
@@ -90,7 +162,7 @@ vs_status vs_collection_create(vs_db *db, vs_txn *txn, const char *name,
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
-    vs_collection_options all;
+    field_list fields;
     vsi_change change;
     uint32_t id = 0;
     vs_status st = vsi_handle_check_txn(&err, db, txn, true);
@@ -98,7 +170,7 @@ vs_status vs_collection_create(vs_db *db, vs_txn *txn, const char *name,
         return vsi_handle_end(&db->head, st, &err);
     st = name_validate(&err, name);
     if (st == VS_OK)
-        st = options_read(&err, options, &all);
+        st = options_read(&err, options, &fields);
     vs_collection *collection = NULL;
     if (st == VS_OK && out_collection) {
         collection = collection_new(db, 0, name);
@@ -107,7 +179,7 @@ vs_status vs_collection_create(vs_db *db, vs_txn *txn, const char *name,
     if (st == VS_OK)
         st = vsi_change_begin(&err, db, txn, &change);
     if (st == VS_OK) {
-        st = create_stage(&err, change.write, name, &all, &id);
+        st = create_stage(&err, change.write, name, &fields, &id);
         st = vsi_change_end(&err, &change, st);
     }
     if (st != VS_OK) {
@@ -157,16 +229,47 @@ void vs_collection_close(vs_collection *collection) {
 
 static void info_fill(const vsi_coll *coll, vs_collection_info *out_info) {
     const vsi_desc *desc = coll->desc;
+    const vsi_field *first = &desc->field[0];
     vs_collection_info info = {.size = out_info->size,
                                .id = desc->id,
-                               .dim = desc->dim,
-                               .type = desc->type,
-                               .metric = desc->metric,
+                               .dim = first->dim,
+                               .type = first->type,
+                               .metric = first->metric,
                                .count = coll->count,
-                               .created_us = desc->created_us};
+                               .created_us = desc->created_us,
+                               .fields = desc->field_count};
     memcpy(info.name, desc->name, sizeof info.name);
-    memcpy(info.index, desc->index, sizeof info.index);
+    memcpy(info.index, first->index, sizeof info.index);
     vsi_struct_write(&info, sizeof info, out_info);
+}
+
+static void field_info_fill(const vsi_field *field, vs_field_info *out_info) {
+    vs_field_info info = {.size = out_info->size,
+                          .dim = field->dim,
+                          .type = field->type,
+                          .metric = field->metric,
+                          .flags = field->is_optional ? VS_FIELD_OPTIONAL : 0};
+    memcpy(info.name, field->name, sizeof info.name);
+    memcpy(info.index, field->index, sizeof info.index);
+    vsi_struct_write(&info, sizeof info, out_info);
+}
+
+/* Fields never change, so whatever state has the collection will do: a write transaction's is the one that
+ * may be the only one. */
+vs_status vs_field_at(vs_collection *collection, size_t at, vs_field_info *out_info) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_info)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    const vsi_desc *desc = vsi_descs_find(&collection->head.db->engine->descs, collection->id);
+    vs_status st = vsi_struct_check(&err, "vs_field_info", out_info);
+    if (st == VS_OK && !desc)
+        st = vsi_fail(&err, VS_ERR_NOT_FOUND, "there is no collection '%s' any more",
+                      collection->name);
+    if (st == VS_OK && at >= desc->field_count)
+        return VS_DONE;
+    if (st == VS_OK)
+        field_info_fill(&desc->field[at], out_info);
+    return vsi_handle_end(&collection->head, st, &err);
 }
 
 vs_status vs_collection_info_get(vs_collection *collection, vs_txn *txn,

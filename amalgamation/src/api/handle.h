@@ -43,8 +43,10 @@ struct vs_txn {
 
 /* A record that was read; the caller may pass it back in. */
 typedef struct vsi_record_bufs {
-    vsi_buf vector, metadata; /* metadata ends with a NUL */
+    vsi_buf vector, metadata; /* all vectors; metadata ends with a NUL */
     vsi_buf key;              /* what the key points to */
+    vs_vector list[VS_FIELDS_MAX];
+    size_t list_count;
 } vsi_record_bufs;
 
 struct vs_collection {

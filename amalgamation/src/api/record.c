@@ -4,27 +4,34 @@
 
 /* ---- vectors -------------------------------------------------------------------------------- */
 
-VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_desc *desc, const void *vector, int type,
-                                   uint8_t *scratch, const uint8_t **out) {
+VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_field *field, const void *vector,
+                                   int type, uint8_t *scratch, const uint8_t **out) {
     bool is_canonical = false;
-    type = type ? type : desc->type;
+    type = type ? type : field->type;
     *out = scratch;
     if (!vector)
         return vsi_fail(err, VS_ERR_MISUSE, "vector: missing");
     if (!vsi_type_bytes(type))
         return vsi_fail(err, VS_ERR_INVALID, "vector: type is %d, expected VS_F32 ... VS_BIT",
                         type);
-    size_t numbers = desc->vector_bytes / desc->element_bytes;
-    if (type == desc->type) {
-        vs_status st = vsi_vector_check(err, vector, type, desc->dim, &is_canonical);
+    size_t numbers = field->vector_bytes / field->element_bytes;
+    if (type == field->type) {
+        vs_status st = vsi_vector_check(err, vector, type, field->dim, &is_canonical);
         if (st != VS_OK || is_canonical) {
-            *out = vsi_as_le(vector, numbers, desc->element_bytes, scratch);
+            *out = vsi_as_le(vector, numbers, field->element_bytes, scratch);
             return st;
         }
     }
-    vs_status st = vsi_vector_convert(err, vector, type, scratch, desc->type, desc->dim, NULL);
-    vsi_swap_le(scratch, numbers, desc->element_bytes);
+    vs_status st = vsi_vector_convert(err, vector, type, scratch, field->type, field->dim, NULL);
+    vsi_swap_le(scratch, numbers, field->element_bytes);
     return st;
+}
+
+VSI_FN vs_status vsi_record_check_field(vsi_err *err, const vsi_coll *coll, uint32_t field) {
+    if (field < coll->desc->field_count)
+        return VS_OK;
+    return vsi_fail(err, VS_ERR_INVALID, "field is %lu, collection '%s' has %lu",
+                    (unsigned long)field, coll->desc->name, (unsigned long)coll->desc->field_count);
 }
 
 /* ---- writing -------------------------------------------------------------------------------- */
@@ -32,10 +39,21 @@ VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_desc *desc, const voi
 /* One record to put, as the caller gave it. */
 typedef struct record_input {
     vs_key key;
-    const void *vector;
-    int type;
+    vs_vector vector[VS_FIELDS_MAX]; /* by field; data NULL: none */
     vsi_bytes metadata;
 } record_input;
+
+/* Takes a vector, if there is one. */
+static vs_status input_add(vsi_err *err, const vsi_coll *coll, vs_vector vector, record_input *in) {
+    vs_status st = vector.data ? vsi_record_check_field(err, coll, vector.field) : VS_OK;
+    if (st != VS_OK || !vector.data)
+        return st;
+    if (in->vector[vector.field].data)
+        return vsi_fail(err, VS_ERR_INVALID, "two vectors of field '%s'",
+                        coll->desc->field[vector.field].name);
+    in->vector[vector.field] = vector;
+    return VS_OK;
+}
 
 static vs_status metadata_validate(vsi_err *err, vsi_bytes metadata) {
     if (!metadata.data)
@@ -58,25 +76,38 @@ static vs_status record_exists(vsi_err *err, const vs_collection *collection, vs
                     collection->name);
 }
 
+/* The vectors of a record in the types of their fields; scratch has room for all. */
+static vs_status put_convert(vsi_err *err, const vsi_desc *desc, const record_input *in,
+                             uint8_t *scratch, vsi_op *op) {
+    for (uint32_t i = 0; i < desc->field_count; i++) {
+        const vsi_field *field = &desc->field[i];
+        const vs_vector *vector = &in->vector[i];
+        if (!vector->data && field->is_optional)
+            continue;
+        vs_status st =
+            vsi_record_vector(err, field, vector->data, vector->type, scratch, &op->vector[i].data);
+        if (st != VS_OK)
+            return desc->field_count > 1 ? vsi_fail_in(err, "field '%s'", field->name) : st;
+        op->vector[i].bytes = field->vector_bytes;
+        scratch += field->vector_bytes;
+    }
+    return VS_OK;
+}
+
 static vs_status put_stage(vsi_err *err, vsi_write *write, const vs_collection *collection,
-                           const record_input *in, int mode, uint8_t *scratch) {
-    vsi_coll coll;
-    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
-    if (st != VS_OK)
-        return st;
+                           const vsi_coll *coll, const record_input *in, int mode) {
     vsi_op op = {.kind = VSI_OP_PUT,
                  .coll = collection->id,
                  .old_slot = VSI_SLOT_NONE,
                  .key = in->key,
                  .metadata = in->metadata};
-    op.vector.bytes = coll.desc->vector_bytes;
-    st = vsi_key_check(err, in->key);
+    vs_status st = vsi_key_check(err, in->key);
     if (st == VS_OK)
         st = metadata_validate(err, in->metadata);
     if (st == VS_OK)
-        st = vsi_record_vector(err, coll.desc, in->vector, in->type, scratch, &op.vector.data);
+        st = put_convert(err, coll->desc, in, collection->scratch.data, &op);
     if (st == VS_OK)
-        st = vsi_coll_find(err, &coll, in->key, &op.old_slot);
+        st = vsi_coll_find(err, coll, in->key, &op.old_slot);
     if (st == VS_OK && mode == VS_INSERT)
         return record_exists(err, collection, in->key);
     if (st == VS_OK && mode == VS_IGNORE)
@@ -89,14 +120,18 @@ static vs_status put_stage(vsi_err *err, vsi_write *write, const vs_collection *
     return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
 }
 
-/* Room for one converted vector of the collection, which must exist. */
-static vs_status put_prepare(vsi_err *err, vsi_write *write, vs_collection *collection) {
-    vsi_coll coll;
-    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
-    if (st != VS_OK)
-        return st;
+/* The collection as the transaction has it now. */
+static vs_status put_coll(vsi_err *err, const vsi_write *write, const vs_collection *collection,
+                          vsi_coll *out_coll) {
+    return vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, out_coll);
+}
+
+/* Room for the converted vectors of one record of the collection. */
+static vs_status put_prepare(vsi_err *err, const vsi_desc *desc, vs_collection *collection) {
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < desc->field_count; i++)
+        bytes += desc->field[i].vector_bytes;
     collection->scratch.bytes = 0;
-    size_t bytes = coll.desc->vector_bytes;
     return vsi_buf_reserve(&collection->scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
 }
 
@@ -114,22 +149,45 @@ static vsi_bytes metadata_of(const char *text, size_t bytes) {
     return (vsi_bytes){(const uint8_t *)text, bytes ? bytes : strlen(text)};
 }
 
-/* The next number as a key, if the caller wants one. */
-static vs_status put_number(vsi_err *err, const vsi_write *write, const vs_collection *collection,
-                            uint64_t *out_number, vs_key *io_key) {
-    vsi_coll coll;
-    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
-    if (st == VS_OK && coll.last_number == UINT64_MAX)
-        st = vsi_fail(err, VS_ERR_LIMIT, "collection '%s' has had the largest number as a key",
-                      collection->name);
-    if (st != VS_OK)
-        return st;
-    *out_number = coll.last_number + 1;
+/* The next number as a key. */
+static vs_status put_number(vsi_err *err, const vsi_coll *coll, uint64_t *out_number,
+                            vs_key *io_key) {
+    if (coll->last_number == UINT64_MAX)
+        return vsi_fail(err, VS_ERR_LIMIT, "collection '%s' has had the largest number as a key",
+                        coll->desc->name);
+    *out_number = coll->last_number + 1;
     *io_key = (vs_key){.number = *out_number, .space = io_key->space};
     return VS_OK;
 }
 
-/* Puts one record; out_number NULL: under its own key. */
+static vs_status input_of_record(vsi_err *err, const vsi_coll *coll, const vs_record *record,
+                                 record_input *out) {
+    vs_vector first = {record->vector, record->vector_type, 0};
+    *out = (record_input){.key = record->key,
+                          .metadata = metadata_of(record->metadata, record->metadata_bytes)};
+    if (record->vector_count && !record->vectors)
+        return vsi_fail(err, VS_ERR_MISUSE, "record: vectors missing");
+    vs_status st = input_add(err, coll, first, out);
+    for (size_t i = 0; st == VS_OK && i < record->vector_count; i++)
+        st = input_add(err, coll, record->vectors[i], out);
+    return st;
+}
+
+/* out_number NULL: under the record's own key. */
+static vs_status record_stage_put(vsi_err *err, vsi_write *write, vs_collection *collection,
+                                  const vs_record *record, int mode, uint64_t *out_number) {
+    record_input in;
+    vsi_coll coll;
+    vs_status st = put_coll(err, write, collection, &coll);
+    if (st == VS_OK)
+        st = put_prepare(err, coll.desc, collection);
+    if (st == VS_OK)
+        st = input_of_record(err, &coll, record, &in);
+    if (st == VS_OK && out_number)
+        st = put_number(err, &coll, out_number, &in.key);
+    return st == VS_OK ? put_stage(err, write, collection, &coll, &in, mode) : st;
+}
+
 static vs_status put_record(vs_collection *collection, vs_txn *txn, const vs_record *record,
                             int mode, uint64_t *out_number) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !record)
@@ -144,13 +202,8 @@ static vs_status put_record(vs_collection *collection, vs_txn *txn, const vs_rec
     if (st == VS_OK)
         st = vsi_change_begin(&err, collection->head.db, txn, &change);
     if (st == VS_OK) {
-        record_input in = {all.key, all.vector, all.vector_type,
-                           metadata_of(all.metadata, all.metadata_bytes)};
-        st = put_prepare(&err, change.write, collection);
-        if (st == VS_OK && out_number)
-            st = put_number(&err, change.write, collection, &number, &in.key);
-        if (st == VS_OK)
-            st = put_stage(&err, change.write, collection, &in, mode, collection->scratch.data);
+        st = record_stage_put(&err, change.write, collection, &all, mode,
+                              out_number ? &number : NULL);
         st = vsi_change_end(&err, &change, st);
     }
     if (st == VS_OK && out_number)
@@ -176,8 +229,10 @@ static vs_status batch_validate(vsi_err *err, const vs_batch *batch, bool is_app
                         batch->keys ? "both keys and numbers" : "keys or numbers missing");
     if (is_append && (batch->keys || batch->numbers))
         return vsi_fail(err, VS_ERR_MISUSE, "batch: it has keys, vs_append_batch gives them");
-    if (batch->count && !batch->vectors)
+    if (batch->count && !batch->vectors && !batch->column_count)
         return vsi_fail(err, VS_ERR_MISUSE, "batch: vectors missing");
+    if (batch->column_count && !batch->columns)
+        return vsi_fail(err, VS_ERR_MISUSE, "batch: columns missing");
     return VS_OK;
 }
 
@@ -187,46 +242,92 @@ static bool row_is_refused(vs_status st) {
            st == VS_ERR_LIMIT;
 }
 
-/* Row i of a batch; the key is the caller's to fill in when there are none. */
-static record_input batch_row(const vs_batch *batch, size_t i) {
-    vs_key key = {.space = batch->space};
-    if (batch->keys)
-        key = batch->keys[i];
-    else if (batch->numbers)
-        key.number = batch->numbers[i];
-    return (record_input){key, (const uint8_t *)batch->vectors + i * batch->stride_bytes,
-                          batch->vector_type,
-                          metadata_of(batch->metadata ? batch->metadata[i] : NULL,
-                                      batch->metadata_bytes ? batch->metadata_bytes[i] : 0)};
-}
+/* A batch whose columns are complete. */
+typedef struct batch_plan {
+    const vs_batch *batch;
+    size_t column_count;
+    vs_column column[VS_FIELDS_MAX];
+} batch_plan;
 
-/* Fills in what the batch leaves to the collection. */
-static vs_status batch_resolve(vsi_err *err, const vs_collection *collection, vsi_write *write,
-                               vs_batch *batch) {
-    const vsi_desc *desc = vsi_descs_find(&write->engine->descs, collection->id);
-    batch->vector_type = batch->vector_type ? batch->vector_type : desc->type;
-    size_t row_bytes = vsi_vector_bytes(batch->vector_type, desc->dim);
-    batch->stride_bytes = batch->stride_bytes ? batch->stride_bytes : row_bytes;
-    if (batch->stride_bytes < row_bytes)
+static vs_status batch_add_column(vsi_err *err, const vsi_coll *coll, vs_column column,
+                                  batch_plan *plan) {
+    vs_status st = vsi_record_check_field(err, coll, column.field);
+    if (st != VS_OK)
+        return st;
+    const vsi_field *field = &coll->desc->field[column.field];
+    column.type = column.type ? column.type : field->type;
+    size_t row_bytes = vsi_vector_bytes(column.type, field->dim);
+    column.stride_bytes = column.stride_bytes ? column.stride_bytes : row_bytes;
+    if (column.stride_bytes < row_bytes)
         return vsi_fail(err, VS_ERR_INVALID, "batch: stride is %zu bytes, a vector has %zu",
-                        batch->stride_bytes, row_bytes);
+                        column.stride_bytes, row_bytes);
+    for (size_t i = 0; i < plan->column_count; i++)
+        if (plan->column[i].field == column.field)
+            return vsi_fail(err, VS_ERR_INVALID, "batch: two columns of field '%s'", field->name);
+    if (!column.data)
+        return vsi_fail(err, VS_ERR_MISUSE, "batch: data of a column missing");
+    plan->column[plan->column_count++] = column;
     return VS_OK;
 }
 
-static vs_status batch_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
-                             vs_batch *batch, int mode, uint64_t *out_numbers) {
-    uint64_t number = 0;
-    vs_status st = put_prepare(err, write, collection);
+static vs_status batch_make_plan(vsi_err *err, const vsi_coll *coll, const vs_batch *batch,
+                                 batch_plan *out) {
+    vs_status st = VS_OK;
+    *out = (batch_plan){.batch = batch};
+    vs_column first = {batch->vectors, batch->stride_bytes, NULL, batch->vector_type, 0};
+    if (batch->vectors)
+        st = batch_add_column(err, coll, first, out);
+    for (size_t i = 0; st == VS_OK && i < batch->column_count; i++)
+        st = batch_add_column(err, coll, batch->columns[i], out);
+    return st;
+}
+
+/* Row i of a batch; the key is the caller's to fill in when there are none. */
+static record_input batch_row(const batch_plan *plan, size_t i) {
+    const vs_batch *batch = plan->batch;
+    record_input in = {.key = {.space = batch->space},
+                       .metadata =
+                           metadata_of(batch->metadata ? batch->metadata[i] : NULL,
+                                       batch->metadata_bytes ? batch->metadata_bytes[i] : 0)};
+    if (batch->keys)
+        in.key = batch->keys[i];
+    else if (batch->numbers)
+        in.key.number = batch->numbers[i];
+    for (size_t k = 0; k < plan->column_count; k++) {
+        const vs_column *column = &plan->column[k];
+        if (!column->present || column->present[i])
+            in.vector[column->field] =
+                (vs_vector){(const uint8_t *)column->data + i * column->stride_bytes, column->type,
+                            column->field};
+    }
+    return in;
+}
+
+static vs_status batch_stage_row(vsi_err *err, vsi_write *write, vs_collection *collection,
+                                 const batch_plan *plan, size_t i, int mode, uint64_t *out_number) {
+    const vs_batch *batch = plan->batch;
+    record_input in = batch_row(plan, i);
+    vsi_coll coll;
+    vs_status st = put_coll(err, write, collection, &coll);
+    if (st == VS_OK && !batch->keys && !batch->numbers)
+        st = put_number(err, &coll, out_number, &in.key);
     if (st == VS_OK)
-        st = batch_resolve(err, collection, write, batch);
+        st = put_stage(err, write, collection, &coll, &in, mode);
+    return st == VS_OK ? VS_OK : vsi_fail_in(err, "row %zu of %zu", i, batch->count);
+}
+
+static vs_status batch_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
+                             const vs_batch *batch, int mode, uint64_t *out_numbers) {
+    uint64_t number = 0;
+    batch_plan plan;
+    vsi_coll coll;
+    vs_status st = put_coll(err, write, collection, &coll);
+    if (st == VS_OK)
+        st = put_prepare(err, coll.desc, collection);
+    if (st == VS_OK)
+        st = batch_make_plan(err, &coll, batch, &plan);
     for (size_t i = 0; st == VS_OK && i < batch->count; i++) {
-        record_input in = batch_row(batch, i);
-        if (!batch->keys && !batch->numbers)
-            st = put_number(err, write, collection, &number, &in.key);
-        if (st == VS_OK)
-            st = put_stage(err, write, collection, &in, mode, collection->scratch.data);
-        if (st != VS_OK)
-            vsi_fail_in(err, "row %zu of %zu", i, batch->count);
+        st = batch_stage_row(err, write, collection, &plan, i, mode, &number);
         if (out_numbers)
             out_numbers[i] = st == VS_OK ? number : 0;
         if (batch->statuses)
@@ -371,6 +472,8 @@ vs_status vs_set_metadata(vs_collection *collection, vs_txn *txn, vs_key key, co
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
+enum { RECORD_ALIGN = 16 }; /* of each vector of a record that is read */
+
 VSI_FN void vsi_record_bufs_init(vsi_record_bufs *bufs, vsi_mem *mem) {
     bufs->vector.mem = bufs->metadata.mem = bufs->key.mem = mem;
 }
@@ -399,13 +502,37 @@ static vs_status record_read_key(vsi_err *err, const vsi_coll *coll, uint32_t sl
     return VS_OK;
 }
 
-static vs_status record_read_vector(vsi_err *err, const vsi_coll *coll, uint32_t slot,
-                                    vsi_buf *buf) {
+static vs_status record_read_vector(vsi_err *err, const vsi_coll *coll, uint32_t at, uint32_t slot,
+                                    vsi_record_bufs *bufs) {
+    const vsi_field *field = &coll->desc->field[at];
     const uint8_t *row = NULL;
-    vs_status st = vsi_coll_row(err, coll, slot, &row);
-    buf->bytes = 0;
-    if (st == VS_OK && !vsi_buf_append(buf, row, coll->desc->vector_bytes))
-        st = vsi_fail_nomem(err, coll->desc->vector_bytes);
+    bool has = false;
+    vs_status st = vsi_coll_has(err, coll, at, slot, &has);
+    if (st != VS_OK || !has)
+        return st;
+    st = vsi_coll_row(err, coll, at, slot, &row);
+    if (st != VS_OK)
+        return st;
+    uint8_t *to = bufs->vector.data + bufs->vector.bytes;
+    memcpy(to, row, field->vector_bytes);
+    bufs->vector.bytes += (field->vector_bytes + RECORD_ALIGN - 1) / RECORD_ALIGN * RECORD_ALIGN;
+    bufs->list[bufs->list_count++] = (vs_vector){to, field->type, at};
+    return VS_OK;
+}
+
+/* All vectors that it has. */
+static vs_status record_read_vectors(vsi_err *err, const vsi_coll *coll, uint32_t slot,
+                                     vsi_record_bufs *bufs) {
+    size_t bytes = 0;
+    vs_status st = VS_OK;
+    for (uint32_t i = 0; i < coll->desc->field_count; i++)
+        bytes += coll->desc->field[i].vector_bytes + RECORD_ALIGN;
+    bufs->list_count = 0;
+    bufs->vector.bytes = 0;
+    if (!vsi_buf_reserve(&bufs->vector, bytes))
+        return vsi_fail_nomem(err, bytes);
+    for (uint32_t i = 0; st == VS_OK && i < coll->desc->field_count; i++)
+        st = record_read_vector(err, coll, i, slot, bufs);
     return st;
 }
 
@@ -426,18 +553,21 @@ VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t sl
     if (st == VS_OK)
         st = record_read_key(err, coll, slot, &bufs->key, &key);
     if (st == VS_OK)
-        st = record_read_vector(err, coll, slot, &bufs->vector);
+        st = record_read_vectors(err, coll, slot, bufs);
     if (st == VS_OK)
         st = record_read_metadata(err, coll, slot, &bufs->metadata);
     if (st != VS_OK)
         return st;
     size_t metadata_bytes = bufs->metadata.bytes - 1;
+    size_t firsts = bufs->list_count && bufs->list[0].field == 0; /* 1 or 0 */
     vs_record record = {.size = out_record->size,
-                        .vector_type = coll->desc->type,
+                        .vector_type = coll->desc->field[0].type,
                         .key = key,
-                        .vector = bufs->vector.data,
+                        .vector = firsts ? bufs->list[0].data : NULL,
                         .metadata = metadata_bytes ? (const char *)bufs->metadata.data : NULL,
-                        .metadata_bytes = metadata_bytes};
+                        .metadata_bytes = metadata_bytes,
+                        .vectors = bufs->list + firsts,
+                        .vector_count = bufs->list_count - firsts};
     vsi_struct_write(&record, sizeof record, out_record);
     return VS_OK;
 }
@@ -456,55 +586,94 @@ vs_status vs_get(vs_collection *collection, vs_txn *txn, vs_key key, vs_record *
     return vsi_reading_close(&r, st, &err);
 }
 
-/* The vector of a key; VS_ERR_NOT_FOUND without a message. */
-static vs_status vector_copy(vsi_err *err, const vsi_reading *r, vs_key key, vsi_slab_aside *aside,
-                             uint8_t *out) {
+/* A call of vs_get_vectors. */
+typedef struct vectors_call {
+    vsi_reading r;
+    uint32_t field;
+    const vs_key *keys;
+    size_t count, stride;
+    vsi_slab_aside aside;
+} vectors_call;
+
+/* VS_ERR_NOT_FOUND without a message when there is none. */
+static vs_status vector_copy(vsi_err *err, vectors_call *call, vs_key key, uint8_t *out) {
+    const vsi_coll *coll = &call->r.coll;
     uint32_t slot = 0;
     const uint8_t *row = NULL;
+    bool has = false;
     vs_status st = vsi_key_check(err, key);
     if (st == VS_OK)
-        st = vsi_coll_find(err, &r->coll, key, &slot);
+        st = vsi_coll_find(err, coll, key, &slot);
     if (st == VS_OK)
-        st = vsi_slab_row_aside(err, &r->coll.desc->rows, slot, aside, &row);
+        st = vsi_coll_has(err, coll, call->field, slot, &has);
+    if (st == VS_OK && !has)
+        return VS_ERR_NOT_FOUND;
+    vsi_field *field = &coll->desc->field[call->field];
     if (st == VS_OK)
-        memcpy(out, row, r->coll.desc->vector_bytes);
+        st = vsi_slab_row_aside(err, &field->rows, slot, &call->aside, &row);
+    if (st == VS_OK)
+        memcpy(out, row, field->vector_bytes);
     return st;
 }
 
+VSI_FN vs_status vsi_record_no_vector(vsi_err *err, const vsi_coll *coll, uint32_t field,
+                                      vs_key key) {
+    char text[VSI_KEY_TEXT_BYTES];
+    return vsi_fail(err, VS_ERR_NOT_FOUND, "there is no vector of field '%s' under key %s",
+                    coll->desc->field[field].name, vsi_key_text(text, key));
+}
+
+static vs_status vectors_missing(vsi_err *err, const vectors_call *call, vs_key key) {
+    uint32_t slot = 0;
+    vs_status st = vsi_coll_find(err, &call->r.coll, key, &slot);
+    return st == VS_OK ? vsi_record_no_vector(err, &call->r.coll, call->field, key)
+                       : record_missing(err, call->r.collection, key);
+}
+
 /* Holds no more memory for many keys than for one. */
-static vs_status vectors_read(vsi_err *err, vsi_reading *r, const vs_key *keys, size_t count,
-                              uint8_t *out, size_t stride, vs_status *statuses) {
-    vsi_slab_aside aside = {.buf = {.mem = &r->db->mem}};
+static vs_status vectors_read(vsi_err *err, vectors_call *call, uint8_t *out, vs_status *statuses) {
     vs_status st = VS_OK;
-    for (size_t i = 0; st == VS_OK && i < count; i++) {
-        st = vector_copy(err, r, keys[i], &aside, out + i * stride);
+    for (size_t i = 0; st == VS_OK && i < call->count; i++) {
+        st = vector_copy(err, call, call->keys[i], out + i * call->stride);
         if (statuses && (st == VS_OK || st == VS_ERR_NOT_FOUND)) {
             statuses[i] = st;
             st = VS_OK;
         } else if (st == VS_ERR_NOT_FOUND) {
-            st = record_missing(err, r->collection, keys[i]);
+            st = vectors_missing(err, call, call->keys[i]);
         }
-        if (vsi_stay_renew(&r->db->engine->pager.reside, &r->view.stay))
-            vsi_slab_aside_renew(&aside);
+        if (vsi_stay_renew(&call->r.db->engine->pager.reside, &call->r.view.stay))
+            vsi_slab_aside_renew(&call->aside);
     }
-    vsi_buf_free(&aside.buf);
     return st;
 }
 
-vs_status vs_get_vectors(vs_collection *collection, vs_txn *txn, const vs_key *keys, size_t count,
-                         void *vectors, size_t stride_bytes, vs_status *statuses) {
+static vs_status vectors_prepare(vsi_err *err, vectors_call *call, uint32_t field, size_t stride) {
+    vs_status st = vsi_record_check_field(err, &call->r.coll, field);
+    if (st != VS_OK)
+        return st;
+    size_t bytes = call->r.coll.desc->field[field].vector_bytes;
+    call->field = field;
+    call->stride = stride ? stride : bytes;
+    if (call->stride < bytes)
+        return vsi_fail(err, VS_ERR_INVALID, "stride is %zu bytes, a vector has %zu", stride,
+                        bytes);
+    return VS_OK;
+}
+
+vs_status vs_get_vectors(vs_collection *collection, vs_txn *txn, uint32_t field, const vs_key *keys,
+                         size_t count, void *vectors, size_t stride_bytes, vs_status *statuses) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || (count && (!keys || !vectors)))
         return VS_ERR_MISUSE;
     vsi_err err = {0};
-    vsi_reading r;
-    vs_status st = vsi_reading_open(&err, collection, txn, &r);
-    size_t bytes = st == VS_OK ? r.coll.desc->vector_bytes : 0;
-    size_t stride = stride_bytes ? stride_bytes : bytes;
-    if (st == VS_OK && stride < bytes)
-        st = vsi_fail(&err, VS_ERR_INVALID, "stride is %zu bytes, a vector has %zu", stride, bytes);
+    vectors_call call = {
+        .keys = keys, .count = count, .aside = {.buf = {.mem = &collection->head.db->mem}}};
+    vs_status st = vsi_reading_open(&err, collection, txn, &call.r);
     if (st == VS_OK)
-        st = vectors_read(&err, &r, keys, count, vectors, stride, statuses);
-    return vsi_reading_close(&r, st, &err);
+        st = vectors_prepare(&err, &call, field, stride_bytes);
+    if (st == VS_OK)
+        st = vectors_read(&err, &call, vectors, statuses);
+    vsi_buf_free(&call.aside.buf);
+    return vsi_reading_close(&call.r, st, &err);
 }
 
 vs_status vs_count(vs_collection *collection, vs_txn *txn, uint64_t *out_count) {

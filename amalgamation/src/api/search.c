@@ -6,37 +6,60 @@
 typedef struct search {
     vsi_reading r;
     vsi_exact_ask ask;
+    const vsi_field *field; /* that is searched */
 } search;
 
+/* Field and deadline as the caller wants them. */
+static vs_status search_options(vsi_err *err, const vs_search_options *options, search *s) {
+    const vs_vfs *vfs = s->r.db->engine->config.vfs;
+    vs_search_options all = VS_SEARCH_OPTIONS_INIT;
+    vs_status st = VS_OK;
+    if (options)
+        st = vsi_struct_read(err, "vs_search_options", options, &all, sizeof all);
+    if (st == VS_OK)
+        st = vsi_record_check_field(err, &s->r.coll, all.field);
+    if (st != VS_OK)
+        return st;
+    s->ask.field = all.field;
+    s->field = &s->r.coll.desc->field[all.field];
+    if (all.timeout_ms) {
+        s->ask.halt.vfs = vfs;
+        s->ask.halt.deadline_us = vfs->ticks_us(vfs->ctx) + (int64_t)all.timeout_ms * 1000;
+    }
+    return VS_OK;
+}
+
 /* Whatever is returned, vsi_reading_close follows. */
-static vs_status search_open(vsi_err *err, vs_collection *collection, vs_txn *txn, search *out) {
+static vs_status search_open(vsi_err *err, vs_collection *collection, vs_txn *txn,
+                             const vs_search_options *options, search *out) {
     vsi_atomic_u64 *interrupts = &collection->head.db->interrupts;
     out->ask =
         (vsi_exact_ask){.excluded = VSI_SLOT_NONE,
                         .halt = {.interrupts = interrupts, .seen = vsi_atomic_load(interrupts)}};
     collection->keys.bytes = 0;
-    return vsi_reading_open(err, collection, txn, &out->r);
+    vs_status st = vsi_reading_open(err, collection, txn, &out->r);
+    return st == VS_OK ? search_options(err, options, out) : st;
 }
 
 /* Room in the handle for a query, and for one before its bytes are in order. */
 static vs_status search_reserve(vsi_err *err, search *s) {
-    size_t bytes = 2 * (size_t)s->r.coll.desc->vector_bytes;
+    size_t bytes = 2 * (size_t)s->field->vector_bytes;
     s->r.collection->scratch.bytes = 0;
     return vsi_buf_reserve(&s->r.collection->scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
 }
 
-/* The query in the collection's type and the machine's byte order, in the handle's buffer. */
+/* The query in the field's type and the machine's byte order, in the handle's buffer. */
 static vs_status search_prepare(vsi_err *err, search *s, const void *query, int query_type) {
-    const vsi_desc *desc = s->r.coll.desc;
+    const vsi_field *field = s->field;
     const uint8_t *converted = NULL;
     vs_status st = search_reserve(err, s);
     if (st != VS_OK)
         return st;
     uint8_t *out = s->r.collection->scratch.data;
-    st = vsi_record_vector(err, desc, query, query_type, out + desc->vector_bytes, &converted);
+    st = vsi_record_vector(err, field, query, query_type, out + field->vector_bytes, &converted);
     if (st != VS_OK)
         return vsi_fail_in(err, "query");
-    vsi_copy_le(out, converted, desc->vector_bytes / desc->element_bytes, desc->element_bytes);
+    vsi_copy_le(out, converted, field->vector_bytes / field->element_bytes, field->element_bytes);
     return VS_OK;
 }
 
@@ -93,8 +116,13 @@ static vs_status search_check_k(vsi_err *err, size_t k) {
 /* The row of a key that must be there, as long as the call stays where it is. */
 static vs_status search_row(vsi_err *err, search *s, vs_key key, uint32_t *out_slot,
                             const uint8_t **out_row) {
+    bool has = false;
     vs_status st = vsi_record_find(err, s->r.collection, &s->r.coll, key, out_slot);
-    return st == VS_OK ? vsi_coll_row(err, &s->r.coll, *out_slot, out_row) : st;
+    if (st == VS_OK)
+        st = vsi_coll_has(err, &s->r.coll, s->ask.field, *out_slot, &has);
+    if (st == VS_OK && !has)
+        return vsi_record_no_vector(err, &s->r.coll, s->ask.field, key);
+    return st == VS_OK ? vsi_coll_row(err, &s->r.coll, s->ask.field, *out_slot, out_row) : st;
 }
 
 /* A stored vector as the query; its record is no hit. */
@@ -104,18 +132,18 @@ static vs_status search_prepare_key(vsi_err *err, search *s, vs_key key) {
     if (st == VS_OK)
         st = search_row(err, s, key, &s->ask.excluded, &row);
     if (st == VS_OK)
-        memcpy(s->r.collection->scratch.data, row, s->r.coll.desc->vector_bytes);
+        memcpy(s->r.collection->scratch.data, row, s->field->vector_bytes);
     return st;
 }
 
 vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, int query_type,
-                    size_t k, vs_hit *hits, size_t *out_count) {
+                    size_t k, const vs_search_options *options, vs_hit *hits, size_t *out_count) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !query || !hits || !out_count)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     search s;
     vsi_topk topk = {.hits = hits, .k = k};
-    vs_status st = search_open(&err, collection, txn, &s);
+    vs_status st = search_open(&err, collection, txn, options, &s);
     if (st == VS_OK)
         st = search_check_k(&err, k);
     if (st == VS_OK)
@@ -127,8 +155,8 @@ vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, i
 
 static vs_status batch_check(vsi_err *err, const search *s, int query_type, size_t count, size_t k,
                              size_t *io_stride) {
-    int type = query_type ? query_type : s->r.coll.desc->type;
-    size_t bytes = vsi_vector_bytes(type, s->r.coll.desc->dim);
+    int type = query_type ? query_type : s->field->type;
+    size_t bytes = vsi_vector_bytes(type, s->field->dim);
     *io_stride = *io_stride ? *io_stride : bytes;
     if (*io_stride < bytes)
         return vsi_fail(err, VS_ERR_INVALID, "stride is %zu bytes, a query has %zu", *io_stride,
@@ -140,14 +168,14 @@ static vs_status batch_check(vsi_err *err, const search *s, int query_type, size
 }
 
 vs_status vs_search_batch(vs_collection *collection, vs_txn *txn, const void *queries,
-                          int query_type, size_t stride_bytes, size_t count, size_t k, vs_hit *hits,
-                          size_t *out_counts) {
+                          int query_type, size_t stride_bytes, size_t count, size_t k,
+                          const vs_search_options *options, vs_hit *hits, size_t *out_counts) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK ||
         (count && (!queries || !hits || !out_counts)))
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     search s;
-    vs_status st = search_open(&err, collection, txn, &s);
+    vs_status st = search_open(&err, collection, txn, options, &s);
     if (st == VS_OK)
         st = batch_check(&err, &s, query_type, count, k, &stride_bytes);
     for (size_t i = 0; st == VS_OK && i < count; i++) {
@@ -165,15 +193,15 @@ vs_status vs_search_batch(vs_collection *collection, vs_txn *txn, const void *qu
 }
 
 vs_status vs_search_radius(vs_collection *collection, vs_txn *txn, const void *query,
-                           int query_type, double radius, size_t room, vs_hit *hits,
-                           size_t *out_count, uint64_t *out_total) {
+                           int query_type, double radius, const vs_search_options *options,
+                           size_t room, vs_hit *hits, size_t *out_count, uint64_t *out_total) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !query || (room && !hits) ||
         !out_count)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     search s;
     vsi_topk topk = {.hits = hits, .k = room, .has_radius = true, .radius = radius};
-    vs_status st = search_open(&err, collection, txn, &s);
+    vs_status st = search_open(&err, collection, txn, options, &s);
     if (st == VS_OK && isnan(radius))
         st = vsi_fail(&err, VS_ERR_INVALID, "radius is no number");
     if (st == VS_OK)
@@ -185,14 +213,14 @@ vs_status vs_search_radius(vs_collection *collection, vs_txn *txn, const void *q
     return search_close(&err, &s, st, &topk, out_count);
 }
 
-vs_status vs_search_key(vs_collection *collection, vs_txn *txn, vs_key key, size_t k, vs_hit *hits,
-                        size_t *out_count) {
+vs_status vs_search_key(vs_collection *collection, vs_txn *txn, vs_key key, size_t k,
+                        const vs_search_options *options, vs_hit *hits, size_t *out_count) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !hits || !out_count)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     search s;
     vsi_topk topk = {.hits = hits, .k = k};
-    vs_status st = search_open(&err, collection, txn, &s);
+    vs_status st = search_open(&err, collection, txn, options, &s);
     if (st == VS_OK)
         st = search_check_k(&err, k);
     if (st == VS_OK)
@@ -203,20 +231,20 @@ vs_status vs_search_key(vs_collection *collection, vs_txn *txn, vs_key key, size
 }
 
 vs_status vs_distance(vs_collection *collection, vs_txn *txn, vs_key key, vs_key other,
-                      double *out_distance) {
+                      const vs_search_options *options, double *out_distance) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_distance)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     search s;
     const uint8_t *row = NULL;
     uint32_t slot = 0;
-    vs_status st = search_open(&err, collection, txn, &s);
+    vs_status st = search_open(&err, collection, txn, options, &s);
     if (st == VS_OK)
         st = search_prepare_key(&err, &s, key);
     if (st == VS_OK)
         st = search_row(&err, &s, other, &slot, &row);
     if (st == VS_OK)
-        *out_distance =
-            vsi_exact_distance(s.r.db->kernels, &s.r.coll, collection->scratch.data, row);
+        *out_distance = vsi_exact_distance(s.r.db->kernels, &s.r.coll, s.ask.field,
+                                           collection->scratch.data, row);
     return vsi_reading_close(&s.r, st, &err);
 }

@@ -13,8 +13,10 @@ static const double exact_sum_trusted = 0x1p-102;
 static const double exact_norm_trusted = 1e-30;
 
 typedef struct exact_scan {
-    vsi_kernel *kernel; /* for the collection's type and metric */
+    vsi_kernel *kernel; /* for the field's type and metric */
     const vsi_coll *coll;
+    vsi_field *field;
+    uint32_t set; /* of slots that have its vector */
     const void *query;
     size_t dim;
     double query_norm; /* squared; for cosine */
@@ -48,7 +50,7 @@ static double exact_distance(int metric, double sum, double norm, double query_n
 
 /* A row of floats whose sums left the range of single precision, above or below, in double. */
 static double exact_in_double(const exact_scan *scan, const float *row) {
-    int metric = scan->coll->desc->metric;
+    int metric = scan->field->metric;
     vsi_kernel *kernel = vsi_kernels_find(vsi_kernels_scalar(), VS_F32, metric);
     double sum = 0, norm = 0, query_sum = 0, query_norm = 0;
     kernel(scan->query, row, scan->dim, 1, &sum, &norm);
@@ -65,26 +67,26 @@ static bool exact_norm_is_trusted(double norm) {
 static bool exact_is_trusted(const exact_scan *scan, size_t at) {
     if (!isfinite(scan->out[at]))
         return false;
-    if (scan->coll->desc->metric == VS_COSINE)
+    if (scan->field->metric == VS_COSINE)
         return exact_norm_is_trusted(scan->norm[at]) && exact_norm_is_trusted(scan->query_norm);
     return fabs(scan->out[at]) >= exact_sum_trusted * (double)scan->dim;
 }
 
 /* The distances of n rows. */
 static void exact_rows(exact_scan *scan, const uint8_t *rows, size_t n) {
-    const vsi_desc *desc = scan->coll->desc;
+    const vsi_field *field = scan->field;
     scan->kernel(scan->query, rows, scan->dim, n, scan->out, scan->norm);
     for (size_t i = 0; i < n; i++)
         scan->out[i] =
-            desc->type != VS_F32 || exact_is_trusted(scan, i)
-                ? exact_distance(desc->metric, scan->out[i], scan->norm[i], scan->query_norm)
+            field->type != VS_F32 || exact_is_trusted(scan, i)
+                ? exact_distance(field->metric, scan->out[i], scan->norm[i], scan->query_norm)
                 : exact_in_double(scan, (const float *)(const void *)rows + i * scan->dim);
 }
 
 /* The query's norm, by the kernel that computes the rows', so that equal vectors are at distance 0. */
 static void exact_prepare(exact_scan *scan) {
     double sum = 0;
-    if (scan->coll->desc->metric == VS_COSINE)
+    if (scan->field->metric == VS_COSINE)
         scan->kernel(scan->query, scan->query, scan->dim, 1, &sum, &scan->query_norm);
 }
 
@@ -126,7 +128,7 @@ static vs_status exact_offer(vsi_err *err, exact_scan *scan, uint32_t slot, size
 static vs_status exact_tile(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n,
                             vsi_topk *topk) {
     const uint8_t *rows = NULL;
-    vs_status st = vsi_slab_row_aside(err, &scan->coll->desc->rows, slot, &scan->rows, &rows);
+    vs_status st = vsi_slab_row_aside(err, &scan->field->rows, slot, &scan->rows, &rows);
     if (st != VS_OK)
         return st;
     exact_rows(scan, rows, n);
@@ -134,29 +136,31 @@ static vs_status exact_tile(vsi_err *err, exact_scan *scan, uint32_t slot, size_
 }
 
 /* The largest tile from slot on: in one slab, and not behind end. */
-static uint32_t exact_tile_end(const vsi_coll *coll, uint32_t slot, uint32_t end) {
-    uint32_t n = end - slot, run = vsi_slab_run(&coll->desc->rows, slot);
+static uint32_t exact_tile_end(const exact_scan *scan, uint32_t slot, uint32_t end) {
+    uint32_t n = end - slot, run = vsi_slab_run(&scan->field->rows, slot);
     n = n < run ? n : run;
     return slot + (n < EXACT_TILE_ROWS ? n : EXACT_TILE_ROWS);
 }
 
 static vs_status exact_check(vsi_err *err, const vsi_halt *halt) {
-    if (vsi_atomic_load(halt->interrupts) == halt->seen)
-        return VS_OK;
-    return vsi_fail(err, VS_ERR_INTERRUPTED, "the search was interrupted");
+    if (vsi_atomic_load(halt->interrupts) != halt->seen)
+        return vsi_fail(err, VS_ERR_INTERRUPTED, "the search was interrupted");
+    if (halt->vfs && halt->vfs->ticks_us(halt->vfs->ctx) >= halt->deadline_us)
+        return vsi_fail(err, VS_ERR_TIMEOUT, "the search took longer than it may");
+    return VS_OK;
 }
 
 static vs_status exact_run(vsi_err *err, exact_scan *scan, const vsi_halt *halt, vsi_stay *stay,
                            vsi_topk *topk) {
     const vsi_coll *coll = scan->coll;
     vsi_reside *reside = &coll->live.cow->pager->reside;
-    vsi_live_scan live = {.live = &coll->live};
+    vsi_live_scan live = {.live = &coll->live, .set = scan->set};
     uint32_t slot = 0, end = coll->slot_end;
     for (;;) {
         uint32_t dead = 0;
         vs_status st = vsi_live_next(err, &live, slot, end, &slot);
         if (st == VS_OK && slot < end)
-            st = vsi_live_next_dead(err, &live, slot, exact_tile_end(coll, slot, end), &dead);
+            st = vsi_live_next_dead(err, &live, slot, exact_tile_end(scan, slot, end), &dead);
         if (st == VS_OK)
             st = exact_check(err, halt);
         if (st == VS_OK && slot < end)
@@ -172,23 +176,25 @@ static vs_status exact_run(vsi_err *err, exact_scan *scan, const vsi_halt *halt,
 }
 
 static void exact_begin(exact_scan *scan, const vsi_kernels *kernels, const vsi_coll *coll,
-                        const void *query) {
-    scan->kernel = vsi_kernels_find(kernels, coll->desc->type, coll->desc->metric);
+                        uint32_t field, const void *query) {
+    scan->field = &coll->desc->field[field];
+    scan->kernel = vsi_kernels_find(kernels, scan->field->type, scan->field->metric);
     scan->coll = coll;
+    scan->set = vsi_desc_set(coll->desc, field);
     scan->query = query;
-    scan->dim = coll->desc->dim;
+    scan->dim = scan->field->dim;
     scan->query_norm = 0;
     scan->excluded = VSI_SLOT_NONE;
     scan->err = NULL;
     scan->order_st = VS_OK;
-    scan->rows = scan->cells = (vsi_slab_aside){.buf = {.mem = coll->desc->rows.mem}};
+    scan->rows = scan->cells = (vsi_slab_aside){.buf = {.mem = coll->desc->cells.mem}};
     exact_prepare(scan);
 }
 
-VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_coll *coll,
+VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_coll *coll, uint32_t field,
                                  const void *query, const void *row) {
     exact_scan scan;
-    exact_begin(&scan, kernels, coll, query);
+    exact_begin(&scan, kernels, coll, field, query);
     exact_rows(&scan, row, 1);
     return scan.out[0];
 }
@@ -196,7 +202,7 @@ VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_coll *col
 VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels, const vsi_coll *coll,
                                 const vsi_exact_ask *ask, vsi_stay *stay, vsi_topk *topk) {
     exact_scan scan;
-    exact_begin(&scan, kernels, coll, ask->query);
+    exact_begin(&scan, kernels, coll, ask->field, ask->query);
     scan.excluded = ask->excluded;
     scan.err = err;
     topk->order = exact_order;

@@ -10,23 +10,26 @@
 typedef struct vsi_halt {
     vsi_atomic_u64 *interrupts; /* counts up with each wish; borrowed */
     uint64_t seen;              /* what it was when the call began */
+    const vs_vfs *vfs;          /* whose clock says when the deadline is; NULL: there is none */
+    int64_t deadline_us;
 } vsi_halt;
 
 /* What a scan asks for. */
 typedef struct vsi_exact_ask {
-    const void *query; /* [dim] elements of the collection's type, aligned for it */
+    uint32_t field;
+    const void *query; /* [dim] elements of the field's type, aligned for it */
     uint32_t excluded; /* the record in this slot is not wanted; VSI_SLOT_NONE */
     vsi_halt halt;
 } vsi_exact_ask;
 
-/* Offers every record of coll to topk, and sorts that. stay is the caller's, who holds nothing else by it: it is
- * renewed on the way. VS_ERR_INTERRUPTED. */
+/* Offers every record of coll that has the field's vector to topk, and sorts that. stay is the caller's, who holds nothing else by it: it is
+ * renewed on the way. VS_ERR_INTERRUPTED, VS_ERR_TIMEOUT. */
 VS_NODISCARD VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels,
                                              const vsi_coll *coll, const vsi_exact_ask *ask,
                                              vsi_stay *stay, vsi_topk *topk);
 
-/* The distance of two vectors of a collection, as a scan would find it. query is aligned as above. */
-VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_coll *coll,
+/* The distance of two vectors of a field, as a scan would find it. query is aligned as above. */
+VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_coll *coll, uint32_t field,
                                  const void *query, const void *row);
 
 #endif

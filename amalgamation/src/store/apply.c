@@ -26,20 +26,51 @@ static vs_status apply_work_on(vsi_err *err, vsi_state *state, const vsi_op *op,
 
 /* ---- create --------------------------------------------------------------------------------- */
 
+static bool create_text_fits(vsi_bytes text, size_t least, size_t most) {
+    return text.bytes >= least && text.bytes <= most &&
+           !(text.bytes && memchr(text.data, 0, text.bytes));
+}
+
+static vs_status create_validate_field(vsi_err *err, const vsi_op *op, uint32_t at) {
+    const vsi_op_field *field = &op->field[at];
+    if (field->dim < 1 || field->dim > VS_DIM_MAX || !vsi_type_bytes((int)field->type))
+        return apply_misfit(err, op, "its dimension or type is unknown");
+    if (!vsi_metric_fits((int)field->metric, (int)field->type))
+        return apply_misfit(err, op, "its metric is unknown, or not one for its type");
+    if (!create_text_fits(field->name, 1, VS_FIELD_BYTES_MAX) ||
+        !create_text_fits(field->index, 0, VS_INDEX_BYTES_MAX))
+        return apply_misfit(err, op, "the name or index of a field is malformed");
+    for (uint32_t i = 0; i < at; i++)
+        if (!vsi_bytes_compare(op->field[i].name, field->name))
+            return apply_misfit(err, op, "two fields have one name");
+    return VS_OK;
+}
+
 static vs_status create_validate(vsi_err *err, const vsi_state *state, const vsi_op *op) {
     vsi_coll other;
+    vs_status st = VS_OK;
     if (op->coll <= state->last_coll)
         return apply_misfit(err, op, "its id does not ascend");
-    if (op->dim < 1 || op->dim > VS_DIM_MAX || !vsi_type_bytes((int)op->type))
-        return apply_misfit(err, op, "its dimension or type is unknown");
-    if (!vsi_metric_fits((int)op->metric, (int)op->type))
-        return apply_misfit(err, op, "its metric is unknown, or not one for its type");
-    if (op->name.bytes < 1 || op->name.bytes > VS_NAME_BYTES_MAX ||
-        op->index.bytes > VS_INDEX_BYTES_MAX || memchr(op->name.data, 0, op->name.bytes) ||
-        (op->index.bytes && memchr(op->index.data, 0, op->index.bytes)))
-        return apply_misfit(err, op, "its name or index is malformed");
-    vs_status st = vsi_state_coll_named(err, state, op->name, &other);
+    if (!create_text_fits(op->name, 1, VS_NAME_BYTES_MAX))
+        return apply_misfit(err, op, "its name is malformed");
+    if (op->field_count < 1 || op->field_count > VS_FIELDS_MAX)
+        return apply_misfit(err, op, "it has no fields, or too many");
+    for (uint32_t i = 0; st == VS_OK && i < op->field_count; i++)
+        st = create_validate_field(err, op, i);
+    if (st != VS_OK)
+        return st;
+    st = vsi_state_coll_named(err, state, op->name, &other);
     return apply_expect_none(err, st, op, "its name exists");
+}
+
+static void create_fill_field(vsi_field *field, const vsi_op_field *given) {
+    field->dim = given->dim;
+    field->type = (int)given->type;
+    field->metric = (int)given->metric;
+    field->is_optional = given->is_optional;
+    memcpy(field->name, given->name.data, given->name.bytes);
+    if (given->index.bytes)
+        memcpy(field->index, given->index.data, given->index.bytes);
 }
 
 static vs_status apply_create(vsi_err *err, vsi_state *state, const vsi_op *op) {
@@ -49,16 +80,13 @@ static vs_status apply_create(vsi_err *err, vsi_state *state, const vsi_op *op) 
     vsi_desc given, *desc = NULL;
     memset(&given, 0, sizeof given);
     given.id = op->coll;
-    given.dim = op->dim;
-    given.type = (int)op->type;
-    given.metric = (int)op->metric;
     given.created_us = op->time_us;
+    given.field_count = op->field_count;
     memcpy(given.name, op->name.data, op->name.bytes);
-    if (op->index.bytes)
-        memcpy(given.index, op->index.data, op->index.bytes);
+    for (uint32_t i = 0; i < op->field_count; i++)
+        create_fill_field(&given.field[i], &op->field[i]);
     given.term = vsi_term_of_coll(&given);
-    given.rows.dir.cow = given.cells.dir.cow =
-        state->catalog.cow->pager ? state->catalog.cow : NULL;
+    given.new_dir.cow = state->catalog.cow->pager ? state->catalog.cow : NULL;
     st = vsi_descs_add(err, state->descs, &given, &desc);
     if (st == VS_OK)
         st = vsi_state_add_coll(err, state, desc);
@@ -81,6 +109,19 @@ static vs_status metadata_remove(vsi_err *err, vsi_state *state, vsi_coll *coll,
     return vsi_value_delete(err, &coll->metadata, slot_key);
 }
 
+/* The slot holds a record, or none any more; which vectors it has is said apart. */
+static vs_status record_mark(vsi_err *err, vsi_coll *coll, uint32_t slot, bool is_live) {
+    vs_status st = vsi_live_set(err, &coll->live, VSI_LIVE_RECORDS, slot, is_live);
+    for (uint32_t i = 0; st == VS_OK && !is_live && i < coll->desc->field_count; i++) {
+        bool has = false;
+        if (coll->desc->field[i].is_optional)
+            st = vsi_coll_has(err, coll, i, slot, &has);
+        if (st == VS_OK && has)
+            st = vsi_live_set(err, &coll->live, vsi_desc_set(coll->desc, i), slot, false);
+    }
+    return st;
+}
+
 /* Takes the live record of a key out of its slot. */
 static vs_status record_remove(vsi_err *err, vsi_state *state, vsi_coll *coll, uint32_t slot,
                                vs_key key, vsi_buf *freed) {
@@ -90,7 +131,7 @@ static vs_status record_remove(vsi_err *err, vsi_state *state, vsi_coll *coll, u
     if (st == VS_OK)
         st = metadata_remove(err, state, coll, slot, key);
     if (st == VS_OK)
-        st = vsi_live_set(err, &coll->live, slot, false);
+        st = record_mark(err, coll, slot, false);
     if (st == VS_OK && key.kind != VS_KEY_U64)
         st = vsi_btree_delete(err, &coll->long_keys, vsi_slot_encode(bytes, slot));
     if (st == VS_ERR_NOT_FOUND)
@@ -106,18 +147,38 @@ static vs_status record_remove(vsi_err *err, vsi_state *state, vsi_coll *coll, u
     return VS_OK;
 }
 
-static vs_status record_write_row(vsi_err *err, vsi_coll *coll, const vsi_op *op,
-                                  vsi_hash128 hash) {
-    vsi_desc *desc = coll->desc;
-    uint8_t *row = NULL, *cell = NULL;
-    vs_status st = vsi_slab_make_row(err, &desc->rows, op->slot, &row);
-    if (st == VS_OK)
-        st = vsi_slab_make_row(err, &desc->cells, op->slot, &cell);
+static vs_status record_write_row(vsi_err *err, vsi_coll *coll, uint32_t at, uint32_t slot,
+                                  vsi_bytes vector) {
+    vsi_field *field = &coll->desc->field[at];
+    uint8_t *row = NULL;
+    vs_status st = vsi_slab_make_row(err, &field->rows, slot, &row);
     if (st != VS_OK)
         return st;
-    vsi_copy_le(row, op->vector.data, desc->vector_bytes / desc->element_bytes,
-                desc->element_bytes); /* keeps S3 */
+    vsi_copy_le(row, vector.data, field->vector_bytes / field->element_bytes,
+                field->element_bytes); /* keeps S3 */
+    if (field->is_optional)
+        st = vsi_live_set(err, &coll->live, vsi_desc_set(coll->desc, at), slot, true);
+    return st;
+}
+
+/* The vectors of a record, and its cell. */
+static vs_status record_write_rows(vsi_err *err, vsi_coll *coll, const vsi_op *op,
+                                   vsi_hash128 *out_hash) {
+    vsi_hash128 hash = {0, 0};
+    uint8_t *cell = NULL;
+    vs_status st = VS_OK;
+    for (uint32_t i = 0; st == VS_OK && i < coll->desc->field_count; i++) {
+        if (!op->vector[i].bytes)
+            continue;
+        st = record_write_row(err, coll, i, op->slot, op->vector[i]);
+        vsi_hash128_add(&hash, vsi_vector_hash(i, op->vector[i]));
+    }
+    if (st == VS_OK)
+        st = vsi_slab_make_row(err, &coll->desc->cells, op->slot, &cell);
+    if (st != VS_OK)
+        return st;
     vsi_cell_encode(cell, op->key, hash);
+    *out_hash = hash;
     return VS_OK;
 }
 
@@ -145,10 +206,10 @@ static vs_status metadata_add(vsi_err *err, vsi_state *state, vsi_coll *coll, co
 
 /* Writes a record into a slot that is not live. */
 static vs_status record_add(vsi_err *err, vsi_state *state, vsi_coll *coll, const vsi_op *op) {
-    vsi_hash128 hash = vsi_hash128_of(op->vector.data, op->vector.bytes, 0);
-    vs_status st = record_write_row(err, coll, op, hash);
+    vsi_hash128 hash = {0, 0};
+    vs_status st = record_write_rows(err, coll, op, &hash);
     if (st == VS_OK)
-        st = vsi_live_set(err, &coll->live, op->slot, true);
+        st = record_mark(err, coll, op->slot, true);
     if (st == VS_OK)
         st = metadata_add(err, state, coll, op);
     if (st == VS_OK)
@@ -175,13 +236,27 @@ static vs_status record_validate(vsi_err *err, const vsi_coll *coll, const vsi_o
                              : apply_misfit(err, op, "the record is not where the operation says");
 }
 
+static vs_status put_validate_vectors(vsi_err *err, const vsi_desc *desc, const vsi_op *op) {
+    for (uint32_t i = 0; i < VS_FIELDS_MAX; i++) {
+        size_t bytes = op->vector[i].bytes;
+        if (i >= desc->field_count && bytes)
+            return apply_misfit(err, op, "there is no such field");
+        if (i < desc->field_count && !bytes && !desc->field[i].is_optional)
+            return apply_misfit(err, op, "a vector is missing");
+        if (bytes && bytes != desc->field[i].vector_bytes)
+            return apply_misfit(err, op, "the vector has another size");
+    }
+    return VS_OK;
+}
+
 static vs_status put_validate(vsi_err *err, const vsi_coll *coll, const vsi_op *op) {
     bool is_live = false;
-    if (op->vector.bytes != coll->desc->vector_bytes)
-        return apply_misfit(err, op, "the vector has another size");
+    vs_status st = put_validate_vectors(err, coll->desc, op);
+    if (st != VS_OK)
+        return st;
     if (op->metadata.bytes > VS_METADATA_BYTES_MAX)
         return apply_misfit(err, op, "the metadata is too large");
-    vs_status st = vsi_live_get(err, &coll->live, op->slot, &is_live);
+    st = vsi_live_get(err, &coll->live, VSI_LIVE_RECORDS, op->slot, &is_live);
     if (st != VS_OK)
         return st;
     if (op->slot > coll->slot_end || op->slot >= VS_RECORDS_MAX || is_live)

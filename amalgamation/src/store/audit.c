@@ -77,39 +77,65 @@ static vs_status audit_key(auditor *a, const vsi_coll *coll, vs_key key, uint32_
     return st;
 }
 
+/* The hash of a record's vectors, as its cell should have it. */
+static vs_status audit_vectors(auditor *a, const vsi_coll *coll, uint32_t slot,
+                               vsi_hash128 *out_hash) {
+    vsi_hash128 hash = {0, 0};
+    vs_status st = VS_OK;
+    for (uint32_t i = 0; st == VS_OK && i < coll->desc->field_count; i++) {
+        const vsi_field *field = &coll->desc->field[i];
+        const uint8_t *row = NULL;
+        bool has = false;
+        st = vsi_coll_has(a->err, coll, i, slot, &has);
+        if (st == VS_OK && has)
+            st = vsi_coll_row(a->err, coll, i, slot, &row);
+        if (st != VS_OK || !has)
+            continue;
+        vsi_copy_le(a->buf.data, row, field->vector_bytes / field->element_bytes,
+                    field->element_bytes);
+        vsi_hash128_add(&hash, vsi_vector_hash(i, (vsi_bytes){a->buf.data, field->vector_bytes}));
+    }
+    *out_hash = hash;
+    return st;
+}
+
 /* The record that a key leads to. */
 static vs_status audit_record(auditor *a, const vsi_coll *coll, vs_key key, uint32_t slot) {
-    const vsi_desc *desc = coll->desc;
     bool is_live = false;
-    const uint8_t *row = NULL;
+    vsi_hash128 hash = {0, 0};
     vsi_cell cell;
-    vs_status st = vsi_live_get(a->err, &coll->live, slot, &is_live);
+    vs_status st = vsi_live_get(a->err, &coll->live, VSI_LIVE_RECORDS, slot, &is_live);
     if (st == VS_OK && (slot >= coll->slot_end || !is_live))
         return vsi_fail(a->err, VS_ERR_CORRUPT, "a key leads to a slot that is not live");
     if (st == VS_OK)
         st = vsi_coll_cell(a->err, coll, slot, &cell);
     if (st == VS_OK)
-        st = vsi_coll_row(a->err, coll, slot, &row);
-    if (st == VS_OK)
         st = audit_key(a, coll, key, slot, &cell);
+    if (st == VS_OK)
+        st = audit_vectors(a, coll, slot, &hash);
     if (st != VS_OK)
         return st;
-    vsi_copy_le(a->buf.data, row, desc->vector_bytes / desc->element_bytes, desc->element_bytes);
-    vsi_hash128 hash = vsi_hash128_of(a->buf.data, desc->rows.row_bytes, 0);
-    vsi_hash128_add(&a->digest, vsi_term_of_vector(desc->id, key, hash));
+    vsi_hash128_add(&a->digest, vsi_term_of_vector(coll->desc->id, key, hash));
     if (hash.lo != cell.vector_hash.lo || hash.hi != cell.vector_hash.hi)
         return vsi_fail(a->err, VS_ERR_CORRUPT, "a vector's hash is wrong");
     return VS_OK;
 }
 
+/* Room for the largest vector of a collection. */
+static vs_status audit_reserve(auditor *a, const vsi_desc *desc) {
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < desc->field_count; i++)
+        bytes = desc->field[i].vector_bytes > bytes ? desc->field[i].vector_bytes : bytes;
+    a->buf.bytes = 0;
+    return vsi_buf_reserve(&a->buf, bytes) ? VS_OK : vsi_fail_nomem(a->err, bytes);
+}
+
 static vs_status audit_records(auditor *a, const vsi_coll *coll) {
     uint64_t count = 0, long_count = 0;
     vsi_btree_cursor cursor;
-    a->buf.bytes = 0;
-    if (!vsi_buf_reserve(&a->buf, coll->desc->rows.row_bytes))
-        return vsi_fail_nomem(a->err, coll->desc->rows.row_bytes);
-    vs_status st =
-        vsi_btree_seek(a->err, &coll->keys, (vsi_bytes){(const uint8_t *)"", 0}, &cursor);
+    vs_status st = audit_reserve(a, coll->desc);
+    if (st == VS_OK)
+        st = vsi_btree_seek(a->err, &coll->keys, (vsi_bytes){(const uint8_t *)"", 0}, &cursor);
     while (st == VS_OK && !vsi_btree_at_end(&cursor)) {
         vs_key key = {0};
         uint32_t slot = 0;
@@ -138,6 +164,28 @@ static uint64_t audit_count_bits(vsi_bytes bits) {
     return count;
 }
 
+/* The vectors that a chunk says records have, of a field that is optional: they are of live slots. */
+static vs_status audit_present(auditor *a, const vsi_coll *coll, uint32_t set, uint32_t chunk,
+                               vsi_bytes bits) {
+    const vsi_desc *desc = coll->desc;
+    if (set > desc->field_count || !desc->field[set - 1].is_optional)
+        return vsi_fail(a->err, VS_ERR_CORRUPT, "a chunk of a bitmap is of no field");
+    for (uint32_t i = 0; i < VSI_LIVE_CHUNK_SLOTS; i++) {
+        uint64_t slot = (uint64_t)chunk * VSI_LIVE_CHUNK_SLOTS + i;
+        bool is_live = false;
+        if (!(bits.data[i / 8] >> i % 8 & 1))
+            continue;
+        vs_status st = slot < coll->slot_end ? vsi_live_get(a->err, &coll->live, VSI_LIVE_RECORDS,
+                                                            (uint32_t)slot, &is_live)
+                                             : VS_OK;
+        if (st == VS_OK && !is_live)
+            st = vsi_fail(a->err, VS_ERR_CORRUPT, "there is a vector of a slot that is not live");
+        if (st != VS_OK)
+            return st;
+    }
+    return VS_OK;
+}
+
 /* Every live slot is a record's: their numbers are equal, and audit_record finds each one live. */
 static vs_status audit_live(auditor *a, const vsi_coll *coll) {
     uint64_t count = 0;
@@ -146,10 +194,17 @@ static vs_status audit_live(auditor *a, const vsi_coll *coll) {
         vsi_btree_seek(a->err, &coll->live, (vsi_bytes){(const uint8_t *)"", 0}, &cursor);
     while (st == VS_OK && !vsi_btree_at_end(&cursor)) {
         vsi_node_item item = vsi_btree_entry(&cursor);
-        if (item.key.bytes != 4 || item.value.bytes != VSI_LIVE_CHUNK_BYTES || item.ref_count)
+        uint32_t set = 0, chunk = 0;
+        bool is_chunk = vsi_live_chunk_of(item.key, &set, &chunk) &&
+                        item.value.bytes == VSI_LIVE_CHUNK_BYTES && !item.ref_count;
+        if (!is_chunk)
             audit_report(a, coll->desc->name, "a chunk of the live bitmap is malformed");
-        count += audit_count_bits(item.value);
-        st = audit_next(a, &cursor);
+        else if (set == VSI_LIVE_RECORDS)
+            count += audit_count_bits(item.value);
+        else
+            st = audit_note(a, coll->desc->name, audit_present(a, coll, set, chunk, item.value));
+        if (st == VS_OK)
+            st = audit_next(a, &cursor);
     }
     if (st == VS_OK && count != coll->count)
         audit_report(a, coll->desc->name, "live slots and records differ in number"); /* S1 */
@@ -191,7 +246,7 @@ static vs_status audit_add_metadata(auditor *a, const vsi_coll *coll, vsi_bytes 
     bool is_live = false;
     vsi_cell cell;
     uint32_t slot = key.bytes == VSI_SLOT_KEY_BYTES ? vsi_get_u32_be(key.data) : UINT32_MAX;
-    vs_status st = vsi_live_get(a->err, &coll->live, slot, &is_live);
+    vs_status st = vsi_live_get(a->err, &coll->live, VSI_LIVE_RECORDS, slot, &is_live);
     if (st == VS_OK && (slot >= coll->slot_end || !is_live))
         return vsi_fail(a->err, VS_ERR_CORRUPT, "there is metadata of a slot that is not live");
     if (st == VS_OK)
@@ -235,8 +290,8 @@ static vs_status audit_desc(auditor *a, const vsi_state *state, const vsi_coll *
 
 static vs_status audit_coll(auditor *a, const vsi_state *state, const vsi_coll *coll) {
     const char *name = coll->desc->name;
-    const vsi_btree *trees[] = {&coll->keys,     &coll->metadata,  &coll->live,
-                                &coll->rows_dir, &coll->cells_dir, &coll->long_keys};
+    const vsi_btree *trees[] = {&coll->keys, &coll->metadata, &coll->live, &coll->slabs,
+                                &coll->long_keys};
     bool is_sound = true;
     vs_status st = VS_OK;
     for (size_t i = 0; st == VS_OK && i < sizeof trees / sizeof trees[0]; i++)

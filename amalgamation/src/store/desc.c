@@ -1,5 +1,6 @@
 /* desc.c - the registry of collections. */
 #include "store/desc.h"
+#include "store/live.h"
 
 enum { DESC_CELL_BYTES = 32 };
 
@@ -12,9 +13,21 @@ VSI_FN bool vsi_descs_init(vsi_descs *descs, vsi_mem *mem) {
     return true;
 }
 
+VSI_FN uint32_t vsi_desc_arrays(const vsi_desc *desc) {
+    return 1 + desc->field_count;
+}
+
+VSI_FN vsi_slabs *vsi_desc_array(vsi_desc *desc, uint32_t at) {
+    return at ? &desc->field[at - 1].rows : &desc->cells;
+}
+
+VSI_FN uint32_t vsi_desc_set(const vsi_desc *desc, uint32_t field) {
+    return desc->field[field].is_optional ? 1 + field : VSI_LIVE_RECORDS;
+}
+
 static void desc_empty(vsi_desc *desc) {
-    vsi_slabs_free(&desc->rows);
-    vsi_slabs_free(&desc->cells);
+    for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
+        vsi_slabs_free(vsi_desc_array(desc, i));
     vsi_buf_free(&desc->pool);
 }
 
@@ -71,22 +84,25 @@ VSI_FN vsi_desc *vsi_descs_from(vsi_descs *descs, uint64_t id) {
 
 VSI_FN void vsi_descs_undo(vsi_descs *descs, vsi_pager *pager) {
     for (vsi_desc *desc = vsi_descs_from(descs, 0); desc;
-         desc = vsi_descs_from(descs, (uint64_t)desc->id + 1)) {
-        vsi_slabs_undo(&desc->rows, pager);
-        vsi_slabs_undo(&desc->cells, pager);
-    }
+         desc = vsi_descs_from(descs, (uint64_t)desc->id + 1))
+        for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
+            vsi_slabs_undo(vsi_desc_array(desc, i), pager);
 }
 
 static void desc_fill(vsi_desc *desc, vsi_mem *mem, const vsi_desc *given) {
+    const vsi_btree *dir = &given->new_dir;
+    uint32_t trailer = dir->cow ? vsi_cow_trailer(dir->cow) : 0;
     *desc = *given;
-    uint32_t trailer = given->rows.dir.cow ? vsi_cow_trailer(given->rows.dir.cow) : 0;
-    desc->element_bytes = vsi_type_bytes(desc->type);
-    desc->vector_bytes = vsi_vector_bytes(desc->type, desc->dim);
-    vsi_slabs_init(&desc->rows, mem, desc->vector_bytes, trailer);
-    vsi_slabs_init(&desc->cells, mem, DESC_CELL_BYTES, trailer);
-    desc->rows.element_bytes = desc->element_bytes;
-    desc->rows.dir = given->rows.dir;
-    desc->cells.dir = given->cells.dir;
+    vsi_slabs_init(&desc->cells, mem, 0, DESC_CELL_BYTES, trailer);
+    for (uint32_t i = 0; i < desc->field_count; i++) {
+        vsi_field *field = &desc->field[i];
+        field->element_bytes = vsi_type_bytes(field->type);
+        field->vector_bytes = vsi_vector_bytes(field->type, field->dim);
+        vsi_slabs_init(&field->rows, mem, 1 + i, field->vector_bytes, trailer);
+        field->rows.element_bytes = field->element_bytes;
+    }
+    for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
+        vsi_desc_array(desc, i)->dir = *dir;
     desc->pool = (vsi_buf){.mem = mem};
     desc->pool_is_filled = false;
 }
@@ -106,10 +122,10 @@ static vsi_desc *descs_insert(vsi_descs *descs, size_t at) {
 
 /* Empties one that a transaction rolled back has left; pages that its slabs were written to go back. */
 static vs_status desc_reset(vsi_err *err, vsi_desc *desc) {
-    vsi_pager *pager = desc->rows.dir.cow ? desc->rows.dir.cow->pager : NULL;
-    vs_status st = pager ? vsi_slabs_forget(err, &desc->rows, pager) : VS_OK;
-    if (st == VS_OK && pager)
-        st = vsi_slabs_forget(err, &desc->cells, pager);
+    vsi_pager *pager = desc->cells.dir.cow ? desc->cells.dir.cow->pager : NULL;
+    vs_status st = VS_OK;
+    for (uint32_t i = 0; st == VS_OK && pager && i < vsi_desc_arrays(desc); i++)
+        st = vsi_slabs_forget(err, vsi_desc_array(desc, i), pager);
     if (st == VS_OK)
         desc_empty(desc);
     return st;
@@ -142,13 +158,17 @@ VSI_FN vs_status vsi_descs_intern(vsi_err *err, vsi_descs *descs, const vsi_desc
     return descs_add(err, descs, given, true, out_desc);
 }
 
+static void desc_count_unused(vsi_desc *desc, uint32_t slot, bool is_unused) {
+    for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
+        vsi_slabs_count_unused(vsi_desc_array(desc, i), slot, is_unused);
+}
+
 VSI_FN uint32_t vsi_desc_take_slot(vsi_desc *desc) {
     uint32_t slot = VSI_SLOT_NONE;
     if (desc->pool.bytes) {
         desc->pool.bytes -= sizeof slot;
         memcpy(&slot, desc->pool.data + desc->pool.bytes, sizeof slot);
-        vsi_slabs_count_unused(&desc->rows, slot, false);
-        vsi_slabs_count_unused(&desc->cells, slot, false);
+        desc_count_unused(desc, slot, false);
     }
     return slot;
 }
@@ -156,6 +176,5 @@ VSI_FN uint32_t vsi_desc_take_slot(vsi_desc *desc) {
 VSI_FN void vsi_desc_give_slot(vsi_desc *desc, uint32_t slot) {
     if (!vsi_buf_append(&desc->pool, &slot, sizeof slot))
         return; /* it is found again after the next open */
-    vsi_slabs_count_unused(&desc->rows, slot, true);
-    vsi_slabs_count_unused(&desc->cells, slot, true);
+    desc_count_unused(desc, slot, true);
 }

@@ -6,26 +6,41 @@
 #include "math/element.h"
 #include "store/slab.h"
 
-/* Lives until the database is closed, also when the transaction that made it was rolled back. */
-typedef struct vsi_desc {
-    uint32_t id, dim;
+/* A vector field. Rows of slots without it hold anything. */
+typedef struct vsi_field {
+    uint32_t dim;
     int type, metric;
+    bool is_optional;
     uint32_t element_bytes; /* as vsi_type_bytes */
     uint32_t vector_bytes;
+    char name[VS_FIELD_BYTES_MAX + 1];
+    char index[VS_INDEX_BYTES_MAX + 1];
+    vsi_slabs rows; /* vectors, elements in the machine's order */
+} vsi_field;
+
+/* Lives until the database is closed, also when the transaction that made it was rolled back. */
+typedef struct vsi_desc {
+    uint32_t id;
+    uint32_t field_count; /* 1 .. VS_FIELDS_MAX */
     int64_t created_us;
     vsi_hash128 term; /* its share of the digest */
     char name[VS_NAME_BYTES_MAX + 1];
-    char index[VS_INDEX_BYTES_MAX + 1];
-
-    vsi_slabs rows;  /* vectors, elements in the machine's order */
-    vsi_slabs cells; /* key and vector hash */
+    vsi_field field[VS_FIELDS_MAX];
+    vsi_slabs cells; /* number and vector hash */
 
     /* Of the holder of the writer role. */
     vsi_buf pool;        /* uint32_t: slots below slot_end that may be used */
     bool pool_is_filled; /* false: nothing changed since open; what is not live is free */
-    bool is_flushed;     /* by the checkpoint being made; then its slabs are by these */
-    vsi_btree new_rows_dir, new_cells_dir;
+    bool is_flushed;     /* by the checkpoint being made; then its slabs are by this */
+    vsi_btree new_dir;
 } vsi_desc;
+
+/* Its arrays one by one: the cells, then the rows of each field. */
+VSI_FN uint32_t vsi_desc_arrays(const vsi_desc *desc);
+VSI_FN vsi_slabs *vsi_desc_array(vsi_desc *desc, uint32_t at);
+
+/* The set of slots that have a field's vector (store/live). */
+VSI_FN uint32_t vsi_desc_set(const vsi_desc *desc, uint32_t field);
 
 /* All descs of a database. */
 typedef struct vsi_descs {
@@ -43,7 +58,8 @@ VSI_FN vsi_desc *vsi_descs_find(vsi_descs *descs, uint32_t id);
 /* The first whose id is not below id, NULL: none. Any thread; others may be added meanwhile. */
 VSI_FN vsi_desc *vsi_descs_from(vsi_descs *descs, uint64_t id);
 
-/* Adds a copy of what is given about a collection (id to index), with empty arrays. One of this id that
+/* Adds a copy of what is given about a collection, up to its fields, with empty arrays and the directory of
+ * slabs that its new_dir has. One of this id that
  * is there already was left by a transaction rolled back, and is replaced. */
 VS_NODISCARD VSI_FN vs_status vsi_descs_add(vsi_err *err, vsi_descs *descs, const vsi_desc *given,
                                             vsi_desc **out_desc);

@@ -152,19 +152,27 @@ static vs_status flush_array(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir, uin
     return st == VS_OK ? vsi_slabs_link(err, slabs, dir) : st;
 }
 
+static bool flush_desc_has_slabs(vsi_desc *desc) {
+    for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
+        if (flush_has_slabs(vsi_desc_array(desc, i)))
+            return true;
+    return false;
+}
+
 static vs_status flush_coll_slabs(vsi_err *err, vsi_state *state, vsi_desc *desc) {
     vsi_coll *coll = NULL;
     vsi_pager *pager = state->catalog.cow->pager;
-    if (!flush_has_slabs(&desc->rows) && !flush_has_slabs(&desc->cells))
+    if (!flush_desc_has_slabs(desc))
         return VS_OK;
     vs_status st = vsi_state_work_on(err, state, desc->id, &coll);
-    if (st == VS_ERR_NOT_FOUND) { /* its creation was rolled back */
-        st = vsi_slabs_forget(err, &desc->rows, pager);
-        return st == VS_OK ? vsi_slabs_forget(err, &desc->cells, pager) : st;
+    bool is_gone = st == VS_ERR_NOT_FOUND; /* its creation was rolled back */
+    st = is_gone ? VS_OK : st;
+    for (uint32_t i = 0; st == VS_OK && i < vsi_desc_arrays(desc); i++) {
+        vsi_slabs *slabs = vsi_desc_array(desc, i);
+        st = is_gone ? vsi_slabs_forget(err, slabs, pager)
+                     : flush_array(err, slabs, &coll->slabs, coll->slot_end);
     }
-    if (st == VS_OK)
-        st = flush_array(err, &desc->rows, &coll->rows_dir, coll->slot_end);
-    return st == VS_OK ? flush_array(err, &desc->cells, &coll->cells_dir, coll->slot_end) : st;
+    return st;
 }
 
 static vs_status flush_slabs(vsi_err *err, vsi_state *state) {
@@ -181,14 +189,13 @@ static vs_status flush_locate(vsi_err *err, const vsi_state *state, vsi_desc *de
     desc->is_flushed = st == VS_OK;
     if (st != VS_OK)
         return st == VS_ERR_NOT_FOUND ? VS_OK : st;
-    desc->new_rows_dir = coll.rows_dir;
-    desc->new_cells_dir = coll.cells_dir;
+    desc->new_dir = coll.slabs;
     return VS_OK;
 }
 
 static void flush_settle_slabs(vsi_desc *desc) {
-    vsi_slabs_settle(&desc->rows, &desc->new_rows_dir);
-    vsi_slabs_settle(&desc->cells, &desc->new_cells_dir);
+    for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
+        vsi_slabs_settle(vsi_desc_array(desc, i), &desc->new_dir);
 }
 
 VSI_FN void vsi_flush_settle(const vsi_state *state) {
@@ -242,29 +249,28 @@ VSI_FN vs_status vsi_flush_slabs_early(vsi_err *err, const vsi_state *state, uin
     vs_status st = VS_OK;
     uint64_t end = pager->written_bytes + max_bytes;
     end = end < max_bytes ? UINT64_MAX : end;
-    for (vsi_desc *desc = flush_first(state); st == VS_OK && desc; desc = flush_next(state, desc)) {
-        if (desc->rows.dirty.bytes && pager->written_bytes < end)
-            st = vsi_slabs_write_back(err, &desc->rows, pager, end - pager->written_bytes);
-        if (st == VS_OK && desc->cells.dirty.bytes && pager->written_bytes < end)
-            st = vsi_slabs_write_back(err, &desc->cells, pager, end - pager->written_bytes);
-    }
+    for (vsi_desc *desc = flush_first(state); desc; desc = flush_next(state, desc))
+        for (uint32_t i = vsi_desc_arrays(desc); st == VS_OK && i-- > 0;) { /* rows are the most */
+            vsi_slabs *slabs = vsi_desc_array(desc, i);
+            if (slabs->dirty.bytes && pager->written_bytes < end)
+                st = vsi_slabs_write_back(err, slabs, pager, end - pager->written_bytes);
+        }
     return st;
 }
 
 VSI_FN uint64_t vsi_flush_slabs_left(const vsi_state *state) {
     uint64_t bytes = 0;
     for (vsi_desc *desc = flush_first(state); desc; desc = flush_next(state, desc))
-        bytes += vsi_slabs_dirty_bytes(&desc->rows) + vsi_slabs_dirty_bytes(&desc->cells);
+        for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
+            bytes += vsi_slabs_dirty_bytes(vsi_desc_array(desc, i));
     return bytes;
 }
 
 VSI_FN vs_status vsi_flush_distrust(vsi_err *err, const vsi_state *state) {
     vsi_pager *pager = state->catalog.cow->pager;
     vs_status st = VS_OK;
-    for (vsi_desc *desc = flush_first(state); st == VS_OK && desc; desc = flush_next(state, desc)) {
-        st = vsi_slabs_distrust(err, &desc->rows, pager);
-        if (st == VS_OK)
-            st = vsi_slabs_distrust(err, &desc->cells, pager);
-    }
+    for (vsi_desc *desc = flush_first(state); desc; desc = flush_next(state, desc))
+        for (uint32_t i = 0; st == VS_OK && i < vsi_desc_arrays(desc); i++)
+            st = vsi_slabs_distrust(err, vsi_desc_array(desc, i), pager);
     return st;
 }

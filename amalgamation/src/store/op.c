@@ -43,24 +43,44 @@ static void op_put_key(vsi_buf *buf, vs_key key) {
     buf->bytes += bytes;
 }
 
+static void op_put_create(vsi_buf *buf, const vsi_op *op) {
+    op_put_u32(buf, op->coll);
+    op_put_u64(buf, (uint64_t)op->time_us);
+    op_put_bytes(buf, op->name);
+    op_put_u32(buf, op->field_count);
+    for (uint32_t i = 0; i < op->field_count; i++) {
+        const vsi_op_field *field = &op->field[i];
+        op_put_u32(buf, field->dim); /* then type u8, metric u8, flags u16 */
+        op_put_u32(buf, field->type | field->metric << 8 | (uint32_t)field->is_optional << 16);
+        op_put_bytes(buf, field->name);
+        op_put_bytes(buf, field->index);
+    }
+}
+
+/* How many there are, then the number and the bytes of each. */
+static void op_put_vectors(vsi_buf *buf, const vsi_op *op) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < VS_FIELDS_MAX; i++)
+        count += op->vector[i].bytes != 0;
+    op_put_u32(buf, count);
+    for (uint32_t i = 0; i < VS_FIELDS_MAX; i++)
+        if (op->vector[i].bytes) {
+            op_put_u32(buf, i);
+            op_put_bytes(buf, op->vector[i]);
+        }
+}
+
 static void op_put_body(vsi_buf *buf, const vsi_op *op) {
     switch (op->kind) {
     case VSI_OP_CREATE:
-        op_put_u32(buf, op->coll);
-        op_put_u32(buf, op->dim);
-        op_put_u32(buf, op->type | op->metric << 8); /* type u8, metric u8, zero u16 */
-        op_put_u64(buf, (uint64_t)op->time_us);
-        op_put_bytes(buf, op->name);
-        op_put_bytes(buf, op->index);
+        op_put_create(buf, op);
         break;
     case VSI_OP_PUT:
         op_put_u32(buf, op->coll);
         op_put_u32(buf, op->slot);
         op_put_u32(buf, op->old_slot);
         op_put_key(buf, op->key);
-        op_put_u32(buf, 1); /* fields */
-        op_put_u32(buf, 0); /* field id */
-        op_put_bytes(buf, op->vector);
+        op_put_vectors(buf, op);
         op_put_bytes(buf, op->metadata);
         break;
     case VSI_OP_DELETE:
@@ -93,9 +113,12 @@ static void op_put_body(vsi_buf *buf, const vsi_op *op) {
 }
 
 VSI_FN bool vsi_op_write(vsi_buf *buf, const vsi_op *op) {
-    enum { FIXED_BYTES_MAX = 128 }; /* all but the runs of bytes, header included */
-    size_t runs = op->name.bytes + op->index.bytes + op->key.bytes + op->vector.bytes +
-                  op->metadata.bytes + op->note_key.bytes + op->note_value.bytes;
+    /* all but the runs of bytes, header included; of fields 16 each */
+    enum { FIXED_BYTES_MAX = 128 + 16 * VS_FIELDS_MAX };
+    size_t runs = op->name.bytes + op->key.bytes + op->metadata.bytes + op->note_key.bytes +
+                  op->note_value.bytes;
+    for (uint32_t i = 0; i < VS_FIELDS_MAX; i++)
+        runs += op->vector[i].bytes + op->field[i].name.bytes + op->field[i].index.bytes;
     if (!vsi_buf_reserve(buf, FIXED_BYTES_MAX + runs))
         return false;
     size_t at = buf->bytes;
@@ -161,28 +184,50 @@ static vs_key op_take_key(op_reader *r) {
     return key;
 }
 
+static void op_take_create(op_reader *r, vsi_op *op) {
+    op->coll = op_take_u32(r);
+    op->time_us = (int64_t)op_take_u64(r);
+    op->name = op_take_bytes(r);
+    op->field_count = op_take_u32(r);
+    r->is_ok = r->is_ok && op->field_count >= 1 && op->field_count <= VS_FIELDS_MAX;
+    for (uint32_t i = 0; r->is_ok && i < op->field_count; i++) {
+        vsi_op_field *field = &op->field[i];
+        field->dim = op_take_u32(r);
+        uint32_t packed = op_take_u32(r);
+        field->type = packed & 0xff;
+        field->metric = packed >> 8 & 0xff;
+        field->is_optional = packed >> 16 == 1;
+        field->name = op_take_bytes(r);
+        field->index = op_take_bytes(r);
+        r->is_ok = r->is_ok && packed >> 17 == 0;
+    }
+}
+
+/* Their numbers ascend, and none is empty. */
+static void op_take_vectors(op_reader *r, vsi_op *op) {
+    uint32_t count = op_take_u32(r), least = 0;
+    for (uint32_t i = 0; r->is_ok && i < count; i++) {
+        uint32_t at = op_take_u32(r);
+        vsi_bytes vector = op_take_bytes(r);
+        r->is_ok = r->is_ok && at >= least && at < VS_FIELDS_MAX && vector.bytes;
+        if (r->is_ok)
+            op->vector[at] = vector;
+        least = at + 1;
+    }
+}
+
 static void op_take_body(op_reader *r, vsi_op *op) {
     uint32_t packed = 0;
     switch (op->kind) {
     case VSI_OP_CREATE:
-        op->coll = op_take_u32(r);
-        op->dim = op_take_u32(r);
-        packed = op_take_u32(r);
-        op->type = packed & 0xff;
-        op->metric = packed >> 8 & 0xff;
-        op->time_us = (int64_t)op_take_u64(r);
-        op->name = op_take_bytes(r);
-        op->index = op_take_bytes(r);
-        r->is_ok = r->is_ok && packed >> 16 == 0;
+        op_take_create(r, op);
         break;
     case VSI_OP_PUT:
         op->coll = op_take_u32(r);
         op->slot = op_take_u32(r);
         op->old_slot = op_take_u32(r);
         op->key = op_take_key(r);
-        r->is_ok = r->is_ok && op_take_u32(r) == 1; /* fields */
-        r->is_ok = r->is_ok && op_take_u32(r) == 0; /* field id */
-        op->vector = op_take_bytes(r);
+        op_take_vectors(r, op);
         op->metadata = op_take_bytes(r);
         break;
     case VSI_OP_DELETE:

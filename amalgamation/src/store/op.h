@@ -21,25 +21,33 @@ enum {
     VSI_OP_LAST = VSI_OP_METADATA
 };
 
+/* A vector field of a new collection. */
+typedef struct vsi_op_field {
+    uint32_t dim;
+    uint32_t type;   /* VS_F32 ... */
+    uint32_t metric; /* VS_L2 ... */
+    bool is_optional;
+    vsi_bytes name;
+    vsi_bytes index;
+} vsi_op_field;
+
 /* One change with everything resolved: slots chosen, time read. Members of other kinds are zero. */
 typedef struct vsi_op {
     int kind;
     uint32_t coll; /* collection id; of a note 0: the database's own */
 
     /* create */
-    uint32_t dim;
-    uint32_t type;   /* VS_F32 ... */
-    uint32_t metric; /* VS_L2 ... */
     int64_t time_us;
     vsi_bytes name;
-    vsi_bytes index;
+    uint32_t field_count;
+    vsi_op_field field[VS_FIELDS_MAX];
 
     /* put, delete, metadata */
-    uint32_t slot;      /* put: where the record goes; else where it is */
-    uint32_t old_slot;  /* put: the slot it leaves, or VSI_SLOT_NONE: a new key */
-    vs_key key;         /* what it points to is borrowed */
-    vsi_bytes vector;   /* elements little-endian */
-    vsi_bytes metadata; /* bytes 0: none */
+    uint32_t slot;                   /* put: where the record goes; else where it is */
+    uint32_t old_slot;               /* put: the slot it leaves, or VSI_SLOT_NONE: a new key */
+    vs_key key;                      /* what it points to is borrowed */
+    vsi_bytes vector[VS_FIELDS_MAX]; /* elements little-endian; bytes 0: none of this field */
+    vsi_bytes metadata;              /* bytes 0: none */
 
     /* note */
     vsi_bytes note_key;

@@ -60,9 +60,17 @@ VSI_FN uint32_t vsi_slab_shift(uint32_t row_bytes, uint32_t trailer_bytes) {
     }
 }
 
-VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t row_bytes,
+VSI_FN vsi_bytes vsi_slab_key(uint8_t out[VSI_SLAB_KEY_BYTES], uint32_t array, uint32_t at) {
+    out[0] = (uint8_t)(array >> 8);
+    out[1] = (uint8_t)array;
+    vsi_put_u32_be(out + 2, at);
+    return (vsi_bytes){out, VSI_SLAB_KEY_BYTES};
+}
+
+VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t array, uint32_t row_bytes,
                            uint32_t trailer_bytes) {
     memset(slabs, 0, sizeof *slabs);
+    slabs->array = array;
     slabs->mem = mem;
     slabs->row_bytes = row_bytes;
     slabs->shift = vsi_slab_shift(row_bytes, trailer_bytes);
@@ -177,15 +185,14 @@ static vsi_slab_place *slabs_moved(const vsi_slabs *slabs, uint32_t at) {
 /* Where a slab is in the file; VS_ERR_NOT_FOUND without a message. The slab lock is held. */
 static vs_status slab_locate(vsi_err *err, const vsi_slabs *slabs, uint32_t at,
                              slab_spot *out_spot) {
-    uint8_t key[4];
+    uint8_t key[VSI_SLAB_KEY_BYTES];
     vsi_node_item item;
     const vsi_slab_place *moved = slabs_moved(slabs, at);
     if (moved)
         *out_spot = (slab_spot){.ref = moved->ref};
     if (moved || !slabs_pager(slabs))
         return moved ? VS_OK : VS_ERR_NOT_FOUND;
-    vsi_put_u32_be(key, at);
-    vs_status st = vsi_btree_get(err, &slabs->dir, (vsi_bytes){key, sizeof key}, &item);
+    vs_status st = vsi_btree_get(err, &slabs->dir, vsi_slab_key(key, slabs->array, at), &item);
     if (st == VS_OK && item.ref_count != 1)
         return vsi_fail(err, VS_ERR_CORRUPT, "the entry of slab %lu is malformed",
                         (unsigned long)at);
@@ -709,10 +716,11 @@ VSI_FN void vsi_slabs_need(const vsi_slabs *slabs, vsi_page_count *need) {
     vsi_page_count_add(need, slab_extent_bytes(slabs) / VSI_PAGE_BYTES, dirty);
 }
 
-static vs_status slab_link(vsi_err *err, vsi_btree *dir, const vsi_slab_place *place) {
-    uint8_t key[4], encoded[VSI_REF_BYTES];
-    vsi_node_item old, item = {.key = {key, sizeof key}, .refs = encoded, .ref_count = 1};
-    vsi_put_u32_be(key, place->at);
+static vs_status slab_link(vsi_err *err, vsi_btree *dir, uint32_t array,
+                           const vsi_slab_place *place) {
+    uint8_t key[VSI_SLAB_KEY_BYTES], encoded[VSI_REF_BYTES];
+    vsi_node_item old,
+        item = {.key = vsi_slab_key(key, array, place->at), .refs = encoded, .ref_count = 1};
     vsi_ref_encode(place->ref, encoded);
     vs_status st = vsi_btree_get(err, dir, item.key, &old);
     if (st == VS_OK && old.ref_count == 1)
@@ -724,7 +732,7 @@ VSI_FN vs_status vsi_slabs_link(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir) 
     const vsi_slab_place *places = (const vsi_slab_place *)(const void *)slabs->moved.data;
     vs_status st = VS_OK;
     for (size_t i = 0; st == VS_OK && i < slabs->moved.bytes / sizeof *places; i++)
-        st = slab_link(err, dir, &places[i]);
+        st = slab_link(err, dir, slabs->array, &places[i]);
     return st;
 }
 
@@ -780,16 +788,16 @@ static vs_status slab_forget(vsi_err *err, vsi_slabs *slabs, uint32_t at, vsi_pa
 }
 
 static vs_status slab_drop(vsi_err *err, vsi_slabs *slabs, uint32_t at, vsi_btree *dir) {
-    uint8_t key[4];
+    uint8_t bytes[VSI_SLAB_KEY_BYTES];
     vsi_node_item item;
-    vsi_put_u32_be(key, at);
+    vsi_bytes key = vsi_slab_key(bytes, slabs->array, at);
     vs_status st = slab_forget(err, slabs, at, dir->cow->pager);
     if (st == VS_OK)
-        st = vsi_btree_get(err, dir, (vsi_bytes){key, sizeof key}, &item);
+        st = vsi_btree_get(err, dir, key, &item);
     if (st == VS_OK && item.ref_count == 1)
         st = vsi_cow_drop_ref(err, dir->cow, vsi_ref_decode(item.refs));
     if (st == VS_OK)
-        st = vsi_btree_delete(err, dir, (vsi_bytes){key, sizeof key});
+        st = vsi_btree_delete(err, dir, key);
     return st == VS_ERR_NOT_FOUND ? VS_OK : st;
 }
 

@@ -11,11 +11,17 @@ enum { VSI_SLAB_BYTES_MIN = 16384, VSI_SLAB_ALIGN = 64, VSI_SLAB_SHIFT_MAX = 17 
 
 #define VSI_SLOT_NONE UINT32_MAX /* no slot */
 
+enum { VSI_SLAB_KEY_BYTES = 6 };
+
+/* What leads to a slab in dir. */
+VSI_FN vsi_bytes vsi_slab_key(uint8_t out[VSI_SLAB_KEY_BYTES], uint32_t array, uint32_t at);
+
 /* A slab that is not in memory is read in when it is needed; one that the file has too may leave memory
  * again. Where a slab is in the file says `moved` or, if it is not in there, dir. With the pager's windows on
  * a slab of dir is not read in: the table leads to the mapped file. */
 typedef struct vsi_slabs {
     vsi_mem *mem;
+    uint32_t array; /* its number in dir */
     uint32_t row_bytes;
     uint32_t shift;         /* rows of a slab, as a power of two */
     uint32_t trailer_bytes; /* behind a slab's rows in its extent */
@@ -23,7 +29,8 @@ typedef struct vsi_slabs {
     vsi_atomic_ptr table;   /* slab_table: readers load it */
 
     /* guarded by the pager's slab lock */
-    vsi_btree dir; /* slab number -> extent, as of the last checkpoint */
+    vsi_btree
+        dir; /* array, slab number -> extent, as of the last checkpoint; shared by all arrays */
     vsi_buf moved; /* vsi_slab_place, ascending: written since */
     size_t hand;   /* of vsi_slabs_evict */
 
@@ -51,7 +58,7 @@ typedef struct vsi_slab_aside {
 /* The number of rows of a slab, as a power of two, for rows of this size. */
 VSI_FN uint32_t vsi_slab_shift(uint32_t row_bytes, uint32_t trailer_bytes);
 
-VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t row_bytes,
+VSI_FN void vsi_slabs_init(vsi_slabs *slabs, vsi_mem *mem, uint32_t array, uint32_t row_bytes,
                            uint32_t trailer_bytes);
 VSI_FN void vsi_slabs_free(vsi_slabs *slabs); /* accepts one that is all zero */
 

@@ -2,7 +2,7 @@
  *
  *   S1  A record is live in exactly one slot; keys maps its key there, the cell of the slot
  *       holds the key, the live bit is set. count is the number of live slots.
- *   S2  Slots below slot_end have rows and cells.
+ *   S2  Slots below slot_end have cells, and rows of the fields that are not optional.
  *   S3  A slot's row and cell are written only while it is not live in any version that can be
  *       read. */
 #include "store/state.h"
@@ -10,23 +10,34 @@
 
 enum { STATE_ENTRY_COLL = 1, STATE_ENTRY_NAME = 2, STATE_ENTRY_BASE = 3 };
 
-/* Value of a collection's entry: fixed fields, name, index; then references to its trees. */
+/* Value of a collection's entry: fixed fields, name; then references to its trees. */
 enum {
-    COLL_DIM_OFF = 0,
-    COLL_TYPE_OFF = 4,
-    COLL_METRIC_OFF = 5,
-    COLL_ROWS_SHIFT_OFF = 6,
-    COLL_CELLS_SHIFT_OFF = 7,
-    COLL_CREATED_OFF = 8,
-    COLL_COUNT_OFF = 16,
+    COLL_CREATED_OFF = 0,
+    COLL_COUNT_OFF = 8,
+    COLL_LAST_NUMBER_OFF = 16,
     COLL_SLOT_END_OFF = 24,
-    COLL_NAME_BYTES_OFF = 28,
-    COLL_INDEX_BYTES_OFF = 30,
-    COLL_TREES_OFF = 32, /* entries of each tree, u64 */
-    COLL_TREES = 6,
-    COLL_LAST_NUMBER_OFF = COLL_TREES_OFF + 8 * COLL_TREES,
-    COLL_FIXED_BYTES = COLL_LAST_NUMBER_OFF + 8,
-    COLL_BYTES_MAX = COLL_FIXED_BYTES + VS_NAME_BYTES_MAX + VS_INDEX_BYTES_MAX
+    COLL_FIELDS_OFF = 28,
+    COLL_NAME_BYTES_OFF = 30,
+    COLL_CELLS_SHIFT_OFF = 32, /* then zeros */
+    COLL_TREES_OFF = 40,       /* entries of each tree, u64 */
+    COLL_TREES = 5,
+    COLL_FIXED_BYTES = COLL_TREES_OFF + 8 * COLL_TREES,
+    COLL_BYTES_MAX = COLL_FIXED_BYTES + VS_NAME_BYTES_MAX
+};
+
+/* Value of a vector field's entry. */
+enum {
+    FIELD_DIM_OFF = 0,
+    FIELD_TYPE_OFF = 4,
+    FIELD_METRIC_OFF = 5,
+    FIELD_SHIFT_OFF = 6,
+    FIELD_FLAGS_OFF = 7,
+    FIELD_NAME_BYTES_OFF = 8,
+    FIELD_INDEX_BYTES_OFF = 10,
+    FIELD_FIXED_BYTES = 12,
+    FIELD_KEY_BYTES = 7,
+    FIELD_BYTES_MAX = FIELD_FIXED_BYTES + VS_FIELD_BYTES_MAX + VS_INDEX_BYTES_MAX,
+    FIELD_OPTIONAL = 1 /* the one flag */
 };
 
 enum { BASE_NOTES_OFF = 0, BASE_LAST_COLL_OFF = 8, BASE_BYTES = 16 };
@@ -53,39 +64,61 @@ static vsi_bytes state_name_key(uint8_t out[1 + VS_NAME_BYTES_MAX], vsi_bytes na
     return (vsi_bytes){out, 1 + name.bytes};
 }
 
+/* Behind the entry of its collection. */
+static vsi_bytes state_field_key(uint8_t out[FIELD_KEY_BYTES], uint32_t id, uint32_t field) {
+    state_id_key(out, id);
+    out[5] = (uint8_t)(field >> 8);
+    out[6] = (uint8_t)field;
+    return (vsi_bytes){out, FIELD_KEY_BYTES};
+}
+
 static vsi_btree *coll_tree(vsi_coll *coll, uint32_t at) {
-    vsi_btree *trees[COLL_TREES] = {&coll->keys,     &coll->metadata,  &coll->live,
-                                    &coll->rows_dir, &coll->cells_dir, &coll->long_keys};
+    vsi_btree *trees[COLL_TREES] = {&coll->keys, &coll->metadata, &coll->live, &coll->slabs,
+                                    &coll->long_keys};
     return trees[at];
 }
 
 static vs_status coll_write(vsi_err *err, vsi_btree *catalog, vsi_coll *coll) {
     const vsi_desc *desc = coll->desc;
     uint8_t value[COLL_BYTES_MAX] = {0}, refs[COLL_TREES * VSI_REF_BYTES], key[5];
-    size_t name_bytes = strlen(desc->name), index_bytes = strlen(desc->index);
-    vsi_put_u32(value + COLL_DIM_OFF, desc->dim);
-    value[COLL_TYPE_OFF] = (uint8_t)desc->type;
-    value[COLL_METRIC_OFF] = (uint8_t)desc->metric;
-    value[COLL_ROWS_SHIFT_OFF] = (uint8_t)desc->rows.shift;
-    value[COLL_CELLS_SHIFT_OFF] = (uint8_t)desc->cells.shift;
+    size_t name_bytes = strlen(desc->name);
     vsi_put_u64(value + COLL_CREATED_OFF, (uint64_t)desc->created_us);
     vsi_put_u64(value + COLL_COUNT_OFF, coll->count);
-    vsi_put_u32(value + COLL_SLOT_END_OFF, coll->slot_end);
-    vsi_put_u16(value + COLL_NAME_BYTES_OFF, (uint16_t)name_bytes);
-    vsi_put_u16(value + COLL_INDEX_BYTES_OFF, (uint16_t)index_bytes);
     vsi_put_u64(value + COLL_LAST_NUMBER_OFF, coll->last_number);
+    vsi_put_u32(value + COLL_SLOT_END_OFF, coll->slot_end);
+    vsi_put_u16(value + COLL_FIELDS_OFF, (uint16_t)desc->field_count);
+    vsi_put_u16(value + COLL_NAME_BYTES_OFF, (uint16_t)name_bytes);
+    value[COLL_CELLS_SHIFT_OFF] = (uint8_t)desc->cells.shift;
     for (uint32_t i = 0; i < COLL_TREES; i++) {
         vsi_put_u64(value + COLL_TREES_OFF + 8 * i, coll_tree(coll, i)->count);
         vsi_ref_encode(coll_tree(coll, i)->root, refs + i * VSI_REF_BYTES);
     }
     memcpy(value + COLL_FIXED_BYTES, desc->name, name_bytes);
-    memcpy(value + COLL_FIXED_BYTES + name_bytes, desc->index, index_bytes);
     vsi_node_item item = {.key = state_id_key(key, desc->id),
-                          .value = {value, COLL_FIXED_BYTES + name_bytes + index_bytes},
+                          .value = {value, COLL_FIXED_BYTES + name_bytes},
                           .refs = refs,
                           .ref_count = COLL_TREES};
     return vsi_btree_put_item(err, catalog, &item);
 }
+
+static vs_status field_write(vsi_err *err, vsi_btree *catalog, const vsi_desc *desc, uint32_t at) {
+    const vsi_field *field = &desc->field[at];
+    uint8_t value[FIELD_BYTES_MAX], key[FIELD_KEY_BYTES];
+    size_t name_bytes = strlen(field->name), index_bytes = strlen(field->index);
+    vsi_put_u32(value + FIELD_DIM_OFF, field->dim);
+    value[FIELD_TYPE_OFF] = (uint8_t)field->type;
+    value[FIELD_METRIC_OFF] = (uint8_t)field->metric;
+    value[FIELD_SHIFT_OFF] = (uint8_t)field->rows.shift;
+    value[FIELD_FLAGS_OFF] = field->is_optional ? FIELD_OPTIONAL : 0;
+    vsi_put_u16(value + FIELD_NAME_BYTES_OFF, (uint16_t)name_bytes);
+    vsi_put_u16(value + FIELD_INDEX_BYTES_OFF, (uint16_t)index_bytes);
+    memcpy(value + FIELD_FIXED_BYTES, field->name, name_bytes);
+    memcpy(value + FIELD_FIXED_BYTES + name_bytes, field->index, index_bytes);
+    return vsi_btree_put(err, catalog, state_field_key(key, desc->id, at),
+                         (vsi_bytes){value, FIELD_FIXED_BYTES + name_bytes + index_bytes});
+}
+
+/* ---- reading entries ------------------------------------------------------------------------- */
 
 static vs_status coll_misfit(vsi_err *err, uint32_t id) {
     return vsi_fail(err, VS_ERR_CORRUPT, "catalog: the entry of collection %lu is malformed",
@@ -97,56 +130,88 @@ static bool coll_item_fits(const vsi_node_item *item, uint32_t trailer_bytes) {
     const uint8_t *value = item->value.data;
     if (item->value.bytes < COLL_FIXED_BYTES || item->ref_count != COLL_TREES)
         return false;
-    uint32_t dim = vsi_get_u32(value + COLL_DIM_OFF);
+    uint32_t fields = vsi_get_u16(value + COLL_FIELDS_OFF);
     size_t name_bytes = vsi_get_u16(value + COLL_NAME_BYTES_OFF);
-    size_t index_bytes = vsi_get_u16(value + COLL_INDEX_BYTES_OFF);
-    int type = value[COLL_TYPE_OFF];
-    return dim >= 1 && dim <= VS_DIM_MAX && vsi_metric_fits(value[COLL_METRIC_OFF], type) &&
-           name_bytes >= 1 && name_bytes <= VS_NAME_BYTES_MAX &&
-           index_bytes <= VS_INDEX_BYTES_MAX &&
-           item->value.bytes == COLL_FIXED_BYTES + name_bytes + index_bytes &&
-           value[COLL_ROWS_SHIFT_OFF] ==
-               vsi_slab_shift(vsi_vector_bytes(type, dim), trailer_bytes) &&
+    return fields >= 1 && fields <= VS_FIELDS_MAX && name_bytes >= 1 &&
+           name_bytes <= VS_NAME_BYTES_MAX && item->value.bytes == COLL_FIXED_BYTES + name_bytes &&
            value[COLL_CELLS_SHIFT_OFF] == vsi_slab_shift(VSI_CELL_BYTES, trailer_bytes);
+}
+
+static bool field_item_fits(const vsi_node_item *item, uint32_t trailer_bytes) {
+    const uint8_t *value = item->value.data;
+    if (item->value.bytes < FIELD_FIXED_BYTES || item->ref_count)
+        return false;
+    uint32_t dim = vsi_get_u32(value + FIELD_DIM_OFF);
+    size_t name_bytes = vsi_get_u16(value + FIELD_NAME_BYTES_OFF);
+    size_t index_bytes = vsi_get_u16(value + FIELD_INDEX_BYTES_OFF);
+    int type = value[FIELD_TYPE_OFF];
+    return dim >= 1 && dim <= VS_DIM_MAX && vsi_metric_fits(value[FIELD_METRIC_OFF], type) &&
+           value[FIELD_FLAGS_OFF] <= FIELD_OPTIONAL && name_bytes >= 1 &&
+           name_bytes <= VS_FIELD_BYTES_MAX && index_bytes <= VS_INDEX_BYTES_MAX &&
+           item->value.bytes == FIELD_FIXED_BYTES + name_bytes + index_bytes &&
+           value[FIELD_SHIFT_OFF] == vsi_slab_shift(vsi_vector_bytes(type, dim), trailer_bytes);
+}
+
+static vs_status field_read(vsi_err *err, const vsi_state *state, uint32_t id, uint32_t at,
+                            vsi_field *out) {
+    uint8_t key[FIELD_KEY_BYTES];
+    vsi_node_item item;
+    vs_status st = vsi_btree_get(err, &state->catalog, state_field_key(key, id, at), &item);
+    bool is_there = st == VS_OK;
+    if (st == VS_ERR_NOT_FOUND ||
+        (is_there && !field_item_fits(&item, vsi_cow_trailer(state->catalog.cow))))
+        return vsi_fail(err, VS_ERR_CORRUPT,
+                        "catalog: the entry of field %lu of collection %lu is %s",
+                        (unsigned long)at, (unsigned long)id, is_there ? "malformed" : "missing");
+    if (st != VS_OK)
+        return st;
+    const uint8_t *value = item.value.data, *name = value + FIELD_FIXED_BYTES;
+    size_t name_bytes = vsi_get_u16(value + FIELD_NAME_BYTES_OFF);
+    out->dim = vsi_get_u32(value + FIELD_DIM_OFF);
+    out->type = value[FIELD_TYPE_OFF];
+    out->metric = value[FIELD_METRIC_OFF];
+    out->is_optional = value[FIELD_FLAGS_OFF] & FIELD_OPTIONAL;
+    memcpy(out->name, name, name_bytes);
+    memcpy(out->index, name + name_bytes, vsi_get_u16(value + FIELD_INDEX_BYTES_OFF));
+    return VS_OK;
 }
 
 /* Whether an array has the slab of the last slot, which is never dropped. There may be others behind it:
  * what was rolled back leaves its slabs. */
-static vs_status coll_check_slabs(vsi_err *err, const vsi_btree *dir, uint32_t slot_end,
-                                  uint32_t shift) {
-    uint8_t key[4];
+static vs_status coll_check_slabs(vsi_err *err, const vsi_coll *coll, uint32_t array,
+                                  uint32_t row_bytes) {
+    uint8_t key[VSI_SLAB_KEY_BYTES];
     vsi_node_item item;
-    if (!slot_end)
+    uint32_t shift = vsi_slab_shift(row_bytes, vsi_cow_trailer(coll->slabs.cow));
+    if (!coll->slot_end)
         return VS_OK;
-    vsi_put_u32_be(key, (slot_end - 1) >> shift);
-    return vsi_btree_get(err, dir, (vsi_bytes){key, sizeof key}, &item);
+    return vsi_btree_get(err, &coll->slabs, vsi_slab_key(key, array, (coll->slot_end - 1) >> shift),
+                         &item);
 }
 
 /* The collection's first use since the database was opened: all slabs are in the file. */
 static vs_status coll_intern(vsi_err *err, const vsi_state *state, uint32_t id,
                              const vsi_node_item *item, vsi_coll *coll) {
-    const uint8_t *value = item->value.data, *name = value + COLL_FIXED_BYTES;
-    size_t name_bytes = vsi_get_u16(value + COLL_NAME_BYTES_OFF);
-    size_t index_bytes = vsi_get_u16(value + COLL_INDEX_BYTES_OFF);
+    const uint8_t *value = item->value.data;
     vsi_desc given;
-    vs_status st = coll->count > coll->slot_end ? VS_ERR_NOT_FOUND : VS_OK;
-    if (st == VS_OK)
-        st = coll_check_slabs(err, &coll->rows_dir, coll->slot_end, value[COLL_ROWS_SHIFT_OFF]);
-    if (st == VS_OK)
-        st = coll_check_slabs(err, &coll->cells_dir, coll->slot_end, value[COLL_CELLS_SHIFT_OFF]);
-    if (st != VS_OK)
-        return st == VS_ERR_NOT_FOUND ? coll_misfit(err, id) : st;
     memset(&given, 0, sizeof given);
     given.id = id;
-    given.dim = vsi_get_u32(value + COLL_DIM_OFF);
-    given.type = value[COLL_TYPE_OFF];
-    given.metric = value[COLL_METRIC_OFF];
     given.created_us = (int64_t)vsi_get_u64(value + COLL_CREATED_OFF);
-    memcpy(given.name, name, name_bytes);
-    memcpy(given.index, name + name_bytes, index_bytes);
+    given.field_count = vsi_get_u16(value + COLL_FIELDS_OFF);
+    memcpy(given.name, value + COLL_FIXED_BYTES, vsi_get_u16(value + COLL_NAME_BYTES_OFF));
+    given.new_dir = coll->slabs;
+    if (coll->count > coll->slot_end)
+        return coll_misfit(err, id);
+    vs_status st = coll_check_slabs(err, coll, 0, VSI_CELL_BYTES);
+    for (uint32_t i = 0; st == VS_OK && i < given.field_count; i++) {
+        vsi_field *field = &given.field[i];
+        st = field_read(err, state, id, i, field);
+        if (st == VS_OK && !field->is_optional)
+            st = coll_check_slabs(err, coll, 1 + i, vsi_vector_bytes(field->type, field->dim));
+    }
+    if (st != VS_OK)
+        return st == VS_ERR_NOT_FOUND ? coll_misfit(err, id) : st;
     given.term = vsi_term_of_coll(&given);
-    given.rows.dir = coll->rows_dir;
-    given.cells.dir = coll->cells_dir;
     return vsi_descs_intern(err, state->descs, &given, &coll->desc);
 }
 
@@ -282,6 +347,8 @@ VSI_FN vs_status vsi_state_add_coll(vsi_err *err, vsi_state *state, vsi_desc *de
     state->work = coll;
     state->last_coll = desc->id;
     st = coll_write(err, &state->catalog, &coll);
+    for (uint32_t i = 0; st == VS_OK && i < desc->field_count; i++)
+        st = field_write(err, &state->catalog, desc, i);
     return st == VS_OK ? vsi_btree_put(err, &state->catalog, state_name_key(key, name),
                                        (vsi_bytes){id, sizeof id})
                        : st;
@@ -362,9 +429,20 @@ VSI_FN vs_status vsi_coll_key(vsi_err *err, const vsi_coll *coll, uint32_t slot,
     return st;
 }
 
-VSI_FN vs_status vsi_coll_row(vsi_err *err, const vsi_coll *coll, uint32_t slot,
+VSI_FN vs_status vsi_coll_has(vsi_err *err, const vsi_coll *coll, uint32_t field, uint32_t slot,
+                              bool *out_has) {
+    uint32_t set = vsi_desc_set(coll->desc, field);
+    *out_has = true;
+    return set == VSI_LIVE_RECORDS ? VS_OK : vsi_live_get(err, &coll->live, set, slot, out_has);
+}
+
+VSI_FN vs_status vsi_coll_row(vsi_err *err, const vsi_coll *coll, uint32_t field, uint32_t slot,
                               const uint8_t **out_row) {
-    return vsi_slab_row(err, &coll->desc->rows, slot, out_row);
+    return vsi_slab_row(err, &coll->desc->field[field].rows, slot, out_row);
+}
+
+VSI_FN vsi_hash128 vsi_vector_hash(uint32_t field, vsi_bytes vector) {
+    return vsi_hash128_of(vector.data, vector.bytes, field);
 }
 
 VSI_FN vs_status vsi_coll_read_metadata(vsi_err *err, const vsi_coll *coll, uint32_t slot,

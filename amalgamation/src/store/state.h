@@ -11,13 +11,13 @@
 typedef struct vsi_coll {
     vsi_desc *desc;
     uint64_t count;
-    uint32_t slot_end;             /* slots below it have been used */
-    uint64_t last_number;          /* the largest number that was ever put as a key; 0 also: none */
-    vsi_btree keys;                /* key, by store/key -> slot */
-    vsi_btree long_keys;           /* slot -> key, of those that a cell has no room for */
-    vsi_btree metadata;            /* slot -> JSON, by store/value */
-    vsi_btree live;                /* which slots hold a record, by store/live */
-    vsi_btree rows_dir, cells_dir; /* slab number -> where the slab is in the file */
+    uint32_t slot_end;    /* slots below it have been used */
+    uint64_t last_number; /* the largest number that was ever put as a key; 0 also: none */
+    vsi_btree keys;       /* key, by store/key -> slot */
+    vsi_btree long_keys;  /* slot -> key, of those that a cell has no room for */
+    vsi_btree metadata;   /* slot -> JSON, by store/value */
+    vsi_btree live;       /* which slots hold a record, and which vectors, by store/live */
+    vsi_btree slabs;      /* array, slab number -> where the slab is in the file */
 } vsi_coll;
 
 /* One version of a database. Copying the struct copies the version. */
@@ -84,8 +84,13 @@ VSI_FN void vsi_cell_encode(uint8_t out[VSI_CELL_BYTES], vs_key key, vsi_hash128
 /* The key of a slot whose cell is given; what it points to is borrowed as entries of trees are. */
 VS_NODISCARD VSI_FN vs_status vsi_coll_key(vsi_err *err, const vsi_coll *coll, uint32_t slot,
                                            const vsi_cell *cell, vs_key *out_key);
-VS_NODISCARD VSI_FN vs_status vsi_coll_row(vsi_err *err, const vsi_coll *coll, uint32_t slot,
-                                           const uint8_t **out_row);
+/* Whether the record in a live slot has a field's vector, and that. */
+VS_NODISCARD VSI_FN vs_status vsi_coll_has(vsi_err *err, const vsi_coll *coll, uint32_t field,
+                                           uint32_t slot, bool *out_has);
+VS_NODISCARD VSI_FN vs_status vsi_coll_row(vsi_err *err, const vsi_coll *coll, uint32_t field,
+                                           uint32_t slot, const uint8_t **out_row);
+/* A vector's share of the hash that a cell keeps; elements little-endian. */
+VSI_FN vsi_hash128 vsi_vector_hash(uint32_t field, vsi_bytes vector);
 /* Appends the metadata of a slot to buf, nothing when it has none. */
 VS_NODISCARD VSI_FN vs_status vsi_coll_read_metadata(vsi_err *err, const vsi_coll *coll,
                                                      uint32_t slot, vsi_buf *buf);

@@ -1,7 +1,7 @@
 /* term.c - the terms of the digest: each depends on logical content alone, never on slots. */
 #include "store/term.h"
 
-enum { TERM_COLL = 1, TERM_VECTOR = 2, TERM_METADATA = 3, TERM_NOTE = 4 };
+enum { TERM_COLL = 1, TERM_VECTOR = 2, TERM_METADATA = 3, TERM_NOTE = 4, TERM_FIELD = 5 };
 
 static vsi_hash128 term_of_record(uint32_t kind, uint32_t coll, vs_key key, vsi_hash128 content) {
     uint8_t bytes[24 + VSI_KEY_BYTES_MAX];
@@ -30,17 +30,31 @@ VSI_FN vsi_hash128 vsi_term_of_note(uint32_t coll, vsi_bytes key, vsi_hash128 va
     return vsi_hash128_of(bytes, 24 + key.bytes, 0);
 }
 
+static vsi_hash128 term_of_field(uint32_t coll, uint32_t at, const vsi_field *field) {
+    uint8_t bytes[32 + VS_FIELD_BYTES_MAX + VS_INDEX_BYTES_MAX];
+    size_t name_bytes = strlen(field->name), index_bytes = strlen(field->index);
+    vsi_put_u32(bytes, TERM_FIELD);
+    vsi_put_u32(bytes + 4, coll);
+    vsi_put_u32(bytes + 8, at);
+    vsi_put_u32(bytes + 12, field->dim);
+    vsi_put_u32(bytes + 16, (uint32_t)field->type);
+    vsi_put_u32(bytes + 20, (uint32_t)field->metric);
+    vsi_put_u32(bytes + 24, field->is_optional);
+    vsi_put_u32(bytes + 28, (uint32_t)name_bytes);
+    memcpy(bytes + 32, field->name, name_bytes);
+    memcpy(bytes + 32 + name_bytes, field->index, index_bytes);
+    return vsi_hash128_of(bytes, 32 + name_bytes + index_bytes, 0);
+}
+
 VSI_FN vsi_hash128 vsi_term_of_coll(const vsi_desc *desc) {
-    uint8_t bytes[32 + VS_NAME_BYTES_MAX + VS_INDEX_BYTES_MAX];
-    size_t name_bytes = strlen(desc->name), index_bytes = strlen(desc->index);
+    uint8_t bytes[16 + VS_NAME_BYTES_MAX];
+    size_t name_bytes = strlen(desc->name);
     vsi_put_u32(bytes, TERM_COLL);
     vsi_put_u32(bytes + 4, desc->id);
-    vsi_put_u32(bytes + 8, desc->dim);
-    vsi_put_u32(bytes + 12, (uint32_t)desc->type);
-    vsi_put_u32(bytes + 16, (uint32_t)desc->metric);
-    vsi_put_u64(bytes + 20, (uint64_t)desc->created_us);
-    vsi_put_u32(bytes + 28, (uint32_t)name_bytes);
-    memcpy(bytes + 32, desc->name, name_bytes);
-    memcpy(bytes + 32 + name_bytes, desc->index, index_bytes);
-    return vsi_hash128_of(bytes, 32 + name_bytes + index_bytes, 0);
+    vsi_put_u64(bytes + 8, (uint64_t)desc->created_us);
+    memcpy(bytes + 16, desc->name, name_bytes);
+    vsi_hash128 sum = vsi_hash128_of(bytes, 16 + name_bytes, 0);
+    for (uint32_t i = 0; i < desc->field_count; i++)
+        vsi_hash128_add(&sum, term_of_field(desc->id, i, &desc->field[i]));
+    return sum;
 }

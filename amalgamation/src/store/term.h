@@ -5,6 +5,7 @@
 #include "store/desc.h"
 #include "store/key.h"
 
+/* With all its fields. */
 VSI_FN vsi_hash128 vsi_term_of_coll(const vsi_desc *desc);
 VSI_FN vsi_hash128 vsi_term_of_vector(uint32_t coll, vs_key key, vsi_hash128 vector_hash);
 VSI_FN vsi_hash128 vsi_term_of_metadata(uint32_t coll, vs_key key, vsi_hash128 metadata_hash);
