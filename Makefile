@@ -37,7 +37,7 @@ SHELL_C  := $(sort $(wildcard ext/shell/*.c))
 .PHONY: all bench-programs demo check check-run test-programs check-long check-long-run check-cross check-cross-run \
         coverage \
         cross-programs check-threads deps \
-        amalgamation check-amalgamation tidy format check-format bench fuzz fuzz-seeds install \
+        amalgamation powers check-amalgamation tidy format check-format bench fuzz fuzz-seeds install \
         clean help
 
 all: $(BUILD)/libvecstore.a $(BUILD)/$(SONAME) $(BUILD)/vecstore
@@ -82,6 +82,14 @@ $(BUILD)/amalgamate: amalgamation/amalgamate.c
 
 amalgamation: $(BUILD)/amalgamate
 	$(BUILD)/amalgamate amalgamation vecstore.c
+
+# The table of base/number.c; tests/unit/number.c verifies it.
+$(BUILD)/powers: amalgamation/powers.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 $(WARNINGS) -O1 -o $@ $<
+
+powers: $(BUILD)/powers
+	$(BUILD)/powers > amalgamation/src/base/powers.inc
 
 check-amalgamation: $(BUILD)/amalgamate
 	@$(BUILD)/amalgamate amalgamation $(BUILD)/vecstore.c
