@@ -1120,7 +1120,7 @@ enum {
 };
 
 /* A reader, in memory of the caller: begun by vs_json_begin, and gone when it is not used any more. Its
- * members are private. Bindings may take 128 bytes, aligned for a pointer: it has not more on any platform. */
+ * members are private. Bindings may take 128 bytes, aligned to 8: it has not more on any platform. */
 typedef struct vs_json {
     const char *text; /* borrowed */
     size_t bytes;
@@ -1285,6 +1285,42 @@ VS_NODISCARD VS_API vs_status vs_json_write_float(float value, char *out, size_t
  * Threads: any. */
 VS_NODISCARD VS_API vs_status vs_json_write_string(const char *text, size_t bytes, char *out,
                                                    size_t room, size_t *out_bytes);
+
+/* vs_json_compact - a text without insignificant white space.
+ *
+ *   text        [bytes] one value; its strings and numbers keep their bytes
+ *   out         [room] receives the first bytes, no NUL; may be text itself. NULL with room 0: only ask
+ *   out_bytes   [1] how many it has, also when that exceeds room; never more than bytes
+ *
+ * Memory: none.
+ * Errors: VS_ERR_INVALID (no JSON: vs_json_skip ends with an error that says where), VS_ERR_LIMIT (nested deeper
+ *   than 64), VS_ERR_MISUSE (NULL).
+ * Threads: any. */
+VS_NODISCARD VS_API vs_status vs_json_compact(const char *text, size_t bytes, char *out,
+                                              size_t room, size_t *out_bytes);
+
+/* vs_json_merge_patch - what a merge patch (RFC 7396) makes of a text.
+ *
+ *   target        [target_bytes] one value, such as a record's metadata
+ *   patch         [patch_bytes] one value: members of an object replace those of the same name, are added, or, when
+ *                 they are null, delete them; objects in them are patches of objects. Anything but an object replaces
+ *                 the target
+ *   allocator     where memory for the call comes from; NULL: malloc
+ *   out           [room] receives the first bytes, no NUL; may overlap neither text. NULL with room 0: only ask
+ *   out_bytes     [1] how many it has, also when that exceeds room; never more than both texts have
+ *
+ * The result is without insignificant white space; members keep the target's order, new ones follow in that of the
+ * patch. Names are compared as they are meant: "\u0061" is "a". Of members of one name the last one counts, the others
+ * vanish, in the target and in the patch. Arrays are taken as they are.
+ * Time: n log n comparisons of names, for n members.
+ * Memory: at most 100 bytes for each member, freed before it returns.
+ * Errors: VS_ERR_INVALID (one of the texts is no JSON), VS_ERR_LIMIT (nested deeper than 64; 4 GiB), VS_ERR_NOMEM,
+ *   VS_ERR_MISUSE (NULL).
+ * Threads: any. */
+VS_NODISCARD VS_API vs_status vs_json_merge_patch(const char *target, size_t target_bytes,
+                                                  const char *patch, size_t patch_bytes,
+                                                  const vs_allocator *allocator, char *out,
+                                                  size_t room, size_t *out_bytes);
 
 #ifdef __cplusplus
 }

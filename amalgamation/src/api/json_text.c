@@ -1,6 +1,5 @@
 /* json_text.c - the public reader and writers of JSON. */
-#include "base/bytes.h"
-#include "base/json.h"
+#include "base/patch.h"
 
 /* vecstore.h promises bindings that 128 bytes do. */
 _Static_assert(sizeof(vs_json) <= 128, "vs_json has outgrown what bindings reserve");
@@ -144,4 +143,39 @@ vs_status vs_json_write_string(const char *text, size_t bytes, char *out, size_t
     vsi_json_put_string(&sink, from, bytes);
     *out_bytes = sink.bytes;
     return VS_OK;
+}
+
+/* ---- whole texts ---------------------------------------------------------------------------- */
+
+vs_status vs_json_compact(const char *text, size_t bytes, char *out, size_t room,
+                          size_t *out_bytes) {
+    vs_json reader;
+    if (!text || (!out && room) || !out_bytes)
+        return VS_ERR_MISUSE;
+    vsi_json_begin(&reader, text, bytes, 0);
+    vsi_json_skip(&reader);
+    size_t value_at = reader.token_at, value_bytes = reader.token_bytes;
+    if (vsi_json_next(&reader) == VS_JSON_ERROR)
+        return reader.status;
+    vsi_json_out sink = {.data = (uint8_t *)out, .room = room};
+    vsi_json_put_compact(&sink, (const uint8_t *)text + value_at, value_bytes);
+    *out_bytes = sink.bytes;
+    return VS_OK;
+}
+
+vs_status vs_json_merge_patch(const char *target, size_t target_bytes, const char *patch,
+                              size_t patch_bytes, const vs_allocator *allocator, char *out,
+                              size_t room, size_t *out_bytes) {
+    if (!target || !patch || (allocator && !allocator->realloc) || (!out && room) || !out_bytes)
+        return VS_ERR_MISUSE;
+    vsi_mem mem;
+    vsi_err err = {0};
+    vsi_json_out sink = {.data = (uint8_t *)out, .room = room};
+    vsi_bytes from = {(const uint8_t *)target, target_bytes};
+    vsi_bytes change = {(const uint8_t *)patch, patch_bytes};
+    vsi_mem_init(&mem, allocator);
+    vs_status st = vsi_patch_merge(&err, &mem, from, change, &sink);
+    if (st == VS_OK)
+        *out_bytes = sink.bytes;
+    return st;
 }

@@ -352,7 +352,7 @@ VSI_FN vs_status vsi_json_check_object(vsi_err *err, const char *text, size_t n)
 VSI_FN void vsi_json_put(vsi_json_out *out, const void *data, size_t n) {
     size_t room = out->bytes < out->room ? out->room - out->bytes : 0;
     if (room && n)
-        memcpy(out->data + out->bytes, data, n < room ? n : room);
+        memmove(out->data + out->bytes, data, n < room ? n : room); /* compacting in place */
     out->bytes += n;
 }
 
@@ -373,8 +373,7 @@ static uint32_t json_hex4(const uint8_t *p) {
     return code;
 }
 
-/* Bytes of the escape at p, which stands in a string that was read. */
-static size_t json_escape(const uint8_t *p, uint32_t *out_code) {
+VSI_FN size_t vsi_json_escape(const uint8_t *p, uint32_t *out_code) {
     static const char letters[] = "bfnrt", codes[] = "\b\f\n\r\t";
     const char *found = strchr(letters, p[1]);
     *out_code = found ? (uint8_t)codes[found - letters] : p[1];
@@ -395,7 +394,7 @@ VSI_FN void vsi_json_put_decoded(vsi_json_out *out, const uint8_t *text, size_t 
         vsi_json_put(out, p, (size_t)(stop - p));
         if (!escape)
             return;
-        p = escape + json_escape(escape, &code); /* J3 */
+        p = escape + vsi_json_escape(escape, &code); /* J3 */
         json_put_code(out, code);
     }
 }
@@ -422,4 +421,28 @@ VSI_FN void vsi_json_put_string(vsi_json_out *out, const uint8_t *text, size_t n
     }
     vsi_json_put(out, done, (size_t)(end - done));
     vsi_json_put(out, "\"", 1);
+}
+
+/* Behind the string that begins at p; it was read, so it ends. */
+static const uint8_t *json_string_end(const uint8_t *p) {
+    for (p++; *p != '"'; p++)
+        p += *p == '\\';
+    return p + 1;
+}
+
+VSI_FN void vsi_json_put_compact(vsi_json_out *out, const uint8_t *text, size_t n) {
+    const uint8_t *done = text, *end = text + n;
+    for (const uint8_t *p = text; p < end;) {
+        if (*p == '"') {
+            p = json_string_end(p);
+            continue;
+        }
+        if (!json_is_space(*p++))
+            continue;
+        vsi_json_put(out, done, (size_t)(p - 1 - done));
+        while (p < end && json_is_space(*p))
+            p++;
+        done = p;
+    }
+    vsi_json_put(out, done, (size_t)(end - done));
 }

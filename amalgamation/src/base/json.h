@@ -29,6 +29,10 @@ VSI_FN void vsi_json_put(vsi_json_out *out, const void *data, size_t n);
 
 /* What stands between the quotes of a string that was read, escapes resolved. */
 VSI_FN void vsi_json_put_decoded(vsi_json_out *out, const uint8_t *text, size_t n);
+/* The character that the escape at p stands for, in a string that was read; returns the escape's bytes. */
+VSI_FN size_t vsi_json_escape(const uint8_t *p, uint32_t *out_code);
+/* A value that was read, without insignificant white space: never more than n bytes. */
+VSI_FN void vsi_json_put_compact(vsi_json_out *out, const uint8_t *text, size_t n);
 /* A string in quotes from well-formed UTF-8. */
 VSI_FN void vsi_json_put_string(vsi_json_out *out, const uint8_t *text, size_t n);
 
