@@ -2175,6 +2175,7 @@ VSI_FN vs_status vsi_json_floats(vs_json *r, float *out, size_t room, size_t *ou
     json_skip_space(r);
     for (bool is_end = json_take(r, ']'); !is_end; count++) {
         float value;
+        json_skip_space(r);
         if (!json_take_float(r, &value))
             return r->status;
         if (count < room)
@@ -2185,7 +2186,6 @@ VSI_FN vs_status vsi_json_floats(vs_json *r, float *out, size_t room, size_t *ou
             json_expected(r, "',' or ']'");
             return r->status;
         }
-        json_skip_space(r);
     }
     json_close(r);
     json_token(r, r->token, token_at, JSON_BEHIND);
