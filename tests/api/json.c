@@ -6,6 +6,10 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
+/* Constants may have more digits than their type has where a processor computes with 80 bits. */
+static const double tenth = 0.1, beyond_float = 3.5e38;
+static const float tenth_f = 0.1f, above_one_f = 1.00000011920928955078125f;
+
 /* A reader on a copy of exactly its size, so that a sanitizer sees a read too far. One at a time. */
 static vs_json *begin(const char *text, uint32_t flags) {
     static vs_json reader;
@@ -368,16 +372,16 @@ VT_TEST(numbers_are_given_as_what_is_asked_for) {
     double number = 0;
     float element = 0;
     VT_EQ(vs_json_double(at_number("0.1"), &number), VS_OK);
-    VT_CHECK(number == 0.1);
+    VT_CHECK(number == tenth);
     VT_EQ(vs_json_float(at_number("0.1"), &element), VS_OK);
-    VT_CHECK(element == 0.1f);
+    VT_CHECK(element == tenth_f);
     VT_EQ(vs_json_double(at_number(" -0 "), &number), VS_OK);
     VT_CHECK(number == 0 && signbit(number));
     VT_EQ(vs_json_double(at_number("1e-400"), &number), VS_OK);
     VT_CHECK(number == 0);
     /* By way of a double this would be rounded twice, and to another float. */
     VT_EQ(vs_json_float(at_number("1.00000017881393432617187499"), &element), VS_OK);
-    VT_CHECK(element == 1.00000011920928955078125f);
+    VT_CHECK(element == above_one_f);
 }
 
 VT_TEST(numbers_beyond_a_range_are_refused_and_reading_goes_on) {
@@ -392,7 +396,7 @@ VT_TEST(numbers_beyond_a_range_are_refused_and_reading_goes_on) {
     VT_EQ(vs_json_float(r, &element), VS_ERR_LIMIT);
     VT_CHECK(element == 5);
     VT_EQ(vs_json_double(r, &number), VS_OK);
-    VT_CHECK(number == 3.5e38);
+    VT_CHECK(number == beyond_float);
     VT_EQ(vs_json_next(r), VS_JSON_NUMBER);
     VT_EQ(vs_json_next(r), VS_JSON_ARRAY_END);
     VT_EQ(vs_json_double(at_number("1.7976931348623157e308"), &number), VS_OK);
@@ -426,7 +430,7 @@ VT_TEST(numbers_are_written_shortest_and_read_back) {
     size_t n = 0;
     VT_EQ(vs_json_write_float(0.1f, out, sizeof out, &n), VS_OK);
     VT_CHECK(n == 3 && !memcmp(out, "0.1", 3));
-    VT_EQ(vs_json_write_double(0.1f, out, sizeof out, &n), VS_OK);
+    VT_EQ(vs_json_write_double((double)tenth_f, out, sizeof out, &n), VS_OK);
     VT_CHECK(n == 19 && !memcmp(out, "0.10000000149011612", 19));
     VT_EQ(vs_json_write_double(-2.2250738585072014e-308, out, sizeof out, &n), VS_OK);
     VT_CHECK(n == 24 && !memcmp(out, "-2.2250738585072014e-308", 24));
@@ -464,7 +468,7 @@ VT_TEST(an_array_of_numbers_is_read_at_once_wherever_it_stands) {
     VT_EQ(vs_json_next(r), VS_JSON_ARRAY_BEGIN);
     VT_EQ(vs_json_floats(r, v, 4, &n), VS_OK);
     VT_EQ(n, 3);
-    VT_CHECK(v[0] == 1 && v[1] == -2.5f && v[2] == 0.1f && v[3] == 9);
+    VT_CHECK(v[0] == 1 && v[1] == -2.5f && v[2] == tenth_f && v[3] == 9);
     check_token(r, 6, 18);
     VT_EQ(vs_json_floats(r, v, 4, &n), VS_ERR_MISUSE);
     VT_EQ(vs_json_next(r), VS_JSON_NAME);

@@ -397,9 +397,9 @@ VT_TEST(leading_and_trailing_zeros_change_nothing) {
     for (int zeros = 0; zeros < 60; zeros++) {
         char text[400];
         sprintf(text, "0.%0*d1234567890123456789e%d", zeros + 1, 0, zeros + 1);
-        VT_CHECK(read_double(text) == 0.1234567890123456789);
+        VT_CHECK(read_double(text) == strtod("0.1234567890123456789", NULL));
         sprintf(text, "12345678901234567%0*de-%d", zeros + 1, 0, zeros + 1);
-        VT_CHECK(read_double(text) == 12345678901234567.0);
+        VT_CHECK(read_double(text) == strtod("12345678901234567", NULL));
         sprintf(text, "0.5%0*d", zeros + 1, 0);
         VT_CHECK(read_double(text) == 0.5);
     }
