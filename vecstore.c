@@ -117,7 +117,8 @@
 
 /* The upper word of the product; the lower one goes into *low. */
 VSI_FN uint64_t vsi_mul_u64(uint64_t a, uint64_t b, uint64_t *low);
-VSI_FN int vsi_leading_zeros(uint64_t value); /* value is not 0 */
+VSI_FN int vsi_leading_zeros(uint64_t value);  /* value is not 0 */
+VSI_FN int vsi_trailing_zeros(uint64_t value); /* likewise */
 
 /* ---- atomics, mutexes and conditions -------------------------------------------------------- */
 
@@ -192,6 +193,15 @@ VSI_FN int vsi_leading_zeros(uint64_t value) {
             value <<= step;
         }
     return zeros;
+#endif
+}
+
+VSI_FN int vsi_trailing_zeros(uint64_t value) {
+#if defined(__GNUC__)
+    vsi_assert(value);
+    return __builtin_ctzll(value);
+#else
+    return 63 - vsi_leading_zeros(value & (~value + 1));
 #endif
 }
 
@@ -1391,10 +1401,13 @@ static bool number_is_digit(const uint8_t *p, const uint8_t *end) {
     return p < end && (uint8_t)(*p - '0') <= 9;
 }
 
-/* Whether all bytes of a word are digits: upper halves 3, and still 3 when 6 was added to each. */
-static bool number_is_8_digits(uint64_t word) {
+/* How many digits 8 bytes begin with, the first one lowest: bytes whose upper half is 3, and still 3 when 6 was
+ * added. What a byte that is none carries into those behind it does not matter. */
+static int number_count_digits(uint64_t word) {
     const uint64_t upper = 0xf0f0f0f0f0f0f0f0u;
-    return ((word & upper) | ((word + 0x0606060606060606u) & upper) >> 4) == 0x3333333333333333u;
+    uint64_t halves = (word & upper) | ((word + 0x0606060606060606u) & upper) >> 4;
+    uint64_t marks = halves ^ 0x3333333333333333u;
+    return marks ? vsi_trailing_zeros(marks) / 8 : 8;
 }
 
 /* Neighbors are joined to numbers of two, four and eight digits; the first digit is in the lowest byte. */
@@ -1406,13 +1419,13 @@ static uint64_t number_of_8_digits(uint64_t word) {
 
 /* Appends digits to a number, which wraps when they are too many. Returns where they end. */
 static const uint8_t *number_take_digits(const uint8_t *p, const uint8_t *end, uint64_t *digits) {
+    static const uint32_t tens[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
     uint64_t value = *digits;
-    while (end - p >= 8) {
+    for (int count = 8; count == 8 && end - p >= 8; p += count) {
         uint64_t word = vsi_get_u64(p);
-        if (!number_is_8_digits(word))
-            break;
-        value = value * 100000000 + number_of_8_digits(word);
-        p += 8;
+        count = number_count_digits(word);
+        if (count) /* zeros come in front of fewer than 8 */
+            value = value * tens[count] + number_of_8_digits(word << (64 - 8 * count));
     }
     for (; number_is_digit(p, end); p++)
         value = value * 10 + (uint64_t)(*p - '0');
@@ -1907,12 +1920,17 @@ static uint8_t json_peek(const vs_json *r) {
 }
 
 static bool json_is_space(uint8_t c) {
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+    return c <= ' ' && (c == ' ' || c == '\n' || c == '\t' || c == '\r');
 }
 
 static void json_skip_space(vs_json *r) {
-    while (json_is_space(json_peek(r)))
-        r->at++;
+    const char *text = r->text;
+    size_t at = r->at, n = r->bytes;
+    if (at < n && (uint8_t)text[at] > ' ')
+        return; /* most often there is none */
+    while (at < n && json_is_space((uint8_t)text[at]))
+        at++;
+    r->at = at;
 }
 
 static bool json_take(vs_json *r, uint8_t c) {
@@ -1964,35 +1982,50 @@ static bool json_take_escape(vs_json *r) {
     return json_expected(r, "a surrogate pair, high then low,");
 }
 
-/* Whether 8 bytes of a string are characters of ASCII that stand for themselves. May say no where the
- * answer is yes, not the other way round. */
-static bool json_is_plain(uint64_t word) {
+/* How many of 8 bytes of a string, the first one lowest, are characters of ASCII that stand for themselves. A
+ * byte's highest bit is set in `marks` when it is another; the bytes behind that may be marked by mistake. */
+static size_t json_plain_bytes(uint64_t word) {
     const uint64_t ones = 0x0101010101010101u;
     uint64_t quote = word ^ ones * '"', backslash = word ^ ones * '\\';
-    return !((word | (quote - ones) | (backslash - ones) | (word - ones * 0x20)) & ones * 0x80);
+    uint64_t marks =
+        (word | (quote - ones) | (backslash - ones) | (word - ones * 0x20)) & ones * 0x80;
+    return marks ? (size_t)vsi_trailing_zeros(marks) / 8 : 8;
+}
+
+/* Where the first byte from at on is that does not stand for itself, or the end. */
+static size_t json_plain_end(const uint8_t *text, size_t at, size_t n) {
+    while (n - at >= 8) {
+        size_t step = json_plain_bytes(vsi_get_u64(text + at));
+        at += step;
+        if (step < 8)
+            return at;
+    }
+    while (at < n && text[at] >= 0x20 && text[at] < 0x80 && text[at] != '"' && text[at] != '\\')
+        at++;
+    return at;
 }
 
 /* The rest of a string, behind its first quote, with the last one. */
 static bool json_take_string(vs_json *r) {
     const uint8_t *text = (const uint8_t *)r->text;
-    while (r->at < r->bytes) {
-        if (r->bytes - r->at >= 8 && json_is_plain(vsi_get_u64(text + r->at))) {
-            r->at += 8;
-            continue;
-        }
+    for (;;) {
+        r->at = json_plain_end(text, r->at, r->bytes);
+        if (r->at == r->bytes)
+            return json_expected(r, "the end of a string");
         uint8_t c = text[r->at];
+        if (c == '"') {
+            r->at++;
+            return true;
+        }
         if (c < 0x20)
             return json_expected(r, "no control character");
         size_t step = vsi_utf8_sequence(text + r->at, r->bytes - r->at);
         if (step == 0)
             return json_expected(r, "well-formed UTF-8");
         r->at += step;
-        if (c == '"')
-            return true;
         if (c == '\\' && !json_take_escape(r))
             return false;
     }
-    return json_expected(r, "the end of a string");
 }
 
 /* ---- tokens --------------------------------------------------------------------------------- */
@@ -2039,42 +2072,49 @@ static int json_name(vs_json *r) {
     return json_take(r, ':') ? VS_JSON_NAME : json_fail(r, VS_ERR_INVALID, "':'");
 }
 
-static bool json_take_word(vs_json *r, const char *word) {
-    size_t n = strlen(word);
+static int json_word(vs_json *r, const char *word, size_t n, int token) {
+    size_t token_at = r->at;
     if (n > r->bytes - r->at || memcmp(r->text + r->at, word, n))
-        return false;
+        return json_fail(r, VS_ERR_INVALID, "a value");
     r->at += n;
-    return true;
+    return json_token(r, token, token_at, JSON_BEHIND);
 }
 
-static int json_scalar(vs_json *r) {
+static int json_number(vs_json *r) {
     size_t token_at = r->at;
-    int token = json_take_word(r, "true")    ? VS_JSON_TRUE
-                : json_take_word(r, "false") ? VS_JSON_FALSE
-                : json_take_word(r, "null")  ? VS_JSON_NULL
-                                             : VS_JSON_NUMBER;
-    if (token == VS_JSON_NUMBER) {
-        vsi_decimal decimal;
-        const char *expected =
-            vsi_decimal_read((const uint8_t *)r->text + r->at, r->bytes - r->at, &decimal);
-        r->at += decimal.bytes;
-        if (expected)
-            return json_fail(r, VS_ERR_INVALID, expected);
-    }
-    return json_token(r, token, token_at, JSON_BEHIND);
+    vsi_decimal decimal;
+    const char *expected =
+        vsi_decimal_read((const uint8_t *)r->text + token_at, r->bytes - token_at, &decimal);
+    r->at += decimal.bytes;
+    if (expected)
+        return json_fail(r, VS_ERR_INVALID, expected);
+    return json_token(r, VS_JSON_NUMBER, token_at, JSON_BEHIND);
+}
+
+static int json_string(vs_json *r) {
+    size_t token_at = r->at++;
+    return json_take_string(r) ? json_token(r, VS_JSON_STRING, token_at, JSON_BEHIND)
+                               : VS_JSON_ERROR;
 }
 
 static int json_value(vs_json *r) {
     json_skip_space(r);
-    size_t token_at = r->at;
-    uint8_t c = json_peek(r);
-    if (c == '{' || c == '[')
-        return json_open(r, c == '{');
-    if (c != '"')
-        return json_scalar(r);
-    r->at++;
-    return json_take_string(r) ? json_token(r, VS_JSON_STRING, token_at, JSON_BEHIND)
-                               : VS_JSON_ERROR;
+    switch (json_peek(r)) {
+    case '{':
+        return json_open(r, true);
+    case '[':
+        return json_open(r, false);
+    case '"':
+        return json_string(r);
+    case 't':
+        return json_word(r, "true", 4, VS_JSON_TRUE);
+    case 'f':
+        return json_word(r, "false", 5, VS_JSON_FALSE);
+    case 'n':
+        return json_word(r, "null", 4, VS_JSON_NULL);
+    default:
+        return json_number(r);
+    }
 }
 
 static int json_end(vs_json *r) {
@@ -7770,17 +7810,6 @@ VSI_FN vs_status vsi_live_set(vsi_err *err, vsi_btree *live, uint32_t slot, bool
 
 /* ---- walking -------------------------------------------------------------------------------- */
 
-static uint32_t live_lowest_bit(uint64_t word) {
-    uint32_t at = 0;
-#if defined(__GNUC__)
-    at = (uint32_t)__builtin_ctzll(word);
-#else
-    while (!(word >> at & 1))
-        at++;
-#endif
-    return at;
-}
-
 static vs_status live_load(vsi_err *err, vsi_live_scan *scan, uint32_t chunk) {
     const uint8_t *bits = NULL;
     if (scan->is_loaded && scan->chunk == chunk)
@@ -7808,7 +7837,7 @@ static vs_status live_seek(vsi_err *err, vsi_live_scan *scan, uint32_t slot, uin
         uint32_t at = slot % VSI_LIVE_CHUNK_SLOTS / LIVE_WORD_SLOTS * (LIVE_WORD_SLOTS / 8);
         uint64_t word = (vsi_get_u64(scan->bits + at) ^ flip) >> (slot % LIVE_WORD_SLOTS);
         uint32_t unit = scan->is_missing ? VSI_LIVE_CHUNK_SLOTS : LIVE_WORD_SLOTS;
-        uint32_t step = word ? live_lowest_bit(word) : unit - slot % unit;
+        uint32_t step = word ? (uint32_t)vsi_trailing_zeros(word) : unit - slot % unit;
         if (step >= end - slot)
             break;
         slot += step;

@@ -37,12 +37,17 @@ static uint8_t json_peek(const vs_json *r) {
 }
 
 static bool json_is_space(uint8_t c) {
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+    return c <= ' ' && (c == ' ' || c == '\n' || c == '\t' || c == '\r');
 }
 
 static void json_skip_space(vs_json *r) {
-    while (json_is_space(json_peek(r)))
-        r->at++;
+    const char *text = r->text;
+    size_t at = r->at, n = r->bytes;
+    if (at < n && (uint8_t)text[at] > ' ')
+        return; /* most often there is none */
+    while (at < n && json_is_space((uint8_t)text[at]))
+        at++;
+    r->at = at;
 }
 
 static bool json_take(vs_json *r, uint8_t c) {
@@ -94,35 +99,50 @@ static bool json_take_escape(vs_json *r) {
     return json_expected(r, "a surrogate pair, high then low,");
 }
 
-/* Whether 8 bytes of a string are characters of ASCII that stand for themselves. May say no where the
- * answer is yes, not the other way round. */
-static bool json_is_plain(uint64_t word) {
+/* How many of 8 bytes of a string, the first one lowest, are characters of ASCII that stand for themselves. A
+ * byte's highest bit is set in `marks` when it is another; the bytes behind that may be marked by mistake. */
+static size_t json_plain_bytes(uint64_t word) {
     const uint64_t ones = 0x0101010101010101u;
     uint64_t quote = word ^ ones * '"', backslash = word ^ ones * '\\';
-    return !((word | (quote - ones) | (backslash - ones) | (word - ones * 0x20)) & ones * 0x80);
+    uint64_t marks =
+        (word | (quote - ones) | (backslash - ones) | (word - ones * 0x20)) & ones * 0x80;
+    return marks ? (size_t)vsi_trailing_zeros(marks) / 8 : 8;
+}
+
+/* Where the first byte from at on is that does not stand for itself, or the end. */
+static size_t json_plain_end(const uint8_t *text, size_t at, size_t n) {
+    while (n - at >= 8) {
+        size_t step = json_plain_bytes(vsi_get_u64(text + at));
+        at += step;
+        if (step < 8)
+            return at;
+    }
+    while (at < n && text[at] >= 0x20 && text[at] < 0x80 && text[at] != '"' && text[at] != '\\')
+        at++;
+    return at;
 }
 
 /* The rest of a string, behind its first quote, with the last one. */
 static bool json_take_string(vs_json *r) {
     const uint8_t *text = (const uint8_t *)r->text;
-    while (r->at < r->bytes) {
-        if (r->bytes - r->at >= 8 && json_is_plain(vsi_get_u64(text + r->at))) {
-            r->at += 8;
-            continue;
-        }
+    for (;;) {
+        r->at = json_plain_end(text, r->at, r->bytes);
+        if (r->at == r->bytes)
+            return json_expected(r, "the end of a string");
         uint8_t c = text[r->at];
+        if (c == '"') {
+            r->at++;
+            return true;
+        }
         if (c < 0x20)
             return json_expected(r, "no control character");
         size_t step = vsi_utf8_sequence(text + r->at, r->bytes - r->at);
         if (step == 0)
             return json_expected(r, "well-formed UTF-8");
         r->at += step;
-        if (c == '"')
-            return true;
         if (c == '\\' && !json_take_escape(r))
             return false;
     }
-    return json_expected(r, "the end of a string");
 }
 
 /* ---- tokens --------------------------------------------------------------------------------- */
@@ -169,42 +189,49 @@ static int json_name(vs_json *r) {
     return json_take(r, ':') ? VS_JSON_NAME : json_fail(r, VS_ERR_INVALID, "':'");
 }
 
-static bool json_take_word(vs_json *r, const char *word) {
-    size_t n = strlen(word);
+static int json_word(vs_json *r, const char *word, size_t n, int token) {
+    size_t token_at = r->at;
     if (n > r->bytes - r->at || memcmp(r->text + r->at, word, n))
-        return false;
+        return json_fail(r, VS_ERR_INVALID, "a value");
     r->at += n;
-    return true;
+    return json_token(r, token, token_at, JSON_BEHIND);
 }
 
-static int json_scalar(vs_json *r) {
+static int json_number(vs_json *r) {
     size_t token_at = r->at;
-    int token = json_take_word(r, "true")    ? VS_JSON_TRUE
-                : json_take_word(r, "false") ? VS_JSON_FALSE
-                : json_take_word(r, "null")  ? VS_JSON_NULL
-                                             : VS_JSON_NUMBER;
-    if (token == VS_JSON_NUMBER) {
-        vsi_decimal decimal;
-        const char *expected =
-            vsi_decimal_read((const uint8_t *)r->text + r->at, r->bytes - r->at, &decimal);
-        r->at += decimal.bytes;
-        if (expected)
-            return json_fail(r, VS_ERR_INVALID, expected);
-    }
-    return json_token(r, token, token_at, JSON_BEHIND);
+    vsi_decimal decimal;
+    const char *expected =
+        vsi_decimal_read((const uint8_t *)r->text + token_at, r->bytes - token_at, &decimal);
+    r->at += decimal.bytes;
+    if (expected)
+        return json_fail(r, VS_ERR_INVALID, expected);
+    return json_token(r, VS_JSON_NUMBER, token_at, JSON_BEHIND);
+}
+
+static int json_string(vs_json *r) {
+    size_t token_at = r->at++;
+    return json_take_string(r) ? json_token(r, VS_JSON_STRING, token_at, JSON_BEHIND)
+                               : VS_JSON_ERROR;
 }
 
 static int json_value(vs_json *r) {
     json_skip_space(r);
-    size_t token_at = r->at;
-    uint8_t c = json_peek(r);
-    if (c == '{' || c == '[')
-        return json_open(r, c == '{');
-    if (c != '"')
-        return json_scalar(r);
-    r->at++;
-    return json_take_string(r) ? json_token(r, VS_JSON_STRING, token_at, JSON_BEHIND)
-                               : VS_JSON_ERROR;
+    switch (json_peek(r)) {
+    case '{':
+        return json_open(r, true);
+    case '[':
+        return json_open(r, false);
+    case '"':
+        return json_string(r);
+    case 't':
+        return json_word(r, "true", 4, VS_JSON_TRUE);
+    case 'f':
+        return json_word(r, "false", 5, VS_JSON_FALSE);
+    case 'n':
+        return json_word(r, "null", 4, VS_JSON_NULL);
+    default:
+        return json_number(r);
+    }
 }
 
 static int json_end(vs_json *r) {

@@ -42,10 +42,13 @@ static bool number_is_digit(const uint8_t *p, const uint8_t *end) {
     return p < end && (uint8_t)(*p - '0') <= 9;
 }
 
-/* Whether all bytes of a word are digits: upper halves 3, and still 3 when 6 was added to each. */
-static bool number_is_8_digits(uint64_t word) {
+/* How many digits 8 bytes begin with, the first one lowest: bytes whose upper half is 3, and still 3 when 6 was
+ * added. What a byte that is none carries into those behind it does not matter. */
+static int number_count_digits(uint64_t word) {
     const uint64_t upper = 0xf0f0f0f0f0f0f0f0u;
-    return ((word & upper) | ((word + 0x0606060606060606u) & upper) >> 4) == 0x3333333333333333u;
+    uint64_t halves = (word & upper) | ((word + 0x0606060606060606u) & upper) >> 4;
+    uint64_t marks = halves ^ 0x3333333333333333u;
+    return marks ? vsi_trailing_zeros(marks) / 8 : 8;
 }
 
 /* Neighbors are joined to numbers of two, four and eight digits; the first digit is in the lowest byte. */
@@ -57,13 +60,13 @@ static uint64_t number_of_8_digits(uint64_t word) {
 
 /* Appends digits to a number, which wraps when they are too many. Returns where they end. */
 static const uint8_t *number_take_digits(const uint8_t *p, const uint8_t *end, uint64_t *digits) {
+    static const uint32_t tens[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
     uint64_t value = *digits;
-    while (end - p >= 8) {
+    for (int count = 8; count == 8 && end - p >= 8; p += count) {
         uint64_t word = vsi_get_u64(p);
-        if (!number_is_8_digits(word))
-            break;
-        value = value * 100000000 + number_of_8_digits(word);
-        p += 8;
+        count = number_count_digits(word);
+        if (count) /* zeros come in front of fewer than 8 */
+            value = value * tens[count] + number_of_8_digits(word << (64 - 8 * count));
     }
     for (; number_is_digit(p, end); p++)
         value = value * 10 + (uint64_t)(*p - '0');

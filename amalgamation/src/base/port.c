@@ -32,6 +32,15 @@ VSI_FN int vsi_leading_zeros(uint64_t value) {
 #endif
 }
 
+VSI_FN int vsi_trailing_zeros(uint64_t value) {
+#if defined(__GNUC__)
+    vsi_assert(value);
+    return __builtin_ctzll(value);
+#else
+    return 63 - vsi_leading_zeros(value & (~value + 1));
+#endif
+}
+
 #if VS_THREADSAFE
 
 VSI_FN void vsi_atomic_add(vsi_atomic_u64 *value, uint64_t amount) {

@@ -107,7 +107,8 @@
 
 /* The upper word of the product; the lower one goes into *low. */
 VSI_FN uint64_t vsi_mul_u64(uint64_t a, uint64_t b, uint64_t *low);
-VSI_FN int vsi_leading_zeros(uint64_t value); /* value is not 0 */
+VSI_FN int vsi_leading_zeros(uint64_t value);  /* value is not 0 */
+VSI_FN int vsi_trailing_zeros(uint64_t value); /* likewise */
 
 /* ---- atomics, mutexes and conditions -------------------------------------------------------- */
 
