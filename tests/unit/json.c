@@ -172,6 +172,18 @@ VT_TEST(control_characters_in_strings_and_names_are_refused) {
     }
 }
 
+VT_TEST(every_byte_of_a_long_string_is_looked_at) {
+    for (size_t at = 0; at < 24; at++)
+        for (int c = 0; c < 256; c++) {
+            char in[24], text[40];
+            memset(in, 'a' + c % 7, sizeof in);
+            in[at] = (char)c;
+            bool is_plain = c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+            bool is_escape = c == '\\' && at + 1 < 24 && strchr("bf", in[at + 1]);
+            expect(text, wrap_string(in, sizeof in, text), is_plain || is_escape);
+        }
+}
+
 VT_TEST(every_escape_but_those_of_the_standard_is_refused) {
     for (int c = 0; c < 256; c++) {
         char in[2] = {'\\', (char)c}, text[16];
@@ -193,19 +205,13 @@ VT_TEST(every_character_that_is_no_hex_digit_is_refused_in_an_escape) {
 
 VT_TEST(halves_of_surrogate_pairs_are_refused) {
     static const char *const half[] = {
-        "\\ud800",
-        "\\udbff",
-        "\\udc00",
-        "\\udfff",
-        "\\uD834x",
-        "\\ud834\\n",
-        "\\ud834\\u",
-        "\\ud834\\u0041",
-        "\\ud834\\ud834",
-        "\\ude00\\ud83d",
-        "\\ud83d\\\\ude00",
-        "\\ud83d \\ude00",
-        "\\ud83d\\ude00\\ude00",
+        "\\ud800",         "\\udbff",
+        "\\udc00",         "\\udfff",
+        "\\uD834x",        "\\ud834\\n",
+        "\\ud834\\u",      "\\ud834\\u0041",
+        "\\ud834\\ud834",  "\\ude00\\ud83d",
+        "\\udc00\\udc00",  "\\ud83d\\\\ude00",
+        "\\ud83d \\ude00", "\\ud83d\\ude00\\ude00",
     };
     for (size_t i = 0; i < COUNT(half); i++) {
         char text[64];

@@ -158,7 +158,8 @@ static void check_power(int power) {
     uint64_t above[2] = {below[0] + !(below[1] + 1), below[1] + 1};
     big five = power_of(5, power < 0 ? -power : power), two = power_of(2, 127);
     VT_CHECK(entry[0] >> 63);
-    if (power < 0) { /* below * 5^n <= 2^b < above * 5^n */
+    VT_CHECK(entry[1] != UINT64_MAX); /* so that rounding up never carries */
+    if (power < 0) {                  /* below * 5^n <= 2^b < above * 5^n */
         big low = product(&five, below), high = product(&five, above);
         while (compare(&two, &low) < 0)
             multiply(&two, 2);
@@ -364,6 +365,20 @@ VT_TEST(the_middle_of_two_neighbors_goes_to_the_even_one_and_its_surroundings_to
         check_middle_of_bits(vt_below(&rng, 0x7ff0000000000000), false);
         check_middle_of_bits(vt_below(&rng, 0x7f800000), true);
     }
+}
+
+VT_TEST(an_exponent_makes_up_for_any_number_of_zeros) {
+    enum { ZEROS = 150000 };
+    char *text = malloc(ZEROS + 64);
+    memset(text, '0', ZEROS);
+    text[1] = '.';
+    sprintf(text + ZEROS, "123e%d", ZEROS + 1);
+    VT_CHECK(read_double(text) == 123);
+    text[0] = '7';
+    memset(text + 1, '0', ZEROS);
+    sprintf(text + ZEROS, "e-%d", ZEROS);
+    VT_CHECK(read_double(text) == strtod("0.7", NULL));
+    free(text);
 }
 
 VT_TEST(numbers_of_800_and_100000_digits_are_read_as_the_c_library_does) {
@@ -671,6 +686,44 @@ VT_TEST(every_power_of_ten_is_written_as_one) {
         VT_STR(digits, "1");
         VT_CHECK(strtod(found, NULL) == strtod(text, NULL));
     }
+}
+
+/* w * 10^ten with few digits in the very middle of two numbers: w * 5^ten has one bit too many. */
+static void check_short_middle(vt_rng *rng, int ten, int bits, bool is_float) {
+    uint64_t five = 1, low = (uint64_t)1 << (bits - 1), digits = 0;
+    for (int i = 0; i < (ten < 0 ? -ten : ten); i++)
+        five *= 5;
+    if (ten < 0) { /* w / 10^-ten is odd * 2^ten */
+        digits = low + vt_below(rng, low);
+        digits |= 1;
+        if (digits > UINT64_MAX / five)
+            return;
+        digits *= five;
+    } else {
+        digits = low / five + 1 + vt_below(rng, low / five + 1);
+        digits |= 1;
+        if (digits * five < low || digits * five >= 2 * low)
+            return;
+    }
+    char text[64];
+    sprintf(text, "%" PRIu64 "e%d", digits, ten);
+    same_as_libc(text);
+    /* The text is a border of what reads as the number, and the shortest may be such a border. */
+    if (is_float)
+        check_float(strtof(text, NULL), true);
+    else
+        check_double(strtod(text, NULL), true);
+}
+
+VT_TEST(short_texts_in_the_middle_of_two_numbers_go_to_the_even_one) {
+    vt_rng rng = {vt_seed()};
+    for (int ten = -26; ten <= 26; ten++)
+        for (int i = 0; i < 400; i++) {
+            check_short_middle(&rng, ten, 54, false);
+            check_short_middle(&rng, ten, 25, true);
+        }
+    same_as_libc("3e10");
+    same_as_libc("1e23");
 }
 
 VT_TEST(random_numbers_are_written_shortest_and_read_back) {

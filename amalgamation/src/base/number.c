@@ -378,10 +378,10 @@ typedef struct number_short {
 static uint64_t short_scale(uint64_t factor, int power) {
     const uint64_t *five = number_powers[power - POWER_MIN];
     bool is_cut = power < -27 || power > 55; /* Schubfach wants what is not exact rounded up */
-    uint64_t low = five[1] + is_cut, high = five[0] + (is_cut && !low);
     uint64_t unused, middle;
-    uint64_t carried = vsi_mul_u64(factor, low, &unused);
-    uint64_t result = vsi_mul_u64(factor, high, &middle);
+    uint64_t carried =
+        vsi_mul_u64(factor, five[1] + is_cut, &unused); /* no entry ends in all ones */
+    uint64_t result = vsi_mul_u64(factor, five[0], &middle);
     middle += carried;
     result += middle < carried;
     return result | (middle > 1);
