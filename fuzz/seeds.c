@@ -331,6 +331,12 @@ static int seeds_json(void) {
         {"denormal", "2.4703282292062327208e-324", "", 3},
         {"largest", "179769313486231580793e288", "", 3},
         {"integer", "18446744073709551615.000", "", 3},
+        {"no-integer", "[18446744073709551616,-9223372036854775809,1e19,0.5]", "", 0},
+        {"no-pair", "\"\\udc00\\udc00\"", "", 0},
+        {"control",
+         "\"abc\x1f"
+         "defghijk\"",
+         "", 0},
         {"bits", "\x01\x02\x03\x04\x05\x06\xf0\x3f", "", 3},
     };
     for (size_t i = 0; i < sizeof seeds / sizeof seeds[0]; i++) {
