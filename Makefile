@@ -37,7 +37,7 @@ SHELL_C  := $(sort $(wildcard ext/shell/*.c))
 .PHONY: all bench-programs demo check check-run test-programs check-long check-long-run check-cross check-cross-run \
         coverage \
         cross-programs check-threads deps \
-        amalgamation check-amalgamation tidy format check-format bench fuzz fuzz-seeds install \
+        amalgamation powers check-amalgamation tidy format check-format bench fuzz fuzz-seeds install \
         clean help
 
 all: $(BUILD)/libvecstore.a $(BUILD)/$(SONAME) $(BUILD)/vecstore
@@ -83,6 +83,14 @@ $(BUILD)/amalgamate: amalgamation/amalgamate.c
 amalgamation: $(BUILD)/amalgamate
 	$(BUILD)/amalgamate amalgamation vecstore.c
 
+# The table of base/number.c; tests/unit/number.c verifies it.
+$(BUILD)/powers: amalgamation/powers.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 $(WARNINGS) -O1 -o $@ $<
+
+powers: $(BUILD)/powers
+	$(BUILD)/powers > amalgamation/src/base/powers.inc
+
 check-amalgamation: $(BUILD)/amalgamate
 	@$(BUILD)/amalgamate amalgamation $(BUILD)/vecstore.c
 	@cmp -s $(BUILD)/vecstore.c vecstore.c || \
@@ -116,7 +124,7 @@ TEST_H   := $(wildcard tests/*.h tests/*/*.h) vecstore.h
 FAULT_T  := $(patsubst tests/fault/test_%.c,$T/fault-%,$(wildcard tests/fault/test_*.c))
 FLIPS_T  := $T/fault-flips
 FLIPS_O  := $(patsubst %,$T/obj/%.o,flips known logfile)
-FUZZ_T   := $(patsubst %,$T/fuzz-%,log file api import)
+FUZZ_T   := $(patsubst %,$T/fuzz-%,log file api import json)
 
 SMALL    := -DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000 -DVSI_CHECKPOINT_LOG_BYTES=24000 \
             -DVSI_SPILL_BYTES=4096 -DVSI_TAIL_PAGES=4 -DVSI_RESERVE_PAGES=32 -DVSI_STEP_PAGES=4 \
@@ -259,7 +267,7 @@ $(BUILD)/fuzz-seeds: $T/obj/fuzz-seeds.o $(SIM_O) $T/obj/vt.o $T/vecstore-seeds.
 	$(PROG_CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 fuzz-seeds: $(BUILD)/fuzz-seeds
-	for target in log file api import; do \
+	for target in log file api import json; do \
 	    mkdir -p fuzz/corpus/$$target && $(BUILD)/fuzz-seeds $$target fuzz/corpus/$$target || exit 1; \
 	done
 

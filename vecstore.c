@@ -8,8 +8,8 @@
  * SPDX-License-Identifier: MIT */
 #define VSI_AMALGAMATION 1
 /* ---- base/port.h ---------------------------------------------------------------------------------- */
-/* port.h - what differs between compilers and systems: feature macros, system headers, attributes,
- * atomics and locks. No other module includes a system header or asks for a platform. Every other
+/* port.h - what differs between compilers and systems: feature macros, system headers, attributes, wide
+ * products, atomics and locks. No other module includes a system header or asks for a platform. Every other
  * header includes this one first, before any system header has fixed the feature macros. */
 #ifndef VSI_PORT_H
 #define VSI_PORT_H
@@ -113,6 +113,13 @@
 #define vsi_assert(claim) ((void)0)
 #endif
 
+/* ---- arithmetic ----------------------------------------------------------------------------- */
+
+/* The upper word of the product; the lower one goes into *low. */
+VSI_FN uint64_t vsi_mul_u64(uint64_t a, uint64_t b, uint64_t *low);
+VSI_FN int vsi_leading_zeros(uint64_t value);  /* value is not 0 */
+VSI_FN int vsi_trailing_zeros(uint64_t value); /* likewise */
+
 /* ---- atomics, mutexes and conditions -------------------------------------------------------- */
 
 #if VS_THREADSAFE
@@ -155,8 +162,48 @@ VSI_FN uint64_t vsi_thread_id(void); /* the calling thread, unique among those t
 
 #endif
 /* ---- base/port.c ---------------------------------------------------------------------------------- */
-/* port.c - atomics, mutexes and conditions over pthreads, or nothing with VS_THREADSAFE=0. */
+/* port.c - wide products; atomics, mutexes and conditions over pthreads, or nothing with VS_THREADSAFE=0.
+ */
 /* uses base/port.h */
+
+VSI_FN uint64_t vsi_mul_u64(uint64_t a, uint64_t b, uint64_t *low) {
+#if defined(__SIZEOF_INT128__)
+    __extension__ typedef unsigned __int128 port_u128;
+    port_u128 product = (port_u128)a * b;
+    *low = (uint64_t)product;
+    return (uint64_t)(product >> 64);
+#else
+    uint64_t a_low = (uint32_t)a, a_high = a >> 32, b_low = (uint32_t)b, b_high = b >> 32;
+    uint64_t middle = a_high * b_low + (a_low * b_low >> 32);
+    uint64_t other = a_low * b_high + (uint32_t)middle;
+    *low = a * b;
+    return a_high * b_high + (middle >> 32) + (other >> 32);
+#endif
+}
+
+VSI_FN int vsi_leading_zeros(uint64_t value) {
+    vsi_assert(value);
+#if defined(__GNUC__)
+    return __builtin_clzll(value);
+#else
+    int zeros = 0;
+    for (int step = 32; step > 0; step /= 2)
+        if (!(value >> (64 - step))) {
+            zeros += step;
+            value <<= step;
+        }
+    return zeros;
+#endif
+}
+
+VSI_FN int vsi_trailing_zeros(uint64_t value) {
+#if defined(__GNUC__)
+    vsi_assert(value);
+    return __builtin_ctzll(value);
+#else
+    return 63 - vsi_leading_zeros(value & (~value + 1));
+#endif
+}
 
 #if VS_THREADSAFE
 
@@ -617,6 +664,9 @@ VSI_FN void vsi_swap_le(void *elements, size_t count, size_t element_bytes);
 VSI_FN const uint8_t *vsi_as_le(const void *from, size_t count, size_t element_bytes,
                                 uint8_t *scratch);
 
+/* Bytes of the character that n bytes of text begin with, 0 when it is malformed; n is not 0. */
+VSI_FN size_t vsi_utf8_sequence(const uint8_t *text, size_t n);
+
 /* Whether n bytes are well-formed UTF-8 (no surrogates, no overlong forms). */
 VSI_FN bool vsi_utf8_is_valid(const uint8_t *text, size_t n);
 
@@ -712,8 +762,8 @@ VSI_FN const uint8_t *vsi_as_le(const void *from, size_t count, size_t element_b
     return scratch;
 }
 
-/* Bytes of the sequence at text, 0 when it is malformed. Table 3-7 of the Unicode standard. */
-static size_t utf8_sequence(const uint8_t *text, size_t n) {
+/* Table 3-7 of the Unicode standard. */
+VSI_FN size_t vsi_utf8_sequence(const uint8_t *text, size_t n) {
     uint8_t lead = text[0];
     if (lead < 0x80)
         return 1;
@@ -732,7 +782,7 @@ static size_t utf8_sequence(const uint8_t *text, size_t n) {
 
 VSI_FN bool vsi_utf8_is_valid(const uint8_t *text, size_t n) {
     for (size_t at = 0; at < n;) {
-        size_t step = utf8_sequence(text + at, n - at);
+        size_t step = vsi_utf8_sequence(text + at, n - at);
         if (step == 0)
             return false;
         at += step;
@@ -940,11 +990,871 @@ VSI_FN vs_status vsi_unpack(vsi_err *err, vsi_mem *mem, vsi_bytes packed, uint8_
 }
 
 #endif
+/* ---- base/number.h ---------------------------------------------------------------------------------- */
+/* number.h - numbers as decimal text and back, exact and without a locale. */
+#ifndef VSI_NUMBER_H
+#define VSI_NUMBER_H
+
+/* uses base/port.h */
+
+/* A number in the grammar of JSON, as it stands in a text. */
+typedef struct vsi_decimal {
+    const uint8_t *text; /* its first byte; borrowed */
+    size_t bytes;        /* it has; when it is none, those before the fault */
+    uint64_t digits;     /* the first 19 of its significant digits, or all when there are fewer */
+    int64_t exponent;    /* its size is digits * 10^exponent ... */
+    bool is_cut;         /* ... and a bit more, less than 10^exponent: further digits follow */
+    bool is_negative;
+} vsi_decimal;
+
+/* Reads the number that text begins with, as far as it goes: NULL, or the words for what was expected
+ * behind out->bytes bytes. */
+VSI_FN const char *vsi_decimal_read(const uint8_t *text, size_t n, vsi_decimal *out);
+
+/* The nearest number; of two equally near ones that with an even mantissa. Infinite from half a step
+ * behind the largest one on. */
+VSI_FN double vsi_decimal_to_double(const vsi_decimal *decimal);
+VSI_FN float vsi_decimal_to_float(const vsi_decimal *decimal);
+
+/* What a number is as an integer; by its value: 1e3 and 10.0 are integers. */
+enum { VSI_INTEGER = 0, VSI_INTEGER_FRACTION, VSI_INTEGER_RANGE };
+
+VSI_FN int vsi_decimal_to_u64(const vsi_decimal *decimal, uint64_t *out);
+VSI_FN int vsi_decimal_to_i64(const vsi_decimal *decimal, int64_t *out);
+
+enum { VSI_NUMBER_TEXT_BYTES = 24 }; /* of the longest text below */
+
+/* The shortest text that reads back as the same number, of those the nearest; as JSON allows it, and
+ * without a NUL. value is finite. Returns its bytes. */
+VSI_FN size_t vsi_double_write(double value, char out[VSI_NUMBER_TEXT_BYTES]);
+VSI_FN size_t vsi_float_write(float value, char out[VSI_NUMBER_TEXT_BYTES]);
+
+#endif
+/* ---- base/number.c ---------------------------------------------------------------------------------- */
+/* number.c - decimal text to binary numbers and back.
+ *
+ * Reading follows Lemire, "Number Parsing at a Gigabyte per Second" (2021, arXiv 2101.11408): one or two
+ * products with a power of five of 128 bits. That these always decide for up to 19 digits is shown by
+ * Mushtak and Lemire, "Fast Number Parsing Without Fallback" (2022, arXiv 2212.06644). The fast path with
+ * divisions of doubles (Clinger 1990) is left out: it is no faster, and wrong when the host has chosen another
+ * rounding mode or the processor computes with 80 bits.
+ *
+ * Writing follows Giulietti, "The Schubfach way to render doubles" (2020), with the same powers.
+ *
+ *   N1  Digits behind the 19th matter only when they decide between two neighbors; then the digits are
+ *       compared with the middle of these in long integers (number_against_middle).
+ *   N2  The bits of a format without sign, as an integer, are in the order of their values: the next
+ *       larger number has the next larger bits, and infinity follows the largest one. */
+/* uses base/number.h */
+/* uses base/bytes.h */
+
+enum { DIGITS_MAX = 19, POWER_MIN = -342, POWER_MAX = 324 };
+
+/* 5^POWER_MIN to 5^POWER_MAX, scaled by powers of two to [2^127, 2^128): the upper word, the lower one. Cut
+ * off where they are not exact; -27 to -1 are rounded up, as reading needs them. */
+static const uint64_t number_powers[POWER_MAX - POWER_MIN + 1][2] = {
+/* ---- base/powers.inc ---------------------------------------------------------------------------------- */
+/* powers.inc - 5^-342 to 5^324 as 128 bits; printed by amalgamation/powers.c (make powers). */
+{0xeef453d6923bd65a, 0x113faa2906a13b3f}, {0x9558b4661b6565f8, 0x4ac7ca59a424c507},
+{0xbaaee17fa23ebf76, 0x5d79bcf00d2df649}, {0xe95a99df8ace6f53, 0xf4d82c2c107973dc},
+{0x91d8a02bb6c10594, 0x79071b9b8a4be869}, {0xb64ec836a47146f9, 0x9748e2826cdee284},
+{0xe3e27a444d8d98b7, 0xfd1b1b2308169b25}, {0x8e6d8c6ab0787f72, 0xfe30f0f5e50e20f7},
+{0xb208ef855c969f4f, 0xbdbd2d335e51a935}, {0xde8b2b66b3bc4723, 0xad2c788035e61382},
+{0x8b16fb203055ac76, 0x4c3bcb5021afcc31}, {0xaddcb9e83c6b1793, 0xdf4abe242a1bbf3d},
+{0xd953e8624b85dd78, 0xd71d6dad34a2af0d}, {0x87d4713d6f33aa6b, 0x8672648c40e5ad68},
+{0xa9c98d8ccb009506, 0x680efdaf511f18c2}, {0xd43bf0effdc0ba48, 0x0212bd1b2566def2},
+{0x84a57695fe98746d, 0x014bb630f7604b57}, {0xa5ced43b7e3e9188, 0x419ea3bd35385e2d},
+{0xcf42894a5dce35ea, 0x52064cac828675b9}, {0x818995ce7aa0e1b2, 0x7343efebd1940993},
+{0xa1ebfb4219491a1f, 0x1014ebe6c5f90bf8}, {0xca66fa129f9b60a6, 0xd41a26e077774ef6},
+{0xfd00b897478238d0, 0x8920b098955522b4}, {0x9e20735e8cb16382, 0x55b46e5f5d5535b0},
+{0xc5a890362fddbc62, 0xeb2189f734aa831d}, {0xf712b443bbd52b7b, 0xa5e9ec7501d523e4},
+{0x9a6bb0aa55653b2d, 0x47b233c92125366e}, {0xc1069cd4eabe89f8, 0x999ec0bb696e840a},
+{0xf148440a256e2c76, 0xc00670ea43ca250d}, {0x96cd2a865764dbca, 0x380406926a5e5728},
+{0xbc807527ed3e12bc, 0xc605083704f5ecf2}, {0xeba09271e88d976b, 0xf7864a44c633682e},
+{0x93445b8731587ea3, 0x7ab3ee6afbe0211d}, {0xb8157268fdae9e4c, 0x5960ea05bad82964},
+{0xe61acf033d1a45df, 0x6fb92487298e33bd}, {0x8fd0c16206306bab, 0xa5d3b6d479f8e056},
+{0xb3c4f1ba87bc8696, 0x8f48a4899877186c}, {0xe0b62e2929aba83c, 0x331acdabfe94de87},
+{0x8c71dcd9ba0b4925, 0x9ff0c08b7f1d0b14}, {0xaf8e5410288e1b6f, 0x07ecf0ae5ee44dd9},
+{0xdb71e91432b1a24a, 0xc9e82cd9f69d6150}, {0x892731ac9faf056e, 0xbe311c083a225cd2},
+{0xab70fe17c79ac6ca, 0x6dbd630a48aaf406}, {0xd64d3d9db981787d, 0x092cbbccdad5b108},
+{0x85f0468293f0eb4e, 0x25bbf56008c58ea5}, {0xa76c582338ed2621, 0xaf2af2b80af6f24e},
+{0xd1476e2c07286faa, 0x1af5af660db4aee1}, {0x82cca4db847945ca, 0x50d98d9fc890ed4d},
+{0xa37fce126597973c, 0xe50ff107bab528a0}, {0xcc5fc196fefd7d0c, 0x1e53ed49a96272c8},
+{0xff77b1fcbebcdc4f, 0x25e8e89c13bb0f7a}, {0x9faacf3df73609b1, 0x77b191618c54e9ac},
+{0xc795830d75038c1d, 0xd59df5b9ef6a2417}, {0xf97ae3d0d2446f25, 0x4b0573286b44ad1d},
+{0x9becce62836ac577, 0x4ee367f9430aec32}, {0xc2e801fb244576d5, 0x229c41f793cda73f},
+{0xf3a20279ed56d48a, 0x6b43527578c1110f}, {0x9845418c345644d6, 0x830a13896b78aaa9},
+{0xbe5691ef416bd60c, 0x23cc986bc656d553}, {0xedec366b11c6cb8f, 0x2cbfbe86b7ec8aa8},
+{0x94b3a202eb1c3f39, 0x7bf7d71432f3d6a9}, {0xb9e08a83a5e34f07, 0xdaf5ccd93fb0cc53},
+{0xe858ad248f5c22c9, 0xd1b3400f8f9cff68}, {0x91376c36d99995be, 0x23100809b9c21fa1},
+{0xb58547448ffffb2d, 0xabd40a0c2832a78a}, {0xe2e69915b3fff9f9, 0x16c90c8f323f516c},
+{0x8dd01fad907ffc3b, 0xae3da7d97f6792e3}, {0xb1442798f49ffb4a, 0x99cd11cfdf41779c},
+{0xdd95317f31c7fa1d, 0x40405643d711d583}, {0x8a7d3eef7f1cfc52, 0x482835ea666b2572},
+{0xad1c8eab5ee43b66, 0xda3243650005eecf}, {0xd863b256369d4a40, 0x90bed43e40076a82},
+{0x873e4f75e2224e68, 0x5a7744a6e804a291}, {0xa90de3535aaae202, 0x711515d0a205cb36},
+{0xd3515c2831559a83, 0x0d5a5b44ca873e03}, {0x8412d9991ed58091, 0xe858790afe9486c2},
+{0xa5178fff668ae0b6, 0x626e974dbe39a872}, {0xce5d73ff402d98e3, 0xfb0a3d212dc8128f},
+{0x80fa687f881c7f8e, 0x7ce66634bc9d0b99}, {0xa139029f6a239f72, 0x1c1fffc1ebc44e80},
+{0xc987434744ac874e, 0xa327ffb266b56220}, {0xfbe9141915d7a922, 0x4bf1ff9f0062baa8},
+{0x9d71ac8fada6c9b5, 0x6f773fc3603db4a9}, {0xc4ce17b399107c22, 0xcb550fb4384d21d3},
+{0xf6019da07f549b2b, 0x7e2a53a146606a48}, {0x99c102844f94e0fb, 0x2eda7444cbfc426d},
+{0xc0314325637a1939, 0xfa911155fefb5308}, {0xf03d93eebc589f88, 0x793555ab7eba27ca},
+{0x96267c7535b763b5, 0x4bc1558b2f3458de}, {0xbbb01b9283253ca2, 0x9eb1aaedfb016f16},
+{0xea9c227723ee8bcb, 0x465e15a979c1cadc}, {0x92a1958a7675175f, 0x0bfacd89ec191ec9},
+{0xb749faed14125d36, 0xcef980ec671f667b}, {0xe51c79a85916f484, 0x82b7e12780e7401a},
+{0x8f31cc0937ae58d2, 0xd1b2ecb8b0908810}, {0xb2fe3f0b8599ef07, 0x861fa7e6dcb4aa15},
+{0xdfbdcece67006ac9, 0x67a791e093e1d49a}, {0x8bd6a141006042bd, 0xe0c8bb2c5c6d24e0},
+{0xaecc49914078536d, 0x58fae9f773886e18}, {0xda7f5bf590966848, 0xaf39a475506a899e},
+{0x888f99797a5e012d, 0x6d8406c952429603}, {0xaab37fd7d8f58178, 0xc8e5087ba6d33b83},
+{0xd5605fcdcf32e1d6, 0xfb1e4a9a90880a64}, {0x855c3be0a17fcd26, 0x5cf2eea09a55067f},
+{0xa6b34ad8c9dfc06f, 0xf42faa48c0ea481e}, {0xd0601d8efc57b08b, 0xf13b94daf124da26},
+{0x823c12795db6ce57, 0x76c53d08d6b70858}, {0xa2cb1717b52481ed, 0x54768c4b0c64ca6e},
+{0xcb7ddcdda26da268, 0xa9942f5dcf7dfd09}, {0xfe5d54150b090b02, 0xd3f93b35435d7c4c},
+{0x9efa548d26e5a6e1, 0xc47bc5014a1a6daf}, {0xc6b8e9b0709f109a, 0x359ab6419ca1091b},
+{0xf867241c8cc6d4c0, 0xc30163d203c94b62}, {0x9b407691d7fc44f8, 0x79e0de63425dcf1d},
+{0xc21094364dfb5636, 0x985915fc12f542e4}, {0xf294b943e17a2bc4, 0x3e6f5b7b17b2939d},
+{0x979cf3ca6cec5b5a, 0xa705992ceecf9c42}, {0xbd8430bd08277231, 0x50c6ff782a838353},
+{0xece53cec4a314ebd, 0xa4f8bf5635246428}, {0x940f4613ae5ed136, 0x871b7795e136be99},
+{0xb913179899f68584, 0x28e2557b59846e3f}, {0xe757dd7ec07426e5, 0x331aeada2fe589cf},
+{0x9096ea6f3848984f, 0x3ff0d2c85def7621}, {0xb4bca50b065abe63, 0x0fed077a756b53a9},
+{0xe1ebce4dc7f16dfb, 0xd3e8495912c62894}, {0x8d3360f09cf6e4bd, 0x64712dd7abbbd95c},
+{0xb080392cc4349dec, 0xbd8d794d96aacfb3}, {0xdca04777f541c567, 0xecf0d7a0fc5583a0},
+{0x89e42caaf9491b60, 0xf41686c49db57244}, {0xac5d37d5b79b6239, 0x311c2875c522ced5},
+{0xd77485cb25823ac7, 0x7d633293366b828b}, {0x86a8d39ef77164bc, 0xae5dff9c02033197},
+{0xa8530886b54dbdeb, 0xd9f57f830283fdfc}, {0xd267caa862a12d66, 0xd072df63c324fd7b},
+{0x8380dea93da4bc60, 0x4247cb9e59f71e6d}, {0xa46116538d0deb78, 0x52d9be85f074e608},
+{0xcd795be870516656, 0x67902e276c921f8b}, {0x806bd9714632dff6, 0x00ba1cd8a3db53b6},
+{0xa086cfcd97bf97f3, 0x80e8a40eccd228a4}, {0xc8a883c0fdaf7df0, 0x6122cd128006b2cd},
+{0xfad2a4b13d1b5d6c, 0x796b805720085f81}, {0x9cc3a6eec6311a63, 0xcbe3303674053bb0},
+{0xc3f490aa77bd60fc, 0xbedbfc4411068a9c}, {0xf4f1b4d515acb93b, 0xee92fb5515482d44},
+{0x991711052d8bf3c5, 0x751bdd152d4d1c4a}, {0xbf5cd54678eef0b6, 0xd262d45a78a0635d},
+{0xef340a98172aace4, 0x86fb897116c87c34}, {0x9580869f0e7aac0e, 0xd45d35e6ae3d4da0},
+{0xbae0a846d2195712, 0x8974836059cca109}, {0xe998d258869facd7, 0x2bd1a438703fc94b},
+{0x91ff83775423cc06, 0x7b6306a34627ddcf}, {0xb67f6455292cbf08, 0x1a3bc84c17b1d542},
+{0xe41f3d6a7377eeca, 0x20caba5f1d9e4a93}, {0x8e938662882af53e, 0x547eb47b7282ee9c},
+{0xb23867fb2a35b28d, 0xe99e619a4f23aa43}, {0xdec681f9f4c31f31, 0x6405fa00e2ec94d4},
+{0x8b3c113c38f9f37e, 0xde83bc408dd3dd04}, {0xae0b158b4738705e, 0x9624ab50b148d445},
+{0xd98ddaee19068c76, 0x3badd624dd9b0957}, {0x87f8a8d4cfa417c9, 0xe54ca5d70a80e5d6},
+{0xa9f6d30a038d1dbc, 0x5e9fcf4ccd211f4c}, {0xd47487cc8470652b, 0x7647c3200069671f},
+{0x84c8d4dfd2c63f3b, 0x29ecd9f40041e073}, {0xa5fb0a17c777cf09, 0xf468107100525890},
+{0xcf79cc9db955c2cc, 0x7182148d4066eeb4}, {0x81ac1fe293d599bf, 0xc6f14cd848405530},
+{0xa21727db38cb002f, 0xb8ada00e5a506a7c}, {0xca9cf1d206fdc03b, 0xa6d90811f0e4851c},
+{0xfd442e4688bd304a, 0x908f4a166d1da663}, {0x9e4a9cec15763e2e, 0x9a598e4e043287fe},
+{0xc5dd44271ad3cdba, 0x40eff1e1853f29fd}, {0xf7549530e188c128, 0xd12bee59e68ef47c},
+{0x9a94dd3e8cf578b9, 0x82bb74f8301958ce}, {0xc13a148e3032d6e7, 0xe36a52363c1faf01},
+{0xf18899b1bc3f8ca1, 0xdc44e6c3cb279ac1}, {0x96f5600f15a7b7e5, 0x29ab103a5ef8c0b9},
+{0xbcb2b812db11a5de, 0x7415d448f6b6f0e7}, {0xebdf661791d60f56, 0x111b495b3464ad21},
+{0x936b9fcebb25c995, 0xcab10dd900beec34}, {0xb84687c269ef3bfb, 0x3d5d514f40eea742},
+{0xe65829b3046b0afa, 0x0cb4a5a3112a5112}, {0x8ff71a0fe2c2e6dc, 0x47f0e785eaba72ab},
+{0xb3f4e093db73a093, 0x59ed216765690f56}, {0xe0f218b8d25088b8, 0x306869c13ec3532c},
+{0x8c974f7383725573, 0x1e414218c73a13fb}, {0xafbd2350644eeacf, 0xe5d1929ef90898fa},
+{0xdbac6c247d62a583, 0xdf45f746b74abf39}, {0x894bc396ce5da772, 0x6b8bba8c328eb783},
+{0xab9eb47c81f5114f, 0x066ea92f3f326564}, {0xd686619ba27255a2, 0xc80a537b0efefebd},
+{0x8613fd0145877585, 0xbd06742ce95f5f36}, {0xa798fc4196e952e7, 0x2c48113823b73704},
+{0xd17f3b51fca3a7a0, 0xf75a15862ca504c5}, {0x82ef85133de648c4, 0x9a984d73dbe722fb},
+{0xa3ab66580d5fdaf5, 0xc13e60d0d2e0ebba}, {0xcc963fee10b7d1b3, 0x318df905079926a8},
+{0xffbbcfe994e5c61f, 0xfdf17746497f7052}, {0x9fd561f1fd0f9bd3, 0xfeb6ea8bedefa633},
+{0xc7caba6e7c5382c8, 0xfe64a52ee96b8fc0}, {0xf9bd690a1b68637b, 0x3dfdce7aa3c673b0},
+{0x9c1661a651213e2d, 0x06bea10ca65c084e}, {0xc31bfa0fe5698db8, 0x486e494fcff30a62},
+{0xf3e2f893dec3f126, 0x5a89dba3c3efccfa}, {0x986ddb5c6b3a76b7, 0xf89629465a75e01c},
+{0xbe89523386091465, 0xf6bbb397f1135823}, {0xee2ba6c0678b597f, 0x746aa07ded582e2c},
+{0x94db483840b717ef, 0xa8c2a44eb4571cdc}, {0xba121a4650e4ddeb, 0x92f34d62616ce413},
+{0xe896a0d7e51e1566, 0x77b020baf9c81d17}, {0x915e2486ef32cd60, 0x0ace1474dc1d122e},
+{0xb5b5ada8aaff80b8, 0x0d819992132456ba}, {0xe3231912d5bf60e6, 0x10e1fff697ed6c69},
+{0x8df5efabc5979c8f, 0xca8d3ffa1ef463c1}, {0xb1736b96b6fd83b3, 0xbd308ff8a6b17cb2},
+{0xddd0467c64bce4a0, 0xac7cb3f6d05ddbde}, {0x8aa22c0dbef60ee4, 0x6bcdf07a423aa96b},
+{0xad4ab7112eb3929d, 0x86c16c98d2c953c6}, {0xd89d64d57a607744, 0xe871c7bf077ba8b7},
+{0x87625f056c7c4a8b, 0x11471cd764ad4972}, {0xa93af6c6c79b5d2d, 0xd598e40d3dd89bcf},
+{0xd389b47879823479, 0x4aff1d108d4ec2c3}, {0x843610cb4bf160cb, 0xcedf722a585139ba},
+{0xa54394fe1eedb8fe, 0xc2974eb4ee658828}, {0xce947a3da6a9273e, 0x733d226229feea32},
+{0x811ccc668829b887, 0x0806357d5a3f525f}, {0xa163ff802a3426a8, 0xca07c2dcb0cf26f7},
+{0xc9bcff6034c13052, 0xfc89b393dd02f0b5}, {0xfc2c3f3841f17c67, 0xbbac2078d443ace2},
+{0x9d9ba7832936edc0, 0xd54b944b84aa4c0d}, {0xc5029163f384a931, 0x0a9e795e65d4df11},
+{0xf64335bcf065d37d, 0x4d4617b5ff4a16d5}, {0x99ea0196163fa42e, 0x504bced1bf8e4e45},
+{0xc06481fb9bcf8d39, 0xe45ec2862f71e1d6}, {0xf07da27a82c37088, 0x5d767327bb4e5a4c},
+{0x964e858c91ba2655, 0x3a6a07f8d510f86f}, {0xbbe226efb628afea, 0x890489f70a55368b},
+{0xeadab0aba3b2dbe5, 0x2b45ac74ccea842e}, {0x92c8ae6b464fc96f, 0x3b0b8bc90012929d},
+{0xb77ada0617e3bbcb, 0x09ce6ebb40173744}, {0xe55990879ddcaabd, 0xcc420a6a101d0515},
+{0x8f57fa54c2a9eab6, 0x9fa946824a12232d}, {0xb32df8e9f3546564, 0x47939822dc96abf9},
+{0xdff9772470297ebd, 0x59787e2b93bc56f7}, {0x8bfbea76c619ef36, 0x57eb4edb3c55b65a},
+{0xaefae51477a06b03, 0xede622920b6b23f1}, {0xdab99e59958885c4, 0xe95fab368e45eced},
+{0x88b402f7fd75539b, 0x11dbcb0218ebb414}, {0xaae103b5fcd2a881, 0xd652bdc29f26a119},
+{0xd59944a37c0752a2, 0x4be76d3346f0495f}, {0x857fcae62d8493a5, 0x6f70a4400c562ddb},
+{0xa6dfbd9fb8e5b88e, 0xcb4ccd500f6bb952}, {0xd097ad07a71f26b2, 0x7e2000a41346a7a7},
+{0x825ecc24c873782f, 0x8ed400668c0c28c8}, {0xa2f67f2dfa90563b, 0x728900802f0f32fa},
+{0xcbb41ef979346bca, 0x4f2b40a03ad2ffb9}, {0xfea126b7d78186bc, 0xe2f610c84987bfa8},
+{0x9f24b832e6b0f436, 0x0dd9ca7d2df4d7c9}, {0xc6ede63fa05d3143, 0x91503d1c79720dbb},
+{0xf8a95fcf88747d94, 0x75a44c6397ce912a}, {0x9b69dbe1b548ce7c, 0xc986afbe3ee11aba},
+{0xc24452da229b021b, 0xfbe85badce996168}, {0xf2d56790ab41c2a2, 0xfae27299423fb9c3},
+{0x97c560ba6b0919a5, 0xdccd879fc967d41a}, {0xbdb6b8e905cb600f, 0x5400e987bbc1c920},
+{0xed246723473e3813, 0x290123e9aab23b68}, {0x9436c0760c86e30b, 0xf9a0b6720aaf6521},
+{0xb94470938fa89bce, 0xf808e40e8d5b3e69}, {0xe7958cb87392c2c2, 0xb60b1d1230b20e04},
+{0x90bd77f3483bb9b9, 0xb1c6f22b5e6f48c2}, {0xb4ecd5f01a4aa828, 0x1e38aeb6360b1af3},
+{0xe2280b6c20dd5232, 0x25c6da63c38de1b0}, {0x8d590723948a535f, 0x579c487e5a38ad0e},
+{0xb0af48ec79ace837, 0x2d835a9df0c6d851}, {0xdcdb1b2798182244, 0xf8e431456cf88e65},
+{0x8a08f0f8bf0f156b, 0x1b8e9ecb641b58ff}, {0xac8b2d36eed2dac5, 0xe272467e3d222f3f},
+{0xd7adf884aa879177, 0x5b0ed81dcc6abb0f}, {0x86ccbb52ea94baea, 0x98e947129fc2b4e9},
+{0xa87fea27a539e9a5, 0x3f2398d747b36224}, {0xd29fe4b18e88640e, 0x8eec7f0d19a03aad},
+{0x83a3eeeef9153e89, 0x1953cf68300424ac}, {0xa48ceaaab75a8e2b, 0x5fa8c3423c052dd7},
+{0xcdb02555653131b6, 0x3792f412cb06794d}, {0x808e17555f3ebf11, 0xe2bbd88bbee40bd0},
+{0xa0b19d2ab70e6ed6, 0x5b6aceaeae9d0ec4}, {0xc8de047564d20a8b, 0xf245825a5a445275},
+{0xfb158592be068d2e, 0xeed6e2f0f0d56712}, {0x9ced737bb6c4183d, 0x55464dd69685606b},
+{0xc428d05aa4751e4c, 0xaa97e14c3c26b886}, {0xf53304714d9265df, 0xd53dd99f4b3066a8},
+{0x993fe2c6d07b7fab, 0xe546a8038efe4029}, {0xbf8fdb78849a5f96, 0xde98520472bdd033},
+{0xef73d256a5c0f77c, 0x963e66858f6d4440}, {0x95a8637627989aad, 0xdde7001379a44aa8},
+{0xbb127c53b17ec159, 0x5560c018580d5d52}, {0xe9d71b689dde71af, 0xaab8f01e6e10b4a6},
+{0x9226712162ab070d, 0xcab3961304ca70e8}, {0xb6b00d69bb55c8d1, 0x3d607b97c5fd0d22},
+{0xe45c10c42a2b3b05, 0x8cb89a7db77c506a}, {0x8eb98a7a9a5b04e3, 0x77f3608e92adb242},
+{0xb267ed1940f1c61c, 0x55f038b237591ed3}, {0xdf01e85f912e37a3, 0x6b6c46dec52f6688},
+{0x8b61313bbabce2c6, 0x2323ac4b3b3da015}, {0xae397d8aa96c1b77, 0xabec975e0a0d081a},
+{0xd9c7dced53c72255, 0x96e7bd358c904a21}, {0x881cea14545c7575, 0x7e50d64177da2e54},
+{0xaa242499697392d2, 0xdde50bd1d5d0b9e9}, {0xd4ad2dbfc3d07787, 0x955e4ec64b44e864},
+{0x84ec3c97da624ab4, 0xbd5af13bef0b113e}, {0xa6274bbdd0fadd61, 0xecb1ad8aeacdd58e},
+{0xcfb11ead453994ba, 0x67de18eda5814af2}, {0x81ceb32c4b43fcf4, 0x80eacf948770ced7},
+{0xa2425ff75e14fc31, 0xa1258379a94d028d}, {0xcad2f7f5359a3b3e, 0x096ee45813a04330},
+{0xfd87b5f28300ca0d, 0x8bca9d6e188853fc}, {0x9e74d1b791e07e48, 0x775ea264cf55347e},
+{0xc612062576589dda, 0x95364afe032a819e}, {0xf79687aed3eec551, 0x3a83ddbd83f52205},
+{0x9abe14cd44753b52, 0xc4926a9672793543}, {0xc16d9a0095928a27, 0x75b7053c0f178294},
+{0xf1c90080baf72cb1, 0x5324c68b12dd6339}, {0x971da05074da7bee, 0xd3f6fc16ebca5e04},
+{0xbce5086492111aea, 0x88f4bb1ca6bcf585}, {0xec1e4a7db69561a5, 0x2b31e9e3d06c32e6},
+{0x9392ee8e921d5d07, 0x3aff322e62439fd0}, {0xb877aa3236a4b449, 0x09befeb9fad487c3},
+{0xe69594bec44de15b, 0x4c2ebe687989a9b4}, {0x901d7cf73ab0acd9, 0x0f9d37014bf60a11},
+{0xb424dc35095cd80f, 0x538484c19ef38c95}, {0xe12e13424bb40e13, 0x2865a5f206b06fba},
+{0x8cbccc096f5088cb, 0xf93f87b7442e45d4}, {0xafebff0bcb24aafe, 0xf78f69a51539d749},
+{0xdbe6fecebdedd5be, 0xb573440e5a884d1c}, {0x89705f4136b4a597, 0x31680a88f8953031},
+{0xabcc77118461cefc, 0xfdc20d2b36ba7c3e}, {0xd6bf94d5e57a42bc, 0x3d32907604691b4d},
+{0x8637bd05af6c69b5, 0xa63f9a49c2c1b110}, {0xa7c5ac471b478423, 0x0fcf80dc33721d54},
+{0xd1b71758e219652b, 0xd3c36113404ea4a9}, {0x83126e978d4fdf3b, 0x645a1cac083126ea},
+{0xa3d70a3d70a3d70a, 0x3d70a3d70a3d70a4}, {0xcccccccccccccccc, 0xcccccccccccccccd},
+{0x8000000000000000, 0x0000000000000000}, {0xa000000000000000, 0x0000000000000000},
+{0xc800000000000000, 0x0000000000000000}, {0xfa00000000000000, 0x0000000000000000},
+{0x9c40000000000000, 0x0000000000000000}, {0xc350000000000000, 0x0000000000000000},
+{0xf424000000000000, 0x0000000000000000}, {0x9896800000000000, 0x0000000000000000},
+{0xbebc200000000000, 0x0000000000000000}, {0xee6b280000000000, 0x0000000000000000},
+{0x9502f90000000000, 0x0000000000000000}, {0xba43b74000000000, 0x0000000000000000},
+{0xe8d4a51000000000, 0x0000000000000000}, {0x9184e72a00000000, 0x0000000000000000},
+{0xb5e620f480000000, 0x0000000000000000}, {0xe35fa931a0000000, 0x0000000000000000},
+{0x8e1bc9bf04000000, 0x0000000000000000}, {0xb1a2bc2ec5000000, 0x0000000000000000},
+{0xde0b6b3a76400000, 0x0000000000000000}, {0x8ac7230489e80000, 0x0000000000000000},
+{0xad78ebc5ac620000, 0x0000000000000000}, {0xd8d726b7177a8000, 0x0000000000000000},
+{0x878678326eac9000, 0x0000000000000000}, {0xa968163f0a57b400, 0x0000000000000000},
+{0xd3c21bcecceda100, 0x0000000000000000}, {0x84595161401484a0, 0x0000000000000000},
+{0xa56fa5b99019a5c8, 0x0000000000000000}, {0xcecb8f27f4200f3a, 0x0000000000000000},
+{0x813f3978f8940984, 0x4000000000000000}, {0xa18f07d736b90be5, 0x5000000000000000},
+{0xc9f2c9cd04674ede, 0xa400000000000000}, {0xfc6f7c4045812296, 0x4d00000000000000},
+{0x9dc5ada82b70b59d, 0xf020000000000000}, {0xc5371912364ce305, 0x6c28000000000000},
+{0xf684df56c3e01bc6, 0xc732000000000000}, {0x9a130b963a6c115c, 0x3c7f400000000000},
+{0xc097ce7bc90715b3, 0x4b9f100000000000}, {0xf0bdc21abb48db20, 0x1e86d40000000000},
+{0x96769950b50d88f4, 0x1314448000000000}, {0xbc143fa4e250eb31, 0x17d955a000000000},
+{0xeb194f8e1ae525fd, 0x5dcfab0800000000}, {0x92efd1b8d0cf37be, 0x5aa1cae500000000},
+{0xb7abc627050305ad, 0xf14a3d9e40000000}, {0xe596b7b0c643c719, 0x6d9ccd05d0000000},
+{0x8f7e32ce7bea5c6f, 0xe4820023a2000000}, {0xb35dbf821ae4f38b, 0xdda2802c8a800000},
+{0xe0352f62a19e306e, 0xd50b2037ad200000}, {0x8c213d9da502de45, 0x4526f422cc340000},
+{0xaf298d050e4395d6, 0x9670b12b7f410000}, {0xdaf3f04651d47b4c, 0x3c0cdd765f114000},
+{0x88d8762bf324cd0f, 0xa5880a69fb6ac800}, {0xab0e93b6efee0053, 0x8eea0d047a457a00},
+{0xd5d238a4abe98068, 0x72a4904598d6d880}, {0x85a36366eb71f041, 0x47a6da2b7f864750},
+{0xa70c3c40a64e6c51, 0x999090b65f67d924}, {0xd0cf4b50cfe20765, 0xfff4b4e3f741cf6d},
+{0x82818f1281ed449f, 0xbff8f10e7a8921a4}, {0xa321f2d7226895c7, 0xaff72d52192b6a0d},
+{0xcbea6f8ceb02bb39, 0x9bf4f8a69f764490}, {0xfee50b7025c36a08, 0x02f236d04753d5b4},
+{0x9f4f2726179a2245, 0x01d762422c946590}, {0xc722f0ef9d80aad6, 0x424d3ad2b7b97ef5},
+{0xf8ebad2b84e0d58b, 0xd2e0898765a7deb2}, {0x9b934c3b330c8577, 0x63cc55f49f88eb2f},
+{0xc2781f49ffcfa6d5, 0x3cbf6b71c76b25fb}, {0xf316271c7fc3908a, 0x8bef464e3945ef7a},
+{0x97edd871cfda3a56, 0x97758bf0e3cbb5ac}, {0xbde94e8e43d0c8ec, 0x3d52eeed1cbea317},
+{0xed63a231d4c4fb27, 0x4ca7aaa863ee4bdd}, {0x945e455f24fb1cf8, 0x8fe8caa93e74ef6a},
+{0xb975d6b6ee39e436, 0xb3e2fd538e122b44}, {0xe7d34c64a9c85d44, 0x60dbbca87196b616},
+{0x90e40fbeea1d3a4a, 0xbc8955e946fe31cd}, {0xb51d13aea4a488dd, 0x6babab6398bdbe41},
+{0xe264589a4dcdab14, 0xc696963c7eed2dd1}, {0x8d7eb76070a08aec, 0xfc1e1de5cf543ca2},
+{0xb0de65388cc8ada8, 0x3b25a55f43294bcb}, {0xdd15fe86affad912, 0x49ef0eb713f39ebe},
+{0x8a2dbf142dfcc7ab, 0x6e3569326c784337}, {0xacb92ed9397bf996, 0x49c2c37f07965404},
+{0xd7e77a8f87daf7fb, 0xdc33745ec97be906}, {0x86f0ac99b4e8dafd, 0x69a028bb3ded71a3},
+{0xa8acd7c0222311bc, 0xc40832ea0d68ce0c}, {0xd2d80db02aabd62b, 0xf50a3fa490c30190},
+{0x83c7088e1aab65db, 0x792667c6da79e0fa}, {0xa4b8cab1a1563f52, 0x577001b891185938},
+{0xcde6fd5e09abcf26, 0xed4c0226b55e6f86}, {0x80b05e5ac60b6178, 0x544f8158315b05b4},
+{0xa0dc75f1778e39d6, 0x696361ae3db1c721}, {0xc913936dd571c84c, 0x03bc3a19cd1e38e9},
+{0xfb5878494ace3a5f, 0x04ab48a04065c723}, {0x9d174b2dcec0e47b, 0x62eb0d64283f9c76},
+{0xc45d1df942711d9a, 0x3ba5d0bd324f8394}, {0xf5746577930d6500, 0xca8f44ec7ee36479},
+{0x9968bf6abbe85f20, 0x7e998b13cf4e1ecb}, {0xbfc2ef456ae276e8, 0x9e3fedd8c321a67e},
+{0xefb3ab16c59b14a2, 0xc5cfe94ef3ea101e}, {0x95d04aee3b80ece5, 0xbba1f1d158724a12},
+{0xbb445da9ca61281f, 0x2a8a6e45ae8edc97}, {0xea1575143cf97226, 0xf52d09d71a3293bd},
+{0x924d692ca61be758, 0x593c2626705f9c56}, {0xb6e0c377cfa2e12e, 0x6f8b2fb00c77836c},
+{0xe498f455c38b997a, 0x0b6dfb9c0f956447}, {0x8edf98b59a373fec, 0x4724bd4189bd5eac},
+{0xb2977ee300c50fe7, 0x58edec91ec2cb657}, {0xdf3d5e9bc0f653e1, 0x2f2967b66737e3ed},
+{0x8b865b215899f46c, 0xbd79e0d20082ee74}, {0xae67f1e9aec07187, 0xecd8590680a3aa11},
+{0xda01ee641a708de9, 0xe80e6f4820cc9495}, {0x884134fe908658b2, 0x3109058d147fdcdd},
+{0xaa51823e34a7eede, 0xbd4b46f0599fd415}, {0xd4e5e2cdc1d1ea96, 0x6c9e18ac7007c91a},
+{0x850fadc09923329e, 0x03e2cf6bc604ddb0}, {0xa6539930bf6bff45, 0x84db8346b786151c},
+{0xcfe87f7cef46ff16, 0xe612641865679a63}, {0x81f14fae158c5f6e, 0x4fcb7e8f3f60c07e},
+{0xa26da3999aef7749, 0xe3be5e330f38f09d}, {0xcb090c8001ab551c, 0x5cadf5bfd3072cc5},
+{0xfdcb4fa002162a63, 0x73d9732fc7c8f7f6}, {0x9e9f11c4014dda7e, 0x2867e7fddcdd9afa},
+{0xc646d63501a1511d, 0xb281e1fd541501b8}, {0xf7d88bc24209a565, 0x1f225a7ca91a4226},
+{0x9ae757596946075f, 0x3375788de9b06958}, {0xc1a12d2fc3978937, 0x0052d6b1641c83ae},
+{0xf209787bb47d6b84, 0xc0678c5dbd23a49a}, {0x9745eb4d50ce6332, 0xf840b7ba963646e0},
+{0xbd176620a501fbff, 0xb650e5a93bc3d898}, {0xec5d3fa8ce427aff, 0xa3e51f138ab4cebe},
+{0x93ba47c980e98cdf, 0xc66f336c36b10137}, {0xb8a8d9bbe123f017, 0xb80b0047445d4184},
+{0xe6d3102ad96cec1d, 0xa60dc059157491e5}, {0x9043ea1ac7e41392, 0x87c89837ad68db2f},
+{0xb454e4a179dd1877, 0x29babe4598c311fb}, {0xe16a1dc9d8545e94, 0xf4296dd6fef3d67a},
+{0x8ce2529e2734bb1d, 0x1899e4a65f58660c}, {0xb01ae745b101e9e4, 0x5ec05dcff72e7f8f},
+{0xdc21a1171d42645d, 0x76707543f4fa1f73}, {0x899504ae72497eba, 0x6a06494a791c53a8},
+{0xabfa45da0edbde69, 0x0487db9d17636892}, {0xd6f8d7509292d603, 0x45a9d2845d3c42b6},
+{0x865b86925b9bc5c2, 0x0b8a2392ba45a9b2}, {0xa7f26836f282b732, 0x8e6cac7768d7141e},
+{0xd1ef0244af2364ff, 0x3207d795430cd926}, {0x8335616aed761f1f, 0x7f44e6bd49e807b8},
+{0xa402b9c5a8d3a6e7, 0x5f16206c9c6209a6}, {0xcd036837130890a1, 0x36dba887c37a8c0f},
+{0x802221226be55a64, 0xc2494954da2c9789}, {0xa02aa96b06deb0fd, 0xf2db9baa10b7bd6c},
+{0xc83553c5c8965d3d, 0x6f92829494e5acc7}, {0xfa42a8b73abbf48c, 0xcb772339ba1f17f9},
+{0x9c69a97284b578d7, 0xff2a760414536efb}, {0xc38413cf25e2d70d, 0xfef5138519684aba},
+{0xf46518c2ef5b8cd1, 0x7eb258665fc25d69}, {0x98bf2f79d5993802, 0xef2f773ffbd97a61},
+{0xbeeefb584aff8603, 0xaafb550ffacfd8fa}, {0xeeaaba2e5dbf6784, 0x95ba2a53f983cf38},
+{0x952ab45cfa97a0b2, 0xdd945a747bf26183}, {0xba756174393d88df, 0x94f971119aeef9e4},
+{0xe912b9d1478ceb17, 0x7a37cd5601aab85d}, {0x91abb422ccb812ee, 0xac62e055c10ab33a},
+{0xb616a12b7fe617aa, 0x577b986b314d6009}, {0xe39c49765fdf9d94, 0xed5a7e85fda0b80b},
+{0x8e41ade9fbebc27d, 0x14588f13be847307}, {0xb1d219647ae6b31c, 0x596eb2d8ae258fc8},
+{0xde469fbd99a05fe3, 0x6fca5f8ed9aef3bb}, {0x8aec23d680043bee, 0x25de7bb9480d5854},
+{0xada72ccc20054ae9, 0xaf561aa79a10ae6a}, {0xd910f7ff28069da4, 0x1b2ba1518094da04},
+{0x87aa9aff79042286, 0x90fb44d2f05d0842}, {0xa99541bf57452b28, 0x353a1607ac744a53},
+{0xd3fa922f2d1675f2, 0x42889b8997915ce8}, {0x847c9b5d7c2e09b7, 0x69956135febada11},
+{0xa59bc234db398c25, 0x43fab9837e699095}, {0xcf02b2c21207ef2e, 0x94f967e45e03f4bb},
+{0x8161afb94b44f57d, 0x1d1be0eebac278f5}, {0xa1ba1ba79e1632dc, 0x6462d92a69731732},
+{0xca28a291859bbf93, 0x7d7b8f7503cfdcfe}, {0xfcb2cb35e702af78, 0x5cda735244c3d43e},
+{0x9defbf01b061adab, 0x3a0888136afa64a7}, {0xc56baec21c7a1916, 0x088aaa1845b8fdd0},
+{0xf6c69a72a3989f5b, 0x8aad549e57273d45}, {0x9a3c2087a63f6399, 0x36ac54e2f678864b},
+{0xc0cb28a98fcf3c7f, 0x84576a1bb416a7dd}, {0xf0fdf2d3f3c30b9f, 0x656d44a2a11c51d5},
+{0x969eb7c47859e743, 0x9f644ae5a4b1b325}, {0xbc4665b596706114, 0x873d5d9f0dde1fee},
+{0xeb57ff22fc0c7959, 0xa90cb506d155a7ea}, {0x9316ff75dd87cbd8, 0x09a7f12442d588f2},
+{0xb7dcbf5354e9bece, 0x0c11ed6d538aeb2f}, {0xe5d3ef282a242e81, 0x8f1668c8a86da5fa},
+{0x8fa475791a569d10, 0xf96e017d694487bc}, {0xb38d92d760ec4455, 0x37c981dcc395a9ac},
+{0xe070f78d3927556a, 0x85bbe253f47b1417}, {0x8c469ab843b89562, 0x93956d7478ccec8e},
+{0xaf58416654a6babb, 0x387ac8d1970027b2}, {0xdb2e51bfe9d0696a, 0x06997b05fcc0319e},
+{0x88fcf317f22241e2, 0x441fece3bdf81f03}, {0xab3c2fddeeaad25a, 0xd527e81cad7626c3},
+{0xd60b3bd56a5586f1, 0x8a71e223d8d3b074}, {0x85c7056562757456, 0xf6872d5667844e49},
+{0xa738c6bebb12d16c, 0xb428f8ac016561db}, {0xd106f86e69d785c7, 0xe13336d701beba52},
+{0x82a45b450226b39c, 0xecc0024661173473}, {0xa34d721642b06084, 0x27f002d7f95d0190},
+{0xcc20ce9bd35c78a5, 0x31ec038df7b441f4}, {0xff290242c83396ce, 0x7e67047175a15271},
+{0x9f79a169bd203e41, 0x0f0062c6e984d386}, {0xc75809c42c684dd1, 0x52c07b78a3e60868},
+{0xf92e0c3537826145, 0xa7709a56ccdf8a82}, {0x9bbcc7a142b17ccb, 0x88a66076400bb691},
+{0xc2abf989935ddbfe, 0x6acff893d00ea435}, {0xf356f7ebf83552fe, 0x0583f6b8c4124d43},
+{0x98165af37b2153de, 0xc3727a337a8b704a}, {0xbe1bf1b059e9a8d6, 0x744f18c0592e4c5c},
+{0xeda2ee1c7064130c, 0x1162def06f79df73}, {0x9485d4d1c63e8be7, 0x8addcb5645ac2ba8},
+{0xb9a74a0637ce2ee1, 0x6d953e2bd7173692}, {0xe8111c87c5c1ba99, 0xc8fa8db6ccdd0437},
+{0x910ab1d4db9914a0, 0x1d9c9892400a22a2}, {0xb54d5e4a127f59c8, 0x2503beb6d00cab4b},
+{0xe2a0b5dc971f303a, 0x2e44ae64840fd61d}, {0x8da471a9de737e24, 0x5ceaecfed289e5d2},
+{0xb10d8e1456105dad, 0x7425a83e872c5f47}, {0xdd50f1996b947518, 0xd12f124e28f77719},
+{0x8a5296ffe33cc92f, 0x82bd6b70d99aaa6f}, {0xace73cbfdc0bfb7b, 0x636cc64d1001550b},
+{0xd8210befd30efa5a, 0x3c47f7e05401aa4e}, {0x8714a775e3e95c78, 0x65acfaec34810a71},
+{0xa8d9d1535ce3b396, 0x7f1839a741a14d0d}, {0xd31045a8341ca07c, 0x1ede48111209a050},
+{0x83ea2b892091e44d, 0x934aed0aab460432}, {0xa4e4b66b68b65d60, 0xf81da84d5617853f},
+{0xce1de40642e3f4b9, 0x36251260ab9d668e}, {0x80d2ae83e9ce78f3, 0xc1d72b7c6b426019},
+{0xa1075a24e4421730, 0xb24cf65b8612f81f}, {0xc94930ae1d529cfc, 0xdee033f26797b627},
+{0xfb9b7cd9a4a7443c, 0x169840ef017da3b1}, {0x9d412e0806e88aa5, 0x8e1f289560ee864e},
+{0xc491798a08a2ad4e, 0xf1a6f2bab92a27e2}, {0xf5b5d7ec8acb58a2, 0xae10af696774b1db},
+{0x9991a6f3d6bf1765, 0xacca6da1e0a8ef29}, {0xbff610b0cc6edd3f, 0x17fd090a58d32af3},
+{0xeff394dcff8a948e, 0xddfc4b4cef07f5b0}, {0x95f83d0a1fb69cd9, 0x4abdaf101564f98e},
+{0xbb764c4ca7a4440f, 0x9d6d1ad41abe37f1}, {0xea53df5fd18d5513, 0x84c86189216dc5ed},
+{0x92746b9be2f8552c, 0x32fd3cf5b4e49bb4}, {0xb7118682dbb66a77, 0x3fbc8c33221dc2a1},
+{0xe4d5e82392a40515, 0x0fabaf3feaa5334a}, {0x8f05b1163ba6832d, 0x29cb4d87f2a7400e},
+{0xb2c71d5bca9023f8, 0x743e20e9ef511012}, {0xdf78e4b2bd342cf6, 0x914da9246b255416},
+{0x8bab8eefb6409c1a, 0x1ad089b6c2f7548e}, {0xae9672aba3d0c320, 0xa184ac2473b529b1},
+{0xda3c0f568cc4f3e8, 0xc9e5d72d90a2741e}, {0x8865899617fb1871, 0x7e2fa67c7a658892},
+{0xaa7eebfb9df9de8d, 0xddbb901b98feeab7}, {0xd51ea6fa85785631, 0x552a74227f3ea565},
+{0x8533285c936b35de, 0xd53a88958f87275f}, {0xa67ff273b8460356, 0x8a892abaf368f137},
+{0xd01fef10a657842c, 0x2d2b7569b0432d85}, {0x8213f56a67f6b29b, 0x9c3b29620e29fc73},
+{0xa298f2c501f45f42, 0x8349f3ba91b47b8f}, {0xcb3f2f7642717713, 0x241c70a936219a73},
+{0xfe0efb53d30dd4d7, 0xed238cd383aa0110}, {0x9ec95d1463e8a506, 0xf4363804324a40aa},
+{0xc67bb4597ce2ce48, 0xb143c6053edcd0d5}, {0xf81aa16fdc1b81da, 0xdd94b7868e94050a},
+{0x9b10a4e5e9913128, 0xca7cf2b4191c8326}, {0xc1d4ce1f63f57d72, 0xfd1c2f611f63a3f0},
+{0xf24a01a73cf2dccf, 0xbc633b39673c8cec}, {0x976e41088617ca01, 0xd5be0503e085d813},
+{0xbd49d14aa79dbc82, 0x4b2d8644d8a74e18}, {0xec9c459d51852ba2, 0xddf8e7d60ed1219e},
+{0x93e1ab8252f33b45, 0xcabb90e5c942b503}, {0xb8da1662e7b00a17, 0x3d6a751f3b936243},
+{0xe7109bfba19c0c9d, 0x0cc512670a783ad4}, {0x906a617d450187e2, 0x27fb2b80668b24c5},
+{0xb484f9dc9641e9da, 0xb1f9f660802dedf6}, {0xe1a63853bbd26451, 0x5e7873f8a0396973},
+{0x8d07e33455637eb2, 0xdb0b487b6423e1e8}, {0xb049dc016abc5e5f, 0x91ce1a9a3d2cda62},
+{0xdc5c5301c56b75f7, 0x7641a140cc7810fb}, {0x89b9b3e11b6329ba, 0xa9e904c87fcb0a9d},
+{0xac2820d9623bf429, 0x546345fa9fbdcd44}, {0xd732290fbacaf133, 0xa97c177947ad4095},
+{0x867f59a9d4bed6c0, 0x49ed8eabcccc485d}, {0xa81f301449ee8c70, 0x5c68f256bfff5a74},
+{0xd226fc195c6a2f8c, 0x73832eec6fff3111}, {0x83585d8fd9c25db7, 0xc831fd53c5ff7eab},
+{0xa42e74f3d032f525, 0xba3e7ca8b77f5e55}, {0xcd3a1230c43fb26f, 0x28ce1bd2e55f35eb},
+{0x80444b5e7aa7cf85, 0x7980d163cf5b81b3}, {0xa0555e361951c366, 0xd7e105bcc332621f},
+{0xc86ab5c39fa63440, 0x8dd9472bf3fefaa7}, {0xfa856334878fc150, 0xb14f98f6f0feb951},
+{0x9c935e00d4b9d8d2, 0x6ed1bf9a569f33d3}, {0xc3b8358109e84f07, 0x0a862f80ec4700c8},
+{0xf4a642e14c6262c8, 0xcd27bb612758c0fa}, {0x98e7e9cccfbd7dbd, 0x8038d51cb897789c},
+{0xbf21e44003acdd2c, 0xe0470a63e6bd56c3}, {0xeeea5d5004981478, 0x1858ccfce06cac74},
+{0x95527a5202df0ccb, 0x0f37801e0c43ebc8}, {0xbaa718e68396cffd, 0xd30560258f54e6ba},
+{0xe950df20247c83fd, 0x47c6b82ef32a2069}, {0x91d28b7416cdd27e, 0x4cdc331d57fa5441},
+{0xb6472e511c81471d, 0xe0133fe4adf8e952}, {0xe3d8f9e563a198e5, 0x58180fddd97723a6},
+{0x8e679c2f5e44ff8f, 0x570f09eaa7ea7648}, {0xb201833b35d63f73, 0x2cd2cc6551e513da},
+{0xde81e40a034bcf4f, 0xf8077f7ea65e58d1}, {0x8b112e86420f6191, 0xfb04afaf27faf782},
+{0xadd57a27d29339f6, 0x79c5db9af1f9b563}, {0xd94ad8b1c7380874, 0x18375281ae7822bc},
+{0x87cec76f1c830548, 0x8f2293910d0b15b5}, {0xa9c2794ae3a3c69a, 0xb2eb3875504ddb22},
+{0xd433179d9c8cb841, 0x5fa60692a46151eb}, {0x849feec281d7f328, 0xdbc7c41ba6bcd333},
+{0xa5c7ea73224deff3, 0x12b9b522906c0800}, {0xcf39e50feae16bef, 0xd768226b34870a00},
+{0x81842f29f2cce375, 0xe6a1158300d46640}, {0xa1e53af46f801c53, 0x60495ae3c1097fd0},
+{0xca5e89b18b602368, 0x385bb19cb14bdfc4}, {0xfcf62c1dee382c42, 0x46729e03dd9ed7b5},
+{0x9e19db92b4e31ba9, 0x6c07a2c26a8346d1},
+};
+
+typedef struct number_format {
+    int mantissa_bits;  /* stored; one more is implied */
+    int exponent_min;   /* of two, of what is not normal; negated: the bias of the exponent */
+    int exponent_limit; /* the biased one of infinity */
+    int ten_min; /* 19 digits with a smaller power of ten are nearer to 0 than to anything else */
+    int ten_max; /* any digit with a larger one is beyond the range */
+    int tie_min,
+        tie_max; /* powers of ten with which 19 digits can lie in the middle of two numbers */
+} number_format;
+
+static const number_format number_double = {52, -1023, 0x7ff, -342, 308, -4, 23};
+static const number_format number_float = {23, -127, 0xff, -64, 38, -17, 10};
+
+/* ---- scanning ------------------------------------------------------------------------------- */
+
+static bool number_is_digit(const uint8_t *p, const uint8_t *end) {
+    return p < end && (uint8_t)(*p - '0') <= 9;
+}
+
+/* How many digits 8 bytes begin with, the first one lowest: bytes whose upper half is 3, and still 3 when 6 was
+ * added. What a byte that is none carries into those behind it does not matter. */
+static int number_count_digits(uint64_t word) {
+    const uint64_t upper = 0xf0f0f0f0f0f0f0f0u;
+    uint64_t halves = (word & upper) | ((word + 0x0606060606060606u) & upper) >> 4;
+    uint64_t marks = halves ^ 0x3333333333333333u;
+    return marks ? vsi_trailing_zeros(marks) / 8 : 8;
+}
+
+/* Neighbors are joined to numbers of two, four and eight digits; the first digit is in the lowest byte. */
+static uint64_t number_of_8_digits(uint64_t word) {
+    word = (word & 0x0f0f0f0f0f0f0f0fu) * (1 + (10 << 8)) >> 8;
+    word = (word & 0x00ff00ff00ff00ffu) * (1 + (100 << 16)) >> 16;
+    return (word & 0x0000ffff0000ffffu) * (1 + ((uint64_t)10000 << 32)) >> 32;
+}
+
+/* Appends digits to a number, which wraps when they are too many. Returns where they end. */
+static const uint8_t *number_take_digits(const uint8_t *p, const uint8_t *end, uint64_t *digits) {
+    static const uint32_t tens[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
+    uint64_t value = *digits;
+    for (int count = 8; count == 8 && end - p >= 8; p += count) {
+        uint64_t word = vsi_get_u64(p);
+        count = number_count_digits(word);
+        if (count) /* zeros come in front of fewer than 8 */
+            value = value * tens[count] + number_of_8_digits(word << (64 - 8 * count));
+    }
+    for (; number_is_digit(p, end); p++)
+        value = value * 10 + (uint64_t)(*p - '0');
+    *digits = value;
+    return p;
+}
+
+/* Whether of count digits more than 19 are significant. */
+static bool number_is_long(const uint8_t *p, size_t count) {
+    for (; count > DIGITS_MAX && (*p == '0' || *p == '.'); p++)
+        count -= *p == '0';
+    return count > DIGITS_MAX;
+}
+
+/* The digits of a number that has more than 19, up to its exponent. */
+static void number_take_long(const uint8_t *p, const uint8_t *end, vsi_decimal *out) {
+    int taken = 0;
+    out->digits = 0;
+    for (; p < end && *p != 'e' && *p != 'E'; p++) {
+        uint8_t digit = (uint8_t)(*p - '0');
+        if (*p == '.')
+            continue;
+        if (taken < DIGITS_MAX) {
+            out->digits = out->digits * 10 + digit;
+            taken += out->digits != 0;
+        } else {
+            out->exponent++;
+            out->is_cut = out->is_cut || digit;
+        }
+    }
+}
+
+/* The exponent behind an 'e', added to out->exponent; no text is so long that it could undo one of 10^17. */
+static const uint8_t *number_take_exponent(const uint8_t *p, const uint8_t *end, vsi_decimal *out) {
+    bool is_negative = p < end && *p == '-';
+    int64_t value = 0;
+    p += p < end && (*p == '-' || *p == '+');
+    for (; number_is_digit(p, end); p++)
+        if (value < 100000000000000000)
+            value = value * 10 + (*p - '0');
+    out->exponent += is_negative ? -value : value;
+    return p;
+}
+
+static const char *number_expected(vsi_decimal *out, const uint8_t *at, const char *expected) {
+    out->bytes = (size_t)(at - out->text);
+    return expected;
+}
+
+VSI_FN const char *vsi_decimal_read(const uint8_t *text, size_t n, vsi_decimal *out) {
+    const uint8_t *p = text, *end = text + n;
+    *out = (vsi_decimal){.text = text, .is_negative = n && *p == '-'};
+    p += out->is_negative;
+    const uint8_t *first = p;
+    p = p < end && *p == '0' ? p + 1 : number_take_digits(p, end, &out->digits);
+    if (p == first)
+        return number_expected(out, p, "a value");
+    size_t count = (size_t)(p - first);
+    if (p < end && *p == '.') {
+        const uint8_t *fraction = ++p;
+        p = number_take_digits(p, end, &out->digits);
+        if (p == fraction)
+            return number_expected(out, p, "a digit");
+        count += (size_t)(p - fraction);
+        out->exponent = fraction - p;
+    }
+    if (number_is_long(first, count))
+        number_take_long(first, p, out);
+    if (p < end && (*p == 'e' || *p == 'E')) {
+        p = number_take_exponent(p + 1, end, out);
+        if (!number_is_digit(p - 1, end))
+            return number_expected(out, p, "a digit");
+    }
+    out->bytes = (size_t)(p - text);
+    return NULL;
+}
+
+/* ---- to binary ------------------------------------------------------------------------------ */
+
+/* floor(power * log2(10)), exact for the powers in use. */
+static int number_log2_of_ten(int power) {
+    return (power * 217706 - (power < 0 ? 65535 : 0)) / 65536;
+}
+
+/* digits * 10^power as bits of the format, rounded. digits is not 0. */
+static uint64_t number_round(uint64_t digits, int64_t power, const number_format *f) {
+    if (power < f->ten_min)
+        return 0;
+    if (power > f->ten_max)
+        return (uint64_t)f->exponent_limit << f->mantissa_bits;
+    const uint64_t *five = number_powers[power - POWER_MIN];
+    int zeros = vsi_leading_zeros(digits);
+    int spare =
+        64 - f->mantissa_bits - 3; /* bits behind the mantissa, the implied bit and two to round */
+    uint64_t low, high = vsi_mul_u64(digits << zeros, five[0], &low);
+    if ((high << (64 - spare)) == (uint64_t)-1 << (64 - spare)) {
+        /* The lower word's product could carry into the mantissa. */
+        uint64_t unused, more = vsi_mul_u64(digits << zeros, five[1], &unused);
+        low += more;
+        high += low < more;
+    }
+    int upper = (int)(high >> 63);
+    uint64_t mantissa = high >> (upper + spare);
+    int exponent = number_log2_of_ten((int)power) + 63 + upper - zeros - f->exponent_min;
+    if (exponent <= 0) {
+        if (exponent <= -63)
+            return 0;
+        mantissa >>= 1 - exponent;
+        mantissa += mantissa & 1;
+        return mantissa >> 1; /* keeps N2: one that became normal has exponent 1 */
+    }
+    bool is_tie = low <= 1 && power >= f->tie_min && power <= f->tie_max && (mantissa & 3) == 1 &&
+                  mantissa << (upper + spare) == high;
+    mantissa += is_tie ? 0 : mantissa & 1;
+    uint64_t bits = ((uint64_t)(exponent - 1) << f->mantissa_bits) + (mantissa >> 1);
+    uint64_t infinity = (uint64_t)f->exponent_limit << f->mantissa_bits;
+    return bits < infinity ? bits : infinity;
+}
+
+/* Long integers, the least significant limb first. Both sides of a comparison have at most 2,700 bits: 781
+ * digits on one, 54 bits times 5^1106 on the other, and a shift that makes them about equal. */
+enum { BIG_LIMBS = 88, BIG_DIGITS_MAX = 780 };
+
+typedef struct number_big {
+    uint32_t limb[BIG_LIMBS];
+    int count; /* limbs in use */
+} number_big;
+
+static void big_multiply_add(number_big *a, uint32_t factor, uint32_t summand) {
+    uint64_t carry = summand;
+    for (int i = 0; i < a->count; i++) {
+        carry += (uint64_t)a->limb[i] * factor;
+        a->limb[i] = (uint32_t)carry;
+        carry >>= 32;
+    }
+    if (carry) {
+        vsi_assert(a->count < BIG_LIMBS);
+        a->limb[a->count++] = (uint32_t)carry;
+    }
+}
+
+static void big_multiply_five(number_big *a, int64_t power) {
+    for (; power >= 13; power -= 13)
+        big_multiply_add(a, 1220703125, 0); /* 5^13 */
+    for (; power > 0; power--)
+        big_multiply_add(a, 5, 0);
+}
+
+static void big_shift(number_big *a, int64_t bits) {
+    int limbs = (int)(bits / 32);
+    vsi_assert(a->count + limbs < BIG_LIMBS);
+    big_multiply_add(a, (uint32_t)1 << bits % 32, 0);
+    memmove(a->limb + limbs, a->limb, (size_t)a->count * sizeof a->limb[0]);
+    memset(a->limb, 0, (size_t)limbs * sizeof a->limb[0]);
+    a->count += limbs;
+}
+
+static int big_compare(const number_big *a, const number_big *b) {
+    if (a->count != b->count)
+        return a->count < b->count ? -1 : 1;
+    for (int i = a->count - 1; i >= 0; i--)
+        if (a->limb[i] != b->limb[i])
+            return a->limb[i] < b->limb[i] ? -1 : 1;
+    return 0;
+}
+
+/* The digits of a number, without its point. What follows 780 of them is 1 or nothing: the middle of two
+ * doubles has at most 767. Returns the power of ten of the last one. */
+static int64_t big_of_digits(number_big *a, const vsi_decimal *decimal) {
+    const uint8_t *p = decimal->text + decimal->is_negative, *end = decimal->text + decimal->bytes;
+    int used = 0;
+    bool has_rest = false;
+    for (a->count = 0; p < end && *p != 'e' && *p != 'E'; p++) {
+        if (*p == '.' || (*p == '0' && !used))
+            continue;
+        if (used < BIG_DIGITS_MAX) {
+            big_multiply_add(a, 10, (uint32_t)(*p - '0'));
+            used++;
+        } else {
+            has_rest = has_rest || *p != '0';
+        }
+    }
+    if (has_rest) {
+        big_multiply_add(a, 10, 1);
+        used++;
+    }
+    return decimal->exponent + DIGITS_MAX - used;
+}
+
+/* Whether a number is below (-1), at (0) or above (1) the middle between the value of bits and the next. */
+static int number_against_middle(const vsi_decimal *decimal, uint64_t bits,
+                                 const number_format *f) {
+    uint64_t implied = (uint64_t)1 << f->mantissa_bits;
+    int exponent = (int)(bits >> f->mantissa_bits);
+    uint64_t mantissa = (bits & (implied - 1)) | (exponent ? implied : 0);
+    uint64_t twice = 2 * mantissa + 1; /* the middle is twice * 2^two */
+    int64_t two = (exponent ? exponent : 1) + f->exponent_min - f->mantissa_bits - 1;
+    number_big digits, middle = {.limb = {(uint32_t)twice, (uint32_t)(twice >> 32)}};
+    int64_t ten = big_of_digits(&digits, decimal);
+    middle.count = twice >> 32 ? 2 : 1;
+    big_multiply_five(ten < 0 ? &middle : &digits, ten < 0 ? -ten : ten);
+    int64_t shift = ten - two;
+    big_shift(shift < 0 ? &middle : &digits, shift < 0 ? -shift : shift);
+    return big_compare(&digits, &middle);
+}
+
+static uint64_t number_bits(const vsi_decimal *decimal, const number_format *f) {
+    if (!decimal->digits)
+        return 0;
+    uint64_t bits = number_round(decimal->digits, decimal->exponent, f);
+    if (!decimal->is_cut || bits == number_round(decimal->digits + 1, decimal->exponent, f))
+        return bits;
+    int side = number_against_middle(decimal, bits, f); /* keeps N1 */
+    return bits + (side > 0 || (side == 0 && (bits & 1)));
+}
+
+VSI_FN double vsi_decimal_to_double(const vsi_decimal *decimal) {
+    uint64_t bits = number_bits(decimal, &number_double) | (uint64_t)decimal->is_negative << 63;
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+VSI_FN float vsi_decimal_to_float(const vsi_decimal *decimal) {
+    uint32_t bits = (uint32_t)number_bits(decimal, &number_float) | (uint32_t)decimal->is_negative
+                                                                        << 31;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* ---- to integers ---------------------------------------------------------------------------- */
+
+static bool integer_append(uint64_t *value, uint8_t digit) {
+    if (*value > (UINT64_MAX - digit) / 10)
+        return false;
+    *value = *value * 10 + digit;
+    return true;
+}
+
+/* More than 19 significant digits, the last ones not 0: that of an integer has a power of 0 or more. */
+static int integer_of_long(const vsi_decimal *decimal, uint64_t *out) {
+    const uint8_t *p = decimal->text + decimal->is_negative, *end = decimal->text + decimal->bytes;
+    int64_t ten = decimal->exponent + DIGITS_MAX; /* of the digit before the one at p */
+    uint64_t value = 0;
+    bool has_begun = false, fits = true;
+    for (; p < end && *p != 'e' && *p != 'E'; p++) {
+        has_begun = has_begun || (*p != '0' && *p != '.');
+        if (*p == '.' || !has_begun)
+            continue;
+        if (--ten >= 0)
+            fits = fits && integer_append(&value, (uint8_t)(*p - '0'));
+        else if (*p != '0')
+            return VSI_INTEGER_FRACTION;
+    }
+    for (; fits && ten > 0; ten--)
+        fits = integer_append(&value, 0);
+    *out = value;
+    return fits ? VSI_INTEGER : VSI_INTEGER_RANGE;
+}
+
+/* Without the sign. */
+static int integer_size(const vsi_decimal *decimal, uint64_t *out) {
+    if (decimal->is_cut)
+        return integer_of_long(decimal, out);
+    uint64_t value = decimal->digits;
+    int64_t ten = decimal->exponent;
+    for (; value && ten < 0; ten++, value /= 10)
+        if (value % 10)
+            return VSI_INTEGER_FRACTION;
+    for (; value && ten > 0; ten--)
+        if (!integer_append(&value, 0))
+            return VSI_INTEGER_RANGE;
+    *out = value;
+    return VSI_INTEGER;
+}
+
+VSI_FN int vsi_decimal_to_u64(const vsi_decimal *decimal, uint64_t *out) {
+    uint64_t value = 0;
+    int result = integer_size(decimal, &value);
+    if (result == VSI_INTEGER && decimal->is_negative && value)
+        result = VSI_INTEGER_RANGE;
+    if (result == VSI_INTEGER)
+        *out = value;
+    return result;
+}
+
+VSI_FN int vsi_decimal_to_i64(const vsi_decimal *decimal, int64_t *out) {
+    uint64_t value = 0;
+    int result = integer_size(decimal, &value);
+    if (result == VSI_INTEGER && value > (uint64_t)INT64_MAX + decimal->is_negative)
+        result = VSI_INTEGER_RANGE;
+    if (result != VSI_INTEGER)
+        return result;
+    /* The least integer has no positive counterpart. */
+    *out = !decimal->is_negative ? (int64_t)value : value ? -(int64_t)(value - 1) - 1 : 0;
+    return VSI_INTEGER;
+}
+
+/* ---- to text -------------------------------------------------------------------------------- */
+
+typedef struct number_short {
+    uint64_t digits; /* at most 17 */
+    int ten;
+} number_short;
+
+/* The upper 64 bits of factor * 10^power, scaled as in the table, the lowest bit set when anything that is
+ * no error of the table is left behind them (Giulietti's rounding to odd). */
+static uint64_t short_scale(uint64_t factor, int power) {
+    const uint64_t *five = number_powers[power - POWER_MIN];
+    bool is_cut = power < -27 || power > 55; /* Schubfach wants what is not exact rounded up */
+    uint64_t unused, middle;
+    uint64_t carried =
+        vsi_mul_u64(factor, five[1] + is_cut, &unused); /* no entry ends in all ones */
+    uint64_t result = vsi_mul_u64(factor, five[0], &middle);
+    middle += carried;
+    result += middle < carried;
+    return result | (middle > 1);
+}
+
+/* floor(log10(2^two)), or with is_first floor(log10(3/4 * 2^two)); exact for |two| below 1,500. */
+static int number_log10(int two, bool is_first) {
+    int scaled = two * 1262611 - (is_first ? 524031 : 0); /* log10(2) and -log10(3/4), times 2^22 */
+    return (scaled - (scaled < 0 ? 4194303 : 0)) / 4194304;
+}
+
+/* The shortest digits within half a step of mantissa * 2^two, the nearest when there are several. On the
+ * lower side the step is half as large when is_first, a power of two. Section 9 of the paper. */
+static number_short short_find(uint64_t mantissa, int two, bool is_first) {
+    int ten = number_log10(two, is_first);
+    int shift = two + number_log2_of_ten(-ten) + 1;
+    uint64_t lower = short_scale((4 * mantissa - 2 + is_first) << shift, -ten) + (mantissa & 1);
+    uint64_t value = short_scale((4 * mantissa) << shift, -ten);
+    uint64_t upper = short_scale((4 * mantissa + 2) << shift, -ten) - (mantissa & 1);
+    uint64_t digits = value / 4, fewer = digits / 10;
+    if (digits >= 10) {
+        bool has_low = lower <= 40 * fewer, has_high = 40 * fewer + 40 <= upper;
+        if (has_low != has_high)
+            return (number_short){fewer + has_high, ten + 1};
+    }
+    bool has_low = lower <= 4 * digits, has_high = 4 * digits + 4 <= upper;
+    if (has_low != has_high)
+        return (number_short){digits + has_high, ten};
+    uint64_t middle = 4 * digits + 2;
+    return (number_short){digits + (value > middle || (value == middle && (digits & 1))), ten};
+}
+
+/* Appends digits, with a point before those of the last decimals places when there are any. */
+static size_t short_put(char *out, uint64_t digits, int count, int decimals) {
+    size_t n = (size_t)(count + (decimals > 0));
+    for (size_t at = n; at > 0; digits /= 10) {
+        if (decimals-- == 0 && at < n)
+            out[--at] = '.';
+        out[--at] = (char)('0' + digits % 10);
+    }
+    return n;
+}
+
+static size_t short_put_exponent(char *out, int exponent) {
+    int size = exponent < 0 ? -exponent : exponent;
+    out[0] = 'e';
+    out[1] = exponent < 0 ? '-' : '+';
+    return 2 + short_put(out + 2, (uint64_t)size, size < 10 ? 1 : size < 100 ? 2 : 3, 0);
+}
+
+/* Numbers from 0.00001 up to 17 places are written out, all others as d.ddde+xx. */
+static size_t short_print(number_short s, bool is_negative, char *out) {
+    size_t n = 0;
+    int count = 1;
+    for (; s.digits && s.digits % 10 == 0; s.ten++)
+        s.digits /= 10;
+    for (uint64_t rest = s.digits; rest >= 10; rest /= 10)
+        count++;
+    int exponent = count - 1 + s.ten;
+    if (is_negative)
+        out[n++] = '-';
+    if (exponent < -5 || exponent > 16) {
+        n += short_put(out + n, s.digits, count, count - 1);
+        return n + short_put_exponent(out + n, exponent);
+    }
+    if (exponent < 0) {
+        memcpy(out + n, "0.0000", 6);
+        n += (size_t)(1 - exponent);
+        return n + short_put(out + n, s.digits, count, 0);
+    }
+    n += short_put(out + n, s.digits, count, s.ten < 0 ? -s.ten : 0);
+    for (; s.ten > 0; s.ten--)
+        out[n++] = '0';
+    return n;
+}
+
+static size_t short_write(uint64_t bits, bool is_negative, const number_format *f, char *out) {
+    uint64_t implied = (uint64_t)1 << f->mantissa_bits;
+    int exponent = (int)(bits >> f->mantissa_bits);
+    uint64_t mantissa = bits & (implied - 1);
+    number_short s = {0, 0};
+    if (bits)
+        s = short_find(mantissa | (exponent ? implied : 0),
+                       (exponent ? exponent : 1) + f->exponent_min - f->mantissa_bits,
+                       !mantissa && exponent > 1);
+    return short_print(s, is_negative, out);
+}
+
+VSI_FN size_t vsi_double_write(double value, char out[VSI_NUMBER_TEXT_BYTES]) {
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return short_write(bits & INT64_MAX, bits >> 63, &number_double, out);
+}
+
+VSI_FN size_t vsi_float_write(float value, char out[VSI_NUMBER_TEXT_BYTES]) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return short_write(bits & INT32_MAX, bits >> 31, &number_float, out);
+}
 /* ---- base/json.h ---------------------------------------------------------------------------------- */
-/* json.h - whether a text is a JSON object (RFC 8259). */
+/* json.h - reading JSON (RFC 8259) token by token, and writing pieces of it. */
 #ifndef VSI_JSON_H
 #define VSI_JSON_H
 
+/* uses base/number.h */
 /* uses base/status.h */
 
 enum { VSI_JSON_DEPTH_MAX = 64 };
@@ -952,61 +1862,107 @@ enum { VSI_JSON_DEPTH_MAX = 64 };
 /* VS_OK, or VS_ERR_INVALID with the byte offset and what was expected there. */
 VSI_FN vs_status vsi_json_check_object(vsi_err *err, const char *text, size_t n);
 
+/* The public functions of the same names, for a reader that was begun. Tokens are vs_json's. */
+VSI_FN void vsi_json_begin(vs_json *reader, const char *text, size_t n, uint32_t flags);
+VSI_FN int vsi_json_next(vs_json *reader);
+VSI_FN int vsi_json_skip(vs_json *reader);
+/* The reader stands at the beginning of an array. */
+VSI_FN vs_status vsi_json_floats(vs_json *reader, float *out, size_t room, size_t *out_count);
+
+/* Where text goes: what has no room is only counted. To append to a vsi_buf reserve what can come, and let
+ * data begin behind what the buffer has. */
+typedef struct vsi_json_out {
+    uint8_t *data; /* [room] borrowed */
+    size_t room;
+    size_t bytes; /* written or counted */
+} vsi_json_out;
+
+VSI_FN void vsi_json_put(vsi_json_out *out, const void *data, size_t n);
+
+/* What stands between the quotes of a string that was read, escapes resolved. */
+VSI_FN void vsi_json_put_decoded(vsi_json_out *out, const uint8_t *text, size_t n);
+/* The character that the escape at p stands for, in a string that was read; returns the escape's bytes. */
+VSI_FN size_t vsi_json_escape(const uint8_t *p, uint32_t *out_code);
+/* A value that was read, without insignificant white space: never more than n bytes. */
+VSI_FN void vsi_json_put_compact(vsi_json_out *out, const uint8_t *text, size_t n);
+/* A string in quotes from well-formed UTF-8. */
+VSI_FN void vsi_json_put_string(vsi_json_out *out, const uint8_t *text, size_t n);
+
 #endif
 /* ---- base/json.c ---------------------------------------------------------------------------------- */
-/* json.c - checks that a text is one JSON object, without recursion and without building anything.
+/* json.c - reads JSON token by token, without recursion and without building anything.
  *
- *   J1  `open` holds one bit per nesting level: 1 an object, 0 an array. */
+ *   J1  `open` holds one bit per nesting level: 1 an object, 0 an array.
+ *   J2  `token_at` is a token's first byte, `at` the first one behind it and, for a name, its colon. A reader
+ *       that has failed stands at the fault.
+ *   J3  A string that was read has whole escapes, whole surrogate pairs and well-formed UTF-8; what
+ *       decodes it relies on that. */
 /* uses base/json.h */
 /* uses base/bytes.h */
 
-typedef struct json_scan {
-    vsi_err *err;
-    const uint8_t *text;
-    size_t n, at;
-    uint64_t open;
-    int depth;
-} json_scan;
+/* What may come next. */
+enum {
+    JSON_VALUE = 0,  /* a value; before the first one: the beginning */
+    JSON_FIRST = 1,  /* behind an opening bracket: a member or an element, or the closing one */
+    JSON_BEHIND = 2, /* behind a value */
+    JSON_ENDED = 3   /* nothing: the end, or an error */
+};
 
-static vs_status json_fail(json_scan *s, const char *expected) {
-    return vsi_fail(s->err, VS_ERR_INVALID, "metadata: expected %s at byte %zu of %zu", expected,
-                    s->at, s->n);
+static int json_fail(vs_json *r, vs_status status, const char *expected) {
+    r->status = status;
+    r->expected = expected;
+    r->state = JSON_ENDED;
+    r->token = VS_JSON_ERROR;
+    r->token_at = r->at;
+    r->token_bytes = 0;
+    return r->token;
 }
 
-static void json_skip_space(json_scan *s) {
-    while (s->at < s->n && (s->text[s->at] == ' ' || s->text[s->at] == '\t' ||
-                            s->text[s->at] == '\n' || s->text[s->at] == '\r'))
-        s->at++;
+static bool json_expected(vs_json *r, const char *expected) {
+    json_fail(r, VS_ERR_INVALID, expected);
+    return false;
 }
 
-static bool json_take(json_scan *s, uint8_t c) {
-    if (s->at >= s->n || s->text[s->at] != c)
+/* The byte that is next, 0 behind the last one: no JSON has a 0. */
+static uint8_t json_peek(const vs_json *r) {
+    return r->at < r->bytes ? (uint8_t)r->text[r->at] : 0;
+}
+
+static bool json_is_space(uint8_t c) {
+    return c <= ' ' && (c == ' ' || c == '\n' || c == '\t' || c == '\r');
+}
+
+static void json_skip_space(vs_json *r) {
+    const char *text = r->text;
+    size_t at = r->at, n = r->bytes;
+    if (at < n && (uint8_t)text[at] > ' ')
+        return; /* most often there is none */
+    while (at < n && json_is_space((uint8_t)text[at]))
+        at++;
+    r->at = at;
+}
+
+static bool json_take(vs_json *r, uint8_t c) {
+    if (r->at >= r->bytes || (uint8_t)r->text[r->at] != c)
         return false;
-    s->at++;
+    r->at++;
     return true;
 }
 
-static bool json_is_digit(const json_scan *s) {
-    return s->at < s->n && s->text[s->at] >= '0' && s->text[s->at] <= '9';
+/* ---- strings -------------------------------------------------------------------------------- */
+
+static int json_hex(uint8_t c) {
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
-static bool json_take_digits(json_scan *s) {
-    if (!json_is_digit(s))
-        return false;
-    while (json_is_digit(s))
-        s->at++;
-    return true;
-}
-
-/* Value of the four hex digits at s->at, or -1 and s->at on what is not one. */
-static int json_take_hex4(json_scan *s) {
+/* Value of the four hex digits at r->at, or -1 and r->at on what is not one. */
+static int json_take_hex4(vs_json *r) {
     int value = 0;
-    for (int i = 0; i < 4; i++, s->at++) {
-        int c = s->at < s->n ? s->text[s->at] : 0;
-        int digit = c >= '0' && c <= '9'   ? c - '0'
-                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                           : -1;
+    for (int i = 0; i < 4; i++, r->at++) {
+        int digit = json_hex(json_peek(r));
         if (digit < 0)
             return -1;
         value = value * 16 + digit;
@@ -1014,144 +1970,750 @@ static int json_take_hex4(json_scan *s) {
     return value;
 }
 
-static vs_status json_take_escape(json_scan *s) {
-    uint8_t c = s->at < s->n ? s->text[s->at] : 0;
+static bool json_take_escape(vs_json *r) {
+    uint8_t c = json_peek(r);
     if (!c || !strchr("\"\\/bfnrtu", c))
-        return json_fail(s, "one of \"\\/bfnrtu behind the backslash");
-    s->at++;
+        return json_expected(r, "one of \"\\/bfnrtu behind the backslash");
+    r->at++;
     if (c != 'u')
-        return VS_OK;
-    size_t digits = s->at;
-    int unit = json_take_hex4(s);
+        return true;
+    size_t digits = r->at;
+    int unit = json_take_hex4(r);
     if (unit < 0)
-        return json_fail(s, "four hexadecimal digits");
+        return json_expected(r, "four hexadecimal digits");
     if (unit < 0xd800 || unit > 0xdfff)
-        return VS_OK;
-    bool pair = unit < 0xdc00 && json_take(s, '\\') && json_take(s, 'u');
-    int low = pair ? json_take_hex4(s) : -1;
+        return true;
+    bool pair = unit < 0xdc00 && json_take(r, '\\') && json_take(r, 'u');
+    int low = pair ? json_take_hex4(r) : -1;
     if (low >= 0xdc00 && low <= 0xdfff)
-        return VS_OK;
-    s->at = digits;
-    return json_fail(s, "a surrogate pair, high then low,");
+        return true;
+    r->at = digits;
+    return json_expected(r, "a surrogate pair, high then low,");
 }
 
-static vs_status json_take_string(json_scan *s) {
-    if (!json_take(s, '"'))
-        return json_fail(s, "a string");
-    while (s->at < s->n) {
-        uint8_t c = s->text[s->at];
-        if (c < 0x20)
-            return json_fail(s, "no control character");
-        s->at++;
-        if (c == '"')
-            return VS_OK;
-        if (c == '\\') {
-            vs_status st = json_take_escape(s);
-            if (st != VS_OK)
-                return st;
+/* How many of 8 bytes of a string, the first one lowest, are characters of ASCII that stand for themselves. A
+ * byte's highest bit is set in `marks` when it is another; the bytes behind that may be marked by mistake. */
+static size_t json_plain_bytes(uint64_t word) {
+    const uint64_t ones = 0x0101010101010101u;
+    uint64_t quote = word ^ ones * '"', backslash = word ^ ones * '\\';
+    uint64_t marks =
+        (word | (quote - ones) | (backslash - ones) | (word - ones * 0x20)) & ones * 0x80;
+    return marks ? (size_t)vsi_trailing_zeros(marks) / 8 : 8;
+}
+
+/* Where the first byte from at on is that does not stand for itself, or the end. */
+static size_t json_plain_end(const uint8_t *text, size_t at, size_t n) {
+    while (n - at >= 8) {
+        size_t step = json_plain_bytes(vsi_get_u64(text + at));
+        at += step;
+        if (step < 8)
+            return at;
+    }
+    while (at < n && text[at] >= 0x20 && text[at] < 0x80 && text[at] != '"' && text[at] != '\\')
+        at++;
+    return at;
+}
+
+/* The rest of a string, behind its first quote, with the last one. */
+static bool json_take_string(vs_json *r) {
+    const uint8_t *text = (const uint8_t *)r->text;
+    for (;;) {
+        r->at = json_plain_end(text, r->at, r->bytes);
+        if (r->at == r->bytes)
+            return json_expected(r, "the end of a string");
+        uint8_t c = text[r->at];
+        if (c == '"') {
+            r->at++;
+            return true;
         }
+        if (c < 0x20)
+            return json_expected(r, "no control character");
+        size_t step = vsi_utf8_sequence(text + r->at, r->bytes - r->at);
+        if (step == 0)
+            return json_expected(r, "well-formed UTF-8");
+        r->at += step;
+        if (c == '\\' && !json_take_escape(r))
+            return false;
     }
-    return json_fail(s, "the end of a string");
 }
 
-static vs_status json_take_number(json_scan *s) {
-    json_take(s, '-');
-    if (!json_take(s, '0') && !json_take_digits(s))
-        return json_fail(s, "a value");
-    if (json_take(s, '.') && !json_take_digits(s))
-        return json_fail(s, "a digit");
-    if (json_take(s, 'e') || json_take(s, 'E')) {
-        if (!json_take(s, '+'))
-            json_take(s, '-');
-        if (!json_take_digits(s))
-            return json_fail(s, "a digit");
-    }
-    return VS_OK;
+/* ---- tokens --------------------------------------------------------------------------------- */
+
+static int json_token(vs_json *r, int token, size_t token_at, int state) {
+    r->token = token;
+    r->token_at = token_at;
+    r->token_bytes = r->at - token_at;
+    r->state = state;
+    return token;
 }
 
-static bool json_take_word(json_scan *s, const char *word) {
-    size_t n = strlen(word);
-    if (n > s->n - s->at || memcmp(s->text + s->at, word, n))
+static bool json_in_object(const vs_json *r) {
+    return r->open & 1;
+}
+
+static int json_open(vs_json *r, bool is_object) {
+    size_t token_at = r->at;
+    if (r->depth == VSI_JSON_DEPTH_MAX)
+        return json_fail(r, VS_ERR_LIMIT, "at most 64 levels of nesting");
+    r->open = r->open << 1 | is_object; /* keeps J1 */
+    r->depth++;
+    r->at++;
+    return json_token(r, is_object ? VS_JSON_OBJECT_BEGIN : VS_JSON_ARRAY_BEGIN, token_at,
+                      JSON_FIRST);
+}
+
+/* The bracket was taken. */
+static int json_close(vs_json *r) {
+    int token = json_in_object(r) ? VS_JSON_OBJECT_END : VS_JSON_ARRAY_END;
+    r->open >>= 1;
+    r->depth--;
+    return json_token(r, token, r->at - 1, JSON_BEHIND);
+}
+
+static int json_name(vs_json *r) {
+    size_t token_at = r->at;
+    if (!json_take(r, '"'))
+        return json_fail(r, VS_ERR_INVALID, "a string");
+    if (!json_take_string(r))
+        return VS_JSON_ERROR;
+    json_token(r, VS_JSON_NAME, token_at, JSON_VALUE);
+    json_skip_space(r);
+    return json_take(r, ':') ? VS_JSON_NAME : json_fail(r, VS_ERR_INVALID, "':'");
+}
+
+static int json_word(vs_json *r, const char *word, size_t n, int token) {
+    size_t token_at = r->at;
+    if (n > r->bytes - r->at || memcmp(r->text + r->at, word, n))
+        return json_fail(r, VS_ERR_INVALID, "a value");
+    r->at += n;
+    return json_token(r, token, token_at, JSON_BEHIND);
+}
+
+static int json_number(vs_json *r) {
+    size_t token_at = r->at;
+    vsi_decimal decimal;
+    const char *expected =
+        vsi_decimal_read((const uint8_t *)r->text + token_at, r->bytes - token_at, &decimal);
+    r->at += decimal.bytes;
+    if (expected)
+        return json_fail(r, VS_ERR_INVALID, expected);
+    return json_token(r, VS_JSON_NUMBER, token_at, JSON_BEHIND);
+}
+
+static int json_string(vs_json *r) {
+    size_t token_at = r->at++;
+    return json_take_string(r) ? json_token(r, VS_JSON_STRING, token_at, JSON_BEHIND)
+                               : VS_JSON_ERROR;
+}
+
+static int json_value(vs_json *r) {
+    json_skip_space(r);
+    switch (json_peek(r)) {
+    case '{':
+        return json_open(r, true);
+    case '[':
+        return json_open(r, false);
+    case '"':
+        return json_string(r);
+    case 't':
+        return json_word(r, "true", 4, VS_JSON_TRUE);
+    case 'f':
+        return json_word(r, "false", 5, VS_JSON_FALSE);
+    case 'n':
+        return json_word(r, "null", 4, VS_JSON_NULL);
+    default:
+        return json_number(r);
+    }
+}
+
+static int json_end(vs_json *r) {
+    return json_token(r, VS_JSON_END, r->at, JSON_ENDED);
+}
+
+/* Behind a value that is in nothing else, or in front of a stream. */
+static int json_between(vs_json *r) {
+    bool is_closed = r->token == VS_JSON_OBJECT_END || r->token == VS_JSON_ARRAY_END;
+    size_t behind = r->at;
+    json_skip_space(r);
+    if (r->at == r->bytes)
+        return json_end(r);
+    if (!(r->flags & VS_JSON_STREAM))
+        return json_fail(r, VS_ERR_INVALID, "the end of the text");
+    if (r->at == behind && !is_closed && behind > 0)
+        return json_fail(r, VS_ERR_INVALID, "white space between two values");
+    return json_value(r);
+}
+
+static int json_behind(vs_json *r) {
+    if (r->depth == 0)
+        return json_between(r);
+    json_skip_space(r);
+    if (json_take(r, ',')) {
+        json_skip_space(r);
+        return json_in_object(r) ? json_name(r) : json_value(r);
+    }
+    if (json_take(r, json_in_object(r) ? '}' : ']'))
+        return json_close(r);
+    return json_fail(r, VS_ERR_INVALID, json_in_object(r) ? "',' or '}'" : "',' or ']'");
+}
+
+static int json_first(vs_json *r) {
+    json_skip_space(r);
+    if (json_take(r, json_in_object(r) ? '}' : ']'))
+        return json_close(r);
+    return json_in_object(r) ? json_name(r) : json_value(r);
+}
+
+VSI_FN void vsi_json_begin(vs_json *reader, const char *text, size_t n, uint32_t flags) {
+    *reader = (vs_json){.text = text,
+                        .bytes = n,
+                        .expected = "",
+                        .flags = flags,
+                        .state = flags & VS_JSON_STREAM ? JSON_BEHIND : JSON_VALUE};
+}
+
+VSI_FN int vsi_json_next(vs_json *r) {
+    switch (r->state) {
+    case JSON_VALUE:
+        return json_value(r);
+    case JSON_FIRST:
+        return json_first(r);
+    case JSON_BEHIND:
+        return json_behind(r);
+    default:
+        return r->token;
+    }
+}
+
+VSI_FN int vsi_json_skip(vs_json *r) {
+    if (r->token == VS_JSON_END || r->token == VS_JSON_NAME)
+        vsi_json_next(r);
+    if (r->state != JSON_FIRST)
+        return r->token;
+    size_t token_at = r->token_at;
+    int32_t depth = r->depth;
+    while (r->token > VS_JSON_END && r->depth >= depth)
+        vsi_json_next(r);
+    return r->token > VS_JSON_END ? json_token(r, r->token, token_at, JSON_BEHIND) : r->token;
+}
+
+/* ---- arrays of numbers ---------------------------------------------------------------------- */
+
+/* The number at r->at into *out. */
+static bool json_take_float(vs_json *r, float *out) {
+    vsi_decimal decimal;
+    const char *expected =
+        vsi_decimal_read((const uint8_t *)r->text + r->at, r->bytes - r->at, &decimal);
+    if (expected) {
+        bool has_begun = decimal.bytes > decimal.is_negative;
+        r->at += has_begun ? decimal.bytes : 0;
+        return json_expected(r, has_begun ? expected : "a number");
+    }
+    *out = vsi_decimal_to_float(&decimal);
+    if (isinf(*out)) {
+        json_fail(r, VS_ERR_LIMIT, "a number within the range of float");
         return false;
-    s->at += n;
+    }
+    r->at += decimal.bytes;
     return true;
 }
 
-static bool json_in_object(const json_scan *s) {
-    return s->open & 1;
-}
-
-static vs_status json_open(json_scan *s, bool is_object) {
-    if (s->depth == VSI_JSON_DEPTH_MAX)
-        return vsi_fail(s->err, VS_ERR_LIMIT, "metadata: nested deeper than %d at byte %zu",
-                        VSI_JSON_DEPTH_MAX, s->at);
-    s->open = s->open << 1 | is_object; /* keeps J1 */
-    s->depth++;
-    return VS_OK;
-}
-
-static vs_status json_take_name(json_scan *s) {
-    vs_status st = json_take_string(s);
-    if (st != VS_OK)
-        return st;
-    json_skip_space(s);
-    return json_take(s, ':') ? VS_OK : json_fail(s, "':'");
-}
-
-/* After a value: closes what ends here, and stands before the next value or at the end. */
-static vs_status json_after_value(json_scan *s) {
-    while (s->depth > 0) {
-        json_skip_space(s);
-        if (json_take(s, ',')) {
-            json_skip_space(s);
-            return json_in_object(s) ? json_take_name(s) : VS_OK;
+VSI_FN vs_status vsi_json_floats(vs_json *r, float *out, size_t room, size_t *out_count) {
+    vsi_assert(r->token == VS_JSON_ARRAY_BEGIN);
+    size_t token_at = r->token_at, count = 0;
+    json_skip_space(r);
+    for (bool is_end = json_take(r, ']'); !is_end; count++) {
+        float value;
+        json_skip_space(r);
+        if (!json_take_float(r, &value))
+            return r->status;
+        if (count < room)
+            out[count] = value;
+        json_skip_space(r);
+        is_end = json_take(r, ']');
+        if (!is_end && !json_take(r, ',')) {
+            json_expected(r, "',' or ']'");
+            return r->status;
         }
-        if (!json_take(s, json_in_object(s) ? '}' : ']'))
-            return json_fail(s, json_in_object(s) ? "',' or '}'" : "',' or ']'");
-        s->open >>= 1;
-        s->depth--;
     }
+    json_close(r);
+    json_token(r, r->token, token_at, JSON_BEHIND);
+    *out_count = count;
     return VS_OK;
 }
 
-/* One scalar, or the beginning of an object or array up to its first value. */
-static vs_status json_value(json_scan *s) {
-    json_skip_space(s);
-    uint8_t c = s->at < s->n ? s->text[s->at] : 0;
-    if (c == '"') {
-        vs_status st = json_take_string(s);
-        return st == VS_OK ? json_after_value(s) : st;
-    }
-    if (c == '{' || c == '[') {
-        vs_status st = json_open(s, c == '{');
-        if (st != VS_OK)
-            return st;
-        s->at++;
-        json_skip_space(s);
-        if (s->at < s->n && s->text[s->at] == (c == '{' ? '}' : ']'))
-            return json_after_value(s);
-        return c == '{' ? json_take_name(s) : VS_OK;
-    }
-    if (json_take_word(s, "true") || json_take_word(s, "false") || json_take_word(s, "null"))
-        return json_after_value(s);
-    vs_status st = json_take_number(s);
-    return st == VS_OK ? json_after_value(s) : st;
+/* ---- objects -------------------------------------------------------------------------------- */
+
+static vs_status json_object_fail(vsi_err *err, const vs_json *r, const char *expected) {
+    if (!vsi_utf8_is_valid((const uint8_t *)r->text, r->bytes))
+        return vsi_fail(err, VS_ERR_INVALID, "metadata: not well-formed UTF-8");
+    if (r->status == VS_ERR_LIMIT)
+        return vsi_fail(err, VS_ERR_LIMIT, "metadata: nested deeper than %d at byte %zu",
+                        VSI_JSON_DEPTH_MAX, r->at);
+    return vsi_fail(err, VS_ERR_INVALID, "metadata: expected %s at byte %zu of %zu", expected,
+                    r->at, r->bytes);
 }
 
 VSI_FN vs_status vsi_json_check_object(vsi_err *err, const char *text, size_t n) {
-    json_scan s = {.err = err, .text = (const uint8_t *)text, .n = n};
-    if (!vsi_utf8_is_valid(s.text, n))
-        return vsi_fail(err, VS_ERR_INVALID, "metadata: not well-formed UTF-8");
-    json_skip_space(&s);
-    if (s.at >= n || text[s.at] != '{')
-        return json_fail(&s, "a JSON object, '{',");
+    vs_json r;
+    vsi_json_begin(&r, text, n, 0);
+    json_skip_space(&r);
+    if (json_peek(&r) != '{')
+        return json_object_fail(err, &r, "a JSON object, '{',");
+    if (vsi_json_skip(&r) == VS_JSON_ERROR)
+        return json_object_fail(err, &r, r.expected);
+    json_skip_space(&r);
+    return r.at == n ? VS_OK : json_object_fail(err, &r, "nothing after the object");
+}
+
+/* ---- writing -------------------------------------------------------------------------------- */
+
+VSI_FN void vsi_json_put(vsi_json_out *out, const void *data, size_t n) {
+    size_t room = out->bytes < out->room ? out->room - out->bytes : 0;
+    if (room && n)
+        memmove(out->data + out->bytes, data, n < room ? n : room); /* compacting in place */
+    out->bytes += n;
+}
+
+/* One character in UTF-8. */
+static void json_put_code(vsi_json_out *out, uint32_t code) {
+    uint8_t text[4] = {(uint8_t)code};
+    size_t n = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    static const uint8_t lead[] = {0, 0, 0xc0, 0xe0, 0xf0};
+    for (size_t i = n; n > 1 && i-- > 0; code >>= 6)
+        text[i] = (uint8_t)(i ? 0x80 | (code & 0x3f) : lead[n] | code);
+    vsi_json_put(out, text, n);
+}
+
+static uint32_t json_hex4(const uint8_t *p) {
+    uint32_t code = 0;
+    for (int i = 0; i < 4; i++)
+        code = code << 4 | (uint32_t)json_hex(p[i]);
+    return code;
+}
+
+VSI_FN size_t vsi_json_escape(const uint8_t *p, uint32_t *out_code) {
+    static const char letters[] = "bfnrt", codes[] = "\b\f\n\r\t";
+    const char *found = strchr(letters, p[1]);
+    *out_code = found ? (uint8_t)codes[found - letters] : p[1];
+    if (p[1] != 'u')
+        return 2;
+    *out_code = json_hex4(p + 2);
+    if (*out_code < 0xd800 || *out_code > 0xdfff)
+        return 6;
+    *out_code = 0x10000 + ((*out_code - 0xd800) << 10) + (json_hex4(p + 8) - 0xdc00);
+    return 12;
+}
+
+VSI_FN void vsi_json_put_decoded(vsi_json_out *out, const uint8_t *text, size_t n) {
+    for (const uint8_t *p = text, *end = text + n; p < end;) {
+        const uint8_t *escape = memchr(p, '\\', (size_t)(end - p));
+        const uint8_t *stop = escape ? escape : end;
+        uint32_t code;
+        vsi_json_put(out, p, (size_t)(stop - p));
+        if (!escape)
+            return;
+        p = escape + vsi_json_escape(escape, &code); /* J3 */
+        json_put_code(out, code);
+    }
+}
+
+static void json_put_escape(vsi_json_out *out, uint8_t c) {
+    static const char letters[] = "btnfr\"\\", codes[] = "\b\t\n\f\r\"\\";
+    static const char hex[] = "0123456789abcdef";
+    const char *found = c ? strchr(codes, c) : NULL;
+    char text[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+    if (found)
+        text[1] = letters[found - codes];
+    vsi_json_put(out, text, found ? 2 : 6);
+}
+
+VSI_FN void vsi_json_put_string(vsi_json_out *out, const uint8_t *text, size_t n) {
+    const uint8_t *done = text, *end = text + n;
+    vsi_json_put(out, "\"", 1);
+    for (const uint8_t *p = text; p < end; p++) {
+        if (*p >= 0x20 && *p != '"' && *p != '\\')
+            continue;
+        vsi_json_put(out, done, (size_t)(p - done));
+        json_put_escape(out, *p);
+        done = p + 1;
+    }
+    vsi_json_put(out, done, (size_t)(end - done));
+    vsi_json_put(out, "\"", 1);
+}
+
+/* Behind the string that begins at p; it was read, so it ends. */
+static const uint8_t *json_string_end(const uint8_t *p) {
+    for (p++; *p != '"'; p++)
+        p += *p == '\\';
+    return p + 1;
+}
+
+VSI_FN void vsi_json_put_compact(vsi_json_out *out, const uint8_t *text, size_t n) {
+    const uint8_t *done = text, *end = text + n;
+    for (const uint8_t *p = text; p < end;) {
+        if (*p == '"') {
+            p = json_string_end(p);
+            continue;
+        }
+        if (!json_is_space(*p++))
+            continue;
+        vsi_json_put(out, done, (size_t)(p - 1 - done));
+        while (p < end && json_is_space(*p))
+            p++;
+        done = p;
+    }
+    vsi_json_put(out, done, (size_t)(end - done));
+}
+/* ---- base/patch.h ---------------------------------------------------------------------------------- */
+/* patch.h - merge patches of JSON (RFC 7396). */
+#ifndef VSI_PATCH_H
+#define VSI_PATCH_H
+
+/* uses base/bytes.h */
+/* uses base/json.h */
+/* uses base/mem.h */
+
+/* Writes what a patch makes of a target, both any JSON value, without insignificant white space: at most as many
+ * bytes as both have. Members keep the target's order, and its spelling of their names; new ones follow in the
+ * patch's. Of members of one name the last one counts, the others vanish; arrays are taken as they are.
+ *
+ * Time: O(n log n) comparisons of names for n members, each as long as the shorter name. Memory: at most 100 bytes for each
+ * member, from mem, while it works. VS_ERR_INVALID and VS_ERR_LIMIT (nested too deep; 4 GiB) name the text, the
+ * offset and what was expected; VS_ERR_NOMEM. */
+VSI_FN vs_status vsi_patch_merge(vsi_err *err, vsi_mem *mem, vsi_bytes target, vsi_bytes patch,
+                                 vsi_json_out *out);
+
+#endif
+/* ---- base/patch.c ---------------------------------------------------------------------------------- */
+/* patch.c - merge patches of JSON (RFC 7396), without recursion.
+ *
+ * Both texts are read once into lists of members. Sorting the lists brings members of one object and name
+ * together; so doubles are found, and the members that an object of the target and one of the patch have in
+ * common by walking both at once.
+ *
+ *   P1  Members stand in the order of the text, each in front of those of its value: [at + 1, end) is what
+ *       is in it. Member 0 is the whole text and has no name. Objects in arrays are no part of the list.
+ *   P2  `order` is sorted by parent, name, and place in the text; the members of one object are adjacent. */
+/* uses base/patch.h */
+
+#define PATCH_NONE UINT32_MAX
+
+typedef struct patch_member {
+    uint32_t name_at, name_bytes;   /* between the quotes */
+    uint32_t value_at, value_bytes; /* of an object: its bracket */
+    uint32_t parent, end;           /* members */
+    uint32_t first, count;          /* of an object: its members in `order` */
+    uint32_t match;                 /* target: the patch's member of this name, or PATCH_NONE */
+    bool is_object, is_null;        /* its value */
+    bool has_escape;                /* its name */
+    bool is_done; /* another one of this name follows, or, in a patch, was matched */
+} patch_member;
+
+typedef struct patch_side {
+    const char *what;
+    const uint8_t *text;
+    vsi_buf buf;          /* owns member */
+    patch_member *member; /* [count] */
+    uint32_t *order;      /* [2 * count] owned; the second half is scratch */
+    uint32_t count;
+} patch_side;
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+static vs_status patch_fail(vsi_err *err, const patch_side *side, const vs_json *r) {
+    return vsi_fail(err, r->status, "%s: expected %s at byte %zu of %zu", side->what, r->expected,
+                    r->at, r->bytes);
+}
+
+/* Appends the member whose value the reader has come to; NULL without memory. */
+static patch_member *patch_add(patch_side *side, const vs_json *r, uint32_t parent) {
+    patch_member *m = NULL;
+    if (!vsi_buf_reserve(&side->buf, sizeof *m))
+        return NULL;
+    side->buf.bytes += sizeof *m;
+    side->member = (patch_member *)(void *)side->buf.data;
+    m = &side->member[side->count++];
+    *m = (patch_member){.value_at = (uint32_t)r->token_at,
+                        .value_bytes = (uint32_t)r->token_bytes,
+                        .parent = parent,
+                        .end = side->count,
+                        .match = PATCH_NONE,
+                        .is_object = r->token == VS_JSON_OBJECT_BEGIN,
+                        .is_null = r->token == VS_JSON_NULL};
+    return m;
+}
+
+/* The next member of the object `parent`, or the first value of the text, with its name. */
+static vs_status patch_take(vsi_err *err, patch_side *side, vs_json *r, uint32_t parent) {
+    size_t name_at = r->token_at + 1,
+           name_bytes = r->token == VS_JSON_NAME ? r->token_bytes - 2 : 0;
+    vsi_json_next(r);
+    if (r->token == VS_JSON_ARRAY_BEGIN)
+        vsi_json_skip(r);
+    if (r->token == VS_JSON_ERROR)
+        return patch_fail(err, side, r);
+    patch_member *m = patch_add(side, r, parent);
+    if (!m)
+        return vsi_fail_nomem(err, side->buf.cap * 2);
+    m->name_at = (uint32_t)name_at;
+    m->name_bytes = (uint32_t)name_bytes;
+    m->has_escape = name_bytes && memchr(side->text + name_at, '\\', name_bytes);
+    return VS_OK;
+}
+
+static vs_status patch_read(vsi_err *err, patch_side *side, vsi_bytes text) {
+    vs_json r;
+    uint32_t open[VSI_JSON_DEPTH_MAX + 1] = {0}; /* the member of each open object */
+    if (text.bytes >= UINT32_MAX)
+        return vsi_fail(err, VS_ERR_LIMIT, "%s: %zu bytes, the limit is 4 GiB", side->what,
+                        text.bytes);
+    vsi_json_begin(&r, (const char *)text.data, text.bytes, 0);
     do {
-        vs_status st = json_value(&s);
-        if (st != VS_OK)
-            return st;
-    } while (s.depth > 0);
-    json_skip_space(&s);
-    return s.at == n ? VS_OK : json_fail(&s, "nothing after the object");
+        if (r.token == VS_JSON_OBJECT_END) {
+            patch_member *object = &side->member[open[r.depth + 1]];
+            object->end = side->count; /* keeps P1 */
+        } else {
+            vs_status st = patch_take(err, side, &r, open[r.depth]);
+            if (st != VS_OK)
+                return st;
+            if (r.token == VS_JSON_OBJECT_BEGIN)
+                open[r.depth] = side->count - 1;
+        }
+        vsi_json_next(&r);
+    } while (r.token > VS_JSON_END);
+    return r.token == VS_JSON_END ? VS_OK : patch_fail(err, side, &r);
+}
+
+/* ---- names ---------------------------------------------------------------------------------- */
+
+/* The character at *p, an escape resolved. Code points are in the order of their UTF-8. */
+static uint32_t patch_next_code(const uint8_t **p, const uint8_t *end) {
+    const uint8_t *at = *p;
+    uint32_t code = *at;
+    size_t n = *at == '\\' ? vsi_json_escape(at, &code) : vsi_utf8_sequence(at, (size_t)(end - at));
+    if (*at != '\\' && n > 1)
+        code &= 0x7fu >> n;
+    for (size_t i = 1; *at != '\\' && i < n; i++)
+        code = code << 6 | (at[i] & 0x3fu);
+    *p = at + n;
+    return code;
+}
+
+static int patch_compare_codes(const uint8_t *a, size_t a_bytes, const uint8_t *b, size_t b_bytes) {
+    const uint8_t *a_end = a + a_bytes, *b_end = b + b_bytes;
+    while (a < a_end && b < b_end) {
+        uint32_t a_code = patch_next_code(&a, a_end), b_code = patch_next_code(&b, b_end);
+        if (a_code != b_code)
+            return a_code < b_code ? -1 : 1;
+    }
+    return a < a_end ? 1 : b < b_end ? -1 : 0;
+}
+
+/* Names as they are meant: "\u0061" is "a". */
+static int patch_compare(const patch_side *a_side, const patch_member *a, const patch_side *b_side,
+                         const patch_member *b) {
+    const uint8_t *a_name = a_side->text + a->name_at, *b_name = b_side->text + b->name_at;
+    if (a->has_escape || b->has_escape)
+        return patch_compare_codes(a_name, a->name_bytes, b_name, b->name_bytes);
+    size_t shorter = a->name_bytes < b->name_bytes ? a->name_bytes : b->name_bytes;
+    int result = shorter ? memcmp(a_name, b_name, shorter) : 0;
+    return result ? result : a->name_bytes < b->name_bytes ? -1 : a->name_bytes > b->name_bytes;
+}
+
+/* Whether a may stand in front of b in `order`. */
+static bool patch_is_ordered(const patch_side *side, uint32_t a_at, uint32_t b_at) {
+    const patch_member *a = &side->member[a_at], *b = &side->member[b_at];
+    return a->parent != b->parent ? a->parent < b->parent : patch_compare(side, a, side, b) <= 0;
+}
+
+/* Merges the sorted runs [low, middle) and [middle, high) of from into to. */
+static void patch_merge_runs(const patch_side *side, const uint32_t *from, uint32_t *to,
+                             uint32_t low, uint32_t middle, uint32_t high) {
+    uint32_t left = low, right = middle;
+    for (uint32_t at = low; at < high; at++) {
+        bool takes_left =
+            left < middle && (right == high || patch_is_ordered(side, from[left], from[right]));
+        to[at] = takes_left ? from[left++] : from[right++];
+    }
+}
+
+/* Merge sort from runs of one upwards, stable; keeps P2. */
+static void patch_sort(patch_side *side) {
+    uint32_t n = side->count, *from = side->order, *to = side->order + n;
+    for (uint64_t run = 1; run < n; run *= 2) {
+        for (uint64_t low = 0; low < n; low += 2 * run) {
+            uint64_t middle = low + run < n ? low + run : n;
+            uint64_t high = middle + run < n ? middle + run : n;
+            patch_merge_runs(side, from, to, (uint32_t)low, (uint32_t)middle, (uint32_t)high);
+        }
+        uint32_t *swap = from;
+        from = to;
+        to = swap;
+    }
+    if (from != side->order)
+        memcpy(side->order, from, n * sizeof *from);
+}
+
+/* Sorts, marks doubles, and tells each object where its members are. */
+static vs_status patch_index(vsi_err *err, patch_side *side) {
+    size_t bytes = 2 * side->count * sizeof *side->order;
+    side->order = vsi_alloc(side->buf.mem, bytes);
+    if (!side->order)
+        return vsi_fail_nomem(err, bytes);
+    for (uint32_t i = 0; i < side->count; i++)
+        side->order[i] = i;
+    patch_sort(side);
+    for (uint32_t i = 0; i < side->count; i++) {
+        uint32_t at = side->order[i];
+        if (at == 0)
+            continue; /* the whole text is nobody's member */
+        patch_member *m = &side->member[at], *parent = &side->member[m->parent];
+        parent->first = parent->count++ ? parent->first : i;
+        if (i + 1 < side->count) {
+            const patch_member *next = &side->member[side->order[i + 1]];
+            m->is_done = next->parent == m->parent && !patch_compare(side, m, side, next);
+        }
+    }
+    return VS_OK;
+}
+
+/* ---- merging -------------------------------------------------------------------------------- */
+
+/* An object that is being written: what an object of the patch makes of one of the target. */
+typedef struct patch_frame {
+    uint32_t target, patch; /* members whose values they are, or PATCH_NONE */
+    uint32_t next;          /* the member to be written next: of the target, then of the patch */
+    bool in_patch;
+    bool has_members; /* something was written */
+} patch_frame;
+
+typedef struct patch_merge {
+    patch_side target, patch;
+    patch_frame frame[VSI_JSON_DEPTH_MAX];
+    int depth;
+    vsi_json_out *out;
+} patch_merge;
+
+/* Matches the members of an object with those of the patch for it. */
+static void patch_join(patch_merge *merge, const patch_member *target, const patch_member *patch) {
+    uint32_t i = 0, j = 0;
+    while (i < target->count && j < patch->count) {
+        uint32_t j_at = merge->patch.order[patch->first + j];
+        patch_member *a = &merge->target.member[merge->target.order[target->first + i]];
+        patch_member *b = &merge->patch.member[j_at];
+        int order = a->is_done   ? -1
+                    : b->is_done ? 1
+                                 : patch_compare(&merge->target, a, &merge->patch, b);
+        if (order == 0) {
+            a->match = j_at;
+            b->is_done = true;
+        }
+        i += order <= 0;
+        j += order >= 0;
+    }
+}
+
+/* Begins an object. Every level of it is one of the target or of the patch, so the limit holds. */
+static void patch_open(patch_merge *merge, uint32_t target, uint32_t patch) {
+    vsi_assert(merge->depth < VSI_JSON_DEPTH_MAX);
+    vsi_assert(target != PATCH_NONE || patch != PATCH_NONE);
+    if (target != PATCH_NONE && patch != PATCH_NONE)
+        patch_join(merge, &merge->target.member[target], &merge->patch.member[patch]);
+    patch_frame *f = &merge->frame[merge->depth++];
+    *f = (patch_frame){.target = target, .patch = patch, .in_patch = target == PATCH_NONE};
+    f->next = (f->in_patch ? patch : target) + 1;
+    vsi_json_put(merge->out, "{", 1);
+}
+
+/* The value of a member of the target, or PATCH_NONE, and of the one that the patch has for it, likewise.
+ */
+static void patch_put_value(patch_merge *merge, uint32_t target, uint32_t patch) {
+    const patch_side *side = patch != PATCH_NONE ? &merge->patch : &merge->target;
+    const patch_member *m = &side->member[patch != PATCH_NONE ? patch : target];
+    bool keeps_target = target != PATCH_NONE && merge->target.member[target].is_object;
+    if (m->is_object)
+        patch_open(merge, keeps_target ? target : PATCH_NONE, patch);
+    else
+        vsi_json_put_compact(merge->out, side->text + m->value_at, m->value_bytes);
+}
+
+static void patch_put_name(patch_merge *merge, patch_frame *f, const patch_side *side,
+                           const patch_member *m) {
+    if (f->has_members)
+        vsi_json_put(merge->out, ",", 1);
+    f->has_members = true;
+    vsi_json_put(merge->out, side->text + m->name_at - 1, m->name_bytes + (size_t)2);
+    vsi_json_put(merge->out, ":", 1);
+}
+
+/* Writes the next member of an object of the target, unless the patch deletes it. */
+static void patch_put_of_target(patch_merge *merge, patch_frame *f) {
+    uint32_t at = f->next;
+    const patch_member *m = &merge->target.member[at];
+    f->next = m->end;
+    if (m->is_done || (m->match != PATCH_NONE && merge->patch.member[m->match].is_null))
+        return;
+    patch_put_name(merge, f, &merge->target, m);
+    patch_put_value(merge, at, m->match);
+}
+
+/* Writes the next member of an object of the patch, unless it deletes something or was matched. */
+static void patch_put_of_patch(patch_merge *merge, patch_frame *f) {
+    uint32_t at = f->next;
+    const patch_member *m = &merge->patch.member[at];
+    f->next = m->end;
+    if (m->is_done || m->is_null)
+        return;
+    patch_put_name(merge, f, &merge->patch, m);
+    patch_put_value(merge, PATCH_NONE, at);
+}
+
+static void patch_put(patch_merge *merge) {
+    patch_put_value(merge, 0, 0);
+    while (merge->depth > 0) {
+        patch_frame *f = &merge->frame[merge->depth - 1];
+        const patch_side *side = f->in_patch ? &merge->patch : &merge->target;
+        bool is_end = f->next == side->member[f->in_patch ? f->patch : f->target].end;
+        if (!is_end && f->in_patch) {
+            patch_put_of_patch(merge, f);
+        } else if (!is_end) {
+            patch_put_of_target(merge, f);
+        } else if (!f->in_patch && f->patch != PATCH_NONE) {
+            f->in_patch = true;
+            f->next = f->patch + 1;
+        } else {
+            vsi_json_put(merge->out, "}", 1);
+            merge->depth--;
+        }
+    }
+}
+
+static void patch_free(patch_side *side) {
+    vsi_free(side->buf.mem, side->order, 2 * side->count * sizeof *side->order);
+    vsi_buf_free(&side->buf);
+}
+
+static vs_status patch_load(vsi_err *err, patch_side *side, vsi_bytes text) {
+    vs_status st = patch_read(err, side, text);
+    return st == VS_OK ? patch_index(err, side) : st;
+}
+
+VSI_FN vs_status vsi_patch_merge(vsi_err *err, vsi_mem *mem, vsi_bytes target, vsi_bytes patch,
+                                 vsi_json_out *out) {
+    patch_merge merge = {
+        .target = {.what = "metadata", .text = target.data, .buf = {.mem = mem}},
+        .patch = {.what = "patch", .text = patch.data, .buf = {.mem = mem}},
+        .out = out,
+    };
+    vs_status st = patch_load(err, &merge.target, target);
+    if (st == VS_OK)
+        st = patch_load(err, &merge.patch, patch);
+    if (st == VS_OK)
+        patch_put(&merge);
+    patch_free(&merge.target);
+    patch_free(&merge.patch);
+    return st;
 }
 /* ---- base/poison.h ---------------------------------------------------------------------------------- */
 /* poison.h - from here on memory comes from base/mem alone; anything else does not compile. */
@@ -6412,17 +7974,6 @@ VSI_FN vs_status vsi_live_set(vsi_err *err, vsi_btree *live, uint32_t set, uint3
 
 /* ---- walking -------------------------------------------------------------------------------- */
 
-static uint32_t live_lowest_bit(uint64_t word) {
-    uint32_t at = 0;
-#if defined(__GNUC__)
-    at = (uint32_t)__builtin_ctzll(word);
-#else
-    while (!(word >> at & 1))
-        at++;
-#endif
-    return at;
-}
-
 static vs_status live_load(vsi_err *err, vsi_live_scan *scan, uint32_t chunk) {
     const uint8_t *bits = NULL;
     if (scan->is_loaded && scan->chunk == chunk)
@@ -6450,7 +8001,7 @@ static vs_status live_seek(vsi_err *err, vsi_live_scan *scan, uint32_t slot, uin
         uint32_t at = slot % VSI_LIVE_CHUNK_SLOTS / LIVE_WORD_SLOTS * (LIVE_WORD_SLOTS / 8);
         uint64_t word = (vsi_get_u64(scan->bits + at) ^ flip) >> (slot % LIVE_WORD_SLOTS);
         uint32_t unit = scan->is_missing ? VSI_LIVE_CHUNK_SLOTS : LIVE_WORD_SLOTS;
-        uint32_t step = word ? live_lowest_bit(word) : unit - slot % unit;
+        uint32_t step = word ? (uint32_t)vsi_trailing_zeros(word) : unit - slot % unit;
         if (step >= end - slot)
             break;
         slot += step;
@@ -17732,4 +19283,186 @@ vs_status vs_check(vs_db *db, int level, vs_check_fn report, void *ctx, uint64_t
     if (st == VS_OK)
         *out_problems = counter.count;
     return vsi_handle_end(&db->head, st, &err);
+}
+/* ---- api/json_text.c ---------------------------------------------------------------------------------- */
+/* json_text.c - the public reader and writers of JSON. */
+/* uses base/patch.h */
+
+/* vecstore.h promises bindings that 128 bytes do. */
+_Static_assert(sizeof(vs_json) <= 128, "vs_json has outgrown what bindings reserve");
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+vs_status vs_json_begin(vs_json *reader, const char *text, size_t bytes, uint32_t flags) {
+    if (!reader || (!text && bytes) || flags & ~(uint32_t)VS_JSON_STREAM)
+        return VS_ERR_MISUSE;
+    vsi_json_begin(reader, text ? text : "", bytes, flags);
+    return VS_OK;
+}
+
+int vs_json_next(vs_json *reader) {
+    return reader ? vsi_json_next(reader) : VS_JSON_ERROR;
+}
+
+int vs_json_skip(vs_json *reader) {
+    return reader ? vsi_json_skip(reader) : VS_JSON_ERROR;
+}
+
+vs_status vs_json_token(const vs_json *reader, size_t *out_offset, size_t *out_bytes) {
+    if (!reader || !out_offset || !out_bytes)
+        return VS_ERR_MISUSE;
+    *out_offset = reader->token_at;
+    *out_bytes = reader->token_bytes;
+    return VS_OK;
+}
+
+vs_status vs_json_error(const vs_json *reader, size_t *out_offset, const char **out_expected) {
+    if (!reader)
+        return VS_ERR_MISUSE;
+    if (out_offset)
+        *out_offset = reader->at;
+    if (out_expected)
+        *out_expected = reader->expected;
+    return reader->status;
+}
+
+vs_status vs_json_string(const vs_json *reader, char *out, size_t room, size_t *out_bytes) {
+    if (!reader || (!out && room) || !out_bytes ||
+        (reader->token != VS_JSON_STRING && reader->token != VS_JSON_NAME))
+        return VS_ERR_MISUSE;
+    vsi_json_out sink = {.data = (uint8_t *)out, .room = room};
+    vsi_json_put_decoded(&sink, (const uint8_t *)reader->text + reader->token_at + 1,
+                         reader->token_bytes - 2);
+    *out_bytes = sink.bytes;
+    return VS_OK;
+}
+
+/* The number that a reader stands at; false: at something else. */
+static bool text_decimal(const vs_json *reader, const void *out_value, vsi_decimal *out) {
+    return reader && out_value && reader->token == VS_JSON_NUMBER &&
+           !vsi_decimal_read((const uint8_t *)reader->text + reader->token_at, reader->token_bytes,
+                             out);
+}
+
+vs_status vs_json_double(const vs_json *reader, double *out_value) {
+    vsi_decimal decimal;
+    if (!text_decimal(reader, out_value, &decimal))
+        return VS_ERR_MISUSE;
+    double value = vsi_decimal_to_double(&decimal);
+    if (isinf(value))
+        return VS_ERR_LIMIT;
+    *out_value = value;
+    return VS_OK;
+}
+
+vs_status vs_json_float(const vs_json *reader, float *out_value) {
+    vsi_decimal decimal;
+    if (!text_decimal(reader, out_value, &decimal))
+        return VS_ERR_MISUSE;
+    float value = vsi_decimal_to_float(&decimal);
+    if (isinf(value))
+        return VS_ERR_LIMIT;
+    *out_value = value;
+    return VS_OK;
+}
+
+static vs_status text_integer_status(int result) {
+    return result == VSI_INTEGER            ? VS_OK
+           : result == VSI_INTEGER_FRACTION ? VS_ERR_INVALID
+                                            : VS_ERR_LIMIT;
+}
+
+vs_status vs_json_i64(const vs_json *reader, int64_t *out_value) {
+    vsi_decimal decimal;
+    if (!text_decimal(reader, out_value, &decimal))
+        return VS_ERR_MISUSE;
+    return text_integer_status(vsi_decimal_to_i64(&decimal, out_value));
+}
+
+vs_status vs_json_u64(const vs_json *reader, uint64_t *out_value) {
+    vsi_decimal decimal;
+    if (!text_decimal(reader, out_value, &decimal))
+        return VS_ERR_MISUSE;
+    return text_integer_status(vsi_decimal_to_u64(&decimal, out_value));
+}
+
+vs_status vs_json_floats(vs_json *reader, float *out, size_t room, size_t *out_count) {
+    if (!reader || (!out && room) || !out_count || reader->token != VS_JSON_ARRAY_BEGIN)
+        return VS_ERR_MISUSE;
+    return vsi_json_floats(reader, out, room, out_count);
+}
+
+/* ---- writing -------------------------------------------------------------------------------- */
+
+static vs_status text_give(const char *text, size_t n, char *out, size_t room, size_t *out_bytes) {
+    vsi_json_out sink = {.data = (uint8_t *)out, .room = room};
+    vsi_json_put(&sink, text, n);
+    *out_bytes = n;
+    return VS_OK;
+}
+
+vs_status vs_json_write_double(double value, char *out, size_t room, size_t *out_bytes) {
+    char text[VSI_NUMBER_TEXT_BYTES];
+    if ((!out && room) || !out_bytes)
+        return VS_ERR_MISUSE;
+    if (!isfinite(value))
+        return VS_ERR_INVALID;
+    return text_give(text, vsi_double_write(value, text), out, room, out_bytes);
+}
+
+vs_status vs_json_write_float(float value, char *out, size_t room, size_t *out_bytes) {
+    char text[VSI_NUMBER_TEXT_BYTES];
+    if ((!out && room) || !out_bytes)
+        return VS_ERR_MISUSE;
+    if (!isfinite(value))
+        return VS_ERR_INVALID;
+    return text_give(text, vsi_float_write(value, text), out, room, out_bytes);
+}
+
+vs_status vs_json_write_string(const char *text, size_t bytes, char *out, size_t room,
+                               size_t *out_bytes) {
+    if ((!text && bytes) || (!out && room) || !out_bytes)
+        return VS_ERR_MISUSE;
+    const uint8_t *from = (const uint8_t *)(text ? text : "");
+    if (!vsi_utf8_is_valid(from, bytes))
+        return VS_ERR_INVALID;
+    vsi_json_out sink = {.data = (uint8_t *)out, .room = room};
+    vsi_json_put_string(&sink, from, bytes);
+    *out_bytes = sink.bytes;
+    return VS_OK;
+}
+
+/* ---- whole texts ---------------------------------------------------------------------------- */
+
+vs_status vs_json_compact(const char *text, size_t bytes, char *out, size_t room,
+                          size_t *out_bytes) {
+    vs_json reader;
+    if (!text || (!out && room) || !out_bytes)
+        return VS_ERR_MISUSE;
+    vsi_json_begin(&reader, text, bytes, 0);
+    vsi_json_skip(&reader);
+    size_t value_at = reader.token_at, value_bytes = reader.token_bytes;
+    if (vsi_json_next(&reader) == VS_JSON_ERROR)
+        return reader.status;
+    vsi_json_out sink = {.data = (uint8_t *)out, .room = room};
+    vsi_json_put_compact(&sink, (const uint8_t *)text + value_at, value_bytes);
+    *out_bytes = sink.bytes;
+    return VS_OK;
+}
+
+vs_status vs_json_merge_patch(const char *target, size_t target_bytes, const char *patch,
+                              size_t patch_bytes, const vs_allocator *allocator, char *out,
+                              size_t room, size_t *out_bytes) {
+    if (!target || !patch || (allocator && !allocator->realloc) || (!out && room) || !out_bytes)
+        return VS_ERR_MISUSE;
+    vsi_mem mem;
+    vsi_err err = {0};
+    vsi_json_out sink = {.data = (uint8_t *)out, .room = room};
+    vsi_bytes from = {(const uint8_t *)target, target_bytes};
+    vsi_bytes change = {(const uint8_t *)patch, patch_bytes};
+    vsi_mem_init(&mem, allocator);
+    vs_status st = vsi_patch_merge(&err, &mem, from, change, &sink);
+    if (st == VS_OK)
+        *out_bytes = sink.bytes;
+    return st;
 }

@@ -19,6 +19,7 @@
  *   8  Iterating                     vs_scan, vs_step
  *   9  Key/value notes               vs_kv_put, vs_kv_get
  *  10  Looking after a database      vs_sync, vs_checkpoint, vs_maintain, vs_interrupt, vs_stats_get, vs_check
+ *  11  JSON                          vs_json_begin, vs_json_next, vs_json_floats, vs_json_write_string
  *
  * Words. A *database* is one file. A *collection* holds *records* of one shape. A *record* is a
  * key (a number, bytes or a UUID), a vector, and optional metadata (a JSON object). The *log* is the files NAME-wal-N beside
@@ -1285,6 +1286,249 @@ typedef void (*vs_check_fn)(void *ctx, const char *problem);
  * Threads: any. report may use the database. */
 VS_NODISCARD VS_API vs_status vs_check(vs_db *db, int level, vs_check_fn report, void *ctx,
                                        uint64_t *out_problems);
+
+/* ---- 11  JSON ------------------------------------------------------------------------------- */
+
+/* A reader and writers for what programs around the library need of JSON: records as lines of text, vectors
+ * in them, metadata. Nothing here needs a database, nothing allocates (but vs_json_merge_patch), and nothing
+ * depends on the locale or the rounding mode.
+ *
+ *   vs_json reader;
+ *   int token;
+ *   vs_json_begin(&reader, text, bytes, 0);
+ *   while ((token = vs_json_next(&reader)) > 0)
+ *       ...
+ *   if (token == VS_JSON_ERROR)
+ *       vs_json_error(&reader, &offset, &expected);
+ *
+ * A text is one value as RFC 8259 has it, strictly: UTF-8 is checked, halves of surrogate pairs are refused, also
+ * commas too many, comments, and a byte order mark; arrays and objects are nested at most 64 deep. Names that
+ * come twice in an object are read twice. */
+
+/* Tokens, and where a reader stands when it has none. */
+enum {
+    VS_JSON_ERROR = -1,       /* what follows is no JSON; vs_json_error says where and why */
+    VS_JSON_END = 0,          /* behind the value, or the last of a stream */
+    VS_JSON_OBJECT_BEGIN = 1, /* { */
+    VS_JSON_OBJECT_END = 2,   /* } */
+    VS_JSON_ARRAY_BEGIN = 3,  /* [ */
+    VS_JSON_ARRAY_END = 4,    /* ] */
+    VS_JSON_NAME = 5,         /* of a member, in quotes; its value comes next */
+    VS_JSON_STRING = 6,       /* in quotes */
+    VS_JSON_NUMBER = 7,
+    VS_JSON_TRUE = 8,
+    VS_JSON_FALSE = 9,
+    VS_JSON_NULL = 10
+};
+
+/* vs_json_begin flags. */
+enum {
+    VS_JSON_STREAM = 1 /* any number of values one after the other, each behind white space unless a
+                          closing bracket stands before it: JSON lines, concatenated objects */
+};
+
+/* A reader, in memory of the caller: begun by vs_json_begin, and gone when it is not used any more. Its
+ * members are private. Bindings may take 128 bytes, aligned to 8: it has not more on any platform. */
+typedef struct vs_json {
+    const char *text; /* borrowed */
+    size_t bytes;
+    size_t at;
+    size_t token_at;
+    size_t token_bytes;
+    uint64_t open;
+    const char *expected;
+    int32_t token;
+    int32_t depth;
+    int32_t state;
+    int32_t status;
+    uint32_t flags;
+    uint32_t reserved[5];
+} vs_json;
+
+/* vs_json_begin - start reading a text.
+ *
+ *   reader   [1] whatever it held before
+ *   text     [bytes] borrowed while the reader is used; need not end with a NUL. NULL with bytes 0: no text
+ *   flags    0, or VS_JSON_STREAM
+ *
+ * Nothing is read yet. To go on behind a broken line of a stream begin again at the next one.
+ * Memory: the reader's own 128 bytes are all that reading needs.
+ * Errors: VS_ERR_MISUSE (NULL, flags).
+ * Threads: any; a reader serves one call at a time. */
+VS_API vs_status vs_json_begin(vs_json *reader, const char *text, size_t bytes, uint32_t flags);
+
+/* vs_json_next - go to the next token.
+ *
+ *   reader   a begun one
+ *
+ * Returns VS_JSON_..., above 0 for a token. At the end, and after an error, it returns the same again.
+ * Memory: none.
+ * Errors: VS_JSON_ERROR: vs_json_error gives VS_ERR_INVALID, VS_ERR_LIMIT (nested deeper than 64) or, for a
+ *   reader that is NULL, VS_ERR_MISUSE.
+ * Threads: as vs_json_begin. */
+VS_API int vs_json_next(vs_json *reader);
+
+/* vs_json_skip - go to the end of a value, whatever it holds.
+ *
+ *   reader   a begun one
+ *
+ * Which value: the array or object that the token begins; at a name, or when nothing was read yet, the one that
+ * comes next. At any other token it stays where it is, so after each vs_json_next it may be called to have a whole
+ * value. Returns the last token of it, and vs_json_token gives all of it then; what it passes is checked as well.
+ * Memory: none.  Errors: as vs_json_next.  Threads: as vs_json_begin. */
+VS_API int vs_json_skip(vs_json *reader);
+
+/* vs_json_token - where the token lies in the text.
+ *
+ *   reader       a begun one
+ *   out_offset   [1] of its first byte
+ *   out_bytes    [1] how many it has: a string with its quotes; a value that vs_json_skip or vs_json_floats went
+ *                through as a whole; 0 at the end, after an error and before the first token
+ *
+ * Memory: none.  Errors: VS_ERR_MISUSE (NULL).
+ * Threads: as vs_json_begin. */
+VS_API vs_status vs_json_token(const vs_json *reader, size_t *out_offset, size_t *out_bytes);
+
+/* vs_json_error - what ended reading.
+ *
+ *   reader         a begun one
+ *   out_offset     [1] the byte at which something else was expected; NULL: not wanted
+ *   out_expected   [1] what, such as "a digit" or "',' or ']'"; "" without an error. NULL: not wanted
+ *
+ * Returns VS_OK while nothing failed, else the status of the first failure.
+ * Memory: out_expected is a constant.
+ * Errors: VS_ERR_INVALID, VS_ERR_LIMIT (nested too deep; vs_json_floats), VS_ERR_MISUSE (NULL).
+ * Threads: as vs_json_begin. */
+VS_API vs_status vs_json_error(const vs_json *reader, size_t *out_offset,
+                               const char **out_expected);
+
+/* vs_json_string - the characters of a string or name.
+ *
+ *   reader      at VS_JSON_STRING or VS_JSON_NAME
+ *   out         [room] receives the first bytes in UTF-8, escapes resolved, no NUL behind them (there may be
+ *               some within); NULL with room 0: only ask
+ *   out_bytes   [1] how many there are, also when that exceeds room; never more than the token has
+ *
+ * Memory: nothing is kept.  Errors: VS_ERR_MISUSE (NULL, another token).
+ * Threads: as vs_json_begin. */
+VS_NODISCARD VS_API vs_status vs_json_string(const vs_json *reader, char *out, size_t room,
+                                             size_t *out_bytes);
+
+/* vs_json_double - a number as a double.
+ *
+ *   reader      at VS_JSON_NUMBER
+ *   out_value   [1] the nearest double; of two the one with an even mantissa. What is too small is 0
+ *
+ * Memory: none.  Errors: VS_ERR_LIMIT (beyond the range), VS_ERR_MISUSE (NULL, another token). Reading may go on.
+ * Threads: as vs_json_begin. */
+VS_NODISCARD VS_API vs_status vs_json_double(const vs_json *reader, double *out_value);
+
+/* vs_json_float - a number as a float.
+ *
+ *   reader      at VS_JSON_NUMBER
+ *   out_value   [1] the float nearest to the text, not to a double in between
+ *
+ * Memory: none.  Errors: as vs_json_double.  Threads: as vs_json_begin. */
+VS_NODISCARD VS_API vs_status vs_json_float(const vs_json *reader, float *out_value);
+
+/* vs_json_i64 - a number as an integer, never rounded.
+ *
+ *   reader      at VS_JSON_NUMBER
+ *   out_value   [1] its value; it counts, not how it is written: 1e3 and 10.0 are integers, -0 is 0
+ *
+ * Memory: none.  Errors: VS_ERR_INVALID (a fraction), VS_ERR_LIMIT (beyond the range), VS_ERR_MISUSE (NULL,
+ *   another token). Reading may go on.
+ * Threads: as vs_json_begin. */
+VS_NODISCARD VS_API vs_status vs_json_i64(const vs_json *reader, int64_t *out_value);
+
+/* vs_json_u64 - as vs_json_i64, for integers without sign.
+ *
+ *   reader      at VS_JSON_NUMBER
+ *   out_value   [1]
+ *
+ * Memory: none.  Errors: as vs_json_i64; negative ones are beyond the range.  Threads: as vs_json_begin. */
+VS_NODISCARD VS_API vs_status vs_json_u64(const vs_json *reader, uint64_t *out_value);
+
+/* vs_json_floats - the rest of an array of numbers, at once.
+ *
+ *   reader      at VS_JSON_ARRAY_BEGIN; afterwards at its VS_JSON_ARRAY_END
+ *   out         [room] receives the first elements, each as vs_json_float has it; NULL with room 0: only count
+ *   out_count   [1] how many there are, also when that exceeds room
+ *
+ * On an error reading has ended as if vs_json_next had failed; vs_json_error names the offset of the element and
+ * what was expected there. out may have been written to then.
+ * Memory: none.
+ * Errors: VS_ERR_INVALID (no number, no JSON), VS_ERR_LIMIT (a number beyond the range of float), VS_ERR_MISUSE (NULL,
+ *   another token).
+ * Threads: as vs_json_begin. */
+VS_NODISCARD VS_API vs_status vs_json_floats(vs_json *reader, float *out, size_t room,
+                                             size_t *out_count);
+
+/* vs_json_write_double - a number as text, the shortest that reads back as the same double.
+ *
+ *   value       finite; -0 is written -0
+ *   out         [room] receives the first bytes, no NUL; 24 are always enough. NULL with room 0: only ask
+ *   out_bytes   [1] how many it has, also when that exceeds room
+ *
+ * Memory: none.  Errors: VS_ERR_INVALID (NaN, infinity: JSON has none), VS_ERR_MISUSE (NULL).
+ * Threads: any. */
+VS_NODISCARD VS_API vs_status vs_json_write_double(double value, char *out, size_t room,
+                                                   size_t *out_bytes);
+
+/* vs_json_write_float - a number as text, the shortest that reads back as the same float: 0.1f is 0.1.
+ *
+ *   value, out, room, out_bytes   as vs_json_write_double
+ *
+ * Memory: none.  Errors: as vs_json_write_double.  Threads: any. */
+VS_NODISCARD VS_API vs_status vs_json_write_float(float value, char *out, size_t room,
+                                                  size_t *out_bytes);
+
+/* vs_json_write_string - a string in quotes, what JSON wants escaped escaped.
+ *
+ *   text        [bytes] UTF-8, NULs allowed; stays UTF-8. NULL with bytes 0: the empty string
+ *   out         [room] receives the first bytes, no NUL; may not overlap text. NULL with room 0: only ask
+ *   out_bytes   [1] how many it has, also when that exceeds room; at most 6 * bytes + 2
+ *
+ * Memory: none.  Errors: VS_ERR_INVALID (not well-formed UTF-8), VS_ERR_MISUSE (NULL).
+ * Threads: any. */
+VS_NODISCARD VS_API vs_status vs_json_write_string(const char *text, size_t bytes, char *out,
+                                                   size_t room, size_t *out_bytes);
+
+/* vs_json_compact - a text without insignificant white space.
+ *
+ *   text        [bytes] one value; its strings and numbers keep their bytes
+ *   out         [room] receives the first bytes, no NUL; may be text itself. NULL with room 0: only ask
+ *   out_bytes   [1] how many it has, also when that exceeds room; never more than bytes
+ *
+ * Memory: none.
+ * Errors: VS_ERR_INVALID (no JSON: vs_json_skip ends with an error that says where), VS_ERR_LIMIT (nested deeper
+ *   than 64), VS_ERR_MISUSE (NULL).
+ * Threads: any. */
+VS_NODISCARD VS_API vs_status vs_json_compact(const char *text, size_t bytes, char *out,
+                                              size_t room, size_t *out_bytes);
+
+/* vs_json_merge_patch - what a merge patch (RFC 7396) makes of a text.
+ *
+ *   target        [target_bytes] one value, such as a record's metadata
+ *   patch         [patch_bytes] one value: members of an object replace those of the same name, are added, or, when
+ *                 they are null, delete them; objects in them are patches of objects. Anything but an object replaces
+ *                 the target
+ *   allocator     where memory for the call comes from; NULL: malloc
+ *   out           [room] receives the first bytes, no NUL; may overlap neither text. NULL with room 0: only ask
+ *   out_bytes     [1] how many it has, also when that exceeds room; never more than both texts have
+ *
+ * The result is without insignificant white space; members keep the target's order, new ones follow in that of the
+ * patch. Names are compared as they are meant: "\u0061" is "a". Of members of one name the last one counts, the others
+ * vanish, in the target and in the patch. Arrays are taken as they are.
+ * Time: n log n comparisons of names, for n members.
+ * Memory: at most 100 bytes for each member, freed before it returns.
+ * Errors: VS_ERR_INVALID (one of the texts is no JSON), VS_ERR_LIMIT (nested deeper than 64; 4 GiB), VS_ERR_NOMEM,
+ *   VS_ERR_MISUSE (NULL).
+ * Threads: any. */
+VS_NODISCARD VS_API vs_status vs_json_merge_patch(const char *target, size_t target_bytes,
+                                                  const char *patch, size_t patch_bytes,
+                                                  const vs_allocator *allocator, char *out,
+                                                  size_t room, size_t *out_bytes);
 
 #ifdef __cplusplus
 }

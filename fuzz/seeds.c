@@ -3,6 +3,7 @@
  *   api      programs of random calls
  *   file     databases that were closed or killed, with trees of several levels
  *   import   files of vectors, with labels, plain and compressed; numbers as text
+ *   json     texts, streams, merge patches, and numbers at the borders
  *   log      log files of the campaigns' programs, in every mode of the target
  *
  * make fuzz-seeds compiles it without a small VSI_CHECKPOINT_LOG_BYTES: log wants all that was committed
@@ -313,12 +314,49 @@ static int seeds_import(void) {
     return 0;
 }
 
+/* ---- json ----------------------------------------------------------------------------------- */
+
+static int seeds_json(void) {
+    static const struct {
+        const char *name, *text, *patch;
+        uint8_t mode;
+    } seeds[] = {
+        {"object", "{\"a\": [1, -2.5e-7, \"b\\n\\ud83d\\ude00\"], \"c\": {\"\": null}} ", "", 0},
+        {"words",
+         "[true,false,null,\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\",\"\xc3\xa9\xe2\x82\xac\"]", "", 0},
+        {"vector", "[0.12345678,-0.0625,1e-3,16777217,3.4028235e38,1.17549435E-38]", "", 0},
+        {"lines", "{\"a\":1}\n{\"b\":[2,3]}\n[]\"x\" 17 null\n", "", 1},
+        {"patch", "{\"a\":{\"b\":1,\"c\":[2]},\"d\":3,\"\\u0064\":4}",
+         "{\"a\":{\"b\":null,\"e\":{\"f\":null}},\"d\":null,\"g\":[{}]}", 2},
+        {"middle", "9007199254740993.0000000000000000000001", "", 3},
+        {"denormal", "2.4703282292062327208e-324", "", 3},
+        {"largest", "179769313486231580793e288", "", 3},
+        {"integer", "18446744073709551615.000", "", 3},
+        {"no-integer", "[18446744073709551616,-9223372036854775809,1e19,0.5]", "", 0},
+        {"no-pair", "\"\\udc00\\udc00\"", "", 0},
+        {"control",
+         "\"abc\x1f"
+         "defghijk\"",
+         "", 0},
+        {"bits", "\x01\x02\x03\x04\x05\x06\xf0\x3f", "", 3},
+    };
+    for (size_t i = 0; i < sizeof seeds / sizeof seeds[0]; i++) {
+        uint8_t text[512], head[2] = {seeds[i].mode, (uint8_t)strlen(seeds[i].text)};
+        size_t n = (size_t)sprintf((char *)text, "%s%s", seeds[i].text, seeds[i].patch);
+        write_seed(seeds[i].name, head, seeds[i].mode == 2 ? 2 : 1, text, n);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv) {
     static const struct {
         const char *target;
         int (*write)(void);
-    } targets[] = {
-        {"api", seeds_api}, {"file", seeds_file}, {"import", seeds_import}, {"log", seeds_log}};
+    } targets[] = {{"api", seeds_api},
+                   {"file", seeds_file},
+                   {"import", seeds_import},
+                   {"json", seeds_json},
+                   {"log", seeds_log}};
     if (argc != 3)
         return 2;
     folder = argv[2];

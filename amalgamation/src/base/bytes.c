@@ -88,8 +88,8 @@ VSI_FN const uint8_t *vsi_as_le(const void *from, size_t count, size_t element_b
     return scratch;
 }
 
-/* Bytes of the sequence at text, 0 when it is malformed. Table 3-7 of the Unicode standard. */
-static size_t utf8_sequence(const uint8_t *text, size_t n) {
+/* Table 3-7 of the Unicode standard. */
+VSI_FN size_t vsi_utf8_sequence(const uint8_t *text, size_t n) {
     uint8_t lead = text[0];
     if (lead < 0x80)
         return 1;
@@ -108,7 +108,7 @@ static size_t utf8_sequence(const uint8_t *text, size_t n) {
 
 VSI_FN bool vsi_utf8_is_valid(const uint8_t *text, size_t n) {
     for (size_t at = 0; at < n;) {
-        size_t step = utf8_sequence(text + at, n - at);
+        size_t step = vsi_utf8_sequence(text + at, n - at);
         if (step == 0)
             return false;
         at += step;

@@ -37,6 +37,9 @@ VSI_FN void vsi_swap_le(void *elements, size_t count, size_t element_bytes);
 VSI_FN const uint8_t *vsi_as_le(const void *from, size_t count, size_t element_bytes,
                                 uint8_t *scratch);
 
+/* Bytes of the character that n bytes of text begin with, 0 when it is malformed; n is not 0. */
+VSI_FN size_t vsi_utf8_sequence(const uint8_t *text, size_t n);
+
 /* Whether n bytes are well-formed UTF-8 (no surrogates, no overlong forms). */
 VSI_FN bool vsi_utf8_is_valid(const uint8_t *text, size_t n);
 

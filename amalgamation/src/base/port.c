@@ -1,5 +1,45 @@
-/* port.c - atomics, mutexes and conditions over pthreads, or nothing with VS_THREADSAFE=0. */
+/* port.c - wide products; atomics, mutexes and conditions over pthreads, or nothing with VS_THREADSAFE=0.
+ */
 #include "base/port.h"
+
+VSI_FN uint64_t vsi_mul_u64(uint64_t a, uint64_t b, uint64_t *low) {
+#if defined(__SIZEOF_INT128__)
+    __extension__ typedef unsigned __int128 port_u128;
+    port_u128 product = (port_u128)a * b;
+    *low = (uint64_t)product;
+    return (uint64_t)(product >> 64);
+#else
+    uint64_t a_low = (uint32_t)a, a_high = a >> 32, b_low = (uint32_t)b, b_high = b >> 32;
+    uint64_t middle = a_high * b_low + (a_low * b_low >> 32);
+    uint64_t other = a_low * b_high + (uint32_t)middle;
+    *low = a * b;
+    return a_high * b_high + (middle >> 32) + (other >> 32);
+#endif
+}
+
+VSI_FN int vsi_leading_zeros(uint64_t value) {
+    vsi_assert(value);
+#if defined(__GNUC__)
+    return __builtin_clzll(value);
+#else
+    int zeros = 0;
+    for (int step = 32; step > 0; step /= 2)
+        if (!(value >> (64 - step))) {
+            zeros += step;
+            value <<= step;
+        }
+    return zeros;
+#endif
+}
+
+VSI_FN int vsi_trailing_zeros(uint64_t value) {
+#if defined(__GNUC__)
+    vsi_assert(value);
+    return __builtin_ctzll(value);
+#else
+    return 63 - vsi_leading_zeros(value & (~value + 1));
+#endif
+}
 
 #if VS_THREADSAFE
 

@@ -1,5 +1,5 @@
-/* port.h - what differs between compilers and systems: feature macros, system headers, attributes,
- * atomics and locks. No other module includes a system header or asks for a platform. Every other
+/* port.h - what differs between compilers and systems: feature macros, system headers, attributes, wide
+ * products, atomics and locks. No other module includes a system header or asks for a platform. Every other
  * header includes this one first, before any system header has fixed the feature macros. */
 #ifndef VSI_PORT_H
 #define VSI_PORT_H
@@ -102,6 +102,13 @@
 #else
 #define vsi_assert(claim) ((void)0)
 #endif
+
+/* ---- arithmetic ----------------------------------------------------------------------------- */
+
+/* The upper word of the product; the lower one goes into *low. */
+VSI_FN uint64_t vsi_mul_u64(uint64_t a, uint64_t b, uint64_t *low);
+VSI_FN int vsi_leading_zeros(uint64_t value);  /* value is not 0 */
+VSI_FN int vsi_trailing_zeros(uint64_t value); /* likewise */
 
 /* ---- atomics, mutexes and conditions -------------------------------------------------------- */
 

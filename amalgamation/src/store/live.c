@@ -67,17 +67,6 @@ VSI_FN vs_status vsi_live_set(vsi_err *err, vsi_btree *live, uint32_t set, uint3
 
 /* ---- walking -------------------------------------------------------------------------------- */
 
-static uint32_t live_lowest_bit(uint64_t word) {
-    uint32_t at = 0;
-#if defined(__GNUC__)
-    at = (uint32_t)__builtin_ctzll(word);
-#else
-    while (!(word >> at & 1))
-        at++;
-#endif
-    return at;
-}
-
 static vs_status live_load(vsi_err *err, vsi_live_scan *scan, uint32_t chunk) {
     const uint8_t *bits = NULL;
     if (scan->is_loaded && scan->chunk == chunk)
@@ -105,7 +94,7 @@ static vs_status live_seek(vsi_err *err, vsi_live_scan *scan, uint32_t slot, uin
         uint32_t at = slot % VSI_LIVE_CHUNK_SLOTS / LIVE_WORD_SLOTS * (LIVE_WORD_SLOTS / 8);
         uint64_t word = (vsi_get_u64(scan->bits + at) ^ flip) >> (slot % LIVE_WORD_SLOTS);
         uint32_t unit = scan->is_missing ? VSI_LIVE_CHUNK_SLOTS : LIVE_WORD_SLOTS;
-        uint32_t step = word ? live_lowest_bit(word) : unit - slot % unit;
+        uint32_t step = word ? (uint32_t)vsi_trailing_zeros(word) : unit - slot % unit;
         if (step >= end - slot)
             break;
         slot += step;
