@@ -247,7 +247,7 @@ $T/obj/shell-%.o: ext/shell/%.c $(wildcard ext/shell/*.h) vecstore.h
 	$(TEST_CC) -c $< -o $@
 
 $T/fuzz-log $T/fuzz-file $T/fuzz-api: $(SIM_O)
-$T/fuzz-import: $(patsubst %,$T/obj/shell-%.o,import vecs text)
+$T/fuzz-import: $(patsubst %,$T/obj/shell-%.o,import vecs text progress)
 
 $(FUZZ_T): $T/fuzz-%: $T/obj/fuzz-%.o $(FUZZ_O) $T/vecstore-small.o
 	$(PROG_CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)

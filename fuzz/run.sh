@@ -34,4 +34,4 @@ target() { # NAME LIMIT SOURCE...: fuzz/NAME.c with inputs of at most LIMIT byte
 target log 65536 tests/fault/sim.c tests/fault/logfile.c
 target file 131072 tests/fault/logfile.c
 target api 4096 tests/fault/sim.c
-target import 8192 ext/shell/import.c ext/shell/vecs.c ext/shell/text.c
+target import 8192 ext/shell/import.c ext/shell/vecs.c ext/shell/text.c ext/shell/progress.c
