@@ -16,6 +16,9 @@ extern const shell_command command_get, command_put, command_set, command_del, c
 extern const shell_command command_search, command_distance;
 /* notes.c */
 extern const shell_command command_kv;
+/* transaction.c */
+extern const shell_command command_begin, command_commit, command_rollback, command_savepoint,
+    command_rollback_to, command_release;
 /* measure.c */
 extern const shell_command command_recall, command_bench;
 /* command.c */

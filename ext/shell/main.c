@@ -1,9 +1,11 @@
-/* main.c - the vecstore command: one command, that of its arguments. */
+/* main.c - the vecstore command: one command of its arguments, or a session. */
 #define _POSIX_C_SOURCE 200809L
 #include "command.h"
+#include "session.h"
 #include "store.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static bool wants_help(char **argv) {
@@ -29,6 +31,12 @@ static bool is_help_word(int argc, char **argv) {
     return (argc == 2 || argc == 3) && !strcmp(argv[1], "help") && access("help", F_OK);
 }
 
+/* Whether commands can be read from stdin: not from nothing, and not from /dev/null. */
+static bool has_input(void) {
+    struct stat info;
+    return !fstat(STDIN_FILENO, &info) && (isatty(STDIN_FILENO) || !S_ISCHR(info.st_mode));
+}
+
 static int run(shell *sh, int argc, char **argv) {
     if (argc == 2 && !strcmp(argv[1], "--version")) {
         printf("vecstore %s (%s)\n", vs_version(), vs_cpu_features());
@@ -38,11 +46,13 @@ static int run(shell *sh, int argc, char **argv) {
         return print_help(argc, argv);
     if (argc > 1 && is_help_word(argc, argv))
         return command_run(sh, (const char *const *)argv + 1);
-    if (argc < 2 || argc == 2) {
+    if (argc < 2 || (argc == 2 && !has_input())) {
         command_help(stderr, false);
         return SHELL_USAGE;
     }
     sh->file = shell_copy(argv[1]);
+    if (argc == 2)
+        return session_run(sh);
     return command_run(sh, (const char *const *)argv + 2);
 }
 
@@ -50,7 +60,7 @@ int main(int argc, char **argv) {
     shell sh = {.out = stdout, .set = {.has_headers = true, .has_progress = true}};
     int result = run(&sh, argc, argv);
     result = store_close(&sh, NULL, result);
-    free(sh.file);
+    session_free(&sh);
     if (fflush(stdout) || ferror(stdout))
         return shell_fail(NULL, "stdout cannot be written");
     return result;
