@@ -11,7 +11,7 @@
 #
 # Variables: CC, CFLAGS, BUILD (folder), DATA (folder of real data for the larger tests), PREFIX and
 # DESTDIR (install), OMIT_ZSTD=1 (no zstd: values are stored as they are, the shell cannot read .zst),
-# SAN=address,undefined (sanitizers), JOBS (how many tests, and compilers for them, run side by side; as
+# OMIT_EDIT=1 (the prompt without libedit, also where it is there), SAN=address,undefined (sanitizers), JOBS (how many tests, and compilers for them, run side by side; as
 # many as there are processors).
 
 VERSION  := 0.1.0
@@ -32,6 +32,11 @@ ALL_LDFLAGS = $(SANFLAGS) $(LDFLAGS)
 
 MODULES  := $(sort $(wildcard amalgamation/src/*/*.c))
 HEADERS  := $(wildcard amalgamation/src/*/*.h amalgamation/src/*/*.inc) vecstore.h
+
+# libedit, where a program with it links: then the prompt edits its lines. Asked once, when the shell is built.
+EDIT_ASK  = mkdir -p $(BUILD) && printf '%s\n' '\#include <histedit.h>' 'int main(void) { return !el_init; }' | \
+    $(CC) $(SANFLAGS) $(CPPFLAGS) $(LDFLAGS) -x c - -o $(BUILD)/ask-libedit -ledit 2>/dev/null && echo yes
+HAS_EDIT  = $(eval HAS_EDIT := $$(if $$(OMIT_EDIT),,$$(shell $$(EDIT_ASK))))$(HAS_EDIT)
 SHELL_C  := $(sort $(wildcard ext/shell/*.c))
 
 .PHONY: all bench-programs demo check check-run test-programs check-long check-long-run check-cross check-cross-run \
@@ -60,8 +65,8 @@ $(BUILD)/$(SONAME): $(BUILD)/vecstore.o
 	ln -sf $(SONAME) $(BUILD)/libvecstore.so
 
 $(BUILD)/vecstore: $(SHELL_C) $(wildcard ext/shell/*.h) $(BUILD)/libvecstore.a
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(SHELL_C) $(BUILD)/libvecstore.a \
-	    $(LIBS)
+	$(CC) $(ALL_CFLAGS) $(if $(HAS_EDIT),-DSHELL_LIBEDIT) $(ALL_LDFLAGS) -o $@ $(SHELL_C) \
+	    $(BUILD)/libvecstore.a $(if $(HAS_EDIT),-ledit) $(LIBS)
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include \

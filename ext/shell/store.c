@@ -52,6 +52,24 @@ int store_close(shell *sh, const shell_call *call, int result) {
     return shell_fail(call, "%s: closing failed: %s", sh->file, vs_status_name(st));
 }
 
+/* Opens the file as wanted says; on failure *out_db is as vs_open has it. */
+static vs_status open_as(shell *sh, const shell_store *wanted, vs_db **out_db) {
+    vs_open_options options = VS_OPEN_OPTIONS_INIT;
+    options.flags = wanted->flags;
+    options.log = print_log;
+    options.compression = wanted->compression;
+    options.memory_limit = wanted->memory_limit;
+    vs_status st = vs_open(sh->file, &options, out_db);
+    if (st != VS_OK)
+        return st;
+    char **savepoint = sh->store.savepoint;
+    sh->store = *wanted;
+    sh->store.db = *out_db;
+    sh->store.savepoint = savepoint;
+    interrupt_watch(sh->interrupts, *out_db);
+    return VS_OK;
+}
+
 int store_open(const shell_call *call, uint32_t flags, vs_db **out_db) {
     shell_store *store = &call->shell->store;
     shell_store wanted = wanted_of(call, flags);
@@ -65,23 +83,26 @@ int store_open(const shell_call *call, uint32_t flags, vs_db **out_db) {
         wanted.flags &= ~(uint32_t)VS_OPEN_READONLY;
     if (store_close(call->shell, call, SHELL_OK) != SHELL_OK)
         return SHELL_FAILED;
-    vs_open_options options = VS_OPEN_OPTIONS_INIT;
-    options.flags = wanted.flags;
-    options.log = print_log;
-    options.compression = wanted.compression;
-    options.memory_limit = wanted.memory_limit;
     vs_db *db = NULL;
-    if (vs_open(call->shell->file, &options, &db) != VS_OK) {
+    if (open_as(call->shell, &wanted, &db) != VS_OK) {
         shell_fail(call, "%s", db ? vs_errmsg(db) : "out of memory");
         vs_close(db);
         return SHELL_FAILED;
     }
-    wanted.db = db;
-    wanted.savepoint = store->savepoint;
-    *store = wanted;
-    interrupt_watch(call->shell->interrupts, db);
     *out_db = db;
     return SHELL_OK;
+}
+
+vs_db *store_peek(shell *sh) {
+    const shell_call call = {.shell = sh};
+    shell_store wanted = wanted_of(&call, VS_OPEN_READONLY);
+    vs_db *db = NULL;
+    if (sh->store.db)
+        return sh->store.db;
+    if (sh->file && open_as(sh, &wanted, &db) == VS_OK)
+        return db;
+    vs_close(db);
+    return NULL;
 }
 
 /* ---- what one command uses ------------------------------------------------------------------ */

@@ -7,6 +7,8 @@
 /* Opens the session's database, or goes on with the handle that is there, in a way that has flags:
  * VS_OPEN_READONLY, 0 or VS_OPEN_CREATE. The handle stays the session's. On failure says why. */
 int store_open(const shell_call *call, uint32_t flags, vs_db **out_db);
+/* The handle that is there, or one for reading, without a message: for completion. NULL: cannot be had. */
+vs_db *store_peek(shell *sh);
 /* Drops an open transaction, with a message, and closes the database; call NULL: at the end. Returns
  * result, or SHELL_FAILED with a message when closing fails. */
 int store_close(shell *sh, const shell_call *call, int result);
