@@ -121,7 +121,7 @@ TEST_H   := $(wildcard tests/*.h tests/*/*.h) vecstore.h
 FAULT_T  := $(patsubst tests/fault/test_%.c,$T/fault-%,$(wildcard tests/fault/test_*.c))
 FLIPS_T  := $T/fault-flips
 FLIPS_O  := $(patsubst %,$T/obj/%.o,flips known logfile)
-FUZZ_T   := $(patsubst %,$T/fuzz-%,log file api import)
+FUZZ_T   := $(patsubst %,$T/fuzz-%,log file api import grammar)
 
 SMALL    := -DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000 -DVSI_CHECKPOINT_LOG_BYTES=24000 \
             -DVSI_SPILL_BYTES=4096 -DVSI_TAIL_PAGES=4 -DVSI_RESERVE_PAGES=32 -DVSI_STEP_PAGES=4 \
@@ -254,6 +254,8 @@ $T/obj/shell-%.o: ext/shell/%.c $(wildcard ext/shell/*.h) vecstore.h
 $T/fuzz-log $T/fuzz-file $T/fuzz-api: $(SIM_O)
 $T/fuzz-import: $(patsubst %,$T/obj/shell-%.o,import vecs text progress)
 
+$T/fuzz-grammar: $(patsubst %,$T/obj/shell-%.o,words rows query_json text)
+
 $(FUZZ_T): $T/fuzz-%: $T/obj/fuzz-%.o $(FUZZ_O) $T/vecstore-small.o
 	$(PROG_CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
@@ -264,7 +266,7 @@ $(BUILD)/fuzz-seeds: $T/obj/fuzz-seeds.o $(SIM_O) $T/obj/vt.o $T/vecstore-seeds.
 	$(PROG_CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 fuzz-seeds: $(BUILD)/fuzz-seeds
-	for target in log file api import; do \
+	for target in log file api import grammar; do \
 	    mkdir -p fuzz/corpus/$$target && $(BUILD)/fuzz-seeds $$target fuzz/corpus/$$target || exit 1; \
 	done
 

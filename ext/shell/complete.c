@@ -44,8 +44,8 @@ static void add_collections(completion *c, const char *prefix, shell *sh) {
 
 /* The candidates of a word behind others. */
 static void add_arguments(completion *c, const char *prefix, shell *sh, const words *before) {
-    const char *last = before->word[before->count - 1].text;
-    const shell_command *command = command_find(before->word[0].text);
+    const char *last = words_at(before, before->count - 1);
+    const shell_command *command = command_find(words_at(before, 0));
     const option_spec *o = command ? command->options : NULL;
     while (o && o->name && strcmp(o->name, last))
         o++;
@@ -78,7 +78,7 @@ static char *common_rest(const completion *c, size_t prefix_bytes) {
 
 void complete(shell *sh, const char *line, size_t bytes, completion *out) {
     size_t start = bytes;
-    words before = {NULL, 0, NULL};
+    words before;
     *out = (completion){NULL, 0, NULL};
     while (start && !strchr(" \t", line[start - 1]))
         start--;

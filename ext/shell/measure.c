@@ -270,6 +270,8 @@ static int measure(query_set *set, size_t k, const truth *t, measurement *out) {
         total_us += times[q];
         if (st != VS_OK)
             result = use_fail(&set->use);
+        else if (interrupt_came(set->use.call->shell->interrupts))
+            result = shell_fail(set->use.call, "interrupted");
         else if (t)
             result = count_correct(set, q, t, hits, n, &right);
         correct += right;

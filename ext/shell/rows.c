@@ -10,7 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS_KEPT = 1000, ROWS_KEPT_BYTES = 1 << 20, VECTOR_SHOWN = 2, VECTOR_SHORT = 4 };
+enum {
+    ROWS_KEPT = 1000,
+    ROWS_KEPT_BYTES = 1 << 20,
+    ROWS_ROOM = 256,
+    VECTOR_SHOWN = 2,
+    VECTOR_SHORT = 4
+};
 
 const char *const rows_mode_names[] = {"box", "table",    "json", "jsonl", "csv",
                                        "tsv", "markdown", "line", "plain", NULL};
@@ -41,7 +47,7 @@ static bool is_shown(const row_writer *r, size_t column) {
 
 static void append(row_writer *r, const char *text, size_t bytes) {
     if (bytes > r->text_room - r->text_bytes) {
-        r->text_room = 2 * (r->text_bytes + bytes) + 256;
+        r->text_room = 2 * (r->text_bytes + bytes);
         r->text = shell_realloc(r->text, r->text_room);
     }
     memcpy(r->text + r->text_bytes, text, bytes);
@@ -454,6 +460,8 @@ void rows_begin(row_writer *out_rows, FILE *out, int mode, bool has_header, cons
     r->mode = mode = mode == ROWS_PLAIN && spec->plain_is_csv ? ROWS_CSV : mode;
     r->has_header = has_header;
     r->spec = spec;
+    r->text_room = ROWS_ROOM;
+    r->text = shell_alloc(r->text_room); /* there is some also when all cells are empty */
     if (mode == ROWS_CSV || mode == ROWS_TSV)
         print_names(r, mode == ROWS_CSV ? "," : "\t");
     else if (!is_measured(mode))

@@ -1,6 +1,7 @@
 /* search.c - search and distance. */
 #include "command.h"
 #include "commands.h"
+#include "interrupt.h"
 #include "query.h"
 #include "text.h"
 #include <stdlib.h>
@@ -123,7 +124,8 @@ static int search_near(searcher *s, const char *near) {
     if (result == SHELL_OK)
         fit_k(s);
     for (uint64_t i = 0; result == SHELL_OK && i < set.vectors.count; i++)
-        result = search_one(s, query_row(&set, i), i);
+        result = interrupt_came(s->call->shell->interrupts) ? shell_fail(s->call, "interrupted")
+                                                            : search_one(s, query_row(&set, i), i);
     return query_close(&set, result);
 }
 

@@ -26,14 +26,13 @@ typedef struct source {
     lines lines;
     editor *editor; /* NULL: none */
     unsigned long lines_read;
-    char *text; /* the statement that is read */
-    size_t bytes, room;
+    bool is_inside; /* the statement that is read goes on */
 } source;
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
 static const char *prompt_of(const shell *sh, const source *s) {
-    if (s->bytes)
+    if (s->is_inside)
         return "     ...> ";
     return sh->store.txn ? "vecstore*> " : "vecstore> ";
 }
@@ -44,17 +43,6 @@ static int next_line(shell *sh, source *s, const char **out_text, size_t *out_by
     if (!s->name)
         fputs(prompt_of(sh, s), stderr);
     return lines_next(&s->lines, out_text, out_bytes);
-}
-
-static void append_line(source *s, const char *text, size_t bytes) {
-    if (s->room - s->bytes < bytes + 2) {
-        s->room = 2 * (s->bytes + bytes) + 256;
-        s->text = shell_realloc(s->text, s->room);
-    }
-    if (s->bytes)
-        s->text[s->bytes++] = '\n';
-    memcpy(s->text + s->bytes, text, bytes);
-    s->bytes += bytes;
 }
 
 /* Says that a statement cannot be split; SHELL_USAGE. */
@@ -69,26 +57,30 @@ static int fail_split(const shell *sh, int how) {
     return SHELL_USAGE;
 }
 
+static void echo(const shell *sh, const char *text, size_t bytes) {
+    if (sh->set.is_echoing)
+        fprintf(stderr, "%.*s\n", (int)bytes, text);
+}
+
 /* Reads lines until they are a whole statement: LINES_..., *out_result SHELL_USAGE when it is none. */
 static int next_statement(shell *sh, source *s, words *out_words, int *out_result) {
     int how = WORDS_OK;
-    s->bytes = 0;
+    s->is_inside = false;
     do {
         const char *text = NULL;
         size_t bytes = 0;
         int st = next_line(sh, s, &text, &bytes);
-        if (st == LINES_END && how != WORDS_OK) {
-            *out_result = fail_split(sh, how);
-            return LINES_LINE;
-        }
+        if (st == LINES_END && s->is_inside)
+            break;
         if (st != LINES_LINE)
             return st;
         s->lines_read++;
-        if (!s->bytes)
+        if (!s->is_inside)
             sh->line = s->lines_read;
-        append_line(s, text, bytes);
-        how = words_split(s->text, s->bytes, out_words);
-    } while (how == WORDS_OPEN_QUOTE || how == WORDS_OPEN_LINE);
+        echo(sh, text, bytes);
+        how = words_add(out_words, text, bytes);
+        s->is_inside = how == WORDS_OPEN_QUOTE || how == WORDS_OPEN_LINE;
+    } while (s->is_inside);
     *out_result = how == WORDS_OK ? SHELL_OK : fail_split(sh, how);
     return LINES_LINE;
 }
@@ -108,17 +100,17 @@ static const char *param_text(const shell *sh, const char *p) {
 }
 
 /* A word with its parameter in place: ":name" and "--option=:name"; *out_made is malloc'd then. */
-static const char *expand(const shell *sh, const word *w, char **out_made) {
-    const char *equals = strncmp(w->text, "--", 2) ? NULL : strchr(w->text, '=');
-    const char *name = equals ? equals + 1 : w->text;
-    if (!w->is_plain || !dot_is_param(name))
-        return w->text;
+static const char *expand(const shell *sh, const char *word, char **out_made) {
+    const char *equals = strncmp(word, "--", 2) ? NULL : strchr(word, '=');
+    const char *name = equals ? equals + 1 : word;
+    if (!dot_is_param(name))
+        return word;
     const char *text = param_text(sh, name);
     if (!text || !equals)
         return text;
-    size_t front = (size_t)(name - w->text), bytes = strlen(text) + 1;
+    size_t front = (size_t)(name - word), bytes = strlen(text) + 1;
     *out_made = shell_alloc(front + bytes);
-    memcpy(*out_made, w->text, front);
+    memcpy(*out_made, word, front);
     memcpy(*out_made + front, text, bytes);
     return *out_made;
 }
@@ -144,7 +136,9 @@ static int run_statement(shell *sh, const words *w) {
     int result = SHELL_OK;
     memset(made, 0, w->count * sizeof *made);
     for (size_t i = 0; i < w->count; i++) {
-        argv[i] = expand(sh, &w->word[i], &made[i]);
+        argv[i] = words_at(w, i);
+        if (w->word[i].is_plain)
+            argv[i] = expand(sh, argv[i], &made[i]);
         if (!argv[i])
             result = SHELL_USAGE;
     }
@@ -160,11 +154,6 @@ static int run_statement(shell *sh, const words *w) {
     return result;
 }
 
-static void echo(const shell *sh, const source *s) {
-    if (sh->set.is_echoing)
-        fprintf(stderr, "%.*s\n", (int)s->bytes, s->text);
-}
-
 /* Data are seen before the next prompt; that they cannot be written ends the session. */
 static int flush_output(shell *sh, int result) {
     const shell_call call = {.shell = sh};
@@ -177,8 +166,7 @@ static int flush_output(shell *sh, int result) {
 }
 
 /* Runs one statement. */
-static int run_next(shell *sh, source *s, const words *w) {
-    echo(sh, s);
+static int run_next(shell *sh, const words *w) {
     int result = w->count ? run_statement(sh, w) : SHELL_OK;
     if (interrupt_came(sh->interrupts))
         sh->is_interrupted = true;
@@ -194,34 +182,51 @@ static void take_interrupt(shell *sh, source *s) {
         fputc('\n', stderr);
 }
 
+static int fail_reading(const shell *sh, const source *s) {
+    const shell_call call = {.shell = (shell *)sh};
+    return shell_fail(&call, "%s cannot be read: %s", s->name ? s->name : "the terminal",
+                      strerror(errno));
+}
+
+/* Reads a statement and runs it; false: there is no further one. */
+static bool step(shell *sh, source *s, int *out_result) {
+    words w;
+    words_begin(&w);
+    sh->source = s->name;
+    *out_result = SHELL_OK;
+    int st = next_statement(sh, s, &w, out_result);
+    if (st == LINES_INTERRUPTED)
+        take_interrupt(sh, s);
+    else if (st == LINES_FAILED)
+        *out_result = fail_reading(sh, s);
+    else if (st == LINES_LINE && *out_result == SHELL_OK)
+        *out_result = run_next(sh, &w);
+    words_free(&w);
+    return st == LINES_LINE || st == LINES_INTERRUPTED;
+}
+
+/* Of a script whether it failed; the prompt has said so. */
 static int run_source(shell *sh, source *s) {
     const char *name = sh->source;
     unsigned long line = sh->line;
-    int worst = SHELL_OK, result = SHELL_OK;
-    while (!sh->is_ending) {
-        words w = {NULL, 0, NULL};
-        sh->source = s->name;
-        int st = next_statement(sh, s, &w, &result);
-        if (st == LINES_INTERRUPTED)
-            take_interrupt(sh, s);
-        else if (st != LINES_LINE)
-            break;
-        else if (result == SHELL_OK)
-            result = run_next(sh, s, &w);
-        words_free(&w);
-        if (!s->name)
+    int worst = SHELL_OK;
+    for (bool is_on = true; is_on && !sh->is_ending;) {
+        int result = SHELL_OK;
+        is_on = step(sh, s, &result);
+        if (!s->name) {
             sh->is_interrupted = false;
-        worst = result != SHELL_OK || sh->is_interrupted ? SHELL_FAILED : worst;
-        if (s->name && (sh->is_interrupted || (result != SHELL_OK && sh->set.is_bailing))) {
-            worst = result != SHELL_OK ? result : SHELL_FAILED;
-            break;
+            continue;
         }
+        if (sh->is_interrupted && result == SHELL_OK)
+            result = SHELL_FAILED;
+        if (result != SHELL_OK)
+            worst = sh->set.is_bailing ? result : SHELL_FAILED;
+        is_on = is_on && !sh->is_interrupted && (result == SHELL_OK || !sh->set.is_bailing);
     }
     sh->source = name;
     sh->line = line;
     lines_free(&s->lines);
-    free(s->text);
-    return s->name ? worst : SHELL_OK;
+    return worst;
 }
 
 /* ---- sources -------------------------------------------------------------------------------- */
