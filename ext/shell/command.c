@@ -2,7 +2,6 @@
 #define _POSIX_C_SOURCE 200809L
 #include "command.h"
 #include "commands.h"
-#include "interrupt.h"
 #include "text.h"
 #include <stdarg.h>
 #include <stdlib.h>
@@ -381,11 +380,8 @@ int command_run(shell *sh, const char *const *words) {
     int result = parse(&call, words);
     if (result == SHELL_OK)
         result = check_place(&call);
-    if (result == SHELL_OK) {
-        interrupt_begin(sh->interrupts);
+    if (result == SHELL_OK)
         result = call.command->run(&call);
-        interrupt_end(sh->interrupts);
-    }
     free(call.arg);
     return result;
 }

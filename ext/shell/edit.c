@@ -218,6 +218,7 @@ int editor_line(editor *e, const char *prompt, const char **out_text, size_t *ou
     int count = 0;
     e->prompt = prompt;
     e->is_interrupted = false;
+    el_set(e->line, EL_PREP_TERM, 1); /* before the prompt shows: who sees it may type any key */
     const char *line = el_gets(e->line, &count);
     if (e->is_interrupted)
         return LINES_INTERRUPTED;

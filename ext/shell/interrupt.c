@@ -44,6 +44,9 @@ static void *wait_for_interrupts(void *ctx) {
 }
 
 shell_interrupts *interrupt_start(void) {
+    struct sigaction now;
+    if (!sigaction(SIGINT, NULL, &now) && now.sa_handler == SIG_IGN)
+        return NULL; /* it runs in the background: Ctrl-C is meant for others */
     shell_interrupts *in = calloc(1, sizeof *in);
     pthread_t thread;
     sigset_t set;
@@ -77,21 +80,25 @@ void interrupt_watch(shell_interrupts *in, vs_db *db) {
     pthread_mutex_unlock(&in->lock);
 }
 
-static void set_running(shell_interrupts *in, bool is_running) {
+static void set_state(shell_interrupts *in, bool is_running, bool came) {
     if (!in)
         return;
     pthread_mutex_lock(&in->lock);
     in->is_running = is_running;
-    in->came = in->came && !is_running;
+    in->came = in->came && came;
     pthread_mutex_unlock(&in->lock);
 }
 
 void interrupt_begin(shell_interrupts *in) {
-    set_running(in, true);
+    set_state(in, true, true);
 }
 
 void interrupt_end(shell_interrupts *in) {
-    set_running(in, false);
+    set_state(in, false, true);
+}
+
+void interrupt_forget(shell_interrupts *in) {
+    set_state(in, false, false);
 }
 
 bool interrupt_came(shell_interrupts *in) {

@@ -37,12 +37,25 @@ static const char *prompt_of(const shell *sh, const source *s) {
     return sh->store.txn ? "vecstore*> " : "vecstore> ";
 }
 
-static int next_line(shell *sh, source *s, const char **out_text, size_t *out_bytes) {
+static int read_line(shell *sh, source *s, const char **out_text, size_t *out_bytes) {
     if (s->editor)
         return editor_line(s->editor, prompt_of(sh, s), out_text, out_bytes);
     if (!s->name)
         fputs(prompt_of(sh, s), stderr);
     return lines_next(&s->lines, out_text, out_bytes);
+}
+
+/* The next line. Ctrl-C is about the line until it is there, from then on about what the line says. */
+static int next_line(shell *sh, source *s, const char **out_text, size_t *out_bytes) {
+    if (s->name)
+        interrupt_end(sh->interrupts);
+    else
+        interrupt_forget(sh->interrupts);
+    if (interrupt_came(sh->interrupts))
+        return LINES_INTERRUPTED;
+    int st = read_line(sh, s, out_text, out_bytes);
+    interrupt_begin(sh->interrupts);
+    return st;
 }
 
 /* Says that a statement cannot be split; SHELL_USAGE. */
