@@ -70,7 +70,8 @@ $(BUILD)/vecstore: $(SHELL_C) $(wildcard ext/shell/*.h) $(BUILD)/libvecstore.a
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include \
-	    $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	    $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 docs/vecstore.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m 755 $(BUILD)/vecstore $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 vecstore.h $(DESTDIR)$(PREFIX)/include/
 	install -m 644 $(BUILD)/libvecstore.a $(DESTDIR)$(PREFIX)/lib/
