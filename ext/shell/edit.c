@@ -171,7 +171,8 @@ static void set_up(editor *e) {
     history(e->history, &event, H_SETSIZE, HISTORY_LINES);
     history(e->history, &event, H_SETUNIQUE, 1);
     el_set(e->line, EL_HIST, history, e->history);
-    el_set(e->line, EL_ADDFN, "vecstore-complete", "complete a word", complete_word);
+    el_wset(e->line, EL_ADDFN, L"vecstore-complete", L"complete a word",
+            complete_word); /* keeps them */
     el_set(e->line, EL_BIND, "^I", "vecstore-complete", NULL);
     el_set(e->line, EL_BIND, "^R", "em-inc-search-prev", NULL);
     el_source(e->line, NULL);

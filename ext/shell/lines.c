@@ -11,7 +11,8 @@
 enum { LINES_READ_BYTES = 1 << 16 };
 
 void lines_begin(lines *out_lines, int fd, int wake_fd) {
-    *out_lines = (lines){.fd = fd, .wake_fd = wake_fd};
+    *out_lines = (lines){.fd = fd, .wake_fd = wake_fd, .room = LINES_READ_BYTES};
+    out_lines->text = shell_alloc(LINES_READ_BYTES);
 }
 
 void lines_free(lines *l) {
@@ -41,7 +42,7 @@ static int read_more(lines *l) {
     l->end -= l->at;
     l->at = 0;
     if (l->room - l->end < LINES_READ_BYTES) {
-        l->room = 2 * l->room + 2 * LINES_READ_BYTES;
+        l->room = 2 * l->room + LINES_READ_BYTES;
         l->text = shell_realloc(l->text, l->room);
     }
     ssize_t n = read(l->fd, l->text + l->end, LINES_READ_BYTES);
@@ -60,7 +61,7 @@ int lines_next(lines *l, const char **out_text, size_t *out_bytes) {
         looked += left;
         if (found || l->is_end) {
             size_t end = found ? (size_t)(found - l->text) : l->end;
-            *out_text = l->text ? l->text + l->at : "";
+            *out_text = l->text + l->at;
             *out_bytes = end - l->at;
             bool is_line = found || end > l->at;
             l->at = found ? end + 1 : end;

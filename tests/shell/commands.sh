@@ -3,12 +3,6 @@
 . "$(dirname "$0")/lib.sh"
 compile_makevecs
 
-# script LINE...: runs the lines in db, from a pipe.
-script() {
-    command_line="a script: $*"
-    status=0
-    printf '%s\n' "$@" | timeout "${limit:-120}" "$vecstore" db >out 2>err || status=$?
-}
 # keys: the keys of the collection c, in a line.
 keys() {
     "$vecstore" db scan c --mode csv | sed 1d | cut -d, -f1 | tr '\n' ' ' | sed 's/ $//'

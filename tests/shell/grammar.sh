@@ -4,13 +4,6 @@
 . "$(dirname "$0")/lib.sh"
 compile_makevecs
 
-# script LINE...: runs the lines in db, from a pipe.
-script() {
-    command_line="a script: $*"
-    status=0
-    printf '%s\n' "$@" | timeout "${limit:-120}" "$vecstore" db >out 2>err || status=$?
-}
-
 # ---- splitting -----------------------------------------------------------------------------------
 
 # splits CLAIM WANT LINE...: the line's words, a number of the line by kv put and get, are WANT.

@@ -147,12 +147,6 @@ holds "stats has modes" grep -q '^file_bytes,[0-9]' out
 
 # ---- settings ------------------------------------------------------------------------------------
 
-# script LINE...: runs the lines in db, from a pipe.
-script() {
-    command_line="a script: $*"
-    status=0
-    printf '%s\n' "$@" | "$vecstore" db >out 2>err || status=$?
-}
 script ".mode csv" "count c" ".headers off" "count c" ".mode" ".mode auto" "count c" ".headers"
 prints ".mode and .headers stay" count 2 2 csv 2 off
 script ".mode json" "count c --mode line"
