@@ -115,7 +115,6 @@ struct shell_interrupts; /* interrupt.h */
 struct shell {
     char *file;      /* the database; owned */
     bool is_session; /* the prompt or a script, not one command of a command line */
-    bool is_prompt;  /* commands come from a terminal */
     shell_settings set;
     shell_store store;
     shell_param *param;

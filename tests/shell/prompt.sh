@@ -73,6 +73,16 @@ same "... which does not go on" 0 "$(grep -c 'count = 20000' out)"
 at_prompt 0 'type .echo on\r' 'wait vecstore> ' 'type recall many --queries many.fvecs\r' 'wait many.fvecs' \
     'wait many.fvecs' 'type \x03' 'wait nterrupt' 'wait vecstore> ' 'type \x04'
 shows "... and a measurement"
+# Labels come slowly, so that the import lasts.
+mkfifo labels
+"$vecstore" db create slow --dim 8
+{ seq 100 | while read -r _; do printf x; sleep 0.1; done; } >labels 2>/dev/null &
+feeder=$!
+at_prompt 0 'type import slow many.fvecs --labels labels --batch 1\r' 'wait rows/s, ' 'wait left' \
+    'type \x03' 'wait interrupted; the same import goes on' 'wait vecstore> ' 'type \x04'
+shows "an import shows after two seconds how far it is; Ctrl-C ends it behind a batch"
+kill $feeder 2>/dev/null
+wait $feeder 2>/dev/null
 printf 'wait ,distance\ntype \\x03\n' >steps
 printf 'search many --near @many.fvecs -k 1 --mode csv\ncount many --mode line\n' >long.txt
 python3 "$root/tests/shell/terminal.py" steps sh -c "exec '$vecstore' db <long.txt" >out 2>err </dev/null
