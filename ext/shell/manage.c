@@ -68,7 +68,8 @@ static int each_collection(const shell_call *call, void *ctx,
         was_seen |= only && !strcmp(only, info.name);
     }
     if (result == SHELL_OK && only && !was_seen)
-        result = shell_fail(call, "there is no collection '%s'", only);
+        result =
+            shell_fail(call, "there is no collection '%s'; ls lists those that there are", only);
     return use_end(&use, result);
 }
 

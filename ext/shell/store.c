@@ -84,13 +84,18 @@ int store_open(const shell_call *call, uint32_t flags, vs_db **out_db) {
     if (store_close(call->shell, call, SHELL_OK) != SHELL_OK)
         return SHELL_FAILED;
     vs_db *db = NULL;
-    if (open_as(call->shell, &wanted, &db) != VS_OK) {
-        shell_fail(call, "%s", db ? vs_errmsg(db) : "out of memory");
-        vs_close(db);
-        return SHELL_FAILED;
+    vs_status st = open_as(call->shell, &wanted, &db);
+    if (st == VS_OK) {
+        *out_db = db;
+        return SHELL_OK;
     }
-    *out_db = db;
-    return SHELL_OK;
+    if (st == VS_ERR_NOT_FOUND && !(flags & VS_OPEN_CREATE))
+        shell_fail(call, "there is no database %s; create COLLECTION --dim D makes one",
+                   call->shell->file);
+    else
+        shell_fail(call, "%s", db ? vs_errmsg(db) : "out of memory");
+    vs_close(db);
+    return SHELL_FAILED;
 }
 
 vs_db *store_peek(shell *sh) {
@@ -127,7 +132,11 @@ static int use_begin(store_use *use, const shell_call *call, uint32_t flags) {
 static int use_collection(store_use *use, const char *name) {
     if (!name)
         return SHELL_OK;
-    if (vs_collection_open(use->db, use->txn, name, &use->collection) != VS_OK)
+    vs_status st = vs_collection_open(use->db, use->txn, name, &use->collection);
+    if (st == VS_ERR_NOT_FOUND)
+        return shell_fail(use->call, "there is no collection '%s'; ls lists those that there are",
+                          name);
+    if (st != VS_OK)
         return use_fail_db(use);
     if (vs_collection_info_get(use->collection, use->txn, &use->info) != VS_OK)
         return use_fail(use);

@@ -129,43 +129,43 @@ done
 # ---- transactions --------------------------------------------------------------------------------
 
 before=$(keys)
-script "begin" "put c 100 [1,1]" "put c 101 [1,1]" "count c" "rollback" "count c"
+session "begin" "put c 100 [1,1]" "put c 101 [1,1]" "count c" "rollback" "count c"
 prints "what is rolled back was seen, and is gone" 19 17
 same "... from the file too" "$before" "$(keys)"
-script "begin" "put c 100 [1,1]" "commit"
+session "begin" "put c 100 [1,1]" "commit"
 same "what is committed stays" "$before 100" "$(keys)"
-script "begin" "put c 101 [1,1]"
+session "begin" "put c 101 [1,1]"
 fails "a transaction that is open at the end is rolled back, and said" "rolled back"
-same "... also with .exit" 1 "$(script "begin" "put c 101 [1,1]" ".exit"; grep -c "rolled back" err)"
+same "... also with .exit" 1 "$(session "begin" "put c 101 [1,1]" ".exit"; grep -c "rolled back" err)"
 same "... neither stays" "$before 100" "$(keys)"
-script "begin" "savepoint a" "del c 100" "savepoint b" "del c 10" "count c" "rollback-to b" "count c" "rollback-to a" \
+session "begin" "savepoint a" "del c 100" "savepoint b" "del c 10" "count c" "rollback-to b" "count c" "rollback-to a" \
     "count c" "release a" "commit"
 prints "savepoints nest" 16 17 18
-script "begin" "savepoint a" "savepoint b" "release a" "rollback-to b" "rollback"
+session "begin" "savepoint a" "savepoint b" "release a" "rollback-to b" "rollback"
 fails "a savepoint that ended is none" "'b'"
-script "begin" "savepoint a" "del c 100" "savepoint a" "rollback-to a" "count c" "release a" "rollback-to a" "count c"
+session "begin" "savepoint a" "del c 100" "savepoint a" "rollback-to a" "count c" "release a" "rollback-to a" "count c"
 same "of two with one name the inner one is meant" "17 18" "$(tr '\n' ' ' <out | sed 's/ $//')"
-script "commit"
+session "commit"
 fails "commit without begin is an error that says so" begin
-script "begin" "begin" "rollback"
+session "begin" "begin" "rollback"
 fails "begin twice is one" commit
-script "begin" "import c some.fvecs" "checkpoint" "rollback"
+session "begin" "import c some.fvecs" "checkpoint" "rollback"
 fails "what commits by itself is refused inside" "import: commits by itself" "checkpoint: commits by itself"
-script "begin" "put c 100 [1,1] --insert" "put c 102 [2,2]" "commit"
+session "begin" "put c 100 [1,1] --insert" "put c 102 [2,2]" "commit"
 same "a failed command leaves the transaction as it was" "$before 100 102" "$(keys)"
-script "begin" "create d --dim 1" "put d 1 [1]" "ls" "search d --near [2] --mode jsonl" "kv put k v" "rollback" "ls" "kv get k"
+session "begin" "create d --dim 1" "put d 1 [1]" "ls" "search d --near [2] --mode jsonl" "kv put k v" "rollback" "ls" "kv get k"
 same "collections and notes belong to it" 'c d {"query":0,"rank":1,"key":1,"distance":1,"metadata":null} c' \
     "$(tr '\n' ' ' <out | sed 's/ $//')"
 fails "... and go with it" "kv: "
-script "scan c --limit 1" "put c 103 [1,1]" "del c 103" "checkpoint" "check"
+session "scan c --limit 1" "put c 103 [1,1]" "del c 103" "checkpoint" "check"
 says "reading, writing and checking take turns in one session" "clean at level 3"
-script "count c --memory 20" "put c 1 [1,1] --memory 30 --compression none" "count c --mmap"
+session "count c --memory 20" "put c 1 [1,1] --memory 30 --compression none" "count c --mmap"
 same "options of the database may change from command to command" "19 19" "$(tr '\n' ' ' <out | sed 's/ $//')"
-script "begin" "count c --memory 20" "rollback"
+session "begin" "count c --memory 20" "rollback"
 fails "... not in a transaction" "commit or rollback"
-script ".open other" "begin" ".open db"
+session ".open other" "begin" ".open db"
 fails ".open of another database that is missing" other
-script "begin" ".open other" "rollback"
+session "begin" ".open other" "rollback"
 fails ".open is refused in a transaction" "commit or rollback"
 
 # ---- notes, schema, stats ------------------------------------------------------------------------

@@ -10,7 +10,7 @@ compile_makevecs
 splits() {
     claim=$1 want=$2
     shift 2
-    script "$@"
+    session "$@"
     prints "$claim" "$want"
 }
 vs db create c --dim 2
@@ -26,7 +26,7 @@ splits "# in a word is no comment" "a#b" "kv put k a#b # a comment" "# another" 
 splits "; and | and \$ and * are ordinary" 'a;b|c$d*' 'kv put k a;b|c$d*' "kv get k"
 splits "a backslash at the end of a line joins the next" "ab" "kv put \\" "  k a\\" "b" "kv get k"
 splits "... also in double quotes" "ab" 'kv put k "a\' 'b"' "kv get k"
-script "kv put k 'one" "two # no comment'" "kv get k"
+session "kv put k 'one" "two # no comment'" "kv get k"
 prints "a quote goes on in the next line" "one" "two # no comment"
 printf 'kv put k v\r\nkv get k\r\n' | "$vecstore" db >out 2>err
 prints "lines may end with CR and LF" "v"
@@ -34,10 +34,10 @@ printf 'kv get k' | "$vecstore" db >out 2>err
 prints "the last line needs no line feed" "v"
 printf '\n\n  \n# nothing\n' | "$vecstore" db >out 2>err
 prints "lines without words are nothing"
-script "count c" "kv put k 'abc" "count c"
+session "count c" "kv put k 'abc" "count c"
 same "an open quote at the end is wrong usage, and fails the script" 1 "$status"
 holds "... with the line where it begins" grep -q "stdin:2: a quote" err
-script 'kv get \'
+session 'kv get \'
 holds "nothing behind the last backslash is said" grep -q "stdin:1: nothing follows the backslash" err
 printf 'kv put k a\000b\ncount c\n' | "$vecstore" db >out 2>err
 same "a NUL byte fails its line" "1 0" "$? $(cat out)"
@@ -58,22 +58,22 @@ for words in "get c 1" "scan c --from 1 --limit 1" "search c --near [1,2] -k 1 -
     # shellcheck disable=SC2086
     vs db $words
     cp out arguments
-    script "$words"
+    session "$words"
     holds "'$words' prints the same from arguments and from a script" cmp arguments out
     same "... and ends with 0" 0 "$status"
 done
 echo "count c" >count.txt
 "$vecstore" db <count.txt >out 2>err
 prints "commands may come from a file" 1
-script ".read count.txt" "count c"
+session ".read count.txt" "count c"
 prints "... also through .read" 1 1
 echo ".read loop.txt" >loop.txt
-script ".read loop.txt"
+session ".read loop.txt"
 fails "scripts that read each other end" "loop.txt" "more than 16"
-script ".read nosuch.txt"
+session ".read nosuch.txt"
 fails "a script that is missing is named" nosuch.txt
 mkdir folder
-script ".read folder"
+session ".read folder"
 fails "a folder is no script" folder
 
 # ---- what is wrong -------------------------------------------------------------------------------
@@ -87,24 +87,24 @@ vs db search c --neer '[1,2]'
 usage "the nearest option is said" "'--neer'" "--near" "usage: vecstore FILE search"
 vs db scan c --memry 3
 usage "... also one of those of all commands" "--memory"
-script ".mod json" "count c"
+session ".mod json" "count c"
 same "a script goes on behind an error" 1 "$(cat out)"
 fails "the nearest dot command is said" "stdin:1" "'.mod'" "'.mode'"
-script "nosuch"
+session "nosuch"
 same "an unknown command in a script fails it" 1 "$status"
-script ".bail on" "nosuch" "count c"
+session ".bail on" "nosuch" "count c"
 same ".bail ends it, with the error's code" "2 " "$status $(cat out)"
-script ".bail on" "get c 7" "count c"
+session ".bail on" "get c 7" "count c"
 same "... of a failure 1" 1 "$status"
-script "count c" ".exit 7" "count c"
+session "count c" ".exit 7" "count c"
 same ".exit ends it with a code" "7 1" "$status $(cat out)"
 printf '.exit 5\n' >five.txt
-script ".read five.txt" "count c"
+session ".read five.txt" "count c"
 same "... also from a script that was read" "5 " "$status $(cat out)"
-script ".exit 300"
+session ".exit 300"
 fails "... of at most 255" "300"
 printf 'nosuch\ncount c\n' >inner.txt
-script ".read inner.txt" "count c"
+session ".read inner.txt" "count c"
 holds "messages name the script and its line" grep -q "inner.txt:1: unknown command" err
 same "... and an error inside is one outside, behind which it goes on" "1 1 1" "$status $(tr '\n' ' ' <out | sed 's/ $//')"
 for command in begin commit rollback "savepoint s" "rollback-to s" "release s"; do
@@ -140,7 +140,7 @@ echo text >help
 vs help info --mode json
 fails "a file that is called help is a database" "help"
 rm help
-script "help" ".help"
+session "help" ".help"
 holds "help at the prompt names commands and dot commands" grep -q "^  search " out
 holds "... .help the latter" grep -q "^\.mode " out
 

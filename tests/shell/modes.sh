@@ -147,41 +147,41 @@ holds "stats has modes" grep -q '^file_bytes,[0-9]' out
 
 # ---- settings ------------------------------------------------------------------------------------
 
-script ".mode csv" "count c" ".headers off" "count c" ".mode" ".mode auto" "count c" ".headers"
+session ".mode csv" "count c" ".headers off" "count c" ".mode" ".mode auto" "count c" ".headers"
 prints ".mode and .headers stay" count 2 2 csv 2 off
-script ".mode json" "count c --mode line"
+session ".mode json" "count c --mode line"
 prints "--mode is stronger than .mode" "count = 2"
-script ".mode jsonl" ".vectors on" "get c 1"
+session ".mode jsonl" ".vectors on" "get c 1"
 prints ".vectors prints them whole" '{"key":1,"vector":[1,2],"metadata":{"a":"x, \"y\""}}'
-script ".limit 1" ".mode csv" ".headers off" "scan c" "search c --near [1,2]" "scan c --limit 2" ".limit 0" "scan c"
+session ".limit 1" ".mode csv" ".headers off" "scan c" "search c --near [1,2]" "scan c --limit 2" ".limit 0" "scan c"
 same ".limit is the default of scan and search" 6 "$(wc -l <out | tr -d ' ')"
-script ".output file.txt" "count c" ".output" "ls" ".once once.txt" "count c" "count f"
+session ".output file.txt" "count c" ".output" "ls" ".once once.txt" "count c" "count f"
 same ".output sends data to a file, .once those of one command" "2|2|c wide bits f none 1" \
     "$(cat file.txt)|$(cat once.txt)|$(tr '\n' ' ' <out | sed 's/ $//')"
-script ".output no/such/folder"
+session ".output no/such/folder"
 fails "... a file that cannot be made is named" no/such/folder
-script ".param set v [1,2]" ".param set key 1" "search c --near :v -k 1 --mode jsonl" "get c :key --mode csv" ".param" \
+session ".param set v [1,2]" ".param set key 1" "search c --near :v -k 1 --mode jsonl" "get c :key --mode csv" ".param" \
     "kv put k ':v'" "kv get k" "kv put k a:v" "kv get k"
 prints "parameters are words of their own that are not quoted" \
     '{"query":0,"rank":1,"key":1,"distance":0,"metadata":{"a":"x, \"y\""}}' key,metadata \
     '1,"{""a"":""x, \""y\""""}"' "v [1,2]" "key 1" ":v" "a:v"
-script "get c :nosuch"
+session "get c :nosuch"
 fails "a parameter that is not set is said" ":nosuch" ".param set"
-script ".param set v 1" ".param unset v" "get c :v"
+session ".param set v 1" ".param unset v" "get c :v"
 fails "... also when it was unset" ":v"
-script ".param set 1x 2"
+session ".param set 1x 2"
 fails "a parameter's name is a word" "1x"
-script ".timer on" "count c"
+session ".timer on" "count c"
 says ".timer says how long a command took" "time: 0."
-script ".echo on" "count c"
+session ".echo on" "count c"
 says ".echo says the command" "count c"
-script ".limit x"
+session ".limit x"
 fails "a wrong value is said" "'x'"
-script ".headers maybe"
+session ".headers maybe"
 fails "... and of a switch" "'maybe'" "on|off"
-script ".open other" "create d --dim 1" "ls" ".open db" "count c"
+session ".open other" "create d --dim 1" "ls" ".open db" "count c"
 prints ".open goes on with another database" d 2
-script ".open other" ".open nosuch" "ls"
+session ".open other" ".open nosuch" "ls"
 fails "... a missing one is said when it is needed" nosuch
 
 if [ -w /dev/full ]; then
