@@ -35,8 +35,9 @@ int shell_usage(const shell_call *call, const char *format, ...) {
 
 int command_add_option(shell_call *call, const char *name, const char *value) {
     require(*name == '-' && strlen(name) < 40, "option", name);
-    call->option_count += value ? (int)(strlen(value) & 1) : 0; /* reads all of it */
-    return SHELL_OK;
+    require(call->option_count >= 0, "option", "taken back before it came");
+    call->option_count++;
+    return value && strlen(value) > 100000 ? SHELL_USAGE : SHELL_OK; /* reads all of it */
 }
 
 /* ---- words ------------------------------------------------------------------------------------ */

@@ -34,6 +34,20 @@ static const char *skip_value(const char *p) {
     return depth ? NULL : p;
 }
 
+/* Whether the string between p and end has an escape that take_text does not know. */
+static bool has_other_escape(const char *p, const char *end) {
+    if (*p != '"')
+        return false;
+    for (p++; p + 1 < end; p++) {
+        if (*p != '\\')
+            continue;
+        p++;
+        if (!strchr("\"\\/", *p))
+            return true;
+    }
+    return false;
+}
+
 /* The text between p and end, of a string without its quotes, to *out, which moves behind it. */
 static const char *take_text(const char *p, const char *end, char **out) {
     char *start = *out, *to = start;
@@ -51,9 +65,12 @@ static const char *take_text(const char *p, const char *end, char **out) {
 static int add_member(shell_call *call, const char *name, const char *value) {
     char option[40];
     snprintf(option, sizeof option, "%s%.32s", name[0] && name[1] ? "--" : "-", name);
-    if (!strcmp(value, "true"))
-        return command_add_option(call, option, NULL);
-    return !strcmp(value, "false") ? SHELL_OK : command_add_option(call, option, value);
+    bool is_off = !strcmp(value, "false");
+    if (!is_off && strcmp(value, "true"))
+        return command_add_option(call, option, value);
+    int result = command_add_option(call, option, NULL); /* says so when it is no switch */
+    call->option_count -= result == SHELL_OK && is_off;
+    return result;
 }
 
 /* The member at *at, which moves behind it and the comma. */
@@ -69,6 +86,9 @@ static int take_member(shell_call *call, const char **at, char **out) {
     end = *p && !strchr(",}]", *p) ? skip_value(p) : NULL;
     if (!end)
         return shell_usage(call, "--json: \"%s\" has no value, or one that does not end", name);
+    if (has_other_escape(p, end))
+        return shell_usage(call, "--json: \"%s\" has an escape other than \\\", \\\\ and \\/",
+                           name);
     const char *value = take_text(p, end, out);
     *at = skip_space(end);
     return add_member(call, name, value);

@@ -71,8 +71,10 @@ static int fail_split(const shell *sh, int how) {
 }
 
 static void echo(const shell *sh, const char *text, size_t bytes) {
-    if (sh->set.is_echoing)
-        fprintf(stderr, "%.*s\n", (int)bytes, text);
+    if (!sh->set.is_echoing)
+        return;
+    fwrite(text, 1, bytes, stderr);
+    fputc('\n', stderr);
 }
 
 /* Reads lines until they are a whole statement: LINES_..., *out_result SHELL_USAGE when it is none. */

@@ -121,7 +121,8 @@ same "... of every kind" 17 "$(wc -l <out | tr -d ' ')"
 vs db search c --json '{"key": 12, "radius": 3}'
 usage "... with the same checks"
 for json in '' x '[]' '{' '{"near"}' '{"near":}' '{"near":[1,2]' '{"near":[1,2],}' '{"near":[1,2]}x' '{near:[1,2]}' \
-    '{"near":[1,2] "k":1}' '{"nosuch":1}' '{"k":0,"near":[1,2]}' '{"near":[1,2],"near":[1,2]}'; do
+    '{"near":[1,2] "k":1}' '{"nosuch":1}' '{"k":0,"near":[1,2]}' '{"near":[1,2],"near":[1,2]}' \
+    '{"near":[1,2],"nosuch":false}' '{"near":"@a\n"}' '{"near":[1,2],"k":true}'; do
     vs db search c --json "$json"
     usage "--json '$json' is wrong usage"
 done
