@@ -11,8 +11,8 @@
 #
 # Variables: CC, CFLAGS, BUILD (folder), DATA (folder of real data for the larger tests), PREFIX and
 # DESTDIR (install), OMIT_ZSTD=1 (no zstd: values are stored as they are, the shell cannot read .zst),
-# SAN=address,undefined (sanitizers), JOBS (how many tests, and compilers for them, run side by side; as
-# many as there are processors).
+# OMIT_EDIT=1 (the prompt without libedit, also where it is there), SAN=address,undefined (sanitizers),
+# JOBS (how many tests, and compilers for them, run side by side; as many as there are processors).
 
 VERSION  := 0.1.0
 SONAME   := libvecstore.so.0
@@ -32,6 +32,11 @@ ALL_LDFLAGS = $(SANFLAGS) $(LDFLAGS)
 
 MODULES  := $(sort $(wildcard amalgamation/src/*/*.c))
 HEADERS  := $(wildcard amalgamation/src/*/*.h amalgamation/src/*/*.inc) vecstore.h
+
+# libedit, where a program with it links: then the prompt edits its lines. Asked once, when the shell is built.
+EDIT_ASK  = mkdir -p $(BUILD) && printf '%s\n' '\#include <histedit.h>' 'int main(void) { return !el_init; }' | \
+    $(CC) $(SANFLAGS) $(CPPFLAGS) $(LDFLAGS) -x c - -o $(BUILD)/ask-libedit -ledit 2>/dev/null && echo yes
+HAS_EDIT  = $(eval HAS_EDIT := $$(if $$(OMIT_EDIT),,$$(shell $$(EDIT_ASK))))$(HAS_EDIT)
 SHELL_C  := $(sort $(wildcard ext/shell/*.c))
 
 .PHONY: all bench-programs demo check check-run test-programs check-long check-long-run check-cross check-cross-run \
@@ -43,7 +48,7 @@ SHELL_C  := $(sort $(wildcard ext/shell/*.c))
 all: $(BUILD)/libvecstore.a $(BUILD)/$(SONAME) $(BUILD)/vecstore
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed '/^$$/q'
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 	@echo "also: tidy format bench fuzz fuzz-seeds install clean deps check-long-run (no installing)"
 
 # ---- library and shell ---------------------------------------------------------------------------
@@ -60,12 +65,13 @@ $(BUILD)/$(SONAME): $(BUILD)/vecstore.o
 	ln -sf $(SONAME) $(BUILD)/libvecstore.so
 
 $(BUILD)/vecstore: $(SHELL_C) $(wildcard ext/shell/*.h) $(BUILD)/libvecstore.a
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(SHELL_C) $(BUILD)/libvecstore.a \
-	    $(LIBS)
+	$(CC) $(ALL_CFLAGS) $(if $(HAS_EDIT),-DSHELL_LIBEDIT) $(ALL_LDFLAGS) -o $@ $(SHELL_C) \
+	    $(BUILD)/libvecstore.a $(if $(HAS_EDIT),-ledit) $(LIBS)
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include \
-	    $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	    $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 docs/vecstore.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m 755 $(BUILD)/vecstore $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 vecstore.h $(DESTDIR)$(PREFIX)/include/
 	install -m 644 $(BUILD)/libvecstore.a $(DESTDIR)$(PREFIX)/lib/
@@ -124,7 +130,7 @@ TEST_H   := $(wildcard tests/*.h tests/*/*.h) vecstore.h
 FAULT_T  := $(patsubst tests/fault/test_%.c,$T/fault-%,$(wildcard tests/fault/test_*.c))
 FLIPS_T  := $T/fault-flips
 FLIPS_O  := $(patsubst %,$T/obj/%.o,flips known logfile)
-FUZZ_T   := $(patsubst %,$T/fuzz-%,log file api import json)
+FUZZ_T   := $(patsubst %,$T/fuzz-%,log file api import json grammar)
 
 SMALL    := -DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000 -DVSI_CHECKPOINT_LOG_BYTES=24000 \
             -DVSI_SPILL_BYTES=4096 -DVSI_TAIL_PAGES=4 -DVSI_RESERVE_PAGES=32 -DVSI_STEP_PAGES=4 \
@@ -255,7 +261,9 @@ $T/obj/shell-%.o: ext/shell/%.c $(wildcard ext/shell/*.h) vecstore.h
 	$(TEST_CC) -c $< -o $@
 
 $T/fuzz-log $T/fuzz-file $T/fuzz-api: $(SIM_O)
-$T/fuzz-import: $(patsubst %,$T/obj/shell-%.o,import vecs text)
+$T/fuzz-import: $(patsubst %,$T/obj/shell-%.o,import vecs text progress)
+
+$T/fuzz-grammar: $(patsubst %,$T/obj/shell-%.o,words rows query_json text)
 
 $(FUZZ_T): $T/fuzz-%: $T/obj/fuzz-%.o $(FUZZ_O) $T/vecstore-small.o
 	$(PROG_CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
@@ -267,7 +275,7 @@ $(BUILD)/fuzz-seeds: $T/obj/fuzz-seeds.o $(SIM_O) $T/obj/vt.o $T/vecstore-seeds.
 	$(PROG_CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 fuzz-seeds: $(BUILD)/fuzz-seeds
-	for target in log file api import json; do \
+	for target in log file api import json grammar; do \
 	    mkdir -p fuzz/corpus/$$target && $(BUILD)/fuzz-seeds $$target fuzz/corpus/$$target || exit 1; \
 	done
 

@@ -965,7 +965,7 @@ VS_NODISCARD VS_API vs_status vs_release(vs_txn *txn, uint32_t savepoint);
 /* ---- 7  Search ------------------------------------------------------------------------------ */
 
 typedef struct vs_hit {
-    vs_key key;      /* what it points to is valid until the next call on the collection handle */
+    vs_key key; /* what it points to is valid until the next search with the collection handle */
     double distance; /* in the field's metric; smaller is nearer */
 } vs_hit;
 

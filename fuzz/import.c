@@ -9,7 +9,9 @@
  * The rest is the file. A plain loop says how many rows of a plain file are good: so many, in whole
  * batches, must be in the collection, with these vectors, after a first import and after a second. */
 #define _POSIX_C_SOURCE 200809L
-#include "shell.h"
+#include "commands.h"
+#include "interrupt.h"
+#include "store.h"
 #include "target.h"
 #include "text.h"
 #include "vecs.h"
@@ -35,7 +37,8 @@ typedef struct job {
     fuzz_disk disk;
 } job;
 
-static job *current; /* what the shell's functions below serve */
+static char file_name[] = "/dev/null"; /* exists; the database is on the disk in memory */
+static job *current;                   /* what the shell's functions below serve */
 
 /* ---- the shell, without a command line and without messages ----------------------------------- */
 
@@ -46,12 +49,10 @@ const char *shell_value(const shell_call *call, const char *name) {
     return NULL;
 }
 
-uint64_t shell_number(const shell_call *call, const char *name, uint64_t otherwise, uint64_t low,
-                      uint64_t high) {
+uint64_t shell_number(const shell_call *call, const char *name, uint64_t otherwise) {
     const char *text = shell_value(call, name);
     uint64_t value = otherwise;
     require(!text || text_to_u64(text, &value), "number", name);
-    require(!text || (value >= low && value <= high), "number", name);
     return value;
 }
 
@@ -60,27 +61,39 @@ int shell_word(const shell_call *call, const char *name, const char *const *word
     return 0;
 }
 
+const char *const rows_mode_names[] = {NULL};
+
 int shell_fail(const shell_call *call, const char *format, ...) {
     char text[4096];
     va_list args;
     va_start(args, format);
     require(vsnprintf(text, sizeof text, format, args) > 0, "a failure without words",
-            call->command);
+            call->shell->file);
     va_end(args);
     return SHELL_FAILED;
 }
 
-vs_db *shell_open(const shell_call *call, uint32_t flags) {
-    vs_open_options options = VS_OPEN_OPTIONS_INIT;
-    vs_db *db = NULL;
-    options.vfs = &current->disk.vfs;
-    options.flags = flags;
-    require(vs_open(call->file, &options, &db) == VS_OK, "open", vs_errmsg(db));
-    return db;
+void shell_say(const shell_call *call, const char *format, ...) {
+    require(call && *format, "message", "without words");
 }
 
-int shell_close(const shell_call *call, vs_db *db, int result) {
-    require(vs_close(db) == VS_OK, "close", call->file);
+bool interrupt_came(shell_interrupts *in) {
+    require(!in, "interrupts", "there are none here");
+    return false;
+}
+
+int store_open(const shell_call *call, uint32_t flags, vs_db **out_db) {
+    vs_open_options options = VS_OPEN_OPTIONS_INIT;
+    options.vfs = &current->disk.vfs;
+    options.flags = flags;
+    require(vs_open(call->shell->file, &options, out_db) == VS_OK, "open", vs_errmsg(*out_db));
+    call->shell->store.db = *out_db;
+    return SHELL_OK;
+}
+
+int store_close(shell *sh, const shell_call *call, int result) {
+    require(vs_close(sh->store.db) == VS_OK, "close", call ? "a call" : sh->file);
+    sh->store.db = NULL;
     return result;
 }
 
@@ -168,15 +181,16 @@ static uint64_t rows_wanted(const job *j, bool *out_ok) {
 
 static int import_once(const job *j) {
     char batch[24], key[24];
-    shell_call call = {.file = "/dev/null", .command = "import", .arg = {"c", j->path}};
+    const char *args[] = {"c", j->path};
+    shell sh = {.file = file_name};
+    shell_call call = {.shell = &sh, .command = &command_import, .arg = args, .arg_count = 2};
     snprintf(batch, sizeof batch, "%lu", (unsigned long)j->batch);
     snprintf(key, sizeof key, "%llu", (unsigned long long)j->start_key);
     call.option[call.option_count++] = (shell_option){"--batch", batch};
     call.option[call.option_count++] = (shell_option){"--start-key", key};
     if (j->has_labels)
         call.option[call.option_count++] = (shell_option){"--labels", j->labels_path};
-    call.arg_count = 2;
-    return shell_import(&call);
+    return store_close(&sh, &call, command_import.run(&call));
 }
 
 static void check_row(const job *j, const vs_record *record, uint64_t row) {
@@ -198,8 +212,10 @@ static void check_row(const job *j, const vs_record *record, uint64_t row) {
 
 /* Rows in the collection; those of a plain file are compared. */
 static uint64_t count_rows(const job *j) {
-    static const shell_call call = {.file = "/dev/null"};
-    vs_db *db = shell_open(&call, VS_OPEN_READONLY);
+    shell sh = {.file = file_name};
+    const shell_call call = {.shell = &sh};
+    vs_db *db = NULL;
+    require(store_open(&call, VS_OPEN_READONLY, &db) == SHELL_OK, "open", file_name);
     vs_collection *coll = NULL;
     vs_cursor *cursor = NULL;
     vs_record record = VS_RECORD_INIT;
@@ -214,7 +230,7 @@ static uint64_t count_rows(const job *j) {
     }
     vs_cursor_close(cursor);
     vs_collection_close(coll);
-    shell_close(&call, db, SHELL_OK);
+    store_close(&sh, NULL, SHELL_OK);
     return rows;
 }
 
@@ -236,13 +252,15 @@ static void load(const job *j) {
 }
 
 static void create_collection(job *j) {
-    static const shell_call call = {.file = "/dev/null"};
-    vs_db *db = shell_open(&call, VS_OPEN_CREATE);
+    shell sh = {.file = file_name};
+    const shell_call call = {.shell = &sh};
+    vs_db *db = NULL;
+    require(store_open(&call, VS_OPEN_CREATE, &db) == SHELL_OK, "open", file_name);
     vs_collection_options options = VS_COLLECTION_OPTIONS_INIT;
     options.dim = j->dim;
     options.type = j->type;
     require(vs_collection_create(db, NULL, "c", &options, NULL) == VS_OK, "create", vs_errmsg(db));
-    shell_close(&call, db, SHELL_OK);
+    store_close(&sh, NULL, SHELL_OK);
 }
 
 static void run_import(job *j) {

@@ -329,7 +329,8 @@ static vs_collection *collection_for_metadata(void) {
 static void check_metadata(const uint8_t *data, size_t n, bool is_json) {
     static const float vector = 1;
     vs_collection *coll = collection_for_metadata();
-    vs_record record = {sizeof record, VS_F32, 1, &vector, (const char *)data, n};
+    vs_record record = {sizeof record,      VS_F32, {.number = 1}, &vector,
+                        (const char *)data, n,      NULL,          0};
     plain in = {data, data + n};
     plain_space(&in);
     bool is_object = is_json && *in.p == '{';

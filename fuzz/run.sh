@@ -6,7 +6,7 @@
 set -eu
 build=${BUILD:-build}/fuzz
 seconds=${SECONDS_EACH:-600}
-targets=${TARGETS:-log file api import json}
+targets=${TARGETS:-log file api import json grammar}
 mkdir -p "$build"
 
 target() { # NAME LIMIT SOURCE...: fuzz/NAME.c with inputs of at most LIMIT bytes, corpus in fuzz/corpus/NAME
@@ -34,5 +34,6 @@ target() { # NAME LIMIT SOURCE...: fuzz/NAME.c with inputs of at most LIMIT byte
 target log 65536 tests/fault/sim.c tests/fault/logfile.c
 target file 131072 tests/fault/logfile.c
 target api 4096 tests/fault/sim.c
-target import 8192 ext/shell/import.c ext/shell/vecs.c ext/shell/text.c
+target import 8192 ext/shell/import.c ext/shell/vecs.c ext/shell/text.c ext/shell/progress.c
 target json 4096
+target grammar 4096 ext/shell/words.c ext/shell/rows.c ext/shell/query_json.c ext/shell/text.c

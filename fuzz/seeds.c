@@ -2,6 +2,7 @@
  *
  *   api      programs of random calls
  *   file     databases that were closed or killed, with trees of several levels
+ *   grammar  lines of words, cells, queries as JSON, numbers
  *   import   files of vectors, with labels, plain and compressed; numbers as text
  *   json     texts, streams, merge patches, and numbers at the borders
  *   log      log files of the campaigns' programs, in every mode of the target
@@ -348,15 +349,38 @@ static int seeds_json(void) {
     return 0;
 }
 
+/* ---- grammar -------------------------------------------------------------------------------- */
+
+static int seeds_grammar(void) {
+    static const struct {
+        uint8_t what;
+        const char *name, *text;
+    } seeds[] = {
+        {0, "words",
+         "search c --near '[1, 2]' -k=5 # the nearest\n put c 1 \"a \\\"b\\\" \\n\" x\\ y\n"},
+        {0, "joined", "put c \\\n  1 \\\r\n '[1,\n2]' \"a\\\nb\" ''\n"},
+        {0, "open-quote", "put c 1 'abc\n# no comment"},
+        {0, "open-line", "scan c \\"},
+        {1, "cells",
+         "plain\xff with \"quotes\", commas\xff\xff tab\t line\n back\\slash "
+         "|\xff\x1b[2J\xffgr\xc3\xbcn \xc2\x9b\xff\xc3"},
+        {2, "query", "{\"near\": [1, 2.5e-3], \"k\": 10, \"mode\": \"json\", \"vectors\": true}"},
+        {2, "query-open", "{\"near\": [[{\"a\\\"]\": 1}"},
+        {3, "number", "-1.25e-3"},
+        {3, "name", "serach"},
+    };
+    for (size_t i = 0; i < sizeof seeds / sizeof seeds[0]; i++)
+        write_seed(seeds[i].name, &seeds[i].what, 1, (const uint8_t *)seeds[i].text,
+                   strlen(seeds[i].text));
+    return 0;
+}
+
 int main(int argc, char **argv) {
     static const struct {
         const char *target;
         int (*write)(void);
-    } targets[] = {{"api", seeds_api},
-                   {"file", seeds_file},
-                   {"import", seeds_import},
-                   {"json", seeds_json},
-                   {"log", seeds_log}};
+    } targets[] = {{"api", seeds_api},   {"file", seeds_file}, {"import", seeds_import},
+                   {"json", seeds_json}, {"log", seeds_log},   {"grammar", seeds_grammar}};
     if (argc != 3)
         return 2;
     folder = argv[2];

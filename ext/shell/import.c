@@ -5,12 +5,15 @@
  * mebibyte, and the first key. So after a crash the same command goes on with the first row that is
  * missing. A pipe can be read only once: it has no note and is imported from its start. */
 #define _POSIX_C_SOURCE 200809L
-#include "shell.h"
+#include "command.h"
+#include "commands.h"
+#include "interrupt.h"
+#include "progress.h"
+#include "store.h"
 #include "text.h"
 #include "vecs.h"
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -32,7 +35,7 @@ typedef struct importer {
     uint64_t resumed;             /* rows committed by earlier runs */
     char note[IMPORT_NOTE_BYTES]; /* "": none */
     size_t batch_rows;
-    double started_s, shown_s;
+    progress progress;
 
     /* the batch */
     size_t count;
@@ -42,38 +45,21 @@ typedef struct importer {
     const char **metadata;
 } importer;
 
-static double now_s(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
-/* ---- progress ------------------------------------------------------------------------------- */
-
-static void show_progress(importer *im, bool is_last) {
-    double now = now_s();
-    if (!isatty(STDERR_FILENO) || (!is_last && now - im->shown_s < 0.2))
-        return;
-    im->shown_s = now;
-    double rate = (double)(im->done - im->resumed) / (now - im->started_s + 1e-9);
-    fprintf(stderr, "\r%llu rows, %.0f rows/s%s", (unsigned long long)im->done, rate,
-            is_last ? "\n" : "   ");
-}
-
 /* ---- preparing ------------------------------------------------------------------------------ */
 
 /* The command that would make the collection this import needs. */
 static int fail_no_collection(const importer *im, const char *reason) {
     const char *type = im->source.kind == VECS_U8 ? "u8" : "f32";
     char file[1024], name[1024];
-    text_quote(im->call->file, file, sizeof file);
+    text_quote(im->call->shell->file, file, sizeof file);
     text_quote(im->call->arg[0], name, sizeof name);
     return shell_fail(im->call, "%s; create it with\n  vecstore %s create %s --dim %lu --type %s",
                       reason, file, name, (unsigned long)im->source.dim, type);
 }
 
+static const char *const formats[] = {"fvecs", "bvecs", NULL};
+
 static int open_source(importer *im) {
-    static const char *const formats[] = {"fvecs", "bvecs", NULL};
     static const int kinds[] = {0, VECS_F32, VECS_U8};
     const char *path = im->call->arg[1];
     if (!vecs_open(&im->source, path, kinds[shell_word(im->call, "--format", formats)]))
@@ -133,7 +119,7 @@ static void allocate_batch(importer *im) {
     size_t row_bytes = im->source.dim * vecs_element_bytes(im->source.kind);
     size_t rows = IMPORT_BATCH_BYTES / row_bytes;
     rows = rows < 1 ? 1 : rows > IMPORT_BATCH_ROWS ? IMPORT_BATCH_ROWS : rows;
-    im->batch_rows = (size_t)shell_number(im->call, "--batch", rows, 1, 1 << 24);
+    im->batch_rows = (size_t)shell_number(im->call, "--batch", rows);
     im->keys = shell_alloc(im->batch_rows * sizeof *im->keys);
     im->vectors = shell_alloc(im->batch_rows * row_bytes);
     im->label_text = shell_alloc(im->batch_rows * sizeof *im->label_text);
@@ -243,7 +229,7 @@ static int commit_batch(importer *im) {
     if (vs_commit(txn, VS_SYNC_FULL) != VS_OK)
         return shell_fail(im->call, "%s", vs_errmsg(im->db));
     im->done += im->count;
-    show_progress(im, false);
+    progress_show(&im->progress, im->done, im->done - im->resumed, vecs_part(&im->source), false);
     return SHELL_OK;
 }
 
@@ -257,6 +243,7 @@ static int check_labels_end(const importer *im) {
 static int import_rows(importer *im) {
     bool is_end = false;
     int result = skip_done_rows(im);
+    progress_start(&im->progress, im->call->shell->set.has_progress, vecs_part(&im->source));
     while (result == SHELL_OK && !is_end) {
         result = fill_batch(im);
         is_end = vecs_at_end(&im->source);
@@ -264,8 +251,10 @@ static int import_rows(importer *im) {
             result = check_labels_end(im);
         if (result == SHELL_OK && im->count)
             result = commit_batch(im);
+        if (result == SHELL_OK && !is_end && interrupt_came(im->call->shell->interrupts))
+            result = shell_fail(im->call, "interrupted; the same import goes on where it stopped");
     }
-    show_progress(im, true);
+    progress_show(&im->progress, im->done, im->done - im->resumed, -1, true);
     return result;
 }
 
@@ -273,10 +262,9 @@ static int import_prepare(importer *im) {
     int result = open_source(im);
     if (result != SHELL_OK)
         return result;
-    if (access(im->call->file, F_OK))
+    if (access(im->call->shell->file, F_OK))
         return fail_no_collection(im, "there is no such database");
-    im->db = shell_open(im->call, 0);
-    if (!im->db)
+    if (store_open(im->call, 0, &im->db) != SHELL_OK)
         return SHELL_FAILED;
     result = open_collection(im);
     return result == SHELL_OK ? find_position(im) : result;
@@ -285,16 +273,16 @@ static int import_prepare(importer *im) {
 static void import_report(const importer *im) {
     uint64_t added = im->done - im->resumed;
     if (im->resumed)
-        fprintf(stderr, "vecstore: import: %llu rows added to the %llu of an earlier import%s\n",
-                (unsigned long long)added, (unsigned long long)im->resumed,
-                added ? "" : "; nothing was left to do");
+        shell_say(im->call, "%llu rows added to the %llu of an earlier import%s",
+                  (unsigned long long)added, (unsigned long long)im->resumed,
+                  added ? "" : "; nothing was left to do");
     else
-        fprintf(stderr, "vecstore: import: %llu rows added\n", (unsigned long long)added);
+        shell_say(im->call, "%llu rows added", (unsigned long long)added);
 }
 
-int shell_import(const shell_call *call) {
-    importer im = {.call = call, .started_s = now_s()};
-    im.start_key = shell_number(call, "--start-key", 0, 0, UINT64_MAX);
+static int run_import(const shell_call *call) {
+    importer im = {.call = call};
+    im.start_key = shell_number(call, "--start-key", 0);
     int result = import_prepare(&im);
     if (result == SHELL_OK) {
         allocate_batch(&im);
@@ -310,5 +298,27 @@ int shell_import(const shell_call *call) {
     if (im.labels)
         fclose(im.labels);
     vs_collection_close(im.collection);
-    return im.db ? shell_close(call, im.db, result) : result;
+    return result;
 }
+
+static const option_spec import_options[] = {
+    {"--format", OPTION_WORD, NULL, "what FILE is, when its name does not tell", formats, 0, 0,
+     NULL},
+    {"--labels", OPTION_TEXT, "FILE.u8", "a byte per row, which becomes {\"label\":N}", NULL, 0, 0,
+     NULL},
+    {"--batch", OPTION_NUMBER, "N", "rows of a commit (1000)", NULL, 1, 1 << 24, NULL},
+    {"--start-key", OPTION_NUMBER, "N", "the key of the first row (0)", NULL, 0, UINT64_MAX, NULL},
+    OPTIONS_END};
+
+const shell_command command_import = {
+    .name = "import",
+    .run = run_import,
+    .args = "COLLECTION FILE",
+    .args_min = 2,
+    .args_max = 2,
+    .flags = COMMAND_COLLECTION | COMMAND_COMMITS,
+    .brief = "add the vectors of a file",
+    .help = "Import vectors; keys are row numbers from --start-key on. FILE may end in .zst. Every "
+            "batch of\nrows is one durable commit; the same file continues where it stopped.",
+    .options = import_options,
+};

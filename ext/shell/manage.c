@@ -1,113 +1,288 @@
-/* manage.c - create, info and check. */
-#include "shell.h"
+/* manage.c - what is in a database, and looking after it. */
+#include "command.h"
+#include "commands.h"
+#include "store.h"
 #include "text.h"
 #include <string.h>
 
-int shell_create(const shell_call *call) {
-    static const char *const types[] = {"f32", "u8", "f16", "bf16", "i8", "bit", NULL}; /* VS_... */
-    static const char *const metrics[] = {"l2", "ip", "cosine", "l1", "hamming", "jaccard", NULL};
-    static const char *const indexes[] = {"auto", "flat", NULL};
+static const char *const types[] = {"f32", "u8", "f16", "bf16", "i8", "bit", NULL}; /* VS_... */
+static const char *const metrics[] = {"l2", "ip", "cosine", "l1", "hamming", "jaccard", NULL};
+static const char *const indexes[] = {"auto", "flat", NULL};
+
+/* ---- create --------------------------------------------------------------------------------- */
+
+static int run_create(const shell_call *call) {
     vs_collection_options options = VS_COLLECTION_OPTIONS_INIT;
-    if (!shell_value(call, "--dim"))
-        shell_usage(call, "--dim is needed: the number of elements of a vector");
-    options.dim = (uint32_t)shell_number(call, "--dim", 0, 1, VS_DIM_MAX);
+    vs_db *db = NULL;
+    options.dim = (uint32_t)shell_number(call, "--dim", 0);
     options.type = shell_word(call, "--type", types);
     options.metric = shell_word(call, "--metric", metrics);
-    shell_word(call, "--index", indexes);
     options.index = shell_value(call, "--index");
-    vs_db *db = shell_open(call, VS_OPEN_CREATE);
-    if (!db)
+    if (store_open(call, VS_OPEN_CREATE, &db) != SHELL_OK)
         return SHELL_FAILED;
-    int result = SHELL_OK;
-    if (vs_collection_create(db, NULL, call->arg[0], &options, NULL) != VS_OK)
-        result = shell_fail(call, "%s", vs_errmsg(db));
-    return shell_close(call, db, result);
+    vs_txn *txn = call->shell->store.txn;
+    if (vs_collection_create(db, txn, call->arg[0], &options, NULL) != VS_OK)
+        return shell_fail(call, "%s", txn ? vs_errmsg(txn) : vs_errmsg(db));
+    return SHELL_OK;
 }
 
-/* ---- info ----------------------------------------------------------------------------------- */
+static const option_spec create_options[] = {
+    {"--dim", OPTION_NUMBER, "D", "elements of a vector", NULL, 1, VS_DIM_MAX,
+     "the number of elements of a vector"},
+    {"--type", OPTION_WORD, NULL, "what an element is (f32)", types, 0, 0, NULL},
+    {"--metric", OPTION_WORD, NULL, "what distance is (l2, of bits hamming)", metrics, 0, 0, NULL},
+    {"--index", OPTION_WORD, NULL, "how it is searched (auto)", indexes, 0, 0, NULL},
+    OPTIONS_END};
 
-/* A name as a JSON string. */
-static void print_json_string(const char *text) {
-    putchar('"');
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\')
-            putchar('\\');
-        putchar(*text); /* names have no control characters */
+const shell_command command_create = {
+    .name = "create",
+    .run = run_create,
+    .args = "COLLECTION",
+    .args_min = 1,
+    .args_max = 1,
+    .brief = "make a collection",
+    .help = "Create a collection, and the database file if there is none. Vectors of bits have the "
+            "metrics\nhamming, the default, and jaccard; all others l2, the default, ip, cosine "
+            "and l1.",
+    .options = create_options,
+};
+
+/* ---- collections one by one ----------------------------------------------------------------- */
+
+/* Calls visit for each collection, or for the one that call->arg[0] names. */
+static int each_collection(const shell_call *call, void *ctx,
+                           void (*visit)(void *ctx, const vs_collection_info *info)) {
+    const char *only = call->arg_count ? call->arg[0] : NULL;
+    store_use use;
+    int result = use_read(&use, call, NULL);
+    bool was_seen = false;
+    for (size_t i = 0; result == SHELL_OK; i++) {
+        vs_collection_info info = VS_COLLECTION_INFO_INIT;
+        vs_status st = vs_collection_at(use.db, use.txn, i, &info);
+        if (st == VS_DONE)
+            break;
+        if (st != VS_OK)
+            result = use_fail_db(&use);
+        else if (!only || !strcmp(only, info.name))
+            visit(ctx, &info);
+        was_seen |= only && !strcmp(only, info.name);
     }
-    putchar('"');
+    if (result == SHELL_OK && only && !was_seen)
+        result =
+            shell_fail(call, "there is no collection '%s'; ls lists those that there are", only);
+    return use_end(&use, result);
 }
 
-static void print_info_json(const vs_collection_info *info, bool is_first) {
-    printf("%s{\"name\":", is_first ? "" : ",");
-    print_json_string(info->name);
-    printf(",\"count\":%llu,\"dim\":%lu,\"type\":\"%s\",\"metric\":\"%s\",\"index\":",
-           (unsigned long long)info->count, (unsigned long)info->dim, vs_type_name(info->type),
-           vs_metric_name(info->metric));
-    print_json_string(info->index);
-    putchar('}');
+static const rows_column info_columns[] = {
+    {"collection", ROWS_TEXT, 24, 0, 0, "name"}, {"records", ROWS_NUMBER, 12, 0, 0, "count"},
+    {"dim", ROWS_NUMBER, 7, 0, 0, NULL},         {"type", ROWS_TEXT, 5, 0, 0, NULL},
+    {"metric", ROWS_TEXT, 7, 0, 0, NULL},        {"index", ROWS_TEXT, 0, 0, 0, NULL}};
+
+static const rows_spec info_spec = {.columns = info_columns,
+                                    .count = 6,
+                                    .json_open = "{\"collections\":[",
+                                    .json_between = ",",
+                                    .json_close = "]}\n"};
+
+static void add_info(void *ctx, const vs_collection_info *info) {
+    row_writer *r = ctx;
+    rows_string(r, info->name);
+    rows_u64(r, info->count);
+    rows_u64(r, info->dim);
+    rows_string(r, vs_type_name(info->type));
+    rows_string(r, vs_metric_name(info->metric));
+    rows_string(r, info->index);
+    rows_next(r);
 }
 
-static void print_info_row(const vs_collection_info *info) {
-    printf("%-24s %12llu %7lu %-5s %-7s %s\n", info->name, (unsigned long long)info->count,
-           (unsigned long)info->dim, vs_type_name(info->type), vs_metric_name(info->metric),
-           info->index);
-}
-
-int shell_info(const shell_call *call) {
-    static const char *const modes[] = {"table", "json", NULL};
-    bool is_json = shell_word(call, "--mode", modes) == 2;
-    const char *only = call->arg[0];
-    vs_db *db = shell_open(call, VS_OPEN_READONLY);
-    vs_txn *txn = NULL;
-    if (!db)
+static int run_info(const shell_call *call) {
+    vs_db *db = NULL;
+    row_writer r;
+    if (store_open(call, VS_OPEN_READONLY, &db) != SHELL_OK)
         return SHELL_FAILED;
-    if (vs_begin(db, VS_TXN_READ, &txn) != VS_OK)
-        return shell_close(call, db, shell_fail(call, "%s", vs_errmsg(db)));
-    if (is_json)
-        printf("{\"collections\":[");
-    else
-        printf("%-24s %12s %7s %-5s %-7s %s\n", "collection", "records", "dim", "type", "metric",
-               "index");
-    size_t shown = 0;
-    vs_collection_info info = VS_COLLECTION_INFO_INIT;
-    for (size_t i = 0; vs_collection_at(db, txn, i, &info) == VS_OK; i++) {
-        if (only && strcmp(only, info.name))
-            continue;
-        if (is_json)
-            print_info_json(&info, shown == 0);
-        else
-            print_info_row(&info);
-        shown++;
-    }
-    if (is_json)
-        printf("]}\n");
-    int result = SHELL_OK;
-    if (only && !shown)
-        result = shell_fail(call, "there is no collection '%s'", only);
-    vs_rollback(txn);
-    return shell_close(call, db, result);
+    command_rows(call, &info_spec, &r);
+    int result = each_collection(call, &r, add_info);
+    rows_end(&r);
+    return result;
 }
 
-/* ---- check ---------------------------------------------------------------------------------- */
+static const option_spec rows_options[] = {OPTION_MODE, OPTIONS_END};
+
+const shell_command command_info = {
+    .name = "info",
+    .run = run_info,
+    .args = "[COLLECTION]",
+    .args_max = 1,
+    .flags = COMMAND_COLLECTION,
+    .brief = "say what the collections are",
+    .help = "Say what is in the database: each collection with its records, or one of them.",
+    .options = rows_options,
+};
+
+static const rows_column ls_columns[] = {{"collection", ROWS_TEXT, 0, 0, 0, "name"}};
+static const rows_spec ls_spec = {.columns = ls_columns, .count = 1, .is_bare = true};
+
+static void add_name(void *ctx, const vs_collection_info *info) {
+    rows_string(ctx, info->name);
+    rows_next(ctx);
+}
+
+static int run_ls(const shell_call *call) {
+    vs_db *db = NULL;
+    row_writer r;
+    if (store_open(call, VS_OPEN_READONLY, &db) != SHELL_OK)
+        return SHELL_FAILED;
+    command_rows(call, &ls_spec, &r);
+    int result = each_collection(call, &r, add_name);
+    rows_end(&r);
+    return result;
+}
+
+const shell_command command_ls = {
+    .name = "ls",
+    .run = run_ls,
+    .args = "",
+    .brief = "list the collections",
+    .help = "List the names of the collections, in the order of their creation.",
+    .options = rows_options,
+};
+
+/* The command that makes the collection. */
+static void print_schema(void *ctx, const vs_collection_info *info) {
+    char name[4 * VS_NAME_BYTES_MAX + 8];
+    text_quote(info->name, name, sizeof name);
+    fprintf(ctx, "create --dim %lu --type %s --metric %s --index %s -- %s\n",
+            (unsigned long)info->dim, vs_type_name(info->type), vs_metric_name(info->metric),
+            info->index, name);
+}
+
+static int run_schema(const shell_call *call) {
+    return each_collection(call, shell_out(call->shell), print_schema);
+}
+
+const shell_command command_schema = {
+    .name = "schema",
+    .run = run_schema,
+    .args = "[COLLECTION]",
+    .args_max = 1,
+    .flags = COMMAND_COLLECTION,
+    .brief = "print the commands that create the collections",
+    .help = "Print the commands that make the same collections, without records, in another "
+            "database:\nvecstore ONE schema | vecstore OTHER",
+};
+
+/* ---- stats ---------------------------------------------------------------------------------- */
+
+static const rows_column stats_columns[] = {{"name", ROWS_TEXT, 20, 0, 0, NULL},
+                                            {"value", ROWS_TEXT, 0, 0, 0, NULL}};
+static const rows_spec stats_spec = {.columns = stats_columns, .count = 2, .is_bare = true};
+
+static void add_stat(row_writer *r, const char *name, uint64_t value) {
+    rows_string(r, name);
+    rows_u64(r, value);
+    rows_next(r);
+}
+
+static void add_stats(row_writer *r, const vs_stats *s) {
+    char digest[40];
+    snprintf(digest, sizeof digest, "%016llx%016llx", (unsigned long long)s->digest[0],
+             (unsigned long long)s->digest[1]);
+    add_stat(r, "file_bytes", s->file_bytes);
+    add_stat(r, "free_bytes", s->free_bytes);
+    add_stat(r, "log_bytes", s->log_bytes);
+    add_stat(r, "memory_bytes", s->memory_bytes);
+    add_stat(r, "memory_limit", s->memory_limit);
+    add_stat(r, "trailer_bytes", s->trailer_bytes);
+    add_stat(r, "lsn", s->lsn);
+    add_stat(r, "durable_lsn", s->durable_lsn);
+    add_stat(r, "checkpoint", s->checkpoint);
+    add_stat(r, "checkpoint_lsn", s->checkpoint_lsn);
+    add_stat(r, "commits", s->commits);
+    add_stat(r, "syncs", s->syncs);
+    add_stat(r, "readers", s->readers);
+    add_stat(r, "retained_bytes", s->retained_bytes);
+    add_stat(r, "recovered_txns", s->recovered_txns);
+    add_stat(r, "dropped_bytes", s->dropped_bytes);
+    rows_string(r, "digest");
+    rows_string(r, digest);
+    rows_next(r);
+    rows_string(r, "readonly_reason");
+    rows_string(r, s->readonly_reason);
+    rows_next(r);
+}
+
+static int run_stats(const shell_call *call) {
+    vs_stats stats = VS_STATS_INIT;
+    vs_db *db = NULL;
+    row_writer r;
+    if (store_open(call, VS_OPEN_READONLY, &db) != SHELL_OK)
+        return SHELL_FAILED;
+    if (vs_stats_get(db, &stats) != VS_OK)
+        return shell_fail(call, "%s", vs_errmsg(db));
+    command_rows(call, &stats_spec, &r);
+    add_stats(&r, &stats);
+    rows_end(&r);
+    return SHELL_OK;
+}
+
+const shell_command command_stats = {
+    .name = "stats",
+    .run = run_stats,
+    .args = "",
+    .brief = "figures about file, log and memory",
+    .help = "Print figures about the file, the log and the memory, as vs_stats of vecstore.h "
+            "explains them.",
+    .options = rows_options,
+};
+
+/* ---- check and checkpoint ------------------------------------------------------------------- */
 
 static void print_problem(void *ctx, const char *problem) {
-    (void)ctx;
-    printf("%s\n", problem);
+    fprintf(ctx, "%s\n", problem);
 }
 
-int shell_check(const shell_call *call) {
-    int level = (int)shell_number(call, "--level", 3, 0, 3);
+static int run_check(const shell_call *call) {
+    int level = (int)shell_number(call, "--level", 3);
     uint64_t problems = 0;
-    vs_db *db = shell_open(call, VS_OPEN_READONLY);
-    if (!db)
+    vs_db *db = NULL;
+    if (store_open(call, VS_OPEN_READONLY, &db) != SHELL_OK)
         return SHELL_FAILED;
-    int result = SHELL_OK;
-    if (vs_check(db, level, print_problem, NULL, &problems) != VS_OK)
-        result = shell_fail(call, "%s", vs_errmsg(db));
-    else if (problems)
-        result = shell_fail(call, "%s is damaged: %llu problem(s) at level %d", call->file,
-                            (unsigned long long)problems, level);
-    else
-        fprintf(stderr, "vecstore: check: %s is clean at level %d\n", call->file, level);
-    return shell_close(call, db, result);
+    if (vs_check(db, level, print_problem, shell_out(call->shell), &problems) != VS_OK)
+        return shell_fail(call, "%s", vs_errmsg(db));
+    if (problems)
+        return shell_fail(call, "%s is damaged: %llu problem(s) at level %d", call->shell->file,
+                          (unsigned long long)problems, level);
+    shell_say(call, "%s is clean at level %d", call->shell->file, level);
+    return SHELL_OK;
 }
+
+static const option_spec check_options[] = {
+    {"--level", OPTION_NUMBER, "0..3", "how closely to look (3)", NULL, 0, 3, NULL}, OPTIONS_END};
+
+const shell_command command_check = {
+    .name = "check",
+    .run = run_check,
+    .args = "",
+    .brief = "look for damage",
+    .help = "Look for damage, at level 3 unless told otherwise: exit 0 when clean, 1 when damaged.",
+    .options = check_options,
+};
+
+static int run_checkpoint(const shell_call *call) {
+    vs_db *db = NULL;
+    if (store_open(call, 0, &db) != SHELL_OK)
+        return SHELL_FAILED;
+    if (vs_checkpoint(db) != VS_OK)
+        return shell_fail(call, "%s", vs_errmsg(db));
+    return SHELL_OK;
+}
+
+const shell_command command_checkpoint = {
+    .name = "checkpoint",
+    .run = run_checkpoint,
+    .args = "",
+    .flags = COMMAND_COMMITS,
+    .brief = "move what the log has into the file",
+    .help = "Move what the log has into the database file. It happens by itself, and whenever a "
+            "database is closed.",
+};

@@ -6,6 +6,9 @@
  * is nearer than the k-th neighbour must be one of those that the file names: truth of other
  * records does not pass for perfect recall by being far away. */
 #define _POSIX_C_SOURCE 200809L
+#include "command.h"
+#include "commands.h"
+#include "interrupt.h"
 #include "query.h"
 #include "text.h"
 #include "vecs.h"
@@ -50,14 +53,15 @@ static double distance_of(int metric, const float *query, const float *row, size
 
 /* A vector of the collection as floats. */
 static void to_floats(const query_set *set, const void *vector, float *out) {
-    if (vs_vector_convert(vector, set->info.type, out, VS_F32, set->info.dim, NULL) != VS_OK)
-        memset(out, 0, set->info.dim * sizeof *out); /* none that is stored fails */
+    if (vs_vector_convert(vector, set->use.info.type, out, VS_F32, set->use.info.dim, NULL) !=
+        VS_OK)
+        memset(out, 0, set->use.info.dim * sizeof *out); /* none that is stored fails */
 }
 
 /* What rounding may add to a distance that is as good as limit. */
 static double tolerance(const query_set *set, double limit) {
-    int type = set->info.type;
-    if (set->info.metric == VS_COSINE || set->info.metric == VS_JACCARD)
+    int type = set->use.info.type;
+    if (set->use.info.metric == VS_COSINE || set->use.info.metric == VS_JACCARD)
         return 2e-6;
     if (type == VS_U8 || type == VS_I8 || type == VS_BIT)
         return 0;
@@ -81,15 +85,15 @@ static void truth_free(truth *t) {
     free(t->count);
 }
 
-static int fetch_distance(query_set *set, const void *query, uint64_t key, double *out_distance) {
+static int fetch_distance(query_set *set, const void *query, vs_key key, double *out_distance) {
     vs_record record = VS_RECORD_INIT;
-    size_t dim = set->info.dim;
-    if (vs_get(set->collection, set->txn, vs_key_u64(key), &record) != VS_OK)
-        return shell_fail(set->call, "%s", vs_errmsg(set->collection));
+    size_t dim = set->use.info.dim;
+    if (vs_get(set->use.collection, set->use.txn, key, &record) != VS_OK)
+        return use_fail(&set->use);
     float *floats = shell_alloc(2 * dim * sizeof *floats);
     to_floats(set, query, floats);
     to_floats(set, record.vector, floats + dim);
-    *out_distance = distance_of(set->info.metric, floats, floats + dim, dim);
+    *out_distance = distance_of(set->use.info.metric, floats, floats + dim, dim);
     free(floats);
     return SHELL_OK;
 }
@@ -101,20 +105,21 @@ static int truth_from_file(query_set *set, const char *path, size_t k, truth *t)
     uint64_t count = 0;
     int kind = 0, result = SHELL_OK;
     if (!vecs_load(path, VECS_I32, &rows, &count, &t->columns, &kind, why))
-        return shell_fail(set->call, "%s: %s", path, why);
+        return shell_fail(set->use.call, "%s: %s", path, why);
     t->ids = rows;
-    if (count < set->count || t->columns < k)
-        result = shell_fail(set->call, "%s: %llu rows of %lu ids, needed are %llu rows of %zu",
+    if (count < set->vectors.count || t->columns < k)
+        result = shell_fail(set->use.call, "%s: %llu rows of %lu ids, needed are %llu rows of %zu",
                             path, (unsigned long long)count, (unsigned long)t->columns,
-                            (unsigned long long)set->count, k);
-    for (uint64_t q = 0; result == SHELL_OK && q < set->count; q++) {
+                            (unsigned long long)set->vectors.count, k);
+    for (uint64_t q = 0; result == SHELL_OK && q < set->vectors.count; q++) {
         const int32_t *ids = t->ids + q * t->columns;
         size_t n = 0;
         while (n < k && ids[n] >= 0)
             n++;
         t->count[q] = n;
         if (n)
-            result = fetch_distance(set, query_row(set, q), (uint64_t)ids[n - 1], &t->limit[q]);
+            result = fetch_distance(set, query_row(set, q), vs_key_u64((uint64_t)ids[n - 1]),
+                                    &t->limit[q]);
     }
     return result;
 }
@@ -145,25 +150,29 @@ static void keep_smallest(double *heap, size_t *n, size_t k, double value) {
 static int truth_of_block(query_set *set, size_t k, uint64_t from, size_t queries, double *heaps,
                           truth *t) {
     vs_cursor *cursor = NULL;
-    size_t dim = set->info.dim;
-    if (vs_scan(set->collection, set->txn, NULL, &cursor) != VS_OK)
-        return shell_fail(set->call, "%s", vs_errmsg(set->collection));
+    size_t dim = set->use.info.dim;
+    if (vs_scan(set->use.collection, set->use.txn, NULL, &cursor) != VS_OK)
+        return use_fail(&set->use);
     float *floats = shell_alloc((queries + 1) * dim * sizeof *floats),
           *row = floats + queries * dim;
     for (size_t i = 0; i < queries; i++)
         to_floats(set, query_row(set, from + i), floats + i * dim);
     vs_status st = vs_step(cursor);
-    for (; st == VS_ROW; st = vs_step(cursor)) {
+    int result = SHELL_OK;
+    for (; result == SHELL_OK && st == VS_ROW; st = vs_step(cursor)) {
         vs_record record = VS_RECORD_INIT;
         st = vs_cursor_record(cursor, &record);
         if (st != VS_OK)
             break;
+        if (interrupt_came(set->use.call->shell->interrupts))
+            result = shell_fail(set->use.call, "interrupted");
         to_floats(set, record.vector, row);
         for (size_t i = 0; i < queries; i++)
             keep_smallest(heaps + i * k, &t->count[from + i], k,
-                          distance_of(set->info.metric, floats + i * dim, row, dim));
+                          distance_of(set->use.info.metric, floats + i * dim, row, dim));
     }
-    int result = st == VS_DONE ? SHELL_OK : shell_fail(set->call, "%s", vs_errmsg(cursor));
+    if (result == SHELL_OK && st != VS_DONE)
+        result = shell_fail(set->use.call, "%s", vs_errmsg(cursor));
     vs_cursor_close(cursor);
     free(floats);
     for (size_t i = 0; i < queries; i++)
@@ -174,8 +183,8 @@ static int truth_of_block(query_set *set, size_t k, uint64_t from, size_t querie
 static int truth_by_loop(query_set *set, size_t k, truth *t) {
     double *heaps = shell_alloc(MEASURE_BLOCK_QUERIES * k * sizeof *heaps);
     int result = SHELL_OK;
-    for (uint64_t q = 0; result == SHELL_OK && q < set->count; q += MEASURE_BLOCK_QUERIES) {
-        uint64_t left = set->count - q;
+    for (uint64_t q = 0; result == SHELL_OK && q < set->vectors.count; q += MEASURE_BLOCK_QUERIES) {
+        uint64_t left = set->vectors.count - q;
         result = truth_of_block(set, k, q,
                                 left < MEASURE_BLOCK_QUERIES ? (size_t)left : MEASURE_BLOCK_QUERIES,
                                 heaps, t);
@@ -185,28 +194,27 @@ static int truth_by_loop(query_set *set, size_t k, truth *t) {
 }
 
 static int truth_make(query_set *set, const char *path, size_t k, truth *t) {
-    t->limit = shell_alloc(set->count * sizeof *t->limit);
-    t->count = shell_alloc(set->count * sizeof *t->count);
-    memset(t->count, 0, set->count * sizeof *t->count);
+    t->limit = shell_alloc(set->vectors.count * sizeof *t->limit);
+    t->count = shell_alloc(set->vectors.count * sizeof *t->count);
+    memset(t->count, 0, set->vectors.count * sizeof *t->count);
     return path ? truth_from_file(set, path, k, t) : truth_by_loop(set, k, t);
 }
 
 /* ---- counting ------------------------------------------------------------------------------- */
 
 static int compare_keys(const void *a, const void *b) {
-    uint64_t x = ((const vs_hit *)a)->key.number, y = ((const vs_hit *)b)->key.number;
-    return (x > y) - (x < y);
+    return vs_key_compare(((const vs_hit *)a)->key, ((const vs_hit *)b)->key);
 }
 
-static bool is_named(const truth *t, uint64_t q, uint64_t key) {
+static bool is_named(const truth *t, uint64_t q, vs_key key) {
     const int32_t *ids = t->ids + q * t->columns;
     for (size_t i = 0; i < t->count[q]; i++)
-        if ((uint64_t)ids[i] == key)
+        if (!vs_key_compare(vs_key_u64((uint64_t)ids[i]), key))
             return true;
     return false;
 }
 
-static bool is_correct(const query_set *set, uint64_t q, const truth *t, uint64_t key,
+static bool is_correct(const query_set *set, uint64_t q, const truth *t, vs_key key,
                        double distance) {
     double limit = t->limit[q], slack = tolerance(set, limit);
     if (!t->count[q] || distance > limit + slack)
@@ -222,10 +230,10 @@ static int count_correct(query_set *set, uint64_t q, const truth *t, vs_hit *hit
     qsort(hits, n, sizeof *hits, compare_keys);
     for (size_t i = 0; result == SHELL_OK && i < n; i++) {
         double distance = 0;
-        if (i > 0 && hits[i].key.number == hits[i - 1].key.number)
+        if (i > 0 && !vs_key_compare(hits[i].key, hits[i - 1].key))
             continue;
-        result = fetch_distance(set, query_row(set, q), hits[i].key.number, &distance);
-        correct += is_correct(set, q, t, hits[i].key.number, distance);
+        result = fetch_distance(set, query_row(set, q), hits[i].key, &distance);
+        correct += is_correct(set, q, t, hits[i].key, distance);
     }
     *out_correct = correct < t->count[q] ? correct : t->count[q];
     return result;
@@ -250,28 +258,30 @@ static int compare_doubles(const void *a, const void *b) {
 /* Searches every query once, timing each; t NULL: no recall. */
 static int measure(query_set *set, size_t k, const truth *t, measurement *out) {
     vs_hit *hits = shell_alloc(k * sizeof *hits);
-    double *times = shell_alloc(set->count * sizeof *times), total_us = 0;
+    double *times = shell_alloc(set->vectors.count * sizeof *times), total_us = 0;
     uint64_t wanted = 0, correct = 0;
     int result = SHELL_OK;
-    for (uint64_t q = 0; result == SHELL_OK && q < set->count; q++) {
+    for (uint64_t q = 0; result == SHELL_OK && q < set->vectors.count; q++) {
         size_t n = 0, right = 0;
         double start = now_us();
         vs_status st =
-            vs_search(set->collection, set->txn, query_row(set, q), 0, k, NULL, hits, &n);
+            vs_search(set->use.collection, set->use.txn, query_row(set, q), 0, k, NULL, hits, &n);
         times[q] = now_us() - start;
         total_us += times[q];
         if (st != VS_OK)
-            result = shell_fail(set->call, "%s", vs_errmsg(set->collection));
+            result = use_fail(&set->use);
+        else if (interrupt_came(set->use.call->shell->interrupts))
+            result = shell_fail(set->use.call, "interrupted");
         else if (t)
             result = count_correct(set, q, t, hits, n, &right);
         correct += right;
         wanted += t ? t->count[q] : 0;
     }
-    qsort(times, (size_t)set->count, sizeof *times, compare_doubles);
+    qsort(times, (size_t)set->vectors.count, sizeof *times, compare_doubles);
     out->recall = !t ? -1 : wanted ? (double)(correct * 10000 / wanted) / 10000 : 1;
-    out->qps = (double)set->count / (total_us * 1e-6);
-    out->p50_us = times[set->count / 2];
-    out->p99_us = times[set->count - 1 - set->count / 100];
+    out->qps = (double)set->vectors.count / (total_us * 1e-6);
+    out->p50_us = times[set->vectors.count / 2];
+    out->p99_us = times[set->vectors.count - 1 - set->vectors.count / 100];
     free(times);
     free(hits);
     return result;
@@ -279,53 +289,111 @@ static int measure(query_set *set, size_t k, const truth *t, measurement *out) {
 
 /* ---- recall --------------------------------------------------------------------------------- */
 
-static const char *need_queries(const shell_call *call) {
-    const char *queries = shell_value(call, "--queries");
-    if (!queries)
-        shell_usage(call, "--queries is needed: a file of query vectors");
-    return queries;
+static void print_recall(const shell_call *call, size_t k, double recall, uint64_t queries) {
+    static const rows_column columns[] = {{"k", ROWS_NUMBER, 0, 0, 0, NULL},
+                                          {"recall", ROWS_NUMBER, 0, 0, 0, NULL},
+                                          {"queries", ROWS_NUMBER, 0, 0, 0, NULL}};
+    static const rows_spec spec = {.columns = columns, .count = 3};
+    char text[32];
+    row_writer r;
+    snprintf(text, sizeof text, "%.4f", recall);
+    if (command_mode(call) == ROWS_PLAIN) {
+        fprintf(shell_out(call->shell), "recall@%zu %s queries=%llu k=%zu\n", k, text,
+                (unsigned long long)queries, k);
+        return;
+    }
+    command_rows(call, &spec, &r);
+    rows_u64(&r, k);
+    rows_string(&r, text);
+    rows_u64(&r, queries);
+    rows_next(&r);
+    rows_end(&r);
 }
 
-int shell_recall(const shell_call *call) {
-    const char *queries = need_queries(call);
-    size_t k = (size_t)shell_number(call, "-k", 10, 1, MEASURE_K_MAX);
+static int run_recall(const shell_call *call) {
+    size_t k = (size_t)shell_number(call, "-k", 10);
     query_set set;
     truth t = {0};
     measurement m;
-    int result = query_open(&set, call, queries);
+    int result = query_open(&set, call, shell_value(call, "--queries"));
     if (result == SHELL_OK)
         result = truth_make(&set, shell_value(call, "--truth"), k, &t);
     if (result == SHELL_OK)
         result = measure(&set, k, &t, &m);
     if (result == SHELL_OK)
-        printf("recall@%zu %.4f queries=%llu k=%zu\n", k, m.recall, (unsigned long long)set.count,
-               k);
+        print_recall(call, k, m.recall, set.vectors.count);
     truth_free(&t);
     return query_close(&set, result);
 }
 
+#define OPTION_QUERIES                                                                             \
+    {                                                                                              \
+        "--queries", OPTION_TEXT, "FILE", "the vectors that are asked", NULL, 0, 0,                \
+            "a file of query vectors"                                                              \
+    }
+#define OPTION_TRUTH                                                                               \
+    { "--truth", OPTION_TEXT, "FILE.ivecs", "the keys of the true nearest", NULL, 0, 0, NULL }
+#define OPTION_K                                                                                   \
+    { "-k", OPTION_NUMBER, "N", "how many neighbours (10)", NULL, 1, MEASURE_K_MAX, NULL }
+
+static const option_spec recall_options[] = {OPTION_QUERIES, OPTION_TRUTH, OPTION_K, OPTION_MODE,
+                                             OPTIONS_END};
+
+const shell_command command_recall = {
+    .name = "recall",
+    .run = run_recall,
+    .args = "COLLECTION",
+    .args_min = 1,
+    .args_max = 1,
+    .flags = COMMAND_COLLECTION,
+    .brief = "measure what search finds of the true nearest",
+    .help = "Measure how many of the true nearest neighbours search returns. Without --truth they "
+            "are\ncomputed here, by a plain loop in double precision.",
+    .options = recall_options,
+};
+
 /* ---- bench ---------------------------------------------------------------------------------- */
 
-static int bench_row(query_set *set, const char *truth_path, size_t k, const char *params) {
+static const rows_column bench_columns[] = {{"params", ROWS_TEXT, 0, 0, 0, NULL},
+                                            {"recall", ROWS_NUMBER, 0, 0, 0, NULL},
+                                            {"qps", ROWS_NUMBER, 0, 0, 0, NULL},
+                                            {"p50_us", ROWS_NUMBER, 0, 0, 0, NULL},
+                                            {"p99_us", ROWS_NUMBER, 0, 0, 0, NULL}};
+static const rows_spec bench_spec = {
+    .columns = bench_columns, .count = 5, .null_text = "-", .plain_is_csv = true};
+
+/* A figure with so many decimals, none below 0. */
+static void add_figure(row_writer *r, double value, int decimals) {
+    char text[64];
+    snprintf(text, sizeof text, "%.*f", decimals, value);
+    rows_string(r, value < 0 ? NULL : text);
+}
+
+static int bench_row(query_set *set, const char *truth_path, size_t k, const char *params,
+                     row_writer *r) {
     truth t = {0};
     measurement m;
     int result = truth_path ? truth_make(set, truth_path, k, &t) : SHELL_OK;
     if (result == SHELL_OK)
         result = measure(set, k, truth_path ? &t : NULL, &m);
-    if (result == SHELL_OK && truth_path)
-        printf("%s,%.4f,%.1f,%.1f,%.1f\n", params, m.recall, m.qps, m.p50_us, m.p99_us);
-    else if (result == SHELL_OK)
-        printf("%s,-,%.1f,%.1f,%.1f\n", params, m.qps, m.p50_us, m.p99_us);
+    if (result == SHELL_OK) {
+        rows_string(r, params);
+        add_figure(r, m.recall, 4);
+        add_figure(r, m.qps, 1);
+        add_figure(r, m.p50_us, 1);
+        add_figure(r, m.p99_us, 1);
+        rows_next(r);
+    }
     truth_free(&t);
     return result;
 }
 
 static int bench_warm_up(query_set *set, size_t k) {
-    uint64_t count = set->count;
+    uint64_t count = set->vectors.count;
     measurement m;
-    set->count = count < MEASURE_WARMUP_QUERIES ? count : MEASURE_WARMUP_QUERIES;
+    set->vectors.count = count < MEASURE_WARMUP_QUERIES ? count : MEASURE_WARMUP_QUERIES;
     int result = measure(set, k, NULL, &m);
-    set->count = count;
+    set->vectors.count = count;
     return result;
 }
 
@@ -336,38 +404,48 @@ typedef struct sweep_list {
     size_t count;
 } sweep_list;
 
-static sweep_list parse_sweep(const shell_call *call) {
-    const char *text = shell_value(call, "--sweep");
-    sweep_list sweep = {.count = 0};
-    if (!text)
-        return sweep;
-    size_t n = strcspn(text, "=");
-    if (!n || !text[n] || n >= sizeof sweep.name)
-        shell_usage(call, "--sweep is '%s', expected name=v1,v2,...", text);
-    memcpy(sweep.name, text, n);
-    for (const char *p = text + n; *p;) {
-        char number[24];
-        uint64_t value = 0;
-        n = strcspn(++p, ",");
-        snprintf(number, sizeof number, "%.*s", (int)(n < 23 ? n : 23), p);
-        if (!text_to_u64(number, &value) || value < 1 || value > MEASURE_K_MAX)
-            shell_usage(call, "--sweep: %s is '%s', expected a whole number from 1 to %d",
-                        sweep.name, number, MEASURE_K_MAX);
-        if (sweep.count == MEASURE_SWEEP_MAX)
-            shell_usage(call, "--sweep: more than %d values", MEASURE_SWEEP_MAX);
-        sweep.value[sweep.count++] = value;
-        p += n;
-    }
-    return sweep;
+/* One value at *p, which moves behind it. */
+static int parse_sweep_value(const shell_call *call, const char **p, sweep_list *sweep) {
+    char number[24];
+    uint64_t value = 0;
+    size_t n = strcspn(*p, ",");
+    snprintf(number, sizeof number, "%.*s", (int)(n < 23 ? n : 23), *p);
+    if (!text_to_u64(number, &value) || value < 1 || value > MEASURE_K_MAX)
+        return shell_usage(call, "--sweep: %s is '%s', expected a whole number from 1 to %d",
+                           sweep->name, number, MEASURE_K_MAX);
+    if (sweep->count == MEASURE_SWEEP_MAX)
+        return shell_usage(call, "--sweep: more than %d values", MEASURE_SWEEP_MAX);
+    sweep->value[sweep->count++] = value;
+    *p += n;
+    return SHELL_OK;
 }
 
-static int bench_sweep(query_set *set, const char *truth_path, const sweep_list *sweep) {
+static int parse_sweep(const shell_call *call, sweep_list *sweep) {
+    const char *text = shell_value(call, "--sweep");
+    sweep->count = 0;
+    if (!text)
+        return SHELL_OK;
+    size_t n = strcspn(text, "=");
+    if (!n || !text[n] || n >= sizeof sweep->name)
+        return shell_usage(call, "--sweep is '%s', expected name=v1,v2,...", text);
+    memcpy(sweep->name, text, n);
+    sweep->name[n] = 0;
+    int result = SHELL_OK;
+    for (const char *p = text + n; result == SHELL_OK && *p;) {
+        p++; /* behind '=' or ',' */
+        result = parse_sweep_value(call, &p, sweep);
+    }
+    return result;
+}
+
+static int bench_sweep(query_set *set, const char *truth_path, const sweep_list *sweep,
+                       row_writer *r) {
     int result = SHELL_OK;
     for (size_t i = 0; result == SHELL_OK && i < sweep->count; i++) {
         char params[48];
         snprintf(params, sizeof params, "%s=%llu", sweep->name,
                  (unsigned long long)sweep->value[i]);
-        result = bench_row(set, truth_path, (size_t)sweep->value[i], params);
+        result = bench_row(set, truth_path, (size_t)sweep->value[i], params, r);
     }
     return result;
 }
@@ -376,24 +454,53 @@ static int bench_sweep(query_set *set, const char *truth_path, const sweep_list 
 static int check_sweep(const query_set *set, const sweep_list *sweep) {
     if (!sweep->count || !strcmp(sweep->name, "k"))
         return SHELL_OK;
-    return shell_fail(set->call, "--sweep: index '%s' of '%s' has no parameter '%s', only k",
-                      set->info.index, set->info.name, sweep->name);
+    return shell_fail(set->use.call, "--sweep: index '%s' of '%s' has no parameter '%s', only k",
+                      set->use.info.index, set->use.info.name, sweep->name);
 }
 
-int shell_bench(const shell_call *call) {
-    const char *queries = need_queries(call), *truth_path = shell_value(call, "--truth");
-    sweep_list sweep = parse_sweep(call);
-    size_t k = (size_t)shell_number(call, "-k", 10, 1, MEASURE_K_MAX);
+static int bench_rows(query_set *set, const sweep_list *sweep, size_t k) {
+    const char *truth_path = shell_value(set->use.call, "--truth");
+    row_writer r;
+    command_rows(set->use.call, &bench_spec, &r);
+    int result = sweep->count ? bench_sweep(set, truth_path, sweep, &r)
+                              : bench_row(set, truth_path, k, "-", &r);
+    rows_end(&r);
+    return result;
+}
+
+static int run_bench(const shell_call *call) {
+    size_t k = (size_t)shell_number(call, "-k", 10);
+    sweep_list sweep;
     query_set set;
-    int result = query_open(&set, call, queries);
+    if (parse_sweep(call, &sweep) != SHELL_OK)
+        return SHELL_USAGE;
+    int result = query_open(&set, call, shell_value(call, "--queries"));
     if (result == SHELL_OK)
         result = check_sweep(&set, &sweep);
     if (result == SHELL_OK)
         result = bench_warm_up(&set, k);
     if (result == SHELL_OK)
-        printf("params,recall,qps,p50_us,p99_us\n");
-    if (result == SHELL_OK)
-        result = sweep.count ? bench_sweep(&set, truth_path, &sweep)
-                             : bench_row(&set, truth_path, k, "-");
+        result = bench_rows(&set, &sweep, k);
     return query_close(&set, result);
 }
+
+static const option_spec bench_options[] = {OPTION_QUERIES,
+                                            OPTION_TRUTH,
+                                            OPTION_K,
+                                            {"--sweep", OPTION_TEXT, "name=v1,v2,...",
+                                             "a row for each value of a parameter", NULL, 0, 0,
+                                             NULL},
+                                            OPTION_MODE,
+                                            OPTIONS_END};
+
+const shell_command command_bench = {
+    .name = "bench",
+    .run = run_bench,
+    .args = "COLLECTION",
+    .args_min = 1,
+    .args_max = 1,
+    .flags = COMMAND_COLLECTION,
+    .brief = "measure how fast search is",
+    .help = "Measure search, one query at a time: rows of params, recall, qps, p50_us, p99_us.",
+    .options = bench_options,
+};

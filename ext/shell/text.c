@@ -1,5 +1,5 @@
-/* text.c - numbers and names as text. The program never calls setlocale, so the C library reads and
- * writes numbers with a point. */
+/* text.c - numbers and names as text. The program sets no locale but that of characters, so the C library
+ * reads and writes numbers with a point. */
 #include "text.h"
 #include "vecstore.h"
 #include <errno.h>
@@ -8,11 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-void text_double(double value, char out[TEXT_DOUBLE_BYTES]) {
+/* Digits are enough when they read back as the same number. */
+static bool reads_back(const char *text, double value, bool is_float) {
+    return is_float ? strtof(text, NULL) == (float)value : strtod(text, NULL) == value;
+}
+
+static void print_shortest(double value, bool is_float, char out[TEXT_DOUBLE_BYTES]) {
     int digits = 1;
     for (; digits <= 17; digits++) {
         snprintf(out, TEXT_DOUBLE_BYTES, "%.*g", digits, value);
-        if (strtod(out, NULL) == value)
+        if (reads_back(out, value, is_float))
             break;
     }
     /* The same digits without an exponent, unless it is a large one. */
@@ -23,6 +28,14 @@ void text_double(double value, char out[TEXT_DOUBLE_BYTES]) {
         return;
     int decimals = digits - 1 - exponent;
     snprintf(out, TEXT_DOUBLE_BYTES, "%.*f", decimals > 0 ? decimals : 0, value);
+}
+
+void text_double(double value, char out[TEXT_DOUBLE_BYTES]) {
+    print_shortest(value, false, out);
+}
+
+void text_float(float value, char out[TEXT_DOUBLE_BYTES]) {
+    print_shortest((double)value, true, out);
 }
 
 void text_quote(const char *word, char *out, size_t out_bytes) {
@@ -57,6 +70,65 @@ bool text_to_u64(const char *text, uint64_t *out_value) {
     return true;
 }
 
+size_t text_utf8_bytes(const char *text, size_t bytes) {
+    const uint8_t *p = (const uint8_t *)text;
+    size_t n = p[0] < 0x80   ? 1
+               : p[0] < 0xc2 ? 0
+               : p[0] < 0xe0 ? 2
+               : p[0] < 0xf0 ? 3
+               : p[0] < 0xf5 ? 4
+                             : 0;
+    if (!n || n > bytes)
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    /* No longer than needed, no surrogates, nothing above U+10FFFF. */
+    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
+        (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+        return 0;
+    return n;
+}
+
+static size_t smallest(size_t a, size_t b, size_t c) {
+    size_t least = a < b ? a : b;
+    return least < c ? least : c;
+}
+
+/* How many characters must be changed, added or removed to make one word of the other. */
+static size_t edit_distance(const char *a, const char *b) {
+    enum { MOST = 40 };
+    size_t row[MOST + 1], n = strlen(b);
+    if (n > MOST || strlen(a) > MOST)
+        return SIZE_MAX;
+    for (size_t j = 0; j <= n; j++)
+        row[j] = j;
+    for (size_t i = 1; *a; i++, a++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= n; j++) {
+            size_t above = row[j];
+            row[j] = smallest(row[j - 1] + 1, above + 1, diagonal + (*a != b[j - 1]));
+            diagonal = above;
+        }
+    }
+    return row[n];
+}
+
+const char *text_nearest(const char *word, const char *(*name)(const void *ctx, size_t at),
+                         const void *ctx) {
+    size_t length = strlen(word), most = length < 3 ? 1 : length < 6 ? 2 : 3;
+    const char *best = NULL;
+    for (size_t i = 0; name(ctx, i); i++) {
+        size_t distance = edit_distance(word, name(ctx, i));
+        if (distance > most)
+            continue;
+        best = name(ctx, i);
+        most = distance - (distance > 0); /* from here on only a nearer one */
+    }
+    return best;
+}
+
 static const char *skip_space(const char *p) {
     return p + strspn(p, " \t\r\n");
 }
@@ -88,6 +160,18 @@ static const char *skip_number(const char *p) {
             return NULL;
     }
     return p;
+}
+
+bool text_to_double(const char *text, double *out_value) {
+    const char *end = skip_number(text);
+    bool is_infinite = !strcmp(text, "inf") || !strcmp(text, "-inf");
+    if (!is_infinite && (!end || *end))
+        return false;
+    double value = strtod(text, NULL);
+    if (!is_infinite && !isfinite(value))
+        return false;
+    *out_value = value;
+    return true;
 }
 
 const char *text_to_floats(const char *text, float **out_values, size_t *out_count) {

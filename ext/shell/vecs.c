@@ -21,7 +21,8 @@ enum { STREAM_BUFFER_BYTES = 1 << 17, IDENTIFY_BYTES = 1 << 20 };
 
 struct vecs_stream {
     FILE *file;
-    uint8_t *out; /* decompressed bytes [out_at, out_end) wait to be read; NULL: a plain file */
+    off_t file_bytes; /* 0: not a regular file */
+    uint8_t *out;     /* decompressed bytes [out_at, out_end) wait to be read; NULL: a plain file */
     size_t out_at, out_end;
 #ifndef VS_OMIT_ZSTD
     ZSTD_DStream *zstd;
@@ -58,6 +59,7 @@ static bool stream_open(vecs_stream *s, const char *path, char *why) {
         snprintf(why, VECS_WHY_BYTES, "%s", s->file ? "is a folder" : strerror(errno));
         return false;
     }
+    s->file_bytes = S_ISREG(info.st_mode) ? info.st_size : 0;
     if (!ends_with(path, ".zst"))
         return true;
 #ifdef VS_OMIT_ZSTD
@@ -286,6 +288,11 @@ bool vecs_next(vecs *file, bool *out_end) {
 
 bool vecs_at_end(const vecs *file) {
     return file->ahead_is == VECS_AHEAD_END;
+}
+
+double vecs_part(const vecs *file) {
+    off_t at = file->stream && file->stream->file_bytes ? ftello(file->stream->file) : -1;
+    return at < 0 ? -1 : (double)at / (double)file->stream->file_bytes;
 }
 
 bool vecs_identify(const char *path, bool *out_is_file, uint64_t *out_bytes, uint64_t *out_hash) {

@@ -42,6 +42,9 @@ bool vecs_next(vecs *file, bool *out_end);
 /* Whether the row that vecs_next gave was the last one. */
 bool vecs_at_end(const vecs *file);
 
+/* How much of the file was read, 0 to 1; -1: that cannot be told, it is a pipe. */
+double vecs_part(const vecs *file);
+
 /* Size of the file as it is and XXH3-64 of its first mebibyte: what an importer knows it by. Sets
  * *out_is_file to false and reads nothing when it is a pipe or a device. */
 bool vecs_identify(const char *path, bool *out_is_file, uint64_t *out_bytes, uint64_t *out_hash);

@@ -19,8 +19,8 @@ check "hello finds red" "[ \"\$(cd '$scratch' && ./hello)\" = '{\"name\":\"red\"
 
 root=$scratch/root
 check "make install" "make -s install BUILD='$BUILD' DESTDIR='$root' PREFIX=/usr"
-check "installs the shell, the header, both libraries and the pkg-config file" \
-    "[ -x '$root/usr/bin/vecstore' ] && [ -f '$root/usr/include/vecstore.h' ] &&
+check "installs the shell and its manual, the header, both libraries and the pkg-config file" \
+    "[ -x '$root/usr/bin/vecstore' ] && [ -f '$root/usr/share/man/man1/vecstore.1' ] && [ -f '$root/usr/include/vecstore.h' ] &&
      [ -f '$root/usr/lib/libvecstore.a' ] && [ -f '$root/usr/lib/libvecstore.so.0' ] &&
      grep -q '^Version: 0.1.0' '$root/usr/lib/pkgconfig/vecstore.pc'"
 check "a program links with the installed shared library" \

@@ -192,8 +192,8 @@ vs db info --mode=json
 holds "info --mode json is well-formed JSON" valid_json
 vs db info c d
 usage "info takes one collection" "'d'"
-vs db info --mode csv
-usage "an unknown mode is wrong usage, with the known ones" "'csv'" table json
+vs db info --mode xml
+usage "an unknown mode is wrong usage, with the known ones" "'xml'" table json
 
 # ---- import --------------------------------------------------------------------------------------
 
@@ -362,8 +362,8 @@ for k in 0 -1 x 1.5 '' 18446744073709551616; do
     vs db search line --near '[1]' -k "$k"
     usage "-k '$k' is wrong usage" "-k"
 done
-vs db search line --near '[1]' --mode csv
-usage "an unknown mode is wrong usage" "'csv'" table json
+vs db search line --near '[1]' --mode xml
+usage "an unknown mode is wrong usage" "'xml'" table json
 for near in '[]' '[1' '[1,]' '[1]x' '[nan]' '[-inf]' '[1e39]' '["1"]' '[1 2]' '[[1]]' '[null]' \
     '[0x10]' '[01]' '[5.]' '[.5]' '[+1]' '[1e]' '[1e+]' '[-]' '[1d]'; do
     vs db search line --near "$near" --mode json

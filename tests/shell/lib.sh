@@ -3,6 +3,7 @@
 # claims, and ends with `finish`. It runs in a scratch folder of its own, which goes at the end.
 #
 #   vs ARG...              runs vecstore; what came of it is in $status, out and err
+#   session LINE...        the same with the lines as commands in the database db, from a pipe
 #   prints CLAIM [LINE...] the last vs ended with 0, stdout is exactly these lines
 #   says CLAIM [TEXT...]   ... ended with 0, stderr has each text
 #   usage CLAIM [TEXT...]  ... ended with 2, nothing on stdout, stderr has each text
@@ -62,6 +63,12 @@ vs() {
     command_line="vecstore $*"
     status=0
     timeout "${limit:-120}" "$vecstore" "$@" >out 2>err </dev/null || status=$?
+}
+
+session() {
+    command_line="a script: $*"
+    status=0
+    printf '%s\n' "$@" | timeout "${limit:-120}" "$vecstore" db >out 2>err || status=$?
 }
 
 # fail_run CLAIM WANT: the last vs was not as wanted.

@@ -1,0 +1,27 @@
+/* commands.h - the commands, by the file that has them. */
+#ifndef SHELL_COMMANDS_H
+#define SHELL_COMMANDS_H
+
+#include "shell.h"
+
+/* manage.c */
+extern const shell_command command_create, command_info, command_ls, command_schema, command_stats,
+    command_check, command_checkpoint;
+/* import.c */
+extern const shell_command command_import;
+/* records.c */
+extern const shell_command command_get, command_put, command_set, command_del, command_scan,
+    command_count;
+/* search.c */
+extern const shell_command command_search, command_distance;
+/* notes.c */
+extern const shell_command command_kv;
+/* transaction.c */
+extern const shell_command command_begin, command_commit, command_rollback, command_savepoint,
+    command_rollback_to, command_release;
+/* measure.c */
+extern const shell_command command_recall, command_bench;
+/* command.c */
+extern const shell_command command_help_command;
+
+#endif
