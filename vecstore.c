@@ -501,6 +501,7 @@ VSI_FN const char *vsi_status_name(vs_status status) {
         {VS_ERR_INTERRUPTED, "VS_ERR_INTERRUPTED"},
         {VS_ERR_UNSUPPORTED, "VS_ERR_UNSUPPORTED"},
         {VS_ERR_TIMEOUT, "VS_ERR_TIMEOUT"},
+        {VS_ERR_CONFLICT, "VS_ERR_CONFLICT"},
         {VS_ROW, "VS_ROW"},
         {VS_DONE, "VS_DONE"},
     };
@@ -9893,6 +9894,9 @@ VS_NODISCARD VSI_FN vs_status vsi_coll_row(vsi_err *err, const vsi_coll *coll, u
                                            uint32_t slot, const uint8_t **out_row);
 /* A vector's share of the hash that a cell keeps; elements little-endian. */
 VSI_FN vsi_hash128 vsi_vector_hash(uint32_t field, vsi_bytes vector);
+/* A hash of what the record in a live slot holds, never 0. */
+VS_NODISCARD VSI_FN vs_status vsi_coll_version(vsi_err *err, const vsi_coll *coll, uint32_t slot,
+                                               uint64_t *out_version);
 /* Appends the metadata of a slot to buf, nothing when it has none. */
 VS_NODISCARD VSI_FN vs_status vsi_coll_read_metadata(vsi_err *err, const vsi_coll *coll,
                                                      uint32_t slot, vsi_buf *buf);
@@ -10358,6 +10362,25 @@ VSI_FN vs_status vsi_coll_row(vsi_err *err, const vsi_coll *coll, uint32_t field
 
 VSI_FN vsi_hash128 vsi_vector_hash(uint32_t field, vsi_bytes vector) {
     return vsi_hash128_of(vector.data, vector.bytes, field);
+}
+
+VSI_FN vs_status vsi_coll_version(vsi_err *err, const vsi_coll *coll, uint32_t slot,
+                                  uint64_t *out_version) {
+    uint8_t bytes[VSI_SLOT_KEY_BYTES], content[32] = {0};
+    vsi_value value = {.bytes = 0};
+    vsi_cell cell;
+    vs_status st = vsi_coll_cell(err, coll, slot, &cell);
+    if (st == VS_OK)
+        st = vsi_value_find(err, &coll->metadata, vsi_slot_encode(bytes, slot), &value);
+    if (st != VS_OK && st != VS_ERR_NOT_FOUND)
+        return st;
+    vsi_put_u64(content, cell.vector_hash.lo);
+    vsi_put_u64(content + 8, cell.vector_hash.hi);
+    vsi_put_u64(content + 16, value.hash.lo); /* zeros: no metadata */
+    vsi_put_u64(content + 24, value.hash.hi);
+    uint64_t version = vsi_hash64(content, sizeof content, 0);
+    *out_version = version ? version : 1;
+    return VS_OK;
 }
 
 VSI_FN vs_status vsi_coll_read_metadata(vsi_err *err, const vsi_coll *coll, uint32_t slot,
@@ -16872,7 +16895,8 @@ struct vs_collection {
     char name[VS_NAME_BYTES_MAX + 1];
     vsi_record_bufs record; /* the last one read */
     vsi_buf keys;           /* what the keys of the last hits point to */
-    vsi_buf scratch;        /* the vector being put, or the query being searched, converted */
+    vsi_buf scratch;        /* vectors being put, or the query being searched, converted */
+    vsi_buf json;           /* metadata being put */
 };
 
 /* The state that a call reads: the transaction's, or the last commit's, pinned for the call. */
@@ -17406,7 +17430,7 @@ VSI_FN vs_status vsi_record_no_vector(vsi_err *err, const vsi_coll *coll, uint32
 /* ---- api/record.c ---------------------------------------------------------------------------------- */
 /* record.c - writing and reading records. */
 /* uses api/record.h */
-/* uses base/json.h */
+/* uses base/patch.h */
 
 /* ---- vectors -------------------------------------------------------------------------------- */
 
@@ -17446,28 +17470,50 @@ VSI_FN vs_status vsi_record_check_field(vsi_err *err, const vsi_coll *coll, uint
 typedef struct record_input {
     vs_key key;
     vs_vector vector[VS_FIELDS_MAX]; /* by field; data NULL: none */
+    bool is_named[VS_FIELDS_MAX];    /* those that the caller said something about */
     vsi_bytes metadata;
+    uint64_t version; /* that is expected; 0: any */
 } record_input;
 
-/* Takes a vector, if there is one. */
+/* Takes what the caller says of a field's vector; data NULL: that there is none. */
 static vs_status input_add(vsi_err *err, const vsi_coll *coll, vs_vector vector, record_input *in) {
-    vs_status st = vector.data ? vsi_record_check_field(err, coll, vector.field) : VS_OK;
-    if (st != VS_OK || !vector.data)
+    vs_status st = vsi_record_check_field(err, coll, vector.field);
+    if (st != VS_OK)
         return st;
-    if (in->vector[vector.field].data)
+    if (in->is_named[vector.field])
         return vsi_fail(err, VS_ERR_INVALID, "two vectors of field '%s'",
                         coll->desc->field[vector.field].name);
     in->vector[vector.field] = vector;
+    in->is_named[vector.field] = true;
     return VS_OK;
 }
 
-static vs_status metadata_validate(vsi_err *err, vsi_bytes metadata) {
-    if (!metadata.data)
+static vs_status metadata_check_size(vsi_err *err, size_t bytes) {
+    if (bytes <= VS_METADATA_BYTES_MAX)
         return VS_OK;
-    if (metadata.bytes > VS_METADATA_BYTES_MAX)
-        return vsi_fail(err, VS_ERR_LIMIT, "metadata: %zu bytes, the limit is %u", metadata.bytes,
-                        VS_METADATA_BYTES_MAX);
-    return vsi_json_check_object(err, (const char *)metadata.data, metadata.bytes);
+    return vsi_fail(err, VS_ERR_LIMIT, "metadata: %zu bytes, the limit is %u", bytes,
+                    VS_METADATA_BYTES_MAX);
+}
+
+/* The caller's metadata as it is stored: without white space, in the handle's buffer if there was some. */
+static vs_status metadata_prepare(vsi_err *err, vs_collection *collection, vsi_bytes *io_metadata) {
+    vsi_bytes given = *io_metadata;
+    vsi_buf *buf = &collection->json;
+    if (!given.data)
+        return VS_OK;
+    vs_status st = metadata_check_size(err, given.bytes);
+    if (st == VS_OK)
+        st = vsi_json_check_object(err, (const char *)given.data, given.bytes);
+    buf->bytes = 0;
+    if (st == VS_OK && !vsi_buf_reserve(buf, given.bytes))
+        st = vsi_fail_nomem(err, given.bytes);
+    if (st != VS_OK)
+        return st;
+    vsi_json_out out = {.data = buf->data, .room = given.bytes};
+    vsi_json_put_compact(&out, given.data, given.bytes);
+    if (out.bytes < given.bytes)
+        *io_metadata = (vsi_bytes){buf->data, out.bytes};
+    return VS_OK;
 }
 
 static vs_status record_missing(vsi_err *err, const vs_collection *collection, vs_key key) {
@@ -17500,27 +17546,53 @@ static vs_status put_convert(vsi_err *err, const vsi_desc *desc, const record_in
     return VS_OK;
 }
 
-static vs_status put_stage(vsi_err *err, vsi_write *write, const vs_collection *collection,
+/* Whether the record in a slot is of the version that the caller expects. */
+static vs_status put_check_version(vsi_err *err, const vsi_coll *coll, uint32_t slot,
+                                   const record_input *in) {
+    char text[VSI_KEY_TEXT_BYTES];
+    uint64_t version = 0;
+    if (!in->version)
+        return VS_OK;
+    vs_status st = vsi_coll_version(err, coll, slot, &version);
+    if (st != VS_OK || version == in->version)
+        return st;
+    return vsi_fail(err, VS_ERR_CONFLICT, "key %s has version %016llx, expected %016llx",
+                    vsi_key_text(text, in->key), (unsigned long long)version,
+                    (unsigned long long)in->version);
+}
+
+/* Whether mode and version allow a record, found as st says, to be put; *out_is_needed false: it stays as it is. */
+static vs_status put_decide(vsi_err *err, const vs_collection *collection, const vsi_coll *coll,
+                            const record_input *in, int mode, vs_status st, uint32_t old_slot,
+                            bool *out_is_needed) {
+    *out_is_needed = st == VS_ERR_NOT_FOUND || mode == VS_UPSERT || mode == VS_REPLACE;
+    if (st == VS_OK && mode == VS_INSERT)
+        return record_exists(err, collection, in->key);
+    if (st == VS_ERR_NOT_FOUND && (mode == VS_REPLACE || in->version))
+        return record_missing(err, collection, in->key);
+    if (st == VS_OK && *out_is_needed)
+        return put_check_version(err, coll, old_slot, in);
+    return st == VS_ERR_NOT_FOUND ? VS_OK : st;
+}
+
+static vs_status put_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
                            const vsi_coll *coll, const record_input *in, int mode) {
     vsi_op op = {.kind = VSI_OP_PUT,
                  .coll = collection->id,
                  .old_slot = VSI_SLOT_NONE,
                  .key = in->key,
                  .metadata = in->metadata};
+    bool is_needed = true;
     vs_status st = vsi_key_check(err, in->key);
     if (st == VS_OK)
-        st = metadata_validate(err, in->metadata);
+        st = metadata_prepare(err, collection, &op.metadata);
     if (st == VS_OK)
         st = put_convert(err, coll->desc, in, collection->scratch.data, &op);
-    if (st == VS_OK)
-        st = vsi_coll_find(err, coll, in->key, &op.old_slot);
-    if (st == VS_OK && mode == VS_INSERT)
-        return record_exists(err, collection, in->key);
-    if (st == VS_OK && mode == VS_IGNORE)
-        return VS_OK;
-    if (st == VS_ERR_NOT_FOUND && mode == VS_REPLACE)
-        return record_missing(err, collection, in->key);
-    if (st != VS_OK && st != VS_ERR_NOT_FOUND)
+    if (st != VS_OK)
+        return st;
+    st = vsi_coll_find(err, coll, in->key, &op.old_slot);
+    st = put_decide(err, collection, coll, in, mode, st, op.old_slot, &is_needed);
+    if (st != VS_OK || !is_needed)
         return st;
     st = vsi_write_take_slot(err, write, collection->id, &op.slot);
     return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
@@ -17569,11 +17641,14 @@ static vs_status put_number(vsi_err *err, const vsi_coll *coll, uint64_t *out_nu
 static vs_status input_of_record(vsi_err *err, const vsi_coll *coll, const vs_record *record,
                                  record_input *out) {
     vs_vector first = {record->vector, record->vector_type, 0};
+    vs_status st = VS_OK;
     *out = (record_input){.key = record->key,
-                          .metadata = metadata_of(record->metadata, record->metadata_bytes)};
+                          .metadata = metadata_of(record->metadata, record->metadata_bytes),
+                          .version = record->if_version};
     if (record->vector_count && !record->vectors)
         return vsi_fail(err, VS_ERR_MISUSE, "record: vectors missing");
-    vs_status st = input_add(err, coll, first, out);
+    if (first.data)
+        st = input_add(err, coll, first, out);
     for (size_t i = 0; st == VS_OK && i < record->vector_count; i++)
         st = input_add(err, coll, record->vectors[i], out);
     return st;
@@ -17645,7 +17720,7 @@ static vs_status batch_validate(vsi_err *err, const vs_batch *batch, bool is_app
 /* Whether a status says that something is wrong with a row, and nothing with the database. */
 static bool row_is_refused(vs_status st) {
     return st == VS_ERR_INVALID || st == VS_ERR_EXISTS || st == VS_ERR_NOT_FOUND ||
-           st == VS_ERR_LIMIT;
+           st == VS_ERR_LIMIT || st == VS_ERR_CONFLICT;
 }
 
 /* A batch whose columns are complete. */
@@ -17856,24 +17931,139 @@ vs_status vs_delete_batch(vs_collection *collection, vs_txn *txn, const vs_key *
     return st;
 }
 
-static vs_status set_metadata_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
-                                    void *ctx) {
-    const record_input *in = ctx;
+/* ---- updates -------------------------------------------------------------------------------- */
+
+typedef struct update_call {
+    const vs_record *record;
+    uint32_t what;
+} update_call;
+
+/* What a patch makes of the metadata in a slot; in the handle's buffer, behind what is there now. */
+static vs_status update_patch(vsi_err *err, vs_collection *collection, const vsi_coll *coll,
+                              uint32_t slot, vsi_bytes *io_metadata) {
+    vsi_buf *buf = &collection->json;
+    vsi_bytes patch = *io_metadata;
+    if (!patch.data)
+        return vsi_fail(err, VS_ERR_MISUSE, "update: the patch is missing");
+    vs_status st = metadata_check_size(err, patch.bytes);
+    if (st == VS_OK)
+        st = vsi_json_check_object(err, (const char *)patch.data, patch.bytes);
+    buf->bytes = 0;
+    if (st == VS_OK)
+        st = vsi_coll_read_metadata(err, coll, slot, buf);
+    size_t now = buf->bytes, room = now + patch.bytes + 2;
+    if (st == VS_OK && !vsi_buf_reserve(buf, room))
+        st = vsi_fail_nomem(err, room);
+    if (st != VS_OK)
+        return st;
+    vsi_bytes target = now ? (vsi_bytes){buf->data, now} : (vsi_bytes){(const uint8_t *)"{}", 2};
+    vsi_json_out out = {.data = buf->data + now, .room = room};
+    st = vsi_patch_merge(err, buf->mem, target, patch, &out);
+    if (st == VS_OK)
+        st = metadata_check_size(err, out.bytes);
+    *io_metadata = (vsi_bytes){buf->data + now, out.bytes};
+    return st;
+}
+
+/* The metadata that the record will have. */
+static vs_status update_metadata(vsi_err *err, vs_collection *collection, const vsi_coll *coll,
+                                 uint32_t slot, const update_call *call, vsi_bytes *io_metadata) {
+    if (call->what & VS_UPDATE_PATCH)
+        return update_patch(err, collection, coll, slot, io_metadata);
+    if (call->what & VS_UPDATE_METADATA)
+        return metadata_prepare(err, collection, io_metadata);
+    collection->json.bytes = 0;
+    vs_status st = vsi_coll_read_metadata(err, coll, slot, &collection->json);
+    *io_metadata = (vsi_bytes){collection->json.data, collection->json.bytes};
+    return st;
+}
+
+/* The vectors that stay as they are. They lie in their slots as long as the statement does. */
+static vs_status update_keep_vectors(vsi_err *err, const vsi_coll *coll, uint32_t slot,
+                                     record_input *in) {
+    vs_status st = VS_OK;
+    for (uint32_t i = 0; st == VS_OK && i < coll->desc->field_count; i++) {
+        const uint8_t *row = NULL;
+        bool has = false;
+        if (in->is_named[i])
+            continue;
+        st = vsi_coll_has(err, coll, i, slot, &has);
+        if (st == VS_OK && has)
+            st = vsi_coll_row(err, coll, i, slot, &row);
+        in->vector[i] = (vs_vector){row, coll->desc->field[i].type, i};
+    }
+    return st;
+}
+
+static vs_status update_stage_vectors(vsi_err *err, vsi_write *write, vs_collection *collection,
+                                      const vsi_coll *coll, record_input *in, vsi_op *op) {
+    op->kind = VSI_OP_PUT;
+    op->old_slot = op->slot;
+    vs_status st = update_keep_vectors(err, coll, op->old_slot, in);
+    if (st == VS_OK)
+        st = put_prepare(err, coll->desc, collection);
+    if (st == VS_OK)
+        st = put_convert(err, coll->desc, in, collection->scratch.data, op);
+    if (st == VS_OK)
+        st = vsi_write_take_slot(err, write, collection->id, &op->slot);
+    return st == VS_OK ? vsi_statement_apply(err, write, op) : st;
+}
+
+static vs_status update_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
+                              void *ctx) {
+    const update_call *call = ctx;
+    record_input in;
     vsi_coll coll;
-    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
-    vsi_op op = {
-        .kind = VSI_OP_METADATA, .coll = collection->id, .key = in->key, .metadata = in->metadata};
+    vs_status st = put_coll(err, write, collection, &coll);
     if (st == VS_OK)
-        st = metadata_validate(err, in->metadata);
+        st = input_of_record(err, &coll, call->record, &in);
+    vsi_op op = {.kind = VSI_OP_METADATA, .coll = collection->id};
     if (st == VS_OK)
-        st = vsi_record_find(err, collection, &coll, in->key, &op.slot);
+        st = vsi_record_find(err, collection, &coll, in.key, &op.slot);
+    if (st == VS_OK)
+        st = put_check_version(err, &coll, op.slot, &in);
+    if (st != VS_OK)
+        return st;
+    op.key = in.key;
+    op.metadata = in.metadata;
+    st = update_metadata(err, collection, &coll, op.slot, call, &op.metadata);
+    if (st == VS_OK && call->what & VS_UPDATE_VECTORS)
+        return update_stage_vectors(err, write, collection, &coll, &in, &op);
     return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
+}
+
+static vs_status update_check(vsi_err *err, uint32_t what) {
+    const uint32_t known = VS_UPDATE_VECTORS | VS_UPDATE_METADATA | VS_UPDATE_PATCH;
+    const uint32_t both = VS_UPDATE_METADATA | VS_UPDATE_PATCH;
+    if (what && !(what & ~known) && (what & both) != both)
+        return VS_OK;
+    return vsi_fail(err, VS_ERR_MISUSE,
+                    "what is 0x%lx, expected VS_UPDATE_VECTORS, VS_UPDATE_METADATA, "
+                    "VS_UPDATE_PATCH, or the first and one of the others",
+                    (unsigned long)what);
+}
+
+vs_status vs_update(vs_collection *collection, vs_txn *txn, const vs_record *record,
+                    uint32_t what) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !record)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_record all = VS_RECORD_INIT;
+    vs_status st = update_check(&err, what);
+    if (st == VS_OK)
+        st = vsi_struct_read(&err, "vs_record", record, &all, sizeof all);
+    if (st != VS_OK)
+        return vsi_handle_end(&collection->head, st, &err);
+    return record_change(collection, txn, update_stage, &(update_call){&all, what});
 }
 
 vs_status vs_set_metadata(vs_collection *collection, vs_txn *txn, vs_key key, const char *metadata,
                           size_t metadata_bytes) {
-    record_input in = {.key = key, .metadata = metadata_of(metadata, metadata_bytes)};
-    return record_change(collection, txn, set_metadata_stage, &in);
+    vs_record record = VS_RECORD_INIT;
+    record.key = key;
+    record.metadata = metadata;
+    record.metadata_bytes = metadata_bytes;
+    return vs_update(collection, txn, &record, VS_UPDATE_METADATA);
 }
 
 /* ---- reading -------------------------------------------------------------------------------- */
@@ -17955,6 +18145,7 @@ static vs_status record_read_metadata(vsi_err *err, const vsi_coll *coll, uint32
 VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t slot,
                                  vsi_record_bufs *bufs, vs_record *out_record) {
     vs_key key = {0};
+    uint64_t version = 0;
     vs_status st = vsi_struct_check(err, "vs_record", out_record);
     if (st == VS_OK)
         st = record_read_key(err, coll, slot, &bufs->key, &key);
@@ -17962,6 +18153,8 @@ VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t sl
         st = record_read_vectors(err, coll, slot, bufs);
     if (st == VS_OK)
         st = record_read_metadata(err, coll, slot, &bufs->metadata);
+    if (st == VS_OK)
+        st = vsi_coll_version(err, coll, slot, &version);
     if (st != VS_OK)
         return st;
     size_t metadata_bytes = bufs->metadata.bytes - 1;
@@ -17973,7 +18166,8 @@ VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t sl
                         .metadata = metadata_bytes ? (const char *)bufs->metadata.data : NULL,
                         .metadata_bytes = metadata_bytes,
                         .vectors = bufs->list + firsts,
-                        .vector_count = bufs->list_count - firsts};
+                        .vector_count = bufs->list_count - firsts,
+                        .version = version};
     vsi_struct_write(&record, sizeof record, out_record);
     return VS_OK;
 }
@@ -18217,6 +18411,7 @@ static vs_collection *collection_new(vs_db *db, uint32_t id, const char *name) {
     vsi_record_bufs_init(&collection->record, &db->mem);
     collection->keys.mem = &db->mem;
     collection->scratch.mem = &db->mem;
+    collection->json.mem = &db->mem;
     vsi_handle_open(&collection->head, VSI_TAG_COLLECTION, db, &db->collections);
     return collection;
 }
@@ -18318,6 +18513,7 @@ void vs_collection_close(vs_collection *collection) {
     vsi_record_bufs_free(&collection->record);
     vsi_buf_free(&collection->keys);
     vsi_buf_free(&collection->scratch);
+    vsi_buf_free(&collection->json);
     vsi_handle_close(&collection->head, &db->collections);
     vsi_free(&db->mem, collection, sizeof *collection);
 }

@@ -100,6 +100,7 @@ enum {
     VS_ERR_INTERRUPTED = 18, /* by vs_interrupt. From a VFS: nothing was done, try again */
     VS_ERR_UNSUPPORTED = 19, /* not offered by this build, VFS or platform */
     VS_ERR_TIMEOUT = 20,     /* vs_search_options.timeout_ms has passed */
+    VS_ERR_CONFLICT = 21,    /* the record is not of the version that the call wants to change */
     VS_ROW = 100,            /* vs_step: the cursor stands on a record */
     VS_DONE = 101,           /* vs_step, vs_collection_at: there is no further one */
 
@@ -662,10 +663,15 @@ typedef struct vs_record {
     size_t metadata_bytes;    /* 0: up to its NUL; what comes out has both the size and a NUL */
     const vs_vector *vectors; /* [vector_count] further ones: of other fields, in any order */
     size_t vector_count;
+    uint64_t version;    /* out: of the content; in: not looked at */
+    uint64_t if_version; /* in: only if what is there has this version; 0: whichever it has */
 } vs_record;
 
+/* A version is a hash of a record's vectors and metadata, never 0: it changes when they do, and the same
+ * content has the same version, in whatever database. */
+
 #define VS_RECORD_INIT                                                                             \
-    { sizeof(vs_record), 0, {0, NULL, 0, 0, 0}, NULL, NULL, 0, NULL, 0 }
+    { sizeof(vs_record), 0, {0, NULL, 0, 0, 0}, NULL, NULL, 0, NULL, 0, 0, 0 }
 
 /* The vectors of many records, of one field. */
 typedef struct vs_column {
@@ -716,7 +722,9 @@ enum {
  * the field's element type. To f32, f16 and bf16 numbers are rounded to the
  * nearest, ties to even; what would become infinite is refused. To u8, i8 and bit only numbers that the
  * type has: 3.5 is no u8, and 2 no bit. NaN and infinity are refused.
- * Errors: VS_ERR_EXISTS, VS_ERR_INVALID (key, vector, metadata), VS_ERR_LIMIT (key; metadata larger than
+ * Metadata is stored without insignificant white space; numbers and strings keep their bytes.
+ * With record->if_version there must be a record of that version, else nothing changes.
+ * Errors: VS_ERR_EXISTS, VS_ERR_CONFLICT (if_version), VS_ERR_INVALID (key, vector, metadata), VS_ERR_LIMIT (key; metadata larger than
  *   VS_METADATA_BYTES_MAX or nested deeper than 64; records), VS_ERR_NOT_FOUND (the
  *   collection; with VS_REPLACE the key), VS_ERR_READONLY, VS_ERR_BUSY, VS_ERR_IO, VS_ERR_FULL, VS_ERR_INDOUBT,
  *   VS_ERR_NOMEM, VS_ERR_MISUSE.
@@ -816,6 +824,29 @@ VS_NODISCARD VS_API vs_status vs_delete_batch(vs_collection *collection, vs_txn 
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_set_metadata(vs_collection *collection, vs_txn *txn, vs_key key,
                                               const char *metadata, size_t metadata_bytes);
+
+/* vs_update what. */
+enum {
+    VS_UPDATE_VECTORS =
+        1, /* the vectors that the record names; one that is NULL in its list goes */
+    VS_UPDATE_METADATA = 2, /* all metadata; NULL: none any more */
+    VS_UPDATE_PATCH = 4     /* metadata is a merge patch (RFC 7396) of what is there */
+};
+
+/* vs_update - change some of a record, and leave the rest.
+ *
+ *   collection   the collection
+ *   txn          a write transaction, or NULL: a transaction of its own
+ *   record       key, what is changed, and if_version
+ *   what         VS_UPDATE_VECTORS, VS_UPDATE_METADATA or VS_UPDATE_PATCH, or the first and one of the others
+ *
+ * A vector in record->vectors with data NULL takes the record's vector of that field away. A patch is a JSON object:
+ * its members replace those of the same name, in objects member by member, and null deletes.
+ * Snapshots keep the record that they had.
+ * Errors: VS_ERR_NOT_FOUND when there is no such record; VS_ERR_CONFLICT (if_version); else as vs_put.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_update(vs_collection *collection, vs_txn *txn,
+                                        const vs_record *record, uint32_t what);
 
 /* vs_get_vectors - read the vectors of many records.
  *

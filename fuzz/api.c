@@ -778,7 +778,8 @@ static void step_step(run *r) {
 
 static void refuse_records(run *r, vs_collection *coll) {
     const float bad[DIM] = {0, NAN, 1}, good[DIM] = {1, 2, 3};
-    vs_record record = {sizeof record, VS_F32, VT_KEY(1), bad, NULL, 0, NULL, 0};
+    vs_record record = {
+        .size = sizeof record, .vector_type = VS_F32, .key = VT_KEY(1), .vector = bad};
     must(vs_put(coll, r->txn, &record, VS_UPSERT), VS_ERR_INVALID, "put of NaN", coll);
     record.vector = good;
     record.metadata = "[1]";

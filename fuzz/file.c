@@ -489,7 +489,8 @@ static void change_and_drop(look *l) {
     vs_collection *coll = NULL;
     vs_collection_options options = VS_COLLECTION_OPTIONS_INIT;
     static const float vector[2] = {1, 2};
-    vs_record record = {sizeof record, VS_F32, VT_KEY(5), vector, NULL, 0, NULL, 0};
+    vs_record record = {
+        .size = sizeof record, .vector_type = VS_F32, .key = VT_KEY(5), .vector = vector};
     options.dim = 2;
     if (!expect(l, vs_begin(l->db, VS_TXN_WRITE, &txn), VS_OK, "begin", l->db))
         return;

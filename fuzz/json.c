@@ -329,8 +329,12 @@ static vs_collection *collection_for_metadata(void) {
 static void check_metadata(const uint8_t *data, size_t n, bool is_json) {
     static const float vector = 1;
     vs_collection *coll = collection_for_metadata();
-    vs_record record = {sizeof record,      VS_F32, {.number = 1}, &vector,
-                        (const char *)data, n,      NULL,          0};
+    vs_record record = {.size = sizeof record,
+                        .vector_type = VS_F32,
+                        .key = {.number = 1},
+                        .vector = &vector,
+                        .metadata = (const char *)data,
+                        .metadata_bytes = n};
     plain in = {data, data + n};
     plain_space(&in);
     bool is_object = is_json && *in.p == '{';

@@ -200,8 +200,11 @@ static void fill(vs_db *db, const char *name, int type, int from, int to) {
     for (int i = from; i < to; i++) {
         static char text[5000];
         uint8_t vector[3] = {(uint8_t)i, (uint8_t)(i / 2), 7};
-        vs_record record = {sizeof record, VS_U8, {.number = (uint64_t)i}, vector, text, 0,
-                            NULL,          0};
+        vs_record record = {.size = sizeof record,
+                            .vector_type = VS_U8,
+                            .key = {.number = (uint64_t)i},
+                            .vector = vector,
+                            .metadata = text};
         int n = i % 50 == 49 ? 4500 : i % 4;
         snprintf(text, sizeof text, "{\"t\":\"%0*d\"}", n, 0);
         must(vs_put(coll, NULL, &record, VS_UPSERT), coll);

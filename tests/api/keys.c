@@ -343,7 +343,8 @@ VT_TEST(keys_that_are_none_are_refused_everywhere_and_change_nothing) {
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         const float vector[2] = {1, 2};
         float out[2];
-        vs_record r = {sizeof r, VS_F32, bad[i].key, vector, NULL, 0, NULL, 0};
+        vs_record r = {
+            .size = sizeof r, .vector_type = VS_F32, .key = bad[i].key, .vector = vector};
         vs_batch batch = VS_BATCH_INIT;
         vs_cursor *cursor = NULL;
         vs_range range = VS_RANGE_INIT;
@@ -424,7 +425,8 @@ VT_TEST(the_same_number_in_two_namespaces_is_two_keys) {
 
 static vs_status append(vs_collection *c, vs_txn *txn, uint32_t space, uint64_t *out_number) {
     const float vector[2] = {1, 2};
-    vs_record r = {sizeof r, VS_F32, {.space = space}, vector, NULL, 0, NULL, 0};
+    vs_record r = {
+        .size = sizeof r, .vector_type = VS_F32, .key = {.space = space}, .vector = vector};
     return vs_append(c, txn, &r, out_number);
 }
 

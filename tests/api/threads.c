@@ -1008,8 +1008,9 @@ static int call_back(wait_test *t) {
     wrong += vs_maintain(t->db, 1000, &left) != VS_OK; /* nothing to do */
     wrong += vs_begin(t->db, VS_TXN_READ, &txn) != VS_OK;
     wrong += vs_collection_open(t->db, txn, "numbers", &c) != VS_OK;
-    wrong += vs_put(c, NULL, &(vs_record){sizeof(vs_record), 0, VT_KEY(1), &v, NULL, 0, NULL, 0},
-                    VS_UPSERT) != VS_ERR_MISUSE;
+    wrong +=
+        vs_put(c, NULL, &(vs_record){.size = sizeof(vs_record), .key = VT_KEY(1), .vector = &v},
+               VS_UPSERT) != VS_ERR_MISUSE;
     wrong += vs_count(c, txn, &count) != VS_OK;
     wrong += vs_check(t->db, 3, NULL, NULL, &problems) != VS_OK || problems;
     wrong += vs_sync(t->db) != VS_OK;

@@ -79,7 +79,12 @@ static void change(pair *p) {
     vs_status found[2];
     for (int i = 0; i < 2; i++) {
         vs_collection *coll = sample_collection(p->s[i].db, name_of(c));
-        vs_record r = {sizeof r, VS_U8, VT_KEY(key), vector, text, bytes, NULL, 0};
+        vs_record r = {.size = sizeof r,
+                       .vector_type = VS_U8,
+                       .key = VT_KEY(key),
+                       .vector = vector,
+                       .metadata = text,
+                       .metadata_bytes = bytes};
         if (kind == 0)
             found[i] = vs_delete(coll, NULL, vs_key_u64(key));
         else if (kind < 3)

@@ -324,7 +324,8 @@ VT_TEST(a_handle_of_a_creation_that_was_rolled_back_never_leads_anywhere) {
         VT_EQ(vs_count(lost, NULL, &count), VS_ERR_NOT_FOUND);
         VT_CONTAINS(vs_errmsg(lost), "'name'");
         VT_EQ(vs_get(lost, NULL, vs_key_u64(1), NULL), VS_ERR_NOT_FOUND);
-        VT_EQ(vs_put(lost, NULL, &(vs_record){sizeof(vs_record), 0, VT_KEY(1), v, NULL, 0, NULL, 0},
+        VT_EQ(vs_put(lost, NULL,
+                     &(vs_record){.size = sizeof(vs_record), .key = VT_KEY(1), .vector = v},
                      VS_UPSERT),
               VS_ERR_NOT_FOUND);
         VT_EQ(vs_put_batch(lost, NULL, &batch, VS_UPSERT), VS_ERR_NOT_FOUND);

@@ -221,7 +221,8 @@ VT_TEST(a_number_that_the_collection_does_not_have_is_refused_and_nothing_change
         vs_collection *c = sample_create(s.db, NULL, cases[i].part, 5, cases[i].type, 0);
         vs_stats before = sample_stats(s.db);
         float vector[5] = {0, 1, 0, cases[i].value, 0};
-        vs_record record = {sizeof record, VS_F32, VT_KEY(1), vector, NULL, 0, NULL, 0};
+        vs_record record = {
+            .size = sizeof record, .vector_type = VS_F32, .key = VT_KEY(1), .vector = vector};
         vs_hit hit;
         size_t n = 0;
         VT_EQ(vs_put(c, NULL, &record, VS_UPSERT), VS_ERR_INVALID);
@@ -241,7 +242,8 @@ VT_TEST(bits_behind_the_last_element_do_not_count) {
     sample s = sample_new();
     vs_collection *c = sample_create(s.db, NULL, "c", 11, VS_BIT, VS_HAMMING);
     const uint8_t vector[2] = {0xff, 0xff}, query[2] = {0xfe, 0xf8};
-    vs_record record = {sizeof record, VS_BIT, VT_KEY(1), vector, NULL, 0, NULL, 0};
+    vs_record record = {
+        .size = sizeof record, .vector_type = VS_BIT, .key = VT_KEY(1), .vector = vector};
     vs_hit hit;
     size_t n = 0;
     VT_OK(vs_put(c, NULL, &record, VS_UPSERT), c);

@@ -297,3 +297,272 @@ VT_TEST(vectors_of_many_keys_are_read_into_the_caller_s_rows) {
     vs_collection_close(c);
     sample_end(&s);
 }
+
+/* ---- vs_update ------------------------------------------------------------------------------ */
+
+enum { PARTS = 3, PART_DIM = 3 };
+
+/* A record as plain values: a number that stands for each vector, 0: none; and text. */
+typedef struct plain {
+    bool is_there;
+    int part[PARTS];
+    char metadata[64]; /* empty: none */
+} plain;
+
+static vs_collection *create_parts(vs_db *db) {
+    vs_field fields[PARTS] = {VS_FIELD_INIT, VS_FIELD_INIT, VS_FIELD_INIT};
+    vs_collection_options options = VS_COLLECTION_OPTIONS_INIT;
+    vs_collection *c = NULL;
+    for (int i = 0; i < PARTS; i++) {
+        fields[i].name = (const char *const[]){"a", "b", "c"}[i];
+        fields[i].dim = PART_DIM;
+        fields[i].type = i == 2 ? VS_I8 : VS_F32;
+        fields[i].flags = i ? VS_FIELD_OPTIONAL : 0;
+    }
+    options.fields = fields;
+    options.field_count = PARTS;
+    VT_OK(vs_collection_create(db, NULL, "parts", &options, &c), db);
+    return c;
+}
+
+static void check_part(const vs_record *r, const plain *p, uint32_t field) {
+    const void *data = field ? NULL : r->vector;
+    for (size_t i = 0; i < r->vector_count; i++)
+        if (r->vectors[i].field == field)
+            data = r->vectors[i].data;
+    VT_EQ(data != NULL, p->part[field] != 0);
+    if (data && field == 2)
+        VT_EQ(((const int8_t *)data)[1], p->part[field]);
+    else if (data)
+        VT_CHECK(((const float *)data)[1] == (float)p->part[field]);
+}
+
+static void check_plain(vs_collection *c, vs_txn *txn, vs_key key, const plain *p) {
+    vs_record r = VS_RECORD_INIT;
+    vs_status st = vs_get(c, txn, key, &r);
+    VT_EQ(st, p->is_there ? VS_OK : VS_ERR_NOT_FOUND);
+    if (st != VS_OK)
+        return;
+    for (uint32_t i = 0; i < PARTS; i++)
+        check_part(&r, p, i);
+    VT_STR(r.metadata ? r.metadata : "", p->metadata);
+    VT_CHECK(r.version);
+}
+
+/* An update of random parts; what becomes of the record is in io_plain. */
+static void random_update(vt_rng *rng, vs_collection *c, vs_txn *txn, vs_key key, plain *io_plain) {
+    float vectors[PARTS][PART_DIM] = {{0}};
+    vs_vector list[PARTS];
+    vs_record r = VS_RECORD_INIT;
+    uint32_t what = 1 + (uint32_t)vt_below(rng, 5); /* never both kinds of metadata */
+    plain next = *io_plain;
+    char text[64];
+    int n = (int)vt_below(rng, 100);
+    for (uint32_t i = 0; what & VS_UPDATE_VECTORS && i < PARTS; i++) {
+        if (vt_below(rng, 2))
+            continue;
+        next.part[i] = i && vt_below(rng, 3) == 0 ? 0 : 1 + (int)vt_below(rng, 100);
+        vectors[i][1] = (float)next.part[i];
+        list[r.vector_count++] = (vs_vector){next.part[i] ? vectors[i] : NULL, VS_F32, i};
+    }
+    if (what & VS_UPDATE_METADATA) {
+        snprintf(text, sizeof text, "{ \"n\" : %d , \"o\":{} }", n);
+        snprintf(next.metadata, sizeof next.metadata, n % 5 ? "{\"n\":%d,\"o\":{}}" : "", n);
+        r.metadata = n % 5 ? text : NULL;
+    }
+    if (what & VS_UPDATE_PATCH) { /* the outcome does not depend on what was there */
+        snprintf(text, sizeof text, "{\"n\":null,\"o\":null,\"p\":%d}", n);
+        snprintf(next.metadata, sizeof next.metadata, "{\"p\":%d}", n);
+        r.metadata = text;
+    }
+    r.key = key;
+    r.vectors = list;
+    VT_EQ(vs_update(c, txn, &r, what), io_plain->is_there ? VS_OK : VS_ERR_NOT_FOUND);
+    if (io_plain->is_there)
+        *io_plain = next;
+}
+
+static vs_key part_key(int i) {
+    static const char *const texts[] = {"one", "two", "three", "four", "five"};
+    return i % 2 ? vs_key_text(texts[i / 2]) : vs_key_u64((uint64_t)i);
+}
+
+VT_TEST(an_update_changes_what_it_names_and_nothing_else) {
+    enum { RECORDS = 10, ROUNDS = 60 };
+    vt_rng rng = {vt_seed()};
+    plain all[RECORDS] = {{0}};
+    sample s = sample_new();
+    vs_collection *c = create_parts(s.db);
+    for (int i = 0; i < RECORDS - 1; i++) {
+        const float first[PART_DIM] = {0, 7, 0};
+        vs_record r = {.size = sizeof r, .key = part_key(i), .vector = first};
+        VT_OK(vs_put(c, NULL, &r, VS_INSERT), c);
+        all[i] = (plain){.is_there = true, .part = {7}};
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        plain before[RECORDS];
+        vs_txn *snapshot = sample_begin(s.db, VS_TXN_READ);
+        vs_txn *txn = round % 3 ? sample_begin(s.db, VS_TXN_WRITE) : NULL;
+        memcpy(before, all, sizeof all);
+        for (int n = 0; n < 6; n++) {
+            int i = (int)vt_below(&rng, RECORDS);
+            random_update(&rng, c, txn, part_key(i), &all[i]);
+            check_plain(c, txn, part_key(i), &all[i]);
+        }
+        for (int i = 0; i < RECORDS; i++)
+            check_plain(c, snapshot, part_key(i), &before[i]);
+        vs_rollback(snapshot);
+        if (txn && round % 3 == 1) {
+            vs_rollback(txn);
+            memcpy(all, before, sizeof all);
+        } else if (txn) {
+            VT_OK(vs_commit(txn, VS_SYNC_FULL), s.db);
+        }
+        sample killed = sample_after_kill(&s);
+        vs_collection *other = sample_collection(killed.db, "parts");
+        for (int i = 0; i < RECORDS; i++)
+            check_plain(other, NULL, part_key(i), &all[i]);
+        vs_collection_close(other);
+        sample_check(killed.db);
+        sample_end(&killed);
+    }
+    vs_collection_close(c);
+    sample_check(s.db);
+    sample_end(&s);
+}
+
+static void refuse_update(vs_collection *c, vs_record r, uint32_t what, vs_status expected,
+                          const char *message) {
+    VT_EQ(vs_update(c, NULL, &r, what), expected);
+    VT_CONTAINS(vs_errmsg(c), message);
+}
+
+VT_TEST(an_update_that_cannot_be_changes_nothing) {
+    sample s = sample_new();
+    vs_collection *c = create_parts(s.db);
+    static char large[VS_METADATA_BYTES_MAX];
+    const float first[PART_DIM] = {1};
+    const vs_vector none = {NULL, 0, 0}, beyond = {first, VS_F32, PARTS};
+    vs_record r = {
+        .size = sizeof r, .key = vs_key_u64(1), .vector = first, .metadata = "{\"a\":1}"};
+    VT_OK(vs_put(c, NULL, &r, VS_INSERT), c);
+    vs_stats before = sample_stats(s.db);
+    VT_EQ(vs_update(NULL, NULL, &r, 1), VS_ERR_MISUSE);
+    VT_EQ(vs_update(c, NULL, NULL, 1), VS_ERR_MISUSE);
+    refuse_update(c, r, 0, VS_ERR_MISUSE, "what is 0x0");
+    refuse_update(c, r, 6, VS_ERR_MISUSE, "what is 0x6");
+    refuse_update(c, r, 8, VS_ERR_MISUSE, "what is 0x8");
+    r.vector = NULL;
+    r.vectors = &none;
+    r.vector_count = 1;
+    refuse_update(c, r, VS_UPDATE_VECTORS, VS_ERR_MISUSE, "field 'a'");
+    r.vectors = &beyond;
+    refuse_update(c, r, VS_UPDATE_VECTORS, VS_ERR_INVALID, "field is 3");
+    r.vector_count = 0;
+    r.metadata = "[1]";
+    refuse_update(c, r, VS_UPDATE_PATCH, VS_ERR_INVALID, "metadata");
+    refuse_update(c, r, VS_UPDATE_METADATA, VS_ERR_INVALID, "metadata");
+    r.metadata = NULL;
+    refuse_update(c, r, VS_UPDATE_PATCH, VS_ERR_MISUSE, "patch");
+    size_t n = (size_t)sprintf(large, "{\"b\":\"");
+    memset(large + n, 'x', sizeof large - n - 2);
+    memcpy(large + sizeof large - 2, "\"}", 2);
+    r.metadata = large;
+    r.metadata_bytes = sizeof large;
+    refuse_update(c, r, VS_UPDATE_PATCH, VS_ERR_LIMIT, "the limit is");
+    r.key = vs_key_u64(2);
+    refuse_update(c, r, VS_UPDATE_METADATA, VS_ERR_NOT_FOUND, "no key 2");
+    r.key = vs_key_text("");
+    refuse_update(c, r, VS_UPDATE_METADATA, VS_ERR_LIMIT, "key");
+    vs_stats after = sample_stats(s.db);
+    VT_CHECK(!memcmp(before.digest, after.digest, sizeof before.digest));
+    vs_collection_close(c);
+    sample_end(&s);
+}
+
+VT_TEST(a_patch_is_merged_into_the_metadata_that_are_there) {
+    static const char *const steps[][2] = {
+        {"{\"a\":{\"b\":1,\"c\":2}}", "{\"a\":{\"b\":1,\"c\":2}}"}, /* into none */
+        {"{ \"a\": { \"b\": null , \"d\" : [ 1 , null ] } }", "{\"a\":{\"c\":2,\"d\":[1,null]}}"},
+        {"{\"a\":\"text\",\"e\":{\"f\":null}}", "{\"a\":\"text\",\"e\":{}}"},
+        {"{\"\\u0061\":null,\"e\":1.50}", "{\"e\":1.50}"},
+        {"{}", "{\"e\":1.50}"},
+        {"{\"e\":null}", "{}"}};
+    sample s = sample_new();
+    vs_collection *c = sample_create(s.db, NULL, "c", 1, VS_F32, VS_L2);
+    const float vector[1] = {1};
+    sample_put(c, NULL, 1, vector, NULL);
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        vs_record r = {.size = sizeof r, .key = vs_key_u64(1), .metadata = steps[i][0]};
+        vs_record found = VS_RECORD_INIT;
+        VT_OK(vs_update(c, NULL, &r, VS_UPDATE_PATCH), c);
+        VT_OK(vs_get(c, NULL, r.key, &found), c);
+        VT_STR(found.metadata, steps[i][1]);
+    }
+    vs_collection_close(c);
+    sample_end(&s);
+}
+
+/* ---- versions ------------------------------------------------------------------------------- */
+
+static uint64_t version_of(vs_collection *c, uint64_t key) {
+    vs_record r = VS_RECORD_INIT;
+    VT_OK(vs_get(c, NULL, vs_key_u64(key), &r), c);
+    return r.version;
+}
+
+VT_TEST(a_version_is_of_the_content) {
+    sample s = sample_new(), t = sample_new();
+    vs_collection *c = sample_create(s.db, NULL, "c", 2, VS_F32, VS_L2);
+    vs_collection *d = sample_create(t.db, NULL, "d", 2, VS_F32, VS_COSINE);
+    const float one[2] = {1, 2}, two[2] = {1, 3};
+    sample_put(c, NULL, 1, one, "{\"a\":1}");
+    sample_put(d, NULL, 9, one, "{ \"a\": 1 }");
+    uint64_t first = version_of(c, 1);
+    VT_CHECK(first && version_of(d, 9) == first);
+    sample_put(c, NULL, 1, two, "{\"a\":1}");
+    uint64_t second = version_of(c, 1);
+    sample_put(c, NULL, 1, two, "{\"a\":2}");
+    uint64_t third = version_of(c, 1);
+    sample_put(c, NULL, 1, two, NULL);
+    uint64_t fourth = version_of(c, 1);
+    VT_CHECK(first != second && second != third && first != third && third != fourth);
+    sample_put(c, NULL, 1, one, "{\"a\":1}");
+    VT_CHECK(version_of(c, 1) == first);
+    vs_collection_close(c);
+    vs_collection_close(d);
+    sample_end(&s);
+    sample_end(&t);
+}
+
+VT_TEST(a_change_of_another_version_is_a_conflict_and_changes_nothing) {
+    sample s = sample_new();
+    vs_collection *c = sample_create(s.db, NULL, "c", 1, VS_F32, VS_L2);
+    const float vector[1] = {1}, other[1] = {2};
+    sample_put(c, NULL, 1, vector, "{}");
+    uint64_t stale = version_of(c, 1);
+    sample_put(c, NULL, 1, other, "{}");
+    vs_stats before = sample_stats(s.db);
+    vs_record r = {.size = sizeof r, .key = vs_key_u64(1), .vector = vector, .if_version = stale};
+    VT_EQ(vs_put(c, NULL, &r, VS_UPSERT), VS_ERR_CONFLICT);
+    VT_CONTAINS(vs_errmsg(c), "key 1 has version");
+    VT_EQ(vs_put(c, NULL, &r, VS_REPLACE), VS_ERR_CONFLICT);
+    VT_EQ(vs_update(c, NULL, &r, VS_UPDATE_VECTORS), VS_ERR_CONFLICT);
+    VT_EQ(vs_update(c, NULL, &r, VS_UPDATE_METADATA), VS_ERR_CONFLICT);
+    r.key = vs_key_u64(2);
+    VT_EQ(vs_put(c, NULL, &r, VS_UPSERT), VS_ERR_NOT_FOUND); /* it has no version */
+    vs_stats after = sample_stats(s.db);
+    VT_CHECK(!memcmp(before.digest, after.digest, sizeof before.digest));
+    r.key = vs_key_u64(1);
+    r.if_version = version_of(c, 1);
+    VT_OK(vs_put(c, NULL, &r, VS_UPSERT), c);
+    VT_EQ(vs_put(c, NULL, &r, VS_UPSERT), VS_ERR_CONFLICT);
+    r.if_version = version_of(c, 1);
+    r.metadata = "{\"a\":1}";
+    VT_OK(vs_update(c, NULL, &r, VS_UPDATE_PATCH), c);
+    r.if_version = 0;
+    r.version = 12345; /* not looked at */
+    VT_OK(vs_put(c, NULL, &r, VS_UPSERT), c);
+    vs_collection_close(c);
+    sample_end(&s);
+}

@@ -689,28 +689,35 @@ static bool step_delete(wl_run *run) {
     return end_change(run, st, state, &before, run->coll[c]);
 }
 
+/* Other vectors for a record, and its metadata as they are; or other metadata, and its vectors as they are. */
 static bool step_update(wl_run *run) {
     int c = 0;
     if (!pick_coll(run, &c))
         return true;
     wl_model before = run->staged;
     uint64_t key = vt_below(&run->rng, WL_KEYS);
-    char text[WL_TEXT_BYTES_MAX];
-    wl_record *record = &run->staged.record[c][key];
-    bool is_there = record->vector, removes = chance(run, 25);
-    size_t bytes = 0;
-    uint32_t seed = removes ? 0 : new_text(run);
-    if (seed)
-        bytes = make_text(seed, text);
+    wl_record *record = &run->staged.record[c][key], next = *record;
+    bool is_there = record->vector, of_vectors = chance(run, 50);
+    full_record full;
+    if (of_vectors)
+        next.vector = new_record(run).vector;
+    else
+        next.metadata = chance(run, 25) ? 0 : new_text(run);
+    make_full(c, key, next, &full);
+    if (of_vectors && c % 2 && !full.record.vector_count) { /* the one that is optional goes */
+        full.further = (vs_vector){NULL, 0, 1};
+        full.record.vectors = &full.further;
+        full.record.vector_count = 1;
+    }
     if (is_there)
-        record->metadata = seed;
+        *record = next;
     int state = run->txn || !is_there ? -1 : start_commit(run);
-    vs_status st =
-        vs_set_metadata(run->coll[c], run->txn, make_key(key), removes ? NULL : text, bytes);
+    vs_status st = vs_update(run->coll[c], run->txn, &full.record,
+                             of_vectors ? VS_UPDATE_VECTORS : VS_UPDATE_METADATA);
     if (is_there)
         return end_change(run, st, state, &before, run->coll[c]);
     return st == VS_ERR_NOT_FOUND || is_expected_failure(run, st) || st == VS_ERR_MISUSE ||
-           fail(run, "metadata for a missing key: %s", vs_status_name(st));
+           fail(run, "update of a missing key: %s", vs_status_name(st));
 }
 
 static bool step_note(wl_run *run) {

@@ -15,7 +15,7 @@ vs db create c --dim 2
 vs db put c 1 '[1, 2]' '{"a": 1}'
 prints "put prints nothing"
 vs db get c 1 --vectors --mode jsonl
-prints "get has vector and metadata" '{"key":1,"vector":[1,2],"metadata":{"a": 1}}'
+prints "get has vector and metadata" '{"key":1,"vector":[1,2],"metadata":{"a":1}}'
 vs db put c 1 '[3, 4]'
 vs db get c 1 --vectors --mode jsonl
 prints "put replaces both" '{"key":1,"vector":[3,4],"metadata":null}'

@@ -8,6 +8,7 @@ did not come in half a minute."""
 import codecs
 import os
 import pty
+import signal
 import select
 import sys
 import time
@@ -19,6 +20,7 @@ class Terminal:
     def __init__(self, command):
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a job in the background has it ignored
             os.execvp(command[0], command)
         self.seen = b""
         self.at = 0

@@ -122,6 +122,7 @@ static vs_collection *collection_new(vs_db *db, uint32_t id, const char *name) {
     vsi_record_bufs_init(&collection->record, &db->mem);
     collection->keys.mem = &db->mem;
     collection->scratch.mem = &db->mem;
+    collection->json.mem = &db->mem;
     vsi_handle_open(&collection->head, VSI_TAG_COLLECTION, db, &db->collections);
     return collection;
 }
@@ -223,6 +224,7 @@ void vs_collection_close(vs_collection *collection) {
     vsi_record_bufs_free(&collection->record);
     vsi_buf_free(&collection->keys);
     vsi_buf_free(&collection->scratch);
+    vsi_buf_free(&collection->json);
     vsi_handle_close(&collection->head, &db->collections);
     vsi_free(&db->mem, collection, sizeof *collection);
 }

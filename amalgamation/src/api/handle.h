@@ -55,7 +55,8 @@ struct vs_collection {
     char name[VS_NAME_BYTES_MAX + 1];
     vsi_record_bufs record; /* the last one read */
     vsi_buf keys;           /* what the keys of the last hits point to */
-    vsi_buf scratch;        /* the vector being put, or the query being searched, converted */
+    vsi_buf scratch;        /* vectors being put, or the query being searched, converted */
+    vsi_buf json;           /* metadata being put */
 };
 
 /* The state that a call reads: the transaction's, or the last commit's, pinned for the call. */

@@ -445,6 +445,25 @@ VSI_FN vsi_hash128 vsi_vector_hash(uint32_t field, vsi_bytes vector) {
     return vsi_hash128_of(vector.data, vector.bytes, field);
 }
 
+VSI_FN vs_status vsi_coll_version(vsi_err *err, const vsi_coll *coll, uint32_t slot,
+                                  uint64_t *out_version) {
+    uint8_t bytes[VSI_SLOT_KEY_BYTES], content[32] = {0};
+    vsi_value value = {.bytes = 0};
+    vsi_cell cell;
+    vs_status st = vsi_coll_cell(err, coll, slot, &cell);
+    if (st == VS_OK)
+        st = vsi_value_find(err, &coll->metadata, vsi_slot_encode(bytes, slot), &value);
+    if (st != VS_OK && st != VS_ERR_NOT_FOUND)
+        return st;
+    vsi_put_u64(content, cell.vector_hash.lo);
+    vsi_put_u64(content + 8, cell.vector_hash.hi);
+    vsi_put_u64(content + 16, value.hash.lo); /* zeros: no metadata */
+    vsi_put_u64(content + 24, value.hash.hi);
+    uint64_t version = vsi_hash64(content, sizeof content, 0);
+    *out_version = version ? version : 1;
+    return VS_OK;
+}
+
 VSI_FN vs_status vsi_coll_read_metadata(vsi_err *err, const vsi_coll *coll, uint32_t slot,
                                         vsi_buf *buf) {
     uint8_t bytes[VSI_SLOT_KEY_BYTES];

@@ -91,6 +91,9 @@ VS_NODISCARD VSI_FN vs_status vsi_coll_row(vsi_err *err, const vsi_coll *coll, u
                                            uint32_t slot, const uint8_t **out_row);
 /* A vector's share of the hash that a cell keeps; elements little-endian. */
 VSI_FN vsi_hash128 vsi_vector_hash(uint32_t field, vsi_bytes vector);
+/* A hash of what the record in a live slot holds, never 0. */
+VS_NODISCARD VSI_FN vs_status vsi_coll_version(vsi_err *err, const vsi_coll *coll, uint32_t slot,
+                                               uint64_t *out_version);
 /* Appends the metadata of a slot to buf, nothing when it has none. */
 VS_NODISCARD VSI_FN vs_status vsi_coll_read_metadata(vsi_err *err, const vsi_coll *coll,
                                                      uint32_t slot, vsi_buf *buf);
