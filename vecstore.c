@@ -4802,7 +4802,7 @@ enum {
     VSI_KEY_TEXT_BYTES = 160 /* of a key in a message */
 };
 
-/* A key that a caller gave: VS_ERR_MISUSE, VS_ERR_INVALID, VS_ERR_LIMIT. */
+/* A key that a caller gave: VS_ERR_INVALID, VS_ERR_LIMIT. */
 VS_NODISCARD VSI_FN vs_status vsi_key_check(vsi_err *err, vs_key key);
 
 /* The bytes by which a key is found; written to out. */
@@ -4832,7 +4832,7 @@ VSI_FN vs_status vsi_key_check(vsi_err *err, vs_key key) {
     if (key.kind == VS_KEY_U64)
         return VS_OK;
     if (!key.data)
-        return vsi_fail(err, VS_ERR_MISUSE, "key: data missing");
+        return vsi_fail(err, VS_ERR_INVALID, "key: data missing");
     if (key.kind == VS_KEY_UUID && key.bytes != VSI_KEY_UUID_BYTES)
         return vsi_fail(err, VS_ERR_INVALID, "key: a UUID has %d bytes, this one %u",
                         VSI_KEY_UUID_BYTES, key.bytes);
@@ -9112,6 +9112,9 @@ VS_NODISCARD VSI_FN vs_status vsi_descs_add(vsi_err *err, vsi_descs *descs, cons
 VS_NODISCARD VSI_FN vs_status vsi_descs_intern(vsi_err *err, vsi_descs *descs,
                                                const vsi_desc *given, vsi_desc **out_desc);
 
+/* The largest id, 0: there is none. Recovery leaves descs of creations that were never committed. */
+VSI_FN uint32_t vsi_descs_last_id(vsi_descs *descs);
+
 /* The pager's writer has changed nothing after all (vsi_slabs_undo). Holder of the writer role only. */
 VSI_FN void vsi_descs_undo(vsi_descs *descs, vsi_pager *pager);
 
@@ -9204,6 +9207,15 @@ VSI_FN vsi_desc *vsi_descs_from(vsi_descs *descs, uint64_t id) {
         desc = ((vsi_desc **)(void *)descs->list.data)[at];
     vsi_mutex_unlock(&descs->lock);
     return desc;
+}
+
+VSI_FN uint32_t vsi_descs_last_id(vsi_descs *descs) {
+    vsi_mutex_lock(&descs->lock);
+    vsi_desc *const *list = (vsi_desc *const *)(const void *)descs->list.data;
+    size_t n = descs->list.bytes / sizeof *list;
+    uint32_t id = n ? list[n - 1]->id : 0;
+    vsi_mutex_unlock(&descs->lock);
+    return id;
 }
 
 VSI_FN void vsi_descs_undo(vsi_descs *descs, vsi_pager *pager) {
@@ -9313,6 +9325,10 @@ VSI_FN void vsi_desc_give_slot(vsi_desc *desc, uint32_t slot) {
  * that nobody has asked for of late. Any thread that does not stay. */
 VSI_FN void vsi_budget_keep(vsi_pager *pager, vsi_descs *descs);
 
+/* For who reads for long: when memory is above the limit, what the stay kept may leave, and true is returned: what
+ * was borrowed by it is not valid any more. */
+VSI_FN bool vsi_budget_breathe(vsi_pager *pager, vsi_descs *descs, vsi_stay *stay);
+
 #endif
 /* ---- store/budget.c ---------------------------------------------------------------------------------- */
 /* budget.c - the memory limit: a clock (second chance) over nodes and slabs. */
@@ -9353,6 +9369,16 @@ VSI_FN void vsi_budget_keep(vsi_pager *pager, vsi_descs *descs) {
     if (vsi_atomic_load(&reside->waiting_bytes))
         vsi_reside_collect(reside);
 }
+
+VSI_FN bool vsi_budget_breathe(vsi_pager *pager, vsi_descs *descs, vsi_stay *stay) {
+    vsi_reside *reside = &pager->reside;
+    if (!vsi_reside_excess(reside, 0))
+        return vsi_stay_renew(reside, stay);
+    vsi_stay_leave(reside, *stay);
+    vsi_budget_keep(pager, descs);
+    *stay = vsi_stay_enter(reside);
+    return true;
+}
 /* ---- store/term.h ---------------------------------------------------------------------------------- */
 /* term.h - the terms whose sum is the digest of a database; docs/FORMAT.md has their bytes. */
 #ifndef VSI_TERM_H
@@ -9361,8 +9387,12 @@ VSI_FN void vsi_budget_keep(vsi_pager *pager, vsi_descs *descs) {
 /* uses store/desc.h */
 /* uses store/key.h */
 
-/* With all its fields. */
+/* What never changes of a collection: id, time of creation, fields. */
 VSI_FN vsi_hash128 vsi_term_of_coll(const vsi_desc *desc);
+/* A name that leads to a collection, its own or an alias. */
+VSI_FN vsi_hash128 vsi_term_of_name(uint32_t coll, vsi_bytes name, bool is_alias);
+/* Limits; nothing when there are none. */
+VSI_FN vsi_hash128 vsi_term_of_limits(uint32_t coll, uint64_t max_records, uint64_t max_bytes);
 VSI_FN vsi_hash128 vsi_term_of_vector(uint32_t coll, vs_key key, vsi_hash128 vector_hash);
 VSI_FN vsi_hash128 vsi_term_of_metadata(uint32_t coll, vs_key key, vsi_hash128 metadata_hash);
 VSI_FN vsi_hash128 vsi_term_of_note(uint32_t coll, vsi_bytes key, vsi_hash128 value_hash);
@@ -9372,7 +9402,15 @@ VSI_FN vsi_hash128 vsi_term_of_note(uint32_t coll, vsi_bytes key, vsi_hash128 va
 /* term.c - the terms of the digest: each depends on logical content alone, never on slots. */
 /* uses store/term.h */
 
-enum { TERM_COLL = 1, TERM_VECTOR = 2, TERM_METADATA = 3, TERM_NOTE = 4, TERM_FIELD = 5 };
+enum {
+    TERM_COLL = 1,
+    TERM_VECTOR = 2,
+    TERM_METADATA = 3,
+    TERM_NOTE = 4,
+    TERM_FIELD = 5,
+    TERM_NAME = 6,
+    TERM_LIMITS = 7
+};
 
 static vsi_hash128 term_of_record(uint32_t kind, uint32_t coll, vs_key key, vsi_hash128 content) {
     uint8_t bytes[24 + VSI_KEY_BYTES_MAX];
@@ -9418,16 +9456,35 @@ static vsi_hash128 term_of_field(uint32_t coll, uint32_t at, const vsi_field *fi
 }
 
 VSI_FN vsi_hash128 vsi_term_of_coll(const vsi_desc *desc) {
-    uint8_t bytes[16 + VS_NAME_BYTES_MAX];
-    size_t name_bytes = strlen(desc->name);
+    uint8_t bytes[16];
     vsi_put_u32(bytes, TERM_COLL);
     vsi_put_u32(bytes + 4, desc->id);
     vsi_put_u64(bytes + 8, (uint64_t)desc->created_us);
-    memcpy(bytes + 16, desc->name, name_bytes);
-    vsi_hash128 sum = vsi_hash128_of(bytes, 16 + name_bytes, 0);
+    vsi_hash128 sum = vsi_hash128_of(bytes, sizeof bytes, 0);
     for (uint32_t i = 0; i < desc->field_count; i++)
         vsi_hash128_add(&sum, term_of_field(desc->id, i, &desc->field[i]));
     return sum;
+}
+
+VSI_FN vsi_hash128 vsi_term_of_name(uint32_t coll, vsi_bytes name, bool is_alias) {
+    uint8_t bytes[12 + VS_NAME_BYTES_MAX];
+    vsi_assert(name.bytes <= VS_NAME_BYTES_MAX);
+    vsi_put_u32(bytes, TERM_NAME);
+    vsi_put_u32(bytes + 4, coll);
+    vsi_put_u32(bytes + 8, is_alias);
+    memcpy(bytes + 12, name.data, name.bytes);
+    return vsi_hash128_of(bytes, 12 + name.bytes, 0);
+}
+
+VSI_FN vsi_hash128 vsi_term_of_limits(uint32_t coll, uint64_t max_records, uint64_t max_bytes) {
+    uint8_t bytes[24];
+    if (!max_records && !max_bytes)
+        return (vsi_hash128){0, 0};
+    vsi_put_u32(bytes, TERM_LIMITS);
+    vsi_put_u32(bytes + 4, coll);
+    vsi_put_u64(bytes + 8, max_records);
+    vsi_put_u64(bytes + 16, max_bytes);
+    return vsi_hash128_of(bytes, sizeof bytes, 0);
 }
 /* ---- store/op.h ---------------------------------------------------------------------------------- */
 /* op.h - the changes that the log records: one operation per logical mutation, as bytes. */
@@ -9450,7 +9507,10 @@ enum {
     VSI_OP_RELEASE = 7,
     VSI_OP_ROLLBACK_TO = 8,
     VSI_OP_METADATA = 9,
-    VSI_OP_LAST = VSI_OP_METADATA
+    VSI_OP_RENAME = 10,
+    VSI_OP_ALIAS = 11,
+    VSI_OP_LIMITS = 12,
+    VSI_OP_LAST = VSI_OP_LIMITS
 };
 
 /* A vector field of a new collection. */
@@ -9466,9 +9526,9 @@ typedef struct vsi_op_field {
 /* One change with everything resolved: slots chosen, time read. Members of other kinds are zero. */
 typedef struct vsi_op {
     int kind;
-    uint32_t coll; /* collection id; of a note 0: the database's own */
+    uint32_t coll; /* collection id; of a note 0: the database's own; of an alias 0: it goes */
 
-    /* create */
+    /* create; name also of rename and alias */
     int64_t time_us;
     vsi_bytes name;
     uint32_t field_count;
@@ -9480,6 +9540,9 @@ typedef struct vsi_op {
     vs_key key;                      /* what it points to is borrowed */
     vsi_bytes vector[VS_FIELDS_MAX]; /* elements little-endian; bytes 0: none of this field */
     vsi_bytes metadata;              /* bytes 0: none */
+
+    /* limits; 0: none */
+    uint64_t max_records, max_bytes;
 
     /* note */
     vsi_bytes note_key;
@@ -9605,6 +9668,16 @@ static void op_put_body(vsi_buf *buf, const vsi_op *op) {
         op_put_u32(buf, op->slot);
         op_put_key(buf, op->key);
         op_put_bytes(buf, op->metadata);
+        break;
+    case VSI_OP_RENAME:
+    case VSI_OP_ALIAS:
+        op_put_u32(buf, op->coll);
+        op_put_bytes(buf, op->name);
+        break;
+    case VSI_OP_LIMITS:
+        op_put_u32(buf, op->coll);
+        op_put_u64(buf, op->max_records);
+        op_put_u64(buf, op->max_bytes);
         break;
     case VSI_OP_NOTE:
         op_put_u32(buf, op->coll);
@@ -9753,6 +9826,16 @@ static void op_take_body(op_reader *r, vsi_op *op) {
         op->key = op_take_key(r);
         op->metadata = op_take_bytes(r);
         break;
+    case VSI_OP_RENAME:
+    case VSI_OP_ALIAS:
+        op->coll = op_take_u32(r);
+        op->name = op_take_bytes(r);
+        break;
+    case VSI_OP_LIMITS:
+        op->coll = op_take_u32(r);
+        op->max_records = op_take_u64(r);
+        op->max_bytes = op_take_u64(r);
+        break;
     case VSI_OP_NOTE:
         op->coll = op_take_u32(r);
         packed = op_take_u32(r);
@@ -9816,11 +9899,13 @@ typedef struct vsi_coll {
     uint64_t count;
     uint32_t slot_end;    /* slots below it have been used */
     uint64_t last_number; /* the largest number that was ever put as a key; 0 also: none */
-    vsi_btree keys;       /* key, by store/key -> slot */
-    vsi_btree long_keys;  /* slot -> key, of those that a cell has no room for */
-    vsi_btree metadata;   /* slot -> JSON, by store/value */
-    vsi_btree live;       /* which slots hold a record, and which vectors, by store/live */
-    vsi_btree slabs;      /* array, slab number -> where the slab is in the file */
+    uint64_t bytes;       /* of keys, vectors and metadata of all records */
+    uint64_t max_records, max_bytes; /* what callers may make of count and bytes; 0: no limit */
+    vsi_btree keys;                  /* key, by store/key -> slot */
+    vsi_btree long_keys;             /* slot -> key, of those that a cell has no room for */
+    vsi_btree metadata;              /* slot -> JSON, by store/value */
+    vsi_btree live;  /* which slots hold a record, and which vectors, by store/live */
+    vsi_btree slabs; /* array, slab number -> where the slab is in the file */
 } vsi_coll;
 
 /* One version of a database. Copying the struct copies the version. */
@@ -9856,6 +9941,18 @@ VS_NODISCARD VSI_FN vs_status vsi_state_coll(vsi_err *err, const vsi_state *stat
 VS_NODISCARD VSI_FN vs_status vsi_state_coll_named(vsi_err *err, const vsi_state *state,
                                                    vsi_bytes name, vsi_coll *out_coll);
 
+/* What a name leads to; VS_ERR_NOT_FOUND without a message. */
+VS_NODISCARD VSI_FN vs_status vsi_state_name(vsi_err *err, const vsi_state *state, vsi_bytes name,
+                                             uint32_t *out_id, bool *out_is_alias);
+/* The name of a collection that is there. */
+VS_NODISCARD VSI_FN vs_status vsi_state_coll_name(vsi_err *err, const vsi_state *state, uint32_t id,
+                                                  char out[VS_NAME_BYTES_MAX + 1]);
+/* The first name, of a collection or an alias, behind this one in the order of bytes, of which there may be none;
+ * VS_ERR_NOT_FOUND. It is borrowed as entries of trees are. */
+VS_NODISCARD VSI_FN vs_status vsi_state_name_after(vsi_err *err, const vsi_state *state,
+                                                   vsi_bytes name, vsi_bytes *out_name,
+                                                   uint32_t *out_id, bool *out_is_alias);
+
 /* Collections by ascending id: the first whose id is at least id; VS_ERR_NOT_FOUND: none. */
 VS_NODISCARD VSI_FN vs_status vsi_state_coll_from(vsi_err *err, const vsi_state *state, uint32_t id,
                                                   vsi_coll *out_coll);
@@ -9864,7 +9961,13 @@ VS_NODISCARD VSI_FN vs_status vsi_state_coll_from(vsi_err *err, const vsi_state 
  * changes to *out_coll are changes of the state. */
 VS_NODISCARD VSI_FN vs_status vsi_state_work_on(vsi_err *err, vsi_state *state, uint32_t id,
                                                 vsi_coll **out_coll);
-/* Adds an empty collection. */
+/* Makes a name lead to a collection, or, with id 0, nowhere. */
+VS_NODISCARD VSI_FN vs_status vsi_state_put_name(vsi_err *err, vsi_state *state, vsi_bytes name,
+                                                 uint32_t id, bool is_alias);
+/* Notes which name is the collection's own. */
+VS_NODISCARD VSI_FN vs_status vsi_state_put_own_name(vsi_err *err, vsi_state *state, uint32_t id,
+                                                     vsi_bytes name);
+/* Adds an empty collection, and its name. */
 VS_NODISCARD VSI_FN vs_status vsi_state_add_coll(vsi_err *err, vsi_state *state, vsi_desc *desc);
 
 /* Brings the catalog up to date with everything else: before a version is shown. */
@@ -9929,20 +10032,27 @@ VS_NODISCARD VSI_FN vs_status vsi_note_find(vsi_err *err, const vsi_state *state
 
 enum { STATE_ENTRY_COLL = 1, STATE_ENTRY_NAME = 2, STATE_ENTRY_BASE = 3 };
 
-/* Value of a collection's entry: fixed fields, name; then references to its trees. */
+/* Value of a collection's entry; then references to its trees. */
 enum {
     COLL_CREATED_OFF = 0,
     COLL_COUNT_OFF = 8,
     COLL_LAST_NUMBER_OFF = 16,
     COLL_SLOT_END_OFF = 24,
     COLL_FIELDS_OFF = 28,
-    COLL_NAME_BYTES_OFF = 30,
-    COLL_CELLS_SHIFT_OFF = 32, /* then zeros */
-    COLL_TREES_OFF = 40,       /* entries of each tree, u64 */
+    COLL_CELLS_SHIFT_OFF = 30, /* then zero */
+    COLL_TREES_OFF = 32,       /* entries of each tree, u64 */
     COLL_TREES = 5,
-    COLL_FIXED_BYTES = COLL_TREES_OFF + 8 * COLL_TREES,
-    COLL_BYTES_MAX = COLL_FIXED_BYTES + VS_NAME_BYTES_MAX
+    COLL_BYTES_OFF = COLL_TREES_OFF + 8 * COLL_TREES,
+    COLL_MAX_RECORDS_OFF = COLL_BYTES_OFF + 8,
+    COLL_MAX_BYTES_OFF = COLL_MAX_RECORDS_OFF + 8,
+    COLL_BYTES = COLL_MAX_BYTES_OFF + 8
 };
+
+/* Behind a collection's entry: one for each field, and last its own name. */
+enum { COLL_NAME_FIELD = 0xffff };
+
+/* Value of a name's entry: u32 id, and of an alias u8 1. */
+enum { NAME_BYTES = 4, ALIAS_BYTES = 5 };
 
 /* Value of a vector field's entry. */
 enum {
@@ -9999,22 +10109,22 @@ static vsi_btree *coll_tree(vsi_coll *coll, uint32_t at) {
 
 static vs_status coll_write(vsi_err *err, vsi_btree *catalog, vsi_coll *coll) {
     const vsi_desc *desc = coll->desc;
-    uint8_t value[COLL_BYTES_MAX] = {0}, refs[COLL_TREES * VSI_REF_BYTES], key[5];
-    size_t name_bytes = strlen(desc->name);
+    uint8_t value[COLL_BYTES] = {0}, refs[COLL_TREES * VSI_REF_BYTES], key[5];
     vsi_put_u64(value + COLL_CREATED_OFF, (uint64_t)desc->created_us);
     vsi_put_u64(value + COLL_COUNT_OFF, coll->count);
     vsi_put_u64(value + COLL_LAST_NUMBER_OFF, coll->last_number);
     vsi_put_u32(value + COLL_SLOT_END_OFF, coll->slot_end);
     vsi_put_u16(value + COLL_FIELDS_OFF, (uint16_t)desc->field_count);
-    vsi_put_u16(value + COLL_NAME_BYTES_OFF, (uint16_t)name_bytes);
+    vsi_put_u64(value + COLL_BYTES_OFF, coll->bytes);
+    vsi_put_u64(value + COLL_MAX_RECORDS_OFF, coll->max_records);
+    vsi_put_u64(value + COLL_MAX_BYTES_OFF, coll->max_bytes);
     value[COLL_CELLS_SHIFT_OFF] = (uint8_t)desc->cells.shift;
     for (uint32_t i = 0; i < COLL_TREES; i++) {
         vsi_put_u64(value + COLL_TREES_OFF + 8 * i, coll_tree(coll, i)->count);
         vsi_ref_encode(coll_tree(coll, i)->root, refs + i * VSI_REF_BYTES);
     }
-    memcpy(value + COLL_FIXED_BYTES, desc->name, name_bytes);
     vsi_node_item item = {.key = state_id_key(key, desc->id),
-                          .value = {value, COLL_FIXED_BYTES + name_bytes},
+                          .value = {value, sizeof value},
                           .refs = refs,
                           .ref_count = COLL_TREES};
     return vsi_btree_put_item(err, catalog, &item);
@@ -10047,12 +10157,10 @@ static vs_status coll_misfit(vsi_err *err, uint32_t id) {
 /* Whether the parts of an entry have the sizes that it says, and values that are known. */
 static bool coll_item_fits(const vsi_node_item *item, uint32_t trailer_bytes) {
     const uint8_t *value = item->value.data;
-    if (item->value.bytes < COLL_FIXED_BYTES || item->ref_count != COLL_TREES)
+    if (item->value.bytes != COLL_BYTES || item->ref_count != COLL_TREES)
         return false;
     uint32_t fields = vsi_get_u16(value + COLL_FIELDS_OFF);
-    size_t name_bytes = vsi_get_u16(value + COLL_NAME_BYTES_OFF);
-    return fields >= 1 && fields <= VS_FIELDS_MAX && name_bytes >= 1 &&
-           name_bytes <= VS_NAME_BYTES_MAX && item->value.bytes == COLL_FIXED_BYTES + name_bytes &&
+    return fields >= 1 && fields <= VS_FIELDS_MAX &&
            value[COLL_CELLS_SHIFT_OFF] == vsi_slab_shift(VSI_CELL_BYTES, trailer_bytes);
 }
 
@@ -10117,11 +10225,12 @@ static vs_status coll_intern(vsi_err *err, const vsi_state *state, uint32_t id,
     given.id = id;
     given.created_us = (int64_t)vsi_get_u64(value + COLL_CREATED_OFF);
     given.field_count = vsi_get_u16(value + COLL_FIELDS_OFF);
-    memcpy(given.name, value + COLL_FIXED_BYTES, vsi_get_u16(value + COLL_NAME_BYTES_OFF));
     given.new_dir = coll->slabs;
     if (coll->count > coll->slot_end)
         return coll_misfit(err, id);
     vs_status st = coll_check_slabs(err, coll, 0, VSI_CELL_BYTES);
+    if (st == VS_OK)
+        st = vsi_state_coll_name(err, state, id, given.name);
     for (uint32_t i = 0; st == VS_OK && i < given.field_count; i++) {
         vsi_field *field = &given.field[i];
         st = field_read(err, state, id, i, field);
@@ -10143,6 +10252,9 @@ static vs_status coll_read(vsi_err *err, const vsi_state *state, uint32_t id,
     coll.count = vsi_get_u64(value + COLL_COUNT_OFF);
     coll.slot_end = vsi_get_u32(value + COLL_SLOT_END_OFF);
     coll.last_number = vsi_get_u64(value + COLL_LAST_NUMBER_OFF);
+    coll.bytes = vsi_get_u64(value + COLL_BYTES_OFF);
+    coll.max_records = vsi_get_u64(value + COLL_MAX_RECORDS_OFF);
+    coll.max_bytes = vsi_get_u64(value + COLL_MAX_BYTES_OFF);
     for (uint32_t i = 0; i < COLL_TREES; i++)
         *coll_tree(&coll, i) = (vsi_btree){.cow = state->catalog.cow,
                                            .root = vsi_ref_decode(item->refs + i * VSI_REF_BYTES),
@@ -10167,17 +10279,94 @@ VSI_FN vs_status vsi_state_coll(vsi_err *err, const vsi_state *state, uint32_t i
     return st == VS_OK ? coll_read(err, state, id, &item, out_coll) : st;
 }
 
-VSI_FN vs_status vsi_state_coll_named(vsi_err *err, const vsi_state *state, vsi_bytes name,
-                                      vsi_coll *out_coll) {
+/* ---- names ---------------------------------------------------------------------------------- */
+
+static vs_status name_decode(vsi_err *err, const vsi_node_item *item, uint32_t *out_id,
+                             bool *out_is_alias) {
+    const vsi_bytes value = item->value;
+    bool is_alias = value.bytes == ALIAS_BYTES;
+    if ((value.bytes != NAME_BYTES && !is_alias) || (is_alias && value.data[4] != 1))
+        return vsi_fail(err, VS_ERR_CORRUPT, "catalog: a name's entry is malformed");
+    *out_id = vsi_get_u32(value.data);
+    *out_is_alias = is_alias;
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_state_name(vsi_err *err, const vsi_state *state, vsi_bytes name,
+                                uint32_t *out_id, bool *out_is_alias) {
     uint8_t key[1 + VS_NAME_BYTES_MAX];
     vsi_node_item item;
     if (name.bytes > VS_NAME_BYTES_MAX)
         return VS_ERR_NOT_FOUND;
     vs_status st = vsi_btree_get(err, &state->catalog, state_name_key(key, name), &item);
-    if (st == VS_OK && item.value.bytes != 4)
-        return vsi_fail(err, VS_ERR_CORRUPT, "catalog: a name's entry is malformed");
-    return st == VS_OK ? vsi_state_coll(err, state, vsi_get_u32(item.value.data), out_coll) : st;
+    return st == VS_OK ? name_decode(err, &item, out_id, out_is_alias) : st;
 }
+
+VSI_FN vs_status vsi_state_name_after(vsi_err *err, const vsi_state *state, vsi_bytes name,
+                                      vsi_bytes *out_name, uint32_t *out_id, bool *out_is_alias) {
+    uint8_t key[1 + VS_NAME_BYTES_MAX];
+    vsi_btree_cursor cursor;
+    vsi_bytes from = state_name_key(key, name);
+    vs_status st = vsi_btree_seek(err, &state->catalog, from, &cursor);
+    if (st == VS_OK && !vsi_btree_at_end(&cursor) &&
+        !vsi_bytes_compare(vsi_btree_entry(&cursor).key, from))
+        st = vsi_btree_next(err, &cursor);
+    if (st != VS_OK)
+        return st;
+    if (vsi_btree_at_end(&cursor))
+        return VS_ERR_NOT_FOUND;
+    vsi_node_item item = vsi_btree_entry(&cursor);
+    if (item.key.bytes < 2 || item.key.data[0] != STATE_ENTRY_NAME)
+        return VS_ERR_NOT_FOUND;
+    *out_name = (vsi_bytes){item.key.data + 1, item.key.bytes - 1};
+    return name_decode(err, &item, out_id, out_is_alias);
+}
+
+VSI_FN vs_status vsi_state_coll_named(vsi_err *err, const vsi_state *state, vsi_bytes name,
+                                      vsi_coll *out_coll) {
+    uint32_t id = 0;
+    bool is_alias = false;
+    vs_status st = vsi_state_name(err, state, name, &id, &is_alias);
+    return st == VS_OK ? vsi_state_coll(err, state, id, out_coll) : st;
+}
+
+VSI_FN vs_status vsi_state_coll_name(vsi_err *err, const vsi_state *state, uint32_t id,
+                                     char out[VS_NAME_BYTES_MAX + 1]) {
+    uint8_t key[FIELD_KEY_BYTES];
+    vsi_node_item item = {.value = {NULL, 0}};
+    vs_status st =
+        vsi_btree_get(err, &state->catalog, state_field_key(key, id, COLL_NAME_FIELD), &item);
+    if (st == VS_ERR_NOT_FOUND ||
+        (st == VS_OK && (item.value.bytes < 1 || item.value.bytes > VS_NAME_BYTES_MAX ||
+                         memchr(item.value.data, 0, item.value.bytes))))
+        return vsi_fail(err, VS_ERR_CORRUPT, "catalog: the name of collection %lu is malformed",
+                        (unsigned long)id);
+    if (st != VS_OK)
+        return st;
+    memcpy(out, item.value.data, item.value.bytes);
+    out[item.value.bytes] = 0;
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_state_put_name(vsi_err *err, vsi_state *state, vsi_bytes name, uint32_t id,
+                                    bool is_alias) {
+    uint8_t key[1 + VS_NAME_BYTES_MAX], value[ALIAS_BYTES] = {0, 0, 0, 0, 1};
+    state->is_settled = false;
+    vsi_put_u32(value, id);
+    if (!id)
+        return vsi_btree_delete(err, &state->catalog, state_name_key(key, name));
+    return vsi_btree_put(err, &state->catalog, state_name_key(key, name),
+                         (vsi_bytes){value, is_alias ? ALIAS_BYTES : NAME_BYTES});
+}
+
+VSI_FN vs_status vsi_state_put_own_name(vsi_err *err, vsi_state *state, uint32_t id,
+                                        vsi_bytes name) {
+    uint8_t key[FIELD_KEY_BYTES];
+    state->is_settled = false;
+    return vsi_btree_put(err, &state->catalog, state_field_key(key, id, COLL_NAME_FIELD), name);
+}
+
+/* ---- going through collections -------------------------------------------------------------- */
 
 VSI_FN vs_status vsi_state_coll_from(vsi_err *err, const vsi_state *state, uint32_t id,
                                      vsi_coll *out_coll) {
@@ -10189,8 +10378,10 @@ VSI_FN vs_status vsi_state_coll_from(vsi_err *err, const vsi_state *state, uint3
     vsi_bytes found = {0};
     if (!vsi_btree_at_end(&cursor))
         found = vsi_btree_entry(&cursor).key;
-    if (found.bytes != sizeof key || found.data[0] != STATE_ENTRY_COLL)
+    if (!found.bytes || found.data[0] != STATE_ENTRY_COLL)
         return VS_ERR_NOT_FOUND;
+    if (found.bytes != sizeof key)
+        return vsi_fail(err, VS_ERR_CORRUPT, "catalog: an entry belongs to no collection");
     return vsi_state_coll(err, state, vsi_get_u32_be(found.data + 1), out_coll);
 }
 
@@ -10253,13 +10444,11 @@ VSI_FN vs_status vsi_state_work_on(vsi_err *err, vsi_state *state, uint32_t id,
 }
 
 VSI_FN vs_status vsi_state_add_coll(vsi_err *err, vsi_state *state, vsi_desc *desc) {
-    uint8_t key[1 + VS_NAME_BYTES_MAX], id[4];
     vsi_bytes name = {(const uint8_t *)desc->name, strlen(desc->name)};
     vs_status st = vsi_state_settle(err, state);
     if (st != VS_OK)
         return st;
     state->is_settled = false;
-    vsi_put_u32(id, desc->id);
     vsi_coll coll = {.desc = desc};
     for (uint32_t i = 0; i < COLL_TREES; i++)
         coll_tree(&coll, i)->cow = state->catalog.cow;
@@ -10268,9 +10457,9 @@ VSI_FN vs_status vsi_state_add_coll(vsi_err *err, vsi_state *state, vsi_desc *de
     st = coll_write(err, &state->catalog, &coll);
     for (uint32_t i = 0; st == VS_OK && i < desc->field_count; i++)
         st = field_write(err, &state->catalog, desc, i);
-    return st == VS_OK ? vsi_btree_put(err, &state->catalog, state_name_key(key, name),
-                                       (vsi_bytes){id, sizeof id})
-                       : st;
+    if (st == VS_OK)
+        st = vsi_state_put_own_name(err, state, desc->id, name);
+    return st == VS_OK ? vsi_state_put_name(err, state, name, desc->id, false) : st;
 }
 
 /* ---- records -------------------------------------------------------------------------------- */
@@ -10489,21 +10678,25 @@ static vs_status create_validate_field(vsi_err *err, const vsi_op *op, uint32_t 
     return VS_OK;
 }
 
+/* A name that leads nowhere yet. */
+static vs_status name_validate_new(vsi_err *err, const vsi_state *state, const vsi_op *op) {
+    uint32_t id = 0;
+    bool is_alias = false;
+    if (!create_text_fits(op->name, 1, VS_NAME_BYTES_MAX))
+        return apply_misfit(err, op, "its name is malformed");
+    vs_status st = vsi_state_name(err, state, op->name, &id, &is_alias);
+    return apply_expect_none(err, st, op, "its name exists");
+}
+
 static vs_status create_validate(vsi_err *err, const vsi_state *state, const vsi_op *op) {
-    vsi_coll other;
     vs_status st = VS_OK;
     if (op->coll <= state->last_coll)
         return apply_misfit(err, op, "its id does not ascend");
-    if (!create_text_fits(op->name, 1, VS_NAME_BYTES_MAX))
-        return apply_misfit(err, op, "its name is malformed");
     if (op->field_count < 1 || op->field_count > VS_FIELDS_MAX)
         return apply_misfit(err, op, "it has no fields, or too many");
     for (uint32_t i = 0; st == VS_OK && i < op->field_count; i++)
         st = create_validate_field(err, op, i);
-    if (st != VS_OK)
-        return st;
-    st = vsi_state_coll_named(err, state, op->name, &other);
-    return apply_expect_none(err, st, op, "its name exists");
+    return st == VS_OK ? name_validate_new(err, state, op) : st;
 }
 
 static void create_fill_field(vsi_field *field, const vsi_op_field *given) {
@@ -10533,12 +10726,86 @@ static vs_status apply_create(vsi_err *err, vsi_state *state, const vsi_op *op) 
     st = vsi_descs_add(err, state->descs, &given, &desc);
     if (st == VS_OK)
         st = vsi_state_add_coll(err, state, desc);
+    if (st != VS_OK)
+        return st;
+    vsi_hash128_add(&state->digest, given.term); /* keeps A1, here and below */
+    vsi_hash128_add(&state->digest, vsi_term_of_name(op->coll, op->name, false));
+    return VS_OK;
+}
+
+/* ---- names and limits ----------------------------------------------------------------------- */
+
+static vs_status apply_expect_coll(vsi_err *err, const vsi_state *state, const vsi_op *op) {
+    vsi_coll coll;
+    vs_status st = vsi_state_coll(err, state, op->coll, &coll);
+    return st == VS_ERR_NOT_FOUND ? apply_misfit(err, op, "there is no such collection") : st;
+}
+
+/* Makes the name lead to what the operation says, in place of where it led. */
+static vs_status name_move(vsi_err *err, vsi_state *state, vsi_bytes name, uint32_t from,
+                           uint32_t to, bool is_alias) {
+    vs_status st = vsi_state_put_name(err, state, name, to, is_alias);
+    if (st != VS_OK)
+        return st;
+    if (from)
+        vsi_hash128_subtract(&state->digest, vsi_term_of_name(from, name, is_alias));
+    if (to)
+        vsi_hash128_add(&state->digest, vsi_term_of_name(to, name, is_alias));
+    return VS_OK;
+}
+
+static vs_status apply_rename(vsi_err *err, vsi_state *state, const vsi_op *op) {
+    char old[VS_NAME_BYTES_MAX + 1];
+    vs_status st = apply_expect_coll(err, state, op);
     if (st == VS_OK)
-        vsi_hash128_add(&state->digest, given.term); /* keeps A1, here and below */
-    return st;
+        st = name_validate_new(err, state, op);
+    if (st == VS_OK)
+        st = vsi_state_coll_name(err, state, op->coll, old);
+    if (st == VS_OK)
+        st = name_move(err, state, (vsi_bytes){(const uint8_t *)old, strlen(old)}, op->coll, 0,
+                       false);
+    if (st == VS_OK)
+        st = name_move(err, state, op->name, 0, op->coll, false);
+    return st == VS_OK ? vsi_state_put_own_name(err, state, op->coll, op->name) : st;
+}
+
+static vs_status apply_alias(vsi_err *err, vsi_state *state, const vsi_op *op) {
+    uint32_t old = 0;
+    bool is_alias = true;
+    vs_status st = op->coll ? apply_expect_coll(err, state, op) : VS_OK;
+    if (st == VS_OK && !create_text_fits(op->name, 1, VS_NAME_BYTES_MAX))
+        st = apply_misfit(err, op, "its name is malformed");
+    if (st != VS_OK)
+        return st;
+    st = vsi_state_name(err, state, op->name, &old, &is_alias);
+    if (st == VS_OK && !is_alias)
+        return apply_misfit(err, op, "its name is a collection's own");
+    if (st == VS_ERR_NOT_FOUND && !op->coll)
+        return apply_misfit(err, op, "there is no such alias");
+    if (st != VS_OK && st != VS_ERR_NOT_FOUND)
+        return st;
+    return name_move(err, state, op->name, old, op->coll, true);
+}
+
+static vs_status apply_limits(vsi_err *err, vsi_state *state, const vsi_op *op) {
+    vsi_coll *coll = NULL;
+    vs_status st = apply_work_on(err, state, op, &coll);
+    if (st != VS_OK)
+        return st;
+    vsi_hash128_subtract(&state->digest,
+                         vsi_term_of_limits(op->coll, coll->max_records, coll->max_bytes));
+    vsi_hash128_add(&state->digest, vsi_term_of_limits(op->coll, op->max_records, op->max_bytes));
+    coll->max_records = op->max_records;
+    coll->max_bytes = op->max_bytes;
+    return VS_OK;
 }
 
 /* ---- put and delete ------------------------------------------------------------------------- */
+
+/* What a key counts in a collection's bytes. */
+static uint64_t key_bytes(vs_key key) {
+    return key.kind == VS_KEY_U64 ? 8 : key.bytes;
+}
 
 static vs_status metadata_remove(vsi_err *err, vsi_state *state, vsi_coll *coll, uint32_t slot,
                                  vs_key key) {
@@ -10549,6 +10816,7 @@ static vs_status metadata_remove(vsi_err *err, vsi_state *state, vsi_coll *coll,
     if (st != VS_OK)
         return st == VS_ERR_NOT_FOUND ? VS_OK : st;
     vsi_hash128_subtract(&state->digest, vsi_term_of_metadata(coll->desc->id, key, value.hash));
+    coll->bytes -= value.bytes;
     return vsi_value_delete(err, &coll->metadata, slot_key);
 }
 
@@ -10557,9 +10825,10 @@ static vs_status record_mark(vsi_err *err, vsi_coll *coll, uint32_t slot, bool i
     vs_status st = vsi_live_set(err, &coll->live, VSI_LIVE_RECORDS, slot, is_live);
     for (uint32_t i = 0; st == VS_OK && !is_live && i < coll->desc->field_count; i++) {
         bool has = false;
-        if (coll->desc->field[i].is_optional)
-            st = vsi_coll_has(err, coll, i, slot, &has);
+        st = vsi_coll_has(err, coll, i, slot, &has);
         if (st == VS_OK && has)
+            coll->bytes -= coll->desc->field[i].vector_bytes;
+        if (st == VS_OK && has && coll->desc->field[i].is_optional)
             st = vsi_live_set(err, &coll->live, vsi_desc_set(coll->desc, i), slot, false);
     }
     return st;
@@ -10587,6 +10856,7 @@ static vs_status record_remove(vsi_err *err, vsi_state *state, vsi_coll *coll, u
         return vsi_fail_nomem(err, sizeof gone);
     vsi_hash128_subtract(&state->digest, vsi_term_of_vector(coll->desc->id, key, cell.vector_hash));
     coll->count--;
+    coll->bytes -= key_bytes(key);
     return VS_OK;
 }
 
@@ -10614,6 +10884,7 @@ static vs_status record_write_rows(vsi_err *err, vsi_coll *coll, const vsi_op *o
         if (!op->vector[i].bytes)
             continue;
         st = record_write_row(err, coll, i, op->slot, op->vector[i]);
+        coll->bytes += op->vector[i].bytes;
         vsi_hash128_add(&hash, vsi_vector_hash(i, op->vector[i]));
     }
     if (st == VS_OK)
@@ -10643,6 +10914,7 @@ static vs_status metadata_add(vsi_err *err, vsi_state *state, vsi_coll *coll, co
         return VS_OK;
     vsi_hash128 hash = vsi_hash128_of(op->metadata.data, op->metadata.bytes, 0);
     vsi_hash128_add(&state->digest, vsi_term_of_metadata(op->coll, op->key, hash));
+    coll->bytes += op->metadata.bytes;
     return vsi_value_put(err, &coll->metadata, vsi_slot_encode(bytes, op->slot), op->metadata,
                          hash);
 }
@@ -10661,6 +10933,7 @@ static vs_status record_add(vsi_err *err, vsi_state *state, vsi_coll *coll, cons
         return st;
     vsi_hash128_add(&state->digest, vsi_term_of_vector(op->coll, op->key, hash));
     coll->count++;
+    coll->bytes += key_bytes(op->key);
     if (op->key.kind == VS_KEY_U64 && op->key.number > coll->last_number)
         coll->last_number = op->key.number;
     if (op->slot == coll->slot_end)
@@ -10798,6 +11071,12 @@ VSI_FN vs_status vsi_apply(vsi_err *err, vsi_state *state, const vsi_op *op, vsi
         return apply_delete(err, state, op, freed);
     case VSI_OP_METADATA:
         return apply_metadata(err, state, op);
+    case VSI_OP_RENAME:
+        return apply_rename(err, state, op);
+    case VSI_OP_ALIAS:
+        return apply_alias(err, state, op);
+    case VSI_OP_LIMITS:
+        return apply_limits(err, state, op);
     case VSI_OP_NOTE:
         return apply_note(err, state, op);
     case VSI_OP_DIGEST:
@@ -10837,6 +11116,7 @@ typedef struct auditor {
     vsi_reside *reside; /* NULL: everything is in memory */
     vsi_stay stay;
     uint64_t steps;
+    uint64_t bytes; /* of the collection's records */
 } auditor;
 
 enum { AUDIT_BREATH_STEPS = 64 };
@@ -10918,6 +11198,7 @@ static vs_status audit_vectors(auditor *a, const vsi_coll *coll, uint32_t slot,
         vsi_copy_le(a->buf.data, row, field->vector_bytes / field->element_bytes,
                     field->element_bytes);
         vsi_hash128_add(&hash, vsi_vector_hash(i, (vsi_bytes){a->buf.data, field->vector_bytes}));
+        a->bytes += field->vector_bytes;
     }
     *out_hash = hash;
     return st;
@@ -10939,6 +11220,7 @@ static vs_status audit_record(auditor *a, const vsi_coll *coll, vs_key key, uint
         st = audit_vectors(a, coll, slot, &hash);
     if (st != VS_OK)
         return st;
+    a->bytes += key.kind == VS_KEY_U64 ? 8 : key.bytes;
     vsi_hash128_add(&a->digest, vsi_term_of_vector(coll->desc->id, key, hash));
     if (hash.lo != cell.vector_hash.lo || hash.hi != cell.vector_hash.hi)
         return vsi_fail(a->err, VS_ERR_CORRUPT, "a vector's hash is wrong");
@@ -11078,6 +11360,7 @@ static vs_status audit_add_metadata(auditor *a, const vsi_coll *coll, vsi_bytes 
     vs_key own = {0};
     if (st == VS_OK)
         st = vsi_coll_key(a->err, coll, slot, &cell, &own);
+    a->bytes += a->buf.bytes;
     if (st == VS_OK)
         vsi_hash128_add(&a->digest, vsi_term_of_metadata(coll->desc->id, own, hash));
     return st;
@@ -11098,11 +11381,15 @@ static vs_status audit_add_note(auditor *a, const vsi_coll *coll, vsi_bytes key,
 /* The name leads back to the collection, and the last slot has a row (S2). */
 static vs_status audit_desc(auditor *a, const vsi_state *state, const vsi_coll *coll) {
     const vsi_desc *desc = coll->desc;
-    vsi_coll named;
+    char name[VS_NAME_BYTES_MAX + 1] = "";
+    uint32_t id = 0;
+    bool is_alias = false;
     vsi_cell cell;
-    vsi_bytes name = {(const uint8_t *)desc->name, strlen(desc->name)};
-    vs_status st = vsi_state_coll_named(a->err, state, name, &named);
-    if (st == VS_ERR_NOT_FOUND || (st == VS_OK && named.desc != desc))
+    vs_status st = vsi_state_coll_name(a->err, state, desc->id, name);
+    if (st == VS_OK)
+        st = vsi_state_name(a->err, state, (vsi_bytes){(const uint8_t *)name, strlen(name)}, &id,
+                            &is_alias);
+    if (st == VS_ERR_NOT_FOUND || (st == VS_OK && (id != desc->id || is_alias)))
         st = vsi_fail(a->err, VS_ERR_CORRUPT, "its name does not lead to it");
     if (st == VS_OK && desc->id > state->last_coll)
         st = vsi_fail(a->err, VS_ERR_CORRUPT, "its id is above the largest one ever used");
@@ -11118,6 +11405,7 @@ static vs_status audit_coll(auditor *a, const vsi_state *state, const vsi_coll *
                                 &coll->long_keys};
     bool is_sound = true;
     vs_status st = VS_OK;
+    a->bytes = 0;
     for (size_t i = 0; st == VS_OK && i < sizeof trees / sizeof trees[0]; i++)
         st = audit_tree(a, name, trees[i], &is_sound);
     if (st != VS_OK || !is_sound)
@@ -11130,20 +11418,66 @@ static vs_status audit_coll(auditor *a, const vsi_state *state, const vsi_coll *
     if (st == VS_OK)
         st = audit_note(a, name, audit_values(a, name, &coll->metadata, audit_add_metadata, coll));
     vsi_hash128_add(&a->digest, vsi_term_of_coll(coll->desc));
+    vsi_hash128_add(&a->digest,
+                    vsi_term_of_limits(coll->desc->id, coll->max_records, coll->max_bytes));
+    if (st == VS_OK && a->bytes != coll->bytes)
+        audit_report(a, name, "the bytes of all records are wrong");
     return st;
+}
+
+/* The name behind this one leads to a collection; *io_name becomes it. */
+static vs_status audit_name(auditor *a, const vsi_state *state, uint8_t bytes[VS_NAME_BYTES_MAX],
+                            vsi_bytes *io_name, bool *out_is_alias) {
+    vsi_bytes name = {NULL, 0};
+    uint32_t id = 0;
+    vsi_coll coll;
+    vs_status st = vsi_state_name_after(a->err, state, *io_name, &name, &id, out_is_alias);
+    if (st != VS_OK)
+        return st;
+    if (name.bytes > VS_NAME_BYTES_MAX)
+        return vsi_fail(a->err, VS_ERR_CORRUPT, "catalog: a name is too long");
+    vsi_hash128_add(&a->digest, vsi_term_of_name(id, name, *out_is_alias));
+    memcpy(bytes, name.data, name.bytes);
+    *io_name = (vsi_bytes){bytes, name.bytes};
+    st = vsi_state_coll(a->err, state, id, &coll);
+    return st == VS_ERR_NOT_FOUND
+               ? vsi_fail(a->err, VS_ERR_CORRUPT, "catalog: a name leads to no collection")
+               : st;
+}
+
+/* Every name leads to a collection, and those that are no aliases are as many as these. */
+static vs_status audit_names(auditor *a, const vsi_state *state, uint64_t coll_count) {
+    uint8_t bytes[VS_NAME_BYTES_MAX];
+    vsi_bytes name = {bytes, 0};
+    uint64_t own = 0;
+    vs_status st = VS_OK;
+    while (st == VS_OK) {
+        bool is_alias = false;
+        st = audit_name(a, state, bytes, &name, &is_alias);
+        own += st == VS_OK && !is_alias;
+    }
+    if (st != VS_ERR_NOT_FOUND)
+        return st;
+    if (own != coll_count)
+        audit_report(a, "catalog", "names and collections differ in number");
+    return VS_OK;
 }
 
 static vs_status audit_colls(auditor *a, const vsi_state *state) {
     vsi_coll coll;
+    uint64_t count = 0;
     vs_status st = vsi_state_coll_from(a->err, state, 0, &coll);
     while (st == VS_OK) {
         st = audit_coll(a, state, &coll);
+        count++;
         if (st == VS_OK)
             st = coll.desc->id == UINT32_MAX
                      ? VS_ERR_NOT_FOUND
                      : vsi_state_coll_from(a->err, state, coll.desc->id + 1, &coll);
     }
-    return st == VS_ERR_NOT_FOUND ? VS_OK : audit_note(a, "catalog", st);
+    if (st == VS_ERR_NOT_FOUND)
+        st = audit_names(a, state, count);
+    return audit_note(a, "catalog", st);
 }
 
 VSI_FN vs_status vsi_audit(vsi_err *err, const vsi_state *state, vsi_mem *mem, vsi_report_fn report,
@@ -14898,6 +15232,10 @@ static vs_status open_recover_from(vsi_err *err, vsi_engine *engine,
         version->scope = engine->cow.last_scope;
         version->checkpoint = from->number;
         engine->last_coll = version->state.last_coll;
+        uint32_t last_desc = vsi_descs_last_id(&engine->descs);
+        if (last_desc >
+            engine->last_coll) /* readers may look at it: it must not become another one */
+            engine->last_coll = last_desc;
     }
     vsi_replay_free(&r->replay);
     vsi_free(engine->mem, r, sizeof *r);
@@ -16599,8 +16937,12 @@ typedef struct vsi_halt {
     int64_t deadline_us;
 } vsi_halt;
 
+/* VS_ERR_INTERRUPTED, VS_ERR_TIMEOUT. */
+VS_NODISCARD VSI_FN vs_status vsi_halt_check(vsi_err *err, const vsi_halt *halt);
+
 /* What a scan asks for. */
 typedef struct vsi_exact_ask {
+    vsi_descs *descs; /* what may leave memory on the way */
     uint32_t field;
     const void *query; /* [dim] elements of the field's type, aligned for it */
     uint32_t excluded; /* the record in this slot is not wanted; VSI_SLOT_NONE */
@@ -16621,10 +16963,11 @@ VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_coll *col
 /* ---- query/exact.c ---------------------------------------------------------------------------------- */
 /* exact.c - exact search: runs of live slots, in tiles, through the kernels. */
 /* uses query/exact.h */
+/* uses store/budget.h */
 /* uses math/dispatch.h */
 /* uses math/kernels_scalar.h */
 
-enum { EXACT_TILE_ROWS = 128 };
+enum { EXACT_TILE_ROWS = 128, EXACT_BREATH_ORDERS = 128 };
 
 /* Underflow in single precision takes at most 2^-126 per element from a sum. In sums below this many
  * times the dimension that could be more than the last bit. */
@@ -16644,6 +16987,9 @@ typedef struct exact_scan {
     uint32_t excluded; /* slot */
     vsi_err *err;      /* of a failure to order two keys, and that */
     vs_status order_st;
+    uint64_t orders; /* how often two were */
+    const vsi_exact_ask *ask;
+    vsi_stay *stay;
     vsi_slab_aside rows, cells; /* of slabs that memory has no room for */
     double out[EXACT_TILE_ROWS], norm[EXACT_TILE_ROWS];
 } exact_scan;
@@ -16711,12 +17057,34 @@ static void exact_prepare(exact_scan *scan) {
         scan->kernel(scan->query, scan->query, scan->dim, 1, &sum, &scan->query_norm);
 }
 
+VSI_FN vs_status vsi_halt_check(vsi_err *err, const vsi_halt *halt) {
+    if (vsi_atomic_load(halt->interrupts) != halt->seen)
+        return vsi_fail(err, VS_ERR_INTERRUPTED, "the search was interrupted");
+    if (halt->vfs && halt->vfs->ticks_us(halt->vfs->ctx) >= halt->deadline_us)
+        return vsi_fail(err, VS_ERR_TIMEOUT, "the search took longer than it may");
+    return VS_OK;
+}
+
+/* Now and then: whether to go on, and what was read may leave memory if there is too much of it. */
+static vs_status exact_breathe(vsi_err *err, exact_scan *scan) {
+    vs_status st = vsi_halt_check(err, &scan->ask->halt);
+    if (vsi_budget_breathe(scan->coll->live.cow->pager, scan->ask->descs, scan->stay)) {
+        vsi_slab_aside_renew(&scan->rows);
+        vsi_slab_aside_renew(&scan->cells);
+    }
+    return st;
+}
+
 /* Of two slots whose keys are of one namespace and kind, and no numbers. */
 static int exact_order(void *ctx, uint32_t slot, uint32_t other) {
     exact_scan *scan = ctx;
     vs_key a = {0}, b = {0};
     vsi_cell cell = {.kind = VS_KEY_BYTES}; /* bytes are compared, of whatever kind */
-    vs_status st = vsi_coll_key(scan->err, scan->coll, slot, &cell, &a);
+    if (scan->order_st != VS_OK)
+        return 0;
+    vs_status st = ++scan->orders % EXACT_BREATH_ORDERS ? VS_OK : exact_breathe(scan->err, scan);
+    if (st == VS_OK)
+        st = vsi_coll_key(scan->err, scan->coll, slot, &cell, &a);
     if (st == VS_OK)
         st = vsi_coll_key(scan->err, scan->coll, other, &cell, &b);
     if (st == VS_OK)
@@ -16763,18 +17131,8 @@ static uint32_t exact_tile_end(const exact_scan *scan, uint32_t slot, uint32_t e
     return slot + (n < EXACT_TILE_ROWS ? n : EXACT_TILE_ROWS);
 }
 
-static vs_status exact_check(vsi_err *err, const vsi_halt *halt) {
-    if (vsi_atomic_load(halt->interrupts) != halt->seen)
-        return vsi_fail(err, VS_ERR_INTERRUPTED, "the search was interrupted");
-    if (halt->vfs && halt->vfs->ticks_us(halt->vfs->ctx) >= halt->deadline_us)
-        return vsi_fail(err, VS_ERR_TIMEOUT, "the search took longer than it may");
-    return VS_OK;
-}
-
-static vs_status exact_run(vsi_err *err, exact_scan *scan, const vsi_halt *halt, vsi_stay *stay,
-                           vsi_topk *topk) {
+static vs_status exact_run(vsi_err *err, exact_scan *scan, vsi_topk *topk) {
     const vsi_coll *coll = scan->coll;
-    vsi_reside *reside = &coll->live.cow->pager->reside;
     vsi_live_scan live = {.live = &coll->live, .set = scan->set};
     uint32_t slot = 0, end = coll->slot_end;
     for (;;) {
@@ -16782,17 +17140,13 @@ static vs_status exact_run(vsi_err *err, exact_scan *scan, const vsi_halt *halt,
         vs_status st = vsi_live_next(err, &live, slot, end, &slot);
         if (st == VS_OK && slot < end)
             st = vsi_live_next_dead(err, &live, slot, exact_tile_end(scan, slot, end), &dead);
-        if (st == VS_OK)
-            st = exact_check(err, halt);
         if (st == VS_OK && slot < end)
             st = exact_tile(err, scan, slot, dead - slot, topk);
+        if (st == VS_OK)
+            st = exact_breathe(err, scan);
         if (st != VS_OK || slot == end)
             return st;
         slot = dead;
-        if (vsi_stay_renew(reside, stay)) {
-            vsi_slab_aside_renew(&scan->rows);
-            vsi_slab_aside_renew(&scan->cells);
-        }
     }
 }
 
@@ -16826,9 +17180,12 @@ VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels, const 
     exact_begin(&scan, kernels, coll, ask->field, ask->query);
     scan.excluded = ask->excluded;
     scan.err = err;
+    scan.orders = 0;
+    scan.ask = ask;
+    scan.stay = stay;
     topk->order = exact_order;
     topk->ctx = &scan;
-    vs_status st = exact_run(err, &scan, &ask->halt, stay, topk);
+    vs_status st = exact_run(err, &scan, topk);
     if (st == VS_OK) {
         vsi_topk_sort(topk);
         st = scan.order_st;
@@ -16960,6 +17317,13 @@ VSI_FN vs_status vsi_change_begin(vsi_err *err, vs_db *db, vs_txn *txn, vsi_chan
 /* Keeps what the call staged if st is VS_OK, else undoes it. Returns st or the failure to keep it.
  */
 VSI_FN vs_status vsi_change_end(vsi_err *err, vsi_change *change, vs_status st);
+
+/* What a call does to a collection in a transaction. */
+typedef vs_status vsi_collection_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
+                                       void *ctx);
+/* A whole call that changes one collection, in the caller's transaction or one of its own. */
+VSI_FN vs_status vsi_collection_change(vs_collection *collection, vs_txn *txn,
+                                       vsi_collection_stage *stage, void *ctx);
 
 /* Structs of the interface begin with their size, which tells the version that the caller was
  * compiled for. In: what the caller's version lacks keeps the defaults in out; what this version
@@ -17127,6 +17491,23 @@ VSI_FN vs_status vsi_change_end(vsi_err *err, vsi_change *change, vs_status st) 
     if (change->is_own)
         vsi_write_rollback(change->write);
     return st;
+}
+
+VSI_FN vs_status vsi_collection_change(vs_collection *collection, vs_txn *txn,
+                                       vsi_collection_stage *stage, void *ctx) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK)
+        return VS_ERR_MISUSE;
+    vs_db *db = collection->head.db;
+    vsi_err err = {0};
+    vsi_change change;
+    vs_status st = vsi_handle_check_txn(&err, db, txn, true);
+    if (st == VS_OK)
+        st = vsi_change_begin(&err, db, txn, &change);
+    if (st == VS_OK) {
+        st = stage(&err, change.write, collection, ctx);
+        st = vsi_change_end(&err, &change, st);
+    }
+    return vsi_handle_end(&collection->head, st, &err);
 }
 
 /* ---- versioned structs ---------------------------------------------------------------------- */
@@ -17440,7 +17821,7 @@ VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_field *field, const v
     type = type ? type : field->type;
     *out = scratch;
     if (!vector)
-        return vsi_fail(err, VS_ERR_MISUSE, "vector: missing");
+        return vsi_fail(err, VS_ERR_INVALID, "vector: missing");
     if (!vsi_type_bytes(type))
         return vsi_fail(err, VS_ERR_INVALID, "vector: type is %d, expected VS_F32 ... VS_BIT",
                         type);
@@ -17575,6 +17956,58 @@ static vs_status put_decide(vsi_err *err, const vs_collection *collection, const
     return st == VS_ERR_NOT_FOUND ? VS_OK : st;
 }
 
+/* What the record in a slot counts in its collection's bytes, but for its key; and of that, its metadata. */
+static vs_status record_measure(vsi_err *err, const vsi_coll *coll, uint32_t slot,
+                                uint64_t *out_bytes, uint64_t *out_metadata) {
+    uint8_t bytes[VSI_SLOT_KEY_BYTES];
+    vsi_value value = {.bytes = 0};
+    vs_status st = vsi_value_find(err, &coll->metadata, vsi_slot_encode(bytes, slot), &value);
+    st = st == VS_ERR_NOT_FOUND ? VS_OK : st;
+    *out_bytes = *out_metadata = value.bytes;
+    for (uint32_t i = 0; st == VS_OK && i < coll->desc->field_count; i++) {
+        bool has = false;
+        st = vsi_coll_has(err, coll, i, slot, &has);
+        *out_bytes += has ? coll->desc->field[i].vector_bytes : 0;
+    }
+    return st;
+}
+
+/* Whether what a put or new metadata add stays within the collection's limits. */
+static vs_status put_check_limits(vsi_err *err, const vsi_coll *coll, const vsi_op *op) {
+    bool is_put = op->kind == VSI_OP_PUT, is_new = is_put && op->old_slot == VSI_SLOT_NONE;
+    uint64_t old = 0, old_metadata = 0, new = op->metadata.bytes;
+    vs_status st = VS_OK;
+    if (!coll->max_records && !coll->max_bytes)
+        return VS_OK;
+    if (!is_new)
+        st = record_measure(err, coll, is_put ? op->old_slot : op->slot, &old, &old_metadata);
+    if (st != VS_OK)
+        return st;
+    for (uint32_t i = 0; i < coll->desc->field_count; i++)
+        new += op->vector[i].bytes;
+    if (is_new)
+        new += op->key.kind == VS_KEY_U64 ? 8 : op->key.bytes;
+    if (!is_put)
+        old = old_metadata;
+    if (is_new && coll->max_records && coll->count >= coll->max_records)
+        return vsi_fail(err, VS_ERR_LIMIT, "collection '%s' may have %llu records",
+                        coll->desc->name, (unsigned long long)coll->max_records);
+    uint64_t bytes = coll->bytes - old + new;
+    if (coll->max_bytes && bytes > coll->max_bytes && new > old)
+        return vsi_fail(err, VS_ERR_LIMIT, "collection '%s' may have %llu bytes, not %llu",
+                        coll->desc->name, (unsigned long long)coll->max_bytes,
+                        (unsigned long long)bytes);
+    return VS_OK;
+}
+
+/* Puts a record into a slot of its own. */
+static vs_status put_apply(vsi_err *err, vsi_write *write, const vsi_coll *coll, vsi_op *op) {
+    vs_status st = put_check_limits(err, coll, op);
+    if (st == VS_OK && op->kind == VSI_OP_PUT)
+        st = vsi_write_take_slot(err, write, op->coll, &op->slot);
+    return st == VS_OK ? vsi_statement_apply(err, write, op) : st;
+}
+
 static vs_status put_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
                            const vsi_coll *coll, const record_input *in, int mode) {
     vsi_op op = {.kind = VSI_OP_PUT,
@@ -17594,8 +18027,7 @@ static vs_status put_stage(vsi_err *err, vsi_write *write, vs_collection *collec
     st = put_decide(err, collection, coll, in, mode, st, op.old_slot, &is_needed);
     if (st != VS_OK || !is_needed)
         return st;
-    st = vsi_write_take_slot(err, write, collection->id, &op.slot);
-    return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
+    return put_apply(err, write, coll, &op);
 }
 
 /* The collection as the transaction has it now. */
@@ -17710,8 +18142,6 @@ static vs_status batch_validate(vsi_err *err, const vs_batch *batch, bool is_app
                         batch->keys ? "both keys and numbers" : "keys or numbers missing");
     if (is_append && (batch->keys || batch->numbers))
         return vsi_fail(err, VS_ERR_MISUSE, "batch: it has keys, vs_append_batch gives them");
-    if (batch->count && !batch->vectors && !batch->column_count)
-        return vsi_fail(err, VS_ERR_MISUSE, "batch: vectors missing");
     if (batch->column_count && !batch->columns)
         return vsi_fail(err, VS_ERR_MISUSE, "batch: columns missing");
     return VS_OK;
@@ -17751,6 +18181,19 @@ static vs_status batch_add_column(vsi_err *err, const vsi_coll *coll, vs_column 
     return VS_OK;
 }
 
+/* Whether there is a column of each field that all records have. */
+static vs_status batch_check_fields(vsi_err *err, const vsi_desc *desc, const batch_plan *plan) {
+    for (uint32_t i = 0; i < desc->field_count; i++) {
+        bool is_there = desc->field[i].is_optional;
+        for (size_t k = 0; k < plan->column_count; k++)
+            is_there = is_there || plan->column[k].field == i;
+        if (!is_there)
+            return vsi_fail(err, VS_ERR_MISUSE, "batch: vectors missing, of field '%s'",
+                            desc->field[i].name);
+    }
+    return VS_OK;
+}
+
 static vs_status batch_make_plan(vsi_err *err, const vsi_coll *coll, const vs_batch *batch,
                                  batch_plan *out) {
     vs_status st = VS_OK;
@@ -17760,7 +18203,7 @@ static vs_status batch_make_plan(vsi_err *err, const vsi_coll *coll, const vs_ba
         st = batch_add_column(err, coll, first, out);
     for (size_t i = 0; st == VS_OK && i < batch->column_count; i++)
         st = batch_add_column(err, coll, batch->columns[i], out);
-    return st;
+    return st == VS_OK && batch->count ? batch_check_fields(err, coll->desc, out) : st;
 }
 
 /* Row i of a batch; the key is the caller's to fill in when there are none. */
@@ -17860,27 +18303,6 @@ VSI_FN vs_status vsi_record_find(vsi_err *err, const vs_collection *collection,
 
 /* ---- changing what exists ------------------------------------------------------------------- */
 
-/* What a call does in a transaction, the caller's or one of its own. */
-typedef vs_status record_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
-                               void *ctx);
-
-static vs_status record_change(vs_collection *collection, vs_txn *txn, record_stage *stage,
-                               void *ctx) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK)
-        return VS_ERR_MISUSE;
-    vs_db *db = collection->head.db;
-    vsi_err err = {0};
-    vsi_change change;
-    vs_status st = vsi_handle_check_txn(&err, db, txn, true);
-    if (st == VS_OK)
-        st = vsi_change_begin(&err, db, txn, &change);
-    if (st == VS_OK) {
-        st = stage(&err, change.write, collection, ctx);
-        st = vsi_change_end(&err, &change, st);
-    }
-    return vsi_handle_end(&collection->head, st, &err);
-}
-
 /* VS_ERR_NOT_FOUND without a message. */
 static vs_status delete_find(vsi_err *err, vsi_write *write, const vs_collection *collection,
                              vs_key key) {
@@ -17917,7 +18339,7 @@ static vs_status delete_stage(vsi_err *err, vsi_write *write, vs_collection *col
 
 vs_status vs_delete(vs_collection *collection, vs_txn *txn, vs_key key) {
     delete_list list = {.keys = &key, .count = 1, .must_exist = true};
-    return record_change(collection, txn, delete_stage, &list);
+    return vsi_collection_change(collection, txn, delete_stage, &list);
 }
 
 vs_status vs_delete_batch(vs_collection *collection, vs_txn *txn, const vs_key *keys, size_t count,
@@ -17925,7 +18347,7 @@ vs_status vs_delete_batch(vs_collection *collection, vs_txn *txn, const vs_key *
     delete_list list = {.keys = keys, .count = count};
     if (count && !keys)
         return VS_ERR_MISUSE;
-    vs_status st = record_change(collection, txn, delete_stage, &list);
+    vs_status st = vsi_collection_change(collection, txn, delete_stage, &list);
     if (st == VS_OK && out_deleted)
         *out_deleted = list.deleted;
     return st;
@@ -18004,9 +18426,7 @@ static vs_status update_stage_vectors(vsi_err *err, vsi_write *write, vs_collect
         st = put_prepare(err, coll->desc, collection);
     if (st == VS_OK)
         st = put_convert(err, coll->desc, in, collection->scratch.data, op);
-    if (st == VS_OK)
-        st = vsi_write_take_slot(err, write, collection->id, &op->slot);
-    return st == VS_OK ? vsi_statement_apply(err, write, op) : st;
+    return st == VS_OK ? put_apply(err, write, coll, op) : st;
 }
 
 static vs_status update_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
@@ -18029,7 +18449,7 @@ static vs_status update_stage(vsi_err *err, vsi_write *write, vs_collection *col
     st = update_metadata(err, collection, &coll, op.slot, call, &op.metadata);
     if (st == VS_OK && call->what & VS_UPDATE_VECTORS)
         return update_stage_vectors(err, write, collection, &coll, &in, &op);
-    return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
+    return st == VS_OK ? put_apply(err, write, &coll, &op) : st;
 }
 
 static vs_status update_check(vsi_err *err, uint32_t what) {
@@ -18054,7 +18474,7 @@ vs_status vs_update(vs_collection *collection, vs_txn *txn, const vs_record *rec
         st = vsi_struct_read(&err, "vs_record", record, &all, sizeof all);
     if (st != VS_OK)
         return vsi_handle_end(&collection->head, st, &err);
-    return record_change(collection, txn, update_stage, &(update_call){&all, what});
+    return vsi_collection_change(collection, txn, update_stage, &(update_call){&all, what});
 }
 
 vs_status vs_set_metadata(vs_collection *collection, vs_txn *txn, vs_key key, const char *metadata,
@@ -18241,7 +18661,8 @@ static vs_status vectors_read(vsi_err *err, vectors_call *call, uint8_t *out, vs
         } else if (st == VS_ERR_NOT_FOUND) {
             st = vectors_missing(err, call, call->keys[i]);
         }
-        if (vsi_stay_renew(&call->r.db->engine->pager.reside, &call->r.view.stay))
+        vsi_engine *engine = call->r.db->engine;
+        if (vsi_budget_breathe(&engine->pager, &engine->descs, &call->r.view.stay))
             vsi_slab_aside_renew(&call->aside);
     }
     return st;
@@ -18314,6 +18735,7 @@ static vs_status name_validate(vsi_err *err, const char *name) {
 
 /* The fields of a collection to be created, with all defaults. */
 typedef struct field_list {
+    uint64_t max_records, max_bytes;
     uint32_t count;
     vs_field field[VS_FIELDS_MAX];
 } field_list;
@@ -18378,6 +18800,8 @@ static vs_status options_read(vsi_err *err, const vs_collection_options *given, 
     vs_status st = vsi_struct_read(err, "vs_collection_options", given, &all, sizeof all);
     if (st != VS_OK)
         return st;
+    out->max_records = all.max_records;
+    out->max_bytes = all.max_bytes;
     if (!all.fields && !all.field_count) {
         out->count = 1;
         out->field[0] = (vs_field){.size = sizeof(vs_field),
@@ -18416,15 +18840,35 @@ static vs_collection *collection_new(vs_db *db, uint32_t id, const char *name) {
     return collection;
 }
 
+/* VS_ERR_EXISTS when a name is in use. */
+static vs_status name_check_new(vsi_err *err, const vsi_write *write, const char *name) {
+    uint32_t id = 0;
+    bool is_alias = false;
+    vsi_bytes bytes = {(const uint8_t *)name, strlen(name)};
+    vs_status st = vsi_state_name(err, &write->state, bytes, &id, &is_alias);
+    if (st == VS_OK)
+        return vsi_fail(err, VS_ERR_EXISTS, "%s '%s' exists", is_alias ? "alias" : "collection",
+                        name);
+    return st == VS_ERR_NOT_FOUND ? VS_OK : st;
+}
+
+static vs_status limits_stage(vsi_err *err, vsi_write *write, uint32_t id, uint64_t max_records,
+                              uint64_t max_bytes) {
+    vsi_coll coll;
+    vsi_op op = {
+        .kind = VSI_OP_LIMITS, .coll = id, .max_records = max_records, .max_bytes = max_bytes};
+    vs_status st = vsi_state_coll(err, &write->state, id, &coll);
+    if (st == VS_OK && coll.max_records == max_records && coll.max_bytes == max_bytes)
+        return VS_OK;
+    return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
+}
+
 static vs_status create_stage(vsi_err *err, vsi_write *write, const char *name,
                               const field_list *fields, uint32_t *out_id) {
     const vs_vfs *vfs = write->engine->config.vfs;
     vsi_bytes name_bytes = {(const uint8_t *)name, strlen(name)};
-    vsi_coll other;
-    vs_status st = vsi_state_coll_named(err, &write->state, name_bytes, &other);
+    vs_status st = name_check_new(err, write, name);
     if (st == VS_OK)
-        return vsi_fail(err, VS_ERR_EXISTS, "collection '%s' exists", name);
-    if (st == VS_ERR_NOT_FOUND)
         st = vsi_write_take_coll(err, write, out_id);
     if (st != VS_OK)
         return st;
@@ -18443,7 +18887,9 @@ static vs_status create_stage(vsi_err *err, vsi_write *write, const char *name,
                            .name = {(const uint8_t *)field->name, strlen(field->name)},
                            .index = {(const uint8_t *)field->index, strlen(field->index)}};
     }
-    return vsi_statement_apply(err, write, &op);
+    st = vsi_statement_apply(err, write, &op);
+    return st == VS_OK ? limits_stage(err, write, *out_id, fields->max_records, fields->max_bytes)
+                       : st;
 }
 
 vs_status vs_collection_create(vs_db *db, vs_txn *txn, const char *name,
@@ -18518,7 +18964,8 @@ void vs_collection_close(vs_collection *collection) {
     vsi_free(&db->mem, collection, sizeof *collection);
 }
 
-static void info_fill(const vsi_coll *coll, vs_collection_info *out_info) {
+static vs_status info_fill(vsi_err *err, const vsi_state *state, const vsi_coll *coll,
+                           vs_collection_info *out_info) {
     const vsi_desc *desc = coll->desc;
     const vsi_field *first = &desc->field[0];
     vs_collection_info info = {.size = out_info->size,
@@ -18528,10 +18975,16 @@ static void info_fill(const vsi_coll *coll, vs_collection_info *out_info) {
                                .metric = first->metric,
                                .count = coll->count,
                                .created_us = desc->created_us,
-                               .fields = desc->field_count};
-    memcpy(info.name, desc->name, sizeof info.name);
+                               .fields = desc->field_count,
+                               .bytes = coll->bytes,
+                               .max_records = coll->max_records,
+                               .max_bytes = coll->max_bytes};
+    vs_status st = vsi_state_coll_name(err, state, desc->id, info.name);
+    if (st != VS_OK)
+        return st;
     memcpy(info.index, first->index, sizeof info.index);
     vsi_struct_write(&info, sizeof info, out_info);
+    return VS_OK;
 }
 
 static void field_info_fill(const vsi_field *field, vs_field_info *out_info) {
@@ -18545,22 +18998,19 @@ static void field_info_fill(const vsi_field *field, vs_field_info *out_info) {
     vsi_struct_write(&info, sizeof info, out_info);
 }
 
-/* Fields never change, so whatever state has the collection will do: a write transaction's is the one that
- * may be the only one. */
-vs_status vs_field_at(vs_collection *collection, size_t at, vs_field_info *out_info) {
+vs_status vs_field_at(vs_collection *collection, vs_txn *txn, size_t at, vs_field_info *out_info) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_info)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
-    const vsi_desc *desc = vsi_descs_find(&collection->head.db->engine->descs, collection->id);
-    vs_status st = vsi_struct_check(&err, "vs_field_info", out_info);
-    if (st == VS_OK && !desc)
-        st = vsi_fail(&err, VS_ERR_NOT_FOUND, "there is no collection '%s' any more",
-                      collection->name);
-    if (st == VS_OK && at >= desc->field_count)
-        return VS_DONE;
+    vsi_reading r;
+    vs_status st = vsi_reading_open(&err, collection, txn, &r);
     if (st == VS_OK)
-        field_info_fill(&desc->field[at], out_info);
-    return vsi_handle_end(&collection->head, st, &err);
+        st = vsi_struct_check(&err, "vs_field_info", out_info);
+    if (st == VS_OK && at >= r.coll.desc->field_count)
+        st = VS_DONE;
+    if (st == VS_OK)
+        field_info_fill(&r.coll.desc->field[at], out_info);
+    return vsi_reading_close(&r, st, &err);
 }
 
 vs_status vs_collection_info_get(vs_collection *collection, vs_txn *txn,
@@ -18573,7 +19023,7 @@ vs_status vs_collection_info_get(vs_collection *collection, vs_txn *txn,
     if (st == VS_OK)
         st = vsi_struct_check(&err, "vs_collection_info", out_info);
     if (st == VS_OK)
-        info_fill(&r.coll, out_info);
+        st = info_fill(&err, r.view.state, &r.coll, out_info);
     return vsi_reading_close(&r, st, &err);
 }
 
@@ -18590,11 +19040,139 @@ vs_status vs_collection_at(vs_db *db, vs_txn *txn, size_t at, vs_collection_info
     vsi_coll coll;
     st = vsi_state_coll_from(&err, view.state, 0, &coll);
     for (size_t i = 0; st == VS_OK && i < at; i++)
-        st = vsi_state_coll_from(&err, view.state, coll.desc->id + 1, &coll);
+        st = coll.desc->id == UINT32_MAX
+                 ? VS_ERR_NOT_FOUND
+                 : vsi_state_coll_from(&err, view.state, coll.desc->id + 1, &coll);
     if (st == VS_OK)
-        info_fill(&coll, out_info);
+        st = info_fill(&err, view.state, &coll, out_info);
     vsi_view_close(db, view);
     return st == VS_ERR_NOT_FOUND ? VS_DONE : vsi_handle_end(&db->head, st, &err);
+}
+
+/* ---- names and limits ----------------------------------------------------------------------- */
+
+static vs_status rename_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
+                              void *ctx) {
+    const char *name = ctx;
+    vsi_coll coll;
+    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    vsi_op op = {.kind = VSI_OP_RENAME, .coll = collection->id};
+    if (st == VS_OK)
+        st = name_validate(err, name);
+    if (st == VS_OK)
+        st = name_check_new(err, write, name);
+    if (st != VS_OK)
+        return st;
+    op.name = (vsi_bytes){(const uint8_t *)name, strlen(name)};
+    return vsi_statement_apply(err, write, &op);
+}
+
+vs_status vs_collection_rename(vs_collection *collection, vs_txn *txn, const char *name) {
+    return vsi_collection_change(collection, txn, rename_stage, (void *)(uintptr_t)name);
+}
+
+static vs_status set_limits_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
+                                  void *ctx) {
+    const uint64_t *limits = ctx;
+    vsi_coll coll;
+    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    return st == VS_OK ? limits_stage(err, write, collection->id, limits[0], limits[1]) : st;
+}
+
+vs_status vs_collection_set_limits(vs_collection *collection, vs_txn *txn, uint64_t max_records,
+                                   uint64_t max_bytes) {
+    uint64_t limits[2] = {max_records, max_bytes};
+    return vsi_collection_change(collection, txn, set_limits_stage, limits);
+}
+
+/* Whether an alias may be put, or can go: the name is no collection's own. */
+static vs_status alias_stage(vsi_err *err, vsi_write *write, const char *name,
+                             const vs_collection *collection) {
+    vsi_bytes bytes = {(const uint8_t *)name, strlen(name)};
+    vsi_coll coll;
+    uint32_t old = 0;
+    bool is_alias = true;
+    vs_status st = VS_OK;
+    if (collection)
+        st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    if (st != VS_OK)
+        return st;
+    st = vsi_state_name(err, &write->state, bytes, &old, &is_alias);
+    if (st == VS_OK && !is_alias)
+        return vsi_fail(err, VS_ERR_EXISTS, "'%s' is the name of a collection", name);
+    if (st == VS_ERR_NOT_FOUND && !collection)
+        return vsi_fail(err, st, "there is no alias '%s'", name);
+    if (st != VS_OK && st != VS_ERR_NOT_FOUND)
+        return st;
+    vsi_op op = {.kind = VSI_OP_ALIAS, .coll = collection ? collection->id : 0, .name = bytes};
+    return vsi_statement_apply(err, write, &op);
+}
+
+vs_status vs_alias_set(vs_db *db, vs_txn *txn, const char *name, vs_collection *collection) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vsi_change change;
+    vs_status st = vsi_handle_check_txn(&err, db, txn, true);
+    if (st == VS_OK && collection &&
+        (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || collection->head.db != db))
+        st = vsi_fail(&err, VS_ERR_MISUSE, "the collection is no open one of this database");
+    if (st != VS_OK)
+        return vsi_handle_end(&db->head, st, &err); /* txn may be no transaction */
+    st = name_validate(&err, name);
+    if (st == VS_OK)
+        st = vsi_change_begin(&err, db, txn, &change);
+    if (st == VS_OK) {
+        st = alias_stage(&err, change.write, name, collection);
+        st = vsi_change_end(&err, &change, st);
+    }
+    return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
+}
+
+/* The alias number at, and the collection that it leads to; VS_ERR_NOT_FOUND without a message. */
+static vs_status alias_find(vsi_err *err, const vsi_state *state, size_t at, vsi_bytes *out_name,
+                            uint32_t *out_id) {
+    uint8_t bytes[VS_NAME_BYTES_MAX];
+    vsi_bytes from = {bytes, 0};
+    for (;;) {
+        bool is_alias = false;
+        vs_status st = vsi_state_name_after(err, state, from, out_name, out_id, &is_alias);
+        if (st != VS_OK)
+            return st;
+        if (out_name->bytes > VS_NAME_BYTES_MAX)
+            return vsi_fail(err, VS_ERR_CORRUPT, "catalog: a name is too long");
+        if (is_alias && at-- == 0)
+            return VS_OK;
+        memcpy(bytes, out_name->data, out_name->bytes);
+        from.bytes = out_name->bytes;
+    }
+}
+
+vs_status vs_alias_at(vs_db *db, vs_txn *txn, size_t at, vs_alias_info *out_info) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_info)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_alias_info info = VS_ALIAS_INFO_INIT;
+    vs_status st = vsi_handle_check_txn(&err, db, txn, false);
+    if (st == VS_OK)
+        st = vsi_struct_check(&err, "vs_alias_info", out_info);
+    if (st != VS_OK)
+        return vsi_handle_end(&db->head, st, &err);
+    vsi_view view = vsi_view_open(db, txn);
+    vsi_bytes name = {NULL, 0};
+    uint32_t id = 0;
+    st = alias_find(&err, view.state, at, &name, &id);
+    if (st == VS_OK)
+        st = vsi_state_coll_name(&err, view.state, id, info.collection);
+    if (st == VS_OK)
+        memcpy(info.name, name.data, name.bytes);
+    vsi_view_close(db, view);
+    if (st == VS_ERR_NOT_FOUND)
+        return VS_DONE;
+    info.size = out_info->size;
+    if (st == VS_OK)
+        vsi_struct_write(&info, sizeof info, out_info);
+    return vsi_handle_end(&db->head, st, &err);
 }
 /* ---- api/vector.c ---------------------------------------------------------------------------------- */
 /* vector.c - element types, for hosts and bindings. */
@@ -19124,6 +19702,8 @@ vs_status vs_kv_get(vs_db *db, vs_txn *txn, vs_collection *collection, const voi
 /* uses api/record.h */
 /* uses query/exact.h */
 
+enum { SEARCH_BREATH_HITS = 128 };
+
 /* One call, and what it asks. */
 typedef struct search {
     vsi_reading r;
@@ -19156,7 +19736,8 @@ static vs_status search_open(vsi_err *err, vs_collection *collection, vs_txn *tx
                              const vs_search_options *options, search *out) {
     vsi_atomic_u64 *interrupts = &collection->head.db->interrupts;
     out->ask =
-        (vsi_exact_ask){.excluded = VSI_SLOT_NONE,
+        (vsi_exact_ask){.descs = &collection->head.db->engine->descs,
+                        .excluded = VSI_SLOT_NONE,
                         .halt = {.interrupts = interrupts, .seen = vsi_atomic_load(interrupts)}};
     collection->keys.bytes = 0;
     vs_status st = vsi_reading_open(err, collection, txn, &out->r);
@@ -19193,6 +19774,12 @@ static vs_status hits_settle(vsi_err *err, search *s, vs_hit *hits, size_t count
         vs_key *key = &hits[i].key, found = {0};
         if (key->kind == VS_KEY_U64)
             continue;
+        if (i % SEARCH_BREATH_HITS == 0) {
+            vs_status halted = vsi_halt_check(err, &s->ask.halt);
+            vsi_budget_breathe(&s->r.db->engine->pager, s->ask.descs, &s->r.view.stay);
+            if (halted != VS_OK)
+                return halted;
+        }
         vsi_cell cell = {.kind = key->kind, .space = key->space};
         vs_status st = vsi_coll_key(err, &s->r.coll, (uint32_t)key->number, &cell, &found);
         if (st != VS_OK)

@@ -12,7 +12,7 @@
  *   1  Results and messages          what calls return, how to say what went wrong
  *   2  Host services                 memory, files and log messages, if the host has its own
  *   3  Opening and closing           vs_open, vs_close
- *   4  Collections                   vs_collection_create, vs_collection_open
+ *   4  Collections                   vs_collection_create, vs_collection_open, vs_collection_rename
  *   5  Records                       vs_key_u64, vs_put, vs_append, vs_get, vs_delete, vs_set_metadata
  *   6  Transactions                  vs_begin, vs_commit, vs_rollback, vs_savepoint
  *   7  Search                        vs_search, vs_search_batch, vs_search_radius, vs_search_key
@@ -22,7 +22,7 @@
  *  11  JSON                          vs_json_begin, vs_json_next, vs_json_floats, vs_json_write_string
  *
  * Words. A *database* is one file. A *collection* holds *records* of one shape. A *record* is a
- * key (a number, bytes or a UUID), a vector, and optional metadata (a JSON object). The *log* is the files NAME-wal-N beside
+ * key (a number, bytes or a UUID), a vector or several, and optional metadata (a JSON object). The *log* is the files NAME-wal-N beside
  * the database file NAME, which have what was committed since the last checkpoints; while they exist they
  * belong to it and must be moved and copied with it. Closing a database leaves one file.
  *
@@ -471,11 +471,13 @@ typedef struct vs_collection_options {
     const char *index;
     const vs_field
         *fields; /* [field_count] instead of these four; calls name them by their number, 0 ... */
-    size_t field_count; /* 1 .. VS_FIELDS_MAX, if there are fields */
+    size_t field_count;   /* 1 .. VS_FIELDS_MAX, if there are fields */
+    uint64_t max_records; /* as vs_collection_set_limits */
+    uint64_t max_bytes;
 } vs_collection_options;
 
 #define VS_COLLECTION_OPTIONS_INIT                                                                 \
-    { sizeof(vs_collection_options), 0, 0, 0, NULL, NULL, 0 }
+    { sizeof(vs_collection_options), 0, 0, 0, NULL, NULL, 0, 0, 0 }
 
 typedef struct vs_collection_info {
     uint32_t size; /* VS_COLLECTION_INFO_INIT sets it */
@@ -485,13 +487,15 @@ typedef struct vs_collection_info {
     uint32_t dim;
     int type;
     int metric;
-    uint64_t count;     /* records */
-    int64_t created_us; /* microseconds since 1970, UTC */
-    uint32_t fields;    /* how many vector fields it has */
+    uint64_t count;                  /* records */
+    int64_t created_us;              /* microseconds since 1970, UTC */
+    uint32_t fields;                 /* how many vector fields it has */
+    uint64_t bytes;                  /* of the keys, vectors and metadata of all records */
+    uint64_t max_records, max_bytes; /* 0: no limit */
 } vs_collection_info;
 
 #define VS_COLLECTION_INFO_INIT                                                                    \
-    { sizeof(vs_collection_info), 0, {0}, {0}, 0, 0, 0, 0, 0, 0 }
+    { sizeof(vs_collection_info), 0, {0}, {0}, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 typedef struct vs_field_info {
     uint32_t size; /* VS_FIELD_INFO_INIT sets it */
@@ -569,16 +573,84 @@ VS_NODISCARD VS_API vs_status vs_collection_info_get(vs_collection *collection, 
 VS_NODISCARD VS_API vs_status vs_collection_at(vs_db *db, vs_txn *txn, size_t at,
                                                vs_collection_info *out_info);
 
+/* vs_collection_rename - give a collection another name.
+ *
+ *   collection   the collection; the handle goes on with it, and keeps the old name in messages
+ *   txn          a write transaction, or NULL: a transaction of its own
+ *   name         as vs_collection_create
+ *
+ * Snapshots keep the name that it had. Aliases lead to it as before.
+ * Errors: VS_ERR_EXISTS (the name is another collection's, an alias, or its own), VS_ERR_INVALID (name),
+ *   VS_ERR_NOT_FOUND (the collection), VS_ERR_READONLY, VS_ERR_BUSY, VS_ERR_IO, VS_ERR_FULL, VS_ERR_INDOUBT,
+ *   VS_ERR_NOMEM, VS_ERR_MISUSE.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_collection_rename(vs_collection *collection, vs_txn *txn,
+                                                   const char *name);
+
+/* vs_alias_set - make a name lead to a collection, or to another one than before, at once.
+ *
+ *   db           an open database
+ *   txn          a write transaction, or NULL: a transaction of its own
+ *   name         as vs_collection_create; vs_collection_open takes it like the collection's own
+ *   collection   where it leads to; NULL: the alias goes
+ *
+ * Handles that were opened by the alias stay with the collection that it led to.
+ * Errors: VS_ERR_EXISTS (the name is a collection's own), VS_ERR_NOT_FOUND (no such alias goes; the collection),
+ *   else as vs_collection_rename. Message in txn, or in db.
+ * Threads: as the handles given. */
+VS_NODISCARD VS_API vs_status vs_alias_set(vs_db *db, vs_txn *txn, const char *name,
+                                           vs_collection *collection);
+
+typedef struct vs_alias_info {
+    uint32_t size; /* VS_ALIAS_INFO_INIT sets it */
+    char name[VS_NAME_BYTES_MAX + 1];
+    char collection[VS_NAME_BYTES_MAX + 1]; /* the name of the collection that it leads to */
+} vs_alias_info;
+
+#define VS_ALIAS_INFO_INIT                                                                         \
+    {                                                                                              \
+        sizeof(vs_alias_info), {0}, {                                                              \
+            0                                                                                      \
+        }                                                                                          \
+    }
+
+/* vs_alias_at - the aliases of a database one by one, in the order of their bytes.
+ *
+ *   db         an open database
+ *   txn        the transaction whose state is asked, or NULL: the last commit
+ *   at         0, 1, 2, ...
+ *   out_info   [1] its size member says how much may be written
+ *
+ * Returns VS_OK, or VS_DONE when there are not so many.
+ * Errors: VS_ERR_MISUSE.
+ * Threads: any; use a transaction for a list that cannot change meanwhile. */
+VS_NODISCARD VS_API vs_status vs_alias_at(vs_db *db, vs_txn *txn, size_t at,
+                                          vs_alias_info *out_info);
+
+/* vs_collection_set_limits - how large a collection may become.
+ *
+ *   collection    the collection
+ *   txn           a write transaction, or NULL: a transaction of its own
+ *   max_records   calls that would make it have more records return VS_ERR_LIMIT; 0: no limit
+ *   max_bytes     likewise for the bytes of keys, vectors and metadata (vs_collection_info.bytes); 0: no limit
+ *
+ * What is there already stays; only what makes it larger is refused.
+ * Errors: as vs_collection_rename, but for the name.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_collection_set_limits(vs_collection *collection, vs_txn *txn,
+                                                       uint64_t max_records, uint64_t max_bytes);
+
 /* vs_field_at - the vector fields of a collection one by one.
  *
  *   collection   the collection
+ *   txn          the transaction whose state is asked, or NULL: the last commit
  *   at           0, 1, 2, ...: the number by which calls name the field
  *   out_info     [1] its size member says how much may be written
  *
  * Returns VS_OK, or VS_DONE when there are not so many.
  * Errors: VS_ERR_NOT_FOUND (the collection's creation was rolled back), VS_ERR_MISUSE.
  * Threads: one call at a time per handle. */
-VS_NODISCARD VS_API vs_status vs_field_at(vs_collection *collection, size_t at,
+VS_NODISCARD VS_API vs_status vs_field_at(vs_collection *collection, vs_txn *txn, size_t at,
                                           vs_field_info *out_info);
 
 /* ---- 5  Records ----------------------------------------------------------------------------- */
@@ -1020,13 +1092,14 @@ typedef struct vs_search_options {
  *   k            1 or more; may exceed the number of records
  *   options      NULL: field 0, no timeout
  *   hits         [k] written nearest first; equal distances by ascending key
- *   out_count    [1] hits written; below k only when there are fewer records
+ *   out_count    [1] hits written; below k only when fewer records have such a vector
  *
  * Exact. Distance: VS_L2 gives the squared distance, VS_IP minus the inner product, VS_COSINE one
  * minus the cosine. Sums over u8, i8 and bits are computed in whole numbers, those over f16 and bf16 in
  * double. f32 collections are computed in single precision in parts of 1024 elements, the parts added in
  * double: the error is below 5e-6 times the sum of the terms' magnitudes.
- * Memory: no allocation once a handle has searched with this k or a larger one.
+ * Memory: no allocation once a handle has searched with this k or a larger one; where keys are no numbers, once the
+ *   keys of its hits had as many bytes.
  * Errors: VS_ERR_INVALID (query, field), VS_ERR_NOT_FOUND (the collection), VS_ERR_INTERRUPTED (vs_interrupt),
  *   VS_ERR_TIMEOUT, VS_ERR_NOMEM, VS_ERR_MISUSE. hits may have been written to.
  * Threads: one call at a time per handle; handles of one database may search in parallel. */

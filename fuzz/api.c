@@ -788,7 +788,7 @@ static void refuse_records(run *r, vs_collection *coll) {
     must(vs_put(coll, r->txn, &record, VS_UPSERT), VS_ERR_INVALID, "put of no JSON", coll);
     record.vector = NULL;
     record.metadata = NULL;
-    must(vs_put(coll, r->txn, &record, VS_UPSERT), VS_ERR_MISUSE, "put of nothing", coll);
+    must(vs_put(coll, r->txn, &record, VS_UPSERT), VS_ERR_INVALID, "put of nothing", coll);
 }
 
 static void step_refused(run *r) {

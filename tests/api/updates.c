@@ -455,7 +455,7 @@ VT_TEST(an_update_that_cannot_be_changes_nothing) {
     r.vector = NULL;
     r.vectors = &none;
     r.vector_count = 1;
-    refuse_update(c, r, VS_UPDATE_VECTORS, VS_ERR_MISUSE, "field 'a'");
+    refuse_update(c, r, VS_UPDATE_VECTORS, VS_ERR_INVALID, "field 'a'");
     r.vectors = &beyond;
     refuse_update(c, r, VS_UPDATE_VECTORS, VS_ERR_INVALID, "field is 3");
     r.vector_count = 0;

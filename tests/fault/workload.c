@@ -196,8 +196,33 @@ static uint64_t hash_of(const void *data, size_t bytes, uint64_t seed) {
     return vt_mix(h);
 }
 
-static uint64_t hash_coll(const char *name, uint32_t dim) {
-    return hash_of(name, strlen(name), 77 + dim);
+/* The name of a collection, renamed or not. */
+static const char *make_name(int c, bool is_renamed) {
+    static char names[WL_COLLS][2][16];
+    snprintf(names[c][is_renamed], sizeof names[c][0], "%s%s", shapes[c].name,
+             is_renamed ? "!" : "");
+    return names[c][is_renamed];
+}
+
+static uint64_t hash_coll(const char *name, uint32_t dim, uint64_t max_records) {
+    return hash_of(name, strlen(name), 77 + dim + 1000 * max_records);
+}
+
+static uint64_t hash_alias(const char *leads_to) {
+    return hash_of(leads_to, strlen(leads_to), 99);
+}
+
+enum { WL_LIMIT = 5000 };
+
+static uint64_t model_coll_hash(const wl_model *model, int c) {
+    uint64_t limit = model->limit[c] ? WL_LIMIT + model->limit[c] : 0;
+    return model->exists[c] ? hash_coll(make_name(c, model->is_renamed[c]), shapes[c].dim, limit)
+                            : 0;
+}
+
+static uint64_t model_alias_hash(const wl_model *model) {
+    int c = model->alias - 1;
+    return c < 0 ? 0 : hash_alias(make_name(c, model->is_renamed[c]));
 }
 
 /* Key k: numbers, texts short and long, UUIDs, numbers of other namespaces. */
@@ -281,12 +306,9 @@ static uint64_t model_note_hash(int note, uint32_t seed) {
 
 /* A sum over all content, so that one of a slightly different model follows from the differences. */
 static uint64_t model_fingerprint(const wl_model *model, const wl_model *other, uint64_t of_other) {
-    uint64_t sum = of_other;
+    uint64_t sum = of_other + model_alias_hash(model) - model_alias_hash(other);
     for (int c = 0; c < WL_COLLS; c++) {
-        if (model->exists[c] != other->exists[c]) {
-            uint64_t coll = hash_coll(shapes[c].name, shapes[c].dim);
-            sum = model->exists[c] ? sum + coll : sum - coll;
-        }
+        sum += model_coll_hash(model, c) - model_coll_hash(other, c);
         for (int k = 0; k < WL_KEYS; k++) {
             wl_record now = model->record[c][k], then = other->record[c][k];
             if (now.vector != then.vector || now.metadata != then.metadata)
@@ -306,13 +328,15 @@ static bool read_coll(vs_db *db, const vs_collection_info *info, uint64_t *sum) 
     if (st == VS_OK)
         st = vs_scan(coll, NULL, NULL, &cursor);
     uint64_t count = 0;
+    char base[VS_NAME_BYTES_MAX + 1]; /* records count by the first name */
+    snprintf(base, sizeof base, "%.*s", (int)strcspn(info->name, "!"), info->name);
     size_t element = info->type == VS_U8 ? 1 : sizeof(float);
     for (st = st == VS_OK ? vs_step(cursor) : st; st == VS_ROW; st = vs_step(cursor)) {
         vs_record record = VS_RECORD_INIT;
         st = vs_cursor_record(cursor, &record);
         if (st != VS_OK)
             break;
-        *sum += hash_record(info->name, info->dim * element, &record);
+        *sum += hash_record(base, info->dim * element, &record);
         count++;
     }
     vs_cursor_close(cursor);
@@ -325,13 +349,17 @@ bool wl_read_fingerprint(vs_db *db, uint64_t *out_fingerprint) {
     vs_collection_info info = VS_COLLECTION_INFO_INIT;
     vs_status at = vs_collection_at(db, NULL, 0, &info);
     for (size_t i = 1; at == VS_OK; i++) {
-        sum += hash_coll(info.name, info.dim);
+        sum += hash_coll(info.name, info.dim, info.max_records);
         if (!read_coll(db, &info, &sum))
             return false;
         at = vs_collection_at(db, NULL, i, &info);
     }
-    if (at != VS_DONE)
+    vs_alias_info alias = VS_ALIAS_INFO_INIT;
+    vs_status found = vs_alias_at(db, NULL, 0, &alias);
+    if (at != VS_DONE || (found != VS_OK && found != VS_DONE))
         return false;
+    if (found == VS_OK)
+        sum += hash_alias(alias.collection);
     for (int i = 0; i < WL_NOTES; i++) {
         char key[32], value[WL_TEXT_BYTES_MAX];
         size_t bytes = 0;
@@ -497,7 +525,8 @@ static bool open_colls(wl_run *run) {
     for (int c = 0; c < WL_COLLS; c++) {
         if (!run->staged.exists[c])
             continue;
-        vs_status st = vs_collection_open(run->db, NULL, shapes[c].name, &run->coll[c]);
+        vs_status st = vs_collection_open(run->db, NULL, make_name(c, run->staged.is_renamed[c]),
+                                          &run->coll[c]);
         if (st != VS_OK)
             return is_expected_failure(run, st) ||
                    fail(run, "open of %s: %s", shapes[c].name, vs_errmsg(run->db));
@@ -689,11 +718,39 @@ static bool step_delete(wl_run *run) {
     return end_change(run, st, state, &before, run->coll[c]);
 }
 
+/* Another name, another limit, or an alias that leads elsewhere. */
+static bool step_describe(wl_run *run, int c) {
+    wl_model before = run->staged;
+    wl_model *m = &run->staged;
+    int what = (int)vt_below(&run->rng, 3);
+    vs_status st = VS_OK;
+    const void *handle = run->coll[c];
+    if (what == 0)
+        m->is_renamed[c] = !m->is_renamed[c];
+    else if (what == 1)
+        m->limit[c] = (uint8_t)(m->limit[c] + 1);
+    else
+        m->alias = m->alias == c + 1 ? 0 : (uint8_t)(c + 1);
+    int state = run->txn ? -1 : start_commit(run);
+    if (what == 0) {
+        st = vs_collection_rename(run->coll[c], run->txn, make_name(c, m->is_renamed[c]));
+    } else if (what == 1) {
+        uint64_t limit = m->limit[c] ? WL_LIMIT + m->limit[c] : 0;
+        st = vs_collection_set_limits(run->coll[c], run->txn, limit, 0);
+    } else {
+        st = vs_alias_set(run->db, run->txn, "alias", m->alias ? run->coll[c] : NULL);
+        handle = run->txn ? (const void *)run->txn : run->db;
+    }
+    return end_change(run, st, state, &before, handle);
+}
+
 /* Other vectors for a record, and its metadata as they are; or other metadata, and its vectors as they are. */
 static bool step_update(wl_run *run) {
     int c = 0;
     if (!pick_coll(run, &c))
         return true;
+    if (chance(run, 25))
+        return step_describe(run, c);
     wl_model before = run->staged;
     uint64_t key = vt_below(&run->rng, WL_KEYS);
     wl_record *record = &run->staged.record[c][key], next = *record;

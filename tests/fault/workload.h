@@ -15,6 +15,9 @@ typedef struct wl_record {
 /* The content of a database. */
 typedef struct wl_model {
     bool exists[WL_COLLS];
+    bool is_renamed[WL_COLLS];
+    uint8_t limit[WL_COLLS]; /* of records, 0: none; it is never reached */
+    uint8_t alias;           /* 1 + the collection that it leads to; 0: there is none */
     wl_record record[WL_COLLS][WL_KEYS];
     uint32_t note[WL_NOTES]; /* seed; 0: none */
 } wl_model;
@@ -50,8 +53,8 @@ typedef struct workload {
         hold;                /* more steps; hold: take a snapshot, or look at it and let it go */
     uint64_t memory;         /* the memory limit; 0: the usual one */
     int save, back, release; /* more steps: of savepoints, in transactions */
-    int update;              /* more steps: new metadata for a record that stays */
-    uint64_t room;           /* bytes that the disk has; 0: any number */
+    int update;    /* more steps: parts of a record that stays; names, limits and an alias */
+    uint64_t room; /* bytes that the disk has; 0: any number */
 } workload;
 
 extern const workload wl_all[];

@@ -10,6 +10,7 @@ listing goes to stdout, one line per thing, in the order of the format's keys:
     collection ID NAME dim= type= metric= index= created= count=       of its field 0
     field COLLECTION-ID NUMBER NAME dim= type= metric= index= optional=  of the others
     record COLLECTION-ID KEY SUM-OF-XXH3-128-OF-THE-VECTORS METADATA-AS-A-JSON-STRING, or -
+    alias COLLECTION-ID NAME
     note COLLECTION-ID KEY-HEX VALUE-HEX
     digest HEX ok                                     computed anew, and it is the recorded one
 
@@ -49,7 +50,7 @@ VALUE_MAX = 1048576  # bytes of a compressed value
 CONT, COMMIT, MARK = 1, 2, 3
 PAYLOAD_MAX = 67108864
 CREATE, PUT, DELETE, NOTE, DIGEST = 1, 2, 3, 4, 5
-SAVEPOINT, RELEASE, ROLLBACK_TO, METADATA = 6, 7, 8, 9
+SAVEPOINT, RELEASE, ROLLBACK_TO, METADATA, RENAME, ALIAS, LIMITS = 6, 7, 8, 9, 10, 11, 12
 SAVEPOINTS_MAX = 1000
 NO_SLOT = 0xFFFFFFFF
 TYPES = {1: ("f32", 32), 2: ("u8", 8), 3: ("f16", 16), 4: ("bf16", 16), 5: ("i8", 8), 6: ("bit", 1)}  # bits
@@ -118,11 +119,21 @@ def text_of(data, thing):
 # ---- the content, and its digest (section 9) --------------------------------------------------------
 
 def collection_term(c):
-    total = hash128(struct.pack("<2Iq", 1, c.id, c.created) + c.name)
+    total = hash128(struct.pack("<2Iq", 1, c.id, c.created)) + name_term(c.name, c.id, False)
+    total += limits_term(c)
     for number, f in enumerate(c.fields):
         head = struct.pack("<8I", 5, c.id, number, f.dim, f.type, f.metric, f.optional, len(f.name))
         total += hash128(head + f.name + f.index)
     return total
+
+
+def name_term(name, collection_id, is_alias):
+    return hash128(struct.pack("<3I", 6, collection_id, is_alias) + name)
+
+
+def limits_term(c):
+    limits = (c.max_records, c.max_bytes)
+    return hash128(struct.pack("<2I2Q", 7, c.id, *limits)) if any(limits) else 0
 
 
 def vectors_hash(vectors):
@@ -218,6 +229,8 @@ class Collection:
     slots: dict = field(default_factory=dict)  # slot: key of the record that it holds
     slot_end: int = 0
     last_number: int = 0
+    max_records: int = 0
+    max_bytes: int = 0
 
     def count_number(self, key):
         _, kind, value = key_parts(key, "key")
@@ -248,6 +261,7 @@ class State:
     last_id: int = 0
     collections: dict = field(default_factory=dict)
     notes: dict = field(default_factory=dict)  # (collection id, key): value
+    aliases: dict = field(default_factory=dict)  # name: collection id
     sum: int = 0
 
     def add(self, term):
@@ -256,6 +270,7 @@ class State:
     def digest(self):
         """Of the content as it stands, without the sum that was kept."""
         total = sum(note_term(*where, value) for where, value in self.notes.items())
+        total += sum(name_term(name, of, True) for name, of in self.aliases.items())
         for c in self.collections.values():
             total += collection_term(c) + sum(record_terms(c.id, *item) for item in c.records.items())
         return total % 2**128
@@ -269,6 +284,8 @@ class State:
             for key, r in sorted(c.records.items()):
                 metadata = json.dumps(text_of(r.metadata, f"metadata of {key_text(key)}")) if r.metadata else "-"
                 yield f"record {c.id} {key_text(key)} {r.vector:032x} {metadata}"
+        for name, of in sorted(self.aliases.items()):
+            yield f"alias {of} {name.decode()}"
         for (collection_id, key), value in sorted(self.notes.items(), key=lambda note: note_key(*note[0])):
             yield f"note {collection_id} {key.hex()} {value.hex()}"
 
@@ -627,14 +644,17 @@ class Walk:
         collection_id = int.from_bytes(key[1:], "big")
         thing = f"collection {collection_id}"
         fields = Fields(value, thing)
-        created, records, last_number, slot_end, field_count, name_bytes = fields.take("qQQIHH")
-        cell_shift, rest = fields.take("B"), fields.raw(7)
-        expect(not self.fsck or not any(rest), f"{thing}: zeros", rest.hex(), "zeros")
+        created, records, last_number, slot_end, field_count, cell_shift, zero = fields.take("qQQIHBB")
+        expect(not self.fsck or not zero, f"{thing}: zero", zero, "zero")
         counts = fields.take("5Q")
-        expect(1 <= field_count <= 8, f"{thing}: vector fields", field_count, "1 to 8")
-        c = Collection(collection_id, created, fields.raw(name_bytes),
-                       [self.field(entries, collection_id, number) for number in range(field_count)])
+        total_bytes, max_records, max_bytes = fields.take("3Q")
         fields.end()
+        expect(1 <= field_count <= 8, f"{thing}: vector fields", field_count, "1 to 8")
+        own = key + b"\xff\xff"
+        expect(own in entries, f"{thing}: name", "no entry", "one")
+        c = Collection(collection_id, created, entries[own][0],
+                       [self.field(entries, collection_id, number) for number in range(field_count)],
+                       max_records=max_records, max_bytes=max_bytes)
         c.verify(thing)
         equal(f"{thing}: shift of cells", cell_shift, slab_shift(CELL_BYTES, self.trailer))
         c.slot_end, c.last_number = slot_end, last_number
@@ -642,6 +662,7 @@ class Walk:
         trees = {name: (references[i], f"{thing}: {name}", counts[i]) for i, name in enumerate(TREES)}
         row_sizes = [CELL_BYTES] + [f.vector_bytes() for f in c.fields]
         slabs = self.slabs(*trees["slabs"], row_sizes)
+        self.bytes_of_records = 0
         metadata = self.metadata(*trees["metadata"])
         long_keys = self.long_keys(*trees["long keys"])
         sets = self.sets(*trees["live"])
@@ -654,6 +675,7 @@ class Walk:
         expect(set(long_keys) <= set(c.slots), f"{thing}: long keys", sorted(set(long_keys) - set(c.slots)),
                "slots of records")
         equal(f"{thing}: records", len(c.records), records)
+        equal(f"{thing}: bytes", self.bytes_of_records, total_bytes)
         self.verify_slots(c, sets.pop(0, set()), metadata, thing)
         for number, slots in sets.items():
             expect(1 <= number <= field_count and c.fields[number - 1].optional, f"{thing}: set", number,
@@ -678,6 +700,7 @@ class Walk:
         equal(f"{thing}: namespace and type in its cell", cell.take("II"), (space, kind))
         c.records[key] = Record(slot, vectors_hash(vectors), metadata.get(slot, b""))
         c.slots[slot] = key
+        self.bytes_of_records += len(content) + sum(map(len, vectors.values())) + len(metadata.get(slot, b""))
 
     def row(self, slabs, array, slot, row_bytes, thing):
         """The row of a slot; all slabs of an array have one size."""
@@ -705,10 +728,15 @@ class Walk:
                 state.collections[c.id] = c
             elif key[:1] == b"\1" and len(key) == 7:
                 number, of = int.from_bytes(key[5:], "big"), int.from_bytes(key[1:5], "big")
-                expect(of in state.collections and number < len(state.collections[of].fields),
+                expect(of in state.collections and (number == 0xffff or number < len(state.collections[of].fields)),
                        f"catalog: field {number} of collection {of}", "an entry", "a collection that has it")
             elif key[:1] == b"\2":
-                names[key[1:]] = Fields(value, f"name {key[1:]!r}").take("I")
+                name = Fields(value, f"name {key[1:]!r}")
+                of, is_alias = name.take("I"), len(value) == 5
+                equal(f"name {key[1:]!r}: alias", name.take("B") if is_alias else 1, 1)
+                name.end()
+                expect(of in state.collections, f"name {key[1:]!r}", of, "a collection")
+                (state.aliases if is_alias else names)[key[1:]] = of
             elif key == b"\3":
                 notes = Fields(value, "catalog: entry 03"), references
             else:
@@ -884,12 +912,12 @@ class Replay:
             while fields.place < len(payload):
                 kind, flags, _, size = fields.take("BBHI")
                 body = Fields(fields.raw(size), f"{thing}: operation {kind}")
-                if CREATE <= kind <= METADATA:
+                if CREATE <= kind <= LIMITS:
                     [self.create, self.put, self.delete, self.note, self.verify_digest, self.savepoint, self.release,
-                     self.rollback_to, self.metadata][kind - 1](body)
+                     self.rollback_to, self.metadata, self.rename, self.alias, self.limits][kind - 1](body)
                     body.end()
                 else:
-                    expect(not flags & 1, thing, f"operation {kind}", "1 to 9 (VS_ERR_TOO_NEW)")
+                    expect(not flags & 1, thing, f"operation {kind}", "1 to 12 (VS_ERR_TOO_NEW)")
                 at_end = i == len(self.payloads) - 1 and fields.place == len(payload)
                 expect((kind == DIGEST) == at_end, thing, f"operation {kind}", "DIGEST at the end, and only there")
                 last = kind
@@ -905,8 +933,7 @@ class Replay:
         thing = f"{body.thing}: CREATE {collection_id}"
         c.verify(thing)
         expect(c.id > self.state.last_id, thing, c.id, f"an id above {self.state.last_id}")
-        expect(all(other.name != c.name for other in self.state.collections.values()), thing,
-               f"name {c.name.decode()!r} again", "a new one")
+        self.new_name(c.name, thing)
         self.state.collections[c.id], self.state.last_id = c, c.id
         self.state.add(collection_term(c))
 
@@ -966,6 +993,35 @@ class Replay:
         self.state.add(-record_terms(c.id, key, c.records[key]))
         c.records[key] = Record(slot, c.records[key].vector, metadata)
         self.state.add(record_terms(c.id, key, c.records[key]))
+
+    def new_name(self, name, thing):
+        taken = [c.name for c in self.state.collections.values()] + list(self.state.aliases)
+        expect(name not in taken, thing, f"name {name!r} again", "a new one")
+
+    def rename(self, body):
+        c, name = self.collection_of(body), body.run()
+        self.new_name(name, f"{body.thing}: RENAME {c.id}")
+        self.state.add(-name_term(c.name, c.id, False) + name_term(name, c.id, False))
+        c.name = name
+        c.verify(f"{body.thing}: RENAME {c.id}")
+
+    def alias(self, body):
+        of, name = body.take("I"), body.run()
+        thing = f"{body.thing}: ALIAS {name!r}"
+        expect(not of or of in self.state.collections, thing, of, "a collection")
+        expect(of or name in self.state.aliases, thing, "nothing to delete", "an alias")
+        if name in self.state.aliases:
+            self.state.add(-name_term(name, self.state.aliases.pop(name), True))
+        self.new_name(name, thing)
+        if of:
+            self.state.aliases[name] = of
+            self.state.add(name_term(name, of, True))
+
+    def limits(self, body):
+        c = self.collection_of(body)
+        self.state.add(-limits_term(c))
+        c.max_records, c.max_bytes = body.take("QQ")
+        self.state.add(limits_term(c))
 
     def note(self, body):
         collection_id, put = body.take("II")

@@ -183,12 +183,16 @@ static inline void add_term(model *m, const term *t, bool is_added) {
 }
 
 static inline void add_coll(model *m, int c) {
-    term t = {.bytes = 0}, field = {.bytes = 0};
+    term t = {.bytes = 0}, field = {.bytes = 0}, own = {.bytes = 0};
     put_number(&t, 1, 4);
     put_number(&t, m->coll[c].id, 4);
     put_number(&t, (uint64_t)m->coll[c].created_us, 8);
-    put_run(&t, shapes[c].name, strlen(shapes[c].name));
     add_term(m, &t, true);
+    put_number(&own, 6, 4);
+    put_number(&own, m->coll[c].id, 4);
+    put_number(&own, 0, 4); /* no alias */
+    put_run(&own, shapes[c].name, strlen(shapes[c].name));
+    add_term(m, &own, true);
     put_number(&field, 5, 4);
     put_number(&field, m->coll[c].id, 4);
     put_number(&field, 0, 4);

@@ -148,12 +148,16 @@ static size_t file_vector(int c, uint64_t seed, uint8_t *out) {
 }
 
 static void add_coll(uint64_t sum[2], int c, const model_coll *coll) {
-    term t = {.bytes = 0}, field = {.bytes = 0};
+    term t = {.bytes = 0}, field = {.bytes = 0}, own = {.bytes = 0};
     put_number(&t, 1, 4);
     put_number(&t, coll->id, 4);
     put_number(&t, (uint64_t)coll->created_us, 8);
-    put_run(&t, shape[c].name, strlen(shape[c].name));
     add_term(sum, &t);
+    put_number(&own, 6, 4);
+    put_number(&own, coll->id, 4);
+    put_number(&own, 0, 4); /* no alias */
+    put_run(&own, shape[c].name, strlen(shape[c].name));
+    add_term(sum, &own);
     put_number(&field, 5, 4);
     put_number(&field, coll->id, 4);
     put_number(&field, 0, 4);

@@ -105,12 +105,16 @@ static void add_record_part(vsi_hash128 *sum, uint32_t kind, uint32_t coll, uint
 }
 
 static void add_coll(vsi_hash128 *sum, const model_coll *c) {
-    term t = {.bytes = 0}, field = {.bytes = 0};
+    term t = {.bytes = 0}, field = {.bytes = 0}, own = {.bytes = 0};
     term_number(&t, 1, 4);
     term_number(&t, c->id, 4);
     term_number(&t, (uint64_t)c->time_us, 8);
-    term_bytes(&t, c->name, strlen(c->name));
     add_term(sum, &t);
+    term_number(&own, 6, 4);
+    term_number(&own, c->id, 4);
+    term_number(&own, 0, 4); /* no alias */
+    term_bytes(&own, c->name, strlen(c->name));
+    add_term(sum, &own);
     term_number(&field, 5, 4);
     term_number(&field, c->id, 4);
     term_number(&field, 0, 4);

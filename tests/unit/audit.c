@@ -259,7 +259,7 @@ VT_TEST(wrong_counts_are_found) {
 
 /* Not only in the collection that the writer has at hand. */
 VT_TEST(wrong_counts_in_the_catalog_are_found) {
-    enum { COUNT_OFF = 8, TREES_OFF = 40, TREES = 5 };
+    enum { COUNT_OFF = 8, TREES_OFF = 32, TREES = 5 };
     fixture f;
     begin(&f);
     uint8_t key[5] = {1, 0, 0, 0, (uint8_t)coll_id(0)}, *value = NULL;
@@ -661,9 +661,6 @@ VT_TEST(a_changed_description_is_found) {
     fixture f;
     begin(&f);
     vsi_desc *desc = f.coll->desc;
-    desc->name[3] ^= 1;
-    check_finds(&f, "digest");
-    desc->name[3] ^= 1;
     desc->field[0].index[0] = 'x';
     check_finds(&f, "digest");
     desc->field[0].index[0] = 0;

@@ -137,8 +137,8 @@ VT_TEST(keys_of_callers_are_checked) {
     VT_EQ(vsi_key_check(&err, (vs_key){0, "x", VS_KEY_BYTES_MAX, VS_KEY_BYTES, 0}), VS_OK);
     VT_EQ(vsi_key_check(&err, (vs_key){0, "x", 16, VS_KEY_UUID, 0}), VS_OK);
     refuse((vs_key){0, "x", 1, 3, 0}, VS_ERR_INVALID, "kind is 3");
-    refuse((vs_key){0, NULL, 1, VS_KEY_BYTES, 0}, VS_ERR_MISUSE, "data missing");
-    refuse((vs_key){0, NULL, 16, VS_KEY_UUID, 0}, VS_ERR_MISUSE, "data missing");
+    refuse((vs_key){0, NULL, 1, VS_KEY_BYTES, 0}, VS_ERR_INVALID, "data missing");
+    refuse((vs_key){0, NULL, 16, VS_KEY_UUID, 0}, VS_ERR_INVALID, "data missing");
     refuse((vs_key){0, "", 0, VS_KEY_BYTES, 0}, VS_ERR_LIMIT, "1 to 1024 bytes, this one 0");
     refuse((vs_key){0, "", 1025, VS_KEY_BYTES, 0}, VS_ERR_LIMIT, "this one 1025");
     refuse((vs_key){0, "", 15, VS_KEY_UUID, 0}, VS_ERR_INVALID, "16 bytes, this one 15");

@@ -82,9 +82,17 @@ static const vsi_op metadata = {.kind = VSI_OP_METADATA,
 static const vsi_op metadata_gone = {
     .kind = VSI_OP_METADATA, .coll = 1, .slot = 1, .key.number = 1};
 
+static const vsi_op rename_op = {
+    .kind = VSI_OP_RENAME, .coll = 12, .name = {(const uint8_t *)"another", 7}};
+static const vsi_op alias = {
+    .kind = VSI_OP_ALIAS, .coll = 0, .name = {(const uint8_t *)"an alias", 8}};
+static const vsi_op limits = {
+    .kind = VSI_OP_LIMITS, .coll = 3, .max_records = 0x1122334455667788, .max_bytes = UINT64_MAX};
+
 static const vsi_op *const all[] = {
-    &put_text, &delete_uuid, &metadata,  &metadata_gone, &create,    &put,     &put_new,    &delete,
-    &note,     &note_empty,  &note_gone, &digest,        &savepoint, &release, &rollback_to};
+    &rename_op,     &alias,     &limits, &put_text,  &delete_uuid, &metadata,
+    &metadata_gone, &create,    &put,    &put_new,   &delete,      &note,
+    &note_empty,    &note_gone, &digest, &savepoint, &release,     &rollback_to};
 enum { ALL = sizeof all / sizeof all[0], BYTES_MAX = 256 };
 
 /* Bytes in the making. */
@@ -172,6 +180,16 @@ static void add_body(maker *m, const vsi_op *op) {
         add_key(m, op->key);
         add_run(m, op->metadata);
         break;
+    case VSI_OP_RENAME:
+    case VSI_OP_ALIAS:
+        add(m, op->coll, 4);
+        add_run(m, op->name);
+        break;
+    case VSI_OP_LIMITS:
+        add(m, op->coll, 4);
+        add(m, op->max_records, 8);
+        add(m, op->max_bytes, 8);
+        break;
     case VSI_OP_NOTE:
         add(m, op->coll, 4);
         add(m, op->note_has_value, 4);
@@ -236,6 +254,8 @@ static void check_op(const vsi_op *found, const vsi_op *expected) {
     VT_CHECK(found->digest.lo == expected->digest.lo);
     VT_CHECK(found->digest.hi == expected->digest.hi);
     VT_EQ(found->savepoint, expected->savepoint);
+    VT_CHECK(found->max_records == expected->max_records);
+    VT_CHECK(found->max_bytes == expected->max_bytes);
 }
 
 /* Reads from a block of exactly that size, so that a sanitizer sees a read too far. */

@@ -261,7 +261,7 @@ VT_TEST(thousands_of_collections_are_found_by_id_and_by_name) {
     const vsi_state reader = catalog_only(&f.state);
     VT_EQ(f.state.last_coll, UINT32_MAX);
     check_tree(&f.state.catalog);
-    VT_EQ(f.state.catalog.count, 3 * MANY + 1); /* itself, its field, its name */
+    VT_EQ(f.state.catalog.count, 4 * MANY + 1); /* itself, its field, its name both ways */
     for (uint32_t i = 0; i < MANY; i++) {
         char name[NAME_ROOM];
         name_of(i, name);
@@ -353,6 +353,9 @@ VT_TEST(an_entry_of_the_catalog_describes_its_collection_completely) {
     for (int i = 0; i < 10; i++)
         grow(&f, 0x01020304);
     f.state.work.last_number = 0x1122334455667788;
+    f.state.work.bytes = 11;
+    f.state.work.max_records = 22;
+    f.state.work.max_bytes = 33;
     commit(&f, mark);
     vsi_coll coll = find(&f.state, 0x01020304, "some name");
     const vsi_node_item item = get_entry(&f.state, id_key(key, 0x01020304));
@@ -362,17 +365,17 @@ VT_TEST(an_entry_of_the_catalog_describes_its_collection_completely) {
     VT_CHECK(vsi_get_u64(value + 16) == coll.last_number && coll.last_number == 0x1122334455667788);
     VT_EQ(vsi_get_u32(value + 24), 10);
     VT_EQ(vsi_get_u16(value + 28), 1);
-    VT_EQ(vsi_get_u16(value + 30), strlen(coll.desc->name));
-    VT_EQ(value[32], coll.desc->cells.shift);
-    for (int i = 33; i < 40; i++)
-        VT_EQ(value[i], 0);
+    VT_EQ(value[30], coll.desc->cells.shift);
+    VT_EQ(value[31], 0);
     VT_EQ(item.ref_count, TREES);
     for (int at = 0; at < TREES; at++) {
-        VT_EQ(vsi_get_u64(value + 40 + 8 * at), 10);
+        VT_EQ(vsi_get_u64(value + 32 + 8 * at), 10);
         VT_EQ(vsi_ref_decode(item.refs + at * VSI_REF_BYTES).at, tree_of(&coll, at)->root.at);
     }
-    VT_EQ(item.value.bytes, 80 + strlen(coll.desc->name));
-    VT_CHECK(!memcmp(value + 80, "some name", 9));
+    VT_CHECK(vsi_get_u64(value + 72) == 11 && coll.bytes == 11);
+    VT_CHECK(vsi_get_u64(value + 80) == 22 && coll.max_records == 22);
+    VT_CHECK(vsi_get_u64(value + 88) == 33 && coll.max_bytes == 33);
+    VT_EQ(item.value.bytes, 96);
     end(&f);
 }
 
@@ -458,20 +461,20 @@ static void check_coll_is_malformed(fixture *f, vsi_bytes value, uint32_t ref_co
 
 VT_TEST(entries_of_collections_that_are_malformed_are_called_damage) {
     fixture f;
-    uint8_t key[5], value[100] = {0};
+    uint8_t key[5], value[120] = {0};
     begin(&f);
     add_committed(&f, 1, "one");
     add_committed(&f, 3, "three");
     add_committed(&f, 5, "five"); /* so that 3 is not the one being changed */
-    for (size_t n = 0; n < 80; n++)
+    for (size_t n = 0; n < 110; n += n == 95 ? 2 : 1)
         check_coll_is_malformed(&f, (vsi_bytes){value, n}, TREES);
     for (uint32_t refs = 0; refs <= VSI_NODE_REFS_MAX; refs++)
         if (refs != TREES)
-            check_coll_is_malformed(&f, (vsi_bytes){value, 90}, refs);
+            check_coll_is_malformed(&f, (vsi_bytes){value, 96}, refs);
     find(&f.state, 3, "three");
     vsi_cow_mark mark = vsi_cow_open(&f.cow);
     vsi_coll coll;
-    plant(&f, id_key(key, 4), (vsi_bytes){value, 90}, TREES); /* no desc has this id */
+    plant(&f, id_key(key, 4), (vsi_bytes){value, 96}, TREES); /* no desc has this id */
     VT_EQ(vsi_state_coll(&f.err, &f.state, 4, &coll), VS_ERR_CORRUPT);
     vsi_cow_keep(&f.cow, mark);
     end(&f);
@@ -482,9 +485,7 @@ VT_TEST(each_number_in_an_entry_of_a_collection_is_checked) {
     static const struct {
         size_t off, bytes;
         uint32_t wrong;
-    } bad[] = {{28, 2, 0}, {28, 2, VS_FIELDS_MAX + 1},
-               {30, 2, 0}, {30, 2, VS_NAME_BYTES_MAX + 1},
-               {30, 2, 1}, {32, 1, 0}};
+    } bad[] = {{28, 2, 0}, {28, 2, VS_FIELDS_MAX + 1}, {30, 1, 0}};
     fixture f;
     uint8_t key[5], value[VSI_NODE_ENTRY_MAX];
     begin(&f);
@@ -537,6 +538,9 @@ VT_TEST(each_number_in_an_entry_of_a_field_is_checked) {
         for (size_t k = 0; i < cases && k < bad[i].bytes; k++)
             value[bad[i].off + k] = (uint8_t)(bad[i].wrong >> 8 * k);
         plant(&f, id_key(id, 4), (vsi_bytes){entry, coll_item.value.bytes}, TREES);
+        field_key(key, 4, 0xff);
+        key[5] = 0xff;
+        plant(&f, (vsi_bytes){key, 7}, bytes_of("four"), 0);
         if (i != cases)
             plant(&f, field_key(key, 4, 0), (vsi_bytes){value, n}, 0);
         vs_status st = vsi_state_coll(&f.err, &f.state, 4, &coll);
@@ -544,6 +548,35 @@ VT_TEST(each_number_in_an_entry_of_a_field_is_checked) {
         if (st != VS_OK)
             VT_CONTAINS(f.err.text, i == cases ? "field 0 of collection 4 is missing"
                                                : "field 0 of collection 4 is malformed");
+        vsi_cow_undo(&f.cow, mark);
+        f.state = before;
+    }
+    end(&f);
+}
+
+/* Of a collection that is used for the first time. */
+VT_TEST(a_collection_s_own_name_that_is_malformed_is_called_damage) {
+    static const uint8_t bad[VS_NAME_BYTES_MAX + 1] = {'a', 'b', 0};
+    fixture f;
+    uint8_t key[7], id[5], entry[VSI_NODE_ENTRY_MAX];
+    begin(&f);
+    add_committed(&f, 3, "three");
+    add_committed(&f, 5, "five");
+    const vsi_node_item item = get_entry(&f.state, id_key(id, 3));
+    memcpy(entry, item.value.data, item.value.bytes);
+    static const size_t sizes[] = {0, 3, sizeof bad,
+                                   2}; /* the last one is right, but for its field */
+    for (size_t i = 0; i < 5; i++) {
+        const vsi_state before = f.state;
+        vsi_cow_mark mark = vsi_cow_open(&f.cow);
+        vsi_coll coll;
+        plant(&f, id_key(id, 4), (vsi_bytes){entry, item.value.bytes}, TREES);
+        field_key(key, 4, 0xff);
+        key[5] = 0xff;
+        if (i < 4)
+            plant(&f, (vsi_bytes){key, 7}, (vsi_bytes){bad, sizes[i]}, 0);
+        VT_EQ(vsi_state_coll(&f.err, &f.state, 4, &coll), VS_ERR_CORRUPT);
+        VT_CONTAINS(f.err.text, i == 3 ? "field 0" : "name of collection 4");
         vsi_cow_undo(&f.cow, mark);
         f.state = before;
     }

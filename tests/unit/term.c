@@ -52,7 +52,6 @@ static vsi_hash128 coll_by_format(const vsi_desc *desc) {
     add_number(&t, 1, 4);
     add_number(&t, desc->id, 4);
     add_number(&t, (uint64_t)desc->created_us, 8);
-    add_bytes(&t, desc->name, strlen(desc->name));
     vsi_hash128 sum = hash_of(&t);
     for (uint32_t i = 0; i < desc->field_count; i++) {
         vsi_hash128 term = field_by_format(desc, i);
@@ -142,10 +141,11 @@ VT_TEST(each_field_of_a_collection_makes_another_term) {
     other[2].field[0].type = VS_U8;
     other[3].field[0].metric = VS_L2;
     other[4].created_us++;
-    other[5].name[1] = 'c';
+    other[5].field[0].name[1] = 'E';
     other[6].field[0].index[0] = 'd';
-    other[7] = make_desc("a", "bc"); /* the same letters */
-    other[7].field[0].metric = desc.field[0].metric;
+    other[7] = desc; /* the same letters */
+    memcpy(other[7].field[0].name, "vecto", 6);
+    memcpy(other[7].field[0].index, "rc", 3);
     for (int i = 0; i < 8; i++)
         VT_CHECK(!is_same(vsi_term_of_coll(&other[i]), vsi_term_of_coll(&desc)));
 }
@@ -164,4 +164,25 @@ VT_TEST(vector_and_metadata_of_the_same_bytes_have_different_terms) {
     const vsi_hash128 hash = {1, 2};
     VT_CHECK(
         !is_same(vsi_term_of_vector(1, VT_KEY(2), hash), vsi_term_of_metadata(1, VT_KEY(2), hash)));
+}
+
+VT_TEST(terms_of_names_and_limits_are_those_of_the_format) {
+    static char text[VS_NAME_BYTES_MAX];
+    memset(text, 'n', sizeof text);
+    for (size_t n = 1; n <= sizeof text; n++) {
+        bytes t = {.bytes = 0}, limits = {.bytes = 0};
+        bool is_alias = n % 2;
+        add_number(&t, 6, 4);
+        add_number(&t, n * 77, 4);
+        add_number(&t, is_alias, 4);
+        add_bytes(&t, text, n);
+        vsi_bytes name = {(const uint8_t *)text, n};
+        VT_CHECK(is_same(vsi_term_of_name((uint32_t)n * 77, name, is_alias), hash_of(&t)));
+        add_number(&limits, 7, 4);
+        add_number(&limits, n, 4);
+        add_number(&limits, n % 3, 8);
+        add_number(&limits, n % 5, 8);
+        vsi_hash128 none = {0, 0}, found = vsi_term_of_limits((uint32_t)n, n % 3, n % 5);
+        VT_CHECK(is_same(found, n % 15 ? hash_of(&limits) : none));
+    }
 }

@@ -25,6 +25,7 @@ static vs_status name_validate(vsi_err *err, const char *name) {
 
 /* The fields of a collection to be created, with all defaults. */
 typedef struct field_list {
+    uint64_t max_records, max_bytes;
     uint32_t count;
     vs_field field[VS_FIELDS_MAX];
 } field_list;
@@ -89,6 +90,8 @@ static vs_status options_read(vsi_err *err, const vs_collection_options *given, 
     vs_status st = vsi_struct_read(err, "vs_collection_options", given, &all, sizeof all);
     if (st != VS_OK)
         return st;
+    out->max_records = all.max_records;
+    out->max_bytes = all.max_bytes;
     if (!all.fields && !all.field_count) {
         out->count = 1;
         out->field[0] = (vs_field){.size = sizeof(vs_field),
@@ -127,15 +130,35 @@ static vs_collection *collection_new(vs_db *db, uint32_t id, const char *name) {
     return collection;
 }
 
+/* VS_ERR_EXISTS when a name is in use. */
+static vs_status name_check_new(vsi_err *err, const vsi_write *write, const char *name) {
+    uint32_t id = 0;
+    bool is_alias = false;
+    vsi_bytes bytes = {(const uint8_t *)name, strlen(name)};
+    vs_status st = vsi_state_name(err, &write->state, bytes, &id, &is_alias);
+    if (st == VS_OK)
+        return vsi_fail(err, VS_ERR_EXISTS, "%s '%s' exists", is_alias ? "alias" : "collection",
+                        name);
+    return st == VS_ERR_NOT_FOUND ? VS_OK : st;
+}
+
+static vs_status limits_stage(vsi_err *err, vsi_write *write, uint32_t id, uint64_t max_records,
+                              uint64_t max_bytes) {
+    vsi_coll coll;
+    vsi_op op = {
+        .kind = VSI_OP_LIMITS, .coll = id, .max_records = max_records, .max_bytes = max_bytes};
+    vs_status st = vsi_state_coll(err, &write->state, id, &coll);
+    if (st == VS_OK && coll.max_records == max_records && coll.max_bytes == max_bytes)
+        return VS_OK;
+    return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
+}
+
 static vs_status create_stage(vsi_err *err, vsi_write *write, const char *name,
                               const field_list *fields, uint32_t *out_id) {
     const vs_vfs *vfs = write->engine->config.vfs;
     vsi_bytes name_bytes = {(const uint8_t *)name, strlen(name)};
-    vsi_coll other;
-    vs_status st = vsi_state_coll_named(err, &write->state, name_bytes, &other);
+    vs_status st = name_check_new(err, write, name);
     if (st == VS_OK)
-        return vsi_fail(err, VS_ERR_EXISTS, "collection '%s' exists", name);
-    if (st == VS_ERR_NOT_FOUND)
         st = vsi_write_take_coll(err, write, out_id);
     if (st != VS_OK)
         return st;
@@ -154,7 +177,9 @@ static vs_status create_stage(vsi_err *err, vsi_write *write, const char *name,
                            .name = {(const uint8_t *)field->name, strlen(field->name)},
                            .index = {(const uint8_t *)field->index, strlen(field->index)}};
     }
-    return vsi_statement_apply(err, write, &op);
+    st = vsi_statement_apply(err, write, &op);
+    return st == VS_OK ? limits_stage(err, write, *out_id, fields->max_records, fields->max_bytes)
+                       : st;
 }
 
 vs_status vs_collection_create(vs_db *db, vs_txn *txn, const char *name,
@@ -229,7 +254,8 @@ void vs_collection_close(vs_collection *collection) {
     vsi_free(&db->mem, collection, sizeof *collection);
 }
 
-static void info_fill(const vsi_coll *coll, vs_collection_info *out_info) {
+static vs_status info_fill(vsi_err *err, const vsi_state *state, const vsi_coll *coll,
+                           vs_collection_info *out_info) {
     const vsi_desc *desc = coll->desc;
     const vsi_field *first = &desc->field[0];
     vs_collection_info info = {.size = out_info->size,
@@ -239,10 +265,16 @@ static void info_fill(const vsi_coll *coll, vs_collection_info *out_info) {
                                .metric = first->metric,
                                .count = coll->count,
                                .created_us = desc->created_us,
-                               .fields = desc->field_count};
-    memcpy(info.name, desc->name, sizeof info.name);
+                               .fields = desc->field_count,
+                               .bytes = coll->bytes,
+                               .max_records = coll->max_records,
+                               .max_bytes = coll->max_bytes};
+    vs_status st = vsi_state_coll_name(err, state, desc->id, info.name);
+    if (st != VS_OK)
+        return st;
     memcpy(info.index, first->index, sizeof info.index);
     vsi_struct_write(&info, sizeof info, out_info);
+    return VS_OK;
 }
 
 static void field_info_fill(const vsi_field *field, vs_field_info *out_info) {
@@ -256,22 +288,19 @@ static void field_info_fill(const vsi_field *field, vs_field_info *out_info) {
     vsi_struct_write(&info, sizeof info, out_info);
 }
 
-/* Fields never change, so whatever state has the collection will do: a write transaction's is the one that
- * may be the only one. */
-vs_status vs_field_at(vs_collection *collection, size_t at, vs_field_info *out_info) {
+vs_status vs_field_at(vs_collection *collection, vs_txn *txn, size_t at, vs_field_info *out_info) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_info)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
-    const vsi_desc *desc = vsi_descs_find(&collection->head.db->engine->descs, collection->id);
-    vs_status st = vsi_struct_check(&err, "vs_field_info", out_info);
-    if (st == VS_OK && !desc)
-        st = vsi_fail(&err, VS_ERR_NOT_FOUND, "there is no collection '%s' any more",
-                      collection->name);
-    if (st == VS_OK && at >= desc->field_count)
-        return VS_DONE;
+    vsi_reading r;
+    vs_status st = vsi_reading_open(&err, collection, txn, &r);
     if (st == VS_OK)
-        field_info_fill(&desc->field[at], out_info);
-    return vsi_handle_end(&collection->head, st, &err);
+        st = vsi_struct_check(&err, "vs_field_info", out_info);
+    if (st == VS_OK && at >= r.coll.desc->field_count)
+        st = VS_DONE;
+    if (st == VS_OK)
+        field_info_fill(&r.coll.desc->field[at], out_info);
+    return vsi_reading_close(&r, st, &err);
 }
 
 vs_status vs_collection_info_get(vs_collection *collection, vs_txn *txn,
@@ -284,7 +313,7 @@ vs_status vs_collection_info_get(vs_collection *collection, vs_txn *txn,
     if (st == VS_OK)
         st = vsi_struct_check(&err, "vs_collection_info", out_info);
     if (st == VS_OK)
-        info_fill(&r.coll, out_info);
+        st = info_fill(&err, r.view.state, &r.coll, out_info);
     return vsi_reading_close(&r, st, &err);
 }
 
@@ -301,9 +330,137 @@ vs_status vs_collection_at(vs_db *db, vs_txn *txn, size_t at, vs_collection_info
     vsi_coll coll;
     st = vsi_state_coll_from(&err, view.state, 0, &coll);
     for (size_t i = 0; st == VS_OK && i < at; i++)
-        st = vsi_state_coll_from(&err, view.state, coll.desc->id + 1, &coll);
+        st = coll.desc->id == UINT32_MAX
+                 ? VS_ERR_NOT_FOUND
+                 : vsi_state_coll_from(&err, view.state, coll.desc->id + 1, &coll);
     if (st == VS_OK)
-        info_fill(&coll, out_info);
+        st = info_fill(&err, view.state, &coll, out_info);
     vsi_view_close(db, view);
     return st == VS_ERR_NOT_FOUND ? VS_DONE : vsi_handle_end(&db->head, st, &err);
+}
+
+/* ---- names and limits ----------------------------------------------------------------------- */
+
+static vs_status rename_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
+                              void *ctx) {
+    const char *name = ctx;
+    vsi_coll coll;
+    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    vsi_op op = {.kind = VSI_OP_RENAME, .coll = collection->id};
+    if (st == VS_OK)
+        st = name_validate(err, name);
+    if (st == VS_OK)
+        st = name_check_new(err, write, name);
+    if (st != VS_OK)
+        return st;
+    op.name = (vsi_bytes){(const uint8_t *)name, strlen(name)};
+    return vsi_statement_apply(err, write, &op);
+}
+
+vs_status vs_collection_rename(vs_collection *collection, vs_txn *txn, const char *name) {
+    return vsi_collection_change(collection, txn, rename_stage, (void *)(uintptr_t)name);
+}
+
+static vs_status set_limits_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
+                                  void *ctx) {
+    const uint64_t *limits = ctx;
+    vsi_coll coll;
+    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    return st == VS_OK ? limits_stage(err, write, collection->id, limits[0], limits[1]) : st;
+}
+
+vs_status vs_collection_set_limits(vs_collection *collection, vs_txn *txn, uint64_t max_records,
+                                   uint64_t max_bytes) {
+    uint64_t limits[2] = {max_records, max_bytes};
+    return vsi_collection_change(collection, txn, set_limits_stage, limits);
+}
+
+/* Whether an alias may be put, or can go: the name is no collection's own. */
+static vs_status alias_stage(vsi_err *err, vsi_write *write, const char *name,
+                             const vs_collection *collection) {
+    vsi_bytes bytes = {(const uint8_t *)name, strlen(name)};
+    vsi_coll coll;
+    uint32_t old = 0;
+    bool is_alias = true;
+    vs_status st = VS_OK;
+    if (collection)
+        st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    if (st != VS_OK)
+        return st;
+    st = vsi_state_name(err, &write->state, bytes, &old, &is_alias);
+    if (st == VS_OK && !is_alias)
+        return vsi_fail(err, VS_ERR_EXISTS, "'%s' is the name of a collection", name);
+    if (st == VS_ERR_NOT_FOUND && !collection)
+        return vsi_fail(err, st, "there is no alias '%s'", name);
+    if (st != VS_OK && st != VS_ERR_NOT_FOUND)
+        return st;
+    vsi_op op = {.kind = VSI_OP_ALIAS, .coll = collection ? collection->id : 0, .name = bytes};
+    return vsi_statement_apply(err, write, &op);
+}
+
+vs_status vs_alias_set(vs_db *db, vs_txn *txn, const char *name, vs_collection *collection) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vsi_change change;
+    vs_status st = vsi_handle_check_txn(&err, db, txn, true);
+    if (st == VS_OK && collection &&
+        (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || collection->head.db != db))
+        st = vsi_fail(&err, VS_ERR_MISUSE, "the collection is no open one of this database");
+    if (st != VS_OK)
+        return vsi_handle_end(&db->head, st, &err); /* txn may be no transaction */
+    st = name_validate(&err, name);
+    if (st == VS_OK)
+        st = vsi_change_begin(&err, db, txn, &change);
+    if (st == VS_OK) {
+        st = alias_stage(&err, change.write, name, collection);
+        st = vsi_change_end(&err, &change, st);
+    }
+    return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
+}
+
+/* The alias number at, and the collection that it leads to; VS_ERR_NOT_FOUND without a message. */
+static vs_status alias_find(vsi_err *err, const vsi_state *state, size_t at, vsi_bytes *out_name,
+                            uint32_t *out_id) {
+    uint8_t bytes[VS_NAME_BYTES_MAX];
+    vsi_bytes from = {bytes, 0};
+    for (;;) {
+        bool is_alias = false;
+        vs_status st = vsi_state_name_after(err, state, from, out_name, out_id, &is_alias);
+        if (st != VS_OK)
+            return st;
+        if (out_name->bytes > VS_NAME_BYTES_MAX)
+            return vsi_fail(err, VS_ERR_CORRUPT, "catalog: a name is too long");
+        if (is_alias && at-- == 0)
+            return VS_OK;
+        memcpy(bytes, out_name->data, out_name->bytes);
+        from.bytes = out_name->bytes;
+    }
+}
+
+vs_status vs_alias_at(vs_db *db, vs_txn *txn, size_t at, vs_alias_info *out_info) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_info)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_alias_info info = VS_ALIAS_INFO_INIT;
+    vs_status st = vsi_handle_check_txn(&err, db, txn, false);
+    if (st == VS_OK)
+        st = vsi_struct_check(&err, "vs_alias_info", out_info);
+    if (st != VS_OK)
+        return vsi_handle_end(&db->head, st, &err);
+    vsi_view view = vsi_view_open(db, txn);
+    vsi_bytes name = {NULL, 0};
+    uint32_t id = 0;
+    st = alias_find(&err, view.state, at, &name, &id);
+    if (st == VS_OK)
+        st = vsi_state_coll_name(&err, view.state, id, info.collection);
+    if (st == VS_OK)
+        memcpy(info.name, name.data, name.bytes);
+    vsi_view_close(db, view);
+    if (st == VS_ERR_NOT_FOUND)
+        return VS_DONE;
+    info.size = out_info->size;
+    if (st == VS_OK)
+        vsi_struct_write(&info, sizeof info, out_info);
+    return vsi_handle_end(&db->head, st, &err);
 }

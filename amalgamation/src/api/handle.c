@@ -155,6 +155,23 @@ VSI_FN vs_status vsi_change_end(vsi_err *err, vsi_change *change, vs_status st) 
     return st;
 }
 
+VSI_FN vs_status vsi_collection_change(vs_collection *collection, vs_txn *txn,
+                                       vsi_collection_stage *stage, void *ctx) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK)
+        return VS_ERR_MISUSE;
+    vs_db *db = collection->head.db;
+    vsi_err err = {0};
+    vsi_change change;
+    vs_status st = vsi_handle_check_txn(&err, db, txn, true);
+    if (st == VS_OK)
+        st = vsi_change_begin(&err, db, txn, &change);
+    if (st == VS_OK) {
+        st = stage(&err, change.write, collection, ctx);
+        st = vsi_change_end(&err, &change, st);
+    }
+    return vsi_handle_end(&collection->head, st, &err);
+}
+
 /* ---- versioned structs ---------------------------------------------------------------------- */
 
 static size_t struct_bytes(const void *callers) {

@@ -121,6 +121,13 @@ VSI_FN vs_status vsi_change_begin(vsi_err *err, vs_db *db, vs_txn *txn, vsi_chan
  */
 VSI_FN vs_status vsi_change_end(vsi_err *err, vsi_change *change, vs_status st);
 
+/* What a call does to a collection in a transaction. */
+typedef vs_status vsi_collection_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
+                                       void *ctx);
+/* A whole call that changes one collection, in the caller's transaction or one of its own. */
+VSI_FN vs_status vsi_collection_change(vs_collection *collection, vs_txn *txn,
+                                       vsi_collection_stage *stage, void *ctx);
+
 /* Structs of the interface begin with their size, which tells the version that the caller was
  * compiled for. In: what the caller's version lacks keeps the defaults in out; what this version
  * does not know must be zero. Out: as much is written as the caller's version has. VS_ERR_MISUSE,

@@ -10,7 +10,7 @@ VSI_FN vs_status vsi_record_vector(vsi_err *err, const vsi_field *field, const v
     type = type ? type : field->type;
     *out = scratch;
     if (!vector)
-        return vsi_fail(err, VS_ERR_MISUSE, "vector: missing");
+        return vsi_fail(err, VS_ERR_INVALID, "vector: missing");
     if (!vsi_type_bytes(type))
         return vsi_fail(err, VS_ERR_INVALID, "vector: type is %d, expected VS_F32 ... VS_BIT",
                         type);
@@ -145,6 +145,58 @@ static vs_status put_decide(vsi_err *err, const vs_collection *collection, const
     return st == VS_ERR_NOT_FOUND ? VS_OK : st;
 }
 
+/* What the record in a slot counts in its collection's bytes, but for its key; and of that, its metadata. */
+static vs_status record_measure(vsi_err *err, const vsi_coll *coll, uint32_t slot,
+                                uint64_t *out_bytes, uint64_t *out_metadata) {
+    uint8_t bytes[VSI_SLOT_KEY_BYTES];
+    vsi_value value = {.bytes = 0};
+    vs_status st = vsi_value_find(err, &coll->metadata, vsi_slot_encode(bytes, slot), &value);
+    st = st == VS_ERR_NOT_FOUND ? VS_OK : st;
+    *out_bytes = *out_metadata = value.bytes;
+    for (uint32_t i = 0; st == VS_OK && i < coll->desc->field_count; i++) {
+        bool has = false;
+        st = vsi_coll_has(err, coll, i, slot, &has);
+        *out_bytes += has ? coll->desc->field[i].vector_bytes : 0;
+    }
+    return st;
+}
+
+/* Whether what a put or new metadata add stays within the collection's limits. */
+static vs_status put_check_limits(vsi_err *err, const vsi_coll *coll, const vsi_op *op) {
+    bool is_put = op->kind == VSI_OP_PUT, is_new = is_put && op->old_slot == VSI_SLOT_NONE;
+    uint64_t old = 0, old_metadata = 0, new = op->metadata.bytes;
+    vs_status st = VS_OK;
+    if (!coll->max_records && !coll->max_bytes)
+        return VS_OK;
+    if (!is_new)
+        st = record_measure(err, coll, is_put ? op->old_slot : op->slot, &old, &old_metadata);
+    if (st != VS_OK)
+        return st;
+    for (uint32_t i = 0; i < coll->desc->field_count; i++)
+        new += op->vector[i].bytes;
+    if (is_new)
+        new += op->key.kind == VS_KEY_U64 ? 8 : op->key.bytes;
+    if (!is_put)
+        old = old_metadata;
+    if (is_new && coll->max_records && coll->count >= coll->max_records)
+        return vsi_fail(err, VS_ERR_LIMIT, "collection '%s' may have %llu records",
+                        coll->desc->name, (unsigned long long)coll->max_records);
+    uint64_t bytes = coll->bytes - old + new;
+    if (coll->max_bytes && bytes > coll->max_bytes && new > old)
+        return vsi_fail(err, VS_ERR_LIMIT, "collection '%s' may have %llu bytes, not %llu",
+                        coll->desc->name, (unsigned long long)coll->max_bytes,
+                        (unsigned long long)bytes);
+    return VS_OK;
+}
+
+/* Puts a record into a slot of its own. */
+static vs_status put_apply(vsi_err *err, vsi_write *write, const vsi_coll *coll, vsi_op *op) {
+    vs_status st = put_check_limits(err, coll, op);
+    if (st == VS_OK && op->kind == VSI_OP_PUT)
+        st = vsi_write_take_slot(err, write, op->coll, &op->slot);
+    return st == VS_OK ? vsi_statement_apply(err, write, op) : st;
+}
+
 static vs_status put_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
                            const vsi_coll *coll, const record_input *in, int mode) {
     vsi_op op = {.kind = VSI_OP_PUT,
@@ -164,8 +216,7 @@ static vs_status put_stage(vsi_err *err, vsi_write *write, vs_collection *collec
     st = put_decide(err, collection, coll, in, mode, st, op.old_slot, &is_needed);
     if (st != VS_OK || !is_needed)
         return st;
-    st = vsi_write_take_slot(err, write, collection->id, &op.slot);
-    return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
+    return put_apply(err, write, coll, &op);
 }
 
 /* The collection as the transaction has it now. */
@@ -280,8 +331,6 @@ static vs_status batch_validate(vsi_err *err, const vs_batch *batch, bool is_app
                         batch->keys ? "both keys and numbers" : "keys or numbers missing");
     if (is_append && (batch->keys || batch->numbers))
         return vsi_fail(err, VS_ERR_MISUSE, "batch: it has keys, vs_append_batch gives them");
-    if (batch->count && !batch->vectors && !batch->column_count)
-        return vsi_fail(err, VS_ERR_MISUSE, "batch: vectors missing");
     if (batch->column_count && !batch->columns)
         return vsi_fail(err, VS_ERR_MISUSE, "batch: columns missing");
     return VS_OK;
@@ -321,6 +370,19 @@ static vs_status batch_add_column(vsi_err *err, const vsi_coll *coll, vs_column 
     return VS_OK;
 }
 
+/* Whether there is a column of each field that all records have. */
+static vs_status batch_check_fields(vsi_err *err, const vsi_desc *desc, const batch_plan *plan) {
+    for (uint32_t i = 0; i < desc->field_count; i++) {
+        bool is_there = desc->field[i].is_optional;
+        for (size_t k = 0; k < plan->column_count; k++)
+            is_there = is_there || plan->column[k].field == i;
+        if (!is_there)
+            return vsi_fail(err, VS_ERR_MISUSE, "batch: vectors missing, of field '%s'",
+                            desc->field[i].name);
+    }
+    return VS_OK;
+}
+
 static vs_status batch_make_plan(vsi_err *err, const vsi_coll *coll, const vs_batch *batch,
                                  batch_plan *out) {
     vs_status st = VS_OK;
@@ -330,7 +392,7 @@ static vs_status batch_make_plan(vsi_err *err, const vsi_coll *coll, const vs_ba
         st = batch_add_column(err, coll, first, out);
     for (size_t i = 0; st == VS_OK && i < batch->column_count; i++)
         st = batch_add_column(err, coll, batch->columns[i], out);
-    return st;
+    return st == VS_OK && batch->count ? batch_check_fields(err, coll->desc, out) : st;
 }
 
 /* Row i of a batch; the key is the caller's to fill in when there are none. */
@@ -430,27 +492,6 @@ VSI_FN vs_status vsi_record_find(vsi_err *err, const vs_collection *collection,
 
 /* ---- changing what exists ------------------------------------------------------------------- */
 
-/* What a call does in a transaction, the caller's or one of its own. */
-typedef vs_status record_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
-                               void *ctx);
-
-static vs_status record_change(vs_collection *collection, vs_txn *txn, record_stage *stage,
-                               void *ctx) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK)
-        return VS_ERR_MISUSE;
-    vs_db *db = collection->head.db;
-    vsi_err err = {0};
-    vsi_change change;
-    vs_status st = vsi_handle_check_txn(&err, db, txn, true);
-    if (st == VS_OK)
-        st = vsi_change_begin(&err, db, txn, &change);
-    if (st == VS_OK) {
-        st = stage(&err, change.write, collection, ctx);
-        st = vsi_change_end(&err, &change, st);
-    }
-    return vsi_handle_end(&collection->head, st, &err);
-}
-
 /* VS_ERR_NOT_FOUND without a message. */
 static vs_status delete_find(vsi_err *err, vsi_write *write, const vs_collection *collection,
                              vs_key key) {
@@ -487,7 +528,7 @@ static vs_status delete_stage(vsi_err *err, vsi_write *write, vs_collection *col
 
 vs_status vs_delete(vs_collection *collection, vs_txn *txn, vs_key key) {
     delete_list list = {.keys = &key, .count = 1, .must_exist = true};
-    return record_change(collection, txn, delete_stage, &list);
+    return vsi_collection_change(collection, txn, delete_stage, &list);
 }
 
 vs_status vs_delete_batch(vs_collection *collection, vs_txn *txn, const vs_key *keys, size_t count,
@@ -495,7 +536,7 @@ vs_status vs_delete_batch(vs_collection *collection, vs_txn *txn, const vs_key *
     delete_list list = {.keys = keys, .count = count};
     if (count && !keys)
         return VS_ERR_MISUSE;
-    vs_status st = record_change(collection, txn, delete_stage, &list);
+    vs_status st = vsi_collection_change(collection, txn, delete_stage, &list);
     if (st == VS_OK && out_deleted)
         *out_deleted = list.deleted;
     return st;
@@ -574,9 +615,7 @@ static vs_status update_stage_vectors(vsi_err *err, vsi_write *write, vs_collect
         st = put_prepare(err, coll->desc, collection);
     if (st == VS_OK)
         st = put_convert(err, coll->desc, in, collection->scratch.data, op);
-    if (st == VS_OK)
-        st = vsi_write_take_slot(err, write, collection->id, &op->slot);
-    return st == VS_OK ? vsi_statement_apply(err, write, op) : st;
+    return st == VS_OK ? put_apply(err, write, coll, op) : st;
 }
 
 static vs_status update_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
@@ -599,7 +638,7 @@ static vs_status update_stage(vsi_err *err, vsi_write *write, vs_collection *col
     st = update_metadata(err, collection, &coll, op.slot, call, &op.metadata);
     if (st == VS_OK && call->what & VS_UPDATE_VECTORS)
         return update_stage_vectors(err, write, collection, &coll, &in, &op);
-    return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
+    return st == VS_OK ? put_apply(err, write, &coll, &op) : st;
 }
 
 static vs_status update_check(vsi_err *err, uint32_t what) {
@@ -624,7 +663,7 @@ vs_status vs_update(vs_collection *collection, vs_txn *txn, const vs_record *rec
         st = vsi_struct_read(&err, "vs_record", record, &all, sizeof all);
     if (st != VS_OK)
         return vsi_handle_end(&collection->head, st, &err);
-    return record_change(collection, txn, update_stage, &(update_call){&all, what});
+    return vsi_collection_change(collection, txn, update_stage, &(update_call){&all, what});
 }
 
 vs_status vs_set_metadata(vs_collection *collection, vs_txn *txn, vs_key key, const char *metadata,
@@ -811,7 +850,8 @@ static vs_status vectors_read(vsi_err *err, vectors_call *call, uint8_t *out, vs
         } else if (st == VS_ERR_NOT_FOUND) {
             st = vectors_missing(err, call, call->keys[i]);
         }
-        if (vsi_stay_renew(&call->r.db->engine->pager.reside, &call->r.view.stay))
+        vsi_engine *engine = call->r.db->engine;
+        if (vsi_budget_breathe(&engine->pager, &engine->descs, &call->r.view.stay))
             vsi_slab_aside_renew(&call->aside);
     }
     return st;

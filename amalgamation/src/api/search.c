@@ -2,6 +2,8 @@
 #include "api/record.h"
 #include "query/exact.h"
 
+enum { SEARCH_BREATH_HITS = 128 };
+
 /* One call, and what it asks. */
 typedef struct search {
     vsi_reading r;
@@ -34,7 +36,8 @@ static vs_status search_open(vsi_err *err, vs_collection *collection, vs_txn *tx
                              const vs_search_options *options, search *out) {
     vsi_atomic_u64 *interrupts = &collection->head.db->interrupts;
     out->ask =
-        (vsi_exact_ask){.excluded = VSI_SLOT_NONE,
+        (vsi_exact_ask){.descs = &collection->head.db->engine->descs,
+                        .excluded = VSI_SLOT_NONE,
                         .halt = {.interrupts = interrupts, .seen = vsi_atomic_load(interrupts)}};
     collection->keys.bytes = 0;
     vs_status st = vsi_reading_open(err, collection, txn, &out->r);
@@ -71,6 +74,12 @@ static vs_status hits_settle(vsi_err *err, search *s, vs_hit *hits, size_t count
         vs_key *key = &hits[i].key, found = {0};
         if (key->kind == VS_KEY_U64)
             continue;
+        if (i % SEARCH_BREATH_HITS == 0) {
+            vs_status halted = vsi_halt_check(err, &s->ask.halt);
+            vsi_budget_breathe(&s->r.db->engine->pager, s->ask.descs, &s->r.view.stay);
+            if (halted != VS_OK)
+                return halted;
+        }
         vsi_cell cell = {.kind = key->kind, .space = key->space};
         vs_status st = vsi_coll_key(err, &s->r.coll, (uint32_t)key->number, &cell, &found);
         if (st != VS_OK)

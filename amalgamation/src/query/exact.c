@@ -1,9 +1,10 @@
 /* exact.c - exact search: runs of live slots, in tiles, through the kernels. */
 #include "query/exact.h"
+#include "store/budget.h"
 #include "math/dispatch.h"
 #include "math/kernels_scalar.h"
 
-enum { EXACT_TILE_ROWS = 128 };
+enum { EXACT_TILE_ROWS = 128, EXACT_BREATH_ORDERS = 128 };
 
 /* Underflow in single precision takes at most 2^-126 per element from a sum. In sums below this many
  * times the dimension that could be more than the last bit. */
@@ -23,6 +24,9 @@ typedef struct exact_scan {
     uint32_t excluded; /* slot */
     vsi_err *err;      /* of a failure to order two keys, and that */
     vs_status order_st;
+    uint64_t orders; /* how often two were */
+    const vsi_exact_ask *ask;
+    vsi_stay *stay;
     vsi_slab_aside rows, cells; /* of slabs that memory has no room for */
     double out[EXACT_TILE_ROWS], norm[EXACT_TILE_ROWS];
 } exact_scan;
@@ -90,12 +94,34 @@ static void exact_prepare(exact_scan *scan) {
         scan->kernel(scan->query, scan->query, scan->dim, 1, &sum, &scan->query_norm);
 }
 
+VSI_FN vs_status vsi_halt_check(vsi_err *err, const vsi_halt *halt) {
+    if (vsi_atomic_load(halt->interrupts) != halt->seen)
+        return vsi_fail(err, VS_ERR_INTERRUPTED, "the search was interrupted");
+    if (halt->vfs && halt->vfs->ticks_us(halt->vfs->ctx) >= halt->deadline_us)
+        return vsi_fail(err, VS_ERR_TIMEOUT, "the search took longer than it may");
+    return VS_OK;
+}
+
+/* Now and then: whether to go on, and what was read may leave memory if there is too much of it. */
+static vs_status exact_breathe(vsi_err *err, exact_scan *scan) {
+    vs_status st = vsi_halt_check(err, &scan->ask->halt);
+    if (vsi_budget_breathe(scan->coll->live.cow->pager, scan->ask->descs, scan->stay)) {
+        vsi_slab_aside_renew(&scan->rows);
+        vsi_slab_aside_renew(&scan->cells);
+    }
+    return st;
+}
+
 /* Of two slots whose keys are of one namespace and kind, and no numbers. */
 static int exact_order(void *ctx, uint32_t slot, uint32_t other) {
     exact_scan *scan = ctx;
     vs_key a = {0}, b = {0};
     vsi_cell cell = {.kind = VS_KEY_BYTES}; /* bytes are compared, of whatever kind */
-    vs_status st = vsi_coll_key(scan->err, scan->coll, slot, &cell, &a);
+    if (scan->order_st != VS_OK)
+        return 0;
+    vs_status st = ++scan->orders % EXACT_BREATH_ORDERS ? VS_OK : exact_breathe(scan->err, scan);
+    if (st == VS_OK)
+        st = vsi_coll_key(scan->err, scan->coll, slot, &cell, &a);
     if (st == VS_OK)
         st = vsi_coll_key(scan->err, scan->coll, other, &cell, &b);
     if (st == VS_OK)
@@ -142,18 +168,8 @@ static uint32_t exact_tile_end(const exact_scan *scan, uint32_t slot, uint32_t e
     return slot + (n < EXACT_TILE_ROWS ? n : EXACT_TILE_ROWS);
 }
 
-static vs_status exact_check(vsi_err *err, const vsi_halt *halt) {
-    if (vsi_atomic_load(halt->interrupts) != halt->seen)
-        return vsi_fail(err, VS_ERR_INTERRUPTED, "the search was interrupted");
-    if (halt->vfs && halt->vfs->ticks_us(halt->vfs->ctx) >= halt->deadline_us)
-        return vsi_fail(err, VS_ERR_TIMEOUT, "the search took longer than it may");
-    return VS_OK;
-}
-
-static vs_status exact_run(vsi_err *err, exact_scan *scan, const vsi_halt *halt, vsi_stay *stay,
-                           vsi_topk *topk) {
+static vs_status exact_run(vsi_err *err, exact_scan *scan, vsi_topk *topk) {
     const vsi_coll *coll = scan->coll;
-    vsi_reside *reside = &coll->live.cow->pager->reside;
     vsi_live_scan live = {.live = &coll->live, .set = scan->set};
     uint32_t slot = 0, end = coll->slot_end;
     for (;;) {
@@ -161,17 +177,13 @@ static vs_status exact_run(vsi_err *err, exact_scan *scan, const vsi_halt *halt,
         vs_status st = vsi_live_next(err, &live, slot, end, &slot);
         if (st == VS_OK && slot < end)
             st = vsi_live_next_dead(err, &live, slot, exact_tile_end(scan, slot, end), &dead);
-        if (st == VS_OK)
-            st = exact_check(err, halt);
         if (st == VS_OK && slot < end)
             st = exact_tile(err, scan, slot, dead - slot, topk);
+        if (st == VS_OK)
+            st = exact_breathe(err, scan);
         if (st != VS_OK || slot == end)
             return st;
         slot = dead;
-        if (vsi_stay_renew(reside, stay)) {
-            vsi_slab_aside_renew(&scan->rows);
-            vsi_slab_aside_renew(&scan->cells);
-        }
     }
 }
 
@@ -205,9 +217,12 @@ VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels, const 
     exact_begin(&scan, kernels, coll, ask->field, ask->query);
     scan.excluded = ask->excluded;
     scan.err = err;
+    scan.orders = 0;
+    scan.ask = ask;
+    scan.stay = stay;
     topk->order = exact_order;
     topk->ctx = &scan;
-    vs_status st = exact_run(err, &scan, &ask->halt, stay, topk);
+    vs_status st = exact_run(err, &scan, topk);
     if (st == VS_OK) {
         vsi_topk_sort(topk);
         st = scan.order_st;

@@ -14,8 +14,12 @@ typedef struct vsi_halt {
     int64_t deadline_us;
 } vsi_halt;
 
+/* VS_ERR_INTERRUPTED, VS_ERR_TIMEOUT. */
+VS_NODISCARD VSI_FN vs_status vsi_halt_check(vsi_err *err, const vsi_halt *halt);
+
 /* What a scan asks for. */
 typedef struct vsi_exact_ask {
+    vsi_descs *descs; /* what may leave memory on the way */
     uint32_t field;
     const void *query; /* [dim] elements of the field's type, aligned for it */
     uint32_t excluded; /* the record in this slot is not wanted; VSI_SLOT_NONE */

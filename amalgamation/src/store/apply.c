@@ -46,21 +46,25 @@ static vs_status create_validate_field(vsi_err *err, const vsi_op *op, uint32_t 
     return VS_OK;
 }
 
+/* A name that leads nowhere yet. */
+static vs_status name_validate_new(vsi_err *err, const vsi_state *state, const vsi_op *op) {
+    uint32_t id = 0;
+    bool is_alias = false;
+    if (!create_text_fits(op->name, 1, VS_NAME_BYTES_MAX))
+        return apply_misfit(err, op, "its name is malformed");
+    vs_status st = vsi_state_name(err, state, op->name, &id, &is_alias);
+    return apply_expect_none(err, st, op, "its name exists");
+}
+
 static vs_status create_validate(vsi_err *err, const vsi_state *state, const vsi_op *op) {
-    vsi_coll other;
     vs_status st = VS_OK;
     if (op->coll <= state->last_coll)
         return apply_misfit(err, op, "its id does not ascend");
-    if (!create_text_fits(op->name, 1, VS_NAME_BYTES_MAX))
-        return apply_misfit(err, op, "its name is malformed");
     if (op->field_count < 1 || op->field_count > VS_FIELDS_MAX)
         return apply_misfit(err, op, "it has no fields, or too many");
     for (uint32_t i = 0; st == VS_OK && i < op->field_count; i++)
         st = create_validate_field(err, op, i);
-    if (st != VS_OK)
-        return st;
-    st = vsi_state_coll_named(err, state, op->name, &other);
-    return apply_expect_none(err, st, op, "its name exists");
+    return st == VS_OK ? name_validate_new(err, state, op) : st;
 }
 
 static void create_fill_field(vsi_field *field, const vsi_op_field *given) {
@@ -90,12 +94,86 @@ static vs_status apply_create(vsi_err *err, vsi_state *state, const vsi_op *op) 
     st = vsi_descs_add(err, state->descs, &given, &desc);
     if (st == VS_OK)
         st = vsi_state_add_coll(err, state, desc);
+    if (st != VS_OK)
+        return st;
+    vsi_hash128_add(&state->digest, given.term); /* keeps A1, here and below */
+    vsi_hash128_add(&state->digest, vsi_term_of_name(op->coll, op->name, false));
+    return VS_OK;
+}
+
+/* ---- names and limits ----------------------------------------------------------------------- */
+
+static vs_status apply_expect_coll(vsi_err *err, const vsi_state *state, const vsi_op *op) {
+    vsi_coll coll;
+    vs_status st = vsi_state_coll(err, state, op->coll, &coll);
+    return st == VS_ERR_NOT_FOUND ? apply_misfit(err, op, "there is no such collection") : st;
+}
+
+/* Makes the name lead to what the operation says, in place of where it led. */
+static vs_status name_move(vsi_err *err, vsi_state *state, vsi_bytes name, uint32_t from,
+                           uint32_t to, bool is_alias) {
+    vs_status st = vsi_state_put_name(err, state, name, to, is_alias);
+    if (st != VS_OK)
+        return st;
+    if (from)
+        vsi_hash128_subtract(&state->digest, vsi_term_of_name(from, name, is_alias));
+    if (to)
+        vsi_hash128_add(&state->digest, vsi_term_of_name(to, name, is_alias));
+    return VS_OK;
+}
+
+static vs_status apply_rename(vsi_err *err, vsi_state *state, const vsi_op *op) {
+    char old[VS_NAME_BYTES_MAX + 1];
+    vs_status st = apply_expect_coll(err, state, op);
     if (st == VS_OK)
-        vsi_hash128_add(&state->digest, given.term); /* keeps A1, here and below */
-    return st;
+        st = name_validate_new(err, state, op);
+    if (st == VS_OK)
+        st = vsi_state_coll_name(err, state, op->coll, old);
+    if (st == VS_OK)
+        st = name_move(err, state, (vsi_bytes){(const uint8_t *)old, strlen(old)}, op->coll, 0,
+                       false);
+    if (st == VS_OK)
+        st = name_move(err, state, op->name, 0, op->coll, false);
+    return st == VS_OK ? vsi_state_put_own_name(err, state, op->coll, op->name) : st;
+}
+
+static vs_status apply_alias(vsi_err *err, vsi_state *state, const vsi_op *op) {
+    uint32_t old = 0;
+    bool is_alias = true;
+    vs_status st = op->coll ? apply_expect_coll(err, state, op) : VS_OK;
+    if (st == VS_OK && !create_text_fits(op->name, 1, VS_NAME_BYTES_MAX))
+        st = apply_misfit(err, op, "its name is malformed");
+    if (st != VS_OK)
+        return st;
+    st = vsi_state_name(err, state, op->name, &old, &is_alias);
+    if (st == VS_OK && !is_alias)
+        return apply_misfit(err, op, "its name is a collection's own");
+    if (st == VS_ERR_NOT_FOUND && !op->coll)
+        return apply_misfit(err, op, "there is no such alias");
+    if (st != VS_OK && st != VS_ERR_NOT_FOUND)
+        return st;
+    return name_move(err, state, op->name, old, op->coll, true);
+}
+
+static vs_status apply_limits(vsi_err *err, vsi_state *state, const vsi_op *op) {
+    vsi_coll *coll = NULL;
+    vs_status st = apply_work_on(err, state, op, &coll);
+    if (st != VS_OK)
+        return st;
+    vsi_hash128_subtract(&state->digest,
+                         vsi_term_of_limits(op->coll, coll->max_records, coll->max_bytes));
+    vsi_hash128_add(&state->digest, vsi_term_of_limits(op->coll, op->max_records, op->max_bytes));
+    coll->max_records = op->max_records;
+    coll->max_bytes = op->max_bytes;
+    return VS_OK;
 }
 
 /* ---- put and delete ------------------------------------------------------------------------- */
+
+/* What a key counts in a collection's bytes. */
+static uint64_t key_bytes(vs_key key) {
+    return key.kind == VS_KEY_U64 ? 8 : key.bytes;
+}
 
 static vs_status metadata_remove(vsi_err *err, vsi_state *state, vsi_coll *coll, uint32_t slot,
                                  vs_key key) {
@@ -106,6 +184,7 @@ static vs_status metadata_remove(vsi_err *err, vsi_state *state, vsi_coll *coll,
     if (st != VS_OK)
         return st == VS_ERR_NOT_FOUND ? VS_OK : st;
     vsi_hash128_subtract(&state->digest, vsi_term_of_metadata(coll->desc->id, key, value.hash));
+    coll->bytes -= value.bytes;
     return vsi_value_delete(err, &coll->metadata, slot_key);
 }
 
@@ -114,9 +193,10 @@ static vs_status record_mark(vsi_err *err, vsi_coll *coll, uint32_t slot, bool i
     vs_status st = vsi_live_set(err, &coll->live, VSI_LIVE_RECORDS, slot, is_live);
     for (uint32_t i = 0; st == VS_OK && !is_live && i < coll->desc->field_count; i++) {
         bool has = false;
-        if (coll->desc->field[i].is_optional)
-            st = vsi_coll_has(err, coll, i, slot, &has);
+        st = vsi_coll_has(err, coll, i, slot, &has);
         if (st == VS_OK && has)
+            coll->bytes -= coll->desc->field[i].vector_bytes;
+        if (st == VS_OK && has && coll->desc->field[i].is_optional)
             st = vsi_live_set(err, &coll->live, vsi_desc_set(coll->desc, i), slot, false);
     }
     return st;
@@ -144,6 +224,7 @@ static vs_status record_remove(vsi_err *err, vsi_state *state, vsi_coll *coll, u
         return vsi_fail_nomem(err, sizeof gone);
     vsi_hash128_subtract(&state->digest, vsi_term_of_vector(coll->desc->id, key, cell.vector_hash));
     coll->count--;
+    coll->bytes -= key_bytes(key);
     return VS_OK;
 }
 
@@ -171,6 +252,7 @@ static vs_status record_write_rows(vsi_err *err, vsi_coll *coll, const vsi_op *o
         if (!op->vector[i].bytes)
             continue;
         st = record_write_row(err, coll, i, op->slot, op->vector[i]);
+        coll->bytes += op->vector[i].bytes;
         vsi_hash128_add(&hash, vsi_vector_hash(i, op->vector[i]));
     }
     if (st == VS_OK)
@@ -200,6 +282,7 @@ static vs_status metadata_add(vsi_err *err, vsi_state *state, vsi_coll *coll, co
         return VS_OK;
     vsi_hash128 hash = vsi_hash128_of(op->metadata.data, op->metadata.bytes, 0);
     vsi_hash128_add(&state->digest, vsi_term_of_metadata(op->coll, op->key, hash));
+    coll->bytes += op->metadata.bytes;
     return vsi_value_put(err, &coll->metadata, vsi_slot_encode(bytes, op->slot), op->metadata,
                          hash);
 }
@@ -218,6 +301,7 @@ static vs_status record_add(vsi_err *err, vsi_state *state, vsi_coll *coll, cons
         return st;
     vsi_hash128_add(&state->digest, vsi_term_of_vector(op->coll, op->key, hash));
     coll->count++;
+    coll->bytes += key_bytes(op->key);
     if (op->key.kind == VS_KEY_U64 && op->key.number > coll->last_number)
         coll->last_number = op->key.number;
     if (op->slot == coll->slot_end)
@@ -355,6 +439,12 @@ VSI_FN vs_status vsi_apply(vsi_err *err, vsi_state *state, const vsi_op *op, vsi
         return apply_delete(err, state, op, freed);
     case VSI_OP_METADATA:
         return apply_metadata(err, state, op);
+    case VSI_OP_RENAME:
+        return apply_rename(err, state, op);
+    case VSI_OP_ALIAS:
+        return apply_alias(err, state, op);
+    case VSI_OP_LIMITS:
+        return apply_limits(err, state, op);
     case VSI_OP_NOTE:
         return apply_note(err, state, op);
     case VSI_OP_DIGEST:

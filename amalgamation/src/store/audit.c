@@ -13,6 +13,7 @@ typedef struct auditor {
     vsi_reside *reside; /* NULL: everything is in memory */
     vsi_stay stay;
     uint64_t steps;
+    uint64_t bytes; /* of the collection's records */
 } auditor;
 
 enum { AUDIT_BREATH_STEPS = 64 };
@@ -94,6 +95,7 @@ static vs_status audit_vectors(auditor *a, const vsi_coll *coll, uint32_t slot,
         vsi_copy_le(a->buf.data, row, field->vector_bytes / field->element_bytes,
                     field->element_bytes);
         vsi_hash128_add(&hash, vsi_vector_hash(i, (vsi_bytes){a->buf.data, field->vector_bytes}));
+        a->bytes += field->vector_bytes;
     }
     *out_hash = hash;
     return st;
@@ -115,6 +117,7 @@ static vs_status audit_record(auditor *a, const vsi_coll *coll, vs_key key, uint
         st = audit_vectors(a, coll, slot, &hash);
     if (st != VS_OK)
         return st;
+    a->bytes += key.kind == VS_KEY_U64 ? 8 : key.bytes;
     vsi_hash128_add(&a->digest, vsi_term_of_vector(coll->desc->id, key, hash));
     if (hash.lo != cell.vector_hash.lo || hash.hi != cell.vector_hash.hi)
         return vsi_fail(a->err, VS_ERR_CORRUPT, "a vector's hash is wrong");
@@ -254,6 +257,7 @@ static vs_status audit_add_metadata(auditor *a, const vsi_coll *coll, vsi_bytes 
     vs_key own = {0};
     if (st == VS_OK)
         st = vsi_coll_key(a->err, coll, slot, &cell, &own);
+    a->bytes += a->buf.bytes;
     if (st == VS_OK)
         vsi_hash128_add(&a->digest, vsi_term_of_metadata(coll->desc->id, own, hash));
     return st;
@@ -274,11 +278,15 @@ static vs_status audit_add_note(auditor *a, const vsi_coll *coll, vsi_bytes key,
 /* The name leads back to the collection, and the last slot has a row (S2). */
 static vs_status audit_desc(auditor *a, const vsi_state *state, const vsi_coll *coll) {
     const vsi_desc *desc = coll->desc;
-    vsi_coll named;
+    char name[VS_NAME_BYTES_MAX + 1] = "";
+    uint32_t id = 0;
+    bool is_alias = false;
     vsi_cell cell;
-    vsi_bytes name = {(const uint8_t *)desc->name, strlen(desc->name)};
-    vs_status st = vsi_state_coll_named(a->err, state, name, &named);
-    if (st == VS_ERR_NOT_FOUND || (st == VS_OK && named.desc != desc))
+    vs_status st = vsi_state_coll_name(a->err, state, desc->id, name);
+    if (st == VS_OK)
+        st = vsi_state_name(a->err, state, (vsi_bytes){(const uint8_t *)name, strlen(name)}, &id,
+                            &is_alias);
+    if (st == VS_ERR_NOT_FOUND || (st == VS_OK && (id != desc->id || is_alias)))
         st = vsi_fail(a->err, VS_ERR_CORRUPT, "its name does not lead to it");
     if (st == VS_OK && desc->id > state->last_coll)
         st = vsi_fail(a->err, VS_ERR_CORRUPT, "its id is above the largest one ever used");
@@ -294,6 +302,7 @@ static vs_status audit_coll(auditor *a, const vsi_state *state, const vsi_coll *
                                 &coll->long_keys};
     bool is_sound = true;
     vs_status st = VS_OK;
+    a->bytes = 0;
     for (size_t i = 0; st == VS_OK && i < sizeof trees / sizeof trees[0]; i++)
         st = audit_tree(a, name, trees[i], &is_sound);
     if (st != VS_OK || !is_sound)
@@ -306,20 +315,66 @@ static vs_status audit_coll(auditor *a, const vsi_state *state, const vsi_coll *
     if (st == VS_OK)
         st = audit_note(a, name, audit_values(a, name, &coll->metadata, audit_add_metadata, coll));
     vsi_hash128_add(&a->digest, vsi_term_of_coll(coll->desc));
+    vsi_hash128_add(&a->digest,
+                    vsi_term_of_limits(coll->desc->id, coll->max_records, coll->max_bytes));
+    if (st == VS_OK && a->bytes != coll->bytes)
+        audit_report(a, name, "the bytes of all records are wrong");
     return st;
+}
+
+/* The name behind this one leads to a collection; *io_name becomes it. */
+static vs_status audit_name(auditor *a, const vsi_state *state, uint8_t bytes[VS_NAME_BYTES_MAX],
+                            vsi_bytes *io_name, bool *out_is_alias) {
+    vsi_bytes name = {NULL, 0};
+    uint32_t id = 0;
+    vsi_coll coll;
+    vs_status st = vsi_state_name_after(a->err, state, *io_name, &name, &id, out_is_alias);
+    if (st != VS_OK)
+        return st;
+    if (name.bytes > VS_NAME_BYTES_MAX)
+        return vsi_fail(a->err, VS_ERR_CORRUPT, "catalog: a name is too long");
+    vsi_hash128_add(&a->digest, vsi_term_of_name(id, name, *out_is_alias));
+    memcpy(bytes, name.data, name.bytes);
+    *io_name = (vsi_bytes){bytes, name.bytes};
+    st = vsi_state_coll(a->err, state, id, &coll);
+    return st == VS_ERR_NOT_FOUND
+               ? vsi_fail(a->err, VS_ERR_CORRUPT, "catalog: a name leads to no collection")
+               : st;
+}
+
+/* Every name leads to a collection, and those that are no aliases are as many as these. */
+static vs_status audit_names(auditor *a, const vsi_state *state, uint64_t coll_count) {
+    uint8_t bytes[VS_NAME_BYTES_MAX];
+    vsi_bytes name = {bytes, 0};
+    uint64_t own = 0;
+    vs_status st = VS_OK;
+    while (st == VS_OK) {
+        bool is_alias = false;
+        st = audit_name(a, state, bytes, &name, &is_alias);
+        own += st == VS_OK && !is_alias;
+    }
+    if (st != VS_ERR_NOT_FOUND)
+        return st;
+    if (own != coll_count)
+        audit_report(a, "catalog", "names and collections differ in number");
+    return VS_OK;
 }
 
 static vs_status audit_colls(auditor *a, const vsi_state *state) {
     vsi_coll coll;
+    uint64_t count = 0;
     vs_status st = vsi_state_coll_from(a->err, state, 0, &coll);
     while (st == VS_OK) {
         st = audit_coll(a, state, &coll);
+        count++;
         if (st == VS_OK)
             st = coll.desc->id == UINT32_MAX
                      ? VS_ERR_NOT_FOUND
                      : vsi_state_coll_from(a->err, state, coll.desc->id + 1, &coll);
     }
-    return st == VS_ERR_NOT_FOUND ? VS_OK : audit_note(a, "catalog", st);
+    if (st == VS_ERR_NOT_FOUND)
+        st = audit_names(a, state, count);
+    return audit_note(a, "catalog", st);
 }
 
 VSI_FN vs_status vsi_audit(vsi_err *err, const vsi_state *state, vsi_mem *mem, vsi_report_fn report,

@@ -36,3 +36,13 @@ VSI_FN void vsi_budget_keep(vsi_pager *pager, vsi_descs *descs) {
     if (vsi_atomic_load(&reside->waiting_bytes))
         vsi_reside_collect(reside);
 }
+
+VSI_FN bool vsi_budget_breathe(vsi_pager *pager, vsi_descs *descs, vsi_stay *stay) {
+    vsi_reside *reside = &pager->reside;
+    if (!vsi_reside_excess(reside, 0))
+        return vsi_stay_renew(reside, stay);
+    vsi_stay_leave(reside, *stay);
+    vsi_budget_keep(pager, descs);
+    *stay = vsi_stay_enter(reside);
+    return true;
+}

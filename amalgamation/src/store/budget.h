@@ -8,4 +8,8 @@
  * that nobody has asked for of late. Any thread that does not stay. */
 VSI_FN void vsi_budget_keep(vsi_pager *pager, vsi_descs *descs);
 
+/* For who reads for long: when memory is above the limit, what the stay kept may leave, and true is returned: what
+ * was borrowed by it is not valid any more. */
+VSI_FN bool vsi_budget_breathe(vsi_pager *pager, vsi_descs *descs, vsi_stay *stay);
+
 #endif

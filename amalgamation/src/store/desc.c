@@ -82,6 +82,15 @@ VSI_FN vsi_desc *vsi_descs_from(vsi_descs *descs, uint64_t id) {
     return desc;
 }
 
+VSI_FN uint32_t vsi_descs_last_id(vsi_descs *descs) {
+    vsi_mutex_lock(&descs->lock);
+    vsi_desc *const *list = (vsi_desc *const *)(const void *)descs->list.data;
+    size_t n = descs->list.bytes / sizeof *list;
+    uint32_t id = n ? list[n - 1]->id : 0;
+    vsi_mutex_unlock(&descs->lock);
+    return id;
+}
+
 VSI_FN void vsi_descs_undo(vsi_descs *descs, vsi_pager *pager) {
     for (vsi_desc *desc = vsi_descs_from(descs, 0); desc;
          desc = vsi_descs_from(descs, (uint64_t)desc->id + 1))

@@ -68,6 +68,9 @@ VS_NODISCARD VSI_FN vs_status vsi_descs_add(vsi_err *err, vsi_descs *descs, cons
 VS_NODISCARD VSI_FN vs_status vsi_descs_intern(vsi_err *err, vsi_descs *descs,
                                                const vsi_desc *given, vsi_desc **out_desc);
 
+/* The largest id, 0: there is none. Recovery leaves descs of creations that were never committed. */
+VSI_FN uint32_t vsi_descs_last_id(vsi_descs *descs);
+
 /* The pager's writer has changed nothing after all (vsi_slabs_undo). Holder of the writer role only. */
 VSI_FN void vsi_descs_undo(vsi_descs *descs, vsi_pager *pager);
 

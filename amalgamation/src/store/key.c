@@ -10,7 +10,7 @@ VSI_FN vs_status vsi_key_check(vsi_err *err, vs_key key) {
     if (key.kind == VS_KEY_U64)
         return VS_OK;
     if (!key.data)
-        return vsi_fail(err, VS_ERR_MISUSE, "key: data missing");
+        return vsi_fail(err, VS_ERR_INVALID, "key: data missing");
     if (key.kind == VS_KEY_UUID && key.bytes != VSI_KEY_UUID_BYTES)
         return vsi_fail(err, VS_ERR_INVALID, "key: a UUID has %d bytes, this one %u",
                         VSI_KEY_UUID_BYTES, key.bytes);

@@ -11,7 +11,7 @@ enum {
     VSI_KEY_TEXT_BYTES = 160 /* of a key in a message */
 };
 
-/* A key that a caller gave: VS_ERR_MISUSE, VS_ERR_INVALID, VS_ERR_LIMIT. */
+/* A key that a caller gave: VS_ERR_INVALID, VS_ERR_LIMIT. */
 VS_NODISCARD VSI_FN vs_status vsi_key_check(vsi_err *err, vs_key key);
 
 /* The bytes by which a key is found; written to out. */

@@ -94,6 +94,16 @@ static void op_put_body(vsi_buf *buf, const vsi_op *op) {
         op_put_key(buf, op->key);
         op_put_bytes(buf, op->metadata);
         break;
+    case VSI_OP_RENAME:
+    case VSI_OP_ALIAS:
+        op_put_u32(buf, op->coll);
+        op_put_bytes(buf, op->name);
+        break;
+    case VSI_OP_LIMITS:
+        op_put_u32(buf, op->coll);
+        op_put_u64(buf, op->max_records);
+        op_put_u64(buf, op->max_bytes);
+        break;
     case VSI_OP_NOTE:
         op_put_u32(buf, op->coll);
         op_put_u32(buf, op->note_has_value);
@@ -240,6 +250,16 @@ static void op_take_body(op_reader *r, vsi_op *op) {
         op->slot = op_take_u32(r);
         op->key = op_take_key(r);
         op->metadata = op_take_bytes(r);
+        break;
+    case VSI_OP_RENAME:
+    case VSI_OP_ALIAS:
+        op->coll = op_take_u32(r);
+        op->name = op_take_bytes(r);
+        break;
+    case VSI_OP_LIMITS:
+        op->coll = op_take_u32(r);
+        op->max_records = op_take_u64(r);
+        op->max_bytes = op_take_u64(r);
         break;
     case VSI_OP_NOTE:
         op->coll = op_take_u32(r);

@@ -18,7 +18,10 @@ enum {
     VSI_OP_RELEASE = 7,
     VSI_OP_ROLLBACK_TO = 8,
     VSI_OP_METADATA = 9,
-    VSI_OP_LAST = VSI_OP_METADATA
+    VSI_OP_RENAME = 10,
+    VSI_OP_ALIAS = 11,
+    VSI_OP_LIMITS = 12,
+    VSI_OP_LAST = VSI_OP_LIMITS
 };
 
 /* A vector field of a new collection. */
@@ -34,9 +37,9 @@ typedef struct vsi_op_field {
 /* One change with everything resolved: slots chosen, time read. Members of other kinds are zero. */
 typedef struct vsi_op {
     int kind;
-    uint32_t coll; /* collection id; of a note 0: the database's own */
+    uint32_t coll; /* collection id; of a note 0: the database's own; of an alias 0: it goes */
 
-    /* create */
+    /* create; name also of rename and alias */
     int64_t time_us;
     vsi_bytes name;
     uint32_t field_count;
@@ -48,6 +51,9 @@ typedef struct vsi_op {
     vs_key key;                      /* what it points to is borrowed */
     vsi_bytes vector[VS_FIELDS_MAX]; /* elements little-endian; bytes 0: none of this field */
     vsi_bytes metadata;              /* bytes 0: none */
+
+    /* limits; 0: none */
+    uint64_t max_records, max_bytes;
 
     /* note */
     vsi_bytes note_key;

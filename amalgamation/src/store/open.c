@@ -314,6 +314,10 @@ static vs_status open_recover_from(vsi_err *err, vsi_engine *engine,
         version->scope = engine->cow.last_scope;
         version->checkpoint = from->number;
         engine->last_coll = version->state.last_coll;
+        uint32_t last_desc = vsi_descs_last_id(&engine->descs);
+        if (last_desc >
+            engine->last_coll) /* readers may look at it: it must not become another one */
+            engine->last_coll = last_desc;
     }
     vsi_replay_free(&r->replay);
     vsi_free(engine->mem, r, sizeof *r);

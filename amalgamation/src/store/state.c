@@ -10,20 +10,27 @@
 
 enum { STATE_ENTRY_COLL = 1, STATE_ENTRY_NAME = 2, STATE_ENTRY_BASE = 3 };
 
-/* Value of a collection's entry: fixed fields, name; then references to its trees. */
+/* Value of a collection's entry; then references to its trees. */
 enum {
     COLL_CREATED_OFF = 0,
     COLL_COUNT_OFF = 8,
     COLL_LAST_NUMBER_OFF = 16,
     COLL_SLOT_END_OFF = 24,
     COLL_FIELDS_OFF = 28,
-    COLL_NAME_BYTES_OFF = 30,
-    COLL_CELLS_SHIFT_OFF = 32, /* then zeros */
-    COLL_TREES_OFF = 40,       /* entries of each tree, u64 */
+    COLL_CELLS_SHIFT_OFF = 30, /* then zero */
+    COLL_TREES_OFF = 32,       /* entries of each tree, u64 */
     COLL_TREES = 5,
-    COLL_FIXED_BYTES = COLL_TREES_OFF + 8 * COLL_TREES,
-    COLL_BYTES_MAX = COLL_FIXED_BYTES + VS_NAME_BYTES_MAX
+    COLL_BYTES_OFF = COLL_TREES_OFF + 8 * COLL_TREES,
+    COLL_MAX_RECORDS_OFF = COLL_BYTES_OFF + 8,
+    COLL_MAX_BYTES_OFF = COLL_MAX_RECORDS_OFF + 8,
+    COLL_BYTES = COLL_MAX_BYTES_OFF + 8
 };
+
+/* Behind a collection's entry: one for each field, and last its own name. */
+enum { COLL_NAME_FIELD = 0xffff };
+
+/* Value of a name's entry: u32 id, and of an alias u8 1. */
+enum { NAME_BYTES = 4, ALIAS_BYTES = 5 };
 
 /* Value of a vector field's entry. */
 enum {
@@ -80,22 +87,22 @@ static vsi_btree *coll_tree(vsi_coll *coll, uint32_t at) {
 
 static vs_status coll_write(vsi_err *err, vsi_btree *catalog, vsi_coll *coll) {
     const vsi_desc *desc = coll->desc;
-    uint8_t value[COLL_BYTES_MAX] = {0}, refs[COLL_TREES * VSI_REF_BYTES], key[5];
-    size_t name_bytes = strlen(desc->name);
+    uint8_t value[COLL_BYTES] = {0}, refs[COLL_TREES * VSI_REF_BYTES], key[5];
     vsi_put_u64(value + COLL_CREATED_OFF, (uint64_t)desc->created_us);
     vsi_put_u64(value + COLL_COUNT_OFF, coll->count);
     vsi_put_u64(value + COLL_LAST_NUMBER_OFF, coll->last_number);
     vsi_put_u32(value + COLL_SLOT_END_OFF, coll->slot_end);
     vsi_put_u16(value + COLL_FIELDS_OFF, (uint16_t)desc->field_count);
-    vsi_put_u16(value + COLL_NAME_BYTES_OFF, (uint16_t)name_bytes);
+    vsi_put_u64(value + COLL_BYTES_OFF, coll->bytes);
+    vsi_put_u64(value + COLL_MAX_RECORDS_OFF, coll->max_records);
+    vsi_put_u64(value + COLL_MAX_BYTES_OFF, coll->max_bytes);
     value[COLL_CELLS_SHIFT_OFF] = (uint8_t)desc->cells.shift;
     for (uint32_t i = 0; i < COLL_TREES; i++) {
         vsi_put_u64(value + COLL_TREES_OFF + 8 * i, coll_tree(coll, i)->count);
         vsi_ref_encode(coll_tree(coll, i)->root, refs + i * VSI_REF_BYTES);
     }
-    memcpy(value + COLL_FIXED_BYTES, desc->name, name_bytes);
     vsi_node_item item = {.key = state_id_key(key, desc->id),
-                          .value = {value, COLL_FIXED_BYTES + name_bytes},
+                          .value = {value, sizeof value},
                           .refs = refs,
                           .ref_count = COLL_TREES};
     return vsi_btree_put_item(err, catalog, &item);
@@ -128,12 +135,10 @@ static vs_status coll_misfit(vsi_err *err, uint32_t id) {
 /* Whether the parts of an entry have the sizes that it says, and values that are known. */
 static bool coll_item_fits(const vsi_node_item *item, uint32_t trailer_bytes) {
     const uint8_t *value = item->value.data;
-    if (item->value.bytes < COLL_FIXED_BYTES || item->ref_count != COLL_TREES)
+    if (item->value.bytes != COLL_BYTES || item->ref_count != COLL_TREES)
         return false;
     uint32_t fields = vsi_get_u16(value + COLL_FIELDS_OFF);
-    size_t name_bytes = vsi_get_u16(value + COLL_NAME_BYTES_OFF);
-    return fields >= 1 && fields <= VS_FIELDS_MAX && name_bytes >= 1 &&
-           name_bytes <= VS_NAME_BYTES_MAX && item->value.bytes == COLL_FIXED_BYTES + name_bytes &&
+    return fields >= 1 && fields <= VS_FIELDS_MAX &&
            value[COLL_CELLS_SHIFT_OFF] == vsi_slab_shift(VSI_CELL_BYTES, trailer_bytes);
 }
 
@@ -198,11 +203,12 @@ static vs_status coll_intern(vsi_err *err, const vsi_state *state, uint32_t id,
     given.id = id;
     given.created_us = (int64_t)vsi_get_u64(value + COLL_CREATED_OFF);
     given.field_count = vsi_get_u16(value + COLL_FIELDS_OFF);
-    memcpy(given.name, value + COLL_FIXED_BYTES, vsi_get_u16(value + COLL_NAME_BYTES_OFF));
     given.new_dir = coll->slabs;
     if (coll->count > coll->slot_end)
         return coll_misfit(err, id);
     vs_status st = coll_check_slabs(err, coll, 0, VSI_CELL_BYTES);
+    if (st == VS_OK)
+        st = vsi_state_coll_name(err, state, id, given.name);
     for (uint32_t i = 0; st == VS_OK && i < given.field_count; i++) {
         vsi_field *field = &given.field[i];
         st = field_read(err, state, id, i, field);
@@ -224,6 +230,9 @@ static vs_status coll_read(vsi_err *err, const vsi_state *state, uint32_t id,
     coll.count = vsi_get_u64(value + COLL_COUNT_OFF);
     coll.slot_end = vsi_get_u32(value + COLL_SLOT_END_OFF);
     coll.last_number = vsi_get_u64(value + COLL_LAST_NUMBER_OFF);
+    coll.bytes = vsi_get_u64(value + COLL_BYTES_OFF);
+    coll.max_records = vsi_get_u64(value + COLL_MAX_RECORDS_OFF);
+    coll.max_bytes = vsi_get_u64(value + COLL_MAX_BYTES_OFF);
     for (uint32_t i = 0; i < COLL_TREES; i++)
         *coll_tree(&coll, i) = (vsi_btree){.cow = state->catalog.cow,
                                            .root = vsi_ref_decode(item->refs + i * VSI_REF_BYTES),
@@ -248,17 +257,94 @@ VSI_FN vs_status vsi_state_coll(vsi_err *err, const vsi_state *state, uint32_t i
     return st == VS_OK ? coll_read(err, state, id, &item, out_coll) : st;
 }
 
-VSI_FN vs_status vsi_state_coll_named(vsi_err *err, const vsi_state *state, vsi_bytes name,
-                                      vsi_coll *out_coll) {
+/* ---- names ---------------------------------------------------------------------------------- */
+
+static vs_status name_decode(vsi_err *err, const vsi_node_item *item, uint32_t *out_id,
+                             bool *out_is_alias) {
+    const vsi_bytes value = item->value;
+    bool is_alias = value.bytes == ALIAS_BYTES;
+    if ((value.bytes != NAME_BYTES && !is_alias) || (is_alias && value.data[4] != 1))
+        return vsi_fail(err, VS_ERR_CORRUPT, "catalog: a name's entry is malformed");
+    *out_id = vsi_get_u32(value.data);
+    *out_is_alias = is_alias;
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_state_name(vsi_err *err, const vsi_state *state, vsi_bytes name,
+                                uint32_t *out_id, bool *out_is_alias) {
     uint8_t key[1 + VS_NAME_BYTES_MAX];
     vsi_node_item item;
     if (name.bytes > VS_NAME_BYTES_MAX)
         return VS_ERR_NOT_FOUND;
     vs_status st = vsi_btree_get(err, &state->catalog, state_name_key(key, name), &item);
-    if (st == VS_OK && item.value.bytes != 4)
-        return vsi_fail(err, VS_ERR_CORRUPT, "catalog: a name's entry is malformed");
-    return st == VS_OK ? vsi_state_coll(err, state, vsi_get_u32(item.value.data), out_coll) : st;
+    return st == VS_OK ? name_decode(err, &item, out_id, out_is_alias) : st;
 }
+
+VSI_FN vs_status vsi_state_name_after(vsi_err *err, const vsi_state *state, vsi_bytes name,
+                                      vsi_bytes *out_name, uint32_t *out_id, bool *out_is_alias) {
+    uint8_t key[1 + VS_NAME_BYTES_MAX];
+    vsi_btree_cursor cursor;
+    vsi_bytes from = state_name_key(key, name);
+    vs_status st = vsi_btree_seek(err, &state->catalog, from, &cursor);
+    if (st == VS_OK && !vsi_btree_at_end(&cursor) &&
+        !vsi_bytes_compare(vsi_btree_entry(&cursor).key, from))
+        st = vsi_btree_next(err, &cursor);
+    if (st != VS_OK)
+        return st;
+    if (vsi_btree_at_end(&cursor))
+        return VS_ERR_NOT_FOUND;
+    vsi_node_item item = vsi_btree_entry(&cursor);
+    if (item.key.bytes < 2 || item.key.data[0] != STATE_ENTRY_NAME)
+        return VS_ERR_NOT_FOUND;
+    *out_name = (vsi_bytes){item.key.data + 1, item.key.bytes - 1};
+    return name_decode(err, &item, out_id, out_is_alias);
+}
+
+VSI_FN vs_status vsi_state_coll_named(vsi_err *err, const vsi_state *state, vsi_bytes name,
+                                      vsi_coll *out_coll) {
+    uint32_t id = 0;
+    bool is_alias = false;
+    vs_status st = vsi_state_name(err, state, name, &id, &is_alias);
+    return st == VS_OK ? vsi_state_coll(err, state, id, out_coll) : st;
+}
+
+VSI_FN vs_status vsi_state_coll_name(vsi_err *err, const vsi_state *state, uint32_t id,
+                                     char out[VS_NAME_BYTES_MAX + 1]) {
+    uint8_t key[FIELD_KEY_BYTES];
+    vsi_node_item item = {.value = {NULL, 0}};
+    vs_status st =
+        vsi_btree_get(err, &state->catalog, state_field_key(key, id, COLL_NAME_FIELD), &item);
+    if (st == VS_ERR_NOT_FOUND ||
+        (st == VS_OK && (item.value.bytes < 1 || item.value.bytes > VS_NAME_BYTES_MAX ||
+                         memchr(item.value.data, 0, item.value.bytes))))
+        return vsi_fail(err, VS_ERR_CORRUPT, "catalog: the name of collection %lu is malformed",
+                        (unsigned long)id);
+    if (st != VS_OK)
+        return st;
+    memcpy(out, item.value.data, item.value.bytes);
+    out[item.value.bytes] = 0;
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_state_put_name(vsi_err *err, vsi_state *state, vsi_bytes name, uint32_t id,
+                                    bool is_alias) {
+    uint8_t key[1 + VS_NAME_BYTES_MAX], value[ALIAS_BYTES] = {0, 0, 0, 0, 1};
+    state->is_settled = false;
+    vsi_put_u32(value, id);
+    if (!id)
+        return vsi_btree_delete(err, &state->catalog, state_name_key(key, name));
+    return vsi_btree_put(err, &state->catalog, state_name_key(key, name),
+                         (vsi_bytes){value, is_alias ? ALIAS_BYTES : NAME_BYTES});
+}
+
+VSI_FN vs_status vsi_state_put_own_name(vsi_err *err, vsi_state *state, uint32_t id,
+                                        vsi_bytes name) {
+    uint8_t key[FIELD_KEY_BYTES];
+    state->is_settled = false;
+    return vsi_btree_put(err, &state->catalog, state_field_key(key, id, COLL_NAME_FIELD), name);
+}
+
+/* ---- going through collections -------------------------------------------------------------- */
 
 VSI_FN vs_status vsi_state_coll_from(vsi_err *err, const vsi_state *state, uint32_t id,
                                      vsi_coll *out_coll) {
@@ -270,8 +356,10 @@ VSI_FN vs_status vsi_state_coll_from(vsi_err *err, const vsi_state *state, uint3
     vsi_bytes found = {0};
     if (!vsi_btree_at_end(&cursor))
         found = vsi_btree_entry(&cursor).key;
-    if (found.bytes != sizeof key || found.data[0] != STATE_ENTRY_COLL)
+    if (!found.bytes || found.data[0] != STATE_ENTRY_COLL)
         return VS_ERR_NOT_FOUND;
+    if (found.bytes != sizeof key)
+        return vsi_fail(err, VS_ERR_CORRUPT, "catalog: an entry belongs to no collection");
     return vsi_state_coll(err, state, vsi_get_u32_be(found.data + 1), out_coll);
 }
 
@@ -334,13 +422,11 @@ VSI_FN vs_status vsi_state_work_on(vsi_err *err, vsi_state *state, uint32_t id,
 }
 
 VSI_FN vs_status vsi_state_add_coll(vsi_err *err, vsi_state *state, vsi_desc *desc) {
-    uint8_t key[1 + VS_NAME_BYTES_MAX], id[4];
     vsi_bytes name = {(const uint8_t *)desc->name, strlen(desc->name)};
     vs_status st = vsi_state_settle(err, state);
     if (st != VS_OK)
         return st;
     state->is_settled = false;
-    vsi_put_u32(id, desc->id);
     vsi_coll coll = {.desc = desc};
     for (uint32_t i = 0; i < COLL_TREES; i++)
         coll_tree(&coll, i)->cow = state->catalog.cow;
@@ -349,9 +435,9 @@ VSI_FN vs_status vsi_state_add_coll(vsi_err *err, vsi_state *state, vsi_desc *de
     st = coll_write(err, &state->catalog, &coll);
     for (uint32_t i = 0; st == VS_OK && i < desc->field_count; i++)
         st = field_write(err, &state->catalog, desc, i);
-    return st == VS_OK ? vsi_btree_put(err, &state->catalog, state_name_key(key, name),
-                                       (vsi_bytes){id, sizeof id})
-                       : st;
+    if (st == VS_OK)
+        st = vsi_state_put_own_name(err, state, desc->id, name);
+    return st == VS_OK ? vsi_state_put_name(err, state, name, desc->id, false) : st;
 }
 
 /* ---- records -------------------------------------------------------------------------------- */

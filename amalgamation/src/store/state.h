@@ -13,11 +13,13 @@ typedef struct vsi_coll {
     uint64_t count;
     uint32_t slot_end;    /* slots below it have been used */
     uint64_t last_number; /* the largest number that was ever put as a key; 0 also: none */
-    vsi_btree keys;       /* key, by store/key -> slot */
-    vsi_btree long_keys;  /* slot -> key, of those that a cell has no room for */
-    vsi_btree metadata;   /* slot -> JSON, by store/value */
-    vsi_btree live;       /* which slots hold a record, and which vectors, by store/live */
-    vsi_btree slabs;      /* array, slab number -> where the slab is in the file */
+    uint64_t bytes;       /* of keys, vectors and metadata of all records */
+    uint64_t max_records, max_bytes; /* what callers may make of count and bytes; 0: no limit */
+    vsi_btree keys;                  /* key, by store/key -> slot */
+    vsi_btree long_keys;             /* slot -> key, of those that a cell has no room for */
+    vsi_btree metadata;              /* slot -> JSON, by store/value */
+    vsi_btree live;  /* which slots hold a record, and which vectors, by store/live */
+    vsi_btree slabs; /* array, slab number -> where the slab is in the file */
 } vsi_coll;
 
 /* One version of a database. Copying the struct copies the version. */
@@ -53,6 +55,18 @@ VS_NODISCARD VSI_FN vs_status vsi_state_coll(vsi_err *err, const vsi_state *stat
 VS_NODISCARD VSI_FN vs_status vsi_state_coll_named(vsi_err *err, const vsi_state *state,
                                                    vsi_bytes name, vsi_coll *out_coll);
 
+/* What a name leads to; VS_ERR_NOT_FOUND without a message. */
+VS_NODISCARD VSI_FN vs_status vsi_state_name(vsi_err *err, const vsi_state *state, vsi_bytes name,
+                                             uint32_t *out_id, bool *out_is_alias);
+/* The name of a collection that is there. */
+VS_NODISCARD VSI_FN vs_status vsi_state_coll_name(vsi_err *err, const vsi_state *state, uint32_t id,
+                                                  char out[VS_NAME_BYTES_MAX + 1]);
+/* The first name, of a collection or an alias, behind this one in the order of bytes, of which there may be none;
+ * VS_ERR_NOT_FOUND. It is borrowed as entries of trees are. */
+VS_NODISCARD VSI_FN vs_status vsi_state_name_after(vsi_err *err, const vsi_state *state,
+                                                   vsi_bytes name, vsi_bytes *out_name,
+                                                   uint32_t *out_id, bool *out_is_alias);
+
 /* Collections by ascending id: the first whose id is at least id; VS_ERR_NOT_FOUND: none. */
 VS_NODISCARD VSI_FN vs_status vsi_state_coll_from(vsi_err *err, const vsi_state *state, uint32_t id,
                                                   vsi_coll *out_coll);
@@ -61,7 +75,13 @@ VS_NODISCARD VSI_FN vs_status vsi_state_coll_from(vsi_err *err, const vsi_state 
  * changes to *out_coll are changes of the state. */
 VS_NODISCARD VSI_FN vs_status vsi_state_work_on(vsi_err *err, vsi_state *state, uint32_t id,
                                                 vsi_coll **out_coll);
-/* Adds an empty collection. */
+/* Makes a name lead to a collection, or, with id 0, nowhere. */
+VS_NODISCARD VSI_FN vs_status vsi_state_put_name(vsi_err *err, vsi_state *state, vsi_bytes name,
+                                                 uint32_t id, bool is_alias);
+/* Notes which name is the collection's own. */
+VS_NODISCARD VSI_FN vs_status vsi_state_put_own_name(vsi_err *err, vsi_state *state, uint32_t id,
+                                                     vsi_bytes name);
+/* Adds an empty collection, and its name. */
 VS_NODISCARD VSI_FN vs_status vsi_state_add_coll(vsi_err *err, vsi_state *state, vsi_desc *desc);
 
 /* Brings the catalog up to date with everything else: before a version is shown. */

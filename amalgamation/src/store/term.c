@@ -1,7 +1,15 @@
 /* term.c - the terms of the digest: each depends on logical content alone, never on slots. */
 #include "store/term.h"
 
-enum { TERM_COLL = 1, TERM_VECTOR = 2, TERM_METADATA = 3, TERM_NOTE = 4, TERM_FIELD = 5 };
+enum {
+    TERM_COLL = 1,
+    TERM_VECTOR = 2,
+    TERM_METADATA = 3,
+    TERM_NOTE = 4,
+    TERM_FIELD = 5,
+    TERM_NAME = 6,
+    TERM_LIMITS = 7
+};
 
 static vsi_hash128 term_of_record(uint32_t kind, uint32_t coll, vs_key key, vsi_hash128 content) {
     uint8_t bytes[24 + VSI_KEY_BYTES_MAX];
@@ -47,14 +55,33 @@ static vsi_hash128 term_of_field(uint32_t coll, uint32_t at, const vsi_field *fi
 }
 
 VSI_FN vsi_hash128 vsi_term_of_coll(const vsi_desc *desc) {
-    uint8_t bytes[16 + VS_NAME_BYTES_MAX];
-    size_t name_bytes = strlen(desc->name);
+    uint8_t bytes[16];
     vsi_put_u32(bytes, TERM_COLL);
     vsi_put_u32(bytes + 4, desc->id);
     vsi_put_u64(bytes + 8, (uint64_t)desc->created_us);
-    memcpy(bytes + 16, desc->name, name_bytes);
-    vsi_hash128 sum = vsi_hash128_of(bytes, 16 + name_bytes, 0);
+    vsi_hash128 sum = vsi_hash128_of(bytes, sizeof bytes, 0);
     for (uint32_t i = 0; i < desc->field_count; i++)
         vsi_hash128_add(&sum, term_of_field(desc->id, i, &desc->field[i]));
     return sum;
+}
+
+VSI_FN vsi_hash128 vsi_term_of_name(uint32_t coll, vsi_bytes name, bool is_alias) {
+    uint8_t bytes[12 + VS_NAME_BYTES_MAX];
+    vsi_assert(name.bytes <= VS_NAME_BYTES_MAX);
+    vsi_put_u32(bytes, TERM_NAME);
+    vsi_put_u32(bytes + 4, coll);
+    vsi_put_u32(bytes + 8, is_alias);
+    memcpy(bytes + 12, name.data, name.bytes);
+    return vsi_hash128_of(bytes, 12 + name.bytes, 0);
+}
+
+VSI_FN vsi_hash128 vsi_term_of_limits(uint32_t coll, uint64_t max_records, uint64_t max_bytes) {
+    uint8_t bytes[24];
+    if (!max_records && !max_bytes)
+        return (vsi_hash128){0, 0};
+    vsi_put_u32(bytes, TERM_LIMITS);
+    vsi_put_u32(bytes + 4, coll);
+    vsi_put_u64(bytes + 8, max_records);
+    vsi_put_u64(bytes + 16, max_bytes);
+    return vsi_hash128_of(bytes, sizeof bytes, 0);
 }
