@@ -57,7 +57,10 @@ uint64_t shell_number(const shell_call *call, const char *name, uint64_t otherwi
 }
 
 int shell_word(const shell_call *call, const char *name, const char *const *words) {
-    require(!shell_value(call, name) && words[0], "word", name);
+    const char *text = shell_value(call, name);
+    for (int i = 0; text && words[i]; i++)
+        if (!strcmp(words[i], text))
+            return i + 1;
     return 0;
 }
 
@@ -71,6 +74,11 @@ int shell_fail(const shell_call *call, const char *format, ...) {
             call->shell->file);
     va_end(args);
     return SHELL_FAILED;
+}
+
+int shell_usage(const shell_call *call, const char *format, ...) {
+    require(call && *format, "usage", "without words");
+    return SHELL_USAGE;
 }
 
 void shell_say(const shell_call *call, const char *format, ...) {
@@ -240,8 +248,8 @@ static void load(const job *j) {
     void *rows = NULL;
     uint64_t count = 0;
     uint32_t dim = 0;
-    int kind = 0;
-    bool ok = vecs_load(j->path, 0, &rows, &count, &dim, &kind, why), is_whole = false;
+    int type = 0;
+    bool ok = vecs_load(j->path, 0, &rows, &count, &dim, &type, why), is_whole = false;
     require(ok || *why, "load", "failed without a reason");
     if (j->source < 3) {
         uint32_t first = j->bytes < 4 ? 0 : word_at(j->content);

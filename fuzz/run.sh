@@ -34,6 +34,12 @@ target() { # NAME LIMIT SOURCE...: fuzz/NAME.c with inputs of at most LIMIT byte
 target log 65536 tests/fault/sim.c tests/fault/logfile.c
 target file 131072 tests/fault/logfile.c
 target api 4096 tests/fault/sim.c
-target import 8192 ext/shell/import.c ext/shell/vecs.c ext/shell/text.c ext/shell/progress.c
+shell_sources() { # NAME...: files of ext/shell
+    for module in "$@"; do printf 'ext/shell/%s.c ' "$module"; done
+}
+readers=$(shell_sources import reader companion batch buffer key format stream vecs layout element npy safetensors \
+    jsonl csv text progress)
+# shellcheck disable=SC2086 # a list of files
+target import 8192 $readers
 target json 4096
 target grammar 4096 ext/shell/words.c ext/shell/rows.c ext/shell/query_json.c ext/shell/text.c

@@ -25,7 +25,7 @@ typedef struct option_spec {
     const char *needed;       /* why there is no default; NULL: the option may be left out */
 } option_spec;
 
-enum { SHELL_OPTIONS_MAX = 16, SHELL_ANY_ARGS = 1 << 20 };
+enum { SHELL_OPTIONS_MAX = 32, SHELL_ANY_ARGS = 1 << 20 };
 
 /* One option that was given, checked against its specification. */
 typedef struct shell_option {
