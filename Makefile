@@ -261,7 +261,7 @@ $T/obj/shell-%.o: ext/shell/%.c $(wildcard ext/shell/*.h) vecstore.h
 	$(TEST_CC) -c $< -o $@
 
 $T/fuzz-log $T/fuzz-file $T/fuzz-api: $(SIM_O)
-READER_M := import reader companion batch buffer key format stream vecs layout element npy safetensors jsonl csv \
+READER_M := import field reader companion batch buffer key format stream vecs layout element npy safetensors jsonl csv \
             text progress
 $T/fuzz-import: $(READER_M:%=$T/obj/shell-%.o)
 

@@ -105,6 +105,15 @@ int store_close(shell *sh, const shell_call *call, int result) {
     return result;
 }
 
+const char *shell_value_at(const shell_call *call, const char *name, int at) {
+    return at ? NULL : shell_value(call, name);
+}
+
+int use_fail_db(const store_use *use) {
+    require(use->call, "use", "there is none here");
+    return SHELL_FAILED;
+}
+
 void *shell_realloc(void *ptr, size_t bytes) {
     void *grown = realloc(ptr, bytes ? bytes : 1);
     require(grown, "memory", "a size that no such input needs");

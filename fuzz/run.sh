@@ -37,7 +37,7 @@ target api 4096 tests/fault/sim.c
 shell_sources() { # NAME...: files of ext/shell
     for module in "$@"; do printf 'ext/shell/%s.c ' "$module"; done
 }
-readers=$(shell_sources import reader companion batch buffer key format stream vecs layout element npy safetensors \
+readers=$(shell_sources import field reader companion batch buffer key format stream vecs layout element npy safetensors \
     jsonl csv text progress)
 # shellcheck disable=SC2086 # a list of files
 target import 8192 $readers

@@ -7,6 +7,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "command.h"
 #include "commands.h"
+#include "field.h"
 #include "format.h"
 #include "interrupt.h"
 #include "progress.h"
@@ -31,7 +32,7 @@ typedef struct importer {
     vs_db *db;
     vs_collection *collection;
     vs_collection_info info;
-    vs_field_info field[VS_FIELDS_MAX];
+    field_list fields;
     uint32_t target; /* the field that --field says */
     reader source;
     mapping map;
@@ -74,22 +75,6 @@ static int open_source(importer *im) {
     return SHELL_OK;
 }
 
-static int find_fields(importer *im) {
-    const char *wanted = shell_value(im->call, "--field");
-    im->target = wanted ? im->info.fields : 0;
-    for (uint32_t i = 0; i < im->info.fields; i++) {
-        im->field[i] = (vs_field_info)VS_FIELD_INFO_INIT;
-        if (vs_field_at(im->collection, i, &im->field[i]) != VS_OK)
-            return shell_fail(im->call, "%s", vs_errmsg(im->collection));
-        if (wanted && !strcmp(wanted, im->field[i].name))
-            im->target = i;
-    }
-    if (im->target == im->info.fields)
-        return shell_fail(im->call, "collection '%s' has no field '%s'; info shows them",
-                          im->info.name, wanted);
-    return SHELL_OK;
-}
-
 static int open_collection(importer *im) {
     im->info = (vs_collection_info)VS_COLLECTION_INFO_INIT;
     vs_status st = vs_collection_open(im->db, NULL, im->call->arg[0], &im->collection);
@@ -99,7 +84,9 @@ static int open_collection(importer *im) {
         return shell_fail(im->call, "%s", vs_errmsg(im->db));
     if (vs_collection_info_get(im->collection, NULL, &im->info) != VS_OK)
         return shell_fail(im->call, "%s", vs_errmsg(im->collection));
-    return find_fields(im);
+    if (fields_of(im->call, im->collection, &im->fields) != SHELL_OK)
+        return SHELL_FAILED;
+    return fields_find(im->call, &im->fields, "--field", &im->target);
 }
 
 /* ---- what goes where ------------------------------------------------------------------------ */
@@ -108,7 +95,7 @@ static int open_collection(importer *im) {
 static int map_vectors(importer *im) {
     companions *c = &im->source.companions;
     const vecs *v = &im->source.vecs;
-    uint32_t dim = im->field[im->target].dim;
+    uint32_t dim = im->fields.field[im->target].dim;
     c->labels_path = shell_value(im->call, "--labels");
     c->keys_path = shell_value(im->call, "--keys");
     c->metadata_path = shell_value(im->call, "--metadata");
@@ -139,9 +126,9 @@ static int map_records(importer *im) {
     map->has_rest = metadata && !strcmp(metadata, "rest");
     if (!map->has_rest && (!metadata || strcmp(metadata, "none") != 0))
         map->metadata = metadata ? metadata : "metadata";
-    map->field_count = im->info.fields;
-    for (uint32_t i = 0; i < im->info.fields; i++) {
-        const vs_field_info *f = &im->field[i];
+    map->field_count = im->fields.count;
+    for (uint32_t i = 0; i < im->fields.count; i++) {
+        const vs_field_info *f = &im->fields.field[i];
         map->fields[i].dim = f->dim;
         map->fields[i].name = i == im->target && vector ? vector : f->name;
         map->fields[i].is_required = !(f->flags & VS_FIELD_OPTIONAL);

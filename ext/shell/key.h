@@ -22,6 +22,7 @@ size_t key_write(vs_key key, char out[KEY_TEXT_BYTES]);
 
 /* What key_read reads, for messages. */
 #define KEY_EXPECTED                                                                               \
-    "a whole number, text:..., uuid:... or bytes:..., or N/ and one of these in namespace N"
+    "a whole number from 0 to 18446744073709551615, text:..., uuid:... or bytes:..., or N/ and "   \
+    "one of these in namespace N"
 
 #endif

@@ -302,6 +302,68 @@ refuses "a header that is no JSON" t.safetensors "JSON object"
 printf '\377\377\377\377\377\377\377\377' >t.safetensors
 refuses "a header of 2^64 bytes" t.safetensors "length"
 
+# ---- several vector fields -----------------------------------------------------------------------
+
+fresh db --field text:2:f32:cosine --field a:b:3:u8:optional --field 'flags x:4:bit:jaccard:flat:optional'
+vs db info c --mode csv
+prints "info shows each field" collection,records,dim,type,metric,index,field,optional \
+    c,0,2,f32,cosine,auto,text,false c,0,3,u8,l2,auto,a:b,true c,0,4,bit,jaccard,flat,"flags x",true
+vs db schema
+prints "schema has the fields" "create --field text:2:f32:cosine:auto --field a:b:3:u8:l2:auto:optional \
+--field 'flags x:4:bit:jaccard:flat:optional' -- c"
+cp out made
+rm -f again
+"$vecstore" again <made
+vs again schema
+holds "... and makes them" cmp made out
+cat >fields.jsonl <<'END'
+{"key":1,"text":[1,2],"a:b":[1,2,3],"flags x":[0,1,1,0],"metadata":{"n":1}}
+{"key":2,"text":[3,4]}
+{"key":3,"text":[5,6],"flags x":[1,1,1,1],"a:b":null}
+END
+vs db import c fields.jsonl
+says "JSON lines with several fields" "3 rows added"
+vs db export c - --format jsonl
+prints "... and back" '{"key":1,"text":[1,2],"a:b":[1,2,3],"flags x":[0,1,1,0],"metadata":{"n":1}}' \
+    '{"key":2,"text":[3,4]}' '{"key":3,"text":[5,6],"flags x":[1,1,1,1]}'
+for format in csv tsv; do
+    vs db export c "fields.$format"
+    rm -f again
+    "$vecstore" again <made
+    vs again import c "fields.$format"
+    says "several fields as $format" "3 rows added"
+    "$vecstore" again export c again.jsonl 2>err
+    "$vecstore" db export c db.jsonl 2>err
+    holds "... and back" cmp db.jsonl again.jsonl
+done
+vs db export c flags.npy --field 'flags x' --keys flags.keys
+says "one field as npy" "2 records written" "1 records without a vector 'flags x' were left out" "one field"
+vs db export c flags.npy --field nosuch
+fails "an unknown field" "no field 'nosuch'"
+echo '{"id":9,"other":[7,8],"a:b":[4,5,6]}' >mapped.jsonl
+vs db import c mapped.jsonl --key id --vector other --field text
+says "--field says which vector --vector is" "1 rows added"
+echo '{"key":10,"a:b":[4,5,6]}' >mapped.jsonl
+vs db import c mapped.jsonl
+fails "a record lacks a vector that it must have" "line 1: there is no vector 'text'"
+fresh db --field one:2:optional --field two:2:optional
+vs db import c one.npy --field two
+says "a file of vectors for the second field" "1 rows added"
+vs db export c - --format jsonl
+prints "... is there" '{"key":0,"two":[1,2]}'
+rm -f db
+for field in x x:0 x:65536 x:2:f64 x:2:f32:l3 :2 x:2:l2 x:2:flat "$(printf '%065d' 0):2"; do
+    vs db create d --field "$field"
+    usage "--field $field is refused" "$field"
+done
+vs db create d --field x:2 --dim 3
+usage "fields have their own dimensions" "--dim"
+vs db create d
+usage "a dimension or fields" "--dim is needed"
+vs db create d --field key:2
+vs db export d d.jsonl
+fails "a field that is called as a member is" "'key'"
+
 # ---- companions ----------------------------------------------------------------------------------
 
 printf '1 2\n3 4\n' | "$makevecs" rows fvecs >v.fvecs
