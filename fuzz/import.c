@@ -310,15 +310,15 @@ static void run_text(const job *j) {
     text[j->bytes] = 0;
     text_quote(text, quoted, sizeof quoted);
     (void)text_to_u64(text, &value);
-    const char *problem = text_to_floats(text, &values, &count);
-    require(!problem || *problem, "text", "refused without a reason");
-    for (size_t i = 0; !problem && i < count; i++) {
+    char why[TEXT_WHY_BYTES] = "";
+    bool ok = text_to_floats(text, &values, &count, why);
+    require(ok || *why, "text", "refused without a reason");
+    for (size_t i = 0; ok && i < count; i++) {
         require(isfinite(values[i]), "text", "no finite number");
         text_double((double)values[i], number);
         require(strtod(number, NULL) == (double)values[i], "text", number);
     }
-    if (!problem)
-        free(values);
+    free(values);
     free(text);
 }
 

@@ -75,9 +75,9 @@ static int load_array(const shell_call *call, const char *text, const char *what
                       uint32_t *out_dim) {
     size_t count = 0;
     float *values = NULL;
-    const char *problem = text_to_floats(text, &values, &count);
-    if (problem)
-        return shell_fail(call, "the %s vector: %s", what, problem);
+    char why[TEXT_WHY_BYTES];
+    if (!text_to_floats(text, &values, &count, why))
+        return shell_fail(call, "the %s vector: %s", what, why);
     v->rows = values;
     v->count = 1;
     *out_dim = (uint32_t)count;
