@@ -26,7 +26,11 @@ struct csv {
     cell *cells; /* [cell_count] of the last row */
     size_t cell_count, cell_room;
     buffer text;
+    size_t
+        numeric; /* of fields in the mapping: the one whose columns the first row tells, or CSV_NONE */
 };
+
+#define CSV_NONE SIZE_MAX
 
 char csv_separator(int format) {
     return format == FORMAT_CSV ? ',' : format == FORMAT_TSV ? '\t' : 0;
@@ -144,13 +148,17 @@ static bool map_range(reader *r, size_t field, const csv_column *first, const cs
     return place == dim;
 }
 
-/* NAME, or FIRST..LAST: the columns from one to the other. */
+/* NAME, or FIRST..LAST: the columns from one to the other, or numeric: see map_numeric. */
 static bool map_field(reader *r, size_t field) {
     const char *name = r->map->fields[field].name, *dots = strstr(name, "..");
     csv_column *first = find_column(r->csv, name, strlen(name)), *last = NULL;
     if (first) {
         first->field = field;
         return set_role(r, first, COLUMN_VECTOR);
+    }
+    if (!strcmp(name, "numeric")) {
+        r->csv->numeric = field;
+        return true;
     }
     if (dots) {
         first = find_column(r->csv, name, (size_t)(dots - name));
@@ -175,7 +183,7 @@ static bool map_columns(reader *r) {
 
 bool csv_open(reader *r) {
     r->csv = shell_alloc(sizeof *r->csv);
-    *r->csv = (csv){.count = 0};
+    *r->csv = (csv){.numeric = CSV_NONE};
     int found = read_row(r);
     if (found == READ_END)
         snprintf(r->why, sizeof r->why, "%.900s: the file is empty, expected a header", r->path);
@@ -221,13 +229,34 @@ static int read_vector(reader *r, batch *b, const csv_column *c, const char *tex
     return found;
 }
 
+static bool is_number(const char *text, size_t bytes) {
+    vs_json json;
+    vs_json_begin(&json, text, bytes, 0);
+    return vs_json_next(&json) == VS_JSON_NUMBER && vs_json_next(&json) == VS_JSON_END;
+}
+
+/* All columns that nothing else is made of, and that have a number in the first row. READ_... */
+static int map_numeric(reader *r) {
+    csv *t = r->csv;
+    uint32_t place = 0, dim = r->map->fields[t->numeric].dim;
+    for (size_t i = 0; i < t->count; i++) {
+        csv_column *c = &t->columns[i];
+        if (c->role != COLUMN_OTHER || !is_number(cell_text(t, i), t->cells[i].bytes))
+            continue;
+        *c = (csv_column){c->name, COLUMN_ELEMENT, t->numeric, place++};
+    }
+    t->numeric = CSV_NONE;
+    if (place == dim)
+        return READ_ROW;
+    reader_refuse(r, "%lu columns are numeric, expected %lu", (unsigned long)place,
+                  (unsigned long)dim);
+    return READ_BROKEN;
+}
+
 /* A text as a JSON string; one that is a number as JSON has it stays that. */
 static int add_rest(reader *r, const csv_column *c, const char *text, size_t bytes) {
     buffer *rest = &r->scratch;
-    vs_json json;
     size_t n = 0, name_bytes = strlen(c->name);
-    vs_json_begin(&json, text, bytes, 0);
-    bool is_number = vs_json_next(&json) == VS_JSON_NUMBER && vs_json_next(&json) == VS_JSON_END;
     buffer_add_string(rest, rest->bytes ? "," : "{");
     char *out = buffer_reserve(rest, 6 * (name_bytes + bytes) + 8);
     if (vs_json_write_string(c->name, name_bytes, out, 6 * name_bytes + 2, &n) != VS_OK)
@@ -235,7 +264,7 @@ static int add_rest(reader *r, const csv_column *c, const char *text, size_t byt
     rest->bytes += n;
     buffer_add_string(rest, ":");
     out = buffer_reserve(rest, 6 * bytes + 2);
-    if (is_number)
+    if (is_number(text, bytes))
         buffer_add(rest, text, bytes);
     else if (vs_json_write_string(text, bytes, out, 6 * bytes + 2, &n) == VS_OK)
         rest->bytes += n;
@@ -269,6 +298,8 @@ int csv_next(reader *r, batch *b) {
     if (t->cell_count != t->count)
         return reader_refuse(r, "%zu cells, expected %zu as in the header", t->cell_count,
                              t->count);
+    if (t->numeric != CSV_NONE)
+        found = map_numeric(r);
     r->scratch.bytes = 0;
     for (size_t i = 0; found == READ_ROW && i < t->count; i++)
         found = read_column(r, b, &t->columns[i], cell_text(t, i), t->cells[i].bytes);

@@ -144,6 +144,15 @@ vs db import c t.tsv
 gives "a TSV: a vector in one column" '{"key":5,"vector":[1,2,3],"metadata":{"a":1}}' \
     '{"key":6,"vector":[4,5,6],"metadata":null}'
 
+printf 'id,a,name,b\n1,0.5,x,2\n2,3,7,4\n' >numeric.csv
+fresh db --dim 2
+vs db import c numeric.csv --key id --vector numeric --metadata rest
+gives "all numeric columns" '{"key":1,"vector":[0.5,2],"metadata":{"name":"x"}}' \
+    '{"key":2,"vector":[3,4],"metadata":{"name":7}}'
+fresh db --dim 3
+vs db import c numeric.csv --key id --vector numeric
+fails "... are as many as the dimension says" "line 2: 2 columns are numeric, expected 3"
+
 # bad_csv CLAIM ROW TEXT: the ROW behind a good one is refused, and another one can follow.
 bad_csv() {
     printf '%s\n' key,v0,v1 1,1,2 "$2" 3,5,6 >bad.csv
