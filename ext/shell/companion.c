@@ -1,5 +1,6 @@
 /* companion.c - keys, metadata and labels beside a file of vectors. */
 #include "companion.h"
+#include "format.h"
 #include "key.h"
 #include <string.h>
 
@@ -18,18 +19,31 @@ static bool open_lines(companions *c, const char *path, stream **out) {
     return *out;
 }
 
-bool companions_open(companions *c) {
-    c->labels = c->labels_path ? fopen(c->labels_path, "rb") : NULL;
-    if (c->labels_path && !c->labels) {
-        snprintf(c->why, sizeof c->why, "%.1000s: cannot be read", c->labels_path);
-        return false;
+static bool open_labels(companions *c) {
+    const char *path = c->labels_path;
+    if (!path)
+        return true;
+    if (format_of(path) == FORMAT_IVECS) {
+        bool ok = vecs_open(&c->ids, path, FORMAT_IVECS, NULL);
+        if (!ok)
+            snprintf(c->why, sizeof c->why, "%.1000s: %s", path, c->ids.why);
+        return ok;
     }
-    return open_lines(c, c->keys_path, &c->keys) && open_lines(c, c->metadata_path, &c->metadata);
+    c->labels = fopen(path, "rb");
+    if (!c->labels)
+        snprintf(c->why, sizeof c->why, "%.1000s: cannot be read", path);
+    return c->labels;
+}
+
+bool companions_open(companions *c) {
+    return open_labels(c) && open_lines(c, c->keys_path, &c->keys) &&
+           open_lines(c, c->metadata_path, &c->metadata);
 }
 
 void companions_close(companions *c) {
     if (c->labels)
         fclose(c->labels);
+    vecs_close(&c->ids);
     stream_close(c->keys);
     stream_close(c->metadata);
     c->labels = NULL;
@@ -80,13 +94,37 @@ static bool next_label(companions *c, batch *b, uint64_t row) {
     return true;
 }
 
+/* One number is a label, several are a list of them. */
+static bool next_ids(companions *c, batch *b, uint64_t row) {
+    buffer text = {NULL, 0, 0};
+    char number[16];
+    int found = vecs_next(&c->ids);
+    if (found == VECS_BROKEN)
+        return fail(c, c->labels_path, row, c->ids.why);
+    if (found == VECS_END)
+        return fail(c, c->labels_path, row, "the file has no label for this row");
+    buffer_add_string(&text, c->ids.dim == 1 ? "{\"label\":" : "{\"label\":[");
+    for (uint32_t i = 0; i < c->ids.dim; i++) {
+        int32_t id;
+        memcpy(&id, c->ids.row + i * sizeof id, sizeof id);
+        snprintf(number, sizeof number, "%s%ld", i ? "," : "", (long)id);
+        buffer_add_string(&text, number);
+    }
+    buffer_add_string(&text, c->ids.dim == 1 ? "}" : "]}");
+    batch_metadata(b, text.text, text.bytes);
+    buffer_free(&text);
+    return true;
+}
+
 bool companions_next(companions *c, batch *b, uint64_t row) {
     return (!c->keys || next_key(c, b, row)) && (!c->metadata || next_metadata(c, b, row)) &&
-           (!c->labels || next_label(c, b, row));
+           (!c->labels || next_label(c, b, row)) && (!c->ids.stream || next_ids(c, b, row));
 }
 
 bool companions_at_end(companions *c, uint64_t rows, const char *path) {
-    const char *more = c->labels && fgetc(c->labels) != EOF         ? c->labels_path
+    bool has_labels =
+        (c->labels && fgetc(c->labels) != EOF) || (c->ids.stream && !vecs_at_end(&c->ids));
+    const char *more = has_labels                                   ? c->labels_path
                        : c->keys && !stream_at_end(c->keys)         ? c->keys_path
                        : c->metadata && !stream_at_end(c->metadata) ? c->metadata_path
                                                                     : NULL;

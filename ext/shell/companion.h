@@ -3,13 +3,14 @@
 #define SHELL_COMPANION_H
 
 #include "batch.h"
-#include "stream.h"
+#include "vecs.h"
 
 enum { COMPANION_WHY_BYTES = 1400 };
 
 typedef struct companions {
     const char *labels_path, *keys_path, *metadata_path; /* borrowed; NULL: none */
-    FILE *labels;                                        /* a byte a row */
+    FILE *labels;                                        /* a byte a row; or */
+    vecs ids;                                            /* an ivecs, one or more numbers a row */
     stream *keys, *metadata;                             /* a line a row; metadata null: none */
     char why[COMPANION_WHY_BYTES];
 } companions;

@@ -382,6 +382,15 @@ fresh db --dim 2
 vs db import c v.fvecs --keys v.keys --metadata v.metadata
 gives "keys and metadata beside a file of vectors" '{"key":"text:a","vector":[1,2],"metadata":{"x":1}}' \
     '{"key":"7/5","vector":[3,4],"metadata":null}'
+printf '7\n-1\n' | "$makevecs" rows ivecs >v.ivecs
+fresh db --dim 2
+vs db import c v.fvecs --labels v.ivecs
+gives "labels from ivecs" '{"key":0,"vector":[1,2],"metadata":{"label":7}}' \
+    '{"key":1,"vector":[3,4],"metadata":{"label":-1}}'
+printf '7 8 9\n' | "$makevecs" rows ivecs >v.ivecs
+fresh db --dim 2
+vs db import c v.fvecs --labels v.ivecs
+fails "too few of them" "v.ivecs: row 1"
 fresh db --dim 2
 echo text:a >short.keys
 vs db import c v.fvecs --keys short.keys
