@@ -47,7 +47,7 @@ for type in f32 f16 bf16 i8 u8 bit; do
     same "three records of $type" 3 "$(count one)"
     formats="jsonl csv tsv"
     has_zstd && formats="$formats jsonl.zst csv.zst"
-    for format in $formats; do trip $type "$format"; done
+    for format in $formats; do trip "$type" "$format"; done
     case $type in
     f32 | f16 | bf16) formats="fvecs fbin npy safetensors" ;;
     i8) formats="i8vecs i8bin npy safetensors fvecs fbin" ;;
@@ -55,7 +55,7 @@ for type in f32 f16 bf16 i8 u8 bit; do
     bit) formats="bvecs u8bin i8bin npy safetensors fbin" ;;
     esac
     has_zstd && formats="$formats npy.zst"
-    for format in $formats; do trip $type "$format" --keys keys --metadata meta; done
+    for format in $formats; do trip "$type" "$format" --keys keys --metadata meta; done
 done
 
 # ---- what is in the files ------------------------------------------------------------------------

@@ -3,9 +3,9 @@
 . "$(dirname "$0")/lib.sh"
 compile_makevecs
 
-# content [DB]: all records, vectors whole.
+# content: all records of db, vectors whole.
 content() {
-    "$vecstore" "${1:-db}" scan c --vectors --mode jsonl
+    "$vecstore" db scan c --vectors --mode jsonl
 }
 
 # gives CLAIM LINE...: the last import succeeded and the collection is this.
@@ -16,13 +16,14 @@ gives() {
     same "$claim: the records" "$(printf '%s\n' "$@")" "$(content)"
 }
 
-# refuses CLAIM FILE TEXT... [-- OPTION...]: nothing of a file is imported into the fresh collection.
+# refuses CLAIM FILE TEXT...: nothing of a file is imported into the empty collection; with $options.
 refuses() {
     claim=$1 file=$2
     shift 2
+    # shellcheck disable=SC2086 # none, or several words
     vs db import c "$file" ${options:-}
     fails "$claim is refused" "$file" "$@"
-    same "$claim: nothing is lost or added" "${before:-}" "$(content)"
+    same "$claim: nothing is lost or added" "" "$(content)"
 }
 
 # ---- JSON lines ----------------------------------------------------------------------------------
@@ -185,6 +186,7 @@ fails "a column that is no array" "no array of numbers"
 # ---- arrays --------------------------------------------------------------------------------------
 
 # npy FILE VERSION HEADER BYTES: an array with this header; BYTES for printf.
+# shellcheck disable=SC2059 # they are formats
 npy() {
     { printf '\223NUMPY'
       case $2 in
@@ -192,7 +194,6 @@ npy() {
       *) printf "\\00$2\\000"; printf "\\$(printf %03o ${#3})\\000\\000\\000" ;;
       esac
       printf '%s' "$3"
-      # shellcheck disable=SC2059 # bytes
       printf "$4"; } >"$1"
 }
 # array CLAIM DESCR BYTES WANT: two rows of two elements.
@@ -273,11 +274,11 @@ refuses "u8bin whose header is cut" head.u8bin "header"
 
 # ---- safetensors ---------------------------------------------------------------------------------
 
-# tensors FILE HEADER BYTES
+# tensors FILE HEADER BYTES: the same of safetensors.
+# shellcheck disable=SC2059 # they are formats
 tensors() {
     { printf "\\$(printf %03o ${#2})\\0\\0\\0\\0\\0\\0\\0"
       printf '%s' "$2"
-      # shellcheck disable=SC2059 # bytes
       printf "$3"; } >"$1"
 }
 two='"a":{"dtype":"U8","shape":[2,2],"data_offsets":[0,4]},"b":{"dtype":"BF16","shape":[1,2],"data_offsets":[4,8]}'
