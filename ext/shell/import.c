@@ -20,7 +20,7 @@
 
 enum {
     IMPORT_BATCH_ROWS = 1000,
-    IMPORT_BATCH_BYTES = 32 << 20, /* the default batch is smaller when its rows are huge */
+    IMPORT_BATCH_BYTES = 32 << 20, /* a batch is smaller when its rows are huge */
     IMPORT_NOTE_BYTES = 128
 };
 
@@ -294,10 +294,15 @@ static int refuse_rows(importer *im, vs_txn *txn) {
 
 /* ---- rows ----------------------------------------------------------------------------------- */
 
+/* Long metadata end a batch before it has all its rows. */
+static bool has_room(const batch *b) {
+    return b->count < b->room && b->text.bytes < IMPORT_BATCH_BYTES;
+}
+
 static int fill_batch(importer *im) {
     int found = READ_ROW, result = SHELL_OK;
     batch_clear(&im->batch);
-    while (result == SHELL_OK && found != READ_END && im->batch.count < im->batch.room) {
+    while (result == SHELL_OK && found != READ_END && has_room(&im->batch)) {
         found = reader_next(&im->source, &im->batch);
         if (found == READ_REFUSED)
             result = refuse(im, im->source.why);
@@ -313,6 +318,8 @@ static int put_batch(importer *im, vs_txn *txn) {
     view.statuses = im->on_error == ON_ERROR_STOP ? NULL : im->batch.statuses;
     vs_status st = im->is_appending ? vs_append_batch(im->collection, txn, &view, NULL)
                                     : vs_put_batch(im->collection, txn, &view, im->mode);
+    if (st != VS_OK && view.statuses) /* it is not a row that is wrong */
+        return shell_fail(im->call, "%s: %s", im->source.path, vs_errmsg(im->collection));
     if (st != VS_OK)
         return fail_batch(im, txn);
     if (view.statuses)

@@ -103,6 +103,23 @@ if [ -w /dev/full ]; then
     same "a full device is an error" 1 $?
     holds "... that is told" grep -q "cannot be written" err
 fi
+"$vecstore" one >out 2>err <<'END'
+begin
+put c 99 [9,9]
+export c inside.jsonl
+rollback
+END
+same "a transaction exports what it sees" 6 "$(wc -l <inside.jsonl | tr -d ' ')"
+vs one export c whole.npy
+vs one search c --near @whole.npy -k 1 --mode csv
+holds "a file that was exported is one of queries" grep -q '^4,1,7/1,0,' out
+awk 'BEGIN { for (i = 0; i < 100; i++) { printf "{\"key\":%d,\"vector\":[1,2],\"metadata\":{\"t\":\"", i
+    for (j = 0; j < 40000; j++) printf "0123456789abcdef"; print "\"}}" } }' >huge.jsonl
+fresh huge --dim 2
+vs huge import c huge.jsonl
+says "64 MB of metadata" "100 rows added"
+vs huge export c again.jsonl
+holds "... and back" cmp huge.jsonl again.jsonl
 fresh none --dim 2
 for format in jsonl csv npy fvecs safetensors; do
     vs none export c "none.$format"
