@@ -225,9 +225,18 @@ bool stream_at_end(stream *s) {
     return s->out_at == s->out_end;
 }
 
+/* Bytes of the file that were read from it and wait. */
+static off_t waiting(const stream *s) {
+#ifndef VS_OMIT_ZSTD
+    if (s->zstd)
+        return (off_t)(s->pending.size - s->pending.pos);
+#endif
+    return (off_t)(s->out_end - s->out_at);
+}
+
 double stream_part(const stream *s) {
     off_t at = s->file_bytes ? ftello(s->file) : -1;
-    return at < 0 ? -1 : (double)at / (double)s->file_bytes;
+    return at < 0 ? -1 : (double)(at - waiting(s)) / (double)s->file_bytes;
 }
 
 bool stream_identify(const char *path, bool *out_is_file, uint64_t *out_bytes, uint64_t *out_hash) {
