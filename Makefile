@@ -130,7 +130,7 @@ TEST_H   := $(wildcard tests/*.h tests/*/*.h) vecstore.h
 FAULT_T  := $(patsubst tests/fault/test_%.c,$T/fault-%,$(wildcard tests/fault/test_*.c))
 FLIPS_T  := $T/fault-flips
 FLIPS_O  := $(patsubst %,$T/obj/%.o,flips known logfile)
-FUZZ_T   := $(patsubst %,$T/fuzz-%,log file api import json grammar)
+FUZZ_T   := $(patsubst %,$T/fuzz-%,log file api import formats json grammar)
 
 SMALL    := -DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000 -DVSI_CHECKPOINT_LOG_BYTES=24000 \
             -DVSI_SPILL_BYTES=4096 -DVSI_TAIL_PAGES=4 -DVSI_RESERVE_PAGES=32 -DVSI_STEP_PAGES=4 \
@@ -261,7 +261,9 @@ $T/obj/shell-%.o: ext/shell/%.c $(wildcard ext/shell/*.h) vecstore.h
 	$(TEST_CC) -c $< -o $@
 
 $T/fuzz-log $T/fuzz-file $T/fuzz-api: $(SIM_O)
-$T/fuzz-import: $(patsubst %,$T/obj/shell-%.o,import vecs text progress)
+READER_M := reader companion batch buffer key format stream vecs layout element npy safetensors jsonl csv text
+$T/fuzz-import: $(patsubst %,$T/obj/shell-%.o,$(READER_M) import field progress)
+$T/fuzz-formats: $(patsubst %,$T/obj/shell-%.o,$(READER_M) writer table vectors sink)
 
 $T/fuzz-grammar: $(patsubst %,$T/obj/shell-%.o,words rows query_json text)
 
@@ -275,7 +277,7 @@ $(BUILD)/fuzz-seeds: $T/obj/fuzz-seeds.o $(SIM_O) $T/obj/vt.o $T/vecstore-seeds.
 	$(PROG_CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 fuzz-seeds: $(BUILD)/fuzz-seeds
-	for target in log file api import json grammar; do \
+	for target in log file api import formats json grammar; do \
 	    mkdir -p fuzz/corpus/$$target && $(BUILD)/fuzz-seeds $$target fuzz/corpus/$$target || exit 1; \
 	done
 

@@ -57,7 +57,10 @@ uint64_t shell_number(const shell_call *call, const char *name, uint64_t otherwi
 }
 
 int shell_word(const shell_call *call, const char *name, const char *const *words) {
-    require(!shell_value(call, name) && words[0], "word", name);
+    const char *text = shell_value(call, name);
+    for (int i = 0; text && words[i]; i++)
+        if (!strcmp(words[i], text))
+            return i + 1;
     return 0;
 }
 
@@ -71,6 +74,11 @@ int shell_fail(const shell_call *call, const char *format, ...) {
             call->shell->file);
     va_end(args);
     return SHELL_FAILED;
+}
+
+int shell_usage(const shell_call *call, const char *format, ...) {
+    require(call && *format, "usage", "without words");
+    return SHELL_USAGE;
 }
 
 void shell_say(const shell_call *call, const char *format, ...) {
@@ -95,6 +103,15 @@ int store_close(shell *sh, const shell_call *call, int result) {
     require(vs_close(sh->store.db) == VS_OK, "close", call ? "a call" : sh->file);
     sh->store.db = NULL;
     return result;
+}
+
+const char *shell_value_at(const shell_call *call, const char *name, int at) {
+    return at ? NULL : shell_value(call, name);
+}
+
+int use_fail_db(const store_use *use) {
+    require(use->call, "use", "there is none here");
+    return SHELL_FAILED;
 }
 
 void *shell_realloc(void *ptr, size_t bytes) {
@@ -240,8 +257,8 @@ static void load(const job *j) {
     void *rows = NULL;
     uint64_t count = 0;
     uint32_t dim = 0;
-    int kind = 0;
-    bool ok = vecs_load(j->path, 0, &rows, &count, &dim, &kind, why), is_whole = false;
+    int type = 0;
+    bool ok = vecs_load(j->path, 0, &rows, &count, &dim, &type, why), is_whole = false;
     require(ok || *why, "load", "failed without a reason");
     if (j->source < 3) {
         uint32_t first = j->bytes < 4 ? 0 : word_at(j->content);
@@ -293,15 +310,15 @@ static void run_text(const job *j) {
     text[j->bytes] = 0;
     text_quote(text, quoted, sizeof quoted);
     (void)text_to_u64(text, &value);
-    const char *problem = text_to_floats(text, &values, &count);
-    require(!problem || *problem, "text", "refused without a reason");
-    for (size_t i = 0; !problem && i < count; i++) {
+    char why[TEXT_WHY_BYTES] = "";
+    bool ok = text_to_floats(text, &values, &count, why);
+    require(ok || *why, "text", "refused without a reason");
+    for (size_t i = 0; ok && i < count; i++) {
         require(isfinite(values[i]), "text", "no finite number");
         text_double((double)values[i], number);
         require(strtod(number, NULL) == (double)values[i], "text", number);
     }
-    if (!problem)
-        free(values);
+    free(values);
     free(text);
 }
 

@@ -6,7 +6,7 @@
 set -eu
 build=${BUILD:-build}/fuzz
 seconds=${SECONDS_EACH:-600}
-targets=${TARGETS:-log file api import json grammar}
+targets=${TARGETS:-log file api import formats json grammar}
 mkdir -p "$build"
 
 target() { # NAME LIMIT SOURCE...: fuzz/NAME.c with inputs of at most LIMIT bytes, corpus in fuzz/corpus/NAME
@@ -34,6 +34,14 @@ target() { # NAME LIMIT SOURCE...: fuzz/NAME.c with inputs of at most LIMIT byte
 target log 65536 tests/fault/sim.c tests/fault/logfile.c
 target file 131072 tests/fault/logfile.c
 target api 4096 tests/fault/sim.c
-target import 8192 ext/shell/import.c ext/shell/vecs.c ext/shell/text.c ext/shell/progress.c
+shell_sources() { # NAME...: files of ext/shell
+    for module in "$@"; do printf 'ext/shell/%s.c ' "$module"; done
+}
+readers=$(shell_sources reader companion batch buffer key format stream vecs layout element npy safetensors \
+    jsonl csv text)
+# shellcheck disable=SC2086,SC2046 # lists of files
+target import 8192 $readers $(shell_sources import field progress)
+# shellcheck disable=SC2086,SC2046
+target formats 4096 $readers $(shell_sources writer table vectors sink)
 target json 4096
 target grammar 4096 ext/shell/words.c ext/shell/rows.c ext/shell/query_json.c ext/shell/text.c

@@ -4,6 +4,7 @@
  *   file     databases that were closed or killed, with trees of several levels
  *   grammar  lines of words, cells, queries as JSON, numbers
  *   import   files of vectors, with labels, plain and compressed; numbers as text
+ *   formats  files of records and of vectors, a good one of each kind with a row that is refused
  *   json     texts, streams, merge patches, and numbers at the borders
  *   log      log files of the campaigns' programs, in every mode of the target
  *
@@ -318,6 +319,60 @@ static int seeds_import(void) {
     return 0;
 }
 
+/* ---- formats -------------------------------------------------------------------------------- */
+
+static int seeds_formats(void) {
+    static const struct {
+        const char *name;
+        uint8_t head[3];
+        const char *text;
+        size_t bytes;
+    } seeds[] = {
+#define FILE_OF(text) text, sizeof text - 1
+        {"jsonl",
+         {0, 0, 1},
+         FILE_OF("{\"key\":1,\"vector\":[0.1,-0],\"metadata\":{\"a\":[1]}}\n\n"
+                 "{\"vector\":[1e-45,3],\"key\":\"7/text:a\\u0301\"}\r\n"
+                 "{\"key\":\"bytes:00ff\",\"vector\":[1]}\n{\"key\":2}\n")},
+        {"jsonl-rest",
+         {0, 5, 1},
+         FILE_OF("{\"key\":\"a\\\"b\",\"vector\":[1,2],\"c\":null,\"d\":{}}\n[")},
+        {"jsonl-two",
+         {0, 16, 0},
+         FILE_OF("{\"key\":1,\"b\":[5],\"vector\":null}\n{\"key\":2,\"vector\":[6]}")},
+        {"csv",
+         {1, 0, 1},
+         FILE_OF("key,vector,metadata\r\n1,\"[1, 2]\",\"{\"\"a\"\":\n1}\"\ntext:x,,\n"
+                 "2,\"[1\"x,\n3,\"[1]\",{},\n")},
+        {"csv-range",
+         {1, 12, 1},
+         FILE_OF("\xef\xbb\xbfkey,v0,v1,c\n1,2,3,\"a,\"\"b\"\n2,x,4,5\n3,4,5,1.50\n")},
+        {"tsv", {2, 1, 2}, FILE_OF("key\tvector\tb\na\t[1,2,3]\t\"c\td\"\n\t[]\t\n")},
+        {"npy",
+         {3, 0, 0},
+         FILE_OF("\x93NUMPY\1\0\x3a\0{'descr': '<f2', 'fortran_order': False, 'shape': (2, 2), }"
+                 "\0\x3c\0\x40\0\x42\0\xc4")},
+        {"npy-swapped",
+         {3, 0, 0},
+         FILE_OF(
+             "\x93NUMPY\2\0\x3a\0\0\0{'descr': '>i4', 'fortran_order': False, 'shape': (1, 2), }"
+             "\0\0\0\7\xff\xff\xff\xfe")},
+        {"safetensors",
+         {4, 0, 0},
+         FILE_OF("\x5d\0\0\0\0\0\0\0{\"__metadata__\":{\"a\":\"b\"},"
+                 "\"t\":{\"dtype\":\"BF16\",\"shape\":[1,2],\"data_offsets\":[2,6]}}"
+                 "xx\x80\x3f\0\x40")},
+        {"fbin", {5, 0, 0}, FILE_OF("\1\0\0\0\2\0\0\0\0\0\x80\x3f\0\0\0\x40")},
+        {"i8vecs", {6, 0, 0}, FILE_OF("\2\0\0\0\1\xff\2\0\0\0\3\4")},
+        {"u8bin", {7, 0, 0}, FILE_OF("\2\0\0\0\2\0\0\0\1\2\3\xff")},
+        {"fvecs", {8, 0, 0}, FILE_OF("\1\0\0\0\0\0\x80\x3f\1\0\0\0\0\0\x80\x7f\1\0\0\0\0\0\0\x80")},
+#undef FILE_OF
+    };
+    for (size_t i = 0; i < sizeof seeds / sizeof seeds[0]; i++)
+        write_seed(seeds[i].name, seeds[i].head, 3, (const uint8_t *)seeds[i].text, seeds[i].bytes);
+    return 0;
+}
+
 /* ---- json ----------------------------------------------------------------------------------- */
 
 static int seeds_json(void) {
@@ -382,8 +437,9 @@ int main(int argc, char **argv) {
     static const struct {
         const char *target;
         int (*write)(void);
-    } targets[] = {{"api", seeds_api},   {"file", seeds_file}, {"import", seeds_import},
-                   {"json", seeds_json}, {"log", seeds_log},   {"grammar", seeds_grammar}};
+    } targets[] = {{"api", seeds_api},        {"file", seeds_file}, {"import", seeds_import},
+                   {"json", seeds_json},      {"log", seeds_log},   {"grammar", seeds_grammar},
+                   {"formats", seeds_formats}};
     if (argc != 3)
         return 2;
     folder = argv[2];

@@ -10,13 +10,13 @@
 
 /* In the order in which the help lists them. */
 static const shell_command *const commands[] = {
-    &command_create,   &command_import,       &command_get,         &command_put,
-    &command_set,      &command_del,          &command_scan,        &command_count,
-    &command_search,   &command_distance,     &command_info,        &command_ls,
-    &command_schema,   &command_kv,           &command_begin,       &command_commit,
-    &command_rollback, &command_savepoint,    &command_rollback_to, &command_release,
-    &command_stats,    &command_check,        &command_checkpoint,  &command_recall,
-    &command_bench,    &command_help_command,
+    &command_create,  &command_import,   &command_export,       &command_get,
+    &command_put,     &command_set,      &command_del,          &command_scan,
+    &command_count,   &command_search,   &command_distance,     &command_info,
+    &command_ls,      &command_schema,   &command_kv,           &command_begin,
+    &command_commit,  &command_rollback, &command_savepoint,    &command_rollback_to,
+    &command_release, &command_stats,    &command_check,        &command_checkpoint,
+    &command_recall,  &command_bench,    &command_help_command,
 };
 
 static const char *const compression_names[] = {"none", "zstd", NULL};
@@ -211,11 +211,15 @@ void command_help_all(FILE *out) {
 
 /* ---- options -------------------------------------------------------------------------------- */
 
-const char *shell_value(const shell_call *call, const char *name) {
+const char *shell_value_at(const shell_call *call, const char *name, int at) {
     for (int i = 0; i < call->option_count; i++)
-        if (!strcmp(call->option[i].name, name))
+        if (!strcmp(call->option[i].name, name) && !at--)
             return call->option[i].value;
     return NULL;
+}
+
+const char *shell_value(const shell_call *call, const char *name) {
+    return shell_value_at(call, name, 0);
 }
 
 uint64_t shell_number(const shell_call *call, const char *name, uint64_t otherwise) {
@@ -302,8 +306,10 @@ static int parse_option(shell_call *call, const char *const *words, size_t *at) 
     const option_spec *option = find_option(call, text, bytes);
     if (!option)
         return unknown_option(call, text, bytes);
-    if (shell_value(call, option->name))
+    if (shell_value(call, option->name) && option->kind != OPTION_LIST)
         return shell_usage(call, "%s is given twice", option->name);
+    if (call->option_count == SHELL_OPTIONS_MAX)
+        return shell_usage(call, "%s: more than %d options", option->name, SHELL_OPTIONS_MAX);
     bool is_switch = option->kind == OPTION_SWITCH;
     const char *value = is_switch ? "" : equals ? equals + 1 : words[*at + 1];
     if (is_switch && equals)

@@ -9,6 +9,8 @@ extern const shell_command command_create, command_info, command_ls, command_sch
     command_check, command_checkpoint;
 /* import.c */
 extern const shell_command command_import;
+/* export.c */
+extern const shell_command command_export;
 /* records.c */
 extern const shell_command command_get, command_put, command_set, command_del, command_scan,
     command_count;

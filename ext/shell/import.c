@@ -1,109 +1,220 @@
-/* import.c - vectors from a file into a collection, resumable, with bounded memory.
+/* import.c - records from a file into a collection, resumable, with bounded memory.
  *
  * Each batch of rows is one transaction, which also writes how far the import has come into a note
  * of the collection. The note's key names the source by its size and the hash of its first
- * mebibyte, and the first key. So after a crash the same command goes on with the first row that is
- * missing. A pipe can be read only once: it has no note and is imported from its start. */
+ * mebibyte, the first key, and what was mapped. So after a crash the same command goes on with the first
+ * row that is missing. A pipe can be read only once: it has no note and is imported from its start. */
 #define _POSIX_C_SOURCE 200809L
 #include "command.h"
 #include "commands.h"
+#include "field.h"
+#include "format.h"
 #include "interrupt.h"
 #include "progress.h"
+#include "reader.h"
 #include "store.h"
 #include "text.h"
-#include "vecs.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum {
     IMPORT_BATCH_ROWS = 1000,
-    IMPORT_BATCH_BYTES = 32 << 20, /* the default batch is smaller when its rows are huge */
-    IMPORT_LABEL_BYTES = 16,
-    IMPORT_NOTE_BYTES = 96
+    IMPORT_BATCH_BYTES = 32 << 20, /* a batch is smaller when its rows are huge */
+    IMPORT_NOTE_BYTES = 128
 };
+
+enum { ON_ERROR_STOP = 1, ON_ERROR_SKIP, ON_ERROR_LOG };
+static const char *const answers[] = {"stop", "skip", "log", NULL}; /* ON_ERROR_... */
 
 typedef struct importer {
     const shell_call *call;
     vs_db *db;
     vs_collection *collection;
-    vecs source;
-    FILE *labels; /* NULL: none */
-    const char *labels_path;
-    uint64_t start_key;
-    uint64_t done;                /* rows committed, by earlier runs too */
-    uint64_t resumed;             /* rows committed by earlier runs */
+    vs_collection_info info;
+    field_list fields;
+    uint32_t target; /* the field that --field says */
+    reader source;
+    mapping map;
+    batch batch;
+    int mode; /* VS_UPSERT, ...; of --append not used */
+    bool is_appending;
+    int on_error;                 /* ON_ERROR_... */
+    FILE *log;                    /* where refused rows are listed; NULL: nowhere */
+    uint64_t done;                /* rows of the source that are committed, by earlier runs too */
+    uint64_t resumed;             /* by earlier runs */
+    uint64_t added, refused;      /* by this run */
     char note[IMPORT_NOTE_BYTES]; /* "": none */
-    size_t batch_rows;
     progress progress;
-
-    /* the batch */
-    size_t count;
-    uint64_t *keys;
-    uint8_t *vectors;
-    char (*label_text)[IMPORT_LABEL_BYTES];
-    const char **metadata;
 } importer;
 
 /* ---- preparing ------------------------------------------------------------------------------ */
 
 /* The command that would make the collection this import needs. */
 static int fail_no_collection(const importer *im, const char *reason) {
-    const char *type = im->source.kind == VECS_U8 ? "u8" : "f32";
+    const vecs *v = &im->source.vecs;
     char file[1024], name[1024];
     text_quote(im->call->shell->file, file, sizeof file);
     text_quote(im->call->arg[0], name, sizeof name);
+    if (!v->dim)
+        return shell_fail(im->call, "%s; create it with\n  vecstore %s create %s --dim D", reason,
+                          file, name);
     return shell_fail(im->call, "%s; create it with\n  vecstore %s create %s --dim %lu --type %s",
-                      reason, file, name, (unsigned long)im->source.dim, type);
+                      reason, file, name, (unsigned long)v->dim, vs_type_name(v->type));
 }
 
-static const char *const formats[] = {"fvecs", "bvecs", NULL};
-
 static int open_source(importer *im) {
-    static const int kinds[] = {0, VECS_F32, VECS_U8};
     const char *path = im->call->arg[1];
-    if (!vecs_open(&im->source, path, kinds[shell_word(im->call, "--format", formats)]))
-        return shell_fail(im->call, "%s: %s", path, im->source.why);
-    if (im->source.kind == VECS_I32)
+    int format = shell_word(im->call, "--format", format_names);
+    if (!reader_open(&im->source, path, format, shell_value(im->call, "--tensor")))
+        return shell_fail(im->call, "%s", im->source.why);
+    if (im->source.format == FORMAT_IVECS)
         return shell_fail(im->call, "%s: ivecs holds neighbour ids, not vectors", path);
-    if (!im->source.dim)
+    if (!im->source.stream && !im->source.vecs.dim && vecs_at_end(&im->source.vecs))
         return shell_fail(im->call, "%s: the file is empty", path);
-    im->labels_path = shell_value(im->call, "--labels");
-    im->labels = im->labels_path ? fopen(im->labels_path, "rb") : NULL;
-    if (im->labels_path && !im->labels)
-        return shell_fail(im->call, "%s: cannot be read", im->labels_path);
     return SHELL_OK;
 }
 
 static int open_collection(importer *im) {
-    vs_collection_info info = VS_COLLECTION_INFO_INIT;
+    im->info = (vs_collection_info)VS_COLLECTION_INFO_INIT;
     vs_status st = vs_collection_open(im->db, NULL, im->call->arg[0], &im->collection);
     if (st == VS_ERR_NOT_FOUND)
         return fail_no_collection(im, vs_errmsg(im->db));
     if (st != VS_OK)
         return shell_fail(im->call, "%s", vs_errmsg(im->db));
-    if (vs_collection_info_get(im->collection, NULL, &info) != VS_OK)
+    if (vs_collection_info_get(im->collection, NULL, &im->info) != VS_OK)
         return shell_fail(im->call, "%s", vs_errmsg(im->collection));
-    if (info.dim != im->source.dim)
+    if (fields_of(im->call, im->collection, NULL, &im->fields) != SHELL_OK)
+        return SHELL_FAILED;
+    return fields_find(im->call, &im->fields, "--field", &im->target);
+}
+
+/* ---- what goes where ------------------------------------------------------------------------ */
+
+/* A file of vectors: one column, and what it lacks from other files. */
+static int map_vectors(importer *im) {
+    companions *c = &im->source.companions;
+    const vecs *v = &im->source.vecs;
+    uint32_t dim = im->fields.field[im->target].dim;
+    c->labels_path = shell_value(im->call, "--labels");
+    c->keys_path = shell_value(im->call, "--keys");
+    c->metadata_path = shell_value(im->call, "--metadata");
+    if (shell_value(im->call, "--key") || shell_value(im->call, "--vector"))
+        return shell_usage(im->call, "rows of %s have no names for --key and --vector",
+                           im->source.path);
+    if (c->labels_path && c->metadata_path)
+        return shell_usage(im->call, "--labels and --metadata exclude each other");
+    if (v->dim != dim)
         return shell_fail(im->call, "%s: dimension is %lu, collection '%s' has %lu",
-                          im->source.path, (unsigned long)im->source.dim, info.name,
-                          (unsigned long)info.dim);
+                          im->source.path, (unsigned long)v->dim, im->info.name,
+                          (unsigned long)dim);
+    batch_add_column(&im->batch, im->target, dim, v->type);
+    im->map.field_count = 1;
     return SHELL_OK;
+}
+
+/* A file of records: every field under its name, that of --field under --vector. */
+static int map_records(importer *im) {
+    const char *key = shell_value(im->call, "--key"), *vector = shell_value(im->call, "--vector"),
+               *metadata = shell_value(im->call, "--metadata");
+    mapping *map = &im->map;
+    bool is_numbered = im->is_appending || (key && !strcmp(key, "row"));
+    if (shell_value(im->call, "--labels") || shell_value(im->call, "--keys"))
+        return shell_usage(im->call, "--labels and --keys are for files of vectors alone");
+    map->key = is_numbered ? NULL : key ? key : "key";
+    map->has_text_keys = shell_value(im->call, "--text-keys");
+    map->has_rest = metadata && !strcmp(metadata, "rest");
+    if (!map->has_rest && (!metadata || strcmp(metadata, "none") != 0))
+        map->metadata = metadata ? metadata : "metadata";
+    map->field_count = im->fields.count;
+    for (uint32_t i = 0; i < im->fields.count; i++) {
+        const vs_field_info *f = &im->fields.field[i];
+        map->fields[i].dim = f->dim;
+        map->fields[i].name = i == im->target && vector ? vector : f->name;
+        map->fields[i].is_required = !(f->flags & VS_FIELD_OPTIONAL);
+        map->fields[i].is_needed = map->fields[i].is_required || (i == im->target && vector);
+        batch_add_column(&im->batch, i, f->dim, VS_F32);
+    }
+    return SHELL_OK;
+}
+
+static int map_source(importer *im) {
+    const shell_call *call = im->call;
+    im->is_appending = shell_value(call, "--append");
+    im->map.start_key = shell_number(call, "--start-key", 0);
+    batch_init(&im->batch, !im->is_appending);
+    if (im->is_appending && (shell_value(call, "--start-key") || shell_value(call, "--keys") ||
+                             shell_value(call, "--key")))
+        return shell_usage(call, "--append chooses the keys, so --key, --keys and --start-key "
+                                 "have no place beside it");
+    int result = im->source.stream ? map_records(im) : map_vectors(im);
+    if (result != SHELL_OK)
+        return result;
+    if (!reader_map(&im->source, &im->map))
+        return shell_fail(call, "%s", im->source.why);
+    return SHELL_OK;
+}
+
+static int check_modes(importer *im) {
+    static const char *const modes[] = {"--upsert", "--insert", "--replace", "--ignore"};
+    const char *log = shell_value(im->call, "--log");
+    int given = 0;
+    im->mode = VS_INSERT;
+    for (int i = 0; i < 4; i++) {
+        if (!shell_value(im->call, modes[i]))
+            continue;
+        im->mode = VS_UPSERT + i;
+        given++;
+    }
+    if (given > 1 || (given && shell_value(im->call, "--append")))
+        return shell_usage(im->call, "--upsert, --insert, --replace, --ignore and --append "
+                                     "exclude each other");
+    im->on_error = shell_word(im->call, "--on-error", answers);
+    im->on_error = im->on_error ? im->on_error : log ? ON_ERROR_LOG : ON_ERROR_STOP;
+    if (log && im->on_error != ON_ERROR_LOG)
+        return shell_usage(im->call, "--log needs --on-error log");
+    if (im->on_error != ON_ERROR_LOG)
+        return SHELL_OK;
+    im->log = log ? fopen(log, "a") : stderr;
+    return im->log ? SHELL_OK : shell_fail(im->call, "%s: cannot be written", log);
+}
+
+/* ---- going on ------------------------------------------------------------------------------- */
+
+/* A number for the options that change what an import does; 0: none of them was given. */
+static uint64_t hash_options(const shell_call *call) {
+    static const char *const names[] = {"--key",    "--vector", "--metadata",  "--field",
+                                        "--tensor", "--append", "--text-keys", "--keys"};
+    uint64_t hash = 0;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const char *value = shell_value(call, names[i]);
+        if (!value)
+            continue;
+        hash = (hash ^ (i + 1)) * 1099511628211u;
+        for (; *value; value++)
+            hash = (hash ^ (uint8_t)*value) * 1099511628211u;
+    }
+    return hash;
 }
 
 /* Finds out how far an earlier import of the same source came. */
 static int find_position(importer *im) {
-    uint64_t bytes = 0, hash = 0;
+    uint64_t bytes = 0, hash = 0, options = hash_options(im->call);
     bool is_file = false;
     char value[24] = "";
     size_t value_bytes = 0;
-    if (!vecs_identify(im->source.path, &is_file, &bytes, &hash))
+    if (!stream_identify(im->source.path, &is_file, &bytes, &hash))
         return shell_fail(im->call, "%s: cannot be read", im->source.path);
     if (!is_file)
         return SHELL_OK;
-    snprintf(im->note, sizeof im->note, "import %016llx %llu bytes from key %llu",
-             (unsigned long long)hash, (unsigned long long)bytes,
-             (unsigned long long)im->start_key);
+    int n = snprintf(im->note, sizeof im->note, "import %016llx %llu bytes from key %llu",
+                     (unsigned long long)hash, (unsigned long long)bytes,
+                     (unsigned long long)im->map.start_key);
+    if (options)
+        snprintf(im->note + n, sizeof im->note - (size_t)n, " by %016llx",
+                 (unsigned long long)options);
+    if (shell_value(im->call, "--again"))
+        return SHELL_OK;
     vs_status st = vs_kv_get(im->db, NULL, im->collection, im->note, strlen(im->note), value,
                              sizeof value - 1, &value_bytes);
     if (st == VS_ERR_NOT_FOUND)
@@ -116,140 +227,152 @@ static int find_position(importer *im) {
 }
 
 static void allocate_batch(importer *im) {
-    size_t row_bytes = im->source.dim * vecs_element_bytes(im->source.kind);
-    size_t rows = IMPORT_BATCH_BYTES / row_bytes;
+    size_t rows = IMPORT_BATCH_BYTES / batch_record_bytes(&im->batch);
     rows = rows < 1 ? 1 : rows > IMPORT_BATCH_ROWS ? IMPORT_BATCH_ROWS : rows;
-    im->batch_rows = (size_t)shell_number(im->call, "--batch", rows);
-    im->keys = shell_alloc(im->batch_rows * sizeof *im->keys);
-    im->vectors = shell_alloc(im->batch_rows * row_bytes);
-    im->label_text = shell_alloc(im->batch_rows * sizeof *im->label_text);
-    im->metadata = shell_alloc(im->batch_rows * sizeof *im->metadata);
+    batch_set_room(&im->batch, (size_t)shell_number(im->call, "--batch", rows));
+}
+
+/* The rows that an earlier import had; companions of vectors move on with them. */
+static int skip_done_rows(importer *im) {
+    int found = READ_ROW;
+    while (found != READ_END && im->source.rows < im->done) {
+        found = im->source.stream ? reader_skip(&im->source) : reader_next(&im->source, &im->batch);
+        batch_clear(&im->batch);
+        if (found == READ_BROKEN)
+            return shell_fail(im->call, "%s", im->source.why);
+    }
+    if (im->source.rows < im->done)
+        return shell_fail(im->call, "%s: has %llu rows, %llu were imported before", im->source.path,
+                          (unsigned long long)im->source.rows, (unsigned long long)im->done);
+    return SHELL_OK;
+}
+
+/* ---- rows that are refused ------------------------------------------------------------------ */
+
+static int refuse(importer *im, const char *why) {
+    if (im->on_error == ON_ERROR_STOP)
+        return shell_fail(im->call, "%s", why);
+    im->refused++;
+    if (im->log)
+        fprintf(im->log, "%s\n", why);
+    return SHELL_OK;
+}
+
+/* A row that was not put with its batch is put alone, for the words of the reason. */
+static int refuse_row(importer *im, vs_txn *txn, size_t at) {
+    vs_vector vectors[VS_FIELDS_MAX];
+    char why[READER_WHY_BYTES];
+    vs_record record = batch_record(&im->batch, at, vectors);
+    vs_status st = im->is_appending ? vs_append(im->collection, txn, &record, NULL)
+                                    : vs_put(im->collection, txn, &record, im->mode);
+    if (st == VS_OK) /* what stood in its way was in the batch, and is gone */
+        return SHELL_OK;
+    snprintf(why, sizeof why, "%.900s: %s %llu: %.500s", im->source.path, reader_unit(&im->source),
+             (unsigned long long)im->batch.places[at], vs_errmsg(im->collection));
+    return refuse(im, why);
+}
+
+/* A batch was refused: its rows one by one, to say which it was. */
+static int fail_batch(importer *im, vs_txn *txn) {
+    char why[READER_WHY_BYTES];
+    int result = SHELL_OK;
+    snprintf(why, sizeof why, "%s", vs_errmsg(im->collection));
+    for (size_t i = 0; result == SHELL_OK && i < im->batch.count; i++)
+        result = refuse_row(im, txn, i);
+    return result == SHELL_OK ? shell_fail(im->call, "%s: %s", im->source.path, why) : result;
+}
+
+static int refuse_rows(importer *im, vs_txn *txn) {
+    uint64_t refused = im->refused;
+    int result = SHELL_OK;
+    for (size_t i = 0; result == SHELL_OK && i < im->batch.count; i++)
+        if (im->batch.statuses[i] != VS_OK)
+            result = refuse_row(im, txn, i);
+    im->added += im->batch.count - (im->refused - refused);
+    return result;
 }
 
 /* ---- rows ----------------------------------------------------------------------------------- */
 
-static int read_label(importer *im, uint64_t row, size_t at) {
-    im->metadata[at] = NULL;
-    if (!im->labels)
-        return SHELL_OK;
-    int label = fgetc(im->labels);
-    if (label == EOF)
-        return shell_fail(im->call, "%s: row %llu: the file has no label for this row",
-                          im->labels_path, (unsigned long long)row);
-    snprintf(im->label_text[at], sizeof im->label_text[at], "{\"label\":%d}", label);
-    im->metadata[at] = im->label_text[at];
-    return SHELL_OK;
-}
-
-/* The next row of the source into place at of the batch. */
-static int read_row(importer *im, size_t at, bool *out_end) {
-    uint64_t row = im->source.rows;
-    size_t bytes = im->source.dim * vecs_element_bytes(im->source.kind);
-    if (!vecs_next(&im->source, out_end))
-        return shell_fail(im->call, "%s: %s", im->source.path, im->source.why);
-    if (*out_end)
-        return SHELL_OK;
-    if (row > UINT64_MAX - im->start_key)
-        return shell_fail(im->call, "%s: row %llu: its key would be too large", im->source.path,
-                          (unsigned long long)row);
-    im->keys[at] = im->start_key + row;
-    memcpy(im->vectors + at * bytes, im->source.row, bytes);
-    return read_label(im, row, at);
-}
-
-static int skip_done_rows(importer *im) {
-    bool is_end = false;
-    int result = SHELL_OK;
-    while (result == SHELL_OK && !is_end && im->source.rows < im->done)
-        result = read_row(im, 0, &is_end);
-    if (result == SHELL_OK && im->source.rows < im->done)
-        return shell_fail(im->call, "%s: has %llu rows, %llu were imported before", im->source.path,
-                          (unsigned long long)im->source.rows, (unsigned long long)im->done);
-    return result;
+/* Long metadata end a batch before it has all its rows. */
+static bool has_room(const batch *b) {
+    return b->count < b->room && b->text.bytes < IMPORT_BATCH_BYTES;
 }
 
 static int fill_batch(importer *im) {
-    bool is_end = false;
-    int result = SHELL_OK;
-    im->count = 0;
-    while (result == SHELL_OK && !is_end && im->count < im->batch_rows) {
-        result = read_row(im, im->count, &is_end);
-        im->count += result == SHELL_OK && !is_end;
+    int found = READ_ROW, result = SHELL_OK;
+    batch_clear(&im->batch);
+    while (result == SHELL_OK && found != READ_END && has_room(&im->batch)) {
+        found = reader_next(&im->source, &im->batch);
+        if (found == READ_REFUSED)
+            result = refuse(im, im->source.why);
+        if (found == READ_BROKEN)
+            result = shell_fail(im->call, "%s", im->source.why);
     }
     return result;
 }
 
-/* ---- committing ----------------------------------------------------------------------------- */
-
-/* A batch was refused: put its rows one by one, to say which it was. */
-static int fail_batch(importer *im, vs_txn *txn) {
-    size_t bytes = im->source.dim * vecs_element_bytes(im->source.kind);
-    for (size_t i = 0; i < im->count; i++) {
-        vs_record record = VS_RECORD_INIT;
-        record.vector_type = im->source.kind == VECS_U8 ? VS_U8 : VS_F32;
-        record.key.number = im->keys[i];
-        record.vector = im->vectors + i * bytes;
-        record.metadata = im->labels ? im->metadata[i] : NULL;
-        if (vs_put(im->collection, txn, &record, VS_INSERT) != VS_OK)
-            return shell_fail(im->call, "%s: row %llu: %s", im->source.path,
-                              (unsigned long long)(im->done + i), vs_errmsg(im->collection));
-    }
-    return shell_fail(im->call, "%s: rows %llu to %llu were refused", im->source.path,
-                      (unsigned long long)im->done, (unsigned long long)(im->done + im->count - 1));
+static int put_batch(importer *im, vs_txn *txn) {
+    vs_column columns[VS_FIELDS_MAX];
+    vs_batch view = batch_view(&im->batch, columns);
+    view.statuses = im->on_error == ON_ERROR_STOP ? NULL : im->batch.statuses;
+    vs_status st = im->is_appending ? vs_append_batch(im->collection, txn, &view, NULL)
+                                    : vs_put_batch(im->collection, txn, &view, im->mode);
+    if (st != VS_OK && view.statuses) /* it is not a row that is wrong */
+        return shell_fail(im->call, "%s: %s", im->source.path, vs_errmsg(im->collection));
+    if (st != VS_OK)
+        return fail_batch(im, txn);
+    if (view.statuses)
+        return refuse_rows(im, txn);
+    im->added += im->batch.count;
+    return SHELL_OK;
 }
 
-static vs_status stage_batch(importer *im, vs_txn *txn) {
+static int write_note(importer *im, vs_txn *txn) {
     char value[24];
-    vs_batch batch = VS_BATCH_INIT;
-    batch.vector_type = im->source.kind == VECS_U8 ? VS_U8 : VS_F32;
-    batch.count = im->count;
-    batch.numbers = im->keys;
-    batch.vectors = im->vectors;
-    batch.metadata = im->labels ? im->metadata : NULL;
-    vs_status st = vs_put_batch(im->collection, txn, &batch, VS_INSERT);
-    if (st != VS_OK)
-        fail_batch(im, txn);
-    if (st != VS_OK || !*im->note)
-        return st;
-    snprintf(value, sizeof value, "%llu", (unsigned long long)(im->done + im->count));
-    st = vs_kv_put(im->db, txn, im->collection, im->note, strlen(im->note), value, strlen(value));
-    if (st != VS_OK)
-        shell_fail(im->call, "%s", vs_errmsg(txn));
-    return st;
+    if (!*im->note)
+        return SHELL_OK;
+    snprintf(value, sizeof value, "%llu", (unsigned long long)im->source.rows);
+    if (vs_kv_put(im->db, txn, im->collection, im->note, strlen(im->note), value, strlen(value)) !=
+        VS_OK)
+        return shell_fail(im->call, "%s", vs_errmsg(txn));
+    return SHELL_OK;
 }
 
 static int commit_batch(importer *im) {
     vs_txn *txn = NULL;
     if (vs_begin(im->db, VS_TXN_WRITE, &txn) != VS_OK)
         return shell_fail(im->call, "%s", vs_errmsg(im->db));
-    if (stage_batch(im, txn) != VS_OK) {
+    int result = im->batch.count ? put_batch(im, txn) : SHELL_OK;
+    if (result == SHELL_OK)
+        result = write_note(im, txn);
+    if (result != SHELL_OK) {
         vs_rollback(txn);
-        return SHELL_FAILED;
+        return result;
     }
     if (vs_commit(txn, VS_SYNC_FULL) != VS_OK)
         return shell_fail(im->call, "%s", vs_errmsg(im->db));
-    im->done += im->count;
-    progress_show(&im->progress, im->done, im->done - im->resumed, vecs_part(&im->source), false);
+    im->done = im->source.rows;
+    progress_show(&im->progress, im->done, im->done - im->resumed, reader_part(&im->source), false);
     return SHELL_OK;
 }
 
-static int check_labels_end(const importer *im) {
-    if (im->labels && fgetc(im->labels) != EOF)
-        return shell_fail(im->call, "%s: more labels than the %llu rows of %s", im->labels_path,
-                          (unsigned long long)im->source.rows, im->source.path);
-    return SHELL_OK;
+static int check_companions_end(importer *im) {
+    if (companions_at_end(&im->source.companions, im->source.rows, im->source.path))
+        return SHELL_OK;
+    return shell_fail(im->call, "%s", im->source.companions.why);
 }
 
 static int import_rows(importer *im) {
     bool is_end = false;
     int result = skip_done_rows(im);
-    progress_start(&im->progress, im->call->shell->set.has_progress, vecs_part(&im->source));
+    progress_start(&im->progress, im->call->shell->set.has_progress, reader_part(&im->source));
     while (result == SHELL_OK && !is_end) {
         result = fill_batch(im);
-        is_end = vecs_at_end(&im->source);
-        if (result == SHELL_OK && is_end) /* before the last commit, so that nothing is half done */
-            result = check_labels_end(im);
-        if (result == SHELL_OK && im->count)
+        is_end = result == SHELL_OK && reader_at_end(&im->source);
+        if (is_end) /* before the last commit, so that nothing is half done */
+            result = check_companions_end(im);
+        if (result == SHELL_OK && im->source.rows > im->done)
             result = commit_batch(im);
         if (result == SHELL_OK && !is_end && interrupt_came(im->call->shell->interrupts))
             result = shell_fail(im->call, "interrupted; the same import goes on where it stopped");
@@ -259,7 +382,9 @@ static int import_rows(importer *im) {
 }
 
 static int import_prepare(importer *im) {
-    int result = open_source(im);
+    int result = check_modes(im);
+    if (result == SHELL_OK)
+        result = open_source(im);
     if (result != SHELL_OK)
         return result;
     if (access(im->call->shell->file, F_OK))
@@ -267,22 +392,27 @@ static int import_prepare(importer *im) {
     if (store_open(im->call, 0, &im->db) != SHELL_OK)
         return SHELL_FAILED;
     result = open_collection(im);
+    if (result == SHELL_OK)
+        result = map_source(im);
     return result == SHELL_OK ? find_position(im) : result;
 }
 
 static void import_report(const importer *im) {
-    uint64_t added = im->done - im->resumed;
+    const char *what = im->is_appending || im->mode == VS_INSERT ? "added" : "put";
+    uint64_t rows = im->done - im->resumed;
+    char refused[64] = "";
+    if (im->refused)
+        snprintf(refused, sizeof refused, ", %llu refused", (unsigned long long)im->refused);
     if (im->resumed)
-        shell_say(im->call, "%llu rows added to the %llu of an earlier import%s",
-                  (unsigned long long)added, (unsigned long long)im->resumed,
-                  added ? "" : "; nothing was left to do");
+        shell_say(im->call, "%llu rows %s to the %llu of an earlier import%s%s",
+                  (unsigned long long)im->added, what, (unsigned long long)im->resumed, refused,
+                  rows ? "" : "; nothing was left to do");
     else
-        shell_say(im->call, "%llu rows added", (unsigned long long)added);
+        shell_say(im->call, "%llu rows %s%s", (unsigned long long)im->added, what, refused);
 }
 
 static int run_import(const shell_call *call) {
     importer im = {.call = call};
-    im.start_key = shell_number(call, "--start-key", 0);
     int result = import_prepare(&im);
     if (result == SHELL_OK) {
         allocate_batch(&im);
@@ -290,24 +420,45 @@ static int run_import(const shell_call *call) {
     }
     if (result == SHELL_OK)
         import_report(&im);
-    free(im.keys);
-    free(im.vectors);
-    free(im.label_text);
-    free(im.metadata);
-    vecs_close(&im.source);
-    if (im.labels)
-        fclose(im.labels);
+    batch_free(&im.batch);
+    reader_close(&im.source);
+    if (im.log && im.log != stderr && fclose(im.log))
+        result = shell_fail(call, "%s: cannot be written", shell_value(call, "--log"));
     vs_collection_close(im.collection);
     return result;
 }
 
 static const option_spec import_options[] = {
-    {"--format", OPTION_WORD, NULL, "what FILE is, when its name does not tell", formats, 0, 0,
+    {"--format", OPTION_WORD, NULL, "what FILE is, when its name does not tell", format_names, 0, 0,
      NULL},
-    {"--labels", OPTION_TEXT, "FILE.u8", "a byte per row, which becomes {\"label\":N}", NULL, 0, 0,
+    {"--key", OPTION_TEXT, "NAME|row", "the member or column of keys (key), or row numbers", NULL,
+     0, 0, NULL},
+    {"--text-keys", OPTION_SWITCH, NULL, "keys that are strings are texts as they are", NULL, 0, 0,
+     NULL},
+    {"--vector", OPTION_TEXT, "NAME",
+     "that of the vector (the field's), or columns: FIRST..LAST, numeric", NULL, 0, 0, NULL},
+    {"--field", OPTION_TEXT, "NAME", "which vector field that is (the first)", NULL, 0, 0, NULL},
+    {"--metadata", OPTION_TEXT, "NAME|rest|none",
+     "that of the metadata (metadata), or all the rest; of vectors a FILE, an object a line", NULL,
+     0, 0, NULL},
+    {"--keys", OPTION_TEXT, "FILE", "keys of a file of vectors, one a line", NULL, 0, 0, NULL},
+    {"--labels", OPTION_TEXT, "FILE.u8",
+     "a byte per row, or a row of an ivecs, which becomes {\"label\":N}", NULL, 0, 0, NULL},
+    {"--tensor", OPTION_TEXT, "NAME", "which tensor of safetensors", NULL, 0, 0, NULL},
+    {"--append", OPTION_SWITCH, NULL, "the database chooses the keys", NULL, 0, 0, NULL},
+    {"--start-key", OPTION_NUMBER, "N", "the key of the first row (0)", NULL, 0, UINT64_MAX, NULL},
+    {"--insert", OPTION_SWITCH, NULL, "a key that exists is an error, as unless told otherwise",
+     NULL, 0, 0, NULL},
+    {"--upsert", OPTION_SWITCH, NULL, "a record that exists is replaced", NULL, 0, 0, NULL},
+    {"--replace", OPTION_SWITCH, NULL, "... and a key that does not exist is an error", NULL, 0, 0,
+     NULL},
+    {"--ignore", OPTION_SWITCH, NULL, "leave a record that exists as it is", NULL, 0, 0, NULL},
+    {"--on-error", OPTION_WORD, NULL, "what a row that is refused does (stop)", answers, 0, 0,
+     NULL},
+    {"--log", OPTION_TEXT, "FILE", "where log says which rows and why (stderr)", NULL, 0, 0, NULL},
+    {"--again", OPTION_SWITCH, NULL, "from the start, whatever an earlier import did", NULL, 0, 0,
      NULL},
     {"--batch", OPTION_NUMBER, "N", "rows of a commit (1000)", NULL, 1, 1 << 24, NULL},
-    {"--start-key", OPTION_NUMBER, "N", "the key of the first row (0)", NULL, 0, UINT64_MAX, NULL},
     OPTIONS_END};
 
 const shell_command command_import = {
@@ -317,8 +468,10 @@ const shell_command command_import = {
     .args_min = 2,
     .args_max = 2,
     .flags = COMMAND_COLLECTION | COMMAND_COMMITS,
-    .brief = "add the vectors of a file",
-    .help = "Import vectors; keys are row numbers from --start-key on. FILE may end in .zst. Every "
-            "batch of\nrows is one durable commit; the same file continues where it stopped.",
+    .brief = "add the records of a file",
+    .help =
+        "Import records from JSON lines or a table with a header, or vectors, whose keys are row "
+        "numbers\nfrom --start-key on. FILE may end in .zst; - is the standard input. Every "
+        "batch of rows is one\ndurable commit; the same file continues where it stopped.",
     .options = import_options,
 };

@@ -1,23 +1,30 @@
 /* manage.c - what is in a database, and looking after it. */
 #include "command.h"
 #include "commands.h"
+#include "field.h"
 #include "store.h"
 #include "text.h"
 #include <string.h>
-
-static const char *const types[] = {"f32", "u8", "f16", "bf16", "i8", "bit", NULL}; /* VS_... */
-static const char *const metrics[] = {"l2", "ip", "cosine", "l1", "hamming", "jaccard", NULL};
-static const char *const indexes[] = {"auto", "flat", NULL};
 
 /* ---- create --------------------------------------------------------------------------------- */
 
 static int run_create(const shell_call *call) {
     vs_collection_options options = VS_COLLECTION_OPTIONS_INIT;
+    vs_field field[VS_FIELDS_MAX];
+    char names[VS_FIELDS_MAX][VS_FIELD_BYTES_MAX + 1];
     vs_db *db = NULL;
+    int result = fields_parse(call, field, names, &options);
+    if (result != SHELL_OK)
+        return result;
+    if (!options.field_count && !shell_value(call, "--dim"))
+        return shell_usage(call, "--dim is needed: the number of elements of a vector");
     options.dim = (uint32_t)shell_number(call, "--dim", 0);
-    options.type = shell_word(call, "--type", types);
-    options.metric = shell_word(call, "--metric", metrics);
+    options.type = shell_word(call, "--type", field_types);
+    options.metric = shell_word(call, "--metric", field_metrics);
     options.index = shell_value(call, "--index");
+    if (options.field_count && (options.dim || options.type || options.metric || options.index))
+        return shell_usage(call, "--field says dim, type, metric and index of each field; --dim, "
+                                 "--type, --metric and --index have no place beside it");
     if (store_open(call, VS_OPEN_CREATE, &db) != SHELL_OK)
         return SHELL_FAILED;
     vs_txn *txn = call->shell->store.txn;
@@ -27,11 +34,14 @@ static int run_create(const shell_call *call) {
 }
 
 static const option_spec create_options[] = {
-    {"--dim", OPTION_NUMBER, "D", "elements of a vector", NULL, 1, VS_DIM_MAX,
-     "the number of elements of a vector"},
-    {"--type", OPTION_WORD, NULL, "what an element is (f32)", types, 0, 0, NULL},
-    {"--metric", OPTION_WORD, NULL, "what distance is (l2, of bits hamming)", metrics, 0, 0, NULL},
-    {"--index", OPTION_WORD, NULL, "how it is searched (auto)", indexes, 0, 0, NULL},
+    {"--dim", OPTION_NUMBER, "D", "elements of a vector; needed, unless there are fields", NULL, 1,
+     VS_DIM_MAX, NULL},
+    {"--type", OPTION_WORD, NULL, "what an element is (f32)", field_types, 0, 0, NULL},
+    {"--metric", OPTION_WORD, NULL, "what distance is (l2, of bits hamming)", field_metrics, 0, 0,
+     NULL},
+    {"--index", OPTION_WORD, NULL, "how it is searched (auto)", field_indexes, 0, 0, NULL},
+    {"--field", OPTION_LIST, "NAME:DIM[:TYPE[:METRIC[:INDEX]]][:optional]",
+     "a field of a record with several vectors; once for each", NULL, 0, 0, NULL},
     OPTIONS_END};
 
 const shell_command command_create = {
@@ -43,7 +53,7 @@ const shell_command command_create = {
     .brief = "make a collection",
     .help = "Create a collection, and the database file if there is none. Vectors of bits have the "
             "metrics\nhamming, the default, and jaccard; all others l2, the default, ip, cosine "
-            "and l1.",
+            "and l1. With --field a record\nhas several vectors.",
     .options = create_options,
 };
 
@@ -51,7 +61,8 @@ const shell_command command_create = {
 
 /* Calls visit for each collection, or for the one that call->arg[0] names. */
 static int each_collection(const shell_call *call, void *ctx,
-                           void (*visit)(void *ctx, const vs_collection_info *info)) {
+                           int (*visit)(void *ctx, const store_use *use,
+                                        const vs_collection_info *info)) {
     const char *only = call->arg_count ? call->arg[0] : NULL;
     store_use use;
     int result = use_read(&use, call, NULL);
@@ -64,7 +75,7 @@ static int each_collection(const shell_call *call, void *ctx,
         if (st != VS_OK)
             result = use_fail_db(&use);
         else if (!only || !strcmp(only, info.name))
-            visit(ctx, &info);
+            result = visit(ctx, &use, &info);
         was_seen |= only && !strcmp(only, info.name);
     }
     if (result == SHELL_OK && only && !was_seen)
@@ -73,35 +84,67 @@ static int each_collection(const shell_call *call, void *ctx,
     return use_end(&use, result);
 }
 
+/* Of each collection, or of each field of it; the last two columns are there when a collection has fields
+ * of its own. */
 static const rows_column info_columns[] = {
     {"collection", ROWS_TEXT, 24, 0, 0, "name"}, {"records", ROWS_NUMBER, 12, 0, 0, "count"},
     {"dim", ROWS_NUMBER, 7, 0, 0, NULL},         {"type", ROWS_TEXT, 5, 0, 0, NULL},
-    {"metric", ROWS_TEXT, 7, 0, 0, NULL},        {"index", ROWS_TEXT, 0, 0, 0, NULL}};
+    {"metric", ROWS_TEXT, 7, 0, 0, NULL},        {"index", ROWS_TEXT, 0, 0, 0, NULL},
+    {"field", ROWS_TEXT, 0, 1, 0, NULL},         {"optional", ROWS_VALUE, 0, 1, 0, NULL}};
+
+enum { INFO_COLUMNS = 6, INFO_FIELD_COLUMNS = 8 };
 
 static const rows_spec info_spec = {.columns = info_columns,
-                                    .count = 6,
+                                    .count = INFO_COLUMNS,
                                     .json_open = "{\"collections\":[",
                                     .json_between = ",",
                                     .json_close = "]}\n"};
 
-static void add_info(void *ctx, const vs_collection_info *info) {
+static const rows_spec info_fields_spec = {.columns = info_columns,
+                                           .count = INFO_FIELD_COLUMNS,
+                                           .json_open = "{\"collections\":[",
+                                           .json_between = ",",
+                                           .json_close = "]}\n"};
+
+/* Whether a collection has fields that somebody named. */
+static int find_fields(void *ctx, const store_use *use, const vs_collection_info *info) {
+    field_list fields;
+    if (fields_load(use, info, &fields) != SHELL_OK)
+        return SHELL_FAILED;
+    *(bool *)ctx |= !fields_are_plain(&fields);
+    return SHELL_OK;
+}
+
+static int add_info(void *ctx, const store_use *use, const vs_collection_info *info) {
     row_writer *r = ctx;
-    rows_string(r, info->name);
-    rows_u64(r, info->count);
-    rows_u64(r, info->dim);
-    rows_string(r, vs_type_name(info->type));
-    rows_string(r, vs_metric_name(info->metric));
-    rows_string(r, info->index);
-    rows_next(r);
+    field_list fields;
+    if (fields_load(use, info, &fields) != SHELL_OK)
+        return SHELL_FAILED;
+    for (uint32_t i = 0; i < fields.count; i++) {
+        const vs_field_info *f = &fields.field[i];
+        rows_string(r, info->name);
+        rows_u64(r, info->count);
+        rows_u64(r, f->dim);
+        rows_string(r, vs_type_name(f->type));
+        rows_string(r, vs_metric_name(f->metric));
+        rows_string(r, f->index);
+        if (r->spec->count == INFO_FIELD_COLUMNS) {
+            rows_string(r, f->name);
+            rows_string(r, f->flags & VS_FIELD_OPTIONAL ? "true" : "false");
+        }
+        rows_next(r);
+    }
+    return SHELL_OK;
 }
 
 static int run_info(const shell_call *call) {
-    vs_db *db = NULL;
+    bool has_fields = false;
     row_writer r;
-    if (store_open(call, VS_OPEN_READONLY, &db) != SHELL_OK)
-        return SHELL_FAILED;
-    command_rows(call, &info_spec, &r);
-    int result = each_collection(call, &r, add_info);
+    int result = each_collection(call, &has_fields, find_fields);
+    if (result != SHELL_OK)
+        return result;
+    command_rows(call, has_fields ? &info_fields_spec : &info_spec, &r);
+    result = each_collection(call, &r, add_info);
     rows_end(&r);
     return result;
 }
@@ -122,9 +165,11 @@ const shell_command command_info = {
 static const rows_column ls_columns[] = {{"collection", ROWS_TEXT, 0, 0, 0, "name"}};
 static const rows_spec ls_spec = {.columns = ls_columns, .count = 1, .is_bare = true};
 
-static void add_name(void *ctx, const vs_collection_info *info) {
+static int add_name(void *ctx, const store_use *use, const vs_collection_info *info) {
+    (void)use;
     rows_string(ctx, info->name);
     rows_next(ctx);
+    return SHELL_OK;
 }
 
 static int run_ls(const shell_call *call) {
@@ -148,12 +193,20 @@ const shell_command command_ls = {
 };
 
 /* The command that makes the collection. */
-static void print_schema(void *ctx, const vs_collection_info *info) {
+static int print_schema(void *ctx, const store_use *use, const vs_collection_info *info) {
     char name[4 * VS_NAME_BYTES_MAX + 8];
+    field_list fields;
+    if (fields_load(use, info, &fields) != SHELL_OK)
+        return SHELL_FAILED;
+    fputs("create", ctx);
+    if (fields_are_plain(&fields))
+        fprintf(ctx, " --dim %lu --type %s --metric %s --index %s", (unsigned long)info->dim,
+                vs_type_name(info->type), vs_metric_name(info->metric), info->index);
+    else
+        fields_print(ctx, &fields);
     text_quote(info->name, name, sizeof name);
-    fprintf(ctx, "create --dim %lu --type %s --metric %s --index %s -- %s\n",
-            (unsigned long)info->dim, vs_type_name(info->type), vs_metric_name(info->metric),
-            info->index, name);
+    fprintf(ctx, " -- %s\n", name);
+    return SHELL_OK;
 }
 
 static int run_schema(const shell_call *call) {

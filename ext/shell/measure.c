@@ -11,6 +11,7 @@
 #include "interrupt.h"
 #include "query.h"
 #include "text.h"
+#include "format.h"
 #include "vecs.h"
 #include <math.h>
 #include <stdlib.h>
@@ -104,7 +105,7 @@ static int truth_from_file(query_set *set, const char *path, size_t k, truth *t)
     void *rows = NULL;
     uint64_t count = 0;
     int kind = 0, result = SHELL_OK;
-    if (!vecs_load(path, VECS_I32, &rows, &count, &t->columns, &kind, why))
+    if (!vecs_load(path, FORMAT_IVECS, &rows, &count, &t->columns, &kind, why))
         return shell_fail(set->use.call, "%s: %s", path, why);
     t->ids = rows;
     if (count < set->vectors.count || t->columns < k)

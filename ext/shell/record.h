@@ -1,25 +1,15 @@
-/* record.h - keys, vectors and records, between text and the library: the one place that knows what a key
- * looks like. */
+/* record.h - keys, vectors and records, between text and the library. */
 #ifndef SHELL_RECORD_H
 #define SHELL_RECORD_H
 
+#include "key.h"
 #include "rows.h"
 #include "shell.h"
 
 /* ---- keys ----------------------------------------------------------------------------------- */
 
-/* A key as text is 42, text:abc, uuid:00112233-4455-6677-8899-aabbccddeeff or bytes:00ff; in another
- * namespace its number and a slash stand in front: 7/42. */
-typedef struct record_key {
-    vs_key key;                     /* but for data, see key_of */
-    const char *text;               /* borrowed from the argument; NULL: data has the bytes */
-    uint8_t data[VS_KEY_BYTES_MAX]; /* of uuid: and bytes: */
-} record_key;
-
 /* SHELL_OK, or SHELL_USAGE with a message. */
 int key_parse(const shell_call *call, const char *text, record_key *out_key);
-/* The key, which points into what is given. */
-vs_key key_of(const record_key *key);
 void rows_key(row_writer *r, vs_key key);
 
 /* A column of keys; width as rows_column. */

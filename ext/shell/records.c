@@ -2,6 +2,7 @@
 #include "command.h"
 #include "commands.h"
 #include "interrupt.h"
+#include "range.h"
 #include "record.h"
 #include "store.h"
 #include "text.h"
@@ -254,40 +255,12 @@ static int scan_records(store_use *use, const vs_range *range, uint64_t limit) {
     return result;
 }
 
-/* What the options say of the keys that are wanted. */
-typedef struct scan_range {
-    record_key bound[3];
-    vs_key key[3];
-    uint32_t space;
-    vs_range range;
-} scan_range;
-
-static int parse_range(const shell_call *call, scan_range *out) {
-    static const char *const names[] = {"--from", "--to", "--prefix"};
-    const vs_key **places[] = {&out->range.from, &out->range.to, &out->range.prefix};
-    out->range = (vs_range)VS_RANGE_INIT;
-    for (int i = 0; i < 3; i++) {
-        const char *text = shell_value(call, names[i]);
-        int result = text ? key_parse(call, text, &out->bound[i]) : SHELL_OK;
-        if (result != SHELL_OK)
-            return result;
-        if (!text)
-            continue;
-        out->key[i] = key_of(&out->bound[i]);
-        *places[i] = &out->key[i];
-    }
-    out->space = (uint32_t)shell_number(call, "--namespace", 0);
-    if (shell_value(call, "--namespace"))
-        out->range.space = &out->space;
-    return SHELL_OK;
-}
-
 static int run_scan(const shell_call *call) {
     scan_range range;
     uint64_t set_limit = call->shell->set.limit;
     uint64_t limit = shell_number(call, "--limit", set_limit ? set_limit : UINT64_MAX);
     store_use use;
-    int result = parse_range(call, &range);
+    int result = range_parse(call, &range);
     if (result != SHELL_OK)
         return result;
     result = use_read(&use, call, call->arg[0]);
@@ -297,10 +270,7 @@ static int run_scan(const shell_call *call) {
 }
 
 static const option_spec scan_options[] = {
-    {"--from", OPTION_TEXT, "KEY", "the first key wanted", NULL, 0, 0, NULL},
-    {"--to", OPTION_TEXT, "KEY", "the first key not wanted any more", NULL, 0, 0, NULL},
-    {"--prefix", OPTION_TEXT, "KEY", "only texts or bytes that begin so", NULL, 0, 0, NULL},
-    {"--namespace", OPTION_NUMBER, "N", "only keys of this namespace", NULL, 0, UINT32_MAX, NULL},
+    OPTIONS_RANGE,
     {"--limit", OPTION_NUMBER, "N", "at most so many records", NULL, 0, UINT64_MAX, NULL},
     OPTION_MODE,
     OPTION_VECTORS,

@@ -12,7 +12,14 @@ enum { SHELL_OK = 0, SHELL_FAILED = 1, SHELL_USAGE = 2 };
 
 /* ---- commands ------------------------------------------------------------------------------- */
 
-enum { OPTION_TEXT, OPTION_NUMBER, OPTION_REAL, OPTION_WORD, OPTION_SWITCH };
+enum {
+    OPTION_TEXT,
+    OPTION_NUMBER,
+    OPTION_REAL,
+    OPTION_WORD,
+    OPTION_SWITCH,
+    OPTION_LIST /* a text, and the option may be given several times */
+};
 
 /* One option that a command takes. A list of them ends with one without a name. */
 typedef struct option_spec {
@@ -25,7 +32,7 @@ typedef struct option_spec {
     const char *needed;       /* why there is no default; NULL: the option may be left out */
 } option_spec;
 
-enum { SHELL_OPTIONS_MAX = 16, SHELL_ANY_ARGS = 1 << 20 };
+enum { SHELL_OPTIONS_MAX = 32, SHELL_ANY_ARGS = 1 << 20 };
 
 /* One option that was given, checked against its specification. */
 typedef struct shell_option {
@@ -66,6 +73,8 @@ struct shell_command {
 
 /* The value of an option, or NULL when it was not given. */
 const char *shell_value(const shell_call *call, const char *name);
+/* Those of an option that was given several times, from 0 on; NULL: there are not so many. */
+const char *shell_value_at(const shell_call *call, const char *name, int at);
 /* The same as a whole number, as a number, as the place of its word (0: not given). */
 uint64_t shell_number(const shell_call *call, const char *name, uint64_t otherwise);
 double shell_real(const shell_call *call, const char *name, double otherwise);

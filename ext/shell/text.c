@@ -8,34 +8,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Digits are enough when they read back as the same number. */
-static bool reads_back(const char *text, double value, bool is_float) {
-    return is_float ? strtof(text, NULL) == (float)value : strtod(text, NULL) == value;
-}
-
-static void print_shortest(double value, bool is_float, char out[TEXT_DOUBLE_BYTES]) {
-    int digits = 1;
-    for (; digits <= 17; digits++) {
-        snprintf(out, TEXT_DOUBLE_BYTES, "%.*g", digits, value);
-        if (reads_back(out, value, is_float))
-            break;
-    }
-    /* The same digits without an exponent, unless it is a large one. */
-    char scientific[TEXT_DOUBLE_BYTES];
-    snprintf(scientific, sizeof scientific, "%.*e", digits > 17 ? 16 : digits - 1, value);
-    int exponent = atoi(strchr(scientific, 'e') + 1);
-    if (value == 0 || exponent < -5 || exponent >= 15)
-        return;
-    int decimals = digits - 1 - exponent;
-    snprintf(out, TEXT_DOUBLE_BYTES, "%.*f", decimals > 0 ? decimals : 0, value);
-}
-
 void text_double(double value, char out[TEXT_DOUBLE_BYTES]) {
-    print_shortest(value, false, out);
+    size_t bytes = 0;
+    if (vs_json_write_double(value, out, TEXT_DOUBLE_BYTES - 1, &bytes) != VS_OK)
+        bytes = 0; /* it is finite */
+    out[bytes] = 0;
 }
 
 void text_float(float value, char out[TEXT_DOUBLE_BYTES]) {
-    print_shortest((double)value, true, out);
+    size_t bytes = 0;
+    if (vs_json_write_float(value, out, TEXT_DOUBLE_BYTES - 1, &bytes) != VS_OK)
+        bytes = 0;
+    out[bytes] = 0;
 }
 
 void text_quote(const char *word, char *out, size_t out_bytes) {
@@ -129,85 +113,47 @@ const char *text_nearest(const char *word, const char *(*name)(const void *ctx, 
     return best;
 }
 
-static const char *skip_space(const char *p) {
-    return p + strspn(p, " \t\r\n");
-}
-
-static const char *skip_digits(const char *p) {
-    while (*p >= '0' && *p <= '9')
-        p++;
-    return p;
-}
-
-/* Behind the number at p, as JSON writes numbers; NULL: there is none. */
-static const char *skip_number(const char *p) {
-    p += *p == '-';
-    const char *digits = p;
-    p = *p == '0' ? p + 1 : skip_digits(p);
-    if (p == digits)
-        return NULL;
-    if (*p == '.') {
-        digits = p + 1;
-        p = skip_digits(digits);
-        if (p == digits)
-            return NULL;
-    }
-    if (*p == 'e' || *p == 'E') {
-        p += p[1] == '+' || p[1] == '-' ? 2 : 1;
-        digits = p;
-        p = skip_digits(p);
-        if (p == digits)
-            return NULL;
-    }
-    return p;
-}
-
 bool text_to_double(const char *text, double *out_value) {
-    const char *end = skip_number(text);
-    bool is_infinite = !strcmp(text, "inf") || !strcmp(text, "-inf");
-    if (!is_infinite && (!end || *end))
-        return false;
-    double value = strtod(text, NULL);
-    if (!is_infinite && !isfinite(value))
+    vs_json json;
+    double value = 0;
+    if (!strcmp(text, "inf") || !strcmp(text, "-inf")) {
+        *out_value = *text == '-' ? -HUGE_VAL : HUGE_VAL;
+        return true;
+    }
+    vs_json_begin(&json, text, strlen(text), 0);
+    if (strspn(text, " \t\r\n") || vs_json_next(&json) != VS_JSON_NUMBER ||
+        vs_json_double(&json, &value) != VS_OK || vs_json_next(&json) != VS_JSON_END)
         return false;
     *out_value = value;
-    return true;
+    return !strchr(" \t\r\n", text[strlen(text) - 1]);
 }
 
-const char *text_to_floats(const char *text, float **out_values, size_t *out_count) {
-    const char *p = skip_space(text);
-    size_t count = 0, cap = 0;
-    float *values = NULL;
-    const char *problem = *p == '[' ? NULL : "expected '['";
-    for (bool more = !problem; more; more = *p == ',') {
-        p = skip_space(p + 1); /* behind '[' or ',' */
-        const char *end = skip_number(p);
-        double value = end ? strtod(p, NULL) : 0;
-        if (!end || !isfinite((float)value)) {
-            problem = end ? "a number is too large" : "expected a number";
-            break;
-        }
-        if (count == cap) {
-            cap = cap ? 2 * cap : 64;
-            float *grown = realloc(values, cap * sizeof *values);
-            if (!grown) {
-                problem = "out of memory";
-                break;
-            }
-            values = grown;
-        }
-        values[count++] = (float)value;
-        p = skip_space(end);
+/* The elements of an array, twice: counted, then read. */
+static vs_status read_floats(vs_json *json, const char *text, float *values, size_t room,
+                             size_t *out_count) {
+    vs_json_begin(json, text, strlen(text), 0);
+    vs_json_next(json);
+    vs_status st = vs_json_floats(json, values, room, out_count);
+    return st == VS_OK && vs_json_next(json) != VS_JSON_END ? VS_ERR_INVALID : st;
+}
+
+bool text_to_floats(const char *text, float **out_values, size_t *out_count,
+                    char why[TEXT_WHY_BYTES]) {
+    vs_json json;
+    const char *expected = "";
+    size_t count = 0, at = 0;
+    vs_status st = read_floats(&json, text, NULL, 0, &count);
+    float *values = st == VS_OK ? malloc(count * sizeof *values + 1) : NULL;
+    if (values && read_floats(&json, text, values, count, &count) == VS_OK) {
+        *out_values = values;
+        *out_count = count;
+        return true;
     }
-    if (!problem && *p != ']')
-        problem = "expected ',' or ']'";
-    if (!problem && *skip_space(p + 1))
-        problem = "expected nothing after ']'";
-    if (problem) {
-        free(values);
-        return problem;
-    }
-    *out_values = values;
-    *out_count = count;
-    return NULL;
+    free(values);
+    vs_json_error(&json, &at, &expected);
+    if (st == VS_OK)
+        snprintf(why, TEXT_WHY_BYTES, "out of memory");
+    else
+        snprintf(why, TEXT_WHY_BYTES, "byte %zu: expected %s", at, *expected ? expected : "'['");
+    return false;
 }

@@ -32,7 +32,10 @@ size_t text_utf8_bytes(const char *text, size_t bytes);
 const char *text_nearest(const char *word, const char *(*name)(const void *ctx, size_t at),
                          const void *ctx);
 
-/* A JSON array of numbers; *out_values is malloc'd. NULL on success, else what is wrong. */
-const char *text_to_floats(const char *text, float **out_values, size_t *out_count);
+enum { TEXT_WHY_BYTES = 96 };
+
+/* A JSON array of numbers; *out_values is malloc'd. False: why says what is wrong with it. */
+bool text_to_floats(const char *text, float **out_values, size_t *out_count,
+                    char why[TEXT_WHY_BYTES]);
 
 #endif

@@ -237,8 +237,8 @@ vs db import c
 usage "import needs a file" "usage: vecstore FILE import"
 vs db import c one.fvecs two.bvecs
 usage "import takes one file" "'two.bvecs'"
-vs db import c one.fvecs --format npy
-usage "an unknown format is wrong usage, with the known ones" "'npy'" fvecs bvecs
+vs db import c one.fvecs --format parquet
+usage "an unknown format is wrong usage, with the known ones" "'parquet'" fvecs bvecs
 for batch in 0 -1 x 1.5 ''; do
     vs db import c one.fvecs --batch "$batch"
     usage "--batch '$batch' is wrong usage" "--batch"

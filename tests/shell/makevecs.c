@@ -1,7 +1,8 @@
 /* makevecs.c - what the shell's tests need beyond coreutils; libc only, nothing of vecstore.
  *
  *   makevecs rows fvecs|bvecs|ivecs       every line of numbers on stdin becomes a row on stdout;
- *                                         "dim=N" before the numbers writes another dimension
+ *                                         "dim=N" before the numbers writes another dimension;
+ *                                         raw: floats and nothing else
  *   makevecs random fvecs|bvecs ROWS DIM  rows of pseudo-random elements, the same in every run
  *   makevecs text fvecs|bvecs|ivecs       the reverse of rows
  *   makevecs nearest METRIC K BASE QUERY  the K nearest rows of BASE for each row of QUERY as ivecs:
@@ -74,7 +75,8 @@ static int make_rows(const char *kind) {
         }
         if (p[strspn(p, " \n")])
             return fail("rows: not a number", p);
-        put_u32(has_dim ? dim : n);
+        if (strcmp(kind, "raw") != 0)
+            put_u32(has_dim ? dim : n);
         for (uint32_t i = 0; i < n; i++)
             put_element(kind[0], values[i]);
     }
