@@ -79,15 +79,15 @@ if [ -z "${NO_SCRIPTS:-}${SAN:-}" ]; then
 fi
 if [ -z "${NO_SCRIPTS:-}" ]; then
     for script in tests/shell/*.sh; do
-        [ -x "$script" ] && add "shell-$(basename "$script" .sh)" "$script"
+        [ "${script##*/}" = lib.sh ] || add "shell-$(basename "$script" .sh)" "$script"
     done
 fi
 if [ -z "${NO_SCRIPTS:-}${SAN:-}" ]; then
     for script in tests/build/*.sh; do
-        [ -x "$script" ] && add "build-$(basename "$script" .sh)" "$script"
+        [ "${script##*/}" = lib.sh ] || add "build-$(basename "$script" .sh)" "$script"
     done
     for script in tests/format/*.sh; do
-        [ -x "$script" ] && add "format-$(basename "$script" .sh)" "$script"
+        [ "${script##*/}" = lib.sh ] || add "format-$(basename "$script" .sh)" "$script"
     done
 fi
 # shellcheck disable=SC2086
