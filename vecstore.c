@@ -9510,7 +9510,8 @@ enum {
     VSI_OP_RENAME = 10,
     VSI_OP_ALIAS = 11,
     VSI_OP_LIMITS = 12,
-    VSI_OP_LAST = VSI_OP_LIMITS
+    VSI_OP_TOUCH = 13, /* the collection's records change in this transaction */
+    VSI_OP_LAST = VSI_OP_TOUCH
 };
 
 /* A vector field of a new collection. */
@@ -9528,7 +9529,7 @@ typedef struct vsi_op {
     int kind;
     uint32_t coll; /* collection id; of a note 0: the database's own; of an alias 0: it goes */
 
-    /* create; name also of rename and alias */
+    /* create; name also of rename and alias, time also of touch */
     int64_t time_us;
     vsi_bytes name;
     uint32_t field_count;
@@ -9558,6 +9559,8 @@ typedef struct vsi_op {
 
 /* Whether operations of a kind are of savepoints, and change no content. */
 VSI_FN bool vsi_op_is_mark(int kind);
+/* Whether they change the records of a collection. */
+VSI_FN bool vsi_op_is_of_record(int kind);
 
 /* Appends op; false when there is no memory, and buf is then as before. */
 VSI_FN bool vsi_op_write(vsi_buf *buf, const vsi_op *op);
@@ -9583,6 +9586,10 @@ enum {
 
 VSI_FN bool vsi_op_is_mark(int kind) {
     return kind >= VSI_OP_SAVEPOINT && kind <= VSI_OP_ROLLBACK_TO;
+}
+
+VSI_FN bool vsi_op_is_of_record(int kind) {
+    return kind == VSI_OP_PUT || kind == VSI_OP_DELETE || kind == VSI_OP_METADATA;
 }
 
 /* ---- writing -------------------------------------------------------------------------------- */
@@ -9678,6 +9685,10 @@ static void op_put_body(vsi_buf *buf, const vsi_op *op) {
         op_put_u32(buf, op->coll);
         op_put_u64(buf, op->max_records);
         op_put_u64(buf, op->max_bytes);
+        break;
+    case VSI_OP_TOUCH:
+        op_put_u32(buf, op->coll);
+        op_put_u64(buf, (uint64_t)op->time_us);
         break;
     case VSI_OP_NOTE:
         op_put_u32(buf, op->coll);
@@ -9836,6 +9847,10 @@ static void op_take_body(op_reader *r, vsi_op *op) {
         op->max_records = op_take_u64(r);
         op->max_bytes = op_take_u64(r);
         break;
+    case VSI_OP_TOUCH:
+        op->coll = op_take_u32(r);
+        op->time_us = (int64_t)op_take_u64(r);
+        break;
     case VSI_OP_NOTE:
         op->coll = op_take_u32(r);
         packed = op_take_u32(r);
@@ -9899,13 +9914,16 @@ typedef struct vsi_coll {
     uint64_t count;
     uint32_t slot_end;    /* slots below it have been used */
     uint64_t last_number; /* the largest number that was ever put as a key; 0 also: none */
-    uint64_t bytes;       /* of keys, vectors and metadata of all records */
+    uint64_t bytes;       /* of keys, vectors, metadata and payloads of all records */
     uint64_t max_records, max_bytes; /* what callers may make of count and bytes; 0: no limit */
     vsi_btree keys;                  /* key, by store/key -> slot */
     vsi_btree long_keys;             /* slot -> key, of those that a cell has no room for */
     vsi_btree metadata;              /* slot -> JSON, by store/value */
-    vsi_btree live;  /* which slots hold a record, and which vectors, by store/live */
-    vsi_btree slabs; /* array, slab number -> where the slab is in the file */
+    vsi_btree live;     /* which slots hold a record, and which vectors, by store/live */
+    vsi_btree slabs;    /* array, slab number -> where the slab is in the file */
+    vsi_btree payloads; /* key, piece -> bytes, by store/payload */
+    vsi_hash128 digest; /* the sum of the terms of its records */
+    int64_t changed_us; /* time of the last change of its records */
 } vsi_coll;
 
 /* One version of a database. Copying the struct copies the version. */
@@ -10041,11 +10059,13 @@ enum {
     COLL_FIELDS_OFF = 28,
     COLL_CELLS_SHIFT_OFF = 30, /* then zero */
     COLL_TREES_OFF = 32,       /* entries of each tree, u64 */
-    COLL_TREES = 5,
+    COLL_TREES = 6,
     COLL_BYTES_OFF = COLL_TREES_OFF + 8 * COLL_TREES,
     COLL_MAX_RECORDS_OFF = COLL_BYTES_OFF + 8,
     COLL_MAX_BYTES_OFF = COLL_MAX_RECORDS_OFF + 8,
-    COLL_BYTES = COLL_MAX_BYTES_OFF + 8
+    COLL_DIGEST_OFF = COLL_MAX_BYTES_OFF + 8,
+    COLL_CHANGED_OFF = COLL_DIGEST_OFF + 16,
+    COLL_BYTES = COLL_CHANGED_OFF + 8
 };
 
 /* Behind a collection's entry: one for each field, and last its own name. */
@@ -10102,8 +10122,8 @@ static vsi_bytes state_field_key(uint8_t out[FIELD_KEY_BYTES], uint32_t id, uint
 }
 
 static vsi_btree *coll_tree(vsi_coll *coll, uint32_t at) {
-    vsi_btree *trees[COLL_TREES] = {&coll->keys, &coll->metadata, &coll->live, &coll->slabs,
-                                    &coll->long_keys};
+    vsi_btree *trees[COLL_TREES] = {&coll->keys,  &coll->metadata,  &coll->live,
+                                    &coll->slabs, &coll->long_keys, &coll->payloads};
     return trees[at];
 }
 
@@ -10118,6 +10138,9 @@ static vs_status coll_write(vsi_err *err, vsi_btree *catalog, vsi_coll *coll) {
     vsi_put_u64(value + COLL_BYTES_OFF, coll->bytes);
     vsi_put_u64(value + COLL_MAX_RECORDS_OFF, coll->max_records);
     vsi_put_u64(value + COLL_MAX_BYTES_OFF, coll->max_bytes);
+    vsi_put_u64(value + COLL_DIGEST_OFF, coll->digest.lo);
+    vsi_put_u64(value + COLL_DIGEST_OFF + 8, coll->digest.hi);
+    vsi_put_u64(value + COLL_CHANGED_OFF, (uint64_t)coll->changed_us);
     value[COLL_CELLS_SHIFT_OFF] = (uint8_t)desc->cells.shift;
     for (uint32_t i = 0; i < COLL_TREES; i++) {
         vsi_put_u64(value + COLL_TREES_OFF + 8 * i, coll_tree(coll, i)->count);
@@ -10255,6 +10278,9 @@ static vs_status coll_read(vsi_err *err, const vsi_state *state, uint32_t id,
     coll.bytes = vsi_get_u64(value + COLL_BYTES_OFF);
     coll.max_records = vsi_get_u64(value + COLL_MAX_RECORDS_OFF);
     coll.max_bytes = vsi_get_u64(value + COLL_MAX_BYTES_OFF);
+    coll.digest.lo = vsi_get_u64(value + COLL_DIGEST_OFF);
+    coll.digest.hi = vsi_get_u64(value + COLL_DIGEST_OFF + 8);
+    coll.changed_us = (int64_t)vsi_get_u64(value + COLL_CHANGED_OFF);
     for (uint32_t i = 0; i < COLL_TREES; i++)
         *coll_tree(&coll, i) = (vsi_btree){.cow = state->catalog.cow,
                                            .root = vsi_ref_decode(item->refs + i * VSI_REF_BYTES),
@@ -10449,7 +10475,7 @@ VSI_FN vs_status vsi_state_add_coll(vsi_err *err, vsi_state *state, vsi_desc *de
     if (st != VS_OK)
         return st;
     state->is_settled = false;
-    vsi_coll coll = {.desc = desc};
+    vsi_coll coll = {.desc = desc, .changed_us = desc->created_us};
     for (uint32_t i = 0; i < COLL_TREES; i++)
         coll_tree(&coll, i)->cow = state->catalog.cow;
     state->work = coll;
@@ -10802,6 +10828,16 @@ static vs_status apply_limits(vsi_err *err, vsi_state *state, const vsi_op *op) 
 
 /* ---- put and delete ------------------------------------------------------------------------- */
 
+/* A record's term counts in the collection's digest and in that of all. */
+static void record_count_term(vsi_state *state, vsi_coll *coll, vsi_hash128 term, bool is_there) {
+    vsi_hash128 *sums[] = {&state->digest, &coll->digest};
+    for (size_t i = 0; i < 2; i++)
+        if (is_there)
+            vsi_hash128_add(sums[i], term);
+        else
+            vsi_hash128_subtract(sums[i], term);
+}
+
 /* What a key counts in a collection's bytes. */
 static uint64_t key_bytes(vs_key key) {
     return key.kind == VS_KEY_U64 ? 8 : key.bytes;
@@ -10815,7 +10851,7 @@ static vs_status metadata_remove(vsi_err *err, vsi_state *state, vsi_coll *coll,
     vs_status st = vsi_value_find(err, &coll->metadata, slot_key, &value);
     if (st != VS_OK)
         return st == VS_ERR_NOT_FOUND ? VS_OK : st;
-    vsi_hash128_subtract(&state->digest, vsi_term_of_metadata(coll->desc->id, key, value.hash));
+    record_count_term(state, coll, vsi_term_of_metadata(coll->desc->id, key, value.hash), false);
     coll->bytes -= value.bytes;
     return vsi_value_delete(err, &coll->metadata, slot_key);
 }
@@ -10854,7 +10890,8 @@ static vs_status record_remove(vsi_err *err, vsi_state *state, vsi_coll *coll, u
     vsi_freed_slot gone = {.coll = coll->desc->id, .slot = slot};
     if (freed && !vsi_buf_append(freed, &gone, sizeof gone))
         return vsi_fail_nomem(err, sizeof gone);
-    vsi_hash128_subtract(&state->digest, vsi_term_of_vector(coll->desc->id, key, cell.vector_hash));
+    record_count_term(state, coll, vsi_term_of_vector(coll->desc->id, key, cell.vector_hash),
+                      false);
     coll->count--;
     coll->bytes -= key_bytes(key);
     return VS_OK;
@@ -10913,7 +10950,7 @@ static vs_status metadata_add(vsi_err *err, vsi_state *state, vsi_coll *coll, co
     if (!op->metadata.bytes)
         return VS_OK;
     vsi_hash128 hash = vsi_hash128_of(op->metadata.data, op->metadata.bytes, 0);
-    vsi_hash128_add(&state->digest, vsi_term_of_metadata(op->coll, op->key, hash));
+    record_count_term(state, coll, vsi_term_of_metadata(op->coll, op->key, hash), true);
     coll->bytes += op->metadata.bytes;
     return vsi_value_put(err, &coll->metadata, vsi_slot_encode(bytes, op->slot), op->metadata,
                          hash);
@@ -10931,7 +10968,7 @@ static vs_status record_add(vsi_err *err, vsi_state *state, vsi_coll *coll, cons
         st = record_link(err, coll, op);
     if (st != VS_OK)
         return st;
-    vsi_hash128_add(&state->digest, vsi_term_of_vector(op->coll, op->key, hash));
+    record_count_term(state, coll, vsi_term_of_vector(op->coll, op->key, hash), true);
     coll->count++;
     coll->bytes += key_bytes(op->key);
     if (op->key.kind == VS_KEY_U64 && op->key.number > coll->last_number)
@@ -11018,6 +11055,14 @@ static vs_status apply_metadata(vsi_err *err, vsi_state *state, const vsi_op *op
     return st == VS_OK ? metadata_add(err, state, coll, op) : st;
 }
 
+static vs_status apply_touch(vsi_err *err, vsi_state *state, const vsi_op *op) {
+    vsi_coll *coll = NULL;
+    vs_status st = apply_work_on(err, state, op, &coll);
+    if (st == VS_OK)
+        coll->changed_us = op->time_us;
+    return st;
+}
+
 /* ---- notes and digest ----------------------------------------------------------------------- */
 
 static vs_status note_remove(vsi_err *err, vsi_state *state, const vsi_op *op, vsi_bytes key) {
@@ -11077,6 +11122,8 @@ VSI_FN vs_status vsi_apply(vsi_err *err, vsi_state *state, const vsi_op *op, vsi
         return apply_alias(err, state, op);
     case VSI_OP_LIMITS:
         return apply_limits(err, state, op);
+    case VSI_OP_TOUCH:
+        return apply_touch(err, state, op);
     case VSI_OP_NOTE:
         return apply_note(err, state, op);
     case VSI_OP_DIGEST:
@@ -11401,8 +11448,9 @@ static vs_status audit_desc(auditor *a, const vsi_state *state, const vsi_coll *
 
 static vs_status audit_coll(auditor *a, const vsi_state *state, const vsi_coll *coll) {
     const char *name = coll->desc->name;
-    const vsi_btree *trees[] = {&coll->keys, &coll->metadata, &coll->live, &coll->slabs,
-                                &coll->long_keys};
+    const vsi_btree *trees[] = {&coll->keys,  &coll->metadata,  &coll->live,
+                                &coll->slabs, &coll->long_keys, &coll->payloads};
+    vsi_hash128 records = a->digest; /* what its records add to it */
     bool is_sound = true;
     vs_status st = VS_OK;
     a->bytes = 0;
@@ -11417,6 +11465,10 @@ static vs_status audit_coll(auditor *a, const vsi_state *state, const vsi_coll *
         st = audit_note(a, name, audit_live(a, coll));
     if (st == VS_OK)
         st = audit_note(a, name, audit_values(a, name, &coll->metadata, audit_add_metadata, coll));
+    vsi_hash128_subtract(&records, a->digest);
+    vsi_hash128_add(&records, coll->digest);
+    if (st == VS_OK && (records.lo || records.hi))
+        audit_report(a, name, "the digest of its records is wrong");
     vsi_hash128_add(&a->digest, vsi_term_of_coll(coll->desc));
     vsi_hash128_add(&a->digest,
                     vsi_term_of_limits(coll->desc->id, coll->max_records, coll->max_bytes));
@@ -11523,7 +11575,7 @@ enum {
     VSI_META_SESSION_OFF = 32768, /* in no block of either page, up to blocks of 32 KiB */
     VSI_UUID_BYTES = 16,
     VSI_FORMAT_MAJOR = 0,
-    VSI_FORMAT_MINOR = 3 /* while major is 0 every change of minor is incompatible */
+    VSI_FORMAT_MINOR = 4 /* while major is 0 every change of minor is incompatible */
 };
 
 /* Bits of vsi_meta.features_needed. */
@@ -15351,6 +15403,7 @@ typedef struct vsi_write {
     vsi_buf freed;     /* vsi_freed_slot: given up by this transaction */
     vsi_buf taken;     /* vsi_freed_slot: taken from the pools */
     uint64_t txn;      /* its number: that of its first frame */
+    int64_t time_us;   /* when it began, on the wall clock */
     bool has_streamed; /* some of its frames are in the log */
     bool has_grown;    /* it has done more than delete */
     vsi_savepoints points;
@@ -15551,6 +15604,7 @@ VSI_FN vs_status vsi_write_begin(vsi_err *err, vsi_engine *engine, vsi_write *ou
     vsi_write *write = out_write;
     memset(write, 0, sizeof *write);
     write->engine = engine;
+    write->time_us = engine->config.vfs->wall_us(engine->config.vfs->ctx);
     write->ops.mem = engine->mem;
     write->freed.mem = engine->mem;
     write->taken.mem = engine->mem;
@@ -15836,14 +15890,30 @@ static bool statement_grows(const vsi_op *op) {
     return !only_removes;
 }
 
+static vs_status statement_add(vsi_err *err, vsi_write *write, const vsi_op *op) {
+    if (!vsi_op_write(&write->ops, op))
+        return vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    return vsi_apply(err, &write->state, op, &write->freed);
+}
+
+/* The first change of a collection's records in a transaction is also one of its time. */
+static vs_status statement_touch(vsi_err *err, vsi_write *write, const vsi_op *op) {
+    vsi_coll coll;
+    if (!vsi_op_is_of_record(op->kind))
+        return VS_OK;
+    vs_status st = vsi_state_coll(err, &write->state, op->coll, &coll);
+    if (st != VS_OK || coll.changed_us == write->time_us)
+        return st;
+    return statement_add(
+        err, write, &(vsi_op){.kind = VSI_OP_TOUCH, .coll = op->coll, .time_us = write->time_us});
+}
+
 VSI_FN vs_status vsi_statement_apply(vsi_err *err, vsi_write *write, const vsi_op *op) {
-    vs_status st = VS_OK;
-    if (op->kind == VSI_OP_DELETE)
+    vs_status st = statement_touch(err, write, op);
+    if (st == VS_OK && op->kind == VSI_OP_DELETE)
         st = write_prepare_pool(err, write, op->coll);
-    if (st == VS_OK && !vsi_op_write(&write->ops, op))
-        st = vsi_fail(err, VS_ERR_NOMEM, "out of memory");
     write->has_grown |= statement_grows(op);
-    return st == VS_OK ? vsi_apply(err, &write->state, op, &write->freed) : st;
+    return st == VS_OK ? statement_add(err, write, op) : st;
 }
 
 VSI_FN void vsi_statement_keep(vsi_write *write, vsi_statement *statement) {
@@ -18865,7 +18935,6 @@ static vs_status limits_stage(vsi_err *err, vsi_write *write, uint32_t id, uint6
 
 static vs_status create_stage(vsi_err *err, vsi_write *write, const char *name,
                               const field_list *fields, uint32_t *out_id) {
-    const vs_vfs *vfs = write->engine->config.vfs;
     vsi_bytes name_bytes = {(const uint8_t *)name, strlen(name)};
     vs_status st = name_check_new(err, write, name);
     if (st == VS_OK)
@@ -18874,7 +18943,7 @@ static vs_status create_stage(vsi_err *err, vsi_write *write, const char *name,
         return st;
     vsi_op op = {.kind = VSI_OP_CREATE,
                  .coll = *out_id,
-                 .time_us = vfs->wall_us(vfs->ctx),
+                 .time_us = write->time_us,
                  .name = name_bytes,
                  .field_count = fields->count};
     for (uint32_t i = 0; i < fields->count; i++) {
@@ -18978,7 +19047,8 @@ static vs_status info_fill(vsi_err *err, const vsi_state *state, const vsi_coll 
                                .fields = desc->field_count,
                                .bytes = coll->bytes,
                                .max_records = coll->max_records,
-                               .max_bytes = coll->max_bytes};
+                               .max_bytes = coll->max_bytes,
+                               .changed_us = coll->changed_us};
     vs_status st = vsi_state_coll_name(err, state, desc->id, info.name);
     if (st != VS_OK)
         return st;

@@ -492,10 +492,11 @@ typedef struct vs_collection_info {
     uint32_t fields;                 /* how many vector fields it has */
     uint64_t bytes;                  /* of the keys, vectors and metadata of all records */
     uint64_t max_records, max_bytes; /* 0: no limit */
+    int64_t changed_us; /* when the transaction began that changed its records last; created_us before */
 } vs_collection_info;
 
 #define VS_COLLECTION_INFO_INIT                                                                    \
-    { sizeof(vs_collection_info), 0, {0}, {0}, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+    { sizeof(vs_collection_info), 0, {0}, {0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 typedef struct vs_field_info {
     uint32_t size; /* VS_FIELD_INFO_INIT sets it */

@@ -586,24 +586,24 @@ static void check_format(uint64_t major, uint64_t minor, vs_status expected) {
     attempt a = attempt_open(path, VS_OPEN_READONLY);
     snprintf(found, sizeof found, "format %d.%d,", (int)major, (int)minor);
     VT_CONTAINS(a.message, found);
-    VT_CONTAINS(a.message, "reads 0.3");
+    VT_CONTAINS(a.message, "reads 0.4");
 }
 
 VT_TEST(a_newer_format_is_refused_and_left_alone) {
     check_format(1, 0, VS_ERR_TOO_NEW);
-    check_format(0, 4, VS_ERR_TOO_NEW);
+    check_format(0, 5, VS_ERR_TOO_NEW);
     check_format(65535, 65535, VS_ERR_TOO_NEW);
 }
 
 VT_TEST(an_older_format_is_refused_and_left_alone) {
     check_format(0, 0, VS_ERR_TOO_OLD);
-    check_format(0, 2, VS_ERR_TOO_OLD);
+    check_format(0, 3, VS_ERR_TOO_OLD);
 }
 
 VT_TEST(the_patched_meta_pages_of_these_tests_are_accepted_when_nothing_is_new) {
     const char *path = vt_scratch("unpatched.vs");
     make_sample(path, 4);
-    patch_metas(path, 16, 0 | 3 << 16, 4);
+    patch_metas(path, 16, 0 | 4 << 16, 4);
     check_sample(path, 0, 4);
 }
 

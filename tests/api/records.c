@@ -1145,3 +1145,54 @@ VT_TEST(a_vector_that_was_read_can_be_the_query) {
     vs_collection_close(c);
     sample_end(&s);
 }
+
+static int64_t clock_us;
+
+static int64_t clock_told(void *ctx) {
+    (void)ctx;
+    return clock_us;
+}
+
+static void check_changed_at(vs_collection *c, vs_txn *txn, int64_t us) {
+    VT_EQ(info_of(c, txn).changed_us, us);
+}
+
+/* The transaction in which a collection's records change last tells its time, also after reopening. */
+VT_TEST(a_collection_tells_when_its_records_changed_last) {
+    sample s = sample_new();
+    vs_vfs told = *s.vfs;
+    vs_txn *txn = NULL;
+    told.wall_us = clock_told;
+    clock_us = 1000;
+    vs_db *db = sample_open(&told, "told.vs", VS_OPEN_CREATE);
+    vs_collection *c = sample_create(db, NULL, "c", 2, VS_F32, VS_L2);
+    vs_collection *other = sample_create(db, NULL, "other", 2, VS_F32, VS_L2);
+    check_changed_at(c, NULL, 1000);
+    const float v[2] = {1, 2};
+    vs_record r = sample_record(1, v, NULL);
+    clock_us = 2000;
+    VT_OK(vs_put(c, NULL, &r, VS_UPSERT), c);
+    check_changed_at(c, NULL, 2000);
+    clock_us = 3000;
+    VT_EQ(vs_delete(c, NULL, vs_key_u64(9)), VS_ERR_NOT_FOUND); /* nothing changed */
+    check_changed_at(c, NULL, 2000);
+    VT_OK(vs_set_metadata(c, NULL, vs_key_u64(1), "{}", 2), c);
+    check_changed_at(c, NULL, 3000);
+    clock_us = 2500; /* clocks are put back */
+    VT_OK(vs_begin(db, VS_TXN_WRITE, &txn), db);
+    clock_us = 9000; /* the transaction's beginning counts */
+    VT_OK(vs_delete(c, txn, vs_key_u64(1)), c);
+    check_changed_at(c, txn, 2500);
+    check_changed_at(c, NULL, 3000);
+    VT_OK(vs_commit(txn, VS_SYNC_FULL), db);
+    check_changed_at(other, NULL, 1000);
+    vs_collection_close(other);
+    vs_collection_close(c);
+    VT_OK(vs_close(db), db);
+    db = sample_open(&told, "told.vs", 0);
+    VT_OK(vs_collection_open(db, NULL, "c", &c), db);
+    check_changed_at(c, NULL, 2500);
+    vs_collection_close(c);
+    VT_OK(vs_close(db), db);
+    sample_end(&s);
+}

@@ -39,7 +39,7 @@ void lf_make_data(uint8_t *out, const uint8_t uuid[16], uint64_t generation, uin
     for (int slot = 0; slot < 2; slot++) {
         uint8_t *page = out + (slot ? LF_META_B_OFF : 0);
         memcpy(page, meta_magic, sizeof meta_magic);
-        page[18] = 3; /* format 0.3 */
+        page[18] = 4; /* format 0.4 */
         lf_put_u32(page + 20, LF_META_BYTES);
         memcpy(page + 48, uuid, 16);
         lf_put_u64(page + 64, 5u + (unsigned)slot);

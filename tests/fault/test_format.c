@@ -1,13 +1,13 @@
 /* test_format.c - the golden files: every build and every platform reads them, and writes the same.
  *
- * tests/format/0.3/closed holds a database as a clean close leaves it, tests/format/0.3/killed one as a
- * killed session leaves it: behind checkpoints, with its logs, tests/format/0.3/trailers one of a clean
+ * tests/format/0.4/closed holds a database as a clean close leaves it, tests/format/0.4/killed one as a
+ * killed session leaves it: behind checkpoints, with its logs, tests/format/0.4/trailers one of a clean
  * close whose extents have trailers; each with its digest. They are written by the program below. VT_WRITE_GOLDEN=1 writes them anew; until 1.0 that is allowed when the format or
  * the program changes. */
 #include "logfile.h"
 #include "verify.h"
 
-#define GOLDEN "tests/format/0.3/"
+#define GOLDEN "tests/format/0.4/"
 
 enum { GOLDEN_FILES_MAX = 64 };
 
@@ -171,7 +171,7 @@ VT_TEST(a_database_of_format_0_1_is_refused_naming_both_versions_and_left_alone)
             options.vfs = sim_vfs(s);
             VT_EQ(vs_open("t.vs", &options, &db), VS_ERR_TOO_OLD);
             VT_CONTAINS(vs_errmsg(db), "format 0.1");
-            VT_CONTAINS(vs_errmsg(db), "0.3");
+            VT_CONTAINS(vs_errmsg(db), "0.4");
             vs_close(db);
             sim_image after = sim_image_now(s);
             VT_CHECK(sim_image_hash(&after) == before);

@@ -477,15 +477,15 @@ static outcome with_patched_metas(size_t off, uint8_t value) {
 }
 
 VT_TEST(newer_formats_and_needed_features_are_refused_clearly) {
-    outcome major = with_patched_metas(16, 1), minor = with_patched_metas(18, 4);
-    outcome older = with_patched_metas(18, 2), needed = with_patched_metas(47, 0x80);
+    outcome major = with_patched_metas(16, 1), minor = with_patched_metas(18, 5);
+    outcome older = with_patched_metas(18, 3), needed = with_patched_metas(47, 0x80);
     VT_EQ(major.status, VS_ERR_TOO_NEW);
-    VT_CONTAINS(major.message, "format 1.3");
+    VT_CONTAINS(major.message, "format 1.4");
     VT_EQ(minor.status, VS_ERR_TOO_NEW);
-    VT_CONTAINS(minor.message, "format 0.4");
+    VT_CONTAINS(minor.message, "format 0.5");
     VT_EQ(older.status, VS_ERR_TOO_OLD);
-    VT_CONTAINS(older.message, "format 0.2");
-    VT_CONTAINS(older.message, "0.3");
+    VT_CONTAINS(older.message, "format 0.3");
+    VT_CONTAINS(older.message, "0.4");
     VT_EQ(needed.status, VS_ERR_TOO_NEW);
     VT_CONTAINS(needed.message, "0x8000000000000000");
     outcome readonly = with_patched_metas(32, 1), compatible = with_patched_metas(24, 1);

@@ -39,7 +39,7 @@ PAGE_B = 65536
 FIRST_PAGE = 32  # the first page of extents
 MAGIC = b"vecstore\x89\r\n\x1a\n\0\0\0"
 LOG_MAGIC = b"vecstore\x89\r\n\x1a\n\0lg"
-VERSION = (0, 3)
+VERSION = (0, 4)
 NODE, SLAB, BLOB, FREE = 1, 2, 3, 4
 KINDS = ["none", "node", "slab", "blob", "list of free pages"]
 ENTRY_MAX = 1340  # bytes of an entry of a leaf and of its offset
@@ -50,12 +50,12 @@ VALUE_MAX = 1048576  # bytes of a compressed value
 CONT, COMMIT, MARK = 1, 2, 3
 PAYLOAD_MAX = 67108864
 CREATE, PUT, DELETE, NOTE, DIGEST = 1, 2, 3, 4, 5
-SAVEPOINT, RELEASE, ROLLBACK_TO, METADATA, RENAME, ALIAS, LIMITS = 6, 7, 8, 9, 10, 11, 12
+SAVEPOINT, RELEASE, ROLLBACK_TO, METADATA, RENAME, ALIAS, LIMITS, TOUCH = 6, 7, 8, 9, 10, 11, 12, 13
 SAVEPOINTS_MAX = 1000
 NO_SLOT = 0xFFFFFFFF
 TYPES = {1: ("f32", 32), 2: ("u8", 8), 3: ("f16", 16), 4: ("bf16", 16), 5: ("i8", 8), 6: ("bit", 1)}  # bits
 METRICS = {1: "l2", 2: "ip", 3: "cosine", 4: "l1", 5: "hamming", 6: "jaccard"}
-TREES = ["keys", "metadata", "live", "slabs", "long keys"]
+TREES = ["keys", "metadata", "live", "slabs", "long keys", "payloads"]
 NUMBER, BYTES, UUID = 1, 2, 3  # types of keys
 CELL_BYTES = 32
 
@@ -149,6 +149,10 @@ def record_terms(collection_id, key, record):
     return total
 
 
+def records_digest(c):
+    return sum(record_terms(c.id, *item) for item in c.records.items()) % 2**128
+
+
 def key_bytes(space, kind, value):
     """A key in the tree of keys (section 4)."""
     return (b"\1" + space.to_bytes(4, "big") if space else b"\0") + bytes([kind]) + value
@@ -231,6 +235,7 @@ class Collection:
     last_number: int = 0
     max_records: int = 0
     max_bytes: int = 0
+    changed: int = 0
 
     def count_number(self, key):
         _, kind, value = key_parts(key, "key")
@@ -272,7 +277,7 @@ class State:
         total = sum(note_term(*where, value) for where, value in self.notes.items())
         total += sum(name_term(name, of, True) for name, of in self.aliases.items())
         for c in self.collections.values():
-            total += collection_term(c) + sum(record_terms(c.id, *item) for item in c.records.items())
+            total += collection_term(c) + records_digest(c)
         return total % 2**128
 
     def listing(self):
@@ -357,7 +362,7 @@ def page_is_valid(page):
 def verify_version(fields):
     version = fields.take("HH")
     what = "VS_ERR_TOO_OLD" if version < VERSION else "VS_ERR_TOO_NEW"
-    expect(version == VERSION, f"{fields.thing}: version", "%d.%d (%s)" % (*version, what), "0.3")
+    expect(version == VERSION, f"{fields.thing}: version", "%d.%d (%s)" % (*version, what), "0.4")
 
 
 def parse_meta(page, thing):
@@ -646,15 +651,16 @@ class Walk:
         fields = Fields(value, thing)
         created, records, last_number, slot_end, field_count, cell_shift, zero = fields.take("qQQIHBB")
         expect(not self.fsck or not zero, f"{thing}: zero", zero, "zero")
-        counts = fields.take("5Q")
+        counts = fields.take("6Q")
         total_bytes, max_records, max_bytes = fields.take("3Q")
+        digest, changed = fields.hash128(), fields.take("q")
         fields.end()
         expect(1 <= field_count <= 8, f"{thing}: vector fields", field_count, "1 to 8")
         own = key + b"\xff\xff"
         expect(own in entries, f"{thing}: name", "no entry", "one")
         c = Collection(collection_id, created, entries[own][0],
                        [self.field(entries, collection_id, number) for number in range(field_count)],
-                       max_records=max_records, max_bytes=max_bytes)
+                       max_records=max_records, max_bytes=max_bytes, changed=changed)
         c.verify(thing)
         equal(f"{thing}: shift of cells", cell_shift, slab_shift(CELL_BYTES, self.trailer))
         c.slot_end, c.last_number = slot_end, last_number
@@ -676,6 +682,7 @@ class Walk:
                "slots of records")
         equal(f"{thing}: records", len(c.records), records)
         equal(f"{thing}: bytes", self.bytes_of_records, total_bytes)
+        equal(f"{thing}: digest of its records", f"{records_digest(c):032x}", f"{digest:032x}")
         self.verify_slots(c, sets.pop(0, set()), metadata, thing)
         for number, slots in sets.items():
             expect(1 <= number <= field_count and c.fields[number - 1].optional, f"{thing}: set", number,
@@ -912,12 +919,13 @@ class Replay:
             while fields.place < len(payload):
                 kind, flags, _, size = fields.take("BBHI")
                 body = Fields(fields.raw(size), f"{thing}: operation {kind}")
-                if CREATE <= kind <= LIMITS:
+                if CREATE <= kind <= TOUCH:
                     [self.create, self.put, self.delete, self.note, self.verify_digest, self.savepoint, self.release,
-                     self.rollback_to, self.metadata, self.rename, self.alias, self.limits][kind - 1](body)
+                     self.rollback_to, self.metadata, self.rename, self.alias, self.limits,
+                     self.touch][kind - 1](body)
                     body.end()
                 else:
-                    expect(not flags & 1, thing, f"operation {kind}", "1 to 12 (VS_ERR_TOO_NEW)")
+                    expect(not flags & 1, thing, f"operation {kind}", "1 to 13 (VS_ERR_TOO_NEW)")
                 at_end = i == len(self.payloads) - 1 and fields.place == len(payload)
                 expect((kind == DIGEST) == at_end, thing, f"operation {kind}", "DIGEST at the end, and only there")
                 last = kind
@@ -1022,6 +1030,10 @@ class Replay:
         self.state.add(-limits_term(c))
         c.max_records, c.max_bytes = body.take("QQ")
         self.state.add(limits_term(c))
+
+    def touch(self, body):
+        c = self.collection_of(body)
+        c.changed = body.take("q")
 
     def note(self, body):
         collection_id, put = body.take("II")

@@ -153,7 +153,7 @@ refused "text is no database" magic
 
 # ---- databases that are kept in the repository ---------------------------------------------------
 
-for kept in "$root"/tests/format/0.3/*/t.vs; do
+for kept in "$root"/tests/format/0.4/*/t.vs; do
     [ -f "$kept" ] || continue
     reads --fsck "$kept"
     read_well "${kept#"$root"/} is read"

@@ -245,7 +245,7 @@ VT_TEST(wrong_counts_are_found) {
     fixture f;
     begin(&f);
     uint64_t *const count[] = {&f.coll->count,       &f.coll->keys.count,   &f.coll->metadata.count,
-                               &f.coll->live.count,  &f.coll->slabs.count,  &f.coll->slabs.count,
+                               &f.coll->live.count,  &f.coll->slabs.count,  &f.coll->payloads.count,
                                &f.state.notes.count, &f.state.catalog.count};
     for (size_t i = 0; i < sizeof count / sizeof count[0]; i++)
         for (int by = -1; by <= 1; by += 2) {
@@ -259,7 +259,7 @@ VT_TEST(wrong_counts_are_found) {
 
 /* Not only in the collection that the writer has at hand. */
 VT_TEST(wrong_counts_in_the_catalog_are_found) {
-    enum { COUNT_OFF = 8, TREES_OFF = 32, TREES = 5 };
+    enum { COUNT_OFF = 8, TREES_OFF = 32, TREES = 6 };
     fixture f;
     begin(&f);
     uint8_t key[5] = {1, 0, 0, 0, (uint8_t)coll_id(0)}, *value = NULL;

@@ -3,7 +3,7 @@
 #include "store/state.h"
 #include "vt.h"
 
-enum { TREES = 5, NAME_ROOM = VS_NAME_BYTES_MAX + 1 };
+enum { TREES = 6, NAME_ROOM = VS_NAME_BYTES_MAX + 1 };
 
 typedef struct fixture {
     vt_allocator allocator;
@@ -95,8 +95,8 @@ static void add_committed(fixture *f, uint32_t id, const char *name) {
 }
 
 static vsi_btree *tree_of(vsi_coll *coll, int at) {
-    vsi_btree *const tree[TREES] = {&coll->keys, &coll->metadata, &coll->live, &coll->slabs,
-                                    &coll->long_keys};
+    vsi_btree *const tree[TREES] = {&coll->keys,  &coll->metadata,  &coll->live,
+                                    &coll->slabs, &coll->long_keys, &coll->payloads};
     return tree[at];
 }
 
@@ -356,6 +356,8 @@ VT_TEST(an_entry_of_the_catalog_describes_its_collection_completely) {
     f.state.work.bytes = 11;
     f.state.work.max_records = 22;
     f.state.work.max_bytes = 33;
+    f.state.work.digest = (vsi_hash128){.lo = 44, .hi = 55};
+    f.state.work.changed_us = -66;
     commit(&f, mark);
     vsi_coll coll = find(&f.state, 0x01020304, "some name");
     const vsi_node_item item = get_entry(&f.state, id_key(key, 0x01020304));
@@ -372,10 +374,13 @@ VT_TEST(an_entry_of_the_catalog_describes_its_collection_completely) {
         VT_EQ(vsi_get_u64(value + 32 + 8 * at), 10);
         VT_EQ(vsi_ref_decode(item.refs + at * VSI_REF_BYTES).at, tree_of(&coll, at)->root.at);
     }
-    VT_CHECK(vsi_get_u64(value + 72) == 11 && coll.bytes == 11);
-    VT_CHECK(vsi_get_u64(value + 80) == 22 && coll.max_records == 22);
-    VT_CHECK(vsi_get_u64(value + 88) == 33 && coll.max_bytes == 33);
-    VT_EQ(item.value.bytes, 96);
+    VT_CHECK(vsi_get_u64(value + 80) == 11 && coll.bytes == 11);
+    VT_CHECK(vsi_get_u64(value + 88) == 22 && coll.max_records == 22);
+    VT_CHECK(vsi_get_u64(value + 96) == 33 && coll.max_bytes == 33);
+    VT_CHECK(vsi_get_u64(value + 104) == 44 && coll.digest.lo == 44);
+    VT_CHECK(vsi_get_u64(value + 112) == 55 && coll.digest.hi == 55);
+    VT_CHECK((int64_t)vsi_get_u64(value + 120) == -66 && coll.changed_us == -66);
+    VT_EQ(item.value.bytes, 128);
     end(&f);
 }
 
@@ -461,20 +466,20 @@ static void check_coll_is_malformed(fixture *f, vsi_bytes value, uint32_t ref_co
 
 VT_TEST(entries_of_collections_that_are_malformed_are_called_damage) {
     fixture f;
-    uint8_t key[5], value[120] = {0};
+    uint8_t key[5], value[150] = {0};
     begin(&f);
     add_committed(&f, 1, "one");
     add_committed(&f, 3, "three");
     add_committed(&f, 5, "five"); /* so that 3 is not the one being changed */
-    for (size_t n = 0; n < 110; n += n == 95 ? 2 : 1)
+    for (size_t n = 0; n < 150; n += n == 127 ? 2 : 1)
         check_coll_is_malformed(&f, (vsi_bytes){value, n}, TREES);
     for (uint32_t refs = 0; refs <= VSI_NODE_REFS_MAX; refs++)
         if (refs != TREES)
-            check_coll_is_malformed(&f, (vsi_bytes){value, 96}, refs);
+            check_coll_is_malformed(&f, (vsi_bytes){value, 128}, refs);
     find(&f.state, 3, "three");
     vsi_cow_mark mark = vsi_cow_open(&f.cow);
     vsi_coll coll;
-    plant(&f, id_key(key, 4), (vsi_bytes){value, 96}, TREES); /* no desc has this id */
+    plant(&f, id_key(key, 4), (vsi_bytes){value, 128}, TREES); /* no desc has this id */
     VT_EQ(vsi_state_coll(&f.err, &f.state, 4, &coll), VS_ERR_CORRUPT);
     vsi_cow_keep(&f.cow, mark);
     end(&f);

@@ -155,7 +155,6 @@ static vs_status limits_stage(vsi_err *err, vsi_write *write, uint32_t id, uint6
 
 static vs_status create_stage(vsi_err *err, vsi_write *write, const char *name,
                               const field_list *fields, uint32_t *out_id) {
-    const vs_vfs *vfs = write->engine->config.vfs;
     vsi_bytes name_bytes = {(const uint8_t *)name, strlen(name)};
     vs_status st = name_check_new(err, write, name);
     if (st == VS_OK)
@@ -164,7 +163,7 @@ static vs_status create_stage(vsi_err *err, vsi_write *write, const char *name,
         return st;
     vsi_op op = {.kind = VSI_OP_CREATE,
                  .coll = *out_id,
-                 .time_us = vfs->wall_us(vfs->ctx),
+                 .time_us = write->time_us,
                  .name = name_bytes,
                  .field_count = fields->count};
     for (uint32_t i = 0; i < fields->count; i++) {
@@ -268,7 +267,8 @@ static vs_status info_fill(vsi_err *err, const vsi_state *state, const vsi_coll 
                                .fields = desc->field_count,
                                .bytes = coll->bytes,
                                .max_records = coll->max_records,
-                               .max_bytes = coll->max_bytes};
+                               .max_bytes = coll->max_bytes,
+                               .changed_us = coll->changed_us};
     vs_status st = vsi_state_coll_name(err, state, desc->id, info.name);
     if (st != VS_OK)
         return st;

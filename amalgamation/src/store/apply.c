@@ -170,6 +170,16 @@ static vs_status apply_limits(vsi_err *err, vsi_state *state, const vsi_op *op) 
 
 /* ---- put and delete ------------------------------------------------------------------------- */
 
+/* A record's term counts in the collection's digest and in that of all. */
+static void record_count_term(vsi_state *state, vsi_coll *coll, vsi_hash128 term, bool is_there) {
+    vsi_hash128 *sums[] = {&state->digest, &coll->digest};
+    for (size_t i = 0; i < 2; i++)
+        if (is_there)
+            vsi_hash128_add(sums[i], term);
+        else
+            vsi_hash128_subtract(sums[i], term);
+}
+
 /* What a key counts in a collection's bytes. */
 static uint64_t key_bytes(vs_key key) {
     return key.kind == VS_KEY_U64 ? 8 : key.bytes;
@@ -183,7 +193,7 @@ static vs_status metadata_remove(vsi_err *err, vsi_state *state, vsi_coll *coll,
     vs_status st = vsi_value_find(err, &coll->metadata, slot_key, &value);
     if (st != VS_OK)
         return st == VS_ERR_NOT_FOUND ? VS_OK : st;
-    vsi_hash128_subtract(&state->digest, vsi_term_of_metadata(coll->desc->id, key, value.hash));
+    record_count_term(state, coll, vsi_term_of_metadata(coll->desc->id, key, value.hash), false);
     coll->bytes -= value.bytes;
     return vsi_value_delete(err, &coll->metadata, slot_key);
 }
@@ -222,7 +232,8 @@ static vs_status record_remove(vsi_err *err, vsi_state *state, vsi_coll *coll, u
     vsi_freed_slot gone = {.coll = coll->desc->id, .slot = slot};
     if (freed && !vsi_buf_append(freed, &gone, sizeof gone))
         return vsi_fail_nomem(err, sizeof gone);
-    vsi_hash128_subtract(&state->digest, vsi_term_of_vector(coll->desc->id, key, cell.vector_hash));
+    record_count_term(state, coll, vsi_term_of_vector(coll->desc->id, key, cell.vector_hash),
+                      false);
     coll->count--;
     coll->bytes -= key_bytes(key);
     return VS_OK;
@@ -281,7 +292,7 @@ static vs_status metadata_add(vsi_err *err, vsi_state *state, vsi_coll *coll, co
     if (!op->metadata.bytes)
         return VS_OK;
     vsi_hash128 hash = vsi_hash128_of(op->metadata.data, op->metadata.bytes, 0);
-    vsi_hash128_add(&state->digest, vsi_term_of_metadata(op->coll, op->key, hash));
+    record_count_term(state, coll, vsi_term_of_metadata(op->coll, op->key, hash), true);
     coll->bytes += op->metadata.bytes;
     return vsi_value_put(err, &coll->metadata, vsi_slot_encode(bytes, op->slot), op->metadata,
                          hash);
@@ -299,7 +310,7 @@ static vs_status record_add(vsi_err *err, vsi_state *state, vsi_coll *coll, cons
         st = record_link(err, coll, op);
     if (st != VS_OK)
         return st;
-    vsi_hash128_add(&state->digest, vsi_term_of_vector(op->coll, op->key, hash));
+    record_count_term(state, coll, vsi_term_of_vector(op->coll, op->key, hash), true);
     coll->count++;
     coll->bytes += key_bytes(op->key);
     if (op->key.kind == VS_KEY_U64 && op->key.number > coll->last_number)
@@ -386,6 +397,14 @@ static vs_status apply_metadata(vsi_err *err, vsi_state *state, const vsi_op *op
     return st == VS_OK ? metadata_add(err, state, coll, op) : st;
 }
 
+static vs_status apply_touch(vsi_err *err, vsi_state *state, const vsi_op *op) {
+    vsi_coll *coll = NULL;
+    vs_status st = apply_work_on(err, state, op, &coll);
+    if (st == VS_OK)
+        coll->changed_us = op->time_us;
+    return st;
+}
+
 /* ---- notes and digest ----------------------------------------------------------------------- */
 
 static vs_status note_remove(vsi_err *err, vsi_state *state, const vsi_op *op, vsi_bytes key) {
@@ -445,6 +464,8 @@ VSI_FN vs_status vsi_apply(vsi_err *err, vsi_state *state, const vsi_op *op, vsi
         return apply_alias(err, state, op);
     case VSI_OP_LIMITS:
         return apply_limits(err, state, op);
+    case VSI_OP_TOUCH:
+        return apply_touch(err, state, op);
     case VSI_OP_NOTE:
         return apply_note(err, state, op);
     case VSI_OP_DIGEST:

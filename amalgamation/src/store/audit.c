@@ -298,8 +298,9 @@ static vs_status audit_desc(auditor *a, const vsi_state *state, const vsi_coll *
 
 static vs_status audit_coll(auditor *a, const vsi_state *state, const vsi_coll *coll) {
     const char *name = coll->desc->name;
-    const vsi_btree *trees[] = {&coll->keys, &coll->metadata, &coll->live, &coll->slabs,
-                                &coll->long_keys};
+    const vsi_btree *trees[] = {&coll->keys,  &coll->metadata,  &coll->live,
+                                &coll->slabs, &coll->long_keys, &coll->payloads};
+    vsi_hash128 records = a->digest; /* what its records add to it */
     bool is_sound = true;
     vs_status st = VS_OK;
     a->bytes = 0;
@@ -314,6 +315,10 @@ static vs_status audit_coll(auditor *a, const vsi_state *state, const vsi_coll *
         st = audit_note(a, name, audit_live(a, coll));
     if (st == VS_OK)
         st = audit_note(a, name, audit_values(a, name, &coll->metadata, audit_add_metadata, coll));
+    vsi_hash128_subtract(&records, a->digest);
+    vsi_hash128_add(&records, coll->digest);
+    if (st == VS_OK && (records.lo || records.hi))
+        audit_report(a, name, "the digest of its records is wrong");
     vsi_hash128_add(&a->digest, vsi_term_of_coll(coll->desc));
     vsi_hash128_add(&a->digest,
                     vsi_term_of_limits(coll->desc->id, coll->max_records, coll->max_bytes));

@@ -13,7 +13,7 @@ enum {
     VSI_META_SESSION_OFF = 32768, /* in no block of either page, up to blocks of 32 KiB */
     VSI_UUID_BYTES = 16,
     VSI_FORMAT_MAJOR = 0,
-    VSI_FORMAT_MINOR = 3 /* while major is 0 every change of minor is incompatible */
+    VSI_FORMAT_MINOR = 4 /* while major is 0 every change of minor is incompatible */
 };
 
 /* Bits of vsi_meta.features_needed. */

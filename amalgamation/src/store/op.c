@@ -10,6 +10,10 @@ VSI_FN bool vsi_op_is_mark(int kind) {
     return kind >= VSI_OP_SAVEPOINT && kind <= VSI_OP_ROLLBACK_TO;
 }
 
+VSI_FN bool vsi_op_is_of_record(int kind) {
+    return kind == VSI_OP_PUT || kind == VSI_OP_DELETE || kind == VSI_OP_METADATA;
+}
+
 /* ---- writing -------------------------------------------------------------------------------- */
 
 static void op_put_u32(vsi_buf *buf, uint32_t value) {
@@ -103,6 +107,10 @@ static void op_put_body(vsi_buf *buf, const vsi_op *op) {
         op_put_u32(buf, op->coll);
         op_put_u64(buf, op->max_records);
         op_put_u64(buf, op->max_bytes);
+        break;
+    case VSI_OP_TOUCH:
+        op_put_u32(buf, op->coll);
+        op_put_u64(buf, (uint64_t)op->time_us);
         break;
     case VSI_OP_NOTE:
         op_put_u32(buf, op->coll);
@@ -260,6 +268,10 @@ static void op_take_body(op_reader *r, vsi_op *op) {
         op->coll = op_take_u32(r);
         op->max_records = op_take_u64(r);
         op->max_bytes = op_take_u64(r);
+        break;
+    case VSI_OP_TOUCH:
+        op->coll = op_take_u32(r);
+        op->time_us = (int64_t)op_take_u64(r);
         break;
     case VSI_OP_NOTE:
         op->coll = op_take_u32(r);

@@ -21,7 +21,8 @@ enum {
     VSI_OP_RENAME = 10,
     VSI_OP_ALIAS = 11,
     VSI_OP_LIMITS = 12,
-    VSI_OP_LAST = VSI_OP_LIMITS
+    VSI_OP_TOUCH = 13, /* the collection's records change in this transaction */
+    VSI_OP_LAST = VSI_OP_TOUCH
 };
 
 /* A vector field of a new collection. */
@@ -39,7 +40,7 @@ typedef struct vsi_op {
     int kind;
     uint32_t coll; /* collection id; of a note 0: the database's own; of an alias 0: it goes */
 
-    /* create; name also of rename and alias */
+    /* create; name also of rename and alias, time also of touch */
     int64_t time_us;
     vsi_bytes name;
     uint32_t field_count;
@@ -69,6 +70,8 @@ typedef struct vsi_op {
 
 /* Whether operations of a kind are of savepoints, and change no content. */
 VSI_FN bool vsi_op_is_mark(int kind);
+/* Whether they change the records of a collection. */
+VSI_FN bool vsi_op_is_of_record(int kind);
 
 /* Appends op; false when there is no memory, and buf is then as before. */
 VSI_FN bool vsi_op_write(vsi_buf *buf, const vsi_op *op);

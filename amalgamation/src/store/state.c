@@ -19,11 +19,13 @@ enum {
     COLL_FIELDS_OFF = 28,
     COLL_CELLS_SHIFT_OFF = 30, /* then zero */
     COLL_TREES_OFF = 32,       /* entries of each tree, u64 */
-    COLL_TREES = 5,
+    COLL_TREES = 6,
     COLL_BYTES_OFF = COLL_TREES_OFF + 8 * COLL_TREES,
     COLL_MAX_RECORDS_OFF = COLL_BYTES_OFF + 8,
     COLL_MAX_BYTES_OFF = COLL_MAX_RECORDS_OFF + 8,
-    COLL_BYTES = COLL_MAX_BYTES_OFF + 8
+    COLL_DIGEST_OFF = COLL_MAX_BYTES_OFF + 8,
+    COLL_CHANGED_OFF = COLL_DIGEST_OFF + 16,
+    COLL_BYTES = COLL_CHANGED_OFF + 8
 };
 
 /* Behind a collection's entry: one for each field, and last its own name. */
@@ -80,8 +82,8 @@ static vsi_bytes state_field_key(uint8_t out[FIELD_KEY_BYTES], uint32_t id, uint
 }
 
 static vsi_btree *coll_tree(vsi_coll *coll, uint32_t at) {
-    vsi_btree *trees[COLL_TREES] = {&coll->keys, &coll->metadata, &coll->live, &coll->slabs,
-                                    &coll->long_keys};
+    vsi_btree *trees[COLL_TREES] = {&coll->keys,  &coll->metadata,  &coll->live,
+                                    &coll->slabs, &coll->long_keys, &coll->payloads};
     return trees[at];
 }
 
@@ -96,6 +98,9 @@ static vs_status coll_write(vsi_err *err, vsi_btree *catalog, vsi_coll *coll) {
     vsi_put_u64(value + COLL_BYTES_OFF, coll->bytes);
     vsi_put_u64(value + COLL_MAX_RECORDS_OFF, coll->max_records);
     vsi_put_u64(value + COLL_MAX_BYTES_OFF, coll->max_bytes);
+    vsi_put_u64(value + COLL_DIGEST_OFF, coll->digest.lo);
+    vsi_put_u64(value + COLL_DIGEST_OFF + 8, coll->digest.hi);
+    vsi_put_u64(value + COLL_CHANGED_OFF, (uint64_t)coll->changed_us);
     value[COLL_CELLS_SHIFT_OFF] = (uint8_t)desc->cells.shift;
     for (uint32_t i = 0; i < COLL_TREES; i++) {
         vsi_put_u64(value + COLL_TREES_OFF + 8 * i, coll_tree(coll, i)->count);
@@ -233,6 +238,9 @@ static vs_status coll_read(vsi_err *err, const vsi_state *state, uint32_t id,
     coll.bytes = vsi_get_u64(value + COLL_BYTES_OFF);
     coll.max_records = vsi_get_u64(value + COLL_MAX_RECORDS_OFF);
     coll.max_bytes = vsi_get_u64(value + COLL_MAX_BYTES_OFF);
+    coll.digest.lo = vsi_get_u64(value + COLL_DIGEST_OFF);
+    coll.digest.hi = vsi_get_u64(value + COLL_DIGEST_OFF + 8);
+    coll.changed_us = (int64_t)vsi_get_u64(value + COLL_CHANGED_OFF);
     for (uint32_t i = 0; i < COLL_TREES; i++)
         *coll_tree(&coll, i) = (vsi_btree){.cow = state->catalog.cow,
                                            .root = vsi_ref_decode(item->refs + i * VSI_REF_BYTES),
@@ -427,7 +435,7 @@ VSI_FN vs_status vsi_state_add_coll(vsi_err *err, vsi_state *state, vsi_desc *de
     if (st != VS_OK)
         return st;
     state->is_settled = false;
-    vsi_coll coll = {.desc = desc};
+    vsi_coll coll = {.desc = desc, .changed_us = desc->created_us};
     for (uint32_t i = 0; i < COLL_TREES; i++)
         coll_tree(&coll, i)->cow = state->catalog.cow;
     state->work = coll;

@@ -13,13 +13,16 @@ typedef struct vsi_coll {
     uint64_t count;
     uint32_t slot_end;    /* slots below it have been used */
     uint64_t last_number; /* the largest number that was ever put as a key; 0 also: none */
-    uint64_t bytes;       /* of keys, vectors and metadata of all records */
+    uint64_t bytes;       /* of keys, vectors, metadata and payloads of all records */
     uint64_t max_records, max_bytes; /* what callers may make of count and bytes; 0: no limit */
     vsi_btree keys;                  /* key, by store/key -> slot */
     vsi_btree long_keys;             /* slot -> key, of those that a cell has no room for */
     vsi_btree metadata;              /* slot -> JSON, by store/value */
-    vsi_btree live;  /* which slots hold a record, and which vectors, by store/live */
-    vsi_btree slabs; /* array, slab number -> where the slab is in the file */
+    vsi_btree live;     /* which slots hold a record, and which vectors, by store/live */
+    vsi_btree slabs;    /* array, slab number -> where the slab is in the file */
+    vsi_btree payloads; /* key, piece -> bytes, by store/payload */
+    vsi_hash128 digest; /* the sum of the terms of its records */
+    int64_t changed_us; /* time of the last change of its records */
 } vsi_coll;
 
 /* One version of a database. Copying the struct copies the version. */

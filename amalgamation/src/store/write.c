@@ -142,6 +142,7 @@ VSI_FN vs_status vsi_write_begin(vsi_err *err, vsi_engine *engine, vsi_write *ou
     vsi_write *write = out_write;
     memset(write, 0, sizeof *write);
     write->engine = engine;
+    write->time_us = engine->config.vfs->wall_us(engine->config.vfs->ctx);
     write->ops.mem = engine->mem;
     write->freed.mem = engine->mem;
     write->taken.mem = engine->mem;
@@ -427,14 +428,30 @@ static bool statement_grows(const vsi_op *op) {
     return !only_removes;
 }
 
+static vs_status statement_add(vsi_err *err, vsi_write *write, const vsi_op *op) {
+    if (!vsi_op_write(&write->ops, op))
+        return vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    return vsi_apply(err, &write->state, op, &write->freed);
+}
+
+/* The first change of a collection's records in a transaction is also one of its time. */
+static vs_status statement_touch(vsi_err *err, vsi_write *write, const vsi_op *op) {
+    vsi_coll coll;
+    if (!vsi_op_is_of_record(op->kind))
+        return VS_OK;
+    vs_status st = vsi_state_coll(err, &write->state, op->coll, &coll);
+    if (st != VS_OK || coll.changed_us == write->time_us)
+        return st;
+    return statement_add(
+        err, write, &(vsi_op){.kind = VSI_OP_TOUCH, .coll = op->coll, .time_us = write->time_us});
+}
+
 VSI_FN vs_status vsi_statement_apply(vsi_err *err, vsi_write *write, const vsi_op *op) {
-    vs_status st = VS_OK;
-    if (op->kind == VSI_OP_DELETE)
+    vs_status st = statement_touch(err, write, op);
+    if (st == VS_OK && op->kind == VSI_OP_DELETE)
         st = write_prepare_pool(err, write, op->coll);
-    if (st == VS_OK && !vsi_op_write(&write->ops, op))
-        st = vsi_fail(err, VS_ERR_NOMEM, "out of memory");
     write->has_grown |= statement_grows(op);
-    return st == VS_OK ? vsi_apply(err, &write->state, op, &write->freed) : st;
+    return st == VS_OK ? statement_add(err, write, op) : st;
 }
 
 VSI_FN void vsi_statement_keep(vsi_write *write, vsi_statement *statement) {

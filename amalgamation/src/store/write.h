@@ -22,6 +22,7 @@ typedef struct vsi_write {
     vsi_buf freed;     /* vsi_freed_slot: given up by this transaction */
     vsi_buf taken;     /* vsi_freed_slot: taken from the pools */
     uint64_t txn;      /* its number: that of its first frame */
+    int64_t time_us;   /* when it began, on the wall clock */
     bool has_streamed; /* some of its frames are in the log */
     bool has_grown;    /* it has done more than delete */
     vsi_savepoints points;
