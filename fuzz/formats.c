@@ -53,9 +53,8 @@ static bool is_object(const char *text, size_t bytes) {
 
 /* A row that the library would refuse for its metadata is not kept. */
 static void drop_bad_metadata(batch *b) {
-    size_t last = b->count - 1;
-    const char *text = b->text.text + b->metadata_at[last];
-    if (b->metadata_bytes[last] && !is_object(text, b->metadata_bytes[last]))
+    size_t last = b->count - 1, bytes = b->metadata_bytes[last];
+    if (bytes && !is_object(b->text.text + b->metadata_at[last], bytes))
         b->count = last;
 }
 
