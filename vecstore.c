@@ -7866,6 +7866,196 @@ VSI_FN vs_status vsi_value_delete(vsi_err *err, vsi_btree *tree, vsi_bytes key) 
         st = vsi_cow_drop_ref(err, tree->cow, vsi_ref_decode(value.item.refs));
     return st == VS_OK ? vsi_btree_delete(err, tree, key) : st;
 }
+/* ---- store/payload.h ---------------------------------------------------------------------------------- */
+/* payload.h - opaque bytes of records, of any size: in pieces under the record's key, so that they stay where
+ * they are when its vectors change; docs/FORMAT.md has the tree. */
+#ifndef VSI_PAYLOAD_H
+#define VSI_PAYLOAD_H
+
+/* uses store/key.h */
+/* uses store/value.h */
+
+enum {
+    VSI_PAYLOAD_PIECE_BYTES = 65536, /* of each piece but the last one */
+    VSI_PAYLOAD_KEY_BYTES_MAX = VSI_KEY_BYTES_MAX + 4
+};
+
+/* What is known of a payload without reading it. All zero: there is none. */
+typedef struct vsi_payload {
+    uint64_t bytes;
+    vsi_hash128 sum;  /* of its pieces' numbers and hashes */
+    vsi_hash128 hash; /* of the two */
+} vsi_payload;
+
+/* How many pieces there are. */
+VSI_FN uint32_t vsi_payload_pieces(const vsi_payload *payload);
+
+VS_NODISCARD VSI_FN vs_status vsi_payload_find(vsi_err *err, const vsi_btree *tree, vs_key key,
+                                               vsi_payload *out);
+
+/* A piece that the payload has; VS_ERR_CORRUPT when it is not there, or of another size than it must be. */
+VS_NODISCARD VSI_FN vs_status vsi_payload_find_piece(vsi_err *err, const vsi_btree *tree,
+                                                     vs_key key, const vsi_payload *payload,
+                                                     uint32_t piece, vsi_value *out_value);
+
+/* Gives a piece these bytes. Fewer than a whole piece: it is the last one now. None: the one before is. All
+ * pieces before it are whole. */
+VS_NODISCARD VSI_FN vs_status vsi_payload_set(vsi_err *err, vsi_btree *tree, vs_key key,
+                                              uint32_t piece, vsi_bytes bytes,
+                                              vsi_payload *io_payload);
+
+/* Takes the key of an entry apart; false: it is none of a payload. at: 0 of the head, 1 + its number of a piece. */
+VS_NODISCARD VSI_FN bool vsi_payload_key_of(vsi_bytes bytes, vs_key *out_key, uint32_t *out_at);
+/* What a head says. VS_ERR_CORRUPT. */
+VS_NODISCARD VSI_FN vs_status vsi_payload_of_head(vsi_err *err, vsi_bytes head, vsi_payload *out);
+/* What a piece adds to the sum. */
+VSI_FN vsi_hash128 vsi_payload_term(uint32_t piece, vsi_hash128 hash);
+
+#endif
+/* ---- store/payload.c ---------------------------------------------------------------------------------- */
+/* payload.c - opaque bytes of records. A tree of values has for each payload
+ *
+ *   P1  a head: its bytes, and the sum of the terms of its pieces;
+ *   P2  its pieces, numbered from 0 without a gap, whole but for the last one, which is not empty. */
+/* uses store/payload.h */
+
+enum { PAYLOAD_HEAD_BYTES = 24 };
+
+static vsi_bytes payload_key(uint8_t out[VSI_PAYLOAD_KEY_BYTES_MAX], vs_key key, uint32_t at) {
+    vsi_bytes bytes = vsi_key_encode(out, key);
+    vsi_put_u32_be(out + bytes.bytes, at);
+    return (vsi_bytes){out, bytes.bytes + 4};
+}
+
+VSI_FN bool vsi_payload_key_of(vsi_bytes bytes, vs_key *out_key, uint32_t *out_at) {
+    if (bytes.bytes < 4)
+        return false;
+    *out_at = vsi_get_u32_be(bytes.data + bytes.bytes - 4);
+    return vsi_key_decode((vsi_bytes){bytes.data, bytes.bytes - 4}, out_key);
+}
+
+VSI_FN uint32_t vsi_payload_pieces(const vsi_payload *payload) {
+    return (uint32_t)((payload->bytes + VSI_PAYLOAD_PIECE_BYTES - 1) / VSI_PAYLOAD_PIECE_BYTES);
+}
+
+VSI_FN vsi_hash128 vsi_payload_term(uint32_t piece, vsi_hash128 hash) {
+    uint8_t bytes[24] = {0};
+    vsi_put_u32(bytes, piece);
+    vsi_put_u64(bytes + 8, hash.lo);
+    vsi_put_u64(bytes + 16, hash.hi);
+    return vsi_hash128_of(bytes, sizeof bytes, 0);
+}
+
+/* ---- head ----------------------------------------------------------------------------------- */
+
+VSI_FN vs_status vsi_payload_of_head(vsi_err *err, vsi_bytes head, vsi_payload *out) {
+    if (head.bytes != PAYLOAD_HEAD_BYTES || !vsi_get_u64(head.data) ||
+        vsi_get_u64(head.data) > VS_PAYLOAD_BYTES_MAX)
+        return vsi_fail(err, VS_ERR_CORRUPT, "the head of a payload is malformed");
+    *out = (vsi_payload){.bytes = vsi_get_u64(head.data),
+                         .sum = {vsi_get_u64(head.data + 8), vsi_get_u64(head.data + 16)},
+                         .hash = vsi_hash128_of(head.data, head.bytes, 0)};
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_payload_find(vsi_err *err, const vsi_btree *tree, vs_key key,
+                                  vsi_payload *out) {
+    uint8_t bytes[VSI_PAYLOAD_KEY_BYTES_MAX], room[PAYLOAD_HEAD_BYTES];
+    vsi_buf head = {.data = room, .cap = sizeof room};
+    vsi_value value;
+    *out = (vsi_payload){.bytes = 0};
+    if (!tree->count) /* most collections */
+        return VS_OK;
+    vs_status st = vsi_value_find(err, tree, payload_key(bytes, key, 0), &value);
+    if (st == VS_ERR_NOT_FOUND)
+        return VS_OK;
+    if (st == VS_OK && (value.bytes != PAYLOAD_HEAD_BYTES || value.item.ref_count))
+        st = vsi_fail(err, VS_ERR_CORRUPT, "the head of a payload has %lu bytes, expected %d",
+                      (unsigned long)value.bytes, PAYLOAD_HEAD_BYTES);
+    if (st == VS_OK)
+        st = vsi_value_read(err, tree, &value, &head);
+    return st == VS_OK ? vsi_payload_of_head(err, (vsi_bytes){head.data, head.bytes}, out) : st;
+}
+
+/* Writes the head anew, or none for a payload of no bytes. */
+static vs_status payload_put_head(vsi_err *err, vsi_btree *tree, vs_key key, bool is_there,
+                                  vsi_payload *io_payload) {
+    uint8_t bytes[VSI_PAYLOAD_KEY_BYTES_MAX], head[PAYLOAD_HEAD_BYTES];
+    vsi_bytes head_key = payload_key(bytes, key, 0);
+    vs_status st = is_there ? vsi_value_delete(err, tree, head_key) : VS_OK;
+    if (st != VS_OK)
+        return st;
+    if (!io_payload->bytes) {
+        *io_payload = (vsi_payload){.bytes = 0};
+        return VS_OK;
+    }
+    vsi_put_u64(head, io_payload->bytes);
+    vsi_put_u64(head + 8, io_payload->sum.lo);
+    vsi_put_u64(head + 16, io_payload->sum.hi);
+    io_payload->hash = vsi_hash128_of(head, sizeof head, 0);
+    return vsi_value_put(err, tree, head_key, (vsi_bytes){head, sizeof head}, io_payload->hash);
+}
+
+/* ---- pieces --------------------------------------------------------------------------------- */
+
+/* What a piece of a payload must have. */
+static size_t payload_piece_bytes(const vsi_payload *payload, uint32_t piece) {
+    uint64_t left = payload->bytes - (uint64_t)piece * VSI_PAYLOAD_PIECE_BYTES;
+    return left < VSI_PAYLOAD_PIECE_BYTES ? (size_t)left : VSI_PAYLOAD_PIECE_BYTES;
+}
+
+VSI_FN vs_status vsi_payload_find_piece(vsi_err *err, const vsi_btree *tree, vs_key key,
+                                        const vsi_payload *payload, uint32_t piece,
+                                        vsi_value *out_value) {
+    uint8_t bytes[VSI_PAYLOAD_KEY_BYTES_MAX];
+    size_t expected = payload_piece_bytes(payload, piece);
+    vs_status st = vsi_value_find(err, tree, payload_key(bytes, key, 1 + piece), out_value);
+    if (st == VS_ERR_NOT_FOUND)
+        return vsi_fail(err, VS_ERR_CORRUPT, "piece %lu of a payload is missing",
+                        (unsigned long)piece);
+    if (st == VS_OK && out_value->bytes != expected)
+        st = vsi_fail(err, VS_ERR_CORRUPT, "piece %lu of a payload has %lu bytes, expected %zu",
+                      (unsigned long)piece, (unsigned long)out_value->bytes, expected);
+    return st;
+}
+
+static vs_status payload_remove(vsi_err *err, vsi_btree *tree, vs_key key,
+                                const vsi_payload *payload, uint32_t piece, vsi_hash128 *sum) {
+    uint8_t bytes[VSI_PAYLOAD_KEY_BYTES_MAX];
+    vsi_value value;
+    vs_status st = vsi_payload_find_piece(err, tree, key, payload, piece, &value);
+    if (st != VS_OK)
+        return st;
+    vsi_hash128_subtract(sum, vsi_payload_term(piece, value.hash));
+    return vsi_value_delete(err, tree, payload_key(bytes, key, 1 + piece));
+}
+
+static vs_status payload_add(vsi_err *err, vsi_btree *tree, vs_key key, uint32_t piece,
+                             vsi_bytes content, vsi_hash128 *sum) {
+    uint8_t bytes[VSI_PAYLOAD_KEY_BYTES_MAX];
+    vsi_hash128 hash = vsi_hash128_of(content.data, content.bytes, 0);
+    vsi_hash128_add(sum, vsi_payload_term(piece, hash));
+    return vsi_value_put(err, tree, payload_key(bytes, key, 1 + piece), content, hash);
+}
+
+VSI_FN vs_status vsi_payload_set(vsi_err *err, vsi_btree *tree, vs_key key, uint32_t piece,
+                                 vsi_bytes bytes, vsi_payload *io_payload) {
+    bool is_whole = bytes.bytes == VSI_PAYLOAD_PIECE_BYTES, was_there = io_payload->bytes != 0;
+    uint32_t pieces = vsi_payload_pieces(io_payload), end = is_whole ? piece + 1 : pieces;
+    uint64_t new_bytes = (uint64_t)piece * VSI_PAYLOAD_PIECE_BYTES + bytes.bytes;
+    vsi_hash128 sum = io_payload->sum;
+    vs_status st = VS_OK;
+    for (uint32_t i = piece; st == VS_OK && i < end && i < pieces; i++)
+        st = payload_remove(err, tree, key, io_payload, i, &sum);
+    if (st == VS_OK && bytes.bytes)
+        st = payload_add(err, tree, key, piece, bytes, &sum); /* keeps P2 */
+    if (st != VS_OK)
+        return st;
+    if (!is_whole || new_bytes > io_payload->bytes)
+        io_payload->bytes = new_bytes;
+    io_payload->sum = sum;
+    return payload_put_head(err, tree, key, was_there, io_payload); /* keeps P1 */
+}
 /* ---- store/live.h ---------------------------------------------------------------------------------- */
 /* live.h - sets of slots of a collection in one version: bitmaps in a B+tree. */
 #ifndef VSI_LIVE_H
@@ -9395,6 +9585,7 @@ VSI_FN vsi_hash128 vsi_term_of_name(uint32_t coll, vsi_bytes name, bool is_alias
 VSI_FN vsi_hash128 vsi_term_of_limits(uint32_t coll, uint64_t max_records, uint64_t max_bytes);
 VSI_FN vsi_hash128 vsi_term_of_vector(uint32_t coll, vs_key key, vsi_hash128 vector_hash);
 VSI_FN vsi_hash128 vsi_term_of_metadata(uint32_t coll, vs_key key, vsi_hash128 metadata_hash);
+VSI_FN vsi_hash128 vsi_term_of_payload(uint32_t coll, vs_key key, vsi_hash128 payload_hash);
 VSI_FN vsi_hash128 vsi_term_of_note(uint32_t coll, vsi_bytes key, vsi_hash128 value_hash);
 
 #endif
@@ -9409,7 +9600,8 @@ enum {
     TERM_NOTE = 4,
     TERM_FIELD = 5,
     TERM_NAME = 6,
-    TERM_LIMITS = 7
+    TERM_LIMITS = 7,
+    TERM_PAYLOAD = 8
 };
 
 static vsi_hash128 term_of_record(uint32_t kind, uint32_t coll, vs_key key, vsi_hash128 content) {
@@ -9427,6 +9619,10 @@ VSI_FN vsi_hash128 vsi_term_of_vector(uint32_t coll, vs_key key, vsi_hash128 vec
 
 VSI_FN vsi_hash128 vsi_term_of_metadata(uint32_t coll, vs_key key, vsi_hash128 metadata_hash) {
     return term_of_record(TERM_METADATA, coll, key, metadata_hash);
+}
+
+VSI_FN vsi_hash128 vsi_term_of_payload(uint32_t coll, vs_key key, vsi_hash128 payload_hash) {
+    return term_of_record(TERM_PAYLOAD, coll, key, payload_hash);
 }
 
 VSI_FN vsi_hash128 vsi_term_of_note(uint32_t coll, vsi_bytes key, vsi_hash128 value_hash) {
@@ -9511,7 +9707,8 @@ enum {
     VSI_OP_ALIAS = 11,
     VSI_OP_LIMITS = 12,
     VSI_OP_TOUCH = 13, /* the collection's records change in this transaction */
-    VSI_OP_LAST = VSI_OP_TOUCH
+    VSI_OP_PAYLOAD = 14,
+    VSI_OP_LAST = VSI_OP_PAYLOAD
 };
 
 /* A vector field of a new collection. */
@@ -9535,12 +9732,14 @@ typedef struct vsi_op {
     uint32_t field_count;
     vsi_op_field field[VS_FIELDS_MAX];
 
-    /* put, delete, metadata */
+    /* put, delete, metadata, payload */
     uint32_t slot;                   /* put: where the record goes; else where it is */
     uint32_t old_slot;               /* put: the slot it leaves, or VSI_SLOT_NONE: a new key */
     vs_key key;                      /* what it points to is borrowed */
     vsi_bytes vector[VS_FIELDS_MAX]; /* elements little-endian; bytes 0: none of this field */
     vsi_bytes metadata;              /* bytes 0: none */
+    uint32_t piece;                  /* of the payload */
+    vsi_bytes payload;               /* its bytes, as vsi_payload_set takes them */
 
     /* limits; 0: none */
     uint64_t max_records, max_bytes;
@@ -9589,7 +9788,8 @@ VSI_FN bool vsi_op_is_mark(int kind) {
 }
 
 VSI_FN bool vsi_op_is_of_record(int kind) {
-    return kind == VSI_OP_PUT || kind == VSI_OP_DELETE || kind == VSI_OP_METADATA;
+    return kind == VSI_OP_PUT || kind == VSI_OP_DELETE || kind == VSI_OP_METADATA ||
+           kind == VSI_OP_PAYLOAD;
 }
 
 /* ---- writing -------------------------------------------------------------------------------- */
@@ -9676,6 +9876,13 @@ static void op_put_body(vsi_buf *buf, const vsi_op *op) {
         op_put_key(buf, op->key);
         op_put_bytes(buf, op->metadata);
         break;
+    case VSI_OP_PAYLOAD:
+        op_put_u32(buf, op->coll);
+        op_put_u32(buf, op->slot);
+        op_put_key(buf, op->key);
+        op_put_u32(buf, op->piece);
+        op_put_bytes(buf, op->payload);
+        break;
     case VSI_OP_RENAME:
     case VSI_OP_ALIAS:
         op_put_u32(buf, op->coll);
@@ -9711,8 +9918,8 @@ static void op_put_body(vsi_buf *buf, const vsi_op *op) {
 VSI_FN bool vsi_op_write(vsi_buf *buf, const vsi_op *op) {
     /* all but the runs of bytes, header included; of fields 16 each */
     enum { FIXED_BYTES_MAX = 128 + 16 * VS_FIELDS_MAX };
-    size_t runs = op->name.bytes + op->key.bytes + op->metadata.bytes + op->note_key.bytes +
-                  op->note_value.bytes;
+    size_t runs = op->name.bytes + op->key.bytes + op->metadata.bytes + op->payload.bytes +
+                  op->note_key.bytes + op->note_value.bytes;
     for (uint32_t i = 0; i < VS_FIELDS_MAX; i++)
         runs += op->vector[i].bytes + op->field[i].name.bytes + op->field[i].index.bytes;
     if (!vsi_buf_reserve(buf, FIXED_BYTES_MAX + runs))
@@ -9836,6 +10043,13 @@ static void op_take_body(op_reader *r, vsi_op *op) {
         op->slot = op_take_u32(r);
         op->key = op_take_key(r);
         op->metadata = op_take_bytes(r);
+        break;
+    case VSI_OP_PAYLOAD:
+        op->coll = op_take_u32(r);
+        op->slot = op_take_u32(r);
+        op->key = op_take_key(r);
+        op->piece = op_take_u32(r);
+        op->payload = op_take_bytes(r);
         break;
     case VSI_OP_RENAME:
     case VSI_OP_ALIAS:
@@ -10046,6 +10260,7 @@ VS_NODISCARD VSI_FN vs_status vsi_note_find(vsi_err *err, const vsi_state *state
  *   S3  A slot's row and cell are written only while it is not live in any version that can be
  *       read. */
 /* uses store/state.h */
+/* uses store/payload.h */
 /* uses store/term.h */
 
 enum { STATE_ENTRY_COLL = 1, STATE_ENTRY_NAME = 2, STATE_ENTRY_BASE = 3 };
@@ -10581,19 +10796,28 @@ VSI_FN vsi_hash128 vsi_vector_hash(uint32_t field, vsi_bytes vector) {
 
 VSI_FN vs_status vsi_coll_version(vsi_err *err, const vsi_coll *coll, uint32_t slot,
                                   uint64_t *out_version) {
-    uint8_t bytes[VSI_SLOT_KEY_BYTES], content[32] = {0};
+    uint8_t bytes[VSI_SLOT_KEY_BYTES], content[48] = {0};
+    vsi_payload payload = {.bytes = 0};
+    vs_key key;
     vsi_value value = {.bytes = 0};
     vsi_cell cell;
     vs_status st = vsi_coll_cell(err, coll, slot, &cell);
     if (st == VS_OK)
         st = vsi_value_find(err, &coll->metadata, vsi_slot_encode(bytes, slot), &value);
-    if (st != VS_OK && st != VS_ERR_NOT_FOUND)
+    st = st == VS_ERR_NOT_FOUND ? VS_OK : st;
+    if (st == VS_OK && coll->payloads.count)
+        st = vsi_coll_key(err, coll, slot, &cell, &key);
+    if (st == VS_OK && coll->payloads.count)
+        st = vsi_payload_find(err, &coll->payloads, key, &payload);
+    if (st != VS_OK)
         return st;
     vsi_put_u64(content, cell.vector_hash.lo);
     vsi_put_u64(content + 8, cell.vector_hash.hi);
     vsi_put_u64(content + 16, value.hash.lo); /* zeros: no metadata */
     vsi_put_u64(content + 24, value.hash.hi);
-    uint64_t version = vsi_hash64(content, sizeof content, 0);
+    vsi_put_u64(content + 32, payload.hash.lo);
+    vsi_put_u64(content + 40, payload.hash.hi);
+    uint64_t version = vsi_hash64(content, payload.bytes ? 48 : 32, 0);
     *out_version = version ? version : 1;
     return VS_OK;
 }
@@ -10658,9 +10882,10 @@ VS_NODISCARD VSI_FN vs_status vsi_apply(vsi_err *err, vsi_state *state, const vs
 /* ---- store/apply.c ---------------------------------------------------------------------------------- */
 /* apply.c - operations on a state.
  *
- *   A1  digest is the sum modulo 2^128 of the terms of all collections, vectors, metadata and
- *       notes (store/term). */
+ *   A1  digest is the sum modulo 2^128 of the terms of all collections, vectors, metadata, payloads
+ *       and notes (store/term). */
 /* uses store/apply.h */
+/* uses store/payload.h */
 /* uses store/term.h */
 
 static vs_status apply_misfit(vsi_err *err, const vsi_op *op, const char *reason) {
@@ -10978,6 +11203,29 @@ static vs_status record_add(vsi_err *err, vsi_state *state, vsi_coll *coll, cons
     return VS_OK;
 }
 
+/* Gives the payload of a live record a piece, or takes what is from there on away. */
+static vs_status record_change_payload(vsi_err *err, vsi_state *state, vsi_coll *coll, vs_key key,
+                                       uint32_t piece, vsi_bytes bytes, vsi_payload *io_payload) {
+    const uint32_t id = coll->desc->id;
+    if (io_payload->bytes)
+        record_count_term(state, coll, vsi_term_of_payload(id, key, io_payload->hash), false);
+    coll->bytes -= io_payload->bytes;
+    vs_status st = vsi_payload_set(err, &coll->payloads, key, piece, bytes, io_payload);
+    if (st == VS_OK && io_payload->bytes)
+        record_count_term(state, coll, vsi_term_of_payload(id, key, io_payload->hash), true);
+    coll->bytes += io_payload->bytes;
+    return st;
+}
+
+/* Of a record that goes. */
+static vs_status record_drop_payload(vsi_err *err, vsi_state *state, vsi_coll *coll, vs_key key) {
+    vsi_payload payload;
+    vs_status st = vsi_payload_find(err, &coll->payloads, key, &payload);
+    if (st != VS_OK || !payload.bytes)
+        return st;
+    return record_change_payload(err, state, coll, key, 0, (vsi_bytes){NULL, 0}, &payload);
+}
+
 /* Whether the record of an operation is where it says. */
 static vs_status record_validate(vsi_err *err, const vsi_coll *coll, const vsi_op *op,
                                  uint32_t expected) {
@@ -11037,6 +11285,8 @@ static vs_status apply_delete(vsi_err *err, vsi_state *state, const vsi_op *op, 
         st = record_validate(err, coll, op, op->slot);
     if (st == VS_OK)
         st = record_remove(err, state, coll, op->slot, op->key, freed);
+    if (st == VS_OK)
+        st = record_drop_payload(err, state, coll, op->key);
     return st == VS_OK ? vsi_btree_delete(err, &coll->keys, vsi_key_encode(key, op->key)) : st;
 }
 
@@ -11053,6 +11303,35 @@ static vs_status apply_metadata(vsi_err *err, vsi_state *state, const vsi_op *op
     if (st == VS_OK)
         st = metadata_remove(err, state, coll, op->slot, op->key);
     return st == VS_OK ? metadata_add(err, state, coll, op) : st;
+}
+
+static vs_status record_validate_payload(vsi_err *err, const vsi_op *op,
+                                         const vsi_payload *payload) {
+    const uint32_t pieces = vsi_payload_pieces(payload);
+    if (op->payload.bytes > VSI_PAYLOAD_PIECE_BYTES || (!op->payload.bytes && op->piece >= pieces))
+        return apply_misfit(err, op, "the piece has no bytes, or too many");
+    if ((uint64_t)op->piece * VSI_PAYLOAD_PIECE_BYTES > payload->bytes)
+        return apply_misfit(err, op, "the pieces before it are not whole");
+    if ((uint64_t)op->piece * VSI_PAYLOAD_PIECE_BYTES + op->payload.bytes > VS_PAYLOAD_BYTES_MAX)
+        return apply_misfit(err, op, "the payload is too large");
+    return VS_OK;
+}
+
+static vs_status apply_payload(vsi_err *err, vsi_state *state, const vsi_op *op) {
+    vsi_coll *coll = NULL;
+    vsi_payload payload;
+    vs_status st = apply_work_on(err, state, op, &coll);
+    if (st == VS_OK && op->slot == VSI_SLOT_NONE)
+        st = apply_misfit(err, op, "it names no slot");
+    if (st == VS_OK)
+        st = record_validate(err, coll, op, op->slot);
+    if (st == VS_OK)
+        st = vsi_payload_find(err, &coll->payloads, op->key, &payload);
+    if (st == VS_OK)
+        st = record_validate_payload(err, op, &payload);
+    return st == VS_OK
+               ? record_change_payload(err, state, coll, op->key, op->piece, op->payload, &payload)
+               : st;
 }
 
 static vs_status apply_touch(vsi_err *err, vsi_state *state, const vsi_op *op) {
@@ -11116,6 +11395,8 @@ VSI_FN vs_status vsi_apply(vsi_err *err, vsi_state *state, const vsi_op *op, vsi
         return apply_delete(err, state, op, freed);
     case VSI_OP_METADATA:
         return apply_metadata(err, state, op);
+    case VSI_OP_PAYLOAD:
+        return apply_payload(err, state, op);
     case VSI_OP_RENAME:
         return apply_rename(err, state, op);
     case VSI_OP_ALIAS:
@@ -11151,6 +11432,7 @@ VS_NODISCARD VSI_FN vs_status vsi_audit(vsi_err *err, const vsi_state *state, vs
 /* audit.c - walks over a state and verifies S1, S2, A1 and the structure of every tree. */
 /* uses store/audit.h */
 /* uses store/budget.h */
+/* uses store/payload.h */
 /* uses store/term.h */
 
 typedef struct auditor {
@@ -11163,7 +11445,8 @@ typedef struct auditor {
     vsi_reside *reside; /* NULL: everything is in memory */
     vsi_stay stay;
     uint64_t steps;
-    uint64_t bytes; /* of the collection's records */
+    uint64_t bytes;           /* of the collection's records */
+    uint64_t payload_entries; /* that belong to a payload of it */
 } auditor;
 
 enum { AUDIT_BREATH_STEPS = 64 };
@@ -11423,6 +11706,57 @@ static vs_status audit_add_note(auditor *a, const vsi_coll *coll, vsi_bytes key,
     return VS_OK;
 }
 
+/* ---- payloads ------------------------------------------------------------------------------- */
+
+/* The pieces that a head promises are there, and their sum is right. */
+static vs_status audit_pieces(auditor *a, const vsi_coll *coll, vs_key key,
+                              const vsi_payload *payload) {
+    vsi_hash128 sum = payload->sum;
+    vs_status st = VS_OK;
+    for (uint32_t i = 0; st == VS_OK && i < vsi_payload_pieces(payload); i++) {
+        vsi_value value;
+        st = vsi_payload_find_piece(a->err, &coll->payloads, key, payload, i, &value);
+        if (st == VS_OK)
+            vsi_hash128_subtract(&sum, vsi_payload_term(i, value.hash));
+        a->payload_entries += st == VS_OK;
+    }
+    if (st == VS_OK && (sum.lo || sum.hi))
+        st = vsi_fail(a->err, VS_ERR_CORRUPT, "the sum of a payload's pieces is wrong");
+    return st;
+}
+
+/* An entry of the tree, whose value has been verified. A head counts its pieces with it. */
+static vs_status audit_add_payload(auditor *a, const vsi_coll *coll, vsi_bytes key,
+                                   vsi_hash128 hash) {
+    vs_key record = {0};
+    uint32_t at = 0, slot = 0;
+    vsi_payload payload = {.bytes = 0};
+    if (!vsi_payload_key_of(key, &record, &at))
+        return vsi_fail(a->err, VS_ERR_CORRUPT, "the key of a payload is malformed");
+    if (at > 0)
+        return VS_OK;
+    a->payload_entries++;
+    vs_status st = vsi_payload_of_head(a->err, (vsi_bytes){a->buf.data, a->buf.bytes}, &payload);
+    if (st == VS_OK)
+        st = vsi_coll_find(a->err, coll, record, &slot);
+    if (st == VS_ERR_NOT_FOUND)
+        st = vsi_fail(a->err, VS_ERR_CORRUPT, "there is a payload without a record");
+    if (st != VS_OK)
+        return st;
+    a->bytes += payload.bytes;
+    vsi_hash128_add(&a->digest, vsi_term_of_payload(coll->desc->id, record, hash));
+    return audit_pieces(a, coll, record, &payload);
+}
+
+static vs_status audit_payloads(auditor *a, const vsi_coll *coll) {
+    const char *name = coll->desc->name;
+    a->payload_entries = 0;
+    vs_status st = audit_values(a, name, &coll->payloads, audit_add_payload, coll);
+    if (st == VS_OK && a->payload_entries != coll->payloads.count)
+        audit_report(a, name, "there are pieces of no payload");
+    return st;
+}
+
 /* ---- all ------------------------------------------------------------------------------------ */
 
 /* The name leads back to the collection, and the last slot has a row (S2). */
@@ -11465,6 +11799,8 @@ static vs_status audit_coll(auditor *a, const vsi_state *state, const vsi_coll *
         st = audit_note(a, name, audit_live(a, coll));
     if (st == VS_OK)
         st = audit_note(a, name, audit_values(a, name, &coll->metadata, audit_add_metadata, coll));
+    if (st == VS_OK)
+        st = audit_note(a, name, audit_payloads(a, coll));
     vsi_hash128_subtract(&records, a->digest);
     vsi_hash128_add(&records, coll->digest);
     if (st == VS_OK && (records.lo || records.hi))
@@ -15886,7 +16222,8 @@ static vs_status write_prepare_pool(vsi_err *err, vsi_write *write, uint32_t col
 static bool statement_grows(const vsi_op *op) {
     bool only_removes = op->kind == VSI_OP_DELETE ||
                         (op->kind == VSI_OP_NOTE && !op->note_has_value) ||
-                        (op->kind == VSI_OP_METADATA && !op->metadata.bytes);
+                        (op->kind == VSI_OP_METADATA && !op->metadata.bytes) ||
+                        (op->kind == VSI_OP_PAYLOAD && !op->payload.bytes);
     return !only_removes;
 }
 
@@ -17882,6 +18219,7 @@ VSI_FN vs_status vsi_record_no_vector(vsi_err *err, const vsi_coll *coll, uint32
 /* record.c - writing and reading records. */
 /* uses api/record.h */
 /* uses base/patch.h */
+/* uses store/payload.h */
 
 /* ---- vectors -------------------------------------------------------------------------------- */
 
@@ -18636,6 +18974,7 @@ VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t sl
                                  vsi_record_bufs *bufs, vs_record *out_record) {
     vs_key key = {0};
     uint64_t version = 0;
+    vsi_payload payload = {.bytes = 0};
     vs_status st = vsi_struct_check(err, "vs_record", out_record);
     if (st == VS_OK)
         st = record_read_key(err, coll, slot, &bufs->key, &key);
@@ -18645,6 +18984,8 @@ VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t sl
         st = record_read_metadata(err, coll, slot, &bufs->metadata);
     if (st == VS_OK)
         st = vsi_coll_version(err, coll, slot, &version);
+    if (st == VS_OK)
+        st = vsi_payload_find(err, &coll->payloads, key, &payload);
     if (st != VS_OK)
         return st;
     size_t metadata_bytes = bufs->metadata.bytes - 1;
@@ -18657,7 +18998,8 @@ VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t sl
                         .metadata_bytes = metadata_bytes,
                         .vectors = bufs->list + firsts,
                         .vector_count = bufs->list_count - firsts,
-                        .version = version};
+                        .version = version,
+                        .payload_bytes = payload.bytes};
     vsi_struct_write(&record, sizeof record, out_record);
     return VS_OK;
 }
@@ -18775,6 +19117,206 @@ vs_status vs_count(vs_collection *collection, vs_txn *txn, uint64_t *out_count) 
     vs_status st = vsi_reading_open(&err, collection, txn, &r);
     if (st == VS_OK)
         *out_count = r.coll.count;
+    return vsi_reading_close(&r, st, &err);
+}
+/* ---- api/stream.c ---------------------------------------------------------------------------------- */
+/* stream.c - reading and writing the opaque bytes of a record. */
+/* uses api/record.h */
+/* uses store/payload.h */
+
+/* What a call is about: a record's payload, and a run of it. */
+typedef struct stream_call {
+    vs_key key;
+    uint64_t offset;
+    vsi_bytes bytes; /* truncate: none */
+    bool truncates;  /* to offset */
+} stream_call;
+
+/* ---- writing -------------------------------------------------------------------------------- */
+
+/* A payload being changed. */
+typedef struct stream_change {
+    vsi_write *write;
+    vs_collection *collection;
+    vsi_coll coll;
+    vsi_op op;
+    vsi_payload now;
+} stream_change;
+
+static vs_status stream_change_begin(vsi_err *err, stream_change *change, vs_key key) {
+    vsi_view view = {.state = &change->write->state};
+    vs_status st = vsi_view_coll(err, view, change->collection, &change->coll);
+    change->op = (vsi_op){.kind = VSI_OP_PAYLOAD, .coll = change->collection->id, .key = key};
+    if (st == VS_OK)
+        st = vsi_record_find(err, change->collection, &change->coll, key, &change->op.slot);
+    return st == VS_OK ? vsi_payload_find(err, &change->coll.payloads, key, &change->now) : st;
+}
+
+/* Stages one piece, and looks at what has become of the payload. */
+static vs_status stream_stage(vsi_err *err, stream_change *change, uint32_t piece,
+                              vsi_bytes bytes) {
+    vsi_view view = {.state = &change->write->state};
+    change->op.piece = piece;
+    change->op.payload = bytes;
+    vs_status st = vsi_statement_apply(err, change->write, &change->op);
+    if (st == VS_OK)
+        st = vsi_view_coll(err, view, change->collection, &change->coll);
+    if (st == VS_OK)
+        st = vsi_payload_find(err, &change->coll.payloads, change->op.key, &change->now);
+    return st;
+}
+
+/* The piece as it is, or nothing behind the last one, into the handle's buffer with room for a whole one. */
+static vs_status stream_load(vsi_err *err, stream_change *change, uint32_t piece) {
+    vsi_buf *buf = &change->collection->scratch;
+    vsi_value value;
+    buf->bytes = 0;
+    if (!vsi_buf_reserve(buf, VSI_PAYLOAD_PIECE_BYTES))
+        return vsi_fail_nomem(err, VSI_PAYLOAD_PIECE_BYTES);
+    if (piece >= vsi_payload_pieces(&change->now))
+        return VS_OK;
+    vs_status st = vsi_payload_find_piece(err, &change->coll.payloads, change->op.key, &change->now,
+                                          piece, &value);
+    return st == VS_OK ? vsi_value_read(err, &change->coll.payloads, &value, buf) : st;
+}
+
+/* Writes a run that lies within one piece. */
+static vs_status stream_write_piece(vsi_err *err, stream_change *change, uint64_t offset,
+                                    vsi_bytes run) {
+    vsi_buf *buf = &change->collection->scratch;
+    uint32_t piece = (uint32_t)(offset / VSI_PAYLOAD_PIECE_BYTES);
+    size_t at = (size_t)(offset % VSI_PAYLOAD_PIECE_BYTES);
+    if (run.bytes == VSI_PAYLOAD_PIECE_BYTES)
+        return stream_stage(err, change, piece, run);
+    vs_status st = stream_load(err, change, piece);
+    if (st != VS_OK)
+        return st;
+    vsi_assert(at <= buf->bytes);
+    memcpy(buf->data + at, run.data, run.bytes);
+    if (at + run.bytes > buf->bytes)
+        buf->bytes = at + run.bytes;
+    return stream_stage(err, change, piece, (vsi_bytes){buf->data, buf->bytes});
+}
+
+static vs_status stream_check_limit(vsi_err *err, const stream_change *change, uint64_t end) {
+    const vsi_coll *coll = &change->coll;
+    uint64_t more = end > change->now.bytes ? end - change->now.bytes : 0;
+    if (!coll->max_bytes || !more || coll->bytes + more <= coll->max_bytes)
+        return VS_OK;
+    return vsi_fail(err, VS_ERR_LIMIT, "collection '%s' may have %llu bytes, not %llu",
+                    coll->desc->name, (unsigned long long)coll->max_bytes,
+                    (unsigned long long)(coll->bytes + more));
+}
+
+static vs_status stream_check_write(vsi_err *err, const stream_change *change,
+                                    const stream_call *call) {
+    if (call->offset > change->now.bytes)
+        return vsi_fail(err, VS_ERR_INVALID, "payload: offset is %llu, it has %llu bytes",
+                        (unsigned long long)call->offset, (unsigned long long)change->now.bytes);
+    if (call->bytes.bytes > VS_PAYLOAD_BYTES_MAX - call->offset)
+        return vsi_fail(err, VS_ERR_LIMIT, "payload: %zu bytes at %llu, the limit is %llu",
+                        call->bytes.bytes, (unsigned long long)call->offset,
+                        (unsigned long long)VS_PAYLOAD_BYTES_MAX);
+    return stream_check_limit(err, change, call->offset + call->bytes.bytes);
+}
+
+static vs_status stream_write(vsi_err *err, stream_change *change, const stream_call *call) {
+    uint64_t offset = call->offset;
+    vsi_bytes left = call->bytes;
+    vs_status st = stream_check_write(err, change, call);
+    while (st == VS_OK && left.bytes) {
+        size_t room = VSI_PAYLOAD_PIECE_BYTES - (size_t)(offset % VSI_PAYLOAD_PIECE_BYTES);
+        size_t n = left.bytes < room ? left.bytes : room;
+        st = stream_write_piece(err, change, offset, (vsi_bytes){left.data, n});
+        left = (vsi_bytes){left.data + n, left.bytes - n};
+        offset += n;
+    }
+    return st;
+}
+
+static vs_status stream_truncate(vsi_err *err, stream_change *change, uint64_t bytes) {
+    uint32_t piece = (uint32_t)(bytes / VSI_PAYLOAD_PIECE_BYTES);
+    vsi_buf *buf = &change->collection->scratch;
+    if (bytes > change->now.bytes)
+        return vsi_fail(err, VS_ERR_INVALID, "payload: it has %llu bytes, not %llu to be kept",
+                        (unsigned long long)change->now.bytes, (unsigned long long)bytes);
+    if (bytes == change->now.bytes)
+        return VS_OK;
+    vs_status st = stream_load(err, change, piece);
+    buf->bytes = (size_t)(bytes % VSI_PAYLOAD_PIECE_BYTES);
+    return st == VS_OK ? stream_stage(err, change, piece, (vsi_bytes){buf->data, buf->bytes}) : st;
+}
+
+static vs_status stream_run(vsi_err *err, vsi_write *write, vs_collection *collection, void *ctx) {
+    const stream_call *call = ctx;
+    stream_change change = {.write = write, .collection = collection};
+    vs_status st = stream_change_begin(err, &change, call->key);
+    if (st != VS_OK)
+        return st;
+    return call->truncates ? stream_truncate(err, &change, call->offset)
+                           : stream_write(err, &change, call);
+}
+
+vs_status vs_payload_write(vs_collection *collection, vs_txn *txn, vs_key key, uint64_t offset,
+                           const void *data, size_t bytes) {
+    if (bytes && !data)
+        return VS_ERR_MISUSE;
+    stream_call call = {.key = key, .offset = offset, .bytes = {data, bytes}};
+    return vsi_collection_change(collection, txn, stream_run, &call);
+}
+
+vs_status vs_payload_truncate(vs_collection *collection, vs_txn *txn, vs_key key, uint64_t bytes) {
+    stream_call call = {.key = key, .offset = bytes, .truncates = true};
+    return vsi_collection_change(collection, txn, stream_run, &call);
+}
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+/* Copies [offset, offset + bytes) of a payload, which has them. */
+static vs_status stream_copy(vsi_err *err, vs_collection *collection, const vsi_btree *tree,
+                             vs_key key, const vsi_payload *payload, uint64_t offset, uint8_t *out,
+                             size_t bytes) {
+    vsi_buf *buf = &collection->scratch;
+    vs_status st = VS_OK;
+    while (st == VS_OK && bytes) {
+        size_t at = (size_t)(offset % VSI_PAYLOAD_PIECE_BYTES);
+        vsi_value value;
+        buf->bytes = 0;
+        st = vsi_payload_find_piece(err, tree, key, payload,
+                                    (uint32_t)(offset / VSI_PAYLOAD_PIECE_BYTES), &value);
+        if (st == VS_OK)
+            st = vsi_value_read(err, tree, &value, buf);
+        if (st != VS_OK)
+            return st;
+        size_t n = buf->bytes - at < bytes ? buf->bytes - at : bytes;
+        memcpy(out, buf->data + at, n);
+        out += n;
+        offset += n;
+        bytes -= n;
+    }
+    return st;
+}
+
+vs_status vs_payload_read(vs_collection *collection, vs_txn *txn, vs_key key, uint64_t offset,
+                          void *out, size_t room, size_t *out_bytes) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || (room && !out) || !out_bytes)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vsi_reading r;
+    uint32_t slot = 0;
+    size_t bytes = 0;
+    vsi_payload payload = {.bytes = 0};
+    vs_status st = vsi_reading_open(&err, collection, txn, &r);
+    if (st == VS_OK)
+        st = vsi_record_find(&err, collection, &r.coll, key, &slot);
+    if (st == VS_OK)
+        st = vsi_payload_find(&err, &r.coll.payloads, key, &payload);
+    if (st == VS_OK && offset < payload.bytes)
+        bytes = payload.bytes - offset < room ? (size_t)(payload.bytes - offset) : room;
+    if (st == VS_OK)
+        st = stream_copy(&err, collection, &r.coll.payloads, key, &payload, offset, out, bytes);
+    if (st == VS_OK)
+        *out_bytes = bytes;
     return vsi_reading_close(&r, st, &err);
 }
 /* ---- api/collection.c ---------------------------------------------------------------------------------- */

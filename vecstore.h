@@ -13,7 +13,8 @@
  *   2  Host services                 memory, files and log messages, if the host has its own
  *   3  Opening and closing           vs_open, vs_close
  *   4  Collections                   vs_collection_create, vs_collection_open, vs_collection_rename
- *   5  Records                       vs_key_u64, vs_put, vs_append, vs_get, vs_delete, vs_set_metadata
+ *   5  Records                       vs_key_u64, vs_put, vs_append, vs_get, vs_delete, vs_set_metadata,
+ *                                    vs_payload_write, vs_payload_read
  *   6  Transactions                  vs_begin, vs_commit, vs_rollback, vs_savepoint
  *   7  Search                        vs_search, vs_search_batch, vs_search_radius, vs_search_key
  *   8  Iterating                     vs_scan, vs_step
@@ -22,7 +23,8 @@
  *  11  JSON                          vs_json_begin, vs_json_next, vs_json_floats, vs_json_write_string
  *
  * Words. A *database* is one file. A *collection* holds *records* of one shape. A *record* is a
- * key (a number, bytes or a UUID), a vector or several, and optional metadata (a JSON object). The *log* is the files NAME-wal-N beside
+ * key (a number, bytes or a UUID), a vector or several, and optional metadata (a JSON object)
+ * and payload (bytes of any size). The *log* is the files NAME-wal-N beside
  * the database file NAME, which have what was committed since the last checkpoints; while they exist they
  * belong to it and must be moved and copied with it. Closing a database leaves one file.
  *
@@ -438,6 +440,7 @@ enum {
 #define VS_INDEX_BYTES_MAX    255u        /* bytes of an index description */
 #define VS_KEY_BYTES_MAX      1024u       /* bytes of a record's key */
 #define VS_METADATA_BYTES_MAX 1048576u    /* bytes of one record's metadata */
+#define VS_PAYLOAD_BYTES_MAX  1099511627776u /* bytes of one record's payload: 1 TiB */
 #define VS_RECORDS_MAX        4294967294u /* records of a collection */
 #define VS_KV_KEY_BYTES_MAX   1024u       /* bytes of a note's key */
 #define VS_KV_VALUE_BYTES_MAX 1048576u    /* bytes of a note's value */
@@ -738,13 +741,14 @@ typedef struct vs_record {
     size_t vector_count;
     uint64_t version;    /* out: of the content; in: not looked at */
     uint64_t if_version; /* in: only if what is there has this version; 0: whichever it has */
+    uint64_t payload_bytes; /* out: of its payload, see vs_payload_write; in: not looked at */
 } vs_record;
 
-/* A version is a hash of a record's vectors and metadata, never 0: it changes when they do, and the same
+/* A version is a hash of a record's vectors, metadata and payload, never 0: it changes when they do, and the same
  * content has the same version, in whatever database. */
 
 #define VS_RECORD_INIT                                                                             \
-    { sizeof(vs_record), 0, {0, NULL, 0, 0, 0}, NULL, NULL, 0, NULL, 0, 0, 0 }
+    { sizeof(vs_record), 0, {0, NULL, 0, 0, 0}, NULL, NULL, 0, NULL, 0, 0, 0, 0 }
 
 /* The vectors of many records, of one field. */
 typedef struct vs_column {
@@ -846,6 +850,57 @@ VS_NODISCARD VS_API vs_status vs_append(vs_collection *collection, vs_txn *txn,
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_append_batch(vs_collection *collection, vs_txn *txn,
                                               const vs_batch *batch, uint64_t *out_numbers);
+
+/* Payloads. A record may have a payload: bytes that mean nothing to the database, such as a document or an
+ * image, from none to VS_PAYLOAD_BYTES_MAX. It is written and read in runs of any length, so that it need never
+ * be in memory as a whole. It belongs to the key: vs_put and vs_update leave it as it is, vs_delete takes it
+ * along. It is stored in pieces of 65,536 bytes, compressed where that saves space; a run that begins and ends
+ * at multiples of that writes no byte twice. vs_record.payload_bytes tells its size. */
+
+/* vs_payload_write - write a run of a record's payload.
+ *
+ *   collection   the collection
+ *   txn          a write transaction, or NULL: a transaction of its own
+ *   key          the record's key; the record exists
+ *   offset       where the run begins; at most the payload's size: there are no holes
+ *   data         [bytes] copied
+ *   bytes        of the run; the payload grows when it ends behind the payload's end
+ *
+ * A call is staged in memory as a whole: write what is large in runs of some MiB, in one transaction.
+ * Errors: VS_ERR_NOT_FOUND (record), VS_ERR_INVALID (offset), VS_ERR_LIMIT (the collection's bytes, the payload's);
+ *   else as vs_put.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_payload_write(vs_collection *collection, vs_txn *txn, vs_key key,
+                                               uint64_t offset, const void *data, size_t bytes);
+
+/* vs_payload_truncate - cut off the end of a record's payload.
+ *
+ *   collection   the collection
+ *   txn          a write transaction, or NULL: a transaction of its own
+ *   key          the record's key; the record exists
+ *   bytes        what remains, at most its size; 0: no payload
+ *
+ * Errors: as vs_payload_write; VS_ERR_INVALID (bytes).
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_payload_truncate(vs_collection *collection, vs_txn *txn,
+                                                  vs_key key, uint64_t bytes);
+
+/* vs_payload_read - read a run of a record's payload.
+ *
+ *   collection   the collection
+ *   txn          the transaction whose state is asked, or NULL: the last commit; runs of one payload that are to
+ *                fit together are read in one transaction
+ *   key          the record's key; the record exists
+ *   offset       where the run begins; at or behind the payload's end nothing is read
+ *   out          [room] receives the bytes; NULL with room 0
+ *   room         how many are wanted
+ *   out_bytes    [1] receives how many there were: fewer only at the payload's end
+ *
+ * Errors: VS_ERR_NOT_FOUND, VS_ERR_CORRUPT, VS_ERR_IO, VS_ERR_NOMEM, VS_ERR_MISUSE. Then out holds anything.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_payload_read(vs_collection *collection, vs_txn *txn, vs_key key,
+                                              uint64_t offset, void *out, size_t room,
+                                              size_t *out_bytes);
 
 /* vs_get - read one record.
  *

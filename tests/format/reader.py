@@ -50,7 +50,8 @@ VALUE_MAX = 1048576  # bytes of a compressed value
 CONT, COMMIT, MARK = 1, 2, 3
 PAYLOAD_MAX = 67108864
 CREATE, PUT, DELETE, NOTE, DIGEST = 1, 2, 3, 4, 5
-SAVEPOINT, RELEASE, ROLLBACK_TO, METADATA, RENAME, ALIAS, LIMITS, TOUCH = 6, 7, 8, 9, 10, 11, 12, 13
+SAVEPOINT, RELEASE, ROLLBACK_TO, METADATA, RENAME, ALIAS, LIMITS, TOUCH, PAYLOAD = 6, 7, 8, 9, 10, 11, 12, 13, 14
+PIECE = 65536  # bytes of a piece of a payload
 SAVEPOINTS_MAX = 1000
 NO_SLOT = 0xFFFFFFFF
 TYPES = {1: ("f32", 32), 2: ("u8", 8), 3: ("f16", 16), 4: ("bf16", 16), 5: ("i8", 8), 6: ("bit", 1)}  # bits
@@ -142,11 +143,20 @@ def vectors_hash(vectors):
 
 
 def record_terms(collection_id, key, record):
-    """The terms of a record's vector and of its metadata."""
+    """The terms of a record's vector, of its metadata and of its payload."""
     total = hash128(struct.pack("<2I", 2, collection_id) + stored128(record.vector) + key)
     if record.metadata:
         total += hash128(struct.pack("<2I", 3, collection_id) + stored128(hash128(record.metadata)) + key)
+    if record.payload:
+        total += hash128(struct.pack("<2I", 8, collection_id) + stored128(hash128(payload_head(record.payload))) + key)
     return total
+
+
+def payload_head(payload):
+    """The value with number 0 of a payload (section 4)."""
+    pieces = [payload[at:at + PIECE] for at in range(0, len(payload), PIECE)]
+    total = sum(hash128(struct.pack("<2I", n, 0) + stored128(hash128(piece))) for n, piece in enumerate(pieces))
+    return struct.pack("<Q", len(payload)) + stored128(total % 2**128)
 
 
 def records_digest(c):
@@ -193,6 +203,7 @@ class Record:
     slot: int
     vector: int  # the sum of XXH3-128 of its vectors
     metadata: bytes
+    payload: bytes = b""
 
 
 @dataclass
@@ -288,7 +299,8 @@ class State:
                 yield f"field {c.id} {number} {f.listing()} optional={f.optional}"
             for key, r in sorted(c.records.items()):
                 metadata = json.dumps(text_of(r.metadata, f"metadata of {key_text(key)}")) if r.metadata else "-"
-                yield f"record {c.id} {key_text(key)} {r.vector:032x} {metadata}"
+                payload = f" payload={len(r.payload)}:{hash128(r.payload):032x}" if r.payload else ""
+                yield f"record {c.id} {key_text(key)} {r.vector:032x} {metadata}{payload}"
         for name, of in sorted(self.aliases.items()):
             yield f"alias {of} {name.decode()}"
         for (collection_id, key), value in sorted(self.notes.items(), key=lambda note: note_key(*note[0])):
@@ -622,6 +634,24 @@ class Walk:
             values[slot] = self.value(key, value, references, f"{thing}: slot {slot}")
         return values
 
+    def payloads(self, ref, thing, count):
+        """key of a record: its payload"""
+        values = {}
+        for key, value, references in self.tree(ref, thing, count):
+            expect(len(key) > 4, f"{thing}: bytes of a key", len(key), "more than 4")
+            number = int.from_bytes(key[-4:], "big")
+            values.setdefault(key[:-4], {})[number] = self.value(key, value, references, f"{thing}: {key.hex()}")
+        payloads = {}
+        for key, entries in values.items():
+            where = f"{thing}: {key_text(key)}"
+            equal(f"{where}: numbers", sorted(entries), list(range(len(entries))))
+            payloads[key] = b"".join(entries[n] for n in range(1, len(entries)))
+            equal(f"{where}: pieces", [len(entries[n]) for n in range(1, len(entries))],
+                  [len(payloads[key][at:at + PIECE]) for at in range(0, len(payloads[key]), PIECE)])
+            equal(f"{where}: number 0", entries[0].hex(), payload_head(payloads[key]).hex())
+            expect(payloads[key], where, "no bytes", "no entry")
+        return payloads
+
     def long_keys(self, ref, thing, count):
         """slot: value of its key"""
         keys = {}
@@ -671,6 +701,7 @@ class Walk:
         self.bytes_of_records = 0
         metadata = self.metadata(*trees["metadata"])
         long_keys = self.long_keys(*trees["long keys"])
+        payloads = self.payloads(*trees["payloads"])
         sets = self.sets(*trees["live"])
         for array, size in enumerate(row_sizes):
             if slot_end and (array == 0 or not c.fields[array - 1].optional):
@@ -678,6 +709,10 @@ class Walk:
                 expect((array, last) in slabs, f"{thing}: array {array}: slab {last}", "none", "one")
         for record_key, slot_value, _ in self.tree(*trees["keys"]):
             self.record(c, record_key, slot_value, slabs, sets, metadata, long_keys)
+        for record_key, payload in payloads.items():
+            expect(record_key in c.records, f"{thing}: payload of {key_text(record_key)}", "no record", "one")
+            c.records[record_key].payload = payload
+            self.bytes_of_records += len(payload)
         expect(set(long_keys) <= set(c.slots), f"{thing}: long keys", sorted(set(long_keys) - set(c.slots)),
                "slots of records")
         equal(f"{thing}: records", len(c.records), records)
@@ -919,13 +954,13 @@ class Replay:
             while fields.place < len(payload):
                 kind, flags, _, size = fields.take("BBHI")
                 body = Fields(fields.raw(size), f"{thing}: operation {kind}")
-                if CREATE <= kind <= TOUCH:
+                if CREATE <= kind <= PAYLOAD:
                     [self.create, self.put, self.delete, self.note, self.verify_digest, self.savepoint, self.release,
                      self.rollback_to, self.metadata, self.rename, self.alias, self.limits,
-                     self.touch][kind - 1](body)
+                     self.touch, self.payload][kind - 1](body)
                     body.end()
                 else:
-                    expect(not flags & 1, thing, f"operation {kind}", "1 to 13 (VS_ERR_TOO_NEW)")
+                    expect(not flags & 1, thing, f"operation {kind}", "1 to 14 (VS_ERR_TOO_NEW)")
                 at_end = i == len(self.payloads) - 1 and fields.place == len(payload)
                 expect((kind == DIGEST) == at_end, thing, f"operation {kind}", "DIGEST at the end, and only there")
                 last = kind
@@ -963,8 +998,11 @@ class Replay:
         found = c.records[key].slot if key in c.records else NO_SLOT
         expect(found == slot, f"{thing}: record {key}: slot", slot, found)
         if key in c.records:
+            payload = c.records[key].payload
             self.state.add(-record_terms(c.id, key, c.records.pop(key)))
             del c.slots[slot]
+            return payload
+        return b""
 
     def put(self, body):
         c = self.collection_of(body)
@@ -979,8 +1017,8 @@ class Replay:
         c.verify_vectors(vectors, f"{body.thing}: PUT {key_text(key)}")
         expect(slot <= c.slot_end and slot not in c.slots, f"{body.thing}: PUT {key}: slot", slot,
                f"a free one, at most {c.slot_end}")
-        self.remove(c, key, old, f"{body.thing}: PUT")
-        c.records[key] = Record(slot, vectors_hash(vectors), metadata)
+        payload = self.remove(c, key, old, f"{body.thing}: PUT")
+        c.records[key] = Record(slot, vectors_hash(vectors), metadata, payload)
         c.slots[slot] = key
         c.count_number(key)
         c.slot_end = max(c.slot_end, slot + 1)
@@ -999,7 +1037,21 @@ class Replay:
         found = c.records[key].slot if key in c.records else NO_SLOT
         expect(found == slot, f"{thing}: slot", slot, found)
         self.state.add(-record_terms(c.id, key, c.records[key]))
-        c.records[key] = Record(slot, c.records[key].vector, metadata)
+        c.records[key] = Record(slot, c.records[key].vector, metadata, c.records[key].payload)
+        self.state.add(record_terms(c.id, key, c.records[key]))
+
+    def payload(self, body):
+        c = self.collection_of(body)
+        slot, key, number, run = body.take("I"), self.key_of(body), body.take("I"), body.run()
+        thing = f"{body.thing}: PAYLOAD {key_text(key)}"
+        found = c.records[key].slot if key in c.records else NO_SLOT
+        expect(found == slot != NO_SLOT, f"{thing}: slot", slot, found)
+        old = c.records[key].payload
+        expect(number * PIECE <= len(old), f"{thing}: piece", number, "one behind whole ones")
+        expect(len(run) <= PIECE and (run or number * PIECE < len(old)), f"{thing}: bytes", len(run), "1 to 65536")
+        self.state.add(-record_terms(c.id, key, c.records[key]))
+        behind = old[(number + 1) * PIECE:] if len(run) == PIECE else b""
+        c.records[key].payload = old[:number * PIECE] + run + behind
         self.state.add(record_terms(c.id, key, c.records[key]))
 
     def new_name(self, name, thing):

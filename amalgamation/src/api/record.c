@@ -1,6 +1,7 @@
 /* record.c - writing and reading records. */
 #include "api/record.h"
 #include "base/patch.h"
+#include "store/payload.h"
 
 /* ---- vectors -------------------------------------------------------------------------------- */
 
@@ -755,6 +756,7 @@ VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t sl
                                  vsi_record_bufs *bufs, vs_record *out_record) {
     vs_key key = {0};
     uint64_t version = 0;
+    vsi_payload payload = {.bytes = 0};
     vs_status st = vsi_struct_check(err, "vs_record", out_record);
     if (st == VS_OK)
         st = record_read_key(err, coll, slot, &bufs->key, &key);
@@ -764,6 +766,8 @@ VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t sl
         st = record_read_metadata(err, coll, slot, &bufs->metadata);
     if (st == VS_OK)
         st = vsi_coll_version(err, coll, slot, &version);
+    if (st == VS_OK)
+        st = vsi_payload_find(err, &coll->payloads, key, &payload);
     if (st != VS_OK)
         return st;
     size_t metadata_bytes = bufs->metadata.bytes - 1;
@@ -776,7 +780,8 @@ VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t sl
                         .metadata_bytes = metadata_bytes,
                         .vectors = bufs->list + firsts,
                         .vector_count = bufs->list_count - firsts,
-                        .version = version};
+                        .version = version,
+                        .payload_bytes = payload.bytes};
     vsi_struct_write(&record, sizeof record, out_record);
     return VS_OK;
 }

@@ -1,8 +1,9 @@
 /* apply.c - operations on a state.
  *
- *   A1  digest is the sum modulo 2^128 of the terms of all collections, vectors, metadata and
- *       notes (store/term). */
+ *   A1  digest is the sum modulo 2^128 of the terms of all collections, vectors, metadata, payloads
+ *       and notes (store/term). */
 #include "store/apply.h"
+#include "store/payload.h"
 #include "store/term.h"
 
 static vs_status apply_misfit(vsi_err *err, const vsi_op *op, const char *reason) {
@@ -320,6 +321,29 @@ static vs_status record_add(vsi_err *err, vsi_state *state, vsi_coll *coll, cons
     return VS_OK;
 }
 
+/* Gives the payload of a live record a piece, or takes what is from there on away. */
+static vs_status record_change_payload(vsi_err *err, vsi_state *state, vsi_coll *coll, vs_key key,
+                                       uint32_t piece, vsi_bytes bytes, vsi_payload *io_payload) {
+    const uint32_t id = coll->desc->id;
+    if (io_payload->bytes)
+        record_count_term(state, coll, vsi_term_of_payload(id, key, io_payload->hash), false);
+    coll->bytes -= io_payload->bytes;
+    vs_status st = vsi_payload_set(err, &coll->payloads, key, piece, bytes, io_payload);
+    if (st == VS_OK && io_payload->bytes)
+        record_count_term(state, coll, vsi_term_of_payload(id, key, io_payload->hash), true);
+    coll->bytes += io_payload->bytes;
+    return st;
+}
+
+/* Of a record that goes. */
+static vs_status record_drop_payload(vsi_err *err, vsi_state *state, vsi_coll *coll, vs_key key) {
+    vsi_payload payload;
+    vs_status st = vsi_payload_find(err, &coll->payloads, key, &payload);
+    if (st != VS_OK || !payload.bytes)
+        return st;
+    return record_change_payload(err, state, coll, key, 0, (vsi_bytes){NULL, 0}, &payload);
+}
+
 /* Whether the record of an operation is where it says. */
 static vs_status record_validate(vsi_err *err, const vsi_coll *coll, const vsi_op *op,
                                  uint32_t expected) {
@@ -379,6 +403,8 @@ static vs_status apply_delete(vsi_err *err, vsi_state *state, const vsi_op *op, 
         st = record_validate(err, coll, op, op->slot);
     if (st == VS_OK)
         st = record_remove(err, state, coll, op->slot, op->key, freed);
+    if (st == VS_OK)
+        st = record_drop_payload(err, state, coll, op->key);
     return st == VS_OK ? vsi_btree_delete(err, &coll->keys, vsi_key_encode(key, op->key)) : st;
 }
 
@@ -395,6 +421,35 @@ static vs_status apply_metadata(vsi_err *err, vsi_state *state, const vsi_op *op
     if (st == VS_OK)
         st = metadata_remove(err, state, coll, op->slot, op->key);
     return st == VS_OK ? metadata_add(err, state, coll, op) : st;
+}
+
+static vs_status record_validate_payload(vsi_err *err, const vsi_op *op,
+                                         const vsi_payload *payload) {
+    const uint32_t pieces = vsi_payload_pieces(payload);
+    if (op->payload.bytes > VSI_PAYLOAD_PIECE_BYTES || (!op->payload.bytes && op->piece >= pieces))
+        return apply_misfit(err, op, "the piece has no bytes, or too many");
+    if ((uint64_t)op->piece * VSI_PAYLOAD_PIECE_BYTES > payload->bytes)
+        return apply_misfit(err, op, "the pieces before it are not whole");
+    if ((uint64_t)op->piece * VSI_PAYLOAD_PIECE_BYTES + op->payload.bytes > VS_PAYLOAD_BYTES_MAX)
+        return apply_misfit(err, op, "the payload is too large");
+    return VS_OK;
+}
+
+static vs_status apply_payload(vsi_err *err, vsi_state *state, const vsi_op *op) {
+    vsi_coll *coll = NULL;
+    vsi_payload payload;
+    vs_status st = apply_work_on(err, state, op, &coll);
+    if (st == VS_OK && op->slot == VSI_SLOT_NONE)
+        st = apply_misfit(err, op, "it names no slot");
+    if (st == VS_OK)
+        st = record_validate(err, coll, op, op->slot);
+    if (st == VS_OK)
+        st = vsi_payload_find(err, &coll->payloads, op->key, &payload);
+    if (st == VS_OK)
+        st = record_validate_payload(err, op, &payload);
+    return st == VS_OK
+               ? record_change_payload(err, state, coll, op->key, op->piece, op->payload, &payload)
+               : st;
 }
 
 static vs_status apply_touch(vsi_err *err, vsi_state *state, const vsi_op *op) {
@@ -458,6 +513,8 @@ VSI_FN vs_status vsi_apply(vsi_err *err, vsi_state *state, const vsi_op *op, vsi
         return apply_delete(err, state, op, freed);
     case VSI_OP_METADATA:
         return apply_metadata(err, state, op);
+    case VSI_OP_PAYLOAD:
+        return apply_payload(err, state, op);
     case VSI_OP_RENAME:
         return apply_rename(err, state, op);
     case VSI_OP_ALIAS:

@@ -1,6 +1,7 @@
 /* audit.c - walks over a state and verifies S1, S2, A1 and the structure of every tree. */
 #include "store/audit.h"
 #include "store/budget.h"
+#include "store/payload.h"
 #include "store/term.h"
 
 typedef struct auditor {
@@ -13,7 +14,8 @@ typedef struct auditor {
     vsi_reside *reside; /* NULL: everything is in memory */
     vsi_stay stay;
     uint64_t steps;
-    uint64_t bytes; /* of the collection's records */
+    uint64_t bytes;           /* of the collection's records */
+    uint64_t payload_entries; /* that belong to a payload of it */
 } auditor;
 
 enum { AUDIT_BREATH_STEPS = 64 };
@@ -273,6 +275,57 @@ static vs_status audit_add_note(auditor *a, const vsi_coll *coll, vsi_bytes key,
     return VS_OK;
 }
 
+/* ---- payloads ------------------------------------------------------------------------------- */
+
+/* The pieces that a head promises are there, and their sum is right. */
+static vs_status audit_pieces(auditor *a, const vsi_coll *coll, vs_key key,
+                              const vsi_payload *payload) {
+    vsi_hash128 sum = payload->sum;
+    vs_status st = VS_OK;
+    for (uint32_t i = 0; st == VS_OK && i < vsi_payload_pieces(payload); i++) {
+        vsi_value value;
+        st = vsi_payload_find_piece(a->err, &coll->payloads, key, payload, i, &value);
+        if (st == VS_OK)
+            vsi_hash128_subtract(&sum, vsi_payload_term(i, value.hash));
+        a->payload_entries += st == VS_OK;
+    }
+    if (st == VS_OK && (sum.lo || sum.hi))
+        st = vsi_fail(a->err, VS_ERR_CORRUPT, "the sum of a payload's pieces is wrong");
+    return st;
+}
+
+/* An entry of the tree, whose value has been verified. A head counts its pieces with it. */
+static vs_status audit_add_payload(auditor *a, const vsi_coll *coll, vsi_bytes key,
+                                   vsi_hash128 hash) {
+    vs_key record = {0};
+    uint32_t at = 0, slot = 0;
+    vsi_payload payload = {.bytes = 0};
+    if (!vsi_payload_key_of(key, &record, &at))
+        return vsi_fail(a->err, VS_ERR_CORRUPT, "the key of a payload is malformed");
+    if (at > 0)
+        return VS_OK;
+    a->payload_entries++;
+    vs_status st = vsi_payload_of_head(a->err, (vsi_bytes){a->buf.data, a->buf.bytes}, &payload);
+    if (st == VS_OK)
+        st = vsi_coll_find(a->err, coll, record, &slot);
+    if (st == VS_ERR_NOT_FOUND)
+        st = vsi_fail(a->err, VS_ERR_CORRUPT, "there is a payload without a record");
+    if (st != VS_OK)
+        return st;
+    a->bytes += payload.bytes;
+    vsi_hash128_add(&a->digest, vsi_term_of_payload(coll->desc->id, record, hash));
+    return audit_pieces(a, coll, record, &payload);
+}
+
+static vs_status audit_payloads(auditor *a, const vsi_coll *coll) {
+    const char *name = coll->desc->name;
+    a->payload_entries = 0;
+    vs_status st = audit_values(a, name, &coll->payloads, audit_add_payload, coll);
+    if (st == VS_OK && a->payload_entries != coll->payloads.count)
+        audit_report(a, name, "there are pieces of no payload");
+    return st;
+}
+
 /* ---- all ------------------------------------------------------------------------------------ */
 
 /* The name leads back to the collection, and the last slot has a row (S2). */
@@ -315,6 +368,8 @@ static vs_status audit_coll(auditor *a, const vsi_state *state, const vsi_coll *
         st = audit_note(a, name, audit_live(a, coll));
     if (st == VS_OK)
         st = audit_note(a, name, audit_values(a, name, &coll->metadata, audit_add_metadata, coll));
+    if (st == VS_OK)
+        st = audit_note(a, name, audit_payloads(a, coll));
     vsi_hash128_subtract(&records, a->digest);
     vsi_hash128_add(&records, coll->digest);
     if (st == VS_OK && (records.lo || records.hi))

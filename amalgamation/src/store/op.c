@@ -11,7 +11,8 @@ VSI_FN bool vsi_op_is_mark(int kind) {
 }
 
 VSI_FN bool vsi_op_is_of_record(int kind) {
-    return kind == VSI_OP_PUT || kind == VSI_OP_DELETE || kind == VSI_OP_METADATA;
+    return kind == VSI_OP_PUT || kind == VSI_OP_DELETE || kind == VSI_OP_METADATA ||
+           kind == VSI_OP_PAYLOAD;
 }
 
 /* ---- writing -------------------------------------------------------------------------------- */
@@ -98,6 +99,13 @@ static void op_put_body(vsi_buf *buf, const vsi_op *op) {
         op_put_key(buf, op->key);
         op_put_bytes(buf, op->metadata);
         break;
+    case VSI_OP_PAYLOAD:
+        op_put_u32(buf, op->coll);
+        op_put_u32(buf, op->slot);
+        op_put_key(buf, op->key);
+        op_put_u32(buf, op->piece);
+        op_put_bytes(buf, op->payload);
+        break;
     case VSI_OP_RENAME:
     case VSI_OP_ALIAS:
         op_put_u32(buf, op->coll);
@@ -133,8 +141,8 @@ static void op_put_body(vsi_buf *buf, const vsi_op *op) {
 VSI_FN bool vsi_op_write(vsi_buf *buf, const vsi_op *op) {
     /* all but the runs of bytes, header included; of fields 16 each */
     enum { FIXED_BYTES_MAX = 128 + 16 * VS_FIELDS_MAX };
-    size_t runs = op->name.bytes + op->key.bytes + op->metadata.bytes + op->note_key.bytes +
-                  op->note_value.bytes;
+    size_t runs = op->name.bytes + op->key.bytes + op->metadata.bytes + op->payload.bytes +
+                  op->note_key.bytes + op->note_value.bytes;
     for (uint32_t i = 0; i < VS_FIELDS_MAX; i++)
         runs += op->vector[i].bytes + op->field[i].name.bytes + op->field[i].index.bytes;
     if (!vsi_buf_reserve(buf, FIXED_BYTES_MAX + runs))
@@ -258,6 +266,13 @@ static void op_take_body(op_reader *r, vsi_op *op) {
         op->slot = op_take_u32(r);
         op->key = op_take_key(r);
         op->metadata = op_take_bytes(r);
+        break;
+    case VSI_OP_PAYLOAD:
+        op->coll = op_take_u32(r);
+        op->slot = op_take_u32(r);
+        op->key = op_take_key(r);
+        op->piece = op_take_u32(r);
+        op->payload = op_take_bytes(r);
         break;
     case VSI_OP_RENAME:
     case VSI_OP_ALIAS:

@@ -22,7 +22,8 @@ enum {
     VSI_OP_ALIAS = 11,
     VSI_OP_LIMITS = 12,
     VSI_OP_TOUCH = 13, /* the collection's records change in this transaction */
-    VSI_OP_LAST = VSI_OP_TOUCH
+    VSI_OP_PAYLOAD = 14,
+    VSI_OP_LAST = VSI_OP_PAYLOAD
 };
 
 /* A vector field of a new collection. */
@@ -46,12 +47,14 @@ typedef struct vsi_op {
     uint32_t field_count;
     vsi_op_field field[VS_FIELDS_MAX];
 
-    /* put, delete, metadata */
+    /* put, delete, metadata, payload */
     uint32_t slot;                   /* put: where the record goes; else where it is */
     uint32_t old_slot;               /* put: the slot it leaves, or VSI_SLOT_NONE: a new key */
     vs_key key;                      /* what it points to is borrowed */
     vsi_bytes vector[VS_FIELDS_MAX]; /* elements little-endian; bytes 0: none of this field */
     vsi_bytes metadata;              /* bytes 0: none */
+    uint32_t piece;                  /* of the payload */
+    vsi_bytes payload;               /* its bytes, as vsi_payload_set takes them */
 
     /* limits; 0: none */
     uint64_t max_records, max_bytes;

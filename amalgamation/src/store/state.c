@@ -6,6 +6,7 @@
  *   S3  A slot's row and cell are written only while it is not live in any version that can be
  *       read. */
 #include "store/state.h"
+#include "store/payload.h"
 #include "store/term.h"
 
 enum { STATE_ENTRY_COLL = 1, STATE_ENTRY_NAME = 2, STATE_ENTRY_BASE = 3 };
@@ -541,19 +542,28 @@ VSI_FN vsi_hash128 vsi_vector_hash(uint32_t field, vsi_bytes vector) {
 
 VSI_FN vs_status vsi_coll_version(vsi_err *err, const vsi_coll *coll, uint32_t slot,
                                   uint64_t *out_version) {
-    uint8_t bytes[VSI_SLOT_KEY_BYTES], content[32] = {0};
+    uint8_t bytes[VSI_SLOT_KEY_BYTES], content[48] = {0};
+    vsi_payload payload = {.bytes = 0};
+    vs_key key;
     vsi_value value = {.bytes = 0};
     vsi_cell cell;
     vs_status st = vsi_coll_cell(err, coll, slot, &cell);
     if (st == VS_OK)
         st = vsi_value_find(err, &coll->metadata, vsi_slot_encode(bytes, slot), &value);
-    if (st != VS_OK && st != VS_ERR_NOT_FOUND)
+    st = st == VS_ERR_NOT_FOUND ? VS_OK : st;
+    if (st == VS_OK && coll->payloads.count)
+        st = vsi_coll_key(err, coll, slot, &cell, &key);
+    if (st == VS_OK && coll->payloads.count)
+        st = vsi_payload_find(err, &coll->payloads, key, &payload);
+    if (st != VS_OK)
         return st;
     vsi_put_u64(content, cell.vector_hash.lo);
     vsi_put_u64(content + 8, cell.vector_hash.hi);
     vsi_put_u64(content + 16, value.hash.lo); /* zeros: no metadata */
     vsi_put_u64(content + 24, value.hash.hi);
-    uint64_t version = vsi_hash64(content, sizeof content, 0);
+    vsi_put_u64(content + 32, payload.hash.lo);
+    vsi_put_u64(content + 40, payload.hash.hi);
+    uint64_t version = vsi_hash64(content, payload.bytes ? 48 : 32, 0);
     *out_version = version ? version : 1;
     return VS_OK;
 }

@@ -8,7 +8,8 @@ enum {
     TERM_NOTE = 4,
     TERM_FIELD = 5,
     TERM_NAME = 6,
-    TERM_LIMITS = 7
+    TERM_LIMITS = 7,
+    TERM_PAYLOAD = 8
 };
 
 static vsi_hash128 term_of_record(uint32_t kind, uint32_t coll, vs_key key, vsi_hash128 content) {
@@ -26,6 +27,10 @@ VSI_FN vsi_hash128 vsi_term_of_vector(uint32_t coll, vs_key key, vsi_hash128 vec
 
 VSI_FN vsi_hash128 vsi_term_of_metadata(uint32_t coll, vs_key key, vsi_hash128 metadata_hash) {
     return term_of_record(TERM_METADATA, coll, key, metadata_hash);
+}
+
+VSI_FN vsi_hash128 vsi_term_of_payload(uint32_t coll, vs_key key, vsi_hash128 payload_hash) {
+    return term_of_record(TERM_PAYLOAD, coll, key, payload_hash);
 }
 
 VSI_FN vsi_hash128 vsi_term_of_note(uint32_t coll, vsi_bytes key, vsi_hash128 value_hash) {

@@ -424,7 +424,8 @@ static vs_status write_prepare_pool(vsi_err *err, vsi_write *write, uint32_t col
 static bool statement_grows(const vsi_op *op) {
     bool only_removes = op->kind == VSI_OP_DELETE ||
                         (op->kind == VSI_OP_NOTE && !op->note_has_value) ||
-                        (op->kind == VSI_OP_METADATA && !op->metadata.bytes);
+                        (op->kind == VSI_OP_METADATA && !op->metadata.bytes) ||
+                        (op->kind == VSI_OP_PAYLOAD && !op->payload.bytes);
     return !only_removes;
 }
 
