@@ -6927,6 +6927,8 @@ VSI_FN void vsi_cow_drop(vsi_cow *cow, void *block);
 VSI_FN vsi_page_count vsi_cow_pages(const vsi_cow *cow);
 /* What a reference leads to, block or extent, is no longer part of the structure. */
 VS_NODISCARD VSI_FN vs_status vsi_cow_drop_ref(vsi_err *err, vsi_cow *cow, vsi_ref ref);
+/* The same for what versions share that are older than it: a slab, or a node that leads there. */
+VS_NODISCARD VSI_FN vs_status vsi_cow_drop_shared(vsi_err *err, vsi_cow *cow, vsi_ref ref);
 
 #endif
 /* ---- store/cow.c ---------------------------------------------------------------------------------- */
@@ -7105,6 +7107,12 @@ VSI_FN vsi_page_count vsi_cow_pages(const vsi_cow *cow) {
                             .large = cow->pages.large - cow->dead_pages.large};
 }
 
+static vs_status cow_bury_extent(vsi_err *err, vsi_cow *cow, vsi_ref ref, uint64_t birth) {
+    vsi_dead_extent dead = {.run = {vsi_ref_page(ref), vsi_ref_pages(ref)}, .birth = birth};
+    bool ok = vsi_buf_append(&cow->dead_extents, &dead, sizeof dead);
+    return ok ? VS_OK : vsi_fail_nomem(err, sizeof dead);
+}
+
 VSI_FN vs_status vsi_cow_drop_ref(vsi_err *err, vsi_cow *cow, vsi_ref ref) {
     if (ref.kind == VSI_REF_NONE)
         return VS_OK;
@@ -7112,9 +7120,13 @@ VSI_FN vs_status vsi_cow_drop_ref(vsi_err *err, vsi_cow *cow, vsi_ref ref) {
         vsi_cow_drop(cow, vsi_ref_block(ref));
         return VS_OK;
     }
-    vsi_dead_extent dead = {.run = {vsi_ref_page(ref), vsi_ref_pages(ref)}, .birth = ref.birth};
-    bool ok = vsi_buf_append(&cow->dead_extents, &dead, sizeof dead);
-    return ok ? VS_OK : vsi_fail_nomem(err, sizeof dead);
+    return cow_bury_extent(err, cow, ref, ref.birth);
+}
+
+VSI_FN vs_status vsi_cow_drop_shared(vsi_err *err, vsi_cow *cow, vsi_ref ref) {
+    if (ref.kind == VSI_REF_NONE || ref.is_block)
+        return vsi_cow_drop_ref(err, cow, ref);
+    return cow_bury_extent(err, cow, ref, 0);
 }
 /* ---- store/btree.h ---------------------------------------------------------------------------------- */
 /* btree.h - a B+tree of byte strings in memcmp order, copied on write. */
@@ -7658,6 +7670,135 @@ VSI_FN vs_status vsi_btree_check(vsi_err *err, const vsi_btree *tree, const char
         st = check_step(err, &at, &level, &count, out_problem);
     if (st == VS_OK && !*out_problem && count != tree->count)
         *out_problem = "the tree's count is wrong";
+    return st;
+}
+/* ---- store/visit.h ---------------------------------------------------------------------------------- */
+/* visit.h - goes through everything that one tree is made of, in memory or in the file. */
+#ifndef VSI_VISIT_H
+#define VSI_VISIT_H
+
+/* uses store/btree.h */
+
+/* Called with the root, then with what each node leads to, nodes before what is below them. What a reference leads
+ * to may be given up then: nothing looks there any more. */
+typedef vs_status (*vsi_visit_fn)(void *ctx, vsi_err *err, vsi_ref ref);
+
+/* Needs one page of memory for each level. A failure of visit ends it; VS_ERR_CORRUPT for a node that is
+ * damaged, or trees that are not trees. */
+VS_NODISCARD VSI_FN vs_status vsi_visit(vsi_err *err, const vsi_btree *tree, vsi_visit_fn visit,
+                                        void *ctx);
+
+#endif
+/* ---- store/visit.c ---------------------------------------------------------------------------------- */
+/* visit.c - goes through a tree depth first, with a stack of its own.
+ *
+ *   X1  A node leads to nodes one level below it, a leaf to none: it ends whatever the file holds. */
+/* uses store/visit.h */
+
+enum { VISIT_ANY_LEVEL = VSI_NODE_LEVEL_MAX + 1 };
+
+/* A node on the way down, copied. */
+typedef struct visit_step {
+    uint32_t at, ref_at;
+    uint8_t page[VSI_PAGE_BYTES];
+} visit_step;
+
+typedef struct visitor {
+    vsi_pager *pager; /* NULL: everything is in memory */
+    vsi_visit_fn visit;
+    void *ctx;
+    uint64_t left; /* so many nodes may the file have yet: without, shared ones take for ever */
+    vsi_buf stack; /* visit_step */
+} visitor;
+
+static visit_step *visitor_top(const visitor *v) {
+    return (visit_step *)(void *)(v->stack.data + v->stack.bytes) - 1;
+}
+
+static vs_status visitor_read(vsi_err *err, visitor *v, vsi_ref ref, uint8_t *page) {
+    if (ref.is_block) {
+        const vsi_block *block = vsi_ref_block(ref);
+        memcpy(page, block + 1, VSI_PAGE_BYTES);
+        return VS_OK;
+    }
+    if (v->left-- == 0)
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: page %llu and others are used more than once",
+                        v->pager->file->path, (unsigned long long)vsi_ref_page(ref));
+    return vsi_pager_node_again(err, v->pager, ref, page);
+}
+
+static vs_status visitor_misfit(vsi_err *err) {
+    return vsi_fail(err, VS_ERR_CORRUPT, "a node of a tree leads to what is none below it");
+}
+
+/* A node of this level goes on top. */
+static vs_status visitor_enter(vsi_err *err, visitor *v, vsi_ref ref, uint32_t level) {
+    if (!vsi_buf_reserve(&v->stack, sizeof(visit_step)))
+        return vsi_fail_nomem(err, sizeof(visit_step));
+    visit_step *step = visitor_top(v) + 1;
+    step->at = step->ref_at = 0;
+    vs_status st = visitor_read(err, v, ref, step->page);
+    if (st != VS_OK)
+        return st;
+    if (level != VISIT_ANY_LEVEL && vsi_node_level(step->page) != level)
+        return visitor_misfit(err); /* X1 */
+    v->stack.bytes += sizeof *step;
+    return VS_OK;
+}
+
+/* The next reference of the node on top; false: it has no further one. */
+static bool visitor_next(visitor *v, vsi_ref *out_ref) {
+    visit_step *top = visitor_top(v);
+    for (; top->at < vsi_node_count(top->page); top->at++, top->ref_at = 0) {
+        vsi_node_item item = vsi_node_item_at(top->page, top->at);
+        if (top->ref_at < item.ref_count) {
+            *out_ref = vsi_ref_decode(item.refs + (size_t)top->ref_at++ * VSI_REF_BYTES);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What the node on top leads to. */
+static vs_status visitor_look(vsi_err *err, visitor *v, vsi_ref ref) {
+    uint32_t level = vsi_node_level(visitor_top(v)->page);
+    vs_status st = VS_OK;
+    if (level ? ref.kind != VSI_REF_NODE : ref.kind != VSI_REF_SLAB && ref.kind != VSI_REF_BLOB)
+        return visitor_misfit(err);
+    if (level)
+        st = visitor_enter(err, v, ref, level - 1);
+    return st == VS_OK ? v->visit(v->ctx, err, ref) : st;
+}
+
+static vs_status visitor_run(vsi_err *err, visitor *v, vsi_ref root) {
+    vs_status st = VS_OK;
+    if (root.kind == VSI_REF_NONE)
+        return VS_OK;
+    if (root.kind != VSI_REF_NODE)
+        return visitor_misfit(err);
+    st = visitor_enter(err, v, root, VISIT_ANY_LEVEL);
+    if (st == VS_OK)
+        st = v->visit(v->ctx, err, root);
+    while (st == VS_OK && v->stack.bytes) {
+        vsi_ref ref;
+        if (!visitor_next(v, &ref)) {
+            v->stack.bytes -= sizeof(visit_step);
+            continue;
+        }
+        st = visitor_look(err, v, ref);
+    }
+    return st;
+}
+
+VSI_FN vs_status vsi_visit(vsi_err *err, const vsi_btree *tree, vsi_visit_fn visit, void *ctx) {
+    vsi_cow *cow = tree->cow;
+    visitor v = {.pager = cow->pager, .visit = visit, .ctx = ctx, .stack = {.mem = cow->mem}};
+    uint64_t file_bytes = 0;
+    vs_status st = cow->pager ? vsi_file_size(err, cow->pager->file, &file_bytes) : VS_OK;
+    v.left = file_bytes / VSI_PAGE_BYTES;
+    if (st == VS_OK)
+        st = visitor_run(err, &v, tree->root);
+    vsi_buf_free(&v.stack);
     return st;
 }
 /* ---- store/value.h ---------------------------------------------------------------------------------- */
@@ -8259,7 +8400,8 @@ typedef struct vsi_slabs {
 } vsi_slabs;
 
 typedef struct vsi_slab_place {
-    uint32_t at; /* slab number */
+    uint32_t at;  /* slab number */
+    bool is_dead; /* the pages are given up; older versions may have them yet */
     vsi_ref ref;
 } vsi_slab_place;
 
@@ -8317,7 +8459,11 @@ VSI_FN bool vsi_slabs_have_unused(const vsi_slabs *slabs);
  * slot_end 0 none. */
 VS_NODISCARD VSI_FN vs_status vsi_slabs_drop_unused(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir,
                                                     uint32_t slot_end);
-/* What was written leads nowhere: the collection does not exist. Its pages go to the pager's dropped. */
+/* The collection is gone, but in older versions that may be read: the places of what was written since the last
+ * checkpoint, to which nothing will lead, go to the pager's dropped. */
+VS_NODISCARD VSI_FN vs_status vsi_slabs_bury(vsi_err *err, vsi_slabs *slabs, vsi_pager *pager);
+/* What was written leads nowhere: the collection does not exist, and nobody reads it. Its pages go to the
+ * pager's dropped, what is in memory leaves it. */
 VS_NODISCARD VSI_FN vs_status vsi_slabs_forget(vsi_err *err, vsi_slabs *slabs, vsi_pager *pager);
 /* dir counts: it has all places. */
 VSI_FN void vsi_slabs_settle(vsi_slabs *slabs, const vsi_btree *dir);
@@ -9032,7 +9178,8 @@ VSI_FN vs_status vsi_slabs_distrust(vsi_err *err, vsi_slabs *slabs, vsi_pager *p
         st = vsi_slab_make_row(err, slabs, last->at << slabs->shift, &row);
         if (st != VS_OK)
             break;
-        vsi_buf_append(&pager->dropped, &run, sizeof run);
+        if (!last->is_dead)
+            vsi_buf_append(&pager->dropped, &run, sizeof run);
         vsi_mutex_lock(&pager->slab_lock);
         slabs->moved.bytes -= sizeof *last;
         vsi_mutex_unlock(&pager->slab_lock);
@@ -9161,22 +9308,44 @@ VSI_FN vs_status vsi_slabs_drop_unused(vsi_err *err, vsi_slabs *slabs, vsi_btree
     return st;
 }
 
-VSI_FN vs_status vsi_slabs_forget(vsi_err *err, vsi_slabs *slabs, vsi_pager *pager) {
+/* The slab lock is held; none is dirty. */
+static void slabs_leave_memory(vsi_slabs *slabs, vsi_pager *pager) {
+    slab_table *table = vsi_atomic_ptr_load(&slabs->table);
+    for (size_t i = 0; table && i < table->room; i++)
+        if (vsi_atomic_ptr_load(&table->slab[i]))
+            slab_take_out(slabs, pager, &table->slab[i], NULL);
+    vsi_atomic_ptr_store(&slabs->table, NULL);
+    if (table)
+        vsi_retire(&pager->reside, &table->retired, table_bytes(table->room));
+}
+
+VSI_FN vs_status vsi_slabs_bury(vsi_err *err, vsi_slabs *slabs, vsi_pager *pager) {
     size_t n = slabs->moved.bytes / sizeof(vsi_slab_place);
     if (!vsi_buf_reserve(&pager->dropped, n * sizeof(vsi_run)))
         return vsi_fail_nomem(err, n * sizeof(vsi_run));
-    const vsi_slab_place *places = (const vsi_slab_place *)(const void *)slabs->moved.data;
+    vsi_slab_place *places = (vsi_slab_place *)(void *)slabs->moved.data;
     for (size_t i = 0; i < n; i++) {
         vsi_run run = {vsi_ref_page(places[i].ref), vsi_ref_pages(places[i].ref)};
-        vsi_buf_append(&pager->dropped, &run, sizeof run);
+        if (!places[i].is_dead)
+            vsi_buf_append(&pager->dropped, &run, sizeof run);
+        places[i].is_dead = true; /* readers do not look at that */
     }
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_slabs_forget(vsi_err *err, vsi_slabs *slabs, vsi_pager *pager) {
+    vs_status st = vsi_slabs_bury(err, slabs, pager);
+    if (st != VS_OK)
+        return st;
     const uint32_t *dirty = (const uint32_t *)(const void *)slabs->dirty.data;
     vsi_mutex_lock(&pager->slab_lock);
     for (size_t i = 0; i < slabs->dirty.bytes / sizeof *dirty; i++)
         ((slab_head *)slabs_get(slabs, dirty[i]))->is_dirty = false;
+    slabs_leave_memory(slabs, pager);
     vsi_buf_free(&slabs->moved);
     vsi_mutex_unlock(&pager->slab_lock);
     vsi_buf_free(&slabs->dirty);
+    vsi_buf_free(&slabs->unused);
     slabs->kept_dirty = 0;
     return VS_OK;
 }
@@ -9252,6 +9421,13 @@ typedef struct vsi_field {
     vsi_slabs rows; /* vectors, elements in the machine's order */
 } vsi_field;
 
+/* What is left of a collection that was dropped. */
+enum {
+    VSI_REST_NONE = 0, /* it was not, or nothing is left */
+    VSI_REST_READ = 1, /* slabs, which versions that can be read have */
+    VSI_REST_DEAD = 2  /* slabs, which nobody needs */
+};
+
 /* Lives until the database is closed, also when the transaction that made it was rolled back. */
 typedef struct vsi_desc {
     uint32_t id;
@@ -9266,6 +9442,7 @@ typedef struct vsi_desc {
     vsi_buf pool;        /* uint32_t: slots below slot_end that may be used */
     bool pool_is_filled; /* false: nothing changed since open; what is not live is free */
     bool is_flushed;     /* by the checkpoint being made; then its slabs are by this */
+    int rest;            /* VSI_REST_... */
     vsi_btree new_dir;
 } vsi_desc;
 
@@ -9708,7 +9885,8 @@ enum {
     VSI_OP_LIMITS = 12,
     VSI_OP_TOUCH = 13, /* the collection's records change in this transaction */
     VSI_OP_PAYLOAD = 14,
-    VSI_OP_LAST = VSI_OP_PAYLOAD
+    VSI_OP_DROP = 15,
+    VSI_OP_LAST = VSI_OP_DROP
 };
 
 /* A vector field of a new collection. */
@@ -9897,6 +10075,9 @@ static void op_put_body(vsi_buf *buf, const vsi_op *op) {
         op_put_u32(buf, op->coll);
         op_put_u64(buf, (uint64_t)op->time_us);
         break;
+    case VSI_OP_DROP:
+        op_put_u32(buf, op->coll);
+        break;
     case VSI_OP_NOTE:
         op_put_u32(buf, op->coll);
         op_put_u32(buf, op->note_has_value);
@@ -10065,6 +10246,9 @@ static void op_take_body(op_reader *r, vsi_op *op) {
         op->coll = op_take_u32(r);
         op->time_us = (int64_t)op_take_u64(r);
         break;
+    case VSI_OP_DROP:
+        op->coll = op_take_u32(r);
+        break;
     case VSI_OP_NOTE:
         op->coll = op_take_u32(r);
         packed = op_take_u32(r);
@@ -10201,6 +10385,9 @@ VS_NODISCARD VSI_FN vs_status vsi_state_put_own_name(vsi_err *err, vsi_state *st
                                                      vsi_bytes name);
 /* Adds an empty collection, and its name. */
 VS_NODISCARD VSI_FN vs_status vsi_state_add_coll(vsi_err *err, vsi_state *state, vsi_desc *desc);
+/* Takes a collection that is there out of the catalog, its own name with it. Everything that its trees are made
+ * of is given up; slabs written since the last checkpoint stay with its desc. */
+VS_NODISCARD VSI_FN vs_status vsi_state_remove_coll(vsi_err *err, vsi_state *state, uint32_t id);
 
 /* Brings the catalog up to date with everything else: before a version is shown. */
 VS_NODISCARD VSI_FN vs_status vsi_state_settle(vsi_err *err, vsi_state *state);
@@ -10262,6 +10449,7 @@ VS_NODISCARD VSI_FN vs_status vsi_note_find(vsi_err *err, const vsi_state *state
 /* uses store/state.h */
 /* uses store/payload.h */
 /* uses store/term.h */
+/* uses store/visit.h */
 
 enum { STATE_ENTRY_COLL = 1, STATE_ENTRY_NAME = 2, STATE_ENTRY_BASE = 3 };
 
@@ -10703,6 +10891,49 @@ VSI_FN vs_status vsi_state_add_coll(vsi_err *err, vsi_state *state, vsi_desc *de
     return st == VS_OK ? vsi_state_put_name(err, state, name, desc->id, false) : st;
 }
 
+/* ---- dropping ------------------------------------------------------------------------------- */
+
+static vs_status state_drop_own(void *ctx, vsi_err *err, vsi_ref ref) {
+    return vsi_cow_drop_ref(err, ctx, ref);
+}
+
+/* Older versions find slabs by the desc, which leads where the newest one has them. */
+static vs_status state_drop_shared(void *ctx, vsi_err *err, vsi_ref ref) {
+    return vsi_cow_drop_shared(err, ctx, ref);
+}
+
+static vs_status state_drop_trees(vsi_err *err, vsi_coll *coll) {
+    vs_status st = VS_OK;
+    for (uint32_t i = 0; st == VS_OK && i < COLL_TREES; i++) {
+        const vsi_btree *tree = coll_tree(coll, i);
+        bool is_shared = tree == &coll->slabs;
+        st = vsi_visit(err, tree, is_shared ? state_drop_shared : state_drop_own, tree->cow);
+    }
+    return st;
+}
+
+VSI_FN vs_status vsi_state_remove_coll(vsi_err *err, vsi_state *state, uint32_t id) {
+    uint8_t key[FIELD_KEY_BYTES];
+    char name[VS_NAME_BYTES_MAX + 1];
+    vsi_coll *coll = NULL;
+    vs_status st = vsi_state_work_on(err, state, id, &coll);
+    if (st == VS_OK)
+        st = vsi_state_coll_name(err, state, id, name);
+    if (st == VS_OK)
+        st = state_drop_trees(err, coll);
+    if (st == VS_OK)
+        st = vsi_btree_delete(err, &state->catalog, state_id_key(key, id));
+    for (uint32_t i = 0; st == VS_OK && i < coll->desc->field_count; i++)
+        st = vsi_btree_delete(err, &state->catalog, state_field_key(key, id, i));
+    if (st == VS_OK)
+        st = vsi_btree_delete(err, &state->catalog, state_field_key(key, id, COLL_NAME_FIELD));
+    if (st == VS_OK)
+        st = vsi_state_put_name(err, state, (vsi_bytes){(const uint8_t *)name, strlen(name)}, 0,
+                                false);
+    state->work = (vsi_coll){.desc = NULL};
+    return st;
+}
+
 /* ---- records -------------------------------------------------------------------------------- */
 
 VSI_FN vsi_bytes vsi_slot_encode(uint8_t out[VSI_SLOT_KEY_BYTES], uint32_t slot) {
@@ -10867,7 +11098,7 @@ VSI_FN vs_status vsi_note_find(vsi_err *err, const vsi_state *state, uint32_t co
 /* uses store/op.h */
 /* uses store/state.h */
 
-/* A slot that a version gave up. */
+/* A slot that a version gave up; VSI_SLOT_NONE: the collection itself. */
 typedef struct vsi_freed_slot {
     uint32_t coll, slot;
 } vsi_freed_slot;
@@ -11342,7 +11573,7 @@ static vs_status apply_touch(vsi_err *err, vsi_state *state, const vsi_op *op) {
     return st;
 }
 
-/* ---- notes and digest ----------------------------------------------------------------------- */
+/* ---- notes ---------------------------------------------------------------------------------- */
 
 static vs_status note_remove(vsi_err *err, vsi_state *state, const vsi_op *op, vsi_bytes key) {
     vsi_value value = {.bytes = 0};
@@ -11375,6 +11606,86 @@ static vs_status apply_note(vsi_err *err, vsi_state *state, const vsi_op *op) {
     return vsi_value_put(err, &state->notes, key, op->note_value, hash);
 }
 
+/* ---- drop ----------------------------------------------------------------------------------- */
+
+/* The first note of a collection, its key copied to bytes; VS_ERR_NOT_FOUND: there is none. */
+static vs_status drop_find_note(vsi_err *err, const vsi_state *state, uint32_t coll,
+                                uint8_t bytes[VSI_NOTE_KEY_BYTES_MAX], vsi_bytes *out_key) {
+    vsi_btree_cursor cursor;
+    vsi_bytes from = vsi_note_encode(bytes, coll, (vsi_bytes){bytes, 0});
+    vs_status st = vsi_btree_seek(err, &state->notes, from, &cursor);
+    if (st != VS_OK)
+        return st;
+    vsi_bytes key = {NULL, 0};
+    if (!vsi_btree_at_end(&cursor))
+        key = vsi_btree_entry(&cursor).key;
+    if (key.bytes < 7 || key.bytes > VSI_NOTE_KEY_BYTES_MAX || memcmp(key.data, bytes, 4) != 0)
+        return VS_ERR_NOT_FOUND;
+    memcpy(bytes, key.data, key.bytes);
+    *out_key = (vsi_bytes){bytes, key.bytes};
+    return VS_OK;
+}
+
+static vs_status drop_notes(vsi_err *err, vsi_state *state, const vsi_op *op) {
+    uint8_t bytes[VSI_NOTE_KEY_BYTES_MAX];
+    vsi_bytes key = {NULL, 0};
+    vs_status st = drop_find_note(err, state, op->coll, bytes, &key);
+    while (st == VS_OK) {
+        vsi_op note = {.coll = op->coll, .note_key = {key.data + 6, key.bytes - 6}};
+        st = note_remove(err, state, &note, key);
+        if (st == VS_OK)
+            st = drop_find_note(err, state, op->coll, bytes, &key);
+    }
+    return st == VS_ERR_NOT_FOUND ? VS_OK : st;
+}
+
+static vs_status drop_aliases(vsi_err *err, vsi_state *state, const vsi_op *op) {
+    uint8_t bytes[VS_NAME_BYTES_MAX];
+    vsi_bytes after = {bytes, 0};
+    vs_status st = VS_OK;
+    while (st == VS_OK) {
+        vsi_bytes name = {NULL, 0};
+        uint32_t id = 0;
+        bool is_alias = false;
+        st = vsi_state_name_after(err, state, after, &name, &id, &is_alias);
+        if (st == VS_OK && name.bytes > sizeof bytes)
+            return apply_misfit(err, op, "a name is too long");
+        if (st != VS_OK)
+            break;
+        memcpy(bytes, name.data, name.bytes);
+        after.bytes = name.bytes;
+        if (id == op->coll && is_alias)
+            st = name_move(err, state, after, id, 0, true);
+    }
+    return st == VS_ERR_NOT_FOUND ? VS_OK : st;
+}
+
+static vs_status apply_drop(vsi_err *err, vsi_state *state, const vsi_op *op, vsi_buf *freed) {
+    char name[VS_NAME_BYTES_MAX + 1];
+    vsi_coll *coll = NULL;
+    vs_status st = apply_work_on(err, state, op, &coll);
+    if (st == VS_OK)
+        st = vsi_state_coll_name(err, state, op->coll, name);
+    if (st == VS_OK)
+        st = drop_notes(err, state, op);
+    if (st == VS_OK)
+        st = drop_aliases(err, state, op);
+    if (st != VS_OK)
+        return st;
+    vsi_hash128 gone[] = {
+        coll->digest, coll->desc->term,
+        vsi_term_of_limits(op->coll, coll->max_records, coll->max_bytes),
+        vsi_term_of_name(op->coll, (vsi_bytes){(const uint8_t *)name, strlen(name)}, false)};
+    for (size_t i = 0; i < sizeof gone / sizeof gone[0]; i++)
+        vsi_hash128_subtract(&state->digest, gone[i]);
+    vsi_freed_slot all = {.coll = op->coll, .slot = VSI_SLOT_NONE};
+    if (freed && !vsi_buf_append(freed, &all, sizeof all))
+        return vsi_fail_nomem(err, sizeof all);
+    return vsi_state_remove_coll(err, state, op->coll);
+}
+
+/* ---- digest --------------------------------------------------------------------------------- */
+
 static vs_status apply_digest(vsi_err *err, const vsi_state *state, const vsi_op *op) {
     if (state->digest.lo == op->digest.lo && state->digest.hi == op->digest.hi)
         return VS_OK;
@@ -11405,6 +11716,8 @@ VSI_FN vs_status vsi_apply(vsi_err *err, vsi_state *state, const vsi_op *op, vsi
         return apply_limits(err, state, op);
     case VSI_OP_TOUCH:
         return apply_touch(err, state, op);
+    case VSI_OP_DROP:
+        return apply_drop(err, state, op, freed);
     case VSI_OP_NOTE:
         return apply_note(err, state, op);
     case VSI_OP_DIGEST:
@@ -13720,8 +14033,13 @@ VSI_FN bool vsi_versions_list(vsi_versions *versions, vsi_buf *out) {
 
 static void versions_give_slots(vsi_versions *versions, const vsi_buf *freed) {
     const vsi_freed_slot *slots = (const vsi_freed_slot *)(const void *)freed->data;
-    for (size_t i = 0; i < freed->bytes / sizeof *slots; i++)
-        vsi_desc_give_slot(vsi_descs_find(versions->descs, slots[i].coll), slots[i].slot);
+    for (size_t i = 0; i < freed->bytes / sizeof *slots; i++) {
+        vsi_desc *desc = vsi_descs_find(versions->descs, slots[i].coll);
+        if (slots[i].slot == VSI_SLOT_NONE)
+            desc->rest = VSI_REST_DEAD;
+        else
+            vsi_desc_give_slot(desc, slots[i].slot);
+    }
 }
 
 /* What the next version replaced falls to it when this one leaves the list, but for what is needed by
@@ -14457,19 +14775,31 @@ static bool flush_desc_has_slabs(vsi_desc *desc) {
     return false;
 }
 
+static vs_status flush_bury(vsi_err *err, vsi_desc *desc, vsi_pager *pager) {
+    vs_status st = VS_OK;
+    for (uint32_t i = 0; st == VS_OK && i < vsi_desc_arrays(desc); i++)
+        st = vsi_slabs_bury(err, vsi_desc_array(desc, i), pager);
+    return st;
+}
+
 static vs_status flush_coll_slabs(vsi_err *err, vsi_state *state, vsi_desc *desc) {
     vsi_coll *coll = NULL;
     vsi_pager *pager = state->catalog.cow->pager;
-    if (!flush_desc_has_slabs(desc))
+    if (desc->rest == VSI_REST_READ)
+        return flush_bury(err, desc, pager);
+    if (!flush_desc_has_slabs(desc) && desc->rest == VSI_REST_NONE)
         return VS_OK;
     vs_status st = vsi_state_work_on(err, state, desc->id, &coll);
-    bool is_gone = st == VS_ERR_NOT_FOUND; /* its creation was rolled back */
+    bool is_gone = st == VS_ERR_NOT_FOUND; /* dropped, or its creation was rolled back */
     st = is_gone ? VS_OK : st;
+    desc->rest = VSI_REST_NONE;
     for (uint32_t i = 0; st == VS_OK && i < vsi_desc_arrays(desc); i++) {
         vsi_slabs *slabs = vsi_desc_array(desc, i);
         st = is_gone ? vsi_slabs_forget(err, slabs, pager)
                      : flush_array(err, slabs, &coll->slabs, coll->slot_end);
     }
+    if (is_gone)
+        vsi_buf_free(&desc->pool);
     return st;
 }
 
@@ -16220,7 +16550,7 @@ static vs_status write_prepare_pool(vsi_err *err, vsi_write *write, uint32_t col
 
 /* Whether an operation adds something: then the reserve is not for its transaction. */
 static bool statement_grows(const vsi_op *op) {
-    bool only_removes = op->kind == VSI_OP_DELETE ||
+    bool only_removes = op->kind == VSI_OP_DELETE || op->kind == VSI_OP_DROP ||
                         (op->kind == VSI_OP_NOTE && !op->note_has_value) ||
                         (op->kind == VSI_OP_METADATA && !op->metadata.bytes) ||
                         (op->kind == VSI_OP_PAYLOAD && !op->payload.bytes);
@@ -16399,12 +16729,21 @@ static vsi_version *write_make_version(vsi_write *write, bool needs_sync) {
     return version;
 }
 
+/* Collections that were dropped may be read in older versions. */
+static void write_leave_dropped(vsi_write *write) {
+    const vsi_freed_slot *freed = (const vsi_freed_slot *)(const void *)write->freed.data;
+    for (size_t i = 0; i < write->freed.bytes / sizeof *freed; i++)
+        if (freed[i].slot == VSI_SLOT_NONE)
+            vsi_descs_find(&write->engine->descs, freed[i].coll)->rest = VSI_REST_READ;
+}
+
 /* The COMMIT frame is written: the version becomes the one to build on, and the role passes on. */
 static void write_hand_over(vsi_write *write, vsi_version *version, uint64_t lsn) {
     vsi_engine *engine = write->engine;
     vsi_cow_keep(&engine->cow, write->mark);
     vsi_pager_keep(&engine->pager);
     vsi_engine_bury(engine, version, engine->metas.newest.checkpoint.number);
+    write_leave_dropped(write);
     version->freed = write->freed;
     version->lsn = lsn;
     write->freed = (vsi_buf){.mem = engine->mem};
@@ -17839,7 +18178,7 @@ VSI_FN vs_status vsi_view_coll(vsi_err *err, vsi_view view, const vs_collection 
         return st;
     return vsi_fail(
         err, VS_ERR_NOT_FOUND,
-        "collection '%s' does not exist here: it was created later, or its creation was "
+        "collection '%s' does not exist here: it was dropped or created later, or its creation was "
         "rolled back",
         collection->name);
 }
@@ -19681,6 +20020,18 @@ static vs_status rename_stage(vsi_err *err, vsi_write *write, vs_collection *col
 
 vs_status vs_collection_rename(vs_collection *collection, vs_txn *txn, const char *name) {
     return vsi_collection_change(collection, txn, rename_stage, (void *)(uintptr_t)name);
+}
+
+static vs_status drop_stage(vsi_err *err, vsi_write *write, vs_collection *collection, void *ctx) {
+    vsi_coll coll;
+    (void)ctx;
+    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    vsi_op op = {.kind = VSI_OP_DROP, .coll = collection->id};
+    return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
+}
+
+vs_status vs_collection_drop(vs_collection *collection, vs_txn *txn) {
+    return vsi_collection_change(collection, txn, drop_stage, NULL);
 }
 
 static vs_status set_limits_stage(vsi_err *err, vsi_write *write, vs_collection *collection,

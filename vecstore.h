@@ -12,7 +12,8 @@
  *   1  Results and messages          what calls return, how to say what went wrong
  *   2  Host services                 memory, files and log messages, if the host has its own
  *   3  Opening and closing           vs_open, vs_close
- *   4  Collections                   vs_collection_create, vs_collection_open, vs_collection_rename
+ *   4  Collections                   vs_collection_create, vs_collection_open, vs_collection_rename,
+ *                                    vs_collection_drop
  *   5  Records                       vs_key_u64, vs_put, vs_append, vs_get, vs_delete, vs_set_metadata,
  *                                    vs_payload_write, vs_payload_read
  *   6  Transactions                  vs_begin, vs_commit, vs_rollback, vs_savepoint
@@ -590,6 +591,19 @@ VS_NODISCARD VS_API vs_status vs_collection_at(vs_db *db, vs_txn *txn, size_t at
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_collection_rename(vs_collection *collection, vs_txn *txn,
                                                    const char *name);
+
+/* vs_collection_drop - delete a collection with its records, notes and aliases.
+ *
+ *   collection   the collection; the handle remains to be closed, and every other call on it fails with
+ *                VS_ERR_NOT_FOUND
+ *   txn          a write transaction, or NULL: a transaction of its own
+ *
+ * Snapshots keep it. Its name is free at once. The space that it took in the file is free for others after two
+ * checkpoints, and when no snapshot has it any more; vs_vacuum or closing makes the file smaller.
+ * Errors: VS_ERR_NOT_FOUND, VS_ERR_CORRUPT, VS_ERR_READONLY, VS_ERR_BUSY, VS_ERR_IO, VS_ERR_FULL, VS_ERR_INDOUBT,
+ *   VS_ERR_NOMEM, VS_ERR_MISUSE.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_collection_drop(vs_collection *collection, vs_txn *txn);
 
 /* vs_alias_set - make a name lead to a collection, or to another one than before, at once.
  *

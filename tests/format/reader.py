@@ -50,7 +50,7 @@ VALUE_MAX = 1048576  # bytes of a compressed value
 CONT, COMMIT, MARK = 1, 2, 3
 PAYLOAD_MAX = 67108864
 CREATE, PUT, DELETE, NOTE, DIGEST = 1, 2, 3, 4, 5
-SAVEPOINT, RELEASE, ROLLBACK_TO, METADATA, RENAME, ALIAS, LIMITS, TOUCH, PAYLOAD = 6, 7, 8, 9, 10, 11, 12, 13, 14
+SAVEPOINT, RELEASE, ROLLBACK_TO, METADATA, RENAME, ALIAS, LIMITS, TOUCH, PAYLOAD, DROP = 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 PIECE = 65536  # bytes of a piece of a payload
 SAVEPOINTS_MAX = 1000
 NO_SLOT = 0xFFFFFFFF
@@ -954,13 +954,13 @@ class Replay:
             while fields.place < len(payload):
                 kind, flags, _, size = fields.take("BBHI")
                 body = Fields(fields.raw(size), f"{thing}: operation {kind}")
-                if CREATE <= kind <= PAYLOAD:
+                if CREATE <= kind <= DROP:
                     [self.create, self.put, self.delete, self.note, self.verify_digest, self.savepoint, self.release,
                      self.rollback_to, self.metadata, self.rename, self.alias, self.limits,
-                     self.touch, self.payload][kind - 1](body)
+                     self.touch, self.payload, self.drop][kind - 1](body)
                     body.end()
                 else:
-                    expect(not flags & 1, thing, f"operation {kind}", "1 to 14 (VS_ERR_TOO_NEW)")
+                    expect(not flags & 1, thing, f"operation {kind}", "1 to 15 (VS_ERR_TOO_NEW)")
                 at_end = i == len(self.payloads) - 1 and fields.place == len(payload)
                 expect((kind == DIGEST) == at_end, thing, f"operation {kind}", "DIGEST at the end, and only there")
                 last = kind
@@ -1086,6 +1086,15 @@ class Replay:
     def touch(self, body):
         c = self.collection_of(body)
         c.changed = body.take("q")
+
+    def drop(self, body):
+        c = self.collection_of(body)
+        for name in [name for name, of in self.state.aliases.items() if of == c.id]:
+            self.state.add(-name_term(name, self.state.aliases.pop(name), True))
+        for where in [where for where in self.state.notes if where[0] == c.id]:
+            self.state.add(-note_term(*where, self.state.notes.pop(where)))
+        self.state.add(-collection_term(c) - records_digest(c))
+        del self.state.collections[c.id]
 
     def note(self, body):
         collection_id, put = body.take("II")

@@ -361,6 +361,18 @@ vs_status vs_collection_rename(vs_collection *collection, vs_txn *txn, const cha
     return vsi_collection_change(collection, txn, rename_stage, (void *)(uintptr_t)name);
 }
 
+static vs_status drop_stage(vsi_err *err, vsi_write *write, vs_collection *collection, void *ctx) {
+    vsi_coll coll;
+    (void)ctx;
+    vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    vsi_op op = {.kind = VSI_OP_DROP, .coll = collection->id};
+    return st == VS_OK ? vsi_statement_apply(err, write, &op) : st;
+}
+
+vs_status vs_collection_drop(vs_collection *collection, vs_txn *txn) {
+    return vsi_collection_change(collection, txn, drop_stage, NULL);
+}
+
 static vs_status set_limits_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
                                   void *ctx) {
     const uint64_t *limits = ctx;

@@ -94,7 +94,7 @@ VSI_FN vs_status vsi_view_coll(vsi_err *err, vsi_view view, const vs_collection 
         return st;
     return vsi_fail(
         err, VS_ERR_NOT_FOUND,
-        "collection '%s' does not exist here: it was created later, or its creation was "
+        "collection '%s' does not exist here: it was dropped or created later, or its creation was "
         "rolled back",
         collection->name);
 }

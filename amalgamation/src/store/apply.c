@@ -460,7 +460,7 @@ static vs_status apply_touch(vsi_err *err, vsi_state *state, const vsi_op *op) {
     return st;
 }
 
-/* ---- notes and digest ----------------------------------------------------------------------- */
+/* ---- notes ---------------------------------------------------------------------------------- */
 
 static vs_status note_remove(vsi_err *err, vsi_state *state, const vsi_op *op, vsi_bytes key) {
     vsi_value value = {.bytes = 0};
@@ -493,6 +493,86 @@ static vs_status apply_note(vsi_err *err, vsi_state *state, const vsi_op *op) {
     return vsi_value_put(err, &state->notes, key, op->note_value, hash);
 }
 
+/* ---- drop ----------------------------------------------------------------------------------- */
+
+/* The first note of a collection, its key copied to bytes; VS_ERR_NOT_FOUND: there is none. */
+static vs_status drop_find_note(vsi_err *err, const vsi_state *state, uint32_t coll,
+                                uint8_t bytes[VSI_NOTE_KEY_BYTES_MAX], vsi_bytes *out_key) {
+    vsi_btree_cursor cursor;
+    vsi_bytes from = vsi_note_encode(bytes, coll, (vsi_bytes){bytes, 0});
+    vs_status st = vsi_btree_seek(err, &state->notes, from, &cursor);
+    if (st != VS_OK)
+        return st;
+    vsi_bytes key = {NULL, 0};
+    if (!vsi_btree_at_end(&cursor))
+        key = vsi_btree_entry(&cursor).key;
+    if (key.bytes < 7 || key.bytes > VSI_NOTE_KEY_BYTES_MAX || memcmp(key.data, bytes, 4) != 0)
+        return VS_ERR_NOT_FOUND;
+    memcpy(bytes, key.data, key.bytes);
+    *out_key = (vsi_bytes){bytes, key.bytes};
+    return VS_OK;
+}
+
+static vs_status drop_notes(vsi_err *err, vsi_state *state, const vsi_op *op) {
+    uint8_t bytes[VSI_NOTE_KEY_BYTES_MAX];
+    vsi_bytes key = {NULL, 0};
+    vs_status st = drop_find_note(err, state, op->coll, bytes, &key);
+    while (st == VS_OK) {
+        vsi_op note = {.coll = op->coll, .note_key = {key.data + 6, key.bytes - 6}};
+        st = note_remove(err, state, &note, key);
+        if (st == VS_OK)
+            st = drop_find_note(err, state, op->coll, bytes, &key);
+    }
+    return st == VS_ERR_NOT_FOUND ? VS_OK : st;
+}
+
+static vs_status drop_aliases(vsi_err *err, vsi_state *state, const vsi_op *op) {
+    uint8_t bytes[VS_NAME_BYTES_MAX];
+    vsi_bytes after = {bytes, 0};
+    vs_status st = VS_OK;
+    while (st == VS_OK) {
+        vsi_bytes name = {NULL, 0};
+        uint32_t id = 0;
+        bool is_alias = false;
+        st = vsi_state_name_after(err, state, after, &name, &id, &is_alias);
+        if (st == VS_OK && name.bytes > sizeof bytes)
+            return apply_misfit(err, op, "a name is too long");
+        if (st != VS_OK)
+            break;
+        memcpy(bytes, name.data, name.bytes);
+        after.bytes = name.bytes;
+        if (id == op->coll && is_alias)
+            st = name_move(err, state, after, id, 0, true);
+    }
+    return st == VS_ERR_NOT_FOUND ? VS_OK : st;
+}
+
+static vs_status apply_drop(vsi_err *err, vsi_state *state, const vsi_op *op, vsi_buf *freed) {
+    char name[VS_NAME_BYTES_MAX + 1];
+    vsi_coll *coll = NULL;
+    vs_status st = apply_work_on(err, state, op, &coll);
+    if (st == VS_OK)
+        st = vsi_state_coll_name(err, state, op->coll, name);
+    if (st == VS_OK)
+        st = drop_notes(err, state, op);
+    if (st == VS_OK)
+        st = drop_aliases(err, state, op);
+    if (st != VS_OK)
+        return st;
+    vsi_hash128 gone[] = {
+        coll->digest, coll->desc->term,
+        vsi_term_of_limits(op->coll, coll->max_records, coll->max_bytes),
+        vsi_term_of_name(op->coll, (vsi_bytes){(const uint8_t *)name, strlen(name)}, false)};
+    for (size_t i = 0; i < sizeof gone / sizeof gone[0]; i++)
+        vsi_hash128_subtract(&state->digest, gone[i]);
+    vsi_freed_slot all = {.coll = op->coll, .slot = VSI_SLOT_NONE};
+    if (freed && !vsi_buf_append(freed, &all, sizeof all))
+        return vsi_fail_nomem(err, sizeof all);
+    return vsi_state_remove_coll(err, state, op->coll);
+}
+
+/* ---- digest --------------------------------------------------------------------------------- */
+
 static vs_status apply_digest(vsi_err *err, const vsi_state *state, const vsi_op *op) {
     if (state->digest.lo == op->digest.lo && state->digest.hi == op->digest.hi)
         return VS_OK;
@@ -523,6 +603,8 @@ VSI_FN vs_status vsi_apply(vsi_err *err, vsi_state *state, const vsi_op *op, vsi
         return apply_limits(err, state, op);
     case VSI_OP_TOUCH:
         return apply_touch(err, state, op);
+    case VSI_OP_DROP:
+        return apply_drop(err, state, op, freed);
     case VSI_OP_NOTE:
         return apply_note(err, state, op);
     case VSI_OP_DIGEST:

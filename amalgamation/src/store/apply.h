@@ -8,7 +8,7 @@
 #include "store/op.h"
 #include "store/state.h"
 
-/* A slot that a version gave up. */
+/* A slot that a version gave up; VSI_SLOT_NONE: the collection itself. */
 typedef struct vsi_freed_slot {
     uint32_t coll, slot;
 } vsi_freed_slot;

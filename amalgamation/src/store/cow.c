@@ -173,6 +173,12 @@ VSI_FN vsi_page_count vsi_cow_pages(const vsi_cow *cow) {
                             .large = cow->pages.large - cow->dead_pages.large};
 }
 
+static vs_status cow_bury_extent(vsi_err *err, vsi_cow *cow, vsi_ref ref, uint64_t birth) {
+    vsi_dead_extent dead = {.run = {vsi_ref_page(ref), vsi_ref_pages(ref)}, .birth = birth};
+    bool ok = vsi_buf_append(&cow->dead_extents, &dead, sizeof dead);
+    return ok ? VS_OK : vsi_fail_nomem(err, sizeof dead);
+}
+
 VSI_FN vs_status vsi_cow_drop_ref(vsi_err *err, vsi_cow *cow, vsi_ref ref) {
     if (ref.kind == VSI_REF_NONE)
         return VS_OK;
@@ -180,7 +186,11 @@ VSI_FN vs_status vsi_cow_drop_ref(vsi_err *err, vsi_cow *cow, vsi_ref ref) {
         vsi_cow_drop(cow, vsi_ref_block(ref));
         return VS_OK;
     }
-    vsi_dead_extent dead = {.run = {vsi_ref_page(ref), vsi_ref_pages(ref)}, .birth = ref.birth};
-    bool ok = vsi_buf_append(&cow->dead_extents, &dead, sizeof dead);
-    return ok ? VS_OK : vsi_fail_nomem(err, sizeof dead);
+    return cow_bury_extent(err, cow, ref, ref.birth);
+}
+
+VSI_FN vs_status vsi_cow_drop_shared(vsi_err *err, vsi_cow *cow, vsi_ref ref) {
+    if (ref.kind == VSI_REF_NONE || ref.is_block)
+        return vsi_cow_drop_ref(err, cow, ref);
+    return cow_bury_extent(err, cow, ref, 0);
 }

@@ -70,5 +70,7 @@ VSI_FN void vsi_cow_drop(vsi_cow *cow, void *block);
 VSI_FN vsi_page_count vsi_cow_pages(const vsi_cow *cow);
 /* What a reference leads to, block or extent, is no longer part of the structure. */
 VS_NODISCARD VSI_FN vs_status vsi_cow_drop_ref(vsi_err *err, vsi_cow *cow, vsi_ref ref);
+/* The same for what versions share that are older than it: a slab, or a node that leads there. */
+VS_NODISCARD VSI_FN vs_status vsi_cow_drop_shared(vsi_err *err, vsi_cow *cow, vsi_ref ref);
 
 #endif

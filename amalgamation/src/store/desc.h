@@ -18,6 +18,13 @@ typedef struct vsi_field {
     vsi_slabs rows; /* vectors, elements in the machine's order */
 } vsi_field;
 
+/* What is left of a collection that was dropped. */
+enum {
+    VSI_REST_NONE = 0, /* it was not, or nothing is left */
+    VSI_REST_READ = 1, /* slabs, which versions that can be read have */
+    VSI_REST_DEAD = 2  /* slabs, which nobody needs */
+};
+
 /* Lives until the database is closed, also when the transaction that made it was rolled back. */
 typedef struct vsi_desc {
     uint32_t id;
@@ -32,6 +39,7 @@ typedef struct vsi_desc {
     vsi_buf pool;        /* uint32_t: slots below slot_end that may be used */
     bool pool_is_filled; /* false: nothing changed since open; what is not live is free */
     bool is_flushed;     /* by the checkpoint being made; then its slabs are by this */
+    int rest;            /* VSI_REST_... */
     vsi_btree new_dir;
 } vsi_desc;
 

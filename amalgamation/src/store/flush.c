@@ -159,19 +159,31 @@ static bool flush_desc_has_slabs(vsi_desc *desc) {
     return false;
 }
 
+static vs_status flush_bury(vsi_err *err, vsi_desc *desc, vsi_pager *pager) {
+    vs_status st = VS_OK;
+    for (uint32_t i = 0; st == VS_OK && i < vsi_desc_arrays(desc); i++)
+        st = vsi_slabs_bury(err, vsi_desc_array(desc, i), pager);
+    return st;
+}
+
 static vs_status flush_coll_slabs(vsi_err *err, vsi_state *state, vsi_desc *desc) {
     vsi_coll *coll = NULL;
     vsi_pager *pager = state->catalog.cow->pager;
-    if (!flush_desc_has_slabs(desc))
+    if (desc->rest == VSI_REST_READ)
+        return flush_bury(err, desc, pager);
+    if (!flush_desc_has_slabs(desc) && desc->rest == VSI_REST_NONE)
         return VS_OK;
     vs_status st = vsi_state_work_on(err, state, desc->id, &coll);
-    bool is_gone = st == VS_ERR_NOT_FOUND; /* its creation was rolled back */
+    bool is_gone = st == VS_ERR_NOT_FOUND; /* dropped, or its creation was rolled back */
     st = is_gone ? VS_OK : st;
+    desc->rest = VSI_REST_NONE;
     for (uint32_t i = 0; st == VS_OK && i < vsi_desc_arrays(desc); i++) {
         vsi_slabs *slabs = vsi_desc_array(desc, i);
         st = is_gone ? vsi_slabs_forget(err, slabs, pager)
                      : flush_array(err, slabs, &coll->slabs, coll->slot_end);
     }
+    if (is_gone)
+        vsi_buf_free(&desc->pool);
     return st;
 }
 

@@ -120,6 +120,9 @@ static void op_put_body(vsi_buf *buf, const vsi_op *op) {
         op_put_u32(buf, op->coll);
         op_put_u64(buf, (uint64_t)op->time_us);
         break;
+    case VSI_OP_DROP:
+        op_put_u32(buf, op->coll);
+        break;
     case VSI_OP_NOTE:
         op_put_u32(buf, op->coll);
         op_put_u32(buf, op->note_has_value);
@@ -287,6 +290,9 @@ static void op_take_body(op_reader *r, vsi_op *op) {
     case VSI_OP_TOUCH:
         op->coll = op_take_u32(r);
         op->time_us = (int64_t)op_take_u64(r);
+        break;
+    case VSI_OP_DROP:
+        op->coll = op_take_u32(r);
         break;
     case VSI_OP_NOTE:
         op->coll = op_take_u32(r);

@@ -23,7 +23,8 @@ enum {
     VSI_OP_LIMITS = 12,
     VSI_OP_TOUCH = 13, /* the collection's records change in this transaction */
     VSI_OP_PAYLOAD = 14,
-    VSI_OP_LAST = VSI_OP_PAYLOAD
+    VSI_OP_DROP = 15,
+    VSI_OP_LAST = VSI_OP_DROP
 };
 
 /* A vector field of a new collection. */

@@ -694,7 +694,8 @@ VSI_FN vs_status vsi_slabs_distrust(vsi_err *err, vsi_slabs *slabs, vsi_pager *p
         st = vsi_slab_make_row(err, slabs, last->at << slabs->shift, &row);
         if (st != VS_OK)
             break;
-        vsi_buf_append(&pager->dropped, &run, sizeof run);
+        if (!last->is_dead)
+            vsi_buf_append(&pager->dropped, &run, sizeof run);
         vsi_mutex_lock(&pager->slab_lock);
         slabs->moved.bytes -= sizeof *last;
         vsi_mutex_unlock(&pager->slab_lock);
@@ -823,22 +824,44 @@ VSI_FN vs_status vsi_slabs_drop_unused(vsi_err *err, vsi_slabs *slabs, vsi_btree
     return st;
 }
 
-VSI_FN vs_status vsi_slabs_forget(vsi_err *err, vsi_slabs *slabs, vsi_pager *pager) {
+/* The slab lock is held; none is dirty. */
+static void slabs_leave_memory(vsi_slabs *slabs, vsi_pager *pager) {
+    slab_table *table = vsi_atomic_ptr_load(&slabs->table);
+    for (size_t i = 0; table && i < table->room; i++)
+        if (vsi_atomic_ptr_load(&table->slab[i]))
+            slab_take_out(slabs, pager, &table->slab[i], NULL);
+    vsi_atomic_ptr_store(&slabs->table, NULL);
+    if (table)
+        vsi_retire(&pager->reside, &table->retired, table_bytes(table->room));
+}
+
+VSI_FN vs_status vsi_slabs_bury(vsi_err *err, vsi_slabs *slabs, vsi_pager *pager) {
     size_t n = slabs->moved.bytes / sizeof(vsi_slab_place);
     if (!vsi_buf_reserve(&pager->dropped, n * sizeof(vsi_run)))
         return vsi_fail_nomem(err, n * sizeof(vsi_run));
-    const vsi_slab_place *places = (const vsi_slab_place *)(const void *)slabs->moved.data;
+    vsi_slab_place *places = (vsi_slab_place *)(void *)slabs->moved.data;
     for (size_t i = 0; i < n; i++) {
         vsi_run run = {vsi_ref_page(places[i].ref), vsi_ref_pages(places[i].ref)};
-        vsi_buf_append(&pager->dropped, &run, sizeof run);
+        if (!places[i].is_dead)
+            vsi_buf_append(&pager->dropped, &run, sizeof run);
+        places[i].is_dead = true; /* readers do not look at that */
     }
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_slabs_forget(vsi_err *err, vsi_slabs *slabs, vsi_pager *pager) {
+    vs_status st = vsi_slabs_bury(err, slabs, pager);
+    if (st != VS_OK)
+        return st;
     const uint32_t *dirty = (const uint32_t *)(const void *)slabs->dirty.data;
     vsi_mutex_lock(&pager->slab_lock);
     for (size_t i = 0; i < slabs->dirty.bytes / sizeof *dirty; i++)
         ((slab_head *)slabs_get(slabs, dirty[i]))->is_dirty = false;
+    slabs_leave_memory(slabs, pager);
     vsi_buf_free(&slabs->moved);
     vsi_mutex_unlock(&pager->slab_lock);
     vsi_buf_free(&slabs->dirty);
+    vsi_buf_free(&slabs->unused);
     slabs->kept_dirty = 0;
     return VS_OK;
 }

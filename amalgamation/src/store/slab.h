@@ -42,7 +42,8 @@ typedef struct vsi_slabs {
 } vsi_slabs;
 
 typedef struct vsi_slab_place {
-    uint32_t at; /* slab number */
+    uint32_t at;  /* slab number */
+    bool is_dead; /* the pages are given up; older versions may have them yet */
     vsi_ref ref;
 } vsi_slab_place;
 
@@ -100,7 +101,11 @@ VSI_FN bool vsi_slabs_have_unused(const vsi_slabs *slabs);
  * slot_end 0 none. */
 VS_NODISCARD VSI_FN vs_status vsi_slabs_drop_unused(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir,
                                                     uint32_t slot_end);
-/* What was written leads nowhere: the collection does not exist. Its pages go to the pager's dropped. */
+/* The collection is gone, but in older versions that may be read: the places of what was written since the last
+ * checkpoint, to which nothing will lead, go to the pager's dropped. */
+VS_NODISCARD VSI_FN vs_status vsi_slabs_bury(vsi_err *err, vsi_slabs *slabs, vsi_pager *pager);
+/* What was written leads nowhere: the collection does not exist, and nobody reads it. Its pages go to the
+ * pager's dropped, what is in memory leaves it. */
 VS_NODISCARD VSI_FN vs_status vsi_slabs_forget(vsi_err *err, vsi_slabs *slabs, vsi_pager *pager);
 /* dir counts: it has all places. */
 VSI_FN void vsi_slabs_settle(vsi_slabs *slabs, const vsi_btree *dir);

@@ -8,6 +8,7 @@
 #include "store/state.h"
 #include "store/payload.h"
 #include "store/term.h"
+#include "store/visit.h"
 
 enum { STATE_ENTRY_COLL = 1, STATE_ENTRY_NAME = 2, STATE_ENTRY_BASE = 3 };
 
@@ -447,6 +448,49 @@ VSI_FN vs_status vsi_state_add_coll(vsi_err *err, vsi_state *state, vsi_desc *de
     if (st == VS_OK)
         st = vsi_state_put_own_name(err, state, desc->id, name);
     return st == VS_OK ? vsi_state_put_name(err, state, name, desc->id, false) : st;
+}
+
+/* ---- dropping ------------------------------------------------------------------------------- */
+
+static vs_status state_drop_own(void *ctx, vsi_err *err, vsi_ref ref) {
+    return vsi_cow_drop_ref(err, ctx, ref);
+}
+
+/* Older versions find slabs by the desc, which leads where the newest one has them. */
+static vs_status state_drop_shared(void *ctx, vsi_err *err, vsi_ref ref) {
+    return vsi_cow_drop_shared(err, ctx, ref);
+}
+
+static vs_status state_drop_trees(vsi_err *err, vsi_coll *coll) {
+    vs_status st = VS_OK;
+    for (uint32_t i = 0; st == VS_OK && i < COLL_TREES; i++) {
+        const vsi_btree *tree = coll_tree(coll, i);
+        bool is_shared = tree == &coll->slabs;
+        st = vsi_visit(err, tree, is_shared ? state_drop_shared : state_drop_own, tree->cow);
+    }
+    return st;
+}
+
+VSI_FN vs_status vsi_state_remove_coll(vsi_err *err, vsi_state *state, uint32_t id) {
+    uint8_t key[FIELD_KEY_BYTES];
+    char name[VS_NAME_BYTES_MAX + 1];
+    vsi_coll *coll = NULL;
+    vs_status st = vsi_state_work_on(err, state, id, &coll);
+    if (st == VS_OK)
+        st = vsi_state_coll_name(err, state, id, name);
+    if (st == VS_OK)
+        st = state_drop_trees(err, coll);
+    if (st == VS_OK)
+        st = vsi_btree_delete(err, &state->catalog, state_id_key(key, id));
+    for (uint32_t i = 0; st == VS_OK && i < coll->desc->field_count; i++)
+        st = vsi_btree_delete(err, &state->catalog, state_field_key(key, id, i));
+    if (st == VS_OK)
+        st = vsi_btree_delete(err, &state->catalog, state_field_key(key, id, COLL_NAME_FIELD));
+    if (st == VS_OK)
+        st = vsi_state_put_name(err, state, (vsi_bytes){(const uint8_t *)name, strlen(name)}, 0,
+                                false);
+    state->work = (vsi_coll){.desc = NULL};
+    return st;
 }
 
 /* ---- records -------------------------------------------------------------------------------- */

@@ -86,6 +86,9 @@ VS_NODISCARD VSI_FN vs_status vsi_state_put_own_name(vsi_err *err, vsi_state *st
                                                      vsi_bytes name);
 /* Adds an empty collection, and its name. */
 VS_NODISCARD VSI_FN vs_status vsi_state_add_coll(vsi_err *err, vsi_state *state, vsi_desc *desc);
+/* Takes a collection that is there out of the catalog, its own name with it. Everything that its trees are made
+ * of is given up; slabs written since the last checkpoint stay with its desc. */
+VS_NODISCARD VSI_FN vs_status vsi_state_remove_coll(vsi_err *err, vsi_state *state, uint32_t id);
 
 /* Brings the catalog up to date with everything else: before a version is shown. */
 VS_NODISCARD VSI_FN vs_status vsi_state_settle(vsi_err *err, vsi_state *state);

@@ -156,8 +156,13 @@ VSI_FN bool vsi_versions_list(vsi_versions *versions, vsi_buf *out) {
 
 static void versions_give_slots(vsi_versions *versions, const vsi_buf *freed) {
     const vsi_freed_slot *slots = (const vsi_freed_slot *)(const void *)freed->data;
-    for (size_t i = 0; i < freed->bytes / sizeof *slots; i++)
-        vsi_desc_give_slot(vsi_descs_find(versions->descs, slots[i].coll), slots[i].slot);
+    for (size_t i = 0; i < freed->bytes / sizeof *slots; i++) {
+        vsi_desc *desc = vsi_descs_find(versions->descs, slots[i].coll);
+        if (slots[i].slot == VSI_SLOT_NONE)
+            desc->rest = VSI_REST_DEAD;
+        else
+            vsi_desc_give_slot(desc, slots[i].slot);
+    }
 }
 
 /* What the next version replaced falls to it when this one leaves the list, but for what is needed by

@@ -422,7 +422,7 @@ static vs_status write_prepare_pool(vsi_err *err, vsi_write *write, uint32_t col
 
 /* Whether an operation adds something: then the reserve is not for its transaction. */
 static bool statement_grows(const vsi_op *op) {
-    bool only_removes = op->kind == VSI_OP_DELETE ||
+    bool only_removes = op->kind == VSI_OP_DELETE || op->kind == VSI_OP_DROP ||
                         (op->kind == VSI_OP_NOTE && !op->note_has_value) ||
                         (op->kind == VSI_OP_METADATA && !op->metadata.bytes) ||
                         (op->kind == VSI_OP_PAYLOAD && !op->payload.bytes);
@@ -601,12 +601,21 @@ static vsi_version *write_make_version(vsi_write *write, bool needs_sync) {
     return version;
 }
 
+/* Collections that were dropped may be read in older versions. */
+static void write_leave_dropped(vsi_write *write) {
+    const vsi_freed_slot *freed = (const vsi_freed_slot *)(const void *)write->freed.data;
+    for (size_t i = 0; i < write->freed.bytes / sizeof *freed; i++)
+        if (freed[i].slot == VSI_SLOT_NONE)
+            vsi_descs_find(&write->engine->descs, freed[i].coll)->rest = VSI_REST_READ;
+}
+
 /* The COMMIT frame is written: the version becomes the one to build on, and the role passes on. */
 static void write_hand_over(vsi_write *write, vsi_version *version, uint64_t lsn) {
     vsi_engine *engine = write->engine;
     vsi_cow_keep(&engine->cow, write->mark);
     vsi_pager_keep(&engine->pager);
     vsi_engine_bury(engine, version, engine->metas.newest.checkpoint.number);
+    write_leave_dropped(write);
     version->freed = write->freed;
     version->lsn = lsn;
     write->freed = (vsi_buf){.mem = engine->mem};
