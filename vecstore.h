@@ -13,7 +13,7 @@
  *   2  Host services                 memory, files and log messages, if the host has its own
  *   3  Opening and closing           vs_open, vs_close
  *   4  Collections                   vs_collection_create, vs_collection_open, vs_collection_rename,
- *                                    vs_collection_drop
+ *                                    vs_collection_copy, vs_collection_drop
  *   5  Records                       vs_key_u64, vs_put, vs_append, vs_get, vs_delete, vs_set_metadata,
  *                                    vs_payload_write, vs_payload_read
  *   6  Transactions                  vs_begin, vs_commit, vs_rollback, vs_savepoint
@@ -591,6 +591,22 @@ VS_NODISCARD VS_API vs_status vs_collection_at(vs_db *db, vs_txn *txn, size_t at
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_collection_rename(vs_collection *collection, vs_txn *txn,
                                                    const char *name);
+
+/* vs_collection_copy - make a second collection of the same records.
+ *
+ *   collection       what is copied, as the transaction has it: fields, limits, records with metadata and
+ *                    payloads, notes; not aliases
+ *   txn              a write transaction, or NULL: a transaction of its own
+ *   name             of the new one, as vs_collection_create
+ *   out_collection   [1] receives a handle to it; NULL: not wanted. After an error it is unchanged
+ *
+ * It takes as long as writing all of it once; what is staged goes to the log on the way, so that memory does not
+ * grow with it.
+ * Errors: VS_ERR_EXISTS, VS_ERR_INVALID (name), VS_ERR_NOT_FOUND (the collection), VS_ERR_LIMIT (savepoints),
+ *   VS_ERR_CORRUPT; else as vs_collection_rename.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_collection_copy(vs_collection *collection, vs_txn *txn,
+                                                 const char *name, vs_collection **out_collection);
 
 /* vs_collection_drop - delete a collection with its records, notes and aliases.
  *

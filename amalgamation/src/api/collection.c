@@ -1,4 +1,5 @@
 /* collection.c - creating, opening and describing collections. */
+#include "api/collection.h"
 #include "api/record.h"
 
 static vs_status text_validate(vsi_err *err, const char *what, const char *text, size_t most) {
@@ -116,7 +117,7 @@ static vs_status options_read(vsi_err *err, const vs_collection_options *given, 
 
 /* ---- collections ---------------------------------------------------------------------------- */
 
-static vs_collection *collection_new(vs_db *db, uint32_t id, const char *name) {
+VSI_FN vs_collection *vsi_collection_new(vs_db *db, uint32_t id, const char *name) {
     vs_collection *collection = vsi_alloc_zeroed(&db->mem, sizeof *collection);
     if (!collection)
         return NULL;
@@ -140,6 +141,11 @@ static vs_status name_check_new(vsi_err *err, const vsi_write *write, const char
         return vsi_fail(err, VS_ERR_EXISTS, "%s '%s' exists", is_alias ? "alias" : "collection",
                         name);
     return st == VS_ERR_NOT_FOUND ? VS_OK : st;
+}
+
+VSI_FN vs_status vsi_collection_check_new(vsi_err *err, const vsi_write *write, const char *name) {
+    vs_status st = name_validate(err, name);
+    return st == VS_OK ? name_check_new(err, write, name) : st;
 }
 
 static vs_status limits_stage(vsi_err *err, vsi_write *write, uint32_t id, uint64_t max_records,
@@ -198,7 +204,7 @@ vs_status vs_collection_create(vs_db *db, vs_txn *txn, const char *name,
         st = options_read(&err, options, &fields);
     vs_collection *collection = NULL;
     if (st == VS_OK && out_collection) {
-        collection = collection_new(db, 0, name);
+        collection = vsi_collection_new(db, 0, name);
         st = collection ? VS_OK : vsi_fail_nomem(&err, sizeof *collection);
     }
     if (st == VS_OK)
@@ -231,7 +237,7 @@ vs_status vs_collection_open(vs_db *db, vs_txn *txn, const char *name,
     vsi_bytes name_bytes = {(const uint8_t *)name, strlen(name)};
     st = vsi_state_coll_named(&err, view.state, name_bytes, &coll);
     vsi_view_close(db, view);
-    vs_collection *collection = st == VS_OK ? collection_new(db, coll.desc->id, name) : NULL;
+    vs_collection *collection = st == VS_OK ? vsi_collection_new(db, coll.desc->id, name) : NULL;
     if (st == VS_ERR_NOT_FOUND)
         st = vsi_fail(&err, st, "there is no collection '%.*s'", (int)VS_NAME_BYTES_MAX, name);
     else if (st == VS_OK && !collection)
@@ -348,9 +354,7 @@ static vs_status rename_stage(vsi_err *err, vsi_write *write, vs_collection *col
     vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
     vsi_op op = {.kind = VSI_OP_RENAME, .coll = collection->id};
     if (st == VS_OK)
-        st = name_validate(err, name);
-    if (st == VS_OK)
-        st = name_check_new(err, write, name);
+        st = vsi_collection_check_new(err, write, name);
     if (st != VS_OK)
         return st;
     op.name = (vsi_bytes){(const uint8_t *)name, strlen(name)};
