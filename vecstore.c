@@ -16833,6 +16833,11 @@ VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync) {
  * On a failure everything is as before, or writing has stopped. */
 VS_NODISCARD VSI_FN vs_status vsi_checkpoint(vsi_err *err, vsi_engine *engine, bool is_final);
 
+/* Moves up to about max_bytes from the end of the file into holes before it, and cuts it off. out_left_bytes: about
+ * the holes that are left when that went on; 0: no more can be gained now. */
+VS_NODISCARD VSI_FN vs_status vsi_vacuum(vsi_err *err, vsi_engine *engine, uint64_t max_bytes,
+                                         uint64_t *out_left_bytes);
+
 /* After a commit, or one that a full disk refused: writes slabs ahead of the next checkpoint, and makes it,
  * when the log or what is in memory has grown enough and nobody else is writing. A failure is only reported
  * as a message. */
@@ -17232,6 +17237,73 @@ VSI_FN vs_status vsi_checkpoint(vsi_err *err, vsi_engine *engine, bool is_final)
     vsi_mutex_unlock(&engine->log_lock);
     if (st == VS_OK)
         st = checkpoint_with_role(err, engine, is_final);
+    vsi_role_give(engine);
+    return st;
+}
+
+/* ---- vacuum --------------------------------------------------------------------------------- */
+
+enum { VACUUM_HOLES_SHARE = 64, VACUUM_CHECKPOINTS = 4 };
+
+/* Holes before the end that moving something there may fill: all but a few. */
+static uint64_t vacuum_holes(const vsi_space *space) {
+    uint64_t used = space->end - VSI_SPACE_FIRST_PAGE - space->free_pages;
+    uint64_t kept = used / VACUUM_HOLES_SHARE + VSI_TAIL_PAGES;
+    return space->free_pages > kept ? space->free_pages - kept : 0;
+}
+
+/* Where the tail begins that is to be moved; 0: nowhere. */
+static uint64_t vacuum_tail(const vsi_space *space, uint64_t max_bytes) {
+    uint64_t holes = vacuum_holes(space), most = max_bytes / VSI_PAGE_BYTES + 1;
+    return holes ? space->end - (holes < most ? holes : most) : 0;
+}
+
+/* Checkpoints until none that is kept needs what the first has moved, and none names the end where it was. With
+ * snapshots that may be never. */
+static vs_status vacuum_move(vsi_err *err, vsi_engine *engine, uint64_t tail, vsi_stay *stay) {
+    vs_status st = VS_OK;
+    for (int i = 0; st == VS_OK && i < VACUUM_CHECKPOINTS; i++) {
+        checkpoint_work work = {.engine = engine, .relocate_from = i ? 0 : tail};
+        st = checkpoint_make(err, &work);
+        if (st == VS_OK)
+            checkpoint_clean(engine, false, stay);
+        if (i > 0 && vsi_engine_file_end(engine) == engine->pager.space.end)
+            break;
+    }
+    return st;
+}
+
+static vs_status vacuum_with_role(vsi_err *err, vsi_engine *engine, uint64_t max_bytes,
+                                  vsi_stay *stay, uint64_t *out_left_bytes) {
+    vsi_space *space = &engine->pager.space;
+    vs_status st = checkpoint_sync(err, engine);
+    if (st == VS_OK)
+        st = vsi_freelist_load(err, engine);
+    if (st != VS_OK)
+        return st;
+    if (space->dead_pages || !checkpoint_is_current(engine)) /* first what is free by itself */
+        st = vacuum_move(err, engine, 0, stay);
+    uint64_t end = space->end, tail = vacuum_tail(space, max_bytes);
+    if (st == VS_OK && tail)
+        st = vacuum_move(err, engine, tail, stay);
+    *out_left_bytes = space->end < end ? vacuum_holes(space) * VSI_PAGE_BYTES : 0;
+    return st;
+}
+
+VSI_FN vs_status vsi_vacuum(vsi_err *err, vsi_engine *engine, uint64_t max_bytes,
+                            uint64_t *out_left_bytes) {
+    *out_left_bytes = 0;
+    vs_status st = vsi_role_take(err, engine, true);
+    if (st != VS_OK)
+        return st;
+    vsi_mutex_lock(&engine->log_lock);
+    st = vsi_engine_check_writable(err, engine);
+    vsi_mutex_unlock(&engine->log_lock);
+    vsi_stay stay = vsi_stay_enter(&engine->pager.reside);
+    if (st == VS_OK)
+        st = vacuum_with_role(err, engine, max_bytes, &stay, out_left_bytes);
+    vsi_stay_leave(&engine->pager.reside, stay);
+    vsi_budget_keep(&engine->pager, &engine->descs);
     vsi_role_give(engine);
     return st;
 }
@@ -20448,6 +20520,80 @@ vs_status vs_collection_copy(vs_collection *collection, vs_txn *txn, const char 
     }
     return vsi_handle_end(&collection->head, st, &err);
 }
+/* ---- api/measure.c ---------------------------------------------------------------------------------- */
+/* measure.c - what a collection is made of. */
+/* uses api/handle.h */
+/* uses store/visit.h */
+
+/* Bytes that a tree takes in the file, or will. */
+typedef struct measure_sum {
+    uint64_t nodes, slabs, values;
+} measure_sum;
+
+static vs_status measure_ref(void *ctx, vsi_err *err, vsi_ref ref) {
+    measure_sum *sum = ctx;
+    (void)err;
+    uint64_t pages =
+        ref.is_block ? ((const vsi_block *)vsi_ref_block(ref))->pages : vsi_ref_pages(ref);
+    uint64_t *bytes = ref.kind == VSI_REF_NODE   ? &sum->nodes
+                      : ref.kind == VSI_REF_SLAB ? &sum->slabs
+                                                 : &sum->values;
+    *bytes += pages * VSI_PAGE_BYTES;
+    return VS_OK;
+}
+
+static vs_status measure_tree(vsi_err *err, const vsi_btree *tree, uint64_t *out_bytes) {
+    measure_sum sum = {.nodes = 0};
+    vs_status st = vsi_visit(err, tree, measure_ref, &sum);
+    *out_bytes += sum.nodes + sum.values;
+    return st;
+}
+
+static vs_status measure_slabs(vsi_err *err, const vsi_coll *coll, vs_collection_stats *stats) {
+    measure_sum sum = {.nodes = 0};
+    vs_status st = vsi_visit(err, &coll->slabs, measure_ref, &sum);
+    stats->bitmap_bytes += sum.nodes;
+    stats->vector_bytes = sum.slabs;
+    return st;
+}
+
+static vs_status measure_coll(vsi_err *err, const vsi_coll *coll, vs_collection_stats *stats) {
+    stats->records = coll->count;
+    stats->dead_slots = coll->slot_end - coll->count;
+    vs_status st = measure_tree(err, &coll->keys, &stats->key_bytes);
+    if (st == VS_OK)
+        st = measure_tree(err, &coll->long_keys, &stats->key_bytes);
+    if (st == VS_OK)
+        st = measure_tree(err, &coll->metadata, &stats->metadata_bytes);
+    if (st == VS_OK)
+        st = measure_tree(err, &coll->payloads, &stats->payload_bytes);
+    if (st == VS_OK)
+        st = measure_tree(err, &coll->live, &stats->bitmap_bytes);
+    if (st == VS_OK)
+        st = measure_slabs(err, coll, stats);
+    stats->total_bytes = stats->key_bytes + stats->metadata_bytes + stats->payload_bytes +
+                         stats->vector_bytes + stats->bitmap_bytes;
+    return st;
+}
+
+vs_status vs_collection_stats_get(vs_collection *collection, vs_txn *txn,
+                                  vs_collection_stats *out_stats) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_stats)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vsi_reading r;
+    vs_collection_stats stats = VS_COLLECTION_STATS_INIT;
+    vs_status st = vsi_reading_open(&err, collection, txn, &r);
+    if (st == VS_OK)
+        st = vsi_struct_check(&err, "vs_collection_stats", out_stats);
+    if (st == VS_OK)
+        st = measure_coll(&err, &r.coll, &stats);
+    if (st == VS_OK) {
+        stats.size = out_stats->size;
+        vsi_struct_write(&stats, sizeof stats, out_stats);
+    }
+    return vsi_reading_close(&r, st, &err);
+}
 /* ---- api/vector.c ---------------------------------------------------------------------------------- */
 /* vector.c - element types, for hosts and bindings. */
 /* uses api/handle.h */
@@ -21263,6 +21409,17 @@ vs_status vs_maintain(vs_db *db, uint64_t budget_bytes, uint64_t *out_left_bytes
     if (!db->engine->config.is_readonly)
         st =
             vsi_maintain(&err, db->engine, budget_bytes ? budget_bytes : INSPECT_STEP_BYTES, &left);
+    if (st == VS_OK && out_left_bytes)
+        *out_left_bytes = left;
+    return vsi_handle_end(&db->head, st, &err);
+}
+
+vs_status vs_vacuum(vs_db *db, uint64_t budget_bytes, uint64_t *out_left_bytes) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    uint64_t left = 0;
+    vs_status st = vsi_vacuum(&err, db->engine, budget_bytes ? budget_bytes : UINT64_MAX, &left);
     if (st == VS_OK && out_left_bytes)
         *out_left_bytes = left;
     return vsi_handle_end(&db->head, st, &err);

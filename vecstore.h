@@ -20,7 +20,7 @@
  *   7  Search                        vs_search, vs_search_batch, vs_search_radius, vs_search_key
  *   8  Iterating                     vs_scan, vs_step
  *   9  Key/value notes               vs_kv_put, vs_kv_get
- *  10  Looking after a database      vs_sync, vs_checkpoint, vs_maintain, vs_interrupt, vs_stats_get, vs_check
+ *  10  Looking after a database      vs_sync, vs_checkpoint, vs_maintain, vs_vacuum, vs_interrupt, vs_stats_get, vs_check
  *  11  JSON                          vs_json_begin, vs_json_next, vs_json_floats, vs_json_write_string
  *
  * Words. A *database* is one file. A *collection* holds *records* of one shape. A *record* is a
@@ -564,6 +564,35 @@ VS_API void vs_collection_close(vs_collection *collection);
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_collection_info_get(vs_collection *collection, vs_txn *txn,
                                                      vs_collection_info *out_info);
+
+/* What a collection takes in the file, by structure; whole pages. What changed since the last checkpoint counts as
+ * it will be written, but vectors count only from that checkpoint on. */
+typedef struct vs_collection_stats {
+    uint32_t size; /* VS_COLLECTION_STATS_INIT sets it */
+    uint64_t records;
+    uint64_t dead_slots; /* places of records that were deleted or replaced, for new ones to use */
+    uint64_t key_bytes;  /* trees of keys */
+    uint64_t metadata_bytes;
+    uint64_t payload_bytes;
+    uint64_t vector_bytes; /* vectors of all fields, and 32 bytes for each place */
+    uint64_t bitmap_bytes; /* which places hold a record, and where vectors are */
+    uint64_t total_bytes;  /* of these five */
+} vs_collection_stats;
+
+#define VS_COLLECTION_STATS_INIT                                                                   \
+    { sizeof(vs_collection_stats), 0, 0, 0, 0, 0, 0, 0, 0 }
+
+/* vs_collection_stats_get - measure a collection.
+ *
+ *   collection   the collection
+ *   txn          the transaction whose state is asked, or NULL: the last commit
+ *   out_stats    [1] filled
+ *
+ * Looks at every node of its trees, for a million records some 100 MB of the file at most; vectors are not read.
+ * Errors: VS_ERR_NOT_FOUND, VS_ERR_CORRUPT, VS_ERR_IO, VS_ERR_NOMEM, VS_ERR_MISUSE.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_collection_stats_get(vs_collection *collection, vs_txn *txn,
+                                                      vs_collection_stats *out_stats);
 
 /* vs_collection_at - the collections of a database one by one, in the order of their ids.
  *
@@ -1401,6 +1430,22 @@ VS_NODISCARD VS_API vs_status vs_checkpoint(vs_db *db);
  * Threads: any; writers wait, readers are not disturbed. */
 VS_NODISCARD VS_API vs_status vs_maintain(vs_db *db, uint64_t budget_bytes,
                                           uint64_t *out_left_bytes);
+
+/* vs_vacuum - make the database file smaller while it is open.
+ *
+ *   db               an open database
+ *   budget_bytes     how much of the end of the file is moved at most, about; 0: all that helps
+ *   out_left_bytes   [1] receives about how many bytes of holes are left that another call may remove, 0: none;
+ *                    NULL: not wanted
+ *
+ * Moves what is at the end of the file into holes before it, and makes two checkpoints: then the end is not needed any
+ * more, and is cut off. Some holes remain for the next writes. What snapshots read stays where it is, so nothing
+ * may be gained as long as they are open: then 0 is left, too. Closing the database does the same by itself.
+ * Each call looks at all nodes of the file. A call that fails leaves everything as it was.
+ * Errors: VS_ERR_READONLY, VS_ERR_BUSY, VS_ERR_IO, VS_ERR_FULL, VS_ERR_INDOUBT, VS_ERR_CORRUPT, VS_ERR_NOMEM,
+ *   VS_ERR_MISUSE.
+ * Threads: any; waits for a write transaction of another thread, as vs_checkpoint. */
+VS_NODISCARD VS_API vs_status vs_vacuum(vs_db *db, uint64_t budget_bytes, uint64_t *out_left_bytes);
 
 /* vs_interrupt - end the searches that are running on a database.
  *

@@ -34,6 +34,17 @@ vs_status vs_maintain(vs_db *db, uint64_t budget_bytes, uint64_t *out_left_bytes
     return vsi_handle_end(&db->head, st, &err);
 }
 
+vs_status vs_vacuum(vs_db *db, uint64_t budget_bytes, uint64_t *out_left_bytes) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    uint64_t left = 0;
+    vs_status st = vsi_vacuum(&err, db->engine, budget_bytes ? budget_bytes : UINT64_MAX, &left);
+    if (st == VS_OK && out_left_bytes)
+        *out_left_bytes = left;
+    return vsi_handle_end(&db->head, st, &err);
+}
+
 vs_status vs_stats_get(vs_db *db, vs_stats *out_stats) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_stats)
         return VS_ERR_MISUSE;

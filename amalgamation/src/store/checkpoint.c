@@ -389,6 +389,73 @@ VSI_FN vs_status vsi_checkpoint(vsi_err *err, vsi_engine *engine, bool is_final)
     return st;
 }
 
+/* ---- vacuum --------------------------------------------------------------------------------- */
+
+enum { VACUUM_HOLES_SHARE = 64, VACUUM_CHECKPOINTS = 4 };
+
+/* Holes before the end that moving something there may fill: all but a few. */
+static uint64_t vacuum_holes(const vsi_space *space) {
+    uint64_t used = space->end - VSI_SPACE_FIRST_PAGE - space->free_pages;
+    uint64_t kept = used / VACUUM_HOLES_SHARE + VSI_TAIL_PAGES;
+    return space->free_pages > kept ? space->free_pages - kept : 0;
+}
+
+/* Where the tail begins that is to be moved; 0: nowhere. */
+static uint64_t vacuum_tail(const vsi_space *space, uint64_t max_bytes) {
+    uint64_t holes = vacuum_holes(space), most = max_bytes / VSI_PAGE_BYTES + 1;
+    return holes ? space->end - (holes < most ? holes : most) : 0;
+}
+
+/* Checkpoints until none that is kept needs what the first has moved, and none names the end where it was. With
+ * snapshots that may be never. */
+static vs_status vacuum_move(vsi_err *err, vsi_engine *engine, uint64_t tail, vsi_stay *stay) {
+    vs_status st = VS_OK;
+    for (int i = 0; st == VS_OK && i < VACUUM_CHECKPOINTS; i++) {
+        checkpoint_work work = {.engine = engine, .relocate_from = i ? 0 : tail};
+        st = checkpoint_make(err, &work);
+        if (st == VS_OK)
+            checkpoint_clean(engine, false, stay);
+        if (i > 0 && vsi_engine_file_end(engine) == engine->pager.space.end)
+            break;
+    }
+    return st;
+}
+
+static vs_status vacuum_with_role(vsi_err *err, vsi_engine *engine, uint64_t max_bytes,
+                                  vsi_stay *stay, uint64_t *out_left_bytes) {
+    vsi_space *space = &engine->pager.space;
+    vs_status st = checkpoint_sync(err, engine);
+    if (st == VS_OK)
+        st = vsi_freelist_load(err, engine);
+    if (st != VS_OK)
+        return st;
+    if (space->dead_pages || !checkpoint_is_current(engine)) /* first what is free by itself */
+        st = vacuum_move(err, engine, 0, stay);
+    uint64_t end = space->end, tail = vacuum_tail(space, max_bytes);
+    if (st == VS_OK && tail)
+        st = vacuum_move(err, engine, tail, stay);
+    *out_left_bytes = space->end < end ? vacuum_holes(space) * VSI_PAGE_BYTES : 0;
+    return st;
+}
+
+VSI_FN vs_status vsi_vacuum(vsi_err *err, vsi_engine *engine, uint64_t max_bytes,
+                            uint64_t *out_left_bytes) {
+    *out_left_bytes = 0;
+    vs_status st = vsi_role_take(err, engine, true);
+    if (st != VS_OK)
+        return st;
+    vsi_mutex_lock(&engine->log_lock);
+    st = vsi_engine_check_writable(err, engine);
+    vsi_mutex_unlock(&engine->log_lock);
+    vsi_stay stay = vsi_stay_enter(&engine->pager.reside);
+    if (st == VS_OK)
+        st = vacuum_with_role(err, engine, max_bytes, &stay, out_left_bytes);
+    vsi_stay_leave(&engine->pager.reside, stay);
+    vsi_budget_keep(&engine->pager, &engine->descs);
+    vsi_role_give(engine);
+    return st;
+}
+
 /* ---- in steps ------------------------------------------------------------------------------- */
 
 /* The size of the log that asks for a checkpoint; log_lock held. */

@@ -9,6 +9,11 @@
  * On a failure everything is as before, or writing has stopped. */
 VS_NODISCARD VSI_FN vs_status vsi_checkpoint(vsi_err *err, vsi_engine *engine, bool is_final);
 
+/* Moves up to about max_bytes from the end of the file into holes before it, and cuts it off. out_left_bytes: about
+ * the holes that are left when that went on; 0: no more can be gained now. */
+VS_NODISCARD VSI_FN vs_status vsi_vacuum(vsi_err *err, vsi_engine *engine, uint64_t max_bytes,
+                                         uint64_t *out_left_bytes);
+
 /* After a commit, or one that a full disk refused: writes slabs ahead of the next checkpoint, and makes it,
  * when the log or what is in memory has grown enough and nobody else is writing. A failure is only reported
  * as a message. */
