@@ -288,7 +288,7 @@ fuzz: deps
 # ---- upkeep --------------------------------------------------------------------------------------
 
 C_FILES = $(wildcard amalgamation/*.c amalgamation/src/*/*.[ch] ext/*/*.[ch] tests/*.[ch] \
-    tests/*/*.[ch] fuzz/*.[ch] bench/*.[ch] examples/*.c) vecstore.h
+    tests/*/*.[ch] fuzz/*.[ch] bench/*.[ch] examples/*.c examples/*.cc examples/*/*.c) vecstore.h
 
 tidy: $(BUILD)/vecstore.o $(BUILD)/libvecstore.a
 	@tests/tidy.sh $(BUILD)

@@ -505,8 +505,9 @@ VSI_FN const char *vsi_status_name(vs_status status) {
         {VS_ROW, "VS_ROW"},
         {VS_DONE, "VS_DONE"},
     };
+    vs_status primary = status > 0 && status & 0xff ? status & 0xff : status;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (names[i].code == (status & 0xff))
+        if (names[i].code == primary)
             return names[i].name;
     return "VS_ERR_?";
 }
@@ -18094,6 +18095,9 @@ typedef struct vsi_change {
  * VS_ERR_MISUSE, worded where there is a handle to keep the message. */
 VSI_FN vs_status vsi_handle_check(void *handle, uint32_t tag);
 
+/* As vsi_handle_check, and that a call has all arguments that it needs; those: what the others are. */
+VSI_FN vs_status vsi_handle_check_call(void *handle, uint32_t tag, bool has_all, const char *those);
+
 /* Checks a call's transaction: NULL, or an open one of this database, for writing if asked. */
 VSI_FN vs_status vsi_handle_check_txn(vsi_err *err, const vs_db *db, const vs_txn *txn,
                                       bool for_writing);
@@ -18159,13 +18163,17 @@ VSI_FN void vsi_struct_write(const void *ours, size_t bytes, void *callers);
 
 enum { STRUCT_BYTES_MAX = 4096 }; /* a larger size is a forgotten one */
 
-VSI_FN vs_status vsi_handle_check(void *handle, uint32_t tag) {
-    vsi_handle *head = handle;
-    if (!head || head->tag != tag)
-        return VS_ERR_MISUSE;
+/* NULL: no open handle. */
+static const char *handle_kind(uint32_t tag) {
+    return tag == VSI_TAG_DB           ? "vs_db"
+           : tag == VSI_TAG_TXN        ? "vs_txn"
+           : tag == VSI_TAG_COLLECTION ? "vs_collection"
+           : tag == VSI_TAG_CURSOR     ? "vs_cursor"
+                                       : NULL;
+}
+
+static vs_status handle_check_process(vsi_handle *head) {
     const vs_db *db = head->db;
-    if (!db->engine) /* the open failed; its message stays */
-        return VS_ERR_MISUSE;
     const vs_vfs *vfs = db->engine->config.vfs;
     uint64_t process_id = vfs->process_id(vfs->ctx);
     if (process_id == db->process_id)
@@ -18174,6 +18182,31 @@ VSI_FN vs_status vsi_handle_check(void *handle, uint32_t tag) {
                     "process %llu opened this database; it cannot be used in process %llu after a "
                     "fork",
                     (unsigned long long)db->process_id, (unsigned long long)process_id);
+}
+
+VSI_FN vs_status vsi_handle_check(void *handle, uint32_t tag) {
+    vsi_handle *head = handle;
+    if (!head || (head->tag != tag && !handle_kind(head->tag)))
+        return VS_ERR_MISUSE;
+    if (!head->db->engine) /* the open failed; its message stays */
+        return VS_ERR_MISUSE;
+    vs_status st = handle_check_process(head);
+    if (st != VS_OK || head->tag == tag)
+        return st;
+    vsi_err err = {0};
+    st = vsi_fail(&err, VS_ERR_MISUSE, "this is a %s, the call is one of a %s",
+                  handle_kind(head->tag), handle_kind(tag));
+    return vsi_handle_end(head, st, &err);
+}
+
+VSI_FN vs_status vsi_handle_check_call(void *handle, uint32_t tag, bool has_all,
+                                       const char *those) {
+    vsi_err err = {0};
+    vs_status st = vsi_handle_check(handle, tag);
+    if (st != VS_OK || has_all)
+        return st;
+    st = vsi_fail(&err, VS_ERR_MISUSE, "%s is NULL, which the call does not allow", those);
+    return vsi_handle_end(handle, st, &err);
 }
 
 VSI_FN vsi_handle *vsi_handle_of(vs_db *db, vs_txn *txn) {
@@ -18574,7 +18607,7 @@ vs_status vs_close(vs_db *db) {
     if (!db)
         return VS_OK;
     if (db->head.tag != VSI_TAG_DB)
-        return VS_ERR_MISUSE;
+        return vsi_handle_check(db, VSI_TAG_DB);
     vsi_err err = {0};
     vs_status st = VS_OK;
     if (db->engine) {
@@ -18922,7 +18955,7 @@ static vs_status record_stage_put(vsi_err *err, vsi_write *write, vs_collection 
 
 static vs_status put_record(vs_collection *collection, vs_txn *txn, const vs_record *record,
                             int mode, uint64_t *out_number) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !record)
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, record, "record") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vs_record all = VS_RECORD_INIT;
@@ -19083,7 +19116,7 @@ static vs_status batch_stage(vsi_err *err, vsi_write *write, vs_collection *coll
 
 static vs_status put_batch(vs_collection *collection, vs_txn *txn, const vs_batch *batch, int mode,
                            bool is_append, uint64_t *out_numbers) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !batch)
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, batch, "batch") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vs_batch all = VS_BATCH_INIT;
@@ -19164,7 +19197,8 @@ vs_status vs_delete(vs_collection *collection, vs_txn *txn, vs_key key) {
 vs_status vs_delete_batch(vs_collection *collection, vs_txn *txn, const vs_key *keys, size_t count,
                           uint64_t *out_deleted) {
     delete_list list = {.keys = keys, .count = count};
-    if (count && !keys)
+    bool has_all = keys || !count;
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, has_all, "keys") != VS_OK)
         return VS_ERR_MISUSE;
     vs_status st = vsi_collection_change(collection, txn, delete_stage, &list);
     if (st == VS_OK && out_deleted)
@@ -19284,7 +19318,7 @@ static vs_status update_check(vsi_err *err, uint32_t what) {
 
 vs_status vs_update(vs_collection *collection, vs_txn *txn, const vs_record *record,
                     uint32_t what) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !record)
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, record, "record") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vs_record all = VS_RECORD_INIT;
@@ -19506,7 +19540,8 @@ static vs_status vectors_prepare(vsi_err *err, vectors_call *call, uint32_t fiel
 
 vs_status vs_get_vectors(vs_collection *collection, vs_txn *txn, uint32_t field, const vs_key *keys,
                          size_t count, void *vectors, size_t stride_bytes, vs_status *statuses) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || (count && (!keys || !vectors)))
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, !count || (keys && vectors),
+                              "keys or vectors") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vectors_call call = {
@@ -19521,7 +19556,7 @@ vs_status vs_get_vectors(vs_collection *collection, vs_txn *txn, uint32_t field,
 }
 
 vs_status vs_count(vs_collection *collection, vs_txn *txn, uint64_t *out_count) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_count)
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, out_count, "out_count") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vsi_reading r;
@@ -19765,7 +19800,9 @@ static vs_status text_validate(vsi_err *err, const char *what, const char *text,
 }
 
 static vs_status name_validate(vsi_err *err, const char *name) {
-    if (!name || !*name)
+    if (!name)
+        return vsi_fail(err, VS_ERR_MISUSE, "the collection's name is NULL");
+    if (!*name)
         return vsi_fail(err, VS_ERR_INVALID, "a collection needs a name");
     return text_validate(err, "collection name", name, VS_NAME_BYTES_MAX);
 }
@@ -19974,7 +20011,8 @@ vs_status vs_collection_create(vs_db *db, vs_txn *txn, const char *name,
 
 vs_status vs_collection_open(vs_db *db, vs_txn *txn, const char *name,
                              vs_collection **out_collection) {
-    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !name || !out_collection)
+    if (vsi_handle_check_call(db, VSI_TAG_DB, name && out_collection, "name or out_collection") !=
+        VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vs_status st = vsi_handle_check_txn(&err, db, txn, false);
@@ -20043,7 +20081,7 @@ static void field_info_fill(const vsi_field *field, vs_field_info *out_info) {
 }
 
 vs_status vs_field_at(vs_collection *collection, vs_txn *txn, size_t at, vs_field_info *out_info) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_info)
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, out_info, "out_info") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vsi_reading r;
@@ -20059,7 +20097,7 @@ vs_status vs_field_at(vs_collection *collection, vs_txn *txn, size_t at, vs_fiel
 
 vs_status vs_collection_info_get(vs_collection *collection, vs_txn *txn,
                                  vs_collection_info *out_info) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_info)
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, out_info, "out_info") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vsi_reading r;
@@ -20072,7 +20110,7 @@ vs_status vs_collection_info_get(vs_collection *collection, vs_txn *txn,
 }
 
 vs_status vs_collection_at(vs_db *db, vs_txn *txn, size_t at, vs_collection_info *out_info) {
-    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_info)
+    if (vsi_handle_check_call(db, VSI_TAG_DB, out_info, "out_info") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vs_status st = vsi_handle_check_txn(&err, db, txn, false);
@@ -20203,7 +20241,7 @@ static vs_status alias_find(vsi_err *err, const vsi_state *state, size_t at, vsi
 }
 
 vs_status vs_alias_at(vs_db *db, vs_txn *txn, size_t at, vs_alias_info *out_info) {
-    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_info)
+    if (vsi_handle_check_call(db, VSI_TAG_DB, out_info, "out_info") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vs_alias_info info = VS_ALIAS_INFO_INIT;
@@ -20772,7 +20810,7 @@ static vs_cursor *cursor_new(vs_db *db, uint32_t coll_id) {
 
 vs_status vs_scan(vs_collection *collection, vs_txn *txn, const vs_range *range,
                   vs_cursor **out_cursor) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_cursor)
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, out_cursor, "out_cursor") != VS_OK)
         return VS_ERR_MISUSE;
     vs_db *db = collection->head.db;
     vsi_err err = {0};
@@ -20889,7 +20927,7 @@ static vs_status cursor_locate(vsi_err *err, vs_cursor *cursor, const vsi_state 
 }
 
 vs_status vs_cursor_record(vs_cursor *cursor, vs_record *out_record) {
-    if (vsi_handle_check(cursor, VSI_TAG_CURSOR) != VS_OK || !out_record)
+    if (vsi_handle_check_call(cursor, VSI_TAG_CURSOR, out_record, "out_record") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     const vsi_state *state = cursor_state(cursor);
@@ -20929,8 +20967,8 @@ void vs_cursor_close(vs_cursor *cursor) {
 /* uses api/cursor.h */
 
 vs_status vs_begin(vs_db *db, int kind, vs_txn **out_txn) {
-    vs_status st = vsi_handle_check(db, VSI_TAG_DB);
-    if (st != VS_OK || !out_txn)
+    vs_status st = vsi_handle_check_call(db, VSI_TAG_DB, out_txn, "out_txn");
+    if (st != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     if (kind != VS_TXN_READ && kind != VS_TXN_WRITE) {
@@ -20998,7 +21036,7 @@ static vs_status txn_check_writes(vsi_err *err, const vs_txn *txn) {
 }
 
 vs_status vs_savepoint(vs_txn *txn, uint32_t *out_savepoint) {
-    if (vsi_handle_check(txn, VSI_TAG_TXN) != VS_OK || !out_savepoint)
+    if (vsi_handle_check_call(txn, VSI_TAG_TXN, out_savepoint, "out_savepoint") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vs_status st = txn_check_writes(&err, txn);
@@ -21089,7 +21127,8 @@ vs_status vs_kv_put(vs_db *db, vs_txn *txn, vs_collection *collection, const voi
 
 vs_status vs_kv_get(vs_db *db, vs_txn *txn, vs_collection *collection, const void *key,
                     size_t key_bytes, void *value, size_t value_room, size_t *out_bytes) {
-    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_bytes || (!value && value_room))
+    if (vsi_handle_check_call(db, VSI_TAG_DB, out_bytes && (value || !value_room),
+                              "value or out_bytes") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vs_status st = note_check_call(&err, db, txn, false, collection, key, key_bytes);
@@ -21267,7 +21306,8 @@ static vs_status search_prepare_key(vsi_err *err, search *s, vs_key key) {
 
 vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, int query_type,
                     size_t k, const vs_search_options *options, vs_hit *hits, size_t *out_count) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !query || !hits || !out_count)
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, query && hits && out_count,
+                              "query, hits or out_count") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     search s;
@@ -21299,8 +21339,9 @@ static vs_status batch_check(vsi_err *err, const search *s, int query_type, size
 vs_status vs_search_batch(vs_collection *collection, vs_txn *txn, const void *queries,
                           int query_type, size_t stride_bytes, size_t count, size_t k,
                           const vs_search_options *options, vs_hit *hits, size_t *out_counts) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK ||
-        (count && (!queries || !hits || !out_counts)))
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION,
+                              !count || (queries && hits && out_counts),
+                              "queries, hits or out_counts") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     search s;
@@ -21324,8 +21365,8 @@ vs_status vs_search_batch(vs_collection *collection, vs_txn *txn, const void *qu
 vs_status vs_search_radius(vs_collection *collection, vs_txn *txn, const void *query,
                            int query_type, double radius, const vs_search_options *options,
                            size_t room, vs_hit *hits, size_t *out_count, uint64_t *out_total) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !query || (room && !hits) ||
-        !out_count)
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, query && (hits || !room) && out_count,
+                              "query, hits or out_count") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     search s;
@@ -21344,7 +21385,8 @@ vs_status vs_search_radius(vs_collection *collection, vs_txn *txn, const void *q
 
 vs_status vs_search_key(vs_collection *collection, vs_txn *txn, vs_key key, size_t k,
                         const vs_search_options *options, vs_hit *hits, size_t *out_count) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !hits || !out_count)
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, hits && out_count,
+                              "hits or out_count") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     search s;
@@ -21361,7 +21403,8 @@ vs_status vs_search_key(vs_collection *collection, vs_txn *txn, vs_key key, size
 
 vs_status vs_distance(vs_collection *collection, vs_txn *txn, vs_key key, vs_key other,
                       const vs_search_options *options, double *out_distance) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_distance)
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, out_distance, "out_distance") !=
+        VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     search s;
@@ -21426,7 +21469,7 @@ vs_status vs_vacuum(vs_db *db, uint64_t budget_bytes, uint64_t *out_left_bytes) 
 }
 
 vs_status vs_stats_get(vs_db *db, vs_stats *out_stats) {
-    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_stats)
+    if (vsi_handle_check_call(db, VSI_TAG_DB, out_stats, "out_stats") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vs_status st = vsi_struct_check(&err, "vs_stats", out_stats);
@@ -21486,7 +21529,7 @@ static void check_count(void *ctx, const char *problem) {
 }
 
 vs_status vs_check(vs_db *db, int level, vs_check_fn report, void *ctx, uint64_t *out_problems) {
-    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_problems)
+    if (vsi_handle_check_call(db, VSI_TAG_DB, out_problems, "out_problems") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     check_counter counter = {.report = report, .ctx = ctx};

@@ -285,8 +285,8 @@ VS_API void vs_vfs_memory_destroy(vs_vfs *vfs);
 enum { VS_LOG_INFO = 1, VS_LOG_WARNING = 2, VS_LOG_ERROR = 3 };
 
 /* Messages that no caller asked for: what recovery dropped, a damaged spare meta page, a log moved
- * to a new file after a failed sync. Called with the library's locks held: it must not call back.
- */
+ * to a new file after a failed sync. Called with the library's locks held: of this library it may
+ * call only what takes no handle. */
 typedef void (*vs_log_fn)(void *ctx, int level, const char *message);
 
 /* ---- 3  Opening and closing ----------------------------------------------------------------- */
@@ -496,7 +496,8 @@ typedef struct vs_collection_info {
     uint32_t fields;                 /* how many vector fields it has */
     uint64_t bytes;                  /* of the keys, vectors and metadata of all records */
     uint64_t max_records, max_bytes; /* 0: no limit */
-    int64_t changed_us; /* when the transaction began that changed its records last; created_us before */
+    int64_t
+        changed_us; /* when the transaction began that changed its records last; created_us before */
 } vs_collection_info;
 
 #define VS_COLLECTION_INFO_INIT                                                                    \
@@ -1418,10 +1419,10 @@ VS_NODISCARD VS_API vs_status vs_checkpoint(vs_db *db);
 
 /* vs_maintain - do in small steps what commits and vs_checkpoint would otherwise do at once.
  *
- *   db             an open database
- *   budget_bytes   about how much to write in this call; 0: 1 MiB
- *   out_left_bytes receives about how much is left to write until the next checkpoint is made; 0: it is made,
- *                  or it is not time for one yet. NULL: not wanted
+ *   db               an open database
+ *   budget_bytes     about how much to write in this call; 0: 1 MiB
+ *   out_left_bytes   [1] receives about how much is left to write until the next checkpoint is made; 0: it is
+ *                    made, or it is not time for one yet. NULL: not wanted
  *
  * From half the size of the log that makes a commit do a checkpoint on there is something to do: a host that
  * calls this in its idle time, until nothing is left, spares its commits the waiting. Without it commits

@@ -47,7 +47,7 @@ VT_TEST(a_renamed_collection_has_its_records_and_another_name) {
     VT_CONTAINS(vs_errmsg(c), "collection 'other' exists");
     VT_EQ(vs_collection_rename(c, NULL, "new"), VS_ERR_EXISTS);
     VT_EQ(vs_collection_rename(c, NULL, ""), VS_ERR_INVALID);
-    VT_EQ(vs_collection_rename(c, NULL, NULL), VS_ERR_INVALID);
+    VT_EQ(vs_collection_rename(c, NULL, NULL), VS_ERR_MISUSE);
     VT_EQ(vs_collection_rename(NULL, NULL, "x"), VS_ERR_MISUSE);
     vs_txn *txn = sample_begin(s.db, VS_TXN_WRITE);
     VT_OK(vs_collection_rename(c, txn, "third"), c);
@@ -129,7 +129,7 @@ VT_TEST(aliases_and_names_exclude_each_other) {
     VT_EQ(vs_alias_set(s.db, NULL, "b", NULL), VS_ERR_NOT_FOUND);
     VT_CONTAINS(vs_errmsg(s.db), "no alias 'b'");
     VT_EQ(vs_alias_set(s.db, NULL, longest, a), VS_ERR_INVALID);
-    VT_EQ(vs_alias_set(s.db, NULL, NULL, a), VS_ERR_INVALID);
+    VT_EQ(vs_alias_set(s.db, NULL, NULL, a), VS_ERR_MISUSE);
     VT_EQ(vs_alias_set(s.db, NULL, "b", foreign), VS_ERR_MISUSE);
     VT_EQ(vs_alias_set(NULL, NULL, "b", a), VS_ERR_MISUSE);
     VT_EQ(vs_alias_at(NULL, NULL, 0, &info), VS_ERR_MISUSE);

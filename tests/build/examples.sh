@@ -4,18 +4,49 @@
 set -u
 . tests/build/lib.sh
 here=$(pwd)
+CXX=${CXX:-c++}
 
 sed -n '/^```c$/,/^```$/p' README.md | sed '1d;$d' >"$scratch/readme.c"
 check "the README shows examples/hello.c" "cmp '$scratch/readme.c' examples/hello.c"
 
-for example in examples/*.c; do
-    name=$(basename "$example" .c)
-    check "$name compiles" "$CC -std=c11 -Wall -Wextra -Wpedantic -Werror $CFLAGS -I. \
-        -o '$scratch/$name' $example vecstore.c -lzstd -lm -lpthread"
-    check "$name runs" "cd '$scratch' && ./$name"
-    check "$name runs again on what it left" "cd '$scratch' && ./$name"
+check "hello compiles as its first line says" "$CC -std=c11 -Wall -Wextra -Wpedantic -Werror $CFLAGS -I. \
+    -o '$scratch/hello' examples/hello.c vecstore.c -lzstd -lm -lpthread"
+for example in examples/*.c examples/*.cc; do
+    name=$(basename "${example%.*}")
+    case "$example" in
+    */hello.c) ;;
+    *.cc)
+        check "$name compiles" "$CXX -std=c++11 -Wall -Wextra -Wpedantic -Werror $CFLAGS -I. \
+            -o '$scratch/$name' $example '$BUILD/libvecstore.a' -lzstd -lm -lpthread"
+        ;;
+    *)
+        check "$name compiles" "$CC -std=c11 -Wall -Wextra -Wpedantic -Werror $CFLAGS -I. \
+            -o '$scratch/$name' $example '$BUILD/libvecstore.a' -lzstd -lm -lpthread"
+        ;;
+    esac
+    check "$name runs" "cd '$scratch' && ./$name '$here/examples/data'"
+    check "$name runs again on what it left" "cd '$scratch' && ./$name '$here/examples/data' >$name.output"
+    check "the README names $name" "grep -q '$(basename "$example")' README.md"
 done
 check "hello finds red" "[ \"\$(cd '$scratch' && ./hello)\" = '{\"name\":\"red\"}' ]"
+nearest=$(od -An -td4 -j4 -N12 examples/data/gt.ivecs | xargs) # the first three of the first query
+check "batch_import is complete, does nothing twice, and finds what is nearest" \
+    "grep -qx '5000 rows, 0 of them new' '$scratch/batch_import.output' &&
+     [ \"\$(sed -n 's/^row \([0-9]*\) at .*/\1/p' '$scratch/batch_import.output' | xargs)\" = '$nearest' ]"
+
+if command -v cmake >/dev/null 2>&1; then
+    check "the CMake project builds and runs as it stands" \
+        "cmake -S examples/cmake -B '$scratch/cmake' -DCMAKE_C_COMPILER='$CC' -DCMAKE_BUILD_TYPE=Debug &&
+         cmake --build '$scratch/cmake' && cd '$scratch' && cmake/app | grep -q 'record 1 of 1 at squared distance 25'"
+    mkdir "$scratch/alone"
+    check "and anywhere with the two files in it" \
+        "cp examples/cmake/CMakeLists.txt examples/cmake/main.c vecstore.h vecstore.c '$scratch/alone' &&
+         cd '$scratch/alone' && cmake -S . -B out -DCMAKE_C_COMPILER='$CC' -DCMAKE_BUILD_TYPE=Debug &&
+         cmake --build out && out/app"
+else
+    skipped=$((skipped + 1))
+    echo "skipped build-examples: the CMake project: there is no cmake here"
+fi
 
 root=$scratch/root
 check "make install" "make -s install BUILD='$BUILD' DESTDIR='$root' PREFIX=/usr"

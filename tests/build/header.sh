@@ -123,13 +123,110 @@ check "each VS_API of the header declares a function that is found" \
 nm -g --defined-only "$BUILD/vecstore.o" | awk '{ print $3 }' | sort >"$scratch/defined"
 check "every declared function is defined, and nothing else is public" \
     "diff '$scratch/declared' '$scratch/defined'"
-while read -r name; do
-    awk -v name="$name" '/^\/\* / { text = "" } { text = text $0 "\n" }
-        $0 ~ "[ *]" name "\\(" && /VS_API/ { print text; exit }' vecstore.h >"$scratch/doc"
-    check "$name is documented with its errors and threads" \
-        "grep -q '^/\\* $name - ' '$scratch/doc' && grep -q 'Errors:\\|Returns' '$scratch/doc' &&
-         grep -q 'Threads:' '$scratch/doc'"
-done <"$scratch/declared"
+# What the comment above each function of a header lacks of the form that all have: its name first, each
+# parameter as a row of its own or as the [size] of another, its errors, its threads. Prints a line for each.
+undocumented() { # HEADER
+    awk '
+    function rows_name(parameter,    i, head) {
+        for (i = 1; i <= rows; i++) {
+            head = row[i]
+            sub(/  .*/, "", head)
+            if (("," head ",") ~ "[, ]" parameter "," || row[i] ~ "\\[([^]]*[^]a-z0-9_])?" parameter "([^]a-z0-9_][^]]*)?\\]")
+                return 1
+        }
+        return 0
+    }
+    function judge(declaration,    name, list, n, i, parameter) {
+        name = declaration
+        sub(/\(.*/, "", name)
+        sub(/.*[ *]/, "", name)
+        if (index(comment, "/* " name " - ") != 1)
+            print name ": the comment does not begin with its name"
+        if (comment !~ /[ .]Errors: /)
+            print name ": no Errors:"
+        if (comment !~ /[ .]Threads: /)
+            print name ": no Threads:"
+        sub(/^[^(]*\(/, "", declaration)
+        sub(/\);.*/, "", declaration)
+        n = declaration == "void" ? 0 : split(declaration, list, ",")
+        for (i = 1; i <= n; i++) {
+            parameter = list[i]
+            sub(/.*[ *]/, "", parameter)
+            if (!rows_name(parameter))
+                print name ": no word about " parameter
+        }
+    }
+    /^\/\* / { comment = ""; rows = 0; in_comment = 1 }
+    in_comment {
+        comment = comment $0 " "
+        if (/^ \*   [a-z]/)
+            row[++rows] = substr($0, 6)
+        if (/\*\//)
+            in_comment = 0
+        next
+    }
+    /^(VS_NODISCARD )?VS_API / { declaration = ""; is_open = 1 }
+    is_open {
+        declaration = declaration " " $0
+        if (/;/) {
+            gsub(/ +/, " ", declaration)
+            judge(declaration)
+            comment = ""
+            rows = is_open = 0
+        }
+    }' "$1"
+}
+check "each function is documented: every parameter, errors, threads" \
+    "undocumented vecstore.h >'$scratch/lacking'; cat '$scratch/lacking'; [ ! -s '$scratch/lacking' ]"
+cat >"$scratch/lacking.h" <<'C'
+/* vs_all - what has all.
+ *
+ *   from, to   two
+ *   out        [room] many; a line that goes on
+ *              below
+ *
+ * Errors: none.  Threads: any. */
+VS_NODISCARD VS_API vs_status vs_all(const void *from, void *to, char *out,
+                                     size_t room);
+
+/* vs_some - what lacks the second one, although its name is in the text.
+ *
+ *   from   one
+ *
+ * Errors: VS_ERR_INVALID (to).
+ * Threads: any. */
+VS_API int vs_some(const void *from, int to);
+
+/* vs_silent - nothing else.
+ *
+ *   a   one
+ *
+ * Returns 0. */
+VS_API int vs_silent(int a);
+
+VS_API int vs_bare(void);
+C
+printf '%s\n' "vs_some: no word about to" "vs_silent: no Errors:" "vs_silent: no Threads:" \
+    "vs_bare: the comment does not begin with its name" "vs_bare: no Errors:" "vs_bare: no Threads:" \
+    >"$scratch/expected"
+check "what a comment lacks would be seen" "undocumented '$scratch/lacking.h' | diff '$scratch/expected' -"
+
+# Calls in the tests of the interface: everywhere, and wrong ones.
+never_called() { # FUNCTIONS FILE...: those of a list that no file calls
+    list=$1
+    shift
+    while read -r name; do
+        grep -qE "(^|[^a-z0-9_])$name\(" "$@" || echo "$name"
+    done <"$list"
+}
+check "tests/api calls every function" \
+    "never_called '$scratch/declared' tests/api/*.c >'$scratch/n'; cat '$scratch/n'; [ ! -s '$scratch/n' ]"
+check "tests/api/misuse.c calls every function" \
+    "never_called '$scratch/declared' tests/api/misuse.c >'$scratch/n'; cat '$scratch/n'; [ ! -s '$scratch/n' ]"
+printf '%s\n' vs_get vs_get_vectors vs_put >"$scratch/list"
+echo "x = vs_get_vectors(1) + my_vs_put(2) + vs_get + vs_put;" >"$scratch/calls.c"
+check "a function that is not called would be seen" \
+    "[ \"\$(never_called '$scratch/list' '$scratch/calls.c' | xargs)\" = 'vs_get vs_put' ]"
 
 version=$(sed -n 's/^#define VS_VERSION *"\(.*\)"$/\1/p' vecstore.h)
 check "the Makefile has the header's version" "grep -q '^VERSION *:= $version\$' Makefile"

@@ -17,7 +17,9 @@ static vs_status text_validate(vsi_err *err, const char *what, const char *text,
 }
 
 static vs_status name_validate(vsi_err *err, const char *name) {
-    if (!name || !*name)
+    if (!name)
+        return vsi_fail(err, VS_ERR_MISUSE, "the collection's name is NULL");
+    if (!*name)
         return vsi_fail(err, VS_ERR_INVALID, "a collection needs a name");
     return text_validate(err, "collection name", name, VS_NAME_BYTES_MAX);
 }
@@ -226,7 +228,8 @@ vs_status vs_collection_create(vs_db *db, vs_txn *txn, const char *name,
 
 vs_status vs_collection_open(vs_db *db, vs_txn *txn, const char *name,
                              vs_collection **out_collection) {
-    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !name || !out_collection)
+    if (vsi_handle_check_call(db, VSI_TAG_DB, name && out_collection, "name or out_collection") !=
+        VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vs_status st = vsi_handle_check_txn(&err, db, txn, false);
@@ -295,7 +298,7 @@ static void field_info_fill(const vsi_field *field, vs_field_info *out_info) {
 }
 
 vs_status vs_field_at(vs_collection *collection, vs_txn *txn, size_t at, vs_field_info *out_info) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_info)
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, out_info, "out_info") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vsi_reading r;
@@ -311,7 +314,7 @@ vs_status vs_field_at(vs_collection *collection, vs_txn *txn, size_t at, vs_fiel
 
 vs_status vs_collection_info_get(vs_collection *collection, vs_txn *txn,
                                  vs_collection_info *out_info) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_info)
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, out_info, "out_info") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vsi_reading r;
@@ -324,7 +327,7 @@ vs_status vs_collection_info_get(vs_collection *collection, vs_txn *txn,
 }
 
 vs_status vs_collection_at(vs_db *db, vs_txn *txn, size_t at, vs_collection_info *out_info) {
-    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_info)
+    if (vsi_handle_check_call(db, VSI_TAG_DB, out_info, "out_info") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vs_status st = vsi_handle_check_txn(&err, db, txn, false);
@@ -455,7 +458,7 @@ static vs_status alias_find(vsi_err *err, const vsi_state *state, size_t at, vsi
 }
 
 vs_status vs_alias_at(vs_db *db, vs_txn *txn, size_t at, vs_alias_info *out_info) {
-    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_info)
+    if (vsi_handle_check_call(db, VSI_TAG_DB, out_info, "out_info") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vs_alias_info info = VS_ALIAS_INFO_INIT;

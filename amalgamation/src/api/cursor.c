@@ -136,7 +136,7 @@ static vs_cursor *cursor_new(vs_db *db, uint32_t coll_id) {
 
 vs_status vs_scan(vs_collection *collection, vs_txn *txn, const vs_range *range,
                   vs_cursor **out_cursor) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_cursor)
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, out_cursor, "out_cursor") != VS_OK)
         return VS_ERR_MISUSE;
     vs_db *db = collection->head.db;
     vsi_err err = {0};
@@ -253,7 +253,7 @@ static vs_status cursor_locate(vsi_err *err, vs_cursor *cursor, const vsi_state 
 }
 
 vs_status vs_cursor_record(vs_cursor *cursor, vs_record *out_record) {
-    if (vsi_handle_check(cursor, VSI_TAG_CURSOR) != VS_OK || !out_record)
+    if (vsi_handle_check_call(cursor, VSI_TAG_CURSOR, out_record, "out_record") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     const vsi_state *state = cursor_state(cursor);

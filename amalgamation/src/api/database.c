@@ -162,7 +162,7 @@ vs_status vs_close(vs_db *db) {
     if (!db)
         return VS_OK;
     if (db->head.tag != VSI_TAG_DB)
-        return VS_ERR_MISUSE;
+        return vsi_handle_check(db, VSI_TAG_DB);
     vsi_err err = {0};
     vs_status st = VS_OK;
     if (db->engine) {

@@ -3,13 +3,17 @@
 
 enum { STRUCT_BYTES_MAX = 4096 }; /* a larger size is a forgotten one */
 
-VSI_FN vs_status vsi_handle_check(void *handle, uint32_t tag) {
-    vsi_handle *head = handle;
-    if (!head || head->tag != tag)
-        return VS_ERR_MISUSE;
+/* NULL: no open handle. */
+static const char *handle_kind(uint32_t tag) {
+    return tag == VSI_TAG_DB           ? "vs_db"
+           : tag == VSI_TAG_TXN        ? "vs_txn"
+           : tag == VSI_TAG_COLLECTION ? "vs_collection"
+           : tag == VSI_TAG_CURSOR     ? "vs_cursor"
+                                       : NULL;
+}
+
+static vs_status handle_check_process(vsi_handle *head) {
     const vs_db *db = head->db;
-    if (!db->engine) /* the open failed; its message stays */
-        return VS_ERR_MISUSE;
     const vs_vfs *vfs = db->engine->config.vfs;
     uint64_t process_id = vfs->process_id(vfs->ctx);
     if (process_id == db->process_id)
@@ -18,6 +22,31 @@ VSI_FN vs_status vsi_handle_check(void *handle, uint32_t tag) {
                     "process %llu opened this database; it cannot be used in process %llu after a "
                     "fork",
                     (unsigned long long)db->process_id, (unsigned long long)process_id);
+}
+
+VSI_FN vs_status vsi_handle_check(void *handle, uint32_t tag) {
+    vsi_handle *head = handle;
+    if (!head || (head->tag != tag && !handle_kind(head->tag)))
+        return VS_ERR_MISUSE;
+    if (!head->db->engine) /* the open failed; its message stays */
+        return VS_ERR_MISUSE;
+    vs_status st = handle_check_process(head);
+    if (st != VS_OK || head->tag == tag)
+        return st;
+    vsi_err err = {0};
+    st = vsi_fail(&err, VS_ERR_MISUSE, "this is a %s, the call is one of a %s",
+                  handle_kind(head->tag), handle_kind(tag));
+    return vsi_handle_end(head, st, &err);
+}
+
+VSI_FN vs_status vsi_handle_check_call(void *handle, uint32_t tag, bool has_all,
+                                       const char *those) {
+    vsi_err err = {0};
+    vs_status st = vsi_handle_check(handle, tag);
+    if (st != VS_OK || has_all)
+        return st;
+    st = vsi_fail(&err, VS_ERR_MISUSE, "%s is NULL, which the call does not allow", those);
+    return vsi_handle_end(handle, st, &err);
 }
 
 VSI_FN vsi_handle *vsi_handle_of(vs_db *db, vs_txn *txn) {

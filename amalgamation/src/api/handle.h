@@ -79,6 +79,9 @@ typedef struct vsi_change {
  * VS_ERR_MISUSE, worded where there is a handle to keep the message. */
 VSI_FN vs_status vsi_handle_check(void *handle, uint32_t tag);
 
+/* As vsi_handle_check, and that a call has all arguments that it needs; those: what the others are. */
+VSI_FN vs_status vsi_handle_check_call(void *handle, uint32_t tag, bool has_all, const char *those);
+
 /* Checks a call's transaction: NULL, or an open one of this database, for writing if asked. */
 VSI_FN vs_status vsi_handle_check_txn(vsi_err *err, const vs_db *db, const vs_txn *txn,
                                       bool for_writing);

@@ -46,7 +46,7 @@ vs_status vs_vacuum(vs_db *db, uint64_t budget_bytes, uint64_t *out_left_bytes) 
 }
 
 vs_status vs_stats_get(vs_db *db, vs_stats *out_stats) {
-    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_stats)
+    if (vsi_handle_check_call(db, VSI_TAG_DB, out_stats, "out_stats") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vs_status st = vsi_struct_check(&err, "vs_stats", out_stats);
@@ -106,7 +106,7 @@ static void check_count(void *ctx, const char *problem) {
 }
 
 vs_status vs_check(vs_db *db, int level, vs_check_fn report, void *ctx, uint64_t *out_problems) {
-    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_problems)
+    if (vsi_handle_check_call(db, VSI_TAG_DB, out_problems, "out_problems") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     check_counter counter = {.report = report, .ctx = ctx};

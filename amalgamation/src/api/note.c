@@ -60,7 +60,8 @@ vs_status vs_kv_put(vs_db *db, vs_txn *txn, vs_collection *collection, const voi
 
 vs_status vs_kv_get(vs_db *db, vs_txn *txn, vs_collection *collection, const void *key,
                     size_t key_bytes, void *value, size_t value_room, size_t *out_bytes) {
-    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_bytes || (!value && value_room))
+    if (vsi_handle_check_call(db, VSI_TAG_DB, out_bytes && (value || !value_room),
+                              "value or out_bytes") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vs_status st = note_check_call(&err, db, txn, false, collection, key, key_bytes);

@@ -293,7 +293,7 @@ static vs_status record_stage_put(vsi_err *err, vsi_write *write, vs_collection 
 
 static vs_status put_record(vs_collection *collection, vs_txn *txn, const vs_record *record,
                             int mode, uint64_t *out_number) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !record)
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, record, "record") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vs_record all = VS_RECORD_INIT;
@@ -454,7 +454,7 @@ static vs_status batch_stage(vsi_err *err, vsi_write *write, vs_collection *coll
 
 static vs_status put_batch(vs_collection *collection, vs_txn *txn, const vs_batch *batch, int mode,
                            bool is_append, uint64_t *out_numbers) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !batch)
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, batch, "batch") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vs_batch all = VS_BATCH_INIT;
@@ -535,7 +535,8 @@ vs_status vs_delete(vs_collection *collection, vs_txn *txn, vs_key key) {
 vs_status vs_delete_batch(vs_collection *collection, vs_txn *txn, const vs_key *keys, size_t count,
                           uint64_t *out_deleted) {
     delete_list list = {.keys = keys, .count = count};
-    if (count && !keys)
+    bool has_all = keys || !count;
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, has_all, "keys") != VS_OK)
         return VS_ERR_MISUSE;
     vs_status st = vsi_collection_change(collection, txn, delete_stage, &list);
     if (st == VS_OK && out_deleted)
@@ -655,7 +656,7 @@ static vs_status update_check(vsi_err *err, uint32_t what) {
 
 vs_status vs_update(vs_collection *collection, vs_txn *txn, const vs_record *record,
                     uint32_t what) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !record)
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, record, "record") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vs_record all = VS_RECORD_INIT;
@@ -877,7 +878,8 @@ static vs_status vectors_prepare(vsi_err *err, vectors_call *call, uint32_t fiel
 
 vs_status vs_get_vectors(vs_collection *collection, vs_txn *txn, uint32_t field, const vs_key *keys,
                          size_t count, void *vectors, size_t stride_bytes, vs_status *statuses) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || (count && (!keys || !vectors)))
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, !count || (keys && vectors),
+                              "keys or vectors") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vectors_call call = {
@@ -892,7 +894,7 @@ vs_status vs_get_vectors(vs_collection *collection, vs_txn *txn, uint32_t field,
 }
 
 vs_status vs_count(vs_collection *collection, vs_txn *txn, uint64_t *out_count) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_count)
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, out_count, "out_count") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vsi_reading r;

@@ -147,7 +147,8 @@ static vs_status search_prepare_key(vsi_err *err, search *s, vs_key key) {
 
 vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, int query_type,
                     size_t k, const vs_search_options *options, vs_hit *hits, size_t *out_count) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !query || !hits || !out_count)
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, query && hits && out_count,
+                              "query, hits or out_count") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     search s;
@@ -179,8 +180,9 @@ static vs_status batch_check(vsi_err *err, const search *s, int query_type, size
 vs_status vs_search_batch(vs_collection *collection, vs_txn *txn, const void *queries,
                           int query_type, size_t stride_bytes, size_t count, size_t k,
                           const vs_search_options *options, vs_hit *hits, size_t *out_counts) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK ||
-        (count && (!queries || !hits || !out_counts)))
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION,
+                              !count || (queries && hits && out_counts),
+                              "queries, hits or out_counts") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     search s;
@@ -204,8 +206,8 @@ vs_status vs_search_batch(vs_collection *collection, vs_txn *txn, const void *qu
 vs_status vs_search_radius(vs_collection *collection, vs_txn *txn, const void *query,
                            int query_type, double radius, const vs_search_options *options,
                            size_t room, vs_hit *hits, size_t *out_count, uint64_t *out_total) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !query || (room && !hits) ||
-        !out_count)
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, query && (hits || !room) && out_count,
+                              "query, hits or out_count") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     search s;
@@ -224,7 +226,8 @@ vs_status vs_search_radius(vs_collection *collection, vs_txn *txn, const void *q
 
 vs_status vs_search_key(vs_collection *collection, vs_txn *txn, vs_key key, size_t k,
                         const vs_search_options *options, vs_hit *hits, size_t *out_count) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !hits || !out_count)
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, hits && out_count,
+                              "hits or out_count") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     search s;
@@ -241,7 +244,8 @@ vs_status vs_search_key(vs_collection *collection, vs_txn *txn, vs_key key, size
 
 vs_status vs_distance(vs_collection *collection, vs_txn *txn, vs_key key, vs_key other,
                       const vs_search_options *options, double *out_distance) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_distance)
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, out_distance, "out_distance") !=
+        VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     search s;

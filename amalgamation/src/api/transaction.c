@@ -2,8 +2,8 @@
 #include "api/cursor.h"
 
 vs_status vs_begin(vs_db *db, int kind, vs_txn **out_txn) {
-    vs_status st = vsi_handle_check(db, VSI_TAG_DB);
-    if (st != VS_OK || !out_txn)
+    vs_status st = vsi_handle_check_call(db, VSI_TAG_DB, out_txn, "out_txn");
+    if (st != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     if (kind != VS_TXN_READ && kind != VS_TXN_WRITE) {
@@ -71,7 +71,7 @@ static vs_status txn_check_writes(vsi_err *err, const vs_txn *txn) {
 }
 
 vs_status vs_savepoint(vs_txn *txn, uint32_t *out_savepoint) {
-    if (vsi_handle_check(txn, VSI_TAG_TXN) != VS_OK || !out_savepoint)
+    if (vsi_handle_check_call(txn, VSI_TAG_TXN, out_savepoint, "out_savepoint") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     vs_status st = txn_check_writes(&err, txn);

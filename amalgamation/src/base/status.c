@@ -57,8 +57,9 @@ VSI_FN const char *vsi_status_name(vs_status status) {
         {VS_ROW, "VS_ROW"},
         {VS_DONE, "VS_DONE"},
     };
+    vs_status primary = status > 0 && status & 0xff ? status & 0xff : status;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (names[i].code == (status & 0xff))
+        if (names[i].code == primary)
             return names[i].name;
     return "VS_ERR_?";
 }
