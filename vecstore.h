@@ -13,7 +13,7 @@
  *   2  Host services                 memory, files and log messages, if the host has its own
  *   3  Opening and closing           vs_open, vs_close
  *   4  Collections                   vs_collection_create, vs_collection_open, vs_collection_rename
- *   5  Records                       vs_key_u64, vs_put, vs_append, vs_get, vs_delete, vs_set_metadata
+ *   5  Records                       vs_key_u64, vs_put, vs_append, vs_get, vs_get_batch, vs_delete
  *   6  Transactions                  vs_begin, vs_commit, vs_rollback, vs_savepoint
  *   7  Search                        vs_search, vs_search_batch, vs_search_radius, vs_search_key
  *   8  Iterating                     vs_scan, vs_step
@@ -939,6 +939,38 @@ VS_NODISCARD VS_API vs_status vs_update(vs_collection *collection, vs_txn *txn,
 VS_NODISCARD VS_API vs_status vs_get_vectors(vs_collection *collection, vs_txn *txn, uint32_t field,
                                              const vs_key *keys, size_t count, void *vectors,
                                              size_t stride_bytes, vs_status *statuses);
+
+/* vs_get_batch - read many records, all in the same state.
+ *
+ *   collection   the collection
+ *   txn          the transaction whose state is asked, or NULL: the last commit
+ *   keys         [count] may be those that earlier calls on this handle gave out; the same one may come twice
+ *   count        how many
+ *   records      [count] filled, each as by vs_get; all begun with VS_RECORD_INIT. NULL: only ask which exist
+ *   statuses     [count] receives VS_OK, or VS_ERR_NOT_FOUND for a key that does not exist, whose record stays
+ *                as it was; NULL: such a key is an error
+ *
+ * The records are begun all alike. What is read is as by vs_get; vs_get_vectors copies vectors alone, which is faster.
+ * Memory: keys, vectors and metadata stay valid until the next call on this collection handle. The handle keeps
+ *   their memory, about 1 KB for each record beside its content, for the next batch: one of no keys gives it back.
+ * Errors: VS_ERR_NOT_FOUND (the collection; a key, which the message names), VS_ERR_INVALID and VS_ERR_LIMIT (key;
+ *   count), VS_ERR_NOMEM, VS_ERR_MISUSE. After an error records and statuses hold anything.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_get_batch(vs_collection *collection, vs_txn *txn,
+                                           const vs_key *keys, size_t count, vs_record *records,
+                                           vs_status *statuses);
+
+/* vs_exists - whether there is a record.
+ *
+ *   collection   the collection
+ *   txn          the transaction whose state is asked, or NULL: the last commit
+ *   key          the record's key
+ *   out_exists   [1] receives 1, or 0 when there is no such record
+ *
+ * Errors: VS_ERR_NOT_FOUND (the collection), VS_ERR_INVALID and VS_ERR_LIMIT (key), VS_ERR_MISUSE.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_exists(vs_collection *collection, vs_txn *txn, vs_key key,
+                                        int *out_exists);
 
 /* vs_count - the number of records.
  *

@@ -123,6 +123,8 @@ static vs_collection *collection_new(vs_db *db, uint32_t id, const char *name) {
     collection->id = id;
     snprintf(collection->name, sizeof collection->name, "%s", name);
     vsi_record_bufs_init(&collection->record, &db->mem);
+    collection->slots.mem = &db->mem;
+    collection->many.mem = &db->mem;
     collection->keys.mem = &db->mem;
     collection->scratch.mem = &db->mem;
     collection->json.mem = &db->mem;
@@ -246,6 +248,9 @@ void vs_collection_close(vs_collection *collection) {
         return; /* in a forked child another thread's lock may be held for ever */
     vs_db *db = collection->head.db;
     vsi_record_bufs_free(&collection->record);
+    vsi_record_batch_trim(collection, 0);
+    vsi_buf_free(&collection->many);
+    vsi_buf_free(&collection->slots);
     vsi_buf_free(&collection->keys);
     vsi_buf_free(&collection->scratch);
     vsi_buf_free(&collection->json);

@@ -54,6 +54,8 @@ struct vs_collection {
     uint32_t id;
     char name[VS_NAME_BYTES_MAX + 1];
     vsi_record_bufs record; /* the last one read */
+    vsi_buf slots;          /* uint32_t: of the records of a batch being read */
+    vsi_buf many;           /* vsi_record_bufs: the last batch read */
     vsi_buf keys;           /* what the keys of the last hits point to */
     vsi_buf scratch;        /* vectors being put, or the query being searched, converted */
     vsi_buf json;           /* metadata being put */
