@@ -502,6 +502,7 @@ VSI_FN const char *vsi_status_name(vs_status status) {
         {VS_ERR_UNSUPPORTED, "VS_ERR_UNSUPPORTED"},
         {VS_ERR_TIMEOUT, "VS_ERR_TIMEOUT"},
         {VS_ERR_CONFLICT, "VS_ERR_CONFLICT"},
+        {VS_ERR_REFUSED, "VS_ERR_REFUSED"},
         {VS_ROW, "VS_ROW"},
         {VS_DONE, "VS_DONE"},
     };
@@ -14865,6 +14866,112 @@ VSI_FN bool vsi_spill(vsi_engine *engine, vsi_state *state) {
     vsi_budget_keep(&engine->pager, &engine->descs);
     return has_moved;
 }
+/* ---- store/touched.h ---------------------------------------------------------------------------------- */
+/* touched.h - the records that a transaction has changed, kept for a host that wants to hear of them. */
+#ifndef VSI_TOUCHED_H
+#define VSI_TOUCHED_H
+
+/* uses base/mem.h */
+/* uses store/op.h */
+
+/* A list of changes of records, in their order. All zero but list.mem: of a host that does not want it. */
+typedef struct vsi_touched {
+    bool is_wanted;
+    vsi_buf list;
+    uint32_t coll; /* the collection whose name comes last in the list; 0: none */
+} vsi_touched;
+
+/* Says how the collection of the next changes is called; needed when vsi_touched.coll is another one. */
+VSI_FN bool vsi_touched_name(vsi_touched *touched, uint32_t coll, const char *name);
+/* What an operation of records does; false: no memory. */
+VSI_FN bool vsi_touched_add(vsi_touched *touched, const vsi_op *op);
+/* Only the first so many bytes of the list stay. */
+VSI_FN void vsi_touched_cut(vsi_touched *touched, size_t bytes);
+/* The change at *pos, which moves behind it; false: there is none. What io_change points to lies in the list; its
+ * collection stays that of the change before unless the list names another one. */
+VSI_FN bool vsi_touched_next(const vsi_touched *touched, size_t *pos, vs_change *io_change);
+
+#endif
+/* ---- store/touched.c ---------------------------------------------------------------------------------- */
+/* touched.c - the records that a transaction has changed.
+ *
+ *   H1  In front of each change stands, somewhere, the name of its collection; between them no name of
+ *       another one. */
+/* uses store/touched.h */
+
+/* In front of the bytes of a key, or of a collection's name with its NUL. */
+typedef struct touched_entry {
+    uint64_t number;
+    uint32_t coll, space;
+    uint16_t change; /* VS_CHANGE_...; 0: a name */
+    uint16_t kind, bytes;
+} touched_entry;
+
+static bool touched_append(vsi_touched *touched, const touched_entry *entry, const void *data) {
+    if (!vsi_buf_reserve(&touched->list, sizeof *entry + entry->bytes))
+        return false;
+    vsi_buf_append(&touched->list, entry, sizeof *entry);
+    if (entry->bytes)
+        vsi_buf_append(&touched->list, data, entry->bytes);
+    return true;
+}
+
+VSI_FN bool vsi_touched_name(vsi_touched *touched, uint32_t coll, const char *name) {
+    touched_entry entry;
+    memset(&entry, 0, sizeof entry);
+    entry.coll = coll;
+    entry.bytes = (uint16_t)(strlen(name) + 1);
+    if (!touched_append(touched, &entry, name))
+        return false;
+    touched->coll = coll;
+    return true;
+}
+
+static int touched_change_of(const vsi_op *op) {
+    if (op->kind == VSI_OP_DELETE)
+        return VS_CHANGE_DELETE;
+    bool is_new = op->kind == VSI_OP_PUT && op->old_slot == VSI_SLOT_NONE;
+    return is_new ? VS_CHANGE_INSERT : VS_CHANGE_UPDATE;
+}
+
+VSI_FN bool vsi_touched_add(vsi_touched *touched, const vsi_op *op) {
+    touched_entry entry;
+    vsi_assert(touched->coll == op->coll); /* keeps H1 */
+    memset(&entry, 0, sizeof entry);
+    entry.number = op->key.number;
+    entry.coll = op->coll;
+    entry.space = op->key.space;
+    entry.change = (uint16_t)touched_change_of(op);
+    entry.kind = op->key.kind;
+    entry.bytes = op->key.bytes;
+    return touched_append(touched, &entry, op->key.data);
+}
+
+VSI_FN void vsi_touched_cut(vsi_touched *touched, size_t bytes) {
+    if (touched->list.bytes <= bytes)
+        return;
+    touched->list.bytes = bytes;
+    touched->coll = 0; /* its name may be gone */
+}
+
+VSI_FN bool vsi_touched_next(const vsi_touched *touched, size_t *pos, vs_change *io_change) {
+    touched_entry entry;
+    while (*pos < touched->list.bytes) {
+        memcpy(&entry, touched->list.data + *pos, sizeof entry);
+        const uint8_t *data = touched->list.data + *pos + sizeof entry;
+        *pos += sizeof entry + entry.bytes;
+        if (!entry.change) {
+            io_change->collection = (const char *)data;
+            continue;
+        }
+        io_change->kind = entry.change;
+        io_change->collection_id = entry.coll;
+        io_change->key =
+            (vs_key){entry.number, entry.bytes ? data : NULL, entry.bytes, entry.kind, entry.space};
+        return true;
+    }
+    return false;
+}
 /* ---- store/savepoint.h ---------------------------------------------------------------------------------- */
 /* savepoint.h - places in a transaction that it can go back to; the same for a live one and for recovery.
  *
@@ -14878,7 +14985,8 @@ typedef struct vsi_savepoint {
     vsi_state state;
     vsi_cow_mark mark;
     size_t pages_bytes;                         /* of the pager's taken */
-    size_t ops_bytes, freed_bytes, taken_bytes; /* for store/write, as the next */
+    size_t ops_bytes, freed_bytes, taken_bytes; /* for store/write, as the next two */
+    size_t touched_bytes;
     bool has_grown;
 } vsi_savepoint;
 
@@ -15386,6 +15494,7 @@ VSI_FN vs_status vsi_engine_open(vsi_err *err, const vsi_engine_config *config,
 
 /* uses store/savepoint.h */
 /* uses store/spill.h */
+/* uses store/touched.h */
 
 /* What the log has of a transaction's savepoints. */
 typedef struct vsi_logged_points {
@@ -15408,6 +15517,8 @@ typedef struct vsi_write {
     bool has_grown;    /* it has done more than delete */
     vsi_savepoints points;
     vsi_logged_points logged;
+    vsi_touched touched; /* who wants it says so after the begin */
+    uint64_t lsn;        /* once committed: of its COMMIT frame */
 } vsi_write;
 
 /* One call of the user within a transaction; what it staged is kept or undone as a whole. */
@@ -15415,7 +15526,7 @@ typedef struct vsi_statement {
     vsi_stay stay; /* what the call reads stays until its end */
     vsi_state state;
     vsi_cow_mark mark;
-    size_t ops_bytes, freed_bytes, taken_bytes;
+    size_t ops_bytes, freed_bytes, taken_bytes, touched_bytes;
     bool has_grown;
 } vsi_statement;
 
@@ -15431,6 +15542,9 @@ VSI_FN void vsi_role_give(vsi_engine *engine);
 VSI_FN vs_status vsi_write_begin(vsi_err *err, vsi_engine *engine, vsi_write *out_write);
 
 VSI_FN void vsi_write_rollback(vsi_write *write);
+
+/* Whether there is something to commit. */
+VSI_FN bool vsi_write_has_changes(const vsi_write *write);
 
 /* Ends the transaction and gives the role back, whatever it returns. sync is VS_SYNC_...
  * VS_ERR_INDOUBT when it is unknown whether the commit will be found after a crash. */
@@ -15608,6 +15722,7 @@ VSI_FN vs_status vsi_write_begin(vsi_err *err, vsi_engine *engine, vsi_write *ou
     write->ops.mem = engine->mem;
     write->freed.mem = engine->mem;
     write->taken.mem = engine->mem;
+    write->touched.list.mem = engine->mem;
     write->points = (vsi_savepoints){.engine = engine, .list = {.mem = engine->mem}};
     if (st == VS_OK && !write_reset_ops(write))
         st = vsi_fail_nomem(err, VSI_LOG_BUF_FRONT);
@@ -15627,6 +15742,7 @@ static void write_end(vsi_write *write) {
     vsi_buf_free(&write->ops);
     vsi_buf_free(&write->freed);
     vsi_buf_free(&write->taken);
+    vsi_buf_free(&write->touched.list);
     vsi_role_give(write->engine);
 }
 
@@ -15840,6 +15956,7 @@ VSI_FN vs_status vsi_statement_begin(vsi_err *err, vsi_write *write, vsi_stateme
                                      .ops_bytes = write->ops.bytes,
                                      .freed_bytes = write->freed.bytes,
                                      .taken_bytes = write->taken.bytes,
+                                     .touched_bytes = write->touched.list.bytes,
                                      .has_grown = write->has_grown};
     return VS_OK;
 }
@@ -15908,12 +16025,33 @@ static vs_status statement_touch(vsi_err *err, vsi_write *write, const vsi_op *o
         err, write, &(vsi_op){.kind = VSI_OP_TOUCH, .coll = op->coll, .time_us = write->time_us});
 }
 
+/* For who wants to hear of changes. */
+static vs_status statement_tell(vsi_err *err, vsi_write *write, const vsi_op *op) {
+    char name[VS_NAME_BYTES_MAX + 1];
+    vsi_touched *touched = &write->touched;
+    vs_status st = VS_OK;
+    bool ok = true;
+    if (op->kind == VSI_OP_RENAME)
+        touched->coll = 0; /* the next change has the new name */
+    if (!touched->is_wanted || !vsi_op_is_of_record(op->kind))
+        return VS_OK;
+    if (touched->coll != op->coll) {
+        st = vsi_state_coll_name(err, &write->state, op->coll, name);
+        ok = st != VS_OK || vsi_touched_name(touched, op->coll, name);
+    }
+    if (st == VS_OK && (!ok || !vsi_touched_add(touched, op)))
+        st = vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    return st;
+}
+
 VSI_FN vs_status vsi_statement_apply(vsi_err *err, vsi_write *write, const vsi_op *op) {
     vs_status st = statement_touch(err, write, op);
     if (st == VS_OK && op->kind == VSI_OP_DELETE)
         st = write_prepare_pool(err, write, op->coll);
     write->has_grown |= statement_grows(op);
-    return st == VS_OK ? statement_add(err, write, op) : st;
+    if (st == VS_OK)
+        st = statement_add(err, write, op);
+    return st == VS_OK ? statement_tell(err, write, op) : st;
 }
 
 VSI_FN void vsi_statement_keep(vsi_write *write, vsi_statement *statement) {
@@ -15928,6 +16066,7 @@ VSI_FN void vsi_statement_undo(vsi_write *write, vsi_statement *statement) {
     write->state.changes = changes + 1; /* cursors must look again */
     write->ops.bytes = statement->ops_bytes;
     write->freed.bytes = statement->freed_bytes;
+    vsi_touched_cut(&write->touched, statement->touched_bytes);
     write->has_grown = statement->has_grown;
     write_give_back(write, statement->taken_bytes);
     vsi_stay_leave(&write->engine->pager.reside, statement->stay);
@@ -15973,6 +16112,7 @@ VSI_FN vs_status vsi_write_savepoint(vsi_err *err, vsi_write *write, uint32_t *o
     point->ops_bytes = write->ops.bytes;
     point->freed_bytes = write->freed.bytes;
     point->taken_bytes = write->taken.bytes;
+    point->touched_bytes = write->touched.list.bytes;
     point->has_grown = write->has_grown;
     *out_number = write->points.count;
     return VS_OK;
@@ -16000,6 +16140,7 @@ VSI_FN vs_status vsi_write_rollback_to(vsi_err *err, vsi_write *write, uint32_t 
     if (is_logged)
         write->logged.count = write->logged.rollback_to = number;
     write->freed.bytes = point->freed_bytes;
+    vsi_touched_cut(&write->touched, point->touched_bytes);
     write->has_grown = point->has_grown;
     write_give_back(write, point->taken_bytes);
     return VS_OK;
@@ -16038,7 +16179,7 @@ static vs_status write_stage_rollback(vsi_err *err, vsi_write *write) {
 
 /* ---- commit --------------------------------------------------------------------------------- */
 
-static bool write_has_changes(const vsi_write *write) {
+VSI_FN bool vsi_write_has_changes(const vsi_write *write) {
     return write->has_streamed || write->ops.bytes > VSI_LOG_BUF_FRONT;
 }
 
@@ -16069,7 +16210,7 @@ static void write_hand_over(vsi_write *write, vsi_version *version, uint64_t lsn
     vsi_pager_keep(&engine->pager);
     vsi_engine_bury(engine, version, engine->metas.newest.checkpoint.number);
     version->freed = write->freed;
-    version->lsn = lsn;
+    version->lsn = write->lsn = lsn;
     write->freed = (vsi_buf){.mem = engine->mem};
     engine->commits++;
     vsi_versions_add(&engine->versions, version, engine->metas.newest.checkpoint.number);
@@ -16118,11 +16259,11 @@ VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync) {
         st = write_stream(err, write);
     if (st == VS_OK)
         st = write_stage_rollback(err, write);
-    if (st == VS_OK && write_has_changes(write))
+    if (st == VS_OK && vsi_write_has_changes(write))
         st = write_settle(err, write);
-    if (st == VS_OK && write_has_changes(write))
+    if (st == VS_OK && vsi_write_has_changes(write))
         st = write_admit(err, write);
-    if (st == VS_OK && write_has_changes(write)) {
+    if (st == VS_OK && vsi_write_has_changes(write)) {
         version = write_make_version(write, sync == VS_SYNC_FULL);
         st = version ? VS_OK : vsi_fail(err, VS_ERR_NOMEM, "out of memory");
     }
@@ -17264,11 +17405,143 @@ VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels, const 
     vsi_buf_free(&scan.cells.buf);
     return st;
 }
+/* ---- api/hook.h ---------------------------------------------------------------------------------- */
+/* hook.h - calls the functions of the host that vs_set_hooks was given. */
+#ifndef VSI_HOOK_H
+#define VSI_HOOK_H
+
+/* uses base/status.h */
+/* uses store/touched.h */
+
+/* A thread that is in a hook; lives on its stack. */
+typedef struct vsi_hooked {
+    struct vsi_hooked *next;
+    uint64_t thread;
+} vsi_hooked;
+
+/* The hooks of a database. While a thread is in one, its own calls on the database are refused. */
+typedef struct vsi_hooks {
+    vs_hooks set;
+    vsi_mutex lock; /* guards inside */
+    vsi_hooked *inside;
+    vsi_atomic_u64 inside_count;
+} vsi_hooks;
+
+VSI_FN bool vsi_hooks_init(vsi_hooks *hooks); /* in a zeroed struct; false: no memory */
+VSI_FN void vsi_hooks_destroy(vsi_hooks *hooks);
+
+/* Whether the calling thread is in a hook. */
+VSI_FN bool vsi_hooks_is_inside(vsi_hooks *hooks);
+
+/* Asks whether a transaction may commit: VS_ERR_REFUSED. The writer role is held. */
+VS_NODISCARD VSI_FN vs_status vsi_hooks_commit(vsi_err *err, vsi_hooks *hooks);
+/* Tells of a commit and what it changed, or of a rollback. Nothing is held. */
+VSI_FN void vsi_hooks_committed(vsi_hooks *hooks, const vsi_touched *touched, uint64_t lsn);
+VSI_FN void vsi_hooks_rolled_back(vsi_hooks *hooks);
+/* Tells of a call that has ended. */
+VSI_FN void vsi_hooks_trace(vsi_hooks *hooks, const vs_trace *trace);
+
+#endif
+/* ---- api/hook.c ---------------------------------------------------------------------------------- */
+/* hook.c - calling the host's hooks.
+ *
+ *   K1  A hook is called with no lock held, and its thread stands in `inside` meanwhile: vsi_handle_check
+ *       refuses what it calls, so that it can neither wait for itself nor change what its caller is at. */
+/* uses api/hook.h */
+
+VSI_FN bool vsi_hooks_init(vsi_hooks *hooks) {
+    const vs_hooks none = VS_HOOKS_INIT;
+    hooks->set = none;
+    return vsi_mutex_init(&hooks->lock);
+}
+
+VSI_FN void vsi_hooks_destroy(vsi_hooks *hooks) {
+    vsi_mutex_destroy(&hooks->lock);
+}
+
+VSI_FN bool vsi_hooks_is_inside(vsi_hooks *hooks) {
+    if (!vsi_atomic_load(&hooks->inside_count)) /* this thread's own entry would be seen */
+        return false;
+    const uint64_t self = vsi_thread_id();
+    vsi_mutex_lock(&hooks->lock);
+    const vsi_hooked *hooked = hooks->inside;
+    while (hooked && hooked->thread != self)
+        hooked = hooked->next;
+    vsi_mutex_unlock(&hooks->lock);
+    return hooked;
+}
+
+static void hook_enter(vsi_hooks *hooks, vsi_hooked *self) {
+    self->thread = vsi_thread_id();
+    vsi_mutex_lock(&hooks->lock);
+    self->next = hooks->inside;
+    hooks->inside = self;
+    vsi_atomic_add(&hooks->inside_count, 1);
+    vsi_mutex_unlock(&hooks->lock);
+}
+
+static void hook_leave(vsi_hooks *hooks, const vsi_hooked *self) {
+    vsi_mutex_lock(&hooks->lock);
+    vsi_hooked **link = &hooks->inside;
+    while (*link != self)
+        link = &(*link)->next;
+    *link = self->next;
+    vsi_atomic_add(&hooks->inside_count, UINT64_MAX);
+    vsi_mutex_unlock(&hooks->lock);
+}
+
+VSI_FN vs_status vsi_hooks_commit(vsi_err *err, vsi_hooks *hooks) {
+    vsi_hooked self;
+    if (!hooks->set.commit)
+        return VS_OK;
+    hook_enter(hooks, &self);
+    int answer = hooks->set.commit(hooks->set.ctx);
+    hook_leave(hooks, &self);
+    if (!answer)
+        return VS_OK;
+    return vsi_fail(err, VS_ERR_REFUSED, "the commit hook refused the commit: it returned %d",
+                    answer);
+}
+
+static void hook_changes(const vs_hooks *set, const vsi_touched *touched, uint64_t lsn) {
+    vs_change change = {.size = sizeof change, .lsn = lsn};
+    size_t pos = 0;
+    while (set->change && vsi_touched_next(touched, &pos, &change))
+        set->change(set->ctx, &change);
+}
+
+VSI_FN void vsi_hooks_committed(vsi_hooks *hooks, const vsi_touched *touched, uint64_t lsn) {
+    vsi_hooked self;
+    if (!hooks->set.change && !hooks->set.committed)
+        return;
+    hook_enter(hooks, &self);
+    hook_changes(&hooks->set, touched, lsn);
+    if (hooks->set.committed)
+        hooks->set.committed(hooks->set.ctx, lsn);
+    hook_leave(hooks, &self);
+}
+
+VSI_FN void vsi_hooks_rolled_back(vsi_hooks *hooks) {
+    vsi_hooked self;
+    if (!hooks->set.rollback)
+        return;
+    hook_enter(hooks, &self);
+    hooks->set.rollback(hooks->set.ctx);
+    hook_leave(hooks, &self);
+}
+
+VSI_FN void vsi_hooks_trace(vsi_hooks *hooks, const vs_trace *trace) {
+    vsi_hooked self;
+    hook_enter(hooks, &self);
+    hooks->set.trace(hooks->set.ctx, trace);
+    hook_leave(hooks, &self);
+}
 /* ---- api/handle.h ---------------------------------------------------------------------------------- */
 /* handle.h - what the public handles are, how calls on them begin and end. */
 #ifndef VSI_HANDLE_H
 #define VSI_HANDLE_H
 
+/* uses api/hook.h */
 /* uses math/kernels.h */
 /* uses store/checkpoint.h */
 /* uses store/open.h */
@@ -17298,6 +17571,7 @@ struct vs_db {
     uint64_t process_id; /* that opened it */
     uint32_t txns, collections, cursors;
     vsi_atomic_u64 interrupts; /* how often vs_interrupt was called */
+    vsi_hooks hooks;
 };
 
 struct vs_txn {
@@ -17338,14 +17612,15 @@ typedef struct vsi_view {
 /* The write transaction that a call changes: the caller's, or one of its own that the call commits.
  */
 typedef struct vsi_change {
+    vs_db *db;
     vsi_write *write;
     vsi_write own;
     bool is_own;
     vsi_statement statement;
 } vsi_change;
 
-/* VS_OK when handle is an open one of this kind and the process is the one that opened it; else
- * VS_ERR_MISUSE, worded where there is a handle to keep the message. */
+/* VS_OK when handle is an open one of this kind, the process is the one that opened it, and this thread is in no
+ * hook of the database; else VS_ERR_MISUSE, worded where there is a handle to keep the message. */
 VSI_FN vs_status vsi_handle_check(void *handle, uint32_t tag);
 
 /* Checks a call's transaction: NULL, or an open one of this database, for writing if asked. */
@@ -17382,8 +17657,23 @@ VSI_FN vs_status vsi_reading_open(vsi_err *err, vs_collection *collection, const
                                   vsi_reading *out);
 VSI_FN vs_status vsi_reading_close(vsi_reading *reading, vs_status st, const vsi_err *err);
 
-/* Commits, and makes a checkpoint when it is time for one. */
-VSI_FN vs_status vsi_commit(vsi_err *err, vsi_write *write, int sync);
+/* A call that the trace hook is told of. */
+typedef struct vsi_trace {
+    vs_db *db; /* NULL: it is not */
+    const char *call, *collection;
+    int64_t since_us;
+} vsi_trace;
+
+/* Begins one. handle is any of the call's handles, not checked yet; call, its name, a constant. */
+VSI_FN vsi_trace vsi_trace_begin(void *handle, const char *call);
+/* Ends it and tells. rows as vs_trace has them; of a failed call they do not count. Returns st. */
+VSI_FN vs_status vsi_trace_end(const vsi_trace *trace, vs_status st, uint64_t rows);
+
+/* A write transaction of the interface: begun, committed with a checkpoint when it is time for one, rolled back;
+ * the hooks are told. */
+VSI_FN vs_status vsi_begin(vsi_err *err, vs_db *db, vsi_write *out_write);
+VSI_FN vs_status vsi_commit(vsi_err *err, vs_db *db, vsi_write *write, int sync);
+VSI_FN void vsi_rollback(vs_db *db, vsi_write *write);
 
 VSI_FN vs_status vsi_change_begin(vsi_err *err, vs_db *db, vs_txn *txn, vsi_change *out_change);
 /* Keeps what the call staged if st is VS_OK, else undoes it. Returns st or the failure to keep it.
@@ -17413,21 +17703,36 @@ VSI_FN void vsi_struct_write(const void *ours, size_t bytes, void *callers);
 
 enum { STRUCT_BYTES_MAX = 4096 }; /* a larger size is a forgotten one */
 
+static uint64_t handle_process_id(const vs_db *db) {
+    const vs_vfs *vfs = db->engine->config.vfs;
+    return vfs->process_id(vfs->ctx);
+}
+
+static vs_status handle_refuse_fork(vsi_handle *head) {
+    /* without the lock, which may be held for ever */
+    return vsi_fail(&head->err, VS_ERR_MISUSE,
+                    "process %llu opened this database; it cannot be used in process %llu after a "
+                    "fork",
+                    (unsigned long long)head->db->process_id,
+                    (unsigned long long)handle_process_id(head->db));
+}
+
+static vs_status handle_refuse_hook(vsi_handle *head) {
+    vsi_err err = {0};
+    vs_status st = vsi_fail(&err, VS_ERR_MISUSE,
+                            "a hook calls the database that it was called by; it must not");
+    return vsi_handle_end(head, st, &err);
+}
+
 VSI_FN vs_status vsi_handle_check(void *handle, uint32_t tag) {
     vsi_handle *head = handle;
     if (!head || head->tag != tag)
         return VS_ERR_MISUSE;
-    const vs_db *db = head->db;
-    if (!db->engine) /* the open failed; its message stays */
+    if (!head->db->engine) /* the open failed; its message stays */
         return VS_ERR_MISUSE;
-    const vs_vfs *vfs = db->engine->config.vfs;
-    uint64_t process_id = vfs->process_id(vfs->ctx);
-    if (process_id == db->process_id)
-        return VS_OK;
-    return vsi_fail(&head->err, VS_ERR_MISUSE,
-                    "process %llu opened this database; it cannot be used in process %llu after a "
-                    "fork",
-                    (unsigned long long)db->process_id, (unsigned long long)process_id);
+    if (handle_process_id(head->db) != head->db->process_id)
+        return handle_refuse_fork(head);
+    return vsi_hooks_is_inside(&head->db->hooks) ? handle_refuse_hook(head) : VS_OK;
 }
 
 VSI_FN vsi_handle *vsi_handle_of(vs_db *db, vs_txn *txn) {
@@ -17529,27 +17834,59 @@ VSI_FN vs_status vsi_reading_close(vsi_reading *reading, vs_status st, const vsi
 
 /* ---- what a call changes -------------------------------------------------------------------- */
 
+VSI_FN vs_status vsi_begin(vsi_err *err, vs_db *db, vsi_write *out_write) {
+    vs_status st = vsi_write_begin(err, db->engine, out_write);
+    if (st == VS_OK)
+        out_write->touched.is_wanted = db->hooks.set.change;
+    return st;
+}
+
+VSI_FN void vsi_rollback(vs_db *db, vsi_write *write) {
+    bool has_changes = vsi_write_has_changes(write);
+    vsi_write_rollback(write);
+    if (has_changes)
+        vsi_hooks_rolled_back(&db->hooks);
+}
+
+static void commit_tell(vs_db *db, vs_status st, const vsi_touched *touched, uint64_t lsn) {
+    if (st == VS_OK)
+        vsi_hooks_committed(&db->hooks, touched, lsn);
+    else if (st != VS_ERR_INDOUBT)
+        vsi_hooks_rolled_back(&db->hooks);
+}
+
+VSI_FN vs_status vsi_commit(vsi_err *err, vs_db *db, vsi_write *write, int sync) {
+    bool has_changes = vsi_write_has_changes(write);
+    vs_status st = has_changes ? vsi_hooks_commit(err, &db->hooks) : VS_OK;
+    if (st != VS_OK) {
+        vsi_rollback(db, write);
+        return st;
+    }
+    vsi_touched touched = write->touched; /* outlives the transaction */
+    write->touched.list = (vsi_buf){.mem = &db->mem};
+    st = vsi_write_commit(err, write, sync);
+    if (has_changes)
+        commit_tell(db, st, &touched, write->lsn);
+    vsi_buf_free(&touched.list);
+    if (st == VS_OK || st == VS_ERR_FULL)
+        vsi_checkpoint_if_due(db->engine);
+    vsi_budget_keep(&db->engine->pager, &db->engine->descs);
+    return st;
+}
+
 VSI_FN vs_status vsi_change_begin(vsi_err *err, vs_db *db, vs_txn *txn, vsi_change *out_change) {
     vsi_change *change = out_change;
     vs_status st = VS_OK;
+    change->db = db;
     change->is_own = !txn;
     change->write = txn ? &txn->write : &change->own;
     if (change->is_own)
-        st = vsi_write_begin(err, db->engine, change->write);
+        st = vsi_begin(err, db, change->write);
     if (st != VS_OK)
         return st;
     st = vsi_statement_begin(err, change->write, &change->statement);
     if (st != VS_OK && change->is_own)
-        vsi_write_rollback(change->write);
-    return st;
-}
-
-VSI_FN vs_status vsi_commit(vsi_err *err, vsi_write *write, int sync) {
-    vsi_engine *engine = write->engine;
-    vs_status st = vsi_write_commit(err, write, sync);
-    if (st == VS_OK || st == VS_ERR_FULL)
-        vsi_checkpoint_if_due(engine);
-    vsi_budget_keep(&engine->pager, &engine->descs);
+        vsi_rollback(db, change->write);
     return st;
 }
 
@@ -17559,9 +17896,9 @@ VSI_FN vs_status vsi_change_end(vsi_err *err, vsi_change *change, vs_status st) 
     else
         vsi_statement_undo(change->write, &change->statement);
     if (change->is_own && st == VS_OK)
-        return vsi_commit(err, change->write, VS_SYNC_DEFAULT);
+        return vsi_commit(err, change->db, change->write, VS_SYNC_DEFAULT);
     if (change->is_own)
-        vsi_write_rollback(change->write);
+        vsi_rollback(change->db, change->write);
     return st;
 }
 
@@ -17580,6 +17917,49 @@ VSI_FN vs_status vsi_collection_change(vs_collection *collection, vs_txn *txn,
         st = vsi_change_end(&err, &change, st);
     }
     return vsi_handle_end(&collection->head, st, &err);
+}
+
+/* ---- what the trace hook is told ------------------------------------------------------------ */
+
+static bool trace_is_wanted(const vsi_handle *head) {
+    bool is_handle = head && (head->tag == VSI_TAG_DB || head->tag == VSI_TAG_TXN ||
+                              head->tag == VSI_TAG_COLLECTION || head->tag == VSI_TAG_CURSOR);
+    return is_handle && head->db->hooks.set.trace && head->db->engine &&
+           handle_process_id(head->db) == head->db->process_id &&
+           !vsi_hooks_is_inside(&head->db->hooks);
+}
+
+static int64_t trace_ticks_us(const vs_db *db) {
+    const vs_vfs *vfs = db->engine->config.vfs;
+    return vfs->ticks_us(vfs->ctx);
+}
+
+VSI_FN vsi_trace vsi_trace_begin(void *handle, const char *call) {
+    vsi_handle *head = handle;
+    vsi_trace trace = {.call = call};
+    if (!trace_is_wanted(head))
+        return trace;
+    if (head->tag == VSI_TAG_COLLECTION)
+        trace.collection = ((vs_collection *)handle)->name;
+    trace.db = head->db;
+    trace.since_us = trace_ticks_us(head->db);
+    return trace;
+}
+
+VSI_FN vs_status vsi_trace_end(const vsi_trace *trace, vs_status st, uint64_t rows) {
+    bool is_good = st == VS_OK || st == VS_ROW || st == VS_DONE;
+    vs_db *db = trace->db;
+    if (!db)
+        return st;
+    int64_t us = trace_ticks_us(db) - trace->since_us;
+    vs_trace told = {.size = sizeof told,
+                     .status = st,
+                     .call = trace->call,
+                     .collection = trace->collection,
+                     .duration_ns = us > 0 ? (uint64_t)us * 1000 : 0,
+                     .rows = is_good ? rows : 0};
+    vsi_hooks_trace(&db->hooks, &told);
+    return st;
 }
 
 /* ---- versioned structs ---------------------------------------------------------------------- */
@@ -17788,7 +18168,10 @@ vs_status vs_open(const char *path, const vs_open_options *options, vs_db **out_
     if (!db)
         return VS_ERR_NOMEM;
     vsi_mem_init(&db->mem, &mem.hook);
-    if (!vsi_mutex_init(&db->lock)) {
+    bool has_lock = vsi_mutex_init(&db->lock);
+    if (!has_lock || !vsi_hooks_init(&db->hooks)) {
+        if (has_lock)
+            vsi_mutex_destroy(&db->lock);
         vsi_free(&mem, db, sizeof *db);
         return VS_ERR_NOMEM;
     }
@@ -17834,6 +18217,8 @@ vs_status vs_close(vs_db *db) {
     if (db->engine) {
         const vs_vfs *vfs = db->engine->config.vfs;
         bool is_forked = vfs->process_id(vfs->ctx) != db->process_id;
+        if (!is_forked && vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
+            return VS_ERR_MISUSE; /* in a hook */
         st = is_forked ? VS_OK : close_check(&err, db);
         if (st != VS_OK)
             return vsi_handle_end(&db->head, st, &err);
@@ -17842,6 +18227,7 @@ vs_status vs_close(vs_db *db) {
         st = vsi_engine_close(&err, db->engine, is_forked);
     }
     db->head.tag = VSI_TAG_CLOSED;
+    vsi_hooks_destroy(&db->hooks);
     vsi_mutex_destroy(&db->lock);
     vsi_mem mem;
     vsi_mem_init(&mem, &db->mem.hook);
@@ -18199,13 +18585,17 @@ static vs_status put_record(vs_collection *collection, vs_txn *txn, const vs_rec
 }
 
 vs_status vs_put(vs_collection *collection, vs_txn *txn, const vs_record *record, int mode) {
-    return put_record(collection, txn, record, mode, NULL);
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_put");
+    return vsi_trace_end(&trace, put_record(collection, txn, record, mode, NULL), 1);
 }
 
 vs_status vs_append(vs_collection *collection, vs_txn *txn, const vs_record *record,
                     uint64_t *out_number) {
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_append");
     uint64_t number;
-    return put_record(collection, txn, record, VS_INSERT, out_number ? out_number : &number);
+    vs_status st =
+        put_record(collection, txn, record, VS_INSERT, out_number ? out_number : &number);
+    return vsi_trace_end(&trace, st, 1);
 }
 
 /* ---- batches -------------------------------------------------------------------------------- */
@@ -18340,6 +18730,8 @@ static vs_status put_batch(vs_collection *collection, vs_txn *txn, const vs_batc
                            bool is_append, uint64_t *out_numbers) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !batch)
         return VS_ERR_MISUSE;
+    const vsi_trace trace =
+        vsi_trace_begin(collection, is_append ? "vs_append_batch" : "vs_put_batch");
     vsi_err err = {0};
     vs_batch all = VS_BATCH_INIT;
     vsi_change change;
@@ -18354,7 +18746,7 @@ static vs_status put_batch(vs_collection *collection, vs_txn *txn, const vs_batc
         st = batch_stage(&err, change.write, collection, &all, mode, out_numbers);
         st = vsi_change_end(&err, &change, st);
     }
-    return vsi_handle_end(&collection->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&collection->head, st, &err), all.count);
 }
 
 vs_status vs_put_batch(vs_collection *collection, vs_txn *txn, const vs_batch *batch, int mode) {
@@ -18412,8 +18804,9 @@ static vs_status delete_stage(vsi_err *err, vsi_write *write, vs_collection *col
 }
 
 vs_status vs_delete(vs_collection *collection, vs_txn *txn, vs_key key) {
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_delete");
     delete_list list = {.keys = &key, .count = 1, .must_exist = true};
-    return vsi_collection_change(collection, txn, delete_stage, &list);
+    return vsi_trace_end(&trace, vsi_collection_change(collection, txn, delete_stage, &list), 1);
 }
 
 vs_status vs_delete_batch(vs_collection *collection, vs_txn *txn, const vs_key *keys, size_t count,
@@ -18421,10 +18814,11 @@ vs_status vs_delete_batch(vs_collection *collection, vs_txn *txn, const vs_key *
     delete_list list = {.keys = keys, .count = count};
     if (count && !keys)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_delete_batch");
     vs_status st = vsi_collection_change(collection, txn, delete_stage, &list);
     if (st == VS_OK && out_deleted)
         *out_deleted = list.deleted;
-    return st;
+    return vsi_trace_end(&trace, st, list.deleted);
 }
 
 /* ---- updates -------------------------------------------------------------------------------- */
@@ -18537,8 +18931,8 @@ static vs_status update_check(vsi_err *err, uint32_t what) {
                     (unsigned long)what);
 }
 
-vs_status vs_update(vs_collection *collection, vs_txn *txn, const vs_record *record,
-                    uint32_t what) {
+static vs_status record_update(vs_collection *collection, vs_txn *txn, const vs_record *record,
+                               uint32_t what) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !record)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
@@ -18551,13 +18945,21 @@ vs_status vs_update(vs_collection *collection, vs_txn *txn, const vs_record *rec
     return vsi_collection_change(collection, txn, update_stage, &(update_call){&all, what});
 }
 
+vs_status vs_update(vs_collection *collection, vs_txn *txn, const vs_record *record,
+                    uint32_t what) {
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_update");
+    return vsi_trace_end(&trace, record_update(collection, txn, record, what), 1);
+}
+
 vs_status vs_set_metadata(vs_collection *collection, vs_txn *txn, vs_key key, const char *metadata,
                           size_t metadata_bytes) {
     vs_record record = VS_RECORD_INIT;
     record.key = key;
     record.metadata = metadata;
     record.metadata_bytes = metadata_bytes;
-    return vs_update(collection, txn, &record, VS_UPDATE_METADATA);
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_set_metadata");
+    vs_status st = record_update(collection, txn, &record, VS_UPDATE_METADATA);
+    return vsi_trace_end(&trace, st, 1);
 }
 
 /* ---- reading -------------------------------------------------------------------------------- */
@@ -18669,6 +19071,7 @@ VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t sl
 vs_status vs_get(vs_collection *collection, vs_txn *txn, vs_key key, vs_record *out_record) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_get");
     vsi_err err = {0};
     vsi_reading r;
     uint32_t slot = 0;
@@ -18677,7 +19080,7 @@ vs_status vs_get(vs_collection *collection, vs_txn *txn, vs_key key, vs_record *
         st = vsi_record_find(&err, collection, &r.coll, key, &slot);
     if (st == VS_OK && out_record)
         st = vsi_record_read(&err, &r.coll, slot, &collection->record, out_record);
-    return vsi_reading_close(&r, st, &err);
+    return vsi_trace_end(&trace, vsi_reading_close(&r, st, &err), 1);
 }
 
 /* A call of vs_get_vectors. */
@@ -18759,6 +19162,7 @@ vs_status vs_get_vectors(vs_collection *collection, vs_txn *txn, uint32_t field,
                          size_t count, void *vectors, size_t stride_bytes, vs_status *statuses) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || (count && (!keys || !vectors)))
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_get_vectors");
     vsi_err err = {0};
     vectors_call call = {
         .keys = keys, .count = count, .aside = {.buf = {.mem = &collection->head.db->mem}}};
@@ -18768,18 +19172,19 @@ vs_status vs_get_vectors(vs_collection *collection, vs_txn *txn, uint32_t field,
     if (st == VS_OK)
         st = vectors_read(&err, &call, vectors, statuses);
     vsi_buf_free(&call.aside.buf);
-    return vsi_reading_close(&call.r, st, &err);
+    return vsi_trace_end(&trace, vsi_reading_close(&call.r, st, &err), count);
 }
 
 vs_status vs_count(vs_collection *collection, vs_txn *txn, uint64_t *out_count) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_count)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_count");
     vsi_err err = {0};
     vsi_reading r;
     vs_status st = vsi_reading_open(&err, collection, txn, &r);
     if (st == VS_OK)
         *out_count = r.coll.count;
-    return vsi_reading_close(&r, st, &err);
+    return vsi_trace_end(&trace, vsi_reading_close(&r, st, &err), 0);
 }
 /* ---- api/fetch.c ---------------------------------------------------------------------------------- */
 /* fetch.c - reading many records in one call, and asking whether one is there.
@@ -18894,6 +19299,7 @@ vs_status vs_get_batch(vs_collection *collection, vs_txn *txn, const vs_key *key
                        vs_record *records, vs_status *statuses) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || (count && !keys))
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_get_batch");
     vsi_err err = {0};
     fetch_call call = {.keys = keys, .count = count, .statuses = statuses};
     vs_status st = vsi_reading_open(&err, collection, txn, &call.r);
@@ -18907,12 +19313,13 @@ vs_status vs_get_batch(vs_collection *collection, vs_txn *txn, const vs_key *key
         st = fetch_make_room(&err, collection, count);
     if (st == VS_OK && records && count)
         st = fetch_read(&err, &call, records);
-    return vsi_reading_close(&call.r, st, &err);
+    return vsi_trace_end(&trace, vsi_reading_close(&call.r, st, &err), count);
 }
 
 vs_status vs_exists(vs_collection *collection, vs_txn *txn, vs_key key, int *out_exists) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_exists)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_exists");
     vsi_err err = {0};
     vsi_reading r;
     uint32_t slot = 0;
@@ -18926,7 +19333,7 @@ vs_status vs_exists(vs_collection *collection, vs_txn *txn, vs_key key, int *out
         if (st == VS_OK)
             *out_exists = exists;
     }
-    return vsi_reading_close(&r, st, &err);
+    return vsi_trace_end(&trace, vsi_reading_close(&r, st, &err), 1);
 }
 /* ---- api/collection.c ---------------------------------------------------------------------------------- */
 /* collection.c - creating, opening and describing collections. */
@@ -19119,6 +19526,7 @@ vs_status vs_collection_create(vs_db *db, vs_txn *txn, const char *name,
                                vs_collection **out_collection) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_collection_create");
     vsi_err err = {0};
     field_list fields;
     vsi_change change;
@@ -19142,19 +19550,18 @@ vs_status vs_collection_create(vs_db *db, vs_txn *txn, const char *name,
     }
     if (st != VS_OK) {
         vs_collection_close(collection);
-        return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
-    }
-    if (collection) {
+    } else if (collection) {
         collection->id = id;
         *out_collection = collection;
     }
-    return VS_OK;
+    return vsi_trace_end(&trace, vsi_handle_end(vsi_handle_of(db, txn), st, &err), 0);
 }
 
 vs_status vs_collection_open(vs_db *db, vs_txn *txn, const char *name,
                              vs_collection **out_collection) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !name || !out_collection)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_collection_open");
     vsi_err err = {0};
     vs_status st = vsi_handle_check_txn(&err, db, txn, false);
     if (st != VS_OK)
@@ -19171,7 +19578,7 @@ vs_status vs_collection_open(vs_db *db, vs_txn *txn, const char *name,
         st = vsi_fail_nomem(&err, sizeof *collection);
     else if (st == VS_OK)
         *out_collection = collection;
-    return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(vsi_handle_of(db, txn), st, &err), 0);
 }
 
 void vs_collection_close(vs_collection *collection) {
@@ -19294,7 +19701,9 @@ static vs_status rename_stage(vsi_err *err, vsi_write *write, vs_collection *col
 }
 
 vs_status vs_collection_rename(vs_collection *collection, vs_txn *txn, const char *name) {
-    return vsi_collection_change(collection, txn, rename_stage, (void *)(uintptr_t)name);
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_collection_rename");
+    vs_status st = vsi_collection_change(collection, txn, rename_stage, (void *)(uintptr_t)name);
+    return vsi_trace_end(&trace, st, 0);
 }
 
 static vs_status set_limits_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
@@ -19308,7 +19717,9 @@ static vs_status set_limits_stage(vsi_err *err, vsi_write *write, vs_collection 
 vs_status vs_collection_set_limits(vs_collection *collection, vs_txn *txn, uint64_t max_records,
                                    uint64_t max_bytes) {
     uint64_t limits[2] = {max_records, max_bytes};
-    return vsi_collection_change(collection, txn, set_limits_stage, limits);
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_collection_set_limits");
+    vs_status st = vsi_collection_change(collection, txn, set_limits_stage, limits);
+    return vsi_trace_end(&trace, st, 0);
 }
 
 /* Whether an alias may be put, or can go: the name is no collection's own. */
@@ -19337,6 +19748,7 @@ static vs_status alias_stage(vsi_err *err, vsi_write *write, const char *name,
 vs_status vs_alias_set(vs_db *db, vs_txn *txn, const char *name, vs_collection *collection) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_alias_set");
     vsi_err err = {0};
     vsi_change change;
     vs_status st = vsi_handle_check_txn(&err, db, txn, true);
@@ -19352,7 +19764,7 @@ vs_status vs_alias_set(vs_db *db, vs_txn *txn, const char *name, vs_collection *
         st = alias_stage(&err, change.write, name, collection);
         st = vsi_change_end(&err, &change, st);
     }
-    return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(vsi_handle_of(db, txn), st, &err), 0);
 }
 
 /* The alias number at, and the collection that it leads to; VS_ERR_NOT_FOUND without a message. */
@@ -19580,6 +19992,7 @@ vs_status vs_scan(vs_collection *collection, vs_txn *txn, const vs_range *range,
                   vs_cursor **out_cursor) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_cursor)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_scan");
     vs_db *db = collection->head.db;
     vsi_err err = {0};
     vs_range all = VS_RANGE_INIT;
@@ -19599,12 +20012,11 @@ vs_status vs_scan(vs_collection *collection, vs_txn *txn, const vs_range *range,
         st = vsi_view_coll(&err, (vsi_view){.state = cursor_state(cursor)}, collection,
                            &cursor->coll);
     cursor_leave(cursor, stay);
-    if (st != VS_OK) {
+    if (st != VS_OK)
         vs_cursor_close(cursor);
-        return vsi_handle_end(&collection->head, st, &err);
-    }
-    *out_cursor = cursor;
-    return VS_OK;
+    else
+        *out_cursor = cursor;
+    return vsi_trace_end(&trace, vsi_handle_end(&collection->head, st, &err), 0);
 }
 
 /* ---- moving --------------------------------------------------------------------------------- */
@@ -19660,6 +20072,7 @@ static vs_status cursor_move(vsi_err *err, vs_cursor *cursor, const vsi_state *s
 vs_status vs_step(vs_cursor *cursor) {
     if (vsi_handle_check(cursor, VSI_TAG_CURSOR) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(cursor, "vs_step");
     vsi_err err = {0};
     const vsi_state *state = cursor_state(cursor);
     cursor->is_on_record = false;
@@ -19675,7 +20088,7 @@ vs_status vs_step(vs_cursor *cursor) {
         cursor->is_started = true;
         cursor->is_on_record = true;
     }
-    return vsi_handle_end(&cursor->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&cursor->head, st, &err), st == VS_ROW);
 }
 
 /* The slot of the record under the cursor, which a write transaction may have changed since. */
@@ -19734,30 +20147,34 @@ void vs_cursor_close(vs_cursor *cursor) {
 /* transaction.c - transactions of the public interface. */
 /* uses api/cursor.h */
 
-vs_status vs_begin(vs_db *db, int kind, vs_txn **out_txn) {
-    vs_status st = vsi_handle_check(db, VSI_TAG_DB);
-    if (st != VS_OK || !out_txn)
-        return VS_ERR_MISUSE;
-    vsi_err err = {0};
-    if (kind != VS_TXN_READ && kind != VS_TXN_WRITE) {
-        st = vsi_fail(&err, VS_ERR_MISUSE, "vs_begin: kind is %d, expected VS_TXN_...", kind);
-        return vsi_handle_end(&db->head, st, &err);
-    }
+static vs_status txn_begin(vsi_err *err, vs_db *db, int kind, vs_txn **out_txn) {
+    vs_status st = VS_OK;
+    if (kind != VS_TXN_READ && kind != VS_TXN_WRITE)
+        return vsi_fail(err, VS_ERR_MISUSE, "vs_begin: kind is %d, expected VS_TXN_...", kind);
     vs_txn *txn = vsi_alloc_zeroed(&db->mem, sizeof *txn);
     if (!txn)
-        return vsi_handle_end(&db->head, vsi_fail_nomem(&err, sizeof *txn), &err);
+        return vsi_fail_nomem(err, sizeof *txn);
     txn->is_write = kind == VS_TXN_WRITE;
     if (txn->is_write)
-        st = vsi_write_begin(&err, db->engine, &txn->write);
+        st = vsi_begin(err, db, &txn->write);
     else
         txn->version = vsi_versions_pin(&db->engine->versions);
     if (st != VS_OK) {
         vsi_free(&db->mem, txn, sizeof *txn);
-        return vsi_handle_end(&db->head, st, &err);
+        return st;
     }
     vsi_handle_open(&txn->head, VSI_TAG_TXN, db, &db->txns);
     *out_txn = txn;
     return VS_OK;
+}
+
+vs_status vs_begin(vs_db *db, int kind, vs_txn **out_txn) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_txn)
+        return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_begin");
+    vsi_err err = {0};
+    vs_status st = vsi_handle_end(&db->head, txn_begin(&err, db, kind, out_txn), &err);
+    return vsi_trace_end(&trace, st, 0);
 }
 
 /* Frees the handle; a write transaction itself has ended already. */
@@ -19773,26 +20190,46 @@ static void txn_free(vs_txn *txn) {
 vs_status vs_commit(vs_txn *txn, int sync) {
     if (vsi_handle_check(txn, VSI_TAG_TXN) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(txn, "vs_commit");
     vs_db *db = txn->head.db;
     vsi_err err = {0};
     vs_status st = VS_OK;
     if (sync < VS_SYNC_DEFAULT || sync > VS_SYNC_OFF) {
         st = vsi_fail(&err, VS_ERR_MISUSE, "vs_commit: sync is %d, expected VS_SYNC_...", sync);
         if (txn->is_write)
-            vsi_write_rollback(&txn->write);
+            vsi_rollback(db, &txn->write);
     } else if (txn->is_write) {
-        st = vsi_commit(&err, &txn->write, sync);
+        st = vsi_commit(&err, db, &txn->write, sync);
     }
     txn_free(txn);
-    return vsi_handle_end(&db->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&db->head, st, &err), 0);
 }
 
 void vs_rollback(vs_txn *txn) {
     if (vsi_handle_check(txn, VSI_TAG_TXN) != VS_OK)
         return;
+    const vsi_trace trace = vsi_trace_begin(txn, "vs_rollback");
     if (txn->is_write)
-        vsi_write_rollback(&txn->write);
+        vsi_rollback(txn->head.db, &txn->write);
     txn_free(txn);
+    (void)vsi_trace_end(&trace, VS_OK, 0);
+}
+
+/* ---- hooks ---------------------------------------------------------------------------------- */
+
+vs_status vs_set_hooks(vs_db *db, const vs_hooks *hooks) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_hooks all = VS_HOOKS_INIT;
+    vs_status st = hooks ? vsi_struct_read(&err, "vs_hooks", hooks, &all, sizeof all) : VS_OK;
+    if (st == VS_OK) /* a transaction has the same ones from begin to end */
+        st = vsi_role_take(&err, db->engine, false);
+    if (st == VS_OK) {
+        db->hooks.set = all;
+        vsi_role_give(db->engine);
+    }
+    return vsi_handle_end(&db->head, st, &err);
 }
 
 /* ---- savepoints ----------------------------------------------------------------------------- */
@@ -19806,31 +20243,34 @@ static vs_status txn_check_writes(vsi_err *err, const vs_txn *txn) {
 vs_status vs_savepoint(vs_txn *txn, uint32_t *out_savepoint) {
     if (vsi_handle_check(txn, VSI_TAG_TXN) != VS_OK || !out_savepoint)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(txn, "vs_savepoint");
     vsi_err err = {0};
     vs_status st = txn_check_writes(&err, txn);
     if (st == VS_OK)
         st = vsi_write_savepoint(&err, &txn->write, out_savepoint);
-    return vsi_handle_end(&txn->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&txn->head, st, &err), 0);
 }
 
 vs_status vs_rollback_to(vs_txn *txn, uint32_t savepoint) {
     if (vsi_handle_check(txn, VSI_TAG_TXN) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(txn, "vs_rollback_to");
     vsi_err err = {0};
     vs_status st = txn_check_writes(&err, txn);
     if (st == VS_OK)
         st = vsi_write_rollback_to(&err, &txn->write, savepoint);
-    return vsi_handle_end(&txn->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&txn->head, st, &err), 0);
 }
 
 vs_status vs_release(vs_txn *txn, uint32_t savepoint) {
     if (vsi_handle_check(txn, VSI_TAG_TXN) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(txn, "vs_release");
     vsi_err err = {0};
     vs_status st = txn_check_writes(&err, txn);
     if (st == VS_OK)
         st = vsi_write_release(&err, &txn->write, savepoint);
-    return vsi_handle_end(&txn->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&txn->head, st, &err), 0);
 }
 /* ---- api/note.c ---------------------------------------------------------------------------------- */
 /* note.c - key/value notes. */
@@ -19871,6 +20311,7 @@ vs_status vs_kv_put(vs_db *db, vs_txn *txn, vs_collection *collection, const voi
                     size_t key_bytes, const void *value, size_t value_bytes) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_kv_put");
     vsi_err err = {0};
     vsi_change change;
     vs_status st = note_check_call(&err, db, txn, true, collection, key, key_bytes);
@@ -19890,13 +20331,14 @@ vs_status vs_kv_put(vs_db *db, vs_txn *txn, vs_collection *collection, const voi
         st = note_stage(&err, change.write, collection, &op);
         st = vsi_change_end(&err, &change, st);
     }
-    return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(vsi_handle_of(db, txn), st, &err), 0);
 }
 
 vs_status vs_kv_get(vs_db *db, vs_txn *txn, vs_collection *collection, const void *key,
                     size_t key_bytes, void *value, size_t value_room, size_t *out_bytes) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_bytes || (!value && value_room))
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_kv_get");
     vsi_err err = {0};
     vs_status st = note_check_call(&err, db, txn, false, collection, key, key_bytes);
     if (st == VS_ERR_MISUSE)
@@ -19921,7 +20363,7 @@ vs_status vs_kv_get(vs_db *db, vs_txn *txn, vs_collection *collection, const voi
         *out_bytes = found.bytes;
     }
     vsi_buf_free(&buf);
-    return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(vsi_handle_of(db, txn), st, &err), 0);
 }
 /* ---- api/search.c ---------------------------------------------------------------------------------- */
 /* search.c - search of the public interface. */
@@ -20075,6 +20517,7 @@ vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, i
                     size_t k, const vs_search_options *options, vs_hit *hits, size_t *out_count) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !query || !hits || !out_count)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_search");
     vsi_err err = {0};
     search s;
     vsi_topk topk = {.hits = hits, .k = k};
@@ -20085,7 +20528,7 @@ vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, i
         st = search_prepare(&err, &s, query, query_type);
     if (st == VS_OK)
         st = search_run(&err, &s, &topk);
-    return search_close(&err, &s, st, &topk, out_count);
+    return vsi_trace_end(&trace, search_close(&err, &s, st, &topk, out_count), topk.count);
 }
 
 static vs_status batch_check(vsi_err *err, const search *s, int query_type, size_t count, size_t k,
@@ -20108,6 +20551,8 @@ vs_status vs_search_batch(vs_collection *collection, vs_txn *txn, const void *qu
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK ||
         (count && (!queries || !hits || !out_counts)))
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_search_batch");
+    uint64_t total = 0;
     vsi_err err = {0};
     search s;
     vs_status st = search_open(&err, collection, txn, options, &s);
@@ -20121,10 +20566,11 @@ vs_status vs_search_batch(vs_collection *collection, vs_txn *txn, const void *qu
         if (st != VS_OK)
             vsi_fail_in(&err, "row %zu of %zu", i, count);
         out_counts[i] = topk.count;
+        total += topk.count;
     }
     for (size_t i = 0; st == VS_OK && i < count; i++)
         hits_point(collection, hits + i * k, out_counts[i]);
-    return vsi_reading_close(&s.r, st, &err);
+    return vsi_trace_end(&trace, vsi_reading_close(&s.r, st, &err), total);
 }
 
 vs_status vs_search_radius(vs_collection *collection, vs_txn *txn, const void *query,
@@ -20133,6 +20579,7 @@ vs_status vs_search_radius(vs_collection *collection, vs_txn *txn, const void *q
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !query || (room && !hits) ||
         !out_count)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_search_radius");
     vsi_err err = {0};
     search s;
     vsi_topk topk = {.hits = hits, .k = room, .has_radius = true, .radius = radius};
@@ -20145,13 +20592,14 @@ vs_status vs_search_radius(vs_collection *collection, vs_txn *txn, const void *q
         st = search_run(&err, &s, &topk);
     if (st == VS_OK && out_total)
         *out_total = topk.within;
-    return search_close(&err, &s, st, &topk, out_count);
+    return vsi_trace_end(&trace, search_close(&err, &s, st, &topk, out_count), topk.count);
 }
 
 vs_status vs_search_key(vs_collection *collection, vs_txn *txn, vs_key key, size_t k,
                         const vs_search_options *options, vs_hit *hits, size_t *out_count) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !hits || !out_count)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_search_key");
     vsi_err err = {0};
     search s;
     vsi_topk topk = {.hits = hits, .k = k};
@@ -20162,13 +20610,14 @@ vs_status vs_search_key(vs_collection *collection, vs_txn *txn, vs_key key, size
         st = search_prepare_key(&err, &s, key);
     if (st == VS_OK)
         st = search_run(&err, &s, &topk);
-    return search_close(&err, &s, st, &topk, out_count);
+    return vsi_trace_end(&trace, search_close(&err, &s, st, &topk, out_count), topk.count);
 }
 
 vs_status vs_distance(vs_collection *collection, vs_txn *txn, vs_key key, vs_key other,
                       const vs_search_options *options, double *out_distance) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_distance)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_distance");
     vsi_err err = {0};
     search s;
     const uint8_t *row = NULL;
@@ -20181,7 +20630,7 @@ vs_status vs_distance(vs_collection *collection, vs_txn *txn, vs_key key, vs_key
     if (st == VS_OK)
         *out_distance = vsi_exact_distance(s.r.db->kernels, &s.r.coll, s.ask.field,
                                            collection->scratch.data, row);
-    return vsi_reading_close(&s.r, st, &err);
+    return vsi_trace_end(&trace, vsi_reading_close(&s.r, st, &err), 2);
 }
 /* ---- api/inspect.c ---------------------------------------------------------------------------------- */
 /* inspect.c - syncing, statistics and checking. */
@@ -20193,22 +20642,25 @@ enum { INSPECT_STEP_BYTES = 1 << 20 };
 vs_status vs_sync(vs_db *db) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_sync");
     vsi_err err = {0};
     vs_status st = vsi_engine_sync(&err, db->engine);
-    return vsi_handle_end(&db->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&db->head, st, &err), 0);
 }
 
 vs_status vs_checkpoint(vs_db *db) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_checkpoint");
     vsi_err err = {0};
     vs_status st = vsi_checkpoint(&err, db->engine, false);
-    return vsi_handle_end(&db->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&db->head, st, &err), 0);
 }
 
 vs_status vs_maintain(vs_db *db, uint64_t budget_bytes, uint64_t *out_left_bytes) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_maintain");
     vsi_err err = {0};
     uint64_t left = 0;
     vs_status st = VS_OK;
@@ -20217,7 +20669,7 @@ vs_status vs_maintain(vs_db *db, uint64_t budget_bytes, uint64_t *out_left_bytes
             vsi_maintain(&err, db->engine, budget_bytes ? budget_bytes : INSPECT_STEP_BYTES, &left);
     if (st == VS_OK && out_left_bytes)
         *out_left_bytes = left;
-    return vsi_handle_end(&db->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&db->head, st, &err), 0);
 }
 
 vs_status vs_stats_get(vs_db *db, vs_stats *out_stats) {
@@ -20283,6 +20735,7 @@ static void check_count(void *ctx, const char *problem) {
 vs_status vs_check(vs_db *db, int level, vs_check_fn report, void *ctx, uint64_t *out_problems) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_problems)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_check");
     vsi_err err = {0};
     check_counter counter = {.report = report, .ctx = ctx};
     vs_status st =
@@ -20291,7 +20744,7 @@ vs_status vs_check(vs_db *db, int level, vs_check_fn report, void *ctx, uint64_t
             : vsi_fail(&err, VS_ERR_INVALID, "check level is %d, expected 0 to 3", level);
     if (st == VS_OK)
         *out_problems = counter.count;
-    return vsi_handle_end(&db->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&db->head, st, &err), 0);
 }
 /* ---- api/json_text.c ---------------------------------------------------------------------------------- */
 /* json_text.c - the public reader and writers of JSON. */

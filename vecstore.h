@@ -19,7 +19,8 @@
  *   8  Iterating                     vs_scan, vs_step
  *   9  Key/value notes               vs_kv_put, vs_kv_get
  *  10  Looking after a database      vs_sync, vs_checkpoint, vs_maintain, vs_interrupt, vs_stats_get, vs_check
- *  11  JSON                          vs_json_begin, vs_json_next, vs_json_floats, vs_json_write_string
+ *  11  Hooks                         vs_set_hooks: commits, changes and calls, told to the host
+ *  12  JSON                          vs_json_begin, vs_json_next, vs_json_floats, vs_json_write_string
  *
  * Words. A *database* is one file. A *collection* holds *records* of one shape. A *record* is a
  * key (a number, bytes or a UUID), a vector or several, and optional metadata (a JSON object). The *log* is the files NAME-wal-N beside
@@ -101,6 +102,7 @@ enum {
     VS_ERR_UNSUPPORTED = 19, /* not offered by this build, VFS or platform */
     VS_ERR_TIMEOUT = 20,     /* vs_search_options.timeout_ms has passed */
     VS_ERR_CONFLICT = 21,    /* the record is not of the version that the call wants to change */
+    VS_ERR_REFUSED = 22,     /* vs_hooks.commit refused the commit: it was rolled back */
     VS_ROW = 100,            /* vs_step: the cursor stands on a record */
     VS_DONE = 101,           /* vs_step, vs_collection_at: there is no further one */
 
@@ -492,7 +494,8 @@ typedef struct vs_collection_info {
     uint32_t fields;                 /* how many vector fields it has */
     uint64_t bytes;                  /* of the keys, vectors and metadata of all records */
     uint64_t max_records, max_bytes; /* 0: no limit */
-    int64_t changed_us; /* when the transaction began that changed its records last; created_us before */
+    int64_t
+        changed_us; /* when the transaction began that changed its records last; created_us before */
 } vs_collection_info;
 
 #define VS_COLLECTION_INFO_INIT                                                                    \
@@ -1424,7 +1427,89 @@ typedef void (*vs_check_fn)(void *ctx, const char *problem);
 VS_NODISCARD VS_API vs_status vs_check(vs_db *db, int level, vs_check_fn report, void *ctx,
                                        uint64_t *out_problems);
 
-/* ---- 11  JSON ------------------------------------------------------------------------------- */
+/* ---- 11  Hooks ------------------------------------------------------------------------------ */
+
+/* vs_change.kind */
+enum {
+    VS_CHANGE_INSERT = 1, /* the record is new */
+    VS_CHANGE_UPDATE = 2, /* it was there, and was put again or changed in part */
+    VS_CHANGE_DELETE = 3
+};
+
+/* What a transaction did to a record. */
+typedef struct vs_change {
+    uint32_t size; /* of the struct as the library has it; members behind it are not there */
+    int kind;      /* VS_CHANGE_... */
+    uint32_t collection_id; /* vs_collection_info.id */
+    const char *collection; /* its name when the record was changed */
+    vs_key key;
+    uint64_t lsn; /* of the commit */
+} vs_change;
+
+/* A call that has ended. */
+typedef struct vs_trace {
+    uint32_t size;          /* as vs_change.size */
+    vs_status status;       /* what it returns */
+    const char *call;       /* its name, such as "vs_put"; a constant */
+    const char *collection; /* the name of the collection handle that it was given; NULL: none */
+    uint64_t duration_ns;   /* by vs_vfs.ticks_us, so in whole microseconds */
+    uint64_t rows; /* records or hits that it was to read, write or give out, if it is of records;
+                      0 when it failed */
+} vs_trace;
+
+/* Functions of the host that the library calls; NULL: not wanted.
+ *
+ *   commit      asked before a write transaction that changes something commits; non-zero makes the commit a
+ *               rollback, which returns VS_ERR_REFUSED
+ *   change      told of each record that a committed transaction changed, in the order of the changes
+ *   committed   told that a transaction that changed something is committed, after its changes; lsn is vs_stats.lsn
+ *               once readers see it
+ *   rollback    told that a transaction that changed something was rolled back, by vs_rollback, or because its commit
+ *               was refused or failed
+ *   trace       told of each call that has ended
+ *
+ * A call that changes something with txn NULL is a transaction; one that fails before its commit has changed nothing.
+ * What vs_rollback_to took back is not told; when it was all that a transaction changed, the transaction may count as
+ * one that changed something all the same. After VS_ERR_INDOUBT neither committed nor rollback is called.
+ * change is told of records put, updated and deleted, one by one; not of collections, aliases and notes.
+ *
+ * When. commit is called while the transaction holds up other writers. committed, change and rollback are called
+ * before the call returns that ended the transaction, when it holds nothing any more: a commit at VS_SYNC_FULL is
+ * durable then, and readers see it. trace is called last of all, for every function that is given a vs_db, vs_txn,
+ * vs_collection or vs_cursor but those that only describe or close one, vs_stats_get, vs_interrupt, vs_set_hooks and
+ * vs_cursor_record; of calls refused for their arguments not for all.
+ *
+ * A hook must not call the database that calls it: with any of its handles, calls return VS_ERR_MISUSE there, and those
+ * that return nothing do nothing. vs_errmsg, vs_extended_errcode and functions that need no handle it may call, and
+ * other databases.
+ * Memory: what change and trace point to is valid during the call. With change set, an open transaction takes about 32
+ *   bytes and the key for each record that it changes.
+ * Threads: the thread that made the call; several at once when several threads make calls. Writers that commit beside
+ *   each other may tell of it in another order than that of their lsn. */
+typedef struct vs_hooks {
+    uint32_t size; /* VS_HOOKS_INIT sets it */
+    void *ctx;     /* passed to each */
+    int (*commit)(void *ctx);
+    void (*change)(void *ctx, const vs_change *change);
+    void (*committed)(void *ctx, uint64_t lsn);
+    void (*rollback)(void *ctx);
+    void (*trace)(void *ctx, const vs_trace *trace);
+} vs_hooks;
+
+#define VS_HOOKS_INIT                                                                              \
+    { sizeof(vs_hooks), NULL, NULL, NULL, NULL, NULL, NULL }
+
+/* vs_set_hooks - say which functions of the host a database calls from now on.
+ *
+ *   db      an open database
+ *   hooks   all of them, in place of those before; copied. NULL: none
+ *
+ * Errors: VS_ERR_BUSY (another thread's write transaction is open), VS_ERR_MISUSE (this thread's; NULL),
+ *   VS_ERR_UNSUPPORTED.
+ * Threads: no other call on this database may run. */
+VS_NODISCARD VS_API vs_status vs_set_hooks(vs_db *db, const vs_hooks *hooks);
+
+/* ---- 12  JSON ------------------------------------------------------------------------------- */
 
 /* A reader and writers for what programs around the library need of JSON: records as lines of text, vectors
  * in them, metadata. Nothing here needs a database, nothing allocates (but vs_json_merge_patch), and nothing

@@ -188,6 +188,7 @@ vs_status vs_collection_create(vs_db *db, vs_txn *txn, const char *name,
                                vs_collection **out_collection) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_collection_create");
     vsi_err err = {0};
     field_list fields;
     vsi_change change;
@@ -211,19 +212,18 @@ vs_status vs_collection_create(vs_db *db, vs_txn *txn, const char *name,
     }
     if (st != VS_OK) {
         vs_collection_close(collection);
-        return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
-    }
-    if (collection) {
+    } else if (collection) {
         collection->id = id;
         *out_collection = collection;
     }
-    return VS_OK;
+    return vsi_trace_end(&trace, vsi_handle_end(vsi_handle_of(db, txn), st, &err), 0);
 }
 
 vs_status vs_collection_open(vs_db *db, vs_txn *txn, const char *name,
                              vs_collection **out_collection) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !name || !out_collection)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_collection_open");
     vsi_err err = {0};
     vs_status st = vsi_handle_check_txn(&err, db, txn, false);
     if (st != VS_OK)
@@ -240,7 +240,7 @@ vs_status vs_collection_open(vs_db *db, vs_txn *txn, const char *name,
         st = vsi_fail_nomem(&err, sizeof *collection);
     else if (st == VS_OK)
         *out_collection = collection;
-    return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(vsi_handle_of(db, txn), st, &err), 0);
 }
 
 void vs_collection_close(vs_collection *collection) {
@@ -363,7 +363,9 @@ static vs_status rename_stage(vsi_err *err, vsi_write *write, vs_collection *col
 }
 
 vs_status vs_collection_rename(vs_collection *collection, vs_txn *txn, const char *name) {
-    return vsi_collection_change(collection, txn, rename_stage, (void *)(uintptr_t)name);
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_collection_rename");
+    vs_status st = vsi_collection_change(collection, txn, rename_stage, (void *)(uintptr_t)name);
+    return vsi_trace_end(&trace, st, 0);
 }
 
 static vs_status set_limits_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
@@ -377,7 +379,9 @@ static vs_status set_limits_stage(vsi_err *err, vsi_write *write, vs_collection 
 vs_status vs_collection_set_limits(vs_collection *collection, vs_txn *txn, uint64_t max_records,
                                    uint64_t max_bytes) {
     uint64_t limits[2] = {max_records, max_bytes};
-    return vsi_collection_change(collection, txn, set_limits_stage, limits);
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_collection_set_limits");
+    vs_status st = vsi_collection_change(collection, txn, set_limits_stage, limits);
+    return vsi_trace_end(&trace, st, 0);
 }
 
 /* Whether an alias may be put, or can go: the name is no collection's own. */
@@ -406,6 +410,7 @@ static vs_status alias_stage(vsi_err *err, vsi_write *write, const char *name,
 vs_status vs_alias_set(vs_db *db, vs_txn *txn, const char *name, vs_collection *collection) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_alias_set");
     vsi_err err = {0};
     vsi_change change;
     vs_status st = vsi_handle_check_txn(&err, db, txn, true);
@@ -421,7 +426,7 @@ vs_status vs_alias_set(vs_db *db, vs_txn *txn, const char *name, vs_collection *
         st = alias_stage(&err, change.write, name, collection);
         st = vsi_change_end(&err, &change, st);
     }
-    return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(vsi_handle_of(db, txn), st, &err), 0);
 }
 
 /* The alias number at, and the collection that it leads to; VS_ERR_NOT_FOUND without a message. */

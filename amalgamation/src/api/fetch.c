@@ -110,6 +110,7 @@ vs_status vs_get_batch(vs_collection *collection, vs_txn *txn, const vs_key *key
                        vs_record *records, vs_status *statuses) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || (count && !keys))
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_get_batch");
     vsi_err err = {0};
     fetch_call call = {.keys = keys, .count = count, .statuses = statuses};
     vs_status st = vsi_reading_open(&err, collection, txn, &call.r);
@@ -123,12 +124,13 @@ vs_status vs_get_batch(vs_collection *collection, vs_txn *txn, const vs_key *key
         st = fetch_make_room(&err, collection, count);
     if (st == VS_OK && records && count)
         st = fetch_read(&err, &call, records);
-    return vsi_reading_close(&call.r, st, &err);
+    return vsi_trace_end(&trace, vsi_reading_close(&call.r, st, &err), count);
 }
 
 vs_status vs_exists(vs_collection *collection, vs_txn *txn, vs_key key, int *out_exists) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_exists)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_exists");
     vsi_err err = {0};
     vsi_reading r;
     uint32_t slot = 0;
@@ -142,5 +144,5 @@ vs_status vs_exists(vs_collection *collection, vs_txn *txn, vs_key key, int *out
         if (st == VS_OK)
             *out_exists = exists;
     }
-    return vsi_reading_close(&r, st, &err);
+    return vsi_trace_end(&trace, vsi_reading_close(&r, st, &err), 1);
 }
