@@ -14,7 +14,7 @@
  *   3  Opening and closing           vs_open, vs_close
  *   4  Collections                   vs_collection_create, vs_collection_open, vs_collection_rename
  *   5  Records                       vs_key_u64, vs_put, vs_append, vs_get, vs_get_batch, vs_delete
- *   6  Transactions                  vs_begin, vs_commit, vs_rollback, vs_savepoint
+ *   6  Transactions                  vs_begin, vs_commit, vs_rollback, vs_savepoint, vs_txn_token
  *   7  Search                        vs_search, vs_search_batch, vs_search_radius, vs_search_key
  *   8  Iterating                     vs_scan, vs_step
  *   9  Key/value notes               vs_kv_put, vs_kv_get
@@ -90,7 +90,7 @@ enum {
     VS_ERR_DENIED = 7,    /* the operating system refuses access */
     VS_ERR_BUSY = 8,      /* another writer, process or open handle is in the way */
     VS_ERR_NOT_FOUND = 9, /* no such file, collection, key or note */
-    VS_ERR_EXISTS = 10,   /* the collection or key exists already */
+    VS_ERR_EXISTS = 10,   /* the collection, key or token exists already */
     VS_ERR_LIMIT = 11,    /* beyond a limit of this library */
     VS_ERR_CORRUPT = 12,  /* stored bytes do not verify; nothing wrong was returned */
     VS_ERR_LOG_MISSING = 13, /* a log file the database needs is not there */
@@ -1100,6 +1100,28 @@ VS_NODISCARD VS_API vs_status vs_rollback_to(vs_txn *txn, uint32_t savepoint);
  * Errors: as vs_rollback_to.
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_release(vs_txn *txn, uint32_t savepoint);
+
+#define VS_TOKEN_BYTES_MAX 255u   /* bytes of a token */
+#define VS_TOKENS_MAX      65536u /* the newest tokens, which a database keeps */
+
+/* vs_txn_token - make a transaction one of which only one attempt is committed.
+ *
+ *   txn       a write transaction without a token
+ *   token     [bytes], 1 .. VS_TOKEN_BYTES_MAX, any; copied. The caller's name for what the transaction does: the same
+ *             at every attempt, and another one for other changes
+ *   out_lsn   [1] receives the LSN of the commit that had this token, with VS_ERR_EXISTS; NULL: not wanted
+ *
+ * For who does not know whether an attempt was committed: after VS_ERR_INDOUBT, or when the program or the connection
+ * to it ended before the answer. Called first in each attempt, it returns VS_OK when no transaction with this token
+ * has been committed; vs_commit then keeps the token together with the changes, both or neither, also when nothing else
+ * was changed. Else it returns VS_ERR_EXISTS and changes nothing; the caller ends the transaction: with vs_rollback, or
+ * with vs_commit at VS_SYNC_FULL to have the earlier commit survive power loss if it was of a lesser kind.
+ * vs_rollback_to does not take the token back. A transaction that only deletes has no space in reserve (vs_commit) when
+ * it has a token. A database keeps the newest VS_TOKENS_MAX tokens; one that is older is not known any more.
+ * Errors: VS_ERR_EXISTS, VS_ERR_LIMIT (bytes), VS_ERR_NOMEM, VS_ERR_MISUSE (NULL, a read transaction, a second token).
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_txn_token(vs_txn *txn, const void *token, size_t bytes,
+                                           uint64_t *out_lsn);
 
 /* ---- 7  Search ------------------------------------------------------------------------------ */
 

@@ -40,7 +40,9 @@ struct vs_txn {
     bool is_write;
     vsi_version *version; /* read: the pinned snapshot */
     vsi_write write;      /* write */
-    vs_cursor *cursors;   /* of a write transaction; they end with it */
+    uint8_t token[VS_TOKEN_BYTES_MAX];
+    size_t token_bytes; /* 0: it has none */
+    vs_cursor *cursors; /* of a write transaction; they end with it */
 };
 
 /* A record that was read; the caller may pass it back in. */

@@ -1,5 +1,6 @@
 /* transaction.c - transactions of the public interface. */
 #include "api/cursor.h"
+#include "api/token.h"
 
 static vs_status txn_begin(vsi_err *err, vs_db *db, int kind, vs_txn **out_txn) {
     vs_status st = VS_OK;
@@ -41,6 +42,14 @@ static void txn_free(vs_txn *txn) {
     vsi_free(&db->mem, txn, sizeof *txn);
 }
 
+static vs_status txn_commit(vsi_err *err, vs_txn *txn, int sync) {
+    vs_status st = vsi_token_stage(err, txn);
+    if (st == VS_OK)
+        return vsi_commit(err, txn->head.db, &txn->write, sync);
+    vsi_rollback(txn->head.db, &txn->write);
+    return st;
+}
+
 vs_status vs_commit(vs_txn *txn, int sync) {
     if (vsi_handle_check(txn, VSI_TAG_TXN) != VS_OK)
         return VS_ERR_MISUSE;
@@ -53,7 +62,7 @@ vs_status vs_commit(vs_txn *txn, int sync) {
         if (txn->is_write)
             vsi_rollback(db, &txn->write);
     } else if (txn->is_write) {
-        st = vsi_commit(&err, db, &txn->write, sync);
+        st = txn_commit(&err, txn, sync);
     }
     txn_free(txn);
     return vsi_trace_end(&trace, vsi_handle_end(&db->head, st, &err), 0);

@@ -519,7 +519,7 @@ VSI_FN vs_status vsi_write_take_slot(vsi_err *err, vsi_write *write, uint32_t co
 }
 
 VSI_FN vs_status vsi_write_take_coll(vsi_err *err, vsi_write *write, uint32_t *out_coll) {
-    if (write->engine->last_coll == UINT32_MAX)
+    if (write->engine->last_coll >= VSI_COLL_ID_MAX)
         return vsi_fail(err, VS_ERR_LIMIT, "all collection ids are used up");
     *out_coll = ++write->engine->last_coll;
     return VS_OK;
@@ -605,6 +605,13 @@ static vs_status write_stage_rollback(vsi_err *err, vsi_write *write) {
 
 VSI_FN bool vsi_write_has_changes(const vsi_write *write) {
     return write->has_streamed || write->ops.bytes > VSI_LOG_BUF_FRONT;
+}
+
+VSI_FN uint64_t vsi_write_next_lsn(const vsi_write *write) {
+    vsi_mutex_lock(&write->engine->log_lock);
+    uint64_t lsn = write->engine->log.next_lsn; /* others write no frames */
+    vsi_mutex_unlock(&write->engine->log_lock);
+    return lsn;
 }
 
 /* The version that this commit makes, with room for everything that may not fail later. */

@@ -57,6 +57,9 @@ VSI_FN void vsi_write_rollback(vsi_write *write);
 /* Whether there is something to commit. */
 VSI_FN bool vsi_write_has_changes(const vsi_write *write);
 
+/* The LSN of the frame that this transaction will write next. */
+VSI_FN uint64_t vsi_write_next_lsn(const vsi_write *write);
+
 /* Ends the transaction and gives the role back, whatever it returns. sync is VS_SYNC_...
  * VS_ERR_INDOUBT when it is unknown whether the commit will be found after a crash. */
 VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync);
