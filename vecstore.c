@@ -502,6 +502,7 @@ VSI_FN const char *vsi_status_name(vs_status status) {
         {VS_ERR_UNSUPPORTED, "VS_ERR_UNSUPPORTED"},
         {VS_ERR_TIMEOUT, "VS_ERR_TIMEOUT"},
         {VS_ERR_CONFLICT, "VS_ERR_CONFLICT"},
+        {VS_ERR_REFUSED, "VS_ERR_REFUSED"},
         {VS_ROW, "VS_ROW"},
         {VS_DONE, "VS_DONE"},
     };
@@ -10430,6 +10431,11 @@ VS_NODISCARD VSI_FN vs_status vsi_coll_entry(vsi_err *err, const vsi_btree_curso
 
 /* ---- notes ---------------------------------------------------------------------------------- */
 
+/* Ids above are no collection's. Notes of two of them are the tokens of transactions. */
+#define VSI_COLL_ID_MAX         0xffffffefu
+#define VSI_NOTES_OF_TOKEN_RING 0xfffffffeu
+#define VSI_NOTES_OF_TOKENS     0xffffffffu
+
 enum { VSI_NOTE_KEY_BYTES_MAX = 6 + VS_KV_KEY_BYTES_MAX };
 
 VSI_FN vsi_bytes vsi_note_encode(uint8_t out[VSI_NOTE_KEY_BYTES_MAX], uint32_t coll, vsi_bytes key);
@@ -11175,6 +11181,8 @@ static vs_status create_validate(vsi_err *err, const vsi_state *state, const vsi
     vs_status st = VS_OK;
     if (op->coll <= state->last_coll)
         return apply_misfit(err, op, "its id does not ascend");
+    if (op->coll > VSI_COLL_ID_MAX)
+        return apply_misfit(err, op, "its id is no collection's");
     if (op->field_count < 1 || op->field_count > VS_FIELDS_MAX)
         return apply_misfit(err, op, "it has no fields, or too many");
     for (uint32_t i = 0; st == VS_OK && i < op->field_count; i++)
@@ -11587,7 +11595,9 @@ static vs_status note_remove(vsi_err *err, vsi_state *state, const vsi_op *op, v
 
 static vs_status apply_note(vsi_err *err, vsi_state *state, const vsi_op *op) {
     vsi_coll coll;
-    vs_status st = op->coll ? vsi_state_coll(err, state, op->coll, &coll) : VS_OK;
+    bool is_of_coll =
+        op->coll != 0 && op->coll != VSI_NOTES_OF_TOKENS && op->coll != VSI_NOTES_OF_TOKEN_RING;
+    vs_status st = is_of_coll ? vsi_state_coll(err, state, op->coll, &coll) : VS_OK;
     if (st == VS_ERR_NOT_FOUND)
         return apply_misfit(err, op, "there is no such collection");
     if (st == VS_OK && (op->note_key.bytes < 1 || op->note_key.bytes > VS_KV_KEY_BYTES_MAX ||
@@ -15532,6 +15542,112 @@ VSI_FN bool vsi_spill(vsi_engine *engine, vsi_state *state) {
     vsi_budget_keep(&engine->pager, &engine->descs);
     return has_moved;
 }
+/* ---- store/touched.h ---------------------------------------------------------------------------------- */
+/* touched.h - the records that a transaction has changed, kept for a host that wants to hear of them. */
+#ifndef VSI_TOUCHED_H
+#define VSI_TOUCHED_H
+
+/* uses base/mem.h */
+/* uses store/op.h */
+
+/* A list of changes of records, in their order. All zero but list.mem: of a host that does not want it. */
+typedef struct vsi_touched {
+    bool is_wanted;
+    vsi_buf list;
+    uint32_t coll; /* the collection whose name comes last in the list; 0: none */
+} vsi_touched;
+
+/* Says how the collection of the next changes is called; needed when vsi_touched.coll is another one. */
+VSI_FN bool vsi_touched_name(vsi_touched *touched, uint32_t coll, const char *name);
+/* What an operation of records does; false: no memory. */
+VSI_FN bool vsi_touched_add(vsi_touched *touched, const vsi_op *op);
+/* Only the first so many bytes of the list stay. */
+VSI_FN void vsi_touched_cut(vsi_touched *touched, size_t bytes);
+/* The change at *pos, which moves behind it; false: there is none. What io_change points to lies in the list; its
+ * collection stays that of the change before unless the list names another one. */
+VSI_FN bool vsi_touched_next(const vsi_touched *touched, size_t *pos, vs_change *io_change);
+
+#endif
+/* ---- store/touched.c ---------------------------------------------------------------------------------- */
+/* touched.c - the records that a transaction has changed.
+ *
+ *   H1  In front of each change stands, somewhere, the name of its collection; between them no name of
+ *       another one. */
+/* uses store/touched.h */
+
+/* In front of the bytes of a key, or of a collection's name with its NUL. */
+typedef struct touched_entry {
+    uint64_t number;
+    uint32_t coll, space;
+    uint16_t change; /* VS_CHANGE_...; 0: a name */
+    uint16_t kind, bytes;
+} touched_entry;
+
+static bool touched_append(vsi_touched *touched, const touched_entry *entry, const void *data) {
+    if (!vsi_buf_reserve(&touched->list, sizeof *entry + entry->bytes))
+        return false;
+    vsi_buf_append(&touched->list, entry, sizeof *entry);
+    if (entry->bytes)
+        vsi_buf_append(&touched->list, data, entry->bytes);
+    return true;
+}
+
+VSI_FN bool vsi_touched_name(vsi_touched *touched, uint32_t coll, const char *name) {
+    touched_entry entry;
+    memset(&entry, 0, sizeof entry);
+    entry.coll = coll;
+    entry.bytes = (uint16_t)(strlen(name) + 1);
+    if (!touched_append(touched, &entry, name))
+        return false;
+    touched->coll = coll;
+    return true;
+}
+
+static int touched_change_of(const vsi_op *op) {
+    if (op->kind == VSI_OP_DELETE)
+        return VS_CHANGE_DELETE;
+    bool is_new = op->kind == VSI_OP_PUT && op->old_slot == VSI_SLOT_NONE;
+    return is_new ? VS_CHANGE_INSERT : VS_CHANGE_UPDATE;
+}
+
+VSI_FN bool vsi_touched_add(vsi_touched *touched, const vsi_op *op) {
+    touched_entry entry;
+    vsi_assert(touched->coll == op->coll); /* keeps H1 */
+    memset(&entry, 0, sizeof entry);
+    entry.number = op->key.number;
+    entry.coll = op->coll;
+    entry.space = op->key.space;
+    entry.change = (uint16_t)touched_change_of(op);
+    entry.kind = op->key.kind;
+    entry.bytes = op->key.bytes;
+    return touched_append(touched, &entry, op->key.data);
+}
+
+VSI_FN void vsi_touched_cut(vsi_touched *touched, size_t bytes) {
+    if (touched->list.bytes <= bytes)
+        return;
+    touched->list.bytes = bytes;
+    touched->coll = 0; /* its name may be gone */
+}
+
+VSI_FN bool vsi_touched_next(const vsi_touched *touched, size_t *pos, vs_change *io_change) {
+    touched_entry entry;
+    while (*pos < touched->list.bytes) {
+        memcpy(&entry, touched->list.data + *pos, sizeof entry);
+        const uint8_t *data = touched->list.data + *pos + sizeof entry;
+        *pos += sizeof entry + entry.bytes;
+        if (!entry.change) {
+            io_change->collection = (const char *)data;
+            continue;
+        }
+        io_change->kind = entry.change;
+        io_change->collection_id = entry.coll;
+        io_change->key =
+            (vs_key){entry.number, entry.bytes ? data : NULL, entry.bytes, entry.kind, entry.space};
+        return true;
+    }
+    return false;
+}
 /* ---- store/savepoint.h ---------------------------------------------------------------------------------- */
 /* savepoint.h - places in a transaction that it can go back to; the same for a live one and for recovery.
  *
@@ -15545,7 +15661,8 @@ typedef struct vsi_savepoint {
     vsi_state state;
     vsi_cow_mark mark;
     size_t pages_bytes;                         /* of the pager's taken */
-    size_t ops_bytes, freed_bytes, taken_bytes; /* for store/write, as the next */
+    size_t ops_bytes, freed_bytes, taken_bytes; /* for store/write, as the next two */
+    size_t touched_bytes;
     bool has_grown;
 } vsi_savepoint;
 
@@ -16053,6 +16170,7 @@ VSI_FN vs_status vsi_engine_open(vsi_err *err, const vsi_engine_config *config,
 
 /* uses store/savepoint.h */
 /* uses store/spill.h */
+/* uses store/touched.h */
 
 /* What the log has of a transaction's savepoints. */
 typedef struct vsi_logged_points {
@@ -16075,6 +16193,8 @@ typedef struct vsi_write {
     bool has_grown;    /* it has done more than delete */
     vsi_savepoints points;
     vsi_logged_points logged;
+    vsi_touched touched; /* who wants it says so after the begin */
+    uint64_t lsn;        /* once committed: of its COMMIT frame */
 } vsi_write;
 
 /* One call of the user within a transaction; what it staged is kept or undone as a whole. */
@@ -16082,7 +16202,7 @@ typedef struct vsi_statement {
     vsi_stay stay; /* what the call reads stays until its end */
     vsi_state state;
     vsi_cow_mark mark;
-    size_t ops_bytes, freed_bytes, taken_bytes;
+    size_t ops_bytes, freed_bytes, taken_bytes, touched_bytes;
     bool has_grown;
 } vsi_statement;
 
@@ -16098,6 +16218,12 @@ VSI_FN void vsi_role_give(vsi_engine *engine);
 VSI_FN vs_status vsi_write_begin(vsi_err *err, vsi_engine *engine, vsi_write *out_write);
 
 VSI_FN void vsi_write_rollback(vsi_write *write);
+
+/* Whether there is something to commit. */
+VSI_FN bool vsi_write_has_changes(const vsi_write *write);
+
+/* The LSN of the frame that this transaction will write next. */
+VSI_FN uint64_t vsi_write_next_lsn(const vsi_write *write);
 
 /* Ends the transaction and gives the role back, whatever it returns. sync is VS_SYNC_...
  * VS_ERR_INDOUBT when it is unknown whether the commit will be found after a crash. */
@@ -16275,6 +16401,7 @@ VSI_FN vs_status vsi_write_begin(vsi_err *err, vsi_engine *engine, vsi_write *ou
     write->ops.mem = engine->mem;
     write->freed.mem = engine->mem;
     write->taken.mem = engine->mem;
+    write->touched.list.mem = engine->mem;
     write->points = (vsi_savepoints){.engine = engine, .list = {.mem = engine->mem}};
     if (st == VS_OK && !write_reset_ops(write))
         st = vsi_fail_nomem(err, VSI_LOG_BUF_FRONT);
@@ -16294,6 +16421,7 @@ static void write_end(vsi_write *write) {
     vsi_buf_free(&write->ops);
     vsi_buf_free(&write->freed);
     vsi_buf_free(&write->taken);
+    vsi_buf_free(&write->touched.list);
     vsi_role_give(write->engine);
 }
 
@@ -16507,6 +16635,7 @@ VSI_FN vs_status vsi_statement_begin(vsi_err *err, vsi_write *write, vsi_stateme
                                      .ops_bytes = write->ops.bytes,
                                      .freed_bytes = write->freed.bytes,
                                      .taken_bytes = write->taken.bytes,
+                                     .touched_bytes = write->touched.list.bytes,
                                      .has_grown = write->has_grown};
     return VS_OK;
 }
@@ -16576,12 +16705,33 @@ static vs_status statement_touch(vsi_err *err, vsi_write *write, const vsi_op *o
         err, write, &(vsi_op){.kind = VSI_OP_TOUCH, .coll = op->coll, .time_us = write->time_us});
 }
 
+/* For who wants to hear of changes. */
+static vs_status statement_tell(vsi_err *err, vsi_write *write, const vsi_op *op) {
+    char name[VS_NAME_BYTES_MAX + 1];
+    vsi_touched *touched = &write->touched;
+    vs_status st = VS_OK;
+    bool ok = true;
+    if (op->kind == VSI_OP_RENAME)
+        touched->coll = 0; /* the next change has the new name */
+    if (!touched->is_wanted || !vsi_op_is_of_record(op->kind))
+        return VS_OK;
+    if (touched->coll != op->coll) {
+        st = vsi_state_coll_name(err, &write->state, op->coll, name);
+        ok = st != VS_OK || vsi_touched_name(touched, op->coll, name);
+    }
+    if (st == VS_OK && (!ok || !vsi_touched_add(touched, op)))
+        st = vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    return st;
+}
+
 VSI_FN vs_status vsi_statement_apply(vsi_err *err, vsi_write *write, const vsi_op *op) {
     vs_status st = statement_touch(err, write, op);
     if (st == VS_OK && op->kind == VSI_OP_DELETE)
         st = write_prepare_pool(err, write, op->coll);
     write->has_grown |= statement_grows(op);
-    return st == VS_OK ? statement_add(err, write, op) : st;
+    if (st == VS_OK)
+        st = statement_add(err, write, op);
+    return st == VS_OK ? statement_tell(err, write, op) : st;
 }
 
 VSI_FN void vsi_statement_keep(vsi_write *write, vsi_statement *statement) {
@@ -16596,6 +16746,7 @@ VSI_FN void vsi_statement_undo(vsi_write *write, vsi_statement *statement) {
     write->state.changes = changes + 1; /* cursors must look again */
     write->ops.bytes = statement->ops_bytes;
     write->freed.bytes = statement->freed_bytes;
+    vsi_touched_cut(&write->touched, statement->touched_bytes);
     write->has_grown = statement->has_grown;
     write_give_back(write, statement->taken_bytes);
     vsi_stay_leave(&write->engine->pager.reside, statement->stay);
@@ -16624,7 +16775,7 @@ VSI_FN vs_status vsi_write_take_slot(vsi_err *err, vsi_write *write, uint32_t co
 }
 
 VSI_FN vs_status vsi_write_take_coll(vsi_err *err, vsi_write *write, uint32_t *out_coll) {
-    if (write->engine->last_coll == UINT32_MAX)
+    if (write->engine->last_coll >= VSI_COLL_ID_MAX)
         return vsi_fail(err, VS_ERR_LIMIT, "all collection ids are used up");
     *out_coll = ++write->engine->last_coll;
     return VS_OK;
@@ -16641,6 +16792,7 @@ VSI_FN vs_status vsi_write_savepoint(vsi_err *err, vsi_write *write, uint32_t *o
     point->ops_bytes = write->ops.bytes;
     point->freed_bytes = write->freed.bytes;
     point->taken_bytes = write->taken.bytes;
+    point->touched_bytes = write->touched.list.bytes;
     point->has_grown = write->has_grown;
     *out_number = write->points.count;
     return VS_OK;
@@ -16668,6 +16820,7 @@ VSI_FN vs_status vsi_write_rollback_to(vsi_err *err, vsi_write *write, uint32_t 
     if (is_logged)
         write->logged.count = write->logged.rollback_to = number;
     write->freed.bytes = point->freed_bytes;
+    vsi_touched_cut(&write->touched, point->touched_bytes);
     write->has_grown = point->has_grown;
     write_give_back(write, point->taken_bytes);
     return VS_OK;
@@ -16706,8 +16859,15 @@ static vs_status write_stage_rollback(vsi_err *err, vsi_write *write) {
 
 /* ---- commit --------------------------------------------------------------------------------- */
 
-static bool write_has_changes(const vsi_write *write) {
+VSI_FN bool vsi_write_has_changes(const vsi_write *write) {
     return write->has_streamed || write->ops.bytes > VSI_LOG_BUF_FRONT;
+}
+
+VSI_FN uint64_t vsi_write_next_lsn(const vsi_write *write) {
+    vsi_mutex_lock(&write->engine->log_lock);
+    uint64_t lsn = write->engine->log.next_lsn; /* others write no frames */
+    vsi_mutex_unlock(&write->engine->log_lock);
+    return lsn;
 }
 
 /* The version that this commit makes, with room for everything that may not fail later. */
@@ -16746,7 +16906,7 @@ static void write_hand_over(vsi_write *write, vsi_version *version, uint64_t lsn
     vsi_engine_bury(engine, version, engine->metas.newest.checkpoint.number);
     write_leave_dropped(write);
     version->freed = write->freed;
-    version->lsn = lsn;
+    version->lsn = write->lsn = lsn;
     write->freed = (vsi_buf){.mem = engine->mem};
     engine->commits++;
     vsi_versions_add(&engine->versions, version, engine->metas.newest.checkpoint.number);
@@ -16795,11 +16955,11 @@ VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync) {
         st = write_stream(err, write);
     if (st == VS_OK)
         st = write_stage_rollback(err, write);
-    if (st == VS_OK && write_has_changes(write))
+    if (st == VS_OK && vsi_write_has_changes(write))
         st = write_settle(err, write);
-    if (st == VS_OK && write_has_changes(write))
+    if (st == VS_OK && vsi_write_has_changes(write))
         st = write_admit(err, write);
-    if (st == VS_OK && write_has_changes(write)) {
+    if (st == VS_OK && vsi_write_has_changes(write)) {
         version = write_make_version(write, sync == VS_SYNC_FULL);
         st = version ? VS_OK : vsi_fail(err, VS_ERR_NOMEM, "out of memory");
     }
@@ -18013,11 +18173,143 @@ VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels, const 
     vsi_buf_free(&scan.cells.buf);
     return st;
 }
+/* ---- api/hook.h ---------------------------------------------------------------------------------- */
+/* hook.h - calls the functions of the host that vs_set_hooks was given. */
+#ifndef VSI_HOOK_H
+#define VSI_HOOK_H
+
+/* uses base/status.h */
+/* uses store/touched.h */
+
+/* A thread that is in a hook; lives on its stack. */
+typedef struct vsi_hooked {
+    struct vsi_hooked *next;
+    uint64_t thread;
+} vsi_hooked;
+
+/* The hooks of a database. While a thread is in one, its own calls on the database are refused. */
+typedef struct vsi_hooks {
+    vs_hooks set;
+    vsi_mutex lock; /* guards inside */
+    vsi_hooked *inside;
+    vsi_atomic_u64 inside_count;
+} vsi_hooks;
+
+VSI_FN bool vsi_hooks_init(vsi_hooks *hooks); /* in a zeroed struct; false: no memory */
+VSI_FN void vsi_hooks_destroy(vsi_hooks *hooks);
+
+/* Whether the calling thread is in a hook. */
+VSI_FN bool vsi_hooks_is_inside(vsi_hooks *hooks);
+
+/* Asks whether a transaction may commit: VS_ERR_REFUSED. The writer role is held. */
+VS_NODISCARD VSI_FN vs_status vsi_hooks_commit(vsi_err *err, vsi_hooks *hooks);
+/* Tells of a commit and what it changed, or of a rollback. Nothing is held. */
+VSI_FN void vsi_hooks_committed(vsi_hooks *hooks, const vsi_touched *touched, uint64_t lsn);
+VSI_FN void vsi_hooks_rolled_back(vsi_hooks *hooks);
+/* Tells of a call that has ended. */
+VSI_FN void vsi_hooks_trace(vsi_hooks *hooks, const vs_trace *trace);
+
+#endif
+/* ---- api/hook.c ---------------------------------------------------------------------------------- */
+/* hook.c - calling the host's hooks.
+ *
+ *   K1  A hook is called with no lock held, and its thread stands in `inside` meanwhile: vsi_handle_check
+ *       refuses what it calls, so that it can neither wait for itself nor change what its caller is at. */
+/* uses api/hook.h */
+
+VSI_FN bool vsi_hooks_init(vsi_hooks *hooks) {
+    const vs_hooks none = VS_HOOKS_INIT;
+    hooks->set = none;
+    return vsi_mutex_init(&hooks->lock);
+}
+
+VSI_FN void vsi_hooks_destroy(vsi_hooks *hooks) {
+    vsi_mutex_destroy(&hooks->lock);
+}
+
+VSI_FN bool vsi_hooks_is_inside(vsi_hooks *hooks) {
+    if (!vsi_atomic_load(&hooks->inside_count)) /* this thread's own entry would be seen */
+        return false;
+    const uint64_t self = vsi_thread_id();
+    vsi_mutex_lock(&hooks->lock);
+    const vsi_hooked *hooked = hooks->inside;
+    while (hooked && hooked->thread != self)
+        hooked = hooked->next;
+    vsi_mutex_unlock(&hooks->lock);
+    return hooked;
+}
+
+static void hook_enter(vsi_hooks *hooks, vsi_hooked *self) {
+    self->thread = vsi_thread_id();
+    vsi_mutex_lock(&hooks->lock);
+    self->next = hooks->inside;
+    hooks->inside = self;
+    vsi_atomic_add(&hooks->inside_count, 1);
+    vsi_mutex_unlock(&hooks->lock);
+}
+
+static void hook_leave(vsi_hooks *hooks, const vsi_hooked *self) {
+    vsi_mutex_lock(&hooks->lock);
+    vsi_hooked **link = &hooks->inside;
+    while (*link != self)
+        link = &(*link)->next;
+    *link = self->next;
+    vsi_atomic_add(&hooks->inside_count, UINT64_MAX);
+    vsi_mutex_unlock(&hooks->lock);
+}
+
+VSI_FN vs_status vsi_hooks_commit(vsi_err *err, vsi_hooks *hooks) {
+    vsi_hooked self;
+    if (!hooks->set.commit)
+        return VS_OK;
+    hook_enter(hooks, &self);
+    int answer = hooks->set.commit(hooks->set.ctx);
+    hook_leave(hooks, &self);
+    if (!answer)
+        return VS_OK;
+    return vsi_fail(err, VS_ERR_REFUSED, "the commit hook refused the commit: it returned %d",
+                    answer);
+}
+
+static void hook_changes(const vs_hooks *set, const vsi_touched *touched, uint64_t lsn) {
+    vs_change change = {.size = sizeof change, .lsn = lsn};
+    size_t pos = 0;
+    while (set->change && vsi_touched_next(touched, &pos, &change))
+        set->change(set->ctx, &change);
+}
+
+VSI_FN void vsi_hooks_committed(vsi_hooks *hooks, const vsi_touched *touched, uint64_t lsn) {
+    vsi_hooked self;
+    if (!hooks->set.change && !hooks->set.committed)
+        return;
+    hook_enter(hooks, &self);
+    hook_changes(&hooks->set, touched, lsn);
+    if (hooks->set.committed)
+        hooks->set.committed(hooks->set.ctx, lsn);
+    hook_leave(hooks, &self);
+}
+
+VSI_FN void vsi_hooks_rolled_back(vsi_hooks *hooks) {
+    vsi_hooked self;
+    if (!hooks->set.rollback)
+        return;
+    hook_enter(hooks, &self);
+    hooks->set.rollback(hooks->set.ctx);
+    hook_leave(hooks, &self);
+}
+
+VSI_FN void vsi_hooks_trace(vsi_hooks *hooks, const vs_trace *trace) {
+    vsi_hooked self;
+    hook_enter(hooks, &self);
+    hooks->set.trace(hooks->set.ctx, trace);
+    hook_leave(hooks, &self);
+}
 /* ---- api/handle.h ---------------------------------------------------------------------------------- */
 /* handle.h - what the public handles are, how calls on them begin and end. */
 #ifndef VSI_HANDLE_H
 #define VSI_HANDLE_H
 
+/* uses api/hook.h */
 /* uses math/kernels.h */
 /* uses store/checkpoint.h */
 /* uses store/open.h */
@@ -18047,6 +18339,7 @@ struct vs_db {
     uint64_t process_id; /* that opened it */
     uint32_t txns, collections, cursors;
     vsi_atomic_u64 interrupts; /* how often vs_interrupt was called */
+    vsi_hooks hooks;
 };
 
 struct vs_txn {
@@ -18054,7 +18347,9 @@ struct vs_txn {
     bool is_write;
     vsi_version *version; /* read: the pinned snapshot */
     vsi_write write;      /* write */
-    vs_cursor *cursors;   /* of a write transaction; they end with it */
+    uint8_t token[VS_TOKEN_BYTES_MAX];
+    size_t token_bytes; /* 0: it has none */
+    vs_cursor *cursors; /* of a write transaction; they end with it */
 };
 
 /* A record that was read; the caller may pass it back in. */
@@ -18070,6 +18365,8 @@ struct vs_collection {
     uint32_t id;
     char name[VS_NAME_BYTES_MAX + 1];
     vsi_record_bufs record; /* the last one read */
+    vsi_buf slots;          /* uint32_t: of the records of a batch being read */
+    vsi_buf many;           /* vsi_record_bufs: the last batch read */
     vsi_buf keys;           /* what the keys of the last hits point to */
     vsi_buf scratch;        /* vectors being put, or the query being searched, converted */
     vsi_buf json;           /* metadata being put */
@@ -18085,14 +18382,15 @@ typedef struct vsi_view {
 /* The write transaction that a call changes: the caller's, or one of its own that the call commits.
  */
 typedef struct vsi_change {
+    vs_db *db;
     vsi_write *write;
     vsi_write own;
     bool is_own;
     vsi_statement statement;
 } vsi_change;
 
-/* VS_OK when handle is an open one of this kind and the process is the one that opened it; else
- * VS_ERR_MISUSE, worded where there is a handle to keep the message. */
+/* VS_OK when handle is an open one of this kind, the process is the one that opened it, and this thread is in no
+ * hook of the database; else VS_ERR_MISUSE, worded where there is a handle to keep the message. */
 VSI_FN vs_status vsi_handle_check(void *handle, uint32_t tag);
 
 /* As vsi_handle_check, and that a call has all arguments that it needs; those: what the others are. */
@@ -18132,8 +18430,23 @@ VSI_FN vs_status vsi_reading_open(vsi_err *err, vs_collection *collection, const
                                   vsi_reading *out);
 VSI_FN vs_status vsi_reading_close(vsi_reading *reading, vs_status st, const vsi_err *err);
 
-/* Commits, and makes a checkpoint when it is time for one. */
-VSI_FN vs_status vsi_commit(vsi_err *err, vsi_write *write, int sync);
+/* A call that the trace hook is told of. */
+typedef struct vsi_trace {
+    vs_db *db; /* NULL: it is not */
+    const char *call, *collection;
+    int64_t since_us;
+} vsi_trace;
+
+/* Begins one. handle is any of the call's handles, not checked yet; call, its name, a constant. */
+VSI_FN vsi_trace vsi_trace_begin(void *handle, const char *call);
+/* Ends it and tells. rows as vs_trace has them; of a failed call they do not count. Returns st. */
+VSI_FN vs_status vsi_trace_end(const vsi_trace *trace, vs_status st, uint64_t rows);
+
+/* A write transaction of the interface: begun, committed with a checkpoint when it is time for one, rolled back;
+ * the hooks are told. */
+VSI_FN vs_status vsi_begin(vsi_err *err, vs_db *db, vsi_write *out_write);
+VSI_FN vs_status vsi_commit(vsi_err *err, vs_db *db, vsi_write *write, int sync);
+VSI_FN void vsi_rollback(vs_db *db, vsi_write *write);
 
 VSI_FN vs_status vsi_change_begin(vsi_err *err, vs_db *db, vs_txn *txn, vsi_change *out_change);
 /* Keeps what the call staged if st is VS_OK, else undoes it. Returns st or the failure to keep it.
@@ -18172,16 +18485,25 @@ static const char *handle_kind(uint32_t tag) {
                                        : NULL;
 }
 
-static vs_status handle_check_process(vsi_handle *head) {
-    const vs_db *db = head->db;
+static uint64_t handle_process_id(const vs_db *db) {
     const vs_vfs *vfs = db->engine->config.vfs;
-    uint64_t process_id = vfs->process_id(vfs->ctx);
-    if (process_id == db->process_id)
-        return VS_OK;
+    return vfs->process_id(vfs->ctx);
+}
+
+static vs_status handle_refuse_fork(vsi_handle *head) {
+    /* without the lock, which may be held for ever */
     return vsi_fail(&head->err, VS_ERR_MISUSE,
                     "process %llu opened this database; it cannot be used in process %llu after a "
                     "fork",
-                    (unsigned long long)db->process_id, (unsigned long long)process_id);
+                    (unsigned long long)head->db->process_id,
+                    (unsigned long long)handle_process_id(head->db));
+}
+
+static vs_status handle_refuse_hook(vsi_handle *head) {
+    vsi_err err = {0};
+    vs_status st = vsi_fail(&err, VS_ERR_MISUSE,
+                            "a hook calls the database that it was called by; it must not");
+    return vsi_handle_end(head, st, &err);
 }
 
 VSI_FN vs_status vsi_handle_check(void *handle, uint32_t tag) {
@@ -18190,12 +18512,15 @@ VSI_FN vs_status vsi_handle_check(void *handle, uint32_t tag) {
         return VS_ERR_MISUSE;
     if (!head->db->engine) /* the open failed; its message stays */
         return VS_ERR_MISUSE;
-    vs_status st = handle_check_process(head);
-    if (st != VS_OK || head->tag == tag)
-        return st;
+    if (handle_process_id(head->db) != head->db->process_id)
+        return handle_refuse_fork(head);
+    if (vsi_hooks_is_inside(&head->db->hooks))
+        return handle_refuse_hook(head);
+    if (head->tag == tag)
+        return VS_OK;
     vsi_err err = {0};
-    st = vsi_fail(&err, VS_ERR_MISUSE, "this is a %s, the call is one of a %s",
-                  handle_kind(head->tag), handle_kind(tag));
+    vs_status st = vsi_fail(&err, VS_ERR_MISUSE, "this is a %s, the call is one of a %s",
+                            handle_kind(head->tag), handle_kind(tag));
     return vsi_handle_end(head, st, &err);
 }
 
@@ -18308,27 +18633,59 @@ VSI_FN vs_status vsi_reading_close(vsi_reading *reading, vs_status st, const vsi
 
 /* ---- what a call changes -------------------------------------------------------------------- */
 
+VSI_FN vs_status vsi_begin(vsi_err *err, vs_db *db, vsi_write *out_write) {
+    vs_status st = vsi_write_begin(err, db->engine, out_write);
+    if (st == VS_OK)
+        out_write->touched.is_wanted = db->hooks.set.change;
+    return st;
+}
+
+VSI_FN void vsi_rollback(vs_db *db, vsi_write *write) {
+    bool has_changes = vsi_write_has_changes(write);
+    vsi_write_rollback(write);
+    if (has_changes)
+        vsi_hooks_rolled_back(&db->hooks);
+}
+
+static void commit_tell(vs_db *db, vs_status st, const vsi_touched *touched, uint64_t lsn) {
+    if (st == VS_OK)
+        vsi_hooks_committed(&db->hooks, touched, lsn);
+    else if (st != VS_ERR_INDOUBT)
+        vsi_hooks_rolled_back(&db->hooks);
+}
+
+VSI_FN vs_status vsi_commit(vsi_err *err, vs_db *db, vsi_write *write, int sync) {
+    bool has_changes = vsi_write_has_changes(write);
+    vs_status st = has_changes ? vsi_hooks_commit(err, &db->hooks) : VS_OK;
+    if (st != VS_OK) {
+        vsi_rollback(db, write);
+        return st;
+    }
+    vsi_touched touched = write->touched; /* outlives the transaction */
+    write->touched.list = (vsi_buf){.mem = &db->mem};
+    st = vsi_write_commit(err, write, sync);
+    if (has_changes)
+        commit_tell(db, st, &touched, write->lsn);
+    vsi_buf_free(&touched.list);
+    if (st == VS_OK || st == VS_ERR_FULL)
+        vsi_checkpoint_if_due(db->engine);
+    vsi_budget_keep(&db->engine->pager, &db->engine->descs);
+    return st;
+}
+
 VSI_FN vs_status vsi_change_begin(vsi_err *err, vs_db *db, vs_txn *txn, vsi_change *out_change) {
     vsi_change *change = out_change;
     vs_status st = VS_OK;
+    change->db = db;
     change->is_own = !txn;
     change->write = txn ? &txn->write : &change->own;
     if (change->is_own)
-        st = vsi_write_begin(err, db->engine, change->write);
+        st = vsi_begin(err, db, change->write);
     if (st != VS_OK)
         return st;
     st = vsi_statement_begin(err, change->write, &change->statement);
     if (st != VS_OK && change->is_own)
-        vsi_write_rollback(change->write);
-    return st;
-}
-
-VSI_FN vs_status vsi_commit(vsi_err *err, vsi_write *write, int sync) {
-    vsi_engine *engine = write->engine;
-    vs_status st = vsi_write_commit(err, write, sync);
-    if (st == VS_OK || st == VS_ERR_FULL)
-        vsi_checkpoint_if_due(engine);
-    vsi_budget_keep(&engine->pager, &engine->descs);
+        vsi_rollback(db, change->write);
     return st;
 }
 
@@ -18338,9 +18695,9 @@ VSI_FN vs_status vsi_change_end(vsi_err *err, vsi_change *change, vs_status st) 
     else
         vsi_statement_undo(change->write, &change->statement);
     if (change->is_own && st == VS_OK)
-        return vsi_commit(err, change->write, VS_SYNC_DEFAULT);
+        return vsi_commit(err, change->db, change->write, VS_SYNC_DEFAULT);
     if (change->is_own)
-        vsi_write_rollback(change->write);
+        vsi_rollback(change->db, change->write);
     return st;
 }
 
@@ -18359,6 +18716,49 @@ VSI_FN vs_status vsi_collection_change(vs_collection *collection, vs_txn *txn,
         st = vsi_change_end(&err, &change, st);
     }
     return vsi_handle_end(&collection->head, st, &err);
+}
+
+/* ---- what the trace hook is told ------------------------------------------------------------ */
+
+static bool trace_is_wanted(const vsi_handle *head) {
+    bool is_handle = head && (head->tag == VSI_TAG_DB || head->tag == VSI_TAG_TXN ||
+                              head->tag == VSI_TAG_COLLECTION || head->tag == VSI_TAG_CURSOR);
+    return is_handle && head->db->hooks.set.trace && head->db->engine &&
+           handle_process_id(head->db) == head->db->process_id &&
+           !vsi_hooks_is_inside(&head->db->hooks);
+}
+
+static int64_t trace_ticks_us(const vs_db *db) {
+    const vs_vfs *vfs = db->engine->config.vfs;
+    return vfs->ticks_us(vfs->ctx);
+}
+
+VSI_FN vsi_trace vsi_trace_begin(void *handle, const char *call) {
+    vsi_handle *head = handle;
+    vsi_trace trace = {.call = call};
+    if (!trace_is_wanted(head))
+        return trace;
+    if (head->tag == VSI_TAG_COLLECTION)
+        trace.collection = ((vs_collection *)handle)->name;
+    trace.db = head->db;
+    trace.since_us = trace_ticks_us(head->db);
+    return trace;
+}
+
+VSI_FN vs_status vsi_trace_end(const vsi_trace *trace, vs_status st, uint64_t rows) {
+    bool is_good = st == VS_OK || st == VS_ROW || st == VS_DONE;
+    vs_db *db = trace->db;
+    if (!db)
+        return st;
+    int64_t us = trace_ticks_us(db) - trace->since_us;
+    vs_trace told = {.size = sizeof told,
+                     .status = st,
+                     .call = trace->call,
+                     .collection = trace->collection,
+                     .duration_ns = us > 0 ? (uint64_t)us * 1000 : 0,
+                     .rows = is_good ? rows : 0};
+    vsi_hooks_trace(&db->hooks, &told);
+    return st;
 }
 
 /* ---- versioned structs ---------------------------------------------------------------------- */
@@ -18567,7 +18967,10 @@ vs_status vs_open(const char *path, const vs_open_options *options, vs_db **out_
     if (!db)
         return VS_ERR_NOMEM;
     vsi_mem_init(&db->mem, &mem.hook);
-    if (!vsi_mutex_init(&db->lock)) {
+    bool has_lock = vsi_mutex_init(&db->lock);
+    if (!has_lock || !vsi_hooks_init(&db->hooks)) {
+        if (has_lock)
+            vsi_mutex_destroy(&db->lock);
         vsi_free(&mem, db, sizeof *db);
         return VS_ERR_NOMEM;
     }
@@ -18613,6 +19016,8 @@ vs_status vs_close(vs_db *db) {
     if (db->engine) {
         const vs_vfs *vfs = db->engine->config.vfs;
         bool is_forked = vfs->process_id(vfs->ctx) != db->process_id;
+        if (!is_forked && vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
+            return VS_ERR_MISUSE; /* in a hook */
         st = is_forked ? VS_OK : close_check(&err, db);
         if (st != VS_OK)
             return vsi_handle_end(&db->head, st, &err);
@@ -18621,6 +19026,7 @@ vs_status vs_close(vs_db *db) {
         st = vsi_engine_close(&err, db->engine, is_forked);
     }
     db->head.tag = VSI_TAG_CLOSED;
+    vsi_hooks_destroy(&db->hooks);
     vsi_mutex_destroy(&db->lock);
     vsi_mem mem;
     vsi_mem_init(&mem, &db->mem.hook);
@@ -18645,6 +19051,8 @@ VS_NODISCARD VSI_FN vs_status vsi_record_check_field(vsi_err *err, const vsi_col
 
 VSI_FN void vsi_record_bufs_init(vsi_record_bufs *bufs, vsi_mem *mem);
 VSI_FN void vsi_record_bufs_free(vsi_record_bufs *bufs);
+/* Frees what a handle keeps of the last batch, but for the first keep records. */
+VSI_FN void vsi_record_batch_trim(vs_collection *collection, size_t keep);
 
 /* Fills out_record from a slot; what it points to lives in the buffers. */
 VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t slot,
@@ -18977,13 +19385,17 @@ static vs_status put_record(vs_collection *collection, vs_txn *txn, const vs_rec
 }
 
 vs_status vs_put(vs_collection *collection, vs_txn *txn, const vs_record *record, int mode) {
-    return put_record(collection, txn, record, mode, NULL);
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_put");
+    return vsi_trace_end(&trace, put_record(collection, txn, record, mode, NULL), 1);
 }
 
 vs_status vs_append(vs_collection *collection, vs_txn *txn, const vs_record *record,
                     uint64_t *out_number) {
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_append");
     uint64_t number;
-    return put_record(collection, txn, record, VS_INSERT, out_number ? out_number : &number);
+    vs_status st =
+        put_record(collection, txn, record, VS_INSERT, out_number ? out_number : &number);
+    return vsi_trace_end(&trace, st, 1);
 }
 
 /* ---- batches -------------------------------------------------------------------------------- */
@@ -19118,6 +19530,8 @@ static vs_status put_batch(vs_collection *collection, vs_txn *txn, const vs_batc
                            bool is_append, uint64_t *out_numbers) {
     if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, batch, "batch") != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace =
+        vsi_trace_begin(collection, is_append ? "vs_append_batch" : "vs_put_batch");
     vsi_err err = {0};
     vs_batch all = VS_BATCH_INIT;
     vsi_change change;
@@ -19132,7 +19546,7 @@ static vs_status put_batch(vs_collection *collection, vs_txn *txn, const vs_batc
         st = batch_stage(&err, change.write, collection, &all, mode, out_numbers);
         st = vsi_change_end(&err, &change, st);
     }
-    return vsi_handle_end(&collection->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&collection->head, st, &err), all.count);
 }
 
 vs_status vs_put_batch(vs_collection *collection, vs_txn *txn, const vs_batch *batch, int mode) {
@@ -19190,8 +19604,9 @@ static vs_status delete_stage(vsi_err *err, vsi_write *write, vs_collection *col
 }
 
 vs_status vs_delete(vs_collection *collection, vs_txn *txn, vs_key key) {
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_delete");
     delete_list list = {.keys = &key, .count = 1, .must_exist = true};
-    return vsi_collection_change(collection, txn, delete_stage, &list);
+    return vsi_trace_end(&trace, vsi_collection_change(collection, txn, delete_stage, &list), 1);
 }
 
 vs_status vs_delete_batch(vs_collection *collection, vs_txn *txn, const vs_key *keys, size_t count,
@@ -19200,10 +19615,11 @@ vs_status vs_delete_batch(vs_collection *collection, vs_txn *txn, const vs_key *
     bool has_all = keys || !count;
     if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, has_all, "keys") != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_delete_batch");
     vs_status st = vsi_collection_change(collection, txn, delete_stage, &list);
     if (st == VS_OK && out_deleted)
         *out_deleted = list.deleted;
-    return st;
+    return vsi_trace_end(&trace, st, list.deleted);
 }
 
 /* ---- updates -------------------------------------------------------------------------------- */
@@ -19316,8 +19732,8 @@ static vs_status update_check(vsi_err *err, uint32_t what) {
                     (unsigned long)what);
 }
 
-vs_status vs_update(vs_collection *collection, vs_txn *txn, const vs_record *record,
-                    uint32_t what) {
+static vs_status record_update(vs_collection *collection, vs_txn *txn, const vs_record *record,
+                               uint32_t what) {
     if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, record, "record") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
@@ -19330,13 +19746,21 @@ vs_status vs_update(vs_collection *collection, vs_txn *txn, const vs_record *rec
     return vsi_collection_change(collection, txn, update_stage, &(update_call){&all, what});
 }
 
+vs_status vs_update(vs_collection *collection, vs_txn *txn, const vs_record *record,
+                    uint32_t what) {
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_update");
+    return vsi_trace_end(&trace, record_update(collection, txn, record, what), 1);
+}
+
 vs_status vs_set_metadata(vs_collection *collection, vs_txn *txn, vs_key key, const char *metadata,
                           size_t metadata_bytes) {
     vs_record record = VS_RECORD_INIT;
     record.key = key;
     record.metadata = metadata;
     record.metadata_bytes = metadata_bytes;
-    return vs_update(collection, txn, &record, VS_UPDATE_METADATA);
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_set_metadata");
+    vs_status st = record_update(collection, txn, &record, VS_UPDATE_METADATA);
+    return vsi_trace_end(&trace, st, 1);
 }
 
 /* ---- reading -------------------------------------------------------------------------------- */
@@ -19452,6 +19876,7 @@ VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t sl
 vs_status vs_get(vs_collection *collection, vs_txn *txn, vs_key key, vs_record *out_record) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_get");
     vsi_err err = {0};
     vsi_reading r;
     uint32_t slot = 0;
@@ -19460,7 +19885,7 @@ vs_status vs_get(vs_collection *collection, vs_txn *txn, vs_key key, vs_record *
         st = vsi_record_find(&err, collection, &r.coll, key, &slot);
     if (st == VS_OK && out_record)
         st = vsi_record_read(&err, &r.coll, slot, &collection->record, out_record);
-    return vsi_reading_close(&r, st, &err);
+    return vsi_trace_end(&trace, vsi_reading_close(&r, st, &err), 1);
 }
 
 /* A call of vs_get_vectors. */
@@ -19543,6 +19968,7 @@ vs_status vs_get_vectors(vs_collection *collection, vs_txn *txn, uint32_t field,
     if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, !count || (keys && vectors),
                               "keys or vectors") != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_get_vectors");
     vsi_err err = {0};
     vectors_call call = {
         .keys = keys, .count = count, .aside = {.buf = {.mem = &collection->head.db->mem}}};
@@ -19552,18 +19978,19 @@ vs_status vs_get_vectors(vs_collection *collection, vs_txn *txn, uint32_t field,
     if (st == VS_OK)
         st = vectors_read(&err, &call, vectors, statuses);
     vsi_buf_free(&call.aside.buf);
-    return vsi_reading_close(&call.r, st, &err);
+    return vsi_trace_end(&trace, vsi_reading_close(&call.r, st, &err), count);
 }
 
 vs_status vs_count(vs_collection *collection, vs_txn *txn, uint64_t *out_count) {
     if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, out_count, "out_count") != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_count");
     vsi_err err = {0};
     vsi_reading r;
     vs_status st = vsi_reading_open(&err, collection, txn, &r);
     if (st == VS_OK)
         *out_count = r.coll.count;
-    return vsi_reading_close(&r, st, &err);
+    return vsi_trace_end(&trace, vsi_reading_close(&r, st, &err), 0);
 }
 /* ---- api/stream.c ---------------------------------------------------------------------------------- */
 /* stream.c - reading and writing the opaque bytes of a record. */
@@ -19705,15 +20132,19 @@ static vs_status stream_run(vsi_err *err, vsi_write *write, vs_collection *colle
 
 vs_status vs_payload_write(vs_collection *collection, vs_txn *txn, vs_key key, uint64_t offset,
                            const void *data, size_t bytes) {
-    if (bytes && !data)
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, data || !bytes, "data") != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_payload_write");
     stream_call call = {.key = key, .offset = offset, .bytes = {data, bytes}};
-    return vsi_collection_change(collection, txn, stream_run, &call);
+    return vsi_trace_end(&trace, vsi_collection_change(collection, txn, stream_run, &call), 1);
 }
 
 vs_status vs_payload_truncate(vs_collection *collection, vs_txn *txn, vs_key key, uint64_t bytes) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK)
+        return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_payload_truncate");
     stream_call call = {.key = key, .offset = bytes, .truncates = true};
-    return vsi_collection_change(collection, txn, stream_run, &call);
+    return vsi_trace_end(&trace, vsi_collection_change(collection, txn, stream_run, &call), 1);
 }
 
 /* ---- reading -------------------------------------------------------------------------------- */
@@ -19745,8 +20176,10 @@ static vs_status stream_copy(vsi_err *err, vs_collection *collection, const vsi_
 
 vs_status vs_payload_read(vs_collection *collection, vs_txn *txn, vs_key key, uint64_t offset,
                           void *out, size_t room, size_t *out_bytes) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || (room && !out) || !out_bytes)
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, (out || !room) && out_bytes,
+                              "out or out_bytes") != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_payload_read");
     vsi_err err = {0};
     vsi_reading r;
     uint32_t slot = 0;
@@ -19763,7 +20196,156 @@ vs_status vs_payload_read(vs_collection *collection, vs_txn *txn, vs_key key, ui
         st = stream_copy(&err, collection, &r.coll.payloads, key, &payload, offset, out, bytes);
     if (st == VS_OK)
         *out_bytes = bytes;
-    return vsi_reading_close(&r, st, &err);
+    return vsi_trace_end(&trace, vsi_reading_close(&r, st, &err), 1);
+}
+/* ---- api/fetch.c ---------------------------------------------------------------------------------- */
+/* fetch.c - reading many records in one call, and asking whether one is there.
+ *
+ *   B1  All keys are looked up before the room of the batch before is touched: they may point to what the
+ *       handle gave out then. */
+/* uses api/record.h */
+
+/* A call of vs_get_batch. */
+typedef struct fetch_call {
+    vsi_reading r;
+    const vs_key *keys;
+    size_t count;
+    vs_status *statuses; /* [count] or NULL */
+} fetch_call;
+
+VSI_FN void vsi_record_batch_trim(vs_collection *collection, size_t keep) {
+    vsi_buf *many = &collection->many;
+    vsi_record_bufs *bufs = (vsi_record_bufs *)(void *)many->data;
+    while (many->bytes > keep * sizeof *bufs) {
+        many->bytes -= sizeof *bufs;
+        vsi_record_bufs_free(&bufs[many->bytes / sizeof *bufs]);
+    }
+    if (!keep)
+        vsi_buf_free(many);
+}
+
+/* Room for the slots of so many keys. */
+static vs_status fetch_prepare(vsi_err *err, vs_collection *collection, size_t count) {
+    vsi_buf *slots = &collection->slots;
+    slots->bytes = 0;
+    if (count > SIZE_MAX / 4 / sizeof(vsi_record_bufs))
+        return vsi_fail(err, VS_ERR_LIMIT, "%zu keys are too many for one call", count);
+    if (!vsi_buf_reserve(slots, count * sizeof(uint32_t)))
+        return vsi_fail_nomem(err, count * sizeof(uint32_t));
+    return VS_OK;
+}
+
+/* Room for so many records, and no more. */
+static vs_status fetch_make_room(vsi_err *err, vs_collection *collection, size_t count) {
+    vsi_buf *many = &collection->many;
+    const vsi_record_bufs none = {.list_count = 0};
+    vsi_record_batch_trim(collection, count);
+    size_t extra = count * sizeof none - many->bytes;
+    if (!vsi_buf_reserve(many, extra))
+        return vsi_fail_nomem(err, extra);
+    vsi_record_bufs *bufs = (vsi_record_bufs *)(void *)many->data;
+    for (size_t i = many->bytes / sizeof none; i < count; i++) {
+        bufs[i] = none;
+        vsi_record_bufs_init(&bufs[i], many->mem);
+    }
+    many->bytes = count * sizeof none;
+    return VS_OK;
+}
+
+/* What stays in memory leaves now and then: many keys take no more of it than one. */
+static void fetch_breathe(fetch_call *call) {
+    vsi_engine *engine = call->r.db->engine;
+    (void)vsi_budget_breathe(&engine->pager, &engine->descs, &call->r.view.stay);
+}
+
+/* The slots of all keys, VSI_SLOT_NONE for those that do not exist. */
+static vs_status fetch_find(vsi_err *err, fetch_call *call) {
+    uint32_t *slots = (uint32_t *)(void *)call->r.collection->slots.data;
+    vs_status st = VS_OK;
+    for (size_t i = 0; st == VS_OK && i < call->count; i++) {
+        slots[i] = VSI_SLOT_NONE;
+        st = vsi_record_find(err, call->r.collection, &call->r.coll, call->keys[i], &slots[i]);
+        if (call->statuses && (st == VS_OK || st == VS_ERR_NOT_FOUND)) {
+            call->statuses[i] = st;
+            st = VS_OK;
+        }
+        if (st != VS_OK)
+            return vsi_fail_in(err, "key %zu of %zu", i, call->count);
+        fetch_breathe(call);
+    }
+    return VS_OK;
+}
+
+/* The records in the slots; the caller's structs have the size that the first one says. */
+static vs_status fetch_read(vsi_err *err, fetch_call *call, vs_record *records) {
+    const uint32_t *slots = (const uint32_t *)(const void *)call->r.collection->slots.data;
+    vsi_record_bufs *bufs = (vsi_record_bufs *)(void *)call->r.collection->many.data;
+    const uint32_t stride = records->size;
+    vs_status st = VS_OK;
+    for (size_t i = 0; st == VS_OK && i < call->count; i++) {
+        vs_record *record = (vs_record *)(void *)((uint8_t *)records + i * stride);
+        if (slots[i] != VSI_SLOT_NONE)
+            st = vsi_record_read(err, &call->r.coll, slots[i], &bufs[i], record);
+        fetch_breathe(call);
+    }
+    return st;
+}
+
+static vs_status fetch_check_records(vsi_err *err, const vs_record *records, size_t count) {
+    const uint32_t stride = records->size;
+    vs_status st = vsi_struct_check(err, "vs_record", records);
+    if (st == VS_OK && stride % _Alignof(vs_record))
+        st = vsi_fail(err, VS_ERR_MISUSE, "vs_record: size is %lu; set it to sizeof(vs_record)",
+                      (unsigned long)stride);
+    for (size_t i = 1; st == VS_OK && i < count; i++) {
+        uint32_t size = 0;
+        memcpy(&size, (const uint8_t *)records + i * stride, sizeof size);
+        if (size != stride)
+            return vsi_fail(err, VS_ERR_MISUSE, "record %zu has size %lu, the first one %lu", i,
+                            (unsigned long)size, (unsigned long)stride);
+    }
+    return st;
+}
+
+vs_status vs_get_batch(vs_collection *collection, vs_txn *txn, const vs_key *keys, size_t count,
+                       vs_record *records, vs_status *statuses) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || (count && !keys))
+        return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_get_batch");
+    vsi_err err = {0};
+    fetch_call call = {.keys = keys, .count = count, .statuses = statuses};
+    vs_status st = vsi_reading_open(&err, collection, txn, &call.r);
+    if (st == VS_OK)
+        st = fetch_prepare(&err, collection, count);
+    if (st == VS_OK && records && count)
+        st = fetch_check_records(&err, records, count);
+    if (st == VS_OK)
+        st = fetch_find(&err, &call);
+    if (st == VS_OK && (records || !count)) /* keeps B1 */
+        st = fetch_make_room(&err, collection, count);
+    if (st == VS_OK && records && count)
+        st = fetch_read(&err, &call, records);
+    return vsi_trace_end(&trace, vsi_reading_close(&call.r, st, &err), count);
+}
+
+vs_status vs_exists(vs_collection *collection, vs_txn *txn, vs_key key, int *out_exists) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_exists)
+        return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_exists");
+    vsi_err err = {0};
+    vsi_reading r;
+    uint32_t slot = 0;
+    vs_status st = vsi_reading_open(&err, collection, txn, &r);
+    if (st == VS_OK)
+        st = vsi_key_check(&err, key);
+    if (st == VS_OK) {
+        st = vsi_coll_find(&err, &r.coll, key, &slot);
+        int exists = st == VS_OK;
+        st = st == VS_ERR_NOT_FOUND ? VS_OK : st;
+        if (st == VS_OK)
+            *out_exists = exists;
+    }
+    return vsi_trace_end(&trace, vsi_reading_close(&r, st, &err), 1);
 }
 /* ---- api/collection.h ---------------------------------------------------------------------------------- */
 /* collection.h - what others need to make collections. */
@@ -19909,6 +20491,8 @@ VSI_FN vs_collection *vsi_collection_new(vs_db *db, uint32_t id, const char *nam
     collection->id = id;
     snprintf(collection->name, sizeof collection->name, "%s", name);
     vsi_record_bufs_init(&collection->record, &db->mem);
+    collection->slots.mem = &db->mem;
+    collection->many.mem = &db->mem;
     collection->keys.mem = &db->mem;
     collection->scratch.mem = &db->mem;
     collection->json.mem = &db->mem;
@@ -19977,6 +20561,7 @@ vs_status vs_collection_create(vs_db *db, vs_txn *txn, const char *name,
                                vs_collection **out_collection) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_collection_create");
     vsi_err err = {0};
     field_list fields;
     vsi_change change;
@@ -20000,13 +20585,11 @@ vs_status vs_collection_create(vs_db *db, vs_txn *txn, const char *name,
     }
     if (st != VS_OK) {
         vs_collection_close(collection);
-        return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
-    }
-    if (collection) {
+    } else if (collection) {
         collection->id = id;
         *out_collection = collection;
     }
-    return VS_OK;
+    return vsi_trace_end(&trace, vsi_handle_end(vsi_handle_of(db, txn), st, &err), 0);
 }
 
 vs_status vs_collection_open(vs_db *db, vs_txn *txn, const char *name,
@@ -20014,6 +20597,7 @@ vs_status vs_collection_open(vs_db *db, vs_txn *txn, const char *name,
     if (vsi_handle_check_call(db, VSI_TAG_DB, name && out_collection, "name or out_collection") !=
         VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_collection_open");
     vsi_err err = {0};
     vs_status st = vsi_handle_check_txn(&err, db, txn, false);
     if (st != VS_OK)
@@ -20030,7 +20614,7 @@ vs_status vs_collection_open(vs_db *db, vs_txn *txn, const char *name,
         st = vsi_fail_nomem(&err, sizeof *collection);
     else if (st == VS_OK)
         *out_collection = collection;
-    return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(vsi_handle_of(db, txn), st, &err), 0);
 }
 
 void vs_collection_close(vs_collection *collection) {
@@ -20038,6 +20622,9 @@ void vs_collection_close(vs_collection *collection) {
         return; /* in a forked child another thread's lock may be held for ever */
     vs_db *db = collection->head.db;
     vsi_record_bufs_free(&collection->record);
+    vsi_record_batch_trim(collection, 0);
+    vsi_buf_free(&collection->many);
+    vsi_buf_free(&collection->slots);
     vsi_buf_free(&collection->keys);
     vsi_buf_free(&collection->scratch);
     vsi_buf_free(&collection->json);
@@ -20148,7 +20735,9 @@ static vs_status rename_stage(vsi_err *err, vsi_write *write, vs_collection *col
 }
 
 vs_status vs_collection_rename(vs_collection *collection, vs_txn *txn, const char *name) {
-    return vsi_collection_change(collection, txn, rename_stage, (void *)(uintptr_t)name);
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_collection_rename");
+    vs_status st = vsi_collection_change(collection, txn, rename_stage, (void *)(uintptr_t)name);
+    return vsi_trace_end(&trace, st, 0);
 }
 
 static vs_status drop_stage(vsi_err *err, vsi_write *write, vs_collection *collection, void *ctx) {
@@ -20160,7 +20749,10 @@ static vs_status drop_stage(vsi_err *err, vsi_write *write, vs_collection *colle
 }
 
 vs_status vs_collection_drop(vs_collection *collection, vs_txn *txn) {
-    return vsi_collection_change(collection, txn, drop_stage, NULL);
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK)
+        return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_collection_drop");
+    return vsi_trace_end(&trace, vsi_collection_change(collection, txn, drop_stage, NULL), 0);
 }
 
 static vs_status set_limits_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
@@ -20174,7 +20766,9 @@ static vs_status set_limits_stage(vsi_err *err, vsi_write *write, vs_collection 
 vs_status vs_collection_set_limits(vs_collection *collection, vs_txn *txn, uint64_t max_records,
                                    uint64_t max_bytes) {
     uint64_t limits[2] = {max_records, max_bytes};
-    return vsi_collection_change(collection, txn, set_limits_stage, limits);
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_collection_set_limits");
+    vs_status st = vsi_collection_change(collection, txn, set_limits_stage, limits);
+    return vsi_trace_end(&trace, st, 0);
 }
 
 /* Whether an alias may be put, or can go: the name is no collection's own. */
@@ -20203,6 +20797,7 @@ static vs_status alias_stage(vsi_err *err, vsi_write *write, const char *name,
 vs_status vs_alias_set(vs_db *db, vs_txn *txn, const char *name, vs_collection *collection) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_alias_set");
     vsi_err err = {0};
     vsi_change change;
     vs_status st = vsi_handle_check_txn(&err, db, txn, true);
@@ -20218,7 +20813,7 @@ vs_status vs_alias_set(vs_db *db, vs_txn *txn, const char *name, vs_collection *
         st = alias_stage(&err, change.write, name, collection);
         st = vsi_change_end(&err, &change, st);
     }
-    return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(vsi_handle_of(db, txn), st, &err), 0);
 }
 
 /* The alias number at, and the collection that it leads to; VS_ERR_NOT_FOUND without a message. */
@@ -20284,7 +20879,8 @@ typedef struct copy_work {
     uint8_t after[VSI_KEY_BYTES_MAX]; /* the last key copied, as in the tree of keys */
     size_t after_bytes;
     bool is_at_end;
-    uint32_t piece; /* of the last key's payload: those before are copied */
+    uint64_t records; /* copied so far */
+    uint32_t piece;   /* of the last key's payload: those before are copied */
     uint64_t payload_bytes;
 
     uint8_t note[VSI_NOTE_KEY_BYTES_MAX]; /* the last note copied */
@@ -20411,6 +21007,7 @@ static vs_status copy_records(vsi_err *err, copy_work *copy) {
             st = copy_record(err, copy, &coll, key, slot);
         if (st == VS_OK)
             st = vsi_payload_find(err, &coll.payloads, key, &payload);
+        copy->records += st == VS_OK;
         copy->after_bytes = vsi_key_encode(copy->after, key).bytes;
         if (st == VS_OK)
             st = vsi_btree_next(err, &cursor);
@@ -20514,16 +21111,16 @@ static vs_status copy_within(vsi_err *err, copy_work *copy) {
     return st;
 }
 
-static vs_status copy_alone(vsi_err *err, copy_work *copy, vsi_engine *engine) {
+static vs_status copy_alone(vsi_err *err, copy_work *copy, vs_db *db) {
     vsi_write own;
-    vs_status st = vsi_write_begin(err, engine, &own);
+    vs_status st = vsi_begin(err, db, &own);
     if (st != VS_OK)
         return st;
     copy->write = &own;
     st = copy_run(err, copy);
     if (st == VS_OK)
-        return vsi_commit(err, &own, VS_SYNC_DEFAULT);
-    vsi_write_rollback(&own);
+        return vsi_commit(err, db, &own, VS_SYNC_DEFAULT);
+    vsi_rollback(db, &own);
     return st;
 }
 
@@ -20531,6 +21128,7 @@ vs_status vs_collection_copy(vs_collection *collection, vs_txn *txn, const char 
                              vs_collection **out_collection) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_collection_copy");
     vs_db *db = collection->head.db;
     vsi_err err = {0};
     copy_work copy = {.collection = collection,
@@ -20546,7 +21144,7 @@ vs_status vs_collection_copy(vs_collection *collection, vs_txn *txn, const char 
     }
     if (st == VS_OK) {
         copy.write = txn ? &txn->write : NULL;
-        st = txn ? copy_within(&err, &copy) : copy_alone(&err, &copy, db->engine);
+        st = txn ? copy_within(&err, &copy) : copy_alone(&err, &copy, db);
     }
     vsi_buf_free(&copy.rows);
     vsi_buf_free(&copy.value);
@@ -20556,7 +21154,7 @@ vs_status vs_collection_copy(vs_collection *collection, vs_txn *txn, const char 
     } else {
         vs_collection_close(handle);
     }
-    return vsi_handle_end(&collection->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&collection->head, st, &err), copy.records);
 }
 /* ---- api/measure.c ---------------------------------------------------------------------------------- */
 /* measure.c - what a collection is made of. */
@@ -20616,8 +21214,9 @@ static vs_status measure_coll(vsi_err *err, const vsi_coll *coll, vs_collection_
 
 vs_status vs_collection_stats_get(vs_collection *collection, vs_txn *txn,
                                   vs_collection_stats *out_stats) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_stats)
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, out_stats, "out_stats") != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_collection_stats_get");
     vsi_err err = {0};
     vsi_reading r;
     vs_collection_stats stats = VS_COLLECTION_STATS_INIT;
@@ -20630,7 +21229,7 @@ vs_status vs_collection_stats_get(vs_collection *collection, vs_txn *txn,
         stats.size = out_stats->size;
         vsi_struct_write(&stats, sizeof stats, out_stats);
     }
-    return vsi_reading_close(&r, st, &err);
+    return vsi_trace_end(&trace, vsi_reading_close(&r, st, &err), 0);
 }
 /* ---- api/vector.c ---------------------------------------------------------------------------------- */
 /* vector.c - element types, for hosts and bindings. */
@@ -20812,6 +21411,7 @@ vs_status vs_scan(vs_collection *collection, vs_txn *txn, const vs_range *range,
                   vs_cursor **out_cursor) {
     if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, out_cursor, "out_cursor") != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_scan");
     vs_db *db = collection->head.db;
     vsi_err err = {0};
     vs_range all = VS_RANGE_INIT;
@@ -20831,12 +21431,11 @@ vs_status vs_scan(vs_collection *collection, vs_txn *txn, const vs_range *range,
         st = vsi_view_coll(&err, (vsi_view){.state = cursor_state(cursor)}, collection,
                            &cursor->coll);
     cursor_leave(cursor, stay);
-    if (st != VS_OK) {
+    if (st != VS_OK)
         vs_cursor_close(cursor);
-        return vsi_handle_end(&collection->head, st, &err);
-    }
-    *out_cursor = cursor;
-    return VS_OK;
+    else
+        *out_cursor = cursor;
+    return vsi_trace_end(&trace, vsi_handle_end(&collection->head, st, &err), 0);
 }
 
 /* ---- moving --------------------------------------------------------------------------------- */
@@ -20892,6 +21491,7 @@ static vs_status cursor_move(vsi_err *err, vs_cursor *cursor, const vsi_state *s
 vs_status vs_step(vs_cursor *cursor) {
     if (vsi_handle_check(cursor, VSI_TAG_CURSOR) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(cursor, "vs_step");
     vsi_err err = {0};
     const vsi_state *state = cursor_state(cursor);
     cursor->is_on_record = false;
@@ -20907,7 +21507,7 @@ vs_status vs_step(vs_cursor *cursor) {
         cursor->is_started = true;
         cursor->is_on_record = true;
     }
-    return vsi_handle_end(&cursor->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&cursor->head, st, &err), st == VS_ROW);
 }
 
 /* The slot of the record under the cursor, which a write transaction may have changed since. */
@@ -20962,34 +21562,208 @@ void vs_cursor_close(vs_cursor *cursor) {
     vsi_handle_close(&cursor->head, &db->cursors);
     vsi_free(&db->mem, cursor, sizeof *cursor);
 }
+/* ---- api/token.h ---------------------------------------------------------------------------------- */
+/* token.h - tokens, by which a transaction that is tried again finds that it was committed before. */
+#ifndef VSI_TOKEN_H
+#define VSI_TOKEN_H
+
+/* uses api/handle.h */
+
+/* Stages the notes that keep a transaction's token, if it has one; its commit follows at once. */
+VS_NODISCARD VSI_FN vs_status vsi_token_stage(vsi_err *err, vs_txn *txn);
+
+#endif
+/* ---- api/token.c ---------------------------------------------------------------------------------- */
+/* token.c - transactions that commit at most once.
+ *
+ * A token is a note that has the LSN of the commit. Beside it a ring of notes has the last VS_TOKENS_MAX tokens in their
+ * order, so that the oldest one can go when the next comes; both belong to collection ids that no collection has.
+ *
+ *   O1  The LSN in the note is that of the COMMIT frame which brings it: between staging and committing nothing
+ *       else is written to the log. */
+/* uses api/token.h */
+
+enum { TOKEN_NUMBER_BYTES = 8, TOKEN_PLACE_BYTES = 4 };
+
+/* The value of a note of ours, of at most room bytes, which a transaction or snapshot has; *out_bytes 0: there is no
+ * such note. */
+static vs_status token_read(vsi_err *err, const vsi_state *state, uint32_t coll, vsi_bytes key,
+                            uint8_t *out, size_t room, size_t *out_bytes) {
+    vsi_value found = {.bytes = 0};
+    vsi_buf buf = {.mem = state->notes.cow->mem};
+    vs_status st = vsi_note_find(err, state, coll, key, &found);
+    *out_bytes = 0;
+    if (st == VS_ERR_NOT_FOUND)
+        return VS_OK;
+    if (st == VS_OK && (found.bytes < 1 || found.bytes > room))
+        st = vsi_fail(err, VS_ERR_CORRUPT, "notes of tokens: one has %lu bytes, 1 to %zu are due",
+                      (unsigned long)found.bytes, room);
+    if (st == VS_OK)
+        st = vsi_value_read(err, &state->notes, &found, &buf);
+    if (st == VS_OK) {
+        memcpy(out, buf.data, buf.bytes);
+        *out_bytes = buf.bytes;
+    }
+    vsi_buf_free(&buf);
+    return st;
+}
+
+/* The same for a number; 0 when there is none. */
+static vs_status token_read_number(vsi_err *err, const vsi_state *state, uint32_t coll,
+                                   vsi_bytes key, uint64_t *out) {
+    uint8_t bytes[TOKEN_NUMBER_BYTES];
+    size_t n = 0;
+    vs_status st = token_read(err, state, coll, key, bytes, sizeof bytes, &n);
+    if (st == VS_OK && n && n != sizeof bytes)
+        st = vsi_fail(err, VS_ERR_CORRUPT, "notes of tokens: a number has %zu bytes, expected %zu",
+                      n, sizeof bytes);
+    if (st == VS_OK)
+        *out = n ? vsi_get_u64(bytes) : 0;
+    return st;
+}
+
+/* ---- staging -------------------------------------------------------------------------------- */
+
+/* value.data NULL: the note goes. */
+static vs_status token_put(vsi_err *err, vsi_write *write, uint32_t coll, vsi_bytes key,
+                           vsi_bytes value) {
+    return vsi_statement_apply(err, write,
+                               &(vsi_op){.kind = VSI_OP_NOTE,
+                                         .coll = coll,
+                                         .note_key = key,
+                                         .note_value = value,
+                                         .note_has_value = value.data});
+}
+
+/* Takes the token at a place of the ring away, if there is one. */
+static vs_status token_drop_old(vsi_err *err, vsi_write *write, vsi_bytes place) {
+    uint8_t old[VS_TOKEN_BYTES_MAX];
+    size_t n = 0;
+    vs_status st =
+        token_read(err, &write->state, VSI_NOTES_OF_TOKEN_RING, place, old, sizeof old, &n);
+    if (st == VS_OK && n)
+        st = token_put(err, write, VSI_NOTES_OF_TOKENS, (vsi_bytes){old, n}, (vsi_bytes){NULL, 0});
+    return st;
+}
+
+static vs_status token_stage_notes(vsi_err *err, vsi_write *write, vsi_bytes token, uint64_t lsn) {
+    static const uint8_t total[] = {0};
+    uint8_t place[TOKEN_PLACE_BYTES], lsn_bytes[TOKEN_NUMBER_BYTES],
+        count_bytes[TOKEN_NUMBER_BYTES];
+    uint64_t count = 0;
+    const vsi_bytes total_key = {total, sizeof total}, place_key = {place, sizeof place};
+    vs_status st =
+        token_read_number(err, &write->state, VSI_NOTES_OF_TOKEN_RING, total_key, &count);
+    if (st != VS_OK)
+        return st;
+    vsi_put_u32(place, (uint32_t)(count % VS_TOKENS_MAX));
+    vsi_put_u64(lsn_bytes, lsn);
+    vsi_put_u64(count_bytes, count + 1);
+    st = token_drop_old(err, write, place_key);
+    if (st == VS_OK)
+        st = token_put(err, write, VSI_NOTES_OF_TOKENS, token,
+                       (vsi_bytes){lsn_bytes, sizeof lsn_bytes});
+    if (st == VS_OK)
+        st = token_put(err, write, VSI_NOTES_OF_TOKEN_RING, place_key, token);
+    if (st == VS_OK)
+        st = token_put(err, write, VSI_NOTES_OF_TOKEN_RING, total_key,
+                       (vsi_bytes){count_bytes, sizeof count_bytes});
+    return st;
+}
+
+VSI_FN vs_status vsi_token_stage(vsi_err *err, vs_txn *txn) {
+    vsi_write *write = &txn->write;
+    vsi_statement statement;
+    if (!txn->token_bytes)
+        return VS_OK;
+    vs_status st = vsi_statement_begin(err, write, &statement); /* what is large leaves here */
+    if (st != VS_OK)
+        return st;
+    st = token_stage_notes(err, write, (vsi_bytes){txn->token, txn->token_bytes},
+                           vsi_write_next_lsn(write)); /* keeps O1 */
+    if (st == VS_OK)
+        vsi_statement_keep(write, &statement);
+    else
+        vsi_statement_undo(write, &statement);
+    return st;
+}
+
+/* ---- asking --------------------------------------------------------------------------------- */
+
+static vs_status token_check_call(vsi_err *err, const vs_txn *txn, const void *token,
+                                  size_t bytes) {
+    if (!txn->is_write)
+        return vsi_fail(err, VS_ERR_MISUSE, "a read transaction has no token");
+    if (txn->token_bytes)
+        return vsi_fail(err, VS_ERR_MISUSE, "the transaction has a token already");
+    if (!token)
+        return vsi_fail(err, VS_ERR_MISUSE, "the token is NULL");
+    if (bytes < 1 || bytes > VS_TOKEN_BYTES_MAX)
+        return vsi_fail(err, VS_ERR_LIMIT, "a token has 1 to %u bytes, this one %zu",
+                        VS_TOKEN_BYTES_MAX, bytes);
+    return VS_OK;
+}
+
+static vs_status token_find(vsi_err *err, vs_txn *txn, vsi_bytes token, uint64_t *out_lsn) {
+    vsi_view view = vsi_view_open(txn->head.db, txn);
+    uint64_t lsn = 0;
+    vs_status st = token_read_number(err, view.state, VSI_NOTES_OF_TOKENS, token, &lsn);
+    vsi_view_close(txn->head.db, view);
+    if (st != VS_OK || !lsn)
+        return st;
+    if (out_lsn)
+        *out_lsn = lsn;
+    return vsi_fail(err, VS_ERR_EXISTS, "a transaction with this token was committed, LSN %llu",
+                    (unsigned long long)lsn);
+}
+
+vs_status vs_txn_token(vs_txn *txn, const void *token, size_t bytes, uint64_t *out_lsn) {
+    if (vsi_handle_check(txn, VSI_TAG_TXN) != VS_OK)
+        return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(txn, "vs_txn_token");
+    vsi_err err = {0};
+    vs_status st = token_check_call(&err, txn, token, bytes);
+    if (st == VS_OK)
+        st = token_find(&err, txn, (vsi_bytes){token, bytes}, out_lsn);
+    if (st == VS_OK) {
+        memcpy(txn->token, token, bytes);
+        txn->token_bytes = bytes;
+    }
+    return vsi_trace_end(&trace, vsi_handle_end(&txn->head, st, &err), 0);
+}
 /* ---- api/transaction.c ---------------------------------------------------------------------------------- */
 /* transaction.c - transactions of the public interface. */
 /* uses api/cursor.h */
+/* uses api/token.h */
 
-vs_status vs_begin(vs_db *db, int kind, vs_txn **out_txn) {
-    vs_status st = vsi_handle_check_call(db, VSI_TAG_DB, out_txn, "out_txn");
-    if (st != VS_OK)
-        return VS_ERR_MISUSE;
-    vsi_err err = {0};
-    if (kind != VS_TXN_READ && kind != VS_TXN_WRITE) {
-        st = vsi_fail(&err, VS_ERR_MISUSE, "vs_begin: kind is %d, expected VS_TXN_...", kind);
-        return vsi_handle_end(&db->head, st, &err);
-    }
+static vs_status txn_begin(vsi_err *err, vs_db *db, int kind, vs_txn **out_txn) {
+    vs_status st = VS_OK;
+    if (kind != VS_TXN_READ && kind != VS_TXN_WRITE)
+        return vsi_fail(err, VS_ERR_MISUSE, "vs_begin: kind is %d, expected VS_TXN_...", kind);
     vs_txn *txn = vsi_alloc_zeroed(&db->mem, sizeof *txn);
     if (!txn)
-        return vsi_handle_end(&db->head, vsi_fail_nomem(&err, sizeof *txn), &err);
+        return vsi_fail_nomem(err, sizeof *txn);
     txn->is_write = kind == VS_TXN_WRITE;
     if (txn->is_write)
-        st = vsi_write_begin(&err, db->engine, &txn->write);
+        st = vsi_begin(err, db, &txn->write);
     else
         txn->version = vsi_versions_pin(&db->engine->versions);
     if (st != VS_OK) {
         vsi_free(&db->mem, txn, sizeof *txn);
-        return vsi_handle_end(&db->head, st, &err);
+        return st;
     }
     vsi_handle_open(&txn->head, VSI_TAG_TXN, db, &db->txns);
     *out_txn = txn;
     return VS_OK;
+}
+
+vs_status vs_begin(vs_db *db, int kind, vs_txn **out_txn) {
+    if (vsi_handle_check_call(db, VSI_TAG_DB, out_txn, "out_txn") != VS_OK)
+        return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_begin");
+    vsi_err err = {0};
+    vs_status st = vsi_handle_end(&db->head, txn_begin(&err, db, kind, out_txn), &err);
+    return vsi_trace_end(&trace, st, 0);
 }
 
 /* Frees the handle; a write transaction itself has ended already. */
@@ -21002,29 +21776,57 @@ static void txn_free(vs_txn *txn) {
     vsi_free(&db->mem, txn, sizeof *txn);
 }
 
+static vs_status txn_commit(vsi_err *err, vs_txn *txn, int sync) {
+    vs_status st = vsi_token_stage(err, txn);
+    if (st == VS_OK)
+        return vsi_commit(err, txn->head.db, &txn->write, sync);
+    vsi_rollback(txn->head.db, &txn->write);
+    return st;
+}
+
 vs_status vs_commit(vs_txn *txn, int sync) {
     if (vsi_handle_check(txn, VSI_TAG_TXN) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(txn, "vs_commit");
     vs_db *db = txn->head.db;
     vsi_err err = {0};
     vs_status st = VS_OK;
     if (sync < VS_SYNC_DEFAULT || sync > VS_SYNC_OFF) {
         st = vsi_fail(&err, VS_ERR_MISUSE, "vs_commit: sync is %d, expected VS_SYNC_...", sync);
         if (txn->is_write)
-            vsi_write_rollback(&txn->write);
+            vsi_rollback(db, &txn->write);
     } else if (txn->is_write) {
-        st = vsi_commit(&err, &txn->write, sync);
+        st = txn_commit(&err, txn, sync);
     }
     txn_free(txn);
-    return vsi_handle_end(&db->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&db->head, st, &err), 0);
 }
 
 void vs_rollback(vs_txn *txn) {
     if (vsi_handle_check(txn, VSI_TAG_TXN) != VS_OK)
         return;
+    const vsi_trace trace = vsi_trace_begin(txn, "vs_rollback");
     if (txn->is_write)
-        vsi_write_rollback(&txn->write);
+        vsi_rollback(txn->head.db, &txn->write);
     txn_free(txn);
+    (void)vsi_trace_end(&trace, VS_OK, 0);
+}
+
+/* ---- hooks ---------------------------------------------------------------------------------- */
+
+vs_status vs_set_hooks(vs_db *db, const vs_hooks *hooks) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_hooks all = VS_HOOKS_INIT;
+    vs_status st = hooks ? vsi_struct_read(&err, "vs_hooks", hooks, &all, sizeof all) : VS_OK;
+    if (st == VS_OK) /* a transaction has the same ones from begin to end */
+        st = vsi_role_take(&err, db->engine, false);
+    if (st == VS_OK) {
+        db->hooks.set = all;
+        vsi_role_give(db->engine);
+    }
+    return vsi_handle_end(&db->head, st, &err);
 }
 
 /* ---- savepoints ----------------------------------------------------------------------------- */
@@ -21038,31 +21840,34 @@ static vs_status txn_check_writes(vsi_err *err, const vs_txn *txn) {
 vs_status vs_savepoint(vs_txn *txn, uint32_t *out_savepoint) {
     if (vsi_handle_check_call(txn, VSI_TAG_TXN, out_savepoint, "out_savepoint") != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(txn, "vs_savepoint");
     vsi_err err = {0};
     vs_status st = txn_check_writes(&err, txn);
     if (st == VS_OK)
         st = vsi_write_savepoint(&err, &txn->write, out_savepoint);
-    return vsi_handle_end(&txn->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&txn->head, st, &err), 0);
 }
 
 vs_status vs_rollback_to(vs_txn *txn, uint32_t savepoint) {
     if (vsi_handle_check(txn, VSI_TAG_TXN) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(txn, "vs_rollback_to");
     vsi_err err = {0};
     vs_status st = txn_check_writes(&err, txn);
     if (st == VS_OK)
         st = vsi_write_rollback_to(&err, &txn->write, savepoint);
-    return vsi_handle_end(&txn->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&txn->head, st, &err), 0);
 }
 
 vs_status vs_release(vs_txn *txn, uint32_t savepoint) {
     if (vsi_handle_check(txn, VSI_TAG_TXN) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(txn, "vs_release");
     vsi_err err = {0};
     vs_status st = txn_check_writes(&err, txn);
     if (st == VS_OK)
         st = vsi_write_release(&err, &txn->write, savepoint);
-    return vsi_handle_end(&txn->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&txn->head, st, &err), 0);
 }
 /* ---- api/note.c ---------------------------------------------------------------------------------- */
 /* note.c - key/value notes. */
@@ -21103,6 +21908,7 @@ vs_status vs_kv_put(vs_db *db, vs_txn *txn, vs_collection *collection, const voi
                     size_t key_bytes, const void *value, size_t value_bytes) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_kv_put");
     vsi_err err = {0};
     vsi_change change;
     vs_status st = note_check_call(&err, db, txn, true, collection, key, key_bytes);
@@ -21122,7 +21928,7 @@ vs_status vs_kv_put(vs_db *db, vs_txn *txn, vs_collection *collection, const voi
         st = note_stage(&err, change.write, collection, &op);
         st = vsi_change_end(&err, &change, st);
     }
-    return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(vsi_handle_of(db, txn), st, &err), 0);
 }
 
 vs_status vs_kv_get(vs_db *db, vs_txn *txn, vs_collection *collection, const void *key,
@@ -21130,6 +21936,7 @@ vs_status vs_kv_get(vs_db *db, vs_txn *txn, vs_collection *collection, const voi
     if (vsi_handle_check_call(db, VSI_TAG_DB, out_bytes && (value || !value_room),
                               "value or out_bytes") != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_kv_get");
     vsi_err err = {0};
     vs_status st = note_check_call(&err, db, txn, false, collection, key, key_bytes);
     if (st == VS_ERR_MISUSE)
@@ -21154,7 +21961,7 @@ vs_status vs_kv_get(vs_db *db, vs_txn *txn, vs_collection *collection, const voi
         *out_bytes = found.bytes;
     }
     vsi_buf_free(&buf);
-    return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(vsi_handle_of(db, txn), st, &err), 0);
 }
 /* ---- api/search.c ---------------------------------------------------------------------------------- */
 /* search.c - search of the public interface. */
@@ -21309,6 +22116,7 @@ vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, i
     if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, query && hits && out_count,
                               "query, hits or out_count") != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_search");
     vsi_err err = {0};
     search s;
     vsi_topk topk = {.hits = hits, .k = k};
@@ -21319,7 +22127,7 @@ vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, i
         st = search_prepare(&err, &s, query, query_type);
     if (st == VS_OK)
         st = search_run(&err, &s, &topk);
-    return search_close(&err, &s, st, &topk, out_count);
+    return vsi_trace_end(&trace, search_close(&err, &s, st, &topk, out_count), topk.count);
 }
 
 static vs_status batch_check(vsi_err *err, const search *s, int query_type, size_t count, size_t k,
@@ -21343,6 +22151,8 @@ vs_status vs_search_batch(vs_collection *collection, vs_txn *txn, const void *qu
                               !count || (queries && hits && out_counts),
                               "queries, hits or out_counts") != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_search_batch");
+    uint64_t total = 0;
     vsi_err err = {0};
     search s;
     vs_status st = search_open(&err, collection, txn, options, &s);
@@ -21356,10 +22166,11 @@ vs_status vs_search_batch(vs_collection *collection, vs_txn *txn, const void *qu
         if (st != VS_OK)
             vsi_fail_in(&err, "row %zu of %zu", i, count);
         out_counts[i] = topk.count;
+        total += topk.count;
     }
     for (size_t i = 0; st == VS_OK && i < count; i++)
         hits_point(collection, hits + i * k, out_counts[i]);
-    return vsi_reading_close(&s.r, st, &err);
+    return vsi_trace_end(&trace, vsi_reading_close(&s.r, st, &err), total);
 }
 
 vs_status vs_search_radius(vs_collection *collection, vs_txn *txn, const void *query,
@@ -21368,6 +22179,7 @@ vs_status vs_search_radius(vs_collection *collection, vs_txn *txn, const void *q
     if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, query && (hits || !room) && out_count,
                               "query, hits or out_count") != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_search_radius");
     vsi_err err = {0};
     search s;
     vsi_topk topk = {.hits = hits, .k = room, .has_radius = true, .radius = radius};
@@ -21380,7 +22192,7 @@ vs_status vs_search_radius(vs_collection *collection, vs_txn *txn, const void *q
         st = search_run(&err, &s, &topk);
     if (st == VS_OK && out_total)
         *out_total = topk.within;
-    return search_close(&err, &s, st, &topk, out_count);
+    return vsi_trace_end(&trace, search_close(&err, &s, st, &topk, out_count), topk.count);
 }
 
 vs_status vs_search_key(vs_collection *collection, vs_txn *txn, vs_key key, size_t k,
@@ -21388,6 +22200,7 @@ vs_status vs_search_key(vs_collection *collection, vs_txn *txn, vs_key key, size
     if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, hits && out_count,
                               "hits or out_count") != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_search_key");
     vsi_err err = {0};
     search s;
     vsi_topk topk = {.hits = hits, .k = k};
@@ -21398,7 +22211,7 @@ vs_status vs_search_key(vs_collection *collection, vs_txn *txn, vs_key key, size
         st = search_prepare_key(&err, &s, key);
     if (st == VS_OK)
         st = search_run(&err, &s, &topk);
-    return search_close(&err, &s, st, &topk, out_count);
+    return vsi_trace_end(&trace, search_close(&err, &s, st, &topk, out_count), topk.count);
 }
 
 vs_status vs_distance(vs_collection *collection, vs_txn *txn, vs_key key, vs_key other,
@@ -21406,6 +22219,7 @@ vs_status vs_distance(vs_collection *collection, vs_txn *txn, vs_key key, vs_key
     if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, out_distance, "out_distance") !=
         VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_distance");
     vsi_err err = {0};
     search s;
     const uint8_t *row = NULL;
@@ -21418,7 +22232,7 @@ vs_status vs_distance(vs_collection *collection, vs_txn *txn, vs_key key, vs_key
     if (st == VS_OK)
         *out_distance = vsi_exact_distance(s.r.db->kernels, &s.r.coll, s.ask.field,
                                            collection->scratch.data, row);
-    return vsi_reading_close(&s.r, st, &err);
+    return vsi_trace_end(&trace, vsi_reading_close(&s.r, st, &err), 2);
 }
 /* ---- api/inspect.c ---------------------------------------------------------------------------------- */
 /* inspect.c - syncing, statistics and checking. */
@@ -21430,22 +22244,25 @@ enum { INSPECT_STEP_BYTES = 1 << 20 };
 vs_status vs_sync(vs_db *db) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_sync");
     vsi_err err = {0};
     vs_status st = vsi_engine_sync(&err, db->engine);
-    return vsi_handle_end(&db->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&db->head, st, &err), 0);
 }
 
 vs_status vs_checkpoint(vs_db *db) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_checkpoint");
     vsi_err err = {0};
     vs_status st = vsi_checkpoint(&err, db->engine, false);
-    return vsi_handle_end(&db->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&db->head, st, &err), 0);
 }
 
 vs_status vs_maintain(vs_db *db, uint64_t budget_bytes, uint64_t *out_left_bytes) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_maintain");
     vsi_err err = {0};
     uint64_t left = 0;
     vs_status st = VS_OK;
@@ -21454,18 +22271,19 @@ vs_status vs_maintain(vs_db *db, uint64_t budget_bytes, uint64_t *out_left_bytes
             vsi_maintain(&err, db->engine, budget_bytes ? budget_bytes : INSPECT_STEP_BYTES, &left);
     if (st == VS_OK && out_left_bytes)
         *out_left_bytes = left;
-    return vsi_handle_end(&db->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&db->head, st, &err), 0);
 }
 
 vs_status vs_vacuum(vs_db *db, uint64_t budget_bytes, uint64_t *out_left_bytes) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_vacuum");
     vsi_err err = {0};
     uint64_t left = 0;
     vs_status st = vsi_vacuum(&err, db->engine, budget_bytes ? budget_bytes : UINT64_MAX, &left);
     if (st == VS_OK && out_left_bytes)
         *out_left_bytes = left;
-    return vsi_handle_end(&db->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&db->head, st, &err), 0);
 }
 
 vs_status vs_stats_get(vs_db *db, vs_stats *out_stats) {
@@ -21531,6 +22349,7 @@ static void check_count(void *ctx, const char *problem) {
 vs_status vs_check(vs_db *db, int level, vs_check_fn report, void *ctx, uint64_t *out_problems) {
     if (vsi_handle_check_call(db, VSI_TAG_DB, out_problems, "out_problems") != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_check");
     vsi_err err = {0};
     check_counter counter = {.report = report, .ctx = ctx};
     vs_status st =
@@ -21539,7 +22358,7 @@ vs_status vs_check(vs_db *db, int level, vs_check_fn report, void *ctx, uint64_t
             : vsi_fail(&err, VS_ERR_INVALID, "check level is %d, expected 0 to 3", level);
     if (st == VS_OK)
         *out_problems = counter.count;
-    return vsi_handle_end(&db->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&db->head, st, &err), 0);
 }
 /* ---- api/json_text.c ---------------------------------------------------------------------------------- */
 /* json_text.c - the public reader and writers of JSON. */

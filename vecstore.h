@@ -14,14 +14,15 @@
  *   3  Opening and closing           vs_open, vs_close
  *   4  Collections                   vs_collection_create, vs_collection_open, vs_collection_rename,
  *                                    vs_collection_copy, vs_collection_drop
- *   5  Records                       vs_key_u64, vs_put, vs_append, vs_get, vs_delete, vs_set_metadata,
+ *   5  Records                       vs_key_u64, vs_put, vs_append, vs_get, vs_get_batch, vs_delete,
  *                                    vs_payload_write, vs_payload_read
- *   6  Transactions                  vs_begin, vs_commit, vs_rollback, vs_savepoint
+ *   6  Transactions                  vs_begin, vs_commit, vs_rollback, vs_savepoint, vs_txn_token
  *   7  Search                        vs_search, vs_search_batch, vs_search_radius, vs_search_key
  *   8  Iterating                     vs_scan, vs_step
  *   9  Key/value notes               vs_kv_put, vs_kv_get
  *  10  Looking after a database      vs_sync, vs_checkpoint, vs_maintain, vs_vacuum, vs_interrupt, vs_stats_get, vs_check
- *  11  JSON                          vs_json_begin, vs_json_next, vs_json_floats, vs_json_write_string
+ *  11  Hooks                         vs_set_hooks: commits, changes and calls, told to the host
+ *  12  JSON                          vs_json_begin, vs_json_next, vs_json_floats, vs_json_write_string
  *
  * Words. A *database* is one file. A *collection* holds *records* of one shape. A *record* is a
  * key (a number, bytes or a UUID), a vector or several, and optional metadata (a JSON object)
@@ -92,7 +93,7 @@ enum {
     VS_ERR_DENIED = 7,    /* the operating system refuses access */
     VS_ERR_BUSY = 8,      /* another writer, process or open handle is in the way */
     VS_ERR_NOT_FOUND = 9, /* no such file, collection, key or note */
-    VS_ERR_EXISTS = 10,   /* the collection or key exists already */
+    VS_ERR_EXISTS = 10,   /* the collection, key or token exists already */
     VS_ERR_LIMIT = 11,    /* beyond a limit of this library */
     VS_ERR_CORRUPT = 12,  /* stored bytes do not verify; nothing wrong was returned */
     VS_ERR_LOG_MISSING = 13, /* a log file the database needs is not there */
@@ -104,6 +105,7 @@ enum {
     VS_ERR_UNSUPPORTED = 19, /* not offered by this build, VFS or platform */
     VS_ERR_TIMEOUT = 20,     /* vs_search_options.timeout_ms has passed */
     VS_ERR_CONFLICT = 21,    /* the record is not of the version that the call wants to change */
+    VS_ERR_REFUSED = 22,     /* vs_hooks.commit refused the commit: it was rolled back */
     VS_ROW = 100,            /* vs_step: the cursor stands on a record */
     VS_DONE = 101,           /* vs_step, vs_collection_at: there is no further one */
 
@@ -1055,6 +1057,38 @@ VS_NODISCARD VS_API vs_status vs_get_vectors(vs_collection *collection, vs_txn *
                                              const vs_key *keys, size_t count, void *vectors,
                                              size_t stride_bytes, vs_status *statuses);
 
+/* vs_get_batch - read many records, all in the same state.
+ *
+ *   collection   the collection
+ *   txn          the transaction whose state is asked, or NULL: the last commit
+ *   keys         [count] may be those that earlier calls on this handle gave out; the same one may come twice
+ *   count        how many
+ *   records      [count] filled, each as by vs_get; all begun with VS_RECORD_INIT. NULL: only ask which exist
+ *   statuses     [count] receives VS_OK, or VS_ERR_NOT_FOUND for a key that does not exist, whose record stays
+ *                as it was; NULL: such a key is an error
+ *
+ * The records are begun all alike. What is read is as by vs_get; vs_get_vectors copies vectors alone, which is faster.
+ * Memory: keys, vectors and metadata stay valid until the next call on this collection handle. The handle keeps
+ *   their memory, about 1 KB for each record beside its content, for the next batch: one of no keys gives it back.
+ * Errors: VS_ERR_NOT_FOUND (the collection; a key, which the message names), VS_ERR_INVALID and VS_ERR_LIMIT (key;
+ *   count), VS_ERR_NOMEM, VS_ERR_MISUSE. After an error records and statuses hold anything.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_get_batch(vs_collection *collection, vs_txn *txn,
+                                           const vs_key *keys, size_t count, vs_record *records,
+                                           vs_status *statuses);
+
+/* vs_exists - whether there is a record.
+ *
+ *   collection   the collection
+ *   txn          the transaction whose state is asked, or NULL: the last commit
+ *   key          the record's key
+ *   out_exists   [1] receives 1, or 0 when there is no such record
+ *
+ * Errors: VS_ERR_NOT_FOUND (the collection), VS_ERR_INVALID and VS_ERR_LIMIT (key), VS_ERR_MISUSE.
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_exists(vs_collection *collection, vs_txn *txn, vs_key key,
+                                        int *out_exists);
+
 /* vs_count - the number of records.
  *
  *   collection   the collection
@@ -1180,6 +1214,28 @@ VS_NODISCARD VS_API vs_status vs_rollback_to(vs_txn *txn, uint32_t savepoint);
  * Errors: as vs_rollback_to.
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_release(vs_txn *txn, uint32_t savepoint);
+
+#define VS_TOKEN_BYTES_MAX 255u   /* bytes of a token */
+#define VS_TOKENS_MAX      65536u /* the newest tokens, which a database keeps */
+
+/* vs_txn_token - make a transaction one of which only one attempt is committed.
+ *
+ *   txn       a write transaction without a token
+ *   token     [bytes], 1 .. VS_TOKEN_BYTES_MAX, any; copied. The caller's name for what the transaction does: the same
+ *             at every attempt, and another one for other changes
+ *   out_lsn   [1] receives the LSN of the commit that had this token, with VS_ERR_EXISTS; NULL: not wanted
+ *
+ * For who does not know whether an attempt was committed: after VS_ERR_INDOUBT, or when the program or the connection
+ * to it ended before the answer. Called first in each attempt, it returns VS_OK when no transaction with this token
+ * has been committed; vs_commit then keeps the token together with the changes, both or neither, also when nothing else
+ * was changed. Else it returns VS_ERR_EXISTS and changes nothing; the caller ends the transaction: with vs_rollback, or
+ * with vs_commit at VS_SYNC_FULL to have the earlier commit survive power loss if it was of a lesser kind.
+ * vs_rollback_to does not take the token back. A transaction that only deletes has no space in reserve (vs_commit) when
+ * it has a token. A database keeps the newest VS_TOKENS_MAX tokens; one that is older is not known any more.
+ * Errors: VS_ERR_EXISTS, VS_ERR_LIMIT (bytes), VS_ERR_NOMEM, VS_ERR_MISUSE (NULL, a read transaction, a second token).
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_txn_token(vs_txn *txn, const void *token, size_t bytes,
+                                           uint64_t *out_lsn);
 
 /* ---- 7  Search ------------------------------------------------------------------------------ */
 
@@ -1523,7 +1579,90 @@ typedef void (*vs_check_fn)(void *ctx, const char *problem);
 VS_NODISCARD VS_API vs_status vs_check(vs_db *db, int level, vs_check_fn report, void *ctx,
                                        uint64_t *out_problems);
 
-/* ---- 11  JSON ------------------------------------------------------------------------------- */
+/* ---- 11  Hooks ------------------------------------------------------------------------------ */
+
+/* vs_change.kind */
+enum {
+    VS_CHANGE_INSERT = 1, /* the record is new */
+    VS_CHANGE_UPDATE = 2, /* it was there, and was put again or changed in part */
+    VS_CHANGE_DELETE = 3
+};
+
+/* What a transaction did to a record. */
+typedef struct vs_change {
+    uint32_t size; /* of the struct as the library has it; members behind it are not there */
+    int kind;      /* VS_CHANGE_... */
+    uint32_t collection_id; /* vs_collection_info.id */
+    const char *collection; /* its name when the record was changed */
+    vs_key key;
+    uint64_t lsn; /* of the commit */
+} vs_change;
+
+/* A call that has ended. */
+typedef struct vs_trace {
+    uint32_t size;          /* as vs_change.size */
+    vs_status status;       /* what it returns */
+    const char *call;       /* its name, such as "vs_put"; a constant */
+    const char *collection; /* the name of the collection handle that it was given; NULL: none */
+    uint64_t duration_ns;   /* by vs_vfs.ticks_us, so in whole microseconds */
+    uint64_t rows; /* records or hits that it was to read, write or give out, if it is of records;
+                      0 when it failed */
+} vs_trace;
+
+/* Functions of the host that the library calls; NULL: not wanted.
+ *
+ *   commit      asked before a write transaction that changes something commits; non-zero makes the commit a
+ *               rollback, which returns VS_ERR_REFUSED
+ *   change      told of each record that a committed transaction changed, in the order of the changes
+ *   committed   told that a transaction that changed something is committed, after its changes; lsn is vs_stats.lsn
+ *               once readers see it
+ *   rollback    told that a transaction that changed something was rolled back, by vs_rollback, or because its commit
+ *               was refused or failed
+ *   trace       told of each call that has ended
+ *
+ * A call that changes something with txn NULL is a transaction; one that fails before its commit has changed nothing.
+ * What vs_rollback_to took back is not told; when it was all that a transaction changed, the transaction may count as
+ * one that changed something all the same. After VS_ERR_INDOUBT neither committed nor rollback is called.
+ * change is told of records put, updated and deleted, one by one, those of a copy among them; a run of a payload is an
+ * update, once or more. It is not told of collections, nor of the records of one that is dropped, aliases and notes.
+ *
+ * When. commit is called while the transaction holds up other writers. committed, change and rollback are called
+ * before the call returns that ended the transaction, when it holds nothing any more: a commit at VS_SYNC_FULL is
+ * durable then, and readers see it. trace is called last of all, for every function that is given a vs_db, vs_txn,
+ * vs_collection or vs_cursor but those that only describe or close one, vs_stats_get, vs_interrupt, vs_set_hooks and
+ * vs_cursor_record; of calls refused for their arguments not for all.
+ *
+ * A hook must not call the database that calls it: with any of its handles, calls return VS_ERR_MISUSE there, and those
+ * that return nothing do nothing. vs_errmsg, vs_extended_errcode and functions that need no handle it may call, and
+ * other databases.
+ * Memory: what change and trace point to is valid during the call. With change set, an open transaction takes about 32
+ *   bytes and the key for each record that it changes.
+ * Threads: the thread that made the call; several at once when several threads make calls. Writers that commit beside
+ *   each other may tell of it in another order than that of their lsn. */
+typedef struct vs_hooks {
+    uint32_t size; /* VS_HOOKS_INIT sets it */
+    void *ctx;     /* passed to each */
+    int (*commit)(void *ctx);
+    void (*change)(void *ctx, const vs_change *change);
+    void (*committed)(void *ctx, uint64_t lsn);
+    void (*rollback)(void *ctx);
+    void (*trace)(void *ctx, const vs_trace *trace);
+} vs_hooks;
+
+#define VS_HOOKS_INIT                                                                              \
+    { sizeof(vs_hooks), NULL, NULL, NULL, NULL, NULL, NULL }
+
+/* vs_set_hooks - say which functions of the host a database calls from now on.
+ *
+ *   db      an open database
+ *   hooks   all of them, in place of those before; copied. NULL: none
+ *
+ * Errors: VS_ERR_BUSY (another thread's write transaction is open), VS_ERR_MISUSE (this thread's; NULL),
+ *   VS_ERR_UNSUPPORTED.
+ * Threads: no other call on this database may run. */
+VS_NODISCARD VS_API vs_status vs_set_hooks(vs_db *db, const vs_hooks *hooks);
+
+/* ---- 12  JSON ------------------------------------------------------------------------------- */
 
 /* A reader and writers for what programs around the library need of JSON: records as lines of text, vectors
  * in them, metadata. Nothing here needs a database, nothing allocates (but vs_json_merge_patch), and nothing

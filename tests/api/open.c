@@ -1980,7 +1980,8 @@ VT_TEST(every_status_has_its_name) {
     VT_STR(vs_status_name(VS_ERR_IO_SYNC_DIR), "VS_ERR_IO");
     VT_STR(vs_status_name(VS_ERR_TIMEOUT), "VS_ERR_TIMEOUT");
     VT_STR(vs_status_name(VS_ERR_CONFLICT), "VS_ERR_CONFLICT");
-    VT_STR(vs_status_name(22), "VS_ERR_?");
+    VT_STR(vs_status_name(VS_ERR_REFUSED), "VS_ERR_REFUSED");
+    VT_STR(vs_status_name(60), "VS_ERR_?");
     VT_STR(vs_status_name(-1), "VS_ERR_?");
     VT_STR(vs_status_name(99), "VS_ERR_?");
     VT_STR(vs_status_name(102), "VS_ERR_?");

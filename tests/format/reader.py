@@ -54,6 +54,9 @@ SAVEPOINT, RELEASE, ROLLBACK_TO, METADATA, RENAME, ALIAS, LIMITS, TOUCH, PAYLOAD
 PIECE = 65536  # bytes of a piece of a payload
 SAVEPOINTS_MAX = 1000
 NO_SLOT = 0xFFFFFFFF
+ID_MAX = 0xFFFFFFEF  # of a collection
+TOKEN_RING, TOKENS = 0xFFFFFFFE, 0xFFFFFFFF  # ids of notes
+TOKENS_MAX, TOKEN_BYTES_MAX = 65536, 255
 TYPES = {1: ("f32", 32), 2: ("u8", 8), 3: ("f16", 16), 4: ("bf16", 16), 5: ("i8", 8), 6: ("bit", 1)}  # bits
 METRICS = {1: "l2", 2: "ip", 3: "cosine", 4: "l1", 5: "hamming", 6: "jaccard"}
 TREES = ["keys", "metadata", "live", "slabs", "long keys", "payloads"]
@@ -826,8 +829,23 @@ def slab_shift(row_bytes, trailer):
 
 
 def verify_note(state, collection_id, key):
-    expect(collection_id == 0 or collection_id in state.collections, f"note {key.hex()}: collection",
-           collection_id, "0 or one that exists")
+    expect(collection_id in (0, TOKEN_RING, TOKENS) or collection_id in state.collections,
+           f"note {key.hex()}: collection", collection_id, "0, one that exists, or those of tokens")
+
+
+def verify_tokens(notes, lsn):
+    """The notes that are tokens agree with each other (section 4)."""
+    tokens = {key: value for (of, key), value in notes.items() if of == TOKENS}
+    ring = {key: value for (of, key), value in notes.items() if of == TOKEN_RING}
+    count = int.from_bytes(ring.pop(b"\0", bytes(8)), "little")
+    places = [struct.pack("<I", n) for n in range(min(count, TOKENS_MAX))]
+    equal("tokens: places", sorted(ring), sorted(places))
+    equal("tokens: those at the places", sorted(ring.values()), sorted(tokens))
+    for token, value in tokens.items():
+        expect(1 <= len(token) <= TOKEN_BYTES_MAX, "tokens: bytes of one", len(token), f"1 to {TOKEN_BYTES_MAX}")
+        equal(f"token {token.hex()}: bytes of its LSN", len(value), 8)
+        found = int.from_bytes(value, "little")
+        expect(1 <= found <= lsn, f"token {token.hex()}: LSN", found, f"1 to {lsn}")
 
 
 # ---- log files (sections 5 and 6) -------------------------------------------------------------------
@@ -975,7 +993,7 @@ class Replay:
         c = Collection(collection_id, created, name, fields)
         thing = f"{body.thing}: CREATE {collection_id}"
         c.verify(thing)
-        expect(c.id > self.state.last_id, thing, c.id, f"an id above {self.state.last_id}")
+        expect(self.state.last_id < c.id <= ID_MAX, thing, c.id, f"an id above {self.state.last_id}, at most {ID_MAX}")
         self.new_name(c.name, thing)
         self.state.collections[c.id], self.state.last_id = c, c.id
         self.state.add(collection_term(c))
@@ -1102,6 +1120,8 @@ class Replay:
         value = body.run()
         verify_note(self.state, *where)
         expect(put < 2, f"{body.thing}: NOTE", put, "0 or 1")
+        if put and collection_id == TOKENS:
+            equal(f"{body.thing}: NOTE: LSN of the token", int.from_bytes(value, "little"), self.state.lsn)
         if where in self.state.notes:
             self.state.add(-note_term(*where, self.state.notes.pop(where)))
         if put:
@@ -1233,6 +1253,7 @@ class Recovery:
                 except ValueError:
                     good = False
                 expect(good, f"metadata of record {key}", r.metadata[:40], "a JSON object")
+        verify_tokens(state.notes, state.lsn)
         before = self.meta.before
         if not before.first_log:
             return

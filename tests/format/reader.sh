@@ -522,4 +522,55 @@ else
     fail "makesavepoints compiles" "$(cat err)"
 fi
 
+# ---- tokens of transactions ----------------------------------------------------------------------
+
+cat >tokens.c <<'C'
+/* tokens FILE FROM TO: transactions with these numbers as tokens, one of them large enough to go to the log early; ends
+ * without closing. */
+#include "vecstore.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+    static char text[1000000];
+    vs_open_options options = VS_OPEN_OPTIONS_INIT;
+    vs_db *db = NULL;
+    vs_txn *txn = NULL;
+    char token[20];
+    long last = argc > 3 ? atol(argv[3]) : 0;
+    options.flags = VS_OPEN_CREATE;
+    vs_status st = vs_open(argv[1], &options, &db);
+    for (long i = last ? atol(argv[2]) : 0; st == VS_OK && i < last; i++) {
+        size_t bytes = (size_t)snprintf(token, sizeof token, "token %ld", i);
+        st = vs_begin(db, VS_TXN_WRITE, &txn);
+        if (st == VS_OK)
+            st = vs_txn_token(txn, token, bytes, NULL);
+        for (char k = 0; st == VS_OK && i == 3 && k < 3; k++)
+            st = vs_kv_put(db, txn, NULL, &k, 1, text, sizeof text);
+        if (st == VS_OK)
+            st = vs_commit(txn, VS_SYNC_OFF);
+    }
+    if (st != VS_OK)
+        fprintf(stderr, "%s\n", vs_errmsg(db));
+    _exit(st);
+}
+C
+# shellcheck disable=SC2086 # CC and CFLAGS may have arguments
+holds "the program that writes tokens compiles" \
+    ${CC:-cc} ${CFLAGS:-} -D_POSIX_C_SOURCE=200809L -I"$root" -o tokens tokens.c "$build/libvecstore.a" -lzstd -lm \
+    -lpthread
+holds "tokens are written" ./tokens tok.db 0 40
+agrees "tokens in the log" tok.db
+same "each token is there, and its place" "40 41" \
+    "$(grep -c '^note 4294967295 ' listing) $(grep -c '^note 4294967294 ' listing)"
+holds "more tokens than are kept are written" ./tokens tok.db 40 65543
+vs tok.db checkpoint
+agrees "tokens that were forgotten" tok.db
+same "the newest are there" "65536 65537" \
+    "$(grep -c '^note 4294967295 ' listing) $(grep -c '^note 4294967294 ' listing)"
+same "the oldest are not" "0 1" "$(grep -c "^note 4294967295 $(printf 'token 6' | od -An -tx1 | tr -d ' ') " listing) $(
+    grep -c "^note 4294967295 $(printf 'token 7' | od -An -tx1 | tr -d ' ') " listing)"
+vs tok.db check --level 3
+says "a database with tokens has no damage"
+
 finish

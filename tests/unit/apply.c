@@ -657,6 +657,8 @@ VT_TEST(collections_that_do_not_fit_are_refused) {
     vsi_op op = good;
     for (op.coll = 0; op.coll <= f.m.coll[1].id; op.coll++)
         check_misfit(&f, &op, "ascend");
+    op.coll = VSI_COLL_ID_MAX + 1;
+    check_misfit(&f, &op, "no collection's");
     static const uint32_t dim[] = {0, VS_DIM_MAX + 1, UINT32_MAX};
     for (size_t i = 0; i < 3; i++) {
         op = good;
@@ -795,6 +797,10 @@ VT_TEST(notes_that_do_not_fit_are_refused) {
     uint8_t *large = calloc(1, VS_KV_VALUE_BYTES_MAX + 1);
     vsi_op op = o.op;
     op.coll = 2;
+    check_misfit(&f, &op, "no such collection");
+    op.coll = VSI_COLL_ID_MAX + 1;
+    check_misfit(&f, &op, "no such collection");
+    op.coll = VSI_NOTES_OF_TOKEN_RING - 1;
     check_misfit(&f, &op, "no such collection");
     op = o.op;
     op.note_key.bytes = 0;

@@ -126,6 +126,8 @@ VSI_FN vs_collection *vsi_collection_new(vs_db *db, uint32_t id, const char *nam
     collection->id = id;
     snprintf(collection->name, sizeof collection->name, "%s", name);
     vsi_record_bufs_init(&collection->record, &db->mem);
+    collection->slots.mem = &db->mem;
+    collection->many.mem = &db->mem;
     collection->keys.mem = &db->mem;
     collection->scratch.mem = &db->mem;
     collection->json.mem = &db->mem;
@@ -194,6 +196,7 @@ vs_status vs_collection_create(vs_db *db, vs_txn *txn, const char *name,
                                vs_collection **out_collection) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_collection_create");
     vsi_err err = {0};
     field_list fields;
     vsi_change change;
@@ -217,13 +220,11 @@ vs_status vs_collection_create(vs_db *db, vs_txn *txn, const char *name,
     }
     if (st != VS_OK) {
         vs_collection_close(collection);
-        return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
-    }
-    if (collection) {
+    } else if (collection) {
         collection->id = id;
         *out_collection = collection;
     }
-    return VS_OK;
+    return vsi_trace_end(&trace, vsi_handle_end(vsi_handle_of(db, txn), st, &err), 0);
 }
 
 vs_status vs_collection_open(vs_db *db, vs_txn *txn, const char *name,
@@ -231,6 +232,7 @@ vs_status vs_collection_open(vs_db *db, vs_txn *txn, const char *name,
     if (vsi_handle_check_call(db, VSI_TAG_DB, name && out_collection, "name or out_collection") !=
         VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_collection_open");
     vsi_err err = {0};
     vs_status st = vsi_handle_check_txn(&err, db, txn, false);
     if (st != VS_OK)
@@ -247,7 +249,7 @@ vs_status vs_collection_open(vs_db *db, vs_txn *txn, const char *name,
         st = vsi_fail_nomem(&err, sizeof *collection);
     else if (st == VS_OK)
         *out_collection = collection;
-    return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(vsi_handle_of(db, txn), st, &err), 0);
 }
 
 void vs_collection_close(vs_collection *collection) {
@@ -255,6 +257,9 @@ void vs_collection_close(vs_collection *collection) {
         return; /* in a forked child another thread's lock may be held for ever */
     vs_db *db = collection->head.db;
     vsi_record_bufs_free(&collection->record);
+    vsi_record_batch_trim(collection, 0);
+    vsi_buf_free(&collection->many);
+    vsi_buf_free(&collection->slots);
     vsi_buf_free(&collection->keys);
     vsi_buf_free(&collection->scratch);
     vsi_buf_free(&collection->json);
@@ -365,7 +370,9 @@ static vs_status rename_stage(vsi_err *err, vsi_write *write, vs_collection *col
 }
 
 vs_status vs_collection_rename(vs_collection *collection, vs_txn *txn, const char *name) {
-    return vsi_collection_change(collection, txn, rename_stage, (void *)(uintptr_t)name);
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_collection_rename");
+    vs_status st = vsi_collection_change(collection, txn, rename_stage, (void *)(uintptr_t)name);
+    return vsi_trace_end(&trace, st, 0);
 }
 
 static vs_status drop_stage(vsi_err *err, vsi_write *write, vs_collection *collection, void *ctx) {
@@ -377,7 +384,10 @@ static vs_status drop_stage(vsi_err *err, vsi_write *write, vs_collection *colle
 }
 
 vs_status vs_collection_drop(vs_collection *collection, vs_txn *txn) {
-    return vsi_collection_change(collection, txn, drop_stage, NULL);
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK)
+        return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_collection_drop");
+    return vsi_trace_end(&trace, vsi_collection_change(collection, txn, drop_stage, NULL), 0);
 }
 
 static vs_status set_limits_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
@@ -391,7 +401,9 @@ static vs_status set_limits_stage(vsi_err *err, vsi_write *write, vs_collection 
 vs_status vs_collection_set_limits(vs_collection *collection, vs_txn *txn, uint64_t max_records,
                                    uint64_t max_bytes) {
     uint64_t limits[2] = {max_records, max_bytes};
-    return vsi_collection_change(collection, txn, set_limits_stage, limits);
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_collection_set_limits");
+    vs_status st = vsi_collection_change(collection, txn, set_limits_stage, limits);
+    return vsi_trace_end(&trace, st, 0);
 }
 
 /* Whether an alias may be put, or can go: the name is no collection's own. */
@@ -420,6 +432,7 @@ static vs_status alias_stage(vsi_err *err, vsi_write *write, const char *name,
 vs_status vs_alias_set(vs_db *db, vs_txn *txn, const char *name, vs_collection *collection) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_alias_set");
     vsi_err err = {0};
     vsi_change change;
     vs_status st = vsi_handle_check_txn(&err, db, txn, true);
@@ -435,7 +448,7 @@ vs_status vs_alias_set(vs_db *db, vs_txn *txn, const char *name, vs_collection *
         st = alias_stage(&err, change.write, name, collection);
         st = vsi_change_end(&err, &change, st);
     }
-    return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(vsi_handle_of(db, txn), st, &err), 0);
 }
 
 /* The alias number at, and the collection that it leads to; VS_ERR_NOT_FOUND without a message. */

@@ -15,7 +15,8 @@ typedef struct copy_work {
     uint8_t after[VSI_KEY_BYTES_MAX]; /* the last key copied, as in the tree of keys */
     size_t after_bytes;
     bool is_at_end;
-    uint32_t piece; /* of the last key's payload: those before are copied */
+    uint64_t records; /* copied so far */
+    uint32_t piece;   /* of the last key's payload: those before are copied */
     uint64_t payload_bytes;
 
     uint8_t note[VSI_NOTE_KEY_BYTES_MAX]; /* the last note copied */
@@ -142,6 +143,7 @@ static vs_status copy_records(vsi_err *err, copy_work *copy) {
             st = copy_record(err, copy, &coll, key, slot);
         if (st == VS_OK)
             st = vsi_payload_find(err, &coll.payloads, key, &payload);
+        copy->records += st == VS_OK;
         copy->after_bytes = vsi_key_encode(copy->after, key).bytes;
         if (st == VS_OK)
             st = vsi_btree_next(err, &cursor);
@@ -245,16 +247,16 @@ static vs_status copy_within(vsi_err *err, copy_work *copy) {
     return st;
 }
 
-static vs_status copy_alone(vsi_err *err, copy_work *copy, vsi_engine *engine) {
+static vs_status copy_alone(vsi_err *err, copy_work *copy, vs_db *db) {
     vsi_write own;
-    vs_status st = vsi_write_begin(err, engine, &own);
+    vs_status st = vsi_begin(err, db, &own);
     if (st != VS_OK)
         return st;
     copy->write = &own;
     st = copy_run(err, copy);
     if (st == VS_OK)
-        return vsi_commit(err, &own, VS_SYNC_DEFAULT);
-    vsi_write_rollback(&own);
+        return vsi_commit(err, db, &own, VS_SYNC_DEFAULT);
+    vsi_rollback(db, &own);
     return st;
 }
 
@@ -262,6 +264,7 @@ vs_status vs_collection_copy(vs_collection *collection, vs_txn *txn, const char 
                              vs_collection **out_collection) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_collection_copy");
     vs_db *db = collection->head.db;
     vsi_err err = {0};
     copy_work copy = {.collection = collection,
@@ -277,7 +280,7 @@ vs_status vs_collection_copy(vs_collection *collection, vs_txn *txn, const char 
     }
     if (st == VS_OK) {
         copy.write = txn ? &txn->write : NULL;
-        st = txn ? copy_within(&err, &copy) : copy_alone(&err, &copy, db->engine);
+        st = txn ? copy_within(&err, &copy) : copy_alone(&err, &copy, db);
     }
     vsi_buf_free(&copy.rows);
     vsi_buf_free(&copy.value);
@@ -287,5 +290,5 @@ vs_status vs_collection_copy(vs_collection *collection, vs_txn *txn, const char 
     } else {
         vs_collection_close(handle);
     }
-    return vsi_handle_end(&collection->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&collection->head, st, &err), copy.records);
 }

@@ -138,6 +138,7 @@ vs_status vs_scan(vs_collection *collection, vs_txn *txn, const vs_range *range,
                   vs_cursor **out_cursor) {
     if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, out_cursor, "out_cursor") != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_scan");
     vs_db *db = collection->head.db;
     vsi_err err = {0};
     vs_range all = VS_RANGE_INIT;
@@ -157,12 +158,11 @@ vs_status vs_scan(vs_collection *collection, vs_txn *txn, const vs_range *range,
         st = vsi_view_coll(&err, (vsi_view){.state = cursor_state(cursor)}, collection,
                            &cursor->coll);
     cursor_leave(cursor, stay);
-    if (st != VS_OK) {
+    if (st != VS_OK)
         vs_cursor_close(cursor);
-        return vsi_handle_end(&collection->head, st, &err);
-    }
-    *out_cursor = cursor;
-    return VS_OK;
+    else
+        *out_cursor = cursor;
+    return vsi_trace_end(&trace, vsi_handle_end(&collection->head, st, &err), 0);
 }
 
 /* ---- moving --------------------------------------------------------------------------------- */
@@ -218,6 +218,7 @@ static vs_status cursor_move(vsi_err *err, vs_cursor *cursor, const vsi_state *s
 vs_status vs_step(vs_cursor *cursor) {
     if (vsi_handle_check(cursor, VSI_TAG_CURSOR) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(cursor, "vs_step");
     vsi_err err = {0};
     const vsi_state *state = cursor_state(cursor);
     cursor->is_on_record = false;
@@ -233,7 +234,7 @@ vs_status vs_step(vs_cursor *cursor) {
         cursor->is_started = true;
         cursor->is_on_record = true;
     }
-    return vsi_handle_end(&cursor->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&cursor->head, st, &err), st == VS_ROW);
 }
 
 /* The slot of the record under the cursor, which a write transaction may have changed since. */

@@ -122,7 +122,10 @@ vs_status vs_open(const char *path, const vs_open_options *options, vs_db **out_
     if (!db)
         return VS_ERR_NOMEM;
     vsi_mem_init(&db->mem, &mem.hook);
-    if (!vsi_mutex_init(&db->lock)) {
+    bool has_lock = vsi_mutex_init(&db->lock);
+    if (!has_lock || !vsi_hooks_init(&db->hooks)) {
+        if (has_lock)
+            vsi_mutex_destroy(&db->lock);
         vsi_free(&mem, db, sizeof *db);
         return VS_ERR_NOMEM;
     }
@@ -168,6 +171,8 @@ vs_status vs_close(vs_db *db) {
     if (db->engine) {
         const vs_vfs *vfs = db->engine->config.vfs;
         bool is_forked = vfs->process_id(vfs->ctx) != db->process_id;
+        if (!is_forked && vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
+            return VS_ERR_MISUSE; /* in a hook */
         st = is_forked ? VS_OK : close_check(&err, db);
         if (st != VS_OK)
             return vsi_handle_end(&db->head, st, &err);
@@ -176,6 +181,7 @@ vs_status vs_close(vs_db *db) {
         st = vsi_engine_close(&err, db->engine, is_forked);
     }
     db->head.tag = VSI_TAG_CLOSED;
+    vsi_hooks_destroy(&db->hooks);
     vsi_mutex_destroy(&db->lock);
     vsi_mem mem;
     vsi_mem_init(&mem, &db->mem.hook);

@@ -12,16 +12,25 @@ static const char *handle_kind(uint32_t tag) {
                                        : NULL;
 }
 
-static vs_status handle_check_process(vsi_handle *head) {
-    const vs_db *db = head->db;
+static uint64_t handle_process_id(const vs_db *db) {
     const vs_vfs *vfs = db->engine->config.vfs;
-    uint64_t process_id = vfs->process_id(vfs->ctx);
-    if (process_id == db->process_id)
-        return VS_OK;
+    return vfs->process_id(vfs->ctx);
+}
+
+static vs_status handle_refuse_fork(vsi_handle *head) {
+    /* without the lock, which may be held for ever */
     return vsi_fail(&head->err, VS_ERR_MISUSE,
                     "process %llu opened this database; it cannot be used in process %llu after a "
                     "fork",
-                    (unsigned long long)db->process_id, (unsigned long long)process_id);
+                    (unsigned long long)head->db->process_id,
+                    (unsigned long long)handle_process_id(head->db));
+}
+
+static vs_status handle_refuse_hook(vsi_handle *head) {
+    vsi_err err = {0};
+    vs_status st = vsi_fail(&err, VS_ERR_MISUSE,
+                            "a hook calls the database that it was called by; it must not");
+    return vsi_handle_end(head, st, &err);
 }
 
 VSI_FN vs_status vsi_handle_check(void *handle, uint32_t tag) {
@@ -30,12 +39,15 @@ VSI_FN vs_status vsi_handle_check(void *handle, uint32_t tag) {
         return VS_ERR_MISUSE;
     if (!head->db->engine) /* the open failed; its message stays */
         return VS_ERR_MISUSE;
-    vs_status st = handle_check_process(head);
-    if (st != VS_OK || head->tag == tag)
-        return st;
+    if (handle_process_id(head->db) != head->db->process_id)
+        return handle_refuse_fork(head);
+    if (vsi_hooks_is_inside(&head->db->hooks))
+        return handle_refuse_hook(head);
+    if (head->tag == tag)
+        return VS_OK;
     vsi_err err = {0};
-    st = vsi_fail(&err, VS_ERR_MISUSE, "this is a %s, the call is one of a %s",
-                  handle_kind(head->tag), handle_kind(tag));
+    vs_status st = vsi_fail(&err, VS_ERR_MISUSE, "this is a %s, the call is one of a %s",
+                            handle_kind(head->tag), handle_kind(tag));
     return vsi_handle_end(head, st, &err);
 }
 
@@ -148,27 +160,59 @@ VSI_FN vs_status vsi_reading_close(vsi_reading *reading, vs_status st, const vsi
 
 /* ---- what a call changes -------------------------------------------------------------------- */
 
+VSI_FN vs_status vsi_begin(vsi_err *err, vs_db *db, vsi_write *out_write) {
+    vs_status st = vsi_write_begin(err, db->engine, out_write);
+    if (st == VS_OK)
+        out_write->touched.is_wanted = db->hooks.set.change;
+    return st;
+}
+
+VSI_FN void vsi_rollback(vs_db *db, vsi_write *write) {
+    bool has_changes = vsi_write_has_changes(write);
+    vsi_write_rollback(write);
+    if (has_changes)
+        vsi_hooks_rolled_back(&db->hooks);
+}
+
+static void commit_tell(vs_db *db, vs_status st, const vsi_touched *touched, uint64_t lsn) {
+    if (st == VS_OK)
+        vsi_hooks_committed(&db->hooks, touched, lsn);
+    else if (st != VS_ERR_INDOUBT)
+        vsi_hooks_rolled_back(&db->hooks);
+}
+
+VSI_FN vs_status vsi_commit(vsi_err *err, vs_db *db, vsi_write *write, int sync) {
+    bool has_changes = vsi_write_has_changes(write);
+    vs_status st = has_changes ? vsi_hooks_commit(err, &db->hooks) : VS_OK;
+    if (st != VS_OK) {
+        vsi_rollback(db, write);
+        return st;
+    }
+    vsi_touched touched = write->touched; /* outlives the transaction */
+    write->touched.list = (vsi_buf){.mem = &db->mem};
+    st = vsi_write_commit(err, write, sync);
+    if (has_changes)
+        commit_tell(db, st, &touched, write->lsn);
+    vsi_buf_free(&touched.list);
+    if (st == VS_OK || st == VS_ERR_FULL)
+        vsi_checkpoint_if_due(db->engine);
+    vsi_budget_keep(&db->engine->pager, &db->engine->descs);
+    return st;
+}
+
 VSI_FN vs_status vsi_change_begin(vsi_err *err, vs_db *db, vs_txn *txn, vsi_change *out_change) {
     vsi_change *change = out_change;
     vs_status st = VS_OK;
+    change->db = db;
     change->is_own = !txn;
     change->write = txn ? &txn->write : &change->own;
     if (change->is_own)
-        st = vsi_write_begin(err, db->engine, change->write);
+        st = vsi_begin(err, db, change->write);
     if (st != VS_OK)
         return st;
     st = vsi_statement_begin(err, change->write, &change->statement);
     if (st != VS_OK && change->is_own)
-        vsi_write_rollback(change->write);
-    return st;
-}
-
-VSI_FN vs_status vsi_commit(vsi_err *err, vsi_write *write, int sync) {
-    vsi_engine *engine = write->engine;
-    vs_status st = vsi_write_commit(err, write, sync);
-    if (st == VS_OK || st == VS_ERR_FULL)
-        vsi_checkpoint_if_due(engine);
-    vsi_budget_keep(&engine->pager, &engine->descs);
+        vsi_rollback(db, change->write);
     return st;
 }
 
@@ -178,9 +222,9 @@ VSI_FN vs_status vsi_change_end(vsi_err *err, vsi_change *change, vs_status st) 
     else
         vsi_statement_undo(change->write, &change->statement);
     if (change->is_own && st == VS_OK)
-        return vsi_commit(err, change->write, VS_SYNC_DEFAULT);
+        return vsi_commit(err, change->db, change->write, VS_SYNC_DEFAULT);
     if (change->is_own)
-        vsi_write_rollback(change->write);
+        vsi_rollback(change->db, change->write);
     return st;
 }
 
@@ -199,6 +243,49 @@ VSI_FN vs_status vsi_collection_change(vs_collection *collection, vs_txn *txn,
         st = vsi_change_end(&err, &change, st);
     }
     return vsi_handle_end(&collection->head, st, &err);
+}
+
+/* ---- what the trace hook is told ------------------------------------------------------------ */
+
+static bool trace_is_wanted(const vsi_handle *head) {
+    bool is_handle = head && (head->tag == VSI_TAG_DB || head->tag == VSI_TAG_TXN ||
+                              head->tag == VSI_TAG_COLLECTION || head->tag == VSI_TAG_CURSOR);
+    return is_handle && head->db->hooks.set.trace && head->db->engine &&
+           handle_process_id(head->db) == head->db->process_id &&
+           !vsi_hooks_is_inside(&head->db->hooks);
+}
+
+static int64_t trace_ticks_us(const vs_db *db) {
+    const vs_vfs *vfs = db->engine->config.vfs;
+    return vfs->ticks_us(vfs->ctx);
+}
+
+VSI_FN vsi_trace vsi_trace_begin(void *handle, const char *call) {
+    vsi_handle *head = handle;
+    vsi_trace trace = {.call = call};
+    if (!trace_is_wanted(head))
+        return trace;
+    if (head->tag == VSI_TAG_COLLECTION)
+        trace.collection = ((vs_collection *)handle)->name;
+    trace.db = head->db;
+    trace.since_us = trace_ticks_us(head->db);
+    return trace;
+}
+
+VSI_FN vs_status vsi_trace_end(const vsi_trace *trace, vs_status st, uint64_t rows) {
+    bool is_good = st == VS_OK || st == VS_ROW || st == VS_DONE;
+    vs_db *db = trace->db;
+    if (!db)
+        return st;
+    int64_t us = trace_ticks_us(db) - trace->since_us;
+    vs_trace told = {.size = sizeof told,
+                     .status = st,
+                     .call = trace->call,
+                     .collection = trace->collection,
+                     .duration_ns = us > 0 ? (uint64_t)us * 1000 : 0,
+                     .rows = is_good ? rows : 0};
+    vsi_hooks_trace(&db->hooks, &told);
+    return st;
 }
 
 /* ---- versioned structs ---------------------------------------------------------------------- */

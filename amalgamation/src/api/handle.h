@@ -2,6 +2,7 @@
 #ifndef VSI_HANDLE_H
 #define VSI_HANDLE_H
 
+#include "api/hook.h"
 #include "math/kernels.h"
 #include "store/checkpoint.h"
 #include "store/open.h"
@@ -31,6 +32,7 @@ struct vs_db {
     uint64_t process_id; /* that opened it */
     uint32_t txns, collections, cursors;
     vsi_atomic_u64 interrupts; /* how often vs_interrupt was called */
+    vsi_hooks hooks;
 };
 
 struct vs_txn {
@@ -38,7 +40,9 @@ struct vs_txn {
     bool is_write;
     vsi_version *version; /* read: the pinned snapshot */
     vsi_write write;      /* write */
-    vs_cursor *cursors;   /* of a write transaction; they end with it */
+    uint8_t token[VS_TOKEN_BYTES_MAX];
+    size_t token_bytes; /* 0: it has none */
+    vs_cursor *cursors; /* of a write transaction; they end with it */
 };
 
 /* A record that was read; the caller may pass it back in. */
@@ -54,6 +58,8 @@ struct vs_collection {
     uint32_t id;
     char name[VS_NAME_BYTES_MAX + 1];
     vsi_record_bufs record; /* the last one read */
+    vsi_buf slots;          /* uint32_t: of the records of a batch being read */
+    vsi_buf many;           /* vsi_record_bufs: the last batch read */
     vsi_buf keys;           /* what the keys of the last hits point to */
     vsi_buf scratch;        /* vectors being put, or the query being searched, converted */
     vsi_buf json;           /* metadata being put */
@@ -69,14 +75,15 @@ typedef struct vsi_view {
 /* The write transaction that a call changes: the caller's, or one of its own that the call commits.
  */
 typedef struct vsi_change {
+    vs_db *db;
     vsi_write *write;
     vsi_write own;
     bool is_own;
     vsi_statement statement;
 } vsi_change;
 
-/* VS_OK when handle is an open one of this kind and the process is the one that opened it; else
- * VS_ERR_MISUSE, worded where there is a handle to keep the message. */
+/* VS_OK when handle is an open one of this kind, the process is the one that opened it, and this thread is in no
+ * hook of the database; else VS_ERR_MISUSE, worded where there is a handle to keep the message. */
 VSI_FN vs_status vsi_handle_check(void *handle, uint32_t tag);
 
 /* As vsi_handle_check, and that a call has all arguments that it needs; those: what the others are. */
@@ -116,8 +123,23 @@ VSI_FN vs_status vsi_reading_open(vsi_err *err, vs_collection *collection, const
                                   vsi_reading *out);
 VSI_FN vs_status vsi_reading_close(vsi_reading *reading, vs_status st, const vsi_err *err);
 
-/* Commits, and makes a checkpoint when it is time for one. */
-VSI_FN vs_status vsi_commit(vsi_err *err, vsi_write *write, int sync);
+/* A call that the trace hook is told of. */
+typedef struct vsi_trace {
+    vs_db *db; /* NULL: it is not */
+    const char *call, *collection;
+    int64_t since_us;
+} vsi_trace;
+
+/* Begins one. handle is any of the call's handles, not checked yet; call, its name, a constant. */
+VSI_FN vsi_trace vsi_trace_begin(void *handle, const char *call);
+/* Ends it and tells. rows as vs_trace has them; of a failed call they do not count. Returns st. */
+VSI_FN vs_status vsi_trace_end(const vsi_trace *trace, vs_status st, uint64_t rows);
+
+/* A write transaction of the interface: begun, committed with a checkpoint when it is time for one, rolled back;
+ * the hooks are told. */
+VSI_FN vs_status vsi_begin(vsi_err *err, vs_db *db, vsi_write *out_write);
+VSI_FN vs_status vsi_commit(vsi_err *err, vs_db *db, vsi_write *write, int sync);
+VSI_FN void vsi_rollback(vs_db *db, vsi_write *write);
 
 VSI_FN vs_status vsi_change_begin(vsi_err *err, vs_db *db, vs_txn *txn, vsi_change *out_change);
 /* Keeps what the call staged if st is VS_OK, else undoes it. Returns st or the failure to keep it.

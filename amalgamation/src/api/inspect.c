@@ -7,22 +7,25 @@ enum { INSPECT_STEP_BYTES = 1 << 20 };
 vs_status vs_sync(vs_db *db) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_sync");
     vsi_err err = {0};
     vs_status st = vsi_engine_sync(&err, db->engine);
-    return vsi_handle_end(&db->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&db->head, st, &err), 0);
 }
 
 vs_status vs_checkpoint(vs_db *db) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_checkpoint");
     vsi_err err = {0};
     vs_status st = vsi_checkpoint(&err, db->engine, false);
-    return vsi_handle_end(&db->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&db->head, st, &err), 0);
 }
 
 vs_status vs_maintain(vs_db *db, uint64_t budget_bytes, uint64_t *out_left_bytes) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_maintain");
     vsi_err err = {0};
     uint64_t left = 0;
     vs_status st = VS_OK;
@@ -31,18 +34,19 @@ vs_status vs_maintain(vs_db *db, uint64_t budget_bytes, uint64_t *out_left_bytes
             vsi_maintain(&err, db->engine, budget_bytes ? budget_bytes : INSPECT_STEP_BYTES, &left);
     if (st == VS_OK && out_left_bytes)
         *out_left_bytes = left;
-    return vsi_handle_end(&db->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&db->head, st, &err), 0);
 }
 
 vs_status vs_vacuum(vs_db *db, uint64_t budget_bytes, uint64_t *out_left_bytes) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_vacuum");
     vsi_err err = {0};
     uint64_t left = 0;
     vs_status st = vsi_vacuum(&err, db->engine, budget_bytes ? budget_bytes : UINT64_MAX, &left);
     if (st == VS_OK && out_left_bytes)
         *out_left_bytes = left;
-    return vsi_handle_end(&db->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&db->head, st, &err), 0);
 }
 
 vs_status vs_stats_get(vs_db *db, vs_stats *out_stats) {
@@ -108,6 +112,7 @@ static void check_count(void *ctx, const char *problem) {
 vs_status vs_check(vs_db *db, int level, vs_check_fn report, void *ctx, uint64_t *out_problems) {
     if (vsi_handle_check_call(db, VSI_TAG_DB, out_problems, "out_problems") != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_check");
     vsi_err err = {0};
     check_counter counter = {.report = report, .ctx = ctx};
     vs_status st =
@@ -116,5 +121,5 @@ vs_status vs_check(vs_db *db, int level, vs_check_fn report, void *ctx, uint64_t
             : vsi_fail(&err, VS_ERR_INVALID, "check level is %d, expected 0 to 3", level);
     if (st == VS_OK)
         *out_problems = counter.count;
-    return vsi_handle_end(&db->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&db->head, st, &err), 0);
 }

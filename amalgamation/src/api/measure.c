@@ -55,8 +55,9 @@ static vs_status measure_coll(vsi_err *err, const vsi_coll *coll, vs_collection_
 
 vs_status vs_collection_stats_get(vs_collection *collection, vs_txn *txn,
                                   vs_collection_stats *out_stats) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_stats)
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, out_stats, "out_stats") != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_collection_stats_get");
     vsi_err err = {0};
     vsi_reading r;
     vs_collection_stats stats = VS_COLLECTION_STATS_INIT;
@@ -69,5 +70,5 @@ vs_status vs_collection_stats_get(vs_collection *collection, vs_txn *txn,
         stats.size = out_stats->size;
         vsi_struct_write(&stats, sizeof stats, out_stats);
     }
-    return vsi_reading_close(&r, st, &err);
+    return vsi_trace_end(&trace, vsi_reading_close(&r, st, &err), 0);
 }

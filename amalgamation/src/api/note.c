@@ -36,6 +36,7 @@ vs_status vs_kv_put(vs_db *db, vs_txn *txn, vs_collection *collection, const voi
                     size_t key_bytes, const void *value, size_t value_bytes) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_kv_put");
     vsi_err err = {0};
     vsi_change change;
     vs_status st = note_check_call(&err, db, txn, true, collection, key, key_bytes);
@@ -55,7 +56,7 @@ vs_status vs_kv_put(vs_db *db, vs_txn *txn, vs_collection *collection, const voi
         st = note_stage(&err, change.write, collection, &op);
         st = vsi_change_end(&err, &change, st);
     }
-    return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(vsi_handle_of(db, txn), st, &err), 0);
 }
 
 vs_status vs_kv_get(vs_db *db, vs_txn *txn, vs_collection *collection, const void *key,
@@ -63,6 +64,7 @@ vs_status vs_kv_get(vs_db *db, vs_txn *txn, vs_collection *collection, const voi
     if (vsi_handle_check_call(db, VSI_TAG_DB, out_bytes && (value || !value_room),
                               "value or out_bytes") != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_kv_get");
     vsi_err err = {0};
     vs_status st = note_check_call(&err, db, txn, false, collection, key, key_bytes);
     if (st == VS_ERR_MISUSE)
@@ -87,5 +89,5 @@ vs_status vs_kv_get(vs_db *db, vs_txn *txn, vs_collection *collection, const voi
         *out_bytes = found.bytes;
     }
     vsi_buf_free(&buf);
-    return vsi_handle_end(vsi_handle_of(db, txn), st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(vsi_handle_of(db, txn), st, &err), 0);
 }

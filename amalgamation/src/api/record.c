@@ -315,13 +315,17 @@ static vs_status put_record(vs_collection *collection, vs_txn *txn, const vs_rec
 }
 
 vs_status vs_put(vs_collection *collection, vs_txn *txn, const vs_record *record, int mode) {
-    return put_record(collection, txn, record, mode, NULL);
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_put");
+    return vsi_trace_end(&trace, put_record(collection, txn, record, mode, NULL), 1);
 }
 
 vs_status vs_append(vs_collection *collection, vs_txn *txn, const vs_record *record,
                     uint64_t *out_number) {
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_append");
     uint64_t number;
-    return put_record(collection, txn, record, VS_INSERT, out_number ? out_number : &number);
+    vs_status st =
+        put_record(collection, txn, record, VS_INSERT, out_number ? out_number : &number);
+    return vsi_trace_end(&trace, st, 1);
 }
 
 /* ---- batches -------------------------------------------------------------------------------- */
@@ -456,6 +460,8 @@ static vs_status put_batch(vs_collection *collection, vs_txn *txn, const vs_batc
                            bool is_append, uint64_t *out_numbers) {
     if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, batch, "batch") != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace =
+        vsi_trace_begin(collection, is_append ? "vs_append_batch" : "vs_put_batch");
     vsi_err err = {0};
     vs_batch all = VS_BATCH_INIT;
     vsi_change change;
@@ -470,7 +476,7 @@ static vs_status put_batch(vs_collection *collection, vs_txn *txn, const vs_batc
         st = batch_stage(&err, change.write, collection, &all, mode, out_numbers);
         st = vsi_change_end(&err, &change, st);
     }
-    return vsi_handle_end(&collection->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&collection->head, st, &err), all.count);
 }
 
 vs_status vs_put_batch(vs_collection *collection, vs_txn *txn, const vs_batch *batch, int mode) {
@@ -528,8 +534,9 @@ static vs_status delete_stage(vsi_err *err, vsi_write *write, vs_collection *col
 }
 
 vs_status vs_delete(vs_collection *collection, vs_txn *txn, vs_key key) {
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_delete");
     delete_list list = {.keys = &key, .count = 1, .must_exist = true};
-    return vsi_collection_change(collection, txn, delete_stage, &list);
+    return vsi_trace_end(&trace, vsi_collection_change(collection, txn, delete_stage, &list), 1);
 }
 
 vs_status vs_delete_batch(vs_collection *collection, vs_txn *txn, const vs_key *keys, size_t count,
@@ -538,10 +545,11 @@ vs_status vs_delete_batch(vs_collection *collection, vs_txn *txn, const vs_key *
     bool has_all = keys || !count;
     if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, has_all, "keys") != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_delete_batch");
     vs_status st = vsi_collection_change(collection, txn, delete_stage, &list);
     if (st == VS_OK && out_deleted)
         *out_deleted = list.deleted;
-    return st;
+    return vsi_trace_end(&trace, st, list.deleted);
 }
 
 /* ---- updates -------------------------------------------------------------------------------- */
@@ -654,8 +662,8 @@ static vs_status update_check(vsi_err *err, uint32_t what) {
                     (unsigned long)what);
 }
 
-vs_status vs_update(vs_collection *collection, vs_txn *txn, const vs_record *record,
-                    uint32_t what) {
+static vs_status record_update(vs_collection *collection, vs_txn *txn, const vs_record *record,
+                               uint32_t what) {
     if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, record, "record") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
@@ -668,13 +676,21 @@ vs_status vs_update(vs_collection *collection, vs_txn *txn, const vs_record *rec
     return vsi_collection_change(collection, txn, update_stage, &(update_call){&all, what});
 }
 
+vs_status vs_update(vs_collection *collection, vs_txn *txn, const vs_record *record,
+                    uint32_t what) {
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_update");
+    return vsi_trace_end(&trace, record_update(collection, txn, record, what), 1);
+}
+
 vs_status vs_set_metadata(vs_collection *collection, vs_txn *txn, vs_key key, const char *metadata,
                           size_t metadata_bytes) {
     vs_record record = VS_RECORD_INIT;
     record.key = key;
     record.metadata = metadata;
     record.metadata_bytes = metadata_bytes;
-    return vs_update(collection, txn, &record, VS_UPDATE_METADATA);
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_set_metadata");
+    vs_status st = record_update(collection, txn, &record, VS_UPDATE_METADATA);
+    return vsi_trace_end(&trace, st, 1);
 }
 
 /* ---- reading -------------------------------------------------------------------------------- */
@@ -790,6 +806,7 @@ VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t sl
 vs_status vs_get(vs_collection *collection, vs_txn *txn, vs_key key, vs_record *out_record) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_get");
     vsi_err err = {0};
     vsi_reading r;
     uint32_t slot = 0;
@@ -798,7 +815,7 @@ vs_status vs_get(vs_collection *collection, vs_txn *txn, vs_key key, vs_record *
         st = vsi_record_find(&err, collection, &r.coll, key, &slot);
     if (st == VS_OK && out_record)
         st = vsi_record_read(&err, &r.coll, slot, &collection->record, out_record);
-    return vsi_reading_close(&r, st, &err);
+    return vsi_trace_end(&trace, vsi_reading_close(&r, st, &err), 1);
 }
 
 /* A call of vs_get_vectors. */
@@ -881,6 +898,7 @@ vs_status vs_get_vectors(vs_collection *collection, vs_txn *txn, uint32_t field,
     if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, !count || (keys && vectors),
                               "keys or vectors") != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_get_vectors");
     vsi_err err = {0};
     vectors_call call = {
         .keys = keys, .count = count, .aside = {.buf = {.mem = &collection->head.db->mem}}};
@@ -890,16 +908,17 @@ vs_status vs_get_vectors(vs_collection *collection, vs_txn *txn, uint32_t field,
     if (st == VS_OK)
         st = vectors_read(&err, &call, vectors, statuses);
     vsi_buf_free(&call.aside.buf);
-    return vsi_reading_close(&call.r, st, &err);
+    return vsi_trace_end(&trace, vsi_reading_close(&call.r, st, &err), count);
 }
 
 vs_status vs_count(vs_collection *collection, vs_txn *txn, uint64_t *out_count) {
     if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, out_count, "out_count") != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_count");
     vsi_err err = {0};
     vsi_reading r;
     vs_status st = vsi_reading_open(&err, collection, txn, &r);
     if (st == VS_OK)
         *out_count = r.coll.count;
-    return vsi_reading_close(&r, st, &err);
+    return vsi_trace_end(&trace, vsi_reading_close(&r, st, &err), 0);
 }

@@ -15,6 +15,8 @@ VS_NODISCARD VSI_FN vs_status vsi_record_check_field(vsi_err *err, const vsi_col
 
 VSI_FN void vsi_record_bufs_init(vsi_record_bufs *bufs, vsi_mem *mem);
 VSI_FN void vsi_record_bufs_free(vsi_record_bufs *bufs);
+/* Frees what a handle keeps of the last batch, but for the first keep records. */
+VSI_FN void vsi_record_batch_trim(vs_collection *collection, size_t keep);
 
 /* Fills out_record from a slot; what it points to lives in the buffers. */
 VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t slot,

@@ -150,6 +150,7 @@ vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, i
     if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, query && hits && out_count,
                               "query, hits or out_count") != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_search");
     vsi_err err = {0};
     search s;
     vsi_topk topk = {.hits = hits, .k = k};
@@ -160,7 +161,7 @@ vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, i
         st = search_prepare(&err, &s, query, query_type);
     if (st == VS_OK)
         st = search_run(&err, &s, &topk);
-    return search_close(&err, &s, st, &topk, out_count);
+    return vsi_trace_end(&trace, search_close(&err, &s, st, &topk, out_count), topk.count);
 }
 
 static vs_status batch_check(vsi_err *err, const search *s, int query_type, size_t count, size_t k,
@@ -184,6 +185,8 @@ vs_status vs_search_batch(vs_collection *collection, vs_txn *txn, const void *qu
                               !count || (queries && hits && out_counts),
                               "queries, hits or out_counts") != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_search_batch");
+    uint64_t total = 0;
     vsi_err err = {0};
     search s;
     vs_status st = search_open(&err, collection, txn, options, &s);
@@ -197,10 +200,11 @@ vs_status vs_search_batch(vs_collection *collection, vs_txn *txn, const void *qu
         if (st != VS_OK)
             vsi_fail_in(&err, "row %zu of %zu", i, count);
         out_counts[i] = topk.count;
+        total += topk.count;
     }
     for (size_t i = 0; st == VS_OK && i < count; i++)
         hits_point(collection, hits + i * k, out_counts[i]);
-    return vsi_reading_close(&s.r, st, &err);
+    return vsi_trace_end(&trace, vsi_reading_close(&s.r, st, &err), total);
 }
 
 vs_status vs_search_radius(vs_collection *collection, vs_txn *txn, const void *query,
@@ -209,6 +213,7 @@ vs_status vs_search_radius(vs_collection *collection, vs_txn *txn, const void *q
     if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, query && (hits || !room) && out_count,
                               "query, hits or out_count") != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_search_radius");
     vsi_err err = {0};
     search s;
     vsi_topk topk = {.hits = hits, .k = room, .has_radius = true, .radius = radius};
@@ -221,7 +226,7 @@ vs_status vs_search_radius(vs_collection *collection, vs_txn *txn, const void *q
         st = search_run(&err, &s, &topk);
     if (st == VS_OK && out_total)
         *out_total = topk.within;
-    return search_close(&err, &s, st, &topk, out_count);
+    return vsi_trace_end(&trace, search_close(&err, &s, st, &topk, out_count), topk.count);
 }
 
 vs_status vs_search_key(vs_collection *collection, vs_txn *txn, vs_key key, size_t k,
@@ -229,6 +234,7 @@ vs_status vs_search_key(vs_collection *collection, vs_txn *txn, vs_key key, size
     if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, hits && out_count,
                               "hits or out_count") != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_search_key");
     vsi_err err = {0};
     search s;
     vsi_topk topk = {.hits = hits, .k = k};
@@ -239,7 +245,7 @@ vs_status vs_search_key(vs_collection *collection, vs_txn *txn, vs_key key, size
         st = search_prepare_key(&err, &s, key);
     if (st == VS_OK)
         st = search_run(&err, &s, &topk);
-    return search_close(&err, &s, st, &topk, out_count);
+    return vsi_trace_end(&trace, search_close(&err, &s, st, &topk, out_count), topk.count);
 }
 
 vs_status vs_distance(vs_collection *collection, vs_txn *txn, vs_key key, vs_key other,
@@ -247,6 +253,7 @@ vs_status vs_distance(vs_collection *collection, vs_txn *txn, vs_key key, vs_key
     if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, out_distance, "out_distance") !=
         VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_distance");
     vsi_err err = {0};
     search s;
     const uint8_t *row = NULL;
@@ -259,5 +266,5 @@ vs_status vs_distance(vs_collection *collection, vs_txn *txn, vs_key key, vs_key
     if (st == VS_OK)
         *out_distance = vsi_exact_distance(s.r.db->kernels, &s.r.coll, s.ask.field,
                                            collection->scratch.data, row);
-    return vsi_reading_close(&s.r, st, &err);
+    return vsi_trace_end(&trace, vsi_reading_close(&s.r, st, &err), 2);
 }

@@ -137,15 +137,19 @@ static vs_status stream_run(vsi_err *err, vsi_write *write, vs_collection *colle
 
 vs_status vs_payload_write(vs_collection *collection, vs_txn *txn, vs_key key, uint64_t offset,
                            const void *data, size_t bytes) {
-    if (bytes && !data)
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, data || !bytes, "data") != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_payload_write");
     stream_call call = {.key = key, .offset = offset, .bytes = {data, bytes}};
-    return vsi_collection_change(collection, txn, stream_run, &call);
+    return vsi_trace_end(&trace, vsi_collection_change(collection, txn, stream_run, &call), 1);
 }
 
 vs_status vs_payload_truncate(vs_collection *collection, vs_txn *txn, vs_key key, uint64_t bytes) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK)
+        return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_payload_truncate");
     stream_call call = {.key = key, .offset = bytes, .truncates = true};
-    return vsi_collection_change(collection, txn, stream_run, &call);
+    return vsi_trace_end(&trace, vsi_collection_change(collection, txn, stream_run, &call), 1);
 }
 
 /* ---- reading -------------------------------------------------------------------------------- */
@@ -177,8 +181,10 @@ static vs_status stream_copy(vsi_err *err, vs_collection *collection, const vsi_
 
 vs_status vs_payload_read(vs_collection *collection, vs_txn *txn, vs_key key, uint64_t offset,
                           void *out, size_t room, size_t *out_bytes) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || (room && !out) || !out_bytes)
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, (out || !room) && out_bytes,
+                              "out or out_bytes") != VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_payload_read");
     vsi_err err = {0};
     vsi_reading r;
     uint32_t slot = 0;
@@ -195,5 +201,5 @@ vs_status vs_payload_read(vs_collection *collection, vs_txn *txn, vs_key key, ui
         st = stream_copy(&err, collection, &r.coll.payloads, key, &payload, offset, out, bytes);
     if (st == VS_OK)
         *out_bytes = bytes;
-    return vsi_reading_close(&r, st, &err);
+    return vsi_trace_end(&trace, vsi_reading_close(&r, st, &err), 1);
 }

@@ -54,6 +54,7 @@ VSI_FN const char *vsi_status_name(vs_status status) {
         {VS_ERR_UNSUPPORTED, "VS_ERR_UNSUPPORTED"},
         {VS_ERR_TIMEOUT, "VS_ERR_TIMEOUT"},
         {VS_ERR_CONFLICT, "VS_ERR_CONFLICT"},
+        {VS_ERR_REFUSED, "VS_ERR_REFUSED"},
         {VS_ROW, "VS_ROW"},
         {VS_DONE, "VS_DONE"},
     };

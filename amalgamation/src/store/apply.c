@@ -61,6 +61,8 @@ static vs_status create_validate(vsi_err *err, const vsi_state *state, const vsi
     vs_status st = VS_OK;
     if (op->coll <= state->last_coll)
         return apply_misfit(err, op, "its id does not ascend");
+    if (op->coll > VSI_COLL_ID_MAX)
+        return apply_misfit(err, op, "its id is no collection's");
     if (op->field_count < 1 || op->field_count > VS_FIELDS_MAX)
         return apply_misfit(err, op, "it has no fields, or too many");
     for (uint32_t i = 0; st == VS_OK && i < op->field_count; i++)
@@ -473,7 +475,9 @@ static vs_status note_remove(vsi_err *err, vsi_state *state, const vsi_op *op, v
 
 static vs_status apply_note(vsi_err *err, vsi_state *state, const vsi_op *op) {
     vsi_coll coll;
-    vs_status st = op->coll ? vsi_state_coll(err, state, op->coll, &coll) : VS_OK;
+    bool is_of_coll =
+        op->coll != 0 && op->coll != VSI_NOTES_OF_TOKENS && op->coll != VSI_NOTES_OF_TOKEN_RING;
+    vs_status st = is_of_coll ? vsi_state_coll(err, state, op->coll, &coll) : VS_OK;
     if (st == VS_ERR_NOT_FOUND)
         return apply_misfit(err, op, "there is no such collection");
     if (st == VS_OK && (op->note_key.bytes < 1 || op->note_key.bytes > VS_KV_KEY_BYTES_MAX ||

@@ -10,7 +10,8 @@ typedef struct vsi_savepoint {
     vsi_state state;
     vsi_cow_mark mark;
     size_t pages_bytes;                         /* of the pager's taken */
-    size_t ops_bytes, freed_bytes, taken_bytes; /* for store/write, as the next */
+    size_t ops_bytes, freed_bytes, taken_bytes; /* for store/write, as the next two */
+    size_t touched_bytes;
     bool has_grown;
 } vsi_savepoint;
 

@@ -130,6 +130,11 @@ VS_NODISCARD VSI_FN vs_status vsi_coll_entry(vsi_err *err, const vsi_btree_curso
 
 /* ---- notes ---------------------------------------------------------------------------------- */
 
+/* Ids above are no collection's. Notes of two of them are the tokens of transactions. */
+#define VSI_COLL_ID_MAX         0xffffffefu
+#define VSI_NOTES_OF_TOKEN_RING 0xfffffffeu
+#define VSI_NOTES_OF_TOKENS     0xffffffffu
+
 enum { VSI_NOTE_KEY_BYTES_MAX = 6 + VS_KV_KEY_BYTES_MAX };
 
 VSI_FN vsi_bytes vsi_note_encode(uint8_t out[VSI_NOTE_KEY_BYTES_MAX], uint32_t coll, vsi_bytes key);

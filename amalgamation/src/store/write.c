@@ -146,6 +146,7 @@ VSI_FN vs_status vsi_write_begin(vsi_err *err, vsi_engine *engine, vsi_write *ou
     write->ops.mem = engine->mem;
     write->freed.mem = engine->mem;
     write->taken.mem = engine->mem;
+    write->touched.list.mem = engine->mem;
     write->points = (vsi_savepoints){.engine = engine, .list = {.mem = engine->mem}};
     if (st == VS_OK && !write_reset_ops(write))
         st = vsi_fail_nomem(err, VSI_LOG_BUF_FRONT);
@@ -165,6 +166,7 @@ static void write_end(vsi_write *write) {
     vsi_buf_free(&write->ops);
     vsi_buf_free(&write->freed);
     vsi_buf_free(&write->taken);
+    vsi_buf_free(&write->touched.list);
     vsi_role_give(write->engine);
 }
 
@@ -378,6 +380,7 @@ VSI_FN vs_status vsi_statement_begin(vsi_err *err, vsi_write *write, vsi_stateme
                                      .ops_bytes = write->ops.bytes,
                                      .freed_bytes = write->freed.bytes,
                                      .taken_bytes = write->taken.bytes,
+                                     .touched_bytes = write->touched.list.bytes,
                                      .has_grown = write->has_grown};
     return VS_OK;
 }
@@ -447,12 +450,33 @@ static vs_status statement_touch(vsi_err *err, vsi_write *write, const vsi_op *o
         err, write, &(vsi_op){.kind = VSI_OP_TOUCH, .coll = op->coll, .time_us = write->time_us});
 }
 
+/* For who wants to hear of changes. */
+static vs_status statement_tell(vsi_err *err, vsi_write *write, const vsi_op *op) {
+    char name[VS_NAME_BYTES_MAX + 1];
+    vsi_touched *touched = &write->touched;
+    vs_status st = VS_OK;
+    bool ok = true;
+    if (op->kind == VSI_OP_RENAME)
+        touched->coll = 0; /* the next change has the new name */
+    if (!touched->is_wanted || !vsi_op_is_of_record(op->kind))
+        return VS_OK;
+    if (touched->coll != op->coll) {
+        st = vsi_state_coll_name(err, &write->state, op->coll, name);
+        ok = st != VS_OK || vsi_touched_name(touched, op->coll, name);
+    }
+    if (st == VS_OK && (!ok || !vsi_touched_add(touched, op)))
+        st = vsi_fail(err, VS_ERR_NOMEM, "out of memory");
+    return st;
+}
+
 VSI_FN vs_status vsi_statement_apply(vsi_err *err, vsi_write *write, const vsi_op *op) {
     vs_status st = statement_touch(err, write, op);
     if (st == VS_OK && op->kind == VSI_OP_DELETE)
         st = write_prepare_pool(err, write, op->coll);
     write->has_grown |= statement_grows(op);
-    return st == VS_OK ? statement_add(err, write, op) : st;
+    if (st == VS_OK)
+        st = statement_add(err, write, op);
+    return st == VS_OK ? statement_tell(err, write, op) : st;
 }
 
 VSI_FN void vsi_statement_keep(vsi_write *write, vsi_statement *statement) {
@@ -467,6 +491,7 @@ VSI_FN void vsi_statement_undo(vsi_write *write, vsi_statement *statement) {
     write->state.changes = changes + 1; /* cursors must look again */
     write->ops.bytes = statement->ops_bytes;
     write->freed.bytes = statement->freed_bytes;
+    vsi_touched_cut(&write->touched, statement->touched_bytes);
     write->has_grown = statement->has_grown;
     write_give_back(write, statement->taken_bytes);
     vsi_stay_leave(&write->engine->pager.reside, statement->stay);
@@ -495,7 +520,7 @@ VSI_FN vs_status vsi_write_take_slot(vsi_err *err, vsi_write *write, uint32_t co
 }
 
 VSI_FN vs_status vsi_write_take_coll(vsi_err *err, vsi_write *write, uint32_t *out_coll) {
-    if (write->engine->last_coll == UINT32_MAX)
+    if (write->engine->last_coll >= VSI_COLL_ID_MAX)
         return vsi_fail(err, VS_ERR_LIMIT, "all collection ids are used up");
     *out_coll = ++write->engine->last_coll;
     return VS_OK;
@@ -512,6 +537,7 @@ VSI_FN vs_status vsi_write_savepoint(vsi_err *err, vsi_write *write, uint32_t *o
     point->ops_bytes = write->ops.bytes;
     point->freed_bytes = write->freed.bytes;
     point->taken_bytes = write->taken.bytes;
+    point->touched_bytes = write->touched.list.bytes;
     point->has_grown = write->has_grown;
     *out_number = write->points.count;
     return VS_OK;
@@ -539,6 +565,7 @@ VSI_FN vs_status vsi_write_rollback_to(vsi_err *err, vsi_write *write, uint32_t 
     if (is_logged)
         write->logged.count = write->logged.rollback_to = number;
     write->freed.bytes = point->freed_bytes;
+    vsi_touched_cut(&write->touched, point->touched_bytes);
     write->has_grown = point->has_grown;
     write_give_back(write, point->taken_bytes);
     return VS_OK;
@@ -577,8 +604,15 @@ static vs_status write_stage_rollback(vsi_err *err, vsi_write *write) {
 
 /* ---- commit --------------------------------------------------------------------------------- */
 
-static bool write_has_changes(const vsi_write *write) {
+VSI_FN bool vsi_write_has_changes(const vsi_write *write) {
     return write->has_streamed || write->ops.bytes > VSI_LOG_BUF_FRONT;
+}
+
+VSI_FN uint64_t vsi_write_next_lsn(const vsi_write *write) {
+    vsi_mutex_lock(&write->engine->log_lock);
+    uint64_t lsn = write->engine->log.next_lsn; /* others write no frames */
+    vsi_mutex_unlock(&write->engine->log_lock);
+    return lsn;
 }
 
 /* The version that this commit makes, with room for everything that may not fail later. */
@@ -617,7 +651,7 @@ static void write_hand_over(vsi_write *write, vsi_version *version, uint64_t lsn
     vsi_engine_bury(engine, version, engine->metas.newest.checkpoint.number);
     write_leave_dropped(write);
     version->freed = write->freed;
-    version->lsn = lsn;
+    version->lsn = write->lsn = lsn;
     write->freed = (vsi_buf){.mem = engine->mem};
     engine->commits++;
     vsi_versions_add(&engine->versions, version, engine->metas.newest.checkpoint.number);
@@ -666,11 +700,11 @@ VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync) {
         st = write_stream(err, write);
     if (st == VS_OK)
         st = write_stage_rollback(err, write);
-    if (st == VS_OK && write_has_changes(write))
+    if (st == VS_OK && vsi_write_has_changes(write))
         st = write_settle(err, write);
-    if (st == VS_OK && write_has_changes(write))
+    if (st == VS_OK && vsi_write_has_changes(write))
         st = write_admit(err, write);
-    if (st == VS_OK && write_has_changes(write)) {
+    if (st == VS_OK && vsi_write_has_changes(write)) {
         version = write_make_version(write, sync == VS_SYNC_FULL);
         st = version ? VS_OK : vsi_fail(err, VS_ERR_NOMEM, "out of memory");
     }

@@ -5,6 +5,7 @@
 
 #include "store/savepoint.h"
 #include "store/spill.h"
+#include "store/touched.h"
 
 /* What the log has of a transaction's savepoints. */
 typedef struct vsi_logged_points {
@@ -27,6 +28,8 @@ typedef struct vsi_write {
     bool has_grown;    /* it has done more than delete */
     vsi_savepoints points;
     vsi_logged_points logged;
+    vsi_touched touched; /* who wants it says so after the begin */
+    uint64_t lsn;        /* once committed: of its COMMIT frame */
 } vsi_write;
 
 /* One call of the user within a transaction; what it staged is kept or undone as a whole. */
@@ -34,7 +37,7 @@ typedef struct vsi_statement {
     vsi_stay stay; /* what the call reads stays until its end */
     vsi_state state;
     vsi_cow_mark mark;
-    size_t ops_bytes, freed_bytes, taken_bytes;
+    size_t ops_bytes, freed_bytes, taken_bytes, touched_bytes;
     bool has_grown;
 } vsi_statement;
 
@@ -50,6 +53,12 @@ VSI_FN void vsi_role_give(vsi_engine *engine);
 VSI_FN vs_status vsi_write_begin(vsi_err *err, vsi_engine *engine, vsi_write *out_write);
 
 VSI_FN void vsi_write_rollback(vsi_write *write);
+
+/* Whether there is something to commit. */
+VSI_FN bool vsi_write_has_changes(const vsi_write *write);
+
+/* The LSN of the frame that this transaction will write next. */
+VSI_FN uint64_t vsi_write_next_lsn(const vsi_write *write);
 
 /* Ends the transaction and gives the role back, whatever it returns. sync is VS_SYNC_...
  * VS_ERR_INDOUBT when it is unknown whether the commit will be found after a crash. */
