@@ -3470,18 +3470,25 @@ VSI_FN const vs_vfs *vsi_posix_vfs(void) {
 /* uses base/mem.h */
 
 VSI_FN vs_status vsi_memory_vfs_create(const vs_allocator *allocator, vs_vfs **out_vfs);
+/* A new file with these bytes: copied, or borrowed as long as the file system lives; then it can only be
+ * read. The name must be free. VS_ERR_NOMEM, VS_ERR_FULL. */
+VSI_FN vs_status vsi_memory_vfs_put(vs_vfs *vfs, const char *name, const void *data, size_t bytes,
+                                    bool borrows);
 VSI_FN void vsi_memory_vfs_destroy(vs_vfs *vfs); /* accepts NULL */
 
 #endif
 /* ---- os/memory.c ---------------------------------------------------------------------------------- */
 /* memory.c - a file system in memory.
  *
- *   M1  A file's memory is reserved in steps that double; map() hands out that memory. A mapped file that
+ *   M1  A file's memory is reserved as it is first asked for, then in steps that double; map() hands out that memory. A mapped file that
  *       outgrows it leaves it to those who have mapped it, and writes go there, too, until they unmap.
  *   M2  A removed file lives on until its last open handle is closed, as on POSIX.
- *   M3  Every function holds the one mutex; the file system may be used by several threads. */
+ *   M3  Every function holds the one mutex; the file system may be used by several threads.
+ *   M4  Bytes that are borrowed are neither written to nor freed. */
 /* uses os/memory.h */
 /* uses os/posix.h */
+
+enum { MEMORY_ALIGNMENT = 16 }; /* of what is mapped, as malloc has it */
 
 typedef struct memory_block {
     struct memory_block *older; /* outgrown, still mapped */
@@ -3496,7 +3503,8 @@ typedef struct memory_file {
     memory_block now;
     size_t bytes;
     uint32_t opens, shared_locks;
-    bool is_locked; /* exclusively */
+    bool is_locked;   /* exclusively */
+    bool is_borrowed; /* now.data is the caller's */
 } memory_file;
 
 typedef struct memory_handle {
@@ -3547,7 +3555,8 @@ static void memory_reap(memory_vfs *fs, memory_file *file) {
     *link = file->next;
     while (file->now.older)
         memory_drop_block(fs, &file->now.older);
-    vsi_free(&fs->mem, file->now.data, file->now.cap);
+    if (!file->is_borrowed) /* keeps M4 */
+        vsi_free(&fs->mem, file->now.data, file->now.cap);
     vsi_free(&fs->mem, file, sizeof *file);
 }
 
@@ -3583,6 +3592,8 @@ static vs_status memory_open_locked(memory_vfs *fs, const char *path, uint32_t m
         return memory_fail(VS_ERR_EXISTS, why, "file exists");
     if (!file && !(mode & VS_VFS_CREATE))
         return memory_fail(VS_ERR_NOT_FOUND, why, "no such file");
+    if (file && file->is_borrowed && mode & VS_VFS_WRITE)
+        return memory_fail(VS_ERR_READONLY, why, "the bytes are borrowed"); /* keeps M4 */
     memory_handle *handle = vsi_alloc_zeroed(&fs->mem, sizeof *handle);
     if (handle && !file)
         file = memory_new_file(fs, path);
@@ -3681,7 +3692,7 @@ static vs_status memory_grow(memory_vfs *fs, memory_file *f, uint64_t bytes, cha
     if (bytes > SIZE_MAX / 4)
         return memory_fail(VS_ERR_FULL, why, "file too large");
     if (bytes > f->now.cap) {
-        size_t cap = f->now.cap ? f->now.cap : 4096;
+        size_t cap = f->now.cap ? f->now.cap : bytes > 4096 ? (size_t)bytes : 4096;
         while (cap < bytes)
             cap *= 2;
         if (!memory_outgrow(fs, f, cap))
@@ -3761,12 +3772,15 @@ static vs_status memory_map(void *ctx, void *file, uint64_t offset, size_t bytes
     memory_file *f = ((memory_handle *)file)->file;
     vsi_mutex_lock(&fs->mutex);
     bool fits = offset <= f->bytes && bytes <= f->bytes - offset;
-    if (fits) {
+    bool is_aligned = (uintptr_t)f->now.data % MEMORY_ALIGNMENT == 0; /* else it is borrowed */
+    if (fits && is_aligned) {
         f->now.maps++;
         *out = f->now.data + offset;
     }
     vsi_mutex_unlock(&fs->mutex);
-    return fits ? VS_OK : memory_fail(VS_ERR_INVALID, why, "beyond the end of the file");
+    if (!fits)
+        return memory_fail(VS_ERR_INVALID, why, "beyond the end of the file");
+    return is_aligned ? VS_OK : memory_fail(VS_ERR_UNSUPPORTED, why, "the bytes are not aligned");
 }
 
 static bool memory_has(const memory_block *block, const void *address) {
@@ -3889,6 +3903,32 @@ VSI_FN vs_status vsi_memory_vfs_create(const vs_allocator *allocator, vs_vfs **o
     };
     *out_vfs = &fs->vfs;
     return VS_OK;
+}
+
+static void memory_lend(memory_file *file, const void *data, size_t bytes) {
+    file->is_borrowed = true;
+    file->bytes = bytes;
+    file->now.cap = bytes;
+    file->now.data = (uint8_t *)(uintptr_t)data; /* const again by M4 */
+}
+
+VSI_FN vs_status vsi_memory_vfs_put(vs_vfs *vfs, const char *name, const void *data, size_t bytes,
+                                    bool borrows) {
+    memory_vfs *fs = vfs->ctx;
+    char why[VS_VFS_WHY_BYTES];
+    vs_status st = VS_OK;
+    vsi_mutex_lock(&fs->mutex);
+    memory_file *file = memory_new_file(fs, name);
+    if (!file)
+        st = VS_ERR_NOMEM;
+    else if (borrows)
+        memory_lend(file, data, bytes);
+    else
+        st = memory_grow(fs, file, bytes, why);
+    if (st == VS_OK && !borrows)
+        memory_fill(file, data, bytes, 0);
+    vsi_mutex_unlock(&fs->mutex);
+    return st;
 }
 
 VSI_FN void vsi_memory_vfs_destroy(vs_vfs *vfs) {
@@ -17294,6 +17334,7 @@ struct vs_db {
     vsi_mem mem;
     vsi_mutex lock;     /* guards head.err and the counts */
     vsi_engine *engine; /* NULL: the open failed */
+    vs_vfs *memory;     /* owned: the files of a database in memory; NULL: it has others */
     const vsi_kernels *kernels;
     uint64_t process_id; /* that opened it */
     uint32_t txns, collections, cursors;
@@ -17661,10 +17702,34 @@ vs_status vs_vfs_memory_create(const vs_allocator *allocator, vs_vfs **out_vfs) 
 void vs_vfs_memory_destroy(vs_vfs *vfs) {
     vsi_memory_vfs_destroy(vfs);
 }
+/* ---- api/database.h ---------------------------------------------------------------------------------- */
+/* database.h - opening a database: what vs_open and vs_deserialize share. */
+#ifndef VSI_DATABASE_H
+#define VSI_DATABASE_H
+
+/* uses api/handle.h */
+
+#define VSI_MEMORY_PATH ":memory:"
+
+/* Where a database comes from. */
+typedef struct vsi_source {
+    const char *call; /* the public function, for messages */
+    const char *path; /* of its file; of one in memory not looked at */
+    bool is_memory;   /* in memory, where data are its file, borrowed when it is opened read-only */
+    const void *data; /* [bytes]; NULL: it is created */
+    size_t bytes;
+} vsi_source;
+
+/* *out_db is a handle also after a failure, unless there is no memory for one. */
+VSI_FN vs_status vsi_database_open(const vsi_source *source, const vs_open_options *options,
+                                   vs_db **out_db);
+
+#endif
 /* ---- api/database.c ---------------------------------------------------------------------------------- */
 /* database.c - opening, closing, messages and versions. */
-/* uses api/handle.h */
+/* uses api/database.h */
 /* uses math/dispatch.h */
+/* uses os/memory.h */
 /* uses os/posix.h */
 
 enum { DATABASE_BUSY_MS = 5000 };
@@ -17734,11 +17799,58 @@ static vs_status open_read_options(vsi_err *err, const vs_open_options *given,
                         "vs_open: this build leaves zstd out (VS_OMIT_ZSTD)");
     if (out->allocator && !out->allocator->realloc)
         return vsi_fail(err, VS_ERR_MISUSE, "vs_open: the allocator has no realloc");
-    if (!out->vfs)
-        out->vfs = vsi_posix_vfs();
-    if (!out->vfs || out->vfs->size < sizeof(vs_vfs))
+    return VS_OK;
+}
+
+/* ":memory:" as the last part of a longer path is a mistake, and would become a file of that name. */
+static vs_status open_check_path(vsi_err *err, const char *path) {
+    if (!path)
+        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: path is NULL");
+    if (!*path)
+        return vsi_fail(err, VS_ERR_INVALID, "vs_open: path is empty");
+    const char *slash = strrchr(path, '/');
+    if (slash && !strcmp(slash + 1, VSI_MEMORY_PATH))
+        return vsi_fail(err, VS_ERR_INVALID,
+                        "vs_open: no file is named %s; a database in memory has that as its path, "
+                        "without a folder",
+                        VSI_MEMORY_PATH);
+    return VS_OK;
+}
+
+static vs_status open_files(vsi_err *err, const char *path, vs_open_options *options) {
+    vs_status st = open_check_path(err, path);
+    if (st != VS_OK)
+        return st;
+    if (!options->vfs)
+        options->vfs = vsi_posix_vfs();
+    if (!options->vfs || options->vfs->size < sizeof(vs_vfs))
         return vsi_fail(err, VS_ERR_UNSUPPORTED,
                         "vs_open: no file system, or one of an older form");
+    return VS_OK;
+}
+
+/* The file system of a database in memory, with its file, or without one: then it is created. */
+static vs_status open_memory(vsi_err *err, const vsi_source *source, vs_open_options *options,
+                             vs_db *db) {
+    bool is_readonly = options->flags & VS_OPEN_READONLY;
+    if (options->vfs)
+        return vsi_fail(err, VS_ERR_MISUSE,
+                        "%s: a database in memory has a file system of its own; vfs must be NULL",
+                        source->call);
+    if (is_readonly && !source->data)
+        return vsi_fail(err, VS_ERR_MISUSE,
+                        "%s: a database in memory begins empty: there is nothing to read only",
+                        source->call);
+    vs_status st = vsi_memory_vfs_create(&db->mem.hook, &db->memory);
+    if (st == VS_OK && source->data)
+        st = vsi_memory_vfs_put(db->memory, VSI_MEMORY_PATH, source->data, source->bytes,
+                                is_readonly);
+    if (st != VS_OK)
+        return vsi_fail_nomem(err, source->bytes);
+    options->vfs = db->memory;
+    options->flags &= ~(uint32_t)VS_OPEN_CREATE;
+    if (!source->data)
+        options->flags |= VS_OPEN_CREATE;
     return VS_OK;
 }
 
@@ -17748,10 +17860,6 @@ static vs_status open_database(vsi_err *err, const char *path, const vs_open_opt
     if (!db->kernels)
         return vsi_fail(err, VS_ERR_UNSUPPORTED, "vs_open: cpu '%s', this machine has: %s",
                         options->cpu, vsi_kernels_names());
-    if (!path)
-        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: path is NULL");
-    if (!*path)
-        return vsi_fail(err, VS_ERR_INVALID, "vs_open: path is empty");
     vsi_engine_config config = {
         .mem = &db->mem,
         .vfs = options->vfs,
@@ -17773,9 +17881,18 @@ static vs_status open_database(vsi_err *err, const char *path, const vs_open_opt
     return vsi_engine_open(err, &config, &db->engine);
 }
 
-vs_status vs_open(const char *path, const vs_open_options *options, vs_db **out_db) {
-    if (!out_db)
-        return VS_ERR_MISUSE;
+/* Files, then the database in them. */
+static vs_status open_source(vsi_err *err, const vsi_source *source, vs_open_options *options,
+                             vs_db *db) {
+    vs_status st = source->is_memory ? open_memory(err, source, options, db)
+                                     : open_files(err, source->path, options);
+    if (st != VS_OK)
+        return st;
+    return open_database(err, source->is_memory ? VSI_MEMORY_PATH : source->path, options, db);
+}
+
+VSI_FN vs_status vsi_database_open(const vsi_source *source, const vs_open_options *options,
+                                   vs_db **out_db) {
     *out_db = NULL;
     vs_open_options all;
     vsi_err err = {0};
@@ -17793,9 +17910,17 @@ vs_status vs_open(const char *path, const vs_open_options *options, vs_db **out_
     db->head.tag = VSI_TAG_DB;
     db->head.db = db;
     if (st == VS_OK)
-        st = open_database(&err, path, &all, db);
+        st = open_source(&err, source, &all, db);
     *out_db = db;
     return vsi_handle_end(&db->head, st, &err);
+}
+
+vs_status vs_open(const char *path, const vs_open_options *options, vs_db **out_db) {
+    if (!out_db)
+        return VS_ERR_MISUSE;
+    vsi_source source = {
+        .call = "vs_open", .path = path, .is_memory = path && !strcmp(path, VSI_MEMORY_PATH)};
+    return vsi_database_open(&source, options, out_db);
 }
 
 /* ---- closing -------------------------------------------------------------------------------- */
@@ -17835,10 +17960,12 @@ vs_status vs_close(vs_db *db) {
         st = is_forked ? VS_OK : close_check(&err, db);
         if (st != VS_OK)
             return vsi_handle_end(&db->head, st, &err);
-        if (!is_forked)
+        bool only_frees = is_forked || db->memory; /* nobody will see the file */
+        if (!only_frees)
             close_checkpoint(db->engine);
-        st = vsi_engine_close(&err, db->engine, is_forked);
+        st = vsi_engine_close(&err, db->engine, only_frees);
     }
+    vsi_memory_vfs_destroy(db->memory);
     db->head.tag = VSI_TAG_CLOSED;
     vsi_mutex_destroy(&db->lock);
     vsi_mem mem;

@@ -331,7 +331,8 @@ enum {
 typedef struct vs_open_options {
     uint32_t size;                 /* VS_OPEN_OPTIONS_INIT sets it */
     uint32_t flags;                /* VS_OPEN_... */
-    const vs_vfs *vfs;             /* NULL: vs_vfs_posix(); must outlive the database */
+    const vs_vfs *vfs;             /* NULL: vs_vfs_posix(), for ":memory:" one of its own; must
+                                      outlive the database */
     const vs_allocator *allocator; /* NULL: malloc; copied */
     vs_log_fn log;                 /* NULL: no messages */
     void *log_ctx;
@@ -373,7 +374,7 @@ typedef struct vs_open_options {
 
 /* vs_open - open a database, or create one.
  *
- *   path      the database file; while it is in use its log lies beside it
+ *   path      the database file; while it is in use its log lies beside it. ":memory:": see below
  *   options   NULL: read-write, an existing file, all defaults
  *   out_db    receives the handle, also when the open failed: vs_errmsg(db) tells why. Close it
  *             with vs_close in any case. NULL only when there was no memory for the handle.
@@ -383,11 +384,19 @@ typedef struct vs_open_options {
  * limit is partly written to pages of the database file that are free.
  * One process and one handle at a time may have a database open for writing, and nobody may read it
  * meanwhile: the second open returns VS_ERR_BUSY and names the process.
+ *
+ * The path ":memory:" makes a new database in memory that is empty and nobody else's: two opens are two
+ * databases. VS_OPEN_CREATE need not be given. It does all that others do, savepoints, checkpoints and
+ * checking among it, and is gone when it is closed; vs_serialize keeps it. It has a file system of its own,
+ * as vs_vfs_memory_create makes them, so vfs must be NULL. The memory of its files comes from the
+ * allocator; it counts neither in vs_stats.memory_bytes nor against the memory limit, which only bounds what
+ * is kept beside them: it is about vs_stats.file_bytes and log_bytes. VS_OPEN_MMAP spares a copy of what
+ * vectors the last checkpoint has. A path that ends in "/:memory:" is refused: no file gets that name.
  * Errors: VS_ERR_NOT_FOUND (no file, no VS_OPEN_CREATE), VS_ERR_NOT_DB, VS_ERR_CORRUPT,
  *   VS_ERR_LOG_MISSING, VS_ERR_TOO_NEW, VS_ERR_TOO_OLD, VS_ERR_BUSY, VS_ERR_READONLY (media),
  *   VS_ERR_DENIED, VS_ERR_INVALID (path, not a regular file), VS_ERR_LIMIT (a name longer than 230
  *   bytes), VS_ERR_IO, VS_ERR_FULL, VS_ERR_UNSUPPORTED (cpu; zstd, asked for or needed by the file, in a
- *   build with VS_OMIT_ZSTD), VS_ERR_NOMEM, VS_ERR_MISUSE.
+ *   build with VS_OMIT_ZSTD), VS_ERR_NOMEM, VS_ERR_MISUSE (also ":memory:" with a vfs or VS_OPEN_READONLY).
  * Threads: any; opens of different files may run in parallel. */
 VS_NODISCARD VS_API vs_status vs_open(const char *path, const vs_open_options *options,
                                       vs_db **out_db);
@@ -397,7 +406,7 @@ VS_NODISCARD VS_API vs_status vs_open(const char *path, const vs_open_options *o
  *   db   the handle, also one of a failed vs_open; NULL is allowed
  *
  * Makes every commit durable, also those at VS_SYNC_NORMAL and VS_SYNC_OFF, makes a checkpoint and
- * deletes the log. A checkpoint that cannot be made (a full disk) only leaves the log, and a message
+ * deletes the log; of a database in memory nothing is left. A checkpoint that cannot be made (a full disk) only leaves the log, and a message
  * says so. When commits cannot be made durable the error is returned, nothing acknowledged at
  * VS_SYNC_FULL is lost, and the handle is gone all the same.
  * Errors: VS_ERR_BUSY while transactions, cursors or collections of it are open, or a call on it asks
@@ -492,7 +501,8 @@ typedef struct vs_collection_info {
     uint32_t fields;                 /* how many vector fields it has */
     uint64_t bytes;                  /* of the keys, vectors and metadata of all records */
     uint64_t max_records, max_bytes; /* 0: no limit */
-    int64_t changed_us; /* when the transaction began that changed its records last; created_us before */
+    int64_t
+        changed_us; /* when the transaction began that changed its records last; created_us before */
 } vs_collection_info;
 
 #define VS_COLLECTION_INFO_INIT                                                                    \
