@@ -11,7 +11,7 @@
  *
  *   1  Results and messages          what calls return, how to say what went wrong
  *   2  Host services                 memory, files and log messages, if the host has its own
- *   3  Opening and closing           vs_open, vs_close
+ *   3  Opening and closing           vs_open, vs_close, vs_serialize, vs_deserialize
  *   4  Collections                   vs_collection_create, vs_collection_open, vs_collection_rename
  *   5  Records                       vs_key_u64, vs_put, vs_append, vs_get, vs_delete, vs_set_metadata
  *   6  Transactions                  vs_begin, vs_commit, vs_rollback, vs_savepoint
@@ -415,6 +415,48 @@ VS_NODISCARD VS_API vs_status vs_open(const char *path, const vs_open_options *o
  *   process after fork: VS_OK, only memory is freed, and its other handles must not be used.
  * Threads: no other call on this database may run. */
 VS_API vs_status vs_close(vs_db *db);
+
+/* vs_serialize - a database as one block of bytes: those of its file if it were closed now.
+ *
+ *   db          an open database, also one in memory, or opened read-only
+ *   out_data    receives the block, which is the caller's; free it with vs_free
+ *   out_bytes   receives its size
+ *
+ * It holds what the last commit left, as a snapshot taken now would show it. Written to a file it is a database
+ * that vs_open opens, with the same UUID; vs_deserialize opens it where it is. All of it was verified.
+ * Nothing of the database or its files changes, also by no checkpoint. A write transaction may be open, also
+ * this thread's: its changes are not in the block.
+ * Memory: from the database's allocator, and counted nowhere. Beside the block the call needs as much again for
+ *   a copy of the file, twice as much and the log when there is a log; the memory limit holds for what is kept
+ *   beside that copy, which is in none of vs_stats.
+ * Errors: VS_ERR_CORRUPT and VS_ERR_LOG_MISSING (the files are damaged), VS_ERR_TOO_NEW (read-only, by a version
+ *   that may not write this database), VS_ERR_LIMIT (too large for an address), VS_ERR_IO, VS_ERR_NOMEM,
+ *   VS_ERR_MISUSE.
+ * Threads: any; readers and writers go on. */
+VS_NODISCARD VS_API vs_status vs_serialize(vs_db *db, void **out_data, size_t *out_bytes);
+
+/* vs_free - free a block that the library has given away.
+ *
+ *   data   from vs_serialize; NULL is allowed. The database may be closed, its allocator must still work
+ *
+ * Errors: none.  Threads: any. */
+VS_API void vs_free(void *data);
+
+/* vs_deserialize - open a database in memory that begins with given bytes.
+ *
+ *   data      [bytes] a closed database: from vs_serialize, or what its file has. Copied. With
+ *             VS_OPEN_READONLY they are used where they are: borrowed until vs_close, and must not change;
+ *             aligned to 16 they can be mapped (VS_OPEN_MMAP), others are read
+ *   options   as vs_open for ":memory:"; NULL: all defaults
+ *   out_db    as vs_open: receives the handle, also when it failed
+ *
+ * Nothing is written anywhere: what is committed is gone with vs_close, unless vs_serialize keeps it. VS_OPEN_CREATE
+ * means nothing here. The bytes are trusted as little as those of a file.
+ * Errors: VS_ERR_NOT_DB (also no bytes), VS_ERR_CORRUPT, VS_ERR_LOG_MISSING (the file of a database that was not
+ *   closed), VS_ERR_TOO_NEW, VS_ERR_TOO_OLD, VS_ERR_UNSUPPORTED, VS_ERR_NOMEM, VS_ERR_MISUSE (NULL, options).
+ * Threads: any. */
+VS_NODISCARD VS_API vs_status vs_deserialize(const void *data, size_t bytes,
+                                             const vs_open_options *options, vs_db **out_db);
 
 /* ---- 4  Collections ------------------------------------------------------------------------- */
 

@@ -109,19 +109,21 @@ static vs_status open_memory(vsi_err *err, const vsi_source *source, vs_open_opt
         return vsi_fail(err, VS_ERR_MISUSE,
                         "%s: a database in memory has a file system of its own; vfs must be NULL",
                         source->call);
-    if (is_readonly && !source->data)
+    if (source->holds && !source->data)
+        return vsi_fail(err, VS_ERR_MISUSE, "%s: data is NULL", source->call);
+    if (is_readonly && !source->holds)
         return vsi_fail(err, VS_ERR_MISUSE,
                         "%s: a database in memory begins empty: there is nothing to read only",
                         source->call);
     vs_status st = vsi_memory_vfs_create(&db->mem.hook, &db->memory);
-    if (st == VS_OK && source->data)
+    if (st == VS_OK && source->holds)
         st = vsi_memory_vfs_put(db->memory, VSI_MEMORY_PATH, source->data, source->bytes,
                                 is_readonly);
     if (st != VS_OK)
         return vsi_fail_nomem(err, source->bytes);
     options->vfs = db->memory;
     options->flags &= ~(uint32_t)VS_OPEN_CREATE;
-    if (!source->data)
+    if (!source->holds)
         options->flags |= VS_OPEN_CREATE;
     return VS_OK;
 }

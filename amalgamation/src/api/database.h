@@ -10,8 +10,10 @@
 typedef struct vsi_source {
     const char *call; /* the public function, for messages */
     const char *path; /* of its file; of one in memory not looked at */
-    bool is_memory;   /* in memory, where data are its file, borrowed when it is opened read-only */
-    const void *data; /* [bytes]; NULL: it is created */
+    bool is_memory;   /* in memory, */
+    bool
+        holds; /* where data are its file, borrowed when it is opened read-only; else it is created */
+    const void *data; /* [bytes] */
     size_t bytes;
 } vsi_source;
 
