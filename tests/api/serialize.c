@@ -336,6 +336,74 @@ VT_TEST(commits_that_are_not_synced_are_in_the_bytes) {
     sample_end(&s);
 }
 
+/* A file system that asks before it syncs. */
+static struct {
+    const vs_vfs *vfs;
+    vs_db *db;
+    int serialized;
+} before_sync;
+
+static vs_status sync_after_serializing(void *ctx, void *file, char *why) {
+    if (before_sync.db) {
+        vs_db *db = before_sync.db;
+        before_sync.db = NULL;
+        expect_round_trip(db);
+        before_sync.serialized++;
+    }
+    return before_sync.vfs->sync(ctx, file, why);
+}
+
+VT_TEST(a_commit_that_readers_do_not_see_yet_is_not_in_the_bytes) {
+    sample s = sample_new();
+    vs_vfs asking = *s.vfs;
+    asking.sync = sync_after_serializing;
+    before_sync.vfs = s.vfs;
+    before_sync.serialized = 0;
+    VT_OK(vs_close(s.db), s.db);
+    s.db = sample_open(&asking, "t.vs", 0);
+    vs_collection *c = sample_create(s.db, NULL, "c", DIM, VS_F32, VS_L2);
+    for (int i = 0; i < 6; i++) {
+        put_many(c, NULL, 50, 1); /* begins the log file, whose syncs nobody may look into */
+        uint64_t lsn = sample_stats(s.db).lsn;
+        before_sync.db = s.db; /* in the log, and not synced */
+        put_many(c, NULL, (uint64_t)i, 1);
+        VT_EQ(before_sync.serialized, i + 1);
+        VT_EQ(sample_stats(s.db).lsn, lsn + 1);
+        expect_round_trip(s.db);
+        if (i == 2)
+            VT_OK(vs_checkpoint(s.db), s.db);
+    }
+    vs_collection_close(c);
+    sample_end(&s);
+}
+
+static bool syncs_fail;
+
+static vs_status sync_or_fail(void *ctx, void *file, char *why) {
+    return syncs_fail ? VS_ERR_IO : before_sync.vfs->sync(ctx, file, why);
+}
+
+VT_TEST(a_database_that_cannot_write_any_more_serializes_what_readers_see) {
+    sample s = sample_new();
+    vs_vfs failing = *s.vfs;
+    failing.sync = sync_or_fail;
+    before_sync.vfs = s.vfs;
+    VT_OK(vs_close(s.db), s.db);
+    s.db = sample_open(&failing, "t.vs", 0);
+    vs_collection *c = sample_create(s.db, NULL, "c", DIM, VS_F32, VS_L2);
+    put_many(c, NULL, 0, 10);
+    syncs_fail = true;
+    float v[DIM] = {0};
+    VT_EQ(sample_try_put(c, NULL, 77, v, NULL, VS_UPSERT), VS_ERR_INDOUBT);
+    VT_EQ(sample_try_put(c, NULL, 78, v, NULL, VS_UPSERT), VS_ERR_READONLY);
+    VT_EQ(sample_count(c, NULL), 10);
+    expect_round_trip(s.db);
+    vs_collection_close(c);
+    VT_EQ(vs_close(s.db), VS_ERR_INDOUBT);
+    syncs_fail = false;
+    vs_vfs_memory_destroy(s.vfs);
+}
+
 /* Whatever a killed process leaves, in both ways to open it. */
 VT_TEST(a_database_with_a_log_serializes_read_only_too) {
     sample s = sample_new();
