@@ -3472,18 +3472,25 @@ VSI_FN const vs_vfs *vsi_posix_vfs(void) {
 /* uses base/mem.h */
 
 VSI_FN vs_status vsi_memory_vfs_create(const vs_allocator *allocator, vs_vfs **out_vfs);
+/* A new file with these bytes: copied, or borrowed as long as the file system lives; then it can only be
+ * read. The name must be free. VS_ERR_NOMEM, VS_ERR_FULL. */
+VSI_FN vs_status vsi_memory_vfs_put(vs_vfs *vfs, const char *name, const void *data, size_t bytes,
+                                    bool borrows);
 VSI_FN void vsi_memory_vfs_destroy(vs_vfs *vfs); /* accepts NULL */
 
 #endif
 /* ---- os/memory.c ---------------------------------------------------------------------------------- */
 /* memory.c - a file system in memory.
  *
- *   M1  A file's memory is reserved in steps that double; map() hands out that memory. A mapped file that
+ *   M1  A file's memory is reserved as it is first asked for, then in steps that double; map() hands out that memory. A mapped file that
  *       outgrows it leaves it to those who have mapped it, and writes go there, too, until they unmap.
  *   M2  A removed file lives on until its last open handle is closed, as on POSIX.
- *   M3  Every function holds the one mutex; the file system may be used by several threads. */
+ *   M3  Every function holds the one mutex; the file system may be used by several threads.
+ *   M4  Bytes that are borrowed are neither written to nor freed. */
 /* uses os/memory.h */
 /* uses os/posix.h */
+
+enum { MEMORY_ALIGNMENT = 16 }; /* of what is mapped, as malloc has it */
 
 typedef struct memory_block {
     struct memory_block *older; /* outgrown, still mapped */
@@ -3498,7 +3505,8 @@ typedef struct memory_file {
     memory_block now;
     size_t bytes;
     uint32_t opens, shared_locks;
-    bool is_locked; /* exclusively */
+    bool is_locked;   /* exclusively */
+    bool is_borrowed; /* now.data is the caller's */
 } memory_file;
 
 typedef struct memory_handle {
@@ -3549,7 +3557,8 @@ static void memory_reap(memory_vfs *fs, memory_file *file) {
     *link = file->next;
     while (file->now.older)
         memory_drop_block(fs, &file->now.older);
-    vsi_free(&fs->mem, file->now.data, file->now.cap);
+    if (!file->is_borrowed) /* keeps M4 */
+        vsi_free(&fs->mem, file->now.data, file->now.cap);
     vsi_free(&fs->mem, file, sizeof *file);
 }
 
@@ -3585,6 +3594,8 @@ static vs_status memory_open_locked(memory_vfs *fs, const char *path, uint32_t m
         return memory_fail(VS_ERR_EXISTS, why, "file exists");
     if (!file && !(mode & VS_VFS_CREATE))
         return memory_fail(VS_ERR_NOT_FOUND, why, "no such file");
+    if (file && file->is_borrowed && mode & VS_VFS_WRITE)
+        return memory_fail(VS_ERR_READONLY, why, "the bytes are borrowed"); /* keeps M4 */
     memory_handle *handle = vsi_alloc_zeroed(&fs->mem, sizeof *handle);
     if (handle && !file)
         file = memory_new_file(fs, path);
@@ -3683,7 +3694,7 @@ static vs_status memory_grow(memory_vfs *fs, memory_file *f, uint64_t bytes, cha
     if (bytes > SIZE_MAX / 4)
         return memory_fail(VS_ERR_FULL, why, "file too large");
     if (bytes > f->now.cap) {
-        size_t cap = f->now.cap ? f->now.cap : 4096;
+        size_t cap = f->now.cap ? f->now.cap : bytes > 4096 ? (size_t)bytes : 4096;
         while (cap < bytes)
             cap *= 2;
         if (!memory_outgrow(fs, f, cap))
@@ -3763,12 +3774,15 @@ static vs_status memory_map(void *ctx, void *file, uint64_t offset, size_t bytes
     memory_file *f = ((memory_handle *)file)->file;
     vsi_mutex_lock(&fs->mutex);
     bool fits = offset <= f->bytes && bytes <= f->bytes - offset;
-    if (fits) {
+    bool is_aligned = (uintptr_t)f->now.data % MEMORY_ALIGNMENT == 0; /* else it is borrowed */
+    if (fits && is_aligned) {
         f->now.maps++;
         *out = f->now.data + offset;
     }
     vsi_mutex_unlock(&fs->mutex);
-    return fits ? VS_OK : memory_fail(VS_ERR_INVALID, why, "beyond the end of the file");
+    if (!fits)
+        return memory_fail(VS_ERR_INVALID, why, "beyond the end of the file");
+    return is_aligned ? VS_OK : memory_fail(VS_ERR_UNSUPPORTED, why, "the bytes are not aligned");
 }
 
 static bool memory_has(const memory_block *block, const void *address) {
@@ -3891,6 +3905,32 @@ VSI_FN vs_status vsi_memory_vfs_create(const vs_allocator *allocator, vs_vfs **o
     };
     *out_vfs = &fs->vfs;
     return VS_OK;
+}
+
+static void memory_lend(memory_file *file, const void *data, size_t bytes) {
+    file->is_borrowed = true;
+    file->bytes = bytes;
+    file->now.cap = bytes;
+    file->now.data = (uint8_t *)(uintptr_t)data; /* const again by M4 */
+}
+
+VSI_FN vs_status vsi_memory_vfs_put(vs_vfs *vfs, const char *name, const void *data, size_t bytes,
+                                    bool borrows) {
+    memory_vfs *fs = vfs->ctx;
+    char why[VS_VFS_WHY_BYTES];
+    vs_status st = VS_OK;
+    vsi_mutex_lock(&fs->mutex);
+    memory_file *file = memory_new_file(fs, name);
+    if (!file)
+        st = VS_ERR_NOMEM;
+    else if (borrows)
+        memory_lend(file, data, bytes);
+    else
+        st = memory_grow(fs, file, bytes, why);
+    if (st == VS_OK && !borrows)
+        memory_fill(file, data, bytes, 0);
+    vsi_mutex_unlock(&fs->mutex);
+    return st;
 }
 
 VSI_FN void vsi_memory_vfs_destroy(vs_vfs *vfs) {
@@ -17806,6 +17846,265 @@ VSI_FN vs_status vsi_engine_check(vsi_err *err, vsi_engine *engine, int level, v
     vsi_budget_keep(&engine->pager, &engine->descs);
     return st;
 }
+/* ---- store/clone.h ---------------------------------------------------------------------------------- */
+/* clone.h - what the last commit left, as a closed database in another file system. */
+#ifndef VSI_CLONE_H
+#define VSI_CLONE_H
+
+/* uses store/engine.h */
+
+/* Makes the file path in vfs, where it does not exist: the published version of the engine, with the bytes that
+ * closing would leave, all of them verified. Takes no role and holds nobody up; nothing of the engine's own files
+ * changes. After a failure files may be left in vfs. VS_ERR_CORRUPT, VS_ERR_TOO_NEW (a version that may
+ * only read), and what opening and making a checkpoint return. */
+VS_NODISCARD VSI_FN vs_status vsi_clone(vsi_err *err, vsi_engine *engine, const vs_vfs *vfs,
+                                        const char *path);
+
+#endif
+/* ---- store/clone.c ---------------------------------------------------------------------------------- */
+/* clone.c - what the last commit left, as a closed database in another file system.
+ *
+ * The last checkpoint's pages and the log behind it are copied as they are; then the copy is opened, which
+ * applies the log, and closed. So opening and closing say what a closed database is, and not a second time this.
+ *
+ *   O1  From the moment that is copied on, its pages are not written to and its log files stay: as for
+ *       vs_check, nothing is freed meanwhile.
+ *   O2  The copy's log ends with the frame that made the published version. What comes behind it, of a
+ *       transaction that is open, or not durable yet, is not in the copy. */
+/* uses store/clone.h */
+/* uses store/check.h */
+/* uses store/checkpoint.h */
+/* uses store/open.h */
+
+enum { CLONE_STEP_BYTES = 1 << 20 };
+
+typedef struct clone_work {
+    vsi_engine *engine; /* that is copied */
+    vsi_mem mem;        /* of the copy */
+    const vs_vfs *vfs;
+    const char *path;
+    vsi_buf step; /* bytes on their way */
+
+    /* as of the moment that is copied */
+    vsi_metas metas;
+    uint64_t lsn;
+    vsi_hash128 digest;
+} clone_work;
+
+/* ---- the moment ----------------------------------------------------------------------------- */
+
+/* Commits are published and meta pages are written under log_lock: both are of one moment. */
+static void clone_begin(clone_work *work) {
+    vsi_engine *engine = work->engine;
+    vsi_mutex_lock(&engine->log_lock);
+    engine->checks++; /* keeps O1 */
+    work->metas = engine->metas;
+    vsi_versions_peek(&engine->versions, &work->lsn, &work->digest);
+    vsi_mutex_unlock(&engine->log_lock);
+}
+
+/* Whether a failed sync has moved the log since: what was read of it may have been lost there. */
+static bool clone_end(clone_work *work) {
+    vsi_engine *engine = work->engine;
+    vsi_mutex_lock(&engine->log_lock);
+    engine->checks--;
+    bool has_moved = engine->metas.newest.generation != work->metas.newest.generation;
+    vsi_mutex_unlock(&engine->log_lock);
+    return has_moved;
+}
+
+/* ---- the files ------------------------------------------------------------------------------ */
+
+/* Bytes [offset, end) of a file, or as many of them as it has. */
+static vs_status clone_bytes(vsi_err *err, clone_work *work, const vsi_file *from,
+                             const vsi_file *to, uint64_t offset, uint64_t end) {
+    work->step.bytes = 0;
+    if (!vsi_buf_reserve(&work->step, CLONE_STEP_BYTES))
+        return vsi_fail_nomem(err, CLONE_STEP_BYTES);
+    while (offset < end) {
+        size_t want =
+            end - offset < CLONE_STEP_BYTES ? (size_t)(end - offset) : (size_t)CLONE_STEP_BYTES;
+        size_t got = 0;
+        vs_status st = vsi_file_read(err, from, work->step.data, want, offset, &got);
+        if (st == VS_OK && got)
+            st = vsi_file_write(err, to, work->step.data, got, offset);
+        if (st != VS_OK)
+            return st;
+        if (got < want)
+            break;
+        offset += got;
+    }
+    return VS_OK;
+}
+
+/* One log file; that there is none is found out when the copy is opened. */
+static vs_status clone_log(vsi_err *err, clone_work *work, uint64_t generation) {
+    char path[VSI_PATH_BYTES_MAX];
+    vsi_file from, to;
+    vs_status st = vsi_log_path(err, work->engine->path, generation, path);
+    if (st == VS_OK)
+        st = vsi_file_open(err, &work->mem, work->engine->config.vfs, path, VS_VFS_READ, &from);
+    if (st != VS_OK)
+        return st == VS_ERR_NOT_FOUND ? VS_OK : st;
+    st = vsi_log_path(err, work->path, generation, path);
+    if (st == VS_OK)
+        st = vsi_file_open(err, &work->mem, work->vfs, path, VS_VFS_WRITE | VS_VFS_CREATE, &to);
+    if (st == VS_OK) {
+        st = clone_bytes(err, work, &from, &to, 0, UINT64_MAX);
+        vsi_file_close(&to);
+    }
+    vsi_file_close(&from);
+    return st;
+}
+
+/* Reads the copied log up to the frame that is the last one in the copy. */
+static vs_status clone_find_end(vsi_err *err, clone_work *work, vsi_replay *replay) {
+    const vsi_meta *meta = &work->metas.newest;
+    vs_status st =
+        vsi_replay_open(err, &work->mem, work->vfs, work->path, meta, &meta->checkpoint, replay);
+    while (st == VS_OK && !replay->is_done && replay->next_lsn <= work->lsn) {
+        vsi_frame frame;
+        vsi_bytes payload;
+        st = vsi_replay_next(err, replay, &frame, &payload);
+    }
+    return st;
+}
+
+/* Cuts the copied log behind that frame; keeps O2. */
+static vs_status clone_cut_log(vsi_err *err, clone_work *work) {
+    vsi_meta *meta = &work->metas.newest;
+    char path[VSI_PATH_BYTES_MAX];
+    vsi_file file;
+    vsi_replay *replay = vsi_alloc_zeroed(&work->mem, sizeof *replay);
+    if (!replay)
+        return vsi_fail_nomem(err, sizeof *replay);
+    meta->durable_lsn = work->lsn;
+    vs_status st = clone_find_end(err, work, replay);
+    if (st == VS_OK) {
+        const vsi_replay_file *files = (const vsi_replay_file *)(const void *)replay->files.data;
+        meta->generation = files[replay->at].header.generation;
+        st = vsi_log_path(err, work->path, meta->generation, path);
+    }
+    if (st == VS_OK)
+        st = vsi_file_open(err, &work->mem, work->vfs, path, VS_VFS_WRITE, &file);
+    if (st == VS_OK) {
+        st = vsi_file_truncate(err, &file, replay->pos);
+        vsi_file_close(&file);
+    }
+    vsi_replay_free(replay);
+    vsi_free(&work->mem, replay, sizeof *replay);
+    return st;
+}
+
+/* The log files that the copy needs. */
+static vs_status clone_logs(vsi_err *err, clone_work *work) {
+    vsi_meta *meta = &work->metas.newest;
+    const vsi_checkpoint_info *from = &meta->checkpoint;
+    if (work->lsn <= from->lsn) {
+        meta->generation = from->log_from - 1;
+        meta->durable_lsn = from->lsn;
+        return VS_OK;
+    }
+    vs_status st = VS_OK;
+    for (uint64_t i = from->log_from; st == VS_OK && i <= meta->generation; i++)
+        st = clone_log(err, work, i);
+    return st == VS_OK ? clone_cut_log(err, work) : st;
+}
+
+/* The pages of the checkpoint, and meta pages with the sequence numbers that they have. */
+static vs_status clone_data(vsi_err *err, clone_work *work, const vsi_file *to) {
+    const vsi_meta *meta = &work->metas.newest;
+    uint64_t first = (uint64_t)VSI_SPACE_FIRST_PAGE * VSI_PAGE_BYTES,
+             end = meta->checkpoint.end * VSI_PAGE_BYTES;
+    vs_status st = end ? vsi_file_truncate(err, to, end) : VS_OK; /* as large as it will be */
+    if (st == VS_OK)
+        st = clone_bytes(err, work, &work->engine->data, to, first, end);
+    if (st != VS_OK)
+        return st;
+    vsi_metas metas = {.last_seq = meta->seq > 2 ? meta->seq - 2 : 0,
+                       .next_slot = work->metas.next_slot,
+                       .is_settled = true};
+    return vsi_metas_write(err, to, &metas, meta);
+}
+
+static vs_status clone_files(vsi_err *err, clone_work *work) {
+    vsi_file to;
+    vs_status st = clone_logs(err, work);
+    if (st == VS_OK)
+        st = vsi_file_open(err, &work->mem, work->vfs, work->path, VS_VFS_WRITE | VS_VFS_CREATE,
+                           &to);
+    if (st != VS_OK)
+        return st;
+    st = clone_data(err, work, &to);
+    vsi_file_close(&to);
+    return st;
+}
+
+/* ---- the database in them ------------------------------------------------------------------- */
+
+/* The first problem of a check, in the place of an error. */
+static void clone_note_problem(void *ctx, const char *problem) {
+    vsi_err *found = ctx;
+    if (found->code == VS_OK)
+        (void)vsi_fail(found, VS_ERR_CORRUPT, "%s", problem);
+}
+
+static vs_status clone_verify(vsi_err *err, const clone_work *work, vsi_engine *copy) {
+    vsi_err found = {0};
+    vsi_hash128 digest;
+    uint64_t lsn = 0;
+    vsi_versions_peek(&copy->versions, &lsn, &digest);
+    if (digest.lo != work->digest.lo || digest.hi != work->digest.hi)
+        return vsi_fail(err, VS_ERR_CORRUPT, "%s: the copy of frame %llu has another content",
+                        work->engine->path, (unsigned long long)work->lsn);
+    vs_status st = vsi_engine_check(err, copy, 2, clone_note_problem, &found);
+    if (st == VS_OK && found.code != VS_OK) {
+        *err = found;
+        st = VS_ERR_CORRUPT;
+    }
+    return st;
+}
+
+/* Opens the copy and closes it. */
+static vs_status clone_settle(vsi_err *err, clone_work *work) {
+    const vsi_engine_config *like = &work->engine->config;
+    vsi_engine_config config = {.mem = &work->mem,
+                                .vfs = work->vfs,
+                                .path = work->path,
+                                .sync = VS_SYNC_OFF,
+                                .busy_timeout_ms = VS_NO_WAIT,
+                                .memory_limit = like->memory_limit,
+                                .stores_plain = like->stores_plain};
+    vsi_engine *copy = NULL;
+    vsi_err second = {0};
+    vs_status st = vsi_engine_open(err, &config, &copy);
+    if (st != VS_OK)
+        return st;
+    st = vsi_checkpoint(err, copy, true);
+    if (st == VS_OK)
+        st = clone_verify(err, work, copy);
+    vs_status closed = vsi_engine_close(&second, copy, false);
+    if (st == VS_OK && closed != VS_OK) {
+        *err = second;
+        st = closed;
+    }
+    return st;
+}
+
+VSI_FN vs_status vsi_clone(vsi_err *err, vsi_engine *engine, const vs_vfs *vfs, const char *path) {
+    clone_work work = {.engine = engine, .vfs = vfs, .path = path};
+    bool has_moved = false;
+    vs_status st = VS_OK;
+    vsi_mem_init(&work.mem, &engine->mem->hook);
+    work.step.mem = &work.mem;
+    do {
+        clone_begin(&work);
+        st = clone_files(err, &work);
+        has_moved = clone_end(&work);
+    } while (st == VS_ERR_CORRUPT && has_moved);
+    vsi_buf_free(&work.step);
+    return st == VS_OK ? clone_settle(err, &work) : st;
+}
 /* ---- query/topk.h ---------------------------------------------------------------------------------- */
 /* topk.h - the k nearest of a stream of candidates, in the caller's array. */
 #ifndef VSI_TOPK_H
@@ -18335,6 +18634,7 @@ struct vs_db {
     vsi_mem mem;
     vsi_mutex lock;     /* guards head.err and the counts */
     vsi_engine *engine; /* NULL: the open failed */
+    vs_vfs *memory;     /* owned: the files of a database in memory; NULL: it has others */
     const vsi_kernels *kernels;
     uint64_t process_id; /* that opened it */
     uint32_t txns, collections, cursors;
@@ -18842,10 +19142,36 @@ vs_status vs_vfs_memory_create(const vs_allocator *allocator, vs_vfs **out_vfs) 
 void vs_vfs_memory_destroy(vs_vfs *vfs) {
     vsi_memory_vfs_destroy(vfs);
 }
+/* ---- api/database.h ---------------------------------------------------------------------------------- */
+/* database.h - opening a database: what vs_open and vs_deserialize share. */
+#ifndef VSI_DATABASE_H
+#define VSI_DATABASE_H
+
+/* uses api/handle.h */
+
+#define VSI_MEMORY_PATH ":memory:"
+
+/* Where a database comes from. */
+typedef struct vsi_source {
+    const char *call; /* the public function, for messages */
+    const char *path; /* of its file; of one in memory not looked at */
+    bool is_memory;   /* in memory, */
+    bool
+        holds; /* where data are its file, borrowed when it is opened read-only; else it is created */
+    const void *data; /* [bytes] */
+    size_t bytes;
+} vsi_source;
+
+/* *out_db is a handle also after a failure, unless there is no memory for one. */
+VSI_FN vs_status vsi_database_open(const vsi_source *source, const vs_open_options *options,
+                                   vs_db **out_db);
+
+#endif
 /* ---- api/database.c ---------------------------------------------------------------------------------- */
 /* database.c - opening, closing, messages and versions. */
-/* uses api/handle.h */
+/* uses api/database.h */
 /* uses math/dispatch.h */
+/* uses os/memory.h */
 /* uses os/posix.h */
 
 enum { DATABASE_BUSY_MS = 5000 };
@@ -18915,11 +19241,60 @@ static vs_status open_read_options(vsi_err *err, const vs_open_options *given,
                         "vs_open: this build leaves zstd out (VS_OMIT_ZSTD)");
     if (out->allocator && !out->allocator->realloc)
         return vsi_fail(err, VS_ERR_MISUSE, "vs_open: the allocator has no realloc");
-    if (!out->vfs)
-        out->vfs = vsi_posix_vfs();
-    if (!out->vfs || out->vfs->size < sizeof(vs_vfs))
+    return VS_OK;
+}
+
+/* ":memory:" as the last part of a longer path is a mistake, and would become a file of that name. */
+static vs_status open_check_path(vsi_err *err, const char *path) {
+    if (!path)
+        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: path is NULL");
+    if (!*path)
+        return vsi_fail(err, VS_ERR_INVALID, "vs_open: path is empty");
+    const char *slash = strrchr(path, '/');
+    if (slash && !strcmp(slash + 1, VSI_MEMORY_PATH))
+        return vsi_fail(err, VS_ERR_INVALID,
+                        "vs_open: no file is named %s; a database in memory has that as its path, "
+                        "without a folder",
+                        VSI_MEMORY_PATH);
+    return VS_OK;
+}
+
+static vs_status open_files(vsi_err *err, const char *path, vs_open_options *options) {
+    vs_status st = open_check_path(err, path);
+    if (st != VS_OK)
+        return st;
+    if (!options->vfs)
+        options->vfs = vsi_posix_vfs();
+    if (!options->vfs || options->vfs->size < sizeof(vs_vfs))
         return vsi_fail(err, VS_ERR_UNSUPPORTED,
                         "vs_open: no file system, or one of an older form");
+    return VS_OK;
+}
+
+/* The file system of a database in memory, with its file, or without one: then it is created. */
+static vs_status open_memory(vsi_err *err, const vsi_source *source, vs_open_options *options,
+                             vs_db *db) {
+    bool is_readonly = options->flags & VS_OPEN_READONLY;
+    if (options->vfs)
+        return vsi_fail(err, VS_ERR_MISUSE,
+                        "%s: a database in memory has a file system of its own; vfs must be NULL",
+                        source->call);
+    if (source->holds && !source->data)
+        return vsi_fail(err, VS_ERR_MISUSE, "%s: data is NULL", source->call);
+    if (is_readonly && !source->holds)
+        return vsi_fail(err, VS_ERR_MISUSE,
+                        "%s: a database in memory begins empty: there is nothing to read only",
+                        source->call);
+    vs_status st = vsi_memory_vfs_create(&db->mem.hook, &db->memory);
+    if (st == VS_OK && source->holds)
+        st = vsi_memory_vfs_put(db->memory, VSI_MEMORY_PATH, source->data, source->bytes,
+                                is_readonly);
+    if (st != VS_OK)
+        return vsi_fail_nomem(err, source->bytes);
+    options->vfs = db->memory;
+    options->flags &= ~(uint32_t)VS_OPEN_CREATE;
+    if (!source->holds)
+        options->flags |= VS_OPEN_CREATE;
     return VS_OK;
 }
 
@@ -18929,10 +19304,6 @@ static vs_status open_database(vsi_err *err, const char *path, const vs_open_opt
     if (!db->kernels)
         return vsi_fail(err, VS_ERR_UNSUPPORTED, "vs_open: cpu '%s', this machine has: %s",
                         options->cpu, vsi_kernels_names());
-    if (!path)
-        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: path is NULL");
-    if (!*path)
-        return vsi_fail(err, VS_ERR_INVALID, "vs_open: path is empty");
     vsi_engine_config config = {
         .mem = &db->mem,
         .vfs = options->vfs,
@@ -18954,9 +19325,18 @@ static vs_status open_database(vsi_err *err, const char *path, const vs_open_opt
     return vsi_engine_open(err, &config, &db->engine);
 }
 
-vs_status vs_open(const char *path, const vs_open_options *options, vs_db **out_db) {
-    if (!out_db)
-        return VS_ERR_MISUSE;
+/* Files, then the database in them. */
+static vs_status open_source(vsi_err *err, const vsi_source *source, vs_open_options *options,
+                             vs_db *db) {
+    vs_status st = source->is_memory ? open_memory(err, source, options, db)
+                                     : open_files(err, source->path, options);
+    if (st != VS_OK)
+        return st;
+    return open_database(err, source->is_memory ? VSI_MEMORY_PATH : source->path, options, db);
+}
+
+VSI_FN vs_status vsi_database_open(const vsi_source *source, const vs_open_options *options,
+                                   vs_db **out_db) {
     *out_db = NULL;
     vs_open_options all;
     vsi_err err = {0};
@@ -18977,9 +19357,17 @@ vs_status vs_open(const char *path, const vs_open_options *options, vs_db **out_
     db->head.tag = VSI_TAG_DB;
     db->head.db = db;
     if (st == VS_OK)
-        st = open_database(&err, path, &all, db);
+        st = open_source(&err, source, &all, db);
     *out_db = db;
     return vsi_handle_end(&db->head, st, &err);
+}
+
+vs_status vs_open(const char *path, const vs_open_options *options, vs_db **out_db) {
+    if (!out_db)
+        return VS_ERR_MISUSE;
+    vsi_source source = {
+        .call = "vs_open", .path = path, .is_memory = path && !strcmp(path, VSI_MEMORY_PATH)};
+    return vsi_database_open(&source, options, out_db);
 }
 
 /* ---- closing -------------------------------------------------------------------------------- */
@@ -19021,10 +19409,12 @@ vs_status vs_close(vs_db *db) {
         st = is_forked ? VS_OK : close_check(&err, db);
         if (st != VS_OK)
             return vsi_handle_end(&db->head, st, &err);
-        if (!is_forked)
+        bool only_frees = is_forked || db->memory; /* nobody will see the file */
+        if (!only_frees)
             close_checkpoint(db->engine);
-        st = vsi_engine_close(&err, db->engine, is_forked);
+        st = vsi_engine_close(&err, db->engine, only_frees);
     }
+    vsi_memory_vfs_destroy(db->memory);
     db->head.tag = VSI_TAG_CLOSED;
     vsi_hooks_destroy(&db->hooks);
     vsi_mutex_destroy(&db->lock);
@@ -22359,6 +22749,102 @@ vs_status vs_check(vs_db *db, int level, vs_check_fn report, void *ctx, uint64_t
     if (st == VS_OK)
         *out_problems = counter.count;
     return vsi_trace_end(&trace, vsi_handle_end(&db->head, st, &err), 0);
+}
+/* ---- api/serialize.c ---------------------------------------------------------------------------------- */
+/* serialize.c - databases as one block of bytes. */
+/* uses api/database.h */
+/* uses os/memory.h */
+/* uses store/clone.h */
+
+/* What stands in front of a block that the caller frees: as long as malloc's alignment wants it. */
+typedef struct serialize_front {
+    vs_allocator hook;
+    size_t bytes; /* of all, this among it */
+} serialize_front;
+
+enum { SERIALIZE_FRONT_BYTES = 32 };
+_Static_assert(sizeof(serialize_front) <= SERIALIZE_FRONT_BYTES, "the front has no room");
+
+void vs_free(void *data) {
+    serialize_front front;
+    if (!data)
+        return;
+    uint8_t *block = (uint8_t *)data - SERIALIZE_FRONT_BYTES;
+    memcpy(&front, block, sizeof front);
+    vsi_mem mem;
+    vsi_mem_init(&mem, &front.hook);
+    vsi_free(&mem, block, front.bytes);
+}
+
+/* A block that vs_free takes. */
+static vs_status serialize_block(vsi_err *err, const vs_allocator *hook, uint64_t bytes,
+                                 uint8_t **out_data) {
+    vsi_mem mem;
+    vsi_mem_init(&mem, hook);
+    serialize_front front = {.hook = *hook};
+    if (bytes > SIZE_MAX / 2)
+        return vsi_fail(err, VS_ERR_LIMIT, "the database has %llu bytes, more than memory can have",
+                        (unsigned long long)bytes);
+    front.bytes = SERIALIZE_FRONT_BYTES + (size_t)bytes;
+    uint8_t *block = vsi_alloc(&mem, front.bytes);
+    if (!block)
+        return vsi_fail_nomem(err, front.bytes);
+    memcpy(block, &front, sizeof front);
+    *out_data = block + SERIALIZE_FRONT_BYTES;
+    return VS_OK;
+}
+
+/* A file of a file system in memory, as a block. */
+static vs_status serialize_file(vsi_err *err, vs_db *db, const vs_vfs *vfs, uint8_t **out_data,
+                                size_t *out_bytes) {
+    vsi_file file;
+    uint64_t bytes = 0;
+    uint8_t *data = NULL;
+    vs_status st = vsi_file_open(err, &db->mem, vfs, VSI_MEMORY_PATH, VS_VFS_READ, &file);
+    if (st != VS_OK)
+        return st;
+    st = vsi_file_size(err, &file, &bytes);
+    if (st == VS_OK)
+        st = serialize_block(err, &db->mem.hook, bytes, &data);
+    if (st == VS_OK)
+        st = vsi_file_read(err, &file, data, (size_t)bytes, 0, out_bytes);
+    vsi_file_close(&file);
+    if (st == VS_OK)
+        *out_data = data;
+    else
+        vs_free(data);
+    return st;
+}
+
+vs_status vs_serialize(vs_db *db, void **out_data, size_t *out_bytes) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_data || !out_bytes)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_vfs *vfs = NULL;
+    uint8_t *data = NULL;
+    size_t bytes = 0;
+    vs_status st = vsi_memory_vfs_create(&db->mem.hook, &vfs);
+    if (st != VS_OK)
+        st = vsi_fail(&err, st, "vs_serialize: out of memory");
+    if (st == VS_OK)
+        st = vsi_clone(&err, db->engine, vfs, VSI_MEMORY_PATH);
+    if (st == VS_OK)
+        st = serialize_file(&err, db, vfs, &data, &bytes);
+    vsi_memory_vfs_destroy(vfs);
+    if (st == VS_OK) {
+        *out_data = data;
+        *out_bytes = bytes;
+    }
+    return vsi_handle_end(&db->head, st, &err);
+}
+
+vs_status vs_deserialize(const void *data, size_t bytes, const vs_open_options *options,
+                         vs_db **out_db) {
+    if (!out_db)
+        return VS_ERR_MISUSE;
+    vsi_source source = {
+        .call = "vs_deserialize", .is_memory = true, .holds = true, .data = data, .bytes = bytes};
+    return vsi_database_open(&source, options, out_db);
 }
 /* ---- api/json_text.c ---------------------------------------------------------------------------------- */
 /* json_text.c - the public reader and writers of JSON. */

@@ -11,7 +11,7 @@
  *
  *   1  Results and messages          what calls return, how to say what went wrong
  *   2  Host services                 memory, files and log messages, if the host has its own
- *   3  Opening and closing           vs_open, vs_close
+ *   3  Opening and closing           vs_open, vs_close, vs_serialize, vs_deserialize
  *   4  Collections                   vs_collection_create, vs_collection_open, vs_collection_rename,
  *                                    vs_collection_copy, vs_collection_drop
  *   5  Records                       vs_key_u64, vs_put, vs_append, vs_get, vs_get_batch, vs_delete,
@@ -336,7 +336,8 @@ enum {
 typedef struct vs_open_options {
     uint32_t size;                 /* VS_OPEN_OPTIONS_INIT sets it */
     uint32_t flags;                /* VS_OPEN_... */
-    const vs_vfs *vfs;             /* NULL: vs_vfs_posix(); must outlive the database */
+    const vs_vfs *vfs;             /* NULL: vs_vfs_posix(), for ":memory:" one of its own; must
+                                      outlive the database */
     const vs_allocator *allocator; /* NULL: malloc; copied */
     vs_log_fn log;                 /* NULL: no messages */
     void *log_ctx;
@@ -378,7 +379,7 @@ typedef struct vs_open_options {
 
 /* vs_open - open a database, or create one.
  *
- *   path      the database file; while it is in use its log lies beside it
+ *   path      the database file; while it is in use its log lies beside it. ":memory:": see below
  *   options   NULL: read-write, an existing file, all defaults
  *   out_db    receives the handle, also when the open failed: vs_errmsg(db) tells why. Close it
  *             with vs_close in any case. NULL only when there was no memory for the handle.
@@ -388,11 +389,19 @@ typedef struct vs_open_options {
  * limit is partly written to pages of the database file that are free.
  * One process and one handle at a time may have a database open for writing, and nobody may read it
  * meanwhile: the second open returns VS_ERR_BUSY and names the process.
+ *
+ * The path ":memory:" makes a new database in memory that is empty and nobody else's: two opens are two
+ * databases. VS_OPEN_CREATE need not be given. It does all that others do, savepoints, checkpoints and
+ * checking among it, and is gone when it is closed; vs_serialize keeps it. It has a file system of its own,
+ * as vs_vfs_memory_create makes them, so vfs must be NULL. The memory of its files comes from the
+ * allocator; it counts neither in vs_stats.memory_bytes nor against the memory limit, which only bounds what
+ * is kept beside them: it is about vs_stats.file_bytes and log_bytes. VS_OPEN_MMAP spares a copy of what
+ * vectors the last checkpoint has. A path that ends in "/:memory:" is refused: no file gets that name.
  * Errors: VS_ERR_NOT_FOUND (no file, no VS_OPEN_CREATE), VS_ERR_NOT_DB, VS_ERR_CORRUPT,
  *   VS_ERR_LOG_MISSING, VS_ERR_TOO_NEW, VS_ERR_TOO_OLD, VS_ERR_BUSY, VS_ERR_READONLY (media),
  *   VS_ERR_DENIED, VS_ERR_INVALID (path, not a regular file), VS_ERR_LIMIT (a name longer than 230
  *   bytes), VS_ERR_IO, VS_ERR_FULL, VS_ERR_UNSUPPORTED (cpu; zstd, asked for or needed by the file, in a
- *   build with VS_OMIT_ZSTD), VS_ERR_NOMEM, VS_ERR_MISUSE.
+ *   build with VS_OMIT_ZSTD), VS_ERR_NOMEM, VS_ERR_MISUSE (also ":memory:" with a vfs or VS_OPEN_READONLY).
  * Threads: any; opens of different files may run in parallel. */
 VS_NODISCARD VS_API vs_status vs_open(const char *path, const vs_open_options *options,
                                       vs_db **out_db);
@@ -402,7 +411,7 @@ VS_NODISCARD VS_API vs_status vs_open(const char *path, const vs_open_options *o
  *   db   the handle, also one of a failed vs_open; NULL is allowed
  *
  * Makes every commit durable, also those at VS_SYNC_NORMAL and VS_SYNC_OFF, makes a checkpoint and
- * deletes the log. A checkpoint that cannot be made (a full disk) only leaves the log, and a message
+ * deletes the log; of a database in memory nothing is left. A checkpoint that cannot be made (a full disk) only leaves the log, and a message
  * says so. When commits cannot be made durable the error is returned, nothing acknowledged at
  * VS_SYNC_FULL is lost, and the handle is gone all the same.
  * Errors: VS_ERR_BUSY while transactions, cursors or collections of it are open, or a call on it asks
@@ -411,6 +420,48 @@ VS_NODISCARD VS_API vs_status vs_open(const char *path, const vs_open_options *o
  *   process after fork: VS_OK, only memory is freed, and its other handles must not be used.
  * Threads: no other call on this database may run. */
 VS_API vs_status vs_close(vs_db *db);
+
+/* vs_serialize - a database as one block of bytes: those of its file if it were closed now.
+ *
+ *   db          an open database, also one in memory, or opened read-only
+ *   out_data    receives the block, which is the caller's; free it with vs_free
+ *   out_bytes   receives its size
+ *
+ * It holds what the last commit left, as a snapshot taken now would show it. Written to a file it is a database
+ * that vs_open opens, with the same UUID; vs_deserialize opens it where it is. All of it was verified.
+ * Nothing of the database or its files changes, also by no checkpoint. A write transaction may be open, also
+ * this thread's: its changes are not in the block.
+ * Memory: from the database's allocator, and counted nowhere. Beside the block the call needs as much again for
+ *   a copy of the file, twice as much and the log when there is a log; the memory limit holds for what is kept
+ *   beside that copy, which is in none of vs_stats.
+ * Errors: VS_ERR_CORRUPT and VS_ERR_LOG_MISSING (the files are damaged), VS_ERR_TOO_NEW (read-only, by a version
+ *   that may not write this database), VS_ERR_LIMIT (too large for an address), VS_ERR_IO, VS_ERR_NOMEM,
+ *   VS_ERR_MISUSE.
+ * Threads: any; readers and writers go on. */
+VS_NODISCARD VS_API vs_status vs_serialize(vs_db *db, void **out_data, size_t *out_bytes);
+
+/* vs_free - free a block that the library has given away.
+ *
+ *   data   from vs_serialize; NULL is allowed. The database may be closed, its allocator must still work
+ *
+ * Errors: none.  Threads: any. */
+VS_API void vs_free(void *data);
+
+/* vs_deserialize - open a database in memory that begins with given bytes.
+ *
+ *   data      [bytes] a closed database: from vs_serialize, or what its file has. Copied. With
+ *             VS_OPEN_READONLY they are used where they are: borrowed until vs_close, and must not change;
+ *             aligned to 16 they can be mapped (VS_OPEN_MMAP), others are read
+ *   options   as vs_open for ":memory:"; NULL: all defaults
+ *   out_db    as vs_open: receives the handle, also when it failed
+ *
+ * Nothing is written anywhere: what is committed is gone with vs_close, unless vs_serialize keeps it. VS_OPEN_CREATE
+ * means nothing here. The bytes are trusted as little as those of a file.
+ * Errors: VS_ERR_NOT_DB (also no bytes), VS_ERR_CORRUPT, VS_ERR_LOG_MISSING (the file of a database that was not
+ *   closed), VS_ERR_TOO_NEW, VS_ERR_TOO_OLD, VS_ERR_UNSUPPORTED, VS_ERR_NOMEM, VS_ERR_MISUSE (NULL, options).
+ * Threads: any. */
+VS_NODISCARD VS_API vs_status vs_deserialize(const void *data, size_t bytes,
+                                             const vs_open_options *options, vs_db **out_db);
 
 /* ---- 4  Collections ------------------------------------------------------------------------- */
 

@@ -1,6 +1,7 @@
 /* database.c - opening, closing, messages and versions. */
-#include "api/handle.h"
+#include "api/database.h"
 #include "math/dispatch.h"
+#include "os/memory.h"
 #include "os/posix.h"
 
 enum { DATABASE_BUSY_MS = 5000 };
@@ -70,11 +71,60 @@ static vs_status open_read_options(vsi_err *err, const vs_open_options *given,
                         "vs_open: this build leaves zstd out (VS_OMIT_ZSTD)");
     if (out->allocator && !out->allocator->realloc)
         return vsi_fail(err, VS_ERR_MISUSE, "vs_open: the allocator has no realloc");
-    if (!out->vfs)
-        out->vfs = vsi_posix_vfs();
-    if (!out->vfs || out->vfs->size < sizeof(vs_vfs))
+    return VS_OK;
+}
+
+/* ":memory:" as the last part of a longer path is a mistake, and would become a file of that name. */
+static vs_status open_check_path(vsi_err *err, const char *path) {
+    if (!path)
+        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: path is NULL");
+    if (!*path)
+        return vsi_fail(err, VS_ERR_INVALID, "vs_open: path is empty");
+    const char *slash = strrchr(path, '/');
+    if (slash && !strcmp(slash + 1, VSI_MEMORY_PATH))
+        return vsi_fail(err, VS_ERR_INVALID,
+                        "vs_open: no file is named %s; a database in memory has that as its path, "
+                        "without a folder",
+                        VSI_MEMORY_PATH);
+    return VS_OK;
+}
+
+static vs_status open_files(vsi_err *err, const char *path, vs_open_options *options) {
+    vs_status st = open_check_path(err, path);
+    if (st != VS_OK)
+        return st;
+    if (!options->vfs)
+        options->vfs = vsi_posix_vfs();
+    if (!options->vfs || options->vfs->size < sizeof(vs_vfs))
         return vsi_fail(err, VS_ERR_UNSUPPORTED,
                         "vs_open: no file system, or one of an older form");
+    return VS_OK;
+}
+
+/* The file system of a database in memory, with its file, or without one: then it is created. */
+static vs_status open_memory(vsi_err *err, const vsi_source *source, vs_open_options *options,
+                             vs_db *db) {
+    bool is_readonly = options->flags & VS_OPEN_READONLY;
+    if (options->vfs)
+        return vsi_fail(err, VS_ERR_MISUSE,
+                        "%s: a database in memory has a file system of its own; vfs must be NULL",
+                        source->call);
+    if (source->holds && !source->data)
+        return vsi_fail(err, VS_ERR_MISUSE, "%s: data is NULL", source->call);
+    if (is_readonly && !source->holds)
+        return vsi_fail(err, VS_ERR_MISUSE,
+                        "%s: a database in memory begins empty: there is nothing to read only",
+                        source->call);
+    vs_status st = vsi_memory_vfs_create(&db->mem.hook, &db->memory);
+    if (st == VS_OK && source->holds)
+        st = vsi_memory_vfs_put(db->memory, VSI_MEMORY_PATH, source->data, source->bytes,
+                                is_readonly);
+    if (st != VS_OK)
+        return vsi_fail_nomem(err, source->bytes);
+    options->vfs = db->memory;
+    options->flags &= ~(uint32_t)VS_OPEN_CREATE;
+    if (!source->holds)
+        options->flags |= VS_OPEN_CREATE;
     return VS_OK;
 }
 
@@ -84,10 +134,6 @@ static vs_status open_database(vsi_err *err, const char *path, const vs_open_opt
     if (!db->kernels)
         return vsi_fail(err, VS_ERR_UNSUPPORTED, "vs_open: cpu '%s', this machine has: %s",
                         options->cpu, vsi_kernels_names());
-    if (!path)
-        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: path is NULL");
-    if (!*path)
-        return vsi_fail(err, VS_ERR_INVALID, "vs_open: path is empty");
     vsi_engine_config config = {
         .mem = &db->mem,
         .vfs = options->vfs,
@@ -109,9 +155,18 @@ static vs_status open_database(vsi_err *err, const char *path, const vs_open_opt
     return vsi_engine_open(err, &config, &db->engine);
 }
 
-vs_status vs_open(const char *path, const vs_open_options *options, vs_db **out_db) {
-    if (!out_db)
-        return VS_ERR_MISUSE;
+/* Files, then the database in them. */
+static vs_status open_source(vsi_err *err, const vsi_source *source, vs_open_options *options,
+                             vs_db *db) {
+    vs_status st = source->is_memory ? open_memory(err, source, options, db)
+                                     : open_files(err, source->path, options);
+    if (st != VS_OK)
+        return st;
+    return open_database(err, source->is_memory ? VSI_MEMORY_PATH : source->path, options, db);
+}
+
+VSI_FN vs_status vsi_database_open(const vsi_source *source, const vs_open_options *options,
+                                   vs_db **out_db) {
     *out_db = NULL;
     vs_open_options all;
     vsi_err err = {0};
@@ -132,9 +187,17 @@ vs_status vs_open(const char *path, const vs_open_options *options, vs_db **out_
     db->head.tag = VSI_TAG_DB;
     db->head.db = db;
     if (st == VS_OK)
-        st = open_database(&err, path, &all, db);
+        st = open_source(&err, source, &all, db);
     *out_db = db;
     return vsi_handle_end(&db->head, st, &err);
+}
+
+vs_status vs_open(const char *path, const vs_open_options *options, vs_db **out_db) {
+    if (!out_db)
+        return VS_ERR_MISUSE;
+    vsi_source source = {
+        .call = "vs_open", .path = path, .is_memory = path && !strcmp(path, VSI_MEMORY_PATH)};
+    return vsi_database_open(&source, options, out_db);
 }
 
 /* ---- closing -------------------------------------------------------------------------------- */
@@ -176,10 +239,12 @@ vs_status vs_close(vs_db *db) {
         st = is_forked ? VS_OK : close_check(&err, db);
         if (st != VS_OK)
             return vsi_handle_end(&db->head, st, &err);
-        if (!is_forked)
+        bool only_frees = is_forked || db->memory; /* nobody will see the file */
+        if (!only_frees)
             close_checkpoint(db->engine);
-        st = vsi_engine_close(&err, db->engine, is_forked);
+        st = vsi_engine_close(&err, db->engine, only_frees);
     }
+    vsi_memory_vfs_destroy(db->memory);
     db->head.tag = VSI_TAG_CLOSED;
     vsi_hooks_destroy(&db->hooks);
     vsi_mutex_destroy(&db->lock);

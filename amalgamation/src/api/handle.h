@@ -28,6 +28,7 @@ struct vs_db {
     vsi_mem mem;
     vsi_mutex lock;     /* guards head.err and the counts */
     vsi_engine *engine; /* NULL: the open failed */
+    vs_vfs *memory;     /* owned: the files of a database in memory; NULL: it has others */
     const vsi_kernels *kernels;
     uint64_t process_id; /* that opened it */
     uint32_t txns, collections, cursors;

@@ -1,11 +1,14 @@
 /* memory.c - a file system in memory.
  *
- *   M1  A file's memory is reserved in steps that double; map() hands out that memory. A mapped file that
+ *   M1  A file's memory is reserved as it is first asked for, then in steps that double; map() hands out that memory. A mapped file that
  *       outgrows it leaves it to those who have mapped it, and writes go there, too, until they unmap.
  *   M2  A removed file lives on until its last open handle is closed, as on POSIX.
- *   M3  Every function holds the one mutex; the file system may be used by several threads. */
+ *   M3  Every function holds the one mutex; the file system may be used by several threads.
+ *   M4  Bytes that are borrowed are neither written to nor freed. */
 #include "os/memory.h"
 #include "os/posix.h"
+
+enum { MEMORY_ALIGNMENT = 16 }; /* of what is mapped, as malloc has it */
 
 typedef struct memory_block {
     struct memory_block *older; /* outgrown, still mapped */
@@ -20,7 +23,8 @@ typedef struct memory_file {
     memory_block now;
     size_t bytes;
     uint32_t opens, shared_locks;
-    bool is_locked; /* exclusively */
+    bool is_locked;   /* exclusively */
+    bool is_borrowed; /* now.data is the caller's */
 } memory_file;
 
 typedef struct memory_handle {
@@ -71,7 +75,8 @@ static void memory_reap(memory_vfs *fs, memory_file *file) {
     *link = file->next;
     while (file->now.older)
         memory_drop_block(fs, &file->now.older);
-    vsi_free(&fs->mem, file->now.data, file->now.cap);
+    if (!file->is_borrowed) /* keeps M4 */
+        vsi_free(&fs->mem, file->now.data, file->now.cap);
     vsi_free(&fs->mem, file, sizeof *file);
 }
 
@@ -107,6 +112,8 @@ static vs_status memory_open_locked(memory_vfs *fs, const char *path, uint32_t m
         return memory_fail(VS_ERR_EXISTS, why, "file exists");
     if (!file && !(mode & VS_VFS_CREATE))
         return memory_fail(VS_ERR_NOT_FOUND, why, "no such file");
+    if (file && file->is_borrowed && mode & VS_VFS_WRITE)
+        return memory_fail(VS_ERR_READONLY, why, "the bytes are borrowed"); /* keeps M4 */
     memory_handle *handle = vsi_alloc_zeroed(&fs->mem, sizeof *handle);
     if (handle && !file)
         file = memory_new_file(fs, path);
@@ -205,7 +212,7 @@ static vs_status memory_grow(memory_vfs *fs, memory_file *f, uint64_t bytes, cha
     if (bytes > SIZE_MAX / 4)
         return memory_fail(VS_ERR_FULL, why, "file too large");
     if (bytes > f->now.cap) {
-        size_t cap = f->now.cap ? f->now.cap : 4096;
+        size_t cap = f->now.cap ? f->now.cap : bytes > 4096 ? (size_t)bytes : 4096;
         while (cap < bytes)
             cap *= 2;
         if (!memory_outgrow(fs, f, cap))
@@ -285,12 +292,15 @@ static vs_status memory_map(void *ctx, void *file, uint64_t offset, size_t bytes
     memory_file *f = ((memory_handle *)file)->file;
     vsi_mutex_lock(&fs->mutex);
     bool fits = offset <= f->bytes && bytes <= f->bytes - offset;
-    if (fits) {
+    bool is_aligned = (uintptr_t)f->now.data % MEMORY_ALIGNMENT == 0; /* else it is borrowed */
+    if (fits && is_aligned) {
         f->now.maps++;
         *out = f->now.data + offset;
     }
     vsi_mutex_unlock(&fs->mutex);
-    return fits ? VS_OK : memory_fail(VS_ERR_INVALID, why, "beyond the end of the file");
+    if (!fits)
+        return memory_fail(VS_ERR_INVALID, why, "beyond the end of the file");
+    return is_aligned ? VS_OK : memory_fail(VS_ERR_UNSUPPORTED, why, "the bytes are not aligned");
 }
 
 static bool memory_has(const memory_block *block, const void *address) {
@@ -413,6 +423,32 @@ VSI_FN vs_status vsi_memory_vfs_create(const vs_allocator *allocator, vs_vfs **o
     };
     *out_vfs = &fs->vfs;
     return VS_OK;
+}
+
+static void memory_lend(memory_file *file, const void *data, size_t bytes) {
+    file->is_borrowed = true;
+    file->bytes = bytes;
+    file->now.cap = bytes;
+    file->now.data = (uint8_t *)(uintptr_t)data; /* const again by M4 */
+}
+
+VSI_FN vs_status vsi_memory_vfs_put(vs_vfs *vfs, const char *name, const void *data, size_t bytes,
+                                    bool borrows) {
+    memory_vfs *fs = vfs->ctx;
+    char why[VS_VFS_WHY_BYTES];
+    vs_status st = VS_OK;
+    vsi_mutex_lock(&fs->mutex);
+    memory_file *file = memory_new_file(fs, name);
+    if (!file)
+        st = VS_ERR_NOMEM;
+    else if (borrows)
+        memory_lend(file, data, bytes);
+    else
+        st = memory_grow(fs, file, bytes, why);
+    if (st == VS_OK && !borrows)
+        memory_fill(file, data, bytes, 0);
+    vsi_mutex_unlock(&fs->mutex);
+    return st;
 }
 
 VSI_FN void vsi_memory_vfs_destroy(vs_vfs *vfs) {
