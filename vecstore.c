@@ -16912,6 +16912,9 @@ typedef struct vsi_topk {
     bool has_radius; /* none that is farther is wanted */
     double radius;
     uint64_t within; /* candidates not farther than radius, wanted or not */
+    /* Only what comes behind this hit is wanted; NULL: everything. Of candidates at its distance those with
+     * smaller keys are left out by who offers. Borrowed, what its key points to is there. */
+    const vs_hit *after;
     /* Orders two keys that are no numbers, of which hits know the slots: below, equal or above 0. */
     int (*order)(void *ctx, uint32_t slot, uint32_t other);
     void *ctx;
@@ -16969,6 +16972,8 @@ static void topk_sift_down(vsi_topk *topk, size_t n, vs_hit hit) {
 }
 
 VSI_FN bool vsi_topk_may_enter(vsi_topk *topk, double distance) {
+    if (topk->after && distance < topk->after->distance)
+        return false;
     if (topk->has_radius && !(distance <= topk->radius))
         return false;
     topk->within++;
@@ -17007,6 +17012,9 @@ typedef struct vsi_halt {
     int64_t deadline_us;
 } vsi_halt;
 
+/* For a call that begins, and how long it may take; 0: as long as it does. */
+VSI_FN vsi_halt vsi_halt_begin(vsi_atomic_u64 *interrupts);
+VSI_FN void vsi_halt_after(vsi_halt *halt, const vs_vfs *vfs, uint32_t timeout_ms);
 /* VS_ERR_INTERRUPTED, VS_ERR_TIMEOUT. */
 VS_NODISCARD VSI_FN vs_status vsi_halt_check(vsi_err *err, const vsi_halt *halt);
 
@@ -17127,6 +17135,17 @@ static void exact_prepare(exact_scan *scan) {
         scan->kernel(scan->query, scan->query, scan->dim, 1, &sum, &scan->query_norm);
 }
 
+VSI_FN vsi_halt vsi_halt_begin(vsi_atomic_u64 *interrupts) {
+    return (vsi_halt){.interrupts = interrupts, .seen = vsi_atomic_load(interrupts)};
+}
+
+VSI_FN void vsi_halt_after(vsi_halt *halt, const vs_vfs *vfs, uint32_t timeout_ms) {
+    if (!timeout_ms)
+        return;
+    halt->vfs = vfs;
+    halt->deadline_us = vfs->ticks_us(vfs->ctx) + (int64_t)timeout_ms * 1000;
+}
+
 VSI_FN vs_status vsi_halt_check(vsi_err *err, const vsi_halt *halt) {
     if (vsi_atomic_load(halt->interrupts) != halt->seen)
         return vsi_fail(err, VS_ERR_INTERRUPTED, "the search was interrupted");
@@ -17145,6 +17164,11 @@ static vs_status exact_breathe(vsi_err *err, exact_scan *scan) {
     return st;
 }
 
+/* Before keys are read to be compared, which a scan may do for many rows. */
+static vs_status exact_order_begin(vsi_err *err, exact_scan *scan) {
+    return ++scan->orders % EXACT_BREATH_ORDERS ? VS_OK : exact_breathe(err, scan);
+}
+
 /* Of two slots whose keys are of one namespace and kind, and no numbers. */
 static int exact_order(void *ctx, uint32_t slot, uint32_t other) {
     exact_scan *scan = ctx;
@@ -17152,7 +17176,7 @@ static int exact_order(void *ctx, uint32_t slot, uint32_t other) {
     vsi_cell cell = {.kind = VS_KEY_BYTES}; /* bytes are compared, of whatever kind */
     if (scan->order_st != VS_OK)
         return 0;
-    vs_status st = ++scan->orders % EXACT_BREATH_ORDERS ? VS_OK : exact_breathe(scan->err, scan);
+    vs_status st = exact_order_begin(scan->err, scan);
     if (st == VS_OK)
         st = vsi_coll_key(scan->err, scan->coll, slot, &cell, &a);
     if (st == VS_OK)
@@ -17163,17 +17187,36 @@ static int exact_order(void *ctx, uint32_t slot, uint32_t other) {
     return 0;
 }
 
+/* Whether the key of a slot comes behind another one. */
+static vs_status exact_is_behind(vsi_err *err, exact_scan *scan, uint32_t slot,
+                                 const vsi_cell *cell, vs_key other, bool *out_is_behind) {
+    vs_key key = {.number = cell->number, .kind = cell->kind, .space = cell->space};
+    bool needs_bytes = key.kind != VS_KEY_U64 && key.kind == other.kind && key.space == other.space;
+    vs_status st = needs_bytes ? exact_order_begin(err, scan) : VS_OK;
+    if (st == VS_OK && needs_bytes)
+        st = vsi_coll_key(err, scan->coll, slot, cell, &key);
+    if (st == VS_OK)
+        *out_is_behind = vsi_key_compare(key, other) > 0;
+    return st;
+}
+
 /* Takes what may enter the top k of a tile into it. */
 static vs_status exact_offer(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n,
                              vsi_topk *topk) {
+    const vs_hit *after = topk->after;
     for (size_t i = 0; i < n; i++) {
         vsi_cell cell;
+        bool is_wanted = true;
         if (slot + (uint32_t)i == scan->excluded || !vsi_topk_may_enter(topk, scan->out[i]))
             continue;
         vs_status st =
             vsi_coll_cell_aside(err, scan->coll, slot + (uint32_t)i, &scan->cells, &cell);
+        if (st == VS_OK && after && scan->out[i] == after->distance)
+            st = exact_is_behind(err, scan, slot + (uint32_t)i, &cell, after->key, &is_wanted);
         if (st != VS_OK)
             return st;
+        if (!is_wanted)
+            continue;
         bool is_number = cell.kind == VS_KEY_U64;
         vs_key key = {.number = is_number ? cell.number : slot + (uint32_t)i,
                       .kind = cell.kind,
@@ -17263,6 +17306,111 @@ VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels, const 
     vsi_buf_free(&scan.rows.buf);
     vsi_buf_free(&scan.cells.buf);
     return st;
+}
+/* ---- query/nearest.h ---------------------------------------------------------------------------------- */
+/* nearest.h - the records nearest to a query one after the other, as many as there are. */
+#ifndef VSI_NEAREST_H
+#define VSI_NEAREST_H
+
+/* uses query/exact.h */
+
+/* A search that goes on. It finds a chunk of hits at once, the next one when that is used up: those behind
+ * the last hit, a larger chunk each time up to a limit. */
+typedef struct vsi_nearest {
+    uint32_t field, timeout_ms; /* of one call that goes on; 0: none */
+    vsi_buf query;              /* [dim] elements of the field's type */
+    vsi_buf chunk;              /* vs_hit, as vsi_topk_sort leaves them */
+    size_t at;                  /* the next one of it */
+    size_t wanted;              /* of the next chunk */
+    bool is_last;               /* no other chunk follows */
+    double distance;            /* of the last hit taken */
+} vsi_nearest;
+
+VSI_FN void vsi_nearest_init(vsi_nearest *nearest, vsi_mem *mem);
+VSI_FN void vsi_nearest_free(vsi_nearest *nearest);
+
+/* What was found is of another state than the one that comes next. */
+VSI_FN void vsi_nearest_forget(vsi_nearest *nearest);
+
+/* The next hit, VS_ROW, or VS_DONE. last: the key of the last hit taken; NULL: none was yet. ask tells all but
+ * field and query. A failure can be tried again, and what was not taken comes again. */
+VS_NODISCARD VSI_FN vs_status vsi_nearest_next(vsi_err *err, vsi_nearest *nearest,
+                                               const vsi_kernels *kernels, const vsi_coll *coll,
+                                               vsi_exact_ask ask, vsi_stay *stay,
+                                               const vs_key *last, vs_hit *out_hit);
+VSI_FN void vsi_nearest_take(vsi_nearest *nearest);
+
+#endif
+/* ---- query/nearest.c ---------------------------------------------------------------------------------- */
+/* nearest.c - a search that goes on, chunk by chunk. Results are in one order, by distance and then by key, so
+ * what comes behind a hit is found without any memory of what came before it. */
+/* uses query/nearest.h */
+
+/* Hits of the first chunk, how much larger the next one is, and the largest: 2 MiB. */
+enum { NEAREST_FIRST = 64, NEAREST_GROWTH = 4, NEAREST_MOST = 1 << 16 };
+
+VSI_FN void vsi_nearest_init(vsi_nearest *nearest, vsi_mem *mem) {
+    nearest->query.mem = nearest->chunk.mem = mem;
+    vsi_nearest_forget(nearest);
+}
+
+VSI_FN void vsi_nearest_free(vsi_nearest *nearest) {
+    vsi_buf_free(&nearest->query);
+    vsi_buf_free(&nearest->chunk);
+}
+
+VSI_FN void vsi_nearest_forget(vsi_nearest *nearest) {
+    nearest->chunk.bytes = nearest->at = 0;
+    nearest->wanted = NEAREST_FIRST;
+    nearest->is_last = false;
+}
+
+static size_t nearest_count(const vsi_nearest *nearest) {
+    return nearest->chunk.bytes / sizeof(vs_hit);
+}
+
+/* The chunk behind the last hit in place of the one that is used up. */
+static vs_status nearest_fill(vsi_err *err, vsi_nearest *nearest, const vsi_kernels *kernels,
+                              const vsi_coll *coll, vsi_exact_ask *ask, vsi_stay *stay,
+                              const vs_key *last) {
+    size_t k = nearest->wanted < coll->count ? nearest->wanted : (size_t)coll->count;
+    nearest->chunk.bytes = nearest->at = 0;
+    if (!vsi_buf_reserve(&nearest->chunk, k * sizeof(vs_hit)))
+        return vsi_fail_nomem(err, k * sizeof(vs_hit));
+    vs_hit after = {.distance = nearest->distance};
+    vsi_topk topk = {.hits = (vs_hit *)(void *)nearest->chunk.data, .k = k};
+    if (last) {
+        after.key = *last;
+        topk.after = &after;
+    }
+    ask->field = nearest->field;
+    ask->query = nearest->query.data;
+    vs_status st = vsi_exact_scan(err, kernels, coll, ask, stay, &topk);
+    if (st != VS_OK)
+        return st;
+    nearest->chunk.bytes = topk.count * sizeof(vs_hit);
+    nearest->is_last = topk.count < nearest->wanted;
+    if (nearest->wanted < NEAREST_MOST)
+        nearest->wanted *= NEAREST_GROWTH;
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_nearest_next(vsi_err *err, vsi_nearest *nearest, const vsi_kernels *kernels,
+                                  const vsi_coll *coll, vsi_exact_ask ask, vsi_stay *stay,
+                                  const vs_key *last, vs_hit *out_hit) {
+    if (nearest->at == nearest_count(nearest) && !nearest->is_last) {
+        vs_status st = nearest_fill(err, nearest, kernels, coll, &ask, stay, last);
+        if (st != VS_OK)
+            return st;
+    }
+    if (nearest->at == nearest_count(nearest))
+        return VS_DONE;
+    *out_hit = ((const vs_hit *)(const void *)nearest->chunk.data)[nearest->at];
+    return VS_ROW;
+}
+
+VSI_FN void vsi_nearest_take(vsi_nearest *nearest) {
+    nearest->distance = ((const vs_hit *)(const void *)nearest->chunk.data)[nearest->at++].distance;
 }
 /* ---- api/handle.h ---------------------------------------------------------------------------------- */
 /* handle.h - what the public handles are, how calls on them begin and end. */
@@ -19273,22 +19421,29 @@ vs_status vs_vector_convert(const void *in, int in_type, void *out, int out_type
     return st;
 }
 /* ---- api/cursor.h ---------------------------------------------------------------------------------- */
-/* cursor.h - cursors, as transactions see them. */
+/* cursor.h - cursors, as transactions and searches see them. */
 #ifndef VSI_CURSOR_H
 #define VSI_CURSOR_H
 
 /* uses api/record.h */
+/* uses query/nearest.h */
 
 /* The transaction ends: its cursors stay as handles, but every step of them fails. */
 VSI_FN void vsi_cursors_detach(vs_txn *txn);
 
+/* A cursor over the records nearest to the query that lies prepared in the handle's scratch. */
+VS_NODISCARD VSI_FN vs_status vsi_cursor_search(vsi_err *err, vs_collection *collection,
+                                                vs_txn *txn, uint32_t field, uint32_t timeout_ms,
+                                                vs_cursor **out_cursor);
+
 #endif
 /* ---- api/cursor.c ---------------------------------------------------------------------------------- */
-/* cursor.c - iterating over records in key order.
+/* cursor.c - iterating over records in key order, or from the nearest to the farthest.
  *
  * A cursor of a snapshot keeps its place in the tree, which never changes. A cursor of a write
  * transaction remembers the last key and looks for the next one whenever the transaction has
- * changed something. What a range asks for is two strings of bytes that all its keys lie between. */
+ * changed something. What a range asks for is two strings of bytes that all its keys lie between.
+ * A cursor of a search keeps the key of its last hit in the same way, and the hits that are already found. */
 /* uses api/cursor.h */
 
 /* Room for keys that are numbers: steps from one to the next need no memory. */
@@ -19308,6 +19463,8 @@ struct vs_cursor {
     vsi_buf end;        /* what they lie before; empty: nothing */
     uint32_t slot;
     bool is_started, is_on_record;
+    bool is_search; /* from the nearest to the farthest; `at`, evictions and end are not used */
+    vsi_nearest nearest;
     vsi_record_bufs record;
 };
 
@@ -19414,53 +19571,87 @@ static vs_cursor *cursor_new(vs_db *db, uint32_t coll_id) {
     cursor->coll_id = coll_id;
     cursor->place.mem = cursor->end.mem = &db->mem;
     vsi_record_bufs_init(&cursor->record, &db->mem);
+    vsi_nearest_init(&cursor->nearest, &db->mem);
     if (vsi_buf_reserve(&cursor->place, CURSOR_PLACE_BYTES))
         return cursor;
     vsi_free(&db->mem, cursor, sizeof *cursor);
     return NULL;
 }
 
+/* A cursor in the state that a call with this transaction reads. */
+static vs_status cursor_open(vsi_err *err, vs_collection *collection, vs_txn *txn,
+                             vs_cursor **out_cursor) {
+    vs_db *db = collection->head.db;
+    vs_cursor *cursor = cursor_new(db, collection->id);
+    if (!cursor)
+        return vsi_fail_nomem(err, sizeof *cursor);
+    cursor_attach(cursor, db, txn);
+    vsi_handle_open(&cursor->head, VSI_TAG_CURSOR, db, &db->cursors);
+    vsi_stay stay = cursor_enter(cursor);
+    vs_status st =
+        vsi_view_coll(err, (vsi_view){.state = cursor_state(cursor)}, collection, &cursor->coll);
+    cursor_leave(cursor, stay);
+    if (st == VS_OK)
+        *out_cursor = cursor;
+    else
+        vs_cursor_close(cursor);
+    return st;
+}
+
 vs_status vs_scan(vs_collection *collection, vs_txn *txn, const vs_range *range,
                   vs_cursor **out_cursor) {
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_cursor)
         return VS_ERR_MISUSE;
-    vs_db *db = collection->head.db;
     vsi_err err = {0};
     vs_range all = VS_RANGE_INIT;
-    vs_status st = vsi_handle_check_txn(&err, db, txn, false);
+    vs_cursor *cursor = NULL;
+    vs_status st = vsi_handle_check_txn(&err, collection->head.db, txn, false);
     if (st == VS_OK && range)
         st = vsi_struct_read(&err, "vs_range", range, &all, sizeof all);
-    if (st != VS_OK)
-        return vsi_handle_end(&collection->head, st, &err);
-    vs_cursor *cursor = cursor_new(db, collection->id);
-    if (!cursor)
-        return vsi_handle_end(&collection->head, vsi_fail_nomem(&err, sizeof *cursor), &err);
-    cursor_attach(cursor, db, txn);
-    vsi_handle_open(&cursor->head, VSI_TAG_CURSOR, db, &db->cursors);
-    st = range_set(&err, cursor, &all);
-    vsi_stay stay = cursor_enter(cursor);
     if (st == VS_OK)
-        st = vsi_view_coll(&err, (vsi_view){.state = cursor_state(cursor)}, collection,
-                           &cursor->coll);
-    cursor_leave(cursor, stay);
-    if (st != VS_OK) {
+        st = cursor_open(&err, collection, txn, &cursor);
+    if (st == VS_OK)
+        st = range_set(&err, cursor, &all);
+    if (st == VS_OK)
+        *out_cursor = cursor;
+    else
         vs_cursor_close(cursor);
-        return vsi_handle_end(&collection->head, st, &err);
-    }
-    *out_cursor = cursor;
-    return VS_OK;
+    return vsi_handle_end(&collection->head, st, &err);
+}
+
+VSI_FN vs_status vsi_cursor_search(vsi_err *err, vs_collection *collection, vs_txn *txn,
+                                   uint32_t field, uint32_t timeout_ms, vs_cursor **out_cursor) {
+    vs_cursor *cursor = NULL;
+    vs_status st = cursor_open(err, collection, txn, &cursor);
+    if (st != VS_OK)
+        return st;
+    size_t bytes = cursor->coll.desc->field[field].vector_bytes;
+    cursor->is_search = true;
+    cursor->nearest.field = field;
+    cursor->nearest.timeout_ms = timeout_ms;
+    st = cursor_copy(err, &cursor->nearest.query, (vsi_bytes){collection->scratch.data, bytes});
+    if (st == VS_OK)
+        *out_cursor = cursor;
+    else
+        vs_cursor_close(cursor);
+    return st;
 }
 
 /* ---- moving --------------------------------------------------------------------------------- */
 
-/* The state as it is now: the collection in it, and the first record behind the last one seen, or the
- * first one wanted. */
+/* The collection in the state as it is now. */
+static vs_status cursor_find_coll(vsi_err *err, vs_cursor *cursor, const vsi_state *state) {
+    vs_status st = vsi_state_coll(err, state, cursor->coll_id, &cursor->coll);
+    if (st != VS_ERR_NOT_FOUND)
+        return st;
+    return vsi_fail(err, VS_ERR_MISUSE, "the cursor's collection is gone");
+}
+
+/* That, and in it the first record behind the last one seen, or the first one wanted. */
 static vs_status cursor_seek(vsi_err *err, vs_cursor *cursor, const vsi_state *state) {
     vsi_bytes place = {cursor->place.data, cursor->place.bytes};
     cursor->evictions = vsi_ordered_load(&cursor->head.db->engine->pager.reside.evictions);
-    vs_status st = vsi_state_coll(err, state, cursor->coll_id, &cursor->coll);
-    if (st == VS_ERR_NOT_FOUND)
-        return vsi_fail(err, VS_ERR_MISUSE, "the cursor's collection is gone");
+    vs_status st = cursor_find_coll(err, cursor, state);
     if (st == VS_OK)
         st = vsi_btree_seek(err, &cursor->coll.keys, place, &cursor->at);
     if (st == VS_OK && cursor->is_started && !vsi_btree_at_end(&cursor->at) &&
@@ -19501,6 +19692,47 @@ static vs_status cursor_move(vsi_err *err, vs_cursor *cursor, const vsi_state *s
     return st;
 }
 
+/* The key under the cursor. */
+static vs_key cursor_key(const vs_cursor *cursor) {
+    vs_key key = {0};
+    if (!vsi_key_decode((vsi_bytes){cursor->place.data, cursor->place.bytes}, &key))
+        vsi_assert(false);
+    return key;
+}
+
+/* Notes a hit, whose key may be that of a slot, as what is under the cursor. */
+static vs_status nearest_arrive(vsi_err *err, vs_cursor *cursor, vs_key key) {
+    uint8_t bytes[VSI_KEY_BYTES_MAX];
+    vsi_cell cell = {.number = key.number, .kind = key.kind, .space = key.space};
+    vs_status st = vsi_coll_key(err, &cursor->coll, (uint32_t)key.number, &cell, &key);
+    if (st == VS_OK)
+        st = cursor_copy(err, &cursor->place, vsi_key_encode(bytes, key));
+    if (st != VS_OK)
+        return st;
+    vsi_nearest_take(&cursor->nearest);
+    return VS_ROW;
+}
+
+/* Moves to the next hit; hits that were found before the transaction changed something are not used. */
+static vs_status nearest_move(vsi_err *err, vs_cursor *cursor, const vsi_state *state,
+                              vsi_stay *stay) {
+    vs_db *db = cursor->head.db;
+    vsi_exact_ask ask = {.descs = &db->engine->descs,
+                         .excluded = VSI_SLOT_NONE,
+                         .halt = vsi_halt_begin(&db->interrupts)};
+    vsi_halt_after(&ask.halt, db->engine->config.vfs, cursor->nearest.timeout_ms);
+    vs_key last = cursor->is_started ? cursor_key(cursor) : (vs_key){0};
+    vs_hit hit;
+    if (cursor->changes != state->changes)
+        vsi_nearest_forget(&cursor->nearest);
+    cursor->changes = state->changes;
+    vs_status st = cursor_find_coll(err, cursor, state);
+    if (st == VS_OK)
+        st = vsi_nearest_next(err, &cursor->nearest, db->kernels, &cursor->coll, ask, stay,
+                              cursor->is_started ? &last : NULL, &hit);
+    return st == VS_ROW ? nearest_arrive(err, cursor, hit.key) : st;
+}
+
 vs_status vs_step(vs_cursor *cursor) {
     if (vsi_handle_check(cursor, VSI_TAG_CURSOR) != VS_OK)
         return VS_ERR_MISUSE;
@@ -19510,7 +19742,8 @@ vs_status vs_step(vs_cursor *cursor) {
     vs_status st = VS_OK;
     if (state) {
         vsi_stay stay = cursor_enter(cursor);
-        st = cursor_move(&err, cursor, state);
+        st = cursor->is_search ? nearest_move(&err, cursor, state, &stay)
+                               : cursor_move(&err, cursor, state);
         cursor_leave(cursor, stay);
     } else {
         st = vsi_fail(&err, VS_ERR_MISUSE, "the cursor's transaction has ended");
@@ -19525,17 +19758,33 @@ vs_status vs_step(vs_cursor *cursor) {
 /* The slot of the record under the cursor, which a write transaction may have changed since. */
 static vs_status cursor_locate(vsi_err *err, vs_cursor *cursor, const vsi_state *state,
                                vsi_coll *out_coll) {
-    vs_key key = {0};
+    vs_key key = cursor_key(cursor);
     char text[VSI_KEY_TEXT_BYTES];
     vs_status st = vsi_state_coll(err, state, cursor->coll_id, out_coll);
-    if (!vsi_key_decode((vsi_bytes){cursor->place.data, cursor->place.bytes}, &key))
-        vsi_assert(false);
-    if (st == VS_OK && cursor->changes != state->changes)
+    if (st == VS_OK && (cursor->is_search || cursor->changes != state->changes))
         st = vsi_coll_find(err, out_coll, key, &cursor->slot);
     if (st != VS_ERR_NOT_FOUND)
         return st;
     return vsi_fail(err, st, "the record under the cursor, key %s, is deleted",
                     vsi_key_text(text, key));
+}
+
+static vs_status cursor_check_record(vsi_err *err, const vs_cursor *cursor) {
+    if (cursor_state(cursor) && cursor->is_on_record)
+        return VS_OK;
+    return vsi_fail(err, VS_ERR_MISUSE, "the cursor stands on no record; step it first");
+}
+
+vs_status vs_cursor_hit(vs_cursor *cursor, vs_hit *out_hit) {
+    if (vsi_handle_check(cursor, VSI_TAG_CURSOR) != VS_OK || !out_hit)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_status st = cursor_check_record(&err, cursor);
+    if (st == VS_OK && !cursor->is_search)
+        st = vsi_fail(&err, VS_ERR_MISUSE, "the cursor is of vs_scan, which finds no hits");
+    if (st == VS_OK)
+        *out_hit = (vs_hit){.key = cursor_key(cursor), .distance = cursor->nearest.distance};
+    return vsi_handle_end(&cursor->head, st, &err);
 }
 
 vs_status vs_cursor_record(vs_cursor *cursor, vs_record *out_record) {
@@ -19545,10 +19794,8 @@ vs_status vs_cursor_record(vs_cursor *cursor, vs_record *out_record) {
     const vsi_state *state = cursor_state(cursor);
     vsi_coll coll;
     vsi_stay stay = cursor_enter(cursor);
-    vs_status st = VS_OK;
-    if (!state || !cursor->is_on_record)
-        st = vsi_fail(&err, VS_ERR_MISUSE, "the cursor stands on no record; step it first");
-    else
+    vs_status st = cursor_check_record(&err, cursor);
+    if (st == VS_OK)
         st = cursor_locate(&err, cursor, state, &coll);
     if (st == VS_OK)
         st = vsi_record_read(&err, &coll, cursor->slot, &cursor->record, out_record);
@@ -19570,6 +19817,7 @@ void vs_cursor_close(vs_cursor *cursor) {
         }
     vsi_buf_free(&cursor->place);
     vsi_buf_free(&cursor->end);
+    vsi_nearest_free(&cursor->nearest);
     vsi_record_bufs_free(&cursor->record);
     vsi_handle_close(&cursor->head, &db->cursors);
     vsi_free(&db->mem, cursor, sizeof *cursor);
@@ -19769,8 +20017,7 @@ vs_status vs_kv_get(vs_db *db, vs_txn *txn, vs_collection *collection, const voi
 }
 /* ---- api/search.c ---------------------------------------------------------------------------------- */
 /* search.c - search of the public interface. */
-/* uses api/record.h */
-/* uses query/exact.h */
+/* uses api/cursor.h */
 
 enum { SEARCH_BREATH_HITS = 128 };
 
@@ -19779,11 +20026,11 @@ typedef struct search {
     vsi_reading r;
     vsi_exact_ask ask;
     const vsi_field *field; /* that is searched */
+    uint32_t timeout_ms;
 } search;
 
 /* Field and deadline as the caller wants them. */
 static vs_status search_options(vsi_err *err, const vs_search_options *options, search *s) {
-    const vs_vfs *vfs = s->r.db->engine->config.vfs;
     vs_search_options all = VS_SEARCH_OPTIONS_INIT;
     vs_status st = VS_OK;
     if (options)
@@ -19794,21 +20041,17 @@ static vs_status search_options(vsi_err *err, const vs_search_options *options, 
         return st;
     s->ask.field = all.field;
     s->field = &s->r.coll.desc->field[all.field];
-    if (all.timeout_ms) {
-        s->ask.halt.vfs = vfs;
-        s->ask.halt.deadline_us = vfs->ticks_us(vfs->ctx) + (int64_t)all.timeout_ms * 1000;
-    }
+    s->timeout_ms = all.timeout_ms;
+    vsi_halt_after(&s->ask.halt, s->r.db->engine->config.vfs, all.timeout_ms);
     return VS_OK;
 }
 
 /* Whatever is returned, vsi_reading_close follows. */
 static vs_status search_open(vsi_err *err, vs_collection *collection, vs_txn *txn,
                              const vs_search_options *options, search *out) {
-    vsi_atomic_u64 *interrupts = &collection->head.db->interrupts;
-    out->ask =
-        (vsi_exact_ask){.descs = &collection->head.db->engine->descs,
-                        .excluded = VSI_SLOT_NONE,
-                        .halt = {.interrupts = interrupts, .seen = vsi_atomic_load(interrupts)}};
+    out->ask = (vsi_exact_ask){.descs = &collection->head.db->engine->descs,
+                               .excluded = VSI_SLOT_NONE,
+                               .halt = vsi_halt_begin(&collection->head.db->interrupts)};
     collection->keys.bytes = 0;
     vs_status st = vsi_reading_open(err, collection, txn, &out->r);
     return st == VS_OK ? search_options(err, options, out) : st;
@@ -20025,6 +20268,22 @@ vs_status vs_distance(vs_collection *collection, vs_txn *txn, vs_key key, vs_key
     if (st == VS_OK)
         *out_distance = vsi_exact_distance(s.r.db->kernels, &s.r.coll, s.ask.field,
                                            collection->scratch.data, row);
+    return vsi_reading_close(&s.r, st, &err);
+}
+
+/* ---- going on ------------------------------------------------------------------------------- */
+
+vs_status vs_search_open(vs_collection *collection, vs_txn *txn, const void *query, int query_type,
+                         const vs_search_options *options, vs_cursor **out_cursor) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !query || !out_cursor)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    search s;
+    vs_status st = search_open(&err, collection, txn, options, &s);
+    if (st == VS_OK)
+        st = search_prepare(&err, &s, query, query_type);
+    if (st == VS_OK)
+        st = vsi_cursor_search(&err, collection, txn, s.ask.field, s.timeout_ms, out_cursor);
     return vsi_reading_close(&s.r, st, &err);
 }
 /* ---- api/inspect.c ---------------------------------------------------------------------------------- */

@@ -16,7 +16,7 @@
  *   5  Records                       vs_key_u64, vs_put, vs_append, vs_get, vs_delete, vs_set_metadata
  *   6  Transactions                  vs_begin, vs_commit, vs_rollback, vs_savepoint
  *   7  Search                        vs_search, vs_search_batch, vs_search_radius, vs_search_key
- *   8  Iterating                     vs_scan, vs_step
+ *   8  Iterating                     vs_scan, vs_search_open, vs_step
  *   9  Key/value notes               vs_kv_put, vs_kv_get
  *  10  Looking after a database      vs_sync, vs_checkpoint, vs_maintain, vs_interrupt, vs_stats_get, vs_check
  *  11  JSON                          vs_json_begin, vs_json_next, vs_json_floats, vs_json_write_string
@@ -492,7 +492,8 @@ typedef struct vs_collection_info {
     uint32_t fields;                 /* how many vector fields it has */
     uint64_t bytes;                  /* of the keys, vectors and metadata of all records */
     uint64_t max_records, max_bytes; /* 0: no limit */
-    int64_t changed_us; /* when the transaction began that changed its records last; created_us before */
+    int64_t
+        changed_us; /* when the transaction began that changed its records last; created_us before */
 } vs_collection_info;
 
 #define VS_COLLECTION_INFO_INIT                                                                    \
@@ -1069,7 +1070,9 @@ VS_NODISCARD VS_API vs_status vs_release(vs_txn *txn, uint32_t savepoint);
 /* ---- 7  Search ------------------------------------------------------------------------------ */
 
 typedef struct vs_hit {
-    vs_key key; /* what it points to is valid until the next search with the collection handle */
+    vs_key
+        key; /* what it points to is valid until the next search with the collection handle, or, of
+                   vs_cursor_hit, until the next call on the cursor */
     double distance; /* in the field's metric; smaller is nearer */
 } vs_hit;
 
@@ -1090,7 +1093,8 @@ typedef struct vs_search_options {
  *   txn          the transaction whose state is searched, or NULL: the last commit
  *   query        [dim] elements of query_type; converted as by vs_put
  *   query_type   VS_F32 ... VS_BIT; 0: the field's type
- *   k            1 or more; may exceed the number of records
+ *   k            1 or more; may exceed the number of records. When it is not known before how many are
+ *                wanted: vs_search_open
  *   options      NULL: field 0, no timeout
  *   hits         [k] written nearest first; equal distances by ascending key
  *   out_count    [1] hits written; below k only when fewer records have such a vector
@@ -1215,12 +1219,38 @@ typedef struct vs_range {
 VS_NODISCARD VS_API vs_status vs_scan(vs_collection *collection, vs_txn *txn, const vs_range *range,
                                       vs_cursor **out_cursor);
 
+/* vs_search_open - a cursor over the records of a collection, the nearest to a query vector first.
+ *
+ *   collection   the collection
+ *   txn          the transaction whose state is searched, or NULL: a snapshot of the last commit that
+ *                lasts as long as the cursor
+ *   query        as vs_search; copied
+ *   query_type   as vs_search
+ *   options      as vs_search; the timeout is that of each vs_step
+ *   out_cursor   receives the cursor, before the first record; close it with vs_cursor_close
+ *
+ * It gives what vs_search gives with a k that never ends, in that order: each record that has such a vector once.
+ * Transactions as with vs_scan; in a write transaction the cursor sees the changes made to what is behind its
+ * position, that is farther, and a record that was moved there comes again.
+ * Nothing is searched before the first vs_step. That one finds 64 hits, which the next ones take; the step
+ * behind these finds four times as many, and so on up to 65,536 at once, each time by a search of the whole
+ * collection. In a write transaction a step after a change searches again.
+ * Memory: the hits found at once, 32 bytes each.
+ * Errors: VS_ERR_INVALID (query, field), VS_ERR_NOT_FOUND (the collection), VS_ERR_NOMEM, VS_ERR_MISUSE.
+ * Threads: one call at a time per handle; cursors of one database may be stepped in parallel. */
+VS_NODISCARD VS_API vs_status vs_search_open(vs_collection *collection, vs_txn *txn,
+                                             const void *query, int query_type,
+                                             const vs_search_options *options,
+                                             vs_cursor **out_cursor);
+
 /* vs_step - move a cursor to the next record.
  *
  *   cursor   the cursor
  *
- * Returns VS_ROW on a record, VS_DONE behind the last one.
- * Errors: VS_ERR_MISUSE (its transaction has ended).
+ * Returns VS_ROW on a record, VS_DONE behind the last one. After an error the cursor is on no record, and the
+ * next step tries to reach the same one again.
+ * Errors: VS_ERR_MISUSE (its transaction has ended); of vs_search_open's cursors also VS_ERR_INTERRUPTED,
+ *   VS_ERR_TIMEOUT and VS_ERR_NOMEM.
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_step(vs_cursor *cursor);
 
@@ -1235,6 +1265,17 @@ VS_NODISCARD VS_API vs_status vs_step(vs_cursor *cursor);
  *   VS_ERR_NOMEM.
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_cursor_record(vs_cursor *cursor, vs_record *out_record);
+
+/* vs_cursor_hit - key and distance of the record under a cursor of vs_search_open.
+ *
+ *   cursor    after VS_ROW
+ *   out_hit   [1] filled
+ *
+ * In a write transaction as the step found them.
+ * Memory: the key stays valid until the next call on this cursor.
+ * Errors: VS_ERR_MISUSE (no record under the cursor; it is one of vs_scan).
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_cursor_hit(vs_cursor *cursor, vs_hit *out_hit);
 
 /* vs_cursor_close - close a cursor; NULL is allowed.
  *

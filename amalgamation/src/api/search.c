@@ -1,6 +1,5 @@
 /* search.c - search of the public interface. */
-#include "api/record.h"
-#include "query/exact.h"
+#include "api/cursor.h"
 
 enum { SEARCH_BREATH_HITS = 128 };
 
@@ -9,11 +8,11 @@ typedef struct search {
     vsi_reading r;
     vsi_exact_ask ask;
     const vsi_field *field; /* that is searched */
+    uint32_t timeout_ms;
 } search;
 
 /* Field and deadline as the caller wants them. */
 static vs_status search_options(vsi_err *err, const vs_search_options *options, search *s) {
-    const vs_vfs *vfs = s->r.db->engine->config.vfs;
     vs_search_options all = VS_SEARCH_OPTIONS_INIT;
     vs_status st = VS_OK;
     if (options)
@@ -24,21 +23,17 @@ static vs_status search_options(vsi_err *err, const vs_search_options *options, 
         return st;
     s->ask.field = all.field;
     s->field = &s->r.coll.desc->field[all.field];
-    if (all.timeout_ms) {
-        s->ask.halt.vfs = vfs;
-        s->ask.halt.deadline_us = vfs->ticks_us(vfs->ctx) + (int64_t)all.timeout_ms * 1000;
-    }
+    s->timeout_ms = all.timeout_ms;
+    vsi_halt_after(&s->ask.halt, s->r.db->engine->config.vfs, all.timeout_ms);
     return VS_OK;
 }
 
 /* Whatever is returned, vsi_reading_close follows. */
 static vs_status search_open(vsi_err *err, vs_collection *collection, vs_txn *txn,
                              const vs_search_options *options, search *out) {
-    vsi_atomic_u64 *interrupts = &collection->head.db->interrupts;
-    out->ask =
-        (vsi_exact_ask){.descs = &collection->head.db->engine->descs,
-                        .excluded = VSI_SLOT_NONE,
-                        .halt = {.interrupts = interrupts, .seen = vsi_atomic_load(interrupts)}};
+    out->ask = (vsi_exact_ask){.descs = &collection->head.db->engine->descs,
+                               .excluded = VSI_SLOT_NONE,
+                               .halt = vsi_halt_begin(&collection->head.db->interrupts)};
     collection->keys.bytes = 0;
     vs_status st = vsi_reading_open(err, collection, txn, &out->r);
     return st == VS_OK ? search_options(err, options, out) : st;
@@ -255,5 +250,21 @@ vs_status vs_distance(vs_collection *collection, vs_txn *txn, vs_key key, vs_key
     if (st == VS_OK)
         *out_distance = vsi_exact_distance(s.r.db->kernels, &s.r.coll, s.ask.field,
                                            collection->scratch.data, row);
+    return vsi_reading_close(&s.r, st, &err);
+}
+
+/* ---- going on ------------------------------------------------------------------------------- */
+
+vs_status vs_search_open(vs_collection *collection, vs_txn *txn, const void *query, int query_type,
+                         const vs_search_options *options, vs_cursor **out_cursor) {
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !query || !out_cursor)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    search s;
+    vs_status st = search_open(&err, collection, txn, options, &s);
+    if (st == VS_OK)
+        st = search_prepare(&err, &s, query, query_type);
+    if (st == VS_OK)
+        st = vsi_cursor_search(&err, collection, txn, s.ask.field, s.timeout_ms, out_cursor);
     return vsi_reading_close(&s.r, st, &err);
 }

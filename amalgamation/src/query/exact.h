@@ -14,6 +14,9 @@ typedef struct vsi_halt {
     int64_t deadline_us;
 } vsi_halt;
 
+/* For a call that begins, and how long it may take; 0: as long as it does. */
+VSI_FN vsi_halt vsi_halt_begin(vsi_atomic_u64 *interrupts);
+VSI_FN void vsi_halt_after(vsi_halt *halt, const vs_vfs *vfs, uint32_t timeout_ms);
 /* VS_ERR_INTERRUPTED, VS_ERR_TIMEOUT. */
 VS_NODISCARD VSI_FN vs_status vsi_halt_check(vsi_err *err, const vsi_halt *halt);
 
