@@ -510,6 +510,104 @@ VSI_FN const char *vsi_status_name(vs_status status) {
             return names[i].name;
     return "VS_ERR_?";
 }
+/* ---- base/watch.h ---------------------------------------------------------------------------------- */
+/* watch.h - what ends a long call before it is done, and tells its host how far it is. */
+#ifndef VSI_WATCH_H
+#define VSI_WATCH_H
+
+/* uses base/status.h */
+
+/* What all calls on a database share. */
+typedef struct vsi_watcher {
+    const vs_vfs *vfs;       /* whose clock counts; borrowed */
+    vs_progress_fn progress; /* NULL: nobody is told */
+    void *progress_ctx;
+    vsi_atomic_u64 interrupts; /* how often vs_interrupt was called */
+    vsi_atomic_u64 timeout_ms; /* of calls that have none of their own; 0: none */
+} vsi_watcher;
+
+/* One call. */
+typedef struct vsi_watch {
+    vsi_watcher *watcher; /* borrowed; NULL: nothing ends the call */
+    uint64_t interrupts;  /* as many as there were when it began */
+    bool is_deaf;         /* to interrupts */
+    bool has_deadline;
+    int64_t deadline_us, report_us; /* when the host is told next */
+    vs_progress progress;
+} vsi_watch;
+
+VSI_FN vsi_watch vsi_watch_begin(vsi_watcher *watcher);
+/* The call may take so long from now on; 0: as long as the database says. */
+VSI_FN void vsi_watch_limit(vsi_watch *watch, uint32_t timeout_ms);
+/* What follows is counted as this, a constant. total 0: nobody knows. watch NULL: nothing. */
+VSI_FN void vsi_watch_count(vsi_watch *watch, const char *what, uint64_t total);
+
+/* So much more is done; to be called every some hundred microseconds. VS_ERR_INTERRUPTED, VS_ERR_TIMEOUT: the
+ * call is to end. watch NULL: nothing. */
+VS_NODISCARD VSI_FN vs_status vsi_watch_step(vsi_err *err, vsi_watch *watch, uint64_t done);
+
+#endif
+/* ---- base/watch.c ---------------------------------------------------------------------------------- */
+/* watch.c - interrupts, deadlines and progress of long calls. */
+/* uses base/watch.h */
+
+enum { WATCH_REPORT_US = 10000 }; /* the host is told that often */
+
+static int64_t watch_now(const vsi_watch *watch) {
+    const vs_vfs *vfs = watch->watcher->vfs;
+    return vfs->ticks_us(vfs->ctx);
+}
+
+VSI_FN vsi_watch vsi_watch_begin(vsi_watcher *watcher) {
+    vsi_watch watch = {.watcher = watcher};
+    if (!watcher)
+        return watch;
+    watch.interrupts = vsi_atomic_load(&watcher->interrupts);
+    if (watcher->progress)
+        watch.report_us = watch_now(&watch) + WATCH_REPORT_US;
+    return watch;
+}
+
+VSI_FN void vsi_watch_limit(vsi_watch *watch, uint32_t timeout_ms) {
+    if (!watch->watcher)
+        return;
+    uint64_t ms = timeout_ms ? timeout_ms : vsi_atomic_load(&watch->watcher->timeout_ms);
+    watch->has_deadline = ms && ms != VS_NO_TIMEOUT;
+    if (watch->has_deadline)
+        watch->deadline_us = watch_now(watch) + (int64_t)ms * 1000;
+}
+
+VSI_FN void vsi_watch_count(vsi_watch *watch, const char *what, uint64_t total) {
+    if (watch)
+        watch->progress = (vs_progress){.what = what, .total = total};
+}
+
+static vs_status watch_report(vsi_err *err, vsi_watch *watch, int64_t now_us) {
+    const vsi_watcher *watcher = watch->watcher;
+    watch->report_us = now_us + WATCH_REPORT_US;
+    if (watch->progress.total && watch->progress.done > watch->progress.total)
+        watch->progress.total = watch->progress.done; /* it was an estimate */
+    if (!watcher->progress(watcher->progress_ctx, &watch->progress))
+        return VS_OK;
+    return vsi_fail(err, VS_ERR_INTERRUPTED, "the call was ended by the host's progress function");
+}
+
+VSI_FN vs_status vsi_watch_step(vsi_err *err, vsi_watch *watch, uint64_t done) {
+    if (!watch || !watch->watcher)
+        return VS_OK;
+    vsi_watcher *watcher = watch->watcher;
+    watch->progress.done += done;
+    if (!watch->is_deaf && vsi_atomic_load(&watcher->interrupts) != watch->interrupts)
+        return vsi_fail(err, VS_ERR_INTERRUPTED, "the call was interrupted");
+    if (!watch->has_deadline && !watcher->progress)
+        return VS_OK;
+    int64_t now_us = watch_now(watch);
+    if (watch->has_deadline && now_us >= watch->deadline_us)
+        return vsi_fail(err, VS_ERR_TIMEOUT, "the call took longer than it may");
+    if (watcher->progress && now_us >= watch->report_us)
+        return watch_report(err, watch, now_us);
+    return VS_OK;
+}
 /* ---- base/mem.h ---------------------------------------------------------------------------------- */
 /* mem.h - memory of one database: the host's allocator, and how much is in use. */
 #ifndef VSI_MEM_H
@@ -6279,6 +6377,7 @@ VSI_FN bool vsi_windows_are_clear(vsi_windows *windows, uint64_t offset, uint64_
 #define VSI_PAGER_H
 
 /* uses os/file.h */
+/* uses base/watch.h */
 /* uses store/ref.h */
 /* uses store/reside.h */
 /* uses store/space.h */
@@ -6307,9 +6406,10 @@ typedef struct vsi_pager {
     vsi_buf taken;     /* vsi_run: written since the last keep or undo */
     vsi_buf dropped; /* vsi_run: given up without a version that says so; the engine buries them */
     uint64_t written_bytes;
-    uint64_t writer; /* number of the transaction that changes something, or did last */
-    bool packs;      /* large values are compressed when that saves a page */
-    bool has_packed; /* a compressed one was written, if only to pages that were given up again */
+    vsi_watch *watch; /* of the call that writes; NULL: none. Borrowed */
+    uint64_t writer;  /* number of the transaction that changes something, or did last */
+    bool packs;       /* large values are compressed when that saves a page */
+    bool has_packed;  /* a compressed one was written, if only to pages that were given up again */
 } vsi_pager;
 
 VSI_FN bool vsi_pager_init(vsi_pager *pager, vsi_mem *mem, const vsi_file *file);
@@ -6763,7 +6863,9 @@ VSI_FN vs_status vsi_pager_flush(vsi_err *err, vsi_pager *pager) {
 static vs_status pager_put(vsi_err *err, vsi_pager *pager, uint64_t page, vsi_bytes bytes) {
     bool continues = page == pager->out_page + pager->out.bytes / VSI_PAGE_BYTES &&
                      pager->out.bytes + bytes.bytes <= PAGER_OUT_BYTES;
-    vs_status st = continues ? VS_OK : vsi_pager_flush(err, pager);
+    vs_status st = vsi_watch_step(err, pager->watch, bytes.bytes);
+    if (st == VS_OK && !continues)
+        st = vsi_pager_flush(err, pager);
     if (st != VS_OK)
         return st;
     if (!pager->out.bytes)
@@ -11137,14 +11239,15 @@ VSI_FN vs_status vsi_apply(vsi_err *err, vsi_state *state, const vsi_op *op, vsi
 #ifndef VSI_AUDIT_H
 #define VSI_AUDIT_H
 
+/* uses base/watch.h */
 /* uses store/state.h */
 
 typedef void (*vsi_report_fn)(void *ctx, const char *problem);
 
 /* Trees, slots, counts, and the digest computed anew from the contents. Calls report with each problem;
- * an error only when the walk could not be done. */
+ * an error only when the walk could not be done, or the watch ended it. watch NULL: none. */
 VS_NODISCARD VSI_FN vs_status vsi_audit(vsi_err *err, const vsi_state *state, vsi_mem *mem,
-                                        vsi_report_fn report, void *ctx);
+                                        vsi_watch *watch, vsi_report_fn report, void *ctx);
 
 #endif
 /* ---- store/audit.c ---------------------------------------------------------------------------------- */
@@ -11162,8 +11265,10 @@ typedef struct auditor {
     vsi_hash128 digest; /* computed anew */
     vsi_reside *reside; /* NULL: everything is in memory */
     vsi_stay stay;
+    vsi_watch *watch;
     uint64_t steps;
-    uint64_t bytes; /* of the collection's records */
+    uint64_t records; /* whose check the watch does not know of yet */
+    uint64_t bytes;   /* of the collection's records */
 } auditor;
 
 enum { AUDIT_BREATH_STEPS = 64 };
@@ -11194,13 +11299,19 @@ static vs_status audit_tree(auditor *a, const char *where, const vsi_btree *tree
     return audit_note(a, where, st);
 }
 
-/* To the next entry. Now and then what was read may leave memory on the way, if there is too much: then the
- * cursor looks for its place again. */
+/* To the next entry. Now and then the watch is asked, and what was read may leave memory on the way, if there is too much:
+ * then the cursor looks for its place again. */
 static vs_status audit_next(auditor *a, vsi_btree_cursor *cursor) {
     uint8_t bytes[VSI_NODE_ENTRY_MAX];
     vsi_bytes key = vsi_btree_entry(cursor).key;
-    bool is_time = a->reside && ++a->steps % AUDIT_BREATH_STEPS == 0;
-    if (is_time && vsi_reside_excess(a->reside, 0)) {
+    bool is_time = ++a->steps % AUDIT_BREATH_STEPS == 0;
+    if (is_time) {
+        vs_status st = vsi_watch_step(a->err, a->watch, a->records);
+        a->records = 0;
+        if (st != VS_OK)
+            return st;
+    }
+    if (is_time && a->reside && vsi_reside_excess(a->reside, 0)) {
         memcpy(bytes, key.data, key.bytes);
         key.data = bytes;
         vsi_stay_leave(a->reside, a->stay);
@@ -11296,6 +11407,7 @@ static vs_status audit_records(auditor *a, const vsi_coll *coll) {
         if (st == VS_OK)
             st = audit_record(a, coll, key, slot);
         count++;
+        a->records++;
         long_count += key.kind != VS_KEY_U64;
         st = audit_note(a, coll->desc->name, st);
         if (st == VS_OK)
@@ -11532,18 +11644,31 @@ static vs_status audit_colls(auditor *a, const vsi_state *state) {
     return audit_note(a, "catalog", st);
 }
 
-VSI_FN vs_status vsi_audit(vsi_err *err, const vsi_state *state, vsi_mem *mem, vsi_report_fn report,
-                           void *ctx) {
+/* Records of all collections, as far as they can be found. */
+static uint64_t audit_total(vsi_err *err, const vsi_state *state) {
+    vsi_coll coll;
+    uint64_t total = 0, id = 0;
+    while (id <= UINT32_MAX && vsi_state_coll_from(err, state, (uint32_t)id, &coll) == VS_OK) {
+        total += coll.count;
+        id = (uint64_t)coll.desc->id + 1;
+    }
+    return total;
+}
+
+VSI_FN vs_status vsi_audit(vsi_err *err, const vsi_state *state, vsi_mem *mem, vsi_watch *watch,
+                           vsi_report_fn report, void *ctx) {
     vsi_pager *pager = state->catalog.cow->pager;
     auditor a = {.err = err,
                  .buf = {.mem = mem},
                  .report = report,
                  .ctx = ctx,
                  .descs = state->descs,
+                 .watch = watch,
                  .reside = pager ? &pager->reside : NULL};
     if (a.reside)
         a.stay = vsi_stay_enter(a.reside);
     bool has_catalog = true, has_notes = true;
+    vsi_watch_count(watch, "records checked", watch ? audit_total(err, state) : 0);
     vs_status st = audit_tree(&a, "catalog", &state->catalog, &has_catalog);
     if (st == VS_OK)
         st = audit_tree(&a, "notes", &state->notes, &has_notes);
@@ -12675,6 +12800,7 @@ VSI_FN void vsi_log_sync_end(vsi_log *log, vsi_log_ticket ticket) {
 #define VSI_REPLAY_H
 
 /* uses base/bytes.h */
+/* uses base/watch.h */
 /* uses store/frame.h */
 
 /* One log file of the chain. */
@@ -12709,6 +12835,8 @@ typedef struct vsi_replay {
     /* Known when is_done; durable_lsn grows while reading. */
     uint64_t durable_lsn, durable_chain;
     uint64_t dropped_lsn, dropped_bytes; /* a torn tail; 0: none */
+    uint64_t found_bytes;                /* of all files, when it was opened */
+    uint64_t told_bytes;                 /* of these, what a watch knows to be read */
     uint64_t total_bytes; /* of the files so far, what stands behind their frames left out */
     vsi_buf spots;        /* vsi_replay_spot of frames above durable_lsn, from spot_at on */
     size_t spot_at;
@@ -12726,6 +12854,10 @@ VSI_FN void vsi_replay_free(vsi_replay *replay);
  * were durable; a torn tail is the end. */
 VSI_FN vs_status vsi_replay_next(vsi_err *err, vsi_replay *replay, vsi_frame *out_frame,
                                  vsi_bytes *out_payload);
+
+/* Counts the bytes that are read, and what was since the last step is one. */
+VSI_FN void vsi_replay_watch(vsi_replay *replay, const char *what, vsi_watch *watch);
+VS_NODISCARD VSI_FN vs_status vsi_replay_step(vsi_err *err, vsi_replay *replay, vsi_watch *watch);
 
 /* After the end: reads frame number lsn, which must be above durable_lsn, once more. */
 VSI_FN vs_status vsi_replay_reread(vsi_err *err, vsi_replay *replay, uint64_t lsn,
@@ -12828,6 +12960,7 @@ static vs_status replay_collect_files(vsi_err *err, vsi_replay *r) {
             return vsi_fail(err, VS_ERR_CORRUPT, "%s begins at frame %llu, after its successor",
                             r->file.path, (unsigned long long)file.header.start_lsn);
         below = file.header.start_lsn;
+        r->found_bytes += r->file_bytes;
         g = file.header.previous_generation; /* smaller than before, so this ends */
         if (!vsi_buf_append(&r->files, &file, sizeof file))
             return vsi_fail_nomem(err, sizeof file);
@@ -13134,6 +13267,16 @@ VSI_FN vs_status vsi_replay_next(vsi_err *err, vsi_replay *r, vsi_frame *out_fra
         return VS_OK;
     }
     return VS_OK;
+}
+
+VSI_FN void vsi_replay_watch(vsi_replay *r, const char *what, vsi_watch *watch) {
+    vsi_watch_count(watch, what, r->found_bytes);
+}
+
+VSI_FN vs_status vsi_replay_step(vsi_err *err, vsi_replay *r, vsi_watch *watch) {
+    uint64_t read = r->total_bytes + (r->is_done ? 0 : r->pos), told = r->told_bytes;
+    r->told_bytes = read;
+    return vsi_watch_step(err, watch, read - told);
 }
 
 VSI_FN vs_status vsi_replay_reread(vsi_err *err, vsi_replay *r, uint64_t lsn, vsi_frame *out_frame,
@@ -13448,6 +13591,7 @@ VSI_FN void vsi_versions_reclaim(vsi_versions *versions) {
 #ifndef VSI_ENGINE_H
 #define VSI_ENGINE_H
 
+/* uses base/watch.h */
 /* uses store/budget.h */
 /* uses store/log.h */
 /* uses store/replay.h */
@@ -13469,6 +13613,7 @@ typedef struct vsi_engine_config {
     uint32_t trailer_bytes; /* of a database that is created */
     vs_log_fn log_fn;       /* NULL: no messages */
     void *log_ctx;
+    vsi_watcher *watcher; /* borrowed; NULL: nobody watches long calls */
 } vsi_engine_config;
 
 /* A thread that asks config.busy_fn whether to wait on; lives on its stack. */
@@ -15089,6 +15234,7 @@ typedef struct recovery {
     vsi_savepoints points; /* of the transaction */
     uint64_t commit_lsn, first_cont_lsn;
     const vsi_checkpoint_info *from;
+    vsi_watch watch;
 } recovery;
 
 /* Opens, ends or goes back to a savepoint, as the transaction did. */
@@ -15209,6 +15355,7 @@ static vs_status recovery_run(vsi_err *err, recovery *r) {
     vsi_engine *engine = r->engine;
     vs_status st = vsi_replay_open(err, engine->mem, engine->config.vfs, engine->path,
                                    &engine->metas.newest, r->from, &r->replay);
+    vsi_replay_watch(&r->replay, "bytes of log recovered", &r->watch);
     while (st == VS_OK) {
         vsi_frame frame;
         vsi_bytes payload;
@@ -15216,6 +15363,8 @@ static vs_status recovery_run(vsi_err *err, recovery *r) {
         if (st != VS_OK || r->replay.is_done)
             break;
         st = recovery_frame(err, r, &frame, payload); /* keeps N2 */
+        if (st == VS_OK)
+            st = vsi_replay_step(err, &r->replay, &r->watch);
     }
     return st == VS_OK ? recovery_finish(err, r) : st;
 }
@@ -15258,6 +15407,7 @@ static vs_status open_recover_from(vsi_err *err, vsi_engine *engine,
         return vsi_fail_nomem(err, sizeof *r);
     r->engine = engine;
     r->from = from;
+    r->watch = vsi_watch_begin(engine->config.watcher);
     r->points = (vsi_savepoints){.engine = engine, .list = {.mem = engine->mem}};
     r->commit_lsn = from->lsn;
     engine->pager.birth = (uint32_t)(from->number + 1);
@@ -16547,16 +16697,32 @@ static vs_status checkpoint_relieve(vsi_err *err, vsi_engine *engine) {
     return st;
 }
 
+/* What follows is watched until the role is given back: about so many bytes are to be written. It may end only
+ * in the pager, that is before the meta pages name anything: as if the device had refused to write. */
+static void checkpoint_watch(vsi_engine *engine, vsi_watch *watch, uint64_t max_bytes) {
+    uint64_t bytes = vsi_flush_slabs_left(&engine->versions.applied->state);
+    bytes = bytes < max_bytes ? bytes + engine->cow.bytes - engine->cow.dead_bytes : max_bytes;
+    vsi_watch_count(watch, "bytes written", bytes);
+    engine->pager.watch = watch;
+}
+
+static void checkpoint_give_role(vsi_engine *engine) {
+    engine->pager.watch = NULL;
+    vsi_role_give(engine);
+}
+
 VSI_FN vs_status vsi_checkpoint(vsi_err *err, vsi_engine *engine, bool is_final) {
+    vsi_watch watch = vsi_watch_begin(engine->config.watcher);
     vs_status st = vsi_role_take(err, engine, true);
     if (st != VS_OK)
         return st;
     vsi_mutex_lock(&engine->log_lock);
     st = vsi_engine_check_writable(err, engine);
     vsi_mutex_unlock(&engine->log_lock);
+    checkpoint_watch(engine, &watch, UINT64_MAX);
     if (st == VS_OK)
         st = checkpoint_with_role(err, engine, is_final);
-    vsi_role_give(engine);
+    checkpoint_give_role(engine);
     return st;
 }
 
@@ -16616,6 +16782,9 @@ VSI_FN void vsi_checkpoint_if_due(vsi_engine *engine) {
     checkpoint_pressure p = checkpoint_look(engine);
     if (!p.is_near || vsi_role_take(&err, engine, false) != VS_OK)
         return;
+    vsi_watch watch = vsi_watch_begin(engine->config.watcher);
+    watch.is_deaf = true; /* the commit was asked for, and is done */
+    checkpoint_watch(engine, &watch, UINT64_MAX);
     uint64_t ahead = engine->ahead_log_bytes < p.log_bytes ? engine->ahead_log_bytes : 0;
     vs_status st = checkpoint_write_ahead(&err, engine, CHECKPOINT_PACE * (p.log_bytes - ahead));
     engine->ahead_log_bytes = p.log_bytes;
@@ -16626,7 +16795,7 @@ VSI_FN void vsi_checkpoint_if_due(vsi_engine *engine) {
         st = checkpoint_relieve(&err, engine);
     if (st != VS_OK)
         checkpoint_put_off(engine, &err);
-    vsi_role_give(engine);
+    checkpoint_give_role(engine);
 }
 
 static vs_status maintain_with_role(vsi_err *err, vsi_engine *engine, uint64_t max_bytes,
@@ -16641,14 +16810,16 @@ static vs_status maintain_with_role(vsi_err *err, vsi_engine *engine, uint64_t m
 
 VSI_FN vs_status vsi_maintain(vsi_err *err, vsi_engine *engine, uint64_t max_bytes,
                               uint64_t *out_left_bytes) {
+    vsi_watch watch = vsi_watch_begin(engine->config.watcher);
     *out_left_bytes = 0;
     if (!checkpoint_look(engine).is_near)
         return VS_OK;
     vs_status st = vsi_role_take(err, engine, true);
     if (st != VS_OK)
         return st;
+    checkpoint_watch(engine, &watch, max_bytes);
     st = maintain_with_role(err, engine, max_bytes, out_left_bytes);
-    vsi_role_give(engine);
+    checkpoint_give_role(engine);
     return st;
 }
 /* ---- store/check.h ---------------------------------------------------------------------------------- */
@@ -16660,9 +16831,9 @@ VSI_FN vs_status vsi_maintain(vsi_err *err, vsi_engine *engine, uint64_t max_byt
 /* uses store/engine.h */
 
 /* Calls report with each problem; levels as vs_check. An error only when the check itself could not
- * be done. */
-VSI_FN vs_status vsi_engine_check(vsi_err *err, vsi_engine *engine, int level, vsi_report_fn report,
-                                  void *ctx);
+ * be done, or the watch ended it. watch NULL: none. */
+VSI_FN vs_status vsi_engine_check(vsi_err *err, vsi_engine *engine, int level, vsi_watch *watch,
+                                  vsi_report_fn report, void *ctx);
 
 #endif
 /* ---- store/check.c ---------------------------------------------------------------------------------- */
@@ -16708,7 +16879,7 @@ static vs_status check_metas(vsi_err *err, vsi_engine *engine, check_moment *out
 
 /* The log from the older of the two checkpoints on. */
 static vs_status check_log(vsi_err *err, vsi_engine *engine, const check_moment *moment,
-                           bool skips_payloads) {
+                           bool skips_payloads, vsi_watch *watch) {
     const vsi_meta *meta = &moment->meta;
     const vsi_checkpoint_info *from = meta->previous.log_from ? &meta->previous : &meta->checkpoint;
     vsi_replay *replay = vsi_alloc_zeroed(engine->mem, sizeof *replay);
@@ -16717,10 +16888,13 @@ static vs_status check_log(vsi_err *err, vsi_engine *engine, const check_moment 
     vs_status st =
         vsi_replay_open(err, engine->mem, engine->config.vfs, engine->path, meta, from, replay);
     replay->skips_payloads = skips_payloads;
+    vsi_replay_watch(replay, "bytes of log checked", watch);
     while (st == VS_OK && !replay->is_done && replay->next_lsn <= moment->end_lsn) {
         vsi_frame frame;
         vsi_bytes payload;
         st = vsi_replay_next(err, replay, &frame, &payload);
+        if (st == VS_OK && !replay->is_done)
+            st = vsi_replay_step(err, replay, watch);
     }
     if (st == VS_OK && replay->next_lsn <= moment->end_lsn)
         st = vsi_fail(err, VS_ERR_CORRUPT, "%s: the log ends at frame %llu, expected %llu",
@@ -16745,6 +16919,7 @@ typedef struct check_extents {
     vsi_buf runs;          /* vsi_run */
     uint64_t needed;       /* features that the meta page names */
     bool is_packed_silent; /* an extent is compressed although the meta page does not say so */
+    vsi_watch *watch;
     vsi_report_fn report;
     void *ctx;
 } check_extents;
@@ -16754,7 +16929,9 @@ static vs_status check_visit(void *ctx, vsi_err *err, vsi_ref ref) {
     vsi_run run = {vsi_ref_page(ref), vsi_ref_pages(ref)};
     if (ref.codec == VSI_CODEC_ZSTD && !(c->needed & VSI_META_NEEDS_ZSTD))
         c->is_packed_silent = true;
-    return vsi_buf_append(&c->runs, &run, sizeof run) ? VS_OK : vsi_fail_nomem(err, sizeof run);
+    if (!vsi_buf_append(&c->runs, &run, sizeof run))
+        return vsi_fail_nomem(err, sizeof run);
+    return vsi_watch_step(err, c->watch, run.pages);
 }
 
 static void check_damaged(void *ctx, const vsi_err *err) {
@@ -16800,13 +16977,15 @@ static vs_status check_free_list(vsi_err *err, vsi_engine *engine, check_extents
 /* Everything that a checkpoint reaches, read again, and for the last one whether that and what is free make
  * up the file. */
 static vs_status check_checkpoint(vsi_err *err, vsi_engine *engine, const vsi_meta *meta,
-                                  bool is_last, vsi_report_fn report, void *ctx) {
+                                  bool is_last, vsi_watch *watch, vsi_report_fn report, void *ctx) {
     const vsi_checkpoint_info *info = is_last ? &meta->checkpoint : &meta->previous;
     check_extents c = {.runs = {.mem = engine->mem},
                        .needed = meta->features_needed,
+                       .watch = watch,
                        .report = report,
                        .ctx = ctx};
     vsi_walk walk = {.visit = check_visit, .damaged = check_damaged, .ctx = &c, .reads_all = true};
+    vsi_watch_count(watch, "pages checked", info->end);
     vs_status st = vsi_walk_run(err, &engine->pager, info->catalog, &walk);
     if (st == VS_OK && is_last)
         st = check_free_list(err, engine, &c, info);
@@ -16829,13 +17008,13 @@ static bool check_log_moved(vsi_engine *engine, const check_moment *moment) {
 }
 
 /* The log behind the checkpoint. A failed sync may move it while it is read: then once more. */
-static vs_status check_whole_log(vsi_err *err, vsi_engine *engine, check_moment *moment,
-                                 int level) {
-    vs_status st = check_log(err, engine, moment, level == 1);
+static vs_status check_whole_log(vsi_err *err, vsi_engine *engine, check_moment *moment, int level,
+                                 vsi_watch *watch) {
+    vs_status st = check_log(err, engine, moment, level == 1, watch);
     while (check_is_finding(st) && check_log_moved(engine, moment)) {
         st = check_begin(err, engine, moment);
         if (st == VS_OK)
-            st = check_log(err, engine, moment, level == 1);
+            st = check_log(err, engine, moment, level == 1, watch);
     }
     return st;
 }
@@ -16860,21 +17039,21 @@ static void check_report_metas(const check_moment *moment, vsi_report_fn report,
     report(ctx, text);
 }
 
-static vs_status check_files(vsi_err *err, vsi_engine *engine, int level, vsi_report_fn report,
-                             void *ctx) {
+static vs_status check_files(vsi_err *err, vsi_engine *engine, int level, vsi_watch *watch,
+                             vsi_report_fn report, void *ctx) {
     check_moment moment = {.end_lsn = 0};
     vs_status st = check_report(check_begin(err, engine, &moment), err, report, ctx);
     if (st == VS_OK)
         check_report_metas(&moment, report, ctx);
     if (st == VS_OK && level >= 1 && moment.meta.seq)
-        st = check_report(check_whole_log(err, engine, &moment, level), err, report, ctx);
+        st = check_report(check_whole_log(err, engine, &moment, level, watch), err, report, ctx);
     const vsi_checkpoint_info *last = &moment.meta.checkpoint, *before = &moment.meta.previous;
     if (st == VS_OK && level >= 2 && last->number)
-        st = check_report(check_checkpoint(err, engine, &moment.meta, true, report, ctx), err,
-                          report, ctx);
+        st = check_report(check_checkpoint(err, engine, &moment.meta, true, watch, report, ctx),
+                          err, report, ctx);
     if (st == VS_OK && level >= 2 && before->log_from && before->number)
-        st = check_report(check_checkpoint(err, engine, &moment.meta, false, report, ctx), err,
-                          report, ctx);
+        st = check_report(check_checkpoint(err, engine, &moment.meta, false, watch, report, ctx),
+                          err, report, ctx);
     return st;
 }
 
@@ -16884,15 +17063,15 @@ static void check_announce(vsi_engine *engine, uint32_t change) {
     vsi_mutex_unlock(&engine->log_lock);
 }
 
-VSI_FN vs_status vsi_engine_check(vsi_err *err, vsi_engine *engine, int level, vsi_report_fn report,
-                                  void *ctx) {
+VSI_FN vs_status vsi_engine_check(vsi_err *err, vsi_engine *engine, int level, vsi_watch *watch,
+                                  vsi_report_fn report, void *ctx) {
     check_announce(engine, 1);
-    vs_status st = check_files(err, engine, level, report, ctx);
+    vs_status st = check_files(err, engine, level, watch, report, ctx);
     check_announce(engine, UINT32_MAX);
     if (st != VS_OK || level < 3)
         return st;
     vsi_version *version = vsi_versions_pin(&engine->versions);
-    st = vsi_audit(err, &version->state, engine->mem, report, ctx);
+    st = vsi_audit(err, &version->state, engine->mem, watch, report, ctx);
     vsi_versions_unpin(&engine->versions, version);
     vsi_budget_keep(&engine->pager, &engine->descs);
     return st;
@@ -17001,22 +17180,12 @@ VSI_FN void vsi_topk_sort(vsi_topk *topk) {
 #define VSI_EXACT_H
 
 /* uses math/kernels.h */
+/* uses base/watch.h */
 /* uses query/topk.h */
 /* uses store/state.h */
 
-/* Whether the caller of a scan wants it to end. */
-typedef struct vsi_halt {
-    vsi_atomic_u64 *interrupts; /* counts up with each wish; borrowed */
-    uint64_t seen;              /* what it was when the call began */
-    const vs_vfs *vfs;          /* whose clock says when the deadline is; NULL: there is none */
-    int64_t deadline_us;
-} vsi_halt;
-
-/* For a call that begins, and how long it may take; 0: as long as it does. */
-VSI_FN vsi_halt vsi_halt_begin(vsi_atomic_u64 *interrupts);
-VSI_FN void vsi_halt_after(vsi_halt *halt, const vs_vfs *vfs, uint32_t timeout_ms);
-/* VS_ERR_INTERRUPTED, VS_ERR_TIMEOUT. */
-VS_NODISCARD VSI_FN vs_status vsi_halt_check(vsi_err *err, const vsi_halt *halt);
+/* What a watch of scans counts. */
+#define VSI_EXACT_STEPS "rows searched"
 
 /* What a scan asks for. */
 typedef struct vsi_exact_ask {
@@ -17024,7 +17193,7 @@ typedef struct vsi_exact_ask {
     uint32_t field;
     const void *query; /* [dim] elements of the field's type, aligned for it */
     uint32_t excluded; /* the record in this slot is not wanted; VSI_SLOT_NONE */
-    vsi_halt halt;
+    vsi_watch *watch;  /* rows are its steps; borrowed */
 } vsi_exact_ask;
 
 /* Offers every record of coll that has the field's vector to topk, and sorts that. stay is the caller's, who holds nothing else by it: it is
@@ -17135,28 +17304,9 @@ static void exact_prepare(exact_scan *scan) {
         scan->kernel(scan->query, scan->query, scan->dim, 1, &sum, &scan->query_norm);
 }
 
-VSI_FN vsi_halt vsi_halt_begin(vsi_atomic_u64 *interrupts) {
-    return (vsi_halt){.interrupts = interrupts, .seen = vsi_atomic_load(interrupts)};
-}
-
-VSI_FN void vsi_halt_after(vsi_halt *halt, const vs_vfs *vfs, uint32_t timeout_ms) {
-    if (!timeout_ms)
-        return;
-    halt->vfs = vfs;
-    halt->deadline_us = vfs->ticks_us(vfs->ctx) + (int64_t)timeout_ms * 1000;
-}
-
-VSI_FN vs_status vsi_halt_check(vsi_err *err, const vsi_halt *halt) {
-    if (vsi_atomic_load(halt->interrupts) != halt->seen)
-        return vsi_fail(err, VS_ERR_INTERRUPTED, "the search was interrupted");
-    if (halt->vfs && halt->vfs->ticks_us(halt->vfs->ctx) >= halt->deadline_us)
-        return vsi_fail(err, VS_ERR_TIMEOUT, "the search took longer than it may");
-    return VS_OK;
-}
-
-/* Now and then: whether to go on, and what was read may leave memory if there is too much of it. */
-static vs_status exact_breathe(vsi_err *err, exact_scan *scan) {
-    vs_status st = vsi_halt_check(err, &scan->ask->halt);
+/* After some rows: whether to go on, and what was read may leave memory if there is too much of it. */
+static vs_status exact_breathe(vsi_err *err, exact_scan *scan, uint64_t rows) {
+    vs_status st = vsi_watch_step(err, scan->ask->watch, rows);
     if (vsi_budget_breathe(scan->coll->live.cow->pager, scan->ask->descs, scan->stay)) {
         vsi_slab_aside_renew(&scan->rows);
         vsi_slab_aside_renew(&scan->cells);
@@ -17166,7 +17316,7 @@ static vs_status exact_breathe(vsi_err *err, exact_scan *scan) {
 
 /* Before keys are read to be compared, which a scan may do for many rows. */
 static vs_status exact_order_begin(vsi_err *err, exact_scan *scan) {
-    return ++scan->orders % EXACT_BREATH_ORDERS ? VS_OK : exact_breathe(err, scan);
+    return ++scan->orders % EXACT_BREATH_ORDERS ? VS_OK : exact_breathe(err, scan, 0);
 }
 
 /* Of two slots whose keys are of one namespace and kind, and no numbers. */
@@ -17256,7 +17406,7 @@ static vs_status exact_run(vsi_err *err, exact_scan *scan, vsi_topk *topk) {
         if (st == VS_OK && slot < end)
             st = exact_tile(err, scan, slot, dead - slot, topk);
         if (st == VS_OK)
-            st = exact_breathe(err, scan);
+            st = exact_breathe(err, scan, slot < end ? dead - slot : 0);
         if (st != VS_OK || slot == end)
             return st;
         slot = dead;
@@ -17385,6 +17535,7 @@ static vs_status nearest_fill(vsi_err *err, vsi_nearest *nearest, const vsi_kern
     }
     ask->field = nearest->field;
     ask->query = nearest->query.data;
+    vsi_watch_count(ask->watch, VSI_EXACT_STEPS, coll->count);
     vs_status st = vsi_exact_scan(err, kernels, coll, ask, stay, &topk);
     if (st != VS_OK)
         return st;
@@ -17418,6 +17569,7 @@ VSI_FN void vsi_nearest_take(vsi_nearest *nearest) {
 #define VSI_HANDLE_H
 
 /* uses math/kernels.h */
+/* uses base/watch.h */
 /* uses store/checkpoint.h */
 /* uses store/open.h */
 
@@ -17445,7 +17597,7 @@ struct vs_db {
     const vsi_kernels *kernels;
     uint64_t process_id; /* that opened it */
     uint32_t txns, collections, cursors;
-    vsi_atomic_u64 interrupts; /* how often vs_interrupt was called */
+    vsi_watcher watcher;
 };
 
 struct vs_txn {
@@ -17892,6 +18044,9 @@ static vs_status open_read_options(vsi_err *err, const vs_open_options *given,
 
 static vs_status open_database(vsi_err *err, const char *path, const vs_open_options *options,
                                vs_db *db) {
+    db->watcher.vfs = options->vfs;
+    db->watcher.progress = options->progress;
+    db->watcher.progress_ctx = options->progress_ctx;
     db->kernels = vsi_kernels_choose(options->cpu);
     if (!db->kernels)
         return vsi_fail(err, VS_ERR_UNSUPPORTED, "vs_open: cpu '%s', this machine has: %s",
@@ -17916,6 +18071,7 @@ static vs_status open_database(vsi_err *err, const char *path, const vs_open_opt
         .trailer_bytes = options->trailer_bytes,
         .log_fn = options->log,
         .log_ctx = options->log_ctx,
+        .watcher = &db->watcher,
     };
     db->process_id = options->vfs->process_id(options->vfs->ctx);
     return vsi_engine_open(err, &config, &db->engine);
@@ -18459,7 +18615,8 @@ static vs_status batch_stage_row(vsi_err *err, vsi_write *write, vs_collection *
 }
 
 static vs_status batch_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
-                             const vs_batch *batch, int mode, uint64_t *out_numbers) {
+                             const vs_batch *batch, int mode, uint64_t *out_numbers,
+                             vsi_watch *watch) {
     uint64_t number = 0;
     batch_plan plan;
     vsi_coll coll;
@@ -18476,6 +18633,8 @@ static vs_status batch_stage(vsi_err *err, vsi_write *write, vs_collection *coll
             batch->statuses[i] = st;
         if (batch->statuses && row_is_refused(st))
             st = VS_OK;
+        if (st == VS_OK)
+            st = vsi_watch_step(err, watch, 1);
     }
     return st;
 }
@@ -18487,6 +18646,7 @@ static vs_status put_batch(vs_collection *collection, vs_txn *txn, const vs_batc
     vsi_err err = {0};
     vs_batch all = VS_BATCH_INIT;
     vsi_change change;
+    vsi_watch watch = vsi_watch_begin(&collection->head.db->watcher);
     vs_status st = put_check_call(&err, collection, txn, mode);
     if (st == VS_OK)
         st = vsi_struct_read(&err, "vs_batch", batch, &all, sizeof all);
@@ -18495,7 +18655,9 @@ static vs_status put_batch(vs_collection *collection, vs_txn *txn, const vs_batc
     if (st == VS_OK)
         st = vsi_change_begin(&err, collection->head.db, txn, &change);
     if (st == VS_OK) {
-        st = batch_stage(&err, change.write, collection, &all, mode, out_numbers);
+        vsi_watch_limit(&watch, 0);
+        vsi_watch_count(&watch, "records put", all.count);
+        st = batch_stage(&err, change.write, collection, &all, mode, out_numbers, &watch);
         st = vsi_change_end(&err, &change, st);
     }
     return vsi_handle_end(&collection->head, st, &err);
@@ -18539,6 +18701,7 @@ typedef struct delete_list {
     size_t count;
     bool must_exist;
     uint64_t deleted;
+    vsi_watch watch;
 } delete_list;
 
 static vs_status delete_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
@@ -18546,11 +18709,15 @@ static vs_status delete_stage(vsi_err *err, vsi_write *write, vs_collection *col
     delete_list *list = ctx;
     vsi_coll coll;
     vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    vsi_watch_limit(&list->watch, 0);
+    vsi_watch_count(&list->watch, "records deleted", list->count);
     for (size_t i = 0; st == VS_OK && i < list->count; i++) {
         st = delete_find(err, write, collection, list->keys[i]);
         list->deleted += st == VS_OK;
         if (st == VS_ERR_NOT_FOUND)
             st = list->must_exist ? record_missing(err, collection, list->keys[i]) : VS_OK;
+        if (st == VS_OK && list->count > 1)
+            st = vsi_watch_step(err, &list->watch, 1);
     }
     return st;
 }
@@ -18563,8 +18730,9 @@ vs_status vs_delete(vs_collection *collection, vs_txn *txn, vs_key key) {
 vs_status vs_delete_batch(vs_collection *collection, vs_txn *txn, const vs_key *keys, size_t count,
                           uint64_t *out_deleted) {
     delete_list list = {.keys = keys, .count = count};
-    if (count && !keys)
+    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || (count && !keys))
         return VS_ERR_MISUSE;
+    list.watch = vsi_watch_begin(&collection->head.db->watcher);
     vs_status st = vsi_collection_change(collection, txn, delete_stage, &list);
     if (st == VS_OK && out_deleted)
         *out_deleted = list.deleted;
@@ -18831,6 +18999,7 @@ typedef struct vectors_call {
     const vs_key *keys;
     size_t count, stride;
     vsi_slab_aside aside;
+    vsi_watch watch;
 } vectors_call;
 
 /* VS_ERR_NOT_FOUND without a message when there is none. */
@@ -18879,6 +19048,8 @@ static vs_status vectors_read(vsi_err *err, vectors_call *call, uint8_t *out, vs
         } else if (st == VS_ERR_NOT_FOUND) {
             st = vectors_missing(err, call, call->keys[i]);
         }
+        if (st == VS_OK)
+            st = vsi_watch_step(err, &call->watch, 1);
         vsi_engine *engine = call->r.db->engine;
         if (vsi_budget_breathe(&engine->pager, &engine->descs, &call->r.view.stay))
             vsi_slab_aside_renew(&call->aside);
@@ -18904,8 +19075,12 @@ vs_status vs_get_vectors(vs_collection *collection, vs_txn *txn, uint32_t field,
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || (count && (!keys || !vectors)))
         return VS_ERR_MISUSE;
     vsi_err err = {0};
-    vectors_call call = {
-        .keys = keys, .count = count, .aside = {.buf = {.mem = &collection->head.db->mem}}};
+    vectors_call call = {.keys = keys,
+                         .count = count,
+                         .aside = {.buf = {.mem = &collection->head.db->mem}},
+                         .watch = vsi_watch_begin(&collection->head.db->watcher)};
+    vsi_watch_limit(&call.watch, 0);
+    vsi_watch_count(&call.watch, "vectors read", count);
     vs_status st = vsi_reading_open(&err, collection, txn, &call.r);
     if (st == VS_OK)
         st = vectors_prepare(&err, &call, field, stride_bytes);
@@ -19717,10 +19892,9 @@ static vs_status nearest_arrive(vsi_err *err, vs_cursor *cursor, vs_key key) {
 static vs_status nearest_move(vsi_err *err, vs_cursor *cursor, const vsi_state *state,
                               vsi_stay *stay) {
     vs_db *db = cursor->head.db;
-    vsi_exact_ask ask = {.descs = &db->engine->descs,
-                         .excluded = VSI_SLOT_NONE,
-                         .halt = vsi_halt_begin(&db->interrupts)};
-    vsi_halt_after(&ask.halt, db->engine->config.vfs, cursor->nearest.timeout_ms);
+    vsi_watch watch = vsi_watch_begin(&db->watcher);
+    vsi_exact_ask ask = {.descs = &db->engine->descs, .excluded = VSI_SLOT_NONE, .watch = &watch};
+    vsi_watch_limit(&watch, cursor->nearest.timeout_ms);
     vs_key last = cursor->is_started ? cursor_key(cursor) : (vs_key){0};
     vs_hit hit;
     if (cursor->changes != state->changes)
@@ -20024,6 +20198,7 @@ enum { SEARCH_BREATH_HITS = 128 };
 /* One call, and what it asks. */
 typedef struct search {
     vsi_reading r;
+    vsi_watch watch;
     vsi_exact_ask ask;
     const vsi_field *field; /* that is searched */
     uint32_t timeout_ms;
@@ -20042,16 +20217,18 @@ static vs_status search_options(vsi_err *err, const vs_search_options *options, 
     s->ask.field = all.field;
     s->field = &s->r.coll.desc->field[all.field];
     s->timeout_ms = all.timeout_ms;
-    vsi_halt_after(&s->ask.halt, s->r.db->engine->config.vfs, all.timeout_ms);
+    vsi_watch_limit(&s->watch, all.timeout_ms);
+    vsi_watch_count(&s->watch, VSI_EXACT_STEPS, s->r.coll.count);
     return VS_OK;
 }
 
 /* Whatever is returned, vsi_reading_close follows. */
 static vs_status search_open(vsi_err *err, vs_collection *collection, vs_txn *txn,
                              const vs_search_options *options, search *out) {
+    out->watch = vsi_watch_begin(&collection->head.db->watcher);
     out->ask = (vsi_exact_ask){.descs = &collection->head.db->engine->descs,
                                .excluded = VSI_SLOT_NONE,
-                               .halt = vsi_halt_begin(&collection->head.db->interrupts)};
+                               .watch = &out->watch};
     collection->keys.bytes = 0;
     vs_status st = vsi_reading_open(err, collection, txn, &out->r);
     return st == VS_OK ? search_options(err, options, out) : st;
@@ -20088,7 +20265,7 @@ static vs_status hits_settle(vsi_err *err, search *s, vs_hit *hits, size_t count
         if (key->kind == VS_KEY_U64)
             continue;
         if (i % SEARCH_BREATH_HITS == 0) {
-            vs_status halted = vsi_halt_check(err, &s->ask.halt);
+            vs_status halted = vsi_watch_step(err, &s->watch, 0);
             vsi_budget_breathe(&s->r.db->engine->pager, s->ask.descs, &s->r.view.stay);
             if (halted != VS_OK)
                 return halted;
@@ -20175,7 +20352,7 @@ vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, i
     return search_close(&err, &s, st, &topk, out_count);
 }
 
-static vs_status batch_check(vsi_err *err, const search *s, int query_type, size_t count, size_t k,
+static vs_status batch_check(vsi_err *err, search *s, int query_type, size_t count, size_t k,
                              size_t *io_stride) {
     int type = query_type ? query_type : s->field->type;
     size_t bytes = vsi_vector_bytes(type, s->field->dim);
@@ -20186,6 +20363,7 @@ static vs_status batch_check(vsi_err *err, const search *s, int query_type, size
     if (k && count > SIZE_MAX / sizeof(vs_hit) / k)
         return vsi_fail(err, VS_ERR_LIMIT, "%zu queries of %zu hits are more than memory has",
                         count, k);
+    vsi_watch_count(&s->watch, VSI_EXACT_STEPS, s->r.coll.count * count);
     return search_check_k(err, k);
 }
 
@@ -20366,7 +20544,14 @@ vs_status vs_stats_get(vs_db *db, vs_stats *out_stats) {
 vs_status vs_interrupt(vs_db *db) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
         return VS_ERR_MISUSE;
-    vsi_atomic_add(&db->interrupts, 1);
+    vsi_atomic_add(&db->watcher.interrupts, 1);
+    return VS_OK;
+}
+
+vs_status vs_set_timeout(vs_db *db, uint32_t timeout_ms) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
+        return VS_ERR_MISUSE;
+    vsi_atomic_set(&db->watcher.timeout_ms, timeout_ms);
     return VS_OK;
 }
 
@@ -20388,9 +20573,11 @@ vs_status vs_check(vs_db *db, int level, vs_check_fn report, void *ctx, uint64_t
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     check_counter counter = {.report = report, .ctx = ctx};
+    vsi_watch watch = vsi_watch_begin(&db->watcher);
+    vsi_watch_limit(&watch, 0);
     vs_status st =
         level >= 0 && level <= 3
-            ? vsi_engine_check(&err, db->engine, level, check_count, &counter)
+            ? vsi_engine_check(&err, db->engine, level, &watch, check_count, &counter)
             : vsi_fail(&err, VS_ERR_INVALID, "check level is %d, expected 0 to 3", level);
     if (st == VS_OK)
         *out_problems = counter.count;

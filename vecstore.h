@@ -18,7 +18,8 @@
  *   7  Search                        vs_search, vs_search_batch, vs_search_radius, vs_search_key
  *   8  Iterating                     vs_scan, vs_search_open, vs_step
  *   9  Key/value notes               vs_kv_put, vs_kv_get
- *  10  Looking after a database      vs_sync, vs_checkpoint, vs_maintain, vs_interrupt, vs_stats_get, vs_check
+ *  10  Looking after a database      vs_sync, vs_checkpoint, vs_maintain, vs_interrupt, vs_set_timeout, vs_stats_get,
+ *                                    vs_check
  *  11  JSON                          vs_json_begin, vs_json_next, vs_json_floats, vs_json_write_string
  *
  * Words. A *database* is one file. A *collection* holds *records* of one shape. A *record* is a
@@ -97,12 +98,13 @@ enum {
     VS_ERR_TOO_NEW = 15,     /* written by a newer version in a way this one cannot handle */
     VS_ERR_TOO_OLD = 16,     /* written by a version before 1.0 whose format is gone */
     VS_ERR_INDOUBT = 17,     /* the commit may or may not survive; the database is read-only now */
-    VS_ERR_INTERRUPTED = 18, /* by vs_interrupt. From a VFS: nothing was done, try again */
+    VS_ERR_INTERRUPTED =
+        18, /* by vs_interrupt or a vs_progress_fn. From a VFS: nothing was done, try again */
     VS_ERR_UNSUPPORTED = 19, /* not offered by this build, VFS or platform */
-    VS_ERR_TIMEOUT = 20,     /* vs_search_options.timeout_ms has passed */
-    VS_ERR_CONFLICT = 21,    /* the record is not of the version that the call wants to change */
-    VS_ROW = 100,            /* vs_step: the cursor stands on a record */
-    VS_DONE = 101,           /* vs_step, vs_collection_at: there is no further one */
+    VS_ERR_TIMEOUT = 20, /* the time of vs_search_options.timeout_ms or vs_set_timeout has passed */
+    VS_ERR_CONFLICT = 21, /* the record is not of the version that the call wants to change */
+    VS_ROW = 100,         /* vs_step: the cursor stands on a record */
+    VS_DONE = 101,        /* vs_step, vs_collection_at: there is no further one */
 
     /* Extended codes: the primary code in the low 8 bits. */
     VS_ERR_IO_OPEN = VS_ERR_IO | 1 << 8,
@@ -320,6 +322,31 @@ enum {
  * several threads wait. */
 typedef int (*vs_busy_fn)(void *ctx, uint32_t waited_ms, uint32_t tries);
 
+/* How far a long call is. */
+typedef struct vs_progress {
+    const char
+        *what; /* a constant: "rows searched", "records put", "records deleted", "vectors read",
+                         "records checked", "pages checked", "bytes of log checked", "bytes written" (a
+                         checkpoint), "bytes of log recovered" (vs_open) */
+    uint64_t done;
+    uint64_t total; /* as far as that is known; 0: it is not */
+} vs_progress;
+
+/* Told how far a call is, about every 10 ms while it runs: searches, vs_put_batch and its like, vs_check,
+ * vs_get_vectors, checkpoints (vs_checkpoint, vs_maintain, vs_close, those that come after a commit), recovery.
+ *
+ *   ctx        vs_open_options.progress_ctx
+ *   progress   how far; what it points to is valid until it returns. Calls of several parts (vs_check) begin
+ *              again with another what
+ *
+ * Returns zero to go on. Non-zero ends the call with VS_ERR_INTERRUPTED, and nothing has changed; a checkpoint that
+ * was not asked for is put off, and the commit or the closing that it came with goes on without it. While a
+ * checkpoint syncs and writes the meta pages it is neither told nor asked.
+ * It must not use the database but by vs_interrupt.
+ * Threads: called by the thread that makes the call, with none of the library's locks held but, where something
+ * changes, the write transaction; several at once when several calls run. */
+typedef int (*vs_progress_fn)(void *ctx, const vs_progress *progress);
+
 /* vs_open_options.compression: how metadata and notes too large for a page of a tree (about 1.3 KB) are
  * stored from now on. What is stored already stays as it is, and is read in any case. */
 enum {
@@ -342,10 +369,12 @@ typedef struct vs_open_options {
     uint64_t memory_limit;    /* bytes; 0: 1 GiB. VS_NO_LIMIT: none */
     vs_busy_fn busy;          /* NULL: wait for busy_timeout_ms */
     void *busy_ctx;
-    int compression;        /* VS_COMPRESSION_... */
-    uint32_t trailer_bytes; /* of a database that is created: bytes that stay free at the end of
+    int compression;         /* VS_COMPRESSION_... */
+    uint32_t trailer_bytes;  /* of a database that is created: bytes that stay free at the end of
                                each piece of the file, 0 or 40; with 40 an encryption that a later
                                version may bring needs no copy. What exists stays as it is */
+    vs_progress_fn progress; /* NULL: nobody is told how far calls are */
+    void *progress_ctx;
 } vs_open_options;
 
 /* The memory limit. What is read from the file stays in memory for the next time, until all memory of the
@@ -369,7 +398,10 @@ typedef struct vs_open_options {
  * there are no maps (VS_ERR_UNSUPPORTED of the VFS, vectors of floats on big-endian machines, no address
  * space), vectors are read. */
 #define VS_OPEN_OPTIONS_INIT                                                                       \
-    { sizeof(vs_open_options), 0, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL, 0, 0 }
+    {                                                                                              \
+        sizeof(vs_open_options), 0, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL, 0, 0, NULL, \
+            NULL                                                                                   \
+    }
 
 /* vs_open - open a database, or create one.
  *
@@ -385,7 +417,7 @@ typedef struct vs_open_options {
  * meanwhile: the second open returns VS_ERR_BUSY and names the process.
  * Errors: VS_ERR_NOT_FOUND (no file, no VS_OPEN_CREATE), VS_ERR_NOT_DB, VS_ERR_CORRUPT,
  *   VS_ERR_LOG_MISSING, VS_ERR_TOO_NEW, VS_ERR_TOO_OLD, VS_ERR_BUSY, VS_ERR_READONLY (media),
- *   VS_ERR_DENIED, VS_ERR_INVALID (path, not a regular file), VS_ERR_LIMIT (a name longer than 230
+ *   VS_ERR_DENIED, VS_ERR_INTERRUPTED (vs_open_options.progress), VS_ERR_INVALID (path, not a regular file), VS_ERR_LIMIT (a name longer than 230
  *   bytes), VS_ERR_IO, VS_ERR_FULL, VS_ERR_UNSUPPORTED (cpu; zstd, asked for or needed by the file, in a
  *   build with VS_OMIT_ZSTD), VS_ERR_NOMEM, VS_ERR_MISUSE.
  * Threads: any; opens of different files may run in parallel. */
@@ -817,7 +849,8 @@ VS_NODISCARD VS_API vs_status vs_put(vs_collection *collection, vs_txn *txn,
  * Without batch->statuses one row that is refused refuses the batch. With it every row's own status is
  * written there, and the others are put all the same: VS_ERR_INVALID, VS_ERR_EXISTS, VS_ERR_NOT_FOUND and
  * VS_ERR_LIMIT are then of a row, not of the call.
- * Errors: as vs_put; the message names the row. Nothing of a failed batch stays, and statuses hold anything.
+ * Errors: as vs_put; the message names the row. VS_ERR_INTERRUPTED (vs_interrupt), VS_ERR_TIMEOUT (vs_set_timeout).
+ *   Nothing of a failed batch stays, and statuses hold anything.
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_put_batch(vs_collection *collection, vs_txn *txn,
                                            const vs_batch *batch, int mode);
@@ -879,7 +912,7 @@ VS_NODISCARD VS_API vs_status vs_delete(vs_collection *collection, vs_txn *txn, 
  *   count         how many
  *   out_deleted   [1] receives how many records there were; NULL: not wanted
  *
- * Errors: as vs_put. Then nothing is deleted.
+ * Errors: as vs_put; VS_ERR_INTERRUPTED (vs_interrupt), VS_ERR_TIMEOUT (vs_set_timeout). Then nothing is deleted.
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_delete_batch(vs_collection *collection, vs_txn *txn,
                                               const vs_key *keys, size_t count,
@@ -935,7 +968,7 @@ VS_NODISCARD VS_API vs_status vs_update(vs_collection *collection, vs_txn *txn,
  *                  vector, whose place in vectors stays as it was; NULL: such a key is an error
  *
  * Errors: VS_ERR_NOT_FOUND (the collection; a key, which the message names), VS_ERR_INVALID (field, stride),
- *   VS_ERR_MISUSE. After an error vectors hold anything.
+ *   VS_ERR_INTERRUPTED (vs_interrupt), VS_ERR_TIMEOUT (vs_set_timeout), VS_ERR_MISUSE. After an error vectors hold anything.
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_get_vectors(vs_collection *collection, vs_txn *txn, uint32_t field,
                                              const vs_key *keys, size_t count, void *vectors,
@@ -1078,11 +1111,13 @@ typedef struct vs_hit {
 
 /* What a search may be told beside its query. */
 typedef struct vs_search_options {
-    uint32_t size;  /* VS_SEARCH_OPTIONS_INIT sets it */
-    uint32_t field; /* number of the vector field that is searched */
-    uint32_t
-        timeout_ms; /* VS_ERR_TIMEOUT when it takes longer; 0: it may take as long as it does */
+    uint32_t size;       /* VS_SEARCH_OPTIONS_INIT sets it */
+    uint32_t field;      /* number of the vector field that is searched */
+    uint32_t timeout_ms; /* VS_ERR_TIMEOUT when it takes longer; 0: as vs_set_timeout has it.
+                            VS_NO_TIMEOUT: it may take as long as it does */
 } vs_search_options;
+
+#define VS_NO_TIMEOUT UINT32_MAX
 
 #define VS_SEARCH_OPTIONS_INIT                                                                     \
     { sizeof(vs_search_options), 0, 0 }
@@ -1095,7 +1130,7 @@ typedef struct vs_search_options {
  *   query_type   VS_F32 ... VS_BIT; 0: the field's type
  *   k            1 or more; may exceed the number of records. When it is not known before how many are
  *                wanted: vs_search_open
- *   options      NULL: field 0, no timeout
+ *   options      NULL: field 0, the timeout of vs_set_timeout
  *   hits         [k] written nearest first; equal distances by ascending key
  *   out_count    [1] hits written; below k only when fewer records have such a vector
  *
@@ -1338,8 +1373,8 @@ VS_NODISCARD VS_API vs_status vs_sync(vs_db *db);
  * and at most 1 GiB, or twice that if much is left to write; on a full disk; and when it is closed. The log of
  * the last two checkpoints is kept, so that damage of the newest one loses nothing. Readers are not disturbed; writers wait. Nothing to do: VS_OK.
  * Errors: VS_ERR_BUSY (another thread's write transaction), VS_ERR_MISUSE (this thread's),
- *   VS_ERR_READONLY, VS_ERR_IO, VS_ERR_FULL, VS_ERR_CORRUPT, VS_ERR_INDOUBT, VS_ERR_NOMEM. After an
- *   error everything is as before, or writing has stopped.
+ *   VS_ERR_READONLY, VS_ERR_IO, VS_ERR_FULL, VS_ERR_CORRUPT, VS_ERR_INDOUBT, VS_ERR_INTERRUPTED
+ *   (vs_interrupt), VS_ERR_NOMEM. After an error everything is as before, or writing has stopped.
  * Threads: any. */
 VS_NODISCARD VS_API vs_status vs_checkpoint(vs_db *db);
 
@@ -1358,15 +1393,29 @@ VS_NODISCARD VS_API vs_status vs_checkpoint(vs_db *db);
 VS_NODISCARD VS_API vs_status vs_maintain(vs_db *db, uint64_t budget_bytes,
                                           uint64_t *out_left_bytes);
 
-/* vs_interrupt - end the searches that are running on a database.
+/* vs_interrupt - end the long calls that are running on a database.
  *
  *   db   an open database
  *
- * Those that have begun when it is called return VS_ERR_INTERRUPTED soon, within some hundred rows; those that begin
- * later are not concerned. Other calls are not interrupted in this version.
+ * Searches, vs_put_batch, vs_append_batch, vs_delete_batch, vs_get_vectors, vs_check, vs_checkpoint and vs_maintain that have
+ * begun when it is called return VS_ERR_INTERRUPTED soon, within some hundred rows or pages, and have changed
+ * nothing; what does not look any more because it is nearly done returns as it would have. Calls that begin later
+ * are not concerned, nor are commits with what comes after them, and who waits for a write transaction only ends
+ * when that begins.
  * Errors: VS_ERR_MISUSE.
  * Threads: any, also while the handle is in use by others. */
 VS_API vs_status vs_interrupt(vs_db *db);
+
+/* vs_set_timeout - how long calls may take that have no timeout of their own.
+ *
+ *   db           an open database
+ *   timeout_ms   they return VS_ERR_TIMEOUT when they take longer, and have changed nothing; 0: as long as they do
+ *
+ * Concerned are searches, vs_put_batch, vs_append_batch, vs_delete_batch, vs_get_vectors and vs_check that begin later;
+ * waiting for a write transaction (vs_open_options.busy_timeout_ms) and committing do not count.
+ * Errors: VS_ERR_MISUSE.
+ * Threads: any. */
+VS_API vs_status vs_set_timeout(vs_db *db, uint32_t timeout_ms);
 
 typedef struct vs_stats {
     uint32_t size;           /* VS_STATS_INIT sets it */
@@ -1428,7 +1477,8 @@ typedef void (*vs_check_fn)(void *ctx, const char *problem);
  *
  * Reads the files again: damage that came after vs_open is found too. A torn tail that recovery
  * drops is no problem.
- * Errors: VS_ERR_INVALID (level), VS_ERR_IO, VS_ERR_NOMEM, VS_ERR_MISUSE. Problems are no error.
+ * Errors: VS_ERR_INVALID (level), VS_ERR_IO, VS_ERR_INTERRUPTED (vs_interrupt), VS_ERR_TIMEOUT (vs_set_timeout),
+ *   VS_ERR_NOMEM, VS_ERR_MISUSE. Problems are no error.
  * Threads: any. report may use the database. */
 VS_NODISCARD VS_API vs_status vs_check(vs_db *db, int level, vs_check_fn report, void *ctx,
                                        uint64_t *out_problems);

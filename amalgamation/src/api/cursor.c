@@ -277,10 +277,9 @@ static vs_status nearest_arrive(vsi_err *err, vs_cursor *cursor, vs_key key) {
 static vs_status nearest_move(vsi_err *err, vs_cursor *cursor, const vsi_state *state,
                               vsi_stay *stay) {
     vs_db *db = cursor->head.db;
-    vsi_exact_ask ask = {.descs = &db->engine->descs,
-                         .excluded = VSI_SLOT_NONE,
-                         .halt = vsi_halt_begin(&db->interrupts)};
-    vsi_halt_after(&ask.halt, db->engine->config.vfs, cursor->nearest.timeout_ms);
+    vsi_watch watch = vsi_watch_begin(&db->watcher);
+    vsi_exact_ask ask = {.descs = &db->engine->descs, .excluded = VSI_SLOT_NONE, .watch = &watch};
+    vsi_watch_limit(&watch, cursor->nearest.timeout_ms);
     vs_key last = cursor->is_started ? cursor_key(cursor) : (vs_key){0};
     vs_hit hit;
     if (cursor->changes != state->changes)

@@ -80,6 +80,9 @@ static vs_status open_read_options(vsi_err *err, const vs_open_options *given,
 
 static vs_status open_database(vsi_err *err, const char *path, const vs_open_options *options,
                                vs_db *db) {
+    db->watcher.vfs = options->vfs;
+    db->watcher.progress = options->progress;
+    db->watcher.progress_ctx = options->progress_ctx;
     db->kernels = vsi_kernels_choose(options->cpu);
     if (!db->kernels)
         return vsi_fail(err, VS_ERR_UNSUPPORTED, "vs_open: cpu '%s', this machine has: %s",
@@ -104,6 +107,7 @@ static vs_status open_database(vsi_err *err, const char *path, const vs_open_opt
         .trailer_bytes = options->trailer_bytes,
         .log_fn = options->log,
         .log_ctx = options->log_ctx,
+        .watcher = &db->watcher,
     };
     db->process_id = options->vfs->process_id(options->vfs->ctx);
     return vsi_engine_open(err, &config, &db->engine);

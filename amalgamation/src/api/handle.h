@@ -3,6 +3,7 @@
 #define VSI_HANDLE_H
 
 #include "math/kernels.h"
+#include "base/watch.h"
 #include "store/checkpoint.h"
 #include "store/open.h"
 
@@ -30,7 +31,7 @@ struct vs_db {
     const vsi_kernels *kernels;
     uint64_t process_id; /* that opened it */
     uint32_t txns, collections, cursors;
-    vsi_atomic_u64 interrupts; /* how often vs_interrupt was called */
+    vsi_watcher watcher;
 };
 
 struct vs_txn {

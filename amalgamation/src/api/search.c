@@ -6,6 +6,7 @@ enum { SEARCH_BREATH_HITS = 128 };
 /* One call, and what it asks. */
 typedef struct search {
     vsi_reading r;
+    vsi_watch watch;
     vsi_exact_ask ask;
     const vsi_field *field; /* that is searched */
     uint32_t timeout_ms;
@@ -24,16 +25,18 @@ static vs_status search_options(vsi_err *err, const vs_search_options *options, 
     s->ask.field = all.field;
     s->field = &s->r.coll.desc->field[all.field];
     s->timeout_ms = all.timeout_ms;
-    vsi_halt_after(&s->ask.halt, s->r.db->engine->config.vfs, all.timeout_ms);
+    vsi_watch_limit(&s->watch, all.timeout_ms);
+    vsi_watch_count(&s->watch, VSI_EXACT_STEPS, s->r.coll.count);
     return VS_OK;
 }
 
 /* Whatever is returned, vsi_reading_close follows. */
 static vs_status search_open(vsi_err *err, vs_collection *collection, vs_txn *txn,
                              const vs_search_options *options, search *out) {
+    out->watch = vsi_watch_begin(&collection->head.db->watcher);
     out->ask = (vsi_exact_ask){.descs = &collection->head.db->engine->descs,
                                .excluded = VSI_SLOT_NONE,
-                               .halt = vsi_halt_begin(&collection->head.db->interrupts)};
+                               .watch = &out->watch};
     collection->keys.bytes = 0;
     vs_status st = vsi_reading_open(err, collection, txn, &out->r);
     return st == VS_OK ? search_options(err, options, out) : st;
@@ -70,7 +73,7 @@ static vs_status hits_settle(vsi_err *err, search *s, vs_hit *hits, size_t count
         if (key->kind == VS_KEY_U64)
             continue;
         if (i % SEARCH_BREATH_HITS == 0) {
-            vs_status halted = vsi_halt_check(err, &s->ask.halt);
+            vs_status halted = vsi_watch_step(err, &s->watch, 0);
             vsi_budget_breathe(&s->r.db->engine->pager, s->ask.descs, &s->r.view.stay);
             if (halted != VS_OK)
                 return halted;
@@ -157,7 +160,7 @@ vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, i
     return search_close(&err, &s, st, &topk, out_count);
 }
 
-static vs_status batch_check(vsi_err *err, const search *s, int query_type, size_t count, size_t k,
+static vs_status batch_check(vsi_err *err, search *s, int query_type, size_t count, size_t k,
                              size_t *io_stride) {
     int type = query_type ? query_type : s->field->type;
     size_t bytes = vsi_vector_bytes(type, s->field->dim);
@@ -168,6 +171,7 @@ static vs_status batch_check(vsi_err *err, const search *s, int query_type, size
     if (k && count > SIZE_MAX / sizeof(vs_hit) / k)
         return vsi_fail(err, VS_ERR_LIMIT, "%zu queries of %zu hits are more than memory has",
                         count, k);
+    vsi_watch_count(&s->watch, VSI_EXACT_STEPS, s->r.coll.count * count);
     return search_check_k(err, k);
 }
 

@@ -94,28 +94,9 @@ static void exact_prepare(exact_scan *scan) {
         scan->kernel(scan->query, scan->query, scan->dim, 1, &sum, &scan->query_norm);
 }
 
-VSI_FN vsi_halt vsi_halt_begin(vsi_atomic_u64 *interrupts) {
-    return (vsi_halt){.interrupts = interrupts, .seen = vsi_atomic_load(interrupts)};
-}
-
-VSI_FN void vsi_halt_after(vsi_halt *halt, const vs_vfs *vfs, uint32_t timeout_ms) {
-    if (!timeout_ms)
-        return;
-    halt->vfs = vfs;
-    halt->deadline_us = vfs->ticks_us(vfs->ctx) + (int64_t)timeout_ms * 1000;
-}
-
-VSI_FN vs_status vsi_halt_check(vsi_err *err, const vsi_halt *halt) {
-    if (vsi_atomic_load(halt->interrupts) != halt->seen)
-        return vsi_fail(err, VS_ERR_INTERRUPTED, "the search was interrupted");
-    if (halt->vfs && halt->vfs->ticks_us(halt->vfs->ctx) >= halt->deadline_us)
-        return vsi_fail(err, VS_ERR_TIMEOUT, "the search took longer than it may");
-    return VS_OK;
-}
-
-/* Now and then: whether to go on, and what was read may leave memory if there is too much of it. */
-static vs_status exact_breathe(vsi_err *err, exact_scan *scan) {
-    vs_status st = vsi_halt_check(err, &scan->ask->halt);
+/* After some rows: whether to go on, and what was read may leave memory if there is too much of it. */
+static vs_status exact_breathe(vsi_err *err, exact_scan *scan, uint64_t rows) {
+    vs_status st = vsi_watch_step(err, scan->ask->watch, rows);
     if (vsi_budget_breathe(scan->coll->live.cow->pager, scan->ask->descs, scan->stay)) {
         vsi_slab_aside_renew(&scan->rows);
         vsi_slab_aside_renew(&scan->cells);
@@ -125,7 +106,7 @@ static vs_status exact_breathe(vsi_err *err, exact_scan *scan) {
 
 /* Before keys are read to be compared, which a scan may do for many rows. */
 static vs_status exact_order_begin(vsi_err *err, exact_scan *scan) {
-    return ++scan->orders % EXACT_BREATH_ORDERS ? VS_OK : exact_breathe(err, scan);
+    return ++scan->orders % EXACT_BREATH_ORDERS ? VS_OK : exact_breathe(err, scan, 0);
 }
 
 /* Of two slots whose keys are of one namespace and kind, and no numbers. */
@@ -215,7 +196,7 @@ static vs_status exact_run(vsi_err *err, exact_scan *scan, vsi_topk *topk) {
         if (st == VS_OK && slot < end)
             st = exact_tile(err, scan, slot, dead - slot, topk);
         if (st == VS_OK)
-            st = exact_breathe(err, scan);
+            st = exact_breathe(err, scan, slot < end ? dead - slot : 0);
         if (st != VS_OK || slot == end)
             return st;
         slot = dead;

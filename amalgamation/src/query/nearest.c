@@ -41,6 +41,7 @@ static vs_status nearest_fill(vsi_err *err, vsi_nearest *nearest, const vsi_kern
     }
     ask->field = nearest->field;
     ask->query = nearest->query.data;
+    vsi_watch_count(ask->watch, VSI_EXACT_STEPS, coll->count);
     vs_status st = vsi_exact_scan(err, kernels, coll, ask, stay, &topk);
     if (st != VS_OK)
         return st;
