@@ -526,6 +526,12 @@ typedef struct vsi_watcher {
     vsi_atomic_u64 timeout_ms; /* of calls that have none of their own; 0: none */
 } vsi_watcher;
 
+/* A call that several threads work for, each with a watch of its own. */
+typedef struct vsi_watch_team {
+    vsi_atomic_u64 done;      /* by all of them */
+    vsi_atomic_u64 has_ended; /* not 0: none of them is to go on */
+} vsi_watch_team;
+
 /* One call. */
 typedef struct vsi_watch {
     vsi_watcher *watcher; /* borrowed; NULL: nothing ends the call */
@@ -534,6 +540,7 @@ typedef struct vsi_watch {
     bool has_deadline;
     int64_t deadline_us, report_us; /* when the host is told next */
     vs_progress progress;
+    vsi_watch_team *team; /* NULL: one thread. Borrowed */
 } vsi_watch;
 
 VSI_FN vsi_watch vsi_watch_begin(vsi_watcher *watcher);
@@ -592,11 +599,19 @@ static vs_status watch_report(vsi_err *err, vsi_watch *watch, int64_t now_us) {
     return vsi_fail(err, VS_ERR_INTERRUPTED, "the call was ended by the host's progress function");
 }
 
+static bool watch_has_team_ended(vsi_watch *watch, uint64_t done) {
+    vsi_atomic_add(&watch->team->done, done);
+    watch->progress.done = vsi_atomic_load(&watch->team->done);
+    return vsi_atomic_load(&watch->team->has_ended);
+}
+
 VSI_FN vs_status vsi_watch_step(vsi_err *err, vsi_watch *watch, uint64_t done) {
     if (!watch || !watch->watcher)
         return VS_OK;
     vsi_watcher *watcher = watch->watcher;
     watch->progress.done += done;
+    if (watch->team && watch_has_team_ended(watch, done))
+        return vsi_fail(err, VS_ERR_INTERRUPTED, "the call was ended");
     if (!watch->is_deaf && vsi_atomic_load(&watcher->interrupts) != watch->interrupts)
         return vsi_fail(err, VS_ERR_INTERRUPTED, "the call was interrupted");
     if (!watch->has_deadline && !watcher->progress)
@@ -17598,6 +17613,8 @@ struct vs_db {
     uint64_t process_id; /* that opened it */
     uint32_t txns, collections, cursors;
     vsi_watcher watcher;
+    vs_parallel_fn parallel_for; /* NULL: calls use the thread that makes them */
+    void *parallel_ctx;
 };
 
 struct vs_txn {
@@ -18032,6 +18049,10 @@ static vs_status open_read_options(vsi_err *err, const vs_open_options *given,
     if (out->compression == VS_COMPRESSION_ZSTD && !vsi_codec_has_zstd())
         return vsi_fail(err, VS_ERR_UNSUPPORTED,
                         "vs_open: this build leaves zstd out (VS_OMIT_ZSTD)");
+    if (out->parallel_for && !VS_THREADSAFE)
+        return vsi_fail(
+            err, VS_ERR_UNSUPPORTED,
+            "vs_open: parallel_for, and this build is for one thread (VS_THREADSAFE=0)");
     if (out->allocator && !out->allocator->realloc)
         return vsi_fail(err, VS_ERR_MISUSE, "vs_open: the allocator has no realloc");
     if (!out->vfs)
@@ -18047,6 +18068,8 @@ static vs_status open_database(vsi_err *err, const char *path, const vs_open_opt
     db->watcher.vfs = options->vfs;
     db->watcher.progress = options->progress;
     db->watcher.progress_ctx = options->progress_ctx;
+    db->parallel_for = options->parallel_for;
+    db->parallel_ctx = options->parallel_ctx;
     db->kernels = vsi_kernels_choose(options->cpu);
     if (!db->kernels)
         return vsi_fail(err, VS_ERR_UNSUPPORTED, "vs_open: cpu '%s', this machine has: %s",
@@ -20234,26 +20257,32 @@ static vs_status search_open(vsi_err *err, vs_collection *collection, vs_txn *tx
     return st == VS_OK ? search_options(err, options, out) : st;
 }
 
-/* Room in the handle for a query, and for one before its bytes are in order. */
-static vs_status search_reserve(vsi_err *err, search *s) {
+/* Room for a query, and for one before its bytes are in order. */
+static vs_status search_reserve(vsi_err *err, const search *s, vsi_buf *scratch) {
     size_t bytes = 2 * (size_t)s->field->vector_bytes;
-    s->r.collection->scratch.bytes = 0;
-    return vsi_buf_reserve(&s->r.collection->scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
+    scratch->bytes = 0;
+    return vsi_buf_reserve(scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
 }
 
-/* The query in the field's type and the machine's byte order, in the handle's buffer. */
-static vs_status search_prepare(vsi_err *err, search *s, const void *query, int query_type) {
+/* The query in the field's type and the machine's byte order, in scratch. */
+static vs_status query_prepare(vsi_err *err, const search *s, const void *query, int query_type,
+                               vsi_buf *scratch) {
     const vsi_field *field = s->field;
     const uint8_t *converted = NULL;
-    vs_status st = search_reserve(err, s);
+    vs_status st = search_reserve(err, s, scratch);
     if (st != VS_OK)
         return st;
-    uint8_t *out = s->r.collection->scratch.data;
+    uint8_t *out = scratch->data;
     st = vsi_record_vector(err, field, query, query_type, out + field->vector_bytes, &converted);
     if (st != VS_OK)
         return vsi_fail_in(err, "query");
     vsi_copy_le(out, converted, field->vector_bytes / field->element_bytes, field->element_bytes);
     return VS_OK;
+}
+
+/* The same in the handle's buffer. */
+static vs_status search_prepare(vsi_err *err, search *s, const void *query, int query_type) {
+    return query_prepare(err, s, query, query_type, &s->r.collection->scratch);
 }
 
 /* The keys of hits that are no numbers: their bytes go into the handle's buffer, where hits_point finds
@@ -20327,7 +20356,7 @@ static vs_status search_row(vsi_err *err, search *s, vs_key key, uint32_t *out_s
 /* A stored vector as the query; its record is no hit. */
 static vs_status search_prepare_key(vsi_err *err, search *s, vs_key key) {
     const uint8_t *row = NULL;
-    vs_status st = search_reserve(err, s);
+    vs_status st = search_reserve(err, s, &s->r.collection->scratch);
     if (st == VS_OK)
         st = search_row(err, s, key, &s->ask.excluded, &row);
     if (st == VS_OK)
@@ -20352,19 +20381,140 @@ vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, i
     return search_close(&err, &s, st, &topk, out_count);
 }
 
-static vs_status batch_check(vsi_err *err, search *s, int query_type, size_t count, size_t k,
-                             size_t *io_stride) {
-    int type = query_type ? query_type : s->field->type;
-    size_t bytes = vsi_vector_bytes(type, s->field->dim);
-    *io_stride = *io_stride ? *io_stride : bytes;
-    if (*io_stride < bytes)
-        return vsi_fail(err, VS_ERR_INVALID, "stride is %zu bytes, a query has %zu", *io_stride,
+/* ---- many queries --------------------------------------------------------------------------- */
+
+/* Threads take so many pieces of a batch at most: enough for any number of them, and each has memory of its
+ * own for one query. */
+enum { BATCH_PIECES_MAX = 256 };
+
+/* In place of a number of hits. */
+#define BATCH_NOT_RUN SIZE_MAX
+
+/* Many queries, in pieces. */
+typedef struct search_batch {
+    search *s;
+    const uint8_t *queries;
+    int query_type;
+    size_t stride, count, k;
+    vs_hit *hits;       /* [count x k] */
+    size_t *out_counts; /* [count] */
+
+    /* for the host's threads */
+    size_t piece; /* queries of each but the last */
+    vsi_watch_team team;
+    vsi_atomic_u64 failed_at; /* the first query that failed; count: none. Changed under db->lock */
+    vs_status st;             /* its failure, or what ends all of them */
+    vsi_err err;
+} search_batch;
+
+static vs_status batch_check(vsi_err *err, search_batch *b) {
+    const vsi_field *field = b->s->field;
+    size_t bytes = vsi_vector_bytes(b->query_type ? b->query_type : field->type, field->dim);
+    b->stride = b->stride ? b->stride : bytes;
+    if (b->stride < bytes)
+        return vsi_fail(err, VS_ERR_INVALID, "stride is %zu bytes, a query has %zu", b->stride,
                         bytes);
-    if (k && count > SIZE_MAX / sizeof(vs_hit) / k)
+    if (b->k && b->count > SIZE_MAX / sizeof(vs_hit) / b->k)
         return vsi_fail(err, VS_ERR_LIMIT, "%zu queries of %zu hits are more than memory has",
-                        count, k);
-    vsi_watch_count(&s->watch, VSI_EXACT_STEPS, s->r.coll.count * count);
-    return search_check_k(err, k);
+                        b->count, b->k);
+    vsi_watch_count(&b->s->watch, VSI_EXACT_STEPS, b->s->r.coll.count * b->count);
+    return search_check_k(err, b->k);
+}
+
+/* The hits of query i, whose keys are those of slots where they are no numbers. */
+static vs_status batch_scan(vsi_err *err, const search_batch *b, size_t i, vsi_watch *watch,
+                            vsi_buf *scratch, vsi_stay *stay) {
+    const search *s = b->s;
+    vsi_topk topk = {.hits = b->hits + i * b->k, .k = b->k};
+    vs_status st = query_prepare(err, s, b->queries + i * b->stride, b->query_type, scratch);
+    vsi_exact_ask ask = s->ask;
+    ask.query = scratch->data;
+    ask.watch = watch;
+    if (st == VS_OK)
+        st = vsi_exact_scan(err, s->r.db->kernels, &s->r.coll, &ask, stay, &topk);
+    if (st != VS_OK)
+        return vsi_fail_in(err, "row %zu of %zu", i, b->count);
+    b->out_counts[i] = topk.count;
+    return VS_OK;
+}
+
+static vs_status batch_run_serial(vsi_err *err, search_batch *b) {
+    search *s = b->s;
+    vs_status st = VS_OK;
+    for (size_t i = 0; st == VS_OK && i < b->count; i++)
+        st = batch_scan(err, b, i, &s->watch, &s->r.collection->scratch, &s->r.view.stay);
+    return st;
+}
+
+/* Of failures that a query has by itself the first one counts, as if there were one thread; the others end all. */
+static void batch_fail(search_batch *b, size_t i, vs_status st, const vsi_err *err) {
+    vs_db *db = b->s->r.db;
+    bool ends_all = st == VS_ERR_INTERRUPTED || st == VS_ERR_TIMEOUT;
+    vsi_mutex_lock(&db->lock);
+    bool has_ended = vsi_atomic_load(&b->team.has_ended);
+    if (!has_ended && (ends_all || i < vsi_atomic_load(&b->failed_at))) {
+        vsi_atomic_set(&b->team.has_ended, ends_all);
+        vsi_atomic_set(&b->failed_at, i);
+        b->st = st;
+        b->err = *err;
+    }
+    vsi_mutex_unlock(&db->lock);
+}
+
+/* Called by the host's threads: a piece of the queries, as far as none in front of them has failed. */
+static void batch_body(void *ctx, size_t at) {
+    search_batch *b = ctx;
+    vsi_reside *reside = &b->s->r.db->engine->pager.reside;
+    vsi_buf scratch = {.mem = &b->s->r.db->mem};
+    vsi_watch watch = b->s->watch;
+    size_t i = at * b->piece, end = i + b->piece < b->count ? i + b->piece : b->count;
+    if (at > (b->count - 1) / b->piece)
+        return; /* there is no such piece */
+    watch.team = &b->team;
+    vsi_stay stay = vsi_stay_enter(reside);
+    for (; i < end && i < vsi_atomic_load(&b->failed_at); i++) {
+        vsi_err err = {0};
+        vs_status st = batch_scan(&err, b, i, &watch, &scratch, &stay);
+        if (st != VS_OK)
+            batch_fail(b, i, st, &err);
+    }
+    vsi_stay_leave(reside, stay);
+    vsi_buf_free(&scratch);
+}
+
+/* The threads stay for themselves; this one does not, so that what they let go can leave memory. */
+static vs_status batch_run_parallel(vsi_err *err, search_batch *b) {
+    vs_db *db = b->s->r.db;
+    vsi_reside *reside = &db->engine->pager.reside;
+    b->piece = (b->count - 1) / BATCH_PIECES_MAX + 1;
+    size_t pieces = (b->count - 1) / b->piece + 1;
+    vsi_atomic_set(&b->failed_at, b->count);
+    for (size_t i = 0; i < b->count; i++)
+        b->out_counts[i] = BATCH_NOT_RUN;
+    vsi_stay_leave(reside, b->s->r.view.stay);
+    db->parallel_for(db->parallel_ctx, pieces, batch_body, b);
+    b->s->r.view.stay = vsi_stay_enter(reside);
+    b->s->watch.progress.done = vsi_atomic_load(&b->team.done);
+    if (b->st != VS_OK)
+        *err = b->err;
+    for (size_t i = 0; b->st == VS_OK && i < b->count; i++)
+        if (b->out_counts[i] == BATCH_NOT_RUN)
+            return vsi_fail(err, VS_ERR_MISUSE, "row %zu of %zu: parallel_for left it out", i,
+                            b->count);
+    return b->st;
+}
+
+static vs_status batch_run(vsi_err *err, search_batch *b) {
+    vs_status st = b->s->r.db->parallel_for && b->count > 1 ? batch_run_parallel(err, b)
+                                                            : batch_run_serial(err, b);
+    for (size_t i = 0; st == VS_OK && i < b->count; i++) {
+        st = hits_settle(err, b->s, b->hits + i * b->k, b->out_counts[i]);
+        if (st != VS_OK)
+            vsi_fail_in(err, "row %zu of %zu", i, b->count);
+    }
+    for (size_t i = 0; st == VS_OK && i < b->count; i++)
+        hits_point(b->s->r.collection, b->hits + i * b->k, b->out_counts[i]);
+    return st;
 }
 
 vs_status vs_search_batch(vs_collection *collection, vs_txn *txn, const void *queries,
@@ -20375,22 +20525,23 @@ vs_status vs_search_batch(vs_collection *collection, vs_txn *txn, const void *qu
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     search s;
+    search_batch batch = {.s = &s,
+                          .queries = queries,
+                          .query_type = query_type,
+                          .stride = stride_bytes,
+                          .count = count,
+                          .k = k,
+                          .hits = hits,
+                          .out_counts = out_counts};
     vs_status st = search_open(&err, collection, txn, options, &s);
     if (st == VS_OK)
-        st = batch_check(&err, &s, query_type, count, k, &stride_bytes);
-    for (size_t i = 0; st == VS_OK && i < count; i++) {
-        vsi_topk topk = {.hits = hits + i * k, .k = k};
-        st = search_prepare(&err, &s, (const uint8_t *)queries + i * stride_bytes, query_type);
-        if (st == VS_OK)
-            st = search_run(&err, &s, &topk);
-        if (st != VS_OK)
-            vsi_fail_in(&err, "row %zu of %zu", i, count);
-        out_counts[i] = topk.count;
-    }
-    for (size_t i = 0; st == VS_OK && i < count; i++)
-        hits_point(collection, hits + i * k, out_counts[i]);
+        st = batch_check(&err, &batch);
+    if (st == VS_OK)
+        st = batch_run(&err, &batch);
     return vsi_reading_close(&s.r, st, &err);
 }
+
+/* ---- a radius, a record, a distance --------------------------------------------------------- */
 
 vs_status vs_search_radius(vs_collection *collection, vs_txn *txn, const void *query,
                            int query_type, double radius, const vs_search_options *options,

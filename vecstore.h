@@ -347,6 +347,20 @@ typedef struct vs_progress {
  * changes, the write transaction; several at once when several calls run. */
 typedef int (*vs_progress_fn)(void *ctx, const vs_progress *progress);
 
+/* The host's threads, for calls that can use several: vs_search_batch. The library has none of its own.
+ *
+ *   ctx        vs_open_options.parallel_ctx
+ *   count      1 or more
+ *   body       to be called with body_ctx and each i from 0 to count - 1 once, in any order, by any threads, several
+ *              at once
+ *
+ * Returns when all calls of body have returned; that it makes all of them is required, also when it has but one
+ * thread. It must not use the database. A call gives the same result with it as without; a vs_progress_fn is called
+ * by these threads then, several at once.
+ * Threads: several at once when several calls run. */
+typedef void (*vs_parallel_fn)(void *ctx, size_t count, void (*body)(void *body_ctx, size_t i),
+                               void *body_ctx);
+
 /* vs_open_options.compression: how metadata and notes too large for a page of a tree (about 1.3 KB) are
  * stored from now on. What is stored already stays as it is, and is read in any case. */
 enum {
@@ -375,6 +389,8 @@ typedef struct vs_open_options {
                                version may bring needs no copy. What exists stays as it is */
     vs_progress_fn progress; /* NULL: nobody is told how far calls are */
     void *progress_ctx;
+    vs_parallel_fn parallel_for; /* NULL: calls use the thread that makes them */
+    void *parallel_ctx;
 } vs_open_options;
 
 /* The memory limit. What is read from the file stays in memory for the next time, until all memory of the
@@ -400,7 +416,7 @@ typedef struct vs_open_options {
 #define VS_OPEN_OPTIONS_INIT                                                                       \
     {                                                                                              \
         sizeof(vs_open_options), 0, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL, 0, 0, NULL, \
-            NULL                                                                                   \
+            NULL, NULL, NULL                                                                       \
     }
 
 /* vs_open - open a database, or create one.
@@ -1160,8 +1176,9 @@ VS_NODISCARD VS_API vs_status vs_search(vs_collection *collection, vs_txn *txn, 
  *   hits           [count x k] those of query i from hits[i * k] on, as by vs_search
  *   out_counts     [count] hits written for each
  *
- * Errors: as vs_search; VS_ERR_LIMIT (count times k). The message names the query. After an error hits and
- *   out_counts hold anything.
+ * With vs_open_options.parallel_for the host's threads share the queries.
+ * Errors: as vs_search; VS_ERR_LIMIT (count times k), VS_ERR_MISUSE (parallel_for left queries out). The message names
+ *   the query. After an error hits and out_counts hold anything.
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_search_batch(vs_collection *collection, vs_txn *txn,
                                               const void *queries, int query_type,

@@ -32,6 +32,8 @@ struct vs_db {
     uint64_t process_id; /* that opened it */
     uint32_t txns, collections, cursors;
     vsi_watcher watcher;
+    vs_parallel_fn parallel_for; /* NULL: calls use the thread that makes them */
+    void *parallel_ctx;
 };
 
 struct vs_txn {

@@ -42,11 +42,19 @@ static vs_status watch_report(vsi_err *err, vsi_watch *watch, int64_t now_us) {
     return vsi_fail(err, VS_ERR_INTERRUPTED, "the call was ended by the host's progress function");
 }
 
+static bool watch_has_team_ended(vsi_watch *watch, uint64_t done) {
+    vsi_atomic_add(&watch->team->done, done);
+    watch->progress.done = vsi_atomic_load(&watch->team->done);
+    return vsi_atomic_load(&watch->team->has_ended);
+}
+
 VSI_FN vs_status vsi_watch_step(vsi_err *err, vsi_watch *watch, uint64_t done) {
     if (!watch || !watch->watcher)
         return VS_OK;
     vsi_watcher *watcher = watch->watcher;
     watch->progress.done += done;
+    if (watch->team && watch_has_team_ended(watch, done))
+        return vsi_fail(err, VS_ERR_INTERRUPTED, "the call was ended");
     if (!watch->is_deaf && vsi_atomic_load(&watcher->interrupts) != watch->interrupts)
         return vsi_fail(err, VS_ERR_INTERRUPTED, "the call was interrupted");
     if (!watch->has_deadline && !watcher->progress)

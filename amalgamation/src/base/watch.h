@@ -13,6 +13,12 @@ typedef struct vsi_watcher {
     vsi_atomic_u64 timeout_ms; /* of calls that have none of their own; 0: none */
 } vsi_watcher;
 
+/* A call that several threads work for, each with a watch of its own. */
+typedef struct vsi_watch_team {
+    vsi_atomic_u64 done;      /* by all of them */
+    vsi_atomic_u64 has_ended; /* not 0: none of them is to go on */
+} vsi_watch_team;
+
 /* One call. */
 typedef struct vsi_watch {
     vsi_watcher *watcher; /* borrowed; NULL: nothing ends the call */
@@ -21,6 +27,7 @@ typedef struct vsi_watch {
     bool has_deadline;
     int64_t deadline_us, report_us; /* when the host is told next */
     vs_progress progress;
+    vsi_watch_team *team; /* NULL: one thread. Borrowed */
 } vsi_watch;
 
 VSI_FN vsi_watch vsi_watch_begin(vsi_watcher *watcher);
