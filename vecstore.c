@@ -512,6 +512,119 @@ VSI_FN const char *vsi_status_name(vs_status status) {
             return names[i].name;
     return "VS_ERR_?";
 }
+/* ---- base/watch.h ---------------------------------------------------------------------------------- */
+/* watch.h - what ends a long call before it is done, and tells its host how far it is. */
+#ifndef VSI_WATCH_H
+#define VSI_WATCH_H
+
+/* uses base/status.h */
+
+/* What all calls on a database share. */
+typedef struct vsi_watcher {
+    const vs_vfs *vfs;       /* whose clock counts; borrowed */
+    vs_progress_fn progress; /* NULL: nobody is told */
+    void *progress_ctx;
+    vsi_atomic_u64 interrupts; /* how often vs_interrupt was called */
+    vsi_atomic_u64 timeout_ms; /* of calls that have none of their own; 0: none */
+} vsi_watcher;
+
+/* A call that several threads work for, each with a watch of its own. */
+typedef struct vsi_watch_team {
+    vsi_atomic_u64 done;      /* by all of them */
+    vsi_atomic_u64 has_ended; /* not 0: none of them is to go on */
+} vsi_watch_team;
+
+/* One call. */
+typedef struct vsi_watch {
+    vsi_watcher *watcher; /* borrowed; NULL: nothing ends the call */
+    uint64_t interrupts;  /* as many as there were when it began */
+    bool is_deaf;         /* to interrupts */
+    bool has_deadline;
+    int64_t deadline_us, report_us; /* when the host is told next */
+    vs_progress progress;
+    vsi_watch_team *team; /* NULL: one thread. Borrowed */
+} vsi_watch;
+
+VSI_FN vsi_watch vsi_watch_begin(vsi_watcher *watcher);
+/* The call may take so long from now on; 0: as long as the database says. */
+VSI_FN void vsi_watch_limit(vsi_watch *watch, uint32_t timeout_ms);
+/* What follows is counted as this, a constant. total 0: nobody knows. watch NULL: nothing. */
+VSI_FN void vsi_watch_count(vsi_watch *watch, const char *what, uint64_t total);
+
+/* So much more is done; to be called every some hundred microseconds. VS_ERR_INTERRUPTED, VS_ERR_TIMEOUT: the
+ * call is to end. watch NULL: nothing. */
+VS_NODISCARD VSI_FN vs_status vsi_watch_step(vsi_err *err, vsi_watch *watch, uint64_t done);
+
+#endif
+/* ---- base/watch.c ---------------------------------------------------------------------------------- */
+/* watch.c - interrupts, deadlines and progress of long calls. */
+/* uses base/watch.h */
+
+enum { WATCH_REPORT_US = 10000 }; /* the host is told that often */
+
+static int64_t watch_now(const vsi_watch *watch) {
+    const vs_vfs *vfs = watch->watcher->vfs;
+    return vfs->ticks_us(vfs->ctx);
+}
+
+VSI_FN vsi_watch vsi_watch_begin(vsi_watcher *watcher) {
+    vsi_watch watch = {.watcher = watcher};
+    if (!watcher)
+        return watch;
+    watch.interrupts = vsi_atomic_load(&watcher->interrupts);
+    if (watcher->progress)
+        watch.report_us = watch_now(&watch) + WATCH_REPORT_US;
+    return watch;
+}
+
+VSI_FN void vsi_watch_limit(vsi_watch *watch, uint32_t timeout_ms) {
+    if (!watch->watcher)
+        return;
+    uint64_t ms = timeout_ms ? timeout_ms : vsi_atomic_load(&watch->watcher->timeout_ms);
+    watch->has_deadline = ms && ms != VS_NO_TIMEOUT;
+    if (watch->has_deadline)
+        watch->deadline_us = watch_now(watch) + (int64_t)ms * 1000;
+}
+
+VSI_FN void vsi_watch_count(vsi_watch *watch, const char *what, uint64_t total) {
+    if (watch)
+        watch->progress = (vs_progress){.what = what, .total = total};
+}
+
+static vs_status watch_report(vsi_err *err, vsi_watch *watch, int64_t now_us) {
+    const vsi_watcher *watcher = watch->watcher;
+    watch->report_us = now_us + WATCH_REPORT_US;
+    if (watch->progress.total && watch->progress.done > watch->progress.total)
+        watch->progress.total = watch->progress.done; /* it was an estimate */
+    if (!watcher->progress(watcher->progress_ctx, &watch->progress))
+        return VS_OK;
+    return vsi_fail(err, VS_ERR_INTERRUPTED, "the call was ended by the host's progress function");
+}
+
+static bool watch_has_team_ended(vsi_watch *watch, uint64_t done) {
+    vsi_atomic_add(&watch->team->done, done);
+    watch->progress.done = vsi_atomic_load(&watch->team->done);
+    return vsi_atomic_load(&watch->team->has_ended);
+}
+
+VSI_FN vs_status vsi_watch_step(vsi_err *err, vsi_watch *watch, uint64_t done) {
+    if (!watch || !watch->watcher)
+        return VS_OK;
+    vsi_watcher *watcher = watch->watcher;
+    watch->progress.done += done;
+    if (watch->team && watch_has_team_ended(watch, done))
+        return vsi_fail(err, VS_ERR_INTERRUPTED, "the call was ended");
+    if (!watch->is_deaf && vsi_atomic_load(&watcher->interrupts) != watch->interrupts)
+        return vsi_fail(err, VS_ERR_INTERRUPTED, "the call was interrupted");
+    if (!watch->has_deadline && !watcher->progress)
+        return VS_OK;
+    int64_t now_us = watch_now(watch);
+    if (watch->has_deadline && now_us >= watch->deadline_us)
+        return vsi_fail(err, VS_ERR_TIMEOUT, "the call took longer than it may");
+    if (watcher->progress && now_us >= watch->report_us)
+        return watch_report(err, watch, now_us);
+    return VS_OK;
+}
 /* ---- base/mem.h ---------------------------------------------------------------------------------- */
 /* mem.h - memory of one database: the host's allocator, and how much is in use. */
 #ifndef VSI_MEM_H
@@ -6321,6 +6434,7 @@ VSI_FN bool vsi_windows_are_clear(vsi_windows *windows, uint64_t offset, uint64_
 #define VSI_PAGER_H
 
 /* uses os/file.h */
+/* uses base/watch.h */
 /* uses store/ref.h */
 /* uses store/reside.h */
 /* uses store/space.h */
@@ -6349,9 +6463,10 @@ typedef struct vsi_pager {
     vsi_buf taken;     /* vsi_run: written since the last keep or undo */
     vsi_buf dropped; /* vsi_run: given up without a version that says so; the engine buries them */
     uint64_t written_bytes;
-    uint64_t writer; /* number of the transaction that changes something, or did last */
-    bool packs;      /* large values are compressed when that saves a page */
-    bool has_packed; /* a compressed one was written, if only to pages that were given up again */
+    vsi_watch *watch; /* of the call that writes; NULL: none. Borrowed */
+    uint64_t writer;  /* number of the transaction that changes something, or did last */
+    bool packs;       /* large values are compressed when that saves a page */
+    bool has_packed;  /* a compressed one was written, if only to pages that were given up again */
 } vsi_pager;
 
 VSI_FN bool vsi_pager_init(vsi_pager *pager, vsi_mem *mem, const vsi_file *file);
@@ -6805,7 +6920,9 @@ VSI_FN vs_status vsi_pager_flush(vsi_err *err, vsi_pager *pager) {
 static vs_status pager_put(vsi_err *err, vsi_pager *pager, uint64_t page, vsi_bytes bytes) {
     bool continues = page == pager->out_page + pager->out.bytes / VSI_PAGE_BYTES &&
                      pager->out.bytes + bytes.bytes <= PAGER_OUT_BYTES;
-    vs_status st = continues ? VS_OK : vsi_pager_flush(err, pager);
+    vs_status st = vsi_watch_step(err, pager->watch, bytes.bytes);
+    if (st == VS_OK && !continues)
+        st = vsi_pager_flush(err, pager);
     if (st != VS_OK)
         return st;
     if (!pager->out.bytes)
@@ -11782,14 +11899,15 @@ VSI_FN vs_status vsi_apply(vsi_err *err, vsi_state *state, const vsi_op *op, vsi
 #ifndef VSI_AUDIT_H
 #define VSI_AUDIT_H
 
+/* uses base/watch.h */
 /* uses store/state.h */
 
 typedef void (*vsi_report_fn)(void *ctx, const char *problem);
 
 /* Trees, slots, counts, and the digest computed anew from the contents. Calls report with each problem;
- * an error only when the walk could not be done. */
+ * an error only when the walk could not be done, or the watch ended it. watch NULL: none. */
 VS_NODISCARD VSI_FN vs_status vsi_audit(vsi_err *err, const vsi_state *state, vsi_mem *mem,
-                                        vsi_report_fn report, void *ctx);
+                                        vsi_watch *watch, vsi_report_fn report, void *ctx);
 
 #endif
 /* ---- store/audit.c ---------------------------------------------------------------------------------- */
@@ -11808,7 +11926,9 @@ typedef struct auditor {
     vsi_hash128 digest; /* computed anew */
     vsi_reside *reside; /* NULL: everything is in memory */
     vsi_stay stay;
+    vsi_watch *watch;
     uint64_t steps;
+    uint64_t records;         /* whose check the watch does not know of yet */
     uint64_t bytes;           /* of the collection's records */
     uint64_t payload_entries; /* that belong to a payload of it */
 } auditor;
@@ -11841,13 +11961,19 @@ static vs_status audit_tree(auditor *a, const char *where, const vsi_btree *tree
     return audit_note(a, where, st);
 }
 
-/* To the next entry. Now and then what was read may leave memory on the way, if there is too much: then the
- * cursor looks for its place again. */
+/* To the next entry. Now and then the watch is asked, and what was read may leave memory on the way, if there is too much:
+ * then the cursor looks for its place again. */
 static vs_status audit_next(auditor *a, vsi_btree_cursor *cursor) {
     uint8_t bytes[VSI_NODE_ENTRY_MAX];
     vsi_bytes key = vsi_btree_entry(cursor).key;
-    bool is_time = a->reside && ++a->steps % AUDIT_BREATH_STEPS == 0;
-    if (is_time && vsi_reside_excess(a->reside, 0)) {
+    bool is_time = ++a->steps % AUDIT_BREATH_STEPS == 0;
+    if (is_time) {
+        vs_status st = vsi_watch_step(a->err, a->watch, a->records);
+        a->records = 0;
+        if (st != VS_OK)
+            return st;
+    }
+    if (is_time && a->reside && vsi_reside_excess(a->reside, 0)) {
         memcpy(bytes, key.data, key.bytes);
         key.data = bytes;
         vsi_stay_leave(a->reside, a->stay);
@@ -11943,6 +12069,7 @@ static vs_status audit_records(auditor *a, const vsi_coll *coll) {
         if (st == VS_OK)
             st = audit_record(a, coll, key, slot);
         count++;
+        a->records++;
         long_count += key.kind != VS_KEY_U64;
         st = audit_note(a, coll->desc->name, st);
         if (st == VS_OK)
@@ -12232,18 +12359,31 @@ static vs_status audit_colls(auditor *a, const vsi_state *state) {
     return audit_note(a, "catalog", st);
 }
 
-VSI_FN vs_status vsi_audit(vsi_err *err, const vsi_state *state, vsi_mem *mem, vsi_report_fn report,
-                           void *ctx) {
+/* Records of all collections, as far as they can be found. */
+static uint64_t audit_total(vsi_err *err, const vsi_state *state) {
+    vsi_coll coll;
+    uint64_t total = 0, id = 0;
+    while (id <= UINT32_MAX && vsi_state_coll_from(err, state, (uint32_t)id, &coll) == VS_OK) {
+        total += coll.count;
+        id = (uint64_t)coll.desc->id + 1;
+    }
+    return total;
+}
+
+VSI_FN vs_status vsi_audit(vsi_err *err, const vsi_state *state, vsi_mem *mem, vsi_watch *watch,
+                           vsi_report_fn report, void *ctx) {
     vsi_pager *pager = state->catalog.cow->pager;
     auditor a = {.err = err,
                  .buf = {.mem = mem},
                  .report = report,
                  .ctx = ctx,
                  .descs = state->descs,
+                 .watch = watch,
                  .reside = pager ? &pager->reside : NULL};
     if (a.reside)
         a.stay = vsi_stay_enter(a.reside);
     bool has_catalog = true, has_notes = true;
+    vsi_watch_count(watch, "records checked", watch ? audit_total(err, state) : 0);
     vs_status st = audit_tree(&a, "catalog", &state->catalog, &has_catalog);
     if (st == VS_OK)
         st = audit_tree(&a, "notes", &state->notes, &has_notes);
@@ -13375,6 +13515,7 @@ VSI_FN void vsi_log_sync_end(vsi_log *log, vsi_log_ticket ticket) {
 #define VSI_REPLAY_H
 
 /* uses base/bytes.h */
+/* uses base/watch.h */
 /* uses store/frame.h */
 
 /* One log file of the chain. */
@@ -13409,6 +13550,8 @@ typedef struct vsi_replay {
     /* Known when is_done; durable_lsn grows while reading. */
     uint64_t durable_lsn, durable_chain;
     uint64_t dropped_lsn, dropped_bytes; /* a torn tail; 0: none */
+    uint64_t found_bytes;                /* of all files, when it was opened */
+    uint64_t told_bytes;                 /* of these, what a watch knows to be read */
     uint64_t total_bytes; /* of the files so far, what stands behind their frames left out */
     vsi_buf spots;        /* vsi_replay_spot of frames above durable_lsn, from spot_at on */
     size_t spot_at;
@@ -13426,6 +13569,10 @@ VSI_FN void vsi_replay_free(vsi_replay *replay);
  * were durable; a torn tail is the end. */
 VSI_FN vs_status vsi_replay_next(vsi_err *err, vsi_replay *replay, vsi_frame *out_frame,
                                  vsi_bytes *out_payload);
+
+/* Counts the bytes that are read, and what was since the last step is one. */
+VSI_FN void vsi_replay_watch(vsi_replay *replay, const char *what, vsi_watch *watch);
+VS_NODISCARD VSI_FN vs_status vsi_replay_step(vsi_err *err, vsi_replay *replay, vsi_watch *watch);
 
 /* After the end: reads frame number lsn, which must be above durable_lsn, once more. */
 VSI_FN vs_status vsi_replay_reread(vsi_err *err, vsi_replay *replay, uint64_t lsn,
@@ -13528,6 +13675,7 @@ static vs_status replay_collect_files(vsi_err *err, vsi_replay *r) {
             return vsi_fail(err, VS_ERR_CORRUPT, "%s begins at frame %llu, after its successor",
                             r->file.path, (unsigned long long)file.header.start_lsn);
         below = file.header.start_lsn;
+        r->found_bytes += r->file_bytes;
         g = file.header.previous_generation; /* smaller than before, so this ends */
         if (!vsi_buf_append(&r->files, &file, sizeof file))
             return vsi_fail_nomem(err, sizeof file);
@@ -13834,6 +13982,16 @@ VSI_FN vs_status vsi_replay_next(vsi_err *err, vsi_replay *r, vsi_frame *out_fra
         return VS_OK;
     }
     return VS_OK;
+}
+
+VSI_FN void vsi_replay_watch(vsi_replay *r, const char *what, vsi_watch *watch) {
+    vsi_watch_count(watch, what, r->found_bytes);
+}
+
+VSI_FN vs_status vsi_replay_step(vsi_err *err, vsi_replay *r, vsi_watch *watch) {
+    uint64_t read = r->total_bytes + (r->is_done ? 0 : r->pos), told = r->told_bytes;
+    r->told_bytes = read;
+    return vsi_watch_step(err, watch, read - told);
 }
 
 VSI_FN vs_status vsi_replay_reread(vsi_err *err, vsi_replay *r, uint64_t lsn, vsi_frame *out_frame,
@@ -14153,6 +14311,7 @@ VSI_FN void vsi_versions_reclaim(vsi_versions *versions) {
 #ifndef VSI_ENGINE_H
 #define VSI_ENGINE_H
 
+/* uses base/watch.h */
 /* uses store/budget.h */
 /* uses store/log.h */
 /* uses store/replay.h */
@@ -14174,6 +14333,7 @@ typedef struct vsi_engine_config {
     uint32_t trailer_bytes; /* of a database that is created */
     vs_log_fn log_fn;       /* NULL: no messages */
     void *log_ctx;
+    vsi_watcher *watcher; /* borrowed; NULL: nobody watches long calls */
 } vsi_engine_config;
 
 /* A thread that asks config.busy_fn whether to wait on; lives on its stack. */
@@ -15913,6 +16073,7 @@ typedef struct recovery {
     vsi_savepoints points; /* of the transaction */
     uint64_t commit_lsn, first_cont_lsn;
     const vsi_checkpoint_info *from;
+    vsi_watch watch;
 } recovery;
 
 /* Opens, ends or goes back to a savepoint, as the transaction did. */
@@ -16033,6 +16194,7 @@ static vs_status recovery_run(vsi_err *err, recovery *r) {
     vsi_engine *engine = r->engine;
     vs_status st = vsi_replay_open(err, engine->mem, engine->config.vfs, engine->path,
                                    &engine->metas.newest, r->from, &r->replay);
+    vsi_replay_watch(&r->replay, "bytes of log recovered", &r->watch);
     while (st == VS_OK) {
         vsi_frame frame;
         vsi_bytes payload;
@@ -16040,6 +16202,8 @@ static vs_status recovery_run(vsi_err *err, recovery *r) {
         if (st != VS_OK || r->replay.is_done)
             break;
         st = recovery_frame(err, r, &frame, payload); /* keeps N2 */
+        if (st == VS_OK)
+            st = vsi_replay_step(err, &r->replay, &r->watch);
     }
     return st == VS_OK ? recovery_finish(err, r) : st;
 }
@@ -16082,6 +16246,7 @@ static vs_status open_recover_from(vsi_err *err, vsi_engine *engine,
         return vsi_fail_nomem(err, sizeof *r);
     r->engine = engine;
     r->from = from;
+    r->watch = vsi_watch_begin(engine->config.watcher);
     r->points = (vsi_savepoints){.engine = engine, .list = {.mem = engine->mem}};
     r->commit_lsn = from->lsn;
     engine->pager.birth = (uint32_t)(from->number + 1);
@@ -17429,16 +17594,32 @@ static vs_status checkpoint_relieve(vsi_err *err, vsi_engine *engine) {
     return st;
 }
 
+/* What follows is watched until the role is given back: about so many bytes are to be written. It may end only
+ * in the pager, that is before the meta pages name anything: as if the device had refused to write. */
+static void checkpoint_watch(vsi_engine *engine, vsi_watch *watch, uint64_t max_bytes) {
+    uint64_t bytes = vsi_flush_slabs_left(&engine->versions.applied->state);
+    bytes = bytes < max_bytes ? bytes + engine->cow.bytes - engine->cow.dead_bytes : max_bytes;
+    vsi_watch_count(watch, "bytes written", bytes);
+    engine->pager.watch = watch;
+}
+
+static void checkpoint_give_role(vsi_engine *engine) {
+    engine->pager.watch = NULL;
+    vsi_role_give(engine);
+}
+
 VSI_FN vs_status vsi_checkpoint(vsi_err *err, vsi_engine *engine, bool is_final) {
+    vsi_watch watch = vsi_watch_begin(engine->config.watcher);
     vs_status st = vsi_role_take(err, engine, true);
     if (st != VS_OK)
         return st;
     vsi_mutex_lock(&engine->log_lock);
     st = vsi_engine_check_writable(err, engine);
     vsi_mutex_unlock(&engine->log_lock);
+    checkpoint_watch(engine, &watch, UINT64_MAX);
     if (st == VS_OK)
         st = checkpoint_with_role(err, engine, is_final);
-    vsi_role_give(engine);
+    checkpoint_give_role(engine);
     return st;
 }
 
@@ -17493,6 +17674,7 @@ static vs_status vacuum_with_role(vsi_err *err, vsi_engine *engine, uint64_t max
 
 VSI_FN vs_status vsi_vacuum(vsi_err *err, vsi_engine *engine, uint64_t max_bytes,
                             uint64_t *out_left_bytes) {
+    vsi_watch watch = vsi_watch_begin(engine->config.watcher);
     *out_left_bytes = 0;
     vs_status st = vsi_role_take(err, engine, true);
     if (st != VS_OK)
@@ -17500,12 +17682,13 @@ VSI_FN vs_status vsi_vacuum(vsi_err *err, vsi_engine *engine, uint64_t max_bytes
     vsi_mutex_lock(&engine->log_lock);
     st = vsi_engine_check_writable(err, engine);
     vsi_mutex_unlock(&engine->log_lock);
+    checkpoint_watch(engine, &watch, UINT64_MAX);
     vsi_stay stay = vsi_stay_enter(&engine->pager.reside);
     if (st == VS_OK)
         st = vacuum_with_role(err, engine, max_bytes, &stay, out_left_bytes);
     vsi_stay_leave(&engine->pager.reside, stay);
     vsi_budget_keep(&engine->pager, &engine->descs);
-    vsi_role_give(engine);
+    checkpoint_give_role(engine);
     return st;
 }
 
@@ -17565,6 +17748,9 @@ VSI_FN void vsi_checkpoint_if_due(vsi_engine *engine) {
     checkpoint_pressure p = checkpoint_look(engine);
     if (!p.is_near || vsi_role_take(&err, engine, false) != VS_OK)
         return;
+    vsi_watch watch = vsi_watch_begin(engine->config.watcher);
+    watch.is_deaf = true; /* the commit was asked for, and is done */
+    checkpoint_watch(engine, &watch, UINT64_MAX);
     uint64_t ahead = engine->ahead_log_bytes < p.log_bytes ? engine->ahead_log_bytes : 0;
     vs_status st = checkpoint_write_ahead(&err, engine, CHECKPOINT_PACE * (p.log_bytes - ahead));
     engine->ahead_log_bytes = p.log_bytes;
@@ -17575,7 +17761,7 @@ VSI_FN void vsi_checkpoint_if_due(vsi_engine *engine) {
         st = checkpoint_relieve(&err, engine);
     if (st != VS_OK)
         checkpoint_put_off(engine, &err);
-    vsi_role_give(engine);
+    checkpoint_give_role(engine);
 }
 
 static vs_status maintain_with_role(vsi_err *err, vsi_engine *engine, uint64_t max_bytes,
@@ -17590,14 +17776,16 @@ static vs_status maintain_with_role(vsi_err *err, vsi_engine *engine, uint64_t m
 
 VSI_FN vs_status vsi_maintain(vsi_err *err, vsi_engine *engine, uint64_t max_bytes,
                               uint64_t *out_left_bytes) {
+    vsi_watch watch = vsi_watch_begin(engine->config.watcher);
     *out_left_bytes = 0;
     if (!checkpoint_look(engine).is_near)
         return VS_OK;
     vs_status st = vsi_role_take(err, engine, true);
     if (st != VS_OK)
         return st;
+    checkpoint_watch(engine, &watch, max_bytes);
     st = maintain_with_role(err, engine, max_bytes, out_left_bytes);
-    vsi_role_give(engine);
+    checkpoint_give_role(engine);
     return st;
 }
 /* ---- store/check.h ---------------------------------------------------------------------------------- */
@@ -17609,9 +17797,9 @@ VSI_FN vs_status vsi_maintain(vsi_err *err, vsi_engine *engine, uint64_t max_byt
 /* uses store/engine.h */
 
 /* Calls report with each problem; levels as vs_check. An error only when the check itself could not
- * be done. */
-VSI_FN vs_status vsi_engine_check(vsi_err *err, vsi_engine *engine, int level, vsi_report_fn report,
-                                  void *ctx);
+ * be done, or the watch ended it. watch NULL: none. */
+VSI_FN vs_status vsi_engine_check(vsi_err *err, vsi_engine *engine, int level, vsi_watch *watch,
+                                  vsi_report_fn report, void *ctx);
 
 #endif
 /* ---- store/check.c ---------------------------------------------------------------------------------- */
@@ -17657,7 +17845,7 @@ static vs_status check_metas(vsi_err *err, vsi_engine *engine, check_moment *out
 
 /* The log from the older of the two checkpoints on. */
 static vs_status check_log(vsi_err *err, vsi_engine *engine, const check_moment *moment,
-                           bool skips_payloads) {
+                           bool skips_payloads, vsi_watch *watch) {
     const vsi_meta *meta = &moment->meta;
     const vsi_checkpoint_info *from = meta->previous.log_from ? &meta->previous : &meta->checkpoint;
     vsi_replay *replay = vsi_alloc_zeroed(engine->mem, sizeof *replay);
@@ -17666,10 +17854,13 @@ static vs_status check_log(vsi_err *err, vsi_engine *engine, const check_moment 
     vs_status st =
         vsi_replay_open(err, engine->mem, engine->config.vfs, engine->path, meta, from, replay);
     replay->skips_payloads = skips_payloads;
+    vsi_replay_watch(replay, "bytes of log checked", watch);
     while (st == VS_OK && !replay->is_done && replay->next_lsn <= moment->end_lsn) {
         vsi_frame frame;
         vsi_bytes payload;
         st = vsi_replay_next(err, replay, &frame, &payload);
+        if (st == VS_OK && !replay->is_done)
+            st = vsi_replay_step(err, replay, watch);
     }
     if (st == VS_OK && replay->next_lsn <= moment->end_lsn)
         st = vsi_fail(err, VS_ERR_CORRUPT, "%s: the log ends at frame %llu, expected %llu",
@@ -17694,6 +17885,7 @@ typedef struct check_extents {
     vsi_buf runs;          /* vsi_run */
     uint64_t needed;       /* features that the meta page names */
     bool is_packed_silent; /* an extent is compressed although the meta page does not say so */
+    vsi_watch *watch;
     vsi_report_fn report;
     void *ctx;
 } check_extents;
@@ -17703,7 +17895,9 @@ static vs_status check_visit(void *ctx, vsi_err *err, vsi_ref ref) {
     vsi_run run = {vsi_ref_page(ref), vsi_ref_pages(ref)};
     if (ref.codec == VSI_CODEC_ZSTD && !(c->needed & VSI_META_NEEDS_ZSTD))
         c->is_packed_silent = true;
-    return vsi_buf_append(&c->runs, &run, sizeof run) ? VS_OK : vsi_fail_nomem(err, sizeof run);
+    if (!vsi_buf_append(&c->runs, &run, sizeof run))
+        return vsi_fail_nomem(err, sizeof run);
+    return vsi_watch_step(err, c->watch, run.pages);
 }
 
 static void check_damaged(void *ctx, const vsi_err *err) {
@@ -17749,13 +17943,15 @@ static vs_status check_free_list(vsi_err *err, vsi_engine *engine, check_extents
 /* Everything that a checkpoint reaches, read again, and for the last one whether that and what is free make
  * up the file. */
 static vs_status check_checkpoint(vsi_err *err, vsi_engine *engine, const vsi_meta *meta,
-                                  bool is_last, vsi_report_fn report, void *ctx) {
+                                  bool is_last, vsi_watch *watch, vsi_report_fn report, void *ctx) {
     const vsi_checkpoint_info *info = is_last ? &meta->checkpoint : &meta->previous;
     check_extents c = {.runs = {.mem = engine->mem},
                        .needed = meta->features_needed,
+                       .watch = watch,
                        .report = report,
                        .ctx = ctx};
     vsi_walk walk = {.visit = check_visit, .damaged = check_damaged, .ctx = &c, .reads_all = true};
+    vsi_watch_count(watch, "pages checked", info->end);
     vs_status st = vsi_walk_run(err, &engine->pager, info->catalog, &walk);
     if (st == VS_OK && is_last)
         st = check_free_list(err, engine, &c, info);
@@ -17778,13 +17974,13 @@ static bool check_log_moved(vsi_engine *engine, const check_moment *moment) {
 }
 
 /* The log behind the checkpoint. A failed sync may move it while it is read: then once more. */
-static vs_status check_whole_log(vsi_err *err, vsi_engine *engine, check_moment *moment,
-                                 int level) {
-    vs_status st = check_log(err, engine, moment, level == 1);
+static vs_status check_whole_log(vsi_err *err, vsi_engine *engine, check_moment *moment, int level,
+                                 vsi_watch *watch) {
+    vs_status st = check_log(err, engine, moment, level == 1, watch);
     while (check_is_finding(st) && check_log_moved(engine, moment)) {
         st = check_begin(err, engine, moment);
         if (st == VS_OK)
-            st = check_log(err, engine, moment, level == 1);
+            st = check_log(err, engine, moment, level == 1, watch);
     }
     return st;
 }
@@ -17809,21 +18005,21 @@ static void check_report_metas(const check_moment *moment, vsi_report_fn report,
     report(ctx, text);
 }
 
-static vs_status check_files(vsi_err *err, vsi_engine *engine, int level, vsi_report_fn report,
-                             void *ctx) {
+static vs_status check_files(vsi_err *err, vsi_engine *engine, int level, vsi_watch *watch,
+                             vsi_report_fn report, void *ctx) {
     check_moment moment = {.end_lsn = 0};
     vs_status st = check_report(check_begin(err, engine, &moment), err, report, ctx);
     if (st == VS_OK)
         check_report_metas(&moment, report, ctx);
     if (st == VS_OK && level >= 1 && moment.meta.seq)
-        st = check_report(check_whole_log(err, engine, &moment, level), err, report, ctx);
+        st = check_report(check_whole_log(err, engine, &moment, level, watch), err, report, ctx);
     const vsi_checkpoint_info *last = &moment.meta.checkpoint, *before = &moment.meta.previous;
     if (st == VS_OK && level >= 2 && last->number)
-        st = check_report(check_checkpoint(err, engine, &moment.meta, true, report, ctx), err,
-                          report, ctx);
+        st = check_report(check_checkpoint(err, engine, &moment.meta, true, watch, report, ctx),
+                          err, report, ctx);
     if (st == VS_OK && level >= 2 && before->log_from && before->number)
-        st = check_report(check_checkpoint(err, engine, &moment.meta, false, report, ctx), err,
-                          report, ctx);
+        st = check_report(check_checkpoint(err, engine, &moment.meta, false, watch, report, ctx),
+                          err, report, ctx);
     return st;
 }
 
@@ -17833,15 +18029,15 @@ static void check_announce(vsi_engine *engine, uint32_t change) {
     vsi_mutex_unlock(&engine->log_lock);
 }
 
-VSI_FN vs_status vsi_engine_check(vsi_err *err, vsi_engine *engine, int level, vsi_report_fn report,
-                                  void *ctx) {
+VSI_FN vs_status vsi_engine_check(vsi_err *err, vsi_engine *engine, int level, vsi_watch *watch,
+                                  vsi_report_fn report, void *ctx) {
     check_announce(engine, 1);
-    vs_status st = check_files(err, engine, level, report, ctx);
+    vs_status st = check_files(err, engine, level, watch, report, ctx);
     check_announce(engine, UINT32_MAX);
     if (st != VS_OK || level < 3)
         return st;
     vsi_version *version = vsi_versions_pin(&engine->versions);
-    st = vsi_audit(err, &version->state, engine->mem, report, ctx);
+    st = vsi_audit(err, &version->state, engine->mem, watch, report, ctx);
     vsi_versions_unpin(&engine->versions, version);
     vsi_budget_keep(&engine->pager, &engine->descs);
     return st;
@@ -18057,7 +18253,7 @@ static vs_status clone_verify(vsi_err *err, const clone_work *work, vsi_engine *
     if (digest.lo != work->digest.lo || digest.hi != work->digest.hi)
         return vsi_fail(err, VS_ERR_CORRUPT, "%s: the copy of frame %llu has another content",
                         work->engine->path, (unsigned long long)work->lsn);
-    vs_status st = vsi_engine_check(err, copy, 2, clone_note_problem, &found);
+    vs_status st = vsi_engine_check(err, copy, 2, NULL, clone_note_problem, &found);
     if (st == VS_OK && found.code != VS_OK) {
         *err = found;
         st = VS_ERR_CORRUPT;
@@ -18120,6 +18316,9 @@ typedef struct vsi_topk {
     bool has_radius; /* none that is farther is wanted */
     double radius;
     uint64_t within; /* candidates not farther than radius, wanted or not */
+    /* Only what comes behind this hit is wanted; NULL: everything. Of candidates at its distance those with
+     * smaller keys are left out by who offers. Borrowed, what its key points to is there. */
+    const vs_hit *after;
     /* Orders two keys that are no numbers, of which hits know the slots: below, equal or above 0. */
     int (*order)(void *ctx, uint32_t slot, uint32_t other);
     void *ctx;
@@ -18177,6 +18376,8 @@ static void topk_sift_down(vsi_topk *topk, size_t n, vs_hit hit) {
 }
 
 VSI_FN bool vsi_topk_may_enter(vsi_topk *topk, double distance) {
+    if (topk->after && distance < topk->after->distance)
+        return false;
     if (topk->has_radius && !(distance <= topk->radius))
         return false;
     topk->within++;
@@ -18204,19 +18405,12 @@ VSI_FN void vsi_topk_sort(vsi_topk *topk) {
 #define VSI_EXACT_H
 
 /* uses math/kernels.h */
+/* uses base/watch.h */
 /* uses query/topk.h */
 /* uses store/state.h */
 
-/* Whether the caller of a scan wants it to end. */
-typedef struct vsi_halt {
-    vsi_atomic_u64 *interrupts; /* counts up with each wish; borrowed */
-    uint64_t seen;              /* what it was when the call began */
-    const vs_vfs *vfs;          /* whose clock says when the deadline is; NULL: there is none */
-    int64_t deadline_us;
-} vsi_halt;
-
-/* VS_ERR_INTERRUPTED, VS_ERR_TIMEOUT. */
-VS_NODISCARD VSI_FN vs_status vsi_halt_check(vsi_err *err, const vsi_halt *halt);
+/* What a watch of scans counts. */
+#define VSI_EXACT_STEPS "rows searched"
 
 /* What a scan asks for. */
 typedef struct vsi_exact_ask {
@@ -18224,7 +18418,7 @@ typedef struct vsi_exact_ask {
     uint32_t field;
     const void *query; /* [dim] elements of the field's type, aligned for it */
     uint32_t excluded; /* the record in this slot is not wanted; VSI_SLOT_NONE */
-    vsi_halt halt;
+    vsi_watch *watch;  /* rows are its steps; borrowed */
 } vsi_exact_ask;
 
 /* Offers every record of coll that has the field's vector to topk, and sorts that. stay is the caller's, who holds nothing else by it: it is
@@ -18335,22 +18529,19 @@ static void exact_prepare(exact_scan *scan) {
         scan->kernel(scan->query, scan->query, scan->dim, 1, &sum, &scan->query_norm);
 }
 
-VSI_FN vs_status vsi_halt_check(vsi_err *err, const vsi_halt *halt) {
-    if (vsi_atomic_load(halt->interrupts) != halt->seen)
-        return vsi_fail(err, VS_ERR_INTERRUPTED, "the search was interrupted");
-    if (halt->vfs && halt->vfs->ticks_us(halt->vfs->ctx) >= halt->deadline_us)
-        return vsi_fail(err, VS_ERR_TIMEOUT, "the search took longer than it may");
-    return VS_OK;
-}
-
-/* Now and then: whether to go on, and what was read may leave memory if there is too much of it. */
-static vs_status exact_breathe(vsi_err *err, exact_scan *scan) {
-    vs_status st = vsi_halt_check(err, &scan->ask->halt);
+/* After some rows: whether to go on, and what was read may leave memory if there is too much of it. */
+static vs_status exact_breathe(vsi_err *err, exact_scan *scan, uint64_t rows) {
+    vs_status st = vsi_watch_step(err, scan->ask->watch, rows);
     if (vsi_budget_breathe(scan->coll->live.cow->pager, scan->ask->descs, scan->stay)) {
         vsi_slab_aside_renew(&scan->rows);
         vsi_slab_aside_renew(&scan->cells);
     }
     return st;
+}
+
+/* Before keys are read to be compared, which a scan may do for many rows. */
+static vs_status exact_order_begin(vsi_err *err, exact_scan *scan) {
+    return ++scan->orders % EXACT_BREATH_ORDERS ? VS_OK : exact_breathe(err, scan, 0);
 }
 
 /* Of two slots whose keys are of one namespace and kind, and no numbers. */
@@ -18360,7 +18551,7 @@ static int exact_order(void *ctx, uint32_t slot, uint32_t other) {
     vsi_cell cell = {.kind = VS_KEY_BYTES}; /* bytes are compared, of whatever kind */
     if (scan->order_st != VS_OK)
         return 0;
-    vs_status st = ++scan->orders % EXACT_BREATH_ORDERS ? VS_OK : exact_breathe(scan->err, scan);
+    vs_status st = exact_order_begin(scan->err, scan);
     if (st == VS_OK)
         st = vsi_coll_key(scan->err, scan->coll, slot, &cell, &a);
     if (st == VS_OK)
@@ -18371,17 +18562,36 @@ static int exact_order(void *ctx, uint32_t slot, uint32_t other) {
     return 0;
 }
 
+/* Whether the key of a slot comes behind another one. */
+static vs_status exact_is_behind(vsi_err *err, exact_scan *scan, uint32_t slot,
+                                 const vsi_cell *cell, vs_key other, bool *out_is_behind) {
+    vs_key key = {.number = cell->number, .kind = cell->kind, .space = cell->space};
+    bool needs_bytes = key.kind != VS_KEY_U64 && key.kind == other.kind && key.space == other.space;
+    vs_status st = needs_bytes ? exact_order_begin(err, scan) : VS_OK;
+    if (st == VS_OK && needs_bytes)
+        st = vsi_coll_key(err, scan->coll, slot, cell, &key);
+    if (st == VS_OK)
+        *out_is_behind = vsi_key_compare(key, other) > 0;
+    return st;
+}
+
 /* Takes what may enter the top k of a tile into it. */
 static vs_status exact_offer(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n,
                              vsi_topk *topk) {
+    const vs_hit *after = topk->after;
     for (size_t i = 0; i < n; i++) {
         vsi_cell cell;
+        bool is_wanted = true;
         if (slot + (uint32_t)i == scan->excluded || !vsi_topk_may_enter(topk, scan->out[i]))
             continue;
         vs_status st =
             vsi_coll_cell_aside(err, scan->coll, slot + (uint32_t)i, &scan->cells, &cell);
+        if (st == VS_OK && after && scan->out[i] == after->distance)
+            st = exact_is_behind(err, scan, slot + (uint32_t)i, &cell, after->key, &is_wanted);
         if (st != VS_OK)
             return st;
+        if (!is_wanted)
+            continue;
         bool is_number = cell.kind == VS_KEY_U64;
         vs_key key = {.number = is_number ? cell.number : slot + (uint32_t)i,
                       .kind = cell.kind,
@@ -18421,7 +18631,7 @@ static vs_status exact_run(vsi_err *err, exact_scan *scan, vsi_topk *topk) {
         if (st == VS_OK && slot < end)
             st = exact_tile(err, scan, slot, dead - slot, topk);
         if (st == VS_OK)
-            st = exact_breathe(err, scan);
+            st = exact_breathe(err, scan, slot < end ? dead - slot : 0);
         if (st != VS_OK || slot == end)
             return st;
         slot = dead;
@@ -18471,6 +18681,112 @@ VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels, const 
     vsi_buf_free(&scan.rows.buf);
     vsi_buf_free(&scan.cells.buf);
     return st;
+}
+/* ---- query/nearest.h ---------------------------------------------------------------------------------- */
+/* nearest.h - the records nearest to a query one after the other, as many as there are. */
+#ifndef VSI_NEAREST_H
+#define VSI_NEAREST_H
+
+/* uses query/exact.h */
+
+/* A search that goes on. It finds a chunk of hits at once, the next one when that is used up: those behind
+ * the last hit, a larger chunk each time up to a limit. */
+typedef struct vsi_nearest {
+    uint32_t field, timeout_ms; /* of one call that goes on; 0: none */
+    vsi_buf query;              /* [dim] elements of the field's type */
+    vsi_buf chunk;              /* vs_hit, as vsi_topk_sort leaves them */
+    size_t at;                  /* the next one of it */
+    size_t wanted;              /* of the next chunk */
+    bool is_last;               /* no other chunk follows */
+    double distance;            /* of the last hit taken */
+} vsi_nearest;
+
+VSI_FN void vsi_nearest_init(vsi_nearest *nearest, vsi_mem *mem);
+VSI_FN void vsi_nearest_free(vsi_nearest *nearest);
+
+/* What was found is of another state than the one that comes next. */
+VSI_FN void vsi_nearest_forget(vsi_nearest *nearest);
+
+/* The next hit, VS_ROW, or VS_DONE. last: the key of the last hit taken; NULL: none was yet. ask tells all but
+ * field and query. A failure can be tried again, and what was not taken comes again. */
+VS_NODISCARD VSI_FN vs_status vsi_nearest_next(vsi_err *err, vsi_nearest *nearest,
+                                               const vsi_kernels *kernels, const vsi_coll *coll,
+                                               vsi_exact_ask ask, vsi_stay *stay,
+                                               const vs_key *last, vs_hit *out_hit);
+VSI_FN void vsi_nearest_take(vsi_nearest *nearest);
+
+#endif
+/* ---- query/nearest.c ---------------------------------------------------------------------------------- */
+/* nearest.c - a search that goes on, chunk by chunk. Results are in one order, by distance and then by key, so
+ * what comes behind a hit is found without any memory of what came before it. */
+/* uses query/nearest.h */
+
+/* Hits of the first chunk, how much larger the next one is, and the largest: 2 MiB. */
+enum { NEAREST_FIRST = 64, NEAREST_GROWTH = 4, NEAREST_MOST = 1 << 16 };
+
+VSI_FN void vsi_nearest_init(vsi_nearest *nearest, vsi_mem *mem) {
+    nearest->query.mem = nearest->chunk.mem = mem;
+    vsi_nearest_forget(nearest);
+}
+
+VSI_FN void vsi_nearest_free(vsi_nearest *nearest) {
+    vsi_buf_free(&nearest->query);
+    vsi_buf_free(&nearest->chunk);
+}
+
+VSI_FN void vsi_nearest_forget(vsi_nearest *nearest) {
+    nearest->chunk.bytes = nearest->at = 0;
+    nearest->wanted = NEAREST_FIRST;
+    nearest->is_last = false;
+}
+
+static size_t nearest_count(const vsi_nearest *nearest) {
+    return nearest->chunk.bytes / sizeof(vs_hit);
+}
+
+/* The chunk behind the last hit in place of the one that is used up. */
+static vs_status nearest_fill(vsi_err *err, vsi_nearest *nearest, const vsi_kernels *kernels,
+                              const vsi_coll *coll, vsi_exact_ask *ask, vsi_stay *stay,
+                              const vs_key *last) {
+    size_t k = nearest->wanted < coll->count ? nearest->wanted : (size_t)coll->count;
+    nearest->chunk.bytes = nearest->at = 0;
+    if (!vsi_buf_reserve(&nearest->chunk, k * sizeof(vs_hit)))
+        return vsi_fail_nomem(err, k * sizeof(vs_hit));
+    vs_hit after = {.distance = nearest->distance};
+    vsi_topk topk = {.hits = (vs_hit *)(void *)nearest->chunk.data, .k = k};
+    if (last) {
+        after.key = *last;
+        topk.after = &after;
+    }
+    ask->field = nearest->field;
+    ask->query = nearest->query.data;
+    vsi_watch_count(ask->watch, VSI_EXACT_STEPS, coll->count);
+    vs_status st = vsi_exact_scan(err, kernels, coll, ask, stay, &topk);
+    if (st != VS_OK)
+        return st;
+    nearest->chunk.bytes = topk.count * sizeof(vs_hit);
+    nearest->is_last = topk.count < nearest->wanted;
+    if (nearest->wanted < NEAREST_MOST)
+        nearest->wanted *= NEAREST_GROWTH;
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_nearest_next(vsi_err *err, vsi_nearest *nearest, const vsi_kernels *kernels,
+                                  const vsi_coll *coll, vsi_exact_ask ask, vsi_stay *stay,
+                                  const vs_key *last, vs_hit *out_hit) {
+    if (nearest->at == nearest_count(nearest) && !nearest->is_last) {
+        vs_status st = nearest_fill(err, nearest, kernels, coll, &ask, stay, last);
+        if (st != VS_OK)
+            return st;
+    }
+    if (nearest->at == nearest_count(nearest))
+        return VS_DONE;
+    *out_hit = ((const vs_hit *)(const void *)nearest->chunk.data)[nearest->at];
+    return VS_ROW;
+}
+
+VSI_FN void vsi_nearest_take(vsi_nearest *nearest) {
+    nearest->distance = ((const vs_hit *)(const void *)nearest->chunk.data)[nearest->at++].distance;
 }
 /* ---- api/hook.h ---------------------------------------------------------------------------------- */
 /* hook.h - calls the functions of the host that vs_set_hooks was given. */
@@ -18610,6 +18926,7 @@ VSI_FN void vsi_hooks_trace(vsi_hooks *hooks, const vs_trace *trace) {
 
 /* uses api/hook.h */
 /* uses math/kernels.h */
+/* uses base/watch.h */
 /* uses store/checkpoint.h */
 /* uses store/open.h */
 
@@ -18638,8 +18955,10 @@ struct vs_db {
     const vsi_kernels *kernels;
     uint64_t process_id; /* that opened it */
     uint32_t txns, collections, cursors;
-    vsi_atomic_u64 interrupts; /* how often vs_interrupt was called */
     vsi_hooks hooks;
+    vsi_watcher watcher;
+    vs_parallel_fn parallel_for; /* NULL: calls use the thread that makes them */
+    void *parallel_ctx;
 };
 
 struct vs_txn {
@@ -19239,6 +19558,10 @@ static vs_status open_read_options(vsi_err *err, const vs_open_options *given,
     if (out->compression == VS_COMPRESSION_ZSTD && !vsi_codec_has_zstd())
         return vsi_fail(err, VS_ERR_UNSUPPORTED,
                         "vs_open: this build leaves zstd out (VS_OMIT_ZSTD)");
+    if (out->parallel_for && !VS_THREADSAFE)
+        return vsi_fail(
+            err, VS_ERR_UNSUPPORTED,
+            "vs_open: parallel_for, and this build is for one thread (VS_THREADSAFE=0)");
     if (out->allocator && !out->allocator->realloc)
         return vsi_fail(err, VS_ERR_MISUSE, "vs_open: the allocator has no realloc");
     return VS_OK;
@@ -19300,6 +19623,11 @@ static vs_status open_memory(vsi_err *err, const vsi_source *source, vs_open_opt
 
 static vs_status open_database(vsi_err *err, const char *path, const vs_open_options *options,
                                vs_db *db) {
+    db->watcher.vfs = options->vfs;
+    db->watcher.progress = options->progress;
+    db->watcher.progress_ctx = options->progress_ctx;
+    db->parallel_for = options->parallel_for;
+    db->parallel_ctx = options->parallel_ctx;
     db->kernels = vsi_kernels_choose(options->cpu);
     if (!db->kernels)
         return vsi_fail(err, VS_ERR_UNSUPPORTED, "vs_open: cpu '%s', this machine has: %s",
@@ -19320,6 +19648,7 @@ static vs_status open_database(vsi_err *err, const char *path, const vs_open_opt
         .trailer_bytes = options->trailer_bytes,
         .log_fn = options->log,
         .log_ctx = options->log_ctx,
+        .watcher = &db->watcher,
     };
     db->process_id = options->vfs->process_id(options->vfs->ctx);
     return vsi_engine_open(err, &config, &db->engine);
@@ -19895,7 +20224,8 @@ static vs_status batch_stage_row(vsi_err *err, vsi_write *write, vs_collection *
 }
 
 static vs_status batch_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
-                             const vs_batch *batch, int mode, uint64_t *out_numbers) {
+                             const vs_batch *batch, int mode, uint64_t *out_numbers,
+                             vsi_watch *watch) {
     uint64_t number = 0;
     batch_plan plan;
     vsi_coll coll;
@@ -19912,6 +20242,8 @@ static vs_status batch_stage(vsi_err *err, vsi_write *write, vs_collection *coll
             batch->statuses[i] = st;
         if (batch->statuses && row_is_refused(st))
             st = VS_OK;
+        if (st == VS_OK)
+            st = vsi_watch_step(err, watch, 1);
     }
     return st;
 }
@@ -19925,6 +20257,7 @@ static vs_status put_batch(vs_collection *collection, vs_txn *txn, const vs_batc
     vsi_err err = {0};
     vs_batch all = VS_BATCH_INIT;
     vsi_change change;
+    vsi_watch watch = vsi_watch_begin(&collection->head.db->watcher);
     vs_status st = put_check_call(&err, collection, txn, mode);
     if (st == VS_OK)
         st = vsi_struct_read(&err, "vs_batch", batch, &all, sizeof all);
@@ -19933,7 +20266,9 @@ static vs_status put_batch(vs_collection *collection, vs_txn *txn, const vs_batc
     if (st == VS_OK)
         st = vsi_change_begin(&err, collection->head.db, txn, &change);
     if (st == VS_OK) {
-        st = batch_stage(&err, change.write, collection, &all, mode, out_numbers);
+        vsi_watch_limit(&watch, 0);
+        vsi_watch_count(&watch, "records put", all.count);
+        st = batch_stage(&err, change.write, collection, &all, mode, out_numbers, &watch);
         st = vsi_change_end(&err, &change, st);
     }
     return vsi_trace_end(&trace, vsi_handle_end(&collection->head, st, &err), all.count);
@@ -19977,6 +20312,7 @@ typedef struct delete_list {
     size_t count;
     bool must_exist;
     uint64_t deleted;
+    vsi_watch watch;
 } delete_list;
 
 static vs_status delete_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
@@ -19984,11 +20320,15 @@ static vs_status delete_stage(vsi_err *err, vsi_write *write, vs_collection *col
     delete_list *list = ctx;
     vsi_coll coll;
     vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    vsi_watch_limit(&list->watch, 0);
+    vsi_watch_count(&list->watch, "records deleted", list->count);
     for (size_t i = 0; st == VS_OK && i < list->count; i++) {
         st = delete_find(err, write, collection, list->keys[i]);
         list->deleted += st == VS_OK;
         if (st == VS_ERR_NOT_FOUND)
             st = list->must_exist ? record_missing(err, collection, list->keys[i]) : VS_OK;
+        if (st == VS_OK && list->count > 1)
+            st = vsi_watch_step(err, &list->watch, 1);
     }
     return st;
 }
@@ -20006,6 +20346,7 @@ vs_status vs_delete_batch(vs_collection *collection, vs_txn *txn, const vs_key *
     if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, has_all, "keys") != VS_OK)
         return VS_ERR_MISUSE;
     const vsi_trace trace = vsi_trace_begin(collection, "vs_delete_batch");
+    list.watch = vsi_watch_begin(&collection->head.db->watcher);
     vs_status st = vsi_collection_change(collection, txn, delete_stage, &list);
     if (st == VS_OK && out_deleted)
         *out_deleted = list.deleted;
@@ -20285,6 +20626,7 @@ typedef struct vectors_call {
     const vs_key *keys;
     size_t count, stride;
     vsi_slab_aside aside;
+    vsi_watch watch;
 } vectors_call;
 
 /* VS_ERR_NOT_FOUND without a message when there is none. */
@@ -20333,6 +20675,8 @@ static vs_status vectors_read(vsi_err *err, vectors_call *call, uint8_t *out, vs
         } else if (st == VS_ERR_NOT_FOUND) {
             st = vectors_missing(err, call, call->keys[i]);
         }
+        if (st == VS_OK)
+            st = vsi_watch_step(err, &call->watch, 1);
         vsi_engine *engine = call->r.db->engine;
         if (vsi_budget_breathe(&engine->pager, &engine->descs, &call->r.view.stay))
             vsi_slab_aside_renew(&call->aside);
@@ -20360,8 +20704,12 @@ vs_status vs_get_vectors(vs_collection *collection, vs_txn *txn, uint32_t field,
         return VS_ERR_MISUSE;
     const vsi_trace trace = vsi_trace_begin(collection, "vs_get_vectors");
     vsi_err err = {0};
-    vectors_call call = {
-        .keys = keys, .count = count, .aside = {.buf = {.mem = &collection->head.db->mem}}};
+    vectors_call call = {.keys = keys,
+                         .count = count,
+                         .aside = {.buf = {.mem = &collection->head.db->mem}},
+                         .watch = vsi_watch_begin(&collection->head.db->watcher)};
+    vsi_watch_limit(&call.watch, 0);
+    vsi_watch_count(&call.watch, "vectors read", count);
     vs_status st = vsi_reading_open(&err, collection, txn, &call.r);
     if (st == VS_OK)
         st = vectors_prepare(&err, &call, field, stride_bytes);
@@ -21270,7 +21618,8 @@ typedef struct copy_work {
     size_t after_bytes;
     bool is_at_end;
     uint64_t records; /* copied so far */
-    uint32_t piece;   /* of the last key's payload: those before are copied */
+    vsi_watch watch;
+    uint32_t piece; /* of the last key's payload: those before are copied */
     uint64_t payload_bytes;
 
     uint8_t note[VSI_NOTE_KEY_BYTES_MAX]; /* the last note copied */
@@ -21321,6 +21670,8 @@ static vs_status copy_create(vsi_err *err, copy_work *copy) {
                            .name = {(const uint8_t *)field->name, strlen(field->name)},
                            .index = {(const uint8_t *)field->index, strlen(field->index)}};
     }
+    vsi_watch_limit(&copy->watch, 0);
+    vsi_watch_count(&copy->watch, "records copied", coll.count);
     vsi_op limits = {.kind = VSI_OP_LIMITS,
                      .coll = copy->to,
                      .max_records = coll.max_records,
@@ -21397,6 +21748,8 @@ static vs_status copy_records(vsi_err *err, copy_work *copy) {
             st = copy_record(err, copy, &coll, key, slot);
         if (st == VS_OK)
             st = vsi_payload_find(err, &coll.payloads, key, &payload);
+        if (st == VS_OK)
+            st = vsi_watch_step(err, &copy->watch, 1);
         copy->records += st == VS_OK;
         copy->after_bytes = vsi_key_encode(copy->after, key).bytes;
         if (st == VS_OK)
@@ -21433,6 +21786,8 @@ static vs_status copy_pieces(vsi_err *err, copy_work *copy) {
         op.payload = (vsi_bytes){copy->value.data, copy->value.bytes};
         if (st == VS_OK)
             st = vsi_statement_apply(err, copy->write, &op);
+        if (st == VS_OK)
+            st = vsi_watch_step(err, &copy->watch, 0);
     }
     if (st == VS_OK && copy->piece == vsi_payload_pieces(&payload))
         copy->payload_bytes = 0;
@@ -21523,6 +21878,7 @@ vs_status vs_collection_copy(vs_collection *collection, vs_txn *txn, const char 
     vsi_err err = {0};
     copy_work copy = {.collection = collection,
                       .from = collection->id,
+                      .watch = vsi_watch_begin(&db->watcher),
                       .name = name,
                       .rows = {.mem = &db->mem},
                       .value = {.mem = &db->mem}};
@@ -21650,22 +22006,29 @@ vs_status vs_vector_convert(const void *in, int in_type, void *out, int out_type
     return st;
 }
 /* ---- api/cursor.h ---------------------------------------------------------------------------------- */
-/* cursor.h - cursors, as transactions see them. */
+/* cursor.h - cursors, as transactions and searches see them. */
 #ifndef VSI_CURSOR_H
 #define VSI_CURSOR_H
 
 /* uses api/record.h */
+/* uses query/nearest.h */
 
 /* The transaction ends: its cursors stay as handles, but every step of them fails. */
 VSI_FN void vsi_cursors_detach(vs_txn *txn);
 
+/* A cursor over the records nearest to the query that lies prepared in the handle's scratch. */
+VS_NODISCARD VSI_FN vs_status vsi_cursor_search(vsi_err *err, vs_collection *collection,
+                                                vs_txn *txn, uint32_t field, uint32_t timeout_ms,
+                                                vs_cursor **out_cursor);
+
 #endif
 /* ---- api/cursor.c ---------------------------------------------------------------------------------- */
-/* cursor.c - iterating over records in key order.
+/* cursor.c - iterating over records in key order, or from the nearest to the farthest.
  *
  * A cursor of a snapshot keeps its place in the tree, which never changes. A cursor of a write
  * transaction remembers the last key and looks for the next one whenever the transaction has
- * changed something. What a range asks for is two strings of bytes that all its keys lie between. */
+ * changed something. What a range asks for is two strings of bytes that all its keys lie between.
+ * A cursor of a search keeps the key of its last hit in the same way, and the hits that are already found. */
 /* uses api/cursor.h */
 
 /* Room for keys that are numbers: steps from one to the next need no memory. */
@@ -21685,6 +22048,8 @@ struct vs_cursor {
     vsi_buf end;        /* what they lie before; empty: nothing */
     uint32_t slot;
     bool is_started, is_on_record;
+    bool is_search; /* from the nearest to the farthest; `at`, evictions and end are not used */
+    vsi_nearest nearest;
     vsi_record_bufs record;
 };
 
@@ -21791,10 +22156,31 @@ static vs_cursor *cursor_new(vs_db *db, uint32_t coll_id) {
     cursor->coll_id = coll_id;
     cursor->place.mem = cursor->end.mem = &db->mem;
     vsi_record_bufs_init(&cursor->record, &db->mem);
+    vsi_nearest_init(&cursor->nearest, &db->mem);
     if (vsi_buf_reserve(&cursor->place, CURSOR_PLACE_BYTES))
         return cursor;
     vsi_free(&db->mem, cursor, sizeof *cursor);
     return NULL;
+}
+
+/* A cursor in the state that a call with this transaction reads. */
+static vs_status cursor_open(vsi_err *err, vs_collection *collection, vs_txn *txn,
+                             vs_cursor **out_cursor) {
+    vs_db *db = collection->head.db;
+    vs_cursor *cursor = cursor_new(db, collection->id);
+    if (!cursor)
+        return vsi_fail_nomem(err, sizeof *cursor);
+    cursor_attach(cursor, db, txn);
+    vsi_handle_open(&cursor->head, VSI_TAG_CURSOR, db, &db->cursors);
+    vsi_stay stay = cursor_enter(cursor);
+    vs_status st =
+        vsi_view_coll(err, (vsi_view){.state = cursor_state(cursor)}, collection, &cursor->coll);
+    cursor_leave(cursor, stay);
+    if (st == VS_OK)
+        *out_cursor = cursor;
+    else
+        vs_cursor_close(cursor);
+    return st;
 }
 
 vs_status vs_scan(vs_collection *collection, vs_txn *txn, const vs_range *range,
@@ -21802,42 +22188,56 @@ vs_status vs_scan(vs_collection *collection, vs_txn *txn, const vs_range *range,
     if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, out_cursor, "out_cursor") != VS_OK)
         return VS_ERR_MISUSE;
     const vsi_trace trace = vsi_trace_begin(collection, "vs_scan");
-    vs_db *db = collection->head.db;
     vsi_err err = {0};
     vs_range all = VS_RANGE_INIT;
-    vs_status st = vsi_handle_check_txn(&err, db, txn, false);
+    vs_cursor *cursor = NULL;
+    vs_status st = vsi_handle_check_txn(&err, collection->head.db, txn, false);
     if (st == VS_OK && range)
         st = vsi_struct_read(&err, "vs_range", range, &all, sizeof all);
-    if (st != VS_OK)
-        return vsi_handle_end(&collection->head, st, &err);
-    vs_cursor *cursor = cursor_new(db, collection->id);
-    if (!cursor)
-        return vsi_handle_end(&collection->head, vsi_fail_nomem(&err, sizeof *cursor), &err);
-    cursor_attach(cursor, db, txn);
-    vsi_handle_open(&cursor->head, VSI_TAG_CURSOR, db, &db->cursors);
-    st = range_set(&err, cursor, &all);
-    vsi_stay stay = cursor_enter(cursor);
     if (st == VS_OK)
-        st = vsi_view_coll(&err, (vsi_view){.state = cursor_state(cursor)}, collection,
-                           &cursor->coll);
-    cursor_leave(cursor, stay);
-    if (st != VS_OK)
-        vs_cursor_close(cursor);
-    else
+        st = cursor_open(&err, collection, txn, &cursor);
+    if (st == VS_OK)
+        st = range_set(&err, cursor, &all);
+    if (st == VS_OK)
         *out_cursor = cursor;
+    else
+        vs_cursor_close(cursor);
     return vsi_trace_end(&trace, vsi_handle_end(&collection->head, st, &err), 0);
+}
+
+VSI_FN vs_status vsi_cursor_search(vsi_err *err, vs_collection *collection, vs_txn *txn,
+                                   uint32_t field, uint32_t timeout_ms, vs_cursor **out_cursor) {
+    vs_cursor *cursor = NULL;
+    vs_status st = cursor_open(err, collection, txn, &cursor);
+    if (st != VS_OK)
+        return st;
+    size_t bytes = cursor->coll.desc->field[field].vector_bytes;
+    cursor->is_search = true;
+    cursor->nearest.field = field;
+    cursor->nearest.timeout_ms = timeout_ms;
+    st = cursor_copy(err, &cursor->nearest.query, (vsi_bytes){collection->scratch.data, bytes});
+    if (st == VS_OK)
+        *out_cursor = cursor;
+    else
+        vs_cursor_close(cursor);
+    return st;
 }
 
 /* ---- moving --------------------------------------------------------------------------------- */
 
-/* The state as it is now: the collection in it, and the first record behind the last one seen, or the
- * first one wanted. */
+/* The collection in the state as it is now. */
+static vs_status cursor_find_coll(vsi_err *err, vs_cursor *cursor, const vsi_state *state) {
+    vs_status st = vsi_state_coll(err, state, cursor->coll_id, &cursor->coll);
+    if (st != VS_ERR_NOT_FOUND)
+        return st;
+    return vsi_fail(err, VS_ERR_MISUSE, "the cursor's collection is gone");
+}
+
+/* That, and in it the first record behind the last one seen, or the first one wanted. */
 static vs_status cursor_seek(vsi_err *err, vs_cursor *cursor, const vsi_state *state) {
     vsi_bytes place = {cursor->place.data, cursor->place.bytes};
     cursor->evictions = vsi_ordered_load(&cursor->head.db->engine->pager.reside.evictions);
-    vs_status st = vsi_state_coll(err, state, cursor->coll_id, &cursor->coll);
-    if (st == VS_ERR_NOT_FOUND)
-        return vsi_fail(err, VS_ERR_MISUSE, "the cursor's collection is gone");
+    vs_status st = cursor_find_coll(err, cursor, state);
     if (st == VS_OK)
         st = vsi_btree_seek(err, &cursor->coll.keys, place, &cursor->at);
     if (st == VS_OK && cursor->is_started && !vsi_btree_at_end(&cursor->at) &&
@@ -21878,6 +22278,46 @@ static vs_status cursor_move(vsi_err *err, vs_cursor *cursor, const vsi_state *s
     return st;
 }
 
+/* The key under the cursor. */
+static vs_key cursor_key(const vs_cursor *cursor) {
+    vs_key key = {0};
+    if (!vsi_key_decode((vsi_bytes){cursor->place.data, cursor->place.bytes}, &key))
+        vsi_assert(false);
+    return key;
+}
+
+/* Notes a hit, whose key may be that of a slot, as what is under the cursor. */
+static vs_status nearest_arrive(vsi_err *err, vs_cursor *cursor, vs_key key) {
+    uint8_t bytes[VSI_KEY_BYTES_MAX];
+    vsi_cell cell = {.number = key.number, .kind = key.kind, .space = key.space};
+    vs_status st = vsi_coll_key(err, &cursor->coll, (uint32_t)key.number, &cell, &key);
+    if (st == VS_OK)
+        st = cursor_copy(err, &cursor->place, vsi_key_encode(bytes, key));
+    if (st != VS_OK)
+        return st;
+    vsi_nearest_take(&cursor->nearest);
+    return VS_ROW;
+}
+
+/* Moves to the next hit; hits that were found before the transaction changed something are not used. */
+static vs_status nearest_move(vsi_err *err, vs_cursor *cursor, const vsi_state *state,
+                              vsi_stay *stay) {
+    vs_db *db = cursor->head.db;
+    vsi_watch watch = vsi_watch_begin(&db->watcher);
+    vsi_exact_ask ask = {.descs = &db->engine->descs, .excluded = VSI_SLOT_NONE, .watch = &watch};
+    vsi_watch_limit(&watch, cursor->nearest.timeout_ms);
+    vs_key last = cursor->is_started ? cursor_key(cursor) : (vs_key){0};
+    vs_hit hit;
+    if (cursor->changes != state->changes)
+        vsi_nearest_forget(&cursor->nearest);
+    cursor->changes = state->changes;
+    vs_status st = cursor_find_coll(err, cursor, state);
+    if (st == VS_OK)
+        st = vsi_nearest_next(err, &cursor->nearest, db->kernels, &cursor->coll, ask, stay,
+                              cursor->is_started ? &last : NULL, &hit);
+    return st == VS_ROW ? nearest_arrive(err, cursor, hit.key) : st;
+}
+
 vs_status vs_step(vs_cursor *cursor) {
     if (vsi_handle_check(cursor, VSI_TAG_CURSOR) != VS_OK)
         return VS_ERR_MISUSE;
@@ -21888,7 +22328,8 @@ vs_status vs_step(vs_cursor *cursor) {
     vs_status st = VS_OK;
     if (state) {
         vsi_stay stay = cursor_enter(cursor);
-        st = cursor_move(&err, cursor, state);
+        st = cursor->is_search ? nearest_move(&err, cursor, state, &stay)
+                               : cursor_move(&err, cursor, state);
         cursor_leave(cursor, stay);
     } else {
         st = vsi_fail(&err, VS_ERR_MISUSE, "the cursor's transaction has ended");
@@ -21903,17 +22344,33 @@ vs_status vs_step(vs_cursor *cursor) {
 /* The slot of the record under the cursor, which a write transaction may have changed since. */
 static vs_status cursor_locate(vsi_err *err, vs_cursor *cursor, const vsi_state *state,
                                vsi_coll *out_coll) {
-    vs_key key = {0};
+    vs_key key = cursor_key(cursor);
     char text[VSI_KEY_TEXT_BYTES];
     vs_status st = vsi_state_coll(err, state, cursor->coll_id, out_coll);
-    if (!vsi_key_decode((vsi_bytes){cursor->place.data, cursor->place.bytes}, &key))
-        vsi_assert(false);
-    if (st == VS_OK && cursor->changes != state->changes)
+    if (st == VS_OK && (cursor->is_search || cursor->changes != state->changes))
         st = vsi_coll_find(err, out_coll, key, &cursor->slot);
     if (st != VS_ERR_NOT_FOUND)
         return st;
     return vsi_fail(err, st, "the record under the cursor, key %s, is deleted",
                     vsi_key_text(text, key));
+}
+
+static vs_status cursor_check_record(vsi_err *err, const vs_cursor *cursor) {
+    if (cursor_state(cursor) && cursor->is_on_record)
+        return VS_OK;
+    return vsi_fail(err, VS_ERR_MISUSE, "the cursor stands on no record; step it first");
+}
+
+vs_status vs_cursor_hit(vs_cursor *cursor, vs_hit *out_hit) {
+    if (vsi_handle_check_call(cursor, VSI_TAG_CURSOR, out_hit, "out_hit") != VS_OK)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_status st = cursor_check_record(&err, cursor);
+    if (st == VS_OK && !cursor->is_search)
+        st = vsi_fail(&err, VS_ERR_MISUSE, "the cursor is of vs_scan, which finds no hits");
+    if (st == VS_OK)
+        *out_hit = (vs_hit){.key = cursor_key(cursor), .distance = cursor->nearest.distance};
+    return vsi_handle_end(&cursor->head, st, &err);
 }
 
 vs_status vs_cursor_record(vs_cursor *cursor, vs_record *out_record) {
@@ -21923,10 +22380,8 @@ vs_status vs_cursor_record(vs_cursor *cursor, vs_record *out_record) {
     const vsi_state *state = cursor_state(cursor);
     vsi_coll coll;
     vsi_stay stay = cursor_enter(cursor);
-    vs_status st = VS_OK;
-    if (!state || !cursor->is_on_record)
-        st = vsi_fail(&err, VS_ERR_MISUSE, "the cursor stands on no record; step it first");
-    else
+    vs_status st = cursor_check_record(&err, cursor);
+    if (st == VS_OK)
         st = cursor_locate(&err, cursor, state, &coll);
     if (st == VS_OK)
         st = vsi_record_read(&err, &coll, cursor->slot, &cursor->record, out_record);
@@ -21948,6 +22403,7 @@ void vs_cursor_close(vs_cursor *cursor) {
         }
     vsi_buf_free(&cursor->place);
     vsi_buf_free(&cursor->end);
+    vsi_nearest_free(&cursor->nearest);
     vsi_record_bufs_free(&cursor->record);
     vsi_handle_close(&cursor->head, &db->cursors);
     vsi_free(&db->mem, cursor, sizeof *cursor);
@@ -22355,21 +22811,21 @@ vs_status vs_kv_get(vs_db *db, vs_txn *txn, vs_collection *collection, const voi
 }
 /* ---- api/search.c ---------------------------------------------------------------------------------- */
 /* search.c - search of the public interface. */
-/* uses api/record.h */
-/* uses query/exact.h */
+/* uses api/cursor.h */
 
 enum { SEARCH_BREATH_HITS = 128 };
 
 /* One call, and what it asks. */
 typedef struct search {
     vsi_reading r;
+    vsi_watch watch;
     vsi_exact_ask ask;
     const vsi_field *field; /* that is searched */
+    uint32_t timeout_ms;
 } search;
 
 /* Field and deadline as the caller wants them. */
 static vs_status search_options(vsi_err *err, const vs_search_options *options, search *s) {
-    const vs_vfs *vfs = s->r.db->engine->config.vfs;
     vs_search_options all = VS_SEARCH_OPTIONS_INIT;
     vs_status st = VS_OK;
     if (options)
@@ -22380,46 +22836,50 @@ static vs_status search_options(vsi_err *err, const vs_search_options *options, 
         return st;
     s->ask.field = all.field;
     s->field = &s->r.coll.desc->field[all.field];
-    if (all.timeout_ms) {
-        s->ask.halt.vfs = vfs;
-        s->ask.halt.deadline_us = vfs->ticks_us(vfs->ctx) + (int64_t)all.timeout_ms * 1000;
-    }
+    s->timeout_ms = all.timeout_ms;
+    vsi_watch_limit(&s->watch, all.timeout_ms);
+    vsi_watch_count(&s->watch, VSI_EXACT_STEPS, s->r.coll.count);
     return VS_OK;
 }
 
 /* Whatever is returned, vsi_reading_close follows. */
 static vs_status search_open(vsi_err *err, vs_collection *collection, vs_txn *txn,
                              const vs_search_options *options, search *out) {
-    vsi_atomic_u64 *interrupts = &collection->head.db->interrupts;
-    out->ask =
-        (vsi_exact_ask){.descs = &collection->head.db->engine->descs,
-                        .excluded = VSI_SLOT_NONE,
-                        .halt = {.interrupts = interrupts, .seen = vsi_atomic_load(interrupts)}};
+    out->watch = vsi_watch_begin(&collection->head.db->watcher);
+    out->ask = (vsi_exact_ask){.descs = &collection->head.db->engine->descs,
+                               .excluded = VSI_SLOT_NONE,
+                               .watch = &out->watch};
     collection->keys.bytes = 0;
     vs_status st = vsi_reading_open(err, collection, txn, &out->r);
     return st == VS_OK ? search_options(err, options, out) : st;
 }
 
-/* Room in the handle for a query, and for one before its bytes are in order. */
-static vs_status search_reserve(vsi_err *err, search *s) {
+/* Room for a query, and for one before its bytes are in order. */
+static vs_status search_reserve(vsi_err *err, const search *s, vsi_buf *scratch) {
     size_t bytes = 2 * (size_t)s->field->vector_bytes;
-    s->r.collection->scratch.bytes = 0;
-    return vsi_buf_reserve(&s->r.collection->scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
+    scratch->bytes = 0;
+    return vsi_buf_reserve(scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
 }
 
-/* The query in the field's type and the machine's byte order, in the handle's buffer. */
-static vs_status search_prepare(vsi_err *err, search *s, const void *query, int query_type) {
+/* The query in the field's type and the machine's byte order, in scratch. */
+static vs_status query_prepare(vsi_err *err, const search *s, const void *query, int query_type,
+                               vsi_buf *scratch) {
     const vsi_field *field = s->field;
     const uint8_t *converted = NULL;
-    vs_status st = search_reserve(err, s);
+    vs_status st = search_reserve(err, s, scratch);
     if (st != VS_OK)
         return st;
-    uint8_t *out = s->r.collection->scratch.data;
+    uint8_t *out = scratch->data;
     st = vsi_record_vector(err, field, query, query_type, out + field->vector_bytes, &converted);
     if (st != VS_OK)
         return vsi_fail_in(err, "query");
     vsi_copy_le(out, converted, field->vector_bytes / field->element_bytes, field->element_bytes);
     return VS_OK;
+}
+
+/* The same in the handle's buffer. */
+static vs_status search_prepare(vsi_err *err, search *s, const void *query, int query_type) {
+    return query_prepare(err, s, query, query_type, &s->r.collection->scratch);
 }
 
 /* The keys of hits that are no numbers: their bytes go into the handle's buffer, where hits_point finds
@@ -22431,7 +22891,7 @@ static vs_status hits_settle(vsi_err *err, search *s, vs_hit *hits, size_t count
         if (key->kind == VS_KEY_U64)
             continue;
         if (i % SEARCH_BREATH_HITS == 0) {
-            vs_status halted = vsi_halt_check(err, &s->ask.halt);
+            vs_status halted = vsi_watch_step(err, &s->watch, 0);
             vsi_budget_breathe(&s->r.db->engine->pager, s->ask.descs, &s->r.view.stay);
             if (halted != VS_OK)
                 return halted;
@@ -22493,7 +22953,7 @@ static vs_status search_row(vsi_err *err, search *s, vs_key key, uint32_t *out_s
 /* A stored vector as the query; its record is no hit. */
 static vs_status search_prepare_key(vsi_err *err, search *s, vs_key key) {
     const uint8_t *row = NULL;
-    vs_status st = search_reserve(err, s);
+    vs_status st = search_reserve(err, s, &s->r.collection->scratch);
     if (st == VS_OK)
         st = search_row(err, s, key, &s->ask.excluded, &row);
     if (st == VS_OK)
@@ -22520,18 +22980,140 @@ vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, i
     return vsi_trace_end(&trace, search_close(&err, &s, st, &topk, out_count), topk.count);
 }
 
-static vs_status batch_check(vsi_err *err, const search *s, int query_type, size_t count, size_t k,
-                             size_t *io_stride) {
-    int type = query_type ? query_type : s->field->type;
-    size_t bytes = vsi_vector_bytes(type, s->field->dim);
-    *io_stride = *io_stride ? *io_stride : bytes;
-    if (*io_stride < bytes)
-        return vsi_fail(err, VS_ERR_INVALID, "stride is %zu bytes, a query has %zu", *io_stride,
+/* ---- many queries --------------------------------------------------------------------------- */
+
+/* Threads take so many pieces of a batch at most: enough for any number of them, and each has memory of its
+ * own for one query. */
+enum { BATCH_PIECES_MAX = 256 };
+
+/* In place of a number of hits. */
+#define BATCH_NOT_RUN SIZE_MAX
+
+/* Many queries, in pieces. */
+typedef struct search_batch {
+    search *s;
+    const uint8_t *queries;
+    int query_type;
+    size_t stride, count, k;
+    vs_hit *hits;       /* [count x k] */
+    size_t *out_counts; /* [count] */
+
+    /* for the host's threads */
+    size_t piece; /* queries of each but the last */
+    vsi_watch_team team;
+    vsi_atomic_u64 failed_at; /* the first query that failed; count: none. Changed under db->lock */
+    vs_status st;             /* its failure, or what ends all of them */
+    vsi_err err;
+} search_batch;
+
+static vs_status batch_check(vsi_err *err, search_batch *b) {
+    const vsi_field *field = b->s->field;
+    size_t bytes = vsi_vector_bytes(b->query_type ? b->query_type : field->type, field->dim);
+    b->stride = b->stride ? b->stride : bytes;
+    if (b->stride < bytes)
+        return vsi_fail(err, VS_ERR_INVALID, "stride is %zu bytes, a query has %zu", b->stride,
                         bytes);
-    if (k && count > SIZE_MAX / sizeof(vs_hit) / k)
+    if (b->k && b->count > SIZE_MAX / sizeof(vs_hit) / b->k)
         return vsi_fail(err, VS_ERR_LIMIT, "%zu queries of %zu hits are more than memory has",
-                        count, k);
-    return search_check_k(err, k);
+                        b->count, b->k);
+    vsi_watch_count(&b->s->watch, VSI_EXACT_STEPS, b->s->r.coll.count * b->count);
+    return search_check_k(err, b->k);
+}
+
+/* The hits of query i, whose keys are those of slots where they are no numbers. */
+static vs_status batch_scan(vsi_err *err, const search_batch *b, size_t i, vsi_watch *watch,
+                            vsi_buf *scratch, vsi_stay *stay) {
+    const search *s = b->s;
+    vsi_topk topk = {.hits = b->hits + i * b->k, .k = b->k};
+    vs_status st = query_prepare(err, s, b->queries + i * b->stride, b->query_type, scratch);
+    vsi_exact_ask ask = s->ask;
+    ask.query = scratch->data;
+    ask.watch = watch;
+    if (st == VS_OK)
+        st = vsi_exact_scan(err, s->r.db->kernels, &s->r.coll, &ask, stay, &topk);
+    if (st != VS_OK)
+        return vsi_fail_in(err, "row %zu of %zu", i, b->count);
+    b->out_counts[i] = topk.count;
+    return VS_OK;
+}
+
+static vs_status batch_run_serial(vsi_err *err, search_batch *b) {
+    search *s = b->s;
+    vs_status st = VS_OK;
+    for (size_t i = 0; st == VS_OK && i < b->count; i++)
+        st = batch_scan(err, b, i, &s->watch, &s->r.collection->scratch, &s->r.view.stay);
+    return st;
+}
+
+/* Of failures that a query has by itself the first one counts, as if there were one thread; the others end all. */
+static void batch_fail(search_batch *b, size_t i, vs_status st, const vsi_err *err) {
+    vs_db *db = b->s->r.db;
+    bool ends_all = st == VS_ERR_INTERRUPTED || st == VS_ERR_TIMEOUT;
+    vsi_mutex_lock(&db->lock);
+    bool has_ended = vsi_atomic_load(&b->team.has_ended);
+    if (!has_ended && (ends_all || i < vsi_atomic_load(&b->failed_at))) {
+        vsi_atomic_set(&b->team.has_ended, ends_all);
+        vsi_atomic_set(&b->failed_at, i);
+        b->st = st;
+        b->err = *err;
+    }
+    vsi_mutex_unlock(&db->lock);
+}
+
+/* Called by the host's threads: a piece of the queries, as far as none in front of them has failed. */
+static void batch_body(void *ctx, size_t at) {
+    search_batch *b = ctx;
+    vsi_reside *reside = &b->s->r.db->engine->pager.reside;
+    vsi_buf scratch = {.mem = &b->s->r.db->mem};
+    vsi_watch watch = b->s->watch;
+    size_t i = at * b->piece, end = i + b->piece < b->count ? i + b->piece : b->count;
+    if (at > (b->count - 1) / b->piece)
+        return; /* there is no such piece */
+    watch.team = &b->team;
+    vsi_stay stay = vsi_stay_enter(reside);
+    for (; i < end && i < vsi_atomic_load(&b->failed_at); i++) {
+        vsi_err err = {0};
+        vs_status st = batch_scan(&err, b, i, &watch, &scratch, &stay);
+        if (st != VS_OK)
+            batch_fail(b, i, st, &err);
+    }
+    vsi_stay_leave(reside, stay);
+    vsi_buf_free(&scratch);
+}
+
+/* The threads stay for themselves; this one does not, so that what they let go can leave memory. */
+static vs_status batch_run_parallel(vsi_err *err, search_batch *b) {
+    vs_db *db = b->s->r.db;
+    vsi_reside *reside = &db->engine->pager.reside;
+    b->piece = (b->count - 1) / BATCH_PIECES_MAX + 1;
+    size_t pieces = (b->count - 1) / b->piece + 1;
+    vsi_atomic_set(&b->failed_at, b->count);
+    for (size_t i = 0; i < b->count; i++)
+        b->out_counts[i] = BATCH_NOT_RUN;
+    vsi_stay_leave(reside, b->s->r.view.stay);
+    db->parallel_for(db->parallel_ctx, pieces, batch_body, b);
+    b->s->r.view.stay = vsi_stay_enter(reside);
+    b->s->watch.progress.done = vsi_atomic_load(&b->team.done);
+    if (b->st != VS_OK)
+        *err = b->err;
+    for (size_t i = 0; b->st == VS_OK && i < b->count; i++)
+        if (b->out_counts[i] == BATCH_NOT_RUN)
+            return vsi_fail(err, VS_ERR_MISUSE, "row %zu of %zu: parallel_for left it out", i,
+                            b->count);
+    return b->st;
+}
+
+static vs_status batch_run(vsi_err *err, search_batch *b) {
+    vs_status st = b->s->r.db->parallel_for && b->count > 1 ? batch_run_parallel(err, b)
+                                                            : batch_run_serial(err, b);
+    for (size_t i = 0; st == VS_OK && i < b->count; i++) {
+        st = hits_settle(err, b->s, b->hits + i * b->k, b->out_counts[i]);
+        if (st != VS_OK)
+            vsi_fail_in(err, "row %zu of %zu", i, b->count);
+    }
+    for (size_t i = 0; st == VS_OK && i < b->count; i++)
+        hits_point(b->s->r.collection, b->hits + i * b->k, b->out_counts[i]);
+    return st;
 }
 
 vs_status vs_search_batch(vs_collection *collection, vs_txn *txn, const void *queries,
@@ -22545,23 +23127,25 @@ vs_status vs_search_batch(vs_collection *collection, vs_txn *txn, const void *qu
     uint64_t total = 0;
     vsi_err err = {0};
     search s;
+    search_batch batch = {.s = &s,
+                          .queries = queries,
+                          .query_type = query_type,
+                          .stride = stride_bytes,
+                          .count = count,
+                          .k = k,
+                          .hits = hits,
+                          .out_counts = out_counts};
     vs_status st = search_open(&err, collection, txn, options, &s);
     if (st == VS_OK)
-        st = batch_check(&err, &s, query_type, count, k, &stride_bytes);
-    for (size_t i = 0; st == VS_OK && i < count; i++) {
-        vsi_topk topk = {.hits = hits + i * k, .k = k};
-        st = search_prepare(&err, &s, (const uint8_t *)queries + i * stride_bytes, query_type);
-        if (st == VS_OK)
-            st = search_run(&err, &s, &topk);
-        if (st != VS_OK)
-            vsi_fail_in(&err, "row %zu of %zu", i, count);
-        out_counts[i] = topk.count;
-        total += topk.count;
-    }
+        st = batch_check(&err, &batch);
+    if (st == VS_OK)
+        st = batch_run(&err, &batch);
     for (size_t i = 0; st == VS_OK && i < count; i++)
-        hits_point(collection, hits + i * k, out_counts[i]);
+        total += out_counts[i];
     return vsi_trace_end(&trace, vsi_reading_close(&s.r, st, &err), total);
 }
+
+/* ---- a radius, a record, a distance --------------------------------------------------------- */
 
 vs_status vs_search_radius(vs_collection *collection, vs_txn *txn, const void *query,
                            int query_type, double radius, const vs_search_options *options,
@@ -22623,6 +23207,24 @@ vs_status vs_distance(vs_collection *collection, vs_txn *txn, vs_key key, vs_key
         *out_distance = vsi_exact_distance(s.r.db->kernels, &s.r.coll, s.ask.field,
                                            collection->scratch.data, row);
     return vsi_trace_end(&trace, vsi_reading_close(&s.r, st, &err), 2);
+}
+
+/* ---- going on ------------------------------------------------------------------------------- */
+
+vs_status vs_search_open(vs_collection *collection, vs_txn *txn, const void *query, int query_type,
+                         const vs_search_options *options, vs_cursor **out_cursor) {
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, query && out_cursor,
+                              "query or out_cursor") != VS_OK)
+        return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_search_open");
+    vsi_err err = {0};
+    search s;
+    vs_status st = search_open(&err, collection, txn, options, &s);
+    if (st == VS_OK)
+        st = search_prepare(&err, &s, query, query_type);
+    if (st == VS_OK)
+        st = vsi_cursor_search(&err, collection, txn, s.ask.field, s.timeout_ms, out_cursor);
+    return vsi_trace_end(&trace, vsi_reading_close(&s.r, st, &err), 0);
 }
 /* ---- api/inspect.c ---------------------------------------------------------------------------------- */
 /* inspect.c - syncing, statistics and checking. */
@@ -22719,7 +23321,14 @@ vs_status vs_stats_get(vs_db *db, vs_stats *out_stats) {
 vs_status vs_interrupt(vs_db *db) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
         return VS_ERR_MISUSE;
-    vsi_atomic_add(&db->interrupts, 1);
+    vsi_atomic_add(&db->watcher.interrupts, 1);
+    return VS_OK;
+}
+
+vs_status vs_set_timeout(vs_db *db, uint32_t timeout_ms) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
+        return VS_ERR_MISUSE;
+    vsi_atomic_set(&db->watcher.timeout_ms, timeout_ms);
     return VS_OK;
 }
 
@@ -22742,9 +23351,11 @@ vs_status vs_check(vs_db *db, int level, vs_check_fn report, void *ctx, uint64_t
     const vsi_trace trace = vsi_trace_begin(db, "vs_check");
     vsi_err err = {0};
     check_counter counter = {.report = report, .ctx = ctx};
+    vsi_watch watch = vsi_watch_begin(&db->watcher);
+    vsi_watch_limit(&watch, 0);
     vs_status st =
         level >= 0 && level <= 3
-            ? vsi_engine_check(&err, db->engine, level, check_count, &counter)
+            ? vsi_engine_check(&err, db->engine, level, &watch, check_count, &counter)
             : vsi_fail(&err, VS_ERR_INVALID, "check level is %d, expected 0 to 3", level);
     if (st == VS_OK)
         *out_problems = counter.count;

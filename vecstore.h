@@ -18,9 +18,10 @@
  *                                    vs_payload_write, vs_payload_read
  *   6  Transactions                  vs_begin, vs_commit, vs_rollback, vs_savepoint, vs_txn_token
  *   7  Search                        vs_search, vs_search_batch, vs_search_radius, vs_search_key
- *   8  Iterating                     vs_scan, vs_step
+ *   8  Iterating                     vs_scan, vs_search_open, vs_step
  *   9  Key/value notes               vs_kv_put, vs_kv_get
- *  10  Looking after a database      vs_sync, vs_checkpoint, vs_maintain, vs_vacuum, vs_interrupt, vs_stats_get, vs_check
+ *  10  Looking after a database      vs_sync, vs_checkpoint, vs_maintain, vs_vacuum, vs_interrupt, vs_set_timeout,
+ *                                    vs_stats_get, vs_check
  *  11  Hooks                         vs_set_hooks: commits, changes and calls, told to the host
  *  12  JSON                          vs_json_begin, vs_json_next, vs_json_floats, vs_json_write_string
  *
@@ -101,13 +102,14 @@ enum {
     VS_ERR_TOO_NEW = 15,     /* written by a newer version in a way this one cannot handle */
     VS_ERR_TOO_OLD = 16,     /* written by a version before 1.0 whose format is gone */
     VS_ERR_INDOUBT = 17,     /* the commit may or may not survive; the database is read-only now */
-    VS_ERR_INTERRUPTED = 18, /* by vs_interrupt. From a VFS: nothing was done, try again */
+    VS_ERR_INTERRUPTED =
+        18, /* by vs_interrupt or a vs_progress_fn. From a VFS: nothing was done, try again */
     VS_ERR_UNSUPPORTED = 19, /* not offered by this build, VFS or platform */
-    VS_ERR_TIMEOUT = 20,     /* vs_search_options.timeout_ms has passed */
-    VS_ERR_CONFLICT = 21,    /* the record is not of the version that the call wants to change */
-    VS_ERR_REFUSED = 22,     /* vs_hooks.commit refused the commit: it was rolled back */
-    VS_ROW = 100,            /* vs_step: the cursor stands on a record */
-    VS_DONE = 101,           /* vs_step, vs_collection_at: there is no further one */
+    VS_ERR_TIMEOUT = 20, /* the time of vs_search_options.timeout_ms or vs_set_timeout has passed */
+    VS_ERR_CONFLICT = 21, /* the record is not of the version that the call wants to change */
+    VS_ERR_REFUSED = 22,  /* vs_hooks.commit refused the commit: it was rolled back */
+    VS_ROW = 100,         /* vs_step: the cursor stands on a record */
+    VS_DONE = 101,        /* vs_step, vs_collection_at: there is no further one */
 
     /* Extended codes: the primary code in the low 8 bits. */
     VS_ERR_IO_OPEN = VS_ERR_IO | 1 << 8,
@@ -325,6 +327,45 @@ enum {
  * several threads wait. */
 typedef int (*vs_busy_fn)(void *ctx, uint32_t waited_ms, uint32_t tries);
 
+/* How far a long call is. */
+typedef struct vs_progress {
+    const char
+        *what; /* a constant: "rows searched", "records put", "records deleted", "records copied", "vectors read",
+                         "records checked", "pages checked", "bytes of log checked", "bytes written" (a
+                         checkpoint), "bytes of log recovered" (vs_open) */
+    uint64_t done;
+    uint64_t total; /* as far as that is known; 0: it is not */
+} vs_progress;
+
+/* Told how far a call is, about every 10 ms while it runs: searches, vs_put_batch and its like, vs_collection_copy, vs_check,
+ * vs_get_vectors, checkpoints (vs_checkpoint, vs_maintain, vs_vacuum, vs_close, those that come after a commit), recovery.
+ *
+ *   ctx        vs_open_options.progress_ctx
+ *   progress   how far; what it points to is valid until it returns. Calls of several parts (vs_check) begin
+ *              again with another what
+ *
+ * Returns zero to go on. Non-zero ends the call with VS_ERR_INTERRUPTED, and nothing has changed; a checkpoint that
+ * was not asked for is put off, and the commit or the closing that it came with goes on without it. While a
+ * checkpoint syncs and writes the meta pages it is neither told nor asked.
+ * It must not use the database but by vs_interrupt.
+ * Threads: called by the thread that makes the call, with none of the library's locks held but, where something
+ * changes, the write transaction; several at once when several calls run. */
+typedef int (*vs_progress_fn)(void *ctx, const vs_progress *progress);
+
+/* The host's threads, for calls that can use several: vs_search_batch. The library has none of its own.
+ *
+ *   ctx        vs_open_options.parallel_ctx
+ *   count      1 or more
+ *   body       to be called with body_ctx and each i from 0 to count - 1 once, in any order, by any threads, several
+ *              at once
+ *
+ * Returns when all calls of body have returned; that it makes all of them is required, also when it has but one
+ * thread. It must not use the database. A call gives the same result with it as without; a vs_progress_fn is called
+ * by these threads then, several at once.
+ * Threads: several at once when several calls run. */
+typedef void (*vs_parallel_fn)(void *ctx, size_t count, void (*body)(void *body_ctx, size_t i),
+                               void *body_ctx);
+
 /* vs_open_options.compression: how metadata and notes too large for a page of a tree (about 1.3 KB) are
  * stored from now on. What is stored already stays as it is, and is read in any case. */
 enum {
@@ -348,10 +389,14 @@ typedef struct vs_open_options {
     uint64_t memory_limit;    /* bytes; 0: 1 GiB. VS_NO_LIMIT: none */
     vs_busy_fn busy;          /* NULL: wait for busy_timeout_ms */
     void *busy_ctx;
-    int compression;        /* VS_COMPRESSION_... */
-    uint32_t trailer_bytes; /* of a database that is created: bytes that stay free at the end of
+    int compression;         /* VS_COMPRESSION_... */
+    uint32_t trailer_bytes;  /* of a database that is created: bytes that stay free at the end of
                                each piece of the file, 0 or 40; with 40 an encryption that a later
                                version may bring needs no copy. What exists stays as it is */
+    vs_progress_fn progress; /* NULL: nobody is told how far calls are */
+    void *progress_ctx;
+    vs_parallel_fn parallel_for; /* NULL: calls use the thread that makes them */
+    void *parallel_ctx;
 } vs_open_options;
 
 /* The memory limit. What is read from the file stays in memory for the next time, until all memory of the
@@ -375,7 +420,10 @@ typedef struct vs_open_options {
  * there are no maps (VS_ERR_UNSUPPORTED of the VFS, vectors of floats on big-endian machines, no address
  * space), vectors are read. */
 #define VS_OPEN_OPTIONS_INIT                                                                       \
-    { sizeof(vs_open_options), 0, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL, 0, 0 }
+    {                                                                                              \
+        sizeof(vs_open_options), 0, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL, 0, 0, NULL, \
+            NULL, NULL, NULL                                                                       \
+    }
 
 /* vs_open - open a database, or create one.
  *
@@ -399,7 +447,7 @@ typedef struct vs_open_options {
  * vectors the last checkpoint has. A path that ends in "/:memory:" is refused: no file gets that name.
  * Errors: VS_ERR_NOT_FOUND (no file, no VS_OPEN_CREATE), VS_ERR_NOT_DB, VS_ERR_CORRUPT,
  *   VS_ERR_LOG_MISSING, VS_ERR_TOO_NEW, VS_ERR_TOO_OLD, VS_ERR_BUSY, VS_ERR_READONLY (media),
- *   VS_ERR_DENIED, VS_ERR_INVALID (path, not a regular file), VS_ERR_LIMIT (a name longer than 230
+ *   VS_ERR_DENIED, VS_ERR_INTERRUPTED (vs_open_options.progress), VS_ERR_INVALID (path, not a regular file), VS_ERR_LIMIT (a name longer than 230
  *   bytes), VS_ERR_IO, VS_ERR_FULL, VS_ERR_UNSUPPORTED (cpu; zstd, asked for or needed by the file, in a
  *   build with VS_OMIT_ZSTD), VS_ERR_NOMEM, VS_ERR_MISUSE (also ":memory:" with a vfs or VS_OPEN_READONLY).
  * Threads: any; opens of different files may run in parallel. */
@@ -933,7 +981,8 @@ VS_NODISCARD VS_API vs_status vs_put(vs_collection *collection, vs_txn *txn,
  * Without batch->statuses one row that is refused refuses the batch. With it every row's own status is
  * written there, and the others are put all the same: VS_ERR_INVALID, VS_ERR_EXISTS, VS_ERR_NOT_FOUND and
  * VS_ERR_LIMIT are then of a row, not of the call.
- * Errors: as vs_put; the message names the row. Nothing of a failed batch stays, and statuses hold anything.
+ * Errors: as vs_put; the message names the row. VS_ERR_INTERRUPTED (vs_interrupt), VS_ERR_TIMEOUT (vs_set_timeout).
+ *   Nothing of a failed batch stays, and statuses hold anything.
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_put_batch(vs_collection *collection, vs_txn *txn,
                                            const vs_batch *batch, int mode);
@@ -1046,7 +1095,7 @@ VS_NODISCARD VS_API vs_status vs_delete(vs_collection *collection, vs_txn *txn, 
  *   count         how many
  *   out_deleted   [1] receives how many records there were; NULL: not wanted
  *
- * Errors: as vs_put. Then nothing is deleted.
+ * Errors: as vs_put; VS_ERR_INTERRUPTED (vs_interrupt), VS_ERR_TIMEOUT (vs_set_timeout). Then nothing is deleted.
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_delete_batch(vs_collection *collection, vs_txn *txn,
                                               const vs_key *keys, size_t count,
@@ -1102,7 +1151,7 @@ VS_NODISCARD VS_API vs_status vs_update(vs_collection *collection, vs_txn *txn,
  *                  vector, whose place in vectors stays as it was; NULL: such a key is an error
  *
  * Errors: VS_ERR_NOT_FOUND (the collection; a key, which the message names), VS_ERR_INVALID (field, stride),
- *   VS_ERR_MISUSE. After an error vectors hold anything.
+ *   VS_ERR_INTERRUPTED (vs_interrupt), VS_ERR_TIMEOUT (vs_set_timeout), VS_ERR_MISUSE. After an error vectors hold anything.
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_get_vectors(vs_collection *collection, vs_txn *txn, uint32_t field,
                                              const vs_key *keys, size_t count, void *vectors,
@@ -1291,17 +1340,21 @@ VS_NODISCARD VS_API vs_status vs_txn_token(vs_txn *txn, const void *token, size_
 /* ---- 7  Search ------------------------------------------------------------------------------ */
 
 typedef struct vs_hit {
-    vs_key key; /* what it points to is valid until the next search with the collection handle */
+    vs_key
+        key; /* what it points to is valid until the next search with the collection handle, or, of
+                   vs_cursor_hit, until the next call on the cursor */
     double distance; /* in the field's metric; smaller is nearer */
 } vs_hit;
 
 /* What a search may be told beside its query. */
 typedef struct vs_search_options {
-    uint32_t size;  /* VS_SEARCH_OPTIONS_INIT sets it */
-    uint32_t field; /* number of the vector field that is searched */
-    uint32_t
-        timeout_ms; /* VS_ERR_TIMEOUT when it takes longer; 0: it may take as long as it does */
+    uint32_t size;       /* VS_SEARCH_OPTIONS_INIT sets it */
+    uint32_t field;      /* number of the vector field that is searched */
+    uint32_t timeout_ms; /* VS_ERR_TIMEOUT when it takes longer; 0: as vs_set_timeout has it.
+                            VS_NO_TIMEOUT: it may take as long as it does */
 } vs_search_options;
+
+#define VS_NO_TIMEOUT UINT32_MAX
 
 #define VS_SEARCH_OPTIONS_INIT                                                                     \
     { sizeof(vs_search_options), 0, 0 }
@@ -1312,8 +1365,9 @@ typedef struct vs_search_options {
  *   txn          the transaction whose state is searched, or NULL: the last commit
  *   query        [dim] elements of query_type; converted as by vs_put
  *   query_type   VS_F32 ... VS_BIT; 0: the field's type
- *   k            1 or more; may exceed the number of records
- *   options      NULL: field 0, no timeout
+ *   k            1 or more; may exceed the number of records. When it is not known before how many are
+ *                wanted: vs_search_open
+ *   options      NULL: field 0, the timeout of vs_set_timeout
  *   hits         [k] written nearest first; equal distances by ascending key
  *   out_count    [1] hits written; below k only when fewer records have such a vector
  *
@@ -1343,8 +1397,9 @@ VS_NODISCARD VS_API vs_status vs_search(vs_collection *collection, vs_txn *txn, 
  *   hits           [count x k] those of query i from hits[i * k] on, as by vs_search
  *   out_counts     [count] hits written for each
  *
- * Errors: as vs_search; VS_ERR_LIMIT (count times k). The message names the query. After an error hits and
- *   out_counts hold anything.
+ * With vs_open_options.parallel_for the host's threads share the queries.
+ * Errors: as vs_search; VS_ERR_LIMIT (count times k), VS_ERR_MISUSE (parallel_for left queries out). The message names
+ *   the query. After an error hits and out_counts hold anything.
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_search_batch(vs_collection *collection, vs_txn *txn,
                                               const void *queries, int query_type,
@@ -1437,12 +1492,38 @@ typedef struct vs_range {
 VS_NODISCARD VS_API vs_status vs_scan(vs_collection *collection, vs_txn *txn, const vs_range *range,
                                       vs_cursor **out_cursor);
 
+/* vs_search_open - a cursor over the records of a collection, the nearest to a query vector first.
+ *
+ *   collection   the collection
+ *   txn          the transaction whose state is searched, or NULL: a snapshot of the last commit that
+ *                lasts as long as the cursor
+ *   query        as vs_search; copied
+ *   query_type   as vs_search
+ *   options      as vs_search; the timeout is that of each vs_step
+ *   out_cursor   receives the cursor, before the first record; close it with vs_cursor_close
+ *
+ * It gives what vs_search gives with a k that never ends, in that order: each record that has such a vector once.
+ * Transactions as with vs_scan; in a write transaction the cursor sees the changes made to what is behind its
+ * position, that is farther, and a record that was moved there comes again.
+ * Nothing is searched before the first vs_step. That one finds 64 hits, which the next ones take; the step
+ * behind these finds four times as many, and so on up to 65,536 at once, each time by a search of the whole
+ * collection. In a write transaction a step after a change searches again.
+ * Memory: the hits found at once, 32 bytes each.
+ * Errors: VS_ERR_INVALID (query, field), VS_ERR_NOT_FOUND (the collection), VS_ERR_NOMEM, VS_ERR_MISUSE.
+ * Threads: one call at a time per handle; cursors of one database may be stepped in parallel. */
+VS_NODISCARD VS_API vs_status vs_search_open(vs_collection *collection, vs_txn *txn,
+                                             const void *query, int query_type,
+                                             const vs_search_options *options,
+                                             vs_cursor **out_cursor);
+
 /* vs_step - move a cursor to the next record.
  *
  *   cursor   the cursor
  *
- * Returns VS_ROW on a record, VS_DONE behind the last one.
- * Errors: VS_ERR_MISUSE (its transaction has ended).
+ * Returns VS_ROW on a record, VS_DONE behind the last one. After an error the cursor is on no record, and the
+ * next step tries to reach the same one again.
+ * Errors: VS_ERR_MISUSE (its transaction has ended); of vs_search_open's cursors also VS_ERR_INTERRUPTED,
+ *   VS_ERR_TIMEOUT and VS_ERR_NOMEM.
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_step(vs_cursor *cursor);
 
@@ -1457,6 +1538,17 @@ VS_NODISCARD VS_API vs_status vs_step(vs_cursor *cursor);
  *   VS_ERR_NOMEM.
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_cursor_record(vs_cursor *cursor, vs_record *out_record);
+
+/* vs_cursor_hit - key and distance of the record under a cursor of vs_search_open.
+ *
+ *   cursor    after VS_ROW
+ *   out_hit   [1] filled
+ *
+ * In a write transaction as the step found them.
+ * Memory: the key stays valid until the next call on this cursor.
+ * Errors: VS_ERR_MISUSE (no record under the cursor; it is one of vs_scan).
+ * Threads: one call at a time per handle. */
+VS_NODISCARD VS_API vs_status vs_cursor_hit(vs_cursor *cursor, vs_hit *out_hit);
 
 /* vs_cursor_close - close a cursor; NULL is allowed.
  *
@@ -1519,8 +1611,8 @@ VS_NODISCARD VS_API vs_status vs_sync(vs_db *db);
  * and at most 1 GiB, or twice that if much is left to write; on a full disk; and when it is closed. The log of
  * the last two checkpoints is kept, so that damage of the newest one loses nothing. Readers are not disturbed; writers wait. Nothing to do: VS_OK.
  * Errors: VS_ERR_BUSY (another thread's write transaction), VS_ERR_MISUSE (this thread's),
- *   VS_ERR_READONLY, VS_ERR_IO, VS_ERR_FULL, VS_ERR_CORRUPT, VS_ERR_INDOUBT, VS_ERR_NOMEM. After an
- *   error everything is as before, or writing has stopped.
+ *   VS_ERR_READONLY, VS_ERR_IO, VS_ERR_FULL, VS_ERR_CORRUPT, VS_ERR_INDOUBT, VS_ERR_INTERRUPTED
+ *   (vs_interrupt), VS_ERR_NOMEM. After an error everything is as before, or writing has stopped.
  * Threads: any. */
 VS_NODISCARD VS_API vs_status vs_checkpoint(vs_db *db);
 
@@ -1555,15 +1647,29 @@ VS_NODISCARD VS_API vs_status vs_maintain(vs_db *db, uint64_t budget_bytes,
  * Threads: any; waits for a write transaction of another thread, as vs_checkpoint. */
 VS_NODISCARD VS_API vs_status vs_vacuum(vs_db *db, uint64_t budget_bytes, uint64_t *out_left_bytes);
 
-/* vs_interrupt - end the searches that are running on a database.
+/* vs_interrupt - end the long calls that are running on a database.
  *
  *   db   an open database
  *
- * Those that have begun when it is called return VS_ERR_INTERRUPTED soon, within some hundred rows; those that begin
- * later are not concerned. Other calls are not interrupted in this version.
+ * Searches, vs_put_batch, vs_append_batch, vs_delete_batch, vs_get_vectors, vs_check, vs_checkpoint and vs_maintain that have
+ * begun when it is called return VS_ERR_INTERRUPTED soon, within some hundred rows or pages, and have changed
+ * nothing; what does not look any more because it is nearly done returns as it would have. Calls that begin later
+ * are not concerned, nor are commits with what comes after them, and who waits for a write transaction only ends
+ * when that begins.
  * Errors: VS_ERR_MISUSE.
  * Threads: any, also while the handle is in use by others. */
 VS_API vs_status vs_interrupt(vs_db *db);
+
+/* vs_set_timeout - how long calls may take that have no timeout of their own.
+ *
+ *   db           an open database
+ *   timeout_ms   they return VS_ERR_TIMEOUT when they take longer, and have changed nothing; 0: as long as they do
+ *
+ * Concerned are searches, vs_put_batch, vs_append_batch, vs_delete_batch, vs_get_vectors and vs_check that begin later;
+ * waiting for a write transaction (vs_open_options.busy_timeout_ms) and committing do not count.
+ * Errors: VS_ERR_MISUSE.
+ * Threads: any. */
+VS_API vs_status vs_set_timeout(vs_db *db, uint32_t timeout_ms);
 
 typedef struct vs_stats {
     uint32_t size;           /* VS_STATS_INIT sets it */
@@ -1625,7 +1731,8 @@ typedef void (*vs_check_fn)(void *ctx, const char *problem);
  *
  * Reads the files again: damage that came after vs_open is found too. A torn tail that recovery
  * drops is no problem.
- * Errors: VS_ERR_INVALID (level), VS_ERR_IO, VS_ERR_NOMEM, VS_ERR_MISUSE. Problems are no error.
+ * Errors: VS_ERR_INVALID (level), VS_ERR_IO, VS_ERR_INTERRUPTED (vs_interrupt), VS_ERR_TIMEOUT (vs_set_timeout),
+ *   VS_ERR_NOMEM, VS_ERR_MISUSE. Problems are no error.
  * Threads: any. report may use the database. */
 VS_NODISCARD VS_API vs_status vs_check(vs_db *db, int level, vs_check_fn report, void *ctx,
                                        uint64_t *out_problems);

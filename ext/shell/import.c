@@ -312,12 +312,18 @@ static int fill_batch(importer *im) {
     return result;
 }
 
+static int fail_interrupted(const importer *im) {
+    return shell_fail(im->call, "interrupted; the same import goes on where it stopped");
+}
+
 static int put_batch(importer *im, vs_txn *txn) {
     vs_column columns[VS_FIELDS_MAX];
     vs_batch view = batch_view(&im->batch, columns);
     view.statuses = im->on_error == ON_ERROR_STOP ? NULL : im->batch.statuses;
     vs_status st = im->is_appending ? vs_append_batch(im->collection, txn, &view, NULL)
                                     : vs_put_batch(im->collection, txn, &view, im->mode);
+    if (st == VS_ERR_INTERRUPTED)
+        return fail_interrupted(im);
     if (st != VS_OK && view.statuses) /* it is not a row that is wrong */
         return shell_fail(im->call, "%s: %s", im->source.path, vs_errmsg(im->collection));
     if (st != VS_OK)
@@ -375,7 +381,7 @@ static int import_rows(importer *im) {
         if (result == SHELL_OK && im->source.rows > im->done)
             result = commit_batch(im);
         if (result == SHELL_OK && !is_end && interrupt_came(im->call->shell->interrupts))
-            result = shell_fail(im->call, "interrupted; the same import goes on where it stopped");
+            result = fail_interrupted(im);
     }
     progress_show(&im->progress, im->done, im->done - im->resumed, -1, true);
     return result;

@@ -348,7 +348,7 @@ static void fail_on_problem(void *ctx, const char *problem) {
 }
 
 static void audit(fixture *f, const vsi_state *state) {
-    VT_EQ(vsi_audit(&f->err, state, &f->mem, fail_on_problem, NULL), VS_OK);
+    VT_EQ(vsi_audit(&f->err, state, &f->mem, NULL, fail_on_problem, NULL), VS_OK);
 }
 
 static bool is_live(const vsi_coll *coll, uint32_t slot) {

@@ -53,7 +53,7 @@ static void take_problem(void *ctx, const char *problem) {
 
 static int problems(fixture *f, const vsi_state *state) {
     findings found = {0};
-    VT_EQ(vsi_audit(&f->err, state, &f->mem, take_problem, &found), VS_OK);
+    VT_EQ(vsi_audit(&f->err, state, &f->mem, NULL, take_problem, &found), VS_OK);
     return found.count;
 }
 
@@ -64,7 +64,7 @@ static void check_clean(fixture *f) {
 /* Something is found, and among it this. */
 static void check_finds(fixture *f, const char *wanted) {
     findings found = {.wanted = wanted};
-    VT_EQ(vsi_audit(&f->err, &f->state, &f->mem, take_problem, &found), VS_OK);
+    VT_EQ(vsi_audit(&f->err, &f->state, &f->mem, NULL, take_problem, &found), VS_OK);
     if (!found.has_wanted)
         vt_fail(__FILE__, __LINE__, "no problem says '%s' (%d problems)", wanted, found.count);
 }
@@ -212,7 +212,7 @@ VT_TEST(an_audit_without_memory_says_so_and_leaves_nothing) {
         findings found = {0};
         uint64_t failures = f.allocator.failures, blocks = f.allocator.live_blocks;
         f.allocator.fail_at = f.allocator.calls + at;
-        vs_status st = vsi_audit(&f.err, &f.state, &f.mem, take_problem, &found);
+        vs_status st = vsi_audit(&f.err, &f.state, &f.mem, NULL, take_problem, &found);
         f.allocator.fail_at = 0;
         VT_EQ(f.allocator.live_blocks, blocks);
         VT_EQ(found.count, 0);

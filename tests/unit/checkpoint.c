@@ -307,7 +307,7 @@ static void fail_on_problem(void *ctx, const char *problem) {
 }
 
 static void check(fixture *f, int level) {
-    OK(vsi_engine_check(&f->err, f->engine, level, fail_on_problem, f));
+    OK(vsi_engine_check(&f->err, f->engine, level, NULL, fail_on_problem, f));
 }
 
 static void check_record(fixture *f, const vsi_coll *coll, uint64_t key, content expected) {

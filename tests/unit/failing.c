@@ -174,11 +174,11 @@ static void count_problem(void *ctx, const char *problem) {
 
 static vs_status audit(fixture *f) {
     const vsi_version *version = f->engine->versions.applied;
-    return vsi_audit(&f->err, &version->state, &f->mem, count_problem, NULL);
+    return vsi_audit(&f->err, &version->state, &f->mem, NULL, count_problem, NULL);
 }
 
 static vs_status check(fixture *f) {
-    return vsi_engine_check(&f->err, f->engine, 3, count_problem, NULL);
+    return vsi_engine_check(&f->err, f->engine, 3, NULL, count_problem, NULL);
 }
 
 static vs_status walk_colls(fixture *f) {
@@ -312,7 +312,7 @@ static void keep_problem(void *ctx, const char *problem) {
 
 static void check_finds(fixture *f, const char *part, int line) {
     char text[VSI_ERR_TEXT_BYTES] = "";
-    OK(vsi_engine_check(&f->err, f->engine, 1, keep_problem, text));
+    OK(vsi_engine_check(&f->err, f->engine, 1, NULL, keep_problem, text));
     if (!strstr(text, part))
         vt_fail(__FILE__, line, "'%s', expected '%s'", text, part);
 }
@@ -362,7 +362,7 @@ VT_TEST(meta_pages_that_are_overwritten_are_found_and_reads_of_them_that_fail_to
         char text[VSI_ERR_TEXT_BYTES];
         device.reads = 0;
         device.fail_at = at;
-        vs_status st = vsi_engine_check(&f->err, f->engine, 0, keep_problem, text);
+        vs_status st = vsi_engine_check(&f->err, f->engine, 0, NULL, keep_problem, text);
         device.fail_at = 0;
         VT_EQ(st, device.reads >= at ? VS_ERR_IO : VS_OK);
         problems++;
@@ -587,7 +587,7 @@ VT_TEST(a_checkpoint_without_a_list_of_free_pages_is_found_and_the_list_made) {
     write_metas(f, &meta);
     OK(vsi_engine_close(&f->err, f->engine, true));
     OK(vsi_engine_open(&f->err, &f->config, &f->engine));
-    OK(vsi_engine_check(&f->err, f->engine, 2, keep_problem, text));
+    OK(vsi_engine_check(&f->err, f->engine, 2, NULL, keep_problem, text));
     VT_CONTAINS(text, "neither used nor free");
     OK(vsi_write_begin(&f->err, f->engine, &f->write));
     put_note(f, 1000);

@@ -373,7 +373,7 @@ static void check_loaded(fixture *f, const vsi_buf *expected) {
     g.state.digest = f->state.digest;
     VT_EQ(vsi_state_load(&g.err, &g.state), VS_OK);
     check_dump(&g, &g.state, expected);
-    VT_EQ(vsi_audit(&g.err, &g.state, &g.mem, fail_on_problem, NULL), VS_OK);
+    VT_EQ(vsi_audit(&g.err, &g.state, &g.mem, NULL, fail_on_problem, NULL), VS_OK);
     VT_CHECK(!g.cow.newest); /* nothing was changed */
     end(&g);
 }
@@ -431,7 +431,7 @@ VT_TEST(states_of_every_kind_are_found_again_by_somebody_else) {
             check_cover(&f);
             VT_EQ(f.cow.bytes, 0); /* nothing is only in memory */
             VT_EQ(count_dirty(&f), 0);
-            VT_EQ(vsi_audit(&f.err, &f.state, &f.mem, fail_on_problem, NULL), VS_OK);
+            VT_EQ(vsi_audit(&f.err, &f.state, &f.mem, NULL, fail_on_problem, NULL), VS_OK);
             vsi_buf_free(&before);
         }
         end(&f);

@@ -108,7 +108,7 @@ static void fail_on_problem(void *ctx, const char *problem) {
 }
 
 static void check(fixture *f) {
-    OK(vsi_engine_check(&f->err, f->engine, 3, fail_on_problem, NULL));
+    OK(vsi_engine_check(&f->err, f->engine, 3, NULL, fail_on_problem, NULL));
 }
 
 static void restart(fixture *f) {

@@ -152,7 +152,7 @@ static void begin(fixture *f) {
 }
 
 static void end(fixture *f) {
-    OK(vsi_engine_check(&f->err, f->engine, 3, fail_on_problem, NULL));
+    OK(vsi_engine_check(&f->err, f->engine, 3, NULL, fail_on_problem, NULL));
     OK(vsi_engine_close(&f->err, f->engine, false));
     VT_EQ(f->allocator.live_blocks, 0);
     vsi_memory_vfs_destroy(f->memory);

@@ -241,7 +241,7 @@ static void check_state(fixture *f, const vsi_state *version, const model *m) {
         VT_EQ(vsi_coll_row(&f->err, &coll, 0, slot, &row), VS_OK);
         VT_CHECK(!memcmp(row, vector, DIM));
     }
-    VT_EQ(vsi_audit(&f->err, &state, &f->mem, fail_on_problem, NULL), VS_OK);
+    VT_EQ(vsi_audit(&f->err, &state, &f->mem, NULL, fail_on_problem, NULL), VS_OK);
 }
 
 /* ---- publishing ----------------------------------------------------------------------------- */
@@ -665,11 +665,11 @@ VT_TEST(many_collections_change_in_one_version_and_readers_of_the_older_one_see_
         VT_EQ(now.count, 3);
         VT_CHECK(is_live(&old, 0) && !is_live(&now, 0) && is_live(&now, 3));
     }
-    VT_EQ(vsi_audit(&f.err, &reader->state, &f.mem, fail_on_problem, NULL), VS_OK);
-    VT_EQ(vsi_audit(&f.err, &newer->state, &f.mem, fail_on_problem, NULL), VS_OK);
+    VT_EQ(vsi_audit(&f.err, &reader->state, &f.mem, NULL, fail_on_problem, NULL), VS_OK);
+    VT_EQ(vsi_audit(&f.err, &newer->state, &f.mem, NULL, fail_on_problem, NULL), VS_OK);
     vsi_versions_unpin(&f.versions, reader);
     vsi_versions_reclaim(&f.versions);
-    VT_EQ(vsi_audit(&f.err, &newer->state, &f.mem, fail_on_problem, NULL), VS_OK);
+    VT_EQ(vsi_audit(&f.err, &newer->state, &f.mem, NULL, fail_on_problem, NULL), VS_OK);
     end(&f);
 }
 

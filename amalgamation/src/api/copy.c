@@ -16,7 +16,8 @@ typedef struct copy_work {
     size_t after_bytes;
     bool is_at_end;
     uint64_t records; /* copied so far */
-    uint32_t piece;   /* of the last key's payload: those before are copied */
+    vsi_watch watch;
+    uint32_t piece; /* of the last key's payload: those before are copied */
     uint64_t payload_bytes;
 
     uint8_t note[VSI_NOTE_KEY_BYTES_MAX]; /* the last note copied */
@@ -67,6 +68,8 @@ static vs_status copy_create(vsi_err *err, copy_work *copy) {
                            .name = {(const uint8_t *)field->name, strlen(field->name)},
                            .index = {(const uint8_t *)field->index, strlen(field->index)}};
     }
+    vsi_watch_limit(&copy->watch, 0);
+    vsi_watch_count(&copy->watch, "records copied", coll.count);
     vsi_op limits = {.kind = VSI_OP_LIMITS,
                      .coll = copy->to,
                      .max_records = coll.max_records,
@@ -143,6 +146,8 @@ static vs_status copy_records(vsi_err *err, copy_work *copy) {
             st = copy_record(err, copy, &coll, key, slot);
         if (st == VS_OK)
             st = vsi_payload_find(err, &coll.payloads, key, &payload);
+        if (st == VS_OK)
+            st = vsi_watch_step(err, &copy->watch, 1);
         copy->records += st == VS_OK;
         copy->after_bytes = vsi_key_encode(copy->after, key).bytes;
         if (st == VS_OK)
@@ -179,6 +184,8 @@ static vs_status copy_pieces(vsi_err *err, copy_work *copy) {
         op.payload = (vsi_bytes){copy->value.data, copy->value.bytes};
         if (st == VS_OK)
             st = vsi_statement_apply(err, copy->write, &op);
+        if (st == VS_OK)
+            st = vsi_watch_step(err, &copy->watch, 0);
     }
     if (st == VS_OK && copy->piece == vsi_payload_pieces(&payload))
         copy->payload_bytes = 0;
@@ -269,6 +276,7 @@ vs_status vs_collection_copy(vs_collection *collection, vs_txn *txn, const char 
     vsi_err err = {0};
     copy_work copy = {.collection = collection,
                       .from = collection->id,
+                      .watch = vsi_watch_begin(&db->watcher),
                       .name = name,
                       .rows = {.mem = &db->mem},
                       .value = {.mem = &db->mem}};

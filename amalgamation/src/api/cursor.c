@@ -1,8 +1,9 @@
-/* cursor.c - iterating over records in key order.
+/* cursor.c - iterating over records in key order, or from the nearest to the farthest.
  *
  * A cursor of a snapshot keeps its place in the tree, which never changes. A cursor of a write
  * transaction remembers the last key and looks for the next one whenever the transaction has
- * changed something. What a range asks for is two strings of bytes that all its keys lie between. */
+ * changed something. What a range asks for is two strings of bytes that all its keys lie between.
+ * A cursor of a search keeps the key of its last hit in the same way, and the hits that are already found. */
 #include "api/cursor.h"
 
 /* Room for keys that are numbers: steps from one to the next need no memory. */
@@ -22,6 +23,8 @@ struct vs_cursor {
     vsi_buf end;        /* what they lie before; empty: nothing */
     uint32_t slot;
     bool is_started, is_on_record;
+    bool is_search; /* from the nearest to the farthest; `at`, evictions and end are not used */
+    vsi_nearest nearest;
     vsi_record_bufs record;
 };
 
@@ -128,10 +131,31 @@ static vs_cursor *cursor_new(vs_db *db, uint32_t coll_id) {
     cursor->coll_id = coll_id;
     cursor->place.mem = cursor->end.mem = &db->mem;
     vsi_record_bufs_init(&cursor->record, &db->mem);
+    vsi_nearest_init(&cursor->nearest, &db->mem);
     if (vsi_buf_reserve(&cursor->place, CURSOR_PLACE_BYTES))
         return cursor;
     vsi_free(&db->mem, cursor, sizeof *cursor);
     return NULL;
+}
+
+/* A cursor in the state that a call with this transaction reads. */
+static vs_status cursor_open(vsi_err *err, vs_collection *collection, vs_txn *txn,
+                             vs_cursor **out_cursor) {
+    vs_db *db = collection->head.db;
+    vs_cursor *cursor = cursor_new(db, collection->id);
+    if (!cursor)
+        return vsi_fail_nomem(err, sizeof *cursor);
+    cursor_attach(cursor, db, txn);
+    vsi_handle_open(&cursor->head, VSI_TAG_CURSOR, db, &db->cursors);
+    vsi_stay stay = cursor_enter(cursor);
+    vs_status st =
+        vsi_view_coll(err, (vsi_view){.state = cursor_state(cursor)}, collection, &cursor->coll);
+    cursor_leave(cursor, stay);
+    if (st == VS_OK)
+        *out_cursor = cursor;
+    else
+        vs_cursor_close(cursor);
+    return st;
 }
 
 vs_status vs_scan(vs_collection *collection, vs_txn *txn, const vs_range *range,
@@ -139,42 +163,56 @@ vs_status vs_scan(vs_collection *collection, vs_txn *txn, const vs_range *range,
     if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, out_cursor, "out_cursor") != VS_OK)
         return VS_ERR_MISUSE;
     const vsi_trace trace = vsi_trace_begin(collection, "vs_scan");
-    vs_db *db = collection->head.db;
     vsi_err err = {0};
     vs_range all = VS_RANGE_INIT;
-    vs_status st = vsi_handle_check_txn(&err, db, txn, false);
+    vs_cursor *cursor = NULL;
+    vs_status st = vsi_handle_check_txn(&err, collection->head.db, txn, false);
     if (st == VS_OK && range)
         st = vsi_struct_read(&err, "vs_range", range, &all, sizeof all);
-    if (st != VS_OK)
-        return vsi_handle_end(&collection->head, st, &err);
-    vs_cursor *cursor = cursor_new(db, collection->id);
-    if (!cursor)
-        return vsi_handle_end(&collection->head, vsi_fail_nomem(&err, sizeof *cursor), &err);
-    cursor_attach(cursor, db, txn);
-    vsi_handle_open(&cursor->head, VSI_TAG_CURSOR, db, &db->cursors);
-    st = range_set(&err, cursor, &all);
-    vsi_stay stay = cursor_enter(cursor);
     if (st == VS_OK)
-        st = vsi_view_coll(&err, (vsi_view){.state = cursor_state(cursor)}, collection,
-                           &cursor->coll);
-    cursor_leave(cursor, stay);
-    if (st != VS_OK)
-        vs_cursor_close(cursor);
-    else
+        st = cursor_open(&err, collection, txn, &cursor);
+    if (st == VS_OK)
+        st = range_set(&err, cursor, &all);
+    if (st == VS_OK)
         *out_cursor = cursor;
+    else
+        vs_cursor_close(cursor);
     return vsi_trace_end(&trace, vsi_handle_end(&collection->head, st, &err), 0);
+}
+
+VSI_FN vs_status vsi_cursor_search(vsi_err *err, vs_collection *collection, vs_txn *txn,
+                                   uint32_t field, uint32_t timeout_ms, vs_cursor **out_cursor) {
+    vs_cursor *cursor = NULL;
+    vs_status st = cursor_open(err, collection, txn, &cursor);
+    if (st != VS_OK)
+        return st;
+    size_t bytes = cursor->coll.desc->field[field].vector_bytes;
+    cursor->is_search = true;
+    cursor->nearest.field = field;
+    cursor->nearest.timeout_ms = timeout_ms;
+    st = cursor_copy(err, &cursor->nearest.query, (vsi_bytes){collection->scratch.data, bytes});
+    if (st == VS_OK)
+        *out_cursor = cursor;
+    else
+        vs_cursor_close(cursor);
+    return st;
 }
 
 /* ---- moving --------------------------------------------------------------------------------- */
 
-/* The state as it is now: the collection in it, and the first record behind the last one seen, or the
- * first one wanted. */
+/* The collection in the state as it is now. */
+static vs_status cursor_find_coll(vsi_err *err, vs_cursor *cursor, const vsi_state *state) {
+    vs_status st = vsi_state_coll(err, state, cursor->coll_id, &cursor->coll);
+    if (st != VS_ERR_NOT_FOUND)
+        return st;
+    return vsi_fail(err, VS_ERR_MISUSE, "the cursor's collection is gone");
+}
+
+/* That, and in it the first record behind the last one seen, or the first one wanted. */
 static vs_status cursor_seek(vsi_err *err, vs_cursor *cursor, const vsi_state *state) {
     vsi_bytes place = {cursor->place.data, cursor->place.bytes};
     cursor->evictions = vsi_ordered_load(&cursor->head.db->engine->pager.reside.evictions);
-    vs_status st = vsi_state_coll(err, state, cursor->coll_id, &cursor->coll);
-    if (st == VS_ERR_NOT_FOUND)
-        return vsi_fail(err, VS_ERR_MISUSE, "the cursor's collection is gone");
+    vs_status st = cursor_find_coll(err, cursor, state);
     if (st == VS_OK)
         st = vsi_btree_seek(err, &cursor->coll.keys, place, &cursor->at);
     if (st == VS_OK && cursor->is_started && !vsi_btree_at_end(&cursor->at) &&
@@ -215,6 +253,46 @@ static vs_status cursor_move(vsi_err *err, vs_cursor *cursor, const vsi_state *s
     return st;
 }
 
+/* The key under the cursor. */
+static vs_key cursor_key(const vs_cursor *cursor) {
+    vs_key key = {0};
+    if (!vsi_key_decode((vsi_bytes){cursor->place.data, cursor->place.bytes}, &key))
+        vsi_assert(false);
+    return key;
+}
+
+/* Notes a hit, whose key may be that of a slot, as what is under the cursor. */
+static vs_status nearest_arrive(vsi_err *err, vs_cursor *cursor, vs_key key) {
+    uint8_t bytes[VSI_KEY_BYTES_MAX];
+    vsi_cell cell = {.number = key.number, .kind = key.kind, .space = key.space};
+    vs_status st = vsi_coll_key(err, &cursor->coll, (uint32_t)key.number, &cell, &key);
+    if (st == VS_OK)
+        st = cursor_copy(err, &cursor->place, vsi_key_encode(bytes, key));
+    if (st != VS_OK)
+        return st;
+    vsi_nearest_take(&cursor->nearest);
+    return VS_ROW;
+}
+
+/* Moves to the next hit; hits that were found before the transaction changed something are not used. */
+static vs_status nearest_move(vsi_err *err, vs_cursor *cursor, const vsi_state *state,
+                              vsi_stay *stay) {
+    vs_db *db = cursor->head.db;
+    vsi_watch watch = vsi_watch_begin(&db->watcher);
+    vsi_exact_ask ask = {.descs = &db->engine->descs, .excluded = VSI_SLOT_NONE, .watch = &watch};
+    vsi_watch_limit(&watch, cursor->nearest.timeout_ms);
+    vs_key last = cursor->is_started ? cursor_key(cursor) : (vs_key){0};
+    vs_hit hit;
+    if (cursor->changes != state->changes)
+        vsi_nearest_forget(&cursor->nearest);
+    cursor->changes = state->changes;
+    vs_status st = cursor_find_coll(err, cursor, state);
+    if (st == VS_OK)
+        st = vsi_nearest_next(err, &cursor->nearest, db->kernels, &cursor->coll, ask, stay,
+                              cursor->is_started ? &last : NULL, &hit);
+    return st == VS_ROW ? nearest_arrive(err, cursor, hit.key) : st;
+}
+
 vs_status vs_step(vs_cursor *cursor) {
     if (vsi_handle_check(cursor, VSI_TAG_CURSOR) != VS_OK)
         return VS_ERR_MISUSE;
@@ -225,7 +303,8 @@ vs_status vs_step(vs_cursor *cursor) {
     vs_status st = VS_OK;
     if (state) {
         vsi_stay stay = cursor_enter(cursor);
-        st = cursor_move(&err, cursor, state);
+        st = cursor->is_search ? nearest_move(&err, cursor, state, &stay)
+                               : cursor_move(&err, cursor, state);
         cursor_leave(cursor, stay);
     } else {
         st = vsi_fail(&err, VS_ERR_MISUSE, "the cursor's transaction has ended");
@@ -240,17 +319,33 @@ vs_status vs_step(vs_cursor *cursor) {
 /* The slot of the record under the cursor, which a write transaction may have changed since. */
 static vs_status cursor_locate(vsi_err *err, vs_cursor *cursor, const vsi_state *state,
                                vsi_coll *out_coll) {
-    vs_key key = {0};
+    vs_key key = cursor_key(cursor);
     char text[VSI_KEY_TEXT_BYTES];
     vs_status st = vsi_state_coll(err, state, cursor->coll_id, out_coll);
-    if (!vsi_key_decode((vsi_bytes){cursor->place.data, cursor->place.bytes}, &key))
-        vsi_assert(false);
-    if (st == VS_OK && cursor->changes != state->changes)
+    if (st == VS_OK && (cursor->is_search || cursor->changes != state->changes))
         st = vsi_coll_find(err, out_coll, key, &cursor->slot);
     if (st != VS_ERR_NOT_FOUND)
         return st;
     return vsi_fail(err, st, "the record under the cursor, key %s, is deleted",
                     vsi_key_text(text, key));
+}
+
+static vs_status cursor_check_record(vsi_err *err, const vs_cursor *cursor) {
+    if (cursor_state(cursor) && cursor->is_on_record)
+        return VS_OK;
+    return vsi_fail(err, VS_ERR_MISUSE, "the cursor stands on no record; step it first");
+}
+
+vs_status vs_cursor_hit(vs_cursor *cursor, vs_hit *out_hit) {
+    if (vsi_handle_check_call(cursor, VSI_TAG_CURSOR, out_hit, "out_hit") != VS_OK)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    vs_status st = cursor_check_record(&err, cursor);
+    if (st == VS_OK && !cursor->is_search)
+        st = vsi_fail(&err, VS_ERR_MISUSE, "the cursor is of vs_scan, which finds no hits");
+    if (st == VS_OK)
+        *out_hit = (vs_hit){.key = cursor_key(cursor), .distance = cursor->nearest.distance};
+    return vsi_handle_end(&cursor->head, st, &err);
 }
 
 vs_status vs_cursor_record(vs_cursor *cursor, vs_record *out_record) {
@@ -260,10 +355,8 @@ vs_status vs_cursor_record(vs_cursor *cursor, vs_record *out_record) {
     const vsi_state *state = cursor_state(cursor);
     vsi_coll coll;
     vsi_stay stay = cursor_enter(cursor);
-    vs_status st = VS_OK;
-    if (!state || !cursor->is_on_record)
-        st = vsi_fail(&err, VS_ERR_MISUSE, "the cursor stands on no record; step it first");
-    else
+    vs_status st = cursor_check_record(&err, cursor);
+    if (st == VS_OK)
         st = cursor_locate(&err, cursor, state, &coll);
     if (st == VS_OK)
         st = vsi_record_read(&err, &coll, cursor->slot, &cursor->record, out_record);
@@ -285,6 +378,7 @@ void vs_cursor_close(vs_cursor *cursor) {
         }
     vsi_buf_free(&cursor->place);
     vsi_buf_free(&cursor->end);
+    vsi_nearest_free(&cursor->nearest);
     vsi_record_bufs_free(&cursor->record);
     vsi_handle_close(&cursor->head, &db->cursors);
     vsi_free(&db->mem, cursor, sizeof *cursor);

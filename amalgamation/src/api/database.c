@@ -69,6 +69,10 @@ static vs_status open_read_options(vsi_err *err, const vs_open_options *given,
     if (out->compression == VS_COMPRESSION_ZSTD && !vsi_codec_has_zstd())
         return vsi_fail(err, VS_ERR_UNSUPPORTED,
                         "vs_open: this build leaves zstd out (VS_OMIT_ZSTD)");
+    if (out->parallel_for && !VS_THREADSAFE)
+        return vsi_fail(
+            err, VS_ERR_UNSUPPORTED,
+            "vs_open: parallel_for, and this build is for one thread (VS_THREADSAFE=0)");
     if (out->allocator && !out->allocator->realloc)
         return vsi_fail(err, VS_ERR_MISUSE, "vs_open: the allocator has no realloc");
     return VS_OK;
@@ -130,6 +134,11 @@ static vs_status open_memory(vsi_err *err, const vsi_source *source, vs_open_opt
 
 static vs_status open_database(vsi_err *err, const char *path, const vs_open_options *options,
                                vs_db *db) {
+    db->watcher.vfs = options->vfs;
+    db->watcher.progress = options->progress;
+    db->watcher.progress_ctx = options->progress_ctx;
+    db->parallel_for = options->parallel_for;
+    db->parallel_ctx = options->parallel_ctx;
     db->kernels = vsi_kernels_choose(options->cpu);
     if (!db->kernels)
         return vsi_fail(err, VS_ERR_UNSUPPORTED, "vs_open: cpu '%s', this machine has: %s",
@@ -150,6 +159,7 @@ static vs_status open_database(vsi_err *err, const char *path, const vs_open_opt
         .trailer_bytes = options->trailer_bytes,
         .log_fn = options->log,
         .log_ctx = options->log_ctx,
+        .watcher = &db->watcher,
     };
     db->process_id = options->vfs->process_id(options->vfs->ctx);
     return vsi_engine_open(err, &config, &db->engine);

@@ -4,6 +4,7 @@
 
 #include "api/hook.h"
 #include "math/kernels.h"
+#include "base/watch.h"
 #include "store/checkpoint.h"
 #include "store/open.h"
 
@@ -32,8 +33,10 @@ struct vs_db {
     const vsi_kernels *kernels;
     uint64_t process_id; /* that opened it */
     uint32_t txns, collections, cursors;
-    vsi_atomic_u64 interrupts; /* how often vs_interrupt was called */
     vsi_hooks hooks;
+    vsi_watcher watcher;
+    vs_parallel_fn parallel_for; /* NULL: calls use the thread that makes them */
+    void *parallel_ctx;
 };
 
 struct vs_txn {

@@ -92,7 +92,14 @@ vs_status vs_stats_get(vs_db *db, vs_stats *out_stats) {
 vs_status vs_interrupt(vs_db *db) {
     if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
         return VS_ERR_MISUSE;
-    vsi_atomic_add(&db->interrupts, 1);
+    vsi_atomic_add(&db->watcher.interrupts, 1);
+    return VS_OK;
+}
+
+vs_status vs_set_timeout(vs_db *db, uint32_t timeout_ms) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK)
+        return VS_ERR_MISUSE;
+    vsi_atomic_set(&db->watcher.timeout_ms, timeout_ms);
     return VS_OK;
 }
 
@@ -115,9 +122,11 @@ vs_status vs_check(vs_db *db, int level, vs_check_fn report, void *ctx, uint64_t
     const vsi_trace trace = vsi_trace_begin(db, "vs_check");
     vsi_err err = {0};
     check_counter counter = {.report = report, .ctx = ctx};
+    vsi_watch watch = vsi_watch_begin(&db->watcher);
+    vsi_watch_limit(&watch, 0);
     vs_status st =
         level >= 0 && level <= 3
-            ? vsi_engine_check(&err, db->engine, level, check_count, &counter)
+            ? vsi_engine_check(&err, db->engine, level, &watch, check_count, &counter)
             : vsi_fail(&err, VS_ERR_INVALID, "check level is %d, expected 0 to 3", level);
     if (st == VS_OK)
         *out_problems = counter.count;

@@ -435,7 +435,8 @@ static vs_status batch_stage_row(vsi_err *err, vsi_write *write, vs_collection *
 }
 
 static vs_status batch_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
-                             const vs_batch *batch, int mode, uint64_t *out_numbers) {
+                             const vs_batch *batch, int mode, uint64_t *out_numbers,
+                             vsi_watch *watch) {
     uint64_t number = 0;
     batch_plan plan;
     vsi_coll coll;
@@ -452,6 +453,8 @@ static vs_status batch_stage(vsi_err *err, vsi_write *write, vs_collection *coll
             batch->statuses[i] = st;
         if (batch->statuses && row_is_refused(st))
             st = VS_OK;
+        if (st == VS_OK)
+            st = vsi_watch_step(err, watch, 1);
     }
     return st;
 }
@@ -465,6 +468,7 @@ static vs_status put_batch(vs_collection *collection, vs_txn *txn, const vs_batc
     vsi_err err = {0};
     vs_batch all = VS_BATCH_INIT;
     vsi_change change;
+    vsi_watch watch = vsi_watch_begin(&collection->head.db->watcher);
     vs_status st = put_check_call(&err, collection, txn, mode);
     if (st == VS_OK)
         st = vsi_struct_read(&err, "vs_batch", batch, &all, sizeof all);
@@ -473,7 +477,9 @@ static vs_status put_batch(vs_collection *collection, vs_txn *txn, const vs_batc
     if (st == VS_OK)
         st = vsi_change_begin(&err, collection->head.db, txn, &change);
     if (st == VS_OK) {
-        st = batch_stage(&err, change.write, collection, &all, mode, out_numbers);
+        vsi_watch_limit(&watch, 0);
+        vsi_watch_count(&watch, "records put", all.count);
+        st = batch_stage(&err, change.write, collection, &all, mode, out_numbers, &watch);
         st = vsi_change_end(&err, &change, st);
     }
     return vsi_trace_end(&trace, vsi_handle_end(&collection->head, st, &err), all.count);
@@ -517,6 +523,7 @@ typedef struct delete_list {
     size_t count;
     bool must_exist;
     uint64_t deleted;
+    vsi_watch watch;
 } delete_list;
 
 static vs_status delete_stage(vsi_err *err, vsi_write *write, vs_collection *collection,
@@ -524,11 +531,15 @@ static vs_status delete_stage(vsi_err *err, vsi_write *write, vs_collection *col
     delete_list *list = ctx;
     vsi_coll coll;
     vs_status st = vsi_view_coll(err, (vsi_view){.state = &write->state}, collection, &coll);
+    vsi_watch_limit(&list->watch, 0);
+    vsi_watch_count(&list->watch, "records deleted", list->count);
     for (size_t i = 0; st == VS_OK && i < list->count; i++) {
         st = delete_find(err, write, collection, list->keys[i]);
         list->deleted += st == VS_OK;
         if (st == VS_ERR_NOT_FOUND)
             st = list->must_exist ? record_missing(err, collection, list->keys[i]) : VS_OK;
+        if (st == VS_OK && list->count > 1)
+            st = vsi_watch_step(err, &list->watch, 1);
     }
     return st;
 }
@@ -546,6 +557,7 @@ vs_status vs_delete_batch(vs_collection *collection, vs_txn *txn, const vs_key *
     if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, has_all, "keys") != VS_OK)
         return VS_ERR_MISUSE;
     const vsi_trace trace = vsi_trace_begin(collection, "vs_delete_batch");
+    list.watch = vsi_watch_begin(&collection->head.db->watcher);
     vs_status st = vsi_collection_change(collection, txn, delete_stage, &list);
     if (st == VS_OK && out_deleted)
         *out_deleted = list.deleted;
@@ -825,6 +837,7 @@ typedef struct vectors_call {
     const vs_key *keys;
     size_t count, stride;
     vsi_slab_aside aside;
+    vsi_watch watch;
 } vectors_call;
 
 /* VS_ERR_NOT_FOUND without a message when there is none. */
@@ -873,6 +886,8 @@ static vs_status vectors_read(vsi_err *err, vectors_call *call, uint8_t *out, vs
         } else if (st == VS_ERR_NOT_FOUND) {
             st = vectors_missing(err, call, call->keys[i]);
         }
+        if (st == VS_OK)
+            st = vsi_watch_step(err, &call->watch, 1);
         vsi_engine *engine = call->r.db->engine;
         if (vsi_budget_breathe(&engine->pager, &engine->descs, &call->r.view.stay))
             vsi_slab_aside_renew(&call->aside);
@@ -900,8 +915,12 @@ vs_status vs_get_vectors(vs_collection *collection, vs_txn *txn, uint32_t field,
         return VS_ERR_MISUSE;
     const vsi_trace trace = vsi_trace_begin(collection, "vs_get_vectors");
     vsi_err err = {0};
-    vectors_call call = {
-        .keys = keys, .count = count, .aside = {.buf = {.mem = &collection->head.db->mem}}};
+    vectors_call call = {.keys = keys,
+                         .count = count,
+                         .aside = {.buf = {.mem = &collection->head.db->mem}},
+                         .watch = vsi_watch_begin(&collection->head.db->watcher)};
+    vsi_watch_limit(&call.watch, 0);
+    vsi_watch_count(&call.watch, "vectors read", count);
     vs_status st = vsi_reading_open(&err, collection, txn, &call.r);
     if (st == VS_OK)
         st = vectors_prepare(&err, &call, field, stride_bytes);

@@ -1,19 +1,19 @@
 /* search.c - search of the public interface. */
-#include "api/record.h"
-#include "query/exact.h"
+#include "api/cursor.h"
 
 enum { SEARCH_BREATH_HITS = 128 };
 
 /* One call, and what it asks. */
 typedef struct search {
     vsi_reading r;
+    vsi_watch watch;
     vsi_exact_ask ask;
     const vsi_field *field; /* that is searched */
+    uint32_t timeout_ms;
 } search;
 
 /* Field and deadline as the caller wants them. */
 static vs_status search_options(vsi_err *err, const vs_search_options *options, search *s) {
-    const vs_vfs *vfs = s->r.db->engine->config.vfs;
     vs_search_options all = VS_SEARCH_OPTIONS_INIT;
     vs_status st = VS_OK;
     if (options)
@@ -24,46 +24,50 @@ static vs_status search_options(vsi_err *err, const vs_search_options *options, 
         return st;
     s->ask.field = all.field;
     s->field = &s->r.coll.desc->field[all.field];
-    if (all.timeout_ms) {
-        s->ask.halt.vfs = vfs;
-        s->ask.halt.deadline_us = vfs->ticks_us(vfs->ctx) + (int64_t)all.timeout_ms * 1000;
-    }
+    s->timeout_ms = all.timeout_ms;
+    vsi_watch_limit(&s->watch, all.timeout_ms);
+    vsi_watch_count(&s->watch, VSI_EXACT_STEPS, s->r.coll.count);
     return VS_OK;
 }
 
 /* Whatever is returned, vsi_reading_close follows. */
 static vs_status search_open(vsi_err *err, vs_collection *collection, vs_txn *txn,
                              const vs_search_options *options, search *out) {
-    vsi_atomic_u64 *interrupts = &collection->head.db->interrupts;
-    out->ask =
-        (vsi_exact_ask){.descs = &collection->head.db->engine->descs,
-                        .excluded = VSI_SLOT_NONE,
-                        .halt = {.interrupts = interrupts, .seen = vsi_atomic_load(interrupts)}};
+    out->watch = vsi_watch_begin(&collection->head.db->watcher);
+    out->ask = (vsi_exact_ask){.descs = &collection->head.db->engine->descs,
+                               .excluded = VSI_SLOT_NONE,
+                               .watch = &out->watch};
     collection->keys.bytes = 0;
     vs_status st = vsi_reading_open(err, collection, txn, &out->r);
     return st == VS_OK ? search_options(err, options, out) : st;
 }
 
-/* Room in the handle for a query, and for one before its bytes are in order. */
-static vs_status search_reserve(vsi_err *err, search *s) {
+/* Room for a query, and for one before its bytes are in order. */
+static vs_status search_reserve(vsi_err *err, const search *s, vsi_buf *scratch) {
     size_t bytes = 2 * (size_t)s->field->vector_bytes;
-    s->r.collection->scratch.bytes = 0;
-    return vsi_buf_reserve(&s->r.collection->scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
+    scratch->bytes = 0;
+    return vsi_buf_reserve(scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
 }
 
-/* The query in the field's type and the machine's byte order, in the handle's buffer. */
-static vs_status search_prepare(vsi_err *err, search *s, const void *query, int query_type) {
+/* The query in the field's type and the machine's byte order, in scratch. */
+static vs_status query_prepare(vsi_err *err, const search *s, const void *query, int query_type,
+                               vsi_buf *scratch) {
     const vsi_field *field = s->field;
     const uint8_t *converted = NULL;
-    vs_status st = search_reserve(err, s);
+    vs_status st = search_reserve(err, s, scratch);
     if (st != VS_OK)
         return st;
-    uint8_t *out = s->r.collection->scratch.data;
+    uint8_t *out = scratch->data;
     st = vsi_record_vector(err, field, query, query_type, out + field->vector_bytes, &converted);
     if (st != VS_OK)
         return vsi_fail_in(err, "query");
     vsi_copy_le(out, converted, field->vector_bytes / field->element_bytes, field->element_bytes);
     return VS_OK;
+}
+
+/* The same in the handle's buffer. */
+static vs_status search_prepare(vsi_err *err, search *s, const void *query, int query_type) {
+    return query_prepare(err, s, query, query_type, &s->r.collection->scratch);
 }
 
 /* The keys of hits that are no numbers: their bytes go into the handle's buffer, where hits_point finds
@@ -75,7 +79,7 @@ static vs_status hits_settle(vsi_err *err, search *s, vs_hit *hits, size_t count
         if (key->kind == VS_KEY_U64)
             continue;
         if (i % SEARCH_BREATH_HITS == 0) {
-            vs_status halted = vsi_halt_check(err, &s->ask.halt);
+            vs_status halted = vsi_watch_step(err, &s->watch, 0);
             vsi_budget_breathe(&s->r.db->engine->pager, s->ask.descs, &s->r.view.stay);
             if (halted != VS_OK)
                 return halted;
@@ -137,7 +141,7 @@ static vs_status search_row(vsi_err *err, search *s, vs_key key, uint32_t *out_s
 /* A stored vector as the query; its record is no hit. */
 static vs_status search_prepare_key(vsi_err *err, search *s, vs_key key) {
     const uint8_t *row = NULL;
-    vs_status st = search_reserve(err, s);
+    vs_status st = search_reserve(err, s, &s->r.collection->scratch);
     if (st == VS_OK)
         st = search_row(err, s, key, &s->ask.excluded, &row);
     if (st == VS_OK)
@@ -164,18 +168,140 @@ vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, i
     return vsi_trace_end(&trace, search_close(&err, &s, st, &topk, out_count), topk.count);
 }
 
-static vs_status batch_check(vsi_err *err, const search *s, int query_type, size_t count, size_t k,
-                             size_t *io_stride) {
-    int type = query_type ? query_type : s->field->type;
-    size_t bytes = vsi_vector_bytes(type, s->field->dim);
-    *io_stride = *io_stride ? *io_stride : bytes;
-    if (*io_stride < bytes)
-        return vsi_fail(err, VS_ERR_INVALID, "stride is %zu bytes, a query has %zu", *io_stride,
+/* ---- many queries --------------------------------------------------------------------------- */
+
+/* Threads take so many pieces of a batch at most: enough for any number of them, and each has memory of its
+ * own for one query. */
+enum { BATCH_PIECES_MAX = 256 };
+
+/* In place of a number of hits. */
+#define BATCH_NOT_RUN SIZE_MAX
+
+/* Many queries, in pieces. */
+typedef struct search_batch {
+    search *s;
+    const uint8_t *queries;
+    int query_type;
+    size_t stride, count, k;
+    vs_hit *hits;       /* [count x k] */
+    size_t *out_counts; /* [count] */
+
+    /* for the host's threads */
+    size_t piece; /* queries of each but the last */
+    vsi_watch_team team;
+    vsi_atomic_u64 failed_at; /* the first query that failed; count: none. Changed under db->lock */
+    vs_status st;             /* its failure, or what ends all of them */
+    vsi_err err;
+} search_batch;
+
+static vs_status batch_check(vsi_err *err, search_batch *b) {
+    const vsi_field *field = b->s->field;
+    size_t bytes = vsi_vector_bytes(b->query_type ? b->query_type : field->type, field->dim);
+    b->stride = b->stride ? b->stride : bytes;
+    if (b->stride < bytes)
+        return vsi_fail(err, VS_ERR_INVALID, "stride is %zu bytes, a query has %zu", b->stride,
                         bytes);
-    if (k && count > SIZE_MAX / sizeof(vs_hit) / k)
+    if (b->k && b->count > SIZE_MAX / sizeof(vs_hit) / b->k)
         return vsi_fail(err, VS_ERR_LIMIT, "%zu queries of %zu hits are more than memory has",
-                        count, k);
-    return search_check_k(err, k);
+                        b->count, b->k);
+    vsi_watch_count(&b->s->watch, VSI_EXACT_STEPS, b->s->r.coll.count * b->count);
+    return search_check_k(err, b->k);
+}
+
+/* The hits of query i, whose keys are those of slots where they are no numbers. */
+static vs_status batch_scan(vsi_err *err, const search_batch *b, size_t i, vsi_watch *watch,
+                            vsi_buf *scratch, vsi_stay *stay) {
+    const search *s = b->s;
+    vsi_topk topk = {.hits = b->hits + i * b->k, .k = b->k};
+    vs_status st = query_prepare(err, s, b->queries + i * b->stride, b->query_type, scratch);
+    vsi_exact_ask ask = s->ask;
+    ask.query = scratch->data;
+    ask.watch = watch;
+    if (st == VS_OK)
+        st = vsi_exact_scan(err, s->r.db->kernels, &s->r.coll, &ask, stay, &topk);
+    if (st != VS_OK)
+        return vsi_fail_in(err, "row %zu of %zu", i, b->count);
+    b->out_counts[i] = topk.count;
+    return VS_OK;
+}
+
+static vs_status batch_run_serial(vsi_err *err, search_batch *b) {
+    search *s = b->s;
+    vs_status st = VS_OK;
+    for (size_t i = 0; st == VS_OK && i < b->count; i++)
+        st = batch_scan(err, b, i, &s->watch, &s->r.collection->scratch, &s->r.view.stay);
+    return st;
+}
+
+/* Of failures that a query has by itself the first one counts, as if there were one thread; the others end all. */
+static void batch_fail(search_batch *b, size_t i, vs_status st, const vsi_err *err) {
+    vs_db *db = b->s->r.db;
+    bool ends_all = st == VS_ERR_INTERRUPTED || st == VS_ERR_TIMEOUT;
+    vsi_mutex_lock(&db->lock);
+    bool has_ended = vsi_atomic_load(&b->team.has_ended);
+    if (!has_ended && (ends_all || i < vsi_atomic_load(&b->failed_at))) {
+        vsi_atomic_set(&b->team.has_ended, ends_all);
+        vsi_atomic_set(&b->failed_at, i);
+        b->st = st;
+        b->err = *err;
+    }
+    vsi_mutex_unlock(&db->lock);
+}
+
+/* Called by the host's threads: a piece of the queries, as far as none in front of them has failed. */
+static void batch_body(void *ctx, size_t at) {
+    search_batch *b = ctx;
+    vsi_reside *reside = &b->s->r.db->engine->pager.reside;
+    vsi_buf scratch = {.mem = &b->s->r.db->mem};
+    vsi_watch watch = b->s->watch;
+    size_t i = at * b->piece, end = i + b->piece < b->count ? i + b->piece : b->count;
+    if (at > (b->count - 1) / b->piece)
+        return; /* there is no such piece */
+    watch.team = &b->team;
+    vsi_stay stay = vsi_stay_enter(reside);
+    for (; i < end && i < vsi_atomic_load(&b->failed_at); i++) {
+        vsi_err err = {0};
+        vs_status st = batch_scan(&err, b, i, &watch, &scratch, &stay);
+        if (st != VS_OK)
+            batch_fail(b, i, st, &err);
+    }
+    vsi_stay_leave(reside, stay);
+    vsi_buf_free(&scratch);
+}
+
+/* The threads stay for themselves; this one does not, so that what they let go can leave memory. */
+static vs_status batch_run_parallel(vsi_err *err, search_batch *b) {
+    vs_db *db = b->s->r.db;
+    vsi_reside *reside = &db->engine->pager.reside;
+    b->piece = (b->count - 1) / BATCH_PIECES_MAX + 1;
+    size_t pieces = (b->count - 1) / b->piece + 1;
+    vsi_atomic_set(&b->failed_at, b->count);
+    for (size_t i = 0; i < b->count; i++)
+        b->out_counts[i] = BATCH_NOT_RUN;
+    vsi_stay_leave(reside, b->s->r.view.stay);
+    db->parallel_for(db->parallel_ctx, pieces, batch_body, b);
+    b->s->r.view.stay = vsi_stay_enter(reside);
+    b->s->watch.progress.done = vsi_atomic_load(&b->team.done);
+    if (b->st != VS_OK)
+        *err = b->err;
+    for (size_t i = 0; b->st == VS_OK && i < b->count; i++)
+        if (b->out_counts[i] == BATCH_NOT_RUN)
+            return vsi_fail(err, VS_ERR_MISUSE, "row %zu of %zu: parallel_for left it out", i,
+                            b->count);
+    return b->st;
+}
+
+static vs_status batch_run(vsi_err *err, search_batch *b) {
+    vs_status st = b->s->r.db->parallel_for && b->count > 1 ? batch_run_parallel(err, b)
+                                                            : batch_run_serial(err, b);
+    for (size_t i = 0; st == VS_OK && i < b->count; i++) {
+        st = hits_settle(err, b->s, b->hits + i * b->k, b->out_counts[i]);
+        if (st != VS_OK)
+            vsi_fail_in(err, "row %zu of %zu", i, b->count);
+    }
+    for (size_t i = 0; st == VS_OK && i < b->count; i++)
+        hits_point(b->s->r.collection, b->hits + i * b->k, b->out_counts[i]);
+    return st;
 }
 
 vs_status vs_search_batch(vs_collection *collection, vs_txn *txn, const void *queries,
@@ -189,23 +315,25 @@ vs_status vs_search_batch(vs_collection *collection, vs_txn *txn, const void *qu
     uint64_t total = 0;
     vsi_err err = {0};
     search s;
+    search_batch batch = {.s = &s,
+                          .queries = queries,
+                          .query_type = query_type,
+                          .stride = stride_bytes,
+                          .count = count,
+                          .k = k,
+                          .hits = hits,
+                          .out_counts = out_counts};
     vs_status st = search_open(&err, collection, txn, options, &s);
     if (st == VS_OK)
-        st = batch_check(&err, &s, query_type, count, k, &stride_bytes);
-    for (size_t i = 0; st == VS_OK && i < count; i++) {
-        vsi_topk topk = {.hits = hits + i * k, .k = k};
-        st = search_prepare(&err, &s, (const uint8_t *)queries + i * stride_bytes, query_type);
-        if (st == VS_OK)
-            st = search_run(&err, &s, &topk);
-        if (st != VS_OK)
-            vsi_fail_in(&err, "row %zu of %zu", i, count);
-        out_counts[i] = topk.count;
-        total += topk.count;
-    }
+        st = batch_check(&err, &batch);
+    if (st == VS_OK)
+        st = batch_run(&err, &batch);
     for (size_t i = 0; st == VS_OK && i < count; i++)
-        hits_point(collection, hits + i * k, out_counts[i]);
+        total += out_counts[i];
     return vsi_trace_end(&trace, vsi_reading_close(&s.r, st, &err), total);
 }
+
+/* ---- a radius, a record, a distance --------------------------------------------------------- */
 
 vs_status vs_search_radius(vs_collection *collection, vs_txn *txn, const void *query,
                            int query_type, double radius, const vs_search_options *options,
@@ -267,4 +395,22 @@ vs_status vs_distance(vs_collection *collection, vs_txn *txn, vs_key key, vs_key
         *out_distance = vsi_exact_distance(s.r.db->kernels, &s.r.coll, s.ask.field,
                                            collection->scratch.data, row);
     return vsi_trace_end(&trace, vsi_reading_close(&s.r, st, &err), 2);
+}
+
+/* ---- going on ------------------------------------------------------------------------------- */
+
+vs_status vs_search_open(vs_collection *collection, vs_txn *txn, const void *query, int query_type,
+                         const vs_search_options *options, vs_cursor **out_cursor) {
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, query && out_cursor,
+                              "query or out_cursor") != VS_OK)
+        return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(collection, "vs_search_open");
+    vsi_err err = {0};
+    search s;
+    vs_status st = search_open(&err, collection, txn, options, &s);
+    if (st == VS_OK)
+        st = search_prepare(&err, &s, query, query_type);
+    if (st == VS_OK)
+        st = vsi_cursor_search(&err, collection, txn, s.ask.field, s.timeout_ms, out_cursor);
+    return vsi_trace_end(&trace, vsi_reading_close(&s.r, st, &err), 0);
 }

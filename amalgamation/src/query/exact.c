@@ -94,22 +94,19 @@ static void exact_prepare(exact_scan *scan) {
         scan->kernel(scan->query, scan->query, scan->dim, 1, &sum, &scan->query_norm);
 }
 
-VSI_FN vs_status vsi_halt_check(vsi_err *err, const vsi_halt *halt) {
-    if (vsi_atomic_load(halt->interrupts) != halt->seen)
-        return vsi_fail(err, VS_ERR_INTERRUPTED, "the search was interrupted");
-    if (halt->vfs && halt->vfs->ticks_us(halt->vfs->ctx) >= halt->deadline_us)
-        return vsi_fail(err, VS_ERR_TIMEOUT, "the search took longer than it may");
-    return VS_OK;
-}
-
-/* Now and then: whether to go on, and what was read may leave memory if there is too much of it. */
-static vs_status exact_breathe(vsi_err *err, exact_scan *scan) {
-    vs_status st = vsi_halt_check(err, &scan->ask->halt);
+/* After some rows: whether to go on, and what was read may leave memory if there is too much of it. */
+static vs_status exact_breathe(vsi_err *err, exact_scan *scan, uint64_t rows) {
+    vs_status st = vsi_watch_step(err, scan->ask->watch, rows);
     if (vsi_budget_breathe(scan->coll->live.cow->pager, scan->ask->descs, scan->stay)) {
         vsi_slab_aside_renew(&scan->rows);
         vsi_slab_aside_renew(&scan->cells);
     }
     return st;
+}
+
+/* Before keys are read to be compared, which a scan may do for many rows. */
+static vs_status exact_order_begin(vsi_err *err, exact_scan *scan) {
+    return ++scan->orders % EXACT_BREATH_ORDERS ? VS_OK : exact_breathe(err, scan, 0);
 }
 
 /* Of two slots whose keys are of one namespace and kind, and no numbers. */
@@ -119,7 +116,7 @@ static int exact_order(void *ctx, uint32_t slot, uint32_t other) {
     vsi_cell cell = {.kind = VS_KEY_BYTES}; /* bytes are compared, of whatever kind */
     if (scan->order_st != VS_OK)
         return 0;
-    vs_status st = ++scan->orders % EXACT_BREATH_ORDERS ? VS_OK : exact_breathe(scan->err, scan);
+    vs_status st = exact_order_begin(scan->err, scan);
     if (st == VS_OK)
         st = vsi_coll_key(scan->err, scan->coll, slot, &cell, &a);
     if (st == VS_OK)
@@ -130,17 +127,36 @@ static int exact_order(void *ctx, uint32_t slot, uint32_t other) {
     return 0;
 }
 
+/* Whether the key of a slot comes behind another one. */
+static vs_status exact_is_behind(vsi_err *err, exact_scan *scan, uint32_t slot,
+                                 const vsi_cell *cell, vs_key other, bool *out_is_behind) {
+    vs_key key = {.number = cell->number, .kind = cell->kind, .space = cell->space};
+    bool needs_bytes = key.kind != VS_KEY_U64 && key.kind == other.kind && key.space == other.space;
+    vs_status st = needs_bytes ? exact_order_begin(err, scan) : VS_OK;
+    if (st == VS_OK && needs_bytes)
+        st = vsi_coll_key(err, scan->coll, slot, cell, &key);
+    if (st == VS_OK)
+        *out_is_behind = vsi_key_compare(key, other) > 0;
+    return st;
+}
+
 /* Takes what may enter the top k of a tile into it. */
 static vs_status exact_offer(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n,
                              vsi_topk *topk) {
+    const vs_hit *after = topk->after;
     for (size_t i = 0; i < n; i++) {
         vsi_cell cell;
+        bool is_wanted = true;
         if (slot + (uint32_t)i == scan->excluded || !vsi_topk_may_enter(topk, scan->out[i]))
             continue;
         vs_status st =
             vsi_coll_cell_aside(err, scan->coll, slot + (uint32_t)i, &scan->cells, &cell);
+        if (st == VS_OK && after && scan->out[i] == after->distance)
+            st = exact_is_behind(err, scan, slot + (uint32_t)i, &cell, after->key, &is_wanted);
         if (st != VS_OK)
             return st;
+        if (!is_wanted)
+            continue;
         bool is_number = cell.kind == VS_KEY_U64;
         vs_key key = {.number = is_number ? cell.number : slot + (uint32_t)i,
                       .kind = cell.kind,
@@ -180,7 +196,7 @@ static vs_status exact_run(vsi_err *err, exact_scan *scan, vsi_topk *topk) {
         if (st == VS_OK && slot < end)
             st = exact_tile(err, scan, slot, dead - slot, topk);
         if (st == VS_OK)
-            st = exact_breathe(err, scan);
+            st = exact_breathe(err, scan, slot < end ? dead - slot : 0);
         if (st != VS_OK || slot == end)
             return st;
         slot = dead;

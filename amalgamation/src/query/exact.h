@@ -3,19 +3,12 @@
 #define VSI_EXACT_H
 
 #include "math/kernels.h"
+#include "base/watch.h"
 #include "query/topk.h"
 #include "store/state.h"
 
-/* Whether the caller of a scan wants it to end. */
-typedef struct vsi_halt {
-    vsi_atomic_u64 *interrupts; /* counts up with each wish; borrowed */
-    uint64_t seen;              /* what it was when the call began */
-    const vs_vfs *vfs;          /* whose clock says when the deadline is; NULL: there is none */
-    int64_t deadline_us;
-} vsi_halt;
-
-/* VS_ERR_INTERRUPTED, VS_ERR_TIMEOUT. */
-VS_NODISCARD VSI_FN vs_status vsi_halt_check(vsi_err *err, const vsi_halt *halt);
+/* What a watch of scans counts. */
+#define VSI_EXACT_STEPS "rows searched"
 
 /* What a scan asks for. */
 typedef struct vsi_exact_ask {
@@ -23,7 +16,7 @@ typedef struct vsi_exact_ask {
     uint32_t field;
     const void *query; /* [dim] elements of the field's type, aligned for it */
     uint32_t excluded; /* the record in this slot is not wanted; VSI_SLOT_NONE */
-    vsi_halt halt;
+    vsi_watch *watch;  /* rows are its steps; borrowed */
 } vsi_exact_ask;
 
 /* Offers every record of coll that has the field's vector to topk, and sorts that. stay is the caller's, who holds nothing else by it: it is

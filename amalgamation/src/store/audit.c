@@ -13,7 +13,9 @@ typedef struct auditor {
     vsi_hash128 digest; /* computed anew */
     vsi_reside *reside; /* NULL: everything is in memory */
     vsi_stay stay;
+    vsi_watch *watch;
     uint64_t steps;
+    uint64_t records;         /* whose check the watch does not know of yet */
     uint64_t bytes;           /* of the collection's records */
     uint64_t payload_entries; /* that belong to a payload of it */
 } auditor;
@@ -46,13 +48,19 @@ static vs_status audit_tree(auditor *a, const char *where, const vsi_btree *tree
     return audit_note(a, where, st);
 }
 
-/* To the next entry. Now and then what was read may leave memory on the way, if there is too much: then the
- * cursor looks for its place again. */
+/* To the next entry. Now and then the watch is asked, and what was read may leave memory on the way, if there is too much:
+ * then the cursor looks for its place again. */
 static vs_status audit_next(auditor *a, vsi_btree_cursor *cursor) {
     uint8_t bytes[VSI_NODE_ENTRY_MAX];
     vsi_bytes key = vsi_btree_entry(cursor).key;
-    bool is_time = a->reside && ++a->steps % AUDIT_BREATH_STEPS == 0;
-    if (is_time && vsi_reside_excess(a->reside, 0)) {
+    bool is_time = ++a->steps % AUDIT_BREATH_STEPS == 0;
+    if (is_time) {
+        vs_status st = vsi_watch_step(a->err, a->watch, a->records);
+        a->records = 0;
+        if (st != VS_OK)
+            return st;
+    }
+    if (is_time && a->reside && vsi_reside_excess(a->reside, 0)) {
         memcpy(bytes, key.data, key.bytes);
         key.data = bytes;
         vsi_stay_leave(a->reside, a->stay);
@@ -148,6 +156,7 @@ static vs_status audit_records(auditor *a, const vsi_coll *coll) {
         if (st == VS_OK)
             st = audit_record(a, coll, key, slot);
         count++;
+        a->records++;
         long_count += key.kind != VS_KEY_U64;
         st = audit_note(a, coll->desc->name, st);
         if (st == VS_OK)
@@ -437,18 +446,31 @@ static vs_status audit_colls(auditor *a, const vsi_state *state) {
     return audit_note(a, "catalog", st);
 }
 
-VSI_FN vs_status vsi_audit(vsi_err *err, const vsi_state *state, vsi_mem *mem, vsi_report_fn report,
-                           void *ctx) {
+/* Records of all collections, as far as they can be found. */
+static uint64_t audit_total(vsi_err *err, const vsi_state *state) {
+    vsi_coll coll;
+    uint64_t total = 0, id = 0;
+    while (id <= UINT32_MAX && vsi_state_coll_from(err, state, (uint32_t)id, &coll) == VS_OK) {
+        total += coll.count;
+        id = (uint64_t)coll.desc->id + 1;
+    }
+    return total;
+}
+
+VSI_FN vs_status vsi_audit(vsi_err *err, const vsi_state *state, vsi_mem *mem, vsi_watch *watch,
+                           vsi_report_fn report, void *ctx) {
     vsi_pager *pager = state->catalog.cow->pager;
     auditor a = {.err = err,
                  .buf = {.mem = mem},
                  .report = report,
                  .ctx = ctx,
                  .descs = state->descs,
+                 .watch = watch,
                  .reside = pager ? &pager->reside : NULL};
     if (a.reside)
         a.stay = vsi_stay_enter(a.reside);
     bool has_catalog = true, has_notes = true;
+    vsi_watch_count(watch, "records checked", watch ? audit_total(err, state) : 0);
     vs_status st = audit_tree(&a, "catalog", &state->catalog, &has_catalog);
     if (st == VS_OK)
         st = audit_tree(&a, "notes", &state->notes, &has_notes);

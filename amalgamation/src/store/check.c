@@ -40,7 +40,7 @@ static vs_status check_metas(vsi_err *err, vsi_engine *engine, check_moment *out
 
 /* The log from the older of the two checkpoints on. */
 static vs_status check_log(vsi_err *err, vsi_engine *engine, const check_moment *moment,
-                           bool skips_payloads) {
+                           bool skips_payloads, vsi_watch *watch) {
     const vsi_meta *meta = &moment->meta;
     const vsi_checkpoint_info *from = meta->previous.log_from ? &meta->previous : &meta->checkpoint;
     vsi_replay *replay = vsi_alloc_zeroed(engine->mem, sizeof *replay);
@@ -49,10 +49,13 @@ static vs_status check_log(vsi_err *err, vsi_engine *engine, const check_moment 
     vs_status st =
         vsi_replay_open(err, engine->mem, engine->config.vfs, engine->path, meta, from, replay);
     replay->skips_payloads = skips_payloads;
+    vsi_replay_watch(replay, "bytes of log checked", watch);
     while (st == VS_OK && !replay->is_done && replay->next_lsn <= moment->end_lsn) {
         vsi_frame frame;
         vsi_bytes payload;
         st = vsi_replay_next(err, replay, &frame, &payload);
+        if (st == VS_OK && !replay->is_done)
+            st = vsi_replay_step(err, replay, watch);
     }
     if (st == VS_OK && replay->next_lsn <= moment->end_lsn)
         st = vsi_fail(err, VS_ERR_CORRUPT, "%s: the log ends at frame %llu, expected %llu",
@@ -77,6 +80,7 @@ typedef struct check_extents {
     vsi_buf runs;          /* vsi_run */
     uint64_t needed;       /* features that the meta page names */
     bool is_packed_silent; /* an extent is compressed although the meta page does not say so */
+    vsi_watch *watch;
     vsi_report_fn report;
     void *ctx;
 } check_extents;
@@ -86,7 +90,9 @@ static vs_status check_visit(void *ctx, vsi_err *err, vsi_ref ref) {
     vsi_run run = {vsi_ref_page(ref), vsi_ref_pages(ref)};
     if (ref.codec == VSI_CODEC_ZSTD && !(c->needed & VSI_META_NEEDS_ZSTD))
         c->is_packed_silent = true;
-    return vsi_buf_append(&c->runs, &run, sizeof run) ? VS_OK : vsi_fail_nomem(err, sizeof run);
+    if (!vsi_buf_append(&c->runs, &run, sizeof run))
+        return vsi_fail_nomem(err, sizeof run);
+    return vsi_watch_step(err, c->watch, run.pages);
 }
 
 static void check_damaged(void *ctx, const vsi_err *err) {
@@ -132,13 +138,15 @@ static vs_status check_free_list(vsi_err *err, vsi_engine *engine, check_extents
 /* Everything that a checkpoint reaches, read again, and for the last one whether that and what is free make
  * up the file. */
 static vs_status check_checkpoint(vsi_err *err, vsi_engine *engine, const vsi_meta *meta,
-                                  bool is_last, vsi_report_fn report, void *ctx) {
+                                  bool is_last, vsi_watch *watch, vsi_report_fn report, void *ctx) {
     const vsi_checkpoint_info *info = is_last ? &meta->checkpoint : &meta->previous;
     check_extents c = {.runs = {.mem = engine->mem},
                        .needed = meta->features_needed,
+                       .watch = watch,
                        .report = report,
                        .ctx = ctx};
     vsi_walk walk = {.visit = check_visit, .damaged = check_damaged, .ctx = &c, .reads_all = true};
+    vsi_watch_count(watch, "pages checked", info->end);
     vs_status st = vsi_walk_run(err, &engine->pager, info->catalog, &walk);
     if (st == VS_OK && is_last)
         st = check_free_list(err, engine, &c, info);
@@ -161,13 +169,13 @@ static bool check_log_moved(vsi_engine *engine, const check_moment *moment) {
 }
 
 /* The log behind the checkpoint. A failed sync may move it while it is read: then once more. */
-static vs_status check_whole_log(vsi_err *err, vsi_engine *engine, check_moment *moment,
-                                 int level) {
-    vs_status st = check_log(err, engine, moment, level == 1);
+static vs_status check_whole_log(vsi_err *err, vsi_engine *engine, check_moment *moment, int level,
+                                 vsi_watch *watch) {
+    vs_status st = check_log(err, engine, moment, level == 1, watch);
     while (check_is_finding(st) && check_log_moved(engine, moment)) {
         st = check_begin(err, engine, moment);
         if (st == VS_OK)
-            st = check_log(err, engine, moment, level == 1);
+            st = check_log(err, engine, moment, level == 1, watch);
     }
     return st;
 }
@@ -192,21 +200,21 @@ static void check_report_metas(const check_moment *moment, vsi_report_fn report,
     report(ctx, text);
 }
 
-static vs_status check_files(vsi_err *err, vsi_engine *engine, int level, vsi_report_fn report,
-                             void *ctx) {
+static vs_status check_files(vsi_err *err, vsi_engine *engine, int level, vsi_watch *watch,
+                             vsi_report_fn report, void *ctx) {
     check_moment moment = {.end_lsn = 0};
     vs_status st = check_report(check_begin(err, engine, &moment), err, report, ctx);
     if (st == VS_OK)
         check_report_metas(&moment, report, ctx);
     if (st == VS_OK && level >= 1 && moment.meta.seq)
-        st = check_report(check_whole_log(err, engine, &moment, level), err, report, ctx);
+        st = check_report(check_whole_log(err, engine, &moment, level, watch), err, report, ctx);
     const vsi_checkpoint_info *last = &moment.meta.checkpoint, *before = &moment.meta.previous;
     if (st == VS_OK && level >= 2 && last->number)
-        st = check_report(check_checkpoint(err, engine, &moment.meta, true, report, ctx), err,
-                          report, ctx);
+        st = check_report(check_checkpoint(err, engine, &moment.meta, true, watch, report, ctx),
+                          err, report, ctx);
     if (st == VS_OK && level >= 2 && before->log_from && before->number)
-        st = check_report(check_checkpoint(err, engine, &moment.meta, false, report, ctx), err,
-                          report, ctx);
+        st = check_report(check_checkpoint(err, engine, &moment.meta, false, watch, report, ctx),
+                          err, report, ctx);
     return st;
 }
 
@@ -216,15 +224,15 @@ static void check_announce(vsi_engine *engine, uint32_t change) {
     vsi_mutex_unlock(&engine->log_lock);
 }
 
-VSI_FN vs_status vsi_engine_check(vsi_err *err, vsi_engine *engine, int level, vsi_report_fn report,
-                                  void *ctx) {
+VSI_FN vs_status vsi_engine_check(vsi_err *err, vsi_engine *engine, int level, vsi_watch *watch,
+                                  vsi_report_fn report, void *ctx) {
     check_announce(engine, 1);
-    vs_status st = check_files(err, engine, level, report, ctx);
+    vs_status st = check_files(err, engine, level, watch, report, ctx);
     check_announce(engine, UINT32_MAX);
     if (st != VS_OK || level < 3)
         return st;
     vsi_version *version = vsi_versions_pin(&engine->versions);
-    st = vsi_audit(err, &version->state, engine->mem, report, ctx);
+    st = vsi_audit(err, &version->state, engine->mem, watch, report, ctx);
     vsi_versions_unpin(&engine->versions, version);
     vsi_budget_keep(&engine->pager, &engine->descs);
     return st;

@@ -6,8 +6,8 @@
 #include "store/engine.h"
 
 /* Calls report with each problem; levels as vs_check. An error only when the check itself could not
- * be done. */
-VSI_FN vs_status vsi_engine_check(vsi_err *err, vsi_engine *engine, int level, vsi_report_fn report,
-                                  void *ctx);
+ * be done, or the watch ended it. watch NULL: none. */
+VSI_FN vs_status vsi_engine_check(vsi_err *err, vsi_engine *engine, int level, vsi_watch *watch,
+                                  vsi_report_fn report, void *ctx);
 
 #endif

@@ -376,16 +376,32 @@ static vs_status checkpoint_relieve(vsi_err *err, vsi_engine *engine) {
     return st;
 }
 
+/* What follows is watched until the role is given back: about so many bytes are to be written. It may end only
+ * in the pager, that is before the meta pages name anything: as if the device had refused to write. */
+static void checkpoint_watch(vsi_engine *engine, vsi_watch *watch, uint64_t max_bytes) {
+    uint64_t bytes = vsi_flush_slabs_left(&engine->versions.applied->state);
+    bytes = bytes < max_bytes ? bytes + engine->cow.bytes - engine->cow.dead_bytes : max_bytes;
+    vsi_watch_count(watch, "bytes written", bytes);
+    engine->pager.watch = watch;
+}
+
+static void checkpoint_give_role(vsi_engine *engine) {
+    engine->pager.watch = NULL;
+    vsi_role_give(engine);
+}
+
 VSI_FN vs_status vsi_checkpoint(vsi_err *err, vsi_engine *engine, bool is_final) {
+    vsi_watch watch = vsi_watch_begin(engine->config.watcher);
     vs_status st = vsi_role_take(err, engine, true);
     if (st != VS_OK)
         return st;
     vsi_mutex_lock(&engine->log_lock);
     st = vsi_engine_check_writable(err, engine);
     vsi_mutex_unlock(&engine->log_lock);
+    checkpoint_watch(engine, &watch, UINT64_MAX);
     if (st == VS_OK)
         st = checkpoint_with_role(err, engine, is_final);
-    vsi_role_give(engine);
+    checkpoint_give_role(engine);
     return st;
 }
 
@@ -440,6 +456,7 @@ static vs_status vacuum_with_role(vsi_err *err, vsi_engine *engine, uint64_t max
 
 VSI_FN vs_status vsi_vacuum(vsi_err *err, vsi_engine *engine, uint64_t max_bytes,
                             uint64_t *out_left_bytes) {
+    vsi_watch watch = vsi_watch_begin(engine->config.watcher);
     *out_left_bytes = 0;
     vs_status st = vsi_role_take(err, engine, true);
     if (st != VS_OK)
@@ -447,12 +464,13 @@ VSI_FN vs_status vsi_vacuum(vsi_err *err, vsi_engine *engine, uint64_t max_bytes
     vsi_mutex_lock(&engine->log_lock);
     st = vsi_engine_check_writable(err, engine);
     vsi_mutex_unlock(&engine->log_lock);
+    checkpoint_watch(engine, &watch, UINT64_MAX);
     vsi_stay stay = vsi_stay_enter(&engine->pager.reside);
     if (st == VS_OK)
         st = vacuum_with_role(err, engine, max_bytes, &stay, out_left_bytes);
     vsi_stay_leave(&engine->pager.reside, stay);
     vsi_budget_keep(&engine->pager, &engine->descs);
-    vsi_role_give(engine);
+    checkpoint_give_role(engine);
     return st;
 }
 
@@ -512,6 +530,9 @@ VSI_FN void vsi_checkpoint_if_due(vsi_engine *engine) {
     checkpoint_pressure p = checkpoint_look(engine);
     if (!p.is_near || vsi_role_take(&err, engine, false) != VS_OK)
         return;
+    vsi_watch watch = vsi_watch_begin(engine->config.watcher);
+    watch.is_deaf = true; /* the commit was asked for, and is done */
+    checkpoint_watch(engine, &watch, UINT64_MAX);
     uint64_t ahead = engine->ahead_log_bytes < p.log_bytes ? engine->ahead_log_bytes : 0;
     vs_status st = checkpoint_write_ahead(&err, engine, CHECKPOINT_PACE * (p.log_bytes - ahead));
     engine->ahead_log_bytes = p.log_bytes;
@@ -522,7 +543,7 @@ VSI_FN void vsi_checkpoint_if_due(vsi_engine *engine) {
         st = checkpoint_relieve(&err, engine);
     if (st != VS_OK)
         checkpoint_put_off(engine, &err);
-    vsi_role_give(engine);
+    checkpoint_give_role(engine);
 }
 
 static vs_status maintain_with_role(vsi_err *err, vsi_engine *engine, uint64_t max_bytes,
@@ -537,13 +558,15 @@ static vs_status maintain_with_role(vsi_err *err, vsi_engine *engine, uint64_t m
 
 VSI_FN vs_status vsi_maintain(vsi_err *err, vsi_engine *engine, uint64_t max_bytes,
                               uint64_t *out_left_bytes) {
+    vsi_watch watch = vsi_watch_begin(engine->config.watcher);
     *out_left_bytes = 0;
     if (!checkpoint_look(engine).is_near)
         return VS_OK;
     vs_status st = vsi_role_take(err, engine, true);
     if (st != VS_OK)
         return st;
+    checkpoint_watch(engine, &watch, max_bytes);
     st = maintain_with_role(err, engine, max_bytes, out_left_bytes);
-    vsi_role_give(engine);
+    checkpoint_give_role(engine);
     return st;
 }

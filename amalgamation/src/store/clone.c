@@ -193,7 +193,7 @@ static vs_status clone_verify(vsi_err *err, const clone_work *work, vsi_engine *
     if (digest.lo != work->digest.lo || digest.hi != work->digest.hi)
         return vsi_fail(err, VS_ERR_CORRUPT, "%s: the copy of frame %llu has another content",
                         work->engine->path, (unsigned long long)work->lsn);
-    vs_status st = vsi_engine_check(err, copy, 2, clone_note_problem, &found);
+    vs_status st = vsi_engine_check(err, copy, 2, NULL, clone_note_problem, &found);
     if (st == VS_OK && found.code != VS_OK) {
         *err = found;
         st = VS_ERR_CORRUPT;

@@ -6,6 +6,7 @@
 #ifndef VSI_ENGINE_H
 #define VSI_ENGINE_H
 
+#include "base/watch.h"
 #include "store/budget.h"
 #include "store/log.h"
 #include "store/replay.h"
@@ -27,6 +28,7 @@ typedef struct vsi_engine_config {
     uint32_t trailer_bytes; /* of a database that is created */
     vs_log_fn log_fn;       /* NULL: no messages */
     void *log_ctx;
+    vsi_watcher *watcher; /* borrowed; NULL: nobody watches long calls */
 } vsi_engine_config;
 
 /* A thread that asks config.busy_fn whether to wait on; lives on its stack. */

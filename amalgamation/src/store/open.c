@@ -119,6 +119,7 @@ typedef struct recovery {
     vsi_savepoints points; /* of the transaction */
     uint64_t commit_lsn, first_cont_lsn;
     const vsi_checkpoint_info *from;
+    vsi_watch watch;
 } recovery;
 
 /* Opens, ends or goes back to a savepoint, as the transaction did. */
@@ -239,6 +240,7 @@ static vs_status recovery_run(vsi_err *err, recovery *r) {
     vsi_engine *engine = r->engine;
     vs_status st = vsi_replay_open(err, engine->mem, engine->config.vfs, engine->path,
                                    &engine->metas.newest, r->from, &r->replay);
+    vsi_replay_watch(&r->replay, "bytes of log recovered", &r->watch);
     while (st == VS_OK) {
         vsi_frame frame;
         vsi_bytes payload;
@@ -246,6 +248,8 @@ static vs_status recovery_run(vsi_err *err, recovery *r) {
         if (st != VS_OK || r->replay.is_done)
             break;
         st = recovery_frame(err, r, &frame, payload); /* keeps N2 */
+        if (st == VS_OK)
+            st = vsi_replay_step(err, &r->replay, &r->watch);
     }
     return st == VS_OK ? recovery_finish(err, r) : st;
 }
@@ -288,6 +292,7 @@ static vs_status open_recover_from(vsi_err *err, vsi_engine *engine,
         return vsi_fail_nomem(err, sizeof *r);
     r->engine = engine;
     r->from = from;
+    r->watch = vsi_watch_begin(engine->config.watcher);
     r->points = (vsi_savepoints){.engine = engine, .list = {.mem = engine->mem}};
     r->commit_lsn = from->lsn;
     engine->pager.birth = (uint32_t)(from->number + 1);

@@ -390,7 +390,9 @@ VSI_FN vs_status vsi_pager_flush(vsi_err *err, vsi_pager *pager) {
 static vs_status pager_put(vsi_err *err, vsi_pager *pager, uint64_t page, vsi_bytes bytes) {
     bool continues = page == pager->out_page + pager->out.bytes / VSI_PAGE_BYTES &&
                      pager->out.bytes + bytes.bytes <= PAGER_OUT_BYTES;
-    vs_status st = continues ? VS_OK : vsi_pager_flush(err, pager);
+    vs_status st = vsi_watch_step(err, pager->watch, bytes.bytes);
+    if (st == VS_OK && !continues)
+        st = vsi_pager_flush(err, pager);
     if (st != VS_OK)
         return st;
     if (!pager->out.bytes)

@@ -93,6 +93,7 @@ static vs_status replay_collect_files(vsi_err *err, vsi_replay *r) {
             return vsi_fail(err, VS_ERR_CORRUPT, "%s begins at frame %llu, after its successor",
                             r->file.path, (unsigned long long)file.header.start_lsn);
         below = file.header.start_lsn;
+        r->found_bytes += r->file_bytes;
         g = file.header.previous_generation; /* smaller than before, so this ends */
         if (!vsi_buf_append(&r->files, &file, sizeof file))
             return vsi_fail_nomem(err, sizeof file);
@@ -399,6 +400,16 @@ VSI_FN vs_status vsi_replay_next(vsi_err *err, vsi_replay *r, vsi_frame *out_fra
         return VS_OK;
     }
     return VS_OK;
+}
+
+VSI_FN void vsi_replay_watch(vsi_replay *r, const char *what, vsi_watch *watch) {
+    vsi_watch_count(watch, what, r->found_bytes);
+}
+
+VSI_FN vs_status vsi_replay_step(vsi_err *err, vsi_replay *r, vsi_watch *watch) {
+    uint64_t read = r->total_bytes + (r->is_done ? 0 : r->pos), told = r->told_bytes;
+    r->told_bytes = read;
+    return vsi_watch_step(err, watch, read - told);
 }
 
 VSI_FN vs_status vsi_replay_reread(vsi_err *err, vsi_replay *r, uint64_t lsn, vsi_frame *out_frame,

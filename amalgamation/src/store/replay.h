@@ -4,6 +4,7 @@
 #define VSI_REPLAY_H
 
 #include "base/bytes.h"
+#include "base/watch.h"
 #include "store/frame.h"
 
 /* One log file of the chain. */
@@ -38,6 +39,8 @@ typedef struct vsi_replay {
     /* Known when is_done; durable_lsn grows while reading. */
     uint64_t durable_lsn, durable_chain;
     uint64_t dropped_lsn, dropped_bytes; /* a torn tail; 0: none */
+    uint64_t found_bytes;                /* of all files, when it was opened */
+    uint64_t told_bytes;                 /* of these, what a watch knows to be read */
     uint64_t total_bytes; /* of the files so far, what stands behind their frames left out */
     vsi_buf spots;        /* vsi_replay_spot of frames above durable_lsn, from spot_at on */
     size_t spot_at;
@@ -55,6 +58,10 @@ VSI_FN void vsi_replay_free(vsi_replay *replay);
  * were durable; a torn tail is the end. */
 VSI_FN vs_status vsi_replay_next(vsi_err *err, vsi_replay *replay, vsi_frame *out_frame,
                                  vsi_bytes *out_payload);
+
+/* Counts the bytes that are read, and what was since the last step is one. */
+VSI_FN void vsi_replay_watch(vsi_replay *replay, const char *what, vsi_watch *watch);
+VS_NODISCARD VSI_FN vs_status vsi_replay_step(vsi_err *err, vsi_replay *replay, vsi_watch *watch);
 
 /* After the end: reads frame number lsn, which must be above durable_lsn, once more. */
 VSI_FN vs_status vsi_replay_reread(vsi_err *err, vsi_replay *replay, uint64_t lsn,
