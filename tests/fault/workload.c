@@ -274,7 +274,8 @@ enum { WL_PAYLOAD_BYTES_MAX = WL_PARTS * WL_PART_BYTES, WL_WITH_PAYLOADS = 5 };
 static void make_part(uint32_t seed, uint8_t out[WL_PART_BYTES]) {
     for (uint32_t i = 0; i < WL_PART_BYTES; i += 8) {
         uint64_t word = vt_mix(seed + (uint64_t)(seed % 2 ? i / 8 : i / 640) * 0x9e3779b97f4a7c15u);
-        memcpy(out + i, &word, 8);
+        for (int k = 0; k < 8; k++) /* the same on every platform */
+            out[i + (uint32_t)k] = (uint8_t)(word >> 8 * k);
     }
 }
 
