@@ -2,8 +2,9 @@
  *
  * tests/format/0.4/closed holds a database as a clean close leaves it, tests/format/0.4/killed one as a
  * killed session leaves it: behind checkpoints, with its logs, tests/format/0.4/trailers one of a clean
- * close whose extents have trailers; each with its digest. They are written by the program below. VT_WRITE_GOLDEN=1 writes them anew; until 1.0 that is allowed when the format or
- * the program changes. */
+ * close whose extents have trailers, tests/format/0.4/payloads one of a killed session with payloads in its
+ * checkpoint and in its logs; each with its digest. They are written by the programs below.
+ * VT_WRITE_GOLDEN=1 writes them anew; until 1.0 that is allowed when the format or a program changes. */
 #include "logfile.h"
 #include "verify.h"
 
@@ -12,8 +13,12 @@
 enum { GOLDEN_FILES_MAX = 64 };
 
 /* How the program ends, and the folder of what it leaves. */
-enum { CLOSED, KILLED, TRAILERS, ENDS };
-static const char *const folders[ENDS] = {"closed", "killed", "trailers"};
+enum { CLOSED, KILLED, TRAILERS, PAYLOADS, ENDS };
+static const char *const folders[ENDS] = {"closed", "killed", "trailers", "payloads"};
+
+static bool is_killed(int end) {
+    return end == KILLED || end == PAYLOADS;
+}
 
 static const char *golden_path(int end, const char *name) {
     static char path[4][256];
@@ -26,22 +31,25 @@ static const char *golden_path(int end, const char *name) {
 /* Three sessions: one that ends properly, one that is killed, and one that ends as asked, behind two
  * checkpoints at least. */
 static sim_image run_program(int end) {
-    sim *s = sim_new(2026, NULL);
+    const uint64_t seed =
+        end == PAYLOADS ? 12 : 2026; /* 12: large payloads in checkpoint and log */
+    sim *s = sim_new(seed, NULL);
     wl_run run;
-    workload w = *wl_find("transactions");
-    wl_init(&run, &w, s, 2026, NULL);
+    workload w = *wl_find(end == PAYLOADS ? "payloads" : "transactions");
+    w.reopen = w.kill = w.checkpoint = 0; /* sessions and checkpoints are the loop's below */
+    wl_init(&run, &w, s, seed, NULL);
     run.options.trailer_bytes = end == TRAILERS ? 40 : 0;
     for (int session = 0; session < 3; session++) {
         vs_stats stats = VS_STATS_INIT;
         VT_CHECK(wl_open(&run));
         for (int part = 0; part < 3; part++) {
-            VT_CHECK(wl_steps(&run, 14));
+            VT_CHECK(wl_steps(&run, end == PAYLOADS ? 20 : 14));
             if (part < 2)
                 VT_OK(vs_checkpoint(run.db), run.db);
         }
         VT_OK(vs_stats_get(run.db, &stats), run.db);
         VT_CHECK(stats.checkpoints >= 2 && stats.log_bytes > LF_HEADER_BYTES);
-        if (session == 1 || (session == 2 && end == KILLED))
+        if (session == 1 || (session == 2 && is_killed(end)))
             wl_kill(&run);
         else
             VT_CHECK(wl_close(&run));
@@ -87,6 +95,32 @@ static void write_golden(int end, const sim_image *image) {
     vt_write_file(golden_path(end, "digest"), text, strlen(text));
 }
 
+/* What makes these golden files worth keeping. */
+static bool has_payload_of_pieces(const sim_image *image) {
+    sim_image copy = sim_image_copy(image);
+    sim *s = sim_new(1, &copy);
+    vs_open_options options = VS_OPEN_OPTIONS_INIT;
+    vs_db *db = NULL;
+    vs_collection *c = NULL;
+    vs_cursor *cursor = NULL;
+    uint64_t most = 0;
+    options.flags = VS_OPEN_READONLY;
+    options.vfs = sim_vfs(s);
+    VT_OK(vs_open("t.vs", &options, &db), db);
+    VT_OK(vs_collection_open(db, NULL, "floats", &c), db);
+    VT_OK(vs_scan(c, NULL, NULL, &cursor), c);
+    while (vs_step(cursor) == VS_ROW) {
+        vs_record record = VS_RECORD_INIT;
+        VT_OK(vs_cursor_record(cursor, &record), cursor);
+        most = record.payload_bytes > most ? record.payload_bytes : most;
+    }
+    vs_cursor_close(cursor);
+    vs_collection_close(c);
+    vs_close(db);
+    sim_free(s);
+    return most > 2 * 65536;
+}
+
 /* The golden database as a disk. */
 static sim_image read_golden(int end) {
     sim_image image = {.count = 0};
@@ -120,9 +154,10 @@ VT_TEST(the_golden_databases_read_the_same_everywhere) {
         digest_text(&stats, found);
         VT_CHECK(bytes == strlen(found) && !memcmp(digest, found, bytes));
         VT_CHECK(stats.checkpoint > 2);
-        VT_EQ(stats.recovered_txns > 0, end == KILLED);
+        VT_EQ(stats.recovered_txns > 0, is_killed(end));
         VT_EQ(stats.trailer_bytes, end == TRAILERS ? 40 : 0);
-        VT_CHECK(end == KILLED ? golden.count >= 3 : golden.count == 1);
+        VT_CHECK(is_killed(end) ? golden.count >= 3 : golden.count == 1);
+        VT_EQ(has_payload_of_pieces(&golden), end == PAYLOADS);
         memcpy(digests[end], stats.digest, sizeof stats.digest);
         free(digest);
         sim_image_free(&golden);

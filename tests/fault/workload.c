@@ -135,6 +135,31 @@ const workload wl_all[] = {
      .begin = 3, .commit = 2, .rollback = 1, .reopen = 1, .kill = 1, .read = 1,
      .commit_sync = VS_SYNC_FULL, .big = 60, .checkpoint = 1, .maintain = 1, .hold = 1, .memory = 1,
      .room = 600000},
+    {"payloads", .steps = 60, .put = 4, .batch = 1, .delete = 3, .create = 1, .begin = 4, .commit = 3,
+     .rollback = 1, .reopen = 1, .kill = 1, .read = 2, .commit_sync = VS_SYNC_FULL, .big = 10,
+     .checkpoint = 2, .hold = 2, .update = 2, .payload = 14},
+    {"payloads-streamed", .steps = 70, .put = 4, .batch = 1, .delete = 3, .create = 1, .begin = 5,
+     .commit = 1, .kill = 1, .read = 1, .commit_sync = VS_SYNC_FULL, .big = 40, .save = 4, .back = 3,
+     .release = 1, .payload = 16},
+    {"payloads-kills", .steps = 60, .put = 4, .batch = 1, .delete = 3, .create = 1, .begin = 2,
+     .commit = 2, .rollback = 1, .sync = 1, .reopen = 2, .kill = 5, .read = 1, .commit_sync = -1,
+     .big = -40, .checkpoint = 1, .maintain = 1, .hold = 1, .payload = 12},
+    {"payloads-tight", .steps = 60, .put = 4, .batch = 1, .delete = 3, .create = 1, .begin = 4,
+     .commit = 2, .rollback = 1, .reopen = 1, .kill = 1, .read = 2, .commit_sync = -1, .big = -40,
+     .checkpoint = 1, .maintain = 1, .hold = 2, .memory = 1, .save = 3, .back = 3, .release = 1,
+     .payload = 14},
+    {"payloads-full-disk", .steps = 60, .put = 4, .batch = 1, .delete = 3, .create = 1, .begin = 4,
+     .commit = 2, .rollback = 1, .sync = 1, .reopen = 1, .read = 1, .commit_sync = -1, .big = 10,
+     .fault = SIM_FAULT_FULL, .fault_every = 12, .checkpoint = 1, .maintain = 1, .memory = 1,
+     .save = 2, .back = 2, .payload = 14},
+    {"payloads-bad-writes", .steps = 60, .put = 4, .batch = 1, .delete = 3, .create = 1, .begin = 4,
+     .commit = 2, .rollback = 1, .sync = 1, .kill = 1, .read = 1, .commit_sync = -1, .big = 10,
+     .fault = SIM_FAULT_IO_AFTER, .fault_every = 12, .checkpoint = 1, .hold = 1, .save = 2,
+     .back = 2, .payload = 14},
+    {"payloads-no-room", .steps = 60, .put = 4, .batch = 1, .delete = 4, .create = 1, .begin = 3,
+     .commit = 2, .rollback = 1, .reopen = 2, .kill = 1, .read = 2, .commit_sync = VS_SYNC_FULL,
+     .big = 10, .checkpoint = 2, .maintain = 1, .hold = 1, .save = 1, .back = 1, .payload = 16,
+     .room = 1200000},
 };
 // clang-format on
 
@@ -241,6 +266,60 @@ static uint64_t hash_key(vs_key key) {
     return vt_mix(key.number) ^ hash_of(key.data, key.bytes, 3 * key.space + key.kind);
 }
 
+/* ---- payloads ------------------------------------------------------------------------------- */
+
+enum { WL_PAYLOAD_BYTES_MAX = WL_PARTS * WL_PART_BYTES, WL_WITH_PAYLOADS = 5 };
+
+/* The bytes of a part; every second one can be compressed. */
+static void make_part(uint32_t seed, uint8_t out[WL_PART_BYTES]) {
+    for (uint32_t i = 0; i < WL_PART_BYTES; i += 8) {
+        uint64_t word = vt_mix(seed + (uint64_t)(seed % 2 ? i / 8 : i / 640) * 0x9e3779b97f4a7c15u);
+        for (int k = 0; k < 8; k++) /* the same on every platform */
+            out[i + (uint32_t)k] = (uint8_t)(word >> 8 * k);
+    }
+}
+
+static const uint8_t *make_payload(const wl_payload *payload) {
+    static uint8_t bytes[WL_PAYLOAD_BYTES_MAX];
+    for (uint32_t i = 0; i * WL_PART_BYTES < payload->bytes; i++)
+        make_part(payload->part[i], bytes + i * WL_PART_BYTES);
+    return bytes;
+}
+
+/* By words: there are many bytes. */
+static uint64_t hash_payload(const uint8_t *data, uint64_t bytes) {
+    uint64_t h = bytes, at = 0, word = 0;
+    for (; at + 8 <= bytes; at += 8) {
+        memcpy(&word, data + at, 8);
+        h = ((h << 7 | h >> 57) ^ word) * 0x9e3779b97f4a7c15u;
+    }
+    return bytes ? hash_of(data + at, (size_t)(bytes - at), h) : 0;
+}
+
+/* The payload of a record as it is read, in runs of a size that follows from its own. */
+static vs_status read_payload(vs_collection *coll, vs_txn *txn, vs_key key, uint64_t bytes,
+                              const uint8_t **out) {
+    static uint8_t data[WL_PAYLOAD_BYTES_MAX + 1];
+    size_t run = 1000 + (size_t)bytes % 99991, n = 1;
+    uint64_t at = 0;
+    vs_status st = VS_OK;
+    for (; st == VS_OK && n && at <= bytes && at < WL_PAYLOAD_BYTES_MAX; at += n) {
+        size_t room = sizeof data - (size_t)at;
+        st = vs_payload_read(coll, txn, key, at, data + at, run < room ? run : room, &n);
+    }
+    *out = data;
+    return st == VS_OK && at != bytes ? VS_ERR_CORRUPT : st;
+}
+
+/* Whether the payload that is read is the one that it should be. */
+static vs_status compare_payload(vs_collection *coll, vs_txn *txn, vs_key key,
+                                 const wl_payload *expected, bool *out_is_same) {
+    const uint8_t *found = NULL;
+    vs_status st = read_payload(coll, txn, key, expected->bytes, &found);
+    *out_is_same = st == VS_OK && !memcmp(found, make_payload(expected), expected->bytes);
+    return st;
+}
+
 static uint64_t hash_record(const char *coll, size_t vector_bytes, const vs_record *record) {
     uint64_t h = hash_of(coll, strlen(coll), 1) ^ hash_key(record->key);
     h = hash_of(record->vector, vector_bytes, h);
@@ -256,7 +335,7 @@ typedef struct full_record {
     char text[WL_TEXT_BYTES_MAX];
     size_t vector_bytes;
     vs_vector further;
-    vs_record record;
+    vs_record record; /* payload_bytes are what they should be */
 } full_record;
 
 static void make_full(int c, uint64_t key, wl_record from, full_record *out) {
@@ -274,13 +353,15 @@ static void make_full(int c, uint64_t key, wl_record from, full_record *out) {
         out->record.metadata = out->text;
         out->record.metadata_bytes = make_text(from.metadata, out->text);
     }
+    out->record.payload_bytes = from.payload.bytes;
 }
 
 /* Whether a record that was read is the one that it should be. */
 static bool is_full_same(const vs_record *found, const full_record *expected) {
     const vs_record *r = &expected->record;
     if (memcmp(found->vector, r->vector, expected->vector_bytes) ||
-        found->vector_count != r->vector_count || found->metadata_bytes != r->metadata_bytes)
+        found->vector_count != r->vector_count || found->metadata_bytes != r->metadata_bytes ||
+        found->payload_bytes != r->payload_bytes)
         return false;
     if (r->vector_count && memcmp(found->vectors[0].data, expected->more, MORE_DIM))
         return false;
@@ -296,7 +377,9 @@ static uint64_t model_record_hash(int c, int k, wl_record record) {
     if (!record.vector)
         return 0;
     make_full(c, (uint64_t)k, record, &full);
-    return hash_record(shapes[c].name, full.vector_bytes, &full.record);
+    return hash_record(shapes[c].name, full.vector_bytes, &full.record) +
+           hash_payload(make_payload(&record.payload), record.payload.bytes) *
+               hash_key(make_key((uint64_t)k));
 }
 
 static uint64_t model_note_hash(int note, uint32_t seed) {
@@ -311,7 +394,7 @@ static uint64_t model_fingerprint(const wl_model *model, const wl_model *other, 
         sum += model_coll_hash(model, c) - model_coll_hash(other, c);
         for (int k = 0; k < WL_KEYS; k++) {
             wl_record now = model->record[c][k], then = other->record[c][k];
-            if (now.vector != then.vector || now.metadata != then.metadata)
+            if (memcmp(&now, &then, sizeof now))
                 sum += model_record_hash(c, k, now) - model_record_hash(c, k, then);
         }
     }
@@ -338,6 +421,11 @@ static bool read_coll(vs_db *db, const vs_collection_info *info, uint64_t *sum) 
             break;
         *sum += hash_record(base, info->dim * element, &record);
         count++;
+        const uint8_t *payload = NULL;
+        st = read_payload(coll, NULL, record.key, record.payload_bytes, &payload);
+        if (st != VS_OK)
+            break;
+        *sum += hash_payload(payload, record.payload_bytes) * hash_key(record.key);
     }
     vs_cursor_close(cursor);
     vs_collection_close(coll);
@@ -627,12 +715,14 @@ static wl_record new_record(wl_run *run) {
     return record;
 }
 
-static bool step_put(wl_run *run) {
-    int c = 0;
-    if (!pick_coll(run, &c))
-        return true;
+/* Where there are payloads, most steps are of the records that may have one. */
+static uint64_t pick_key(wl_run *run) {
+    bool is_few = run->w->payload && chance(run, 70);
+    return vt_below(&run->rng, is_few ? WL_WITH_PAYLOADS : WL_KEYS);
+}
+
+static bool put_record(wl_run *run, int c, uint64_t key) {
     wl_model before = run->staged;
-    uint64_t key = vt_below(&run->rng, WL_KEYS);
     wl_record record = new_record(run);
     bool exists = run->staged.record[c][key].vector;
     int mode = chance(run, 30) ? VS_INSERT : VS_UPSERT;
@@ -644,10 +734,16 @@ static bool step_put(wl_run *run) {
             return fail(run, "insert of an existing key: %s", vs_status_name(st));
         return true;
     }
+    record.payload = run->staged.record[c][key].payload;
     run->staged.record[c][key] = record;
     int state = run->txn ? -1 : start_commit(run);
     vs_status st = vs_put(run->coll[c], run->txn, &full.record, mode);
     return end_change(run, st, state, &before, run->coll[c]);
+}
+
+static bool step_put(wl_run *run) {
+    int c = 0;
+    return !pick_coll(run, &c) || put_record(run, c, pick_key(run));
 }
 
 /* With VS_INSERT a batch that holds an existing key, or a key twice, is refused as a whole, after some
@@ -669,7 +765,7 @@ static bool step_batch(wl_run *run) {
     batch.count = 1 + vt_below(&run->rng, ROWS_MAX);
     for (size_t i = 0; i < batch.count; i++) {
         wl_record record = new_record(run);
-        uint64_t key = vt_below(&run->rng, WL_KEYS);
+        uint64_t key = pick_key(run);
         keys[i] = make_key(key);
         is_refused = is_refused || (mode == VS_INSERT && run->staged.record[c][key].vector);
         make_vector(c, record.vector, vectors[i]);
@@ -680,6 +776,7 @@ static bool step_batch(wl_run *run) {
             text[i][make_text(record.metadata, text[i])] = 0;
             metadata[i] = text[i];
         }
+        record.payload = run->staged.record[c][key].payload;
         run->staged.record[c][key] = record;
     }
     batch.keys = keys;
@@ -705,7 +802,7 @@ static bool step_delete(wl_run *run) {
     if (!pick_coll(run, &c))
         return true;
     wl_model before = run->staged;
-    uint64_t key = vt_below(&run->rng, WL_KEYS);
+    uint64_t key = pick_key(run);
     if (!run->staged.record[c][key].vector) {
         vs_status st = vs_delete(run->coll[c], run->txn, make_key(key));
         if (st != VS_ERR_NOT_FOUND && !is_expected_failure(run, st) && st != VS_ERR_MISUSE)
@@ -752,7 +849,7 @@ static bool step_update(wl_run *run) {
     if (chance(run, 25))
         return step_describe(run, c);
     wl_model before = run->staged;
-    uint64_t key = vt_below(&run->rng, WL_KEYS);
+    uint64_t key = pick_key(run);
     wl_record *record = &run->staged.record[c][key], next = *record;
     bool is_there = record->vector, of_vectors = chance(run, 50);
     full_record full;
@@ -775,6 +872,61 @@ static bool step_update(wl_run *run) {
         return end_change(run, st, state, &before, run->coll[c]);
     return st == VS_ERR_NOT_FOUND || is_expected_failure(run, st) || st == VS_ERR_MISUSE ||
            fail(run, "update of a missing key: %s", vs_status_name(st));
+}
+
+/* A run of a payload, from a part's begin or the payload's end on; it ends at a part's end, or is the
+ * payload's end. Short ones come often. */
+static void change_payload(wl_run *run, wl_payload *payload, uint32_t *out_from,
+                           uint32_t *out_end) {
+    uint32_t whole = payload->bytes / WL_PART_BYTES;
+    uint32_t at = (uint32_t)vt_below(&run->rng, (whole < WL_PARTS ? whole : WL_PARTS - 1) + 1);
+    uint32_t from = at * WL_PART_BYTES;
+    if (payload->bytes % WL_PART_BYTES && chance(run, 30)) { /* the last part goes on */
+        from = payload->bytes;
+        at = whole + 1;
+    }
+    uint32_t room = WL_PAYLOAD_BYTES_MAX - from,
+             most = room < 6000 || chance(run, 50) ? room : 6000;
+    uint32_t end = from + 1 + (uint32_t)vt_below(&run->rng, most);
+    if (end < payload->bytes) {
+        end = (end + WL_PART_BYTES - 1) / WL_PART_BYTES * WL_PART_BYTES;
+        end = end < payload->bytes ? end : payload->bytes;
+    }
+    for (; at * WL_PART_BYTES < end; at++)
+        payload->part[at] = 1 + (uint32_t)vt_below(&run->rng, 1u << 28);
+    if (end > payload->bytes)
+        payload->bytes = end;
+    *out_from = from;
+    *out_end = end;
+}
+
+static bool step_payload(wl_run *run) {
+    int c = 0;
+    if (!pick_coll(run, &c))
+        return true;
+    wl_model before = run->staged;
+    uint64_t key = vt_below(&run->rng, WL_WITH_PAYLOADS);
+    wl_record *record = &run->staged.record[c][key];
+    if (!record->vector && chance(run, 85))
+        return put_record(run, c, key);
+    if (!record->vector) {
+        vs_status st = vs_payload_write(run->coll[c], run->txn, make_key(key), 0, "x", 1);
+        return st == VS_ERR_NOT_FOUND || is_expected_failure(run, st) || st == VS_ERR_MISUSE ||
+               fail(run, "payload of a missing key: %s", vs_status_name(st));
+    }
+    bool truncates = chance(run, 25);
+    uint32_t from = 0, end = 0;
+    uint32_t left = chance(run, 30) ? 0 : (uint32_t)vt_below(&run->rng, record->payload.bytes + 1);
+    if (truncates)
+        record->payload.bytes = left;
+    else
+        change_payload(run, &record->payload, &from, &end);
+    int state = run->txn ? -1 : start_commit(run);
+    const uint8_t *data = make_payload(&record->payload);
+    vs_status st = truncates ? vs_payload_truncate(run->coll[c], run->txn, make_key(key), left)
+                             : vs_payload_write(run->coll[c], run->txn, make_key(key), from,
+                                                data + from, end - from);
+    return end_change(run, st, state, &before, run->coll[c]);
 }
 
 static bool step_note(wl_run *run) {
@@ -914,8 +1066,14 @@ static bool check_held_record(wl_run *run, int c, uint64_t key) {
     if (!is_there)
         return true;
     make_full(c, key, *record, &full);
-    bool is_same = is_full_same(&found, &full);
-    return is_same || fail(run, "a snapshot shows another record of key %d", (int)key);
+    bool is_same = is_full_same(&found, &full), is_payload_same = false;
+    if (!is_same)
+        return fail(run, "a snapshot shows another record of key %d", (int)key);
+    st =
+        compare_payload(run->coll[c], run->held, make_key(key), &record->payload, &is_payload_same);
+    return is_payload_same || (st != VS_OK && is_expected_failure(run, st)) ||
+           fail(run, "a snapshot shows another payload of key %d: %s", (int)key,
+                vs_status_name(st));
 }
 
 /* Takes a snapshot; or looks at all of the one taken before, and lets it go. */
@@ -950,7 +1108,7 @@ static bool step_read(wl_run *run) {
     int c = 0;
     if (!pick_coll(run, &c))
         return true;
-    uint64_t key = vt_below(&run->rng, WL_KEYS);
+    uint64_t key = pick_key(run);
     const wl_record *record = &run->staged.record[c][key];
     vs_record found = VS_RECORD_INIT;
     vs_status st = vs_get(run->coll[c], run->txn, make_key(key), &found);
@@ -964,6 +1122,10 @@ static bool step_read(wl_run *run) {
     make_full(c, key, *record, &full);
     if (!is_full_same(&found, &full))
         return fail(run, "get of key %d returned another record", (int)key);
+    bool is_same = false;
+    st = compare_payload(run->coll[c], run->txn, make_key(key), &record->payload, &is_same);
+    if (!is_same && (st == VS_OK || !is_expected_failure(run, st)))
+        return fail(run, "key %d has another payload: %s", (int)key, vs_status_name(st));
     vs_hit hit;
     size_t hits = 0;
     st = vs_search(run->coll[c], run->txn, full.vector, 0, 1, NULL, &hit, &hits);
@@ -977,7 +1139,7 @@ static bool step_once(wl_run *run) {
     const int weight[] = {w->put,   w->batch,  w->delete,     w->note,     w->create,
                           w->begin, w->commit, w->rollback,   w->sync,     w->reopen,
                           w->kill,  w->read,   w->checkpoint, w->maintain, w->hold,
-                          w->save,  w->back,   w->release,    w->update};
+                          w->save,  w->back,   w->release,    w->update,   w->payload};
     int sum = 0, step = 0;
     for (size_t i = 0; i < sizeof weight / sizeof weight[0]; i++)
         sum += weight[i];
@@ -1023,8 +1185,10 @@ static bool step_once(wl_run *run) {
         return step_end_savepoint(run, true);
     case 17:
         return step_end_savepoint(run, false);
-    default:
+    case 18:
         return step_update(run);
+    default:
+        return step_payload(run);
     }
 }
 

@@ -7,9 +7,19 @@
 
 enum { WL_COLLS = 3, WL_KEYS = 40, WL_NOTES = 6, WL_SAVEPOINTS = 5 };
 
+/* Payloads are of parts that have a seed each; the parts' borders are not those of the pieces that the
+ * database cuts them into. */
+enum { WL_PART_BYTES = 20000, WL_PARTS = 8 };
+
+typedef struct wl_payload {
+    uint32_t bytes; /* 0: none */
+    uint32_t part[WL_PARTS];
+} wl_payload;
+
 typedef struct wl_record {
     uint32_t vector;   /* seed of the vector; 0: no such record */
     uint32_t metadata; /* seed of the metadata; 0: none */
+    wl_payload payload;
 } wl_record;
 
 /* The content of a database. */
@@ -54,6 +64,7 @@ typedef struct workload {
     uint64_t memory;         /* the memory limit; 0: the usual one */
     int save, back, release; /* more steps: of savepoints, in transactions */
     int update;    /* more steps: parts of a record that stays; names, limits and an alias */
+    int payload;   /* more steps: of a few records, a run is written or the end cut off */
     uint64_t room; /* bytes that the disk has; 0: any number */
 } workload;
 

@@ -335,6 +335,202 @@ else
     skip "compressed values" "no zstandard for Python here (apt-get install python3-zstandard)"
 fi
 
+# ---- payloads ------------------------------------------------------------------------------------
+
+cat >payloads.c <<'C'
+/* payloads FILE ROUND none|zstd close|kill: payloads around whole pieces, written, cut, moved and deleted.
+ * payloads FILE: of each record in the order of keys, u64 bytes of its payload, and these. */
+#include "vecstore.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+enum { PIECE = 65536, RECORDS = 30, MOST = 300000 };
+static unsigned char data[MOST];
+static const size_t sizes[] = {0, 1, 24, 1100, 1400, 5000, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE - 1,
+                               2 * PIECE, 2 * PIECE + 1, 3 * PIECE, 200000, MOST};
+static size_t size_of(unsigned i) { return sizes[i % (sizeof sizes / sizeof sizes[0])]; }
+
+static vs_key key_of(unsigned i) {
+    static char name[1024];
+    snprintf(name, sizeof name, "key %0*u", i % 7 ? 12 : 900, i);
+    vs_key key = i % 4 == 1 ? vs_key_text(name) : i % 4 == 2 ? vs_key_uuid(name) : vs_key_u64(i);
+    key.space = i % 5 ? 0 : i;
+    return key;
+}
+
+static void fill(size_t bytes, unsigned random) {
+    for (size_t k = 0; k < bytes; k++) {
+        random = random * 1103515245 + 12345;
+        data[k] = (unsigned char)(bytes % 2 ? random >> 16 : 'a' + k % 7);
+    }
+}
+
+static vs_status put(vs_collection *c, vs_txn *txn, unsigned i, float value) {
+    float v[2] = {value, 1};
+    vs_record r = VS_RECORD_INIT;
+    r.key = key_of(i);
+    r.vector = v;
+    return vs_put(c, txn, &r, VS_UPSERT);
+}
+
+static vs_status step(vs_collection *c, vs_txn *txn, unsigned i, unsigned round) {
+    vs_record r = VS_RECORD_INIT;
+    size_t bytes = size_of(i * 7 + round), at;
+    vs_status st = vs_get(c, txn, key_of(i), &r);
+    at = (size_t)r.payload_bytes;
+    if (st == VS_ERR_NOT_FOUND)
+        st = put(c, txn, i, 0);
+    if (st != VS_OK)
+        return st;
+    fill(bytes, i + round);
+    switch ((i + round) % 6) {
+    case 0:
+        st = vs_delete(c, txn, key_of(i));
+        return st == VS_OK && i % 2 ? put(c, txn, i, 1) : st;
+    case 1:
+        return vs_payload_truncate(c, txn, key_of(i), at < size_of(i) ? at / 2 : size_of(i));
+    case 2:
+        return vs_payload_write(c, txn, key_of(i), at / 2, data, bytes);
+    case 3:
+        st = vs_payload_write(c, txn, key_of(i), at, data, bytes);
+        return st == VS_OK ? put(c, txn, i, (float)round) : st;
+    default:
+        return vs_payload_write(c, txn, key_of(i), 0, data, bytes);
+    }
+}
+
+static vs_status change(vs_db *db, vs_collection *c, unsigned round) {
+    vs_txn *txn = NULL;
+    unsigned point = 0;
+    vs_status st = VS_OK;
+    for (unsigned i = 0; st == VS_OK && i < RECORDS; i++)
+        st = step(c, NULL, i, round);
+    if (st == VS_OK && round % 2)
+        st = vs_checkpoint(db);
+    if (st == VS_OK)
+        st = vs_begin(db, VS_TXN_WRITE, &txn);
+    for (unsigned i = 0; st == VS_OK && i < RECORDS; i++) {
+        st = vs_savepoint(txn, &point);
+        if (st == VS_OK)
+            st = step(c, txn, i, round + 1);
+        if (st == VS_OK && i % 4 == 3)
+            st = vs_rollback_to(txn, point);
+    }
+    return st == VS_OK ? vs_commit(txn, VS_SYNC_FULL) : st;
+}
+
+static vs_status dump(vs_collection *c) {
+    vs_cursor *cursor = NULL;
+    vs_record r = VS_RECORD_INIT;
+    vs_status st = vs_scan(c, NULL, NULL, &cursor);
+    while (st == VS_OK && (st = vs_step(cursor)) == VS_ROW) {
+        st = vs_cursor_record(cursor, &r);
+        size_t n = 1, bytes = 0;
+        fwrite(&r.payload_bytes, 8, 1, stdout);
+        for (; st == VS_OK && n; bytes += n) {
+            st = vs_payload_read(c, NULL, r.key, bytes, data, 100000, &n);
+            fwrite(data, 1, n, stdout);
+        }
+        if (bytes != r.payload_bytes)
+            return VS_ERR_CORRUPT;
+    }
+    vs_cursor_close(cursor);
+    return st == VS_DONE ? VS_OK : st;
+}
+
+int main(int argc, char **argv) {
+    vs_open_options options = VS_OPEN_OPTIONS_INIT;
+    vs_collection_options shape = VS_COLLECTION_OPTIONS_INIT;
+    vs_db *db = NULL;
+    vs_collection *c = NULL;
+    options.flags = argc == 2 ? VS_OPEN_READONLY : VS_OPEN_CREATE;
+    options.compression = argc > 3 && !strcmp(argv[3], "zstd") ? VS_COMPRESSION_ZSTD : VS_COMPRESSION_NONE;
+    shape.dim = 2;
+    vs_status st = vs_open(argv[1], &options, &db);
+    if (st == VS_OK && vs_collection_open(db, NULL, "c", &c) != VS_OK)
+        st = vs_collection_create(db, NULL, "c", &shape, &c);
+    if (st == VS_OK)
+        st = argc == 2 ? dump(c) : change(db, c, (unsigned)atoi(argv[2]));
+    fprintf(stderr, "%s", st ? vs_errmsg(c) : "");
+    fflush(stdout);
+    if (argc > 4 && !strcmp(argv[4], "kill"))
+        _exit(st);
+    vs_collection_close(c);
+    return vs_close(db) || st;
+}
+C
+# shellcheck disable=SC2086 # CC and CFLAGS may have arguments
+holds "the program that writes payloads compiles" \
+    ${CC:-cc} ${CFLAGS:-} -I"$root" -o payloads payloads.c "$build/libvecstore.a" -lzstd -lm -lpthread
+
+# payloads_agree CLAIM DB: the listing has sizes and hashes of what the library reads, record by record.
+payloads_agree() {
+    reads --fsck "$2"
+    read_well "$1"
+    holds "$1: the library reads them" sh -c "./payloads $2 >dumped"
+    "$python" - >want <<'PY'
+import struct, xxhash
+data, at = open("dumped", "rb").read(), 0
+while at < len(data):
+    size = struct.unpack_from("<Q", data, at)[0]
+    run = data[at + 8:at + 8 + size]
+    print(f"payload={size}:{xxhash.xxh3_128_hexdigest(run)}" if size else "none")
+    at += 8 + size
+PY
+    sed -n '/^record/ { s/.* \(payload=[0-9]*:[0-9a-f]*\)$/\1/; t done
+        s/.*/none/; : done
+        p; }' listing >got
+    holds "$1: sizes and hashes" cmp want got
+    holds "$1: there are some" [ "$(grep -c payload= got)" -ge 10 ]
+    vs "$2" check --level 3
+    says "$1: check finds no damage"
+}
+codec=none
+if "$python" -c 'import zstandard' 2>err; then codec=zstd; fi
+round=0
+for end in close kill kill close kill close; do
+    packed=$codec
+    [ $((round % 3)) != 1 ] || packed=none
+    holds "payloads are written, round $round" ./payloads payloads.db $round $packed $end
+    payloads_agree "payloads of round $round, $packed, $end" payloads.db
+    [ $round != 2 ] || for file in payloads.db*; do cp "$file" "logged${file#payloads}"; done
+    round=$((round + 1))
+done
+holds "... with logs behind a killed session" [ -f logged.db-wal-2 ]
+holds "... and none behind a clean close" [ "$(ls payloads.db*)" = payloads.db ]
+
+# payloads_torn CLAIM: the reader and check say the same of what is damaged, and if nothing is, of what there is.
+payloads_torn() {
+    vs hurt.db check --level 3
+    verdict=$status
+    reads --fsck hurt.db
+    same "$1: damage or not, as check says" "$verdict" "$status"
+    [ "$status" = 0 ] || damaged=$((damaged + 1))
+    [ "$status" != 0 ] || ./payloads hurt.db >/dev/null 2>err || fail "$1: $(cat err)"
+}
+damaged=0
+size=$(wc -c <payloads.db)
+for part in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24; do
+    copied payloads.db
+    at=$((131072 + (size - 131072) / 25 * part + part))
+    flip hurt.db $at $((part % 8))
+    payloads_torn "byte $at of payloads flipped"
+done
+holds "most flips in payloads are found" [ $damaged -ge 8 ]
+damaged=0
+last=$(ls logged.db-wal-* | tail -n 1)
+for part in 1 2 3 4 5 6 7 8 9; do
+    copied logged.db
+    at=$((4096 + ($(wc -c <"$last") - 4096) / 10 * part))
+    flip "hurt.db${last#logged.db}" $at $part
+    payloads_torn "byte $at of a log of payloads flipped"
+    copied logged.db
+    head -c $at "$last" >"hurt.db${last#logged.db}"
+    payloads_torn "a log of payloads cut at $at"
+done
+holds "flips in durable frames of payloads are found" [ $damaged -ge 3 ]
+
 # ---- damage after a clean close ------------------------------------------------------------------
 
 # What the reader says about damage is what vecstore check says.

@@ -2,13 +2,17 @@
  * and failures. */
 #include "store/apply.h"
 #include "store/audit.h"
+#include "store/payload.h"
 #include "vt.h"
 
 enum {
     COLLS = 4, /* collections, besides the database itself as owner of notes */
     KEYS = 20, /* of each collection */
     NOTES = 6, /* of each owner */
-    CONTENT_MAX = 5000
+    CONTENT_MAX = 5000,
+    PIECE = 65536,    /* bytes of a payload's pieces but the last one */
+    PIECES = 3,       /* of each payload at most */
+    WITH_PAYLOADS = 5 /* records of a collection that may have one: the first ones */
 };
 
 /* ---- the model ------------------------------------------------------------------------------ */
@@ -20,8 +24,15 @@ typedef struct content {
     uint32_t bytes;
 } content;
 
+/* The bytes of a piece follow from its seed and its size. */
+typedef struct payload {
+    uint32_t bytes; /* 0: none */
+    uint64_t seed[PIECES];
+} payload;
+
 typedef struct record {
     content vector, metadata; /* metadata of 0 bytes: none */
+    payload payload;
     uint32_t slot;
 } record;
 
@@ -44,6 +55,21 @@ static uint8_t *bytes_of(content c, uint8_t out[CONTENT_MAX]) {
     vt_rng rng = {c.seed};
     for (size_t i = 0; i < c.bytes; i++)
         out[i] = (uint8_t)vt_random(&rng);
+    return out;
+}
+
+static uint32_t piece_count(const payload *p) {
+    return (p->bytes + PIECE - 1) / PIECE;
+}
+
+static uint32_t piece_bytes(const payload *p, uint32_t i) {
+    return i + 1 < piece_count(p) ? PIECE : p->bytes - i * PIECE;
+}
+
+static uint8_t *bytes_of_piece(uint64_t seed, uint32_t bytes, uint8_t out[PIECE]) {
+    memset(out, (int)(seed & 0xff), bytes);
+    for (uint32_t i = 0; i < bytes && i < 8; i++)
+        out[i] = (uint8_t)(seed >> 8 * i);
     return out;
 }
 
@@ -92,16 +118,43 @@ static void add_term(vsi_hash128 *sum, const term *t) {
     sum->hi += hash.hi + (sum->lo < hash.lo);
 }
 
-static void add_record_part(vsi_hash128 *sum, uint32_t kind, uint32_t coll, uint64_t key,
-                            content c) {
+static void add_record_hash(vsi_hash128 *sum, uint32_t kind, uint32_t coll, uint64_t key,
+                            vsi_hash128 hash) {
     term t = {.bytes = 0};
     term_number(&t, kind, 4);
     term_number(&t, coll, 4);
-    term_hash(&t, c);
+    term_number(&t, hash.lo, 8);
+    term_number(&t, hash.hi, 8);
     term_number(&t, 0x100, 2); /* default namespace, a number */
     for (int i = 56; i >= 0; i -= 8)
         term_number(&t, key >> i & 0xff, 1);
     add_term(sum, &t);
+}
+
+static void add_record_part(vsi_hash128 *sum, uint32_t kind, uint32_t coll, uint64_t key,
+                            content c) {
+    uint8_t buf[CONTENT_MAX];
+    add_record_hash(sum, kind, coll, key, vsi_hash128_of(bytes_of(c, buf), c.bytes, 0));
+}
+
+/* The value with number 0 of a payload. */
+static term head_of(const payload *p) {
+    static uint8_t buf[PIECE];
+    term head = {.bytes = 0};
+    vsi_hash128 sum = {0, 0};
+    for (uint32_t i = 0; i < piece_count(p); i++) {
+        uint32_t bytes = piece_bytes(p, i);
+        vsi_hash128 hash = vsi_hash128_of(bytes_of_piece(p->seed[i], bytes, buf), bytes, 0);
+        term t = {.bytes = 0};
+        term_number(&t, i, 8);
+        term_number(&t, hash.lo, 8);
+        term_number(&t, hash.hi, 8);
+        add_term(&sum, &t);
+    }
+    term_number(&head, p->bytes, 8);
+    term_number(&head, sum.lo, 8);
+    term_number(&head, sum.hi, 8);
+    return head;
 }
 
 static void add_coll(vsi_hash128 *sum, const model_coll *c) {
@@ -132,6 +185,10 @@ static void add_coll(vsi_hash128 *sum, const model_coll *c) {
             add_record_part(sum, 2, c->id, key_of(i), r->vector);
         if (r->vector.is_there && r->metadata.bytes)
             add_record_part(sum, 3, c->id, key_of(i), r->metadata);
+        if (r->payload.bytes) {
+            term head = head_of(&r->payload);
+            add_record_hash(sum, 8, c->id, key_of(i), vsi_hash128_of(head.data, head.bytes, 0));
+        }
     }
 }
 
@@ -209,7 +266,7 @@ static void apply(fixture *f, const vsi_op *op) {
 /* An operation with the memory it points to. */
 typedef struct operation {
     vsi_op op;
-    uint8_t vector[CONTENT_MAX], metadata[CONTENT_MAX], value[CONTENT_MAX];
+    uint8_t vector[CONTENT_MAX], metadata[CONTENT_MAX], value[CONTENT_MAX], piece[PIECE];
 } operation;
 
 static vsi_op create_op(const model_coll *c) {
@@ -229,6 +286,7 @@ static vsi_op create_op(const model_coll *c) {
 static void put_op(model_coll *c, int i, record new, operation *out) {
     record *r = &c->record[i];
     new.vector.bytes = c->dim *vsi_type_bytes(c->type);
+    new.payload = r->payload;
     out->op = (vsi_op){.kind = VSI_OP_PUT,
                        .coll = c->id,
                        .slot = new.slot,
@@ -254,6 +312,23 @@ static void metadata_op(model_coll *c, int i, content new, operation *out) {
                        .key.number = key_of(i),
                        .metadata = {bytes_of(new, out->metadata), new.bytes}};
     r->metadata = new;
+}
+
+/* Gives a record's payload a piece, or with no bytes ends it in front of that. */
+static void payload_op(model_coll *c, int i, uint32_t piece, uint64_t seed, uint32_t bytes,
+                       operation *out) {
+    payload *p = &c->record[i].payload;
+    uint32_t end = piece * PIECE + bytes;
+    out->op = (vsi_op){.kind = VSI_OP_PAYLOAD,
+                       .coll = c->id,
+                       .slot = c->record[i].slot,
+                       .key.number = key_of(i),
+                       .piece = piece,
+                       .payload = {bytes_of_piece(seed, bytes, out->piece), bytes}};
+    if (bytes < PIECE || end > p->bytes)
+        p->bytes = end;
+    if (bytes)
+        p->seed[piece] = seed;
 }
 
 static void note_op(model *m, int owner, int i, content new, operation *out) {
@@ -309,10 +384,21 @@ static content make_note(fixture *f) {
                      (uint32_t)vt_below(&f->rng, is_large ? CONTENT_MAX : 30)};
 }
 
+/* One of the pieces that are there or, if all are whole, the one behind them. */
+static void random_payload_op(fixture *f, model_coll *c, int i, operation *out) {
+    static const uint32_t sizes[] = {PIECE, PIECE, PIECE, PIECE - 1, 1, 1000, 5000};
+    const payload *p = &c->record[i].payload;
+    uint32_t whole = p->bytes / PIECE, most = whole < PIECES - 1 ? whole : PIECES - 1;
+    uint32_t piece = (uint32_t)vt_below(&f->rng, most + 1);
+    bool goes = piece < piece_count(p) && vt_below(&f->rng, 4) == 0;
+    uint32_t bytes = goes ? 0 : sizes[vt_below(&f->rng, sizeof sizes / sizeof sizes[0])];
+    payload_op(c, i, piece, vt_random(&f->rng), bytes, out);
+}
+
 /* Some operation that fits, in the model already. */
 static void random_op(fixture *f, operation *out) {
     int c = (int)vt_below(&f->rng, COLLS), i = (int)vt_below(&f->rng, KEYS);
-    uint64_t what = vt_below(&f->rng, 10);
+    uint64_t what = vt_below(&f->rng, 12);
     model_coll *coll = &f->m.coll[c];
     if (!coll->id && vt_below(&f->rng, 20) == 0 && (c == 0 || f->m.coll[c - 1].id)) {
         *coll = make_coll(c);
@@ -324,6 +410,8 @@ static void random_op(fixture *f, operation *out) {
     } else if (coll->id && what < 8 && coll->record[i].vector.is_there) {
         metadata_op(coll, i, make_record(f, coll).metadata, out);
         coll->slot_end--; /* made for the record that nobody puts */
+    } else if (coll->id && what < 10 && coll->record[i % WITH_PAYLOADS].vector.is_there) {
+        random_payload_op(f, coll, i % WITH_PAYLOADS, out);
     } else {
         content gone = {false, 0, 0};
         note_op(&f->m, coll->id ? c : COLLS, i % NOTES, what % 2 ? make_note(f) : gone, out);
@@ -383,6 +471,28 @@ static void check_row(const vsi_coll *coll, const record *r) {
     VT_CHECK(is_same_hash(cell.vector_hash, vsi_hash128_of(expected, r->vector.bytes, 0)));
 }
 
+/* What the record's payload is, piece by piece; how many entries it has. */
+static uint64_t check_payload(fixture *f, const vsi_coll *coll, int i, const payload *p) {
+    static uint8_t expected[PIECE];
+    const vs_key key = VT_KEY(key_of(i));
+    vsi_payload found;
+    vsi_buf buf = {.mem = &f->mem};
+    VT_EQ(vsi_payload_find(&f->err, &coll->payloads, key, &found), VS_OK);
+    VT_EQ(found.bytes, p->bytes);
+    VT_EQ(vsi_payload_pieces(&found), piece_count(p));
+    for (uint32_t k = 0; k < piece_count(p); k++) {
+        vsi_value value;
+        uint32_t bytes = piece_bytes(p, k);
+        buf.bytes = 0;
+        VT_EQ(vsi_payload_find_piece(&f->err, &coll->payloads, key, &found, k, &value), VS_OK);
+        VT_EQ(vsi_value_read(&f->err, &coll->payloads, &value, &buf), VS_OK);
+        VT_EQ(buf.bytes, bytes);
+        VT_CHECK(!memcmp(buf.data, bytes_of_piece(p->seed[k], bytes, expected), bytes));
+    }
+    vsi_buf_free(&buf);
+    return p->bytes ? 1 + piece_count(p) : 0;
+}
+
 static void check_record(fixture *f, const vsi_coll *coll, int i, const record *r) {
     uint32_t slot = 0;
     uint8_t expected[CONTENT_MAX];
@@ -425,7 +535,7 @@ static void check_order(fixture *f, const vsi_coll *coll, uint64_t count) {
 static void check_coll(fixture *f, const vsi_state *state, const model_coll *c) {
     const vsi_coll coll = coll_of(state, c->id);
     vsi_coll named;
-    uint64_t count = 0;
+    uint64_t count = 0, bytes = 0, entries = 0;
     VT_EQ(vsi_state_coll_named(&f->err, state,
                                (vsi_bytes){(const uint8_t *)c->name, strlen(c->name)}, &named),
           VS_OK);
@@ -436,10 +546,16 @@ static void check_coll(fixture *f, const vsi_state *state, const model_coll *c) 
     VT_STR(coll.desc->name, c->name);
     VT_STR(coll.desc->field[0].index, c->index);
     for (int i = 0; i < KEYS; i++) {
-        check_record(f, &coll, i, &c->record[i]);
-        count += c->record[i].vector.is_there;
+        const record *r = &c->record[i];
+        check_record(f, &coll, i, r);
+        entries += check_payload(f, &coll, i, &r->payload);
+        count += r->vector.is_there;
+        if (r->vector.is_there)
+            bytes += 8 + r->vector.bytes + r->metadata.bytes + r->payload.bytes;
     }
     VT_EQ(coll.count, count);
+    VT_EQ(coll.bytes, bytes);
+    VT_EQ(coll.payloads.count, entries);
     check_order(f, &coll, count);
 }
 
@@ -786,6 +902,173 @@ VT_TEST(records_that_do_not_fit_are_refused) {
     end(&f);
 }
 
+/* A collection with one record, whose payload has so many bytes. */
+static operation begin_with_payload(fixture *f, uint32_t bytes) {
+    static operation o;
+    begin(f);
+    create(f, 1);
+    model_coll *c = &f->m.coll[1];
+    vsi_cow_mark mark = vsi_cow_open(&f->cow);
+    put_op(c, 0, (record){.vector = {true, 7, 0}, .slot = 0}, &o);
+    apply(f, &o.op);
+    for (uint32_t at = 0; at < bytes; at += PIECE) {
+        payload_op(c, 0, at / PIECE, at + 1, bytes - at < PIECE ? bytes - at : PIECE, &o);
+        apply(f, &o.op);
+    }
+    commit(f, mark);
+    o.op = (vsi_op){.kind = VSI_OP_PAYLOAD, .coll = c->id, .key.number = key_of(0)};
+    return o;
+}
+
+VT_TEST(payloads_of_no_record_are_refused) {
+    static const uint8_t run[1] = {'x'};
+    fixture f;
+    vsi_op op = begin_with_payload(&f, 0).op;
+    op.payload = (vsi_bytes){run, 1};
+    const vsi_op good = op;
+    op.coll = 2;
+    check_misfit(&f, &op, "no such collection");
+    op = good;
+    op.slot = 1;
+    check_misfit(&f, &op, "not where");
+    op.slot = VSI_SLOT_NONE;
+    check_misfit(&f, &op, "names no slot");
+    op.key.number = 77; /* not there, so found in no slot: still nothing to have a payload */
+    check_misfit(&f, &op, "names no slot");
+    op.slot = 0;
+    check_misfit(&f, &op, "not where");
+    check_equal(&f, &f.state, &f.m);
+    end(&f);
+}
+
+VT_TEST(pieces_that_do_not_fit_are_refused) {
+    static const uint8_t run[PIECE + 1];
+    static const struct {
+        uint32_t has, piece, bytes;
+        const char *reason;
+    } bad[] = {
+        {0, 0, 0, "no bytes, or too many"},
+        {0, 0, PIECE + 1, "no bytes, or too many"},
+        {0, 1, 1, "not whole"},
+        {0, 1, PIECE, "not whole"},
+        {0, UINT32_MAX, 0, "no bytes, or too many"},
+        {0, UINT32_MAX, 1, "not whole"},
+        {1, 1, 0, "no bytes, or too many"},
+        {1, 1, 1, "not whole"},
+        {PIECE - 1, 1, 1, "not whole"},
+        {PIECE, 1, 0, "no bytes, or too many"},
+        {PIECE, 1, PIECE + 1, "no bytes, or too many"},
+        {PIECE, 2, 1, "not whole"},
+        {PIECE, 65536, 1, "not whole"}, /* 2^32 bytes before it */
+        {PIECE + 1, 2, PIECE, "not whole"},
+        {PIECE + 1, 2, 0, "no bytes, or too many"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        fixture f;
+        vsi_op op = begin_with_payload(&f, bad[i].has).op;
+        op.piece = bad[i].piece;
+        op.payload = (vsi_bytes){run, bad[i].bytes};
+        check_misfit(&f, &op, bad[i].reason);
+        check_equal(&f, &f.state, &f.m);
+        end(&f);
+    }
+}
+
+/* A head that says so, planted, with pieces or without. */
+static void plant_head(fixture *f, uint64_t bytes, vsi_hash128 sum) {
+    uint8_t key[VSI_PAYLOAD_KEY_BYTES_MAX], head[24];
+    vsi_bytes at = vsi_key_encode(key, VT_KEY(key_of(0)));
+    vsi_put_u32_be(key + at.bytes, 0);
+    at.bytes += 4;
+    vsi_put_u64(head, bytes);
+    vsi_put_u64(head + 8, sum.lo);
+    vsi_put_u64(head + 16, sum.hi);
+    VT_EQ(vsi_value_put(&f->err, &f->state.work.payloads, at, (vsi_bytes){head, 24},
+                        vsi_hash128_of(head, 24, 0)),
+          VS_OK);
+}
+
+/* Not the operation is wrong but the tree of payloads. */
+VT_TEST(a_payload_whose_pieces_are_missing_is_damage_and_ends_no_loop) {
+    static const uint8_t run[PIECE];
+    fixture f;
+    vsi_op op = begin_with_payload(&f, PIECE + 5).op;
+    const vsi_state before = f.state;
+    vsi_op delete_op = {.kind = VSI_OP_DELETE, .coll = op.coll, .key = op.key};
+    vsi_cow_mark mark = vsi_cow_open(&f.cow);
+    plant_head(&f, VS_PAYLOAD_BYTES_MAX, (vsi_hash128){0, 0});
+    check_misfit(&f, &delete_op, "piece 1 of a payload has 5 bytes, expected 65536");
+    check_misfit(&f, &op, "piece 1 of a payload has 5 bytes, expected 65536"); /* all go */
+    op.piece = 2;
+    check_misfit(&f, &op, "piece 2 of a payload is missing");
+    op.piece = (uint32_t)(VS_PAYLOAD_BYTES_MAX / PIECE);
+    op.payload = (vsi_bytes){run, 1};
+    check_misfit(&f, &op, "too large");
+    op.payload.bytes = PIECE;
+    check_misfit(&f, &op, "too large");
+    op.piece--; /* the last one that any payload has */
+    check_misfit(&f, &op, "piece 16777215 of a payload is missing");
+    vsi_cow_undo(&f.cow, mark);
+    f.state = before;
+    static const uint64_t malformed[] = {0, VS_PAYLOAD_BYTES_MAX + 1, UINT64_MAX};
+    for (size_t i = 0; i < sizeof malformed / sizeof malformed[0]; i++) {
+        mark = vsi_cow_open(&f.cow);
+        plant_head(&f, malformed[i], (vsi_hash128){0, 0});
+        op.piece = 0;
+        check_misfit(&f, &op, "head of a payload is malformed");
+        check_misfit(&f, &delete_op, "head of a payload is malformed");
+        vsi_cow_undo(&f.cow, mark);
+        f.state = before;
+    }
+    check_equal(&f, &f.state, &f.m);
+    end(&f);
+}
+
+VT_TEST(the_largest_payload_has_its_last_piece) {
+    static const uint8_t run[PIECE];
+    const uint32_t last = (uint32_t)(VS_PAYLOAD_BYTES_MAX / PIECE) - 1;
+    fixture f;
+    vsi_payload found;
+    vsi_op op = begin_with_payload(&f, 0).op;
+    const vsi_state before = f.state;
+    vsi_cow_mark mark = vsi_cow_open(&f.cow);
+    plant_head(&f, (uint64_t)last * PIECE, (vsi_hash128){1, 2}); /* of no pieces, to save time */
+    op.piece = last;
+    op.payload = (vsi_bytes){run, PIECE};
+    apply(&f, &op);
+    VT_EQ(vsi_payload_find(&f.err, &f.state.work.payloads, op.key, &found), VS_OK);
+    VT_CHECK(found.bytes == VS_PAYLOAD_BYTES_MAX);
+    op.payload.bytes = 0;
+    apply(&f, &op);
+    VT_EQ(vsi_payload_find(&f.err, &f.state.work.payloads, op.key, &found), VS_OK);
+    VT_CHECK(found.bytes == (uint64_t)last * PIECE && found.sum.lo == 1 && found.sum.hi == 2);
+    vsi_cow_undo(&f.cow, mark);
+    f.state = before;
+    end(&f);
+}
+
+VT_TEST(a_touch_sets_the_time_of_the_last_change_and_no_more) {
+    static const int64_t times[] = {0, -5, INT64_MIN, INT64_MAX};
+    fixture f;
+    begin(&f);
+    create(&f, 1);
+    create(&f, 2);
+    const vsi_hash128 digest = f.state.digest;
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+        vsi_op op = {.kind = VSI_OP_TOUCH, .coll = f.m.coll[1].id, .time_us = times[i]};
+        vsi_cow_mark mark = vsi_cow_open(&f.cow);
+        apply(&f, &op);
+        commit(&f, mark);
+        VT_CHECK(coll_of(&f.state, op.coll).changed_us == times[i]);
+        op.coll = 2; /* there is 1, 3 and 5 */
+        check_misfit(&f, &op, "no such collection");
+    }
+    VT_CHECK(coll_of(&f.state, f.m.coll[2].id).changed_us == f.m.coll[2].time_us);
+    VT_CHECK(is_same_hash(f.state.digest, digest));
+    check_equal(&f, &f.state, &f.m);
+    end(&f);
+}
+
 VT_TEST(notes_that_do_not_fit_are_refused) {
     fixture f;
     operation o;
@@ -882,7 +1165,7 @@ static vsi_hash128 digest_of(fixture *f, const vsi_op *op, size_t n) {
     return digest;
 }
 
-enum { SMALL_OPS = 5 };
+enum { SMALL_OPS = 6 };
 
 /* A small content that has one of everything. */
 static void small_content(fixture *f, operation o[SMALL_OPS]) {
@@ -895,11 +1178,12 @@ static void small_content(fixture *f, operation o[SMALL_OPS]) {
     put_op(&f->m.coll[1], 4, r, &o[2]);
     note_op(&f->m, 1, 1, note, &o[3]);
     note_op(&f->m, COLLS, 3, note, &o[4]);
+    payload_op(&f->m.coll[1], 4, 0, 0x1122334455667788, 11, &o[5]);
 }
 
 VT_TEST(the_digest_does_not_depend_on_order_slots_or_detours) {
     fixture f;
-    operation o[SMALL_OPS];
+    static operation o[SMALL_OPS];
     begin(&f);
     small_content(&f, o);
     vsi_op op[SMALL_OPS + 8];
@@ -907,9 +1191,9 @@ VT_TEST(the_digest_does_not_depend_on_order_slots_or_detours) {
         op[i] = o[i].op;
     vsi_hash128 digest = digest_of(&f, op, SMALL_OPS);
     VT_CHECK(is_same_hash(digest, model_digest(&f.m)));
-    vsi_op other[SMALL_OPS] = {op[4], op[0], op[2], op[3], op[1]};
-    other[2].slot = 0;
-    other[4].slot = 1;
+    vsi_op other[SMALL_OPS] = {op[4], op[0], op[2], op[5], op[3], op[1]};
+    other[2].slot = other[3].slot = 0;
+    other[5].slot = 1;
     VT_CHECK(is_same_hash(digest_of(&f, other, SMALL_OPS), digest));
     vsi_op *more = op + SMALL_OPS;
     more[0] = op[1]; /* moves the record, with another vector and no metadata */
@@ -957,7 +1241,7 @@ static void flip_each_bit(fixture *f, vsi_op *op, vsi_bytes *part, vsi_hash128 d
 
 VT_TEST(every_bit_of_the_content_counts_in_the_digest) {
     fixture f;
-    operation o[SMALL_OPS];
+    static operation o[SMALL_OPS];
     vsi_op op[SMALL_OPS];
     begin(&f);
     small_content(&f, o);
@@ -966,7 +1250,8 @@ VT_TEST(every_bit_of_the_content_counts_in_the_digest) {
     vsi_hash128 digest = digest_of(&f, op, SMALL_OPS);
     vsi_bytes *const part[] = {&op[0].name,       &op[0].field[0].index, &op[1].vector[0],
                                &op[1].metadata,   &op[2].vector[0],      &op[3].note_key,
-                               &op[3].note_value, &op[4].note_key,       &op[4].note_value};
+                               &op[3].note_value, &op[4].note_key,       &op[4].note_value,
+                               &op[5].payload};
     for (size_t i = 0; i < sizeof part / sizeof part[0]; i++)
         flip_each_bit(&f, op, part[i], digest);
     for (int bit = 0; bit < 64; bit++) {
@@ -985,6 +1270,7 @@ VT_TEST(every_bit_of_the_content_counts_in_the_digest) {
     op[4].coll = 0;
     for (int i = 0; i < 4; i++) /* the collection under another id */
         op[i].coll += 1;
+    op[5].coll += 1;
     VT_CHECK(!is_same_hash(digest_of(&f, op, SMALL_OPS), digest));
     end(&f);
 }

@@ -1,9 +1,16 @@
 /* audit.c - the walk that verifies a state: clean ones, and every kind of planted damage. */
 #include "store/audit.h"
 #include "store/apply.h"
+#include "store/payload.h"
 #include "vt.h"
 
 enum { NUMBER_KEY_BYTES = 10 }; /* of a key that is a number, in the default namespace */
+
+enum {
+    PIECE = VSI_PAYLOAD_PIECE_BYTES,
+    SMALL = 4,
+    LARGE = 6
+}; /* numbers of records with payloads */
 
 enum { COLLS = 2, RECORDS = 12, DELETED = 5, NOTES = 6, DIM = 6, LARGE_BYTES = 3000 };
 
@@ -121,7 +128,18 @@ static void apply_note(fixture *f, uint32_t owner, uint32_t i) {
                        .note_has_value = true});
 }
 
-/* Collections with 12 records each less one, half of them with metadata, and notes. */
+static void apply_payload(fixture *f, int c, uint32_t i, uint32_t piece, size_t bytes) {
+    static uint8_t run[PIECE];
+    memset(run, 'p' + (int)piece, sizeof run);
+    apply(f, &(vsi_op){.kind = VSI_OP_PAYLOAD,
+                       .coll = coll_id(c),
+                       .slot = i,
+                       .key.number = i * 1000,
+                       .piece = piece,
+                       .payload = {run, bytes}});
+}
+
+/* Collections with 12 records each less one, half of them with metadata, two with payloads, and notes. */
 static void begin(fixture *f) {
     begin_empty(f);
     vsi_cow_mark mark = vsi_cow_open(&f->cow);
@@ -131,6 +149,9 @@ static void begin(fixture *f) {
             apply_put(f, c, i);
         for (uint32_t i = 0; i < NOTES; i++)
             apply_note(f, c ? coll_id(c) : 0, i);
+        apply_payload(f, c, SMALL, 0, 50);
+        apply_payload(f, c, LARGE, 0, PIECE);
+        apply_payload(f, c, LARGE, 1, 7);
         apply(f, &(vsi_op){.kind = VSI_OP_DELETE,
                            .coll = coll_id(c),
                            .slot = DELETED,
@@ -495,11 +516,12 @@ static void flip_entries(fixture *f, const vsi_btree *tree) {
     check_clean(f);
 }
 
-VT_TEST(flipped_bits_of_keys_metadata_live_bits_and_notes_are_found) {
+VT_TEST(flipped_bits_of_keys_metadata_payloads_live_bits_and_notes_are_found) {
     fixture f;
     begin(&f);
     flip_entries(&f, &f.coll->keys);
     flip_entries(&f, &f.coll->metadata);
+    flip_entries(&f, &f.coll->payloads);
     flip_entries(&f, &f.coll->live);
     flip_entries(&f, &f.state.notes);
     end(&f);
@@ -509,18 +531,24 @@ VT_TEST(flipped_bits_of_keys_metadata_live_bits_and_notes_are_found) {
 VT_TEST(flipped_bits_of_large_values_are_found) {
     fixture f;
     uint8_t slot[VSI_SLOT_KEY_BYTES], note[VSI_NOTE_KEY_BYTES_MAX];
-    vsi_value value[2];
+    vsi_value value[3];
+    vsi_payload payload;
     begin(&f);
+    VT_EQ(vsi_payload_find(&f.err, &f.coll->payloads, VT_KEY(LARGE * 1000), &payload), VS_OK);
+    VT_EQ(vsi_payload_find_piece(&f.err, &f.coll->payloads, VT_KEY(LARGE * 1000), &payload, 0,
+                                 &value[2]),
+          VS_OK);
     VT_EQ(vsi_value_find(&f.err, &f.coll->metadata, vsi_slot_encode(slot, 3), &value[0]), VS_OK);
     VT_EQ(vsi_value_find(&f.err, &f.state.notes,
                          vsi_note_encode(note, 0, (vsi_bytes){(const uint8_t *)"kkkk", 4}),
                          &value[1]),
           VS_OK);
-    for (int i = 0; i < 2; i++) {
-        VT_EQ(value[i].bytes, LARGE_BYTES);
+    for (int i = 0; i < 3; i++) {
+        const size_t bytes = i == 2 ? PIECE : LARGE_BYTES;
+        VT_EQ(value[i].bytes, bytes);
         vsi_block *block = vsi_ref_block(vsi_ref_decode(value[i].item.refs));
         uint8_t *data = (uint8_t *)(block + 1);
-        for (size_t at = 0; at < LARGE_BYTES; at += 13) {
+        for (size_t at = 0; at < bytes; at += i == 2 ? 331 : 13) {
             data[at] ^= 4;
             check_finds(&f, "a value's hash is wrong");
             data[at] ^= 4;
@@ -544,7 +572,8 @@ static void get_key_at(fixture *f, const vsi_btree *tree, uint64_t at, vsi_bytes
 VT_TEST(an_entry_that_was_taken_out_is_found) {
     fixture f;
     begin(&f);
-    vsi_btree *const tree[] = {&f.coll->keys, &f.coll->metadata, &f.coll->live, &f.state.notes};
+    vsi_btree *const tree[] = {&f.coll->keys, &f.coll->metadata, &f.coll->live, &f.coll->payloads,
+                               &f.state.notes};
     for (size_t i = 0; i < sizeof tree / sizeof tree[0]; i++)
         for (uint64_t at = 0, count = tree[i]->count; at < count; at++) {
             uint8_t copy[VSI_NODE_ENTRY_MAX];
@@ -652,6 +681,233 @@ VT_TEST(an_entry_that_holds_no_value_is_found) {
             check_finds(&f, "tree of values is malformed");
             plant_end(&f, p);
         }
+    end(&f);
+}
+
+/* ---- payloads ------------------------------------------------------------------------------- */
+
+/* The key of the entry of record i: number 0 is the head, 1 the first piece. */
+static vsi_bytes payload_key(uint8_t out[VSI_PAYLOAD_KEY_BYTES_MAX], uint32_t i, uint32_t at) {
+    vsi_bytes key = vsi_key_encode(out, VT_KEY(i * 1000));
+    vsi_put_u32_be(out + key.bytes, at);
+    return (vsi_bytes){out, key.bytes + 4};
+}
+
+/* An entry with the right hash of what it says. */
+static void plant_payload(fixture *f, uint32_t i, uint32_t at, const void *data, size_t bytes) {
+    uint8_t key[VSI_PAYLOAD_KEY_BYTES_MAX];
+    VT_EQ(vsi_value_put(&f->err, &f->coll->payloads, payload_key(key, i, at),
+                        (vsi_bytes){data, bytes}, vsi_hash128_of(data, bytes, 0)),
+          VS_OK);
+}
+
+static void take_out(fixture *f, uint32_t i, uint32_t at) {
+    uint8_t key[VSI_PAYLOAD_KEY_BYTES_MAX];
+    VT_EQ(vsi_btree_delete(&f->err, &f->coll->payloads, payload_key(key, i, at)), VS_OK);
+}
+
+static void read_head(fixture *f, uint32_t i, uint8_t out[25]) {
+    uint8_t key[VSI_PAYLOAD_KEY_BYTES_MAX];
+    vsi_value value;
+    vsi_buf buf = {.data = out, .cap = 25};
+    VT_EQ(vsi_value_find(&f->err, &f->coll->payloads, payload_key(key, i, 0), &value), VS_OK);
+    VT_EQ(vsi_value_read(&f->err, &f->coll->payloads, &value, &buf), VS_OK);
+    VT_EQ(buf.bytes, 24);
+}
+
+VT_TEST(a_payload_whose_sum_is_wrong_is_found) {
+    static uint8_t piece[PIECE];
+    fixture f;
+    uint8_t head[25] = {0};
+    begin(&f);
+    for (size_t at = 8; at < 24; at++) {
+        planting p = plant_begin(&f);
+        read_head(&f, LARGE, head);
+        head[at] ^= 0x10;
+        plant_payload(&f, LARGE, 0, head, 24);
+        check_finds(&f, "coll-1: the sum of a payload's pieces is wrong");
+        check_finds(&f, "the digest of its records is wrong");
+        plant_end(&f, p);
+    }
+    for (uint32_t at = 1; at <= 2; at++) { /* the head is as it was, and so the digest */
+        planting p = plant_begin(&f);
+        plant_payload(&f, LARGE, at, piece, at == 1 ? PIECE : 7);
+        check_finds(&f, "the sum of a payload's pieces is wrong");
+        VT_EQ(problems(&f, &f.state), 1);
+        plant_end(&f, p);
+    }
+    end(&f);
+}
+
+VT_TEST(pieces_that_changed_places_are_found) {
+    static uint8_t first[PIECE], second[PIECE];
+    fixture f;
+    begin(&f);
+    memset(first, 'p', PIECE);
+    memset(second, 'q', PIECE);
+    vsi_cow_mark mark = vsi_cow_open(&f.cow);
+    apply_payload(&f, 1, LARGE, 1, PIECE);
+    VT_EQ(vsi_state_settle(&f.err, &f.state), VS_OK);
+    vsi_cow_keep(&f.cow, mark);
+    check_clean(&f);
+    planting p = plant_begin(&f);
+    plant_payload(&f, LARGE, 1, second, PIECE);
+    plant_payload(&f, LARGE, 2, first, PIECE);
+    check_finds(&f, "the sum of a payload's pieces is wrong");
+    plant_end(&f, p);
+    end(&f);
+}
+
+VT_TEST(pieces_that_are_missing_or_of_another_size_are_found) {
+    static const uint8_t run[PIECE];
+    static const struct {
+        uint32_t i, at, bytes;
+        const char *wanted;
+    } bad[] = {
+        {SMALL, 1, 0, "piece 0 of a payload has 0 bytes, expected 50"},
+        {SMALL, 1, 49, "piece 0 of a payload has 49 bytes, expected 50"},
+        {SMALL, 1, 51, "piece 0 of a payload has 51 bytes, expected 50"},
+        {LARGE, 1, PIECE - 1, "piece 0 of a payload has 65535 bytes, expected 65536"},
+        {LARGE, 1, 7, "piece 0 of a payload has 7 bytes, expected 65536"},
+        {LARGE, 2, 8, "piece 1 of a payload has 8 bytes, expected 7"},
+        {LARGE, 2, PIECE, "piece 1 of a payload has 65536 bytes, expected 7"},
+    };
+    fixture f;
+    begin(&f);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        planting p = plant_begin(&f);
+        plant_payload(&f, bad[i].i, bad[i].at, run, bad[i].bytes);
+        check_finds(&f, bad[i].wanted);
+        plant_end(&f, p);
+        p = plant_begin(&f);
+        take_out(&f, bad[i].i, bad[i].at);
+        check_finds(&f, bad[i].at == 1 ? "piece 0 of a payload is missing"
+                                       : "piece 1 of a payload is missing");
+        plant_end(&f, p);
+    }
+    end(&f);
+}
+
+VT_TEST(pieces_of_no_payload_are_found) {
+    fixture f;
+    begin(&f);
+    static const uint32_t at[] = {3, 4, 1 << 24, UINT32_MAX};
+    for (size_t i = 0; i < sizeof at / sizeof at[0]; i++) { /* behind the end */
+        planting p = plant_begin(&f);
+        plant_payload(&f, LARGE, at[i], "x", 1);
+        check_finds(&f, "coll-1: there are pieces of no payload");
+        VT_EQ(problems(&f, &f.state), 1);
+        plant_end(&f, p);
+    }
+    planting p = plant_begin(&f); /* of a record without a payload, and of none */
+    plant_payload(&f, 1, 1, "x", 1);
+    check_finds(&f, "there are pieces of no payload");
+    VT_EQ(problems(&f, &f.state), 1);
+    plant_end(&f, p);
+    p = plant_begin(&f);
+    plant_payload(&f, 999, 1, "x", 1);
+    check_finds(&f, "there are pieces of no payload");
+    plant_end(&f, p);
+    p = plant_begin(&f);
+    take_out(&f, LARGE, 0);
+    check_finds(&f, "there are pieces of no payload");
+    check_finds(&f, "the digest of its records is wrong");
+    check_finds(&f, "the bytes of all records are wrong");
+    plant_end(&f, p);
+    end(&f);
+}
+
+VT_TEST(a_head_that_is_malformed_is_found) {
+    static const uint64_t bytes[] = {0, VS_PAYLOAD_BYTES_MAX + 1, UINT64_MAX};
+    static const size_t sizes[] = {0, 1, 8, 23, 25, 2000};
+    static uint8_t head[2000];
+    fixture f;
+    begin(&f);
+    read_head(&f, SMALL, head);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        planting p = plant_begin(&f);
+        plant_payload(&f, SMALL, 0, head, sizes[i]);
+        check_finds(&f, "coll-1: the head of a payload is malformed");
+        plant_end(&f, p);
+    }
+    for (size_t i = 0; i < sizeof bytes / sizeof bytes[0]; i++) {
+        planting p = plant_begin(&f);
+        vsi_put_u64(head, bytes[i]);
+        plant_payload(&f, SMALL, 0, head, 24);
+        check_finds(&f, "coll-1: the head of a payload is malformed");
+        plant_end(&f, p);
+    }
+    planting p =
+        plant_begin(&f); /* the largest that may be: ends with the first piece that is not */
+    vsi_put_u64(head, VS_PAYLOAD_BYTES_MAX);
+    plant_payload(&f, LARGE, 0, head, 24);
+    check_finds(&f, "piece 1 of a payload has 7 bytes, expected 65536");
+    plant_end(&f, p);
+    end(&f);
+}
+
+VT_TEST(a_payload_without_a_record_is_found) {
+    fixture f;
+    begin(&f);
+    static const uint32_t key[] = {DELETED, RECORDS, 1000};
+    for (size_t i = 0; i < sizeof key / sizeof key[0]; i++) {
+        vsi_payload payload = {.bytes = 0};
+        planting p = plant_begin(&f);
+        VT_EQ(vsi_payload_set(&f.err, &f.coll->payloads, VT_KEY(key[i] * 1000), 0,
+                              (vsi_bytes){(const uint8_t *)"x", 1}, &payload),
+              VS_OK);
+        check_finds(&f, "coll-1: there is a payload without a record");
+        plant_end(&f, p);
+    }
+    end(&f);
+}
+
+VT_TEST(a_payload_that_nobody_wrote_is_found_by_digest_and_bytes) {
+    fixture f;
+    begin(&f);
+    vsi_payload payload = {.bytes = 0};
+    planting p = plant_begin(&f);
+    VT_EQ(vsi_payload_set(&f.err, &f.coll->payloads, VT_KEY(1000), 0,
+                          (vsi_bytes){(const uint8_t *)"x", 1}, &payload),
+          VS_OK);
+    check_finds(&f, "coll-1: the digest of its records is wrong");
+    check_finds(&f, "coll-1: the bytes of all records are wrong");
+    VT_EQ(problems(&f, &f.state), 3); /* and the digest of all */
+    plant_end(&f, p);
+    end(&f);
+}
+
+VT_TEST(the_key_of_a_payload_that_is_malformed_is_found) {
+    static const struct {
+        uint8_t key[26];
+        size_t bytes;
+    } bad[] = {
+        {{0}, 1},
+        {{0, 1, 2}, 3},
+        {{0, 0, 0, 0}, 4},                             /* no key */
+        {{0, 1, 0, 0, 0, 0}, 6},                       /* a number of no bytes */
+        {{0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0}, 13}, /* of seven */
+        {{0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0}, 15},
+        {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 14},
+        {{0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 14}, /* of an unknown type */
+        {{2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 14}, /* a namespace that is none */
+        {{1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0}, 18},
+        {{0, 2, 0, 0, 0, 0}, 6}, /* bytes, but none */
+        {{0, 3, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 0, 0, 0}, 21}, /* no UUID */
+    };
+    static uint8_t long_key[2 + VS_KEY_BYTES_MAX + 1 + 4] = {0, 2};
+    fixture f;
+    begin(&f);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        planting p = plant_begin(&f);
+        plant_value(&f, &f.coll->payloads, (vsi_bytes){bad[i].key, bad[i].bytes});
+        check_finds(&f, "coll-1: the key of a payload is malformed");
+        plant_end(&f, p);
+    }
+    planting p = plant_begin(&f);
+    plant_value(&f, &f.coll->payloads, (vsi_bytes){long_key, sizeof long_key});
+    check_finds(&f, "coll-1: the key of a payload is malformed");
+    plant_end(&f, p);
     end(&f);
 }
 

@@ -89,10 +89,30 @@ static const vsi_op alias = {
 static const vsi_op limits = {
     .kind = VSI_OP_LIMITS, .coll = 3, .max_records = 0x1122334455667788, .max_bytes = UINT64_MAX};
 
+static const vsi_op touch = {.kind = VSI_OP_TOUCH, .coll = 8, .time_us = -0x1020304050607080};
+
+static const vsi_op payload_op = {.kind = VSI_OP_PAYLOAD,
+                                  .coll = 0x13121110,
+                                  .slot = 0x0d0c0b0a,
+                                  .key.number = 0x8070605040302010,
+                                  .piece = 0xf1e2d3c4,
+                                  .payload = {(const uint8_t *)"pay\0load", 8}};
+static const vsi_op payload_text = {.kind = VSI_OP_PAYLOAD,
+                                    .coll = 4,
+                                    .slot = 5,
+                                    .key = {0, "a text", 6, VS_KEY_BYTES, 0x0a0b0c0d},
+                                    .payload = {(const uint8_t *)"x", 1}};
+static const vsi_op payload_gone = {.kind = VSI_OP_PAYLOAD,
+                                    .coll = UINT32_MAX,
+                                    .slot = 77,
+                                    .key = {0, "0123456789abcdef", 16, VS_KEY_UUID, 1},
+                                    .piece = 1};
+
 static const vsi_op *const all[] = {
-    &rename_op,     &alias,     &limits, &put_text,  &delete_uuid, &metadata,
-    &metadata_gone, &create,    &put,    &put_new,   &delete,      &note,
-    &note_empty,    &note_gone, &digest, &savepoint, &release,     &rollback_to};
+    &rename_op,  &alias,         &limits,      &put_text,    &delete_uuid, &metadata,
+    &touch,      &metadata_gone, &create,      &put,         &put_new,     &delete,
+    &note,       &note_empty,    &note_gone,   &digest,      &savepoint,   &release,
+    &payload_op, &payload_text,  &rollback_to, &payload_gone};
 enum { ALL = sizeof all / sizeof all[0], BYTES_MAX = 256 };
 
 /* Bytes in the making. */
@@ -180,6 +200,17 @@ static void add_body(maker *m, const vsi_op *op) {
         add_key(m, op->key);
         add_run(m, op->metadata);
         break;
+    case VSI_OP_PAYLOAD:
+        add(m, op->coll, 4);
+        add(m, op->slot, 4);
+        add_key(m, op->key);
+        add(m, op->piece, 4);
+        add_run(m, op->payload);
+        break;
+    case VSI_OP_TOUCH:
+        add(m, op->coll, 4);
+        add(m, (uint64_t)op->time_us, 8);
+        break;
     case VSI_OP_RENAME:
     case VSI_OP_ALIAS:
         add(m, op->coll, 4);
@@ -248,6 +279,8 @@ static void check_op(const vsi_op *found, const vsi_op *expected) {
     for (int i = 0; i < (int)VS_FIELDS_MAX; i++)
         check_run(found->vector[i], expected->vector[i]);
     check_run(found->metadata, expected->metadata);
+    VT_EQ(found->piece, expected->piece);
+    check_run(found->payload, expected->payload);
     check_run(found->note_key, expected->note_key);
     check_run(found->note_value, expected->note_value);
     VT_EQ(found->note_has_value, expected->note_has_value);
@@ -371,6 +404,9 @@ VT_TEST(a_body_or_run_longer_than_the_payload_is_refused) {
         add(&size, huge[k], 4);
         memcpy(m.data + 8 + 20, size.data, 4); /* of the name */
         expect(&m, VS_ERR_CORRUPT);
+        m = make(&payload_op);
+        memcpy(m.data + 8 + 28, size.data, 4);
+        expect(&m, VS_ERR_CORRUPT);
     }
 }
 
@@ -425,12 +461,14 @@ VT_TEST(records_of_a_kind_that_this_version_does_not_know_are_refused) {
         size_t off; /* behind the header */
         uint8_t value;
     } later[] = {
-        {&put, 16, 0},    {&put, 16, 4},                    /* type of the key */
-        {&put, 18, 7},    {&put, 18, 9},     {&put, 19, 1}, /* bytes of the key */
-        {&put, 28, 0},    {&put, 28, 2},                    /* vectors */
-        {&put, 32, 8},    {&put, 33, 1},     {&put, 36, 0}, /* field, bytes */
-        {&delete, 12, 4}, {&delete, 14, 16}, {&note, 4, 2},
+        {&put, 16, 0},        {&put, 16, 4},                       /* type of the key */
+        {&put, 18, 7},        {&put, 18, 9},        {&put, 19, 1}, /* bytes of the key */
+        {&put, 28, 0},        {&put, 28, 2},                       /* vectors */
+        {&put, 32, 8},        {&put, 33, 1},        {&put, 36, 0}, /* field, bytes */
+        {&delete, 12, 4},     {&delete, 14, 16},    {&note, 4, 2},
         {&note, 7, 1}, /* neither put nor delete */
+        {&payload_op, 12, 0}, {&payload_op, 12, 4}, {&payload_op, 13, 1}, /* key, as of put */
+        {&payload_op, 14, 7}, {&payload_op, 28, 7}, {&payload_op, 28, 9},
     };
     for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
         maker m = make(later[i].op);
@@ -494,8 +532,19 @@ VT_TEST(whatever_the_bytes_are_reading_stays_inside_and_moves_on) {
                  is_inside(op.metadata, m.data, m.bytes));
         VT_CHECK(is_inside(op.note_key, m.data, m.bytes));
         VT_CHECK(is_inside(op.note_value, m.data, m.bytes));
+        VT_CHECK(is_inside(op.payload, m.data, m.bytes));
     }
     VT_CHECK(accepted > 1000);
+}
+
+VT_TEST(a_known_operation_with_other_flags_is_refused) {
+    for (int i = 0; i < ALL; i++)
+        for (int at = 1; at < 4; at++)
+            for (int bit = 0; bit < 8; bit++) {
+                maker m = make(all[i]);
+                m.data[at] ^= (uint8_t)(1 << bit);
+                expect(&m, VS_ERR_CORRUPT);
+            }
 }
 
 VT_TEST(long_runs_come_back_whole) {
@@ -510,6 +559,12 @@ VT_TEST(long_runs_come_back_whole) {
     op.vector[0] = (vsi_bytes){large, 4 * VS_DIM_MAX};
     op.metadata = (vsi_bytes){large, VS_METADATA_BYTES_MAX};
     begin(&f);
+    VT_CHECK(vsi_op_write(&f.buf, &op));
+    VT_EQ(vsi_op_read(&f.err, (vsi_bytes){f.buf.data, f.buf.bytes}, &pos, &back, &known), VS_OK);
+    check_op(&back, &op);
+    op = payload_op;
+    op.payload = (vsi_bytes){large, 65536};
+    f.buf.bytes = pos = 0;
     VT_CHECK(vsi_op_write(&f.buf, &op));
     VT_EQ(vsi_op_read(&f.err, (vsi_bytes){f.buf.data, f.buf.bytes}, &pos, &back, &known), VS_OK);
     check_op(&back, &op);
