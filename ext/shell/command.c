@@ -272,6 +272,10 @@ static int unknown_option(const shell_call *call, const char *text, size_t bytes
     return shell_usage(call, "unknown option '%s'", text);
 }
 
+static const char *word_at(const void *ctx, size_t at) {
+    return ((const char *const *)ctx)[at];
+}
+
 static int check_word(const shell_call *call, const option_spec *option, const char *value) {
     char list[160] = "";
     size_t used = 0;
@@ -281,7 +285,9 @@ static int check_word(const shell_call *call, const option_spec *option, const c
         used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "",
                                  option->words[i]);
     }
-    return shell_usage(call, "%s is '%s', expected one of %s", option->name, value, list);
+    const char *best = text_nearest(value, word_at, option->words);
+    return shell_usage(call, "%s is '%s', expected one of %s%s%s%s", option->name, value, list,
+                       best ? "; the nearest is '" : "", best ? best : "", best ? "'" : "");
 }
 
 static int check_value(const shell_call *call, const option_spec *option, const char *value) {

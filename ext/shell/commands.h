@@ -12,8 +12,9 @@ extern const shell_command command_import;
 /* export.c */
 extern const shell_command command_export;
 /* records.c */
-extern const shell_command command_get, command_put, command_set, command_del, command_scan,
-    command_count;
+extern const shell_command command_get, command_del, command_scan, command_count;
+/* put.c */
+extern const shell_command command_put, command_set;
 /* search.c */
 extern const shell_command command_search, command_distance;
 /* notes.c */

@@ -113,6 +113,36 @@ const char *text_nearest(const char *word, const char *(*name)(const void *ctx, 
     return best;
 }
 
+/* "; there are 'a', 'b' and 'c'"; false: they are too many, too long, or none. */
+static bool list_names(const char *(*name)(const void *ctx, size_t at), const void *ctx, char *out,
+                       size_t room) {
+    enum { MOST = 8 };
+    size_t used = 0;
+    for (size_t i = 0; name(ctx, i); i++) {
+        const char *front = !i                 ? name(ctx, 1) ? "; there are" : "; there is"
+                            : name(ctx, i + 1) ? ","
+                                               : " and";
+        used += (size_t)snprintf(out + used, room - used, "%s '%s'", front, name(ctx, i));
+        if (i == MOST || used >= room)
+            return false;
+    }
+    return used > 0;
+}
+
+const char *text_hint(const char *word, const char *(*name)(const void *ctx, size_t at),
+                      const void *ctx, const char *otherwise, char out[TEXT_HINT_BYTES]) {
+    const char *best = text_nearest(word, name, ctx);
+    size_t used = 0;
+    out[0] = 0;
+    if (best)
+        used = (size_t)snprintf(out, TEXT_HINT_BYTES / 2, ", the nearest is '%s'", best);
+    if (used >= TEXT_HINT_BYTES / 2) /* not cut off */
+        used = 0;
+    if (!list_names(name, ctx, out + used, TEXT_HINT_BYTES / 2))
+        snprintf(out + used, TEXT_HINT_BYTES - used, "%s", otherwise);
+    return out;
+}
+
 bool text_to_double(const char *text, double *out_value) {
     vs_json json;
     double value = 0;

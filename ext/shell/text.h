@@ -32,6 +32,12 @@ size_t text_utf8_bytes(const char *text, size_t bytes);
 const char *text_nearest(const char *word, const char *(*name)(const void *ctx, size_t at),
                          const void *ctx);
 
+/* What is said behind a word that names nothing: the nearest name, then all of them when they are few, else
+ * otherwise. Written to out, which is returned. */
+enum { TEXT_HINT_BYTES = 400 };
+const char *text_hint(const char *word, const char *(*name)(const void *ctx, size_t at),
+                      const void *ctx, const char *otherwise, char out[TEXT_HINT_BYTES]);
+
 enum { TEXT_WHY_BYTES = 96 };
 
 /* A JSON array of numbers; *out_values is malloc'd. False: why says what is wrong with it. */
