@@ -15,6 +15,21 @@ int key_parse(const shell_call *call, const char *text, record_key *out_key) {
     return shell_usage(call, "the key is '%s', expected %s", text, KEY_EXPECTED);
 }
 
+int keys_parse(const shell_call *call, record_key **out_keys, size_t *out_count) {
+    size_t count = (size_t)call->arg_count - 1;
+    record_key *keys = shell_alloc(count * sizeof *keys);
+    for (size_t i = 0; i < count; i++) {
+        int result = key_parse(call, call->arg[i + 1], &keys[i]);
+        if (result != SHELL_OK) {
+            free(keys);
+            return result;
+        }
+    }
+    *out_keys = keys;
+    *out_count = count;
+    return SHELL_OK;
+}
+
 void rows_key(row_writer *r, vs_key key) {
     char out[KEY_TEXT_BYTES];
     key_write(key, out);

@@ -11,6 +11,8 @@
 
 /* SHELL_OK, or SHELL_USAGE with a message. */
 int key_parse(const shell_call *call, const char *text, record_key *out_key);
+/* The keys among the arguments, from the second one on; malloc'd. */
+int keys_parse(const shell_call *call, record_key **out_keys, size_t *out_count);
 void rows_key(row_writer *r, vs_key key);
 
 /* A column of keys; width as rows_column. */

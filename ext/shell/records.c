@@ -1,4 +1,4 @@
-/* records.c - reading and deleting records: get, del, scan, count. */
+/* records.c - reading records: get, scan, count. */
 #include "command.h"
 #include "commands.h"
 #include "interrupt.h"
@@ -8,22 +8,6 @@
 #include "text.h"
 #include <stdlib.h>
 #include <string.h>
-
-/* The keys among the arguments, from the second one on; malloc'd. */
-static int parse_keys(const shell_call *call, record_key **out_keys, size_t *out_count) {
-    size_t count = (size_t)call->arg_count - 1;
-    record_key *keys = shell_alloc(count * sizeof *keys);
-    for (size_t i = 0; i < count; i++) {
-        int result = key_parse(call, call->arg[i + 1], &keys[i]);
-        if (result != SHELL_OK) {
-            free(keys);
-            return result;
-        }
-    }
-    *out_keys = keys;
-    *out_count = count;
-    return SHELL_OK;
-}
 
 static const option_spec record_options[] = {OPTIONS_RECORDS, OPTIONS_END};
 
@@ -51,7 +35,7 @@ static int run_get(const shell_call *call) {
     record_key *keys = NULL;
     size_t count = 0;
     store_use use;
-    int result = parse_keys(call, &keys, &count);
+    int result = keys_parse(call, &keys, &count);
     if (result != SHELL_OK)
         return result;
     result = use_read(&use, call, call->arg[0]);
@@ -72,53 +56,6 @@ const shell_command command_get = {
     .help = "Print the records with these keys. A key that does not exist is an error; the others "
             "are printed.",
     .options = record_options,
-};
-
-/* ---- del ------------------------------------------------------------------------------------ */
-
-static int delete_keys(store_use *use, const record_key *keys, size_t count) {
-    uint64_t deleted = 0;
-    vs_key *list = NULL;
-    if (count == 1)
-        return vs_delete(use->collection, use->txn, key_of(&keys[0])) == VS_OK ? SHELL_OK
-                                                                               : use_fail(use);
-    list = shell_alloc(count * sizeof *list);
-    for (size_t i = 0; i < count; i++)
-        list[i] = key_of(&keys[i]);
-    vs_status st = vs_delete_batch(use->collection, use->txn, list, count, &deleted);
-    free(list);
-    if (st != VS_OK)
-        return use_fail(use);
-    if (deleted == count)
-        return SHELL_OK;
-    return shell_fail(use->call, "%llu of %zu records were there and are deleted",
-                      (unsigned long long)deleted, count);
-}
-
-static int run_del(const shell_call *call) {
-    record_key *keys = NULL;
-    size_t count = 0;
-    store_use use;
-    int result = parse_keys(call, &keys, &count);
-    if (result != SHELL_OK)
-        return result;
-    result = use_write(&use, call, call->arg[0]);
-    if (result == SHELL_OK)
-        result = delete_keys(&use, keys, count);
-    free(keys);
-    return use_end(&use, result);
-}
-
-const shell_command command_del = {
-    .name = "del",
-    .run = run_del,
-    .args = "COLLECTION KEY...",
-    .args_min = 2,
-    .args_max = SHELL_ANY_ARGS,
-    .flags = COMMAND_COLLECTION,
-    .brief = "delete records",
-    .help = "Delete the records with these keys, in one commit. Keys that do not exist are an "
-            "error; the\nothers are deleted.",
 };
 
 /* ---- scan and count ------------------------------------------------------------------------- */

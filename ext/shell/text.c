@@ -26,7 +26,7 @@ void text_quote(const char *word, char *out, size_t out_bytes) {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
                                 "_-./:,+@%";
     size_t n = 0;
-    if (*word && !word[strspn(word, plain)] && *word != '-') {
+    if (*word && !word[strspn(word, plain)] && *word != '-' && *word != ':') {
         snprintf(out, out_bytes, "%s", word);
         return;
     }

@@ -15,7 +15,7 @@ void text_double(double value, char out[TEXT_DOUBLE_BYTES]);
 /* The same for a float: the shortest form that reads back as the same float. */
 void text_float(float value, char out[TEXT_DOUBLE_BYTES]);
 
-/* A word as a POSIX shell takes it, in quotes when it needs them; cut off when out is too small. */
+/* A word as a POSIX shell and a script take it, in quotes when it needs them; cut off when out is too small. */
 void text_quote(const char *word, char *out, size_t out_bytes);
 
 /* A whole number without sign, the whole string. */
