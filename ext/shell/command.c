@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "command.h"
 #include "commands.h"
+#include "dot.h"
 #include "text.h"
 #include <stdarg.h>
 #include <stdlib.h>
@@ -435,6 +436,8 @@ static int run_help(const shell_call *call) {
         command_help(out, call->shell->is_session);
         return SHELL_OK;
     }
+    if (call->arg[0][0] == '.')
+        return dot_help(call->shell, call->arg[0]);
     const shell_command *topic = command_find(call->arg[0]);
     if (!topic)
         return command_unknown(call->shell, call->arg[0]);

@@ -8,7 +8,7 @@
 extern const shell_command command_create, command_stats, command_check, command_checkpoint;
 /* info.c */
 extern const shell_command command_info, command_ls, command_schema, command_limits;
-/* names.c */
+/* alias.c */
 extern const shell_command command_rename, command_alias;
 /* import.c */
 extern const shell_command command_import;

@@ -10,6 +10,7 @@
 #include "field.h"
 #include "format.h"
 #include "interrupt.h"
+#include "names.h"
 #include "progress.h"
 #include "reader.h"
 #include "store.h"
@@ -78,8 +79,16 @@ static int open_source(importer *im) {
 static int open_collection(importer *im) {
     im->info = (vs_collection_info)VS_COLLECTION_INFO_INIT;
     vs_status st = vs_collection_open(im->db, NULL, im->call->arg[0], &im->collection);
-    if (st == VS_ERR_NOT_FOUND)
-        return fail_no_collection(im, vs_errmsg(im->db));
+    if (st == VS_ERR_NOT_FOUND) {
+        char reason[2 * TEXT_HINT_BYTES];
+        name_list names;
+        names_load(im->db, NULL, &names);
+        const char *near = text_nearest(im->call->arg[0], names_at, &names);
+        snprintf(reason, sizeof reason, "%s%s%.255s%s", vs_errmsg(im->db),
+                 near ? ", the nearest is '" : "", near ? near : "", near ? "'" : "");
+        names_free(&names);
+        return fail_no_collection(im, reason);
+    }
     if (st != VS_OK)
         return shell_fail(im->call, "%s", vs_errmsg(im->db));
     if (vs_collection_info_get(im->collection, NULL, &im->info) != VS_OK)

@@ -12,6 +12,7 @@ typedef struct name_list {
 
 /* As many as can be read; txn NULL: of the last commit. */
 void names_load(vs_db *db, vs_txn *txn, name_list *out);
+void names_add(name_list *names, const char *name); /* copied */
 void names_free(name_list *names);
 /* For text_hint: ctx is a name_list. */
 const char *names_at(const void *ctx, size_t at);
