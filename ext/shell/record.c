@@ -45,12 +45,11 @@ void rows_key(row_writer *r, vs_key key) {
 static const char *column_name(const vs_field_info *field, char name[RECORD_NAME_BYTES]) {
     static const char *const others[] = {"key",  "metadata", "version", "query",
                                          "rank", "distance", NULL};
-    const char *front = "";
+    name[0] = 0;
     for (int i = 0; others[i]; i++)
         if (!strcmp(field->name, others[i]))
-            front = "vector:";
-    snprintf(name, RECORD_NAME_BYTES, "%s%s", front, field->name);
-    return name;
+            strcpy(name, "vector:");
+    return strcat(name, field->name);
 }
 
 /* The fields that --field says, or all. */
