@@ -262,7 +262,7 @@ $T/obj/shell-%.o: ext/shell/%.c $(wildcard ext/shell/*.h) vecstore.h
 
 $T/fuzz-log $T/fuzz-file $T/fuzz-api: $(SIM_O)
 READER_M := reader companion batch buffer key format stream vecs layout element npy safetensors jsonl csv text
-$T/fuzz-import: $(patsubst %,$T/obj/shell-%.o,$(READER_M) import field progress)
+$T/fuzz-import: $(patsubst %,$T/obj/shell-%.o,$(READER_M) import ahead field names progress)
 $T/fuzz-formats: $(patsubst %,$T/obj/shell-%.o,$(READER_M) writer table vectors sink)
 
 $T/fuzz-grammar: $(patsubst %,$T/obj/shell-%.o,words rows query_json text)

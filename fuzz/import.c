@@ -124,6 +124,10 @@ void *shell_alloc(size_t bytes) {
     return shell_realloc(NULL, bytes);
 }
 
+char *shell_copy(const char *text) {
+    return strcpy(shell_alloc(strlen(text) + 1), text);
+}
+
 /* ---- what must come out ----------------------------------------------------------------------- */
 
 static uint32_t word_at(const uint8_t *p) {

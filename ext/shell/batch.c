@@ -38,6 +38,13 @@ void batch_set_room(batch *b, size_t room) {
     b->statuses = shell_alloc(room * sizeof *b->statuses);
 }
 
+void batch_init_like(batch *out, const batch *like) {
+    batch_init(out, like->has_keys);
+    for (size_t i = 0; i < like->column_count; i++)
+        batch_add_column(out, like->column[i].field, like->column[i].dim, like->column[i].type);
+    batch_set_room(out, like->room);
+}
+
 void batch_free(batch *b) {
     for (size_t i = 0; i < b->column_count; i++) {
         free(b->column[i].data);

@@ -32,6 +32,8 @@ void batch_init(batch *out, bool has_keys);
 void batch_add_column(batch *b, uint32_t field, uint32_t dim, int type);
 /* Bytes that a record's vectors need. */
 size_t batch_record_bytes(const batch *b);
+/* Another one with the same columns and room. */
+void batch_init_like(batch *out, const batch *like);
 /* Memory for so many records. */
 void batch_set_room(batch *b, size_t room);
 void batch_free(batch *b);

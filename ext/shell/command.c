@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "command.h"
 #include "commands.h"
+#include "dot.h"
 #include "text.h"
 #include <stdarg.h>
 #include <stdlib.h>
@@ -10,13 +11,14 @@
 
 /* In the order in which the help lists them. */
 static const shell_command *const commands[] = {
-    &command_create,  &command_import,   &command_export,       &command_get,
-    &command_put,     &command_set,      &command_del,          &command_scan,
-    &command_count,   &command_search,   &command_distance,     &command_info,
-    &command_ls,      &command_schema,   &command_kv,           &command_begin,
-    &command_commit,  &command_rollback, &command_savepoint,    &command_rollback_to,
-    &command_release, &command_stats,    &command_check,        &command_checkpoint,
-    &command_recall,  &command_bench,    &command_help_command,
+    &command_create,   &command_import,       &command_export,      &command_get,
+    &command_put,      &command_set,          &command_del,         &command_scan,
+    &command_count,    &command_search,       &command_distance,    &command_info,
+    &command_ls,       &command_schema,       &command_rename,      &command_alias,
+    &command_limits,   &command_kv,           &command_begin,       &command_commit,
+    &command_rollback, &command_savepoint,    &command_rollback_to, &command_release,
+    &command_stats,    &command_check,        &command_checkpoint,  &command_recall,
+    &command_bench,    &command_help_command,
 };
 
 static const char *const compression_names[] = {"none", "zstd", NULL};
@@ -272,6 +274,10 @@ static int unknown_option(const shell_call *call, const char *text, size_t bytes
     return shell_usage(call, "unknown option '%s'", text);
 }
 
+static const char *word_at(const void *ctx, size_t at) {
+    return ((const char *const *)ctx)[at];
+}
+
 static int check_word(const shell_call *call, const option_spec *option, const char *value) {
     char list[160] = "";
     size_t used = 0;
@@ -281,7 +287,9 @@ static int check_word(const shell_call *call, const option_spec *option, const c
         used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "",
                                  option->words[i]);
     }
-    return shell_usage(call, "%s is '%s', expected one of %s", option->name, value, list);
+    const char *best = text_nearest(value, word_at, option->words);
+    return shell_usage(call, "%s is '%s', expected one of %s%s%s%s", option->name, value, list,
+                       best ? "; the nearest is '" : "", best ? best : "", best ? "'" : "");
 }
 
 static int check_value(const shell_call *call, const option_spec *option, const char *value) {
@@ -428,6 +436,8 @@ static int run_help(const shell_call *call) {
         command_help(out, call->shell->is_session);
         return SHELL_OK;
     }
+    if (call->arg[0][0] == '.')
+        return dot_help(call->shell, call->arg[0]);
     const shell_command *topic = command_find(call->arg[0]);
     if (!topic)
         return command_unknown(call->shell, call->arg[0]);

@@ -10,6 +10,15 @@
     { "--mode", OPTION_WORD, NULL, "how rows are printed", rows_mode_names, 0, 0, NULL }
 #define OPTION_VECTORS                                                                             \
     { "--vectors", OPTION_SWITCH, NULL, "print vectors whole", NULL, 0, 0, NULL }
+/* How large a collection may become. */
+#define OPTIONS_LIMITS                                                                             \
+    {"--max-records", OPTION_NUMBER, "N", "more records are refused; 0: no limit", NULL, 0,        \
+     UINT64_MAX,      NULL},                                                                       \
+    {                                                                                              \
+        "--max-bytes", OPTION_NUMBER, "N",                                                         \
+            "more bytes of keys, vectors and metadata are refused; 0: no limit", NULL, 0,          \
+            UINT64_MAX, NULL                                                                       \
+    }
 #define OPTIONS_END                                                                                \
     { NULL, 0, NULL, NULL, NULL, 0, 0, NULL }
 

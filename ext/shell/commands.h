@@ -5,15 +5,21 @@
 #include "shell.h"
 
 /* manage.c */
-extern const shell_command command_create, command_info, command_ls, command_schema, command_stats,
-    command_check, command_checkpoint;
+extern const shell_command command_create, command_stats, command_check, command_checkpoint;
+/* info.c */
+extern const shell_command command_info, command_ls, command_schema, command_limits;
+/* alias.c */
+extern const shell_command command_rename, command_alias;
 /* import.c */
 extern const shell_command command_import;
 /* export.c */
 extern const shell_command command_export;
 /* records.c */
-extern const shell_command command_get, command_put, command_set, command_del, command_scan,
-    command_count;
+extern const shell_command command_get, command_scan, command_count;
+/* del.c */
+extern const shell_command command_del;
+/* put.c */
+extern const shell_command command_put, command_set;
 /* search.c */
 extern const shell_command command_search, command_distance;
 /* notes.c */

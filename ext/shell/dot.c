@@ -1,5 +1,6 @@
 /* dot.c - the commands that begin with a dot. */
 #include "dot.h"
+#include "command.h"
 #include "rows.h"
 #include "session.h"
 #include "store.h"
@@ -46,6 +47,22 @@ static int run_switch(const dot_call *call) {
     return SHELL_OK;
 }
 
+static const char *mode_at(const void *ctx, size_t at) {
+    (void)ctx;
+    return rows_mode_names[at];
+}
+
+static int fail_mode(const dot_call *call) {
+    const shell_call where = {.shell = call->shell};
+    const char *near = text_nearest(call->arg[0], mode_at, NULL);
+    char list[160] = "auto";
+    for (int i = 0; rows_mode_names[i]; i++)
+        snprintf(list + strlen(list), sizeof list - strlen(list), ", %s", rows_mode_names[i]);
+    shell_fail(&where, ".mode: '%s' is no mode, expected one of %s%s%s%s", call->arg[0], list,
+               near ? "; the nearest is '" : "", near ? near : "", near ? "'" : "");
+    return SHELL_USAGE;
+}
+
 static int run_mode(const dot_call *call) {
     int *mode = &call->shell->set.mode;
     if (!call->count) {
@@ -59,7 +76,7 @@ static int run_mode(const dot_call *call) {
         return SHELL_OK;
     }
     if (strcmp(call->arg[0], "auto"))
-        return dot_fail(call, "no mode is called", call->arg[0]);
+        return fail_mode(call);
     *mode = 0;
     return SHELL_OK;
 }
@@ -83,15 +100,21 @@ static int fail_file(const dot_call *call) {
     return shell_fail(&where, "%s: %s: %s", call->command->name, call->arg[0], strerror(errno));
 }
 
+static int dot_fail_output(const dot_call *call) {
+    const shell_call where = {.shell = call->shell};
+    return shell_fail(&where, "%s: what went to the file before cannot be written",
+                      call->command->name);
+}
+
 static int run_output(const dot_call *call) {
     shell *sh = call->shell;
     bool is_stdout = !call->count || !strcmp(call->arg[0], "-");
     FILE *out = is_stdout ? stdout : fopen(call->arg[0], "w");
     if (!out)
         return fail_file(call);
-    session_close_output(&sh->out);
+    bool was_written = session_close_output(&sh->out);
     sh->out = out;
-    return SHELL_OK;
+    return was_written ? SHELL_OK : dot_fail_output(call);
 }
 
 static int run_once(const dot_call *call) {
@@ -100,9 +123,9 @@ static int run_once(const dot_call *call) {
     FILE *out = fopen(call->arg[0], "w");
     if (!out)
         return fail_file(call);
-    session_close_output(&call->shell->once);
+    bool was_written = session_close_output(&call->shell->once);
     call->shell->once = out;
-    return SHELL_OK;
+    return was_written ? SHELL_OK : dot_fail_output(call);
 }
 
 static int run_read(const dot_call *call) {
@@ -182,10 +205,7 @@ static int run_param(const dot_call *call) {
 
 /* ---- the table ------------------------------------------------------------------------------ */
 
-static int run_dot_help(const dot_call *call) {
-    dot_help(shell_out(call->shell));
-    return SHELL_OK;
-}
+static int run_dot_help(const dot_call *call); /* says what is in the table */
 
 static int run_exit(const dot_call *call) {
     uint64_t code = 0;
@@ -204,7 +224,7 @@ static const dot_command dot_commands[] = {
     SWITCH(".echo", is_echoing, "print each command to stderr before it runs"),
     {".exit", "[CODE]", 1, run_exit, "end the session; a transaction is rolled back", 0},
     SWITCH(".headers", has_headers, "print the names of columns"),
-    {".help", "", 0, run_dot_help, "list these commands", 0},
+    {".help", "[COMMAND]", 1, run_dot_help, "list these commands, or say more of one", 0},
     {".limit", "[N]", 1, run_limit,
      "rows of scan and search that do not say how many; 0: their own", 0},
     {".mode", "[MODE]", 1, run_mode, "how rows are printed; auto: box on a terminal, else plain",
@@ -227,12 +247,17 @@ const char *dot_at(size_t at) {
     return at < DOT_COUNT ? dot_commands[at].name : NULL;
 }
 
-void dot_help(FILE *out) {
-    for (size_t i = 0; i < DOT_COUNT; i++) {
-        char left[64];
-        snprintf(left, sizeof left, "%s %s", dot_commands[i].name, dot_commands[i].args);
-        fprintf(out, "%-40s %s\n", left, dot_commands[i].help);
-    }
+static void print_help(FILE *out, const dot_command *command) {
+    char left[64];
+    snprintf(left, sizeof left, "%s %s", command->name, command->args);
+    fprintf(out, "%-40s %s\n", left, command->help);
+}
+
+static const dot_command *dot_find(const char *name) {
+    for (size_t i = 0; i < DOT_COUNT; i++)
+        if (!strcmp(dot_commands[i].name, name))
+            return &dot_commands[i];
+    return NULL;
 }
 
 static const char *name_at(const void *ctx, size_t at) {
@@ -252,11 +277,33 @@ static int dot_unknown(shell *sh, const char *word) {
     return SHELL_USAGE;
 }
 
-int dot_run(shell *sh, const char *const *words) {
-    dot_call call = {.shell = sh, .arg = words + 1};
+bool dot_is_switch(const char *name) {
+    const dot_command *command = dot_find(name);
+    return command && command->run == run_switch;
+}
+
+int dot_help(shell *sh, const char *name) {
+    const dot_command *command = name ? dot_find(name) : NULL;
+    if (name && !command)
+        return dot_unknown(sh, name);
     for (size_t i = 0; i < DOT_COUNT; i++)
-        if (!strcmp(dot_commands[i].name, words[0]))
-            call.command = &dot_commands[i];
+        if (!command || command == &dot_commands[i])
+            print_help(shell_out(sh), &dot_commands[i]);
+    return SHELL_OK;
+}
+
+/* With the dot or without it; of another command what help says. */
+static int run_dot_help(const dot_call *call) {
+    char name[32];
+    if (!call->count || call->arg[0][0] == '.')
+        return dot_help(call->shell, call->arg[0]);
+    snprintf(name, sizeof name, ".%s", call->arg[0]);
+    const char *const words[] = {"help", call->arg[0], NULL};
+    return dot_find(name) ? dot_help(call->shell, name) : command_run(call->shell, words);
+}
+
+int dot_run(shell *sh, const char *const *words) {
+    dot_call call = {.shell = sh, .command = dot_find(words[0]), .arg = words + 1};
     while (call.arg[call.count])
         call.count++;
     if (!call.command)

@@ -8,9 +8,11 @@
 int dot_run(shell *sh, const char *const *words);
 /* The names one by one; NULL behind the last one. */
 const char *dot_at(size_t at);
+/* Whether it is set on or off. */
+bool dot_is_switch(const char *name);
 /* Whether a word is ":name", a parameter's. */
 bool dot_is_param(const char *word);
-/* A list of them. */
-void dot_help(FILE *out);
+/* Says what one of them does; name NULL: all of them. SHELL_... */
+int dot_help(shell *sh, const char *name);
 
 #endif

@@ -33,17 +33,29 @@ int fields_load(const store_use *use, const vs_collection_info *info, field_list
     return result;
 }
 
+static const char *name_at(const void *ctx, size_t at) {
+    const field_list *fields = ctx;
+    return at < fields->count ? fields->field[at].name : NULL;
+}
+
+int fields_named(const shell_call *call, const field_list *fields, const char *name,
+                 uint32_t *out_field) {
+    char hint[TEXT_HINT_BYTES];
+    for (uint32_t i = 0; i < fields->count; i++) {
+        if (strcmp(name, fields->field[i].name) != 0)
+            continue;
+        *out_field = i;
+        return SHELL_OK;
+    }
+    return shell_fail(call, "collection '%s' has no field '%s'%s", call->arg[0], name,
+                      text_hint(name, name_at, fields, "; info shows them", hint));
+}
+
 int fields_find(const shell_call *call, const field_list *fields, const char *option,
                 uint32_t *out_field) {
     const char *wanted = shell_value(call, option);
     *out_field = 0;
-    for (; wanted && *out_field < fields->count; ++*out_field)
-        if (!strcmp(wanted, fields->field[*out_field].name))
-            return SHELL_OK;
-    if (!wanted)
-        return SHELL_OK;
-    return shell_fail(call, "collection '%s' has no field '%s'; info shows them", call->arg[0],
-                      wanted);
+    return wanted ? fields_named(call, fields, wanted, out_field) : SHELL_OK;
 }
 
 bool fields_are_plain(const field_list *fields) {

@@ -15,6 +15,9 @@ typedef struct field_list {
 int fields_of(const shell_call *call, vs_collection *collection, vs_txn *txn, field_list *out);
 /* The same of one that is not open. */
 int fields_load(const store_use *use, const vs_collection_info *info, field_list *out);
+/* The number of the field that is called so. On failure says why. */
+int fields_named(const shell_call *call, const field_list *fields, const char *name,
+                 uint32_t *out_field);
 /* The number of the field that an option names; 0: it was not given. On failure says why. */
 int fields_find(const shell_call *call, const field_list *fields, const char *option,
                 uint32_t *out_field);

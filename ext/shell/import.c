@@ -5,11 +5,13 @@
  * mebibyte, the first key, and what was mapped. So after a crash the same command goes on with the first
  * row that is missing. A pipe can be read only once: it has no note and is imported from its start. */
 #define _POSIX_C_SOURCE 200809L
+#include "ahead.h"
 #include "command.h"
 #include "commands.h"
 #include "field.h"
 #include "format.h"
 #include "interrupt.h"
+#include "names.h"
 #include "progress.h"
 #include "reader.h"
 #include "store.h"
@@ -19,8 +21,10 @@
 #include <unistd.h>
 
 enum {
-    IMPORT_BATCH_ROWS = 1000,
-    IMPORT_BATCH_BYTES = 32 << 20, /* a batch is smaller when its rows are huge */
+    IMPORT_BATCH_BYTES = 4 << 20, /* of vectors in a batch, so that a sync is worth it, */
+    IMPORT_BATCH_ROWS_MIN = 1000, /* but no fewer rows, */
+    IMPORT_BATCH_ROWS_MAX = 10000,
+    IMPORT_BATCH_BYTES_MAX = 32 << 20, /* unless they are huge */
     IMPORT_NOTE_BYTES = 128
 };
 
@@ -36,8 +40,8 @@ typedef struct importer {
     uint32_t target; /* the field that --field says */
     reader source;
     mapping map;
-    batch batch;
-    int mode; /* VS_UPSERT, ...; of --append not used */
+    batch batch; /* the columns; until rows are read */
+    int mode;    /* VS_UPSERT, ...; of --append not used */
     bool is_appending;
     int on_error;                 /* ON_ERROR_... */
     FILE *log;                    /* where refused rows are listed; NULL: nowhere */
@@ -78,8 +82,16 @@ static int open_source(importer *im) {
 static int open_collection(importer *im) {
     im->info = (vs_collection_info)VS_COLLECTION_INFO_INIT;
     vs_status st = vs_collection_open(im->db, NULL, im->call->arg[0], &im->collection);
-    if (st == VS_ERR_NOT_FOUND)
-        return fail_no_collection(im, vs_errmsg(im->db));
+    if (st == VS_ERR_NOT_FOUND) {
+        char reason[2 * TEXT_HINT_BYTES];
+        name_list names;
+        names_load(im->db, NULL, &names);
+        const char *near = text_nearest(im->call->arg[0], names_at, &names);
+        snprintf(reason, sizeof reason, "%s%s%.255s%s", vs_errmsg(im->db),
+                 near ? ", the nearest is '" : "", near ? near : "", near ? "'" : "");
+        names_free(&names);
+        return fail_no_collection(im, reason);
+    }
     if (st != VS_OK)
         return shell_fail(im->call, "%s", vs_errmsg(im->db));
     if (vs_collection_info_get(im->collection, NULL, &im->info) != VS_OK)
@@ -227,8 +239,14 @@ static int find_position(importer *im) {
 }
 
 static void allocate_batch(importer *im) {
-    size_t rows = IMPORT_BATCH_BYTES / batch_record_bytes(&im->batch);
-    rows = rows < 1 ? 1 : rows > IMPORT_BATCH_ROWS ? IMPORT_BATCH_ROWS : rows;
+    size_t bytes = batch_record_bytes(&im->batch), rows = IMPORT_BATCH_BYTES / bytes;
+    if (rows > IMPORT_BATCH_ROWS_MAX)
+        rows = IMPORT_BATCH_ROWS_MAX;
+    if (rows < IMPORT_BATCH_ROWS_MIN)
+        rows = IMPORT_BATCH_ROWS_MIN;
+    if (rows > IMPORT_BATCH_BYTES_MAX / bytes)
+        rows = IMPORT_BATCH_BYTES_MAX / bytes;
+    rows = rows < 1 ? 1 : rows;
     batch_set_room(&im->batch, (size_t)shell_number(im->call, "--batch", rows));
 }
 
@@ -249,6 +267,13 @@ static int skip_done_rows(importer *im) {
 
 /* ---- rows that are refused ------------------------------------------------------------------ */
 
+/* Those that could not be read. */
+static void count_refused(importer *im, const ahead_load *load) {
+    im->refused += load->refused;
+    if (im->log)
+        fwrite(load->refusals.text, 1, load->refusals.bytes, im->log);
+}
+
 static int refuse(importer *im, const char *why) {
     if (im->on_error == ON_ERROR_STOP)
         return shell_fail(im->call, "%s", why);
@@ -259,67 +284,49 @@ static int refuse(importer *im, const char *why) {
 }
 
 /* A row that was not put with its batch is put alone, for the words of the reason. */
-static int refuse_row(importer *im, vs_txn *txn, size_t at) {
+static int refuse_row(importer *im, const batch *b, vs_txn *txn, size_t at) {
     vs_vector vectors[VS_FIELDS_MAX];
     char why[READER_WHY_BYTES];
-    vs_record record = batch_record(&im->batch, at, vectors);
+    vs_record record = batch_record(b, at, vectors);
     vs_status st = im->is_appending ? vs_append(im->collection, txn, &record, NULL)
                                     : vs_put(im->collection, txn, &record, im->mode);
     if (st == VS_OK) /* what stood in its way was in the batch, and is gone */
         return SHELL_OK;
     snprintf(why, sizeof why, "%.900s: %s %llu: %.500s", im->source.path, reader_unit(&im->source),
-             (unsigned long long)im->batch.places[at], vs_errmsg(im->collection));
+             (unsigned long long)b->places[at], vs_errmsg(im->collection));
     return refuse(im, why);
 }
 
 /* A batch was refused: its rows one by one, to say which it was. */
-static int fail_batch(importer *im, vs_txn *txn) {
+static int fail_batch(importer *im, const batch *b, vs_txn *txn) {
     char why[READER_WHY_BYTES];
     int result = SHELL_OK;
     snprintf(why, sizeof why, "%s", vs_errmsg(im->collection));
-    for (size_t i = 0; result == SHELL_OK && i < im->batch.count; i++)
-        result = refuse_row(im, txn, i);
+    for (size_t i = 0; result == SHELL_OK && i < b->count; i++)
+        result = refuse_row(im, b, txn, i);
     return result == SHELL_OK ? shell_fail(im->call, "%s: %s", im->source.path, why) : result;
 }
 
-static int refuse_rows(importer *im, vs_txn *txn) {
+static int refuse_rows(importer *im, const batch *b, vs_txn *txn) {
     uint64_t refused = im->refused;
     int result = SHELL_OK;
-    for (size_t i = 0; result == SHELL_OK && i < im->batch.count; i++)
-        if (im->batch.statuses[i] != VS_OK)
-            result = refuse_row(im, txn, i);
-    im->added += im->batch.count - (im->refused - refused);
+    for (size_t i = 0; result == SHELL_OK && i < b->count; i++)
+        if (b->statuses[i] != VS_OK)
+            result = refuse_row(im, b, txn, i);
+    im->added += b->count - (im->refused - refused);
     return result;
 }
 
 /* ---- rows ----------------------------------------------------------------------------------- */
 
-/* Long metadata end a batch before it has all its rows. */
-static bool has_room(const batch *b) {
-    return b->count < b->room && b->text.bytes < IMPORT_BATCH_BYTES;
-}
-
-static int fill_batch(importer *im) {
-    int found = READ_ROW, result = SHELL_OK;
-    batch_clear(&im->batch);
-    while (result == SHELL_OK && found != READ_END && has_room(&im->batch)) {
-        found = reader_next(&im->source, &im->batch);
-        if (found == READ_REFUSED)
-            result = refuse(im, im->source.why);
-        if (found == READ_BROKEN)
-            result = shell_fail(im->call, "%s", im->source.why);
-    }
-    return result;
-}
-
 static int fail_interrupted(const importer *im) {
     return shell_fail(im->call, "interrupted; the same import goes on where it stopped");
 }
 
-static int put_batch(importer *im, vs_txn *txn) {
+static int put_batch(importer *im, batch *b, vs_txn *txn) {
     vs_column columns[VS_FIELDS_MAX];
-    vs_batch view = batch_view(&im->batch, columns);
-    view.statuses = im->on_error == ON_ERROR_STOP ? NULL : im->batch.statuses;
+    vs_batch view = batch_view(b, columns);
+    view.statuses = im->on_error == ON_ERROR_STOP ? NULL : b->statuses;
     vs_status st = im->is_appending ? vs_append_batch(im->collection, txn, &view, NULL)
                                     : vs_put_batch(im->collection, txn, &view, im->mode);
     if (st == VS_ERR_INTERRUPTED)
@@ -327,61 +334,66 @@ static int put_batch(importer *im, vs_txn *txn) {
     if (st != VS_OK && view.statuses) /* it is not a row that is wrong */
         return shell_fail(im->call, "%s: %s", im->source.path, vs_errmsg(im->collection));
     if (st != VS_OK)
-        return fail_batch(im, txn);
+        return fail_batch(im, b, txn);
     if (view.statuses)
-        return refuse_rows(im, txn);
-    im->added += im->batch.count;
+        return refuse_rows(im, b, txn);
+    im->added += b->count;
     return SHELL_OK;
 }
 
-static int write_note(importer *im, vs_txn *txn) {
+static int write_note(importer *im, uint64_t rows, vs_txn *txn) {
     char value[24];
     if (!*im->note)
         return SHELL_OK;
-    snprintf(value, sizeof value, "%llu", (unsigned long long)im->source.rows);
+    snprintf(value, sizeof value, "%llu", (unsigned long long)rows);
     if (vs_kv_put(im->db, txn, im->collection, im->note, strlen(im->note), value, strlen(value)) !=
         VS_OK)
         return shell_fail(im->call, "%s", vs_errmsg(txn));
     return SHELL_OK;
 }
 
-static int commit_batch(importer *im) {
+static int commit_batch(importer *im, ahead_load *load) {
     vs_txn *txn = NULL;
     if (vs_begin(im->db, VS_TXN_WRITE, &txn) != VS_OK)
         return shell_fail(im->call, "%s", vs_errmsg(im->db));
-    int result = im->batch.count ? put_batch(im, txn) : SHELL_OK;
+    int result = load->batch.count ? put_batch(im, &load->batch, txn) : SHELL_OK;
     if (result == SHELL_OK)
-        result = write_note(im, txn);
+        result = write_note(im, load->rows, txn);
     if (result != SHELL_OK) {
         vs_rollback(txn);
         return result;
     }
     if (vs_commit(txn, VS_SYNC_FULL) != VS_OK)
         return shell_fail(im->call, "%s", vs_errmsg(im->db));
-    im->done = im->source.rows;
-    progress_show(&im->progress, im->done, im->done - im->resumed, reader_part(&im->source), false);
+    im->done = load->rows;
+    progress_show(&im->progress, im->done, im->done - im->resumed, load->part, false);
     return SHELL_OK;
 }
 
-static int check_companions_end(importer *im) {
-    if (companions_at_end(&im->source.companions, im->source.rows, im->source.path))
-        return SHELL_OK;
-    return shell_fail(im->call, "%s", im->source.companions.why);
+static int import_batches(importer *im, ahead *a) {
+    bool is_end = false;
+    int result = SHELL_OK;
+    while (result == SHELL_OK && !is_end) {
+        ahead_load *load = ahead_next(a);
+        count_refused(im, load);
+        is_end = load->is_end;
+        if (load->has_failed)
+            result = shell_fail(im->call, "%s", load->why);
+        if (result == SHELL_OK && load->rows > im->done)
+            result = commit_batch(im, load);
+        if (result == SHELL_OK && !is_end && interrupt_came(im->call->shell->interrupts))
+            result = fail_interrupted(im);
+    }
+    return result;
 }
 
 static int import_rows(importer *im) {
-    bool is_end = false;
     int result = skip_done_rows(im);
     progress_start(&im->progress, im->call->shell->set.has_progress, reader_part(&im->source));
-    while (result == SHELL_OK && !is_end) {
-        result = fill_batch(im);
-        is_end = result == SHELL_OK && reader_at_end(&im->source);
-        if (is_end) /* before the last commit, so that nothing is half done */
-            result = check_companions_end(im);
-        if (result == SHELL_OK && im->source.rows > im->done)
-            result = commit_batch(im);
-        if (result == SHELL_OK && !is_end && interrupt_came(im->call->shell->interrupts))
-            result = fail_interrupted(im);
+    if (result == SHELL_OK) {
+        ahead *a = ahead_start(&im->source, &im->batch, im->on_error == ON_ERROR_STOP);
+        result = import_batches(im, a);
+        ahead_stop(a);
     }
     progress_show(&im->progress, im->done, im->done - im->resumed, -1, true);
     return result;
@@ -464,7 +476,8 @@ static const option_spec import_options[] = {
     {"--log", OPTION_TEXT, "FILE", "where log says which rows and why (stderr)", NULL, 0, 0, NULL},
     {"--again", OPTION_SWITCH, NULL, "from the start, whatever an earlier import did", NULL, 0, 0,
      NULL},
-    {"--batch", OPTION_NUMBER, "N", "rows of a commit (1000)", NULL, 1, 1 << 24, NULL},
+    {"--batch", OPTION_NUMBER, "N",
+     "rows of a commit (as many as have 4 MiB of vectors, 1000 to 10000)", NULL, 1, 1 << 24, NULL},
     OPTIONS_END};
 
 const shell_command command_import = {

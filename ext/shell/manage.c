@@ -1,4 +1,4 @@
-/* manage.c - what is in a database, and looking after it. */
+/* manage.c - creating collections, and looking after a database. */
 #include "command.h"
 #include "commands.h"
 #include "field.h"
@@ -25,6 +25,8 @@ static int run_create(const shell_call *call) {
     if (options.field_count && (options.dim || options.type || options.metric || options.index))
         return shell_usage(call, "--field says dim, type, metric and index of each field; --dim, "
                                  "--type, --metric and --index have no place beside it");
+    options.max_records = shell_number(call, "--max-records", 0);
+    options.max_bytes = shell_number(call, "--max-bytes", 0);
     if (store_open(call, VS_OPEN_CREATE, &db) != SHELL_OK)
         return SHELL_FAILED;
     vs_txn *txn = call->shell->store.txn;
@@ -42,6 +44,7 @@ static const option_spec create_options[] = {
     {"--index", OPTION_WORD, NULL, "how it is searched (auto)", field_indexes, 0, 0, NULL},
     {"--field", OPTION_LIST, "NAME:DIM[:TYPE[:METRIC[:INDEX]]][:optional]",
      "a field of a record with several vectors; once for each", NULL, 0, 0, NULL},
+    OPTIONS_LIMITS,
     OPTIONS_END};
 
 const shell_command command_create = {
@@ -57,174 +60,9 @@ const shell_command command_create = {
     .options = create_options,
 };
 
-/* ---- collections one by one ----------------------------------------------------------------- */
-
-/* Calls visit for each collection, or for the one that call->arg[0] names. */
-static int each_collection(const shell_call *call, void *ctx,
-                           int (*visit)(void *ctx, const store_use *use,
-                                        const vs_collection_info *info)) {
-    const char *only = call->arg_count ? call->arg[0] : NULL;
-    store_use use;
-    int result = use_read(&use, call, NULL);
-    bool was_seen = false;
-    for (size_t i = 0; result == SHELL_OK; i++) {
-        vs_collection_info info = VS_COLLECTION_INFO_INIT;
-        vs_status st = vs_collection_at(use.db, use.txn, i, &info);
-        if (st == VS_DONE)
-            break;
-        if (st != VS_OK)
-            result = use_fail_db(&use);
-        else if (!only || !strcmp(only, info.name))
-            result = visit(ctx, &use, &info);
-        was_seen |= only && !strcmp(only, info.name);
-    }
-    if (result == SHELL_OK && only && !was_seen)
-        result =
-            shell_fail(call, "there is no collection '%s'; ls lists those that there are", only);
-    return use_end(&use, result);
-}
-
-/* Of each collection, or of each field of it; the last two columns are there when a collection has fields
- * of its own. */
-static const rows_column info_columns[] = {
-    {"collection", ROWS_TEXT, 24, 0, 0, "name"}, {"records", ROWS_NUMBER, 12, 0, 0, "count"},
-    {"dim", ROWS_NUMBER, 7, 0, 0, NULL},         {"type", ROWS_TEXT, 5, 0, 0, NULL},
-    {"metric", ROWS_TEXT, 7, 0, 0, NULL},        {"index", ROWS_TEXT, 0, 0, 0, NULL},
-    {"field", ROWS_TEXT, 0, 1, 0, NULL},         {"optional", ROWS_VALUE, 0, 1, 0, NULL}};
-
-enum { INFO_COLUMNS = 6, INFO_FIELD_COLUMNS = 8 };
-
-static const rows_spec info_spec = {.columns = info_columns,
-                                    .count = INFO_COLUMNS,
-                                    .json_open = "{\"collections\":[",
-                                    .json_between = ",",
-                                    .json_close = "]}\n"};
-
-static const rows_spec info_fields_spec = {.columns = info_columns,
-                                           .count = INFO_FIELD_COLUMNS,
-                                           .json_open = "{\"collections\":[",
-                                           .json_between = ",",
-                                           .json_close = "]}\n"};
-
-/* Whether a collection has fields that somebody named. */
-static int find_fields(void *ctx, const store_use *use, const vs_collection_info *info) {
-    field_list fields;
-    if (fields_load(use, info, &fields) != SHELL_OK)
-        return SHELL_FAILED;
-    *(bool *)ctx |= !fields_are_plain(&fields);
-    return SHELL_OK;
-}
-
-static int add_info(void *ctx, const store_use *use, const vs_collection_info *info) {
-    row_writer *r = ctx;
-    field_list fields;
-    if (fields_load(use, info, &fields) != SHELL_OK)
-        return SHELL_FAILED;
-    for (uint32_t i = 0; i < fields.count; i++) {
-        const vs_field_info *f = &fields.field[i];
-        rows_string(r, info->name);
-        rows_u64(r, info->count);
-        rows_u64(r, f->dim);
-        rows_string(r, vs_type_name(f->type));
-        rows_string(r, vs_metric_name(f->metric));
-        rows_string(r, f->index);
-        if (r->spec->count == INFO_FIELD_COLUMNS) {
-            rows_string(r, f->name);
-            rows_string(r, f->flags & VS_FIELD_OPTIONAL ? "true" : "false");
-        }
-        rows_next(r);
-    }
-    return SHELL_OK;
-}
-
-static int run_info(const shell_call *call) {
-    bool has_fields = false;
-    row_writer r;
-    int result = each_collection(call, &has_fields, find_fields);
-    if (result != SHELL_OK)
-        return result;
-    command_rows(call, has_fields ? &info_fields_spec : &info_spec, &r);
-    result = each_collection(call, &r, add_info);
-    rows_end(&r);
-    return result;
-}
-
-static const option_spec rows_options[] = {OPTION_MODE, OPTIONS_END};
-
-const shell_command command_info = {
-    .name = "info",
-    .run = run_info,
-    .args = "[COLLECTION]",
-    .args_max = 1,
-    .flags = COMMAND_COLLECTION,
-    .brief = "say what the collections are",
-    .help = "Say what is in the database: each collection with its records, or one of them.",
-    .options = rows_options,
-};
-
-static const rows_column ls_columns[] = {{"collection", ROWS_TEXT, 0, 0, 0, "name"}};
-static const rows_spec ls_spec = {.columns = ls_columns, .count = 1, .is_bare = true};
-
-static int add_name(void *ctx, const store_use *use, const vs_collection_info *info) {
-    (void)use;
-    rows_string(ctx, info->name);
-    rows_next(ctx);
-    return SHELL_OK;
-}
-
-static int run_ls(const shell_call *call) {
-    vs_db *db = NULL;
-    row_writer r;
-    if (store_open(call, VS_OPEN_READONLY, &db) != SHELL_OK)
-        return SHELL_FAILED;
-    command_rows(call, &ls_spec, &r);
-    int result = each_collection(call, &r, add_name);
-    rows_end(&r);
-    return result;
-}
-
-const shell_command command_ls = {
-    .name = "ls",
-    .run = run_ls,
-    .args = "",
-    .brief = "list the collections",
-    .help = "List the names of the collections, in the order of their creation.",
-    .options = rows_options,
-};
-
-/* The command that makes the collection. */
-static int print_schema(void *ctx, const store_use *use, const vs_collection_info *info) {
-    char name[4 * VS_NAME_BYTES_MAX + 8];
-    field_list fields;
-    if (fields_load(use, info, &fields) != SHELL_OK)
-        return SHELL_FAILED;
-    fputs("create", ctx);
-    if (fields_are_plain(&fields))
-        fprintf(ctx, " --dim %lu --type %s --metric %s --index %s", (unsigned long)info->dim,
-                vs_type_name(info->type), vs_metric_name(info->metric), info->index);
-    else
-        fields_print(ctx, &fields);
-    text_quote(info->name, name, sizeof name);
-    fprintf(ctx, " -- %s\n", name);
-    return SHELL_OK;
-}
-
-static int run_schema(const shell_call *call) {
-    return each_collection(call, shell_out(call->shell), print_schema);
-}
-
-const shell_command command_schema = {
-    .name = "schema",
-    .run = run_schema,
-    .args = "[COLLECTION]",
-    .args_max = 1,
-    .flags = COMMAND_COLLECTION,
-    .brief = "print the commands that create the collections",
-    .help = "Print the commands that make the same collections, without records, in another "
-            "database:\nvecstore ONE schema | vecstore OTHER",
-};
-
 /* ---- stats ---------------------------------------------------------------------------------- */
+
+static const option_spec stats_options[] = {OPTION_MODE, OPTIONS_END};
 
 static const rows_column stats_columns[] = {{"name", ROWS_TEXT, 20, 0, 0, NULL},
                                             {"value", ROWS_TEXT, 0, 0, 0, NULL}};
@@ -285,7 +123,7 @@ const shell_command command_stats = {
     .brief = "figures about file, log and memory",
     .help = "Print figures about the file, the log and the memory, as vs_stats of vecstore.h "
             "explains them.",
-    .options = rows_options,
+    .options = stats_options,
 };
 
 /* ---- check and checkpoint ------------------------------------------------------------------- */

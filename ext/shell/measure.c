@@ -13,6 +13,7 @@
 #include "text.h"
 #include "format.h"
 #include "vecs.h"
+#include "writer.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,15 +55,14 @@ static double distance_of(int metric, const float *query, const float *row, size
 
 /* A vector of the collection as floats. */
 static void to_floats(const query_set *set, const void *vector, float *out) {
-    if (vs_vector_convert(vector, set->use.info.type, out, VS_F32, set->use.info.dim, NULL) !=
-        VS_OK)
-        memset(out, 0, set->use.info.dim * sizeof *out); /* none that is stored fails */
+    if (vs_vector_convert(vector, set->field.type, out, VS_F32, set->field.dim, NULL) != VS_OK)
+        memset(out, 0, set->field.dim * sizeof *out); /* none that is stored fails */
 }
 
 /* What rounding may add to a distance that is as good as limit. */
 static double tolerance(const query_set *set, double limit) {
-    int type = set->use.info.type;
-    if (set->use.info.metric == VS_COSINE || set->use.info.metric == VS_JACCARD)
+    int type = set->field.type;
+    if (set->field.metric == VS_COSINE || set->field.metric == VS_JACCARD)
         return 2e-6;
     if (type == VS_U8 || type == VS_I8 || type == VS_BIT)
         return 0;
@@ -88,13 +88,20 @@ static void truth_free(truth *t) {
 
 static int fetch_distance(query_set *set, const void *query, vs_key key, double *out_distance) {
     vs_record record = VS_RECORD_INIT;
-    size_t dim = set->use.info.dim;
+    size_t dim = set->field.dim;
     if (vs_get(set->use.collection, set->use.txn, key, &record) != VS_OK)
         return use_fail(&set->use);
+    const void *vector = writer_vector(&record, set->options.field);
+    if (!vector) {
+        char text[KEY_TEXT_BYTES];
+        key_write(key, text);
+        return shell_fail(set->use.call, "record %.100s, which the truth names, has no vector '%s'",
+                          text, set->field.name);
+    }
     float *floats = shell_alloc(2 * dim * sizeof *floats);
     to_floats(set, query, floats);
-    to_floats(set, record.vector, floats + dim);
-    *out_distance = distance_of(set->use.info.metric, floats, floats + dim, dim);
+    to_floats(set, vector, floats + dim);
+    *out_distance = distance_of(set->field.metric, floats, floats + dim, dim);
     free(floats);
     return SHELL_OK;
 }
@@ -151,7 +158,7 @@ static void keep_smallest(double *heap, size_t *n, size_t k, double value) {
 static int truth_of_block(query_set *set, size_t k, uint64_t from, size_t queries, double *heaps,
                           truth *t) {
     vs_cursor *cursor = NULL;
-    size_t dim = set->use.info.dim;
+    size_t dim = set->field.dim;
     if (vs_scan(set->use.collection, set->use.txn, NULL, &cursor) != VS_OK)
         return use_fail(&set->use);
     float *floats = shell_alloc((queries + 1) * dim * sizeof *floats),
@@ -167,10 +174,13 @@ static int truth_of_block(query_set *set, size_t k, uint64_t from, size_t querie
             break;
         if (interrupt_came(set->use.call->shell->interrupts))
             result = shell_fail(set->use.call, "interrupted");
-        to_floats(set, record.vector, row);
+        const void *vector = writer_vector(&record, set->options.field);
+        if (!vector)
+            continue;
+        to_floats(set, vector, row);
         for (size_t i = 0; i < queries; i++)
             keep_smallest(heaps + i * k, &t->count[from + i], k,
-                          distance_of(set->use.info.metric, floats + i * dim, row, dim));
+                          distance_of(set->field.metric, floats + i * dim, row, dim));
     }
     if (result == SHELL_OK && st != VS_DONE)
         result = shell_fail(set->use.call, "%s", vs_errmsg(cursor));
@@ -265,8 +275,8 @@ static int measure(query_set *set, size_t k, const truth *t, measurement *out) {
     for (uint64_t q = 0; result == SHELL_OK && q < set->vectors.count; q++) {
         size_t n = 0, right = 0;
         double start = now_us();
-        vs_status st =
-            vs_search(set->use.collection, set->use.txn, query_row(set, q), 0, k, NULL, hits, &n);
+        vs_status st = vs_search(set->use.collection, set->use.txn, query_row(set, q), 0, k,
+                                 &set->options, hits, &n);
         times[q] = now_us() - start;
         total_us += times[q];
         if (st != VS_OK)
@@ -337,8 +347,8 @@ static int run_recall(const shell_call *call) {
 #define OPTION_K                                                                                   \
     { "-k", OPTION_NUMBER, "N", "how many neighbours (10)", NULL, 1, MEASURE_K_MAX, NULL }
 
-static const option_spec recall_options[] = {OPTION_QUERIES, OPTION_TRUTH, OPTION_K, OPTION_MODE,
-                                             OPTIONS_END};
+static const option_spec recall_options[] = {OPTION_QUERIES,      OPTION_TRUTH, OPTION_K,
+                                             OPTION_SEARCH_FIELD, OPTION_MODE,  OPTIONS_END};
 
 const shell_command command_recall = {
     .name = "recall",
@@ -456,7 +466,7 @@ static int check_sweep(const query_set *set, const sweep_list *sweep) {
     if (!sweep->count || !strcmp(sweep->name, "k"))
         return SHELL_OK;
     return shell_fail(set->use.call, "--sweep: index '%s' of '%s' has no parameter '%s', only k",
-                      set->use.info.index, set->use.info.name, sweep->name);
+                      set->field.index, set->use.info.name, sweep->name);
 }
 
 static int bench_rows(query_set *set, const sweep_list *sweep, size_t k) {
@@ -488,6 +498,7 @@ static int run_bench(const shell_call *call) {
 static const option_spec bench_options[] = {OPTION_QUERIES,
                                             OPTION_TRUTH,
                                             OPTION_K,
+                                            OPTION_SEARCH_FIELD,
                                             {"--sweep", OPTION_TEXT, "name=v1,v2,...",
                                              "a row for each value of a parameter", NULL, 0, 0,
                                              NULL},

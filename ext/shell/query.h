@@ -8,10 +8,20 @@
 /* One snapshot of one collection, and the vectors asked of it. */
 typedef struct query_set {
     store_use use;
+    vs_field_info field; /* that is searched: --field, or the first */
+    vs_search_options options;
     record_vectors vectors;
 } query_set;
 
-/* Opens call->arg[0] and loads the vectors of a file, or of a JSON array when text begins with '['.
+#define OPTION_SEARCH_FIELD                                                                        \
+    {                                                                                              \
+        "--field", OPTION_TEXT, "NAME", "the vector field that is searched (the first)", NULL, 0,  \
+            0, NULL                                                                                \
+    }
+
+/* Opens call->arg[0] and its field. SHELL_OK, or SHELL_FAILED with a message. query_close in any case. */
+int query_open_field(query_set *out_set, const shell_call *call);
+/* The same, and loads the vectors of a file, or of a JSON array when text begins with '['.
  * SHELL_OK, or SHELL_FAILED with a message. query_close in any case. */
 int query_open(query_set *out_set, const shell_call *call, const char *text);
 /* Returns result. */

@@ -245,8 +245,12 @@ static void fill(FILE *out, const char *what, size_t times) {
         fputs(what, out);
 }
 
-static const char *json_name(const rows_column *column) {
-    return column->json_name ? column->json_name : column->name;
+static size_t name_width(const row_writer *r, size_t column) {
+    return code_points(r->names + r->name[column].at, r->name[column].bytes);
+}
+
+static void print_name(const row_writer *r, size_t column) {
+    fwrite(r->names + r->name[column].at, 1, r->name[column].bytes, r->out);
 }
 
 static void print_object(row_writer *r, const rows_cell *cells) {
@@ -255,7 +259,9 @@ static void print_object(row_writer *r, const rows_cell *cells) {
     for (size_t i = 0; i < r->spec->count; i++) {
         if (!is_shown(r, i))
             continue;
-        fprintf(r->out, "%s\"%s\":", is_first ? "" : ",", json_name(&r->spec->columns[i]));
+        fputs(is_first ? "" : ",", r->out);
+        print_name(r, i);
+        fputc(':', r->out);
         fwrite(r->text + cells[i].at, 1, cells[i].bytes, r->out);
         is_first = false;
     }
@@ -275,15 +281,18 @@ static void print_separated(row_writer *r, const rows_cell *cells, const char *s
 }
 
 static void print_lines(row_writer *r, const rows_cell *cells) {
-    int width = 0;
+    size_t width = 0;
     for (size_t i = 0; i < r->spec->count; i++)
-        if (is_shown(r, i) && (int)strlen(r->spec->columns[i].name) > width)
-            width = (int)strlen(r->spec->columns[i].name);
+        if (is_shown(r, i) && name_width(r, i) > width)
+            width = name_width(r, i);
     fputs(r->printed ? "\n" : "", r->out);
-    for (size_t i = 0; i < r->spec->count; i++)
-        if (is_shown(r, i))
-            fprintf(r->out, "%*s = %.*s\n", width, r->spec->columns[i].name, (int)cells[i].bytes,
-                    r->text + cells[i].at);
+    for (size_t i = 0; i < r->spec->count; i++) {
+        if (!is_shown(r, i))
+            continue;
+        fill(r->out, " ", width - name_width(r, i));
+        print_name(r, i);
+        fprintf(r->out, " = %.*s\n", (int)cells[i].bytes, r->text + cells[i].at);
+    }
 }
 
 /* ---- rows in columns ------------------------------------------------------------------------ */
@@ -320,18 +329,17 @@ static void print_cell(const row_writer *r, size_t i, const char *text, size_t b
     fill(r->out, " ", is_right || is_open ? 0 : pad);
 }
 
-/* A line of cells; cells NULL: the columns' names. */
-static void print_columns(const row_writer *r, const frame *f, const rows_cell *cells) {
+/* A line of cells in text. */
+static void print_columns(const row_writer *r, const frame *f, const char *text,
+                          const rows_cell *cells) {
     size_t last = last_shown(r);
     bool is_first = true, has_gaps = r->mode == ROWS_PLAIN || r->mode == ROWS_TABLE;
     for (size_t i = 0; i < r->spec->count; i++) {
         if (!is_shown(r, i))
             continue;
-        const char *name = r->spec->columns[i].name;
         fputs(is_first ? f->left : f->between, r->out);
         fill(r->out, " ", has_gaps && !is_first ? (size_t)r->spec->columns[i].gap : 0);
-        print_cell(r, i, cells ? r->text + cells[i].at : name,
-                   cells ? cells[i].bytes : strlen(name), i == last);
+        print_cell(r, i, text + cells[i].at, cells[i].bytes, i == last);
         is_first = false;
     }
     fputs(f->right, r->out);
@@ -363,8 +371,7 @@ static void print_markdown_rule(const row_writer *r) {
 
 static void measure(row_writer *r) {
     for (size_t i = 0; i < r->spec->count; i++) {
-        size_t most =
-            r->has_header || r->mode == ROWS_MARKDOWN ? strlen(r->spec->columns[i].name) : 1;
+        size_t most = r->has_header || r->mode == ROWS_MARKDOWN ? name_width(r, i) : 1;
         if (r->mode == ROWS_TABLE && most < (size_t)r->spec->columns[i].width)
             most = (size_t)r->spec->columns[i].width;
         for (size_t at = i; at < r->cell_count; at += r->spec->count) {
@@ -382,12 +389,12 @@ static void print_header(const row_writer *r) {
     case ROWS_BOX:
         print_rule(r, &box_top);
         if (r->has_header) {
-            print_columns(r, &box_row, NULL);
+            print_columns(r, &box_row, r->names, r->name);
             print_rule(r, &box_middle);
         }
         break;
     case ROWS_MARKDOWN:
-        print_columns(r, &markdown_row, NULL);
+        print_columns(r, &markdown_row, r->names, r->name);
         print_markdown_rule(r);
         break;
     case ROWS_JSON:
@@ -395,11 +402,11 @@ static void print_header(const row_writer *r) {
         break;
     case ROWS_TABLE:
         if (r->has_header)
-            print_columns(r, &table_row, NULL);
+            print_columns(r, &table_row, r->names, r->name);
         break;
     case ROWS_PLAIN:
         if (r->has_header && !r->spec->is_bare)
-            print_columns(r, &table_row, NULL);
+            print_columns(r, &table_row, r->names, r->name);
         break;
     default:
         break;
@@ -411,7 +418,8 @@ static void print_names(const row_writer *r, const char *separator) {
     for (size_t i = 0; r->has_header && i < r->spec->count; i++) {
         if (!is_shown(r, i))
             continue;
-        fprintf(r->out, "%s%s", is_first ? "" : separator, r->spec->columns[i].name);
+        fputs(is_first ? "" : separator, r->out);
+        print_name(r, i);
         is_first = false;
     }
     fputs(is_first ? "" : "\n", r->out);
@@ -421,10 +429,10 @@ static void print_row(row_writer *r, const rows_cell *cells) {
     const char *between = r->spec->json_between ? r->spec->json_between : ",\n ";
     switch (r->mode) {
     case ROWS_BOX:
-        print_columns(r, &box_row, cells);
+        print_columns(r, &box_row, r->text, cells);
         break;
     case ROWS_MARKDOWN:
-        print_columns(r, &markdown_row, cells);
+        print_columns(r, &markdown_row, r->text, cells);
         break;
     case ROWS_JSON:
         fputs(r->printed ? between : "", r->out);
@@ -444,7 +452,7 @@ static void print_row(row_writer *r, const rows_cell *cells) {
         print_lines(r, cells);
         break;
     default:
-        print_columns(r, &table_row, cells);
+        print_columns(r, &table_row, r->text, cells);
     }
     r->printed++;
 }
@@ -460,6 +468,20 @@ static void flush_rows(row_writer *r) {
     r->cell_count = r->text_bytes = 0;
 }
 
+/* The names of the columns, made like cells of a row. */
+static void keep_names(row_writer *r) {
+    bool has_json_names = rows_kind(r->mode) == ROWS_IN_OBJECTS || r->mode == ROWS_JSONL;
+    for (size_t i = 0; i < r->spec->count; i++) {
+        const rows_column *column = &r->spec->columns[i];
+        const char *name = has_json_names && column->json_name ? column->json_name : column->name;
+        add_cell(r, name, strlen(name), true);
+        r->name[i] = r->cells[i];
+    }
+    r->names = r->text;
+    r->text = NULL;
+    r->text_bytes = r->cell_count = 0;
+}
+
 void rows_begin(row_writer *out_rows, FILE *out, int mode, bool has_header, const rows_spec *spec) {
     row_writer *r = out_rows;
     memset(r, 0, sizeof *r);
@@ -467,6 +489,7 @@ void rows_begin(row_writer *out_rows, FILE *out, int mode, bool has_header, cons
     r->mode = mode = mode == ROWS_PLAIN && spec->plain_is_csv ? ROWS_CSV : mode;
     r->has_header = has_header;
     r->spec = spec;
+    keep_names(r);
     r->text_room = ROWS_ROOM;
     r->text = shell_alloc(r->text_room); /* there is some also when all cells are empty */
     if (mode == ROWS_CSV || mode == ROWS_TSV)
@@ -488,8 +511,9 @@ void rows_end(row_writer *r) {
         print_rule(r, &box_bottom);
     if (r->mode == ROWS_JSON)
         fputs(r->spec->json_close ? r->spec->json_close : "]\n", r->out);
+    free(r->names);
     free(r->text);
     free(r->cells);
-    r->text = NULL;
+    r->names = r->text = NULL;
     r->cells = NULL;
 }

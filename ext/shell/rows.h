@@ -67,7 +67,9 @@ typedef struct row_writer {
     size_t text_bytes, text_room;
     rows_cell *cells;
     size_t cell_count, cell_room;
-    size_t width[ROWS_COLUMNS_MAX]; /* 0: not known yet */
+    size_t width[ROWS_COLUMNS_MAX];   /* 0: not known yet */
+    char *names;                      /* of the columns, as the mode prints them */
+    rows_cell name[ROWS_COLUMNS_MAX]; /* in names */
 } row_writer;
 
 void rows_begin(row_writer *out_rows, FILE *out, int mode, bool has_header, const rows_spec *spec);

@@ -14,14 +14,13 @@ static const rows_column hit_columns[] = {
     {"rank", ROWS_NUMBER, 5, 0, ROWS_IN_TABLES | ROWS_IN_FLAT, NULL},
     RECORD_KEY_COLUMN(20),
     {"distance", ROWS_NUMBER, 20, 0, 0, NULL},
-    RECORD_METADATA_COLUMN(1),
-    RECORD_VECTOR_COLUMN(0)};
+    RECORD_METADATA_COLUMN(1)}; /* and with --vectors one for each field */
 enum { HIT_COLUMNS = sizeof hit_columns / sizeof hit_columns[0] };
 
 /* What a call searches, and how it prints what is found. */
 typedef struct searcher {
     const shell_call *call;
-    store_use *use;
+    query_set set;
     size_t k;
     bool has_radius, has_vectors;
     double radius;
@@ -29,6 +28,8 @@ typedef struct searcher {
     size_t room; /* of hits */
     row_writer rows;
     rows_spec spec;
+    rows_column columns[HIT_COLUMNS + VS_FIELDS_MAX];
+    record_rows how; /* the vectors of records that are found; with has_vectors */
     char json_open[48];
 } searcher;
 
@@ -40,8 +41,8 @@ static bool is_one_list(const searcher *s) {
 static void begin_rows(searcher *s, uint64_t query) {
     snprintf(s->json_open, sizeof s->json_open, "{\"query\":%llu,\"hits\":[",
              (unsigned long long)query);
-    s->spec = (rows_spec){.columns = hit_columns,
-                          .count = s->has_vectors ? HIT_COLUMNS : HIT_COLUMNS - 1,
+    s->spec = (rows_spec){.columns = s->columns,
+                          .count = HIT_COLUMNS + s->how.shown_count,
                           .json_open = s->json_open,
                           .json_between = ",",
                           .json_close = "]}\n"};
@@ -53,15 +54,15 @@ static void begin_rows(searcher *s, uint64_t query) {
 static int add_hit(searcher *s, uint64_t query, size_t rank) {
     const vs_hit *hit = &s->hits[rank];
     vs_record record = VS_RECORD_INIT;
-    if (vs_get(s->use->collection, s->use->txn, hit->key, &record) != VS_OK)
-        return use_fail(s->use);
+    if (vs_get(s->set.use.collection, s->set.use.txn, hit->key, &record) != VS_OK)
+        return use_fail(&s->set.use);
     rows_u64(&s->rows, query);
     rows_u64(&s->rows, rank + 1);
     rows_key(&s->rows, hit->key);
     rows_double(&s->rows, hit->distance);
     rows_metadata(&s->rows, &record);
     if (s->has_vectors)
-        rows_vector(&s->rows, s->use->info.type, s->use->info.dim, record.vector, true);
+        rows_vectors(&s->rows, &s->how, &record);
     rows_next(&s->rows);
     return SHELL_OK;
 }
@@ -91,13 +92,13 @@ static vs_status search_radius(searcher *s, const void *query, size_t *out_count
     uint64_t total = s->k;
     vs_status st = VS_OK;
     if (!s->k)
-        st = vs_search_radius(s->use->collection, s->use->txn, query, 0, s->radius, NULL, 0, NULL,
-                              out_count, &total);
+        st = vs_search_radius(s->set.use.collection, s->set.use.txn, query, 0, s->radius,
+                              &s->set.options, 0, NULL, out_count, &total);
     if (st != VS_OK)
         return st;
     make_room(s, total ? (size_t)total : 1);
-    return vs_search_radius(s->use->collection, s->use->txn, query, 0, s->radius, NULL,
-                            (size_t)total, s->hits, out_count, NULL);
+    return vs_search_radius(s->set.use.collection, s->set.use.txn, query, 0, s->radius,
+                            &s->set.options, (size_t)total, s->hits, out_count, NULL);
 }
 
 static int search_one(searcher *s, const void *query, uint64_t at) {
@@ -106,43 +107,42 @@ static int search_one(searcher *s, const void *query, uint64_t at) {
     if (s->has_radius)
         st = search_radius(s, query, &count);
     else
-        st = vs_search(s->use->collection, s->use->txn, query, 0, s->k, NULL, s->hits, &count);
-    return st == VS_OK ? print_hits(s, at, count) : use_fail(s->use);
+        st = vs_search(s->set.use.collection, s->set.use.txn, query, 0, s->k, &s->set.options,
+                       s->hits, &count);
+    return st == VS_OK ? print_hits(s, at, count) : use_fail(&s->set.use);
 }
 
-static void fit_k(searcher *s) {
-    uint64_t count = s->use->info.count;
+/* Room for hits, and the columns of what is found. */
+static int prepare(searcher *s) {
+    uint64_t count = s->set.use.info.count;
     if (s->k > count)
         s->k = count ? (size_t)count : 1;
     make_room(s, s->k ? s->k : 1);
+    memcpy(s->columns, hit_columns, sizeof hit_columns);
+    return s->has_vectors ? record_vectors_of(&s->set.use, &s->how, s->columns + HIT_COLUMNS)
+                          : SHELL_OK;
 }
 
 static int search_near(searcher *s, const char *near) {
-    query_set set;
-    int result = query_open(&set, s->call, near[0] == '@' ? near + 1 : near);
-    s->use = &set.use;
+    int result = query_open(&s->set, s->call, near[0] == '@' ? near + 1 : near);
     if (result == SHELL_OK)
-        fit_k(s);
-    for (uint64_t i = 0; result == SHELL_OK && i < set.vectors.count; i++)
-        result = interrupt_came(s->call->shell->interrupts) ? shell_fail(s->call, "interrupted")
-                                                            : search_one(s, query_row(&set, i), i);
-    return query_close(&set, result);
+        result = prepare(s);
+    for (uint64_t i = 0; result == SHELL_OK && i < s->set.vectors.count; i++)
+        result = interrupt_came(s->call->shell->interrupts)
+                     ? shell_fail(s->call, "interrupted")
+                     : search_one(s, query_row(&s->set, i), i);
+    return result;
 }
 
 static int search_key(searcher *s, const record_key *key) {
-    store_use use;
     size_t count = 0;
-    int result = use_read(&use, s->call, s->call->arg[0]);
-    s->use = &use;
-    if (result == SHELL_OK) {
-        fit_k(s);
-        if (vs_search_key(use.collection, use.txn, key_of(key), s->k, NULL, s->hits, &count) !=
-            VS_OK)
-            result = use_fail(&use);
-    }
+    int result = query_open_field(&s->set, s->call);
     if (result == SHELL_OK)
-        result = print_hits(s, 0, count);
-    return use_end(&use, result);
+        result = prepare(s);
+    if (result == SHELL_OK && vs_search_key(s->set.use.collection, s->set.use.txn, key_of(key),
+                                            s->k, &s->set.options, s->hits, &count) != VS_OK)
+        result = use_fail(&s->set.use);
+    return result == SHELL_OK ? print_hits(s, 0, count) : result;
 }
 
 /* ---- the command ---------------------------------------------------------------------------- */
@@ -178,7 +178,7 @@ static int search(const shell_call *call) {
     if (s.rows.out && is_one_list(&s))
         rows_end(&s.rows);
     free(s.hits);
-    return result;
+    return query_close(&s.set, result);
 }
 
 static int run_search(const shell_call *call) {
@@ -202,6 +202,7 @@ static const option_spec search_options[] = {
     {"-k", OPTION_NUMBER, "N", "how many (10)", NULL, 1, VS_RECORDS_MAX, NULL},
     {"--json", OPTION_TEXT, "OBJECT", "these options as members of a JSON object", NULL, 0, 0,
      NULL},
+    OPTION_SEARCH_FIELD,
     OPTION_MODE,
     OPTION_VECTORS,
     OPTIONS_END};
@@ -221,12 +222,13 @@ const shell_command command_search = {
 
 /* ---- distance ------------------------------------------------------------------------------- */
 
-static int print_distance(store_use *use, vs_key key, vs_key other) {
+static int print_distance(const query_set *set, vs_key key, vs_key other) {
     static const rows_column columns[] = {{"distance", ROWS_NUMBER, 0, 0, 0, NULL}};
     static const rows_spec spec = {.columns = columns, .count = 1, .is_bare = true};
+    const store_use *use = &set->use;
     double distance = 0;
     row_writer r;
-    if (vs_distance(use->collection, use->txn, key, other, NULL, &distance) != VS_OK)
+    if (vs_distance(use->collection, use->txn, key, other, &set->options, &distance) != VS_OK)
         return use_fail(use);
     command_rows(use->call, &spec, &r);
     rows_double(&r, distance);
@@ -237,19 +239,23 @@ static int print_distance(store_use *use, vs_key key, vs_key other) {
 
 static int run_distance(const shell_call *call) {
     record_key key, other;
-    store_use use;
+    query_set set;
     int result = key_parse(call, call->arg[1], &key);
     if (result == SHELL_OK)
         result = key_parse(call, call->arg[2], &other);
     if (result != SHELL_OK)
         return result;
-    result = use_read(&use, call, call->arg[0]);
+    result = query_open_field(&set, call);
     if (result == SHELL_OK)
-        result = print_distance(&use, key_of(&key), key_of(&other));
-    return use_end(&use, result);
+        result = print_distance(&set, key_of(&key), key_of(&other));
+    return query_close(&set, result);
 }
 
-static const option_spec distance_options[] = {OPTION_MODE, OPTIONS_END};
+static const option_spec distance_options[] = {{"--field", OPTION_TEXT, "NAME",
+                                                "the vector field whose distance it is (the first)",
+                                                NULL, 0, 0, NULL},
+                                               OPTION_MODE,
+                                               OPTIONS_END};
 
 const shell_command command_distance = {
     .name = "distance",
@@ -259,6 +265,6 @@ const shell_command command_distance = {
     .args_max = 3,
     .flags = COMMAND_COLLECTION,
     .brief = "the distance of two records",
-    .help = "Print the distance of two records in the collection's metric.",
+    .help = "Print the distance of two records in the metric of their collection, or of a field.",
     .options = distance_options,
 };

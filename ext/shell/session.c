@@ -10,11 +10,13 @@
 #include "interrupt.h"
 #include "lines.h"
 #include "store.h"
+#include "text.h"
 #include "words.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -102,15 +104,22 @@ static int next_statement(shell *sh, source *s, words *out_words, int *out_resul
 
 /* ---- running -------------------------------------------------------------------------------- */
 
+static const char *param_at(const void *ctx, size_t at) {
+    const shell *sh = ctx;
+    return at < sh->param_count ? sh->param[at].name : NULL;
+}
+
 /* The text of a parameter that :NAME at p means; NULL with a message. */
 static const char *param_text(const shell *sh, const char *p) {
     const shell_call call = {.shell = (shell *)sh};
     for (size_t i = 0; i < sh->param_count; i++)
         if (!strcmp(sh->param[i].name, p + 1))
             return sh->param[i].text;
+    const char *near = text_nearest(p + 1, param_at, sh);
     shell_fail(&call,
-               "there is no parameter '%s'; .param set %s TEXT makes it, quotes make a text of it",
-               p, p + 1);
+               "there is no parameter '%s'%s%s%s; .param set %s TEXT makes it, quotes make a text "
+               "of it",
+               p, near ? ", the nearest is ':" : "", near ? near : "", near ? "'" : "", p + 1);
     return NULL;
 }
 
@@ -130,18 +139,33 @@ static const char *expand(const shell *sh, const char *word, char **out_made) {
     return *out_made;
 }
 
-static double now_s(void) {
+enum { TIME_WALL, TIME_USER, TIME_SYSTEM, TIMES };
+
+static void read_clocks(double out[TIMES]) {
     struct timespec now;
+    struct rusage used;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+    getrusage(RUSAGE_SELF, &used);
+    out[TIME_WALL] = (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+    out[TIME_USER] = (double)used.ru_utime.tv_sec + (double)used.ru_utime.tv_usec * 1e-6;
+    out[TIME_SYSTEM] = (double)used.ru_stime.tv_sec + (double)used.ru_stime.tv_usec * 1e-6;
 }
 
 static int run_words(shell *sh, const char *const *argv) {
-    double start = now_s();
+    double start[TIMES], end[TIMES];
+    read_clocks(start);
     int result = argv[0][0] == '.' ? dot_run(sh, argv) : command_run(sh, argv);
+    read_clocks(end);
     if (sh->set.has_timer && argv[0][0] != '.')
-        fprintf(stderr, "time: %.3f s\n", now_s() - start);
+        fprintf(stderr, "time: %.3f s, user %.3f s, system %.3f s\n",
+                end[TIME_WALL] - start[TIME_WALL], end[TIME_USER] - start[TIME_USER],
+                end[TIME_SYSTEM] - start[TIME_SYSTEM]);
     return result;
+}
+
+static int fail_output(const shell *sh) {
+    const shell_call call = {.shell = (shell *)sh};
+    return shell_fail(&call, "the output cannot be written");
 }
 
 static int run_statement(shell *sh, const words *w) {
@@ -160,8 +184,9 @@ static int run_statement(shell *sh, const words *w) {
     argv[w->count] = NULL;
     if (result == SHELL_OK)
         result = run_words(sh, argv);
-    if (once && once == sh->once) /* .once was said before this statement */
-        session_close_output(&sh->once);
+    if (once && once == sh->once &&
+        !session_close_output(&sh->once)) /* it was for this statement */
+        result = fail_output(sh);
     for (size_t i = 0; i < w->count; i++)
         free(made[i]);
     free(made);
@@ -171,13 +196,12 @@ static int run_statement(shell *sh, const words *w) {
 
 /* Data are seen before the next prompt; that they cannot be written ends the session. */
 static int flush_output(shell *sh, int result) {
-    const shell_call call = {.shell = sh};
     FILE *out = shell_out(sh);
     if (!fflush(out) && !ferror(out))
         return result;
     sh->is_ending = true;
     sh->exit_code = SHELL_FAILED;
-    return shell_fail(&call, "the output cannot be written");
+    return fail_output(sh);
 }
 
 /* Runs one statement. */
@@ -280,10 +304,10 @@ int session_run(shell *sh) {
     return sh->is_ending ? sh->exit_code : result;
 }
 
-void session_close_output(FILE **file) {
-    if (*file && *file != stdout)
-        fclose(*file);
+bool session_close_output(FILE **file) {
+    bool has_failed = *file && (ferror(*file) || (*file != stdout && fclose(*file)));
     *file = NULL;
+    return !has_failed;
 }
 
 void session_free(shell *sh) {

@@ -11,7 +11,7 @@ int session_read(shell *sh, const char *path);
 /* What a shell owns; its database is closed already. */
 void session_free(shell *sh);
 
-/* Sends data elsewhere than to where they go now: *file is NULL or to be closed before. */
-void session_close_output(FILE **file);
+/* Closes where data went, unless it is stdout or NULL, and sets it NULL. False: what was written is not there. */
+bool session_close_output(FILE **file);
 
 #endif

@@ -4,6 +4,7 @@
  * asked for. A command that wants more, or other options, opens it anew; in a transaction it cannot. */
 #include "store.h"
 #include "interrupt.h"
+#include "names.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -134,8 +135,7 @@ static int use_collection(store_use *use, const char *name) {
         return SHELL_OK;
     vs_status st = vs_collection_open(use->db, use->txn, name, &use->collection);
     if (st == VS_ERR_NOT_FOUND)
-        return shell_fail(use->call, "there is no collection '%s'; ls lists those that there are",
-                          name);
+        return names_fail(use->call, use->db, use->txn, name);
     if (st != VS_OK)
         return use_fail_db(use);
     if (vs_collection_info_get(use->collection, use->txn, &use->info) != VS_OK)

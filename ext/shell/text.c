@@ -26,7 +26,7 @@ void text_quote(const char *word, char *out, size_t out_bytes) {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
                                 "_-./:,+@%";
     size_t n = 0;
-    if (*word && !word[strspn(word, plain)] && *word != '-') {
+    if (*word && !word[strspn(word, plain)] && *word != '-' && *word != ':') {
         snprintf(out, out_bytes, "%s", word);
         return;
     }
@@ -111,6 +111,36 @@ const char *text_nearest(const char *word, const char *(*name)(const void *ctx, 
         most = distance - (distance > 0); /* from here on only a nearer one */
     }
     return best;
+}
+
+/* "; there are 'a', 'b' and 'c'"; false: they are too many, too long, or none. */
+static bool list_names(const char *(*name)(const void *ctx, size_t at), const void *ctx, char *out,
+                       size_t room) {
+    enum { MOST = 8 };
+    size_t used = 0;
+    for (size_t i = 0; name(ctx, i); i++) {
+        const char *front = !i                 ? name(ctx, 1) ? "; there are" : "; there is"
+                            : name(ctx, i + 1) ? ","
+                                               : " and";
+        used += (size_t)snprintf(out + used, room - used, "%s '%s'", front, name(ctx, i));
+        if (i == MOST || used >= room)
+            return false;
+    }
+    return used > 0;
+}
+
+const char *text_hint(const char *word, const char *(*name)(const void *ctx, size_t at),
+                      const void *ctx, const char *otherwise, char out[TEXT_HINT_BYTES]) {
+    const char *best = text_nearest(word, name, ctx);
+    size_t used = 0;
+    out[0] = 0;
+    if (best)
+        used = (size_t)snprintf(out, TEXT_HINT_BYTES / 2, ", the nearest is '%s'", best);
+    if (used >= TEXT_HINT_BYTES / 2) /* not cut off */
+        used = 0;
+    if (!list_names(name, ctx, out + used, TEXT_HINT_BYTES / 2))
+        snprintf(out + used, TEXT_HINT_BYTES - used, "%s", otherwise);
+    return out;
 }
 
 bool text_to_double(const char *text, double *out_value) {

@@ -15,7 +15,7 @@ void text_double(double value, char out[TEXT_DOUBLE_BYTES]);
 /* The same for a float: the shortest form that reads back as the same float. */
 void text_float(float value, char out[TEXT_DOUBLE_BYTES]);
 
-/* A word as a POSIX shell takes it, in quotes when it needs them; cut off when out is too small. */
+/* A word as a POSIX shell and a script take it, in quotes when it needs them; cut off when out is too small. */
 void text_quote(const char *word, char *out, size_t out_bytes);
 
 /* A whole number without sign, the whole string. */
@@ -31,6 +31,12 @@ size_t text_utf8_bytes(const char *text, size_t bytes);
  * none is near enough. */
 const char *text_nearest(const char *word, const char *(*name)(const void *ctx, size_t at),
                          const void *ctx);
+
+/* What is said behind a word that names nothing: the nearest name, then all of them when they are few, else
+ * otherwise. Written to out, which is returned. */
+enum { TEXT_HINT_BYTES = 400 };
+const char *text_hint(const char *word, const char *(*name)(const void *ctx, size_t at),
+                      const void *ctx, const char *otherwise, char out[TEXT_HINT_BYTES]);
 
 enum { TEXT_WHY_BYTES = 96 };
 

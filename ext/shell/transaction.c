@@ -96,6 +96,11 @@ static int run_savepoint(const shell_call *call) {
     return SHELL_OK;
 }
 
+static const char *savepoint_at(const void *ctx, size_t at) {
+    const shell_store *store = ctx;
+    return at < store->savepoint_count ? store->savepoint[at] : NULL;
+}
+
 /* The number of the innermost savepoint of a name, 0: there is none, as the message says. */
 static uint32_t find_savepoint(const shell_call *call) {
     const shell_store *store = &call->shell->store;
@@ -104,11 +109,11 @@ static uint32_t find_savepoint(const shell_call *call) {
     for (size_t i = store->savepoint_count; i > 0; i--)
         if (!strcmp(store->savepoint[i - 1], call->arg[0]))
             return (uint32_t)i;
-    if (store->savepoint_count)
-        shell_fail(call, "there is no savepoint '%s'; the innermost is '%s'", call->arg[0],
-                   store->savepoint[store->savepoint_count - 1]);
-    else
-        shell_fail(call, "there is no savepoint '%s', and no other", call->arg[0]);
+    char hint[TEXT_HINT_BYTES];
+    const char *otherwise =
+        store->savepoint_count ? "" : ", and no other; savepoint NAME makes one";
+    shell_fail(call, "there is no savepoint '%s'%s", call->arg[0],
+               text_hint(call->arg[0], savepoint_at, store, otherwise, hint));
     return 0;
 }
 

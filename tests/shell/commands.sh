@@ -50,7 +50,18 @@ fails "metadata that are no JSON are refused" "metadata: expected a value"
 vs db put c 18446744073709551615 '[1,2]'
 same "the largest key" "1 2 18446744073709551615" "$(keys)"
 vs db put nosuch 1 '[1,2]'
-fails "a missing collection is named" "'nosuch'"
+fails "a missing collection is named" "'nosuch'" "there is 'c'"
+vs db put cc 1 '[1,2]'
+fails "... and the nearest" "'cc'" "nearest is 'c'"
+"$vecstore" few create one --dim 1
+for n in 2 3 4 5 6 7 8 9; do "$vecstore" few create "number$n" --dim 1; done
+vs few count numbre3
+fails "of many collections only the nearest" "nearest is 'number" "ls lists"
+vs few import numbre3 none.jsonl
+fails "a missing file is said first" none.jsonl
+echo '{"key":1,"vector":[1]}' >one.jsonl
+vs few import numbre3 one.jsonl
+fails "import into a missing one says the nearest, and what makes one" "nearest is 'number" "create numbre3 --dim"
 vs db get c 1 7 2 --mode csv
 fails "get of a key that does not exist is an error" "key 7"
 same "... the others are printed" "1,|2," "$(sed 1d out | paste -sd'|' -)"
@@ -143,7 +154,9 @@ session "begin" "savepoint a" "del c 100" "savepoint b" "del c 10" "count c" "ro
     "count c" "release a" "commit"
 prints "savepoints nest" 16 17 18
 session "begin" "savepoint a" "savepoint b" "release a" "rollback-to b" "rollback"
-fails "a savepoint that ended is none" "'b'"
+fails "a savepoint that ended is none" "'b'" "no other"
+session "begin" "savepoint first" "savepoint second" "rollback-to frist" "rollback"
+fails "... of those that there are the nearest is said" "'frist'" "nearest is 'first'" "'first' and 'second'"
 session "begin" "savepoint a" "del c 100" "savepoint a" "rollback-to a" "count c" "release a" "rollback-to a" "count c"
 same "of two with one name the inner one is meant" "17 18" "$(tr '\n' ' ' <out | sed 's/ $//')"
 session "commit"

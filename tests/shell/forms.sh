@@ -11,7 +11,7 @@ narrow() {
 
 # The collections of info --mode json, without the members that a form does not promise.
 promised() {
-    sed 's/,"index":"[a-z]*"//g' out >promised && mv promised out
+    sed 's/,"index":"[a-z]*"//g; s/,"bytes":[^}]*}/}/g' out >promised && mv promised out
 }
 
 # shellcheck disable=SC2317 # for holds

@@ -165,6 +165,16 @@ session ".param set v [1,2]" ".param set key 1" "search c --near :v -k 1 --mode 
 prints "parameters are words of their own that are not quoted" \
     '{"query":0,"rank":1,"key":1,"distance":0,"metadata":{"a":"x, \"y\""}}' key,metadata \
     '1,"{""a"":""x, \""y\""""}"' "v [1,2]" "key 1" ":v" "a:v"
+session ".mode jsno"
+fails "a mode that is none is said, with the nearest and all" "'jsno'" "expected one of auto, box" "nearest is 'json'"
+session ".param set name 1" "get c :nmae"
+fails "the nearest parameter is said" "':nmae'" "':name'"
+session ".help mode" ".help .limit" ".help count"
+same ".help says more of one, also of other commands" ".mode .limit usage:" "$(sed -n 's/^\([^ ]*\).*/\1/p' out | head -n 3 | tr '\n' ' ' | sed 's/ $//')"
+session ".help .modus"
+fails "... or that there is none" "'.modus'" "'.mode'"
+session "help .mode"
+holds "help knows them too" grep -q '^\.mode \[MODE\]' out
 session "get c :nosuch"
 fails "a parameter that is not set is said" ":nosuch" ".param set"
 session ".param set v 1" ".param unset v" "get c :v"
@@ -172,7 +182,7 @@ fails "... also when it was unset" ":v"
 session ".param set 1x 2"
 fails "a parameter's name is a word" "1x"
 session ".timer on" "count c"
-says ".timer says how long a command took" "time: 0."
+says ".timer says how long a command took" "time: 0." "user 0." "system 0."
 session ".echo on" "count c"
 says ".echo says the command" "count c"
 session ".limit x"
@@ -189,6 +199,8 @@ if [ -w /dev/full ]; then
         "$vecstore" db scan c --mode $mode >/dev/full 2>err
         same "scan --mode $mode ends with 1 when stdout is full" 1 $?
     done
+    session ".once /dev/full" "count c"
+    fails ".once says when a file could not be written" "cannot be written"
     echo "count c" | "$vecstore" db >/dev/full 2>err
     same "a script ends with 1 when stdout is full" 1 $?
 fi

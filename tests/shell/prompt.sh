@@ -109,6 +109,21 @@ if grep -q XDG_STATE_HOME "$vecstore"; then
     shows "Tab completes commands, collections, options and modes"
     at_prompt 0 'type roll\t' 'wait back' 'type \t' 'wait rollback-to' 'type \x15.exi\t\r'
     shows "... lists several, and completes dot commands"
+    at_prompt 0 'type alias se\t' 'wait t ' 'type web ma\t\r' 'wait vecstore> ' 'type create two --field title:2 --field text:3\r' \
+        'wait vecstore> ' 'type count we\t --mode line\r' 'wait count = 20000' 'wait vecstore> ' \
+        'type put two 1 --vector ti\t' 'wait tle=' 'type [1,2] --vector te\t' 'wait xt=' 'type [1,2,3]\r' 'wait vecstore> ' \
+        'type search two --near [1,2] --field ti\t --mode li\t -k 1\r' 'wait distance = 0' 'wait vecstore> ' 'type \x04'
+    shows "... aliases and fields"
+    at_prompt 1 'type begin\r' 'wait vecstore*> ' 'type savepoint first\r' 'wait vecstore*> ' 'type rollback-to fi\t' 'wait rst ' \
+        'type \r' 'wait vecstore*> ' 'type .param set number 7\r' 'wait vecstore*> ' 'type get c :nu\t--mode line\r' 'wait key = 7' \
+        'wait vecstore*> ' 'type .head\t' 'wait ers ' 'type of\t\r' 'wait vecstore*> ' 'type \x04'
+    shows "... savepoints, parameters, and what dot commands take"
+    mkdir "$scratch/files"
+    echo "count c --mode line" >"$scratch/files/script.txt"
+    rows "$scratch/files/one.fvecs" "1 2"
+    at_prompt 0 'type .read fil\t' 'wait es/' 'type scr\t\r' 'wait count = 2' 'wait vecstore> ' \
+        'type search c --near @files/o\t' 'wait ne.fvecs ' 'type -k 1 --mode line\r' 'wait distance = 0' 'wait vecstore> ' 'type \x04'
+    shows "... and files"
     unset XDG_STATE_HOME
     at_prompt 0 'type ls\r' 'wait vecstore> ' 'type \x04'
     holds "without XDG_STATE_HOME the history is in ~/.local/state" test -f "$HOME/.local/state/vecstore/history"
