@@ -11,14 +11,15 @@
 
 /* In the order in which the help lists them. */
 static const shell_command *const commands[] = {
-    &command_create,   &command_import,       &command_export,      &command_get,
-    &command_put,      &command_set,          &command_del,         &command_scan,
-    &command_count,    &command_search,       &command_distance,    &command_info,
-    &command_ls,       &command_schema,       &command_rename,      &command_alias,
-    &command_limits,   &command_kv,           &command_begin,       &command_commit,
-    &command_rollback, &command_savepoint,    &command_rollback_to, &command_release,
-    &command_stats,    &command_check,        &command_checkpoint,  &command_recall,
-    &command_bench,    &command_help_command,
+    &command_create,    &command_import,       &command_export,   &command_get,
+    &command_put,       &command_set,          &command_del,      &command_scan,
+    &command_count,     &command_search,       &command_distance, &command_info,
+    &command_ls,        &command_schema,       &command_rename,   &command_alias,
+    &command_copy,      &command_drop,         &command_payload,  &command_limits,
+    &command_kv,        &command_begin,        &command_commit,   &command_rollback,
+    &command_savepoint, &command_rollback_to,  &command_release,  &command_stats,
+    &command_check,     &command_checkpoint,   &command_vacuum,   &command_recall,
+    &command_bench,     &command_help_command,
 };
 
 static const char *const compression_names[] = {"none", "zstd", NULL};

@@ -5,11 +5,16 @@
 #include "shell.h"
 
 /* manage.c */
-extern const shell_command command_create, command_stats, command_check, command_checkpoint;
+extern const shell_command command_create, command_stats, command_check, command_checkpoint,
+    command_vacuum;
 /* info.c */
 extern const shell_command command_info, command_ls, command_schema, command_limits;
 /* alias.c */
 extern const shell_command command_rename, command_alias;
+/* whole.c */
+extern const shell_command command_copy, command_drop;
+/* payload.c */
+extern const shell_command command_payload;
 /* import.c */
 extern const shell_command command_import;
 /* export.c */

@@ -102,10 +102,34 @@ static void add_stats(row_writer *r, const vs_stats *s) {
     rows_next(r);
 }
 
+static int run_collection_stats(const shell_call *call) {
+    vs_collection_stats s = VS_COLLECTION_STATS_INIT;
+    store_use use;
+    int result = use_read(&use, call, call->arg[0]);
+    if (result == SHELL_OK && vs_collection_stats_get(use.collection, use.txn, &s) != VS_OK)
+        result = use_fail(&use);
+    if (result == SHELL_OK) {
+        row_writer r;
+        command_rows(call, &stats_spec, &r);
+        add_stat(&r, "records", s.records);
+        add_stat(&r, "dead_slots", s.dead_slots);
+        add_stat(&r, "key_bytes", s.key_bytes);
+        add_stat(&r, "metadata_bytes", s.metadata_bytes);
+        add_stat(&r, "payload_bytes", s.payload_bytes);
+        add_stat(&r, "vector_bytes", s.vector_bytes);
+        add_stat(&r, "bitmap_bytes", s.bitmap_bytes);
+        add_stat(&r, "total_bytes", s.total_bytes);
+        rows_end(&r);
+    }
+    return use_end(&use, result);
+}
+
 static int run_stats(const shell_call *call) {
     vs_stats stats = VS_STATS_INIT;
     vs_db *db = NULL;
     row_writer r;
+    if (call->arg_count)
+        return run_collection_stats(call);
     if (store_open(call, VS_OPEN_READONLY, &db) != SHELL_OK)
         return SHELL_FAILED;
     if (vs_stats_get(db, &stats) != VS_OK)
@@ -119,10 +143,13 @@ static int run_stats(const shell_call *call) {
 const shell_command command_stats = {
     .name = "stats",
     .run = run_stats,
-    .args = "",
-    .brief = "figures about file, log and memory",
+    .args = "[COLLECTION]",
+    .args_max = 1,
+    .flags = COMMAND_COLLECTION,
+    .brief = "figures about file, log and memory, or about a collection",
     .help = "Print figures about the file, the log and the memory, as vs_stats of vecstore.h "
-            "explains them.",
+            "explains them; of a\ncollection what it takes in the file, by structure, as "
+            "vs_collection_stats does.",
     .options = stats_options,
 };
 
@@ -176,4 +203,40 @@ const shell_command command_checkpoint = {
     .brief = "move what the log has into the file",
     .help = "Move what the log has into the database file. It happens by itself, and whenever a "
             "database is closed.",
+};
+
+/* ---- vacuum --------------------------------------------------------------------------------- */
+
+static int run_vacuum(const shell_call *call) {
+    uint64_t budget = shell_number(call, "--budget", 0) << 20, left = 1;
+    vs_stats before = VS_STATS_INIT, after = VS_STATS_INIT;
+    vs_db *db = NULL;
+    if (store_open(call, 0, &db) != SHELL_OK)
+        return SHELL_FAILED;
+    vs_status st = vs_stats_get(db, &before);
+    while (st == VS_OK && left)
+        st = vs_vacuum(db, budget, &left);
+    if (st == VS_OK)
+        st = vs_stats_get(db, &after);
+    if (st != VS_OK)
+        return shell_fail(call, "%s", vs_errmsg(db));
+    shell_say(call, "%s: %llu bytes, before %llu", call->shell->file,
+              (unsigned long long)after.file_bytes, (unsigned long long)before.file_bytes);
+    return SHELL_OK;
+}
+
+static const option_spec vacuum_options[] = {{"--budget", OPTION_NUMBER, "MIB",
+                                              "how much is moved in one step (all)", NULL, 0,
+                                              1 << 30, NULL},
+                                             OPTIONS_END};
+
+const shell_command command_vacuum = {
+    .name = "vacuum",
+    .run = run_vacuum,
+    .args = "",
+    .flags = COMMAND_COMMITS,
+    .brief = "make the file smaller",
+    .help = "Move what is at the end of the file into holes before it, and cut the file. Closing a "
+            "database does\nso too, as far as its last session has written.",
+    .options = vacuum_options,
 };
