@@ -162,6 +162,13 @@ VT_TEST(of_batches_only_the_rows_that_were_taken_are_told) {
     VT_OK(vs_set_hooks(s.db, &hooks), s.db);
     VT_EQ(vs_put_batch(c, NULL, &batch, VS_INSERT), VS_ERR_EXISTS);
     EXPECT(&r, "");
+    vs_txn *txn = sample_begin(s.db, VS_TXN_WRITE);
+    VT_EQ(vs_put_batch(c, txn, &batch, VS_INSERT), VS_ERR_EXISTS); /* at its third row */
+    put(c, txn, 20);
+    VT_OK(vs_commit(txn, VS_SYNC_FULL), s.db);
+    EXPECT(&r, "commit +c:20 committed");
+    VT_OK(vs_delete(c, NULL, vs_key_u64(20)), c);
+    EXPECT(&r, "commit -c:20 committed");
     batch.statuses = statuses;
     VT_OK(vs_put_batch(c, NULL, &batch, VS_INSERT), c);
     EXPECT(&r, "commit +c:1 +c:2 +c:3 committed");
@@ -169,7 +176,7 @@ VT_TEST(of_batches_only_the_rows_that_were_taken_are_told) {
     EXPECT(&r, ""); /* nothing changed */
     batch.numbers = NULL;
     VT_OK(vs_append_batch(c, NULL, &batch, NULL), c);
-    EXPECT(&r, "commit +c:4 +c:5 +c:6 +c:7 committed");
+    EXPECT(&r, "commit +c:21 +c:22 +c:23 +c:24 committed");
     const vs_key keys[3] = {VT_KEY(9), VT_KEY(2), VT_KEY(2)};
     VT_OK(vs_delete_batch(c, NULL, keys, 3, &deleted), c);
     EXPECT(&r, "commit -c:2 committed");
