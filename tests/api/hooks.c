@@ -184,6 +184,35 @@ VT_TEST(of_batches_only_the_rows_that_were_taken_are_told) {
     sample_end(&s);
 }
 
+VT_TEST(copies_are_told_record_by_record_payloads_by_record_and_a_drop_not_at_all) {
+    static const char text[300000];
+    recorder r = {.answer = 0};
+    sample s = sample_new();
+    const vs_hooks hooks = hooks_of(&r);
+    vs_collection *c = sample_create(s.db, NULL, "c", 2, VS_F32, VS_L2), *copy = NULL;
+    put(c, NULL, 1);
+    put(c, NULL, 2);
+    VT_OK(vs_set_hooks(s.db, &hooks), s.db);
+    VT_OK(vs_payload_write(c, NULL, vs_key_u64(1), 0, text, sizeof text), c);
+    VT_OK(vs_payload_truncate(c, NULL, vs_key_u64(1), 100000), c);
+    EXPECT(&r, "commit ~c:1 committed commit ~c:1 committed");
+    VT_OK(vs_collection_copy(c, NULL, "d", &copy), c);
+    EXPECT(&r, "commit +d:1 +d:2 committed");
+    VT_OK(vs_collection_drop(copy, NULL), copy);
+    EXPECT(&r, "commit committed");
+    VT_EQ(vs_collection_copy(c, NULL, "c", NULL), VS_ERR_EXISTS);
+    EXPECT(&r, "");
+    vs_txn *txn = sample_begin(s.db, VS_TXN_WRITE);
+    put(c, txn, 2);
+    VT_EQ(vs_collection_copy(c, txn, "c", NULL), VS_ERR_EXISTS);
+    VT_OK(vs_delete(c, txn, vs_key_u64(1)), c);
+    VT_OK(vs_commit(txn, VS_SYNC_FULL), s.db);
+    EXPECT(&r, "commit ~c:2 -c:1 committed");
+    vs_collection_close(copy);
+    vs_collection_close(c);
+    sample_end(&s);
+}
+
 VT_TEST(what_was_taken_back_is_not_told) {
     recorder r = {.answer = 0};
     sample s = sample_new();
