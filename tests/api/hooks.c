@@ -760,6 +760,11 @@ VT_TEST(calls_are_told_with_their_status_and_rows) {
     VT_OK(vs_maintain(s.db, 0, NULL), s.db);
     VT_OK(vs_check(s.db, 0, NULL, NULL, &number), s.db);
     EXPECT(&r, "vs_sync vs_checkpoint vs_maintain vs_check");
+    void *bytes = NULL;
+    VT_OK(vs_serialize(s.db, &bytes, &n), s.db);
+    VT_OK(vs_vacuum(s.db, 0, NULL), s.db);
+    vs_free(bytes);
+    EXPECT(&r, "vs_serialize vs_vacuum");
     VT_EQ(vs_kv_get(s.db, NULL, NULL, "k", 1, NULL, 0, &n), VS_ERR_NOT_FOUND);
     expect_trace(&r, "vs_kv_get", "", VS_ERR_NOT_FOUND, 0);
     vs_collection_close(c);
