@@ -15754,12 +15754,14 @@ VSI_FN bool vsi_spill(vsi_engine *engine, vsi_state *state) {
 typedef struct vsi_touched {
     bool is_wanted;
     vsi_buf list;
-    uint32_t coll; /* the collection whose name comes last in the list; 0: none */
+    uint32_t coll;     /* the collection whose name comes last in the list; 0: none */
+    size_t last_bytes; /* of the last change, at the end of the list; 0: something else is there */
 } vsi_touched;
 
 /* Says how the collection of the next changes is called; needed when vsi_touched.coll is another one. */
 VSI_FN bool vsi_touched_name(vsi_touched *touched, uint32_t coll, const char *name);
-/* What an operation of records does; false: no memory. */
+/* What an operation of records does; false: no memory. Pieces of a payload directly behind another change of the
+ * same record add nothing to it. */
 VSI_FN bool vsi_touched_add(vsi_touched *touched, const vsi_op *op);
 /* Only the first so many bytes of the list stay. */
 VSI_FN void vsi_touched_cut(vsi_touched *touched, size_t bytes);
@@ -15789,6 +15791,7 @@ static bool touched_append(vsi_touched *touched, const touched_entry *entry, con
     vsi_buf_append(&touched->list, entry, sizeof *entry);
     if (entry->bytes)
         vsi_buf_append(&touched->list, data, entry->bytes);
+    touched->last_bytes = entry->change ? sizeof *entry + entry->bytes : 0;
     return true;
 }
 
@@ -15801,6 +15804,19 @@ VSI_FN bool vsi_touched_name(vsi_touched *touched, uint32_t coll, const char *na
         return false;
     touched->coll = coll;
     return true;
+}
+
+/* Whether the last change is of the same record. */
+static bool touched_is_last(const vsi_touched *touched, const touched_entry *entry,
+                            const void *data) {
+    touched_entry last;
+    if (touched->last_bytes != sizeof last + entry->bytes)
+        return false;
+    const uint8_t *at = touched->list.data + touched->list.bytes - touched->last_bytes;
+    memcpy(&last, at, sizeof last);
+    return last.coll == entry->coll && last.number == entry->number && last.space == entry->space &&
+           last.kind == entry->kind && last.bytes == entry->bytes &&
+           (!entry->bytes || !memcmp(at + sizeof last, data, entry->bytes));
 }
 
 static int touched_change_of(const vsi_op *op) {
@@ -15820,6 +15836,8 @@ VSI_FN bool vsi_touched_add(vsi_touched *touched, const vsi_op *op) {
     entry.change = (uint16_t)touched_change_of(op);
     entry.kind = op->key.kind;
     entry.bytes = op->key.bytes;
+    if (op->kind == VSI_OP_PAYLOAD && touched_is_last(touched, &entry, op->key.data))
+        return true;
     return touched_append(touched, &entry, op->key.data);
 }
 
@@ -15827,6 +15845,7 @@ VSI_FN void vsi_touched_cut(vsi_touched *touched, size_t bytes) {
     if (touched->list.bytes <= bytes)
         return;
     touched->list.bytes = bytes;
+    touched->last_bytes = 0;
     touched->coll = 0; /* its name may be gone */
 }
 
@@ -21047,7 +21066,7 @@ static vs_status fetch_check_records(vsi_err *err, const vs_record *records, siz
 
 vs_status vs_get_batch(vs_collection *collection, vs_txn *txn, const vs_key *keys, size_t count,
                        vs_record *records, vs_status *statuses) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || (count && !keys))
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, keys || !count, "keys") != VS_OK)
         return VS_ERR_MISUSE;
     const vsi_trace trace = vsi_trace_begin(collection, "vs_get_batch");
     vsi_err err = {0};
@@ -21067,7 +21086,7 @@ vs_status vs_get_batch(vs_collection *collection, vs_txn *txn, const vs_key *key
 }
 
 vs_status vs_exists(vs_collection *collection, vs_txn *txn, vs_key key, int *out_exists) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_exists)
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, out_exists, "out_exists") != VS_OK)
         return VS_ERR_MISUSE;
     const vsi_trace trace = vsi_trace_begin(collection, "vs_exists");
     vsi_err err = {0};
@@ -23428,8 +23447,10 @@ static vs_status serialize_file(vsi_err *err, vs_db *db, const vs_vfs *vfs, uint
 }
 
 vs_status vs_serialize(vs_db *db, void **out_data, size_t *out_bytes) {
-    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_data || !out_bytes)
+    if (vsi_handle_check_call(db, VSI_TAG_DB, out_data && out_bytes, "out_data or out_bytes") !=
+        VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_serialize");
     vsi_err err = {0};
     vs_vfs *vfs = NULL;
     uint8_t *data = NULL;
@@ -23446,7 +23467,7 @@ vs_status vs_serialize(vs_db *db, void **out_data, size_t *out_bytes) {
         *out_data = data;
         *out_bytes = bytes;
     }
-    return vsi_handle_end(&db->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&db->head, st, &err), 0);
 }
 
 vs_status vs_deserialize(const void *data, size_t bytes, const vs_open_options *options,

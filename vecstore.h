@@ -1781,14 +1781,15 @@ typedef struct vs_trace {
  * A call that changes something with txn NULL is a transaction; one that fails before its commit has changed nothing.
  * What vs_rollback_to took back is not told; when it was all that a transaction changed, the transaction may count as
  * one that changed something all the same. After VS_ERR_INDOUBT neither committed nor rollback is called.
- * change is told of records put, updated and deleted, one by one, those of a copy among them; a run of a payload is an
- * update, once or more. It is not told of collections, nor of the records of one that is dropped, aliases and notes.
+ * change is told of records put, updated and deleted, one by one, those of a copy among them; runs of a payload are an
+ * update, or part of the change of that record just before. It is not told of collections, nor of the records of one
+ * that is dropped, aliases and notes.
  *
  * When. commit is called while the transaction holds up other writers. committed, change and rollback are called
  * before the call returns that ended the transaction, when it holds nothing any more: a commit at VS_SYNC_FULL is
  * durable then, and readers see it. trace is called last of all, for every function that is given a vs_db, vs_txn,
- * vs_collection or vs_cursor but those that only describe or close one, vs_stats_get, vs_interrupt, vs_set_hooks and
- * vs_cursor_record; of calls refused for their arguments not for all.
+ * vs_collection or vs_cursor but those that only describe or close one, vs_stats_get, vs_interrupt, vs_set_timeout,
+ * vs_set_hooks, vs_cursor_record and vs_cursor_hit; of calls refused for their arguments not for all.
  *
  * A hook must not call the database that calls it: with any of its handles, calls return VS_ERR_MISUSE there, and those
  * that return nothing do nothing. vs_errmsg, vs_extended_errcode and functions that need no handle it may call, and

@@ -171,7 +171,7 @@ VT_TEST(a_copy_that_fails_changes_nothing) {
     vs_stats before = sample_stats(s.db);
     VT_EQ(vs_collection_copy(a, NULL, "a", &b), VS_ERR_EXISTS);
     VT_EQ(vs_collection_copy(a, NULL, "", &b), VS_ERR_INVALID);
-    VT_EQ(vs_collection_copy(a, NULL, NULL, NULL), VS_ERR_INVALID);
+    VT_EQ(vs_collection_copy(a, NULL, NULL, NULL), VS_ERR_MISUSE);
     VT_EQ(vs_collection_copy(NULL, NULL, "b", NULL), VS_ERR_MISUSE);
     VT_CHECK(!b);
     vs_txn *txn = sample_begin(s.db, VS_TXN_WRITE);

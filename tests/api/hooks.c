@@ -162,6 +162,13 @@ VT_TEST(of_batches_only_the_rows_that_were_taken_are_told) {
     VT_OK(vs_set_hooks(s.db, &hooks), s.db);
     VT_EQ(vs_put_batch(c, NULL, &batch, VS_INSERT), VS_ERR_EXISTS);
     EXPECT(&r, "");
+    vs_txn *txn = sample_begin(s.db, VS_TXN_WRITE);
+    VT_EQ(vs_put_batch(c, txn, &batch, VS_INSERT), VS_ERR_EXISTS); /* at its third row */
+    put(c, txn, 20);
+    VT_OK(vs_commit(txn, VS_SYNC_FULL), s.db);
+    EXPECT(&r, "commit +c:20 committed");
+    VT_OK(vs_delete(c, NULL, vs_key_u64(20)), c);
+    EXPECT(&r, "commit -c:20 committed");
     batch.statuses = statuses;
     VT_OK(vs_put_batch(c, NULL, &batch, VS_INSERT), c);
     EXPECT(&r, "commit +c:1 +c:2 +c:3 committed");
@@ -169,10 +176,39 @@ VT_TEST(of_batches_only_the_rows_that_were_taken_are_told) {
     EXPECT(&r, ""); /* nothing changed */
     batch.numbers = NULL;
     VT_OK(vs_append_batch(c, NULL, &batch, NULL), c);
-    EXPECT(&r, "commit +c:4 +c:5 +c:6 +c:7 committed");
+    EXPECT(&r, "commit +c:21 +c:22 +c:23 +c:24 committed");
     const vs_key keys[3] = {VT_KEY(9), VT_KEY(2), VT_KEY(2)};
     VT_OK(vs_delete_batch(c, NULL, keys, 3, &deleted), c);
     EXPECT(&r, "commit -c:2 committed");
+    vs_collection_close(c);
+    sample_end(&s);
+}
+
+VT_TEST(copies_are_told_record_by_record_payloads_by_record_and_a_drop_not_at_all) {
+    static const char text[300000];
+    recorder r = {.answer = 0};
+    sample s = sample_new();
+    const vs_hooks hooks = hooks_of(&r);
+    vs_collection *c = sample_create(s.db, NULL, "c", 2, VS_F32, VS_L2), *copy = NULL;
+    put(c, NULL, 1);
+    put(c, NULL, 2);
+    VT_OK(vs_set_hooks(s.db, &hooks), s.db);
+    VT_OK(vs_payload_write(c, NULL, vs_key_u64(1), 0, text, sizeof text), c);
+    VT_OK(vs_payload_truncate(c, NULL, vs_key_u64(1), 100000), c);
+    EXPECT(&r, "commit ~c:1 committed commit ~c:1 committed");
+    VT_OK(vs_collection_copy(c, NULL, "d", &copy), c);
+    EXPECT(&r, "commit +d:1 +d:2 committed");
+    VT_OK(vs_collection_drop(copy, NULL), copy);
+    EXPECT(&r, "commit committed");
+    VT_EQ(vs_collection_copy(c, NULL, "c", NULL), VS_ERR_EXISTS);
+    EXPECT(&r, "");
+    vs_txn *txn = sample_begin(s.db, VS_TXN_WRITE);
+    put(c, txn, 2);
+    VT_EQ(vs_collection_copy(c, txn, "c", NULL), VS_ERR_EXISTS);
+    VT_OK(vs_delete(c, txn, vs_key_u64(1)), c);
+    VT_OK(vs_commit(txn, VS_SYNC_FULL), s.db);
+    EXPECT(&r, "commit ~c:2 -c:1 committed");
+    vs_collection_close(copy);
     vs_collection_close(c);
     sample_end(&s);
 }
@@ -724,6 +760,11 @@ VT_TEST(calls_are_told_with_their_status_and_rows) {
     VT_OK(vs_maintain(s.db, 0, NULL), s.db);
     VT_OK(vs_check(s.db, 0, NULL, NULL, &number), s.db);
     EXPECT(&r, "vs_sync vs_checkpoint vs_maintain vs_check");
+    void *bytes = NULL;
+    VT_OK(vs_serialize(s.db, &bytes, &n), s.db);
+    VT_OK(vs_vacuum(s.db, 0, NULL), s.db);
+    vs_free(bytes);
+    EXPECT(&r, "vs_serialize vs_vacuum");
     VT_EQ(vs_kv_get(s.db, NULL, NULL, "k", 1, NULL, 0, &n), VS_ERR_NOT_FOUND);
     expect_trace(&r, "vs_kv_get", "", VS_ERR_NOT_FOUND, 0);
     vs_collection_close(c);

@@ -64,6 +64,7 @@ typedef struct outs {
     uint64_t number, numbers[ROOM];
     size_t count, counts[ROOM];
     double distance;
+    int answer;
     float vectors[ROOM * DIM];
     uint32_t savepoint;
     char text[64];
@@ -411,6 +412,25 @@ static vs_status do_scan(world *w, void *handle, vs_txn *txn) {
     return vs_scan(handle, txn, NULL, &w->out.cursor);
 }
 
+static vs_status do_get_batch(world *w, void *handle, vs_txn *txn) {
+    const vs_key keys[1] = {vs_key_u64(1)};
+    return vs_get_batch(handle, txn, keys, 1, &w->out.record, w->out.statuses);
+}
+
+static vs_status do_exists(world *w, void *handle, vs_txn *txn) {
+    return vs_exists(handle, txn, vs_key_u64(1), &w->out.answer);
+}
+
+static vs_status do_set_hooks(world *w, void *handle, vs_txn *txn) {
+    (void)w, (void)txn;
+    return vs_set_hooks(handle, NULL);
+}
+
+static vs_status do_token(world *w, void *handle, vs_txn *txn) {
+    (void)txn;
+    return vs_txn_token(handle, "token", 5, &w->out.number);
+}
+
 static vs_status do_savepoint(world *w, void *handle, vs_txn *txn) {
     (void)txn;
     return vs_savepoint(handle, &w->out.savepoint);
@@ -496,6 +516,7 @@ static const call calls[] = {
     {"vs_interrupt", do_interrupt, DB, NO_TXN, 0, 0},
     {"vs_stats_get", do_stats, DB, NO_TXN, 0, 0},
     {"vs_check", do_check, DB, NO_TXN, 0, 0},
+    {"vs_set_hooks", do_set_hooks, DB, NO_TXN, 0, 0},
     {"vs_close", do_close, DB, NO_TXN, 1, 1},
     {"vs_collection_info_get", do_info, COLLECTION, READS, 0, 0},
     {"vs_collection_set_limits", do_set_limits, COLLECTION, CHANGES, 0, 0},
@@ -505,6 +526,8 @@ static const call calls[] = {
     {"vs_append", do_append, COLLECTION, CHANGES, 0, 0},
     {"vs_append_batch", do_append_batch, COLLECTION, CHANGES, 0, 0},
     {"vs_get", do_get, COLLECTION, READS, 0, 0},
+    {"vs_get_batch", do_get_batch, COLLECTION, READS, 0, 0},
+    {"vs_exists", do_exists, COLLECTION, READS, 0, 0},
     {"vs_delete", do_delete, COLLECTION, CHANGES, 0, 0},
     {"vs_delete_batch", do_delete_batch, COLLECTION, CHANGES, 0, 0},
     {"vs_set_metadata", do_set_metadata, COLLECTION, CHANGES, 0, 0},
@@ -522,6 +545,7 @@ static const call calls[] = {
     {"vs_savepoint", do_savepoint, TXN, NO_TXN, 0, 0},
     {"vs_rollback_to", do_rollback_to, TXN, NO_TXN, 0, 0},
     {"vs_release", do_release, TXN, NO_TXN, 0, 0},
+    {"vs_txn_token", do_token, TXN, NO_TXN, 0, 0},
     {"vs_commit", do_commit, TXN, NO_TXN, 0, 1},
     {"vs_rollback", do_rollback, TXN, NO_TXN, 1, 1},
     {"vs_step", do_step, CURSOR, NO_TXN, 0, 0},
@@ -799,7 +823,7 @@ VT_TEST(in_a_child_after_fork_every_call_is_misuse_whatever_its_handle) {
 typedef struct question {
     world *w;
     vs_db *db;
-    int wrong, asked;
+    int wrong, asked, told, refuses;
 } question;
 
 /* What would wait as well is refused; reading goes on. Gives up at the second question. */
@@ -856,6 +880,82 @@ VT_TEST(a_busy_handler_that_calls_back_is_refused_what_waits_and_harms_nothing) 
     w.write = NULL;
     VT_OK(vs_close(q.db), q.db);
     world_end(&w);
+}
+
+/* ---- hooks ---------------------------------------------------------------------------------- */
+
+/* Makes every call with the handles of a world, from within a hook of its database. */
+static void call_all(question *q) {
+    world *w = q->w;
+    q->asked++;
+    for (size_t i = 0; i < CALLS; i++)
+        for (int has_txn = 0; has_txn <= (calls[i].txn != NO_TXN); has_txn++) {
+            void *handle = handle_of(w, calls[i].kind);
+            vs_txn *txn = !has_txn ? NULL : w->write ? w->write : w->read;
+            bool is_refused = calls[i].run(w, handle, txn) == VS_ERR_MISUSE;
+            q->wrong += !is_refused || !strstr(vs_errmsg(handle), "a hook calls the database");
+        }
+}
+
+static int call_in_commit(void *ctx) {
+    question *q = ctx;
+    call_all(q);
+    return q->refuses;
+}
+
+static void call_in_change(void *ctx, const vs_change *change) {
+    (void)change;
+    call_all(ctx);
+}
+
+static void call_in_committed(void *ctx, uint64_t lsn) {
+    (void)lsn;
+    call_all(ctx);
+}
+
+static void call_in_rollback(void *ctx) {
+    call_all(ctx);
+}
+
+static void call_in_trace(void *ctx, const vs_trace *trace) {
+    question *q = ctx;
+    q->told++;
+    if (strcmp(trace->call, "vs_commit") && strcmp(trace->call, "vs_rollback"))
+        call_all(q); /* the handle of the transaction is gone behind these two */
+}
+
+VT_TEST(in_a_hook_every_call_is_misuse_and_changes_nothing) {
+    static world w;
+    question q = {.w = &w};
+    vs_hooks hooks = VS_HOOKS_INIT;
+    hooks.ctx = &q;
+    hooks.commit = call_in_commit;
+    hooks.change = call_in_change;
+    hooks.committed = call_in_committed;
+    hooks.rollback = call_in_rollback;
+    hooks.trace = call_in_trace;
+    for (int way = 0; way < 3; way++) { /* committed, refused, rolled back */
+        world_make(&w);
+        q.asked = q.told = 0;
+        q.refuses = way == 1;
+        VT_OK(vs_set_hooks(w.db, &hooks), w.db);
+        w.write = sample_begin(w.db, VS_TXN_WRITE);
+        sample_put(w.c, w.write, 6, vector, NULL);
+        VT_EQ(q.asked, 2); /* the trace of each */
+        vs_txn *txn = w.write;
+        if (way == 2)
+            vs_rollback(txn);
+        else
+            VT_EQ(vs_commit(txn, VS_SYNC_FULL), way ? VS_ERR_REFUSED : VS_OK);
+        w.write = NULL;
+        VT_EQ(q.asked, way == 0 ? 5 : way == 1 ? 4 : 3);
+        VT_EQ(q.told, 3); /* of the calls of hooks there are none */
+        VT_EQ(q.wrong, 0);
+        VT_OK(vs_set_hooks(w.db, NULL), w.db);
+        VT_EQ(sample_has(w.c, NULL, 6), way == 0);
+        VT_EQ(sample_count(w.c, NULL), way == 0 ? 6 : 5);
+        world_end(&w);
+    }
 }
 
 /* Calls without a handle, and the messages of one, are all that it may make. */
@@ -972,7 +1072,7 @@ VT_TEST(a_memory_file_system_refuses_wrong_arguments) {
 VT_TEST(messages_of_null_and_statuses_that_do_not_exist_are_harmless) {
     VT_STR(vs_errmsg(NULL), "");
     VT_EQ(vs_extended_errcode(NULL), VS_OK);
-    const int none[] = {-1, 22, 99, 102, 255, 256, INT32_MAX, INT32_MIN};
+    const int none[] = {-1, 60, 99, 102, 255, 256, INT32_MAX, INT32_MIN};
     for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
         VT_STR(vs_status_name(none[i]), "VS_ERR_?");
     VT_STR(vs_status_name(VS_ERR_IO_SYNC), "VS_ERR_IO");

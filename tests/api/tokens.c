@@ -293,7 +293,7 @@ static void *try_all(void *arg) {
     vs_db *db = arg;
     uint64_t won = 0;
     for (int i = 0; i < ROUNDS; i++) {
-        char token[16];
+        char token[24];
         snprintf(token, sizeof token, "token %d", i);
         vs_status st = add_one(db, token);
         VT_CHECK(st == VS_OK || st == VS_ERR_EXISTS);

@@ -73,6 +73,34 @@ VT_TEST(a_put_of_a_record_that_is_there_is_an_update) {
     vsi_buf_free(&t.list);
 }
 
+VT_TEST(pieces_of_a_payload_are_one_change_and_none_of_their_own_behind_one_of_their_record) {
+    vsi_mem mem;
+    vsi_mem_init(&mem, NULL);
+    vsi_touched t = {.list = {.mem = &mem}};
+    vs_change change = {.size = 0};
+    size_t pos = 0;
+    const vs_key a = {.data = "abc", .bytes = 3, .kind = VS_KEY_BYTES},
+                 b = {.data = "abd", .bytes = 3, .kind = VS_KEY_BYTES}, number = {.number = 3};
+    add(&t, VSI_OP_PUT, 1, "one", a);
+    add(&t, VSI_OP_PAYLOAD, 1, "one", a);
+    add(&t, VSI_OP_PAYLOAD, 1, "one", b);
+    add(&t, VSI_OP_PAYLOAD, 1, "one", b);
+    size_t before = t.list.bytes;
+    add(&t, VSI_OP_PAYLOAD, 1, "one", a);
+    vsi_touched_cut(&t, before);
+    add(&t, VSI_OP_PAYLOAD, 1, "one", b); /* behind a cut it may come twice */
+    add(&t, VSI_OP_PAYLOAD, 2, "two", b);
+    add(&t, VSI_OP_PAYLOAD, 2, "two", number);
+    add(&t, VSI_OP_PAYLOAD, 2, "two", number);
+    expect(&t, &pos, &change, VS_CHANGE_INSERT, 1, "one", a);
+    expect(&t, &pos, &change, VS_CHANGE_UPDATE, 1, "one", b);
+    expect(&t, &pos, &change, VS_CHANGE_UPDATE, 1, "one", b);
+    expect(&t, &pos, &change, VS_CHANGE_UPDATE, 2, "two", b);
+    expect(&t, &pos, &change, VS_CHANGE_UPDATE, 2, "two", number);
+    VT_CHECK(!vsi_touched_next(&t, &pos, &change));
+    vsi_buf_free(&t.list);
+}
+
 VT_TEST(without_memory_the_list_stays_as_it_is) {
     vt_allocator counter = {.fail_at = 1, .fails_for_ever = true};
     const vs_allocator allocator = {&counter, vt_realloc};

@@ -108,7 +108,7 @@ static vs_status fetch_check_records(vsi_err *err, const vs_record *records, siz
 
 vs_status vs_get_batch(vs_collection *collection, vs_txn *txn, const vs_key *keys, size_t count,
                        vs_record *records, vs_status *statuses) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || (count && !keys))
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, keys || !count, "keys") != VS_OK)
         return VS_ERR_MISUSE;
     const vsi_trace trace = vsi_trace_begin(collection, "vs_get_batch");
     vsi_err err = {0};
@@ -128,7 +128,7 @@ vs_status vs_get_batch(vs_collection *collection, vs_txn *txn, const vs_key *key
 }
 
 vs_status vs_exists(vs_collection *collection, vs_txn *txn, vs_key key, int *out_exists) {
-    if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || !out_exists)
+    if (vsi_handle_check_call(collection, VSI_TAG_COLLECTION, out_exists, "out_exists") != VS_OK)
         return VS_ERR_MISUSE;
     const vsi_trace trace = vsi_trace_begin(collection, "vs_exists");
     vsi_err err = {0};

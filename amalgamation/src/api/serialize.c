@@ -64,8 +64,10 @@ static vs_status serialize_file(vsi_err *err, vs_db *db, const vs_vfs *vfs, uint
 }
 
 vs_status vs_serialize(vs_db *db, void **out_data, size_t *out_bytes) {
-    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !out_data || !out_bytes)
+    if (vsi_handle_check_call(db, VSI_TAG_DB, out_data && out_bytes, "out_data or out_bytes") !=
+        VS_OK)
         return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_serialize");
     vsi_err err = {0};
     vs_vfs *vfs = NULL;
     uint8_t *data = NULL;
@@ -82,7 +84,7 @@ vs_status vs_serialize(vs_db *db, void **out_data, size_t *out_bytes) {
         *out_data = data;
         *out_bytes = bytes;
     }
-    return vsi_handle_end(&db->head, st, &err);
+    return vsi_trace_end(&trace, vsi_handle_end(&db->head, st, &err), 0);
 }
 
 vs_status vs_deserialize(const void *data, size_t bytes, const vs_open_options *options,

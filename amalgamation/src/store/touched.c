@@ -18,6 +18,7 @@ static bool touched_append(vsi_touched *touched, const touched_entry *entry, con
     vsi_buf_append(&touched->list, entry, sizeof *entry);
     if (entry->bytes)
         vsi_buf_append(&touched->list, data, entry->bytes);
+    touched->last_bytes = entry->change ? sizeof *entry + entry->bytes : 0;
     return true;
 }
 
@@ -30,6 +31,19 @@ VSI_FN bool vsi_touched_name(vsi_touched *touched, uint32_t coll, const char *na
         return false;
     touched->coll = coll;
     return true;
+}
+
+/* Whether the last change is of the same record. */
+static bool touched_is_last(const vsi_touched *touched, const touched_entry *entry,
+                            const void *data) {
+    touched_entry last;
+    if (touched->last_bytes != sizeof last + entry->bytes)
+        return false;
+    const uint8_t *at = touched->list.data + touched->list.bytes - touched->last_bytes;
+    memcpy(&last, at, sizeof last);
+    return last.coll == entry->coll && last.number == entry->number && last.space == entry->space &&
+           last.kind == entry->kind && last.bytes == entry->bytes &&
+           (!entry->bytes || !memcmp(at + sizeof last, data, entry->bytes));
 }
 
 static int touched_change_of(const vsi_op *op) {
@@ -49,6 +63,8 @@ VSI_FN bool vsi_touched_add(vsi_touched *touched, const vsi_op *op) {
     entry.change = (uint16_t)touched_change_of(op);
     entry.kind = op->key.kind;
     entry.bytes = op->key.bytes;
+    if (op->kind == VSI_OP_PAYLOAD && touched_is_last(touched, &entry, op->key.data))
+        return true;
     return touched_append(touched, &entry, op->key.data);
 }
 
@@ -56,6 +72,7 @@ VSI_FN void vsi_touched_cut(vsi_touched *touched, size_t bytes) {
     if (touched->list.bytes <= bytes)
         return;
     touched->list.bytes = bytes;
+    touched->last_bytes = 0;
     touched->coll = 0; /* its name may be gone */
 }
 

@@ -9,12 +9,14 @@
 typedef struct vsi_touched {
     bool is_wanted;
     vsi_buf list;
-    uint32_t coll; /* the collection whose name comes last in the list; 0: none */
+    uint32_t coll;     /* the collection whose name comes last in the list; 0: none */
+    size_t last_bytes; /* of the last change, at the end of the list; 0: something else is there */
 } vsi_touched;
 
 /* Says how the collection of the next changes is called; needed when vsi_touched.coll is another one. */
 VSI_FN bool vsi_touched_name(vsi_touched *touched, uint32_t coll, const char *name);
-/* What an operation of records does; false: no memory. */
+/* What an operation of records does; false: no memory. Pieces of a payload directly behind another change of the
+ * same record add nothing to it. */
 VSI_FN bool vsi_touched_add(vsi_touched *touched, const vsi_op *op);
 /* Only the first so many bytes of the list stay. */
 VSI_FN void vsi_touched_cut(vsi_touched *touched, size_t bytes);
