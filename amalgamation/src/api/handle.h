@@ -2,8 +2,8 @@
 #ifndef VSI_HANDLE_H
 #define VSI_HANDLE_H
 
-#include "math/kernels.h"
 #include "base/watch.h"
+#include "math/kernels.h"
 #include "store/checkpoint.h"
 #include "store/open.h"
 
