@@ -6433,8 +6433,8 @@ VSI_FN bool vsi_windows_are_clear(vsi_windows *windows, uint64_t offset, uint64_
 #ifndef VSI_PAGER_H
 #define VSI_PAGER_H
 
-/* uses os/file.h */
 /* uses base/watch.h */
+/* uses os/file.h */
 /* uses store/ref.h */
 /* uses store/reside.h */
 /* uses store/space.h */
@@ -12375,10 +12375,10 @@ VSI_FN vs_status vsi_audit(vsi_err *err, const vsi_state *state, vsi_mem *mem, v
     vsi_pager *pager = state->catalog.cow->pager;
     auditor a = {.err = err,
                  .buf = {.mem = mem},
+                 .watch = watch,
                  .report = report,
                  .ctx = ctx,
                  .descs = state->descs,
-                 .watch = watch,
                  .reside = pager ? &pager->reside : NULL};
     if (a.reside)
         a.stay = vsi_stay_enter(a.reside);
@@ -18423,8 +18423,8 @@ VSI_FN void vsi_topk_sort(vsi_topk *topk) {
 #ifndef VSI_EXACT_H
 #define VSI_EXACT_H
 
-/* uses math/kernels.h */
 /* uses base/watch.h */
+/* uses math/kernels.h */
 /* uses query/topk.h */
 /* uses store/state.h */
 
@@ -18944,8 +18944,8 @@ VSI_FN void vsi_hooks_trace(vsi_hooks *hooks, const vs_trace *trace) {
 #define VSI_HANDLE_H
 
 /* uses api/hook.h */
-/* uses math/kernels.h */
 /* uses base/watch.h */
+/* uses math/kernels.h */
 /* uses store/checkpoint.h */
 /* uses store/open.h */
 
@@ -23020,7 +23020,7 @@ typedef struct search_batch {
     /* for the host's threads */
     size_t piece; /* queries of each but the last */
     vsi_watch_team team;
-    vsi_atomic_u64 failed_at; /* the first query that failed; count: none. Changed under db->lock */
+    vsi_atomic_u64 failed_at; /* from this query on none counts any more. Changed under db->lock */
     vs_status st;             /* its failure, or what ends all of them */
     vsi_err err;
 } search_batch;
@@ -23072,7 +23072,7 @@ static void batch_fail(search_batch *b, size_t i, vs_status st, const vsi_err *e
     bool has_ended = vsi_atomic_load(&b->team.has_ended);
     if (!has_ended && (ends_all || i < vsi_atomic_load(&b->failed_at))) {
         vsi_atomic_set(&b->team.has_ended, ends_all);
-        vsi_atomic_set(&b->failed_at, i);
+        vsi_atomic_set(&b->failed_at, ends_all ? 0 : i);
         b->st = st;
         b->err = *err;
     }

@@ -102,14 +102,13 @@ enum {
     VS_ERR_TOO_NEW = 15,     /* written by a newer version in a way this one cannot handle */
     VS_ERR_TOO_OLD = 16,     /* written by a version before 1.0 whose format is gone */
     VS_ERR_INDOUBT = 17,     /* the commit may or may not survive; the database is read-only now */
-    VS_ERR_INTERRUPTED =
-        18, /* by vs_interrupt or a vs_progress_fn. From a VFS: nothing was done, try again */
+    VS_ERR_INTERRUPTED = 18, /* by the host, which may try again. From a VFS: nothing was done */
     VS_ERR_UNSUPPORTED = 19, /* not offered by this build, VFS or platform */
-    VS_ERR_TIMEOUT = 20, /* the time of vs_search_options.timeout_ms or vs_set_timeout has passed */
-    VS_ERR_CONFLICT = 21, /* the record is not of the version that the call wants to change */
-    VS_ERR_REFUSED = 22,  /* vs_hooks.commit refused the commit: it was rolled back */
-    VS_ROW = 100,         /* vs_step: the cursor stands on a record */
-    VS_DONE = 101,        /* vs_step, vs_collection_at: there is no further one */
+    VS_ERR_TIMEOUT = 20,     /* of vs_set_timeout or vs_search_options.timeout_ms */
+    VS_ERR_CONFLICT = 21,    /* the record is not of the version that the call wants to change */
+    VS_ERR_REFUSED = 22,     /* vs_hooks.commit refused the commit: it was rolled back */
+    VS_ROW = 100,            /* vs_step: the cursor stands on a record */
+    VS_DONE = 101,           /* vs_step, vs_collection_at: there is no further one */
 
     /* Extended codes: the primary code in the low 8 bits. */
     VS_ERR_IO_OPEN = VS_ERR_IO | 1 << 8,
@@ -327,12 +326,11 @@ enum {
  * several threads wait. */
 typedef int (*vs_busy_fn)(void *ctx, uint32_t waited_ms, uint32_t tries);
 
-/* How far a long call is. */
+/* How far a long call is. What is counted is a constant: "rows searched", "records put", "records deleted",
+ * "records copied", "vectors read", "records checked", "pages checked", "bytes of log checked", "bytes written" (a checkpoint) or
+ * "bytes of log recovered" (vs_open). */
 typedef struct vs_progress {
-    const char
-        *what; /* a constant: "rows searched", "records put", "records deleted", "records copied", "vectors read",
-                         "records checked", "pages checked", "bytes of log checked", "bytes written" (a
-                         checkpoint), "bytes of log recovered" (vs_open) */
+    const char *what;
     uint64_t done;
     uint64_t total; /* as far as that is known; 0: it is not */
 } vs_progress;
@@ -447,9 +445,10 @@ typedef struct vs_open_options {
  * vectors the last checkpoint has. A path that ends in "/:memory:" is refused: no file gets that name.
  * Errors: VS_ERR_NOT_FOUND (no file, no VS_OPEN_CREATE), VS_ERR_NOT_DB, VS_ERR_CORRUPT,
  *   VS_ERR_LOG_MISSING, VS_ERR_TOO_NEW, VS_ERR_TOO_OLD, VS_ERR_BUSY, VS_ERR_READONLY (media),
- *   VS_ERR_DENIED, VS_ERR_INTERRUPTED (vs_open_options.progress), VS_ERR_INVALID (path, not a regular file), VS_ERR_LIMIT (a name longer than 230
- *   bytes), VS_ERR_IO, VS_ERR_FULL, VS_ERR_UNSUPPORTED (cpu; zstd, asked for or needed by the file, in a
- *   build with VS_OMIT_ZSTD), VS_ERR_NOMEM, VS_ERR_MISUSE (also ":memory:" with a vfs or VS_OPEN_READONLY).
+ *   VS_ERR_DENIED, VS_ERR_INVALID (path, not a regular file), VS_ERR_LIMIT (a name longer than 230
+ *   bytes), VS_ERR_INTERRUPTED (vs_open_options.progress), VS_ERR_IO, VS_ERR_FULL, VS_ERR_UNSUPPORTED (cpu;
+ *   zstd, asked for or needed by the file, in a build with VS_OMIT_ZSTD), VS_ERR_NOMEM, VS_ERR_MISUSE (also
+ *   ":memory:" with a vfs or VS_OPEN_READONLY).
  * Threads: any; opens of different files may run in parallel. */
 VS_NODISCARD VS_API vs_status vs_open(const char *path, const vs_open_options *options,
                                       vs_db **out_db);
@@ -1340,9 +1339,8 @@ VS_NODISCARD VS_API vs_status vs_txn_token(vs_txn *txn, const void *token, size_
 /* ---- 7  Search ------------------------------------------------------------------------------ */
 
 typedef struct vs_hit {
-    vs_key
-        key; /* what it points to is valid until the next search with the collection handle, or, of
-                   vs_cursor_hit, until the next call on the cursor */
+    vs_key key; /* what it points to is valid until the next search with the collection handle; of
+                   vs_cursor_hit: until the next call on the cursor */
     double distance; /* in the field's metric; smaller is nearer */
 } vs_hit;
 
@@ -1651,11 +1649,10 @@ VS_NODISCARD VS_API vs_status vs_vacuum(vs_db *db, uint64_t budget_bytes, uint64
  *
  *   db   an open database
  *
- * Searches, vs_put_batch, vs_append_batch, vs_delete_batch, vs_get_vectors, vs_check, vs_checkpoint and vs_maintain that have
- * begun when it is called return VS_ERR_INTERRUPTED soon, within some hundred rows or pages, and have changed
- * nothing; what does not look any more because it is nearly done returns as it would have. Calls that begin later
- * are not concerned, nor are commits with what comes after them, and who waits for a write transaction only ends
- * when that begins.
+ * Searches, vs_put_batch, vs_append_batch, vs_delete_batch, vs_get_vectors, vs_check, vs_checkpoint and vs_maintain
+ * that have begun when it is called return VS_ERR_INTERRUPTED soon, within some hundred rows or pages, and have
+ * changed nothing; one that is nearly done may return as it would have. One that waits for a write transaction
+ * ends when it has that. Calls that begin later are not concerned, nor are commits and what comes after them.
  * Errors: VS_ERR_MISUSE.
  * Threads: any, also while the handle is in use by others. */
 VS_API vs_status vs_interrupt(vs_db *db);
@@ -1663,7 +1660,8 @@ VS_API vs_status vs_interrupt(vs_db *db);
 /* vs_set_timeout - how long calls may take that have no timeout of their own.
  *
  *   db           an open database
- *   timeout_ms   they return VS_ERR_TIMEOUT when they take longer, and have changed nothing; 0: as long as they do
+ *   timeout_ms   they return VS_ERR_TIMEOUT when they take longer, and have changed nothing; 0 or
+ *                VS_NO_TIMEOUT: as long as they do
  *
  * Concerned are searches, vs_put_batch, vs_append_batch, vs_delete_batch, vs_get_vectors and vs_check that begin later;
  * waiting for a write transaction (vs_open_options.busy_timeout_ms) and committing do not count.

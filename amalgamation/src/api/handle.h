@@ -3,8 +3,8 @@
 #define VSI_HANDLE_H
 
 #include "api/hook.h"
-#include "math/kernels.h"
 #include "base/watch.h"
+#include "math/kernels.h"
 #include "store/checkpoint.h"
 #include "store/open.h"
 

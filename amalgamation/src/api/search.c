@@ -189,7 +189,7 @@ typedef struct search_batch {
     /* for the host's threads */
     size_t piece; /* queries of each but the last */
     vsi_watch_team team;
-    vsi_atomic_u64 failed_at; /* the first query that failed; count: none. Changed under db->lock */
+    vsi_atomic_u64 failed_at; /* from this query on none counts any more. Changed under db->lock */
     vs_status st;             /* its failure, or what ends all of them */
     vsi_err err;
 } search_batch;
@@ -241,7 +241,7 @@ static void batch_fail(search_batch *b, size_t i, vs_status st, const vsi_err *e
     bool has_ended = vsi_atomic_load(&b->team.has_ended);
     if (!has_ended && (ends_all || i < vsi_atomic_load(&b->failed_at))) {
         vsi_atomic_set(&b->team.has_ended, ends_all);
-        vsi_atomic_set(&b->failed_at, i);
+        vsi_atomic_set(&b->failed_at, ends_all ? 0 : i);
         b->st = st;
         b->err = *err;
     }

@@ -2,8 +2,8 @@
 #ifndef VSI_EXACT_H
 #define VSI_EXACT_H
 
-#include "math/kernels.h"
 #include "base/watch.h"
+#include "math/kernels.h"
 #include "query/topk.h"
 #include "store/state.h"
 

@@ -462,10 +462,10 @@ VSI_FN vs_status vsi_audit(vsi_err *err, const vsi_state *state, vsi_mem *mem, v
     vsi_pager *pager = state->catalog.cow->pager;
     auditor a = {.err = err,
                  .buf = {.mem = mem},
+                 .watch = watch,
                  .report = report,
                  .ctx = ctx,
                  .descs = state->descs,
-                 .watch = watch,
                  .reside = pager ? &pager->reside : NULL};
     if (a.reside)
         a.stay = vsi_stay_enter(a.reside);

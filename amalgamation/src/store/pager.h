@@ -2,8 +2,8 @@
 #ifndef VSI_PAGER_H
 #define VSI_PAGER_H
 
-#include "os/file.h"
 #include "base/watch.h"
+#include "os/file.h"
 #include "store/ref.h"
 #include "store/reside.h"
 #include "store/space.h"
