@@ -3,7 +3,7 @@
  * GENERATED from amalgamation/src by `make amalgamation`; do not edit. The interface and its
  * manual are in vecstore.h.
  *
- *   cc -O2 -c vecstore.c
+ *   cc -O2 -c vecstore.c      (link the program with -lzstd -lm -lpthread)
  *
  * SPDX-License-Identifier: MIT */
 #define VSI_AMALGAMATION 1
@@ -13,6 +13,10 @@
  * header includes this one first, before any system header has fixed the feature macros. */
 #ifndef VSI_PORT_H
 #define VSI_PORT_H
+
+#ifdef __cplusplus
+#error "vecstore.c is C: compile it as C; a C++ program includes vecstore.h and links with it"
+#endif
 
 #ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200809L
@@ -935,7 +939,7 @@ VSI_FN void vsi_hash128_subtract(vsi_hash128 *sum, vsi_hash128 value);
 /* uses base/hash.h */
 
 #define XXH_INLINE_ALL
-#include <xxhash.h>
+#include <xxhash.h> /* Debian: libxxhash-dev; the header is enough */
 
 VSI_FN uint64_t vsi_hash64(const void *data, size_t bytes, uint64_t seed) {
     return XXH3_64bits_withSeed(data, bytes, seed);
@@ -1000,7 +1004,7 @@ VS_NODISCARD VSI_FN vs_status vsi_unpack(vsi_err *err, vsi_mem *mem, vsi_bytes p
 #ifndef VS_OMIT_ZSTD
 
 #define ZSTD_STATIC_LINKING_ONLY /* for allocators of one's own */
-#include <zstd.h>
+#include <zstd.h>                /* Debian: libzstd-dev; -DVS_OMIT_ZSTD does without */
 
 /* Measured on JSON in values of 4 to 64 KiB, bench/RESULTS.md. */
 enum { CODEC_LEVEL = 1 };

@@ -281,7 +281,7 @@ int main(int argc, char **argv) {
                  "interface and its\n"
                  " * manual are in vecstore.h.\n"
                  " *\n"
-                 " *   cc -O2 -c vecstore.c\n"
+                 " *   cc -O2 -c vecstore.c      (link the program with -lzstd -lm -lpthread)\n"
                  " *\n"
                  " * SPDX-License-Identifier: MIT */\n"
                  "#define VSI_AMALGAMATION 1\n");

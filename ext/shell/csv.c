@@ -286,7 +286,10 @@ static int read_column(reader *r, batch *b, const csv_column *c, const char *tex
     case COLUMN_ELEMENT:
         return read_element(r, b, c, text, bytes);
     default:
-        return r->map->has_rest ? add_rest(r, c, text, bytes) : READ_ROW;
+        if (r->map->has_rest)
+            return add_rest(r, c, text, bytes);
+        reader_leave_out(r, c->name, strlen(c->name));
+        return READ_ROW;
     }
 }
 

@@ -427,6 +427,11 @@ static void import_report(const importer *im) {
                   rows ? "" : "; nothing was left to do");
     else
         shell_say(im->call, "%llu rows %s%s", (unsigned long long)im->added, what, refused);
+    if (im->source.left_out[0] && !shell_value(im->call, "--metadata"))
+        shell_say(im->call,
+                  "what is neither key, vector nor metadata was left out, such as '%s'; "
+                  "--metadata rest keeps it",
+                  im->source.left_out);
 }
 
 static int run_import(const shell_call *call) {

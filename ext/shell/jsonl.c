@@ -86,8 +86,10 @@ static int read_other(record_line *l) {
     const char *name = l->text + at;
     if (vs_json_skip(&l->json) < 0)
         return refuse_json(l);
-    if (!l->reader->map->has_rest)
+    if (!l->reader->map->has_rest) {
+        reader_leave_out(l->reader, name + 1, name_bytes - 2);
         return READ_ROW;
+    }
     vs_json_token(&l->json, &at, &bytes);
     buffer_add_string(rest, rest->bytes ? "," : "{");
     buffer_add(rest, name, name_bytes);

@@ -26,6 +26,11 @@ int reader_refuse(reader *r, const char *format, ...) {
     return READ_REFUSED;
 }
 
+void reader_leave_out(reader *r, const char *name, size_t bytes) {
+    if (!r->left_out[0])
+        snprintf(r->left_out, sizeof r->left_out, "%.*s", bytes < 63 ? (int)bytes : 63, name);
+}
+
 static bool fail_file(reader *r, const char *reason) {
     snprintf(r->why, sizeof r->why, "%.1000s: %s", r->path, reason);
     return false;

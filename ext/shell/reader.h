@@ -39,6 +39,7 @@ typedef struct reader {
     const mapping *map;         /* borrowed */
     uint64_t rows;              /* read so far, also those that were refused */
     char why[READER_WHY_BYTES]; /* the last failure, with file and place */
+    char left_out[64];          /* the first member or column that went nowhere */
     vecs vecs;                  /* of formats without names */
     companions companions;      /* of these */
     stream *stream;             /* of formats with names */
@@ -76,6 +77,8 @@ int reader_line(reader *r, char separator, const char **out_line, size_t *out_by
 int reader_key(reader *r, batch *b, const char *text, size_t bytes);
 /* The number of the row as its key. READ_... */
 int reader_number(reader *r, batch *b);
+/* Notes a member or column that the mapping leaves out. */
+void reader_leave_out(reader *r, const char *name, size_t bytes);
 /* A JSON array of numbers as the vector of a column; json stands at its first token. READ_... */
 int reader_vector(reader *r, batch *b, size_t column, vs_json *json);
 

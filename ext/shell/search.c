@@ -155,7 +155,9 @@ static int check_search(const shell_call *call, record_key *out_key) {
         return shell_usage(call, "--radius goes with --near, not with --key");
     if (key)
         return key_parse(call, key, out_key);
-    if (!near || (near[0] != '@' && near[0] != '['))
+    if (near && near[0] != '@' && near[0] != '[')
+        return shell_usage(call, "--near is '%.60s', expected @FILE or '[number, ...]'", near);
+    if (!near)
         return shell_usage(call, "--near is needed: @FILE or '[number, ...]'; or --key KEY");
     return SHELL_OK;
 }

@@ -48,6 +48,22 @@ else
     echo "skipped build-examples: the CMake project: there is no cmake here"
 fi
 
+# The lines of the README, in a folder that has what they name.
+mkdir "$scratch/readme"
+ln -s "$here/examples" "$here/vecstore.h" "$here/vecstore.c" "$scratch/readme"
+case "$BUILD" in /*) ln -s "$BUILD" "$scratch/readme/build" ;; *) ln -s "$here/$BUILD" "$scratch/readme/build" ;; esac
+lines_of() { # HEADING
+    sed -n "/^## $1\$/,/^## /p" README.md | sed -n 's/^    //p'
+}
+lines_of "In your program" >"$scratch/program.sh"
+lines_of "The shell" >"$scratch/shell.sh"
+check "the README's lines for a program run" \
+    "cd '$scratch/readme' && sh -e ../program.sh >../words && grep -q '\"red\"' ../words"
+check "the README's lines for the shell run" "cd '$scratch/readme' && sh -e ../shell.sh >../words 2>&1"
+check "and find what they should" \
+    "grep -q '^recall@10 1.0000' '$scratch/words' && grep -q '1  *text:alan .*1912' '$scratch/words' &&
+     grep -q '2 rows added' '$scratch/words' && [ -s '$scratch/readme/people.csv' ]"
+
 root=$scratch/root
 check "make install" "make -s install BUILD='$BUILD' DESTDIR='$root' PREFIX=/usr"
 check "installs the shell and its manual, the header, both libraries and the pkg-config file" \

@@ -44,6 +44,8 @@ done
 
 check "bare cc -O2 -c vecstore.c compiles without a word" \
     "cc -O2 -c vecstore.c -o '$scratch/bare.o' && [ ! -s '$scratch/check.log' ]"
+check "as C++ it says what is wrong" \
+    "! c++ -x c++ -c vecstore.c -o '$scratch/bare.o' 2>'$scratch/words' && grep -q 'compile it as C' '$scratch/words'"
 echo '#include <stdio.h>' >"$scratch/m32.c"
 m32="-m32 -idirafter /usr/include/x86_64-linux-gnu" # asm/errno.h
 if $CC $m32 -c "$scratch/m32.c" -o "$scratch/m32.o" 2>/dev/null; then

@@ -70,6 +70,11 @@ vs db import c own.jsonl --append --vector emb --metadata none
 gives "the database chooses keys" '{"key":5,"vector":[1,2],"metadata":{"x":[null]}}' \
     '{"key":6,"vector":[3,4],"metadata":null}' '{"key":7,"vector":[1,2],"metadata":null}' \
     '{"key":8,"vector":[3,4],"metadata":null}'
+fresh db --dim 2
+vs db import c own.jsonl --key id --vector emb --text-keys
+says "what is not mapped is left out, and that is said" "2 rows added" "such as 'title'; --metadata rest keeps it"
+vs db import c own.jsonl --key id --vector emb --text-keys --metadata none --again --upsert
+same "... unless it was asked for" "vecstore: import: 2 rows put" "$(cat err)"
 
 # bad CLAIM LINE TEXT...: the LINE as the third line of a file, with each answer to it.
 bad() {
@@ -139,6 +144,9 @@ vs db import c t.csv --key id --vector v0..v2 --metadata rest
 gives "a CSV: a range of columns, quotes, line ends in cells" \
     '{"key":1,"vector":[0.5,-1,2000],"metadata":{"name":"a, \"b\"\nc","n":7}}' \
     '{"key":"text:x","vector":[1,2,3],"metadata":{"name":"","n":1.50}}'
+fresh db --dim 3
+vs db import c t.csv --key id --vector v0..v2
+says "... a column that is left out is said" "2 rows added" "such as 'name'; --metadata rest keeps it"
 printf 'key\tvector\tmetadata\n5\t"[1,2, 3]"\t"{""a"":1}"\n6\t[4,5,6]\t\n' >t.tsv
 fresh db --dim 3
 vs db import c t.tsv

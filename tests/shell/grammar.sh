@@ -85,6 +85,8 @@ usage "... when one is near" "'frobnicate'"
 holds "... else none" test "$(grep -c nearest err)" = 0
 vs db search c --neer '[1,2]'
 usage "the nearest option is said" "'--neer'" "--near" "usage: vecstore FILE search"
+vs db search c --near 1,2
+usage "numbers without brackets are no vector, and that is said" "--near is '1,2', expected @FILE or '[number"
 vs db scan c --memry 3
 usage "... also one of those of all commands" "--memory"
 session ".mod json" "count c"

@@ -2,7 +2,7 @@
 #include "base/hash.h"
 
 #define XXH_INLINE_ALL
-#include <xxhash.h>
+#include <xxhash.h> /* Debian: libxxhash-dev; the header is enough */
 
 VSI_FN uint64_t vsi_hash64(const void *data, size_t bytes, uint64_t seed) {
     return XXH3_64bits_withSeed(data, bytes, seed);

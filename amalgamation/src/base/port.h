@@ -4,6 +4,10 @@
 #ifndef VSI_PORT_H
 #define VSI_PORT_H
 
+#ifdef __cplusplus
+#error "vecstore.c is C: compile it as C; a C++ program includes vecstore.h and links with it"
+#endif
+
 #ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200809L
 #endif
