@@ -1858,7 +1858,7 @@ VSI_FN size_t vsi_float_write(float value, char out[VSI_NUMBER_TEXT_BYTES]) {
 /* uses base/number.h */
 /* uses base/status.h */
 
-enum { VSI_JSON_DEPTH_MAX = 64 };
+enum { VSI_JSON_DEPTH_MAX = VS_JSON_DEPTH_MAX }; /* as an int */
 
 /* VS_OK, or VS_ERR_INVALID with the byte offset and what was expected there. */
 VSI_FN vs_status vsi_json_check_object(vsi_err *err, const char *text, size_t n);
@@ -5291,8 +5291,8 @@ typedef struct vsi_reside_stripe {
 } vsi_reside_stripe;
 
 typedef struct vsi_reside {
-    vsi_mem *mem;         /* borrowed */
-    uint64_t limit_bytes; /* of all memory of the database; UINT64_MAX: none */
+    vsi_mem *mem;               /* borrowed */
+    vsi_atomic_u64 limit_bytes; /* of all memory of the database; UINT64_MAX: none */
     vsi_atomic_u64 epoch;
     vsi_reside_stripe stripes[VSI_RESIDE_STRIPES];
     vsi_mutex lock; /* guards the queue and the change of the epoch */
@@ -5339,7 +5339,7 @@ VSI_FN uint64_t vsi_reside_excess(vsi_reside *reside, uint64_t extra);
 VSI_FN bool vsi_reside_init(vsi_reside *reside, vsi_mem *mem) {
     memset(reside, 0, sizeof *reside);
     reside->mem = mem;
-    reside->limit_bytes = UINT64_MAX;
+    vsi_atomic_set(&reside->limit_bytes, UINT64_MAX);
     return vsi_mutex_init(&reside->lock);
 }
 
@@ -5440,7 +5440,8 @@ VSI_FN uint64_t vsi_reside_excess(vsi_reside *reside, uint64_t extra) {
     uint64_t used = vsi_atomic_load(&reside->mem->used_bytes) + extra;
     uint64_t waiting = vsi_atomic_load(&reside->waiting_bytes);
     used = used > waiting ? used - waiting : 0;
-    return used > reside->limit_bytes ? used - reside->limit_bytes : 0;
+    uint64_t limit = vsi_atomic_load(&reside->limit_bytes);
+    return used > limit ? used - limit : 0;
 }
 /* ---- store/space.h ---------------------------------------------------------------------------------- */
 /* space.h - which pages of the database file are free. Of the holder of the writer role.
@@ -6347,8 +6348,8 @@ typedef struct vsi_pager {
     vsi_buf taken;     /* vsi_run: written since the last keep or undo */
     vsi_buf dropped; /* vsi_run: given up without a version that says so; the engine buries them */
     uint64_t written_bytes;
-    uint64_t writer; /* number of the transaction that changes something, or did last */
-    bool packs;      /* large values are compressed when that saves a page */
+    uint64_t writer;      /* number of the transaction that changes something, or did last */
+    vsi_atomic_u64 packs; /* not 0: large values are compressed when that saves a page */
     bool has_packed; /* a compressed one was written, if only to pages that were given up again */
 } vsi_pager;
 
@@ -9377,7 +9378,7 @@ VSI_FN bool vsi_budget_breathe(vsi_pager *pager, vsi_descs *descs, vsi_stay *sta
 enum { BUDGET_BATCH = 64, BUDGET_SLACK_SHARE = 16 };
 
 static bool budget_is_over(vsi_reside *reside) {
-    return vsi_reside_excess(reside, reside->limit_bytes / BUDGET_SLACK_SHARE);
+    return vsi_reside_excess(reside, vsi_atomic_load(&reside->limit_bytes) / BUDGET_SLACK_SHARE);
 }
 
 static void budget_sweep_nodes(vsi_pager *pager) {
@@ -13501,7 +13502,7 @@ typedef struct vsi_engine_config {
     const char *path;  /* as the caller gave it */
     bool is_readonly, may_create, maps_slabs;
     int sync;                 /* VS_SYNC_..., what VS_SYNC_DEFAULT means */
-    uint32_t busy_timeout_ms; /* VS_NO_WAIT: do not wait */
+    uint32_t busy_timeout_ms; /* VS_NO_WAIT: do not wait; at first, as sync */
     vs_busy_fn busy_fn;       /* NULL: busy_timeout_ms says how long to wait */
     void *busy_ctx;
     uint64_t memory_limit;  /* bytes; UINT64_MAX: none */
@@ -13527,6 +13528,11 @@ typedef struct vsi_engine {
     vsi_cow cow; /* of the holder of the writer role */
     vsi_descs descs;
     vsi_versions versions;
+
+    /* what any thread may set anew while others look at it, as may the pager's limit_bytes and packs */
+    vsi_atomic_u64 sync, busy_timeout_ms; /* from config */
+    vsi_atomic_u64
+        checkpoint_log_bytes; /* a log of this size asks for a checkpoint; 0: see store/checkpoint */
 
     /* guarded by versions.lock */
     vsi_cond role_free;
@@ -13719,9 +13725,11 @@ VSI_FN vsi_engine *vsi_engine_new(const vsi_engine_config *config) {
         vsi_free(config->mem, engine, sizeof *engine);
         return NULL;
     }
-    engine->pager.packs = vsi_codec_has_zstd() && !config->stores_plain;
+    vsi_atomic_set(&engine->sync, (uint64_t)config->sync);
+    vsi_atomic_set(&engine->busy_timeout_ms, config->busy_timeout_ms);
+    vsi_atomic_set(&engine->pager.packs, vsi_codec_has_zstd() && !config->stores_plain);
     if (config->memory_limit)
-        engine->pager.reside.limit_bytes = config->memory_limit;
+        vsi_atomic_set(&engine->pager.reside.limit_bytes, config->memory_limit);
     if (config->maps_slabs)
         vsi_pager_allow_maps(&engine->pager);
     return engine;
@@ -14045,7 +14053,7 @@ static size_t flusher_pack(flusher *f, vsi_bytes value, uint8_t *out) {
     uint32_t trailer = f->pager->trailer_bytes;
     size_t pages = vsi_blob_pages(value.bytes, trailer);
     vsi_assert(value.bytes <= VSI_VALUE_BYTES_MAX);
-    if (!f->pager->packs || pages == 1)
+    if (!vsi_atomic_load(&f->pager->packs) || pages == 1)
         return 0;
     size_t room = pages * VSI_PAGE_BYTES - VSI_BLOB_HEADER_BYTES - trailer;
     size_t packed = vsi_pack(&f->packer, value, out, room);
@@ -14676,6 +14684,15 @@ VSI_FN vs_status vsi_freelist_save(vsi_err *err, vsi_engine *engine, uint64_t fi
 
 /* uses store/engine.h */
 
+/* Bounds of what is kept in reserve, of the file and of the log. Smaller in some tests. */
+#ifndef VSI_RESERVE_PAGES
+#define VSI_RESERVE_PAGES 64
+#endif
+#ifndef VSI_RESERVE_LOG_BYTES
+#define VSI_RESERVE_LOG_BYTES (64 << 10)
+#endif
+enum { VSI_RESERVE_PAGES_MAX = 1024, VSI_RESERVE_LOG_BYTES_MAX = 1 << 20 };
+
 /* Sees to it that the file owns what the next checkpoint will need, with what the open transaction has
  * changed. Transactions that only delete may use up the reserve, others leave it alone. VS_ERR_FULL: the
  * device has no more; engine->wants_room then tells that checkpoints may help. The list of free pages is
@@ -14704,14 +14721,8 @@ VSI_FN uint64_t vsi_admit_reserve(const vsi_space *space);
  *       checkpoints: the pages that they replaced are free then. */
 /* uses store/admit.h */
 
-/* The reserve is this share of the file, within these bounds. Smaller in some tests. */
-enum { ADMIT_SHARE = 16, ADMIT_PAGES_MAX = 1024, ADMIT_LOG_SHARE = 64, ADMIT_LOG_MAX = 1 << 20 };
-#ifndef VSI_RESERVE_PAGES
-#define VSI_RESERVE_PAGES 64
-#endif
-#ifndef VSI_RESERVE_LOG_BYTES
-#define VSI_RESERVE_LOG_BYTES (64 << 10)
-#endif
+/* The reserve is this share of the file, within its bounds. */
+enum { ADMIT_SHARE = 16, ADMIT_LOG_SHARE = 64 };
 
 /* A changed collection's entry of the catalog, and the nodes above it. */
 enum { ADMIT_CATALOG_NODES = 4, ADMIT_ROUNDING_SHARE = 8 };
@@ -14719,7 +14730,7 @@ enum { ADMIT_CATALOG_NODES = 4, ADMIT_ROUNDING_SHARE = 8 };
 VSI_FN uint64_t vsi_admit_reserve(const vsi_space *space) {
     uint64_t pages = space->end / ADMIT_SHARE;
     pages = pages < VSI_RESERVE_PAGES ? VSI_RESERVE_PAGES : pages;
-    return pages < ADMIT_PAGES_MAX ? pages : ADMIT_PAGES_MAX;
+    return pages < VSI_RESERVE_PAGES_MAX ? pages : VSI_RESERVE_PAGES_MAX;
 }
 
 static void admit_add_slabs(vsi_engine *engine, vsi_page_count *need) {
@@ -14799,7 +14810,7 @@ VSI_FN vs_status vsi_admit_frame(vsi_err *err, vsi_engine *engine, size_t bytes,
                                  bool only_deletes) {
     uint64_t reserve = engine->metas.newest.checkpoint.end * VSI_PAGE_BYTES / ADMIT_LOG_SHARE;
     reserve = reserve < VSI_RESERVE_LOG_BYTES ? VSI_RESERVE_LOG_BYTES : reserve;
-    reserve = reserve < ADMIT_LOG_MAX ? reserve : ADMIT_LOG_MAX;
+    reserve = reserve < VSI_RESERVE_LOG_BYTES_MAX ? reserve : VSI_RESERVE_LOG_BYTES_MAX;
     vs_status st = vsi_log_own(err, &engine->log, bytes, reserve);
     if (engine->log.is_tight && vsi_log_bytes(&engine->log) >= 2 * reserve)
         engine->wants_room =
@@ -14823,7 +14834,7 @@ VSI_FN vs_status vsi_admit_frame(vsi_err *err, vsi_engine *engine, size_t bytes,
 VSI_FN bool vsi_spill(vsi_engine *engine, vsi_state *state);
 
 /* More of trees changed than should stay in memory. */
-VSI_FN bool vsi_spill_trees_are_large(const vsi_engine *engine);
+VSI_FN bool vsi_spill_trees_are_large(vsi_engine *engine);
 
 #endif
 /* ---- store/spill.c ---------------------------------------------------------------------------------- */
@@ -14850,8 +14861,9 @@ static uint64_t spill_at_least(uint64_t bytes) {
     return bytes > VSI_SPILL_BYTES ? bytes : VSI_SPILL_BYTES;
 }
 
-VSI_FN bool vsi_spill_trees_are_large(const vsi_engine *engine) {
-    uint64_t limit = spill_at_least(engine->pager.reside.limit_bytes / SPILL_TREES_SHARE);
+VSI_FN bool vsi_spill_trees_are_large(vsi_engine *engine) {
+    uint64_t limit =
+        spill_at_least(vsi_atomic_load(&engine->pager.reside.limit_bytes) / SPILL_TREES_SHARE);
     limit = limit < VSI_DIRTY_BYTES ? limit : VSI_DIRTY_BYTES;
     return engine->cow.bytes - engine->cow.dead_bytes >= limit;
 }
@@ -14878,7 +14890,7 @@ static vs_status spill_trees(vsi_err *err, vsi_engine *engine, vsi_state *state)
 }
 
 static bool spill_run(vsi_err *err, vsi_engine *engine, vsi_state *state) {
-    uint64_t limit = engine->pager.reside.limit_bytes;
+    uint64_t limit = vsi_atomic_load(&engine->pager.reside.limit_bytes);
     uint64_t excess = vsi_reside_excess(&engine->pager.reside, limit / SPILL_TREES_SHARE);
     bool has_slabs = vsi_flush_slabs_left(state) >= spill_at_least(limit / SPILL_SLABS_SHARE);
     bool has_trees = vsi_spill_trees_are_large(engine);
@@ -15427,6 +15439,9 @@ VSI_FN vs_status vsi_engine_open(vsi_err *err, const vsi_engine_config *config,
 /* uses store/savepoint.h */
 /* uses store/spill.h */
 
+/* VS_SYNC_NORMAL syncs when this much, or for this long, nothing was synced. */
+enum { VSI_NORMAL_BYTES = 4 << 20, VSI_NORMAL_US = 1000000 };
+
 /* What the log has of a transaction's savepoints. */
 typedef struct vsi_logged_points {
     uint32_t count;       /* of those that are open, it knows this many, the outermost ones */
@@ -15524,9 +15539,6 @@ enum {
     /* Frames kept for a failed sync take a share of the memory limit, if that is not too little. */
     WRITE_KEPT_SHARE = 4,
     WRITE_KEPT_BYTES_MIN = 1 << 20,
-    /* VS_SYNC_NORMAL syncs when this much, or for this long, nothing was synced. */
-    WRITE_NORMAL_BYTES = 4 << 20,
-    WRITE_NORMAL_US = 1000000,
     /* Pauses between questions whether to wait on: 1 ms, then twice as long up to 128. */
     ROLE_PAUSES = 8
 };
@@ -15568,8 +15580,9 @@ static uint32_t role_patience_ms(vsi_engine *engine, role_wait *wait) {
         wait->tries += wait->tries < UINT32_MAX;
         return 1u << (wait->tries < ROLE_PAUSES ? wait->tries - 1 : ROLE_PAUSES - 1);
     }
-    int64_t left_us = (int64_t)engine->config.busy_timeout_ms * 1000 - waited_us;
-    bool waits = engine->config.busy_timeout_ms != VS_NO_WAIT && left_us > 0;
+    uint64_t timeout_ms = vsi_atomic_load(&engine->busy_timeout_ms);
+    int64_t left_us = (int64_t)timeout_ms * 1000 - waited_us;
+    bool waits = timeout_ms != VS_NO_WAIT && left_us > 0;
     return waits ? (uint32_t)(left_us / 1000 + 1) : 0;
 }
 
@@ -15701,7 +15714,7 @@ static vs_status write_open_log(vsi_err *err, vsi_engine *engine) {
 
 /* Frames kept for a failed sync are bounded. */
 static void write_make_room(vsi_engine *engine, size_t bytes) {
-    uint64_t most = engine->pager.reside.limit_bytes / WRITE_KEPT_SHARE;
+    uint64_t most = vsi_atomic_load(&engine->pager.reside.limit_bytes) / WRITE_KEPT_SHARE;
     most = most < WRITE_KEPT_BYTES_MIN ? WRITE_KEPT_BYTES_MIN : most;
     most = most < VSI_UNSYNCED_MAX ? most : VSI_UNSYNCED_MAX;
     while (!engine->has_failed && engine->log.kept_bytes > 0 &&
@@ -16123,8 +16136,8 @@ static bool write_wants_sync(vsi_engine *engine, int sync) {
     if (sync != VS_SYNC_NORMAL || engine->is_syncing)
         return false;
     int64_t now_us = engine->config.vfs->ticks_us(engine->config.vfs->ctx);
-    return engine->log.kept_bytes >= WRITE_NORMAL_BYTES ||
-           now_us - engine->last_sync_us >= WRITE_NORMAL_US;
+    return engine->log.kept_bytes >= VSI_NORMAL_BYTES ||
+           now_us - engine->last_sync_us >= VSI_NORMAL_US;
 }
 
 /* Until readers see the commit, or it is clear that they never will. */
@@ -16150,7 +16163,7 @@ static vs_status write_settle(vsi_err *err, vsi_write *write) {
 
 VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync) {
     vsi_engine *engine = write->engine;
-    sync = sync == VS_SYNC_DEFAULT ? engine->config.sync : sync;
+    sync = sync == VS_SYNC_DEFAULT ? (int)vsi_atomic_load(&engine->sync) : sync;
     vs_status st = VS_OK;
     vsi_version *version = NULL;
     write_release(write, 1);
@@ -16192,6 +16205,13 @@ VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync) {
 
 /* uses store/write.h */
 
+/* The log's size that asks for a checkpoint, unless it is set: an eighth of the database, within these bounds.
+ * Smaller in some tests. */
+#ifndef VSI_CHECKPOINT_LOG_BYTES
+#define VSI_CHECKPOINT_LOG_BYTES (16 << 20)
+#endif
+enum { VSI_CHECKPOINT_LOG_BYTES_MAX = 1 << 30 };
+
 /* Makes a checkpoint of the newest version, waiting for the writer role. Afterwards the database is the
  * file and, for going back to the checkpoint before, its log. is_final: the log goes away altogether.
  * On a failure everything is as before, or writing has stopped. */
@@ -16221,12 +16241,7 @@ VS_NODISCARD VSI_FN vs_status vsi_maintain(vsi_err *err, vsi_engine *engine, uin
 /* uses store/freelist.h */
 /* uses store/relocate.h */
 
-/* The log's size that asks for a checkpoint: an eighth of the database, within these bounds. Smaller in
- * some tests. */
-#ifndef VSI_CHECKPOINT_LOG_BYTES
-#define VSI_CHECKPOINT_LOG_BYTES (16 << 20)
-#endif
-enum { CHECKPOINT_LOG_BYTES_MAX = 1 << 30, CHECKPOINT_LOG_SHARE = 8 };
+enum { CHECKPOINT_LOG_SHARE = 8 };
 
 /* From half that size on commits write slabs ahead, so many bytes for one of the log; at the full size, or
  * at twice that, a commit does what is left. */
@@ -16603,10 +16618,13 @@ VSI_FN vs_status vsi_checkpoint(vsi_err *err, vsi_engine *engine, bool is_final)
 /* ---- in steps ------------------------------------------------------------------------------- */
 
 /* The size of the log that asks for a checkpoint; log_lock held. */
-static uint64_t checkpoint_log_limit(const vsi_engine *engine) {
+static uint64_t checkpoint_log_limit(vsi_engine *engine) {
+    uint64_t set = vsi_atomic_load(&engine->checkpoint_log_bytes);
+    if (set)
+        return set;
     uint64_t share = engine->metas.newest.checkpoint.end * VSI_PAGE_BYTES / CHECKPOINT_LOG_SHARE;
     uint64_t limit = share < VSI_CHECKPOINT_LOG_BYTES ? VSI_CHECKPOINT_LOG_BYTES : share;
-    return limit > CHECKPOINT_LOG_BYTES_MAX ? CHECKPOINT_LOG_BYTES_MAX : limit;
+    return limit > VSI_CHECKPOINT_LOG_BYTES_MAX ? VSI_CHECKPOINT_LOG_BYTES_MAX : limit;
 }
 
 /* How far it is to the next checkpoint. */
@@ -17158,14 +17176,14 @@ static vs_status clone_verify(vsi_err *err, const clone_work *work, vsi_engine *
 
 /* Opens the copy and closes it. */
 static vs_status clone_settle(vsi_err *err, clone_work *work) {
-    const vsi_engine_config *like = &work->engine->config;
     vsi_engine_config config = {.mem = &work->mem,
                                 .vfs = work->vfs,
                                 .path = work->path,
                                 .sync = VS_SYNC_OFF,
                                 .busy_timeout_ms = VS_NO_WAIT,
-                                .memory_limit = like->memory_limit,
-                                .stores_plain = like->stores_plain};
+                                .memory_limit =
+                                    vsi_atomic_load(&work->engine->pager.reside.limit_bytes),
+                                .stores_plain = !vsi_atomic_load(&work->engine->pager.packs)};
     vsi_engine *copy = NULL;
     vsi_err second = {0};
     vs_status st = vsi_engine_open(err, &config, &copy);
@@ -17970,6 +17988,10 @@ void vs_vfs_memory_destroy(vs_vfs *vfs) {
 
 #define VSI_MEMORY_PATH ":memory:"
 
+/* What the options stand for that do not say anything else. */
+enum { VSI_BUSY_MS = 5000 };
+#define VSI_MEMORY_BYTES ((uint64_t)1 << 30)
+
 /* Where a database comes from. */
 typedef struct vsi_source {
     const char *call; /* the public function, for messages */
@@ -17992,11 +18014,6 @@ VSI_FN vs_status vsi_database_open(const vsi_source *source, const vs_open_optio
 /* uses math/dispatch.h */
 /* uses os/memory.h */
 /* uses os/posix.h */
-
-enum { DATABASE_BUSY_MS = 5000 };
-
-/* The memory limit unless the options name one: 1 GiB. */
-#define DATABASE_MEMORY_BYTES ((uint64_t)1 << 30)
 
 /* ---- messages ------------------------------------------------------------------------------- */
 
@@ -18131,8 +18148,8 @@ static vs_status open_database(vsi_err *err, const char *path, const vs_open_opt
         .may_create = options->flags & VS_OPEN_CREATE,
         .maps_slabs = options->flags & VS_OPEN_MMAP,
         .sync = options->sync ? options->sync : VS_SYNC_FULL,
-        .busy_timeout_ms = options->busy_timeout_ms ? options->busy_timeout_ms : DATABASE_BUSY_MS,
-        .memory_limit = options->memory_limit ? options->memory_limit : DATABASE_MEMORY_BYTES,
+        .busy_timeout_ms = options->busy_timeout_ms ? options->busy_timeout_ms : VSI_BUSY_MS,
+        .memory_limit = options->memory_limit ? options->memory_limit : VSI_MEMORY_BYTES,
         .busy_fn = options->busy,
         .busy_ctx = options->busy_ctx,
         .stores_plain = options->compression == VS_COMPRESSION_NONE,
@@ -20486,7 +20503,7 @@ vs_status vs_stats_get(vs_db *db, vs_stats *out_stats) {
     stats.file_bytes = engine->metas.newest.checkpoint.end * VSI_PAGE_BYTES;
     stats.trailer_bytes = engine->metas.newest.trailer_bytes;
     stats.retained_bytes = engine->retained_bytes;
-    stats.memory_limit = engine->pager.reside.limit_bytes;
+    stats.memory_limit = vsi_atomic_load(&engine->pager.reside.limit_bytes);
     stats.free_bytes = engine->free_pages * VSI_PAGE_BYTES;
     memcpy(stats.readonly_reason, engine->failure, sizeof stats.readonly_reason);
     vsi_mutex_unlock(&engine->log_lock);
@@ -20622,6 +20639,291 @@ vs_status vs_deserialize(const void *data, size_t bytes, const vs_open_options *
     vsi_source source = {
         .call = "vs_deserialize", .is_memory = true, .holds = true, .data = data, .bytes = bytes};
     return vsi_database_open(&source, options, out_db);
+}
+/* ---- api/limits.c ---------------------------------------------------------------------------------- */
+/* limits.c - what is bounded, and what can be set: two tables, from which docs/LIMITS.md follows. */
+/* uses api/database.h */
+/* uses base/json.h */
+/* uses math/dispatch.h */
+/* uses store/admit.h */
+
+/* ---- limits --------------------------------------------------------------------------------- */
+
+typedef struct limits_entry {
+    const char *name;
+    uint64_t value;
+    const char *unit, *of, *description;
+} limits_entry;
+
+#define LIMITS_CONSTANT(name, unit, of, description)                                               \
+    { #name, name, unit, of, description }
+
+/* The constants of vecstore.h, in its order; then those that its comments name. */
+static const limits_entry limits_all[] = {
+    LIMITS_CONSTANT(VS_VFS_WHY_BYTES, "bytes", "file system",
+                    "room for the reason that a VFS gives, its NUL among them"),
+    LIMITS_CONSTANT(VS_DIM_MAX, "elements", "vector", "elements of a vector"),
+    LIMITS_CONSTANT(VS_NAME_BYTES_MAX, "bytes", "collection", "name of a collection, or an alias"),
+    LIMITS_CONSTANT(VS_FIELDS_MAX, "fields", "collection", "vector fields"),
+    LIMITS_CONSTANT(VS_FIELD_BYTES_MAX, "bytes", "field", "name of a field"),
+    LIMITS_CONSTANT(VS_INDEX_BYTES_MAX, "bytes", "field", "index description"),
+    LIMITS_CONSTANT(VS_KEY_BYTES_MAX, "bytes", "record", "key, of kind VS_KEY_BYTES"),
+    LIMITS_CONSTANT(VS_METADATA_BYTES_MAX, "bytes", "record", "metadata"),
+    LIMITS_CONSTANT(VS_RECORDS_MAX, "records", "collection", "records"),
+    LIMITS_CONSTANT(VS_KV_KEY_BYTES_MAX, "bytes", "note", "key of a note"),
+    LIMITS_CONSTANT(VS_KV_VALUE_BYTES_MAX, "bytes", "note", "value of a note"),
+    LIMITS_CONSTANT(VS_SAVEPOINTS_MAX, "savepoints", "transaction", "savepoints that are open"),
+    LIMITS_CONSTANT(VS_JSON_DEPTH_MAX, "levels", "JSON", "arrays and objects in each other"),
+    {"merge_patch_bytes", UINT32_MAX - 1, "bytes", "JSON", "each text of vs_json_merge_patch"},
+    {"path_bytes", VSI_PATH_BYTES_MAX - 1, "bytes", "database", "absolute path of the file"},
+    {"file_name_bytes", VSI_NAME_BYTES_MAX, "bytes", "database",
+     "name of the file, without its folder; its logs have longer ones"},
+    {"file_bytes", VSI_PAGE_NO_MAX *VSI_PAGE_BYTES, "bytes", "database",
+     "the file; what the file system can have may be less"},
+    {"collections", UINT32_MAX, "collections", "database",
+     "collections, also those that are gone: ids are not used again"},
+    {"namespaces", (uint64_t)UINT32_MAX + 1, "namespaces", "collection", "namespaces of keys"},
+    {"log_bytes_min", VSI_CHECKPOINT_LOG_BYTES, "bytes", "database",
+     "a shorter log asks for no checkpoint, unless checkpoint_log_bytes is set"},
+    {"log_bytes_max", VSI_CHECKPOINT_LOG_BYTES_MAX, "bytes", "database",
+     "a log of this size asks for a checkpoint, unless checkpoint_log_bytes is set"},
+    {"normal_sync_bytes", VSI_NORMAL_BYTES, "bytes", "transaction",
+     "commits at VS_SYNC_NORMAL since the last sync that make one sync"},
+    {"normal_sync_us", VSI_NORMAL_US, "microseconds", "transaction",
+     "time since the last sync that makes a commit at VS_SYNC_NORMAL sync"},
+    {"unsynced_bytes", VSI_UNSYNCED_MAX, "bytes", "database",
+     "commits that may wait for a sync, or a quarter of the memory limit; more force one"},
+    {"file_reserve_bytes_min", (uint64_t)VSI_RESERVE_PAGES *VSI_PAGE_BYTES, "bytes", "database",
+     "of the file kept for deleting on a full disk, at least"},
+    {"file_reserve_bytes_max", (uint64_t)VSI_RESERVE_PAGES_MAX *VSI_PAGE_BYTES, "bytes", "database",
+     "of the file kept for deleting on a full disk, at most"},
+    {"log_reserve_bytes_min", VSI_RESERVE_LOG_BYTES, "bytes", "database",
+     "of the log kept for deleting on a full disk, at least"},
+    {"log_reserve_bytes_max", VSI_RESERVE_LOG_BYTES_MAX, "bytes", "database",
+     "of the log kept for deleting on a full disk, at most"},
+    {"interrupts", VSI_INTERRUPTS_MAX, "calls", "file system",
+     "calls in a row that a VFS may end with VS_ERR_INTERRUPTED"},
+    {"message_bytes", VSI_ERR_TEXT_BYTES - 1, "bytes", "message",
+     "vs_errmsg; what is longer is cut"},
+};
+
+vs_status vs_limit_at(size_t at, vs_limit_info *out_info) {
+    vsi_err err = {0};
+    if (!out_info || vsi_struct_check(&err, "vs_limit_info", out_info) != VS_OK)
+        return VS_ERR_MISUSE;
+    if (at >= sizeof limits_all / sizeof *limits_all)
+        return VS_DONE;
+    const limits_entry *entry = &limits_all[at];
+    vs_limit_info info = {.size = out_info->size,
+                          .name = entry->name,
+                          .value = entry->value,
+                          .unit = entry->unit,
+                          .of = entry->of,
+                          .description = entry->description};
+    vsi_struct_write(&info, sizeof info, out_info);
+    return VS_OK;
+}
+
+/* ---- parameters ----------------------------------------------------------------------------- */
+
+typedef uint64_t limits_get(vs_db *db);
+typedef void limits_set(vs_db *db, uint64_t value);
+
+typedef struct limits_param {
+    const char *name;
+    int kind;
+    uint64_t fallback, minimum, maximum;
+    const char *choices; /* of VS_PARAM_CHOICE; NULL: those of cpu */
+    limits_get *get;
+    limits_set *set; /* NULL: it is fixed when the database is opened */
+    const char *description;
+} limits_param;
+
+static uint64_t param_memory_limit(vs_db *db) {
+    return vsi_atomic_load(&db->engine->pager.reside.limit_bytes);
+}
+
+static void param_set_memory_limit(vs_db *db, uint64_t value) {
+    vsi_atomic_set(&db->engine->pager.reside.limit_bytes, value);
+    vsi_budget_keep(&db->engine->pager, &db->engine->descs);
+}
+
+static uint64_t param_sync(vs_db *db) {
+    return vsi_atomic_load(&db->engine->sync);
+}
+
+static void param_set_sync(vs_db *db, uint64_t value) {
+    vsi_atomic_set(&db->engine->sync, value);
+}
+
+static uint64_t param_busy_timeout(vs_db *db) {
+    return vsi_atomic_load(&db->engine->busy_timeout_ms);
+}
+
+static void param_set_busy_timeout(vs_db *db, uint64_t value) {
+    vsi_atomic_set(&db->engine->busy_timeout_ms, value);
+}
+
+static uint64_t param_log_bytes(vs_db *db) {
+    return vsi_atomic_load(&db->engine->checkpoint_log_bytes);
+}
+
+static void param_set_log_bytes(vs_db *db, uint64_t value) {
+    vsi_atomic_set(&db->engine->checkpoint_log_bytes, value);
+}
+
+static uint64_t param_compression(vs_db *db) {
+    return vsi_atomic_load(&db->engine->pager.packs) ? VS_COMPRESSION_ZSTD : VS_COMPRESSION_NONE;
+}
+
+static void param_set_compression(vs_db *db, uint64_t value) {
+    vsi_atomic_set(&db->engine->pager.packs, value == VS_COMPRESSION_ZSTD);
+}
+
+static uint64_t param_trailer_bytes(vs_db *db) {
+    return db->engine->pager.trailer_bytes;
+}
+
+static uint64_t param_readonly(vs_db *db) {
+    return db->engine->config.is_readonly;
+}
+
+static uint64_t param_mmap(vs_db *db) {
+    return db->engine->config.maps_slabs;
+}
+
+/* Which of the words, separated by single spaces, a text is; the number of words when it is none. */
+static uint64_t param_word(const char *words, const char *text) {
+    size_t bytes = strlen(text);
+    uint64_t at = 0;
+    while (*words) {
+        size_t word = strcspn(words, " ");
+        if (word == bytes && !memcmp(words, text, bytes))
+            return at;
+        at++;
+        words += word + (words[word] == ' ');
+    }
+    return at;
+}
+
+static uint64_t param_cpu(vs_db *db) {
+    return param_word(vsi_kernels_names(), db->kernels->name);
+}
+
+#ifdef VS_OMIT_ZSTD
+#define LIMITS_CODEC  VS_COMPRESSION_NONE
+#define LIMITS_CODECS "none"
+#else
+#define LIMITS_CODEC  VS_COMPRESSION_ZSTD
+#define LIMITS_CODECS "none zstd"
+#endif
+#define LIMITS_LOG_BYTES_MAX ((uint64_t)1 << 40)
+
+static const limits_param limits_params[] = {
+    {"memory_limit", VS_PARAM_BYTES, VSI_MEMORY_BYTES, 1, VS_NO_LIMIT, "", param_memory_limit,
+     param_set_memory_limit, "memory of the database; VS_NO_LIMIT: no limit"},
+    {"sync", VS_PARAM_CHOICE, VS_SYNC_FULL, VS_SYNC_FULL, VS_SYNC_OFF, "full normal off",
+     param_sync, param_set_sync, "how durable commits are that do not say it"},
+    {"busy_timeout_ms", VS_PARAM_MILLISECONDS, VSI_BUSY_MS, 1, VS_NO_WAIT, "", param_busy_timeout,
+     param_set_busy_timeout,
+     "how long to wait for another thread's write transaction, if no busy function is asked; "
+     "VS_NO_WAIT: do not wait"},
+    {"checkpoint_log_bytes", VS_PARAM_BYTES, 0, 0, LIMITS_LOG_BYTES_MAX, "", param_log_bytes,
+     param_set_log_bytes,
+     "size of the log at which commits make a checkpoint; 0: an eighth of the file, from "
+     "log_bytes_min to log_bytes_max"},
+    {"compression", VS_PARAM_CHOICE, LIMITS_CODEC, VS_COMPRESSION_NONE, LIMITS_CODEC, LIMITS_CODECS,
+     param_compression, param_set_compression,
+     "how large metadata and notes are stored from now on"},
+    {"trailer_bytes", VS_PARAM_BYTES, 0, 0, VSI_TRAILER_BYTES, "", param_trailer_bytes, NULL,
+     "bytes that stay free at the end of each piece of the file: none or the maximum"},
+    {"readonly", VS_PARAM_BOOL, 0, 0, 1, "", param_readonly, NULL, "nothing can be changed"},
+    {"mmap", VS_PARAM_BOOL, 0, 0, 1, "", param_mmap, NULL,
+     "vectors and keys are looked at in the mapped file, where there are maps"},
+    {"cpu", VS_PARAM_CHOICE, 0, 0, 0, NULL, param_cpu, NULL,
+     "the kernel set; the choices are vs_cpu_features of the machine"},
+};
+
+static void param_fill(vs_db *db, const limits_param *param, vs_param_info *out_info) {
+    const char *choices = param->choices ? param->choices : vsi_kernels_names();
+    vs_param_info info = {.size = out_info->size,
+                          .kind = param->kind,
+                          .name = param->name,
+                          .description = param->description,
+                          .choices = choices,
+                          .value = db ? param->get(db) : param->fallback,
+                          .default_value = param->fallback,
+                          .minimum = param->minimum,
+                          .maximum = param->maximum,
+                          .can_change = param->set != NULL};
+    if (!param->choices)
+        info.maximum = param_word(choices, "") - 1;
+    vsi_struct_write(&info, sizeof info, out_info);
+}
+
+/* A call about parameters: of a database, or of none. */
+static vs_status param_check(vsi_err *err, vs_db *db, const vs_param_info *info) {
+    if ((db && vsi_handle_check(db, VSI_TAG_DB) != VS_OK) || !info)
+        return VS_ERR_MISUSE;
+    vs_status st = vsi_struct_check(err, "vs_param_info", info);
+    return db ? vsi_handle_end(&db->head, st, err) : st;
+}
+
+vs_status vs_param_at(vs_db *db, size_t at, vs_param_info *out_info) {
+    vsi_err err = {0};
+    vs_status st = param_check(&err, db, out_info);
+    if (st != VS_OK)
+        return st;
+    if (at >= sizeof limits_params / sizeof *limits_params)
+        return VS_DONE;
+    param_fill(db, &limits_params[at], out_info);
+    return VS_OK;
+}
+
+static vs_status param_find(vsi_err *err, const char *name, const limits_param **out_param) {
+    for (size_t i = 0; i < sizeof limits_params / sizeof *limits_params; i++)
+        if (!strcmp(limits_params[i].name, name)) {
+            *out_param = &limits_params[i];
+            return VS_OK;
+        }
+    return vsi_fail(err, VS_ERR_NOT_FOUND, "there is no parameter '%s'", name);
+}
+
+vs_status vs_param_get(vs_db *db, const char *name, vs_param_info *out_info) {
+    vsi_err err = {0};
+    const limits_param *param = NULL;
+    vs_status st = param_check(&err, db, out_info);
+    if (st != VS_OK || !name)
+        return VS_ERR_MISUSE;
+    st = param_find(&err, name, &param);
+    if (st == VS_OK)
+        param_fill(db, param, out_info);
+    return db ? vsi_handle_end(&db->head, st, &err) : st;
+}
+
+static vs_status param_check_value(vsi_err *err, const limits_param *param, uint64_t value) {
+    if (!param->set)
+        return vsi_fail(err, VS_ERR_MISUSE,
+                        "parameter %s is fixed when the database is opened or created",
+                        param->name);
+    if (value < param->minimum || value > param->maximum)
+        return vsi_fail(err, VS_ERR_INVALID, "parameter %s: %llu, expected %llu to %llu",
+                        param->name, (unsigned long long)value, (unsigned long long)param->minimum,
+                        (unsigned long long)param->maximum);
+    return VS_OK;
+}
+
+vs_status vs_param_set(vs_db *db, const char *name, uint64_t value) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !name)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    const limits_param *param = NULL;
+    vs_status st = param_find(&err, name, &param);
+    if (st == VS_OK)
+        st = param_check_value(&err, param, value);
+    if (st == VS_OK)
+        param->set(db, value);
+    return vsi_handle_end(&db->head, st, &err);
 }
 /* ---- api/json_text.c ---------------------------------------------------------------------------------- */
 /* json_text.c - the public reader and writers of JSON. */

@@ -18,7 +18,8 @@
  *   7  Search                        vs_search, vs_search_batch, vs_search_radius, vs_search_key
  *   8  Iterating                     vs_scan, vs_step
  *   9  Key/value notes               vs_kv_put, vs_kv_get
- *  10  Looking after a database      vs_sync, vs_checkpoint, vs_maintain, vs_interrupt, vs_stats_get, vs_check
+ *  10  Looking after a database      vs_sync, vs_checkpoint, vs_maintain, vs_interrupt, vs_stats_get, vs_check,
+ *                                   vs_limit_at, vs_param_at, vs_param_set
  *  11  JSON                          vs_json_begin, vs_json_next, vs_json_floats, vs_json_write_string
  *
  * Words. A *database* is one file. A *collection* holds *records* of one shape. A *record* is a
@@ -328,6 +329,7 @@ enum {
     VS_COMPRESSION_ZSTD = 2     /* with zstd, each that takes fewer pages of 4 KiB then */
 };
 
+/* vs_param_set changes some of them while the database is open; vs_param_at has the bounds of all. */
 typedef struct vs_open_options {
     uint32_t size;                 /* VS_OPEN_OPTIONS_INIT sets it */
     uint32_t flags;                /* VS_OPEN_... */
@@ -1346,7 +1348,7 @@ VS_NODISCARD VS_API vs_status vs_sync(vs_db *db);
  *   db   an open database
  *
  * Happens by itself after a commit when the log has reached an eighth of the database, but at least 16 MiB
- * and at most 1 GiB, or twice that if much is left to write; on a full disk; and when it is closed. The log of
+ * and at most 1 GiB (the parameter checkpoint_log_bytes sets another size), or twice that if much is left to write; on a full disk; and when it is closed. The log of
  * the last two checkpoints is kept, so that damage of the newest one loses nothing. Readers are not disturbed; writers wait. Nothing to do: VS_OK.
  * Errors: VS_ERR_BUSY (another thread's write transaction), VS_ERR_MISUSE (this thread's),
  *   VS_ERR_READONLY, VS_ERR_IO, VS_ERR_FULL, VS_ERR_CORRUPT, VS_ERR_INDOUBT, VS_ERR_NOMEM. After an
@@ -1444,6 +1446,90 @@ typedef void (*vs_check_fn)(void *ctx, const char *problem);
 VS_NODISCARD VS_API vs_status vs_check(vs_db *db, int level, vs_check_fn report, void *ctx,
                                        uint64_t *out_problems);
 
+/* What is bounded, and by how much. */
+typedef struct vs_limit_info {
+    uint32_t size; /* VS_LIMIT_INFO_INIT sets it */
+    const char *
+        name; /* of its constant in this header, such as "VS_DIM_MAX"; one of small letters has none */
+    uint64_t value;
+    const char *unit; /* "bytes", "elements", "records", ... */
+    const char *of;   /* which thing it is a limit of: "database", "collection", "record", ... */
+    const char *description; /* what is counted, in a line */
+} vs_limit_info;
+
+#define VS_LIMIT_INFO_INIT                                                                         \
+    { sizeof(vs_limit_info), NULL, 0, NULL, NULL, NULL }
+
+/* vs_limit_at - the limits of this library one by one.
+ *
+ *   at         0, 1, 2, ...
+ *   out_info   [1] its size member says how much may be written
+ *
+ * They are the same for all databases; what can be set for one are its parameters (vs_param_at). docs/LIMITS.md lists
+ * both. Returns VS_OK, or VS_DONE when there are not so many.
+ * Memory: the texts are constants.  Errors: VS_ERR_MISUSE.  Threads: any. */
+VS_NODISCARD VS_API vs_status vs_limit_at(size_t at, vs_limit_info *out_info);
+
+/* Kinds of parameters. */
+enum {
+    VS_PARAM_BOOL = 1, /* 0 or 1 */
+    VS_PARAM_BYTES = 2,
+    VS_PARAM_MILLISECONDS = 3,
+    VS_PARAM_CHOICE =
+        4 /* the choices are words: the first stands for minimum, the next for minimum + 1 */
+};
+
+/* A parameter of a database: what vs_open_options has, and some that can only be set while it is open. */
+typedef struct vs_param_info {
+    uint32_t size;           /* VS_PARAM_INFO_INIT sets it */
+    int kind;                /* VS_PARAM_... */
+    const char *name;        /* that of its member in vs_open_options, if there is one */
+    const char *description; /* in a line */
+    const char *choices;     /* of VS_PARAM_CHOICE: words with spaces between them; else "" */
+    uint64_t value;          /* now */
+    uint64_t default_value;  /* when vs_open_options says nothing */
+    uint64_t minimum, maximum;
+    int can_change; /* whether vs_param_set takes it */
+} vs_param_info;
+
+#define VS_PARAM_INFO_INIT                                                                         \
+    { sizeof(vs_param_info), 0, NULL, NULL, NULL, 0, 0, 0, 0, 0 }
+
+/* vs_param_at - the parameters of a database one by one.
+ *
+ *   db         an open database; NULL: value is the default then
+ *   at         0, 1, 2, ...
+ *   out_info   [1] its size member says how much may be written
+ *
+ * Returns VS_OK, or VS_DONE when there are not so many.
+ * Memory: the texts are constants.  Errors: VS_ERR_MISUSE.  Threads: any. */
+VS_NODISCARD VS_API vs_status vs_param_at(vs_db *db, size_t at, vs_param_info *out_info);
+
+/* vs_param_get - one parameter of a database.
+ *
+ *   db         as vs_param_at
+ *   name       such as "memory_limit"
+ *   out_info   as vs_param_at
+ *
+ * Memory: the texts are constants.
+ * Errors: VS_ERR_NOT_FOUND (no such parameter), VS_ERR_MISUSE.  Threads: any. */
+VS_NODISCARD VS_API vs_status vs_param_get(vs_db *db, const char *name, vs_param_info *out_info);
+
+/* vs_param_set - change a parameter while the database is open.
+ *
+ *   db      an open database, also one opened read-only
+ *   name    of a parameter that can change: "memory_limit", "sync", "busy_timeout_ms", "checkpoint_log_bytes",
+ *           "compression"
+ *   value   minimum .. maximum of its vs_param_info; 0 does not stand for the default as in vs_open_options
+ *
+ * It holds for what begins afterwards, until the handle is closed: nothing of it is stored. A lower memory limit takes
+ * what may go out of memory before the call returns. Calls that wait for a write transaction look at the new
+ * timeout when they look again.
+ * Errors: VS_ERR_NOT_FOUND (no such parameter), VS_ERR_INVALID (value), VS_ERR_MISUSE (NULL; a parameter that
+ *   cannot change).
+ * Threads: any, beside all other calls. */
+VS_NODISCARD VS_API vs_status vs_param_set(vs_db *db, const char *name, uint64_t value);
+
 /* ---- 11  JSON ------------------------------------------------------------------------------- */
 
 /* A reader and writers for what programs around the library need of JSON: records as lines of text, vectors
@@ -1459,8 +1545,10 @@ VS_NODISCARD VS_API vs_status vs_check(vs_db *db, int level, vs_check_fn report,
  *       vs_json_error(&reader, &offset, &expected);
  *
  * A text is one value as RFC 8259 has it, strictly: UTF-8 is checked, halves of surrogate pairs are refused, also
- * commas too many, comments, and a byte order mark; arrays and objects are nested at most 64 deep. Names that
- * come twice in an object are read twice. */
+ * commas too many, comments, and a byte order mark; arrays and objects are nested at most VS_JSON_DEPTH_MAX
+ * deep. Names that come twice in an object are read twice. */
+
+#define VS_JSON_DEPTH_MAX 64u /* arrays and objects in each other */
 
 /* Tokens, and where a reader stands when it has none. */
 enum {

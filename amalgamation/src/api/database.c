@@ -4,11 +4,6 @@
 #include "os/memory.h"
 #include "os/posix.h"
 
-enum { DATABASE_BUSY_MS = 5000 };
-
-/* The memory limit unless the options name one: 1 GiB. */
-#define DATABASE_MEMORY_BYTES ((uint64_t)1 << 30)
-
 /* ---- messages ------------------------------------------------------------------------------- */
 
 static bool handle_is_open(const vsi_handle *head) {
@@ -142,8 +137,8 @@ static vs_status open_database(vsi_err *err, const char *path, const vs_open_opt
         .may_create = options->flags & VS_OPEN_CREATE,
         .maps_slabs = options->flags & VS_OPEN_MMAP,
         .sync = options->sync ? options->sync : VS_SYNC_FULL,
-        .busy_timeout_ms = options->busy_timeout_ms ? options->busy_timeout_ms : DATABASE_BUSY_MS,
-        .memory_limit = options->memory_limit ? options->memory_limit : DATABASE_MEMORY_BYTES,
+        .busy_timeout_ms = options->busy_timeout_ms ? options->busy_timeout_ms : VSI_BUSY_MS,
+        .memory_limit = options->memory_limit ? options->memory_limit : VSI_MEMORY_BYTES,
         .busy_fn = options->busy,
         .busy_ctx = options->busy_ctx,
         .stores_plain = options->compression == VS_COMPRESSION_NONE,

@@ -203,14 +203,14 @@ static vs_status clone_verify(vsi_err *err, const clone_work *work, vsi_engine *
 
 /* Opens the copy and closes it. */
 static vs_status clone_settle(vsi_err *err, clone_work *work) {
-    const vsi_engine_config *like = &work->engine->config;
     vsi_engine_config config = {.mem = &work->mem,
                                 .vfs = work->vfs,
                                 .path = work->path,
                                 .sync = VS_SYNC_OFF,
                                 .busy_timeout_ms = VS_NO_WAIT,
-                                .memory_limit = like->memory_limit,
-                                .stores_plain = like->stores_plain};
+                                .memory_limit =
+                                    vsi_atomic_load(&work->engine->pager.reside.limit_bytes),
+                                .stores_plain = !vsi_atomic_load(&work->engine->pager.packs)};
     vsi_engine *copy = NULL;
     vsi_err second = {0};
     vs_status st = vsi_engine_open(err, &config, &copy);

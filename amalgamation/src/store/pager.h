@@ -31,8 +31,8 @@ typedef struct vsi_pager {
     vsi_buf taken;     /* vsi_run: written since the last keep or undo */
     vsi_buf dropped; /* vsi_run: given up without a version that says so; the engine buries them */
     uint64_t written_bytes;
-    uint64_t writer; /* number of the transaction that changes something, or did last */
-    bool packs;      /* large values are compressed when that saves a page */
+    uint64_t writer;      /* number of the transaction that changes something, or did last */
+    vsi_atomic_u64 packs; /* not 0: large values are compressed when that saves a page */
     bool has_packed; /* a compressed one was written, if only to pages that were given up again */
 } vsi_pager;
 
