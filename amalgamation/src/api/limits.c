@@ -149,18 +149,24 @@ static uint64_t param_mmap(vs_db *db) {
     return db->engine->config.maps_slabs;
 }
 
-/* Which of the words, separated by single spaces, a text is; the number of words when it is none. */
+/* How many words a text has, with single spaces between them. */
+static uint64_t param_count_words(const char *words) {
+    uint64_t count = 1;
+    for (const char *at = words; *at; at++)
+        count += *at == ' ';
+    return count;
+}
+
+/* Which of the words, which has it, a text is. */
 static uint64_t param_word(const char *words, const char *text) {
     size_t bytes = strlen(text);
-    uint64_t at = 0;
-    while (*words) {
-        size_t word = strcspn(words, " ");
-        if (word == bytes && !memcmp(words, text, bytes))
+    for (uint64_t at = 0;; at++) {
+        const char *space = strchr(words, ' ');
+        size_t word = space ? (size_t)(space - words) : strlen(words);
+        if (!space || (word == bytes && !memcmp(words, text, bytes)))
             return at;
-        at++;
-        words += word + (words[word] == ' ');
+        words = space + 1;
     }
-    return at;
 }
 
 static uint64_t param_cpu(vs_db *db) {
@@ -214,7 +220,7 @@ static void param_fill(vs_db *db, const limits_param *param, vs_param_info *out_
                           .maximum = param->maximum,
                           .can_change = param->set != NULL};
     if (!param->choices)
-        info.maximum = param_word(choices, "") - 1;
+        info.maximum = param_count_words(choices) - 1;
     vsi_struct_write(&info, sizeof info, out_info);
 }
 
