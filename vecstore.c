@@ -3480,15 +3480,16 @@ VSI_FN void vsi_memory_vfs_destroy(vs_vfs *vfs); /* accepts NULL */
 /* ---- os/memory.c ---------------------------------------------------------------------------------- */
 /* memory.c - a file system in memory.
  *
- *   M1  A file's memory is reserved as it is first asked for, then in steps that double; map() hands out that memory. A mapped file that
- *       outgrows it leaves it to those who have mapped it, and writes go there, too, until they unmap.
+ *   M1  A file's memory is reserved as it is first asked for, then in steps that double; map() hands out
+ *       that memory. A mapped file that outgrows it leaves it to those who have mapped it, and writes go there,
+ *       too, until they unmap.
  *   M2  A removed file lives on until its last open handle is closed, as on POSIX.
  *   M3  Every function holds the one mutex; the file system may be used by several threads.
  *   M4  Bytes that are borrowed are neither written to nor freed. */
 /* uses os/memory.h */
 /* uses os/posix.h */
 
-enum { MEMORY_ALIGNMENT = 16 }; /* of what is mapped, as malloc has it */
+enum { MEMORY_ALIGNMENT = 16 }; /* of borrowed bytes that are mapped */
 
 typedef struct memory_block {
     struct memory_block *older; /* outgrown, still mapped */
@@ -3772,7 +3773,7 @@ static vs_status memory_map(void *ctx, void *file, uint64_t offset, size_t bytes
     memory_file *f = ((memory_handle *)file)->file;
     vsi_mutex_lock(&fs->mutex);
     bool fits = offset <= f->bytes && bytes <= f->bytes - offset;
-    bool is_aligned = (uintptr_t)f->now.data % MEMORY_ALIGNMENT == 0; /* else it is borrowed */
+    bool is_aligned = !f->is_borrowed || (uintptr_t)f->now.data % MEMORY_ALIGNMENT == 0;
     if (fits && is_aligned) {
         f->now.maps++;
         *out = f->now.data + offset;
@@ -16998,6 +16999,7 @@ typedef struct clone_work {
     vsi_metas metas;
     uint64_t lsn;
     vsi_hash128 digest;
+    uint64_t log_end; /* of the log file that commits go to, as far as it was written */
 } clone_work;
 
 /* ---- the moment ----------------------------------------------------------------------------- */
@@ -17008,6 +17010,8 @@ static void clone_begin(clone_work *work) {
     vsi_mutex_lock(&engine->log_lock);
     engine->checks++; /* keeps O1 */
     work->metas = engine->metas;
+    bool is_current = engine->log.generation == engine->metas.newest.generation;
+    work->log_end = is_current && vsi_log_is_open(&engine->log) ? engine->log.pos : UINT64_MAX;
     vsi_versions_peek(&engine->versions, &work->lsn, &work->digest);
     vsi_mutex_unlock(&engine->log_lock);
 }
@@ -17059,7 +17063,8 @@ static vs_status clone_log(vsi_err *err, clone_work *work, uint64_t generation) 
     if (st == VS_OK)
         st = vsi_file_open(err, &work->mem, work->vfs, path, VS_VFS_WRITE | VS_VFS_CREATE, &to);
     if (st == VS_OK) {
-        st = clone_bytes(err, work, &from, &to, 0, UINT64_MAX);
+        bool is_last = generation == work->metas.newest.generation;
+        st = clone_bytes(err, work, &from, &to, 0, is_last ? work->log_end : UINT64_MAX);
         vsi_file_close(&to);
     }
     vsi_file_close(&from);
@@ -18053,7 +18058,7 @@ const char *vs_cpu_features(void) {
 /* ---- opening -------------------------------------------------------------------------------- */
 
 /* The caller's options over the defaults, as many as the caller's version knows. */
-static vs_status open_read_options(vsi_err *err, const vs_open_options *given,
+static vs_status open_read_options(vsi_err *err, const char *call, const vs_open_options *given,
                                    vs_open_options *out) {
     const vs_open_options defaults = VS_OPEN_OPTIONS_INIT;
     *out = defaults;
@@ -18061,22 +18066,22 @@ static vs_status open_read_options(vsi_err *err, const vs_open_options *given,
     if (st != VS_OK)
         return st;
     if (out->flags & ~(uint32_t)(VS_OPEN_READONLY | VS_OPEN_CREATE | VS_OPEN_MMAP))
-        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: unknown flags %#lx",
+        return vsi_fail(err, VS_ERR_MISUSE, "%s: unknown flags %#lx", call,
                         (unsigned long)out->flags);
     if (out->sync < VS_SYNC_DEFAULT || out->sync > VS_SYNC_OFF)
-        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: sync is %d, expected VS_SYNC_...", out->sync);
+        return vsi_fail(err, VS_ERR_MISUSE, "%s: sync is %d, expected VS_SYNC_...", call,
+                        out->sync);
     if (out->compression < VS_COMPRESSION_DEFAULT || out->compression > VS_COMPRESSION_ZSTD)
-        return vsi_fail(err, VS_ERR_MISUSE,
-                        "vs_open: compression is %d, expected VS_COMPRESSION_...",
-                        out->compression);
+        return vsi_fail(err, VS_ERR_MISUSE, "%s: compression is %d, expected VS_COMPRESSION_...",
+                        call, out->compression);
     if (out->trailer_bytes && out->trailer_bytes != VSI_TRAILER_BYTES)
-        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: trailer_bytes is %lu, expected 0 or %d",
+        return vsi_fail(err, VS_ERR_MISUSE, "%s: trailer_bytes is %lu, expected 0 or %d", call,
                         (unsigned long)out->trailer_bytes, VSI_TRAILER_BYTES);
     if (out->compression == VS_COMPRESSION_ZSTD && !vsi_codec_has_zstd())
-        return vsi_fail(err, VS_ERR_UNSUPPORTED,
-                        "vs_open: this build leaves zstd out (VS_OMIT_ZSTD)");
+        return vsi_fail(err, VS_ERR_UNSUPPORTED, "%s: this build leaves zstd out (VS_OMIT_ZSTD)",
+                        call);
     if (out->allocator && !out->allocator->realloc)
-        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: the allocator has no realloc");
+        return vsi_fail(err, VS_ERR_MISUSE, "%s: the allocator has no realloc", call);
     return VS_OK;
 }
 
@@ -18126,7 +18131,7 @@ static vs_status open_memory(vsi_err *err, const vsi_source *source, vs_open_opt
         st = vsi_memory_vfs_put(db->memory, VSI_MEMORY_PATH, source->data, source->bytes,
                                 is_readonly);
     if (st != VS_OK)
-        return vsi_fail_nomem(err, source->bytes);
+        return vsi_fail(err, VS_ERR_NOMEM, "%s: out of memory", source->call);
     options->vfs = db->memory;
     options->flags &= ~(uint32_t)VS_OPEN_CREATE;
     if (!source->holds)
@@ -18134,16 +18139,16 @@ static vs_status open_memory(vsi_err *err, const vsi_source *source, vs_open_opt
     return VS_OK;
 }
 
-static vs_status open_database(vsi_err *err, const char *path, const vs_open_options *options,
-                               vs_db *db) {
+static vs_status open_database(vsi_err *err, const vsi_source *source,
+                               const vs_open_options *options, vs_db *db) {
     db->kernels = vsi_kernels_choose(options->cpu);
     if (!db->kernels)
-        return vsi_fail(err, VS_ERR_UNSUPPORTED, "vs_open: cpu '%s', this machine has: %s",
+        return vsi_fail(err, VS_ERR_UNSUPPORTED, "%s: cpu '%s', this machine has: %s", source->call,
                         options->cpu, vsi_kernels_names());
     vsi_engine_config config = {
         .mem = &db->mem,
         .vfs = options->vfs,
-        .path = path,
+        .path = source->is_memory ? VSI_MEMORY_PATH : source->path,
         .is_readonly = options->flags & VS_OPEN_READONLY,
         .may_create = options->flags & VS_OPEN_CREATE,
         .maps_slabs = options->flags & VS_OPEN_MMAP,
@@ -18166,9 +18171,7 @@ static vs_status open_source(vsi_err *err, const vsi_source *source, vs_open_opt
                              vs_db *db) {
     vs_status st = source->is_memory ? open_memory(err, source, options, db)
                                      : open_files(err, source->path, options);
-    if (st != VS_OK)
-        return st;
-    return open_database(err, source->is_memory ? VSI_MEMORY_PATH : source->path, options, db);
+    return st == VS_OK ? open_database(err, source, options, db) : st;
 }
 
 VSI_FN vs_status vsi_database_open(const vsi_source *source, const vs_open_options *options,
@@ -18176,7 +18179,7 @@ VSI_FN vs_status vsi_database_open(const vsi_source *source, const vs_open_optio
     *out_db = NULL;
     vs_open_options all;
     vsi_err err = {0};
-    vs_status st = open_read_options(&err, options, &all);
+    vs_status st = open_read_options(&err, source->call, options, &all);
     vsi_mem mem;
     vsi_mem_init(&mem, all.allocator && all.allocator->realloc ? all.allocator : NULL);
     vs_db *db = vsi_alloc_zeroed(&mem, sizeof *db);

@@ -390,10 +390,11 @@ typedef struct vs_open_options {
  * The path ":memory:" makes a new database in memory that is empty and nobody else's: two opens are two
  * databases. VS_OPEN_CREATE need not be given. It does all that others do, savepoints, checkpoints and
  * checking among it, and is gone when it is closed; vs_serialize keeps it. It has a file system of its own,
- * as vs_vfs_memory_create makes them, so vfs must be NULL. The memory of its files comes from the
- * allocator; it counts neither in vs_stats.memory_bytes nor against the memory limit, which only bounds what
- * is kept beside them: it is about vs_stats.file_bytes and log_bytes. VS_OPEN_MMAP spares a copy of what
- * vectors the last checkpoint has. A path that ends in "/:memory:" is refused: no file gets that name.
+ * as vs_vfs_memory_create makes them, so vfs must be NULL. The memory of its files comes from the allocator; it
+ * counts neither in vs_stats.memory_bytes nor against the memory limit, which only bounds what is kept beside
+ * them. It is up to twice vs_stats.file_bytes and the logs since the last two checkpoints. VS_OPEN_MMAP spares a
+ * copy of the vectors that the last checkpoint has. A path that ends in "/:memory:" is refused: no file gets
+ * that name.
  * Errors: VS_ERR_NOT_FOUND (no file, no VS_OPEN_CREATE), VS_ERR_NOT_DB, VS_ERR_CORRUPT,
  *   VS_ERR_LOG_MISSING, VS_ERR_TOO_NEW, VS_ERR_TOO_OLD, VS_ERR_BUSY, VS_ERR_READONLY (media),
  *   VS_ERR_DENIED, VS_ERR_INVALID (path, not a regular file), VS_ERR_LIMIT (a name longer than 230

@@ -2,6 +2,7 @@
  * and vecstore.h say the same, and what is set takes effect. */
 #include "sample.h"
 #include <pthread.h>
+#include <stdatomic.h>
 
 #define PAGE   "docs/LIMITS.md"
 #define HEADER "vecstore.h"
@@ -519,6 +520,61 @@ VT_TEST(a_new_timeout_holds_for_the_next_call_that_waits) {
     vs_rollback(held);
     VT_OK(vs_begin(s.db, VS_TXN_WRITE, &txn), s.db);
     vs_rollback(txn);
+    sample_end(&s);
+}
+
+typedef struct contest {
+    vs_db *db;
+    atomic_int is_over, failures;
+} contest;
+
+static void *contest_use(void *ctx) {
+    contest *x = ctx;
+    vs_collection *c = sample_collection(x->db, "c");
+    char *value = repeated('v', 20000);
+    float v[64] = {0};
+    for (uint64_t key = 0; key < 300; key++) {
+        vs_hit hit;
+        size_t n = 0;
+        v[0] = (float)key;
+        if (sample_try_put(c, NULL, key, v, NULL, VS_UPSERT) != VS_OK ||
+            vs_kv_put(x->db, NULL, c, &key, sizeof key, value, 20000) != VS_OK ||
+            vs_search(c, NULL, v, VS_F32, 1, NULL, &hit, &n) != VS_OK || n != 1)
+            atomic_fetch_add(&x->failures, 1);
+    }
+    atomic_store(&x->is_over, 1);
+    free(value);
+    vs_collection_close(c);
+    return NULL;
+}
+
+VT_TEST(parameters_may_be_set_while_others_read_and_write) {
+    sample s = sample_new();
+    contest x = {.db = s.db};
+    pthread_t threads[2];
+    vt_rng rng = {vt_seed()};
+    static const uint64_t limits[] = {100000, 1 << 20, VS_NO_LIMIT};
+    vs_collection_close(sample_create(s.db, NULL, "c", 64, VS_F32, VS_L2));
+    for (int i = 0; i < 2; i++)
+        VT_EQ(pthread_create(&threads[i], NULL, contest_use, &x), 0);
+    while (!atomic_load(&x.is_over)) {
+        VT_OK(vs_param_set(s.db, "memory_limit", limits[vt_below(&rng, 3)]), s.db);
+        VT_OK(vs_param_set(s.db, "sync", 1 + vt_below(&rng, 3)), s.db);
+        VT_OK(vs_param_set(s.db, "checkpoint_log_bytes", vt_below(&rng, 2) * 300000), s.db);
+        VT_OK(vs_param_set(s.db, "compression",
+                           vt_below(&rng, 2) ? VS_COMPRESSION_NONE
+                                             : param_of(s.db, "compression").maximum),
+              s.db);
+        VT_OK(vs_param_set(s.db, "busy_timeout_ms", 60000 + vt_below(&rng, 2)), s.db);
+    }
+    for (int i = 0; i < 2; i++)
+        VT_EQ(pthread_join(threads[i], NULL), 0);
+    VT_EQ(x.failures, 0);
+    sample_check(s.db);
+    vs_stats before = sample_stats(s.db);
+    sample_reopen(&s);
+    VT_EQ(sample_stats(s.db).digest[0], before.digest[0]);
+    sample_check(s.db);
     sample_end(&s);
 }
 

@@ -796,7 +796,7 @@ VT_TEST(wrong_arguments_are_refused) {
     expect_refusal(b.data, b.bytes, &options, VS_ERR_MISUSE, "vs_deserialize: ");
     options.vfs = NULL;
     options.flags = 1u << 30;
-    expect_refusal(b.data, b.bytes, &options, VS_ERR_MISUSE, "flags");
+    expect_refusal(b.data, b.bytes, &options, VS_ERR_MISUSE, "vs_deserialize: unknown flags");
     options.size = 0;
     expect_refusal(b.data, b.bytes, &options, VS_ERR_MISUSE, "size");
     VT_EQ(vs_deserialize("x", 1, NULL, &db), VS_ERR_NOT_DB);
