@@ -11,7 +11,7 @@
  *
  *   1  Results and messages          what calls return, how to say what went wrong
  *   2  Host services                 memory, files and log messages, if the host has its own
- *   3  Opening and closing           vs_open, vs_close, vs_serialize, vs_deserialize
+ *   3  Opening and closing           vs_open, vs_close, vs_serialize, vs_serialize_to, vs_deserialize
  *   4  Collections                   vs_collection_create, vs_collection_open, vs_collection_rename
  *   5  Records                       vs_key_u64, vs_put, vs_append, vs_get, vs_delete, vs_set_metadata
  *   6  Transactions                  vs_begin, vs_commit, vs_rollback, vs_savepoint
@@ -437,6 +437,27 @@ VS_API vs_status vs_close(vs_db *db);
  *   VS_ERR_MISUSE.
  * Threads: any; readers and writers go on. */
 VS_NODISCARD VS_API vs_status vs_serialize(vs_db *db, void **out_data, size_t *out_bytes);
+
+/* Receives bytes, one piece behind the other.
+ *
+ *   data     [bytes] valid until it returns
+ *   offset   of the first of them; that behind the last is the next call's
+ *
+ * Returns VS_OK, or an error that ends the call which asked for the bytes, and is what that returns. */
+typedef vs_status (*vs_write_fn)(void *ctx, const void *data, size_t bytes, uint64_t offset);
+
+/* vs_serialize_to - the same bytes in pieces, for who writes them to a file or sends them.
+ *
+ *   db      as vs_serialize
+ *   write   called with each piece of at most 1 MiB, in ascending order; it may use the database
+ *   ctx     passed to write
+ *
+ * The first piece comes when all of the database was copied and verified; those that were written before an error are
+ * no database.
+ * Memory: as vs_serialize, without the block.
+ * Errors: what write returns; else as vs_serialize, but for VS_ERR_LIMIT.
+ * Threads: any; readers and writers go on. */
+VS_NODISCARD VS_API vs_status vs_serialize_to(vs_db *db, vs_write_fn write, void *ctx);
 
 /* vs_free - free a block that the library has given away.
  *
