@@ -1977,7 +1977,7 @@ VSI_FN size_t vsi_float_write(float value, char out[VSI_NUMBER_TEXT_BYTES]) {
 /* uses base/number.h */
 /* uses base/status.h */
 
-enum { VSI_JSON_DEPTH_MAX = 64 };
+enum { VSI_JSON_DEPTH_MAX = VS_JSON_DEPTH_MAX }; /* as an int */
 
 /* VS_OK, or VS_ERR_INVALID with the byte offset and what was expected there. */
 VSI_FN vs_status vsi_json_check_object(vsi_err *err, const char *text, size_t n);
@@ -3599,15 +3599,16 @@ VSI_FN void vsi_memory_vfs_destroy(vs_vfs *vfs); /* accepts NULL */
 /* ---- os/memory.c ---------------------------------------------------------------------------------- */
 /* memory.c - a file system in memory.
  *
- *   M1  A file's memory is reserved as it is first asked for, then in steps that double; map() hands out that memory. A mapped file that
- *       outgrows it leaves it to those who have mapped it, and writes go there, too, until they unmap.
+ *   M1  A file's memory is reserved as it is first asked for, then in steps that double; map() hands out
+ *       that memory. A mapped file that outgrows it leaves it to those who have mapped it, and writes go there,
+ *       too, until they unmap.
  *   M2  A removed file lives on until its last open handle is closed, as on POSIX.
  *   M3  Every function holds the one mutex; the file system may be used by several threads.
  *   M4  Bytes that are borrowed are neither written to nor freed. */
 /* uses os/memory.h */
 /* uses os/posix.h */
 
-enum { MEMORY_ALIGNMENT = 16 }; /* of what is mapped, as malloc has it */
+enum { MEMORY_ALIGNMENT = 16 }; /* of borrowed bytes that are mapped */
 
 typedef struct memory_block {
     struct memory_block *older; /* outgrown, still mapped */
@@ -3891,7 +3892,7 @@ static vs_status memory_map(void *ctx, void *file, uint64_t offset, size_t bytes
     memory_file *f = ((memory_handle *)file)->file;
     vsi_mutex_lock(&fs->mutex);
     bool fits = offset <= f->bytes && bytes <= f->bytes - offset;
-    bool is_aligned = (uintptr_t)f->now.data % MEMORY_ALIGNMENT == 0; /* else it is borrowed */
+    bool is_aligned = !f->is_borrowed || (uintptr_t)f->now.data % MEMORY_ALIGNMENT == 0;
     if (fits && is_aligned) {
         f->now.maps++;
         *out = f->now.data + offset;
@@ -5410,8 +5411,8 @@ typedef struct vsi_reside_stripe {
 } vsi_reside_stripe;
 
 typedef struct vsi_reside {
-    vsi_mem *mem;         /* borrowed */
-    uint64_t limit_bytes; /* of all memory of the database; UINT64_MAX: none */
+    vsi_mem *mem;               /* borrowed */
+    vsi_atomic_u64 limit_bytes; /* of all memory of the database; UINT64_MAX: none */
     vsi_atomic_u64 epoch;
     vsi_reside_stripe stripes[VSI_RESIDE_STRIPES];
     vsi_mutex lock; /* guards the queue and the change of the epoch */
@@ -5458,7 +5459,7 @@ VSI_FN uint64_t vsi_reside_excess(vsi_reside *reside, uint64_t extra);
 VSI_FN bool vsi_reside_init(vsi_reside *reside, vsi_mem *mem) {
     memset(reside, 0, sizeof *reside);
     reside->mem = mem;
-    reside->limit_bytes = UINT64_MAX;
+    vsi_atomic_set(&reside->limit_bytes, UINT64_MAX);
     return vsi_mutex_init(&reside->lock);
 }
 
@@ -5559,7 +5560,8 @@ VSI_FN uint64_t vsi_reside_excess(vsi_reside *reside, uint64_t extra) {
     uint64_t used = vsi_atomic_load(&reside->mem->used_bytes) + extra;
     uint64_t waiting = vsi_atomic_load(&reside->waiting_bytes);
     used = used > waiting ? used - waiting : 0;
-    return used > reside->limit_bytes ? used - reside->limit_bytes : 0;
+    uint64_t limit = vsi_atomic_load(&reside->limit_bytes);
+    return used > limit ? used - limit : 0;
 }
 /* ---- store/space.h ---------------------------------------------------------------------------------- */
 /* space.h - which pages of the database file are free. Of the holder of the writer role.
@@ -6467,10 +6469,10 @@ typedef struct vsi_pager {
     vsi_buf taken;     /* vsi_run: written since the last keep or undo */
     vsi_buf dropped; /* vsi_run: given up without a version that says so; the engine buries them */
     uint64_t written_bytes;
-    vsi_watch *watch; /* of the call that writes; NULL: none. Borrowed */
-    uint64_t writer;  /* number of the transaction that changes something, or did last */
-    bool packs;       /* large values are compressed when that saves a page */
-    bool has_packed;  /* a compressed one was written, if only to pages that were given up again */
+    vsi_watch *watch;     /* of the call that writes; NULL: none. Borrowed */
+    uint64_t writer;      /* number of the transaction that changes something, or did last */
+    vsi_atomic_u64 packs; /* not 0: large values are compressed when that saves a page */
+    bool has_packed; /* a compressed one was written, if only to pages that were given up again */
 } vsi_pager;
 
 VSI_FN bool vsi_pager_init(vsi_pager *pager, vsi_mem *mem, const vsi_file *file);
@@ -9867,7 +9869,7 @@ VSI_FN bool vsi_budget_breathe(vsi_pager *pager, vsi_descs *descs, vsi_stay *sta
 enum { BUDGET_BATCH = 64, BUDGET_SLACK_SHARE = 16 };
 
 static bool budget_is_over(vsi_reside *reside) {
-    return vsi_reside_excess(reside, reside->limit_bytes / BUDGET_SLACK_SHARE);
+    return vsi_reside_excess(reside, vsi_atomic_load(&reside->limit_bytes) / BUDGET_SLACK_SHARE);
 }
 
 static void budget_sweep_nodes(vsi_pager *pager) {
@@ -14329,7 +14331,7 @@ typedef struct vsi_engine_config {
     const char *path;  /* as the caller gave it */
     bool is_readonly, may_create, maps_slabs;
     int sync;                 /* VS_SYNC_..., what VS_SYNC_DEFAULT means */
-    uint32_t busy_timeout_ms; /* VS_NO_WAIT: do not wait */
+    uint32_t busy_timeout_ms; /* VS_NO_WAIT: do not wait; at first, as sync */
     vs_busy_fn busy_fn;       /* NULL: busy_timeout_ms says how long to wait */
     void *busy_ctx;
     uint64_t memory_limit;  /* bytes; UINT64_MAX: none */
@@ -14356,6 +14358,11 @@ typedef struct vsi_engine {
     vsi_cow cow; /* of the holder of the writer role */
     vsi_descs descs;
     vsi_versions versions;
+
+    /* what any thread may set anew while others look at it, as may the pager's limit_bytes and packs */
+    vsi_atomic_u64 sync, busy_timeout_ms; /* from config */
+    vsi_atomic_u64
+        checkpoint_log_bytes; /* a log of this size asks for a checkpoint; 0: see store/checkpoint */
 
     /* guarded by versions.lock */
     vsi_cond role_free;
@@ -14548,9 +14555,11 @@ VSI_FN vsi_engine *vsi_engine_new(const vsi_engine_config *config) {
         vsi_free(config->mem, engine, sizeof *engine);
         return NULL;
     }
-    engine->pager.packs = vsi_codec_has_zstd() && !config->stores_plain;
+    vsi_atomic_set(&engine->sync, (uint64_t)config->sync);
+    vsi_atomic_set(&engine->busy_timeout_ms, config->busy_timeout_ms);
+    vsi_atomic_set(&engine->pager.packs, vsi_codec_has_zstd() && !config->stores_plain);
     if (config->memory_limit)
-        engine->pager.reside.limit_bytes = config->memory_limit;
+        vsi_atomic_set(&engine->pager.reside.limit_bytes, config->memory_limit);
     if (config->maps_slabs)
         vsi_pager_allow_maps(&engine->pager);
     return engine;
@@ -14874,7 +14883,7 @@ static size_t flusher_pack(flusher *f, vsi_bytes value, uint8_t *out) {
     uint32_t trailer = f->pager->trailer_bytes;
     size_t pages = vsi_blob_pages(value.bytes, trailer);
     vsi_assert(value.bytes <= VSI_VALUE_BYTES_MAX);
-    if (!f->pager->packs || pages == 1)
+    if (!vsi_atomic_load(&f->pager->packs) || pages == 1)
         return 0;
     size_t room = pages * VSI_PAGE_BYTES - VSI_BLOB_HEADER_BYTES - trailer;
     size_t packed = vsi_pack(&f->packer, value, out, room);
@@ -15517,6 +15526,15 @@ VSI_FN vs_status vsi_freelist_save(vsi_err *err, vsi_engine *engine, uint64_t fi
 
 /* uses store/engine.h */
 
+/* Bounds of what is kept in reserve, of the file and of the log. Smaller in some tests. */
+#ifndef VSI_RESERVE_PAGES
+#define VSI_RESERVE_PAGES 64
+#endif
+#ifndef VSI_RESERVE_LOG_BYTES
+#define VSI_RESERVE_LOG_BYTES (64 << 10)
+#endif
+enum { VSI_RESERVE_PAGES_MAX = 1024, VSI_RESERVE_LOG_BYTES_MAX = 1 << 20 };
+
 /* Sees to it that the file owns what the next checkpoint will need, with what the open transaction has
  * changed. Transactions that only delete may use up the reserve, others leave it alone. VS_ERR_FULL: the
  * device has no more; engine->wants_room then tells that checkpoints may help. The list of free pages is
@@ -15545,14 +15563,8 @@ VSI_FN uint64_t vsi_admit_reserve(const vsi_space *space);
  *       checkpoints: the pages that they replaced are free then. */
 /* uses store/admit.h */
 
-/* The reserve is this share of the file, within these bounds. Smaller in some tests. */
-enum { ADMIT_SHARE = 16, ADMIT_PAGES_MAX = 1024, ADMIT_LOG_SHARE = 64, ADMIT_LOG_MAX = 1 << 20 };
-#ifndef VSI_RESERVE_PAGES
-#define VSI_RESERVE_PAGES 64
-#endif
-#ifndef VSI_RESERVE_LOG_BYTES
-#define VSI_RESERVE_LOG_BYTES (64 << 10)
-#endif
+/* The reserve is this share of the file, within its bounds. */
+enum { ADMIT_SHARE = 16, ADMIT_LOG_SHARE = 64 };
 
 /* A changed collection's entry of the catalog, and the nodes above it. */
 enum { ADMIT_CATALOG_NODES = 4, ADMIT_ROUNDING_SHARE = 8 };
@@ -15560,7 +15572,7 @@ enum { ADMIT_CATALOG_NODES = 4, ADMIT_ROUNDING_SHARE = 8 };
 VSI_FN uint64_t vsi_admit_reserve(const vsi_space *space) {
     uint64_t pages = space->end / ADMIT_SHARE;
     pages = pages < VSI_RESERVE_PAGES ? VSI_RESERVE_PAGES : pages;
-    return pages < ADMIT_PAGES_MAX ? pages : ADMIT_PAGES_MAX;
+    return pages < VSI_RESERVE_PAGES_MAX ? pages : VSI_RESERVE_PAGES_MAX;
 }
 
 static void admit_add_slabs(vsi_engine *engine, vsi_page_count *need) {
@@ -15640,7 +15652,7 @@ VSI_FN vs_status vsi_admit_frame(vsi_err *err, vsi_engine *engine, size_t bytes,
                                  bool only_deletes) {
     uint64_t reserve = engine->metas.newest.checkpoint.end * VSI_PAGE_BYTES / ADMIT_LOG_SHARE;
     reserve = reserve < VSI_RESERVE_LOG_BYTES ? VSI_RESERVE_LOG_BYTES : reserve;
-    reserve = reserve < ADMIT_LOG_MAX ? reserve : ADMIT_LOG_MAX;
+    reserve = reserve < VSI_RESERVE_LOG_BYTES_MAX ? reserve : VSI_RESERVE_LOG_BYTES_MAX;
     vs_status st = vsi_log_own(err, &engine->log, bytes, reserve);
     if (engine->log.is_tight && vsi_log_bytes(&engine->log) >= 2 * reserve)
         engine->wants_room =
@@ -15664,7 +15676,7 @@ VSI_FN vs_status vsi_admit_frame(vsi_err *err, vsi_engine *engine, size_t bytes,
 VSI_FN bool vsi_spill(vsi_engine *engine, vsi_state *state);
 
 /* More of trees changed than should stay in memory. */
-VSI_FN bool vsi_spill_trees_are_large(const vsi_engine *engine);
+VSI_FN bool vsi_spill_trees_are_large(vsi_engine *engine);
 
 #endif
 /* ---- store/spill.c ---------------------------------------------------------------------------------- */
@@ -15691,8 +15703,9 @@ static uint64_t spill_at_least(uint64_t bytes) {
     return bytes > VSI_SPILL_BYTES ? bytes : VSI_SPILL_BYTES;
 }
 
-VSI_FN bool vsi_spill_trees_are_large(const vsi_engine *engine) {
-    uint64_t limit = spill_at_least(engine->pager.reside.limit_bytes / SPILL_TREES_SHARE);
+VSI_FN bool vsi_spill_trees_are_large(vsi_engine *engine) {
+    uint64_t limit =
+        spill_at_least(vsi_atomic_load(&engine->pager.reside.limit_bytes) / SPILL_TREES_SHARE);
     limit = limit < VSI_DIRTY_BYTES ? limit : VSI_DIRTY_BYTES;
     return engine->cow.bytes - engine->cow.dead_bytes >= limit;
 }
@@ -15719,7 +15732,7 @@ static vs_status spill_trees(vsi_err *err, vsi_engine *engine, vsi_state *state)
 }
 
 static bool spill_run(vsi_err *err, vsi_engine *engine, vsi_state *state) {
-    uint64_t limit = engine->pager.reside.limit_bytes;
+    uint64_t limit = vsi_atomic_load(&engine->pager.reside.limit_bytes);
     uint64_t excess = vsi_reside_excess(&engine->pager.reside, limit / SPILL_TREES_SHARE);
     bool has_slabs = vsi_flush_slabs_left(state) >= spill_at_least(limit / SPILL_SLABS_SHARE);
     bool has_trees = vsi_spill_trees_are_large(engine);
@@ -16400,6 +16413,9 @@ VSI_FN vs_status vsi_engine_open(vsi_err *err, const vsi_engine_config *config,
 /* uses store/spill.h */
 /* uses store/touched.h */
 
+/* VS_SYNC_NORMAL syncs when this much, or for this long, nothing was synced. */
+enum { VSI_NORMAL_BYTES = 4 << 20, VSI_NORMAL_US = 1000000 };
+
 /* What the log has of a transaction's savepoints. */
 typedef struct vsi_logged_points {
     uint32_t count;       /* of those that are open, it knows this many, the outermost ones */
@@ -16505,9 +16521,6 @@ enum {
     /* Frames kept for a failed sync take a share of the memory limit, if that is not too little. */
     WRITE_KEPT_SHARE = 4,
     WRITE_KEPT_BYTES_MIN = 1 << 20,
-    /* VS_SYNC_NORMAL syncs when this much, or for this long, nothing was synced. */
-    WRITE_NORMAL_BYTES = 4 << 20,
-    WRITE_NORMAL_US = 1000000,
     /* Pauses between questions whether to wait on: 1 ms, then twice as long up to 128. */
     ROLE_PAUSES = 8
 };
@@ -16549,8 +16562,9 @@ static uint32_t role_patience_ms(vsi_engine *engine, role_wait *wait) {
         wait->tries += wait->tries < UINT32_MAX;
         return 1u << (wait->tries < ROLE_PAUSES ? wait->tries - 1 : ROLE_PAUSES - 1);
     }
-    int64_t left_us = (int64_t)engine->config.busy_timeout_ms * 1000 - waited_us;
-    bool waits = engine->config.busy_timeout_ms != VS_NO_WAIT && left_us > 0;
+    uint64_t timeout_ms = vsi_atomic_load(&engine->busy_timeout_ms);
+    int64_t left_us = (int64_t)timeout_ms * 1000 - waited_us;
+    bool waits = timeout_ms != VS_NO_WAIT && left_us > 0;
     return waits ? (uint32_t)(left_us / 1000 + 1) : 0;
 }
 
@@ -16684,7 +16698,7 @@ static vs_status write_open_log(vsi_err *err, vsi_engine *engine) {
 
 /* Frames kept for a failed sync are bounded. */
 static void write_make_room(vsi_engine *engine, size_t bytes) {
-    uint64_t most = engine->pager.reside.limit_bytes / WRITE_KEPT_SHARE;
+    uint64_t most = vsi_atomic_load(&engine->pager.reside.limit_bytes) / WRITE_KEPT_SHARE;
     most = most < WRITE_KEPT_BYTES_MIN ? WRITE_KEPT_BYTES_MIN : most;
     most = most < VSI_UNSYNCED_MAX ? most : VSI_UNSYNCED_MAX;
     while (!engine->has_failed && engine->log.kept_bytes > 0 &&
@@ -17148,8 +17162,8 @@ static bool write_wants_sync(vsi_engine *engine, int sync) {
     if (sync != VS_SYNC_NORMAL || engine->is_syncing)
         return false;
     int64_t now_us = engine->config.vfs->ticks_us(engine->config.vfs->ctx);
-    return engine->log.kept_bytes >= WRITE_NORMAL_BYTES ||
-           now_us - engine->last_sync_us >= WRITE_NORMAL_US;
+    return engine->log.kept_bytes >= VSI_NORMAL_BYTES ||
+           now_us - engine->last_sync_us >= VSI_NORMAL_US;
 }
 
 /* Until readers see the commit, or it is clear that they never will. */
@@ -17175,7 +17189,7 @@ static vs_status write_settle(vsi_err *err, vsi_write *write) {
 
 VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync) {
     vsi_engine *engine = write->engine;
-    sync = sync == VS_SYNC_DEFAULT ? engine->config.sync : sync;
+    sync = sync == VS_SYNC_DEFAULT ? (int)vsi_atomic_load(&engine->sync) : sync;
     vs_status st = VS_OK;
     vsi_version *version = NULL;
     write_release(write, 1);
@@ -17217,6 +17231,13 @@ VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync) {
 
 /* uses store/write.h */
 
+/* The log's size that asks for a checkpoint, unless it is set: an eighth of the database, within these bounds.
+ * Smaller in some tests. */
+#ifndef VSI_CHECKPOINT_LOG_BYTES
+#define VSI_CHECKPOINT_LOG_BYTES (16 << 20)
+#endif
+enum { VSI_CHECKPOINT_LOG_BYTES_MAX = 1 << 30 };
+
 /* Makes a checkpoint of the newest version, waiting for the writer role. Afterwards the database is the
  * file and, for going back to the checkpoint before, its log. is_final: the log goes away altogether.
  * On a failure everything is as before, or writing has stopped. */
@@ -17251,12 +17272,7 @@ VS_NODISCARD VSI_FN vs_status vsi_maintain(vsi_err *err, vsi_engine *engine, uin
 /* uses store/freelist.h */
 /* uses store/relocate.h */
 
-/* The log's size that asks for a checkpoint: an eighth of the database, within these bounds. Smaller in
- * some tests. */
-#ifndef VSI_CHECKPOINT_LOG_BYTES
-#define VSI_CHECKPOINT_LOG_BYTES (16 << 20)
-#endif
-enum { CHECKPOINT_LOG_BYTES_MAX = 1 << 30, CHECKPOINT_LOG_SHARE = 8 };
+enum { CHECKPOINT_LOG_SHARE = 8 };
 
 /* From half that size on commits write slabs ahead, so many bytes for one of the log; at the full size, or
  * at twice that, a commit does what is left. */
@@ -17718,10 +17734,13 @@ VSI_FN vs_status vsi_vacuum(vsi_err *err, vsi_engine *engine, uint64_t max_bytes
 /* ---- in steps ------------------------------------------------------------------------------- */
 
 /* The size of the log that asks for a checkpoint; log_lock held. */
-static uint64_t checkpoint_log_limit(const vsi_engine *engine) {
+static uint64_t checkpoint_log_limit(vsi_engine *engine) {
+    uint64_t set = vsi_atomic_load(&engine->checkpoint_log_bytes);
+    if (set)
+        return set;
     uint64_t share = engine->metas.newest.checkpoint.end * VSI_PAGE_BYTES / CHECKPOINT_LOG_SHARE;
     uint64_t limit = share < VSI_CHECKPOINT_LOG_BYTES ? VSI_CHECKPOINT_LOG_BYTES : share;
-    return limit > CHECKPOINT_LOG_BYTES_MAX ? CHECKPOINT_LOG_BYTES_MAX : limit;
+    return limit > VSI_CHECKPOINT_LOG_BYTES_MAX ? VSI_CHECKPOINT_LOG_BYTES_MAX : limit;
 }
 
 /* How far it is to the next checkpoint. */
@@ -18108,6 +18127,7 @@ typedef struct clone_work {
     vsi_metas metas;
     uint64_t lsn;
     vsi_hash128 digest;
+    uint64_t log_end; /* of the log file that commits go to, as far as it was written */
 } clone_work;
 
 /* ---- the moment ----------------------------------------------------------------------------- */
@@ -18118,6 +18138,8 @@ static void clone_begin(clone_work *work) {
     vsi_mutex_lock(&engine->log_lock);
     engine->checks++; /* keeps O1 */
     work->metas = engine->metas;
+    bool is_current = engine->log.generation == engine->metas.newest.generation;
+    work->log_end = is_current && vsi_log_is_open(&engine->log) ? engine->log.pos : UINT64_MAX;
     vsi_versions_peek(&engine->versions, &work->lsn, &work->digest);
     vsi_mutex_unlock(&engine->log_lock);
 }
@@ -18169,7 +18191,8 @@ static vs_status clone_log(vsi_err *err, clone_work *work, uint64_t generation) 
     if (st == VS_OK)
         st = vsi_file_open(err, &work->mem, work->vfs, path, VS_VFS_WRITE | VS_VFS_CREATE, &to);
     if (st == VS_OK) {
-        st = clone_bytes(err, work, &from, &to, 0, UINT64_MAX);
+        bool is_last = generation == work->metas.newest.generation;
+        st = clone_bytes(err, work, &from, &to, 0, is_last ? work->log_end : UINT64_MAX);
         vsi_file_close(&to);
     }
     vsi_file_close(&from);
@@ -18286,14 +18309,14 @@ static vs_status clone_verify(vsi_err *err, const clone_work *work, vsi_engine *
 
 /* Opens the copy and closes it. */
 static vs_status clone_settle(vsi_err *err, clone_work *work) {
-    const vsi_engine_config *like = &work->engine->config;
     vsi_engine_config config = {.mem = &work->mem,
                                 .vfs = work->vfs,
                                 .path = work->path,
                                 .sync = VS_SYNC_OFF,
                                 .busy_timeout_ms = VS_NO_WAIT,
-                                .memory_limit = like->memory_limit,
-                                .stores_plain = like->stores_plain};
+                                .memory_limit =
+                                    vsi_atomic_load(&work->engine->pager.reside.limit_bytes),
+                                .stores_plain = !vsi_atomic_load(&work->engine->pager.packs)};
     vsi_engine *copy = NULL;
     vsi_err second = {0};
     vs_status st = vsi_engine_open(err, &config, &copy);
@@ -19493,6 +19516,10 @@ void vs_vfs_memory_destroy(vs_vfs *vfs) {
 
 #define VSI_MEMORY_PATH ":memory:"
 
+/* What the options stand for that do not say anything else. */
+enum { VSI_BUSY_MS = 5000 };
+#define VSI_MEMORY_BYTES ((uint64_t)1 << 30)
+
 /* Where a database comes from. */
 typedef struct vsi_source {
     const char *call; /* the public function, for messages */
@@ -19515,11 +19542,6 @@ VSI_FN vs_status vsi_database_open(const vsi_source *source, const vs_open_optio
 /* uses math/dispatch.h */
 /* uses os/memory.h */
 /* uses os/posix.h */
-
-enum { DATABASE_BUSY_MS = 5000 };
-
-/* The memory limit unless the options name one: 1 GiB. */
-#define DATABASE_MEMORY_BYTES ((uint64_t)1 << 30)
 
 /* ---- messages ------------------------------------------------------------------------------- */
 
@@ -19559,7 +19581,7 @@ const char *vs_cpu_features(void) {
 /* ---- opening -------------------------------------------------------------------------------- */
 
 /* The caller's options over the defaults, as many as the caller's version knows. */
-static vs_status open_read_options(vsi_err *err, const vs_open_options *given,
+static vs_status open_read_options(vsi_err *err, const char *call, const vs_open_options *given,
                                    vs_open_options *out) {
     const vs_open_options defaults = VS_OPEN_OPTIONS_INIT;
     *out = defaults;
@@ -19567,26 +19589,26 @@ static vs_status open_read_options(vsi_err *err, const vs_open_options *given,
     if (st != VS_OK)
         return st;
     if (out->flags & ~(uint32_t)(VS_OPEN_READONLY | VS_OPEN_CREATE | VS_OPEN_MMAP))
-        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: unknown flags %#lx",
+        return vsi_fail(err, VS_ERR_MISUSE, "%s: unknown flags %#lx", call,
                         (unsigned long)out->flags);
     if (out->sync < VS_SYNC_DEFAULT || out->sync > VS_SYNC_OFF)
-        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: sync is %d, expected VS_SYNC_...", out->sync);
+        return vsi_fail(err, VS_ERR_MISUSE, "%s: sync is %d, expected VS_SYNC_...", call,
+                        out->sync);
     if (out->compression < VS_COMPRESSION_DEFAULT || out->compression > VS_COMPRESSION_ZSTD)
-        return vsi_fail(err, VS_ERR_MISUSE,
-                        "vs_open: compression is %d, expected VS_COMPRESSION_...",
-                        out->compression);
+        return vsi_fail(err, VS_ERR_MISUSE, "%s: compression is %d, expected VS_COMPRESSION_...",
+                        call, out->compression);
     if (out->trailer_bytes && out->trailer_bytes != VSI_TRAILER_BYTES)
-        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: trailer_bytes is %lu, expected 0 or %d",
+        return vsi_fail(err, VS_ERR_MISUSE, "%s: trailer_bytes is %lu, expected 0 or %d", call,
                         (unsigned long)out->trailer_bytes, VSI_TRAILER_BYTES);
     if (out->compression == VS_COMPRESSION_ZSTD && !vsi_codec_has_zstd())
-        return vsi_fail(err, VS_ERR_UNSUPPORTED,
-                        "vs_open: this build leaves zstd out (VS_OMIT_ZSTD)");
+        return vsi_fail(err, VS_ERR_UNSUPPORTED, "%s: this build leaves zstd out (VS_OMIT_ZSTD)",
+                        call);
     if (out->parallel_for && !VS_THREADSAFE)
-        return vsi_fail(
-            err, VS_ERR_UNSUPPORTED,
-            "vs_open: parallel_for, and this build is for one thread (VS_THREADSAFE=0)");
+        return vsi_fail(err, VS_ERR_UNSUPPORTED,
+                        "%s: parallel_for, and this build is for one thread (VS_THREADSAFE=0)",
+                        call);
     if (out->allocator && !out->allocator->realloc)
-        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: the allocator has no realloc");
+        return vsi_fail(err, VS_ERR_MISUSE, "%s: the allocator has no realloc", call);
     return VS_OK;
 }
 
@@ -19636,7 +19658,7 @@ static vs_status open_memory(vsi_err *err, const vsi_source *source, vs_open_opt
         st = vsi_memory_vfs_put(db->memory, VSI_MEMORY_PATH, source->data, source->bytes,
                                 is_readonly);
     if (st != VS_OK)
-        return vsi_fail_nomem(err, source->bytes);
+        return vsi_fail(err, VS_ERR_NOMEM, "%s: out of memory", source->call);
     options->vfs = db->memory;
     options->flags &= ~(uint32_t)VS_OPEN_CREATE;
     if (!source->holds)
@@ -19644,8 +19666,8 @@ static vs_status open_memory(vsi_err *err, const vsi_source *source, vs_open_opt
     return VS_OK;
 }
 
-static vs_status open_database(vsi_err *err, const char *path, const vs_open_options *options,
-                               vs_db *db) {
+static vs_status open_database(vsi_err *err, const vsi_source *source,
+                               const vs_open_options *options, vs_db *db) {
     db->watcher.vfs = options->vfs;
     db->watcher.progress = options->progress;
     db->watcher.progress_ctx = options->progress_ctx;
@@ -19653,18 +19675,18 @@ static vs_status open_database(vsi_err *err, const char *path, const vs_open_opt
     db->parallel_ctx = options->parallel_ctx;
     db->kernels = vsi_kernels_choose(options->cpu);
     if (!db->kernels)
-        return vsi_fail(err, VS_ERR_UNSUPPORTED, "vs_open: cpu '%s', this machine has: %s",
+        return vsi_fail(err, VS_ERR_UNSUPPORTED, "%s: cpu '%s', this machine has: %s", source->call,
                         options->cpu, vsi_kernels_names());
     vsi_engine_config config = {
         .mem = &db->mem,
         .vfs = options->vfs,
-        .path = path,
+        .path = source->is_memory ? VSI_MEMORY_PATH : source->path,
         .is_readonly = options->flags & VS_OPEN_READONLY,
         .may_create = options->flags & VS_OPEN_CREATE,
         .maps_slabs = options->flags & VS_OPEN_MMAP,
         .sync = options->sync ? options->sync : VS_SYNC_FULL,
-        .busy_timeout_ms = options->busy_timeout_ms ? options->busy_timeout_ms : DATABASE_BUSY_MS,
-        .memory_limit = options->memory_limit ? options->memory_limit : DATABASE_MEMORY_BYTES,
+        .busy_timeout_ms = options->busy_timeout_ms ? options->busy_timeout_ms : VSI_BUSY_MS,
+        .memory_limit = options->memory_limit ? options->memory_limit : VSI_MEMORY_BYTES,
         .busy_fn = options->busy,
         .busy_ctx = options->busy_ctx,
         .stores_plain = options->compression == VS_COMPRESSION_NONE,
@@ -19682,9 +19704,7 @@ static vs_status open_source(vsi_err *err, const vsi_source *source, vs_open_opt
                              vs_db *db) {
     vs_status st = source->is_memory ? open_memory(err, source, options, db)
                                      : open_files(err, source->path, options);
-    if (st != VS_OK)
-        return st;
-    return open_database(err, source->is_memory ? VSI_MEMORY_PATH : source->path, options, db);
+    return st == VS_OK ? open_database(err, source, options, db) : st;
 }
 
 VSI_FN vs_status vsi_database_open(const vsi_source *source, const vs_open_options *options,
@@ -19692,7 +19712,7 @@ VSI_FN vs_status vsi_database_open(const vsi_source *source, const vs_open_optio
     *out_db = NULL;
     vs_open_options all;
     vsi_err err = {0};
-    vs_status st = open_read_options(&err, options, &all);
+    vs_status st = open_read_options(&err, source->call, options, &all);
     vsi_mem mem;
     vsi_mem_init(&mem, all.allocator && all.allocator->realloc ? all.allocator : NULL);
     vs_db *db = vsi_alloc_zeroed(&mem, sizeof *db);
@@ -23333,7 +23353,7 @@ vs_status vs_stats_get(vs_db *db, vs_stats *out_stats) {
     stats.file_bytes = engine->metas.newest.checkpoint.end * VSI_PAGE_BYTES;
     stats.trailer_bytes = engine->metas.newest.trailer_bytes;
     stats.retained_bytes = engine->retained_bytes;
-    stats.memory_limit = engine->pager.reside.limit_bytes;
+    stats.memory_limit = vsi_atomic_load(&engine->pager.reside.limit_bytes);
     stats.free_bytes = engine->free_pages * VSI_PAGE_BYTES;
     memcpy(stats.readonly_reason, engine->failure, sizeof stats.readonly_reason);
     vsi_mutex_unlock(&engine->log_lock);
@@ -23396,7 +23416,7 @@ typedef struct serialize_front {
     size_t bytes; /* of all, this among it */
 } serialize_front;
 
-enum { SERIALIZE_FRONT_BYTES = 32 };
+enum { SERIALIZE_FRONT_BYTES = 32, SERIALIZE_STEP_BYTES = 1 << 20 };
 _Static_assert(sizeof(serialize_front) <= SERIALIZE_FRONT_BYTES, "the front has no room");
 
 void vs_free(void *data) {
@@ -23428,23 +23448,53 @@ static vs_status serialize_block(vsi_err *err, const vs_allocator *hook, uint64_
     return VS_OK;
 }
 
-/* A file of a file system in memory, as a block. */
-static vs_status serialize_file(vsi_err *err, vs_db *db, const vs_vfs *vfs, uint8_t **out_data,
-                                size_t *out_bytes) {
+/* What a call does with the copy of its database. */
+typedef vs_status serialize_use(vsi_err *err, vs_db *db, const vsi_file *file, uint64_t bytes,
+                                void *ctx);
+
+static vs_status serialize_open(vsi_err *err, vs_db *db, const vs_vfs *vfs, serialize_use *use,
+                                void *ctx) {
     vsi_file file;
     uint64_t bytes = 0;
-    uint8_t *data = NULL;
     vs_status st = vsi_file_open(err, &db->mem, vfs, VSI_MEMORY_PATH, VS_VFS_READ, &file);
     if (st != VS_OK)
         return st;
     st = vsi_file_size(err, &file, &bytes);
     if (st == VS_OK)
-        st = serialize_block(err, &db->mem.hook, bytes, &data);
-    if (st == VS_OK)
-        st = vsi_file_read(err, &file, data, (size_t)bytes, 0, out_bytes);
+        st = use(err, db, &file, bytes, ctx);
     vsi_file_close(&file);
+    return st;
+}
+
+/* A whole call: the copy is made in memory, used, and gone. */
+static vs_status serialize_run(vs_db *db, serialize_use *use, void *ctx) {
+    vsi_err err = {0};
+    vs_vfs *vfs = NULL;
+    vs_status st = vsi_memory_vfs_create(&db->mem.hook, &vfs);
+    if (st != VS_OK)
+        st = vsi_fail(&err, st, "vs_serialize: out of memory");
     if (st == VS_OK)
-        *out_data = data;
+        st = vsi_clone(&err, db->engine, vfs, VSI_MEMORY_PATH);
+    if (st == VS_OK)
+        st = serialize_open(&err, db, vfs, use, ctx);
+    vsi_memory_vfs_destroy(vfs);
+    return vsi_handle_end(&db->head, st, &err);
+}
+
+typedef struct serialized {
+    uint8_t *data;
+    size_t bytes;
+} serialized;
+
+static vs_status serialize_to_block(vsi_err *err, vs_db *db, const vsi_file *file, uint64_t bytes,
+                                    void *ctx) {
+    serialized *out = ctx;
+    uint8_t *data = NULL;
+    vs_status st = serialize_block(err, &db->mem.hook, bytes, &data);
+    if (st == VS_OK)
+        st = vsi_file_read(err, file, data, (size_t)bytes, 0, &out->bytes);
+    if (st == VS_OK)
+        out->data = data;
     else
         vs_free(data);
     return st;
@@ -23455,23 +23505,47 @@ vs_status vs_serialize(vs_db *db, void **out_data, size_t *out_bytes) {
         VS_OK)
         return VS_ERR_MISUSE;
     const vsi_trace trace = vsi_trace_begin(db, "vs_serialize");
-    vsi_err err = {0};
-    vs_vfs *vfs = NULL;
-    uint8_t *data = NULL;
-    size_t bytes = 0;
-    vs_status st = vsi_memory_vfs_create(&db->mem.hook, &vfs);
-    if (st != VS_OK)
-        st = vsi_fail(&err, st, "vs_serialize: out of memory");
-    if (st == VS_OK)
-        st = vsi_clone(&err, db->engine, vfs, VSI_MEMORY_PATH);
-    if (st == VS_OK)
-        st = serialize_file(&err, db, vfs, &data, &bytes);
-    vsi_memory_vfs_destroy(vfs);
+    serialized out = {NULL, 0};
+    vs_status st = serialize_run(db, serialize_to_block, &out);
     if (st == VS_OK) {
-        *out_data = data;
-        *out_bytes = bytes;
+        *out_data = out.data;
+        *out_bytes = out.bytes;
     }
-    return vsi_trace_end(&trace, vsi_handle_end(&db->head, st, &err), 0);
+    return vsi_trace_end(&trace, st, 0);
+}
+
+typedef struct serialize_writer {
+    vs_write_fn write;
+    void *ctx;
+} serialize_writer;
+
+static vs_status serialize_to_writer(vsi_err *err, vs_db *db, const vsi_file *file, uint64_t bytes,
+                                     void *ctx) {
+    const serialize_writer *writer = ctx;
+    vsi_buf step = {.mem = &db->mem};
+    vs_status st = VS_OK;
+    if (!vsi_buf_reserve(&step, SERIALIZE_STEP_BYTES))
+        return vsi_fail_nomem(err, SERIALIZE_STEP_BYTES);
+    for (uint64_t at = 0; st == VS_OK && at < bytes; at += step.bytes) {
+        st = vsi_file_read(err, file, step.data, SERIALIZE_STEP_BYTES, at, &step.bytes);
+        if (st != VS_OK)
+            break;
+        st = writer->write(writer->ctx, step.data, step.bytes, at);
+        if (st != VS_OK)
+            st =
+                vsi_fail(err, st, "vs_serialize_to: the caller's function returned %s at byte %llu",
+                         vsi_status_name(st), (unsigned long long)at);
+    }
+    vsi_buf_free(&step);
+    return st;
+}
+
+vs_status vs_serialize_to(vs_db *db, vs_write_fn write, void *ctx) {
+    if (vsi_handle_check_call(db, VSI_TAG_DB, write, "write") != VS_OK)
+        return VS_ERR_MISUSE;
+    const vsi_trace trace = vsi_trace_begin(db, "vs_serialize_to");
+    serialize_writer writer = {.write = write, .ctx = ctx};
+    return vsi_trace_end(&trace, serialize_run(db, serialize_to_writer, &writer), 0);
 }
 
 vs_status vs_deserialize(const void *data, size_t bytes, const vs_open_options *options,
@@ -23481,6 +23555,297 @@ vs_status vs_deserialize(const void *data, size_t bytes, const vs_open_options *
     vsi_source source = {
         .call = "vs_deserialize", .is_memory = true, .holds = true, .data = data, .bytes = bytes};
     return vsi_database_open(&source, options, out_db);
+}
+/* ---- api/limits.c ---------------------------------------------------------------------------------- */
+/* limits.c - what is bounded, and what can be set: two tables, from which docs/LIMITS.md follows. */
+/* uses api/database.h */
+/* uses base/json.h */
+/* uses math/dispatch.h */
+/* uses store/admit.h */
+
+/* ---- limits --------------------------------------------------------------------------------- */
+
+typedef struct limits_entry {
+    const char *name;
+    uint64_t value;
+    const char *unit, *of, *description;
+} limits_entry;
+
+#define LIMITS_CONSTANT(name, unit, of, description)                                               \
+    { #name, name, unit, of, description }
+
+/* The constants of vecstore.h, in its order; then those that its comments name. */
+static const limits_entry limits_all[] = {
+    LIMITS_CONSTANT(VS_VFS_WHY_BYTES, "bytes", "file system",
+                    "room for the reason that a VFS gives, its NUL among them"),
+    LIMITS_CONSTANT(VS_DIM_MAX, "elements", "vector", "elements of a vector"),
+    LIMITS_CONSTANT(VS_NAME_BYTES_MAX, "bytes", "collection", "name of a collection, or an alias"),
+    LIMITS_CONSTANT(VS_FIELDS_MAX, "fields", "collection", "vector fields"),
+    LIMITS_CONSTANT(VS_FIELD_BYTES_MAX, "bytes", "field", "name of a field"),
+    LIMITS_CONSTANT(VS_INDEX_BYTES_MAX, "bytes", "field", "index description"),
+    LIMITS_CONSTANT(VS_KEY_BYTES_MAX, "bytes", "record", "key, of kind VS_KEY_BYTES"),
+    LIMITS_CONSTANT(VS_METADATA_BYTES_MAX, "bytes", "record", "metadata"),
+    LIMITS_CONSTANT(VS_RECORDS_MAX, "records", "collection", "records"),
+    LIMITS_CONSTANT(VS_KV_KEY_BYTES_MAX, "bytes", "note", "key of a note"),
+    LIMITS_CONSTANT(VS_KV_VALUE_BYTES_MAX, "bytes", "note", "value of a note"),
+    LIMITS_CONSTANT(VS_SAVEPOINTS_MAX, "savepoints", "transaction", "savepoints that are open"),
+    LIMITS_CONSTANT(VS_JSON_DEPTH_MAX, "levels", "JSON", "arrays and objects in each other"),
+    {"merge_patch_bytes", UINT32_MAX - 1, "bytes", "JSON", "each text of vs_json_merge_patch"},
+    {"path_bytes", VSI_PATH_BYTES_MAX - 1, "bytes", "database", "absolute path of the file"},
+    {"file_name_bytes", VSI_NAME_BYTES_MAX, "bytes", "database",
+     "name of the file, without its folder; its logs have longer ones"},
+    {"file_bytes", VSI_PAGE_NO_MAX *VSI_PAGE_BYTES, "bytes", "database",
+     "the file; what the file system can have may be less"},
+    {"collections", UINT32_MAX, "collections", "database",
+     "collections, also those that are gone: ids are not used again"},
+    {"namespaces", (uint64_t)UINT32_MAX + 1, "namespaces", "collection", "namespaces of keys"},
+    {"log_bytes_min", VSI_CHECKPOINT_LOG_BYTES, "bytes", "database",
+     "a shorter log asks for no checkpoint, unless checkpoint_log_bytes is set"},
+    {"log_bytes_max", VSI_CHECKPOINT_LOG_BYTES_MAX, "bytes", "database",
+     "a log of this size asks for a checkpoint, unless checkpoint_log_bytes is set"},
+    {"normal_sync_bytes", VSI_NORMAL_BYTES, "bytes", "transaction",
+     "commits at VS_SYNC_NORMAL since the last sync that make one sync"},
+    {"normal_sync_us", VSI_NORMAL_US, "microseconds", "transaction",
+     "time since the last sync that makes a commit at VS_SYNC_NORMAL sync"},
+    {"unsynced_bytes", VSI_UNSYNCED_MAX, "bytes", "database",
+     "commits that may wait for a sync, or a quarter of the memory limit; more force one"},
+    {"file_reserve_bytes_min", (uint64_t)VSI_RESERVE_PAGES *VSI_PAGE_BYTES, "bytes", "database",
+     "of the file kept for deleting on a full disk, at least"},
+    {"file_reserve_bytes_max", (uint64_t)VSI_RESERVE_PAGES_MAX *VSI_PAGE_BYTES, "bytes", "database",
+     "of the file kept for deleting on a full disk, at most"},
+    {"log_reserve_bytes_min", VSI_RESERVE_LOG_BYTES, "bytes", "database",
+     "of the log kept for deleting on a full disk, at least"},
+    {"log_reserve_bytes_max", VSI_RESERVE_LOG_BYTES_MAX, "bytes", "database",
+     "of the log kept for deleting on a full disk, at most"},
+    {"interrupts", VSI_INTERRUPTS_MAX, "calls", "file system",
+     "calls in a row that a VFS may end with VS_ERR_INTERRUPTED"},
+    {"message_bytes", VSI_ERR_TEXT_BYTES - 1, "bytes", "message",
+     "vs_errmsg; what is longer is cut"},
+};
+
+vs_status vs_limit_at(size_t at, vs_limit_info *out_info) {
+    vsi_err err = {0};
+    if (!out_info || vsi_struct_check(&err, "vs_limit_info", out_info) != VS_OK)
+        return VS_ERR_MISUSE;
+    if (at >= sizeof limits_all / sizeof *limits_all)
+        return VS_DONE;
+    const limits_entry *entry = &limits_all[at];
+    vs_limit_info info = {.size = out_info->size,
+                          .name = entry->name,
+                          .value = entry->value,
+                          .unit = entry->unit,
+                          .of = entry->of,
+                          .description = entry->description};
+    vsi_struct_write(&info, sizeof info, out_info);
+    return VS_OK;
+}
+
+/* ---- parameters ----------------------------------------------------------------------------- */
+
+typedef uint64_t limits_get(vs_db *db);
+typedef void limits_set(vs_db *db, uint64_t value);
+
+typedef struct limits_param {
+    const char *name;
+    int kind;
+    uint64_t fallback, minimum, maximum;
+    const char *choices; /* of VS_PARAM_CHOICE; NULL: those of cpu */
+    limits_get *get;
+    limits_set *set; /* NULL: it is fixed when the database is opened */
+    const char *description;
+} limits_param;
+
+static uint64_t param_memory_limit(vs_db *db) {
+    return vsi_atomic_load(&db->engine->pager.reside.limit_bytes);
+}
+
+static void param_set_memory_limit(vs_db *db, uint64_t value) {
+    vsi_atomic_set(&db->engine->pager.reside.limit_bytes, value);
+    vsi_budget_keep(&db->engine->pager, &db->engine->descs);
+}
+
+static uint64_t param_sync(vs_db *db) {
+    return vsi_atomic_load(&db->engine->sync);
+}
+
+static void param_set_sync(vs_db *db, uint64_t value) {
+    vsi_atomic_set(&db->engine->sync, value);
+}
+
+static uint64_t param_busy_timeout(vs_db *db) {
+    return vsi_atomic_load(&db->engine->busy_timeout_ms);
+}
+
+static void param_set_busy_timeout(vs_db *db, uint64_t value) {
+    vsi_atomic_set(&db->engine->busy_timeout_ms, value);
+}
+
+static uint64_t param_log_bytes(vs_db *db) {
+    return vsi_atomic_load(&db->engine->checkpoint_log_bytes);
+}
+
+static void param_set_log_bytes(vs_db *db, uint64_t value) {
+    vsi_atomic_set(&db->engine->checkpoint_log_bytes, value);
+}
+
+static uint64_t param_compression(vs_db *db) {
+    return vsi_atomic_load(&db->engine->pager.packs) ? VS_COMPRESSION_ZSTD : VS_COMPRESSION_NONE;
+}
+
+static void param_set_compression(vs_db *db, uint64_t value) {
+    vsi_atomic_set(&db->engine->pager.packs, value == VS_COMPRESSION_ZSTD);
+}
+
+static uint64_t param_trailer_bytes(vs_db *db) {
+    return db->engine->pager.trailer_bytes;
+}
+
+static uint64_t param_readonly(vs_db *db) {
+    return db->engine->config.is_readonly;
+}
+
+static uint64_t param_mmap(vs_db *db) {
+    return db->engine->config.maps_slabs;
+}
+
+/* How many words a text has, with single spaces between them. */
+static uint64_t param_count_words(const char *words) {
+    uint64_t count = 1;
+    for (const char *at = words; *at; at++)
+        count += *at == ' ';
+    return count;
+}
+
+/* Which of the words, which has it, a text is. */
+static uint64_t param_word(const char *words, const char *text) {
+    size_t bytes = strlen(text);
+    for (uint64_t at = 0;; at++) {
+        const char *space = strchr(words, ' ');
+        size_t word = space ? (size_t)(space - words) : strlen(words);
+        if (!space || (word == bytes && !memcmp(words, text, bytes)))
+            return at;
+        words = space + 1;
+    }
+}
+
+static uint64_t param_cpu(vs_db *db) {
+    return param_word(vsi_kernels_names(), db->kernels->name);
+}
+
+#ifdef VS_OMIT_ZSTD
+#define LIMITS_CODEC  VS_COMPRESSION_NONE
+#define LIMITS_CODECS "none"
+#else
+#define LIMITS_CODEC  VS_COMPRESSION_ZSTD
+#define LIMITS_CODECS "none zstd"
+#endif
+#define LIMITS_LOG_BYTES_MAX ((uint64_t)1 << 40)
+
+static const limits_param limits_params[] = {
+    {"memory_limit", VS_PARAM_BYTES, VSI_MEMORY_BYTES, 1, VS_NO_LIMIT, "", param_memory_limit,
+     param_set_memory_limit, "memory of the database; VS_NO_LIMIT: no limit"},
+    {"sync", VS_PARAM_CHOICE, VS_SYNC_FULL, VS_SYNC_FULL, VS_SYNC_OFF, "full normal off",
+     param_sync, param_set_sync, "how durable commits are that do not say it"},
+    {"busy_timeout_ms", VS_PARAM_MILLISECONDS, VSI_BUSY_MS, 1, VS_NO_WAIT, "", param_busy_timeout,
+     param_set_busy_timeout,
+     "how long to wait for another thread's write transaction, if no busy function is asked; "
+     "VS_NO_WAIT: do not wait"},
+    {"checkpoint_log_bytes", VS_PARAM_BYTES, 0, 0, LIMITS_LOG_BYTES_MAX, "", param_log_bytes,
+     param_set_log_bytes,
+     "size of the log at which commits make a checkpoint; 0: an eighth of the file, from "
+     "log_bytes_min to log_bytes_max"},
+    {"compression", VS_PARAM_CHOICE, LIMITS_CODEC, VS_COMPRESSION_NONE, LIMITS_CODEC, LIMITS_CODECS,
+     param_compression, param_set_compression,
+     "how large metadata and notes are stored from now on"},
+    {"trailer_bytes", VS_PARAM_BYTES, 0, 0, VSI_TRAILER_BYTES, "", param_trailer_bytes, NULL,
+     "bytes that stay free at the end of each piece of the file: none or the maximum"},
+    {"readonly", VS_PARAM_BOOL, 0, 0, 1, "", param_readonly, NULL, "nothing can be changed"},
+    {"mmap", VS_PARAM_BOOL, 0, 0, 1, "", param_mmap, NULL,
+     "vectors and keys are looked at in the mapped file, where there are maps"},
+    {"cpu", VS_PARAM_CHOICE, 0, 0, 0, NULL, param_cpu, NULL,
+     "the kernel set; the choices are vs_cpu_features of the machine"},
+};
+
+static void param_fill(vs_db *db, const limits_param *param, vs_param_info *out_info) {
+    const char *choices = param->choices ? param->choices : vsi_kernels_names();
+    vs_param_info info = {.size = out_info->size,
+                          .kind = param->kind,
+                          .name = param->name,
+                          .description = param->description,
+                          .choices = choices,
+                          .value = db ? param->get(db) : param->fallback,
+                          .default_value = param->fallback,
+                          .minimum = param->minimum,
+                          .maximum = param->maximum,
+                          .can_change = param->set != NULL};
+    if (!param->choices)
+        info.maximum = param_count_words(choices) - 1;
+    vsi_struct_write(&info, sizeof info, out_info);
+}
+
+/* A call about parameters: of a database, or of none. */
+static vs_status param_check(vsi_err *err, vs_db *db, const vs_param_info *info) {
+    if ((db && vsi_handle_check(db, VSI_TAG_DB) != VS_OK) || !info)
+        return VS_ERR_MISUSE;
+    vs_status st = vsi_struct_check(err, "vs_param_info", info);
+    return db ? vsi_handle_end(&db->head, st, err) : st;
+}
+
+vs_status vs_param_at(vs_db *db, size_t at, vs_param_info *out_info) {
+    vsi_err err = {0};
+    vs_status st = param_check(&err, db, out_info);
+    if (st != VS_OK)
+        return st;
+    if (at >= sizeof limits_params / sizeof *limits_params)
+        return VS_DONE;
+    param_fill(db, &limits_params[at], out_info);
+    return VS_OK;
+}
+
+static vs_status param_find(vsi_err *err, const char *name, const limits_param **out_param) {
+    for (size_t i = 0; i < sizeof limits_params / sizeof *limits_params; i++)
+        if (!strcmp(limits_params[i].name, name)) {
+            *out_param = &limits_params[i];
+            return VS_OK;
+        }
+    return vsi_fail(err, VS_ERR_NOT_FOUND, "there is no parameter '%s'", name);
+}
+
+vs_status vs_param_get(vs_db *db, const char *name, vs_param_info *out_info) {
+    vsi_err err = {0};
+    const limits_param *param = NULL;
+    vs_status st = param_check(&err, db, out_info);
+    if (st != VS_OK || !name)
+        return VS_ERR_MISUSE;
+    st = param_find(&err, name, &param);
+    if (st == VS_OK)
+        param_fill(db, param, out_info);
+    return db ? vsi_handle_end(&db->head, st, &err) : st;
+}
+
+static vs_status param_check_value(vsi_err *err, const limits_param *param, uint64_t value) {
+    if (!param->set)
+        return vsi_fail(err, VS_ERR_MISUSE,
+                        "parameter %s is fixed when the database is opened or created",
+                        param->name);
+    if (value < param->minimum || value > param->maximum)
+        return vsi_fail(err, VS_ERR_INVALID, "parameter %s: %llu, expected %llu to %llu",
+                        param->name, (unsigned long long)value, (unsigned long long)param->minimum,
+                        (unsigned long long)param->maximum);
+    return VS_OK;
+}
+
+vs_status vs_param_set(vs_db *db, const char *name, uint64_t value) {
+    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !name)
+        return VS_ERR_MISUSE;
+    vsi_err err = {0};
+    const limits_param *param = NULL;
+    vs_status st = param_find(&err, name, &param);
+    if (st == VS_OK)
+        st = param_check_value(&err, param, value);
+    if (st == VS_OK)
+        param->set(db, value);
+    return vsi_handle_end(&db->head, st, &err);
 }
 /* ---- api/json_text.c ---------------------------------------------------------------------------------- */
 /* json_text.c - the public reader and writers of JSON. */

@@ -11,7 +11,7 @@
  *
  *   1  Results and messages          what calls return, how to say what went wrong
  *   2  Host services                 memory, files and log messages, if the host has its own
- *   3  Opening and closing           vs_open, vs_close, vs_serialize, vs_deserialize
+ *   3  Opening and closing           vs_open, vs_close, vs_serialize, vs_serialize_to, vs_deserialize
  *   4  Collections                   vs_collection_create, vs_collection_open, vs_collection_rename,
  *                                    vs_collection_copy, vs_collection_drop
  *   5  Records                       vs_key_u64, vs_put, vs_append, vs_get, vs_get_batch, vs_delete,
@@ -21,7 +21,7 @@
  *   8  Iterating                     vs_scan, vs_search_open, vs_step
  *   9  Key/value notes               vs_kv_put, vs_kv_get
  *  10  Looking after a database      vs_sync, vs_checkpoint, vs_maintain, vs_vacuum, vs_interrupt, vs_set_timeout,
- *                                    vs_stats_get, vs_check
+ *                                    vs_stats_get, vs_check, vs_limit_at, vs_param_at, vs_param_set
  *  11  Hooks                         vs_set_hooks: commits, changes and calls, told to the host
  *  12  JSON                          vs_json_begin, vs_json_next, vs_json_floats, vs_json_write_string
  *
@@ -372,6 +372,7 @@ enum {
     VS_COMPRESSION_ZSTD = 2     /* with zstd, each that takes fewer pages of 4 KiB then */
 };
 
+/* vs_param_set changes some of them while the database is open; vs_param_at has the bounds of all. */
 typedef struct vs_open_options {
     uint32_t size;                 /* VS_OPEN_OPTIONS_INIT sets it */
     uint32_t flags;                /* VS_OPEN_... */
@@ -439,10 +440,11 @@ typedef struct vs_open_options {
  * The path ":memory:" makes a new database in memory that is empty and nobody else's: two opens are two
  * databases. VS_OPEN_CREATE need not be given. It does all that others do, savepoints, checkpoints and
  * checking among it, and is gone when it is closed; vs_serialize keeps it. It has a file system of its own,
- * as vs_vfs_memory_create makes them, so vfs must be NULL. The memory of its files comes from the
- * allocator; it counts neither in vs_stats.memory_bytes nor against the memory limit, which only bounds what
- * is kept beside them: it is about vs_stats.file_bytes and log_bytes. VS_OPEN_MMAP spares a copy of what
- * vectors the last checkpoint has. A path that ends in "/:memory:" is refused: no file gets that name.
+ * as vs_vfs_memory_create makes them, so vfs must be NULL. The memory of its files comes from the allocator; it
+ * counts neither in vs_stats.memory_bytes nor against the memory limit, which only bounds what is kept beside
+ * them. It is up to twice vs_stats.file_bytes and the logs since the last two checkpoints. VS_OPEN_MMAP spares a
+ * copy of the vectors that the last checkpoint has. A path that ends in "/:memory:" is refused: no file gets
+ * that name.
  * Errors: VS_ERR_NOT_FOUND (no file, no VS_OPEN_CREATE), VS_ERR_NOT_DB, VS_ERR_CORRUPT,
  *   VS_ERR_LOG_MISSING, VS_ERR_TOO_NEW, VS_ERR_TOO_OLD, VS_ERR_BUSY, VS_ERR_READONLY (media),
  *   VS_ERR_DENIED, VS_ERR_INVALID (path, not a regular file), VS_ERR_LIMIT (a name longer than 230
@@ -486,6 +488,27 @@ VS_API vs_status vs_close(vs_db *db);
  *   VS_ERR_MISUSE.
  * Threads: any; readers and writers go on. */
 VS_NODISCARD VS_API vs_status vs_serialize(vs_db *db, void **out_data, size_t *out_bytes);
+
+/* Receives bytes, one piece behind the other.
+ *
+ *   data     [bytes] valid until it returns
+ *   offset   of the first of them; that behind the last is the next call's
+ *
+ * Returns VS_OK, or an error that ends the call which asked for the bytes, and is what that returns. */
+typedef vs_status (*vs_write_fn)(void *ctx, const void *data, size_t bytes, uint64_t offset);
+
+/* vs_serialize_to - the same bytes in pieces, for who writes them to a file or sends them.
+ *
+ *   db      as vs_serialize
+ *   write   called with each piece of at most 1 MiB, in ascending order; it may use the database
+ *   ctx     passed to write
+ *
+ * The first piece comes when all of the database was copied and verified; those that were written before an error are
+ * no database.
+ * Memory: as vs_serialize, without the block.
+ * Errors: what write returns; else as vs_serialize, but for VS_ERR_LIMIT.
+ * Threads: any; readers and writers go on. */
+VS_NODISCARD VS_API vs_status vs_serialize_to(vs_db *db, vs_write_fn write, void *ctx);
 
 /* vs_free - free a block that the library has given away.
  *
@@ -1606,7 +1629,7 @@ VS_NODISCARD VS_API vs_status vs_sync(vs_db *db);
  *   db   an open database
  *
  * Happens by itself after a commit when the log has reached an eighth of the database, but at least 16 MiB
- * and at most 1 GiB, or twice that if much is left to write; on a full disk; and when it is closed. The log of
+ * and at most 1 GiB (the parameter checkpoint_log_bytes sets another size), or twice that if much is left to write; on a full disk; and when it is closed. The log of
  * the last two checkpoints is kept, so that damage of the newest one loses nothing. Readers are not disturbed; writers wait. Nothing to do: VS_OK.
  * Errors: VS_ERR_BUSY (another thread's write transaction), VS_ERR_MISUSE (this thread's),
  *   VS_ERR_READONLY, VS_ERR_IO, VS_ERR_FULL, VS_ERR_CORRUPT, VS_ERR_INDOUBT, VS_ERR_INTERRUPTED
@@ -1735,6 +1758,90 @@ typedef void (*vs_check_fn)(void *ctx, const char *problem);
 VS_NODISCARD VS_API vs_status vs_check(vs_db *db, int level, vs_check_fn report, void *ctx,
                                        uint64_t *out_problems);
 
+/* What is bounded, and by how much. */
+typedef struct vs_limit_info {
+    uint32_t size; /* VS_LIMIT_INFO_INIT sets it */
+    const char *
+        name; /* of its constant in this header, such as "VS_DIM_MAX"; one of small letters has none */
+    uint64_t value;
+    const char *unit; /* "bytes", "elements", "records", ... */
+    const char *of;   /* which thing it is a limit of: "database", "collection", "record", ... */
+    const char *description; /* what is counted, in a line */
+} vs_limit_info;
+
+#define VS_LIMIT_INFO_INIT                                                                         \
+    { sizeof(vs_limit_info), NULL, 0, NULL, NULL, NULL }
+
+/* vs_limit_at - the limits of this library one by one.
+ *
+ *   at         0, 1, 2, ...
+ *   out_info   [1] its size member says how much may be written
+ *
+ * They are the same for all databases; what can be set for one are its parameters (vs_param_at). docs/LIMITS.md lists
+ * both. Returns VS_OK, or VS_DONE when there are not so many.
+ * Memory: the texts are constants.  Errors: VS_ERR_MISUSE.  Threads: any. */
+VS_NODISCARD VS_API vs_status vs_limit_at(size_t at, vs_limit_info *out_info);
+
+/* Kinds of parameters. */
+enum {
+    VS_PARAM_BOOL = 1, /* 0 or 1 */
+    VS_PARAM_BYTES = 2,
+    VS_PARAM_MILLISECONDS = 3,
+    VS_PARAM_CHOICE =
+        4 /* the choices are words: the first stands for minimum, the next for minimum + 1 */
+};
+
+/* A parameter of a database: what vs_open_options has, and some that can only be set while it is open. */
+typedef struct vs_param_info {
+    uint32_t size;           /* VS_PARAM_INFO_INIT sets it */
+    int kind;                /* VS_PARAM_... */
+    const char *name;        /* that of its member in vs_open_options, if there is one */
+    const char *description; /* in a line */
+    const char *choices;     /* of VS_PARAM_CHOICE: words with spaces between them; else "" */
+    uint64_t value;          /* now */
+    uint64_t default_value;  /* when vs_open_options says nothing */
+    uint64_t minimum, maximum;
+    int can_change; /* whether vs_param_set takes it */
+} vs_param_info;
+
+#define VS_PARAM_INFO_INIT                                                                         \
+    { sizeof(vs_param_info), 0, NULL, NULL, NULL, 0, 0, 0, 0, 0 }
+
+/* vs_param_at - the parameters of a database one by one.
+ *
+ *   db         an open database; NULL: value is the default then
+ *   at         0, 1, 2, ...
+ *   out_info   [1] its size member says how much may be written
+ *
+ * Returns VS_OK, or VS_DONE when there are not so many.
+ * Memory: the texts are constants.  Errors: VS_ERR_MISUSE.  Threads: any. */
+VS_NODISCARD VS_API vs_status vs_param_at(vs_db *db, size_t at, vs_param_info *out_info);
+
+/* vs_param_get - one parameter of a database.
+ *
+ *   db         as vs_param_at
+ *   name       such as "memory_limit"
+ *   out_info   as vs_param_at
+ *
+ * Memory: the texts are constants.
+ * Errors: VS_ERR_NOT_FOUND (no such parameter), VS_ERR_MISUSE.  Threads: any. */
+VS_NODISCARD VS_API vs_status vs_param_get(vs_db *db, const char *name, vs_param_info *out_info);
+
+/* vs_param_set - change a parameter while the database is open.
+ *
+ *   db      an open database, also one opened read-only
+ *   name    of a parameter that can change: "memory_limit", "sync", "busy_timeout_ms", "checkpoint_log_bytes",
+ *           "compression"
+ *   value   minimum .. maximum of its vs_param_info; 0 does not stand for the default as in vs_open_options
+ *
+ * It holds for what begins afterwards, until the handle is closed: nothing of it is stored. A lower memory limit takes
+ * what may go out of memory before the call returns. Calls that wait for a write transaction look at the new
+ * timeout when they look again.
+ * Errors: VS_ERR_NOT_FOUND (no such parameter), VS_ERR_INVALID (value), VS_ERR_MISUSE (NULL; a parameter that
+ *   cannot change).
+ * Threads: any, beside all other calls. */
+VS_NODISCARD VS_API vs_status vs_param_set(vs_db *db, const char *name, uint64_t value);
+
 /* ---- 11  Hooks ------------------------------------------------------------------------------ */
 
 /* vs_change.kind */
@@ -1834,8 +1941,10 @@ VS_NODISCARD VS_API vs_status vs_set_hooks(vs_db *db, const vs_hooks *hooks);
  *       vs_json_error(&reader, &offset, &expected);
  *
  * A text is one value as RFC 8259 has it, strictly: UTF-8 is checked, halves of surrogate pairs are refused, also
- * commas too many, comments, and a byte order mark; arrays and objects are nested at most 64 deep. Names that
- * come twice in an object are read twice. */
+ * commas too many, comments, and a byte order mark; arrays and objects are nested at most VS_JSON_DEPTH_MAX
+ * deep. Names that come twice in an object are read twice. */
+
+#define VS_JSON_DEPTH_MAX 64u /* arrays and objects in each other */
 
 /* Tokens, and where a reader stands when it has none. */
 enum {

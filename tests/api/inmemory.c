@@ -1,6 +1,7 @@
 /* inmemory.c - databases that vs_open makes in memory: what they are, and that they touch no file. */
 #include "sample.h"
 #include <dirent.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static vs_db *open_memory(const vs_open_options *options) {
@@ -198,6 +199,27 @@ VT_TEST(other_names_with_memory_in_them_are_files) {
         VT_EQ(access(path, F_OK), 0);
         VT_EQ(unlink(path), 0);
     }
+}
+
+VT_TEST(a_child_after_fork_can_only_close_a_database_in_memory) {
+    vs_db *db = open_memory(NULL);
+    vs_collection *c = sample_create(db, NULL, "c", 2, VS_F32, VS_L2);
+    float v[2] = {1, 2};
+    sample_put(c, NULL, 1, v, NULL);
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        bool is_refused = vs_checkpoint(db) == VS_ERR_MISUSE &&
+                          sample_try_put(c, NULL, 2, v, NULL, VS_UPSERT) == VS_ERR_MISUSE;
+        _exit(is_refused && vs_close(db) == VS_OK ? 0 : 1);
+    }
+    int state = -1;
+    VT_CHECK(pid > 0 && waitpid(pid, &state, 0) == pid);
+    VT_EQ(state, 0);
+    sample_put(c, NULL, 2, v, NULL);
+    sample_check(db);
+    vs_collection_close(c);
+    VT_OK(vs_close(db), db);
 }
 
 /* Each call may fail for want of memory, and changes nothing then. */

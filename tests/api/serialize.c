@@ -259,6 +259,80 @@ VT_TEST(a_database_of_some_megabytes_goes_round) {
     VT_OK(vs_close(db), db);
 }
 
+/* ---- in pieces ------------------------------------------------------------------------------ */
+
+typedef struct pieces {
+    uint8_t *data;
+    size_t bytes, room, largest;
+    int calls, fail_at;
+    vs_db *db; /* used while it is called; NULL: not */
+} pieces;
+
+static vs_status collect(void *ctx, const void *data, size_t bytes, uint64_t offset) {
+    pieces *p = ctx;
+    if (++p->calls == p->fail_at)
+        return VS_ERR_DENIED;
+    VT_EQ(offset, p->bytes);
+    VT_CHECK(bytes > 0 && bytes <= p->room - p->bytes);
+    memcpy(p->data + p->bytes, data, bytes);
+    p->bytes += bytes;
+    p->largest = bytes > p->largest ? bytes : p->largest;
+    if (p->db)
+        VT_OK(vs_kv_put(p->db, NULL, NULL, "called", 6, &offset, sizeof offset), p->db);
+    return VS_OK;
+}
+
+VT_TEST(the_pieces_make_the_block) {
+    sample s = sample_new();
+    vs_collection *c = sample_create(s.db, NULL, "c", DIM, VS_F32, VS_L2);
+    for (int large = 0; large < 2; large++) {
+        block whole = serialize(s.db);
+        pieces p = {.data = malloc(whole.bytes), .room = whole.bytes, .db = s.db};
+        VT_CHECK(p.data);
+        VT_OK(vs_serialize_to(s.db, collect, &p), s.db);
+        expect_same_bytes((block){p.data, p.bytes}, whole);
+        VT_CHECK(p.largest <= 1 << 20 && (p.calls > 2) == (large == 1));
+        p.db = NULL;
+        p.fail_at = p.calls;
+        p.calls = 0;
+        p.bytes = 0;
+        VT_EQ(vs_serialize_to(s.db, collect, &p), VS_ERR_DENIED);
+        VT_CONTAINS(vs_errmsg(s.db), "VS_ERR_DENIED");
+        VT_EQ(p.calls, p.fail_at);
+        free(p.data);
+        vs_free(whole.data);
+        char *metadata = long_metadata(900000);
+        for (size_t i = 10; i + 10 < 900000; i++)
+            metadata[i] = (char)('a' + vt_mix(i) % 26); /* does not compress well */
+        float v[DIM] = {0};
+        for (uint64_t key = 0; key < 5; key++)
+            sample_put(c, NULL, key, v, metadata);
+        free(metadata);
+    }
+    vs_collection_close(c);
+    sample_end(&s);
+}
+
+VT_TEST(pieces_without_memory_are_none) {
+    vt_allocator counter = {0};
+    vs_allocator allocator = {&counter, vt_realloc};
+    vs_open_options options = VS_OPEN_OPTIONS_INIT;
+    vs_db *db = NULL;
+    static uint8_t room[1 << 20];
+    options.allocator = &allocator;
+    VT_OK(vs_open(":memory:", &options, &db), db);
+    vs_status st = VS_ERR_NOMEM;
+    for (uint64_t at = 1; st != VS_OK; at++) {
+        pieces p = {.data = room, .room = sizeof room};
+        counter.fail_at = counter.calls + at;
+        st = vs_serialize_to(db, collect, &p);
+        counter.fail_at = 0;
+        VT_CHECK(st == VS_ERR_NOMEM ? !p.calls : st == VS_OK && p.calls == 1);
+    }
+    VT_OK(vs_close(db), db);
+    VT_EQ(counter.live_blocks, 0);
+}
+
 /* ---- what serializing looks at -------------------------------------------------------------- */
 
 VT_TEST(serializing_changes_nothing) {
@@ -783,6 +857,8 @@ VT_TEST(wrong_arguments_are_refused) {
     VT_EQ(vs_serialize(NULL, &data, &bytes), VS_ERR_MISUSE);
     VT_EQ(vs_serialize(s.db, NULL, &bytes), VS_ERR_MISUSE);
     VT_EQ(vs_serialize(s.db, &data, NULL), VS_ERR_MISUSE);
+    VT_EQ(vs_serialize_to(NULL, collect, NULL), VS_ERR_MISUSE);
+    VT_EQ(vs_serialize_to(s.db, NULL, NULL), VS_ERR_MISUSE);
     vs_txn *txn = sample_begin(s.db, VS_TXN_READ);
     VT_EQ(vs_serialize((vs_db *)(void *)txn, &data, &bytes), VS_ERR_MISUSE);
     vs_rollback(txn);
@@ -796,7 +872,7 @@ VT_TEST(wrong_arguments_are_refused) {
     expect_refusal(b.data, b.bytes, &options, VS_ERR_MISUSE, "vs_deserialize: ");
     options.vfs = NULL;
     options.flags = 1u << 30;
-    expect_refusal(b.data, b.bytes, &options, VS_ERR_MISUSE, "flags");
+    expect_refusal(b.data, b.bytes, &options, VS_ERR_MISUSE, "vs_deserialize: unknown flags");
     options.size = 0;
     expect_refusal(b.data, b.bytes, &options, VS_ERR_MISUSE, "size");
     VT_EQ(vs_deserialize("x", 1, NULL, &db), VS_ERR_NOT_DB);

@@ -500,7 +500,7 @@ VT_TEST(large_values_are_compressed_where_that_saves_a_page) {
         int packs = way / 2;
         size_t packed = 0;
         begin(&f, 1);
-        f.pager.packs = packs;
+        vsi_atomic_set(&f.pager.packs, (uint64_t)packs);
         f.pager.trailer_bytes = way % 2 ? VSI_TRAILER_BYTES : 0;
         for (size_t pages = 1; pages < 5; pages++)
             for (size_t end = pages * VSI_PAGE_BYTES - f.pager.trailer_bytes, bytes = end - 11;

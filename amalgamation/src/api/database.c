@@ -4,11 +4,6 @@
 #include "os/memory.h"
 #include "os/posix.h"
 
-enum { DATABASE_BUSY_MS = 5000 };
-
-/* The memory limit unless the options name one: 1 GiB. */
-#define DATABASE_MEMORY_BYTES ((uint64_t)1 << 30)
-
 /* ---- messages ------------------------------------------------------------------------------- */
 
 static bool handle_is_open(const vsi_handle *head) {
@@ -47,7 +42,7 @@ const char *vs_cpu_features(void) {
 /* ---- opening -------------------------------------------------------------------------------- */
 
 /* The caller's options over the defaults, as many as the caller's version knows. */
-static vs_status open_read_options(vsi_err *err, const vs_open_options *given,
+static vs_status open_read_options(vsi_err *err, const char *call, const vs_open_options *given,
                                    vs_open_options *out) {
     const vs_open_options defaults = VS_OPEN_OPTIONS_INIT;
     *out = defaults;
@@ -55,26 +50,26 @@ static vs_status open_read_options(vsi_err *err, const vs_open_options *given,
     if (st != VS_OK)
         return st;
     if (out->flags & ~(uint32_t)(VS_OPEN_READONLY | VS_OPEN_CREATE | VS_OPEN_MMAP))
-        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: unknown flags %#lx",
+        return vsi_fail(err, VS_ERR_MISUSE, "%s: unknown flags %#lx", call,
                         (unsigned long)out->flags);
     if (out->sync < VS_SYNC_DEFAULT || out->sync > VS_SYNC_OFF)
-        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: sync is %d, expected VS_SYNC_...", out->sync);
+        return vsi_fail(err, VS_ERR_MISUSE, "%s: sync is %d, expected VS_SYNC_...", call,
+                        out->sync);
     if (out->compression < VS_COMPRESSION_DEFAULT || out->compression > VS_COMPRESSION_ZSTD)
-        return vsi_fail(err, VS_ERR_MISUSE,
-                        "vs_open: compression is %d, expected VS_COMPRESSION_...",
-                        out->compression);
+        return vsi_fail(err, VS_ERR_MISUSE, "%s: compression is %d, expected VS_COMPRESSION_...",
+                        call, out->compression);
     if (out->trailer_bytes && out->trailer_bytes != VSI_TRAILER_BYTES)
-        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: trailer_bytes is %lu, expected 0 or %d",
+        return vsi_fail(err, VS_ERR_MISUSE, "%s: trailer_bytes is %lu, expected 0 or %d", call,
                         (unsigned long)out->trailer_bytes, VSI_TRAILER_BYTES);
     if (out->compression == VS_COMPRESSION_ZSTD && !vsi_codec_has_zstd())
-        return vsi_fail(err, VS_ERR_UNSUPPORTED,
-                        "vs_open: this build leaves zstd out (VS_OMIT_ZSTD)");
+        return vsi_fail(err, VS_ERR_UNSUPPORTED, "%s: this build leaves zstd out (VS_OMIT_ZSTD)",
+                        call);
     if (out->parallel_for && !VS_THREADSAFE)
-        return vsi_fail(
-            err, VS_ERR_UNSUPPORTED,
-            "vs_open: parallel_for, and this build is for one thread (VS_THREADSAFE=0)");
+        return vsi_fail(err, VS_ERR_UNSUPPORTED,
+                        "%s: parallel_for, and this build is for one thread (VS_THREADSAFE=0)",
+                        call);
     if (out->allocator && !out->allocator->realloc)
-        return vsi_fail(err, VS_ERR_MISUSE, "vs_open: the allocator has no realloc");
+        return vsi_fail(err, VS_ERR_MISUSE, "%s: the allocator has no realloc", call);
     return VS_OK;
 }
 
@@ -124,7 +119,7 @@ static vs_status open_memory(vsi_err *err, const vsi_source *source, vs_open_opt
         st = vsi_memory_vfs_put(db->memory, VSI_MEMORY_PATH, source->data, source->bytes,
                                 is_readonly);
     if (st != VS_OK)
-        return vsi_fail_nomem(err, source->bytes);
+        return vsi_fail(err, VS_ERR_NOMEM, "%s: out of memory", source->call);
     options->vfs = db->memory;
     options->flags &= ~(uint32_t)VS_OPEN_CREATE;
     if (!source->holds)
@@ -132,8 +127,8 @@ static vs_status open_memory(vsi_err *err, const vsi_source *source, vs_open_opt
     return VS_OK;
 }
 
-static vs_status open_database(vsi_err *err, const char *path, const vs_open_options *options,
-                               vs_db *db) {
+static vs_status open_database(vsi_err *err, const vsi_source *source,
+                               const vs_open_options *options, vs_db *db) {
     db->watcher.vfs = options->vfs;
     db->watcher.progress = options->progress;
     db->watcher.progress_ctx = options->progress_ctx;
@@ -141,18 +136,18 @@ static vs_status open_database(vsi_err *err, const char *path, const vs_open_opt
     db->parallel_ctx = options->parallel_ctx;
     db->kernels = vsi_kernels_choose(options->cpu);
     if (!db->kernels)
-        return vsi_fail(err, VS_ERR_UNSUPPORTED, "vs_open: cpu '%s', this machine has: %s",
+        return vsi_fail(err, VS_ERR_UNSUPPORTED, "%s: cpu '%s', this machine has: %s", source->call,
                         options->cpu, vsi_kernels_names());
     vsi_engine_config config = {
         .mem = &db->mem,
         .vfs = options->vfs,
-        .path = path,
+        .path = source->is_memory ? VSI_MEMORY_PATH : source->path,
         .is_readonly = options->flags & VS_OPEN_READONLY,
         .may_create = options->flags & VS_OPEN_CREATE,
         .maps_slabs = options->flags & VS_OPEN_MMAP,
         .sync = options->sync ? options->sync : VS_SYNC_FULL,
-        .busy_timeout_ms = options->busy_timeout_ms ? options->busy_timeout_ms : DATABASE_BUSY_MS,
-        .memory_limit = options->memory_limit ? options->memory_limit : DATABASE_MEMORY_BYTES,
+        .busy_timeout_ms = options->busy_timeout_ms ? options->busy_timeout_ms : VSI_BUSY_MS,
+        .memory_limit = options->memory_limit ? options->memory_limit : VSI_MEMORY_BYTES,
         .busy_fn = options->busy,
         .busy_ctx = options->busy_ctx,
         .stores_plain = options->compression == VS_COMPRESSION_NONE,
@@ -170,9 +165,7 @@ static vs_status open_source(vsi_err *err, const vsi_source *source, vs_open_opt
                              vs_db *db) {
     vs_status st = source->is_memory ? open_memory(err, source, options, db)
                                      : open_files(err, source->path, options);
-    if (st != VS_OK)
-        return st;
-    return open_database(err, source->is_memory ? VSI_MEMORY_PATH : source->path, options, db);
+    return st == VS_OK ? open_database(err, source, options, db) : st;
 }
 
 VSI_FN vs_status vsi_database_open(const vsi_source *source, const vs_open_options *options,
@@ -180,7 +173,7 @@ VSI_FN vs_status vsi_database_open(const vsi_source *source, const vs_open_optio
     *out_db = NULL;
     vs_open_options all;
     vsi_err err = {0};
-    vs_status st = open_read_options(&err, options, &all);
+    vs_status st = open_read_options(&err, source->call, options, &all);
     vsi_mem mem;
     vsi_mem_init(&mem, all.allocator && all.allocator->realloc ? all.allocator : NULL);
     vs_db *db = vsi_alloc_zeroed(&mem, sizeof *db);

@@ -6,6 +6,10 @@
 
 #define VSI_MEMORY_PATH ":memory:"
 
+/* What the options stand for that do not say anything else. */
+enum { VSI_BUSY_MS = 5000 };
+#define VSI_MEMORY_BYTES ((uint64_t)1 << 30)
+
 /* Where a database comes from. */
 typedef struct vsi_source {
     const char *call; /* the public function, for messages */

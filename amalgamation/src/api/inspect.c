@@ -81,7 +81,7 @@ vs_status vs_stats_get(vs_db *db, vs_stats *out_stats) {
     stats.file_bytes = engine->metas.newest.checkpoint.end * VSI_PAGE_BYTES;
     stats.trailer_bytes = engine->metas.newest.trailer_bytes;
     stats.retained_bytes = engine->retained_bytes;
-    stats.memory_limit = engine->pager.reside.limit_bytes;
+    stats.memory_limit = vsi_atomic_load(&engine->pager.reside.limit_bytes);
     stats.free_bytes = engine->free_pages * VSI_PAGE_BYTES;
     memcpy(stats.readonly_reason, engine->failure, sizeof stats.readonly_reason);
     vsi_mutex_unlock(&engine->log_lock);

@@ -5,7 +5,7 @@
 #include "base/number.h"
 #include "base/status.h"
 
-enum { VSI_JSON_DEPTH_MAX = 64 };
+enum { VSI_JSON_DEPTH_MAX = VS_JSON_DEPTH_MAX }; /* as an int */
 
 /* VS_OK, or VS_ERR_INVALID with the byte offset and what was expected there. */
 VSI_FN vs_status vsi_json_check_object(vsi_err *err, const char *text, size_t n);

@@ -1,14 +1,15 @@
 /* memory.c - a file system in memory.
  *
- *   M1  A file's memory is reserved as it is first asked for, then in steps that double; map() hands out that memory. A mapped file that
- *       outgrows it leaves it to those who have mapped it, and writes go there, too, until they unmap.
+ *   M1  A file's memory is reserved as it is first asked for, then in steps that double; map() hands out
+ *       that memory. A mapped file that outgrows it leaves it to those who have mapped it, and writes go there,
+ *       too, until they unmap.
  *   M2  A removed file lives on until its last open handle is closed, as on POSIX.
  *   M3  Every function holds the one mutex; the file system may be used by several threads.
  *   M4  Bytes that are borrowed are neither written to nor freed. */
 #include "os/memory.h"
 #include "os/posix.h"
 
-enum { MEMORY_ALIGNMENT = 16 }; /* of what is mapped, as malloc has it */
+enum { MEMORY_ALIGNMENT = 16 }; /* of borrowed bytes that are mapped */
 
 typedef struct memory_block {
     struct memory_block *older; /* outgrown, still mapped */
@@ -292,7 +293,7 @@ static vs_status memory_map(void *ctx, void *file, uint64_t offset, size_t bytes
     memory_file *f = ((memory_handle *)file)->file;
     vsi_mutex_lock(&fs->mutex);
     bool fits = offset <= f->bytes && bytes <= f->bytes - offset;
-    bool is_aligned = (uintptr_t)f->now.data % MEMORY_ALIGNMENT == 0; /* else it is borrowed */
+    bool is_aligned = !f->is_borrowed || (uintptr_t)f->now.data % MEMORY_ALIGNMENT == 0;
     if (fits && is_aligned) {
         f->now.maps++;
         *out = f->now.data + offset;

@@ -7,14 +7,8 @@
  *       checkpoints: the pages that they replaced are free then. */
 #include "store/admit.h"
 
-/* The reserve is this share of the file, within these bounds. Smaller in some tests. */
-enum { ADMIT_SHARE = 16, ADMIT_PAGES_MAX = 1024, ADMIT_LOG_SHARE = 64, ADMIT_LOG_MAX = 1 << 20 };
-#ifndef VSI_RESERVE_PAGES
-#define VSI_RESERVE_PAGES 64
-#endif
-#ifndef VSI_RESERVE_LOG_BYTES
-#define VSI_RESERVE_LOG_BYTES (64 << 10)
-#endif
+/* The reserve is this share of the file, within its bounds. */
+enum { ADMIT_SHARE = 16, ADMIT_LOG_SHARE = 64 };
 
 /* A changed collection's entry of the catalog, and the nodes above it. */
 enum { ADMIT_CATALOG_NODES = 4, ADMIT_ROUNDING_SHARE = 8 };
@@ -22,7 +16,7 @@ enum { ADMIT_CATALOG_NODES = 4, ADMIT_ROUNDING_SHARE = 8 };
 VSI_FN uint64_t vsi_admit_reserve(const vsi_space *space) {
     uint64_t pages = space->end / ADMIT_SHARE;
     pages = pages < VSI_RESERVE_PAGES ? VSI_RESERVE_PAGES : pages;
-    return pages < ADMIT_PAGES_MAX ? pages : ADMIT_PAGES_MAX;
+    return pages < VSI_RESERVE_PAGES_MAX ? pages : VSI_RESERVE_PAGES_MAX;
 }
 
 static void admit_add_slabs(vsi_engine *engine, vsi_page_count *need) {
@@ -102,7 +96,7 @@ VSI_FN vs_status vsi_admit_frame(vsi_err *err, vsi_engine *engine, size_t bytes,
                                  bool only_deletes) {
     uint64_t reserve = engine->metas.newest.checkpoint.end * VSI_PAGE_BYTES / ADMIT_LOG_SHARE;
     reserve = reserve < VSI_RESERVE_LOG_BYTES ? VSI_RESERVE_LOG_BYTES : reserve;
-    reserve = reserve < ADMIT_LOG_MAX ? reserve : ADMIT_LOG_MAX;
+    reserve = reserve < VSI_RESERVE_LOG_BYTES_MAX ? reserve : VSI_RESERVE_LOG_BYTES_MAX;
     vs_status st = vsi_log_own(err, &engine->log, bytes, reserve);
     if (engine->log.is_tight && vsi_log_bytes(&engine->log) >= 2 * reserve)
         engine->wants_room =

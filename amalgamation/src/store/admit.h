@@ -4,6 +4,15 @@
 
 #include "store/engine.h"
 
+/* Bounds of what is kept in reserve, of the file and of the log. Smaller in some tests. */
+#ifndef VSI_RESERVE_PAGES
+#define VSI_RESERVE_PAGES 64
+#endif
+#ifndef VSI_RESERVE_LOG_BYTES
+#define VSI_RESERVE_LOG_BYTES (64 << 10)
+#endif
+enum { VSI_RESERVE_PAGES_MAX = 1024, VSI_RESERVE_LOG_BYTES_MAX = 1 << 20 };
+
 /* Sees to it that the file owns what the next checkpoint will need, with what the open transaction has
  * changed. Transactions that only delete may use up the reserve, others leave it alone. VS_ERR_FULL: the
  * device has no more; engine->wants_room then tells that checkpoints may help. The list of free pages is

@@ -4,7 +4,7 @@
 enum { BUDGET_BATCH = 64, BUDGET_SLACK_SHARE = 16 };
 
 static bool budget_is_over(vsi_reside *reside) {
-    return vsi_reside_excess(reside, reside->limit_bytes / BUDGET_SLACK_SHARE);
+    return vsi_reside_excess(reside, vsi_atomic_load(&reside->limit_bytes) / BUDGET_SLACK_SHARE);
 }
 
 static void budget_sweep_nodes(vsi_pager *pager) {

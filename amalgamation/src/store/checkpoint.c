@@ -10,12 +10,7 @@
 #include "store/freelist.h"
 #include "store/relocate.h"
 
-/* The log's size that asks for a checkpoint: an eighth of the database, within these bounds. Smaller in
- * some tests. */
-#ifndef VSI_CHECKPOINT_LOG_BYTES
-#define VSI_CHECKPOINT_LOG_BYTES (16 << 20)
-#endif
-enum { CHECKPOINT_LOG_BYTES_MAX = 1 << 30, CHECKPOINT_LOG_SHARE = 8 };
+enum { CHECKPOINT_LOG_SHARE = 8 };
 
 /* From half that size on commits write slabs ahead, so many bytes for one of the log; at the full size, or
  * at twice that, a commit does what is left. */
@@ -477,10 +472,13 @@ VSI_FN vs_status vsi_vacuum(vsi_err *err, vsi_engine *engine, uint64_t max_bytes
 /* ---- in steps ------------------------------------------------------------------------------- */
 
 /* The size of the log that asks for a checkpoint; log_lock held. */
-static uint64_t checkpoint_log_limit(const vsi_engine *engine) {
+static uint64_t checkpoint_log_limit(vsi_engine *engine) {
+    uint64_t set = vsi_atomic_load(&engine->checkpoint_log_bytes);
+    if (set)
+        return set;
     uint64_t share = engine->metas.newest.checkpoint.end * VSI_PAGE_BYTES / CHECKPOINT_LOG_SHARE;
     uint64_t limit = share < VSI_CHECKPOINT_LOG_BYTES ? VSI_CHECKPOINT_LOG_BYTES : share;
-    return limit > CHECKPOINT_LOG_BYTES_MAX ? CHECKPOINT_LOG_BYTES_MAX : limit;
+    return limit > VSI_CHECKPOINT_LOG_BYTES_MAX ? VSI_CHECKPOINT_LOG_BYTES_MAX : limit;
 }
 
 /* How far it is to the next checkpoint. */

@@ -4,6 +4,13 @@
 
 #include "store/write.h"
 
+/* The log's size that asks for a checkpoint, unless it is set: an eighth of the database, within these bounds.
+ * Smaller in some tests. */
+#ifndef VSI_CHECKPOINT_LOG_BYTES
+#define VSI_CHECKPOINT_LOG_BYTES (16 << 20)
+#endif
+enum { VSI_CHECKPOINT_LOG_BYTES_MAX = 1 << 30 };
+
 /* Makes a checkpoint of the newest version, waiting for the writer role. Afterwards the database is the
  * file and, for going back to the checkpoint before, its log. is_final: the log goes away altogether.
  * On a failure everything is as before, or writing has stopped. */

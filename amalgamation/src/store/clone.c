@@ -25,6 +25,7 @@ typedef struct clone_work {
     vsi_metas metas;
     uint64_t lsn;
     vsi_hash128 digest;
+    uint64_t log_end; /* of the log file that commits go to, as far as it was written */
 } clone_work;
 
 /* ---- the moment ----------------------------------------------------------------------------- */
@@ -35,6 +36,8 @@ static void clone_begin(clone_work *work) {
     vsi_mutex_lock(&engine->log_lock);
     engine->checks++; /* keeps O1 */
     work->metas = engine->metas;
+    bool is_current = engine->log.generation == engine->metas.newest.generation;
+    work->log_end = is_current && vsi_log_is_open(&engine->log) ? engine->log.pos : UINT64_MAX;
     vsi_versions_peek(&engine->versions, &work->lsn, &work->digest);
     vsi_mutex_unlock(&engine->log_lock);
 }
@@ -86,7 +89,8 @@ static vs_status clone_log(vsi_err *err, clone_work *work, uint64_t generation) 
     if (st == VS_OK)
         st = vsi_file_open(err, &work->mem, work->vfs, path, VS_VFS_WRITE | VS_VFS_CREATE, &to);
     if (st == VS_OK) {
-        st = clone_bytes(err, work, &from, &to, 0, UINT64_MAX);
+        bool is_last = generation == work->metas.newest.generation;
+        st = clone_bytes(err, work, &from, &to, 0, is_last ? work->log_end : UINT64_MAX);
         vsi_file_close(&to);
     }
     vsi_file_close(&from);
@@ -203,14 +207,14 @@ static vs_status clone_verify(vsi_err *err, const clone_work *work, vsi_engine *
 
 /* Opens the copy and closes it. */
 static vs_status clone_settle(vsi_err *err, clone_work *work) {
-    const vsi_engine_config *like = &work->engine->config;
     vsi_engine_config config = {.mem = &work->mem,
                                 .vfs = work->vfs,
                                 .path = work->path,
                                 .sync = VS_SYNC_OFF,
                                 .busy_timeout_ms = VS_NO_WAIT,
-                                .memory_limit = like->memory_limit,
-                                .stores_plain = like->stores_plain};
+                                .memory_limit =
+                                    vsi_atomic_load(&work->engine->pager.reside.limit_bytes),
+                                .stores_plain = !vsi_atomic_load(&work->engine->pager.packs)};
     vsi_engine *copy = NULL;
     vsi_err second = {0};
     vs_status st = vsi_engine_open(err, &config, &copy);

@@ -100,9 +100,11 @@ VSI_FN vsi_engine *vsi_engine_new(const vsi_engine_config *config) {
         vsi_free(config->mem, engine, sizeof *engine);
         return NULL;
     }
-    engine->pager.packs = vsi_codec_has_zstd() && !config->stores_plain;
+    vsi_atomic_set(&engine->sync, (uint64_t)config->sync);
+    vsi_atomic_set(&engine->busy_timeout_ms, config->busy_timeout_ms);
+    vsi_atomic_set(&engine->pager.packs, vsi_codec_has_zstd() && !config->stores_plain);
     if (config->memory_limit)
-        engine->pager.reside.limit_bytes = config->memory_limit;
+        vsi_atomic_set(&engine->pager.reside.limit_bytes, config->memory_limit);
     if (config->maps_slabs)
         vsi_pager_allow_maps(&engine->pager);
     return engine;

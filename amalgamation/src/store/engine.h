@@ -20,7 +20,7 @@ typedef struct vsi_engine_config {
     const char *path;  /* as the caller gave it */
     bool is_readonly, may_create, maps_slabs;
     int sync;                 /* VS_SYNC_..., what VS_SYNC_DEFAULT means */
-    uint32_t busy_timeout_ms; /* VS_NO_WAIT: do not wait */
+    uint32_t busy_timeout_ms; /* VS_NO_WAIT: do not wait; at first, as sync */
     vs_busy_fn busy_fn;       /* NULL: busy_timeout_ms says how long to wait */
     void *busy_ctx;
     uint64_t memory_limit;  /* bytes; UINT64_MAX: none */
@@ -47,6 +47,11 @@ typedef struct vsi_engine {
     vsi_cow cow; /* of the holder of the writer role */
     vsi_descs descs;
     vsi_versions versions;
+
+    /* what any thread may set anew while others look at it, as may the pager's limit_bytes and packs */
+    vsi_atomic_u64 sync, busy_timeout_ms; /* from config */
+    vsi_atomic_u64
+        checkpoint_log_bytes; /* a log of this size asks for a checkpoint; 0: see store/checkpoint */
 
     /* guarded by versions.lock */
     vsi_cond role_free;

@@ -43,7 +43,7 @@ static size_t flusher_pack(flusher *f, vsi_bytes value, uint8_t *out) {
     uint32_t trailer = f->pager->trailer_bytes;
     size_t pages = vsi_blob_pages(value.bytes, trailer);
     vsi_assert(value.bytes <= VSI_VALUE_BYTES_MAX);
-    if (!f->pager->packs || pages == 1)
+    if (!vsi_atomic_load(&f->pager->packs) || pages == 1)
         return 0;
     size_t room = pages * VSI_PAGE_BYTES - VSI_BLOB_HEADER_BYTES - trailer;
     size_t packed = vsi_pack(&f->packer, value, out, room);

@@ -32,10 +32,10 @@ typedef struct vsi_pager {
     vsi_buf taken;     /* vsi_run: written since the last keep or undo */
     vsi_buf dropped; /* vsi_run: given up without a version that says so; the engine buries them */
     uint64_t written_bytes;
-    vsi_watch *watch; /* of the call that writes; NULL: none. Borrowed */
-    uint64_t writer;  /* number of the transaction that changes something, or did last */
-    bool packs;       /* large values are compressed when that saves a page */
-    bool has_packed;  /* a compressed one was written, if only to pages that were given up again */
+    vsi_watch *watch;     /* of the call that writes; NULL: none. Borrowed */
+    uint64_t writer;      /* number of the transaction that changes something, or did last */
+    vsi_atomic_u64 packs; /* not 0: large values are compressed when that saves a page */
+    bool has_packed; /* a compressed one was written, if only to pages that were given up again */
 } vsi_pager;
 
 VSI_FN bool vsi_pager_init(vsi_pager *pager, vsi_mem *mem, const vsi_file *file);

@@ -9,7 +9,7 @@
 VSI_FN bool vsi_reside_init(vsi_reside *reside, vsi_mem *mem) {
     memset(reside, 0, sizeof *reside);
     reside->mem = mem;
-    reside->limit_bytes = UINT64_MAX;
+    vsi_atomic_set(&reside->limit_bytes, UINT64_MAX);
     return vsi_mutex_init(&reside->lock);
 }
 
@@ -110,5 +110,6 @@ VSI_FN uint64_t vsi_reside_excess(vsi_reside *reside, uint64_t extra) {
     uint64_t used = vsi_atomic_load(&reside->mem->used_bytes) + extra;
     uint64_t waiting = vsi_atomic_load(&reside->waiting_bytes);
     used = used > waiting ? used - waiting : 0;
-    return used > reside->limit_bytes ? used - reside->limit_bytes : 0;
+    uint64_t limit = vsi_atomic_load(&reside->limit_bytes);
+    return used > limit ? used - limit : 0;
 }

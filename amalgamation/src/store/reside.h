@@ -26,8 +26,8 @@ typedef struct vsi_reside_stripe {
 } vsi_reside_stripe;
 
 typedef struct vsi_reside {
-    vsi_mem *mem;         /* borrowed */
-    uint64_t limit_bytes; /* of all memory of the database; UINT64_MAX: none */
+    vsi_mem *mem;               /* borrowed */
+    vsi_atomic_u64 limit_bytes; /* of all memory of the database; UINT64_MAX: none */
     vsi_atomic_u64 epoch;
     vsi_reside_stripe stripes[VSI_RESIDE_STRIPES];
     vsi_mutex lock; /* guards the queue and the change of the epoch */

@@ -21,8 +21,9 @@ static uint64_t spill_at_least(uint64_t bytes) {
     return bytes > VSI_SPILL_BYTES ? bytes : VSI_SPILL_BYTES;
 }
 
-VSI_FN bool vsi_spill_trees_are_large(const vsi_engine *engine) {
-    uint64_t limit = spill_at_least(engine->pager.reside.limit_bytes / SPILL_TREES_SHARE);
+VSI_FN bool vsi_spill_trees_are_large(vsi_engine *engine) {
+    uint64_t limit =
+        spill_at_least(vsi_atomic_load(&engine->pager.reside.limit_bytes) / SPILL_TREES_SHARE);
     limit = limit < VSI_DIRTY_BYTES ? limit : VSI_DIRTY_BYTES;
     return engine->cow.bytes - engine->cow.dead_bytes >= limit;
 }
@@ -49,7 +50,7 @@ static vs_status spill_trees(vsi_err *err, vsi_engine *engine, vsi_state *state)
 }
 
 static bool spill_run(vsi_err *err, vsi_engine *engine, vsi_state *state) {
-    uint64_t limit = engine->pager.reside.limit_bytes;
+    uint64_t limit = vsi_atomic_load(&engine->pager.reside.limit_bytes);
     uint64_t excess = vsi_reside_excess(&engine->pager.reside, limit / SPILL_TREES_SHARE);
     bool has_slabs = vsi_flush_slabs_left(state) >= spill_at_least(limit / SPILL_SLABS_SHARE);
     bool has_trees = vsi_spill_trees_are_large(engine);

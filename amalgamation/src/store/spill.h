@@ -11,6 +11,6 @@
 VSI_FN bool vsi_spill(vsi_engine *engine, vsi_state *state);
 
 /* More of trees changed than should stay in memory. */
-VSI_FN bool vsi_spill_trees_are_large(const vsi_engine *engine);
+VSI_FN bool vsi_spill_trees_are_large(vsi_engine *engine);
 
 #endif

@@ -22,9 +22,6 @@ enum {
     /* Frames kept for a failed sync take a share of the memory limit, if that is not too little. */
     WRITE_KEPT_SHARE = 4,
     WRITE_KEPT_BYTES_MIN = 1 << 20,
-    /* VS_SYNC_NORMAL syncs when this much, or for this long, nothing was synced. */
-    WRITE_NORMAL_BYTES = 4 << 20,
-    WRITE_NORMAL_US = 1000000,
     /* Pauses between questions whether to wait on: 1 ms, then twice as long up to 128. */
     ROLE_PAUSES = 8
 };
@@ -66,8 +63,9 @@ static uint32_t role_patience_ms(vsi_engine *engine, role_wait *wait) {
         wait->tries += wait->tries < UINT32_MAX;
         return 1u << (wait->tries < ROLE_PAUSES ? wait->tries - 1 : ROLE_PAUSES - 1);
     }
-    int64_t left_us = (int64_t)engine->config.busy_timeout_ms * 1000 - waited_us;
-    bool waits = engine->config.busy_timeout_ms != VS_NO_WAIT && left_us > 0;
+    uint64_t timeout_ms = vsi_atomic_load(&engine->busy_timeout_ms);
+    int64_t left_us = (int64_t)timeout_ms * 1000 - waited_us;
+    bool waits = timeout_ms != VS_NO_WAIT && left_us > 0;
     return waits ? (uint32_t)(left_us / 1000 + 1) : 0;
 }
 
@@ -201,7 +199,7 @@ static vs_status write_open_log(vsi_err *err, vsi_engine *engine) {
 
 /* Frames kept for a failed sync are bounded. */
 static void write_make_room(vsi_engine *engine, size_t bytes) {
-    uint64_t most = engine->pager.reside.limit_bytes / WRITE_KEPT_SHARE;
+    uint64_t most = vsi_atomic_load(&engine->pager.reside.limit_bytes) / WRITE_KEPT_SHARE;
     most = most < WRITE_KEPT_BYTES_MIN ? WRITE_KEPT_BYTES_MIN : most;
     most = most < VSI_UNSYNCED_MAX ? most : VSI_UNSYNCED_MAX;
     while (!engine->has_failed && engine->log.kept_bytes > 0 &&
@@ -665,8 +663,8 @@ static bool write_wants_sync(vsi_engine *engine, int sync) {
     if (sync != VS_SYNC_NORMAL || engine->is_syncing)
         return false;
     int64_t now_us = engine->config.vfs->ticks_us(engine->config.vfs->ctx);
-    return engine->log.kept_bytes >= WRITE_NORMAL_BYTES ||
-           now_us - engine->last_sync_us >= WRITE_NORMAL_US;
+    return engine->log.kept_bytes >= VSI_NORMAL_BYTES ||
+           now_us - engine->last_sync_us >= VSI_NORMAL_US;
 }
 
 /* Until readers see the commit, or it is clear that they never will. */
@@ -692,7 +690,7 @@ static vs_status write_settle(vsi_err *err, vsi_write *write) {
 
 VSI_FN vs_status vsi_write_commit(vsi_err *err, vsi_write *write, int sync) {
     vsi_engine *engine = write->engine;
-    sync = sync == VS_SYNC_DEFAULT ? engine->config.sync : sync;
+    sync = sync == VS_SYNC_DEFAULT ? (int)vsi_atomic_load(&engine->sync) : sync;
     vs_status st = VS_OK;
     vsi_version *version = NULL;
     write_release(write, 1);

@@ -7,6 +7,9 @@
 #include "store/spill.h"
 #include "store/touched.h"
 
+/* VS_SYNC_NORMAL syncs when this much, or for this long, nothing was synced. */
+enum { VSI_NORMAL_BYTES = 4 << 20, VSI_NORMAL_US = 1000000 };
+
 /* What the log has of a transaction's savepoints. */
 typedef struct vsi_logged_points {
     uint32_t count;       /* of those that are open, it knows this many, the outermost ones */
