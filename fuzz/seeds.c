@@ -89,6 +89,18 @@ static void write_update_seed(vt_rng *rng) {
     write_seed("updates-500", head, sizeof head, program, sizeof program);
 }
 
+/* The same, with two thirds of the steps those of payloads, in transactions or not. */
+static void write_payload_seed(vt_rng *rng) {
+    uint8_t head[] = {8, 0, 8, 1}, program[600];
+    for (size_t n = 0; n < sizeof program;) {
+        bool is_payload = vt_below(rng, 3);
+        program[n++] = is_payload ? (uint8_t)(212 + vt_below(rng, 12)) : (uint8_t)vt_below(rng, 26);
+        for (int i = 0; i < 6 && n < sizeof program; i++)
+            program[n++] = (uint8_t)vt_random(rng);
+    }
+    write_seed("payloads-600", head, sizeof head, program, sizeof program);
+}
+
 /* Programs of random steps behind two that create the collections. */
 static int seeds_api(void) {
     static const size_t lengths[] = {60, 120, 250, 400, 600};
@@ -104,6 +116,7 @@ static int seeds_api(void) {
     }
     write_savepoint_seed(&rng);
     write_update_seed(&rng);
+    write_payload_seed(&rng);
     return 0;
 }
 
