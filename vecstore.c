@@ -8283,23 +8283,16 @@ VSI_FN vs_status vsi_payload_find(vsi_err *err, const vsi_btree *tree, vs_key ke
     return st == VS_OK ? vsi_payload_of_head(err, (vsi_bytes){head.data, head.bytes}, out) : st;
 }
 
-/* Writes the head anew, or none for a payload of no bytes. */
-static vs_status payload_put_head(vsi_err *err, vsi_btree *tree, vs_key key, bool is_there,
+/* Writes the head in place of the one that may be there, which has no blob. */
+static vs_status payload_put_head(vsi_err *err, vsi_btree *tree, vs_key key,
                                   vsi_payload *io_payload) {
     uint8_t bytes[VSI_PAYLOAD_KEY_BYTES_MAX], head[PAYLOAD_HEAD_BYTES];
-    vsi_bytes head_key = payload_key(bytes, key, 0);
-    vs_status st = is_there ? vsi_value_delete(err, tree, head_key) : VS_OK;
-    if (st != VS_OK)
-        return st;
-    if (!io_payload->bytes) {
-        *io_payload = (vsi_payload){.bytes = 0};
-        return VS_OK;
-    }
     vsi_put_u64(head, io_payload->bytes);
     vsi_put_u64(head + 8, io_payload->sum.lo);
     vsi_put_u64(head + 16, io_payload->sum.hi);
     io_payload->hash = vsi_hash128_of(head, sizeof head, 0);
-    return vsi_value_put(err, tree, head_key, (vsi_bytes){head, sizeof head}, io_payload->hash);
+    return vsi_value_put(err, tree, payload_key(bytes, key, 0), (vsi_bytes){head, sizeof head},
+                         io_payload->hash);
 }
 
 /* ---- pieces --------------------------------------------------------------------------------- */
@@ -8346,21 +8339,26 @@ static vs_status payload_add(vsi_err *err, vsi_btree *tree, vs_key key, uint32_t
 
 VSI_FN vs_status vsi_payload_set(vsi_err *err, vsi_btree *tree, vs_key key, uint32_t piece,
                                  vsi_bytes bytes, vsi_payload *io_payload) {
-    bool is_whole = bytes.bytes == VSI_PAYLOAD_PIECE_BYTES, was_there = io_payload->bytes != 0;
+    uint8_t head[VSI_PAYLOAD_KEY_BYTES_MAX];
+    bool is_whole = bytes.bytes == VSI_PAYLOAD_PIECE_BYTES;
     uint32_t pieces = vsi_payload_pieces(io_payload), end = is_whole ? piece + 1 : pieces;
+    vsi_payload next = *io_payload;
     uint64_t new_bytes = (uint64_t)piece * VSI_PAYLOAD_PIECE_BYTES + bytes.bytes;
-    vsi_hash128 sum = io_payload->sum;
+    if (!is_whole || new_bytes > next.bytes)
+        next.bytes = new_bytes;
     vs_status st = VS_OK;
+    if (!next.bytes) /* while it is where it was found: what follows moves entries */
+        st = vsi_value_delete(err, tree, payload_key(head, key, 0));
     for (uint32_t i = piece; st == VS_OK && i < end && i < pieces; i++)
-        st = payload_remove(err, tree, key, io_payload, i, &sum);
+        st = payload_remove(err, tree, key, io_payload, i, &next.sum);
     if (st == VS_OK && bytes.bytes)
-        st = payload_add(err, tree, key, piece, bytes, &sum); /* keeps P2 */
+        st = payload_add(err, tree, key, piece, bytes, &next.sum); /* keeps P2 */
+    if (st == VS_OK && next.bytes)
+        st = payload_put_head(err, tree, key, &next); /* keeps P1 */
     if (st != VS_OK)
         return st;
-    if (!is_whole || new_bytes > io_payload->bytes)
-        io_payload->bytes = new_bytes;
-    io_payload->sum = sum;
-    return payload_put_head(err, tree, key, was_there, io_payload); /* keeps P1 */
+    *io_payload = next.bytes ? next : (vsi_payload){.bytes = 0};
+    return VS_OK;
 }
 /* ---- store/live.h ---------------------------------------------------------------------------------- */
 /* live.h - sets of slots of a collection in one version: bitmaps in a B+tree. */

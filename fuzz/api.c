@@ -22,6 +22,11 @@ enum {
     HITS_MAX = 20,
     SNAPSHOTS = 2,
     SAVEPOINTS = 6,
+    PART = 30000, /* bytes of a payload's parts, of a seed each */
+    PARTS = 3,
+    PAYLOAD_MAX = PART * PARTS,
+    WITH_PAYLOADS = 3,   /* of the first keys */
+    STEP_PAYLOAD = 212,  /* steps from here on are of payloads */
     STEP_UPDATE = 224,   /* steps from here on change what exists, or ask in other ways */
     STEP_SAVEPOINT = 240 /* and from here on are those of savepoints */
 };
@@ -45,8 +50,14 @@ static const struct {
 
 /* ---- the model -------------------------------------------------------------------------------- */
 
+typedef struct payload {
+    uint32_t bytes; /* 0: none */
+    uint8_t part[PARTS];
+} payload;
+
 /* What a database contains: seeds of content, 0: none. Copying it copies the version. */
 typedef struct model {
+    payload payload[COLLS][WITH_PAYLOADS];
     uint8_t exists[COLLS];
     uint8_t vector[COLLS][KEYS], metadata[COLLS][KEYS];
     uint8_t note[COLLS + 1][NOTES]; /* of collection i at i, of the database at COLLS */
@@ -76,6 +87,21 @@ static size_t make_text(uint32_t seed, char out[TEXT_MAX]) {
     return (size_t)sprintf(out, "{\"m\":\"%0*u\"}", lengths[seed % 8], (unsigned)seed);
 }
 
+/* Every second part can be compressed. */
+static void make_part(uint8_t seed, uint8_t out[PART]) {
+    for (uint32_t i = 0; i < PART; i += 8) {
+        uint64_t word = vt_mix(seed + (uint64_t)(seed % 2 ? i : i % 64) * 256);
+        memcpy(out + i, &word, 8);
+    }
+}
+
+static const uint8_t *make_payload(const payload *p) {
+    static uint8_t data[PAYLOAD_MAX];
+    for (uint32_t i = 0; i * PART < p->bytes; i++)
+        make_part(p->part[i], data + (size_t)i * PART);
+    return data;
+}
+
 static size_t note_key(int i, uint8_t out[VS_KV_KEY_BYTES_MAX]) {
     static const size_t bytes[NOTES] = {1, 2, 700, VS_KV_KEY_BYTES_MAX};
     memset(out, 0, bytes[i]);
@@ -102,6 +128,9 @@ static uint64_t model_sum(const model *m) {
             if (m->metadata[c][i])
                 sum += hash_item(3 + 8u * (unsigned)c, keys[i], text,
                                  make_text(m->metadata[c][i], text));
+            if (i < WITH_PAYLOADS && m->payload[c][i].bytes)
+                sum += hash_item(5 + 8u * (unsigned)c, keys[i], make_payload(&m->payload[c][i]),
+                                 m->payload[c][i].bytes);
         }
         for (int i = 0; i < NOTES; i++)
             if (m->note[c][i])
@@ -192,6 +221,20 @@ static vs_collection *open_coll(const run *r, vs_txn *txn, int c, const model *m
 
 /* ---- comparing -------------------------------------------------------------------------------- */
 
+/* A payload in runs of some size, and its hash. */
+static uint64_t read_payload(vs_txn *txn, int c, vs_collection *coll, const vs_record *record) {
+    static uint8_t data[PAYLOAD_MAX + 1];
+    size_t bytes = 0, n = 1, step = 999 + (size_t)record->payload_bytes % 77777;
+    for (; n; bytes += n) {
+        size_t room = sizeof data - bytes;
+        must(vs_payload_read(coll, txn, record->key, bytes, data + bytes, step < room ? step : room,
+                             &n),
+             VS_OK, "payload_read", coll);
+    }
+    require(bytes == record->payload_bytes, "payload_read", "another size than the record says");
+    return bytes ? hash_item(5 + 8u * (unsigned)c, record->key.number, data, bytes) : 0;
+}
+
 static uint64_t read_coll(vs_txn *txn, int c, vs_collection *coll) {
     vs_cursor *cursor = NULL;
     uint64_t sum = hash_item(1, (uint64_t)c, "", 0), rows = 0, count = 0;
@@ -203,6 +246,7 @@ static uint64_t read_coll(vs_txn *txn, int c, vs_collection *coll) {
         if (record.metadata_bytes)
             sum += hash_item(3 + 8u * (unsigned)c, record.key.number, record.metadata,
                              record.metadata_bytes);
+        sum += read_payload(txn, c, coll, &record);
     }
     must(vs_step(cursor), VS_DONE, "step", cursor);
     vs_cursor_close(cursor);
@@ -426,6 +470,12 @@ static void step_batch(run *r) {
     vs_collection_close(coll);
 }
 
+static void forget(model *m, int c, uint32_t i) {
+    m->vector[c][i] = m->metadata[c][i] = 0;
+    if (i < WITH_PAYLOADS)
+        m->payload[c][i] = (payload){.bytes = 0};
+}
+
 static void step_delete(run *r) {
     int c = (int)(input_u8(&r->in) % COLLS), i = (int)(input_u8(&r->in) % KEYS);
     model m = *current(r);
@@ -435,7 +485,7 @@ static void step_delete(run *r) {
     must(vs_delete(coll, r->txn, vs_key_u64(keys[i])), m.vector[c][i] ? VS_OK : VS_ERR_NOT_FOUND,
          "delete", coll);
     bool was_there = m.vector[c][i];
-    m.vector[c][i] = m.metadata[c][i] = 0;
+    forget(&m, c, (uint32_t)i);
     if (was_there)
         changed(r, &m);
     vs_collection_close(coll);
@@ -460,6 +510,58 @@ static void step_metadata(run *r) {
     vs_collection_close(coll);
 }
 
+/* Cuts off the end of a payload; what is not there cannot be kept. */
+static void step_truncate(run *r) {
+    int c = (int)(input_u8(&r->in) % COLLS), i = (int)(input_u8(&r->in) % WITH_PAYLOADS);
+    uint32_t left = input_u16(&r->in) * 3 / 2;
+    model m = *current(r);
+    payload *p = &m.payload[c][i];
+    vs_collection *coll = open_coll(r, r->txn, c, &m);
+    if (!coll)
+        return;
+    vs_status wanted = !m.vector[c][i]   ? VS_ERR_NOT_FOUND
+                       : left > p->bytes ? VS_ERR_INVALID
+                                         : VS_OK;
+    must(vs_payload_truncate(coll, r->txn, vs_key_u64(keys[i]), left), wanted, "payload_truncate",
+         coll);
+    p->bytes = left;
+    if (wanted == VS_OK)
+        changed(r, &m);
+    vs_collection_close(coll);
+}
+
+/* Writes a run of a payload from a part's begin or the payload's end on; it ends at a part's end, or is
+ * the payload's end. One that leaves a hole is refused. */
+static void step_payload(run *r) {
+    int c = (int)(input_u8(&r->in) % COLLS), i = (int)(input_u8(&r->in) % WITH_PAYLOADS);
+    uint32_t how = input_u8(&r->in), bytes = 1 + input_u16(&r->in) * 3 / 2, at = how % PARTS;
+    uint8_t seed = seed_of(input_u8(&r->in));
+    model m = *current(r);
+    payload *p = &m.payload[c][i];
+    vs_collection *coll = open_coll(r, r->txn, c, &m);
+    if (!coll)
+        return;
+    bool appends = how & 0x80 && p->bytes % PART;
+    uint32_t from = appends ? p->bytes : at * PART;
+    uint32_t end = bytes < PAYLOAD_MAX - from ? from + bytes : PAYLOAD_MAX;
+    if (end < p->bytes) {
+        end = (end + PART - 1) / PART * PART;
+        end = end < p->bytes ? end : p->bytes;
+    }
+    vs_status wanted = !m.vector[c][i]   ? VS_ERR_NOT_FOUND
+                       : from > p->bytes ? VS_ERR_INVALID
+                                         : VS_OK;
+    for (uint32_t k = (from + PART - 1) / PART; k * PART < end; k++)
+        p->part[k] = seed++;
+    p->bytes = end > p->bytes ? end : p->bytes;
+    must(vs_payload_write(coll, r->txn, vs_key_u64(keys[i]), from, make_payload(p) + from,
+                          end - from),
+         wanted, "payload_write", coll);
+    if (wanted == VS_OK)
+        changed(r, &m);
+    vs_collection_close(coll);
+}
+
 /* Neighboring keys, those that do not exist among them. */
 static void step_delete_batch(run *r) {
     int c = (int)(input_u8(&r->in) % COLLS);
@@ -474,7 +576,7 @@ static void step_delete_batch(run *r) {
         uint32_t i = (first + at) % KEYS;
         list[at] = VT_KEY(keys[i]);
         wanted += m.vector[c][i] != 0;
-        m.vector[c][i] = m.metadata[c][i] = 0;
+        forget(&m, c, i);
     }
     must(vs_delete_batch(coll, r->txn, list, count, &deleted), VS_OK, "delete_batch", coll);
     require(deleted == wanted, "delete_batch", "another number");
@@ -642,6 +744,8 @@ static void step_get(run *r) {
         make_vector(c, m->vector[c][i], vector);
         require(record.key.number == keys[i] && !memcmp(record.vector, vector, vector_bytes(c)),
                 "get", "another vector");
+        require(record.payload_bytes == (i < WITH_PAYLOADS ? m->payload[c][i].bytes : 0), "get",
+                "another size of the payload");
         require(record.metadata_bytes == bytes &&
                     (!bytes || !memcmp(record.metadata, text, bytes + 1)),
                 "get", "another metadata");
@@ -830,6 +934,8 @@ static void step(run *r) {
         savepoint_steps[which % 3](r);
     else if (which >= STEP_UPDATE)
         update_steps[which % 4](r);
+    else if (which >= STEP_PAYLOAD)
+        (which % 4 ? step_payload : step_truncate)(r);
     else
         steps[which % (sizeof steps / sizeof steps[0])](r);
 }

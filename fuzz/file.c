@@ -376,6 +376,22 @@ static void look_get(const look *l, vs_collection *coll, const vs_record *wanted
                 "another record");
 }
 
+/* Runs of a record's payload: from its begin, around its middle, at its end and behind that. */
+static void look_payload(look *l, vs_collection *coll, const vs_record *record) {
+    static uint8_t data[70000];
+    const uint64_t bytes = record->payload_bytes;
+    const uint64_t from[] = {0, bytes / 2, bytes ? bytes - 1 : 0, bytes, UINT64_MAX};
+    for (size_t i = 0; i < sizeof from / sizeof from[0]; i++) {
+        size_t n = 0;
+        uint64_t left = from[i] < bytes ? bytes - from[i] : 0;
+        vs_status st = vs_payload_read(coll, NULL, record->key, from[i], data, sizeof data, &n);
+        if (!expect(l, st, VS_OK, "payload_read", coll))
+            continue;
+        require(n == (left < sizeof data ? left : sizeof data), "payload_read", "another size");
+        l->sum += n ? XXH3_64bits_withSeed(data, n, record->key.number + from[i]) : 0;
+    }
+}
+
 static void look_records(look *l, vs_collection *coll, const vs_collection_info *info) {
     vs_cursor *cursor = NULL;
     uint64_t rows = 0, count = 0, last = 0, seed = XXH3_64bits(info->name, strlen(info->name));
@@ -392,6 +408,7 @@ static void look_records(look *l, vs_collection *coll, const vs_collection_info 
         is_number_only = is_number_only && is_number(&record, info->dim);
         l->sum += hash_record(&record, seed, info->dim);
         look_get(l, coll, &record, info->dim);
+        look_payload(l, coll, &record);
         if (rows == 0)
             look_search(l, coll, &record, info->count, is_number_only);
     }
@@ -463,6 +480,22 @@ static void check_levels(look *l, int lowest, int highest, bool must_be_sound) {
 
 /* ---- changing a database ---------------------------------------------------------------------- */
 
+/* Of records that are there, whatever payloads they have: written over, cut and gone. */
+static void change_payloads(look *l, vs_collection *coll) {
+    static const uint8_t run[70000] = {1};
+    vs_record record = VS_RECORD_INIT;
+    for (uint64_t key = 1; key < 9; key += 3) {
+        if (vs_get(coll, NULL, vs_key_u64(key), &record) == VS_OK && record.payload_bytes)
+            expect(l, vs_payload_truncate(coll, NULL, vs_key_u64(key), record.payload_bytes / 2),
+                   VS_OK, "payload_truncate", coll);
+        expect(l, vs_payload_write(coll, NULL, vs_key_u64(key), 0, run, key == 4 ? 9 : sizeof run),
+               VS_OK, "payload_write", coll);
+        if (key == 7)
+            expect(l, vs_payload_truncate(coll, NULL, vs_key_u64(key), 0), VS_OK,
+                   "payload_truncate", coll);
+    }
+}
+
 static void change_records(look *l, vs_collection *coll, const vs_collection_info *info) {
     vs_cursor *cursor = NULL;
     vs_record record = VS_RECORD_INIT;
@@ -479,6 +512,7 @@ static void change_records(look *l, vs_collection *coll, const vs_collection_inf
         record.metadata = key == 4 ? NULL : text;
         expect(l, vs_put(coll, NULL, &record, VS_UPSERT), VS_OK, "put", coll);
     }
+    change_payloads(l, coll);
     expect(l, vs_kv_put(l->db, NULL, coll, "1nnn", 4, text, 4), VS_OK, "note", l->db);
     free(vector);
 }

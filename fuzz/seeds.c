@@ -89,6 +89,18 @@ static void write_update_seed(vt_rng *rng) {
     write_seed("updates-500", head, sizeof head, program, sizeof program);
 }
 
+/* The same, with two thirds of the steps those of payloads, in transactions or not. */
+static void write_payload_seed(vt_rng *rng) {
+    uint8_t head[] = {8, 0, 8, 1}, program[600];
+    for (size_t n = 0; n < sizeof program;) {
+        bool is_payload = vt_below(rng, 3);
+        program[n++] = is_payload ? (uint8_t)(212 + vt_below(rng, 12)) : (uint8_t)vt_below(rng, 26);
+        for (int i = 0; i < 6 && n < sizeof program; i++)
+            program[n++] = (uint8_t)vt_random(rng);
+    }
+    write_seed("payloads-600", head, sizeof head, program, sizeof program);
+}
+
 /* Programs of random steps behind two that create the collections. */
 static int seeds_api(void) {
     static const size_t lengths[] = {60, 120, 250, 400, 600};
@@ -104,6 +116,7 @@ static int seeds_api(void) {
     }
     write_savepoint_seed(&rng);
     write_update_seed(&rng);
+    write_payload_seed(&rng);
     return 0;
 }
 
@@ -263,6 +276,33 @@ static void seed_packed(const char *name) {
     sim_free(s);
 }
 
+/* Payloads in the checkpoint and in the log, of zeros, which take little room in a seed. */
+static void seed_payloads(const char *name) {
+    enum { PIECE = 65536 };
+    static uint8_t data[2 * PIECE + 100];
+    sim *s = sim_new(5, NULL);
+    vs_db *db = open_db(s);
+    vs_collection *coll = NULL;
+    fill(db, "bytes", VS_U8, 0, 8);
+    must(vs_collection_open(db, NULL, "bytes", &coll), db);
+    for (uint64_t key = 1; key < 6;
+         key++) { /* 1: within its entry; the last one has three pieces */
+        data[0] = (uint8_t)key;
+        must(vs_payload_write(coll, NULL, vs_key_u64(key), 0, data,
+                              key == 1 ? 40 : 33000 * (key - 1)),
+             coll);
+    }
+    must(vs_checkpoint(db), db);
+    must(vs_payload_write(coll, NULL, vs_key_u64(6), 0, data, PIECE + 9), coll);
+    must(vs_payload_write(coll, NULL, vs_key_u64(2), 5, "run", 3), coll);
+    must(vs_payload_truncate(coll, NULL, vs_key_u64(4), 10), coll);
+    must(vs_delete(coll, NULL, vs_key_u64(3)), coll);
+    vs_collection_close(coll);
+    write_disk(name, s);
+    must(vs_close(db), db);
+    sim_free(s);
+}
+
 static int seeds_file(void) {
     seed_file("empty", 0, 0, false);
     seed_file("notes", 0, 20, false);
@@ -273,6 +313,7 @@ static int seeds_file(void) {
     seed_file("trailers", 12, 3, true);
     trailer_bytes = 0;
     seed_packed("packed");
+    seed_payloads("payloads");
     return 0;
 }
 

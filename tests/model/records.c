@@ -7,6 +7,7 @@
 #include "vt.h"
 
 enum { COLLS = 3, KEYS = 40, NOTES = 6, SNAPSHOTS = 5, DIM_MAX = 40, CONTENT_MAX = 6000 };
+enum { PIECE = 65536, PAYLOAD_MAX = 3 * PIECE + 1000, WITH_PAYLOADS = 6, PAYLOADS_MAX = 2000 };
 
 /* ---- the model ------------------------------------------------------------------------------ */
 
@@ -22,8 +23,19 @@ typedef struct model_coll {
     uint32_t id;
     int64_t created_us;
     content vector[KEYS];
-    content metadata[KEYS]; /* of records that are there; is_there: it has some */
+    content metadata[KEYS];          /* of records that are there; is_there: it has some */
+    uint32_t payload[WITH_PAYLOADS]; /* of the first keys: which of the fixture's; 0: none */
 } model_coll;
+
+/* A payload that some version has; those of all versions are kept until the end. */
+typedef struct payload {
+    uint8_t *data;
+    size_t bytes;
+    XXH128_hash_t head; /* hash of the value with number 0 */
+} payload;
+
+static payload payloads[PAYLOADS_MAX]; /* the first one is none */
+static uint32_t payload_count = 1;
 
 /* Copying the struct copies the version. */
 typedef struct model {
@@ -117,16 +129,45 @@ static void add_term(uint64_t sum[2], const term *t) {
     sum[1] += hash.high64 + (sum[0] < hash.low64);
 }
 
-static void add_part(uint64_t sum[2], uint32_t kind, uint32_t coll, uint64_t key, const void *data,
-                     size_t bytes) {
+static void add_part_of(uint64_t sum[2], uint32_t kind, uint32_t coll, uint64_t key,
+                        XXH128_hash_t hash) {
     term t = {.bytes = 0};
     put_number(&t, kind, 4);
     put_number(&t, coll, 4);
-    put_hash(&t, data, bytes);
+    put_number(&t, hash.low64, 8);
+    put_number(&t, hash.high64, 8);
     put_number(&t, 0x100, 2); /* default namespace, a number */
     for (int i = 56; i >= 0; i -= 8)
         put_number(&t, key >> i & 0xff, 1);
     add_term(sum, &t);
+}
+
+static void add_part(uint64_t sum[2], uint32_t kind, uint32_t coll, uint64_t key, const void *data,
+                     size_t bytes) {
+    add_part_of(sum, kind, coll, key, XXH3_128bits(data, bytes));
+}
+
+/* Takes data over, which is of malloc. */
+static uint32_t keep_payload(uint8_t *data, size_t bytes) {
+    uint64_t sum[2] = {0, 0};
+    term head = {.bytes = 0};
+    VT_CHECK(payload_count < PAYLOADS_MAX);
+    for (size_t at = 0; at < bytes; at += PIECE) {
+        term t = {.bytes = 0};
+        put_number(&t, at / PIECE, 8);
+        put_hash(&t, data + at, bytes - at < PIECE ? bytes - at : PIECE);
+        add_term(sum, &t);
+    }
+    put_number(&head, bytes, 8);
+    put_number(&head, sum[0], 8);
+    put_number(&head, sum[1], 8);
+    payloads[payload_count] = (payload){data, bytes, XXH3_128bits(head.data, head.bytes)};
+    return payload_count++;
+}
+
+static void free_payloads(void) {
+    for (; payload_count > 1; payload_count--)
+        free(payloads[payload_count - 1].data);
 }
 
 /* A vector's elements little-endian. */
@@ -178,6 +219,8 @@ static void add_coll(uint64_t sum[2], int c, const model_coll *coll) {
         if (coll->metadata[i].is_there)
             add_part(sum, 3, coll->id, key_of(i), make_json(coll->metadata[i], text),
                      coll->metadata[i].bytes);
+        if (i < WITH_PAYLOADS && coll->payload[i])
+            add_part_of(sum, 8, coll->id, key_of(i), payloads[coll->payload[i]].head);
     }
 }
 
@@ -246,6 +289,7 @@ static void begin(fixture *f, uint64_t seed) {
 }
 
 static void end(fixture *f) {
+    free_payloads();
     VT_OK(vs_close(f->db), f->db);
     vs_vfs_memory_destroy(f->memory);
 }
@@ -273,11 +317,25 @@ static void check_record(const vs_record *r, int c, int i, const model_coll *m) 
     VT_CHECK(r->key.number == key_of(i));
     VT_EQ(r->vector_type, shape[c].type);
     VT_CHECK(!memcmp(r->vector, make_vector(c, m->vector[i].seed, vector), vector_bytes(c)));
+    VT_EQ(r->payload_bytes, i < WITH_PAYLOADS ? payloads[m->payload[i]].bytes : 0);
     VT_EQ(r->metadata != NULL, m->metadata[i].is_there);
     if (!r->metadata)
         return;
     VT_EQ(r->metadata_bytes, m->metadata[i].bytes);
     VT_STR(r->metadata, make_json(m->metadata[i], text));
+}
+
+/* A run of a record's payload, which may begin or end behind it; half of the time all of it. */
+static void check_payload(fixture *f, vs_collection *coll, vs_txn *txn, int i,
+                          const model_coll *m) {
+    static uint8_t out[PAYLOAD_MAX + 1];
+    const payload *p = &payloads[m->payload[i]];
+    size_t from = vt_below(&f->rng, 2) ? 0 : vt_below(&f->rng, p->bytes + 10);
+    size_t room = vt_below(&f->rng, 2) ? sizeof out : vt_below(&f->rng, 70000), found = 0;
+    size_t left = from < p->bytes ? p->bytes - from : 0, expected = left < room ? left : room;
+    VT_OK(vs_payload_read(coll, txn, vs_key_u64(key_of(i)), from, out, room, &found), coll);
+    VT_EQ(found, expected);
+    VT_CHECK(!found || !memcmp(out, p->data + from, found));
 }
 
 /* The place of the least key above last, or of the least of all; KEYS when there is none. */
@@ -362,6 +420,8 @@ static void check_coll(fixture *f, vs_txn *txn, int c, const model_coll *m) {
         VT_EQ(st, m->vector[i].is_there ? VS_OK : VS_ERR_NOT_FOUND);
         if (st == VS_OK)
             check_record(&r, c, i, m);
+        if (st == VS_OK && i < WITH_PAYLOADS)
+            check_payload(f, coll, txn, i, m);
         expected += st == VS_OK;
     }
     VT_OK(vs_count(coll, txn, &count), coll);
@@ -494,6 +554,49 @@ static void step_delete(fixture *f) {
           m->vector[i].is_there ? VS_OK : VS_ERR_NOT_FOUND);
     vs_collection_close(coll);
     m->vector[i] = m->metadata[i] = (content){false, 0, 0};
+    if (i < WITH_PAYLOADS)
+        m->payload[i] = 0;
+}
+
+static size_t random_bytes(fixture *f, size_t most) {
+    const size_t edges[] = {0, 1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, 3 * PIECE};
+    size_t n = vt_below(&f->rng, 3) ? vt_below(&f->rng, most + 1) : edges[vt_below(&f->rng, 7)];
+    return n < most ? n : most;
+}
+
+/* A run is written somewhere, or the end cut off; some would leave a hole, or cut nothing. */
+static void step_payload(fixture *f) {
+    int c = some_coll(f), i = (int)vt_below(&f->rng, WITH_PAYLOADS);
+    if (c == COLLS)
+        return;
+    model_coll *m = &current(f)->coll[c];
+    const payload *p = &payloads[m->payload[i]];
+    const vs_key key = vs_key_u64(key_of(i));
+    bool is_there = m->vector[i].is_there, truncates = vt_below(&f->rng, 4) == 0;
+    size_t at = vt_below(&f->rng, 3) ? random_bytes(f, p->bytes) : p->bytes;
+    size_t n = truncates ? 0 : random_bytes(f, PAYLOAD_MAX - at);
+    bool is_refused = vt_below(&f->rng, 10) == 0;
+    vs_collection *coll = open_coll(f, f->txn, c);
+    uint8_t *data = malloc(PAYLOAD_MAX);
+    VT_CHECK(data != NULL);
+    memcpy(data, p->data ? p->data : data, p->bytes);
+    memset(data + at, (int)vt_below(&f->rng, 256), n);
+    for (size_t k = at; k < at + n; k += 64)
+        data[k] = (uint8_t)vt_random(&f->rng);
+    vs_status expected = !is_there ? VS_ERR_NOT_FOUND : is_refused ? VS_ERR_INVALID : VS_OK;
+    at += is_refused ? p->bytes - at + 1 : 0;
+    VT_EQ(truncates ? vs_payload_truncate(coll, f->txn, key, at)
+                    : vs_payload_write(coll, f->txn, key, at, data + (is_refused ? 0 : at), n),
+          expected);
+    VT_EQ(vs_errmsg(coll)[0] != 0, expected != VS_OK);
+    vs_collection_close(coll);
+    size_t bytes = truncates || at + n > p->bytes ? at + n : p->bytes;
+    if (expected == VS_OK && bytes)
+        m->payload[i] = keep_payload(data, bytes);
+    else
+        free(data);
+    if (expected == VS_OK && !bytes)
+        m->payload[i] = 0;
 }
 
 /* What is wrong with a batch. */
@@ -680,8 +783,10 @@ static void step_reopen(fixture *f) {
 }
 
 static void step(fixture *f) {
-    uint64_t what = vt_below(&f->rng, 100);
-    if (what < 25)
+    uint64_t what = vt_below(&f->rng, 108);
+    if (what >= 100)
+        step_payload(f);
+    else if (what < 25)
         step_put(f);
     else if (what < 37)
         step_delete(f);
@@ -758,6 +863,15 @@ VT_TEST(the_digest_is_that_of_the_content_whatever_way_led_there) {
                     VT_OK(vs_put(coll, NULL, &r, VS_UPSERT), coll);
                 else if (b.m.coll[c].vector[i].is_there)
                     VT_OK(vs_delete(coll, NULL, vs_key_u64(r.key.number)), coll);
+                if (m->vector[i].is_there && i < WITH_PAYLOADS) {
+                    const payload *p = &payloads[m->payload[i]];
+                    VT_OK(vs_payload_truncate(coll, NULL, r.key, 0), coll);
+                    VT_OK(vs_payload_write(coll, NULL, r.key, 0, p->data, p->bytes / 3), coll);
+                    VT_OK(vs_payload_write(coll, NULL, r.key, p->bytes / 3,
+                                           p->data ? p->data + p->bytes / 3 : NULL,
+                                           p->bytes - p->bytes / 3),
+                          coll);
+                }
             }
             vs_collection_close(coll);
         }
