@@ -23583,10 +23583,14 @@ static const limits_entry limits_all[] = {
     LIMITS_CONSTANT(VS_INDEX_BYTES_MAX, "bytes", "field", "index description"),
     LIMITS_CONSTANT(VS_KEY_BYTES_MAX, "bytes", "record", "key, of kind VS_KEY_BYTES"),
     LIMITS_CONSTANT(VS_METADATA_BYTES_MAX, "bytes", "record", "metadata"),
+    LIMITS_CONSTANT(VS_PAYLOAD_BYTES_MAX, "bytes", "record", "payload"),
     LIMITS_CONSTANT(VS_RECORDS_MAX, "records", "collection", "records"),
     LIMITS_CONSTANT(VS_KV_KEY_BYTES_MAX, "bytes", "note", "key of a note"),
     LIMITS_CONSTANT(VS_KV_VALUE_BYTES_MAX, "bytes", "note", "value of a note"),
     LIMITS_CONSTANT(VS_SAVEPOINTS_MAX, "savepoints", "transaction", "savepoints that are open"),
+    LIMITS_CONSTANT(VS_TOKEN_BYTES_MAX, "bytes", "transaction", "token"),
+    LIMITS_CONSTANT(VS_TOKENS_MAX, "tokens", "database",
+                    "tokens that are known; older ones are not"),
     LIMITS_CONSTANT(VS_JSON_DEPTH_MAX, "levels", "JSON", "arrays and objects in each other"),
     {"merge_patch_bytes", UINT32_MAX - 1, "bytes", "JSON", "each text of vs_json_merge_patch"},
     {"path_bytes", VSI_PATH_BYTES_MAX - 1, "bytes", "database", "absolute path of the file"},
@@ -23594,7 +23598,7 @@ static const limits_entry limits_all[] = {
      "name of the file, without its folder; its logs have longer ones"},
     {"file_bytes", VSI_PAGE_NO_MAX *VSI_PAGE_BYTES, "bytes", "database",
      "the file; what the file system can have may be less"},
-    {"collections", UINT32_MAX, "collections", "database",
+    {"collections", VSI_COLL_ID_MAX, "collections", "database",
      "collections, also those that are gone: ids are not used again"},
     {"namespaces", (uint64_t)UINT32_MAX + 1, "namespaces", "collection", "namespaces of keys"},
     {"log_bytes_min", VSI_CHECKPOINT_LOG_BYTES, "bytes", "database",
@@ -23668,6 +23672,14 @@ static uint64_t param_sync(vs_db *db) {
 
 static void param_set_sync(vs_db *db, uint64_t value) {
     vsi_atomic_set(&db->engine->sync, value);
+}
+
+static uint64_t param_timeout(vs_db *db) {
+    return vsi_atomic_load(&db->watcher.timeout_ms);
+}
+
+static void param_set_timeout(vs_db *db, uint64_t value) {
+    vsi_atomic_set(&db->watcher.timeout_ms, value);
 }
 
 static uint64_t param_busy_timeout(vs_db *db) {
@@ -23748,6 +23760,8 @@ static const limits_param limits_params[] = {
      param_set_busy_timeout,
      "how long to wait for another thread's write transaction, if no busy function is asked; "
      "VS_NO_WAIT: do not wait"},
+    {"timeout_ms", VS_PARAM_MILLISECONDS, 0, 0, VS_NO_TIMEOUT, "", param_timeout, param_set_timeout,
+     "how long calls may take that do not say it; 0 or VS_NO_TIMEOUT: as they do"},
     {"checkpoint_log_bytes", VS_PARAM_BYTES, 0, 0, LIMITS_LOG_BYTES_MAX, "", param_log_bytes,
      param_set_log_bytes,
      "size of the log at which commits make a checkpoint; 0: an eighth of the file, from "

@@ -1830,8 +1830,8 @@ VS_NODISCARD VS_API vs_status vs_param_get(vs_db *db, const char *name, vs_param
 /* vs_param_set - change a parameter while the database is open.
  *
  *   db      an open database, also one opened read-only
- *   name    of a parameter that can change: "memory_limit", "sync", "busy_timeout_ms", "checkpoint_log_bytes",
- *           "compression"
+ *   name    of a parameter that can change: "memory_limit", "sync", "busy_timeout_ms", "timeout_ms",
+ *           "checkpoint_log_bytes", "compression"
  *   value   minimum .. maximum of its vs_param_info; 0 does not stand for the default as in vs_open_options
  *
  * It holds for what begins afterwards, until the handle is closed: nothing of it is stored. A lower memory limit takes

@@ -126,7 +126,7 @@ VT_TEST(every_limit_of_the_header_is_in_the_table_with_its_value) {
             found++;
         }
     }
-    VT_EQ(found, 12);
+    VT_EQ(found, 15);
     VT_EQ(limit_of("VS_VFS_WHY_BYTES"), VS_VFS_WHY_BYTES);
     free(text);
 }
@@ -268,11 +268,18 @@ VT_TEST(limits_hold_where_they_are_said_to) {
     n = limit_of("VS_KV_VALUE_BYTES_MAX");
     VT_OK(put_note(s.db, 1, n), s.db);
     VT_EQ(put_note(s.db, 1, n + 1), VS_ERR_LIMIT);
+    n = limit_of("VS_PAYLOAD_BYTES_MAX");
+    if (n < SIZE_MAX)
+        VT_EQ(vs_payload_write(c, NULL, vs_key_u64(1), 0, &n, (size_t)(n + 1)), VS_ERR_LIMIT);
     n = limit_of("file_name_bytes");
     VT_EQ(open_named(s.vfs, n), VS_OK);
     VT_EQ(open_named(s.vfs, n + 1), VS_ERR_LIMIT);
     vs_txn *txn = sample_begin(s.db, VS_TXN_WRITE);
     uint32_t point = 0;
+    char *token = repeated('t', limit_of("VS_TOKEN_BYTES_MAX") + 1);
+    VT_EQ(vs_txn_token(txn, token, strlen(token), NULL), VS_ERR_LIMIT);
+    VT_OK(vs_txn_token(txn, token, strlen(token) - 1, NULL), txn);
+    free(token);
     for (n = limit_of("VS_SAVEPOINTS_MAX"); n; n--)
         VT_OK(vs_savepoint(txn, &point), txn);
     VT_EQ(vs_savepoint(txn, &point), VS_ERR_LIMIT);
@@ -312,7 +319,7 @@ VT_TEST(parameters_are_listed_and_found_by_name) {
     }
     VT_EQ(vs_param_at(s.db, count, &a), VS_DONE);
     VT_EQ(vs_param_at(NULL, SIZE_MAX, &a), VS_DONE);
-    VT_EQ(count, 9);
+    VT_EQ(count, 10);
     sample_end(&s);
 }
 
@@ -376,7 +383,7 @@ VT_TEST(each_parameter_takes_its_range_and_nothing_else) {
         expect_set(s.db, info.name, info.default_value);
         changed++;
     }
-    VT_EQ(changed, 5);
+    VT_EQ(changed, 6);
     vs_collection *c = sample_create(s.db, NULL, "c", 1, VS_F32, VS_L2);
     vs_collection_close(c);
     sample_check(s.db);
