@@ -205,8 +205,8 @@ $(FLIPS_T)-debug: $(FLIPS_O) $T/vt.o $T/vecstore-stream-debug.o
 # Of the programs that map their databases these say most; LONG=1 runs all.
 MAPPED_T := $(if $(LONG),$(WHOLE_T:%=%-mapped),$(patsubst %,$T/%-mapped,api-threads api-limit \
     api-mapped api-checkpoint model-records))
-# The slowest run with assertions only; LONG=1 runs them without as well.
-PLAIN_T  := $(if $(LONG),$(WHOLE_T),$(filter-out %-limit %-savepoints %-checkpoint,$(WHOLE_T)))
+# The slowest run with assertions only, as all do under sanitizers; LONG=1 runs them without as well.
+PLAIN_T  := $(if $(LONG),$(WHOLE_T),$(if $(SAN),,$(filter-out %-limit %-savepoints %-checkpoint,$(WHOLE_T))))
 TESTS := $(UNIT_T) $(PLAIN_T) $(WHOLE_T:%=%-debug) $(MAPPED_T) $(FAULT_T) $(FLIPS_T) $(FLIPS_T:%=%-debug)
 CRASH_FAST := --images 2500 --chains 400 --oom 1 --faults 1500 --every 8 --quiet
 

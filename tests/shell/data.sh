@@ -17,13 +17,16 @@ if ! has_zstd; then
 fi
 compile_makevecs
 
-# imports COLLECTION ROWS FOLDER FILE ARG...: a new collection, made with ARG..., has these rows.
+# imports COLLECTION ROWS FOLDER FILE ARG...: a new collection, made with ARG..., has these rows. With $texts the metadata
+# and texts of that file come along.
+texts=""
 imports() {
     collection=$1 all=$2 folder=$3 file=$4
     shift 4
     "$vecstore" data.db create "$collection" "$@"
     set -- data.db import "$collection" "$data/$folder/$file"
     [ ! -f "$data/$folder/base_labels.u8" ] || set -- "$@" --labels "$data/$folder/base_labels.u8"
+    [ -z "$texts" ] || set -- "$@" --metadata "$data/$folder/$texts"
     start=$(date +%s%N)
     vs "$@"
     took=$((($(date +%s%N) - start) / 1000000))
@@ -91,6 +94,47 @@ imports zeros 4400 edge-zero-dup base.fvecs --dim 50 --metric cosine
 equals zeros 204 query.fvecs gt.ivecs 5e-6
 imports duplicates 4400 edge-zero-dup base.fvecs --dim 50 --metric l2
 equals duplicates 204 query.fvecs gt_l2.ivecs 0 5.06e-6
+
+# ---- with their metadata and texts ---------------------------------------------------------------
+
+# keeps COLLECTION: the metadata of all records are those of the file, in its order, whatever white space it has.
+keeps() {
+    "$vecstore" data.db scan "$1" --mode jsonl >scanned
+    holds "$1: the metadata and texts are those of $texts" /usr/bin/python3 -c '
+import json, subprocess, sys
+rows = subprocess.run(["zstd", "-dc", sys.argv[2]], stdout=subprocess.PIPE, check=True).stdout.splitlines() \
+    if sys.argv[2].endswith(".zst") else open(sys.argv[2], "rb").read().splitlines()
+records = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
+assert len(rows) == len(records), (len(rows), len(records))
+for i, (row, record) in enumerate(zip(rows, records)):
+    assert record["key"] == i and record["metadata"] == json.loads(row), (i, record, row)
+' scanned "$data/$folder/$texts"
+}
+
+texts=meta.jsonl.zst
+imports told 2824 bible-bge-large base.fvecs --dim 1024 --metric cosine
+keeps told
+imports named 60000 words-sgns100 base.fvecs.zst --dim 100 --metric cosine
+keeps named
+imports products 23076 products base.fvecs.zst --dim 192 --metric cosine
+keeps products
+equals products 772 query.fvecs gt.ivecs 5e-6
+imports reuters 17554 reuters base.fvecs.zst --dim 128 --metric cosine
+keeps reuters
+equals reuters 516 query.fvecs gt.ivecs 5e-6
+texts=docs.jsonl.zst
+imports npl 11429 text-npl docs_lsa.fvecs.zst --dim 128 --metric cosine
+keeps npl
+equals npl 516 query_lsa.fvecs gt_lsa.ivecs 5e-6
+imports cranfield 1400 text-cranfield docs_lsa.fvecs.zst --dim 128 --metric cosine
+keeps cranfield
+equals cranfield 516 query_lsa.fvecs gt_lsa.ivecs 5e-6
+texts=""
+imports sift5k 4500 sift5k base.bvecs --dim 128 --type u8
+equals sift5k 132 query.bvecs gt.ivecs 0
+imports deep 1800 deep96-2k base.fvecs --dim 96 --metric cosine
+equals deep 388 query.fvecs gt.ivecs 5e-6
+
 vs data.db check
 says "the database is clean at level 3" "clean at level 3"
 
