@@ -55,7 +55,7 @@ VT_TEST(a_log_header_is_written_as_the_format_says) {
     memset(page, 0x5a, sizeof page);
     uint64_t chain = vsi_log_header_encode(&sample, page);
     memcpy(expected, "vecstore\x89\r\n\x1a\n\0lg", 16);
-    vsi_put_u16(expected + 18, 3);
+    vsi_put_u16(expected + 18, 4);
     vsi_put_u32(expected + 20, 4096);
     memcpy(expected + 24, sample.uuid, 16);
     vsi_put_u64(expected + 40, sample.generation);
@@ -147,7 +147,7 @@ VT_TEST(a_log_header_that_verifies_but_makes_no_sense_is_refused) {
 }
 
 VT_TEST(a_log_header_of_another_format_is_refused) {
-    static const uint16_t format[][2] = {{0, 0}, {0, 2}, {0, 4}, {0, 7}, {1, 3}, {7, 0}, {7, 3}};
+    static const uint16_t format[][2] = {{0, 0}, {0, 2}, {0, 3}, {0, 5}, {1, 4}, {7, 0}, {7, 4}};
     for (size_t i = 0; i < sizeof format / sizeof format[0]; i++) {
         uint8_t page[VSI_LOG_HEADER_BYTES];
         vsi_log_header out;

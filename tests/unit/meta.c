@@ -309,7 +309,7 @@ static void make_checkpoint(uint8_t *out, const vsi_checkpoint_info *info) {
 static void make_page(uint8_t *page, const vsi_meta *meta) {
     memset(page, 0, PAGE);
     memcpy(page, "vecstore\x89\r\n\x1a\n\0\0\0", 16);
-    vsi_put_u16(page + 18, 3);
+    vsi_put_u16(page + 18, 4);
     vsi_put_u32(page + 20, PAGE);
     vsi_put_u64(page + 32, meta->features_ro);
     vsi_put_u64(page + 40, meta->features_needed);
@@ -576,10 +576,10 @@ VT_TEST(older_and_newer_formats_are_told_apart) {
         uint16_t major, minor;
         vs_status expected;
     } format[] = {{0, 0, VS_ERR_TOO_OLD}, {0, 1, VS_ERR_TOO_OLD},
-                  {0, 2, VS_ERR_TOO_OLD}, {0, 3, VS_OK},
-                  {0, 4, VS_ERR_TOO_NEW}, {0, 65535, VS_ERR_TOO_NEW},
+                  {0, 3, VS_ERR_TOO_OLD}, {0, 4, VS_OK},
+                  {0, 5, VS_ERR_TOO_NEW}, {0, 65535, VS_ERR_TOO_NEW},
                   {1, 0, VS_ERR_TOO_NEW}, {1, 1, VS_ERR_TOO_NEW},
-                  {1, 3, VS_ERR_TOO_NEW}, {65535, 0, VS_ERR_TOO_NEW}};
+                  {1, 4, VS_ERR_TOO_NEW}, {65535, 0, VS_ERR_TOO_NEW}};
     for (size_t i = 0; i < sizeof format / sizeof format[0]; i++) {
         fixture f;
         begin(&f);
