@@ -1353,7 +1353,8 @@ VS_NODISCARD VS_API vs_status vs_release(vs_txn *txn, uint32_t savepoint);
  * was changed. Else it returns VS_ERR_EXISTS and changes nothing; the caller ends the transaction: with vs_rollback, or
  * with vs_commit at VS_SYNC_FULL to have the earlier commit survive power loss if it was of a lesser kind.
  * vs_rollback_to does not take the token back. A transaction that only deletes has no space in reserve (vs_commit) when
- * it has a token. A database keeps the newest VS_TOKENS_MAX tokens; one that is older is not known any more.
+ * it has a token. A database keeps the newest VS_TOKENS_MAX tokens, each in some 80 bytes and twice its own; one that is
+ * older is not known any more.
  * Errors: VS_ERR_EXISTS, VS_ERR_LIMIT (bytes), VS_ERR_NOMEM, VS_ERR_MISUSE (NULL, a read transaction, a second token).
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_txn_token(vs_txn *txn, const void *token, size_t bytes,
