@@ -1895,7 +1895,7 @@ typedef struct vs_trace {
  * before the call returns that ended the transaction, when it holds nothing any more: a commit at VS_SYNC_FULL is
  * durable then, and readers see it. trace is called last of all, for every function that is given a vs_db, vs_txn,
  * vs_collection or vs_cursor but those that only describe or close one, vs_stats_get, vs_interrupt, vs_set_timeout,
- * vs_set_hooks, vs_cursor_record and vs_cursor_hit; of calls refused for their arguments not for all.
+ * vs_set_hooks, vs_param_..., vs_cursor_record and vs_cursor_hit; of calls refused for their arguments not for all.
  *
  * A hook must not call the database that calls it: with any of its handles, calls return VS_ERR_MISUSE there, and those
  * that return nothing do nothing. vs_errmsg, vs_extended_errcode and functions that need no handle it may call, and
