@@ -19189,10 +19189,10 @@ VSI_FN vs_status vsi_handle_check(void *handle, uint32_t tag) {
 
 VSI_FN vs_status vsi_handle_check_call(void *handle, uint32_t tag, bool has_all,
                                        const char *those) {
-    vsi_err err = {0};
     vs_status st = vsi_handle_check(handle, tag);
     if (st != VS_OK || has_all)
         return st;
+    vsi_err err = {0}; /* not before: half a KB to zero */
     st = vsi_fail(&err, VS_ERR_MISUSE, "%s is NULL, which the call does not allow", those);
     return vsi_handle_end(handle, st, &err);
 }

@@ -1353,7 +1353,8 @@ VS_NODISCARD VS_API vs_status vs_release(vs_txn *txn, uint32_t savepoint);
  * was changed. Else it returns VS_ERR_EXISTS and changes nothing; the caller ends the transaction: with vs_rollback, or
  * with vs_commit at VS_SYNC_FULL to have the earlier commit survive power loss if it was of a lesser kind.
  * vs_rollback_to does not take the token back. A transaction that only deletes has no space in reserve (vs_commit) when
- * it has a token. A database keeps the newest VS_TOKENS_MAX tokens; one that is older is not known any more.
+ * it has a token. A database keeps the newest VS_TOKENS_MAX tokens, each in some 80 bytes and twice its own; one that is
+ * older is not known any more.
  * Errors: VS_ERR_EXISTS, VS_ERR_LIMIT (bytes), VS_ERR_NOMEM, VS_ERR_MISUSE (NULL, a read transaction, a second token).
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_txn_token(vs_txn *txn, const void *token, size_t bytes,
@@ -1894,7 +1895,7 @@ typedef struct vs_trace {
  * before the call returns that ended the transaction, when it holds nothing any more: a commit at VS_SYNC_FULL is
  * durable then, and readers see it. trace is called last of all, for every function that is given a vs_db, vs_txn,
  * vs_collection or vs_cursor but those that only describe or close one, vs_stats_get, vs_interrupt, vs_set_timeout,
- * vs_set_hooks, vs_cursor_record and vs_cursor_hit; of calls refused for their arguments not for all.
+ * vs_set_hooks, vs_param_..., vs_cursor_record and vs_cursor_hit; of calls refused for their arguments not for all.
  *
  * A hook must not call the database that calls it: with any of its handles, calls return VS_ERR_MISUSE there, and those
  * that return nothing do nothing. vs_errmsg, vs_extended_errcode and functions that need no handle it may call, and

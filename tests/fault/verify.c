@@ -119,9 +119,15 @@ static bool verify_state(verifier *v, sim *s, const char *where) {
 static bool verify_goes_on(verifier *v, sim *s) {
     vs_status st = VS_OK;
     size_t before = sim_op_count(s);
+    bool has_tokens = true;
     vs_db *db = open_on(s, VS_OPEN_CREATE, &st, v, "going on");
     if (!db)
         return false;
+    st = wl_compare_tokens(db, &v->run->state[v->state].model, &has_tokens);
+    if (st != VS_OK || !has_tokens) {
+        vs_close(db);
+        return refuse(v, "going on", "other tokens are known than were committed");
+    }
     char value[24] = "one more";
     st = vs_kv_put(db, NULL, NULL, "extra", 5, value, sizeof value);
     if (st != VS_OK)

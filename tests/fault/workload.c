@@ -160,6 +160,18 @@ const workload wl_all[] = {
      .commit = 2, .rollback = 1, .reopen = 2, .kill = 1, .read = 2, .commit_sync = VS_SYNC_FULL,
      .big = 10, .checkpoint = 2, .maintain = 1, .hold = 1, .save = 1, .back = 1, .payload = 16,
      .room = 1200000},
+    {"tokens", .steps = 60, .put = 6, .batch = 1, .delete = 2, .note = 2, .create = 1, .begin = 8,
+     .commit = 6, .rollback = 1, .sync = 1, .reopen = 1, .kill = 2, .read = 1, .commit_sync = -1,
+     .big = 20, .checkpoint = 1, .save = 1, .back = 1, .token = 80},
+    {"tokens-streamed", .steps = 60, .put = 12, .batch = 6, .delete = 2, .create = 1, .begin = 6,
+     .commit = 2, .rollback = 1, .kill = 1, .commit_sync = VS_SYNC_FULL, .big = 60, .save = 3,
+     .back = 3, .release = 1, .token = 90},
+    {"tokens-lost-syncs", .steps = 50, .put = 6, .batch = 1, .delete = 2, .create = 1, .begin = 8,
+     .commit = 6, .sync = 1, .reopen = 1, .kill = 1, .commit_sync = -1, .big = 20,
+     .fault = SIM_FAULT_SYNC_LOSES, .fault_every = 8, .checkpoint = 1, .token = 80},
+    {"tokens-full-disk", .steps = 50, .put = 8, .batch = 2, .delete = 2, .create = 1, .begin = 8,
+     .commit = 6, .sync = 1, .reopen = 1, .kill = 1, .commit_sync = -1, .big = 20,
+     .fault = SIM_FAULT_FULL, .fault_every = 8, .checkpoint = 1, .memory = 1, .token = 80},
 };
 // clang-format on
 
@@ -462,6 +474,23 @@ bool wl_read_fingerprint(vs_db *db, uint64_t *out_fingerprint) {
     return true;
 }
 
+vs_status wl_compare_tokens(vs_db *db, const wl_model *model, bool *out_is_same) {
+    vs_status st = VS_OK;
+    *out_is_same = true;
+    for (uint8_t token = 0; st == VS_OK && token < WL_TOKENS; token++) {
+        vs_txn *txn = NULL;
+        st = vs_begin(db, VS_TXN_WRITE, &txn);
+        if (st == VS_OK)
+            st = vs_txn_token(txn, &token, sizeof token, NULL);
+        vs_rollback(txn);
+        bool is_known = st == VS_ERR_EXISTS;
+        st = is_known ? VS_OK : st;
+        if (st == VS_OK && is_known != (bool)(model->tokens >> token & 1))
+            *out_is_same = false;
+    }
+    return st;
+}
+
 /* ---- states --------------------------------------------------------------------------------- */
 
 static bool fail(wl_run *run, const char *format, ...) {
@@ -656,6 +685,10 @@ bool wl_open(wl_run *run) {
     run->acked = at;
     run->is_in_doubt = false;
     run->staged = run->state[at].model;
+    bool has_tokens = true;
+    st = run->w->token ? wl_compare_tokens(run->db, &run->staged, &has_tokens) : VS_OK;
+    if (!has_tokens || (st != VS_OK && !is_expected_failure(run, st)))
+        return fail(run, "the open shows other tokens than were committed: %s", vs_status_name(st));
     return open_colls(run);
 }
 
@@ -931,7 +964,7 @@ static bool step_payload(wl_run *run) {
 
 static bool step_note(wl_run *run) {
     wl_model before = run->staged;
-    int note = (int)vt_below(&run->rng, WL_NOTES);
+    int note = (int)vt_below(&run->rng, WL_TOKEN_NOTE);
     char key[32], text[WL_TEXT_BYTES_MAX];
     size_t key_bytes = (size_t)sprintf(key, "note %d", note), bytes = 0;
     bool deletes = chance(run, 25);
@@ -1014,9 +1047,32 @@ static bool step_begin(wl_run *run) {
     return fail(run, "begin: %s", vs_errmsg(run->db));
 }
 
+/* A transaction may have a token before it commits, one that was committed or one that was not. */
+static bool stage_token(wl_run *run) {
+    static const char key[] = "note 6";
+    char text[WL_TEXT_BYTES_MAX];
+    uint8_t token = (uint8_t)vt_below(&run->rng, WL_TOKENS);
+    bool is_known = run->staged.tokens >> token & 1;
+    uint32_t seed = new_seed(run, false);
+    size_t bytes = make_text(seed, text);
+    vs_status st = vs_kv_put(run->db, run->txn, NULL, key, strlen(key), text, bytes);
+    if (st == VS_OK) {
+        run->staged.note[WL_TOKEN_NOTE] = seed;
+        st = vs_txn_token(run->txn, &token, sizeof token, NULL);
+    }
+    if (st == VS_OK)
+        run->staged.tokens |= 1u << token;
+    bool is_right = st == (is_known ? VS_ERR_EXISTS : VS_OK);
+    return is_right || is_expected_failure(run, st) ||
+           fail(run, "token %d is known: %d, and vs_txn_token returned %s", token, is_known,
+                vs_status_name(st));
+}
+
 static bool step_commit(wl_run *run) {
     if (!run->txn)
         return true;
+    if (run->w->token && chance(run, run->w->token) && !stage_token(run))
+        return false;
     int sync = run->w->commit_sync < 0 ? 1 + (int)vt_below(&run->rng, 3) : run->w->commit_sync;
     int state = start_commit(run);
     vs_status st = vs_commit(run->txn, sync);

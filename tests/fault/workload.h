@@ -5,7 +5,10 @@
 #include "sim.h"
 #include "vt.h"
 
-enum { WL_COLLS = 3, WL_KEYS = 40, WL_NOTES = 6, WL_SAVEPOINTS = 5 };
+enum { WL_COLLS = 3, WL_KEYS = 40, WL_NOTES = 7, WL_SAVEPOINTS = 5, WL_TOKENS = 16 };
+
+/* The last note is for transactions with tokens: two of them never show the same content. */
+enum { WL_TOKEN_NOTE = WL_NOTES - 1 };
 
 /* Payloads are of parts that have a seed each; the parts' borders are not those of the pieces that the
  * database cuts them into. */
@@ -30,11 +33,15 @@ typedef struct wl_model {
     uint8_t alias;           /* 1 + the collection that it leads to; 0: there is none */
     wl_record record[WL_COLLS][WL_KEYS];
     uint32_t note[WL_NOTES]; /* seed; 0: none */
+    uint32_t tokens;         /* bit t: a transaction with token t was committed */
 } wl_model;
 
 /* A number of all content of an open database, read through the public interface; the same that each
  * wl_state of a run has. False when reading failed. */
 bool wl_read_fingerprint(vs_db *db, uint64_t *out_fingerprint);
+
+/* Whether the database knows the tokens of a model and no others. Not VS_OK: it could not be asked. */
+vs_status wl_compare_tokens(vs_db *db, const wl_model *model, bool *out_is_same);
 
 /* Marks in the simulated file system's record; the value is the index of a state. */
 enum {
@@ -66,6 +73,7 @@ typedef struct workload {
     int update;    /* more steps: parts of a record that stays; names, limits and an alias */
     int payload;   /* more steps: of a few records, a run is written or the end cut off */
     uint64_t room; /* bytes that the disk has; 0: any number */
+    int token;     /* percent of transactions that ask for a token before they commit */
 } workload;
 
 extern const workload wl_all[];
