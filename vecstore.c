@@ -17776,9 +17776,11 @@ static vs_status checkpoint_write_ahead(vsi_err *err, vsi_engine *engine, uint64
     return st;
 }
 
-static void checkpoint_put_off(vsi_engine *engine, const vsi_err *err) {
+/* When the host ended one that was to make room, the next commit tries again: the log cannot grow. */
+static void checkpoint_put_off(vsi_engine *engine, const vsi_err *err, bool wants_room) {
+    bool is_urgent = wants_room && err->code == VS_ERR_INTERRUPTED;
     vsi_mutex_lock(&engine->log_lock);
-    engine->retry_log_bytes = 2 * vsi_log_bytes(&engine->log);
+    engine->retry_log_bytes = is_urgent ? 0 : 2 * vsi_log_bytes(&engine->log);
     vsi_mutex_unlock(&engine->log_lock);
     vsi_engine_message(engine, VS_LOG_WARNING, "no checkpoint was made: %s", err->text);
 }
@@ -17800,7 +17802,7 @@ VSI_FN void vsi_checkpoint_if_due(vsi_engine *engine) {
     if (st == VS_OK && p.wants_room)
         st = checkpoint_relieve(&err, engine);
     if (st != VS_OK)
-        checkpoint_put_off(engine, &err);
+        checkpoint_put_off(engine, &err, p.wants_room);
     checkpoint_give_role(engine);
 }
 
@@ -18360,9 +18362,6 @@ typedef struct vsi_topk {
     bool has_radius; /* none that is farther is wanted */
     double radius;
     uint64_t within; /* candidates not farther than radius, wanted or not */
-    /* Only what comes behind this hit is wanted; NULL: everything. Of candidates at its distance those with
-     * smaller keys are left out by who offers. Borrowed, what its key points to is there. */
-    const vs_hit *after;
     /* Orders two keys that are no numbers, of which hits know the slots: below, equal or above 0. */
     int (*order)(void *ctx, uint32_t slot, uint32_t other);
     void *ctx;
@@ -18420,8 +18419,6 @@ static void topk_sift_down(vsi_topk *topk, size_t n, vs_hit hit) {
 }
 
 VSI_FN bool vsi_topk_may_enter(vsi_topk *topk, double distance) {
-    if (topk->after && distance < topk->after->distance)
-        return false;
     if (topk->has_radius && !(distance <= topk->radius))
         return false;
     topk->within++;
@@ -18460,9 +18457,10 @@ VSI_FN void vsi_topk_sort(vsi_topk *topk) {
 typedef struct vsi_exact_ask {
     vsi_descs *descs; /* what may leave memory on the way */
     uint32_t field;
-    const void *query; /* [dim] elements of the field's type, aligned for it */
-    uint32_t excluded; /* the record in this slot is not wanted; VSI_SLOT_NONE */
-    vsi_watch *watch;  /* rows are its steps; borrowed */
+    const void *query;   /* [dim] elements of the field's type, aligned for it */
+    uint32_t excluded;   /* the record in this slot is not wanted; VSI_SLOT_NONE */
+    const vs_hit *after; /* only what comes behind this hit is wanted; NULL: everything. Borrowed */
+    vsi_watch *watch;    /* rows are its steps; borrowed */
 } vsi_exact_ask;
 
 /* Offers every record of coll that has the field's vector to topk, and sorts that. stay is the caller's, who holds nothing else by it: it is
@@ -18501,7 +18499,8 @@ typedef struct exact_scan {
     size_t dim;
     double query_norm; /* squared; for cosine */
     uint32_t excluded; /* slot */
-    vsi_err *err;      /* of a failure to order two keys, and that */
+    const vs_hit *after;
+    vsi_err *err; /* of a failure to order two keys, and that */
     vs_status order_st;
     uint64_t orders; /* how often two were */
     const vsi_exact_ask *ask;
@@ -18622,11 +18621,13 @@ static vs_status exact_is_behind(vsi_err *err, exact_scan *scan, uint32_t slot,
 /* Takes what may enter the top k of a tile into it. */
 static vs_status exact_offer(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n,
                              vsi_topk *topk) {
-    const vs_hit *after = topk->after;
+    const vs_hit *after = scan->after;
     for (size_t i = 0; i < n; i++) {
         vsi_cell cell;
         bool is_wanted = true;
         if (slot + (uint32_t)i == scan->excluded || !vsi_topk_may_enter(topk, scan->out[i]))
+            continue;
+        if (after && scan->out[i] < after->distance)
             continue;
         vs_status st =
             vsi_coll_cell_aside(err, scan->coll, slot + (uint32_t)i, &scan->cells, &cell);
@@ -18692,6 +18693,7 @@ static void exact_begin(exact_scan *scan, const vsi_kernels *kernels, const vsi_
     scan->dim = scan->field->dim;
     scan->query_norm = 0;
     scan->excluded = VSI_SLOT_NONE;
+    scan->after = NULL;
     scan->err = NULL;
     scan->order_st = VS_OK;
     scan->rows = scan->cells = (vsi_slab_aside){.buf = {.mem = coll->desc->cells.mem}};
@@ -18711,6 +18713,7 @@ VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels, const 
     exact_scan scan;
     exact_begin(&scan, kernels, coll, ask->field, ask->query);
     scan.excluded = ask->excluded;
+    scan.after = ask->after;
     scan.err = err;
     scan.orders = 0;
     scan.ask = ask;
@@ -18800,7 +18803,7 @@ static vs_status nearest_fill(vsi_err *err, vsi_nearest *nearest, const vsi_kern
     vsi_topk topk = {.hits = (vs_hit *)(void *)nearest->chunk.data, .k = k};
     if (last) {
         after.key = *last;
-        topk.after = &after;
+        ask->after = &after;
     }
     ask->field = nearest->field;
     ask->query = nearest->query.data;

@@ -540,6 +540,8 @@ static void become_durable(wl_run *run) {
 static bool is_expected_failure(const wl_run *run, vs_status st) {
     if (run->w->room && st == VS_ERR_FULL)
         return true;
+    if (run->options.progress && st == VS_ERR_INTERRUPTED)
+        return true;
     return run->expects_failures && (st == VS_ERR_NOMEM || st == VS_ERR_IO || st == VS_ERR_FULL ||
                                      st == VS_ERR_INDOUBT || st == VS_ERR_READONLY);
 }
@@ -566,6 +568,25 @@ static bool end_commit(wl_run *run, int at, vs_status st, int sync) {
     return true;
 }
 
+/* ---- ending calls that are long -------------------------------------------------------------- */
+
+static int64_t fast_ticks(void *ctx) {
+    const vs_vfs *vfs = sim_vfs(ctx);
+    return vfs->ticks_us(vfs->ctx) * 10;
+}
+
+static int goes_on(void *ctx, const vs_progress *progress) {
+    wl_run *run = ctx;
+    (void)progress;
+    return run->stop_in && --run->stop_in == 0;
+}
+
+/* From numbers of its own, so that the program is the same as without. */
+static void maybe_stop(wl_run *run) {
+    bool stops = run->options.progress && vt_below(&run->stops, 3) == 0;
+    run->stop_in = stops ? 1 + vt_below(&run->stops, 8) : 0;
+}
+
 /* ---- opening and closing -------------------------------------------------------------------- */
 
 void wl_init(wl_run *run, const workload *w, sim *s, uint64_t seed, const wl_model *initial) {
@@ -580,6 +601,14 @@ void wl_init(wl_run *run, const workload *w, sim *s, uint64_t seed, const wl_mod
     /* Of a database that is created; it then needs more room than a small disk has. */
     run->options.trailer_bytes = vt_mix(seed) / 2 % 2 && !w->room ? 40 : 0;
     run->options.sync = w->commit_sync > 0 ? w->commit_sync : VS_SYNC_FULL;
+    if (vt_mix(seed) / 4 % 3 == 0) {
+        run->vfs = *sim_vfs(s);
+        run->vfs.ticks_us = fast_ticks;
+        run->options.vfs = &run->vfs;
+        run->options.progress = goes_on;
+        run->options.progress_ctx = run;
+        run->stops.state = vt_mix(seed + 1);
+    }
     wl_model empty = {0};
     run->staged = initial ? *initial : empty;
     add_state(run, &run->staged);
@@ -657,6 +686,7 @@ static bool chance(wl_run *run, int percent) {
 
 bool wl_open(wl_run *run) {
     uint64_t fingerprint = 0;
+    run->stop_in = 0;
     if (run->w->big < 0) /* handles take turns */
         run->options.compression = chance(run, 30) ? VS_COMPRESSION_NONE : VS_COMPRESSION_DEFAULT;
     vs_status st = vs_open(WL_PATH, &run->options, &run->db);
@@ -1259,9 +1289,11 @@ bool wl_steps(wl_run *run, int steps) {
                           chance(run, 100 / run->w->fault_every) ? 1 + vt_below(&run->rng, 4) : 0,
                           false);
         close_stale_colls(run);
+        maybe_stop(run);
         if (!step_once(run))
             return false;
     }
+    run->stop_in = 0;
     if (run->w->fault)
         sim_set_fault(run->s, SIM_FAULT_NONE, 0, false);
     if (run->db && run->txn && !step_commit(run))

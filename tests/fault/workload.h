@@ -87,6 +87,9 @@ typedef struct wl_run {
     vt_rng rng;
     vs_open_options options;
     bool expects_failures; /* errors of memory or files are part of the run */
+    vs_vfs vfs;       /* the simulated one; its clock is so fast that long calls are always asked */
+    uint64_t stop_in; /* questions until one is answered with no; 0: none is */
+    vt_rng stops;
 
     vs_db *db;
     vs_collection *coll[WL_COLLS];

@@ -166,14 +166,6 @@ VT_TEST(a_radius_keeps_out_what_is_farther_and_counts_what_is_not) {
     VT_EQ(none.within, 1);
 }
 
-VT_TEST(nothing_nearer_than_the_hit_that_it_comes_after_may_enter) {
-    vs_hit hits[3], after = {.key = VT_KEY(5), .distance = 4};
-    vsi_topk topk = {.hits = hits, .k = 3, .after = &after};
-    VT_CHECK(!vsi_topk_may_enter(&topk, 3.999) && !vsi_topk_may_enter(&topk, -INFINITY));
-    VT_CHECK(vsi_topk_may_enter(&topk, 4)); /* its key may be larger */
-    VT_CHECK(vsi_topk_may_enter(&topk, 4.001));
-}
-
 /* Slots in the order of the letters that they have. */
 static int by_letter(void *ctx, uint32_t slot, uint32_t other) {
     const char *letters = ctx;

@@ -22,7 +22,8 @@ typedef struct exact_scan {
     size_t dim;
     double query_norm; /* squared; for cosine */
     uint32_t excluded; /* slot */
-    vsi_err *err;      /* of a failure to order two keys, and that */
+    const vs_hit *after;
+    vsi_err *err; /* of a failure to order two keys, and that */
     vs_status order_st;
     uint64_t orders; /* how often two were */
     const vsi_exact_ask *ask;
@@ -143,11 +144,13 @@ static vs_status exact_is_behind(vsi_err *err, exact_scan *scan, uint32_t slot,
 /* Takes what may enter the top k of a tile into it. */
 static vs_status exact_offer(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n,
                              vsi_topk *topk) {
-    const vs_hit *after = topk->after;
+    const vs_hit *after = scan->after;
     for (size_t i = 0; i < n; i++) {
         vsi_cell cell;
         bool is_wanted = true;
         if (slot + (uint32_t)i == scan->excluded || !vsi_topk_may_enter(topk, scan->out[i]))
+            continue;
+        if (after && scan->out[i] < after->distance)
             continue;
         vs_status st =
             vsi_coll_cell_aside(err, scan->coll, slot + (uint32_t)i, &scan->cells, &cell);
@@ -213,6 +216,7 @@ static void exact_begin(exact_scan *scan, const vsi_kernels *kernels, const vsi_
     scan->dim = scan->field->dim;
     scan->query_norm = 0;
     scan->excluded = VSI_SLOT_NONE;
+    scan->after = NULL;
     scan->err = NULL;
     scan->order_st = VS_OK;
     scan->rows = scan->cells = (vsi_slab_aside){.buf = {.mem = coll->desc->cells.mem}};
@@ -232,6 +236,7 @@ VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels, const 
     exact_scan scan;
     exact_begin(&scan, kernels, coll, ask->field, ask->query);
     scan.excluded = ask->excluded;
+    scan.after = ask->after;
     scan.err = err;
     scan.orders = 0;
     scan.ask = ask;

@@ -14,9 +14,10 @@
 typedef struct vsi_exact_ask {
     vsi_descs *descs; /* what may leave memory on the way */
     uint32_t field;
-    const void *query; /* [dim] elements of the field's type, aligned for it */
-    uint32_t excluded; /* the record in this slot is not wanted; VSI_SLOT_NONE */
-    vsi_watch *watch;  /* rows are its steps; borrowed */
+    const void *query;   /* [dim] elements of the field's type, aligned for it */
+    uint32_t excluded;   /* the record in this slot is not wanted; VSI_SLOT_NONE */
+    const vs_hit *after; /* only what comes behind this hit is wanted; NULL: everything. Borrowed */
+    vsi_watch *watch;    /* rows are its steps; borrowed */
 } vsi_exact_ask;
 
 /* Offers every record of coll that has the field's vector to topk, and sorts that. stay is the caller's, who holds nothing else by it: it is

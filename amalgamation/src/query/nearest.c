@@ -37,7 +37,7 @@ static vs_status nearest_fill(vsi_err *err, vsi_nearest *nearest, const vsi_kern
     vsi_topk topk = {.hits = (vs_hit *)(void *)nearest->chunk.data, .k = k};
     if (last) {
         after.key = *last;
-        topk.after = &after;
+        ask->after = &after;
     }
     ask->field = nearest->field;
     ask->query = nearest->query.data;

@@ -39,8 +39,6 @@ static void topk_sift_down(vsi_topk *topk, size_t n, vs_hit hit) {
 }
 
 VSI_FN bool vsi_topk_may_enter(vsi_topk *topk, double distance) {
-    if (topk->after && distance < topk->after->distance)
-        return false;
     if (topk->has_radius && !(distance <= topk->radius))
         return false;
     topk->within++;

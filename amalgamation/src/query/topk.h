@@ -12,9 +12,6 @@ typedef struct vsi_topk {
     bool has_radius; /* none that is farther is wanted */
     double radius;
     uint64_t within; /* candidates not farther than radius, wanted or not */
-    /* Only what comes behind this hit is wanted; NULL: everything. Of candidates at its distance those with
-     * smaller keys are left out by who offers. Borrowed, what its key points to is there. */
-    const vs_hit *after;
     /* Orders two keys that are no numbers, of which hits know the slots: below, equal or above 0. */
     int (*order)(void *ctx, uint32_t slot, uint32_t other);
     void *ctx;

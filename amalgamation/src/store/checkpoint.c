@@ -516,9 +516,11 @@ static vs_status checkpoint_write_ahead(vsi_err *err, vsi_engine *engine, uint64
     return st;
 }
 
-static void checkpoint_put_off(vsi_engine *engine, const vsi_err *err) {
+/* When the host ended one that was to make room, the next commit tries again: the log cannot grow. */
+static void checkpoint_put_off(vsi_engine *engine, const vsi_err *err, bool wants_room) {
+    bool is_urgent = wants_room && err->code == VS_ERR_INTERRUPTED;
     vsi_mutex_lock(&engine->log_lock);
-    engine->retry_log_bytes = 2 * vsi_log_bytes(&engine->log);
+    engine->retry_log_bytes = is_urgent ? 0 : 2 * vsi_log_bytes(&engine->log);
     vsi_mutex_unlock(&engine->log_lock);
     vsi_engine_message(engine, VS_LOG_WARNING, "no checkpoint was made: %s", err->text);
 }
@@ -540,7 +542,7 @@ VSI_FN void vsi_checkpoint_if_due(vsi_engine *engine) {
     if (st == VS_OK && p.wants_room)
         st = checkpoint_relieve(&err, engine);
     if (st != VS_OK)
-        checkpoint_put_off(engine, &err);
+        checkpoint_put_off(engine, &err, p.wants_room);
     checkpoint_give_role(engine);
 }
 
