@@ -549,3 +549,66 @@ VT_TEST(a_payload_of_many_times_the_memory_limit_needs_no_more_of_it) {
         sample_end(&s);
     }
 }
+
+/* ---- what one read holds -------------------------------------------------------------------- */
+
+/* An allocator that knows how much there was at most. */
+typedef struct peak {
+    size_t now, most;
+} peak;
+
+static void *peak_realloc(void *ctx, void *ptr, size_t old_bytes, size_t new_bytes) {
+    peak *p = ctx;
+    void *out = NULL;
+    if (new_bytes)
+        out = realloc(ptr, new_bytes);
+    else
+        free(ptr);
+    if (!new_bytes || out)
+        p->now += new_bytes - old_bytes;
+    p->most = p->now > p->most ? p->now : p->most;
+    return out;
+}
+
+/* Keys are so long that three pieces fill a node: what leads to all of them is larger than the limit. */
+VT_TEST(one_read_of_many_pieces_holds_no_more_memory_than_of_few) {
+    enum { BYTES = 64 << 20, RUN = 4 << 20, LIMIT = 1 << 18 };
+    static char name[1000];
+    peak memory = {0, 0};
+    vs_allocator allocator = {&memory, peak_realloc};
+    vs_open_options options = VS_OPEN_OPTIONS_INIT;
+    sample s = {NULL, NULL};
+    uint8_t *data = calloc(1, BYTES);
+    size_t n = 0;
+    VT_CHECK(data != NULL);
+    memset(name, 'k', sizeof name);
+    VT_EQ(vs_vfs_memory_create(NULL, &s.vfs), VS_OK);
+    options.vfs = s.vfs;
+    options.flags = VS_OPEN_CREATE;
+    options.memory_limit = LIMIT;
+    options.allocator = &allocator;
+    options.sync = VS_SYNC_OFF;
+    VT_OK(vs_open("t.vs", &options, &s.db), s.db);
+    vs_collection *c = sample_create(s.db, NULL, "c", 2, VS_F32, VS_L2);
+    const vs_key key = vs_key_bytes(name, sizeof name);
+    vs_record r = VS_RECORD_INIT;
+    r.key = key;
+    r.vector = zero;
+    VT_OK(vs_put(c, NULL, &r, VS_INSERT), c);
+    for (size_t at = 0; at < BYTES; at += RUN) /* zeros: they take little room in the file */
+        VT_OK(vs_payload_write(c, NULL, key, at, data, RUN), c);
+    VT_OK(vs_checkpoint(s.db), s.db);
+    for (int in_txn = 0; in_txn < 2; in_txn++) {
+        vs_txn *txn = in_txn ? sample_begin(s.db, VS_TXN_WRITE) : NULL;
+        memset(data, 1, BYTES);
+        memory.most = memory.now;
+        VT_OK(vs_payload_read(c, txn, key, 0, data, BYTES, &n), c);
+        VT_CHECK(n == BYTES && !data[0] && !memcmp(data, data + 1, BYTES - 1));
+        if (memory.most > 1500000)
+            vt_fail(__FILE__, __LINE__, "%zu bytes of memory", memory.most);
+        vs_rollback(txn);
+    }
+    vs_collection_close(c);
+    sample_end(&s);
+    free(data);
+}

@@ -1,5 +1,6 @@
 /* stream.c - reading and writing the opaque bytes of a record. */
 #include "api/record.h"
+#include "store/budget.h"
 #include "store/payload.h"
 
 /* What a call is about: a record's payload, and a run of it. */
@@ -150,29 +151,39 @@ vs_status vs_payload_truncate(vs_collection *collection, vs_txn *txn, vs_key key
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
-/* Copies [offset, offset + bytes) of a payload, which has them. */
-static vs_status stream_copy(vsi_err *err, vs_collection *collection, const vsi_btree *tree,
-                             vs_key key, const vsi_payload *payload, uint64_t offset, uint8_t *out,
-                             size_t bytes) {
-    vsi_buf *buf = &collection->scratch;
-    vs_status st = VS_OK;
-    while (st == VS_OK && bytes) {
-        size_t at = (size_t)(offset % VSI_PAYLOAD_PIECE_BYTES);
+/* Copies [offset, offset + bytes) of a payload, which has them. Holds no more memory for many pieces than for
+ * one. */
+typedef struct stream_read {
+    vsi_reading r;
+    vs_key key;
+    vsi_payload payload;
+    uint64_t offset;
+    uint8_t *out;
+    size_t bytes;
+} stream_read;
+
+static vs_status stream_copy(vsi_err *err, stream_read *read) {
+    const vsi_btree *tree = &read->r.coll.payloads;
+    vsi_engine *engine = read->r.db->engine;
+    vsi_buf *buf = &read->r.collection->scratch;
+    while (read->bytes) {
+        uint32_t piece = (uint32_t)(read->offset / VSI_PAYLOAD_PIECE_BYTES);
+        size_t at = (size_t)(read->offset % VSI_PAYLOAD_PIECE_BYTES);
         vsi_value value;
         buf->bytes = 0;
-        st = vsi_payload_find_piece(err, tree, key, payload,
-                                    (uint32_t)(offset / VSI_PAYLOAD_PIECE_BYTES), &value);
+        vs_status st = vsi_payload_find_piece(err, tree, read->key, &read->payload, piece, &value);
         if (st == VS_OK)
             st = vsi_value_read(err, tree, &value, buf);
         if (st != VS_OK)
             return st;
-        size_t n = buf->bytes - at < bytes ? buf->bytes - at : bytes;
-        memcpy(out, buf->data + at, n);
-        out += n;
-        offset += n;
-        bytes -= n;
+        size_t n = buf->bytes - at < read->bytes ? buf->bytes - at : read->bytes;
+        memcpy(read->out, buf->data + at, n);
+        read->out += n;
+        read->offset += n;
+        read->bytes -= n;
+        vsi_budget_breathe(&engine->pager, &engine->descs, &read->r.view.stay);
     }
-    return st;
+    return VS_OK;
 }
 
 vs_status vs_payload_read(vs_collection *collection, vs_txn *txn, vs_key key, uint64_t offset,
@@ -180,20 +191,19 @@ vs_status vs_payload_read(vs_collection *collection, vs_txn *txn, vs_key key, ui
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || (room && !out) || !out_bytes)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
-    vsi_reading r;
+    stream_read read = {.key = key, .offset = offset, .out = out};
     uint32_t slot = 0;
-    size_t bytes = 0;
-    vsi_payload payload = {.bytes = 0};
-    vs_status st = vsi_reading_open(&err, collection, txn, &r);
+    vs_status st = vsi_reading_open(&err, collection, txn, &read.r);
     if (st == VS_OK)
-        st = vsi_record_find(&err, collection, &r.coll, key, &slot);
+        st = vsi_record_find(&err, collection, &read.r.coll, key, &slot);
     if (st == VS_OK)
-        st = vsi_payload_find(&err, &r.coll.payloads, key, &payload);
-    if (st == VS_OK && offset < payload.bytes)
-        bytes = payload.bytes - offset < room ? (size_t)(payload.bytes - offset) : room;
+        st = vsi_payload_find(&err, &read.r.coll.payloads, key, &read.payload);
+    uint64_t left = offset < read.payload.bytes ? read.payload.bytes - offset : 0;
+    const size_t bytes = left < room ? (size_t)left : room;
+    read.bytes = bytes;
     if (st == VS_OK)
-        st = stream_copy(&err, collection, &r.coll.payloads, key, &payload, offset, out, bytes);
+        st = stream_copy(&err, &read);
     if (st == VS_OK)
         *out_bytes = bytes;
-    return vsi_reading_close(&r, st, &err);
+    return vsi_reading_close(&read.r, st, &err);
 }
