@@ -19271,10 +19271,8 @@ vs_status vs_payload_truncate(vs_collection *collection, vs_txn *txn, vs_key key
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
-/* Copies [offset, offset + bytes) of a payload, which has them. Holds no more memory for many pieces than for
- * one. */
+/* A run of a payload, which has it. */
 typedef struct stream_read {
-    vsi_reading r;
     vs_key key;
     vsi_payload payload;
     uint64_t offset;
@@ -19282,26 +19280,27 @@ typedef struct stream_read {
     size_t bytes;
 } stream_read;
 
-static vs_status stream_copy(vsi_err *err, stream_read *read) {
-    const vsi_btree *tree = &read->r.coll.payloads;
-    vsi_engine *engine = read->r.db->engine;
-    vsi_buf *buf = &read->r.collection->scratch;
-    while (read->bytes) {
-        uint32_t piece = (uint32_t)(read->offset / VSI_PAYLOAD_PIECE_BYTES);
-        size_t at = (size_t)(read->offset % VSI_PAYLOAD_PIECE_BYTES);
+/* Holds no more memory for many pieces than for one. */
+static vs_status stream_copy(vsi_err *err, vsi_reading *r, stream_read read) {
+    vsi_engine *engine = r->db->engine;
+    vsi_buf *buf = &r->collection->scratch;
+    while (read.bytes) {
+        uint32_t piece = (uint32_t)(read.offset / VSI_PAYLOAD_PIECE_BYTES);
+        size_t at = (size_t)(read.offset % VSI_PAYLOAD_PIECE_BYTES);
         vsi_value value;
         buf->bytes = 0;
-        vs_status st = vsi_payload_find_piece(err, tree, read->key, &read->payload, piece, &value);
+        vs_status st =
+            vsi_payload_find_piece(err, &r->coll.payloads, read.key, &read.payload, piece, &value);
         if (st == VS_OK)
-            st = vsi_value_read(err, tree, &value, buf);
+            st = vsi_value_read(err, &r->coll.payloads, &value, buf);
         if (st != VS_OK)
             return st;
-        size_t n = buf->bytes - at < read->bytes ? buf->bytes - at : read->bytes;
-        memcpy(read->out, buf->data + at, n);
-        read->out += n;
-        read->offset += n;
-        read->bytes -= n;
-        vsi_budget_breathe(&engine->pager, &engine->descs, &read->r.view.stay);
+        size_t n = buf->bytes - at < read.bytes ? buf->bytes - at : read.bytes;
+        memcpy(read.out, buf->data + at, n);
+        read.out += n;
+        read.offset += n;
+        read.bytes -= n;
+        vsi_budget_breathe(&engine->pager, &engine->descs, &r->view.stay);
     }
     return VS_OK;
 }
@@ -19311,21 +19310,22 @@ vs_status vs_payload_read(vs_collection *collection, vs_txn *txn, vs_key key, ui
     if (vsi_handle_check(collection, VSI_TAG_COLLECTION) != VS_OK || (room && !out) || !out_bytes)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
-    stream_read read = {.key = key, .offset = offset, .out = out};
+    vsi_reading r;
     uint32_t slot = 0;
-    vs_status st = vsi_reading_open(&err, collection, txn, &read.r);
+    size_t bytes = 0;
+    vsi_payload payload = {.bytes = 0};
+    vs_status st = vsi_reading_open(&err, collection, txn, &r);
     if (st == VS_OK)
-        st = vsi_record_find(&err, collection, &read.r.coll, key, &slot);
+        st = vsi_record_find(&err, collection, &r.coll, key, &slot);
     if (st == VS_OK)
-        st = vsi_payload_find(&err, &read.r.coll.payloads, key, &read.payload);
-    uint64_t left = offset < read.payload.bytes ? read.payload.bytes - offset : 0;
-    const size_t bytes = left < room ? (size_t)left : room;
-    read.bytes = bytes;
+        st = vsi_payload_find(&err, &r.coll.payloads, key, &payload);
+    if (st == VS_OK && offset < payload.bytes)
+        bytes = payload.bytes - offset < room ? (size_t)(payload.bytes - offset) : room;
     if (st == VS_OK)
-        st = stream_copy(&err, &read);
+        st = stream_copy(&err, &r, (stream_read){key, payload, offset, out, bytes});
     if (st == VS_OK)
         *out_bytes = bytes;
-    return vsi_reading_close(&read.r, st, &err);
+    return vsi_reading_close(&r, st, &err);
 }
 /* ---- api/collection.c ---------------------------------------------------------------------------------- */
 /* collection.c - creating, opening and describing collections. */
