@@ -1064,6 +1064,8 @@ VS_NODISCARD VS_API vs_status vs_payload_write(vs_collection *collection, vs_txn
  *   key          the record's key; the record exists
  *   bytes        what remains, at most its size; 0: no payload
  *
+ * On a full device it works, like vs_delete, when bytes is a multiple of 65,536; else the rest of a piece is
+ * written anew.
  * Errors: as vs_payload_write; VS_ERR_INVALID (bytes).
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_payload_truncate(vs_collection *collection, vs_txn *txn,

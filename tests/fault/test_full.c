@@ -404,6 +404,87 @@ VT_TEST(a_put_that_was_taken_back_leaves_a_transaction_that_only_deletes) {
     end(&f);
 }
 
+enum { PAYLOADS = 30, PAYLOAD_MAX = 150000 };
+
+static uint32_t payload_bytes[PAYLOADS];
+
+static const uint8_t *payload_of(uint64_t key) {
+    static uint8_t data[PAYLOAD_MAX];
+    vt_rng rng = {key};
+    for (size_t i = 0; i < PAYLOAD_MAX; i++)
+        data[i] = (uint8_t)vt_random(&rng);
+    return data;
+}
+
+static void check_payloads(fixture *f) {
+    static uint8_t found[PAYLOAD_MAX + 1];
+    for (uint64_t key = 0; key < PAYLOADS; key++) {
+        size_t n = 0;
+        if (!f->seed[key])
+            continue;
+        VT_OK(vs_payload_read(f->coll, NULL, vs_key_u64(key), 0, found, sizeof found, &n), f->coll);
+        VT_EQ(n, payload_bytes[key]);
+        VT_CHECK(!memcmp(found, payload_of(key), n));
+    }
+    check_all(f);
+}
+
+/* Runs at the ends of payloads until the disk has been full for some time; returns their bytes. */
+static uint64_t fill_payloads(fixture *f) {
+    uint64_t sum = 0;
+    for (int refused = 0, step = 0; refused < 20 && step < 2000; step++) {
+        uint64_t key = vt_below(&f->rng, PAYLOADS);
+        uint32_t at = payload_bytes[key], n = 1 + (uint32_t)vt_below(&f->rng, 70000);
+        if (!f->seed[key] || n > PAYLOAD_MAX - at)
+            continue;
+        vs_status st =
+            vs_payload_write(f->coll, NULL, vs_key_u64(key), at, payload_of(key) + at, n);
+        VT_CHECK(st == VS_OK || st == VS_ERR_FULL);
+        payload_bytes[key] += st == VS_OK ? n : 0;
+        refused += st != VS_OK;
+    }
+    for (int key = 0; key < PAYLOADS; key++)
+        sum += payload_bytes[key];
+    return sum;
+}
+
+/* Cut to whole pieces, to none, or with their records; what is cut inside a piece needs room for the rest of
+ * that. */
+VT_TEST(payloads_go_from_a_full_disk_and_make_room) {
+    enum { CYCLES = 5, PIECE = 65536 };
+    static fixture f;
+    for (int memory = 0; memory < 2; memory++) {
+        uint64_t first = 0;
+        begin(&f, ROOM, (uint64_t)memory);
+        memset(payload_bytes, 0, sizeof payload_bytes);
+        for (int cycle = 0; cycle < CYCLES; cycle++) {
+            for (uint64_t key = 0; key < PAYLOADS; key++)
+                VT_CHECK(f.seed[key] || put(&f, key));
+            uint64_t bytes = fill_payloads(&f);
+            first = first ? first : bytes;
+            VT_CHECK(bytes > 300000 && bytes >= first / 2);
+            check_payloads(&f);
+            for (uint64_t key = 0; key < PAYLOADS; key++) {
+                const vs_key name = vs_key_u64(key);
+                uint32_t left = vt_below(&f.rng, 2) ? 0 : payload_bytes[key] / PIECE * PIECE;
+                vs_status st = vs_payload_truncate(f.coll, NULL, name, payload_bytes[key] / 3);
+                VT_CHECK(st == VS_OK || st == VS_ERR_FULL);
+                payload_bytes[key] = st == VS_OK ? payload_bytes[key] / 3 : payload_bytes[key];
+                left = left < payload_bytes[key] ? left : 0;
+                if (key % 3 == 0) {
+                    VT_OK(vs_delete(f.coll, NULL, name), f.coll);
+                    f.seed[key] = payload_bytes[key] = 0;
+                } else {
+                    VT_OK(vs_payload_truncate(f.coll, NULL, name, left), f.coll);
+                    payload_bytes[key] = left;
+                }
+            }
+            check_payloads(&f);
+        }
+        end(&f);
+    }
+}
+
 static void count_message(void *ctx, int level, const char *text) {
     (void)level;
     *(int *)ctx += strstr(text, "making it anew") != NULL;

@@ -1,5 +1,6 @@
 /* stream.c - reading and writing the opaque bytes of a record. */
 #include "api/record.h"
+#include "store/budget.h"
 #include "store/payload.h"
 
 /* What a call is about: a record's payload, and a run of it. */
@@ -154,29 +155,38 @@ vs_status vs_payload_truncate(vs_collection *collection, vs_txn *txn, vs_key key
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
-/* Copies [offset, offset + bytes) of a payload, which has them. */
-static vs_status stream_copy(vsi_err *err, vs_collection *collection, const vsi_btree *tree,
-                             vs_key key, const vsi_payload *payload, uint64_t offset, uint8_t *out,
-                             size_t bytes) {
-    vsi_buf *buf = &collection->scratch;
-    vs_status st = VS_OK;
-    while (st == VS_OK && bytes) {
-        size_t at = (size_t)(offset % VSI_PAYLOAD_PIECE_BYTES);
+/* A run of a payload, which has it. */
+typedef struct stream_read {
+    vs_key key;
+    vsi_payload payload;
+    uint64_t offset;
+    uint8_t *out;
+    size_t bytes;
+} stream_read;
+
+/* Holds no more memory for many pieces than for one. */
+static vs_status stream_copy(vsi_err *err, vsi_reading *r, stream_read read) {
+    vsi_engine *engine = r->db->engine;
+    vsi_buf *buf = &r->collection->scratch;
+    while (read.bytes) {
+        uint32_t piece = (uint32_t)(read.offset / VSI_PAYLOAD_PIECE_BYTES);
+        size_t at = (size_t)(read.offset % VSI_PAYLOAD_PIECE_BYTES);
         vsi_value value;
         buf->bytes = 0;
-        st = vsi_payload_find_piece(err, tree, key, payload,
-                                    (uint32_t)(offset / VSI_PAYLOAD_PIECE_BYTES), &value);
+        vs_status st =
+            vsi_payload_find_piece(err, &r->coll.payloads, read.key, &read.payload, piece, &value);
         if (st == VS_OK)
-            st = vsi_value_read(err, tree, &value, buf);
+            st = vsi_value_read(err, &r->coll.payloads, &value, buf);
         if (st != VS_OK)
             return st;
-        size_t n = buf->bytes - at < bytes ? buf->bytes - at : bytes;
-        memcpy(out, buf->data + at, n);
-        out += n;
-        offset += n;
-        bytes -= n;
+        size_t n = buf->bytes - at < read.bytes ? buf->bytes - at : read.bytes;
+        memcpy(read.out, buf->data + at, n);
+        read.out += n;
+        read.offset += n;
+        read.bytes -= n;
+        vsi_budget_breathe(&engine->pager, &engine->descs, &r->view.stay);
     }
-    return st;
+    return VS_OK;
 }
 
 vs_status vs_payload_read(vs_collection *collection, vs_txn *txn, vs_key key, uint64_t offset,
@@ -198,7 +208,7 @@ vs_status vs_payload_read(vs_collection *collection, vs_txn *txn, vs_key key, ui
     if (st == VS_OK && offset < payload.bytes)
         bytes = payload.bytes - offset < room ? (size_t)(payload.bytes - offset) : room;
     if (st == VS_OK)
-        st = stream_copy(&err, collection, &r.coll.payloads, key, &payload, offset, out, bytes);
+        st = stream_copy(&err, &r, (stream_read){key, payload, offset, out, bytes});
     if (st == VS_OK)
         *out_bytes = bytes;
     return vsi_trace_end(&trace, vsi_reading_close(&r, st, &err), 1);
