@@ -1136,6 +1136,12 @@ VSI_FN const char *vsi_decimal_read(const uint8_t *text, size_t n, vsi_decimal *
 VSI_FN double vsi_decimal_to_double(const vsi_decimal *decimal);
 VSI_FN float vsi_decimal_to_float(const vsi_decimal *decimal);
 
+/* A number in the form in which most elements of vectors are written: up to 7 digits, or these, a point and 1 to 18
+ * digits, 19 in all; no exponent. Returns its bytes, with *out as vsi_decimal_to_float has it; 0: it is of another
+ * form, or fewer than VSI_FLOAT_TAKE_BYTES are there to look at. */
+enum { VSI_FLOAT_TAKE_BYTES = 36 };
+VSI_FN size_t vsi_float_take(const uint8_t *text, size_t n, float *out);
+
 /* What a number is as an integer; by its value: 1e3 and 10.0 are integers. */
 enum { VSI_INTEGER = 0, VSI_INTEGER_FRACTION, VSI_INTEGER_RANGE };
 
@@ -1639,8 +1645,9 @@ static int number_log2_of_ten(int power) {
     return (power * 217706 - (power < 0 ? 65535 : 0)) / 65536;
 }
 
-/* digits * 10^power as bits of the format, rounded. digits is not 0. */
-static uint64_t number_round(uint64_t digits, int64_t power, const number_format *f) {
+/* digits * 10^power as bits of the format, rounded. digits is not 0. Inline, so that shifts by what a format has are
+ * constants: a tenth of the time that a float takes. */
+static inline uint64_t number_round(uint64_t digits, int64_t power, const number_format *f) {
     if (power < f->ten_min)
         return 0;
     if (power > f->ten_max)
@@ -1784,6 +1791,87 @@ VSI_FN float vsi_decimal_to_float(const vsi_decimal *decimal) {
     float value;
     memcpy(&value, &bits, sizeof value);
     return value;
+}
+
+/* ---- the common form ------------------------------------------------------------------------ */
+
+/* The number that the first digits of 8 bytes make. */
+static uint64_t number_of_digits(uint64_t word, int digits) {
+    int half = 4 * (8 - digits); /* zeros come in front, in two steps: there is no shift by 64 */
+    return number_of_8_digits(word << half << half);
+}
+
+static bool number_is_e(uint8_t c) {
+    return c == 'e' || c == 'E';
+}
+
+/* An integer of digits bytes behind its sign, which a float has exactly: it is below 2^24. */
+static size_t number_take_whole(uint32_t value, uint8_t behind, uint32_t sign, size_t digits,
+                                float *out) {
+    if (number_is_e(behind))
+        return 0;
+    float number = (float)value;
+    *out = sign ? -number : number;
+    return sign + digits;
+}
+
+VSI_FN size_t vsi_float_take(const uint8_t *text, size_t n, float *out) {
+    static const uint64_t tens[] = {1,
+                                    10,
+                                    100,
+                                    1000,
+                                    10000,
+                                    100000,
+                                    1000000,
+                                    10000000,
+                                    100000000,
+                                    1000000000,
+                                    10000000000,
+                                    100000000000,
+                                    1000000000000,
+                                    10000000000000,
+                                    100000000000000,
+                                    1000000000000000,
+                                    10000000000000000};
+    if (n < VSI_FLOAT_TAKE_BYTES)
+        return 0;
+    uint32_t sign = text[0] == '-';
+    const uint8_t *p = text + sign;
+    uint64_t whole = (uint64_t)p[0] - '0';
+    int front = 1; /* digits before the point */
+    if (whole > 9)
+        return 0;
+    if (p[1] != '.') {
+        uint64_t word = vsi_get_u64(p);
+        front = number_count_digits(word);
+        if (front == 8 || (!whole && front > 1))
+            return 0;
+        whole = number_of_digits(word, front);
+        if (p[front] != '.')
+            return number_take_whole((uint32_t)whole, p[front], sign, (size_t)front, out);
+    }
+    /* Without branches: how many digits there are cannot be foretold. */
+    const uint8_t *fraction = p + front + 1;
+    uint64_t first = vsi_get_u64(fraction), second = vsi_get_u64(fraction + 8);
+    int count = number_count_digits(first), more = number_count_digits(second);
+    more = count == 8 ? more : 0;
+    int places = count + more;
+    uint64_t digits = whole * tens[places] + number_of_digits(first, count) * tens[more] +
+                      number_of_digits(second, more);
+    if (more == 8) { /* a float that was printed as a double */
+        uint64_t third = vsi_get_u64(fraction + 16);
+        more = number_count_digits(third);
+        if (more > 2)
+            return 0;
+        digits = digits * tens[more] + number_of_digits(third, more);
+        places += more;
+    }
+    if (!places || front + places > DIGITS_MAX || number_is_e(fraction[places]))
+        return 0;
+    uint64_t bits = digits ? number_round(digits, -places, &number_float) : 0;
+    uint32_t word = (uint32_t)bits | sign << 31;
+    memcpy(out, &word, sizeof word);
+    return sign + (size_t)front + 1 + (size_t)places;
 }
 
 /* ---- to integers ---------------------------------------------------------------------------- */
@@ -2338,13 +2426,45 @@ static bool json_take_float(vs_json *r, float *out) {
     return true;
 }
 
+enum { JSON_MISSES = 4 };
+
+/* Elements that vsi_float_take knows, behind each a comma and at most a blank, as far as they go: they are most of a
+ * vector. Element number at is the first one; returns the number of the first that is left. */
+static size_t json_take_floats(vs_json *r, float *out, size_t room, size_t at) {
+    const uint8_t *p = (const uint8_t *)r->text + r->at;
+    size_t left = r->bytes - r->at;
+    for (;; at++) {
+        float value;
+        size_t bytes = vsi_float_take(p, left, &value);
+        if (!bytes || p[bytes] != ',')
+            break;
+        bytes++;
+        if (p[bytes] == ' ')
+            bytes++;
+        if (at < room)
+            out[at] = value;
+        p += bytes;
+        left -= bytes;
+    }
+    r->at = r->bytes - left;
+    return at;
+}
+
 VSI_FN vs_status vsi_json_floats(vs_json *r, float *out, size_t room, size_t *out_count) {
     vsi_assert(r->token == VS_JSON_ARRAY_BEGIN);
-    size_t token_at = r->token_at, count = 0;
+    size_t token_at = r->token_at, count = 0, taken = 0, misses = 0;
     json_skip_space(r);
     for (bool is_end = json_take(r, ']'); !is_end; count++) {
         float value;
         json_skip_space(r);
+        if (misses <=
+            JSON_MISSES + taken / 2) { /* no more where others are most, such as integers */
+            size_t next = json_take_floats(r, out, room, count);
+            misses += next == count;
+            taken += next - count;
+            count = next;
+            json_skip_space(r);
+        }
         if (!json_take_float(r, &value))
             return r->status;
         if (count < room)

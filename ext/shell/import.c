@@ -270,7 +270,7 @@ static int skip_done_rows(importer *im) {
 /* Those that could not be read. */
 static void count_refused(importer *im, const ahead_load *load) {
     im->refused += load->refused;
-    if (im->log)
+    if (im->log && load->refusals.bytes)
         fwrite(load->refusals.text, 1, load->refusals.bytes, im->log);
 }
 

@@ -556,6 +556,64 @@ VT_TEST(vectors_written_and_read_at_once_are_the_same) {
     VT_CHECK(!memcmp(v, back, sizeof v));
 }
 
+/* The elements of an array one by one, up to its end or a fault. */
+static size_t read_one_by_one(vs_json *reader, float *out) {
+    size_t n = 0;
+    int token;
+    while ((token = vs_json_next(reader)) == VS_JSON_NUMBER)
+        VT_EQ(vs_json_float(reader, &out[n++]), VS_OK);
+    return n;
+}
+
+VT_TEST(an_array_read_at_once_is_its_elements_one_by_one_in_whatever_form) {
+    enum { MOST = 40 };
+    static const char *const forms[] = {"0.5",        "-0.123456789",
+                                        "0.47425896", "1e-3",
+                                        "12.75",      "7",
+                                        "-0.0",       "0.1234567890123456789",
+                                        "3.4e38",     "9.999999999999999"};
+    static const char *const between[] = {",", ", ", ",", ",  ", " ,", ",\n"};
+    static const char *const ends[] = {"]", " ]", ",]", ", ]", "", ",", " 1]", ",x]", ".5]"};
+    vt_rng rng = {vt_seed()};
+    for (int i = 0; i < 20000; i++) {
+        char text[MOST * 32] = "[", *copy;
+        float all[MOST], single[MOST], few[MOST] = {0};
+        size_t count = 1 + vt_below(&rng, MOST - 1), n = 0, m = 0, room = vt_below(&rng, MOST);
+        for (size_t k = 0; k < count; k++) {
+            strcat(text, k ? between[vt_below(&rng, 6)] : "");
+            strcat(text, forms[vt_below(&rng, 10)]);
+        }
+        strcat(text, ends[vt_below(&rng, 9)]);
+        size_t bytes = strlen(text), at = 0, at_single = 0;
+        copy = malloc(bytes);
+        memcpy(copy, text, bytes);
+        vs_json reader, slow;
+        const char *expected = "", *expected_single = "";
+        vs_json_begin(&reader, copy, bytes, 0);
+        vs_json_begin(&slow, copy, bytes, 0);
+        vs_json_next(&reader);
+        vs_json_next(&slow);
+        vs_status st = vs_json_floats(&reader, all, MOST, &n);
+        m = read_one_by_one(&slow, single);
+        vs_json_error(&reader, &at, &expected);
+        vs_status st_single = vs_json_error(&slow, &at_single, &expected_single);
+        VT_EQ(st, st_single);
+        if (at != at_single)
+            vt_fail(__FILE__, __LINE__, "%s: fails at %zu, one by one at %zu", text, at, at_single);
+        if (st == VS_OK) {
+            VT_EQ(n, m);
+            VT_CHECK(!memcmp(all, single, n * sizeof *all));
+            vs_json_begin(&reader, copy, bytes, 0);
+            vs_json_next(&reader);
+            VT_EQ(vs_json_floats(&reader, few, room, &n), VS_OK);
+            VT_EQ(n, m);
+            for (size_t k = 0; k < MOST; k++)
+                VT_CHECK(k < room && k < n ? few[k] == single[k] : few[k] == 0);
+        }
+        free(copy);
+    }
+}
+
 /* ---- whole texts ---------------------------------------------------------------------------- */
 
 VT_TEST(a_text_is_compacted_also_in_place) {

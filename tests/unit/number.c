@@ -435,6 +435,87 @@ VT_TEST(random_texts_are_read_as_the_c_library_does) {
     }
 }
 
+/* What vsi_float_take makes of text, from a block of exactly its size. */
+static size_t take(const char *text, float *out) {
+    size_t n = strlen(text);
+    uint8_t *copy = malloc(n ? n : 1);
+    memcpy(copy, text, n);
+    size_t taken = vsi_float_take(copy, n, out);
+    free(copy);
+    return taken;
+}
+
+VT_TEST(the_common_form_of_floats_is_read_as_every_number_is) {
+    static const char *const behind[] = {",", ", ", "]", "e5,", "E-3]", "x", "", " ", ".5", "-"};
+    vt_rng rng = {vt_seed()};
+    for (int i = 0; i < 300000; i++) {
+        char text[120];
+        int whole = 1 + (int)vt_below(&rng, i % 3 ? 2 : 10), places = (int)vt_below(&rng, 23);
+        bool has_point = i % 7;
+        const char *rest = behind[vt_below(&rng, COUNT(behind))];
+        char *p = text + sprintf(text, "%s", i % 2 ? "-" : "");
+        for (int k = 0; k < whole; k++)
+            *p++ = (char)('0' + (k || whole == 1 ? 0 : 1) + (int)vt_below(&rng, 9));
+        if (has_point)
+            *p++ = '.';
+        for (int k = 0; has_point && k < places; k++)
+            *p++ = (char)('0' + (i % 5 ? (int)vt_below(&rng, 10) : i % 2 * 9));
+        sprintf(p, "%s%*s", rest, (int)vt_below(&rng, 40), "");
+        float value = 0;
+        vsi_decimal decimal;
+        size_t n = strlen(text), taken = take(text, &value);
+        bool is_number = !vsi_decimal_read((const uint8_t *)text, n, &decimal);
+        bool is_point = has_point || *rest == '.';
+        places = has_point ? places : 1; /* of rest */
+        bool is_taken = is_number && whole <= 7 && *rest != 'e' && *rest != 'E' &&
+                        (!is_point || (places <= 18 && whole + places <= 19)) &&
+                        n >= VSI_FLOAT_TAKE_BYTES;
+        if (taken != (is_taken ? decimal.bytes : 0))
+            vt_fail(__FILE__, __LINE__, "'%s': %zu bytes taken", text, taken);
+        if (taken && bits_of_float(value) != bits_of_float(vsi_decimal_to_float(&decimal)))
+            vt_fail(__FILE__, __LINE__, "'%s' is another number", text);
+    }
+}
+
+VT_TEST(no_other_form_is_taken_for_the_common_one) {
+    static const char *const others[] = {".5",
+                                         "-",
+                                         "-.5",
+                                         "+1.5",
+                                         " 1.5",
+                                         "1.",
+                                         "01.5",
+                                         "01",
+                                         "-00",
+                                         "",
+                                         "a.5",
+                                         "--1",
+                                         "-1.",
+                                         "1.a",
+                                         "1.-5",
+                                         "/.5",
+                                         ":.5",
+                                         "1e5",
+                                         "12E-3",
+                                         "12e1",
+                                         "1.5e",
+                                         "123.",
+                                         "/",
+                                         "12345678",
+                                         "1234567.e",
+                                         "12345678.25",
+                                         "-00.5",
+                                         "0.1234567890123456789",
+                                         "1234567.1234567890123"};
+    for (size_t i = 0; i < COUNT(others); i++) {
+        char text[100];
+        float value = 7;
+        sprintf(text, "%s,%40s", others[i], "");
+        VT_EQ(take(text, &value), 0);
+        VT_CHECK(value == 7);
+    }
+}
+
 VT_TEST(what_is_no_number_is_refused_where_it_stops_to_be_one) {
     static const struct {
         const char *text, *expected;

@@ -326,13 +326,45 @@ static bool json_take_float(vs_json *r, float *out) {
     return true;
 }
 
+enum { JSON_MISSES = 4 };
+
+/* Elements that vsi_float_take knows, behind each a comma and at most a blank, as far as they go: they are most of a
+ * vector. Element number at is the first one; returns the number of the first that is left. */
+static size_t json_take_floats(vs_json *r, float *out, size_t room, size_t at) {
+    const uint8_t *p = (const uint8_t *)r->text + r->at;
+    size_t left = r->bytes - r->at;
+    for (;; at++) {
+        float value;
+        size_t bytes = vsi_float_take(p, left, &value);
+        if (!bytes || p[bytes] != ',')
+            break;
+        bytes++;
+        if (p[bytes] == ' ')
+            bytes++;
+        if (at < room)
+            out[at] = value;
+        p += bytes;
+        left -= bytes;
+    }
+    r->at = r->bytes - left;
+    return at;
+}
+
 VSI_FN vs_status vsi_json_floats(vs_json *r, float *out, size_t room, size_t *out_count) {
     vsi_assert(r->token == VS_JSON_ARRAY_BEGIN);
-    size_t token_at = r->token_at, count = 0;
+    size_t token_at = r->token_at, count = 0, taken = 0, misses = 0;
     json_skip_space(r);
     for (bool is_end = json_take(r, ']'); !is_end; count++) {
         float value;
         json_skip_space(r);
+        if (misses <=
+            JSON_MISSES + taken / 2) { /* no more where others are most, such as integers */
+            size_t next = json_take_floats(r, out, room, count);
+            misses += next == count;
+            taken += next - count;
+            count = next;
+            json_skip_space(r);
+        }
         if (!json_take_float(r, &value))
             return r->status;
         if (count < room)

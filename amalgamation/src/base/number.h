@@ -23,6 +23,12 @@ VSI_FN const char *vsi_decimal_read(const uint8_t *text, size_t n, vsi_decimal *
 VSI_FN double vsi_decimal_to_double(const vsi_decimal *decimal);
 VSI_FN float vsi_decimal_to_float(const vsi_decimal *decimal);
 
+/* A number in the form in which most elements of vectors are written: up to 7 digits, or these, a point and 1 to 18
+ * digits, 19 in all; no exponent. Returns its bytes, with *out as vsi_decimal_to_float has it; 0: it is of another
+ * form, or fewer than VSI_FLOAT_TAKE_BYTES are there to look at. */
+enum { VSI_FLOAT_TAKE_BYTES = 36 };
+VSI_FN size_t vsi_float_take(const uint8_t *text, size_t n, float *out);
+
 /* What a number is as an integer; by its value: 1e3 and 10.0 are integers. */
 enum { VSI_INTEGER = 0, VSI_INTEGER_FRACTION, VSI_INTEGER_RANGE };
 
