@@ -26,7 +26,7 @@ check "the header has functions and statuses" \
     "[ \$(wc -l <'$scratch/functions') -ge 60 ] && [ \$(wc -l <'$scratch/statuses') -ge 30 ]"
 check "API.md names every public function" "nothing unnamed '$scratch/functions' docs/API.md"
 check "ERRORS.md has every status" "nothing unnamed '$scratch/statuses' docs/ERRORS.md"
-grep -v '`vs_get`\|`VS_ERR_BUSY`' docs/API.md docs/ERRORS.md | cut -d: -f2- >"$scratch/lacking.md"
+sed 's/`vs_get`//g; s/`VS_ERR_BUSY`//g' docs/API.md docs/ERRORS.md >"$scratch/lacking.md"
 check "a function that is not named would be seen" \
     "[ \"\$(unnamed '$scratch/functions' '$scratch/lacking.md')\" = vs_get ]"
 check "a status that is not there would be seen" \
