@@ -22010,9 +22010,12 @@ static vs_status copy_run(vsi_err *err, copy_work *copy) {
         while (st == VS_OK && copy->payload_bytes)
             st = copy_statement(err, copy, copy_pieces);
     }
+    if (st != VS_OK)
+        return st;
     copy->note_bytes = vsi_note_encode(copy->note, copy->from, (vsi_bytes){copy->note, 0}).bytes;
-    while (st == VS_OK)
+    do
         st = copy_statement(err, copy, copy_note);
+    while (st == VS_OK);
     return st == VS_ERR_NOT_FOUND ? VS_OK : st;
 }
 
@@ -23929,8 +23932,11 @@ static void param_fill(vs_db *db, const limits_param *param, vs_param_info *out_
 }
 
 /* A call about parameters: of a database, or of none. */
-static vs_status param_check(vsi_err *err, vs_db *db, const vs_param_info *info) {
-    if ((db && vsi_handle_check(db, VSI_TAG_DB) != VS_OK) || !info)
+static vs_status param_check(vsi_err *err, vs_db *db, const char *name, const vs_param_info *info) {
+    bool has_all = name && info;
+    if (db && vsi_handle_check_call(db, VSI_TAG_DB, has_all, "name or out_info") != VS_OK)
+        return VS_ERR_MISUSE;
+    if (!has_all)
         return VS_ERR_MISUSE;
     vs_status st = vsi_struct_check(err, "vs_param_info", info);
     return db ? vsi_handle_end(&db->head, st, err) : st;
@@ -23938,7 +23944,7 @@ static vs_status param_check(vsi_err *err, vs_db *db, const vs_param_info *info)
 
 vs_status vs_param_at(vs_db *db, size_t at, vs_param_info *out_info) {
     vsi_err err = {0};
-    vs_status st = param_check(&err, db, out_info);
+    vs_status st = param_check(&err, db, "", out_info);
     if (st != VS_OK)
         return st;
     if (at >= sizeof limits_params / sizeof *limits_params)
@@ -23959,9 +23965,9 @@ static vs_status param_find(vsi_err *err, const char *name, const limits_param *
 vs_status vs_param_get(vs_db *db, const char *name, vs_param_info *out_info) {
     vsi_err err = {0};
     const limits_param *param = NULL;
-    vs_status st = param_check(&err, db, out_info);
-    if (st != VS_OK || !name)
-        return VS_ERR_MISUSE;
+    vs_status st = param_check(&err, db, name, out_info);
+    if (st != VS_OK)
+        return st;
     st = param_find(&err, name, &param);
     if (st == VS_OK)
         param_fill(db, param, out_info);
@@ -23981,7 +23987,7 @@ static vs_status param_check_value(vsi_err *err, const limits_param *param, uint
 }
 
 vs_status vs_param_set(vs_db *db, const char *name, uint64_t value) {
-    if (vsi_handle_check(db, VSI_TAG_DB) != VS_OK || !name)
+    if (vsi_handle_check_call(db, VSI_TAG_DB, name, "name") != VS_OK)
         return VS_ERR_MISUSE;
     vsi_err err = {0};
     const limits_param *param = NULL;

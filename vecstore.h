@@ -557,17 +557,17 @@ enum {
     VS_JACCARD = 6  /* 1 - bits that both have / bits that one of them has; 0 when there are none */
 };
 
-#define VS_DIM_MAX            65535u      /* elements of a vector */
-#define VS_NAME_BYTES_MAX     255u        /* bytes of a collection's name */
-#define VS_FIELDS_MAX         8u          /* vector fields of a collection */
-#define VS_FIELD_BYTES_MAX    63u         /* bytes of a field's name */
-#define VS_INDEX_BYTES_MAX    255u        /* bytes of an index description */
-#define VS_KEY_BYTES_MAX      1024u       /* bytes of a record's key */
-#define VS_METADATA_BYTES_MAX 1048576u    /* bytes of one record's metadata */
+#define VS_DIM_MAX            65535u         /* elements of a vector */
+#define VS_NAME_BYTES_MAX     255u           /* bytes of a collection's name */
+#define VS_FIELDS_MAX         8u             /* vector fields of a collection */
+#define VS_FIELD_BYTES_MAX    63u            /* bytes of a field's name */
+#define VS_INDEX_BYTES_MAX    255u           /* bytes of an index description */
+#define VS_KEY_BYTES_MAX      1024u          /* bytes of a record's key */
+#define VS_METADATA_BYTES_MAX 1048576u       /* bytes of one record's metadata */
 #define VS_PAYLOAD_BYTES_MAX  1099511627776u /* bytes of one record's payload: 1 TiB */
-#define VS_RECORDS_MAX        4294967294u /* records of a collection */
-#define VS_KV_KEY_BYTES_MAX   1024u       /* bytes of a note's key */
-#define VS_KV_VALUE_BYTES_MAX 1048576u    /* bytes of a note's value */
+#define VS_RECORDS_MAX        4294967294u    /* records of a collection */
+#define VS_KV_KEY_BYTES_MAX   1024u          /* bytes of a note's key */
+#define VS_KV_VALUE_BYTES_MAX 1048576u       /* bytes of a note's value */
 
 /* vs_field.flags */
 enum {
@@ -922,8 +922,8 @@ typedef struct vs_record {
     size_t metadata_bytes;    /* 0: up to its NUL; what comes out has both the size and a NUL */
     const vs_vector *vectors; /* [vector_count] further ones: of other fields, in any order */
     size_t vector_count;
-    uint64_t version;    /* out: of the content; in: not looked at */
-    uint64_t if_version; /* in: only if what is there has this version; 0: whichever it has */
+    uint64_t version;       /* out: of the content; in: not looked at */
+    uint64_t if_version;    /* in: only if what is there has this version; 0: whichever it has */
     uint64_t payload_bytes; /* out: of its payload, see vs_payload_write; in: not looked at */
 } vs_record;
 

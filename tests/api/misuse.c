@@ -58,8 +58,13 @@ typedef struct outs {
     vs_collection_info info;
     vs_field_info field;
     vs_alias_info alias;
+    vs_collection_stats sizes;
+    vs_param_info param;
+    vs_limit_info limit;
     vs_stats stats;
-    vs_record record;
+    vs_record record, records[2];
+    vs_hit hit;
+    void *block;
     vs_status statuses[ROOM];
     uint64_t number, numbers[ROOM];
     size_t count, counts[ROOM];
@@ -76,8 +81,8 @@ typedef struct world {
     vs_db *db, *other;
     vs_collection *c, *other_c;
     vs_txn *read, *other_read, *other_write;
-    vs_txn *write; /* NULL, or one of db */
-    vs_cursor *cursor;
+    vs_txn *write;            /* NULL, or one of db */
+    vs_cursor *cursor, *near; /* of vs_scan, of vs_search_open */
     outs out, before;
     vs_hit hits[ROOM * ROOM]; /* may be written to by calls that fail */
     vs_stats stats[2];
@@ -120,6 +125,9 @@ static void outs_reset(outs *out) {
     const vs_collection_info info = VS_COLLECTION_INFO_INIT;
     const vs_field_info field = VS_FIELD_INFO_INIT;
     const vs_alias_info alias = VS_ALIAS_INFO_INIT;
+    const vs_collection_stats sizes = VS_COLLECTION_STATS_INIT;
+    const vs_param_info param = VS_PARAM_INFO_INIT;
+    const vs_limit_info limit = VS_LIMIT_INFO_INIT;
     const vs_stats stats = VS_STATS_INIT;
     const vs_record record = VS_RECORD_INIT;
     memset(out, FILL, sizeof *out);
@@ -128,11 +136,15 @@ static void outs_reset(outs *out) {
     out->collection = NULL;
     out->cursor = NULL;
     out->vfs = NULL;
+    out->block = NULL;
+    out->sizes = sizes;
+    out->param = param;
+    out->limit = limit;
     out->info = info;
     out->field = field;
     out->alias = alias;
     out->stats = stats;
-    out->record = record;
+    out->record = out->records[0] = out->records[1] = record;
 }
 
 static void world_make(world *w) {
@@ -147,6 +159,8 @@ static void world_make(world *w) {
     w->other_write = sample_begin(w->other, VS_TXN_WRITE);
     VT_OK(vs_scan(w->c, NULL, NULL, &w->cursor), w->c);
     VT_EQ(vs_step(w->cursor), VS_ROW);
+    VT_OK(vs_search_open(w->c, NULL, vector, VS_F32, NULL, &w->near), w->c);
+    VT_EQ(vs_step(w->near), VS_ROW);
     outs_reset(&w->out);
 }
 
@@ -164,12 +178,14 @@ static void world_tidy(world *w) {
     vs_cursor_close(w->out.cursor);
     vs_collection_close(w->out.collection);
     vs_rollback(w->out.txn);
+    vs_free(w->out.block);
     outs_reset(&w->out);
 }
 
 static void world_end(world *w) {
     world_tidy(w);
     vs_cursor_close(w->cursor);
+    vs_cursor_close(w->near);
     vs_rollback(w->write);
     vs_rollback(w->read);
     vs_rollback(w->other_read);
@@ -454,6 +470,84 @@ static vs_status do_commit(world *w, void *handle, vs_txn *txn) {
     return st;
 }
 
+static vs_status do_copy(world *w, void *handle, vs_txn *txn) {
+    return vs_collection_copy(handle, txn, "copy", &w->out.collection);
+}
+
+static vs_status do_drop(world *w, void *handle, vs_txn *txn) {
+    (void)w;
+    return vs_collection_drop(handle, txn);
+}
+
+static vs_status do_sizes(world *w, void *handle, vs_txn *txn) {
+    return vs_collection_stats_get(handle, txn, &w->out.sizes);
+}
+
+static vs_status do_payload_write(world *w, void *handle, vs_txn *txn) {
+    (void)w;
+    return vs_payload_write(handle, txn, vs_key_u64(1), 0, "payload", 7);
+}
+
+static vs_status do_payload_truncate(world *w, void *handle, vs_txn *txn) {
+    (void)w;
+    return vs_payload_truncate(handle, txn, vs_key_u64(1), 0);
+}
+
+static vs_status do_payload_read(world *w, void *handle, vs_txn *txn) {
+    return vs_payload_read(handle, txn, vs_key_u64(1), 0, w->out.text, sizeof w->out.text,
+                           &w->out.count);
+}
+
+static vs_status do_search_open(world *w, void *handle, vs_txn *txn) {
+    return vs_search_open(handle, txn, vector, VS_F32, NULL, &w->out.cursor);
+}
+
+static vs_status do_cursor_hit(world *w, void *handle, vs_txn *txn) {
+    (void)txn;
+    bool is_right = handle && handle == w->cursor;
+    return vs_cursor_hit(is_right ? w->near : handle, &w->out.hit);
+}
+
+static vs_status do_set_timeout(world *w, void *handle, vs_txn *txn) {
+    (void)w, (void)txn;
+    return vs_set_timeout(handle, 0);
+}
+
+static vs_status do_vacuum(world *w, void *handle, vs_txn *txn) {
+    (void)txn;
+    return vs_vacuum(handle, 0, &w->out.number);
+}
+
+static vs_status do_serialize(world *w, void *handle, vs_txn *txn) {
+    (void)txn;
+    return vs_serialize(handle, &w->out.block, &w->out.count);
+}
+
+static vs_status take_piece(void *ctx, const void *data, size_t bytes, uint64_t offset) {
+    (void)ctx, (void)offset;
+    return data && bytes ? VS_OK : VS_ERR_IO;
+}
+
+static vs_status do_serialize_to(world *w, void *handle, vs_txn *txn) {
+    (void)w, (void)txn;
+    return vs_serialize_to(handle, take_piece, NULL);
+}
+
+static vs_status do_param_at(world *w, void *handle, vs_txn *txn) {
+    (void)txn;
+    return vs_param_at(handle, 0, &w->out.param);
+}
+
+static vs_status do_param_get(world *w, void *handle, vs_txn *txn) {
+    (void)txn;
+    return vs_param_get(handle, "memory_limit", &w->out.param);
+}
+
+static vs_status do_param_set(world *w, void *handle, vs_txn *txn) {
+    (void)w, (void)txn;
+    return vs_param_set(handle, "busy_timeout_ms", 100);
+}
+
 static vs_status do_step(world *w, void *handle, vs_txn *txn) {
     (void)w, (void)txn;
     return vs_step(handle);
@@ -517,6 +611,13 @@ static const call calls[] = {
     {"vs_stats_get", do_stats, DB, NO_TXN, 0, 0},
     {"vs_check", do_check, DB, NO_TXN, 0, 0},
     {"vs_set_hooks", do_set_hooks, DB, NO_TXN, 0, 0},
+    {"vs_set_timeout", do_set_timeout, DB, NO_TXN, 0, 0},
+    {"vs_vacuum", do_vacuum, DB, NO_TXN, 0, 0},
+    {"vs_serialize", do_serialize, DB, NO_TXN, 0, 0},
+    {"vs_serialize_to", do_serialize_to, DB, NO_TXN, 0, 0},
+    {"vs_param_at", do_param_at, DB, NO_TXN, 1, 0},
+    {"vs_param_get", do_param_get, DB, NO_TXN, 1, 0},
+    {"vs_param_set", do_param_set, DB, NO_TXN, 0, 0},
     {"vs_close", do_close, DB, NO_TXN, 1, 1},
     {"vs_collection_info_get", do_info, COLLECTION, READS, 0, 0},
     {"vs_collection_set_limits", do_set_limits, COLLECTION, CHANGES, 0, 0},
@@ -540,6 +641,13 @@ static const call calls[] = {
     {"vs_search_key", do_search_key, COLLECTION, READS, 0, 0},
     {"vs_distance", do_distance, COLLECTION, READS, 0, 0},
     {"vs_scan", do_scan, COLLECTION, READS, 0, 0},
+    {"vs_collection_stats_get", do_sizes, COLLECTION, READS, 0, 0},
+    {"vs_payload_write", do_payload_write, COLLECTION, CHANGES, 0, 0},
+    {"vs_payload_truncate", do_payload_truncate, COLLECTION, CHANGES, 0, 0},
+    {"vs_payload_read", do_payload_read, COLLECTION, READS, 0, 0},
+    {"vs_search_open", do_search_open, COLLECTION, READS, 0, 0},
+    {"vs_collection_copy", do_copy, COLLECTION, CHANGES, 0, 0},
+    {"vs_collection_drop", do_drop, COLLECTION, CHANGES, 0, 0},
     {"vs_collection_rename", do_rename, COLLECTION, CHANGES, 0, 0},
     {"vs_collection_close", do_collection_close, COLLECTION, NO_TXN, 1, 1},
     {"vs_savepoint", do_savepoint, TXN, NO_TXN, 0, 0},
@@ -550,10 +658,17 @@ static const call calls[] = {
     {"vs_rollback", do_rollback, TXN, NO_TXN, 1, 1},
     {"vs_step", do_step, CURSOR, NO_TXN, 0, 0},
     {"vs_cursor_record", do_cursor_record, CURSOR, NO_TXN, 0, 0},
+    {"vs_cursor_hit", do_cursor_hit, CURSOR, NO_TXN, 0, 0},
     {"vs_cursor_close", do_cursor_close, CURSOR, NO_TXN, 1, 1},
 };
 
 enum { CALLS = sizeof calls / sizeof calls[0] };
+
+/* What needs the place of the writer though it takes no transaction. */
+static bool takes_role(const call *one) {
+    return one->txn == CHANGES || one->run == do_begin || one->run == do_checkpoint ||
+           one->run == do_vacuum;
+}
 
 static void *handle_of(const world *w, int kind) {
     return kind == DB           ? (void *)w->db
@@ -599,6 +714,8 @@ VT_TEST(null_handles_are_misuse_and_the_ends_of_handles_take_them) {
     for (size_t i = 0; i < CALLS; i++) {
         vt_at(calls[i].name, 0);
         vs_status st = calls[i].run == do_close ? VS_OK : VS_ERR_MISUSE;
+        if (calls[i].takes_null && !calls[i].ends)
+            continue; /* of no database: the defaults */
         REFUSED(&w, calls[i].run(&w, NULL, NULL), st);
     }
     world_end(&w);
@@ -723,7 +840,7 @@ VT_TEST(a_second_write_transaction_of_the_same_thread_is_misuse_at_once) {
     for (size_t i = 0; i < CALLS; i++) {
         void *handle = handle_of(&w, calls[i].kind);
         vt_at(calls[i].name, 0);
-        if (calls[i].txn == CHANGES || calls[i].run == do_begin || calls[i].run == do_checkpoint)
+        if (takes_role(&calls[i]))
             REFUSED_WITH(&w, calls[i].run(&w, handle, NULL), VS_ERR_MISUSE, handle,
                          "already has a write transaction");
     }
@@ -779,7 +896,7 @@ VT_TEST(a_database_opened_for_reading_refuses_every_change) {
     for (size_t i = 0; i < CALLS; i++) {
         void *handle = handle_of(&w, calls[i].kind);
         vt_at(calls[i].name, 0);
-        if (calls[i].txn == CHANGES || calls[i].run == do_begin || calls[i].run == do_checkpoint)
+        if (takes_role(&calls[i]))
             REFUSED_WITH(&w, calls[i].run(&w, handle, NULL), VS_ERR_READONLY, handle, "read-only");
     }
     vs_collection_close(w.c);
@@ -840,6 +957,7 @@ static int answer(void *ctx, uint32_t waited_ms, uint32_t tries) {
     q->wrong += vs_collection_create(q->db, NULL, "new", &options, NULL) != VS_ERR_MISUSE;
     q->wrong += vs_kv_put(q->db, NULL, NULL, "k", 1, "v", 1) != VS_ERR_MISUSE;
     q->wrong += vs_checkpoint(q->db) != VS_ERR_MISUSE;
+    q->wrong += vs_vacuum(q->db, 0, NULL) != VS_ERR_MISUSE;
     q->wrong += vs_close(q->db) != VS_ERR_BUSY;
     q->wrong += vs_stats_get(q->db, &stats) != VS_OK;
     q->wrong += vs_collection_open(q->db, NULL, "c", &c) != VS_OK;
@@ -1050,12 +1168,42 @@ VT_TEST(opening_refuses_each_wrong_argument_and_creates_nothing) {
     world_end(&w);
 }
 
+static void refuse_bytes(const void *data, size_t bytes, const vs_open_options *options,
+                         vs_status st) {
+    vs_db *db = NULL;
+    VT_EQ(vs_deserialize(data, bytes, options, &db), st);
+    VT_CHECK(vs_errmsg(db)[0]);
+    VT_EQ(vs_close(db), VS_OK);
+}
+
+VT_TEST(databases_in_memory_refuse_wrong_arguments) {
+    static world w;
+    static const char garbage[200000] = "no database";
+    vs_open_options options = VS_OPEN_OPTIONS_INIT;
+    world_make(&w);
+    VT_EQ(vs_deserialize(garbage, sizeof garbage, NULL, NULL), VS_ERR_MISUSE);
+    refuse_bytes(NULL, 1, NULL, VS_ERR_MISUSE);
+    refuse_bytes(NULL, 0, NULL, VS_ERR_MISUSE);
+    refuse_bytes(garbage, 0, NULL, VS_ERR_NOT_DB);
+    refuse_bytes(garbage, 11, NULL, VS_ERR_NOT_DB);
+    refuse_bytes(garbage, sizeof garbage, NULL, VS_ERR_NOT_DB);
+    options.vfs = w.vfs;
+    refuse_bytes(garbage, sizeof garbage, &options, VS_ERR_MISUSE);
+    refuse_open(&w, ":memory:", &options, VS_ERR_MISUSE, "memory");
+    options.vfs = NULL;
+    options.flags = VS_OPEN_READONLY;
+    refuse_open(&w, ":memory:", &options, VS_ERR_MISUSE, "memory");
+    options.size = 0;
+    refuse_bytes(garbage, sizeof garbage, &options, VS_ERR_MISUSE);
+    world_end(&w);
+}
+
 VT_TEST(closing_a_database_in_use_is_busy_and_leaves_it_as_it_is) {
     static world w;
     world_make(&w);
     REFUSED_WITH(&w, vs_close(w.db), VS_ERR_BUSY, w.db, "still open: 1 transactions");
     world_begin(&w);
-    REFUSED_WITH(&w, vs_close(w.db), VS_ERR_BUSY, w.db, "2 transactions, 1 collections, 1 cursors");
+    REFUSED_WITH(&w, vs_close(w.db), VS_ERR_BUSY, w.db, "2 transactions, 1 collections, 2 cursors");
     world_end(&w);
 }
 
@@ -1116,6 +1264,8 @@ VT_TEST(wrong_names_are_refused_wherever_a_name_is_given) {
             REFUSED_WITH(&w, vs_collection_rename(w.c, w.write, n->name), n->status, w.c, n->part);
             REFUSED(&w, vs_alias_set(w.db, w.write, n->name, w.c), n->status);
             VT_CONTAINS(vs_errmsg(teller), n->part);
+            REFUSED_WITH(&w, vs_collection_copy(w.c, w.write, n->name, &w.out.collection),
+                         n->status, w.c, n->part);
             if (n->status != VS_ERR_EXISTS)
                 REFUSED(&w, vs_collection_open(w.db, w.write, n->name, &w.out.collection),
                         n->name ? VS_ERR_NOT_FOUND : VS_ERR_MISUSE);
@@ -1180,6 +1330,9 @@ VT_TEST(what_describes_collections_refuses_null_and_sizes_and_ends_where_nothing
     world_make(&w);
     for (size_t size = 0; size < 4; size++) {
         w.out.info.size = w.out.field.size = w.out.alias.size = w.out.stats.size = (uint32_t)size;
+        w.out.sizes.size = (uint32_t)size;
+        REFUSED_WITH(&w, vs_collection_stats_get(w.c, NULL, &w.out.sizes), VS_ERR_MISUSE, w.c,
+                     "size");
         REFUSED_WITH(&w, vs_collection_at(w.db, NULL, 0, &w.out.info), VS_ERR_MISUSE, w.db, "size");
         REFUSED_WITH(&w, vs_collection_info_get(w.c, NULL, &w.out.info), VS_ERR_MISUSE, w.c,
                      "size");
@@ -1189,6 +1342,7 @@ VT_TEST(what_describes_collections_refuses_null_and_sizes_and_ends_where_nothing
     }
     outs_reset(&w.out);
     REFUSED_WITH(&w, vs_collection_at(w.db, NULL, 0, NULL), VS_ERR_MISUSE, w.db, "out_info");
+    REFUSED_WITH(&w, vs_collection_stats_get(w.c, NULL, NULL), VS_ERR_MISUSE, w.c, "out_stats");
     REFUSED_WITH(&w, vs_collection_info_get(w.c, NULL, NULL), VS_ERR_MISUSE, w.c, "out_info");
     REFUSED_WITH(&w, vs_field_at(w.c, NULL, 0, NULL), VS_ERR_MISUSE, w.c, "out_info");
     REFUSED_WITH(&w, vs_alias_at(w.db, NULL, 0, NULL), VS_ERR_MISUSE, w.db, "out_info");
@@ -1248,6 +1402,12 @@ VT_TEST(wrong_keys_are_refused_by_every_call_that_takes_a_key) {
         REFUSED_WITH(&w, vs_update(w.c, w.write, &record, VS_UPDATE_VECTORS), st, w.c, "key");
         REFUSED_WITH(&w, vs_put_batch(w.c, w.write, &batch, VS_UPSERT), st, w.c, "key");
         REFUSED_WITH(&w, vs_get(w.c, w.write, key, &w.out.record), st, w.c, "key");
+        REFUSED_WITH(&w, vs_exists(w.c, w.write, key, &w.out.answer), st, w.c, "key");
+        REFUSED_WITH(&w, vs_get_batch(w.c, w.write, &key, 1, NULL, NULL), st, w.c, "key");
+        REFUSED_WITH(&w, vs_payload_write(w.c, w.write, key, 0, "p", 1), st, w.c, "key");
+        REFUSED_WITH(&w, vs_payload_truncate(w.c, w.write, key, 0), st, w.c, "key");
+        REFUSED_WITH(&w, vs_payload_read(w.c, w.write, key, 0, NULL, 0, &w.out.count), st, w.c,
+                     "key");
         REFUSED_WITH(&w, vs_delete(w.c, w.write, key), st, w.c, "key");
         REFUSED_WITH(&w, vs_delete_batch(w.c, w.write, &key, 1, &w.out.number), st, w.c, "key");
         REFUSED_WITH(&w, vs_set_metadata(w.c, w.write, key, NULL, 0), st, w.c, "key");
@@ -1435,6 +1595,16 @@ VT_TEST(what_reads_records_refuses_wrong_arguments) {
     outs_reset(&w.out);
     REFUSED_WITH(&w, vs_get(w.c, NULL, keys[1], &w.out.record), VS_ERR_NOT_FOUND, w.c, "99");
     REFUSED_WITH(&w, vs_cursor_record(w.cursor, NULL), VS_ERR_MISUSE, w.cursor, "out_record");
+    REFUSED_WITH(&w, vs_exists(w.c, NULL, keys[0], NULL), VS_ERR_MISUSE, w.c, "out_exists");
+    REFUSED_WITH(&w, vs_get_batch(w.c, NULL, NULL, 1, w.out.records, NULL), VS_ERR_MISUSE, w.c,
+                 "keys");
+    REFUSED_WITH(&w, vs_get_batch(w.c, NULL, keys, SIZE_MAX, w.out.records, NULL), VS_ERR_LIMIT,
+                 w.c, "too many");
+    VT_EQ(vs_get_batch(w.c, NULL, keys, 2, w.out.records, NULL), VS_ERR_NOT_FOUND);
+    VT_CONTAINS(vs_errmsg(w.c), "99");
+    w.out.records[0].size = 2;
+    REFUSED_WITH(&w, vs_get_batch(w.c, NULL, keys, 1, w.out.records, NULL), VS_ERR_MISUSE, w.c,
+                 "size is 2");
     REFUSED_WITH(&w, vs_count(w.c, NULL, NULL), VS_ERR_MISUSE, w.c, "out_count");
     REFUSED_WITH(&w, vs_get_vectors(w.c, NULL, 0, NULL, 1, w.out.vectors, 0, NULL), VS_ERR_MISUSE,
                  w.c, "keys or vectors");
@@ -1448,6 +1618,36 @@ VT_TEST(what_reads_records_refuses_wrong_arguments) {
                  w.c, "stride is 15");
     REFUSED_WITH(&w, vs_get_vectors(w.c, NULL, 1, keys, 1, w.out.vectors, 0, NULL),
                  VS_ERR_NOT_FOUND, w.c, "no vector of field 'small'");
+    world_end(&w);
+}
+
+VT_TEST(wrong_runs_of_payloads_are_refused) {
+    static world w;
+    vs_key key = vs_key_u64(1), none = vs_key_u64(99);
+    size_t *n = &w.out.count;
+    world_make(&w);
+    for (int is_staged = 0; is_staged < 2; is_staged++) {
+        REFUSED_WITH(&w, vs_payload_write(w.c, w.write, key, 0, NULL, 1), VS_ERR_MISUSE, w.c,
+                     "data");
+        REFUSED(&w, vs_payload_write(w.c, w.write, none, 0, "p", 1), VS_ERR_NOT_FOUND);
+        REFUSED(&w, vs_payload_write(w.c, w.write, key, 1, "p", 1), VS_ERR_INVALID);
+        REFUSED(&w, vs_payload_write(w.c, w.write, key, UINT64_MAX, "p", 1), VS_ERR_INVALID);
+        REFUSED(&w, vs_payload_write(w.c, w.write, key, 0, "p", SIZE_MAX), VS_ERR_LIMIT);
+        REFUSED(&w, vs_payload_write(w.c, w.write, key, 0, NULL, 0), VS_OK);
+        REFUSED(&w, vs_payload_truncate(w.c, w.write, none, 0), VS_ERR_NOT_FOUND);
+        REFUSED(&w, vs_payload_truncate(w.c, w.write, key, 1), VS_ERR_INVALID);
+        REFUSED(&w, vs_payload_truncate(w.c, w.write, key, UINT64_MAX), VS_ERR_INVALID);
+        REFUSED(&w, vs_payload_truncate(w.c, w.write, key, 0), VS_OK);
+        REFUSED_WITH(&w, vs_payload_read(w.c, w.write, key, 0, NULL, 1, n), VS_ERR_MISUSE, w.c,
+                     "out");
+        REFUSED_WITH(&w, vs_payload_read(w.c, w.write, key, 0, w.out.text, 1, NULL), VS_ERR_MISUSE,
+                     w.c, "out");
+        REFUSED(&w, vs_payload_read(w.c, w.write, none, 0, NULL, 0, n), VS_ERR_NOT_FOUND);
+        VT_OK(vs_payload_read(w.c, w.write, key, UINT64_MAX, w.out.text, 9, n), w.c);
+        VT_EQ(*n, 0);
+        if (!is_staged)
+            world_begin(&w);
+    }
     world_end(&w);
 }
 
@@ -1510,6 +1710,12 @@ VT_TEST(transactions_refuse_kinds_syncs_and_savepoints_that_do_not_exist) {
     REFUSED_WITH(&w, vs_begin(w.db, VS_TXN_READ, NULL), VS_ERR_MISUSE, w.db, "out_txn");
     world_begin(&w);
     REFUSED_WITH(&w, vs_savepoint(w.write, NULL), VS_ERR_MISUSE, w.write, "out_savepoint");
+    REFUSED_WITH(&w, vs_txn_token(w.write, NULL, 1, NULL), VS_ERR_MISUSE, w.write, "token");
+    REFUSED_WITH(&w, vs_txn_token(w.write, "t", 0, NULL), VS_ERR_LIMIT, w.write, "token");
+    REFUSED_WITH(&w, vs_txn_token(w.write, key_bytes, 256, NULL), VS_ERR_LIMIT, w.write, "token");
+    REFUSED_WITH(&w, vs_txn_token(w.read, "t", 1, &w.out.number), VS_ERR_MISUSE, w.read, "read");
+    VT_OK(vs_txn_token(w.write, "t", 1, NULL), w.write);
+    REFUSED_WITH(&w, vs_txn_token(w.write, "u", 1, NULL), VS_ERR_MISUSE, w.write, "token");
     const uint32_t none[] = {0, 2, UINT32_MAX};
     for (size_t i = 0; i < 3; i++) {
         REFUSED_WITH(&w, vs_rollback_to(w.write, none[i]), VS_ERR_MISUSE, w.write, "is not open");
@@ -1533,6 +1739,9 @@ static void refuse_search(world *w, const void *query, int type, size_t k,
                  w->c, part);
     VT_EQ(vs_search_batch(w->c, NULL, query, type, 0, 1, k, options, w->hits, w->out.counts), st);
     VT_CONTAINS(vs_errmsg(w->c), part);
+    if (k)
+        REFUSED_WITH(w, vs_search_open(w->c, NULL, query, type, options, &w->out.cursor), st, w->c,
+                     part);
     if (k)
         REFUSED_WITH(w,
                      vs_search_radius(w->c, NULL, query, type, 1, options, k, w->hits,
@@ -1597,6 +1806,11 @@ VT_TEST(wrong_scans_are_refused) {
     vs_range range = VS_RANGE_INIT;
     world_make(&w);
     REFUSED_WITH(&w, vs_scan(w.c, NULL, NULL, NULL), VS_ERR_MISUSE, w.c, "out_cursor");
+    REFUSED_WITH(&w, vs_search_open(w.c, NULL, vector, 0, NULL, NULL), VS_ERR_MISUSE, w.c,
+                 "out_cursor");
+    REFUSED_WITH(&w, vs_cursor_hit(w.near, NULL), VS_ERR_MISUSE, w.near, "out_hit");
+    REFUSED(&w, vs_cursor_hit(w.cursor, &w.out.hit), VS_ERR_MISUSE);
+    VT_CONTAINS(vs_errmsg(w.cursor), "vs_s");
     range.size = 1;
     REFUSED_WITH(&w, vs_scan(w.c, NULL, &range, &w.out.cursor), VS_ERR_MISUSE, w.c, "size is 1");
     VT_OK(vs_scan(w.c, NULL, NULL, &w.out.cursor), w.c);
@@ -1653,6 +1867,30 @@ static void use_database(void *ctx, const char *problem) {
 VT_TEST(what_looks_after_a_database_refuses_wrong_arguments) {
     static world w;
     world_make(&w);
+    vs_hooks hooks = VS_HOOKS_INIT;
+    hooks.size = 0;
+    REFUSED_WITH(&w, vs_set_hooks(w.db, &hooks), VS_ERR_MISUSE, w.db, "size is 0");
+    REFUSED_WITH(&w, vs_param_at(w.db, 0, NULL), VS_ERR_MISUSE, w.db, "out_info");
+    REFUSED_WITH(&w, vs_param_get(w.db, NULL, &w.out.param), VS_ERR_MISUSE, w.db, "name");
+    REFUSED_WITH(&w, vs_param_get(w.db, "sync", NULL), VS_ERR_MISUSE, w.db, "out_info");
+    REFUSED_WITH(&w, vs_param_get(w.db, "none", &w.out.param), VS_ERR_NOT_FOUND, w.db, "'none'");
+    REFUSED(&w, vs_param_get(NULL, NULL, &w.out.param), VS_ERR_MISUSE);
+    REFUSED(&w, vs_param_at(NULL, 0, NULL), VS_ERR_MISUSE);
+    REFUSED(&w, vs_param_at(w.db, SIZE_MAX, &w.out.param), VS_DONE);
+    REFUSED_WITH(&w, vs_param_set(w.db, NULL, 1), VS_ERR_MISUSE, w.db, "name");
+    REFUSED_WITH(&w, vs_param_set(w.db, "none", 1), VS_ERR_NOT_FOUND, w.db, "'none'");
+    REFUSED_WITH(&w, vs_param_set(w.db, "sync", 4), VS_ERR_INVALID, w.db, "expected 1 to 3");
+    REFUSED_WITH(&w, vs_param_set(w.db, "cpu", 0), VS_ERR_MISUSE, w.db, "is fixed");
+    REFUSED(&w, vs_limit_at(0, NULL), VS_ERR_MISUSE);
+    REFUSED(&w, vs_limit_at(SIZE_MAX, &w.out.limit), VS_DONE);
+    w.out.limit.size = w.out.param.size = 3;
+    REFUSED(&w, vs_limit_at(0, &w.out.limit), VS_ERR_MISUSE);
+    REFUSED_WITH(&w, vs_param_at(w.db, 0, &w.out.param), VS_ERR_MISUSE, w.db, "size is 3");
+    outs_reset(&w.out);
+    REFUSED_WITH(&w, vs_serialize_to(w.db, NULL, NULL), VS_ERR_MISUSE, w.db, "write");
+    REFUSED_WITH(&w, vs_serialize(w.db, NULL, &w.out.count), VS_ERR_MISUSE, w.db, "out_");
+    REFUSED_WITH(&w, vs_serialize(w.db, &w.out.block, NULL), VS_ERR_MISUSE, w.db, "out_");
+    vs_free(NULL);
     REFUSED_WITH(&w, vs_stats_get(w.db, NULL), VS_ERR_MISUSE, w.db, "out_stats");
     REFUSED_WITH(&w, vs_check(w.db, 0, NULL, NULL, NULL), VS_ERR_MISUSE, w.db, "out_problems");
     REFUSED_WITH(&w, vs_check(w.db, -1, NULL, NULL, &w.out.number), VS_ERR_INVALID, w.db,

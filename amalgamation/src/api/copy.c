@@ -234,9 +234,12 @@ static vs_status copy_run(vsi_err *err, copy_work *copy) {
         while (st == VS_OK && copy->payload_bytes)
             st = copy_statement(err, copy, copy_pieces);
     }
+    if (st != VS_OK)
+        return st;
     copy->note_bytes = vsi_note_encode(copy->note, copy->from, (vsi_bytes){copy->note, 0}).bytes;
-    while (st == VS_OK)
+    do
         st = copy_statement(err, copy, copy_note);
+    while (st == VS_OK);
     return st == VS_ERR_NOT_FOUND ? VS_OK : st;
 }
 
