@@ -10314,36 +10314,32 @@ static void op_put_vectors(vsi_buf *buf, const vsi_op *op) {
         }
 }
 
+static void op_put_record(vsi_buf *buf, const vsi_op *op) {
+    op_put_u32(buf, op->coll);
+    op_put_u32(buf, op->slot);
+    if (op->kind == VSI_OP_PUT)
+        op_put_u32(buf, op->old_slot);
+    op_put_key(buf, op->key);
+    if (op->kind == VSI_OP_PUT)
+        op_put_vectors(buf, op);
+    if (op->kind == VSI_OP_PUT || op->kind == VSI_OP_METADATA)
+        op_put_bytes(buf, op->metadata);
+    if (op->kind == VSI_OP_PAYLOAD) {
+        op_put_u32(buf, op->piece);
+        op_put_bytes(buf, op->payload);
+    }
+}
+
 static void op_put_body(vsi_buf *buf, const vsi_op *op) {
     switch (op->kind) {
     case VSI_OP_CREATE:
         op_put_create(buf, op);
         break;
     case VSI_OP_PUT:
-        op_put_u32(buf, op->coll);
-        op_put_u32(buf, op->slot);
-        op_put_u32(buf, op->old_slot);
-        op_put_key(buf, op->key);
-        op_put_vectors(buf, op);
-        op_put_bytes(buf, op->metadata);
-        break;
     case VSI_OP_DELETE:
-        op_put_u32(buf, op->coll);
-        op_put_u32(buf, op->slot);
-        op_put_key(buf, op->key);
-        break;
     case VSI_OP_METADATA:
-        op_put_u32(buf, op->coll);
-        op_put_u32(buf, op->slot);
-        op_put_key(buf, op->key);
-        op_put_bytes(buf, op->metadata);
-        break;
     case VSI_OP_PAYLOAD:
-        op_put_u32(buf, op->coll);
-        op_put_u32(buf, op->slot);
-        op_put_key(buf, op->key);
-        op_put_u32(buf, op->piece);
-        op_put_bytes(buf, op->payload);
+        op_put_record(buf, op);
         break;
     case VSI_OP_RENAME:
     case VSI_OP_ALIAS:
@@ -10484,6 +10480,22 @@ static void op_take_vectors(op_reader *r, vsi_op *op) {
     }
 }
 
+static void op_take_record(op_reader *r, vsi_op *op) {
+    op->coll = op_take_u32(r);
+    op->slot = op_take_u32(r);
+    if (op->kind == VSI_OP_PUT)
+        op->old_slot = op_take_u32(r);
+    op->key = op_take_key(r);
+    if (op->kind == VSI_OP_PUT)
+        op_take_vectors(r, op);
+    if (op->kind == VSI_OP_PUT || op->kind == VSI_OP_METADATA)
+        op->metadata = op_take_bytes(r);
+    if (op->kind == VSI_OP_PAYLOAD) {
+        op->piece = op_take_u32(r);
+        op->payload = op_take_bytes(r);
+    }
+}
+
 static void op_take_body(op_reader *r, vsi_op *op) {
     uint32_t packed = 0;
     switch (op->kind) {
@@ -10491,30 +10503,10 @@ static void op_take_body(op_reader *r, vsi_op *op) {
         op_take_create(r, op);
         break;
     case VSI_OP_PUT:
-        op->coll = op_take_u32(r);
-        op->slot = op_take_u32(r);
-        op->old_slot = op_take_u32(r);
-        op->key = op_take_key(r);
-        op_take_vectors(r, op);
-        op->metadata = op_take_bytes(r);
-        break;
     case VSI_OP_DELETE:
-        op->coll = op_take_u32(r);
-        op->slot = op_take_u32(r);
-        op->key = op_take_key(r);
-        break;
     case VSI_OP_METADATA:
-        op->coll = op_take_u32(r);
-        op->slot = op_take_u32(r);
-        op->key = op_take_key(r);
-        op->metadata = op_take_bytes(r);
-        break;
     case VSI_OP_PAYLOAD:
-        op->coll = op_take_u32(r);
-        op->slot = op_take_u32(r);
-        op->key = op_take_key(r);
-        op->piece = op_take_u32(r);
-        op->payload = op_take_bytes(r);
+        op_take_record(r, op);
         break;
     case VSI_OP_RENAME:
     case VSI_OP_ALIAS:

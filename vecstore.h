@@ -712,7 +712,7 @@ typedef struct vs_collection_stats {
  *   txn          the transaction whose state is asked, or NULL: the last commit
  *   out_stats    [1] filled
  *
- * Looks at every node of its trees, for a million records some 100 MB of the file at most; vectors are not read.
+ * Looks at every node of its trees, so it takes time with the number of records; vectors are not read.
  * Errors: VS_ERR_NOT_FOUND, VS_ERR_CORRUPT, VS_ERR_IO, VS_ERR_NOMEM, VS_ERR_MISUSE.
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_collection_stats_get(vs_collection *collection, vs_txn *txn,

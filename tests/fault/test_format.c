@@ -39,6 +39,8 @@ static sim_image run_program(int end) {
     w.reopen = w.kill = w.checkpoint = 0; /* sessions and checkpoints are the loop's below */
     wl_init(&run, &w, s, seed, NULL);
     run.options.trailer_bytes = end == TRAILERS ? 40 : 0;
+    run.options.vfs = sim_vfs(s);
+    run.options.progress = NULL; /* nobody ends its calls */
     for (int session = 0; session < 3; session++) {
         vs_stats stats = VS_STATS_INIT;
         VT_CHECK(wl_open(&run));

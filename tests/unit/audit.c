@@ -215,7 +215,7 @@ VT_TEST(a_collection_with_the_largest_id_ends_the_walk) {
     apply(&f, &(vsi_op){.kind = VSI_OP_CREATE,
                         .field_count = 1,
                         .field[0].name = {(const uint8_t *)"vector", 6},
-                        .coll = UINT32_MAX,
+                        .coll = VSI_COLL_ID_MAX,
                         .field[0].dim = VS_DIM_MAX,
                         .field[0].type = VS_F32,
                         .field[0].metric = VS_L2,
