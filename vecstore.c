@@ -9371,11 +9371,12 @@ static void slabs_merge(vsi_slabs *slabs, slab_batch *batch) {
            added = 0;
     for (size_t i = 0; i < news; i++) {
         vsi_slab_place *old = slabs_moved(slabs, new[i].at);
-        if (old) {
+        if (old && !old->is_dead) {
             vsi_run run = {vsi_ref_page(old->ref), vsi_ref_pages(old->ref)};
             vsi_buf_append(&batch->replaced, &run, sizeof run);
-            *old = new[i];
         }
+        if (old)
+            *old = new[i];
         added += !old;
     }
     vsi_slab_place *places = (vsi_slab_place *)(void *)slabs->moved.data;

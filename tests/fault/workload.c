@@ -11,9 +11,9 @@ typedef struct wl_shape {
 } wl_shape;
 
 static const wl_shape shapes[WL_COLLS] = {
-    {"floats", 4, VS_F32, VS_L2},
-    {"bytes", 21, VS_U8, VS_COSINE},
-    {"dots", 7, VS_F32, VS_IP},
+    {"floats", 4, VS_F32, VS_L2},         {"bytes", 21, VS_U8, VS_COSINE},
+    {"dots", 7, VS_F32, VS_IP},           {"more floats", 4, VS_F32, VS_L2},
+    {"more bytes", 21, VS_U8, VS_COSINE}, {"more dots", 7, VS_F32, VS_IP},
 };
 
 enum { WL_VECTOR_BYTES_MAX = 64, WL_TEXT_BYTES_MAX = 12000 };
@@ -172,6 +172,52 @@ const workload wl_all[] = {
     {"tokens-full-disk", .steps = 50, .put = 8, .batch = 2, .delete = 2, .create = 1, .begin = 8,
      .commit = 6, .sync = 1, .reopen = 1, .kill = 1, .commit_sync = -1, .big = 20,
      .fault = SIM_FAULT_FULL, .fault_every = 8, .checkpoint = 1, .memory = 1, .token = 80},
+    {"drops", .steps = 70, .put = 6, .batch = 6, .delete = 1, .note = 3, .create = 4, .begin = 4,
+     .commit = 3, .rollback = 1, .reopen = 1, .kill = 1, .read = 1, .commit_sync = VS_SYNC_FULL,
+     .big = 20, .checkpoint = 3, .hold = 3, .update = 3, .payload = 4, .drop = 5, .copy = 3,
+     .vacuum = 1},
+    {"drops-kills", .steps = 60, .put = 6, .batch = 6, .note = 3, .create = 4, .begin = 3, .commit = 3,
+     .rollback = 1, .sync = 1, .reopen = 2, .kill = 5, .commit_sync = -1, .big = -20,
+     .checkpoint = 2, .maintain = 2, .hold = 1, .update = 2, .payload = 2, .drop = 4, .copy = 2,
+     .vacuum = 1},
+    {"drops-streamed", .steps = 80, .put = 6, .batch = 8, .note = 2, .create = 6, .begin = 6,
+     .commit = 1, .kill = 1, .commit_sync = VS_SYNC_FULL, .big = 70, .save = 5, .back = 4,
+     .release = 1, .update = 2, .payload = 4, .drop = 5, .copy = 3},
+    {"drops-tight", .steps = 70, .put = 6, .batch = 6, .note = 3, .create = 5, .begin = 4, .commit = 3,
+     .rollback = 1, .reopen = 1, .kill = 1, .read = 2, .commit_sync = -1, .big = -40,
+     .checkpoint = 2, .maintain = 2, .hold = 4, .memory = 1, .save = 3, .back = 3, .release = 1,
+     .update = 2, .payload = 4, .drop = 5, .copy = 3, .vacuum = 1},
+    {"drops-held", .steps = 80, .put = 4, .batch = 8, .delete = 2, .note = 1, .create = 6, .begin = 2,
+     .commit = 2, .rollback = 1, .read = 1, .commit_sync = VS_SYNC_FULL, .big = 10,
+     .checkpoint = 6, .maintain = 3, .hold = 3, .payload = 2, .drop = 6, .copy = 2, .vacuum = 2},
+    {"drops-full-disk", .steps = 60, .put = 6, .batch = 6, .note = 1, .create = 5, .begin = 4,
+     .commit = 3, .rollback = 1, .sync = 1, .reopen = 1, .commit_sync = -1, .big = 20,
+     .fault = SIM_FAULT_FULL, .fault_every = 12, .checkpoint = 2, .maintain = 1, .hold = 1,
+     .memory = 1, .save = 2, .back = 2, .payload = 3, .drop = 5, .copy = 3, .vacuum = 2},
+    {"drops-bad-writes", .steps = 60, .put = 6, .batch = 6, .note = 1, .create = 5, .begin = 4,
+     .commit = 3, .rollback = 1, .sync = 1, .kill = 1, .commit_sync = -1, .big = 20,
+     .fault = SIM_FAULT_IO_AFTER, .fault_every = 12, .checkpoint = 2, .hold = 1, .save = 2,
+     .back = 2, .payload = 3, .drop = 5, .copy = 3, .vacuum = 2},
+    {"drops-lost-syncs", .steps = 60, .put = 6, .batch = 6, .note = 1, .create = 5, .begin = 4,
+     .commit = 3, .rollback = 1, .sync = 1, .reopen = 1, .commit_sync = -1, .big = 20,
+     .fault = SIM_FAULT_SYNC_LOSES, .fault_every = 6, .checkpoint = 3, .maintain = 1, .hold = 1,
+     .payload = 2, .drop = 5, .copy = 2, .vacuum = 2},
+    {"drops-no-room", .steps = 70, .put = 8, .batch = 6, .delete = 2, .note = 1, .create = 5, .begin = 3,
+     .commit = 3, .rollback = 1, .reopen = 2, .kill = 1, .read = 1, .commit_sync = VS_SYNC_FULL,
+     .big = 40, .checkpoint = 2, .maintain = 1, .hold = 1, .payload = 6, .drop = 4, .copy = 4,
+     .vacuum = 1, .room = 900000},
+    {"vacuums", .steps = 60, .put = 6, .batch = 8, .delete = 8, .note = 1, .create = 3, .begin = 2,
+     .commit = 2, .rollback = 1, .sync = 1, .reopen = 1, .kill = 2, .read = 2, .commit_sync = -1,
+     .big = -50, .checkpoint = 2, .maintain = 1, .hold = 1, .payload = 6, .drop = 2, .copy = 2,
+     .vacuum = 8},
+    {"vacuums-tight", .steps = 60, .put = 6, .batch = 8, .delete = 8, .note = 1, .create = 3, .begin = 2,
+     .commit = 2, .rollback = 1, .reopen = 1, .kill = 2, .read = 2, .commit_sync = -1, .big = -50,
+     .checkpoint = 2, .maintain = 1, .hold = 2, .memory = 1, .payload = 6, .drop = 2, .copy = 2,
+     .vacuum = 8},
+    {"vacuums-bad-writes", .steps = 50, .put = 6, .batch = 8, .delete = 8, .note = 1, .create = 3,
+     .begin = 2, .commit = 2, .rollback = 1, .kill = 1, .read = 1, .commit_sync = -1, .big = -50,
+     .fault = SIM_FAULT_IO_AFTER, .fault_every = 8, .checkpoint = 1, .maintain = 1, .hold = 1,
+     .payload = 4, .drop = 2, .copy = 2, .vacuum = 8},
 };
 // clang-format on
 
@@ -203,7 +249,7 @@ static size_t make_vector(int coll, uint32_t seed, void *out) {
 enum { MORE_DIM = 5 };
 
 static bool has_more(int coll, uint32_t seed) {
-    return coll % 2 && seed % 2;
+    return coll % WL_SHAPES % 2 && seed % 2;
 }
 
 static void make_more(uint32_t seed, uint8_t out[MORE_DIM]) {
@@ -384,6 +430,10 @@ static uint64_t hash_note(int note, const void *value, size_t bytes) {
     return hash_of(value, bytes, 1000 + (uint64_t)note);
 }
 
+static uint64_t hash_own_note(const char *coll, int note, const void *value, size_t bytes) {
+    return hash_of(value, bytes, hash_of(coll, strlen(coll), 2000 + (uint64_t)note));
+}
+
 static uint64_t model_record_hash(int c, int k, wl_record record) {
     full_record full;
     if (!record.vector)
@@ -399,6 +449,11 @@ static uint64_t model_note_hash(int note, uint32_t seed) {
     return seed ? hash_note(note, text, make_text(seed, text)) : 0;
 }
 
+static uint64_t model_own_note_hash(int c, int note, uint32_t seed) {
+    char text[WL_TEXT_BYTES_MAX];
+    return seed ? hash_own_note(shapes[c].name, note, text, make_text(seed, text)) : 0;
+}
+
 /* A sum over all content, so that one of a slightly different model follows from the differences. */
 static uint64_t model_fingerprint(const wl_model *model, const wl_model *other, uint64_t of_other) {
     uint64_t sum = of_other + model_alias_hash(model) - model_alias_hash(other);
@@ -409,11 +464,27 @@ static uint64_t model_fingerprint(const wl_model *model, const wl_model *other, 
             if (memcmp(&now, &then, sizeof now))
                 sum += model_record_hash(c, k, now) - model_record_hash(c, k, then);
         }
+        for (int i = 0; i < WL_OWN_NOTES; i++)
+            sum += model_own_note_hash(c, i, model->own_note[c][i]) -
+                   model_own_note_hash(c, i, other->own_note[c][i]);
     }
     for (int i = 0; i < WL_NOTES; i++)
         if (model->note[i] != other->note[i])
             sum += model_note_hash(i, model->note[i]) - model_note_hash(i, other->note[i]);
     return sum;
+}
+
+static vs_status read_own_notes(vs_db *db, vs_collection *coll, const char *base, uint64_t *sum) {
+    vs_status st = VS_OK;
+    for (int i = 0; st == VS_OK && i < WL_OWN_NOTES; i++) {
+        char key = (char)('0' + i), value[WL_TEXT_BYTES_MAX];
+        size_t bytes = 0;
+        st = vs_kv_get(db, NULL, coll, &key, 1, value, sizeof value, &bytes);
+        if (st == VS_OK)
+            *sum += hash_own_note(base, i, value, bytes);
+        st = st == VS_ERR_NOT_FOUND ? VS_OK : st;
+    }
+    return st;
 }
 
 static bool read_coll(vs_db *db, const vs_collection_info *info, uint64_t *sum) {
@@ -440,6 +511,8 @@ static bool read_coll(vs_db *db, const vs_collection_info *info, uint64_t *sum) 
         *sum += hash_payload(payload, record.payload_bytes) * hash_key(record.key);
     }
     vs_cursor_close(cursor);
+    if (st == VS_DONE && read_own_notes(db, coll, base, sum) != VS_OK)
+        st = VS_ERR_CORRUPT;
     vs_collection_close(coll);
     return st == VS_DONE && count == info->count;
 }
@@ -671,8 +744,8 @@ static bool open_colls(wl_run *run) {
     for (int c = 0; c < WL_COLLS; c++) {
         if (!run->staged.exists[c])
             continue;
-        vs_status st = vs_collection_open(run->db, NULL, make_name(c, run->staged.is_renamed[c]),
-                                          &run->coll[c]);
+        vs_status st = vs_collection_open(run->db, run->txn,
+                                          make_name(c, run->staged.is_renamed[c]), &run->coll[c]);
         if (st != VS_OK)
             return is_expected_failure(run, st) ||
                    fail(run, "open of %s: %s", shapes[c].name, vs_errmsg(run->db));
@@ -744,9 +817,10 @@ static uint32_t new_text(wl_run *run) {
 }
 
 static bool pick_coll(wl_run *run, int *out_coll) {
-    int start = (int)vt_below(&run->rng, WL_COLLS);
-    for (int i = 0; i < WL_COLLS; i++) {
-        *out_coll = (start + i) % WL_COLLS;
+    int colls = run->w->copy ? WL_COLLS : WL_SHAPES;
+    int start = (int)vt_below(&run->rng, (uint64_t)colls);
+    for (int i = 0; i < colls; i++) {
+        *out_coll = (start + i) % colls;
         if (run->staged.exists[*out_coll] && run->coll[*out_coll])
             return true;
     }
@@ -848,7 +922,7 @@ static bool step_batch(wl_run *run) {
     batch.metadata = metadata;
     vs_column further = {more, 0, has, VS_U8, 1};
     batch.columns = &further;
-    batch.column_count = (size_t)c % 2;
+    batch.column_count = (size_t)c % WL_SHAPES % 2;
     if (is_refused) {
         run->staged = before;
         vs_status st = vs_put_batch(run->coll[c], run->txn, &batch, mode);
@@ -921,7 +995,7 @@ static bool step_update(wl_run *run) {
     else
         next.metadata = chance(run, 25) ? 0 : new_text(run);
     make_full(c, key, next, &full);
-    if (of_vectors && c % 2 && !full.record.vector_count) { /* the one that is optional goes */
+    if (of_vectors && c % WL_SHAPES % 2 && !full.record.vector_count) { /* the one that is optional goes */
         full.further = (vs_vector){NULL, 0, 1};
         full.record.vectors = &full.further;
         full.record.vector_count = 1;
@@ -1008,12 +1082,70 @@ static bool step_note(wl_run *run) {
     return end_change(run, st, state, &before, run->txn ? (void *)run->txn : run->db);
 }
 
+static bool step_own_note(wl_run *run) {
+    int c = 0, note = (int)vt_below(&run->rng, WL_OWN_NOTES);
+    wl_model before = run->staged;
+    char key = (char)('0' + note), text[WL_TEXT_BYTES_MAX];
+    if (!pick_coll(run, &c))
+        return true;
+    bool deletes = run->staged.own_note[c][note] && chance(run, 25);
+    size_t bytes = 0;
+    run->staged.own_note[c][note] = deletes ? 0 : new_text(run);
+    if (!deletes)
+        bytes = make_text(run->staged.own_note[c][note], text);
+    int state = run->txn ? -1 : start_commit(run);
+    vs_status st =
+        vs_kv_put(run->db, run->txn, run->coll[c], &key, 1, deletes ? NULL : text, bytes);
+    return end_change(run, st, state, &before, run->txn ? (void *)run->txn : run->db);
+}
+
+static void model_drop(wl_model *m, int c) {
+    m->exists[c] = m->is_renamed[c] = false;
+    m->limit[c] = 0;
+    m->alias = m->alias == c + 1 ? 0 : m->alias;
+    memset(m->record[c], 0, sizeof m->record[c]);
+    memset(m->own_note[c], 0, sizeof m->own_note[c]);
+}
+
+/* The first one, too: it is created again by another step. */
+static bool step_drop(wl_run *run) {
+    int c = 0;
+    if (!pick_coll(run, &c))
+        return true;
+    wl_model before = run->staged;
+    model_drop(&run->staged, c);
+    int state = run->txn ? -1 : start_commit(run);
+    vs_status st = vs_collection_drop(run->coll[c], run->txn);
+    return end_change(run, st, state, &before, run->coll[c]);
+}
+
+static bool step_copy(wl_run *run) {
+    int c = (int)vt_below(&run->rng, WL_SHAPES), to = c + WL_SHAPES;
+    wl_model before = run->staged;
+    wl_model *m = &run->staged;
+    if (!m->exists[c] || !run->coll[c])
+        return true;
+    const char *name = make_name(to, m->is_renamed[to]);
+    if (m->exists[to]) {
+        vs_status st = vs_collection_copy(run->coll[c], run->txn, name, NULL);
+        return st == VS_ERR_EXISTS || is_expected_failure(run, st) || st == VS_ERR_MISUSE ||
+               fail(run, "copy to a name that exists: %s", vs_status_name(st));
+    }
+    m->exists[to] = true;
+    m->limit[to] = m->limit[c];
+    memcpy(m->record[to], m->record[c], sizeof m->record[to]);
+    memcpy(m->own_note[to], m->own_note[c], sizeof m->own_note[to]);
+    int state = run->txn ? -1 : start_commit(run);
+    vs_status st = vs_collection_copy(run->coll[c], run->txn, name, NULL);
+    return end_change(run, st, state, &before, run->coll[c]);
+}
+
 static bool step_create(wl_run *run) {
     wl_model before = run->staged;
     int c = 0;
-    while (c < WL_COLLS && (run->staged.exists[c] || run->coll[c]))
+    while (c < WL_SHAPES && (run->staged.exists[c] || run->coll[c]))
         c++;
-    if (c == WL_COLLS)
+    if (c == WL_SHAPES)
         return true;
     vs_collection_options options = VS_COLLECTION_OPTIONS_INIT;
     vs_field fields[2] = {VS_FIELD_INIT, VS_FIELD_INIT};
@@ -1058,13 +1190,20 @@ static bool step_end_savepoint(wl_run *run, bool goes_back) {
     return st == VS_OK || fail(run, "savepoint %d: %s", number, vs_errmsg(run->txn));
 }
 
-/* Handles to collections whose creation was rolled back. */
-static void close_stale_colls(wl_run *run) {
+/* Handles to collections whose creation was rolled back. Where collections are dropped, a handle may be to one
+ * that had the name before, or there may be none because the drop was rolled back: all are opened anew. */
+static bool close_stale_colls(wl_run *run) {
+    if (run->w->drop) {
+        run->stop_in = 0;
+        close_colls(run);
+        return !run->db || open_colls(run);
+    }
     for (int c = 0; c < WL_COLLS; c++)
         if (run->coll[c] && !run->staged.exists[c]) {
             vs_collection_close(run->coll[c]);
             run->coll[c] = NULL;
         }
+    return true;
 }
 
 static bool step_begin(wl_run *run) {
@@ -1139,11 +1278,22 @@ static bool step_maintain(wl_run *run) {
            fail(run, "maintain: %s", vs_errmsg(run->db));
 }
 
-static bool check_held_record(wl_run *run, int c, uint64_t key) {
+static bool step_vacuum(wl_run *run) {
+    uint64_t left = 1;
+    vs_status st = VS_OK;
+    for (int i = 0; !run->txn && st == VS_OK && left && i < 3; i++)
+        st = vs_vacuum(run->db, vt_below(&run->rng, 2) * vt_below(&run->rng, 60000), &left);
+    if (st == VS_OK && !run->txn && !run->is_in_doubt)
+        become_durable(run);
+    return st == VS_OK || is_expected_failure(run, st) ||
+           fail(run, "vacuum: %s", vs_errmsg(run->db));
+}
+
+static bool check_held_record(wl_run *run, vs_collection *coll, int c, uint64_t key) {
     const wl_record *record = &run->held_model.record[c][key];
     full_record full;
     vs_record found = VS_RECORD_INIT;
-    vs_status st = vs_get(run->coll[c], run->held, make_key(key), &found);
+    vs_status st = vs_get(coll, run->held, make_key(key), &found);
     if (st != VS_OK && is_expected_failure(run, st))
         return true;
     bool is_there = run->held_model.exists[c] && record->vector;
@@ -1155,11 +1305,29 @@ static bool check_held_record(wl_run *run, int c, uint64_t key) {
     bool is_same = is_full_same(&found, &full), is_payload_same = false;
     if (!is_same)
         return fail(run, "a snapshot shows another record of key %d", (int)key);
-    st =
-        compare_payload(run->coll[c], run->held, make_key(key), &record->payload, &is_payload_same);
+    st = compare_payload(coll, run->held, make_key(key), &record->payload, &is_payload_same);
     return is_payload_same || (st != VS_OK && is_expected_failure(run, st)) ||
            fail(run, "a snapshot shows another payload of key %d: %s", (int)key,
                 vs_status_name(st));
+}
+
+/* As the snapshot has it: it may be dropped, another one of this name created, or renamed. */
+static bool check_held_coll(wl_run *run, int c) {
+    vs_collection *own = NULL, *coll = run->coll[c];
+    if (run->w->drop) {
+        vs_status st = vs_collection_open(run->db, run->held,
+                                          make_name(c, run->held_model.is_renamed[c]), &own);
+        if (st != VS_OK && is_expected_failure(run, st))
+            return true;
+        if (st != (run->held_model.exists[c] ? VS_OK : VS_ERR_NOT_FOUND))
+            return fail(run, "open of %s in a snapshot: %s", shapes[c].name, vs_status_name(st));
+        coll = own;
+    }
+    bool ok = true;
+    for (uint64_t key = 0; ok && coll && key < WL_KEYS; key++)
+        ok = check_held_record(run, coll, c, key);
+    vs_collection_close(own);
+    return ok;
 }
 
 /* Takes a snapshot; or looks at all of the one taken before, and lets it go. */
@@ -1170,9 +1338,8 @@ static bool step_hold(wl_run *run) {
         return st == VS_OK || is_expected_failure(run, st) || fail(run, "snapshot: begin failed");
     }
     for (int c = 0; c < WL_COLLS; c++)
-        for (uint64_t key = 0; run->coll[c] && key < WL_KEYS; key++)
-            if (!check_held_record(run, c, key))
-                return false;
+        if (!check_held_coll(run, c))
+            return false;
     drop_held(run);
     return true;
 }
@@ -1222,10 +1389,10 @@ static bool step_read(wl_run *run) {
 
 static bool step_once(wl_run *run) {
     const workload *w = run->w;
-    const int weight[] = {w->put,   w->batch,  w->delete,     w->note,     w->create,
-                          w->begin, w->commit, w->rollback,   w->sync,     w->reopen,
-                          w->kill,  w->read,   w->checkpoint, w->maintain, w->hold,
-                          w->save,  w->back,   w->release,    w->update,   w->payload};
+    const int weight[] = {w->put,        w->batch,    w->delete, w->note,   w->create, w->begin,
+                          w->commit,     w->rollback, w->sync,   w->reopen, w->kill,   w->read,
+                          w->checkpoint, w->maintain, w->hold,   w->save,   w->back,   w->release,
+                          w->update,     w->payload,  w->drop,   w->copy,   w->vacuum};
     int sum = 0, step = 0;
     for (size_t i = 0; i < sizeof weight / sizeof weight[0]; i++)
         sum += weight[i];
@@ -1240,7 +1407,7 @@ static bool step_once(wl_run *run) {
     case 2:
         return step_delete(run);
     case 3:
-        return step_note(run);
+        return run->w->drop && chance(run, 60) ? step_own_note(run) : step_note(run);
     case 4:
         return step_create(run);
     case 5:
@@ -1273,8 +1440,14 @@ static bool step_once(wl_run *run) {
         return step_end_savepoint(run, false);
     case 18:
         return step_update(run);
-    default:
+    case 19:
         return step_payload(run);
+    case 20:
+        return step_drop(run);
+    case 21:
+        return step_copy(run);
+    default:
+        return step_vacuum(run);
     }
 }
 
@@ -1284,11 +1457,12 @@ bool wl_steps(wl_run *run, int steps) {
     if (run->db && !run->staged.exists[0] && !step_create(run))
         return false;
     for (int i = 0; i < steps && run->db; i++) {
+        if (!close_stale_colls(run))
+            return false;
         if (run->w->fault)
             sim_set_fault(run->s, run->w->fault,
                           chance(run, 100 / run->w->fault_every) ? 1 + vt_below(&run->rng, 4) : 0,
                           false);
-        close_stale_colls(run);
         maybe_stop(run);
         if (!step_once(run))
             return false;
@@ -1298,6 +1472,5 @@ bool wl_steps(wl_run *run, int steps) {
         sim_set_fault(run->s, SIM_FAULT_NONE, 0, false);
     if (run->db && run->txn && !step_commit(run))
         return false;
-    close_stale_colls(run);
-    return true;
+    return close_stale_colls(run);
 }

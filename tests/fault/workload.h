@@ -5,7 +5,10 @@
 #include "sim.h"
 #include "vt.h"
 
-enum { WL_COLLS = 3, WL_KEYS = 40, WL_NOTES = 7, WL_SAVEPOINTS = 5, WL_TOKENS = 16 };
+enum { WL_SHAPES = 3, WL_KEYS = 40, WL_NOTES = 7, WL_SAVEPOINTS = 5, WL_TOKENS = 16 };
+
+/* Behind the collections that are created, as many that are copies of them. */
+enum { WL_COLLS = 2 * WL_SHAPES, WL_OWN_NOTES = 2 };
 
 /* The last note is for transactions with tokens: two of them never show the same content. */
 enum { WL_TOKEN_NOTE = WL_NOTES - 1 };
@@ -32,8 +35,9 @@ typedef struct wl_model {
     uint8_t limit[WL_COLLS]; /* of records, 0: none; it is never reached */
     uint8_t alias;           /* 1 + the collection that it leads to; 0: there is none */
     wl_record record[WL_COLLS][WL_KEYS];
-    uint32_t note[WL_NOTES]; /* seed; 0: none */
-    uint32_t tokens;         /* bit t: a transaction with token t was committed */
+    uint32_t note[WL_NOTES];                   /* seed; 0: none */
+    uint32_t own_note[WL_COLLS][WL_OWN_NOTES]; /* of each collection */
+    uint32_t tokens;                           /* bit t: a transaction with token t was committed */
 } wl_model;
 
 /* A number of all content of an open database, read through the public interface; the same that each
@@ -73,7 +77,8 @@ typedef struct workload {
     int update;    /* more steps: parts of a record that stays; names, limits and an alias */
     int payload;   /* more steps: of a few records, a run is written or the end cut off */
     uint64_t room; /* bytes that the disk has; 0: any number */
-    int token;     /* percent of transactions that ask for a token before they commit */
+    int drop, copy, vacuum; /* more steps: of whole collections and of the file */
+    int token;              /* percent of transactions that ask for a token before they commit */
 } workload;
 
 extern const workload wl_all[];

@@ -10,9 +10,10 @@ enum {
     KEYS = 20, /* of each collection */
     NOTES = 6, /* of each owner */
     CONTENT_MAX = 5000,
-    PIECE = 65536,    /* bytes of a payload's pieces but the last one */
-    PIECES = 3,       /* of each payload at most */
-    WITH_PAYLOADS = 5 /* records of a collection that may have one: the first ones */
+    PIECE = 65536,     /* bytes of a payload's pieces but the last one */
+    PIECES = 3,        /* of each payload at most */
+    WITH_PAYLOADS = 5, /* records of a collection that may have one: the first ones */
+    ALIASES = 3
 };
 
 /* ---- the model ------------------------------------------------------------------------------ */
@@ -42,6 +43,7 @@ typedef struct model_coll {
     int64_t time_us;
     char name[32], index[32];
     uint32_t slot_end;
+    uint64_t max_records, max_bytes;
     record record[KEYS];
 } model_coll;
 
@@ -49,6 +51,9 @@ typedef struct model_coll {
 typedef struct model {
     model_coll coll[COLLS];
     content note[COLLS + 1][NOTES]; /* of collection i at i, of the database at COLLS */
+    uint32_t alias[ALIASES];        /* id that it leads to; 0: there is none */
+    uint32_t last_id;               /* ever used by random operations */
+    int drops;
 } model;
 
 static uint8_t *bytes_of(content c, uint8_t out[CONTENT_MAX]) {
@@ -157,17 +162,38 @@ static term head_of(const payload *p) {
     return head;
 }
 
+static const char *alias_of(int i) {
+    static const char *const names[ALIASES] = {"a", "collection-", "collection-00"};
+    return names[i];
+}
+
+static void add_name(vsi_hash128 *sum, uint32_t coll, bool is_alias, const char *name) {
+    term t = {.bytes = 0};
+    term_number(&t, 6, 4);
+    term_number(&t, coll, 4);
+    term_number(&t, is_alias, 4);
+    term_bytes(&t, name, strlen(name));
+    add_term(sum, &t);
+}
+
+static void add_limits(vsi_hash128 *sum, const model_coll *c) {
+    term t = {.bytes = 0};
+    term_number(&t, 7, 4);
+    term_number(&t, c->id, 4);
+    term_number(&t, c->max_records, 8);
+    term_number(&t, c->max_bytes, 8);
+    if (c->max_records || c->max_bytes)
+        add_term(sum, &t);
+}
+
 static void add_coll(vsi_hash128 *sum, const model_coll *c) {
-    term t = {.bytes = 0}, field = {.bytes = 0}, own = {.bytes = 0};
+    term t = {.bytes = 0}, field = {.bytes = 0};
     term_number(&t, 1, 4);
     term_number(&t, c->id, 4);
     term_number(&t, (uint64_t)c->time_us, 8);
     add_term(sum, &t);
-    term_number(&own, 6, 4);
-    term_number(&own, c->id, 4);
-    term_number(&own, 0, 4); /* no alias */
-    term_bytes(&own, c->name, strlen(c->name));
-    add_term(sum, &own);
+    add_name(sum, c->id, false, c->name);
+    add_limits(sum, c);
     term_number(&field, 5, 4);
     term_number(&field, c->id, 4);
     term_number(&field, 0, 4);
@@ -209,6 +235,9 @@ static vsi_hash128 model_digest(const model *m) {
             add_term(&sum, &t);
         }
     }
+    for (int i = 0; i < ALIASES; i++)
+        if (m->alias[i])
+            add_name(&sum, m->alias[i], true, alias_of(i));
     return sum;
 }
 
@@ -340,6 +369,32 @@ static void note_op(model *m, int owner, int i, content new, operation *out) {
     m->note[owner][i] = new;
 }
 
+static void limits_op(model_coll *c, uint64_t max_records, uint64_t max_bytes, operation *out) {
+    out->op = (vsi_op){
+        .kind = VSI_OP_LIMITS, .coll = c->id, .max_records = max_records, .max_bytes = max_bytes};
+    c->max_records = max_records;
+    c->max_bytes = max_bytes;
+}
+
+/* Leads to a collection, or with id 0 nowhere. */
+static void alias_op(model *m, int i, uint32_t id, operation *out) {
+    out->op = (vsi_op){.kind = VSI_OP_ALIAS,
+                       .coll = id,
+                       .name = {(const uint8_t *)alias_of(i), strlen(alias_of(i))}};
+    m->alias[i] = id;
+}
+
+/* A collection goes, its records, notes and aliases with it. */
+static void drop_op(model *m, int c, operation *out) {
+    const uint32_t id = m->coll[c].id;
+    out->op = (vsi_op){.kind = VSI_OP_DROP, .coll = id};
+    for (int i = 0; i < ALIASES; i++)
+        m->alias[i] = m->alias[i] == id ? 0 : m->alias[i];
+    memset(&m->coll[c], 0, sizeof m->coll[c]);
+    memset(m->note[c], 0, sizeof m->note[c]);
+    m->drops++;
+}
+
 static model_coll make_coll(int i) {
     static const int type[] = {VS_F32, VS_U8}, metric[] = {VS_L2, VS_IP, VS_COSINE};
     model_coll c = {.id = 1 + 2 * (uint32_t)i, /* ids may leave gaps */
@@ -395,14 +450,30 @@ static void random_payload_op(fixture *f, model_coll *c, int i, operation *out) 
     payload_op(c, i, piece, vt_random(&f->rng), bytes, out);
 }
 
+/* Another alias or none, limits, or the end of a collection. */
+static void random_coll_op(fixture *f, int c, operation *out) {
+    int i = (int)vt_below(&f->rng, ALIASES);
+    uint64_t what = vt_below(&f->rng, 5);
+    model_coll *coll = &f->m.coll[c];
+    if (what == 0)
+        drop_op(&f->m, c, out);
+    else if (what == 1)
+        limits_op(coll, vt_below(&f->rng, 2) * 9000, vt_below(&f->rng, 3) << 40, out);
+    else
+        alias_op(&f->m, i, f->m.alias[i] && what == 2 ? 0 : coll->id, out);
+}
+
 /* Some operation that fits, in the model already. */
 static void random_op(fixture *f, operation *out) {
     int c = (int)vt_below(&f->rng, COLLS), i = (int)vt_below(&f->rng, KEYS);
     uint64_t what = vt_below(&f->rng, 12);
     model_coll *coll = &f->m.coll[c];
-    if (!coll->id && vt_below(&f->rng, 20) == 0 && (c == 0 || f->m.coll[c - 1].id)) {
+    if (!coll->id && vt_below(&f->rng, 20) == 0) {
         *coll = make_coll(c);
+        coll->id = f->m.last_id += 1 + (uint32_t)vt_below(&f->rng, 2);
         out->op = create_op(coll);
+    } else if (coll->id && vt_below(&f->rng, 12) == 0) {
+        random_coll_op(f, c, out);
     } else if (coll->id && what < 5) {
         put_op(coll, i, make_record(f, coll), out);
     } else if (coll->id && what < 7 && coll->record[i].vector.is_there) {
@@ -559,6 +630,25 @@ static void check_coll(fixture *f, const vsi_state *state, const model_coll *c) 
     check_order(f, &coll, count);
 }
 
+static void check_alias(fixture *f, const vsi_state *state, int i, uint32_t id) {
+    uint32_t found = 0;
+    bool is_alias = false;
+    vsi_bytes name = {(const uint8_t *)alias_of(i), strlen(alias_of(i))};
+    VT_EQ(vsi_state_name(&f->err, state, name, &found, &is_alias), id ? VS_OK : VS_ERR_NOT_FOUND);
+    VT_CHECK(!id || (is_alias && found == id));
+}
+
+/* A name that no collection has any more leads nowhere. */
+static void check_no_name(fixture *f, const vsi_state *state, int c) {
+    uint32_t found = 0;
+    bool is_alias = false;
+    char name[32];
+    snprintf(name, sizeof name, "collection-%d", c);
+    VT_EQ(vsi_state_name(&f->err, state, (vsi_bytes){(const uint8_t *)name, strlen(name)}, &found,
+                         &is_alias),
+          VS_ERR_NOT_FOUND);
+}
+
 static void check_note(fixture *f, const vsi_state *state, uint32_t coll, int i, content note) {
     vsi_value value;
     uint8_t expected[CONTENT_MAX];
@@ -585,23 +675,30 @@ static size_t count_colls(fixture *f, const vsi_state *state) {
 }
 
 static void check_equal(fixture *f, const vsi_state *state, const model *m) {
-    size_t count = 0;
+    size_t count = 0, notes = 0;
     for (int c = 0; c <= COLLS; c++) {
         bool is_there = c == COLLS || m->coll[c].id;
         if (c < COLLS && is_there) {
             check_coll(f, state, &m->coll[c]);
             count++;
+        } else if (c < COLLS) {
+            check_no_name(f, state, c);
         }
-        for (int i = 0; is_there && i < NOTES; i++)
+        for (int i = 0; is_there && i < NOTES; i++) {
             check_note(f, state, c == COLLS ? 0 : m->coll[c].id, i, m->note[c][i]);
+            notes += m->note[c][i].is_there;
+        }
     }
     VT_EQ(count_colls(f, state), count);
+    VT_EQ(state->notes.count, notes); /* of collections that went there are none */
+    for (int i = 0; i < ALIASES; i++)
+        check_alias(f, state, i, m->alias[i]);
     VT_CHECK(is_same_hash(state->digest, model_digest(m)));
     audit(f, state);
 }
 
 /* What the catalog says of the notes and of ids. */
-static void check_base(fixture *f) {
+static void check_base(fixture *f, const model *m) {
     static const uint8_t key[1] = {3};
     vsi_node_item item;
     vs_status st = vsi_btree_get(&f->err, &f->state.catalog, (vsi_bytes){key, 1}, &item);
@@ -613,12 +710,18 @@ static void check_base(fixture *f) {
     VT_EQ(vsi_get_u64(item.value.data), f->state.notes.count);
     VT_EQ(vsi_get_u32(item.value.data + 8), f->state.last_coll);
     VT_EQ(vsi_ref_decode(item.refs).at, f->state.notes.root.at);
+    uint64_t entries = 1;
+    for (int i = 0; i < ALIASES; i++)
+        entries += m->alias[i] != 0;
+    for (int c = 0; c < COLLS; c++) /* itself, its field, its own name, the name */
+        entries += m->coll[c].id ? 4 : 0;
+    VT_EQ(f->state.catalog.count, entries);
 }
 
 /* Readers of a settled state find all collections without what the writer keeps beside it. */
 static void check_as_reader(fixture *f, const model *m) {
     VT_CHECK(f->state.is_settled);
-    check_base(f);
+    check_base(f, m);
     vsi_state reader = f->state;
     memset(&reader.work, 0, sizeof reader.work);
     check_equal(f, &reader, m);
@@ -646,7 +749,7 @@ VT_TEST(random_operations_agree_with_a_model_and_the_format_s_digest) {
         if (i < 60 || i % 40 == 0)
             check_as_reader(&f, &f.m);
     }
-    VT_EQ(count_colls(&f, &f.state), COLLS);
+    VT_CHECK(f.m.drops > 5);
     check_equal(&f, &f.state, &f.m);
     end(&f);
 }
@@ -1100,6 +1203,134 @@ VT_TEST(notes_that_do_not_fit_are_refused) {
     commit(&f, mark);
     audit(&f, &f.state);
     free(large);
+    end(&f);
+}
+
+/* ---- drop ----------------------------------------------------------------------------------- */
+
+VT_TEST(a_dropped_collection_takes_everything_of_its_own_and_nothing_else_with_it) {
+    static model before;
+    fixture f;
+    operation o;
+    begin(&f);
+    create(&f, 0);
+    before = f.m;
+    const vsi_hash128 digest = f.state.digest;
+    create(&f, 1);
+    uint32_t id = f.m.coll[1].id;
+    vsi_buf freed = {.mem = &f.mem};
+    vsi_cow_mark mark = vsi_cow_open(&f.cow);
+    for (int i = 0; i < KEYS; i++) {
+        put_op(&f.m.coll[1], i, make_record(&f, &f.m.coll[1]), &o);
+        apply(&f, &o.op);
+    }
+    payload_op(&f.m.coll[1], 2, 0, 5, PIECE, &o);
+    apply(&f, &o.op);
+    for (int i = 0; i < NOTES; i++) {
+        note_op(&f.m, 1, i, make_note(&f), &o);
+        apply(&f, &o.op);
+    }
+    for (int i = 0; i < ALIASES; i++) {
+        alias_op(&f.m, i, id, &o);
+        apply(&f, &o.op);
+    }
+    limits_op(&f.m.coll[1], 1000, 1, &o);
+    apply(&f, &o.op);
+    check_equal(&f, &f.state, &f.m);
+    commit(&f, mark);
+    size_t blocks = count_blocks(&f);
+    mark = vsi_cow_open(&f.cow);
+    drop_op(&f.m, 1, &o);
+    VT_EQ(vsi_apply(&f.err, &f.state, &o.op, &freed), VS_OK);
+    VT_EQ(freed.bytes, sizeof(vsi_freed_slot)); /* all at once */
+    vsi_freed_slot all;
+    memcpy(&all, freed.data, sizeof all);
+    VT_CHECK(all.coll == id && all.slot == VSI_SLOT_NONE);
+    vsi_buf_free(&freed);
+    VT_EQ(f.state.last_coll, id);
+    commit(&f, mark);
+    before.last_id = f.m.last_id;
+    check_as_reader(&f, &before);
+    VT_CHECK(is_same_hash(f.state.digest, digest));
+    VT_CHECK(count_blocks(&f) < blocks);
+    VT_EQ(f.state.last_coll, id); /* the id is used up */
+    end(&f);
+}
+
+VT_TEST(a_dropped_collection_is_no_collection_for_any_operation) {
+    static const uint8_t some[] = "x";
+    fixture f;
+    operation put, o;
+    begin(&f);
+    create(&f, 0);
+    create(&f, 1);
+    create(&f, 2);
+    model_coll other = f.m.coll[1];
+    uint32_t id = other.id;
+    put_op(&other, 1, (record){.vector = {true, 7, 0}, .slot = 0}, &put);
+    vsi_cow_mark mark = vsi_cow_open(&f.cow);
+    apply(&f, &put.op);
+    drop_op(&f.m, 1, &o);
+    apply(&f, &o.op);
+    const vsi_bytes run = {some, 1};
+    const vsi_op ops[] = {o.op,
+                          put.op,
+                          {.kind = VSI_OP_DELETE, .coll = id, .key = put.op.key},
+                          {.kind = VSI_OP_METADATA, .coll = id, .key = put.op.key, .metadata = run},
+                          {.kind = VSI_OP_PAYLOAD, .coll = id, .key = put.op.key, .payload = run},
+                          {.kind = VSI_OP_RENAME, .coll = id, .name = run},
+                          {.kind = VSI_OP_ALIAS, .coll = id, .name = run},
+                          {.kind = VSI_OP_LIMITS, .coll = id, .max_bytes = 5},
+                          {.kind = VSI_OP_TOUCH, .coll = id, .time_us = 5},
+                          {.kind = VSI_OP_NOTE,
+                           .coll = id,
+                           .note_key = run,
+                           .note_value = run,
+                           .note_has_value = true}};
+    for (int settled = 0; settled < 2; settled++) {
+        for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++)
+            check_misfit(&f, &ops[i], "no such collection");
+        vsi_op again = create_op(&other); /* an id is never used again */
+        check_misfit(&f, &again, "ascend");
+        check_equal(&f, &f.state, &f.m);
+        if (!settled)
+            commit(&f, mark);
+    }
+    static const uint32_t never[] = {0, 2, 99, VSI_COLL_ID_MAX, VSI_COLL_ID_MAX + 1, UINT32_MAX};
+    for (size_t i = 0; i < sizeof never / sizeof never[0]; i++) {
+        vsi_op op = {.kind = VSI_OP_DROP, .coll = never[i]};
+        check_misfit(&f, &op, "no such collection");
+    }
+    check_as_reader(&f, &f.m);
+    end(&f);
+}
+
+VT_TEST(a_drop_that_is_undone_leaves_no_trace) {
+    fixture f;
+    operation o;
+    begin(&f);
+    for (int round = 0; round < 40; round++) {
+        vsi_cow_mark mark = vsi_cow_open(&f.cow);
+        for (int i = 0; i < 30; i++)
+            random_step(&f);
+        for (int c = 0; c < COLLS; c++) {
+            if (!f.m.coll[c].id)
+                continue;
+            const vsi_state before = f.state;
+            const model m = f.m;
+            size_t blocks = count_blocks(&f);
+            vsi_cow_mark inner = vsi_cow_open(&f.cow);
+            drop_op(&f.m, c, &o);
+            apply(&f, &o.op);
+            check_equal(&f, &f.state, &f.m);
+            vsi_cow_undo(&f.cow, inner);
+            f.state = before;
+            f.m = m;
+            VT_EQ(count_blocks(&f), blocks);
+            check_equal(&f, &f.state, &f.m);
+        }
+        commit(&f, mark);
+    }
     end(&f);
 }
 

@@ -107,12 +107,13 @@ static const vsi_op payload_gone = {.kind = VSI_OP_PAYLOAD,
                                     .slot = 77,
                                     .key = {0, "0123456789abcdef", 16, VS_KEY_UUID, 1},
                                     .piece = 1};
+static const vsi_op drop = {.kind = VSI_OP_DROP, .coll = 0xfeedbe01};
 
 static const vsi_op *const all[] = {
-    &rename_op,  &alias,         &limits,      &put_text,    &delete_uuid, &metadata,
-    &touch,      &metadata_gone, &create,      &put,         &put_new,     &delete,
-    &note,       &note_empty,    &note_gone,   &digest,      &savepoint,   &release,
-    &payload_op, &payload_text,  &rollback_to, &payload_gone};
+    &rename_op,  &alias,         &limits,      &put_text,     &delete_uuid, &metadata,
+    &touch,      &metadata_gone, &create,      &put,          &put_new,     &delete,
+    &note,       &note_empty,    &note_gone,   &digest,       &savepoint,   &release,
+    &payload_op, &payload_text,  &rollback_to, &payload_gone, &drop};
 enum { ALL = sizeof all / sizeof all[0], BYTES_MAX = 256 };
 
 /* Bytes in the making. */
@@ -220,6 +221,9 @@ static void add_body(maker *m, const vsi_op *op) {
         add(m, op->coll, 4);
         add(m, op->max_records, 8);
         add(m, op->max_bytes, 8);
+        break;
+    case VSI_OP_DROP:
+        add(m, op->coll, 4);
         break;
     case VSI_OP_NOTE:
         add(m, op->coll, 4);
@@ -583,4 +587,14 @@ VT_TEST(keys_of_unknown_types_and_wrong_sizes_are_refused) {
         m.data[bad[i].off] = bad[i].to;
         expect(&m, VS_ERR_CORRUPT);
     }
+}
+
+VT_TEST(a_drop_changes_no_record_and_is_no_mark) {
+    VT_CHECK(!vsi_op_is_mark(VSI_OP_DROP));
+    VT_CHECK(!vsi_op_is_of_record(VSI_OP_DROP));
+    maker m = make(&drop);
+    VT_EQ(m.bytes, 8 + 4);
+    add(&m, 0, 4); /* a body that is longer by what a later version may have to say */
+    set_body_bytes(&m, m.bytes - 8);
+    expect(&m, VS_ERR_CORRUPT);
 }

@@ -636,6 +636,32 @@ VT_TEST(an_array_that_is_forgotten_gives_its_places_up_and_its_slabs_are_clean) 
     end_filed(d);
 }
 
+/* Of a collection that was dropped while somebody reads it: what was changed may still leave memory. */
+VT_TEST(places_that_were_buried_are_given_up_once_though_the_slab_is_written_again) {
+    filed one, *d = &one;
+    begin_filed(d, 512);
+    fill_slab(d, 2, 1);
+    fill_slab(d, 3, 1);
+    OK(vsi_slabs_write_back(&d->f.err, &d->slabs, &d->pager, UINT64_MAX));
+    vsi_slab_place first[2];
+    memcpy(first, d->slabs.moved.data, sizeof first);
+    fill_slab(d, 3, 2);
+    OK(vsi_slabs_bury(&d->f.err, &d->slabs, &d->pager));
+    OK(vsi_slabs_bury(&d->f.err, &d->slabs, &d->pager)); /* by the next checkpoint: they are */
+    VT_EQ(d->pager.dropped.bytes, 2 * sizeof(vsi_run));
+    VT_CHECK(has_dropped(d, first[0].ref) && has_dropped(d, first[1].ref));
+    OK(vsi_slabs_write_back(&d->f.err, &d->slabs, &d->pager, UINT64_MAX));
+    VT_CHECK(!is_free(d, first[0].ref) && !is_free(d, first[1].ref)); /* readers may be there */
+    VT_EQ(d->slabs.moved.bytes, sizeof first);
+    evict_all(d);
+    check_slab(d, 2, 1);
+    check_slab(d, 3, 2);
+    OK(vsi_slabs_forget(&d->f.err, &d->slabs, &d->pager));
+    VT_EQ(d->pager.dropped.bytes, 3 * sizeof(vsi_run)); /* with the second place of slab 3 */
+    VT_EQ(d->slabs.moved.bytes, 0);
+    end_filed(d);
+}
+
 VT_TEST(writing_that_fails_anywhere_changes_nothing_and_can_be_repeated) {
     enum { SLABS = 90 }; /* more than one write */
     uint64_t failed = 0;
