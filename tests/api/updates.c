@@ -367,7 +367,9 @@ static void random_update(vt_rng *rng, vs_collection *c, vs_txn *txn, vs_key key
     }
     if (what & VS_UPDATE_METADATA) {
         snprintf(text, sizeof text, "{ \"n\" : %d , \"o\":{} }", n);
-        snprintf(next.metadata, sizeof next.metadata, n % 5 ? "{\"n\":%d,\"o\":{}}" : "", n);
+        next.metadata[0] = 0;
+        if (n % 5)
+            snprintf(next.metadata, sizeof next.metadata, "{\"n\":%d,\"o\":{}}", n);
         r.metadata = n % 5 ? text : NULL;
     }
     if (what & VS_UPDATE_PATCH) { /* the outcome does not depend on what was there */

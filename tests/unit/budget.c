@@ -153,7 +153,8 @@ VT_TEST(above_the_limit_memory_goes_somewhat_below_it_and_all_comes_back_unchang
     uint64_t all = used(&f);
     for (uint64_t share = 1; share < 8; share++) {
         check_all(&f);
-        uint64_t limit = f.pager.reside.limit_bytes = all - all * share / 9;
+        const uint64_t limit = all - all * share / 9;
+        vsi_atomic_set(&f.pager.reside.limit_bytes, limit);
         vsi_budget_keep(&f.pager, &f.descs);
         VT_CHECK(used(&f) <= limit - limit / 20);
         VT_CHECK(used(&f) + 64 * 5000 + limit / 8 >= limit); /* and not much further */
@@ -215,7 +216,8 @@ VT_TEST(what_waits_for_one_who_stays_does_not_count) {
     static fixture f;
     begin(&f);
     vsi_stay stay = vsi_stay_enter(&f.pager.reside);
-    uint64_t all = used(&f), limit = f.pager.reside.limit_bytes = all / 2;
+    const uint64_t all = used(&f), limit = all / 2;
+    vsi_atomic_set(&f.pager.reside.limit_bytes, limit);
     for (int i = 0; i < 4; i++) {
         vsi_budget_keep(&f.pager, &f.descs);
         uint64_t waiting = vsi_atomic_load(&f.pager.reside.waiting_bytes);
