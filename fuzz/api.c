@@ -26,6 +26,7 @@ enum {
     PARTS = 3,
     PAYLOAD_MAX = PART * PARTS,
     WITH_PAYLOADS = 3,   /* of the first keys */
+    STEP_WHOLE = 208,    /* steps from here on are of whole collections, or of the file */
     STEP_PAYLOAD = 212,  /* steps from here on are of payloads */
     STEP_UPDATE = 224,   /* steps from here on change what exists, or ask in other ways */
     STEP_SAVEPOINT = 240 /* and from here on are those of savepoints */
@@ -726,6 +727,54 @@ static void step_checkpoint(run *r) {
         become_durable(r);
 }
 
+/* A cursor among the transaction's own records of it would have nowhere to stand. */
+static void step_drop(run *r) {
+    int c = (int)(input_u8(&r->in) % COLLS);
+    model m = *current(r);
+    vs_collection *coll = open_coll(r, r->txn, c, &m);
+    if (!coll)
+        return;
+    if (r->walk.is_in_write && r->walk.coll == c) {
+        vs_cursor_close(r->walk.cursor);
+        r->walk.cursor = NULL;
+    }
+    must(vs_collection_drop(coll, r->txn), VS_OK, "drop", coll);
+    must(vs_collection_drop(coll, r->txn), VS_ERR_NOT_FOUND, "second drop", coll);
+    vs_collection_close(coll);
+    m.exists[c] = 0;
+    memset(m.vector[c], 0, sizeof m.vector[c]);
+    memset(m.metadata[c], 0, sizeof m.metadata[c]);
+    memset(m.payload[c], 0, sizeof m.payload[c]);
+    memset(m.note[c], 0, sizeof m.note[c]);
+    changed(r, &m);
+}
+
+/* A copy has the same content, and goes again. A power cut may leave it. */
+static void step_copy(run *r) {
+    int c = (int)(input_u8(&r->in) % COLLS);
+    model m = *current(r);
+    vs_collection *coll = open_coll(r, r->txn, c, &m), *copy = NULL;
+    if (!coll)
+        return;
+    if (vs_collection_open(r->db, r->txn, "copy", &copy) == VS_OK)
+        must(vs_collection_drop(copy, r->txn), VS_OK, "drop of a copy", copy);
+    vs_collection_close(copy);
+    must(vs_collection_copy(coll, r->txn, "copy", &copy), VS_OK, "copy", coll);
+    require(read_coll(r->txn, c, copy) == read_coll(r->txn, c, coll), "copy", "of records");
+    require(read_notes(r, r->txn, c, copy) == read_notes(r, r->txn, c, coll), "copy", "of notes");
+    must(vs_collection_drop(copy, r->txn), VS_OK, "drop of a copy", copy);
+    vs_collection_close(copy);
+    vs_collection_close(coll);
+    changed(r, &m);
+}
+
+static void step_vacuum(run *r) {
+    uint64_t left = 0, bytes = (uint64_t)input_u8(&r->in) * 1000;
+    must(vs_vacuum(r->db, bytes, &left), r->txn ? VS_ERR_MISUSE : VS_OK, "vacuum", r->db);
+    if (!r->txn)
+        become_durable(r);
+}
+
 /* ---- reading ---------------------------------------------------------------------------------- */
 
 static void step_get(run *r) {
@@ -929,6 +978,7 @@ static void step(run *r) {
                                                      step_release};
     static void (*const update_steps[])(run *) = {step_metadata, step_put_mode, step_delete_batch,
                                                   step_around};
+    static void (*const whole_steps[])(run *) = {step_drop, step_copy, step_vacuum, step_drop};
     uint32_t which = input_u8(&r->in);
     if (which >= STEP_SAVEPOINT)
         savepoint_steps[which % 3](r);
@@ -936,6 +986,8 @@ static void step(run *r) {
         update_steps[which % 4](r);
     else if (which >= STEP_PAYLOAD)
         (which % 4 ? step_payload : step_truncate)(r);
+    else if (which >= STEP_WHOLE)
+        whole_steps[which % 4](r);
     else
         steps[which % (sizeof steps / sizeof steps[0])](r);
 }

@@ -1,4 +1,6 @@
 /* drop.c - collections that go: what they leave in the file, in memory and for snapshots. */
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,7 +9,7 @@
 enum { DIM = 64 };
 
 static const float *vector_of(uint64_t key) {
-    static float v[DIM];
+    static _Thread_local float v[DIM];
     for (int i = 0; i < DIM; i++)
         v[i] = (float)(key % 1000) + (float)i;
     return v;
@@ -203,6 +205,138 @@ VT_TEST(snapshots_keep_what_is_dropped_beyond_checkpoints_and_new_writes) {
         }
         sample_end(&s);
     }
+}
+
+static sample sample_with(uint64_t memory_limit, uint32_t flags) {
+    sample s = {NULL, NULL};
+    vs_open_options options = VS_OPEN_OPTIONS_INIT;
+    VT_EQ(vs_vfs_memory_create(NULL, &s.vfs), VS_OK);
+    options.vfs = s.vfs;
+    options.flags = VS_OPEN_CREATE | flags;
+    options.memory_limit = memory_limit;
+    VT_OK(vs_open("t.vs", &options, &s.db), s.db);
+    return s;
+}
+
+/* Without memory vectors are read where the newest version has them: the snapshot is older than that. */
+VT_TEST(a_snapshot_older_than_the_places_of_the_slabs_keeps_them_when_all_are_dropped) {
+    for (uint32_t flags = 0; flags <= VS_OPEN_MMAP; flags += VS_OPEN_MMAP) {
+        sample s = sample_with(1, flags);
+        add_filled(s.db, "c", 1200);
+        VT_OK(vs_checkpoint(s.db), s.db);
+        vs_collection *c = sample_collection(s.db, "c");
+        vs_txn *early = sample_begin(s.db, VS_TXN_READ);
+        for (int round = 0; round < 2; round++) { /* each slab has another place after each */
+            vs_txn *txn = sample_begin(s.db, VS_TXN_WRITE);
+            for (uint64_t key = 1; key <= 1200; key += 10) {
+                VT_OK(vs_delete(c, txn, vs_key_u64(key)), c);
+                sample_put(c, txn, 5000 + key + (uint64_t)round, vector_of(key), "{}");
+                sample_put(c, txn, key, vector_of(key), "{}");
+            }
+            VT_OK(vs_commit(txn, VS_SYNC_OFF), s.db);
+            VT_OK(vs_checkpoint(s.db), s.db);
+        }
+        VT_OK(vs_collection_drop(c, NULL), c);
+        for (int round = 0; round < 5; round++) {
+            char name[16];
+            snprintf(name, sizeof name, "n%d", round);
+            VT_OK(vs_checkpoint(s.db), s.db);
+            add_filled(s.db, name, 700);
+            VT_OK(vs_checkpoint(s.db), s.db);
+            check_filled(c, early, 1200);
+        }
+        vs_rollback(early);
+        vs_collection_close(c);
+        sample_check(s.db);
+        sample_end(&s);
+    }
+}
+
+/* ---- threads -------------------------------------------------------------------------------- */
+
+enum { READERS = 2, ROUNDS = 6, RECORDS = 300 };
+
+typedef struct reader {
+    pthread_t thread;
+    vs_db *db;
+    atomic_bool *ends;
+    uint64_t seen, missed, wrong;
+} reader;
+
+/* As check_filled, without ending the test from another thread. */
+static bool is_filled(vs_collection *c, vs_txn *txn) {
+    uint64_t count = 0;
+    if (vs_count(c, txn, &count) != VS_OK || count != RECORDS)
+        return false;
+    for (uint64_t key = 1; key <= RECORDS; key++) {
+        vs_record r = VS_RECORD_INIT;
+        if (vs_get(c, txn, vs_key_u64(key), &r) != VS_OK ||
+            memcmp(r.vector, vector_of(key), sizeof(float) * DIM) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* Whoever has a snapshot sees all of the collection or none of it, whatever goes on. */
+static void *reader_main(void *arg) {
+    reader *r = arg;
+    while (!r->wrong && (!atomic_load(r->ends) || r->seen + r->missed == 0)) {
+        vs_collection *c = NULL;
+        vs_txn *txn = NULL;
+        vs_status st = vs_begin(r->db, VS_TXN_READ, &txn);
+        if (st == VS_OK)
+            st = vs_collection_open(r->db, txn, "c", &c);
+        r->seen += st == VS_OK;
+        r->missed += st == VS_ERR_NOT_FOUND;
+        r->wrong += st != VS_OK && st != VS_ERR_NOT_FOUND;
+        for (int pass = 0; st == VS_OK && pass < 2; pass++)
+            r->wrong += !is_filled(c, txn);
+        vs_collection_close(c);
+        vs_rollback(txn);
+    }
+    return NULL;
+}
+
+static void drop_beside_readers(uint64_t memory_limit, uint32_t flags) {
+    sample s = sample_with(memory_limit, flags);
+    atomic_bool ends = false;
+    reader readers[READERS];
+    for (int i = 0; i < READERS; i++) {
+        readers[i] = (reader){.db = s.db, .ends = &ends};
+        VT_EQ(pthread_create(&readers[i].thread, NULL, reader_main, &readers[i]), 0);
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        add_filled(s.db, "c", RECORDS);
+        VT_OK(vs_checkpoint(s.db), s.db);
+        vs_collection *c = sample_collection(s.db, "c");
+        if (round % 2) /* slabs with rows that the file lacks */
+            sample_put(c, NULL, 3, vector_of(3), "{\"late\":1}");
+        if (round % 3 == 2)
+            VT_OK(vs_collection_copy(c, NULL, "copy", NULL), c);
+        VT_OK(vs_collection_drop(c, NULL), c);
+        vs_collection_close(c);
+        VT_OK(vs_checkpoint(s.db), s.db);
+        if (round % 3 == 2) {
+            c = sample_collection(s.db, "copy");
+            check_filled(c, NULL, RECORDS);
+            VT_OK(vs_collection_drop(c, NULL), c);
+            vs_collection_close(c);
+            VT_OK(vs_vacuum(s.db, 0, NULL), s.db);
+        }
+    }
+    atomic_store(&ends, true);
+    for (int i = 0; i < READERS; i++)
+        VT_EQ(pthread_join(readers[i].thread, NULL), 0);
+    for (int i = 0; i < READERS; i++)
+        VT_EQ(readers[i].wrong, 0);
+    sample_check(s.db);
+    sample_end(&s);
+}
+
+VT_TEST(readers_beside_drops_copies_and_vacuums_see_whole_collections) {
+    drop_beside_readers(0, 0);
+    drop_beside_readers(1, 0);
+    drop_beside_readers(1, VS_OPEN_MMAP);
 }
 
 VT_TEST(a_file_does_not_grow_by_collections_that_come_and_go) {

@@ -100,7 +100,7 @@ for patch in none "$@"; do
     sed '/#pragma GCC poison/d' "$build/vecstore.c" >"$build/whole.c" # tests have memory of their own
     if seen=$(notices "$build/log") || seen=$(notices "$build/full") || seen=$(api checkpoint) ||
         seen=$(api compression) || seen=$(api trailers) || seen=$(api keys) || seen=$(api fields) ||
-        seen=$(api payload) ||
+        seen=$(api payload) || seen=$(api drop) || seen=$(api vacuum) || seen=$(unit apply) ||
         seen=$(unit reside) || seen=$(unit version) || seen=$(unit slab) || seen=$(unit pager) ||
         seen=$(unit spill) || seen=$(unit window) || seen=$(api mapped) ||
         seen=$(unit savepoint) || seen=$(api limit) || seen=$(threads) ||

@@ -995,7 +995,8 @@ static bool step_update(wl_run *run) {
     else
         next.metadata = chance(run, 25) ? 0 : new_text(run);
     make_full(c, key, next, &full);
-    if (of_vectors && c % WL_SHAPES % 2 && !full.record.vector_count) { /* the one that is optional goes */
+    if (of_vectors && c % WL_SHAPES % 2 &&
+        !full.record.vector_count) { /* the one that is optional goes */
         full.further = (vs_vector){NULL, 0, 1};
         full.record.vectors = &full.further;
         full.record.vector_count = 1;

@@ -759,6 +759,24 @@ static void step_snapshot(fixture *f) {
     }
 }
 
+/* A collection goes with its notes. */
+static void step_drop(fixture *f) {
+    int c = some_coll(f);
+    if (c == COLLS)
+        return;
+    vs_collection *coll = open_coll(f, f->txn, c);
+    VT_OK(vs_collection_drop(coll, f->txn), coll);
+    VT_EQ(vs_collection_drop(coll, f->txn), VS_ERR_NOT_FOUND);
+    vs_collection_close(coll);
+    memset(&current(f)->coll[c], 0, sizeof current(f)->coll[c]);
+    memset(current(f)->note[c], 0, sizeof current(f)->note[c]);
+}
+
+static void step_vacuum(fixture *f) {
+    uint64_t left = 0;
+    VT_EQ(vs_vacuum(f->db, vt_below(&f->rng, 2) * 50000, &left), f->txn ? VS_ERR_MISUSE : VS_OK);
+}
+
 /* Closes everything, sometimes with handles still open first, and opens again. */
 static void step_reopen(fixture *f) {
     vs_stats before = VS_STATS_INIT;
@@ -810,6 +828,10 @@ static void step(fixture *f) {
 static void run(fixture *f, int steps) {
     for (int i = 0; i < steps; i++) {
         step(f);
+        if (vt_below(&f->rng, 60) == 0)
+            step_drop(f);
+        if (vt_below(&f->rng, 60) == 0)
+            step_vacuum(f);
         check_digest(f);
         int c = (int)vt_below(&f->rng, COLLS);
         check_coll(f, f->txn, c, &current(f)->coll[c]);
