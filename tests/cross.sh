@@ -12,7 +12,8 @@ passed=0 failed=0 skipped=0
 
 programs() { # the test programs of a build folder
     ls "$1"/tests/unit-* "$1"/tests/fault-* "$1"/tests/api-records "$1"/tests/api-search \
-        "$1"/tests/api-transactions "$1"/tests/api-cursor "$1"/tests/model-* 2>/dev/null |
+        "$1"/tests/api-transactions "$1"/tests/api-cursor "$1"/tests/api-payload "$1"/tests/api-drop \
+        "$1"/tests/model-* 2>/dev/null |
         grep -v -e '-debug$' -e '-mapped$' -e 'unit-posix$'
 }
 
