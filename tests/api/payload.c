@@ -76,7 +76,8 @@ VT_TEST(a_payload_is_written_read_and_cut) {
     VT_EQ(vs_payload_write(c, NULL, key, 13, "x", 1), VS_ERR_INVALID);
     VT_CONTAINS(vs_errmsg(c), "offset is 13, it has 12");
     VT_EQ(vs_payload_truncate(c, NULL, key, 13), VS_ERR_INVALID);
-    VT_EQ(vs_payload_write(c, NULL, key, 12, zero, (size_t)VS_PAYLOAD_BYTES_MAX), VS_ERR_LIMIT);
+    if (SIZE_MAX > VS_PAYLOAD_BYTES_MAX) /* else nothing is that long */
+        VT_EQ(vs_payload_write(c, NULL, key, 12, zero, (size_t)VS_PAYLOAD_BYTES_MAX), VS_ERR_LIMIT);
     VT_EQ(vs_payload_write(c, NULL, key, 0, NULL, 1), VS_ERR_MISUSE);
     VT_EQ(vs_payload_read(c, NULL, key, 0, NULL, 1, &n), VS_ERR_MISUSE);
     VT_EQ(vs_payload_read(c, NULL, key, 0, out, 1, NULL), VS_ERR_MISUSE);
@@ -520,7 +521,7 @@ VT_TEST(a_payload_of_many_times_the_memory_limit_needs_no_more_of_it) {
         options.flags = VS_OPEN_CREATE | (how & 1 ? VS_OPEN_MMAP : 0);
         options.memory_limit = LIMIT;
         options.trailer_bytes = how & 1 ? 40 : 0;
-        options.compression = how & 2 ? VS_COMPRESSION_NONE : VS_COMPRESSION_ZSTD;
+        options.compression = how & 2 ? VS_COMPRESSION_NONE : VS_COMPRESSION_DEFAULT;
         VT_OK(vs_open("t.vs", &options, &s.db), s.db);
         vs_collection *c = sample_create(s.db, NULL, "c", 2, VS_F32, VS_L2);
         sample_put(c, NULL, 1, zero, NULL);

@@ -14,6 +14,11 @@ enum { GOLDEN_FILES_MAX = 64 };
 
 /* How the program ends, and the folder of what it leaves. */
 enum { CLOSED, KILLED, TRAILERS, PAYLOADS, ENDS };
+#ifdef VS_OMIT_ZSTD
+enum { ENDS_READ = PAYLOADS }; /* those have compressed values */
+#else
+enum { ENDS_READ = ENDS };
+#endif
 static const char *const folders[ENDS] = {"closed", "killed", "trailers", "payloads"};
 
 static bool is_killed(int end) {
@@ -142,7 +147,7 @@ static sim_image read_golden(int end) {
 VT_TEST(the_golden_databases_read_the_same_everywhere) {
     uint64_t fingerprint[ENDS] = {0};
     uint64_t digests[ENDS][2];
-    for (int end = 0; end < ENDS; end++) {
+    for (int end = 0; end < ENDS_READ; end++) {
         if (getenv("VT_WRITE_GOLDEN")) {
             sim_image fresh = run_program(end);
             write_golden(end, &fresh);
@@ -171,7 +176,7 @@ VT_TEST(the_golden_databases_read_the_same_everywhere) {
 }
 
 VT_TEST(the_same_program_writes_the_same_bytes_everywhere) {
-    for (int end = 0; end < ENDS; end++) {
+    for (int end = 0; end < ENDS_READ; end++) {
         sim_image golden = read_golden(end), fresh = run_program(end);
         VT_EQ(fresh.count, golden.count);
         for (int i = 0; i < golden.count; i++) {
