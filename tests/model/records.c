@@ -920,7 +920,8 @@ VT_TEST(the_digest_is_that_of_the_content_whatever_way_led_there) {
     }
 }
 
-/* Slots of deleted records are used again: the memory of a content that only changes stays. */
+/* Slots of deleted records are used again: the memory of a content that only changes stays. Between two checkpoints
+ * it takes a copy of each slab that changes, so there are some while memory settles. */
 VT_TEST(replacing_all_records_again_and_again_does_not_grow_memory) {
     static fixture f;
     uint64_t settled = 0;
@@ -936,10 +937,11 @@ VT_TEST(replacing_all_records_again_and_again_does_not_grow_memory) {
             VT_OK(vs_put(coll, NULL, &r, VS_UPSERT), coll);
         }
         vs_collection_close(coll);
-        VT_OK(vs_sync(f.db), f.db);
+        VT_OK(cycle % 5 ? vs_sync(f.db) : vs_checkpoint(f.db), f.db);
         vs_stats stats = VS_STATS_INIT;
         VT_OK(vs_stats_get(f.db, &stats), f.db);
-        settled = cycle == 20 ? stats.memory_bytes : settled;
+        if (cycle <= 20 && stats.memory_bytes > settled)
+            settled = stats.memory_bytes;
         VT_CHECK(cycle <= 20 || stats.memory_bytes <= settled + 16384);
     }
     end(&f);
