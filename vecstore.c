@@ -73,6 +73,14 @@
 #endif
 #endif
 
+#if defined(__aarch64__) && defined(__ARM_NEON) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define VSI_NEON 1
+#include <arm_neon.h>
+#ifdef __linux__
+#include <sys/auxv.h>
+#endif
+#endif
+
 /* gcc 11 and 12 miscompile loops that walk two arrays of one struct downwards: the address of one
  * is computed as twice the other's minus the struct's, after which interprocedural analysis
  * believes that the struct does not change (tests/model/scan.c has the case). */
@@ -87,6 +95,15 @@
 #define VSI_FN __attribute__((visibility("hidden")))
 #else
 #define VSI_FN
+#endif
+
+/* For functions that are nothing by themselves: the instances of a template, its steps. */
+#if defined(__GNUC__)
+#define VSI_INLINE            static inline __attribute__((always_inline, unused))
+#define VSI_PREFETCH(address) __builtin_prefetch(address)
+#else
+#define VSI_INLINE            static inline
+#define VSI_PREFETCH(address) ((void)(address))
 #endif
 
 #if defined(__GNUC__)
@@ -108,6 +125,17 @@
 #else
 #define VSI_TARGET_BEGIN(isa)
 #define VSI_TARGET_END
+#endif
+
+/* What the kernels of a set need (math/dispatch). */
+#define VSI_TARGET_AVX2 "avx2,fma,f16c"
+#define VSI_TARGET_AVX512                                                                          \
+    "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512vpopcntdq"
+
+#if defined(VSI_NEON) && defined(__clang__) && __clang_major__ >= 16
+#define VSI_TARGET_DOTPROD "dotprod"
+#elif defined(VSI_NEON) && defined(__GNUC__) && !defined(__clang__)
+#define VSI_TARGET_DOTPROD "arch=armv8.2-a+dotprod"
 #endif
 
 /* What the code itself guarantees; on in tests (-DVSI_DEBUG), gone in release. */
@@ -4500,7 +4528,7 @@ VSI_FN vs_status vsi_vector_check(vsi_err *err, const void *in, int type, uint32
  *   hamming   bits that differ                             untouched
  *   jaccard   bits that both have                          bits that one of them has
  *
- * Integer kernels are exact. Float kernels add in blocks of 1024 elements in single precision and
+ * Integer kernels are exact. Float kernels, those of half precision too, add in blocks of 1024 elements in single precision and
  * the blocks in double; the scalar table adds in double throughout. Overflow gives an infinity or
  * NaN, underflow a sum that is too small; the caller answers by computing in double. One table gives one result for the same
  * input, be it one row or many. */
@@ -4512,12 +4540,38 @@ VSI_FN vs_status vsi_vector_check(vsi_err *err, const void *in, int type, uint32
 typedef void vsi_kernel(const void *query, const void *rows, size_t dim, size_t n, double *out,
                         double *norm);
 
+/* The same for rows anywhere, which are fetched ahead. */
+typedef void vsi_gather_kernel(const void *query, const void *const *rows, size_t dim, size_t n,
+                               double *out, double *norm);
+
 typedef struct vsi_kernels {
     const char *name;
-    vsi_kernel *rows[VSI_TYPES][VSI_METRICS]; /* NULL: the scalar one serves */
+    const char *names; /* this and all that a machine with it can run besides, best first */
+    vsi_kernel *rows[VSI_TYPES][VSI_METRICS]; /* NULL: the metric does not fit the type */
+    vsi_gather_kernel *gather[VSI_TYPES][VSI_METRICS];
 } vsi_kernels;
 
-enum { VSI_KERNEL_BLOCK = 1024 };
+enum {
+    VSI_KERNEL_BLOCK = 1024,
+    VSI_GATHER_AHEAD = 8,           /* rows */
+    VSI_GATHER_AHEAD_BYTES = 8 * 64 /* of each; the processor itself fetches what follows */
+};
+
+/* Asks the cache for the front of a row. */
+VSI_INLINE void vsi_prefetch_row(const void *row, size_t bytes) {
+    size_t n = bytes < VSI_GATHER_AHEAD_BYTES ? bytes : VSI_GATHER_AHEAD_BYTES;
+    for (size_t at = 0; at < n; at += 64)
+        VSI_PREFETCH((const uint8_t *)row + at);
+}
+
+/* The rows of a set's table, for functions named as math/kernels_type.inc does. */
+#define VSI_KERNELS_OF_NUMBERS(shape, suffix)                                                      \
+    {                                                                                              \
+        [VS_L2] = l2_##shape##_##suffix, [VS_IP] = ip_##shape##_##suffix,                          \
+        [VS_COSINE] = cosine_##shape##_##suffix, [VS_L1] = l1_##shape##_##suffix                   \
+    }
+#define VSI_KERNELS_OF_BITS(shape, suffix)                                                         \
+    { [VS_HAMMING] = hamming_##shape##_##suffix, [VS_JACCARD] = jaccard_##shape##_##suffix }
 
 #endif
 /* ---- math/kernels_scalar.h ---------------------------------------------------------------------------------- */
@@ -4554,6 +4608,14 @@ static int64_t i8_value(const void *p, size_t at) {
     return ((const int8_t *)p)[at];
 }
 
+/* Rows anywhere, one by one. */
+#define SCALAR_GATHER(name, type)                                                                  \
+    static void name##_gather_##type##_scalar(const void *query, const void *const *rows,          \
+                                              size_t dim, size_t n, double *out, double *norm) {   \
+        for (size_t i = 0; i < n; i++)                                                             \
+            name##_rows_##type##_scalar(query, rows[i], dim, 1, out + i, norm + i);                \
+    }
+
 /* The kernels of one type: sums of TERM, which sees the elements as a and b, in number. */
 #define SCALAR_SUM(name, type, bytes, number, TERM)                                                \
     static double name##_##type(const void *query, const void *row, size_t dim) {                  \
@@ -4564,26 +4626,28 @@ static int64_t i8_value(const void *p, size_t at) {
         }                                                                                          \
         return (double)sum;                                                                        \
     }                                                                                              \
-    static void name##_rows_##type(const void *query, const void *rows, size_t dim, size_t n,      \
-                                   double *out, double *norm) {                                    \
+    static void name##_rows_##type##_scalar(const void *query, const void *rows, size_t dim,       \
+                                            size_t n, double *out, double *norm) {                 \
         const uint8_t *row = rows;                                                                 \
         (void)norm;                                                                                \
         for (size_t i = 0; i < n; i++, row += dim * (bytes))                                       \
             out[i] = name##_##type(query, row, dim);                                               \
-    }
+    }                                                                                              \
+    SCALAR_GATHER(name, type)
 
 #define SCALAR_KERNELS(type, bytes, number)                                                        \
-    SCALAR_SUM(l2sq, type, bytes, number, (a - b) * (a - b))                                       \
-    SCALAR_SUM(dot, type, bytes, number, a *b)                                                     \
+    SCALAR_SUM(l2, type, bytes, number, (a - b) * (a - b))                                         \
+    SCALAR_SUM(ip, type, bytes, number, a *b)                                                      \
     SCALAR_SUM(l1, type, bytes, number, a < b ? b - a : a - b)                                     \
-    static void dot_norm_rows_##type(const void *query, const void *rows, size_t dim, size_t n,    \
-                                     double *out, double *norm) {                                  \
+    static void cosine_rows_##type##_scalar(const void *query, const void *rows, size_t dim,       \
+                                            size_t n, double *out, double *norm) {                 \
         const uint8_t *row = rows;                                                                 \
         for (size_t i = 0; i < n; i++, row += dim * (bytes)) {                                     \
-            out[i] = dot_##type(query, row, dim);                                                  \
-            norm[i] = dot_##type(row, row, dim);                                                   \
+            out[i] = ip_##type(query, row, dim);                                                   \
+            norm[i] = ip_##type(row, row, dim);                                                    \
         }                                                                                          \
-    }
+    }                                                                                              \
+    SCALAR_GATHER(cosine, type)
 
 SCALAR_KERNELS(f32, 4, double)
 SCALAR_KERNELS(f16, 2, double)
@@ -4608,8 +4672,8 @@ static uint64_t bits_word(const uint8_t *p, size_t bytes) {
     return word;
 }
 
-static void hamming_rows_bit(const void *query, const void *rows, size_t dim, size_t n, double *out,
-                             double *norm) {
+static void hamming_rows_bit_scalar(const void *query, const void *rows, size_t dim, size_t n,
+                                    double *out, double *norm) {
     size_t bytes = (dim + 7) / 8;
     const uint8_t *a = query, *b = rows;
     (void)norm;
@@ -4621,8 +4685,8 @@ static void hamming_rows_bit(const void *query, const void *rows, size_t dim, si
     }
 }
 
-static void jaccard_rows_bit(const void *query, const void *rows, size_t dim, size_t n, double *out,
-                             double *norm) {
+static void jaccard_rows_bit_scalar(const void *query, const void *rows, size_t dim, size_t n,
+                                    double *out, double *norm) {
     size_t bytes = (dim + 7) / 8;
     const uint8_t *a = query, *b = rows;
     for (size_t i = 0; i < n; i++, b += bytes) {
@@ -4637,21 +4701,25 @@ static void jaccard_rows_bit(const void *query, const void *rows, size_t dim, si
     }
 }
 
-#define SCALAR_ROW(type)                                                                           \
-    {                                                                                              \
-        [VS_L2] = l2sq_rows_##type, [VS_IP] = dot_rows_##type, [VS_COSINE] = dot_norm_rows_##type, \
-        [VS_L1] = l1_rows_##type                                                                   \
-    }
+SCALAR_GATHER(hamming, bit)
+SCALAR_GATHER(jaccard, bit)
 
 VSI_FN const vsi_kernels *vsi_kernels_scalar(void) {
     static const vsi_kernels table = {
+        .names = "scalar",
         .name = "scalar",
-        .rows = {[VS_F32] = SCALAR_ROW(f32),
-                 [VS_F16] = SCALAR_ROW(f16),
-                 [VS_BF16] = SCALAR_ROW(bf16),
-                 [VS_U8] = SCALAR_ROW(u8),
-                 [VS_I8] = SCALAR_ROW(i8),
-                 [VS_BIT] = {[VS_HAMMING] = hamming_rows_bit, [VS_JACCARD] = jaccard_rows_bit}},
+        .rows = {[VS_F32] = VSI_KERNELS_OF_NUMBERS(rows, f32_scalar),
+                 [VS_F16] = VSI_KERNELS_OF_NUMBERS(rows, f16_scalar),
+                 [VS_BF16] = VSI_KERNELS_OF_NUMBERS(rows, bf16_scalar),
+                 [VS_U8] = VSI_KERNELS_OF_NUMBERS(rows, u8_scalar),
+                 [VS_I8] = VSI_KERNELS_OF_NUMBERS(rows, i8_scalar),
+                 [VS_BIT] = VSI_KERNELS_OF_BITS(rows, bit_scalar)},
+        .gather = {[VS_F32] = VSI_KERNELS_OF_NUMBERS(gather, f32_scalar),
+                   [VS_F16] = VSI_KERNELS_OF_NUMBERS(gather, f16_scalar),
+                   [VS_BF16] = VSI_KERNELS_OF_NUMBERS(gather, bf16_scalar),
+                   [VS_U8] = VSI_KERNELS_OF_NUMBERS(gather, u8_scalar),
+                   [VS_I8] = VSI_KERNELS_OF_NUMBERS(gather, i8_scalar),
+                   [VS_BIT] = VSI_KERNELS_OF_BITS(gather, bit_scalar)},
     };
     return &table;
 }
@@ -4662,229 +4730,5151 @@ VSI_FN const vsi_kernels *vsi_kernels_scalar(void) {
 
 /* uses math/kernels.h */
 
-VSI_FN const vsi_kernels *vsi_kernels_avx2(void); /* NULL where they cannot be compiled */
+#if defined(VSI_X86) && defined(__GNUC__)
+VSI_FN const vsi_kernels *vsi_kernels_avx2(void);
+#endif
 
 #endif
 /* ---- math/kernels_avx2.c ---------------------------------------------------------------------------------- */
-/* kernels_avx2.c - kernels for AVX2 and FMA: four independent sums hide the latency of the adds. */
+/* kernels_avx2.c - kernels for AVX2, FMA and F16C. What is left of a row behind its last whole vector is loaded with the
+ * elements before it, which are masked away. */
 /* uses math/kernels_avx2.h */
 
 #if defined(VSI_X86) && defined(__GNUC__)
 
-VSI_TARGET_BEGIN("avx2,fma")
+VSI_TARGET_BEGIN(VSI_TARGET_AVX2)
 
-/* The sum of eight floats, in double. */
-static inline double sum_ps_avx2(__m256 v) {
-    __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(v));
-    __m256d high = _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1));
-    __m256d four = _mm256_add_pd(low, high);
-    __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
-    return _mm_cvtsd_f64(two) + _mm_cvtsd_f64(_mm_unpackhi_pd(two, two));
+/* Ones in the last n of 32 bytes begin at tail_mask_avx2 + n; in the first n at + 64 - n. */
+static const uint8_t tail_mask_avx2[96] = {
+    0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,
+    0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,
+    255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
+    255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
+};
+
+VSI_INLINE __m256i load_bytes_avx2(const uint8_t *p) {
+    return _mm256_loadu_si256((const __m256i *)(const void *)p);
 }
 
-/* The sum of eight 32-bit numbers that are not negative. */
-static inline double sum_epi32_avx2(__m256i v) {
-    uint32_t lane[8];
-    _mm256_storeu_si256((__m256i *)(void *)lane, v);
-    uint64_t sum = 0;
-    for (int i = 0; i < 8; i++)
-        sum += lane[i];
-    return (double)sum;
+static inline __m256i load_few_bytes_avx2(const uint8_t *p, size_t n) {
+    uint8_t bytes[32] = {0};
+    memcpy(bytes, p, n);
+    return load_bytes_avx2(bytes);
 }
 
-static double l2sq_f32_block_avx2(const float *a, const float *b, size_t n) {
-    __m256 s0 = _mm256_setzero_ps(), s1 = s0, s2 = s0, s3 = s0;
+/* n of 1 to 31 bytes, behind zeros where 32 bytes lie before their end, else in front of them. */
+VSI_INLINE __m256i load_bytes_some_avx2(const uint8_t *p, size_t n, bool has_more) {
+    if (!has_more)
+        return load_few_bytes_avx2(p, n);
+    return _mm256_and_si256(load_bytes_avx2(p + n - 32), load_bytes_avx2(tail_mask_avx2 + n));
+}
+
+/* ---- floats --------------------------------------------------------------------------------- */
+
+/* The sums of four vectors' lanes, in single precision, as doubles. */
+VSI_INLINE void sum4_ps_avx2(__m256 a, __m256 b, __m256 c, __m256 d, double *out) {
+    __m256 ab = _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+    __m256 cd = _mm256_add_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+    __m256 low = _mm256_castpd_ps(_mm256_unpacklo_pd(_mm256_castps_pd(ab), _mm256_castps_pd(cd)));
+    __m256 high = _mm256_castpd_ps(_mm256_unpackhi_pd(_mm256_castps_pd(ab), _mm256_castps_pd(cd)));
+    __m256 lanes = _mm256_add_ps(low, high); /* each four of them: a, b, c, d */
+    __m128 sum = _mm_add_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps(lanes, 1));
+    _mm256_storeu_pd(out, _mm256_cvtps_pd(sum));
+}
+
+VSI_INLINE __m256 load_f32_some_avx2(const float *p, size_t n) {
+    return _mm256_maskload_ps(p, load_bytes_avx2(tail_mask_avx2 + 64 - 4 * n));
+}
+
+VSI_INLINE __m256 widen_bf16_avx2(__m128i bits) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+}
+
+VSI_INLINE __m128i load_half_avx2(const uint16_t *p) {
+    return _mm_loadu_si128((const __m128i *)(const void *)p);
+}
+
+/* n of 1 to 7 elements: as load_bytes_some_avx2. */
+VSI_INLINE __m128i load_half_some_avx2(const uint16_t *p, size_t n, bool has_more) {
+    uint16_t few[8] = {0};
+    if (has_more)
+        return _mm_and_si128(
+            load_half_avx2(p + n - 8),
+            load_half_avx2((const uint16_t *)(const void *)(tail_mask_avx2 + 16 + 2 * n)));
+    for (size_t i = 0; i < n; i++)
+        few[i] = p[i];
+    return load_half_avx2(few);
+}
+
+VSI_INLINE __m256 load_f16_avx2(const uint16_t *p) {
+    return _mm256_cvtph_ps(load_half_avx2(p));
+}
+
+VSI_INLINE __m256 load_f16_some_avx2(const uint16_t *p, size_t n, bool has_more) {
+    return _mm256_cvtph_ps(load_half_some_avx2(p, n, has_more));
+}
+
+VSI_INLINE __m256 load_bf16_avx2(const uint16_t *p) {
+    return widen_bf16_avx2(load_half_avx2(p));
+}
+
+VSI_INLINE __m256 load_bf16_some_avx2(const uint16_t *p, size_t n, bool has_more) {
+    return widen_bf16_avx2(load_half_some_avx2(p, n, has_more));
+}
+
+/* A block of the query in single precision; what is left behind its last whole vector is as rows have it. */
+static void query_f16_avx2(float *to, const uint16_t *from, size_t n) {
     size_t j = 0;
-    for (; j + 32 <= n; j += 32) {
-        __m256 d0 = _mm256_sub_ps(_mm256_loadu_ps(a + j), _mm256_loadu_ps(b + j));
-        __m256 d1 = _mm256_sub_ps(_mm256_loadu_ps(a + j + 8), _mm256_loadu_ps(b + j + 8));
-        __m256 d2 = _mm256_sub_ps(_mm256_loadu_ps(a + j + 16), _mm256_loadu_ps(b + j + 16));
-        __m256 d3 = _mm256_sub_ps(_mm256_loadu_ps(a + j + 24), _mm256_loadu_ps(b + j + 24));
-        s0 = _mm256_fmadd_ps(d0, d0, s0);
-        s1 = _mm256_fmadd_ps(d1, d1, s1);
-        s2 = _mm256_fmadd_ps(d2, d2, s2);
-        s3 = _mm256_fmadd_ps(d3, d3, s3);
-    }
-    for (; j + 8 <= n; j += 8) {
-        __m256 d = _mm256_sub_ps(_mm256_loadu_ps(a + j), _mm256_loadu_ps(b + j));
-        s0 = _mm256_fmadd_ps(d, d, s0);
-    }
-    double sum = sum_ps_avx2(_mm256_add_ps(_mm256_add_ps(s0, s1), _mm256_add_ps(s2, s3)));
-    for (; j < n; j++) {
-        double d = (double)a[j] - (double)b[j];
-        sum += d * d;
-    }
-    return sum;
-}
-
-static double dot_f32_block_avx2(const float *a, const float *b, size_t n) {
-    __m256 s0 = _mm256_setzero_ps(), s1 = s0, s2 = s0, s3 = s0;
-    size_t j = 0;
-    for (; j + 32 <= n; j += 32) {
-        s0 = _mm256_fmadd_ps(_mm256_loadu_ps(a + j), _mm256_loadu_ps(b + j), s0);
-        s1 = _mm256_fmadd_ps(_mm256_loadu_ps(a + j + 8), _mm256_loadu_ps(b + j + 8), s1);
-        s2 = _mm256_fmadd_ps(_mm256_loadu_ps(a + j + 16), _mm256_loadu_ps(b + j + 16), s2);
-        s3 = _mm256_fmadd_ps(_mm256_loadu_ps(a + j + 24), _mm256_loadu_ps(b + j + 24), s3);
-    }
     for (; j + 8 <= n; j += 8)
-        s0 = _mm256_fmadd_ps(_mm256_loadu_ps(a + j), _mm256_loadu_ps(b + j), s0);
-    double sum = sum_ps_avx2(_mm256_add_ps(_mm256_add_ps(s0, s1), _mm256_add_ps(s2, s3)));
-    for (; j < n; j++)
-        sum += (double)a[j] * (double)b[j];
-    return sum;
+        _mm256_storeu_ps(to + j, load_f16_avx2(from + j));
+    if (j < n)
+        _mm256_storeu_ps(to + j, load_f16_some_avx2(from + j, n - j, j > 0));
 }
 
-static void dot_norm_f32_block_avx2(const float *a, const float *b, size_t n, double *dot,
-                                    double *norm) {
-    __m256 s0 = _mm256_setzero_ps(), s1 = s0, t0 = s0, t1 = s0;
+static void query_bf16_avx2(float *to, const uint16_t *from, size_t n) {
     size_t j = 0;
-    for (; j + 16 <= n; j += 16) {
-        __m256 b0 = _mm256_loadu_ps(b + j), b1 = _mm256_loadu_ps(b + j + 8);
-        s0 = _mm256_fmadd_ps(_mm256_loadu_ps(a + j), b0, s0);
-        s1 = _mm256_fmadd_ps(_mm256_loadu_ps(a + j + 8), b1, s1);
-        t0 = _mm256_fmadd_ps(b0, b0, t0);
-        t1 = _mm256_fmadd_ps(b1, b1, t1);
-    }
-    for (; j + 8 <= n; j += 8) {
-        __m256 b0 = _mm256_loadu_ps(b + j);
-        s0 = _mm256_fmadd_ps(_mm256_loadu_ps(a + j), b0, s0);
-        t0 = _mm256_fmadd_ps(b0, b0, t0);
-    }
-    double dot_sum = sum_ps_avx2(_mm256_add_ps(s0, s1));
-    double norm_sum = sum_ps_avx2(_mm256_add_ps(t0, t1));
-    for (; j < n; j++) {
-        dot_sum += (double)a[j] * (double)b[j];
-        norm_sum += (double)b[j] * (double)b[j];
-    }
-    *dot += dot_sum;
-    *norm += norm_sum;
+    for (; j + 8 <= n; j += 8)
+        _mm256_storeu_ps(to + j, load_bf16_avx2(from + j));
+    if (j < n)
+        _mm256_storeu_ps(to + j, load_bf16_some_avx2(from + j, n - j, j > 0));
 }
 
-static void l2sq_f32_rows_avx2(const void *query, const void *rows, size_t dim, size_t n,
-                               double *out, double *norm) {
-    const float *q = query, *row = rows;
-    (void)norm;
-    for (size_t i = 0; i < n; i++, row += dim) {
-        out[i] = 0;
-        for (size_t j = 0; j < dim; j += VSI_KERNEL_BLOCK)
-            out[i] += l2sq_f32_block_avx2(q + j, row + j,
-                                          dim - j < VSI_KERNEL_BLOCK ? dim - j : VSI_KERNEL_BLOCK);
+VSI_INLINE __m256 step_l2_ps_avx2(__m256 sum, __m256 x, __m256 y) {
+    __m256 d = _mm256_sub_ps(x, y);
+    return _mm256_fmadd_ps(d, d, sum);
+}
+
+VSI_INLINE __m256 step_l1_ps_avx2(__m256 sum, __m256 x, __m256 y) {
+    return _mm256_add_ps(sum, _mm256_andnot_ps(_mm256_set1_ps(-0.0f), _mm256_sub_ps(x, y)));
+}
+
+#define K(name)                      name##_f32_avx2
+#define ELEM                         float
+#define QUERY                        float
+#define UNITS(dim)                   (dim)
+#define BLOCK                        VSI_KERNEL_BLOCK
+#define QUERY_PREPARE(to, from, n)   const float *to = (from)
+#define VEC                          __m256
+#define ACC                          __m256
+#define ACC_ZERO                     _mm256_setzero_ps()
+#define ACC_ADD(a, b)                _mm256_add_ps(a, b)
+#define LANES                        8
+#define QUERY_LOAD(p)                _mm256_loadu_ps(p)
+#define LOAD(p)                      _mm256_loadu_ps(p)
+#define QUERY_SOME(p, n, has_more)   load_f32_some_avx2(p, n)
+#define LOAD_SOME(p, n, has_more)    load_f32_some_avx2(p, n)
+#define STEP_L2(sum, x, y)           step_l2_ps_avx2(sum, x, y)
+#define STEP_DOT(sum, x, y)          _mm256_fmadd_ps(x, y, sum)
+#define STEP_L1(sum, x, y)           step_l1_ps_avx2(sum, x, y)
+#define SUM4(a, b, c, d, out)        sum4_ps_avx2(a, b, c, d, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_ps_avx2(a, b, c, d, out)
+/* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
+/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
+ * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+ * how rows are grouped. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                    the name of a function for this type and set
+ *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   UNITS(dim)                 elements of a vector
+ *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
+ *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
+    ACC *own = is_odd ? t : s;
+#ifdef BITS
+    if (metric == VS_HAMMING) {
+        *own = STEP_XOR(*own, x, y);
+    } else {
+        *s = STEP_AND(*s, x, y);
+        *t = STEP_OR(*t, x, y);
+    }
+#else
+    if (metric == VS_L2) {
+        *own = STEP_L2(*own, x, y);
+    } else if (metric == VS_L1) {
+        *own = STEP_L1(*own, x, y);
+    } else if (metric == VS_IP) {
+        *own = STEP_DOT(*own, x, y);
+    } else {
+        *s = STEP_DOT(*s, x, y);
+        *t = STEP_DOT(*t, y, y);
+    }
+#endif
+}
+
+/* What four rows' sums are. */
+VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, double *norm) {
+    if (metric == VS_COSINE || metric == VS_JACCARD) {
+        SUM4_SIGNED(s[0], s[1], s[2], s[3], out);
+        SUM4(t[0], t[1], t[2], t[3], norm);
+    } else if (metric == VS_IP) {
+        SUM4_SIGNED(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]),
+                    ACC_ADD(s[3], t[3]), out);
+    } else {
+        SUM4(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]), ACC_ADD(s[3], t[3]),
+             out);
     }
 }
 
-static void dot_f32_rows_avx2(const void *query, const void *rows, size_t dim, size_t n,
-                              double *out, double *norm) {
-    const float *q = query, *row = rows;
-    (void)norm;
-    for (size_t i = 0; i < n; i++, row += dim) {
-        out[i] = 0;
-        for (size_t j = 0; j < dim; j += VSI_KERNEL_BLOCK)
-            out[i] += dot_f32_block_avx2(q + j, row + j,
-                                         dim - j < VSI_KERNEL_BLOCK ? dim - j : VSI_KERNEL_BLOCK);
+VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
+                        size_t n, int metric, double *out, double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        x = QUERY_LOAD(q + j + LANES);
+        K(step)(&s[0], &t[0], x, LOAD(a + j + LANES), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD(b + j + LANES), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD(c + j + LANES), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD(d + j + LANES), metric, true);
     }
-}
-
-static void dot_norm_f32_rows_avx2(const void *query, const void *rows, size_t dim, size_t n,
-                                   double *out, double *norm) {
-    const float *q = query, *row = rows;
-    for (size_t i = 0; i < n; i++, row += dim) {
-        out[i] = norm[i] = 0;
-        for (size_t j = 0; j < dim; j += VSI_KERNEL_BLOCK)
-            dot_norm_f32_block_avx2(q + j, row + j,
-                                    dim - j < VSI_KERNEL_BLOCK ? dim - j : VSI_KERNEL_BLOCK,
-                                    out + i, norm + i);
+    if (j + LANES <= n) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        j += LANES;
     }
+    if (j < n) {
+        VEC x = QUERY_SOME(q + j, n - j, j > 0);
+        K(step)(&s[0], &t[0], x, LOAD_SOME(a + j, n - j, j > 0), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD_SOME(b + j, n - j, j > 0), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD_SOME(c + j, n - j, j > 0), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD_SOME(d + j, n - j, j > 0), metric, true);
+    }
+    K(sums)(s, t, metric, out, norm);
 }
 
-/* Sixteen bytes as 16-bit numbers. */
-static inline __m256i load_u8_avx2(const uint8_t *p) {
-    return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)p));
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
+                       double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        j += LANES;
+    }
+    if (j < n)
+        K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
+                metric, true);
+    K(sums)(s, t, metric, out, norm);
 }
 
-/* A lane adds at most 65535 / 16 times 2 * 255 * 255, which stays below 2^31. */
-static void l2sq_u8_rows_avx2(const void *query, const void *rows, size_t dim, size_t n,
-                              double *out, double *norm) {
-    const uint8_t *q = query, *row = rows;
-    (void)norm;
-    for (size_t i = 0; i < n; i++, row += dim) {
-        __m256i s0 = _mm256_setzero_si256(), s1 = s0;
-        size_t j = 0;
-        for (; j + 32 <= dim; j += 32) {
-            __m256i d0 = _mm256_sub_epi16(load_u8_avx2(q + j), load_u8_avx2(row + j));
-            __m256i d1 = _mm256_sub_epi16(load_u8_avx2(q + j + 16), load_u8_avx2(row + j + 16));
-            s0 = _mm256_add_epi32(s0, _mm256_madd_epi16(d0, d0));
-            s1 = _mm256_add_epi32(s1, _mm256_madd_epi16(d1, d1));
+/* Adds a block's sums of n rows, at most four, to what the blocks before have. */
+VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool is_first,
+                       int metric, double *out, double *norm) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = is_first ? sum[i] : out[i] + sum[i];
+    for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
+        norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
+}
+
+VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
+                        double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        const ELEM *row = (const ELEM *)rows + at;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (; i + 4 <= n; i += 4, row += 4 * units) {
+            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
-        double sum = sum_epi32_avx2(s0) + sum_epi32_avx2(s1);
-        for (; j < dim; j++) {
-            int d = q[j] - row[j];
-            sum += d * d;
+        for (; i < n; i++, row += units) {
+            K(one)(q, row, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
-        out[i] = sum;
     }
 }
 
-static void dot_u8_rows_avx2(const void *query, const void *rows, size_t dim, size_t n, double *out,
-                             double *norm) {
-    const uint8_t *q = query, *row = rows;
-    (void)norm;
-    for (size_t i = 0; i < n; i++, row += dim) {
-        __m256i s0 = _mm256_setzero_si256(), s1 = s0;
-        size_t j = 0;
-        for (; j + 32 <= dim; j += 32) {
-            s0 =
-                _mm256_add_epi32(s0, _mm256_madd_epi16(load_u8_avx2(q + j), load_u8_avx2(row + j)));
-            s1 = _mm256_add_epi32(
-                s1, _mm256_madd_epi16(load_u8_avx2(q + j + 16), load_u8_avx2(row + j + 16)));
+VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
+                          double *out, double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+            vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+        for (; i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+                vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
+                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
+                    sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
-        double sum = sum_epi32_avx2(s0) + sum_epi32_avx2(s1);
-        for (; j < dim; j++)
-            sum += q[j] * row[j];
-        out[i] = sum;
+        for (; i < n; i++) {
+            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
     }
 }
 
-static void dot_norm_u8_rows_avx2(const void *query, const void *rows, size_t dim, size_t n,
-                                  double *out, double *norm) {
-    const uint8_t *q = query, *row = rows;
-    for (size_t i = 0; i < n; i++, row += dim) {
-        __m256i s = _mm256_setzero_si256(), t = s;
-        size_t j = 0;
-        for (; j + 16 <= dim; j += 16) {
-            __m256i b = load_u8_avx2(row + j);
-            s = _mm256_add_epi32(s, _mm256_madd_epi16(load_u8_avx2(q + j), b));
-            t = _mm256_add_epi32(t, _mm256_madd_epi16(b, b));
-        }
-        double dot = sum_epi32_avx2(s), own = sum_epi32_avx2(t);
-        for (; j < dim; j++) {
-            dot += q[j] * row[j];
-            own += row[j] * row[j];
-        }
-        out[i] = dot;
-        norm[i] = own;
+#define KERNEL_METRIC(name, metric)                                                                \
+    static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
+                               double *out, double *norm) {                                        \
+        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+    }                                                                                              \
+    static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
+                                 double *out, double *norm) {                                      \
+        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+    }
+
+#ifdef BITS
+KERNEL_METRIC(hamming, VS_HAMMING)
+KERNEL_METRIC(jaccard, VS_JACCARD)
+#else
+KERNEL_METRIC(l2, VS_L2)
+KERNEL_METRIC(ip, VS_IP)
+KERNEL_METRIC(cosine, VS_COSINE)
+KERNEL_METRIC(l1, VS_L1)
+#endif
+
+#undef KERNEL_METRIC
+#undef K
+#undef ELEM
+#undef QUERY
+#undef UNITS
+#undef BLOCK
+#undef QUERY_PREPARE
+#undef VEC
+#undef ACC
+#undef ACC_ZERO
+#undef ACC_ADD
+#undef LANES
+#undef QUERY_LOAD
+#undef LOAD
+#undef QUERY_SOME
+#undef LOAD_SOME
+#undef STEP_L2
+#undef STEP_DOT
+#undef STEP_L1
+#undef STEP_XOR
+#undef STEP_AND
+#undef STEP_OR
+#undef SUM4
+#undef SUM4_SIGNED
+#undef BITS
+
+#define K(name)    name##_f16_avx2
+#define ELEM       uint16_t
+#define QUERY      float
+#define UNITS(dim) (dim)
+#define BLOCK      VSI_KERNEL_BLOCK
+#define QUERY_PREPARE(to, from, n)                                                                 \
+    float to[VSI_KERNEL_BLOCK];                                                                    \
+    query_f16_avx2(to, from, n)
+#define VEC                          __m256
+#define ACC                          __m256
+#define ACC_ZERO                     _mm256_setzero_ps()
+#define ACC_ADD(a, b)                _mm256_add_ps(a, b)
+#define LANES                        8
+#define QUERY_LOAD(p)                _mm256_loadu_ps(p)
+#define LOAD(p)                      load_f16_avx2(p)
+#define QUERY_SOME(p, n, has_more)   _mm256_loadu_ps(p)
+#define LOAD_SOME(p, n, has_more)    load_f16_some_avx2(p, n, has_more)
+#define STEP_L2(sum, x, y)           step_l2_ps_avx2(sum, x, y)
+#define STEP_DOT(sum, x, y)          _mm256_fmadd_ps(x, y, sum)
+#define STEP_L1(sum, x, y)           step_l1_ps_avx2(sum, x, y)
+#define SUM4(a, b, c, d, out)        sum4_ps_avx2(a, b, c, d, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_ps_avx2(a, b, c, d, out)
+/* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
+/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
+ * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+ * how rows are grouped. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                    the name of a function for this type and set
+ *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   UNITS(dim)                 elements of a vector
+ *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
+ *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
+    ACC *own = is_odd ? t : s;
+#ifdef BITS
+    if (metric == VS_HAMMING) {
+        *own = STEP_XOR(*own, x, y);
+    } else {
+        *s = STEP_AND(*s, x, y);
+        *t = STEP_OR(*t, x, y);
+    }
+#else
+    if (metric == VS_L2) {
+        *own = STEP_L2(*own, x, y);
+    } else if (metric == VS_L1) {
+        *own = STEP_L1(*own, x, y);
+    } else if (metric == VS_IP) {
+        *own = STEP_DOT(*own, x, y);
+    } else {
+        *s = STEP_DOT(*s, x, y);
+        *t = STEP_DOT(*t, y, y);
+    }
+#endif
+}
+
+/* What four rows' sums are. */
+VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, double *norm) {
+    if (metric == VS_COSINE || metric == VS_JACCARD) {
+        SUM4_SIGNED(s[0], s[1], s[2], s[3], out);
+        SUM4(t[0], t[1], t[2], t[3], norm);
+    } else if (metric == VS_IP) {
+        SUM4_SIGNED(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]),
+                    ACC_ADD(s[3], t[3]), out);
+    } else {
+        SUM4(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]), ACC_ADD(s[3], t[3]),
+             out);
     }
 }
+
+VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
+                        size_t n, int metric, double *out, double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        x = QUERY_LOAD(q + j + LANES);
+        K(step)(&s[0], &t[0], x, LOAD(a + j + LANES), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD(b + j + LANES), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD(c + j + LANES), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD(d + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        j += LANES;
+    }
+    if (j < n) {
+        VEC x = QUERY_SOME(q + j, n - j, j > 0);
+        K(step)(&s[0], &t[0], x, LOAD_SOME(a + j, n - j, j > 0), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD_SOME(b + j, n - j, j > 0), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD_SOME(c + j, n - j, j > 0), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD_SOME(d + j, n - j, j > 0), metric, true);
+    }
+    K(sums)(s, t, metric, out, norm);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
+                       double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        j += LANES;
+    }
+    if (j < n)
+        K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
+                metric, true);
+    K(sums)(s, t, metric, out, norm);
+}
+
+/* Adds a block's sums of n rows, at most four, to what the blocks before have. */
+VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool is_first,
+                       int metric, double *out, double *norm) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = is_first ? sum[i] : out[i] + sum[i];
+    for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
+        norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
+}
+
+VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
+                        double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        const ELEM *row = (const ELEM *)rows + at;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (; i + 4 <= n; i += 4, row += 4 * units) {
+            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++, row += units) {
+            K(one)(q, row, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
+                          double *out, double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+            vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+        for (; i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+                vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
+                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
+                    sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++) {
+            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+#define KERNEL_METRIC(name, metric)                                                                \
+    static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
+                               double *out, double *norm) {                                        \
+        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+    }                                                                                              \
+    static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
+                                 double *out, double *norm) {                                      \
+        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+    }
+
+#ifdef BITS
+KERNEL_METRIC(hamming, VS_HAMMING)
+KERNEL_METRIC(jaccard, VS_JACCARD)
+#else
+KERNEL_METRIC(l2, VS_L2)
+KERNEL_METRIC(ip, VS_IP)
+KERNEL_METRIC(cosine, VS_COSINE)
+KERNEL_METRIC(l1, VS_L1)
+#endif
+
+#undef KERNEL_METRIC
+#undef K
+#undef ELEM
+#undef QUERY
+#undef UNITS
+#undef BLOCK
+#undef QUERY_PREPARE
+#undef VEC
+#undef ACC
+#undef ACC_ZERO
+#undef ACC_ADD
+#undef LANES
+#undef QUERY_LOAD
+#undef LOAD
+#undef QUERY_SOME
+#undef LOAD_SOME
+#undef STEP_L2
+#undef STEP_DOT
+#undef STEP_L1
+#undef STEP_XOR
+#undef STEP_AND
+#undef STEP_OR
+#undef SUM4
+#undef SUM4_SIGNED
+#undef BITS
+
+#define K(name)    name##_bf16_avx2
+#define ELEM       uint16_t
+#define QUERY      float
+#define UNITS(dim) (dim)
+#define BLOCK      VSI_KERNEL_BLOCK
+#define QUERY_PREPARE(to, from, n)                                                                 \
+    float to[VSI_KERNEL_BLOCK];                                                                    \
+    query_bf16_avx2(to, from, n)
+#define VEC                          __m256
+#define ACC                          __m256
+#define ACC_ZERO                     _mm256_setzero_ps()
+#define ACC_ADD(a, b)                _mm256_add_ps(a, b)
+#define LANES                        8
+#define QUERY_LOAD(p)                _mm256_loadu_ps(p)
+#define LOAD(p)                      load_bf16_avx2(p)
+#define QUERY_SOME(p, n, has_more)   _mm256_loadu_ps(p)
+#define LOAD_SOME(p, n, has_more)    load_bf16_some_avx2(p, n, has_more)
+#define STEP_L2(sum, x, y)           step_l2_ps_avx2(sum, x, y)
+#define STEP_DOT(sum, x, y)          _mm256_fmadd_ps(x, y, sum)
+#define STEP_L1(sum, x, y)           step_l1_ps_avx2(sum, x, y)
+#define SUM4(a, b, c, d, out)        sum4_ps_avx2(a, b, c, d, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_ps_avx2(a, b, c, d, out)
+/* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
+/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
+ * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+ * how rows are grouped. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                    the name of a function for this type and set
+ *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   UNITS(dim)                 elements of a vector
+ *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
+ *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
+    ACC *own = is_odd ? t : s;
+#ifdef BITS
+    if (metric == VS_HAMMING) {
+        *own = STEP_XOR(*own, x, y);
+    } else {
+        *s = STEP_AND(*s, x, y);
+        *t = STEP_OR(*t, x, y);
+    }
+#else
+    if (metric == VS_L2) {
+        *own = STEP_L2(*own, x, y);
+    } else if (metric == VS_L1) {
+        *own = STEP_L1(*own, x, y);
+    } else if (metric == VS_IP) {
+        *own = STEP_DOT(*own, x, y);
+    } else {
+        *s = STEP_DOT(*s, x, y);
+        *t = STEP_DOT(*t, y, y);
+    }
+#endif
+}
+
+/* What four rows' sums are. */
+VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, double *norm) {
+    if (metric == VS_COSINE || metric == VS_JACCARD) {
+        SUM4_SIGNED(s[0], s[1], s[2], s[3], out);
+        SUM4(t[0], t[1], t[2], t[3], norm);
+    } else if (metric == VS_IP) {
+        SUM4_SIGNED(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]),
+                    ACC_ADD(s[3], t[3]), out);
+    } else {
+        SUM4(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]), ACC_ADD(s[3], t[3]),
+             out);
+    }
+}
+
+VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
+                        size_t n, int metric, double *out, double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        x = QUERY_LOAD(q + j + LANES);
+        K(step)(&s[0], &t[0], x, LOAD(a + j + LANES), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD(b + j + LANES), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD(c + j + LANES), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD(d + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        j += LANES;
+    }
+    if (j < n) {
+        VEC x = QUERY_SOME(q + j, n - j, j > 0);
+        K(step)(&s[0], &t[0], x, LOAD_SOME(a + j, n - j, j > 0), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD_SOME(b + j, n - j, j > 0), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD_SOME(c + j, n - j, j > 0), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD_SOME(d + j, n - j, j > 0), metric, true);
+    }
+    K(sums)(s, t, metric, out, norm);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
+                       double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        j += LANES;
+    }
+    if (j < n)
+        K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
+                metric, true);
+    K(sums)(s, t, metric, out, norm);
+}
+
+/* Adds a block's sums of n rows, at most four, to what the blocks before have. */
+VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool is_first,
+                       int metric, double *out, double *norm) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = is_first ? sum[i] : out[i] + sum[i];
+    for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
+        norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
+}
+
+VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
+                        double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        const ELEM *row = (const ELEM *)rows + at;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (; i + 4 <= n; i += 4, row += 4 * units) {
+            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++, row += units) {
+            K(one)(q, row, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
+                          double *out, double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+            vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+        for (; i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+                vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
+                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
+                    sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++) {
+            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+#define KERNEL_METRIC(name, metric)                                                                \
+    static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
+                               double *out, double *norm) {                                        \
+        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+    }                                                                                              \
+    static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
+                                 double *out, double *norm) {                                      \
+        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+    }
+
+#ifdef BITS
+KERNEL_METRIC(hamming, VS_HAMMING)
+KERNEL_METRIC(jaccard, VS_JACCARD)
+#else
+KERNEL_METRIC(l2, VS_L2)
+KERNEL_METRIC(ip, VS_IP)
+KERNEL_METRIC(cosine, VS_COSINE)
+KERNEL_METRIC(l1, VS_L1)
+#endif
+
+#undef KERNEL_METRIC
+#undef K
+#undef ELEM
+#undef QUERY
+#undef UNITS
+#undef BLOCK
+#undef QUERY_PREPARE
+#undef VEC
+#undef ACC
+#undef ACC_ZERO
+#undef ACC_ADD
+#undef LANES
+#undef QUERY_LOAD
+#undef LOAD
+#undef QUERY_SOME
+#undef LOAD_SOME
+#undef STEP_L2
+#undef STEP_DOT
+#undef STEP_L1
+#undef STEP_XOR
+#undef STEP_AND
+#undef STEP_OR
+#undef SUM4
+#undef SUM4_SIGNED
+#undef BITS
+
+/* ---- whole numbers -------------------------------------------------------------------------- */
+
+/* The sums of four vectors' lanes of 32 bits, modulo 2^32. */
+static inline void sum4_epi32_avx2(__m256i a, __m256i b, __m256i c, __m256i d, bool is_signed,
+                                   double *out) {
+    __m256i ab = _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+    __m256i cd = _mm256_add_epi32(_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
+    __m256i lanes = _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
+    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256(lanes, 1));
+    uint32_t number[4];
+    _mm_storeu_si128((__m128i *)(void *)number, sum);
+    for (int i = 0; i < 4; i++)
+        out[i] = is_signed ? (double)(int32_t)number[i] : (double)number[i];
+}
+
+/* Bytes in even and in odd places as 16-bit numbers. */
+VSI_INLINE __m256i even_u8_avx2(__m256i v) {
+    return _mm256_and_si256(v, _mm256_set1_epi16(0xff));
+}
+
+VSI_INLINE __m256i odd_u8_avx2(__m256i v) {
+    return _mm256_srli_epi16(v, 8);
+}
+
+VSI_INLINE __m256i even_i8_avx2(__m256i v) {
+    return _mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8);
+}
+
+VSI_INLINE __m256i odd_i8_avx2(__m256i v) {
+    return _mm256_srai_epi16(v, 8);
+}
+
+/* A lane of 32 bits adds at most 65535 / 32 + 1 times 4 * 255 * 255, which is below 2^31. */
+#define INTEGER_STEPS_AVX2(type)                                                                   \
+    VSI_INLINE __m256i step_dot_##type##_avx2(__m256i sum, __m256i x, __m256i y) {                 \
+        __m256i even = _mm256_madd_epi16(even_##type##_avx2(x), even_##type##_avx2(y));            \
+        __m256i odd = _mm256_madd_epi16(odd_##type##_avx2(x), odd_##type##_avx2(y));               \
+        return _mm256_add_epi32(sum, _mm256_add_epi32(even, odd));                                 \
+    }                                                                                              \
+    VSI_INLINE __m256i step_l2_##type##_avx2(__m256i sum, __m256i x, __m256i y) {                  \
+        __m256i even = _mm256_sub_epi16(even_##type##_avx2(x), even_##type##_avx2(y));             \
+        __m256i odd = _mm256_sub_epi16(odd_##type##_avx2(x), odd_##type##_avx2(y));                \
+        __m256i both =                                                                             \
+            _mm256_add_epi32(_mm256_madd_epi16(even, even), _mm256_madd_epi16(odd, odd));          \
+        return _mm256_add_epi32(sum, both);                                                        \
+    }
+
+INTEGER_STEPS_AVX2(u8)
+INTEGER_STEPS_AVX2(i8)
+
+VSI_INLINE __m256i step_l1_u8_avx2(__m256i sum, __m256i x, __m256i y) {
+    return _mm256_add_epi32(sum, _mm256_sad_epu8(x, y));
+}
+
+VSI_INLINE __m256i step_l1_i8_avx2(__m256i sum, __m256i x, __m256i y) {
+    const __m256i shift = _mm256_set1_epi8(-128);
+    return step_l1_u8_avx2(sum, _mm256_xor_si256(x, shift), _mm256_xor_si256(y, shift));
+}
+
+#define K(name)                      name##_u8_avx2
+#define ELEM                         uint8_t
+#define QUERY                        uint8_t
+#define UNITS(dim)                   (dim)
+#define BLOCK                        SIZE_MAX
+#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
+#define VEC                          __m256i
+#define ACC                          __m256i
+#define ACC_ZERO                     _mm256_setzero_si256()
+#define ACC_ADD(a, b)                _mm256_add_epi32(a, b)
+#define LANES                        32
+#define QUERY_LOAD(p)                load_bytes_avx2(p)
+#define LOAD(p)                      load_bytes_avx2(p)
+#define QUERY_SOME(p, n, has_more)   load_bytes_some_avx2(p, n, has_more)
+#define LOAD_SOME(p, n, has_more)    load_bytes_some_avx2(p, n, has_more)
+#define STEP_L2(sum, x, y)           step_l2_u8_avx2(sum, x, y)
+#define STEP_DOT(sum, x, y)          step_dot_u8_avx2(sum, x, y)
+#define STEP_L1(sum, x, y)           step_l1_u8_avx2(sum, x, y)
+#define SUM4(a, b, c, d, out)        sum4_epi32_avx2(a, b, c, d, false, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_epi32_avx2(a, b, c, d, false, out)
+/* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
+/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
+ * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+ * how rows are grouped. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                    the name of a function for this type and set
+ *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   UNITS(dim)                 elements of a vector
+ *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
+ *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
+    ACC *own = is_odd ? t : s;
+#ifdef BITS
+    if (metric == VS_HAMMING) {
+        *own = STEP_XOR(*own, x, y);
+    } else {
+        *s = STEP_AND(*s, x, y);
+        *t = STEP_OR(*t, x, y);
+    }
+#else
+    if (metric == VS_L2) {
+        *own = STEP_L2(*own, x, y);
+    } else if (metric == VS_L1) {
+        *own = STEP_L1(*own, x, y);
+    } else if (metric == VS_IP) {
+        *own = STEP_DOT(*own, x, y);
+    } else {
+        *s = STEP_DOT(*s, x, y);
+        *t = STEP_DOT(*t, y, y);
+    }
+#endif
+}
+
+/* What four rows' sums are. */
+VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, double *norm) {
+    if (metric == VS_COSINE || metric == VS_JACCARD) {
+        SUM4_SIGNED(s[0], s[1], s[2], s[3], out);
+        SUM4(t[0], t[1], t[2], t[3], norm);
+    } else if (metric == VS_IP) {
+        SUM4_SIGNED(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]),
+                    ACC_ADD(s[3], t[3]), out);
+    } else {
+        SUM4(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]), ACC_ADD(s[3], t[3]),
+             out);
+    }
+}
+
+VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
+                        size_t n, int metric, double *out, double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        x = QUERY_LOAD(q + j + LANES);
+        K(step)(&s[0], &t[0], x, LOAD(a + j + LANES), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD(b + j + LANES), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD(c + j + LANES), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD(d + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        j += LANES;
+    }
+    if (j < n) {
+        VEC x = QUERY_SOME(q + j, n - j, j > 0);
+        K(step)(&s[0], &t[0], x, LOAD_SOME(a + j, n - j, j > 0), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD_SOME(b + j, n - j, j > 0), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD_SOME(c + j, n - j, j > 0), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD_SOME(d + j, n - j, j > 0), metric, true);
+    }
+    K(sums)(s, t, metric, out, norm);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
+                       double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        j += LANES;
+    }
+    if (j < n)
+        K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
+                metric, true);
+    K(sums)(s, t, metric, out, norm);
+}
+
+/* Adds a block's sums of n rows, at most four, to what the blocks before have. */
+VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool is_first,
+                       int metric, double *out, double *norm) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = is_first ? sum[i] : out[i] + sum[i];
+    for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
+        norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
+}
+
+VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
+                        double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        const ELEM *row = (const ELEM *)rows + at;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (; i + 4 <= n; i += 4, row += 4 * units) {
+            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++, row += units) {
+            K(one)(q, row, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
+                          double *out, double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+            vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+        for (; i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+                vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
+                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
+                    sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++) {
+            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+#define KERNEL_METRIC(name, metric)                                                                \
+    static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
+                               double *out, double *norm) {                                        \
+        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+    }                                                                                              \
+    static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
+                                 double *out, double *norm) {                                      \
+        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+    }
+
+#ifdef BITS
+KERNEL_METRIC(hamming, VS_HAMMING)
+KERNEL_METRIC(jaccard, VS_JACCARD)
+#else
+KERNEL_METRIC(l2, VS_L2)
+KERNEL_METRIC(ip, VS_IP)
+KERNEL_METRIC(cosine, VS_COSINE)
+KERNEL_METRIC(l1, VS_L1)
+#endif
+
+#undef KERNEL_METRIC
+#undef K
+#undef ELEM
+#undef QUERY
+#undef UNITS
+#undef BLOCK
+#undef QUERY_PREPARE
+#undef VEC
+#undef ACC
+#undef ACC_ZERO
+#undef ACC_ADD
+#undef LANES
+#undef QUERY_LOAD
+#undef LOAD
+#undef QUERY_SOME
+#undef LOAD_SOME
+#undef STEP_L2
+#undef STEP_DOT
+#undef STEP_L1
+#undef STEP_XOR
+#undef STEP_AND
+#undef STEP_OR
+#undef SUM4
+#undef SUM4_SIGNED
+#undef BITS
+
+#define K(name)                      name##_i8_avx2
+#define ELEM                         uint8_t
+#define QUERY                        uint8_t
+#define UNITS(dim)                   (dim)
+#define BLOCK                        SIZE_MAX
+#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
+#define VEC                          __m256i
+#define ACC                          __m256i
+#define ACC_ZERO                     _mm256_setzero_si256()
+#define ACC_ADD(a, b)                _mm256_add_epi32(a, b)
+#define LANES                        32
+#define QUERY_LOAD(p)                load_bytes_avx2(p)
+#define LOAD(p)                      load_bytes_avx2(p)
+#define QUERY_SOME(p, n, has_more)   load_bytes_some_avx2(p, n, has_more)
+#define LOAD_SOME(p, n, has_more)    load_bytes_some_avx2(p, n, has_more)
+#define STEP_L2(sum, x, y)           step_l2_i8_avx2(sum, x, y)
+#define STEP_DOT(sum, x, y)          step_dot_i8_avx2(sum, x, y)
+#define STEP_L1(sum, x, y)           step_l1_i8_avx2(sum, x, y)
+#define SUM4(a, b, c, d, out)        sum4_epi32_avx2(a, b, c, d, false, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_epi32_avx2(a, b, c, d, true, out)
+/* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
+/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
+ * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+ * how rows are grouped. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                    the name of a function for this type and set
+ *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   UNITS(dim)                 elements of a vector
+ *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
+ *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
+    ACC *own = is_odd ? t : s;
+#ifdef BITS
+    if (metric == VS_HAMMING) {
+        *own = STEP_XOR(*own, x, y);
+    } else {
+        *s = STEP_AND(*s, x, y);
+        *t = STEP_OR(*t, x, y);
+    }
+#else
+    if (metric == VS_L2) {
+        *own = STEP_L2(*own, x, y);
+    } else if (metric == VS_L1) {
+        *own = STEP_L1(*own, x, y);
+    } else if (metric == VS_IP) {
+        *own = STEP_DOT(*own, x, y);
+    } else {
+        *s = STEP_DOT(*s, x, y);
+        *t = STEP_DOT(*t, y, y);
+    }
+#endif
+}
+
+/* What four rows' sums are. */
+VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, double *norm) {
+    if (metric == VS_COSINE || metric == VS_JACCARD) {
+        SUM4_SIGNED(s[0], s[1], s[2], s[3], out);
+        SUM4(t[0], t[1], t[2], t[3], norm);
+    } else if (metric == VS_IP) {
+        SUM4_SIGNED(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]),
+                    ACC_ADD(s[3], t[3]), out);
+    } else {
+        SUM4(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]), ACC_ADD(s[3], t[3]),
+             out);
+    }
+}
+
+VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
+                        size_t n, int metric, double *out, double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        x = QUERY_LOAD(q + j + LANES);
+        K(step)(&s[0], &t[0], x, LOAD(a + j + LANES), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD(b + j + LANES), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD(c + j + LANES), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD(d + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        j += LANES;
+    }
+    if (j < n) {
+        VEC x = QUERY_SOME(q + j, n - j, j > 0);
+        K(step)(&s[0], &t[0], x, LOAD_SOME(a + j, n - j, j > 0), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD_SOME(b + j, n - j, j > 0), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD_SOME(c + j, n - j, j > 0), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD_SOME(d + j, n - j, j > 0), metric, true);
+    }
+    K(sums)(s, t, metric, out, norm);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
+                       double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        j += LANES;
+    }
+    if (j < n)
+        K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
+                metric, true);
+    K(sums)(s, t, metric, out, norm);
+}
+
+/* Adds a block's sums of n rows, at most four, to what the blocks before have. */
+VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool is_first,
+                       int metric, double *out, double *norm) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = is_first ? sum[i] : out[i] + sum[i];
+    for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
+        norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
+}
+
+VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
+                        double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        const ELEM *row = (const ELEM *)rows + at;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (; i + 4 <= n; i += 4, row += 4 * units) {
+            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++, row += units) {
+            K(one)(q, row, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
+                          double *out, double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+            vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+        for (; i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+                vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
+                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
+                    sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++) {
+            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+#define KERNEL_METRIC(name, metric)                                                                \
+    static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
+                               double *out, double *norm) {                                        \
+        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+    }                                                                                              \
+    static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
+                                 double *out, double *norm) {                                      \
+        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+    }
+
+#ifdef BITS
+KERNEL_METRIC(hamming, VS_HAMMING)
+KERNEL_METRIC(jaccard, VS_JACCARD)
+#else
+KERNEL_METRIC(l2, VS_L2)
+KERNEL_METRIC(ip, VS_IP)
+KERNEL_METRIC(cosine, VS_COSINE)
+KERNEL_METRIC(l1, VS_L1)
+#endif
+
+#undef KERNEL_METRIC
+#undef K
+#undef ELEM
+#undef QUERY
+#undef UNITS
+#undef BLOCK
+#undef QUERY_PREPARE
+#undef VEC
+#undef ACC
+#undef ACC_ZERO
+#undef ACC_ADD
+#undef LANES
+#undef QUERY_LOAD
+#undef LOAD
+#undef QUERY_SOME
+#undef LOAD_SOME
+#undef STEP_L2
+#undef STEP_DOT
+#undef STEP_L1
+#undef STEP_XOR
+#undef STEP_AND
+#undef STEP_OR
+#undef SUM4
+#undef SUM4_SIGNED
+#undef BITS
+
+/* ---- bits ----------------------------------------------------------------------------------- */
+
+/* Adds the bits that are set, counted by a table of four bits each. */
+VSI_INLINE __m256i add_bits_avx2(__m256i sum, __m256i v) {
+    const __m256i counts = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1,
+                                            2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+    const __m256i low = _mm256_set1_epi8(15);
+    __m256i of_low = _mm256_shuffle_epi8(counts, _mm256_and_si256(v, low));
+    __m256i of_high = _mm256_shuffle_epi8(counts, _mm256_and_si256(_mm256_srli_epi16(v, 4), low));
+    __m256i bytes = _mm256_add_epi8(of_low, of_high);
+    return _mm256_add_epi32(sum, _mm256_sad_epu8(bytes, _mm256_setzero_si256()));
+}
+
+VSI_INLINE __m256i step_xor_avx2(__m256i sum, __m256i x, __m256i y) {
+    return add_bits_avx2(sum, _mm256_xor_si256(x, y));
+}
+
+VSI_INLINE __m256i step_and_avx2(__m256i sum, __m256i x, __m256i y) {
+    return add_bits_avx2(sum, _mm256_and_si256(x, y));
+}
+
+VSI_INLINE __m256i step_or_avx2(__m256i sum, __m256i x, __m256i y) {
+    return add_bits_avx2(sum, _mm256_or_si256(x, y));
+}
+
+#define K(name) name##_bit_avx2
+#define BITS
+#define ELEM                         uint8_t
+#define QUERY                        uint8_t
+#define UNITS(dim)                   (((dim) + 7) / 8)
+#define BLOCK                        SIZE_MAX
+#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
+#define VEC                          __m256i
+#define ACC                          __m256i
+#define ACC_ZERO                     _mm256_setzero_si256()
+#define ACC_ADD(a, b)                _mm256_add_epi32(a, b)
+#define LANES                        32
+#define QUERY_LOAD(p)                load_bytes_avx2(p)
+#define LOAD(p)                      load_bytes_avx2(p)
+#define QUERY_SOME(p, n, has_more)   load_bytes_some_avx2(p, n, has_more)
+#define LOAD_SOME(p, n, has_more)    load_bytes_some_avx2(p, n, has_more)
+#define STEP_XOR(sum, x, y)          step_xor_avx2(sum, x, y)
+#define STEP_AND(sum, x, y)          step_and_avx2(sum, x, y)
+#define STEP_OR(sum, x, y)           step_or_avx2(sum, x, y)
+#define SUM4(a, b, c, d, out)        sum4_epi32_avx2(a, b, c, d, false, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_epi32_avx2(a, b, c, d, false, out)
+/* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
+/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
+ * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+ * how rows are grouped. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                    the name of a function for this type and set
+ *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   UNITS(dim)                 elements of a vector
+ *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
+ *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
+    ACC *own = is_odd ? t : s;
+#ifdef BITS
+    if (metric == VS_HAMMING) {
+        *own = STEP_XOR(*own, x, y);
+    } else {
+        *s = STEP_AND(*s, x, y);
+        *t = STEP_OR(*t, x, y);
+    }
+#else
+    if (metric == VS_L2) {
+        *own = STEP_L2(*own, x, y);
+    } else if (metric == VS_L1) {
+        *own = STEP_L1(*own, x, y);
+    } else if (metric == VS_IP) {
+        *own = STEP_DOT(*own, x, y);
+    } else {
+        *s = STEP_DOT(*s, x, y);
+        *t = STEP_DOT(*t, y, y);
+    }
+#endif
+}
+
+/* What four rows' sums are. */
+VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, double *norm) {
+    if (metric == VS_COSINE || metric == VS_JACCARD) {
+        SUM4_SIGNED(s[0], s[1], s[2], s[3], out);
+        SUM4(t[0], t[1], t[2], t[3], norm);
+    } else if (metric == VS_IP) {
+        SUM4_SIGNED(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]),
+                    ACC_ADD(s[3], t[3]), out);
+    } else {
+        SUM4(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]), ACC_ADD(s[3], t[3]),
+             out);
+    }
+}
+
+VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
+                        size_t n, int metric, double *out, double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        x = QUERY_LOAD(q + j + LANES);
+        K(step)(&s[0], &t[0], x, LOAD(a + j + LANES), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD(b + j + LANES), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD(c + j + LANES), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD(d + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        j += LANES;
+    }
+    if (j < n) {
+        VEC x = QUERY_SOME(q + j, n - j, j > 0);
+        K(step)(&s[0], &t[0], x, LOAD_SOME(a + j, n - j, j > 0), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD_SOME(b + j, n - j, j > 0), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD_SOME(c + j, n - j, j > 0), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD_SOME(d + j, n - j, j > 0), metric, true);
+    }
+    K(sums)(s, t, metric, out, norm);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
+                       double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        j += LANES;
+    }
+    if (j < n)
+        K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
+                metric, true);
+    K(sums)(s, t, metric, out, norm);
+}
+
+/* Adds a block's sums of n rows, at most four, to what the blocks before have. */
+VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool is_first,
+                       int metric, double *out, double *norm) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = is_first ? sum[i] : out[i] + sum[i];
+    for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
+        norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
+}
+
+VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
+                        double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        const ELEM *row = (const ELEM *)rows + at;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (; i + 4 <= n; i += 4, row += 4 * units) {
+            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++, row += units) {
+            K(one)(q, row, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
+                          double *out, double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+            vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+        for (; i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+                vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
+                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
+                    sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++) {
+            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+#define KERNEL_METRIC(name, metric)                                                                \
+    static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
+                               double *out, double *norm) {                                        \
+        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+    }                                                                                              \
+    static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
+                                 double *out, double *norm) {                                      \
+        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+    }
+
+#ifdef BITS
+KERNEL_METRIC(hamming, VS_HAMMING)
+KERNEL_METRIC(jaccard, VS_JACCARD)
+#else
+KERNEL_METRIC(l2, VS_L2)
+KERNEL_METRIC(ip, VS_IP)
+KERNEL_METRIC(cosine, VS_COSINE)
+KERNEL_METRIC(l1, VS_L1)
+#endif
+
+#undef KERNEL_METRIC
+#undef K
+#undef ELEM
+#undef QUERY
+#undef UNITS
+#undef BLOCK
+#undef QUERY_PREPARE
+#undef VEC
+#undef ACC
+#undef ACC_ZERO
+#undef ACC_ADD
+#undef LANES
+#undef QUERY_LOAD
+#undef LOAD
+#undef QUERY_SOME
+#undef LOAD_SOME
+#undef STEP_L2
+#undef STEP_DOT
+#undef STEP_L1
+#undef STEP_XOR
+#undef STEP_AND
+#undef STEP_OR
+#undef SUM4
+#undef SUM4_SIGNED
+#undef BITS
 
 VSI_TARGET_END
 
 VSI_FN const vsi_kernels *vsi_kernels_avx2(void) {
     static const vsi_kernels table = {
+        .names = "avx2 scalar",
         .name = "avx2",
-        .rows = {[VS_F32] = {[VS_L2] = l2sq_f32_rows_avx2,
-                             [VS_IP] = dot_f32_rows_avx2,
-                             [VS_COSINE] = dot_norm_f32_rows_avx2},
-                 [VS_U8] = {[VS_L2] = l2sq_u8_rows_avx2,
-                            [VS_IP] = dot_u8_rows_avx2,
-                            [VS_COSINE] = dot_norm_u8_rows_avx2}},
+        .rows = {[VS_F32] = VSI_KERNELS_OF_NUMBERS(rows, f32_avx2),
+                 [VS_F16] = VSI_KERNELS_OF_NUMBERS(rows, f16_avx2),
+                 [VS_BF16] = VSI_KERNELS_OF_NUMBERS(rows, bf16_avx2),
+                 [VS_U8] = VSI_KERNELS_OF_NUMBERS(rows, u8_avx2),
+                 [VS_I8] = VSI_KERNELS_OF_NUMBERS(rows, i8_avx2),
+                 [VS_BIT] = VSI_KERNELS_OF_BITS(rows, bit_avx2)},
+        .gather = {[VS_F32] = VSI_KERNELS_OF_NUMBERS(gather, f32_avx2),
+                   [VS_F16] = VSI_KERNELS_OF_NUMBERS(gather, f16_avx2),
+                   [VS_BF16] = VSI_KERNELS_OF_NUMBERS(gather, bf16_avx2),
+                   [VS_U8] = VSI_KERNELS_OF_NUMBERS(gather, u8_avx2),
+                   [VS_I8] = VSI_KERNELS_OF_NUMBERS(gather, i8_avx2),
+                   [VS_BIT] = VSI_KERNELS_OF_BITS(gather, bit_avx2)},
     };
+    return &table;
+}
+
+#endif
+/* ---- math/kernels_avx512.h ---------------------------------------------------------------------------------- */
+/* kernels_avx512.h - kernels for AVX-512 with VNNI and VPOPCNTDQ: Ice Lake, Zen 4 and later. */
+#ifndef VSI_KERNELS_AVX512_H
+#define VSI_KERNELS_AVX512_H
+
+/* uses math/kernels.h */
+
+#if defined(VSI_X86) && defined(__GNUC__)
+VSI_FN const vsi_kernels *vsi_kernels_avx512(void);
+#endif
+
+#endif
+/* ---- math/kernels_avx512.c ---------------------------------------------------------------------------------- */
+/* kernels_avx512.c - kernels for AVX-512: what is left of a row behind its last whole vector is loaded under a mask. */
+/* uses math/kernels_avx512.h */
+
+#if defined(VSI_X86) && defined(__GNUC__)
+
+VSI_TARGET_BEGIN(VSI_TARGET_AVX512)
+
+/* ---- floats --------------------------------------------------------------------------------- */
+
+/* The sums of four vectors' lanes, in single precision, as doubles. */
+VSI_INLINE void sum4_ps_avx512(__m512 a, __m512 b, __m512 c, __m512 d, double *out) {
+    __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    __m512 cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+    __m512 low = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd)));
+    __m512 high = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd)));
+    __m512 lanes = _mm512_add_ps(low, high); /* each four of them: a, b, c, d */
+    __m256 half = _mm256_add_ps(_mm512_castps512_ps256(lanes), _mm512_extractf32x8_ps(lanes, 1));
+    __m128 sum = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+    _mm256_storeu_pd(out, _mm256_cvtps_pd(sum));
+}
+
+VSI_INLINE __mmask16 mask16_avx512(size_t n) {
+    return (__mmask16)((1u << n) - 1);
+}
+
+VSI_INLINE __m512 widen_bf16_avx512(__m256i bits) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+}
+
+VSI_INLINE __m512 load_f16_avx512(const uint16_t *p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+
+VSI_INLINE __m512 load_f16_some_avx512(const uint16_t *p, size_t n) {
+    return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask16_avx512(n), p));
+}
+
+VSI_INLINE __m512 load_bf16_avx512(const uint16_t *p) {
+    return widen_bf16_avx512(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+
+VSI_INLINE __m512 load_bf16_some_avx512(const uint16_t *p, size_t n) {
+    return widen_bf16_avx512(_mm256_maskz_loadu_epi16(mask16_avx512(n), p));
+}
+
+/* A block of the query in single precision, zeros up to a whole vector. */
+static void query_f16_avx512(float *to, const uint16_t *from, size_t n) {
+    for (size_t j = 0; j < n; j += 16)
+        _mm512_storeu_ps(to + j, load_f16_some_avx512(from + j, n - j < 16 ? n - j : 16));
+}
+
+static void query_bf16_avx512(float *to, const uint16_t *from, size_t n) {
+    for (size_t j = 0; j < n; j += 16)
+        _mm512_storeu_ps(to + j, load_bf16_some_avx512(from + j, n - j < 16 ? n - j : 16));
+}
+
+VSI_INLINE __m512 step_l2_ps_avx512(__m512 sum, __m512 x, __m512 y) {
+    __m512 d = _mm512_sub_ps(x, y);
+    return _mm512_fmadd_ps(d, d, sum);
+}
+
+VSI_INLINE __m512 step_l1_ps_avx512(__m512 sum, __m512 x, __m512 y) {
+    return _mm512_add_ps(sum, _mm512_abs_ps(_mm512_sub_ps(x, y)));
+}
+
+#define K(name)                      name##_f32_avx512
+#define ELEM                         float
+#define QUERY                        float
+#define UNITS(dim)                   (dim)
+#define BLOCK                        VSI_KERNEL_BLOCK
+#define QUERY_PREPARE(to, from, n)   const float *to = (from)
+#define VEC                          __m512
+#define ACC                          __m512
+#define ACC_ZERO                     _mm512_setzero_ps()
+#define ACC_ADD(a, b)                _mm512_add_ps(a, b)
+#define LANES                        16
+#define QUERY_LOAD(p)                _mm512_loadu_ps(p)
+#define LOAD(p)                      _mm512_loadu_ps(p)
+#define QUERY_SOME(p, n, has_more)   _mm512_maskz_loadu_ps(mask16_avx512(n), p)
+#define LOAD_SOME(p, n, has_more)    _mm512_maskz_loadu_ps(mask16_avx512(n), p)
+#define STEP_L2(sum, x, y)           step_l2_ps_avx512(sum, x, y)
+#define STEP_DOT(sum, x, y)          _mm512_fmadd_ps(x, y, sum)
+#define STEP_L1(sum, x, y)           step_l1_ps_avx512(sum, x, y)
+#define SUM4(a, b, c, d, out)        sum4_ps_avx512(a, b, c, d, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_ps_avx512(a, b, c, d, out)
+/* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
+/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
+ * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+ * how rows are grouped. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                    the name of a function for this type and set
+ *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   UNITS(dim)                 elements of a vector
+ *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
+ *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
+    ACC *own = is_odd ? t : s;
+#ifdef BITS
+    if (metric == VS_HAMMING) {
+        *own = STEP_XOR(*own, x, y);
+    } else {
+        *s = STEP_AND(*s, x, y);
+        *t = STEP_OR(*t, x, y);
+    }
+#else
+    if (metric == VS_L2) {
+        *own = STEP_L2(*own, x, y);
+    } else if (metric == VS_L1) {
+        *own = STEP_L1(*own, x, y);
+    } else if (metric == VS_IP) {
+        *own = STEP_DOT(*own, x, y);
+    } else {
+        *s = STEP_DOT(*s, x, y);
+        *t = STEP_DOT(*t, y, y);
+    }
+#endif
+}
+
+/* What four rows' sums are. */
+VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, double *norm) {
+    if (metric == VS_COSINE || metric == VS_JACCARD) {
+        SUM4_SIGNED(s[0], s[1], s[2], s[3], out);
+        SUM4(t[0], t[1], t[2], t[3], norm);
+    } else if (metric == VS_IP) {
+        SUM4_SIGNED(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]),
+                    ACC_ADD(s[3], t[3]), out);
+    } else {
+        SUM4(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]), ACC_ADD(s[3], t[3]),
+             out);
+    }
+}
+
+VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
+                        size_t n, int metric, double *out, double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        x = QUERY_LOAD(q + j + LANES);
+        K(step)(&s[0], &t[0], x, LOAD(a + j + LANES), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD(b + j + LANES), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD(c + j + LANES), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD(d + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        j += LANES;
+    }
+    if (j < n) {
+        VEC x = QUERY_SOME(q + j, n - j, j > 0);
+        K(step)(&s[0], &t[0], x, LOAD_SOME(a + j, n - j, j > 0), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD_SOME(b + j, n - j, j > 0), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD_SOME(c + j, n - j, j > 0), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD_SOME(d + j, n - j, j > 0), metric, true);
+    }
+    K(sums)(s, t, metric, out, norm);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
+                       double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        j += LANES;
+    }
+    if (j < n)
+        K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
+                metric, true);
+    K(sums)(s, t, metric, out, norm);
+}
+
+/* Adds a block's sums of n rows, at most four, to what the blocks before have. */
+VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool is_first,
+                       int metric, double *out, double *norm) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = is_first ? sum[i] : out[i] + sum[i];
+    for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
+        norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
+}
+
+VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
+                        double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        const ELEM *row = (const ELEM *)rows + at;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (; i + 4 <= n; i += 4, row += 4 * units) {
+            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++, row += units) {
+            K(one)(q, row, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
+                          double *out, double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+            vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+        for (; i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+                vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
+                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
+                    sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++) {
+            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+#define KERNEL_METRIC(name, metric)                                                                \
+    static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
+                               double *out, double *norm) {                                        \
+        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+    }                                                                                              \
+    static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
+                                 double *out, double *norm) {                                      \
+        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+    }
+
+#ifdef BITS
+KERNEL_METRIC(hamming, VS_HAMMING)
+KERNEL_METRIC(jaccard, VS_JACCARD)
+#else
+KERNEL_METRIC(l2, VS_L2)
+KERNEL_METRIC(ip, VS_IP)
+KERNEL_METRIC(cosine, VS_COSINE)
+KERNEL_METRIC(l1, VS_L1)
+#endif
+
+#undef KERNEL_METRIC
+#undef K
+#undef ELEM
+#undef QUERY
+#undef UNITS
+#undef BLOCK
+#undef QUERY_PREPARE
+#undef VEC
+#undef ACC
+#undef ACC_ZERO
+#undef ACC_ADD
+#undef LANES
+#undef QUERY_LOAD
+#undef LOAD
+#undef QUERY_SOME
+#undef LOAD_SOME
+#undef STEP_L2
+#undef STEP_DOT
+#undef STEP_L1
+#undef STEP_XOR
+#undef STEP_AND
+#undef STEP_OR
+#undef SUM4
+#undef SUM4_SIGNED
+#undef BITS
+
+#define K(name)    name##_f16_avx512
+#define ELEM       uint16_t
+#define QUERY      float
+#define UNITS(dim) (dim)
+#define BLOCK      VSI_KERNEL_BLOCK
+#define QUERY_PREPARE(to, from, n)                                                                 \
+    float to[VSI_KERNEL_BLOCK];                                                                    \
+    query_f16_avx512(to, from, n)
+#define VEC                          __m512
+#define ACC                          __m512
+#define ACC_ZERO                     _mm512_setzero_ps()
+#define ACC_ADD(a, b)                _mm512_add_ps(a, b)
+#define LANES                        16
+#define QUERY_LOAD(p)                _mm512_loadu_ps(p)
+#define LOAD(p)                      load_f16_avx512(p)
+#define QUERY_SOME(p, n, has_more)   _mm512_loadu_ps(p)
+#define LOAD_SOME(p, n, has_more)    load_f16_some_avx512(p, n)
+#define STEP_L2(sum, x, y)           step_l2_ps_avx512(sum, x, y)
+#define STEP_DOT(sum, x, y)          _mm512_fmadd_ps(x, y, sum)
+#define STEP_L1(sum, x, y)           step_l1_ps_avx512(sum, x, y)
+#define SUM4(a, b, c, d, out)        sum4_ps_avx512(a, b, c, d, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_ps_avx512(a, b, c, d, out)
+/* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
+/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
+ * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+ * how rows are grouped. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                    the name of a function for this type and set
+ *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   UNITS(dim)                 elements of a vector
+ *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
+ *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
+    ACC *own = is_odd ? t : s;
+#ifdef BITS
+    if (metric == VS_HAMMING) {
+        *own = STEP_XOR(*own, x, y);
+    } else {
+        *s = STEP_AND(*s, x, y);
+        *t = STEP_OR(*t, x, y);
+    }
+#else
+    if (metric == VS_L2) {
+        *own = STEP_L2(*own, x, y);
+    } else if (metric == VS_L1) {
+        *own = STEP_L1(*own, x, y);
+    } else if (metric == VS_IP) {
+        *own = STEP_DOT(*own, x, y);
+    } else {
+        *s = STEP_DOT(*s, x, y);
+        *t = STEP_DOT(*t, y, y);
+    }
+#endif
+}
+
+/* What four rows' sums are. */
+VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, double *norm) {
+    if (metric == VS_COSINE || metric == VS_JACCARD) {
+        SUM4_SIGNED(s[0], s[1], s[2], s[3], out);
+        SUM4(t[0], t[1], t[2], t[3], norm);
+    } else if (metric == VS_IP) {
+        SUM4_SIGNED(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]),
+                    ACC_ADD(s[3], t[3]), out);
+    } else {
+        SUM4(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]), ACC_ADD(s[3], t[3]),
+             out);
+    }
+}
+
+VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
+                        size_t n, int metric, double *out, double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        x = QUERY_LOAD(q + j + LANES);
+        K(step)(&s[0], &t[0], x, LOAD(a + j + LANES), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD(b + j + LANES), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD(c + j + LANES), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD(d + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        j += LANES;
+    }
+    if (j < n) {
+        VEC x = QUERY_SOME(q + j, n - j, j > 0);
+        K(step)(&s[0], &t[0], x, LOAD_SOME(a + j, n - j, j > 0), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD_SOME(b + j, n - j, j > 0), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD_SOME(c + j, n - j, j > 0), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD_SOME(d + j, n - j, j > 0), metric, true);
+    }
+    K(sums)(s, t, metric, out, norm);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
+                       double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        j += LANES;
+    }
+    if (j < n)
+        K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
+                metric, true);
+    K(sums)(s, t, metric, out, norm);
+}
+
+/* Adds a block's sums of n rows, at most four, to what the blocks before have. */
+VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool is_first,
+                       int metric, double *out, double *norm) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = is_first ? sum[i] : out[i] + sum[i];
+    for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
+        norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
+}
+
+VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
+                        double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        const ELEM *row = (const ELEM *)rows + at;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (; i + 4 <= n; i += 4, row += 4 * units) {
+            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++, row += units) {
+            K(one)(q, row, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
+                          double *out, double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+            vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+        for (; i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+                vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
+                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
+                    sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++) {
+            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+#define KERNEL_METRIC(name, metric)                                                                \
+    static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
+                               double *out, double *norm) {                                        \
+        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+    }                                                                                              \
+    static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
+                                 double *out, double *norm) {                                      \
+        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+    }
+
+#ifdef BITS
+KERNEL_METRIC(hamming, VS_HAMMING)
+KERNEL_METRIC(jaccard, VS_JACCARD)
+#else
+KERNEL_METRIC(l2, VS_L2)
+KERNEL_METRIC(ip, VS_IP)
+KERNEL_METRIC(cosine, VS_COSINE)
+KERNEL_METRIC(l1, VS_L1)
+#endif
+
+#undef KERNEL_METRIC
+#undef K
+#undef ELEM
+#undef QUERY
+#undef UNITS
+#undef BLOCK
+#undef QUERY_PREPARE
+#undef VEC
+#undef ACC
+#undef ACC_ZERO
+#undef ACC_ADD
+#undef LANES
+#undef QUERY_LOAD
+#undef LOAD
+#undef QUERY_SOME
+#undef LOAD_SOME
+#undef STEP_L2
+#undef STEP_DOT
+#undef STEP_L1
+#undef STEP_XOR
+#undef STEP_AND
+#undef STEP_OR
+#undef SUM4
+#undef SUM4_SIGNED
+#undef BITS
+
+#define K(name)    name##_bf16_avx512
+#define ELEM       uint16_t
+#define QUERY      float
+#define UNITS(dim) (dim)
+#define BLOCK      VSI_KERNEL_BLOCK
+#define QUERY_PREPARE(to, from, n)                                                                 \
+    float to[VSI_KERNEL_BLOCK];                                                                    \
+    query_bf16_avx512(to, from, n)
+#define VEC                          __m512
+#define ACC                          __m512
+#define ACC_ZERO                     _mm512_setzero_ps()
+#define ACC_ADD(a, b)                _mm512_add_ps(a, b)
+#define LANES                        16
+#define QUERY_LOAD(p)                _mm512_loadu_ps(p)
+#define LOAD(p)                      load_bf16_avx512(p)
+#define QUERY_SOME(p, n, has_more)   _mm512_loadu_ps(p)
+#define LOAD_SOME(p, n, has_more)    load_bf16_some_avx512(p, n)
+#define STEP_L2(sum, x, y)           step_l2_ps_avx512(sum, x, y)
+#define STEP_DOT(sum, x, y)          _mm512_fmadd_ps(x, y, sum)
+#define STEP_L1(sum, x, y)           step_l1_ps_avx512(sum, x, y)
+#define SUM4(a, b, c, d, out)        sum4_ps_avx512(a, b, c, d, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_ps_avx512(a, b, c, d, out)
+/* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
+/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
+ * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+ * how rows are grouped. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                    the name of a function for this type and set
+ *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   UNITS(dim)                 elements of a vector
+ *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
+ *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
+    ACC *own = is_odd ? t : s;
+#ifdef BITS
+    if (metric == VS_HAMMING) {
+        *own = STEP_XOR(*own, x, y);
+    } else {
+        *s = STEP_AND(*s, x, y);
+        *t = STEP_OR(*t, x, y);
+    }
+#else
+    if (metric == VS_L2) {
+        *own = STEP_L2(*own, x, y);
+    } else if (metric == VS_L1) {
+        *own = STEP_L1(*own, x, y);
+    } else if (metric == VS_IP) {
+        *own = STEP_DOT(*own, x, y);
+    } else {
+        *s = STEP_DOT(*s, x, y);
+        *t = STEP_DOT(*t, y, y);
+    }
+#endif
+}
+
+/* What four rows' sums are. */
+VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, double *norm) {
+    if (metric == VS_COSINE || metric == VS_JACCARD) {
+        SUM4_SIGNED(s[0], s[1], s[2], s[3], out);
+        SUM4(t[0], t[1], t[2], t[3], norm);
+    } else if (metric == VS_IP) {
+        SUM4_SIGNED(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]),
+                    ACC_ADD(s[3], t[3]), out);
+    } else {
+        SUM4(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]), ACC_ADD(s[3], t[3]),
+             out);
+    }
+}
+
+VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
+                        size_t n, int metric, double *out, double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        x = QUERY_LOAD(q + j + LANES);
+        K(step)(&s[0], &t[0], x, LOAD(a + j + LANES), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD(b + j + LANES), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD(c + j + LANES), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD(d + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        j += LANES;
+    }
+    if (j < n) {
+        VEC x = QUERY_SOME(q + j, n - j, j > 0);
+        K(step)(&s[0], &t[0], x, LOAD_SOME(a + j, n - j, j > 0), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD_SOME(b + j, n - j, j > 0), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD_SOME(c + j, n - j, j > 0), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD_SOME(d + j, n - j, j > 0), metric, true);
+    }
+    K(sums)(s, t, metric, out, norm);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
+                       double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        j += LANES;
+    }
+    if (j < n)
+        K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
+                metric, true);
+    K(sums)(s, t, metric, out, norm);
+}
+
+/* Adds a block's sums of n rows, at most four, to what the blocks before have. */
+VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool is_first,
+                       int metric, double *out, double *norm) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = is_first ? sum[i] : out[i] + sum[i];
+    for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
+        norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
+}
+
+VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
+                        double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        const ELEM *row = (const ELEM *)rows + at;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (; i + 4 <= n; i += 4, row += 4 * units) {
+            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++, row += units) {
+            K(one)(q, row, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
+                          double *out, double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+            vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+        for (; i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+                vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
+                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
+                    sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++) {
+            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+#define KERNEL_METRIC(name, metric)                                                                \
+    static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
+                               double *out, double *norm) {                                        \
+        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+    }                                                                                              \
+    static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
+                                 double *out, double *norm) {                                      \
+        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+    }
+
+#ifdef BITS
+KERNEL_METRIC(hamming, VS_HAMMING)
+KERNEL_METRIC(jaccard, VS_JACCARD)
+#else
+KERNEL_METRIC(l2, VS_L2)
+KERNEL_METRIC(ip, VS_IP)
+KERNEL_METRIC(cosine, VS_COSINE)
+KERNEL_METRIC(l1, VS_L1)
+#endif
+
+#undef KERNEL_METRIC
+#undef K
+#undef ELEM
+#undef QUERY
+#undef UNITS
+#undef BLOCK
+#undef QUERY_PREPARE
+#undef VEC
+#undef ACC
+#undef ACC_ZERO
+#undef ACC_ADD
+#undef LANES
+#undef QUERY_LOAD
+#undef LOAD
+#undef QUERY_SOME
+#undef LOAD_SOME
+#undef STEP_L2
+#undef STEP_DOT
+#undef STEP_L1
+#undef STEP_XOR
+#undef STEP_AND
+#undef STEP_OR
+#undef SUM4
+#undef SUM4_SIGNED
+#undef BITS
+
+/* ---- whole numbers -------------------------------------------------------------------------- */
+
+/* The sums of four vectors' lanes of 32 bits, modulo 2^32. */
+static inline void sum4_epi32_avx512(__m512i a, __m512i b, __m512i c, __m512i d, bool is_signed,
+                                     double *out) {
+    __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+    __m512i lanes = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+    __m256i half =
+        _mm256_add_epi32(_mm512_castsi512_si256(lanes), _mm512_extracti64x4_epi64(lanes, 1));
+    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    _mm256_storeu_pd(out, is_signed ? _mm256_cvtepi32_pd(sum) : _mm256_cvtepu32_pd(sum));
+}
+
+VSI_INLINE __m512i load_bytes_avx512(const uint8_t *p) {
+    return _mm512_loadu_si512((const void *)p);
+}
+
+VSI_INLINE __m512i load_bytes_some_avx512(const uint8_t *p, size_t n) {
+    return _mm512_maskz_loadu_epi8(((__mmask64)1 << n) - 1, p);
+}
+
+/* Bytes in even and in odd places as 16-bit numbers. */
+VSI_INLINE __m512i even_u8_avx512(__m512i v) {
+    return _mm512_and_si512(v, _mm512_set1_epi16(0xff));
+}
+
+VSI_INLINE __m512i odd_u8_avx512(__m512i v) {
+    return _mm512_srli_epi16(v, 8);
+}
+
+VSI_INLINE __m512i even_i8_avx512(__m512i v) {
+    return _mm512_srai_epi16(_mm512_slli_epi16(v, 8), 8);
+}
+
+VSI_INLINE __m512i odd_i8_avx512(__m512i v) {
+    return _mm512_srai_epi16(v, 8);
+}
+
+/* A lane of 32 bits adds at most 65535 / 64 + 1 times 4 * 255 * 255, which is below 2^31. */
+#define INTEGER_STEPS_AVX512(type)                                                                 \
+    VSI_INLINE __m512i step_dot_##type##_avx512(__m512i sum, __m512i x, __m512i y) {               \
+        sum = _mm512_dpwssd_epi32(sum, even_##type##_avx512(x), even_##type##_avx512(y));          \
+        return _mm512_dpwssd_epi32(sum, odd_##type##_avx512(x), odd_##type##_avx512(y));           \
+    }                                                                                              \
+    VSI_INLINE __m512i step_l2_##type##_avx512(__m512i sum, __m512i x, __m512i y) {                \
+        __m512i even = _mm512_sub_epi16(even_##type##_avx512(x), even_##type##_avx512(y));         \
+        __m512i odd = _mm512_sub_epi16(odd_##type##_avx512(x), odd_##type##_avx512(y));            \
+        return _mm512_dpwssd_epi32(_mm512_dpwssd_epi32(sum, even, even), odd, odd);                \
+    }
+
+INTEGER_STEPS_AVX512(u8)
+INTEGER_STEPS_AVX512(i8)
+
+VSI_INLINE __m512i step_l1_u8_avx512(__m512i sum, __m512i x, __m512i y) {
+    return _mm512_add_epi32(sum, _mm512_sad_epu8(x, y));
+}
+
+VSI_INLINE __m512i step_l1_i8_avx512(__m512i sum, __m512i x, __m512i y) {
+    const __m512i shift = _mm512_set1_epi8(-128);
+    return step_l1_u8_avx512(sum, _mm512_xor_si512(x, shift), _mm512_xor_si512(y, shift));
+}
+
+#define K(name)                      name##_u8_avx512
+#define ELEM                         uint8_t
+#define QUERY                        uint8_t
+#define UNITS(dim)                   (dim)
+#define BLOCK                        SIZE_MAX
+#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
+#define VEC                          __m512i
+#define ACC                          __m512i
+#define ACC_ZERO                     _mm512_setzero_si512()
+#define ACC_ADD(a, b)                _mm512_add_epi32(a, b)
+#define LANES                        64
+#define QUERY_LOAD(p)                load_bytes_avx512(p)
+#define LOAD(p)                      load_bytes_avx512(p)
+#define QUERY_SOME(p, n, has_more)   load_bytes_some_avx512(p, n)
+#define LOAD_SOME(p, n, has_more)    load_bytes_some_avx512(p, n)
+#define STEP_L2(sum, x, y)           step_l2_u8_avx512(sum, x, y)
+#define STEP_DOT(sum, x, y)          step_dot_u8_avx512(sum, x, y)
+#define STEP_L1(sum, x, y)           step_l1_u8_avx512(sum, x, y)
+#define SUM4(a, b, c, d, out)        sum4_epi32_avx512(a, b, c, d, false, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_epi32_avx512(a, b, c, d, false, out)
+/* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
+/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
+ * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+ * how rows are grouped. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                    the name of a function for this type and set
+ *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   UNITS(dim)                 elements of a vector
+ *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
+ *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
+    ACC *own = is_odd ? t : s;
+#ifdef BITS
+    if (metric == VS_HAMMING) {
+        *own = STEP_XOR(*own, x, y);
+    } else {
+        *s = STEP_AND(*s, x, y);
+        *t = STEP_OR(*t, x, y);
+    }
+#else
+    if (metric == VS_L2) {
+        *own = STEP_L2(*own, x, y);
+    } else if (metric == VS_L1) {
+        *own = STEP_L1(*own, x, y);
+    } else if (metric == VS_IP) {
+        *own = STEP_DOT(*own, x, y);
+    } else {
+        *s = STEP_DOT(*s, x, y);
+        *t = STEP_DOT(*t, y, y);
+    }
+#endif
+}
+
+/* What four rows' sums are. */
+VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, double *norm) {
+    if (metric == VS_COSINE || metric == VS_JACCARD) {
+        SUM4_SIGNED(s[0], s[1], s[2], s[3], out);
+        SUM4(t[0], t[1], t[2], t[3], norm);
+    } else if (metric == VS_IP) {
+        SUM4_SIGNED(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]),
+                    ACC_ADD(s[3], t[3]), out);
+    } else {
+        SUM4(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]), ACC_ADD(s[3], t[3]),
+             out);
+    }
+}
+
+VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
+                        size_t n, int metric, double *out, double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        x = QUERY_LOAD(q + j + LANES);
+        K(step)(&s[0], &t[0], x, LOAD(a + j + LANES), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD(b + j + LANES), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD(c + j + LANES), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD(d + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        j += LANES;
+    }
+    if (j < n) {
+        VEC x = QUERY_SOME(q + j, n - j, j > 0);
+        K(step)(&s[0], &t[0], x, LOAD_SOME(a + j, n - j, j > 0), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD_SOME(b + j, n - j, j > 0), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD_SOME(c + j, n - j, j > 0), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD_SOME(d + j, n - j, j > 0), metric, true);
+    }
+    K(sums)(s, t, metric, out, norm);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
+                       double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        j += LANES;
+    }
+    if (j < n)
+        K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
+                metric, true);
+    K(sums)(s, t, metric, out, norm);
+}
+
+/* Adds a block's sums of n rows, at most four, to what the blocks before have. */
+VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool is_first,
+                       int metric, double *out, double *norm) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = is_first ? sum[i] : out[i] + sum[i];
+    for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
+        norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
+}
+
+VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
+                        double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        const ELEM *row = (const ELEM *)rows + at;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (; i + 4 <= n; i += 4, row += 4 * units) {
+            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++, row += units) {
+            K(one)(q, row, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
+                          double *out, double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+            vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+        for (; i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+                vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
+                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
+                    sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++) {
+            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+#define KERNEL_METRIC(name, metric)                                                                \
+    static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
+                               double *out, double *norm) {                                        \
+        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+    }                                                                                              \
+    static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
+                                 double *out, double *norm) {                                      \
+        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+    }
+
+#ifdef BITS
+KERNEL_METRIC(hamming, VS_HAMMING)
+KERNEL_METRIC(jaccard, VS_JACCARD)
+#else
+KERNEL_METRIC(l2, VS_L2)
+KERNEL_METRIC(ip, VS_IP)
+KERNEL_METRIC(cosine, VS_COSINE)
+KERNEL_METRIC(l1, VS_L1)
+#endif
+
+#undef KERNEL_METRIC
+#undef K
+#undef ELEM
+#undef QUERY
+#undef UNITS
+#undef BLOCK
+#undef QUERY_PREPARE
+#undef VEC
+#undef ACC
+#undef ACC_ZERO
+#undef ACC_ADD
+#undef LANES
+#undef QUERY_LOAD
+#undef LOAD
+#undef QUERY_SOME
+#undef LOAD_SOME
+#undef STEP_L2
+#undef STEP_DOT
+#undef STEP_L1
+#undef STEP_XOR
+#undef STEP_AND
+#undef STEP_OR
+#undef SUM4
+#undef SUM4_SIGNED
+#undef BITS
+
+#define K(name)                      name##_i8_avx512
+#define ELEM                         uint8_t
+#define QUERY                        uint8_t
+#define UNITS(dim)                   (dim)
+#define BLOCK                        SIZE_MAX
+#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
+#define VEC                          __m512i
+#define ACC                          __m512i
+#define ACC_ZERO                     _mm512_setzero_si512()
+#define ACC_ADD(a, b)                _mm512_add_epi32(a, b)
+#define LANES                        64
+#define QUERY_LOAD(p)                load_bytes_avx512(p)
+#define LOAD(p)                      load_bytes_avx512(p)
+#define QUERY_SOME(p, n, has_more)   load_bytes_some_avx512(p, n)
+#define LOAD_SOME(p, n, has_more)    load_bytes_some_avx512(p, n)
+#define STEP_L2(sum, x, y)           step_l2_i8_avx512(sum, x, y)
+#define STEP_DOT(sum, x, y)          step_dot_i8_avx512(sum, x, y)
+#define STEP_L1(sum, x, y)           step_l1_i8_avx512(sum, x, y)
+#define SUM4(a, b, c, d, out)        sum4_epi32_avx512(a, b, c, d, false, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_epi32_avx512(a, b, c, d, true, out)
+/* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
+/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
+ * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+ * how rows are grouped. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                    the name of a function for this type and set
+ *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   UNITS(dim)                 elements of a vector
+ *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
+ *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
+    ACC *own = is_odd ? t : s;
+#ifdef BITS
+    if (metric == VS_HAMMING) {
+        *own = STEP_XOR(*own, x, y);
+    } else {
+        *s = STEP_AND(*s, x, y);
+        *t = STEP_OR(*t, x, y);
+    }
+#else
+    if (metric == VS_L2) {
+        *own = STEP_L2(*own, x, y);
+    } else if (metric == VS_L1) {
+        *own = STEP_L1(*own, x, y);
+    } else if (metric == VS_IP) {
+        *own = STEP_DOT(*own, x, y);
+    } else {
+        *s = STEP_DOT(*s, x, y);
+        *t = STEP_DOT(*t, y, y);
+    }
+#endif
+}
+
+/* What four rows' sums are. */
+VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, double *norm) {
+    if (metric == VS_COSINE || metric == VS_JACCARD) {
+        SUM4_SIGNED(s[0], s[1], s[2], s[3], out);
+        SUM4(t[0], t[1], t[2], t[3], norm);
+    } else if (metric == VS_IP) {
+        SUM4_SIGNED(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]),
+                    ACC_ADD(s[3], t[3]), out);
+    } else {
+        SUM4(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]), ACC_ADD(s[3], t[3]),
+             out);
+    }
+}
+
+VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
+                        size_t n, int metric, double *out, double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        x = QUERY_LOAD(q + j + LANES);
+        K(step)(&s[0], &t[0], x, LOAD(a + j + LANES), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD(b + j + LANES), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD(c + j + LANES), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD(d + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        j += LANES;
+    }
+    if (j < n) {
+        VEC x = QUERY_SOME(q + j, n - j, j > 0);
+        K(step)(&s[0], &t[0], x, LOAD_SOME(a + j, n - j, j > 0), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD_SOME(b + j, n - j, j > 0), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD_SOME(c + j, n - j, j > 0), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD_SOME(d + j, n - j, j > 0), metric, true);
+    }
+    K(sums)(s, t, metric, out, norm);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
+                       double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        j += LANES;
+    }
+    if (j < n)
+        K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
+                metric, true);
+    K(sums)(s, t, metric, out, norm);
+}
+
+/* Adds a block's sums of n rows, at most four, to what the blocks before have. */
+VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool is_first,
+                       int metric, double *out, double *norm) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = is_first ? sum[i] : out[i] + sum[i];
+    for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
+        norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
+}
+
+VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
+                        double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        const ELEM *row = (const ELEM *)rows + at;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (; i + 4 <= n; i += 4, row += 4 * units) {
+            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++, row += units) {
+            K(one)(q, row, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
+                          double *out, double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+            vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+        for (; i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+                vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
+                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
+                    sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++) {
+            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+#define KERNEL_METRIC(name, metric)                                                                \
+    static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
+                               double *out, double *norm) {                                        \
+        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+    }                                                                                              \
+    static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
+                                 double *out, double *norm) {                                      \
+        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+    }
+
+#ifdef BITS
+KERNEL_METRIC(hamming, VS_HAMMING)
+KERNEL_METRIC(jaccard, VS_JACCARD)
+#else
+KERNEL_METRIC(l2, VS_L2)
+KERNEL_METRIC(ip, VS_IP)
+KERNEL_METRIC(cosine, VS_COSINE)
+KERNEL_METRIC(l1, VS_L1)
+#endif
+
+#undef KERNEL_METRIC
+#undef K
+#undef ELEM
+#undef QUERY
+#undef UNITS
+#undef BLOCK
+#undef QUERY_PREPARE
+#undef VEC
+#undef ACC
+#undef ACC_ZERO
+#undef ACC_ADD
+#undef LANES
+#undef QUERY_LOAD
+#undef LOAD
+#undef QUERY_SOME
+#undef LOAD_SOME
+#undef STEP_L2
+#undef STEP_DOT
+#undef STEP_L1
+#undef STEP_XOR
+#undef STEP_AND
+#undef STEP_OR
+#undef SUM4
+#undef SUM4_SIGNED
+#undef BITS
+
+/* ---- bits ----------------------------------------------------------------------------------- */
+
+VSI_INLINE __m512i step_xor_avx512(__m512i sum, __m512i x, __m512i y) {
+    return _mm512_add_epi32(sum, _mm512_popcnt_epi32(_mm512_xor_si512(x, y)));
+}
+
+VSI_INLINE __m512i step_and_avx512(__m512i sum, __m512i x, __m512i y) {
+    return _mm512_add_epi32(sum, _mm512_popcnt_epi32(_mm512_and_si512(x, y)));
+}
+
+VSI_INLINE __m512i step_or_avx512(__m512i sum, __m512i x, __m512i y) {
+    return _mm512_add_epi32(sum, _mm512_popcnt_epi32(_mm512_or_si512(x, y)));
+}
+
+#define K(name) name##_bit_avx512
+#define BITS
+#define ELEM                         uint8_t
+#define QUERY                        uint8_t
+#define UNITS(dim)                   (((dim) + 7) / 8)
+#define BLOCK                        SIZE_MAX
+#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
+#define VEC                          __m512i
+#define ACC                          __m512i
+#define ACC_ZERO                     _mm512_setzero_si512()
+#define ACC_ADD(a, b)                _mm512_add_epi32(a, b)
+#define LANES                        64
+#define QUERY_LOAD(p)                load_bytes_avx512(p)
+#define LOAD(p)                      load_bytes_avx512(p)
+#define QUERY_SOME(p, n, has_more)   load_bytes_some_avx512(p, n)
+#define LOAD_SOME(p, n, has_more)    load_bytes_some_avx512(p, n)
+#define STEP_XOR(sum, x, y)          step_xor_avx512(sum, x, y)
+#define STEP_AND(sum, x, y)          step_and_avx512(sum, x, y)
+#define STEP_OR(sum, x, y)           step_or_avx512(sum, x, y)
+#define SUM4(a, b, c, d, out)        sum4_epi32_avx512(a, b, c, d, false, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_epi32_avx512(a, b, c, d, false, out)
+/* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
+/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
+ * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+ * how rows are grouped. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                    the name of a function for this type and set
+ *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   UNITS(dim)                 elements of a vector
+ *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
+ *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
+    ACC *own = is_odd ? t : s;
+#ifdef BITS
+    if (metric == VS_HAMMING) {
+        *own = STEP_XOR(*own, x, y);
+    } else {
+        *s = STEP_AND(*s, x, y);
+        *t = STEP_OR(*t, x, y);
+    }
+#else
+    if (metric == VS_L2) {
+        *own = STEP_L2(*own, x, y);
+    } else if (metric == VS_L1) {
+        *own = STEP_L1(*own, x, y);
+    } else if (metric == VS_IP) {
+        *own = STEP_DOT(*own, x, y);
+    } else {
+        *s = STEP_DOT(*s, x, y);
+        *t = STEP_DOT(*t, y, y);
+    }
+#endif
+}
+
+/* What four rows' sums are. */
+VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, double *norm) {
+    if (metric == VS_COSINE || metric == VS_JACCARD) {
+        SUM4_SIGNED(s[0], s[1], s[2], s[3], out);
+        SUM4(t[0], t[1], t[2], t[3], norm);
+    } else if (metric == VS_IP) {
+        SUM4_SIGNED(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]),
+                    ACC_ADD(s[3], t[3]), out);
+    } else {
+        SUM4(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]), ACC_ADD(s[3], t[3]),
+             out);
+    }
+}
+
+VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
+                        size_t n, int metric, double *out, double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        x = QUERY_LOAD(q + j + LANES);
+        K(step)(&s[0], &t[0], x, LOAD(a + j + LANES), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD(b + j + LANES), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD(c + j + LANES), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD(d + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        j += LANES;
+    }
+    if (j < n) {
+        VEC x = QUERY_SOME(q + j, n - j, j > 0);
+        K(step)(&s[0], &t[0], x, LOAD_SOME(a + j, n - j, j > 0), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD_SOME(b + j, n - j, j > 0), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD_SOME(c + j, n - j, j > 0), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD_SOME(d + j, n - j, j > 0), metric, true);
+    }
+    K(sums)(s, t, metric, out, norm);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
+                       double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        j += LANES;
+    }
+    if (j < n)
+        K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
+                metric, true);
+    K(sums)(s, t, metric, out, norm);
+}
+
+/* Adds a block's sums of n rows, at most four, to what the blocks before have. */
+VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool is_first,
+                       int metric, double *out, double *norm) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = is_first ? sum[i] : out[i] + sum[i];
+    for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
+        norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
+}
+
+VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
+                        double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        const ELEM *row = (const ELEM *)rows + at;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (; i + 4 <= n; i += 4, row += 4 * units) {
+            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++, row += units) {
+            K(one)(q, row, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
+                          double *out, double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+            vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+        for (; i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+                vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
+                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
+                    sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++) {
+            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+#define KERNEL_METRIC(name, metric)                                                                \
+    static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
+                               double *out, double *norm) {                                        \
+        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+    }                                                                                              \
+    static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
+                                 double *out, double *norm) {                                      \
+        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+    }
+
+#ifdef BITS
+KERNEL_METRIC(hamming, VS_HAMMING)
+KERNEL_METRIC(jaccard, VS_JACCARD)
+#else
+KERNEL_METRIC(l2, VS_L2)
+KERNEL_METRIC(ip, VS_IP)
+KERNEL_METRIC(cosine, VS_COSINE)
+KERNEL_METRIC(l1, VS_L1)
+#endif
+
+#undef KERNEL_METRIC
+#undef K
+#undef ELEM
+#undef QUERY
+#undef UNITS
+#undef BLOCK
+#undef QUERY_PREPARE
+#undef VEC
+#undef ACC
+#undef ACC_ZERO
+#undef ACC_ADD
+#undef LANES
+#undef QUERY_LOAD
+#undef LOAD
+#undef QUERY_SOME
+#undef LOAD_SOME
+#undef STEP_L2
+#undef STEP_DOT
+#undef STEP_L1
+#undef STEP_XOR
+#undef STEP_AND
+#undef STEP_OR
+#undef SUM4
+#undef SUM4_SIGNED
+#undef BITS
+
+VSI_TARGET_END
+
+VSI_FN const vsi_kernels *vsi_kernels_avx512(void) {
+    static const vsi_kernels table = {
+        .names = "avx512 avx2 scalar",
+        .name = "avx512",
+        .rows = {[VS_F32] = VSI_KERNELS_OF_NUMBERS(rows, f32_avx512),
+                 [VS_F16] = VSI_KERNELS_OF_NUMBERS(rows, f16_avx512),
+                 [VS_BF16] = VSI_KERNELS_OF_NUMBERS(rows, bf16_avx512),
+                 [VS_U8] = VSI_KERNELS_OF_NUMBERS(rows, u8_avx512),
+                 [VS_I8] = VSI_KERNELS_OF_NUMBERS(rows, i8_avx512),
+                 [VS_BIT] = VSI_KERNELS_OF_BITS(rows, bit_avx512)},
+        .gather = {[VS_F32] = VSI_KERNELS_OF_NUMBERS(gather, f32_avx512),
+                   [VS_F16] = VSI_KERNELS_OF_NUMBERS(gather, f16_avx512),
+                   [VS_BF16] = VSI_KERNELS_OF_NUMBERS(gather, bf16_avx512),
+                   [VS_U8] = VSI_KERNELS_OF_NUMBERS(gather, u8_avx512),
+                   [VS_I8] = VSI_KERNELS_OF_NUMBERS(gather, i8_avx512),
+                   [VS_BIT] = VSI_KERNELS_OF_BITS(gather, bit_avx512)},
+    };
+    return &table;
+}
+
+#endif
+/* ---- math/kernels_neon.h ---------------------------------------------------------------------------------- */
+/* kernels_neon.h - kernels for NEON on 64-bit ARM, without and with its dot products of bytes. */
+#ifndef VSI_KERNELS_NEON_H
+#define VSI_KERNELS_NEON_H
+
+/* uses math/kernels.h */
+
+#ifdef VSI_NEON
+VSI_FN const vsi_kernels *vsi_kernels_neon(void);
+/* NULL where the compiler cannot make them. */
+VSI_FN const vsi_kernels *vsi_kernels_neon_dotprod(void);
+#endif
+
+#endif
+/* ---- math/kernels_neon.c ---------------------------------------------------------------------------------- */
+/* kernels_neon.c - kernels for NEON on 64-bit ARM. What is left of a row of bytes behind its last whole vector is loaded with
+ * the bytes before it, which are masked away. */
+/* uses math/kernels_neon.h */
+
+#ifdef VSI_NEON
+
+/* ---- floats --------------------------------------------------------------------------------- */
+
+/* The sums of four vectors' lanes, in single precision, as doubles. */
+VSI_INLINE void sum4_f32_neon(float32x4_t a, float32x4_t b, float32x4_t c, float32x4_t d,
+                              double *out) {
+    float32x4_t sum = vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d));
+    vst1q_f64(out, vcvt_f64_f32(vget_low_f32(sum)));
+    vst1q_f64(out + 2, vcvt_high_f64_f32(sum));
+}
+
+VSI_INLINE float32x4_t load_f32_some_neon(const float *p, size_t n) {
+    float few[4] = {0};
+    for (size_t i = 0; i < n; i++)
+        few[i] = p[i];
+    return vld1q_f32(few);
+}
+
+VSI_INLINE uint16x4_t load_half_some_neon(const uint16_t *p, size_t n) {
+    uint16_t few[4] = {0};
+    for (size_t i = 0; i < n; i++)
+        few[i] = p[i];
+    return vld1_u16(few);
+}
+
+VSI_INLINE float32x4_t widen_f16_neon(uint16x4_t bits) {
+    return vcvt_f32_f16(vreinterpret_f16_u16(bits));
+}
+
+VSI_INLINE float32x4_t widen_bf16_neon(uint16x4_t bits) {
+    return vreinterpretq_f32_u32(vshll_n_u16(bits, 16));
+}
+
+VSI_INLINE float32x4_t load_f16_neon(const uint16_t *p) {
+    return widen_f16_neon(vld1_u16(p));
+}
+
+VSI_INLINE float32x4_t load_f16_some_neon(const uint16_t *p, size_t n) {
+    return widen_f16_neon(load_half_some_neon(p, n));
+}
+
+VSI_INLINE float32x4_t load_bf16_neon(const uint16_t *p) {
+    return widen_bf16_neon(vld1_u16(p));
+}
+
+VSI_INLINE float32x4_t load_bf16_some_neon(const uint16_t *p, size_t n) {
+    return widen_bf16_neon(load_half_some_neon(p, n));
+}
+
+/* A block of the query in single precision, zeros up to a whole vector. */
+static void query_f16_neon(float *to, const uint16_t *from, size_t n) {
+    for (size_t j = 0; j < n; j += 4)
+        vst1q_f32(to + j, load_f16_some_neon(from + j, n - j < 4 ? n - j : 4));
+}
+
+static void query_bf16_neon(float *to, const uint16_t *from, size_t n) {
+    for (size_t j = 0; j < n; j += 4)
+        vst1q_f32(to + j, load_bf16_some_neon(from + j, n - j < 4 ? n - j : 4));
+}
+
+VSI_INLINE float32x4_t step_l2_f32_neon(float32x4_t sum, float32x4_t x, float32x4_t y) {
+    float32x4_t d = vsubq_f32(x, y);
+    return vfmaq_f32(sum, d, d);
+}
+
+#define K(name)                      name##_f32_neon
+#define ELEM                         float
+#define QUERY                        float
+#define UNITS(dim)                   (dim)
+#define BLOCK                        VSI_KERNEL_BLOCK
+#define QUERY_PREPARE(to, from, n)   const float *to = (from)
+#define VEC                          float32x4_t
+#define ACC                          float32x4_t
+#define ACC_ZERO                     vdupq_n_f32(0)
+#define ACC_ADD(a, b)                vaddq_f32(a, b)
+#define LANES                        4
+#define QUERY_LOAD(p)                vld1q_f32(p)
+#define LOAD(p)                      vld1q_f32(p)
+#define QUERY_SOME(p, n, has_more)   load_f32_some_neon(p, n)
+#define LOAD_SOME(p, n, has_more)    load_f32_some_neon(p, n)
+#define STEP_L2(sum, x, y)           step_l2_f32_neon(sum, x, y)
+#define STEP_DOT(sum, x, y)          vfmaq_f32(sum, x, y)
+#define STEP_L1(sum, x, y)           vaddq_f32(sum, vabdq_f32(x, y))
+#define SUM4(a, b, c, d, out)        sum4_f32_neon(a, b, c, d, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_f32_neon(a, b, c, d, out)
+/* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
+/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
+ * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+ * how rows are grouped. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                    the name of a function for this type and set
+ *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   UNITS(dim)                 elements of a vector
+ *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
+ *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
+    ACC *own = is_odd ? t : s;
+#ifdef BITS
+    if (metric == VS_HAMMING) {
+        *own = STEP_XOR(*own, x, y);
+    } else {
+        *s = STEP_AND(*s, x, y);
+        *t = STEP_OR(*t, x, y);
+    }
+#else
+    if (metric == VS_L2) {
+        *own = STEP_L2(*own, x, y);
+    } else if (metric == VS_L1) {
+        *own = STEP_L1(*own, x, y);
+    } else if (metric == VS_IP) {
+        *own = STEP_DOT(*own, x, y);
+    } else {
+        *s = STEP_DOT(*s, x, y);
+        *t = STEP_DOT(*t, y, y);
+    }
+#endif
+}
+
+/* What four rows' sums are. */
+VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, double *norm) {
+    if (metric == VS_COSINE || metric == VS_JACCARD) {
+        SUM4_SIGNED(s[0], s[1], s[2], s[3], out);
+        SUM4(t[0], t[1], t[2], t[3], norm);
+    } else if (metric == VS_IP) {
+        SUM4_SIGNED(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]),
+                    ACC_ADD(s[3], t[3]), out);
+    } else {
+        SUM4(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]), ACC_ADD(s[3], t[3]),
+             out);
+    }
+}
+
+VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
+                        size_t n, int metric, double *out, double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        x = QUERY_LOAD(q + j + LANES);
+        K(step)(&s[0], &t[0], x, LOAD(a + j + LANES), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD(b + j + LANES), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD(c + j + LANES), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD(d + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        j += LANES;
+    }
+    if (j < n) {
+        VEC x = QUERY_SOME(q + j, n - j, j > 0);
+        K(step)(&s[0], &t[0], x, LOAD_SOME(a + j, n - j, j > 0), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD_SOME(b + j, n - j, j > 0), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD_SOME(c + j, n - j, j > 0), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD_SOME(d + j, n - j, j > 0), metric, true);
+    }
+    K(sums)(s, t, metric, out, norm);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
+                       double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        j += LANES;
+    }
+    if (j < n)
+        K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
+                metric, true);
+    K(sums)(s, t, metric, out, norm);
+}
+
+/* Adds a block's sums of n rows, at most four, to what the blocks before have. */
+VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool is_first,
+                       int metric, double *out, double *norm) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = is_first ? sum[i] : out[i] + sum[i];
+    for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
+        norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
+}
+
+VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
+                        double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        const ELEM *row = (const ELEM *)rows + at;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (; i + 4 <= n; i += 4, row += 4 * units) {
+            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++, row += units) {
+            K(one)(q, row, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
+                          double *out, double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+            vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+        for (; i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+                vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
+                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
+                    sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++) {
+            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+#define KERNEL_METRIC(name, metric)                                                                \
+    static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
+                               double *out, double *norm) {                                        \
+        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+    }                                                                                              \
+    static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
+                                 double *out, double *norm) {                                      \
+        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+    }
+
+#ifdef BITS
+KERNEL_METRIC(hamming, VS_HAMMING)
+KERNEL_METRIC(jaccard, VS_JACCARD)
+#else
+KERNEL_METRIC(l2, VS_L2)
+KERNEL_METRIC(ip, VS_IP)
+KERNEL_METRIC(cosine, VS_COSINE)
+KERNEL_METRIC(l1, VS_L1)
+#endif
+
+#undef KERNEL_METRIC
+#undef K
+#undef ELEM
+#undef QUERY
+#undef UNITS
+#undef BLOCK
+#undef QUERY_PREPARE
+#undef VEC
+#undef ACC
+#undef ACC_ZERO
+#undef ACC_ADD
+#undef LANES
+#undef QUERY_LOAD
+#undef LOAD
+#undef QUERY_SOME
+#undef LOAD_SOME
+#undef STEP_L2
+#undef STEP_DOT
+#undef STEP_L1
+#undef STEP_XOR
+#undef STEP_AND
+#undef STEP_OR
+#undef SUM4
+#undef SUM4_SIGNED
+#undef BITS
+
+#define K(name)    name##_f16_neon
+#define ELEM       uint16_t
+#define QUERY      float
+#define UNITS(dim) (dim)
+#define BLOCK      VSI_KERNEL_BLOCK
+#define QUERY_PREPARE(to, from, n)                                                                 \
+    float to[VSI_KERNEL_BLOCK];                                                                    \
+    query_f16_neon(to, from, n)
+#define VEC                          float32x4_t
+#define ACC                          float32x4_t
+#define ACC_ZERO                     vdupq_n_f32(0)
+#define ACC_ADD(a, b)                vaddq_f32(a, b)
+#define LANES                        4
+#define QUERY_LOAD(p)                vld1q_f32(p)
+#define LOAD(p)                      load_f16_neon(p)
+#define QUERY_SOME(p, n, has_more)   vld1q_f32(p)
+#define LOAD_SOME(p, n, has_more)    load_f16_some_neon(p, n)
+#define STEP_L2(sum, x, y)           step_l2_f32_neon(sum, x, y)
+#define STEP_DOT(sum, x, y)          vfmaq_f32(sum, x, y)
+#define STEP_L1(sum, x, y)           vaddq_f32(sum, vabdq_f32(x, y))
+#define SUM4(a, b, c, d, out)        sum4_f32_neon(a, b, c, d, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_f32_neon(a, b, c, d, out)
+/* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
+/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
+ * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+ * how rows are grouped. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                    the name of a function for this type and set
+ *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   UNITS(dim)                 elements of a vector
+ *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
+ *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
+    ACC *own = is_odd ? t : s;
+#ifdef BITS
+    if (metric == VS_HAMMING) {
+        *own = STEP_XOR(*own, x, y);
+    } else {
+        *s = STEP_AND(*s, x, y);
+        *t = STEP_OR(*t, x, y);
+    }
+#else
+    if (metric == VS_L2) {
+        *own = STEP_L2(*own, x, y);
+    } else if (metric == VS_L1) {
+        *own = STEP_L1(*own, x, y);
+    } else if (metric == VS_IP) {
+        *own = STEP_DOT(*own, x, y);
+    } else {
+        *s = STEP_DOT(*s, x, y);
+        *t = STEP_DOT(*t, y, y);
+    }
+#endif
+}
+
+/* What four rows' sums are. */
+VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, double *norm) {
+    if (metric == VS_COSINE || metric == VS_JACCARD) {
+        SUM4_SIGNED(s[0], s[1], s[2], s[3], out);
+        SUM4(t[0], t[1], t[2], t[3], norm);
+    } else if (metric == VS_IP) {
+        SUM4_SIGNED(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]),
+                    ACC_ADD(s[3], t[3]), out);
+    } else {
+        SUM4(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]), ACC_ADD(s[3], t[3]),
+             out);
+    }
+}
+
+VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
+                        size_t n, int metric, double *out, double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        x = QUERY_LOAD(q + j + LANES);
+        K(step)(&s[0], &t[0], x, LOAD(a + j + LANES), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD(b + j + LANES), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD(c + j + LANES), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD(d + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        j += LANES;
+    }
+    if (j < n) {
+        VEC x = QUERY_SOME(q + j, n - j, j > 0);
+        K(step)(&s[0], &t[0], x, LOAD_SOME(a + j, n - j, j > 0), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD_SOME(b + j, n - j, j > 0), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD_SOME(c + j, n - j, j > 0), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD_SOME(d + j, n - j, j > 0), metric, true);
+    }
+    K(sums)(s, t, metric, out, norm);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
+                       double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        j += LANES;
+    }
+    if (j < n)
+        K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
+                metric, true);
+    K(sums)(s, t, metric, out, norm);
+}
+
+/* Adds a block's sums of n rows, at most four, to what the blocks before have. */
+VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool is_first,
+                       int metric, double *out, double *norm) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = is_first ? sum[i] : out[i] + sum[i];
+    for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
+        norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
+}
+
+VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
+                        double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        const ELEM *row = (const ELEM *)rows + at;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (; i + 4 <= n; i += 4, row += 4 * units) {
+            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++, row += units) {
+            K(one)(q, row, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
+                          double *out, double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+            vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+        for (; i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+                vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
+                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
+                    sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++) {
+            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+#define KERNEL_METRIC(name, metric)                                                                \
+    static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
+                               double *out, double *norm) {                                        \
+        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+    }                                                                                              \
+    static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
+                                 double *out, double *norm) {                                      \
+        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+    }
+
+#ifdef BITS
+KERNEL_METRIC(hamming, VS_HAMMING)
+KERNEL_METRIC(jaccard, VS_JACCARD)
+#else
+KERNEL_METRIC(l2, VS_L2)
+KERNEL_METRIC(ip, VS_IP)
+KERNEL_METRIC(cosine, VS_COSINE)
+KERNEL_METRIC(l1, VS_L1)
+#endif
+
+#undef KERNEL_METRIC
+#undef K
+#undef ELEM
+#undef QUERY
+#undef UNITS
+#undef BLOCK
+#undef QUERY_PREPARE
+#undef VEC
+#undef ACC
+#undef ACC_ZERO
+#undef ACC_ADD
+#undef LANES
+#undef QUERY_LOAD
+#undef LOAD
+#undef QUERY_SOME
+#undef LOAD_SOME
+#undef STEP_L2
+#undef STEP_DOT
+#undef STEP_L1
+#undef STEP_XOR
+#undef STEP_AND
+#undef STEP_OR
+#undef SUM4
+#undef SUM4_SIGNED
+#undef BITS
+
+#define K(name)    name##_bf16_neon
+#define ELEM       uint16_t
+#define QUERY      float
+#define UNITS(dim) (dim)
+#define BLOCK      VSI_KERNEL_BLOCK
+#define QUERY_PREPARE(to, from, n)                                                                 \
+    float to[VSI_KERNEL_BLOCK];                                                                    \
+    query_bf16_neon(to, from, n)
+#define VEC                          float32x4_t
+#define ACC                          float32x4_t
+#define ACC_ZERO                     vdupq_n_f32(0)
+#define ACC_ADD(a, b)                vaddq_f32(a, b)
+#define LANES                        4
+#define QUERY_LOAD(p)                vld1q_f32(p)
+#define LOAD(p)                      load_bf16_neon(p)
+#define QUERY_SOME(p, n, has_more)   vld1q_f32(p)
+#define LOAD_SOME(p, n, has_more)    load_bf16_some_neon(p, n)
+#define STEP_L2(sum, x, y)           step_l2_f32_neon(sum, x, y)
+#define STEP_DOT(sum, x, y)          vfmaq_f32(sum, x, y)
+#define STEP_L1(sum, x, y)           vaddq_f32(sum, vabdq_f32(x, y))
+#define SUM4(a, b, c, d, out)        sum4_f32_neon(a, b, c, d, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_f32_neon(a, b, c, d, out)
+/* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
+/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
+ * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+ * how rows are grouped. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                    the name of a function for this type and set
+ *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   UNITS(dim)                 elements of a vector
+ *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
+ *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
+    ACC *own = is_odd ? t : s;
+#ifdef BITS
+    if (metric == VS_HAMMING) {
+        *own = STEP_XOR(*own, x, y);
+    } else {
+        *s = STEP_AND(*s, x, y);
+        *t = STEP_OR(*t, x, y);
+    }
+#else
+    if (metric == VS_L2) {
+        *own = STEP_L2(*own, x, y);
+    } else if (metric == VS_L1) {
+        *own = STEP_L1(*own, x, y);
+    } else if (metric == VS_IP) {
+        *own = STEP_DOT(*own, x, y);
+    } else {
+        *s = STEP_DOT(*s, x, y);
+        *t = STEP_DOT(*t, y, y);
+    }
+#endif
+}
+
+/* What four rows' sums are. */
+VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, double *norm) {
+    if (metric == VS_COSINE || metric == VS_JACCARD) {
+        SUM4_SIGNED(s[0], s[1], s[2], s[3], out);
+        SUM4(t[0], t[1], t[2], t[3], norm);
+    } else if (metric == VS_IP) {
+        SUM4_SIGNED(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]),
+                    ACC_ADD(s[3], t[3]), out);
+    } else {
+        SUM4(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]), ACC_ADD(s[3], t[3]),
+             out);
+    }
+}
+
+VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
+                        size_t n, int metric, double *out, double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        x = QUERY_LOAD(q + j + LANES);
+        K(step)(&s[0], &t[0], x, LOAD(a + j + LANES), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD(b + j + LANES), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD(c + j + LANES), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD(d + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        j += LANES;
+    }
+    if (j < n) {
+        VEC x = QUERY_SOME(q + j, n - j, j > 0);
+        K(step)(&s[0], &t[0], x, LOAD_SOME(a + j, n - j, j > 0), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD_SOME(b + j, n - j, j > 0), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD_SOME(c + j, n - j, j > 0), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD_SOME(d + j, n - j, j > 0), metric, true);
+    }
+    K(sums)(s, t, metric, out, norm);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
+                       double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        j += LANES;
+    }
+    if (j < n)
+        K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
+                metric, true);
+    K(sums)(s, t, metric, out, norm);
+}
+
+/* Adds a block's sums of n rows, at most four, to what the blocks before have. */
+VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool is_first,
+                       int metric, double *out, double *norm) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = is_first ? sum[i] : out[i] + sum[i];
+    for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
+        norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
+}
+
+VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
+                        double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        const ELEM *row = (const ELEM *)rows + at;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (; i + 4 <= n; i += 4, row += 4 * units) {
+            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++, row += units) {
+            K(one)(q, row, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
+                          double *out, double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+            vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+        for (; i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+                vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
+                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
+                    sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++) {
+            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+#define KERNEL_METRIC(name, metric)                                                                \
+    static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
+                               double *out, double *norm) {                                        \
+        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+    }                                                                                              \
+    static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
+                                 double *out, double *norm) {                                      \
+        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+    }
+
+#ifdef BITS
+KERNEL_METRIC(hamming, VS_HAMMING)
+KERNEL_METRIC(jaccard, VS_JACCARD)
+#else
+KERNEL_METRIC(l2, VS_L2)
+KERNEL_METRIC(ip, VS_IP)
+KERNEL_METRIC(cosine, VS_COSINE)
+KERNEL_METRIC(l1, VS_L1)
+#endif
+
+#undef KERNEL_METRIC
+#undef K
+#undef ELEM
+#undef QUERY
+#undef UNITS
+#undef BLOCK
+#undef QUERY_PREPARE
+#undef VEC
+#undef ACC
+#undef ACC_ZERO
+#undef ACC_ADD
+#undef LANES
+#undef QUERY_LOAD
+#undef LOAD
+#undef QUERY_SOME
+#undef LOAD_SOME
+#undef STEP_L2
+#undef STEP_DOT
+#undef STEP_L1
+#undef STEP_XOR
+#undef STEP_AND
+#undef STEP_OR
+#undef SUM4
+#undef SUM4_SIGNED
+#undef BITS
+
+/* ---- whole numbers -------------------------------------------------------------------------- */
+
+/* The sums of four vectors' lanes of 32 bits, modulo 2^32. */
+VSI_INLINE void sum4_u32_neon(uint32x4_t a, uint32x4_t b, uint32x4_t c, uint32x4_t d,
+                              bool is_signed, double *out) {
+    uint32_t number[4];
+    vst1q_u32(number, vpaddq_u32(vpaddq_u32(a, b), vpaddq_u32(c, d)));
+    for (int i = 0; i < 4; i++)
+        out[i] = is_signed ? (double)(int32_t)number[i] : (double)number[i];
+}
+
+/* n of 1 to 15 bytes, behind zeros where 16 bytes lie before their end, else in front of them. */
+static inline uint8x16_t load_bytes_some_neon(const uint8_t *p, size_t n, bool has_more) {
+    static const uint8_t mask[32] = {0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,
+                                     0,   0,   0,   0,   0,   255, 255, 255, 255, 255, 255,
+                                     255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
+    uint8_t few[16] = {0};
+    if (has_more)
+        return vandq_u8(vld1q_u8(p + n - 16), vld1q_u8(mask + n));
+    memcpy(few, p, n);
+    return vld1q_u8(few);
+}
+
+VSI_INLINE uint8x16_t difference_u8_neon(uint8x16_t x, uint8x16_t y) {
+    return vabdq_u8(x, y);
+}
+
+VSI_INLINE uint8x16_t difference_i8_neon(uint8x16_t x, uint8x16_t y) {
+    return vreinterpretq_u8_s8(vabdq_s8(vreinterpretq_s8_u8(x), vreinterpretq_s8_u8(y)));
+}
+
+VSI_INLINE uint32x4_t add_bytes_neon(uint32x4_t sum, uint8x16_t v) {
+    return vpadalq_u16(sum, vpaddlq_u8(v));
+}
+
+/* A lane of 32 bits adds at most 65535 / 16 + 1 times 4 * 255 * 255, which is below 2^31. */
+VSI_INLINE uint32x4_t step_dot_u8_neon(uint32x4_t sum, uint8x16_t x, uint8x16_t y) {
+    sum = vpadalq_u16(sum, vmull_u8(vget_low_u8(x), vget_low_u8(y)));
+    return vpadalq_u16(sum, vmull_high_u8(x, y));
+}
+
+VSI_INLINE uint32x4_t step_dot_i8_neon(uint32x4_t sum, uint8x16_t x, uint8x16_t y) {
+    int8x16_t a = vreinterpretq_s8_u8(x), b = vreinterpretq_s8_u8(y);
+    int32x4_t s = vreinterpretq_s32_u32(sum);
+    s = vpadalq_s16(s, vmull_s8(vget_low_s8(a), vget_low_s8(b)));
+    return vreinterpretq_u32_s32(vpadalq_s16(s, vmull_high_s8(a, b)));
+}
+
+VSI_INLINE uint32x4_t step_l2_u8_neon(uint32x4_t sum, uint8x16_t x, uint8x16_t y) {
+    uint8x16_t d = difference_u8_neon(x, y);
+    return step_dot_u8_neon(sum, d, d);
+}
+
+VSI_INLINE uint32x4_t step_l2_i8_neon(uint32x4_t sum, uint8x16_t x, uint8x16_t y) {
+    uint8x16_t d = difference_i8_neon(x, y);
+    return step_dot_u8_neon(sum, d, d);
+}
+
+#define K(name)                      name##_u8_neon
+#define ELEM                         uint8_t
+#define QUERY                        uint8_t
+#define UNITS(dim)                   (dim)
+#define BLOCK                        SIZE_MAX
+#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
+#define VEC                          uint8x16_t
+#define ACC                          uint32x4_t
+#define ACC_ZERO                     vdupq_n_u32(0)
+#define ACC_ADD(a, b)                vaddq_u32(a, b)
+#define LANES                        16
+#define QUERY_LOAD(p)                vld1q_u8(p)
+#define LOAD(p)                      vld1q_u8(p)
+#define QUERY_SOME(p, n, has_more)   load_bytes_some_neon(p, n, has_more)
+#define LOAD_SOME(p, n, has_more)    load_bytes_some_neon(p, n, has_more)
+#define STEP_L2(sum, x, y)           step_l2_u8_neon(sum, x, y)
+#define STEP_DOT(sum, x, y)          step_dot_u8_neon(sum, x, y)
+#define STEP_L1(sum, x, y)           add_bytes_neon(sum, difference_u8_neon(x, y))
+#define SUM4(a, b, c, d, out)        sum4_u32_neon(a, b, c, d, false, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_u32_neon(a, b, c, d, false, out)
+/* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
+/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
+ * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+ * how rows are grouped. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                    the name of a function for this type and set
+ *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   UNITS(dim)                 elements of a vector
+ *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
+ *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
+    ACC *own = is_odd ? t : s;
+#ifdef BITS
+    if (metric == VS_HAMMING) {
+        *own = STEP_XOR(*own, x, y);
+    } else {
+        *s = STEP_AND(*s, x, y);
+        *t = STEP_OR(*t, x, y);
+    }
+#else
+    if (metric == VS_L2) {
+        *own = STEP_L2(*own, x, y);
+    } else if (metric == VS_L1) {
+        *own = STEP_L1(*own, x, y);
+    } else if (metric == VS_IP) {
+        *own = STEP_DOT(*own, x, y);
+    } else {
+        *s = STEP_DOT(*s, x, y);
+        *t = STEP_DOT(*t, y, y);
+    }
+#endif
+}
+
+/* What four rows' sums are. */
+VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, double *norm) {
+    if (metric == VS_COSINE || metric == VS_JACCARD) {
+        SUM4_SIGNED(s[0], s[1], s[2], s[3], out);
+        SUM4(t[0], t[1], t[2], t[3], norm);
+    } else if (metric == VS_IP) {
+        SUM4_SIGNED(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]),
+                    ACC_ADD(s[3], t[3]), out);
+    } else {
+        SUM4(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]), ACC_ADD(s[3], t[3]),
+             out);
+    }
+}
+
+VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
+                        size_t n, int metric, double *out, double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        x = QUERY_LOAD(q + j + LANES);
+        K(step)(&s[0], &t[0], x, LOAD(a + j + LANES), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD(b + j + LANES), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD(c + j + LANES), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD(d + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        j += LANES;
+    }
+    if (j < n) {
+        VEC x = QUERY_SOME(q + j, n - j, j > 0);
+        K(step)(&s[0], &t[0], x, LOAD_SOME(a + j, n - j, j > 0), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD_SOME(b + j, n - j, j > 0), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD_SOME(c + j, n - j, j > 0), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD_SOME(d + j, n - j, j > 0), metric, true);
+    }
+    K(sums)(s, t, metric, out, norm);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
+                       double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        j += LANES;
+    }
+    if (j < n)
+        K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
+                metric, true);
+    K(sums)(s, t, metric, out, norm);
+}
+
+/* Adds a block's sums of n rows, at most four, to what the blocks before have. */
+VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool is_first,
+                       int metric, double *out, double *norm) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = is_first ? sum[i] : out[i] + sum[i];
+    for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
+        norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
+}
+
+VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
+                        double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        const ELEM *row = (const ELEM *)rows + at;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (; i + 4 <= n; i += 4, row += 4 * units) {
+            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++, row += units) {
+            K(one)(q, row, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
+                          double *out, double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+            vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+        for (; i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+                vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
+                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
+                    sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++) {
+            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+#define KERNEL_METRIC(name, metric)                                                                \
+    static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
+                               double *out, double *norm) {                                        \
+        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+    }                                                                                              \
+    static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
+                                 double *out, double *norm) {                                      \
+        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+    }
+
+#ifdef BITS
+KERNEL_METRIC(hamming, VS_HAMMING)
+KERNEL_METRIC(jaccard, VS_JACCARD)
+#else
+KERNEL_METRIC(l2, VS_L2)
+KERNEL_METRIC(ip, VS_IP)
+KERNEL_METRIC(cosine, VS_COSINE)
+KERNEL_METRIC(l1, VS_L1)
+#endif
+
+#undef KERNEL_METRIC
+#undef K
+#undef ELEM
+#undef QUERY
+#undef UNITS
+#undef BLOCK
+#undef QUERY_PREPARE
+#undef VEC
+#undef ACC
+#undef ACC_ZERO
+#undef ACC_ADD
+#undef LANES
+#undef QUERY_LOAD
+#undef LOAD
+#undef QUERY_SOME
+#undef LOAD_SOME
+#undef STEP_L2
+#undef STEP_DOT
+#undef STEP_L1
+#undef STEP_XOR
+#undef STEP_AND
+#undef STEP_OR
+#undef SUM4
+#undef SUM4_SIGNED
+#undef BITS
+
+#define K(name)                      name##_i8_neon
+#define ELEM                         uint8_t
+#define QUERY                        uint8_t
+#define UNITS(dim)                   (dim)
+#define BLOCK                        SIZE_MAX
+#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
+#define VEC                          uint8x16_t
+#define ACC                          uint32x4_t
+#define ACC_ZERO                     vdupq_n_u32(0)
+#define ACC_ADD(a, b)                vaddq_u32(a, b)
+#define LANES                        16
+#define QUERY_LOAD(p)                vld1q_u8(p)
+#define LOAD(p)                      vld1q_u8(p)
+#define QUERY_SOME(p, n, has_more)   load_bytes_some_neon(p, n, has_more)
+#define LOAD_SOME(p, n, has_more)    load_bytes_some_neon(p, n, has_more)
+#define STEP_L2(sum, x, y)           step_l2_i8_neon(sum, x, y)
+#define STEP_DOT(sum, x, y)          step_dot_i8_neon(sum, x, y)
+#define STEP_L1(sum, x, y)           add_bytes_neon(sum, difference_i8_neon(x, y))
+#define SUM4(a, b, c, d, out)        sum4_u32_neon(a, b, c, d, false, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_u32_neon(a, b, c, d, true, out)
+/* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
+/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
+ * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+ * how rows are grouped. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                    the name of a function for this type and set
+ *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   UNITS(dim)                 elements of a vector
+ *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
+ *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
+    ACC *own = is_odd ? t : s;
+#ifdef BITS
+    if (metric == VS_HAMMING) {
+        *own = STEP_XOR(*own, x, y);
+    } else {
+        *s = STEP_AND(*s, x, y);
+        *t = STEP_OR(*t, x, y);
+    }
+#else
+    if (metric == VS_L2) {
+        *own = STEP_L2(*own, x, y);
+    } else if (metric == VS_L1) {
+        *own = STEP_L1(*own, x, y);
+    } else if (metric == VS_IP) {
+        *own = STEP_DOT(*own, x, y);
+    } else {
+        *s = STEP_DOT(*s, x, y);
+        *t = STEP_DOT(*t, y, y);
+    }
+#endif
+}
+
+/* What four rows' sums are. */
+VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, double *norm) {
+    if (metric == VS_COSINE || metric == VS_JACCARD) {
+        SUM4_SIGNED(s[0], s[1], s[2], s[3], out);
+        SUM4(t[0], t[1], t[2], t[3], norm);
+    } else if (metric == VS_IP) {
+        SUM4_SIGNED(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]),
+                    ACC_ADD(s[3], t[3]), out);
+    } else {
+        SUM4(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]), ACC_ADD(s[3], t[3]),
+             out);
+    }
+}
+
+VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
+                        size_t n, int metric, double *out, double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        x = QUERY_LOAD(q + j + LANES);
+        K(step)(&s[0], &t[0], x, LOAD(a + j + LANES), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD(b + j + LANES), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD(c + j + LANES), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD(d + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        j += LANES;
+    }
+    if (j < n) {
+        VEC x = QUERY_SOME(q + j, n - j, j > 0);
+        K(step)(&s[0], &t[0], x, LOAD_SOME(a + j, n - j, j > 0), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD_SOME(b + j, n - j, j > 0), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD_SOME(c + j, n - j, j > 0), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD_SOME(d + j, n - j, j > 0), metric, true);
+    }
+    K(sums)(s, t, metric, out, norm);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
+                       double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        j += LANES;
+    }
+    if (j < n)
+        K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
+                metric, true);
+    K(sums)(s, t, metric, out, norm);
+}
+
+/* Adds a block's sums of n rows, at most four, to what the blocks before have. */
+VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool is_first,
+                       int metric, double *out, double *norm) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = is_first ? sum[i] : out[i] + sum[i];
+    for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
+        norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
+}
+
+VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
+                        double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        const ELEM *row = (const ELEM *)rows + at;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (; i + 4 <= n; i += 4, row += 4 * units) {
+            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++, row += units) {
+            K(one)(q, row, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
+                          double *out, double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+            vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+        for (; i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+                vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
+                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
+                    sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++) {
+            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+#define KERNEL_METRIC(name, metric)                                                                \
+    static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
+                               double *out, double *norm) {                                        \
+        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+    }                                                                                              \
+    static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
+                                 double *out, double *norm) {                                      \
+        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+    }
+
+#ifdef BITS
+KERNEL_METRIC(hamming, VS_HAMMING)
+KERNEL_METRIC(jaccard, VS_JACCARD)
+#else
+KERNEL_METRIC(l2, VS_L2)
+KERNEL_METRIC(ip, VS_IP)
+KERNEL_METRIC(cosine, VS_COSINE)
+KERNEL_METRIC(l1, VS_L1)
+#endif
+
+#undef KERNEL_METRIC
+#undef K
+#undef ELEM
+#undef QUERY
+#undef UNITS
+#undef BLOCK
+#undef QUERY_PREPARE
+#undef VEC
+#undef ACC
+#undef ACC_ZERO
+#undef ACC_ADD
+#undef LANES
+#undef QUERY_LOAD
+#undef LOAD
+#undef QUERY_SOME
+#undef LOAD_SOME
+#undef STEP_L2
+#undef STEP_DOT
+#undef STEP_L1
+#undef STEP_XOR
+#undef STEP_AND
+#undef STEP_OR
+#undef SUM4
+#undef SUM4_SIGNED
+#undef BITS
+
+/* ---- bits ----------------------------------------------------------------------------------- */
+
+#define K(name) name##_bit_neon
+#define BITS
+#define ELEM                         uint8_t
+#define QUERY                        uint8_t
+#define UNITS(dim)                   (((dim) + 7) / 8)
+#define BLOCK                        SIZE_MAX
+#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
+#define VEC                          uint8x16_t
+#define ACC                          uint32x4_t
+#define ACC_ZERO                     vdupq_n_u32(0)
+#define ACC_ADD(a, b)                vaddq_u32(a, b)
+#define LANES                        16
+#define QUERY_LOAD(p)                vld1q_u8(p)
+#define LOAD(p)                      vld1q_u8(p)
+#define QUERY_SOME(p, n, has_more)   load_bytes_some_neon(p, n, has_more)
+#define LOAD_SOME(p, n, has_more)    load_bytes_some_neon(p, n, has_more)
+#define STEP_XOR(sum, x, y)          add_bytes_neon(sum, vcntq_u8(veorq_u8(x, y)))
+#define STEP_AND(sum, x, y)          add_bytes_neon(sum, vcntq_u8(vandq_u8(x, y)))
+#define STEP_OR(sum, x, y)           add_bytes_neon(sum, vcntq_u8(vorrq_u8(x, y)))
+#define SUM4(a, b, c, d, out)        sum4_u32_neon(a, b, c, d, false, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_u32_neon(a, b, c, d, false, out)
+/* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
+/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
+ * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+ * how rows are grouped. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                    the name of a function for this type and set
+ *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   UNITS(dim)                 elements of a vector
+ *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
+ *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
+    ACC *own = is_odd ? t : s;
+#ifdef BITS
+    if (metric == VS_HAMMING) {
+        *own = STEP_XOR(*own, x, y);
+    } else {
+        *s = STEP_AND(*s, x, y);
+        *t = STEP_OR(*t, x, y);
+    }
+#else
+    if (metric == VS_L2) {
+        *own = STEP_L2(*own, x, y);
+    } else if (metric == VS_L1) {
+        *own = STEP_L1(*own, x, y);
+    } else if (metric == VS_IP) {
+        *own = STEP_DOT(*own, x, y);
+    } else {
+        *s = STEP_DOT(*s, x, y);
+        *t = STEP_DOT(*t, y, y);
+    }
+#endif
+}
+
+/* What four rows' sums are. */
+VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, double *norm) {
+    if (metric == VS_COSINE || metric == VS_JACCARD) {
+        SUM4_SIGNED(s[0], s[1], s[2], s[3], out);
+        SUM4(t[0], t[1], t[2], t[3], norm);
+    } else if (metric == VS_IP) {
+        SUM4_SIGNED(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]),
+                    ACC_ADD(s[3], t[3]), out);
+    } else {
+        SUM4(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]), ACC_ADD(s[3], t[3]),
+             out);
+    }
+}
+
+VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
+                        size_t n, int metric, double *out, double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        x = QUERY_LOAD(q + j + LANES);
+        K(step)(&s[0], &t[0], x, LOAD(a + j + LANES), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD(b + j + LANES), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD(c + j + LANES), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD(d + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        j += LANES;
+    }
+    if (j < n) {
+        VEC x = QUERY_SOME(q + j, n - j, j > 0);
+        K(step)(&s[0], &t[0], x, LOAD_SOME(a + j, n - j, j > 0), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD_SOME(b + j, n - j, j > 0), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD_SOME(c + j, n - j, j > 0), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD_SOME(d + j, n - j, j > 0), metric, true);
+    }
+    K(sums)(s, t, metric, out, norm);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
+                       double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        j += LANES;
+    }
+    if (j < n)
+        K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
+                metric, true);
+    K(sums)(s, t, metric, out, norm);
+}
+
+/* Adds a block's sums of n rows, at most four, to what the blocks before have. */
+VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool is_first,
+                       int metric, double *out, double *norm) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = is_first ? sum[i] : out[i] + sum[i];
+    for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
+        norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
+}
+
+VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
+                        double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        const ELEM *row = (const ELEM *)rows + at;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (; i + 4 <= n; i += 4, row += 4 * units) {
+            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++, row += units) {
+            K(one)(q, row, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
+                          double *out, double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+            vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+        for (; i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+                vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
+                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
+                    sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++) {
+            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+#define KERNEL_METRIC(name, metric)                                                                \
+    static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
+                               double *out, double *norm) {                                        \
+        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+    }                                                                                              \
+    static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
+                                 double *out, double *norm) {                                      \
+        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+    }
+
+#ifdef BITS
+KERNEL_METRIC(hamming, VS_HAMMING)
+KERNEL_METRIC(jaccard, VS_JACCARD)
+#else
+KERNEL_METRIC(l2, VS_L2)
+KERNEL_METRIC(ip, VS_IP)
+KERNEL_METRIC(cosine, VS_COSINE)
+KERNEL_METRIC(l1, VS_L1)
+#endif
+
+#undef KERNEL_METRIC
+#undef K
+#undef ELEM
+#undef QUERY
+#undef UNITS
+#undef BLOCK
+#undef QUERY_PREPARE
+#undef VEC
+#undef ACC
+#undef ACC_ZERO
+#undef ACC_ADD
+#undef LANES
+#undef QUERY_LOAD
+#undef LOAD
+#undef QUERY_SOME
+#undef LOAD_SOME
+#undef STEP_L2
+#undef STEP_DOT
+#undef STEP_L1
+#undef STEP_XOR
+#undef STEP_AND
+#undef STEP_OR
+#undef SUM4
+#undef SUM4_SIGNED
+#undef BITS
+
+#define NEON_TABLE(title, titles, integer)                                                         \
+    {                                                                                              \
+        .name = title, .names = titles,                                                            \
+        .rows = {[VS_F32] = VSI_KERNELS_OF_NUMBERS(rows, f32_neon),                                \
+                 [VS_F16] = VSI_KERNELS_OF_NUMBERS(rows, f16_neon),                                \
+                 [VS_BF16] = VSI_KERNELS_OF_NUMBERS(rows, bf16_neon),                              \
+                 [VS_U8] = VSI_KERNELS_OF_NUMBERS(rows, u8_##integer),                             \
+                 [VS_I8] = VSI_KERNELS_OF_NUMBERS(rows, i8_##integer),                             \
+                 [VS_BIT] = VSI_KERNELS_OF_BITS(rows, bit_neon)},                                  \
+        .gather = {[VS_F32] = VSI_KERNELS_OF_NUMBERS(gather, f32_neon),                            \
+                   [VS_F16] = VSI_KERNELS_OF_NUMBERS(gather, f16_neon),                            \
+                   [VS_BF16] = VSI_KERNELS_OF_NUMBERS(gather, bf16_neon),                          \
+                   [VS_U8] = VSI_KERNELS_OF_NUMBERS(gather, u8_##integer),                         \
+                   [VS_I8] = VSI_KERNELS_OF_NUMBERS(gather, i8_##integer),                         \
+                   [VS_BIT] = VSI_KERNELS_OF_BITS(gather, bit_neon)},                              \
+    }
+
+VSI_FN const vsi_kernels *vsi_kernels_neon(void) {
+    static const vsi_kernels table = NEON_TABLE("neon", "neon scalar", neon);
+    return &table;
+}
+
+/* ---- dot products of bytes ------------------------------------------------------------------ */
+
+#ifdef VSI_TARGET_DOTPROD
+
+VSI_TARGET_BEGIN(VSI_TARGET_DOTPROD)
+
+VSI_INLINE uint32x4_t step_dot_u8_dotprod(uint32x4_t sum, uint8x16_t x, uint8x16_t y) {
+    return vdotq_u32(sum, x, y);
+}
+
+VSI_INLINE uint32x4_t step_dot_i8_dotprod(uint32x4_t sum, uint8x16_t x, uint8x16_t y) {
+    return vreinterpretq_u32_s32(
+        vdotq_s32(vreinterpretq_s32_u32(sum), vreinterpretq_s8_u8(x), vreinterpretq_s8_u8(y)));
+}
+
+VSI_INLINE uint32x4_t step_l2_u8_dotprod(uint32x4_t sum, uint8x16_t x, uint8x16_t y) {
+    uint8x16_t d = difference_u8_neon(x, y);
+    return vdotq_u32(sum, d, d);
+}
+
+VSI_INLINE uint32x4_t step_l2_i8_dotprod(uint32x4_t sum, uint8x16_t x, uint8x16_t y) {
+    uint8x16_t d = difference_i8_neon(x, y);
+    return vdotq_u32(sum, d, d);
+}
+
+#define K(name)                      name##_u8_dotprod
+#define ELEM                         uint8_t
+#define QUERY                        uint8_t
+#define UNITS(dim)                   (dim)
+#define BLOCK                        SIZE_MAX
+#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
+#define VEC                          uint8x16_t
+#define ACC                          uint32x4_t
+#define ACC_ZERO                     vdupq_n_u32(0)
+#define ACC_ADD(a, b)                vaddq_u32(a, b)
+#define LANES                        16
+#define QUERY_LOAD(p)                vld1q_u8(p)
+#define LOAD(p)                      vld1q_u8(p)
+#define QUERY_SOME(p, n, has_more)   load_bytes_some_neon(p, n, has_more)
+#define LOAD_SOME(p, n, has_more)    load_bytes_some_neon(p, n, has_more)
+#define STEP_L2(sum, x, y)           step_l2_u8_dotprod(sum, x, y)
+#define STEP_DOT(sum, x, y)          step_dot_u8_dotprod(sum, x, y)
+#define STEP_L1(sum, x, y)           add_bytes_neon(sum, difference_u8_neon(x, y))
+#define SUM4(a, b, c, d, out)        sum4_u32_neon(a, b, c, d, false, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_u32_neon(a, b, c, d, false, out)
+/* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
+/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
+ * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+ * how rows are grouped. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                    the name of a function for this type and set
+ *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   UNITS(dim)                 elements of a vector
+ *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
+ *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
+    ACC *own = is_odd ? t : s;
+#ifdef BITS
+    if (metric == VS_HAMMING) {
+        *own = STEP_XOR(*own, x, y);
+    } else {
+        *s = STEP_AND(*s, x, y);
+        *t = STEP_OR(*t, x, y);
+    }
+#else
+    if (metric == VS_L2) {
+        *own = STEP_L2(*own, x, y);
+    } else if (metric == VS_L1) {
+        *own = STEP_L1(*own, x, y);
+    } else if (metric == VS_IP) {
+        *own = STEP_DOT(*own, x, y);
+    } else {
+        *s = STEP_DOT(*s, x, y);
+        *t = STEP_DOT(*t, y, y);
+    }
+#endif
+}
+
+/* What four rows' sums are. */
+VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, double *norm) {
+    if (metric == VS_COSINE || metric == VS_JACCARD) {
+        SUM4_SIGNED(s[0], s[1], s[2], s[3], out);
+        SUM4(t[0], t[1], t[2], t[3], norm);
+    } else if (metric == VS_IP) {
+        SUM4_SIGNED(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]),
+                    ACC_ADD(s[3], t[3]), out);
+    } else {
+        SUM4(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]), ACC_ADD(s[3], t[3]),
+             out);
+    }
+}
+
+VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
+                        size_t n, int metric, double *out, double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        x = QUERY_LOAD(q + j + LANES);
+        K(step)(&s[0], &t[0], x, LOAD(a + j + LANES), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD(b + j + LANES), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD(c + j + LANES), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD(d + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        j += LANES;
+    }
+    if (j < n) {
+        VEC x = QUERY_SOME(q + j, n - j, j > 0);
+        K(step)(&s[0], &t[0], x, LOAD_SOME(a + j, n - j, j > 0), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD_SOME(b + j, n - j, j > 0), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD_SOME(c + j, n - j, j > 0), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD_SOME(d + j, n - j, j > 0), metric, true);
+    }
+    K(sums)(s, t, metric, out, norm);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
+                       double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        j += LANES;
+    }
+    if (j < n)
+        K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
+                metric, true);
+    K(sums)(s, t, metric, out, norm);
+}
+
+/* Adds a block's sums of n rows, at most four, to what the blocks before have. */
+VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool is_first,
+                       int metric, double *out, double *norm) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = is_first ? sum[i] : out[i] + sum[i];
+    for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
+        norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
+}
+
+VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
+                        double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        const ELEM *row = (const ELEM *)rows + at;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (; i + 4 <= n; i += 4, row += 4 * units) {
+            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++, row += units) {
+            K(one)(q, row, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
+                          double *out, double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+            vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+        for (; i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+                vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
+                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
+                    sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++) {
+            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+#define KERNEL_METRIC(name, metric)                                                                \
+    static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
+                               double *out, double *norm) {                                        \
+        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+    }                                                                                              \
+    static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
+                                 double *out, double *norm) {                                      \
+        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+    }
+
+#ifdef BITS
+KERNEL_METRIC(hamming, VS_HAMMING)
+KERNEL_METRIC(jaccard, VS_JACCARD)
+#else
+KERNEL_METRIC(l2, VS_L2)
+KERNEL_METRIC(ip, VS_IP)
+KERNEL_METRIC(cosine, VS_COSINE)
+KERNEL_METRIC(l1, VS_L1)
+#endif
+
+#undef KERNEL_METRIC
+#undef K
+#undef ELEM
+#undef QUERY
+#undef UNITS
+#undef BLOCK
+#undef QUERY_PREPARE
+#undef VEC
+#undef ACC
+#undef ACC_ZERO
+#undef ACC_ADD
+#undef LANES
+#undef QUERY_LOAD
+#undef LOAD
+#undef QUERY_SOME
+#undef LOAD_SOME
+#undef STEP_L2
+#undef STEP_DOT
+#undef STEP_L1
+#undef STEP_XOR
+#undef STEP_AND
+#undef STEP_OR
+#undef SUM4
+#undef SUM4_SIGNED
+#undef BITS
+
+#define K(name)                      name##_i8_dotprod
+#define ELEM                         uint8_t
+#define QUERY                        uint8_t
+#define UNITS(dim)                   (dim)
+#define BLOCK                        SIZE_MAX
+#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
+#define VEC                          uint8x16_t
+#define ACC                          uint32x4_t
+#define ACC_ZERO                     vdupq_n_u32(0)
+#define ACC_ADD(a, b)                vaddq_u32(a, b)
+#define LANES                        16
+#define QUERY_LOAD(p)                vld1q_u8(p)
+#define LOAD(p)                      vld1q_u8(p)
+#define QUERY_SOME(p, n, has_more)   load_bytes_some_neon(p, n, has_more)
+#define LOAD_SOME(p, n, has_more)    load_bytes_some_neon(p, n, has_more)
+#define STEP_L2(sum, x, y)           step_l2_i8_dotprod(sum, x, y)
+#define STEP_DOT(sum, x, y)          step_dot_i8_dotprod(sum, x, y)
+#define STEP_L1(sum, x, y)           add_bytes_neon(sum, difference_i8_neon(x, y))
+#define SUM4(a, b, c, d, out)        sum4_u32_neon(a, b, c, d, false, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_u32_neon(a, b, c, d, true, out)
+/* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
+/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
+ * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+ * how rows are grouped. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                    the name of a function for this type and set
+ *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   UNITS(dim)                 elements of a vector
+ *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
+ *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
+    ACC *own = is_odd ? t : s;
+#ifdef BITS
+    if (metric == VS_HAMMING) {
+        *own = STEP_XOR(*own, x, y);
+    } else {
+        *s = STEP_AND(*s, x, y);
+        *t = STEP_OR(*t, x, y);
+    }
+#else
+    if (metric == VS_L2) {
+        *own = STEP_L2(*own, x, y);
+    } else if (metric == VS_L1) {
+        *own = STEP_L1(*own, x, y);
+    } else if (metric == VS_IP) {
+        *own = STEP_DOT(*own, x, y);
+    } else {
+        *s = STEP_DOT(*s, x, y);
+        *t = STEP_DOT(*t, y, y);
+    }
+#endif
+}
+
+/* What four rows' sums are. */
+VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, double *norm) {
+    if (metric == VS_COSINE || metric == VS_JACCARD) {
+        SUM4_SIGNED(s[0], s[1], s[2], s[3], out);
+        SUM4(t[0], t[1], t[2], t[3], norm);
+    } else if (metric == VS_IP) {
+        SUM4_SIGNED(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]),
+                    ACC_ADD(s[3], t[3]), out);
+    } else {
+        SUM4(ACC_ADD(s[0], t[0]), ACC_ADD(s[1], t[1]), ACC_ADD(s[2], t[2]), ACC_ADD(s[3], t[3]),
+             out);
+    }
+}
+
+VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
+                        size_t n, int metric, double *out, double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        x = QUERY_LOAD(q + j + LANES);
+        K(step)(&s[0], &t[0], x, LOAD(a + j + LANES), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD(b + j + LANES), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD(c + j + LANES), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD(d + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        VEC x = QUERY_LOAD(q + j);
+        K(step)(&s[0], &t[0], x, LOAD(a + j), metric, false);
+        K(step)(&s[1], &t[1], x, LOAD(b + j), metric, false);
+        K(step)(&s[2], &t[2], x, LOAD(c + j), metric, false);
+        K(step)(&s[3], &t[3], x, LOAD(d + j), metric, false);
+        j += LANES;
+    }
+    if (j < n) {
+        VEC x = QUERY_SOME(q + j, n - j, j > 0);
+        K(step)(&s[0], &t[0], x, LOAD_SOME(a + j, n - j, j > 0), metric, true);
+        K(step)(&s[1], &t[1], x, LOAD_SOME(b + j, n - j, j > 0), metric, true);
+        K(step)(&s[2], &t[2], x, LOAD_SOME(c + j, n - j, j > 0), metric, true);
+        K(step)(&s[3], &t[3], x, LOAD_SOME(d + j, n - j, j > 0), metric, true);
+    }
+    K(sums)(s, t, metric, out, norm);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
+                       double *norm) {
+    const ACC zero = ACC_ZERO;
+    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+    }
+    if (j + LANES <= n) {
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        j += LANES;
+    }
+    if (j < n)
+        K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
+                metric, true);
+    K(sums)(s, t, metric, out, norm);
+}
+
+/* Adds a block's sums of n rows, at most four, to what the blocks before have. */
+VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool is_first,
+                       int metric, double *out, double *norm) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = is_first ? sum[i] : out[i] + sum[i];
+    for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
+        norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
+}
+
+VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
+                        double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        const ELEM *row = (const ELEM *)rows + at;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (; i + 4 <= n; i += 4, row += 4 * units) {
+            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++, row += units) {
+            K(one)(q, row, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
+                          double *out, double *norm, int metric) {
+    const size_t units = UNITS(dim);
+    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
+        const size_t m = units - at < BLOCK ? units - at : BLOCK;
+        double sum[4], sum_norm[4];
+        size_t i = 0;
+        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+            vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+        for (; i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+                vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
+            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
+                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
+                    sum_norm);
+            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
+        }
+        for (; i < n; i++) {
+            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
+        }
+    }
+}
+
+#define KERNEL_METRIC(name, metric)                                                                \
+    static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
+                               double *out, double *norm) {                                        \
+        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+    }                                                                                              \
+    static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
+                                 double *out, double *norm) {                                      \
+        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+    }
+
+#ifdef BITS
+KERNEL_METRIC(hamming, VS_HAMMING)
+KERNEL_METRIC(jaccard, VS_JACCARD)
+#else
+KERNEL_METRIC(l2, VS_L2)
+KERNEL_METRIC(ip, VS_IP)
+KERNEL_METRIC(cosine, VS_COSINE)
+KERNEL_METRIC(l1, VS_L1)
+#endif
+
+#undef KERNEL_METRIC
+#undef K
+#undef ELEM
+#undef QUERY
+#undef UNITS
+#undef BLOCK
+#undef QUERY_PREPARE
+#undef VEC
+#undef ACC
+#undef ACC_ZERO
+#undef ACC_ADD
+#undef LANES
+#undef QUERY_LOAD
+#undef LOAD
+#undef QUERY_SOME
+#undef LOAD_SOME
+#undef STEP_L2
+#undef STEP_DOT
+#undef STEP_L1
+#undef STEP_XOR
+#undef STEP_AND
+#undef STEP_OR
+#undef SUM4
+#undef SUM4_SIGNED
+#undef BITS
+
+VSI_TARGET_END
+
+VSI_FN const vsi_kernels *vsi_kernels_neon_dotprod(void) {
+    static const vsi_kernels table =
+        NEON_TABLE("neon-dotprod", "neon-dotprod neon scalar", dotprod);
     return &table;
 }
 
 #else
 
-VSI_FN const vsi_kernels *vsi_kernels_avx2(void) {
+VSI_FN const vsi_kernels *vsi_kernels_neon_dotprod(void) {
     return NULL;
 }
+
+#endif
 
 #endif
 /* ---- math/dispatch.h ---------------------------------------------------------------------------------- */
@@ -4900,7 +9890,7 @@ VSI_FN const vsi_kernels *vsi_kernels_choose(const char *name);
 /* The names of all tables this machine can run, best first, separated by spaces. */
 VSI_FN const char *vsi_kernels_names(void);
 
-/* The kernel of a table, or the scalar one where it has none; the metric fits the type. */
+/* The kernel of a table; the metric fits the type. */
 VSI_FN vsi_kernel *vsi_kernels_find(const vsi_kernels *kernels, int type, int metric);
 
 #endif
@@ -4908,7 +9898,11 @@ VSI_FN vsi_kernel *vsi_kernels_find(const vsi_kernels *kernels, int type, int me
 /* dispatch.c - which kernels this machine can run: what the processor has and the system saves. */
 /* uses math/dispatch.h */
 /* uses math/kernels_avx2.h */
+/* uses math/kernels_avx512.h */
+/* uses math/kernels_neon.h */
 /* uses math/kernels_scalar.h */
+
+enum { DISPATCH_TABLES = 3 };
 
 #if defined(VSI_X86) && defined(__GNUC__)
 
@@ -4916,9 +9910,18 @@ enum {
     CPUID1_ECX_FMA = 1 << 12,
     CPUID1_ECX_OSXSAVE = 1 << 27,
     CPUID1_ECX_AVX = 1 << 28,
+    CPUID1_ECX_F16C = 1 << 29,
     CPUID7_EBX_AVX2 = 1 << 5,
-    XCR0_SSE_AVX = 6
+    CPUID7_EBX_AVX512F = 1 << 16,
+    CPUID7_EBX_AVX512DQ = 1 << 17,
+    CPUID7_EBX_AVX512BW = 1 << 30,
+    CPUID7_ECX_AVX512VNNI = 1 << 11,
+    CPUID7_ECX_AVX512VPOPCNTDQ = 1 << 14,
+    XCR0_AVX = 0x06,
+    XCR0_AVX512 = 0xe6
 };
+
+static const unsigned cpuid7_ebx_avx512vl = 1u << 31;
 
 /* Register state that the operating system saves. The instruction as bytes: the intrinsic would
  * need a target of its own. */
@@ -4928,40 +9931,81 @@ static uint32_t dispatch_xcr0(void) {
     return low;
 }
 
-static bool dispatch_has_avx2(void) {
+static bool dispatch_has(unsigned bits, unsigned need) {
+    return (bits & need) == need;
+}
+
+/* What VSI_TARGET_AVX2 and VSI_TARGET_AVX512 name. */
+static size_t dispatch_collect(const vsi_kernels **out) {
     unsigned a, b, c, d;
-    unsigned need = CPUID1_ECX_FMA | CPUID1_ECX_OSXSAVE | CPUID1_ECX_AVX;
-    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & need) != need)
-        return false;
-    if ((dispatch_xcr0() & XCR0_SSE_AVX) != XCR0_SSE_AVX)
-        return false;
-    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && b & CPUID7_EBX_AVX2;
+    size_t n = 0;
+    bool ok =
+        __get_cpuid(1, &a, &b, &c, &d) &&
+        dispatch_has(c, CPUID1_ECX_FMA | CPUID1_ECX_OSXSAVE | CPUID1_ECX_AVX | CPUID1_ECX_F16C);
+    uint32_t saved = ok ? dispatch_xcr0() : 0;
+    ok = ok && dispatch_has(saved, XCR0_AVX) && __get_cpuid_count(7, 0, &a, &b, &c, &d) &&
+         dispatch_has(b, CPUID7_EBX_AVX2);
+    if (ok && dispatch_has(saved, XCR0_AVX512) && dispatch_has(b, cpuid7_ebx_avx512vl) &&
+        dispatch_has(b, CPUID7_EBX_AVX512F | CPUID7_EBX_AVX512DQ | CPUID7_EBX_AVX512BW) &&
+        dispatch_has(c, CPUID7_ECX_AVX512VNNI | CPUID7_ECX_AVX512VPOPCNTDQ))
+        out[n++] = vsi_kernels_avx512();
+    if (ok)
+        out[n++] = vsi_kernels_avx2();
+    return n;
+}
+
+#elif defined(VSI_NEON)
+
+static bool dispatch_has_dotprod(void) {
+#if defined(__ARM_FEATURE_DOTPROD) || defined(__APPLE__)
+    return true;
+#elif defined(__linux__)
+    enum { HWCAP_DOTPROD = 1 << 20 };
+    return getauxval(AT_HWCAP) & HWCAP_DOTPROD;
+#else
+    return false;
+#endif
+}
+
+static size_t dispatch_collect(const vsi_kernels **out) {
+    size_t n = 0;
+    if (dispatch_has_dotprod() && vsi_kernels_neon_dotprod())
+        out[n++] = vsi_kernels_neon_dotprod();
+    out[n++] = vsi_kernels_neon();
+    return n;
 }
 
 #else
 
-static bool dispatch_has_avx2(void) {
-    return false;
+static size_t dispatch_collect(const vsi_kernels **out) {
+    (void)out;
+    return 0;
 }
 
 #endif
 
+/* All tables that this machine can run, best first. */
+static size_t dispatch_tables(const vsi_kernels *out[DISPATCH_TABLES]) {
+    size_t n = dispatch_collect(out);
+    out[n++] = vsi_kernels_scalar();
+    return n;
+}
+
 VSI_FN const vsi_kernels *vsi_kernels_choose(const char *name) {
-    const vsi_kernels *tables[] = {dispatch_has_avx2() ? vsi_kernels_avx2() : NULL,
-                                   vsi_kernels_scalar()};
-    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++)
-        if (tables[i] && (!name || !strcmp(name, tables[i]->name)))
+    const vsi_kernels *tables[DISPATCH_TABLES];
+    size_t n = dispatch_tables(tables);
+    for (size_t i = 0; i < n; i++)
+        if (!name || !strcmp(name, tables[i]->name))
             return tables[i];
     return NULL;
 }
 
 VSI_FN const char *vsi_kernels_names(void) {
-    return dispatch_has_avx2() && vsi_kernels_avx2() ? "avx2 scalar" : "scalar";
+    return vsi_kernels_choose(NULL)->names;
 }
 
 VSI_FN vsi_kernel *vsi_kernels_find(const vsi_kernels *kernels, int type, int metric) {
-    vsi_kernel *kernel = kernels->rows[type][metric];
-    return kernel ? kernel : vsi_kernels_scalar()->rows[type][metric];
+    return kernels->rows[type][metric];
 }
 /* ---- store/ref.h ---------------------------------------------------------------------------------- */
 /* ref.h - references to parts of a database: extents of the file, or blocks in memory not written yet.
