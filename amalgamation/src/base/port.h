@@ -87,6 +87,15 @@
 #define VSI_FN
 #endif
 
+/* In front of a loop of few, constant steps over arrays that are registers then. */
+#if defined(__clang__)
+#define VSI_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define VSI_UNROLL _Pragma("GCC unroll 16")
+#else
+#define VSI_UNROLL
+#endif
+
 /* For functions that are nothing by themselves: the instances of a template, its steps. */
 #if defined(__GNUC__)
 #define VSI_INLINE            static inline __attribute__((always_inline, unused))
