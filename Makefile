@@ -39,10 +39,10 @@ EDIT_ASK  = mkdir -p $(BUILD) && printf '%s\n' '\#include <histedit.h>' 'int mai
 HAS_EDIT  = $(eval HAS_EDIT := $$(if $$(OMIT_EDIT),,$$(shell $$(EDIT_ASK))))$(HAS_EDIT)
 SHELL_C  := $(sort $(wildcard ext/shell/*.c))
 
-.PHONY: all bench-programs demo check check-run test-programs check-long check-long-run check-cross check-cross-run \
+.PHONY: all demo check check-run test-programs check-long check-long-run check-cross check-cross-run \
         coverage \
         cross-programs check-threads deps \
-        amalgamation powers check-amalgamation tidy format check-format bench fuzz fuzz-seeds install \
+        amalgamation powers check-amalgamation tidy format check-format bench bench-programs bench-save bench-compare bench-kernels fuzz fuzz-seeds install \
         clean help
 
 all: $(BUILD)/libvecstore.a $(BUILD)/$(SONAME) $(BUILD)/vecstore
@@ -293,7 +293,7 @@ fuzz: deps
 # ---- upkeep --------------------------------------------------------------------------------------
 
 C_FILES = $(wildcard amalgamation/*.c amalgamation/src/*/*.[ch] ext/*/*.[ch] tests/*.[ch] \
-    tests/*/*.[ch] fuzz/*.[ch] bench/*.[ch] examples/*.c examples/*.cc examples/*/*.c) vecstore.h
+    tests/*/*.[ch] fuzz/*.[ch] bench/*.[ch] bench/*/*.[ch] examples/*.c examples/*.cc examples/*/*.c) vecstore.h
 
 tidy: $(BUILD)/vecstore.o $(BUILD)/libvecstore.a
 	@tests/tidy.sh $(BUILD)
@@ -310,7 +310,15 @@ $(BUILD)/bench/%: bench/%.c bench/bench.h vecstore.h $(BUILD)/libvecstore.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(BUILD)/libvecstore.a $(LIBS)
 
+# Includes the library, for its kernels have no names outside.
+$(BUILD)/bench/kernels: vecstore.c
+
 bench-programs: $(BENCH_P)
+
+# KERNELS: what to measure and how, as bench/kernels.c says.
+bench-kernels: deps $(BUILD)/bench/kernels
+	@mkdir -p $(BUILD)/bench/out
+	$(BUILD)/bench/kernels --csv $(BUILD)/bench/out/kernels.csv $(KERNELS) | tee $(BUILD)/bench/out/kernels.md
 
 bench: bench-programs
 	@echo "make bench: the benchmark harness comes with the kernels; until then: build/vecstore FILE bench,"
