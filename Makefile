@@ -7,6 +7,7 @@
 #   make check-cross the tests on aarch64 and s390x (big-endian), under qemu, and in 32 bits
 #   make coverage   branches of the store layer that the tests take (gcc; some minutes)
 #   make amalgamation  makes vecstore.c from amalgamation/src
+#   make bench      benchmarks through hyperfine; bench-save and bench-compare say what a change does to them
 #   make help       all targets
 #
 # Variables: CC, CFLAGS, BUILD (folder), DATA (folder of real data for the larger tests), PREFIX and
@@ -42,14 +43,14 @@ SHELL_C  := $(sort $(wildcard ext/shell/*.c))
 .PHONY: all demo check check-run test-programs check-long check-long-run check-cross check-cross-run \
         coverage \
         cross-programs check-threads deps \
-        amalgamation powers check-amalgamation tidy format check-format bench bench-programs bench-save bench-compare bench-kernels fuzz fuzz-seeds install \
-        clean help
+        amalgamation powers check-amalgamation tidy format check-format fuzz fuzz-seeds install clean help \
+        bench bench-ready bench-programs bench-save bench-compare bench-kernels bench-peers
 
 all: $(BUILD)/libvecstore.a $(BUILD)/$(SONAME) $(BUILD)/vecstore
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
-	@echo "also: tidy format bench fuzz fuzz-seeds install clean deps check-long-run (no installing)"
+	@echo "also: tidy format bench-kernels bench-peers fuzz fuzz-seeds install clean deps check-long-run (no installing)"
 
 # ---- library and shell ---------------------------------------------------------------------------
 
@@ -320,9 +321,26 @@ bench-kernels: deps $(BUILD)/bench/kernels
 	@mkdir -p $(BUILD)/bench/out
 	$(BUILD)/bench/kernels --csv $(BUILD)/bench/out/kernels.csv $(KERNELS) | tee $(BUILD)/bench/out/kernels.md
 
-bench: bench-programs
-	@echo "make bench: the benchmark harness comes with the kernels; until then: build/vecstore FILE bench,"
-	@echo "and the programs that bench/RESULTS.md names: $(BENCH_P)"
+# BENCH: only those whose name contains it; NAME: of the baseline; LAST=1: what the last run measured. More in bench/run.py.
+NAME    ?= base
+BENCH_RUN = BUILD="$(BUILD)" /usr/bin/python3 bench/run.py
+
+$(BUILD)/bench/makevecs: tests/shell/makevecs.c
+	@mkdir -p $(@D)
+	$(CC) -O2 -o $@ $< -lm
+
+bench-ready: deps
+	@.ci/deps bench
+	@$(MAKE) --no-print-directory $(BUILD)/vecstore $(BUILD)/bench/clusters $(BUILD)/bench/makevecs
+
+bench: bench-ready
+	@$(BENCH_RUN) run
+
+bench-save: bench-ready
+	@$(BENCH_RUN) save $(NAME)
+
+bench-compare: bench-ready
+	@$(BENCH_RUN) compare $(NAME)
 
 clean:
 	rm -rf $(BUILD)
