@@ -331,7 +331,7 @@ $(BUILD)/bench/makevecs: tests/shell/makevecs.c
 
 bench-ready: deps
 	@.ci/deps bench
-	@$(MAKE) --no-print-directory $(BUILD)/vecstore $(BUILD)/bench/clusters $(BUILD)/bench/makevecs
+	@$(MAKE) --no-print-directory -s $(BUILD)/vecstore $(BUILD)/bench/clusters $(BUILD)/bench/makevecs
 
 bench: bench-ready
 	@$(BENCH_RUN) run

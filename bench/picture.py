@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-LABEL, PLOT, TEXT, ROW, TOP, MARGIN = 250, 430, 200, 22, 66, 16
+LABEL, PLOT, TEXT, ROW, TOP, MARGIN = 250, 430, 200, 22, 76, 16
 
 LIGHT = {"paper": "#ffffff", "ink": "#1f2328", "dim": "#656d76", "grid": "#d8dee4", "plain": "#0969da",
          "good": "#1a7f37", "bad": "#cf222e", "mark": "#8250df", "none": "#8c959f"}

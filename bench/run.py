@@ -24,7 +24,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Callable, Optional
 
 import picture
@@ -37,6 +37,7 @@ DATA = BUILD / "bench" / "data"
 SHELL = BUILD / "vecstore"
 RUNS = int(os.environ.get("BENCH_RUNS", "10"))
 ROWS = int(os.environ.get("BENCH_ROWS", "20000"))
+PASSES = 2  # over all benchmarks, so that what else the machine does for a while does not hit all runs of one
 DIM, BITS, CLUSTERS, QUERIES, K = 128, 512, 200, 100, 10
 KEYS, COMMITS, WARMUP = 1000, 200, 1
 NUMBERS = [(t, m) for t in ("f32", "f16", "bf16", "u8", "i8") for m in ("l2", "ip", "cosine", "l1")]
@@ -53,12 +54,11 @@ def command(*words):
     return shlex.join(str(w) for w in words)
 
 
-def run(*words, **options):
+def run(*words):
     """A command that must succeed, silently."""
-    done = subprocess.run([str(w) for w in words], capture_output=True, text=True, **options)
+    done = subprocess.run([str(w) for w in words], capture_output=True, text=True)
     if done.returncode:
         fail(f"{command(*words)}: status {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return done.stdout
 
 
 # ---- what is measured ----------------------------------------------------------------------------
@@ -75,7 +75,6 @@ class Benchmark:
     unit: str = ""
     is_search: bool = False
     stdin: Optional[pathlib.Path] = None
-    made: dict = field(default_factory=dict)
 
 
 def database(name):
@@ -107,12 +106,17 @@ def once(make):
     return ask
 
 
+def data_of(kind, rest):
+    """Generated files stay, so their names say what they were made of."""
+    return DATA / f"{kind}-{ROWS}-{QUERIES}-{CLUSTERS}-{rest}"
+
+
 @once
 def vectors(kind):
     """Base and queries of generated data: bytes or bits. The same in every run, so files that are there serve."""
     dim = BITS if kind == "bits" else DIM
     for part, rows in (("base", ROWS), ("query", QUERIES)):
-        path = DATA / f"{kind}-{rows}-{part}.bvecs"
+        path = data_of(kind, f"{part}.bvecs")
         if not path.exists():
             with open(DATA / "new", "wb") as file:
                 subprocess.run([BUILD / "bench/clusters", kind, str(rows), str(dim), str(CLUSTERS),
@@ -121,15 +125,15 @@ def vectors(kind):
 
 
 def base_of(kind):
-    return DATA / f"{kind}-{ROWS}-base.bvecs"
+    return data_of(kind, "base.bvecs")
 
 
 def queries_of(kind):
-    return DATA / f"{kind}-{QUERIES}-query.bvecs"
+    return data_of(kind, "query.bvecs")
 
 
 def truth_of(kind, metric):
-    return DATA / f"{kind}-{ROWS}-{metric}.ivecs"
+    return data_of(kind, f"{metric}.ivecs")
 
 
 @once
@@ -202,24 +206,29 @@ def searches():
                          lambda k=kind, e=element, m=metric: (truth(k, m), collection(k, e, m)))
     slice_of = ROOT / "examples/data"
     yield search("slice-u8-l2", "slice", slice_of / "query.bvecs.zst", slice_of / "gt.ivecs",
-                 lambda: create("slice", 784, "u8", "l2", slice_of / "base.bvecs.zst"))
+                 once(lambda: create("slice", 784, "u8", "l2", slice_of / "base.bvecs.zst")))
+
+
+def real_set(key, element, metric, base, queries):
+    """A collection of a real set, and the first of its queries."""
+    with open(queries, "rb") as file:
+        head = file.read(4)
+        dim = int.from_bytes(head, "little")
+        row_bytes = 4 + dim * (1 if queries.suffix == ".bvecs" else 4)
+        few = head + file.read(QUERIES * row_bytes - 4)
+    (DATA / f"{key}{queries.suffix}").write_bytes(few)
+    create(key, dim, element, metric, base)
 
 
 def real_searches():
     """The sets of VECSTORE_DATA that are there."""
     for name, element, metric, truth_name in REAL:
         folder = pathlib.Path(os.environ.get("VECSTORE_DATA") or "/nowhere") / name
-        bases = sorted(folder.glob("base.?vecs*"))
-        queries = sorted(folder.glob("query.?vecs"))
+        bases, queries = sorted(folder.glob("base.?vecs*")), sorted(folder.glob("query.?vecs"))
         if bases and queries:
             key = f"{name}-{metric}"
-            yield search(key, key, queries[0], folder / f"{truth_name}.ivecs",
-                         lambda k=key, e=element, m=metric, b=bases[0], q=queries[0]: create(k, dim_of(q), e, m, b))
-
-
-def dim_of(path):
-    with open(path, "rb") as file:
-        return int.from_bytes(file.read(4), "little")
+            yield search(key, key, DATA / f"{key}{queries[0].suffix}", folder / f"{truth_name}.ivecs",
+                         once(lambda made=(key, element, metric, bases[0], queries[0]): real_set(*made)))
 
 
 def whole_commands():
@@ -265,35 +274,45 @@ def chosen():
 # ---- measuring -----------------------------------------------------------------------------------
 
 
-def hyperfine(bench, argv):
-    """The times of the runs, in seconds."""
-    path = OUT / "hyperfine" / (bench.name.replace("/", "-") + ".json")
+def hyperfine(bench, argv, number):
+    """The times of a pass's runs, in seconds."""
+    path = OUT / "hyperfine" / f"{bench.name.replace('/', '-')}.{number}.json"
     pin = ["taskset", "-c", os.environ["CORE"]] if os.environ.get("CORE") else []
-    options = ["--shell=none", "--style=none", f"--warmup={WARMUP}", f"--runs={RUNS}", f"--export-json={path}"]
+    runs = (RUNS + PASSES - 1) // PASSES
+    options = ["--shell=none", "--style=none", f"--warmup={WARMUP}", f"--runs={runs}", f"--export-json={path}"]
     if bench.prepare:
         options.append(f"--prepare={command('sh', '-ec', bench.prepare)}")
     # hyperfine of Debian 12 knows no --input: sh gives the file to the command.
     words = ["sh", "-c", f"exec {command(*argv)} <{shlex.quote(str(bench.stdin))}"] if bench.stdin else argv
+    if bench.prepare:
+        run("sh", "-ec", bench.prepare)
+    run(*words)  # once outside of hyperfine, which does not say why a command fails
     run(*pin, "hyperfine", *options, command(*words))
     return json.loads(path.read_text())["results"][0]["times"]
 
 
-def measure_process(bench):
-    times = hyperfine(bench, bench.argv)
-    middle = stats.median(times)
-    return {"name": bench.name, "samples": times, "rate": bench.work / middle if bench.work else None,
-            "unit": bench.unit}
-
-
-def measure_search(bench):
-    """Samples are seconds per query of each run, without opening and reading; each run prints a line of figures."""
+def measure(bench, number, figures):
+    """Adds the samples of a pass. Of a search it is the median time of a query in a run, which does not hang on a few
+    slow ones; each run prints a line of figures."""
+    if not bench.is_search:
+        figures["samples"] += hyperfine(bench, bench.argv, number)
+        return
     lines = OUT / "search.csv"
     lines.write_text("")
-    hyperfine(bench, ["sh", "-c", f"{command(*bench.argv)} >>{shlex.quote(str(lines))}"])
-    rows = [r for r in csv.reader(lines.read_text().splitlines()) if len(r) == 5 and r[0] != "params"][WARMUP:]
-    recall, qps, p50, p99 = ([float(r[i]) for r in rows] for i in (1, 2, 3, 4))
-    return {"name": bench.name, "samples": [1 / q for q in qps], "rate": stats.median(qps), "unit": "queries",
-            "recall": min(recall), "p50_us": stats.median(p50), "p99_us": stats.median(p99)}
+    hyperfine(bench, ["sh", "-c", f"{command(*bench.argv)} >>{shlex.quote(str(lines))}"], number)
+    rows = [r for r in csv.reader(lines.read_text().splitlines()) if len(r) == 5 and r[0] != "params"][1 + WARMUP:]
+    for key, column in (("recall", 1), ("qps", 2), ("p99_us", 4)):
+        figures.setdefault(key, []).extend(float(r[column]) for r in rows)
+    figures["samples"] += [float(r[3]) * 1e-6 for r in rows]
+
+
+def result_of(bench, figures):
+    samples = figures["samples"]
+    if not bench.is_search:
+        return {"name": bench.name, "samples": samples, "unit": bench.unit,
+                "rate": bench.work / stats.median(samples) if bench.work else None}
+    return {"name": bench.name, "samples": samples, "unit": "queries", "rate": stats.median(figures["qps"]),
+            "recall": min(figures["recall"]), "p99_us": stats.median(figures["p99_us"])}
 
 
 def processor():
@@ -307,12 +326,15 @@ def processor():
 def measure_all():
     for folder in (OUT / "hyperfine", DATA):
         folder.mkdir(parents=True, exist_ok=True)
-    results = []
-    for bench in chosen():
-        print(f"  {bench.name}", file=sys.stderr, flush=True)
-        bench.needs()
-        results.append(measure_search(bench) if bench.is_search else measure_process(bench))
-    return {"processor": processor(), "rows": ROWS, "runs": RUNS, "benchmarks": results}
+    benches = chosen()
+    figures = {b.name: {"samples": []} for b in benches}
+    for number in range(1, PASSES + 1):
+        for bench in benches:
+            print(f"  {number} {bench.name}", file=sys.stderr, flush=True)
+            bench.needs()
+            measure(bench, number, figures[bench.name])
+    return {"processor": processor(), "rows": ROWS, "runs": len(figures[benches[0].name]["samples"]),
+            "benchmarks": [result_of(b, figures[b.name]) for b in benches]}
 
 
 # ---- what came out -------------------------------------------------------------------------------
@@ -335,8 +357,7 @@ def figures_row(result, low, high):
     some, severe = stats.outliers(result["samples"])
     strays = f"{some} ({severe} severe)" if severe else str(some)
     rate = f"{result['rate']:,.0f} {result['unit']}/s" if result["rate"] else ""
-    inner = [f"{result['recall']:.4f}", f"{result['p50_us']:.0f}", f"{result['p99_us']:.0f}"] \
-        if "recall" in result else ["", "", ""]
+    inner = [f"{result['recall']:.4f}", f"{result['p99_us']:.0f}"] if "recall" in result else ["", ""]
     return [result["name"], duration(stats.median(result["samples"])), f"{duration(low)} .. {duration(high)}", strays,
             rate, *inner]
 
@@ -349,14 +370,14 @@ def report(run_of):
         middle = stats.median(result["samples"])
         rows.append(figures_row(result, low, high))
         groups["recall" in result].append(picture.Row(result["name"], middle, low, high, duration(middle)))
-    head = ["benchmark", "median", "95 % interval", "outliers", "rate", "recall@10", "p50 us", "p99 us"]
+    head = ["benchmark", "median", "95 % interval", "outliers", "rate", "recall@10", "p99 us"]
     table = markdown(head, rows)
     (OUT / "table.md").write_text(table)
     picture.write(OUT / "bench.svg", "vecstore: make bench", f"Medians of {run_of['runs']} runs, with their 95 % intervals",
                   [picture.Group("A process", groups[False]), picture.Group("One exact search", groups[True])],
                   tick_text=duration)
     print(table)
-    print(f"{run_of['runs']} runs each, {run_of['rows']} rows; searches: one query, within the process. "
+    print(f"{run_of['runs']} runs each, {run_of['rows']} rows; searches: p50 of a query, within the process. "
           f"Wrote {OUT / 'table.md'} and bench.svg")
 
 
