@@ -342,5 +342,9 @@ bench-save: bench-ready
 bench-compare: bench-ready
 	@$(BENCH_RUN) compare $(NAME)
 
+# Beside packaged peers, as bench/peers/run.sh says. PEERS: a folder with those of npm; PASSES: how many.
+bench-peers:
+	@BUILD="$(BUILD)" MODULES="$(PEERS)" bench/peers/run.sh $(or $(PASSES),3)
+
 clean:
 	rm -rf $(BUILD)
