@@ -89,12 +89,12 @@ def _group(group, top, is_log, tick_text):
     axis = _Axis(group.rows, is_log)
     bottom = top + ROW * (len(group.rows) + 1)
     yield _text(MARGIN, top, group.name, "group")
+    yield _text(MARGIN + LABEL + PLOT + 12, top, group.unit, "dim")
     for tick in axis.ticks:
         x = axis.x(tick)
         width = 2 if not is_log and tick == 0 else 1
         yield f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{top + 8}" y2="{bottom - 6}" stroke-width="{width}"/>'
         yield _text(x, bottom + 8, tick_text(tick), "dim", "middle")
-    yield _text(MARGIN + LABEL + PLOT + 12, bottom + 8, group.unit, "dim")
     for i, row in enumerate(group.rows):
         yield from _row(axis, row, top + ROW * (i + 1))
 

@@ -411,6 +411,8 @@ def compare(before, after, name, threshold):
     if before["processor"] != after["processor"]:
         print(f"baseline '{name}' is from another machine: {before['processor']}", file=sys.stderr)
     rows, marks = comparison(before, after, threshold)
+    if not marks:
+        fail(f"baseline '{name}' has none of these benchmarks")
     table = markdown(["benchmark", "before", "after", "change", "95 % interval", "verdict"], rows)
     (OUT / "compare.md").write_text(table)
     picture.write(OUT / "compare.svg", f"vecstore: time since '{name}'", "Change of the median, with its 95 % interval; less is better",

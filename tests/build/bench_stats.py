@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""bench_stats.py - claims about the comparison of benchmarks, on samples that are made up.
+"""bench_stats.py - claims about the comparison of benchmarks and the recall of peers, on samples that are made up.
 
     bench_stats.py                lists the claims
     bench_stats.py NAME FOLDER    proves one; FOLDER is for what it writes
@@ -12,7 +12,8 @@ import random
 import sys
 import xml.etree.ElementTree
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[2] / folder) for folder in ("bench", "bench/peers")]
+import peers  # noqa: E402
 import picture  # noqa: E402
 import run  # noqa: E402
 import stats  # noqa: E402
@@ -177,6 +178,52 @@ def a_baseline_of_another_size_is_refused(folder):
 def a_baseline_of_another_machine_is_named(folder):
     _, warned = compared(folder, made_up_run({"a": 1}, "b"), made_up_run({"a": 1}))
     assert "another machine: b" in warned, warned
+
+
+class Base:
+    """Rows of one number: row i is at distance i * i of the query (0,), but row 4 is as near as row 3."""
+
+    def row(self, i):
+        return (float(3 if i == 4 else i),)
+
+
+def right_ones(found, true=(0, 1, 2, 3)):
+    return peers.correct_of(Base(), (0.0,), "l2", true, found)
+
+
+def recall_counts_what_is_true(_):
+    assert right_ones([3, 2, 1, 0]) == 4
+    assert right_ones([0, 1, 7, 8]) == 2
+    assert right_ones([7, 8, 9, 10]) == 0
+
+
+def recall_counts_ties_and_no_row_twice(_):
+    assert right_ones([0, 1, 2, 4]) == 4
+    assert right_ones([0, 0, 0, 0]) == 1
+    assert right_ones([0, 1, -1, -1]) == 2
+
+
+def a_zero_vector_is_as_far_as_any_by_cosine(_):
+    assert peers.distance("cosine", (0.0, 0.0), (1.0, 2.0)) == 1
+    assert peers.distance("cosine", (2.0, 0.0), (1.0, 0.0)) == 0
+
+
+def passes(qps, recall=1, **more):
+    return [{"set": "s", "peer": "p", "interface": "native", "mode": "one", "qps": q, "p50_us": 1, "p99_us": 1,
+             "recall": recall, **more} for q in qps]
+
+
+def a_peer_has_the_median_of_its_passes_and_its_lowest_recall(_):
+    lines = passes([10, 30, 20]) + passes([5, 7, 6], peer="vecstore f32") + passes([1], recall=0.5)
+    own, other = sorted(peers.figures_of(lines), key=lambda f: f.qps)
+    assert (own.peer, own.qps, own.low, own.high, own.recall) == ("vecstore f32", 6, 5, 7, 1)
+    assert (other.qps, other.passes, other.recall) == (15, 4, 0.5)
+    assert "| p | 15.0 | 1.0 .. 30.0 | 0.40 |" in peers.markdown([own, other])
+
+
+def what_went_through_node_is_marked(_):
+    text = peers.markdown(peers.figures_of(passes([1], interface="node") + passes([2], peer="q")))
+    assert "| p * |" in text and "| q |" in text
 
 
 # Claims are what takes a folder, used or not.
