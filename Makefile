@@ -323,7 +323,7 @@ bench-kernels: deps $(BUILD)/bench/kernels
 
 # BENCH: only those whose name contains it; NAME: of the baseline; LAST=1: what the last run measured. More in bench/run.py.
 NAME    ?= base
-BENCH_RUN = BUILD="$(BUILD)" /usr/bin/python3 bench/run.py
+BENCH_RUN = PYTHONDONTWRITEBYTECODE=1 BUILD="$(BUILD)" /usr/bin/python3 bench/run.py
 
 $(BUILD)/bench/makevecs: tests/shell/makevecs.c
 	@mkdir -p $(@D)
