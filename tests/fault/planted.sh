@@ -9,7 +9,7 @@ set -u
 build=${BUILD:-build}/planted
 cc=${CC:-cc}
 passed=0 failed=0
-[ $# -gt 0 ] || set -- tests/fault/planted/*.patch
+[ $# -gt 0 ] || set -- none tests/fault/planted/*.patch
 rm -rf "$build"
 mkdir -p "$build"
 $cc -std=c11 -O1 -o "$build/amalgamate" amalgamation/amalgamate.c || exit 1
@@ -75,8 +75,8 @@ threads() {
 # shellcheck disable=SC2086
 $cc $flags -c -o "$build/vt.o" tests/vt.c || exit 1
 
-# Without a bug nothing may be noticed; then each patch in turn.
-for patch in none "$@"; do
+# Without a bug (none) nothing may be noticed; then each patch in turn.
+for patch in "$@"; do
     name=$(basename "$patch" .patch)
     rm -rf "$build/tree"
     mkdir -p "$build/tree"
