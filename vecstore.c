@@ -24014,14 +24014,20 @@ static void score_finish(const vsi_score *score, const uint8_t *first, const voi
     }
 }
 
+/* Below so many elements vector registers gain nothing, and sums in double keep apart what single precision would not:
+ * points of a map, say. */
+enum { SCORE_SHORT_DIMS = 8 };
+
 /* The query's norm is computed by the kernel that computes the rows', so that equal vectors are at distance 0. */
 VSI_FN vsi_score vsi_score_begin(const vsi_kernels *kernels, const vsi_field *field,
                                  const void *query) {
     vsi_score score = {.kernels = kernels, .field = field, .query = query};
+    if (field->dim < SCORE_SHORT_DIMS)
+        score.kernels = vsi_kernels_scalar();
     double sum = 0;
     if (field->metric == VS_COSINE)
-        vsi_kernels_find(kernels, field->type, VS_COSINE)(query, query, field->dim, 1, &sum,
-                                                          &score.query_norm);
+        vsi_kernels_find(score.kernels, field->type, VS_COSINE)(query, query, field->dim, 1, &sum,
+                                                                &score.query_norm);
     return score;
 }
 
