@@ -109,9 +109,11 @@
 /* For functions that are nothing by themselves: the instances of a template, its steps. */
 #if defined(__GNUC__)
 #define VSI_INLINE            static inline __attribute__((always_inline, unused))
+#define VSI_NOINLINE          __attribute__((noinline))
 #define VSI_PREFETCH(address) __builtin_prefetch(address)
 #else
-#define VSI_INLINE            static inline
+#define VSI_INLINE static inline
+#define VSI_NOINLINE
 #define VSI_PREFETCH(address) ((void)(address))
 #endif
 
@@ -5082,60 +5084,51 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
-                        double *norm, int metric) {
-    const size_t units = UNITS(dim);
-    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
-        const size_t m = units - at < BLOCK ? units - at : BLOCK;
-        const ELEM *row = (const ELEM *)rows + at;
-        double sum[4], sum_norm[4];
-        size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
-             i += 4, row += 4 * units) {
-            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
-        }
-        for (; i < n; i++, row += units) {
-            K(one)(q, row, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
-        }
-    }
+/* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
+VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
+    return rows ? rows[i] : first + i * units;
 }
 
-VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
-                          double *out, double *norm, int metric) {
+VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *rows, size_t dim,
+                       size_t n, double *out, double *norm, int metric) {
     const size_t units = UNITS(dim);
+    const bool by_four = rows || units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
     for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+        for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-        for (; i + 4 <= n; i += 4) {
-            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+        for (; by_four && i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; rows && k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
-                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
-                    sum_norm);
+            K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
+                    K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
+                    m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
 }
 
+/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
 #define KERNEL_METRIC(name, metric)                                                                \
+    static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
+                                           const void *const *rows, size_t dim, size_t n,          \
+                                           double *out, double *norm) {                            \
+        K(all)(query, first, rows, dim, n, out, norm, metric);                                     \
+    }                                                                                              \
     static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
                                double *out, double *norm) {                                        \
-        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+        K(name##_all)(query, rows, NULL, dim, n, out, norm);                                       \
     }                                                                                              \
     static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
                                  double *out, double *norm) {                                      \
-        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+        K(name##_all)(query, NULL, rows, dim, n, out, norm);                                       \
     }
 
 #ifdef BITS
@@ -5311,60 +5304,51 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
-                        double *norm, int metric) {
-    const size_t units = UNITS(dim);
-    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
-        const size_t m = units - at < BLOCK ? units - at : BLOCK;
-        const ELEM *row = (const ELEM *)rows + at;
-        double sum[4], sum_norm[4];
-        size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
-             i += 4, row += 4 * units) {
-            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
-        }
-        for (; i < n; i++, row += units) {
-            K(one)(q, row, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
-        }
-    }
+/* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
+VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
+    return rows ? rows[i] : first + i * units;
 }
 
-VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
-                          double *out, double *norm, int metric) {
+VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *rows, size_t dim,
+                       size_t n, double *out, double *norm, int metric) {
     const size_t units = UNITS(dim);
+    const bool by_four = rows || units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
     for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+        for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-        for (; i + 4 <= n; i += 4) {
-            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+        for (; by_four && i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; rows && k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
-                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
-                    sum_norm);
+            K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
+                    K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
+                    m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
 }
 
+/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
 #define KERNEL_METRIC(name, metric)                                                                \
+    static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
+                                           const void *const *rows, size_t dim, size_t n,          \
+                                           double *out, double *norm) {                            \
+        K(all)(query, first, rows, dim, n, out, norm, metric);                                     \
+    }                                                                                              \
     static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
                                double *out, double *norm) {                                        \
-        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+        K(name##_all)(query, rows, NULL, dim, n, out, norm);                                       \
     }                                                                                              \
     static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
                                  double *out, double *norm) {                                      \
-        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+        K(name##_all)(query, NULL, rows, dim, n, out, norm);                                       \
     }
 
 #ifdef BITS
@@ -5540,60 +5524,51 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
-                        double *norm, int metric) {
-    const size_t units = UNITS(dim);
-    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
-        const size_t m = units - at < BLOCK ? units - at : BLOCK;
-        const ELEM *row = (const ELEM *)rows + at;
-        double sum[4], sum_norm[4];
-        size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
-             i += 4, row += 4 * units) {
-            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
-        }
-        for (; i < n; i++, row += units) {
-            K(one)(q, row, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
-        }
-    }
+/* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
+VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
+    return rows ? rows[i] : first + i * units;
 }
 
-VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
-                          double *out, double *norm, int metric) {
+VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *rows, size_t dim,
+                       size_t n, double *out, double *norm, int metric) {
     const size_t units = UNITS(dim);
+    const bool by_four = rows || units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
     for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+        for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-        for (; i + 4 <= n; i += 4) {
-            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+        for (; by_four && i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; rows && k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
-                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
-                    sum_norm);
+            K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
+                    K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
+                    m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
 }
 
+/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
 #define KERNEL_METRIC(name, metric)                                                                \
+    static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
+                                           const void *const *rows, size_t dim, size_t n,          \
+                                           double *out, double *norm) {                            \
+        K(all)(query, first, rows, dim, n, out, norm, metric);                                     \
+    }                                                                                              \
     static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
                                double *out, double *norm) {                                        \
-        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+        K(name##_all)(query, rows, NULL, dim, n, out, norm);                                       \
     }                                                                                              \
     static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
                                  double *out, double *norm) {                                      \
-        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+        K(name##_all)(query, NULL, rows, dim, n, out, norm);                                       \
     }
 
 #ifdef BITS
@@ -5826,60 +5801,51 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
-                        double *norm, int metric) {
-    const size_t units = UNITS(dim);
-    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
-        const size_t m = units - at < BLOCK ? units - at : BLOCK;
-        const ELEM *row = (const ELEM *)rows + at;
-        double sum[4], sum_norm[4];
-        size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
-             i += 4, row += 4 * units) {
-            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
-        }
-        for (; i < n; i++, row += units) {
-            K(one)(q, row, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
-        }
-    }
+/* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
+VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
+    return rows ? rows[i] : first + i * units;
 }
 
-VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
-                          double *out, double *norm, int metric) {
+VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *rows, size_t dim,
+                       size_t n, double *out, double *norm, int metric) {
     const size_t units = UNITS(dim);
+    const bool by_four = rows || units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
     for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+        for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-        for (; i + 4 <= n; i += 4) {
-            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+        for (; by_four && i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; rows && k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
-                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
-                    sum_norm);
+            K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
+                    K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
+                    m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
 }
 
+/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
 #define KERNEL_METRIC(name, metric)                                                                \
+    static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
+                                           const void *const *rows, size_t dim, size_t n,          \
+                                           double *out, double *norm) {                            \
+        K(all)(query, first, rows, dim, n, out, norm, metric);                                     \
+    }                                                                                              \
     static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
                                double *out, double *norm) {                                        \
-        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+        K(name##_all)(query, rows, NULL, dim, n, out, norm);                                       \
     }                                                                                              \
     static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
                                  double *out, double *norm) {                                      \
-        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+        K(name##_all)(query, NULL, rows, dim, n, out, norm);                                       \
     }
 
 #ifdef BITS
@@ -6053,60 +6019,51 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
-                        double *norm, int metric) {
-    const size_t units = UNITS(dim);
-    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
-        const size_t m = units - at < BLOCK ? units - at : BLOCK;
-        const ELEM *row = (const ELEM *)rows + at;
-        double sum[4], sum_norm[4];
-        size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
-             i += 4, row += 4 * units) {
-            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
-        }
-        for (; i < n; i++, row += units) {
-            K(one)(q, row, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
-        }
-    }
+/* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
+VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
+    return rows ? rows[i] : first + i * units;
 }
 
-VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
-                          double *out, double *norm, int metric) {
+VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *rows, size_t dim,
+                       size_t n, double *out, double *norm, int metric) {
     const size_t units = UNITS(dim);
+    const bool by_four = rows || units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
     for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+        for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-        for (; i + 4 <= n; i += 4) {
-            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+        for (; by_four && i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; rows && k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
-                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
-                    sum_norm);
+            K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
+                    K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
+                    m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
 }
 
+/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
 #define KERNEL_METRIC(name, metric)                                                                \
+    static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
+                                           const void *const *rows, size_t dim, size_t n,          \
+                                           double *out, double *norm) {                            \
+        K(all)(query, first, rows, dim, n, out, norm, metric);                                     \
+    }                                                                                              \
     static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
                                double *out, double *norm) {                                        \
-        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+        K(name##_all)(query, rows, NULL, dim, n, out, norm);                                       \
     }                                                                                              \
     static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
                                  double *out, double *norm) {                                      \
-        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+        K(name##_all)(query, NULL, rows, dim, n, out, norm);                                       \
     }
 
 #ifdef BITS
@@ -6306,60 +6263,51 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
-                        double *norm, int metric) {
-    const size_t units = UNITS(dim);
-    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
-        const size_t m = units - at < BLOCK ? units - at : BLOCK;
-        const ELEM *row = (const ELEM *)rows + at;
-        double sum[4], sum_norm[4];
-        size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
-             i += 4, row += 4 * units) {
-            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
-        }
-        for (; i < n; i++, row += units) {
-            K(one)(q, row, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
-        }
-    }
+/* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
+VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
+    return rows ? rows[i] : first + i * units;
 }
 
-VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
-                          double *out, double *norm, int metric) {
+VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *rows, size_t dim,
+                       size_t n, double *out, double *norm, int metric) {
     const size_t units = UNITS(dim);
+    const bool by_four = rows || units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
     for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+        for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-        for (; i + 4 <= n; i += 4) {
-            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+        for (; by_four && i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; rows && k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
-                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
-                    sum_norm);
+            K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
+                    K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
+                    m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
 }
 
+/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
 #define KERNEL_METRIC(name, metric)                                                                \
+    static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
+                                           const void *const *rows, size_t dim, size_t n,          \
+                                           double *out, double *norm) {                            \
+        K(all)(query, first, rows, dim, n, out, norm, metric);                                     \
+    }                                                                                              \
     static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
                                double *out, double *norm) {                                        \
-        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+        K(name##_all)(query, rows, NULL, dim, n, out, norm);                                       \
     }                                                                                              \
     static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
                                  double *out, double *norm) {                                      \
-        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+        K(name##_all)(query, NULL, rows, dim, n, out, norm);                                       \
     }
 
 #ifdef BITS
@@ -6723,60 +6671,51 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
-                        double *norm, int metric) {
-    const size_t units = UNITS(dim);
-    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
-        const size_t m = units - at < BLOCK ? units - at : BLOCK;
-        const ELEM *row = (const ELEM *)rows + at;
-        double sum[4], sum_norm[4];
-        size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
-             i += 4, row += 4 * units) {
-            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
-        }
-        for (; i < n; i++, row += units) {
-            K(one)(q, row, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
-        }
-    }
+/* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
+VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
+    return rows ? rows[i] : first + i * units;
 }
 
-VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
-                          double *out, double *norm, int metric) {
+VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *rows, size_t dim,
+                       size_t n, double *out, double *norm, int metric) {
     const size_t units = UNITS(dim);
+    const bool by_four = rows || units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
     for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+        for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-        for (; i + 4 <= n; i += 4) {
-            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+        for (; by_four && i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; rows && k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
-                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
-                    sum_norm);
+            K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
+                    K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
+                    m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
 }
 
+/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
 #define KERNEL_METRIC(name, metric)                                                                \
+    static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
+                                           const void *const *rows, size_t dim, size_t n,          \
+                                           double *out, double *norm) {                            \
+        K(all)(query, first, rows, dim, n, out, norm, metric);                                     \
+    }                                                                                              \
     static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
                                double *out, double *norm) {                                        \
-        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+        K(name##_all)(query, rows, NULL, dim, n, out, norm);                                       \
     }                                                                                              \
     static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
                                  double *out, double *norm) {                                      \
-        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+        K(name##_all)(query, NULL, rows, dim, n, out, norm);                                       \
     }
 
 #ifdef BITS
@@ -6952,60 +6891,51 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
-                        double *norm, int metric) {
-    const size_t units = UNITS(dim);
-    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
-        const size_t m = units - at < BLOCK ? units - at : BLOCK;
-        const ELEM *row = (const ELEM *)rows + at;
-        double sum[4], sum_norm[4];
-        size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
-             i += 4, row += 4 * units) {
-            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
-        }
-        for (; i < n; i++, row += units) {
-            K(one)(q, row, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
-        }
-    }
+/* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
+VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
+    return rows ? rows[i] : first + i * units;
 }
 
-VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
-                          double *out, double *norm, int metric) {
+VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *rows, size_t dim,
+                       size_t n, double *out, double *norm, int metric) {
     const size_t units = UNITS(dim);
+    const bool by_four = rows || units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
     for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+        for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-        for (; i + 4 <= n; i += 4) {
-            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+        for (; by_four && i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; rows && k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
-                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
-                    sum_norm);
+            K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
+                    K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
+                    m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
 }
 
+/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
 #define KERNEL_METRIC(name, metric)                                                                \
+    static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
+                                           const void *const *rows, size_t dim, size_t n,          \
+                                           double *out, double *norm) {                            \
+        K(all)(query, first, rows, dim, n, out, norm, metric);                                     \
+    }                                                                                              \
     static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
                                double *out, double *norm) {                                        \
-        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+        K(name##_all)(query, rows, NULL, dim, n, out, norm);                                       \
     }                                                                                              \
     static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
                                  double *out, double *norm) {                                      \
-        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+        K(name##_all)(query, NULL, rows, dim, n, out, norm);                                       \
     }
 
 #ifdef BITS
@@ -7181,60 +7111,51 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
-                        double *norm, int metric) {
-    const size_t units = UNITS(dim);
-    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
-        const size_t m = units - at < BLOCK ? units - at : BLOCK;
-        const ELEM *row = (const ELEM *)rows + at;
-        double sum[4], sum_norm[4];
-        size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
-             i += 4, row += 4 * units) {
-            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
-        }
-        for (; i < n; i++, row += units) {
-            K(one)(q, row, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
-        }
-    }
+/* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
+VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
+    return rows ? rows[i] : first + i * units;
 }
 
-VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
-                          double *out, double *norm, int metric) {
+VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *rows, size_t dim,
+                       size_t n, double *out, double *norm, int metric) {
     const size_t units = UNITS(dim);
+    const bool by_four = rows || units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
     for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+        for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-        for (; i + 4 <= n; i += 4) {
-            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+        for (; by_four && i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; rows && k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
-                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
-                    sum_norm);
+            K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
+                    K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
+                    m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
 }
 
+/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
 #define KERNEL_METRIC(name, metric)                                                                \
+    static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
+                                           const void *const *rows, size_t dim, size_t n,          \
+                                           double *out, double *norm) {                            \
+        K(all)(query, first, rows, dim, n, out, norm, metric);                                     \
+    }                                                                                              \
     static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
                                double *out, double *norm) {                                        \
-        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+        K(name##_all)(query, rows, NULL, dim, n, out, norm);                                       \
     }                                                                                              \
     static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
                                  double *out, double *norm) {                                      \
-        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+        K(name##_all)(query, NULL, rows, dim, n, out, norm);                                       \
     }
 
 #ifdef BITS
@@ -7471,60 +7392,51 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
-                        double *norm, int metric) {
-    const size_t units = UNITS(dim);
-    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
-        const size_t m = units - at < BLOCK ? units - at : BLOCK;
-        const ELEM *row = (const ELEM *)rows + at;
-        double sum[4], sum_norm[4];
-        size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
-             i += 4, row += 4 * units) {
-            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
-        }
-        for (; i < n; i++, row += units) {
-            K(one)(q, row, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
-        }
-    }
+/* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
+VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
+    return rows ? rows[i] : first + i * units;
 }
 
-VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
-                          double *out, double *norm, int metric) {
+VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *rows, size_t dim,
+                       size_t n, double *out, double *norm, int metric) {
     const size_t units = UNITS(dim);
+    const bool by_four = rows || units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
     for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+        for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-        for (; i + 4 <= n; i += 4) {
-            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+        for (; by_four && i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; rows && k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
-                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
-                    sum_norm);
+            K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
+                    K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
+                    m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
 }
 
+/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
 #define KERNEL_METRIC(name, metric)                                                                \
+    static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
+                                           const void *const *rows, size_t dim, size_t n,          \
+                                           double *out, double *norm) {                            \
+        K(all)(query, first, rows, dim, n, out, norm, metric);                                     \
+    }                                                                                              \
     static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
                                double *out, double *norm) {                                        \
-        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+        K(name##_all)(query, rows, NULL, dim, n, out, norm);                                       \
     }                                                                                              \
     static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
                                  double *out, double *norm) {                                      \
-        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+        K(name##_all)(query, NULL, rows, dim, n, out, norm);                                       \
     }
 
 #ifdef BITS
@@ -7698,60 +7610,51 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
-                        double *norm, int metric) {
-    const size_t units = UNITS(dim);
-    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
-        const size_t m = units - at < BLOCK ? units - at : BLOCK;
-        const ELEM *row = (const ELEM *)rows + at;
-        double sum[4], sum_norm[4];
-        size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
-             i += 4, row += 4 * units) {
-            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
-        }
-        for (; i < n; i++, row += units) {
-            K(one)(q, row, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
-        }
-    }
+/* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
+VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
+    return rows ? rows[i] : first + i * units;
 }
 
-VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
-                          double *out, double *norm, int metric) {
+VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *rows, size_t dim,
+                       size_t n, double *out, double *norm, int metric) {
     const size_t units = UNITS(dim);
+    const bool by_four = rows || units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
     for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+        for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-        for (; i + 4 <= n; i += 4) {
-            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+        for (; by_four && i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; rows && k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
-                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
-                    sum_norm);
+            K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
+                    K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
+                    m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
 }
 
+/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
 #define KERNEL_METRIC(name, metric)                                                                \
+    static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
+                                           const void *const *rows, size_t dim, size_t n,          \
+                                           double *out, double *norm) {                            \
+        K(all)(query, first, rows, dim, n, out, norm, metric);                                     \
+    }                                                                                              \
     static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
                                double *out, double *norm) {                                        \
-        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+        K(name##_all)(query, rows, NULL, dim, n, out, norm);                                       \
     }                                                                                              \
     static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
                                  double *out, double *norm) {                                      \
-        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+        K(name##_all)(query, NULL, rows, dim, n, out, norm);                                       \
     }
 
 #ifdef BITS
@@ -7940,60 +7843,51 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
-                        double *norm, int metric) {
-    const size_t units = UNITS(dim);
-    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
-        const size_t m = units - at < BLOCK ? units - at : BLOCK;
-        const ELEM *row = (const ELEM *)rows + at;
-        double sum[4], sum_norm[4];
-        size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
-             i += 4, row += 4 * units) {
-            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
-        }
-        for (; i < n; i++, row += units) {
-            K(one)(q, row, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
-        }
-    }
+/* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
+VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
+    return rows ? rows[i] : first + i * units;
 }
 
-VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
-                          double *out, double *norm, int metric) {
+VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *rows, size_t dim,
+                       size_t n, double *out, double *norm, int metric) {
     const size_t units = UNITS(dim);
+    const bool by_four = rows || units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
     for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+        for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-        for (; i + 4 <= n; i += 4) {
-            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+        for (; by_four && i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; rows && k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
-                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
-                    sum_norm);
+            K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
+                    K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
+                    m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
 }
 
+/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
 #define KERNEL_METRIC(name, metric)                                                                \
+    static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
+                                           const void *const *rows, size_t dim, size_t n,          \
+                                           double *out, double *norm) {                            \
+        K(all)(query, first, rows, dim, n, out, norm, metric);                                     \
+    }                                                                                              \
     static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
                                double *out, double *norm) {                                        \
-        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+        K(name##_all)(query, rows, NULL, dim, n, out, norm);                                       \
     }                                                                                              \
     static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
                                  double *out, double *norm) {                                      \
-        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+        K(name##_all)(query, NULL, rows, dim, n, out, norm);                                       \
     }
 
 #ifdef BITS
@@ -8370,60 +8264,51 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
-                        double *norm, int metric) {
-    const size_t units = UNITS(dim);
-    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
-        const size_t m = units - at < BLOCK ? units - at : BLOCK;
-        const ELEM *row = (const ELEM *)rows + at;
-        double sum[4], sum_norm[4];
-        size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
-             i += 4, row += 4 * units) {
-            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
-        }
-        for (; i < n; i++, row += units) {
-            K(one)(q, row, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
-        }
-    }
+/* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
+VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
+    return rows ? rows[i] : first + i * units;
 }
 
-VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
-                          double *out, double *norm, int metric) {
+VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *rows, size_t dim,
+                       size_t n, double *out, double *norm, int metric) {
     const size_t units = UNITS(dim);
+    const bool by_four = rows || units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
     for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+        for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-        for (; i + 4 <= n; i += 4) {
-            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+        for (; by_four && i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; rows && k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
-                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
-                    sum_norm);
+            K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
+                    K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
+                    m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
 }
 
+/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
 #define KERNEL_METRIC(name, metric)                                                                \
+    static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
+                                           const void *const *rows, size_t dim, size_t n,          \
+                                           double *out, double *norm) {                            \
+        K(all)(query, first, rows, dim, n, out, norm, metric);                                     \
+    }                                                                                              \
     static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
                                double *out, double *norm) {                                        \
-        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+        K(name##_all)(query, rows, NULL, dim, n, out, norm);                                       \
     }                                                                                              \
     static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
                                  double *out, double *norm) {                                      \
-        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+        K(name##_all)(query, NULL, rows, dim, n, out, norm);                                       \
     }
 
 #ifdef BITS
@@ -8599,60 +8484,51 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
-                        double *norm, int metric) {
-    const size_t units = UNITS(dim);
-    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
-        const size_t m = units - at < BLOCK ? units - at : BLOCK;
-        const ELEM *row = (const ELEM *)rows + at;
-        double sum[4], sum_norm[4];
-        size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
-             i += 4, row += 4 * units) {
-            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
-        }
-        for (; i < n; i++, row += units) {
-            K(one)(q, row, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
-        }
-    }
+/* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
+VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
+    return rows ? rows[i] : first + i * units;
 }
 
-VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
-                          double *out, double *norm, int metric) {
+VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *rows, size_t dim,
+                       size_t n, double *out, double *norm, int metric) {
     const size_t units = UNITS(dim);
+    const bool by_four = rows || units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
     for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+        for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-        for (; i + 4 <= n; i += 4) {
-            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+        for (; by_four && i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; rows && k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
-                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
-                    sum_norm);
+            K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
+                    K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
+                    m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
 }
 
+/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
 #define KERNEL_METRIC(name, metric)                                                                \
+    static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
+                                           const void *const *rows, size_t dim, size_t n,          \
+                                           double *out, double *norm) {                            \
+        K(all)(query, first, rows, dim, n, out, norm, metric);                                     \
+    }                                                                                              \
     static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
                                double *out, double *norm) {                                        \
-        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+        K(name##_all)(query, rows, NULL, dim, n, out, norm);                                       \
     }                                                                                              \
     static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
                                  double *out, double *norm) {                                      \
-        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+        K(name##_all)(query, NULL, rows, dim, n, out, norm);                                       \
     }
 
 #ifdef BITS
@@ -8828,60 +8704,51 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
-                        double *norm, int metric) {
-    const size_t units = UNITS(dim);
-    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
-        const size_t m = units - at < BLOCK ? units - at : BLOCK;
-        const ELEM *row = (const ELEM *)rows + at;
-        double sum[4], sum_norm[4];
-        size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
-             i += 4, row += 4 * units) {
-            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
-        }
-        for (; i < n; i++, row += units) {
-            K(one)(q, row, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
-        }
-    }
+/* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
+VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
+    return rows ? rows[i] : first + i * units;
 }
 
-VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
-                          double *out, double *norm, int metric) {
+VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *rows, size_t dim,
+                       size_t n, double *out, double *norm, int metric) {
     const size_t units = UNITS(dim);
+    const bool by_four = rows || units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
     for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+        for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-        for (; i + 4 <= n; i += 4) {
-            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+        for (; by_four && i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; rows && k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
-                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
-                    sum_norm);
+            K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
+                    K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
+                    m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
 }
 
+/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
 #define KERNEL_METRIC(name, metric)                                                                \
+    static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
+                                           const void *const *rows, size_t dim, size_t n,          \
+                                           double *out, double *norm) {                            \
+        K(all)(query, first, rows, dim, n, out, norm, metric);                                     \
+    }                                                                                              \
     static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
                                double *out, double *norm) {                                        \
-        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+        K(name##_all)(query, rows, NULL, dim, n, out, norm);                                       \
     }                                                                                              \
     static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
                                  double *out, double *norm) {                                      \
-        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+        K(name##_all)(query, NULL, rows, dim, n, out, norm);                                       \
     }
 
 #ifdef BITS
@@ -9113,60 +8980,51 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
-                        double *norm, int metric) {
-    const size_t units = UNITS(dim);
-    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
-        const size_t m = units - at < BLOCK ? units - at : BLOCK;
-        const ELEM *row = (const ELEM *)rows + at;
-        double sum[4], sum_norm[4];
-        size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
-             i += 4, row += 4 * units) {
-            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
-        }
-        for (; i < n; i++, row += units) {
-            K(one)(q, row, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
-        }
-    }
+/* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
+VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
+    return rows ? rows[i] : first + i * units;
 }
 
-VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
-                          double *out, double *norm, int metric) {
+VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *rows, size_t dim,
+                       size_t n, double *out, double *norm, int metric) {
     const size_t units = UNITS(dim);
+    const bool by_four = rows || units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
     for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+        for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-        for (; i + 4 <= n; i += 4) {
-            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+        for (; by_four && i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; rows && k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
-                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
-                    sum_norm);
+            K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
+                    K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
+                    m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
 }
 
+/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
 #define KERNEL_METRIC(name, metric)                                                                \
+    static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
+                                           const void *const *rows, size_t dim, size_t n,          \
+                                           double *out, double *norm) {                            \
+        K(all)(query, first, rows, dim, n, out, norm, metric);                                     \
+    }                                                                                              \
     static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
                                double *out, double *norm) {                                        \
-        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+        K(name##_all)(query, rows, NULL, dim, n, out, norm);                                       \
     }                                                                                              \
     static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
                                  double *out, double *norm) {                                      \
-        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+        K(name##_all)(query, NULL, rows, dim, n, out, norm);                                       \
     }
 
 #ifdef BITS
@@ -9340,60 +9198,51 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
-                        double *norm, int metric) {
-    const size_t units = UNITS(dim);
-    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
-        const size_t m = units - at < BLOCK ? units - at : BLOCK;
-        const ELEM *row = (const ELEM *)rows + at;
-        double sum[4], sum_norm[4];
-        size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
-             i += 4, row += 4 * units) {
-            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
-        }
-        for (; i < n; i++, row += units) {
-            K(one)(q, row, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
-        }
-    }
+/* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
+VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
+    return rows ? rows[i] : first + i * units;
 }
 
-VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
-                          double *out, double *norm, int metric) {
+VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *rows, size_t dim,
+                       size_t n, double *out, double *norm, int metric) {
     const size_t units = UNITS(dim);
+    const bool by_four = rows || units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
     for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+        for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-        for (; i + 4 <= n; i += 4) {
-            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+        for (; by_four && i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; rows && k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
-                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
-                    sum_norm);
+            K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
+                    K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
+                    m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
 }
 
+/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
 #define KERNEL_METRIC(name, metric)                                                                \
+    static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
+                                           const void *const *rows, size_t dim, size_t n,          \
+                                           double *out, double *norm) {                            \
+        K(all)(query, first, rows, dim, n, out, norm, metric);                                     \
+    }                                                                                              \
     static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
                                double *out, double *norm) {                                        \
-        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+        K(name##_all)(query, rows, NULL, dim, n, out, norm);                                       \
     }                                                                                              \
     static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
                                  double *out, double *norm) {                                      \
-        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+        K(name##_all)(query, NULL, rows, dim, n, out, norm);                                       \
     }
 
 #ifdef BITS
@@ -9570,60 +9419,51 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
-                        double *norm, int metric) {
-    const size_t units = UNITS(dim);
-    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
-        const size_t m = units - at < BLOCK ? units - at : BLOCK;
-        const ELEM *row = (const ELEM *)rows + at;
-        double sum[4], sum_norm[4];
-        size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
-             i += 4, row += 4 * units) {
-            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
-        }
-        for (; i < n; i++, row += units) {
-            K(one)(q, row, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
-        }
-    }
+/* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
+VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
+    return rows ? rows[i] : first + i * units;
 }
 
-VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
-                          double *out, double *norm, int metric) {
+VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *rows, size_t dim,
+                       size_t n, double *out, double *norm, int metric) {
     const size_t units = UNITS(dim);
+    const bool by_four = rows || units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
     for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+        for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-        for (; i + 4 <= n; i += 4) {
-            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+        for (; by_four && i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; rows && k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
-                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
-                    sum_norm);
+            K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
+                    K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
+                    m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
 }
 
+/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
 #define KERNEL_METRIC(name, metric)                                                                \
+    static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
+                                           const void *const *rows, size_t dim, size_t n,          \
+                                           double *out, double *norm) {                            \
+        K(all)(query, first, rows, dim, n, out, norm, metric);                                     \
+    }                                                                                              \
     static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
                                double *out, double *norm) {                                        \
-        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+        K(name##_all)(query, rows, NULL, dim, n, out, norm);                                       \
     }                                                                                              \
     static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
                                  double *out, double *norm) {                                      \
-        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+        K(name##_all)(query, NULL, rows, dim, n, out, norm);                                       \
     }
 
 #ifdef BITS
@@ -9929,60 +9769,51 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
-                        double *norm, int metric) {
-    const size_t units = UNITS(dim);
-    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
-        const size_t m = units - at < BLOCK ? units - at : BLOCK;
-        const ELEM *row = (const ELEM *)rows + at;
-        double sum[4], sum_norm[4];
-        size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
-             i += 4, row += 4 * units) {
-            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
-        }
-        for (; i < n; i++, row += units) {
-            K(one)(q, row, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
-        }
-    }
+/* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
+VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
+    return rows ? rows[i] : first + i * units;
 }
 
-VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
-                          double *out, double *norm, int metric) {
+VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *rows, size_t dim,
+                       size_t n, double *out, double *norm, int metric) {
     const size_t units = UNITS(dim);
+    const bool by_four = rows || units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
     for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+        for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-        for (; i + 4 <= n; i += 4) {
-            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+        for (; by_four && i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; rows && k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
-                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
-                    sum_norm);
+            K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
+                    K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
+                    m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
 }
 
+/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
 #define KERNEL_METRIC(name, metric)                                                                \
+    static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
+                                           const void *const *rows, size_t dim, size_t n,          \
+                                           double *out, double *norm) {                            \
+        K(all)(query, first, rows, dim, n, out, norm, metric);                                     \
+    }                                                                                              \
     static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
                                double *out, double *norm) {                                        \
-        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+        K(name##_all)(query, rows, NULL, dim, n, out, norm);                                       \
     }                                                                                              \
     static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
                                  double *out, double *norm) {                                      \
-        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+        K(name##_all)(query, NULL, rows, dim, n, out, norm);                                       \
     }
 
 #ifdef BITS
@@ -10156,60 +9987,51 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t n, double *out,
-                        double *norm, int metric) {
-    const size_t units = UNITS(dim);
-    for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
-        const size_t m = units - at < BLOCK ? units - at : BLOCK;
-        const ELEM *row = (const ELEM *)rows + at;
-        double sum[4], sum_norm[4];
-        size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
-             i += 4, row += 4 * units) {
-            K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
-        }
-        for (; i < n; i++, row += units) {
-            K(one)(q, row, m, metric, sum, sum_norm);
-            K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
-        }
-    }
+/* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
+VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
+    return rows ? rows[i] : first + i * units;
 }
 
-VSI_INLINE void K(gather)(const void *query, const void *const *rows, size_t dim, size_t n,
-                          double *out, double *norm, int metric) {
+VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *rows, size_t dim,
+                       size_t n, double *out, double *norm, int metric) {
     const size_t units = UNITS(dim);
+    const bool by_four = rows || units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
     for (size_t at = 0; at == 0 || at < units; at += BLOCK) {
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (size_t k = 0; k < n && k < VSI_GATHER_AHEAD; k++)
+        for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-        for (; i + 4 <= n; i += 4) {
-            for (size_t k = i + VSI_GATHER_AHEAD; k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
+        for (; by_four && i + 4 <= n; i += 4) {
+            for (size_t k = i + VSI_GATHER_AHEAD; rows && k < n && k < i + VSI_GATHER_AHEAD + 4; k++)
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
-            K(four)((q), (const ELEM *)rows[i] + at, (const ELEM *)rows[i + 1] + at,
-                    (const ELEM *)rows[i + 2] + at, (const ELEM *)rows[i + 3] + at, m, metric, sum,
-                    sum_norm);
+            K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
+                    K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
+                    m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, (const ELEM *)rows[i] + at, m, metric, sum, sum_norm);
+            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
 }
 
+/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
 #define KERNEL_METRIC(name, metric)                                                                \
+    static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
+                                           const void *const *rows, size_t dim, size_t n,          \
+                                           double *out, double *norm) {                            \
+        K(all)(query, first, rows, dim, n, out, norm, metric);                                     \
+    }                                                                                              \
     static void K(name##_rows)(const void *query, const void *rows, size_t dim, size_t n,          \
                                double *out, double *norm) {                                        \
-        K(rows)(query, rows, dim, n, out, norm, metric);                                           \
+        K(name##_all)(query, rows, NULL, dim, n, out, norm);                                       \
     }                                                                                              \
     static void K(name##_gather)(const void *query, const void *const *rows, size_t dim, size_t n, \
                                  double *out, double *norm) {                                      \
-        K(gather)(query, rows, dim, n, out, norm, metric);                                         \
+        K(name##_all)(query, NULL, rows, dim, n, out, norm);                                       \
     }
 
 #ifdef BITS
@@ -24075,12 +23897,12 @@ typedef struct vsi_score {
 VSI_FN vsi_score vsi_score_begin(const vsi_kernels *kernels, const vsi_field *field,
                                  const void *query);
 
-/* Of n rows one after the other. out and scratch [n]. */
-VSI_FN void vsi_score_rows(const vsi_score *score, const uint8_t *rows, size_t n, double *out,
-                           double *scratch);
+/* Of n rows one after the other; infinity may stand for what is beyond limit. out and scratch [n]. */
+VSI_FN void vsi_score_rows(const vsi_score *score, const uint8_t *rows, size_t n, double limit,
+                           double *out, double *scratch);
 /* Of n rows anywhere: the same bit for bit. */
-VSI_FN void vsi_score_some(const vsi_score *score, const void *const *rows, size_t n, double *out,
-                           double *scratch);
+VSI_FN void vsi_score_some(const vsi_score *score, const void *const *rows, size_t n, double limit,
+                           double *out, double *scratch);
 
 #endif
 /* ---- query/score.c ---------------------------------------------------------------------------------- */
@@ -24140,42 +23962,89 @@ static bool score_is_trusted(const vsi_score *score, double sum, double norm) {
     return fabs(sum) >= score_sum_trusted * (double)score->field->dim;
 }
 
+/* Whether sums of a type may leave the range. */
+static bool score_is_wide(int type) {
+    return type == VS_F32 || type == VS_BF16;
+}
+
 /* Of one row, from what a kernel wrote. */
 static double score_of(const vsi_score *score, const void *row, double sum, double norm) {
-    int type = score->field->type;
-    bool is_wide = type == VS_F32 || type == VS_BF16; /* others cannot leave the range */
-    return !is_wide || score_is_trusted(score, sum, norm)
+    return !score_is_wide(score->field->type) || score_is_trusted(score, sum, norm)
                ? score_distance(score->field->metric, sum, norm, score->query_norm)
                : score_in_double(score, row);
 }
+
+/* Sums that are distances as they are, or with the other sign. */
+static bool score_plain(const vsi_score *score, size_t n, double *out) {
+    const bool is_ip = score->field->metric == VS_IP;
+    const double least =
+        score_is_wide(score->field->type) ? score_sum_trusted * (double)score->field->dim : 0;
+    int doubts = 0;
+    for (size_t i = 0; i < n; i++)
+        doubts += !(fabs(out[i]) >= least && fabs(out[i]) <= DBL_MAX);
+    for (size_t i = 0; !doubts && is_ip && i < n; i++)
+        out[i] = 0 - out[i];
+    return !doubts;
+}
+
+/* A row whose inner product is negative, or its square below this times the row's squared norm, is beyond limit:
+ * 1 - dot / sqrt(query_norm * norm) > limit, with room for rounding. 0: that tells nothing. */
+static double score_cosine_square(const vsi_score *score, double limit) {
+    double least = 1 - limit - 1e-15; /* distances round to multiples of 2^-53 */
+    if (least <= 0 ||
+        (score_is_wide(score->field->type) && !score_norm_is_trusted(score->query_norm)))
+        return 0;
+    return least * least * score->query_norm * (1 - 1e-12);
+}
+
+/* Distances of n rows from what a kernel wrote; row i is rows[i] or, when that is NULL, the i-th one from first on. */
+static void score_finish(const vsi_score *score, const uint8_t *first, const void *const *rows,
+                         size_t n, double limit, double *out, const double *norm) {
+    const vsi_field *field = score->field;
+    const bool is_cosine = field->metric == VS_COSINE;
+    const double square = is_cosine ? score_cosine_square(score, limit) : 0;
+    if (!is_cosine && field->metric != VS_JACCARD && score_plain(score, n, out))
+        return;
+    for (size_t i = 0; i < n; i++) {
+        bool is_beyond = square > 0 && score_norm_is_trusted(norm[i]) && out[i] >= -DBL_MAX &&
+                         (out[i] < 0 || out[i] * out[i] < square * norm[i]);
+        out[i] = is_beyond ? INFINITY
+                           : score_of(score, rows ? rows[i] : first + i * field->vector_bytes,
+                                      out[i], norm[i]);
+    }
+}
+
+/* Below so many elements vector registers gain nothing, and sums in double keep apart what single precision would not:
+ * points of a map, say. */
+enum { SCORE_SHORT_DIMS = 8 };
 
 /* The query's norm is computed by the kernel that computes the rows', so that equal vectors are at distance 0. */
 VSI_FN vsi_score vsi_score_begin(const vsi_kernels *kernels, const vsi_field *field,
                                  const void *query) {
     vsi_score score = {.kernels = kernels, .field = field, .query = query};
+    if (field->dim < SCORE_SHORT_DIMS)
+        score.kernels = vsi_kernels_scalar();
     double sum = 0;
     if (field->metric == VS_COSINE)
-        vsi_kernels_find(kernels, field->type, VS_COSINE)(query, query, field->dim, 1, &sum,
-                                                          &score.query_norm);
+        vsi_kernels_find(score.kernels, field->type, VS_COSINE)(query, query, field->dim, 1, &sum,
+                                                                &score.query_norm);
     return score;
 }
 
-VSI_FN void vsi_score_rows(const vsi_score *score, const uint8_t *rows, size_t n, double *out,
-                           double *scratch) {
+VSI_FN void vsi_score_rows(const vsi_score *score, const uint8_t *rows, size_t n, double limit,
+                           double *out, double *scratch) {
     const vsi_field *field = score->field;
     vsi_kernels_find(score->kernels, field->type, field->metric)(score->query, rows, field->dim, n,
                                                                  out, scratch);
-    for (size_t i = 0; i < n; i++)
-        out[i] = score_of(score, rows + i * field->vector_bytes, out[i], scratch[i]);
+    score_finish(score, rows, NULL, n, limit, out, scratch);
 }
 
-VSI_FN void vsi_score_some(const vsi_score *score, const void *const *rows, size_t n, double *out,
-                           double *scratch) {
+VSI_FN void vsi_score_some(const vsi_score *score, const void *const *rows, size_t n, double limit,
+                           double *out, double *scratch) {
     const vsi_field *field = score->field;
     vsi_kernels_find_gather(score->kernels, field->type,
                             field->metric)(score->query, rows, field->dim, n, out, scratch);
-    for (size_t i = 0; i < n; i++)
-        out[i] = score_of(score, rows[i], out[i], scratch[i]);
+    score_finish(score, NULL, rows, n, limit, out, scratch);
 }
 /* ---- query/tile.h ---------------------------------------------------------------------------------- */
 /* tile.h - which rows may be near which of many queries: inner products in single precision, of all queries while a tile of rows
@@ -24510,14 +24379,18 @@ static vs_status exact_take(vsi_err *err, exact_scan *scan, vsi_topk *topk, uint
 static vs_status exact_offer(vsi_err *err, exact_scan *scan, vsi_topk *topk, uint32_t slot,
                              const uint8_t *place, size_t n) {
     const vsi_exact_ask *ask = scan->ask;
+    double limit = vsi_topk_limit(topk);
     vs_status st = VS_OK;
     for (size_t i = 0; st == VS_OK && i < n; i++) {
-        uint32_t at = slot + (uint32_t)(place ? place[i] : i);
         double distance = scan->out[i];
+        if (!(distance <= limit)) /* most end here */
+            continue;
+        uint32_t at = slot + (uint32_t)(place ? place[i] : i);
         if (at == ask->excluded || !vsi_topk_may_enter(topk, distance))
             continue;
         if (!ask->after || distance >= ask->after->distance)
             st = exact_take(err, scan, topk, at, distance);
+        limit = vsi_topk_limit(topk);
     }
     return st;
 }
@@ -24536,7 +24409,8 @@ static vs_status exact_each(vsi_err *err, exact_scan *scan, uint32_t slot, size_
         st = exact_rows(err, scan, slot, &rows); /* the query before may have breathed */
         if (st != VS_OK)
             return st;
-        vsi_score_rows(&query->score, rows, n, scan->out, scan->scratch);
+        vsi_score_rows(&query->score, rows, n, vsi_topk_limit(&query->topk), scan->out,
+                       scan->scratch);
         st = exact_offer(err, scan, &query->topk, slot, NULL, n);
     }
     return st;
@@ -24555,7 +24429,8 @@ static vs_status exact_kept(vsi_err *err, exact_scan *scan, size_t at, uint32_t 
             scan->place[kept] = (uint8_t)i;
             scan->row[kept++] = rows + i * scan->field->vector_bytes;
         }
-    vsi_score_some(&query->score, scan->row, kept, scan->out, scan->scratch);
+    vsi_score_some(&query->score, scan->row, kept, vsi_topk_limit(&query->topk), scan->out,
+                   scan->scratch);
     st = exact_offer(err, scan, &query->topk, slot, scan->place, kept);
     vsi_tile_limit(scan->tile, at, vsi_topk_limit(&query->topk));
     return st;
@@ -24673,7 +24548,7 @@ VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_field *fi
                                  const void *query, const void *row) {
     double distance = 0, scratch = 0;
     vsi_score score = vsi_score_begin(kernels, field, query);
-    vsi_score_rows(&score, row, 1, &distance, &scratch);
+    vsi_score_rows(&score, row, 1, INFINITY, &distance, &scratch);
     return distance;
 }
 /* ---- query/nearest.h ---------------------------------------------------------------------------------- */

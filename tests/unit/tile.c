@@ -55,7 +55,7 @@ static void check_limits(vsi_tile *tile, const vsi_kernels *kernels, const vsi_f
     for (size_t q = 0; q < count; q++) {
         double out[ROWS], scratch[ROWS];
         vsi_score score = vsi_score_begin(kernels, field, queries + q * field->vector_bytes);
-        vsi_score_rows(&score, rows, n, out, scratch);
+        vsi_score_rows(&score, rows, n, INFINITY, out, scratch);
         for (int round = 0; round < 4; round++) {
             double limit = round == 3 ? INFINITY : out[vt_below(rng, n)];
             limit = round == 2 ? nextafter(limit, -INFINITY) : limit;

@@ -99,9 +99,11 @@
 /* For functions that are nothing by themselves: the instances of a template, its steps. */
 #if defined(__GNUC__)
 #define VSI_INLINE            static inline __attribute__((always_inline, unused))
+#define VSI_NOINLINE          __attribute__((noinline))
 #define VSI_PREFETCH(address) __builtin_prefetch(address)
 #else
-#define VSI_INLINE            static inline
+#define VSI_INLINE static inline
+#define VSI_NOINLINE
 #define VSI_PREFETCH(address) ((void)(address))
 #endif
 

@@ -100,14 +100,18 @@ static vs_status exact_take(vsi_err *err, exact_scan *scan, vsi_topk *topk, uint
 static vs_status exact_offer(vsi_err *err, exact_scan *scan, vsi_topk *topk, uint32_t slot,
                              const uint8_t *place, size_t n) {
     const vsi_exact_ask *ask = scan->ask;
+    double limit = vsi_topk_limit(topk);
     vs_status st = VS_OK;
     for (size_t i = 0; st == VS_OK && i < n; i++) {
-        uint32_t at = slot + (uint32_t)(place ? place[i] : i);
         double distance = scan->out[i];
+        if (!(distance <= limit)) /* most end here */
+            continue;
+        uint32_t at = slot + (uint32_t)(place ? place[i] : i);
         if (at == ask->excluded || !vsi_topk_may_enter(topk, distance))
             continue;
         if (!ask->after || distance >= ask->after->distance)
             st = exact_take(err, scan, topk, at, distance);
+        limit = vsi_topk_limit(topk);
     }
     return st;
 }
@@ -126,7 +130,8 @@ static vs_status exact_each(vsi_err *err, exact_scan *scan, uint32_t slot, size_
         st = exact_rows(err, scan, slot, &rows); /* the query before may have breathed */
         if (st != VS_OK)
             return st;
-        vsi_score_rows(&query->score, rows, n, scan->out, scan->scratch);
+        vsi_score_rows(&query->score, rows, n, vsi_topk_limit(&query->topk), scan->out,
+                       scan->scratch);
         st = exact_offer(err, scan, &query->topk, slot, NULL, n);
     }
     return st;
@@ -145,7 +150,8 @@ static vs_status exact_kept(vsi_err *err, exact_scan *scan, size_t at, uint32_t 
             scan->place[kept] = (uint8_t)i;
             scan->row[kept++] = rows + i * scan->field->vector_bytes;
         }
-    vsi_score_some(&query->score, scan->row, kept, scan->out, scan->scratch);
+    vsi_score_some(&query->score, scan->row, kept, vsi_topk_limit(&query->topk), scan->out,
+                   scan->scratch);
     st = exact_offer(err, scan, &query->topk, slot, scan->place, kept);
     vsi_tile_limit(scan->tile, at, vsi_topk_limit(&query->topk));
     return st;
@@ -263,6 +269,6 @@ VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_field *fi
                                  const void *query, const void *row) {
     double distance = 0, scratch = 0;
     vsi_score score = vsi_score_begin(kernels, field, query);
-    vsi_score_rows(&score, row, 1, &distance, &scratch);
+    vsi_score_rows(&score, row, 1, INFINITY, &distance, &scratch);
     return distance;
 }

@@ -54,40 +54,87 @@ static bool score_is_trusted(const vsi_score *score, double sum, double norm) {
     return fabs(sum) >= score_sum_trusted * (double)score->field->dim;
 }
 
+/* Whether sums of a type may leave the range. */
+static bool score_is_wide(int type) {
+    return type == VS_F32 || type == VS_BF16;
+}
+
 /* Of one row, from what a kernel wrote. */
 static double score_of(const vsi_score *score, const void *row, double sum, double norm) {
-    int type = score->field->type;
-    bool is_wide = type == VS_F32 || type == VS_BF16; /* others cannot leave the range */
-    return !is_wide || score_is_trusted(score, sum, norm)
+    return !score_is_wide(score->field->type) || score_is_trusted(score, sum, norm)
                ? score_distance(score->field->metric, sum, norm, score->query_norm)
                : score_in_double(score, row);
 }
+
+/* Sums that are distances as they are, or with the other sign. */
+static bool score_plain(const vsi_score *score, size_t n, double *out) {
+    const bool is_ip = score->field->metric == VS_IP;
+    const double least =
+        score_is_wide(score->field->type) ? score_sum_trusted * (double)score->field->dim : 0;
+    int doubts = 0;
+    for (size_t i = 0; i < n; i++)
+        doubts += !(fabs(out[i]) >= least && fabs(out[i]) <= DBL_MAX);
+    for (size_t i = 0; !doubts && is_ip && i < n; i++)
+        out[i] = 0 - out[i];
+    return !doubts;
+}
+
+/* A row whose inner product is negative, or its square below this times the row's squared norm, is beyond limit:
+ * 1 - dot / sqrt(query_norm * norm) > limit, with room for rounding. 0: that tells nothing. */
+static double score_cosine_square(const vsi_score *score, double limit) {
+    double least = 1 - limit - 1e-15; /* distances round to multiples of 2^-53 */
+    if (least <= 0 ||
+        (score_is_wide(score->field->type) && !score_norm_is_trusted(score->query_norm)))
+        return 0;
+    return least * least * score->query_norm * (1 - 1e-12);
+}
+
+/* Distances of n rows from what a kernel wrote; row i is rows[i] or, when that is NULL, the i-th one from first on. */
+static void score_finish(const vsi_score *score, const uint8_t *first, const void *const *rows,
+                         size_t n, double limit, double *out, const double *norm) {
+    const vsi_field *field = score->field;
+    const bool is_cosine = field->metric == VS_COSINE;
+    const double square = is_cosine ? score_cosine_square(score, limit) : 0;
+    if (!is_cosine && field->metric != VS_JACCARD && score_plain(score, n, out))
+        return;
+    for (size_t i = 0; i < n; i++) {
+        bool is_beyond = square > 0 && score_norm_is_trusted(norm[i]) && out[i] >= -DBL_MAX &&
+                         (out[i] < 0 || out[i] * out[i] < square * norm[i]);
+        out[i] = is_beyond ? INFINITY
+                           : score_of(score, rows ? rows[i] : first + i * field->vector_bytes,
+                                      out[i], norm[i]);
+    }
+}
+
+/* Below so many elements vector registers gain nothing, and sums in double keep apart what single precision would not:
+ * points of a map, say. */
+enum { SCORE_SHORT_DIMS = 8 };
 
 /* The query's norm is computed by the kernel that computes the rows', so that equal vectors are at distance 0. */
 VSI_FN vsi_score vsi_score_begin(const vsi_kernels *kernels, const vsi_field *field,
                                  const void *query) {
     vsi_score score = {.kernels = kernels, .field = field, .query = query};
+    if (field->dim < SCORE_SHORT_DIMS)
+        score.kernels = vsi_kernels_scalar();
     double sum = 0;
     if (field->metric == VS_COSINE)
-        vsi_kernels_find(kernels, field->type, VS_COSINE)(query, query, field->dim, 1, &sum,
-                                                          &score.query_norm);
+        vsi_kernels_find(score.kernels, field->type, VS_COSINE)(query, query, field->dim, 1, &sum,
+                                                                &score.query_norm);
     return score;
 }
 
-VSI_FN void vsi_score_rows(const vsi_score *score, const uint8_t *rows, size_t n, double *out,
-                           double *scratch) {
+VSI_FN void vsi_score_rows(const vsi_score *score, const uint8_t *rows, size_t n, double limit,
+                           double *out, double *scratch) {
     const vsi_field *field = score->field;
     vsi_kernels_find(score->kernels, field->type, field->metric)(score->query, rows, field->dim, n,
                                                                  out, scratch);
-    for (size_t i = 0; i < n; i++)
-        out[i] = score_of(score, rows + i * field->vector_bytes, out[i], scratch[i]);
+    score_finish(score, rows, NULL, n, limit, out, scratch);
 }
 
-VSI_FN void vsi_score_some(const vsi_score *score, const void *const *rows, size_t n, double *out,
-                           double *scratch) {
+VSI_FN void vsi_score_some(const vsi_score *score, const void *const *rows, size_t n, double limit,
+                           double *out, double *scratch) {
     const vsi_field *field = score->field;
     vsi_kernels_find_gather(score->kernels, field->type,
                             field->metric)(score->query, rows, field->dim, n, out, scratch);
-    for (size_t i = 0; i < n; i++)
-        out[i] = score_of(score, rows[i], out[i], scratch[i]);
+    score_finish(score, NULL, rows, n, limit, out, scratch);
 }

@@ -15,11 +15,11 @@ typedef struct vsi_score {
 VSI_FN vsi_score vsi_score_begin(const vsi_kernels *kernels, const vsi_field *field,
                                  const void *query);
 
-/* Of n rows one after the other. out and scratch [n]. */
-VSI_FN void vsi_score_rows(const vsi_score *score, const uint8_t *rows, size_t n, double *out,
-                           double *scratch);
+/* Of n rows one after the other; infinity may stand for what is beyond limit. out and scratch [n]. */
+VSI_FN void vsi_score_rows(const vsi_score *score, const uint8_t *rows, size_t n, double limit,
+                           double *out, double *scratch);
 /* Of n rows anywhere: the same bit for bit. */
-VSI_FN void vsi_score_some(const vsi_score *score, const void *const *rows, size_t n, double *out,
-                           double *scratch);
+VSI_FN void vsi_score_some(const vsi_score *score, const void *const *rows, size_t n, double limit,
+                           double *out, double *scratch);
 
 #endif
