@@ -79,6 +79,13 @@
 #define VSI_FN
 #endif
 
+/* In front of a declaration: the module that will call it is not written yet. */
+#if defined(__GNUC__)
+#define VSI_AHEAD __attribute__((unused))
+#else
+#define VSI_AHEAD
+#endif
+
 #if defined(__GNUC__)
 #define VSI_PRINTF(format_at, args_at) __attribute__((format(printf, format_at, args_at)))
 #else
@@ -98,6 +105,19 @@
 #else
 #define VSI_TARGET_BEGIN(isa)
 #define VSI_TARGET_END
+#endif
+
+/* For kernels: a function whose parameters become constants where it is called, and, in front of a loop of at most
+ * eight rounds, that it be written out; clang does so by itself. */
+#if defined(__GNUC__)
+#define VSI_INLINE static inline __attribute__((always_inline))
+#else
+#define VSI_INLINE static inline
+#endif
+#if defined(__GNUC__) && !defined(__clang__)
+#define VSI_UNROLL _Pragma("GCC unroll 8")
+#else
+#define VSI_UNROLL
 #endif
 
 /* What the code itself guarantees; on in tests (-DVSI_DEBUG), gone in release. */
