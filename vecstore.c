@@ -5067,8 +5067,8 @@ typedef struct vsi_codes {
     /* The Hadamard transform of n floats, a power of two from 64 on, not normalised: levels of distance 1, 2, 4 and
      * so on. */
     void (*hadamard)(float *x, size_t n);
-    /* x times scale. n is a multiple of 32. */
-    void (*scale)(float *x, size_t n, float scale);
+    /* x times scale, with the sign changed where a bit is set; signs may be NULL. n is a multiple of 32. */
+    void (*scale)(float *x, size_t n, float scale, const uint32_t *signs);
 
     /* Inner product, in double; any n. */
     double (*product)(const float *a, const float *b, size_t n);
@@ -5272,9 +5272,9 @@ static void code_hadamard_scalar(float *x, size_t n) {
             }
 }
 
-static void code_scale_scalar(float *x, size_t n, float scale) {
+static void code_scale_scalar(float *x, size_t n, float scale, const uint32_t *signs) {
     for (size_t i = 0; i < n; i++)
-        x[i] *= scale;
+        x[i] = code_flip(x[i] * scale, signs ? signs[i / 32] >> i % 32 & 1 : 0);
 }
 
 /* ---- queries and grids ---------------------------------------------------------------------- */
@@ -5703,9 +5703,11 @@ static void code_hadamard_avx2(float *x, size_t n) {
         code_pass_avx2(x, n, h, 2);
 }
 
-static void code_scale_avx2(float *x, size_t n, float scale) {
-    for (size_t i = 0; i < n; i += 8)
-        _mm256_storeu_ps(x + i, _mm256_mul_ps(_mm256_loadu_ps(x + i), _mm256_set1_ps(scale)));
+static void code_scale_avx2(float *x, size_t n, float scale, const uint32_t *signs) {
+    for (size_t i = 0; i < n; i += 8) {
+        __m256 v = _mm256_mul_ps(_mm256_loadu_ps(x + i), _mm256_set1_ps(scale));
+        _mm256_storeu_ps(x + i, signs ? code_flip_avx2(v, signs[i / 32] >> i % 32) : v);
+    }
 }
 
 /* ---- queries and grids ---------------------------------------------------------------------- */
@@ -6144,9 +6146,11 @@ static void code_hadamard_avx512(float *x, size_t n) {
         code_pass_avx512(x, n, h, 2);
 }
 
-static void code_scale_avx512(float *x, size_t n, float scale) {
-    for (size_t i = 0; i < n; i += 16)
-        _mm512_storeu_ps(x + i, _mm512_mul_ps(_mm512_loadu_ps(x + i), _mm512_set1_ps(scale)));
+static void code_scale_avx512(float *x, size_t n, float scale, const uint32_t *signs) {
+    for (size_t i = 0; i < n; i += 16) {
+        __m512 v = _mm512_mul_ps(_mm512_loadu_ps(x + i), _mm512_set1_ps(scale));
+        _mm512_storeu_ps(x + i, signs ? code_flip_avx512(v, signs[i / 32] >> i % 32) : v);
+    }
 }
 
 /* ---- queries and grids ---------------------------------------------------------------------- */
@@ -19814,7 +19818,8 @@ typedef struct vsi_rotation {
     uint32_t padded; /* dims of the rotated vector: a multiple of 64 */
     uint32_t window; /* the largest power of two in it */
     uint32_t *signs; /* [rounds x padded / 32] bits; owned */
-    float scale[2];  /* of what is inside the window in a round, and of what is outside */
+    float inside[2],
+        outside[2];  /* factors of the window and of the rest: in plain rounds, in the others */
     double relative; /* |computed - exact| is at most so much times the length of the vector */
 } vsi_rotation;
 
@@ -19833,22 +19838,28 @@ VSI_FN void vsi_rotate_back(const vsi_rotation *rotation, const vsi_codes *kerne
 /* ---- quant/rotate.c ---------------------------------------------------------------------------------- */
 /* rotate.c - rotation by signs, Hadamard transforms and butterflies between the halves.
  *
- * A round changes signs at random, replaces the two halves by their sums and differences, and transforms a window, the
- * largest power of two that fits, at the front in even rounds and at the end in odd ones. All these are orthogonal
- * up to a factor, which is 1/sqrt(2) outside the window and 1/sqrt(2 window) inside; it is multiplied in
- * together with the signs of the next round, so that no product is added to before its sign bit was
- * changed, and no compiler can fuse the two: every machine computes the same bits.
+ * A round changes signs at random and transforms a window, the largest power of two that fits, at the front in even
+ * rounds and at the end in odd ones: after two of them every coordinate went through a transform. The other two
+ * rounds first replace the halves by their sums and differences, which evens out what parts of the vector outside
+ * one of the windows have kept. (With butterflies in all rounds a coordinate could come through with a quarter of its
+ * value: what left one window for the other half was outside the next window, four times.)
+ *
+ * All these are orthogonal up to factors, which are multiplied in together with the signs of the next round; so
+ * no product is added to before its sign bit was changed, no compiler can fuse the two, and every
+ * machine computes the same bits.
  *
  * Random signs with Hadamard transforms: Ailon and Chazelle, "The fast Johnson-Lindenstrauss transform", SIAM J. Comput.
  * 2009. Several rounds with windows where dim is no power of two: Gao et al., "Practical and asymptotically optimal
  * quantization of high-dimensional vectors", SIGMOD 2025, arXiv 2409.09913.
  *
  * What floats lose, with u = 2^-24: an addition errs by at most u times its result, so a level of butterflies by at most u
- * times the length of what it gives; the product with the factor by u, and the factor itself by u. A round has 1 +
+ * times the length of what it gives; the product with the factor by u, and the factor itself by u. A round has at most 1 +
  * log2(window) levels, so relative is rounds * (3 + log2(window)) * u to first order; 1 % more covers the rest, since
  * there are at most 76 of these terms. Underflow adds less than 2^-140 to an element, which the callers that need it
  * allow for by a lower limit of lengths (quant/rq.c). */
 /* uses quant/rotate.h */
+
+enum { ROTATE_PLAIN = 2 }; /* rounds without butterflies between the halves */
 
 VSI_FN void vsi_rotation_free(vsi_mem *mem, vsi_rotation *rotation) {
     vsi_free(mem, rotation->signs, (size_t)VSI_ROTATE_ROUNDS * rotation->padded / 8);
@@ -19881,11 +19892,14 @@ VSI_FN vs_status vsi_rotation_init(vsi_err *err, vsi_mem *mem, uint32_t dim, uin
         signs[2 * i] = (uint32_t)bits;
         signs[2 * i + 1] = (uint32_t)(bits >> 32);
     }
-    *out = (vsi_rotation){padded,
-                          window,
-                          signs,
-                          {(float)sqrt(0.5 / window), (float)sqrt(0.5)},
-                          1.01 * VSI_ROTATE_ROUNDS * (3 + levels) * 0x1p-24};
+    *out = (vsi_rotation){
+        .padded = padded,
+        .window = window,
+        .signs = signs,
+        .inside = {(float)sqrt(1.0 / window), (float)sqrt(0.5 / window)},
+        .outside = {1, (float)sqrt(0.5)},
+        .relative = 1.01 * VSI_ROTATE_ROUNDS * (3 + levels) * 0x1p-24,
+    };
     return VS_OK;
 }
 
@@ -19894,25 +19908,39 @@ static size_t rotate_window(const vsi_rotation *rotation, int round) {
     return round % 2 ? rotation->padded - rotation->window : 0;
 }
 
-/* Signs of a round, and its butterfly between coordinates from .. to of each half. */
+static const uint32_t *rotate_signs(const vsi_rotation *rotation, int round) {
+    return rotation->signs + (size_t)round * (rotation->padded / 32);
+}
+
+/* The factors of a round, and the signs of the next one unless they are NULL. */
+static void rotate_scale(const vsi_rotation *rotation, const vsi_codes *kernels, int round,
+                         float *x, const uint32_t *signs) {
+    size_t window = rotation->window, beyond = rotation->padded - window;
+    size_t first = rotate_window(rotation, round), other = first ? 0 : window;
+    bool is_late = round >= ROTATE_PLAIN;
+    kernels->scale(x + first, window, rotation->inside[is_late], signs ? signs + first / 32 : NULL);
+    kernels->scale(x + other, beyond, rotation->outside[is_late],
+                   signs ? signs + other / 32 : NULL);
+}
+
+/* Factors of the round before and signs of this one for coordinates from .. to of each half, and their butterfly. */
 static void rotate_mix(const vsi_rotation *rotation, const vsi_codes *kernels, int round, float *x,
                        size_t from, size_t to, float x_scale, float y_scale) {
     size_t half = rotation->padded / 2;
     const float scale[2] = {x_scale, y_scale};
-    const uint32_t *signs = rotation->signs + (size_t)round * (rotation->padded / 32);
+    const uint32_t *signs = rotate_signs(rotation, round);
     kernels->mix(x + from, x + half + from, to - from, scale, signs + from / 32,
                  signs + (half + from) / 32);
 }
 
 /* Behind a window at the front the last coordinates of the second half were outside, behind one at the end the
- * first ones of the first half: as many as lie beyond it, all multiples of 32. */
+ * first ones of the first half: as many as lie beyond it. All borders are multiples of 32. */
 static void rotate_halves(const vsi_rotation *rotation, const vsi_codes *kernels, int round,
                           float *x) {
     size_t half = rotation->padded / 2, beyond = rotation->padded - rotation->window;
-    float in = rotation->scale[0], out = rotation->scale[1];
-    if (round == 0) {
-        rotate_mix(rotation, kernels, round, x, 0, half, 1, 1);
-    } else if (rotate_window(rotation, round - 1) == 0) {
+    bool was_late = round > ROTATE_PLAIN;
+    float in = rotation->inside[was_late], out = rotation->outside[was_late];
+    if (rotate_window(rotation, round - 1) == 0) {
         rotate_mix(rotation, kernels, round, x, 0, half - beyond, in, in);
         rotate_mix(rotation, kernels, round, x, half - beyond, half, in, out);
     } else {
@@ -19921,33 +19949,29 @@ static void rotate_halves(const vsi_rotation *rotation, const vsi_codes *kernels
     }
 }
 
-/* The factors of a round; what is outside lies on one side only. */
-static void rotate_scale(const vsi_rotation *rotation, const vsi_codes *kernels, int round,
-                         float *x) {
-    size_t first = rotate_window(rotation, round), beyond = rotation->padded - rotation->window;
-    kernels->scale(x + first, rotation->window, rotation->scale[0]);
-    kernels->scale(x + (first ? 0 : rotation->window), beyond, rotation->scale[1]);
-}
-
 VSI_FN void vsi_rotate(const vsi_rotation *rotation, const vsi_codes *kernels, float *x) {
+    kernels->scale(x, rotation->padded, 1, rotate_signs(rotation, 0));
     for (int round = 0; round < VSI_ROTATE_ROUNDS; round++) {
-        rotate_halves(rotation, kernels, round, x);
+        if (round >= ROTATE_PLAIN)
+            rotate_halves(rotation, kernels, round, x);
+        else if (round > 0)
+            rotate_scale(rotation, kernels, round - 1, x, rotate_signs(rotation, round));
         kernels->hadamard(x + rotate_window(rotation, round), rotation->window);
     }
-    rotate_scale(rotation, kernels, VSI_ROTATE_ROUNDS - 1, x);
+    rotate_scale(rotation, kernels, VSI_ROTATE_ROUNDS - 1, x, NULL);
 }
 
 VSI_FN void vsi_rotate_back(const vsi_rotation *rotation, const vsi_codes *kernels, float *x) {
     size_t half = rotation->padded / 2;
     for (int round = VSI_ROTATE_ROUNDS - 1; round >= 0; round--) {
-        const uint32_t *signs = rotation->signs + (size_t)round * (rotation->padded / 32);
         kernels->hadamard(x + rotate_window(rotation, round), rotation->window);
-        rotate_scale(rotation, kernels, round, x);
-        for (size_t i = 0; i < half; i++) {
+        rotate_scale(rotation, kernels, round, x, NULL);
+        for (size_t i = 0; round >= ROTATE_PLAIN && i < half; i++) {
             float sum = x[i] + x[half + i], difference = x[i] - x[half + i];
-            x[i] = signs[i / 32] >> i % 32 & 1 ? -sum : sum;
-            x[half + i] = signs[(half + i) / 32] >> (half + i) % 32 & 1 ? -difference : difference;
+            x[i] = sum;
+            x[half + i] = difference;
         }
+        kernels->scale(x, rotation->padded, 1, rotate_signs(rotation, round));
     }
 }
 /* ---- quant/rq.h ---------------------------------------------------------------------------------- */
