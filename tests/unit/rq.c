@@ -150,6 +150,13 @@ static double distance(int metric, const float *a, const float *b, uint32_t dim)
     return (double)(metric == VS_L2 ? square : -dot);
 }
 
+static double length(const float *a, uint32_t dim) {
+    double square = 0;
+    for (uint32_t j = 0; j < dim; j++)
+        square += (double)a[j] * (double)a[j];
+    return sqrt(square);
+}
+
 static void encode_all(fixture *f) {
     for (size_t i = 0; i < ROWS; i++)
         VT_CHECK(vsi_rq_encode(f->rq, f->vectors[i], f->work, row_at(f, i)));
@@ -221,16 +228,18 @@ VT_TEST(bounds_hold_for_every_small_dim) {
     end(f);
 }
 
-/* What the codes are for: bounds that exclude most rows. With a query of which the rows are independent the
- * half width is at most |r| |q| times the share that the grid misses, some more for the query's bytes. */
+/* What the codes are for: bounds that exclude most rows. With a query of which the rows are independent half the
+ * width is at most |r| |q| times the share that the grid misses, some more for the query's bytes. One row's share
+ * varies, with one bit by 6 %; the mean of 20 has 7 of its deviations to spare. */
 VT_TEST(bounds_are_as_tight_as_the_bits_allow) {
-    static const double share[] = {0.67, 0.39, 0.14, 0.022};
+    static const double share[] = {0.66, 0.38, 0.13, 0.022};
     fixture *f = calloc(1, sizeof *f);
     vt_rng rng = {vt_seed()};
     begin(f);
     for (size_t w = 0; w < 4; w++) {
         vsi_rq_query query;
         float lower[ROWS], upper[ROWS];
+        double sum = 0;
         fill(f, &rng, NORMAL, 768);
         fill_mean(f, 768, VS_L2, 1);
         make(f, 768, VS_L2, widths[w], vt_random(&rng));
@@ -238,13 +247,10 @@ VT_TEST(bounds_are_as_tight_as_the_bits_allow) {
         VT_CHECK(vsi_rq_prepare(f->rq, f->vectors[ROWS - 1], 0, f->query_work, &query));
         vsi_rq_bounds(&query, f->rows, f->stride, ROWS, lower, upper);
         for (size_t i = 0; i + 1 < ROWS; i++) {
-            double a = 0, b = 0;
-            for (uint32_t j = 0; j < 768; j++) {
-                a += (double)f->vectors[i][j] * (double)f->vectors[i][j];
-                b += (double)f->vectors[ROWS - 1][j] * (double)f->vectors[ROWS - 1][j];
-            }
-            VT_CHECK((double)(upper[i] - lower[i]) / 4 <= share[w] * sqrt(a * b));
+            double whole = length(f->vectors[i], 768) * length(f->vectors[ROWS - 1], 768);
+            sum += (double)(upper[i] - lower[i]) / 4 / whole;
         }
+        VT_CHECK(sum / (ROWS - 1) <= share[w]);
     }
     end(f);
 }
@@ -353,26 +359,30 @@ VT_TEST(intervals_with_a_probability_hold_at_least_that_often) {
 /* ---- rows ----------------------------------------------------------------------------------- */
 
 VT_TEST(decoding_gives_about_the_vector) {
-    static const double share[] = {0.66, 0.39, 0.14, 0.013};
+    static const double share[] = {0.66, 0.38, 0.13, 0.013};
     fixture *f = calloc(1, sizeof *f);
     vt_rng rng = {vt_seed()};
     begin(f);
     for (size_t w = 0; w < 4; w++)
         for (int shape = 0; shape < SHAPES; shape++) {
+            double missed = 0, all = 0;
             float out[DIM_MAX];
             fill(f, &rng, shape, 500);
             fill_mean(f, 500, VS_L2, 1);
             make(f, 500, VS_L2, widths[w], vt_random(&rng));
             encode_all(f);
             for (size_t i = 0; i < ROWS; i++) {
-                double square = 0;
-                for (uint32_t j = 0; j < 500; j++)
-                    square += (double)f->vectors[i][j] * (double)f->vectors[i][j];
                 VT_CHECK(vsi_rq_decode(f->rq, row_at(f, i), f->work, out));
-                bool is_short = square < 0x1p-80;
-                VT_CHECK(sqrt(distance(VS_L2, out, f->vectors[i], 500)) <=
-                         (is_short ? 1 + 1e-9 : share[w]) * sqrt(square));
+                double whole = length(f->vectors[i], 500);
+                missed += whole > 0 ? sqrt(distance(VS_L2, out, f->vectors[i], 500)) / whole : 0;
+                all += whole > 0;
+                VT_CHECK(whole > 0 || distance(VS_L2, out, f->vectors[i], 500) == 0);
             }
+            /* What is too short has a code of length zero. Equal rows have equal shares, so no mean helps. */
+            double most = shape == TINY
+                              ? 1 + 1e-9
+                              : share[w] * (shape >= CONSTANT && shape <= ONE_HOT ? 1.3 : 1);
+            VT_CHECK(missed <= most * all);
         }
     end(f);
 }
