@@ -165,7 +165,7 @@ VS_API const char *vs_version(void);
  * Errors: none.  Threads: any. */
 VS_API int vs_version_number(void);
 
-/* vs_cpu_features - the kernel sets that this machine can run, best first, such as "avx2 scalar".
+/* vs_cpu_features - the kernel sets that this machine can run, best first, such as "avx512 avx2 scalar".
  *
  * The first one is used unless vs_open_options.cpu names another.
  * Memory: a constant.  Errors: none.  Threads: any. */

@@ -101,9 +101,11 @@ equals duplicates 204 query.fvecs gt_l2.ivecs 0 5.06e-6
 keeps() {
     "$vecstore" data.db scan "$1" --mode jsonl >scanned
     holds "$1: the metadata and texts are those of $texts" /usr/bin/python3 -c '
-import json, subprocess, sys
-rows = subprocess.run(["zstd", "-dc", sys.argv[2]], stdout=subprocess.PIPE, check=True).stdout.splitlines() \
-    if sys.argv[2].endswith(".zst") else open(sys.argv[2], "rb").read().splitlines()
+import json, sys, zstandard
+file = open(sys.argv[2], "rb")
+if sys.argv[2].endswith(".zst"):
+    file = zstandard.ZstdDecompressor().stream_reader(file)
+rows = file.read().splitlines()
 records = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
 assert len(rows) == len(records), (len(rows), len(records))
 for i, (row, record) in enumerate(zip(rows, records)):

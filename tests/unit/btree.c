@@ -699,6 +699,17 @@ static void check_seek(const vsi_btree *tree, const oracle *o, vsi_bytes key) {
     }
 }
 
+static void check_seek_behind(const vsi_btree *tree, const oracle *o, vsi_bytes key) {
+    vsi_err err;
+    vsi_btree_cursor cursor;
+    size_t at = lower_bound(o, key);
+    at += at < o->count && is_equal(key_of(o->at[at]), key);
+    VT_EQ(vsi_btree_seek_behind(&err, tree, key, &cursor), VS_OK);
+    VT_EQ(vsi_btree_at_end(&cursor), at >= o->count);
+    if (at < o->count)
+        check_entry(&cursor, o->at[at]);
+}
+
 static void check_seeks(const shape *s, uint64_t n) {
     fixture f;
     uint8_t buf[ROOM + 1];
@@ -707,15 +718,18 @@ static void check_seeks(const shape *s, uint64_t n) {
     for (size_t i = 0; i < f.o.count; i++) {
         vsi_bytes key = key_of(f.o.at[i]);
         check_seek(&f.tree, &f.o, key);
-        for (int which = 0; which < 4; which++)
+        check_seek_behind(&f.tree, &f.o, key);
+        for (int which = 0; which < 4; which++) {
             check_seek(&f.tree, &f.o, beside(key, which, buf));
+            check_seek_behind(&f.tree, &f.o, beside(key, which, buf));
+        }
     }
     memset(buf, 0xff, sizeof buf);
     check_seek(&f.tree, &f.o, (vsi_bytes){buf, ROOM});
     end(&f);
 }
 
-VT_TEST(a_cursor_stands_on_the_first_key_not_below_the_one_sought) {
+VT_TEST(a_cursor_stands_on_the_first_key_not_below_the_one_sought_or_behind_it) {
     check_seeks(&numbers, 1999);
     check_seeks(&words, 599);
     check_seeks(&giants, 401);

@@ -1,6 +1,7 @@
 /* codes.c - every kernel for codes of every table: whole numbers and the steps of a rotation exactly as the scalar
  * table has them, and that one as plain loops over unpacked levels say; the rest within what floats lose. */
 #include "math/codes_dispatch.h"
+#include "math/dispatch.h"
 #include "math/codes_scalar.h"
 #include "vt.h"
 #include <math.h>
@@ -14,7 +15,7 @@ static const uint32_t widths[] = {1, 2, 4, 8};
 static size_t tables(const vsi_codes *out[TABLES_MAX]) {
     char names[64];
     size_t n = 0;
-    snprintf(names, sizeof names, "%s", vsi_codes_names());
+    snprintf(names, sizeof names, "%s", vsi_kernels_names());
     for (char *name = strtok(names, " "); name; name = strtok(NULL, " "))
         out[n++] = vsi_codes_choose(name);
     return n;

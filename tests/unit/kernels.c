@@ -6,14 +6,16 @@
  *   - The product of two floats is exact in double. The difference of two floats, its square, and
  *     each of the dim additions round once: the loop, and a kernel that works in double, are each
  *     within (dim + 3) u S of the true value.
- *   - In single precision a block of at most 1024 terms is added in 16 lanes or more, so a term
- *     passes at most ceil(block / 16) fused multiply-adds, two more roundings of the difference and
- *     its square, and at most four additions that join lanes: (ceil(block / 16) + 6) v S to first
+ *   - In single precision a block of at most 1024 terms is added in as many lanes as a vector has, L, so a
+ *     term passes at most ceil(block / L) fused multiply-adds, two more roundings of the difference and
+ *     its square, and at most five additions that join lanes: (ceil(block / L) + 7) v S to first
  *     order, and the second order is below a tenth of one v. Blocks are added in double.
  *   - Where a result of single precision is below 2^-126 it is rounded to a multiple of 2^-149
  *     instead: at most half of that for each term. Differences lose nothing there. */
 #include "math/dispatch.h"
 #include "math/kernels_avx2.h"
+#include "math/kernels_avx512.h"
+#include "math/kernels_neon.h"
 #include "math/kernels_scalar.h"
 #include "vt.h"
 #include <sys/mman.h>
@@ -21,27 +23,33 @@
 
 enum kernel { L2SQ, DOT, DOT_NORM, KERNELS };
 
-enum { DIM_MAX = 65535, ROWS_MAX = 5, SHIFTS = 32 };
+enum { DIM_MAX = 65535, ROWS_MAX = 7, SHIFTS = 32, TABLES_MAX = 4 };
 
 /* All tables that this machine can run. */
-static size_t tables(const vsi_kernels *out[2]) {
+static size_t tables(const vsi_kernels *out[TABLES_MAX]) {
+    char names[64];
     size_t n = 0;
-    out[n++] = vsi_kernels_scalar();
-    if (strstr(vsi_kernels_names(), "avx2"))
-        out[n++] = vsi_kernels_avx2();
+    snprintf(names, sizeof names, "%s", vsi_kernels_names());
+    for (char *name = strtok(names, " "); name; name = strtok(NULL, " "))
+        out[n++] = vsi_kernels_choose(name);
     return n;
 }
 
-/* Every dim to 130, and the neighbourhoods of blocks, of 784 and of the largest. */
+/* Lanes of single precision in a vector. */
+static size_t lanes_of(const vsi_kernels *t) {
+    return !strcmp(t->name, "avx512") ? 16 : !strcmp(t->name, "avx2") ? 8 : 4;
+}
+
+/* Every dim to 300, and the neighbourhoods of blocks, of 784 and of the largest. */
 static size_t dim_at(size_t i) {
-    static const uint16_t more[] = {255,  256,  257,  511,  512,  513,  783,   784,  785,
-                                    1007, 1023, 1024, 1025, 1032, 1039, 1040,  1056, 2047,
+    static const uint16_t more[] = {383,  511,  512,  513,  783,  784,  785,   1007,
+                                    1023, 1024, 1025, 1032, 1039, 1040, 1056,  2047,
                                     2048, 2049, 3071, 4095, 4096, 4097, 65504, 65520};
-    size_t small = 131, all = small + sizeof more / sizeof more[0];
+    size_t small = 301, all = small + sizeof more / sizeof more[0];
     return i < small ? i : i < all ? more[i - small] : DIM_MAX;
 }
 
-enum { DIMS = 131 + 26 + 1, DIMS_SMALL = 131 };
+enum { DIMS = 301 + 24 + 1, DIMS_SMALL = 301 };
 
 /* ---- calling kernels ------------------------------------------------------------------------ */
 
@@ -103,7 +111,8 @@ static double tolerance(const vsi_kernels *t, size_t dim, sum s) {
     if (!strcmp(t->name, "scalar"))
         return in_double;
     size_t block = dim < VSI_KERNEL_BLOCK ? dim : VSI_KERNEL_BLOCK;
-    double roundings = (double)((block + 15) / 16) + 6.1;
+    size_t lanes = lanes_of(t);
+    double roundings = (double)((block + lanes - 1) / lanes) + 7.1;
     return in_double + roundings * v * s.absolute + (double)dim * ldexp(1, -149);
 }
 
@@ -193,7 +202,7 @@ static uint8_t *random_bytes(vt_rng *rng, size_t n) {
 /* ---- against plain loops -------------------------------------------------------------------- */
 
 VT_TEST(float_kernels_agree_with_a_plain_loop_at_every_dim_within_the_stated_error) {
-    const vsi_kernels *t[2];
+    const vsi_kernels *t[TABLES_MAX];
     size_t count = tables(t);
     vt_rng rng = {vt_seed()};
     for (int shape = 0; shape < SHAPES; shape++) {
@@ -210,7 +219,7 @@ VT_TEST(float_kernels_agree_with_a_plain_loop_at_every_dim_within_the_stated_err
 }
 
 VT_TEST(integer_kernels_are_exact_at_every_dim) {
-    const vsi_kernels *t[2];
+    const vsi_kernels *t[TABLES_MAX];
     size_t count = tables(t);
     vt_rng rng = {vt_seed()};
     uint8_t *query = random_bytes(&rng, DIM_MAX);
@@ -225,7 +234,7 @@ VT_TEST(integer_kernels_are_exact_at_every_dim) {
 
 VT_TEST(integer_kernels_are_exact_for_every_pair_of_bytes) {
     enum { DIM = 49 }; /* all lanes, and a tail */
-    const vsi_kernels *t[2];
+    const vsi_kernels *t[TABLES_MAX];
     size_t count = tables(t);
     uint8_t query[DIM], row[DIM];
     for (int a = 0; a < 256; a++) {
@@ -241,7 +250,7 @@ VT_TEST(integer_kernels_are_exact_for_every_pair_of_bytes) {
 
 VT_TEST(the_largest_sums_of_integer_kernels_do_not_overflow) {
     static const uint8_t value[][2] = {{255, 0}, {0, 255}, {255, 255}, {255, 254}, {254, 255}};
-    const vsi_kernels *t[2];
+    const vsi_kernels *t[TABLES_MAX];
     size_t count = tables(t);
     uint8_t *query = malloc(DIM_MAX), *row = malloc(DIM_MAX);
     for (size_t i = 0; i < sizeof value / sizeof value[0]; i++) {
@@ -257,7 +266,7 @@ VT_TEST(the_largest_sums_of_integer_kernels_do_not_overflow) {
 }
 
 VT_TEST(vectors_without_elements_are_at_zero_and_no_rows_write_nothing) {
-    const vsi_kernels *t[2];
+    const vsi_kernels *t[TABLES_MAX];
     size_t count = tables(t);
     const float f = 3;
     const uint8_t b = 3;
@@ -284,12 +293,12 @@ static bool is_same_result(const double *a, const double *b, size_t n) {
 /* Kernels take elements at their own alignment, so floats are shifted by whole floats; a row of an
  * odd dim shifts those behind it too. */
 VT_TEST(a_float_result_does_not_depend_on_where_the_vectors_lie) {
-    const vsi_kernels *t[2];
+    const vsi_kernels *t[TABLES_MAX];
     size_t count = tables(t), shifts = SHIFTS / sizeof(float);
     vt_rng rng = {vt_seed()};
     float *query = random_floats(&rng, SHAPE_UNIT, 785), *row = random_floats(&rng, 0, 785);
     float *q = malloc((785 + SHIFTS) * sizeof *q), *r = malloc((785 + SHIFTS) * sizeof *r);
-    for (size_t i = 0; i < DIMS_SMALL + 9; i++)
+    for (size_t i = 0; i < DIMS_SMALL + 7; i++)
         for (size_t at = 0; at < shifts * shifts; at++) {
             size_t dim = dim_at(i), bytes = dim * sizeof *q;
             float *to_q = q + at % shifts, *to_r = r + at / shifts;
@@ -310,12 +319,12 @@ VT_TEST(a_float_result_does_not_depend_on_where_the_vectors_lie) {
 }
 
 VT_TEST(an_integer_result_does_not_depend_on_where_the_vectors_lie) {
-    const vsi_kernels *t[2];
+    const vsi_kernels *t[TABLES_MAX];
     size_t count = tables(t);
     vt_rng rng = {vt_seed()};
     uint8_t *query = random_bytes(&rng, 785), *row = random_bytes(&rng, 785);
     uint8_t *q = malloc(785 + SHIFTS), *r = malloc(785 + SHIFTS);
-    for (size_t i = 0; i < DIMS_SMALL + 9; i += i < DIMS_SMALL ? 1 : 7)
+    for (size_t i = 0; i < DIMS_SMALL + 7; i += i < DIMS_SMALL ? 1 : 7)
         for (size_t at = 0; at < SHIFTS * SHIFTS; at++) {
             size_t dim = dim_at(i);
             memcpy(q + at % SHIFTS, query, dim);
@@ -334,7 +343,7 @@ VT_TEST(an_integer_result_does_not_depend_on_where_the_vectors_lie) {
 }
 
 VT_TEST(many_rows_give_the_result_of_each_alone) {
-    const vsi_kernels *t[2];
+    const vsi_kernels *t[TABLES_MAX];
     size_t count = tables(t);
     vt_rng rng = {vt_seed()};
     float *query = random_floats(&rng, SHAPE_WIDE, 4097);
@@ -357,7 +366,7 @@ VT_TEST(many_rows_give_the_result_of_each_alone) {
 
 /* So that a vector is at cosine distance 0 from itself. */
 VT_TEST(the_inner_product_of_a_vector_with_itself_is_its_norm_bit_for_bit) {
-    const vsi_kernels *t[2];
+    const vsi_kernels *t[TABLES_MAX];
     size_t count = tables(t);
     vt_rng rng = {vt_seed()};
     float *floats = random_floats(&rng, SHAPE_WIDE, 4097);
@@ -400,7 +409,7 @@ static fenced fence(size_t bytes) {
 }
 
 static void check_fenced(size_t dim, size_t n, const fenced *query, const fenced *rows) {
-    const vsi_kernels *t[2];
+    const vsi_kernels *t[TABLES_MAX];
     size_t count = tables(t);
     double out[ROWS_MAX + 1], norm[ROWS_MAX + 1];
     for (size_t k = 0; k < count * KERNELS * 2; k++) {
@@ -434,7 +443,7 @@ VT_TEST(no_byte_before_or_behind_the_vectors_is_read) {
 /* Elements below the normal range times large ones: products of ordinary size. */
 VT_TEST(denormal_elements_are_not_taken_for_zero) {
     enum { DIM = 77 };
-    const vsi_kernels *t[2];
+    const vsi_kernels *t[TABLES_MAX];
     size_t count = tables(t);
     float tiny[DIM], large[DIM];
     double out[2], norm[2];
@@ -471,7 +480,7 @@ VT_TEST(the_scalar_table_keeps_squares_of_denormal_elements) {
 
 VT_TEST(zeros_of_either_sign_are_equal_and_weigh_nothing) {
     enum { DIM = 45 };
-    const vsi_kernels *t[2];
+    const vsi_kernels *t[TABLES_MAX];
     size_t count = tables(t);
     vt_rng rng = {vt_seed()};
     float a[DIM], b[DIM], c[DIM];
@@ -494,7 +503,7 @@ VT_TEST(zeros_of_either_sign_are_equal_and_weigh_nothing) {
 /* The caller computes such rows in double, so a finite number must be right and the scalar table
  * must always be. */
 VT_TEST(sums_beyond_single_precision_are_not_finite_or_right) {
-    const vsi_kernels *t[2];
+    const vsi_kernels *t[TABLES_MAX];
     size_t count = tables(t), overflows = 0;
     vt_rng rng = {vt_seed()};
     for (size_t i = 1; i < DIMS && dim_at(i) <= 4097; i++) {
@@ -525,12 +534,15 @@ VT_TEST(sums_beyond_single_precision_are_not_finite_or_right) {
 
 /* ---- dispatch ------------------------------------------------------------------------------- */
 
-VT_TEST(every_table_has_kernels_of_its_own_for_floats_and_bytes) {
-    const vsi_kernels *t[2];
+VT_TEST(every_table_has_kernels_for_all_metrics_that_fit_and_no_others) {
+    const vsi_kernels *t[TABLES_MAX];
     size_t count = tables(t);
     for (size_t i = 0; i < count; i++)
-        for (int metric = VS_L2; metric <= VS_COSINE; metric++)
-            VT_CHECK(t[i]->rows[VS_F32][metric] && t[i]->rows[VS_U8][metric]);
+        for (int type = VS_F32; type < VSI_TYPES; type++)
+            for (int metric = VS_L2; metric < VSI_METRICS; metric++) {
+                VT_EQ(t[i]->rows[type][metric] != NULL, vsi_metric_fits(metric, type));
+                VT_EQ(t[i]->gather[type][metric] != NULL, vsi_metric_fits(metric, type));
+            }
 }
 
 VT_TEST(tables_are_chosen_by_name_and_the_first_name_is_the_default) {
@@ -550,24 +562,40 @@ VT_TEST(tables_are_chosen_by_name_and_the_first_name_is_the_default) {
 }
 
 VT_TEST(unknown_names_choose_no_table) {
-    static const char *const name[] = {"",       " ",       "AVX2",       "avx",
-                                       "avx22",  "scala",   "neon ",      "scalar ",
-                                       "avx512", "default", "avx2 scalar"};
+    static const char *const name[] = {"",      " ",       "AVX2",       "avx",
+                                       "avx22", "scala",   "neon ",      "scalar ",
+                                       "avx51", "default", "avx2 scalar"};
     for (size_t i = 0; i < sizeof name / sizeof name[0]; i++)
         VT_CHECK(!vsi_kernels_choose(name[i]));
 }
 
 #if defined(VSI_X86) && defined(__GNUC__)
 
-VT_TEST(avx2_is_offered_exactly_where_the_machine_has_it) {
-    bool has = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    VT_EQ(vsi_kernels_choose("avx2") == vsi_kernels_avx2(), has);
-    VT_STR(vsi_kernels_names(), has ? "avx2 scalar" : "scalar");
+static bool machine_has_avx2(void) {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("f16c");
+}
+
+static bool machine_has_avx512(void) {
+    return machine_has_avx2() && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni") &&
+           __builtin_cpu_supports("avx512vpopcntdq");
+}
+
+static const char *names_of(bool has_avx2, bool has_avx512) {
+    return has_avx512 ? "avx512 avx2 scalar" : has_avx2 ? "avx2 scalar" : "scalar";
+}
+
+VT_TEST(tables_are_offered_exactly_where_the_machine_has_what_they_need) {
+    VT_EQ(vsi_kernels_choose("avx2") == vsi_kernels_avx2(), machine_has_avx2());
+    VT_EQ(vsi_kernels_choose("avx512") == vsi_kernels_avx512(), machine_has_avx512());
+    VT_STR(vsi_kernels_names(), names_of(machine_has_avx2(), machine_has_avx512()));
 }
 
 /* dispatch.c once more, on a processor without one thing or another. */
 static struct {
-    unsigned leaf1_c, leaf7_b; /* bits taken away */
+    unsigned leaf1_c, leaf7_b, leaf7_c; /* bits taken away */
     bool lacks_leaf1, lacks_leaf7;
 } lacking;
 
@@ -583,6 +611,7 @@ static int lacking_cpuid_count(unsigned leaf, unsigned sub, unsigned *a, unsigne
     if (lacking.lacks_leaf7 || !__get_cpuid_count(leaf, sub, a, b, c, d))
         return 0;
     *b &= ~lacking.leaf7_b;
+    *c &= ~lacking.leaf7_c;
     return 1;
 }
 
@@ -593,38 +622,68 @@ static int lacking_cpuid_count(unsigned leaf, unsigned sub, unsigned *a, unsigne
 #define vsi_kernels_find   lacking_kernels_find
 #include "math/dispatch.c"
 
-static void check_lacking(bool is_whole) {
-    VT_EQ(lacking_kernels_choose("avx2") != NULL, is_whole);
+static void check_lacking(bool has_avx2, bool has_avx512) {
+    VT_EQ(lacking_kernels_choose("avx2") != NULL, has_avx2);
+    VT_EQ(lacking_kernels_choose("avx512") != NULL, has_avx512);
     VT_CHECK(lacking_kernels_choose("scalar") == vsi_kernels_scalar());
-    VT_STR(lacking_kernels_names(), is_whole ? "avx2 scalar" : "scalar");
-    VT_STR(lacking_kernels_choose(NULL)->name, is_whole ? "avx2" : "scalar");
+    VT_STR(lacking_kernels_names(), names_of(has_avx2, has_avx512));
+    VT_STR(lacking_kernels_choose(NULL)->name, has_avx512 ? "avx512"
+                                               : has_avx2 ? "avx2"
+                                                          : "scalar");
     memset(&lacking, 0, sizeof lacking);
 }
 
-VT_TEST(without_avx2_or_what_it_needs_the_scalar_table_serves) {
-    bool has = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+VT_TEST(without_avx512_or_what_it_needs_the_next_table_serves) {
+    static const int leaf7_b[] = {16, 17, 30, 31}, leaf7_c[] = {11, 14};
     memset(&lacking, 0, sizeof lacking);
-    check_lacking(has);
+    check_lacking(machine_has_avx2(), machine_has_avx512());
+    for (size_t i = 0; i < sizeof leaf7_b / sizeof leaf7_b[0]; i++) { /* F, DQ, BW, VL */
+        lacking.leaf7_b = 1u << leaf7_b[i];
+        check_lacking(machine_has_avx2(), false);
+    }
+    for (size_t i = 0; i < sizeof leaf7_c / sizeof leaf7_c[0]; i++) { /* VNNI, VPOPCNTDQ */
+        lacking.leaf7_c = 1u << leaf7_c[i];
+        check_lacking(machine_has_avx2(), false);
+    }
+    lacking.leaf7_b =
+        ~(1u << 5 | 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31); /* all needed is there */
+    lacking.leaf7_c = ~(1u << 11 | 1u << 14);
+    check_lacking(machine_has_avx2(), machine_has_avx512());
+}
+
+VT_TEST(without_avx2_or_what_it_needs_the_scalar_table_serves) {
+    memset(&lacking, 0, sizeof lacking);
     lacking.leaf7_b = 1u << 5; /* AVX2 */
-    check_lacking(false);
+    check_lacking(false, false);
     lacking.leaf1_c = 1u << 12; /* FMA */
-    check_lacking(false);
+    check_lacking(false, false);
+    lacking.leaf1_c = 1u << 29; /* F16C */
+    check_lacking(false, false);
     lacking.leaf1_c = 1u << 28; /* AVX */
-    check_lacking(false);
+    check_lacking(false, false);
     lacking.leaf1_c = 1u << 27; /* the system saves no wide registers */
-    check_lacking(false);
+    check_lacking(false, false);
     lacking.lacks_leaf7 = true;
-    check_lacking(false);
+    check_lacking(false, false);
     lacking.lacks_leaf1 = true;
-    check_lacking(false);
-    lacking.leaf1_c = ~(1u << 12 | 1u << 27 | 1u << 28); /* all that is needed is there */
-    lacking.leaf7_b = ~(1u << 5);
-    check_lacking(has);
+    check_lacking(false, false);
+    lacking.leaf1_c = ~(1u << 12 | 1u << 27 | 1u << 28 | 1u << 29); /* all needed is there */
+    check_lacking(machine_has_avx2(), machine_has_avx512());
+}
+
+#elif defined(VSI_NEON)
+
+VT_TEST(neon_is_offered_and_its_dot_products_where_the_machine_has_them) {
+    const vsi_kernels *best = vsi_kernels_choose(NULL);
+    VT_CHECK(vsi_kernels_choose("neon") == vsi_kernels_neon());
+    VT_CHECK(best == vsi_kernels_neon() || best == vsi_kernels_neon_dotprod());
+    VT_STR(vsi_kernels_names(),
+           best == vsi_kernels_neon() ? "neon scalar" : "neon-dotprod neon scalar");
 }
 
 #else
 
-VT_TEST(without_avx2_or_what_it_needs_the_scalar_table_serves) {
+VT_TEST(where_no_other_table_can_be_the_scalar_table_serves) {
     VT_STR(vsi_kernels_names(), "scalar");
     VT_CHECK(!vsi_kernels_choose("avx2"));
     VT_CHECK(vsi_kernels_choose(NULL) == vsi_kernels_scalar());
@@ -676,6 +735,26 @@ static sum plain_metric(int metric, const double *a, const double *b, size_t dim
     return s;
 }
 
+/* Rows anywhere, one alone and none: the same results bit for bit. */
+static void check_gather(const vsi_kernels *t, int type, int metric, const uint8_t *query,
+                         const uint8_t *rows, uint32_t dim, const double *out, const double *norm) {
+    const void *row[ROWS_MAX];
+    size_t bytes = vsi_vector_bytes(type, dim);
+    double found[ROWS_MAX + 1], found_norm[ROWS_MAX + 1];
+    for (size_t n = 0; n <= ROWS_MAX; n++) {
+        for (size_t i = 0; i <= n; i++)
+            found[i] = found_norm[i] = untouched;
+        for (size_t i = 0; i < n; i++)
+            row[i] = rows + (ROWS_MAX - 1 - i) * bytes;
+        t->gather[type][metric](query, row, dim, n, found, found_norm);
+        VT_CHECK(found[n] == untouched && found_norm[n] == untouched);
+        for (size_t i = 0; i < n; i++) {
+            VT_CHECK(is_same_result(found + i, out + ROWS_MAX - 1 - i, 1));
+            VT_CHECK(is_same_result(found_norm + i, norm + ROWS_MAX - 1 - i, 1));
+        }
+    }
+}
+
 static void check_type(const vsi_kernels *t, int type, int metric, uint32_t dim, vt_rng *rng) {
     double *values = malloc((ROWS_MAX + 1) * (dim + 1) * sizeof *values), out[ROWS_MAX + 1],
            norm[ROWS_MAX + 1];
@@ -683,6 +762,7 @@ static void check_type(const vsi_kernels *t, int type, int metric, uint32_t dim,
     uint8_t *rows = make_vectors(type, dim, ROWS_MAX, rng, values + dim);
     bool is_whole = type == VS_U8 || type == VS_I8 || type == VS_BIT;
     run(t, type, metric, query, rows, dim, ROWS_MAX, out, norm);
+    check_gather(t, type, metric, query, rows, dim, out, norm);
     for (size_t i = 0; i < ROWS_MAX; i++) {
         double expected = 0;
         sum s = plain_metric(metric, values, values + (i + 1) * dim, dim, &expected);
@@ -701,7 +781,7 @@ static void check_type(const vsi_kernels *t, int type, int metric, uint32_t dim,
 }
 
 VT_TEST(every_type_has_a_kernel_for_each_metric_that_fits_and_agrees_with_plain_loops) {
-    const vsi_kernels *t[2];
+    const vsi_kernels *t[TABLES_MAX];
     size_t count = tables(t), checked = 0;
     vt_rng rng = {vt_seed()};
     for (size_t i = 0; i < count; i++)
@@ -715,8 +795,59 @@ VT_TEST(every_type_has_a_kernel_for_each_metric_that_fits_and_agrees_with_plain_
     VT_EQ(checked, count * (5 * 4 + 2));
 }
 
+VT_TEST(kernels_of_every_type_read_no_byte_before_or_behind_and_rows_alone_are_the_same) {
+    enum { DIM = 300 };
+    const vsi_kernels *t[TABLES_MAX];
+    size_t count = tables(t);
+    fenced query = fence(4 * DIM), rows = fence((size_t)4 * DIM * ROWS_MAX);
+    double out[ROWS_MAX + 1], norm[ROWS_MAX + 1], one[2], one_norm[2];
+    for (uint32_t dim = 0; dim <= DIM; dim++)
+        for (size_t k = 0; k < count * VSI_TYPES * VSI_METRICS * 2; k++) {
+            const vsi_kernels *table = t[k / 2 / VSI_METRICS / VSI_TYPES];
+            int type = (int)(k / 2 / VSI_METRICS % VSI_TYPES), metric = (int)(k / 2 % VSI_METRICS);
+            if (!vsi_metric_fits(metric, type))
+                continue;
+            size_t bytes = vsi_vector_bytes(type, dim);
+            const uint8_t *q = k % 2 ? query.end - bytes : query.begin;
+            const uint8_t *r = k % 2 ? rows.end - bytes * ROWS_MAX : rows.begin;
+            run(table, type, metric, q, r, dim, ROWS_MAX, out, norm);
+            check_gather(table, type, metric, q, r, dim, out, norm);
+            for (size_t i = 0; i < ROWS_MAX; i++) {
+                run(table, type, metric, q, r + i * bytes, dim, 1, one, one_norm);
+                VT_CHECK(is_same_result(one, out + i, 1));
+                VT_CHECK(is_same_result(one_norm, norm + i, 1));
+            }
+        }
+    munmap(query.map, query.map_bytes);
+    munmap(rows.map, rows.map_bytes);
+}
+
+VT_TEST(kernels_of_signed_bytes_are_exact_for_every_pair) {
+    enum { DIM = 130 }; /* all lanes of two vectors, and a tail */
+    const vsi_kernels *t[TABLES_MAX];
+    size_t count = tables(t);
+    int8_t query[DIM], row[DIM];
+    double out[2], norm[2];
+    for (int a = -128; a < 128; a++) {
+        memset(query, a, sizeof query);
+        for (int b = -128; b < 128; b++) {
+            memset(row, b, sizeof row);
+            for (size_t i = 0; i < count; i++) {
+                run(t[i], VS_I8, VS_L2, query, row, DIM, 1, out, norm);
+                VT_CHECK(out[0] == (double)DIM * (a - b) * (a - b));
+                run(t[i], VS_I8, VS_L1, query, row, DIM, 1, out, norm);
+                VT_CHECK(out[0] == (double)DIM * abs(a - b));
+                run(t[i], VS_I8, VS_IP, query, row, DIM, 1, out, norm);
+                VT_CHECK(out[0] == (double)DIM * a * b);
+                run(t[i], VS_I8, VS_COSINE, query, row, DIM, 1, out, norm);
+                VT_CHECK(out[0] == (double)DIM * a * b && norm[0] == (double)DIM * b * b);
+            }
+        }
+    }
+}
+
 VT_TEST(sums_of_whole_numbers_stay_exact_at_the_extremes) {
-    const vsi_kernels *t[2];
+    const vsi_kernels *t[TABLES_MAX];
     size_t count = tables(t);
     static int8_t low[DIM_MAX], high[DIM_MAX];
     static uint8_t ones[(DIM_MAX + 7) / 8];

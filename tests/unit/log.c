@@ -44,6 +44,9 @@ static struct {
     uint32_t blast_bytes; /* 0: what the file system says */
     void *log_file;       /* checked: writes to it keep away from what is durable */
     uint64_t log_end, log_durable_end;
+    uint64_t zero_bytes;    /* of zeros written to it */
+    uint64_t touched_end;   /* so far it has been written to */
+    uint64_t first_touches; /* frames that went beyond */
 } fault;
 
 static bool fails(bool is_sync, bool is_write) {
@@ -63,14 +66,27 @@ static vs_status fault_open(void *ctx, const char *path, uint32_t mode, void **o
     return fault.below->open(ctx, path, mode, out_file, why);
 }
 
+/* Notes a write to the log file, which keeps away from what is durable. Zeros hold no frame. */
+static void note_log_write(const uint8_t *buf, size_t bytes, uint64_t offset) {
+    uint64_t unit = fault.blast_bytes, end = offset + bytes;
+    bool is_blank = true;
+    for (size_t i = 0; i < bytes && is_blank; i++)
+        is_blank = buf[i] == 0;
+    VT_CHECK(offset >= (fault.log_durable_end + unit - 1) / unit * unit);
+    if (is_blank)
+        fault.zero_bytes += bytes;
+    else
+        fault.first_touches += end > fault.touched_end;
+    if (!is_blank && end > fault.log_end)
+        fault.log_end = end;
+    fault.touched_end = end > fault.touched_end ? end : fault.touched_end;
+}
+
 /* A write that fails has moved half of the bytes. */
 static vs_status fault_write(void *ctx, void *file, const void *buf, size_t bytes, uint64_t offset,
                              size_t *out_bytes, char *why) {
-    if (file == fault.log_file) {
-        uint64_t unit = fault.blast_bytes;
-        VT_CHECK(offset >= (fault.log_durable_end + unit - 1) / unit * unit);
-        fault.log_end = offset + bytes > fault.log_end ? offset + bytes : fault.log_end;
-    }
+    if (file == fault.log_file)
+        note_log_write(buf, bytes, offset);
     if (!fails(false, true))
         return fault.below->write(ctx, file, buf, bytes, offset, out_bytes, why);
     if (bytes > 1)
@@ -949,6 +965,84 @@ VT_TEST(cutting_off_a_clean_log_does_nothing) {
     end(&f);
 }
 
+/* ---- written ahead -------------------------------------------------------------------------- */
+
+/* Frames of so many bytes, synced one by one, with that much reserved; the file is the log's first. */
+static void append_synced(fixture *f, int frames, size_t bytes, uint64_t reserve) {
+    for (int i = 0; i < frames; i++) {
+        if (reserve)
+            OK(vsi_log_own(&f->err, &f->log, bytes, reserve));
+        append(f, bytes);
+        VT_CHECK(sync_log(f));
+    }
+}
+
+static void begin_watched(fixture *f) {
+    begin(f);
+    take_over(f);
+    fault.blast_bytes = f->log.pad_bytes;
+    fault.log_file = f->log.file.handle;
+}
+
+VT_TEST(small_synced_frames_go_where_zeros_were_written_before) {
+    static fixture f;
+    begin_watched(&f);
+    append_synced(&f, 1000, 300, 65536);
+    VT_CHECK(fault.first_touches < 40); /* a few while the file is short, then one in 64 */
+    VT_CHECK(fault.zero_bytes > 0 && fault.zero_bytes <= f.log.pos + 262144);
+    check_log(&f);
+    fault.log_file = NULL;
+    restart(&f);
+    take_over(&f);
+    append(&f, 10);
+    check_log(&f);
+    end(&f);
+}
+
+VT_TEST(large_frames_and_those_without_room_of_their_own_write_nothing_ahead) {
+    static fixture f;
+    begin_watched(&f);
+    append_synced(&f, 20, 200000, 65536);
+    f.log.is_tight = true; /* as on a device that is nearly full */
+    append_synced(&f, 20, 300, 0);
+    f.log.is_tight = false;
+    f.log.owned = UINT64_MAX; /* as where nothing can be reserved */
+    append_synced(&f, 20, 300, 0);
+    VT_EQ(fault.zero_bytes, 0);
+    check_log(&f);
+    end(&f);
+}
+
+VT_TEST(a_short_log_writes_no_more_ahead_than_it_has) {
+    static fixture f;
+    begin_watched(&f);
+    for (int i = 0; i < 40; i++) {
+        append_synced(&f, 1, 100, 65536);
+        VT_CHECK(f.log.blank_end <= 2 * f.log.pos);
+    }
+    VT_CHECK(fault.zero_bytes > 0);
+    end(&f);
+}
+
+VT_TEST(zeros_that_cannot_be_written_are_left_out) {
+    static fixture f;
+    begin_watched(&f);
+    for (uint64_t at = 1; at <= 2; at++) { /* at the first piece, and behind some */
+        append_synced(&f, 100, 300, 65536);
+        f.log.blank_end = 0;
+        VT_EQ(vsi_log_own(&f.err, &f.log, 300, 200000), VS_OK);
+        append(&f, 300);
+        set_fault(at, false);
+        fault.only_writes = true;
+        VT_CHECK(sync_log(&f));
+        VT_CHECK(end_fault() && !f.log.tail_is_dirty);
+        check_log(&f);
+    }
+    append_synced(&f, 10, 300, 65536);
+    check_log(&f);
+    end(&f);
+}
+
 /* ---- all together --------------------------------------------------------------------------- */
 
 /* One step of a program: the device works, refuses a sync, or refuses a write. */
@@ -966,6 +1060,7 @@ static void random_step(fixture *f) {
         fault.only_writes = true;
         VT_EQ(try_append(f, some_bytes(f)), VS_ERR_FULL);
         end_fault();
+        fault.touched_end = f->log.pos;
         fault.log_end = f->log.pos;
         if (vt_below(&f->rng, 2)) {
             cut_off(f);
@@ -996,9 +1091,13 @@ static void random_step(fixture *f) {
         fault.log_file = NULL;
         remove_old_files(f);
         break;
-    default:
-        append(f, some_bytes(f));
+    default: {
+        size_t bytes = some_bytes(f);
+        if (vt_below(&f->rng, 4))
+            OK(vsi_log_own(&f->err, &f->log, bytes, vt_below(&f->rng, 80000)));
+        append(f, bytes);
         break;
+    }
     }
 }
 
@@ -1015,12 +1114,13 @@ VT_TEST(random_programs_lose_no_frame_and_write_no_durable_block_again) {
             random_step(&f);
             if (f.log.file.handle != file) { /* another file: nothing of it is known yet */
                 file = f.log.file.handle;
-                fault.log_end = fault.log_durable_end = 0;
+                fault.log_end = fault.log_durable_end = fault.touched_end = 0;
             }
             if (step % 8 == 0)
                 check_log(&f);
         }
         VT_CHECK(f.log.generation > 10 && f.last_lsn > 200);
+        VT_CHECK(fault.zero_bytes > 0);
         check_log(&f);
         end(&f);
     }

@@ -3,6 +3,7 @@
 #include "quant/rotate.h"
 #include "base/hash.h"
 #include "math/codes_dispatch.h"
+#include "math/dispatch.h"
 #include "vt.h"
 #include <math.h>
 
@@ -29,7 +30,7 @@ static void end(fixture *f) {
 static size_t tables(const vsi_codes *out[TABLES_MAX]) {
     char names[64];
     size_t n = 0;
-    snprintf(names, sizeof names, "%s", vsi_codes_names());
+    snprintf(names, sizeof names, "%s", vsi_kernels_names());
     for (char *name = strtok(names, " "); name; name = strtok(NULL, " "))
         out[n++] = vsi_codes_choose(name);
     return n;

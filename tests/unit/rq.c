@@ -2,6 +2,7 @@
  * unbiased over seeds; intervals with a probability hold at least that often; parameters come back, and what are
  * none are refused. */
 #include "quant/rq.h"
+#include "math/dispatch.h"
 #include "vt.h"
 #include <math.h>
 
@@ -178,7 +179,7 @@ static void check_bounds(fixture *f, const vsi_rq_query *query, const double *ex
 /* The last vector as a query, and the second as a row that is one. */
 static void check_tables(fixture *f, const double *exact, const double *exact_row) {
     char names[64];
-    snprintf(names, sizeof names, "%s", vsi_codes_names());
+    snprintf(names, sizeof names, "%s", vsi_kernels_names());
     for (char *name = strtok(names, " "); name; name = strtok(NULL, " ")) {
         vsi_rq_query query;
         f->rq->kernels = vsi_codes_choose(name);

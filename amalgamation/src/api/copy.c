@@ -117,9 +117,7 @@ static vs_status copy_record(vsi_err *err, copy_work *copy, const vsi_coll *coll
 }
 
 static vs_status copy_make_room(vsi_err *err, copy_work *copy, const vsi_desc *desc) {
-    size_t bytes = 0;
-    for (uint32_t i = 0; i < desc->field_count; i++)
-        bytes += desc->field[i].vector_bytes;
+    size_t bytes = vsi_desc_vector_bytes(desc);
     return vsi_buf_reserve(&copy->rows, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
 }
 
@@ -133,10 +131,7 @@ static vs_status copy_records(vsi_err *err, copy_work *copy) {
     if (st == VS_OK)
         st = copy_make_room(err, copy, coll.desc);
     if (st == VS_OK)
-        st = vsi_btree_seek(err, &coll.keys, after, &cursor);
-    if (st == VS_OK && !vsi_btree_at_end(&cursor) && after.bytes &&
-        !vsi_bytes_compare(vsi_btree_entry(&cursor).key, after))
-        st = vsi_btree_next(err, &cursor);
+        st = vsi_btree_seek_behind(err, &coll.keys, after, &cursor);
     for (int i = 0; st == VS_OK && i < COPY_RECORDS && !vsi_btree_at_end(&cursor) && !payload.bytes;
          i++) {
         vs_key key = {0};
@@ -197,29 +192,17 @@ static vs_status copy_pieces(vsi_err *err, copy_work *copy) {
 /* The note behind the last one; VS_ERR_NOT_FOUND: there is none. */
 static vs_status copy_note(vsi_err *err, copy_work *copy) {
     vsi_value value;
-    vsi_btree_cursor cursor;
-    const vsi_btree *notes = &copy->write->state.notes;
-    vsi_bytes after = {copy->note, copy->note_bytes};
-    vs_status st = vsi_btree_seek(err, notes, after, &cursor);
-    if (st == VS_OK && !vsi_btree_at_end(&cursor) &&
-        !vsi_bytes_compare(vsi_btree_entry(&cursor).key, after))
-        st = vsi_btree_next(err, &cursor);
-    if (st != VS_OK)
-        return st;
-    vsi_bytes key = {NULL, 0};
-    if (!vsi_btree_at_end(&cursor))
-        key = vsi_btree_entry(&cursor).key;
-    if (key.bytes < 7 || key.bytes > sizeof copy->note || memcmp(key.data, copy->note, 4) != 0)
-        return VS_ERR_NOT_FOUND;
-    memcpy(copy->note, key.data, key.bytes);
-    copy->note_bytes = key.bytes;
+    const vsi_state *state = &copy->write->state;
     copy->value.bytes = 0;
-    st = vsi_value_of_item(err, vsi_btree_entry(&cursor), &value);
+    vs_status st = vsi_note_next(err, state, copy->note, &copy->note_bytes);
+    vsi_bytes key = {copy->note + 6, copy->note_bytes - 6};
     if (st == VS_OK)
-        st = vsi_value_read(err, notes, &value, &copy->value);
+        st = vsi_note_find(err, state, copy->from, key, &value);
+    if (st == VS_OK)
+        st = vsi_value_read(err, &state->notes, &value, &copy->value);
     vsi_op op = {.kind = VSI_OP_NOTE,
                  .coll = copy->to,
-                 .note_key = {copy->note + 6, copy->note_bytes - 6},
+                 .note_key = key,
                  .note_value = {copy->value.data, copy->value.bytes},
                  .note_has_value = true};
     return st == VS_OK ? vsi_statement_apply(err, copy->write, &op) : st;

@@ -214,10 +214,8 @@ static vs_status cursor_seek(vsi_err *err, vs_cursor *cursor, const vsi_state *s
     cursor->evictions = vsi_ordered_load(&cursor->head.db->engine->pager.reside.evictions);
     vs_status st = cursor_find_coll(err, cursor, state);
     if (st == VS_OK)
-        st = vsi_btree_seek(err, &cursor->coll.keys, place, &cursor->at);
-    if (st == VS_OK && cursor->is_started && !vsi_btree_at_end(&cursor->at) &&
-        !vsi_bytes_compare(vsi_btree_entry(&cursor->at).key, place))
-        st = vsi_btree_next(err, &cursor->at);
+        st = cursor->is_started ? vsi_btree_seek_behind(err, &cursor->coll.keys, place, &cursor->at)
+                                : vsi_btree_seek(err, &cursor->coll.keys, place, &cursor->at);
     cursor->changes = state->changes;
     return st;
 }

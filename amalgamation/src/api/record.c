@@ -1,7 +1,6 @@
 /* record.c - writing and reading records. */
 #include "api/record.h"
 #include "base/patch.h"
-#include "store/payload.h"
 
 /* ---- vectors -------------------------------------------------------------------------------- */
 
@@ -121,10 +120,10 @@ static vs_status put_convert(vsi_err *err, const vsi_desc *desc, const record_in
 static vs_status put_check_version(vsi_err *err, const vsi_coll *coll, uint32_t slot,
                                    const record_input *in) {
     char text[VSI_KEY_TEXT_BYTES];
-    uint64_t version = 0;
+    uint64_t version = 0, payload_bytes = 0;
     if (!in->version)
         return VS_OK;
-    vs_status st = vsi_coll_version(err, coll, slot, &version);
+    vs_status st = vsi_coll_version(err, coll, slot, &version, &payload_bytes);
     if (st != VS_OK || version == in->version)
         return st;
     return vsi_fail(err, VS_ERR_CONFLICT, "key %s has version %016llx, expected %016llx",
@@ -228,9 +227,7 @@ static vs_status put_coll(vsi_err *err, const vsi_write *write, const vs_collect
 
 /* Room for the converted vectors of one record of the collection. */
 static vs_status put_prepare(vsi_err *err, const vsi_desc *desc, vs_collection *collection) {
-    size_t bytes = 0;
-    for (uint32_t i = 0; i < desc->field_count; i++)
-        bytes += desc->field[i].vector_bytes;
+    size_t bytes = vsi_desc_vector_bytes(desc);
     collection->scratch.bytes = 0;
     return vsi_buf_reserve(&collection->scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
 }
@@ -784,8 +781,7 @@ static vs_status record_read_metadata(vsi_err *err, const vsi_coll *coll, uint32
 VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t slot,
                                  vsi_record_bufs *bufs, vs_record *out_record) {
     vs_key key = {0};
-    uint64_t version = 0;
-    vsi_payload payload = {.bytes = 0};
+    uint64_t version = 0, payload_bytes = 0;
     vs_status st = vsi_struct_check(err, "vs_record", out_record);
     if (st == VS_OK)
         st = record_read_key(err, coll, slot, &bufs->key, &key);
@@ -794,9 +790,7 @@ VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t sl
     if (st == VS_OK)
         st = record_read_metadata(err, coll, slot, &bufs->metadata);
     if (st == VS_OK)
-        st = vsi_coll_version(err, coll, slot, &version);
-    if (st == VS_OK)
-        st = vsi_payload_find(err, &coll->payloads, key, &payload);
+        st = vsi_coll_version(err, coll, slot, &version, &payload_bytes);
     if (st != VS_OK)
         return st;
     size_t metadata_bytes = bufs->metadata.bytes - 1;
@@ -810,7 +804,7 @@ VSI_FN vs_status vsi_record_read(vsi_err *err, const vsi_coll *coll, uint32_t sl
                         .vectors = bufs->list + firsts,
                         .vector_count = bufs->list_count - firsts,
                         .version = version,
-                        .payload_bytes = payload.bytes};
+                        .payload_bytes = payload_bytes};
     vsi_struct_write(&record, sizeof record, out_record);
     return VS_OK;
 }

@@ -121,9 +121,11 @@ static vs_status stream_truncate(vsi_err *err, stream_change *change, uint64_t b
                         (unsigned long long)change->now.bytes, (unsigned long long)bytes);
     if (bytes == change->now.bytes)
         return VS_OK;
+    size_t rest = (size_t)(bytes % VSI_PAYLOAD_PIECE_BYTES);
+    if (!rest)
+        return stream_stage(err, change, piece, (vsi_bytes){(const uint8_t *)"", 0});
     vs_status st = stream_load(err, change, piece);
-    buf->bytes = (size_t)(bytes % VSI_PAYLOAD_PIECE_BYTES);
-    return st == VS_OK ? stream_stage(err, change, piece, (vsi_bytes){buf->data, buf->bytes}) : st;
+    return st == VS_OK ? stream_stage(err, change, piece, (vsi_bytes){buf->data, rest}) : st;
 }
 
 static vs_status stream_run(vsi_err *err, vsi_write *write, vs_collection *collection, void *ctx) {

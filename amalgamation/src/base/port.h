@@ -63,6 +63,14 @@
 #endif
 #endif
 
+#if defined(__aarch64__) && defined(__ARM_NEON) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define VSI_NEON 1
+#include <arm_neon.h>
+#ifdef __linux__
+#include <sys/auxv.h>
+#endif
+#endif
+
 /* gcc 11 and 12 miscompile loops that walk two arrays of one struct downwards: the address of one
  * is computed as twice the other's minus the struct's, after which interprocedural analysis
  * believes that the struct does not change (tests/model/scan.c has the case). */
@@ -86,6 +94,15 @@
 #define VSI_AHEAD
 #endif
 
+/* For functions that are nothing by themselves: the instances of a template, its steps. */
+#if defined(__GNUC__)
+#define VSI_INLINE            static inline __attribute__((always_inline, unused))
+#define VSI_PREFETCH(address) __builtin_prefetch(address)
+#else
+#define VSI_INLINE            static inline
+#define VSI_PREFETCH(address) ((void)(address))
+#endif
+
 #if defined(__GNUC__)
 #define VSI_PRINTF(format_at, args_at) __attribute__((format(printf, format_at, args_at)))
 #else
@@ -107,17 +124,22 @@
 #define VSI_TARGET_END
 #endif
 
-/* For kernels: a function whose parameters become constants where it is called, and, in front of a loop of at most
- * eight rounds, that it be written out; clang does so by itself. */
-#if defined(__GNUC__)
-#define VSI_INLINE static inline __attribute__((always_inline))
-#else
-#define VSI_INLINE static inline
-#endif
+/* In front of a loop of at most eight rounds: that it be written out. clang does so by itself. */
 #if defined(__GNUC__) && !defined(__clang__)
 #define VSI_UNROLL _Pragma("GCC unroll 8")
 #else
 #define VSI_UNROLL
+#endif
+
+/* What the kernels of a set need (math/dispatch). */
+#define VSI_TARGET_AVX2 "avx2,fma,f16c"
+#define VSI_TARGET_AVX512                                                                          \
+    "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512vpopcntdq"
+
+#if defined(VSI_NEON) && defined(__clang__) && __clang_major__ >= 16
+#define VSI_TARGET_DOTPROD "dotprod"
+#elif defined(VSI_NEON) && defined(__GNUC__) && !defined(__clang__)
+#define VSI_TARGET_DOTPROD "arch=armv8.2-a+dotprod"
 #endif
 
 /* What the code itself guarantees; on in tests (-DVSI_DEBUG), gone in release. */

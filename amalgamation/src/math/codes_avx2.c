@@ -3,7 +3,7 @@
 
 #if defined(VSI_X86) && defined(__GNUC__)
 
-VSI_TARGET_BEGIN("avx2,fma")
+VSI_TARGET_BEGIN(VSI_TARGET_AVX2)
 
 /* ---- inner products ------------------------------------------------------------------------- */
 

@@ -3,7 +3,7 @@
 
 #if defined(VSI_X86) && defined(__GNUC__)
 
-VSI_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")
+VSI_TARGET_BEGIN(VSI_TARGET_AVX512)
 
 /* ---- inner products ------------------------------------------------------------------------- */
 

@@ -77,8 +77,8 @@ static void code_bounds_scalar(const vsi_code_frame *frame, const vsi_code_rows 
     }
 }
 
-static void code_estimates_scalar(const vsi_code_frame *frame, const vsi_code_rows *rows,
-                                  const int32_t *dots, float *out, float *out_wide) {
+VSI_FN void vsi_code_estimates_scalar(const vsi_code_frame *frame, const vsi_code_rows *rows,
+                                      const int32_t *dots, float *out, float *out_wide) {
     for (size_t i = 0; i < rows->n; i++) {
         const uint8_t *head = rows->first + i * rows->stride + rows->head_off;
         double base = code_head_float(head, VSI_HEAD_BASE);
@@ -138,15 +138,15 @@ static void code_scale_scalar(float *x, size_t n, float scale, const uint32_t *s
 
 /* ---- queries and grids ---------------------------------------------------------------------- */
 
-static double code_product_scalar(const float *a, const float *b, size_t n) {
+VSI_FN double vsi_code_product_scalar(const float *a, const float *b, size_t n) {
     double sum[8] = {0};
     for (size_t i = 0; i < n; i++)
         sum[i % 8] += (double)a[i] * (double)b[i];
     return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
 }
 
-static double code_residual_scalar(const float *in, const float *mean, size_t n, double factor,
-                                   float *out) {
+VSI_FN double vsi_code_residual_scalar(const float *in, const float *mean, size_t n, double factor,
+                                       float *out) {
     double sum[8] = {0};
     for (size_t i = 0; i < n; i++) {
         double difference = (double)in[i] * factor - (double)mean[i];
@@ -165,8 +165,8 @@ static int code_round(float value) {
            (rest < -0.5 || (rest == -0.5 && is_odd));
 }
 
-static float code_bytes_scalar(const float *x, size_t n, int8_t *out, int32_t *out_sum,
-                               float *out_error_square) {
+VSI_FN float vsi_code_bytes_scalar(const float *x, size_t n, int8_t *out, int32_t *out_sum,
+                                   float *out_error_square) {
     float most = 0, errors[8] = {0};
     int32_t sum = 0;
     for (size_t i = 0; i < n; i++) {
@@ -187,8 +187,8 @@ static float code_bytes_scalar(const float *x, size_t n, int8_t *out, int32_t *o
     return unit;
 }
 
-static void code_grid_scalar(const float *x, size_t n, const vsi_code_grid *grid, float inverse,
-                             float out[2]) {
+VSI_FN void vsi_code_grid_scalar(const float *x, size_t n, const vsi_code_grid *grid, float inverse,
+                                 float out[2]) {
     float dot[8] = {0}, square[8] = {0}, top = (float)grid->top;
     for (size_t i = 0; i < n; i++) {
         float level = x[i] * inverse + grid->half;
@@ -209,14 +209,14 @@ VSI_FN const vsi_codes *vsi_codes_scalar(void) {
         .name = "scalar",
         .dot = {dot_u1_scalar, dot_u2_scalar, dot_u4_scalar, dot_u8_scalar},
         .bounds = code_bounds_scalar,
-        .estimates = code_estimates_scalar,
+        .estimates = vsi_code_estimates_scalar,
         .mix = code_mix_scalar,
         .hadamard = code_hadamard_scalar,
         .scale = code_scale_scalar,
-        .product = code_product_scalar,
-        .residual = code_residual_scalar,
-        .bytes = code_bytes_scalar,
-        .grid = code_grid_scalar,
+        .product = vsi_code_product_scalar,
+        .residual = vsi_code_residual_scalar,
+        .bytes = vsi_code_bytes_scalar,
+        .grid = vsi_code_grid_scalar,
     };
     return &table;
 }

@@ -11,7 +11,7 @@
  *   hamming   bits that differ                             untouched
  *   jaccard   bits that both have                          bits that one of them has
  *
- * Integer kernels are exact. Float kernels add in blocks of 1024 elements in single precision and
+ * Integer kernels are exact. Float kernels, those of half precision too, add in blocks of 1024 elements in single precision and
  * the blocks in double; the scalar table adds in double throughout. Overflow gives an infinity or
  * NaN, underflow a sum that is too small; the caller answers by computing in double. One table gives one result for the same
  * input, be it one row or many. */
@@ -23,11 +23,37 @@
 typedef void vsi_kernel(const void *query, const void *rows, size_t dim, size_t n, double *out,
                         double *norm);
 
+/* The same for rows anywhere, which are fetched ahead. */
+typedef void vsi_gather_kernel(const void *query, const void *const *rows, size_t dim, size_t n,
+                               double *out, double *norm);
+
 typedef struct vsi_kernels {
     const char *name;
-    vsi_kernel *rows[VSI_TYPES][VSI_METRICS]; /* NULL: the scalar one serves */
+    const char *names; /* this and all that a machine with it can run besides, best first */
+    vsi_kernel *rows[VSI_TYPES][VSI_METRICS]; /* NULL: the metric does not fit the type */
+    vsi_gather_kernel *gather[VSI_TYPES][VSI_METRICS];
 } vsi_kernels;
 
-enum { VSI_KERNEL_BLOCK = 1024 };
+enum {
+    VSI_KERNEL_BLOCK = 1024,
+    VSI_GATHER_AHEAD = 8,           /* rows */
+    VSI_GATHER_AHEAD_BYTES = 8 * 64 /* of each; the processor itself fetches what follows */
+};
+
+/* Asks the cache for the front of a row. */
+VSI_INLINE void vsi_prefetch_row(const void *row, size_t bytes) {
+    size_t n = bytes < VSI_GATHER_AHEAD_BYTES ? bytes : VSI_GATHER_AHEAD_BYTES;
+    for (size_t at = 0; at < n; at += 64)
+        VSI_PREFETCH((const uint8_t *)row + at);
+}
+
+/* The rows of a set's table, for functions named as math/kernels_type.inc does. */
+#define VSI_KERNELS_OF_NUMBERS(shape, suffix)                                                      \
+    {                                                                                              \
+        [VS_L2] = l2_##shape##_##suffix, [VS_IP] = ip_##shape##_##suffix,                          \
+        [VS_COSINE] = cosine_##shape##_##suffix, [VS_L1] = l1_##shape##_##suffix                   \
+    }
+#define VSI_KERNELS_OF_BITS(shape, suffix)                                                         \
+    { [VS_HAMMING] = hamming_##shape##_##suffix, [VS_JACCARD] = jaccard_##shape##_##suffix }
 
 #endif

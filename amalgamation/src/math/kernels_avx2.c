@@ -1,221 +1,356 @@
-/* kernels_avx2.c - kernels for AVX2 and FMA: four independent sums hide the latency of the adds. */
+/* kernels_avx2.c - kernels for AVX2, FMA and F16C. What is left of a row behind its last whole vector is loaded with the
+ * elements before it, which are masked away. */
 #include "math/kernels_avx2.h"
 
 #if defined(VSI_X86) && defined(__GNUC__)
 
-VSI_TARGET_BEGIN("avx2,fma")
+VSI_TARGET_BEGIN(VSI_TARGET_AVX2)
 
-/* The sum of eight floats, in double. */
-static inline double sum_ps_avx2(__m256 v) {
-    __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(v));
-    __m256d high = _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1));
-    __m256d four = _mm256_add_pd(low, high);
-    __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
-    return _mm_cvtsd_f64(two) + _mm_cvtsd_f64(_mm_unpackhi_pd(two, two));
+/* Ones in the last n of 32 bytes begin at tail_mask_avx2 + n; in the first n at + 64 - n. */
+static const uint8_t tail_mask_avx2[96] = {
+    0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,
+    0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,
+    255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
+    255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
+};
+
+VSI_INLINE __m256i load_bytes_avx2(const uint8_t *p) {
+    return _mm256_loadu_si256((const __m256i *)(const void *)p);
 }
 
-/* The sum of eight 32-bit numbers that are not negative. */
-static inline double sum_epi32_avx2(__m256i v) {
-    uint32_t lane[8];
-    _mm256_storeu_si256((__m256i *)(void *)lane, v);
-    uint64_t sum = 0;
-    for (int i = 0; i < 8; i++)
-        sum += lane[i];
-    return (double)sum;
+static inline __m256i load_few_bytes_avx2(const uint8_t *p, size_t n) {
+    uint8_t bytes[32] = {0};
+    memcpy(bytes, p, n);
+    return load_bytes_avx2(bytes);
 }
 
-static double l2sq_f32_block_avx2(const float *a, const float *b, size_t n) {
-    __m256 s0 = _mm256_setzero_ps(), s1 = s0, s2 = s0, s3 = s0;
+/* n of 1 to 31 bytes, behind zeros where 32 bytes lie before their end, else in front of them. */
+VSI_INLINE __m256i load_bytes_some_avx2(const uint8_t *p, size_t n, bool has_more) {
+    if (!has_more)
+        return load_few_bytes_avx2(p, n);
+    return _mm256_and_si256(load_bytes_avx2(p + n - 32), load_bytes_avx2(tail_mask_avx2 + n));
+}
+
+/* ---- floats --------------------------------------------------------------------------------- */
+
+/* The sums of four vectors' lanes, in single precision, as doubles. */
+VSI_INLINE void sum4_ps_avx2(__m256 a, __m256 b, __m256 c, __m256 d, double *out) {
+    __m256 ab = _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+    __m256 cd = _mm256_add_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+    __m256 low = _mm256_castpd_ps(_mm256_unpacklo_pd(_mm256_castps_pd(ab), _mm256_castps_pd(cd)));
+    __m256 high = _mm256_castpd_ps(_mm256_unpackhi_pd(_mm256_castps_pd(ab), _mm256_castps_pd(cd)));
+    __m256 lanes = _mm256_add_ps(low, high); /* each four of them: a, b, c, d */
+    __m128 sum = _mm_add_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps(lanes, 1));
+    _mm256_storeu_pd(out, _mm256_cvtps_pd(sum));
+}
+
+VSI_INLINE __m256 load_f32_some_avx2(const float *p, size_t n) {
+    return _mm256_maskload_ps(p, load_bytes_avx2(tail_mask_avx2 + 64 - 4 * n));
+}
+
+VSI_INLINE __m256 widen_bf16_avx2(__m128i bits) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+}
+
+VSI_INLINE __m128i load_half_avx2(const uint16_t *p) {
+    return _mm_loadu_si128((const __m128i *)(const void *)p);
+}
+
+/* n of 1 to 7 elements: as load_bytes_some_avx2. */
+VSI_INLINE __m128i load_half_some_avx2(const uint16_t *p, size_t n, bool has_more) {
+    uint16_t few[8] = {0};
+    if (has_more)
+        return _mm_and_si128(
+            load_half_avx2(p + n - 8),
+            load_half_avx2((const uint16_t *)(const void *)(tail_mask_avx2 + 16 + 2 * n)));
+    for (size_t i = 0; i < n; i++)
+        few[i] = p[i];
+    return load_half_avx2(few);
+}
+
+VSI_INLINE __m256 load_f16_avx2(const uint16_t *p) {
+    return _mm256_cvtph_ps(load_half_avx2(p));
+}
+
+VSI_INLINE __m256 load_f16_some_avx2(const uint16_t *p, size_t n, bool has_more) {
+    return _mm256_cvtph_ps(load_half_some_avx2(p, n, has_more));
+}
+
+VSI_INLINE __m256 load_bf16_avx2(const uint16_t *p) {
+    return widen_bf16_avx2(load_half_avx2(p));
+}
+
+VSI_INLINE __m256 load_bf16_some_avx2(const uint16_t *p, size_t n, bool has_more) {
+    return widen_bf16_avx2(load_half_some_avx2(p, n, has_more));
+}
+
+/* A block of the query in single precision; what is left behind its last whole vector is as rows have it. */
+static void query_f16_avx2(float *to, const uint16_t *from, size_t n) {
     size_t j = 0;
-    for (; j + 32 <= n; j += 32) {
-        __m256 d0 = _mm256_sub_ps(_mm256_loadu_ps(a + j), _mm256_loadu_ps(b + j));
-        __m256 d1 = _mm256_sub_ps(_mm256_loadu_ps(a + j + 8), _mm256_loadu_ps(b + j + 8));
-        __m256 d2 = _mm256_sub_ps(_mm256_loadu_ps(a + j + 16), _mm256_loadu_ps(b + j + 16));
-        __m256 d3 = _mm256_sub_ps(_mm256_loadu_ps(a + j + 24), _mm256_loadu_ps(b + j + 24));
-        s0 = _mm256_fmadd_ps(d0, d0, s0);
-        s1 = _mm256_fmadd_ps(d1, d1, s1);
-        s2 = _mm256_fmadd_ps(d2, d2, s2);
-        s3 = _mm256_fmadd_ps(d3, d3, s3);
-    }
-    for (; j + 8 <= n; j += 8) {
-        __m256 d = _mm256_sub_ps(_mm256_loadu_ps(a + j), _mm256_loadu_ps(b + j));
-        s0 = _mm256_fmadd_ps(d, d, s0);
-    }
-    double sum = sum_ps_avx2(_mm256_add_ps(_mm256_add_ps(s0, s1), _mm256_add_ps(s2, s3)));
-    for (; j < n; j++) {
-        double d = (double)a[j] - (double)b[j];
-        sum += d * d;
-    }
-    return sum;
-}
-
-static double dot_f32_block_avx2(const float *a, const float *b, size_t n) {
-    __m256 s0 = _mm256_setzero_ps(), s1 = s0, s2 = s0, s3 = s0;
-    size_t j = 0;
-    for (; j + 32 <= n; j += 32) {
-        s0 = _mm256_fmadd_ps(_mm256_loadu_ps(a + j), _mm256_loadu_ps(b + j), s0);
-        s1 = _mm256_fmadd_ps(_mm256_loadu_ps(a + j + 8), _mm256_loadu_ps(b + j + 8), s1);
-        s2 = _mm256_fmadd_ps(_mm256_loadu_ps(a + j + 16), _mm256_loadu_ps(b + j + 16), s2);
-        s3 = _mm256_fmadd_ps(_mm256_loadu_ps(a + j + 24), _mm256_loadu_ps(b + j + 24), s3);
-    }
     for (; j + 8 <= n; j += 8)
-        s0 = _mm256_fmadd_ps(_mm256_loadu_ps(a + j), _mm256_loadu_ps(b + j), s0);
-    double sum = sum_ps_avx2(_mm256_add_ps(_mm256_add_ps(s0, s1), _mm256_add_ps(s2, s3)));
-    for (; j < n; j++)
-        sum += (double)a[j] * (double)b[j];
-    return sum;
+        _mm256_storeu_ps(to + j, load_f16_avx2(from + j));
+    if (j < n)
+        _mm256_storeu_ps(to + j, load_f16_some_avx2(from + j, n - j, j > 0));
 }
 
-static void dot_norm_f32_block_avx2(const float *a, const float *b, size_t n, double *dot,
-                                    double *norm) {
-    __m256 s0 = _mm256_setzero_ps(), s1 = s0, t0 = s0, t1 = s0;
+static void query_bf16_avx2(float *to, const uint16_t *from, size_t n) {
     size_t j = 0;
-    for (; j + 16 <= n; j += 16) {
-        __m256 b0 = _mm256_loadu_ps(b + j), b1 = _mm256_loadu_ps(b + j + 8);
-        s0 = _mm256_fmadd_ps(_mm256_loadu_ps(a + j), b0, s0);
-        s1 = _mm256_fmadd_ps(_mm256_loadu_ps(a + j + 8), b1, s1);
-        t0 = _mm256_fmadd_ps(b0, b0, t0);
-        t1 = _mm256_fmadd_ps(b1, b1, t1);
-    }
-    for (; j + 8 <= n; j += 8) {
-        __m256 b0 = _mm256_loadu_ps(b + j);
-        s0 = _mm256_fmadd_ps(_mm256_loadu_ps(a + j), b0, s0);
-        t0 = _mm256_fmadd_ps(b0, b0, t0);
-    }
-    double dot_sum = sum_ps_avx2(_mm256_add_ps(s0, s1));
-    double norm_sum = sum_ps_avx2(_mm256_add_ps(t0, t1));
-    for (; j < n; j++) {
-        dot_sum += (double)a[j] * (double)b[j];
-        norm_sum += (double)b[j] * (double)b[j];
-    }
-    *dot += dot_sum;
-    *norm += norm_sum;
+    for (; j + 8 <= n; j += 8)
+        _mm256_storeu_ps(to + j, load_bf16_avx2(from + j));
+    if (j < n)
+        _mm256_storeu_ps(to + j, load_bf16_some_avx2(from + j, n - j, j > 0));
 }
 
-static void l2sq_f32_rows_avx2(const void *query, const void *rows, size_t dim, size_t n,
-                               double *out, double *norm) {
-    const float *q = query, *row = rows;
-    (void)norm;
-    for (size_t i = 0; i < n; i++, row += dim) {
-        out[i] = 0;
-        for (size_t j = 0; j < dim; j += VSI_KERNEL_BLOCK)
-            out[i] += l2sq_f32_block_avx2(q + j, row + j,
-                                          dim - j < VSI_KERNEL_BLOCK ? dim - j : VSI_KERNEL_BLOCK);
-    }
+VSI_INLINE __m256 step_l2_ps_avx2(__m256 sum, __m256 x, __m256 y) {
+    __m256 d = _mm256_sub_ps(x, y);
+    return _mm256_fmadd_ps(d, d, sum);
 }
 
-static void dot_f32_rows_avx2(const void *query, const void *rows, size_t dim, size_t n,
-                              double *out, double *norm) {
-    const float *q = query, *row = rows;
-    (void)norm;
-    for (size_t i = 0; i < n; i++, row += dim) {
-        out[i] = 0;
-        for (size_t j = 0; j < dim; j += VSI_KERNEL_BLOCK)
-            out[i] += dot_f32_block_avx2(q + j, row + j,
-                                         dim - j < VSI_KERNEL_BLOCK ? dim - j : VSI_KERNEL_BLOCK);
-    }
+VSI_INLINE __m256 step_l1_ps_avx2(__m256 sum, __m256 x, __m256 y) {
+    return _mm256_add_ps(sum, _mm256_andnot_ps(_mm256_set1_ps(-0.0f), _mm256_sub_ps(x, y)));
 }
 
-static void dot_norm_f32_rows_avx2(const void *query, const void *rows, size_t dim, size_t n,
-                                   double *out, double *norm) {
-    const float *q = query, *row = rows;
-    for (size_t i = 0; i < n; i++, row += dim) {
-        out[i] = norm[i] = 0;
-        for (size_t j = 0; j < dim; j += VSI_KERNEL_BLOCK)
-            dot_norm_f32_block_avx2(q + j, row + j,
-                                    dim - j < VSI_KERNEL_BLOCK ? dim - j : VSI_KERNEL_BLOCK,
-                                    out + i, norm + i);
-    }
+#define K(name)                      name##_f32_avx2
+#define ELEM                         float
+#define QUERY                        float
+#define UNITS(dim)                   (dim)
+#define BLOCK                        VSI_KERNEL_BLOCK
+#define QUERY_PREPARE(to, from, n)   const float *to = (from)
+#define VEC                          __m256
+#define ACC                          __m256
+#define ACC_ZERO                     _mm256_setzero_ps()
+#define ACC_ADD(a, b)                _mm256_add_ps(a, b)
+#define LANES                        8
+#define QUERY_LOAD(p)                _mm256_loadu_ps(p)
+#define LOAD(p)                      _mm256_loadu_ps(p)
+#define QUERY_SOME(p, n, has_more)   load_f32_some_avx2(p, n)
+#define LOAD_SOME(p, n, has_more)    load_f32_some_avx2(p, n)
+#define STEP_L2(sum, x, y)           step_l2_ps_avx2(sum, x, y)
+#define STEP_DOT(sum, x, y)          _mm256_fmadd_ps(x, y, sum)
+#define STEP_L1(sum, x, y)           step_l1_ps_avx2(sum, x, y)
+#define SUM4(a, b, c, d, out)        sum4_ps_avx2(a, b, c, d, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_ps_avx2(a, b, c, d, out)
+#include "math/kernels_type.inc"
+
+#define K(name)    name##_f16_avx2
+#define ELEM       uint16_t
+#define QUERY      float
+#define UNITS(dim) (dim)
+#define BLOCK      VSI_KERNEL_BLOCK
+#define QUERY_PREPARE(to, from, n)                                                                 \
+    float to[VSI_KERNEL_BLOCK];                                                                    \
+    query_f16_avx2(to, from, n)
+#define VEC                          __m256
+#define ACC                          __m256
+#define ACC_ZERO                     _mm256_setzero_ps()
+#define ACC_ADD(a, b)                _mm256_add_ps(a, b)
+#define LANES                        8
+#define QUERY_LOAD(p)                _mm256_loadu_ps(p)
+#define LOAD(p)                      load_f16_avx2(p)
+#define QUERY_SOME(p, n, has_more)   _mm256_loadu_ps(p)
+#define LOAD_SOME(p, n, has_more)    load_f16_some_avx2(p, n, has_more)
+#define STEP_L2(sum, x, y)           step_l2_ps_avx2(sum, x, y)
+#define STEP_DOT(sum, x, y)          _mm256_fmadd_ps(x, y, sum)
+#define STEP_L1(sum, x, y)           step_l1_ps_avx2(sum, x, y)
+#define SUM4(a, b, c, d, out)        sum4_ps_avx2(a, b, c, d, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_ps_avx2(a, b, c, d, out)
+#include "math/kernels_type.inc"
+
+#define K(name)    name##_bf16_avx2
+#define ELEM       uint16_t
+#define QUERY      float
+#define UNITS(dim) (dim)
+#define BLOCK      VSI_KERNEL_BLOCK
+#define QUERY_PREPARE(to, from, n)                                                                 \
+    float to[VSI_KERNEL_BLOCK];                                                                    \
+    query_bf16_avx2(to, from, n)
+#define VEC                          __m256
+#define ACC                          __m256
+#define ACC_ZERO                     _mm256_setzero_ps()
+#define ACC_ADD(a, b)                _mm256_add_ps(a, b)
+#define LANES                        8
+#define QUERY_LOAD(p)                _mm256_loadu_ps(p)
+#define LOAD(p)                      load_bf16_avx2(p)
+#define QUERY_SOME(p, n, has_more)   _mm256_loadu_ps(p)
+#define LOAD_SOME(p, n, has_more)    load_bf16_some_avx2(p, n, has_more)
+#define STEP_L2(sum, x, y)           step_l2_ps_avx2(sum, x, y)
+#define STEP_DOT(sum, x, y)          _mm256_fmadd_ps(x, y, sum)
+#define STEP_L1(sum, x, y)           step_l1_ps_avx2(sum, x, y)
+#define SUM4(a, b, c, d, out)        sum4_ps_avx2(a, b, c, d, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_ps_avx2(a, b, c, d, out)
+#include "math/kernels_type.inc"
+
+/* ---- whole numbers -------------------------------------------------------------------------- */
+
+/* The sums of four vectors' lanes of 32 bits, modulo 2^32. */
+static inline void sum4_epi32_avx2(__m256i a, __m256i b, __m256i c, __m256i d, bool is_signed,
+                                   double *out) {
+    __m256i ab = _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+    __m256i cd = _mm256_add_epi32(_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
+    __m256i lanes = _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
+    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256(lanes, 1));
+    uint32_t number[4];
+    _mm_storeu_si128((__m128i *)(void *)number, sum);
+    for (int i = 0; i < 4; i++)
+        out[i] = is_signed ? (double)(int32_t)number[i] : (double)number[i];
 }
 
-/* Sixteen bytes as 16-bit numbers. */
-static inline __m256i load_u8_avx2(const uint8_t *p) {
-    return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)p));
+/* Bytes in even and in odd places as 16-bit numbers. */
+VSI_INLINE __m256i even_u8_avx2(__m256i v) {
+    return _mm256_and_si256(v, _mm256_set1_epi16(0xff));
 }
 
-/* A lane adds at most 65535 / 16 times 2 * 255 * 255, which stays below 2^31. */
-static void l2sq_u8_rows_avx2(const void *query, const void *rows, size_t dim, size_t n,
-                              double *out, double *norm) {
-    const uint8_t *q = query, *row = rows;
-    (void)norm;
-    for (size_t i = 0; i < n; i++, row += dim) {
-        __m256i s0 = _mm256_setzero_si256(), s1 = s0;
-        size_t j = 0;
-        for (; j + 32 <= dim; j += 32) {
-            __m256i d0 = _mm256_sub_epi16(load_u8_avx2(q + j), load_u8_avx2(row + j));
-            __m256i d1 = _mm256_sub_epi16(load_u8_avx2(q + j + 16), load_u8_avx2(row + j + 16));
-            s0 = _mm256_add_epi32(s0, _mm256_madd_epi16(d0, d0));
-            s1 = _mm256_add_epi32(s1, _mm256_madd_epi16(d1, d1));
-        }
-        double sum = sum_epi32_avx2(s0) + sum_epi32_avx2(s1);
-        for (; j < dim; j++) {
-            int d = q[j] - row[j];
-            sum += d * d;
-        }
-        out[i] = sum;
-    }
+VSI_INLINE __m256i odd_u8_avx2(__m256i v) {
+    return _mm256_srli_epi16(v, 8);
 }
 
-static void dot_u8_rows_avx2(const void *query, const void *rows, size_t dim, size_t n, double *out,
-                             double *norm) {
-    const uint8_t *q = query, *row = rows;
-    (void)norm;
-    for (size_t i = 0; i < n; i++, row += dim) {
-        __m256i s0 = _mm256_setzero_si256(), s1 = s0;
-        size_t j = 0;
-        for (; j + 32 <= dim; j += 32) {
-            s0 =
-                _mm256_add_epi32(s0, _mm256_madd_epi16(load_u8_avx2(q + j), load_u8_avx2(row + j)));
-            s1 = _mm256_add_epi32(
-                s1, _mm256_madd_epi16(load_u8_avx2(q + j + 16), load_u8_avx2(row + j + 16)));
-        }
-        double sum = sum_epi32_avx2(s0) + sum_epi32_avx2(s1);
-        for (; j < dim; j++)
-            sum += q[j] * row[j];
-        out[i] = sum;
-    }
+VSI_INLINE __m256i even_i8_avx2(__m256i v) {
+    return _mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8);
 }
 
-static void dot_norm_u8_rows_avx2(const void *query, const void *rows, size_t dim, size_t n,
-                                  double *out, double *norm) {
-    const uint8_t *q = query, *row = rows;
-    for (size_t i = 0; i < n; i++, row += dim) {
-        __m256i s = _mm256_setzero_si256(), t = s;
-        size_t j = 0;
-        for (; j + 16 <= dim; j += 16) {
-            __m256i b = load_u8_avx2(row + j);
-            s = _mm256_add_epi32(s, _mm256_madd_epi16(load_u8_avx2(q + j), b));
-            t = _mm256_add_epi32(t, _mm256_madd_epi16(b, b));
-        }
-        double dot = sum_epi32_avx2(s), own = sum_epi32_avx2(t);
-        for (; j < dim; j++) {
-            dot += q[j] * row[j];
-            own += row[j] * row[j];
-        }
-        out[i] = dot;
-        norm[i] = own;
-    }
+VSI_INLINE __m256i odd_i8_avx2(__m256i v) {
+    return _mm256_srai_epi16(v, 8);
 }
+
+/* A lane of 32 bits adds at most 65535 / 32 + 1 times 4 * 255 * 255, which is below 2^31. */
+#define INTEGER_STEPS_AVX2(type)                                                                   \
+    VSI_INLINE __m256i step_dot_##type##_avx2(__m256i sum, __m256i x, __m256i y) {                 \
+        __m256i even = _mm256_madd_epi16(even_##type##_avx2(x), even_##type##_avx2(y));            \
+        __m256i odd = _mm256_madd_epi16(odd_##type##_avx2(x), odd_##type##_avx2(y));               \
+        return _mm256_add_epi32(sum, _mm256_add_epi32(even, odd));                                 \
+    }                                                                                              \
+    VSI_INLINE __m256i step_l2_##type##_avx2(__m256i sum, __m256i x, __m256i y) {                  \
+        __m256i even = _mm256_sub_epi16(even_##type##_avx2(x), even_##type##_avx2(y));             \
+        __m256i odd = _mm256_sub_epi16(odd_##type##_avx2(x), odd_##type##_avx2(y));                \
+        __m256i both =                                                                             \
+            _mm256_add_epi32(_mm256_madd_epi16(even, even), _mm256_madd_epi16(odd, odd));          \
+        return _mm256_add_epi32(sum, both);                                                        \
+    }
+
+INTEGER_STEPS_AVX2(u8)
+INTEGER_STEPS_AVX2(i8)
+
+VSI_INLINE __m256i step_l1_u8_avx2(__m256i sum, __m256i x, __m256i y) {
+    return _mm256_add_epi32(sum, _mm256_sad_epu8(x, y));
+}
+
+VSI_INLINE __m256i step_l1_i8_avx2(__m256i sum, __m256i x, __m256i y) {
+    const __m256i shift = _mm256_set1_epi8(-128);
+    return step_l1_u8_avx2(sum, _mm256_xor_si256(x, shift), _mm256_xor_si256(y, shift));
+}
+
+#define K(name)                      name##_u8_avx2
+#define ELEM                         uint8_t
+#define QUERY                        uint8_t
+#define UNITS(dim)                   (dim)
+#define BLOCK                        SIZE_MAX
+#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
+#define VEC                          __m256i
+#define ACC                          __m256i
+#define ACC_ZERO                     _mm256_setzero_si256()
+#define ACC_ADD(a, b)                _mm256_add_epi32(a, b)
+#define LANES                        32
+#define QUERY_LOAD(p)                load_bytes_avx2(p)
+#define LOAD(p)                      load_bytes_avx2(p)
+#define QUERY_SOME(p, n, has_more)   load_bytes_some_avx2(p, n, has_more)
+#define LOAD_SOME(p, n, has_more)    load_bytes_some_avx2(p, n, has_more)
+#define STEP_L2(sum, x, y)           step_l2_u8_avx2(sum, x, y)
+#define STEP_DOT(sum, x, y)          step_dot_u8_avx2(sum, x, y)
+#define STEP_L1(sum, x, y)           step_l1_u8_avx2(sum, x, y)
+#define SUM4(a, b, c, d, out)        sum4_epi32_avx2(a, b, c, d, false, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_epi32_avx2(a, b, c, d, false, out)
+#include "math/kernels_type.inc"
+
+#define K(name)                      name##_i8_avx2
+#define ELEM                         uint8_t
+#define QUERY                        uint8_t
+#define UNITS(dim)                   (dim)
+#define BLOCK                        SIZE_MAX
+#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
+#define VEC                          __m256i
+#define ACC                          __m256i
+#define ACC_ZERO                     _mm256_setzero_si256()
+#define ACC_ADD(a, b)                _mm256_add_epi32(a, b)
+#define LANES                        32
+#define QUERY_LOAD(p)                load_bytes_avx2(p)
+#define LOAD(p)                      load_bytes_avx2(p)
+#define QUERY_SOME(p, n, has_more)   load_bytes_some_avx2(p, n, has_more)
+#define LOAD_SOME(p, n, has_more)    load_bytes_some_avx2(p, n, has_more)
+#define STEP_L2(sum, x, y)           step_l2_i8_avx2(sum, x, y)
+#define STEP_DOT(sum, x, y)          step_dot_i8_avx2(sum, x, y)
+#define STEP_L1(sum, x, y)           step_l1_i8_avx2(sum, x, y)
+#define SUM4(a, b, c, d, out)        sum4_epi32_avx2(a, b, c, d, false, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_epi32_avx2(a, b, c, d, true, out)
+#include "math/kernels_type.inc"
+
+/* ---- bits ----------------------------------------------------------------------------------- */
+
+/* Adds the bits that are set, counted by a table of four bits each. */
+VSI_INLINE __m256i add_bits_avx2(__m256i sum, __m256i v) {
+    const __m256i counts = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1,
+                                            2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+    const __m256i low = _mm256_set1_epi8(15);
+    __m256i of_low = _mm256_shuffle_epi8(counts, _mm256_and_si256(v, low));
+    __m256i of_high = _mm256_shuffle_epi8(counts, _mm256_and_si256(_mm256_srli_epi16(v, 4), low));
+    __m256i bytes = _mm256_add_epi8(of_low, of_high);
+    return _mm256_add_epi32(sum, _mm256_sad_epu8(bytes, _mm256_setzero_si256()));
+}
+
+VSI_INLINE __m256i step_xor_avx2(__m256i sum, __m256i x, __m256i y) {
+    return add_bits_avx2(sum, _mm256_xor_si256(x, y));
+}
+
+VSI_INLINE __m256i step_and_avx2(__m256i sum, __m256i x, __m256i y) {
+    return add_bits_avx2(sum, _mm256_and_si256(x, y));
+}
+
+VSI_INLINE __m256i step_or_avx2(__m256i sum, __m256i x, __m256i y) {
+    return add_bits_avx2(sum, _mm256_or_si256(x, y));
+}
+
+#define K(name) name##_bit_avx2
+#define BITS
+#define ELEM                         uint8_t
+#define QUERY                        uint8_t
+#define UNITS(dim)                   (((dim) + 7) / 8)
+#define BLOCK                        SIZE_MAX
+#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
+#define VEC                          __m256i
+#define ACC                          __m256i
+#define ACC_ZERO                     _mm256_setzero_si256()
+#define ACC_ADD(a, b)                _mm256_add_epi32(a, b)
+#define LANES                        32
+#define QUERY_LOAD(p)                load_bytes_avx2(p)
+#define LOAD(p)                      load_bytes_avx2(p)
+#define QUERY_SOME(p, n, has_more)   load_bytes_some_avx2(p, n, has_more)
+#define LOAD_SOME(p, n, has_more)    load_bytes_some_avx2(p, n, has_more)
+#define STEP_XOR(sum, x, y)          step_xor_avx2(sum, x, y)
+#define STEP_AND(sum, x, y)          step_and_avx2(sum, x, y)
+#define STEP_OR(sum, x, y)           step_or_avx2(sum, x, y)
+#define SUM4(a, b, c, d, out)        sum4_epi32_avx2(a, b, c, d, false, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_epi32_avx2(a, b, c, d, false, out)
+#include "math/kernels_type.inc"
 
 VSI_TARGET_END
 
 VSI_FN const vsi_kernels *vsi_kernels_avx2(void) {
     static const vsi_kernels table = {
+        .names = "avx2 scalar",
         .name = "avx2",
-        .rows = {[VS_F32] = {[VS_L2] = l2sq_f32_rows_avx2,
-                             [VS_IP] = dot_f32_rows_avx2,
-                             [VS_COSINE] = dot_norm_f32_rows_avx2},
-                 [VS_U8] = {[VS_L2] = l2sq_u8_rows_avx2,
-                            [VS_IP] = dot_u8_rows_avx2,
-                            [VS_COSINE] = dot_norm_u8_rows_avx2}},
+        .rows = {[VS_F32] = VSI_KERNELS_OF_NUMBERS(rows, f32_avx2),
+                 [VS_F16] = VSI_KERNELS_OF_NUMBERS(rows, f16_avx2),
+                 [VS_BF16] = VSI_KERNELS_OF_NUMBERS(rows, bf16_avx2),
+                 [VS_U8] = VSI_KERNELS_OF_NUMBERS(rows, u8_avx2),
+                 [VS_I8] = VSI_KERNELS_OF_NUMBERS(rows, i8_avx2),
+                 [VS_BIT] = VSI_KERNELS_OF_BITS(rows, bit_avx2)},
+        .gather = {[VS_F32] = VSI_KERNELS_OF_NUMBERS(gather, f32_avx2),
+                   [VS_F16] = VSI_KERNELS_OF_NUMBERS(gather, f16_avx2),
+                   [VS_BF16] = VSI_KERNELS_OF_NUMBERS(gather, bf16_avx2),
+                   [VS_U8] = VSI_KERNELS_OF_NUMBERS(gather, u8_avx2),
+                   [VS_I8] = VSI_KERNELS_OF_NUMBERS(gather, i8_avx2),
+                   [VS_BIT] = VSI_KERNELS_OF_BITS(gather, bit_avx2)},
     };
     return &table;
-}
-
-#else
-
-VSI_FN const vsi_kernels *vsi_kernels_avx2(void) {
-    return NULL;
 }
 
 #endif

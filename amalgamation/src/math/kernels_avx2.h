@@ -4,6 +4,8 @@
 
 #include "math/kernels.h"
 
-VSI_FN const vsi_kernels *vsi_kernels_avx2(void); /* NULL where they cannot be compiled */
+#if defined(VSI_X86) && defined(__GNUC__)
+VSI_FN const vsi_kernels *vsi_kernels_avx2(void);
+#endif
 
 #endif

@@ -21,6 +21,14 @@ static int64_t i8_value(const void *p, size_t at) {
     return ((const int8_t *)p)[at];
 }
 
+/* Rows anywhere, one by one. */
+#define SCALAR_GATHER(name, type)                                                                  \
+    static void name##_gather_##type##_scalar(const void *query, const void *const *rows,          \
+                                              size_t dim, size_t n, double *out, double *norm) {   \
+        for (size_t i = 0; i < n; i++)                                                             \
+            name##_rows_##type##_scalar(query, rows[i], dim, 1, out + i, norm + i);                \
+    }
+
 /* The kernels of one type: sums of TERM, which sees the elements as a and b, in number. */
 #define SCALAR_SUM(name, type, bytes, number, TERM)                                                \
     static double name##_##type(const void *query, const void *row, size_t dim) {                  \
@@ -31,26 +39,28 @@ static int64_t i8_value(const void *p, size_t at) {
         }                                                                                          \
         return (double)sum;                                                                        \
     }                                                                                              \
-    static void name##_rows_##type(const void *query, const void *rows, size_t dim, size_t n,      \
-                                   double *out, double *norm) {                                    \
+    static void name##_rows_##type##_scalar(const void *query, const void *rows, size_t dim,       \
+                                            size_t n, double *out, double *norm) {                 \
         const uint8_t *row = rows;                                                                 \
         (void)norm;                                                                                \
         for (size_t i = 0; i < n; i++, row += dim * (bytes))                                       \
             out[i] = name##_##type(query, row, dim);                                               \
-    }
+    }                                                                                              \
+    SCALAR_GATHER(name, type)
 
 #define SCALAR_KERNELS(type, bytes, number)                                                        \
-    SCALAR_SUM(l2sq, type, bytes, number, (a - b) * (a - b))                                       \
-    SCALAR_SUM(dot, type, bytes, number, a *b)                                                     \
+    SCALAR_SUM(l2, type, bytes, number, (a - b) * (a - b))                                         \
+    SCALAR_SUM(ip, type, bytes, number, a *b)                                                      \
     SCALAR_SUM(l1, type, bytes, number, a < b ? b - a : a - b)                                     \
-    static void dot_norm_rows_##type(const void *query, const void *rows, size_t dim, size_t n,    \
-                                     double *out, double *norm) {                                  \
+    static void cosine_rows_##type##_scalar(const void *query, const void *rows, size_t dim,       \
+                                            size_t n, double *out, double *norm) {                 \
         const uint8_t *row = rows;                                                                 \
         for (size_t i = 0; i < n; i++, row += dim * (bytes)) {                                     \
-            out[i] = dot_##type(query, row, dim);                                                  \
-            norm[i] = dot_##type(row, row, dim);                                                   \
+            out[i] = ip_##type(query, row, dim);                                                   \
+            norm[i] = ip_##type(row, row, dim);                                                    \
         }                                                                                          \
-    }
+    }                                                                                              \
+    SCALAR_GATHER(cosine, type)
 
 SCALAR_KERNELS(f32, 4, double)
 SCALAR_KERNELS(f16, 2, double)
@@ -75,8 +85,8 @@ static uint64_t bits_word(const uint8_t *p, size_t bytes) {
     return word;
 }
 
-static void hamming_rows_bit(const void *query, const void *rows, size_t dim, size_t n, double *out,
-                             double *norm) {
+static void hamming_rows_bit_scalar(const void *query, const void *rows, size_t dim, size_t n,
+                                    double *out, double *norm) {
     size_t bytes = (dim + 7) / 8;
     const uint8_t *a = query, *b = rows;
     (void)norm;
@@ -88,8 +98,8 @@ static void hamming_rows_bit(const void *query, const void *rows, size_t dim, si
     }
 }
 
-static void jaccard_rows_bit(const void *query, const void *rows, size_t dim, size_t n, double *out,
-                             double *norm) {
+static void jaccard_rows_bit_scalar(const void *query, const void *rows, size_t dim, size_t n,
+                                    double *out, double *norm) {
     size_t bytes = (dim + 7) / 8;
     const uint8_t *a = query, *b = rows;
     for (size_t i = 0; i < n; i++, b += bytes) {
@@ -104,21 +114,25 @@ static void jaccard_rows_bit(const void *query, const void *rows, size_t dim, si
     }
 }
 
-#define SCALAR_ROW(type)                                                                           \
-    {                                                                                              \
-        [VS_L2] = l2sq_rows_##type, [VS_IP] = dot_rows_##type, [VS_COSINE] = dot_norm_rows_##type, \
-        [VS_L1] = l1_rows_##type                                                                   \
-    }
+SCALAR_GATHER(hamming, bit)
+SCALAR_GATHER(jaccard, bit)
 
 VSI_FN const vsi_kernels *vsi_kernels_scalar(void) {
     static const vsi_kernels table = {
+        .names = "scalar",
         .name = "scalar",
-        .rows = {[VS_F32] = SCALAR_ROW(f32),
-                 [VS_F16] = SCALAR_ROW(f16),
-                 [VS_BF16] = SCALAR_ROW(bf16),
-                 [VS_U8] = SCALAR_ROW(u8),
-                 [VS_I8] = SCALAR_ROW(i8),
-                 [VS_BIT] = {[VS_HAMMING] = hamming_rows_bit, [VS_JACCARD] = jaccard_rows_bit}},
+        .rows = {[VS_F32] = VSI_KERNELS_OF_NUMBERS(rows, f32_scalar),
+                 [VS_F16] = VSI_KERNELS_OF_NUMBERS(rows, f16_scalar),
+                 [VS_BF16] = VSI_KERNELS_OF_NUMBERS(rows, bf16_scalar),
+                 [VS_U8] = VSI_KERNELS_OF_NUMBERS(rows, u8_scalar),
+                 [VS_I8] = VSI_KERNELS_OF_NUMBERS(rows, i8_scalar),
+                 [VS_BIT] = VSI_KERNELS_OF_BITS(rows, bit_scalar)},
+        .gather = {[VS_F32] = VSI_KERNELS_OF_NUMBERS(gather, f32_scalar),
+                   [VS_F16] = VSI_KERNELS_OF_NUMBERS(gather, f16_scalar),
+                   [VS_BF16] = VSI_KERNELS_OF_NUMBERS(gather, bf16_scalar),
+                   [VS_U8] = VSI_KERNELS_OF_NUMBERS(gather, u8_scalar),
+                   [VS_I8] = VSI_KERNELS_OF_NUMBERS(gather, i8_scalar),
+                   [VS_BIT] = VSI_KERNELS_OF_BITS(gather, bit_scalar)},
     };
     return &table;
 }

@@ -54,9 +54,9 @@ static double exact_distance(int metric, double sum, double norm, double query_n
 }
 
 /* A row of floats whose sums left the range of single precision, above or below, in double. */
-static double exact_in_double(const exact_scan *scan, const float *row) {
+static double exact_in_double(const exact_scan *scan, const uint8_t *row) {
     int metric = scan->field->metric;
-    vsi_kernel *kernel = vsi_kernels_find(vsi_kernels_scalar(), VS_F32, metric);
+    vsi_kernel *kernel = vsi_kernels_find(vsi_kernels_scalar(), scan->field->type, metric);
     double sum = 0, norm = 0, query_sum = 0, query_norm = 0;
     kernel(scan->query, row, scan->dim, 1, &sum, &norm);
     if (metric == VS_COSINE)
@@ -80,12 +80,13 @@ static bool exact_is_trusted(const exact_scan *scan, size_t at) {
 /* The distances of n rows. */
 static void exact_rows(exact_scan *scan, const uint8_t *rows, size_t n) {
     const vsi_field *field = scan->field;
+    bool is_wide = field->type == VS_F32 || field->type == VS_BF16; /* others cannot leave it */
     scan->kernel(scan->query, rows, scan->dim, n, scan->out, scan->norm);
     for (size_t i = 0; i < n; i++)
         scan->out[i] =
-            field->type != VS_F32 || exact_is_trusted(scan, i)
+            !is_wide || exact_is_trusted(scan, i)
                 ? exact_distance(field->metric, scan->out[i], scan->norm[i], scan->query_norm)
-                : exact_in_double(scan, (const float *)(const void *)rows + i * scan->dim);
+                : exact_in_double(scan, rows + i * field->vector_bytes);
 }
 
 /* The query's norm, by the kernel that computes the rows', so that equal vectors are at distance 0. */

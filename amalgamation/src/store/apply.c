@@ -499,33 +499,15 @@ static vs_status apply_note(vsi_err *err, vsi_state *state, const vsi_op *op) {
 
 /* ---- drop ----------------------------------------------------------------------------------- */
 
-/* The first note of a collection, its key copied to bytes; VS_ERR_NOT_FOUND: there is none. */
-static vs_status drop_find_note(vsi_err *err, const vsi_state *state, uint32_t coll,
-                                uint8_t bytes[VSI_NOTE_KEY_BYTES_MAX], vsi_bytes *out_key) {
-    vsi_btree_cursor cursor;
-    vsi_bytes from = vsi_note_encode(bytes, coll, (vsi_bytes){bytes, 0});
-    vs_status st = vsi_btree_seek(err, &state->notes, from, &cursor);
-    if (st != VS_OK)
-        return st;
-    vsi_bytes key = {NULL, 0};
-    if (!vsi_btree_at_end(&cursor))
-        key = vsi_btree_entry(&cursor).key;
-    if (key.bytes < 7 || key.bytes > VSI_NOTE_KEY_BYTES_MAX || memcmp(key.data, bytes, 4) != 0)
-        return VS_ERR_NOT_FOUND;
-    memcpy(bytes, key.data, key.bytes);
-    *out_key = (vsi_bytes){bytes, key.bytes};
-    return VS_OK;
-}
-
 static vs_status drop_notes(vsi_err *err, vsi_state *state, const vsi_op *op) {
     uint8_t bytes[VSI_NOTE_KEY_BYTES_MAX];
-    vsi_bytes key = {NULL, 0};
-    vs_status st = drop_find_note(err, state, op->coll, bytes, &key);
+    vsi_bytes key = vsi_note_encode(bytes, op->coll, (vsi_bytes){bytes, 0});
+    vs_status st = vsi_note_next(err, state, bytes, &key.bytes);
     while (st == VS_OK) {
-        vsi_op note = {.coll = op->coll, .note_key = {key.data + 6, key.bytes - 6}};
+        vsi_op note = {.coll = op->coll, .note_key = {bytes + 6, key.bytes - 6}};
         st = note_remove(err, state, &note, key);
         if (st == VS_OK)
-            st = drop_find_note(err, state, op->coll, bytes, &key);
+            st = vsi_note_next(err, state, bytes, &key.bytes);
     }
     return st == VS_ERR_NOT_FOUND ? VS_OK : st;
 }

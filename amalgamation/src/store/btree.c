@@ -172,6 +172,14 @@ VSI_FN vs_status vsi_btree_next(vsi_err *err, vsi_btree_cursor *cursor) {
     return cursor_settle(err, cursor);
 }
 
+VSI_FN vs_status vsi_btree_seek_behind(vsi_err *err, const vsi_btree *tree, vsi_bytes key,
+                                       vsi_btree_cursor *out_cursor) {
+    vs_status st = vsi_btree_seek(err, tree, key, out_cursor);
+    bool is_there = st == VS_OK && !vsi_btree_at_end(out_cursor) &&
+                    !vsi_bytes_compare(vsi_btree_entry(out_cursor).key, key);
+    return is_there ? vsi_btree_next(err, out_cursor) : st;
+}
+
 /* ---- changing ------------------------------------------------------------------------------- */
 
 /* Walks down to the leaf of key and makes the path writable. */

@@ -46,6 +46,9 @@ typedef struct vsi_btree_cursor {
 /* Stands on the first entry whose key is key or greater. tree must outlive the cursor. */
 VS_NODISCARD VSI_FN vs_status vsi_btree_seek(vsi_err *err, const vsi_btree *tree, vsi_bytes key,
                                              vsi_btree_cursor *out_cursor);
+/* The same on the first entry whose key is greater. */
+VS_NODISCARD VSI_FN vs_status vsi_btree_seek_behind(vsi_err *err, const vsi_btree *tree,
+                                                    vsi_bytes key, vsi_btree_cursor *out_cursor);
 VSI_FN bool vsi_btree_at_end(const vsi_btree_cursor *cursor);
 VSI_FN vsi_node_item vsi_btree_entry(const vsi_btree_cursor *cursor);
 VS_NODISCARD VSI_FN vs_status vsi_btree_next(vsi_err *err, vsi_btree_cursor *cursor);

@@ -25,6 +25,13 @@ VSI_FN uint32_t vsi_desc_set(const vsi_desc *desc, uint32_t field) {
     return desc->field[field].is_optional ? 1 + field : VSI_LIVE_RECORDS;
 }
 
+VSI_FN size_t vsi_desc_vector_bytes(const vsi_desc *desc) {
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < desc->field_count; i++)
+        bytes += desc->field[i].vector_bytes;
+    return bytes;
+}
+
 static void desc_empty(vsi_desc *desc) {
     for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
         vsi_slabs_free(vsi_desc_array(desc, i));

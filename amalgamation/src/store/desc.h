@@ -50,6 +50,9 @@ VSI_FN vsi_slabs *vsi_desc_array(vsi_desc *desc, uint32_t at);
 /* The set of slots that have a field's vector (store/live). */
 VSI_FN uint32_t vsi_desc_set(const vsi_desc *desc, uint32_t field);
 
+/* Of a record that has the vectors of all fields. */
+VSI_FN size_t vsi_desc_vector_bytes(const vsi_desc *desc);
+
 /* All descs of a database. */
 typedef struct vsi_descs {
     vsi_mem *mem;   /* borrowed */

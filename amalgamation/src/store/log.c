@@ -2,7 +2,7 @@
  *
  *   W1  A log file is only appended to, by the session that created it. What an earlier session
  *       left is never written to again.
- *   W2  After a sync the next frame begins in a block (pad_bytes) that holds nothing durable.
+ *   W2  After a sync the next frame begins in a block (pad_bytes) that holds no durable frame.
  *   W3  Every frame above durable_lsn is kept in memory until a sync covers it. So a failed
  *       sync, after which the system may have dropped the pages, loses nothing: the frames go to
  *       a new file.
@@ -12,6 +12,15 @@
  *       failed commit never comes back. */
 #include "store/log.h"
 #include "base/bytes.h"
+
+enum {
+    /* A file system keeps a note of each block that is written for the first time, and a sync waits for it. Small
+     * commits therefore find zeros in their blocks, written ahead in one go: 1.8 times the synced appends of 640
+     * bytes per second on ext4, with 256 KiB as with 64 KiB or 1 MiB (bench/RESULTS.md). */
+    LOG_AHEAD_BYTES_MAX = 256 << 10,
+    LOG_SMALL_BYTES = 32 << 10, /* more between two syncs would write the zeros for nothing */
+    LOG_ZEROS_BYTES = 16 << 10
+};
 
 VSI_FN bool vsi_log_is_open(const vsi_log *log) {
     return vsi_file_is_open(&log->file);
@@ -154,7 +163,7 @@ static void draft_install(vsi_log *log) {
     log->chain = draft.chain;
     log->pad_bytes = draft.pad_bytes;
     log->pos = vsi_round_up(draft.pos, draft.pad_bytes); /* keeps W2 */
-    log->owned = 0;
+    log->owned = log->blank_end = 0;
     log->tail_is_dirty = false;
     log_release(log, UINT64_MAX);
     log->durable_lsn = log->next_lsn - 1;
@@ -212,13 +221,18 @@ static bool log_seal(vsi_log *log, vsi_frame *frame, vsi_buf *buf) {
     return true;
 }
 
+/* How much is prepared for frames to come: as much as the file has already. */
+static uint64_t log_ahead(const vsi_log *log) {
+    return log->pos < LOG_AHEAD_BYTES_MAX ? log->pos : LOG_AHEAD_BYTES_MAX;
+}
+
 VSI_FN vs_status vsi_log_own(vsi_err *err, vsi_log *log, size_t bytes, uint64_t reserve) {
     uint64_t end =
         vsi_round_up(log->pos, log->pad_bytes) + vsi_frame_stride((uint32_t)bytes) + reserve;
+    uint64_t spare = reserve > log_ahead(log) ? reserve : log_ahead(log); /* not at each frame */
     if (end <= log->owned)
         return VS_OK;
-    vs_status st =
-        vsi_file_reserve(err, &log->file, end, reserve, &log->owned); /* not at each frame */
+    vs_status st = vsi_file_reserve(err, &log->file, end, spare, &log->owned);
     log->is_tight = st == VS_ERR_FULL || log->owned == end;
     return st;
 }
@@ -273,7 +287,7 @@ VSI_FN vs_status vsi_log_cut_off(vsi_err *err, vsi_log *log) {
     if (st != VS_OK)
         return st;
     log->tail_is_dirty = false; /* keeps W5 */
-    log->owned = 0;
+    log->owned = log->blank_end = 0;
     log_release(log, UINT64_MAX);
     log->pos = vsi_round_up(log->pos, log->pad_bytes);
     return VS_OK;
@@ -301,11 +315,31 @@ VSI_FN vs_status vsi_log_keep(vsi_err *err, vsi_log *log, const vsi_frame *frame
 
 /* ---- syncing -------------------------------------------------------------------------------- */
 
+/* Writes zeros where the next frames will be; only into what the device has given, so nothing else lacks space
+ * for it. A failure costs time in later syncs and nothing else. */
+static void log_write_ahead(vsi_log *log) {
+    static const uint8_t zeros[LOG_ZEROS_BYTES];
+    uint64_t end = log->pos + log_ahead(log);
+    if (log->kept_bytes > LOG_SMALL_BYTES || log->pos + log->kept_bytes <= log->blank_end ||
+        log->is_tight || log->tail_is_dirty || log->owned == UINT64_MAX)
+        return;
+    end = end < log->owned ? end : log->owned;
+    vsi_err ignored = {0};
+    uint64_t at = log->blank_end > log->pos ? log->blank_end : log->pos;
+    for (uint64_t bytes = 0; at < end; at += bytes) {
+        bytes = end - at < sizeof zeros ? end - at : sizeof zeros;
+        if (vsi_file_write(&ignored, &log->file, zeros, (size_t)bytes, at) != VS_OK)
+            return;
+        log->blank_end = at + bytes;
+    }
+}
+
 VSI_FN bool vsi_log_sync_begin(vsi_log *log, vsi_log_ticket *out_ticket) {
     if (!log->kept)
         return false;
     out_ticket->lsn = log->next_lsn - 1;
     log->pos = vsi_round_up(log->pos, log->pad_bytes); /* keeps W2 */
+    log_write_ahead(log);
     return true;
 }
 

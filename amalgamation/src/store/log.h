@@ -43,6 +43,7 @@ typedef struct vsi_log {
     uint64_t salt, chain;
     uint64_t pos;       /* where the next frame goes */
     uint64_t owned;     /* bytes that the device has given to the file; UINT64_MAX: nobody knows */
+    uint64_t blank_end; /* zeros were written from pos to here; below pos: none are left */
     bool is_tight;      /* the device has not given as much as was asked for */
     uint32_t pad_bytes; /* blast radius of the device */
     bool tail_is_dirty; /* a failed append may have left bytes behind pos */

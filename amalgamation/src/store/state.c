@@ -295,10 +295,7 @@ VSI_FN vs_status vsi_state_name_after(vsi_err *err, const vsi_state *state, vsi_
     uint8_t key[1 + VS_NAME_BYTES_MAX];
     vsi_btree_cursor cursor;
     vsi_bytes from = state_name_key(key, name);
-    vs_status st = vsi_btree_seek(err, &state->catalog, from, &cursor);
-    if (st == VS_OK && !vsi_btree_at_end(&cursor) &&
-        !vsi_bytes_compare(vsi_btree_entry(&cursor).key, from))
-        st = vsi_btree_next(err, &cursor);
+    vs_status st = vsi_btree_seek_behind(err, &state->catalog, from, &cursor);
     if (st != VS_OK)
         return st;
     if (vsi_btree_at_end(&cursor))
@@ -585,7 +582,7 @@ VSI_FN vsi_hash128 vsi_vector_hash(uint32_t field, vsi_bytes vector) {
 }
 
 VSI_FN vs_status vsi_coll_version(vsi_err *err, const vsi_coll *coll, uint32_t slot,
-                                  uint64_t *out_version) {
+                                  uint64_t *out_version, uint64_t *out_payload_bytes) {
     uint8_t bytes[VSI_SLOT_KEY_BYTES], content[48] = {0};
     vsi_payload payload = {.bytes = 0};
     vs_key key;
@@ -609,6 +606,7 @@ VSI_FN vs_status vsi_coll_version(vsi_err *err, const vsi_coll *coll, uint32_t s
     vsi_put_u64(content + 40, payload.hash.hi);
     uint64_t version = vsi_hash64(content, payload.bytes ? 48 : 32, 0);
     *out_version = version ? version : 1;
+    *out_payload_bytes = payload.bytes;
     return VS_OK;
 }
 
@@ -645,4 +643,21 @@ VSI_FN vs_status vsi_note_find(vsi_err *err, const vsi_state *state, uint32_t co
                                vsi_value *out_value) {
     uint8_t bytes[VSI_NOTE_KEY_BYTES_MAX];
     return vsi_value_find(err, &state->notes, vsi_note_encode(bytes, coll, key), out_value);
+}
+
+VSI_FN vs_status vsi_note_next(vsi_err *err, const vsi_state *state,
+                               uint8_t io_key[VSI_NOTE_KEY_BYTES_MAX], size_t *io_bytes) {
+    vsi_btree_cursor cursor;
+    vsi_bytes key = {NULL, 0};
+    vs_status st =
+        vsi_btree_seek_behind(err, &state->notes, (vsi_bytes){io_key, *io_bytes}, &cursor);
+    if (st != VS_OK)
+        return st;
+    if (!vsi_btree_at_end(&cursor))
+        key = vsi_btree_entry(&cursor).key;
+    if (key.bytes < 7 || key.bytes > VSI_NOTE_KEY_BYTES_MAX || memcmp(key.data, io_key, 4) != 0)
+        return VS_ERR_NOT_FOUND;
+    memcpy(io_key, key.data, key.bytes);
+    *io_bytes = key.bytes;
+    return VS_OK;
 }

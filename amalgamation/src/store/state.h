@@ -117,9 +117,9 @@ VS_NODISCARD VSI_FN vs_status vsi_coll_row(vsi_err *err, const vsi_coll *coll, u
                                            uint32_t slot, const uint8_t **out_row);
 /* A vector's share of the hash that a cell keeps; elements little-endian. */
 VSI_FN vsi_hash128 vsi_vector_hash(uint32_t field, vsi_bytes vector);
-/* A hash of what the record in a live slot holds, never 0. */
+/* A hash of what the record in a live slot holds, never 0, and how large its payload is. */
 VS_NODISCARD VSI_FN vs_status vsi_coll_version(vsi_err *err, const vsi_coll *coll, uint32_t slot,
-                                               uint64_t *out_version);
+                                               uint64_t *out_version, uint64_t *out_payload_bytes);
 /* Appends the metadata of a slot to buf, nothing when it has none. */
 VS_NODISCARD VSI_FN vs_status vsi_coll_read_metadata(vsi_err *err, const vsi_coll *coll,
                                                      uint32_t slot, vsi_buf *buf);
@@ -142,5 +142,10 @@ VSI_FN vsi_bytes vsi_note_encode(uint8_t out[VSI_NOTE_KEY_BYTES_MAX], uint32_t c
 /* VS_ERR_NOT_FOUND without a message when there is no such note. */
 VS_NODISCARD VSI_FN vs_status vsi_note_find(vsi_err *err, const vsi_state *state, uint32_t coll,
                                             vsi_bytes key, vsi_value *out_value);
+/* The key of the note behind one that vsi_note_encode made, of the same collection, in its place;
+ * VS_ERR_NOT_FOUND without a message: there is none. */
+VS_NODISCARD VSI_FN vs_status vsi_note_next(vsi_err *err, const vsi_state *state,
+                                            uint8_t io_key[VSI_NOTE_KEY_BYTES_MAX],
+                                            size_t *io_bytes);
 
 #endif

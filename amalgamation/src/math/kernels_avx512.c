@@ -1,0 +1,302 @@
+/* kernels_avx512.c - kernels for AVX-512: what is left of a row behind its last whole vector is loaded under a mask. */
+#include "math/kernels_avx512.h"
+
+#if defined(VSI_X86) && defined(__GNUC__)
+
+VSI_TARGET_BEGIN(VSI_TARGET_AVX512)
+
+/* ---- floats --------------------------------------------------------------------------------- */
+
+/* The sums of four vectors' lanes, in single precision, as doubles. */
+VSI_INLINE void sum4_ps_avx512(__m512 a, __m512 b, __m512 c, __m512 d, double *out) {
+    __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    __m512 cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+    __m512 low = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd)));
+    __m512 high = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd)));
+    __m512 lanes = _mm512_add_ps(low, high); /* each four of them: a, b, c, d */
+    __m256 half = _mm256_add_ps(_mm512_castps512_ps256(lanes), _mm512_extractf32x8_ps(lanes, 1));
+    __m128 sum = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+    _mm256_storeu_pd(out, _mm256_cvtps_pd(sum));
+}
+
+VSI_INLINE __mmask16 mask16_avx512(size_t n) {
+    return (__mmask16)((1u << n) - 1);
+}
+
+VSI_INLINE __m512 widen_bf16_avx512(__m256i bits) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+}
+
+VSI_INLINE __m512 load_f16_avx512(const uint16_t *p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+
+VSI_INLINE __m512 load_f16_some_avx512(const uint16_t *p, size_t n) {
+    return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask16_avx512(n), p));
+}
+
+VSI_INLINE __m512 load_bf16_avx512(const uint16_t *p) {
+    return widen_bf16_avx512(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+
+VSI_INLINE __m512 load_bf16_some_avx512(const uint16_t *p, size_t n) {
+    return widen_bf16_avx512(_mm256_maskz_loadu_epi16(mask16_avx512(n), p));
+}
+
+/* A block of the query in single precision, zeros up to a whole vector. */
+static void query_f16_avx512(float *to, const uint16_t *from, size_t n) {
+    for (size_t j = 0; j < n; j += 16)
+        _mm512_storeu_ps(to + j, load_f16_some_avx512(from + j, n - j < 16 ? n - j : 16));
+}
+
+static void query_bf16_avx512(float *to, const uint16_t *from, size_t n) {
+    for (size_t j = 0; j < n; j += 16)
+        _mm512_storeu_ps(to + j, load_bf16_some_avx512(from + j, n - j < 16 ? n - j : 16));
+}
+
+VSI_INLINE __m512 step_l2_ps_avx512(__m512 sum, __m512 x, __m512 y) {
+    __m512 d = _mm512_sub_ps(x, y);
+    return _mm512_fmadd_ps(d, d, sum);
+}
+
+VSI_INLINE __m512 step_l1_ps_avx512(__m512 sum, __m512 x, __m512 y) {
+    return _mm512_add_ps(sum, _mm512_abs_ps(_mm512_sub_ps(x, y)));
+}
+
+#define K(name)                      name##_f32_avx512
+#define ELEM                         float
+#define QUERY                        float
+#define UNITS(dim)                   (dim)
+#define BLOCK                        VSI_KERNEL_BLOCK
+#define QUERY_PREPARE(to, from, n)   const float *to = (from)
+#define VEC                          __m512
+#define ACC                          __m512
+#define ACC_ZERO                     _mm512_setzero_ps()
+#define ACC_ADD(a, b)                _mm512_add_ps(a, b)
+#define LANES                        16
+#define QUERY_LOAD(p)                _mm512_loadu_ps(p)
+#define LOAD(p)                      _mm512_loadu_ps(p)
+#define QUERY_SOME(p, n, has_more)   _mm512_maskz_loadu_ps(mask16_avx512(n), p)
+#define LOAD_SOME(p, n, has_more)    _mm512_maskz_loadu_ps(mask16_avx512(n), p)
+#define STEP_L2(sum, x, y)           step_l2_ps_avx512(sum, x, y)
+#define STEP_DOT(sum, x, y)          _mm512_fmadd_ps(x, y, sum)
+#define STEP_L1(sum, x, y)           step_l1_ps_avx512(sum, x, y)
+#define SUM4(a, b, c, d, out)        sum4_ps_avx512(a, b, c, d, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_ps_avx512(a, b, c, d, out)
+#include "math/kernels_type.inc"
+
+#define K(name)    name##_f16_avx512
+#define ELEM       uint16_t
+#define QUERY      float
+#define UNITS(dim) (dim)
+#define BLOCK      VSI_KERNEL_BLOCK
+#define QUERY_PREPARE(to, from, n)                                                                 \
+    float to[VSI_KERNEL_BLOCK];                                                                    \
+    query_f16_avx512(to, from, n)
+#define VEC                          __m512
+#define ACC                          __m512
+#define ACC_ZERO                     _mm512_setzero_ps()
+#define ACC_ADD(a, b)                _mm512_add_ps(a, b)
+#define LANES                        16
+#define QUERY_LOAD(p)                _mm512_loadu_ps(p)
+#define LOAD(p)                      load_f16_avx512(p)
+#define QUERY_SOME(p, n, has_more)   _mm512_loadu_ps(p)
+#define LOAD_SOME(p, n, has_more)    load_f16_some_avx512(p, n)
+#define STEP_L2(sum, x, y)           step_l2_ps_avx512(sum, x, y)
+#define STEP_DOT(sum, x, y)          _mm512_fmadd_ps(x, y, sum)
+#define STEP_L1(sum, x, y)           step_l1_ps_avx512(sum, x, y)
+#define SUM4(a, b, c, d, out)        sum4_ps_avx512(a, b, c, d, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_ps_avx512(a, b, c, d, out)
+#include "math/kernels_type.inc"
+
+#define K(name)    name##_bf16_avx512
+#define ELEM       uint16_t
+#define QUERY      float
+#define UNITS(dim) (dim)
+#define BLOCK      VSI_KERNEL_BLOCK
+#define QUERY_PREPARE(to, from, n)                                                                 \
+    float to[VSI_KERNEL_BLOCK];                                                                    \
+    query_bf16_avx512(to, from, n)
+#define VEC                          __m512
+#define ACC                          __m512
+#define ACC_ZERO                     _mm512_setzero_ps()
+#define ACC_ADD(a, b)                _mm512_add_ps(a, b)
+#define LANES                        16
+#define QUERY_LOAD(p)                _mm512_loadu_ps(p)
+#define LOAD(p)                      load_bf16_avx512(p)
+#define QUERY_SOME(p, n, has_more)   _mm512_loadu_ps(p)
+#define LOAD_SOME(p, n, has_more)    load_bf16_some_avx512(p, n)
+#define STEP_L2(sum, x, y)           step_l2_ps_avx512(sum, x, y)
+#define STEP_DOT(sum, x, y)          _mm512_fmadd_ps(x, y, sum)
+#define STEP_L1(sum, x, y)           step_l1_ps_avx512(sum, x, y)
+#define SUM4(a, b, c, d, out)        sum4_ps_avx512(a, b, c, d, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_ps_avx512(a, b, c, d, out)
+#include "math/kernels_type.inc"
+
+/* ---- whole numbers -------------------------------------------------------------------------- */
+
+/* The sums of four vectors' lanes of 32 bits, modulo 2^32. */
+static inline void sum4_epi32_avx512(__m512i a, __m512i b, __m512i c, __m512i d, bool is_signed,
+                                     double *out) {
+    __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+    __m512i lanes = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+    __m256i half =
+        _mm256_add_epi32(_mm512_castsi512_si256(lanes), _mm512_extracti64x4_epi64(lanes, 1));
+    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    _mm256_storeu_pd(out, is_signed ? _mm256_cvtepi32_pd(sum) : _mm256_cvtepu32_pd(sum));
+}
+
+VSI_INLINE __m512i load_bytes_avx512(const uint8_t *p) {
+    return _mm512_loadu_si512((const void *)p);
+}
+
+VSI_INLINE __m512i load_bytes_some_avx512(const uint8_t *p, size_t n) {
+    return _mm512_maskz_loadu_epi8(((__mmask64)1 << n) - 1, p);
+}
+
+/* Bytes in even and in odd places as 16-bit numbers. */
+VSI_INLINE __m512i even_u8_avx512(__m512i v) {
+    return _mm512_and_si512(v, _mm512_set1_epi16(0xff));
+}
+
+VSI_INLINE __m512i odd_u8_avx512(__m512i v) {
+    return _mm512_srli_epi16(v, 8);
+}
+
+VSI_INLINE __m512i even_i8_avx512(__m512i v) {
+    return _mm512_srai_epi16(_mm512_slli_epi16(v, 8), 8);
+}
+
+VSI_INLINE __m512i odd_i8_avx512(__m512i v) {
+    return _mm512_srai_epi16(v, 8);
+}
+
+/* A lane of 32 bits adds at most 65535 / 64 + 1 times 4 * 255 * 255, which is below 2^31. */
+#define INTEGER_STEPS_AVX512(type)                                                                 \
+    VSI_INLINE __m512i step_dot_##type##_avx512(__m512i sum, __m512i x, __m512i y) {               \
+        sum = _mm512_dpwssd_epi32(sum, even_##type##_avx512(x), even_##type##_avx512(y));          \
+        return _mm512_dpwssd_epi32(sum, odd_##type##_avx512(x), odd_##type##_avx512(y));           \
+    }                                                                                              \
+    VSI_INLINE __m512i step_l2_##type##_avx512(__m512i sum, __m512i x, __m512i y) {                \
+        __m512i even = _mm512_sub_epi16(even_##type##_avx512(x), even_##type##_avx512(y));         \
+        __m512i odd = _mm512_sub_epi16(odd_##type##_avx512(x), odd_##type##_avx512(y));            \
+        return _mm512_dpwssd_epi32(_mm512_dpwssd_epi32(sum, even, even), odd, odd);                \
+    }
+
+INTEGER_STEPS_AVX512(u8)
+INTEGER_STEPS_AVX512(i8)
+
+VSI_INLINE __m512i step_l1_u8_avx512(__m512i sum, __m512i x, __m512i y) {
+    return _mm512_add_epi32(sum, _mm512_sad_epu8(x, y));
+}
+
+VSI_INLINE __m512i step_l1_i8_avx512(__m512i sum, __m512i x, __m512i y) {
+    const __m512i shift = _mm512_set1_epi8(-128);
+    return step_l1_u8_avx512(sum, _mm512_xor_si512(x, shift), _mm512_xor_si512(y, shift));
+}
+
+#define K(name)                      name##_u8_avx512
+#define ELEM                         uint8_t
+#define QUERY                        uint8_t
+#define UNITS(dim)                   (dim)
+#define BLOCK                        SIZE_MAX
+#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
+#define VEC                          __m512i
+#define ACC                          __m512i
+#define ACC_ZERO                     _mm512_setzero_si512()
+#define ACC_ADD(a, b)                _mm512_add_epi32(a, b)
+#define LANES                        64
+#define QUERY_LOAD(p)                load_bytes_avx512(p)
+#define LOAD(p)                      load_bytes_avx512(p)
+#define QUERY_SOME(p, n, has_more)   load_bytes_some_avx512(p, n)
+#define LOAD_SOME(p, n, has_more)    load_bytes_some_avx512(p, n)
+#define STEP_L2(sum, x, y)           step_l2_u8_avx512(sum, x, y)
+#define STEP_DOT(sum, x, y)          step_dot_u8_avx512(sum, x, y)
+#define STEP_L1(sum, x, y)           step_l1_u8_avx512(sum, x, y)
+#define SUM4(a, b, c, d, out)        sum4_epi32_avx512(a, b, c, d, false, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_epi32_avx512(a, b, c, d, false, out)
+#include "math/kernels_type.inc"
+
+#define K(name)                      name##_i8_avx512
+#define ELEM                         uint8_t
+#define QUERY                        uint8_t
+#define UNITS(dim)                   (dim)
+#define BLOCK                        SIZE_MAX
+#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
+#define VEC                          __m512i
+#define ACC                          __m512i
+#define ACC_ZERO                     _mm512_setzero_si512()
+#define ACC_ADD(a, b)                _mm512_add_epi32(a, b)
+#define LANES                        64
+#define QUERY_LOAD(p)                load_bytes_avx512(p)
+#define LOAD(p)                      load_bytes_avx512(p)
+#define QUERY_SOME(p, n, has_more)   load_bytes_some_avx512(p, n)
+#define LOAD_SOME(p, n, has_more)    load_bytes_some_avx512(p, n)
+#define STEP_L2(sum, x, y)           step_l2_i8_avx512(sum, x, y)
+#define STEP_DOT(sum, x, y)          step_dot_i8_avx512(sum, x, y)
+#define STEP_L1(sum, x, y)           step_l1_i8_avx512(sum, x, y)
+#define SUM4(a, b, c, d, out)        sum4_epi32_avx512(a, b, c, d, false, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_epi32_avx512(a, b, c, d, true, out)
+#include "math/kernels_type.inc"
+
+/* ---- bits ----------------------------------------------------------------------------------- */
+
+VSI_INLINE __m512i step_xor_avx512(__m512i sum, __m512i x, __m512i y) {
+    return _mm512_add_epi32(sum, _mm512_popcnt_epi32(_mm512_xor_si512(x, y)));
+}
+
+VSI_INLINE __m512i step_and_avx512(__m512i sum, __m512i x, __m512i y) {
+    return _mm512_add_epi32(sum, _mm512_popcnt_epi32(_mm512_and_si512(x, y)));
+}
+
+VSI_INLINE __m512i step_or_avx512(__m512i sum, __m512i x, __m512i y) {
+    return _mm512_add_epi32(sum, _mm512_popcnt_epi32(_mm512_or_si512(x, y)));
+}
+
+#define K(name) name##_bit_avx512
+#define BITS
+#define ELEM                         uint8_t
+#define QUERY                        uint8_t
+#define UNITS(dim)                   (((dim) + 7) / 8)
+#define BLOCK                        SIZE_MAX
+#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
+#define VEC                          __m512i
+#define ACC                          __m512i
+#define ACC_ZERO                     _mm512_setzero_si512()
+#define ACC_ADD(a, b)                _mm512_add_epi32(a, b)
+#define LANES                        64
+#define QUERY_LOAD(p)                load_bytes_avx512(p)
+#define LOAD(p)                      load_bytes_avx512(p)
+#define QUERY_SOME(p, n, has_more)   load_bytes_some_avx512(p, n)
+#define LOAD_SOME(p, n, has_more)    load_bytes_some_avx512(p, n)
+#define STEP_XOR(sum, x, y)          step_xor_avx512(sum, x, y)
+#define STEP_AND(sum, x, y)          step_and_avx512(sum, x, y)
+#define STEP_OR(sum, x, y)           step_or_avx512(sum, x, y)
+#define SUM4(a, b, c, d, out)        sum4_epi32_avx512(a, b, c, d, false, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_epi32_avx512(a, b, c, d, false, out)
+#include "math/kernels_type.inc"
+
+VSI_TARGET_END
+
+VSI_FN const vsi_kernels *vsi_kernels_avx512(void) {
+    static const vsi_kernels table = {
+        .names = "avx512 avx2 scalar",
+        .name = "avx512",
+        .rows = {[VS_F32] = VSI_KERNELS_OF_NUMBERS(rows, f32_avx512),
+                 [VS_F16] = VSI_KERNELS_OF_NUMBERS(rows, f16_avx512),
+                 [VS_BF16] = VSI_KERNELS_OF_NUMBERS(rows, bf16_avx512),
+                 [VS_U8] = VSI_KERNELS_OF_NUMBERS(rows, u8_avx512),
+                 [VS_I8] = VSI_KERNELS_OF_NUMBERS(rows, i8_avx512),
+                 [VS_BIT] = VSI_KERNELS_OF_BITS(rows, bit_avx512)},
+        .gather = {[VS_F32] = VSI_KERNELS_OF_NUMBERS(gather, f32_avx512),
+                   [VS_F16] = VSI_KERNELS_OF_NUMBERS(gather, f16_avx512),
+                   [VS_BF16] = VSI_KERNELS_OF_NUMBERS(gather, bf16_avx512),
+                   [VS_U8] = VSI_KERNELS_OF_NUMBERS(gather, u8_avx512),
+                   [VS_I8] = VSI_KERNELS_OF_NUMBERS(gather, i8_avx512),
+                   [VS_BIT] = VSI_KERNELS_OF_BITS(gather, bit_avx512)},
+    };
+    return &table;
+}
+
+#endif

@@ -1,0 +1,375 @@
+/* kernels_neon.c - kernels for NEON on 64-bit ARM. What is left of a row of bytes behind its last whole vector is loaded with
+ * the bytes before it, which are masked away. */
+#include "math/kernels_neon.h"
+
+#ifdef VSI_NEON
+
+/* ---- floats --------------------------------------------------------------------------------- */
+
+/* The sums of four vectors' lanes, in single precision, as doubles. */
+VSI_INLINE void sum4_f32_neon(float32x4_t a, float32x4_t b, float32x4_t c, float32x4_t d,
+                              double *out) {
+    float32x4_t sum = vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d));
+    vst1q_f64(out, vcvt_f64_f32(vget_low_f32(sum)));
+    vst1q_f64(out + 2, vcvt_high_f64_f32(sum));
+}
+
+VSI_INLINE float32x4_t load_f32_some_neon(const float *p, size_t n) {
+    float few[4] = {0};
+    for (size_t i = 0; i < n; i++)
+        few[i] = p[i];
+    return vld1q_f32(few);
+}
+
+VSI_INLINE uint16x4_t load_half_some_neon(const uint16_t *p, size_t n) {
+    uint16_t few[4] = {0};
+    for (size_t i = 0; i < n; i++)
+        few[i] = p[i];
+    return vld1_u16(few);
+}
+
+VSI_INLINE float32x4_t widen_f16_neon(uint16x4_t bits) {
+    return vcvt_f32_f16(vreinterpret_f16_u16(bits));
+}
+
+VSI_INLINE float32x4_t widen_bf16_neon(uint16x4_t bits) {
+    return vreinterpretq_f32_u32(vshll_n_u16(bits, 16));
+}
+
+VSI_INLINE float32x4_t load_f16_neon(const uint16_t *p) {
+    return widen_f16_neon(vld1_u16(p));
+}
+
+VSI_INLINE float32x4_t load_f16_some_neon(const uint16_t *p, size_t n) {
+    return widen_f16_neon(load_half_some_neon(p, n));
+}
+
+VSI_INLINE float32x4_t load_bf16_neon(const uint16_t *p) {
+    return widen_bf16_neon(vld1_u16(p));
+}
+
+VSI_INLINE float32x4_t load_bf16_some_neon(const uint16_t *p, size_t n) {
+    return widen_bf16_neon(load_half_some_neon(p, n));
+}
+
+/* A block of the query in single precision, zeros up to a whole vector. */
+static void query_f16_neon(float *to, const uint16_t *from, size_t n) {
+    for (size_t j = 0; j < n; j += 4)
+        vst1q_f32(to + j, load_f16_some_neon(from + j, n - j < 4 ? n - j : 4));
+}
+
+static void query_bf16_neon(float *to, const uint16_t *from, size_t n) {
+    for (size_t j = 0; j < n; j += 4)
+        vst1q_f32(to + j, load_bf16_some_neon(from + j, n - j < 4 ? n - j : 4));
+}
+
+VSI_INLINE float32x4_t step_l2_f32_neon(float32x4_t sum, float32x4_t x, float32x4_t y) {
+    float32x4_t d = vsubq_f32(x, y);
+    return vfmaq_f32(sum, d, d);
+}
+
+#define K(name)                      name##_f32_neon
+#define ELEM                         float
+#define QUERY                        float
+#define UNITS(dim)                   (dim)
+#define BLOCK                        VSI_KERNEL_BLOCK
+#define QUERY_PREPARE(to, from, n)   const float *to = (from)
+#define VEC                          float32x4_t
+#define ACC                          float32x4_t
+#define ACC_ZERO                     vdupq_n_f32(0)
+#define ACC_ADD(a, b)                vaddq_f32(a, b)
+#define LANES                        4
+#define QUERY_LOAD(p)                vld1q_f32(p)
+#define LOAD(p)                      vld1q_f32(p)
+#define QUERY_SOME(p, n, has_more)   load_f32_some_neon(p, n)
+#define LOAD_SOME(p, n, has_more)    load_f32_some_neon(p, n)
+#define STEP_L2(sum, x, y)           step_l2_f32_neon(sum, x, y)
+#define STEP_DOT(sum, x, y)          vfmaq_f32(sum, x, y)
+#define STEP_L1(sum, x, y)           vaddq_f32(sum, vabdq_f32(x, y))
+#define SUM4(a, b, c, d, out)        sum4_f32_neon(a, b, c, d, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_f32_neon(a, b, c, d, out)
+#include "math/kernels_type.inc"
+
+#define K(name)    name##_f16_neon
+#define ELEM       uint16_t
+#define QUERY      float
+#define UNITS(dim) (dim)
+#define BLOCK      VSI_KERNEL_BLOCK
+#define QUERY_PREPARE(to, from, n)                                                                 \
+    float to[VSI_KERNEL_BLOCK];                                                                    \
+    query_f16_neon(to, from, n)
+#define VEC                          float32x4_t
+#define ACC                          float32x4_t
+#define ACC_ZERO                     vdupq_n_f32(0)
+#define ACC_ADD(a, b)                vaddq_f32(a, b)
+#define LANES                        4
+#define QUERY_LOAD(p)                vld1q_f32(p)
+#define LOAD(p)                      load_f16_neon(p)
+#define QUERY_SOME(p, n, has_more)   vld1q_f32(p)
+#define LOAD_SOME(p, n, has_more)    load_f16_some_neon(p, n)
+#define STEP_L2(sum, x, y)           step_l2_f32_neon(sum, x, y)
+#define STEP_DOT(sum, x, y)          vfmaq_f32(sum, x, y)
+#define STEP_L1(sum, x, y)           vaddq_f32(sum, vabdq_f32(x, y))
+#define SUM4(a, b, c, d, out)        sum4_f32_neon(a, b, c, d, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_f32_neon(a, b, c, d, out)
+#include "math/kernels_type.inc"
+
+#define K(name)    name##_bf16_neon
+#define ELEM       uint16_t
+#define QUERY      float
+#define UNITS(dim) (dim)
+#define BLOCK      VSI_KERNEL_BLOCK
+#define QUERY_PREPARE(to, from, n)                                                                 \
+    float to[VSI_KERNEL_BLOCK];                                                                    \
+    query_bf16_neon(to, from, n)
+#define VEC                          float32x4_t
+#define ACC                          float32x4_t
+#define ACC_ZERO                     vdupq_n_f32(0)
+#define ACC_ADD(a, b)                vaddq_f32(a, b)
+#define LANES                        4
+#define QUERY_LOAD(p)                vld1q_f32(p)
+#define LOAD(p)                      load_bf16_neon(p)
+#define QUERY_SOME(p, n, has_more)   vld1q_f32(p)
+#define LOAD_SOME(p, n, has_more)    load_bf16_some_neon(p, n)
+#define STEP_L2(sum, x, y)           step_l2_f32_neon(sum, x, y)
+#define STEP_DOT(sum, x, y)          vfmaq_f32(sum, x, y)
+#define STEP_L1(sum, x, y)           vaddq_f32(sum, vabdq_f32(x, y))
+#define SUM4(a, b, c, d, out)        sum4_f32_neon(a, b, c, d, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_f32_neon(a, b, c, d, out)
+#include "math/kernels_type.inc"
+
+/* ---- whole numbers -------------------------------------------------------------------------- */
+
+/* The sums of four vectors' lanes of 32 bits, modulo 2^32. */
+VSI_INLINE void sum4_u32_neon(uint32x4_t a, uint32x4_t b, uint32x4_t c, uint32x4_t d,
+                              bool is_signed, double *out) {
+    uint32_t number[4];
+    vst1q_u32(number, vpaddq_u32(vpaddq_u32(a, b), vpaddq_u32(c, d)));
+    for (int i = 0; i < 4; i++)
+        out[i] = is_signed ? (double)(int32_t)number[i] : (double)number[i];
+}
+
+/* n of 1 to 15 bytes, behind zeros where 16 bytes lie before their end, else in front of them. */
+static inline uint8x16_t load_bytes_some_neon(const uint8_t *p, size_t n, bool has_more) {
+    static const uint8_t mask[32] = {0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,
+                                     0,   0,   0,   0,   0,   255, 255, 255, 255, 255, 255,
+                                     255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
+    uint8_t few[16] = {0};
+    if (has_more)
+        return vandq_u8(vld1q_u8(p + n - 16), vld1q_u8(mask + n));
+    memcpy(few, p, n);
+    return vld1q_u8(few);
+}
+
+VSI_INLINE uint8x16_t difference_u8_neon(uint8x16_t x, uint8x16_t y) {
+    return vabdq_u8(x, y);
+}
+
+VSI_INLINE uint8x16_t difference_i8_neon(uint8x16_t x, uint8x16_t y) {
+    return vreinterpretq_u8_s8(vabdq_s8(vreinterpretq_s8_u8(x), vreinterpretq_s8_u8(y)));
+}
+
+VSI_INLINE uint32x4_t add_bytes_neon(uint32x4_t sum, uint8x16_t v) {
+    return vpadalq_u16(sum, vpaddlq_u8(v));
+}
+
+/* A lane of 32 bits adds at most 65535 / 16 + 1 times 4 * 255 * 255, which is below 2^31. */
+VSI_INLINE uint32x4_t step_dot_u8_neon(uint32x4_t sum, uint8x16_t x, uint8x16_t y) {
+    sum = vpadalq_u16(sum, vmull_u8(vget_low_u8(x), vget_low_u8(y)));
+    return vpadalq_u16(sum, vmull_high_u8(x, y));
+}
+
+VSI_INLINE uint32x4_t step_dot_i8_neon(uint32x4_t sum, uint8x16_t x, uint8x16_t y) {
+    int8x16_t a = vreinterpretq_s8_u8(x), b = vreinterpretq_s8_u8(y);
+    int32x4_t s = vreinterpretq_s32_u32(sum);
+    s = vpadalq_s16(s, vmull_s8(vget_low_s8(a), vget_low_s8(b)));
+    return vreinterpretq_u32_s32(vpadalq_s16(s, vmull_high_s8(a, b)));
+}
+
+VSI_INLINE uint32x4_t step_l2_u8_neon(uint32x4_t sum, uint8x16_t x, uint8x16_t y) {
+    uint8x16_t d = difference_u8_neon(x, y);
+    return step_dot_u8_neon(sum, d, d);
+}
+
+VSI_INLINE uint32x4_t step_l2_i8_neon(uint32x4_t sum, uint8x16_t x, uint8x16_t y) {
+    uint8x16_t d = difference_i8_neon(x, y);
+    return step_dot_u8_neon(sum, d, d);
+}
+
+#define K(name)                      name##_u8_neon
+#define ELEM                         uint8_t
+#define QUERY                        uint8_t
+#define UNITS(dim)                   (dim)
+#define BLOCK                        SIZE_MAX
+#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
+#define VEC                          uint8x16_t
+#define ACC                          uint32x4_t
+#define ACC_ZERO                     vdupq_n_u32(0)
+#define ACC_ADD(a, b)                vaddq_u32(a, b)
+#define LANES                        16
+#define QUERY_LOAD(p)                vld1q_u8(p)
+#define LOAD(p)                      vld1q_u8(p)
+#define QUERY_SOME(p, n, has_more)   load_bytes_some_neon(p, n, has_more)
+#define LOAD_SOME(p, n, has_more)    load_bytes_some_neon(p, n, has_more)
+#define STEP_L2(sum, x, y)           step_l2_u8_neon(sum, x, y)
+#define STEP_DOT(sum, x, y)          step_dot_u8_neon(sum, x, y)
+#define STEP_L1(sum, x, y)           add_bytes_neon(sum, difference_u8_neon(x, y))
+#define SUM4(a, b, c, d, out)        sum4_u32_neon(a, b, c, d, false, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_u32_neon(a, b, c, d, false, out)
+#include "math/kernels_type.inc"
+
+#define K(name)                      name##_i8_neon
+#define ELEM                         uint8_t
+#define QUERY                        uint8_t
+#define UNITS(dim)                   (dim)
+#define BLOCK                        SIZE_MAX
+#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
+#define VEC                          uint8x16_t
+#define ACC                          uint32x4_t
+#define ACC_ZERO                     vdupq_n_u32(0)
+#define ACC_ADD(a, b)                vaddq_u32(a, b)
+#define LANES                        16
+#define QUERY_LOAD(p)                vld1q_u8(p)
+#define LOAD(p)                      vld1q_u8(p)
+#define QUERY_SOME(p, n, has_more)   load_bytes_some_neon(p, n, has_more)
+#define LOAD_SOME(p, n, has_more)    load_bytes_some_neon(p, n, has_more)
+#define STEP_L2(sum, x, y)           step_l2_i8_neon(sum, x, y)
+#define STEP_DOT(sum, x, y)          step_dot_i8_neon(sum, x, y)
+#define STEP_L1(sum, x, y)           add_bytes_neon(sum, difference_i8_neon(x, y))
+#define SUM4(a, b, c, d, out)        sum4_u32_neon(a, b, c, d, false, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_u32_neon(a, b, c, d, true, out)
+#include "math/kernels_type.inc"
+
+/* ---- bits ----------------------------------------------------------------------------------- */
+
+#define K(name) name##_bit_neon
+#define BITS
+#define ELEM                         uint8_t
+#define QUERY                        uint8_t
+#define UNITS(dim)                   (((dim) + 7) / 8)
+#define BLOCK                        SIZE_MAX
+#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
+#define VEC                          uint8x16_t
+#define ACC                          uint32x4_t
+#define ACC_ZERO                     vdupq_n_u32(0)
+#define ACC_ADD(a, b)                vaddq_u32(a, b)
+#define LANES                        16
+#define QUERY_LOAD(p)                vld1q_u8(p)
+#define LOAD(p)                      vld1q_u8(p)
+#define QUERY_SOME(p, n, has_more)   load_bytes_some_neon(p, n, has_more)
+#define LOAD_SOME(p, n, has_more)    load_bytes_some_neon(p, n, has_more)
+#define STEP_XOR(sum, x, y)          add_bytes_neon(sum, vcntq_u8(veorq_u8(x, y)))
+#define STEP_AND(sum, x, y)          add_bytes_neon(sum, vcntq_u8(vandq_u8(x, y)))
+#define STEP_OR(sum, x, y)           add_bytes_neon(sum, vcntq_u8(vorrq_u8(x, y)))
+#define SUM4(a, b, c, d, out)        sum4_u32_neon(a, b, c, d, false, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_u32_neon(a, b, c, d, false, out)
+#include "math/kernels_type.inc"
+
+#define NEON_TABLE(title, titles, integer)                                                         \
+    {                                                                                              \
+        .name = title, .names = titles,                                                            \
+        .rows = {[VS_F32] = VSI_KERNELS_OF_NUMBERS(rows, f32_neon),                                \
+                 [VS_F16] = VSI_KERNELS_OF_NUMBERS(rows, f16_neon),                                \
+                 [VS_BF16] = VSI_KERNELS_OF_NUMBERS(rows, bf16_neon),                              \
+                 [VS_U8] = VSI_KERNELS_OF_NUMBERS(rows, u8_##integer),                             \
+                 [VS_I8] = VSI_KERNELS_OF_NUMBERS(rows, i8_##integer),                             \
+                 [VS_BIT] = VSI_KERNELS_OF_BITS(rows, bit_neon)},                                  \
+        .gather = {[VS_F32] = VSI_KERNELS_OF_NUMBERS(gather, f32_neon),                            \
+                   [VS_F16] = VSI_KERNELS_OF_NUMBERS(gather, f16_neon),                            \
+                   [VS_BF16] = VSI_KERNELS_OF_NUMBERS(gather, bf16_neon),                          \
+                   [VS_U8] = VSI_KERNELS_OF_NUMBERS(gather, u8_##integer),                         \
+                   [VS_I8] = VSI_KERNELS_OF_NUMBERS(gather, i8_##integer),                         \
+                   [VS_BIT] = VSI_KERNELS_OF_BITS(gather, bit_neon)},                              \
+    }
+
+VSI_FN const vsi_kernels *vsi_kernels_neon(void) {
+    static const vsi_kernels table = NEON_TABLE("neon", "neon scalar", neon);
+    return &table;
+}
+
+/* ---- dot products of bytes ------------------------------------------------------------------ */
+
+#ifdef VSI_TARGET_DOTPROD
+
+VSI_TARGET_BEGIN(VSI_TARGET_DOTPROD)
+
+VSI_INLINE uint32x4_t step_dot_u8_dotprod(uint32x4_t sum, uint8x16_t x, uint8x16_t y) {
+    return vdotq_u32(sum, x, y);
+}
+
+VSI_INLINE uint32x4_t step_dot_i8_dotprod(uint32x4_t sum, uint8x16_t x, uint8x16_t y) {
+    return vreinterpretq_u32_s32(
+        vdotq_s32(vreinterpretq_s32_u32(sum), vreinterpretq_s8_u8(x), vreinterpretq_s8_u8(y)));
+}
+
+VSI_INLINE uint32x4_t step_l2_u8_dotprod(uint32x4_t sum, uint8x16_t x, uint8x16_t y) {
+    uint8x16_t d = difference_u8_neon(x, y);
+    return vdotq_u32(sum, d, d);
+}
+
+VSI_INLINE uint32x4_t step_l2_i8_dotprod(uint32x4_t sum, uint8x16_t x, uint8x16_t y) {
+    uint8x16_t d = difference_i8_neon(x, y);
+    return vdotq_u32(sum, d, d);
+}
+
+#define K(name)                      name##_u8_dotprod
+#define ELEM                         uint8_t
+#define QUERY                        uint8_t
+#define UNITS(dim)                   (dim)
+#define BLOCK                        SIZE_MAX
+#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
+#define VEC                          uint8x16_t
+#define ACC                          uint32x4_t
+#define ACC_ZERO                     vdupq_n_u32(0)
+#define ACC_ADD(a, b)                vaddq_u32(a, b)
+#define LANES                        16
+#define QUERY_LOAD(p)                vld1q_u8(p)
+#define LOAD(p)                      vld1q_u8(p)
+#define QUERY_SOME(p, n, has_more)   load_bytes_some_neon(p, n, has_more)
+#define LOAD_SOME(p, n, has_more)    load_bytes_some_neon(p, n, has_more)
+#define STEP_L2(sum, x, y)           step_l2_u8_dotprod(sum, x, y)
+#define STEP_DOT(sum, x, y)          step_dot_u8_dotprod(sum, x, y)
+#define STEP_L1(sum, x, y)           add_bytes_neon(sum, difference_u8_neon(x, y))
+#define SUM4(a, b, c, d, out)        sum4_u32_neon(a, b, c, d, false, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_u32_neon(a, b, c, d, false, out)
+#include "math/kernels_type.inc"
+
+#define K(name)                      name##_i8_dotprod
+#define ELEM                         uint8_t
+#define QUERY                        uint8_t
+#define UNITS(dim)                   (dim)
+#define BLOCK                        SIZE_MAX
+#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
+#define VEC                          uint8x16_t
+#define ACC                          uint32x4_t
+#define ACC_ZERO                     vdupq_n_u32(0)
+#define ACC_ADD(a, b)                vaddq_u32(a, b)
+#define LANES                        16
+#define QUERY_LOAD(p)                vld1q_u8(p)
+#define LOAD(p)                      vld1q_u8(p)
+#define QUERY_SOME(p, n, has_more)   load_bytes_some_neon(p, n, has_more)
+#define LOAD_SOME(p, n, has_more)    load_bytes_some_neon(p, n, has_more)
+#define STEP_L2(sum, x, y)           step_l2_i8_dotprod(sum, x, y)
+#define STEP_DOT(sum, x, y)          step_dot_i8_dotprod(sum, x, y)
+#define STEP_L1(sum, x, y)           add_bytes_neon(sum, difference_i8_neon(x, y))
+#define SUM4(a, b, c, d, out)        sum4_u32_neon(a, b, c, d, false, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_u32_neon(a, b, c, d, true, out)
+#include "math/kernels_type.inc"
+
+VSI_TARGET_END
+
+VSI_FN const vsi_kernels *vsi_kernels_neon_dotprod(void) {
+    static const vsi_kernels table =
+        NEON_TABLE("neon-dotprod", "neon-dotprod neon scalar", dotprod);
+    return &table;
+}
+
+#else
+
+VSI_FN const vsi_kernels *vsi_kernels_neon_dotprod(void) {
+    return NULL;
+}
+
+#endif
+
+#endif
