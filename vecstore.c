@@ -10457,8 +10457,9 @@ VSI_INLINE __m256i code_pairs_avx2(__m256i code, int shift, int bits, __m256i q)
 VSI_INLINE __m256i code_chunk_avx2(__m256i code, const int8_t *query, size_t width, int bits,
                                    bool is_half) {
     __m256i pairs = _mm256_setzero_si256();
+    const int count = 8 / bits;
     VSI_UNROLL
-    for (int j = 0; j < 8 / bits; j++) {
+    for (int j = 0; j < count; j++) {
         const int8_t *p = query + width * (size_t)j;
         __m256i q = is_half ? code_load16_avx2(p) : code_load_avx2(p);
         pairs = _mm256_add_epi16(pairs, code_pairs_avx2(code, j * bits, bits, q));
@@ -10911,8 +10912,9 @@ VSI_INLINE __m128i code_sums_avx512(const __m512i v[4]) {
 VSI_INLINE void code_group_avx512(const int8_t *query, const uint8_t *const code[4], int bits,
                                   __m512i sum[4]) {
     const __m512i low = _mm512_set1_epi8((char)((1 << bits) - 1));
+    const int count = 8 / bits;
     VSI_UNROLL
-    for (int j = 0; j < 8 / bits; j++) {
+    for (int j = 0; j < count; j++) {
         __m512i q = code_load_avx512(query + 64 * j);
         VSI_UNROLL
         for (int r = 0; r < 4; r++) {
@@ -10928,9 +10930,10 @@ VSI_INLINE void code_group_avx512(const int8_t *query, const uint8_t *const code
 VSI_INLINE void code_rest_avx512(const int8_t *query, const uint8_t *const code[4], size_t width,
                                  int bits, __m512i sum[4]) {
     const __m512i low = _mm512_set1_epi8((char)((1 << bits) - 1));
+    const int count = 8 / bits;
     __mmask64 mask = ((__mmask64)1 << width) - 1;
     VSI_UNROLL
-    for (int j = 0; j < 8 / bits; j++) {
+    for (int j = 0; j < count; j++) {
         __m512i q = _mm512_maskz_loadu_epi8(mask, query + width * (size_t)j);
         VSI_UNROLL
         for (int r = 0; r < 4; r++) {
@@ -11207,7 +11210,7 @@ static void code_scale_avx512(float *x, size_t n, float scale, const uint32_t *s
 static double code_product_avx512(const float *a, const float *b, size_t n) {
     __m512d sum = _mm512_setzero_pd();
     for (size_t i = 0; i < n; i += 8) {
-        __mmask8 mask = n - i < 8 ? (__mmask8)((1u << (n - i)) - 1) : 0xff;
+        __mmask8 mask = (__mmask8)(n - i < 8 ? (1u << (n - i)) - 1 : 0xff);
         __m512d x = _mm512_cvtps_pd(_mm256_maskz_loadu_ps(mask, a + i));
         __m512d y = _mm512_cvtps_pd(_mm256_maskz_loadu_ps(mask, b + i));
         sum = _mm512_fmadd_pd(x, y, sum);
@@ -11219,7 +11222,7 @@ static double code_residual_avx512(const float *in, const float *mean, size_t n,
                                    float *out) {
     __m512d sum = _mm512_setzero_pd(), by = _mm512_set1_pd(factor);
     for (size_t i = 0; i < n; i += 8) {
-        __mmask8 mask = n - i < 8 ? (__mmask8)((1u << (n - i)) - 1) : 0xff;
+        __mmask8 mask = (__mmask8)(n - i < 8 ? (1u << (n - i)) - 1 : 0xff);
         __m512d x = _mm512_cvtps_pd(_mm256_maskz_loadu_ps(mask, in + i));
         __m512d m = _mm512_cvtps_pd(_mm256_maskz_loadu_ps(mask, mean + i));
         __m512d difference = _mm512_fmsub_pd(x, by, m);
@@ -11336,11 +11339,12 @@ VSI_INLINE int8x16_t CODE_SET(code_levels)(const uint8_t *code, int j, int bits)
 VSI_INLINE int32_t CODE_SET(code_row)(const int8_t *query, size_t dims, const uint8_t *code, int bits) {
     int32x4_t sum = vdupq_n_s32(0);
     size_t per_byte = 8u / (unsigned)bits;
+    const int count = 8 / bits;
     while (dims) {
         size_t width = dims < 64 * per_byte ? dims / per_byte : 64;
         for (size_t t = 0; t < width; t += 16) {
             VSI_UNROLL
-            for (int j = 0; j < 8 / bits; j++) {
+            for (int j = 0; j < count; j++) {
                 int8x16_t q = vld1q_s8(query + width * (size_t)j + t);
                 sum = CODE_ADD(sum, CODE_SET(code_levels)(code + t, j, bits), q);
             }
@@ -11419,11 +11423,12 @@ VSI_INLINE int8x16_t CODE_SET(code_levels)(const uint8_t *code, int j, int bits)
 VSI_INLINE int32_t CODE_SET(code_row)(const int8_t *query, size_t dims, const uint8_t *code, int bits) {
     int32x4_t sum = vdupq_n_s32(0);
     size_t per_byte = 8u / (unsigned)bits;
+    const int count = 8 / bits;
     while (dims) {
         size_t width = dims < 64 * per_byte ? dims / per_byte : 64;
         for (size_t t = 0; t < width; t += 16) {
             VSI_UNROLL
-            for (int j = 0; j < 8 / bits; j++) {
+            for (int j = 0; j < count; j++) {
                 int8x16_t q = vld1q_s8(query + width * (size_t)j + t);
                 sum = CODE_ADD(sum, CODE_SET(code_levels)(code + t, j, bits), q);
             }

@@ -34,8 +34,9 @@ VSI_INLINE __m256i code_pairs_avx2(__m256i code, int shift, int bits, __m256i q)
 VSI_INLINE __m256i code_chunk_avx2(__m256i code, const int8_t *query, size_t width, int bits,
                                    bool is_half) {
     __m256i pairs = _mm256_setzero_si256();
+    const int count = 8 / bits;
     VSI_UNROLL
-    for (int j = 0; j < 8 / bits; j++) {
+    for (int j = 0; j < count; j++) {
         const int8_t *p = query + width * (size_t)j;
         __m256i q = is_half ? code_load16_avx2(p) : code_load_avx2(p);
         pairs = _mm256_add_epi16(pairs, code_pairs_avx2(code, j * bits, bits, q));

@@ -26,8 +26,9 @@ VSI_INLINE __m128i code_sums_avx512(const __m512i v[4]) {
 VSI_INLINE void code_group_avx512(const int8_t *query, const uint8_t *const code[4], int bits,
                                   __m512i sum[4]) {
     const __m512i low = _mm512_set1_epi8((char)((1 << bits) - 1));
+    const int count = 8 / bits;
     VSI_UNROLL
-    for (int j = 0; j < 8 / bits; j++) {
+    for (int j = 0; j < count; j++) {
         __m512i q = code_load_avx512(query + 64 * j);
         VSI_UNROLL
         for (int r = 0; r < 4; r++) {
@@ -43,9 +44,10 @@ VSI_INLINE void code_group_avx512(const int8_t *query, const uint8_t *const code
 VSI_INLINE void code_rest_avx512(const int8_t *query, const uint8_t *const code[4], size_t width,
                                  int bits, __m512i sum[4]) {
     const __m512i low = _mm512_set1_epi8((char)((1 << bits) - 1));
+    const int count = 8 / bits;
     __mmask64 mask = ((__mmask64)1 << width) - 1;
     VSI_UNROLL
-    for (int j = 0; j < 8 / bits; j++) {
+    for (int j = 0; j < count; j++) {
         __m512i q = _mm512_maskz_loadu_epi8(mask, query + width * (size_t)j);
         VSI_UNROLL
         for (int r = 0; r < 4; r++) {
@@ -322,7 +324,7 @@ static void code_scale_avx512(float *x, size_t n, float scale, const uint32_t *s
 static double code_product_avx512(const float *a, const float *b, size_t n) {
     __m512d sum = _mm512_setzero_pd();
     for (size_t i = 0; i < n; i += 8) {
-        __mmask8 mask = n - i < 8 ? (__mmask8)((1u << (n - i)) - 1) : 0xff;
+        __mmask8 mask = (__mmask8)(n - i < 8 ? (1u << (n - i)) - 1 : 0xff);
         __m512d x = _mm512_cvtps_pd(_mm256_maskz_loadu_ps(mask, a + i));
         __m512d y = _mm512_cvtps_pd(_mm256_maskz_loadu_ps(mask, b + i));
         sum = _mm512_fmadd_pd(x, y, sum);
@@ -334,7 +336,7 @@ static double code_residual_avx512(const float *in, const float *mean, size_t n,
                                    float *out) {
     __m512d sum = _mm512_setzero_pd(), by = _mm512_set1_pd(factor);
     for (size_t i = 0; i < n; i += 8) {
-        __mmask8 mask = n - i < 8 ? (__mmask8)((1u << (n - i)) - 1) : 0xff;
+        __mmask8 mask = (__mmask8)(n - i < 8 ? (1u << (n - i)) - 1 : 0xff);
         __m512d x = _mm512_cvtps_pd(_mm256_maskz_loadu_ps(mask, in + i));
         __m512d m = _mm512_cvtps_pd(_mm256_maskz_loadu_ps(mask, mean + i));
         __m512d difference = _mm512_fmsub_pd(x, by, m);
