@@ -10421,7 +10421,7 @@ VSI_FN const vsi_codes *vsi_codes_avx2(void); /* NULL where they cannot be compi
 
 #endif
 /* ---- math/codes_avx2.c ---------------------------------------------------------------------------------- */
-/* codes_avx2.c - kernels for codes with AVX2 and FMA: four rows at a time share the loads of the query. */
+/* codes_avx2.c - kernels for codes with AVX2 and FMA: rows are read one after the other, four at a time are added up. */
 /* uses math/codes_avx2.h */
 
 #if defined(VSI_X86) && defined(__GNUC__)
@@ -10467,45 +10467,37 @@ VSI_INLINE __m256i code_chunk_avx2(__m256i code, const int8_t *query, size_t wid
     return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 }
 
-VSI_INLINE __m128i code_four_avx2(const int8_t *query, size_t dims, const uint8_t *const row[4],
-                                  int bits) {
-    __m256i sum[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(),
-                      _mm256_setzero_si256()};
-    size_t per_byte = 8u / (unsigned)bits, at = 0;
-    for (; dims >= 64 * per_byte; dims -= 64 * per_byte, query += 64 * per_byte, at += 64) {
-        VSI_UNROLL
-        for (int r = 0; r < 4; r++) {
-            const uint8_t *code = row[r] + at;
-            __m256i a = code_chunk_avx2(code_load_avx2(code), query, 64, bits, false);
-            __m256i b = code_chunk_avx2(code_load_avx2(code + 32), query + 32, 64, bits, false);
-            sum[r] = _mm256_add_epi32(sum[r], _mm256_add_epi32(a, b));
-        }
+VSI_INLINE __m256i code_row_avx2(const int8_t *query, size_t dims, const uint8_t *code, int bits) {
+    __m256i even = _mm256_setzero_si256(), odd = even;
+    size_t per_byte = 8u / (unsigned)bits, group = 64 * per_byte;
+    for (; dims >= group; dims -= group, query += group, code += 64) {
+        __m256i a = code_chunk_avx2(code_load_avx2(code), query, 64, bits, false);
+        __m256i b = code_chunk_avx2(code_load_avx2(code + 32), query + 32, 64, bits, false);
+        even = _mm256_add_epi32(even, a);
+        odd = _mm256_add_epi32(odd, b);
     }
     size_t width = dims / per_byte;
     for (size_t t = 0; t < width; t += 16) {
-        VSI_UNROLL
-        for (int r = 0; r < 4; r++) {
-            __m256i code = code_load16_avx2(row[r] + at + t);
-            sum[r] = _mm256_add_epi32(sum[r], code_chunk_avx2(code, query + t, width, bits, true));
-        }
+        __m256i a = code_chunk_avx2(code_load16_avx2(code + t), query + t, width, bits, true);
+        even = _mm256_add_epi32(even, a);
     }
-    return code_sums_avx2(sum);
+    return _mm256_add_epi32(even, odd);
 }
 
-VSI_INLINE __m128i code_four_bytes_avx2(const int8_t *query, size_t dims,
-                                        const uint8_t *const row[4]) {
-    __m256i sum[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(),
-                      _mm256_setzero_si256()};
-    for (size_t j = 0; j < dims; j += 16) {
-        __m256i q =
-            _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(query + j)));
-        VSI_UNROLL
-        for (int r = 0; r < 4; r++) {
-            __m128i levels = _mm_loadu_si128((const __m128i *)(const void *)(row[r] + j));
-            sum[r] = _mm256_add_epi32(sum[r], _mm256_madd_epi16(_mm256_cvtepu8_epi16(levels), q));
-        }
+/* Sixteen levels of 8 bits, of which pairs of products would not fit 16. */
+VSI_INLINE __m256i code_bytes16_avx2(const int8_t *query, const uint8_t *code) {
+    __m256i q = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)query));
+    __m128i levels = _mm_loadu_si128((const __m128i *)(const void *)code);
+    return _mm256_madd_epi16(_mm256_cvtepu8_epi16(levels), q);
+}
+
+VSI_INLINE __m256i code_row_bytes_avx2(const int8_t *query, size_t dims, const uint8_t *code) {
+    __m256i even = _mm256_setzero_si256(), odd = even;
+    for (size_t j = 0; j < dims; j += 32) {
+        even = _mm256_add_epi32(even, code_bytes16_avx2(query + j, code + j));
+        odd = _mm256_add_epi32(odd, code_bytes16_avx2(query + j + 16, code + j + 16));
     }
-    return code_sums_avx2(sum);
+    return _mm256_add_epi32(even, odd);
 }
 
 /* Four bytes of code as a mask of 32 bytes: each byte goes to the eight lanes of its bits. */
@@ -10519,41 +10511,38 @@ VSI_INLINE __m256i code_mask_avx2(const uint8_t *code) {
     return _mm256_cmpeq_epi8(_mm256_and_si256(bytes, bit), bit);
 }
 
-VSI_INLINE __m128i code_four_bits_avx2(const int8_t *query, size_t dims,
-                                       const uint8_t *const row[4]) {
+VSI_INLINE __m256i code_row_bits_avx2(const int8_t *query, size_t dims, const uint8_t *code) {
     const __m256i one = _mm256_set1_epi8(1), ones = _mm256_set1_epi16(1);
-    __m256i sum[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(),
-                      _mm256_setzero_si256()};
+    __m256i sum = _mm256_setzero_si256();
     for (size_t j = 0; j < dims; j += 32) {
-        __m256i q = code_load_avx2(query + j);
-        VSI_UNROLL
-        for (int r = 0; r < 4; r++) {
-            __m256i chosen = _mm256_and_si256(code_mask_avx2(row[r] + j / 8), q);
-            __m256i pairs = _mm256_maddubs_epi16(one, chosen);
-            sum[r] = _mm256_add_epi32(sum[r], _mm256_madd_epi16(pairs, ones));
-        }
+        __m256i chosen = _mm256_and_si256(code_mask_avx2(code + j / 8), code_load_avx2(query + j));
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(one, chosen), ones));
     }
-    return code_sums_avx2(sum);
+    return sum;
 }
 
 /* Four rows at a time; of the last ones fewer, by taking the last one more than once. */
-#define CODE_DOT_AVX2(name, FOUR)                                                                  \
+#define CODE_DOT_AVX2(name, ROW)                                                                   \
     static void name(const int8_t *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {  \
         for (size_t i = 0; i < rows->n; i += 4) {                                                  \
             size_t here = rows->n - i < 4 ? rows->n - i : 4;                                       \
-            const uint8_t *row[4];                                                                 \
+            __m256i sum[4];                                                                        \
             int32_t four[4];                                                                       \
-            for (size_t r = 0; r < 4; r++)                                                         \
-                row[r] = rows->first + (i + (r < here ? r : here - 1)) * rows->stride;             \
-            _mm_storeu_si128((__m128i *)(void *)four, FOUR);                                       \
+            VSI_UNROLL                                                                             \
+            for (size_t r = 0; r < 4; r++) {                                                       \
+                const uint8_t *code =                                                              \
+                    rows->first + (i + (r < here ? r : here - 1)) * rows->stride;                  \
+                sum[r] = ROW;                                                                      \
+            }                                                                                      \
+            _mm_storeu_si128((__m128i *)(void *)four, code_sums_avx2(sum));                        \
             memcpy(out + i, four, here * sizeof *out);                                             \
         }                                                                                          \
     }
 
-CODE_DOT_AVX2(dot_u1_avx2, code_four_bits_avx2(query, dims, row))
-CODE_DOT_AVX2(dot_u2_avx2, code_four_avx2(query, dims, row, 2))
-CODE_DOT_AVX2(dot_u4_avx2, code_four_avx2(query, dims, row, 4))
-CODE_DOT_AVX2(dot_u8_avx2, code_four_bytes_avx2(query, dims, row))
+CODE_DOT_AVX2(dot_u1_avx2, code_row_bits_avx2(query, dims, code))
+CODE_DOT_AVX2(dot_u2_avx2, code_row_avx2(query, dims, code, 2))
+CODE_DOT_AVX2(dot_u4_avx2, code_row_avx2(query, dims, code, 4))
+CODE_DOT_AVX2(dot_u8_avx2, code_row_bytes_avx2(query, dims, code))
 
 /* ---- bounds --------------------------------------------------------------------------------- */
 
@@ -10884,7 +10873,7 @@ VSI_FN const vsi_codes *vsi_codes_avx512(void); /* NULL where they cannot be com
 
 #endif
 /* ---- math/codes_avx512.c ---------------------------------------------------------------------------------- */
-/* codes_avx512.c - kernels for codes with AVX-512 and VNNI: four rows at a time share the loads of the query. */
+/* codes_avx512.c - kernels for codes with AVX-512 and VNNI: rows are read one after the other, four at a time are added up. */
 /* uses math/codes_avx512.h */
 
 #if defined(VSI_X86) && defined(__GNUC__)
@@ -10908,93 +10897,74 @@ VSI_INLINE __m128i code_sums_avx512(const __m512i v[4]) {
     return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
 }
 
-/* One group of codes of four rows, added to sum; bits is 8, 4 or 2, a constant where this is inlined. */
-VSI_INLINE void code_group_avx512(const int8_t *query, const uint8_t *const code[4], int bits,
-                                  __m512i sum[4]) {
+/* Products of a group, of 64 bytes or of width less. A row is read from its beginning to its end before the next one: four
+ * rows side by side, which would share the loads of the query, are four streams and read memory at half the speed. */
+VSI_INLINE __m512i code_group_avx512(const int8_t *query, const uint8_t *code, size_t width,
+                                     int bits, __m512i sum) {
     const __m512i low = _mm512_set1_epi8((char)((1 << bits) - 1));
     const int count = 8 / bits;
-    VSI_UNROLL
-    for (int j = 0; j < count; j++) {
-        __m512i q = code_load_avx512(query + 64 * j);
-        VSI_UNROLL
-        for (int r = 0; r < 4; r++) {
-            __m512i levels = code_load_avx512(code[r]);
-            if (bits < 8)
-                levels = _mm512_and_si512(_mm512_srli_epi16(levels, (uint8_t)(j * bits)), low);
-            sum[r] = _mm512_dpbusd_epi32(sum[r], levels, q);
-        }
-    }
-}
-
-/* The last group, of width bytes of code, below 64. */
-VSI_INLINE void code_rest_avx512(const int8_t *query, const uint8_t *const code[4], size_t width,
-                                 int bits, __m512i sum[4]) {
-    const __m512i low = _mm512_set1_epi8((char)((1 << bits) - 1));
-    const int count = 8 / bits;
-    __mmask64 mask = ((__mmask64)1 << width) - 1;
+    __mmask64 mask = width == 64 ? ~(__mmask64)0 : ((__mmask64)1 << width) - 1;
+    __m512i levels = _mm512_maskz_loadu_epi8(mask, code);
     VSI_UNROLL
     for (int j = 0; j < count; j++) {
         __m512i q = _mm512_maskz_loadu_epi8(mask, query + width * (size_t)j);
-        VSI_UNROLL
-        for (int r = 0; r < 4; r++) {
-            __m512i levels = _mm512_maskz_loadu_epi8(mask, code[r]);
-            levels = _mm512_and_si512(_mm512_srli_epi16(levels, (uint8_t)(j * bits)), low);
-            sum[r] = _mm512_dpbusd_epi32(sum[r], levels, q);
-        }
+        __m512i part = _mm512_srli_epi16(levels, (uint8_t)(j * bits));
+        sum = _mm512_dpbusd_epi32(sum, bits < 8 ? _mm512_and_si512(part, low) : part, q);
     }
+    return sum;
 }
 
-VSI_INLINE __m128i code_four_avx512(const int8_t *query, size_t dims, const uint8_t *const row[4],
-                                    int bits) {
-    const uint8_t *code[4] = {row[0], row[1], row[2], row[3]};
-    __m512i sum[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(),
-                      _mm512_setzero_si512()};
+VSI_INLINE __m512i code_row_avx512(const int8_t *query, size_t dims, const uint8_t *code,
+                                   int bits) {
+    __m512i even = _mm512_setzero_si512(), odd = even;
     size_t group = 512u / (unsigned)bits;
-    for (; dims >= group; dims -= group, query += group) {
-        code_group_avx512(query, code, bits, sum);
-        VSI_UNROLL
-        for (int r = 0; r < 4; r++)
-            code[r] += 64;
+    for (; dims >= 2 * group; dims -= 2 * group, query += 2 * group, code += 128) {
+        even = code_group_avx512(query, code, 64, bits, even);
+        odd = code_group_avx512(query + group, code + 64, 64, bits, odd);
+    }
+    if (dims >= group) {
+        even = code_group_avx512(query, code, 64, bits, even);
+        dims -= group;
+        query += group;
+        code += 64;
     }
     if (dims)
-        code_rest_avx512(query, code, dims * (unsigned)bits / 8, bits, sum);
-    return code_sums_avx512(sum);
+        odd = code_group_avx512(query, code, dims * (unsigned)bits / 8, bits, odd);
+    return _mm512_add_epi32(even, odd);
 }
 
 /* Bits choose bytes of the query. */
-VSI_INLINE __m128i code_four_bits_avx512(const int8_t *query, size_t dims,
-                                         const uint8_t *const row[4]) {
+VSI_INLINE __m512i code_row_bits_avx512(const int8_t *query, size_t dims, const uint8_t *code) {
     const __m512i one = _mm512_set1_epi8(1);
-    __m512i sum[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(),
-                      _mm512_setzero_si512()};
+    __m512i sum = _mm512_setzero_si512();
     for (size_t j = 0; j < dims; j += 64) {
-        __m512i q = code_load_avx512(query + j);
-        VSI_UNROLL
-        for (int r = 0; r < 4; r++) {
-            uint64_t mask;
-            memcpy(&mask, row[r] + j / 8, sizeof mask);
-            sum[r] = _mm512_dpbusd_epi32(sum[r], one, _mm512_maskz_mov_epi8(mask, q));
-        }
+        uint64_t mask;
+        memcpy(&mask, code + j / 8, sizeof mask);
+        sum = _mm512_dpbusd_epi32(sum, one, _mm512_maskz_loadu_epi8(mask, query + j));
     }
-    return code_sums_avx512(sum);
+    return sum;
 }
 
 /* Four rows at a time; of the last ones fewer, by taking the last one more than once. */
-#define CODE_DOT_AVX512(name, FOUR)                                                                \
+#define CODE_DOT_AVX512(name, ROW)                                                                 \
     static void name(const int8_t *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {  \
         for (size_t i = 0; i < rows->n; i += 4) {                                                  \
             size_t here = rows->n - i < 4 ? rows->n - i : 4;                                       \
-            const uint8_t *row[4];                                                                 \
-            for (size_t r = 0; r < 4; r++)                                                         \
-                row[r] = rows->first + (i + (r < here ? r : here - 1)) * rows->stride;             \
-            _mm_mask_storeu_epi32(out + i, (__mmask8)((1u << here) - 1), FOUR);                    \
+            __m512i sum[4];                                                                        \
+            VSI_UNROLL                                                                             \
+            for (size_t r = 0; r < 4; r++) {                                                       \
+                const uint8_t *code =                                                              \
+                    rows->first + (i + (r < here ? r : here - 1)) * rows->stride;                  \
+                sum[r] = ROW;                                                                      \
+            }                                                                                      \
+            _mm_mask_storeu_epi32(out + i, (__mmask8)((1u << here) - 1), code_sums_avx512(sum));   \
         }                                                                                          \
     }
 
-CODE_DOT_AVX512(dot_u1_avx512, code_four_bits_avx512(query, dims, row))
-CODE_DOT_AVX512(dot_u2_avx512, code_four_avx512(query, dims, row, 2))
-CODE_DOT_AVX512(dot_u4_avx512, code_four_avx512(query, dims, row, 4))
-CODE_DOT_AVX512(dot_u8_avx512, code_four_avx512(query, dims, row, 8))
+CODE_DOT_AVX512(dot_u1_avx512, code_row_bits_avx512(query, dims, code))
+CODE_DOT_AVX512(dot_u2_avx512, code_row_avx512(query, dims, code, 2))
+CODE_DOT_AVX512(dot_u4_avx512, code_row_avx512(query, dims, code, 4))
+CODE_DOT_AVX512(dot_u8_avx512, code_row_avx512(query, dims, code, 8))
 
 /* ---- bounds --------------------------------------------------------------------------------- */
 
@@ -25582,8 +25552,10 @@ enum {
     RQ_OFF_MEAN = 24
 };
 
-/* Rows whose products are computed before their bounds: all of it stays in the first cache. */
-enum { RQ_TILE = 64 };
+/* Rows whose products are computed before their bounds, so many that they stay in the first cache together: at most
+ * RQ_TILE, at least RQ_TILE_MIN, which is what the widest kernel takes at once. With 64 rows of 448 bytes, from
+ * memory, a scan took a fifth longer than with 16. */
+enum { RQ_TILE = 64, RQ_TILE_MIN = 16, RQ_TILE_BYTES = 8192 };
 
 /* ---- parameters ----------------------------------------------------------------------------- */
 
@@ -26000,11 +25972,17 @@ VSI_FN bool vsi_rq_prepare_row(const vsi_rq *rq, const uint8_t *row, double kern
 
 /* ---- many rows ------------------------------------------------------------------------------ */
 
+static size_t rq_tile_rows(size_t stride, size_t n) {
+    size_t rows = RQ_TILE_BYTES / stride / RQ_TILE_MIN * RQ_TILE_MIN;
+    rows = rows < RQ_TILE_MIN ? RQ_TILE_MIN : rows > RQ_TILE ? RQ_TILE : rows;
+    return rows < n ? rows : n;
+}
+
 /* The next rows of a scan, and the inner products with them. */
 static vsi_code_rows rq_tile(const vsi_rq_query *query, const uint8_t *rows, size_t stride,
                              size_t n, int32_t dots[RQ_TILE]) {
     const vsi_rq *rq = query->rq;
-    vsi_code_rows tile = {rows, stride, rq->code_bytes, n < RQ_TILE ? n : RQ_TILE};
+    vsi_code_rows tile = {rows, stride, rq->code_bytes, rq_tile_rows(stride, n)};
     rq->kernels->dot[vsi_code_width(rq->bits)](query->bytes, rq->rotation.padded, &tile, dots);
     return tile;
 }
@@ -26012,7 +25990,7 @@ static vsi_code_rows rq_tile(const vsi_rq_query *query, const uint8_t *rows, siz
 VSI_FN void vsi_rq_bounds(const vsi_rq_query *query, const uint8_t *rows, size_t stride, size_t n,
                           float *lower, float *upper) {
     int32_t dots[RQ_TILE];
-    for (size_t i = 0; i < n; i += RQ_TILE) {
+    for (size_t i = 0; i < n; i += rq_tile_rows(stride, n)) {
         vsi_code_rows tile = rq_tile(query, rows + i * stride, stride, n - i, dots);
         query->rq->kernels->bounds(&query->frame, &tile, dots, lower + i, upper ? upper + i : NULL);
     }
@@ -26033,7 +26011,7 @@ VSI_FN void vsi_rq_deviations(vsi_rq_query *query, double deviations) {
 VSI_FN void vsi_rq_likely(const vsi_rq_query *query, const uint8_t *rows, size_t stride, size_t n,
                           float *out, float *out_wide) {
     int32_t dots[RQ_TILE];
-    for (size_t i = 0; i < n; i += RQ_TILE) {
+    for (size_t i = 0; i < n; i += rq_tile_rows(stride, n)) {
         vsi_code_rows tile = rq_tile(query, rows + i * stride, stride, n - i, dots);
         query->rq->kernels->estimates(&query->frame, &tile, dots, out + i,
                                       out_wide ? out_wide + i : NULL);

@@ -1,4 +1,4 @@
-/* codes_avx2.c - kernels for codes with AVX2 and FMA: four rows at a time share the loads of the query. */
+/* codes_avx2.c - kernels for codes with AVX2 and FMA: rows are read one after the other, four at a time are added up. */
 #include "math/codes_avx2.h"
 
 #if defined(VSI_X86) && defined(__GNUC__)
@@ -44,45 +44,37 @@ VSI_INLINE __m256i code_chunk_avx2(__m256i code, const int8_t *query, size_t wid
     return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 }
 
-VSI_INLINE __m128i code_four_avx2(const int8_t *query, size_t dims, const uint8_t *const row[4],
-                                  int bits) {
-    __m256i sum[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(),
-                      _mm256_setzero_si256()};
-    size_t per_byte = 8u / (unsigned)bits, at = 0;
-    for (; dims >= 64 * per_byte; dims -= 64 * per_byte, query += 64 * per_byte, at += 64) {
-        VSI_UNROLL
-        for (int r = 0; r < 4; r++) {
-            const uint8_t *code = row[r] + at;
-            __m256i a = code_chunk_avx2(code_load_avx2(code), query, 64, bits, false);
-            __m256i b = code_chunk_avx2(code_load_avx2(code + 32), query + 32, 64, bits, false);
-            sum[r] = _mm256_add_epi32(sum[r], _mm256_add_epi32(a, b));
-        }
+VSI_INLINE __m256i code_row_avx2(const int8_t *query, size_t dims, const uint8_t *code, int bits) {
+    __m256i even = _mm256_setzero_si256(), odd = even;
+    size_t per_byte = 8u / (unsigned)bits, group = 64 * per_byte;
+    for (; dims >= group; dims -= group, query += group, code += 64) {
+        __m256i a = code_chunk_avx2(code_load_avx2(code), query, 64, bits, false);
+        __m256i b = code_chunk_avx2(code_load_avx2(code + 32), query + 32, 64, bits, false);
+        even = _mm256_add_epi32(even, a);
+        odd = _mm256_add_epi32(odd, b);
     }
     size_t width = dims / per_byte;
     for (size_t t = 0; t < width; t += 16) {
-        VSI_UNROLL
-        for (int r = 0; r < 4; r++) {
-            __m256i code = code_load16_avx2(row[r] + at + t);
-            sum[r] = _mm256_add_epi32(sum[r], code_chunk_avx2(code, query + t, width, bits, true));
-        }
+        __m256i a = code_chunk_avx2(code_load16_avx2(code + t), query + t, width, bits, true);
+        even = _mm256_add_epi32(even, a);
     }
-    return code_sums_avx2(sum);
+    return _mm256_add_epi32(even, odd);
 }
 
-VSI_INLINE __m128i code_four_bytes_avx2(const int8_t *query, size_t dims,
-                                        const uint8_t *const row[4]) {
-    __m256i sum[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(),
-                      _mm256_setzero_si256()};
-    for (size_t j = 0; j < dims; j += 16) {
-        __m256i q =
-            _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(query + j)));
-        VSI_UNROLL
-        for (int r = 0; r < 4; r++) {
-            __m128i levels = _mm_loadu_si128((const __m128i *)(const void *)(row[r] + j));
-            sum[r] = _mm256_add_epi32(sum[r], _mm256_madd_epi16(_mm256_cvtepu8_epi16(levels), q));
-        }
+/* Sixteen levels of 8 bits, of which pairs of products would not fit 16. */
+VSI_INLINE __m256i code_bytes16_avx2(const int8_t *query, const uint8_t *code) {
+    __m256i q = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)query));
+    __m128i levels = _mm_loadu_si128((const __m128i *)(const void *)code);
+    return _mm256_madd_epi16(_mm256_cvtepu8_epi16(levels), q);
+}
+
+VSI_INLINE __m256i code_row_bytes_avx2(const int8_t *query, size_t dims, const uint8_t *code) {
+    __m256i even = _mm256_setzero_si256(), odd = even;
+    for (size_t j = 0; j < dims; j += 32) {
+        even = _mm256_add_epi32(even, code_bytes16_avx2(query + j, code + j));
+        odd = _mm256_add_epi32(odd, code_bytes16_avx2(query + j + 16, code + j + 16));
     }
-    return code_sums_avx2(sum);
+    return _mm256_add_epi32(even, odd);
 }
 
 /* Four bytes of code as a mask of 32 bytes: each byte goes to the eight lanes of its bits. */
@@ -96,41 +88,38 @@ VSI_INLINE __m256i code_mask_avx2(const uint8_t *code) {
     return _mm256_cmpeq_epi8(_mm256_and_si256(bytes, bit), bit);
 }
 
-VSI_INLINE __m128i code_four_bits_avx2(const int8_t *query, size_t dims,
-                                       const uint8_t *const row[4]) {
+VSI_INLINE __m256i code_row_bits_avx2(const int8_t *query, size_t dims, const uint8_t *code) {
     const __m256i one = _mm256_set1_epi8(1), ones = _mm256_set1_epi16(1);
-    __m256i sum[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(),
-                      _mm256_setzero_si256()};
+    __m256i sum = _mm256_setzero_si256();
     for (size_t j = 0; j < dims; j += 32) {
-        __m256i q = code_load_avx2(query + j);
-        VSI_UNROLL
-        for (int r = 0; r < 4; r++) {
-            __m256i chosen = _mm256_and_si256(code_mask_avx2(row[r] + j / 8), q);
-            __m256i pairs = _mm256_maddubs_epi16(one, chosen);
-            sum[r] = _mm256_add_epi32(sum[r], _mm256_madd_epi16(pairs, ones));
-        }
+        __m256i chosen = _mm256_and_si256(code_mask_avx2(code + j / 8), code_load_avx2(query + j));
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(one, chosen), ones));
     }
-    return code_sums_avx2(sum);
+    return sum;
 }
 
 /* Four rows at a time; of the last ones fewer, by taking the last one more than once. */
-#define CODE_DOT_AVX2(name, FOUR)                                                                  \
+#define CODE_DOT_AVX2(name, ROW)                                                                   \
     static void name(const int8_t *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {  \
         for (size_t i = 0; i < rows->n; i += 4) {                                                  \
             size_t here = rows->n - i < 4 ? rows->n - i : 4;                                       \
-            const uint8_t *row[4];                                                                 \
+            __m256i sum[4];                                                                        \
             int32_t four[4];                                                                       \
-            for (size_t r = 0; r < 4; r++)                                                         \
-                row[r] = rows->first + (i + (r < here ? r : here - 1)) * rows->stride;             \
-            _mm_storeu_si128((__m128i *)(void *)four, FOUR);                                       \
+            VSI_UNROLL                                                                             \
+            for (size_t r = 0; r < 4; r++) {                                                       \
+                const uint8_t *code =                                                              \
+                    rows->first + (i + (r < here ? r : here - 1)) * rows->stride;                  \
+                sum[r] = ROW;                                                                      \
+            }                                                                                      \
+            _mm_storeu_si128((__m128i *)(void *)four, code_sums_avx2(sum));                        \
             memcpy(out + i, four, here * sizeof *out);                                             \
         }                                                                                          \
     }
 
-CODE_DOT_AVX2(dot_u1_avx2, code_four_bits_avx2(query, dims, row))
-CODE_DOT_AVX2(dot_u2_avx2, code_four_avx2(query, dims, row, 2))
-CODE_DOT_AVX2(dot_u4_avx2, code_four_avx2(query, dims, row, 4))
-CODE_DOT_AVX2(dot_u8_avx2, code_four_bytes_avx2(query, dims, row))
+CODE_DOT_AVX2(dot_u1_avx2, code_row_bits_avx2(query, dims, code))
+CODE_DOT_AVX2(dot_u2_avx2, code_row_avx2(query, dims, code, 2))
+CODE_DOT_AVX2(dot_u4_avx2, code_row_avx2(query, dims, code, 4))
+CODE_DOT_AVX2(dot_u8_avx2, code_row_bytes_avx2(query, dims, code))
 
 /* ---- bounds --------------------------------------------------------------------------------- */
 
