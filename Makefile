@@ -7,6 +7,7 @@
 #   make check-cross the tests on aarch64 and s390x (big-endian), under qemu, and in 32 bits
 #   make coverage   branches of the store layer that the tests take (gcc; some minutes)
 #   make amalgamation  makes vecstore.c from amalgamation/src
+#   make bench      benchmarks through hyperfine; bench-save and bench-compare say what a change does to them
 #   make help       all targets
 #
 # Variables: CC, CFLAGS, BUILD (folder), DATA (folder of real data for the larger tests), PREFIX and
@@ -39,17 +40,17 @@ EDIT_ASK  = mkdir -p $(BUILD) && printf '%s\n' '\#include <histedit.h>' 'int mai
 HAS_EDIT  = $(eval HAS_EDIT := $$(if $$(OMIT_EDIT),,$$(shell $$(EDIT_ASK))))$(HAS_EDIT)
 SHELL_C  := $(sort $(wildcard ext/shell/*.c))
 
-.PHONY: all bench-programs demo check check-run test-programs check-long check-long-run check-cross check-cross-run \
+.PHONY: all demo check check-run test-programs check-long check-long-run check-cross check-cross-run \
         coverage \
         cross-programs check-threads deps \
-        amalgamation powers check-amalgamation tidy format check-format bench fuzz fuzz-seeds install \
-        clean help
+        amalgamation powers check-amalgamation tidy format check-format fuzz fuzz-seeds install clean help \
+        bench bench-ready bench-programs bench-save bench-compare bench-kernels bench-peers
 
 all: $(BUILD)/libvecstore.a $(BUILD)/$(SONAME) $(BUILD)/vecstore
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
-	@echo "also: tidy format bench fuzz fuzz-seeds install clean deps check-long-run (no installing)"
+	@echo "also: tidy format bench-kernels bench-peers fuzz fuzz-seeds install clean deps check-long-run (no installing)"
 
 # ---- library and shell ---------------------------------------------------------------------------
 
@@ -298,7 +299,7 @@ fuzz: deps
 # ---- upkeep --------------------------------------------------------------------------------------
 
 C_FILES = $(wildcard amalgamation/*.c amalgamation/src/*/*.[ch] ext/*/*.[ch] tests/*.[ch] \
-    tests/*/*.[ch] fuzz/*.[ch] bench/*.[ch] examples/*.c examples/*.cc examples/*/*.c) vecstore.h
+    tests/*/*.[ch] fuzz/*.[ch] bench/*.[ch] bench/*/*.[ch] examples/*.c examples/*.cc examples/*/*.c) vecstore.h
 
 tidy: $(BUILD)/vecstore.o $(BUILD)/libvecstore.a
 	@tests/tidy.sh $(BUILD)
@@ -315,11 +316,40 @@ $(BUILD)/bench/%: bench/%.c bench/bench.h vecstore.h $(BUILD)/libvecstore.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(BUILD)/libvecstore.a $(LIBS)
 
+# Includes the library, for its kernels have no names outside.
+$(BUILD)/bench/kernels: vecstore.c
+
 bench-programs: $(BENCH_P)
 
-bench: bench-programs
-	@echo "make bench: the benchmark harness comes with the kernels; until then: build/vecstore FILE bench,"
-	@echo "and the programs that bench/RESULTS.md names: $(BENCH_P)"
+# KERNELS: what to measure and how, as bench/kernels.c says.
+bench-kernels: deps $(BUILD)/bench/kernels
+	@mkdir -p $(BUILD)/bench/out
+	$(BUILD)/bench/kernels --csv $(BUILD)/bench/out/kernels.csv $(KERNELS) | tee $(BUILD)/bench/out/kernels.md
+
+# BENCH: only those whose name contains it; NAME: of the baseline; LAST=1: what the last run measured. More in bench/run.py.
+NAME    ?= base
+BENCH_RUN = PYTHONDONTWRITEBYTECODE=1 BUILD="$(BUILD)" /usr/bin/python3 bench/run.py
+
+$(BUILD)/bench/makevecs: tests/shell/makevecs.c
+	@mkdir -p $(@D)
+	$(CC) -O2 -o $@ $< -lm
+
+bench-ready: deps
+	@.ci/deps bench
+	@$(MAKE) --no-print-directory -s $(BUILD)/vecstore $(BUILD)/bench/clusters $(BUILD)/bench/makevecs
+
+bench: bench-ready
+	@$(BENCH_RUN) run
+
+bench-save: bench-ready
+	@$(BENCH_RUN) save $(NAME)
+
+bench-compare: bench-ready
+	@$(BENCH_RUN) compare $(NAME)
+
+# Beside packaged peers, as bench/peers/run.sh says. PEERS: a folder with those of npm; PASSES: how many.
+bench-peers:
+	@BUILD="$(BUILD)" MODULES="$(PEERS)" bench/peers/run.sh $(or $(PASSES),3)
 
 clean:
 	rm -rf $(BUILD)

@@ -104,6 +104,15 @@
 #define VSI_AHEAD
 #endif
 
+/* In front of a loop of few, constant steps over arrays that are registers then. */
+#if defined(__clang__)
+#define VSI_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define VSI_UNROLL _Pragma("GCC unroll 16")
+#else
+#define VSI_UNROLL
+#endif
+
 /* For functions that are nothing by themselves: the instances of a template, its steps. */
 #if defined(__GNUC__)
 #define VSI_INLINE            static inline __attribute__((always_inline, unused))
@@ -132,13 +141,6 @@
 #else
 #define VSI_TARGET_BEGIN(isa)
 #define VSI_TARGET_END
-#endif
-
-/* In front of a loop of at most eight rounds: that it be written out. clang does so by itself. */
-#if defined(__GNUC__) && !defined(__clang__)
-#define VSI_UNROLL _Pragma("GCC unroll 8")
-#else
-#define VSI_UNROLL
 #endif
 
 /* What the kernels of a set need (math/dispatch). */
@@ -4558,15 +4560,42 @@ typedef void vsi_kernel(const void *query, const void *rows, size_t dim, size_t 
 typedef void vsi_gather_kernel(const void *query, const void *const *rows, size_t dim, size_t n,
                                double *out, double *norm);
 
+/* Some rows beside VSI_TILE_QUERIES queries, all in single precision. Row r is kept for query q unless
+ *
+ *   q * r + slope[q] * norm[r] < level[q] + term[r]
+ *
+ * with the inner product added element by element in fused steps, so that its error is at most dim * 2^-24 of the
+ * product of the norms, to first order. What is no number keeps. */
+typedef struct vsi_tile_rows {
+    const float *queries;       /* [dim][VSI_TILE_QUERIES] */
+    const float *slope, *level; /* [VSI_TILE_QUERIES] */
+    const float *rows;          /* [n][dim] */
+    const float *norm, *term;   /* [n] */
+    size_t dim, n;
+} vsi_tile_rows;
+
+enum { VSI_TILE_QUERIES = 32 };
+
+/* Bit q of out_keep[r]: row r is kept for query q. out_keep [n]. */
+typedef void vsi_tile_kernel(const vsi_tile_rows *tile, uint32_t *out_keep);
+
+/* n elements of another type in single precision. */
+typedef void vsi_widen_kernel(float *to, const void *from, size_t n);
+
 typedef struct vsi_kernels {
     const char *name;
     const char *names; /* this and all that a machine with it can run besides, best first */
     vsi_kernel *rows[VSI_TYPES][VSI_METRICS]; /* NULL: the metric does not fit the type */
     vsi_gather_kernel *gather[VSI_TYPES][VSI_METRICS];
+    vsi_widen_kernel *widen[VSI_TYPES]; /* of f16, bf16, u8, i8 */
+    vsi_tile_kernel *tile;
 } vsi_kernels;
 
 enum {
     VSI_KERNEL_BLOCK = 1024,
+    /* Four rows side by side are read from memory at half the speed of one row after the other once they are longer
+     * than this, and from the caches at 1.4 times it (bench/RESULTS.md). */
+    VSI_KERNEL_LONG_BYTES = 200,
     VSI_GATHER_AHEAD = 8,           /* rows */
     VSI_GATHER_AHEAD_BYTES = 8 * 64 /* of each; the processor itself fetches what follows */
 };
@@ -4718,6 +4747,35 @@ static void jaccard_rows_bit_scalar(const void *query, const void *rows, size_t 
 SCALAR_GATHER(hamming, bit)
 SCALAR_GATHER(jaccard, bit)
 
+/* ---- many queries --------------------------------------------------------------------------- */
+
+#define SCALAR_WIDEN(type)                                                                         \
+    static void widen_##type##_scalar(float *to, const void *from, size_t n) {                     \
+        for (size_t j = 0; j < n; j++)                                                             \
+            to[j] = (float)type##_value(from, j);                                                  \
+    }
+
+SCALAR_WIDEN(f16)
+SCALAR_WIDEN(bf16)
+SCALAR_WIDEN(u8)
+SCALAR_WIDEN(i8)
+
+static void tile_scalar(const vsi_tile_rows *tile, uint32_t *out_keep) {
+    for (size_t i = 0; i < tile->n; i++) {
+        const float *row = tile->rows + i * tile->dim;
+        double dot[VSI_TILE_QUERIES] = {0};
+        out_keep[i] = 0;
+        for (size_t j = 0; j < tile->dim; j++)
+            for (size_t q = 0; q < VSI_TILE_QUERIES; q++)
+                dot[q] += (double)tile->queries[j * VSI_TILE_QUERIES + q] * (double)row[j];
+        for (size_t q = 0; q < VSI_TILE_QUERIES; q++) {
+            double left = dot[q] + (double)tile->slope[q] * (double)tile->norm[i];
+            double right = (double)tile->level[q] + (double)tile->term[i];
+            out_keep[i] |= (uint32_t) !(left < right) << q;
+        }
+    }
+}
+
 VSI_FN const vsi_kernels *vsi_kernels_scalar(void) {
     static const vsi_kernels table = {
         .names = "scalar",
@@ -4734,6 +4792,11 @@ VSI_FN const vsi_kernels *vsi_kernels_scalar(void) {
                    [VS_U8] = VSI_KERNELS_OF_NUMBERS(gather, u8_scalar),
                    [VS_I8] = VSI_KERNELS_OF_NUMBERS(gather, i8_scalar),
                    [VS_BIT] = VSI_KERNELS_OF_BITS(gather, bit_scalar)},
+        .widen = {[VS_F16] = widen_f16_scalar,
+                  [VS_BF16] = widen_bf16_scalar,
+                  [VS_U8] = widen_u8_scalar,
+                  [VS_I8] = widen_i8_scalar},
+        .tile = tile_scalar,
     };
     return &table;
 }
@@ -4800,7 +4863,7 @@ VSI_INLINE __m256 load_f32_some_avx2(const float *p, size_t n) {
     return _mm256_maskload_ps(p, load_bytes_avx2(tail_mask_avx2 + 64 - 4 * n));
 }
 
-VSI_INLINE __m256 widen_bf16_avx2(__m128i bits) {
+VSI_INLINE __m256 bf16_ps_avx2(__m128i bits) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
 }
 
@@ -4829,11 +4892,11 @@ VSI_INLINE __m256 load_f16_some_avx2(const uint16_t *p, size_t n, bool has_more)
 }
 
 VSI_INLINE __m256 load_bf16_avx2(const uint16_t *p) {
-    return widen_bf16_avx2(load_half_avx2(p));
+    return bf16_ps_avx2(load_half_avx2(p));
 }
 
 VSI_INLINE __m256 load_bf16_some_avx2(const uint16_t *p, size_t n, bool has_more) {
-    return widen_bf16_avx2(load_half_some_avx2(p, n, has_more));
+    return bf16_ps_avx2(load_half_some_avx2(p, n, has_more));
 }
 
 /* A block of the query in single precision; what is left behind its last whole vector is as rows have it. */
@@ -4852,6 +4915,35 @@ static void query_bf16_avx2(float *to, const uint16_t *from, size_t n) {
     if (j < n)
         _mm256_storeu_ps(to + j, load_bf16_some_avx2(from + j, n - j, j > 0));
 }
+
+VSI_INLINE __m256 load_u8_ps_avx2(const uint8_t *p) {
+    return _mm256_cvtepi32_ps(
+        _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
+}
+
+VSI_INLINE __m256 load_i8_ps_avx2(const uint8_t *p) {
+    return _mm256_cvtepi32_ps(
+        _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
+}
+
+/* Elements in single precision, zeros up to a whole vector. */
+#define WIDEN_AVX2(type, elem, load)                                                               \
+    static void widen_##type##_avx2(float *to, const void *from, size_t n) {                       \
+        const elem *p = from;                                                                      \
+        size_t j = 0;                                                                              \
+        elem last[8] = {0};                                                                        \
+        for (; j + 8 <= n; j += 8)                                                                 \
+            _mm256_storeu_ps(to + j, load(p + j));                                                 \
+        for (size_t i = j; i < n; i++)                                                             \
+            last[i - j] = p[i];                                                                    \
+        if (j < n)                                                                                 \
+            _mm256_storeu_ps(to + j, load(last));                                                  \
+    }
+
+WIDEN_AVX2(f16, uint16_t, load_f16_avx2)
+WIDEN_AVX2(bf16, uint16_t, load_bf16_avx2)
+WIDEN_AVX2(u8, uint8_t, load_u8_ps_avx2)
+WIDEN_AVX2(i8, uint8_t, load_i8_ps_avx2)
 
 VSI_INLINE __m256 step_l2_ps_avx2(__m256 sum, __m256 x, __m256 y) {
     __m256 d = _mm256_sub_ps(x, y);
@@ -4883,8 +4975,8 @@ VSI_INLINE __m256 step_l1_ps_avx2(__m256 sum, __m256 x, __m256 y) {
 #define SUM4(a, b, c, d, out)        sum4_ps_avx2(a, b, c, d, out)
 #define SUM4_SIGNED(a, b, c, d, out) sum4_ps_avx2(a, b, c, d, out)
 /* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
-/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
- * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+/* kernels_type.inc - the kernels of one element type for one instruction set, four short rows, or four that are gathered, at a time so
+ * that the query is loaded once for them; long ones that follow each other one by one, as memory likes to be read. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
@@ -5006,7 +5098,8 @@ VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t 
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n; i += 4, row += 4 * units) {
+        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
+             i += 4, row += 4 * units) {
             K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
@@ -5111,8 +5204,8 @@ KERNEL_METRIC(l1, VS_L1)
 #define SUM4(a, b, c, d, out)        sum4_ps_avx2(a, b, c, d, out)
 #define SUM4_SIGNED(a, b, c, d, out) sum4_ps_avx2(a, b, c, d, out)
 /* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
-/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
- * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+/* kernels_type.inc - the kernels of one element type for one instruction set, four short rows, or four that are gathered, at a time so
+ * that the query is loaded once for them; long ones that follow each other one by one, as memory likes to be read. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
@@ -5234,7 +5327,8 @@ VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t 
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n; i += 4, row += 4 * units) {
+        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
+             i += 4, row += 4 * units) {
             K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
@@ -5339,8 +5433,8 @@ KERNEL_METRIC(l1, VS_L1)
 #define SUM4(a, b, c, d, out)        sum4_ps_avx2(a, b, c, d, out)
 #define SUM4_SIGNED(a, b, c, d, out) sum4_ps_avx2(a, b, c, d, out)
 /* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
-/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
- * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+/* kernels_type.inc - the kernels of one element type for one instruction set, four short rows, or four that are gathered, at a time so
+ * that the query is loaded once for them; long ones that follow each other one by one, as memory likes to be read. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
@@ -5462,7 +5556,8 @@ VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t 
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n; i += 4, row += 4 * units) {
+        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
+             i += 4, row += 4 * units) {
             K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
@@ -5624,8 +5719,8 @@ VSI_INLINE __m256i step_l1_i8_avx2(__m256i sum, __m256i x, __m256i y) {
 #define SUM4(a, b, c, d, out)        sum4_epi32_avx2(a, b, c, d, false, out)
 #define SUM4_SIGNED(a, b, c, d, out) sum4_epi32_avx2(a, b, c, d, false, out)
 /* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
-/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
- * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+/* kernels_type.inc - the kernels of one element type for one instruction set, four short rows, or four that are gathered, at a time so
+ * that the query is loaded once for them; long ones that follow each other one by one, as memory likes to be read. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
@@ -5747,7 +5842,8 @@ VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t 
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n; i += 4, row += 4 * units) {
+        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
+             i += 4, row += 4 * units) {
             K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
@@ -5850,8 +5946,8 @@ KERNEL_METRIC(l1, VS_L1)
 #define SUM4(a, b, c, d, out)        sum4_epi32_avx2(a, b, c, d, false, out)
 #define SUM4_SIGNED(a, b, c, d, out) sum4_epi32_avx2(a, b, c, d, true, out)
 /* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
-/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
- * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+/* kernels_type.inc - the kernels of one element type for one instruction set, four short rows, or four that are gathered, at a time so
+ * that the query is loaded once for them; long ones that follow each other one by one, as memory likes to be read. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
@@ -5973,7 +6069,8 @@ VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t 
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n; i += 4, row += 4 * units) {
+        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
+             i += 4, row += 4 * units) {
             K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
@@ -6102,8 +6199,8 @@ VSI_INLINE __m256i step_or_avx2(__m256i sum, __m256i x, __m256i y) {
 #define SUM4(a, b, c, d, out)        sum4_epi32_avx2(a, b, c, d, false, out)
 #define SUM4_SIGNED(a, b, c, d, out) sum4_epi32_avx2(a, b, c, d, false, out)
 /* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
-/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
- * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+/* kernels_type.inc - the kernels of one element type for one instruction set, four short rows, or four that are gathered, at a time so
+ * that the query is loaded once for them; long ones that follow each other one by one, as memory likes to be read. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
@@ -6225,7 +6322,8 @@ VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t 
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n; i += 4, row += 4 * units) {
+        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
+             i += 4, row += 4 * units) {
             K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
@@ -6307,6 +6405,80 @@ KERNEL_METRIC(l1, VS_L1)
 #undef SUM4_SIGNED
 #undef BITS
 
+/* ---- many queries --------------------------------------------------------------------------- */
+
+#define K(name)         name##_avx2
+#define TILE_ROWS       3
+#define VECS            4
+#define VEC             __m256
+#define LANES           8
+#define LOAD(p)         _mm256_loadu_ps(p)
+#define BROADCAST(x)    _mm256_set1_ps(x)
+#define FMA(a, b, c)    _mm256_fmadd_ps(a, b, c)
+#define ADD(a, b)       _mm256_add_ps(a, b)
+#define NOT_BELOW(a, b) _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_NLT_UQ))
+/* ---- math/kernels_tile.inc ---------------------------------------------------------------------------------- */
+/* kernels_tile.inc - rows against VSI_TILE_QUERIES queries at once, TILE_ROWS rows in registers: each element of a row meets
+ * that of all queries. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                    the name of a function for this set
+ *   TILE_ROWS, VECS            rows, and vectors of LANES queries: together they must fit the registers
+ *   VEC, LANES                 LANES floats; LOAD(p), BROADCAST(float), FMA(a, b, c) is a * b + c, ADD(a, b)
+ *   NOT_BELOW(a, b)            a bit for each lane in which a < b does not hold */
+
+VSI_INLINE void K(tile_keep)(const vsi_tile_rows *tile, size_t row, const VEC *dot,
+                             uint32_t *out_keep) {
+    uint32_t keep = 0;
+    VSI_UNROLL
+    for (int v = 0; v < VECS; v++) {
+        VEC left = FMA(LOAD(tile->slope + v * LANES), BROADCAST(tile->norm[row]), dot[v]);
+        VEC right = ADD(LOAD(tile->level + v * LANES), BROADCAST(tile->term[row]));
+        keep |= (uint32_t)NOT_BELOW(left, right) << (v * LANES);
+    }
+    *out_keep = keep;
+}
+
+static void K(tile)(const vsi_tile_rows *tile, uint32_t *out_keep) {
+    const size_t dim = tile->dim, n = tile->n;
+    for (size_t i = 0; i < n; i += TILE_ROWS) {
+        const float *row[TILE_ROWS];
+        VEC dot[TILE_ROWS][VECS];
+        VSI_UNROLL
+        for (size_t r = 0; r < TILE_ROWS; r++) {
+            row[r] = tile->rows + (i + r < n ? i + r : n - 1) * dim;
+            VSI_UNROLL
+            for (int v = 0; v < VECS; v++)
+                dot[r][v] = BROADCAST(0);
+        }
+        for (size_t j = 0; j < dim; j++) {
+            VEC x[VECS];
+            VSI_UNROLL
+            for (int v = 0; v < VECS; v++)
+                x[v] = LOAD(tile->queries + j * VSI_TILE_QUERIES + v * LANES);
+            VSI_UNROLL
+            for (size_t r = 0; r < TILE_ROWS; r++) {
+                VEC y = BROADCAST(row[r][j]);
+                VSI_UNROLL
+                for (int v = 0; v < VECS; v++)
+                    dot[r][v] = FMA(x[v], y, dot[r][v]);
+            }
+        }
+        for (size_t r = 0; r < TILE_ROWS && i + r < n; r++)
+            K(tile_keep)(tile, i + r, dot[r], out_keep + i + r);
+    }
+}
+
+#undef K
+#undef TILE_ROWS
+#undef VECS
+#undef VEC
+#undef LANES
+#undef LOAD
+#undef BROADCAST
+#undef FMA
+#undef ADD
+#undef NOT_BELOW
+
 VSI_TARGET_END
 
 VSI_FN const vsi_kernels *vsi_kernels_avx2(void) {
@@ -6325,6 +6497,11 @@ VSI_FN const vsi_kernels *vsi_kernels_avx2(void) {
                    [VS_U8] = VSI_KERNELS_OF_NUMBERS(gather, u8_avx2),
                    [VS_I8] = VSI_KERNELS_OF_NUMBERS(gather, i8_avx2),
                    [VS_BIT] = VSI_KERNELS_OF_BITS(gather, bit_avx2)},
+        .widen = {[VS_F16] = widen_f16_avx2,
+                  [VS_BF16] = widen_bf16_avx2,
+                  [VS_U8] = widen_u8_avx2,
+                  [VS_I8] = widen_i8_avx2},
+        .tile = tile_avx2,
     };
     return &table;
 }
@@ -6368,7 +6545,7 @@ VSI_INLINE __mmask16 mask16_avx512(size_t n) {
     return (__mmask16)((1u << n) - 1);
 }
 
-VSI_INLINE __m512 widen_bf16_avx512(__m256i bits) {
+VSI_INLINE __m512 bf16_ps_avx512(__m256i bits) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
 }
 
@@ -6381,23 +6558,33 @@ VSI_INLINE __m512 load_f16_some_avx512(const uint16_t *p, size_t n) {
 }
 
 VSI_INLINE __m512 load_bf16_avx512(const uint16_t *p) {
-    return widen_bf16_avx512(_mm256_loadu_si256((const __m256i *)(const void *)p));
+    return bf16_ps_avx512(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
 
 VSI_INLINE __m512 load_bf16_some_avx512(const uint16_t *p, size_t n) {
-    return widen_bf16_avx512(_mm256_maskz_loadu_epi16(mask16_avx512(n), p));
+    return bf16_ps_avx512(_mm256_maskz_loadu_epi16(mask16_avx512(n), p));
 }
 
-/* A block of the query in single precision, zeros up to a whole vector. */
-static void query_f16_avx512(float *to, const uint16_t *from, size_t n) {
-    for (size_t j = 0; j < n; j += 16)
-        _mm512_storeu_ps(to + j, load_f16_some_avx512(from + j, n - j < 16 ? n - j : 16));
+/* Elements in single precision, zeros up to a whole vector. */
+#define WIDEN_AVX512(type, elem, load_some)                                                        \
+    static void widen_##type##_avx512(float *to, const void *from, size_t n) {                     \
+        const elem *p = from;                                                                      \
+        for (size_t j = 0; j < n; j += 16)                                                         \
+            _mm512_storeu_ps(to + j, load_some(p + j, n - j < 16 ? n - j : 16));                   \
+    }
+
+VSI_INLINE __m512 load_u8_ps_some_avx512(const uint8_t *p, size_t n) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask16_avx512(n), p)));
 }
 
-static void query_bf16_avx512(float *to, const uint16_t *from, size_t n) {
-    for (size_t j = 0; j < n; j += 16)
-        _mm512_storeu_ps(to + j, load_bf16_some_avx512(from + j, n - j < 16 ? n - j : 16));
+VSI_INLINE __m512 load_i8_ps_some_avx512(const uint8_t *p, size_t n) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(mask16_avx512(n), p)));
 }
+
+WIDEN_AVX512(f16, uint16_t, load_f16_some_avx512)
+WIDEN_AVX512(bf16, uint16_t, load_bf16_some_avx512)
+WIDEN_AVX512(u8, uint8_t, load_u8_ps_some_avx512)
+WIDEN_AVX512(i8, uint8_t, load_i8_ps_some_avx512)
 
 VSI_INLINE __m512 step_l2_ps_avx512(__m512 sum, __m512 x, __m512 y) {
     __m512 d = _mm512_sub_ps(x, y);
@@ -6429,8 +6616,8 @@ VSI_INLINE __m512 step_l1_ps_avx512(__m512 sum, __m512 x, __m512 y) {
 #define SUM4(a, b, c, d, out)        sum4_ps_avx512(a, b, c, d, out)
 #define SUM4_SIGNED(a, b, c, d, out) sum4_ps_avx512(a, b, c, d, out)
 /* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
-/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
- * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+/* kernels_type.inc - the kernels of one element type for one instruction set, four short rows, or four that are gathered, at a time so
+ * that the query is loaded once for them; long ones that follow each other one by one, as memory likes to be read. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
@@ -6552,7 +6739,8 @@ VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t 
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n; i += 4, row += 4 * units) {
+        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
+             i += 4, row += 4 * units) {
             K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
@@ -6641,7 +6829,7 @@ KERNEL_METRIC(l1, VS_L1)
 #define BLOCK      VSI_KERNEL_BLOCK
 #define QUERY_PREPARE(to, from, n)                                                                 \
     float to[VSI_KERNEL_BLOCK];                                                                    \
-    query_f16_avx512(to, from, n)
+    widen_f16_avx512(to, from, n)
 #define VEC                          __m512
 #define ACC                          __m512
 #define ACC_ZERO                     _mm512_setzero_ps()
@@ -6657,8 +6845,8 @@ KERNEL_METRIC(l1, VS_L1)
 #define SUM4(a, b, c, d, out)        sum4_ps_avx512(a, b, c, d, out)
 #define SUM4_SIGNED(a, b, c, d, out) sum4_ps_avx512(a, b, c, d, out)
 /* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
-/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
- * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+/* kernels_type.inc - the kernels of one element type for one instruction set, four short rows, or four that are gathered, at a time so
+ * that the query is loaded once for them; long ones that follow each other one by one, as memory likes to be read. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
@@ -6780,7 +6968,8 @@ VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t 
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n; i += 4, row += 4 * units) {
+        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
+             i += 4, row += 4 * units) {
             K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
@@ -6869,7 +7058,7 @@ KERNEL_METRIC(l1, VS_L1)
 #define BLOCK      VSI_KERNEL_BLOCK
 #define QUERY_PREPARE(to, from, n)                                                                 \
     float to[VSI_KERNEL_BLOCK];                                                                    \
-    query_bf16_avx512(to, from, n)
+    widen_bf16_avx512(to, from, n)
 #define VEC                          __m512
 #define ACC                          __m512
 #define ACC_ZERO                     _mm512_setzero_ps()
@@ -6885,8 +7074,8 @@ KERNEL_METRIC(l1, VS_L1)
 #define SUM4(a, b, c, d, out)        sum4_ps_avx512(a, b, c, d, out)
 #define SUM4_SIGNED(a, b, c, d, out) sum4_ps_avx512(a, b, c, d, out)
 /* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
-/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
- * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+/* kernels_type.inc - the kernels of one element type for one instruction set, four short rows, or four that are gathered, at a time so
+ * that the query is loaded once for them; long ones that follow each other one by one, as memory likes to be read. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
@@ -7008,7 +7197,8 @@ VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t 
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n; i += 4, row += 4 * units) {
+        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
+             i += 4, row += 4 * units) {
             K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
@@ -7174,8 +7364,8 @@ VSI_INLINE __m512i step_l1_i8_avx512(__m512i sum, __m512i x, __m512i y) {
 #define SUM4(a, b, c, d, out)        sum4_epi32_avx512(a, b, c, d, false, out)
 #define SUM4_SIGNED(a, b, c, d, out) sum4_epi32_avx512(a, b, c, d, false, out)
 /* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
-/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
- * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+/* kernels_type.inc - the kernels of one element type for one instruction set, four short rows, or four that are gathered, at a time so
+ * that the query is loaded once for them; long ones that follow each other one by one, as memory likes to be read. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
@@ -7297,7 +7487,8 @@ VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t 
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n; i += 4, row += 4 * units) {
+        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
+             i += 4, row += 4 * units) {
             K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
@@ -7400,8 +7591,8 @@ KERNEL_METRIC(l1, VS_L1)
 #define SUM4(a, b, c, d, out)        sum4_epi32_avx512(a, b, c, d, false, out)
 #define SUM4_SIGNED(a, b, c, d, out) sum4_epi32_avx512(a, b, c, d, true, out)
 /* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
-/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
- * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+/* kernels_type.inc - the kernels of one element type for one instruction set, four short rows, or four that are gathered, at a time so
+ * that the query is loaded once for them; long ones that follow each other one by one, as memory likes to be read. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
@@ -7523,7 +7714,8 @@ VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t 
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n; i += 4, row += 4 * units) {
+        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
+             i += 4, row += 4 * units) {
             K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
@@ -7641,8 +7833,8 @@ VSI_INLINE __m512i step_or_avx512(__m512i sum, __m512i x, __m512i y) {
 #define SUM4(a, b, c, d, out)        sum4_epi32_avx512(a, b, c, d, false, out)
 #define SUM4_SIGNED(a, b, c, d, out) sum4_epi32_avx512(a, b, c, d, false, out)
 /* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
-/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
- * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+/* kernels_type.inc - the kernels of one element type for one instruction set, four short rows, or four that are gathered, at a time so
+ * that the query is loaded once for them; long ones that follow each other one by one, as memory likes to be read. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
@@ -7764,7 +7956,8 @@ VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t 
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n; i += 4, row += 4 * units) {
+        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
+             i += 4, row += 4 * units) {
             K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
@@ -7846,6 +8039,80 @@ KERNEL_METRIC(l1, VS_L1)
 #undef SUM4_SIGNED
 #undef BITS
 
+/* ---- many queries --------------------------------------------------------------------------- */
+
+#define K(name)         name##_avx512
+#define TILE_ROWS       8
+#define VECS            2
+#define VEC             __m512
+#define LANES           16
+#define LOAD(p)         _mm512_loadu_ps(p)
+#define BROADCAST(x)    _mm512_set1_ps(x)
+#define FMA(a, b, c)    _mm512_fmadd_ps(a, b, c)
+#define ADD(a, b)       _mm512_add_ps(a, b)
+#define NOT_BELOW(a, b) _mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ)
+/* ---- math/kernels_tile.inc ---------------------------------------------------------------------------------- */
+/* kernels_tile.inc - rows against VSI_TILE_QUERIES queries at once, TILE_ROWS rows in registers: each element of a row meets
+ * that of all queries. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                    the name of a function for this set
+ *   TILE_ROWS, VECS            rows, and vectors of LANES queries: together they must fit the registers
+ *   VEC, LANES                 LANES floats; LOAD(p), BROADCAST(float), FMA(a, b, c) is a * b + c, ADD(a, b)
+ *   NOT_BELOW(a, b)            a bit for each lane in which a < b does not hold */
+
+VSI_INLINE void K(tile_keep)(const vsi_tile_rows *tile, size_t row, const VEC *dot,
+                             uint32_t *out_keep) {
+    uint32_t keep = 0;
+    VSI_UNROLL
+    for (int v = 0; v < VECS; v++) {
+        VEC left = FMA(LOAD(tile->slope + v * LANES), BROADCAST(tile->norm[row]), dot[v]);
+        VEC right = ADD(LOAD(tile->level + v * LANES), BROADCAST(tile->term[row]));
+        keep |= (uint32_t)NOT_BELOW(left, right) << (v * LANES);
+    }
+    *out_keep = keep;
+}
+
+static void K(tile)(const vsi_tile_rows *tile, uint32_t *out_keep) {
+    const size_t dim = tile->dim, n = tile->n;
+    for (size_t i = 0; i < n; i += TILE_ROWS) {
+        const float *row[TILE_ROWS];
+        VEC dot[TILE_ROWS][VECS];
+        VSI_UNROLL
+        for (size_t r = 0; r < TILE_ROWS; r++) {
+            row[r] = tile->rows + (i + r < n ? i + r : n - 1) * dim;
+            VSI_UNROLL
+            for (int v = 0; v < VECS; v++)
+                dot[r][v] = BROADCAST(0);
+        }
+        for (size_t j = 0; j < dim; j++) {
+            VEC x[VECS];
+            VSI_UNROLL
+            for (int v = 0; v < VECS; v++)
+                x[v] = LOAD(tile->queries + j * VSI_TILE_QUERIES + v * LANES);
+            VSI_UNROLL
+            for (size_t r = 0; r < TILE_ROWS; r++) {
+                VEC y = BROADCAST(row[r][j]);
+                VSI_UNROLL
+                for (int v = 0; v < VECS; v++)
+                    dot[r][v] = FMA(x[v], y, dot[r][v]);
+            }
+        }
+        for (size_t r = 0; r < TILE_ROWS && i + r < n; r++)
+            K(tile_keep)(tile, i + r, dot[r], out_keep + i + r);
+    }
+}
+
+#undef K
+#undef TILE_ROWS
+#undef VECS
+#undef VEC
+#undef LANES
+#undef LOAD
+#undef BROADCAST
+#undef FMA
+#undef ADD
+#undef NOT_BELOW
+
 VSI_TARGET_END
 
 VSI_FN const vsi_kernels *vsi_kernels_avx512(void) {
@@ -7864,6 +8131,11 @@ VSI_FN const vsi_kernels *vsi_kernels_avx512(void) {
                    [VS_U8] = VSI_KERNELS_OF_NUMBERS(gather, u8_avx512),
                    [VS_I8] = VSI_KERNELS_OF_NUMBERS(gather, i8_avx512),
                    [VS_BIT] = VSI_KERNELS_OF_BITS(gather, bit_avx512)},
+        .widen = {[VS_F16] = widen_f16_avx512,
+                  [VS_BF16] = widen_bf16_avx512,
+                  [VS_U8] = widen_u8_avx512,
+                  [VS_I8] = widen_i8_avx512},
+        .tile = tile_avx512,
     };
     return &table;
 }
@@ -7914,40 +8186,56 @@ VSI_INLINE uint16x4_t load_half_some_neon(const uint16_t *p, size_t n) {
     return vld1_u16(few);
 }
 
-VSI_INLINE float32x4_t widen_f16_neon(uint16x4_t bits) {
+VSI_INLINE float32x4_t f16_f32_neon(uint16x4_t bits) {
     return vcvt_f32_f16(vreinterpret_f16_u16(bits));
 }
 
-VSI_INLINE float32x4_t widen_bf16_neon(uint16x4_t bits) {
+VSI_INLINE float32x4_t bf16_f32_neon(uint16x4_t bits) {
     return vreinterpretq_f32_u32(vshll_n_u16(bits, 16));
 }
 
 VSI_INLINE float32x4_t load_f16_neon(const uint16_t *p) {
-    return widen_f16_neon(vld1_u16(p));
+    return f16_f32_neon(vld1_u16(p));
 }
 
 VSI_INLINE float32x4_t load_f16_some_neon(const uint16_t *p, size_t n) {
-    return widen_f16_neon(load_half_some_neon(p, n));
+    return f16_f32_neon(load_half_some_neon(p, n));
 }
 
 VSI_INLINE float32x4_t load_bf16_neon(const uint16_t *p) {
-    return widen_bf16_neon(vld1_u16(p));
+    return bf16_f32_neon(vld1_u16(p));
 }
 
 VSI_INLINE float32x4_t load_bf16_some_neon(const uint16_t *p, size_t n) {
-    return widen_bf16_neon(load_half_some_neon(p, n));
+    return bf16_f32_neon(load_half_some_neon(p, n));
 }
 
-/* A block of the query in single precision, zeros up to a whole vector. */
-static void query_f16_neon(float *to, const uint16_t *from, size_t n) {
-    for (size_t j = 0; j < n; j += 4)
-        vst1q_f32(to + j, load_f16_some_neon(from + j, n - j < 4 ? n - j : 4));
+VSI_INLINE float32x4_t load_u8_f32_some_neon(const uint8_t *p, size_t n) {
+    float few[4] = {0};
+    for (size_t i = 0; i < n; i++)
+        few[i] = p[i];
+    return vld1q_f32(few);
 }
 
-static void query_bf16_neon(float *to, const uint16_t *from, size_t n) {
-    for (size_t j = 0; j < n; j += 4)
-        vst1q_f32(to + j, load_bf16_some_neon(from + j, n - j < 4 ? n - j : 4));
+VSI_INLINE float32x4_t load_i8_f32_some_neon(const int8_t *p, size_t n) {
+    float few[4] = {0};
+    for (size_t i = 0; i < n; i++)
+        few[i] = p[i];
+    return vld1q_f32(few);
 }
+
+/* Elements in single precision, zeros up to a whole vector. */
+#define WIDEN_NEON(type, elem, load_some)                                                          \
+    static void widen_##type##_neon(float *to, const void *from, size_t n) {                       \
+        const elem *p = from;                                                                      \
+        for (size_t j = 0; j < n; j += 4)                                                          \
+            vst1q_f32(to + j, load_some(p + j, n - j < 4 ? n - j : 4));                            \
+    }
+
+WIDEN_NEON(f16, uint16_t, load_f16_some_neon)
+WIDEN_NEON(bf16, uint16_t, load_bf16_some_neon)
+WIDEN_NEON(u8, uint8_t, load_u8_f32_some_neon)
+WIDEN_NEON(i8, int8_t, load_i8_f32_some_neon)
 
 VSI_INLINE float32x4_t step_l2_f32_neon(float32x4_t sum, float32x4_t x, float32x4_t y) {
     float32x4_t d = vsubq_f32(x, y);
@@ -7975,8 +8263,8 @@ VSI_INLINE float32x4_t step_l2_f32_neon(float32x4_t sum, float32x4_t x, float32x
 #define SUM4(a, b, c, d, out)        sum4_f32_neon(a, b, c, d, out)
 #define SUM4_SIGNED(a, b, c, d, out) sum4_f32_neon(a, b, c, d, out)
 /* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
-/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
- * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+/* kernels_type.inc - the kernels of one element type for one instruction set, four short rows, or four that are gathered, at a time so
+ * that the query is loaded once for them; long ones that follow each other one by one, as memory likes to be read. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
@@ -8098,7 +8386,8 @@ VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t 
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n; i += 4, row += 4 * units) {
+        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
+             i += 4, row += 4 * units) {
             K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
@@ -8187,7 +8476,7 @@ KERNEL_METRIC(l1, VS_L1)
 #define BLOCK      VSI_KERNEL_BLOCK
 #define QUERY_PREPARE(to, from, n)                                                                 \
     float to[VSI_KERNEL_BLOCK];                                                                    \
-    query_f16_neon(to, from, n)
+    widen_f16_neon(to, from, n)
 #define VEC                          float32x4_t
 #define ACC                          float32x4_t
 #define ACC_ZERO                     vdupq_n_f32(0)
@@ -8203,8 +8492,8 @@ KERNEL_METRIC(l1, VS_L1)
 #define SUM4(a, b, c, d, out)        sum4_f32_neon(a, b, c, d, out)
 #define SUM4_SIGNED(a, b, c, d, out) sum4_f32_neon(a, b, c, d, out)
 /* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
-/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
- * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+/* kernels_type.inc - the kernels of one element type for one instruction set, four short rows, or four that are gathered, at a time so
+ * that the query is loaded once for them; long ones that follow each other one by one, as memory likes to be read. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
@@ -8326,7 +8615,8 @@ VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t 
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n; i += 4, row += 4 * units) {
+        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
+             i += 4, row += 4 * units) {
             K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
@@ -8415,7 +8705,7 @@ KERNEL_METRIC(l1, VS_L1)
 #define BLOCK      VSI_KERNEL_BLOCK
 #define QUERY_PREPARE(to, from, n)                                                                 \
     float to[VSI_KERNEL_BLOCK];                                                                    \
-    query_bf16_neon(to, from, n)
+    widen_bf16_neon(to, from, n)
 #define VEC                          float32x4_t
 #define ACC                          float32x4_t
 #define ACC_ZERO                     vdupq_n_f32(0)
@@ -8431,8 +8721,8 @@ KERNEL_METRIC(l1, VS_L1)
 #define SUM4(a, b, c, d, out)        sum4_f32_neon(a, b, c, d, out)
 #define SUM4_SIGNED(a, b, c, d, out) sum4_f32_neon(a, b, c, d, out)
 /* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
-/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
- * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+/* kernels_type.inc - the kernels of one element type for one instruction set, four short rows, or four that are gathered, at a time so
+ * that the query is loaded once for them; long ones that follow each other one by one, as memory likes to be read. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
@@ -8554,7 +8844,8 @@ VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t 
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n; i += 4, row += 4 * units) {
+        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
+             i += 4, row += 4 * units) {
             K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
@@ -8715,8 +9006,8 @@ VSI_INLINE uint32x4_t step_l2_i8_neon(uint32x4_t sum, uint8x16_t x, uint8x16_t y
 #define SUM4(a, b, c, d, out)        sum4_u32_neon(a, b, c, d, false, out)
 #define SUM4_SIGNED(a, b, c, d, out) sum4_u32_neon(a, b, c, d, false, out)
 /* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
-/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
- * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+/* kernels_type.inc - the kernels of one element type for one instruction set, four short rows, or four that are gathered, at a time so
+ * that the query is loaded once for them; long ones that follow each other one by one, as memory likes to be read. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
@@ -8838,7 +9129,8 @@ VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t 
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n; i += 4, row += 4 * units) {
+        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
+             i += 4, row += 4 * units) {
             K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
@@ -8941,8 +9233,8 @@ KERNEL_METRIC(l1, VS_L1)
 #define SUM4(a, b, c, d, out)        sum4_u32_neon(a, b, c, d, false, out)
 #define SUM4_SIGNED(a, b, c, d, out) sum4_u32_neon(a, b, c, d, true, out)
 /* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
-/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
- * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+/* kernels_type.inc - the kernels of one element type for one instruction set, four short rows, or four that are gathered, at a time so
+ * that the query is loaded once for them; long ones that follow each other one by one, as memory likes to be read. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
@@ -9064,7 +9356,8 @@ VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t 
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n; i += 4, row += 4 * units) {
+        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
+             i += 4, row += 4 * units) {
             K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
@@ -9170,8 +9463,8 @@ KERNEL_METRIC(l1, VS_L1)
 #define SUM4(a, b, c, d, out)        sum4_u32_neon(a, b, c, d, false, out)
 #define SUM4_SIGNED(a, b, c, d, out) sum4_u32_neon(a, b, c, d, false, out)
 /* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
-/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
- * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+/* kernels_type.inc - the kernels of one element type for one instruction set, four short rows, or four that are gathered, at a time so
+ * that the query is loaded once for them; long ones that follow each other one by one, as memory likes to be read. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
@@ -9293,7 +9586,8 @@ VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t 
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n; i += 4, row += 4 * units) {
+        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
+             i += 4, row += 4 * units) {
             K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
@@ -9375,6 +9669,86 @@ KERNEL_METRIC(l1, VS_L1)
 #undef SUM4_SIGNED
 #undef BITS
 
+/* A bit for each lane in which a is not below b. */
+VSI_INLINE uint32_t not_below_neon(float32x4_t a, float32x4_t b) {
+    static const uint32_t bit[4] = {1, 2, 4, 8};
+    return vaddvq_u32(vbicq_u32(vld1q_u32(bit), vcltq_f32(a, b)));
+}
+
+/* ---- many queries --------------------------------------------------------------------------- */
+
+#define K(name)         name##_neon
+#define TILE_ROWS       2
+#define VECS            8
+#define VEC             float32x4_t
+#define LANES           4
+#define LOAD(p)         vld1q_f32(p)
+#define BROADCAST(x)    vdupq_n_f32(x)
+#define FMA(a, b, c)    vfmaq_f32(c, a, b)
+#define ADD(a, b)       vaddq_f32(a, b)
+#define NOT_BELOW(a, b) not_below_neon(a, b)
+/* ---- math/kernels_tile.inc ---------------------------------------------------------------------------------- */
+/* kernels_tile.inc - rows against VSI_TILE_QUERIES queries at once, TILE_ROWS rows in registers: each element of a row meets
+ * that of all queries. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                    the name of a function for this set
+ *   TILE_ROWS, VECS            rows, and vectors of LANES queries: together they must fit the registers
+ *   VEC, LANES                 LANES floats; LOAD(p), BROADCAST(float), FMA(a, b, c) is a * b + c, ADD(a, b)
+ *   NOT_BELOW(a, b)            a bit for each lane in which a < b does not hold */
+
+VSI_INLINE void K(tile_keep)(const vsi_tile_rows *tile, size_t row, const VEC *dot,
+                             uint32_t *out_keep) {
+    uint32_t keep = 0;
+    VSI_UNROLL
+    for (int v = 0; v < VECS; v++) {
+        VEC left = FMA(LOAD(tile->slope + v * LANES), BROADCAST(tile->norm[row]), dot[v]);
+        VEC right = ADD(LOAD(tile->level + v * LANES), BROADCAST(tile->term[row]));
+        keep |= (uint32_t)NOT_BELOW(left, right) << (v * LANES);
+    }
+    *out_keep = keep;
+}
+
+static void K(tile)(const vsi_tile_rows *tile, uint32_t *out_keep) {
+    const size_t dim = tile->dim, n = tile->n;
+    for (size_t i = 0; i < n; i += TILE_ROWS) {
+        const float *row[TILE_ROWS];
+        VEC dot[TILE_ROWS][VECS];
+        VSI_UNROLL
+        for (size_t r = 0; r < TILE_ROWS; r++) {
+            row[r] = tile->rows + (i + r < n ? i + r : n - 1) * dim;
+            VSI_UNROLL
+            for (int v = 0; v < VECS; v++)
+                dot[r][v] = BROADCAST(0);
+        }
+        for (size_t j = 0; j < dim; j++) {
+            VEC x[VECS];
+            VSI_UNROLL
+            for (int v = 0; v < VECS; v++)
+                x[v] = LOAD(tile->queries + j * VSI_TILE_QUERIES + v * LANES);
+            VSI_UNROLL
+            for (size_t r = 0; r < TILE_ROWS; r++) {
+                VEC y = BROADCAST(row[r][j]);
+                VSI_UNROLL
+                for (int v = 0; v < VECS; v++)
+                    dot[r][v] = FMA(x[v], y, dot[r][v]);
+            }
+        }
+        for (size_t r = 0; r < TILE_ROWS && i + r < n; r++)
+            K(tile_keep)(tile, i + r, dot[r], out_keep + i + r);
+    }
+}
+
+#undef K
+#undef TILE_ROWS
+#undef VECS
+#undef VEC
+#undef LANES
+#undef LOAD
+#undef BROADCAST
+#undef FMA
+#undef ADD
+#undef NOT_BELOW
+
 #define NEON_TABLE(title, titles, integer)                                                         \
     {                                                                                              \
         .name = title, .names = titles,                                                            \
@@ -9390,6 +9764,11 @@ KERNEL_METRIC(l1, VS_L1)
                    [VS_U8] = VSI_KERNELS_OF_NUMBERS(gather, u8_##integer),                         \
                    [VS_I8] = VSI_KERNELS_OF_NUMBERS(gather, i8_##integer),                         \
                    [VS_BIT] = VSI_KERNELS_OF_BITS(gather, bit_neon)},                              \
+        .widen = {[VS_F16] = widen_f16_neon,                                                       \
+                  [VS_BF16] = widen_bf16_neon,                                                     \
+                  [VS_U8] = widen_u8_neon,                                                         \
+                  [VS_I8] = widen_i8_neon},                                                        \
+        .tile = tile_neon,                                                                         \
     }
 
 VSI_FN const vsi_kernels *vsi_kernels_neon(void) {
@@ -9443,8 +9822,8 @@ VSI_INLINE uint32x4_t step_l2_i8_dotprod(uint32x4_t sum, uint8x16_t x, uint8x16_
 #define SUM4(a, b, c, d, out)        sum4_u32_neon(a, b, c, d, false, out)
 #define SUM4_SIGNED(a, b, c, d, out) sum4_u32_neon(a, b, c, d, false, out)
 /* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
-/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
- * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+/* kernels_type.inc - the kernels of one element type for one instruction set, four short rows, or four that are gathered, at a time so
+ * that the query is loaded once for them; long ones that follow each other one by one, as memory likes to be read. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
@@ -9566,7 +9945,8 @@ VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t 
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n; i += 4, row += 4 * units) {
+        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
+             i += 4, row += 4 * units) {
             K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
@@ -9669,8 +10049,8 @@ KERNEL_METRIC(l1, VS_L1)
 #define SUM4(a, b, c, d, out)        sum4_u32_neon(a, b, c, d, false, out)
 #define SUM4_SIGNED(a, b, c, d, out) sum4_u32_neon(a, b, c, d, true, out)
 /* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
-/* kernels_type.inc - the kernels of one element type for one instruction set, four rows at a time so that the query is
- * loaded once for them. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
+/* kernels_type.inc - the kernels of one element type for one instruction set, four short rows, or four that are gathered, at a time so
+ * that the query is loaded once for them; long ones that follow each other one by one, as memory likes to be read. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
@@ -9792,7 +10172,8 @@ VSI_INLINE void K(rows)(const void *query, const void *rows, size_t dim, size_t 
         double sum[4], sum_norm[4];
         size_t i = 0;
         QUERY_PREPARE(q, (const ELEM *)query + at, m);
-        for (; i + 4 <= n; i += 4, row += 4 * units) {
+        for (; i + 4 <= n && units * sizeof(ELEM) < VSI_KERNEL_LONG_BYTES;
+             i += 4, row += 4 * units) {
             K(four)(q, row, row + units, row + 2 * units, row + 3 * units, m, metric, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
@@ -9904,8 +10285,9 @@ VSI_FN const vsi_kernels *vsi_kernels_choose(const char *name);
 /* The names of all tables this machine can run, best first, separated by spaces. */
 VSI_FN const char *vsi_kernels_names(void);
 
-/* The kernel of a table; the metric fits the type. */
+/* The kernels of a table; the metric fits the type. */
 VSI_FN vsi_kernel *vsi_kernels_find(const vsi_kernels *kernels, int type, int metric);
+VSI_FN vsi_gather_kernel *vsi_kernels_find_gather(const vsi_kernels *kernels, int type, int metric);
 
 #endif
 /* ---- math/dispatch.c ---------------------------------------------------------------------------------- */
@@ -10020,6 +10402,11 @@ VSI_FN const char *vsi_kernels_names(void) {
 
 VSI_FN vsi_kernel *vsi_kernels_find(const vsi_kernels *kernels, int type, int metric) {
     return kernels->rows[type][metric];
+}
+
+VSI_FN vsi_gather_kernel *vsi_kernels_find_gather(const vsi_kernels *kernels, int type,
+                                                  int metric) {
+    return kernels->gather[type][metric];
 }
 /* ---- math/codes.h ---------------------------------------------------------------------------------- */
 /* codes.h - the table of kernels for quantised codes, one per instruction set: how levels are packed, inner products of a
@@ -26040,6 +26427,8 @@ typedef struct vsi_topk {
 /* Whether a candidate at this distance could still be among the k; cheap, for the inner loop. Asked once
  * for each. */
 VSI_FN bool vsi_topk_may_enter(vsi_topk *topk, double distance);
+/* Nothing at a larger distance can still be among them. */
+VSI_FN double vsi_topk_limit(const vsi_topk *topk);
 /* A key that is no number has none of its bytes: its number is that of its slot. */
 VSI_FN void vsi_topk_offer(vsi_topk *topk, vs_key key, double distance);
 
@@ -26095,6 +26484,12 @@ VSI_FN bool vsi_topk_may_enter(vsi_topk *topk, double distance) {
     return topk->count < topk->k || (topk->k && distance <= topk->hits[0].distance);
 }
 
+VSI_FN double vsi_topk_limit(const vsi_topk *topk) {
+    if (topk->has_radius)
+        return topk->radius; /* those within are counted */
+    return topk->count < topk->k ? INFINITY : topk->hits[0].distance;
+}
+
 VSI_FN void vsi_topk_offer(vsi_topk *topk, vs_key key, double distance) {
     vs_hit hit = {.key = key, .distance = distance};
     if (topk->count < topk->k)
@@ -26110,76 +26505,45 @@ VSI_FN void vsi_topk_sort(vsi_topk *topk) {
         topk_sift_down(topk, n - 1, last);
     }
 }
-/* ---- query/exact.h ---------------------------------------------------------------------------------- */
-/* exact.h - exact search: every record of a collection against the query. */
-#ifndef VSI_EXACT_H
-#define VSI_EXACT_H
+/* ---- query/score.h ---------------------------------------------------------------------------------- */
+/* score.h - the distances of rows from a query, as results have them: whoever decides which record is nearer asks here. */
+#ifndef VSI_SCORE_H
+#define VSI_SCORE_H
 
-/* uses base/watch.h */
-/* uses math/kernels.h */
-/* uses query/topk.h */
-/* uses store/state.h */
+/* uses math/dispatch.h */
+/* uses store/desc.h */
 
-/* What a watch of scans counts. */
-#define VSI_EXACT_STEPS "rows searched"
+typedef struct vsi_score {
+    const vsi_kernels *kernels;
+    const vsi_field *field;
+    const void *query; /* [dim] elements of the field's type, aligned for it */
+    double query_norm; /* squared; for cosine */
+} vsi_score;
 
-/* What a scan asks for. */
-typedef struct vsi_exact_ask {
-    vsi_descs *descs; /* what may leave memory on the way */
-    uint32_t field;
-    const void *query;   /* [dim] elements of the field's type, aligned for it */
-    uint32_t excluded;   /* the record in this slot is not wanted; VSI_SLOT_NONE */
-    const vs_hit *after; /* only what comes behind this hit is wanted; NULL: everything. Borrowed */
-    vsi_watch *watch;    /* rows are its steps; borrowed */
-} vsi_exact_ask;
+VSI_FN vsi_score vsi_score_begin(const vsi_kernels *kernels, const vsi_field *field,
+                                 const void *query);
 
-/* Offers every record of coll that has the field's vector to topk, and sorts that. stay is the caller's, who holds nothing else by it: it is
- * renewed on the way. VS_ERR_INTERRUPTED, VS_ERR_TIMEOUT. */
-VS_NODISCARD VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels,
-                                             const vsi_coll *coll, const vsi_exact_ask *ask,
-                                             vsi_stay *stay, vsi_topk *topk);
-
-/* The distance of two vectors of a field, as a scan would find it. query is aligned as above. */
-VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_coll *coll, uint32_t field,
-                                 const void *query, const void *row);
+/* Of n rows one after the other. out and scratch [n]. */
+VSI_FN void vsi_score_rows(const vsi_score *score, const uint8_t *rows, size_t n, double *out,
+                           double *scratch);
+/* Of n rows anywhere: the same bit for bit. */
+VSI_FN void vsi_score_some(const vsi_score *score, const void *const *rows, size_t n, double *out,
+                           double *scratch);
 
 #endif
-/* ---- query/exact.c ---------------------------------------------------------------------------------- */
-/* exact.c - exact search: runs of live slots, in tiles, through the kernels. */
-/* uses query/exact.h */
-/* uses store/budget.h */
-/* uses math/dispatch.h */
+/* ---- query/score.c ---------------------------------------------------------------------------------- */
+/* score.c - the distances of rows from a query. */
+/* uses query/score.h */
 /* uses math/kernels_scalar.h */
-
-enum { EXACT_TILE_ROWS = 128, EXACT_BREATH_ORDERS = 128 };
 
 /* Underflow in single precision takes at most 2^-126 per element from a sum. In sums below this many
  * times the dimension that could be more than the last bit. */
-static const double exact_sum_trusted = 0x1p-102;
+static const double score_sum_trusted = 0x1p-102;
 
 /* Below this a squared norm may have lost its value to underflow. */
-static const double exact_norm_trusted = 1e-30;
+static const double score_norm_trusted = 1e-30;
 
-typedef struct exact_scan {
-    vsi_kernel *kernel; /* for the field's type and metric */
-    const vsi_coll *coll;
-    vsi_field *field;
-    uint32_t set; /* of slots that have its vector */
-    const void *query;
-    size_t dim;
-    double query_norm; /* squared; for cosine */
-    uint32_t excluded; /* slot */
-    const vs_hit *after;
-    vsi_err *err; /* of a failure to order two keys, and that */
-    vs_status order_st;
-    uint64_t orders; /* how often two were */
-    const vsi_exact_ask *ask;
-    vsi_stay *stay;
-    vsi_slab_aside rows, cells; /* of slabs that memory has no room for */
-    double out[EXACT_TILE_ROWS], norm[EXACT_TILE_ROWS];
-} exact_scan;
-
-static double exact_cosine(double dot, double query_norm, double row_norm) {
+static double score_cosine(double dot, double query_norm, double row_norm) {
     if (query_norm == 0 || row_norm == 0)
         return 1;
     double distance = 1 - dot / sqrt(query_norm * row_norm);
@@ -26187,12 +26551,12 @@ static double exact_cosine(double dot, double query_norm, double row_norm) {
 }
 
 /* What a kernel's sums are as a distance. */
-static double exact_distance(int metric, double sum, double norm, double query_norm) {
+static double score_distance(int metric, double sum, double norm, double query_norm) {
     switch (metric) {
     case VS_IP:
         return 0 - sum;
     case VS_COSINE:
-        return exact_cosine(sum, query_norm, norm);
+        return score_cosine(sum, query_norm, norm);
     case VS_JACCARD:
         return norm > 0 ? 1 - sum / norm : 0;
     default:
@@ -26201,47 +26565,325 @@ static double exact_distance(int metric, double sum, double norm, double query_n
 }
 
 /* A row of floats whose sums left the range of single precision, above or below, in double. */
-static double exact_in_double(const exact_scan *scan, const uint8_t *row) {
-    int metric = scan->field->metric;
-    vsi_kernel *kernel = vsi_kernels_find(vsi_kernels_scalar(), scan->field->type, metric);
+static double score_in_double(const vsi_score *score, const void *row) {
+    const vsi_field *field = score->field;
+    vsi_kernel *kernel = vsi_kernels_find(vsi_kernels_scalar(), field->type, field->metric);
     double sum = 0, norm = 0, query_sum = 0, query_norm = 0;
-    kernel(scan->query, row, scan->dim, 1, &sum, &norm);
-    if (metric == VS_COSINE)
-        kernel(scan->query, scan->query, scan->dim, 1, &query_sum, &query_norm);
-    return exact_distance(metric, sum, norm, query_norm);
+    kernel(score->query, row, field->dim, 1, &sum, &norm);
+    if (field->metric == VS_COSINE)
+        kernel(score->query, score->query, field->dim, 1, &query_sum, &query_norm);
+    return score_distance(field->metric, sum, norm, query_norm);
 }
 
-static bool exact_norm_is_trusted(double norm) {
-    return norm >= exact_norm_trusted && norm <= DBL_MAX;
+static bool score_norm_is_trusted(double norm) {
+    return norm >= score_norm_trusted && norm <= DBL_MAX;
 }
 
 /* Whether sums of floats in single precision stayed in its range. */
-static bool exact_is_trusted(const exact_scan *scan, size_t at) {
-    if (!isfinite(scan->out[at]))
+static bool score_is_trusted(const vsi_score *score, double sum, double norm) {
+    if (!isfinite(sum))
         return false;
-    if (scan->field->metric == VS_COSINE)
-        return exact_norm_is_trusted(scan->norm[at]) && exact_norm_is_trusted(scan->query_norm);
-    return fabs(scan->out[at]) >= exact_sum_trusted * (double)scan->dim;
+    if (score->field->metric == VS_COSINE)
+        return score_norm_is_trusted(norm) && score_norm_is_trusted(score->query_norm);
+    return fabs(sum) >= score_sum_trusted * (double)score->field->dim;
 }
 
-/* The distances of n rows. */
-static void exact_rows(exact_scan *scan, const uint8_t *rows, size_t n) {
-    const vsi_field *field = scan->field;
-    bool is_wide = field->type == VS_F32 || field->type == VS_BF16; /* others cannot leave it */
-    scan->kernel(scan->query, rows, scan->dim, n, scan->out, scan->norm);
-    for (size_t i = 0; i < n; i++)
-        scan->out[i] =
-            !is_wide || exact_is_trusted(scan, i)
-                ? exact_distance(field->metric, scan->out[i], scan->norm[i], scan->query_norm)
-                : exact_in_double(scan, rows + i * field->vector_bytes);
+/* Of one row, from what a kernel wrote. */
+static double score_of(const vsi_score *score, const void *row, double sum, double norm) {
+    int type = score->field->type;
+    bool is_wide = type == VS_F32 || type == VS_BF16; /* others cannot leave the range */
+    return !is_wide || score_is_trusted(score, sum, norm)
+               ? score_distance(score->field->metric, sum, norm, score->query_norm)
+               : score_in_double(score, row);
 }
 
-/* The query's norm, by the kernel that computes the rows', so that equal vectors are at distance 0. */
-static void exact_prepare(exact_scan *scan) {
+/* The query's norm is computed by the kernel that computes the rows', so that equal vectors are at distance 0. */
+VSI_FN vsi_score vsi_score_begin(const vsi_kernels *kernels, const vsi_field *field,
+                                 const void *query) {
+    vsi_score score = {.kernels = kernels, .field = field, .query = query};
     double sum = 0;
-    if (scan->field->metric == VS_COSINE)
-        scan->kernel(scan->query, scan->query, scan->dim, 1, &sum, &scan->query_norm);
+    if (field->metric == VS_COSINE)
+        vsi_kernels_find(kernels, field->type, VS_COSINE)(query, query, field->dim, 1, &sum,
+                                                          &score.query_norm);
+    return score;
 }
+
+VSI_FN void vsi_score_rows(const vsi_score *score, const uint8_t *rows, size_t n, double *out,
+                           double *scratch) {
+    const vsi_field *field = score->field;
+    vsi_kernels_find(score->kernels, field->type, field->metric)(score->query, rows, field->dim, n,
+                                                                 out, scratch);
+    for (size_t i = 0; i < n; i++)
+        out[i] = score_of(score, rows + i * field->vector_bytes, out[i], scratch[i]);
+}
+
+VSI_FN void vsi_score_some(const vsi_score *score, const void *const *rows, size_t n, double *out,
+                           double *scratch) {
+    const vsi_field *field = score->field;
+    vsi_kernels_find_gather(score->kernels, field->type,
+                            field->metric)(score->query, rows, field->dim, n, out, scratch);
+    for (size_t i = 0; i < n; i++)
+        out[i] = score_of(score, rows[i], out[i], scratch[i]);
+}
+/* ---- query/tile.h ---------------------------------------------------------------------------------- */
+/* tile.h - which rows may be near which of many queries: inner products in single precision, of all queries while a tile of rows
+ * is in the cache, and a bound on what rounding can have done to them. Nothing that is near enough is left out;
+ * what is kept is for query/score to decide. */
+#ifndef VSI_TILE_H
+#define VSI_TILE_H
+
+/* uses math/dispatch.h */
+/* uses store/desc.h */
+
+enum { VSI_TILE_ROWS_MAX = 128 };
+
+/* Some of the queries. */
+typedef struct vsi_tile_group {
+    float *queries; /* [dim][VSI_TILE_QUERIES] */
+    float slope[VSI_TILE_QUERIES], level[VSI_TILE_QUERIES];
+    double norm[VSI_TILE_QUERIES], size[VSI_TILE_QUERIES]; /* squared, and its root from above */
+} vsi_tile_group;
+
+typedef struct vsi_tile {
+    const vsi_kernels *kernels;
+    const vsi_field *field;
+    size_t count, rows_max;
+    vsi_tile_group *
+        group; /* of VSI_TILE_QUERIES queries each, the last one's lanes without a query are zero */
+    float *wide; /* [rows_max][dim] rows of another type than f32 */
+    vsi_tile_rows rows;
+    float norm[VSI_TILE_ROWS_MAX], term[VSI_TILE_ROWS_MAX];
+} vsi_tile;
+
+/* Whether a tile is worth it for so many queries of a field. */
+VSI_FN bool vsi_tile_fits(const vsi_field *field, size_t count);
+/* Memory that it takes. */
+VSI_FN size_t vsi_tile_bytes(const vsi_field *field, size_t count);
+
+/* queries [count], each in the field's type; memory is aligned for anything and outlives the tile. */
+VSI_FN void vsi_tile_begin(vsi_tile *tile, const vsi_kernels *kernels, const vsi_field *field,
+                           size_t count, void *memory);
+VSI_FN void vsi_tile_add(vsi_tile *tile, size_t query, const void *vector);
+
+/* From now on rows farther than this need not be kept for a query; INFINITY: all are. */
+VSI_FN void vsi_tile_limit(vsi_tile *tile, size_t query, double distance);
+
+/* The rows that are looked at next, at most rows_max; they stay where they are meanwhile. */
+VSI_FN void vsi_tile_take(vsi_tile *tile, const void *rows, size_t n);
+/* Bit q of out_keep[r]: row r may be near enough to query q of a group. out_keep [n]. */
+VSI_FN void vsi_tile_keep(const vsi_tile *tile, size_t group, uint32_t *out_keep);
+
+#endif
+/* ---- query/tile.c ---------------------------------------------------------------------------------- */
+/* tile.c - which rows may be near which of many queries.
+ *
+ * With v = 2^-24, q and r the norms, and d the dimension: the kernel's inner product is within d v q r of the true one
+ * (to first order; d <= 65535, so the rest is below d v / 100), and a distance or norm of query/score, which
+ * adds at most 256 terms to each lane and joins them, within c = 300 v of the sum of its absolute terms: (q + r)^2 <= 2 (q^2 +
+ * r^2) for l2, q r otherwise. A row at distance T or nearer therefore has an inner product of at least
+ *
+ *   l2       (q^2 + r^2 - T) / 2 - 3 c (q^2 + r^2) - d v q r
+ *   ip       -T - c q r - d v q r
+ *   cosine   (1 - T) q r - 8 c q r - d v q r
+ *
+ * where q and r are those that were computed, each within c. The sums of the comparison round in single precision: four v
+ * of each part are given away for it. Where a squared norm is beyond 1e30 or below 1e-30, single precision may overflow or lose
+ * small products: such a query, and such a row, keeps all. */
+/* uses query/tile.h */
+
+/* Fewer queries read a tile from the cache one by one as fast. Measured: bench/RESULTS.md. */
+enum { TILE_QUERIES_MIN = 8, TILE_BYTES = 256 << 10, TILE_ROWS_MIN = 8, TILE_PAD = 16 };
+
+static const double tile_v = 0x1p-24, tile_c = 300 * 0x1p-24;
+
+VSI_FN bool vsi_tile_fits(const vsi_field *field, size_t count) {
+    return count >= TILE_QUERIES_MIN && field->type != VS_BIT && field->metric != VS_L1;
+}
+
+static size_t tile_groups(size_t count) {
+    return (count + VSI_TILE_QUERIES - 1) / VSI_TILE_QUERIES;
+}
+
+static size_t tile_rows(const vsi_field *field) {
+    size_t n = TILE_BYTES / (4 * (size_t)field->dim);
+    return n < TILE_ROWS_MIN ? TILE_ROWS_MIN : n < VSI_TILE_ROWS_MAX ? n : VSI_TILE_ROWS_MAX;
+}
+
+VSI_FN size_t vsi_tile_bytes(const vsi_field *field, size_t count) {
+    size_t dim = field->dim;
+    return tile_groups(count) * (sizeof(vsi_tile_group) + dim * VSI_TILE_QUERIES * sizeof(float)) +
+           (tile_rows(field) * dim + TILE_PAD) * sizeof(float);
+}
+
+VSI_FN void vsi_tile_begin(vsi_tile *tile, const vsi_kernels *kernels, const vsi_field *field,
+                           size_t count, void *memory) {
+    const size_t groups = tile_groups(count), lanes = (size_t)field->dim * VSI_TILE_QUERIES;
+    memset(memory, 0, vsi_tile_bytes(field, count));
+    *tile = (vsi_tile){.kernels = kernels,
+                       .field = field,
+                       .count = count,
+                       .rows_max = tile_rows(field),
+                       .group = memory};
+    float *floats = (float *)(void *)(tile->group + groups);
+    for (size_t i = 0; i < groups; i++, floats += lanes)
+        tile->group[i].queries = floats;
+    tile->wide = floats;
+    tile->rows.dim = field->dim;
+    tile->rows.norm = tile->norm;
+    tile->rows.term = tile->term;
+}
+
+/* The squared norm of a vector in single precision. */
+static double tile_norm(const vsi_tile *tile, const float *vector) {
+    double norm = 0, unused = 0;
+    vsi_kernels_find(tile->kernels, VS_F32, VS_IP)(vector, vector, tile->field->dim, 1, &norm,
+                                                   &unused);
+    return norm;
+}
+
+static bool tile_is_tame(double norm) {
+    return norm > 1e-30 && norm < 1e30;
+}
+
+VSI_FN void vsi_tile_add(vsi_tile *tile, size_t query, const void *vector) {
+    vsi_tile_group *group = &tile->group[query / VSI_TILE_QUERIES];
+    const size_t lane = query % VSI_TILE_QUERIES;
+    const float *wide = vector;
+    if (tile->field->type != VS_F32) {
+        tile->kernels->widen[tile->field->type](tile->wide, vector, tile->field->dim);
+        wide = tile->wide;
+    }
+    for (size_t j = 0; j < tile->field->dim; j++)
+        group->queries[j * VSI_TILE_QUERIES + lane] = wide[j];
+    group->norm[lane] = tile_norm(tile, wide);
+    group->size[lane] = sqrt(group->norm[lane]) * (1 + tile_c);
+    vsi_tile_limit(tile, query, INFINITY);
+}
+
+/* What is not above a number in single precision either. */
+static float tile_below(double number) {
+    return (float)(number - 4 * tile_v * fabs(number));
+}
+
+VSI_FN void vsi_tile_limit(vsi_tile *tile, size_t query, double distance) {
+    vsi_tile_group *group = &tile->group[query / VSI_TILE_QUERIES];
+    const size_t lane = query % VSI_TILE_QUERIES;
+    const double norm = group->norm[lane], size = group->size[lane];
+    double slack = 1.01 * (double)tile->field->dim * tile_v + 8 * tile_v, level = 0;
+    if (tile->field->metric == VS_L2) {
+        level = (norm - distance) / 2 - 3 * tile_c * norm;
+    } else if (tile->field->metric == VS_IP) {
+        level = -distance;
+        slack += tile_c;
+    } else {
+        slack += 8 * tile_c - (1 - distance);
+    }
+    if (!tile_is_tame(norm) || distance == INFINITY) {
+        level = -INFINITY;
+        slack = 0;
+    }
+    group->level[lane] = tile_below(level);
+    group->slope[lane] = (float)(slack * size);
+}
+
+VSI_FN void vsi_tile_take(vsi_tile *tile, const void *rows, size_t n) {
+    const size_t dim = tile->field->dim;
+    tile->rows.n = n;
+    tile->rows.rows = rows;
+    if (tile->field->type != VS_F32) {
+        tile->kernels->widen[tile->field->type](tile->wide, rows, n * dim);
+        tile->rows.rows = tile->wide;
+    }
+    for (size_t i = 0; i < n; i++) {
+        double norm = tile_norm(tile, tile->rows.rows + i * dim);
+        bool is_tame = tile_is_tame(norm);
+        double term = tile->field->metric == VS_L2 ? norm / 2 - 3 * tile_c * norm : 0;
+        tile->norm[i] = is_tame ? (float)(sqrt(norm) * (1 + tile_c)) : 0;
+        tile->term[i] = is_tame ? tile_below(term) : -INFINITY;
+    }
+}
+
+VSI_FN void vsi_tile_keep(const vsi_tile *tile, size_t group, uint32_t *out_keep) {
+    vsi_tile_rows rows = tile->rows;
+    rows.queries = tile->group[group].queries;
+    rows.slope = tile->group[group].slope;
+    rows.level = tile->group[group].level;
+    tile->kernels->tile(&rows, out_keep);
+}
+/* ---- query/exact.h ---------------------------------------------------------------------------------- */
+/* exact.h - exact search: every record of a collection against one query or many. */
+#ifndef VSI_EXACT_H
+#define VSI_EXACT_H
+
+/* uses base/watch.h */
+/* uses query/score.h */
+/* uses query/topk.h */
+/* uses store/state.h */
+
+/* What a watch of scans counts. */
+#define VSI_EXACT_STEPS "rows searched"
+
+/* What all queries of a scan have in common. */
+typedef struct vsi_exact_ask {
+    const vsi_kernels *kernels;
+    vsi_descs *descs; /* what may leave memory on the way */
+    uint32_t field;
+    uint32_t excluded;   /* the record in this slot is not wanted; VSI_SLOT_NONE */
+    const vs_hit *after; /* only what comes behind this hit is wanted; NULL: everything. Borrowed */
+    vsi_watch *watch;    /* rows are its steps, once for each query; borrowed */
+} vsi_exact_ask;
+
+/* A query, and what is nearest to it. */
+typedef struct vsi_exact_query {
+    const void *vector; /* [dim] elements of the field's type, aligned for it */
+    vsi_topk topk;
+    vsi_score score; /* the scan's */
+} vsi_exact_query;
+
+/* Memory that a scan for so many queries can use; 0: none. */
+VSI_FN size_t vsi_exact_bytes(const vsi_field *field, size_t count);
+
+/* Offers every record of coll that has the field's vector to the queries' topks, and sorts these; each row is read once for
+ * all of them. memory [vsi_exact_bytes], aligned for anything. stay is the caller's, who holds nothing else by
+ * it: it is renewed on the way. VS_ERR_INTERRUPTED, VS_ERR_TIMEOUT. */
+VS_NODISCARD VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_coll *coll,
+                                             const vsi_exact_ask *ask, vsi_exact_query *queries,
+                                             size_t count, void *memory, vsi_stay *stay);
+
+/* The distance of two vectors of a field, as a scan would find it. query is aligned as above. */
+VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_field *field,
+                                 const void *query, const void *row);
+
+#endif
+/* ---- query/exact.c ---------------------------------------------------------------------------------- */
+/* exact.c - exact search: tiles of rows in consecutive live slots, each against all queries. */
+/* uses query/exact.h */
+/* uses query/tile.h */
+/* uses store/budget.h */
+
+enum { EXACT_TILE_ROWS = VSI_TILE_ROWS_MAX, EXACT_BREATH_ORDERS = 128 };
+
+typedef struct exact_scan {
+    const vsi_coll *coll;
+    vsi_field *field;
+    uint32_t set; /* of slots that have its vector */
+    const vsi_exact_ask *ask;
+    vsi_exact_query *queries;
+    size_t count, tile_rows;
+    vsi_tile *tile; /* NULL: too few queries */
+    vsi_err *err;   /* of a failure to order two keys, and that */
+    vs_status order_st;
+    uint64_t orders; /* how often two were */
+    vsi_stay *stay;
+    uint64_t breaths;           /* after each what was borrowed may be gone */
+    vsi_slab_aside rows, cells; /* of slabs that memory has no room for */
+
+    /* Rows of the tile that a query looks at: their places in it, and distances. */
+    uint8_t place[EXACT_TILE_ROWS];
+    double out[EXACT_TILE_ROWS], scratch[EXACT_TILE_ROWS];
+    const void *row[EXACT_TILE_ROWS];
+    uint32_t keep[EXACT_TILE_ROWS];
+} exact_scan;
 
 /* After some rows: whether to go on, and what was read may leave memory if there is too much of it. */
 static vs_status exact_breathe(vsi_err *err, exact_scan *scan, uint64_t rows) {
@@ -26249,9 +26891,12 @@ static vs_status exact_breathe(vsi_err *err, exact_scan *scan, uint64_t rows) {
     if (vsi_budget_breathe(scan->coll->live.cow->pager, scan->ask->descs, scan->stay)) {
         vsi_slab_aside_renew(&scan->rows);
         vsi_slab_aside_renew(&scan->cells);
+        scan->breaths++;
     }
     return st;
 }
+
+/* ---- keys ----------------------------------------------------------------------------------- */
 
 /* Before keys are read to be compared, which a scan may do for many rows. */
 static vs_status exact_order_begin(vsi_err *err, exact_scan *scan) {
@@ -26289,53 +26934,122 @@ static vs_status exact_is_behind(vsi_err *err, exact_scan *scan, uint32_t slot,
     return st;
 }
 
-/* Takes what may enter the top k of a tile into it. */
-static vs_status exact_offer(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n,
-                             vsi_topk *topk) {
-    const vs_hit *after = scan->after;
-    for (size_t i = 0; i < n; i++) {
-        vsi_cell cell;
-        bool is_wanted = true;
-        if (slot + (uint32_t)i == scan->excluded || !vsi_topk_may_enter(topk, scan->out[i]))
-            continue;
-        if (after && scan->out[i] < after->distance)
-            continue;
-        vs_status st =
-            vsi_coll_cell_aside(err, scan->coll, slot + (uint32_t)i, &scan->cells, &cell);
-        if (st == VS_OK && after && scan->out[i] == after->distance)
-            st = exact_is_behind(err, scan, slot + (uint32_t)i, &cell, after->key, &is_wanted);
-        if (st != VS_OK)
-            return st;
-        if (!is_wanted)
-            continue;
-        bool is_number = cell.kind == VS_KEY_U64;
-        vs_key key = {.number = is_number ? cell.number : slot + (uint32_t)i,
-                      .kind = cell.kind,
-                      .space = cell.space};
-        vsi_topk_offer(topk, key, scan->out[i]);
-    }
+/* ---- a tile --------------------------------------------------------------------------------- */
+
+/* Takes a slot at a distance that may enter the top k into it. */
+static vs_status exact_take(vsi_err *err, exact_scan *scan, vsi_topk *topk, uint32_t slot,
+                            double distance) {
+    const vs_hit *after = scan->ask->after;
+    bool is_wanted = true;
+    vsi_cell cell;
+    vs_status st = vsi_coll_cell_aside(err, scan->coll, slot, &scan->cells, &cell);
+    if (st == VS_OK && after && distance == after->distance)
+        st = exact_is_behind(err, scan, slot, &cell, after->key, &is_wanted);
+    if (st != VS_OK || !is_wanted)
+        return st;
+    vs_key key = {.number = cell.kind == VS_KEY_U64 ? cell.number : slot,
+                  .kind = cell.kind,
+                  .space = cell.space};
+    vsi_topk_offer(topk, key, distance);
     return scan->order_st;
 }
 
-/* n rows of consecutive live slots in one slab. */
-static vs_status exact_tile(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n,
-                            vsi_topk *topk) {
+/* Offers n rows, those in place or, if that is NULL, the first of the tile. */
+static vs_status exact_offer(vsi_err *err, exact_scan *scan, vsi_topk *topk, uint32_t slot,
+                             const uint8_t *place, size_t n) {
+    const vsi_exact_ask *ask = scan->ask;
+    vs_status st = VS_OK;
+    for (size_t i = 0; st == VS_OK && i < n; i++) {
+        uint32_t at = slot + (uint32_t)(place ? place[i] : i);
+        double distance = scan->out[i];
+        if (at == ask->excluded || !vsi_topk_may_enter(topk, distance))
+            continue;
+        if (!ask->after || distance >= ask->after->distance)
+            st = exact_take(err, scan, topk, at, distance);
+    }
+    return st;
+}
+
+static vs_status exact_rows(vsi_err *err, exact_scan *scan, uint32_t slot,
+                            const uint8_t **out_rows) {
+    return vsi_slab_row_aside(err, &scan->field->rows, slot, &scan->rows, out_rows);
+}
+
+/* n rows of consecutive live slots in one slab, all of them against each query. */
+static vs_status exact_each(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n) {
+    vs_status st = VS_OK;
+    for (size_t i = 0; st == VS_OK && i < scan->count; i++) {
+        vsi_exact_query *query = &scan->queries[i];
+        const uint8_t *rows = NULL;
+        st = exact_rows(err, scan, slot, &rows); /* the query before may have breathed */
+        if (st != VS_OK)
+            return st;
+        vsi_score_rows(&query->score, rows, n, scan->out, scan->scratch);
+        st = exact_offer(err, scan, &query->topk, slot, NULL, n);
+    }
+    return st;
+}
+
+/* One query: the rows that have its bit in keep. */
+static vs_status exact_kept(vsi_err *err, exact_scan *scan, size_t at, uint32_t slot, size_t n) {
+    vsi_exact_query *query = &scan->queries[at];
     const uint8_t *rows = NULL;
-    vs_status st = vsi_slab_row_aside(err, &scan->field->rows, slot, &scan->rows, &rows);
+    size_t kept = 0;
+    vs_status st = exact_rows(err, scan, slot, &rows);
     if (st != VS_OK)
         return st;
-    exact_rows(scan, rows, n);
-    return exact_offer(err, scan, slot, n, topk);
+    for (size_t i = 0; i < n; i++)
+        if (scan->keep[i] >> at % VSI_TILE_QUERIES & 1) {
+            scan->place[kept] = (uint8_t)i;
+            scan->row[kept++] = rows + i * scan->field->vector_bytes;
+        }
+    vsi_score_some(&query->score, scan->row, kept, scan->out, scan->scratch);
+    st = exact_offer(err, scan, &query->topk, slot, scan->place, kept);
+    vsi_tile_limit(scan->tile, at, vsi_topk_limit(&query->topk));
+    return st;
 }
+
+/* The rows of the tile that may be near enough to each query of a group. */
+static vs_status exact_keep(vsi_err *err, exact_scan *scan, size_t group, uint32_t slot, size_t n,
+                            uint64_t *io_breaths) {
+    const uint8_t *rows = NULL;
+    if (group == 0 || *io_breaths != scan->breaths) {
+        vs_status st = exact_rows(err, scan, slot, &rows);
+        if (st != VS_OK)
+            return st;
+        vsi_tile_take(scan->tile, rows, n);
+        *io_breaths = scan->breaths;
+    }
+    vsi_tile_keep(scan->tile, group, scan->keep);
+    return VS_OK;
+}
+
+/* The same rows by way of the tile. */
+static vs_status exact_filter(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n) {
+    uint64_t breaths = 0;
+    vs_status st = VS_OK;
+    for (size_t at = 0; st == VS_OK && at < scan->count; at += VSI_TILE_QUERIES) {
+        uint32_t any = 0;
+        st = exact_keep(err, scan, at / VSI_TILE_QUERIES, slot, n, &breaths);
+        for (size_t i = 0; i < n; i++)
+            any |= scan->keep[i];
+        for (size_t q = at; st == VS_OK && q < scan->count && any; q++, any >>= 1)
+            if (any & 1)
+                st = exact_kept(err, scan, q, slot, n);
+    }
+    return st;
+}
+
+/* ---- all ------------------------------------------------------------------------------------ */
 
 /* The largest tile from slot on: in one slab, and not behind end. */
 static uint32_t exact_tile_end(const exact_scan *scan, uint32_t slot, uint32_t end) {
     uint32_t n = end - slot, run = vsi_slab_run(&scan->field->rows, slot);
     n = n < run ? n : run;
-    return slot + (n < EXACT_TILE_ROWS ? n : EXACT_TILE_ROWS);
+    return slot + (n < scan->tile_rows ? n : (uint32_t)scan->tile_rows);
 }
 
-static vs_status exact_run(vsi_err *err, exact_scan *scan, vsi_topk *topk) {
+static vs_status exact_run(vsi_err *err, exact_scan *scan) {
     const vsi_coll *coll = scan->coll;
     vsi_live_scan live = {.live = &coll->live, .set = scan->set};
     uint32_t slot = 0, end = coll->slot_end;
@@ -26345,60 +27059,70 @@ static vs_status exact_run(vsi_err *err, exact_scan *scan, vsi_topk *topk) {
         if (st == VS_OK && slot < end)
             st = vsi_live_next_dead(err, &live, slot, exact_tile_end(scan, slot, end), &dead);
         if (st == VS_OK && slot < end)
-            st = exact_tile(err, scan, slot, dead - slot, topk);
+            st = scan->tile ? exact_filter(err, scan, slot, dead - slot)
+                            : exact_each(err, scan, slot, dead - slot);
         if (st == VS_OK)
-            st = exact_breathe(err, scan, slot < end ? dead - slot : 0);
+            st = exact_breathe(err, scan, slot < end ? (uint64_t)(dead - slot) * scan->count : 0);
         if (st != VS_OK || slot == end)
             return st;
         slot = dead;
     }
 }
 
-static void exact_begin(exact_scan *scan, const vsi_kernels *kernels, const vsi_coll *coll,
-                        uint32_t field, const void *query) {
-    scan->field = &coll->desc->field[field];
-    scan->kernel = vsi_kernels_find(kernels, scan->field->type, scan->field->metric);
-    scan->coll = coll;
-    scan->set = vsi_desc_set(coll->desc, field);
-    scan->query = query;
-    scan->dim = scan->field->dim;
-    scan->query_norm = 0;
-    scan->excluded = VSI_SLOT_NONE;
-    scan->after = NULL;
-    scan->err = NULL;
-    scan->order_st = VS_OK;
-    scan->rows = scan->cells = (vsi_slab_aside){.buf = {.mem = coll->desc->cells.mem}};
-    exact_prepare(scan);
+static vs_status exact_finish(exact_scan *scan) {
+    for (size_t i = 0; i < scan->count; i++)
+        vsi_topk_sort(&scan->queries[i].topk);
+    return scan->order_st;
 }
 
-VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_coll *coll, uint32_t field,
-                                 const void *query, const void *row) {
-    exact_scan scan;
-    exact_begin(&scan, kernels, coll, field, query);
-    exact_rows(&scan, row, 1);
-    return scan.out[0];
+VSI_FN size_t vsi_exact_bytes(const vsi_field *field, size_t count) {
+    return vsi_tile_fits(field, count) ? vsi_tile_bytes(field, count) : 0;
 }
 
-VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_kernels *kernels, const vsi_coll *coll,
-                                const vsi_exact_ask *ask, vsi_stay *stay, vsi_topk *topk) {
+VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_coll *coll, const vsi_exact_ask *ask,
+                                vsi_exact_query *queries, size_t count, void *memory,
+                                vsi_stay *stay) {
+    vsi_tile tile;
     exact_scan scan;
-    exact_begin(&scan, kernels, coll, ask->field, ask->query);
-    scan.excluded = ask->excluded;
-    scan.after = ask->after;
-    scan.err = err;
-    scan.orders = 0;
+    vsi_field *field = &coll->desc->field[ask->field];
+    scan.coll = coll;
+    scan.field = field;
+    scan.set = vsi_desc_set(coll->desc, ask->field);
     scan.ask = ask;
+    scan.queries = queries;
+    scan.count = count;
+    scan.tile_rows = EXACT_TILE_ROWS;
+    scan.tile = vsi_tile_fits(field, count) ? &tile : NULL;
+    scan.err = err;
+    scan.order_st = VS_OK;
+    scan.orders = scan.breaths = 0;
     scan.stay = stay;
-    topk->order = exact_order;
-    topk->ctx = &scan;
-    vs_status st = exact_run(err, &scan, topk);
-    if (st == VS_OK) {
-        vsi_topk_sort(topk);
-        st = scan.order_st;
+    scan.rows = scan.cells = (vsi_slab_aside){.buf = {.mem = coll->desc->cells.mem}};
+    if (scan.tile) {
+        vsi_tile_begin(&tile, ask->kernels, field, count, memory);
+        scan.tile_rows = tile.rows_max;
     }
+    for (size_t i = 0; i < count; i++) {
+        queries[i].score = vsi_score_begin(ask->kernels, field, queries[i].vector);
+        queries[i].topk.order = exact_order;
+        queries[i].topk.ctx = &scan;
+        if (scan.tile)
+            vsi_tile_add(&tile, i, queries[i].vector);
+    }
+    vs_status st = exact_run(err, &scan);
+    if (st == VS_OK)
+        st = exact_finish(&scan);
     vsi_buf_free(&scan.rows.buf);
     vsi_buf_free(&scan.cells.buf);
     return st;
+}
+
+VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_field *field,
+                                 const void *query, const void *row) {
+    double distance = 0, scratch = 0;
+    vsi_score score = vsi_score_begin(kernels, field, query);
+    vsi_score_rows(&score, row, 1, &distance, &scratch);
+    return distance;
 }
 /* ---- query/nearest.h ---------------------------------------------------------------------------------- */
 /* nearest.h - the records nearest to a query one after the other, as many as there are. */
@@ -26426,11 +27150,10 @@ VSI_FN void vsi_nearest_free(vsi_nearest *nearest);
 VSI_FN void vsi_nearest_forget(vsi_nearest *nearest);
 
 /* The next hit, VS_ROW, or VS_DONE. last: the key of the last hit taken; NULL: none was yet. ask tells all but
- * field and query. A failure can be tried again, and what was not taken comes again. */
+ * the field. A failure can be tried again, and what was not taken comes again. */
 VS_NODISCARD VSI_FN vs_status vsi_nearest_next(vsi_err *err, vsi_nearest *nearest,
-                                               const vsi_kernels *kernels, const vsi_coll *coll,
-                                               vsi_exact_ask ask, vsi_stay *stay,
-                                               const vs_key *last, vs_hit *out_hit);
+                                               const vsi_coll *coll, vsi_exact_ask ask,
+                                               vsi_stay *stay, const vs_key *last, vs_hit *out_hit);
 VSI_FN void vsi_nearest_take(vsi_nearest *nearest);
 
 #endif
@@ -26463,37 +27186,36 @@ static size_t nearest_count(const vsi_nearest *nearest) {
 }
 
 /* The chunk behind the last hit in place of the one that is used up. */
-static vs_status nearest_fill(vsi_err *err, vsi_nearest *nearest, const vsi_kernels *kernels,
-                              const vsi_coll *coll, vsi_exact_ask *ask, vsi_stay *stay,
-                              const vs_key *last) {
+static vs_status nearest_fill(vsi_err *err, vsi_nearest *nearest, const vsi_coll *coll,
+                              vsi_exact_ask *ask, vsi_stay *stay, const vs_key *last) {
     size_t k = nearest->wanted < coll->count ? nearest->wanted : (size_t)coll->count;
     nearest->chunk.bytes = nearest->at = 0;
     if (!vsi_buf_reserve(&nearest->chunk, k * sizeof(vs_hit)))
         return vsi_fail_nomem(err, k * sizeof(vs_hit));
     vs_hit after = {.distance = nearest->distance};
-    vsi_topk topk = {.hits = (vs_hit *)(void *)nearest->chunk.data, .k = k};
+    vsi_exact_query query = {.vector = nearest->query.data,
+                             .topk = {.hits = (vs_hit *)(void *)nearest->chunk.data, .k = k}};
     if (last) {
         after.key = *last;
         ask->after = &after;
     }
     ask->field = nearest->field;
-    ask->query = nearest->query.data;
     vsi_watch_count(ask->watch, VSI_EXACT_STEPS, coll->count);
-    vs_status st = vsi_exact_scan(err, kernels, coll, ask, stay, &topk);
+    vs_status st = vsi_exact_scan(err, coll, ask, &query, 1, NULL, stay);
     if (st != VS_OK)
         return st;
-    nearest->chunk.bytes = topk.count * sizeof(vs_hit);
-    nearest->is_last = topk.count < nearest->wanted;
+    nearest->chunk.bytes = query.topk.count * sizeof(vs_hit);
+    nearest->is_last = query.topk.count < nearest->wanted;
     if (nearest->wanted < NEAREST_MOST)
         nearest->wanted *= NEAREST_GROWTH;
     return VS_OK;
 }
 
-VSI_FN vs_status vsi_nearest_next(vsi_err *err, vsi_nearest *nearest, const vsi_kernels *kernels,
-                                  const vsi_coll *coll, vsi_exact_ask ask, vsi_stay *stay,
-                                  const vs_key *last, vs_hit *out_hit) {
+VSI_FN vs_status vsi_nearest_next(vsi_err *err, vsi_nearest *nearest, const vsi_coll *coll,
+                                  vsi_exact_ask ask, vsi_stay *stay, const vs_key *last,
+                                  vs_hit *out_hit) {
     if (nearest->at == nearest_count(nearest) && !nearest->is_last) {
-        vs_status st = nearest_fill(err, nearest, kernels, coll, &ask, stay, last);
+        vs_status st = nearest_fill(err, nearest, coll, &ask, stay, last);
         if (st != VS_OK)
             return st;
     }
@@ -30009,7 +30731,10 @@ static vs_status nearest_move(vsi_err *err, vs_cursor *cursor, const vsi_state *
                               vsi_stay *stay) {
     vs_db *db = cursor->head.db;
     vsi_watch watch = vsi_watch_begin(&db->watcher);
-    vsi_exact_ask ask = {.descs = &db->engine->descs, .excluded = VSI_SLOT_NONE, .watch = &watch};
+    vsi_exact_ask ask = {.kernels = db->kernels,
+                         .descs = &db->engine->descs,
+                         .excluded = VSI_SLOT_NONE,
+                         .watch = &watch};
     vsi_watch_limit(&watch, cursor->nearest.timeout_ms);
     vs_key last = cursor->is_started ? cursor_key(cursor) : (vs_key){0};
     vs_hit hit;
@@ -30018,7 +30743,7 @@ static vs_status nearest_move(vsi_err *err, vs_cursor *cursor, const vsi_state *
     cursor->changes = state->changes;
     vs_status st = cursor_find_coll(err, cursor, state);
     if (st == VS_OK)
-        st = vsi_nearest_next(err, &cursor->nearest, db->kernels, &cursor->coll, ask, stay,
+        st = vsi_nearest_next(err, &cursor->nearest, &cursor->coll, ask, stay,
                               cursor->is_started ? &last : NULL, &hit);
     return st == VS_ROW ? nearest_arrive(err, cursor, hit.key) : st;
 }
@@ -30551,7 +31276,8 @@ static vs_status search_options(vsi_err *err, const vs_search_options *options, 
 static vs_status search_open(vsi_err *err, vs_collection *collection, vs_txn *txn,
                              const vs_search_options *options, search *out) {
     out->watch = vsi_watch_begin(&collection->head.db->watcher);
-    out->ask = (vsi_exact_ask){.descs = &collection->head.db->engine->descs,
+    out->ask = (vsi_exact_ask){.kernels = collection->head.db->kernels,
+                               .descs = &collection->head.db->engine->descs,
                                .excluded = VSI_SLOT_NONE,
                                .watch = &out->watch};
     collection->keys.bytes = 0;
@@ -30559,32 +31285,32 @@ static vs_status search_open(vsi_err *err, vs_collection *collection, vs_txn *tx
     return st == VS_OK ? search_options(err, options, out) : st;
 }
 
-/* Room for a query, and for one before its bytes are in order. */
-static vs_status search_reserve(vsi_err *err, const search *s, vsi_buf *scratch) {
-    size_t bytes = 2 * (size_t)s->field->vector_bytes;
-    scratch->bytes = 0;
-    return vsi_buf_reserve(scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
-}
-
-/* The query in the field's type and the machine's byte order, in scratch. */
-static vs_status query_prepare(vsi_err *err, const search *s, const void *query, int query_type,
-                               vsi_buf *scratch) {
-    const vsi_field *field = s->field;
+/* The query in the field's type and the machine's byte order, in out; scratch has room for another one. */
+static vs_status query_convert(vsi_err *err, const vsi_field *field, const void *query,
+                               int query_type, uint8_t *scratch, uint8_t *out) {
     const uint8_t *converted = NULL;
-    vs_status st = search_reserve(err, s, scratch);
-    if (st != VS_OK)
-        return st;
-    uint8_t *out = scratch->data;
-    st = vsi_record_vector(err, field, query, query_type, out + field->vector_bytes, &converted);
+    vs_status st = vsi_record_vector(err, field, query, query_type, scratch, &converted);
     if (st != VS_OK)
         return vsi_fail_in(err, "query");
     vsi_copy_le(out, converted, field->vector_bytes / field->element_bytes, field->element_bytes);
     return VS_OK;
 }
 
-/* The same in the handle's buffer. */
+/* Room for a query in the handle's buffer, and for one before its bytes are in order. */
+static vs_status search_reserve(vsi_err *err, search *s) {
+    vsi_buf *scratch = &s->r.collection->scratch;
+    size_t bytes = 2 * (size_t)s->field->vector_bytes;
+    scratch->bytes = 0;
+    return vsi_buf_reserve(scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
+}
+
+/* The query, there. */
 static vs_status search_prepare(vsi_err *err, search *s, const void *query, int query_type) {
-    return query_prepare(err, s, query, query_type, &s->r.collection->scratch);
+    vs_status st = search_reserve(err, s);
+    uint8_t *out = s->r.collection->scratch.data;
+    return st == VS_OK
+               ? query_convert(err, s->field, query, query_type, out + s->field->vector_bytes, out)
+               : st;
 }
 
 /* The keys of hits that are no numbers: their bytes go into the handle's buffer, where hits_point finds
@@ -30623,9 +31349,9 @@ static void hits_point(const vs_collection *collection, vs_hit *hits, size_t cou
 
 /* Asks what is in the handle's buffer; hits come out sorted, their keys as hits_settle leaves them. */
 static vs_status search_run(vsi_err *err, search *s, vsi_topk *topk) {
-    s->ask.query = s->r.collection->scratch.data;
-    vs_status st =
-        vsi_exact_scan(err, s->r.db->kernels, &s->r.coll, &s->ask, &s->r.view.stay, topk);
+    vsi_exact_query query = {.vector = s->r.collection->scratch.data, .topk = *topk};
+    vs_status st = vsi_exact_scan(err, &s->r.coll, &s->ask, &query, 1, NULL, &s->r.view.stay);
+    *topk = query.topk;
     return st == VS_OK ? hits_settle(err, s, topk->hits, topk->count) : st;
 }
 
@@ -30658,7 +31384,7 @@ static vs_status search_row(vsi_err *err, search *s, vs_key key, uint32_t *out_s
 /* A stored vector as the query; its record is no hit. */
 static vs_status search_prepare_key(vsi_err *err, search *s, vs_key key) {
     const uint8_t *row = NULL;
-    vs_status st = search_reserve(err, s, &s->r.collection->scratch);
+    vs_status st = search_reserve(err, s);
     if (st == VS_OK)
         st = search_row(err, s, key, &s->ask.excluded, &row);
     if (st == VS_OK)
@@ -30687,9 +31413,16 @@ vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, i
 
 /* ---- many queries --------------------------------------------------------------------------- */
 
-/* Threads take so many pieces of a batch at most: enough for any number of them, and each has memory of its
- * own for one query. */
-enum { BATCH_PIECES_MAX = 256 };
+enum {
+    /* Threads take so many pieces of a batch at most: enough for any number of them, and each has memory of its
+     * own. A large batch is cut into pieces that are worth sharing a pass. */
+    BATCH_PIECES_MAX = 256,
+    BATCH_PIECE = VSI_TILE_QUERIES,
+    BATCH_LARGE = 2 * VSI_TILE_QUERIES,
+    /* Queries of one pass over the rows, and what they may take of memory. */
+    BATCH_PASS = 8 * VSI_TILE_QUERIES,
+    BATCH_PASS_BYTES = 8 << 20
+};
 
 /* In place of a number of hits. */
 #define BATCH_NOT_RUN SIZE_MAX
@@ -30725,28 +31458,84 @@ static vs_status batch_check(vsi_err *err, search_batch *b) {
     return search_check_k(err, b->k);
 }
 
-/* The hits of query i, whose keys are those of slots where they are no numbers. */
-static vs_status batch_scan(vsi_err *err, const search_batch *b, size_t i, vsi_watch *watch,
-                            vsi_buf *scratch, vsi_stay *stay) {
-    const search *s = b->s;
-    vsi_topk topk = {.hits = b->hits + i * b->k, .k = b->k};
-    vs_status st = query_prepare(err, s, b->queries + i * b->stride, b->query_type, scratch);
-    vsi_exact_ask ask = s->ask;
-    ask.query = scratch->data;
-    ask.watch = watch;
-    if (st == VS_OK)
-        st = vsi_exact_scan(err, s->r.db->kernels, &s->r.coll, &ask, stay, &topk);
-    if (st != VS_OK)
-        return vsi_fail_in(err, "row %zu of %zu", i, b->count);
-    b->out_counts[i] = topk.count;
+/* Some of the queries, and memory for them: structs, vectors, one more vector, what the scan wants. */
+typedef struct batch_pass {
+    size_t first, count;
+    vsi_exact_query *queries;
+    uint8_t *vectors, *scratch;
+    void *memory;
+} batch_pass;
+
+static size_t batch_round(size_t bytes) {
+    return (bytes + 63) / 64 * 64;
+}
+
+/* How many queries a pass takes. */
+static size_t batch_pass_most(const vsi_field *field) {
+    size_t most = BATCH_PASS_BYTES / (4 * (size_t)field->dim + field->vector_bytes);
+    return most < 1 ? 1 : most < BATCH_PASS ? most : BATCH_PASS;
+}
+
+static vs_status batch_pass_reserve(vsi_err *err, const vsi_field *field, vsi_buf *buf,
+                                    batch_pass *pass) {
+    size_t structs = batch_round(pass->count * sizeof *pass->queries);
+    size_t vectors = batch_round(field->vector_bytes) * pass->count;
+    size_t bytes =
+        structs + vectors + batch_round(field->vector_bytes) + vsi_exact_bytes(field, pass->count);
+    buf->bytes = 0;
+    if (!vsi_buf_reserve(buf, bytes))
+        return vsi_fail_nomem(err, bytes);
+    pass->queries = (vsi_exact_query *)(void *)buf->data;
+    pass->vectors = buf->data + structs;
+    pass->scratch = pass->vectors + vectors;
+    pass->memory = pass->scratch + batch_round(field->vector_bytes);
     return VS_OK;
+}
+
+/* The hits of some queries, whose keys are those of slots where they are no numbers. out_failed: which query is at
+ * fault, or the first. */
+static vs_status batch_scan(vsi_err *err, const search_batch *b, batch_pass *pass, vsi_watch *watch,
+                            vsi_buf *buf, vsi_stay *stay, size_t *out_failed) {
+    const search *s = b->s;
+    vsi_exact_ask ask = s->ask;
+    ask.watch = watch;
+    *out_failed = pass->first;
+    vs_status st = batch_pass_reserve(err, s->field, buf, pass);
+    for (size_t i = 0; st == VS_OK && i < pass->count; i++) {
+        const size_t at = pass->first + i;
+        uint8_t *vector = pass->vectors + i * batch_round(s->field->vector_bytes);
+        pass->queries[i] =
+            (vsi_exact_query){.vector = vector, .topk = {.hits = b->hits + at * b->k, .k = b->k}};
+        *out_failed = at;
+        st = query_convert(err, s->field, b->queries + at * b->stride, b->query_type, pass->scratch,
+                           vector);
+        if (st != VS_OK)
+            return vsi_fail_in(err, "row %zu of %zu", at, b->count);
+    }
+    *out_failed = pass->first;
+    if (st == VS_OK)
+        st = vsi_exact_scan(err, &s->r.coll, &ask, pass->queries, pass->count, pass->memory, stay);
+    for (size_t i = 0; st == VS_OK && i < pass->count; i++)
+        b->out_counts[pass->first + i] = pass->queries[i].topk.count;
+    return st;
+}
+
+/* The next queries of those before end. */
+static batch_pass batch_next(const search_batch *b, size_t first, size_t end) {
+    size_t most = batch_pass_most(b->s->field);
+    return (batch_pass){.first = first, .count = end - first < most ? end - first : most};
 }
 
 static vs_status batch_run_serial(vsi_err *err, search_batch *b) {
     search *s = b->s;
     vs_status st = VS_OK;
-    for (size_t i = 0; st == VS_OK && i < b->count; i++)
-        st = batch_scan(err, b, i, &s->watch, &s->r.collection->scratch, &s->r.view.stay);
+    size_t failed = 0;
+    for (size_t i = 0; st == VS_OK && i < b->count;) {
+        batch_pass pass = batch_next(b, i, b->count);
+        st = batch_scan(err, b, &pass, &s->watch, &s->r.collection->scratch, &s->r.view.stay,
+                        &failed);
+        i += pass.count;
+    }
     return st;
 }
 
@@ -30776,11 +31565,14 @@ static void batch_body(void *ctx, size_t at) {
         return; /* there is no such piece */
     watch.team = &b->team;
     vsi_stay stay = vsi_stay_enter(reside);
-    for (; i < end && i < vsi_atomic_load(&b->failed_at); i++) {
+    while (i < end && i < vsi_atomic_load(&b->failed_at)) {
         vsi_err err = {0};
-        vs_status st = batch_scan(&err, b, i, &watch, &scratch, &stay);
+        size_t failed = 0;
+        batch_pass pass = batch_next(b, i, end);
+        vs_status st = batch_scan(&err, b, &pass, &watch, &scratch, &stay, &failed);
         if (st != VS_OK)
-            batch_fail(b, i, st, &err);
+            batch_fail(b, failed, st, &err);
+        i += pass.count;
     }
     vsi_stay_leave(reside, stay);
     vsi_buf_free(&scratch);
@@ -30791,6 +31583,8 @@ static vs_status batch_run_parallel(vsi_err *err, search_batch *b) {
     vs_db *db = b->s->r.db;
     vsi_reside *reside = &db->engine->pager.reside;
     b->piece = (b->count - 1) / BATCH_PIECES_MAX + 1;
+    if (b->count >= BATCH_LARGE && b->piece < BATCH_PIECE)
+        b->piece = BATCH_PIECE;
     size_t pieces = (b->count - 1) / b->piece + 1;
     vsi_atomic_set(&b->failed_at, b->count);
     for (size_t i = 0; i < b->count; i++)
@@ -30909,8 +31703,7 @@ vs_status vs_distance(vs_collection *collection, vs_txn *txn, vs_key key, vs_key
     if (st == VS_OK)
         st = search_row(&err, &s, other, &slot, &row);
     if (st == VS_OK)
-        *out_distance = vsi_exact_distance(s.r.db->kernels, &s.r.coll, s.ask.field,
-                                           collection->scratch.data, row);
+        *out_distance = vsi_exact_distance(s.r.db->kernels, s.field, collection->scratch.data, row);
     return vsi_trace_end(&trace, vsi_reading_close(&s.r, st, &err), 2);
 }
 

@@ -1421,9 +1421,10 @@ VS_NODISCARD VS_API vs_status vs_search(vs_collection *collection, vs_txn *txn, 
  *   hits           [count x k] those of query i from hits[i * k] on, as by vs_search
  *   out_counts     [count] hits written for each
  *
- * With vs_open_options.parallel_for the host's threads share the queries.
+ * Rows are read once for many queries; results are those of vs_search bit for bit. With vs_open_options.parallel_for the
+ * host's threads share the queries.
  * Errors: as vs_search; VS_ERR_LIMIT (count times k), VS_ERR_MISUSE (parallel_for left queries out). The message names
- *   the query. After an error hits and out_counts hold anything.
+ *   a query that is refused. After an error hits and out_counts hold anything.
  * Threads: one call at a time per handle. */
 VS_NODISCARD VS_API vs_status vs_search_batch(vs_collection *collection, vs_txn *txn,
                                               const void *queries, int query_type,

@@ -43,7 +43,7 @@ shell_sources() { # NAME...: files of ext/shell
 readers=$(shell_sources reader companion batch buffer key format stream vecs layout element npy safetensors \
     jsonl csv text)
 # shellcheck disable=SC2086,SC2046 # lists of files
-target import 8192 $readers $(shell_sources import field progress)
+target import 8192 $readers $(shell_sources import ahead field names progress)
 # shellcheck disable=SC2086,SC2046
 target formats 4096 $readers $(shell_sources writer table vectors sink)
 target json 4096

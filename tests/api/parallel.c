@@ -276,7 +276,7 @@ VT_TEST(of_several_queries_that_cannot_be_the_first_one_is_named) {
 }
 
 VT_TEST(queries_that_the_host_leaves_out_are_noticed) {
-    static const size_t left_out[] = {0, 7, 199};
+    static const size_t left_out[] = {0, 7, 18};
     static vs_hit hits[QUERIES];
     size_t counts[QUERIES];
     fixture f;
@@ -287,7 +287,7 @@ VT_TEST(queries_that_the_host_leaves_out_are_noticed) {
         open_with(&f, sloppy, &at, 0);
         VT_EQ(vs_search_batch(f.c, NULL, f.queries, 0, 0, QUERIES, 1, NULL, hits, counts),
               VS_ERR_MISUSE);
-        snprintf(text, sizeof text, "row %zu of", at * 3); /* three to a piece */
+        snprintf(text, sizeof text, "row %zu of", at * 32); /* so many to a piece */
         VT_CONTAINS(vs_errmsg(f.c), text);
         VT_CONTAINS(vs_errmsg(f.c), "left it out");
     }
@@ -348,7 +348,7 @@ VT_TEST(a_batch_on_threads_tells_how_far_all_are_and_ends_as_a_whole) {
     l.db = f.db;
     l.asked = 0;
     VT_OK(vs_search_batch(f.c, NULL, f.queries, 0, 0, QUERIES, 1, NULL, hits, counts), f.c);
-    VT_CHECK(l.asked > 100);
+    VT_CHECK(l.asked > 50);
     VT_EQ(l.total, QUERIES * RECORDS);
     VT_CHECK(l.most > l.total / 2 && l.most <= l.total);
     for (uint64_t at = 1; at < 60; at += 7) {
@@ -389,11 +389,11 @@ VT_TEST(without_memory_for_a_thread_it_fails_and_the_next_one_does_not) {
         vs_status st = vs_search_batch(f.c, NULL, f.queries, 0, 0, 300, 1, NULL, hits, counts);
         VT_CHECK(st == VS_OK || st == VS_ERR_NOMEM);
         failures += st == VS_ERR_NOMEM;
-        VT_CHECK(st == VS_OK || strstr(vs_errmsg(f.c), "row "));
+        VT_CHECK(st == VS_OK || strstr(vs_errmsg(f.c), "memory"));
         memory.fail_at = 0;
         VT_OK(vs_search_batch(f.c, NULL, f.queries, 0, 0, 300, 1, NULL, hits, counts), f.c);
     }
-    VT_CHECK(failures > 10);
+    VT_CHECK(failures >= 10); /* as many pieces, with memory of their own */
     vs_collection_close(f.c);
     VT_OK(vs_close(f.db), f.db);
     VT_EQ(memory.live_blocks, 0);

@@ -66,6 +66,66 @@ VT_TEST(a_batch_finds_for_each_query_what_it_finds_alone) {
     }
 }
 
+/* Records of a type, some of them equal, zero, or gone. */
+static void fill_of_type(vs_collection *coll, uint32_t dim, vt_rng *rng) {
+    enum { SOME = 500 };
+    float vector[64];
+    for (uint64_t key = 1; key <= SOME; key++) {
+        vs_record r = VS_RECORD_INIT;
+        bool is_zero = vt_below(rng, 50) == 0;
+        for (uint32_t j = 0; j < dim && vt_below(rng, 10); j++) /* else the one before, in part */
+            vector[j] = is_zero ? 0 : (float)vt_below(rng, 6);
+        r.key.number = key;
+        r.vector = vector;
+        r.vector_type = VS_F32;
+        VT_OK(vs_put(coll, NULL, &r, VS_INSERT), coll);
+    }
+    for (uint64_t key = 1; key <= SOME; key += 1 + vt_below(rng, 12))
+        VT_OK(vs_delete(coll, NULL, vs_key_u64(key)), coll);
+}
+
+/* Whether a pass is shared or not, and however many share it. */
+VT_TEST(batches_of_every_size_type_and_metric_find_what_each_query_finds_alone) {
+    enum { BATCH = 300, NEAREST = 9, WIDTH = 33 };
+    static const size_t counts[] = {1, 7, 8, 31, 32, 33, 65, BATCH};
+    static float query[BATCH][WIDTH];
+    static vs_hit hits[BATCH * NEAREST], alone[NEAREST];
+    static size_t found[BATCH];
+    vt_rng rng = {vt_seed()};
+    vs_db *db = NULL;
+    VT_EQ(vs_open(":memory:", NULL, &db), VS_OK);
+    for (size_t i = 0; i < sizeof query / sizeof query[0][0]; i++)
+        query[i / WIDTH][i % WIDTH] = (float)vt_below(&rng, 6);
+    for (int type = VS_F32; type <= VS_I8; type++)
+        for (int metric = VS_L2; metric <= VS_L1; metric++) {
+            vs_collection *coll = NULL;
+            vs_collection_options shape = VS_COLLECTION_OPTIONS_INIT;
+            shape.dim = WIDTH;
+            shape.type = type;
+            shape.metric = metric;
+            char name[32];
+            snprintf(name, sizeof name, "t%d-%d", type, metric);
+            VT_OK(vs_collection_create(db, NULL, name, &shape, &coll), db);
+            fill_of_type(coll, WIDTH, &rng);
+            for (size_t c = 0; c < sizeof counts / sizeof counts[0]; c++) {
+                VT_OK(vs_search_batch(coll, NULL, query, VS_F32, 0, counts[c], NEAREST, NULL, hits,
+                                      found),
+                      coll);
+                for (size_t q = 0; q < counts[c]; q += 1 + q / 8) {
+                    size_t n = 0;
+                    VT_OK(vs_search(coll, NULL, query[q], VS_F32, NEAREST, NULL, alone, &n), coll);
+                    VT_EQ(found[q], n);
+                    for (size_t i = 0; i < n; i++) {
+                        VT_EQ(hits[q * NEAREST + i].key.number, alone[i].key.number);
+                        VT_CHECK(hits[q * NEAREST + i].distance == alone[i].distance);
+                    }
+                }
+            }
+            vs_collection_close(coll);
+        }
+    VT_EQ(vs_close(db), VS_OK);
+}
+
 VT_TEST(a_batch_without_gaps_in_another_type_or_of_nothing) {
     fixture f;
     uint8_t bytes[3][DIM] = {{1, 2, 0, 0, 1}, {0, 0, 0, 0, 0}, {2, 2, 2, 2, 2}};
@@ -292,7 +352,7 @@ VT_TEST(a_search_that_is_interrupted_ends_and_the_next_one_does_not) {
     meddler.db = s.db;
     c = sample_collection(s.db, "c");
     for (int after = 1; after < 12; after++) {
-        vs_hit hits[K];
+        vs_hit hits[2 * K];
         size_t n = 77, counts[2];
         uint64_t total = 77;
         const float queries[2][DIM] = {{0}, {1}};

@@ -615,11 +615,12 @@ static int lacking_cpuid_count(unsigned leaf, unsigned sub, unsigned *a, unsigne
     return 1;
 }
 
-#define __get_cpuid        lacking_cpuid
-#define __get_cpuid_count  lacking_cpuid_count
-#define vsi_kernels_choose lacking_kernels_choose
-#define vsi_kernels_names  lacking_kernels_names
-#define vsi_kernels_find   lacking_kernels_find
+#define __get_cpuid             lacking_cpuid
+#define __get_cpuid_count       lacking_cpuid_count
+#define vsi_kernels_choose      lacking_kernels_choose
+#define vsi_kernels_names       lacking_kernels_names
+#define vsi_kernels_find        lacking_kernels_find
+#define vsi_kernels_find_gather lacking_kernels_find_gather
 #include "math/dispatch.c"
 
 static void check_lacking(bool has_avx2, bool has_avx512) {

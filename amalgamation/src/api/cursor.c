@@ -277,7 +277,10 @@ static vs_status nearest_move(vsi_err *err, vs_cursor *cursor, const vsi_state *
                               vsi_stay *stay) {
     vs_db *db = cursor->head.db;
     vsi_watch watch = vsi_watch_begin(&db->watcher);
-    vsi_exact_ask ask = {.descs = &db->engine->descs, .excluded = VSI_SLOT_NONE, .watch = &watch};
+    vsi_exact_ask ask = {.kernels = db->kernels,
+                         .descs = &db->engine->descs,
+                         .excluded = VSI_SLOT_NONE,
+                         .watch = &watch};
     vsi_watch_limit(&watch, cursor->nearest.timeout_ms);
     vs_key last = cursor->is_started ? cursor_key(cursor) : (vs_key){0};
     vs_hit hit;
@@ -286,7 +289,7 @@ static vs_status nearest_move(vsi_err *err, vs_cursor *cursor, const vsi_state *
     cursor->changes = state->changes;
     vs_status st = cursor_find_coll(err, cursor, state);
     if (st == VS_OK)
-        st = vsi_nearest_next(err, &cursor->nearest, db->kernels, &cursor->coll, ask, stay,
+        st = vsi_nearest_next(err, &cursor->nearest, &cursor->coll, ask, stay,
                               cursor->is_started ? &last : NULL, &hit);
     return st == VS_ROW ? nearest_arrive(err, cursor, hit.key) : st;
 }

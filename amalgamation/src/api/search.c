@@ -34,7 +34,8 @@ static vs_status search_options(vsi_err *err, const vs_search_options *options, 
 static vs_status search_open(vsi_err *err, vs_collection *collection, vs_txn *txn,
                              const vs_search_options *options, search *out) {
     out->watch = vsi_watch_begin(&collection->head.db->watcher);
-    out->ask = (vsi_exact_ask){.descs = &collection->head.db->engine->descs,
+    out->ask = (vsi_exact_ask){.kernels = collection->head.db->kernels,
+                               .descs = &collection->head.db->engine->descs,
                                .excluded = VSI_SLOT_NONE,
                                .watch = &out->watch};
     collection->keys.bytes = 0;
@@ -42,32 +43,32 @@ static vs_status search_open(vsi_err *err, vs_collection *collection, vs_txn *tx
     return st == VS_OK ? search_options(err, options, out) : st;
 }
 
-/* Room for a query, and for one before its bytes are in order. */
-static vs_status search_reserve(vsi_err *err, const search *s, vsi_buf *scratch) {
-    size_t bytes = 2 * (size_t)s->field->vector_bytes;
-    scratch->bytes = 0;
-    return vsi_buf_reserve(scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
-}
-
-/* The query in the field's type and the machine's byte order, in scratch. */
-static vs_status query_prepare(vsi_err *err, const search *s, const void *query, int query_type,
-                               vsi_buf *scratch) {
-    const vsi_field *field = s->field;
+/* The query in the field's type and the machine's byte order, in out; scratch has room for another one. */
+static vs_status query_convert(vsi_err *err, const vsi_field *field, const void *query,
+                               int query_type, uint8_t *scratch, uint8_t *out) {
     const uint8_t *converted = NULL;
-    vs_status st = search_reserve(err, s, scratch);
-    if (st != VS_OK)
-        return st;
-    uint8_t *out = scratch->data;
-    st = vsi_record_vector(err, field, query, query_type, out + field->vector_bytes, &converted);
+    vs_status st = vsi_record_vector(err, field, query, query_type, scratch, &converted);
     if (st != VS_OK)
         return vsi_fail_in(err, "query");
     vsi_copy_le(out, converted, field->vector_bytes / field->element_bytes, field->element_bytes);
     return VS_OK;
 }
 
-/* The same in the handle's buffer. */
+/* Room for a query in the handle's buffer, and for one before its bytes are in order. */
+static vs_status search_reserve(vsi_err *err, search *s) {
+    vsi_buf *scratch = &s->r.collection->scratch;
+    size_t bytes = 2 * (size_t)s->field->vector_bytes;
+    scratch->bytes = 0;
+    return vsi_buf_reserve(scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
+}
+
+/* The query, there. */
 static vs_status search_prepare(vsi_err *err, search *s, const void *query, int query_type) {
-    return query_prepare(err, s, query, query_type, &s->r.collection->scratch);
+    vs_status st = search_reserve(err, s);
+    uint8_t *out = s->r.collection->scratch.data;
+    return st == VS_OK
+               ? query_convert(err, s->field, query, query_type, out + s->field->vector_bytes, out)
+               : st;
 }
 
 /* The keys of hits that are no numbers: their bytes go into the handle's buffer, where hits_point finds
@@ -106,9 +107,9 @@ static void hits_point(const vs_collection *collection, vs_hit *hits, size_t cou
 
 /* Asks what is in the handle's buffer; hits come out sorted, their keys as hits_settle leaves them. */
 static vs_status search_run(vsi_err *err, search *s, vsi_topk *topk) {
-    s->ask.query = s->r.collection->scratch.data;
-    vs_status st =
-        vsi_exact_scan(err, s->r.db->kernels, &s->r.coll, &s->ask, &s->r.view.stay, topk);
+    vsi_exact_query query = {.vector = s->r.collection->scratch.data, .topk = *topk};
+    vs_status st = vsi_exact_scan(err, &s->r.coll, &s->ask, &query, 1, NULL, &s->r.view.stay);
+    *topk = query.topk;
     return st == VS_OK ? hits_settle(err, s, topk->hits, topk->count) : st;
 }
 
@@ -141,7 +142,7 @@ static vs_status search_row(vsi_err *err, search *s, vs_key key, uint32_t *out_s
 /* A stored vector as the query; its record is no hit. */
 static vs_status search_prepare_key(vsi_err *err, search *s, vs_key key) {
     const uint8_t *row = NULL;
-    vs_status st = search_reserve(err, s, &s->r.collection->scratch);
+    vs_status st = search_reserve(err, s);
     if (st == VS_OK)
         st = search_row(err, s, key, &s->ask.excluded, &row);
     if (st == VS_OK)
@@ -170,9 +171,16 @@ vs_status vs_search(vs_collection *collection, vs_txn *txn, const void *query, i
 
 /* ---- many queries --------------------------------------------------------------------------- */
 
-/* Threads take so many pieces of a batch at most: enough for any number of them, and each has memory of its
- * own for one query. */
-enum { BATCH_PIECES_MAX = 256 };
+enum {
+    /* Threads take so many pieces of a batch at most: enough for any number of them, and each has memory of its
+     * own. A large batch is cut into pieces that are worth sharing a pass. */
+    BATCH_PIECES_MAX = 256,
+    BATCH_PIECE = VSI_TILE_QUERIES,
+    BATCH_LARGE = 2 * VSI_TILE_QUERIES,
+    /* Queries of one pass over the rows, and what they may take of memory. */
+    BATCH_PASS = 8 * VSI_TILE_QUERIES,
+    BATCH_PASS_BYTES = 8 << 20
+};
 
 /* In place of a number of hits. */
 #define BATCH_NOT_RUN SIZE_MAX
@@ -208,28 +216,84 @@ static vs_status batch_check(vsi_err *err, search_batch *b) {
     return search_check_k(err, b->k);
 }
 
-/* The hits of query i, whose keys are those of slots where they are no numbers. */
-static vs_status batch_scan(vsi_err *err, const search_batch *b, size_t i, vsi_watch *watch,
-                            vsi_buf *scratch, vsi_stay *stay) {
-    const search *s = b->s;
-    vsi_topk topk = {.hits = b->hits + i * b->k, .k = b->k};
-    vs_status st = query_prepare(err, s, b->queries + i * b->stride, b->query_type, scratch);
-    vsi_exact_ask ask = s->ask;
-    ask.query = scratch->data;
-    ask.watch = watch;
-    if (st == VS_OK)
-        st = vsi_exact_scan(err, s->r.db->kernels, &s->r.coll, &ask, stay, &topk);
-    if (st != VS_OK)
-        return vsi_fail_in(err, "row %zu of %zu", i, b->count);
-    b->out_counts[i] = topk.count;
+/* Some of the queries, and memory for them: structs, vectors, one more vector, what the scan wants. */
+typedef struct batch_pass {
+    size_t first, count;
+    vsi_exact_query *queries;
+    uint8_t *vectors, *scratch;
+    void *memory;
+} batch_pass;
+
+static size_t batch_round(size_t bytes) {
+    return (bytes + 63) / 64 * 64;
+}
+
+/* How many queries a pass takes. */
+static size_t batch_pass_most(const vsi_field *field) {
+    size_t most = BATCH_PASS_BYTES / (4 * (size_t)field->dim + field->vector_bytes);
+    return most < 1 ? 1 : most < BATCH_PASS ? most : BATCH_PASS;
+}
+
+static vs_status batch_pass_reserve(vsi_err *err, const vsi_field *field, vsi_buf *buf,
+                                    batch_pass *pass) {
+    size_t structs = batch_round(pass->count * sizeof *pass->queries);
+    size_t vectors = batch_round(field->vector_bytes) * pass->count;
+    size_t bytes =
+        structs + vectors + batch_round(field->vector_bytes) + vsi_exact_bytes(field, pass->count);
+    buf->bytes = 0;
+    if (!vsi_buf_reserve(buf, bytes))
+        return vsi_fail_nomem(err, bytes);
+    pass->queries = (vsi_exact_query *)(void *)buf->data;
+    pass->vectors = buf->data + structs;
+    pass->scratch = pass->vectors + vectors;
+    pass->memory = pass->scratch + batch_round(field->vector_bytes);
     return VS_OK;
+}
+
+/* The hits of some queries, whose keys are those of slots where they are no numbers. out_failed: which query is at
+ * fault, or the first. */
+static vs_status batch_scan(vsi_err *err, const search_batch *b, batch_pass *pass, vsi_watch *watch,
+                            vsi_buf *buf, vsi_stay *stay, size_t *out_failed) {
+    const search *s = b->s;
+    vsi_exact_ask ask = s->ask;
+    ask.watch = watch;
+    *out_failed = pass->first;
+    vs_status st = batch_pass_reserve(err, s->field, buf, pass);
+    for (size_t i = 0; st == VS_OK && i < pass->count; i++) {
+        const size_t at = pass->first + i;
+        uint8_t *vector = pass->vectors + i * batch_round(s->field->vector_bytes);
+        pass->queries[i] =
+            (vsi_exact_query){.vector = vector, .topk = {.hits = b->hits + at * b->k, .k = b->k}};
+        *out_failed = at;
+        st = query_convert(err, s->field, b->queries + at * b->stride, b->query_type, pass->scratch,
+                           vector);
+        if (st != VS_OK)
+            return vsi_fail_in(err, "row %zu of %zu", at, b->count);
+    }
+    *out_failed = pass->first;
+    if (st == VS_OK)
+        st = vsi_exact_scan(err, &s->r.coll, &ask, pass->queries, pass->count, pass->memory, stay);
+    for (size_t i = 0; st == VS_OK && i < pass->count; i++)
+        b->out_counts[pass->first + i] = pass->queries[i].topk.count;
+    return st;
+}
+
+/* The next queries of those before end. */
+static batch_pass batch_next(const search_batch *b, size_t first, size_t end) {
+    size_t most = batch_pass_most(b->s->field);
+    return (batch_pass){.first = first, .count = end - first < most ? end - first : most};
 }
 
 static vs_status batch_run_serial(vsi_err *err, search_batch *b) {
     search *s = b->s;
     vs_status st = VS_OK;
-    for (size_t i = 0; st == VS_OK && i < b->count; i++)
-        st = batch_scan(err, b, i, &s->watch, &s->r.collection->scratch, &s->r.view.stay);
+    size_t failed = 0;
+    for (size_t i = 0; st == VS_OK && i < b->count;) {
+        batch_pass pass = batch_next(b, i, b->count);
+        st = batch_scan(err, b, &pass, &s->watch, &s->r.collection->scratch, &s->r.view.stay,
+                        &failed);
+        i += pass.count;
+    }
     return st;
 }
 
@@ -259,11 +323,14 @@ static void batch_body(void *ctx, size_t at) {
         return; /* there is no such piece */
     watch.team = &b->team;
     vsi_stay stay = vsi_stay_enter(reside);
-    for (; i < end && i < vsi_atomic_load(&b->failed_at); i++) {
+    while (i < end && i < vsi_atomic_load(&b->failed_at)) {
         vsi_err err = {0};
-        vs_status st = batch_scan(&err, b, i, &watch, &scratch, &stay);
+        size_t failed = 0;
+        batch_pass pass = batch_next(b, i, end);
+        vs_status st = batch_scan(&err, b, &pass, &watch, &scratch, &stay, &failed);
         if (st != VS_OK)
-            batch_fail(b, i, st, &err);
+            batch_fail(b, failed, st, &err);
+        i += pass.count;
     }
     vsi_stay_leave(reside, stay);
     vsi_buf_free(&scratch);
@@ -274,6 +341,8 @@ static vs_status batch_run_parallel(vsi_err *err, search_batch *b) {
     vs_db *db = b->s->r.db;
     vsi_reside *reside = &db->engine->pager.reside;
     b->piece = (b->count - 1) / BATCH_PIECES_MAX + 1;
+    if (b->count >= BATCH_LARGE && b->piece < BATCH_PIECE)
+        b->piece = BATCH_PIECE;
     size_t pieces = (b->count - 1) / b->piece + 1;
     vsi_atomic_set(&b->failed_at, b->count);
     for (size_t i = 0; i < b->count; i++)
@@ -392,8 +461,7 @@ vs_status vs_distance(vs_collection *collection, vs_txn *txn, vs_key key, vs_key
     if (st == VS_OK)
         st = search_row(&err, &s, other, &slot, &row);
     if (st == VS_OK)
-        *out_distance = vsi_exact_distance(s.r.db->kernels, &s.r.coll, s.ask.field,
-                                           collection->scratch.data, row);
+        *out_distance = vsi_exact_distance(s.r.db->kernels, s.field, collection->scratch.data, row);
     return vsi_trace_end(&trace, vsi_reading_close(&s.r, st, &err), 2);
 }
 

@@ -94,6 +94,15 @@
 #define VSI_AHEAD
 #endif
 
+/* In front of a loop of few, constant steps over arrays that are registers then. */
+#if defined(__clang__)
+#define VSI_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define VSI_UNROLL _Pragma("GCC unroll 16")
+#else
+#define VSI_UNROLL
+#endif
+
 /* For functions that are nothing by themselves: the instances of a template, its steps. */
 #if defined(__GNUC__)
 #define VSI_INLINE            static inline __attribute__((always_inline, unused))
@@ -122,13 +131,6 @@
 #else
 #define VSI_TARGET_BEGIN(isa)
 #define VSI_TARGET_END
-#endif
-
-/* In front of a loop of at most eight rounds: that it be written out. clang does so by itself. */
-#if defined(__GNUC__) && !defined(__clang__)
-#define VSI_UNROLL _Pragma("GCC unroll 8")
-#else
-#define VSI_UNROLL
 #endif
 
 /* What the kernels of a set need (math/dispatch). */

@@ -110,3 +110,8 @@ VSI_FN const char *vsi_kernels_names(void) {
 VSI_FN vsi_kernel *vsi_kernels_find(const vsi_kernels *kernels, int type, int metric) {
     return kernels->rows[type][metric];
 }
+
+VSI_FN vsi_gather_kernel *vsi_kernels_find_gather(const vsi_kernels *kernels, int type,
+                                                  int metric) {
+    return kernels->gather[type][metric];
+}

@@ -10,7 +10,8 @@ VSI_FN const vsi_kernels *vsi_kernels_choose(const char *name);
 /* The names of all tables this machine can run, best first, separated by spaces. */
 VSI_FN const char *vsi_kernels_names(void);
 
-/* The kernel of a table; the metric fits the type. */
+/* The kernels of a table; the metric fits the type. */
 VSI_FN vsi_kernel *vsi_kernels_find(const vsi_kernels *kernels, int type, int metric);
+VSI_FN vsi_gather_kernel *vsi_kernels_find_gather(const vsi_kernels *kernels, int type, int metric);
 
 #endif

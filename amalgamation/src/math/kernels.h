@@ -27,15 +27,42 @@ typedef void vsi_kernel(const void *query, const void *rows, size_t dim, size_t 
 typedef void vsi_gather_kernel(const void *query, const void *const *rows, size_t dim, size_t n,
                                double *out, double *norm);
 
+/* Some rows beside VSI_TILE_QUERIES queries, all in single precision. Row r is kept for query q unless
+ *
+ *   q * r + slope[q] * norm[r] < level[q] + term[r]
+ *
+ * with the inner product added element by element in fused steps, so that its error is at most dim * 2^-24 of the
+ * product of the norms, to first order. What is no number keeps. */
+typedef struct vsi_tile_rows {
+    const float *queries;       /* [dim][VSI_TILE_QUERIES] */
+    const float *slope, *level; /* [VSI_TILE_QUERIES] */
+    const float *rows;          /* [n][dim] */
+    const float *norm, *term;   /* [n] */
+    size_t dim, n;
+} vsi_tile_rows;
+
+enum { VSI_TILE_QUERIES = 32 };
+
+/* Bit q of out_keep[r]: row r is kept for query q. out_keep [n]. */
+typedef void vsi_tile_kernel(const vsi_tile_rows *tile, uint32_t *out_keep);
+
+/* n elements of another type in single precision. */
+typedef void vsi_widen_kernel(float *to, const void *from, size_t n);
+
 typedef struct vsi_kernels {
     const char *name;
     const char *names; /* this and all that a machine with it can run besides, best first */
     vsi_kernel *rows[VSI_TYPES][VSI_METRICS]; /* NULL: the metric does not fit the type */
     vsi_gather_kernel *gather[VSI_TYPES][VSI_METRICS];
+    vsi_widen_kernel *widen[VSI_TYPES]; /* of f16, bf16, u8, i8 */
+    vsi_tile_kernel *tile;
 } vsi_kernels;
 
 enum {
     VSI_KERNEL_BLOCK = 1024,
+    /* Four rows side by side are read from memory at half the speed of one row after the other once they are longer
+     * than this, and from the caches at 1.4 times it (bench/RESULTS.md). */
+    VSI_KERNEL_LONG_BYTES = 200,
     VSI_GATHER_AHEAD = 8,           /* rows */
     VSI_GATHER_AHEAD_BYTES = 8 * 64 /* of each; the processor itself fetches what follows */
 };

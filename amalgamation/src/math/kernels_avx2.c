@@ -48,7 +48,7 @@ VSI_INLINE __m256 load_f32_some_avx2(const float *p, size_t n) {
     return _mm256_maskload_ps(p, load_bytes_avx2(tail_mask_avx2 + 64 - 4 * n));
 }
 
-VSI_INLINE __m256 widen_bf16_avx2(__m128i bits) {
+VSI_INLINE __m256 bf16_ps_avx2(__m128i bits) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
 }
 
@@ -77,11 +77,11 @@ VSI_INLINE __m256 load_f16_some_avx2(const uint16_t *p, size_t n, bool has_more)
 }
 
 VSI_INLINE __m256 load_bf16_avx2(const uint16_t *p) {
-    return widen_bf16_avx2(load_half_avx2(p));
+    return bf16_ps_avx2(load_half_avx2(p));
 }
 
 VSI_INLINE __m256 load_bf16_some_avx2(const uint16_t *p, size_t n, bool has_more) {
-    return widen_bf16_avx2(load_half_some_avx2(p, n, has_more));
+    return bf16_ps_avx2(load_half_some_avx2(p, n, has_more));
 }
 
 /* A block of the query in single precision; what is left behind its last whole vector is as rows have it. */
@@ -100,6 +100,35 @@ static void query_bf16_avx2(float *to, const uint16_t *from, size_t n) {
     if (j < n)
         _mm256_storeu_ps(to + j, load_bf16_some_avx2(from + j, n - j, j > 0));
 }
+
+VSI_INLINE __m256 load_u8_ps_avx2(const uint8_t *p) {
+    return _mm256_cvtepi32_ps(
+        _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
+}
+
+VSI_INLINE __m256 load_i8_ps_avx2(const uint8_t *p) {
+    return _mm256_cvtepi32_ps(
+        _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
+}
+
+/* Elements in single precision, zeros up to a whole vector. */
+#define WIDEN_AVX2(type, elem, load)                                                               \
+    static void widen_##type##_avx2(float *to, const void *from, size_t n) {                       \
+        const elem *p = from;                                                                      \
+        size_t j = 0;                                                                              \
+        elem last[8] = {0};                                                                        \
+        for (; j + 8 <= n; j += 8)                                                                 \
+            _mm256_storeu_ps(to + j, load(p + j));                                                 \
+        for (size_t i = j; i < n; i++)                                                             \
+            last[i - j] = p[i];                                                                    \
+        if (j < n)                                                                                 \
+            _mm256_storeu_ps(to + j, load(last));                                                  \
+    }
+
+WIDEN_AVX2(f16, uint16_t, load_f16_avx2)
+WIDEN_AVX2(bf16, uint16_t, load_bf16_avx2)
+WIDEN_AVX2(u8, uint8_t, load_u8_ps_avx2)
+WIDEN_AVX2(i8, uint8_t, load_i8_ps_avx2)
 
 VSI_INLINE __m256 step_l2_ps_avx2(__m256 sum, __m256 x, __m256 y) {
     __m256 d = _mm256_sub_ps(x, y);
@@ -331,6 +360,20 @@ VSI_INLINE __m256i step_or_avx2(__m256i sum, __m256i x, __m256i y) {
 #define SUM4_SIGNED(a, b, c, d, out) sum4_epi32_avx2(a, b, c, d, false, out)
 #include "math/kernels_type.inc"
 
+/* ---- many queries --------------------------------------------------------------------------- */
+
+#define K(name)         name##_avx2
+#define TILE_ROWS       3
+#define VECS            4
+#define VEC             __m256
+#define LANES           8
+#define LOAD(p)         _mm256_loadu_ps(p)
+#define BROADCAST(x)    _mm256_set1_ps(x)
+#define FMA(a, b, c)    _mm256_fmadd_ps(a, b, c)
+#define ADD(a, b)       _mm256_add_ps(a, b)
+#define NOT_BELOW(a, b) _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_NLT_UQ))
+#include "math/kernels_tile.inc"
+
 VSI_TARGET_END
 
 VSI_FN const vsi_kernels *vsi_kernels_avx2(void) {
@@ -349,6 +392,11 @@ VSI_FN const vsi_kernels *vsi_kernels_avx2(void) {
                    [VS_U8] = VSI_KERNELS_OF_NUMBERS(gather, u8_avx2),
                    [VS_I8] = VSI_KERNELS_OF_NUMBERS(gather, i8_avx2),
                    [VS_BIT] = VSI_KERNELS_OF_BITS(gather, bit_avx2)},
+        .widen = {[VS_F16] = widen_f16_avx2,
+                  [VS_BF16] = widen_bf16_avx2,
+                  [VS_U8] = widen_u8_avx2,
+                  [VS_I8] = widen_i8_avx2},
+        .tile = tile_avx2,
     };
     return &table;
 }

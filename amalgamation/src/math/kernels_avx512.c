@@ -23,7 +23,7 @@ VSI_INLINE __mmask16 mask16_avx512(size_t n) {
     return (__mmask16)((1u << n) - 1);
 }
 
-VSI_INLINE __m512 widen_bf16_avx512(__m256i bits) {
+VSI_INLINE __m512 bf16_ps_avx512(__m256i bits) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
 }
 
@@ -36,23 +36,33 @@ VSI_INLINE __m512 load_f16_some_avx512(const uint16_t *p, size_t n) {
 }
 
 VSI_INLINE __m512 load_bf16_avx512(const uint16_t *p) {
-    return widen_bf16_avx512(_mm256_loadu_si256((const __m256i *)(const void *)p));
+    return bf16_ps_avx512(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
 
 VSI_INLINE __m512 load_bf16_some_avx512(const uint16_t *p, size_t n) {
-    return widen_bf16_avx512(_mm256_maskz_loadu_epi16(mask16_avx512(n), p));
+    return bf16_ps_avx512(_mm256_maskz_loadu_epi16(mask16_avx512(n), p));
 }
 
-/* A block of the query in single precision, zeros up to a whole vector. */
-static void query_f16_avx512(float *to, const uint16_t *from, size_t n) {
-    for (size_t j = 0; j < n; j += 16)
-        _mm512_storeu_ps(to + j, load_f16_some_avx512(from + j, n - j < 16 ? n - j : 16));
+/* Elements in single precision, zeros up to a whole vector. */
+#define WIDEN_AVX512(type, elem, load_some)                                                        \
+    static void widen_##type##_avx512(float *to, const void *from, size_t n) {                     \
+        const elem *p = from;                                                                      \
+        for (size_t j = 0; j < n; j += 16)                                                         \
+            _mm512_storeu_ps(to + j, load_some(p + j, n - j < 16 ? n - j : 16));                   \
+    }
+
+VSI_INLINE __m512 load_u8_ps_some_avx512(const uint8_t *p, size_t n) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask16_avx512(n), p)));
 }
 
-static void query_bf16_avx512(float *to, const uint16_t *from, size_t n) {
-    for (size_t j = 0; j < n; j += 16)
-        _mm512_storeu_ps(to + j, load_bf16_some_avx512(from + j, n - j < 16 ? n - j : 16));
+VSI_INLINE __m512 load_i8_ps_some_avx512(const uint8_t *p, size_t n) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(mask16_avx512(n), p)));
 }
+
+WIDEN_AVX512(f16, uint16_t, load_f16_some_avx512)
+WIDEN_AVX512(bf16, uint16_t, load_bf16_some_avx512)
+WIDEN_AVX512(u8, uint8_t, load_u8_ps_some_avx512)
+WIDEN_AVX512(i8, uint8_t, load_i8_ps_some_avx512)
 
 VSI_INLINE __m512 step_l2_ps_avx512(__m512 sum, __m512 x, __m512 y) {
     __m512 d = _mm512_sub_ps(x, y);
@@ -92,7 +102,7 @@ VSI_INLINE __m512 step_l1_ps_avx512(__m512 sum, __m512 x, __m512 y) {
 #define BLOCK      VSI_KERNEL_BLOCK
 #define QUERY_PREPARE(to, from, n)                                                                 \
     float to[VSI_KERNEL_BLOCK];                                                                    \
-    query_f16_avx512(to, from, n)
+    widen_f16_avx512(to, from, n)
 #define VEC                          __m512
 #define ACC                          __m512
 #define ACC_ZERO                     _mm512_setzero_ps()
@@ -116,7 +126,7 @@ VSI_INLINE __m512 step_l1_ps_avx512(__m512 sum, __m512 x, __m512 y) {
 #define BLOCK      VSI_KERNEL_BLOCK
 #define QUERY_PREPARE(to, from, n)                                                                 \
     float to[VSI_KERNEL_BLOCK];                                                                    \
-    query_bf16_avx512(to, from, n)
+    widen_bf16_avx512(to, from, n)
 #define VEC                          __m512
 #define ACC                          __m512
 #define ACC_ZERO                     _mm512_setzero_ps()
@@ -277,6 +287,20 @@ VSI_INLINE __m512i step_or_avx512(__m512i sum, __m512i x, __m512i y) {
 #define SUM4_SIGNED(a, b, c, d, out) sum4_epi32_avx512(a, b, c, d, false, out)
 #include "math/kernels_type.inc"
 
+/* ---- many queries --------------------------------------------------------------------------- */
+
+#define K(name)         name##_avx512
+#define TILE_ROWS       8
+#define VECS            2
+#define VEC             __m512
+#define LANES           16
+#define LOAD(p)         _mm512_loadu_ps(p)
+#define BROADCAST(x)    _mm512_set1_ps(x)
+#define FMA(a, b, c)    _mm512_fmadd_ps(a, b, c)
+#define ADD(a, b)       _mm512_add_ps(a, b)
+#define NOT_BELOW(a, b) _mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ)
+#include "math/kernels_tile.inc"
+
 VSI_TARGET_END
 
 VSI_FN const vsi_kernels *vsi_kernels_avx512(void) {
@@ -295,6 +319,11 @@ VSI_FN const vsi_kernels *vsi_kernels_avx512(void) {
                    [VS_U8] = VSI_KERNELS_OF_NUMBERS(gather, u8_avx512),
                    [VS_I8] = VSI_KERNELS_OF_NUMBERS(gather, i8_avx512),
                    [VS_BIT] = VSI_KERNELS_OF_BITS(gather, bit_avx512)},
+        .widen = {[VS_F16] = widen_f16_avx512,
+                  [VS_BF16] = widen_bf16_avx512,
+                  [VS_U8] = widen_u8_avx512,
+                  [VS_I8] = widen_i8_avx512},
+        .tile = tile_avx512,
     };
     return &table;
 }

@@ -28,40 +28,56 @@ VSI_INLINE uint16x4_t load_half_some_neon(const uint16_t *p, size_t n) {
     return vld1_u16(few);
 }
 
-VSI_INLINE float32x4_t widen_f16_neon(uint16x4_t bits) {
+VSI_INLINE float32x4_t f16_f32_neon(uint16x4_t bits) {
     return vcvt_f32_f16(vreinterpret_f16_u16(bits));
 }
 
-VSI_INLINE float32x4_t widen_bf16_neon(uint16x4_t bits) {
+VSI_INLINE float32x4_t bf16_f32_neon(uint16x4_t bits) {
     return vreinterpretq_f32_u32(vshll_n_u16(bits, 16));
 }
 
 VSI_INLINE float32x4_t load_f16_neon(const uint16_t *p) {
-    return widen_f16_neon(vld1_u16(p));
+    return f16_f32_neon(vld1_u16(p));
 }
 
 VSI_INLINE float32x4_t load_f16_some_neon(const uint16_t *p, size_t n) {
-    return widen_f16_neon(load_half_some_neon(p, n));
+    return f16_f32_neon(load_half_some_neon(p, n));
 }
 
 VSI_INLINE float32x4_t load_bf16_neon(const uint16_t *p) {
-    return widen_bf16_neon(vld1_u16(p));
+    return bf16_f32_neon(vld1_u16(p));
 }
 
 VSI_INLINE float32x4_t load_bf16_some_neon(const uint16_t *p, size_t n) {
-    return widen_bf16_neon(load_half_some_neon(p, n));
+    return bf16_f32_neon(load_half_some_neon(p, n));
 }
 
-/* A block of the query in single precision, zeros up to a whole vector. */
-static void query_f16_neon(float *to, const uint16_t *from, size_t n) {
-    for (size_t j = 0; j < n; j += 4)
-        vst1q_f32(to + j, load_f16_some_neon(from + j, n - j < 4 ? n - j : 4));
+VSI_INLINE float32x4_t load_u8_f32_some_neon(const uint8_t *p, size_t n) {
+    float few[4] = {0};
+    for (size_t i = 0; i < n; i++)
+        few[i] = p[i];
+    return vld1q_f32(few);
 }
 
-static void query_bf16_neon(float *to, const uint16_t *from, size_t n) {
-    for (size_t j = 0; j < n; j += 4)
-        vst1q_f32(to + j, load_bf16_some_neon(from + j, n - j < 4 ? n - j : 4));
+VSI_INLINE float32x4_t load_i8_f32_some_neon(const int8_t *p, size_t n) {
+    float few[4] = {0};
+    for (size_t i = 0; i < n; i++)
+        few[i] = p[i];
+    return vld1q_f32(few);
 }
+
+/* Elements in single precision, zeros up to a whole vector. */
+#define WIDEN_NEON(type, elem, load_some)                                                          \
+    static void widen_##type##_neon(float *to, const void *from, size_t n) {                       \
+        const elem *p = from;                                                                      \
+        for (size_t j = 0; j < n; j += 4)                                                          \
+            vst1q_f32(to + j, load_some(p + j, n - j < 4 ? n - j : 4));                            \
+    }
+
+WIDEN_NEON(f16, uint16_t, load_f16_some_neon)
+WIDEN_NEON(bf16, uint16_t, load_bf16_some_neon)
+WIDEN_NEON(u8, uint8_t, load_u8_f32_some_neon)
+WIDEN_NEON(i8, int8_t, load_i8_f32_some_neon)
 
 VSI_INLINE float32x4_t step_l2_f32_neon(float32x4_t sum, float32x4_t x, float32x4_t y) {
     float32x4_t d = vsubq_f32(x, y);
@@ -97,7 +113,7 @@ VSI_INLINE float32x4_t step_l2_f32_neon(float32x4_t sum, float32x4_t x, float32x
 #define BLOCK      VSI_KERNEL_BLOCK
 #define QUERY_PREPARE(to, from, n)                                                                 \
     float to[VSI_KERNEL_BLOCK];                                                                    \
-    query_f16_neon(to, from, n)
+    widen_f16_neon(to, from, n)
 #define VEC                          float32x4_t
 #define ACC                          float32x4_t
 #define ACC_ZERO                     vdupq_n_f32(0)
@@ -121,7 +137,7 @@ VSI_INLINE float32x4_t step_l2_f32_neon(float32x4_t sum, float32x4_t x, float32x
 #define BLOCK      VSI_KERNEL_BLOCK
 #define QUERY_PREPARE(to, from, n)                                                                 \
     float to[VSI_KERNEL_BLOCK];                                                                    \
-    query_bf16_neon(to, from, n)
+    widen_bf16_neon(to, from, n)
 #define VEC                          float32x4_t
 #define ACC                          float32x4_t
 #define ACC_ZERO                     vdupq_n_f32(0)
@@ -265,6 +281,26 @@ VSI_INLINE uint32x4_t step_l2_i8_neon(uint32x4_t sum, uint8x16_t x, uint8x16_t y
 #define SUM4_SIGNED(a, b, c, d, out) sum4_u32_neon(a, b, c, d, false, out)
 #include "math/kernels_type.inc"
 
+/* A bit for each lane in which a is not below b. */
+VSI_INLINE uint32_t not_below_neon(float32x4_t a, float32x4_t b) {
+    static const uint32_t bit[4] = {1, 2, 4, 8};
+    return vaddvq_u32(vbicq_u32(vld1q_u32(bit), vcltq_f32(a, b)));
+}
+
+/* ---- many queries --------------------------------------------------------------------------- */
+
+#define K(name)         name##_neon
+#define TILE_ROWS       2
+#define VECS            8
+#define VEC             float32x4_t
+#define LANES           4
+#define LOAD(p)         vld1q_f32(p)
+#define BROADCAST(x)    vdupq_n_f32(x)
+#define FMA(a, b, c)    vfmaq_f32(c, a, b)
+#define ADD(a, b)       vaddq_f32(a, b)
+#define NOT_BELOW(a, b) not_below_neon(a, b)
+#include "math/kernels_tile.inc"
+
 #define NEON_TABLE(title, titles, integer)                                                         \
     {                                                                                              \
         .name = title, .names = titles,                                                            \
@@ -280,6 +316,11 @@ VSI_INLINE uint32x4_t step_l2_i8_neon(uint32x4_t sum, uint8x16_t x, uint8x16_t y
                    [VS_U8] = VSI_KERNELS_OF_NUMBERS(gather, u8_##integer),                         \
                    [VS_I8] = VSI_KERNELS_OF_NUMBERS(gather, i8_##integer),                         \
                    [VS_BIT] = VSI_KERNELS_OF_BITS(gather, bit_neon)},                              \
+        .widen = {[VS_F16] = widen_f16_neon,                                                       \
+                  [VS_BF16] = widen_bf16_neon,                                                     \
+                  [VS_U8] = widen_u8_neon,                                                         \
+                  [VS_I8] = widen_i8_neon},                                                        \
+        .tile = tile_neon,                                                                         \
     }
 
 VSI_FN const vsi_kernels *vsi_kernels_neon(void) {

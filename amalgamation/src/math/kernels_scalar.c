@@ -117,6 +117,35 @@ static void jaccard_rows_bit_scalar(const void *query, const void *rows, size_t 
 SCALAR_GATHER(hamming, bit)
 SCALAR_GATHER(jaccard, bit)
 
+/* ---- many queries --------------------------------------------------------------------------- */
+
+#define SCALAR_WIDEN(type)                                                                         \
+    static void widen_##type##_scalar(float *to, const void *from, size_t n) {                     \
+        for (size_t j = 0; j < n; j++)                                                             \
+            to[j] = (float)type##_value(from, j);                                                  \
+    }
+
+SCALAR_WIDEN(f16)
+SCALAR_WIDEN(bf16)
+SCALAR_WIDEN(u8)
+SCALAR_WIDEN(i8)
+
+static void tile_scalar(const vsi_tile_rows *tile, uint32_t *out_keep) {
+    for (size_t i = 0; i < tile->n; i++) {
+        const float *row = tile->rows + i * tile->dim;
+        double dot[VSI_TILE_QUERIES] = {0};
+        out_keep[i] = 0;
+        for (size_t j = 0; j < tile->dim; j++)
+            for (size_t q = 0; q < VSI_TILE_QUERIES; q++)
+                dot[q] += (double)tile->queries[j * VSI_TILE_QUERIES + q] * (double)row[j];
+        for (size_t q = 0; q < VSI_TILE_QUERIES; q++) {
+            double left = dot[q] + (double)tile->slope[q] * (double)tile->norm[i];
+            double right = (double)tile->level[q] + (double)tile->term[i];
+            out_keep[i] |= (uint32_t) !(left < right) << q;
+        }
+    }
+}
+
 VSI_FN const vsi_kernels *vsi_kernels_scalar(void) {
     static const vsi_kernels table = {
         .names = "scalar",
@@ -133,6 +162,11 @@ VSI_FN const vsi_kernels *vsi_kernels_scalar(void) {
                    [VS_U8] = VSI_KERNELS_OF_NUMBERS(gather, u8_scalar),
                    [VS_I8] = VSI_KERNELS_OF_NUMBERS(gather, i8_scalar),
                    [VS_BIT] = VSI_KERNELS_OF_BITS(gather, bit_scalar)},
+        .widen = {[VS_F16] = widen_f16_scalar,
+                  [VS_BF16] = widen_bf16_scalar,
+                  [VS_U8] = widen_u8_scalar,
+                  [VS_I8] = widen_i8_scalar},
+        .tile = tile_scalar,
     };
     return &table;
 }

@@ -26,37 +26,36 @@ static size_t nearest_count(const vsi_nearest *nearest) {
 }
 
 /* The chunk behind the last hit in place of the one that is used up. */
-static vs_status nearest_fill(vsi_err *err, vsi_nearest *nearest, const vsi_kernels *kernels,
-                              const vsi_coll *coll, vsi_exact_ask *ask, vsi_stay *stay,
-                              const vs_key *last) {
+static vs_status nearest_fill(vsi_err *err, vsi_nearest *nearest, const vsi_coll *coll,
+                              vsi_exact_ask *ask, vsi_stay *stay, const vs_key *last) {
     size_t k = nearest->wanted < coll->count ? nearest->wanted : (size_t)coll->count;
     nearest->chunk.bytes = nearest->at = 0;
     if (!vsi_buf_reserve(&nearest->chunk, k * sizeof(vs_hit)))
         return vsi_fail_nomem(err, k * sizeof(vs_hit));
     vs_hit after = {.distance = nearest->distance};
-    vsi_topk topk = {.hits = (vs_hit *)(void *)nearest->chunk.data, .k = k};
+    vsi_exact_query query = {.vector = nearest->query.data,
+                             .topk = {.hits = (vs_hit *)(void *)nearest->chunk.data, .k = k}};
     if (last) {
         after.key = *last;
         ask->after = &after;
     }
     ask->field = nearest->field;
-    ask->query = nearest->query.data;
     vsi_watch_count(ask->watch, VSI_EXACT_STEPS, coll->count);
-    vs_status st = vsi_exact_scan(err, kernels, coll, ask, stay, &topk);
+    vs_status st = vsi_exact_scan(err, coll, ask, &query, 1, NULL, stay);
     if (st != VS_OK)
         return st;
-    nearest->chunk.bytes = topk.count * sizeof(vs_hit);
-    nearest->is_last = topk.count < nearest->wanted;
+    nearest->chunk.bytes = query.topk.count * sizeof(vs_hit);
+    nearest->is_last = query.topk.count < nearest->wanted;
     if (nearest->wanted < NEAREST_MOST)
         nearest->wanted *= NEAREST_GROWTH;
     return VS_OK;
 }
 
-VSI_FN vs_status vsi_nearest_next(vsi_err *err, vsi_nearest *nearest, const vsi_kernels *kernels,
-                                  const vsi_coll *coll, vsi_exact_ask ask, vsi_stay *stay,
-                                  const vs_key *last, vs_hit *out_hit) {
+VSI_FN vs_status vsi_nearest_next(vsi_err *err, vsi_nearest *nearest, const vsi_coll *coll,
+                                  vsi_exact_ask ask, vsi_stay *stay, const vs_key *last,
+                                  vs_hit *out_hit) {
     if (nearest->at == nearest_count(nearest) && !nearest->is_last) {
-        vs_status st = nearest_fill(err, nearest, kernels, coll, &ask, stay, last);
+        vs_status st = nearest_fill(err, nearest, coll, &ask, stay, last);
         if (st != VS_OK)
             return st;
     }

@@ -23,11 +23,10 @@ VSI_FN void vsi_nearest_free(vsi_nearest *nearest);
 VSI_FN void vsi_nearest_forget(vsi_nearest *nearest);
 
 /* The next hit, VS_ROW, or VS_DONE. last: the key of the last hit taken; NULL: none was yet. ask tells all but
- * field and query. A failure can be tried again, and what was not taken comes again. */
+ * the field. A failure can be tried again, and what was not taken comes again. */
 VS_NODISCARD VSI_FN vs_status vsi_nearest_next(vsi_err *err, vsi_nearest *nearest,
-                                               const vsi_kernels *kernels, const vsi_coll *coll,
-                                               vsi_exact_ask ask, vsi_stay *stay,
-                                               const vs_key *last, vs_hit *out_hit);
+                                               const vsi_coll *coll, vsi_exact_ask ask,
+                                               vsi_stay *stay, const vs_key *last, vs_hit *out_hit);
 VSI_FN void vsi_nearest_take(vsi_nearest *nearest);
 
 #endif

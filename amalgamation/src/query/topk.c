@@ -45,6 +45,12 @@ VSI_FN bool vsi_topk_may_enter(vsi_topk *topk, double distance) {
     return topk->count < topk->k || (topk->k && distance <= topk->hits[0].distance);
 }
 
+VSI_FN double vsi_topk_limit(const vsi_topk *topk) {
+    if (topk->has_radius)
+        return topk->radius; /* those within are counted */
+    return topk->count < topk->k ? INFINITY : topk->hits[0].distance;
+}
+
 VSI_FN void vsi_topk_offer(vsi_topk *topk, vs_key key, double distance) {
     vs_hit hit = {.key = key, .distance = distance};
     if (topk->count < topk->k)

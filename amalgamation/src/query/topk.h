@@ -20,6 +20,8 @@ typedef struct vsi_topk {
 /* Whether a candidate at this distance could still be among the k; cheap, for the inner loop. Asked once
  * for each. */
 VSI_FN bool vsi_topk_may_enter(vsi_topk *topk, double distance);
+/* Nothing at a larger distance can still be among them. */
+VSI_FN double vsi_topk_limit(const vsi_topk *topk);
 /* A key that is no number has none of its bytes: its number is that of its slot. */
 VSI_FN void vsi_topk_offer(vsi_topk *topk, vs_key key, double distance);
 

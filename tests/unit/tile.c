@@ -1,0 +1,140 @@
+/* tile.c - what a tile keeps, against the distances of query/score: no row that is near enough may be missing. */
+#include "query/score.h"
+#include "query/tile.h"
+#include "vt.h"
+
+enum { DIM_MAX = 2100, QUERIES_MAX = 70, ROWS = 37 };
+
+/* Ways to fill vectors: some that single precision has trouble with. */
+enum { SPREAD, TIES, ZEROS, TINY, HUGE_ONES, FAR_AWAY, EXTREMES, KINDS };
+
+static float make_element(vt_rng *rng, int kind, int type) {
+    double unit = 2 * vt_uniform(rng) - 1;
+    if (type == VS_U8 || type == VS_I8)
+        return kind == EXTREMES ? (vt_below(rng, 2) ? (type == VS_U8 ? 255 : -128) : 0)
+                                : (float)vt_below(rng, 100);
+    switch (kind) {
+    case TIES:
+        return (float)vt_below(rng, 2);
+    case ZEROS:
+        return vt_below(rng, 10) ? 0 : (float)unit;
+    case TINY:
+        return (float)(unit * (type == VS_F16 ? 1e-4 : ldexp(1, -(int)vt_below(rng, 140))));
+    case HUGE_ONES:
+        return (float)(unit * (type == VS_F16 ? 6e4 : ldexp(1, (int)vt_below(rng, 120))));
+    case FAR_AWAY: /* distances that are small beside the norms */
+        return (float)(1000 + unit / 8);
+    default:
+        return (float)unit;
+    }
+}
+
+/* n vectors of a type, next to each other. */
+static uint8_t *make_vectors(vt_rng *rng, int kind, const vsi_field *field, size_t n) {
+    uint8_t *out = malloc(n * field->vector_bytes + 1);
+    float *row = malloc(field->dim * sizeof *row);
+    for (size_t i = 0; i < n; i++) {
+        vsi_err err = {0};
+        bool is_zero = kind == ZEROS && vt_below(rng, 5) == 0;
+        for (uint32_t j = 0; j < field->dim; j++)
+            row[j] = is_zero ? 0 : make_element(rng, kind, field->type);
+        VT_EQ(vsi_vector_convert(&err, row, VS_F32, out + i * field->vector_bytes, field->type,
+                                 field->dim, NULL),
+              VS_OK);
+    }
+    free(row);
+    return out;
+}
+
+/* What is kept at each limit; io_left_out: how many are not, of those at distances that are limited.
+ * Limits are distances that rows have. */
+static void check_limits(vsi_tile *tile, const vsi_kernels *kernels, const vsi_field *field,
+                         const uint8_t *queries, size_t count, const uint8_t *rows, size_t n,
+                         vt_rng *rng, uint64_t io_left_out[2]) {
+    uint32_t keep[ROWS];
+    for (size_t q = 0; q < count; q++) {
+        double out[ROWS], scratch[ROWS];
+        vsi_score score = vsi_score_begin(kernels, field, queries + q * field->vector_bytes);
+        vsi_score_rows(&score, rows, n, out, scratch);
+        for (int round = 0; round < 4; round++) {
+            double limit = round == 3 ? INFINITY : out[vt_below(rng, n)];
+            limit = round == 2 ? nextafter(limit, -INFINITY) : limit;
+            vsi_tile_limit(tile, q, limit);
+            vsi_tile_keep(tile, q / VSI_TILE_QUERIES, keep);
+            for (size_t i = 0; i < n; i++) {
+                bool is_kept = keep[i] >> q % VSI_TILE_QUERIES & 1;
+                io_left_out[0] += !is_kept;
+                io_left_out[1] += round < 3;
+                if (!is_kept && !(out[i] > limit))
+                    vt_fail(__FILE__, __LINE__,
+                            "%s, %s %s of %lu: row %zu at %.17g is left out at %.17g",
+                            kernels->name, vsi_type_name(field->type),
+                            vsi_metric_name(field->metric), (unsigned long)field->dim, i, out[i],
+                            limit);
+            }
+        }
+    }
+}
+
+static void check_tile(vt_rng *rng, const vsi_kernels *kernels, int type, int metric, int kind,
+                       uint32_t dim, uint64_t io_left_out[2]) {
+    static vsi_field field;
+    vsi_tile tile;
+    size_t count = 8 + vt_below(rng, QUERIES_MAX - 8);
+    field.type = type;
+    field.metric = metric;
+    field.dim = dim;
+    field.element_bytes = vsi_type_bytes(type);
+    field.vector_bytes = vsi_vector_bytes(type, dim);
+    VT_CHECK(vsi_tile_fits(&field, count));
+    uint8_t *queries = make_vectors(rng, kind, &field, count);
+    uint8_t *rows = make_vectors(rng, kind, &field, ROWS);
+    void *memory = malloc(vsi_tile_bytes(&field, count));
+    vsi_tile_begin(&tile, kernels, &field, count, memory);
+    for (size_t q = 0; q < count; q++)
+        vsi_tile_add(&tile, q, queries + q * field.vector_bytes);
+    size_t n = tile.rows_max < ROWS ? tile.rows_max : 1 + vt_below(rng, ROWS);
+    vsi_tile_take(&tile, rows, n);
+    check_limits(&tile, kernels, &field, queries, count, rows, n, rng, io_left_out);
+    free(queries);
+    free(rows);
+    free(memory);
+}
+
+VT_TEST(no_row_that_is_near_enough_is_left_out_and_others_are) {
+    static const uint32_t dim[] = {1, 2, 3, 15, 16, 17, 64, 100, 300, DIM_MAX};
+    static const int type[] = {VS_F32, VS_F16, VS_BF16, VS_U8, VS_I8};
+    char names[64];
+    vt_rng rng = {vt_seed()};
+    snprintf(names, sizeof names, "%s", vsi_kernels_names());
+    for (char *name = strtok(names, " "); name; name = strtok(NULL, " "))
+        for (int metric = VS_L2; metric <= VS_COSINE; metric++)
+            for (size_t t = 0; t < sizeof type / sizeof type[0]; t++)
+                for (int kind = 0; kind < KINDS; kind++) {
+                    uint64_t left_out[2] = {0, 0};
+                    for (size_t d = 0; d < sizeof dim / sizeof dim[0]; d++)
+                        check_tile(&rng, vsi_kernels_choose(name), type[t], metric, kind, dim[d],
+                                   left_out);
+                    bool is_tame = kind == SPREAD || kind == EXTREMES;
+                    if (is_tame && left_out[0] < left_out[1] / 4)
+                        vt_fail(__FILE__, __LINE__,
+                                "%s, %s %s, kind %d: only %llu of %llu left out", name,
+                                vsi_type_name(type[t]), vsi_metric_name(metric), kind,
+                                (unsigned long long)left_out[0], (unsigned long long)left_out[1]);
+                }
+}
+
+VT_TEST(a_tile_is_for_several_queries_of_numbers_under_metrics_of_inner_products) {
+    static vsi_field field;
+    for (int type = VS_F32; type <= VS_BIT; type++)
+        for (int metric = VS_L2; metric <= VS_JACCARD; metric++) {
+            field.type = type;
+            field.metric = metric;
+            field.dim = 8;
+            bool fits = type != VS_BIT && metric <= VS_COSINE;
+            if (!vsi_metric_fits(metric, type))
+                continue;
+            VT_EQ(vsi_tile_fits(&field, 100), fits);
+            VT_CHECK(!vsi_tile_fits(&field, 1));
+        }
+}
