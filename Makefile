@@ -131,7 +131,7 @@ TEST_H   := $(wildcard tests/*.h tests/*/*.h) vecstore.h
 FAULT_T  := $(patsubst tests/fault/test_%.c,$T/fault-%,$(wildcard tests/fault/test_*.c))
 FLIPS_T  := $T/fault-flips
 FLIPS_O  := $(patsubst %,$T/obj/%.o,flips known logfile)
-FUZZ_T   := $(patsubst %,$T/fuzz-%,log file api import formats json grammar)
+FUZZ_T   := $(patsubst %,$T/fuzz-%,log file api import formats json grammar codes)
 
 SMALL    := -DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000 -DVSI_CHECKPOINT_LOG_BYTES=24000 \
             -DVSI_SPILL_BYTES=4096 -DVSI_TAIL_PAGES=4 -DVSI_RESERVE_PAGES=32 -DVSI_STEP_PAGES=4 \
@@ -273,7 +273,12 @@ $T/fuzz-formats: $(patsubst %,$T/obj/shell-%.o,$(READER_M) writer table vectors 
 
 $T/fuzz-grammar: $(patsubst %,$T/obj/shell-%.o,words rows query_json text)
 
-$(FUZZ_T): $T/fuzz-%: $T/obj/fuzz-%.o $(FUZZ_O) $T/vecstore-small.o
+# What no interface reaches yet: with the modules.
+$T/obj/fuzz-codes.o: TEST_CC += -DVSI_DEBUG -Iamalgamation/src
+$T/fuzz-codes: $T/obj/fuzz-codes.o $(FUZZ_O) $(MODULE_O)
+	$(PROG_CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(filter-out $T/fuzz-codes,$(FUZZ_T)): $T/fuzz-%: $T/obj/fuzz-%.o $(FUZZ_O) $T/vecstore-small.o
 	$(PROG_CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 # Writes the seeds in fuzz/corpus anew; inputs that were found stay.
@@ -283,7 +288,7 @@ $(BUILD)/fuzz-seeds: $T/obj/fuzz-seeds.o $(SIM_O) $T/obj/vt.o $T/vecstore-seeds.
 	$(PROG_CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 fuzz-seeds: $(BUILD)/fuzz-seeds
-	for target in log file api import formats json grammar; do \
+	for target in log file api import formats json grammar codes; do \
 	    mkdir -p fuzz/corpus/$$target && $(BUILD)/fuzz-seeds $$target fuzz/corpus/$$target || exit 1; \
 	done
 

@@ -97,6 +97,13 @@
 #define VSI_FN
 #endif
 
+/* In front of a declaration: the module that will call it is not written yet. */
+#if defined(__GNUC__)
+#define VSI_AHEAD __attribute__((unused))
+#else
+#define VSI_AHEAD
+#endif
+
 /* In front of a loop of few, constant steps over arrays that are registers then. */
 #if defined(__clang__)
 #define VSI_UNROLL _Pragma("clang loop unroll(full)")
@@ -10222,6 +10229,1642 @@ VSI_FN vsi_kernel *vsi_kernels_find(const vsi_kernels *kernels, int type, int me
 VSI_FN vsi_gather_kernel *vsi_kernels_find_gather(const vsi_kernels *kernels, int type,
                                                   int metric) {
     return kernels->gather[type][metric];
+}
+/* ---- math/codes.h ---------------------------------------------------------------------------------- */
+/* codes.h - the table of kernels for quantised codes, one per instruction set: how levels are packed, inner products of a
+ * query of bytes with rows of codes, the bounds that follow, and the steps of a fast rotation.
+ *
+ * A code is a row of dims levels, of 1, 2, 4 or 8 bits each; dims is a multiple of VSI_CODE_DIMS. Behind them
+ * stands a head of four floats, little-endian (quant/rq.h says what they mean).
+ *
+ *   bits   layout of the levels
+ *   8      a byte each
+ *   4, 2   groups of 64 bytes, which hold 128 or 256 dims: byte t holds dims t + 64 j, the first in its lowest bits.
+ *          What is left at the end, 64 or up to 192 dims, is one group of fewer bytes, W: dims t + W j
+ *   1      in order, lowest bit first
+ *
+ * Inner products are exact on every set, and so are the steps of the rotation and the bytes of a query: they do
+ * the same float operations in the same order, none of which a compiler may fuse (every product meets a change of
+ * sign or of type before it is added to). Sums of squares and bounds may differ in their last bits. */
+#ifndef VSI_CODES_H
+#define VSI_CODES_H
+
+/* uses base/status.h */
+
+enum {
+    VSI_CODE_DIMS = 64,
+    VSI_CODE_HEAD_BYTES = 16,
+    VSI_CODE_DIMS_MAX = 65536,
+    VSI_CODE_WIDTHS = 4
+};
+
+/* Rows of codes: row i begins at first + i * stride, its head lies head_off behind that. Any alignment. */
+typedef struct vsi_code_rows {
+    const uint8_t *first;
+    size_t stride;
+    size_t head_off;
+    size_t n;
+} vsi_code_rows;
+
+/* What a query gives to the distance of every row; quant/rq.c derives it. */
+typedef struct vsi_code_frame {
+    int32_t step, offset; /* inner product with the grid: step * levels' - offset, modulo 2^32 */
+    float unit;           /* what the inner product with the grid is counted in */
+    float error;          /* |query - its bytes|, with slack */
+    float square;         /* |query|^2, with slack */
+    float length;         /* |query|, with slack */
+    float base;           /* added to every distance */
+    float base_error;     /* of all that is added */
+    float base_relative;  /* error of a row's own addend, as a part of it */
+    float factor;         /* of the inner product in the distance: 2 or 1 */
+    float spread;         /* of the bound that holds with a probability; unused by the other */
+} vsi_code_frame;
+
+/* The four floats of a row's head. A base that is no finite number: the row has no code. */
+enum { VSI_HEAD_BASE, VSI_HEAD_LENGTH, VSI_HEAD_ERROR, VSI_HEAD_INVERSE };
+
+/* The points that a coordinate is rounded to: step * level - offset, level from 0 to top. */
+typedef struct vsi_code_grid {
+    int32_t step, offset, top;
+    float half; /* level = x * inverse + half, cut off: the middle, plus what rounds */
+} vsi_code_grid;
+
+typedef struct vsi_codes {
+    const char *name;
+
+    /* Sum of query[j] * level j of each row, into out [rows->n]; query [dims]. For levels of 1, 2, 4 and 8
+     * bits, in this order. */
+    void (*dot[VSI_CODE_WIDTHS])(const int8_t *query, size_t dims, const vsi_code_rows *rows,
+                                 int32_t *out);
+
+    /* Bounds of the distance of each row, from dot's products: true in any case. -infinity and infinity for a row
+     * without a code; upper may be NULL. */
+    void (*bounds)(const vsi_code_frame *frame, const vsi_code_rows *rows, const int32_t *dots,
+                   float *lower, float *upper);
+
+    /* Estimates, unbiased over rotations: -infinity for a row without a code. out_wide, unless it is NULL: how
+     * far off, by frame->spread. */
+    void (*estimates)(const vsi_code_frame *frame, const vsi_code_rows *rows, const int32_t *dots,
+                      float *out, float *out_wide);
+
+    /* x and y, n floats each, are multiplied, change signs where a bit is set, and become sum and difference:
+     * (x + y, x - y). n is a multiple of 32; x_signs and y_signs hold a bit for each. */
+    void (*mix)(float *x, float *y, size_t n, const float scale[2], const uint32_t *x_signs,
+                const uint32_t *y_signs);
+    /* The Hadamard transform of n floats, a power of two from 64 on, not normalised: levels of distance 1, 2, 4 and
+     * so on. */
+    void (*hadamard)(float *x, size_t n);
+    /* x times scale, with the sign changed where a bit is set; signs may be NULL. n is a multiple of 32. */
+    void (*scale)(float *x, size_t n, float scale, const uint32_t *signs);
+
+    /* Inner product, in double; any n. */
+    double (*product)(const float *a, const float *b, size_t n);
+    /* out = in * factor - mean, each rounded once from double; gives the sum of the squares. Any n. */
+    double (*residual)(const float *in, const float *mean, size_t n, double factor, float *out);
+    /* The nearest bytes to x, of a unit that makes the largest 127: query = unit * out + error. Gives the unit; 0
+     * for zeros, and for numbers too small to have one. n is a multiple of 64. */
+    float (*bytes)(const float *x, size_t n, int8_t *out, int32_t *out_sum,
+                   float *out_error_square);
+    /* Inner product of x with its nearest points on a grid, and the sum of their squares, in single precision;
+     * n is a multiple of 64. */
+    void (*grid)(const float *x, size_t n, const vsi_code_grid *grid, float inverse, float out[2]);
+} vsi_codes;
+
+/* Which of dot's kernels is for levels of so many bits. */
+VSI_FN size_t vsi_code_width(uint32_t bits);
+
+/* Levels, a byte each, to a code of dims * bits / 8 bytes, and back. */
+VSI_FN void vsi_codes_pack(const uint8_t *levels, size_t dims, uint32_t bits, uint8_t *out);
+VSI_FN void vsi_codes_unpack(const uint8_t *code, size_t dims, uint32_t bits, uint8_t *levels);
+
+#endif
+/* ---- math/codes.c ---------------------------------------------------------------------------------- */
+/* codes.c - where levels lie in a code. */
+/* uses math/codes.h */
+
+VSI_FN size_t vsi_code_width(uint32_t bits) {
+    vsi_assert(bits == 1 || bits == 2 || bits == 4 || bits == 8);
+    return bits == 8 ? 3 : bits / 2;
+}
+
+/* Where the level of one dim lies: its byte, and the lowest of its bits there. */
+static size_t codes_place(size_t dim, size_t dims, uint32_t bits, uint32_t *out_shift) {
+    size_t per_byte = 8 / bits, group = 64 * per_byte, first = dim / group * group;
+    size_t width = dims - first < group ? (dims - first) / per_byte : 64;
+    if (bits == 1) {
+        *out_shift = dim % 8;
+        return dim / 8;
+    }
+    *out_shift = (uint32_t)((dim - first) / width) * bits;
+    return first / per_byte + (dim - first) % width;
+}
+
+VSI_FN void vsi_codes_pack(const uint8_t *levels, size_t dims, uint32_t bits, uint8_t *out) {
+    memset(out, 0, dims * bits / 8);
+    for (size_t j = 0; j < dims; j++) {
+        uint32_t shift;
+        size_t at = codes_place(j, dims, bits, &shift);
+        out[at] = (uint8_t)(out[at] | levels[j] << shift);
+    }
+}
+
+VSI_FN void vsi_codes_unpack(const uint8_t *code, size_t dims, uint32_t bits, uint8_t *levels) {
+    for (size_t j = 0; j < dims; j++) {
+        uint32_t shift;
+        size_t at = codes_place(j, dims, bits, &shift);
+        levels[j] = (uint8_t)(code[at] >> shift & ((1u << bits) - 1));
+    }
+}
+/* ---- math/codes_scalar.h ---------------------------------------------------------------------------------- */
+/* codes_scalar.h - the reference kernels for codes, for every machine. */
+#ifndef VSI_CODES_SCALAR_H
+#define VSI_CODES_SCALAR_H
+
+/* uses math/codes.h */
+
+VSI_FN const vsi_codes *vsi_codes_scalar(void);
+
+/* Those of it that other tables have too. */
+VSI_FN void vsi_code_estimates_scalar(const vsi_code_frame *frame, const vsi_code_rows *rows,
+                                      const int32_t *dots, float *out, float *out_wide);
+VSI_FN double vsi_code_product_scalar(const float *a, const float *b, size_t n);
+VSI_FN double vsi_code_residual_scalar(const float *in, const float *mean, size_t n, double factor,
+                                       float *out);
+VSI_FN float vsi_code_bytes_scalar(const float *x, size_t n, int8_t *out, int32_t *out_sum,
+                                   float *out_error_square);
+VSI_FN void vsi_code_grid_scalar(const float *x, size_t n, const vsi_code_grid *grid, float inverse,
+                                 float out[2]);
+
+#endif
+/* ---- math/codes_scalar.c ---------------------------------------------------------------------------------- */
+/* codes_scalar.c - the reference kernels for codes: plain loops. */
+/* uses math/codes_scalar.h */
+/* uses base/bytes.h */
+
+/* ---- inner products ------------------------------------------------------------------------- */
+
+static uint32_t code_level_sum(const int8_t *query, size_t dims, const uint8_t *code,
+                               uint32_t bits) {
+    size_t per_byte = 8 / bits, rest = dims;
+    uint32_t sum = 0, top = (1u << bits) - 1;
+    while (rest) {
+        size_t width = rest < 64 * per_byte ? rest / per_byte : 64;
+        for (size_t j = 0; j < per_byte; j++)
+            for (size_t t = 0; t < width; t++)
+                sum += (uint32_t)query[j * width + t] * (code[t] >> (j * bits) & top);
+        query += width * per_byte;
+        code += width;
+        rest -= width * per_byte;
+    }
+    return sum;
+}
+
+static void dot_u1_scalar(const int8_t *query, size_t dims, const vsi_code_rows *rows,
+                          int32_t *out) {
+    for (size_t i = 0; i < rows->n; i++) {
+        const uint8_t *code = rows->first + i * rows->stride;
+        out[i] = 0;
+        for (size_t j = 0; j < dims; j++)
+            out[i] += code[j / 8] >> j % 8 & 1 ? query[j] : 0;
+    }
+}
+
+#define SCALAR_CODE_DOT(bits)                                                                      \
+    static void dot_u##bits##_scalar(const int8_t *query, size_t dims, const vsi_code_rows *rows,  \
+                                     int32_t *out) {                                               \
+        for (size_t i = 0; i < rows->n; i++)                                                       \
+            out[i] = (int32_t)code_level_sum(query, dims, rows->first + i * rows->stride, bits);   \
+    }
+
+SCALAR_CODE_DOT(2)
+SCALAR_CODE_DOT(4)
+SCALAR_CODE_DOT(8)
+
+/* ---- bounds --------------------------------------------------------------------------------- */
+
+static double code_head_float(const uint8_t *head, int which) {
+    uint32_t bits = vsi_get_u32(head + 4 * which);
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return (double)value;
+}
+
+static double code_along_scalar(const vsi_code_frame *frame, const uint8_t *head, int32_t dot) {
+    uint32_t grid = (uint32_t)frame->step * (uint32_t)dot - (uint32_t)frame->offset;
+    return (double)(int32_t)grid * (double)frame->unit * code_head_float(head, VSI_HEAD_INVERSE);
+}
+
+/* In double, so that sqrt is the only function of libm that is needed. */
+static void code_bounds_scalar(const vsi_code_frame *frame, const vsi_code_rows *rows,
+                               const int32_t *dots, float *lower, float *upper) {
+    for (size_t i = 0; i < rows->n; i++) {
+        const uint8_t *head = rows->first + i * rows->stride + rows->head_off;
+        double base = code_head_float(head, VSI_HEAD_BASE);
+        double length = code_head_float(head, VSI_HEAD_LENGTH);
+        double along = code_along_scalar(frame, head, dots[i]);
+        double least = fabs(along) - (double)frame->error;
+        double across = (double)frame->square - (least > 0 ? least * least : 0);
+        double wide = length * (double)frame->error +
+                      code_head_float(head, VSI_HEAD_ERROR) * (across > 0 ? sqrt(across) : 0);
+        double middle = base + (double)frame->base - (double)frame->factor * length * along;
+        wide = (double)frame->factor * wide + (double)frame->base_error +
+               (double)frame->base_relative * fabs(base);
+        bool has_code = isfinite(base);
+        lower[i] = has_code ? (float)(middle - wide) : -INFINITY;
+        if (upper)
+            upper[i] = has_code ? (float)(middle + wide) : INFINITY;
+    }
+}
+
+VSI_FN void vsi_code_estimates_scalar(const vsi_code_frame *frame, const vsi_code_rows *rows,
+                                      const int32_t *dots, float *out, float *out_wide) {
+    for (size_t i = 0; i < rows->n; i++) {
+        const uint8_t *head = rows->first + i * rows->stride + rows->head_off;
+        double base = code_head_float(head, VSI_HEAD_BASE);
+        double length = code_head_float(head, VSI_HEAD_LENGTH);
+        double error = code_head_float(head, VSI_HEAD_ERROR);
+        double ratio = length > 0 ? error / length : 0, whole = length + error * ratio;
+        double along = code_along_scalar(frame, head, dots[i]);
+        bool has_code = isfinite(base);
+        out[i] = has_code
+                     ? (float)(base + (double)frame->base - (double)frame->factor * whole * along)
+                     : -INFINITY;
+        if (!out_wide)
+            continue;
+        double far =
+            length > 0 ? sqrt(1 + ratio * ratio) * (double)frame->spread : (double)frame->length;
+        far = (double)frame->factor * (error * far + whole * (double)frame->error) +
+              (double)frame->base_error;
+        out_wide[i] =
+            has_code ? (float)(far + (double)frame->base_relative * fabs(base)) : INFINITY;
+    }
+}
+
+/* ---- rotation ------------------------------------------------------------------------------- */
+
+static float code_flip(float value, uint32_t sign) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    bits ^= sign << 31;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static void code_mix_scalar(float *x, float *y, size_t n, const float scale[2],
+                            const uint32_t *x_signs, const uint32_t *y_signs) {
+    for (size_t i = 0; i < n; i++) {
+        float a = code_flip(x[i] * scale[0], x_signs[i / 32] >> i % 32 & 1);
+        float b = code_flip(y[i] * scale[1], y_signs[i / 32] >> i % 32 & 1);
+        x[i] = a + b;
+        y[i] = a - b;
+    }
+}
+
+static void code_hadamard_scalar(float *x, size_t n) {
+    for (size_t h = 1; h < n; h *= 2)
+        for (size_t i = 0; i < n; i += 2 * h)
+            for (size_t j = i; j < i + h; j++) {
+                float a = x[j], b = x[j + h];
+                x[j] = a + b;
+                x[j + h] = a - b;
+            }
+}
+
+static void code_scale_scalar(float *x, size_t n, float scale, const uint32_t *signs) {
+    for (size_t i = 0; i < n; i++)
+        x[i] = code_flip(x[i] * scale, signs ? signs[i / 32] >> i % 32 & 1 : 0);
+}
+
+/* ---- queries and grids ---------------------------------------------------------------------- */
+
+VSI_FN double vsi_code_product_scalar(const float *a, const float *b, size_t n) {
+    double sum[8] = {0};
+    for (size_t i = 0; i < n; i++)
+        sum[i % 8] += (double)a[i] * (double)b[i];
+    return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
+}
+
+VSI_FN double vsi_code_residual_scalar(const float *in, const float *mean, size_t n, double factor,
+                                       float *out) {
+    double sum[8] = {0};
+    for (size_t i = 0; i < n; i++) {
+        double difference = (double)in[i] * factor - (double)mean[i];
+        sum[i % 8] += difference * difference;
+        out[i] = (float)difference;
+    }
+    return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
+}
+
+/* To the nearest whole number, ties to even. */
+static int code_round(float value) {
+    int whole = (int)value;
+    double rest = (double)value - whole;
+    bool is_odd = whole & 1;
+    return whole + (rest > 0.5 || (rest == 0.5 && is_odd)) -
+           (rest < -0.5 || (rest == -0.5 && is_odd));
+}
+
+VSI_FN float vsi_code_bytes_scalar(const float *x, size_t n, int8_t *out, int32_t *out_sum,
+                                   float *out_error_square) {
+    float most = 0, errors[8] = {0};
+    int32_t sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        float magnitude = x[i] < 0 ? -x[i] : x[i];
+        most = magnitude > most ? magnitude : most;
+    }
+    float unit = most < FLT_MIN * 128 ? 0 : most / 127, inverse = unit > 0 ? 127 / most : 0;
+    for (size_t i = 0; i < n; i++) {
+        int value = code_round(x[i] * inverse);
+        float error = x[i] - (float)value * unit;
+        errors[i % 8] += error * error;
+        sum += value;
+        out[i] = (int8_t)value;
+    }
+    *out_sum = sum;
+    *out_error_square = ((errors[0] + errors[1]) + (errors[2] + errors[3])) +
+                        ((errors[4] + errors[5]) + (errors[6] + errors[7]));
+    return unit;
+}
+
+VSI_FN void vsi_code_grid_scalar(const float *x, size_t n, const vsi_code_grid *grid, float inverse,
+                                 float out[2]) {
+    float dot[8] = {0}, square[8] = {0}, top = (float)grid->top;
+    for (size_t i = 0; i < n; i++) {
+        float level = x[i] * inverse + grid->half;
+        level = level < 0 ? 0 : level > top ? top : level;
+        float point = (float)(grid->step * (int32_t)level - grid->offset);
+        dot[i % 8] += x[i] * point;
+        square[i % 8] += point * point;
+    }
+    out[0] = out[1] = 0;
+    for (size_t j = 0; j < 8; j++) {
+        out[0] += dot[j];
+        out[1] += square[j];
+    }
+}
+
+VSI_FN const vsi_codes *vsi_codes_scalar(void) {
+    static const vsi_codes table = {
+        .name = "scalar",
+        .dot = {dot_u1_scalar, dot_u2_scalar, dot_u4_scalar, dot_u8_scalar},
+        .bounds = code_bounds_scalar,
+        .estimates = vsi_code_estimates_scalar,
+        .mix = code_mix_scalar,
+        .hadamard = code_hadamard_scalar,
+        .scale = code_scale_scalar,
+        .product = vsi_code_product_scalar,
+        .residual = vsi_code_residual_scalar,
+        .bytes = vsi_code_bytes_scalar,
+        .grid = vsi_code_grid_scalar,
+    };
+    return &table;
+}
+/* ---- math/codes_avx2.h ---------------------------------------------------------------------------------- */
+/* codes_avx2.h - kernels for codes with AVX2 and FMA. */
+#ifndef VSI_CODES_AVX2_H
+#define VSI_CODES_AVX2_H
+
+/* uses math/codes.h */
+
+VSI_FN const vsi_codes *vsi_codes_avx2(void); /* NULL where they cannot be compiled */
+
+#endif
+/* ---- math/codes_avx2.c ---------------------------------------------------------------------------------- */
+/* codes_avx2.c - kernels for codes with AVX2 and FMA: rows are read one after the other, four at a time are added up. */
+/* uses math/codes_avx2.h */
+
+#if defined(VSI_X86) && defined(__GNUC__)
+
+VSI_TARGET_BEGIN(VSI_TARGET_AVX2)
+
+/* ---- inner products ------------------------------------------------------------------------- */
+
+VSI_INLINE __m256i code_load_avx2(const void *p) {
+    return _mm256_loadu_si256((const __m256i *)p);
+}
+
+/* Sixteen bytes in the lower half, zeros in the upper. */
+VSI_INLINE __m256i code_load16_avx2(const void *p) {
+    return _mm256_zextsi128_si256(_mm_loadu_si128((const __m128i *)p));
+}
+
+/* The sums of the lanes of four registers. */
+VSI_INLINE __m128i code_sums_avx2(const __m256i v[4]) {
+    __m256i ab = _mm256_hadd_epi32(v[0], v[1]), cd = _mm256_hadd_epi32(v[2], v[3]);
+    __m256i all = _mm256_hadd_epi32(ab, cd);
+    return _mm_add_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
+}
+
+/* Products of unsigned levels with the query in pairs, as 16-bit numbers: at most 2 * 15 * 128. */
+VSI_INLINE __m256i code_pairs_avx2(__m256i code, int shift, int bits, __m256i q) {
+    __m256i low = _mm256_set1_epi8((char)((1 << bits) - 1));
+    return _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16(code, shift), low), q);
+}
+
+/* All levels of 32 bytes of code; the query's bytes for the next level lie width further on. At most four products
+ * of 4 bits, or as many of 2, are added in 16 bits. */
+VSI_INLINE __m256i code_chunk_avx2(__m256i code, const int8_t *query, size_t width, int bits,
+                                   bool is_half) {
+    __m256i pairs = _mm256_setzero_si256();
+    const int count = 8 / bits;
+    VSI_UNROLL
+    for (int j = 0; j < count; j++) {
+        const int8_t *p = query + width * (size_t)j;
+        __m256i q = is_half ? code_load16_avx2(p) : code_load_avx2(p);
+        pairs = _mm256_add_epi16(pairs, code_pairs_avx2(code, j * bits, bits, q));
+    }
+    return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+}
+
+VSI_INLINE __m256i code_row_avx2(const int8_t *query, size_t dims, const uint8_t *code, int bits) {
+    __m256i even = _mm256_setzero_si256(), odd = even;
+    size_t per_byte = 8u / (unsigned)bits, group = 64 * per_byte;
+    for (; dims >= group; dims -= group, query += group, code += 64) {
+        __m256i a = code_chunk_avx2(code_load_avx2(code), query, 64, bits, false);
+        __m256i b = code_chunk_avx2(code_load_avx2(code + 32), query + 32, 64, bits, false);
+        even = _mm256_add_epi32(even, a);
+        odd = _mm256_add_epi32(odd, b);
+    }
+    size_t width = dims / per_byte;
+    for (size_t t = 0; t < width; t += 16) {
+        __m256i a = code_chunk_avx2(code_load16_avx2(code + t), query + t, width, bits, true);
+        even = _mm256_add_epi32(even, a);
+    }
+    return _mm256_add_epi32(even, odd);
+}
+
+/* Sixteen levels of 8 bits, of which pairs of products would not fit 16. */
+VSI_INLINE __m256i code_bytes16_avx2(const int8_t *query, const uint8_t *code) {
+    __m256i q = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)query));
+    __m128i levels = _mm_loadu_si128((const __m128i *)(const void *)code);
+    return _mm256_madd_epi16(_mm256_cvtepu8_epi16(levels), q);
+}
+
+VSI_INLINE __m256i code_row_bytes_avx2(const int8_t *query, size_t dims, const uint8_t *code) {
+    __m256i even = _mm256_setzero_si256(), odd = even;
+    for (size_t j = 0; j < dims; j += 32) {
+        even = _mm256_add_epi32(even, code_bytes16_avx2(query + j, code + j));
+        odd = _mm256_add_epi32(odd, code_bytes16_avx2(query + j + 16, code + j + 16));
+    }
+    return _mm256_add_epi32(even, odd);
+}
+
+/* Four bytes of code as a mask of 32 bytes: each byte goes to the eight lanes of its bits. */
+VSI_INLINE __m256i code_mask_avx2(const uint8_t *code) {
+    const __m256i spread =
+        _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+    const __m256i bit = _mm256_set1_epi64x((long long)0x8040201008040201);
+    int32_t word;
+    memcpy(&word, code, sizeof word);
+    __m256i bytes = _mm256_shuffle_epi8(_mm256_set1_epi32(word), spread);
+    return _mm256_cmpeq_epi8(_mm256_and_si256(bytes, bit), bit);
+}
+
+VSI_INLINE __m256i code_row_bits_avx2(const int8_t *query, size_t dims, const uint8_t *code) {
+    const __m256i one = _mm256_set1_epi8(1), ones = _mm256_set1_epi16(1);
+    __m256i sum = _mm256_setzero_si256();
+    for (size_t j = 0; j < dims; j += 32) {
+        __m256i chosen = _mm256_and_si256(code_mask_avx2(code + j / 8), code_load_avx2(query + j));
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(one, chosen), ones));
+    }
+    return sum;
+}
+
+/* Four rows at a time; of the last ones fewer, by taking the last one more than once. */
+#define CODE_DOT_AVX2(name, ROW)                                                                   \
+    static void name(const int8_t *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {  \
+        for (size_t i = 0; i < rows->n; i += 4) {                                                  \
+            size_t here = rows->n - i < 4 ? rows->n - i : 4;                                       \
+            __m256i sum[4];                                                                        \
+            int32_t four[4];                                                                       \
+            VSI_UNROLL                                                                             \
+            for (size_t r = 0; r < 4; r++) {                                                       \
+                const uint8_t *code =                                                              \
+                    rows->first + (i + (r < here ? r : here - 1)) * rows->stride;                  \
+                sum[r] = ROW;                                                                      \
+            }                                                                                      \
+            _mm_storeu_si128((__m128i *)(void *)four, code_sums_avx2(sum));                        \
+            memcpy(out + i, four, here * sizeof *out);                                             \
+        }                                                                                          \
+    }
+
+CODE_DOT_AVX2(dot_u1_avx2, code_row_bits_avx2(query, dims, code))
+CODE_DOT_AVX2(dot_u2_avx2, code_row_avx2(query, dims, code, 2))
+CODE_DOT_AVX2(dot_u4_avx2, code_row_avx2(query, dims, code, 4))
+CODE_DOT_AVX2(dot_u8_avx2, code_row_bytes_avx2(query, dims, code))
+
+/* ---- bounds --------------------------------------------------------------------------------- */
+
+/* The heads of 8 rows, one register for each of their floats. */
+VSI_INLINE void code_heads_avx2(const uint8_t *head, size_t stride, __m256 out[4]) {
+    __m256 row[4];
+    VSI_UNROLL
+    for (size_t r = 0; r < 4; r++) {
+        const uint8_t *p = head + r * stride;
+        row[r] = _mm256_castps128_ps256(_mm_loadu_ps((const float *)(const void *)p));
+        row[r] = _mm256_insertf128_ps(
+            row[r], _mm_loadu_ps((const float *)(const void *)(p + 4 * stride)), 1);
+    }
+    __m256 a = _mm256_unpacklo_ps(row[0], row[1]), b = _mm256_unpackhi_ps(row[0], row[1]);
+    __m256 c = _mm256_unpacklo_ps(row[2], row[3]), d = _mm256_unpackhi_ps(row[2], row[3]);
+    out[0] = _mm256_shuffle_ps(a, c, 0x44);
+    out[1] = _mm256_shuffle_ps(a, c, 0xee);
+    out[2] = _mm256_shuffle_ps(b, d, 0x44);
+    out[3] = _mm256_shuffle_ps(b, d, 0xee);
+}
+
+VSI_INLINE __m256 code_abs_avx2(__m256 v) {
+    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v);
+}
+
+VSI_INLINE __m256 code_along_avx2(const vsi_code_frame *frame, const int32_t *dots,
+                                  __m256 inverse) {
+    __m256i grid = _mm256_mullo_epi32(code_load_avx2(dots), _mm256_set1_epi32(frame->step));
+    grid = _mm256_sub_epi32(grid, _mm256_set1_epi32(frame->offset));
+    return _mm256_mul_ps(_mm256_cvtepi32_ps(grid),
+                         _mm256_mul_ps(inverse, _mm256_set1_ps(frame->unit)));
+}
+
+VSI_INLINE void code_bounds8_avx2(const vsi_code_frame *frame, const uint8_t *heads, size_t stride,
+                                  const int32_t *dots, float *lower, float *upper) {
+    __m256 head[4], zero = _mm256_setzero_ps();
+    code_heads_avx2(heads, stride, head);
+    __m256 error = _mm256_set1_ps(frame->error), factor = _mm256_set1_ps(frame->factor);
+    __m256 along = code_along_avx2(frame, dots, head[VSI_HEAD_INVERSE]);
+    __m256 least = _mm256_max_ps(_mm256_sub_ps(code_abs_avx2(along), error), zero);
+    __m256 across = _mm256_fnmadd_ps(least, least, _mm256_set1_ps(frame->square));
+    across = _mm256_sqrt_ps(_mm256_max_ps(across, zero));
+    __m256 wide =
+        _mm256_fmadd_ps(head[VSI_HEAD_ERROR], across, _mm256_mul_ps(head[VSI_HEAD_LENGTH], error));
+    __m256 middle = _mm256_add_ps(head[VSI_HEAD_BASE], _mm256_set1_ps(frame->base));
+    middle = _mm256_fnmadd_ps(_mm256_mul_ps(head[VSI_HEAD_LENGTH], factor), along, middle);
+    wide = _mm256_fmadd_ps(wide, factor, _mm256_set1_ps(frame->base_error));
+    __m256 own = code_abs_avx2(head[VSI_HEAD_BASE]);
+    wide = _mm256_fmadd_ps(own, _mm256_set1_ps(frame->base_relative), wide);
+    __m256 infinity = _mm256_set1_ps(INFINITY), has_code = _mm256_cmp_ps(own, infinity, _CMP_LT_OQ);
+    __m256 low = _mm256_sub_ps(middle, wide), high = _mm256_add_ps(middle, wide);
+    _mm256_storeu_ps(lower, _mm256_blendv_ps(_mm256_sub_ps(zero, infinity), low, has_code));
+    if (upper)
+        _mm256_storeu_ps(upper, _mm256_blendv_ps(infinity, high, has_code));
+}
+
+VSI_INLINE void code_estimates8_avx2(const vsi_code_frame *frame, const uint8_t *heads,
+                                     size_t stride, const int32_t *dots, float *out,
+                                     float *out_wide) {
+    __m256 head[4], zero = _mm256_setzero_ps(), infinity = _mm256_set1_ps(INFINITY);
+    code_heads_avx2(heads, stride, head);
+    __m256 length = head[VSI_HEAD_LENGTH], error = head[VSI_HEAD_ERROR],
+           factor = _mm256_set1_ps(frame->factor);
+    __m256 along = code_along_avx2(frame, dots, head[VSI_HEAD_INVERSE]);
+    __m256 ratio = _mm256_div_ps(error, length);
+    __m256 is_long = _mm256_cmp_ps(length, zero, _CMP_GT_OQ);
+    ratio = _mm256_and_ps(ratio, is_long);
+    __m256 whole = _mm256_fmadd_ps(error, ratio, length);
+    __m256 middle = _mm256_add_ps(head[VSI_HEAD_BASE], _mm256_set1_ps(frame->base));
+    middle = _mm256_fnmadd_ps(_mm256_mul_ps(whole, factor), along, middle);
+    __m256 own = code_abs_avx2(head[VSI_HEAD_BASE]);
+    __m256 has_code = _mm256_cmp_ps(own, infinity, _CMP_LT_OQ);
+    _mm256_storeu_ps(out, _mm256_blendv_ps(_mm256_sub_ps(zero, infinity), middle, has_code));
+    if (!out_wide)
+        return;
+    __m256 far = _mm256_sqrt_ps(_mm256_fmadd_ps(ratio, ratio, _mm256_set1_ps(1)));
+    far = _mm256_mul_ps(far, _mm256_set1_ps(frame->spread));
+    far = _mm256_blendv_ps(_mm256_set1_ps(frame->length), far, is_long);
+    far = _mm256_fmadd_ps(error, far, _mm256_mul_ps(whole, _mm256_set1_ps(frame->error)));
+    far = _mm256_fmadd_ps(far, factor, _mm256_set1_ps(frame->base_error));
+    far = _mm256_fmadd_ps(own, _mm256_set1_ps(frame->base_relative), far);
+    _mm256_storeu_ps(out_wide, _mm256_blendv_ps(infinity, far, has_code));
+}
+
+/* 8 rows at a time; the last ones from a copy of their heads. */
+#define CODE_HEADS_AVX2(name, KERNEL)                                                              \
+    static void name(const vsi_code_frame *frame, const vsi_code_rows *rows, const int32_t *dots,  \
+                     float *first, float *second) {                                                \
+        size_t i = 0, rest = rows->n % 8;                                                          \
+        const uint8_t *head = rows->first + rows->head_off;                                        \
+        for (; i + 8 <= rows->n; i += 8)                                                           \
+            KERNEL(frame, head + i * rows->stride, rows->stride, dots + i, first + i,              \
+                   second ? second + i : NULL);                                                    \
+        if (!rest)                                                                                 \
+            return;                                                                                \
+        uint8_t heads[8 * VSI_CODE_HEAD_BYTES] = {0};                                              \
+        int32_t last[8] = {0};                                                                     \
+        float a[8], b[8] = {0};                                                                    \
+        for (size_t r = 0; r < rest; r++)                                                          \
+            memcpy(heads + r * VSI_CODE_HEAD_BYTES, head + (i + r) * rows->stride,                 \
+                   VSI_CODE_HEAD_BYTES);                                                           \
+        memcpy(last, dots + i, rest * sizeof *dots);                                               \
+        KERNEL(frame, heads, VSI_CODE_HEAD_BYTES, last, a, second ? b : NULL);                     \
+        memcpy(first + i, a, rest * sizeof *first);                                                \
+        if (second)                                                                                \
+            memcpy(second + i, b, rest * sizeof *second);                                          \
+    }
+
+CODE_HEADS_AVX2(code_bounds_avx2, code_bounds8_avx2)
+CODE_HEADS_AVX2(code_estimates_avx2, code_estimates8_avx2)
+
+/* ---- rotation ------------------------------------------------------------------------------- */
+
+/* Signs of eight floats where a bit is set. */
+VSI_INLINE __m256 code_flip_avx2(__m256 v, uint32_t signs) {
+    const __m256i shift = _mm256_setr_epi32(31, 30, 29, 28, 27, 26, 25, 24);
+    __m256i bits = _mm256_sllv_epi32(_mm256_set1_epi32((int32_t)signs), shift);
+    return _mm256_xor_ps(v, _mm256_and_ps(_mm256_castsi256_ps(bits), _mm256_set1_ps(-0.0f)));
+}
+
+static void code_mix_avx2(float *x, float *y, size_t n, const float scale[2],
+                          const uint32_t *x_signs, const uint32_t *y_signs) {
+    __m256 x_scale = _mm256_set1_ps(scale[0]), y_scale = _mm256_set1_ps(scale[1]);
+    for (size_t i = 0; i < n; i += 8) {
+        uint32_t shift = i % 32;
+        __m256 a = _mm256_mul_ps(_mm256_loadu_ps(x + i), x_scale);
+        __m256 b = _mm256_mul_ps(_mm256_loadu_ps(y + i), y_scale);
+        a = code_flip_avx2(a, x_signs[i / 32] >> shift);
+        b = code_flip_avx2(b, y_signs[i / 32] >> shift);
+        _mm256_storeu_ps(x + i, _mm256_add_ps(a, b));
+        _mm256_storeu_ps(y + i, _mm256_sub_ps(a, b));
+    }
+}
+
+/* Levels of distance 1, 2 and 4. */
+VSI_INLINE __m256 code_hadamard8_avx2(__m256 v) {
+    __m256 s = _mm256_permute_ps(v, 0xb1);
+    v = _mm256_blend_ps(_mm256_add_ps(v, s), _mm256_sub_ps(s, v), 0xaa);
+    s = _mm256_permute_ps(v, 0x4e);
+    v = _mm256_blend_ps(_mm256_add_ps(v, s), _mm256_sub_ps(s, v), 0xcc);
+    s = _mm256_permute2f128_ps(v, v, 0x01);
+    return _mm256_blend_ps(_mm256_add_ps(v, s), _mm256_sub_ps(s, v), 0xf0);
+}
+
+/* The level of distance h over count registers. */
+VSI_INLINE void code_level_avx2(__m256 *v, int count, int h) {
+    VSI_UNROLL
+    for (int k = 0; k < count / 2; k++) {
+        int i = k / h * 2 * h + k % h;
+        __m256 a = v[i], b = v[i + h];
+        v[i] = _mm256_add_ps(a, b);
+        v[i + h] = _mm256_sub_ps(a, b);
+    }
+}
+
+/* Those of distance 1, 2 .. count / 2; count is 2, 4 or 8. */
+VSI_INLINE void code_levels_avx2(__m256 *v, int count) {
+    code_level_avx2(v, count, 1);
+    if (count > 2)
+        code_level_avx2(v, count, 2);
+    if (count > 4)
+        code_level_avx2(v, count, 4);
+}
+
+/* The levels of distance h .. h * count / 2; count is a constant where this is inlined. */
+VSI_INLINE void code_pass_avx2(float *x, size_t n, size_t h, int count) {
+    for (size_t i = 0; i < n; i += h * (size_t)count)
+        for (size_t j = i; j < i + h; j += 8) {
+            __m256 v[8];
+            VSI_UNROLL
+            for (int k = 0; k < count; k++)
+                v[k] = _mm256_loadu_ps(x + j + (size_t)k * h);
+            code_levels_avx2(v, count);
+            VSI_UNROLL
+            for (int k = 0; k < count; k++)
+                _mm256_storeu_ps(x + j + (size_t)k * h, v[k]);
+        }
+}
+
+static void code_hadamard_avx2(float *x, size_t n) {
+    for (size_t i = 0; i < n; i += 64) {
+        __m256 v[8];
+        VSI_UNROLL
+        for (int k = 0; k < 8; k++)
+            v[k] = code_hadamard8_avx2(_mm256_loadu_ps(x + i + 8 * k));
+        code_levels_avx2(v, 8);
+        VSI_UNROLL
+        for (int k = 0; k < 8; k++)
+            _mm256_storeu_ps(x + i + 8 * k, v[k]);
+    }
+    size_t h = 64;
+    for (; 8 * h <= n; h *= 8)
+        code_pass_avx2(x, n, h, 8);
+    if (4 * h <= n)
+        code_pass_avx2(x, n, h, 4);
+    else if (2 * h <= n)
+        code_pass_avx2(x, n, h, 2);
+}
+
+static void code_scale_avx2(float *x, size_t n, float scale, const uint32_t *signs) {
+    for (size_t i = 0; i < n; i += 8) {
+        __m256 v = _mm256_mul_ps(_mm256_loadu_ps(x + i), _mm256_set1_ps(scale));
+        _mm256_storeu_ps(x + i, signs ? code_flip_avx2(v, signs[i / 32] >> i % 32) : v);
+    }
+}
+
+/* ---- queries and grids ---------------------------------------------------------------------- */
+
+VSI_INLINE float code_sum_avx2(__m256 v) {
+    float lane[8];
+    _mm256_storeu_ps(lane, v);
+    return ((lane[0] + lane[1]) + (lane[2] + lane[3])) +
+           ((lane[4] + lane[5]) + (lane[6] + lane[7]));
+}
+
+static double code_product_avx2(const float *a, const float *b, size_t n) {
+    __m256d sum = _mm256_setzero_pd();
+    double lane[4], rest = 0;
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        __m256d x = _mm256_cvtps_pd(_mm_loadu_ps(a + i));
+        sum = _mm256_fmadd_pd(x, _mm256_cvtps_pd(_mm_loadu_ps(b + i)), sum);
+    }
+    _mm256_storeu_pd(lane, sum);
+    for (; i < n; i++)
+        rest += (double)a[i] * (double)b[i];
+    return ((lane[0] + lane[1]) + (lane[2] + lane[3])) + rest;
+}
+
+static double code_residual_avx2(const float *in, const float *mean, size_t n, double factor,
+                                 float *out) {
+    __m256d sum = _mm256_setzero_pd(), by = _mm256_set1_pd(factor);
+    double lane[4], rest = 0;
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        __m256d m = _mm256_cvtps_pd(_mm_loadu_ps(mean + i));
+        __m256d difference = _mm256_fmsub_pd(_mm256_cvtps_pd(_mm_loadu_ps(in + i)), by, m);
+        sum = _mm256_fmadd_pd(difference, difference, sum);
+        _mm_storeu_ps(out + i, _mm256_cvtpd_ps(difference));
+    }
+    _mm256_storeu_pd(lane, sum);
+    for (; i < n; i++) {
+        double difference = (double)in[i] * factor - (double)mean[i];
+        rest += difference * difference;
+        out[i] = (float)difference;
+    }
+    return ((lane[0] + lane[1]) + (lane[2] + lane[3])) + rest;
+}
+
+static float code_bytes_avx2(const float *x, size_t n, int8_t *out, int32_t *out_sum,
+                             float *out_error_square) {
+    __m256 most = _mm256_setzero_ps(), errors = most;
+    float lane[8], top = 0;
+    for (size_t i = 0; i < n; i += 8)
+        most = _mm256_max_ps(most, code_abs_avx2(_mm256_loadu_ps(x + i)));
+    _mm256_storeu_ps(lane, most);
+    for (int j = 0; j < 8; j++)
+        top = lane[j] > top ? lane[j] : top;
+    float unit = top < FLT_MIN * 128 ? 0 : top / 127, inverse = unit > 0 ? 127 / top : 0;
+    int32_t sum = 0;
+    for (size_t i = 0; i < n; i += 8) {
+        __m256 v = _mm256_loadu_ps(x + i);
+        __m256i value = _mm256_cvtps_epi32(_mm256_mul_ps(v, _mm256_set1_ps(inverse)));
+        __m256 error = _mm256_fnmadd_ps(_mm256_cvtepi32_ps(value), _mm256_set1_ps(unit), v);
+        errors = _mm256_fmadd_ps(error, error, errors);
+        __m128i words =
+            _mm_packs_epi32(_mm256_castsi256_si128(value), _mm256_extracti128_si256(value, 1));
+        _mm_storel_epi64((__m128i *)(void *)(out + i), _mm_packs_epi16(words, words));
+    }
+    for (size_t i = 0; i < n; i++)
+        sum += out[i];
+    *out_sum = sum;
+    *out_error_square = code_sum_avx2(errors);
+    return unit;
+}
+
+static void code_grid_avx2(const float *x, size_t n, const vsi_code_grid *grid, float inverse,
+                           float out[2]) {
+    __m256 dot = _mm256_setzero_ps(), square = dot, zero = dot,
+           top = _mm256_set1_ps((float)grid->top);
+    __m256 half = _mm256_set1_ps(grid->half), by = _mm256_set1_ps(inverse);
+    __m256 step = _mm256_set1_ps((float)grid->step), offset = _mm256_set1_ps((float)grid->offset);
+    for (size_t i = 0; i < n; i += 8) {
+        __m256 v = _mm256_loadu_ps(x + i);
+        __m256 level = _mm256_min_ps(_mm256_max_ps(_mm256_fmadd_ps(v, by, half), zero), top);
+        __m256 point = _mm256_fmsub_ps(_mm256_floor_ps(level), step, offset);
+        dot = _mm256_fmadd_ps(v, point, dot);
+        square = _mm256_fmadd_ps(point, point, square);
+    }
+    out[0] = code_sum_avx2(dot);
+    out[1] = code_sum_avx2(square);
+}
+
+VSI_TARGET_END
+
+VSI_FN const vsi_codes *vsi_codes_avx2(void) {
+    static const vsi_codes table = {
+        .name = "avx2",
+        .dot = {dot_u1_avx2, dot_u2_avx2, dot_u4_avx2, dot_u8_avx2},
+        .bounds = code_bounds_avx2,
+        .estimates = code_estimates_avx2,
+        .mix = code_mix_avx2,
+        .hadamard = code_hadamard_avx2,
+        .scale = code_scale_avx2,
+        .product = code_product_avx2,
+        .residual = code_residual_avx2,
+        .bytes = code_bytes_avx2,
+        .grid = code_grid_avx2,
+    };
+    return &table;
+}
+
+#else
+
+VSI_FN const vsi_codes *vsi_codes_avx2(void) {
+    return NULL;
+}
+
+#endif
+/* ---- math/codes_avx512.h ---------------------------------------------------------------------------------- */
+/* codes_avx512.h - kernels for codes with AVX-512 (F, BW, DQ, VL, VNNI). */
+#ifndef VSI_CODES_AVX512_H
+#define VSI_CODES_AVX512_H
+
+/* uses math/codes.h */
+
+VSI_FN const vsi_codes *vsi_codes_avx512(void); /* NULL where they cannot be compiled */
+
+#endif
+/* ---- math/codes_avx512.c ---------------------------------------------------------------------------------- */
+/* codes_avx512.c - kernels for codes with AVX-512 and VNNI: rows are read one after the other, four at a time are added up. */
+/* uses math/codes_avx512.h */
+
+#if defined(VSI_X86) && defined(__GNUC__)
+
+VSI_TARGET_BEGIN(VSI_TARGET_AVX512)
+
+/* ---- inner products ------------------------------------------------------------------------- */
+
+VSI_INLINE __m512i code_load_avx512(const void *p) {
+    return _mm512_loadu_si512(p);
+}
+
+/* The sums of the lanes of four registers. */
+VSI_INLINE __m128i code_sums_avx512(const __m512i v[4]) {
+    __m512i ab =
+        _mm512_add_epi32(_mm512_unpacklo_epi32(v[0], v[1]), _mm512_unpackhi_epi32(v[0], v[1]));
+    __m512i cd =
+        _mm512_add_epi32(_mm512_unpacklo_epi32(v[2], v[3]), _mm512_unpackhi_epi32(v[2], v[3]));
+    __m512i all = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+    __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
+    return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+}
+
+/* Products of a group, of 64 bytes or of width less. A row is read from its beginning to its end before the next one: four
+ * rows side by side, which would share the loads of the query, are four streams and read memory at half the speed. */
+VSI_INLINE __m512i code_group_avx512(const int8_t *query, const uint8_t *code, size_t width,
+                                     int bits, __m512i sum) {
+    const __m512i low = _mm512_set1_epi8((char)((1 << bits) - 1));
+    const int count = 8 / bits;
+    __mmask64 mask = width == 64 ? ~(__mmask64)0 : ((__mmask64)1 << width) - 1;
+    __m512i levels = _mm512_maskz_loadu_epi8(mask, code);
+    VSI_UNROLL
+    for (int j = 0; j < count; j++) {
+        __m512i q = _mm512_maskz_loadu_epi8(mask, query + width * (size_t)j);
+        __m512i part = _mm512_srli_epi16(levels, (uint8_t)(j * bits));
+        sum = _mm512_dpbusd_epi32(sum, bits < 8 ? _mm512_and_si512(part, low) : part, q);
+    }
+    return sum;
+}
+
+VSI_INLINE __m512i code_row_avx512(const int8_t *query, size_t dims, const uint8_t *code,
+                                   int bits) {
+    __m512i even = _mm512_setzero_si512(), odd = even;
+    size_t group = 512u / (unsigned)bits;
+    for (; dims >= 2 * group; dims -= 2 * group, query += 2 * group, code += 128) {
+        even = code_group_avx512(query, code, 64, bits, even);
+        odd = code_group_avx512(query + group, code + 64, 64, bits, odd);
+    }
+    if (dims >= group) {
+        even = code_group_avx512(query, code, 64, bits, even);
+        dims -= group;
+        query += group;
+        code += 64;
+    }
+    if (dims)
+        odd = code_group_avx512(query, code, dims * (unsigned)bits / 8, bits, odd);
+    return _mm512_add_epi32(even, odd);
+}
+
+/* Bits choose bytes of the query. */
+VSI_INLINE __m512i code_row_bits_avx512(const int8_t *query, size_t dims, const uint8_t *code) {
+    const __m512i one = _mm512_set1_epi8(1);
+    __m512i sum = _mm512_setzero_si512();
+    for (size_t j = 0; j < dims; j += 64) {
+        uint64_t mask;
+        memcpy(&mask, code + j / 8, sizeof mask);
+        sum = _mm512_dpbusd_epi32(sum, one, _mm512_maskz_loadu_epi8(mask, query + j));
+    }
+    return sum;
+}
+
+/* Four rows at a time; of the last ones fewer, by taking the last one more than once. */
+#define CODE_DOT_AVX512(name, ROW)                                                                 \
+    static void name(const int8_t *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {  \
+        for (size_t i = 0; i < rows->n; i += 4) {                                                  \
+            size_t here = rows->n - i < 4 ? rows->n - i : 4;                                       \
+            __m512i sum[4];                                                                        \
+            VSI_UNROLL                                                                             \
+            for (size_t r = 0; r < 4; r++) {                                                       \
+                const uint8_t *code =                                                              \
+                    rows->first + (i + (r < here ? r : here - 1)) * rows->stride;                  \
+                sum[r] = ROW;                                                                      \
+            }                                                                                      \
+            _mm_mask_storeu_epi32(out + i, (__mmask8)((1u << here) - 1), code_sums_avx512(sum));   \
+        }                                                                                          \
+    }
+
+CODE_DOT_AVX512(dot_u1_avx512, code_row_bits_avx512(query, dims, code))
+CODE_DOT_AVX512(dot_u2_avx512, code_row_avx512(query, dims, code, 2))
+CODE_DOT_AVX512(dot_u4_avx512, code_row_avx512(query, dims, code, 4))
+CODE_DOT_AVX512(dot_u8_avx512, code_row_avx512(query, dims, code, 8))
+
+/* ---- bounds --------------------------------------------------------------------------------- */
+
+/* The heads of 16 rows, one register for each of their floats. */
+VSI_INLINE void code_heads_avx512(const uint8_t *head, size_t stride, __m512 out[4]) {
+    __m512 row[4];
+    VSI_UNROLL
+    for (size_t r = 0; r < 4; r++) {
+        const uint8_t *p = head + r * stride;
+        row[r] = _mm512_castps128_ps512(_mm_loadu_ps((const float *)(const void *)p));
+        row[r] = _mm512_insertf32x4(row[r],
+                                    _mm_loadu_ps((const float *)(const void *)(p + 4 * stride)), 1);
+        row[r] = _mm512_insertf32x4(row[r],
+                                    _mm_loadu_ps((const float *)(const void *)(p + 8 * stride)), 2);
+        row[r] = _mm512_insertf32x4(
+            row[r], _mm_loadu_ps((const float *)(const void *)(p + 12 * stride)), 3);
+    }
+    __m512 a = _mm512_unpacklo_ps(row[0], row[1]), b = _mm512_unpackhi_ps(row[0], row[1]);
+    __m512 c = _mm512_unpacklo_ps(row[2], row[3]), d = _mm512_unpackhi_ps(row[2], row[3]);
+    out[0] = _mm512_shuffle_ps(a, c, 0x44);
+    out[1] = _mm512_shuffle_ps(a, c, 0xee);
+    out[2] = _mm512_shuffle_ps(b, d, 0x44);
+    out[3] = _mm512_shuffle_ps(b, d, 0xee);
+}
+
+VSI_INLINE __m512 code_along_avx512(const vsi_code_frame *frame, const int32_t *dots,
+                                    __m512 inverse) {
+    __m512i grid = _mm512_mullo_epi32(code_load_avx512(dots), _mm512_set1_epi32(frame->step));
+    grid = _mm512_sub_epi32(grid, _mm512_set1_epi32(frame->offset));
+    return _mm512_mul_ps(_mm512_cvtepi32_ps(grid),
+                         _mm512_mul_ps(inverse, _mm512_set1_ps(frame->unit)));
+}
+
+VSI_INLINE void code_bounds16_avx512(const vsi_code_frame *frame, const uint8_t *heads,
+                                     size_t stride, const int32_t *dots, float *lower,
+                                     float *upper) {
+    __m512 head[4], zero = _mm512_setzero_ps();
+    code_heads_avx512(heads, stride, head);
+    __m512 error = _mm512_set1_ps(frame->error), factor = _mm512_set1_ps(frame->factor);
+    __m512 along = code_along_avx512(frame, dots, head[VSI_HEAD_INVERSE]);
+    __m512 least = _mm512_max_ps(_mm512_sub_ps(_mm512_abs_ps(along), error), zero);
+    __m512 across = _mm512_fnmadd_ps(least, least, _mm512_set1_ps(frame->square));
+    across = _mm512_sqrt_ps(_mm512_max_ps(across, zero));
+    __m512 wide =
+        _mm512_fmadd_ps(head[VSI_HEAD_ERROR], across, _mm512_mul_ps(head[VSI_HEAD_LENGTH], error));
+    __m512 middle = _mm512_add_ps(head[VSI_HEAD_BASE], _mm512_set1_ps(frame->base));
+    middle = _mm512_fnmadd_ps(_mm512_mul_ps(head[VSI_HEAD_LENGTH], factor), along, middle);
+    wide = _mm512_fmadd_ps(wide, factor, _mm512_set1_ps(frame->base_error));
+    wide = _mm512_fmadd_ps(_mm512_abs_ps(head[VSI_HEAD_BASE]), _mm512_set1_ps(frame->base_relative),
+                           wide);
+    __m512 infinity = _mm512_set1_ps(INFINITY);
+    __mmask16 has_code =
+        _mm512_cmp_ps_mask(_mm512_abs_ps(head[VSI_HEAD_BASE]), infinity, _CMP_LT_OQ);
+    _mm512_storeu_ps(lower,
+                     _mm512_mask_sub_ps(_mm512_sub_ps(zero, infinity), has_code, middle, wide));
+    if (upper)
+        _mm512_storeu_ps(upper, _mm512_mask_add_ps(infinity, has_code, middle, wide));
+}
+
+VSI_INLINE void code_estimates16_avx512(const vsi_code_frame *frame, const uint8_t *heads,
+                                        size_t stride, const int32_t *dots, float *out,
+                                        float *out_wide) {
+    __m512 head[4], zero = _mm512_setzero_ps(), infinity = _mm512_set1_ps(INFINITY);
+    code_heads_avx512(heads, stride, head);
+    __m512 length = head[VSI_HEAD_LENGTH], error = head[VSI_HEAD_ERROR],
+           factor = _mm512_set1_ps(frame->factor);
+    __m512 along = code_along_avx512(frame, dots, head[VSI_HEAD_INVERSE]);
+    __m512 ratio = _mm512_div_ps(error, length);
+    __mmask16 is_long = _mm512_cmp_ps_mask(length, zero, _CMP_GT_OQ);
+    ratio = _mm512_maskz_mov_ps(is_long, ratio);
+    __m512 whole = _mm512_fmadd_ps(error, ratio, length);
+    __m512 middle = _mm512_add_ps(head[VSI_HEAD_BASE], _mm512_set1_ps(frame->base));
+    middle = _mm512_fnmadd_ps(_mm512_mul_ps(whole, factor), along, middle);
+    __m512 own = _mm512_abs_ps(head[VSI_HEAD_BASE]);
+    __mmask16 has_code = _mm512_cmp_ps_mask(own, infinity, _CMP_LT_OQ);
+    _mm512_storeu_ps(out, _mm512_mask_blend_ps(has_code, _mm512_sub_ps(zero, infinity), middle));
+    if (!out_wide)
+        return;
+    __m512 far = _mm512_sqrt_ps(_mm512_fmadd_ps(ratio, ratio, _mm512_set1_ps(1)));
+    far = _mm512_mul_ps(far, _mm512_set1_ps(frame->spread));
+    far = _mm512_mask_blend_ps(is_long, _mm512_set1_ps(frame->length), far);
+    far = _mm512_fmadd_ps(error, far, _mm512_mul_ps(whole, _mm512_set1_ps(frame->error)));
+    far = _mm512_fmadd_ps(far, factor, _mm512_set1_ps(frame->base_error));
+    far = _mm512_fmadd_ps(own, _mm512_set1_ps(frame->base_relative), far);
+    _mm512_storeu_ps(out_wide, _mm512_mask_blend_ps(has_code, infinity, far));
+}
+
+/* 16 rows at a time; the last ones from a copy of their heads. */
+#define CODE_HEADS_AVX512(name, KERNEL)                                                            \
+    static void name(const vsi_code_frame *frame, const vsi_code_rows *rows, const int32_t *dots,  \
+                     float *first, float *second) {                                                \
+        size_t i = 0, rest = rows->n % 16;                                                         \
+        const uint8_t *head = rows->first + rows->head_off;                                        \
+        for (; i + 16 <= rows->n; i += 16)                                                         \
+            KERNEL(frame, head + i * rows->stride, rows->stride, dots + i, first + i,              \
+                   second ? second + i : NULL);                                                    \
+        if (!rest)                                                                                 \
+            return;                                                                                \
+        uint8_t heads[16 * VSI_CODE_HEAD_BYTES] = {0};                                             \
+        int32_t last[16] = {0};                                                                    \
+        float a[16], b[16] = {0};                                                                  \
+        for (size_t r = 0; r < rest; r++)                                                          \
+            memcpy(heads + r * VSI_CODE_HEAD_BYTES, head + (i + r) * rows->stride,                 \
+                   VSI_CODE_HEAD_BYTES);                                                           \
+        memcpy(last, dots + i, rest * sizeof *dots);                                               \
+        KERNEL(frame, heads, VSI_CODE_HEAD_BYTES, last, a, second ? b : NULL);                     \
+        memcpy(first + i, a, rest * sizeof *first);                                                \
+        if (second)                                                                                \
+            memcpy(second + i, b, rest * sizeof *second);                                          \
+    }
+
+CODE_HEADS_AVX512(code_bounds_avx512, code_bounds16_avx512)
+CODE_HEADS_AVX512(code_estimates_avx512, code_estimates16_avx512)
+
+/* ---- rotation ------------------------------------------------------------------------------- */
+
+VSI_INLINE __m512 code_flip_avx512(__m512 v, uint32_t signs) {
+    __m512i bits = _mm512_castps_si512(v);
+    __m512i sign = _mm512_set1_epi32(INT32_MIN);
+    return _mm512_castsi512_ps(_mm512_mask_xor_epi32(bits, (__mmask16)signs, bits, sign));
+}
+
+static void code_mix_avx512(float *x, float *y, size_t n, const float scale[2],
+                            const uint32_t *x_signs, const uint32_t *y_signs) {
+    __m512 x_scale = _mm512_set1_ps(scale[0]), y_scale = _mm512_set1_ps(scale[1]);
+    for (size_t i = 0; i < n; i += 16) {
+        uint32_t shift = i % 32;
+        __m512 a = _mm512_mul_ps(_mm512_loadu_ps(x + i), x_scale);
+        __m512 b = _mm512_mul_ps(_mm512_loadu_ps(y + i), y_scale);
+        a = code_flip_avx512(a, x_signs[i / 32] >> shift);
+        b = code_flip_avx512(b, y_signs[i / 32] >> shift);
+        _mm512_storeu_ps(x + i, _mm512_add_ps(a, b));
+        _mm512_storeu_ps(y + i, _mm512_sub_ps(a, b));
+    }
+}
+
+/* Levels of distance 1, 2, 4 and 8. */
+VSI_INLINE __m512 code_hadamard16_avx512(__m512 v) {
+    __m512 s = _mm512_permute_ps(v, 0xb1);
+    v = _mm512_mask_sub_ps(_mm512_add_ps(v, s), 0xaaaa, s, v);
+    s = _mm512_permute_ps(v, 0x4e);
+    v = _mm512_mask_sub_ps(_mm512_add_ps(v, s), 0xcccc, s, v);
+    s = _mm512_shuffle_f32x4(v, v, 0xb1);
+    v = _mm512_mask_sub_ps(_mm512_add_ps(v, s), 0xf0f0, s, v);
+    s = _mm512_shuffle_f32x4(v, v, 0x4e);
+    return _mm512_mask_sub_ps(_mm512_add_ps(v, s), 0xff00, s, v);
+}
+
+/* The level of distance h over count registers. */
+VSI_INLINE void code_level_avx512(__m512 *v, int count, int h) {
+    VSI_UNROLL
+    for (int k = 0; k < count / 2; k++) {
+        int i = k / h * 2 * h + k % h;
+        __m512 a = v[i], b = v[i + h];
+        v[i] = _mm512_add_ps(a, b);
+        v[i + h] = _mm512_sub_ps(a, b);
+    }
+}
+
+/* Those of distance 1, 2 .. count / 2; count is 2, 4 or 8. */
+VSI_INLINE void code_levels_avx512(__m512 *v, int count) {
+    code_level_avx512(v, count, 1);
+    if (count > 2)
+        code_level_avx512(v, count, 2);
+    if (count > 4)
+        code_level_avx512(v, count, 4);
+}
+
+/* The levels of distance h .. h * count / 2; count is a constant where this is inlined. */
+VSI_INLINE void code_pass_avx512(float *x, size_t n, size_t h, int count) {
+    for (size_t i = 0; i < n; i += h * (size_t)count)
+        for (size_t j = i; j < i + h; j += 16) {
+            __m512 v[8];
+            VSI_UNROLL
+            for (int k = 0; k < count; k++)
+                v[k] = _mm512_loadu_ps(x + j + (size_t)k * h);
+            code_levels_avx512(v, count);
+            VSI_UNROLL
+            for (int k = 0; k < count; k++)
+                _mm512_storeu_ps(x + j + (size_t)k * h, v[k]);
+        }
+}
+
+static void code_hadamard_avx512(float *x, size_t n) {
+    for (size_t i = 0; i < n; i += 64) {
+        __m512 v[4];
+        VSI_UNROLL
+        for (int k = 0; k < 4; k++)
+            v[k] = code_hadamard16_avx512(_mm512_loadu_ps(x + i + 16 * k));
+        code_levels_avx512(v, 4);
+        VSI_UNROLL
+        for (int k = 0; k < 4; k++)
+            _mm512_storeu_ps(x + i + 16 * k, v[k]);
+    }
+    size_t h = 64;
+    for (; 8 * h <= n; h *= 8)
+        code_pass_avx512(x, n, h, 8);
+    if (4 * h <= n)
+        code_pass_avx512(x, n, h, 4);
+    else if (2 * h <= n)
+        code_pass_avx512(x, n, h, 2);
+}
+
+static void code_scale_avx512(float *x, size_t n, float scale, const uint32_t *signs) {
+    for (size_t i = 0; i < n; i += 16) {
+        __m512 v = _mm512_mul_ps(_mm512_loadu_ps(x + i), _mm512_set1_ps(scale));
+        _mm512_storeu_ps(x + i, signs ? code_flip_avx512(v, signs[i / 32] >> i % 32) : v);
+    }
+}
+
+/* ---- queries and grids ---------------------------------------------------------------------- */
+
+static double code_product_avx512(const float *a, const float *b, size_t n) {
+    __m512d sum = _mm512_setzero_pd();
+    for (size_t i = 0; i < n; i += 8) {
+        __mmask8 mask = (__mmask8)(n - i < 8 ? (1u << (n - i)) - 1 : 0xff);
+        __m512d x = _mm512_cvtps_pd(_mm256_maskz_loadu_ps(mask, a + i));
+        __m512d y = _mm512_cvtps_pd(_mm256_maskz_loadu_ps(mask, b + i));
+        sum = _mm512_fmadd_pd(x, y, sum);
+    }
+    return _mm512_reduce_add_pd(sum);
+}
+
+static double code_residual_avx512(const float *in, const float *mean, size_t n, double factor,
+                                   float *out) {
+    __m512d sum = _mm512_setzero_pd(), by = _mm512_set1_pd(factor);
+    for (size_t i = 0; i < n; i += 8) {
+        __mmask8 mask = (__mmask8)(n - i < 8 ? (1u << (n - i)) - 1 : 0xff);
+        __m512d x = _mm512_cvtps_pd(_mm256_maskz_loadu_ps(mask, in + i));
+        __m512d m = _mm512_cvtps_pd(_mm256_maskz_loadu_ps(mask, mean + i));
+        __m512d difference = _mm512_fmsub_pd(x, by, m);
+        sum = _mm512_fmadd_pd(difference, difference, sum);
+        _mm256_mask_storeu_ps(out + i, mask, _mm512_cvtpd_ps(difference));
+    }
+    return _mm512_reduce_add_pd(sum);
+}
+
+static float code_bytes_avx512(const float *x, size_t n, int8_t *out, int32_t *out_sum,
+                               float *out_error_square) {
+    __m512 most = _mm512_setzero_ps(), errors = most;
+    for (size_t i = 0; i < n; i += 16)
+        most = _mm512_max_ps(most, _mm512_abs_ps(_mm512_loadu_ps(x + i)));
+    float top = _mm512_reduce_max_ps(most);
+    float unit = top < FLT_MIN * 128 ? 0 : top / 127, inverse = unit > 0 ? 127 / top : 0;
+    __m512i sum = _mm512_setzero_si512();
+    for (size_t i = 0; i < n; i += 16) {
+        __m512 v = _mm512_loadu_ps(x + i);
+        __m512i value = _mm512_cvtps_epi32(_mm512_mul_ps(v, _mm512_set1_ps(inverse)));
+        __m512 error = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(value), _mm512_set1_ps(unit), v);
+        errors = _mm512_fmadd_ps(error, error, errors);
+        sum = _mm512_add_epi32(sum, value);
+        _mm_storeu_si128((__m128i *)(void *)(out + i), _mm512_cvtepi32_epi8(value));
+    }
+    *out_sum = _mm512_reduce_add_epi32(sum);
+    *out_error_square = _mm512_reduce_add_ps(errors);
+    return unit;
+}
+
+static void code_grid_avx512(const float *x, size_t n, const vsi_code_grid *grid, float inverse,
+                             float out[2]) {
+    __m512 dot = _mm512_setzero_ps(), square = dot, zero = dot,
+           top = _mm512_set1_ps((float)grid->top);
+    __m512 half = _mm512_set1_ps(grid->half), by = _mm512_set1_ps(inverse);
+    __m512 step = _mm512_set1_ps((float)grid->step), offset = _mm512_set1_ps((float)grid->offset);
+    for (size_t i = 0; i < n; i += 16) {
+        __m512 v = _mm512_loadu_ps(x + i);
+        __m512 level = _mm512_min_ps(_mm512_max_ps(_mm512_fmadd_ps(v, by, half), zero), top);
+        level = _mm512_cvtepi32_ps(_mm512_cvttps_epi32(level));
+        __m512 point = _mm512_fmsub_ps(level, step, offset);
+        dot = _mm512_fmadd_ps(v, point, dot);
+        square = _mm512_fmadd_ps(point, point, square);
+    }
+    out[0] = _mm512_reduce_add_ps(dot);
+    out[1] = _mm512_reduce_add_ps(square);
+}
+
+VSI_TARGET_END
+
+VSI_FN const vsi_codes *vsi_codes_avx512(void) {
+    static const vsi_codes table = {
+        .name = "avx512",
+        .dot = {dot_u1_avx512, dot_u2_avx512, dot_u4_avx512, dot_u8_avx512},
+        .bounds = code_bounds_avx512,
+        .estimates = code_estimates_avx512,
+        .mix = code_mix_avx512,
+        .hadamard = code_hadamard_avx512,
+        .scale = code_scale_avx512,
+        .product = code_product_avx512,
+        .residual = code_residual_avx512,
+        .bytes = code_bytes_avx512,
+        .grid = code_grid_avx512,
+    };
+    return &table;
+}
+
+#else
+
+VSI_FN const vsi_codes *vsi_codes_avx512(void) {
+    return NULL;
+}
+
+#endif
+/* ---- math/codes_neon.h ---------------------------------------------------------------------------------- */
+/* codes_neon.h - kernels for codes with NEON on 64-bit ARM, without and with its dot products of bytes. */
+#ifndef VSI_CODES_NEON_H
+#define VSI_CODES_NEON_H
+
+/* uses math/codes.h */
+
+/* NULL where they cannot be compiled. */
+VSI_FN const vsi_codes *vsi_codes_neon(void);
+VSI_FN const vsi_codes *vsi_codes_neon_dotprod(void);
+
+#endif
+/* ---- math/codes_neon.c ---------------------------------------------------------------------------------- */
+/* codes_neon.c - kernels for codes with NEON on 64-bit ARM. What is called once for a query or a vector, and not for
+ * every row, is the scalar table's unless it is a step of the rotation. */
+/* uses math/codes_neon.h */
+/* uses math/codes_scalar.h */
+
+#ifdef VSI_NEON
+
+/* ---- inner products ------------------------------------------------------------------------- */
+
+VSI_INLINE int32x4_t code_add_neon(int32x4_t sum, int8x16_t a, int8x16_t b) {
+    sum = vpadalq_s16(sum, vmull_s8(vget_low_s8(a), vget_low_s8(b)));
+    return vpadalq_s16(sum, vmull_high_s8(a, b));
+}
+
+#define CODE_SET(name)      name##_neon
+#define CODE_ADD(sum, a, b) code_add_neon(sum, a, b)
+/* ---- math/codes_neon.inc ---------------------------------------------------------------------------------- */
+/* codes_neon.inc - inner products with codes for one of the sets of NEON. CODE_SET(name) gives a function its name,
+ * CODE_ADD(sum, a, b) adds the products of signed bytes. */
+
+/* Levels of 16 bytes of code: shift of bits, a constant. */
+VSI_INLINE int8x16_t CODE_SET(code_levels)(const uint8_t *code, int j, int bits) {
+    uint8x16_t v = vshlq_u8(vld1q_u8(code), vdupq_n_s8((int8_t)(-j * bits)));
+    return vreinterpretq_s8_u8(vandq_u8(v, vdupq_n_u8((uint8_t)((1 << bits) - 1))));
+}
+
+VSI_INLINE int32_t CODE_SET(code_row)(const int8_t *query, size_t dims, const uint8_t *code, int bits) {
+    int32x4_t sum = vdupq_n_s32(0);
+    size_t per_byte = 8u / (unsigned)bits;
+    const int count = 8 / bits;
+    while (dims) {
+        size_t width = dims < 64 * per_byte ? dims / per_byte : 64;
+        for (size_t t = 0; t < width; t += 16) {
+            VSI_UNROLL
+            for (int j = 0; j < count; j++) {
+                int8x16_t q = vld1q_s8(query + width * (size_t)j + t);
+                sum = CODE_ADD(sum, CODE_SET(code_levels)(code + t, j, bits), q);
+            }
+        }
+        query += width * per_byte;
+        code += width;
+        dims -= width * per_byte;
+    }
+    return vaddvq_s32(sum);
+}
+
+/* Bytes less 128, which fit; what that takes away is the same for all rows. */
+VSI_INLINE int32_t CODE_SET(code_row_bytes)(const int8_t *query, size_t dims, const uint8_t *code) {
+    int32x4_t sum = vdupq_n_s32(0);
+    for (size_t j = 0; j < dims; j += 16) {
+        int8x16_t levels = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(code + j), vdupq_n_u8(0x80)));
+        sum = CODE_ADD(sum, levels, vld1q_s8(query + j));
+    }
+    return vaddvq_s32(sum);
+}
+
+/* Sixteen bits choose bytes of the query. */
+VSI_INLINE int32_t CODE_SET(code_row_bits)(const int8_t *query, size_t dims, const uint8_t *code) {
+    const uint8x8_t bit = vcreate_u8(0x8040201008040201u);
+    int32x4_t sum = vdupq_n_s32(0);
+    for (size_t j = 0; j < dims; j += 16) {
+        uint8x16_t bytes = vcombine_u8(vdup_n_u8(code[j / 8]), vdup_n_u8(code[j / 8 + 1]));
+        uint8x16_t mask = vtstq_u8(bytes, vcombine_u8(bit, bit));
+        int8x16_t chosen = vandq_s8(vreinterpretq_s8_u8(mask), vld1q_s8(query + j));
+        sum = CODE_ADD(sum, chosen, vdupq_n_s8(1));
+    }
+    return vaddvq_s32(sum);
+}
+
+static void CODE_SET(dot_u1)(const int8_t *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {
+    for (size_t i = 0; i < rows->n; i++)
+        out[i] = CODE_SET(code_row_bits)(query, dims, rows->first + i * rows->stride);
+}
+
+static void CODE_SET(dot_u2)(const int8_t *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {
+    for (size_t i = 0; i < rows->n; i++)
+        out[i] = CODE_SET(code_row)(query, dims, rows->first + i * rows->stride, 2);
+}
+
+static void CODE_SET(dot_u4)(const int8_t *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {
+    for (size_t i = 0; i < rows->n; i++)
+        out[i] = CODE_SET(code_row)(query, dims, rows->first + i * rows->stride, 4);
+}
+
+static void CODE_SET(dot_u8)(const int8_t *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {
+    int32_t offset = 0;
+    for (size_t j = 0; j < dims; j++)
+        offset += query[j];
+    for (size_t i = 0; i < rows->n; i++) {
+        int32_t sum = CODE_SET(code_row_bytes)(query, dims, rows->first + i * rows->stride);
+        out[i] = (int32_t)((uint32_t)sum + 128u * (uint32_t)offset);
+    }
+}
+#undef CODE_SET
+#undef CODE_ADD
+
+#ifdef VSI_TARGET_DOTPROD
+VSI_TARGET_BEGIN(VSI_TARGET_DOTPROD)
+#define CODE_SET(name)      name##_dotprod
+#define CODE_ADD(sum, a, b) vdotq_s32(sum, a, b)
+/* ---- math/codes_neon.inc ---------------------------------------------------------------------------------- */
+/* codes_neon.inc - inner products with codes for one of the sets of NEON. CODE_SET(name) gives a function its name,
+ * CODE_ADD(sum, a, b) adds the products of signed bytes. */
+
+/* Levels of 16 bytes of code: shift of bits, a constant. */
+VSI_INLINE int8x16_t CODE_SET(code_levels)(const uint8_t *code, int j, int bits) {
+    uint8x16_t v = vshlq_u8(vld1q_u8(code), vdupq_n_s8((int8_t)(-j * bits)));
+    return vreinterpretq_s8_u8(vandq_u8(v, vdupq_n_u8((uint8_t)((1 << bits) - 1))));
+}
+
+VSI_INLINE int32_t CODE_SET(code_row)(const int8_t *query, size_t dims, const uint8_t *code, int bits) {
+    int32x4_t sum = vdupq_n_s32(0);
+    size_t per_byte = 8u / (unsigned)bits;
+    const int count = 8 / bits;
+    while (dims) {
+        size_t width = dims < 64 * per_byte ? dims / per_byte : 64;
+        for (size_t t = 0; t < width; t += 16) {
+            VSI_UNROLL
+            for (int j = 0; j < count; j++) {
+                int8x16_t q = vld1q_s8(query + width * (size_t)j + t);
+                sum = CODE_ADD(sum, CODE_SET(code_levels)(code + t, j, bits), q);
+            }
+        }
+        query += width * per_byte;
+        code += width;
+        dims -= width * per_byte;
+    }
+    return vaddvq_s32(sum);
+}
+
+/* Bytes less 128, which fit; what that takes away is the same for all rows. */
+VSI_INLINE int32_t CODE_SET(code_row_bytes)(const int8_t *query, size_t dims, const uint8_t *code) {
+    int32x4_t sum = vdupq_n_s32(0);
+    for (size_t j = 0; j < dims; j += 16) {
+        int8x16_t levels = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(code + j), vdupq_n_u8(0x80)));
+        sum = CODE_ADD(sum, levels, vld1q_s8(query + j));
+    }
+    return vaddvq_s32(sum);
+}
+
+/* Sixteen bits choose bytes of the query. */
+VSI_INLINE int32_t CODE_SET(code_row_bits)(const int8_t *query, size_t dims, const uint8_t *code) {
+    const uint8x8_t bit = vcreate_u8(0x8040201008040201u);
+    int32x4_t sum = vdupq_n_s32(0);
+    for (size_t j = 0; j < dims; j += 16) {
+        uint8x16_t bytes = vcombine_u8(vdup_n_u8(code[j / 8]), vdup_n_u8(code[j / 8 + 1]));
+        uint8x16_t mask = vtstq_u8(bytes, vcombine_u8(bit, bit));
+        int8x16_t chosen = vandq_s8(vreinterpretq_s8_u8(mask), vld1q_s8(query + j));
+        sum = CODE_ADD(sum, chosen, vdupq_n_s8(1));
+    }
+    return vaddvq_s32(sum);
+}
+
+static void CODE_SET(dot_u1)(const int8_t *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {
+    for (size_t i = 0; i < rows->n; i++)
+        out[i] = CODE_SET(code_row_bits)(query, dims, rows->first + i * rows->stride);
+}
+
+static void CODE_SET(dot_u2)(const int8_t *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {
+    for (size_t i = 0; i < rows->n; i++)
+        out[i] = CODE_SET(code_row)(query, dims, rows->first + i * rows->stride, 2);
+}
+
+static void CODE_SET(dot_u4)(const int8_t *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {
+    for (size_t i = 0; i < rows->n; i++)
+        out[i] = CODE_SET(code_row)(query, dims, rows->first + i * rows->stride, 4);
+}
+
+static void CODE_SET(dot_u8)(const int8_t *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {
+    int32_t offset = 0;
+    for (size_t j = 0; j < dims; j++)
+        offset += query[j];
+    for (size_t i = 0; i < rows->n; i++) {
+        int32_t sum = CODE_SET(code_row_bytes)(query, dims, rows->first + i * rows->stride);
+        out[i] = (int32_t)((uint32_t)sum + 128u * (uint32_t)offset);
+    }
+}
+#undef CODE_SET
+#undef CODE_ADD
+VSI_TARGET_END
+#endif
+
+/* ---- bounds --------------------------------------------------------------------------------- */
+
+/* The heads of four rows, a register for each of their floats. */
+VSI_INLINE float32x4x4_t code_heads_neon(const uint8_t *head, size_t stride) {
+    float32x4_t a = vreinterpretq_f32_u8(vld1q_u8(head));
+    float32x4_t b = vreinterpretq_f32_u8(vld1q_u8(head + stride));
+    float32x4_t c = vreinterpretq_f32_u8(vld1q_u8(head + 2 * stride));
+    float32x4_t d = vreinterpretq_f32_u8(vld1q_u8(head + 3 * stride));
+    float64x2_t ab = vreinterpretq_f64_f32(vtrn1q_f32(a, b)),
+                cd = vreinterpretq_f64_f32(vtrn1q_f32(c, d));
+    float64x2_t ef = vreinterpretq_f64_f32(vtrn2q_f32(a, b)),
+                gh = vreinterpretq_f64_f32(vtrn2q_f32(c, d));
+    return (float32x4x4_t){
+        {vreinterpretq_f32_f64(vtrn1q_f64(ab, cd)), vreinterpretq_f32_f64(vtrn1q_f64(ef, gh)),
+         vreinterpretq_f32_f64(vtrn2q_f64(ab, cd)), vreinterpretq_f32_f64(vtrn2q_f64(ef, gh))}};
+}
+
+VSI_INLINE void code_bounds4_neon(const vsi_code_frame *frame, const uint8_t *heads, size_t stride,
+                                  const int32_t *dots, float *lower, float *upper) {
+    float32x4x4_t head = code_heads_neon(heads, stride);
+    float32x4_t zero = vdupq_n_f32(0), infinity = vdupq_n_f32(INFINITY),
+                error = vdupq_n_f32(frame->error);
+    int32x4_t grid = vmulq_n_s32(vld1q_s32(dots), frame->step);
+    grid = vsubq_s32(grid, vdupq_n_s32(frame->offset));
+    float32x4_t along =
+        vmulq_f32(vcvtq_f32_s32(grid), vmulq_n_f32(head.val[VSI_HEAD_INVERSE], frame->unit));
+    float32x4_t least = vmaxq_f32(vsubq_f32(vabsq_f32(along), error), zero);
+    float32x4_t across = vfmsq_f32(vdupq_n_f32(frame->square), least, least);
+    across = vsqrtq_f32(vmaxq_f32(across, zero));
+    float32x4_t wide = vmulq_f32(head.val[VSI_HEAD_LENGTH], error);
+    wide = vfmaq_f32(wide, head.val[VSI_HEAD_ERROR], across);
+    float32x4_t middle = vaddq_f32(head.val[VSI_HEAD_BASE], vdupq_n_f32(frame->base));
+    middle = vfmsq_f32(middle, vmulq_n_f32(head.val[VSI_HEAD_LENGTH], frame->factor), along);
+    wide = vfmaq_n_f32(vdupq_n_f32(frame->base_error), wide, frame->factor);
+    float32x4_t own = vabsq_f32(head.val[VSI_HEAD_BASE]);
+    wide = vfmaq_n_f32(wide, own, frame->base_relative);
+    uint32x4_t has_code = vcltq_f32(own, infinity);
+    vst1q_f32(lower, vbslq_f32(has_code, vsubq_f32(middle, wide), vnegq_f32(infinity)));
+    if (upper)
+        vst1q_f32(upper, vbslq_f32(has_code, vaddq_f32(middle, wide), infinity));
+}
+
+static void code_bounds_neon(const vsi_code_frame *frame, const vsi_code_rows *rows,
+                             const int32_t *dots, float *lower, float *upper) {
+    size_t i = 0, rest = rows->n % 4;
+    const uint8_t *head = rows->first + rows->head_off;
+    for (; i + 4 <= rows->n; i += 4)
+        code_bounds4_neon(frame, head + i * rows->stride, rows->stride, dots + i, lower + i,
+                          upper ? upper + i : NULL);
+    if (!rest)
+        return;
+    uint8_t heads[4 * VSI_CODE_HEAD_BYTES] = {0};
+    int32_t last[4] = {0};
+    float low[4], high[4];
+    for (size_t r = 0; r < rest; r++)
+        memcpy(heads + r * VSI_CODE_HEAD_BYTES, head + (i + r) * rows->stride, VSI_CODE_HEAD_BYTES);
+    memcpy(last, dots + i, rest * sizeof *dots);
+    code_bounds4_neon(frame, heads, VSI_CODE_HEAD_BYTES, last, low, high);
+    memcpy(lower + i, low, rest * sizeof *lower);
+    if (upper)
+        memcpy(upper + i, high, rest * sizeof *upper);
+}
+
+/* ---- rotation ------------------------------------------------------------------------------- */
+
+/* Signs of four floats where a bit is set. */
+VSI_INLINE float32x4_t code_flip_neon(float32x4_t v, uint32_t signs) {
+    static const int32_t shift[4] = {31, 30, 29, 28};
+    uint32x4_t bits = vshlq_u32(vdupq_n_u32(signs), vld1q_s32(shift));
+    bits = vandq_u32(bits, vdupq_n_u32(0x80000000u));
+    return vreinterpretq_f32_u32(veorq_u32(vreinterpretq_u32_f32(v), bits));
+}
+
+static void code_mix_neon(float *x, float *y, size_t n, const float scale[2],
+                          const uint32_t *x_signs, const uint32_t *y_signs) {
+    for (size_t i = 0; i < n; i += 4) {
+        uint32_t shift = i % 32;
+        float32x4_t a =
+            code_flip_neon(vmulq_n_f32(vld1q_f32(x + i), scale[0]), x_signs[i / 32] >> shift);
+        float32x4_t b =
+            code_flip_neon(vmulq_n_f32(vld1q_f32(y + i), scale[1]), y_signs[i / 32] >> shift);
+        vst1q_f32(x + i, vaddq_f32(a, b));
+        vst1q_f32(y + i, vsubq_f32(a, b));
+    }
+}
+
+/* Levels of distance 1 and 2. */
+VSI_INLINE float32x4_t code_hadamard4_neon(float32x4_t v) {
+    float32x4_t even = vtrn1q_f32(v, v), odd = vtrn2q_f32(v, v);
+    v = vtrn1q_f32(vaddq_f32(even, odd), vsubq_f32(even, odd));
+    float32x4_t low = vcombine_f32(vget_low_f32(v), vget_low_f32(v));
+    float32x4_t high = vcombine_f32(vget_high_f32(v), vget_high_f32(v));
+    return vcombine_f32(vget_low_f32(vaddq_f32(low, high)), vget_low_f32(vsubq_f32(low, high)));
+}
+
+/* The levels of distance h and 2 h. */
+static void code_pass4_neon(float *x, size_t n, size_t h) {
+    for (size_t i = 0; i < n; i += 4 * h)
+        for (float *p = x + i; p < x + i + h; p += 4) {
+            float32x4_t a = vld1q_f32(p), b = vld1q_f32(p + h);
+            float32x4_t c = vld1q_f32(p + 2 * h), d = vld1q_f32(p + 3 * h);
+            float32x4_t ab = vaddq_f32(a, b), cd = vaddq_f32(c, d);
+            a = vsubq_f32(a, b);
+            c = vsubq_f32(c, d);
+            vst1q_f32(p, vaddq_f32(ab, cd));
+            vst1q_f32(p + h, vaddq_f32(a, c));
+            vst1q_f32(p + 2 * h, vsubq_f32(ab, cd));
+            vst1q_f32(p + 3 * h, vsubq_f32(a, c));
+        }
+}
+
+static void code_hadamard_neon(float *x, size_t n) {
+    size_t h = 4;
+    for (size_t i = 0; i < n; i += 4)
+        vst1q_f32(x + i, code_hadamard4_neon(vld1q_f32(x + i)));
+    for (; 4 * h <= n; h *= 4)
+        code_pass4_neon(x, n, h);
+    for (size_t i = 0; h < n && i < h; i += 4) {
+        float32x4_t a = vld1q_f32(x + i), b = vld1q_f32(x + h + i);
+        vst1q_f32(x + i, vaddq_f32(a, b));
+        vst1q_f32(x + h + i, vsubq_f32(a, b));
+    }
+}
+
+static void code_scale_neon(float *x, size_t n, float scale, const uint32_t *signs) {
+    for (size_t i = 0; i < n; i += 4) {
+        float32x4_t v = vmulq_n_f32(vld1q_f32(x + i), scale);
+        vst1q_f32(x + i, signs ? code_flip_neon(v, signs[i / 32] >> i % 32) : v);
+    }
+}
+
+#define CODE_TABLE_NEON(title, set)                                                                \
+    {                                                                                              \
+        .name = title, .dot = {dot_u1_##set, dot_u2_##set, dot_u4_##set, dot_u8_##set},            \
+        .bounds = code_bounds_neon, .estimates = vsi_code_estimates_scalar, .mix = code_mix_neon,  \
+        .hadamard = code_hadamard_neon, .scale = code_scale_neon,                                  \
+        .product = vsi_code_product_scalar, .residual = vsi_code_residual_scalar,                  \
+        .bytes = vsi_code_bytes_scalar, .grid = vsi_code_grid_scalar,                              \
+    }
+
+VSI_FN const vsi_codes *vsi_codes_neon(void) {
+    static const vsi_codes table = CODE_TABLE_NEON("neon", neon);
+    return &table;
+}
+
+VSI_FN const vsi_codes *vsi_codes_neon_dotprod(void) {
+#ifdef VSI_TARGET_DOTPROD
+    static const vsi_codes table = CODE_TABLE_NEON("neon-dotprod", dotprod);
+    return &table;
+#else
+    return NULL;
+#endif
+}
+
+#else
+
+VSI_FN const vsi_codes *vsi_codes_neon(void) {
+    return NULL;
+}
+
+VSI_FN const vsi_codes *vsi_codes_neon_dotprod(void) {
+    return NULL;
+}
+
+#endif
+/* ---- math/codes_dispatch.h ---------------------------------------------------------------------------------- */
+/* codes_dispatch.h - the code kernels that go with the distance kernels of this machine. */
+#ifndef VSI_CODES_DISPATCH_H
+#define VSI_CODES_DISPATCH_H
+
+/* uses math/codes.h */
+
+/* The table of the same name as a table of distance kernels (math/dispatch.h has the names), or the best one for
+ * NULL; NULL when this machine cannot run it. */
+VSI_AHEAD VSI_FN const vsi_codes *vsi_codes_choose(const char *name);
+
+#endif
+/* ---- math/codes_dispatch.c ---------------------------------------------------------------------------------- */
+/* codes_dispatch.c - the code kernels that go with the distance kernels of this machine. */
+/* uses math/codes_dispatch.h */
+/* uses math/codes_avx2.h */
+/* uses math/codes_avx512.h */
+/* uses math/codes_neon.h */
+/* uses math/codes_scalar.h */
+/* uses math/dispatch.h */
+
+VSI_FN const vsi_codes *vsi_codes_choose(const char *name) {
+    const vsi_kernels *kernels = vsi_kernels_choose(name);
+    const vsi_codes *tables[] = {vsi_codes_avx512(), vsi_codes_avx2(), vsi_codes_neon_dotprod(),
+                                 vsi_codes_neon(), vsi_codes_scalar()};
+    for (size_t i = 0; kernels && i < sizeof tables / sizeof tables[0]; i++)
+        if (tables[i] && !strcmp(tables[i]->name, kernels->name))
+            return tables[i];
+    return NULL;
 }
 /* ---- store/ref.h ---------------------------------------------------------------------------------- */
 /* ref.h - references to parts of a database: extents of the file, or blocks in memory not written yet.
@@ -23777,6 +25420,811 @@ VSI_FN vs_status vsi_clone(vsi_err *err, vsi_engine *engine, const vs_vfs *vfs, 
     } while (st == VS_ERR_CORRUPT && has_moved);
     vsi_buf_free(&work.step);
     return st == VS_OK ? clone_settle(err, &work) : st;
+}
+/* ---- quant/rotate.h ---------------------------------------------------------------------------------- */
+/* rotate.h - a random rotation of vectors of any dim, fast and the same on every machine.
+ *
+ * After it the coordinates of any vector look like draws from one normal distribution, whatever the vector was: so one
+ * grid fits all of them, and what rounding to it costs is known beforehand. */
+#ifndef VSI_ROTATE_H
+#define VSI_ROTATE_H
+
+/* uses base/mem.h */
+/* uses math/codes.h */
+
+enum { VSI_ROTATE_ROUNDS = 4 };
+
+typedef struct vsi_rotation {
+    uint32_t padded; /* dims of the rotated vector: a multiple of 64 */
+    uint32_t window; /* the largest power of two in it */
+    uint32_t *signs; /* [rounds x padded / 32] bits; owned */
+    float inside[2],
+        outside[2];  /* factors of the window and of the rest: in plain rounds, in the others */
+    double relative; /* |computed - exact| is at most so much times the length of the vector */
+} vsi_rotation;
+
+/* dim in 1 .. VS_DIM_MAX. VS_ERR_NOMEM leaves it empty. */
+VS_NODISCARD VSI_FN vs_status vsi_rotation_init(vsi_err *err, vsi_mem *mem, uint32_t dim,
+                                                uint64_t seed, vsi_rotation *out);
+VSI_FN void vsi_rotation_free(vsi_mem *mem, vsi_rotation *rotation); /* accepts an empty one */
+
+/* In place, x [padded] finite, zeros behind the vector's own dims. The same bits with every table. At most 2^100
+ * long. */
+VSI_FN void vsi_rotate(const vsi_rotation *rotation, const vsi_codes *kernels, float *x);
+/* The other way; not bit for bit what it was, but to relative, likewise. */
+VSI_FN void vsi_rotate_back(const vsi_rotation *rotation, const vsi_codes *kernels, float *x);
+
+#endif
+/* ---- quant/rotate.c ---------------------------------------------------------------------------------- */
+/* rotate.c - rotation by signs, Hadamard transforms and butterflies between the halves.
+ *
+ * A round changes signs at random and transforms a window, the largest power of two that fits, at the front in even
+ * rounds and at the end in odd ones: after two of them every coordinate went through a transform. The other two
+ * rounds first replace the halves by their sums and differences, which evens out what parts of the vector outside
+ * one of the windows have kept. (With butterflies in all rounds a coordinate could come through with a quarter of its
+ * value: what left one window for the other half was outside the next window, four times.)
+ *
+ * All these are orthogonal up to factors, which are multiplied in together with the signs of the next round; so
+ * no product is added to before its sign bit was changed, no compiler can fuse the two, and every
+ * machine computes the same bits.
+ *
+ * Random signs with Hadamard transforms: Ailon and Chazelle, "The fast Johnson-Lindenstrauss transform", SIAM J. Comput.
+ * 2009. Several rounds with windows where dim is no power of two: Gao et al., "Practical and asymptotically optimal
+ * quantization of high-dimensional vectors", SIGMOD 2025, arXiv 2409.09913.
+ *
+ * What floats lose, with u = 2^-24: an addition errs by at most u times its result, so a level of butterflies by at most u
+ * times the length of what it gives; the product with the factor by u, and the factor itself by u. A round has at most 1 +
+ * log2(window) levels, so relative is rounds * (3 + log2(window)) * u to first order; 1 % more covers the rest, since
+ * there are at most 76 of these terms. Underflow adds less than 2^-140 to an element, which the callers that need it
+ * allow for by a lower limit of lengths (quant/rq.c). */
+/* uses quant/rotate.h */
+
+enum { ROTATE_PLAIN = 2 }; /* rounds without butterflies between the halves */
+
+VSI_FN void vsi_rotation_free(vsi_mem *mem, vsi_rotation *rotation) {
+    vsi_free(mem, rotation->signs, (size_t)VSI_ROTATE_ROUNDS * rotation->padded / 8);
+    rotation->signs = NULL;
+}
+
+/* SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014). */
+static uint64_t rotate_random(uint64_t *state) {
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+VSI_FN vs_status vsi_rotation_init(vsi_err *err, vsi_mem *mem, uint32_t dim, uint64_t seed,
+                                   vsi_rotation *out) {
+    vsi_assert(dim >= 1 && dim <= VS_DIM_MAX);
+    uint32_t padded = (dim + VSI_CODE_DIMS - 1) / VSI_CODE_DIMS * VSI_CODE_DIMS,
+             window = VSI_CODE_DIMS;
+    size_t bytes = (size_t)VSI_ROTATE_ROUNDS * padded / 8;
+    int levels = 6;
+    memset(out, 0, sizeof *out);
+    uint32_t *signs = vsi_alloc(mem, bytes);
+    if (!signs)
+        return vsi_fail_nomem(err, bytes);
+    for (; 2 * window <= padded; window *= 2)
+        levels++;
+    for (size_t i = 0; i < bytes / 8; i++) {
+        uint64_t bits = rotate_random(&seed);
+        signs[2 * i] = (uint32_t)bits;
+        signs[2 * i + 1] = (uint32_t)(bits >> 32);
+    }
+    *out = (vsi_rotation){
+        .padded = padded,
+        .window = window,
+        .signs = signs,
+        .inside = {(float)sqrt(1.0 / window), (float)sqrt(0.5 / window)},
+        .outside = {1, (float)sqrt(0.5)},
+        .relative = 1.01 * VSI_ROTATE_ROUNDS * (3 + levels) * 0x1p-24,
+    };
+    return VS_OK;
+}
+
+/* Where the window of a round begins. */
+static size_t rotate_window(const vsi_rotation *rotation, int round) {
+    return round % 2 ? rotation->padded - rotation->window : 0;
+}
+
+static const uint32_t *rotate_signs(const vsi_rotation *rotation, int round) {
+    return rotation->signs + (size_t)round * (rotation->padded / 32);
+}
+
+/* The factors of a round, and the signs of the next one unless they are NULL. */
+static void rotate_scale(const vsi_rotation *rotation, const vsi_codes *kernels, int round,
+                         float *x, const uint32_t *signs) {
+    size_t window = rotation->window, beyond = rotation->padded - window;
+    size_t first = rotate_window(rotation, round), other = first ? 0 : window;
+    bool is_late = round >= ROTATE_PLAIN;
+    kernels->scale(x + first, window, rotation->inside[is_late], signs ? signs + first / 32 : NULL);
+    kernels->scale(x + other, beyond, rotation->outside[is_late],
+                   signs ? signs + other / 32 : NULL);
+}
+
+/* Factors of the round before and signs of this one for coordinates from .. to of each half, and their butterfly. */
+static void rotate_mix(const vsi_rotation *rotation, const vsi_codes *kernels, int round, float *x,
+                       size_t from, size_t to, float x_scale, float y_scale) {
+    size_t half = rotation->padded / 2;
+    const float scale[2] = {x_scale, y_scale};
+    const uint32_t *signs = rotate_signs(rotation, round);
+    kernels->mix(x + from, x + half + from, to - from, scale, signs + from / 32,
+                 signs + (half + from) / 32);
+}
+
+/* Behind a window at the front the last coordinates of the second half were outside, behind one at the end the
+ * first ones of the first half: as many as lie beyond it. All borders are multiples of 32. */
+static void rotate_halves(const vsi_rotation *rotation, const vsi_codes *kernels, int round,
+                          float *x) {
+    size_t half = rotation->padded / 2, beyond = rotation->padded - rotation->window;
+    bool was_late = round > ROTATE_PLAIN;
+    float in = rotation->inside[was_late], out = rotation->outside[was_late];
+    if (rotate_window(rotation, round - 1) == 0) {
+        rotate_mix(rotation, kernels, round, x, 0, half - beyond, in, in);
+        rotate_mix(rotation, kernels, round, x, half - beyond, half, in, out);
+    } else {
+        rotate_mix(rotation, kernels, round, x, 0, beyond, out, in);
+        rotate_mix(rotation, kernels, round, x, beyond, half, in, in);
+    }
+}
+
+VSI_FN void vsi_rotate(const vsi_rotation *rotation, const vsi_codes *kernels, float *x) {
+    kernels->scale(x, rotation->padded, 1, rotate_signs(rotation, 0));
+    for (int round = 0; round < VSI_ROTATE_ROUNDS; round++) {
+        if (round >= ROTATE_PLAIN)
+            rotate_halves(rotation, kernels, round, x);
+        else if (round > 0)
+            rotate_scale(rotation, kernels, round - 1, x, rotate_signs(rotation, round));
+        kernels->hadamard(x + rotate_window(rotation, round), rotation->window);
+    }
+    rotate_scale(rotation, kernels, VSI_ROTATE_ROUNDS - 1, x, NULL);
+}
+
+VSI_FN void vsi_rotate_back(const vsi_rotation *rotation, const vsi_codes *kernels, float *x) {
+    size_t half = rotation->padded / 2;
+    for (int round = VSI_ROTATE_ROUNDS - 1; round >= 0; round--) {
+        kernels->hadamard(x + rotate_window(rotation, round), rotation->window);
+        rotate_scale(rotation, kernels, round, x, NULL);
+        for (size_t i = 0; round >= ROTATE_PLAIN && i < half; i++) {
+            float sum = x[i] + x[half + i], difference = x[i] - x[half + i];
+            x[i] = sum;
+            x[half + i] = difference;
+        }
+        kernels->scale(x, rotation->padded, 1, rotate_signs(rotation, round));
+    }
+}
+/* ---- quant/rq.h ---------------------------------------------------------------------------------- */
+/* rq.h - RQ codes: vectors as rows of 1, 2, 4 or 8 bits a dim, and the distances that they leave possible.
+ *
+ * A parameter block (dim, metric, bits, seed, mean) says how vectors become rows; rows made with one block are comparable with
+ * each other and with queries prepared for it, whatever kernels did it. Distances are those of the collection: l2 squared,
+ * ip as -dot, cosine as 1 - cos.
+ *
+ * A row is a code (math/codes.h) of padded dims, a multiple of 64, and behind it a head of four floats, little-endian:
+ *
+ *   base     what the row alone adds to its distances; infinite when the row has no code
+ *   length   of the decoded vector
+ *   error    at least the distance of the decoded vector from the original, both without the mean
+ *   inverse  1 / the length of the code as a vector of the grid */
+#ifndef VSI_RQ_H
+#define VSI_RQ_H
+
+/* uses base/bytes.h */
+/* uses math/codes_dispatch.h */
+/* uses quant/rotate.h */
+
+enum { VSI_RQ_VERSION = 1, VSI_RQ_PACKED_BYTES_MAX = 24 + 4 * 65535 };
+
+typedef struct vsi_rq_spec {
+    uint32_t dim;  /* 1 .. VS_DIM_MAX */
+    uint32_t bits; /* 1, 2, 4 or 8 */
+    int metric;    /* VS_L2, VS_IP or VS_COSINE */
+    uint64_t seed; /* of the rotation */
+    const float *
+        mean; /* [dim] of the vectors, after normalisation for cosine; NULL: zeros. Borrowed for the call */
+} vsi_rq_spec;
+
+/* A parameter block in memory. Read-only once made, so threads may share it. */
+typedef struct vsi_rq {
+    vsi_mem *mem;
+    const vsi_codes *kernels;
+    uint32_t dim, bits;
+    int metric;
+    uint64_t seed;
+    float *mean; /* [dim], owned */
+    double mean_square;
+    vsi_rotation rotation;
+    vsi_code_grid grid;
+    size_t code_bytes;
+} vsi_rq;
+
+/* VS_ERR_INVALID: bits, metric or dim that there are no codes for, a mean that is not finite or too long; VS_ERR_NOMEM. */
+VS_NODISCARD VSI_FN vs_status vsi_rq_create(vsi_err *err, vsi_mem *mem, const vsi_rq_spec *spec,
+                                            const vsi_codes *kernels, vsi_rq **out);
+VSI_FN void vsi_rq_free(vsi_rq *rq); /* accepts NULL */
+
+/* A block as bytes: 24 + 4 dim of them, at most VSI_RQ_PACKED_BYTES_MAX. */
+VSI_AHEAD VSI_FN size_t vsi_rq_packed_bytes(const vsi_rq *rq);
+VSI_AHEAD VSI_FN void vsi_rq_write(const vsi_rq *rq, uint8_t *out);
+/* VS_ERR_CORRUPT: no such block; VS_ERR_UNSUPPORTED: of a later version; VS_ERR_NOMEM. */
+VSI_AHEAD VS_NODISCARD VSI_FN vs_status vsi_rq_read(vsi_err *err, vsi_mem *mem, vsi_bytes packed,
+                                                    const vsi_codes *kernels, vsi_rq **out);
+
+/* ---- rows ----------------------------------------------------------------------------------- */
+
+VSI_AHEAD VSI_FN size_t vsi_rq_row_bytes(const vsi_rq *rq);
+/* Scratch for one call of encode or decode, or one query, aligned as for float. */
+VSI_AHEAD VSI_FN size_t vsi_rq_work_bytes(const vsi_rq *rq);
+
+/* The row of a vector [dim]. False: it has no code (an element is not finite, or it is longer than 2^60); the row
+ * says so, its bounds are infinite, and the caller computes its distances in double. */
+VSI_AHEAD VSI_FN bool vsi_rq_encode(const vsi_rq *rq, const float *vector, void *work,
+                                    uint8_t *row);
+/* About the vector that was encoded (for cosine: normalised), into out [dim]. False when the row has no code. */
+VSI_AHEAD VSI_FN bool vsi_rq_decode(const vsi_rq *rq, const uint8_t *row, void *work, float *out);
+
+/* ---- queries -------------------------------------------------------------------------------- */
+
+typedef struct vsi_rq_query {
+    const vsi_rq *rq;    /* borrowed as long as the query is used */
+    const int8_t *bytes; /* [padded] in the work memory */
+    vsi_code_frame frame;
+} vsi_rq_query;
+
+/* A query [dim]; work, of vsi_rq_work_bytes, is used as long as the query. kernel_error: the relative error of the
+ * kernels that final distances come from, so that bounds hold for what they compute; 0: for true distances. It is a part of the
+ * distance for l2, of |query| |row| for ip, and of 1 for cosine. False when it is not finite or longer than 2^60: then no
+ * bound exists. */
+VSI_AHEAD VS_NODISCARD VSI_FN bool vsi_rq_prepare(const vsi_rq *rq, const float *vector,
+                                                  double kernel_error, void *work,
+                                                  vsi_rq_query *out);
+/* A row as the query: for distances between rows. False when it has no code. */
+VSI_AHEAD VS_NODISCARD VSI_FN bool vsi_rq_prepare_row(const vsi_rq *rq, const uint8_t *row,
+                                                      double kernel_error, void *work,
+                                                      vsi_rq_query *out);
+
+/* For n rows, row i at rows + i * stride: bounds that hold in any case. upper may be NULL. Of a row without code
+ * -infinity and infinity. No memory is allocated; any alignment, best when rows begin at multiples of 64. */
+VSI_AHEAD VSI_FN void vsi_rq_bounds(const vsi_rq_query *query, const uint8_t *rows, size_t stride,
+                                    size_t n, float *lower, float *upper);
+/* Estimates, unbiased over the seeds of rotations; -infinity for a row without code. */
+VSI_AHEAD VSI_FN void vsi_rq_estimates(const vsi_rq_query *query, const uint8_t *rows,
+                                       size_t stride, size_t n, float *out);
+
+/* From now on vsi_rq_likely counts with deviations: a distance is outside the interval of estimate and wide, for a random
+ * seed, with a probability of at most 2 exp(-deviations^2 / 2). */
+VSI_AHEAD VSI_FN void vsi_rq_deviations(vsi_rq_query *query, double deviations);
+/* Estimates, and how far off they may be: out_wide [n], infinite for a row without code. */
+VSI_FN void vsi_rq_likely(const vsi_rq_query *query, const uint8_t *rows, size_t stride, size_t n,
+                          float *out, float *out_wide);
+
+#endif
+/* ---- quant/rq.c ---------------------------------------------------------------------------------- */
+/* rq.c - RQ codes: encoding, queries, and why the bounds hold.
+ *
+ * After RaBitQ: Gao and Long, SIGMOD 2024, arXiv 2405.12497, and Gao et al., SIGMOD 2025, arXiv 2409.09913: a random
+ * rotation, the grid vector nearest in angle, an unbiased estimate with an error that is known. What differs: the mean
+ * of all vectors instead of centroids, a scale chosen from few candidates, least squares for the bound that always holds.
+ *
+ * Notation. m is the mean, r = x - m of a row, q' = q - m of a query (for cosine x and q are normalised first, zero
+ * stays zero), both rotated; g the row's code as a vector of the grid (step * level - offset), p the part of r along g:
+ * p = <r,g> g / |g|^2, so r - p is orthogonal to p, and |p| is the head's length. b is the query's bytes times their unit.
+ *
+ * Every metric is a sum of what the row alone gives, what the query alone gives, and the inner product:
+ *
+ *   l2       |q - x|^2   = |r|^2 + |q'|^2 - 2 <q',r>
+ *   ip       -<q,x>      = (|m|^2/2 - <m,x>) + (|m|^2/2 - <m,q>) - <q',r>
+ *   cosine   1 - <q,x>   = |r|^2 / 2 + |q'|^2 / 2 - <q',r>    where both are of length 1; a zero vector has
+ *                          (1 + |m|^2) / 2 instead
+ *
+ * The bound. Let c = <b,g> / |g| and d >= |q' - b|. Then <q',r> = <b,p> + <q'-b,p> + <q',r-p>, of which the first is
+ * |p| c and the second at most |p| d. The third is the inner product of r - p with that part of q' which is orthogonal to g,
+ * whose square is |q'|^2 - <q',g>^2 / |g|^2, and |<q',g>| / |g| >= |c| - d. So
+ *
+ *   | <q',r> - |p| c |  <=  |p| d + e sqrt(max(0, |q'|^2 - max(0, |c| - d)^2)),     e >= |r - p|.
+ *
+ * Slack. Floats change r and q' a little before the above is applied to them. Let k bound what is lost, relative to
+ * |r| and to |q'|: rotation.relative for rotating (quant/rotate.c), 2^-24 for rounding the difference to the mean, for each
+ * of the two, and 2^-24 for each operation on the way to c, |p| and the result, of which there are fewer than 24:
+ * RQ_SLACK. Then <q',r> is off by at most k |q'| |r| <= k |q'| (|p| + |r - p|), and r - p is orthogonal to p but
+ * for k |r|. Both are covered by adding k |q'| to d, which gives k |q'| |p|, and to the root, which gives k |q'| e; the root
+ * has that in it when |q'| is taken as (1 + 2k) |q'| there, for sqrt(a^2 + s) - a >= s / (2 sqrt(a^2 + s)), and s is
+ * 4k |q'|^2 here. The sum of base, query's base and product is off by 2^-24 of each of its terms: base_relative and base_error.
+ *
+ * Sums in double, over n dims, are off by (n + 16) 2^-53 <= 2^-36 times the sum of magnitudes. That of <m,x> is
+ * covered by adding RQ_TINY |m| to d and to the root, where |x| <= |r| + |m|, and by base_relative where |r| is small
+ * against |m|; that of <m,q> by base_error. Of squares it is a part of what is rounded to float anyhow. Unit vectors are so
+ * to 2^-50: RQ_COSINE.
+ *
+ * Underflow. A residual shorter than RQ_SHORT (2^-24 for cosine) gets p = 0 and e = |r|; a shorter query b = 0 and d =
+ * |q'|. What is left is above all absolute errors of single precision by more than its relative ones: an element loses at most
+ * 2^-140, 2^8 of them 2^-132, and k |r| >= 2^-22 2^-40. */
+/* uses quant/rq.h */
+/* uses math/element.h */
+
+#define RQ_LONG                                                                                    \
+    0x1p60 /* longer vectors have no code: their squares are near the end of the range */
+#define RQ_SHORT  0x1p-40 /* shorter residuals have a code of length zero */
+#define RQ_ULP    0x1p-24
+#define RQ_SLACK  (32 * RQ_ULP)
+#define RQ_TINY   0x1p-36
+#define RQ_COSINE 0x1p-40
+
+enum {
+    RQ_OFF_VERSION = 0,
+    RQ_OFF_BITS = 4,
+    RQ_OFF_METRIC = 5,
+    RQ_OFF_ZERO = 6, /* 2 bytes, and 4 more behind dim */
+    RQ_OFF_DIM = 8,
+    RQ_OFF_SEED = 16,
+    RQ_OFF_MEAN = 24
+};
+
+/* Rows whose products are computed before their bounds, so many that they stay in the first cache together: at most
+ * RQ_TILE, at least RQ_TILE_MIN, which is what the widest kernel takes at once. With 64 rows of 448 bytes, from
+ * memory, a scan took a fifth longer than with 16. */
+enum { RQ_TILE = 64, RQ_TILE_MIN = 16, RQ_TILE_BYTES = 8192 };
+
+/* ---- parameters ----------------------------------------------------------------------------- */
+
+VSI_FN void vsi_rq_free(vsi_rq *rq) {
+    if (!rq)
+        return;
+    vsi_rotation_free(rq->mem, &rq->rotation);
+    vsi_free(rq->mem, rq->mean, rq->dim * sizeof *rq->mean);
+    vsi_free(rq->mem, rq, sizeof *rq);
+}
+
+static bool rq_has_grid(uint32_t bits) {
+    return bits == 1 || bits == 2 || bits == 4 || bits == 8;
+}
+
+/* Odd numbers around zero; with 8 bits all numbers, so that a row's points fit the bytes of a query. */
+static vsi_code_grid rq_grid(uint32_t bits) {
+    int32_t top = (1 << bits) - 1;
+    if (bits == 8)
+        return (vsi_code_grid){1, 128, top, 128.5f};
+    return (vsi_code_grid){2, top, top, (float)(1 << (bits - 1))};
+}
+
+/* A mean is at most as long as vectors may be, and as those that it is the mean of. NaN is neither. */
+static bool rq_mean_is_short(int metric, double square) {
+    return square <= (metric == VS_COSINE ? 1 + 0x1p-20 : RQ_LONG * RQ_LONG);
+}
+
+static vs_status rq_check(vsi_err *err, const vsi_rq_spec *spec) {
+    if (spec->dim < 1 || spec->dim > VS_DIM_MAX)
+        return vsi_fail(err, VS_ERR_INVALID, "codes: dim is %u, expected 1 to %u", spec->dim,
+                        VS_DIM_MAX);
+    if (!rq_has_grid(spec->bits))
+        return vsi_fail(err, VS_ERR_INVALID, "codes: %u bits, expected 1, 2, 4 or 8", spec->bits);
+    if (spec->metric != VS_L2 && spec->metric != VS_IP && spec->metric != VS_COSINE)
+        return vsi_fail(err, VS_ERR_INVALID, "codes: metric %d (%s), expected l2, ip or cosine",
+                        spec->metric, vsi_metric_name(spec->metric));
+    return VS_OK;
+}
+
+static vs_status rq_init(vsi_err *err, const vsi_rq_spec *spec, vsi_rq *rq) {
+    size_t mean_bytes = spec->dim * sizeof *rq->mean;
+    rq->dim = spec->dim;
+    rq->bits = spec->bits;
+    rq->metric = spec->metric;
+    rq->seed = spec->seed;
+    rq->grid = rq_grid(spec->bits);
+    rq->mean = vsi_alloc_zeroed(rq->mem, mean_bytes);
+    if (!rq->mean)
+        return vsi_fail_nomem(err, mean_bytes);
+    if (spec->mean)
+        memcpy(rq->mean, spec->mean, mean_bytes);
+    rq->mean_square = rq->kernels->product(rq->mean, rq->mean, rq->dim);
+    if (!rq_mean_is_short(rq->metric, rq->mean_square))
+        return vsi_fail(err, VS_ERR_INVALID,
+                        "codes: the length of the mean is %g, expected at most %g",
+                        sqrt(rq->mean_square), rq->metric == VS_COSINE ? 1.0 : RQ_LONG);
+    vs_status st = vsi_rotation_init(err, rq->mem, rq->dim, rq->seed, &rq->rotation);
+    rq->code_bytes = (size_t)rq->rotation.padded * rq->bits / 8;
+    return st;
+}
+
+VSI_FN vs_status vsi_rq_create(vsi_err *err, vsi_mem *mem, const vsi_rq_spec *spec,
+                               const vsi_codes *kernels, vsi_rq **out) {
+    vs_status st = rq_check(err, spec);
+    if (st != VS_OK)
+        return st;
+    vsi_rq *rq = vsi_alloc_zeroed(mem, sizeof *rq);
+    if (!rq)
+        return vsi_fail_nomem(err, sizeof *rq);
+    rq->mem = mem;
+    rq->kernels = kernels;
+    st = rq_init(err, spec, rq);
+    if (st != VS_OK) {
+        vsi_rq_free(rq);
+        return st;
+    }
+    *out = rq;
+    return VS_OK;
+}
+
+VSI_FN size_t vsi_rq_packed_bytes(const vsi_rq *rq) {
+    return RQ_OFF_MEAN + rq->dim * sizeof *rq->mean;
+}
+
+VSI_FN void vsi_rq_write(const vsi_rq *rq, uint8_t *out) {
+    memset(out, 0, RQ_OFF_MEAN);
+    vsi_put_u32(out + RQ_OFF_VERSION, VSI_RQ_VERSION);
+    out[RQ_OFF_BITS] = (uint8_t)rq->bits;
+    out[RQ_OFF_METRIC] = (uint8_t)rq->metric;
+    vsi_put_u32(out + RQ_OFF_DIM, rq->dim);
+    vsi_put_u64(out + RQ_OFF_SEED, rq->seed);
+    vsi_copy_le(out + RQ_OFF_MEAN, rq->mean, rq->dim, sizeof *rq->mean);
+}
+
+static vs_status rq_read_spec(vsi_err *err, vsi_bytes packed, vsi_rq_spec *out) {
+    const uint8_t *in = packed.data;
+    if (packed.bytes < RQ_OFF_MEAN)
+        return vsi_fail(err, VS_ERR_CORRUPT, "codes: parameters of %zu bytes, expected at least %d",
+                        packed.bytes, RQ_OFF_MEAN);
+    uint32_t version = vsi_get_u32(in + RQ_OFF_VERSION);
+    if (version > VSI_RQ_VERSION)
+        return vsi_fail(err, VS_ERR_UNSUPPORTED,
+                        "codes: parameters of version %u, this build knows 1 to %d", version,
+                        VSI_RQ_VERSION);
+    *out = (vsi_rq_spec){vsi_get_u32(in + RQ_OFF_DIM), in[RQ_OFF_BITS], in[RQ_OFF_METRIC],
+                         vsi_get_u64(in + RQ_OFF_SEED), NULL};
+    if (version == 0 || vsi_get_u16(in + RQ_OFF_ZERO) || vsi_get_u32(in + RQ_OFF_DIM + 4))
+        return vsi_fail(err, VS_ERR_CORRUPT, "codes: parameters do not begin as version %d does",
+                        VSI_RQ_VERSION);
+    if (rq_check(err, out) != VS_OK) {
+        err->code = VS_ERR_CORRUPT;
+        return vsi_fail_in(err, "parameters");
+    }
+    if (packed.bytes - RQ_OFF_MEAN != out->dim * sizeof *out->mean)
+        return vsi_fail(err, VS_ERR_CORRUPT,
+                        "codes: parameters of %zu bytes for dim %u, expected %zu", packed.bytes,
+                        out->dim, RQ_OFF_MEAN + out->dim * sizeof *out->mean);
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_rq_read(vsi_err *err, vsi_mem *mem, vsi_bytes packed, const vsi_codes *kernels,
+                             vsi_rq **out) {
+    vsi_rq_spec spec;
+    vs_status st = rq_read_spec(err, packed, &spec);
+    if (st != VS_OK)
+        return st;
+    size_t mean_bytes = spec.dim * sizeof(float);
+    float *mean = vsi_alloc(mem, mean_bytes);
+    if (!mean)
+        return vsi_fail_nomem(err, mean_bytes);
+    vsi_copy_le(mean, packed.data + RQ_OFF_MEAN, spec.dim, sizeof *mean);
+    spec.mean = mean;
+    st = vsi_rq_create(err, mem, &spec, kernels, out);
+    vsi_free(mem, mean, mean_bytes);
+    if (st != VS_ERR_INVALID)
+        return st;
+    err->code = VS_ERR_CORRUPT;
+    return vsi_fail_in(err, "parameters");
+}
+
+/* ---- numbers -------------------------------------------------------------------------------- */
+
+/* A float that is not below value, which is not negative and far from the end of the range. */
+static float rq_up(double value) {
+    return (float)(value * (1 + 0x1p-22)) + FLT_MIN;
+}
+
+/* What is lost on the way from vectors to an inner product, relative to their lengths. */
+static double rq_slack(const vsi_rq *rq) {
+    return 2 * rq->rotation.relative + RQ_SLACK;
+}
+
+/* The least length of a residual that has a code of its own. */
+static double rq_short(const vsi_rq *rq) {
+    return rq->metric == VS_COSINE ? 0x1p-24 : RQ_SHORT;
+}
+
+static void rq_put_float(uint8_t *p, float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    vsi_put_u32(p, bits);
+}
+
+static float rq_get_float(const uint8_t *p) {
+    uint32_t bits = vsi_get_u32(p);
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static const uint8_t *rq_head(const vsi_rq *rq, const uint8_t *row, int which) {
+    return row + rq->code_bytes + 4 * which;
+}
+
+static void rq_put_head(const vsi_rq *rq, uint8_t *row, const float head[4]) {
+    for (int i = 0; i < 4; i++)
+        rq_put_float(row + rq->code_bytes + 4 * i, head[i]);
+}
+
+/* ---- residuals ------------------------------------------------------------------------------ */
+
+/* A vector without the mean, and what the inner product with another one is added to. */
+typedef struct rq_residual {
+    double square;     /* |x - m|^2 */
+    double base;       /* see the top */
+    double base_error; /* of base, from sums in double */
+} rq_residual;
+
+/* Into out [padded]; false when there is no code for such a vector. */
+static bool rq_subtract_mean(const vsi_rq *rq, const float *vector, float *out,
+                             rq_residual *residual) {
+    const vsi_codes *kernels = rq->kernels;
+    double square = rq->metric == VS_L2 ? 0 : kernels->product(vector, vector, rq->dim), factor = 1;
+    bool is_zero = rq->metric == VS_COSINE && square == 0;
+    if (rq->metric == VS_COSINE)
+        factor = is_zero ? 0 : 1 / sqrt(square);
+    residual->square = kernels->residual(vector, rq->mean, rq->dim, factor, out);
+    memset(out + rq->dim, 0, (rq->rotation.padded - rq->dim) * sizeof *out);
+    residual->base_error = 0;
+    if (rq->metric == VS_L2) {
+        residual->base = residual->square;
+    } else if (rq->metric == VS_COSINE) {
+        residual->base = is_zero ? (1 + rq->mean_square) / 2 : residual->square / 2;
+        residual->base_error = RQ_COSINE;
+    } else {
+        residual->base = rq->mean_square / 2 - kernels->product(vector, rq->mean, rq->dim);
+        residual->base_error = RQ_TINY * (rq->mean_square + sqrt(rq->mean_square * square));
+    }
+    return isfinite(square) && residual->square <= RQ_LONG * RQ_LONG;
+}
+
+/* ---- rows ----------------------------------------------------------------------------------- */
+
+VSI_FN size_t vsi_rq_row_bytes(const vsi_rq *rq) {
+    return rq->code_bytes + VSI_CODE_HEAD_BYTES;
+}
+
+VSI_FN size_t vsi_rq_work_bytes(const vsi_rq *rq) {
+    return (size_t)rq->rotation.padded * (sizeof(float) + 1);
+}
+
+/* The cosine that a step of the grid would reach, up to a constant. */
+static double rq_try(const vsi_rq *rq, const float *x, double step) {
+    float sums[2];
+    rq->kernels->grid(x, rq->rotation.padded, &rq->grid, (float)(1 / step), sums);
+    return sums[1] > 0 ? (double)sums[0] / sqrt((double)sums[1]) : 0;
+}
+
+/* The best of some steps around the one that suits a normal distribution: of deviation 1 these are 0.996, 0.335 and 0.0308 for
+ * 2, 4 and 8 bits (Max, "Quantizing for minimum distortion", 1960). With one bit all steps are the same. */
+static double rq_choose_step(const vsi_rq *rq, const float *x, double length) {
+    static const float first[] = {0.75f, 0.85f, 0.95f, 1.05f, 1.15f, 1.3f};
+    double normal = rq->bits == 8 ? 0.0308 : rq->bits == 4 ? 0.335 : 0.996;
+    double unit = normal * length / sqrt(rq->rotation.padded), best = unit, most = 0;
+    if (rq->bits == 1)
+        return unit;
+    for (size_t i = 0; i < sizeof first / sizeof first[0]; i++) {
+        double found = rq_try(rq, x, unit * (double)first[i]);
+        best = found > most ? unit * (double)first[i] : best;
+        most = found > most ? found : most;
+    }
+    double below = best - 0.05 * unit, above = best + 0.05 * unit;
+    double lower = rq_try(rq, x, below), higher = rq_try(rq, x, above);
+    if (lower > most || higher > most)
+        return lower > higher ? below : above;
+    return best;
+}
+
+static void rq_round(const vsi_rq *rq, const float *x, double step, uint8_t *levels) {
+    float inverse = (float)(1 / step), top = (float)rq->grid.top;
+    for (size_t i = 0; i < rq->rotation.padded; i++) {
+        float level = x[i] * inverse + rq->grid.half;
+        levels[i] = (uint8_t)(level < 0 ? 0 : level > top ? top : level);
+    }
+}
+
+/* Length, error and inverse of the head. */
+static void rq_measure(const vsi_rq *rq, const float *x, const uint8_t *levels, double length,
+                       float head[4]) {
+    double along[4] = {0}, squares[4] = {0};
+    int64_t own = 0;
+    for (size_t i = 0; i < rq->rotation.padded; i++) {
+        int32_t point = rq->grid.step * levels[i] - rq->grid.offset;
+        along[i % 4] += (double)x[i] * point;
+        squares[i % 4] += (double)x[i] * (double)x[i];
+        own += point * point;
+    }
+    double inverse = own ? 1 / sqrt((double)own) : 0;
+    double product = ((along[0] + along[1]) + (along[2] + along[3])) * inverse;
+    double square = (squares[0] + squares[1]) + (squares[2] + squares[3]);
+    float stored = (float)product;
+    double error = square + (double)stored * ((double)stored - 2 * product);
+    error = sqrt((error > 0 ? error : 0) + RQ_TINY * square);
+    head[VSI_HEAD_LENGTH] = stored;
+    head[VSI_HEAD_ERROR] = rq_up(error + (rq->rotation.relative + 2 * RQ_ULP) * length);
+    head[VSI_HEAD_INVERSE] = (float)inverse;
+}
+
+VSI_FN bool vsi_rq_encode(const vsi_rq *rq, const float *vector, void *work, uint8_t *row) {
+    float *x = work, head[4] = {INFINITY, 0, 0, 0};
+    uint8_t *levels = (uint8_t *)(x + rq->rotation.padded);
+    rq_residual residual;
+    memset(row, 0, rq->code_bytes);
+    rq_put_head(rq, row, head);
+    if (!rq_subtract_mean(rq, vector, x, &residual))
+        return false;
+    double length = sqrt(residual.square);
+    head[VSI_HEAD_BASE] = (float)residual.base;
+    head[VSI_HEAD_ERROR] = rq_up(length + 0x1p-50);
+    if (length >= rq_short(rq)) {
+        vsi_rotate(&rq->rotation, rq->kernels, x);
+        rq_round(rq, x, rq_choose_step(rq, x, length), levels);
+        rq_measure(rq, x, levels, length, head);
+        vsi_codes_pack(levels, rq->rotation.padded, rq->bits, row);
+    }
+    rq_put_head(rq, row, head);
+    return true;
+}
+
+/* The points of a row's code times unit. */
+static void rq_points(const vsi_rq *rq, const uint8_t *levels, double unit, float *out) {
+    for (size_t i = 0; i < rq->rotation.padded; i++)
+        out[i] = (float)((rq->grid.step * levels[i] - rq->grid.offset) * unit);
+}
+
+VSI_FN bool vsi_rq_decode(const vsi_rq *rq, const uint8_t *row, void *work, float *out) {
+    float *x = work;
+    uint8_t *levels = (uint8_t *)(x + rq->rotation.padded);
+    if (!isfinite(rq_get_float(rq_head(rq, row, VSI_HEAD_BASE))))
+        return false;
+    double unit = (double)rq_get_float(rq_head(rq, row, VSI_HEAD_LENGTH)) *
+                  (double)rq_get_float(rq_head(rq, row, VSI_HEAD_INVERSE));
+    vsi_codes_unpack(row, rq->rotation.padded, rq->bits, levels);
+    rq_points(rq, levels, unit, x);
+    vsi_rotate_back(&rq->rotation, rq->kernels, x);
+    for (size_t i = 0; i < rq->dim; i++)
+        out[i] = x[i] + rq->mean[i];
+    return true;
+}
+
+/* ---- queries -------------------------------------------------------------------------------- */
+
+/* What the bound needs of a query, and the errors it has to cover. */
+typedef struct rq_lengths {
+    double length; /* |q'| */
+    double error;  /* >= |q' - bytes| */
+    double base;
+    double base_error;
+    double whole; /* >= |q| */
+    double kernel_error;
+} rq_lengths;
+
+static void rq_frame(const vsi_rq *rq, const rq_lengths *q, float unit, int32_t sum,
+                     vsi_code_frame *out) {
+    double slack = rq_slack(rq), mean = sqrt(rq->mean_square), kernel = q->kernel_error;
+    double length = q->length, more = RQ_TINY * mean + 0x1p-50, relative = 16 * RQ_ULP;
+    double base_error = q->base_error + 16 * RQ_ULP * fabs(q->base);
+    if (rq->metric == VS_L2) {
+        relative += 2 * kernel;
+        base_error += 2 * kernel * q->base;
+    } else if (rq->metric == VS_IP) {
+        more += kernel * q->whole;
+        base_error += kernel * q->whole * mean;
+    } else {
+        base_error += kernel;
+    }
+    double across = length * (1 + 2 * slack) + more;
+    *out = (vsi_code_frame){
+        .step = rq->grid.step,
+        .offset = (int32_t)((uint32_t)rq->grid.offset * (uint32_t)sum),
+        .unit = unit,
+        .error = rq_up(q->error + slack * length + more),
+        .square = rq_up(across * across),
+        .length = rq_up(across),
+        .base = (float)q->base,
+        .base_error = rq_up(base_error),
+        .base_relative = (float)relative,
+        .factor = rq->metric == VS_L2 ? 2 : 1,
+    };
+}
+
+VSI_FN bool vsi_rq_prepare(const vsi_rq *rq, const float *vector, double kernel_error, void *work,
+                           vsi_rq_query *out) {
+    float *x = work, unit = 0, error_square = 0;
+    int8_t *bytes = (int8_t *)(x + rq->rotation.padded);
+    int32_t sum = 0;
+    rq_residual residual;
+    if (!rq_subtract_mean(rq, vector, x, &residual))
+        return false;
+    double length = sqrt(residual.square), error = length;
+    if (length >= rq_short(rq)) {
+        vsi_rotate(&rq->rotation, rq->kernels, x);
+        unit = rq->kernels->bytes(x, rq->rotation.padded, bytes, &sum, &error_square);
+        /* Summed in single precision in at least four lanes. */
+        error = sqrt((double)error_square * (1 + (rq->rotation.padded / 4 + 16) * RQ_ULP));
+    } else {
+        memset(bytes, 0, rq->rotation.padded);
+    }
+    rq_lengths q = {
+        length,      error, residual.base, residual.base_error, length + sqrt(rq->mean_square),
+        kernel_error};
+    rq_frame(rq, &q, unit, sum, &out->frame);
+    out->rq = rq;
+    out->bytes = bytes;
+    return true;
+}
+
+VSI_FN bool vsi_rq_prepare_row(const vsi_rq *rq, const uint8_t *row, double kernel_error,
+                               void *work, vsi_rq_query *out) {
+    float *x = work;
+    int8_t *bytes = (int8_t *)(x + rq->rotation.padded);
+    uint8_t *levels = work;
+    int32_t sum = 0;
+    double base = (double)rq_get_float(rq_head(rq, row, VSI_HEAD_BASE));
+    double length = (double)rq_get_float(rq_head(rq, row, VSI_HEAD_LENGTH));
+    double error = (double)rq_get_float(rq_head(rq, row, VSI_HEAD_ERROR));
+    if (!isfinite(base))
+        return false;
+    vsi_codes_unpack(row, rq->rotation.padded, rq->bits, levels);
+    for (size_t i = 0; i < rq->rotation.padded; i++) {
+        bytes[i] = (int8_t)(rq->grid.step * levels[i] - rq->grid.offset);
+        sum += bytes[i];
+    }
+    double whole = sqrt(length * length + error * error), mean = sqrt(rq->mean_square);
+    double base_error = rq->metric == VS_COSINE ? RQ_COSINE : RQ_TINY * mean * (whole + mean);
+    rq_lengths q = {whole, error, base, base_error, whole + mean, kernel_error};
+    float unit = (float)(length * (double)rq_get_float(rq_head(rq, row, VSI_HEAD_INVERSE)));
+    rq_frame(rq, &q, unit, sum, &out->frame);
+    out->rq = rq;
+    out->bytes = bytes;
+    return true;
+}
+
+/* ---- many rows ------------------------------------------------------------------------------ */
+
+static size_t rq_tile_rows(size_t stride, size_t n) {
+    size_t rows = RQ_TILE_BYTES / stride / RQ_TILE_MIN * RQ_TILE_MIN;
+    rows = rows < RQ_TILE_MIN ? RQ_TILE_MIN : rows > RQ_TILE ? RQ_TILE : rows;
+    return rows < n ? rows : n;
+}
+
+/* The next rows of a scan, and the inner products with them. */
+static vsi_code_rows rq_tile(const vsi_rq_query *query, const uint8_t *rows, size_t stride,
+                             size_t n, int32_t dots[RQ_TILE]) {
+    const vsi_rq *rq = query->rq;
+    vsi_code_rows tile = {rows, stride, rq->code_bytes, rq_tile_rows(stride, n)};
+    rq->kernels->dot[vsi_code_width(rq->bits)](query->bytes, rq->rotation.padded, &tile, dots);
+    return tile;
+}
+
+VSI_FN void vsi_rq_bounds(const vsi_rq_query *query, const uint8_t *rows, size_t stride, size_t n,
+                          float *lower, float *upper) {
+    int32_t dots[RQ_TILE];
+    for (size_t i = 0; i < n; i += rq_tile_rows(stride, n)) {
+        vsi_code_rows tile = rq_tile(query, rows + i * stride, stride, n - i, dots);
+        query->rq->kernels->bounds(&query->frame, &tile, dots, lower + i, upper ? upper + i : NULL);
+    }
+}
+
+VSI_FN void vsi_rq_estimates(const vsi_rq_query *query, const uint8_t *rows, size_t stride,
+                             size_t n, float *out) {
+    vsi_rq_likely(query, rows, stride, n, out, NULL);
+}
+
+/* The part of a row that its code does not see points in a random direction, in padded - 1 dims, so its product with the
+ * query is at most deviations / sqrt(padded - 1) of their lengths but for the probability named. */
+VSI_FN void vsi_rq_deviations(vsi_rq_query *query, double deviations) {
+    query->frame.spread =
+        (float)((double)query->frame.length * deviations / sqrt(query->rq->rotation.padded - 1));
+}
+
+VSI_FN void vsi_rq_likely(const vsi_rq_query *query, const uint8_t *rows, size_t stride, size_t n,
+                          float *out, float *out_wide) {
+    int32_t dots[RQ_TILE];
+    for (size_t i = 0; i < n; i += rq_tile_rows(stride, n)) {
+        vsi_code_rows tile = rq_tile(query, rows + i * stride, stride, n - i, dots);
+        query->rq->kernels->estimates(&query->frame, &tile, dots, out + i,
+                                      out_wide ? out_wide + i : NULL);
+    }
 }
 /* ---- query/topk.h ---------------------------------------------------------------------------------- */
 /* topk.h - the k nearest of a stream of candidates, in the caller's array. */

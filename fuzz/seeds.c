@@ -1,6 +1,7 @@
 /* seeds.c TARGET FOLDER - writes the seeds of a fuzz target.
  *
  *   api      programs of random calls
+ *   codes    parameters of codes with vectors
  *   file     databases that were closed or killed, with trees of several levels
  *   grammar  lines of words, cells, queries as JSON, numbers
  *   import   files of vectors, with labels, plain and compressed; numbers as text
@@ -474,13 +475,50 @@ static int seeds_grammar(void) {
     return 0;
 }
 
+/* ---- codes ---------------------------------------------------------------------------------- */
+
+static void put_u32(uint8_t *p, uint32_t value) {
+    for (int i = 0; i < 4; i++)
+        p[i] = (uint8_t)(value >> 8 * i);
+}
+
+/* Whole numbers as floats, and now and then one at the end of the range or none at all. */
+static void write_codes(const char *name, uint8_t bits, uint8_t metric, uint32_t dim) {
+    static const uint32_t odd[] = {0x7f800000, 0x7fc00000, 0x7f7fffff,
+                                   0x00000001, 0x80000000, 0x5d800000};
+    uint8_t data[2 + 24 + 12 * 100] = {0}, *mean = data + 26, *vectors = mean + (size_t)4 * dim;
+    bool is_wild = dim % 2;
+    put_u32(data, 24 + 4 * dim);
+    put_u32(data + 2, 1);
+    data[6] = bits;
+    data[7] = metric;
+    put_u32(data + 10, dim);
+    put_u32(data + 18, 12345);
+    for (uint32_t i = 0; i < 2 * dim; i++)
+        put_u32(vectors + (size_t)4 * i,
+                is_wild && i % 9 == 8 ? odd[i % 6] : 0x3f000000 + (i * 7919 << 12));
+    write_seed(name, data, 26 + (size_t)4 * dim, vectors, (size_t)8 * dim);
+}
+
+static int seeds_codes(void) {
+    static const uint8_t bits[] = {1, 2, 4, 8};
+    char name[32];
+    for (int i = 0; i < 12; i++) {
+        snprintf(name, sizeof name, "bits%d-%d", bits[i % 4], i / 4);
+        write_codes(name, bits[i % 4], (uint8_t)(VS_L2 + i / 4), (uint32_t)(1 + 8 * i));
+    }
+    write_codes("wild", 4, VS_COSINE, 99);
+    write_codes("even", 4, VS_IP, 64);
+    return 0;
+}
+
 int main(int argc, char **argv) {
     static const struct {
         const char *target;
         int (*write)(void);
-    } targets[] = {{"api", seeds_api},        {"file", seeds_file}, {"import", seeds_import},
-                   {"json", seeds_json},      {"log", seeds_log},   {"grammar", seeds_grammar},
-                   {"formats", seeds_formats}};
+    } targets[] = {{"api", seeds_api},         {"file", seeds_file},  {"import", seeds_import},
+                   {"json", seeds_json},       {"log", seeds_log},    {"grammar", seeds_grammar},
+                   {"formats", seeds_formats}, {"codes", seeds_codes}};
     if (argc != 3)
         return 2;
     folder = argv[2];

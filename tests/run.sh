@@ -69,7 +69,7 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
 done
 shift
 
-for target in log file api import formats json grammar; do
+for target in log file api import formats json grammar codes; do
     # shellcheck disable=SC2086
     add fuzz-$target ${RUNNER:-} "$BUILD/tests/fuzz-$target" fuzz/corpus/$target
 done

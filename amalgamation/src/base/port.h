@@ -87,6 +87,13 @@
 #define VSI_FN
 #endif
 
+/* In front of a declaration: the module that will call it is not written yet. */
+#if defined(__GNUC__)
+#define VSI_AHEAD __attribute__((unused))
+#else
+#define VSI_AHEAD
+#endif
+
 /* In front of a loop of few, constant steps over arrays that are registers then. */
 #if defined(__clang__)
 #define VSI_UNROLL _Pragma("clang loop unroll(full)")
