@@ -5079,7 +5079,14 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, doub
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    K(sums)(s, t, metric, out, norm);
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+        double both[4];
+        SUM4_SIGNED(s[0], t[0], zero, zero, both);
+        out[0] = both[0];
+        norm[0] = both[1];
+    } else {
+        K(sums)(s, t, metric, out, norm);
+    }
 }
 
 /* Adds a block's sums of n rows, at most four, to what the blocks before have. */
@@ -5299,7 +5306,14 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, doub
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    K(sums)(s, t, metric, out, norm);
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+        double both[4];
+        SUM4_SIGNED(s[0], t[0], zero, zero, both);
+        out[0] = both[0];
+        norm[0] = both[1];
+    } else {
+        K(sums)(s, t, metric, out, norm);
+    }
 }
 
 /* Adds a block's sums of n rows, at most four, to what the blocks before have. */
@@ -5519,7 +5533,14 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, doub
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    K(sums)(s, t, metric, out, norm);
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+        double both[4];
+        SUM4_SIGNED(s[0], t[0], zero, zero, both);
+        out[0] = both[0];
+        norm[0] = both[1];
+    } else {
+        K(sums)(s, t, metric, out, norm);
+    }
 }
 
 /* Adds a block's sums of n rows, at most four, to what the blocks before have. */
@@ -5796,7 +5817,14 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, doub
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    K(sums)(s, t, metric, out, norm);
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+        double both[4];
+        SUM4_SIGNED(s[0], t[0], zero, zero, both);
+        out[0] = both[0];
+        norm[0] = both[1];
+    } else {
+        K(sums)(s, t, metric, out, norm);
+    }
 }
 
 /* Adds a block's sums of n rows, at most four, to what the blocks before have. */
@@ -6014,7 +6042,14 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, doub
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    K(sums)(s, t, metric, out, norm);
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+        double both[4];
+        SUM4_SIGNED(s[0], t[0], zero, zero, both);
+        out[0] = both[0];
+        norm[0] = both[1];
+    } else {
+        K(sums)(s, t, metric, out, norm);
+    }
 }
 
 /* Adds a block's sums of n rows, at most four, to what the blocks before have. */
@@ -6258,7 +6293,14 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, doub
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    K(sums)(s, t, metric, out, norm);
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+        double both[4];
+        SUM4_SIGNED(s[0], t[0], zero, zero, both);
+        out[0] = both[0];
+        norm[0] = both[1];
+    } else {
+        K(sums)(s, t, metric, out, norm);
+    }
 }
 
 /* Adds a block's sums of n rows, at most four, to what the blocks before have. */
@@ -6666,7 +6708,14 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, doub
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    K(sums)(s, t, metric, out, norm);
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+        double both[4];
+        SUM4_SIGNED(s[0], t[0], zero, zero, both);
+        out[0] = both[0];
+        norm[0] = both[1];
+    } else {
+        K(sums)(s, t, metric, out, norm);
+    }
 }
 
 /* Adds a block's sums of n rows, at most four, to what the blocks before have. */
@@ -6886,7 +6935,14 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, doub
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    K(sums)(s, t, metric, out, norm);
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+        double both[4];
+        SUM4_SIGNED(s[0], t[0], zero, zero, both);
+        out[0] = both[0];
+        norm[0] = both[1];
+    } else {
+        K(sums)(s, t, metric, out, norm);
+    }
 }
 
 /* Adds a block's sums of n rows, at most four, to what the blocks before have. */
@@ -7106,7 +7162,14 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, doub
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    K(sums)(s, t, metric, out, norm);
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+        double both[4];
+        SUM4_SIGNED(s[0], t[0], zero, zero, both);
+        out[0] = both[0];
+        norm[0] = both[1];
+    } else {
+        K(sums)(s, t, metric, out, norm);
+    }
 }
 
 /* Adds a block's sums of n rows, at most four, to what the blocks before have. */
@@ -7387,7 +7450,14 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, doub
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    K(sums)(s, t, metric, out, norm);
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+        double both[4];
+        SUM4_SIGNED(s[0], t[0], zero, zero, both);
+        out[0] = both[0];
+        norm[0] = both[1];
+    } else {
+        K(sums)(s, t, metric, out, norm);
+    }
 }
 
 /* Adds a block's sums of n rows, at most four, to what the blocks before have. */
@@ -7605,7 +7675,14 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, doub
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    K(sums)(s, t, metric, out, norm);
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+        double both[4];
+        SUM4_SIGNED(s[0], t[0], zero, zero, both);
+        out[0] = both[0];
+        norm[0] = both[1];
+    } else {
+        K(sums)(s, t, metric, out, norm);
+    }
 }
 
 /* Adds a block's sums of n rows, at most four, to what the blocks before have. */
@@ -7838,7 +7915,14 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, doub
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    K(sums)(s, t, metric, out, norm);
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+        double both[4];
+        SUM4_SIGNED(s[0], t[0], zero, zero, both);
+        out[0] = both[0];
+        norm[0] = both[1];
+    } else {
+        K(sums)(s, t, metric, out, norm);
+    }
 }
 
 /* Adds a block's sums of n rows, at most four, to what the blocks before have. */
@@ -8259,7 +8343,14 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, doub
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    K(sums)(s, t, metric, out, norm);
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+        double both[4];
+        SUM4_SIGNED(s[0], t[0], zero, zero, both);
+        out[0] = both[0];
+        norm[0] = both[1];
+    } else {
+        K(sums)(s, t, metric, out, norm);
+    }
 }
 
 /* Adds a block's sums of n rows, at most four, to what the blocks before have. */
@@ -8479,7 +8570,14 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, doub
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    K(sums)(s, t, metric, out, norm);
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+        double both[4];
+        SUM4_SIGNED(s[0], t[0], zero, zero, both);
+        out[0] = both[0];
+        norm[0] = both[1];
+    } else {
+        K(sums)(s, t, metric, out, norm);
+    }
 }
 
 /* Adds a block's sums of n rows, at most four, to what the blocks before have. */
@@ -8699,7 +8797,14 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, doub
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    K(sums)(s, t, metric, out, norm);
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+        double both[4];
+        SUM4_SIGNED(s[0], t[0], zero, zero, both);
+        out[0] = both[0];
+        norm[0] = both[1];
+    } else {
+        K(sums)(s, t, metric, out, norm);
+    }
 }
 
 /* Adds a block's sums of n rows, at most four, to what the blocks before have. */
@@ -8975,7 +9080,14 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, doub
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    K(sums)(s, t, metric, out, norm);
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+        double both[4];
+        SUM4_SIGNED(s[0], t[0], zero, zero, both);
+        out[0] = both[0];
+        norm[0] = both[1];
+    } else {
+        K(sums)(s, t, metric, out, norm);
+    }
 }
 
 /* Adds a block's sums of n rows, at most four, to what the blocks before have. */
@@ -9193,7 +9305,14 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, doub
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    K(sums)(s, t, metric, out, norm);
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+        double both[4];
+        SUM4_SIGNED(s[0], t[0], zero, zero, both);
+        out[0] = both[0];
+        norm[0] = both[1];
+    } else {
+        K(sums)(s, t, metric, out, norm);
+    }
 }
 
 /* Adds a block's sums of n rows, at most four, to what the blocks before have. */
@@ -9414,7 +9533,14 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, doub
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    K(sums)(s, t, metric, out, norm);
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+        double both[4];
+        SUM4_SIGNED(s[0], t[0], zero, zero, both);
+        out[0] = both[0];
+        norm[0] = both[1];
+    } else {
+        K(sums)(s, t, metric, out, norm);
+    }
 }
 
 /* Adds a block's sums of n rows, at most four, to what the blocks before have. */
@@ -9764,7 +9890,14 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, doub
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    K(sums)(s, t, metric, out, norm);
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+        double both[4];
+        SUM4_SIGNED(s[0], t[0], zero, zero, both);
+        out[0] = both[0];
+        norm[0] = both[1];
+    } else {
+        K(sums)(s, t, metric, out, norm);
+    }
 }
 
 /* Adds a block's sums of n rows, at most four, to what the blocks before have. */
@@ -9982,7 +10115,14 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, doub
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    K(sums)(s, t, metric, out, norm);
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+        double both[4];
+        SUM4_SIGNED(s[0], t[0], zero, zero, both);
+        out[0] = both[0];
+        norm[0] = both[1];
+    } else {
+        K(sums)(s, t, metric, out, norm);
+    }
 }
 
 /* Adds a block's sums of n rows, at most four, to what the blocks before have. */
