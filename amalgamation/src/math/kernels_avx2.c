@@ -18,10 +18,19 @@ VSI_INLINE __m256i load_bytes_avx2(const uint8_t *p) {
     return _mm256_loadu_si256((const __m256i *)(const void *)p);
 }
 
+/* Eight bytes from p + at on, zeros from p + n on. */
+static inline int64_t load_word_avx2(const uint8_t *p, size_t n, size_t at) {
+    int64_t word = 0;
+    if (at + 8 <= n)
+        memcpy(&word, p + at, 8);
+    else if (at < n)
+        memcpy(&word, p + at, n - at);
+    return word;
+}
+
 static inline __m256i load_few_bytes_avx2(const uint8_t *p, size_t n) {
-    uint8_t bytes[32] = {0};
-    memcpy(bytes, p, n);
-    return load_bytes_avx2(bytes);
+    return _mm256_set_epi64x(load_word_avx2(p, n, 24), load_word_avx2(p, n, 16),
+                             load_word_avx2(p, n, 8), load_word_avx2(p, n, 0));
 }
 
 /* n of 1 to 31 bytes, behind zeros where 32 bytes lie before their end, else in front of them. */
