@@ -3,7 +3,7 @@
 #include "query/tile.h"
 #include "vt.h"
 
-enum { DIM_MAX = 2100, QUERIES_MAX = 70, ROWS = 37 };
+enum { DIM_MAX = 600, QUERIES_MAX = 40, ROWS = 37, ROUNDS = 4 };
 
 /* Ways to fill vectors: some that single precision has trouble with. */
 enum { SPREAD, TIES, ZEROS, TINY, HUGE_ONES, FAR_AWAY, EXTREMES, KINDS };
@@ -46,31 +46,42 @@ static uint8_t *make_vectors(vt_rng *rng, int kind, const vsi_field *field, size
     return out;
 }
 
-/* What is kept at each limit; io_left_out: how many are not, of those at distances that are limited.
- * Limits are distances that rows have. */
+/* A distance that a row has, just below one, or none. */
+static double make_limit(vt_rng *rng, int round, const double *out, size_t n) {
+    double limit = out[vt_below(rng, n)];
+    return round == 3 ? INFINITY : round == 2 ? nextafter(limit, -INFINITY) : limit;
+}
+
+/* What is kept at limits that all queries have at a time; io_left_out: how many rows are not, of those at
+ * distances that are limited. */
 static void check_limits(vsi_tile *tile, const vsi_kernels *kernels, const vsi_field *field,
                          const uint8_t *queries, size_t count, const uint8_t *rows, size_t n,
                          vt_rng *rng, uint64_t io_left_out[2]) {
+    static double out[QUERIES_MAX][ROWS], limit[QUERIES_MAX];
+    double scratch[ROWS];
     uint32_t keep[ROWS];
     for (size_t q = 0; q < count; q++) {
-        double out[ROWS], scratch[ROWS];
         vsi_score score = vsi_score_begin(kernels, field, queries + q * field->vector_bytes);
-        vsi_score_rows(&score, rows, n, INFINITY, out, scratch);
-        for (int round = 0; round < 4; round++) {
-            double limit = round == 3 ? INFINITY : out[vt_below(rng, n)];
-            limit = round == 2 ? nextafter(limit, -INFINITY) : limit;
-            vsi_tile_limit(tile, q, limit);
-            vsi_tile_keep(tile, q / VSI_TILE_QUERIES, keep);
+        vsi_score_rows(&score, rows, n, INFINITY, out[q], scratch);
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        for (size_t q = 0; q < count; q++) {
+            limit[q] = make_limit(rng, round, out[q], n);
+            vsi_tile_limit(tile, q, limit[q]);
+        }
+        for (size_t q = 0; q < count; q++) {
+            if (q % VSI_TILE_QUERIES == 0)
+                vsi_tile_keep(tile, q / VSI_TILE_QUERIES, keep);
             for (size_t i = 0; i < n; i++) {
                 bool is_kept = keep[i] >> q % VSI_TILE_QUERIES & 1;
                 io_left_out[0] += !is_kept;
                 io_left_out[1] += round < 3;
-                if (!is_kept && !(out[i] > limit))
+                if (!is_kept && !(out[q][i] > limit[q]))
                     vt_fail(__FILE__, __LINE__,
                             "%s, %s %s of %lu: row %zu at %.17g is left out at %.17g",
                             kernels->name, vsi_type_name(field->type),
-                            vsi_metric_name(field->metric), (unsigned long)field->dim, i, out[i],
-                            limit);
+                            vsi_metric_name(field->metric), (unsigned long)field->dim, i, out[q][i],
+                            limit[q]);
             }
         }
     }
@@ -115,8 +126,8 @@ VT_TEST(no_row_that_is_near_enough_is_left_out_and_others_are) {
                     for (size_t d = 0; d < sizeof dim / sizeof dim[0]; d++)
                         check_tile(&rng, vsi_kernels_choose(name), type[t], metric, kind, dim[d],
                                    left_out);
-                    bool is_tame = kind == SPREAD || kind == EXTREMES;
-                    if (is_tame && left_out[0] < left_out[1] / 4)
+                    bool is_tame = kind == SPREAD; /* others have many rows at the limit */
+                    if (is_tame && left_out[0] < left_out[1] / 8)
                         vt_fail(__FILE__, __LINE__,
                                 "%s, %s %s, kind %d: only %llu of %llu left out", name,
                                 vsi_type_name(type[t]), vsi_metric_name(metric), kind,
