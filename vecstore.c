@@ -5138,7 +5138,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
     }
 }
 
-/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
+/* One body for both shapes saves a seventh of the library's code. */
 #define KERNEL_METRIC(name, metric)                                                                \
     static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
                                            const void *const *rows, size_t dim, size_t n,          \
@@ -5365,7 +5365,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
     }
 }
 
-/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
+/* One body for both shapes saves a seventh of the library's code. */
 #define KERNEL_METRIC(name, metric)                                                                \
     static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
                                            const void *const *rows, size_t dim, size_t n,          \
@@ -5592,7 +5592,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
     }
 }
 
-/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
+/* One body for both shapes saves a seventh of the library's code. */
 #define KERNEL_METRIC(name, metric)                                                                \
     static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
                                            const void *const *rows, size_t dim, size_t n,          \
@@ -5876,7 +5876,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
     }
 }
 
-/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
+/* One body for both shapes saves a seventh of the library's code. */
 #define KERNEL_METRIC(name, metric)                                                                \
     static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
                                            const void *const *rows, size_t dim, size_t n,          \
@@ -6101,7 +6101,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
     }
 }
 
-/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
+/* One body for both shapes saves a seventh of the library's code. */
 #define KERNEL_METRIC(name, metric)                                                                \
     static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
                                            const void *const *rows, size_t dim, size_t n,          \
@@ -6352,7 +6352,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
     }
 }
 
-/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
+/* One body for both shapes saves a seventh of the library's code. */
 #define KERNEL_METRIC(name, metric)                                                                \
     static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
                                            const void *const *rows, size_t dim, size_t n,          \
@@ -6767,7 +6767,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
     }
 }
 
-/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
+/* One body for both shapes saves a seventh of the library's code. */
 #define KERNEL_METRIC(name, metric)                                                                \
     static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
                                            const void *const *rows, size_t dim, size_t n,          \
@@ -6994,7 +6994,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
     }
 }
 
-/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
+/* One body for both shapes saves a seventh of the library's code. */
 #define KERNEL_METRIC(name, metric)                                                                \
     static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
                                            const void *const *rows, size_t dim, size_t n,          \
@@ -7221,7 +7221,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
     }
 }
 
-/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
+/* One body for both shapes saves a seventh of the library's code. */
 #define KERNEL_METRIC(name, metric)                                                                \
     static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
                                            const void *const *rows, size_t dim, size_t n,          \
@@ -7509,7 +7509,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
     }
 }
 
-/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
+/* One body for both shapes saves a seventh of the library's code. */
 #define KERNEL_METRIC(name, metric)                                                                \
     static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
                                            const void *const *rows, size_t dim, size_t n,          \
@@ -7734,7 +7734,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
     }
 }
 
-/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
+/* One body for both shapes saves a seventh of the library's code. */
 #define KERNEL_METRIC(name, metric)                                                                \
     static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
                                            const void *const *rows, size_t dim, size_t n,          \
@@ -7974,7 +7974,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
     }
 }
 
-/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
+/* One body for both shapes saves a seventh of the library's code. */
 #define KERNEL_METRIC(name, metric)                                                                \
     static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
                                            const void *const *rows, size_t dim, size_t n,          \
@@ -8402,7 +8402,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
     }
 }
 
-/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
+/* One body for both shapes saves a seventh of the library's code. */
 #define KERNEL_METRIC(name, metric)                                                                \
     static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
                                            const void *const *rows, size_t dim, size_t n,          \
@@ -8629,7 +8629,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
     }
 }
 
-/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
+/* One body for both shapes saves a seventh of the library's code. */
 #define KERNEL_METRIC(name, metric)                                                                \
     static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
                                            const void *const *rows, size_t dim, size_t n,          \
@@ -8856,7 +8856,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
     }
 }
 
-/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
+/* One body for both shapes saves a seventh of the library's code. */
 #define KERNEL_METRIC(name, metric)                                                                \
     static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
                                            const void *const *rows, size_t dim, size_t n,          \
@@ -9139,7 +9139,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
     }
 }
 
-/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
+/* One body for both shapes saves a seventh of the library's code. */
 #define KERNEL_METRIC(name, metric)                                                                \
     static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
                                            const void *const *rows, size_t dim, size_t n,          \
@@ -9364,7 +9364,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
     }
 }
 
-/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
+/* One body for both shapes saves a seventh of the library's code. */
 #define KERNEL_METRIC(name, metric)                                                                \
     static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
                                            const void *const *rows, size_t dim, size_t n,          \
@@ -9592,7 +9592,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
     }
 }
 
-/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
+/* One body for both shapes saves a seventh of the library's code. */
 #define KERNEL_METRIC(name, metric)                                                                \
     static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
                                            const void *const *rows, size_t dim, size_t n,          \
@@ -9949,7 +9949,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
     }
 }
 
-/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
+/* One body for both shapes saves a seventh of the library's code. */
 #define KERNEL_METRIC(name, metric)                                                                \
     static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
                                            const void *const *rows, size_t dim, size_t n,          \
@@ -10174,7 +10174,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
     }
 }
 
-/* One body for both shapes: the code is half as large, and a branch per four rows is not to be seen. */
+/* One body for both shapes saves a seventh of the library's code. */
 #define KERNEL_METRIC(name, metric)                                                                \
     static VSI_NOINLINE void K(name##_all)(const void *query, const ELEM *first,                   \
                                            const void *const *rows, size_t dim, size_t n,          \
@@ -20385,8 +20385,8 @@ VSI_FN uint64_t vsi_log_bytes(const vsi_log *log);
 
 enum {
     /* A file system keeps a note of each block that is written for the first time, and a sync waits for it. Small
-     * commits therefore find zeros in their blocks, written ahead in one go: 1.8 times the synced appends of 640
-     * bytes per second on ext4, with 256 KiB as with 64 KiB or 1 MiB (bench/RESULTS.md). */
+     * commits therefore find zeros in their blocks, written ahead in one go: 1.7 to 1.8 times the synced appends of
+     * 640 bytes per second on ext4, most with 256 KiB (bench/RESULTS.md). */
     LOG_AHEAD_BYTES_MAX = 256 << 10,
     LOG_SMALL_BYTES = 32 << 10, /* more between two syncs would write the zeros for nothing */
     LOG_ZEROS_BYTES = 16 << 10
@@ -26665,7 +26665,7 @@ typedef struct vsi_tile_group {
 typedef struct vsi_tile {
     const vsi_kernels *kernels;
     const vsi_field *field;
-    size_t count, rows_max;
+    size_t rows_max;
     vsi_tile_group *
         group; /* of VSI_TILE_QUERIES queries each, the last one's lanes without a query are zero */
     float *wide; /* [rows_max][dim] rows of another type than f32 */
@@ -26709,7 +26709,7 @@ VSI_FN void vsi_tile_keep(const vsi_tile *tile, size_t group, uint32_t *out_keep
  * small products: such a query, and such a row, keeps all. */
 /* uses query/tile.h */
 
-/* Fewer queries read a tile from the cache one by one as fast. Measured: bench/RESULTS.md. */
+/* A group costs the same however many of its lanes have a query. Where it begins to pay, bench/RESULTS.md has. */
 enum { TILE_QUERIES_MIN = 8, TILE_BYTES = 256 << 10, TILE_ROWS_MIN = 8, TILE_PAD = 16 };
 
 static const double tile_v = 0x1p-24, tile_c = 300 * 0x1p-24;
@@ -26737,11 +26737,8 @@ VSI_FN void vsi_tile_begin(vsi_tile *tile, const vsi_kernels *kernels, const vsi
                            size_t count, void *memory) {
     const size_t groups = tile_groups(count), lanes = (size_t)field->dim * VSI_TILE_QUERIES;
     memset(memory, 0, vsi_tile_bytes(field, count));
-    *tile = (vsi_tile){.kernels = kernels,
-                       .field = field,
-                       .count = count,
-                       .rows_max = tile_rows(field),
-                       .group = memory};
+    *tile = (vsi_tile){
+        .kernels = kernels, .field = field, .rows_max = tile_rows(field), .group = memory};
     float *floats = (float *)(void *)(tile->group + groups);
     for (size_t i = 0; i < groups; i++, floats += lanes)
         tile->group[i].queries = floats;
@@ -27055,7 +27052,7 @@ static vs_status exact_filter(vsi_err *err, exact_scan *scan, uint32_t slot, siz
     for (size_t at = 0; st == VS_OK && at < scan->count; at += VSI_TILE_QUERIES) {
         uint32_t any = 0;
         st = exact_keep(err, scan, at / VSI_TILE_QUERIES, slot, n, &breaths);
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; st == VS_OK && i < n; i++)
             any |= scan->keep[i];
         for (size_t q = at; st == VS_OK && q < scan->count && any; q++, any >>= 1)
             if (any & 1)
@@ -31951,7 +31948,7 @@ static vs_status serialize_run(vs_db *db, serialize_use *use, void *ctx) {
     vs_vfs *vfs = NULL;
     vs_status st = vsi_memory_vfs_create(&db->mem.hook, &vfs);
     if (st != VS_OK)
-        st = vsi_fail(&err, st, "no memory for a file system of the copy");
+        st = vsi_fail(&err, st, "no memory to make the serialized copy in");
     if (st == VS_OK)
         st = vsi_clone(&err, db->engine, vfs, VSI_MEMORY_PATH);
     if (st == VS_OK)

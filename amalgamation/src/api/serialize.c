@@ -65,7 +65,7 @@ static vs_status serialize_run(vs_db *db, serialize_use *use, void *ctx) {
     vs_vfs *vfs = NULL;
     vs_status st = vsi_memory_vfs_create(&db->mem.hook, &vfs);
     if (st != VS_OK)
-        st = vsi_fail(&err, st, "no memory for a file system of the copy");
+        st = vsi_fail(&err, st, "no memory to make the serialized copy in");
     if (st == VS_OK)
         st = vsi_clone(&err, db->engine, vfs, VSI_MEMORY_PATH);
     if (st == VS_OK)

@@ -179,7 +179,7 @@ static vs_status exact_filter(vsi_err *err, exact_scan *scan, uint32_t slot, siz
     for (size_t at = 0; st == VS_OK && at < scan->count; at += VSI_TILE_QUERIES) {
         uint32_t any = 0;
         st = exact_keep(err, scan, at / VSI_TILE_QUERIES, slot, n, &breaths);
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; st == VS_OK && i < n; i++)
             any |= scan->keep[i];
         for (size_t q = at; st == VS_OK && q < scan->count && any; q++, any >>= 1)
             if (any & 1)

@@ -14,7 +14,7 @@
  * small products: such a query, and such a row, keeps all. */
 #include "query/tile.h"
 
-/* Fewer queries read a tile from the cache one by one as fast. Measured: bench/RESULTS.md. */
+/* A group costs the same however many of its lanes have a query. Where it begins to pay, bench/RESULTS.md has. */
 enum { TILE_QUERIES_MIN = 8, TILE_BYTES = 256 << 10, TILE_ROWS_MIN = 8, TILE_PAD = 16 };
 
 static const double tile_v = 0x1p-24, tile_c = 300 * 0x1p-24;
@@ -42,11 +42,8 @@ VSI_FN void vsi_tile_begin(vsi_tile *tile, const vsi_kernels *kernels, const vsi
                            size_t count, void *memory) {
     const size_t groups = tile_groups(count), lanes = (size_t)field->dim * VSI_TILE_QUERIES;
     memset(memory, 0, vsi_tile_bytes(field, count));
-    *tile = (vsi_tile){.kernels = kernels,
-                       .field = field,
-                       .count = count,
-                       .rows_max = tile_rows(field),
-                       .group = memory};
+    *tile = (vsi_tile){
+        .kernels = kernels, .field = field, .rows_max = tile_rows(field), .group = memory};
     float *floats = (float *)(void *)(tile->group + groups);
     for (size_t i = 0; i < groups; i++, floats += lanes)
         tile->group[i].queries = floats;

@@ -19,7 +19,7 @@ typedef struct vsi_tile_group {
 typedef struct vsi_tile {
     const vsi_kernels *kernels;
     const vsi_field *field;
-    size_t count, rows_max;
+    size_t rows_max;
     vsi_tile_group *
         group; /* of VSI_TILE_QUERIES queries each, the last one's lanes without a query are zero */
     float *wide; /* [rows_max][dim] rows of another type than f32 */

@@ -15,8 +15,8 @@
 
 enum {
     /* A file system keeps a note of each block that is written for the first time, and a sync waits for it. Small
-     * commits therefore find zeros in their blocks, written ahead in one go: 1.8 times the synced appends of 640
-     * bytes per second on ext4, with 256 KiB as with 64 KiB or 1 MiB (bench/RESULTS.md). */
+     * commits therefore find zeros in their blocks, written ahead in one go: 1.7 to 1.8 times the synced appends of
+     * 640 bytes per second on ext4, most with 256 KiB (bench/RESULTS.md). */
     LOG_AHEAD_BYTES_MAX = 256 << 10,
     LOG_SMALL_BYTES = 32 << 10, /* more between two syncs would write the zeros for nothing */
     LOG_ZEROS_BYTES = 16 << 10
