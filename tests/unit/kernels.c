@@ -571,9 +571,14 @@ VT_TEST(unknown_names_choose_no_table) {
 
 #if defined(VSI_X86) && defined(__GNUC__)
 
+/* Not every compiler can be asked for this one by name. */
+static bool machine_has_f16c(void) {
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+
 static bool machine_has_avx2(void) {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("f16c");
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && machine_has_f16c();
 }
 
 static bool machine_has_avx512(void) {
