@@ -28,7 +28,8 @@ typedef struct vsi_engine_config {
     uint32_t trailer_bytes; /* of a database that is created */
     vs_log_fn log_fn;       /* NULL: no messages */
     void *log_ctx;
-    vsi_watcher *watcher; /* borrowed; NULL: nobody watches long calls */
+    vsi_watcher *watcher;   /* borrowed; NULL: nobody watches long calls */
+    const vsi_codes *codes; /* kernels for codes, borrowed; NULL: the best ones */
 } vsi_engine_config;
 
 /* A thread that asks config.busy_fn whether to wait on; lives on its stack. */
