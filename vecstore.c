@@ -4581,8 +4581,10 @@ enum { VSI_TILE_QUERIES = 32 };
 /* Bit q of out_keep[r]: row r is kept for query q. out_keep [n]. */
 typedef void vsi_tile_kernel(const vsi_tile_rows *tile, uint32_t *out_keep);
 
-/* n elements of another type in single precision. */
+/* n elements of another type in single precision; to has room for VSI_WIDEN_PAD more, which hold anything then. */
 typedef void vsi_widen_kernel(float *to, const void *from, size_t n);
+
+enum { VSI_WIDEN_PAD = 16 };
 
 typedef struct vsi_kernels {
     const char *name;
@@ -27260,7 +27262,7 @@ VSI_FN void vsi_tile_keep(const vsi_tile *tile, size_t group, uint32_t *out_keep
 /* uses query/tile.h */
 
 /* A group costs the same however many of its lanes have a query. Where it begins to pay, bench/RESULTS.md has. */
-enum { TILE_QUERIES_MIN = 8, TILE_BYTES = 256 << 10, TILE_ROWS_MIN = 8, TILE_PAD = 16 };
+enum { TILE_QUERIES_MIN = 8, TILE_BYTES = 256 << 10, TILE_ROWS_MIN = 8 };
 
 static const double tile_v = 0x1p-24, tile_c = 300 * 0x1p-24;
 
@@ -27280,7 +27282,7 @@ static size_t tile_rows(const vsi_field *field) {
 VSI_FN size_t vsi_tile_bytes(const vsi_field *field, size_t count) {
     size_t dim = field->dim;
     return tile_groups(count) * (sizeof(vsi_tile_group) + dim * VSI_TILE_QUERIES * sizeof(float)) +
-           (tile_rows(field) * dim + TILE_PAD) * sizeof(float);
+           (tile_rows(field) * dim + VSI_WIDEN_PAD) * sizeof(float);
 }
 
 VSI_FN void vsi_tile_begin(vsi_tile *tile, const vsi_kernels *kernels, const vsi_field *field,
@@ -27427,7 +27429,8 @@ VSI_FN bool vsi_sieve_fits(const vsi_coll *coll, uint32_t field) {
 
 VSI_FN size_t vsi_sieve_bytes(const vsi_field *field, size_t count) {
     return sieve_round(count * (sizeof(vsi_rq_query) + sizeof(bool))) +
-           count * sieve_round(vsi_rq_work_bytes(field->dim)) + field->dim * sizeof(float);
+           count * sieve_round(vsi_rq_work_bytes(field->dim)) +
+           (field->dim + VSI_WIDEN_PAD) * sizeof(float);
 }
 
 VSI_FN void vsi_sieve_begin(vsi_sieve *sieve, const vsi_kernels *kernels, const vsi_coll *coll,
@@ -27522,7 +27525,7 @@ VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_field *fi
 /* uses query/tile.h */
 /* uses store/budget.h */
 
-enum { EXACT_TILE_ROWS = VSI_TILE_ROWS_MAX, EXACT_BREATH_ORDERS = 128 };
+enum { EXACT_TILE_ROWS = VSI_TILE_ROWS_MAX, EXACT_BREATH_ORDERS = 128, EXACT_TILE_QUERIES = 20 };
 
 typedef struct exact_scan {
     const vsi_coll *coll;
@@ -27793,12 +27796,10 @@ static vs_status exact_finish(exact_scan *scan) {
     return scan->order_st;
 }
 
-/* Whether codes are what suits so many queries. */
+/* Whether codes are what suits so many queries: they are read once for each, a tile costs the same up to
+ * VSI_TILE_QUERIES. Where the two meet, bench/RESULTS.md has. */
 static bool exact_sifts(const vsi_coll *coll, uint32_t field, size_t count) {
-    (void)count;
-    if (getenv("NOSIEVE") && vsi_tile_fits(&coll->desc->field[field], count))
-        return false;
-    return vsi_sieve_fits(coll, field);
+    return count < EXACT_TILE_QUERIES && vsi_sieve_fits(coll, field);
 }
 
 VSI_FN size_t vsi_exact_bytes(const vsi_coll *coll, uint32_t at, size_t count) {

@@ -403,8 +403,9 @@ VT_TEST(the_error_of_a_row_is_what_decoding_misses_and_not_less) {
             encode_all(f);
             for (size_t i = 0; i < ROWS; i++) {
                 VT_CHECK(vsi_rq_decode(f->rq, row_at(f, i), f->work, out));
-                vsi_copy_le(head, row_at(f, i) + vsi_rq_row_bytes(f->rq->dim, f->rq->bits) - sizeof head, 4,
-                            sizeof(float));
+                vsi_copy_le(head,
+                            row_at(f, i) + vsi_rq_row_bytes(f->rq->dim, f->rq->bits) - sizeof head,
+                            4, sizeof(float));
                 double missed = sqrt(distance(VS_L2, out, f->vectors[i], 320)),
                        error = (double)head[VSI_HEAD_ERROR];
                 double slack = 1e-5 * length(f->vectors[i], 320) + 1e-14;
@@ -438,6 +439,45 @@ VT_TEST(vectors_that_are_not_finite_or_too_long_have_no_code_and_are_never_exclu
                 VT_CHECK(fits || (lower[0] == -INFINITY && upper[0] == INFINITY));
                 vsi_rq_estimates(&query, f->rows, f->stride, 1, lower);
                 VT_CHECK(fits || lower[0] == -INFINITY);
+            }
+    end(f);
+}
+
+/* A row that one table has made is right by all of them, on data of every shape; one of another vector, or with a
+ * head that says something else, is not. */
+VT_TEST(rows_are_right_of_their_own_vectors_only_whatever_table_made_them) {
+    fixture *f = calloc(1, sizeof *f);
+    vt_rng rng = {vt_seed()};
+    char names[64];
+    begin(f);
+    snprintf(names, sizeof names, "%s", vsi_kernels_names());
+    for (char *name = strtok(names, " "); name; name = strtok(NULL, " "))
+        for (int shape = 0; shape < SHAPES; shape++)
+            for (size_t m = 0; m < 3; m++) {
+                uint32_t dim = 8 + (uint32_t)vt_below(&rng, 300), bits = widths[vt_below(&rng, 4)];
+                fill(f, &rng, shape, dim);
+                fill_mean(f, dim, metrics[m], 0);
+                make(f, dim, metrics[m], bits, vt_random(&rng));
+                const vsi_codes *own = f->rq->kernels;
+                for (size_t i = 0; i < ROWS; i++) {
+                    vsi_rq_encode(f->rq, f->vectors[i], f->work, row_at(f, i));
+                    f->rq->kernels = vsi_codes_choose(name);
+                    VT_CHECK(vsi_rq_check(f->rq, f->vectors[i], f->work, row_at(f, i)));
+                    f->rq->kernels = own;
+                }
+                if (shape != NORMAL || bits == 1)
+                    continue;
+                VT_CHECK(!vsi_rq_check(f->rq, f->vectors[1], f->work, row_at(f, 0)));
+                for (size_t at = 0; at < 4; at++) {
+                    float number;
+                    uint8_t *head = row_at(f, 0) + f->rq->code_bytes + 4 * at;
+                    vsi_copy_le(&number, head, 1, 4);
+                    number *= 1.02f;
+                    vsi_copy_le(head, &number, 1, 4);
+                    VT_CHECK(!vsi_rq_check(f->rq, f->vectors[0], f->work, row_at(f, 0)));
+                    number /= 1.02f;
+                    vsi_copy_le(head, &number, 1, 4);
+                }
             }
     end(f);
 }

@@ -46,8 +46,10 @@ enum { VSI_TILE_QUERIES = 32 };
 /* Bit q of out_keep[r]: row r is kept for query q. out_keep [n]. */
 typedef void vsi_tile_kernel(const vsi_tile_rows *tile, uint32_t *out_keep);
 
-/* n elements of another type in single precision. */
+/* n elements of another type in single precision; to has room for VSI_WIDEN_PAD more, which hold anything then. */
 typedef void vsi_widen_kernel(float *to, const void *from, size_t n);
+
+enum { VSI_WIDEN_PAD = 16 };
 
 typedef struct vsi_kernels {
     const char *name;

@@ -5,7 +5,7 @@
 #include "query/tile.h"
 #include "store/budget.h"
 
-enum { EXACT_TILE_ROWS = VSI_TILE_ROWS_MAX, EXACT_BREATH_ORDERS = 128 };
+enum { EXACT_TILE_ROWS = VSI_TILE_ROWS_MAX, EXACT_BREATH_ORDERS = 128, EXACT_TILE_QUERIES = 20 };
 
 typedef struct exact_scan {
     const vsi_coll *coll;
@@ -276,12 +276,10 @@ static vs_status exact_finish(exact_scan *scan) {
     return scan->order_st;
 }
 
-/* Whether codes are what suits so many queries. */
+/* Whether codes are what suits so many queries: they are read once for each, a tile costs the same up to
+ * VSI_TILE_QUERIES. Where the two meet, bench/RESULTS.md has. */
 static bool exact_sifts(const vsi_coll *coll, uint32_t field, size_t count) {
-    (void)count;
-    if (getenv("NOSIEVE") && vsi_tile_fits(&coll->desc->field[field], count))
-        return false;
-    return vsi_sieve_fits(coll, field);
+    return count < EXACT_TILE_QUERIES && vsi_sieve_fits(coll, field);
 }
 
 VSI_FN size_t vsi_exact_bytes(const vsi_coll *coll, uint32_t at, size_t count) {

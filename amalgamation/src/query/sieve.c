@@ -12,7 +12,8 @@ VSI_FN bool vsi_sieve_fits(const vsi_coll *coll, uint32_t field) {
 
 VSI_FN size_t vsi_sieve_bytes(const vsi_field *field, size_t count) {
     return sieve_round(count * (sizeof(vsi_rq_query) + sizeof(bool))) +
-           count * sieve_round(vsi_rq_work_bytes(field->dim)) + field->dim * sizeof(float);
+           count * sieve_round(vsi_rq_work_bytes(field->dim)) +
+           (field->dim + VSI_WIDEN_PAD) * sizeof(float);
 }
 
 VSI_FN void vsi_sieve_begin(vsi_sieve *sieve, const vsi_kernels *kernels, const vsi_coll *coll,

@@ -15,7 +15,7 @@
 #include "query/tile.h"
 
 /* A group costs the same however many of its lanes have a query. Where it begins to pay, bench/RESULTS.md has. */
-enum { TILE_QUERIES_MIN = 8, TILE_BYTES = 256 << 10, TILE_ROWS_MIN = 8, TILE_PAD = 16 };
+enum { TILE_QUERIES_MIN = 8, TILE_BYTES = 256 << 10, TILE_ROWS_MIN = 8 };
 
 static const double tile_v = 0x1p-24, tile_c = 300 * 0x1p-24;
 
@@ -35,7 +35,7 @@ static size_t tile_rows(const vsi_field *field) {
 VSI_FN size_t vsi_tile_bytes(const vsi_field *field, size_t count) {
     size_t dim = field->dim;
     return tile_groups(count) * (sizeof(vsi_tile_group) + dim * VSI_TILE_QUERIES * sizeof(float)) +
-           (tile_rows(field) * dim + TILE_PAD) * sizeof(float);
+           (tile_rows(field) * dim + VSI_WIDEN_PAD) * sizeof(float);
 }
 
 VSI_FN void vsi_tile_begin(vsi_tile *tile, const vsi_kernels *kernels, const vsi_field *field,
