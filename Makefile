@@ -233,7 +233,7 @@ check-run: check-amalgamation all $(if $(SAN),,bench-programs) test-programs
 	    SAN="$(SAN)" SUITE="$(SUITE)" LONG="$(LONG)" JOBS="$(JOBS)" tests/run.sh $(TESTS) -- $(CRASH_FAST)
 
 # The concurrency suite alone, for SAN=thread.
-check-threads: $T/api-threads $T/api-threads-debug $T/api-threads-mapped
+check-threads: $(filter $T/api-threads%,$(FORMS_T_$(WAY)))
 	@SUITE=api-threads NO_SCRIPTS=1 BUILD="$(BUILD)" tests/run.sh $^ --
 
 check-long: deps
