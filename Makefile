@@ -215,11 +215,13 @@ FORMS_T_usual := $(filter-out $(SLOW_T),$(WHOLE_T)) $(WHOLE_T:%=%-debug) $(MAPPE
 FORMS_T_san   := $(WHOLE_T:%=%-debug) $(MAPPED_T) $(FLIPS_T)-debug
 FORMS_T_brief := $(WHOLE_T) $(FLIPS_T)
 TESTS := $(UNIT_T) $(FORMS_T_$(WAY)) $(FAULT_T)
-# Under sanitizers, which take five times as long, and with BRIEF=1 a smaller slice of the campaigns; what damages
-# files byte by byte then takes fewer of them (VT_BRIEF).
-SLICE := $(if $(SAN)$(BRIEF),$(if $(LONG),,1))
-CRASH_FAST := $(if $(SLICE),--images 800 --chains 130 --oom 1 --faults 500 --every 24, \
-    --images 2500 --chains 400 --oom 1 --faults 1500 --every 8) --quiet
+# With BRIEF=1 a smaller slice of the campaigns, under sanitizers, which take five times as long, half of that; what
+# damages files byte by byte and fails call after call then takes fewer of them (VT_BRIEF).
+SLICE := $(filter san brief,$(WAY))
+CRASH_usual := --images 2500 --chains 400 --oom 1 --faults 1500 --every 8
+CRASH_long  := $(CRASH_usual)
+CRASH_brief := --images 800 --chains 130 --oom 1 --faults 500 --every 24
+CRASH_san   := --images 400 --chains 65 --oom 1 --faults 250 --every 48
 
 check: deps
 	@.ci/deps check
@@ -230,7 +232,7 @@ test-programs: $(TESTS) $T/crash $(FUZZ_T)
 # SUITE: only the test programs whose name contains it.
 check-run: check-amalgamation all $(if $(SAN),,bench-programs) test-programs
 	@$(if $(SLICE),VT_BRIEF=1) VECSTORE_DATA="$(DATA)" BUILD="$(BUILD)" CC="$(CC)" CFLAGS="$(CFLAGS) $(SANFLAGS)" \
-	    SAN="$(SAN)" SUITE="$(SUITE)" LONG="$(LONG)" JOBS="$(JOBS)" tests/run.sh $(TESTS) -- $(CRASH_FAST)
+	    SAN="$(SAN)" SUITE="$(SUITE)" LONG="$(LONG)" JOBS="$(JOBS)" tests/run.sh $(TESTS) -- $(CRASH_$(WAY)) --quiet
 
 # The concurrency suite alone, for SAN=thread.
 check-threads: $(filter $T/api-threads%,$(FORMS_T_$(WAY)))
