@@ -203,15 +203,25 @@ $(FLIPS_T): $(FLIPS_O) $T/vt.o $T/vecstore-stream.o
 $(FLIPS_T)-debug: $(FLIPS_O) $T/vt.o $T/vecstore-stream-debug.o
 	$(PROG_CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-# Of the programs that map their databases these say most; LONG=1 runs all.
-MAPPED_T := $(if $(LONG),$(WHOLE_T:%=%-mapped),$(patsubst %,$T/%-mapped,api-threads api-limit \
-    api-mapped api-checkpoint model-records))
-# The slowest run with assertions only, as all do under sanitizers; LONG=1 runs them without as well.
-PLAIN_T  := $(if $(LONG),$(WHOLE_T),$(if $(SAN),,$(filter-out %-limit %-savepoints %-checkpoint,$(WHOLE_T))))
-TESTS := $(UNIT_T) $(PLAIN_T) $(WHOLE_T:%=%-debug) $(MAPPED_T) $(FAULT_T) $(FLIPS_T) $(FLIPS_T:%=%-debug)
-# Under sanitizers, which take five times as long, a smaller slice of the campaigns.
-CRASH_FAST := $(if $(SAN),--images 800 --chains 130 --oom 1 --faults 500 --every 24, \
-    --images 2500 --chains 400 --oom 1 --faults 1500 --every 8) --quiet
+# WAY is how much of it runs. long, with LONG=1: everything. Usually: of the programs that map their databases those
+# that say most, and the slowest programs with assertions only. san, with SAN: all with assertions only, for what
+# these miss the sanitizer sees. brief, with BRIEF=1, for one more compiler: programs as they ship; what the
+# assertions say does not depend on it.
+WAY := $(if $(LONG),long,$(if $(SAN),san,$(if $(BRIEF),brief,usual)))
+MAPPED_T := $(patsubst %,$T/%-mapped,api-threads api-limit api-mapped api-checkpoint model-records)
+SLOW_T   := $(filter %-limit %-savepoints %-checkpoint,$(WHOLE_T))
+FORMS_T_long  := $(WHOLE_T) $(WHOLE_T:%=%-debug) $(WHOLE_T:%=%-mapped) $(FLIPS_T) $(FLIPS_T)-debug
+FORMS_T_usual := $(filter-out $(SLOW_T),$(WHOLE_T)) $(WHOLE_T:%=%-debug) $(MAPPED_T) $(FLIPS_T) $(FLIPS_T)-debug
+FORMS_T_san   := $(WHOLE_T:%=%-debug) $(MAPPED_T) $(FLIPS_T)-debug
+FORMS_T_brief := $(WHOLE_T) $(FLIPS_T)
+TESTS := $(UNIT_T) $(FORMS_T_$(WAY)) $(FAULT_T)
+# With BRIEF=1 a smaller slice of the campaigns, under sanitizers, which take five times as long, half of that; what
+# damages files byte by byte and fails call after call then takes fewer of them (VT_BRIEF).
+SLICE := $(filter san brief,$(WAY))
+CRASH_usual := --images 2500 --chains 400 --oom 1 --faults 1500 --every 8
+CRASH_long  := $(CRASH_usual)
+CRASH_brief := --images 800 --chains 130 --oom 1 --faults 500 --every 24
+CRASH_san   := --images 400 --chains 65 --oom 1 --faults 250 --every 48
 
 check: deps
 	@.ci/deps check
@@ -220,12 +230,12 @@ check: deps
 test-programs: $(TESTS) $T/crash $(FUZZ_T)
 
 # SUITE: only the test programs whose name contains it.
-check-run: check-amalgamation all bench-programs test-programs
-	@VECSTORE_DATA="$(DATA)" BUILD="$(BUILD)" CC="$(CC)" CFLAGS="$(CFLAGS) $(SANFLAGS)" \
-	    SAN="$(SAN)" SUITE="$(SUITE)" LONG="$(LONG)" JOBS="$(JOBS)" tests/run.sh $(TESTS) -- $(CRASH_FAST)
+check-run: check-amalgamation all $(if $(SAN),,bench-programs) test-programs
+	@$(if $(SLICE),VT_BRIEF=1) VECSTORE_DATA="$(DATA)" BUILD="$(BUILD)" CC="$(CC)" CFLAGS="$(CFLAGS) $(SANFLAGS)" \
+	    SAN="$(SAN)" SUITE="$(SUITE)" LONG="$(LONG)" JOBS="$(JOBS)" tests/run.sh $(TESTS) -- $(CRASH_$(WAY)) --quiet
 
 # The concurrency suite alone, for SAN=thread.
-check-threads: $T/api-threads $T/api-threads-debug $T/api-threads-mapped
+check-threads: $(filter $T/api-threads%,$(FORMS_T_$(WAY)))
 	@SUITE=api-threads NO_SCRIPTS=1 BUILD="$(BUILD)" tests/run.sh $^ --
 
 check-long: deps

@@ -37,6 +37,9 @@ check "the library and tests of its interface build without zstd" \
 for test in api-compression api-checkpoint-debug api-notes-debug; do
     check "without zstd $test passes" "'$plain/tests/$test' | tail -n 1 | grep -q ' 0 failed, 0 skipped'"
 done
+check "a compressed file is refused by its shell, with the reason" \
+    "'$plain/vecstore' '$scratch/x.vs' create c --dim 784 --type u8 &&
+     '$plain/vecstore' '$scratch/x.vs' import c examples/data/base.bvecs.zst 2>&1 | grep -q 'VS_OMIT_ZSTD'"
 check "nothing of zstd is left in the object" "! nm '$plain/vecstore.o' | grep ZSTD_"
 check "its pkg-config file does not name zstd, the other's does" \
     "make -s install BUILD='$plain' CFLAGS=-O1 OMIT_ZSTD=1 DESTDIR='$scratch/p' PREFIX=/usr &&

@@ -156,7 +156,7 @@ static void history_free(history *h) {
 /* ---- flipped bits --------------------------------------------------------------------------- */
 
 /* One byte of so many, the first one chosen by VT_SEED; VT_BRIEF is for emulators, where the order of bytes is
- * the question. */
+ * the question, and for further builds, of which the first one tried more. */
 static size_t flip_stride(void) {
     if (getenv("VT_LONG"))
         return 1;

@@ -360,7 +360,7 @@ static void sweep_all(int how, uint64_t memory_limit) {
     uint64_t most =
         memory_limit ? POINTS_SMALL_MEMORY : POINTS_MAX; /* where all is read again and again */
     most *= getenv("VT_LONG") ? 10 : 1;
-    most /= getenv("VT_BRIEF") ? 10 : 1; /* under an emulator */
+    most /= getenv("VT_BRIEF") ? 10 : 1; /* emulators, sanitizers */
     for (int way = 0; way < 4; way++) {
         uint64_t points = way < 2 ? w.calls : w.allocations;
         uint64_t step = points / most + 1;
