@@ -146,6 +146,21 @@
 #define VSI_TARGET_DOTPROD "arch=armv8.2-a+dotprod"
 #endif
 
+/* Memory that holds nothing, so that AddressSanitizer sees who looks at it nevertheless. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define VSI_ASAN 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(VSI_ASAN)
+#include <sanitizer/asan_interface.h>
+#define VSI_POISON(first, bytes)   ASAN_POISON_MEMORY_REGION(first, bytes)
+#define VSI_UNPOISON(first, bytes) ASAN_UNPOISON_MEMORY_REGION(first, bytes)
+#else
+#define VSI_POISON(first, bytes)   ((void)(first), (void)(bytes))
+#define VSI_UNPOISON(first, bytes) ((void)(first), (void)(bytes))
+#endif
+
 /* What the code itself guarantees; on in tests (-DVSI_DEBUG), gone in release. */
 #ifdef VSI_DEBUG
 #define vsi_assert(claim) ((claim) ? (void)0 : __builtin_trap())

@@ -28,7 +28,8 @@ typedef struct vsi_engine_config {
     uint32_t trailer_bytes; /* of a database that is created */
     vs_log_fn log_fn;       /* NULL: no messages */
     void *log_ctx;
-    vsi_watcher *watcher; /* borrowed; NULL: nobody watches long calls */
+    vsi_watcher *watcher;   /* borrowed; NULL: nobody watches long calls */
+    const vsi_pages *pages; /* of slabs; NULL: they come from mem like all else */
 } vsi_engine_config;
 
 /* A thread that asks config.busy_fn whether to wait on; lives on its stack. */
@@ -40,6 +41,7 @@ typedef struct vsi_asker {
 typedef struct vsi_engine {
     vsi_engine_config config;
     vsi_mem *mem;
+    vsi_regions regions;           /* of mem */
     char path[VSI_PATH_BYTES_MAX]; /* absolute */
     vsi_file data;
     vsi_metas metas;
