@@ -156,13 +156,16 @@
 #define VSI_TARGET_DOTPROD "arch=armv8.2-a+dotprod"
 #endif
 
-/* Memory that holds nothing, so that AddressSanitizer sees who looks at it nevertheless. */
-#if defined(__has_feature)
+#if defined(__SANITIZE_ADDRESS__)
+#define VSI_ASAN 1
+#elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define VSI_ASAN 1
 #endif
 #endif
-#if defined(__SANITIZE_ADDRESS__) || defined(VSI_ASAN)
+
+/* Memory that is kept but holds nothing: AddressSanitizer reports who looks at it. */
+#if defined(VSI_ASAN)
 #include <sanitizer/asan_interface.h>
 #define VSI_POISON(first, bytes)   ASAN_POISON_MEMORY_REGION(first, bytes)
 #define VSI_UNPOISON(first, bytes) ASAN_UNPOISON_MEMORY_REGION(first, bytes)
@@ -808,8 +811,8 @@ VSI_FN void vsi_buf_free(vsi_buf *buf) {
     buf->cap = 0;
 }
 /* ---- base/region.h ---------------------------------------------------------------------------------- */
-/* region.h - large blocks of one database, cut from regions of 2 MiB, so that the system can give them pages of
- * that size: what is read from end to end is read faster there. */
+/* region.h - large blocks of one database, cut from regions of 2 MiB, so that the system can give them
+ * pages of that size: what is read from end to end is read faster there. */
 #ifndef VSI_REGION_H
 #define VSI_REGION_H
 
@@ -839,13 +842,14 @@ typedef struct vsi_regions {
 
 /* From now on, until vsi_regions_free, blocks of mem lie in regions. */
 VSI_FN bool vsi_regions_init(vsi_regions *regions, vsi_mem *mem, const vsi_pages *pages);
-/* One thread alone is left, and frees everything: blocks only stop counting, and no lock is taken, which in a
- * child forked from the process might never become free. */
+/* One thread alone is left, and frees everything: blocks only stop counting, and no lock is taken, which in
+ * a child forked from the process might never become free. */
 VSI_FN void vsi_regions_close(vsi_regions *regions);
 VSI_FN void
 vsi_regions_free(vsi_regions *regions); /* and all blocks; accepts one that is all zero */
 
-/* For what is large and stays. As vsi_alloc and vsi_free, and the same where mem has no regions. Any thread. */
+/* For what is large and stays: as vsi_alloc and vsi_free, and the same where mem has no regions. Never
+ * to be given to vsi_realloc. Any thread. */
 VSI_FN void *vsi_block_alloc(vsi_mem *mem, size_t bytes);
 VSI_FN void vsi_block_free(vsi_mem *mem, void *block, size_t bytes);
 
@@ -853,12 +857,12 @@ VSI_FN void vsi_block_free(vsi_mem *mem, void *block, size_t bytes);
 /* ---- base/region.c ---------------------------------------------------------------------------------- */
 /* region.c - blocks cut from regions of 2 MiB.
  *
- *   B1  A region has blocks of one size, those of its class, behind its head. Each is used, warm (free, and may
- *       take memory) or cold (free, and its pages are not in memory, but for those it shares with others).
- *   B2  A region has large pages only while none of its blocks is cold: one that is touched would bring all of
+ *   B1  A region has blocks of one size, those of its class, behind its head. Each is used, warm (free,
+ *       and may take memory) or cold (free, and its pages are not in memory, but for those it shares).
+ *   B2  A region has large pages only while none of its blocks is cold: touching one would bring all of
  *       them into memory, and the system does the same by itself in time.
- *   B3  What is warm counts nowhere. In a class it is an eighth of what is used at most, or one region if the
- *       class is large enough for large pages. */
+ *   B3  What is warm counts nowhere. Of a class it is at most an eighth of what is used and, if the class is
+ *       large enough for large pages, one region more. */
 /* uses base/region.h */
 
 /* From here on a class gets regions with large pages, which take memory at once. Those before, and all of a
@@ -1067,10 +1071,10 @@ static uint8_t *class_take(const vsi_regions *regions, region_class *class) {
     return region_block(region, at);
 }
 
+/* The memory limit lets a sixteenth leave at once (store/budget), which then comes back. */
 static uint64_t class_warm_max(const region_class *class) {
-    uint64_t share = class->used / REGION_WARM_SHARE;
     bool is_large = class->used * class->block_bytes >= REGION_LARGE_FROM;
-    return is_large && share < class->count ? class->count : share;
+    return class->used / REGION_WARM_SHARE + (is_large ? class->count : 0);
 }
 
 /* Gives memory back. */
@@ -1085,6 +1089,19 @@ static void class_trim(const vsi_regions *regions, region_class *class) {
             region_file(region);
         }
     }
+}
+
+/* A used block becomes a warm one. */
+static void class_take_back(const vsi_regions *regions, region_head *region, uint32_t at) {
+    region_class *class = region->class;
+    vsi_assert(!bits_have(region->warm, at) && !bits_have(region->cold, at));
+    bits_flip(region->warm, at);
+    region->warm_count++;
+    class->warm++;
+    class->used--;
+    link_out(&region->link);
+    region_file(region);
+    class_trim(regions, class);
 }
 
 static void class_free(const vsi_regions *regions, region_class *class) {
@@ -1147,19 +1164,6 @@ VSI_FN void *vsi_block_alloc(vsi_mem *mem, size_t bytes) {
     return block;
 }
 
-/* A used block becomes a warm one; the lock is held. */
-static void region_take_back(const vsi_regions *regions, region_head *region, uint32_t at) {
-    region_class *class = region->class;
-    vsi_assert(!bits_have(region->warm, at) && !bits_have(region->cold, at));
-    bits_flip(region->warm, at);
-    region->warm_count++;
-    class->warm++;
-    class->used--;
-    link_out(&region->link);
-    region_file(region);
-    class_trim(regions, class);
-}
-
 VSI_FN void vsi_block_free(vsi_mem *mem, void *block, size_t bytes) {
     vsi_regions *regions = mem->regions;
     if (!block || !block_is_in_region(mem, bytes)) {
@@ -1175,7 +1179,7 @@ VSI_FN void vsi_block_free(vsi_mem *mem, void *block, size_t bytes) {
     vsi_assert(off % class_block_bytes(bytes) == 0);
     VSI_POISON(block, bytes);
     vsi_mutex_lock(&regions->lock);
-    region_take_back(regions, region, (uint32_t)(off / class_block_bytes(bytes)));
+    class_take_back(regions, region, (uint32_t)(off / class_block_bytes(bytes)));
     vsi_mutex_unlock(&regions->lock);
 }
 /* ---- base/bytes.h ---------------------------------------------------------------------------------- */

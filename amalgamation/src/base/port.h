@@ -146,13 +146,16 @@
 #define VSI_TARGET_DOTPROD "arch=armv8.2-a+dotprod"
 #endif
 
-/* Memory that holds nothing, so that AddressSanitizer sees who looks at it nevertheless. */
-#if defined(__has_feature)
+#if defined(__SANITIZE_ADDRESS__)
+#define VSI_ASAN 1
+#elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define VSI_ASAN 1
 #endif
 #endif
-#if defined(__SANITIZE_ADDRESS__) || defined(VSI_ASAN)
+
+/* Memory that is kept but holds nothing: AddressSanitizer reports who looks at it. */
+#if defined(VSI_ASAN)
 #include <sanitizer/asan_interface.h>
 #define VSI_POISON(first, bytes)   ASAN_POISON_MEMORY_REGION(first, bytes)
 #define VSI_UNPOISON(first, bytes) ASAN_UNPOISON_MEMORY_REGION(first, bytes)

@@ -1,11 +1,11 @@
 /* region.c - blocks cut from regions of 2 MiB.
  *
- *   B1  A region has blocks of one size, those of its class, behind its head. Each is used, warm (free, and may
- *       take memory) or cold (free, and its pages are not in memory, but for those it shares with others).
- *   B2  A region has large pages only while none of its blocks is cold: one that is touched would bring all of
+ *   B1  A region has blocks of one size, those of its class, behind its head. Each is used, warm (free,
+ *       and may take memory) or cold (free, and its pages are not in memory, but for those it shares).
+ *   B2  A region has large pages only while none of its blocks is cold: touching one would bring all of
  *       them into memory, and the system does the same by itself in time.
- *   B3  What is warm counts nowhere. In a class it is an eighth of what is used at most, or one region if the
- *       class is large enough for large pages. */
+ *   B3  What is warm counts nowhere. Of a class it is at most an eighth of what is used and, if the class is
+ *       large enough for large pages, one region more. */
 #include "base/region.h"
 
 /* From here on a class gets regions with large pages, which take memory at once. Those before, and all of a
@@ -214,10 +214,10 @@ static uint8_t *class_take(const vsi_regions *regions, region_class *class) {
     return region_block(region, at);
 }
 
+/* The memory limit lets a sixteenth leave at once (store/budget), which then comes back. */
 static uint64_t class_warm_max(const region_class *class) {
-    uint64_t share = class->used / REGION_WARM_SHARE;
     bool is_large = class->used * class->block_bytes >= REGION_LARGE_FROM;
-    return is_large && share < class->count ? class->count : share;
+    return class->used / REGION_WARM_SHARE + (is_large ? class->count : 0);
 }
 
 /* Gives memory back. */
@@ -232,6 +232,19 @@ static void class_trim(const vsi_regions *regions, region_class *class) {
             region_file(region);
         }
     }
+}
+
+/* A used block becomes a warm one. */
+static void class_take_back(const vsi_regions *regions, region_head *region, uint32_t at) {
+    region_class *class = region->class;
+    vsi_assert(!bits_have(region->warm, at) && !bits_have(region->cold, at));
+    bits_flip(region->warm, at);
+    region->warm_count++;
+    class->warm++;
+    class->used--;
+    link_out(&region->link);
+    region_file(region);
+    class_trim(regions, class);
 }
 
 static void class_free(const vsi_regions *regions, region_class *class) {
@@ -294,19 +307,6 @@ VSI_FN void *vsi_block_alloc(vsi_mem *mem, size_t bytes) {
     return block;
 }
 
-/* A used block becomes a warm one; the lock is held. */
-static void region_take_back(const vsi_regions *regions, region_head *region, uint32_t at) {
-    region_class *class = region->class;
-    vsi_assert(!bits_have(region->warm, at) && !bits_have(region->cold, at));
-    bits_flip(region->warm, at);
-    region->warm_count++;
-    class->warm++;
-    class->used--;
-    link_out(&region->link);
-    region_file(region);
-    class_trim(regions, class);
-}
-
 VSI_FN void vsi_block_free(vsi_mem *mem, void *block, size_t bytes) {
     vsi_regions *regions = mem->regions;
     if (!block || !block_is_in_region(mem, bytes)) {
@@ -322,6 +322,6 @@ VSI_FN void vsi_block_free(vsi_mem *mem, void *block, size_t bytes) {
     vsi_assert(off % class_block_bytes(bytes) == 0);
     VSI_POISON(block, bytes);
     vsi_mutex_lock(&regions->lock);
-    region_take_back(regions, region, (uint32_t)(off / class_block_bytes(bytes)));
+    class_take_back(regions, region, (uint32_t)(off / class_block_bytes(bytes)));
     vsi_mutex_unlock(&regions->lock);
 }

@@ -1,5 +1,5 @@
-/* region.h - large blocks of one database, cut from regions of 2 MiB, so that the system can give them pages of
- * that size: what is read from end to end is read faster there. */
+/* region.h - large blocks of one database, cut from regions of 2 MiB, so that the system can give them
+ * pages of that size: what is read from end to end is read faster there. */
 #ifndef VSI_REGION_H
 #define VSI_REGION_H
 
@@ -29,13 +29,14 @@ typedef struct vsi_regions {
 
 /* From now on, until vsi_regions_free, blocks of mem lie in regions. */
 VSI_FN bool vsi_regions_init(vsi_regions *regions, vsi_mem *mem, const vsi_pages *pages);
-/* One thread alone is left, and frees everything: blocks only stop counting, and no lock is taken, which in a
- * child forked from the process might never become free. */
+/* One thread alone is left, and frees everything: blocks only stop counting, and no lock is taken, which in
+ * a child forked from the process might never become free. */
 VSI_FN void vsi_regions_close(vsi_regions *regions);
 VSI_FN void
 vsi_regions_free(vsi_regions *regions); /* and all blocks; accepts one that is all zero */
 
-/* For what is large and stays. As vsi_alloc and vsi_free, and the same where mem has no regions. Any thread. */
+/* For what is large and stays: as vsi_alloc and vsi_free, and the same where mem has no regions. Never
+ * to be given to vsi_realloc. Any thread. */
 VSI_FN void *vsi_block_alloc(vsi_mem *mem, size_t bytes);
 VSI_FN void vsi_block_free(vsi_mem *mem, void *block, size_t bytes);
 
