@@ -12460,7 +12460,7 @@ VSI_FN const vsi_codes *vsi_codes_neon_dotprod(void) {
 
 /* The table of the same name as a table of distance kernels (math/dispatch.h has the names), or the best one for
  * NULL; NULL when this machine cannot run it. */
-VSI_AHEAD VSI_FN const vsi_codes *vsi_codes_choose(const char *name);
+VSI_FN const vsi_codes *vsi_codes_choose(const char *name);
 
 #endif
 /* ---- math/codes_dispatch.c ---------------------------------------------------------------------------------- */
@@ -12480,6 +12480,847 @@ VSI_FN const vsi_codes *vsi_codes_choose(const char *name) {
         if (tables[i] && !strcmp(tables[i]->name, kernels->name))
             return tables[i];
     return NULL;
+}
+/* ---- quant/rotate.h ---------------------------------------------------------------------------------- */
+/* rotate.h - a random rotation of vectors of any dim, fast and the same on every machine.
+ *
+ * After it the coordinates of any vector look like draws from one normal distribution, whatever the vector was: so one
+ * grid fits all of them, and what rounding to it costs is known beforehand. */
+#ifndef VSI_ROTATE_H
+#define VSI_ROTATE_H
+
+/* uses base/mem.h */
+/* uses math/codes.h */
+
+enum { VSI_ROTATE_ROUNDS = 4 };
+
+typedef struct vsi_rotation {
+    uint32_t padded; /* dims of the rotated vector: a multiple of 64 */
+    uint32_t window; /* the largest power of two in it */
+    uint32_t *signs; /* [rounds x padded / 32] bits; owned */
+    float inside[2],
+        outside[2];  /* factors of the window and of the rest: in plain rounds, in the others */
+    double relative; /* |computed - exact| is at most so much times the length of the vector */
+} vsi_rotation;
+
+/* Dims of a rotated vector: dim, rounded up to what codes are made of. */
+VSI_FN uint32_t vsi_rotation_padded(uint32_t dim);
+
+/* dim in 1 .. VS_DIM_MAX. VS_ERR_NOMEM leaves it empty. */
+VS_NODISCARD VSI_FN vs_status vsi_rotation_init(vsi_err *err, vsi_mem *mem, uint32_t dim,
+                                                uint64_t seed, vsi_rotation *out);
+VSI_FN void vsi_rotation_free(vsi_mem *mem, vsi_rotation *rotation); /* accepts an empty one */
+
+/* In place, x [padded] finite, zeros behind the vector's own dims. The same bits with every table. At most 2^100
+ * long. */
+VSI_FN void vsi_rotate(const vsi_rotation *rotation, const vsi_codes *kernels, float *x);
+/* The other way; not bit for bit what it was, but to relative, likewise. */
+VSI_FN void vsi_rotate_back(const vsi_rotation *rotation, const vsi_codes *kernels, float *x);
+
+#endif
+/* ---- quant/rotate.c ---------------------------------------------------------------------------------- */
+/* rotate.c - rotation by signs, Hadamard transforms and butterflies between the halves.
+ *
+ * A round changes signs at random and transforms a window, the largest power of two that fits, at the front in even
+ * rounds and at the end in odd ones: after two of them every coordinate went through a transform. The other two
+ * rounds first replace the halves by their sums and differences, which evens out what parts of the vector outside
+ * one of the windows have kept. (With butterflies in all rounds a coordinate could come through with a quarter of its
+ * value: what left one window for the other half was outside the next window, four times.)
+ *
+ * All these are orthogonal up to factors, which are multiplied in together with the signs of the next round; so
+ * no product is added to before its sign bit was changed, no compiler can fuse the two, and every
+ * machine computes the same bits.
+ *
+ * Random signs with Hadamard transforms: Ailon and Chazelle, "The fast Johnson-Lindenstrauss transform", SIAM J. Comput.
+ * 2009. Several rounds with windows where dim is no power of two: Gao et al., "Practical and asymptotically optimal
+ * quantization of high-dimensional vectors", SIGMOD 2025, arXiv 2409.09913.
+ *
+ * What floats lose, with u = 2^-24: an addition errs by at most u times its result, so a level of butterflies by at most u
+ * times the length of what it gives; the product with the factor by u, and the factor itself by u. A round has at most 1 +
+ * log2(window) levels, so relative is rounds * (3 + log2(window)) * u to first order; 1 % more covers the rest, since
+ * there are at most 76 of these terms. Underflow adds less than 2^-140 to an element, which the callers that need it
+ * allow for by a lower limit of lengths (quant/rq.c). */
+/* uses quant/rotate.h */
+
+enum { ROTATE_PLAIN = 2 }; /* rounds without butterflies between the halves */
+
+VSI_FN void vsi_rotation_free(vsi_mem *mem, vsi_rotation *rotation) {
+    vsi_free(mem, rotation->signs, (size_t)VSI_ROTATE_ROUNDS * rotation->padded / 8);
+    rotation->signs = NULL;
+}
+
+/* SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014). */
+static uint64_t rotate_random(uint64_t *state) {
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+VSI_FN uint32_t vsi_rotation_padded(uint32_t dim) {
+    return (dim + VSI_CODE_DIMS - 1) / VSI_CODE_DIMS * VSI_CODE_DIMS;
+}
+
+VSI_FN vs_status vsi_rotation_init(vsi_err *err, vsi_mem *mem, uint32_t dim, uint64_t seed,
+                                   vsi_rotation *out) {
+    vsi_assert(dim >= 1 && dim <= VS_DIM_MAX);
+    uint32_t padded = vsi_rotation_padded(dim), window = VSI_CODE_DIMS;
+    size_t bytes = (size_t)VSI_ROTATE_ROUNDS * padded / 8;
+    int levels = 6;
+    memset(out, 0, sizeof *out);
+    uint32_t *signs = vsi_alloc(mem, bytes);
+    if (!signs)
+        return vsi_fail_nomem(err, bytes);
+    for (; 2 * window <= padded; window *= 2)
+        levels++;
+    for (size_t i = 0; i < bytes / 8; i++) {
+        uint64_t bits = rotate_random(&seed);
+        signs[2 * i] = (uint32_t)bits;
+        signs[2 * i + 1] = (uint32_t)(bits >> 32);
+    }
+    *out = (vsi_rotation){
+        .padded = padded,
+        .window = window,
+        .signs = signs,
+        .inside = {(float)sqrt(1.0 / window), (float)sqrt(0.5 / window)},
+        .outside = {1, (float)sqrt(0.5)},
+        .relative = 1.01 * VSI_ROTATE_ROUNDS * (3 + levels) * 0x1p-24,
+    };
+    return VS_OK;
+}
+
+/* Where the window of a round begins. */
+static size_t rotate_window(const vsi_rotation *rotation, int round) {
+    return round % 2 ? rotation->padded - rotation->window : 0;
+}
+
+static const uint32_t *rotate_signs(const vsi_rotation *rotation, int round) {
+    return rotation->signs + (size_t)round * (rotation->padded / 32);
+}
+
+/* The factors of a round, and the signs of the next one unless they are NULL. */
+static void rotate_scale(const vsi_rotation *rotation, const vsi_codes *kernels, int round,
+                         float *x, const uint32_t *signs) {
+    size_t window = rotation->window, beyond = rotation->padded - window;
+    size_t first = rotate_window(rotation, round), other = first ? 0 : window;
+    bool is_late = round >= ROTATE_PLAIN;
+    kernels->scale(x + first, window, rotation->inside[is_late], signs ? signs + first / 32 : NULL);
+    kernels->scale(x + other, beyond, rotation->outside[is_late],
+                   signs ? signs + other / 32 : NULL);
+}
+
+/* Factors of the round before and signs of this one for coordinates from .. to of each half, and their butterfly. */
+static void rotate_mix(const vsi_rotation *rotation, const vsi_codes *kernels, int round, float *x,
+                       size_t from, size_t to, float x_scale, float y_scale) {
+    size_t half = rotation->padded / 2;
+    const float scale[2] = {x_scale, y_scale};
+    const uint32_t *signs = rotate_signs(rotation, round);
+    kernels->mix(x + from, x + half + from, to - from, scale, signs + from / 32,
+                 signs + (half + from) / 32);
+}
+
+/* Behind a window at the front the last coordinates of the second half were outside, behind one at the end the
+ * first ones of the first half: as many as lie beyond it. All borders are multiples of 32. */
+static void rotate_halves(const vsi_rotation *rotation, const vsi_codes *kernels, int round,
+                          float *x) {
+    size_t half = rotation->padded / 2, beyond = rotation->padded - rotation->window;
+    bool was_late = round > ROTATE_PLAIN;
+    float in = rotation->inside[was_late], out = rotation->outside[was_late];
+    if (rotate_window(rotation, round - 1) == 0) {
+        rotate_mix(rotation, kernels, round, x, 0, half - beyond, in, in);
+        rotate_mix(rotation, kernels, round, x, half - beyond, half, in, out);
+    } else {
+        rotate_mix(rotation, kernels, round, x, 0, beyond, out, in);
+        rotate_mix(rotation, kernels, round, x, beyond, half, in, in);
+    }
+}
+
+VSI_FN void vsi_rotate(const vsi_rotation *rotation, const vsi_codes *kernels, float *x) {
+    kernels->scale(x, rotation->padded, 1, rotate_signs(rotation, 0));
+    for (int round = 0; round < VSI_ROTATE_ROUNDS; round++) {
+        if (round >= ROTATE_PLAIN)
+            rotate_halves(rotation, kernels, round, x);
+        else if (round > 0)
+            rotate_scale(rotation, kernels, round - 1, x, rotate_signs(rotation, round));
+        kernels->hadamard(x + rotate_window(rotation, round), rotation->window);
+    }
+    rotate_scale(rotation, kernels, VSI_ROTATE_ROUNDS - 1, x, NULL);
+}
+
+VSI_FN void vsi_rotate_back(const vsi_rotation *rotation, const vsi_codes *kernels, float *x) {
+    size_t half = rotation->padded / 2;
+    for (int round = VSI_ROTATE_ROUNDS - 1; round >= 0; round--) {
+        kernels->hadamard(x + rotate_window(rotation, round), rotation->window);
+        rotate_scale(rotation, kernels, round, x, NULL);
+        for (size_t i = 0; round >= ROTATE_PLAIN && i < half; i++) {
+            float sum = x[i] + x[half + i], difference = x[i] - x[half + i];
+            x[i] = sum;
+            x[half + i] = difference;
+        }
+        kernels->scale(x, rotation->padded, 1, rotate_signs(rotation, round));
+    }
+}
+/* ---- quant/rq.h ---------------------------------------------------------------------------------- */
+/* rq.h - RQ codes: vectors as rows of 1, 2, 4 or 8 bits a dim, and the distances that they leave possible.
+ *
+ * A parameter block (dim, metric, bits, seed, mean) says how vectors become rows; rows made with one block are comparable with
+ * each other and with queries prepared for it, whatever kernels did it. Distances are those of the collection: l2 squared,
+ * ip as -dot, cosine as 1 - cos.
+ *
+ * A row is a code (math/codes.h) of padded dims, a multiple of 64, and behind it a head of four floats, little-endian:
+ *
+ *   base     what the row alone adds to its distances; infinite when the row has no code
+ *   length   of the decoded vector
+ *   error    at least the distance of the decoded vector from the original, both without the mean
+ *   inverse  1 / the length of the code as a vector of the grid */
+#ifndef VSI_RQ_H
+#define VSI_RQ_H
+
+/* uses base/bytes.h */
+/* uses math/codes_dispatch.h */
+/* uses quant/rotate.h */
+
+enum { VSI_RQ_VERSION = 1, VSI_RQ_PACKED_BYTES_MAX = 24 + 4 * 65535 };
+
+typedef struct vsi_rq_spec {
+    uint32_t dim;  /* 1 .. VS_DIM_MAX */
+    uint32_t bits; /* 1, 2, 4 or 8 */
+    int metric;    /* VS_L2, VS_IP or VS_COSINE */
+    uint64_t seed; /* of the rotation */
+    const float *
+        mean; /* [dim] of the vectors, after normalisation for cosine; NULL: zeros. Borrowed for the call */
+} vsi_rq_spec;
+
+/* A parameter block in memory. Read-only once made, so threads may share it. */
+typedef struct vsi_rq {
+    vsi_mem *mem;
+    const vsi_codes *kernels;
+    uint32_t dim, bits;
+    int metric;
+    uint64_t seed;
+    float *mean; /* [dim], owned */
+    double mean_square;
+    vsi_rotation rotation;
+    vsi_code_grid grid;
+    size_t code_bytes;
+} vsi_rq;
+
+/* VS_ERR_INVALID: bits, metric or dim that there are no codes for, a mean that is not finite or too long; VS_ERR_NOMEM. */
+VS_NODISCARD VSI_FN vs_status vsi_rq_create(vsi_err *err, vsi_mem *mem, const vsi_rq_spec *spec,
+                                            const vsi_codes *kernels, vsi_rq **out);
+VSI_FN void vsi_rq_free(vsi_rq *rq); /* accepts NULL */
+
+/* A block as bytes: 24 + 4 dim of them, at most VSI_RQ_PACKED_BYTES_MAX. */
+VSI_FN size_t vsi_rq_packed_bytes(const vsi_rq *rq);
+VSI_FN void vsi_rq_write(const vsi_rq *rq, uint8_t *out);
+/* VS_ERR_CORRUPT: no such block; VS_ERR_UNSUPPORTED: of a later version; VS_ERR_NOMEM. */
+VS_NODISCARD VSI_FN vs_status vsi_rq_read(vsi_err *err, vsi_mem *mem, vsi_bytes packed,
+                                          const vsi_codes *kernels, vsi_rq **out);
+
+/* ---- rows ----------------------------------------------------------------------------------- */
+
+VSI_FN size_t vsi_rq_row_bytes(uint32_t dim, uint32_t bits);
+/* Scratch for one call of encode or decode, or one query, aligned as for float. */
+VSI_FN size_t vsi_rq_work_bytes(uint32_t dim);
+
+/* The row of a vector [dim]. False: it has no code (an element is not finite, or it is longer than 2^60); the row
+ * says so, its bounds are infinite, and the caller computes its distances in double. */
+VSI_FN bool vsi_rq_encode(const vsi_rq *rq, const float *vector, void *work, uint8_t *row);
+/* Whether a row is one that this or another machine may have made of a vector [dim]. */
+VSI_FN bool vsi_rq_check(const vsi_rq *rq, const float *vector, void *work, const uint8_t *row);
+/* About the vector that was encoded (for cosine: normalised), into out [dim]. False when the row has no code. */
+VSI_AHEAD VSI_FN bool vsi_rq_decode(const vsi_rq *rq, const uint8_t *row, void *work, float *out);
+
+/* ---- queries -------------------------------------------------------------------------------- */
+
+typedef struct vsi_rq_query {
+    const vsi_rq *rq;    /* borrowed as long as the query is used */
+    const int8_t *bytes; /* [padded] in the work memory */
+    vsi_code_frame frame;
+} vsi_rq_query;
+
+/* A query [dim]; work, of vsi_rq_work_bytes, is used as long as the query. kernel_error: the relative error of the
+ * kernels that final distances come from, so that bounds hold for what they compute; 0: for true distances. It is a part of the
+ * distance for l2, of |query| |row| for ip, and of 1 for cosine. False when it is not finite or longer than 2^60: then no
+ * bound exists. */
+VS_NODISCARD VSI_FN bool vsi_rq_prepare(const vsi_rq *rq, const float *vector, double kernel_error,
+                                        void *work, vsi_rq_query *out);
+/* A row as the query: for distances between rows. False when it has no code. */
+VSI_AHEAD VS_NODISCARD VSI_FN bool vsi_rq_prepare_row(const vsi_rq *rq, const uint8_t *row,
+                                                      double kernel_error, void *work,
+                                                      vsi_rq_query *out);
+
+/* For n rows, row i at rows + i * stride: bounds that hold in any case. upper may be NULL. Of a row without code
+ * -infinity and infinity. No memory is allocated; any alignment, best when rows begin at multiples of 64. */
+VSI_FN void vsi_rq_bounds(const vsi_rq_query *query, const uint8_t *rows, size_t stride, size_t n,
+                          float *lower, float *upper);
+/* Estimates, unbiased over the seeds of rotations; -infinity for a row without code. */
+VSI_AHEAD VSI_FN void vsi_rq_estimates(const vsi_rq_query *query, const uint8_t *rows,
+                                       size_t stride, size_t n, float *out);
+
+/* From now on vsi_rq_likely counts with deviations: a distance is outside the interval of estimate and wide, for a random
+ * seed, with a probability of at most 2 exp(-deviations^2 / 2). */
+VSI_AHEAD VSI_FN void vsi_rq_deviations(vsi_rq_query *query, double deviations);
+/* Estimates, and how far off they may be: out_wide [n], infinite for a row without code. */
+VSI_FN void vsi_rq_likely(const vsi_rq_query *query, const uint8_t *rows, size_t stride, size_t n,
+                          float *out, float *out_wide);
+
+#endif
+/* ---- quant/rq.c ---------------------------------------------------------------------------------- */
+/* rq.c - RQ codes: encoding, queries, and why the bounds hold.
+ *
+ * After RaBitQ: Gao and Long, SIGMOD 2024, arXiv 2405.12497, and Gao et al., SIGMOD 2025, arXiv 2409.09913: a random
+ * rotation, the grid vector nearest in angle, an unbiased estimate with an error that is known. What differs: the mean
+ * of all vectors instead of centroids, a scale chosen from few candidates, least squares for the bound that always holds.
+ *
+ * Notation. m is the mean, r = x - m of a row, q' = q - m of a query (for cosine x and q are normalised first, zero
+ * stays zero), both rotated; g the row's code as a vector of the grid (step * level - offset), p the part of r along g:
+ * p = <r,g> g / |g|^2, so r - p is orthogonal to p, and |p| is the head's length. b is the query's bytes times their unit.
+ *
+ * Every metric is a sum of what the row alone gives, what the query alone gives, and the inner product:
+ *
+ *   l2       |q - x|^2   = |r|^2 + |q'|^2 - 2 <q',r>
+ *   ip       -<q,x>      = (|m|^2/2 - <m,x>) + (|m|^2/2 - <m,q>) - <q',r>
+ *   cosine   1 - <q,x>   = |r|^2 / 2 + |q'|^2 / 2 - <q',r>    where both are of length 1; a zero vector has
+ *                          (1 + |m|^2) / 2 instead
+ *
+ * The bound. Let c = <b,g> / |g| and d >= |q' - b|. Then <q',r> = <b,p> + <q'-b,p> + <q',r-p>, of which the first is
+ * |p| c and the second at most |p| d. The third is the inner product of r - p with that part of q' which is orthogonal to g,
+ * whose square is |q'|^2 - <q',g>^2 / |g|^2, and |<q',g>| / |g| >= |c| - d. So
+ *
+ *   | <q',r> - |p| c |  <=  |p| d + e sqrt(max(0, |q'|^2 - max(0, |c| - d)^2)),     e >= |r - p|.
+ *
+ * Slack. Floats change r and q' a little before the above is applied to them. Let k bound what is lost, relative to
+ * |r| and to |q'|: rotation.relative for rotating (quant/rotate.c), 2^-24 for rounding the difference to the mean, for each
+ * of the two, and 2^-24 for each operation on the way to c, |p| and the result, of which there are fewer than 24:
+ * RQ_SLACK. Then <q',r> is off by at most k |q'| |r| <= k |q'| (|p| + |r - p|), and r - p is orthogonal to p but
+ * for k |r|. Both are covered by adding k |q'| to d, which gives k |q'| |p|, and to the root, which gives k |q'| e; the root
+ * has that in it when |q'| is taken as (1 + 2k) |q'| there, for sqrt(a^2 + s) - a >= s / (2 sqrt(a^2 + s)), and s is
+ * 4k |q'|^2 here. The sum of base, query's base and product is off by 2^-24 of each of its terms: base_relative and base_error.
+ *
+ * Sums in double, over n dims, are off by (n + 16) 2^-53 <= 2^-36 times the sum of magnitudes. That of <m,x> is
+ * covered by adding RQ_TINY |m| to d and to the root, where |x| <= |r| + |m|, and by base_relative where |r| is small
+ * against |m|; that of <m,q> by base_error. Of squares it is a part of what is rounded to float anyhow. Unit vectors are so
+ * to 2^-50: RQ_COSINE.
+ *
+ * Underflow. A residual shorter than RQ_SHORT (2^-24 for cosine) gets p = 0 and e = |r|; a shorter query b = 0 and d =
+ * |q'|. What is left is above all absolute errors of single precision by more than its relative ones: an element loses at most
+ * 2^-140, 2^8 of them 2^-132, and k |r| >= 2^-22 2^-40. */
+/* uses quant/rq.h */
+/* uses math/element.h */
+
+#define RQ_LONG                                                                                    \
+    0x1p60 /* longer vectors have no code: their squares are near the end of the range */
+#define RQ_SHORT  0x1p-40 /* shorter residuals have a code of length zero */
+#define RQ_ULP    0x1p-24
+#define RQ_SLACK  (32 * RQ_ULP)
+#define RQ_TINY   0x1p-36
+#define RQ_COSINE 0x1p-40
+
+enum {
+    RQ_OFF_VERSION = 0,
+    RQ_OFF_BITS = 4,
+    RQ_OFF_METRIC = 5,
+    RQ_OFF_ZERO = 6, /* 2 bytes, and 4 more behind dim */
+    RQ_OFF_DIM = 8,
+    RQ_OFF_SEED = 16,
+    RQ_OFF_MEAN = 24
+};
+
+/* Rows whose products are computed before their bounds, so many that they stay in the first cache together: at most
+ * RQ_TILE, at least RQ_TILE_MIN, which is what the widest kernel takes at once. With 64 rows of 448 bytes, from
+ * memory, a scan took a fifth longer than with 16. */
+enum { RQ_TILE = 64, RQ_TILE_MIN = 16, RQ_TILE_BYTES = 8192 };
+
+/* ---- parameters ----------------------------------------------------------------------------- */
+
+VSI_FN void vsi_rq_free(vsi_rq *rq) {
+    if (!rq)
+        return;
+    vsi_rotation_free(rq->mem, &rq->rotation);
+    vsi_free(rq->mem, rq->mean, rq->dim * sizeof *rq->mean);
+    vsi_free(rq->mem, rq, sizeof *rq);
+}
+
+static bool rq_has_grid(uint32_t bits) {
+    return bits == 1 || bits == 2 || bits == 4 || bits == 8;
+}
+
+/* Odd numbers around zero; with 8 bits all numbers, so that a row's points fit the bytes of a query. */
+static vsi_code_grid rq_grid(uint32_t bits) {
+    int32_t top = (1 << bits) - 1;
+    if (bits == 8)
+        return (vsi_code_grid){1, 128, top, 128.5f};
+    return (vsi_code_grid){2, top, top, (float)(1 << (bits - 1))};
+}
+
+/* A mean is at most as long as vectors may be, and as those that it is the mean of. NaN is neither. */
+static bool rq_mean_is_short(int metric, double square) {
+    return square <= (metric == VS_COSINE ? 1 + 0x1p-20 : RQ_LONG * RQ_LONG);
+}
+
+static vs_status rq_check(vsi_err *err, const vsi_rq_spec *spec) {
+    if (spec->dim < 1 || spec->dim > VS_DIM_MAX)
+        return vsi_fail(err, VS_ERR_INVALID, "codes: dim is %u, expected 1 to %u", spec->dim,
+                        VS_DIM_MAX);
+    if (!rq_has_grid(spec->bits))
+        return vsi_fail(err, VS_ERR_INVALID, "codes: %u bits, expected 1, 2, 4 or 8", spec->bits);
+    if (spec->metric != VS_L2 && spec->metric != VS_IP && spec->metric != VS_COSINE)
+        return vsi_fail(err, VS_ERR_INVALID, "codes: metric %d (%s), expected l2, ip or cosine",
+                        spec->metric, vsi_metric_name(spec->metric));
+    return VS_OK;
+}
+
+static vs_status rq_init(vsi_err *err, const vsi_rq_spec *spec, vsi_rq *rq) {
+    size_t mean_bytes = spec->dim * sizeof *rq->mean;
+    rq->dim = spec->dim;
+    rq->bits = spec->bits;
+    rq->metric = spec->metric;
+    rq->seed = spec->seed;
+    rq->grid = rq_grid(spec->bits);
+    rq->mean = vsi_alloc_zeroed(rq->mem, mean_bytes);
+    if (!rq->mean)
+        return vsi_fail_nomem(err, mean_bytes);
+    if (spec->mean)
+        memcpy(rq->mean, spec->mean, mean_bytes);
+    rq->mean_square = rq->kernels->product(rq->mean, rq->mean, rq->dim);
+    if (!rq_mean_is_short(rq->metric, rq->mean_square))
+        return vsi_fail(err, VS_ERR_INVALID,
+                        "codes: the length of the mean is %g, expected at most %g",
+                        sqrt(rq->mean_square), rq->metric == VS_COSINE ? 1.0 : RQ_LONG);
+    vs_status st = vsi_rotation_init(err, rq->mem, rq->dim, rq->seed, &rq->rotation);
+    rq->code_bytes = (size_t)rq->rotation.padded * rq->bits / 8;
+    return st;
+}
+
+VSI_FN vs_status vsi_rq_create(vsi_err *err, vsi_mem *mem, const vsi_rq_spec *spec,
+                               const vsi_codes *kernels, vsi_rq **out) {
+    vs_status st = rq_check(err, spec);
+    if (st != VS_OK)
+        return st;
+    vsi_rq *rq = vsi_alloc_zeroed(mem, sizeof *rq);
+    if (!rq)
+        return vsi_fail_nomem(err, sizeof *rq);
+    rq->mem = mem;
+    rq->kernels = kernels;
+    st = rq_init(err, spec, rq);
+    if (st != VS_OK) {
+        vsi_rq_free(rq);
+        return st;
+    }
+    *out = rq;
+    return VS_OK;
+}
+
+VSI_FN size_t vsi_rq_packed_bytes(const vsi_rq *rq) {
+    return RQ_OFF_MEAN + rq->dim * sizeof *rq->mean;
+}
+
+VSI_FN void vsi_rq_write(const vsi_rq *rq, uint8_t *out) {
+    memset(out, 0, RQ_OFF_MEAN);
+    vsi_put_u32(out + RQ_OFF_VERSION, VSI_RQ_VERSION);
+    out[RQ_OFF_BITS] = (uint8_t)rq->bits;
+    out[RQ_OFF_METRIC] = (uint8_t)rq->metric;
+    vsi_put_u32(out + RQ_OFF_DIM, rq->dim);
+    vsi_put_u64(out + RQ_OFF_SEED, rq->seed);
+    vsi_copy_le(out + RQ_OFF_MEAN, rq->mean, rq->dim, sizeof *rq->mean);
+}
+
+static vs_status rq_read_spec(vsi_err *err, vsi_bytes packed, vsi_rq_spec *out) {
+    const uint8_t *in = packed.data;
+    if (packed.bytes < RQ_OFF_MEAN)
+        return vsi_fail(err, VS_ERR_CORRUPT, "codes: parameters of %zu bytes, expected at least %d",
+                        packed.bytes, RQ_OFF_MEAN);
+    uint32_t version = vsi_get_u32(in + RQ_OFF_VERSION);
+    if (version > VSI_RQ_VERSION)
+        return vsi_fail(err, VS_ERR_UNSUPPORTED,
+                        "codes: parameters of version %u, this build knows 1 to %d", version,
+                        VSI_RQ_VERSION);
+    *out = (vsi_rq_spec){vsi_get_u32(in + RQ_OFF_DIM), in[RQ_OFF_BITS], in[RQ_OFF_METRIC],
+                         vsi_get_u64(in + RQ_OFF_SEED), NULL};
+    if (version == 0 || vsi_get_u16(in + RQ_OFF_ZERO) || vsi_get_u32(in + RQ_OFF_DIM + 4))
+        return vsi_fail(err, VS_ERR_CORRUPT, "codes: parameters do not begin as version %d does",
+                        VSI_RQ_VERSION);
+    if (rq_check(err, out) != VS_OK) {
+        err->code = VS_ERR_CORRUPT;
+        return vsi_fail_in(err, "parameters");
+    }
+    if (packed.bytes - RQ_OFF_MEAN != out->dim * sizeof *out->mean)
+        return vsi_fail(err, VS_ERR_CORRUPT,
+                        "codes: parameters of %zu bytes for dim %u, expected %zu", packed.bytes,
+                        out->dim, RQ_OFF_MEAN + out->dim * sizeof *out->mean);
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_rq_read(vsi_err *err, vsi_mem *mem, vsi_bytes packed, const vsi_codes *kernels,
+                             vsi_rq **out) {
+    vsi_rq_spec spec;
+    vs_status st = rq_read_spec(err, packed, &spec);
+    if (st != VS_OK)
+        return st;
+    size_t mean_bytes = spec.dim * sizeof(float);
+    float *mean = vsi_alloc(mem, mean_bytes);
+    if (!mean)
+        return vsi_fail_nomem(err, mean_bytes);
+    vsi_copy_le(mean, packed.data + RQ_OFF_MEAN, spec.dim, sizeof *mean);
+    spec.mean = mean;
+    st = vsi_rq_create(err, mem, &spec, kernels, out);
+    vsi_free(mem, mean, mean_bytes);
+    if (st != VS_ERR_INVALID)
+        return st;
+    err->code = VS_ERR_CORRUPT;
+    return vsi_fail_in(err, "parameters");
+}
+
+/* ---- numbers -------------------------------------------------------------------------------- */
+
+/* A float that is not below value, which is not negative and far from the end of the range. */
+static float rq_up(double value) {
+    return (float)(value * (1 + 0x1p-22)) + FLT_MIN;
+}
+
+/* What is lost on the way from vectors to an inner product, relative to their lengths. */
+static double rq_slack(const vsi_rq *rq) {
+    return 2 * rq->rotation.relative + RQ_SLACK;
+}
+
+/* The least length of a residual that has a code of its own. */
+static double rq_short(const vsi_rq *rq) {
+    return rq->metric == VS_COSINE ? 0x1p-24 : RQ_SHORT;
+}
+
+static void rq_put_float(uint8_t *p, float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    vsi_put_u32(p, bits);
+}
+
+static float rq_get_float(const uint8_t *p) {
+    uint32_t bits = vsi_get_u32(p);
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static const uint8_t *rq_head(const vsi_rq *rq, const uint8_t *row, int which) {
+    return row + rq->code_bytes + 4 * which;
+}
+
+static void rq_put_head(const vsi_rq *rq, uint8_t *row, const float head[4]) {
+    for (int i = 0; i < 4; i++)
+        rq_put_float(row + rq->code_bytes + 4 * i, head[i]);
+}
+
+/* ---- residuals ------------------------------------------------------------------------------ */
+
+/* A vector without the mean, and what the inner product with another one is added to. */
+typedef struct rq_residual {
+    double square;     /* |x - m|^2 */
+    double base;       /* see the top */
+    double base_error; /* of base, from sums in double */
+} rq_residual;
+
+/* Into out [padded]; false when there is no code for such a vector. */
+static bool rq_subtract_mean(const vsi_rq *rq, const float *vector, float *out,
+                             rq_residual *residual) {
+    const vsi_codes *kernels = rq->kernels;
+    double square = rq->metric == VS_L2 ? 0 : kernels->product(vector, vector, rq->dim), factor = 1;
+    bool is_zero = rq->metric == VS_COSINE && square == 0;
+    if (rq->metric == VS_COSINE)
+        factor = is_zero ? 0 : 1 / sqrt(square);
+    residual->square = kernels->residual(vector, rq->mean, rq->dim, factor, out);
+    memset(out + rq->dim, 0, (rq->rotation.padded - rq->dim) * sizeof *out);
+    residual->base_error = 0;
+    if (rq->metric == VS_L2) {
+        residual->base = residual->square;
+    } else if (rq->metric == VS_COSINE) {
+        residual->base = is_zero ? (1 + rq->mean_square) / 2 : residual->square / 2;
+        residual->base_error = RQ_COSINE;
+    } else {
+        residual->base = rq->mean_square / 2 - kernels->product(vector, rq->mean, rq->dim);
+        residual->base_error = RQ_TINY * (rq->mean_square + sqrt(rq->mean_square * square));
+    }
+    return isfinite(square) && residual->square <= RQ_LONG * RQ_LONG;
+}
+
+/* ---- rows ----------------------------------------------------------------------------------- */
+
+VSI_FN size_t vsi_rq_row_bytes(uint32_t dim, uint32_t bits) {
+    return vsi_rotation_padded(dim) / 8 * bits + VSI_CODE_HEAD_BYTES;
+}
+
+VSI_FN size_t vsi_rq_work_bytes(uint32_t dim) {
+    return vsi_rotation_padded(dim) * (sizeof(float) + 1);
+}
+
+/* The cosine that a step of the grid would reach, up to a constant. */
+static double rq_try(const vsi_rq *rq, const float *x, double step) {
+    float sums[2];
+    rq->kernels->grid(x, rq->rotation.padded, &rq->grid, (float)(1 / step), sums);
+    return sums[1] > 0 ? (double)sums[0] / sqrt((double)sums[1]) : 0;
+}
+
+/* The best of some steps around the one that suits a normal distribution: of deviation 1 these are 0.996, 0.335 and 0.0308 for
+ * 2, 4 and 8 bits (Max, "Quantizing for minimum distortion", 1960). With one bit all steps are the same. */
+static double rq_choose_step(const vsi_rq *rq, const float *x, double length) {
+    static const float first[] = {0.75f, 0.85f, 0.95f, 1.05f, 1.15f, 1.3f};
+    double normal = rq->bits == 8 ? 0.0308 : rq->bits == 4 ? 0.335 : 0.996;
+    double unit = normal * length / sqrt(rq->rotation.padded), best = unit, most = 0;
+    if (rq->bits == 1)
+        return unit;
+    for (size_t i = 0; i < sizeof first / sizeof first[0]; i++) {
+        double found = rq_try(rq, x, unit * (double)first[i]);
+        best = found > most ? unit * (double)first[i] : best;
+        most = found > most ? found : most;
+    }
+    double below = best - 0.05 * unit, above = best + 0.05 * unit;
+    double lower = rq_try(rq, x, below), higher = rq_try(rq, x, above);
+    if (lower > most || higher > most)
+        return lower > higher ? below : above;
+    return best;
+}
+
+static void rq_round(const vsi_rq *rq, const float *x, double step, uint8_t *levels) {
+    float inverse = (float)(1 / step), top = (float)rq->grid.top;
+    for (size_t i = 0; i < rq->rotation.padded; i++) {
+        float level = x[i] * inverse + rq->grid.half;
+        levels[i] = (uint8_t)(level < 0 ? 0 : level > top ? top : level);
+    }
+}
+
+/* Length, error and inverse of the head. */
+static void rq_measure(const vsi_rq *rq, const float *x, const uint8_t *levels, double length,
+                       float head[4]) {
+    double along[4] = {0}, squares[4] = {0};
+    int64_t own = 0;
+    for (size_t i = 0; i < rq->rotation.padded; i++) {
+        int32_t point = rq->grid.step * levels[i] - rq->grid.offset;
+        along[i % 4] += (double)x[i] * point;
+        squares[i % 4] += (double)x[i] * (double)x[i];
+        own += point * point;
+    }
+    double inverse = own ? 1 / sqrt((double)own) : 0;
+    double product = ((along[0] + along[1]) + (along[2] + along[3])) * inverse;
+    double square = (squares[0] + squares[1]) + (squares[2] + squares[3]);
+    float stored = (float)product;
+    double error = square + (double)stored * ((double)stored - 2 * product);
+    error = sqrt((error > 0 ? error : 0) + RQ_TINY * square);
+    head[VSI_HEAD_LENGTH] = stored;
+    head[VSI_HEAD_ERROR] = rq_up(error + (rq->rotation.relative + 2 * RQ_ULP) * length);
+    head[VSI_HEAD_INVERSE] = (float)inverse;
+}
+
+VSI_FN bool vsi_rq_encode(const vsi_rq *rq, const float *vector, void *work, uint8_t *row) {
+    float *x = work, head[4] = {INFINITY, 0, 0, 0};
+    uint8_t *levels = (uint8_t *)(x + rq->rotation.padded);
+    rq_residual residual;
+    memset(row, 0, rq->code_bytes);
+    rq_put_head(rq, row, head);
+    if (!rq_subtract_mean(rq, vector, x, &residual))
+        return false;
+    double length = sqrt(residual.square);
+    head[VSI_HEAD_BASE] = (float)residual.base;
+    head[VSI_HEAD_ERROR] = rq_up(length + 0x1p-50);
+    if (length >= rq_short(rq)) {
+        vsi_rotate(&rq->rotation, rq->kernels, x);
+        rq_round(rq, x, rq_choose_step(rq, x, length), levels);
+        rq_measure(rq, x, levels, length, head);
+        vsi_codes_pack(levels, rq->rotation.padded, rq->bits, row);
+    }
+    rq_put_head(rq, row, head);
+    return true;
+}
+
+/* Whether two figures of a head agree but for what sums in another order differ by, as a part of scale. */
+static bool rq_agrees(float found, float expected, double scale) {
+    double apart = fabs((double)found - (double)expected);
+    return apart <= 0x1p-14 * (fabs((double)expected) + scale);
+}
+
+/* Which step of the grid was best may hang on the last bit of a sum, so levels are judged by the error that the head says. */
+VSI_FN bool vsi_rq_check(const vsi_rq *rq, const float *vector, void *work, const uint8_t *row) {
+    float *x = work, head[4], found[4];
+    uint8_t *levels = (uint8_t *)(x + rq->rotation.padded);
+    rq_residual residual;
+    for (int i = 0; i < 4; i++)
+        found[i] = rq_get_float(rq_head(rq, row, i));
+    if (!rq_subtract_mean(rq, vector, x, &residual))
+        return found[VSI_HEAD_BASE] == INFINITY;
+    double length = sqrt(residual.square);
+    if (!rq_agrees(found[VSI_HEAD_BASE], (float)residual.base,
+                   rq->mean_square + sqrt(rq->mean_square) * length))
+        return false;
+    if (length < rq_short(rq))
+        return found[VSI_HEAD_LENGTH] == 0 && (double)found[VSI_HEAD_ERROR] >= length;
+    vsi_rotate(&rq->rotation, rq->kernels, x);
+    vsi_codes_unpack(row, rq->rotation.padded, rq->bits, levels);
+    rq_measure(rq, x, levels, length, head);
+    return rq_agrees(found[VSI_HEAD_LENGTH], head[VSI_HEAD_LENGTH], length) &&
+           rq_agrees(found[VSI_HEAD_ERROR], head[VSI_HEAD_ERROR], length) &&
+           rq_agrees(found[VSI_HEAD_INVERSE], head[VSI_HEAD_INVERSE], 0) &&
+           (double)head[VSI_HEAD_ERROR] < length * (1 + 0x1p-10);
+}
+
+/* The points of a row's code times unit. */
+static void rq_points(const vsi_rq *rq, const uint8_t *levels, double unit, float *out) {
+    for (size_t i = 0; i < rq->rotation.padded; i++)
+        out[i] = (float)((rq->grid.step * levels[i] - rq->grid.offset) * unit);
+}
+
+VSI_FN bool vsi_rq_decode(const vsi_rq *rq, const uint8_t *row, void *work, float *out) {
+    float *x = work;
+    uint8_t *levels = (uint8_t *)(x + rq->rotation.padded);
+    if (!isfinite(rq_get_float(rq_head(rq, row, VSI_HEAD_BASE))))
+        return false;
+    double unit = (double)rq_get_float(rq_head(rq, row, VSI_HEAD_LENGTH)) *
+                  (double)rq_get_float(rq_head(rq, row, VSI_HEAD_INVERSE));
+    vsi_codes_unpack(row, rq->rotation.padded, rq->bits, levels);
+    rq_points(rq, levels, unit, x);
+    vsi_rotate_back(&rq->rotation, rq->kernels, x);
+    for (size_t i = 0; i < rq->dim; i++)
+        out[i] = x[i] + rq->mean[i];
+    return true;
+}
+
+/* ---- queries -------------------------------------------------------------------------------- */
+
+/* What the bound needs of a query, and the errors it has to cover. */
+typedef struct rq_lengths {
+    double length; /* |q'| */
+    double error;  /* >= |q' - bytes| */
+    double base;
+    double base_error;
+    double whole; /* >= |q| */
+    double kernel_error;
+} rq_lengths;
+
+static void rq_frame(const vsi_rq *rq, const rq_lengths *q, float unit, int32_t sum,
+                     vsi_code_frame *out) {
+    double slack = rq_slack(rq), mean = sqrt(rq->mean_square), kernel = q->kernel_error;
+    double length = q->length, more = RQ_TINY * mean + 0x1p-50, relative = 16 * RQ_ULP;
+    double base_error = q->base_error + 16 * RQ_ULP * fabs(q->base);
+    if (rq->metric == VS_L2) {
+        relative += 2 * kernel;
+        base_error += 2 * kernel * q->base;
+    } else if (rq->metric == VS_IP) {
+        more += kernel * q->whole;
+        base_error += kernel * q->whole * mean;
+    } else {
+        base_error += kernel;
+    }
+    double across = length * (1 + 2 * slack) + more;
+    *out = (vsi_code_frame){
+        .step = rq->grid.step,
+        .offset = (int32_t)((uint32_t)rq->grid.offset * (uint32_t)sum),
+        .unit = unit,
+        .error = rq_up(q->error + slack * length + more),
+        .square = rq_up(across * across),
+        .length = rq_up(across),
+        .base = (float)q->base,
+        .base_error = rq_up(base_error),
+        .base_relative = (float)relative,
+        .factor = rq->metric == VS_L2 ? 2 : 1,
+    };
+}
+
+VSI_FN bool vsi_rq_prepare(const vsi_rq *rq, const float *vector, double kernel_error, void *work,
+                           vsi_rq_query *out) {
+    float *x = work, unit = 0, error_square = 0;
+    int8_t *bytes = (int8_t *)(x + rq->rotation.padded);
+    int32_t sum = 0;
+    rq_residual residual;
+    if (!rq_subtract_mean(rq, vector, x, &residual))
+        return false;
+    double length = sqrt(residual.square), error = length;
+    if (length >= rq_short(rq)) {
+        vsi_rotate(&rq->rotation, rq->kernels, x);
+        unit = rq->kernels->bytes(x, rq->rotation.padded, bytes, &sum, &error_square);
+        /* Summed in single precision in at least four lanes. */
+        error = sqrt((double)error_square * (1 + (rq->rotation.padded / 4 + 16) * RQ_ULP));
+    } else {
+        memset(bytes, 0, rq->rotation.padded);
+    }
+    rq_lengths q = {
+        length,      error, residual.base, residual.base_error, length + sqrt(rq->mean_square),
+        kernel_error};
+    rq_frame(rq, &q, unit, sum, &out->frame);
+    out->rq = rq;
+    out->bytes = bytes;
+    return true;
+}
+
+VSI_FN bool vsi_rq_prepare_row(const vsi_rq *rq, const uint8_t *row, double kernel_error,
+                               void *work, vsi_rq_query *out) {
+    float *x = work;
+    int8_t *bytes = (int8_t *)(x + rq->rotation.padded);
+    uint8_t *levels = work;
+    int32_t sum = 0;
+    double base = (double)rq_get_float(rq_head(rq, row, VSI_HEAD_BASE));
+    double length = (double)rq_get_float(rq_head(rq, row, VSI_HEAD_LENGTH));
+    double error = (double)rq_get_float(rq_head(rq, row, VSI_HEAD_ERROR));
+    if (!isfinite(base))
+        return false;
+    vsi_codes_unpack(row, rq->rotation.padded, rq->bits, levels);
+    for (size_t i = 0; i < rq->rotation.padded; i++) {
+        bytes[i] = (int8_t)(rq->grid.step * levels[i] - rq->grid.offset);
+        sum += bytes[i];
+    }
+    double whole = sqrt(length * length + error * error), mean = sqrt(rq->mean_square);
+    double base_error = rq->metric == VS_COSINE ? RQ_COSINE : RQ_TINY * mean * (whole + mean);
+    rq_lengths q = {whole, error, base, base_error, whole + mean, kernel_error};
+    float unit = (float)(length * (double)rq_get_float(rq_head(rq, row, VSI_HEAD_INVERSE)));
+    rq_frame(rq, &q, unit, sum, &out->frame);
+    out->rq = rq;
+    out->bytes = bytes;
+    return true;
+}
+
+/* ---- many rows ------------------------------------------------------------------------------ */
+
+static size_t rq_tile_rows(size_t stride, size_t n) {
+    size_t rows = RQ_TILE_BYTES / stride / RQ_TILE_MIN * RQ_TILE_MIN;
+    rows = rows < RQ_TILE_MIN ? RQ_TILE_MIN : rows > RQ_TILE ? RQ_TILE : rows;
+    return rows < n ? rows : n;
+}
+
+/* The next rows of a scan, and the inner products with them. */
+static vsi_code_rows rq_tile(const vsi_rq_query *query, const uint8_t *rows, size_t stride,
+                             size_t n, int32_t dots[RQ_TILE]) {
+    const vsi_rq *rq = query->rq;
+    vsi_code_rows tile = {rows, stride, rq->code_bytes, rq_tile_rows(stride, n)};
+    rq->kernels->dot[vsi_code_width(rq->bits)](query->bytes, rq->rotation.padded, &tile, dots);
+    return tile;
+}
+
+VSI_FN void vsi_rq_bounds(const vsi_rq_query *query, const uint8_t *rows, size_t stride, size_t n,
+                          float *lower, float *upper) {
+    int32_t dots[RQ_TILE];
+    for (size_t i = 0; i < n; i += rq_tile_rows(stride, n)) {
+        vsi_code_rows tile = rq_tile(query, rows + i * stride, stride, n - i, dots);
+        query->rq->kernels->bounds(&query->frame, &tile, dots, lower + i, upper ? upper + i : NULL);
+    }
+}
+
+VSI_FN void vsi_rq_estimates(const vsi_rq_query *query, const uint8_t *rows, size_t stride,
+                             size_t n, float *out) {
+    vsi_rq_likely(query, rows, stride, n, out, NULL);
+}
+
+/* The part of a row that its code does not see points in a random direction, in padded - 1 dims, so its product with the
+ * query is at most deviations / sqrt(padded - 1) of their lengths but for the probability named. */
+VSI_FN void vsi_rq_deviations(vsi_rq_query *query, double deviations) {
+    query->frame.spread =
+        (float)((double)query->frame.length * deviations / sqrt(query->rq->rotation.padded - 1));
+}
+
+VSI_FN void vsi_rq_likely(const vsi_rq_query *query, const uint8_t *rows, size_t stride, size_t n,
+                          float *out, float *out_wide) {
+    int32_t dots[RQ_TILE];
+    for (size_t i = 0; i < n; i += rq_tile_rows(stride, n)) {
+        vsi_code_rows tile = rq_tile(query, rows + i * stride, stride, n - i, dots);
+        query->rq->kernels->estimates(&query->frame, &tile, dots, out + i,
+                                      out_wide ? out_wide + i : NULL);
+    }
 }
 /* ---- store/ref.h ---------------------------------------------------------------------------------- */
 /* ref.h - references to parts of a database: extents of the file, or blocks in memory not written yet.
@@ -16200,6 +17041,9 @@ enum { VSI_SLAB_KEY_BYTES = 6 };
 /* What leads to a slab in dir. */
 VSI_FN vsi_bytes vsi_slab_key(uint8_t out[VSI_SLAB_KEY_BYTES], uint32_t array, uint32_t at);
 
+/* Makes slab number at of derived rows anew: [rows of a slab x row_bytes], zeros before. */
+typedef vs_status (*vsi_slab_fill)(vsi_err *err, void *ctx, uint32_t at, uint8_t *rows);
+
 /* A slab that is not in memory is read in when it is needed; one that the file has too may leave memory
  * again. Where a slab is in the file says `moved` or, if it is not in there, dir. With the pager's windows on
  * a slab of dir is not read in: the table leads to the mapped file. */
@@ -16210,7 +17054,10 @@ typedef struct vsi_slabs {
     uint32_t shift;         /* rows of a slab, as a power of two */
     uint32_t trailer_bytes; /* behind a slab's rows in its extent */
     uint32_t element_bytes; /* of numbers that are little-endian in the file; 1: bytes */
-    vsi_atomic_ptr table;   /* slab_table: readers load it */
+    vsi_slab_fill
+        fill; /* NULL: what the file has not is zeros, and what is damaged there is lost */
+    void *fill_ctx;
+    vsi_atomic_ptr table; /* slab_table: readers load it */
 
     /* guarded by the pager's slab lock */
     vsi_btree
@@ -16799,10 +17646,12 @@ VSI_FN uint32_t vsi_slab_run(const vsi_slabs *slabs, uint32_t slot) {
 
 /* ---- changing ------------------------------------------------------------------------------- */
 
-/* An empty slab, not in the file. */
+/* An empty slab, not in the file, or one that is made anew. */
 static vs_status slab_make(vsi_err *err, vsi_slabs *slabs, uint32_t at) {
     void *slab = NULL;
     vs_status st = slab_new(err, slabs, &slab);
+    if (st == VS_OK && slabs->fill)
+        st = slabs->fill(err, slabs->fill_ctx, at, slab_rows(slab)); /* before it can be seen */
     slabs_lock(slabs);
     if (st == VS_OK)
         st = slabs_put(err, slabs, at, slab);
@@ -16862,7 +17711,7 @@ VSI_FN vs_status vsi_slab_make_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot
         while (!slab_mark(slabs, at, &slab)) {
             void *read = NULL;
             vs_status st = slab_fault(err, slabs, at, true, &read);
-            if (st == VS_ERR_NOT_FOUND)
+            if (st == VS_ERR_NOT_FOUND || (st == VS_ERR_CORRUPT && slabs->fill))
                 st = slab_make(err, slabs, at);
             if (st != VS_OK)
                 return st;
@@ -17232,6 +18081,64 @@ VSI_FN void vsi_slab_let_go(vsi_pager *pager, vsi_run run) {
     }
     vsi_mutex_unlock(&pager->slab_lock);
 }
+/* ---- store/spec.h ---------------------------------------------------------------------------------- */
+/* spec.h - what the index description of a vector field asks for.
+ *
+ *   auto                 the library's choice, flat in this version
+ *   flat                 every search looks at all vectors
+ *   flat(codes=rq4)      and keeps codes beside them, of 4 bits a dim or 8, 2, 1, which say what need not be looked at */
+#ifndef VSI_SPEC_H
+#define VSI_SPEC_H
+
+/* uses base/status.h */
+
+typedef struct vsi_spec {
+    uint32_t code_bits; /* 0: no codes */
+} vsi_spec;
+
+/* VS_ERR_INVALID: not a description, or not one for vectors of this type and metric; the message says what would be one. */
+VS_NODISCARD VSI_FN vs_status vsi_spec_read(vsi_err *err, const char *text, int type, int metric,
+                                            vsi_spec *out);
+
+#endif
+/* ---- store/spec.c ---------------------------------------------------------------------------------- */
+/* spec.c - what the index description of a vector field asks for. */
+/* uses store/spec.h */
+/* uses math/element.h */
+
+/* Whether there are bounds for such codes (quant/rq). */
+static bool spec_has_codes(int type, int metric) {
+    return type != VS_BIT && (metric == VS_L2 || metric == VS_IP || metric == VS_COSINE);
+}
+
+VSI_FN vs_status vsi_spec_read(vsi_err *err, const char *text, int type, int metric,
+                               vsi_spec *out) {
+    static const struct {
+        const char *text;
+        uint32_t code_bits;
+    } known[] = {{"auto", 0},
+                 {"flat", 0},
+                 {"flat(codes=rq8)", 8},
+                 {"flat(codes=rq4)", 4},
+                 {"flat(codes=rq2)", 2},
+                 {"flat(codes=rq1)", 1}};
+    const size_t n = sizeof known / sizeof known[0];
+    size_t at = 0;
+    while (at < n && strcmp(text, known[at].text) != 0)
+        at++;
+    if (at == n)
+        return vsi_fail(err, VS_ERR_INVALID,
+                        "index is '%.*s', expected 'auto', 'flat', or 'flat(codes=rq4)', or rq8, "
+                        "rq2, rq1 there",
+                        64, text);
+    if (known[at].code_bits && !spec_has_codes(type, metric))
+        return vsi_fail(err, VS_ERR_INVALID,
+                        "index is '%s': there are no codes for vectors of %s under %s, but for "
+                        "those of numbers under l2, ip and cosine",
+                        text, vsi_type_name(type), vsi_metric_name(metric));
+    out->code_bits = known[at].code_bits;
+    return VS_OK;
+}
 /* ---- store/desc.h ---------------------------------------------------------------------------------- */
 /* desc.h - what never changes about a collection, and what all its versions share. */
 #ifndef VSI_DESC_H
@@ -17239,7 +18146,9 @@ VSI_FN void vsi_slab_let_go(vsi_pager *pager, vsi_run run) {
 
 /* uses base/hash.h */
 /* uses math/element.h */
+/* uses quant/rq.h */
 /* uses store/slab.h */
+/* uses store/spec.h */
 
 /* A vector field. Rows of slots without it hold anything. */
 typedef struct vsi_field {
@@ -17251,7 +18160,21 @@ typedef struct vsi_field {
     char name[VS_FIELD_BYTES_MAX + 1];
     char index[VS_INDEX_BYTES_MAX + 1];
     vsi_slabs rows; /* vectors, elements in the machine's order */
+
+    uint32_t code_bits;     /* of the codes that are kept beside rows (store/encode); 0: none are */
+    vsi_slabs codes;        /* rows as quant/rq makes them */
+    vsi_atomic_ptr rq;      /* vsi_rq, what they were made with; does not change once it is there */
+    vsi_atomic_u64 damaged; /* 1 + number of a slab of codes that a reader could not use; 0: none */
+
+    /* Of the holder of the writer role. */
+    vsi_rq *own_rq;        /* owned; readers find it in rq when there are codes */
+    vsi_buf work;          /* scratch of store/encode */
+    uint32_t codes_end;    /* vectors of slots below it are encoded when a slab is made anew */
+    uint64_t without_code; /* about so many vectors wait for rq */
 } vsi_field;
+
+/* Number of the array of the first field's codes, as the file has it; rows begin with 1. */
+enum { VSI_DESC_CODES = 1 + VS_FIELDS_MAX };
 
 /* What is left of a collection that was dropped. */
 enum {
@@ -17269,6 +18192,9 @@ typedef struct vsi_desc {
     char name[VS_NAME_BYTES_MAX + 1];
     vsi_field field[VS_FIELDS_MAX];
     vsi_slabs cells; /* number and vector hash */
+    vsi_slabs
+        *array[1 + 2 * VS_FIELDS_MAX]; /* [array_count] cells, the rows of each field, codes */
+    uint32_t array_count;
 
     /* Of the holder of the writer role. */
     vsi_buf pool;        /* uint32_t: slots below slot_end that may be used */
@@ -17278,9 +18204,8 @@ typedef struct vsi_desc {
     vsi_btree new_dir;
 } vsi_desc;
 
-/* Its arrays one by one: the cells, then the rows of each field. */
-VSI_FN uint32_t vsi_desc_arrays(const vsi_desc *desc);
-VSI_FN vsi_slabs *vsi_desc_array(vsi_desc *desc, uint32_t at);
+/* Bits of the codes that a field's index description asks for; 0: none. */
+VSI_FN uint32_t vsi_field_code_bits(const vsi_field *field);
 
 /* The set of slots that have a field's vector (store/live). */
 VSI_FN uint32_t vsi_desc_set(const vsi_desc *desc, uint32_t field);
@@ -17290,12 +18215,14 @@ VSI_FN size_t vsi_desc_vector_bytes(const vsi_desc *desc);
 
 /* All descs of a database. */
 typedef struct vsi_descs {
-    vsi_mem *mem;   /* borrowed */
-    vsi_mutex lock; /* guards list, not what it leads to */
-    vsi_buf list;   /* vsi_desc *, by ascending id */
+    vsi_mem *mem;             /* borrowed */
+    vsi_mutex lock;           /* guards list, not what it leads to */
+    vsi_buf list;             /* vsi_desc *, by ascending id */
+    const vsi_codes *kernels; /* for codes; borrowed */
 } vsi_descs;
 
-VSI_FN bool vsi_descs_init(vsi_descs *descs, vsi_mem *mem);
+/* kernels: NULL for the best ones of this machine. */
+VSI_FN bool vsi_descs_init(vsi_descs *descs, vsi_mem *mem, const vsi_codes *kernels);
 VSI_FN void vsi_descs_free(vsi_descs *descs); /* accepts one that is all zero */
 
 /* NULL when there is none. Any thread. */
@@ -17310,7 +18237,8 @@ VSI_FN vsi_desc *vsi_descs_from(vsi_descs *descs, uint64_t id);
 VS_NODISCARD VSI_FN vs_status vsi_descs_add(vsi_err *err, vsi_descs *descs, const vsi_desc *given,
                                             vsi_desc **out_desc);
 
-/* The same, unless there is one of this id: then that one. For what is read from a catalog. */
+/* The same, unless there is one of this id: then that one. For what is read from a catalog; the rq of its fields are
+ * owned by the new one, if there is a new one. */
 VS_NODISCARD VSI_FN vs_status vsi_descs_intern(vsi_err *err, vsi_descs *descs,
                                                const vsi_desc *given, vsi_desc **out_desc);
 
@@ -17333,21 +18261,14 @@ VSI_FN void vsi_desc_give_slot(vsi_desc *desc, uint32_t slot);
 
 enum { DESC_CELL_BYTES = 32 };
 
-VSI_FN bool vsi_descs_init(vsi_descs *descs, vsi_mem *mem) {
+VSI_FN bool vsi_descs_init(vsi_descs *descs, vsi_mem *mem, const vsi_codes *kernels) {
     memset(descs, 0, sizeof *descs);
     if (!vsi_mutex_init(&descs->lock))
         return false;
     descs->mem = mem;
+    descs->kernels = kernels ? kernels : vsi_codes_choose(NULL);
     descs->list.mem = mem;
     return true;
-}
-
-VSI_FN uint32_t vsi_desc_arrays(const vsi_desc *desc) {
-    return 1 + desc->field_count;
-}
-
-VSI_FN vsi_slabs *vsi_desc_array(vsi_desc *desc, uint32_t at) {
-    return at ? &desc->field[at - 1].rows : &desc->cells;
 }
 
 VSI_FN uint32_t vsi_desc_set(const vsi_desc *desc, uint32_t field) {
@@ -17362,8 +18283,12 @@ VSI_FN size_t vsi_desc_vector_bytes(const vsi_desc *desc) {
 }
 
 static void desc_empty(vsi_desc *desc) {
-    for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
-        vsi_slabs_free(vsi_desc_array(desc, i));
+    for (uint32_t i = 0; i < desc->array_count; i++)
+        vsi_slabs_free(desc->array[i]);
+    for (uint32_t i = 0; i < desc->field_count; i++) {
+        vsi_rq_free(desc->field[i].own_rq);
+        vsi_buf_free(&desc->field[i].work);
+    }
     vsi_buf_free(&desc->pool);
 }
 
@@ -17430,8 +18355,42 @@ VSI_FN uint32_t vsi_descs_last_id(vsi_descs *descs) {
 VSI_FN void vsi_descs_undo(vsi_descs *descs, vsi_pager *pager) {
     for (vsi_desc *desc = vsi_descs_from(descs, 0); desc;
          desc = vsi_descs_from(descs, (uint64_t)desc->id + 1))
-        for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
-            vsi_slabs_undo(vsi_desc_array(desc, i), pager);
+        for (uint32_t i = 0; i < desc->array_count; i++)
+            vsi_slabs_undo(desc->array[i], pager);
+}
+
+static void desc_add_array(vsi_desc *desc, vsi_slabs *slabs) {
+    slabs->dir = desc->new_dir;
+    desc->array[desc->array_count++] = slabs;
+}
+
+static void desc_fill_rows(vsi_desc *desc, vsi_mem *mem, uint32_t at, uint32_t trailer) {
+    vsi_field *field = &desc->field[at];
+    field->element_bytes = vsi_type_bytes(field->type);
+    field->vector_bytes = vsi_vector_bytes(field->type, field->dim);
+    vsi_slabs_init(&field->rows, mem, 1 + at, field->vector_bytes, trailer);
+    field->rows.element_bytes = field->element_bytes;
+    desc_add_array(desc, &field->rows);
+}
+
+/* A description of an index that this version does not know asks for nothing. */
+VSI_FN uint32_t vsi_field_code_bits(const vsi_field *field) {
+    vsi_err ignored = {0};
+    vsi_spec spec = {.code_bits = 0};
+    vs_status st = vsi_spec_read(&ignored, field->index, field->type, field->metric, &spec);
+    return st == VS_OK ? spec.code_bits : 0;
+}
+
+static void desc_fill_codes(vsi_desc *desc, vsi_mem *mem, uint32_t at, uint32_t trailer) {
+    vsi_field *field = &desc->field[at];
+    field->code_bits = vsi_field_code_bits(field);
+    if (!field->code_bits)
+        return;
+    vsi_slabs_init(&field->codes, mem, VSI_DESC_CODES + at,
+                   (uint32_t)vsi_rq_row_bytes(field->dim, field->code_bits), trailer);
+    field->work.mem = mem;
+    field->codes_end = VSI_SLOT_NONE;
+    desc_add_array(desc, &field->codes);
 }
 
 static void desc_fill(vsi_desc *desc, vsi_mem *mem, const vsi_desc *given) {
@@ -17439,15 +18398,11 @@ static void desc_fill(vsi_desc *desc, vsi_mem *mem, const vsi_desc *given) {
     uint32_t trailer = dir->cow ? vsi_cow_trailer(dir->cow) : 0;
     *desc = *given;
     vsi_slabs_init(&desc->cells, mem, 0, DESC_CELL_BYTES, trailer);
-    for (uint32_t i = 0; i < desc->field_count; i++) {
-        vsi_field *field = &desc->field[i];
-        field->element_bytes = vsi_type_bytes(field->type);
-        field->vector_bytes = vsi_vector_bytes(field->type, field->dim);
-        vsi_slabs_init(&field->rows, mem, 1 + i, field->vector_bytes, trailer);
-        field->rows.element_bytes = field->element_bytes;
-    }
-    for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
-        vsi_desc_array(desc, i)->dir = *dir;
+    desc_add_array(desc, &desc->cells);
+    for (uint32_t i = 0; i < desc->field_count; i++)
+        desc_fill_rows(desc, mem, i, trailer);
+    for (uint32_t i = 0; i < desc->field_count; i++)
+        desc_fill_codes(desc, mem, i, trailer);
     desc->pool = (vsi_buf){.mem = mem};
     desc->pool_is_filled = false;
 }
@@ -17469,8 +18424,8 @@ static vsi_desc *descs_insert(vsi_descs *descs, size_t at) {
 static vs_status desc_reset(vsi_err *err, vsi_desc *desc) {
     vsi_pager *pager = desc->cells.dir.cow ? desc->cells.dir.cow->pager : NULL;
     vs_status st = VS_OK;
-    for (uint32_t i = 0; st == VS_OK && pager && i < vsi_desc_arrays(desc); i++)
-        st = vsi_slabs_forget(err, vsi_desc_array(desc, i), pager);
+    for (uint32_t i = 0; st == VS_OK && pager && i < desc->array_count; i++)
+        st = vsi_slabs_forget(err, desc->array[i], pager);
     if (st == VS_OK)
         desc_empty(desc);
     return st;
@@ -17504,8 +18459,8 @@ VSI_FN vs_status vsi_descs_intern(vsi_err *err, vsi_descs *descs, const vsi_desc
 }
 
 static void desc_count_unused(vsi_desc *desc, uint32_t slot, bool is_unused) {
-    for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
-        vsi_slabs_count_unused(vsi_desc_array(desc, i), slot, is_unused);
+    for (uint32_t i = 0; i < desc->array_count; i++)
+        vsi_slabs_count_unused(desc->array[i], slot, is_unused);
 }
 
 VSI_FN uint32_t vsi_desc_take_slot(vsi_desc *desc) {
@@ -17565,8 +18520,8 @@ static void budget_sweep(vsi_pager *pager, vsi_descs *descs) {
     budget_sweep_nodes(pager);
     for (vsi_desc *desc = vsi_descs_from(descs, 0); desc && budget_is_over(&pager->reside);
          desc = vsi_descs_from(descs, (uint64_t)desc->id + 1))
-        for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
-            budget_sweep_slabs(pager, vsi_desc_array(desc, i));
+        for (uint32_t i = 0; i < desc->array_count; i++)
+            budget_sweep_slabs(pager, desc->array[i]);
 }
 
 VSI_FN void vsi_budget_keep(vsi_pager *pager, vsi_descs *descs) {
@@ -18156,6 +19111,7 @@ typedef struct vsi_coll {
     vsi_btree payloads; /* key, piece -> bytes, by store/payload */
     vsi_hash128 digest; /* the sum of the terms of its records */
     int64_t changed_us; /* time of the last change of its records */
+    uint32_t coded;     /* bit f: each vector of field f has a code (store/encode) */
 } vsi_coll;
 
 /* One version of a database. Copying the struct copies the version. */
@@ -18219,6 +19175,9 @@ VS_NODISCARD VSI_FN vs_status vsi_state_put_own_name(vsi_err *err, vsi_state *st
                                                      vsi_bytes name);
 /* Adds an empty collection, and its name. */
 VS_NODISCARD VSI_FN vs_status vsi_state_add_coll(vsi_err *err, vsi_state *state, vsi_desc *desc);
+/* Notes the parameters of a field's codes, in place of others that there may be. */
+VS_NODISCARD VSI_FN vs_status vsi_state_put_codes(vsi_err *err, vsi_state *state, uint32_t id,
+                                                  uint32_t field, const vsi_rq *rq);
 /* Takes a collection that is there out of the catalog, its own name with it. Everything that its trees are made
  * of is given up; slabs written since the last checkpoint stay with its desc. */
 VS_NODISCARD VSI_FN vs_status vsi_state_remove_coll(vsi_err *err, vsi_state *state, uint32_t id);
@@ -18304,8 +19263,9 @@ enum {
     COLL_LAST_NUMBER_OFF = 16,
     COLL_SLOT_END_OFF = 24,
     COLL_FIELDS_OFF = 28,
-    COLL_CELLS_SHIFT_OFF = 30, /* then zero */
-    COLL_TREES_OFF = 32,       /* entries of each tree, u64 */
+    COLL_CELLS_SHIFT_OFF = 30,
+    COLL_CODED_OFF = 31,
+    COLL_TREES_OFF = 32, /* entries of each tree, u64 */
     COLL_TREES = 6,
     COLL_BYTES_OFF = COLL_TREES_OFF + 8 * COLL_TREES,
     COLL_MAX_RECORDS_OFF = COLL_BYTES_OFF + 8,
@@ -18315,8 +19275,8 @@ enum {
     COLL_BYTES = COLL_CHANGED_OFF + 8
 };
 
-/* Behind a collection's entry: one for each field, and last its own name. */
-enum { COLL_NAME_FIELD = 0xffff };
+/* Behind a collection's entry: one for each field, the parameters of their codes, and last its own name. */
+enum { COLL_CODES_FIELD = 0x100, COLL_NAME_FIELD = 0xffff };
 
 /* Value of a name's entry: u32 id, and of an alias u8 1. */
 enum { NAME_BYTES = 4, ALIAS_BYTES = 5 };
@@ -18389,6 +19349,7 @@ static vs_status coll_write(vsi_err *err, vsi_btree *catalog, vsi_coll *coll) {
     vsi_put_u64(value + COLL_DIGEST_OFF + 8, coll->digest.hi);
     vsi_put_u64(value + COLL_CHANGED_OFF, (uint64_t)coll->changed_us);
     value[COLL_CELLS_SHIFT_OFF] = (uint8_t)desc->cells.shift;
+    value[COLL_CODED_OFF] = (uint8_t)coll->coded;
     for (uint32_t i = 0; i < COLL_TREES; i++) {
         vsi_put_u64(value + COLL_TREES_OFF + 8 * i, coll_tree(coll, i)->count);
         vsi_ref_encode(coll_tree(coll, i)->root, refs + i * VSI_REF_BYTES);
@@ -18486,6 +19447,39 @@ static vs_status coll_check_slabs(vsi_err *err, const vsi_coll *coll, uint32_t a
                          &item);
 }
 
+/* The parameters of a field's codes, NULL: they are damaged or missing. Then it has none until there are others
+ * (store/encode). */
+static vs_status codes_read(vsi_err *err, const vsi_state *state, uint32_t id, uint32_t at,
+                            const vsi_field *field, vsi_rq **out_rq) {
+    uint8_t key[FIELD_KEY_BYTES];
+    vsi_value value = {.bytes = 0};
+    vsi_buf buf = {.mem = state->descs->mem};
+    vsi_rq *rq = NULL;
+    vs_status st = vsi_value_find(err, &state->catalog,
+                                  state_field_key(key, id, COLL_CODES_FIELD + at), &value);
+    if (st == VS_OK)
+        st = vsi_value_read(err, &state->catalog, &value, &buf);
+    if (st == VS_OK)
+        st = vsi_rq_read(err, state->descs->mem, (vsi_bytes){buf.data, buf.bytes},
+                         state->descs->kernels, &rq);
+    vsi_buf_free(&buf);
+    bool fits = rq && rq->dim == field->dim && rq->metric == field->metric &&
+                rq->bits == vsi_field_code_bits(field);
+    *out_rq = fits ? rq : NULL;
+    if (!fits)
+        vsi_rq_free(rq);
+    return st == VS_ERR_CORRUPT || st == VS_ERR_NOT_FOUND || st == VS_ERR_UNSUPPORTED ? VS_OK : st;
+}
+
+/* Those that a description of a collection has are freed, but for what desc, unless NULL, has taken over. */
+static void codes_give_up(const vsi_desc *given, const vsi_desc *desc) {
+    for (uint32_t i = 0; i < given->field_count; i++) {
+        vsi_rq *rq = given->field[i].own_rq;
+        if (!desc || vsi_atomic_ptr_load(&desc->field[i].rq) != rq)
+            vsi_rq_free(rq);
+    }
+}
+
 /* The collection's first use since the database was opened: all slabs are in the file. */
 static vs_status coll_intern(vsi_err *err, const vsi_state *state, uint32_t id,
                              const vsi_node_item *item, vsi_coll *coll) {
@@ -18506,11 +19500,16 @@ static vs_status coll_intern(vsi_err *err, const vsi_state *state, uint32_t id,
         st = field_read(err, state, id, i, field);
         if (st == VS_OK && !field->is_optional)
             st = coll_check_slabs(err, coll, 1 + i, vsi_vector_bytes(field->type, field->dim));
+        if (st == VS_OK && coll->coded >> i & 1)
+            st = codes_read(err, state, id, i, field, &field->own_rq);
+        vsi_atomic_ptr_store(&field->rq, field->own_rq);
+        field->without_code = coll->count;
     }
-    if (st != VS_OK)
-        return st == VS_ERR_NOT_FOUND ? coll_misfit(err, id) : st;
     given.term = vsi_term_of_coll(&given);
-    return vsi_descs_intern(err, state->descs, &given, &coll->desc);
+    if (st == VS_OK)
+        st = vsi_descs_intern(err, state->descs, &given, &coll->desc);
+    codes_give_up(&given, st == VS_OK ? coll->desc : NULL);
+    return st == VS_ERR_NOT_FOUND ? coll_misfit(err, id) : st;
 }
 
 static vs_status coll_read(vsi_err *err, const vsi_state *state, uint32_t id,
@@ -18528,6 +19527,7 @@ static vs_status coll_read(vsi_err *err, const vsi_state *state, uint32_t id,
     coll.digest.lo = vsi_get_u64(value + COLL_DIGEST_OFF);
     coll.digest.hi = vsi_get_u64(value + COLL_DIGEST_OFF + 8);
     coll.changed_us = (int64_t)vsi_get_u64(value + COLL_CHANGED_OFF);
+    coll.coded = value[COLL_CODED_OFF];
     for (uint32_t i = 0; i < COLL_TREES; i++)
         *coll_tree(&coll, i) = (vsi_btree){.cow = state->catalog.cow,
                                            .root = vsi_ref_decode(item->refs + i * VSI_REF_BYTES),
@@ -18634,6 +19634,34 @@ VSI_FN vs_status vsi_state_put_own_name(vsi_err *err, vsi_state *state, uint32_t
     uint8_t key[FIELD_KEY_BYTES];
     state->is_settled = false;
     return vsi_btree_put(err, &state->catalog, state_field_key(key, id, COLL_NAME_FIELD), name);
+}
+
+static vs_status state_delete_codes(vsi_err *err, vsi_state *state, uint32_t id, uint32_t field) {
+    uint8_t bytes[FIELD_KEY_BYTES];
+    vsi_node_item item;
+    vsi_bytes key = state_field_key(bytes, id, COLL_CODES_FIELD + field);
+    vs_status st = vsi_btree_get(err, &state->catalog, key, &item);
+    if (st == VS_OK)
+        st = vsi_value_delete(err, &state->catalog, key);
+    return st == VS_ERR_NOT_FOUND ? VS_OK : st;
+}
+
+VSI_FN vs_status vsi_state_put_codes(vsi_err *err, vsi_state *state, uint32_t id, uint32_t field,
+                                     const vsi_rq *rq) {
+    uint8_t bytes[FIELD_KEY_BYTES];
+    vsi_buf packed = {.mem = state->descs->mem};
+    vsi_bytes key = state_field_key(bytes, id, COLL_CODES_FIELD + field);
+    state->is_settled = false;
+    if (!vsi_buf_reserve(&packed, vsi_rq_packed_bytes(rq)))
+        return vsi_fail_nomem(err, vsi_rq_packed_bytes(rq));
+    packed.bytes = vsi_rq_packed_bytes(rq);
+    vsi_rq_write(rq, packed.data);
+    vs_status st = state_delete_codes(err, state, id, field);
+    if (st == VS_OK)
+        st = vsi_value_put(err, &state->catalog, key, (vsi_bytes){packed.data, packed.bytes},
+                           vsi_hash128_of(packed.data, packed.bytes, 0));
+    vsi_buf_free(&packed);
+    return st;
 }
 
 /* ---- going through collections -------------------------------------------------------------- */
@@ -18766,6 +19794,8 @@ VSI_FN vs_status vsi_state_remove_coll(vsi_err *err, vsi_state *state, uint32_t 
         st = vsi_btree_delete(err, &state->catalog, state_id_key(key, id));
     for (uint32_t i = 0; st == VS_OK && i < coll->desc->field_count; i++)
         st = vsi_btree_delete(err, &state->catalog, state_field_key(key, id, i));
+    for (uint32_t i = 0; st == VS_OK && i < coll->desc->field_count; i++)
+        st = state_delete_codes(err, state, id, i);
     if (st == VS_OK)
         st = vsi_btree_delete(err, &state->catalog, state_field_key(key, id, COLL_NAME_FIELD));
     if (st == VS_OK)
@@ -18946,6 +19976,301 @@ VSI_FN vs_status vsi_note_next(vsi_err *err, const vsi_state *state,
     *io_bytes = key.bytes;
     return VS_OK;
 }
+/* ---- store/encode.h ---------------------------------------------------------------------------------- */
+/* encode.h - codes of a collection's vectors, in slabs beside them.
+ *
+ * They are derived from the vectors, so the log has nothing of them, and what is missing or damaged is made anew. A field whose
+ * index description asks for codes gets them when it has VSI_ENCODE_ROWS vectors: their mean goes into the
+ * parameters, which the catalog keeps, and all live rows are encoded; from then on each row as it is written. */
+#ifndef VSI_ENCODE_H
+#define VSI_ENCODE_H
+
+/* uses store/state.h */
+
+#ifndef VSI_ENCODE_ROWS
+#define VSI_ENCODE_ROWS 1024
+#endif
+
+/* A row of a field has been written, of a slot that is not live. */
+VS_NODISCARD VSI_FN vs_status vsi_encode_row(vsi_err *err, vsi_coll *coll, uint32_t field,
+                                             uint32_t slot);
+/* A record has been added to state->work: fields get codes if it is time. */
+VS_NODISCARD VSI_FN vs_status vsi_encode_begin(vsi_err *err, vsi_state *state);
+
+/* The parameters of a field's codes, NULL: this version has none. Any thread. */
+VSI_FN const vsi_rq *vsi_encode_rq(const vsi_coll *coll, uint32_t field);
+/* A slab of codes could not be used: the next change of the collection makes it anew. Any thread. */
+VSI_FN void vsi_encode_report(vsi_field *field, uint32_t slot);
+
+/* Whether a slot that has the vector of a field whose bit in coded is set has its code, by re-making what the code is judged
+ * by. Any thread that stays. */
+VS_NODISCARD VSI_FN vs_status vsi_encode_check(vsi_err *err, const vsi_coll *coll, uint32_t field,
+                                               uint32_t slot, vsi_buf *work);
+
+#endif
+/* ---- store/encode.c ---------------------------------------------------------------------------------- */
+/* encode.c - codes of a collection's vectors.
+ *
+ *   E1  When a version's bit of a field in coded is set, and the field has parameters, every slot that has the field's
+ *       vector in that version has a code made with them, or its slab of codes is damaged. The parameters of a
+ *       field are made once and never change, so versions cannot differ in them.
+ *   E2  A code is written only while its slot is not live in any version whose bit is set (S3), or into a slab that
+ *       nobody could read. */
+/* uses store/encode.h */
+
+VSI_FN const vsi_rq *vsi_encode_rq(const vsi_coll *coll, uint32_t field) {
+    return coll->coded >> field & 1 ? vsi_atomic_ptr_load(&coll->desc->field[field].rq) : NULL;
+}
+
+VSI_FN void vsi_encode_report(vsi_field *field, uint32_t slot) {
+    vsi_atomic_set(&field->damaged, 1 + (uint64_t)(slot >> field->codes.shift));
+}
+
+/* ---- one row -------------------------------------------------------------------------------- */
+
+/* Scratch: a vector in single precision, and what quant/rq wants. */
+static size_t encode_work_bytes(const vsi_field *field) {
+    return field->dim * sizeof(float) + vsi_rq_work_bytes(field->dim);
+}
+
+static vs_status encode_reserve(vsi_err *err, const vsi_field *field, vsi_buf *work) {
+    work->bytes = 0;
+    return vsi_buf_reserve(work, encode_work_bytes(field))
+               ? VS_OK
+               : vsi_fail_nomem(err, encode_work_bytes(field));
+}
+
+/* A vector in single precision at the front of work. False for what is none: rows that are not live hold anything. */
+static bool encode_widen(const vsi_field *field, const uint8_t *row, vsi_buf *work) {
+    vsi_err ignored = {0};
+    return vsi_vector_convert(&ignored, row, field->type, work->data, VS_F32, field->dim, NULL) ==
+           VS_OK;
+}
+
+/* The code of a row; of one that is no vector, that it has none. */
+static void encode_code(const vsi_field *field, const uint8_t *row, vsi_buf *work, uint8_t *code) {
+    float *wide = (float *)(void *)work->data;
+    if (!row || !encode_widen(field, row, work))
+        wide[0] = NAN;
+    vsi_rq_encode(field->own_rq, wide, wide + field->dim, code);
+}
+
+/* The row of a slot; NULL: there is none, or it cannot be read. */
+static const uint8_t *encode_row_of(vsi_field *field, uint32_t slot) {
+    vsi_err ignored = {0};
+    const uint8_t *row = NULL;
+    return vsi_slab_row(&ignored, &field->rows, slot, &row) == VS_OK ? row : NULL;
+}
+
+/* vsi_slab_fill. */
+static vs_status encode_fill(vsi_err *err, void *ctx, uint32_t at, uint8_t *codes) {
+    vsi_field *field = ctx;
+    const uint32_t rows = 1u << field->codes.shift;
+    vs_status st = encode_reserve(err, field, &field->work);
+    for (uint32_t i = 0; st == VS_OK && i < rows; i++) {
+        const uint32_t slot = (at << field->codes.shift) + i;
+        const uint8_t *row = slot < field->codes_end ? encode_row_of(field, slot) : NULL;
+        encode_code(field, row, &field->work, codes + (size_t)i * field->codes.row_bytes);
+    }
+    return st;
+}
+
+/* The code of a slot, in place; of a vector that cannot be read, that it has none. */
+static vs_status encode_slot(vsi_err *err, vsi_field *field, uint32_t slot) {
+    uint8_t *code = NULL;
+    vs_status st = vsi_slab_make_row(err, &field->codes, slot, &code);
+    if (st == VS_OK)
+        st = encode_reserve(err, field, &field->work);
+    if (st == VS_OK)
+        encode_code(field, encode_row_of(field, slot), &field->work, code);
+    return st;
+}
+
+/* Makes the slab anew that a reader could not use. */
+static vs_status encode_repair(vsi_err *err, vsi_field *field) {
+    uint64_t damaged = vsi_atomic_load(&field->damaged);
+    uint8_t *code = NULL;
+    if (!damaged)
+        return VS_OK;
+    vsi_atomic_set(&field->damaged, 0);
+    return vsi_slab_make_row(err, &field->codes, (uint32_t)(damaged - 1) << field->codes.shift,
+                             &code);
+}
+
+VSI_FN vs_status vsi_encode_row(vsi_err *err, vsi_coll *coll, uint32_t at, uint32_t slot) {
+    vsi_field *field = &coll->desc->field[at];
+    if (!field->code_bits)
+        return VS_OK;
+    if (!vsi_encode_rq(coll, at)) {
+        field->without_code++;
+        return VS_OK;
+    }
+    field->codes.fill = encode_fill;
+    field->codes.fill_ctx = field;
+    field->codes_end = coll->slot_end;
+    vs_status st = encode_repair(err, field);
+    if (st == VS_OK)
+        st = encode_slot(err, field, slot);
+    field->codes_end = VSI_SLOT_NONE;
+    return st;
+}
+
+/* ---- the first codes ------------------------------------------------------------------------ */
+
+/* The next slot from io_slot on that has a field's vector, or slot_end. */
+static vs_status encode_next(vsi_err *err, const vsi_coll *coll, vsi_live_scan *live,
+                             uint32_t *io_slot) {
+    return vsi_live_next(err, live, *io_slot, coll->slot_end, io_slot);
+}
+
+static vsi_live_scan encode_scan(const vsi_coll *coll, uint32_t at) {
+    return (vsi_live_scan){.live = &coll->live, .set = vsi_desc_set(coll->desc, at)};
+}
+
+/* Adds a vector to sum [dim]; for cosine, codes are of vectors of length 1. */
+static void encode_add(const vsi_field *field, const float *wide, double *sum) {
+    double square = 0, factor = 1;
+    for (uint32_t i = 0; i < field->dim; i++)
+        square += (double)wide[i] * (double)wide[i];
+    if (square <= 0 || !isfinite(square))
+        return;
+    if (field->metric == VS_COSINE)
+        factor = 1 / sqrt(square);
+    for (uint32_t i = 0; i < field->dim; i++)
+        sum[i] += factor * (double)wide[i];
+}
+
+/* The mean of the field's vectors, in single precision at the front of its work; how many there are. */
+static vs_status encode_mean(vsi_err *err, vsi_coll *coll, uint32_t at, double *sum,
+                             uint64_t *out_count) {
+    vsi_field *field = &coll->desc->field[at];
+    vsi_live_scan live = encode_scan(coll, at);
+    uint64_t count = 0;
+    vs_status st = encode_reserve(err, field, &field->work);
+    float *wide = (float *)(void *)field->work.data;
+    for (uint32_t slot = 0; st == VS_OK; slot++) {
+        st = encode_next(err, coll, &live, &slot);
+        if (st != VS_OK || slot >= coll->slot_end)
+            break;
+        const uint8_t *row = encode_row_of(field, slot);
+        if (!row || !encode_widen(field, row, &field->work))
+            continue;
+        encode_add(field, wide, sum);
+        count++;
+    }
+    for (uint32_t i = 0; st == VS_OK && count && i < field->dim; i++)
+        wide[i] = (float)(sum[i] / (double)count);
+    *out_count = count;
+    return st;
+}
+
+/* Parameters that suit the vectors there are, unless they are too few. */
+static vs_status encode_train(vsi_err *err, vsi_state *state, uint32_t at) {
+    vsi_coll *coll = &state->work;
+    vsi_field *field = &coll->desc->field[at];
+    vsi_mem *mem = state->descs->mem;
+    const size_t bytes = field->dim * sizeof(double);
+    uint64_t count = 0;
+    double *sum = vsi_alloc_zeroed(mem, bytes);
+    if (!sum)
+        return vsi_fail_nomem(err, bytes);
+    vs_status st = encode_mean(err, coll, at, sum, &count);
+    vsi_free(mem, sum, bytes);
+    if (st != VS_OK || count < VSI_ENCODE_ROWS)
+        return st;
+    vsi_rq_spec spec = {.dim = field->dim,
+                        .bits = field->code_bits,
+                        .metric = field->metric,
+                        .seed = ((uint64_t)coll->desc->id << 8) + at,
+                        .mean = (const float *)(const void *)field->work.data};
+    st = vsi_rq_create(err, mem, &spec, state->descs->kernels, &field->own_rq);
+    spec.mean = NULL;
+    if (st == VS_ERR_INVALID) /* vectors so long that their mean is, too */
+        st = vsi_rq_create(err, mem, &spec, state->descs->kernels, &field->own_rq);
+    return st;
+}
+
+/* Codes for all that have the field's vector in this version; when older ones count on codes whose parameters were
+ * lost, for all that have it in any. */
+static vs_status encode_all(vsi_err *err, vsi_coll *coll, uint32_t at) {
+    vsi_field *field = &coll->desc->field[at];
+    vsi_live_scan live = encode_scan(coll, at);
+    const bool is_lost = coll->coded >> at & 1;
+    vs_status st = VS_OK;
+    for (uint32_t slot = 0; st == VS_OK; slot++) {
+        st = encode_next(err, coll, &live, &slot);
+        if (st != VS_OK || slot >= coll->slot_end)
+            break;
+        st = encode_slot(err, field, slot);
+    }
+    for (uint32_t slot = 0; st == VS_OK && is_lost && slot < coll->slot_end; slot++)
+        if (encode_row_of(field, slot))
+            st = encode_slot(err, field, slot);
+    return st;
+}
+
+/* Parameters, and even codes, may be there already: of a transaction that was rolled back. Then the codes are made again. */
+static vs_status encode_begin_field(vsi_err *err, vsi_state *state, uint32_t at) {
+    vsi_coll *coll = &state->work;
+    vsi_field *field = &coll->desc->field[at];
+    vs_status st = VS_OK;
+    field->without_code = 0;
+    if (!field->own_rq)
+        st = encode_train(err, state, at);
+    if (st != VS_OK || !field->own_rq)
+        return st;
+    field->codes.fill = encode_fill;
+    field->codes.fill_ctx = field;
+    field->codes_end = 0; /* what counts is encoded below */
+    st = encode_all(err, coll, at);
+    field->codes_end = VSI_SLOT_NONE;
+    if (st == VS_OK)
+        st = vsi_state_put_codes(err, state, coll->desc->id, at, field->own_rq);
+    if (st != VS_OK)
+        return st;
+    vsi_atomic_ptr_store(&field->rq, field->own_rq);
+    coll->coded |= 1u << at; /* keeps E1 */
+    return VS_OK;
+}
+
+VSI_FN vs_status vsi_encode_begin(vsi_err *err, vsi_state *state) {
+    vs_status st = VS_OK;
+    for (uint32_t i = 0; st == VS_OK && i < state->work.desc->field_count; i++) {
+        const vsi_field *field = &state->work.desc->field[i];
+        bool is_time = field->code_bits && field->without_code >= VSI_ENCODE_ROWS;
+        if (is_time && !vsi_encode_rq(&state->work, i))
+            st = encode_begin_field(err, state, i);
+    }
+    return st;
+}
+
+/* ---- checking ------------------------------------------------------------------------------- */
+
+VSI_FN vs_status vsi_encode_check(vsi_err *err, const vsi_coll *coll, uint32_t at, uint32_t slot,
+                                  vsi_buf *work) {
+    vsi_field *field = &coll->desc->field[at];
+    const vsi_rq *rq = vsi_encode_rq(coll, at);
+    const uint8_t *row = NULL, *code = NULL;
+    if (!rq)
+        return vsi_fail(err, VS_ERR_CORRUPT, "field '%s' has lost the parameters of its codes",
+                        field->name);
+    vs_status st = encode_reserve(err, field, work);
+    if (st == VS_OK)
+        st = vsi_slab_row(err, &field->rows, slot, &row);
+    if (st == VS_OK && !encode_widen(field, row, work))
+        return vsi_fail(err, VS_ERR_CORRUPT, "a vector holds what is no number");
+    if (st == VS_OK)
+        st = vsi_slab_row(err, &field->codes, slot, &code);
+    if (st == VS_ERR_CORRUPT)
+        vsi_encode_report(field, slot);
+    if (st != VS_OK)
+        return st;
+    const float *wide = (const float *)(const void *)work->data;
+    return vsi_rq_check(rq, wide, (float *)(void *)work->data + field->dim, code)
+               ? VS_OK
+               : vsi_fail(err, VS_ERR_CORRUPT, "field '%s' of slot %lu has a wrong code",
+                          field->name, (unsigned long)slot);
+}
 /* ---- store/apply.h ---------------------------------------------------------------------------------- */
 /* apply.h - the one function that changes what a database contains.
  *
@@ -18975,6 +20300,7 @@ VS_NODISCARD VSI_FN vs_status vsi_apply(vsi_err *err, vsi_state *state, const vs
  *   A1  digest is the sum modulo 2^128 of the terms of all collections, vectors, metadata, payloads
  *       and notes (store/term). */
 /* uses store/apply.h */
+/* uses store/encode.h */
 /* uses store/payload.h */
 /* uses store/term.h */
 
@@ -19223,7 +20549,8 @@ static vs_status record_write_row(vsi_err *err, vsi_coll *coll, uint32_t at, uin
         return st;
     vsi_copy_le(row, vector.data, field->vector_bytes / field->element_bytes,
                 field->element_bytes); /* keeps S3 */
-    if (field->is_optional)
+    st = vsi_encode_row(err, coll, at, slot);
+    if (st == VS_OK && field->is_optional)
         st = vsi_live_set(err, &coll->live, vsi_desc_set(coll->desc, at), slot, true);
     return st;
 }
@@ -19292,7 +20619,7 @@ static vs_status record_add(vsi_err *err, vsi_state *state, vsi_coll *coll, cons
         coll->last_number = op->key.number;
     if (op->slot == coll->slot_end)
         coll->slot_end++;
-    return VS_OK;
+    return vsi_encode_begin(err, state);
 }
 
 /* Gives the payload of a live record a piece, or takes what is from there on away. */
@@ -19591,6 +20918,7 @@ VS_NODISCARD VSI_FN vs_status vsi_audit(vsi_err *err, const vsi_state *state, vs
 /* audit.c - walks over a state and verifies S1, S2, A1 and the structure of every tree. */
 /* uses store/audit.h */
 /* uses store/budget.h */
+/* uses store/encode.h */
 /* uses store/payload.h */
 /* uses store/term.h */
 
@@ -19701,6 +21029,20 @@ static vs_status audit_vectors(auditor *a, const vsi_coll *coll, uint32_t slot,
     return st;
 }
 
+/* The codes of a record are of its vectors. */
+static vs_status audit_codes(auditor *a, const vsi_coll *coll, uint32_t slot) {
+    vs_status st = VS_OK;
+    for (uint32_t i = 0; st == VS_OK && i < coll->desc->field_count; i++) {
+        bool has = false;
+        if (!(coll->coded >> i & 1))
+            continue;
+        st = vsi_coll_has(a->err, coll, i, slot, &has);
+        if (st == VS_OK && has)
+            st = vsi_encode_check(a->err, coll, i, slot, &a->buf);
+    }
+    return st;
+}
+
 /* The record that a key leads to. */
 static vs_status audit_record(auditor *a, const vsi_coll *coll, vs_key key, uint32_t slot) {
     bool is_live = false;
@@ -19721,7 +21063,7 @@ static vs_status audit_record(auditor *a, const vsi_coll *coll, vs_key key, uint
     vsi_hash128_add(&a->digest, vsi_term_of_vector(coll->desc->id, key, hash));
     if (hash.lo != cell.vector_hash.lo || hash.hi != cell.vector_hash.hi)
         return vsi_fail(a->err, VS_ERR_CORRUPT, "a vector's hash is wrong");
-    return VS_OK;
+    return audit_codes(a, coll, slot);
 }
 
 /* Room for the largest vector of a collection. */
@@ -22047,6 +23389,7 @@ typedef struct vsi_engine_config {
     void *log_ctx;
     vsi_watcher *watcher;   /* borrowed; NULL: nobody watches long calls */
     const vsi_pages *pages; /* of slabs; NULL: they come from mem like all else */
+    const vsi_codes *codes; /* kernels for codes, borrowed; NULL: the best ones */
 } vsi_engine_config;
 
 /* A thread that asks config.busy_fn whether to wait on; lives on its stack. */
@@ -22238,7 +23581,7 @@ static bool engine_init(vsi_engine *engine) {
         goto fail_lock;
     if (!vsi_pager_init(&engine->pager, engine->mem, &engine->data))
         goto fail_moved;
-    if (!vsi_descs_init(&engine->descs, engine->mem))
+    if (!vsi_descs_init(&engine->descs, engine->mem, engine->config.codes))
         goto fail_pager;
     if (!vsi_versions_init(&engine->versions, engine->mem, &engine->cow, &engine->descs))
         goto fail_descs;
@@ -22707,16 +24050,16 @@ static vs_status flush_array(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir, uin
 }
 
 static bool flush_desc_has_slabs(vsi_desc *desc) {
-    for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
-        if (flush_has_slabs(vsi_desc_array(desc, i)))
+    for (uint32_t i = 0; i < desc->array_count; i++)
+        if (flush_has_slabs(desc->array[i]))
             return true;
     return false;
 }
 
 static vs_status flush_bury(vsi_err *err, vsi_desc *desc, vsi_pager *pager) {
     vs_status st = VS_OK;
-    for (uint32_t i = 0; st == VS_OK && i < vsi_desc_arrays(desc); i++)
-        st = vsi_slabs_bury(err, vsi_desc_array(desc, i), pager);
+    for (uint32_t i = 0; st == VS_OK && i < desc->array_count; i++)
+        st = vsi_slabs_bury(err, desc->array[i], pager);
     return st;
 }
 
@@ -22731,8 +24074,8 @@ static vs_status flush_coll_slabs(vsi_err *err, vsi_state *state, vsi_desc *desc
     bool is_gone = st == VS_ERR_NOT_FOUND; /* dropped, or its creation was rolled back */
     st = is_gone ? VS_OK : st;
     desc->rest = VSI_REST_NONE;
-    for (uint32_t i = 0; st == VS_OK && i < vsi_desc_arrays(desc); i++) {
-        vsi_slabs *slabs = vsi_desc_array(desc, i);
+    for (uint32_t i = 0; st == VS_OK && i < desc->array_count; i++) {
+        vsi_slabs *slabs = desc->array[i];
         st = is_gone ? vsi_slabs_forget(err, slabs, pager)
                      : flush_array(err, slabs, &coll->slabs, coll->slot_end);
     }
@@ -22760,8 +24103,8 @@ static vs_status flush_locate(vsi_err *err, const vsi_state *state, vsi_desc *de
 }
 
 static void flush_settle_slabs(vsi_desc *desc) {
-    for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
-        vsi_slabs_settle(vsi_desc_array(desc, i), &desc->new_dir);
+    for (uint32_t i = 0; i < desc->array_count; i++)
+        vsi_slabs_settle(desc->array[i], &desc->new_dir);
 }
 
 VSI_FN void vsi_flush_settle(const vsi_state *state) {
@@ -22816,8 +24159,8 @@ VSI_FN vs_status vsi_flush_slabs_early(vsi_err *err, const vsi_state *state, uin
     uint64_t end = pager->written_bytes + max_bytes;
     end = end < max_bytes ? UINT64_MAX : end;
     for (vsi_desc *desc = flush_first(state); desc; desc = flush_next(state, desc))
-        for (uint32_t i = vsi_desc_arrays(desc); st == VS_OK && i-- > 0;) { /* rows are the most */
-            vsi_slabs *slabs = vsi_desc_array(desc, i);
+        for (uint32_t i = desc->array_count; st == VS_OK && i-- > 0;) { /* rows are the most */
+            vsi_slabs *slabs = desc->array[i];
             if (slabs->dirty.bytes && pager->written_bytes < end)
                 st = vsi_slabs_write_back(err, slabs, pager, end - pager->written_bytes);
         }
@@ -22827,8 +24170,8 @@ VSI_FN vs_status vsi_flush_slabs_early(vsi_err *err, const vsi_state *state, uin
 VSI_FN uint64_t vsi_flush_slabs_left(const vsi_state *state) {
     uint64_t bytes = 0;
     for (vsi_desc *desc = flush_first(state); desc; desc = flush_next(state, desc))
-        for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
-            bytes += vsi_slabs_dirty_bytes(vsi_desc_array(desc, i));
+        for (uint32_t i = 0; i < desc->array_count; i++)
+            bytes += vsi_slabs_dirty_bytes(desc->array[i]);
     return bytes;
 }
 
@@ -22836,8 +24179,8 @@ VSI_FN vs_status vsi_flush_distrust(vsi_err *err, const vsi_state *state) {
     vsi_pager *pager = state->catalog.cow->pager;
     vs_status st = VS_OK;
     for (vsi_desc *desc = flush_first(state); desc; desc = flush_next(state, desc))
-        for (uint32_t i = 0; st == VS_OK && i < vsi_desc_arrays(desc); i++)
-            st = vsi_slabs_distrust(err, vsi_desc_array(desc, i), pager);
+        for (uint32_t i = 0; st == VS_OK && i < desc->array_count; i++)
+            st = vsi_slabs_distrust(err, desc->array[i], pager);
     return st;
 }
 /* ---- store/relocate.h ---------------------------------------------------------------------------------- */
@@ -23293,8 +24636,8 @@ static void admit_add_slabs(vsi_engine *engine, vsi_page_count *need) {
     for (vsi_desc *desc = vsi_descs_from(&engine->descs, 0); desc;
          desc = vsi_descs_from(&engine->descs, (uint64_t)desc->id + 1)) {
         vsi_page_count before = *need;
-        for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
-            vsi_slabs_need(vsi_desc_array(desc, i), need);
+        for (uint32_t i = 0; i < desc->array_count; i++)
+            vsi_slabs_need(desc->array[i], need);
         if (need->single != before.single)
             vsi_page_count_add(need, 1, ADMIT_CATALOG_NODES);
     }
@@ -24053,7 +25396,7 @@ static vs_status open_go_back(vsi_err *err, vsi_engine *engine) {
     if (engine->config.maps_slabs)
         vsi_pager_allow_maps(&engine->pager);
     vsi_descs_free(&engine->descs);
-    if (!vsi_descs_init(&engine->descs, engine->mem))
+    if (!vsi_descs_init(&engine->descs, engine->mem, engine->config.codes))
         return vsi_fail_nomem(err, sizeof engine->descs);
     vs_status st = open_recover_from(&second, engine, &meta->previous);
     if (st == VS_ERR_CORRUPT || st == VS_ERR_LOG_MISSING)
@@ -26063,811 +27406,6 @@ VSI_FN vs_status vsi_clone(vsi_err *err, vsi_engine *engine, const vs_vfs *vfs, 
     vsi_buf_free(&work.step);
     return st == VS_OK ? clone_settle(err, &work) : st;
 }
-/* ---- quant/rotate.h ---------------------------------------------------------------------------------- */
-/* rotate.h - a random rotation of vectors of any dim, fast and the same on every machine.
- *
- * After it the coordinates of any vector look like draws from one normal distribution, whatever the vector was: so one
- * grid fits all of them, and what rounding to it costs is known beforehand. */
-#ifndef VSI_ROTATE_H
-#define VSI_ROTATE_H
-
-/* uses base/mem.h */
-/* uses math/codes.h */
-
-enum { VSI_ROTATE_ROUNDS = 4 };
-
-typedef struct vsi_rotation {
-    uint32_t padded; /* dims of the rotated vector: a multiple of 64 */
-    uint32_t window; /* the largest power of two in it */
-    uint32_t *signs; /* [rounds x padded / 32] bits; owned */
-    float inside[2],
-        outside[2];  /* factors of the window and of the rest: in plain rounds, in the others */
-    double relative; /* |computed - exact| is at most so much times the length of the vector */
-} vsi_rotation;
-
-/* dim in 1 .. VS_DIM_MAX. VS_ERR_NOMEM leaves it empty. */
-VS_NODISCARD VSI_FN vs_status vsi_rotation_init(vsi_err *err, vsi_mem *mem, uint32_t dim,
-                                                uint64_t seed, vsi_rotation *out);
-VSI_FN void vsi_rotation_free(vsi_mem *mem, vsi_rotation *rotation); /* accepts an empty one */
-
-/* In place, x [padded] finite, zeros behind the vector's own dims. The same bits with every table. At most 2^100
- * long. */
-VSI_FN void vsi_rotate(const vsi_rotation *rotation, const vsi_codes *kernels, float *x);
-/* The other way; not bit for bit what it was, but to relative, likewise. */
-VSI_FN void vsi_rotate_back(const vsi_rotation *rotation, const vsi_codes *kernels, float *x);
-
-#endif
-/* ---- quant/rotate.c ---------------------------------------------------------------------------------- */
-/* rotate.c - rotation by signs, Hadamard transforms and butterflies between the halves.
- *
- * A round changes signs at random and transforms a window, the largest power of two that fits, at the front in even
- * rounds and at the end in odd ones: after two of them every coordinate went through a transform. The other two
- * rounds first replace the halves by their sums and differences, which evens out what parts of the vector outside
- * one of the windows have kept. (With butterflies in all rounds a coordinate could come through with a quarter of its
- * value: what left one window for the other half was outside the next window, four times.)
- *
- * All these are orthogonal up to factors, which are multiplied in together with the signs of the next round; so
- * no product is added to before its sign bit was changed, no compiler can fuse the two, and every
- * machine computes the same bits.
- *
- * Random signs with Hadamard transforms: Ailon and Chazelle, "The fast Johnson-Lindenstrauss transform", SIAM J. Comput.
- * 2009. Several rounds with windows where dim is no power of two: Gao et al., "Practical and asymptotically optimal
- * quantization of high-dimensional vectors", SIGMOD 2025, arXiv 2409.09913.
- *
- * What floats lose, with u = 2^-24: an addition errs by at most u times its result, so a level of butterflies by at most u
- * times the length of what it gives; the product with the factor by u, and the factor itself by u. A round has at most 1 +
- * log2(window) levels, so relative is rounds * (3 + log2(window)) * u to first order; 1 % more covers the rest, since
- * there are at most 76 of these terms. Underflow adds less than 2^-140 to an element, which the callers that need it
- * allow for by a lower limit of lengths (quant/rq.c). */
-/* uses quant/rotate.h */
-
-enum { ROTATE_PLAIN = 2 }; /* rounds without butterflies between the halves */
-
-VSI_FN void vsi_rotation_free(vsi_mem *mem, vsi_rotation *rotation) {
-    vsi_free(mem, rotation->signs, (size_t)VSI_ROTATE_ROUNDS * rotation->padded / 8);
-    rotation->signs = NULL;
-}
-
-/* SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014). */
-static uint64_t rotate_random(uint64_t *state) {
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-VSI_FN vs_status vsi_rotation_init(vsi_err *err, vsi_mem *mem, uint32_t dim, uint64_t seed,
-                                   vsi_rotation *out) {
-    vsi_assert(dim >= 1 && dim <= VS_DIM_MAX);
-    uint32_t padded = (dim + VSI_CODE_DIMS - 1) / VSI_CODE_DIMS * VSI_CODE_DIMS,
-             window = VSI_CODE_DIMS;
-    size_t bytes = (size_t)VSI_ROTATE_ROUNDS * padded / 8;
-    int levels = 6;
-    memset(out, 0, sizeof *out);
-    uint32_t *signs = vsi_alloc(mem, bytes);
-    if (!signs)
-        return vsi_fail_nomem(err, bytes);
-    for (; 2 * window <= padded; window *= 2)
-        levels++;
-    for (size_t i = 0; i < bytes / 8; i++) {
-        uint64_t bits = rotate_random(&seed);
-        signs[2 * i] = (uint32_t)bits;
-        signs[2 * i + 1] = (uint32_t)(bits >> 32);
-    }
-    *out = (vsi_rotation){
-        .padded = padded,
-        .window = window,
-        .signs = signs,
-        .inside = {(float)sqrt(1.0 / window), (float)sqrt(0.5 / window)},
-        .outside = {1, (float)sqrt(0.5)},
-        .relative = 1.01 * VSI_ROTATE_ROUNDS * (3 + levels) * 0x1p-24,
-    };
-    return VS_OK;
-}
-
-/* Where the window of a round begins. */
-static size_t rotate_window(const vsi_rotation *rotation, int round) {
-    return round % 2 ? rotation->padded - rotation->window : 0;
-}
-
-static const uint32_t *rotate_signs(const vsi_rotation *rotation, int round) {
-    return rotation->signs + (size_t)round * (rotation->padded / 32);
-}
-
-/* The factors of a round, and the signs of the next one unless they are NULL. */
-static void rotate_scale(const vsi_rotation *rotation, const vsi_codes *kernels, int round,
-                         float *x, const uint32_t *signs) {
-    size_t window = rotation->window, beyond = rotation->padded - window;
-    size_t first = rotate_window(rotation, round), other = first ? 0 : window;
-    bool is_late = round >= ROTATE_PLAIN;
-    kernels->scale(x + first, window, rotation->inside[is_late], signs ? signs + first / 32 : NULL);
-    kernels->scale(x + other, beyond, rotation->outside[is_late],
-                   signs ? signs + other / 32 : NULL);
-}
-
-/* Factors of the round before and signs of this one for coordinates from .. to of each half, and their butterfly. */
-static void rotate_mix(const vsi_rotation *rotation, const vsi_codes *kernels, int round, float *x,
-                       size_t from, size_t to, float x_scale, float y_scale) {
-    size_t half = rotation->padded / 2;
-    const float scale[2] = {x_scale, y_scale};
-    const uint32_t *signs = rotate_signs(rotation, round);
-    kernels->mix(x + from, x + half + from, to - from, scale, signs + from / 32,
-                 signs + (half + from) / 32);
-}
-
-/* Behind a window at the front the last coordinates of the second half were outside, behind one at the end the
- * first ones of the first half: as many as lie beyond it. All borders are multiples of 32. */
-static void rotate_halves(const vsi_rotation *rotation, const vsi_codes *kernels, int round,
-                          float *x) {
-    size_t half = rotation->padded / 2, beyond = rotation->padded - rotation->window;
-    bool was_late = round > ROTATE_PLAIN;
-    float in = rotation->inside[was_late], out = rotation->outside[was_late];
-    if (rotate_window(rotation, round - 1) == 0) {
-        rotate_mix(rotation, kernels, round, x, 0, half - beyond, in, in);
-        rotate_mix(rotation, kernels, round, x, half - beyond, half, in, out);
-    } else {
-        rotate_mix(rotation, kernels, round, x, 0, beyond, out, in);
-        rotate_mix(rotation, kernels, round, x, beyond, half, in, in);
-    }
-}
-
-VSI_FN void vsi_rotate(const vsi_rotation *rotation, const vsi_codes *kernels, float *x) {
-    kernels->scale(x, rotation->padded, 1, rotate_signs(rotation, 0));
-    for (int round = 0; round < VSI_ROTATE_ROUNDS; round++) {
-        if (round >= ROTATE_PLAIN)
-            rotate_halves(rotation, kernels, round, x);
-        else if (round > 0)
-            rotate_scale(rotation, kernels, round - 1, x, rotate_signs(rotation, round));
-        kernels->hadamard(x + rotate_window(rotation, round), rotation->window);
-    }
-    rotate_scale(rotation, kernels, VSI_ROTATE_ROUNDS - 1, x, NULL);
-}
-
-VSI_FN void vsi_rotate_back(const vsi_rotation *rotation, const vsi_codes *kernels, float *x) {
-    size_t half = rotation->padded / 2;
-    for (int round = VSI_ROTATE_ROUNDS - 1; round >= 0; round--) {
-        kernels->hadamard(x + rotate_window(rotation, round), rotation->window);
-        rotate_scale(rotation, kernels, round, x, NULL);
-        for (size_t i = 0; round >= ROTATE_PLAIN && i < half; i++) {
-            float sum = x[i] + x[half + i], difference = x[i] - x[half + i];
-            x[i] = sum;
-            x[half + i] = difference;
-        }
-        kernels->scale(x, rotation->padded, 1, rotate_signs(rotation, round));
-    }
-}
-/* ---- quant/rq.h ---------------------------------------------------------------------------------- */
-/* rq.h - RQ codes: vectors as rows of 1, 2, 4 or 8 bits a dim, and the distances that they leave possible.
- *
- * A parameter block (dim, metric, bits, seed, mean) says how vectors become rows; rows made with one block are comparable with
- * each other and with queries prepared for it, whatever kernels did it. Distances are those of the collection: l2 squared,
- * ip as -dot, cosine as 1 - cos.
- *
- * A row is a code (math/codes.h) of padded dims, a multiple of 64, and behind it a head of four floats, little-endian:
- *
- *   base     what the row alone adds to its distances; infinite when the row has no code
- *   length   of the decoded vector
- *   error    at least the distance of the decoded vector from the original, both without the mean
- *   inverse  1 / the length of the code as a vector of the grid */
-#ifndef VSI_RQ_H
-#define VSI_RQ_H
-
-/* uses base/bytes.h */
-/* uses math/codes_dispatch.h */
-/* uses quant/rotate.h */
-
-enum { VSI_RQ_VERSION = 1, VSI_RQ_PACKED_BYTES_MAX = 24 + 4 * 65535 };
-
-typedef struct vsi_rq_spec {
-    uint32_t dim;  /* 1 .. VS_DIM_MAX */
-    uint32_t bits; /* 1, 2, 4 or 8 */
-    int metric;    /* VS_L2, VS_IP or VS_COSINE */
-    uint64_t seed; /* of the rotation */
-    const float *
-        mean; /* [dim] of the vectors, after normalisation for cosine; NULL: zeros. Borrowed for the call */
-} vsi_rq_spec;
-
-/* A parameter block in memory. Read-only once made, so threads may share it. */
-typedef struct vsi_rq {
-    vsi_mem *mem;
-    const vsi_codes *kernels;
-    uint32_t dim, bits;
-    int metric;
-    uint64_t seed;
-    float *mean; /* [dim], owned */
-    double mean_square;
-    vsi_rotation rotation;
-    vsi_code_grid grid;
-    size_t code_bytes;
-} vsi_rq;
-
-/* VS_ERR_INVALID: bits, metric or dim that there are no codes for, a mean that is not finite or too long; VS_ERR_NOMEM. */
-VS_NODISCARD VSI_FN vs_status vsi_rq_create(vsi_err *err, vsi_mem *mem, const vsi_rq_spec *spec,
-                                            const vsi_codes *kernels, vsi_rq **out);
-VSI_FN void vsi_rq_free(vsi_rq *rq); /* accepts NULL */
-
-/* A block as bytes: 24 + 4 dim of them, at most VSI_RQ_PACKED_BYTES_MAX. */
-VSI_AHEAD VSI_FN size_t vsi_rq_packed_bytes(const vsi_rq *rq);
-VSI_AHEAD VSI_FN void vsi_rq_write(const vsi_rq *rq, uint8_t *out);
-/* VS_ERR_CORRUPT: no such block; VS_ERR_UNSUPPORTED: of a later version; VS_ERR_NOMEM. */
-VSI_AHEAD VS_NODISCARD VSI_FN vs_status vsi_rq_read(vsi_err *err, vsi_mem *mem, vsi_bytes packed,
-                                                    const vsi_codes *kernels, vsi_rq **out);
-
-/* ---- rows ----------------------------------------------------------------------------------- */
-
-VSI_AHEAD VSI_FN size_t vsi_rq_row_bytes(const vsi_rq *rq);
-/* Scratch for one call of encode or decode, or one query, aligned as for float. */
-VSI_AHEAD VSI_FN size_t vsi_rq_work_bytes(const vsi_rq *rq);
-
-/* The row of a vector [dim]. False: it has no code (an element is not finite, or it is longer than 2^60); the row
- * says so, its bounds are infinite, and the caller computes its distances in double. */
-VSI_AHEAD VSI_FN bool vsi_rq_encode(const vsi_rq *rq, const float *vector, void *work,
-                                    uint8_t *row);
-/* About the vector that was encoded (for cosine: normalised), into out [dim]. False when the row has no code. */
-VSI_AHEAD VSI_FN bool vsi_rq_decode(const vsi_rq *rq, const uint8_t *row, void *work, float *out);
-
-/* ---- queries -------------------------------------------------------------------------------- */
-
-typedef struct vsi_rq_query {
-    const vsi_rq *rq;    /* borrowed as long as the query is used */
-    const int8_t *bytes; /* [padded] in the work memory */
-    vsi_code_frame frame;
-} vsi_rq_query;
-
-/* A query [dim]; work, of vsi_rq_work_bytes, is used as long as the query. kernel_error: the relative error of the
- * kernels that final distances come from, so that bounds hold for what they compute; 0: for true distances. It is a part of the
- * distance for l2, of |query| |row| for ip, and of 1 for cosine. False when it is not finite or longer than 2^60: then no
- * bound exists. */
-VSI_AHEAD VS_NODISCARD VSI_FN bool vsi_rq_prepare(const vsi_rq *rq, const float *vector,
-                                                  double kernel_error, void *work,
-                                                  vsi_rq_query *out);
-/* A row as the query: for distances between rows. False when it has no code. */
-VSI_AHEAD VS_NODISCARD VSI_FN bool vsi_rq_prepare_row(const vsi_rq *rq, const uint8_t *row,
-                                                      double kernel_error, void *work,
-                                                      vsi_rq_query *out);
-
-/* For n rows, row i at rows + i * stride: bounds that hold in any case. upper may be NULL. Of a row without code
- * -infinity and infinity. No memory is allocated; any alignment, best when rows begin at multiples of 64. */
-VSI_AHEAD VSI_FN void vsi_rq_bounds(const vsi_rq_query *query, const uint8_t *rows, size_t stride,
-                                    size_t n, float *lower, float *upper);
-/* Estimates, unbiased over the seeds of rotations; -infinity for a row without code. */
-VSI_AHEAD VSI_FN void vsi_rq_estimates(const vsi_rq_query *query, const uint8_t *rows,
-                                       size_t stride, size_t n, float *out);
-
-/* From now on vsi_rq_likely counts with deviations: a distance is outside the interval of estimate and wide, for a random
- * seed, with a probability of at most 2 exp(-deviations^2 / 2). */
-VSI_AHEAD VSI_FN void vsi_rq_deviations(vsi_rq_query *query, double deviations);
-/* Estimates, and how far off they may be: out_wide [n], infinite for a row without code. */
-VSI_FN void vsi_rq_likely(const vsi_rq_query *query, const uint8_t *rows, size_t stride, size_t n,
-                          float *out, float *out_wide);
-
-#endif
-/* ---- quant/rq.c ---------------------------------------------------------------------------------- */
-/* rq.c - RQ codes: encoding, queries, and why the bounds hold.
- *
- * After RaBitQ: Gao and Long, SIGMOD 2024, arXiv 2405.12497, and Gao et al., SIGMOD 2025, arXiv 2409.09913: a random
- * rotation, the grid vector nearest in angle, an unbiased estimate with an error that is known. What differs: the mean
- * of all vectors instead of centroids, a scale chosen from few candidates, least squares for the bound that always holds.
- *
- * Notation. m is the mean, r = x - m of a row, q' = q - m of a query (for cosine x and q are normalised first, zero
- * stays zero), both rotated; g the row's code as a vector of the grid (step * level - offset), p the part of r along g:
- * p = <r,g> g / |g|^2, so r - p is orthogonal to p, and |p| is the head's length. b is the query's bytes times their unit.
- *
- * Every metric is a sum of what the row alone gives, what the query alone gives, and the inner product:
- *
- *   l2       |q - x|^2   = |r|^2 + |q'|^2 - 2 <q',r>
- *   ip       -<q,x>      = (|m|^2/2 - <m,x>) + (|m|^2/2 - <m,q>) - <q',r>
- *   cosine   1 - <q,x>   = |r|^2 / 2 + |q'|^2 / 2 - <q',r>    where both are of length 1; a zero vector has
- *                          (1 + |m|^2) / 2 instead
- *
- * The bound. Let c = <b,g> / |g| and d >= |q' - b|. Then <q',r> = <b,p> + <q'-b,p> + <q',r-p>, of which the first is
- * |p| c and the second at most |p| d. The third is the inner product of r - p with that part of q' which is orthogonal to g,
- * whose square is |q'|^2 - <q',g>^2 / |g|^2, and |<q',g>| / |g| >= |c| - d. So
- *
- *   | <q',r> - |p| c |  <=  |p| d + e sqrt(max(0, |q'|^2 - max(0, |c| - d)^2)),     e >= |r - p|.
- *
- * Slack. Floats change r and q' a little before the above is applied to them. Let k bound what is lost, relative to
- * |r| and to |q'|: rotation.relative for rotating (quant/rotate.c), 2^-24 for rounding the difference to the mean, for each
- * of the two, and 2^-24 for each operation on the way to c, |p| and the result, of which there are fewer than 24:
- * RQ_SLACK. Then <q',r> is off by at most k |q'| |r| <= k |q'| (|p| + |r - p|), and r - p is orthogonal to p but
- * for k |r|. Both are covered by adding k |q'| to d, which gives k |q'| |p|, and to the root, which gives k |q'| e; the root
- * has that in it when |q'| is taken as (1 + 2k) |q'| there, for sqrt(a^2 + s) - a >= s / (2 sqrt(a^2 + s)), and s is
- * 4k |q'|^2 here. The sum of base, query's base and product is off by 2^-24 of each of its terms: base_relative and base_error.
- *
- * Sums in double, over n dims, are off by (n + 16) 2^-53 <= 2^-36 times the sum of magnitudes. That of <m,x> is
- * covered by adding RQ_TINY |m| to d and to the root, where |x| <= |r| + |m|, and by base_relative where |r| is small
- * against |m|; that of <m,q> by base_error. Of squares it is a part of what is rounded to float anyhow. Unit vectors are so
- * to 2^-50: RQ_COSINE.
- *
- * Underflow. A residual shorter than RQ_SHORT (2^-24 for cosine) gets p = 0 and e = |r|; a shorter query b = 0 and d =
- * |q'|. What is left is above all absolute errors of single precision by more than its relative ones: an element loses at most
- * 2^-140, 2^8 of them 2^-132, and k |r| >= 2^-22 2^-40. */
-/* uses quant/rq.h */
-/* uses math/element.h */
-
-#define RQ_LONG                                                                                    \
-    0x1p60 /* longer vectors have no code: their squares are near the end of the range */
-#define RQ_SHORT  0x1p-40 /* shorter residuals have a code of length zero */
-#define RQ_ULP    0x1p-24
-#define RQ_SLACK  (32 * RQ_ULP)
-#define RQ_TINY   0x1p-36
-#define RQ_COSINE 0x1p-40
-
-enum {
-    RQ_OFF_VERSION = 0,
-    RQ_OFF_BITS = 4,
-    RQ_OFF_METRIC = 5,
-    RQ_OFF_ZERO = 6, /* 2 bytes, and 4 more behind dim */
-    RQ_OFF_DIM = 8,
-    RQ_OFF_SEED = 16,
-    RQ_OFF_MEAN = 24
-};
-
-/* Rows whose products are computed before their bounds, so many that they stay in the first cache together: at most
- * RQ_TILE, at least RQ_TILE_MIN, which is what the widest kernel takes at once. With 64 rows of 448 bytes, from
- * memory, a scan took a fifth longer than with 16. */
-enum { RQ_TILE = 64, RQ_TILE_MIN = 16, RQ_TILE_BYTES = 8192 };
-
-/* ---- parameters ----------------------------------------------------------------------------- */
-
-VSI_FN void vsi_rq_free(vsi_rq *rq) {
-    if (!rq)
-        return;
-    vsi_rotation_free(rq->mem, &rq->rotation);
-    vsi_free(rq->mem, rq->mean, rq->dim * sizeof *rq->mean);
-    vsi_free(rq->mem, rq, sizeof *rq);
-}
-
-static bool rq_has_grid(uint32_t bits) {
-    return bits == 1 || bits == 2 || bits == 4 || bits == 8;
-}
-
-/* Odd numbers around zero; with 8 bits all numbers, so that a row's points fit the bytes of a query. */
-static vsi_code_grid rq_grid(uint32_t bits) {
-    int32_t top = (1 << bits) - 1;
-    if (bits == 8)
-        return (vsi_code_grid){1, 128, top, 128.5f};
-    return (vsi_code_grid){2, top, top, (float)(1 << (bits - 1))};
-}
-
-/* A mean is at most as long as vectors may be, and as those that it is the mean of. NaN is neither. */
-static bool rq_mean_is_short(int metric, double square) {
-    return square <= (metric == VS_COSINE ? 1 + 0x1p-20 : RQ_LONG * RQ_LONG);
-}
-
-static vs_status rq_check(vsi_err *err, const vsi_rq_spec *spec) {
-    if (spec->dim < 1 || spec->dim > VS_DIM_MAX)
-        return vsi_fail(err, VS_ERR_INVALID, "codes: dim is %u, expected 1 to %u", spec->dim,
-                        VS_DIM_MAX);
-    if (!rq_has_grid(spec->bits))
-        return vsi_fail(err, VS_ERR_INVALID, "codes: %u bits, expected 1, 2, 4 or 8", spec->bits);
-    if (spec->metric != VS_L2 && spec->metric != VS_IP && spec->metric != VS_COSINE)
-        return vsi_fail(err, VS_ERR_INVALID, "codes: metric %d (%s), expected l2, ip or cosine",
-                        spec->metric, vsi_metric_name(spec->metric));
-    return VS_OK;
-}
-
-static vs_status rq_init(vsi_err *err, const vsi_rq_spec *spec, vsi_rq *rq) {
-    size_t mean_bytes = spec->dim * sizeof *rq->mean;
-    rq->dim = spec->dim;
-    rq->bits = spec->bits;
-    rq->metric = spec->metric;
-    rq->seed = spec->seed;
-    rq->grid = rq_grid(spec->bits);
-    rq->mean = vsi_alloc_zeroed(rq->mem, mean_bytes);
-    if (!rq->mean)
-        return vsi_fail_nomem(err, mean_bytes);
-    if (spec->mean)
-        memcpy(rq->mean, spec->mean, mean_bytes);
-    rq->mean_square = rq->kernels->product(rq->mean, rq->mean, rq->dim);
-    if (!rq_mean_is_short(rq->metric, rq->mean_square))
-        return vsi_fail(err, VS_ERR_INVALID,
-                        "codes: the length of the mean is %g, expected at most %g",
-                        sqrt(rq->mean_square), rq->metric == VS_COSINE ? 1.0 : RQ_LONG);
-    vs_status st = vsi_rotation_init(err, rq->mem, rq->dim, rq->seed, &rq->rotation);
-    rq->code_bytes = (size_t)rq->rotation.padded * rq->bits / 8;
-    return st;
-}
-
-VSI_FN vs_status vsi_rq_create(vsi_err *err, vsi_mem *mem, const vsi_rq_spec *spec,
-                               const vsi_codes *kernels, vsi_rq **out) {
-    vs_status st = rq_check(err, spec);
-    if (st != VS_OK)
-        return st;
-    vsi_rq *rq = vsi_alloc_zeroed(mem, sizeof *rq);
-    if (!rq)
-        return vsi_fail_nomem(err, sizeof *rq);
-    rq->mem = mem;
-    rq->kernels = kernels;
-    st = rq_init(err, spec, rq);
-    if (st != VS_OK) {
-        vsi_rq_free(rq);
-        return st;
-    }
-    *out = rq;
-    return VS_OK;
-}
-
-VSI_FN size_t vsi_rq_packed_bytes(const vsi_rq *rq) {
-    return RQ_OFF_MEAN + rq->dim * sizeof *rq->mean;
-}
-
-VSI_FN void vsi_rq_write(const vsi_rq *rq, uint8_t *out) {
-    memset(out, 0, RQ_OFF_MEAN);
-    vsi_put_u32(out + RQ_OFF_VERSION, VSI_RQ_VERSION);
-    out[RQ_OFF_BITS] = (uint8_t)rq->bits;
-    out[RQ_OFF_METRIC] = (uint8_t)rq->metric;
-    vsi_put_u32(out + RQ_OFF_DIM, rq->dim);
-    vsi_put_u64(out + RQ_OFF_SEED, rq->seed);
-    vsi_copy_le(out + RQ_OFF_MEAN, rq->mean, rq->dim, sizeof *rq->mean);
-}
-
-static vs_status rq_read_spec(vsi_err *err, vsi_bytes packed, vsi_rq_spec *out) {
-    const uint8_t *in = packed.data;
-    if (packed.bytes < RQ_OFF_MEAN)
-        return vsi_fail(err, VS_ERR_CORRUPT, "codes: parameters of %zu bytes, expected at least %d",
-                        packed.bytes, RQ_OFF_MEAN);
-    uint32_t version = vsi_get_u32(in + RQ_OFF_VERSION);
-    if (version > VSI_RQ_VERSION)
-        return vsi_fail(err, VS_ERR_UNSUPPORTED,
-                        "codes: parameters of version %u, this build knows 1 to %d", version,
-                        VSI_RQ_VERSION);
-    *out = (vsi_rq_spec){vsi_get_u32(in + RQ_OFF_DIM), in[RQ_OFF_BITS], in[RQ_OFF_METRIC],
-                         vsi_get_u64(in + RQ_OFF_SEED), NULL};
-    if (version == 0 || vsi_get_u16(in + RQ_OFF_ZERO) || vsi_get_u32(in + RQ_OFF_DIM + 4))
-        return vsi_fail(err, VS_ERR_CORRUPT, "codes: parameters do not begin as version %d does",
-                        VSI_RQ_VERSION);
-    if (rq_check(err, out) != VS_OK) {
-        err->code = VS_ERR_CORRUPT;
-        return vsi_fail_in(err, "parameters");
-    }
-    if (packed.bytes - RQ_OFF_MEAN != out->dim * sizeof *out->mean)
-        return vsi_fail(err, VS_ERR_CORRUPT,
-                        "codes: parameters of %zu bytes for dim %u, expected %zu", packed.bytes,
-                        out->dim, RQ_OFF_MEAN + out->dim * sizeof *out->mean);
-    return VS_OK;
-}
-
-VSI_FN vs_status vsi_rq_read(vsi_err *err, vsi_mem *mem, vsi_bytes packed, const vsi_codes *kernels,
-                             vsi_rq **out) {
-    vsi_rq_spec spec;
-    vs_status st = rq_read_spec(err, packed, &spec);
-    if (st != VS_OK)
-        return st;
-    size_t mean_bytes = spec.dim * sizeof(float);
-    float *mean = vsi_alloc(mem, mean_bytes);
-    if (!mean)
-        return vsi_fail_nomem(err, mean_bytes);
-    vsi_copy_le(mean, packed.data + RQ_OFF_MEAN, spec.dim, sizeof *mean);
-    spec.mean = mean;
-    st = vsi_rq_create(err, mem, &spec, kernels, out);
-    vsi_free(mem, mean, mean_bytes);
-    if (st != VS_ERR_INVALID)
-        return st;
-    err->code = VS_ERR_CORRUPT;
-    return vsi_fail_in(err, "parameters");
-}
-
-/* ---- numbers -------------------------------------------------------------------------------- */
-
-/* A float that is not below value, which is not negative and far from the end of the range. */
-static float rq_up(double value) {
-    return (float)(value * (1 + 0x1p-22)) + FLT_MIN;
-}
-
-/* What is lost on the way from vectors to an inner product, relative to their lengths. */
-static double rq_slack(const vsi_rq *rq) {
-    return 2 * rq->rotation.relative + RQ_SLACK;
-}
-
-/* The least length of a residual that has a code of its own. */
-static double rq_short(const vsi_rq *rq) {
-    return rq->metric == VS_COSINE ? 0x1p-24 : RQ_SHORT;
-}
-
-static void rq_put_float(uint8_t *p, float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    vsi_put_u32(p, bits);
-}
-
-static float rq_get_float(const uint8_t *p) {
-    uint32_t bits = vsi_get_u32(p);
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static const uint8_t *rq_head(const vsi_rq *rq, const uint8_t *row, int which) {
-    return row + rq->code_bytes + 4 * which;
-}
-
-static void rq_put_head(const vsi_rq *rq, uint8_t *row, const float head[4]) {
-    for (int i = 0; i < 4; i++)
-        rq_put_float(row + rq->code_bytes + 4 * i, head[i]);
-}
-
-/* ---- residuals ------------------------------------------------------------------------------ */
-
-/* A vector without the mean, and what the inner product with another one is added to. */
-typedef struct rq_residual {
-    double square;     /* |x - m|^2 */
-    double base;       /* see the top */
-    double base_error; /* of base, from sums in double */
-} rq_residual;
-
-/* Into out [padded]; false when there is no code for such a vector. */
-static bool rq_subtract_mean(const vsi_rq *rq, const float *vector, float *out,
-                             rq_residual *residual) {
-    const vsi_codes *kernels = rq->kernels;
-    double square = rq->metric == VS_L2 ? 0 : kernels->product(vector, vector, rq->dim), factor = 1;
-    bool is_zero = rq->metric == VS_COSINE && square == 0;
-    if (rq->metric == VS_COSINE)
-        factor = is_zero ? 0 : 1 / sqrt(square);
-    residual->square = kernels->residual(vector, rq->mean, rq->dim, factor, out);
-    memset(out + rq->dim, 0, (rq->rotation.padded - rq->dim) * sizeof *out);
-    residual->base_error = 0;
-    if (rq->metric == VS_L2) {
-        residual->base = residual->square;
-    } else if (rq->metric == VS_COSINE) {
-        residual->base = is_zero ? (1 + rq->mean_square) / 2 : residual->square / 2;
-        residual->base_error = RQ_COSINE;
-    } else {
-        residual->base = rq->mean_square / 2 - kernels->product(vector, rq->mean, rq->dim);
-        residual->base_error = RQ_TINY * (rq->mean_square + sqrt(rq->mean_square * square));
-    }
-    return isfinite(square) && residual->square <= RQ_LONG * RQ_LONG;
-}
-
-/* ---- rows ----------------------------------------------------------------------------------- */
-
-VSI_FN size_t vsi_rq_row_bytes(const vsi_rq *rq) {
-    return rq->code_bytes + VSI_CODE_HEAD_BYTES;
-}
-
-VSI_FN size_t vsi_rq_work_bytes(const vsi_rq *rq) {
-    return (size_t)rq->rotation.padded * (sizeof(float) + 1);
-}
-
-/* The cosine that a step of the grid would reach, up to a constant. */
-static double rq_try(const vsi_rq *rq, const float *x, double step) {
-    float sums[2];
-    rq->kernels->grid(x, rq->rotation.padded, &rq->grid, (float)(1 / step), sums);
-    return sums[1] > 0 ? (double)sums[0] / sqrt((double)sums[1]) : 0;
-}
-
-/* The best of some steps around the one that suits a normal distribution: of deviation 1 these are 0.996, 0.335 and 0.0308 for
- * 2, 4 and 8 bits (Max, "Quantizing for minimum distortion", 1960). With one bit all steps are the same. */
-static double rq_choose_step(const vsi_rq *rq, const float *x, double length) {
-    static const float first[] = {0.75f, 0.85f, 0.95f, 1.05f, 1.15f, 1.3f};
-    double normal = rq->bits == 8 ? 0.0308 : rq->bits == 4 ? 0.335 : 0.996;
-    double unit = normal * length / sqrt(rq->rotation.padded), best = unit, most = 0;
-    if (rq->bits == 1)
-        return unit;
-    for (size_t i = 0; i < sizeof first / sizeof first[0]; i++) {
-        double found = rq_try(rq, x, unit * (double)first[i]);
-        best = found > most ? unit * (double)first[i] : best;
-        most = found > most ? found : most;
-    }
-    double below = best - 0.05 * unit, above = best + 0.05 * unit;
-    double lower = rq_try(rq, x, below), higher = rq_try(rq, x, above);
-    if (lower > most || higher > most)
-        return lower > higher ? below : above;
-    return best;
-}
-
-static void rq_round(const vsi_rq *rq, const float *x, double step, uint8_t *levels) {
-    float inverse = (float)(1 / step), top = (float)rq->grid.top;
-    for (size_t i = 0; i < rq->rotation.padded; i++) {
-        float level = x[i] * inverse + rq->grid.half;
-        levels[i] = (uint8_t)(level < 0 ? 0 : level > top ? top : level);
-    }
-}
-
-/* Length, error and inverse of the head. */
-static void rq_measure(const vsi_rq *rq, const float *x, const uint8_t *levels, double length,
-                       float head[4]) {
-    double along[4] = {0}, squares[4] = {0};
-    int64_t own = 0;
-    for (size_t i = 0; i < rq->rotation.padded; i++) {
-        int32_t point = rq->grid.step * levels[i] - rq->grid.offset;
-        along[i % 4] += (double)x[i] * point;
-        squares[i % 4] += (double)x[i] * (double)x[i];
-        own += point * point;
-    }
-    double inverse = own ? 1 / sqrt((double)own) : 0;
-    double product = ((along[0] + along[1]) + (along[2] + along[3])) * inverse;
-    double square = (squares[0] + squares[1]) + (squares[2] + squares[3]);
-    float stored = (float)product;
-    double error = square + (double)stored * ((double)stored - 2 * product);
-    error = sqrt((error > 0 ? error : 0) + RQ_TINY * square);
-    head[VSI_HEAD_LENGTH] = stored;
-    head[VSI_HEAD_ERROR] = rq_up(error + (rq->rotation.relative + 2 * RQ_ULP) * length);
-    head[VSI_HEAD_INVERSE] = (float)inverse;
-}
-
-VSI_FN bool vsi_rq_encode(const vsi_rq *rq, const float *vector, void *work, uint8_t *row) {
-    float *x = work, head[4] = {INFINITY, 0, 0, 0};
-    uint8_t *levels = (uint8_t *)(x + rq->rotation.padded);
-    rq_residual residual;
-    memset(row, 0, rq->code_bytes);
-    rq_put_head(rq, row, head);
-    if (!rq_subtract_mean(rq, vector, x, &residual))
-        return false;
-    double length = sqrt(residual.square);
-    head[VSI_HEAD_BASE] = (float)residual.base;
-    head[VSI_HEAD_ERROR] = rq_up(length + 0x1p-50);
-    if (length >= rq_short(rq)) {
-        vsi_rotate(&rq->rotation, rq->kernels, x);
-        rq_round(rq, x, rq_choose_step(rq, x, length), levels);
-        rq_measure(rq, x, levels, length, head);
-        vsi_codes_pack(levels, rq->rotation.padded, rq->bits, row);
-    }
-    rq_put_head(rq, row, head);
-    return true;
-}
-
-/* The points of a row's code times unit. */
-static void rq_points(const vsi_rq *rq, const uint8_t *levels, double unit, float *out) {
-    for (size_t i = 0; i < rq->rotation.padded; i++)
-        out[i] = (float)((rq->grid.step * levels[i] - rq->grid.offset) * unit);
-}
-
-VSI_FN bool vsi_rq_decode(const vsi_rq *rq, const uint8_t *row, void *work, float *out) {
-    float *x = work;
-    uint8_t *levels = (uint8_t *)(x + rq->rotation.padded);
-    if (!isfinite(rq_get_float(rq_head(rq, row, VSI_HEAD_BASE))))
-        return false;
-    double unit = (double)rq_get_float(rq_head(rq, row, VSI_HEAD_LENGTH)) *
-                  (double)rq_get_float(rq_head(rq, row, VSI_HEAD_INVERSE));
-    vsi_codes_unpack(row, rq->rotation.padded, rq->bits, levels);
-    rq_points(rq, levels, unit, x);
-    vsi_rotate_back(&rq->rotation, rq->kernels, x);
-    for (size_t i = 0; i < rq->dim; i++)
-        out[i] = x[i] + rq->mean[i];
-    return true;
-}
-
-/* ---- queries -------------------------------------------------------------------------------- */
-
-/* What the bound needs of a query, and the errors it has to cover. */
-typedef struct rq_lengths {
-    double length; /* |q'| */
-    double error;  /* >= |q' - bytes| */
-    double base;
-    double base_error;
-    double whole; /* >= |q| */
-    double kernel_error;
-} rq_lengths;
-
-static void rq_frame(const vsi_rq *rq, const rq_lengths *q, float unit, int32_t sum,
-                     vsi_code_frame *out) {
-    double slack = rq_slack(rq), mean = sqrt(rq->mean_square), kernel = q->kernel_error;
-    double length = q->length, more = RQ_TINY * mean + 0x1p-50, relative = 16 * RQ_ULP;
-    double base_error = q->base_error + 16 * RQ_ULP * fabs(q->base);
-    if (rq->metric == VS_L2) {
-        relative += 2 * kernel;
-        base_error += 2 * kernel * q->base;
-    } else if (rq->metric == VS_IP) {
-        more += kernel * q->whole;
-        base_error += kernel * q->whole * mean;
-    } else {
-        base_error += kernel;
-    }
-    double across = length * (1 + 2 * slack) + more;
-    *out = (vsi_code_frame){
-        .step = rq->grid.step,
-        .offset = (int32_t)((uint32_t)rq->grid.offset * (uint32_t)sum),
-        .unit = unit,
-        .error = rq_up(q->error + slack * length + more),
-        .square = rq_up(across * across),
-        .length = rq_up(across),
-        .base = (float)q->base,
-        .base_error = rq_up(base_error),
-        .base_relative = (float)relative,
-        .factor = rq->metric == VS_L2 ? 2 : 1,
-    };
-}
-
-VSI_FN bool vsi_rq_prepare(const vsi_rq *rq, const float *vector, double kernel_error, void *work,
-                           vsi_rq_query *out) {
-    float *x = work, unit = 0, error_square = 0;
-    int8_t *bytes = (int8_t *)(x + rq->rotation.padded);
-    int32_t sum = 0;
-    rq_residual residual;
-    if (!rq_subtract_mean(rq, vector, x, &residual))
-        return false;
-    double length = sqrt(residual.square), error = length;
-    if (length >= rq_short(rq)) {
-        vsi_rotate(&rq->rotation, rq->kernels, x);
-        unit = rq->kernels->bytes(x, rq->rotation.padded, bytes, &sum, &error_square);
-        /* Summed in single precision in at least four lanes. */
-        error = sqrt((double)error_square * (1 + (rq->rotation.padded / 4 + 16) * RQ_ULP));
-    } else {
-        memset(bytes, 0, rq->rotation.padded);
-    }
-    rq_lengths q = {
-        length,      error, residual.base, residual.base_error, length + sqrt(rq->mean_square),
-        kernel_error};
-    rq_frame(rq, &q, unit, sum, &out->frame);
-    out->rq = rq;
-    out->bytes = bytes;
-    return true;
-}
-
-VSI_FN bool vsi_rq_prepare_row(const vsi_rq *rq, const uint8_t *row, double kernel_error,
-                               void *work, vsi_rq_query *out) {
-    float *x = work;
-    int8_t *bytes = (int8_t *)(x + rq->rotation.padded);
-    uint8_t *levels = work;
-    int32_t sum = 0;
-    double base = (double)rq_get_float(rq_head(rq, row, VSI_HEAD_BASE));
-    double length = (double)rq_get_float(rq_head(rq, row, VSI_HEAD_LENGTH));
-    double error = (double)rq_get_float(rq_head(rq, row, VSI_HEAD_ERROR));
-    if (!isfinite(base))
-        return false;
-    vsi_codes_unpack(row, rq->rotation.padded, rq->bits, levels);
-    for (size_t i = 0; i < rq->rotation.padded; i++) {
-        bytes[i] = (int8_t)(rq->grid.step * levels[i] - rq->grid.offset);
-        sum += bytes[i];
-    }
-    double whole = sqrt(length * length + error * error), mean = sqrt(rq->mean_square);
-    double base_error = rq->metric == VS_COSINE ? RQ_COSINE : RQ_TINY * mean * (whole + mean);
-    rq_lengths q = {whole, error, base, base_error, whole + mean, kernel_error};
-    float unit = (float)(length * (double)rq_get_float(rq_head(rq, row, VSI_HEAD_INVERSE)));
-    rq_frame(rq, &q, unit, sum, &out->frame);
-    out->rq = rq;
-    out->bytes = bytes;
-    return true;
-}
-
-/* ---- many rows ------------------------------------------------------------------------------ */
-
-static size_t rq_tile_rows(size_t stride, size_t n) {
-    size_t rows = RQ_TILE_BYTES / stride / RQ_TILE_MIN * RQ_TILE_MIN;
-    rows = rows < RQ_TILE_MIN ? RQ_TILE_MIN : rows > RQ_TILE ? RQ_TILE : rows;
-    return rows < n ? rows : n;
-}
-
-/* The next rows of a scan, and the inner products with them. */
-static vsi_code_rows rq_tile(const vsi_rq_query *query, const uint8_t *rows, size_t stride,
-                             size_t n, int32_t dots[RQ_TILE]) {
-    const vsi_rq *rq = query->rq;
-    vsi_code_rows tile = {rows, stride, rq->code_bytes, rq_tile_rows(stride, n)};
-    rq->kernels->dot[vsi_code_width(rq->bits)](query->bytes, rq->rotation.padded, &tile, dots);
-    return tile;
-}
-
-VSI_FN void vsi_rq_bounds(const vsi_rq_query *query, const uint8_t *rows, size_t stride, size_t n,
-                          float *lower, float *upper) {
-    int32_t dots[RQ_TILE];
-    for (size_t i = 0; i < n; i += rq_tile_rows(stride, n)) {
-        vsi_code_rows tile = rq_tile(query, rows + i * stride, stride, n - i, dots);
-        query->rq->kernels->bounds(&query->frame, &tile, dots, lower + i, upper ? upper + i : NULL);
-    }
-}
-
-VSI_FN void vsi_rq_estimates(const vsi_rq_query *query, const uint8_t *rows, size_t stride,
-                             size_t n, float *out) {
-    vsi_rq_likely(query, rows, stride, n, out, NULL);
-}
-
-/* The part of a row that its code does not see points in a random direction, in padded - 1 dims, so its product with the
- * query is at most deviations / sqrt(padded - 1) of their lengths but for the probability named. */
-VSI_FN void vsi_rq_deviations(vsi_rq_query *query, double deviations) {
-    query->frame.spread =
-        (float)((double)query->frame.length * deviations / sqrt(query->rq->rotation.padded - 1));
-}
-
-VSI_FN void vsi_rq_likely(const vsi_rq_query *query, const uint8_t *rows, size_t stride, size_t n,
-                          float *out, float *out_wide) {
-    int32_t dots[RQ_TILE];
-    for (size_t i = 0; i < n; i += rq_tile_rows(stride, n)) {
-        vsi_code_rows tile = rq_tile(query, rows + i * stride, stride, n - i, dots);
-        query->rq->kernels->estimates(&query->frame, &tile, dots, out + i,
-                                      out_wide ? out_wide + i : NULL);
-    }
-}
 /* ---- query/topk.h ---------------------------------------------------------------------------------- */
 /* topk.h - the k nearest of a stream of candidates, in the caller's array. */
 #ifndef VSI_TOPK_H
@@ -26986,6 +27524,10 @@ typedef struct vsi_score {
 
 VSI_FN vsi_score vsi_score_begin(const vsi_kernels *kernels, const vsi_field *field,
                                  const void *query);
+
+/* At least what the distances may be off by, rounding included, in the units of quant/rq: as a part of the distance for l2, of the product
+ * of the lengths for ip, of 1 for cosine. */
+VSI_FN double vsi_score_error(const vsi_field *field);
 
 /* Of n rows one after the other; infinity may stand for what is beyond limit. out and scratch [n]. */
 VSI_FN void vsi_score_rows(const vsi_score *score, const uint8_t *rows, size_t n, double limit,
@@ -27119,6 +27661,14 @@ VSI_FN vsi_score vsi_score_begin(const vsi_kernels *kernels, const vsi_field *fi
         vsi_kernels_find(score.kernels, field->type, VS_COSINE)(query, query, field->dim, 1, &sum,
                                                                 &score.query_norm);
     return score;
+}
+
+/* Sums of floats are within 300 * 2^-24 of their terms' magnitudes (query/tile has the same); a cosine has three of them.
+ * Whole numbers are summed exactly, and doubles round behind that. */
+VSI_FN double vsi_score_error(const vsi_field *field) {
+    const bool is_whole = field->type == VS_U8 || field->type == VS_I8;
+    double sum = is_whole ? 0x1p-48 : 300 * 0x1p-24;
+    return field->metric == VS_COSINE ? 4 * sum : sum;
 }
 
 VSI_FN void vsi_score_rows(const vsi_score *score, const uint8_t *rows, size_t n, double limit,
@@ -27318,6 +27868,99 @@ VSI_FN void vsi_tile_keep(const vsi_tile *tile, size_t group, uint32_t *out_keep
     rows.level = tile->group[group].level;
     tile->kernels->tile(&rows, out_keep);
 }
+/* ---- query/sieve.h ---------------------------------------------------------------------------------- */
+/* sieve.h - which rows may be near a query, by bounds from their codes: nothing that is near enough is left out, and what is kept
+ * is for query/score to decide. */
+#ifndef VSI_SIEVE_H
+#define VSI_SIEVE_H
+
+/* uses math/dispatch.h */
+/* uses store/encode.h */
+
+/* The queries of a scan. */
+typedef struct vsi_sieve {
+    const vsi_kernels *kernels;
+    const vsi_field *field;
+    const vsi_rq *rq;
+    vsi_rq_query *query; /* [count] */
+    bool *is_bounded;    /* [count] false: a query without bounds, which keeps all */
+    uint8_t *work;       /* [count] of what a query needs, then a vector in single precision */
+    size_t work_bytes, count;
+} vsi_sieve;
+
+/* Whether a version has codes for a field, and memory for so many queries. */
+VSI_FN bool vsi_sieve_fits(const vsi_coll *coll, uint32_t field);
+VSI_FN size_t vsi_sieve_bytes(const vsi_field *field, size_t count);
+
+/* memory [vsi_sieve_bytes] is aligned for anything and outlives the sieve. */
+VSI_FN void vsi_sieve_begin(vsi_sieve *sieve, const vsi_kernels *kernels, const vsi_coll *coll,
+                            uint32_t field, size_t count, void *memory);
+/* vector [dim] of the field's type. */
+VSI_FN void vsi_sieve_add(vsi_sieve *sieve, size_t query, const void *vector);
+
+/* Of n rows of codes, at most VSI_SIEVE_ROWS, those that may be at the distance limit from a query or nearer; out_place [n].
+ * Returns how many. */
+enum { VSI_SIEVE_ROWS = 128 };
+VSI_FN size_t vsi_sieve_keep(const vsi_sieve *sieve, size_t query, const uint8_t *codes, size_t n,
+                             double limit, uint8_t *out_place);
+
+#endif
+/* ---- query/sieve.c ---------------------------------------------------------------------------------- */
+/* sieve.c - which rows may be near a query, by bounds from their codes. */
+/* uses query/sieve.h */
+/* uses query/score.h */
+
+static size_t sieve_round(size_t bytes) {
+    return (bytes + 63) / 64 * 64;
+}
+
+VSI_FN bool vsi_sieve_fits(const vsi_coll *coll, uint32_t field) {
+    return vsi_encode_rq(coll, field);
+}
+
+VSI_FN size_t vsi_sieve_bytes(const vsi_field *field, size_t count) {
+    return sieve_round(count * (sizeof(vsi_rq_query) + sizeof(bool))) +
+           count * sieve_round(vsi_rq_work_bytes(field->dim)) + field->dim * sizeof(float);
+}
+
+VSI_FN void vsi_sieve_begin(vsi_sieve *sieve, const vsi_kernels *kernels, const vsi_coll *coll,
+                            uint32_t field, size_t count, void *memory) {
+    *sieve = (vsi_sieve){.kernels = kernels,
+                         .field = &coll->desc->field[field],
+                         .rq = vsi_encode_rq(coll, field),
+                         .query = memory,
+                         .count = count};
+    sieve->is_bounded = (bool *)(sieve->query + count);
+    sieve->work = (uint8_t *)memory + sieve_round(count * (sizeof *sieve->query + sizeof(bool)));
+    sieve->work_bytes = sieve_round(vsi_rq_work_bytes(sieve->field->dim));
+}
+
+VSI_FN void vsi_sieve_add(vsi_sieve *sieve, size_t query, const void *vector) {
+    const vsi_field *field = sieve->field;
+    const float *wide = vector;
+    if (field->type != VS_F32) {
+        float *out = (float *)(void *)(sieve->work + sieve->count * sieve->work_bytes);
+        sieve->kernels->widen[field->type](out, vector, field->dim);
+        wide = out;
+    }
+    sieve->is_bounded[query] =
+        vsi_rq_prepare(sieve->rq, wide, vsi_score_error(field),
+                       sieve->work + query * sieve->work_bytes, &sieve->query[query]);
+}
+
+VSI_FN size_t vsi_sieve_keep(const vsi_sieve *sieve, size_t query, const uint8_t *codes, size_t n,
+                             double limit, uint8_t *out_place) {
+    float lower[VSI_SIEVE_ROWS];
+    size_t kept = 0;
+    bool keeps_all = !sieve->is_bounded[query] || limit == INFINITY;
+    if (!keeps_all)
+        vsi_rq_bounds(&sieve->query[query], codes, sieve->field->codes.row_bytes, n, lower, NULL);
+    for (size_t i = 0; i < n; i++) {
+        out_place[kept] = (uint8_t)i;
+        kept += keeps_all || (double)lower[i] <= limit;
+    }
+    return kept;
+}
 /* ---- query/exact.h ---------------------------------------------------------------------------------- */
 /* exact.h - exact search: every record of a collection against one query or many. */
 #ifndef VSI_EXACT_H
@@ -27345,11 +27988,12 @@ typedef struct vsi_exact_ask {
 typedef struct vsi_exact_query {
     const void *vector; /* [dim] elements of the field's type, aligned for it */
     vsi_topk topk;
+    uint64_t scored; /* rows whose distance was computed are added to it */
     vsi_score score; /* the scan's */
 } vsi_exact_query;
 
-/* Memory that a scan for so many queries can use; 0: none. */
-VSI_FN size_t vsi_exact_bytes(const vsi_field *field, size_t count);
+/* Memory that a scan of a field for so many queries can use; 0: none. */
+VSI_FN size_t vsi_exact_bytes(const vsi_coll *coll, uint32_t field, size_t count);
 
 /* Offers every record of coll that has the field's vector to the queries' topks, and sorts these; each row is read once for
  * all of them. memory [vsi_exact_bytes], aligned for anything. stay is the caller's, who holds nothing else by
@@ -27364,8 +28008,10 @@ VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_field *fi
 
 #endif
 /* ---- query/exact.c ---------------------------------------------------------------------------------- */
-/* exact.c - exact search: tiles of rows in consecutive live slots, each against all queries. */
+/* exact.c - exact search: tiles of rows in consecutive live slots, each against all queries. What cannot be near enough is
+ * found out by codes, if there are any (query/sieve), or by inner products of many queries at once (query/tile). */
 /* uses query/exact.h */
+/* uses query/sieve.h */
 /* uses query/tile.h */
 /* uses store/budget.h */
 
@@ -27378,13 +28024,14 @@ typedef struct exact_scan {
     const vsi_exact_ask *ask;
     vsi_exact_query *queries;
     size_t count, tile_rows;
-    vsi_tile *tile; /* NULL: too few queries */
-    vsi_err *err;   /* of a failure to order two keys, and that */
+    vsi_tile *tile;   /* NULL: too few queries, or codes */
+    vsi_sieve *sieve; /* NULL: no codes */
+    vsi_err *err;     /* of a failure to order two keys, and that */
     vs_status order_st;
     uint64_t orders; /* how often two were */
     vsi_stay *stay;
-    uint64_t breaths;           /* after each what was borrowed may be gone */
-    vsi_slab_aside rows, cells; /* of slabs that memory has no room for */
+    uint64_t breaths;                  /* after each what was borrowed may be gone */
+    vsi_slab_aside rows, cells, codes; /* of slabs that memory has no room for */
 
     /* Rows of the tile that a query looks at: their places in it, and distances. */
     uint8_t place[EXACT_TILE_ROWS];
@@ -27399,6 +28046,7 @@ static vs_status exact_breathe(vsi_err *err, exact_scan *scan, uint64_t rows) {
     if (vsi_budget_breathe(scan->coll->live.cow->pager, scan->ask->descs, scan->stay)) {
         vsi_slab_aside_renew(&scan->rows);
         vsi_slab_aside_renew(&scan->cells);
+        vsi_slab_aside_renew(&scan->codes);
         scan->breaths++;
     }
     return st;
@@ -27498,27 +28146,69 @@ static vs_status exact_each(vsi_err *err, exact_scan *scan, uint32_t slot, size_
             return st;
         vsi_score_rows(&query->score, rows, n, vsi_topk_limit(&query->topk), scan->out,
                        scan->scratch);
+        query->scored += n;
         st = exact_offer(err, scan, &query->topk, slot, NULL, n);
     }
     return st;
 }
 
+/* One query: the n rows of the tile that place has. */
+static vs_status exact_some(vsi_err *err, exact_scan *scan, vsi_exact_query *query, uint32_t slot,
+                            size_t n) {
+    const uint8_t *rows = NULL;
+    vs_status st = n ? exact_rows(err, scan, slot, &rows) : VS_OK;
+    if (st != VS_OK || !n)
+        return st;
+    for (size_t i = 0; i < n; i++)
+        scan->row[i] = rows + scan->place[i] * (size_t)scan->field->vector_bytes;
+    vsi_score_some(&query->score, scan->row, n, vsi_topk_limit(&query->topk), scan->out,
+                   scan->scratch);
+    query->scored += n;
+    return exact_offer(err, scan, &query->topk, slot, scan->place, n);
+}
+
+/* ---- by codes ------------------------------------------------------------------------------- */
+
+/* Codes of n rows, NULL: they cannot be used, and all rows count. */
+static vs_status exact_codes(vsi_err *err, exact_scan *scan, uint32_t slot,
+                             const uint8_t **out_codes) {
+    vs_status st = vsi_slab_row_aside(err, &scan->field->codes, slot, &scan->codes, out_codes);
+    if (st != VS_ERR_CORRUPT)
+        return st;
+    vsi_encode_report(scan->field, slot);
+    *out_codes = NULL;
+    return VS_OK;
+}
+
+/* n rows of one slab, whose codes are in one too. */
+static vs_status exact_sift(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n) {
+    vs_status st = VS_OK;
+    for (size_t i = 0; st == VS_OK && i < scan->count; i++) {
+        vsi_exact_query *query = &scan->queries[i];
+        const uint8_t *codes = NULL;
+        st = exact_codes(err, scan, slot, &codes); /* the query before may have breathed */
+        if (st == VS_OK && !codes)
+            return exact_each(err, scan, slot, n);
+        if (st != VS_OK)
+            return st;
+        size_t kept =
+            vsi_sieve_keep(scan->sieve, i, codes, n, vsi_topk_limit(&query->topk), scan->place);
+        st = exact_some(err, scan, query, slot, kept);
+    }
+    return st;
+}
+
+/* ---- many queries at once ------------------------------------------------------------------- */
+
 /* One query: the rows that have its bit in keep. */
 static vs_status exact_kept(vsi_err *err, exact_scan *scan, size_t at, uint32_t slot, size_t n) {
     vsi_exact_query *query = &scan->queries[at];
-    const uint8_t *rows = NULL;
     size_t kept = 0;
-    vs_status st = exact_rows(err, scan, slot, &rows);
-    if (st != VS_OK)
-        return st;
-    for (size_t i = 0; i < n; i++)
-        if (scan->keep[i] >> at % VSI_TILE_QUERIES & 1) {
-            scan->place[kept] = (uint8_t)i;
-            scan->row[kept++] = rows + i * scan->field->vector_bytes;
-        }
-    vsi_score_some(&query->score, scan->row, kept, vsi_topk_limit(&query->topk), scan->out,
-                   scan->scratch);
-    st = exact_offer(err, scan, &query->topk, slot, scan->place, kept);
+    for (size_t i = 0; i < n; i++) {
+        scan->place[kept] = (uint8_t)i;
+        kept += scan->keep[i] >> at % VSI_TILE_QUERIES & 1;
+    }
+    vs_status st = exact_some(err, scan, query, slot, kept);
     vsi_tile_limit(scan->tile, at, vsi_topk_limit(&query->topk));
     return st;
 }
@@ -27556,11 +28246,19 @@ static vs_status exact_filter(vsi_err *err, exact_scan *scan, uint32_t slot, siz
 
 /* ---- all ------------------------------------------------------------------------------------ */
 
-/* The largest tile from slot on: in one slab, and not behind end. */
+/* The largest tile from slot on: in one slab of each kind, and not behind end. */
 static uint32_t exact_tile_end(const exact_scan *scan, uint32_t slot, uint32_t end) {
     uint32_t n = end - slot, run = vsi_slab_run(&scan->field->rows, slot);
     n = n < run ? n : run;
+    run = scan->sieve ? vsi_slab_run(&scan->field->codes, slot) : run;
+    n = n < run ? n : run;
     return slot + (n < scan->tile_rows ? n : (uint32_t)scan->tile_rows);
+}
+
+static vs_status exact_tile(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n) {
+    if (scan->sieve)
+        return exact_sift(err, scan, slot, n);
+    return scan->tile ? exact_filter(err, scan, slot, n) : exact_each(err, scan, slot, n);
 }
 
 static vs_status exact_run(vsi_err *err, exact_scan *scan) {
@@ -27573,8 +28271,7 @@ static vs_status exact_run(vsi_err *err, exact_scan *scan) {
         if (st == VS_OK && slot < end)
             st = vsi_live_next_dead(err, &live, slot, exact_tile_end(scan, slot, end), &dead);
         if (st == VS_OK && slot < end)
-            st = scan->tile ? exact_filter(err, scan, slot, dead - slot)
-                            : exact_each(err, scan, slot, dead - slot);
+            st = exact_tile(err, scan, slot, dead - slot);
         if (st == VS_OK)
             st = exact_breathe(err, scan, slot < end ? (uint64_t)(dead - slot) * scan->count : 0);
         if (st != VS_OK || slot == end)
@@ -27589,7 +28286,18 @@ static vs_status exact_finish(exact_scan *scan) {
     return scan->order_st;
 }
 
-VSI_FN size_t vsi_exact_bytes(const vsi_field *field, size_t count) {
+/* Whether codes are what suits so many queries. */
+static bool exact_sifts(const vsi_coll *coll, uint32_t field, size_t count) {
+    (void)count;
+    if (getenv("NOSIEVE") && vsi_tile_fits(&coll->desc->field[field], count))
+        return false;
+    return vsi_sieve_fits(coll, field);
+}
+
+VSI_FN size_t vsi_exact_bytes(const vsi_coll *coll, uint32_t at, size_t count) {
+    const vsi_field *field = &coll->desc->field[at];
+    if (exact_sifts(coll, at, count))
+        return vsi_sieve_bytes(field, count);
     return vsi_tile_fits(field, count) ? vsi_tile_bytes(field, count) : 0;
 }
 
@@ -27597,6 +28305,7 @@ VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_coll *coll, const vsi_ex
                                 vsi_exact_query *queries, size_t count, void *memory,
                                 vsi_stay *stay) {
     vsi_tile tile;
+    vsi_sieve sieve;
     exact_scan scan;
     vsi_field *field = &coll->desc->field[ask->field];
     scan.coll = coll;
@@ -27606,28 +28315,34 @@ VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_coll *coll, const vsi_ex
     scan.queries = queries;
     scan.count = count;
     scan.tile_rows = EXACT_TILE_ROWS;
-    scan.tile = vsi_tile_fits(field, count) ? &tile : NULL;
+    scan.sieve = exact_sifts(coll, ask->field, count) ? &sieve : NULL;
+    scan.tile = !scan.sieve && vsi_tile_fits(field, count) ? &tile : NULL;
     scan.err = err;
     scan.order_st = VS_OK;
     scan.orders = scan.breaths = 0;
     scan.stay = stay;
-    scan.rows = scan.cells = (vsi_slab_aside){.buf = {.mem = coll->desc->cells.mem}};
+    scan.rows = scan.cells = scan.codes = (vsi_slab_aside){.buf = {.mem = coll->desc->cells.mem}};
     if (scan.tile) {
         vsi_tile_begin(&tile, ask->kernels, field, count, memory);
         scan.tile_rows = tile.rows_max;
     }
+    if (scan.sieve)
+        vsi_sieve_begin(&sieve, ask->kernels, coll, ask->field, count, memory);
     for (size_t i = 0; i < count; i++) {
         queries[i].score = vsi_score_begin(ask->kernels, field, queries[i].vector);
         queries[i].topk.order = exact_order;
         queries[i].topk.ctx = &scan;
         if (scan.tile)
             vsi_tile_add(&tile, i, queries[i].vector);
+        if (scan.sieve)
+            vsi_sieve_add(&sieve, i, queries[i].vector);
     }
     vs_status st = exact_run(err, &scan);
     if (st == VS_OK)
         st = exact_finish(&scan);
     vsi_buf_free(&scan.rows.buf);
     vsi_buf_free(&scan.cells.buf);
+    vsi_buf_free(&scan.codes.buf);
     return st;
 }
 
@@ -27707,6 +28422,12 @@ static vs_status nearest_fill(vsi_err *err, vsi_nearest *nearest, const vsi_coll
     if (!vsi_buf_reserve(&nearest->chunk, k * sizeof(vs_hit)))
         return vsi_fail_nomem(err, k * sizeof(vs_hit));
     vs_hit after = {.distance = nearest->distance};
+    /* What the scan wants, behind the query. */
+    size_t front = (nearest->query.bytes + 63) / 64 * 64 - nearest->query.bytes;
+    size_t bytes = front + vsi_exact_bytes(coll, nearest->field, 1);
+    if (!vsi_buf_reserve(&nearest->query, bytes))
+        return vsi_fail_nomem(err, bytes);
+    void *memory = nearest->query.data + nearest->query.bytes + front;
     vsi_exact_query query = {.vector = nearest->query.data,
                              .topk = {.hits = (vs_hit *)(void *)nearest->chunk.data, .k = k}};
     if (last) {
@@ -27715,7 +28436,7 @@ static vs_status nearest_fill(vsi_err *err, vsi_nearest *nearest, const vsi_coll
     }
     ask->field = nearest->field;
     vsi_watch_count(ask->watch, VSI_EXACT_STEPS, coll->count);
-    vs_status st = vsi_exact_scan(err, coll, ask, &query, 1, NULL, stay);
+    vs_status st = vsi_exact_scan(err, coll, ask, &query, 1, memory, stay);
     if (st != VS_OK)
         return st;
     nearest->chunk.bytes = query.topk.count * sizeof(vs_hit);
@@ -28604,6 +29325,7 @@ static vs_status open_database(vsi_err *err, const vsi_source *source,
         .log_ctx = options->log_ctx,
         .watcher = &db->watcher,
         .pages = options->allocator ? NULL : vsi_system_pages(),
+        .codes = vsi_codes_choose(options->cpu),
     };
     db->process_id = options->vfs->process_id(options->vfs->ctx);
     return vsi_engine_open(err, &config, &db->engine);
@@ -30115,11 +30837,11 @@ static vs_status field_validate(vsi_err *err, const vs_field *field) {
     if (field->flags & ~(uint32_t)VS_FIELD_OPTIONAL)
         return vsi_fail(err, VS_ERR_UNSUPPORTED, "flags are 0x%lx, of which this version knows 0x1",
                         (unsigned long)field->flags);
-    if (strcmp(field->index, "auto") && strcmp(field->index, "flat"))
-        return vsi_fail(err, VS_ERR_INVALID, "index is '%.*s', expected 'auto' or 'flat'", 64,
-                        field->index);
+    vsi_spec spec;
     vs_status st = text_validate(err, "name", field->name, VS_FIELD_BYTES_MAX);
-    return st == VS_OK ? field_validate_metric(err, field) : st;
+    if (st == VS_OK)
+        st = field_validate_metric(err, field);
+    return st == VS_OK ? vsi_spec_read(err, field->index, field->type, field->metric, &spec) : st;
 }
 
 /* Fills in what the caller left open. */
@@ -31768,6 +32490,8 @@ typedef struct search {
     vsi_exact_ask ask;
     const vsi_field *field; /* that is searched */
     uint32_t timeout_ms;
+    vs_search_info *info; /* the caller's, or NULL */
+    vsi_atomic_u64 scored;
 } search;
 
 /* Field and deadline as the caller wants them. */
@@ -31776,10 +32500,13 @@ static vs_status search_options(vsi_err *err, const vs_search_options *options, 
     vs_status st = VS_OK;
     if (options)
         st = vsi_struct_read(err, "vs_search_options", options, &all, sizeof all);
+    if (st == VS_OK && all.info)
+        st = vsi_struct_check(err, "vs_search_info", all.info);
     if (st == VS_OK)
         st = vsi_record_check_field(err, &s->r.coll, all.field);
     if (st != VS_OK)
         return st;
+    s->info = all.info;
     s->ask.field = all.field;
     s->field = &s->r.coll.desc->field[all.field];
     s->timeout_ms = all.timeout_ms;
@@ -31796,6 +32523,8 @@ static vs_status search_open(vsi_err *err, vs_collection *collection, vs_txn *tx
                                .descs = &collection->head.db->engine->descs,
                                .excluded = VSI_SLOT_NONE,
                                .watch = &out->watch};
+    out->info = NULL;
+    vsi_atomic_set(&out->scored, 0);
     collection->keys.bytes = 0;
     vs_status st = vsi_reading_open(err, collection, txn, &out->r);
     return st == VS_OK ? search_options(err, options, out) : st;
@@ -31812,10 +32541,15 @@ static vs_status query_convert(vsi_err *err, const vsi_field *field, const void 
     return VS_OK;
 }
 
-/* Room for a query in the handle's buffer, and for one before its bytes are in order. */
+static size_t search_round(size_t bytes) {
+    return (bytes + 63) / 64 * 64;
+}
+
+/* Room for a query in the handle's buffer, for one before its bytes are in order, and for what a scan wants. */
 static vs_status search_reserve(vsi_err *err, search *s) {
     vsi_buf *scratch = &s->r.collection->scratch;
-    size_t bytes = 2 * (size_t)s->field->vector_bytes;
+    size_t bytes = search_round(2 * (size_t)s->field->vector_bytes) +
+                   vsi_exact_bytes(&s->r.coll, s->ask.field, 1);
     scratch->bytes = 0;
     return vsi_buf_reserve(scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
 }
@@ -31865,20 +32599,34 @@ static void hits_point(const vs_collection *collection, vs_hit *hits, size_t cou
 
 /* Asks what is in the handle's buffer; hits come out sorted, their keys as hits_settle leaves them. */
 static vs_status search_run(vsi_err *err, search *s, vsi_topk *topk) {
-    vsi_exact_query query = {.vector = s->r.collection->scratch.data, .topk = *topk};
-    vs_status st = vsi_exact_scan(err, &s->r.coll, &s->ask, &query, 1, NULL, &s->r.view.stay);
+    uint8_t *vector = s->r.collection->scratch.data;
+    void *memory = vector + search_round(2 * (size_t)s->field->vector_bytes);
+    vsi_exact_query query = {.vector = vector, .topk = *topk};
+    vs_status st = vsi_exact_scan(err, &s->r.coll, &s->ask, &query, 1, memory, &s->r.view.stay);
     *topk = query.topk;
+    vsi_atomic_add(&s->scored, query.scored);
     return st == VS_OK ? hits_settle(err, s, topk->hits, topk->count) : st;
 }
 
-/* Ends a search that found what topk has. */
+/* Ends a search. */
+static vs_status search_end(vsi_err *err, search *s, vs_status st) {
+    if (st == VS_OK && s->info) {
+        vs_search_info info = {.size = s->info->size,
+                               .rows = s->watch.progress.done,
+                               .scored = vsi_atomic_load(&s->scored)};
+        vsi_struct_write(&info, sizeof info, s->info);
+    }
+    return vsi_reading_close(&s->r, st, err);
+}
+
+/* One that found what topk has. */
 static vs_status search_close(vsi_err *err, search *s, vs_status st, const vsi_topk *topk,
                               size_t *out_count) {
     if (st == VS_OK) {
         hits_point(s->r.collection, topk->hits, topk->count);
         *out_count = topk->count;
     }
-    return vsi_reading_close(&s->r, st, err);
+    return search_end(err, s, st);
 }
 
 static vs_status search_check_k(vsi_err *err, size_t k) {
@@ -31982,29 +32730,25 @@ typedef struct batch_pass {
     void *memory;
 } batch_pass;
 
-static size_t batch_round(size_t bytes) {
-    return (bytes + 63) / 64 * 64;
-}
-
 /* How many queries a pass takes. */
 static size_t batch_pass_most(const vsi_field *field) {
     size_t most = BATCH_PASS_BYTES / (4 * (size_t)field->dim + field->vector_bytes);
     return most < 1 ? 1 : most < BATCH_PASS ? most : BATCH_PASS;
 }
 
-static vs_status batch_pass_reserve(vsi_err *err, const vsi_field *field, vsi_buf *buf,
-                                    batch_pass *pass) {
-    size_t structs = batch_round(pass->count * sizeof *pass->queries);
-    size_t vectors = batch_round(field->vector_bytes) * pass->count;
-    size_t bytes =
-        structs + vectors + batch_round(field->vector_bytes) + vsi_exact_bytes(field, pass->count);
+static vs_status batch_pass_reserve(vsi_err *err, const search *s, vsi_buf *buf, batch_pass *pass) {
+    const vsi_field *field = s->field;
+    size_t structs = search_round(pass->count * sizeof *pass->queries);
+    size_t vectors = search_round(field->vector_bytes) * pass->count;
+    size_t bytes = structs + vectors + search_round(field->vector_bytes) +
+                   vsi_exact_bytes(&s->r.coll, s->ask.field, pass->count);
     buf->bytes = 0;
     if (!vsi_buf_reserve(buf, bytes))
         return vsi_fail_nomem(err, bytes);
     pass->queries = (vsi_exact_query *)(void *)buf->data;
     pass->vectors = buf->data + structs;
     pass->scratch = pass->vectors + vectors;
-    pass->memory = pass->scratch + batch_round(field->vector_bytes);
+    pass->memory = pass->scratch + search_round(field->vector_bytes);
     return VS_OK;
 }
 
@@ -32012,14 +32756,14 @@ static vs_status batch_pass_reserve(vsi_err *err, const vsi_field *field, vsi_bu
  * fault, or the first. */
 static vs_status batch_scan(vsi_err *err, const search_batch *b, batch_pass *pass, vsi_watch *watch,
                             vsi_buf *buf, vsi_stay *stay, size_t *out_failed) {
-    const search *s = b->s;
+    search *s = b->s;
     vsi_exact_ask ask = s->ask;
     ask.watch = watch;
     *out_failed = pass->first;
-    vs_status st = batch_pass_reserve(err, s->field, buf, pass);
+    vs_status st = batch_pass_reserve(err, s, buf, pass);
     for (size_t i = 0; st == VS_OK && i < pass->count; i++) {
         const size_t at = pass->first + i;
-        uint8_t *vector = pass->vectors + i * batch_round(s->field->vector_bytes);
+        uint8_t *vector = pass->vectors + i * search_round(s->field->vector_bytes);
         pass->queries[i] =
             (vsi_exact_query){.vector = vector, .topk = {.hits = b->hits + at * b->k, .k = b->k}};
         *out_failed = at;
@@ -32031,8 +32775,10 @@ static vs_status batch_scan(vsi_err *err, const search_batch *b, batch_pass *pas
     *out_failed = pass->first;
     if (st == VS_OK)
         st = vsi_exact_scan(err, &s->r.coll, &ask, pass->queries, pass->count, pass->memory, stay);
-    for (size_t i = 0; st == VS_OK && i < pass->count; i++)
+    for (size_t i = 0; st == VS_OK && i < pass->count; i++) {
         b->out_counts[pass->first + i] = pass->queries[i].topk.count;
+        vsi_atomic_add(&s->scored, pass->queries[i].scored);
+    }
     return st;
 }
 
@@ -32157,7 +32903,7 @@ vs_status vs_search_batch(vs_collection *collection, vs_txn *txn, const void *qu
         st = batch_run(&err, &batch);
     for (size_t i = 0; st == VS_OK && i < count; i++)
         total += out_counts[i];
-    return vsi_trace_end(&trace, vsi_reading_close(&s.r, st, &err), total);
+    return vsi_trace_end(&trace, search_end(&err, &s, st), total);
 }
 
 /* ---- a radius, a record, a distance --------------------------------------------------------- */

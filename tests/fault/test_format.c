@@ -41,6 +41,7 @@ static sim_image run_program(int end) {
     sim *s = sim_new(seed, NULL);
     wl_run run;
     workload w = *wl_find(end == PAYLOADS ? "payloads" : "transactions");
+    w.has_no_codes = true;
     w.reopen = w.kill = w.checkpoint = 0; /* sessions and checkpoints are the loop's below */
     wl_init(&run, &w, s, seed, NULL);
     run.options.trailer_bytes = end == TRAILERS ? 40 : 0;

@@ -8,12 +8,16 @@ typedef struct wl_shape {
     const char *name;
     uint32_t dim;
     int type, metric;
+    const char *index; /* of those that are created */
 } wl_shape;
 
 static const wl_shape shapes[WL_COLLS] = {
-    {"floats", 4, VS_F32, VS_L2},         {"bytes", 21, VS_U8, VS_COSINE},
-    {"dots", 7, VS_F32, VS_IP},           {"more floats", 4, VS_F32, VS_L2},
-    {"more bytes", 21, VS_U8, VS_COSINE}, {"more dots", 7, VS_F32, VS_IP},
+    {"floats", 4, VS_F32, VS_L2, NULL},
+    {"bytes", 21, VS_U8, VS_COSINE, "flat(codes=rq4)"},
+    {"dots", 7, VS_F32, VS_IP, "flat(codes=rq1)"},
+    {"more floats", 4, VS_F32, VS_L2, NULL},
+    {"more bytes", 21, VS_U8, VS_COSINE, NULL},
+    {"more dots", 7, VS_F32, VS_IP, NULL},
 };
 
 enum { WL_VECTOR_BYTES_MAX = 64, WL_TEXT_BYTES_MAX = 12000 };
@@ -1153,10 +1157,12 @@ static bool step_create(wl_run *run) {
     fields[0].dim = shapes[c].dim;
     fields[0].type = shapes[c].type;
     fields[0].metric = shapes[c].metric;
+    fields[0].index = run->w->has_no_codes ? NULL : shapes[c].index;
     fields[1].name = "more";
     fields[1].dim = MORE_DIM;
     fields[1].type = VS_U8;
     fields[1].flags = VS_FIELD_OPTIONAL;
+    fields[1].index = run->w->has_no_codes ? NULL : "flat(codes=rq8)";
     options.fields = fields;
     options.field_count = c % 2 ? 2 : 1;
     run->staged.exists[c] = true;

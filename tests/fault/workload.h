@@ -78,6 +78,7 @@ typedef struct workload {
     int payload;   /* more steps: of a few records, a run is written or the end cut off */
     uint64_t room; /* bytes that the disk has; 0: any number */
     int drop, copy, vacuum; /* more steps: of whole collections and of the file */
+    bool has_no_codes;      /* their last bits are a processor's own */
     int token;              /* percent of transactions that ask for a token before they commit */
 } workload;
 

@@ -23,6 +23,7 @@ Needs Python 3.11, xxhash, and for compressed values zstandard (Debian: python3-
 import copy
 import json
 import os
+import re
 import struct
 import sys
 from dataclasses import dataclass, field
@@ -58,6 +59,7 @@ ID_MAX = 0xFFFFFFEF  # of a collection
 TOKEN_RING, TOKENS = 0xFFFFFFFE, 0xFFFFFFFF  # ids of notes
 TOKENS_MAX, TOKEN_BYTES_MAX = 65536, 255
 TYPES = {1: ("f32", 32), 2: ("u8", 8), 3: ("f16", 16), 4: ("bf16", 16), 5: ("i8", 8), 6: ("bit", 1)}  # bits
+L2, IP, COSINE = 1, 2, 3
 METRICS = {1: "l2", 2: "ip", 3: "cosine", 4: "l1", 5: "hamming", 6: "jaccard"}
 TREES = ["keys", "metadata", "live", "slabs", "long keys", "payloads"]
 NUMBER, BYTES, UUID = 1, 2, 3  # types of keys
@@ -231,6 +233,21 @@ class VectorField:
 
     def vector_bytes(self):
         return -(-self.dim * TYPES[self.type][1] // 8)
+
+    def code_bits(self):
+        """Bits of a level of its codes, 0: it has none."""
+        found = re.fullmatch(rb"flat\(codes=rq([1248])\)", self.index)
+        return int(found[1]) if found and self.metric in (L2, IP, COSINE) and TYPES[self.type][0] != "bit" else 0
+
+    def code_bytes(self):
+        return -(-self.dim // 64) * 64 * self.code_bits() // 8 + 16
+
+    def numbers(self, row):
+        """The elements of a vector that is no bits."""
+        if TYPES[self.type][0] == "bf16":
+            return [struct.unpack("<f", b"\0\0" + row[i:i + 2])[0] for i in range(0, len(row), 2)]
+        letter = {"f32": "f", "u8": "B", "f16": "e", "i8": "b"}[TYPES[self.type][0]]
+        return struct.unpack(f"<{self.dim}{letter}", row)
 
     def listing(self):
         return (f"{self.name.decode()} dim={self.dim} type={TYPES[self.type][0]} metric={METRICS[self.metric]} "
@@ -605,12 +622,12 @@ class Walk:
         return value
 
     def slabs(self, ref, thing, count, row_sizes):
-        """(array, number of a slab): its bytes; row_sizes are those of the arrays"""
+        """(array, number of a slab): its bytes; row_sizes has those of the arrays"""
         slabs = {}
         for key, value, references in self.tree(ref, thing, count):
             equal(f"{thing}: an entry's key, value, references", (len(key), value, len(references)), (6, b"", 1))
             array, number = int.from_bytes(key[:2], "big"), int.from_bytes(key[2:], "big")
-            expect(array < len(row_sizes), f"{thing}: array", array, f"one of {len(row_sizes)}")
+            expect(array in row_sizes, f"{thing}: array", array, f"one of {sorted(row_sizes)}")
             size = row_sizes[array] << slab_shift(row_sizes[array], self.trailer)
             where = f"{thing}: slab {number} of array {array}"
             slabs[array, number] = self.extent(references[0], SLAB, where, pages_for(size, self.trailer))
@@ -682,8 +699,7 @@ class Walk:
         collection_id = int.from_bytes(key[1:], "big")
         thing = f"collection {collection_id}"
         fields = Fields(value, thing)
-        created, records, last_number, slot_end, field_count, cell_shift, zero = fields.take("qQQIHBB")
-        expect(not self.fsck or not zero, f"{thing}: zero", zero, "zero")
+        created, records, last_number, slot_end, field_count, cell_shift, coded = fields.take("qQQIHBB")
         counts = fields.take("6Q")
         total_bytes, max_records, max_bytes = fields.take("3Q")
         digest, changed = fields.hash128(), fields.take("q")
@@ -699,19 +715,21 @@ class Walk:
         c.slot_end, c.last_number = slot_end, last_number
         equal(f"{thing}: references", len(references), len(TREES))
         trees = {name: (references[i], f"{thing}: {name}", counts[i]) for i, name in enumerate(TREES)}
-        row_sizes = [CELL_BYTES] + [f.vector_bytes() for f in c.fields]
-        slabs = self.slabs(*trees["slabs"], row_sizes)
+        row_sizes = {0: CELL_BYTES} | {1 + i: f.vector_bytes() for i, f in enumerate(c.fields)}
+        code_sizes = {9 + i: f.code_bytes() for i, f in enumerate(c.fields) if f.code_bits()}
+        slabs = self.slabs(*trees["slabs"], row_sizes | code_sizes)
+        codes = self.codes(key, entries, c, coded)
         self.bytes_of_records = 0
         metadata = self.metadata(*trees["metadata"])
         long_keys = self.long_keys(*trees["long keys"])
         payloads = self.payloads(*trees["payloads"])
         sets = self.sets(*trees["live"])
-        for array, size in enumerate(row_sizes):
+        for array, size in row_sizes.items():
             if slot_end and (array == 0 or not c.fields[array - 1].optional):
                 last = (slot_end - 1) >> slab_shift(size, self.trailer)
                 expect((array, last) in slabs, f"{thing}: array {array}: slab {last}", "none", "one")
         for record_key, slot_value, _ in self.tree(*trees["keys"]):
-            self.record(c, record_key, slot_value, slabs, sets, metadata, long_keys)
+            self.record(c, record_key, slot_value, slabs, sets, metadata, long_keys, codes)
         for record_key, payload in payloads.items():
             expect(record_key in c.records, f"{thing}: payload of {key_text(record_key)}", "no record", "one")
             c.records[record_key].payload = payload
@@ -728,7 +746,39 @@ class Walk:
             expect(slots <= set(c.slots), f"{thing}: set {number}", sorted(slots - set(c.slots)), "slots of records")
         return c
 
-    def record(self, c, key, value, slabs, sets, metadata, long_keys):
+    def codes(self, key, entries, c, coded):
+        """number of a field: mean of its codes; of those that have codes"""
+        means = {}
+        for number, f in enumerate(c.fields):
+            thing = f"collection {c.id}: field {number}: parameters of codes"
+            own = key + (256 + number).to_bytes(2, "big")
+            expect(not coded >> number & 1 or f.code_bits(), thing, f.index, "a description that asks for codes")
+            if not coded >> number & 1:
+                continue
+            expect(own in entries, thing, "no entry", "one")
+            block = Fields(self.value(own, *entries[own], thing), thing)
+            version, bits, metric, zeros, dim, zero, _ = block.take("IBBHIIQ")
+            equal(f"{thing}: version, zeros", (version, zeros, zero), (1, 0, 0))
+            equal(f"{thing}: bits, metric, dim", (bits, metric, dim), (f.code_bits(), f.metric, f.dim))
+            means[number] = struct.unpack(f"<{dim}f", block.raw(4 * dim))
+            block.end()
+        return means
+
+    def verify_code(self, f, row, vector, mean, thing):
+        base, length, error, _ = struct.unpack("<4f", row[-16:])
+        numbers, square = f.numbers(vector), sum(a * a for a in mean)
+        norm = sum(a * a for a in numbers) ** 0.5
+        if f.metric == COSINE and norm:
+            numbers = [a / norm for a in numbers]
+        rest = sum((a - b) ** 2 for a, b in zip(numbers, mean))
+        expected = {L2: rest, COSINE: rest / 2 if norm else (1 + square) / 2,
+                    IP: square / 2 - sum(a * b for a, b in zip(numbers, mean))}[f.metric]
+        scale = square + rest
+        expect(base == float("inf") or abs(base - expected) <= 1e-4 * scale, f"{thing}: base", base, expected)
+        expect(base == float("inf") or abs(length ** 2 + error ** 2 - rest) <= 1e-3 * rest + 1e-20,
+               f"{thing}: length and error", (length, error), f"squares of the sum {rest}")
+
+    def record(self, c, key, value, slabs, sets, metadata, long_keys, codes):
         space, kind, content = key_parts(key, f"collection {c.id}: keys")
         slot = Fields(value, "slot").take("I")
         thing = f"collection {c.id}: record {key_text(key)} in slot {slot}"
@@ -737,6 +787,10 @@ class Walk:
         cell = Fields(self.row(slabs, 0, slot, CELL_BYTES, f"{thing}: cell"), f"{thing}: cell")
         vectors = {number: self.row(slabs, 1 + number, slot, f.vector_bytes(), f"{thing}: field {number}")
                    for number, f in enumerate(c.fields) if not f.optional or slot in sets.get(1 + number, ())}
+        for number in set(codes) & set(vectors):
+            f = c.fields[number]
+            code = self.row(slabs, 9 + number, slot, f.code_bytes(), f"{thing}: code {number}")
+            self.verify_code(f, code, vectors[number], codes[number], f"{thing}: code {number}")
         number = int.from_bytes(content, "big") if kind == NUMBER else 0
         equal(f"{thing}: number in its cell", cell.take("Q"), number)
         expect(number <= c.last_number, f"{thing}: largest number", c.last_number, "one not below it")
@@ -773,7 +827,8 @@ class Walk:
                 state.collections[c.id] = c
             elif key[:1] == b"\1" and len(key) == 7:
                 number, of = int.from_bytes(key[5:], "big"), int.from_bytes(key[1:5], "big")
-                expect(of in state.collections and (number == 0xffff or number < len(state.collections[of].fields)),
+                fields = len(state.collections[of].fields) if of in state.collections else 0
+                expect(fields and (number == 0xffff or number < fields or 256 <= number < 256 + fields),
                        f"catalog: field {number} of collection {of}", "an entry", "a collection that has it")
             elif key[:1] == b"\2":
                 name = Fields(value, f"name {key[1:]!r}")

@@ -195,6 +195,19 @@ done
 same "every label is listed as metadata" 100 "$(grep -c '^record .* "{\\"label\\":[0-9]*}"$' listing)"
 same "an import leaves its position as a note" 13 "$(grep -c '^note [1-7] 696d706f7274' listing)"
 
+"$makevecs" random bvecs 1500 50 >bytes.bvecs
+"$makevecs" random fvecs 1500 50 >floats.fvecs
+fresh codes.db --dim 50 --index "flat(codes=rq4)"
+for metric in l2 ip cosine; do
+    for type in f32 u8 f16 bf16; do
+        file=bytes.bvecs
+        [ $type != f32 ] || file=floats.fvecs
+        "$vecstore" codes.db create "$metric of $type" --dim 50 --type $type --metric $metric --index "flat(codes=rq8)"
+        "$vecstore" codes.db import "$metric of $type" $file 2>err
+    done
+done
+agrees "codes" codes.db
+
 "$makevecs" random fvecs 6000 50 >many.fvecs
 head -c 6000 many.fvecs >many.u8
 fresh many.db --dim 50

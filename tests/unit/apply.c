@@ -258,7 +258,7 @@ static void begin(fixture *f) {
     memset(f, 0, sizeof *f);
     vsi_mem_init(&f->mem, &(vs_allocator){&f->allocator, vt_realloc});
     vsi_cow_init(&f->cow, &f->mem);
-    VT_CHECK(vsi_descs_init(&f->descs, &f->mem));
+    VT_CHECK(vsi_descs_init(&f->descs, &f->mem, NULL));
     f->state = vsi_state_empty(&f->cow, &f->descs);
     f->rng.state = vt_seed();
 }

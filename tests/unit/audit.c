@@ -31,7 +31,7 @@ static void begin_empty(fixture *f) {
     vsi_cow_init(&f->cow, &f->mem);
     VT_CHECK(vsi_pager_init(&f->pager, &f->mem, NULL));
     f->cow.pager = &f->pager;
-    VT_CHECK(vsi_descs_init(&f->descs, &f->mem));
+    VT_CHECK(vsi_descs_init(&f->descs, &f->mem, NULL));
     f->state = vsi_state_empty(&f->cow, &f->descs);
 }
 

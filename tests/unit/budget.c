@@ -62,7 +62,7 @@ static void begin(fixture *f) {
     f->pager.space.is_known = true;
     vsi_cow_init(&f->cow, &f->mem);
     f->cow.pager = &f->pager;
-    VT_CHECK(vsi_descs_init(&f->descs, &f->mem));
+    VT_CHECK(vsi_descs_init(&f->descs, &f->mem, NULL));
     for (uint32_t i = 0; i < 2; i++) {
         static vsi_desc given;
         memset(&given, 0, sizeof given);

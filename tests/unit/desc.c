@@ -12,7 +12,7 @@ typedef struct fixture {
 static void begin(fixture *f) {
     memset(f, 0, sizeof *f);
     vsi_mem_init(&f->mem, &(vs_allocator){&f->allocator, vt_realloc});
-    VT_CHECK(vsi_descs_init(&f->descs, &f->mem));
+    VT_CHECK(vsi_descs_init(&f->descs, &f->mem, NULL));
 }
 
 static void end(fixture *f) {

@@ -63,7 +63,7 @@ static void begin_on(fixture *f, const vsi_file *file) {
     f->pager.space.is_known = true;
     vsi_cow_init(&f->cow, &f->mem);
     f->cow.pager = &f->pager;
-    VT_CHECK(vsi_descs_init(&f->descs, &f->mem));
+    VT_CHECK(vsi_descs_init(&f->descs, &f->mem, NULL));
     f->state = vsi_state_empty(&f->cow, &f->descs);
     f->freed.mem = &f->mem;
 }

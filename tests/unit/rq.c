@@ -43,8 +43,8 @@ static void make(fixture *f, uint32_t dim, int metric, uint32_t bits, uint64_t s
     VT_EQ(vsi_rq_create(&f->err, &f->mem, &spec, vsi_codes_choose(NULL), &f->rq), VS_OK);
     f->dim = dim;
     f->metric = metric;
-    f->stride = vsi_rq_row_bytes(f->rq) + seed % 7;
-    VT_CHECK(vsi_rq_work_bytes(f->rq) <= WORK_BYTES);
+    f->stride = vsi_rq_row_bytes(f->rq->dim, f->rq->bits) + seed % 7;
+    VT_CHECK(vsi_rq_work_bytes(f->rq->dim) <= WORK_BYTES);
 }
 
 static void end(fixture *f) {
@@ -403,7 +403,7 @@ VT_TEST(the_error_of_a_row_is_what_decoding_misses_and_not_less) {
             encode_all(f);
             for (size_t i = 0; i < ROWS; i++) {
                 VT_CHECK(vsi_rq_decode(f->rq, row_at(f, i), f->work, out));
-                vsi_copy_le(head, row_at(f, i) + vsi_rq_row_bytes(f->rq) - sizeof head, 4,
+                vsi_copy_le(head, row_at(f, i) + vsi_rq_row_bytes(f->rq->dim, f->rq->bits) - sizeof head, 4,
                             sizeof(float));
                 double missed = sqrt(distance(VS_L2, out, f->vectors[i], 320)),
                        error = (double)head[VSI_HEAD_ERROR];
@@ -451,7 +451,7 @@ VT_TEST(equal_vectors_have_equal_rows_and_nothing_is_written_behind_them) {
             fill(f, &rng, NORMAL, dim);
             fill_mean(f, dim, VS_L2, 0);
             make(f, dim, VS_L2, widths[w], dim);
-            size_t bytes = vsi_rq_row_bytes(f->rq);
+            size_t bytes = vsi_rq_row_bytes(f->rq->dim, f->rq->bits);
             VT_EQ(bytes, (dim + 63) / 64 * 64 * widths[w] / 8 + 16);
             memset(f->rows, 0x5a, sizeof f->rows);
             VT_CHECK(vsi_rq_encode(f->rq, f->vectors[0], f->work, f->rows));
@@ -489,7 +489,7 @@ VT_TEST(parameters_come_back_and_make_the_same_rows) {
             VT_CHECK(!memcmp(packed, again, 24 + 4 * dim));
             VT_CHECK(vsi_rq_encode(f->rq, f->vectors[0], f->work, f->rows));
             VT_CHECK(vsi_rq_encode(back, f->vectors[0], f->work, row));
-            VT_CHECK(!memcmp(row, f->rows, vsi_rq_row_bytes(back)));
+            VT_CHECK(!memcmp(row, f->rows, vsi_rq_row_bytes(back->dim, back->bits)));
             vsi_rq_free(back);
         }
     end(f);

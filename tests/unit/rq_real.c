@@ -145,10 +145,10 @@ static void encode(fixture *f, const vectors *base, int metric, uint32_t bits) {
     vsi_mem_init(&f->mem, NULL);
     VT_EQ(vsi_rq_create(&f->err, &f->mem, &spec, vsi_codes_choose(NULL), &f->rq), VS_OK);
     free(mean);
-    f->stride = vsi_rq_row_bytes(f->rq);
+    f->stride = vsi_rq_row_bytes(f->rq->dim, f->rq->bits);
     f->rows = malloc(base->n * f->stride);
-    f->work = malloc(vsi_rq_work_bytes(f->rq));
-    f->query_work = malloc(vsi_rq_work_bytes(f->rq));
+    f->work = malloc(vsi_rq_work_bytes(f->rq->dim));
+    f->query_work = malloc(vsi_rq_work_bytes(f->rq->dim));
     f->missed = 0;
     for (size_t i = 0; i < base->n; i++) {
         uint8_t *row = f->rows + i * f->stride;

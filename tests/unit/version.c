@@ -174,7 +174,7 @@ static void begin(fixture *f) {
     memset(f, 0, sizeof *f);
     vsi_mem_init(&f->mem, &(vs_allocator){&f->allocator, vt_realloc});
     vsi_cow_init(&f->cow, &f->mem);
-    VT_CHECK(vsi_descs_init(&f->descs, &f->mem));
+    VT_CHECK(vsi_descs_init(&f->descs, &f->mem, NULL));
     VT_CHECK(vsi_versions_init(&f->versions, &f->mem, &f->cow, &f->descs));
     f->rng.state = vt_seed();
 }
@@ -960,7 +960,7 @@ VT_TEST(a_version_that_a_thread_has_pinned_is_in_the_list) {
     VT_CHECK(vsi_pager_init(&p.pager, &p.mem, NULL));
     vsi_cow_init(&p.cow, &p.mem);
     p.cow.pager = &p.pager;
-    VT_CHECK(vsi_descs_init(&p.descs, &p.mem));
+    VT_CHECK(vsi_descs_init(&p.descs, &p.mem, NULL));
     VT_CHECK(vsi_versions_init(&p.versions, &p.mem, &p.cow, &p.descs));
     for (int i = 0; i < PINNERS; i++)
         VT_EQ(pthread_create(&thread[i], NULL, pin_and_look, &p), 0);

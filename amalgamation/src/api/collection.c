@@ -53,11 +53,11 @@ static vs_status field_validate(vsi_err *err, const vs_field *field) {
     if (field->flags & ~(uint32_t)VS_FIELD_OPTIONAL)
         return vsi_fail(err, VS_ERR_UNSUPPORTED, "flags are 0x%lx, of which this version knows 0x1",
                         (unsigned long)field->flags);
-    if (strcmp(field->index, "auto") && strcmp(field->index, "flat"))
-        return vsi_fail(err, VS_ERR_INVALID, "index is '%.*s', expected 'auto' or 'flat'", 64,
-                        field->index);
+    vsi_spec spec;
     vs_status st = text_validate(err, "name", field->name, VS_FIELD_BYTES_MAX);
-    return st == VS_OK ? field_validate_metric(err, field) : st;
+    if (st == VS_OK)
+        st = field_validate_metric(err, field);
+    return st == VS_OK ? vsi_spec_read(err, field->index, field->type, field->metric, &spec) : st;
 }
 
 /* Fills in what the caller left open. */

@@ -157,6 +157,7 @@ static vs_status open_database(vsi_err *err, const vsi_source *source,
         .log_ctx = options->log_ctx,
         .watcher = &db->watcher,
         .pages = options->allocator ? NULL : vsi_system_pages(),
+        .codes = vsi_codes_choose(options->cpu),
     };
     db->process_id = options->vfs->process_id(options->vfs->ctx);
     return vsi_engine_open(err, &config, &db->engine);

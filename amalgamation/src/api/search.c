@@ -10,6 +10,8 @@ typedef struct search {
     vsi_exact_ask ask;
     const vsi_field *field; /* that is searched */
     uint32_t timeout_ms;
+    vs_search_info *info; /* the caller's, or NULL */
+    vsi_atomic_u64 scored;
 } search;
 
 /* Field and deadline as the caller wants them. */
@@ -18,10 +20,13 @@ static vs_status search_options(vsi_err *err, const vs_search_options *options, 
     vs_status st = VS_OK;
     if (options)
         st = vsi_struct_read(err, "vs_search_options", options, &all, sizeof all);
+    if (st == VS_OK && all.info)
+        st = vsi_struct_check(err, "vs_search_info", all.info);
     if (st == VS_OK)
         st = vsi_record_check_field(err, &s->r.coll, all.field);
     if (st != VS_OK)
         return st;
+    s->info = all.info;
     s->ask.field = all.field;
     s->field = &s->r.coll.desc->field[all.field];
     s->timeout_ms = all.timeout_ms;
@@ -38,6 +43,8 @@ static vs_status search_open(vsi_err *err, vs_collection *collection, vs_txn *tx
                                .descs = &collection->head.db->engine->descs,
                                .excluded = VSI_SLOT_NONE,
                                .watch = &out->watch};
+    out->info = NULL;
+    vsi_atomic_set(&out->scored, 0);
     collection->keys.bytes = 0;
     vs_status st = vsi_reading_open(err, collection, txn, &out->r);
     return st == VS_OK ? search_options(err, options, out) : st;
@@ -54,10 +61,15 @@ static vs_status query_convert(vsi_err *err, const vsi_field *field, const void 
     return VS_OK;
 }
 
-/* Room for a query in the handle's buffer, and for one before its bytes are in order. */
+static size_t search_round(size_t bytes) {
+    return (bytes + 63) / 64 * 64;
+}
+
+/* Room for a query in the handle's buffer, for one before its bytes are in order, and for what a scan wants. */
 static vs_status search_reserve(vsi_err *err, search *s) {
     vsi_buf *scratch = &s->r.collection->scratch;
-    size_t bytes = 2 * (size_t)s->field->vector_bytes;
+    size_t bytes = search_round(2 * (size_t)s->field->vector_bytes) +
+                   vsi_exact_bytes(&s->r.coll, s->ask.field, 1);
     scratch->bytes = 0;
     return vsi_buf_reserve(scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
 }
@@ -107,20 +119,34 @@ static void hits_point(const vs_collection *collection, vs_hit *hits, size_t cou
 
 /* Asks what is in the handle's buffer; hits come out sorted, their keys as hits_settle leaves them. */
 static vs_status search_run(vsi_err *err, search *s, vsi_topk *topk) {
-    vsi_exact_query query = {.vector = s->r.collection->scratch.data, .topk = *topk};
-    vs_status st = vsi_exact_scan(err, &s->r.coll, &s->ask, &query, 1, NULL, &s->r.view.stay);
+    uint8_t *vector = s->r.collection->scratch.data;
+    void *memory = vector + search_round(2 * (size_t)s->field->vector_bytes);
+    vsi_exact_query query = {.vector = vector, .topk = *topk};
+    vs_status st = vsi_exact_scan(err, &s->r.coll, &s->ask, &query, 1, memory, &s->r.view.stay);
     *topk = query.topk;
+    vsi_atomic_add(&s->scored, query.scored);
     return st == VS_OK ? hits_settle(err, s, topk->hits, topk->count) : st;
 }
 
-/* Ends a search that found what topk has. */
+/* Ends a search. */
+static vs_status search_end(vsi_err *err, search *s, vs_status st) {
+    if (st == VS_OK && s->info) {
+        vs_search_info info = {.size = s->info->size,
+                               .rows = s->watch.progress.done,
+                               .scored = vsi_atomic_load(&s->scored)};
+        vsi_struct_write(&info, sizeof info, s->info);
+    }
+    return vsi_reading_close(&s->r, st, err);
+}
+
+/* One that found what topk has. */
 static vs_status search_close(vsi_err *err, search *s, vs_status st, const vsi_topk *topk,
                               size_t *out_count) {
     if (st == VS_OK) {
         hits_point(s->r.collection, topk->hits, topk->count);
         *out_count = topk->count;
     }
-    return vsi_reading_close(&s->r, st, err);
+    return search_end(err, s, st);
 }
 
 static vs_status search_check_k(vsi_err *err, size_t k) {
@@ -224,29 +250,25 @@ typedef struct batch_pass {
     void *memory;
 } batch_pass;
 
-static size_t batch_round(size_t bytes) {
-    return (bytes + 63) / 64 * 64;
-}
-
 /* How many queries a pass takes. */
 static size_t batch_pass_most(const vsi_field *field) {
     size_t most = BATCH_PASS_BYTES / (4 * (size_t)field->dim + field->vector_bytes);
     return most < 1 ? 1 : most < BATCH_PASS ? most : BATCH_PASS;
 }
 
-static vs_status batch_pass_reserve(vsi_err *err, const vsi_field *field, vsi_buf *buf,
-                                    batch_pass *pass) {
-    size_t structs = batch_round(pass->count * sizeof *pass->queries);
-    size_t vectors = batch_round(field->vector_bytes) * pass->count;
-    size_t bytes =
-        structs + vectors + batch_round(field->vector_bytes) + vsi_exact_bytes(field, pass->count);
+static vs_status batch_pass_reserve(vsi_err *err, const search *s, vsi_buf *buf, batch_pass *pass) {
+    const vsi_field *field = s->field;
+    size_t structs = search_round(pass->count * sizeof *pass->queries);
+    size_t vectors = search_round(field->vector_bytes) * pass->count;
+    size_t bytes = structs + vectors + search_round(field->vector_bytes) +
+                   vsi_exact_bytes(&s->r.coll, s->ask.field, pass->count);
     buf->bytes = 0;
     if (!vsi_buf_reserve(buf, bytes))
         return vsi_fail_nomem(err, bytes);
     pass->queries = (vsi_exact_query *)(void *)buf->data;
     pass->vectors = buf->data + structs;
     pass->scratch = pass->vectors + vectors;
-    pass->memory = pass->scratch + batch_round(field->vector_bytes);
+    pass->memory = pass->scratch + search_round(field->vector_bytes);
     return VS_OK;
 }
 
@@ -254,14 +276,14 @@ static vs_status batch_pass_reserve(vsi_err *err, const vsi_field *field, vsi_bu
  * fault, or the first. */
 static vs_status batch_scan(vsi_err *err, const search_batch *b, batch_pass *pass, vsi_watch *watch,
                             vsi_buf *buf, vsi_stay *stay, size_t *out_failed) {
-    const search *s = b->s;
+    search *s = b->s;
     vsi_exact_ask ask = s->ask;
     ask.watch = watch;
     *out_failed = pass->first;
-    vs_status st = batch_pass_reserve(err, s->field, buf, pass);
+    vs_status st = batch_pass_reserve(err, s, buf, pass);
     for (size_t i = 0; st == VS_OK && i < pass->count; i++) {
         const size_t at = pass->first + i;
-        uint8_t *vector = pass->vectors + i * batch_round(s->field->vector_bytes);
+        uint8_t *vector = pass->vectors + i * search_round(s->field->vector_bytes);
         pass->queries[i] =
             (vsi_exact_query){.vector = vector, .topk = {.hits = b->hits + at * b->k, .k = b->k}};
         *out_failed = at;
@@ -273,8 +295,10 @@ static vs_status batch_scan(vsi_err *err, const search_batch *b, batch_pass *pas
     *out_failed = pass->first;
     if (st == VS_OK)
         st = vsi_exact_scan(err, &s->r.coll, &ask, pass->queries, pass->count, pass->memory, stay);
-    for (size_t i = 0; st == VS_OK && i < pass->count; i++)
+    for (size_t i = 0; st == VS_OK && i < pass->count; i++) {
         b->out_counts[pass->first + i] = pass->queries[i].topk.count;
+        vsi_atomic_add(&s->scored, pass->queries[i].scored);
+    }
     return st;
 }
 
@@ -399,7 +423,7 @@ vs_status vs_search_batch(vs_collection *collection, vs_txn *txn, const void *qu
         st = batch_run(&err, &batch);
     for (size_t i = 0; st == VS_OK && i < count; i++)
         total += out_counts[i];
-    return vsi_trace_end(&trace, vsi_reading_close(&s.r, st, &err), total);
+    return vsi_trace_end(&trace, search_end(&err, &s, st), total);
 }
 
 /* ---- a radius, a record, a distance --------------------------------------------------------- */

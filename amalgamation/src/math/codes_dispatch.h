@@ -6,6 +6,6 @@
 
 /* The table of the same name as a table of distance kernels (math/dispatch.h has the names), or the best one for
  * NULL; NULL when this machine cannot run it. */
-VSI_AHEAD VSI_FN const vsi_codes *vsi_codes_choose(const char *name);
+VSI_FN const vsi_codes *vsi_codes_choose(const char *name);
 
 #endif

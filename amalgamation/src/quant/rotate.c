@@ -36,11 +36,14 @@ static uint64_t rotate_random(uint64_t *state) {
     return z ^ z >> 31;
 }
 
+VSI_FN uint32_t vsi_rotation_padded(uint32_t dim) {
+    return (dim + VSI_CODE_DIMS - 1) / VSI_CODE_DIMS * VSI_CODE_DIMS;
+}
+
 VSI_FN vs_status vsi_rotation_init(vsi_err *err, vsi_mem *mem, uint32_t dim, uint64_t seed,
                                    vsi_rotation *out) {
     vsi_assert(dim >= 1 && dim <= VS_DIM_MAX);
-    uint32_t padded = (dim + VSI_CODE_DIMS - 1) / VSI_CODE_DIMS * VSI_CODE_DIMS,
-             window = VSI_CODE_DIMS;
+    uint32_t padded = vsi_rotation_padded(dim), window = VSI_CODE_DIMS;
     size_t bytes = (size_t)VSI_ROTATE_ROUNDS * padded / 8;
     int levels = 6;
     memset(out, 0, sizeof *out);

@@ -19,6 +19,9 @@ typedef struct vsi_rotation {
     double relative; /* |computed - exact| is at most so much times the length of the vector */
 } vsi_rotation;
 
+/* Dims of a rotated vector: dim, rounded up to what codes are made of. */
+VSI_FN uint32_t vsi_rotation_padded(uint32_t dim);
+
 /* dim in 1 .. VS_DIM_MAX. VS_ERR_NOMEM leaves it empty. */
 VS_NODISCARD VSI_FN vs_status vsi_rotation_init(vsi_err *err, vsi_mem *mem, uint32_t dim,
                                                 uint64_t seed, vsi_rotation *out);

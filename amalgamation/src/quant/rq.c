@@ -276,12 +276,12 @@ static bool rq_subtract_mean(const vsi_rq *rq, const float *vector, float *out,
 
 /* ---- rows ----------------------------------------------------------------------------------- */
 
-VSI_FN size_t vsi_rq_row_bytes(const vsi_rq *rq) {
-    return rq->code_bytes + VSI_CODE_HEAD_BYTES;
+VSI_FN size_t vsi_rq_row_bytes(uint32_t dim, uint32_t bits) {
+    return vsi_rotation_padded(dim) / 8 * bits + VSI_CODE_HEAD_BYTES;
 }
 
-VSI_FN size_t vsi_rq_work_bytes(const vsi_rq *rq) {
-    return (size_t)rq->rotation.padded * (sizeof(float) + 1);
+VSI_FN size_t vsi_rq_work_bytes(uint32_t dim) {
+    return vsi_rotation_padded(dim) * (sizeof(float) + 1);
 }
 
 /* The cosine that a step of the grid would reach, up to a constant. */
@@ -360,6 +360,36 @@ VSI_FN bool vsi_rq_encode(const vsi_rq *rq, const float *vector, void *work, uin
     }
     rq_put_head(rq, row, head);
     return true;
+}
+
+/* Whether two figures of a head agree but for what sums in another order differ by, as a part of scale. */
+static bool rq_agrees(float found, float expected, double scale) {
+    double apart = fabs((double)found - (double)expected);
+    return apart <= 0x1p-14 * (fabs((double)expected) + scale);
+}
+
+/* Which step of the grid was best may hang on the last bit of a sum, so levels are judged by the error that the head says. */
+VSI_FN bool vsi_rq_check(const vsi_rq *rq, const float *vector, void *work, const uint8_t *row) {
+    float *x = work, head[4], found[4];
+    uint8_t *levels = (uint8_t *)(x + rq->rotation.padded);
+    rq_residual residual;
+    for (int i = 0; i < 4; i++)
+        found[i] = rq_get_float(rq_head(rq, row, i));
+    if (!rq_subtract_mean(rq, vector, x, &residual))
+        return found[VSI_HEAD_BASE] == INFINITY;
+    double length = sqrt(residual.square);
+    if (!rq_agrees(found[VSI_HEAD_BASE], (float)residual.base,
+                   rq->mean_square + sqrt(rq->mean_square) * length))
+        return false;
+    if (length < rq_short(rq))
+        return found[VSI_HEAD_LENGTH] == 0 && (double)found[VSI_HEAD_ERROR] >= length;
+    vsi_rotate(&rq->rotation, rq->kernels, x);
+    vsi_codes_unpack(row, rq->rotation.padded, rq->bits, levels);
+    rq_measure(rq, x, levels, length, head);
+    return rq_agrees(found[VSI_HEAD_LENGTH], head[VSI_HEAD_LENGTH], length) &&
+           rq_agrees(found[VSI_HEAD_ERROR], head[VSI_HEAD_ERROR], length) &&
+           rq_agrees(found[VSI_HEAD_INVERSE], head[VSI_HEAD_INVERSE], 0) &&
+           (double)head[VSI_HEAD_ERROR] < length * (1 + 0x1p-10);
 }
 
 /* The points of a row's code times unit. */

@@ -48,22 +48,23 @@ VS_NODISCARD VSI_FN vs_status vsi_rq_create(vsi_err *err, vsi_mem *mem, const vs
 VSI_FN void vsi_rq_free(vsi_rq *rq); /* accepts NULL */
 
 /* A block as bytes: 24 + 4 dim of them, at most VSI_RQ_PACKED_BYTES_MAX. */
-VSI_AHEAD VSI_FN size_t vsi_rq_packed_bytes(const vsi_rq *rq);
-VSI_AHEAD VSI_FN void vsi_rq_write(const vsi_rq *rq, uint8_t *out);
+VSI_FN size_t vsi_rq_packed_bytes(const vsi_rq *rq);
+VSI_FN void vsi_rq_write(const vsi_rq *rq, uint8_t *out);
 /* VS_ERR_CORRUPT: no such block; VS_ERR_UNSUPPORTED: of a later version; VS_ERR_NOMEM. */
-VSI_AHEAD VS_NODISCARD VSI_FN vs_status vsi_rq_read(vsi_err *err, vsi_mem *mem, vsi_bytes packed,
-                                                    const vsi_codes *kernels, vsi_rq **out);
+VS_NODISCARD VSI_FN vs_status vsi_rq_read(vsi_err *err, vsi_mem *mem, vsi_bytes packed,
+                                          const vsi_codes *kernels, vsi_rq **out);
 
 /* ---- rows ----------------------------------------------------------------------------------- */
 
-VSI_AHEAD VSI_FN size_t vsi_rq_row_bytes(const vsi_rq *rq);
+VSI_FN size_t vsi_rq_row_bytes(uint32_t dim, uint32_t bits);
 /* Scratch for one call of encode or decode, or one query, aligned as for float. */
-VSI_AHEAD VSI_FN size_t vsi_rq_work_bytes(const vsi_rq *rq);
+VSI_FN size_t vsi_rq_work_bytes(uint32_t dim);
 
 /* The row of a vector [dim]. False: it has no code (an element is not finite, or it is longer than 2^60); the row
  * says so, its bounds are infinite, and the caller computes its distances in double. */
-VSI_AHEAD VSI_FN bool vsi_rq_encode(const vsi_rq *rq, const float *vector, void *work,
-                                    uint8_t *row);
+VSI_FN bool vsi_rq_encode(const vsi_rq *rq, const float *vector, void *work, uint8_t *row);
+/* Whether a row is one that this or another machine may have made of a vector [dim]. */
+VSI_FN bool vsi_rq_check(const vsi_rq *rq, const float *vector, void *work, const uint8_t *row);
 /* About the vector that was encoded (for cosine: normalised), into out [dim]. False when the row has no code. */
 VSI_AHEAD VSI_FN bool vsi_rq_decode(const vsi_rq *rq, const uint8_t *row, void *work, float *out);
 
@@ -79,9 +80,8 @@ typedef struct vsi_rq_query {
  * kernels that final distances come from, so that bounds hold for what they compute; 0: for true distances. It is a part of the
  * distance for l2, of |query| |row| for ip, and of 1 for cosine. False when it is not finite or longer than 2^60: then no
  * bound exists. */
-VSI_AHEAD VS_NODISCARD VSI_FN bool vsi_rq_prepare(const vsi_rq *rq, const float *vector,
-                                                  double kernel_error, void *work,
-                                                  vsi_rq_query *out);
+VS_NODISCARD VSI_FN bool vsi_rq_prepare(const vsi_rq *rq, const float *vector, double kernel_error,
+                                        void *work, vsi_rq_query *out);
 /* A row as the query: for distances between rows. False when it has no code. */
 VSI_AHEAD VS_NODISCARD VSI_FN bool vsi_rq_prepare_row(const vsi_rq *rq, const uint8_t *row,
                                                       double kernel_error, void *work,
@@ -89,8 +89,8 @@ VSI_AHEAD VS_NODISCARD VSI_FN bool vsi_rq_prepare_row(const vsi_rq *rq, const ui
 
 /* For n rows, row i at rows + i * stride: bounds that hold in any case. upper may be NULL. Of a row without code
  * -infinity and infinity. No memory is allocated; any alignment, best when rows begin at multiples of 64. */
-VSI_AHEAD VSI_FN void vsi_rq_bounds(const vsi_rq_query *query, const uint8_t *rows, size_t stride,
-                                    size_t n, float *lower, float *upper);
+VSI_FN void vsi_rq_bounds(const vsi_rq_query *query, const uint8_t *rows, size_t stride, size_t n,
+                          float *lower, float *upper);
 /* Estimates, unbiased over the seeds of rotations; -infinity for a row without code. */
 VSI_AHEAD VSI_FN void vsi_rq_estimates(const vsi_rq_query *query, const uint8_t *rows,
                                        size_t stride, size_t n, float *out);

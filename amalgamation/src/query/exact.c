@@ -1,5 +1,7 @@
-/* exact.c - exact search: tiles of rows in consecutive live slots, each against all queries. */
+/* exact.c - exact search: tiles of rows in consecutive live slots, each against all queries. What cannot be near enough is
+ * found out by codes, if there are any (query/sieve), or by inner products of many queries at once (query/tile). */
 #include "query/exact.h"
+#include "query/sieve.h"
 #include "query/tile.h"
 #include "store/budget.h"
 
@@ -12,13 +14,14 @@ typedef struct exact_scan {
     const vsi_exact_ask *ask;
     vsi_exact_query *queries;
     size_t count, tile_rows;
-    vsi_tile *tile; /* NULL: too few queries */
-    vsi_err *err;   /* of a failure to order two keys, and that */
+    vsi_tile *tile;   /* NULL: too few queries, or codes */
+    vsi_sieve *sieve; /* NULL: no codes */
+    vsi_err *err;     /* of a failure to order two keys, and that */
     vs_status order_st;
     uint64_t orders; /* how often two were */
     vsi_stay *stay;
-    uint64_t breaths;           /* after each what was borrowed may be gone */
-    vsi_slab_aside rows, cells; /* of slabs that memory has no room for */
+    uint64_t breaths;                  /* after each what was borrowed may be gone */
+    vsi_slab_aside rows, cells, codes; /* of slabs that memory has no room for */
 
     /* Rows of the tile that a query looks at: their places in it, and distances. */
     uint8_t place[EXACT_TILE_ROWS];
@@ -33,6 +36,7 @@ static vs_status exact_breathe(vsi_err *err, exact_scan *scan, uint64_t rows) {
     if (vsi_budget_breathe(scan->coll->live.cow->pager, scan->ask->descs, scan->stay)) {
         vsi_slab_aside_renew(&scan->rows);
         vsi_slab_aside_renew(&scan->cells);
+        vsi_slab_aside_renew(&scan->codes);
         scan->breaths++;
     }
     return st;
@@ -132,27 +136,69 @@ static vs_status exact_each(vsi_err *err, exact_scan *scan, uint32_t slot, size_
             return st;
         vsi_score_rows(&query->score, rows, n, vsi_topk_limit(&query->topk), scan->out,
                        scan->scratch);
+        query->scored += n;
         st = exact_offer(err, scan, &query->topk, slot, NULL, n);
     }
     return st;
 }
 
+/* One query: the n rows of the tile that place has. */
+static vs_status exact_some(vsi_err *err, exact_scan *scan, vsi_exact_query *query, uint32_t slot,
+                            size_t n) {
+    const uint8_t *rows = NULL;
+    vs_status st = n ? exact_rows(err, scan, slot, &rows) : VS_OK;
+    if (st != VS_OK || !n)
+        return st;
+    for (size_t i = 0; i < n; i++)
+        scan->row[i] = rows + scan->place[i] * (size_t)scan->field->vector_bytes;
+    vsi_score_some(&query->score, scan->row, n, vsi_topk_limit(&query->topk), scan->out,
+                   scan->scratch);
+    query->scored += n;
+    return exact_offer(err, scan, &query->topk, slot, scan->place, n);
+}
+
+/* ---- by codes ------------------------------------------------------------------------------- */
+
+/* Codes of n rows, NULL: they cannot be used, and all rows count. */
+static vs_status exact_codes(vsi_err *err, exact_scan *scan, uint32_t slot,
+                             const uint8_t **out_codes) {
+    vs_status st = vsi_slab_row_aside(err, &scan->field->codes, slot, &scan->codes, out_codes);
+    if (st != VS_ERR_CORRUPT)
+        return st;
+    vsi_encode_report(scan->field, slot);
+    *out_codes = NULL;
+    return VS_OK;
+}
+
+/* n rows of one slab, whose codes are in one too. */
+static vs_status exact_sift(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n) {
+    vs_status st = VS_OK;
+    for (size_t i = 0; st == VS_OK && i < scan->count; i++) {
+        vsi_exact_query *query = &scan->queries[i];
+        const uint8_t *codes = NULL;
+        st = exact_codes(err, scan, slot, &codes); /* the query before may have breathed */
+        if (st == VS_OK && !codes)
+            return exact_each(err, scan, slot, n);
+        if (st != VS_OK)
+            return st;
+        size_t kept =
+            vsi_sieve_keep(scan->sieve, i, codes, n, vsi_topk_limit(&query->topk), scan->place);
+        st = exact_some(err, scan, query, slot, kept);
+    }
+    return st;
+}
+
+/* ---- many queries at once ------------------------------------------------------------------- */
+
 /* One query: the rows that have its bit in keep. */
 static vs_status exact_kept(vsi_err *err, exact_scan *scan, size_t at, uint32_t slot, size_t n) {
     vsi_exact_query *query = &scan->queries[at];
-    const uint8_t *rows = NULL;
     size_t kept = 0;
-    vs_status st = exact_rows(err, scan, slot, &rows);
-    if (st != VS_OK)
-        return st;
-    for (size_t i = 0; i < n; i++)
-        if (scan->keep[i] >> at % VSI_TILE_QUERIES & 1) {
-            scan->place[kept] = (uint8_t)i;
-            scan->row[kept++] = rows + i * scan->field->vector_bytes;
-        }
-    vsi_score_some(&query->score, scan->row, kept, vsi_topk_limit(&query->topk), scan->out,
-                   scan->scratch);
-    st = exact_offer(err, scan, &query->topk, slot, scan->place, kept);
+    for (size_t i = 0; i < n; i++) {
+        scan->place[kept] = (uint8_t)i;
+        kept += scan->keep[i] >> at % VSI_TILE_QUERIES & 1;
+    }
+    vs_status st = exact_some(err, scan, query, slot, kept);
     vsi_tile_limit(scan->tile, at, vsi_topk_limit(&query->topk));
     return st;
 }
@@ -190,11 +236,19 @@ static vs_status exact_filter(vsi_err *err, exact_scan *scan, uint32_t slot, siz
 
 /* ---- all ------------------------------------------------------------------------------------ */
 
-/* The largest tile from slot on: in one slab, and not behind end. */
+/* The largest tile from slot on: in one slab of each kind, and not behind end. */
 static uint32_t exact_tile_end(const exact_scan *scan, uint32_t slot, uint32_t end) {
     uint32_t n = end - slot, run = vsi_slab_run(&scan->field->rows, slot);
     n = n < run ? n : run;
+    run = scan->sieve ? vsi_slab_run(&scan->field->codes, slot) : run;
+    n = n < run ? n : run;
     return slot + (n < scan->tile_rows ? n : (uint32_t)scan->tile_rows);
+}
+
+static vs_status exact_tile(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n) {
+    if (scan->sieve)
+        return exact_sift(err, scan, slot, n);
+    return scan->tile ? exact_filter(err, scan, slot, n) : exact_each(err, scan, slot, n);
 }
 
 static vs_status exact_run(vsi_err *err, exact_scan *scan) {
@@ -207,8 +261,7 @@ static vs_status exact_run(vsi_err *err, exact_scan *scan) {
         if (st == VS_OK && slot < end)
             st = vsi_live_next_dead(err, &live, slot, exact_tile_end(scan, slot, end), &dead);
         if (st == VS_OK && slot < end)
-            st = scan->tile ? exact_filter(err, scan, slot, dead - slot)
-                            : exact_each(err, scan, slot, dead - slot);
+            st = exact_tile(err, scan, slot, dead - slot);
         if (st == VS_OK)
             st = exact_breathe(err, scan, slot < end ? (uint64_t)(dead - slot) * scan->count : 0);
         if (st != VS_OK || slot == end)
@@ -223,7 +276,18 @@ static vs_status exact_finish(exact_scan *scan) {
     return scan->order_st;
 }
 
-VSI_FN size_t vsi_exact_bytes(const vsi_field *field, size_t count) {
+/* Whether codes are what suits so many queries. */
+static bool exact_sifts(const vsi_coll *coll, uint32_t field, size_t count) {
+    (void)count;
+    if (getenv("NOSIEVE") && vsi_tile_fits(&coll->desc->field[field], count))
+        return false;
+    return vsi_sieve_fits(coll, field);
+}
+
+VSI_FN size_t vsi_exact_bytes(const vsi_coll *coll, uint32_t at, size_t count) {
+    const vsi_field *field = &coll->desc->field[at];
+    if (exact_sifts(coll, at, count))
+        return vsi_sieve_bytes(field, count);
     return vsi_tile_fits(field, count) ? vsi_tile_bytes(field, count) : 0;
 }
 
@@ -231,6 +295,7 @@ VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_coll *coll, const vsi_ex
                                 vsi_exact_query *queries, size_t count, void *memory,
                                 vsi_stay *stay) {
     vsi_tile tile;
+    vsi_sieve sieve;
     exact_scan scan;
     vsi_field *field = &coll->desc->field[ask->field];
     scan.coll = coll;
@@ -240,28 +305,34 @@ VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_coll *coll, const vsi_ex
     scan.queries = queries;
     scan.count = count;
     scan.tile_rows = EXACT_TILE_ROWS;
-    scan.tile = vsi_tile_fits(field, count) ? &tile : NULL;
+    scan.sieve = exact_sifts(coll, ask->field, count) ? &sieve : NULL;
+    scan.tile = !scan.sieve && vsi_tile_fits(field, count) ? &tile : NULL;
     scan.err = err;
     scan.order_st = VS_OK;
     scan.orders = scan.breaths = 0;
     scan.stay = stay;
-    scan.rows = scan.cells = (vsi_slab_aside){.buf = {.mem = coll->desc->cells.mem}};
+    scan.rows = scan.cells = scan.codes = (vsi_slab_aside){.buf = {.mem = coll->desc->cells.mem}};
     if (scan.tile) {
         vsi_tile_begin(&tile, ask->kernels, field, count, memory);
         scan.tile_rows = tile.rows_max;
     }
+    if (scan.sieve)
+        vsi_sieve_begin(&sieve, ask->kernels, coll, ask->field, count, memory);
     for (size_t i = 0; i < count; i++) {
         queries[i].score = vsi_score_begin(ask->kernels, field, queries[i].vector);
         queries[i].topk.order = exact_order;
         queries[i].topk.ctx = &scan;
         if (scan.tile)
             vsi_tile_add(&tile, i, queries[i].vector);
+        if (scan.sieve)
+            vsi_sieve_add(&sieve, i, queries[i].vector);
     }
     vs_status st = exact_run(err, &scan);
     if (st == VS_OK)
         st = exact_finish(&scan);
     vsi_buf_free(&scan.rows.buf);
     vsi_buf_free(&scan.cells.buf);
+    vsi_buf_free(&scan.codes.buf);
     return st;
 }
 

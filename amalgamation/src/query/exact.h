@@ -24,11 +24,12 @@ typedef struct vsi_exact_ask {
 typedef struct vsi_exact_query {
     const void *vector; /* [dim] elements of the field's type, aligned for it */
     vsi_topk topk;
+    uint64_t scored; /* rows whose distance was computed are added to it */
     vsi_score score; /* the scan's */
 } vsi_exact_query;
 
-/* Memory that a scan for so many queries can use; 0: none. */
-VSI_FN size_t vsi_exact_bytes(const vsi_field *field, size_t count);
+/* Memory that a scan of a field for so many queries can use; 0: none. */
+VSI_FN size_t vsi_exact_bytes(const vsi_coll *coll, uint32_t field, size_t count);
 
 /* Offers every record of coll that has the field's vector to the queries' topks, and sorts these; each row is read once for
  * all of them. memory [vsi_exact_bytes], aligned for anything. stay is the caller's, who holds nothing else by

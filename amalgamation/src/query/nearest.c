@@ -33,6 +33,12 @@ static vs_status nearest_fill(vsi_err *err, vsi_nearest *nearest, const vsi_coll
     if (!vsi_buf_reserve(&nearest->chunk, k * sizeof(vs_hit)))
         return vsi_fail_nomem(err, k * sizeof(vs_hit));
     vs_hit after = {.distance = nearest->distance};
+    /* What the scan wants, behind the query. */
+    size_t front = (nearest->query.bytes + 63) / 64 * 64 - nearest->query.bytes;
+    size_t bytes = front + vsi_exact_bytes(coll, nearest->field, 1);
+    if (!vsi_buf_reserve(&nearest->query, bytes))
+        return vsi_fail_nomem(err, bytes);
+    void *memory = nearest->query.data + nearest->query.bytes + front;
     vsi_exact_query query = {.vector = nearest->query.data,
                              .topk = {.hits = (vs_hit *)(void *)nearest->chunk.data, .k = k}};
     if (last) {
@@ -41,7 +47,7 @@ static vs_status nearest_fill(vsi_err *err, vsi_nearest *nearest, const vsi_coll
     }
     ask->field = nearest->field;
     vsi_watch_count(ask->watch, VSI_EXACT_STEPS, coll->count);
-    vs_status st = vsi_exact_scan(err, coll, ask, &query, 1, NULL, stay);
+    vs_status st = vsi_exact_scan(err, coll, ask, &query, 1, memory, stay);
     if (st != VS_OK)
         return st;
     nearest->chunk.bytes = query.topk.count * sizeof(vs_hit);

@@ -123,6 +123,14 @@ VSI_FN vsi_score vsi_score_begin(const vsi_kernels *kernels, const vsi_field *fi
     return score;
 }
 
+/* Sums of floats are within 300 * 2^-24 of their terms' magnitudes (query/tile has the same); a cosine has three of them.
+ * Whole numbers are summed exactly, and doubles round behind that. */
+VSI_FN double vsi_score_error(const vsi_field *field) {
+    const bool is_whole = field->type == VS_U8 || field->type == VS_I8;
+    double sum = is_whole ? 0x1p-48 : 300 * 0x1p-24;
+    return field->metric == VS_COSINE ? 4 * sum : sum;
+}
+
 VSI_FN void vsi_score_rows(const vsi_score *score, const uint8_t *rows, size_t n, double limit,
                            double *out, double *scratch) {
     const vsi_field *field = score->field;

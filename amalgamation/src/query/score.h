@@ -15,6 +15,10 @@ typedef struct vsi_score {
 VSI_FN vsi_score vsi_score_begin(const vsi_kernels *kernels, const vsi_field *field,
                                  const void *query);
 
+/* At least what the distances may be off by, rounding included, in the units of quant/rq: as a part of the distance for l2, of the product
+ * of the lengths for ip, of 1 for cosine. */
+VSI_FN double vsi_score_error(const vsi_field *field);
+
 /* Of n rows one after the other; infinity may stand for what is beyond limit. out and scratch [n]. */
 VSI_FN void vsi_score_rows(const vsi_score *score, const uint8_t *rows, size_t n, double limit,
                            double *out, double *scratch);

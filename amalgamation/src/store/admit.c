@@ -23,8 +23,8 @@ static void admit_add_slabs(vsi_engine *engine, vsi_page_count *need) {
     for (vsi_desc *desc = vsi_descs_from(&engine->descs, 0); desc;
          desc = vsi_descs_from(&engine->descs, (uint64_t)desc->id + 1)) {
         vsi_page_count before = *need;
-        for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
-            vsi_slabs_need(vsi_desc_array(desc, i), need);
+        for (uint32_t i = 0; i < desc->array_count; i++)
+            vsi_slabs_need(desc->array[i], need);
         if (need->single != before.single)
             vsi_page_count_add(need, 1, ADMIT_CATALOG_NODES);
     }

@@ -3,6 +3,7 @@
  *   A1  digest is the sum modulo 2^128 of the terms of all collections, vectors, metadata, payloads
  *       and notes (store/term). */
 #include "store/apply.h"
+#include "store/encode.h"
 #include "store/payload.h"
 #include "store/term.h"
 
@@ -251,7 +252,8 @@ static vs_status record_write_row(vsi_err *err, vsi_coll *coll, uint32_t at, uin
         return st;
     vsi_copy_le(row, vector.data, field->vector_bytes / field->element_bytes,
                 field->element_bytes); /* keeps S3 */
-    if (field->is_optional)
+    st = vsi_encode_row(err, coll, at, slot);
+    if (st == VS_OK && field->is_optional)
         st = vsi_live_set(err, &coll->live, vsi_desc_set(coll->desc, at), slot, true);
     return st;
 }
@@ -320,7 +322,7 @@ static vs_status record_add(vsi_err *err, vsi_state *state, vsi_coll *coll, cons
         coll->last_number = op->key.number;
     if (op->slot == coll->slot_end)
         coll->slot_end++;
-    return VS_OK;
+    return vsi_encode_begin(err, state);
 }
 
 /* Gives the payload of a live record a piece, or takes what is from there on away. */

@@ -1,6 +1,7 @@
 /* audit.c - walks over a state and verifies S1, S2, A1 and the structure of every tree. */
 #include "store/audit.h"
 #include "store/budget.h"
+#include "store/encode.h"
 #include "store/payload.h"
 #include "store/term.h"
 
@@ -111,6 +112,20 @@ static vs_status audit_vectors(auditor *a, const vsi_coll *coll, uint32_t slot,
     return st;
 }
 
+/* The codes of a record are of its vectors. */
+static vs_status audit_codes(auditor *a, const vsi_coll *coll, uint32_t slot) {
+    vs_status st = VS_OK;
+    for (uint32_t i = 0; st == VS_OK && i < coll->desc->field_count; i++) {
+        bool has = false;
+        if (!(coll->coded >> i & 1))
+            continue;
+        st = vsi_coll_has(a->err, coll, i, slot, &has);
+        if (st == VS_OK && has)
+            st = vsi_encode_check(a->err, coll, i, slot, &a->buf);
+    }
+    return st;
+}
+
 /* The record that a key leads to. */
 static vs_status audit_record(auditor *a, const vsi_coll *coll, vs_key key, uint32_t slot) {
     bool is_live = false;
@@ -131,7 +146,7 @@ static vs_status audit_record(auditor *a, const vsi_coll *coll, vs_key key, uint
     vsi_hash128_add(&a->digest, vsi_term_of_vector(coll->desc->id, key, hash));
     if (hash.lo != cell.vector_hash.lo || hash.hi != cell.vector_hash.hi)
         return vsi_fail(a->err, VS_ERR_CORRUPT, "a vector's hash is wrong");
-    return VS_OK;
+    return audit_codes(a, coll, slot);
 }
 
 /* Room for the largest vector of a collection. */

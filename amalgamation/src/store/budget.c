@@ -23,8 +23,8 @@ static void budget_sweep(vsi_pager *pager, vsi_descs *descs) {
     budget_sweep_nodes(pager);
     for (vsi_desc *desc = vsi_descs_from(descs, 0); desc && budget_is_over(&pager->reside);
          desc = vsi_descs_from(descs, (uint64_t)desc->id + 1))
-        for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
-            budget_sweep_slabs(pager, vsi_desc_array(desc, i));
+        for (uint32_t i = 0; i < desc->array_count; i++)
+            budget_sweep_slabs(pager, desc->array[i]);
 }
 
 VSI_FN void vsi_budget_keep(vsi_pager *pager, vsi_descs *descs) {

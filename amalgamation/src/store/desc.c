@@ -4,21 +4,14 @@
 
 enum { DESC_CELL_BYTES = 32 };
 
-VSI_FN bool vsi_descs_init(vsi_descs *descs, vsi_mem *mem) {
+VSI_FN bool vsi_descs_init(vsi_descs *descs, vsi_mem *mem, const vsi_codes *kernels) {
     memset(descs, 0, sizeof *descs);
     if (!vsi_mutex_init(&descs->lock))
         return false;
     descs->mem = mem;
+    descs->kernels = kernels ? kernels : vsi_codes_choose(NULL);
     descs->list.mem = mem;
     return true;
-}
-
-VSI_FN uint32_t vsi_desc_arrays(const vsi_desc *desc) {
-    return 1 + desc->field_count;
-}
-
-VSI_FN vsi_slabs *vsi_desc_array(vsi_desc *desc, uint32_t at) {
-    return at ? &desc->field[at - 1].rows : &desc->cells;
 }
 
 VSI_FN uint32_t vsi_desc_set(const vsi_desc *desc, uint32_t field) {
@@ -33,8 +26,12 @@ VSI_FN size_t vsi_desc_vector_bytes(const vsi_desc *desc) {
 }
 
 static void desc_empty(vsi_desc *desc) {
-    for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
-        vsi_slabs_free(vsi_desc_array(desc, i));
+    for (uint32_t i = 0; i < desc->array_count; i++)
+        vsi_slabs_free(desc->array[i]);
+    for (uint32_t i = 0; i < desc->field_count; i++) {
+        vsi_rq_free(desc->field[i].own_rq);
+        vsi_buf_free(&desc->field[i].work);
+    }
     vsi_buf_free(&desc->pool);
 }
 
@@ -101,8 +98,42 @@ VSI_FN uint32_t vsi_descs_last_id(vsi_descs *descs) {
 VSI_FN void vsi_descs_undo(vsi_descs *descs, vsi_pager *pager) {
     for (vsi_desc *desc = vsi_descs_from(descs, 0); desc;
          desc = vsi_descs_from(descs, (uint64_t)desc->id + 1))
-        for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
-            vsi_slabs_undo(vsi_desc_array(desc, i), pager);
+        for (uint32_t i = 0; i < desc->array_count; i++)
+            vsi_slabs_undo(desc->array[i], pager);
+}
+
+static void desc_add_array(vsi_desc *desc, vsi_slabs *slabs) {
+    slabs->dir = desc->new_dir;
+    desc->array[desc->array_count++] = slabs;
+}
+
+static void desc_fill_rows(vsi_desc *desc, vsi_mem *mem, uint32_t at, uint32_t trailer) {
+    vsi_field *field = &desc->field[at];
+    field->element_bytes = vsi_type_bytes(field->type);
+    field->vector_bytes = vsi_vector_bytes(field->type, field->dim);
+    vsi_slabs_init(&field->rows, mem, 1 + at, field->vector_bytes, trailer);
+    field->rows.element_bytes = field->element_bytes;
+    desc_add_array(desc, &field->rows);
+}
+
+/* A description of an index that this version does not know asks for nothing. */
+VSI_FN uint32_t vsi_field_code_bits(const vsi_field *field) {
+    vsi_err ignored = {0};
+    vsi_spec spec = {.code_bits = 0};
+    vs_status st = vsi_spec_read(&ignored, field->index, field->type, field->metric, &spec);
+    return st == VS_OK ? spec.code_bits : 0;
+}
+
+static void desc_fill_codes(vsi_desc *desc, vsi_mem *mem, uint32_t at, uint32_t trailer) {
+    vsi_field *field = &desc->field[at];
+    field->code_bits = vsi_field_code_bits(field);
+    if (!field->code_bits)
+        return;
+    vsi_slabs_init(&field->codes, mem, VSI_DESC_CODES + at,
+                   (uint32_t)vsi_rq_row_bytes(field->dim, field->code_bits), trailer);
+    field->work.mem = mem;
+    field->codes_end = VSI_SLOT_NONE;
+    desc_add_array(desc, &field->codes);
 }
 
 static void desc_fill(vsi_desc *desc, vsi_mem *mem, const vsi_desc *given) {
@@ -110,15 +141,11 @@ static void desc_fill(vsi_desc *desc, vsi_mem *mem, const vsi_desc *given) {
     uint32_t trailer = dir->cow ? vsi_cow_trailer(dir->cow) : 0;
     *desc = *given;
     vsi_slabs_init(&desc->cells, mem, 0, DESC_CELL_BYTES, trailer);
-    for (uint32_t i = 0; i < desc->field_count; i++) {
-        vsi_field *field = &desc->field[i];
-        field->element_bytes = vsi_type_bytes(field->type);
-        field->vector_bytes = vsi_vector_bytes(field->type, field->dim);
-        vsi_slabs_init(&field->rows, mem, 1 + i, field->vector_bytes, trailer);
-        field->rows.element_bytes = field->element_bytes;
-    }
-    for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
-        vsi_desc_array(desc, i)->dir = *dir;
+    desc_add_array(desc, &desc->cells);
+    for (uint32_t i = 0; i < desc->field_count; i++)
+        desc_fill_rows(desc, mem, i, trailer);
+    for (uint32_t i = 0; i < desc->field_count; i++)
+        desc_fill_codes(desc, mem, i, trailer);
     desc->pool = (vsi_buf){.mem = mem};
     desc->pool_is_filled = false;
 }
@@ -140,8 +167,8 @@ static vsi_desc *descs_insert(vsi_descs *descs, size_t at) {
 static vs_status desc_reset(vsi_err *err, vsi_desc *desc) {
     vsi_pager *pager = desc->cells.dir.cow ? desc->cells.dir.cow->pager : NULL;
     vs_status st = VS_OK;
-    for (uint32_t i = 0; st == VS_OK && pager && i < vsi_desc_arrays(desc); i++)
-        st = vsi_slabs_forget(err, vsi_desc_array(desc, i), pager);
+    for (uint32_t i = 0; st == VS_OK && pager && i < desc->array_count; i++)
+        st = vsi_slabs_forget(err, desc->array[i], pager);
     if (st == VS_OK)
         desc_empty(desc);
     return st;
@@ -175,8 +202,8 @@ VSI_FN vs_status vsi_descs_intern(vsi_err *err, vsi_descs *descs, const vsi_desc
 }
 
 static void desc_count_unused(vsi_desc *desc, uint32_t slot, bool is_unused) {
-    for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
-        vsi_slabs_count_unused(vsi_desc_array(desc, i), slot, is_unused);
+    for (uint32_t i = 0; i < desc->array_count; i++)
+        vsi_slabs_count_unused(desc->array[i], slot, is_unused);
 }
 
 VSI_FN uint32_t vsi_desc_take_slot(vsi_desc *desc) {

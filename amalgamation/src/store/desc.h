@@ -4,7 +4,9 @@
 
 #include "base/hash.h"
 #include "math/element.h"
+#include "quant/rq.h"
 #include "store/slab.h"
+#include "store/spec.h"
 
 /* A vector field. Rows of slots without it hold anything. */
 typedef struct vsi_field {
@@ -16,7 +18,21 @@ typedef struct vsi_field {
     char name[VS_FIELD_BYTES_MAX + 1];
     char index[VS_INDEX_BYTES_MAX + 1];
     vsi_slabs rows; /* vectors, elements in the machine's order */
+
+    uint32_t code_bits;     /* of the codes that are kept beside rows (store/encode); 0: none are */
+    vsi_slabs codes;        /* rows as quant/rq makes them */
+    vsi_atomic_ptr rq;      /* vsi_rq, what they were made with; does not change once it is there */
+    vsi_atomic_u64 damaged; /* 1 + number of a slab of codes that a reader could not use; 0: none */
+
+    /* Of the holder of the writer role. */
+    vsi_rq *own_rq;        /* owned; readers find it in rq when there are codes */
+    vsi_buf work;          /* scratch of store/encode */
+    uint32_t codes_end;    /* vectors of slots below it are encoded when a slab is made anew */
+    uint64_t without_code; /* about so many vectors wait for rq */
 } vsi_field;
+
+/* Number of the array of the first field's codes, as the file has it; rows begin with 1. */
+enum { VSI_DESC_CODES = 1 + VS_FIELDS_MAX };
 
 /* What is left of a collection that was dropped. */
 enum {
@@ -34,6 +50,9 @@ typedef struct vsi_desc {
     char name[VS_NAME_BYTES_MAX + 1];
     vsi_field field[VS_FIELDS_MAX];
     vsi_slabs cells; /* number and vector hash */
+    vsi_slabs
+        *array[1 + 2 * VS_FIELDS_MAX]; /* [array_count] cells, the rows of each field, codes */
+    uint32_t array_count;
 
     /* Of the holder of the writer role. */
     vsi_buf pool;        /* uint32_t: slots below slot_end that may be used */
@@ -43,9 +62,8 @@ typedef struct vsi_desc {
     vsi_btree new_dir;
 } vsi_desc;
 
-/* Its arrays one by one: the cells, then the rows of each field. */
-VSI_FN uint32_t vsi_desc_arrays(const vsi_desc *desc);
-VSI_FN vsi_slabs *vsi_desc_array(vsi_desc *desc, uint32_t at);
+/* Bits of the codes that a field's index description asks for; 0: none. */
+VSI_FN uint32_t vsi_field_code_bits(const vsi_field *field);
 
 /* The set of slots that have a field's vector (store/live). */
 VSI_FN uint32_t vsi_desc_set(const vsi_desc *desc, uint32_t field);
@@ -55,12 +73,14 @@ VSI_FN size_t vsi_desc_vector_bytes(const vsi_desc *desc);
 
 /* All descs of a database. */
 typedef struct vsi_descs {
-    vsi_mem *mem;   /* borrowed */
-    vsi_mutex lock; /* guards list, not what it leads to */
-    vsi_buf list;   /* vsi_desc *, by ascending id */
+    vsi_mem *mem;             /* borrowed */
+    vsi_mutex lock;           /* guards list, not what it leads to */
+    vsi_buf list;             /* vsi_desc *, by ascending id */
+    const vsi_codes *kernels; /* for codes; borrowed */
 } vsi_descs;
 
-VSI_FN bool vsi_descs_init(vsi_descs *descs, vsi_mem *mem);
+/* kernels: NULL for the best ones of this machine. */
+VSI_FN bool vsi_descs_init(vsi_descs *descs, vsi_mem *mem, const vsi_codes *kernels);
 VSI_FN void vsi_descs_free(vsi_descs *descs); /* accepts one that is all zero */
 
 /* NULL when there is none. Any thread. */
@@ -75,7 +95,8 @@ VSI_FN vsi_desc *vsi_descs_from(vsi_descs *descs, uint64_t id);
 VS_NODISCARD VSI_FN vs_status vsi_descs_add(vsi_err *err, vsi_descs *descs, const vsi_desc *given,
                                             vsi_desc **out_desc);
 
-/* The same, unless there is one of this id: then that one. For what is read from a catalog. */
+/* The same, unless there is one of this id: then that one. For what is read from a catalog; the rq of its fields are
+ * owned by the new one, if there is a new one. */
 VS_NODISCARD VSI_FN vs_status vsi_descs_intern(vsi_err *err, vsi_descs *descs,
                                                const vsi_desc *given, vsi_desc **out_desc);
 

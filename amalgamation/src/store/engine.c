@@ -75,7 +75,7 @@ static bool engine_init(vsi_engine *engine) {
         goto fail_lock;
     if (!vsi_pager_init(&engine->pager, engine->mem, &engine->data))
         goto fail_moved;
-    if (!vsi_descs_init(&engine->descs, engine->mem))
+    if (!vsi_descs_init(&engine->descs, engine->mem, engine->config.codes))
         goto fail_pager;
     if (!vsi_versions_init(&engine->versions, engine->mem, &engine->cow, &engine->descs))
         goto fail_descs;

@@ -30,6 +30,7 @@ typedef struct vsi_engine_config {
     void *log_ctx;
     vsi_watcher *watcher;   /* borrowed; NULL: nobody watches long calls */
     const vsi_pages *pages; /* of slabs; NULL: they come from mem like all else */
+    const vsi_codes *codes; /* kernels for codes, borrowed; NULL: the best ones */
 } vsi_engine_config;
 
 /* A thread that asks config.busy_fn whether to wait on; lives on its stack. */

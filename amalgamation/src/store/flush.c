@@ -153,16 +153,16 @@ static vs_status flush_array(vsi_err *err, vsi_slabs *slabs, vsi_btree *dir, uin
 }
 
 static bool flush_desc_has_slabs(vsi_desc *desc) {
-    for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
-        if (flush_has_slabs(vsi_desc_array(desc, i)))
+    for (uint32_t i = 0; i < desc->array_count; i++)
+        if (flush_has_slabs(desc->array[i]))
             return true;
     return false;
 }
 
 static vs_status flush_bury(vsi_err *err, vsi_desc *desc, vsi_pager *pager) {
     vs_status st = VS_OK;
-    for (uint32_t i = 0; st == VS_OK && i < vsi_desc_arrays(desc); i++)
-        st = vsi_slabs_bury(err, vsi_desc_array(desc, i), pager);
+    for (uint32_t i = 0; st == VS_OK && i < desc->array_count; i++)
+        st = vsi_slabs_bury(err, desc->array[i], pager);
     return st;
 }
 
@@ -177,8 +177,8 @@ static vs_status flush_coll_slabs(vsi_err *err, vsi_state *state, vsi_desc *desc
     bool is_gone = st == VS_ERR_NOT_FOUND; /* dropped, or its creation was rolled back */
     st = is_gone ? VS_OK : st;
     desc->rest = VSI_REST_NONE;
-    for (uint32_t i = 0; st == VS_OK && i < vsi_desc_arrays(desc); i++) {
-        vsi_slabs *slabs = vsi_desc_array(desc, i);
+    for (uint32_t i = 0; st == VS_OK && i < desc->array_count; i++) {
+        vsi_slabs *slabs = desc->array[i];
         st = is_gone ? vsi_slabs_forget(err, slabs, pager)
                      : flush_array(err, slabs, &coll->slabs, coll->slot_end);
     }
@@ -206,8 +206,8 @@ static vs_status flush_locate(vsi_err *err, const vsi_state *state, vsi_desc *de
 }
 
 static void flush_settle_slabs(vsi_desc *desc) {
-    for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
-        vsi_slabs_settle(vsi_desc_array(desc, i), &desc->new_dir);
+    for (uint32_t i = 0; i < desc->array_count; i++)
+        vsi_slabs_settle(desc->array[i], &desc->new_dir);
 }
 
 VSI_FN void vsi_flush_settle(const vsi_state *state) {
@@ -262,8 +262,8 @@ VSI_FN vs_status vsi_flush_slabs_early(vsi_err *err, const vsi_state *state, uin
     uint64_t end = pager->written_bytes + max_bytes;
     end = end < max_bytes ? UINT64_MAX : end;
     for (vsi_desc *desc = flush_first(state); desc; desc = flush_next(state, desc))
-        for (uint32_t i = vsi_desc_arrays(desc); st == VS_OK && i-- > 0;) { /* rows are the most */
-            vsi_slabs *slabs = vsi_desc_array(desc, i);
+        for (uint32_t i = desc->array_count; st == VS_OK && i-- > 0;) { /* rows are the most */
+            vsi_slabs *slabs = desc->array[i];
             if (slabs->dirty.bytes && pager->written_bytes < end)
                 st = vsi_slabs_write_back(err, slabs, pager, end - pager->written_bytes);
         }
@@ -273,8 +273,8 @@ VSI_FN vs_status vsi_flush_slabs_early(vsi_err *err, const vsi_state *state, uin
 VSI_FN uint64_t vsi_flush_slabs_left(const vsi_state *state) {
     uint64_t bytes = 0;
     for (vsi_desc *desc = flush_first(state); desc; desc = flush_next(state, desc))
-        for (uint32_t i = 0; i < vsi_desc_arrays(desc); i++)
-            bytes += vsi_slabs_dirty_bytes(vsi_desc_array(desc, i));
+        for (uint32_t i = 0; i < desc->array_count; i++)
+            bytes += vsi_slabs_dirty_bytes(desc->array[i]);
     return bytes;
 }
 
@@ -282,7 +282,7 @@ VSI_FN vs_status vsi_flush_distrust(vsi_err *err, const vsi_state *state) {
     vsi_pager *pager = state->catalog.cow->pager;
     vs_status st = VS_OK;
     for (vsi_desc *desc = flush_first(state); desc; desc = flush_next(state, desc))
-        for (uint32_t i = 0; st == VS_OK && i < vsi_desc_arrays(desc); i++)
-            st = vsi_slabs_distrust(err, vsi_desc_array(desc, i), pager);
+        for (uint32_t i = 0; st == VS_OK && i < desc->array_count; i++)
+            st = vsi_slabs_distrust(err, desc->array[i], pager);
     return st;
 }

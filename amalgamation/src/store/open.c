@@ -349,7 +349,7 @@ static vs_status open_go_back(vsi_err *err, vsi_engine *engine) {
     if (engine->config.maps_slabs)
         vsi_pager_allow_maps(&engine->pager);
     vsi_descs_free(&engine->descs);
-    if (!vsi_descs_init(&engine->descs, engine->mem))
+    if (!vsi_descs_init(&engine->descs, engine->mem, engine->config.codes))
         return vsi_fail_nomem(err, sizeof engine->descs);
     vs_status st = open_recover_from(&second, engine, &meta->previous);
     if (st == VS_ERR_CORRUPT || st == VS_ERR_LOG_MISSING)

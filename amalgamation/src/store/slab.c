@@ -489,10 +489,12 @@ VSI_FN uint32_t vsi_slab_run(const vsi_slabs *slabs, uint32_t slot) {
 
 /* ---- changing ------------------------------------------------------------------------------- */
 
-/* An empty slab, not in the file. */
+/* An empty slab, not in the file, or one that is made anew. */
 static vs_status slab_make(vsi_err *err, vsi_slabs *slabs, uint32_t at) {
     void *slab = NULL;
     vs_status st = slab_new(err, slabs, &slab);
+    if (st == VS_OK && slabs->fill)
+        st = slabs->fill(err, slabs->fill_ctx, at, slab_rows(slab)); /* before it can be seen */
     slabs_lock(slabs);
     if (st == VS_OK)
         st = slabs_put(err, slabs, at, slab);
@@ -552,7 +554,7 @@ VSI_FN vs_status vsi_slab_make_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot
         while (!slab_mark(slabs, at, &slab)) {
             void *read = NULL;
             vs_status st = slab_fault(err, slabs, at, true, &read);
-            if (st == VS_ERR_NOT_FOUND)
+            if (st == VS_ERR_NOT_FOUND || (st == VS_ERR_CORRUPT && slabs->fill))
                 st = slab_make(err, slabs, at);
             if (st != VS_OK)
                 return st;

@@ -16,6 +16,9 @@ enum { VSI_SLAB_KEY_BYTES = 6 };
 /* What leads to a slab in dir. */
 VSI_FN vsi_bytes vsi_slab_key(uint8_t out[VSI_SLAB_KEY_BYTES], uint32_t array, uint32_t at);
 
+/* Makes slab number at of derived rows anew: [rows of a slab x row_bytes], zeros before. */
+typedef vs_status (*vsi_slab_fill)(vsi_err *err, void *ctx, uint32_t at, uint8_t *rows);
+
 /* A slab that is not in memory is read in when it is needed; one that the file has too may leave memory
  * again. Where a slab is in the file says `moved` or, if it is not in there, dir. With the pager's windows on
  * a slab of dir is not read in: the table leads to the mapped file. */
@@ -26,7 +29,10 @@ typedef struct vsi_slabs {
     uint32_t shift;         /* rows of a slab, as a power of two */
     uint32_t trailer_bytes; /* behind a slab's rows in its extent */
     uint32_t element_bytes; /* of numbers that are little-endian in the file; 1: bytes */
-    vsi_atomic_ptr table;   /* slab_table: readers load it */
+    vsi_slab_fill
+        fill; /* NULL: what the file has not is zeros, and what is damaged there is lost */
+    void *fill_ctx;
+    vsi_atomic_ptr table; /* slab_table: readers load it */
 
     /* guarded by the pager's slab lock */
     vsi_btree

@@ -19,8 +19,9 @@ enum {
     COLL_LAST_NUMBER_OFF = 16,
     COLL_SLOT_END_OFF = 24,
     COLL_FIELDS_OFF = 28,
-    COLL_CELLS_SHIFT_OFF = 30, /* then zero */
-    COLL_TREES_OFF = 32,       /* entries of each tree, u64 */
+    COLL_CELLS_SHIFT_OFF = 30,
+    COLL_CODED_OFF = 31,
+    COLL_TREES_OFF = 32, /* entries of each tree, u64 */
     COLL_TREES = 6,
     COLL_BYTES_OFF = COLL_TREES_OFF + 8 * COLL_TREES,
     COLL_MAX_RECORDS_OFF = COLL_BYTES_OFF + 8,
@@ -30,8 +31,8 @@ enum {
     COLL_BYTES = COLL_CHANGED_OFF + 8
 };
 
-/* Behind a collection's entry: one for each field, and last its own name. */
-enum { COLL_NAME_FIELD = 0xffff };
+/* Behind a collection's entry: one for each field, the parameters of their codes, and last its own name. */
+enum { COLL_CODES_FIELD = 0x100, COLL_NAME_FIELD = 0xffff };
 
 /* Value of a name's entry: u32 id, and of an alias u8 1. */
 enum { NAME_BYTES = 4, ALIAS_BYTES = 5 };
@@ -104,6 +105,7 @@ static vs_status coll_write(vsi_err *err, vsi_btree *catalog, vsi_coll *coll) {
     vsi_put_u64(value + COLL_DIGEST_OFF + 8, coll->digest.hi);
     vsi_put_u64(value + COLL_CHANGED_OFF, (uint64_t)coll->changed_us);
     value[COLL_CELLS_SHIFT_OFF] = (uint8_t)desc->cells.shift;
+    value[COLL_CODED_OFF] = (uint8_t)coll->coded;
     for (uint32_t i = 0; i < COLL_TREES; i++) {
         vsi_put_u64(value + COLL_TREES_OFF + 8 * i, coll_tree(coll, i)->count);
         vsi_ref_encode(coll_tree(coll, i)->root, refs + i * VSI_REF_BYTES);
@@ -201,6 +203,39 @@ static vs_status coll_check_slabs(vsi_err *err, const vsi_coll *coll, uint32_t a
                          &item);
 }
 
+/* The parameters of a field's codes, NULL: they are damaged or missing. Then it has none until there are others
+ * (store/encode). */
+static vs_status codes_read(vsi_err *err, const vsi_state *state, uint32_t id, uint32_t at,
+                            const vsi_field *field, vsi_rq **out_rq) {
+    uint8_t key[FIELD_KEY_BYTES];
+    vsi_value value = {.bytes = 0};
+    vsi_buf buf = {.mem = state->descs->mem};
+    vsi_rq *rq = NULL;
+    vs_status st = vsi_value_find(err, &state->catalog,
+                                  state_field_key(key, id, COLL_CODES_FIELD + at), &value);
+    if (st == VS_OK)
+        st = vsi_value_read(err, &state->catalog, &value, &buf);
+    if (st == VS_OK)
+        st = vsi_rq_read(err, state->descs->mem, (vsi_bytes){buf.data, buf.bytes},
+                         state->descs->kernels, &rq);
+    vsi_buf_free(&buf);
+    bool fits = rq && rq->dim == field->dim && rq->metric == field->metric &&
+                rq->bits == vsi_field_code_bits(field);
+    *out_rq = fits ? rq : NULL;
+    if (!fits)
+        vsi_rq_free(rq);
+    return st == VS_ERR_CORRUPT || st == VS_ERR_NOT_FOUND || st == VS_ERR_UNSUPPORTED ? VS_OK : st;
+}
+
+/* Those that a description of a collection has are freed, but for what desc, unless NULL, has taken over. */
+static void codes_give_up(const vsi_desc *given, const vsi_desc *desc) {
+    for (uint32_t i = 0; i < given->field_count; i++) {
+        vsi_rq *rq = given->field[i].own_rq;
+        if (!desc || vsi_atomic_ptr_load(&desc->field[i].rq) != rq)
+            vsi_rq_free(rq);
+    }
+}
+
 /* The collection's first use since the database was opened: all slabs are in the file. */
 static vs_status coll_intern(vsi_err *err, const vsi_state *state, uint32_t id,
                              const vsi_node_item *item, vsi_coll *coll) {
@@ -221,11 +256,16 @@ static vs_status coll_intern(vsi_err *err, const vsi_state *state, uint32_t id,
         st = field_read(err, state, id, i, field);
         if (st == VS_OK && !field->is_optional)
             st = coll_check_slabs(err, coll, 1 + i, vsi_vector_bytes(field->type, field->dim));
+        if (st == VS_OK && coll->coded >> i & 1)
+            st = codes_read(err, state, id, i, field, &field->own_rq);
+        vsi_atomic_ptr_store(&field->rq, field->own_rq);
+        field->without_code = coll->count;
     }
-    if (st != VS_OK)
-        return st == VS_ERR_NOT_FOUND ? coll_misfit(err, id) : st;
     given.term = vsi_term_of_coll(&given);
-    return vsi_descs_intern(err, state->descs, &given, &coll->desc);
+    if (st == VS_OK)
+        st = vsi_descs_intern(err, state->descs, &given, &coll->desc);
+    codes_give_up(&given, st == VS_OK ? coll->desc : NULL);
+    return st == VS_ERR_NOT_FOUND ? coll_misfit(err, id) : st;
 }
 
 static vs_status coll_read(vsi_err *err, const vsi_state *state, uint32_t id,
@@ -243,6 +283,7 @@ static vs_status coll_read(vsi_err *err, const vsi_state *state, uint32_t id,
     coll.digest.lo = vsi_get_u64(value + COLL_DIGEST_OFF);
     coll.digest.hi = vsi_get_u64(value + COLL_DIGEST_OFF + 8);
     coll.changed_us = (int64_t)vsi_get_u64(value + COLL_CHANGED_OFF);
+    coll.coded = value[COLL_CODED_OFF];
     for (uint32_t i = 0; i < COLL_TREES; i++)
         *coll_tree(&coll, i) = (vsi_btree){.cow = state->catalog.cow,
                                            .root = vsi_ref_decode(item->refs + i * VSI_REF_BYTES),
@@ -349,6 +390,34 @@ VSI_FN vs_status vsi_state_put_own_name(vsi_err *err, vsi_state *state, uint32_t
     uint8_t key[FIELD_KEY_BYTES];
     state->is_settled = false;
     return vsi_btree_put(err, &state->catalog, state_field_key(key, id, COLL_NAME_FIELD), name);
+}
+
+static vs_status state_delete_codes(vsi_err *err, vsi_state *state, uint32_t id, uint32_t field) {
+    uint8_t bytes[FIELD_KEY_BYTES];
+    vsi_node_item item;
+    vsi_bytes key = state_field_key(bytes, id, COLL_CODES_FIELD + field);
+    vs_status st = vsi_btree_get(err, &state->catalog, key, &item);
+    if (st == VS_OK)
+        st = vsi_value_delete(err, &state->catalog, key);
+    return st == VS_ERR_NOT_FOUND ? VS_OK : st;
+}
+
+VSI_FN vs_status vsi_state_put_codes(vsi_err *err, vsi_state *state, uint32_t id, uint32_t field,
+                                     const vsi_rq *rq) {
+    uint8_t bytes[FIELD_KEY_BYTES];
+    vsi_buf packed = {.mem = state->descs->mem};
+    vsi_bytes key = state_field_key(bytes, id, COLL_CODES_FIELD + field);
+    state->is_settled = false;
+    if (!vsi_buf_reserve(&packed, vsi_rq_packed_bytes(rq)))
+        return vsi_fail_nomem(err, vsi_rq_packed_bytes(rq));
+    packed.bytes = vsi_rq_packed_bytes(rq);
+    vsi_rq_write(rq, packed.data);
+    vs_status st = state_delete_codes(err, state, id, field);
+    if (st == VS_OK)
+        st = vsi_value_put(err, &state->catalog, key, (vsi_bytes){packed.data, packed.bytes},
+                           vsi_hash128_of(packed.data, packed.bytes, 0));
+    vsi_buf_free(&packed);
+    return st;
 }
 
 /* ---- going through collections -------------------------------------------------------------- */
@@ -481,6 +550,8 @@ VSI_FN vs_status vsi_state_remove_coll(vsi_err *err, vsi_state *state, uint32_t 
         st = vsi_btree_delete(err, &state->catalog, state_id_key(key, id));
     for (uint32_t i = 0; st == VS_OK && i < coll->desc->field_count; i++)
         st = vsi_btree_delete(err, &state->catalog, state_field_key(key, id, i));
+    for (uint32_t i = 0; st == VS_OK && i < coll->desc->field_count; i++)
+        st = state_delete_codes(err, state, id, i);
     if (st == VS_OK)
         st = vsi_btree_delete(err, &state->catalog, state_field_key(key, id, COLL_NAME_FIELD));
     if (st == VS_OK)

@@ -23,6 +23,7 @@ typedef struct vsi_coll {
     vsi_btree payloads; /* key, piece -> bytes, by store/payload */
     vsi_hash128 digest; /* the sum of the terms of its records */
     int64_t changed_us; /* time of the last change of its records */
+    uint32_t coded;     /* bit f: each vector of field f has a code (store/encode) */
 } vsi_coll;
 
 /* One version of a database. Copying the struct copies the version. */
@@ -86,6 +87,9 @@ VS_NODISCARD VSI_FN vs_status vsi_state_put_own_name(vsi_err *err, vsi_state *st
                                                      vsi_bytes name);
 /* Adds an empty collection, and its name. */
 VS_NODISCARD VSI_FN vs_status vsi_state_add_coll(vsi_err *err, vsi_state *state, vsi_desc *desc);
+/* Notes the parameters of a field's codes, in place of others that there may be. */
+VS_NODISCARD VSI_FN vs_status vsi_state_put_codes(vsi_err *err, vsi_state *state, uint32_t id,
+                                                  uint32_t field, const vsi_rq *rq);
 /* Takes a collection that is there out of the catalog, its own name with it. Everything that its trees are made
  * of is given up; slabs written since the last checkpoint stay with its desc. */
 VS_NODISCARD VSI_FN vs_status vsi_state_remove_coll(vsi_err *err, vsi_state *state, uint32_t id);

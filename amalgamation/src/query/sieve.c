@@ -1,0 +1,55 @@
+/* sieve.c - which rows may be near a query, by bounds from their codes. */
+#include "query/sieve.h"
+#include "query/score.h"
+
+static size_t sieve_round(size_t bytes) {
+    return (bytes + 63) / 64 * 64;
+}
+
+VSI_FN bool vsi_sieve_fits(const vsi_coll *coll, uint32_t field) {
+    return vsi_encode_rq(coll, field);
+}
+
+VSI_FN size_t vsi_sieve_bytes(const vsi_field *field, size_t count) {
+    return sieve_round(count * (sizeof(vsi_rq_query) + sizeof(bool))) +
+           count * sieve_round(vsi_rq_work_bytes(field->dim)) + field->dim * sizeof(float);
+}
+
+VSI_FN void vsi_sieve_begin(vsi_sieve *sieve, const vsi_kernels *kernels, const vsi_coll *coll,
+                            uint32_t field, size_t count, void *memory) {
+    *sieve = (vsi_sieve){.kernels = kernels,
+                         .field = &coll->desc->field[field],
+                         .rq = vsi_encode_rq(coll, field),
+                         .query = memory,
+                         .count = count};
+    sieve->is_bounded = (bool *)(sieve->query + count);
+    sieve->work = (uint8_t *)memory + sieve_round(count * (sizeof *sieve->query + sizeof(bool)));
+    sieve->work_bytes = sieve_round(vsi_rq_work_bytes(sieve->field->dim));
+}
+
+VSI_FN void vsi_sieve_add(vsi_sieve *sieve, size_t query, const void *vector) {
+    const vsi_field *field = sieve->field;
+    const float *wide = vector;
+    if (field->type != VS_F32) {
+        float *out = (float *)(void *)(sieve->work + sieve->count * sieve->work_bytes);
+        sieve->kernels->widen[field->type](out, vector, field->dim);
+        wide = out;
+    }
+    sieve->is_bounded[query] =
+        vsi_rq_prepare(sieve->rq, wide, vsi_score_error(field),
+                       sieve->work + query * sieve->work_bytes, &sieve->query[query]);
+}
+
+VSI_FN size_t vsi_sieve_keep(const vsi_sieve *sieve, size_t query, const uint8_t *codes, size_t n,
+                             double limit, uint8_t *out_place) {
+    float lower[VSI_SIEVE_ROWS];
+    size_t kept = 0;
+    bool keeps_all = !sieve->is_bounded[query] || limit == INFINITY;
+    if (!keeps_all)
+        vsi_rq_bounds(&sieve->query[query], codes, sieve->field->codes.row_bytes, n, lower, NULL);
+    for (size_t i = 0; i < n; i++) {
+        out_place[kept] = (uint8_t)i;
+        kept += keeps_all || (double)lower[i] <= limit;
+    }
+    return kept;
+}
