@@ -156,6 +156,24 @@
 #define VSI_TARGET_DOTPROD "arch=armv8.2-a+dotprod"
 #endif
 
+#if defined(__SANITIZE_ADDRESS__)
+#define VSI_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define VSI_ASAN 1
+#endif
+#endif
+
+/* Memory that is kept but holds nothing: AddressSanitizer reports who looks at it. */
+#if defined(VSI_ASAN)
+#include <sanitizer/asan_interface.h>
+#define VSI_POISON(first, bytes)   ASAN_POISON_MEMORY_REGION(first, bytes)
+#define VSI_UNPOISON(first, bytes) ASAN_UNPOISON_MEMORY_REGION(first, bytes)
+#else
+#define VSI_POISON(first, bytes)   ((void)(first), (void)(bytes))
+#define VSI_UNPOISON(first, bytes) ((void)(first), (void)(bytes))
+#endif
+
 /* What the code itself guarantees; on in tests (-DVSI_DEBUG), gone in release. */
 #ifdef VSI_DEBUG
 #define vsi_assert(claim) ((claim) ? (void)0 : __builtin_trap())
@@ -685,6 +703,8 @@ VSI_FN vs_status vsi_watch_step(vsi_err *err, vsi_watch *watch, uint64_t done) {
 typedef struct vsi_mem {
     vs_allocator hook;
     vsi_atomic_u64 used_bytes;
+    struct vsi_regions
+        *regions; /* borrowed: where blocks are cut from (base/region); NULL: nowhere */
 } vsi_mem;
 
 VSI_FN void vsi_mem_init(vsi_mem *mem, const vs_allocator *allocator); /* NULL: malloc */
@@ -789,6 +809,378 @@ VSI_FN void vsi_buf_free(vsi_buf *buf) {
     buf->data = NULL;
     buf->bytes = 0;
     buf->cap = 0;
+}
+/* ---- base/region.h ---------------------------------------------------------------------------------- */
+/* region.h - large blocks of one database, cut from regions of 2 MiB, so that the system can give them
+ * pages of that size: what is read from end to end is read faster there. */
+#ifndef VSI_REGION_H
+#define VSI_REGION_H
+
+/* uses base/mem.h */
+
+enum { VSI_REGION_BYTES = 2 << 20, VSI_BLOCK_BYTES_MIN = 16384, VSI_BLOCK_BYTES_MAX = 288 << 10 };
+
+/* Memory straight from the system (os/pages). Any thread. */
+typedef struct vsi_pages {
+    void *ctx;
+    /* Zeros, aligned to bytes, a power of two; NULL: the system refuses. */
+    void *(*map)(void *ctx, size_t bytes);
+    void (*unmap)(void *ctx, void *first, size_t bytes);
+    /* A wish: pages as large as a region, from now on, or small ones only. */
+    void (*prefer)(void *ctx, void *first, size_t bytes, bool is_large);
+    /* The whole pages in there leave memory; what they held is lost. */
+    void (*give_back)(void *ctx, void *first, size_t bytes);
+} vsi_pages;
+
+typedef struct vsi_regions {
+    vsi_mem *mem;           /* borrowed */
+    const vsi_pages *pages; /* borrowed; NULL: blocks are memory like any other */
+    vsi_mutex lock;         /* guards classes and all regions */
+    struct region_class *classes;
+    bool is_closing;
+} vsi_regions;
+
+/* From now on, until vsi_regions_free, blocks of mem lie in regions. */
+VSI_FN bool vsi_regions_init(vsi_regions *regions, vsi_mem *mem, const vsi_pages *pages);
+/* One thread alone is left, and frees everything: blocks only stop counting, and no lock is taken, which in
+ * a child forked from the process might never become free. */
+VSI_FN void vsi_regions_close(vsi_regions *regions);
+VSI_FN void
+vsi_regions_free(vsi_regions *regions); /* and all blocks; accepts one that is all zero */
+
+/* For what is large and stays: as vsi_alloc and vsi_free, and the same where mem has no regions. Never
+ * to be given to vsi_realloc. Any thread. */
+VSI_FN void *vsi_block_alloc(vsi_mem *mem, size_t bytes);
+VSI_FN void vsi_block_free(vsi_mem *mem, void *block, size_t bytes);
+
+#endif
+/* ---- base/region.c ---------------------------------------------------------------------------------- */
+/* region.c - blocks cut from regions of 2 MiB.
+ *
+ *   B1  A region has blocks of one size, those of its class, behind its head. Each is used, warm (free,
+ *       and may take memory) or cold (free, and its pages are not in memory, but for those it shares).
+ *   B2  A region has large pages only while none of its blocks is cold: touching one would bring all of
+ *       them into memory, and the system does the same by itself in time.
+ *   B3  What is warm counts nowhere. Of a class it is at most an eighth of what is used and, if the class is
+ *       large enough for large pages, one region more. */
+/* uses base/region.h */
+
+/* From here on a class gets regions with large pages, which take memory at once. Those before, and all of a
+ * small database, are filled first. */
+enum { REGION_LARGE_FROM = 2 * VSI_REGION_BYTES, REGION_WARM_SHARE = 8 };
+
+enum { REGION_HEAD_BYTES = 128, REGION_ALIGN = 64, REGION_WORDS = 2 };
+
+typedef struct region_link {
+    struct region_link *next, *before;
+} region_link;
+
+typedef struct region_class {
+    struct region_class *next;
+    size_t block_bytes;    /* with what aligns the next one */
+    uint32_t count;        /* blocks of a region */
+    uint64_t used, warm;   /* blocks of all regions */
+    region_link some_warm; /* regions with warm blocks */
+    region_link only_cold; /* others with cold ones */
+    region_link none_free;
+} region_class;
+
+/* At the front of its memory. */
+typedef struct region_head {
+    region_link link; /* first: in a list of its class */
+    region_class *class;
+    uint32_t warm_count, cold_count;
+    uint64_t warm[REGION_WORDS], cold[REGION_WORDS]; /* bit: block */
+    bool is_large;
+} region_head;
+
+_Static_assert(sizeof(region_head) <= REGION_HEAD_BYTES, "the head is in front of the first block");
+_Static_assert((VSI_REGION_BYTES - REGION_HEAD_BYTES) / VSI_BLOCK_BYTES_MIN <= REGION_WORDS * 64,
+               "each block has a bit");
+
+/* ---- lists and bits ------------------------------------------------------------------------- */
+
+static void link_init(region_link *list) {
+    list->next = list->before = list;
+}
+
+static void link_out(region_link *link) {
+    link->before->next = link->next;
+    link->next->before = link->before;
+}
+
+static void link_in(region_link *list, region_link *link) {
+    link->next = list->next;
+    link->before = list;
+    list->next->before = link;
+    list->next = link;
+}
+
+/* NULL: the list is empty. */
+static region_head *link_first(region_link *list) {
+    return list->next == list ? NULL : (region_head *)(void *)list->next;
+}
+
+static bool bits_have(const uint64_t bits[REGION_WORDS], uint32_t at) {
+    return bits[at / 64] >> at % 64 & 1;
+}
+
+static void bits_flip(uint64_t bits[REGION_WORDS], uint32_t at) {
+    bits[at / 64] ^= (uint64_t)1 << at % 64;
+}
+
+/* There is one. */
+static uint32_t bits_first(const uint64_t bits[REGION_WORDS]) {
+    uint32_t word = bits[0] ? 0 : 1;
+    return word * 64 + (uint32_t)vsi_trailing_zeros(bits[word]);
+}
+
+/* ---- regions -------------------------------------------------------------------------------- */
+
+static uint8_t *region_block(region_head *region, uint32_t at) {
+    return (uint8_t *)region + REGION_HEAD_BYTES + at * region->class->block_bytes;
+}
+
+/* Where a block's region begins. */
+static region_head *region_of(void *block) {
+    return (region_head *)(void *)((uint8_t *)block - (uintptr_t)block % VSI_REGION_BYTES);
+}
+
+static uint32_t region_free_count(const region_head *region) {
+    return region->warm_count + region->cold_count;
+}
+
+/* Puts a region into the list that it belongs to now. */
+static void region_file(region_head *region) {
+    region_class *class = region->class;
+    link_in(region->warm_count   ? &class->some_warm
+            : region->cold_count ? &class->only_cold
+                                 : &class->none_free,
+            &region->link);
+}
+
+static void region_prefer(const vsi_regions *regions, region_head *region, bool is_large) {
+    if (region->is_large != is_large)
+        regions->pages->prefer(regions->pages->ctx, region, VSI_REGION_BYTES, is_large);
+    region->is_large = is_large;
+}
+
+/* A region without used blocks, not in a list yet. */
+static region_head *region_make(const vsi_regions *regions, region_class *class) {
+    const vsi_pages *pages = regions->pages;
+    region_head *region = pages->map(pages->ctx, VSI_REGION_BYTES);
+    if (!region)
+        return NULL;
+    bool is_large = class->used * class->block_bytes >= REGION_LARGE_FROM;
+    pages->prefer(pages->ctx, region, VSI_REGION_BYTES, is_large);
+    region->class = class;
+    region->is_large = is_large;
+    for (uint32_t at = 0; at < class->count; at++)
+        bits_flip(is_large ? region->warm : region->cold, at); /* keeps B2 */
+    *(is_large ? &region->warm_count : &region->cold_count) = class->count;
+    class->warm += region->warm_count;
+    VSI_POISON(region_block(region, 0), VSI_REGION_BYTES - REGION_HEAD_BYTES);
+    return region;
+}
+
+/* Gives a region back, of which no block is used; it is in no list. */
+static void region_drop(const vsi_regions *regions, region_head *region) {
+    region->class->warm -= region->warm_count;
+    VSI_UNPOISON(region, VSI_REGION_BYTES); /* whoever maps it next knows nothing of that */
+    regions->pages->unmap(regions->pages->ctx, region, VSI_REGION_BYTES);
+}
+
+/* The free blocks from `from` on that follow each other leave memory; returns the first one behind them. */
+static uint32_t region_give_back(const vsi_regions *regions, region_head *region, uint32_t from) {
+    uint32_t to = from, count = region->class->count;
+    while (to < count && (bits_have(region->warm, to) || bits_have(region->cold, to)))
+        to++;
+    uint8_t *end = to < count ? region_block(region, to) : (uint8_t *)region + VSI_REGION_BYTES;
+    uint8_t *first = region_block(region, from);
+    regions->pages->give_back(regions->pages->ctx, first, (size_t)(end - first));
+    return to;
+}
+
+/* Makes all warm blocks cold. */
+static void region_cool(const vsi_regions *regions, region_head *region) {
+    region_prefer(regions, region, false); /* keeps B2 */
+    for (uint32_t at = 0; at < region->class->count; at++)
+        if (bits_have(region->warm, at) || bits_have(region->cold, at))
+            at = region_give_back(regions, region, at);
+    for (int i = 0; i < REGION_WORDS; i++) {
+        region->cold[i] |= region->warm[i];
+        region->warm[i] = 0;
+    }
+    region->class->warm -= region->warm_count;
+    region->cold_count += region->warm_count;
+    region->warm_count = 0;
+}
+
+/* ---- classes; the lock is held -------------------------------------------------------------- */
+
+static size_t class_block_bytes(size_t bytes) {
+    return (bytes + REGION_ALIGN - 1) / REGION_ALIGN * REGION_ALIGN;
+}
+
+static region_class *class_find(const vsi_regions *regions, size_t bytes) {
+    region_class *class = regions->classes;
+    while (class && class->block_bytes != class_block_bytes(bytes))
+        class = class->next;
+    return class;
+}
+
+static region_class *class_make(vsi_regions *regions, size_t bytes) {
+    region_class *class = vsi_alloc_zeroed(regions->mem, sizeof *class);
+    if (!class)
+        return NULL;
+    class->block_bytes = class_block_bytes(bytes);
+    class->count = (uint32_t)((VSI_REGION_BYTES - REGION_HEAD_BYTES) / class->block_bytes);
+    link_init(&class->some_warm);
+    link_init(&class->only_cold);
+    link_init(&class->none_free);
+    class->next = regions->classes;
+    regions->classes = class;
+    return class;
+}
+
+/* A region with a free block, a warm one if there is any; it is in no list. NULL: the system refuses. */
+static region_head *class_region(const vsi_regions *regions, region_class *class) {
+    region_head *region = link_first(&class->some_warm);
+    if (!region)
+        region = link_first(&class->only_cold);
+    if (!region)
+        return region_make(regions, class);
+    link_out(&region->link);
+    return region;
+}
+
+/* NULL: no memory. */
+static uint8_t *class_take(const vsi_regions *regions, region_class *class) {
+    region_head *region = class_region(regions, class);
+    if (!region)
+        return NULL;
+    bool is_warm = region->warm_count;
+    uint32_t at = bits_first(is_warm ? region->warm : region->cold);
+    bits_flip(is_warm ? region->warm : region->cold, at);
+    --*(is_warm ? &region->warm_count : &region->cold_count);
+    class->warm -= is_warm;
+    class->used++;
+    if (!region->cold_count)
+        region_prefer(regions, region, true);
+    region_file(region);
+    return region_block(region, at);
+}
+
+/* The memory limit lets a sixteenth leave at once (store/budget), which then comes back. */
+static uint64_t class_warm_max(const region_class *class) {
+    bool is_large = class->used * class->block_bytes >= REGION_LARGE_FROM;
+    return class->used / REGION_WARM_SHARE + (is_large ? class->count : 0);
+}
+
+/* Gives memory back. */
+static void class_trim(const vsi_regions *regions, region_class *class) {
+    while (class->warm > class_warm_max(class)) { /* keeps B3 */
+        region_head *region = link_first(&class->some_warm);
+        link_out(&region->link);
+        if (region_free_count(region) == class->count) {
+            region_drop(regions, region);
+        } else {
+            region_cool(regions, region);
+            region_file(region);
+        }
+    }
+}
+
+/* A used block becomes a warm one. */
+static void class_take_back(const vsi_regions *regions, region_head *region, uint32_t at) {
+    region_class *class = region->class;
+    vsi_assert(!bits_have(region->warm, at) && !bits_have(region->cold, at));
+    bits_flip(region->warm, at);
+    region->warm_count++;
+    class->warm++;
+    class->used--;
+    link_out(&region->link);
+    region_file(region);
+    class_trim(regions, class);
+}
+
+static void class_free(const vsi_regions *regions, region_class *class) {
+    region_link *lists[] = {&class->some_warm, &class->only_cold, &class->none_free};
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+        for (region_head *first; (first = link_first(lists[i])) != NULL;) {
+            link_out(&first->link);
+            region_drop(regions, first);
+        }
+    vsi_free(regions->mem, class, sizeof *class);
+}
+
+/* ---- for the others ------------------------------------------------------------------------- */
+
+VSI_FN bool vsi_regions_init(vsi_regions *regions, vsi_mem *mem, const vsi_pages *pages) {
+    memset(regions, 0, sizeof *regions);
+    if (!vsi_mutex_init(&regions->lock))
+        return false;
+    regions->mem = mem;
+    regions->pages = pages;
+    mem->regions = pages ? regions : NULL;
+    return true;
+}
+
+VSI_FN void vsi_regions_close(vsi_regions *regions) {
+    regions->is_closing = true;
+}
+
+VSI_FN void vsi_regions_free(vsi_regions *regions) {
+    if (!regions->mem)
+        return;
+    while (regions->classes) {
+        region_class *class = regions->classes;
+        regions->classes = class->next;
+        class_free(regions, class);
+    }
+    regions->mem->regions = NULL;
+    regions->mem = NULL;
+    vsi_mutex_destroy(&regions->lock);
+}
+
+static bool block_is_in_region(const vsi_mem *mem, size_t bytes) {
+    return mem->regions && bytes >= VSI_BLOCK_BYTES_MIN && bytes <= VSI_BLOCK_BYTES_MAX;
+}
+
+VSI_FN void *vsi_block_alloc(vsi_mem *mem, size_t bytes) {
+    vsi_regions *regions = mem->regions;
+    if (!block_is_in_region(mem, bytes))
+        return vsi_alloc(mem, bytes);
+    vsi_mutex_lock(&regions->lock);
+    region_class *class = class_find(regions, bytes);
+    if (!class)
+        class = class_make(regions, bytes);
+    uint8_t *block = class ? class_take(regions, class) : NULL;
+    vsi_mutex_unlock(&regions->lock);
+    if (!block)
+        return NULL;
+    vsi_atomic_add(&mem->used_bytes, bytes);
+    VSI_UNPOISON(block, bytes);
+    return block;
+}
+
+VSI_FN void vsi_block_free(vsi_mem *mem, void *block, size_t bytes) {
+    vsi_regions *regions = mem->regions;
+    if (!block || !block_is_in_region(mem, bytes)) {
+        vsi_free(mem, block, bytes);
+        return;
+    }
+    vsi_atomic_add(&mem->used_bytes, 0 - (uint64_t)bytes);
+    if (regions->is_closing)
+        return;
+    region_head *region = region_of(block);
+    size_t off = (size_t)((uint8_t *)block - region_block(region, 0));
+    vsi_assert(region->class->block_bytes == class_block_bytes(bytes));
+    vsi_assert(off % class_block_bytes(bytes) == 0);
+    VSI_POISON(block, bytes);
+    vsi_mutex_lock(&regions->lock);
+    class_take_back(regions, region, (uint32_t)(off / class_block_bytes(bytes)));
+    vsi_mutex_unlock(&regions->lock);
 }
 /* ---- base/bytes.h ---------------------------------------------------------------------------------- */
 /* bytes.h - numbers in files: little-endian, any alignment. */
@@ -4232,6 +4624,80 @@ VSI_FN void vsi_memory_vfs_destroy(vs_vfs *vfs) {
     vsi_mem_init(&mem, &fs->mem.hook);
     vsi_free(&mem, fs, sizeof *fs);
 }
+/* ---- os/pages.h ---------------------------------------------------------------------------------- */
+/* pages.h - memory straight from the system, for base/region. */
+#ifndef VSI_OS_PAGES_H
+#define VSI_OS_PAGES_H
+
+/* uses base/region.h */
+
+VSI_FN const vsi_pages *
+vsi_system_pages(void); /* NULL where there are no large ones for the asking */
+
+#endif
+/* ---- os/pages.c ---------------------------------------------------------------------------------- */
+/* pages.c - anonymous memory. */
+/* uses os/pages.h */
+
+#if defined(VSI_POSIX) && defined(MADV_HUGEPAGE)
+
+static void *pages_mmap(size_t bytes) {
+    void *first = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return first == MAP_FAILED ? NULL : first;
+}
+
+/* What is mapped is seldom aligned by itself: of twice as much the part is kept that is. */
+static void *pages_map(void *ctx, size_t bytes) {
+    (void)ctx;
+    uint8_t *first = pages_mmap(bytes);
+    if (!first || (uintptr_t)first % bytes == 0)
+        return first;
+    munmap(first, bytes);
+    first = pages_mmap(2 * bytes);
+    if (!first)
+        return NULL;
+    size_t before = (size_t)(0 - (uintptr_t)first) % bytes;
+    if (before)
+        munmap(first, before);
+    munmap(first + before + bytes, bytes - before);
+    return first + before;
+}
+
+static void pages_unmap(void *ctx, void *first, size_t bytes) {
+    (void)ctx;
+    munmap(first, bytes);
+}
+
+/* A system without large pages refuses, and all goes on without. */
+static void pages_prefer(void *ctx, void *first, size_t bytes, bool is_large) {
+    (void)ctx;
+    madvise(first, bytes, is_large ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+}
+
+static void pages_give_back(void *ctx, void *first, size_t bytes) {
+    (void)ctx;
+    size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+    size_t before = (size_t)(0 - (uintptr_t)first) % page_bytes;
+    if (bytes < before + page_bytes)
+        return;
+    madvise((uint8_t *)first + before, (bytes - before) / page_bytes * page_bytes, MADV_DONTNEED);
+}
+
+VSI_FN const vsi_pages *vsi_system_pages(void) {
+    static const vsi_pages pages = {.map = pages_map,
+                                    .unmap = pages_unmap,
+                                    .prefer = pages_prefer,
+                                    .give_back = pages_give_back};
+    return &pages;
+}
+
+#else
+
+VSI_FN const vsi_pages *vsi_system_pages(void) {
+    return NULL;
+}
+
+#endif
 /* ---- math/element.h ---------------------------------------------------------------------------------- */
 /* element.h - element types of vectors: sizes, which metrics fit, checks and conversions. */
 #ifndef VSI_ELEMENT_H
@@ -13408,7 +13874,7 @@ VSI_FN const char *vsi_node_check(const uint8_t *page, uint32_t trailer_bytes) {
 #ifndef VSI_RESIDE_H
 #define VSI_RESIDE_H
 
-/* uses base/mem.h */
+/* uses base/region.h */
 
 enum { VSI_RESIDE_STRIPES = 16 };
 
@@ -13417,6 +13883,7 @@ typedef struct vsi_retired {
     struct vsi_retired *next;
     uint64_t epoch; /* in which it was retired */
     size_t bytes;   /* of the allocation */
+    bool is_block;  /* base/region */
 } vsi_retired;
 
 /* Threads count themselves in different cache lines. */
@@ -13452,6 +13919,7 @@ VSI_FN bool vsi_stay_renew(vsi_reside *reside, vsi_stay *stay);
 
 /* Frees it, now or later. Nobody who enters from now on can reach it. */
 VSI_FN void vsi_retire(vsi_reside *reside, vsi_retired *retired, size_t bytes);
+VSI_FN void vsi_retire_block(vsi_reside *reside, vsi_retired *retired, size_t bytes);
 /* Moves the epoch on by up to two, as far as those who stay let it, and returns it. What left its table in
  * epoch e can be looked at by nobody in e + 2. */
 VSI_FN uint64_t vsi_reside_advance(vsi_reside *reside);
@@ -13482,7 +13950,10 @@ static void reside_free_first(vsi_reside *reside) {
     vsi_retired *gone = reside->first;
     reside->first = gone->next;
     vsi_atomic_add(&reside->waiting_bytes, 0 - (uint64_t)gone->bytes);
-    vsi_free(reside->mem, gone, gone->bytes);
+    if (gone->is_block)
+        vsi_block_free(reside->mem, gone, gone->bytes);
+    else
+        vsi_free(reside->mem, gone, gone->bytes);
 }
 
 VSI_FN void vsi_reside_free(vsi_reside *reside) {
@@ -13527,9 +13998,10 @@ VSI_FN bool vsi_stay_renew(vsi_reside *reside, vsi_stay *stay) {
 
 /* ---- what waits ----------------------------------------------------------------------------- */
 
-VSI_FN void vsi_retire(vsi_reside *reside, vsi_retired *retired, size_t bytes) {
+static void reside_wait(vsi_reside *reside, vsi_retired *retired, size_t bytes, bool is_block) {
     vsi_mutex_lock(&reside->lock);
     retired->next = NULL;
+    retired->is_block = is_block;
     retired->bytes = bytes;
     retired->epoch = vsi_ordered_load(&reside->epoch);
     if (reside->first)
@@ -13539,6 +14011,14 @@ VSI_FN void vsi_retire(vsi_reside *reside, vsi_retired *retired, size_t bytes) {
     reside->last = retired;
     vsi_atomic_add(&reside->waiting_bytes, bytes);
     vsi_mutex_unlock(&reside->lock);
+}
+
+VSI_FN void vsi_retire(vsi_reside *reside, vsi_retired *retired, size_t bytes) {
+    reside_wait(reside, retired, bytes, false);
+}
+
+VSI_FN void vsi_retire_block(vsi_reside *reside, vsi_retired *retired, size_t bytes) {
+    reside_wait(reside, retired, bytes, true);
 }
 
 /* Goes to the next epoch unless someone is left of the last one; the lock is held. */
@@ -16780,8 +17260,10 @@ static vsi_pager *slabs_pager(const vsi_slabs *slabs);
 
 /* Of one that is, or was to be, in the table. */
 static void slab_free(const vsi_slabs *slabs, slab_head *slab) {
-    if (slab)
-        vsi_free(slabs->mem, slab, slab->is_mapped ? sizeof(slab_mapped) : slab_bytes(slabs));
+    if (slab && slab->is_mapped)
+        vsi_free(slabs->mem, slab, sizeof(slab_mapped));
+    else
+        vsi_block_free(slabs->mem, slab, slab_bytes(slabs));
 }
 
 VSI_FN void vsi_slabs_free(vsi_slabs *slabs) {
@@ -16917,11 +17399,13 @@ static vs_status slabs_reserve(vsi_err *err, vsi_slabs *slabs, uint32_t at) {
 static void slab_take_out(const vsi_slabs *slabs, vsi_pager *pager, vsi_atomic_ptr *place,
                           void *instead) {
     slab_head *slab = vsi_atomic_ptr_load(place);
-    bool is_mapped = slab->is_mapped;
     vsi_atomic_ptr_store(place, instead); /* keeps L1 */
-    if (is_mapped)
+    if (slab->is_mapped) {
         vsi_windows_leave(&pager->windows, &((slab_mapped *)(void *)slab)->sight);
-    vsi_retire(&pager->reside, &slab->retired, is_mapped ? sizeof(slab_mapped) : slab_bytes(slabs));
+        vsi_retire(&pager->reside, &slab->retired, sizeof(slab_mapped));
+    } else {
+        vsi_retire_block(&pager->reside, &slab->retired, slab_bytes(slabs));
+    }
 }
 
 /* Puts a slab into the table, where there is none or one in the mapped file; the slab lock is held. */
@@ -16941,9 +17425,10 @@ static vs_status slabs_put(vsi_err *err, vsi_slabs *slabs, uint32_t at, slab_hea
 }
 
 static vs_status slab_new(vsi_err *err, vsi_slabs *slabs, void **out_slab) {
-    slab_head *slab = vsi_alloc_zeroed(slabs->mem, slab_bytes(slabs));
+    slab_head *slab = vsi_block_alloc(slabs->mem, slab_bytes(slabs));
     if (!slab)
         return vsi_fail_nomem(err, slab_bytes(slabs));
+    memset(slab, 0, slab_bytes(slabs));
     vsi_atomic_set(&slab->is_wanted, 1);
     slab->rows = slab_rows(slab);
     *out_slab = slab;
@@ -22905,6 +23390,7 @@ typedef struct vsi_engine_config {
     vs_log_fn log_fn;       /* NULL: no messages */
     void *log_ctx;
     vsi_watcher *watcher;   /* borrowed; NULL: nobody watches long calls */
+    const vsi_pages *pages; /* of slabs; NULL: they come from mem like all else */
     const vsi_codes *codes; /* kernels for codes, borrowed; NULL: the best ones */
 } vsi_engine_config;
 
@@ -22917,6 +23403,7 @@ typedef struct vsi_asker {
 typedef struct vsi_engine {
     vsi_engine_config config;
     vsi_mem *mem;
+    vsi_regions regions;           /* of mem */
     char path[VSI_PATH_BYTES_MAX]; /* absolute */
     vsi_file data;
     vsi_metas metas;
@@ -23067,6 +23554,7 @@ VSI_FN vs_status vsi_engine_settle_metas(vsi_err *err, vsi_engine *engine) {
 
 VSI_FN void vsi_engine_free(vsi_engine *engine) {
     vsi_mem *mem = engine->mem;
+    vsi_regions_close(&engine->regions);
     vsi_windows_free(
         &engine->pager.windows); /* first: then slabs go without its lock, see vsi_windows_leave */
     vsi_log_free(&engine->log);
@@ -23078,14 +23566,17 @@ VSI_FN void vsi_engine_free(vsi_engine *engine) {
     vsi_cond_destroy(&engine->log_moved);
     vsi_mutex_destroy(&engine->log_lock);
     vsi_cond_destroy(&engine->role_free);
+    vsi_regions_free(&engine->regions);
     vsi_free(mem, engine, sizeof *engine);
 }
 
 static bool engine_init(vsi_engine *engine) {
     vsi_cow_init(&engine->cow, engine->mem);
     engine->cow.pager = &engine->pager;
-    if (!vsi_cond_init(&engine->role_free))
+    if (!vsi_regions_init(&engine->regions, engine->mem, engine->config.pages))
         return false;
+    if (!vsi_cond_init(&engine->role_free))
+        goto fail_regions;
     if (!vsi_mutex_init(&engine->log_lock))
         goto fail_role;
     if (!vsi_cond_init(&engine->log_moved))
@@ -23108,6 +23599,8 @@ fail_lock:
     vsi_mutex_destroy(&engine->log_lock);
 fail_role:
     vsi_cond_destroy(&engine->role_free);
+fail_regions:
+    vsi_regions_free(&engine->regions);
     return false;
 }
 
@@ -28678,6 +29171,7 @@ VSI_FN vs_status vsi_database_open(const vsi_source *source, const vs_open_optio
 /* uses api/database.h */
 /* uses math/dispatch.h */
 /* uses os/memory.h */
+/* uses os/pages.h */
 /* uses os/posix.h */
 
 /* ---- messages ------------------------------------------------------------------------------- */
@@ -28831,6 +29325,7 @@ static vs_status open_database(vsi_err *err, const vsi_source *source,
         .log_fn = options->log,
         .log_ctx = options->log_ctx,
         .watcher = &db->watcher,
+        .pages = options->allocator ? NULL : vsi_system_pages(),
         .codes = vsi_codes_choose(options->cpu),
     };
     db->process_id = options->vfs->process_id(options->vfs->ctx);

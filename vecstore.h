@@ -378,7 +378,7 @@ typedef struct vs_open_options {
     uint32_t flags;                /* VS_OPEN_... */
     const vs_vfs *vfs;             /* NULL: vs_vfs_posix(), for ":memory:" one of its own; must
                                       outlive the database */
-    const vs_allocator *allocator; /* NULL: malloc; copied */
+    const vs_allocator *allocator; /* NULL: malloc, and on Linux large pages; copied */
     vs_log_fn log;                 /* NULL: no messages */
     void *log_ctx;
     const char *cpu;          /* NULL: the best of vs_cpu_features, else one of its names */
@@ -402,7 +402,11 @@ typedef struct vs_open_options {
  * database, of vs_stats.memory_bytes, reaches the limit. Then what nobody has asked for of late leaves,
  * changes that are not in a checkpoint are written to the file early, and searches read what does not fit
  * as they go. It never changes an answer. Memory goes beyond it for the moment by what single calls
- * need: a batch, a record, a search's hits, the trees that vs_check reads. */
+ * need: a batch, a record, a search's hits, the trees that vs_check reads.
+ *
+ * Without an allocator of the host, vectors lie in pages of 2 MiB where the system gives them for the asking
+ * (Linux), but for the first 4 MiB of each size of row. A part of such pages may be unused and counts nowhere:
+ * up to an eighth of what the vectors take, and 2 MiB for each size of row. */
 #define VS_NO_LIMIT UINT64_MAX
 #define VS_NO_WAIT  UINT32_MAX
 

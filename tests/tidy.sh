@@ -11,9 +11,9 @@ check "exports only vs_ names" "! nm --defined-only -g '$object' | awk '{print \
 
 # Memory, strings, files, clocks and locks of libc; nothing that prints, exits or reads the environment.
 allowed='^(__errno_location|bcmp|__error|___errno|__xpg_strerror_r|strerror_r|clock_gettime|close|fchmod|fchown|fcntl|fcntl64|
-fdatasync|free|fstat|fstat64|fsync|ftruncate|ftruncate64|geteuid|getpid|memchr|memcmp|memcpy|memmove|memset|
+fdatasync|free|fstat|fstat64|fsync|ftruncate|ftruncate64|geteuid|getpid|madvise|memchr|memcmp|memcpy|memmove|memset|
 mmap|mmap64|munmap|open|open64|posix_fallocate|posix_fallocate64|pread|pread64|pwrite|pwrite64|read|
-realloc|readlink|realpath|snprintf|sqrt|stat|stat64|strchr|strcmp|strlen|strrchr|strstr|syscall|unlink|vsnprintf|pthread_[a-z_]*|ZSTD_[A-Za-z0-9_]*|
+realloc|readlink|realpath|snprintf|sqrt|stat|stat64|strchr|strcmp|strlen|strrchr|strstr|syscall|sysconf|unlink|vsnprintf|pthread_[a-z_]*|ZSTD_[A-Za-z0-9_]*|
 __stack_chk_fail|_GLOBAL_OFFSET_TABLE_|__assert_fail)$'
 allowed=$(printf '%s' "$allowed" | tr -d '\n')
 check "imports only from the list" "! nm -u '$object' | awk '{print \$2}' | sed 's/@.*//' |

@@ -470,6 +470,88 @@ VT_TEST(slabs_that_left_memory_come_back_unchanged) {
     }
 }
 
+/* Regions of the system, counted, which has none to give when it refuses. */
+static struct {
+    size_t maps;
+    bool refuses;
+} supply;
+
+static void *supply_map(void *ctx, size_t bytes) {
+    (void)ctx;
+    void *first = supply.refuses ? NULL : aligned_alloc(bytes, bytes);
+    supply.maps += first != NULL;
+    return first ? memset(first, 0, bytes) : NULL;
+}
+
+static void supply_unmap(void *ctx, void *first, size_t bytes) {
+    (void)ctx;
+    (void)bytes;
+    supply.maps--;
+    free(first);
+}
+
+static void supply_prefer(void *ctx, void *first, size_t bytes, bool is_large) {
+    (void)ctx;
+    (void)first;
+    (void)bytes;
+    (void)is_large;
+}
+
+static void supply_give_back(void *ctx, void *first, size_t bytes) {
+    (void)ctx;
+    (void)first;
+    (void)bytes;
+}
+
+static const vsi_pages supply_pages = {NULL, supply_map, supply_unmap, supply_prefer,
+                                       supply_give_back};
+
+VT_TEST(slabs_in_regions_leave_them_and_come_back_unchanged) {
+    enum { SLABS = 400 };
+    filed one, *d = &one;
+    vsi_regions regions;
+    begin_filed(d, 512);
+    VT_CHECK(vsi_regions_init(&regions, &d->f.mem, &supply_pages));
+    for (uint32_t at = 0; at < SLABS; at++)
+        fill_slab(d, at, 1);
+    VT_EQ(supply.maps, (SLABS + 126) / 127);
+    OK(vsi_slabs_write_back(&d->f.err, &d->slabs, &d->pager, UINT64_MAX));
+    uint64_t full = used(d);
+    evict_all(d);
+    VT_CHECK(used(d) + (uint64_t)SLABS * 16384 <= full && !supply.maps);
+    for (int round = 0; round < 2; round++) {
+        for (uint32_t at = 0; at < SLABS; at++)
+            check_slab(d, at, 1);
+        VT_EQ(supply.maps, (SLABS + 126) / 127);
+    }
+    vsi_regions_close(&regions);
+    vsi_slabs_free(&d->slabs);
+    vsi_regions_free(&regions);
+    VT_EQ(supply.maps, 0);
+    end_filed(d);
+}
+
+VT_TEST(a_slab_that_the_system_has_no_pages_for_is_out_of_memory) {
+    fixture f;
+    vsi_slabs slabs;
+    vsi_regions regions;
+    uint8_t *row = NULL;
+    begin(&f);
+    init(&f, &slabs, 512);
+    VT_CHECK(vsi_regions_init(&regions, &f.mem, &supply_pages));
+    supply.refuses = true;
+    for (int i = 0; i < 3; i++)
+        VT_EQ(vsi_slab_make_row(&f.err, &slabs, 5, &row), VS_ERR_NOMEM);
+    VT_CHECK(!row && has_no_row(&slabs, 5));
+    supply.refuses = false;
+    fill_row(make_row(&f, &slabs, 5), 5, 512);
+    VT_CHECK(is_row_of(get_row(&slabs, 5), 5, 512));
+    vsi_slabs_free(&slabs);
+    vsi_regions_free(&regions);
+    VT_EQ(supply.maps, 0);
+    end(&f, &slabs);
+}
+
 VT_TEST(dirty_slabs_never_leave_memory) {
     enum { SLABS = 12 };
     filed one, *d = &one;

@@ -2,6 +2,7 @@
 #include "api/database.h"
 #include "math/dispatch.h"
 #include "os/memory.h"
+#include "os/pages.h"
 #include "os/posix.h"
 
 /* ---- messages ------------------------------------------------------------------------------- */
@@ -155,6 +156,7 @@ static vs_status open_database(vsi_err *err, const vsi_source *source,
         .log_fn = options->log,
         .log_ctx = options->log_ctx,
         .watcher = &db->watcher,
+        .pages = options->allocator ? NULL : vsi_system_pages(),
         .codes = vsi_codes_choose(options->cpu),
     };
     db->process_id = options->vfs->process_id(options->vfs->ctx);

@@ -7,6 +7,8 @@
 typedef struct vsi_mem {
     vs_allocator hook;
     vsi_atomic_u64 used_bytes;
+    struct vsi_regions
+        *regions; /* borrowed: where blocks are cut from (base/region); NULL: nowhere */
 } vsi_mem;
 
 VSI_FN void vsi_mem_init(vsi_mem *mem, const vs_allocator *allocator); /* NULL: malloc */

@@ -146,6 +146,24 @@
 #define VSI_TARGET_DOTPROD "arch=armv8.2-a+dotprod"
 #endif
 
+#if defined(__SANITIZE_ADDRESS__)
+#define VSI_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define VSI_ASAN 1
+#endif
+#endif
+
+/* Memory that is kept but holds nothing: AddressSanitizer reports who looks at it. */
+#if defined(VSI_ASAN)
+#include <sanitizer/asan_interface.h>
+#define VSI_POISON(first, bytes)   ASAN_POISON_MEMORY_REGION(first, bytes)
+#define VSI_UNPOISON(first, bytes) ASAN_UNPOISON_MEMORY_REGION(first, bytes)
+#else
+#define VSI_POISON(first, bytes)   ((void)(first), (void)(bytes))
+#define VSI_UNPOISON(first, bytes) ((void)(first), (void)(bytes))
+#endif
+
 /* What the code itself guarantees; on in tests (-DVSI_DEBUG), gone in release. */
 #ifdef VSI_DEBUG
 #define vsi_assert(claim) ((claim) ? (void)0 : __builtin_trap())

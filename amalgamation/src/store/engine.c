@@ -46,6 +46,7 @@ VSI_FN vs_status vsi_engine_settle_metas(vsi_err *err, vsi_engine *engine) {
 
 VSI_FN void vsi_engine_free(vsi_engine *engine) {
     vsi_mem *mem = engine->mem;
+    vsi_regions_close(&engine->regions);
     vsi_windows_free(
         &engine->pager.windows); /* first: then slabs go without its lock, see vsi_windows_leave */
     vsi_log_free(&engine->log);
@@ -57,14 +58,17 @@ VSI_FN void vsi_engine_free(vsi_engine *engine) {
     vsi_cond_destroy(&engine->log_moved);
     vsi_mutex_destroy(&engine->log_lock);
     vsi_cond_destroy(&engine->role_free);
+    vsi_regions_free(&engine->regions);
     vsi_free(mem, engine, sizeof *engine);
 }
 
 static bool engine_init(vsi_engine *engine) {
     vsi_cow_init(&engine->cow, engine->mem);
     engine->cow.pager = &engine->pager;
-    if (!vsi_cond_init(&engine->role_free))
+    if (!vsi_regions_init(&engine->regions, engine->mem, engine->config.pages))
         return false;
+    if (!vsi_cond_init(&engine->role_free))
+        goto fail_regions;
     if (!vsi_mutex_init(&engine->log_lock))
         goto fail_role;
     if (!vsi_cond_init(&engine->log_moved))
@@ -87,6 +91,8 @@ fail_lock:
     vsi_mutex_destroy(&engine->log_lock);
 fail_role:
     vsi_cond_destroy(&engine->role_free);
+fail_regions:
+    vsi_regions_free(&engine->regions);
     return false;
 }
 

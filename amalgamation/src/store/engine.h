@@ -29,6 +29,7 @@ typedef struct vsi_engine_config {
     vs_log_fn log_fn;       /* NULL: no messages */
     void *log_ctx;
     vsi_watcher *watcher;   /* borrowed; NULL: nobody watches long calls */
+    const vsi_pages *pages; /* of slabs; NULL: they come from mem like all else */
     const vsi_codes *codes; /* kernels for codes, borrowed; NULL: the best ones */
 } vsi_engine_config;
 
@@ -41,6 +42,7 @@ typedef struct vsi_asker {
 typedef struct vsi_engine {
     vsi_engine_config config;
     vsi_mem *mem;
+    vsi_regions regions;           /* of mem */
     char path[VSI_PATH_BYTES_MAX]; /* absolute */
     vsi_file data;
     vsi_metas metas;

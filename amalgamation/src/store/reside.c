@@ -17,7 +17,10 @@ static void reside_free_first(vsi_reside *reside) {
     vsi_retired *gone = reside->first;
     reside->first = gone->next;
     vsi_atomic_add(&reside->waiting_bytes, 0 - (uint64_t)gone->bytes);
-    vsi_free(reside->mem, gone, gone->bytes);
+    if (gone->is_block)
+        vsi_block_free(reside->mem, gone, gone->bytes);
+    else
+        vsi_free(reside->mem, gone, gone->bytes);
 }
 
 VSI_FN void vsi_reside_free(vsi_reside *reside) {
@@ -62,9 +65,10 @@ VSI_FN bool vsi_stay_renew(vsi_reside *reside, vsi_stay *stay) {
 
 /* ---- what waits ----------------------------------------------------------------------------- */
 
-VSI_FN void vsi_retire(vsi_reside *reside, vsi_retired *retired, size_t bytes) {
+static void reside_wait(vsi_reside *reside, vsi_retired *retired, size_t bytes, bool is_block) {
     vsi_mutex_lock(&reside->lock);
     retired->next = NULL;
+    retired->is_block = is_block;
     retired->bytes = bytes;
     retired->epoch = vsi_ordered_load(&reside->epoch);
     if (reside->first)
@@ -74,6 +78,14 @@ VSI_FN void vsi_retire(vsi_reside *reside, vsi_retired *retired, size_t bytes) {
     reside->last = retired;
     vsi_atomic_add(&reside->waiting_bytes, bytes);
     vsi_mutex_unlock(&reside->lock);
+}
+
+VSI_FN void vsi_retire(vsi_reside *reside, vsi_retired *retired, size_t bytes) {
+    reside_wait(reside, retired, bytes, false);
+}
+
+VSI_FN void vsi_retire_block(vsi_reside *reside, vsi_retired *retired, size_t bytes) {
+    reside_wait(reside, retired, bytes, true);
 }
 
 /* Goes to the next epoch unless someone is left of the last one; the lock is held. */

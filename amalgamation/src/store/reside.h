@@ -8,7 +8,7 @@
 #ifndef VSI_RESIDE_H
 #define VSI_RESIDE_H
 
-#include "base/mem.h"
+#include "base/region.h"
 
 enum { VSI_RESIDE_STRIPES = 16 };
 
@@ -17,6 +17,7 @@ typedef struct vsi_retired {
     struct vsi_retired *next;
     uint64_t epoch; /* in which it was retired */
     size_t bytes;   /* of the allocation */
+    bool is_block;  /* base/region */
 } vsi_retired;
 
 /* Threads count themselves in different cache lines. */
@@ -52,6 +53,7 @@ VSI_FN bool vsi_stay_renew(vsi_reside *reside, vsi_stay *stay);
 
 /* Frees it, now or later. Nobody who enters from now on can reach it. */
 VSI_FN void vsi_retire(vsi_reside *reside, vsi_retired *retired, size_t bytes);
+VSI_FN void vsi_retire_block(vsi_reside *reside, vsi_retired *retired, size_t bytes);
 /* Moves the epoch on by up to two, as far as those who stay let it, and returns it. What left its table in
  * epoch e can be looked at by nobody in e + 2. */
 VSI_FN uint64_t vsi_reside_advance(vsi_reside *reside);

@@ -101,8 +101,10 @@ static vsi_pager *slabs_pager(const vsi_slabs *slabs);
 
 /* Of one that is, or was to be, in the table. */
 static void slab_free(const vsi_slabs *slabs, slab_head *slab) {
-    if (slab)
-        vsi_free(slabs->mem, slab, slab->is_mapped ? sizeof(slab_mapped) : slab_bytes(slabs));
+    if (slab && slab->is_mapped)
+        vsi_free(slabs->mem, slab, sizeof(slab_mapped));
+    else
+        vsi_block_free(slabs->mem, slab, slab_bytes(slabs));
 }
 
 VSI_FN void vsi_slabs_free(vsi_slabs *slabs) {
@@ -238,11 +240,13 @@ static vs_status slabs_reserve(vsi_err *err, vsi_slabs *slabs, uint32_t at) {
 static void slab_take_out(const vsi_slabs *slabs, vsi_pager *pager, vsi_atomic_ptr *place,
                           void *instead) {
     slab_head *slab = vsi_atomic_ptr_load(place);
-    bool is_mapped = slab->is_mapped;
     vsi_atomic_ptr_store(place, instead); /* keeps L1 */
-    if (is_mapped)
+    if (slab->is_mapped) {
         vsi_windows_leave(&pager->windows, &((slab_mapped *)(void *)slab)->sight);
-    vsi_retire(&pager->reside, &slab->retired, is_mapped ? sizeof(slab_mapped) : slab_bytes(slabs));
+        vsi_retire(&pager->reside, &slab->retired, sizeof(slab_mapped));
+    } else {
+        vsi_retire_block(&pager->reside, &slab->retired, slab_bytes(slabs));
+    }
 }
 
 /* Puts a slab into the table, where there is none or one in the mapped file; the slab lock is held. */
@@ -262,9 +266,10 @@ static vs_status slabs_put(vsi_err *err, vsi_slabs *slabs, uint32_t at, slab_hea
 }
 
 static vs_status slab_new(vsi_err *err, vsi_slabs *slabs, void **out_slab) {
-    slab_head *slab = vsi_alloc_zeroed(slabs->mem, slab_bytes(slabs));
+    slab_head *slab = vsi_block_alloc(slabs->mem, slab_bytes(slabs));
     if (!slab)
         return vsi_fail_nomem(err, slab_bytes(slabs));
+    memset(slab, 0, slab_bytes(slabs));
     vsi_atomic_set(&slab->is_wanted, 1);
     slab->rows = slab_rows(slab);
     *out_slab = slab;
