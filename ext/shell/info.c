@@ -260,12 +260,14 @@ static void print_alias(void *ctx, const char *alias) {
 static int print_schema(void *ctx, const store_use *use, const vs_collection_info *info) {
     schema *s = ctx;
     field_list fields;
+    char index[4 * VS_INDEX_BYTES_MAX + 8];
     if (fields_load(use, info, &fields) != SHELL_OK)
         return SHELL_FAILED;
     fputs("create", s->out);
+    text_quote(info->index, index, sizeof index);
     if (fields_are_plain(&fields))
         fprintf(s->out, " --dim %lu --type %s --metric %s --index %s", (unsigned long)info->dim,
-                vs_type_name(info->type), vs_metric_name(info->metric), info->index);
+                vs_type_name(info->type), vs_metric_name(info->metric), index);
     else
         fields_print(s->out, &fields);
     if (info->max_records)

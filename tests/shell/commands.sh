@@ -212,6 +212,13 @@ prints "schema prints commands" "create --dim 2 --type f32 --metric l2 --index a
 "$vecstore" copied.db <schema
 vs copied.db schema
 holds "... that make the same collections" cmp schema out
+vs codes.db create c --dim 3 --index "flat(codes=rq4)"
+vs codes.db schema
+cp out schema
+"$vecstore" again.db <schema
+vs again.db schema
+holds "... also of an index that needs quotes" cmp schema out
+holds "... which is there" grep -q "'flat(codes=rq4)'" schema
 vs db schema c
 same "... or one of them" 1 "$(wc -l <out | tr -d ' ')"
 vs db schema nosuch
