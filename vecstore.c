@@ -27985,6 +27985,9 @@ typedef struct vsi_exact_ask {
     uint32_t excluded;   /* the record in this slot is not wanted; VSI_SLOT_NONE */
     const vs_hit *after; /* only what comes behind this hit is wanted; NULL: everything. Borrowed */
     vsi_watch *watch;    /* rows are its steps, once for each query; borrowed */
+    void *
+        memory; /* [memory_bytes] aligned for anything; what it is too small for is done without. Borrowed */
+    size_t memory_bytes;
 } vsi_exact_ask;
 
 /* A query, and what is nearest to it. */
@@ -27995,15 +27998,16 @@ typedef struct vsi_exact_query {
     vsi_score score; /* the scan's */
 } vsi_exact_query;
 
-/* Memory that a scan of a field for so many queries can use; 0: none. */
+/* Memory that a scan of a field for so many queries can use; 0: none. With codes that another thread makes meanwhile it could be
+ * more. */
 VSI_FN size_t vsi_exact_bytes(const vsi_coll *coll, uint32_t field, size_t count);
 
 /* Offers every record of coll that has the field's vector to the queries' topks, and sorts these; each row is read once for
- * all of them. memory [vsi_exact_bytes], aligned for anything. stay is the caller's, who holds nothing else by
+ * all of them. stay is the caller's, who holds nothing else by
  * it: it is renewed on the way. VS_ERR_INTERRUPTED, VS_ERR_TIMEOUT. */
 VS_NODISCARD VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_coll *coll,
                                              const vsi_exact_ask *ask, vsi_exact_query *queries,
-                                             size_t count, void *memory, vsi_stay *stay);
+                                             size_t count, vsi_stay *stay);
 
 /* The distance of two vectors of a field, as a scan would find it. query is aligned as above. */
 VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_field *field,
@@ -28302,42 +28306,51 @@ VSI_FN size_t vsi_exact_bytes(const vsi_coll *coll, uint32_t at, size_t count) {
     return vsi_tile_fits(field, count) ? vsi_tile_bytes(field, count) : 0;
 }
 
+/* Chooses what says which rows need not be scored. */
+static void exact_begin(exact_scan *scan, vsi_sieve *sieve, vsi_tile *tile) {
+    const vsi_exact_ask *ask = scan->ask;
+    const vsi_field *field = scan->field;
+    const size_t count = scan->count, bytes = ask->memory_bytes;
+    if (exact_sifts(scan->coll, ask->field, count) && bytes >= vsi_sieve_bytes(field, count)) {
+        scan->sieve = sieve;
+        vsi_sieve_begin(sieve, ask->kernels, scan->coll, ask->field, count, ask->memory);
+    } else if (vsi_tile_fits(field, count) && bytes >= vsi_tile_bytes(field, count)) {
+        scan->tile = tile;
+        vsi_tile_begin(tile, ask->kernels, field, count, ask->memory);
+        scan->tile_rows = tile->rows_max;
+    }
+    for (size_t i = 0; i < count; i++) {
+        vsi_exact_query *query = &scan->queries[i];
+        query->score = vsi_score_begin(ask->kernels, field, query->vector);
+        query->topk.order = exact_order;
+        query->topk.ctx = scan;
+        if (scan->tile)
+            vsi_tile_add(tile, i, query->vector);
+        if (scan->sieve)
+            vsi_sieve_add(sieve, i, query->vector);
+    }
+}
+
 VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_coll *coll, const vsi_exact_ask *ask,
-                                vsi_exact_query *queries, size_t count, void *memory,
-                                vsi_stay *stay) {
+                                vsi_exact_query *queries, size_t count, vsi_stay *stay) {
     vsi_tile tile;
     vsi_sieve sieve;
     exact_scan scan;
-    vsi_field *field = &coll->desc->field[ask->field];
     scan.coll = coll;
-    scan.field = field;
+    scan.field = &coll->desc->field[ask->field];
     scan.set = vsi_desc_set(coll->desc, ask->field);
     scan.ask = ask;
     scan.queries = queries;
     scan.count = count;
     scan.tile_rows = EXACT_TILE_ROWS;
-    scan.sieve = exact_sifts(coll, ask->field, count) ? &sieve : NULL;
-    scan.tile = !scan.sieve && vsi_tile_fits(field, count) ? &tile : NULL;
+    scan.tile = NULL;
+    scan.sieve = NULL;
     scan.err = err;
     scan.order_st = VS_OK;
     scan.orders = scan.breaths = 0;
     scan.stay = stay;
     scan.rows = scan.cells = scan.codes = (vsi_slab_aside){.buf = {.mem = coll->desc->cells.mem}};
-    if (scan.tile) {
-        vsi_tile_begin(&tile, ask->kernels, field, count, memory);
-        scan.tile_rows = tile.rows_max;
-    }
-    if (scan.sieve)
-        vsi_sieve_begin(&sieve, ask->kernels, coll, ask->field, count, memory);
-    for (size_t i = 0; i < count; i++) {
-        queries[i].score = vsi_score_begin(ask->kernels, field, queries[i].vector);
-        queries[i].topk.order = exact_order;
-        queries[i].topk.ctx = &scan;
-        if (scan.tile)
-            vsi_tile_add(&tile, i, queries[i].vector);
-        if (scan.sieve)
-            vsi_sieve_add(&sieve, i, queries[i].vector);
-    }
+    exact_begin(&scan, &sieve, &tile);
     vs_status st = exact_run(err, &scan);
     if (st == VS_OK)
         st = exact_finish(&scan);
@@ -28425,10 +28438,10 @@ static vs_status nearest_fill(vsi_err *err, vsi_nearest *nearest, const vsi_coll
     vs_hit after = {.distance = nearest->distance};
     /* What the scan wants, behind the query. */
     size_t front = (nearest->query.bytes + 63) / 64 * 64 - nearest->query.bytes;
-    size_t bytes = front + vsi_exact_bytes(coll, nearest->field, 1);
-    if (!vsi_buf_reserve(&nearest->query, bytes))
-        return vsi_fail_nomem(err, bytes);
-    void *memory = nearest->query.data + nearest->query.bytes + front;
+    ask->memory_bytes = vsi_exact_bytes(coll, nearest->field, 1);
+    if (!vsi_buf_reserve(&nearest->query, front + ask->memory_bytes))
+        return vsi_fail_nomem(err, front + ask->memory_bytes);
+    ask->memory = nearest->query.data + nearest->query.bytes + front;
     vsi_exact_query query = {.vector = nearest->query.data,
                              .topk = {.hits = (vs_hit *)(void *)nearest->chunk.data, .k = k}};
     if (last) {
@@ -28437,7 +28450,7 @@ static vs_status nearest_fill(vsi_err *err, vsi_nearest *nearest, const vsi_coll
     }
     ask->field = nearest->field;
     vsi_watch_count(ask->watch, VSI_EXACT_STEPS, coll->count);
-    vs_status st = vsi_exact_scan(err, coll, ask, &query, 1, memory, stay);
+    vs_status st = vsi_exact_scan(err, coll, ask, &query, 1, stay);
     if (st != VS_OK)
         return st;
     nearest->chunk.bytes = query.topk.count * sizeof(vs_hit);
@@ -32549,10 +32562,13 @@ static size_t search_round(size_t bytes) {
 /* Room for a query in the handle's buffer, for one before its bytes are in order, and for what a scan wants. */
 static vs_status search_reserve(vsi_err *err, search *s) {
     vsi_buf *scratch = &s->r.collection->scratch;
-    size_t bytes = search_round(2 * (size_t)s->field->vector_bytes) +
-                   vsi_exact_bytes(&s->r.coll, s->ask.field, 1);
+    size_t front = search_round(2 * (size_t)s->field->vector_bytes);
+    s->ask.memory_bytes = vsi_exact_bytes(&s->r.coll, s->ask.field, 1);
     scratch->bytes = 0;
-    return vsi_buf_reserve(scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
+    if (!vsi_buf_reserve(scratch, front + s->ask.memory_bytes))
+        return vsi_fail_nomem(err, front + s->ask.memory_bytes);
+    s->ask.memory = scratch->data + front;
+    return VS_OK;
 }
 
 /* The query, there. */
@@ -32600,10 +32616,8 @@ static void hits_point(const vs_collection *collection, vs_hit *hits, size_t cou
 
 /* Asks what is in the handle's buffer; hits come out sorted, their keys as hits_settle leaves them. */
 static vs_status search_run(vsi_err *err, search *s, vsi_topk *topk) {
-    uint8_t *vector = s->r.collection->scratch.data;
-    void *memory = vector + search_round(2 * (size_t)s->field->vector_bytes);
-    vsi_exact_query query = {.vector = vector, .topk = *topk};
-    vs_status st = vsi_exact_scan(err, &s->r.coll, &s->ask, &query, 1, memory, &s->r.view.stay);
+    vsi_exact_query query = {.vector = s->r.collection->scratch.data, .topk = *topk};
+    vs_status st = vsi_exact_scan(err, &s->r.coll, &s->ask, &query, 1, &s->r.view.stay);
     *topk = query.topk;
     vsi_atomic_add(&s->scored, query.scored);
     return st == VS_OK ? hits_settle(err, s, topk->hits, topk->count) : st;
@@ -32729,6 +32743,7 @@ typedef struct batch_pass {
     vsi_exact_query *queries;
     uint8_t *vectors, *scratch;
     void *memory;
+    size_t memory_bytes;
 } batch_pass;
 
 /* How many queries a pass takes. */
@@ -32741,8 +32756,8 @@ static vs_status batch_pass_reserve(vsi_err *err, const search *s, vsi_buf *buf,
     const vsi_field *field = s->field;
     size_t structs = search_round(pass->count * sizeof *pass->queries);
     size_t vectors = search_round(field->vector_bytes) * pass->count;
-    size_t bytes = structs + vectors + search_round(field->vector_bytes) +
-                   vsi_exact_bytes(&s->r.coll, s->ask.field, pass->count);
+    pass->memory_bytes = vsi_exact_bytes(&s->r.coll, s->ask.field, pass->count);
+    size_t bytes = structs + vectors + search_round(field->vector_bytes) + pass->memory_bytes;
     buf->bytes = 0;
     if (!vsi_buf_reserve(buf, bytes))
         return vsi_fail_nomem(err, bytes);
@@ -32774,8 +32789,10 @@ static vs_status batch_scan(vsi_err *err, const search_batch *b, batch_pass *pas
             return vsi_fail_in(err, "row %zu of %zu", at, b->count);
     }
     *out_failed = pass->first;
+    ask.memory = pass->memory;
+    ask.memory_bytes = pass->memory_bytes;
     if (st == VS_OK)
-        st = vsi_exact_scan(err, &s->r.coll, &ask, pass->queries, pass->count, pass->memory, stay);
+        st = vsi_exact_scan(err, &s->r.coll, &ask, pass->queries, pass->count, stay);
     for (size_t i = 0; st == VS_OK && i < pass->count; i++) {
         b->out_counts[pass->first + i] = pass->queries[i].topk.count;
         vsi_atomic_add(&s->scored, pass->queries[i].scored);

@@ -68,10 +68,13 @@ static size_t search_round(size_t bytes) {
 /* Room for a query in the handle's buffer, for one before its bytes are in order, and for what a scan wants. */
 static vs_status search_reserve(vsi_err *err, search *s) {
     vsi_buf *scratch = &s->r.collection->scratch;
-    size_t bytes = search_round(2 * (size_t)s->field->vector_bytes) +
-                   vsi_exact_bytes(&s->r.coll, s->ask.field, 1);
+    size_t front = search_round(2 * (size_t)s->field->vector_bytes);
+    s->ask.memory_bytes = vsi_exact_bytes(&s->r.coll, s->ask.field, 1);
     scratch->bytes = 0;
-    return vsi_buf_reserve(scratch, bytes) ? VS_OK : vsi_fail_nomem(err, bytes);
+    if (!vsi_buf_reserve(scratch, front + s->ask.memory_bytes))
+        return vsi_fail_nomem(err, front + s->ask.memory_bytes);
+    s->ask.memory = scratch->data + front;
+    return VS_OK;
 }
 
 /* The query, there. */
@@ -119,10 +122,8 @@ static void hits_point(const vs_collection *collection, vs_hit *hits, size_t cou
 
 /* Asks what is in the handle's buffer; hits come out sorted, their keys as hits_settle leaves them. */
 static vs_status search_run(vsi_err *err, search *s, vsi_topk *topk) {
-    uint8_t *vector = s->r.collection->scratch.data;
-    void *memory = vector + search_round(2 * (size_t)s->field->vector_bytes);
-    vsi_exact_query query = {.vector = vector, .topk = *topk};
-    vs_status st = vsi_exact_scan(err, &s->r.coll, &s->ask, &query, 1, memory, &s->r.view.stay);
+    vsi_exact_query query = {.vector = s->r.collection->scratch.data, .topk = *topk};
+    vs_status st = vsi_exact_scan(err, &s->r.coll, &s->ask, &query, 1, &s->r.view.stay);
     *topk = query.topk;
     vsi_atomic_add(&s->scored, query.scored);
     return st == VS_OK ? hits_settle(err, s, topk->hits, topk->count) : st;
@@ -248,6 +249,7 @@ typedef struct batch_pass {
     vsi_exact_query *queries;
     uint8_t *vectors, *scratch;
     void *memory;
+    size_t memory_bytes;
 } batch_pass;
 
 /* How many queries a pass takes. */
@@ -260,8 +262,8 @@ static vs_status batch_pass_reserve(vsi_err *err, const search *s, vsi_buf *buf,
     const vsi_field *field = s->field;
     size_t structs = search_round(pass->count * sizeof *pass->queries);
     size_t vectors = search_round(field->vector_bytes) * pass->count;
-    size_t bytes = structs + vectors + search_round(field->vector_bytes) +
-                   vsi_exact_bytes(&s->r.coll, s->ask.field, pass->count);
+    pass->memory_bytes = vsi_exact_bytes(&s->r.coll, s->ask.field, pass->count);
+    size_t bytes = structs + vectors + search_round(field->vector_bytes) + pass->memory_bytes;
     buf->bytes = 0;
     if (!vsi_buf_reserve(buf, bytes))
         return vsi_fail_nomem(err, bytes);
@@ -293,8 +295,10 @@ static vs_status batch_scan(vsi_err *err, const search_batch *b, batch_pass *pas
             return vsi_fail_in(err, "row %zu of %zu", at, b->count);
     }
     *out_failed = pass->first;
+    ask.memory = pass->memory;
+    ask.memory_bytes = pass->memory_bytes;
     if (st == VS_OK)
-        st = vsi_exact_scan(err, &s->r.coll, &ask, pass->queries, pass->count, pass->memory, stay);
+        st = vsi_exact_scan(err, &s->r.coll, &ask, pass->queries, pass->count, stay);
     for (size_t i = 0; st == VS_OK && i < pass->count; i++) {
         b->out_counts[pass->first + i] = pass->queries[i].topk.count;
         vsi_atomic_add(&s->scored, pass->queries[i].scored);

@@ -289,42 +289,51 @@ VSI_FN size_t vsi_exact_bytes(const vsi_coll *coll, uint32_t at, size_t count) {
     return vsi_tile_fits(field, count) ? vsi_tile_bytes(field, count) : 0;
 }
 
+/* Chooses what says which rows need not be scored. */
+static void exact_begin(exact_scan *scan, vsi_sieve *sieve, vsi_tile *tile) {
+    const vsi_exact_ask *ask = scan->ask;
+    const vsi_field *field = scan->field;
+    const size_t count = scan->count, bytes = ask->memory_bytes;
+    if (exact_sifts(scan->coll, ask->field, count) && bytes >= vsi_sieve_bytes(field, count)) {
+        scan->sieve = sieve;
+        vsi_sieve_begin(sieve, ask->kernels, scan->coll, ask->field, count, ask->memory);
+    } else if (vsi_tile_fits(field, count) && bytes >= vsi_tile_bytes(field, count)) {
+        scan->tile = tile;
+        vsi_tile_begin(tile, ask->kernels, field, count, ask->memory);
+        scan->tile_rows = tile->rows_max;
+    }
+    for (size_t i = 0; i < count; i++) {
+        vsi_exact_query *query = &scan->queries[i];
+        query->score = vsi_score_begin(ask->kernels, field, query->vector);
+        query->topk.order = exact_order;
+        query->topk.ctx = scan;
+        if (scan->tile)
+            vsi_tile_add(tile, i, query->vector);
+        if (scan->sieve)
+            vsi_sieve_add(sieve, i, query->vector);
+    }
+}
+
 VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_coll *coll, const vsi_exact_ask *ask,
-                                vsi_exact_query *queries, size_t count, void *memory,
-                                vsi_stay *stay) {
+                                vsi_exact_query *queries, size_t count, vsi_stay *stay) {
     vsi_tile tile;
     vsi_sieve sieve;
     exact_scan scan;
-    vsi_field *field = &coll->desc->field[ask->field];
     scan.coll = coll;
-    scan.field = field;
+    scan.field = &coll->desc->field[ask->field];
     scan.set = vsi_desc_set(coll->desc, ask->field);
     scan.ask = ask;
     scan.queries = queries;
     scan.count = count;
     scan.tile_rows = EXACT_TILE_ROWS;
-    scan.sieve = exact_sifts(coll, ask->field, count) ? &sieve : NULL;
-    scan.tile = !scan.sieve && vsi_tile_fits(field, count) ? &tile : NULL;
+    scan.tile = NULL;
+    scan.sieve = NULL;
     scan.err = err;
     scan.order_st = VS_OK;
     scan.orders = scan.breaths = 0;
     scan.stay = stay;
     scan.rows = scan.cells = scan.codes = (vsi_slab_aside){.buf = {.mem = coll->desc->cells.mem}};
-    if (scan.tile) {
-        vsi_tile_begin(&tile, ask->kernels, field, count, memory);
-        scan.tile_rows = tile.rows_max;
-    }
-    if (scan.sieve)
-        vsi_sieve_begin(&sieve, ask->kernels, coll, ask->field, count, memory);
-    for (size_t i = 0; i < count; i++) {
-        queries[i].score = vsi_score_begin(ask->kernels, field, queries[i].vector);
-        queries[i].topk.order = exact_order;
-        queries[i].topk.ctx = &scan;
-        if (scan.tile)
-            vsi_tile_add(&tile, i, queries[i].vector);
-        if (scan.sieve)
-            vsi_sieve_add(&sieve, i, queries[i].vector);
-    }
+    exact_begin(&scan, &sieve, &tile);
     vs_status st = exact_run(err, &scan);
     if (st == VS_OK)
         st = exact_finish(&scan);

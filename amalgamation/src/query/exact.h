@@ -18,6 +18,9 @@ typedef struct vsi_exact_ask {
     uint32_t excluded;   /* the record in this slot is not wanted; VSI_SLOT_NONE */
     const vs_hit *after; /* only what comes behind this hit is wanted; NULL: everything. Borrowed */
     vsi_watch *watch;    /* rows are its steps, once for each query; borrowed */
+    void *
+        memory; /* [memory_bytes] aligned for anything; what it is too small for is done without. Borrowed */
+    size_t memory_bytes;
 } vsi_exact_ask;
 
 /* A query, and what is nearest to it. */
@@ -28,15 +31,16 @@ typedef struct vsi_exact_query {
     vsi_score score; /* the scan's */
 } vsi_exact_query;
 
-/* Memory that a scan of a field for so many queries can use; 0: none. */
+/* Memory that a scan of a field for so many queries can use; 0: none. With codes that another thread makes meanwhile it could be
+ * more. */
 VSI_FN size_t vsi_exact_bytes(const vsi_coll *coll, uint32_t field, size_t count);
 
 /* Offers every record of coll that has the field's vector to the queries' topks, and sorts these; each row is read once for
- * all of them. memory [vsi_exact_bytes], aligned for anything. stay is the caller's, who holds nothing else by
+ * all of them. stay is the caller's, who holds nothing else by
  * it: it is renewed on the way. VS_ERR_INTERRUPTED, VS_ERR_TIMEOUT. */
 VS_NODISCARD VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_coll *coll,
                                              const vsi_exact_ask *ask, vsi_exact_query *queries,
-                                             size_t count, void *memory, vsi_stay *stay);
+                                             size_t count, vsi_stay *stay);
 
 /* The distance of two vectors of a field, as a scan would find it. query is aligned as above. */
 VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_field *field,

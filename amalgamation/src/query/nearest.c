@@ -35,10 +35,10 @@ static vs_status nearest_fill(vsi_err *err, vsi_nearest *nearest, const vsi_coll
     vs_hit after = {.distance = nearest->distance};
     /* What the scan wants, behind the query. */
     size_t front = (nearest->query.bytes + 63) / 64 * 64 - nearest->query.bytes;
-    size_t bytes = front + vsi_exact_bytes(coll, nearest->field, 1);
-    if (!vsi_buf_reserve(&nearest->query, bytes))
-        return vsi_fail_nomem(err, bytes);
-    void *memory = nearest->query.data + nearest->query.bytes + front;
+    ask->memory_bytes = vsi_exact_bytes(coll, nearest->field, 1);
+    if (!vsi_buf_reserve(&nearest->query, front + ask->memory_bytes))
+        return vsi_fail_nomem(err, front + ask->memory_bytes);
+    ask->memory = nearest->query.data + nearest->query.bytes + front;
     vsi_exact_query query = {.vector = nearest->query.data,
                              .topk = {.hits = (vs_hit *)(void *)nearest->chunk.data, .k = k}};
     if (last) {
@@ -47,7 +47,7 @@ static vs_status nearest_fill(vsi_err *err, vsi_nearest *nearest, const vsi_coll
     }
     ask->field = nearest->field;
     vsi_watch_count(ask->watch, VSI_EXACT_STEPS, coll->count);
-    vs_status st = vsi_exact_scan(err, coll, ask, &query, 1, memory, stay);
+    vs_status st = vsi_exact_scan(err, coll, ask, &query, 1, stay);
     if (st != VS_OK)
         return st;
     nearest->chunk.bytes = query.topk.count * sizeof(vs_hit);
