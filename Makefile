@@ -135,7 +135,7 @@ FUZZ_T   := $(patsubst %,$T/fuzz-%,log file api import formats json grammar code
 
 SMALL    := -DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000 -DVSI_CHECKPOINT_LOG_BYTES=24000 \
             -DVSI_SPILL_BYTES=4096 -DVSI_TAIL_PAGES=4 -DVSI_RESERVE_PAGES=32 -DVSI_STEP_PAGES=4 \
-            -DVSI_RESERVE_LOG_BYTES=4096 -DVSI_WINDOW_BYTES=65536ull -DVSI_ENCODE_ROWS=12
+            -DVSI_RESERVE_LOG_BYTES=4096 -DVSI_WINDOW_BYTES=65536ull -DVSI_ENCODE_ROWS=6
 # Transactions that stream, and no checkpoints that nobody asked for.
 STREAM   := -DVSI_STREAM_BYTES=4096 -DVSI_RESERVE_LOG_BYTES=1024
 # Small windows, so that slabs lie on their borders, and programs run out of them.
@@ -292,7 +292,7 @@ $(filter-out $T/fuzz-codes,$(FUZZ_T)): $T/fuzz-%: $T/obj/fuzz-%.o $(FUZZ_O) $T/v
 	$(PROG_CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 # Writes the seeds in fuzz/corpus anew; inputs that were found stay.
-$T/vecstore-seeds.o: LIMITS = -DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000
+$T/vecstore-seeds.o: LIMITS = -DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000 -DVSI_ENCODE_ROWS=6
 
 $(BUILD)/fuzz-seeds: $T/obj/fuzz-seeds.o $(SIM_O) $T/obj/vt.o $T/vecstore-seeds.o
 	$(PROG_CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)

@@ -397,6 +397,7 @@ static void step_create(run *r) {
     options.dim = DIM;
     options.type = shapes[c].type;
     options.metric = shapes[c].metric;
+    options.index = c == 1 ? "flat(codes=rq2)" : NULL;
     must(vs_collection_create(r->db, r->txn, shapes[c].name, &options, NULL),
          m.exists[c] ? VS_ERR_EXISTS : VS_OK, "create", teller(r));
     if (m.exists[c])

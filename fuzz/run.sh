@@ -19,7 +19,7 @@ target() { # NAME LIMIT SOURCE...: fuzz/NAME.c with inputs of at most LIMIT byte
     clang -std=c11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -I. -Itests \
         -Itests/fault -Iext/shell -Iamalgamation/src -D_POSIX_C_SOURCE=200809L -DVT_NO_MAIN -DVSI_DEBUG -DFUZZ_EXPLORE \
         -DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000 -DVSI_CHECKPOINT_LOG_BYTES=24000 \
-        -DVSI_RESERVE_PAGES=32 -DVSI_STEP_PAGES=4 -DVSI_RESERVE_LOG_BYTES=4096 \
+        -DVSI_RESERVE_PAGES=32 -DVSI_STEP_PAGES=4 -DVSI_RESERVE_LOG_BYTES=4096 -DVSI_ENCODE_ROWS=6 \
         -o "$build/$name" "fuzz/$name.c" fuzz/target.c "$@" tests/vt.c $library -lzstd -lm -lpthread
     mkdir -p "$build/corpus-$name"
     echo "fuzz $name: $seconds seconds"

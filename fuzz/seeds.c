@@ -204,12 +204,15 @@ static vs_db *open_db(sim *s) {
     return db;
 }
 
+static const char *fill_index; /* of collections that fill creates */
+
 /* Records [from, to) with short metadata, some of it large enough for a blob. */
 static void fill(vs_db *db, const char *name, int type, int from, int to) {
     vs_collection *coll = NULL;
     vs_collection_options options = VS_COLLECTION_OPTIONS_INIT;
     options.dim = 3;
     options.type = type;
+    options.index = fill_index;
     if (vs_collection_open(db, NULL, name, &coll) != VS_OK)
         must(vs_collection_create(db, NULL, name, &options, &coll), db);
     for (int i = from; i < to; i++) {
@@ -314,6 +317,9 @@ static int seeds_file(void) {
     seed_file("trailers", 12, 3, true);
     trailer_bytes = 0;
     seed_packed("packed");
+    fill_index = "flat(codes=rq4)";
+    seed_file("codes", 60, 2, true);
+    fill_index = NULL;
     seed_payloads("payloads");
     return 0;
 }

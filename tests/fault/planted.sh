@@ -16,7 +16,7 @@ $cc -std=c11 -O1 -o "$build/amalgamate" amalgamation/amalgamate.c || exit 1
 flags="-std=c11 -O1 -D_POSIX_C_SOURCE=200809L -I. -Itests -Itests/fault -DVSI_DEBUG"
 small="-DVSI_STREAM_BYTES=4096 -DVSI_UNSYNCED_MAX=20000 -DVSI_CHECKPOINT_LOG_BYTES=24000
     -DVSI_SPILL_BYTES=4096 -DVSI_TAIL_PAGES=4 -DVSI_RESERVE_PAGES=32 -DVSI_STEP_PAGES=4
-    -DVSI_RESERVE_LOG_BYTES=4096 -DVSI_ENCODE_ROWS=12"
+    -DVSI_RESERVE_LOG_BYTES=4096 -DVSI_ENCODE_ROWS=6"
 sim="tests/fault/sim.c tests/fault/logfile.c tests/fault/workload.c tests/fault/verify.c tests/vt.c"
 
 # Runs a test program; true when it fails or crashes, or takes an hour.
