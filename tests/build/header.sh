@@ -70,9 +70,9 @@ writable() { # OBJECT
 # Memory, strings, files, clocks, locks; a compiler may write malloc, calloc or strcpy by itself.
 allowed="__errno_location __stack_chk_fail __xpg_strerror_r bcmp calloc clock_gettime close fchmod fchown
     fcntl fcntl64 fdatasync free fstat fstat64 fsync ftruncate ftruncate64 geteuid getpid malloc memchr
-    memcmp memcpy memmove memset mmap mmap64 munmap open open64 posix_fallocate posix_fallocate64 pread
+    madvise memcmp memcpy memmove memset mmap mmap64 munmap open open64 posix_fallocate posix_fallocate64 pread
     pread64 pwrite pwrite64 read readlink realloc realpath snprintf sqrt stat stat64 strchr strcmp strcpy
-    strlen strrchr strstr syscall unlink vsnprintf _GLOBAL_OFFSET_TABLE_
+    strlen strrchr strstr syscall sysconf unlink vsnprintf _GLOBAL_OFFSET_TABLE_
     pthread_cond_broadcast pthread_cond_destroy pthread_cond_init pthread_cond_timedwait pthread_cond_wait
     pthread_condattr_destroy pthread_condattr_init pthread_condattr_setclock pthread_mutex_destroy
     pthread_mutex_init pthread_mutex_lock pthread_mutex_unlock"
