@@ -1,5 +1,5 @@
 /* peer_vecstore.c - vecstore itself, in the program that its peers are measured by (peer.h). TYPE in the environment:
- * the collection's element type, f32 unless it says u8. */
+ * the collection's element type, f32 unless it says u8; INDEX: how it is searched. */
 #define _POSIX_C_SOURCE 200809L
 #include "../bench.h"
 #include "peer.h"
@@ -43,6 +43,7 @@ static void build(const peer_rows *base, const char *store, const char *metric) 
     vs_db *db = open_db(store, VS_OPEN_CREATE);
     shape.dim = base->dim;
     shape.type = type && !strcmp(type, "u8") ? VS_U8 : VS_F32;
+    shape.index = getenv("INDEX");
     shape.metric = !strcmp(metric, "cosine") ? VS_COSINE : VS_L2;
     need(vs_collection_create(db, NULL, "c", &shape, &c), db);
     for (size_t first = 0; first < base->count; first += BATCH_ROWS)

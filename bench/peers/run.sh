@@ -38,6 +38,7 @@ warn="-Wall -Wextra -O2 -I."
 # shellcheck disable=SC2086
 cc -std=c11 $warn bench/peers/peer_vecstore.c "$build/libvecstore.a" -o "$scratch/vecstore" -lzstd -lm -lpthread
 add "vecstore f32" native "$scratch/vecstore"
+add "vecstore f32 codes" native "env INDEX=flat(codes=rq4) $scratch/vecstore"
 add "vecstore u8" native "env TYPE=u8 $scratch/vecstore"
 # shellcheck disable=SC2086
 c++ -std=c++17 $warn -fopenmp bench/peers/peer_faiss.cpp -o "$scratch/faiss" -lfaiss -lopenblas
