@@ -579,22 +579,23 @@ enum {
         1 /* records may be without this vector; a search of the field passes them over */
 };
 
-/* A vector field of a collection. How it is searched:
+/* A vector field of a collection. How it is searched, its index:
  *
  *   "auto"              the library's choice, "flat" in this version
  *   "flat"              each search looks at all vectors
- *   "flat(codes=rq4)"   likewise, but keeps codes of 4 bits a dimension beside the vectors: a search reads these, and only such vectors as may be
- *                       among the nearest. The hits are the same, bit for bit. rq8, rq2 and rq1 are codes of as many bits. For
- *                       numbers under l2, ip and cosine. Codes are made when there are 1024 vectors, and made anew when they
- *                       are damaged; a collection of long vectors is searched several times faster, and takes an eighth
- *                       more of the file. */
+ *   "flat(codes=rq4)"   each search looks at all vectors, but reads codes of 4 bits a dimension first, which are kept beside them, and
+ *                       then only the vectors that may be among the nearest. The hits are the same, bit for bit. rq8, rq2 and rq1
+ *                       have as many bits. For numbers under VS_L2, VS_IP and VS_COSINE. Long vectors are searched several times
+ *                       faster (bench/RESULTS.md), putting one takes some microseconds more, and f32 take an eighth more of
+ *                       the file. There are codes from the 1024th vector on; damaged ones change no hit and are made
+ *                       anew. */
 typedef struct vs_field {
     uint32_t size;     /* VS_FIELD_INIT sets it */
     uint32_t dim;      /* 1 .. VS_DIM_MAX; required */
     int type;          /* VS_F32 ... VS_BIT; 0: VS_F32 */
     int metric;        /* VS_L2 ...; 0: VS_L2, of VS_BIT VS_HAMMING */
     const char *name;  /* 1 .. VS_FIELD_BYTES_MAX bytes of UTF-8; NULL: "vector" */
-    const char *index; /* how it is searched, see below; NULL: "auto" */
+    const char *index; /* as above; NULL: "auto" */
     uint32_t flags;    /* VS_FIELD_... */
 } vs_field;
 

@@ -398,6 +398,27 @@ VT_TEST(damaged_codes_are_made_anew_and_change_no_answer) {
     vs_vfs_memory_destroy(f.s.vfs);
 }
 
+VT_TEST(figures_of_a_search_are_written_as_far_as_the_caller_knows_them) {
+    fixture f;
+    float query[DIM] = {0};
+    vs_hit hits[NEAREST];
+    size_t n = 0;
+    vs_search_info info = VS_SEARCH_INFO_INIT;
+    vs_search_options options = VS_SEARCH_OPTIONS_INIT;
+    begin(&f, VS_F32, VS_L2, "flat(codes=rq4)");
+    put_some(&f, 1, 20);
+    options.info = &info;
+    VT_OK(vs_search(f.coded, NULL, query, VS_F32, NEAREST, &options, hits, &n), f.coded);
+    VT_EQ(info.rows, 20);
+    VT_EQ(info.scored, 20); /* there are no codes of so few */
+    info.size = 0;
+    info.rows = 7;
+    VT_EQ(vs_search(f.coded, NULL, query, VS_F32, NEAREST, &options, hits, &n), VS_ERR_MISUSE);
+    VT_CONTAINS(vs_errmsg(f.coded), "vs_search_info");
+    VT_EQ(info.rows, 7);
+    end(&f);
+}
+
 /* ---- around --------------------------------------------------------------------------------- */
 
 VT_TEST(an_index_that_there_is_not_is_refused_naming_what_there_is) {

@@ -2018,8 +2018,12 @@ static vs_db *tight_open_db(const vs_vfs *vfs, uint32_t flags) {
     return db;
 }
 
+/* With codes, so that these come and go as well. */
 static void tight_make(vs_db *db) {
-    vs_collection *c = sample_create(db, NULL, "tight", TIGHT_DIM, VS_F32, VS_L2);
+    vs_collection_options shape = sample_options(TIGHT_DIM, VS_F32, VS_L2);
+    vs_collection *c = NULL;
+    shape.index = "flat(codes=rq4)";
+    VT_OK(vs_collection_create(db, NULL, "tight", &shape, &c), db);
     vs_txn *txn = sample_begin(db, VS_TXN_WRITE);
     for (uint64_t key = 0; key < TIGHT_RECORDS; key++)
         VT_OK(tight_put(c, txn, key, 0), c);
