@@ -18214,6 +18214,7 @@ typedef struct vsi_desc {
     vsi_slabs
         *array[1 + 2 * VS_FIELDS_MAX]; /* [array_count] cells, the rows of each field, codes */
     uint32_t array_count;
+    uint32_t lost; /* bit f: parameters of field f's codes could not be read: it has no codes until it is opened again */
 
     /* Of the holder of the writer role. */
     vsi_buf pool;        /* uint32_t: slots below slot_end that may be used */
@@ -19466,8 +19467,7 @@ static vs_status coll_check_slabs(vsi_err *err, const vsi_coll *coll, uint32_t a
                          &item);
 }
 
-/* The parameters of a field's codes, NULL: they are damaged or missing. Then it has none until there are others
- * (store/encode). */
+/* The parameters of a field's codes, NULL: they are damaged or missing. */
 static vs_status codes_read(vsi_err *err, const vsi_state *state, uint32_t id, uint32_t at,
                             const vsi_field *field, vsi_rq **out_rq) {
     uint8_t key[FIELD_KEY_BYTES];
@@ -19521,6 +19521,8 @@ static vs_status coll_intern(vsi_err *err, const vsi_state *state, uint32_t id,
             st = coll_check_slabs(err, coll, 1 + i, vsi_vector_bytes(field->type, field->dim));
         if (st == VS_OK && coll->coded >> i & 1)
             st = codes_read(err, state, id, i, field, &field->own_rq);
+        if (!field->own_rq)
+            given.lost |= coll->coded & 1u << i;
         vsi_atomic_ptr_store(&field->rq, field->own_rq);
         field->without_code = coll->count;
     }
@@ -19552,6 +19554,8 @@ static vs_status coll_read(vsi_err *err, const vsi_state *state, uint32_t id,
                                            .root = vsi_ref_decode(item->refs + i * VSI_REF_BYTES),
                                            .count = vsi_get_u64(value + COLL_TREES_OFF + 8 * i)};
     vs_status st = coll.desc ? VS_OK : coll_intern(err, state, id, item, &coll);
+    if (st == VS_OK)
+        coll.coded &= ~coll.desc->lost;
     if (st == VS_OK)
         *out_coll = coll;
     return st;
@@ -19662,6 +19666,8 @@ static vs_status state_delete_codes(vsi_err *err, vsi_state *state, uint32_t id,
     vs_status st = vsi_btree_get(err, &state->catalog, key, &item);
     if (st == VS_OK)
         st = vsi_value_delete(err, &state->catalog, key);
+    if (st == VS_ERR_CORRUPT) /* it is no value, and what it leads to stays */
+        st = vsi_btree_delete(err, &state->catalog, key);
     return st == VS_ERR_NOT_FOUND ? VS_OK : st;
 }
 
@@ -19999,7 +20005,7 @@ VSI_FN vs_status vsi_note_next(vsi_err *err, const vsi_state *state,
 /* encode.h - codes of a collection's vectors, in slabs beside them.
  *
  * They are derived from the vectors, so the log has nothing of them, and what is missing or damaged is made anew. A field whose
- * index description asks for codes gets them when it has VSI_ENCODE_ROWS vectors: their mean goes into the
+ * index description asks for codes gets them when it has about VSI_ENCODE_ROWS vectors: their mean goes into the
  * parameters, which the catalog keeps, and all live rows are encoded; from then on each row as it is written. */
 #ifndef VSI_ENCODE_H
 #define VSI_ENCODE_H
@@ -20030,9 +20036,10 @@ VS_NODISCARD VSI_FN vs_status vsi_encode_check(vsi_err *err, const vsi_coll *col
 /* ---- store/encode.c ---------------------------------------------------------------------------------- */
 /* encode.c - codes of a collection's vectors.
  *
- *   E1  When a version's bit of a field in coded is set, and the field has parameters, every slot that has the field's
- *       vector in that version has a code made with them, or its slab of codes is damaged. The parameters of a
- *       field are made once and never change, so versions cannot differ in them.
+ *   E1  When a version's bit of a field in coded is set, every slot that has the field's vector in that version has a
+ *       code made with the field's parameters, or its slab of codes is damaged. The parameters are read or made
+ *       once and do not change before the database is closed, so versions cannot differ in them. Where they could not be
+ *       read, no version has the bit.
  *   E2  A code is written only while its slot is not live in any version whose bit is set (S3), or into a slab that
  *       nobody could read. */
 /* uses store/encode.h */
@@ -20066,19 +20073,21 @@ static bool encode_widen(const vsi_field *field, const uint8_t *row, vsi_buf *wo
            VS_OK;
 }
 
-/* The code of a row; of one that is no vector, that it has none. */
+/* The code of a row; of NULL and what is no vector, that it has none. */
 static void encode_code(const vsi_field *field, const uint8_t *row, vsi_buf *work, uint8_t *code) {
     float *wide = (float *)(void *)work->data;
-    if (!row || !encode_widen(field, row, work))
-        wide[0] = NAN;
+    bool is_vector = row && encode_widen(field, row, work);
+    for (uint32_t i = 0; !is_vector && i < field->dim; i++)
+        wide[i] = NAN;
     vsi_rq_encode(field->own_rq, wide, wide + field->dim, code);
 }
 
-/* The row of a slot; NULL: there is none, or it cannot be read. */
-static const uint8_t *encode_row_of(vsi_field *field, uint32_t slot) {
-    vsi_err ignored = {0};
-    const uint8_t *row = NULL;
-    return vsi_slab_row(&ignored, &field->rows, slot, &row) == VS_OK ? row : NULL;
+/* The row of a slot; NULL: there is none, or it is damaged. */
+static vs_status encode_row_of(vsi_err *err, vsi_field *field, uint32_t slot,
+                               const uint8_t **out_row) {
+    *out_row = NULL;
+    vs_status st = vsi_slab_row(err, &field->rows, slot, out_row);
+    return st == VS_ERR_CORRUPT ? VS_OK : st;
 }
 
 /* vsi_slab_fill. */
@@ -20088,20 +20097,25 @@ static vs_status encode_fill(vsi_err *err, void *ctx, uint32_t at, uint8_t *code
     vs_status st = encode_reserve(err, field, &field->work);
     for (uint32_t i = 0; st == VS_OK && i < rows; i++) {
         const uint32_t slot = (at << field->codes.shift) + i;
-        const uint8_t *row = slot < field->codes_end ? encode_row_of(field, slot) : NULL;
+        const uint8_t *row = NULL;
+        if (slot < field->codes_end)
+            st = encode_row_of(err, field, slot, &row);
         encode_code(field, row, &field->work, codes + (size_t)i * field->codes.row_bytes);
     }
     return st;
 }
 
-/* The code of a slot, in place; of a vector that cannot be read, that it has none. */
+/* The code of a slot, in place. */
 static vs_status encode_slot(vsi_err *err, vsi_field *field, uint32_t slot) {
+    const uint8_t *row = NULL;
     uint8_t *code = NULL;
-    vs_status st = vsi_slab_make_row(err, &field->codes, slot, &code);
+    vs_status st = encode_row_of(err, field, slot, &row);
+    if (st == VS_OK)
+        st = vsi_slab_make_row(err, &field->codes, slot, &code);
     if (st == VS_OK)
         st = encode_reserve(err, field, &field->work);
     if (st == VS_OK)
-        encode_code(field, encode_row_of(field, slot), &field->work, code);
+        encode_code(field, row, &field->work, code);
     return st;
 }
 
@@ -20136,12 +20150,6 @@ VSI_FN vs_status vsi_encode_row(vsi_err *err, vsi_coll *coll, uint32_t at, uint3
 
 /* ---- the first codes ------------------------------------------------------------------------ */
 
-/* The next slot from io_slot on that has a field's vector, or slot_end. */
-static vs_status encode_next(vsi_err *err, const vsi_coll *coll, vsi_live_scan *live,
-                             uint32_t *io_slot) {
-    return vsi_live_next(err, live, *io_slot, coll->slot_end, io_slot);
-}
-
 static vsi_live_scan encode_scan(const vsi_coll *coll, uint32_t at) {
     return (vsi_live_scan){.live = &coll->live, .set = vsi_desc_set(coll->desc, at)};
 }
@@ -20168,10 +20176,11 @@ static vs_status encode_mean(vsi_err *err, vsi_coll *coll, uint32_t at, double *
     vs_status st = encode_reserve(err, field, &field->work);
     float *wide = (float *)(void *)field->work.data;
     for (uint32_t slot = 0; st == VS_OK; slot++) {
-        st = encode_next(err, coll, &live, &slot);
+        st = vsi_live_next(err, &live, slot, coll->slot_end, &slot);
         if (st != VS_OK || slot >= coll->slot_end)
             break;
-        const uint8_t *row = encode_row_of(field, slot);
+        const uint8_t *row = NULL;
+        st = encode_row_of(err, field, slot, &row);
         if (!row || !encode_widen(field, row, &field->work))
             continue;
         encode_add(field, wide, sum);
@@ -20195,6 +20204,8 @@ static vs_status encode_train(vsi_err *err, vsi_state *state, uint32_t at) {
         return vsi_fail_nomem(err, bytes);
     vs_status st = encode_mean(err, coll, at, sum, &count);
     vsi_free(mem, sum, bytes);
+    if (st == VS_OK && count < VSI_ENCODE_ROWS)
+        field->without_code = count; /* others were replaced, or rolled back */
     if (st != VS_OK || count < VSI_ENCODE_ROWS)
         return st;
     vsi_rq_spec spec = {.dim = field->dim,
@@ -20209,22 +20220,16 @@ static vs_status encode_train(vsi_err *err, vsi_state *state, uint32_t at) {
     return st;
 }
 
-/* Codes for all that have the field's vector in this version; when older ones count on codes whose parameters were
- * lost, for all that have it in any. */
-static vs_status encode_all(vsi_err *err, vsi_coll *coll, uint32_t at) {
-    vsi_field *field = &coll->desc->field[at];
+/* Codes for all that have the field's vector in this version. */
+static vs_status encode_live(vsi_err *err, vsi_coll *coll, uint32_t at) {
     vsi_live_scan live = encode_scan(coll, at);
-    const bool is_lost = coll->coded >> at & 1;
     vs_status st = VS_OK;
     for (uint32_t slot = 0; st == VS_OK; slot++) {
-        st = encode_next(err, coll, &live, &slot);
+        st = vsi_live_next(err, &live, slot, coll->slot_end, &slot);
         if (st != VS_OK || slot >= coll->slot_end)
             break;
-        st = encode_slot(err, field, slot);
+        st = encode_slot(err, &coll->desc->field[at], slot);
     }
-    for (uint32_t slot = 0; st == VS_OK && is_lost && slot < coll->slot_end; slot++)
-        if (encode_row_of(field, slot))
-            st = encode_slot(err, field, slot);
     return st;
 }
 
@@ -20233,7 +20238,6 @@ static vs_status encode_begin_field(vsi_err *err, vsi_state *state, uint32_t at)
     vsi_coll *coll = &state->work;
     vsi_field *field = &coll->desc->field[at];
     vs_status st = VS_OK;
-    field->without_code = 0;
     if (!field->own_rq)
         st = encode_train(err, state, at);
     if (st != VS_OK || !field->own_rq)
@@ -20241,7 +20245,7 @@ static vs_status encode_begin_field(vsi_err *err, vsi_state *state, uint32_t at)
     field->codes.fill = encode_fill;
     field->codes.fill_ctx = field;
     field->codes_end = 0; /* what counts is encoded below */
-    st = encode_all(err, coll, at);
+    st = encode_live(err, coll, at);
     field->codes_end = VSI_SLOT_NONE;
     if (st == VS_OK)
         st = vsi_state_put_codes(err, state, coll->desc->id, at, field->own_rq);
@@ -20254,10 +20258,11 @@ static vs_status encode_begin_field(vsi_err *err, vsi_state *state, uint32_t at)
 
 VSI_FN vs_status vsi_encode_begin(vsi_err *err, vsi_state *state) {
     vs_status st = VS_OK;
-    for (uint32_t i = 0; st == VS_OK && i < state->work.desc->field_count; i++) {
-        const vsi_field *field = &state->work.desc->field[i];
+    const vsi_desc *desc = state->work.desc;
+    for (uint32_t i = 0; st == VS_OK && i < desc->field_count; i++) {
+        const vsi_field *field = &desc->field[i];
         bool is_time = field->code_bits && field->without_code >= VSI_ENCODE_ROWS;
-        if (is_time && !vsi_encode_rq(&state->work, i))
+        if (is_time && !(desc->lost >> i & 1) && !vsi_encode_rq(&state->work, i))
             st = encode_begin_field(err, state, i);
     }
     return st;
@@ -20270,9 +20275,7 @@ VSI_FN vs_status vsi_encode_check(vsi_err *err, const vsi_coll *coll, uint32_t a
     vsi_field *field = &coll->desc->field[at];
     const vsi_rq *rq = vsi_encode_rq(coll, at);
     const uint8_t *row = NULL, *code = NULL;
-    if (!rq)
-        return vsi_fail(err, VS_ERR_CORRUPT, "field '%s' has lost the parameters of its codes",
-                        field->name);
+    vsi_assert(rq); /* E1 */
     vs_status st = encode_reserve(err, field, work);
     if (st == VS_OK)
         st = vsi_slab_row(err, &field->rows, slot, &row);
@@ -21304,6 +21307,8 @@ static vs_status audit_desc(auditor *a, const vsi_state *state, const vsi_coll *
     if (st == VS_OK && desc->id > state->last_coll)
         st = vsi_fail(a->err, VS_ERR_CORRUPT, "its id is above the largest one ever used");
     st = audit_note(a, desc->name, st);
+    if (desc->lost)
+        audit_report(a, desc->name, "parameters of codes cannot be read; searches do without them");
     if (st == VS_OK && coll->slot_end)
         st = vsi_coll_cell(a->err, coll, coll->slot_end - 1, &cell);
     return audit_note(a, desc->name, st);
@@ -27907,8 +27912,9 @@ typedef struct vsi_sieve {
     size_t work_bytes, count;
 } vsi_sieve;
 
-/* Whether a version has codes for a field, and memory for so many queries. */
+/* Whether a version has codes for a field. */
 VSI_FN bool vsi_sieve_fits(const vsi_coll *coll, uint32_t field);
+/* Memory that a sieve takes for so many queries. */
 VSI_FN size_t vsi_sieve_bytes(const vsi_field *field, size_t count);
 
 /* memory [vsi_sieve_bytes] is aligned for anything and outlives the sieve. */
@@ -28159,20 +28165,22 @@ static vs_status exact_rows(vsi_err *err, exact_scan *scan, uint32_t slot,
     return vsi_slab_row_aside(err, &scan->field->rows, slot, &scan->rows, out_rows);
 }
 
-/* n rows of consecutive live slots in one slab, all of them against each query. */
+/* n rows of consecutive live slots in one slab, all of them against one query. */
+static vs_status exact_all(vsi_err *err, exact_scan *scan, vsi_exact_query *query, uint32_t slot,
+                           size_t n) {
+    const uint8_t *rows = NULL;
+    vs_status st = exact_rows(err, scan, slot, &rows); /* the query before may have breathed */
+    if (st != VS_OK)
+        return st;
+    vsi_score_rows(&query->score, rows, n, vsi_topk_limit(&query->topk), scan->out, scan->scratch);
+    query->scored += n;
+    return exact_offer(err, scan, &query->topk, slot, NULL, n);
+}
+
 static vs_status exact_each(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n) {
     vs_status st = VS_OK;
-    for (size_t i = 0; st == VS_OK && i < scan->count; i++) {
-        vsi_exact_query *query = &scan->queries[i];
-        const uint8_t *rows = NULL;
-        st = exact_rows(err, scan, slot, &rows); /* the query before may have breathed */
-        if (st != VS_OK)
-            return st;
-        vsi_score_rows(&query->score, rows, n, vsi_topk_limit(&query->topk), scan->out,
-                       scan->scratch);
-        query->scored += n;
-        st = exact_offer(err, scan, &query->topk, slot, NULL, n);
-    }
+    for (size_t i = 0; st == VS_OK && i < scan->count; i++)
+        st = exact_all(err, scan, &scan->queries[i], slot, n);
     return st;
 }
 
@@ -28204,21 +28212,24 @@ static vs_status exact_codes(vsi_err *err, exact_scan *scan, uint32_t slot,
     return VS_OK;
 }
 
-/* n rows of one slab, whose codes are in one too. */
-static vs_status exact_sift(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n) {
+/* n rows of one slab, whose codes are in one too, for one query. */
+static vs_status exact_sift(vsi_err *err, exact_scan *scan, size_t at, uint32_t slot, size_t n) {
+    vsi_exact_query *query = &scan->queries[at];
+    const uint8_t *codes = NULL;
+    vs_status st = exact_codes(err, scan, slot, &codes); /* the query before may have breathed */
+    if (st != VS_OK)
+        return st;
+    if (!codes)
+        return exact_all(err, scan, query, slot, n);
+    size_t kept =
+        vsi_sieve_keep(scan->sieve, at, codes, n, vsi_topk_limit(&query->topk), scan->place);
+    return exact_some(err, scan, query, slot, kept);
+}
+
+static vs_status exact_sift_each(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n) {
     vs_status st = VS_OK;
-    for (size_t i = 0; st == VS_OK && i < scan->count; i++) {
-        vsi_exact_query *query = &scan->queries[i];
-        const uint8_t *codes = NULL;
-        st = exact_codes(err, scan, slot, &codes); /* the query before may have breathed */
-        if (st == VS_OK && !codes)
-            return exact_each(err, scan, slot, n);
-        if (st != VS_OK)
-            return st;
-        size_t kept =
-            vsi_sieve_keep(scan->sieve, i, codes, n, vsi_topk_limit(&query->topk), scan->place);
-        st = exact_some(err, scan, query, slot, kept);
-    }
+    for (size_t i = 0; st == VS_OK && i < scan->count; i++)
+        st = exact_sift(err, scan, i, slot, n);
     return st;
 }
 
@@ -28281,7 +28292,7 @@ static uint32_t exact_tile_end(const exact_scan *scan, uint32_t slot, uint32_t e
 
 static vs_status exact_tile(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n) {
     if (scan->sieve)
-        return exact_sift(err, scan, slot, n);
+        return exact_sift_each(err, scan, slot, n);
     return scan->tile ? exact_filter(err, scan, slot, n) : exact_each(err, scan, slot, n);
 }
 

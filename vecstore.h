@@ -587,8 +587,8 @@ enum {
  *                       then only the vectors that may be among the nearest. The hits are the same, bit for bit. rq8, rq2 and rq1
  *                       have as many bits. For numbers under VS_L2, VS_IP and VS_COSINE. Long vectors are searched several times
  *                       faster (bench/RESULTS.md), putting one takes some microseconds more, and f32 take an eighth more of
- *                       the file. There are codes from the 1024th vector on; damaged ones change no hit and are made
- *                       anew. */
+ *                       the file. There are codes from about the 1024th vector on; damaged ones change no hit and are
+ *                       made anew. */
 typedef struct vs_field {
     uint32_t size;     /* VS_FIELD_INIT sets it */
     uint32_t dim;      /* 1 .. VS_DIM_MAX; required */

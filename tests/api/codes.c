@@ -398,6 +398,108 @@ VT_TEST(damaged_codes_are_made_anew_and_change_no_answer) {
     vs_vfs_memory_destroy(f.s.vfs);
 }
 
+/* ---- lost parameters ------------------------------------------------------------------------ */
+
+enum { WIDE = 400 }; /* so many dims that parameters are an extent of their own */
+
+static uint64_t find_parameters(vs_vfs *vfs) {
+    static const uint8_t first[16] = {1, 0, 0, 0, 4, VS_L2, 0, 0, WIDE & 255, WIDE >> 8};
+    char why[VS_VFS_WHY_BYTES];
+    uint8_t page[4096];
+    void *file = NULL;
+    size_t n = 4096;
+    VT_EQ(vfs->open(vfs->ctx, "t.vs", VS_VFS_READ, &file, why), VS_OK);
+    for (uint64_t at = 131072; n == 4096; at += 4096) {
+        VT_EQ(vfs->read(vfs->ctx, file, page, 4096, at, &n, why), VS_OK);
+        for (size_t i = 0; i + sizeof first <= n; i++)
+            if (!memcmp(page + i, first, sizeof first)) {
+                vfs->close(vfs->ctx, file);
+                return at + i + 40;
+            }
+    }
+    vt_fail(__FILE__, __LINE__, "the file has no parameters");
+    return 0;
+}
+
+static void put_wide(vs_collection *coll, uint64_t key, vt_rng *rng) {
+    float vector[WIDE];
+    vs_record r = VS_RECORD_INIT;
+    for (int j = 0; j < WIDE; j++)
+        vector[j] = (float)(3 + vt_uniform(rng));
+    r.key = vs_key_u64(key);
+    r.vector = vector;
+    VT_OK(vs_put(coll, NULL, &r, VS_UPSERT), coll);
+}
+
+/* The nearest to the origin; returns how many distances were computed. */
+static uint64_t look_wide(vs_collection *coll, vs_hit *hits) {
+    float query[WIDE];
+    size_t n = 0;
+    vs_search_info info = VS_SEARCH_INFO_INIT;
+    vs_search_options options = VS_SEARCH_OPTIONS_INIT;
+    options.info = &info;
+    for (int j = 0; j < WIDE; j++)
+        query[j] = (float)(3.2 + 0.001 * j);
+    VT_OK(vs_search(coll, NULL, query, VS_F32, NEAREST, &options, hits, &n), coll);
+    VT_EQ(n, NEAREST);
+    return info.scored;
+}
+
+VT_TEST(without_their_parameters_codes_are_made_anew_after_the_next_opening) {
+    sample s = sample_new();
+    vt_rng rng = {vt_seed()};
+    vs_collection *coll = NULL;
+    vs_collection_options shape = sample_options(WIDE, VS_F32, VS_L2);
+    vs_hit hits[NEAREST], expected[NEAREST];
+    uint64_t problems = 0;
+    shape.index = "flat(codes=rq4)";
+    VT_OK(vs_collection_create(s.db, NULL, "wide", &shape, &coll), s.db);
+    for (uint64_t key = 1; key <= 1100; key++)
+        put_wide(coll, key, &rng);
+    VT_CHECK(look_wide(coll, expected) < 1100);
+    vs_collection_close(coll);
+    VT_OK(vs_close(s.db), s.db);
+    flip(s.vfs, find_parameters(s.vfs));
+    for (int session = 0; session < 2; session++) { /* nothing is written in the first */
+        s.db = sample_open(s.vfs, "t.vs", 0);
+        VT_OK(vs_collection_open(s.db, NULL, "wide", &coll), s.db);
+        VT_EQ(look_wide(coll, hits), 1100);
+        same_hits(hits, NEAREST, expected, NEAREST);
+        VT_OK(vs_check(s.db, 3, NULL, NULL, &problems), s.db);
+        VT_CHECK(problems > 0);
+        if (session == 1) {
+            VT_OK(vs_delete(coll, NULL, expected[0].key), coll);
+            put_wide(coll, 2000, &rng);
+            VT_EQ(look_wide(coll, expected), 1100);
+        }
+        vs_collection_close(coll);
+        VT_OK(vs_close(s.db), s.db);
+    }
+    s.db = sample_open(s.vfs, "t.vs", 0);
+    VT_OK(vs_collection_open(s.db, NULL, "wide", &coll), s.db);
+    VT_EQ(look_wide(coll, hits), 1100);
+    same_hits(hits, NEAREST, expected, NEAREST);
+    vs_txn *txn = NULL; /* whatever becomes of the first try */
+    VT_OK(vs_begin(s.db, VS_TXN_WRITE, &txn), s.db);
+    VT_OK(vs_delete(coll, txn, vs_key_u64(2000)), txn);
+    vs_rollback(txn);
+    for (uint64_t key = 3000; key < 3010; key++)
+        put_wide(coll, key, &rng);
+    for (uint64_t key = 3000; key < 3010; key++)
+        VT_OK(vs_delete(coll, NULL, vs_key_u64(key)), coll);
+    VT_CHECK(look_wide(coll, hits) < 1100);
+    same_hits(hits, NEAREST, expected, NEAREST);
+    for (uint64_t key = 3000; key < 3002;
+         key++) { /* the checkpoint before is one without damage, too */
+        put_wide(coll, key, &rng);
+        VT_OK(vs_checkpoint(s.db), s.db);
+    }
+    VT_OK(vs_check(s.db, 3, no_problem, NULL, &problems), s.db);
+    VT_EQ(problems, 0);
+    vs_collection_close(coll);
+    sample_end(&s);
+}
+
 VT_TEST(figures_of_a_search_are_written_as_far_as_the_caller_knows_them) {
     fixture f;
     float query[DIM] = {0};

@@ -125,20 +125,22 @@ static vs_status exact_rows(vsi_err *err, exact_scan *scan, uint32_t slot,
     return vsi_slab_row_aside(err, &scan->field->rows, slot, &scan->rows, out_rows);
 }
 
-/* n rows of consecutive live slots in one slab, all of them against each query. */
+/* n rows of consecutive live slots in one slab, all of them against one query. */
+static vs_status exact_all(vsi_err *err, exact_scan *scan, vsi_exact_query *query, uint32_t slot,
+                           size_t n) {
+    const uint8_t *rows = NULL;
+    vs_status st = exact_rows(err, scan, slot, &rows); /* the query before may have breathed */
+    if (st != VS_OK)
+        return st;
+    vsi_score_rows(&query->score, rows, n, vsi_topk_limit(&query->topk), scan->out, scan->scratch);
+    query->scored += n;
+    return exact_offer(err, scan, &query->topk, slot, NULL, n);
+}
+
 static vs_status exact_each(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n) {
     vs_status st = VS_OK;
-    for (size_t i = 0; st == VS_OK && i < scan->count; i++) {
-        vsi_exact_query *query = &scan->queries[i];
-        const uint8_t *rows = NULL;
-        st = exact_rows(err, scan, slot, &rows); /* the query before may have breathed */
-        if (st != VS_OK)
-            return st;
-        vsi_score_rows(&query->score, rows, n, vsi_topk_limit(&query->topk), scan->out,
-                       scan->scratch);
-        query->scored += n;
-        st = exact_offer(err, scan, &query->topk, slot, NULL, n);
-    }
+    for (size_t i = 0; st == VS_OK && i < scan->count; i++)
+        st = exact_all(err, scan, &scan->queries[i], slot, n);
     return st;
 }
 
@@ -170,21 +172,24 @@ static vs_status exact_codes(vsi_err *err, exact_scan *scan, uint32_t slot,
     return VS_OK;
 }
 
-/* n rows of one slab, whose codes are in one too. */
-static vs_status exact_sift(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n) {
+/* n rows of one slab, whose codes are in one too, for one query. */
+static vs_status exact_sift(vsi_err *err, exact_scan *scan, size_t at, uint32_t slot, size_t n) {
+    vsi_exact_query *query = &scan->queries[at];
+    const uint8_t *codes = NULL;
+    vs_status st = exact_codes(err, scan, slot, &codes); /* the query before may have breathed */
+    if (st != VS_OK)
+        return st;
+    if (!codes)
+        return exact_all(err, scan, query, slot, n);
+    size_t kept =
+        vsi_sieve_keep(scan->sieve, at, codes, n, vsi_topk_limit(&query->topk), scan->place);
+    return exact_some(err, scan, query, slot, kept);
+}
+
+static vs_status exact_sift_each(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n) {
     vs_status st = VS_OK;
-    for (size_t i = 0; st == VS_OK && i < scan->count; i++) {
-        vsi_exact_query *query = &scan->queries[i];
-        const uint8_t *codes = NULL;
-        st = exact_codes(err, scan, slot, &codes); /* the query before may have breathed */
-        if (st == VS_OK && !codes)
-            return exact_each(err, scan, slot, n);
-        if (st != VS_OK)
-            return st;
-        size_t kept =
-            vsi_sieve_keep(scan->sieve, i, codes, n, vsi_topk_limit(&query->topk), scan->place);
-        st = exact_some(err, scan, query, slot, kept);
-    }
+    for (size_t i = 0; st == VS_OK && i < scan->count; i++)
+        st = exact_sift(err, scan, i, slot, n);
     return st;
 }
 
@@ -247,7 +252,7 @@ static uint32_t exact_tile_end(const exact_scan *scan, uint32_t slot, uint32_t e
 
 static vs_status exact_tile(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n) {
     if (scan->sieve)
-        return exact_sift(err, scan, slot, n);
+        return exact_sift_each(err, scan, slot, n);
     return scan->tile ? exact_filter(err, scan, slot, n) : exact_each(err, scan, slot, n);
 }
 

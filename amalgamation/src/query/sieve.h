@@ -17,8 +17,9 @@ typedef struct vsi_sieve {
     size_t work_bytes, count;
 } vsi_sieve;
 
-/* Whether a version has codes for a field, and memory for so many queries. */
+/* Whether a version has codes for a field. */
 VSI_FN bool vsi_sieve_fits(const vsi_coll *coll, uint32_t field);
+/* Memory that a sieve takes for so many queries. */
 VSI_FN size_t vsi_sieve_bytes(const vsi_field *field, size_t count);
 
 /* memory [vsi_sieve_bytes] is aligned for anything and outlives the sieve. */

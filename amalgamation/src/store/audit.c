@@ -368,6 +368,8 @@ static vs_status audit_desc(auditor *a, const vsi_state *state, const vsi_coll *
     if (st == VS_OK && desc->id > state->last_coll)
         st = vsi_fail(a->err, VS_ERR_CORRUPT, "its id is above the largest one ever used");
     st = audit_note(a, desc->name, st);
+    if (desc->lost)
+        audit_report(a, desc->name, "parameters of codes cannot be read; searches do without them");
     if (st == VS_OK && coll->slot_end)
         st = vsi_coll_cell(a->err, coll, coll->slot_end - 1, &cell);
     return audit_note(a, desc->name, st);

@@ -1,8 +1,9 @@
 /* encode.c - codes of a collection's vectors.
  *
- *   E1  When a version's bit of a field in coded is set, and the field has parameters, every slot that has the field's
- *       vector in that version has a code made with them, or its slab of codes is damaged. The parameters of a
- *       field are made once and never change, so versions cannot differ in them.
+ *   E1  When a version's bit of a field in coded is set, every slot that has the field's vector in that version has a
+ *       code made with the field's parameters, or its slab of codes is damaged. The parameters are read or made
+ *       once and do not change before the database is closed, so versions cannot differ in them. Where they could not be
+ *       read, no version has the bit.
  *   E2  A code is written only while its slot is not live in any version whose bit is set (S3), or into a slab that
  *       nobody could read. */
 #include "store/encode.h"
@@ -36,19 +37,21 @@ static bool encode_widen(const vsi_field *field, const uint8_t *row, vsi_buf *wo
            VS_OK;
 }
 
-/* The code of a row; of one that is no vector, that it has none. */
+/* The code of a row; of NULL and what is no vector, that it has none. */
 static void encode_code(const vsi_field *field, const uint8_t *row, vsi_buf *work, uint8_t *code) {
     float *wide = (float *)(void *)work->data;
-    if (!row || !encode_widen(field, row, work))
-        wide[0] = NAN;
+    bool is_vector = row && encode_widen(field, row, work);
+    for (uint32_t i = 0; !is_vector && i < field->dim; i++)
+        wide[i] = NAN;
     vsi_rq_encode(field->own_rq, wide, wide + field->dim, code);
 }
 
-/* The row of a slot; NULL: there is none, or it cannot be read. */
-static const uint8_t *encode_row_of(vsi_field *field, uint32_t slot) {
-    vsi_err ignored = {0};
-    const uint8_t *row = NULL;
-    return vsi_slab_row(&ignored, &field->rows, slot, &row) == VS_OK ? row : NULL;
+/* The row of a slot; NULL: there is none, or it is damaged. */
+static vs_status encode_row_of(vsi_err *err, vsi_field *field, uint32_t slot,
+                               const uint8_t **out_row) {
+    *out_row = NULL;
+    vs_status st = vsi_slab_row(err, &field->rows, slot, out_row);
+    return st == VS_ERR_CORRUPT ? VS_OK : st;
 }
 
 /* vsi_slab_fill. */
@@ -58,20 +61,25 @@ static vs_status encode_fill(vsi_err *err, void *ctx, uint32_t at, uint8_t *code
     vs_status st = encode_reserve(err, field, &field->work);
     for (uint32_t i = 0; st == VS_OK && i < rows; i++) {
         const uint32_t slot = (at << field->codes.shift) + i;
-        const uint8_t *row = slot < field->codes_end ? encode_row_of(field, slot) : NULL;
+        const uint8_t *row = NULL;
+        if (slot < field->codes_end)
+            st = encode_row_of(err, field, slot, &row);
         encode_code(field, row, &field->work, codes + (size_t)i * field->codes.row_bytes);
     }
     return st;
 }
 
-/* The code of a slot, in place; of a vector that cannot be read, that it has none. */
+/* The code of a slot, in place. */
 static vs_status encode_slot(vsi_err *err, vsi_field *field, uint32_t slot) {
+    const uint8_t *row = NULL;
     uint8_t *code = NULL;
-    vs_status st = vsi_slab_make_row(err, &field->codes, slot, &code);
+    vs_status st = encode_row_of(err, field, slot, &row);
+    if (st == VS_OK)
+        st = vsi_slab_make_row(err, &field->codes, slot, &code);
     if (st == VS_OK)
         st = encode_reserve(err, field, &field->work);
     if (st == VS_OK)
-        encode_code(field, encode_row_of(field, slot), &field->work, code);
+        encode_code(field, row, &field->work, code);
     return st;
 }
 
@@ -106,12 +114,6 @@ VSI_FN vs_status vsi_encode_row(vsi_err *err, vsi_coll *coll, uint32_t at, uint3
 
 /* ---- the first codes ------------------------------------------------------------------------ */
 
-/* The next slot from io_slot on that has a field's vector, or slot_end. */
-static vs_status encode_next(vsi_err *err, const vsi_coll *coll, vsi_live_scan *live,
-                             uint32_t *io_slot) {
-    return vsi_live_next(err, live, *io_slot, coll->slot_end, io_slot);
-}
-
 static vsi_live_scan encode_scan(const vsi_coll *coll, uint32_t at) {
     return (vsi_live_scan){.live = &coll->live, .set = vsi_desc_set(coll->desc, at)};
 }
@@ -138,10 +140,11 @@ static vs_status encode_mean(vsi_err *err, vsi_coll *coll, uint32_t at, double *
     vs_status st = encode_reserve(err, field, &field->work);
     float *wide = (float *)(void *)field->work.data;
     for (uint32_t slot = 0; st == VS_OK; slot++) {
-        st = encode_next(err, coll, &live, &slot);
+        st = vsi_live_next(err, &live, slot, coll->slot_end, &slot);
         if (st != VS_OK || slot >= coll->slot_end)
             break;
-        const uint8_t *row = encode_row_of(field, slot);
+        const uint8_t *row = NULL;
+        st = encode_row_of(err, field, slot, &row);
         if (!row || !encode_widen(field, row, &field->work))
             continue;
         encode_add(field, wide, sum);
@@ -165,6 +168,8 @@ static vs_status encode_train(vsi_err *err, vsi_state *state, uint32_t at) {
         return vsi_fail_nomem(err, bytes);
     vs_status st = encode_mean(err, coll, at, sum, &count);
     vsi_free(mem, sum, bytes);
+    if (st == VS_OK && count < VSI_ENCODE_ROWS)
+        field->without_code = count; /* others were replaced, or rolled back */
     if (st != VS_OK || count < VSI_ENCODE_ROWS)
         return st;
     vsi_rq_spec spec = {.dim = field->dim,
@@ -179,22 +184,16 @@ static vs_status encode_train(vsi_err *err, vsi_state *state, uint32_t at) {
     return st;
 }
 
-/* Codes for all that have the field's vector in this version; when older ones count on codes whose parameters were
- * lost, for all that have it in any. */
-static vs_status encode_all(vsi_err *err, vsi_coll *coll, uint32_t at) {
-    vsi_field *field = &coll->desc->field[at];
+/* Codes for all that have the field's vector in this version. */
+static vs_status encode_live(vsi_err *err, vsi_coll *coll, uint32_t at) {
     vsi_live_scan live = encode_scan(coll, at);
-    const bool is_lost = coll->coded >> at & 1;
     vs_status st = VS_OK;
     for (uint32_t slot = 0; st == VS_OK; slot++) {
-        st = encode_next(err, coll, &live, &slot);
+        st = vsi_live_next(err, &live, slot, coll->slot_end, &slot);
         if (st != VS_OK || slot >= coll->slot_end)
             break;
-        st = encode_slot(err, field, slot);
+        st = encode_slot(err, &coll->desc->field[at], slot);
     }
-    for (uint32_t slot = 0; st == VS_OK && is_lost && slot < coll->slot_end; slot++)
-        if (encode_row_of(field, slot))
-            st = encode_slot(err, field, slot);
     return st;
 }
 
@@ -203,7 +202,6 @@ static vs_status encode_begin_field(vsi_err *err, vsi_state *state, uint32_t at)
     vsi_coll *coll = &state->work;
     vsi_field *field = &coll->desc->field[at];
     vs_status st = VS_OK;
-    field->without_code = 0;
     if (!field->own_rq)
         st = encode_train(err, state, at);
     if (st != VS_OK || !field->own_rq)
@@ -211,7 +209,7 @@ static vs_status encode_begin_field(vsi_err *err, vsi_state *state, uint32_t at)
     field->codes.fill = encode_fill;
     field->codes.fill_ctx = field;
     field->codes_end = 0; /* what counts is encoded below */
-    st = encode_all(err, coll, at);
+    st = encode_live(err, coll, at);
     field->codes_end = VSI_SLOT_NONE;
     if (st == VS_OK)
         st = vsi_state_put_codes(err, state, coll->desc->id, at, field->own_rq);
@@ -224,10 +222,11 @@ static vs_status encode_begin_field(vsi_err *err, vsi_state *state, uint32_t at)
 
 VSI_FN vs_status vsi_encode_begin(vsi_err *err, vsi_state *state) {
     vs_status st = VS_OK;
-    for (uint32_t i = 0; st == VS_OK && i < state->work.desc->field_count; i++) {
-        const vsi_field *field = &state->work.desc->field[i];
+    const vsi_desc *desc = state->work.desc;
+    for (uint32_t i = 0; st == VS_OK && i < desc->field_count; i++) {
+        const vsi_field *field = &desc->field[i];
         bool is_time = field->code_bits && field->without_code >= VSI_ENCODE_ROWS;
-        if (is_time && !vsi_encode_rq(&state->work, i))
+        if (is_time && !(desc->lost >> i & 1) && !vsi_encode_rq(&state->work, i))
             st = encode_begin_field(err, state, i);
     }
     return st;
@@ -240,9 +239,7 @@ VSI_FN vs_status vsi_encode_check(vsi_err *err, const vsi_coll *coll, uint32_t a
     vsi_field *field = &coll->desc->field[at];
     const vsi_rq *rq = vsi_encode_rq(coll, at);
     const uint8_t *row = NULL, *code = NULL;
-    if (!rq)
-        return vsi_fail(err, VS_ERR_CORRUPT, "field '%s' has lost the parameters of its codes",
-                        field->name);
+    vsi_assert(rq); /* E1 */
     vs_status st = encode_reserve(err, field, work);
     if (st == VS_OK)
         st = vsi_slab_row(err, &field->rows, slot, &row);

@@ -1,7 +1,7 @@
 /* encode.h - codes of a collection's vectors, in slabs beside them.
  *
  * They are derived from the vectors, so the log has nothing of them, and what is missing or damaged is made anew. A field whose
- * index description asks for codes gets them when it has VSI_ENCODE_ROWS vectors: their mean goes into the
+ * index description asks for codes gets them when it has about VSI_ENCODE_ROWS vectors: their mean goes into the
  * parameters, which the catalog keeps, and all live rows are encoded; from then on each row as it is written. */
 #ifndef VSI_ENCODE_H
 #define VSI_ENCODE_H

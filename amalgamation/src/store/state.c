@@ -203,8 +203,7 @@ static vs_status coll_check_slabs(vsi_err *err, const vsi_coll *coll, uint32_t a
                          &item);
 }
 
-/* The parameters of a field's codes, NULL: they are damaged or missing. Then it has none until there are others
- * (store/encode). */
+/* The parameters of a field's codes, NULL: they are damaged or missing. */
 static vs_status codes_read(vsi_err *err, const vsi_state *state, uint32_t id, uint32_t at,
                             const vsi_field *field, vsi_rq **out_rq) {
     uint8_t key[FIELD_KEY_BYTES];
@@ -258,6 +257,8 @@ static vs_status coll_intern(vsi_err *err, const vsi_state *state, uint32_t id,
             st = coll_check_slabs(err, coll, 1 + i, vsi_vector_bytes(field->type, field->dim));
         if (st == VS_OK && coll->coded >> i & 1)
             st = codes_read(err, state, id, i, field, &field->own_rq);
+        if (!field->own_rq)
+            given.lost |= coll->coded & 1u << i;
         vsi_atomic_ptr_store(&field->rq, field->own_rq);
         field->without_code = coll->count;
     }
@@ -289,6 +290,8 @@ static vs_status coll_read(vsi_err *err, const vsi_state *state, uint32_t id,
                                            .root = vsi_ref_decode(item->refs + i * VSI_REF_BYTES),
                                            .count = vsi_get_u64(value + COLL_TREES_OFF + 8 * i)};
     vs_status st = coll.desc ? VS_OK : coll_intern(err, state, id, item, &coll);
+    if (st == VS_OK)
+        coll.coded &= ~coll.desc->lost;
     if (st == VS_OK)
         *out_coll = coll;
     return st;
@@ -399,6 +402,8 @@ static vs_status state_delete_codes(vsi_err *err, vsi_state *state, uint32_t id,
     vs_status st = vsi_btree_get(err, &state->catalog, key, &item);
     if (st == VS_OK)
         st = vsi_value_delete(err, &state->catalog, key);
+    if (st == VS_ERR_CORRUPT) /* it is no value, and what it leads to stays */
+        st = vsi_btree_delete(err, &state->catalog, key);
     return st == VS_ERR_NOT_FOUND ? VS_OK : st;
 }
 
