@@ -51,5 +51,9 @@ VT_TEST(only_whole_pages_are_given_back) {
 
 VT_TEST(what_cannot_be_mapped_is_null) {
     const vsi_pages *pages = system_pages();
-    VT_CHECK(!pages->map(pages->ctx, (size_t)1 << (sizeof(size_t) * 8 - 2)));
+    const size_t half = (size_t)1 << (sizeof(size_t) * 8 - 1);
+    void *one = pages->map(pages->ctx, half); /* addresses of 32 bits may have that */
+    VT_CHECK(!pages->map(pages->ctx, half));
+    if (one)
+        pages->unmap(pages->ctx, one, half);
 }
