@@ -18214,7 +18214,8 @@ typedef struct vsi_desc {
     vsi_slabs
         *array[1 + 2 * VS_FIELDS_MAX]; /* [array_count] cells, the rows of each field, codes */
     uint32_t array_count;
-    uint32_t lost; /* bit f: parameters of field f's codes could not be read: it has no codes until it is opened again */
+    uint32_t
+        lost; /* bit f: parameters of field f's codes could not be read: it has no codes until it is opened again */
 
     /* Of the holder of the writer role. */
     vsi_buf pool;        /* uint32_t: slots below slot_end that may be used */
