@@ -710,6 +710,9 @@ typedef struct vsi_mem {
 VSI_FN void vsi_mem_init(vsi_mem *mem, const vs_allocator *allocator); /* NULL: malloc */
 
 /* NULL when the allocator refuses, or when bytes is 0. Contents are undefined. */
+/* Up to whole cache lines, for parts of one block of memory. */
+VSI_FN size_t vsi_whole_lines(size_t bytes);
+
 VSI_FN void *vsi_alloc(vsi_mem *mem, size_t bytes);
 VSI_FN void *vsi_alloc_zeroed(vsi_mem *mem, size_t bytes);
 /* On NULL the old block stays as it was. */
@@ -758,6 +761,10 @@ VSI_FN void *vsi_realloc(vsi_mem *mem, void *ptr, size_t old_bytes, size_t new_b
     if (grown)
         vsi_atomic_add(&mem->used_bytes, (uint64_t)new_bytes - (uint64_t)old_bytes);
     return grown;
+}
+
+VSI_FN size_t vsi_whole_lines(size_t bytes) {
+    return (bytes + 63) / 64 * 64;
 }
 
 VSI_FN void *vsi_alloc(vsi_mem *mem, size_t bytes) {
@@ -18211,11 +18218,10 @@ typedef struct vsi_desc {
     char name[VS_NAME_BYTES_MAX + 1];
     vsi_field field[VS_FIELDS_MAX];
     vsi_slabs cells; /* number and vector hash */
-    vsi_slabs
-        *array[1 + 2 * VS_FIELDS_MAX]; /* [array_count] cells, the rows of each field, codes */
+    /* [array_count] cells, the rows of each field, then codes */
+    vsi_slabs *array[1 + 2 * VS_FIELDS_MAX];
     uint32_t array_count;
-    uint32_t
-        lost; /* bit f: parameters of field f's codes could not be read: it has no codes until it is opened again */
+    uint32_t lost; /* bit f: has no codes until the next opening, their parameters are unreadable */
 
     /* Of the holder of the writer role. */
     vsi_buf pool;        /* uint32_t: slots below slot_end that may be used */
@@ -20131,6 +20137,13 @@ static vs_status encode_repair(vsi_err *err, vsi_field *field) {
                              &code);
 }
 
+/* From now on slabs of codes that are missing or damaged are made from the vectors of slots below end. */
+static void encode_until(vsi_field *field, uint32_t end) {
+    field->codes.fill = encode_fill;
+    field->codes.fill_ctx = field;
+    field->codes_end = end;
+}
+
 VSI_FN vs_status vsi_encode_row(vsi_err *err, vsi_coll *coll, uint32_t at, uint32_t slot) {
     vsi_field *field = &coll->desc->field[at];
     if (!field->code_bits)
@@ -20139,13 +20152,11 @@ VSI_FN vs_status vsi_encode_row(vsi_err *err, vsi_coll *coll, uint32_t at, uint3
         field->without_code++;
         return VS_OK;
     }
-    field->codes.fill = encode_fill;
-    field->codes.fill_ctx = field;
-    field->codes_end = coll->slot_end;
+    encode_until(field, coll->slot_end);
     vs_status st = encode_repair(err, field);
     if (st == VS_OK)
         st = encode_slot(err, field, slot);
-    field->codes_end = VSI_SLOT_NONE;
+    encode_until(field, VSI_SLOT_NONE);
     return st;
 }
 
@@ -20206,7 +20217,7 @@ static vs_status encode_train(vsi_err *err, vsi_state *state, uint32_t at) {
     vs_status st = encode_mean(err, coll, at, sum, &count);
     vsi_free(mem, sum, bytes);
     if (st == VS_OK && count < VSI_ENCODE_ROWS)
-        field->without_code = count; /* others were replaced, or rolled back */
+        field->without_code = count - count / 8; /* not with each put that follows */
     if (st != VS_OK || count < VSI_ENCODE_ROWS)
         return st;
     vsi_rq_spec spec = {.dim = field->dim,
@@ -20243,11 +20254,9 @@ static vs_status encode_begin_field(vsi_err *err, vsi_state *state, uint32_t at)
         st = encode_train(err, state, at);
     if (st != VS_OK || !field->own_rq)
         return st;
-    field->codes.fill = encode_fill;
-    field->codes.fill_ctx = field;
-    field->codes_end = 0; /* what counts is encoded below */
+    encode_until(field, 0); /* what counts is encoded here */
     st = encode_live(err, coll, at);
-    field->codes_end = VSI_SLOT_NONE;
+    encode_until(field, VSI_SLOT_NONE);
     if (st == VS_OK)
         st = vsi_state_put_codes(err, state, coll->desc->id, at, field->own_rq);
     if (st != VS_OK)
@@ -20260,6 +20269,8 @@ static vs_status encode_begin_field(vsi_err *err, vsi_state *state, uint32_t at)
 VSI_FN vs_status vsi_encode_begin(vsi_err *err, vsi_state *state) {
     vs_status st = VS_OK;
     const vsi_desc *desc = state->work.desc;
+    if (state->work.count < VSI_ENCODE_ROWS)
+        return VS_OK;
     for (uint32_t i = 0; st == VS_OK && i < desc->field_count; i++) {
         const vsi_field *field = &desc->field[i];
         bool is_time = field->code_bits && field->without_code >= VSI_ENCODE_ROWS;
@@ -27936,17 +27947,13 @@ VSI_FN size_t vsi_sieve_keep(const vsi_sieve *sieve, size_t query, const uint8_t
 /* uses query/sieve.h */
 /* uses query/score.h */
 
-static size_t sieve_round(size_t bytes) {
-    return (bytes + 63) / 64 * 64;
-}
-
 VSI_FN bool vsi_sieve_fits(const vsi_coll *coll, uint32_t field) {
     return vsi_encode_rq(coll, field);
 }
 
 VSI_FN size_t vsi_sieve_bytes(const vsi_field *field, size_t count) {
-    return sieve_round(count * (sizeof(vsi_rq_query) + sizeof(bool))) +
-           count * sieve_round(vsi_rq_work_bytes(field->dim)) +
+    return vsi_whole_lines(count * (sizeof(vsi_rq_query) + sizeof(bool))) +
+           count * vsi_whole_lines(vsi_rq_work_bytes(field->dim)) +
            (field->dim + VSI_WIDEN_PAD) * sizeof(float);
 }
 
@@ -27958,8 +27965,9 @@ VSI_FN void vsi_sieve_begin(vsi_sieve *sieve, const vsi_kernels *kernels, const 
                          .query = memory,
                          .count = count};
     sieve->is_bounded = (bool *)(sieve->query + count);
-    sieve->work = (uint8_t *)memory + sieve_round(count * (sizeof *sieve->query + sizeof(bool)));
-    sieve->work_bytes = sieve_round(vsi_rq_work_bytes(sieve->field->dim));
+    sieve->work =
+        (uint8_t *)memory + vsi_whole_lines(count * (sizeof *sieve->query + sizeof(bool)));
+    sieve->work_bytes = vsi_whole_lines(vsi_rq_work_bytes(sieve->field->dim));
 }
 
 VSI_FN void vsi_sieve_add(vsi_sieve *sieve, size_t query, const void *vector) {
@@ -28466,7 +28474,7 @@ static vs_status nearest_fill(vsi_err *err, vsi_nearest *nearest, const vsi_coll
         return vsi_fail_nomem(err, k * sizeof(vs_hit));
     vs_hit after = {.distance = nearest->distance};
     /* What the scan wants, behind the query. */
-    size_t front = (nearest->query.bytes + 63) / 64 * 64 - nearest->query.bytes;
+    size_t front = vsi_whole_lines(nearest->query.bytes) - nearest->query.bytes;
     ask->memory_bytes = vsi_exact_bytes(coll, nearest->field, 1);
     if (!vsi_buf_reserve(&nearest->query, front + ask->memory_bytes))
         return vsi_fail_nomem(err, front + ask->memory_bytes);
@@ -32584,14 +32592,10 @@ static vs_status query_convert(vsi_err *err, const vsi_field *field, const void 
     return VS_OK;
 }
 
-static size_t search_round(size_t bytes) {
-    return (bytes + 63) / 64 * 64;
-}
-
 /* Room for a query in the handle's buffer, for one before its bytes are in order, and for what a scan wants. */
 static vs_status search_reserve(vsi_err *err, search *s) {
     vsi_buf *scratch = &s->r.collection->scratch;
-    size_t front = search_round(2 * (size_t)s->field->vector_bytes);
+    size_t front = vsi_whole_lines(2 * (size_t)s->field->vector_bytes);
     s->ask.memory_bytes = vsi_exact_bytes(&s->r.coll, s->ask.field, 1);
     scratch->bytes = 0;
     if (!vsi_buf_reserve(scratch, front + s->ask.memory_bytes))
@@ -32783,17 +32787,17 @@ static size_t batch_pass_most(const vsi_field *field) {
 
 static vs_status batch_pass_reserve(vsi_err *err, const search *s, vsi_buf *buf, batch_pass *pass) {
     const vsi_field *field = s->field;
-    size_t structs = search_round(pass->count * sizeof *pass->queries);
-    size_t vectors = search_round(field->vector_bytes) * pass->count;
+    size_t structs = vsi_whole_lines(pass->count * sizeof *pass->queries);
+    size_t vectors = vsi_whole_lines(field->vector_bytes) * pass->count;
     pass->memory_bytes = vsi_exact_bytes(&s->r.coll, s->ask.field, pass->count);
-    size_t bytes = structs + vectors + search_round(field->vector_bytes) + pass->memory_bytes;
+    size_t bytes = structs + vectors + vsi_whole_lines(field->vector_bytes) + pass->memory_bytes;
     buf->bytes = 0;
     if (!vsi_buf_reserve(buf, bytes))
         return vsi_fail_nomem(err, bytes);
     pass->queries = (vsi_exact_query *)(void *)buf->data;
     pass->vectors = buf->data + structs;
     pass->scratch = pass->vectors + vectors;
-    pass->memory = pass->scratch + search_round(field->vector_bytes);
+    pass->memory = pass->scratch + vsi_whole_lines(field->vector_bytes);
     return VS_OK;
 }
 
@@ -32808,7 +32812,7 @@ static vs_status batch_scan(vsi_err *err, const search_batch *b, batch_pass *pas
     vs_status st = batch_pass_reserve(err, s, buf, pass);
     for (size_t i = 0; st == VS_OK && i < pass->count; i++) {
         const size_t at = pass->first + i;
-        uint8_t *vector = pass->vectors + i * search_round(s->field->vector_bytes);
+        uint8_t *vector = pass->vectors + i * vsi_whole_lines(s->field->vector_bytes);
         pass->queries[i] =
             (vsi_exact_query){.vector = vector, .topk = {.hits = b->hits + at * b->k, .k = b->k}};
         *out_failed = at;

@@ -1385,10 +1385,9 @@ typedef struct vs_hit {
 
 /* What a search did. */
 typedef struct vs_search_info {
-    uint32_t size; /* VS_SEARCH_INFO_INIT sets it */
-    uint64_t rows; /* vectors that were candidates, once for each query */
-    uint64_t
-        scored; /* of these whose distance was computed; of the others codes or bounds said that they are too far */
+    uint32_t size;   /* VS_SEARCH_INFO_INIT sets it */
+    uint64_t rows;   /* vectors that were candidates, once for each query */
+    uint64_t scored; /* of these whose distance was computed; the others were known to be too far */
 } vs_search_info;
 
 #define VS_SEARCH_INFO_INIT                                                                        \
@@ -1396,12 +1395,11 @@ typedef struct vs_search_info {
 
 /* What a search may be told beside its query. */
 typedef struct vs_search_options {
-    uint32_t size;       /* VS_SEARCH_OPTIONS_INIT sets it */
-    uint32_t field;      /* number of the vector field that is searched */
-    uint32_t timeout_ms; /* VS_ERR_TIMEOUT when it takes longer; 0: as vs_set_timeout has it.
+    uint32_t size;        /* VS_SEARCH_OPTIONS_INIT sets it */
+    uint32_t field;       /* number of the vector field that is searched */
+    uint32_t timeout_ms;  /* VS_ERR_TIMEOUT when it takes longer; 0: as vs_set_timeout has it.
                             VS_NO_TIMEOUT: it may take as long as it does */
-    vs_search_info *
-        info; /* filled when the search succeeds; NULL: not wanted. vs_search_open and vs_distance leave it */
+    vs_search_info *info; /* NULL, or filled when it succeeds; not by vs_search_open, vs_distance */
 } vs_search_options;
 
 #define VS_NO_TIMEOUT UINT32_MAX

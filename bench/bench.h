@@ -24,6 +24,18 @@ static inline double seconds_of(clockid_t clock) {
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+/* For qsort of doubles. */
+static inline int by_size(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Sorts them. */
+static inline double median(double *values, size_t n) {
+    qsort(values, n, sizeof *values, by_size);
+    return values[n / 2];
+}
+
 /* A line of /proc/self/status, in KiB; 0 elsewhere. */
 static inline uint64_t status_kib(const char *name) {
     char line[256];

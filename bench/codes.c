@@ -124,16 +124,6 @@ static void verify(const vs_hit *hits, const vs_hit *expected, size_t n, const c
             stop(who, "found other neighbours than flat");
 }
 
-static int by_size(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, int n) {
-    qsort(values, (size_t)n, sizeof *values, by_size);
-    return values[n / 2];
-}
-
 /* Memory for a plain loop, in pages of 2 MiB if the system has them. */
 static uint64_t *read_begin(size_t bytes) {
     const size_t page = 2 << 20, room = (bytes + page - 1) / page * page;
@@ -200,16 +190,16 @@ int main(int argc, char **argv) {
                     verify(hits, flat, asked * K, kinds[i].index);
             }
     }
-    const double read = median(reads, rounds);
+    const double read = median(reads, (size_t)rounds);
     printf("%zu vectors of %u, %.0f MiB; a loop reads as many bytes at %.1f GB/s\n\n", base.count,
            base.dim, (double)bytes / 1048576, (double)bytes / read / 1e9);
     printf("| index | batch | queries/s | to flat | rows scored a query | GB/s of vectors | of the "
            "loop |\n");
     printf("|---|---|---|---|---|---|---|\n");
     for (size_t at = 0; at < BATCHES; at++) {
-        double first = median(kinds[0].seconds[at], rounds);
+        double first = median(kinds[0].seconds[at], (size_t)rounds);
         for (int i = 0; i < count; i++) {
-            double took = median(kinds[i].seconds[at], rounds);
+            double took = median(kinds[i].seconds[at], (size_t)rounds);
             printf("| %s | %zu | %.1f | %.2f | %.0f | %.1f | %.2f |\n", kinds[i].index,
                    batch_of[at], (double)asked / took, first / took,
                    (double)kinds[i].scored[at] / (double)asked,

@@ -163,11 +163,6 @@ typedef struct samples {
     size_t calls; /* of a sample; 0: not known yet */
 } samples;
 
-static int by_size(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static double median_of(const samples *s) {
     double sorted[SAMPLES_MAX];
     memcpy(sorted, s->value, s->count * sizeof *sorted);

@@ -59,11 +59,6 @@ static void make_file(const char *path, uint64_t records, uint32_t dim) {
     free(vector);
 }
 
-static int by_size(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static void drop_from_cache(const char *path) {
     int fd = open(path, O_RDONLY);
     if (fd < 0 || fsync(fd) || posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED))

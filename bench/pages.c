@@ -20,16 +20,6 @@ typedef struct figures {
     double fill_ms[ROUNDS_MAX], read_gb[ROUNDS_MAX];
 } figures;
 
-static int by_size(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, size_t n) {
-    qsort(values, n, sizeof *values, by_size);
-    return values[n / 2];
-}
-
 static void measure(size_t bytes, int advice, double *fill_ms, double *read_gb) {
     uint8_t *mapped =
         mmap(NULL, bytes + LARGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -81,16 +81,6 @@ static sample kill_limited(const sample *s, uint64_t limit) {
     return copy;
 }
 
-static uint64_t file_bytes(const vs_vfs *vfs) {
-    char why[VS_VFS_WHY_BYTES];
-    void *file = NULL;
-    uint64_t bytes = 0;
-    VT_EQ(vfs->open(vfs->ctx, "t.vs", VS_VFS_READ, &file, why), VS_OK);
-    VT_EQ(vfs->file_size(vfs->ctx, file, &bytes, why), VS_OK);
-    vfs->close(vfs->ctx, file);
-    return bytes;
-}
-
 /* ---- some of everything --------------------------------------------------------------------- */
 
 enum { COLLS = 6, BATCH = 400, NOTES = 20, K = 9, DIM_MAX = 400 };
@@ -373,7 +363,7 @@ VT_TEST(a_read_only_database_with_little_memory_answers_and_changes_no_file) {
     change(s.db, NULL, 0, 2);
     answer expected = ask(s.db, NULL);
     VT_OK(vs_close(s.db), s.db);
-    uint64_t bytes = file_bytes(s.vfs);
+    uint64_t bytes = sample_file_bytes(s.vfs);
     static const uint64_t limits[] = {1, MIB};
     for (int i = 0; i < 2; i++) {
         s.db = open_limited(s.vfs, VS_OPEN_READONLY, limits[i]);
@@ -381,7 +371,7 @@ VT_TEST(a_read_only_database_with_little_memory_answers_and_changes_no_file) {
         sample_check(s.db);
         look(s.db);
         VT_OK(vs_close(s.db), s.db);
-        VT_EQ(file_bytes(s.vfs), bytes);
+        VT_EQ(sample_file_bytes(s.vfs), bytes);
     }
     s.db = open_limited(s.vfs, 0, VS_NO_LIMIT);
     sample_end(&s);
@@ -393,13 +383,13 @@ VT_TEST(a_read_only_database_recovers_a_log_larger_than_its_limit) {
     change(s.db, NULL, 0, 8);
     answer expected = ask(s.db, NULL);
     sample killed = {copy_files(s.vfs), NULL};
-    uint64_t bytes = file_bytes(killed.vfs);
+    uint64_t bytes = sample_file_bytes(killed.vfs);
     is_blind = true;
     killed.db = open_limited(killed.vfs, VS_OPEN_READONLY, MIB / 4);
     VT_CHECK(sample_stats(killed.db).recovered_txns > COLLS);
     check_answers(killed.db, NULL, &expected);
     sample_check(killed.db);
-    VT_EQ(file_bytes(killed.vfs), bytes);
+    VT_EQ(sample_file_bytes(killed.vfs), bytes);
     VT_OK(vs_close(killed.db), killed.db);
     is_blind = false;
     vs_vfs_memory_destroy(killed.vfs);
@@ -433,7 +423,7 @@ VT_TEST(a_transaction_larger_than_the_limit_commits_as_one_without_a_limit) {
         sample_check(tight.db);
     }
     printf("large transactions: at most %.2f MiB of memory, the file has %.2f\n",
-           (double)most_bytes / MIB, (double)file_bytes(tight.vfs) / MIB);
+           (double)most_bytes / MIB, (double)sample_file_bytes(tight.vfs) / MIB);
     sample_end(&tight);
     sample_end(&loose);
 }
@@ -463,7 +453,7 @@ VT_TEST(a_transaction_larger_than_the_limit_rolls_back_to_the_state_before_and_l
         look(s.db);
         check_digest(s.db, before);
         sample_check(s.db);
-        uint64_t bytes = file_bytes(s.vfs);
+        uint64_t bytes = sample_file_bytes(s.vfs);
         most = i < GROWS && bytes > most ? bytes : most;
         VT_CHECK(bytes <= most + most / 20); /* pages of the time before are used again */
         put_note(s.db, NULL, NULL, 0, (uint64_t)i % 2);
@@ -683,14 +673,14 @@ VT_TEST(many_small_commits_beside_an_idle_cursor_let_neither_memory_nor_the_file
             size = stats.memory_bytes > size ? stats.memory_bytes : size;
             if (n == EARLY) {
                 memory = size;
-                file = file_bytes(s.vfs);
+                file = sample_file_bytes(s.vfs);
             }
             look(s.db);
         }
         /* One slot for each commit is all that waits for the cursor: its vector and its cell, and a
          * number in a list and in a buffer that doubles. */
         VT_CHECK(size <= memory + COMMITS * (16 + 32 + 2 * 16) + MIB / 2);
-        VT_CHECK(file_bytes(s.vfs) <= file + COMMITS * (16 + 32) * 3 + MIB);
+        VT_CHECK(sample_file_bytes(s.vfs) <= file + COMMITS * (16 + 32) * 3 + MIB);
         VT_EQ(sample_stats(s.db).readers, 1);
         vs_record r = VS_RECORD_INIT;
         VT_EQ(vs_step(cursor), VS_ROW);

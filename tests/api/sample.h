@@ -60,6 +60,16 @@ static inline bool sample_copy_file(vs_vfs *from, vs_vfs *to, const char *path) 
     return true;
 }
 
+static inline uint64_t sample_file_bytes(const vs_vfs *vfs) {
+    char why[VS_VFS_WHY_BYTES];
+    void *file = NULL;
+    uint64_t bytes = 0;
+    VT_EQ(vfs->open(vfs->ctx, "t.vs", VS_VFS_READ, &file, why), VS_OK);
+    VT_EQ(vfs->file_size(vfs->ctx, file, &bytes, why), VS_OK);
+    vfs->close(vfs->ctx, file);
+    return bytes;
+}
+
 /* What a process that is killed now leaves: its files as they are, opened again. */
 static inline sample sample_after_kill(const sample *s) {
     sample copy = {NULL, NULL};

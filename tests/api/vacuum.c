@@ -33,16 +33,6 @@ static void check_filled(vs_collection *c, vs_txn *txn, uint64_t n) {
     }
 }
 
-static uint64_t file_bytes(vs_vfs *vfs) {
-    char why[VS_VFS_WHY_BYTES];
-    void *file = NULL;
-    uint64_t bytes = 0;
-    VT_EQ(vfs->open(vfs->ctx, "t.vs", VS_VFS_READ, &file, why), VS_OK);
-    VT_EQ(vfs->file_size(vfs->ctx, file, &bytes, why), VS_OK);
-    vfs->close(vfs->ctx, file);
-    return bytes;
-}
-
 /* Two collections, written in turns, of which the one that begins the file is dropped. */
 static vs_collection *sample_with_holes(sample *s) {
     vs_collection *a = sample_create(s->db, NULL, "a", DIM, VS_F32, VS_L2);
@@ -67,17 +57,17 @@ static uint64_t vacuum(vs_db *db, uint64_t budget) {
 VT_TEST(a_vacuum_makes_the_file_smaller_and_changes_nothing) {
     sample s = sample_new();
     vs_collection *b = sample_with_holes(&s);
-    uint64_t before = file_bytes(s.vfs);
+    uint64_t before = sample_file_bytes(s.vfs);
     vs_stats was = sample_stats(s.db);
     vacuum(s.db, 0);
     vs_stats now = sample_stats(s.db);
     VT_CHECK(!memcmp(&was.digest, &now.digest, sizeof was.digest));
     check_filled(b, NULL, RECORDS);
     sample_check(s.db);
-    uint64_t after = file_bytes(s.vfs);
+    uint64_t after = sample_file_bytes(s.vfs);
     VT_CHECK(after < before * 3 / 4);
     VT_EQ(vacuum(s.db, 0), 0);
-    VT_CHECK(file_bytes(s.vfs) <= after + 65536);
+    VT_CHECK(sample_file_bytes(s.vfs) <= after + 65536);
     sample killed = sample_after_kill(&s);
     vs_collection *again = sample_collection(killed.db, "b");
     check_filled(again, NULL, RECORDS);
@@ -86,7 +76,7 @@ VT_TEST(a_vacuum_makes_the_file_smaller_and_changes_nothing) {
     sample_end(&killed);
     vs_collection_close(b);
     sample_reopen(&s);
-    VT_CHECK(after < 2 * file_bytes(s.vfs)); /* closing has no reserve to leave */
+    VT_CHECK(after < 2 * sample_file_bytes(s.vfs)); /* closing has no reserve to leave */
     sample_check(s.db);
     sample_end(&s);
 }
@@ -94,7 +84,7 @@ VT_TEST(a_vacuum_makes_the_file_smaller_and_changes_nothing) {
 VT_TEST(steps_of_a_vacuum_come_to_an_end_and_survive_kills) {
     sample s = sample_new();
     vs_collection *b = sample_with_holes(&s);
-    uint64_t before = file_bytes(s.vfs), left = 1;
+    uint64_t before = sample_file_bytes(s.vfs), left = 1;
     int steps = 0;
     while (left) {
         left = vacuum(s.db, 100000);
@@ -110,7 +100,7 @@ VT_TEST(steps_of_a_vacuum_come_to_an_end_and_survive_kills) {
         fill(s.db, b, 1 + (uint64_t)steps % 7, 1); /* writes go on */
     }
     VT_CHECK(steps > 3);
-    VT_CHECK(file_bytes(s.vfs) < before * 3 / 4);
+    VT_CHECK(sample_file_bytes(s.vfs) < before * 3 / 4);
     check_filled(b, NULL, RECORDS);
     sample_check(s.db);
     vs_collection_close(b);

@@ -61,14 +61,10 @@ static vs_status query_convert(vsi_err *err, const vsi_field *field, const void 
     return VS_OK;
 }
 
-static size_t search_round(size_t bytes) {
-    return (bytes + 63) / 64 * 64;
-}
-
 /* Room for a query in the handle's buffer, for one before its bytes are in order, and for what a scan wants. */
 static vs_status search_reserve(vsi_err *err, search *s) {
     vsi_buf *scratch = &s->r.collection->scratch;
-    size_t front = search_round(2 * (size_t)s->field->vector_bytes);
+    size_t front = vsi_whole_lines(2 * (size_t)s->field->vector_bytes);
     s->ask.memory_bytes = vsi_exact_bytes(&s->r.coll, s->ask.field, 1);
     scratch->bytes = 0;
     if (!vsi_buf_reserve(scratch, front + s->ask.memory_bytes))
@@ -260,17 +256,17 @@ static size_t batch_pass_most(const vsi_field *field) {
 
 static vs_status batch_pass_reserve(vsi_err *err, const search *s, vsi_buf *buf, batch_pass *pass) {
     const vsi_field *field = s->field;
-    size_t structs = search_round(pass->count * sizeof *pass->queries);
-    size_t vectors = search_round(field->vector_bytes) * pass->count;
+    size_t structs = vsi_whole_lines(pass->count * sizeof *pass->queries);
+    size_t vectors = vsi_whole_lines(field->vector_bytes) * pass->count;
     pass->memory_bytes = vsi_exact_bytes(&s->r.coll, s->ask.field, pass->count);
-    size_t bytes = structs + vectors + search_round(field->vector_bytes) + pass->memory_bytes;
+    size_t bytes = structs + vectors + vsi_whole_lines(field->vector_bytes) + pass->memory_bytes;
     buf->bytes = 0;
     if (!vsi_buf_reserve(buf, bytes))
         return vsi_fail_nomem(err, bytes);
     pass->queries = (vsi_exact_query *)(void *)buf->data;
     pass->vectors = buf->data + structs;
     pass->scratch = pass->vectors + vectors;
-    pass->memory = pass->scratch + search_round(field->vector_bytes);
+    pass->memory = pass->scratch + vsi_whole_lines(field->vector_bytes);
     return VS_OK;
 }
 
@@ -285,7 +281,7 @@ static vs_status batch_scan(vsi_err *err, const search_batch *b, batch_pass *pas
     vs_status st = batch_pass_reserve(err, s, buf, pass);
     for (size_t i = 0; st == VS_OK && i < pass->count; i++) {
         const size_t at = pass->first + i;
-        uint8_t *vector = pass->vectors + i * search_round(s->field->vector_bytes);
+        uint8_t *vector = pass->vectors + i * vsi_whole_lines(s->field->vector_bytes);
         pass->queries[i] =
             (vsi_exact_query){.vector = vector, .topk = {.hits = b->hits + at * b->k, .k = b->k}};
         *out_failed = at;

@@ -27,6 +27,10 @@ VSI_FN void *vsi_realloc(vsi_mem *mem, void *ptr, size_t old_bytes, size_t new_b
     return grown;
 }
 
+VSI_FN size_t vsi_whole_lines(size_t bytes) {
+    return (bytes + 63) / 64 * 64;
+}
+
 VSI_FN void *vsi_alloc(vsi_mem *mem, size_t bytes) {
     return bytes == 0 ? NULL : vsi_realloc(mem, NULL, 0, bytes);
 }

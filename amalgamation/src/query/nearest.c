@@ -34,7 +34,7 @@ static vs_status nearest_fill(vsi_err *err, vsi_nearest *nearest, const vsi_coll
         return vsi_fail_nomem(err, k * sizeof(vs_hit));
     vs_hit after = {.distance = nearest->distance};
     /* What the scan wants, behind the query. */
-    size_t front = (nearest->query.bytes + 63) / 64 * 64 - nearest->query.bytes;
+    size_t front = vsi_whole_lines(nearest->query.bytes) - nearest->query.bytes;
     ask->memory_bytes = vsi_exact_bytes(coll, nearest->field, 1);
     if (!vsi_buf_reserve(&nearest->query, front + ask->memory_bytes))
         return vsi_fail_nomem(err, front + ask->memory_bytes);

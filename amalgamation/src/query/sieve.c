@@ -2,17 +2,13 @@
 #include "query/sieve.h"
 #include "query/score.h"
 
-static size_t sieve_round(size_t bytes) {
-    return (bytes + 63) / 64 * 64;
-}
-
 VSI_FN bool vsi_sieve_fits(const vsi_coll *coll, uint32_t field) {
     return vsi_encode_rq(coll, field);
 }
 
 VSI_FN size_t vsi_sieve_bytes(const vsi_field *field, size_t count) {
-    return sieve_round(count * (sizeof(vsi_rq_query) + sizeof(bool))) +
-           count * sieve_round(vsi_rq_work_bytes(field->dim)) +
+    return vsi_whole_lines(count * (sizeof(vsi_rq_query) + sizeof(bool))) +
+           count * vsi_whole_lines(vsi_rq_work_bytes(field->dim)) +
            (field->dim + VSI_WIDEN_PAD) * sizeof(float);
 }
 
@@ -24,8 +20,9 @@ VSI_FN void vsi_sieve_begin(vsi_sieve *sieve, const vsi_kernels *kernels, const 
                          .query = memory,
                          .count = count};
     sieve->is_bounded = (bool *)(sieve->query + count);
-    sieve->work = (uint8_t *)memory + sieve_round(count * (sizeof *sieve->query + sizeof(bool)));
-    sieve->work_bytes = sieve_round(vsi_rq_work_bytes(sieve->field->dim));
+    sieve->work =
+        (uint8_t *)memory + vsi_whole_lines(count * (sizeof *sieve->query + sizeof(bool)));
+    sieve->work_bytes = vsi_whole_lines(vsi_rq_work_bytes(sieve->field->dim));
 }
 
 VSI_FN void vsi_sieve_add(vsi_sieve *sieve, size_t query, const void *vector) {

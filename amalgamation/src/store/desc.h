@@ -50,11 +50,10 @@ typedef struct vsi_desc {
     char name[VS_NAME_BYTES_MAX + 1];
     vsi_field field[VS_FIELDS_MAX];
     vsi_slabs cells; /* number and vector hash */
-    vsi_slabs
-        *array[1 + 2 * VS_FIELDS_MAX]; /* [array_count] cells, the rows of each field, codes */
+    /* [array_count] cells, the rows of each field, then codes */
+    vsi_slabs *array[1 + 2 * VS_FIELDS_MAX];
     uint32_t array_count;
-    uint32_t
-        lost; /* bit f: parameters of field f's codes could not be read: it has no codes until it is opened again */
+    uint32_t lost; /* bit f: has no codes until the next opening, their parameters are unreadable */
 
     /* Of the holder of the writer role. */
     vsi_buf pool;        /* uint32_t: slots below slot_end that may be used */

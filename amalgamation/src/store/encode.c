@@ -94,6 +94,13 @@ static vs_status encode_repair(vsi_err *err, vsi_field *field) {
                              &code);
 }
 
+/* From now on slabs of codes that are missing or damaged are made from the vectors of slots below end. */
+static void encode_until(vsi_field *field, uint32_t end) {
+    field->codes.fill = encode_fill;
+    field->codes.fill_ctx = field;
+    field->codes_end = end;
+}
+
 VSI_FN vs_status vsi_encode_row(vsi_err *err, vsi_coll *coll, uint32_t at, uint32_t slot) {
     vsi_field *field = &coll->desc->field[at];
     if (!field->code_bits)
@@ -102,13 +109,11 @@ VSI_FN vs_status vsi_encode_row(vsi_err *err, vsi_coll *coll, uint32_t at, uint3
         field->without_code++;
         return VS_OK;
     }
-    field->codes.fill = encode_fill;
-    field->codes.fill_ctx = field;
-    field->codes_end = coll->slot_end;
+    encode_until(field, coll->slot_end);
     vs_status st = encode_repair(err, field);
     if (st == VS_OK)
         st = encode_slot(err, field, slot);
-    field->codes_end = VSI_SLOT_NONE;
+    encode_until(field, VSI_SLOT_NONE);
     return st;
 }
 
@@ -169,7 +174,7 @@ static vs_status encode_train(vsi_err *err, vsi_state *state, uint32_t at) {
     vs_status st = encode_mean(err, coll, at, sum, &count);
     vsi_free(mem, sum, bytes);
     if (st == VS_OK && count < VSI_ENCODE_ROWS)
-        field->without_code = count; /* others were replaced, or rolled back */
+        field->without_code = count - count / 8; /* not with each put that follows */
     if (st != VS_OK || count < VSI_ENCODE_ROWS)
         return st;
     vsi_rq_spec spec = {.dim = field->dim,
@@ -206,11 +211,9 @@ static vs_status encode_begin_field(vsi_err *err, vsi_state *state, uint32_t at)
         st = encode_train(err, state, at);
     if (st != VS_OK || !field->own_rq)
         return st;
-    field->codes.fill = encode_fill;
-    field->codes.fill_ctx = field;
-    field->codes_end = 0; /* what counts is encoded below */
+    encode_until(field, 0); /* what counts is encoded here */
     st = encode_live(err, coll, at);
-    field->codes_end = VSI_SLOT_NONE;
+    encode_until(field, VSI_SLOT_NONE);
     if (st == VS_OK)
         st = vsi_state_put_codes(err, state, coll->desc->id, at, field->own_rq);
     if (st != VS_OK)
@@ -223,6 +226,8 @@ static vs_status encode_begin_field(vsi_err *err, vsi_state *state, uint32_t at)
 VSI_FN vs_status vsi_encode_begin(vsi_err *err, vsi_state *state) {
     vs_status st = VS_OK;
     const vsi_desc *desc = state->work.desc;
+    if (state->work.count < VSI_ENCODE_ROWS)
+        return VS_OK;
     for (uint32_t i = 0; st == VS_OK && i < desc->field_count; i++) {
         const vsi_field *field = &desc->field[i];
         bool is_time = field->code_bits && field->without_code >= VSI_ENCODE_ROWS;
