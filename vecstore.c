@@ -856,15 +856,16 @@ VSI_FN void
 vsi_regions_free(vsi_regions *regions); /* and all blocks; accepts one that is all zero */
 
 /* For what is large and stays: as vsi_alloc and vsi_free, and the same where mem has no regions. Never
- * to be given to vsi_realloc. Any thread. */
-VSI_FN void *vsi_block_alloc(vsi_mem *mem, size_t bytes);
+ * to be given to vsi_realloc. Any thread. kind: blocks of one kind that are made one after the other lie next to each
+ * other, whatever is made between them. */
+VSI_FN void *vsi_block_alloc(vsi_mem *mem, size_t bytes, uint32_t kind);
 VSI_FN void vsi_block_free(vsi_mem *mem, void *block, size_t bytes);
 
 #endif
 /* ---- base/region.c ---------------------------------------------------------------------------------- */
 /* region.c - blocks cut from regions of 2 MiB.
  *
- *   B1  A region has blocks of one size, those of its class, behind its head. Each is used, warm (free,
+ *   B1  A region has blocks of one size and kind, those of its class, behind its head. Each is used, warm (free,
  *       and may take memory) or cold (free, and its pages are not in memory, but for those it shares).
  *   B2  A region has large pages only while none of its blocks is cold: touching one would bring all of
  *       them into memory, and the system does the same by itself in time.
@@ -884,7 +885,8 @@ typedef struct region_link {
 
 typedef struct region_class {
     struct region_class *next;
-    size_t block_bytes;    /* with what aligns the next one */
+    size_t block_bytes; /* with what aligns the next one */
+    uint32_t kind;
     uint32_t count;        /* blocks of a region */
     uint64_t used, warm;   /* blocks of all regions */
     region_link some_warm; /* regions with warm blocks */
@@ -1029,18 +1031,19 @@ static size_t class_block_bytes(size_t bytes) {
     return (bytes + REGION_ALIGN - 1) / REGION_ALIGN * REGION_ALIGN;
 }
 
-static region_class *class_find(const vsi_regions *regions, size_t bytes) {
+static region_class *class_find(const vsi_regions *regions, size_t bytes, uint32_t kind) {
     region_class *class = regions->classes;
-    while (class && class->block_bytes != class_block_bytes(bytes))
+    while (class && !(class->block_bytes == class_block_bytes(bytes) && class->kind == kind))
         class = class->next;
     return class;
 }
 
-static region_class *class_make(vsi_regions *regions, size_t bytes) {
+static region_class *class_make(vsi_regions *regions, size_t bytes, uint32_t kind) {
     region_class *class = vsi_alloc_zeroed(regions->mem, sizeof *class);
     if (!class)
         return NULL;
     class->block_bytes = class_block_bytes(bytes);
+    class->kind = kind;
     class->count = (uint32_t)((VSI_REGION_BYTES - REGION_HEAD_BYTES) / class->block_bytes);
     link_init(&class->some_warm);
     link_init(&class->only_cold);
@@ -1154,14 +1157,14 @@ static bool block_is_in_region(const vsi_mem *mem, size_t bytes) {
     return mem->regions && bytes >= VSI_BLOCK_BYTES_MIN && bytes <= VSI_BLOCK_BYTES_MAX;
 }
 
-VSI_FN void *vsi_block_alloc(vsi_mem *mem, size_t bytes) {
+VSI_FN void *vsi_block_alloc(vsi_mem *mem, size_t bytes, uint32_t kind) {
     vsi_regions *regions = mem->regions;
     if (!block_is_in_region(mem, bytes))
         return vsi_alloc(mem, bytes);
     vsi_mutex_lock(&regions->lock);
-    region_class *class = class_find(regions, bytes);
+    region_class *class = class_find(regions, bytes, kind);
     if (!class)
-        class = class_make(regions, bytes);
+        class = class_make(regions, bytes, kind);
     uint8_t *block = class ? class_take(regions, class) : NULL;
     vsi_mutex_unlock(&regions->lock);
     if (!block)
@@ -5059,6 +5062,9 @@ typedef void vsi_widen_kernel(float *to, const void *from, size_t n);
 
 enum { VSI_WIDEN_PAD = 16 };
 
+/* Of n rows, how many at the front are beyond a level for sure (vsi_is_beyond), by what their kernel wrote. */
+typedef size_t vsi_beyond_kernel(const double *sums, const double *norm, size_t n, double level);
+
 typedef struct vsi_kernels {
     const char *name;
     const char *names; /* this and all that a machine with it can run besides, best first */
@@ -5066,7 +5072,28 @@ typedef struct vsi_kernels {
     vsi_gather_kernel *gather[VSI_TYPES][VSI_METRICS];
     vsi_widen_kernel *widen[VSI_TYPES]; /* of f16, bf16, u8, i8 */
     vsi_tile_kernel *tile;
+    vsi_beyond_kernel *beyond[VSI_METRICS];
 } vsi_kernels;
+
+/* Below this a squared norm may have lost its value to underflow. */
+#define VSI_NORM_TRUSTED 1e-30
+
+/* Whether a row is beyond a level, by what its kernel wrote: of numbers that say something only, so what is NaN or infinite is not. Level is
+ * a distance for metrics that are sums of differences; an inner product; for cosine the square, with its sign, of an inner product of a row of
+ * norm 1; for jaccard a part. Without branches: as a rule one row is like the next. */
+VSI_INLINE bool vsi_is_beyond(int metric, double sum, double norm, double level) {
+    const int is_tame = (norm >= VSI_NORM_TRUSTED) & (norm <= DBL_MAX) & (sum >= -DBL_MAX);
+    switch (metric) {
+    case VS_IP:
+        return (sum < level) & (sum >= -DBL_MAX);
+    case VS_COSINE:
+        return is_tame & (sum * fabs(sum) < level * norm);
+    case VS_JACCARD:
+        return is_tame & (sum < level * norm);
+    default:
+        return (sum > level) & (sum <= DBL_MAX);
+    }
+}
 
 enum {
     VSI_KERNEL_BLOCK = 1024,
@@ -5089,6 +5116,12 @@ VSI_INLINE void vsi_prefetch_row(const void *row, size_t bytes) {
     {                                                                                              \
         [VS_L2] = l2_##shape##_##suffix, [VS_IP] = ip_##shape##_##suffix,                          \
         [VS_COSINE] = cosine_##shape##_##suffix, [VS_L1] = l1_##shape##_##suffix                   \
+    }
+#define VSI_KERNELS_BEYOND(suffix)                                                                 \
+    {                                                                                              \
+        [VS_L2] = beyond_l2_##suffix, [VS_IP] = beyond_ip_##suffix,                                \
+        [VS_COSINE] = beyond_cosine_##suffix, [VS_L1] = beyond_l2_##suffix,                        \
+        [VS_HAMMING] = beyond_l2_##suffix, [VS_JACCARD] = beyond_jaccard_##suffix                  \
     }
 #define VSI_KERNELS_OF_BITS(shape, suffix)                                                         \
     { [VS_HAMMING] = hamming_##shape##_##suffix, [VS_JACCARD] = jaccard_##shape##_##suffix }
@@ -5253,6 +5286,20 @@ static void tile_scalar(const vsi_tile_rows *tile, uint32_t *out_keep) {
     }
 }
 
+#define SCALAR_BEYOND(name, metric)                                                                \
+    static size_t beyond_##name##_scalar(const double *sums, const double *norm, size_t n,         \
+                                         double level) {                                           \
+        size_t i = 0;                                                                              \
+        while (i < n && vsi_is_beyond(metric, sums[i], norm[i], level))                            \
+            i++;                                                                                   \
+        return i;                                                                                  \
+    }
+
+SCALAR_BEYOND(l2, VS_L2)
+SCALAR_BEYOND(ip, VS_IP)
+SCALAR_BEYOND(cosine, VS_COSINE)
+SCALAR_BEYOND(jaccard, VS_JACCARD)
+
 VSI_FN const vsi_kernels *vsi_kernels_scalar(void) {
     static const vsi_kernels table = {
         .names = "scalar",
@@ -5274,6 +5321,7 @@ VSI_FN const vsi_kernels *vsi_kernels_scalar(void) {
                   [VS_U8] = widen_u8_scalar,
                   [VS_I8] = widen_i8_scalar},
         .tile = tile_scalar,
+        .beyond = VSI_KERNELS_BEYOND(scalar),
     };
     return &table;
 }
@@ -6953,6 +7001,78 @@ static void K(tile)(const vsi_tile_rows *tile, uint32_t *out_keep) {
 #undef ADD
 #undef NOT_BELOW
 
+/* ---- rows that are beyond a limit ------------------------------------------------------------ */
+
+#define K(name)         name##_avx2
+#define VEC             __m256d
+#define LANES           4
+#define LOAD(p)         _mm256_loadu_pd(p)
+#define BROADCAST(x)    _mm256_set1_pd(x)
+#define MUL(a, b)       _mm256_mul_pd(a, b)
+#define ABS(a)          _mm256_andnot_pd(_mm256_set1_pd(-0.0), a)
+#define MASK            __m256d
+#define BOTH(m, n)      _mm256_and_pd(m, n)
+#define ALL(m)          (_mm256_movemask_pd(m) == 0xf)
+#define LESS(a, b)      _mm256_cmp_pd(a, b, _CMP_LT_OQ)
+#define NOT_ABOVE(a, b) _mm256_cmp_pd(a, b, _CMP_LE_OQ)
+/* ---- math/kernels_beyond.inc ---------------------------------------------------------------------------------- */
+/* kernels_beyond.inc - vsi_is_beyond for many rows. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                     the name of a function for this set
+ *   VEC, LANES                  LANES doubles; LOAD(p), BROADCAST(double), MUL(a, b), ABS(a)
+ *   MASK, BOTH(m, n), ALL(m)    what comparisons give; LESS(a, b) and NOT_ABOVE(a, b), false where one is NaN */
+
+VSI_INLINE MASK K(is_beyond)(const double *sums, const double *norm, VEC level, int metric) {
+    const VEC sum = LOAD(sums), most = BROADCAST(DBL_MAX), least = BROADCAST(-DBL_MAX);
+    if (metric == VS_IP)
+        return BOTH(LESS(sum, level), NOT_ABOVE(least, sum));
+    if (metric != VS_COSINE && metric != VS_JACCARD)
+        return BOTH(LESS(level, sum), NOT_ABOVE(sum, most));
+    const VEC scale = LOAD(norm);
+    const MASK is_tame =
+        BOTH(NOT_ABOVE(BROADCAST(VSI_NORM_TRUSTED), scale), NOT_ABOVE(scale, most));
+    const VEC left = metric == VS_COSINE ? MUL(sum, ABS(sum)) : sum;
+    return BOTH(BOTH(is_tame, NOT_ABOVE(least, sum)), LESS(left, MUL(level, scale)));
+}
+
+VSI_INLINE size_t K(beyond)(const double *sums, const double *norm, size_t n, double limit,
+                            int metric) {
+    const VEC level = BROADCAST(limit);
+    size_t i = 0;
+    for (; i + 2 * LANES <= n; i += 2 * LANES) {
+        MASK first = K(is_beyond)(sums + i, norm + i, level, metric);
+        MASK second = K(is_beyond)(sums + i + LANES, norm + i + LANES, level, metric);
+        if (!ALL(BOTH(first, second)))
+            break;
+    }
+    return i;
+}
+
+#define BEYOND_METRIC(name, metric)                                                                \
+    static size_t K(beyond_##name)(const double *sums, const double *norm, size_t n,               \
+                                   double level) {                                                 \
+        return K(beyond)(sums, norm, n, level, metric);                                            \
+    }
+
+BEYOND_METRIC(l2, VS_L2)
+BEYOND_METRIC(ip, VS_IP)
+BEYOND_METRIC(cosine, VS_COSINE)
+BEYOND_METRIC(jaccard, VS_JACCARD)
+
+#undef BEYOND_METRIC
+#undef K
+#undef VEC
+#undef LANES
+#undef LOAD
+#undef BROADCAST
+#undef MUL
+#undef ABS
+#undef MASK
+#undef BOTH
+#undef ALL
+#undef LESS
+#undef NOT_ABOVE
+
 VSI_TARGET_END
 
 VSI_FN const vsi_kernels *vsi_kernels_avx2(void) {
@@ -6976,6 +7096,7 @@ VSI_FN const vsi_kernels *vsi_kernels_avx2(void) {
                   [VS_U8] = widen_u8_avx2,
                   [VS_I8] = widen_i8_avx2},
         .tile = tile_avx2,
+        .beyond = VSI_KERNELS_BEYOND(avx2),
     };
     return &table;
 }
@@ -8575,6 +8696,78 @@ static void K(tile)(const vsi_tile_rows *tile, uint32_t *out_keep) {
 #undef ADD
 #undef NOT_BELOW
 
+/* ---- rows that are beyond a limit ------------------------------------------------------------ */
+
+#define K(name)         name##_avx512
+#define VEC             __m512d
+#define LANES           8
+#define LOAD(p)         _mm512_loadu_pd(p)
+#define BROADCAST(x)    _mm512_set1_pd(x)
+#define MUL(a, b)       _mm512_mul_pd(a, b)
+#define ABS(a)          _mm512_abs_pd(a)
+#define MASK            __mmask8
+#define BOTH(m, n)      ((__mmask8)((m) & (n)))
+#define ALL(m)          ((m) == 0xff)
+#define LESS(a, b)      _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ)
+#define NOT_ABOVE(a, b) _mm512_cmp_pd_mask(a, b, _CMP_LE_OQ)
+/* ---- math/kernels_beyond.inc ---------------------------------------------------------------------------------- */
+/* kernels_beyond.inc - vsi_is_beyond for many rows. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                     the name of a function for this set
+ *   VEC, LANES                  LANES doubles; LOAD(p), BROADCAST(double), MUL(a, b), ABS(a)
+ *   MASK, BOTH(m, n), ALL(m)    what comparisons give; LESS(a, b) and NOT_ABOVE(a, b), false where one is NaN */
+
+VSI_INLINE MASK K(is_beyond)(const double *sums, const double *norm, VEC level, int metric) {
+    const VEC sum = LOAD(sums), most = BROADCAST(DBL_MAX), least = BROADCAST(-DBL_MAX);
+    if (metric == VS_IP)
+        return BOTH(LESS(sum, level), NOT_ABOVE(least, sum));
+    if (metric != VS_COSINE && metric != VS_JACCARD)
+        return BOTH(LESS(level, sum), NOT_ABOVE(sum, most));
+    const VEC scale = LOAD(norm);
+    const MASK is_tame =
+        BOTH(NOT_ABOVE(BROADCAST(VSI_NORM_TRUSTED), scale), NOT_ABOVE(scale, most));
+    const VEC left = metric == VS_COSINE ? MUL(sum, ABS(sum)) : sum;
+    return BOTH(BOTH(is_tame, NOT_ABOVE(least, sum)), LESS(left, MUL(level, scale)));
+}
+
+VSI_INLINE size_t K(beyond)(const double *sums, const double *norm, size_t n, double limit,
+                            int metric) {
+    const VEC level = BROADCAST(limit);
+    size_t i = 0;
+    for (; i + 2 * LANES <= n; i += 2 * LANES) {
+        MASK first = K(is_beyond)(sums + i, norm + i, level, metric);
+        MASK second = K(is_beyond)(sums + i + LANES, norm + i + LANES, level, metric);
+        if (!ALL(BOTH(first, second)))
+            break;
+    }
+    return i;
+}
+
+#define BEYOND_METRIC(name, metric)                                                                \
+    static size_t K(beyond_##name)(const double *sums, const double *norm, size_t n,               \
+                                   double level) {                                                 \
+        return K(beyond)(sums, norm, n, level, metric);                                            \
+    }
+
+BEYOND_METRIC(l2, VS_L2)
+BEYOND_METRIC(ip, VS_IP)
+BEYOND_METRIC(cosine, VS_COSINE)
+BEYOND_METRIC(jaccard, VS_JACCARD)
+
+#undef BEYOND_METRIC
+#undef K
+#undef VEC
+#undef LANES
+#undef LOAD
+#undef BROADCAST
+#undef MUL
+#undef ABS
+#undef MASK
+#undef BOTH
+#undef ALL
+#undef LESS
+#undef NOT_ABOVE
+
 VSI_TARGET_END
 
 VSI_FN const vsi_kernels *vsi_kernels_avx512(void) {
@@ -8598,6 +8791,7 @@ VSI_FN const vsi_kernels *vsi_kernels_avx512(void) {
                   [VS_U8] = widen_u8_avx512,
                   [VS_I8] = widen_i8_avx512},
         .tile = tile_avx512,
+        .beyond = VSI_KERNELS_BEYOND(avx512),
     };
     return &table;
 }
@@ -10199,6 +10393,78 @@ static void K(tile)(const vsi_tile_rows *tile, uint32_t *out_keep) {
 #undef ADD
 #undef NOT_BELOW
 
+/* ---- rows that are beyond a limit ------------------------------------------------------------ */
+
+#define K(name)         name##_neon
+#define VEC             float64x2_t
+#define LANES           2
+#define LOAD(p)         vld1q_f64(p)
+#define BROADCAST(x)    vdupq_n_f64(x)
+#define MUL(a, b)       vmulq_f64(a, b)
+#define ABS(a)          vabsq_f64(a)
+#define MASK            uint64x2_t
+#define BOTH(m, n)      vandq_u64(m, n)
+#define ALL(m)          (vminvq_u32(vreinterpretq_u32_u64(m)) != 0)
+#define LESS(a, b)      vcltq_f64(a, b)
+#define NOT_ABOVE(a, b) vcleq_f64(a, b)
+/* ---- math/kernels_beyond.inc ---------------------------------------------------------------------------------- */
+/* kernels_beyond.inc - vsi_is_beyond for many rows. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                     the name of a function for this set
+ *   VEC, LANES                  LANES doubles; LOAD(p), BROADCAST(double), MUL(a, b), ABS(a)
+ *   MASK, BOTH(m, n), ALL(m)    what comparisons give; LESS(a, b) and NOT_ABOVE(a, b), false where one is NaN */
+
+VSI_INLINE MASK K(is_beyond)(const double *sums, const double *norm, VEC level, int metric) {
+    const VEC sum = LOAD(sums), most = BROADCAST(DBL_MAX), least = BROADCAST(-DBL_MAX);
+    if (metric == VS_IP)
+        return BOTH(LESS(sum, level), NOT_ABOVE(least, sum));
+    if (metric != VS_COSINE && metric != VS_JACCARD)
+        return BOTH(LESS(level, sum), NOT_ABOVE(sum, most));
+    const VEC scale = LOAD(norm);
+    const MASK is_tame =
+        BOTH(NOT_ABOVE(BROADCAST(VSI_NORM_TRUSTED), scale), NOT_ABOVE(scale, most));
+    const VEC left = metric == VS_COSINE ? MUL(sum, ABS(sum)) : sum;
+    return BOTH(BOTH(is_tame, NOT_ABOVE(least, sum)), LESS(left, MUL(level, scale)));
+}
+
+VSI_INLINE size_t K(beyond)(const double *sums, const double *norm, size_t n, double limit,
+                            int metric) {
+    const VEC level = BROADCAST(limit);
+    size_t i = 0;
+    for (; i + 2 * LANES <= n; i += 2 * LANES) {
+        MASK first = K(is_beyond)(sums + i, norm + i, level, metric);
+        MASK second = K(is_beyond)(sums + i + LANES, norm + i + LANES, level, metric);
+        if (!ALL(BOTH(first, second)))
+            break;
+    }
+    return i;
+}
+
+#define BEYOND_METRIC(name, metric)                                                                \
+    static size_t K(beyond_##name)(const double *sums, const double *norm, size_t n,               \
+                                   double level) {                                                 \
+        return K(beyond)(sums, norm, n, level, metric);                                            \
+    }
+
+BEYOND_METRIC(l2, VS_L2)
+BEYOND_METRIC(ip, VS_IP)
+BEYOND_METRIC(cosine, VS_COSINE)
+BEYOND_METRIC(jaccard, VS_JACCARD)
+
+#undef BEYOND_METRIC
+#undef K
+#undef VEC
+#undef LANES
+#undef LOAD
+#undef BROADCAST
+#undef MUL
+#undef ABS
+#undef MASK
+#undef BOTH
+#undef ALL
+#undef LESS
+#undef NOT_ABOVE
+
 #define NEON_TABLE(title, titles, integer)                                                         \
     {                                                                                              \
         .name = title, .names = titles,                                                            \
@@ -10218,7 +10484,7 @@ static void K(tile)(const vsi_tile_rows *tile, uint32_t *out_keep) {
                   [VS_BF16] = widen_bf16_neon,                                                     \
                   [VS_U8] = widen_u8_neon,                                                         \
                   [VS_I8] = widen_i8_neon},                                                        \
-        .tile = tile_neon,                                                                         \
+        .tile = tile_neon, .beyond = VSI_KERNELS_BEYOND(neon),                                     \
     }
 
 VSI_FN const vsi_kernels *vsi_kernels_neon(void) {
@@ -17449,7 +17715,7 @@ static vs_status slabs_put(vsi_err *err, vsi_slabs *slabs, uint32_t at, slab_hea
 }
 
 static vs_status slab_new(vsi_err *err, vsi_slabs *slabs, void **out_slab) {
-    slab_head *slab = vsi_block_alloc(slabs->mem, slab_bytes(slabs));
+    slab_head *slab = vsi_block_alloc(slabs->mem, slab_bytes(slabs), slabs->array);
     if (!slab)
         return vsi_fail_nomem(err, slab_bytes(slabs));
     memset(slab, 0, slab_bytes(slabs));
@@ -27565,12 +27831,24 @@ VSI_FN vsi_score vsi_score_begin(const vsi_kernels *kernels, const vsi_field *fi
  * of the lengths for ip, of 1 for cosine. */
 VSI_FN double vsi_score_error(const vsi_field *field);
 
-/* Of n rows one after the other; infinity may stand for what is beyond limit. out and scratch [n]. */
-VSI_FN void vsi_score_rows(const vsi_score *score, const uint8_t *rows, size_t n, double limit,
-                           double *out, double *scratch);
-/* Of n rows anywhere: the same bit for bit. */
-VSI_FN void vsi_score_some(const vsi_score *score, const void *const *rows, size_t n, double limit,
-                           double *out, double *scratch);
+/* Distances of n rows, step by step, so that a scan asks memory for the next rows before it looks at these. First their sums, of rows one
+ * after the other or of rows anywhere, which are the same bit for bit. out and norm [n]. */
+VSI_FN void vsi_score_sums(const vsi_score *score, const uint8_t *rows, size_t n, double *out,
+                           double *norm);
+VSI_FN void vsi_score_sums_of(const vsi_score *score, const void *const *rows, size_t n,
+                              double *out, double *norm);
+/* Then the rows that may be at the distance limit or nearer: where they were among n, at most 256, into out_place [n], their sums to the
+ * front. Returns how many; all others are farther. */
+VSI_FN size_t vsi_score_near(const vsi_score *score, size_t n, double limit, double *sums,
+                             double *norm, uint8_t *out_place);
+/* Then what sums are as distances. NaN: vsi_score_row has to compute it; returns how many are. */
+VSI_FN size_t vsi_score_finish(const vsi_score *score, size_t n, double *sums, const double *norm);
+/* The distance of one row whose sums left the range of single precision, above or below: in double. */
+VSI_FN double vsi_score_row(const vsi_score *score, const void *row);
+
+/* All of it, for n rows one after the other. */
+VSI_FN void vsi_score_rows(const vsi_score *score, const uint8_t *rows, size_t n, double *out,
+                           double *norm);
 
 #endif
 /* ---- query/score.c ---------------------------------------------------------------------------------- */
@@ -27581,9 +27859,6 @@ VSI_FN void vsi_score_some(const vsi_score *score, const void *const *rows, size
 /* Underflow in single precision takes at most 2^-126 per element from a sum. In sums below this many
  * times the dimension that could be more than the last bit. */
 static const double score_sum_trusted = 0x1p-102;
-
-/* Below this a squared norm may have lost its value to underflow. */
-static const double score_norm_trusted = 1e-30;
 
 static double score_cosine(double dot, double query_norm, double row_norm) {
     if (query_norm == 0 || row_norm == 0)
@@ -27606,8 +27881,7 @@ static double score_distance(int metric, double sum, double norm, double query_n
     }
 }
 
-/* A row of floats whose sums left the range of single precision, above or below, in double. */
-static double score_in_double(const vsi_score *score, const void *row) {
+VSI_FN double vsi_score_row(const vsi_score *score, const void *row) {
     const vsi_field *field = score->field;
     vsi_kernel *kernel = vsi_kernels_find(vsi_kernels_scalar(), field->type, field->metric);
     double sum = 0, norm = 0, query_sum = 0, query_norm = 0;
@@ -27618,7 +27892,7 @@ static double score_in_double(const vsi_score *score, const void *row) {
 }
 
 static bool score_norm_is_trusted(double norm) {
-    return norm >= score_norm_trusted && norm <= DBL_MAX;
+    return norm >= VSI_NORM_TRUSTED && norm <= DBL_MAX;
 }
 
 /* Whether sums of floats in single precision stayed in its range. */
@@ -27635,51 +27909,58 @@ static bool score_is_wide(int type) {
     return type == VS_F32 || type == VS_BF16;
 }
 
-/* Of one row, from what a kernel wrote. */
-static double score_of(const vsi_score *score, const void *row, double sum, double norm) {
-    return !score_is_wide(score->field->type) || score_is_trusted(score, sum, norm)
-               ? score_distance(score->field->metric, sum, norm, score->query_norm)
-               : score_in_double(score, row);
-}
-
-/* Sums that are distances as they are, or with the other sign. */
-static bool score_plain(const vsi_score *score, size_t n, double *out) {
-    const bool is_ip = score->field->metric == VS_IP;
-    const double least =
-        score_is_wide(score->field->type) ? score_sum_trusted * (double)score->field->dim : 0;
-    int doubts = 0;
-    for (size_t i = 0; i < n; i++)
-        doubts += !(fabs(out[i]) >= least && fabs(out[i]) <= DBL_MAX);
-    for (size_t i = 0; !doubts && is_ip && i < n; i++)
-        out[i] = 0 - out[i];
-    return !doubts;
-}
-
-/* A row whose inner product is negative, or its square below this times the row's squared norm, is beyond limit:
- * 1 - dot / sqrt(query_norm * norm) > limit, with room for rounding. 0: that tells nothing. */
-static double score_cosine_square(const vsi_score *score, double limit) {
-    double least = 1 - limit - 1e-15; /* distances round to multiples of 2^-53 */
-    if (least <= 0 ||
-        (score_is_wide(score->field->type) && !score_norm_is_trusted(score->query_norm)))
-        return 0;
-    return least * least * score->query_norm * (1 - 1e-12);
-}
-
-/* Distances of n rows from what a kernel wrote; row i is rows[i] or, when that is NULL, the i-th one from first on. */
-static void score_finish(const vsi_score *score, const uint8_t *first, const void *const *rows,
-                         size_t n, double limit, double *out, const double *norm) {
-    const vsi_field *field = score->field;
-    const bool is_cosine = field->metric == VS_COSINE;
-    const double square = is_cosine ? score_cosine_square(score, limit) : 0;
-    if (!is_cosine && field->metric != VS_JACCARD && score_plain(score, n, out))
-        return;
-    for (size_t i = 0; i < n; i++) {
-        bool is_beyond = square > 0 && score_norm_is_trusted(norm[i]) && out[i] >= -DBL_MAX &&
-                         (out[i] < 0 || out[i] * out[i] < square * norm[i]);
-        out[i] = is_beyond ? INFINITY
-                           : score_of(score, rows ? rows[i] : first + i * field->vector_bytes,
-                                      out[i], norm[i]);
+/* The level beyond which rows are that are farther than limit (vsi_is_beyond); rounding gets room. */
+static double score_level(const vsi_score *score, double limit) {
+    const bool is_wide = score_is_wide(score->field->type);
+    const double doubtful = is_wide ? 2 * score_sum_trusted * (double)score->field->dim : 0;
+    const double least = 1 - limit - 1e-15; /* of cosines; distances round to multiples of 2^-53 */
+    double level = least;
+    switch (score->field->metric) {
+    case VS_IP:
+        return fabs(limit) > doubtful ? -limit : -doubtful;
+    case VS_COSINE:
+        if (limit >= 2 || (is_wide && !score_norm_is_trusted(score->query_norm)))
+            return -INFINITY;
+        level = least * fabs(least) * score->query_norm;
+        break;
+    case VS_JACCARD:
+        break;
+    default:
+        return limit > doubtful ? limit : doubtful;
     }
+    return level - 1e-12 * fabs(level);
+}
+
+VSI_FN size_t vsi_score_near(const vsi_score *score, size_t n, double limit, double *sums,
+                             double *norm, uint8_t *out_place) {
+    enum { STEP = 16 }; /* rows that are looked at one by one where some are not beyond */
+    const int metric = score->field->metric;
+    const double level = score_level(score, limit);
+    vsi_beyond_kernel *beyond = score->kernels->beyond[metric];
+    size_t kept = 0;
+    for (size_t i = beyond(sums, norm, n, level); i < n;
+         i += beyond(sums + i, norm + i, n - i, level))
+        for (size_t end = n - i < STEP ? n : i + STEP; i < end; i++) {
+            const bool is_near = !vsi_is_beyond(metric, sums[i], norm[i], level);
+            sums[kept] = sums[i];
+            norm[kept] = norm[i];
+            out_place[kept] = (uint8_t)i;
+            kept += is_near;
+        }
+    return kept;
+}
+
+VSI_FN size_t vsi_score_finish(const vsi_score *score, size_t n, double *sums, const double *norm) {
+    const bool is_wide = score_is_wide(score->field->type);
+    size_t doubts = 0;
+    for (size_t i = 0; i < n; i++) {
+        bool is_known = !is_wide || score_is_trusted(score, sums[i], norm[i]);
+        doubts += !is_known;
+        sums[i] = is_known
+                      ? score_distance(score->field->metric, sums[i], norm[i], score->query_norm)
+                      : NAN;
+    }
+    return doubts;
 }
 
 /* Below so many elements vector registers gain nothing, and sums in double keep apart what single precision would not:
@@ -27707,20 +27988,27 @@ VSI_FN double vsi_score_error(const vsi_field *field) {
     return field->metric == VS_COSINE ? 4 * sum : sum;
 }
 
-VSI_FN void vsi_score_rows(const vsi_score *score, const uint8_t *rows, size_t n, double limit,
-                           double *out, double *scratch) {
+VSI_FN void vsi_score_sums(const vsi_score *score, const uint8_t *rows, size_t n, double *out,
+                           double *norm) {
     const vsi_field *field = score->field;
     vsi_kernels_find(score->kernels, field->type, field->metric)(score->query, rows, field->dim, n,
-                                                                 out, scratch);
-    score_finish(score, rows, NULL, n, limit, out, scratch);
+                                                                 out, norm);
 }
 
-VSI_FN void vsi_score_some(const vsi_score *score, const void *const *rows, size_t n, double limit,
-                           double *out, double *scratch) {
+VSI_FN void vsi_score_sums_of(const vsi_score *score, const void *const *rows, size_t n,
+                              double *out, double *norm) {
     const vsi_field *field = score->field;
-    vsi_kernels_find_gather(score->kernels, field->type,
-                            field->metric)(score->query, rows, field->dim, n, out, scratch);
-    score_finish(score, NULL, rows, n, limit, out, scratch);
+    vsi_kernels_find_gather(score->kernels, field->type, field->metric)(score->query, rows,
+                                                                        field->dim, n, out, norm);
+}
+
+VSI_FN void vsi_score_rows(const vsi_score *score, const uint8_t *rows, size_t n, double *out,
+                           double *norm) {
+    vsi_score_sums(score, rows, n, out, norm);
+    size_t doubts = vsi_score_finish(score, n, out, norm);
+    for (size_t i = 0; doubts && i < n; i++)
+        if (isnan(out[i]))
+            out[i] = vsi_score_row(score, rows + i * score->field->vector_bytes);
 }
 /* ---- query/tile.h ---------------------------------------------------------------------------------- */
 /* tile.h - which rows may be near which of many queries: inner products in single precision, of all queries while a tile of rows
@@ -27935,11 +28223,12 @@ VSI_FN void vsi_sieve_begin(vsi_sieve *sieve, const vsi_kernels *kernels, const 
 /* vector [dim] of the field's type. */
 VSI_FN void vsi_sieve_add(vsi_sieve *sieve, size_t query, const void *vector);
 
-/* Of n rows of codes, at most VSI_SIEVE_ROWS, those that may be at the distance limit from a query or nearer; out_place [n].
- * Returns how many. */
-enum { VSI_SIEVE_ROWS = 128 };
-VSI_FN size_t vsi_sieve_keep(const vsi_sieve *sieve, size_t query, const uint8_t *codes, size_t n,
-                             double limit, uint8_t *out_place);
+/* What the distances of n rows of codes from a query cannot be below, into out_lower [n]. codes NULL: of rows about
+ * which nothing is known. */
+VSI_FN void vsi_sieve_bounds(const vsi_sieve *sieve, size_t query, const uint8_t *codes, size_t n,
+                             float *out_lower);
+/* Those of n rows, at most 256, that may be at the distance limit or nearer; out_place [n]. Returns how many. */
+VSI_FN size_t vsi_sieve_keep(const float *lower, size_t n, double limit, uint8_t *out_place);
 
 #endif
 /* ---- query/sieve.c ---------------------------------------------------------------------------------- */
@@ -27983,16 +28272,21 @@ VSI_FN void vsi_sieve_add(vsi_sieve *sieve, size_t query, const void *vector) {
                        sieve->work + query * sieve->work_bytes, &sieve->query[query]);
 }
 
-VSI_FN size_t vsi_sieve_keep(const vsi_sieve *sieve, size_t query, const uint8_t *codes, size_t n,
-                             double limit, uint8_t *out_place) {
-    float lower[VSI_SIEVE_ROWS];
+VSI_FN void vsi_sieve_bounds(const vsi_sieve *sieve, size_t query, const uint8_t *codes, size_t n,
+                             float *out_lower) {
+    const bool is_bounded = codes && sieve->is_bounded[query];
+    if (is_bounded)
+        vsi_rq_bounds(&sieve->query[query], codes, sieve->field->codes.row_bytes, n, out_lower,
+                      NULL);
+    for (size_t i = 0; !is_bounded && i < n; i++)
+        out_lower[i] = -INFINITY;
+}
+
+VSI_FN size_t vsi_sieve_keep(const float *lower, size_t n, double limit, uint8_t *out_place) {
     size_t kept = 0;
-    bool keeps_all = !sieve->is_bounded[query] || limit == INFINITY;
-    if (!keeps_all)
-        vsi_rq_bounds(&sieve->query[query], codes, sieve->field->codes.row_bytes, n, lower, NULL);
     for (size_t i = 0; i < n; i++) {
         out_place[kept] = (uint8_t)i;
-        kept += keeps_all || (double)lower[i] <= limit;
+        kept += (double)lower[i] <= limit;
     }
     return kept;
 }
@@ -28054,7 +28348,14 @@ VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_field *fi
 /* uses query/tile.h */
 /* uses store/budget.h */
 
-enum { EXACT_TILE_ROWS = VSI_TILE_ROWS_MAX, EXACT_BREATH_ORDERS = 128, EXACT_TILE_QUERIES = 20 };
+enum {
+    /* A tile: so many bytes are in the second-level cache for the next query, and so many rows behind each other. */
+    EXACT_TILE_BYTES = 256 << 10,
+    EXACT_TILE_ROWS = 1024,
+    EXACT_RUN_ROWS = VSI_TILE_ROWS_MAX, /* of one slab, whose sums stay in the first-level cache */
+    EXACT_BREATH_ORDERS = 128,
+    EXACT_TILE_QUERIES = 20
+};
 
 typedef struct exact_scan {
     const vsi_coll *coll;
@@ -28072,11 +28373,12 @@ typedef struct exact_scan {
     uint64_t breaths;                  /* after each what was borrowed may be gone */
     vsi_slab_aside rows, cells, codes; /* of slabs that memory has no room for */
 
-    /* Rows of the tile that a query looks at: their places in it, and distances. */
-    uint8_t place[EXACT_TILE_ROWS];
-    double out[EXACT_TILE_ROWS], scratch[EXACT_TILE_ROWS];
-    const void *row[EXACT_TILE_ROWS];
-    uint32_t keep[EXACT_TILE_ROWS];
+    /* Rows of a run that a query looks at: their places in it, what their codes say, and distances. */
+    uint8_t place[EXACT_RUN_ROWS];
+    float lower[EXACT_RUN_ROWS];
+    double out[EXACT_RUN_ROWS], norm[EXACT_RUN_ROWS];
+    const void *row[EXACT_RUN_ROWS];
+    uint32_t keep[EXACT_RUN_ROWS];
 } exact_scan;
 
 /* After some rows: whether to go on, and what was read may leave memory if there is too much of it. */
@@ -28149,41 +28451,74 @@ static vs_status exact_take(vsi_err *err, exact_scan *scan, vsi_topk *topk, uint
     return scan->order_st;
 }
 
-/* Offers n rows, those in place or, if that is NULL, the first of the tile. */
+/* Offers the n rows of the tile that place has, whose distances are known. */
 static vs_status exact_offer(vsi_err *err, exact_scan *scan, vsi_topk *topk, uint32_t slot,
-                             const uint8_t *place, size_t n) {
+                             size_t n) {
     const vsi_exact_ask *ask = scan->ask;
-    double limit = vsi_topk_limit(topk);
     vs_status st = VS_OK;
     for (size_t i = 0; st == VS_OK && i < n; i++) {
         double distance = scan->out[i];
-        if (!(distance <= limit)) /* most end here */
-            continue;
-        uint32_t at = slot + (uint32_t)(place ? place[i] : i);
-        if (at == ask->excluded || !vsi_topk_may_enter(topk, distance))
+        uint32_t at = slot + scan->place[i];
+        if (at == ask->excluded || !(distance <= vsi_topk_limit(topk)) ||
+            !vsi_topk_may_enter(topk, distance))
             continue;
         if (!ask->after || distance >= ask->after->distance)
             st = exact_take(err, scan, topk, at, distance);
-        limit = vsi_topk_limit(topk);
     }
     return st;
 }
 
-static vs_status exact_rows(vsi_err *err, exact_scan *scan, uint32_t slot,
-                            const uint8_t **out_rows) {
-    return vsi_slab_row_aside(err, &scan->field->rows, slot, &scan->rows, out_rows);
+static vs_status exact_row(vsi_err *err, exact_scan *scan, uint32_t slot, const uint8_t **out_row) {
+    return vsi_slab_row_aside(err, &scan->field->rows, slot, &scan->rows, out_row);
 }
 
-/* n rows of consecutive live slots in one slab, all of them against one query. */
-static vs_status exact_all(vsi_err *err, exact_scan *scan, vsi_exact_query *query, uint32_t slot,
-                           size_t n) {
+/* How many of the n rows from slot on are a run: of one slab. */
+static size_t exact_run_of(const vsi_slabs *slabs, uint32_t slot, size_t n) {
+    size_t run = vsi_slab_run(slabs, slot);
+    run = run < EXACT_RUN_ROWS ? run : EXACT_RUN_ROWS;
+    return n < run ? n : run;
+}
+
+/* From sums of the n rows that place has to hits. */
+static vs_status exact_finish(vsi_err *err, exact_scan *scan, vsi_exact_query *query, uint32_t slot,
+                              size_t n) {
+    size_t doubts = vsi_score_finish(&query->score, n, scan->out, scan->norm);
+    for (size_t i = 0; doubts && i < n; i++) {
+        const uint8_t *row = NULL;
+        if (!isnan(scan->out[i]))
+            continue;
+        vs_status st = exact_row(err, scan, slot + scan->place[i], &row);
+        if (st != VS_OK)
+            return st;
+        scan->out[i] = vsi_score_row(&query->score, row);
+    }
+    return exact_offer(err, scan, &query->topk, slot, n);
+}
+
+/* A run of n rows, all of them against one query. As a rule none is near enough, and a processor that guesses so asks memory for
+ * the next run meanwhile. */
+static vs_status exact_run_all(vsi_err *err, exact_scan *scan, vsi_exact_query *query,
+                               uint32_t slot, size_t n) {
     const uint8_t *rows = NULL;
-    vs_status st = exact_rows(err, scan, slot, &rows); /* the query before may have breathed */
+    vs_status st = exact_row(err, scan, slot, &rows);
     if (st != VS_OK)
         return st;
-    vsi_score_rows(&query->score, rows, n, vsi_topk_limit(&query->topk), scan->out, scan->scratch);
+    vsi_score_sums(&query->score, rows, n, scan->out, scan->norm);
+    size_t near = vsi_score_near(&query->score, n, vsi_topk_limit(&query->topk), scan->out,
+                                 scan->norm, scan->place);
+    return near ? exact_finish(err, scan, query, slot, near) : VS_OK;
+}
+
+/* n rows of consecutive live slots, all of them against one query. */
+static vs_status exact_all(vsi_err *err, exact_scan *scan, vsi_exact_query *query, uint32_t slot,
+                           size_t n) {
+    vs_status st = VS_OK;
     query->scored += n;
-    return exact_offer(err, scan, &query->topk, slot, NULL, n);
+    for (size_t i = 0, run; st == VS_OK && i < n; i += run) {
+        run = exact_run_of(&scan->field->rows, slot + (uint32_t)i, n - i);
+        st = exact_run_all(err, scan, query, slot + (uint32_t)i, run);
+    }
+    return st;
 }
 
 static vs_status exact_each(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n) {
@@ -28196,21 +28531,26 @@ static vs_status exact_each(vsi_err *err, exact_scan *scan, uint32_t slot, size_
 /* One query: the n rows of the tile that place has. */
 static vs_status exact_some(vsi_err *err, exact_scan *scan, vsi_exact_query *query, uint32_t slot,
                             size_t n) {
-    const uint8_t *rows = NULL;
-    vs_status st = n ? exact_rows(err, scan, slot, &rows) : VS_OK;
-    if (st != VS_OK || !n)
-        return st;
-    for (size_t i = 0; i < n; i++)
-        scan->row[i] = rows + scan->place[i] * (size_t)scan->field->vector_bytes;
-    vsi_score_some(&query->score, scan->row, n, vsi_topk_limit(&query->topk), scan->out,
-                   scan->scratch);
+    const vsi_slabs *slabs = &scan->field->rows;
+    for (size_t i = 0, run; i < n; i += run) {
+        const uint8_t *row = NULL;
+        const uint32_t first = slot + scan->place[i];
+        const size_t end = scan->place[i] + vsi_slab_run(slabs, first);
+        vs_status st = exact_row(err, scan, first, &row);
+        if (st != VS_OK)
+            return st;
+        for (run = 0; i + run < n && scan->place[i + run] < end; run++)
+            scan->row[run] =
+                row + (size_t)(scan->place[i + run] - scan->place[i]) * slabs->row_bytes;
+        vsi_score_sums_of(&query->score, scan->row, run, scan->out + i, scan->norm + i);
+    }
     query->scored += n;
-    return exact_offer(err, scan, &query->topk, slot, scan->place, n);
+    return exact_finish(err, scan, query, slot, n);
 }
 
 /* ---- by codes ------------------------------------------------------------------------------- */
 
-/* Codes of n rows, NULL: they cannot be used, and all rows count. */
+/* Codes of rows, NULL: they cannot be used, and all rows count. */
 static vs_status exact_codes(vsi_err *err, exact_scan *scan, uint32_t slot,
                              const uint8_t **out_codes) {
     vs_status st = vsi_slab_row_aside(err, &scan->field->codes, slot, &scan->codes, out_codes);
@@ -28221,18 +28561,30 @@ static vs_status exact_codes(vsi_err *err, exact_scan *scan, uint32_t slot,
     return VS_OK;
 }
 
-/* n rows of one slab, whose codes are in one too, for one query. */
-static vs_status exact_sift(vsi_err *err, exact_scan *scan, size_t at, uint32_t slot, size_t n) {
-    vsi_exact_query *query = &scan->queries[at];
+/* A run of n rows for one query. */
+static vs_status exact_run_sift(vsi_err *err, exact_scan *scan, size_t query, uint32_t slot,
+                                size_t n) {
     const uint8_t *codes = NULL;
-    vs_status st = exact_codes(err, scan, slot, &codes); /* the query before may have breathed */
+    vs_status st = exact_codes(err, scan, slot, &codes);
     if (st != VS_OK)
         return st;
-    if (!codes)
-        return exact_all(err, scan, query, slot, n);
+    vsi_sieve_bounds(scan->sieve, query, codes, n, scan->lower);
     size_t kept =
-        vsi_sieve_keep(scan->sieve, at, codes, n, vsi_topk_limit(&query->topk), scan->place);
-    return exact_some(err, scan, query, slot, kept);
+        vsi_sieve_keep(scan->lower, n, vsi_topk_limit(&scan->queries[query].topk), scan->place);
+    return kept ? exact_some(err, scan, &scan->queries[query], slot, kept) : VS_OK;
+}
+
+/* n rows of consecutive live slots, for one query. */
+static vs_status exact_sift(vsi_err *err, exact_scan *scan, size_t query, uint32_t slot, size_t n) {
+    vs_status st = VS_OK;
+    for (size_t i = 0, run; st == VS_OK && i < n; i += run) {
+        const uint32_t at = slot + (uint32_t)i;
+        run = exact_run_of(&scan->field->codes, at, n - i);
+        st = vsi_topk_limit(&scan->queries[query].topk) == INFINITY
+                 ? exact_all(err, scan, &scan->queries[query], at, run)
+                 : exact_run_sift(err, scan, query, at, run);
+    }
+    return st;
 }
 
 static vs_status exact_sift_each(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n) {
@@ -28262,7 +28614,7 @@ static vs_status exact_keep(vsi_err *err, exact_scan *scan, size_t group, uint32
                             uint64_t *io_breaths) {
     const uint8_t *rows = NULL;
     if (group == 0 || *io_breaths != scan->breaths) {
-        vs_status st = exact_rows(err, scan, slot, &rows);
+        vs_status st = exact_row(err, scan, slot, &rows);
         if (st != VS_OK)
             return st;
         vsi_tile_take(scan->tile, rows, n);
@@ -28290,13 +28642,10 @@ static vs_status exact_filter(vsi_err *err, exact_scan *scan, uint32_t slot, siz
 
 /* ---- all ------------------------------------------------------------------------------------ */
 
-/* The largest tile from slot on: in one slab of each kind, and not behind end. */
+/* The end of the tile that begins at slot, at most end. The rows of many queries at once are in one slab. */
 static uint32_t exact_tile_end(const exact_scan *scan, uint32_t slot, uint32_t end) {
-    uint32_t n = end - slot, run = vsi_slab_run(&scan->field->rows, slot);
-    n = n < run ? n : run;
-    run = scan->sieve ? vsi_slab_run(&scan->field->codes, slot) : run;
-    n = n < run ? n : run;
-    return slot + (n < scan->tile_rows ? n : (uint32_t)scan->tile_rows);
+    size_t n = end - slot < scan->tile_rows ? end - slot : scan->tile_rows;
+    return slot + (uint32_t)(scan->tile ? exact_run_of(&scan->field->rows, slot, n) : n);
 }
 
 static vs_status exact_tile(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n) {
@@ -28324,10 +28673,15 @@ static vs_status exact_run(vsi_err *err, exact_scan *scan) {
     }
 }
 
-static vs_status exact_finish(exact_scan *scan) {
+static vs_status exact_sort(exact_scan *scan) {
     for (size_t i = 0; i < scan->count; i++)
         vsi_topk_sort(&scan->queries[i].topk);
     return scan->order_st;
+}
+
+static size_t exact_tile_rows(size_t row_bytes) {
+    size_t n = EXACT_TILE_BYTES / row_bytes;
+    return n < 1 ? 1 : n < EXACT_TILE_ROWS ? n : EXACT_TILE_ROWS;
 }
 
 /* Whether codes are what suits so many queries: they are read once for each, a tile costs the same up to
@@ -28350,6 +28704,7 @@ static void exact_begin(exact_scan *scan, vsi_sieve *sieve, vsi_tile *tile) {
     const size_t count = scan->count, bytes = ask->memory_bytes;
     if (exact_sifts(scan->coll, ask->field, count) && bytes >= vsi_sieve_bytes(field, count)) {
         scan->sieve = sieve;
+        scan->tile_rows = exact_tile_rows(field->codes.row_bytes);
         vsi_sieve_begin(sieve, ask->kernels, scan->coll, ask->field, count, ask->memory);
     } else if (vsi_tile_fits(field, count) && bytes >= vsi_tile_bytes(field, count)) {
         scan->tile = tile;
@@ -28379,7 +28734,7 @@ VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_coll *coll, const vsi_ex
     scan.ask = ask;
     scan.queries = queries;
     scan.count = count;
-    scan.tile_rows = EXACT_TILE_ROWS;
+    scan.tile_rows = exact_tile_rows(scan.field->vector_bytes);
     scan.tile = NULL;
     scan.sieve = NULL;
     scan.err = err;
@@ -28390,7 +28745,7 @@ VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_coll *coll, const vsi_ex
     exact_begin(&scan, &sieve, &tile);
     vs_status st = exact_run(err, &scan);
     if (st == VS_OK)
-        st = exact_finish(&scan);
+        st = exact_sort(&scan);
     vsi_buf_free(&scan.rows.buf);
     vsi_buf_free(&scan.cells.buf);
     vsi_buf_free(&scan.codes.buf);
@@ -28401,7 +28756,7 @@ VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_field *fi
                                  const void *query, const void *row) {
     double distance = 0, scratch = 0;
     vsi_score score = vsi_score_begin(kernels, field, query);
-    vsi_score_rows(&score, row, 1, INFINITY, &distance, &scratch);
+    vsi_score_rows(&score, row, 1, &distance, &scratch);
     return distance;
 }
 /* ---- query/nearest.h ---------------------------------------------------------------------------------- */

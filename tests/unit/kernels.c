@@ -791,6 +791,69 @@ static void check_type(const vsi_kernels *t, int type, int metric, uint32_t dim,
     free(rows);
 }
 
+/* ---- rows that are beyond ------------------------------------------------------------------- */
+
+enum { BEYOND_ROWS = 100 };
+
+/* As a rule beyond, now and then anything. */
+static double make_sum(vt_rng *rng, int metric, double level, bool is_odd) {
+    static const double odd[] = {NAN, INFINITY, -INFINITY, 0, -0.0, DBL_MAX, -DBL_MAX, 0x1p-1074};
+    if (is_odd && vt_below(rng, 3))
+        return odd[vt_below(rng, sizeof odd / sizeof odd[0])];
+    if (is_odd)
+        return vt_below(rng, 2) ? level : nextafter(level, vt_below(rng, 2) ? -INFINITY : INFINITY);
+    double far = 1 + (double)vt_below(rng, 1000);
+    return metric == VS_L2 || metric == VS_L1 || metric == VS_HAMMING ? level + far : level - far;
+}
+
+static void check_beyond(const vsi_kernels *t, int metric, vt_rng *rng) {
+    static const double levels[] = {0, 1, -1, 0.5, 100, -100, INFINITY, -INFINITY, 1e300};
+    fenced sums_fence = fence(BEYOND_ROWS * sizeof(double));
+    fenced norm_fence = fence(BEYOND_ROWS * sizeof(double));
+    for (int round = 0; round < 2000; round++) {
+        const size_t n = vt_below(rng, BEYOND_ROWS + 1), odds = vt_below(rng, 3);
+        double *sums = (double *)(void *)(sums_fence.end - n * sizeof(double));
+        double *norm = (double *)(void *)(norm_fence.end - n * sizeof(double));
+        double level = levels[vt_below(rng, sizeof levels / sizeof levels[0])];
+        size_t first = 0;
+        for (size_t i = 0; i < n; i++) {
+            bool is_odd = vt_below(rng, n) < odds;
+            sums[i] = make_sum(rng, metric, level, is_odd);
+            norm[i] = is_odd && vt_below(rng, 2) ? make_sum(rng, VS_L2, 0, true) : 1;
+        }
+        while (first < n && vsi_is_beyond(metric, sums[first], norm[first], level))
+            first++;
+        size_t found = t->beyond[metric](sums, norm, n, level);
+        VT_CHECK(found <= first);
+        VT_CHECK(found + 2 * 8 > first); /* two vectors of doubles are looked at together */
+    }
+    munmap(sums_fence.map, sums_fence.map_bytes);
+    munmap(norm_fence.map, norm_fence.map_bytes);
+}
+
+/* By hand: what stands for no number is never beyond, and the level itself is not. */
+VT_TEST(a_row_is_beyond_a_level_only_when_its_numbers_say_so) {
+    VT_CHECK(vsi_is_beyond(VS_L2, 2, NAN, 1) && !vsi_is_beyond(VS_L2, 1, NAN, 1));
+    VT_CHECK(!vsi_is_beyond(VS_L2, INFINITY, 0, 1) && !vsi_is_beyond(VS_HAMMING, NAN, 0, 1));
+    VT_CHECK(vsi_is_beyond(VS_IP, -2, NAN, -1) && !vsi_is_beyond(VS_IP, -1, NAN, -1));
+    VT_CHECK(!vsi_is_beyond(VS_IP, -INFINITY, 0, -1) && !vsi_is_beyond(VS_IP, NAN, 0, -1));
+    VT_CHECK(vsi_is_beyond(VS_COSINE, 2, 5, 1) && !vsi_is_beyond(VS_COSINE, 2, 4, 1));
+    VT_CHECK(vsi_is_beyond(VS_COSINE, -3, 4, -2) && !vsi_is_beyond(VS_COSINE, -2, 4, -2));
+    VT_CHECK(!vsi_is_beyond(VS_COSINE, -1, 1e-31, 1) && !vsi_is_beyond(VS_COSINE, -1, INFINITY, 1));
+    VT_CHECK(!vsi_is_beyond(VS_COSINE, -INFINITY, 1, 1) && !vsi_is_beyond(VS_COSINE, 0, NAN, 1));
+    VT_CHECK(vsi_is_beyond(VS_JACCARD, 1, 4, 0.5) && !vsi_is_beyond(VS_JACCARD, 2, 4, 0.5));
+    VT_CHECK(!vsi_is_beyond(VS_JACCARD, 0, 0, 0.5));
+}
+
+VT_TEST(kernels_find_the_first_row_that_is_not_beyond_to_within_two_vectors) {
+    const vsi_kernels *t[TABLES_MAX];
+    size_t count = tables(t);
+    vt_rng rng = {vt_seed()};
+    for (size_t i = 0; i < count; i++)
+        for (int metric = VS_L2; metric <= VS_JACCARD; metric++)
+            check_beyond(t[i], metric, &rng);
+}
+
 VT_TEST(every_type_has_a_kernel_for_each_metric_that_fits_and_agrees_with_plain_loops) {
     const vsi_kernels *t[TABLES_MAX];
     size_t count = tables(t), checked = 0;

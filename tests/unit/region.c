@@ -137,8 +137,8 @@ static bool is_filled(const uint8_t *first, size_t bytes, uint64_t number) {
     return first[bytes - 1] == (uint8_t)number;
 }
 
-static uint8_t *take(fixture *f, size_t bytes) {
-    uint8_t *first = vsi_block_alloc(&f->mem, bytes);
+static uint8_t *take_kind(fixture *f, size_t bytes, uint32_t kind) {
+    uint8_t *first = vsi_block_alloc(&f->mem, bytes, kind);
     VT_CHECK(first && f->blocks < BLOCKS_MAX);
     VT_EQ((uintptr_t)first % 64, 0);
     touch(f, first, bytes);
@@ -147,6 +147,10 @@ static uint8_t *take(fixture *f, size_t bytes) {
     f->block[f->blocks].bytes = bytes;
     f->block[f->blocks++].number = f->made++;
     return first;
+}
+
+static uint8_t *take(fixture *f, size_t bytes) {
+    return take_kind(f, bytes, 0);
 }
 
 static void give(fixture *f, size_t at) {
@@ -272,19 +276,37 @@ VT_TEST(a_block_that_is_free_is_used_again_before_the_system_is_asked) {
     end(&f);
 }
 
+/* Rows that a scan reads from end to end, say, and what stands beside each of them. */
+VT_TEST(blocks_of_one_kind_lie_next_to_each_other_whatever_is_made_between_them) {
+    static fixture f;
+    begin(&f);
+    uint8_t *last[3] = {NULL, NULL, NULL};
+    for (uint32_t i = 0; i < 300; i++) {
+        uint32_t kind = i % 4 == 3 ? i / 4 % 2 + 1 : 0;
+        uint8_t *block = take_kind(&f, 16512, kind);
+        bool is_first = !last[kind] || (uintptr_t)block % VSI_REGION_BYTES < 16512;
+        VT_CHECK(is_first || block == last[kind] + 16512);
+        last[kind] = block;
+    }
+    VT_EQ(f.maps, 4); /* 126 to a region: two of the first kind, one of each other */
+    while (f.blocks)
+        give(&f, 0);
+    end(&f);
+}
+
 /* ---- failures and other ways ---------------------------------------------------------------- */
 
 VT_TEST(when_the_system_refuses_there_is_no_block_and_later_there_is) {
     static fixture f;
     begin(&f);
     f.refuses = true;
-    VT_CHECK(!vsi_block_alloc(&f.mem, 16496));
+    VT_CHECK(!vsi_block_alloc(&f.mem, 16496, 0));
     f.refuses = false;
     take(&f, 16496);
     uint64_t counted = used(&f);
     f.refuses = true;
     for (int i = 0; i < 200; i++) {
-        uint8_t *block = vsi_block_alloc(&f.mem, 16496);
+        uint8_t *block = vsi_block_alloc(&f.mem, 16496, 0);
         VT_CHECK((block != NULL) == (i < 126)); /* the region has room for 127 */
         VT_EQ(used(&f), counted + (block ? 16496 : 0));
         counted = used(&f);
@@ -303,7 +325,7 @@ VT_TEST(without_memory_for_a_new_size_there_is_no_block) {
     static fixture f;
     begin(&f);
     f.allocator.fail_at = 1;
-    VT_CHECK(!vsi_block_alloc(&f.mem, 20000));
+    VT_CHECK(!vsi_block_alloc(&f.mem, 20000, 0));
     VT_EQ(used(&f), 0);
     VT_EQ(f.maps, 0);
     take(&f, 20000);
@@ -316,7 +338,7 @@ VT_TEST(where_there_are_no_pages_blocks_come_from_the_allocator) {
     begin(&f);
     vsi_regions_free(&f.regions);
     VT_CHECK(vsi_regions_init(&f.regions, &f.mem, NULL));
-    void *block = vsi_block_alloc(&f.mem, 16496);
+    void *block = vsi_block_alloc(&f.mem, 16496, 0);
     VT_CHECK(block && f.allocator.live_blocks == 1 && f.allocator.live_bytes == 16496);
     vsi_block_free(&f.mem, block, 16496);
     VT_EQ(f.maps, 0);
@@ -328,7 +350,7 @@ VT_TEST(what_is_no_size_for_a_region_comes_from_the_allocator) {
     static const size_t others[] = {1, VSI_BLOCK_BYTES_MIN - 1, VSI_BLOCK_BYTES_MAX + 1, 3 * MIB};
     begin(&f);
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
-        void *block = vsi_block_alloc(&f.mem, others[i]);
+        void *block = vsi_block_alloc(&f.mem, others[i], 0);
         VT_CHECK(block && f.allocator.live_bytes == others[i]);
         vsi_block_free(&f.mem, block, others[i]);
     }
@@ -423,7 +445,7 @@ static void *take_and_give(void *ctx) {
             w->wrong += !is_filled(held[at].first, bytes, held[at].number);
             vsi_block_free(w->mem, held[at].first, bytes);
         }
-        held[at].first = round < ROUNDS ? vsi_block_alloc(w->mem, bytes) : NULL;
+        held[at].first = round < ROUNDS ? vsi_block_alloc(w->mem, bytes, (uint32_t)at % 3) : NULL;
         held[at].number = w->seed + round;
         if (held[at].first)
             fill(held[at].first, bytes, held[at].number);

@@ -15,7 +15,7 @@ static void check_limits(vsi_tile *tile, const vsi_kernels *kernels, const vsi_f
     uint32_t keep[ROWS];
     for (size_t q = 0; q < count; q++) {
         vsi_score score = vsi_score_begin(kernels, field, queries + q * field->vector_bytes);
-        vsi_score_rows(&score, rows, n, INFINITY, out[q], scratch);
+        vsi_score_rows(&score, rows, n, out[q], scratch);
     }
     for (int round = 0; round < ROUNDS; round++) {
         for (size_t q = 0; q < count; q++) {

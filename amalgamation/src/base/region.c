@@ -1,6 +1,6 @@
 /* region.c - blocks cut from regions of 2 MiB.
  *
- *   B1  A region has blocks of one size, those of its class, behind its head. Each is used, warm (free,
+ *   B1  A region has blocks of one size and kind, those of its class, behind its head. Each is used, warm (free,
  *       and may take memory) or cold (free, and its pages are not in memory, but for those it shares).
  *   B2  A region has large pages only while none of its blocks is cold: touching one would bring all of
  *       them into memory, and the system does the same by itself in time.
@@ -20,7 +20,8 @@ typedef struct region_link {
 
 typedef struct region_class {
     struct region_class *next;
-    size_t block_bytes;    /* with what aligns the next one */
+    size_t block_bytes; /* with what aligns the next one */
+    uint32_t kind;
     uint32_t count;        /* blocks of a region */
     uint64_t used, warm;   /* blocks of all regions */
     region_link some_warm; /* regions with warm blocks */
@@ -165,18 +166,19 @@ static size_t class_block_bytes(size_t bytes) {
     return (bytes + REGION_ALIGN - 1) / REGION_ALIGN * REGION_ALIGN;
 }
 
-static region_class *class_find(const vsi_regions *regions, size_t bytes) {
+static region_class *class_find(const vsi_regions *regions, size_t bytes, uint32_t kind) {
     region_class *class = regions->classes;
-    while (class && class->block_bytes != class_block_bytes(bytes))
+    while (class && !(class->block_bytes == class_block_bytes(bytes) && class->kind == kind))
         class = class->next;
     return class;
 }
 
-static region_class *class_make(vsi_regions *regions, size_t bytes) {
+static region_class *class_make(vsi_regions *regions, size_t bytes, uint32_t kind) {
     region_class *class = vsi_alloc_zeroed(regions->mem, sizeof *class);
     if (!class)
         return NULL;
     class->block_bytes = class_block_bytes(bytes);
+    class->kind = kind;
     class->count = (uint32_t)((VSI_REGION_BYTES - REGION_HEAD_BYTES) / class->block_bytes);
     link_init(&class->some_warm);
     link_init(&class->only_cold);
@@ -290,14 +292,14 @@ static bool block_is_in_region(const vsi_mem *mem, size_t bytes) {
     return mem->regions && bytes >= VSI_BLOCK_BYTES_MIN && bytes <= VSI_BLOCK_BYTES_MAX;
 }
 
-VSI_FN void *vsi_block_alloc(vsi_mem *mem, size_t bytes) {
+VSI_FN void *vsi_block_alloc(vsi_mem *mem, size_t bytes, uint32_t kind) {
     vsi_regions *regions = mem->regions;
     if (!block_is_in_region(mem, bytes))
         return vsi_alloc(mem, bytes);
     vsi_mutex_lock(&regions->lock);
-    region_class *class = class_find(regions, bytes);
+    region_class *class = class_find(regions, bytes, kind);
     if (!class)
-        class = class_make(regions, bytes);
+        class = class_make(regions, bytes, kind);
     uint8_t *block = class ? class_take(regions, class) : NULL;
     vsi_mutex_unlock(&regions->lock);
     if (!block)

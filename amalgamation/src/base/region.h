@@ -36,8 +36,9 @@ VSI_FN void
 vsi_regions_free(vsi_regions *regions); /* and all blocks; accepts one that is all zero */
 
 /* For what is large and stays: as vsi_alloc and vsi_free, and the same where mem has no regions. Never
- * to be given to vsi_realloc. Any thread. */
-VSI_FN void *vsi_block_alloc(vsi_mem *mem, size_t bytes);
+ * to be given to vsi_realloc. Any thread. kind: blocks of one kind that are made one after the other lie next to each
+ * other, whatever is made between them. */
+VSI_FN void *vsi_block_alloc(vsi_mem *mem, size_t bytes, uint32_t kind);
 VSI_FN void vsi_block_free(vsi_mem *mem, void *block, size_t bytes);
 
 #endif

@@ -51,6 +51,9 @@ typedef void vsi_widen_kernel(float *to, const void *from, size_t n);
 
 enum { VSI_WIDEN_PAD = 16 };
 
+/* Of n rows, how many at the front are beyond a level for sure (vsi_is_beyond), by what their kernel wrote. */
+typedef size_t vsi_beyond_kernel(const double *sums, const double *norm, size_t n, double level);
+
 typedef struct vsi_kernels {
     const char *name;
     const char *names; /* this and all that a machine with it can run besides, best first */
@@ -58,7 +61,28 @@ typedef struct vsi_kernels {
     vsi_gather_kernel *gather[VSI_TYPES][VSI_METRICS];
     vsi_widen_kernel *widen[VSI_TYPES]; /* of f16, bf16, u8, i8 */
     vsi_tile_kernel *tile;
+    vsi_beyond_kernel *beyond[VSI_METRICS];
 } vsi_kernels;
+
+/* Below this a squared norm may have lost its value to underflow. */
+#define VSI_NORM_TRUSTED 1e-30
+
+/* Whether a row is beyond a level, by what its kernel wrote: of numbers that say something only, so what is NaN or infinite is not. Level is
+ * a distance for metrics that are sums of differences; an inner product; for cosine the square, with its sign, of an inner product of a row of
+ * norm 1; for jaccard a part. Without branches: as a rule one row is like the next. */
+VSI_INLINE bool vsi_is_beyond(int metric, double sum, double norm, double level) {
+    const int is_tame = (norm >= VSI_NORM_TRUSTED) & (norm <= DBL_MAX) & (sum >= -DBL_MAX);
+    switch (metric) {
+    case VS_IP:
+        return (sum < level) & (sum >= -DBL_MAX);
+    case VS_COSINE:
+        return is_tame & (sum * fabs(sum) < level * norm);
+    case VS_JACCARD:
+        return is_tame & (sum < level * norm);
+    default:
+        return (sum > level) & (sum <= DBL_MAX);
+    }
+}
 
 enum {
     VSI_KERNEL_BLOCK = 1024,
@@ -81,6 +105,12 @@ VSI_INLINE void vsi_prefetch_row(const void *row, size_t bytes) {
     {                                                                                              \
         [VS_L2] = l2_##shape##_##suffix, [VS_IP] = ip_##shape##_##suffix,                          \
         [VS_COSINE] = cosine_##shape##_##suffix, [VS_L1] = l1_##shape##_##suffix                   \
+    }
+#define VSI_KERNELS_BEYOND(suffix)                                                                 \
+    {                                                                                              \
+        [VS_L2] = beyond_l2_##suffix, [VS_IP] = beyond_ip_##suffix,                                \
+        [VS_COSINE] = beyond_cosine_##suffix, [VS_L1] = beyond_l2_##suffix,                        \
+        [VS_HAMMING] = beyond_l2_##suffix, [VS_JACCARD] = beyond_jaccard_##suffix                  \
     }
 #define VSI_KERNELS_OF_BITS(shape, suffix)                                                         \
     { [VS_HAMMING] = hamming_##shape##_##suffix, [VS_JACCARD] = jaccard_##shape##_##suffix }

@@ -383,6 +383,22 @@ VSI_INLINE __m256i step_or_avx2(__m256i sum, __m256i x, __m256i y) {
 #define NOT_BELOW(a, b) _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_NLT_UQ))
 #include "math/kernels_tile.inc"
 
+/* ---- rows that are beyond a limit ------------------------------------------------------------ */
+
+#define K(name)         name##_avx2
+#define VEC             __m256d
+#define LANES           4
+#define LOAD(p)         _mm256_loadu_pd(p)
+#define BROADCAST(x)    _mm256_set1_pd(x)
+#define MUL(a, b)       _mm256_mul_pd(a, b)
+#define ABS(a)          _mm256_andnot_pd(_mm256_set1_pd(-0.0), a)
+#define MASK            __m256d
+#define BOTH(m, n)      _mm256_and_pd(m, n)
+#define ALL(m)          (_mm256_movemask_pd(m) == 0xf)
+#define LESS(a, b)      _mm256_cmp_pd(a, b, _CMP_LT_OQ)
+#define NOT_ABOVE(a, b) _mm256_cmp_pd(a, b, _CMP_LE_OQ)
+#include "math/kernels_beyond.inc"
+
 VSI_TARGET_END
 
 VSI_FN const vsi_kernels *vsi_kernels_avx2(void) {
@@ -406,6 +422,7 @@ VSI_FN const vsi_kernels *vsi_kernels_avx2(void) {
                   [VS_U8] = widen_u8_avx2,
                   [VS_I8] = widen_i8_avx2},
         .tile = tile_avx2,
+        .beyond = VSI_KERNELS_BEYOND(avx2),
     };
     return &table;
 }

@@ -301,6 +301,22 @@ VSI_INLINE __m512i step_or_avx512(__m512i sum, __m512i x, __m512i y) {
 #define NOT_BELOW(a, b) _mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ)
 #include "math/kernels_tile.inc"
 
+/* ---- rows that are beyond a limit ------------------------------------------------------------ */
+
+#define K(name)         name##_avx512
+#define VEC             __m512d
+#define LANES           8
+#define LOAD(p)         _mm512_loadu_pd(p)
+#define BROADCAST(x)    _mm512_set1_pd(x)
+#define MUL(a, b)       _mm512_mul_pd(a, b)
+#define ABS(a)          _mm512_abs_pd(a)
+#define MASK            __mmask8
+#define BOTH(m, n)      ((__mmask8)((m) & (n)))
+#define ALL(m)          ((m) == 0xff)
+#define LESS(a, b)      _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ)
+#define NOT_ABOVE(a, b) _mm512_cmp_pd_mask(a, b, _CMP_LE_OQ)
+#include "math/kernels_beyond.inc"
+
 VSI_TARGET_END
 
 VSI_FN const vsi_kernels *vsi_kernels_avx512(void) {
@@ -324,6 +340,7 @@ VSI_FN const vsi_kernels *vsi_kernels_avx512(void) {
                   [VS_U8] = widen_u8_avx512,
                   [VS_I8] = widen_i8_avx512},
         .tile = tile_avx512,
+        .beyond = VSI_KERNELS_BEYOND(avx512),
     };
     return &table;
 }

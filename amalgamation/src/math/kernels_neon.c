@@ -301,6 +301,22 @@ VSI_INLINE uint32_t not_below_neon(float32x4_t a, float32x4_t b) {
 #define NOT_BELOW(a, b) not_below_neon(a, b)
 #include "math/kernels_tile.inc"
 
+/* ---- rows that are beyond a limit ------------------------------------------------------------ */
+
+#define K(name)         name##_neon
+#define VEC             float64x2_t
+#define LANES           2
+#define LOAD(p)         vld1q_f64(p)
+#define BROADCAST(x)    vdupq_n_f64(x)
+#define MUL(a, b)       vmulq_f64(a, b)
+#define ABS(a)          vabsq_f64(a)
+#define MASK            uint64x2_t
+#define BOTH(m, n)      vandq_u64(m, n)
+#define ALL(m)          (vminvq_u32(vreinterpretq_u32_u64(m)) != 0)
+#define LESS(a, b)      vcltq_f64(a, b)
+#define NOT_ABOVE(a, b) vcleq_f64(a, b)
+#include "math/kernels_beyond.inc"
+
 #define NEON_TABLE(title, titles, integer)                                                         \
     {                                                                                              \
         .name = title, .names = titles,                                                            \
@@ -320,7 +336,7 @@ VSI_INLINE uint32_t not_below_neon(float32x4_t a, float32x4_t b) {
                   [VS_BF16] = widen_bf16_neon,                                                     \
                   [VS_U8] = widen_u8_neon,                                                         \
                   [VS_I8] = widen_i8_neon},                                                        \
-        .tile = tile_neon,                                                                         \
+        .tile = tile_neon, .beyond = VSI_KERNELS_BEYOND(neon),                                     \
     }
 
 VSI_FN const vsi_kernels *vsi_kernels_neon(void) {

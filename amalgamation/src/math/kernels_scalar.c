@@ -146,6 +146,20 @@ static void tile_scalar(const vsi_tile_rows *tile, uint32_t *out_keep) {
     }
 }
 
+#define SCALAR_BEYOND(name, metric)                                                                \
+    static size_t beyond_##name##_scalar(const double *sums, const double *norm, size_t n,         \
+                                         double level) {                                           \
+        size_t i = 0;                                                                              \
+        while (i < n && vsi_is_beyond(metric, sums[i], norm[i], level))                            \
+            i++;                                                                                   \
+        return i;                                                                                  \
+    }
+
+SCALAR_BEYOND(l2, VS_L2)
+SCALAR_BEYOND(ip, VS_IP)
+SCALAR_BEYOND(cosine, VS_COSINE)
+SCALAR_BEYOND(jaccard, VS_JACCARD)
+
 VSI_FN const vsi_kernels *vsi_kernels_scalar(void) {
     static const vsi_kernels table = {
         .names = "scalar",
@@ -167,6 +181,7 @@ VSI_FN const vsi_kernels *vsi_kernels_scalar(void) {
                   [VS_U8] = widen_u8_scalar,
                   [VS_I8] = widen_i8_scalar},
         .tile = tile_scalar,
+        .beyond = VSI_KERNELS_BEYOND(scalar),
     };
     return &table;
 }

@@ -5,7 +5,14 @@
 #include "query/tile.h"
 #include "store/budget.h"
 
-enum { EXACT_TILE_ROWS = VSI_TILE_ROWS_MAX, EXACT_BREATH_ORDERS = 128, EXACT_TILE_QUERIES = 20 };
+enum {
+    /* A tile: so many bytes are in the second-level cache for the next query, and so many rows behind each other. */
+    EXACT_TILE_BYTES = 256 << 10,
+    EXACT_TILE_ROWS = 1024,
+    EXACT_RUN_ROWS = VSI_TILE_ROWS_MAX, /* of one slab, whose sums stay in the first-level cache */
+    EXACT_BREATH_ORDERS = 128,
+    EXACT_TILE_QUERIES = 20
+};
 
 typedef struct exact_scan {
     const vsi_coll *coll;
@@ -23,11 +30,12 @@ typedef struct exact_scan {
     uint64_t breaths;                  /* after each what was borrowed may be gone */
     vsi_slab_aside rows, cells, codes; /* of slabs that memory has no room for */
 
-    /* Rows of the tile that a query looks at: their places in it, and distances. */
-    uint8_t place[EXACT_TILE_ROWS];
-    double out[EXACT_TILE_ROWS], scratch[EXACT_TILE_ROWS];
-    const void *row[EXACT_TILE_ROWS];
-    uint32_t keep[EXACT_TILE_ROWS];
+    /* Rows of a run that a query looks at: their places in it, what their codes say, and distances. */
+    uint8_t place[EXACT_RUN_ROWS];
+    float lower[EXACT_RUN_ROWS];
+    double out[EXACT_RUN_ROWS], norm[EXACT_RUN_ROWS];
+    const void *row[EXACT_RUN_ROWS];
+    uint32_t keep[EXACT_RUN_ROWS];
 } exact_scan;
 
 /* After some rows: whether to go on, and what was read may leave memory if there is too much of it. */
@@ -100,41 +108,74 @@ static vs_status exact_take(vsi_err *err, exact_scan *scan, vsi_topk *topk, uint
     return scan->order_st;
 }
 
-/* Offers n rows, those in place or, if that is NULL, the first of the tile. */
+/* Offers the n rows of the tile that place has, whose distances are known. */
 static vs_status exact_offer(vsi_err *err, exact_scan *scan, vsi_topk *topk, uint32_t slot,
-                             const uint8_t *place, size_t n) {
+                             size_t n) {
     const vsi_exact_ask *ask = scan->ask;
-    double limit = vsi_topk_limit(topk);
     vs_status st = VS_OK;
     for (size_t i = 0; st == VS_OK && i < n; i++) {
         double distance = scan->out[i];
-        if (!(distance <= limit)) /* most end here */
-            continue;
-        uint32_t at = slot + (uint32_t)(place ? place[i] : i);
-        if (at == ask->excluded || !vsi_topk_may_enter(topk, distance))
+        uint32_t at = slot + scan->place[i];
+        if (at == ask->excluded || !(distance <= vsi_topk_limit(topk)) ||
+            !vsi_topk_may_enter(topk, distance))
             continue;
         if (!ask->after || distance >= ask->after->distance)
             st = exact_take(err, scan, topk, at, distance);
-        limit = vsi_topk_limit(topk);
     }
     return st;
 }
 
-static vs_status exact_rows(vsi_err *err, exact_scan *scan, uint32_t slot,
-                            const uint8_t **out_rows) {
-    return vsi_slab_row_aside(err, &scan->field->rows, slot, &scan->rows, out_rows);
+static vs_status exact_row(vsi_err *err, exact_scan *scan, uint32_t slot, const uint8_t **out_row) {
+    return vsi_slab_row_aside(err, &scan->field->rows, slot, &scan->rows, out_row);
 }
 
-/* n rows of consecutive live slots in one slab, all of them against one query. */
-static vs_status exact_all(vsi_err *err, exact_scan *scan, vsi_exact_query *query, uint32_t slot,
-                           size_t n) {
+/* How many of the n rows from slot on are a run: of one slab. */
+static size_t exact_run_of(const vsi_slabs *slabs, uint32_t slot, size_t n) {
+    size_t run = vsi_slab_run(slabs, slot);
+    run = run < EXACT_RUN_ROWS ? run : EXACT_RUN_ROWS;
+    return n < run ? n : run;
+}
+
+/* From sums of the n rows that place has to hits. */
+static vs_status exact_finish(vsi_err *err, exact_scan *scan, vsi_exact_query *query, uint32_t slot,
+                              size_t n) {
+    size_t doubts = vsi_score_finish(&query->score, n, scan->out, scan->norm);
+    for (size_t i = 0; doubts && i < n; i++) {
+        const uint8_t *row = NULL;
+        if (!isnan(scan->out[i]))
+            continue;
+        vs_status st = exact_row(err, scan, slot + scan->place[i], &row);
+        if (st != VS_OK)
+            return st;
+        scan->out[i] = vsi_score_row(&query->score, row);
+    }
+    return exact_offer(err, scan, &query->topk, slot, n);
+}
+
+/* A run of n rows, all of them against one query. As a rule none is near enough, and a processor that guesses so asks memory for
+ * the next run meanwhile. */
+static vs_status exact_run_all(vsi_err *err, exact_scan *scan, vsi_exact_query *query,
+                               uint32_t slot, size_t n) {
     const uint8_t *rows = NULL;
-    vs_status st = exact_rows(err, scan, slot, &rows); /* the query before may have breathed */
+    vs_status st = exact_row(err, scan, slot, &rows);
     if (st != VS_OK)
         return st;
-    vsi_score_rows(&query->score, rows, n, vsi_topk_limit(&query->topk), scan->out, scan->scratch);
+    vsi_score_sums(&query->score, rows, n, scan->out, scan->norm);
+    size_t near = vsi_score_near(&query->score, n, vsi_topk_limit(&query->topk), scan->out,
+                                 scan->norm, scan->place);
+    return near ? exact_finish(err, scan, query, slot, near) : VS_OK;
+}
+
+/* n rows of consecutive live slots, all of them against one query. */
+static vs_status exact_all(vsi_err *err, exact_scan *scan, vsi_exact_query *query, uint32_t slot,
+                           size_t n) {
+    vs_status st = VS_OK;
     query->scored += n;
-    return exact_offer(err, scan, &query->topk, slot, NULL, n);
+    for (size_t i = 0, run; st == VS_OK && i < n; i += run) {
+        run = exact_run_of(&scan->field->rows, slot + (uint32_t)i, n - i);
+        st = exact_run_all(err, scan, query, slot + (uint32_t)i, run);
+    }
+    return st;
 }
 
 static vs_status exact_each(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n) {
@@ -147,21 +188,26 @@ static vs_status exact_each(vsi_err *err, exact_scan *scan, uint32_t slot, size_
 /* One query: the n rows of the tile that place has. */
 static vs_status exact_some(vsi_err *err, exact_scan *scan, vsi_exact_query *query, uint32_t slot,
                             size_t n) {
-    const uint8_t *rows = NULL;
-    vs_status st = n ? exact_rows(err, scan, slot, &rows) : VS_OK;
-    if (st != VS_OK || !n)
-        return st;
-    for (size_t i = 0; i < n; i++)
-        scan->row[i] = rows + scan->place[i] * (size_t)scan->field->vector_bytes;
-    vsi_score_some(&query->score, scan->row, n, vsi_topk_limit(&query->topk), scan->out,
-                   scan->scratch);
+    const vsi_slabs *slabs = &scan->field->rows;
+    for (size_t i = 0, run; i < n; i += run) {
+        const uint8_t *row = NULL;
+        const uint32_t first = slot + scan->place[i];
+        const size_t end = scan->place[i] + vsi_slab_run(slabs, first);
+        vs_status st = exact_row(err, scan, first, &row);
+        if (st != VS_OK)
+            return st;
+        for (run = 0; i + run < n && scan->place[i + run] < end; run++)
+            scan->row[run] =
+                row + (size_t)(scan->place[i + run] - scan->place[i]) * slabs->row_bytes;
+        vsi_score_sums_of(&query->score, scan->row, run, scan->out + i, scan->norm + i);
+    }
     query->scored += n;
-    return exact_offer(err, scan, &query->topk, slot, scan->place, n);
+    return exact_finish(err, scan, query, slot, n);
 }
 
 /* ---- by codes ------------------------------------------------------------------------------- */
 
-/* Codes of n rows, NULL: they cannot be used, and all rows count. */
+/* Codes of rows, NULL: they cannot be used, and all rows count. */
 static vs_status exact_codes(vsi_err *err, exact_scan *scan, uint32_t slot,
                              const uint8_t **out_codes) {
     vs_status st = vsi_slab_row_aside(err, &scan->field->codes, slot, &scan->codes, out_codes);
@@ -172,18 +218,30 @@ static vs_status exact_codes(vsi_err *err, exact_scan *scan, uint32_t slot,
     return VS_OK;
 }
 
-/* n rows of one slab, whose codes are in one too, for one query. */
-static vs_status exact_sift(vsi_err *err, exact_scan *scan, size_t at, uint32_t slot, size_t n) {
-    vsi_exact_query *query = &scan->queries[at];
+/* A run of n rows for one query. */
+static vs_status exact_run_sift(vsi_err *err, exact_scan *scan, size_t query, uint32_t slot,
+                                size_t n) {
     const uint8_t *codes = NULL;
-    vs_status st = exact_codes(err, scan, slot, &codes); /* the query before may have breathed */
+    vs_status st = exact_codes(err, scan, slot, &codes);
     if (st != VS_OK)
         return st;
-    if (!codes)
-        return exact_all(err, scan, query, slot, n);
+    vsi_sieve_bounds(scan->sieve, query, codes, n, scan->lower);
     size_t kept =
-        vsi_sieve_keep(scan->sieve, at, codes, n, vsi_topk_limit(&query->topk), scan->place);
-    return exact_some(err, scan, query, slot, kept);
+        vsi_sieve_keep(scan->lower, n, vsi_topk_limit(&scan->queries[query].topk), scan->place);
+    return kept ? exact_some(err, scan, &scan->queries[query], slot, kept) : VS_OK;
+}
+
+/* n rows of consecutive live slots, for one query. */
+static vs_status exact_sift(vsi_err *err, exact_scan *scan, size_t query, uint32_t slot, size_t n) {
+    vs_status st = VS_OK;
+    for (size_t i = 0, run; st == VS_OK && i < n; i += run) {
+        const uint32_t at = slot + (uint32_t)i;
+        run = exact_run_of(&scan->field->codes, at, n - i);
+        st = vsi_topk_limit(&scan->queries[query].topk) == INFINITY
+                 ? exact_all(err, scan, &scan->queries[query], at, run)
+                 : exact_run_sift(err, scan, query, at, run);
+    }
+    return st;
 }
 
 static vs_status exact_sift_each(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n) {
@@ -213,7 +271,7 @@ static vs_status exact_keep(vsi_err *err, exact_scan *scan, size_t group, uint32
                             uint64_t *io_breaths) {
     const uint8_t *rows = NULL;
     if (group == 0 || *io_breaths != scan->breaths) {
-        vs_status st = exact_rows(err, scan, slot, &rows);
+        vs_status st = exact_row(err, scan, slot, &rows);
         if (st != VS_OK)
             return st;
         vsi_tile_take(scan->tile, rows, n);
@@ -241,13 +299,10 @@ static vs_status exact_filter(vsi_err *err, exact_scan *scan, uint32_t slot, siz
 
 /* ---- all ------------------------------------------------------------------------------------ */
 
-/* The largest tile from slot on: in one slab of each kind, and not behind end. */
+/* The end of the tile that begins at slot, at most end. The rows of many queries at once are in one slab. */
 static uint32_t exact_tile_end(const exact_scan *scan, uint32_t slot, uint32_t end) {
-    uint32_t n = end - slot, run = vsi_slab_run(&scan->field->rows, slot);
-    n = n < run ? n : run;
-    run = scan->sieve ? vsi_slab_run(&scan->field->codes, slot) : run;
-    n = n < run ? n : run;
-    return slot + (n < scan->tile_rows ? n : (uint32_t)scan->tile_rows);
+    size_t n = end - slot < scan->tile_rows ? end - slot : scan->tile_rows;
+    return slot + (uint32_t)(scan->tile ? exact_run_of(&scan->field->rows, slot, n) : n);
 }
 
 static vs_status exact_tile(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n) {
@@ -275,10 +330,15 @@ static vs_status exact_run(vsi_err *err, exact_scan *scan) {
     }
 }
 
-static vs_status exact_finish(exact_scan *scan) {
+static vs_status exact_sort(exact_scan *scan) {
     for (size_t i = 0; i < scan->count; i++)
         vsi_topk_sort(&scan->queries[i].topk);
     return scan->order_st;
+}
+
+static size_t exact_tile_rows(size_t row_bytes) {
+    size_t n = EXACT_TILE_BYTES / row_bytes;
+    return n < 1 ? 1 : n < EXACT_TILE_ROWS ? n : EXACT_TILE_ROWS;
 }
 
 /* Whether codes are what suits so many queries: they are read once for each, a tile costs the same up to
@@ -301,6 +361,7 @@ static void exact_begin(exact_scan *scan, vsi_sieve *sieve, vsi_tile *tile) {
     const size_t count = scan->count, bytes = ask->memory_bytes;
     if (exact_sifts(scan->coll, ask->field, count) && bytes >= vsi_sieve_bytes(field, count)) {
         scan->sieve = sieve;
+        scan->tile_rows = exact_tile_rows(field->codes.row_bytes);
         vsi_sieve_begin(sieve, ask->kernels, scan->coll, ask->field, count, ask->memory);
     } else if (vsi_tile_fits(field, count) && bytes >= vsi_tile_bytes(field, count)) {
         scan->tile = tile;
@@ -330,7 +391,7 @@ VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_coll *coll, const vsi_ex
     scan.ask = ask;
     scan.queries = queries;
     scan.count = count;
-    scan.tile_rows = EXACT_TILE_ROWS;
+    scan.tile_rows = exact_tile_rows(scan.field->vector_bytes);
     scan.tile = NULL;
     scan.sieve = NULL;
     scan.err = err;
@@ -341,7 +402,7 @@ VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_coll *coll, const vsi_ex
     exact_begin(&scan, &sieve, &tile);
     vs_status st = exact_run(err, &scan);
     if (st == VS_OK)
-        st = exact_finish(&scan);
+        st = exact_sort(&scan);
     vsi_buf_free(&scan.rows.buf);
     vsi_buf_free(&scan.cells.buf);
     vsi_buf_free(&scan.codes.buf);
@@ -352,6 +413,6 @@ VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_field *fi
                                  const void *query, const void *row) {
     double distance = 0, scratch = 0;
     vsi_score score = vsi_score_begin(kernels, field, query);
-    vsi_score_rows(&score, row, 1, INFINITY, &distance, &scratch);
+    vsi_score_rows(&score, row, 1, &distance, &scratch);
     return distance;
 }

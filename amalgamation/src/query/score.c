@@ -6,9 +6,6 @@
  * times the dimension that could be more than the last bit. */
 static const double score_sum_trusted = 0x1p-102;
 
-/* Below this a squared norm may have lost its value to underflow. */
-static const double score_norm_trusted = 1e-30;
-
 static double score_cosine(double dot, double query_norm, double row_norm) {
     if (query_norm == 0 || row_norm == 0)
         return 1;
@@ -30,8 +27,7 @@ static double score_distance(int metric, double sum, double norm, double query_n
     }
 }
 
-/* A row of floats whose sums left the range of single precision, above or below, in double. */
-static double score_in_double(const vsi_score *score, const void *row) {
+VSI_FN double vsi_score_row(const vsi_score *score, const void *row) {
     const vsi_field *field = score->field;
     vsi_kernel *kernel = vsi_kernels_find(vsi_kernels_scalar(), field->type, field->metric);
     double sum = 0, norm = 0, query_sum = 0, query_norm = 0;
@@ -42,7 +38,7 @@ static double score_in_double(const vsi_score *score, const void *row) {
 }
 
 static bool score_norm_is_trusted(double norm) {
-    return norm >= score_norm_trusted && norm <= DBL_MAX;
+    return norm >= VSI_NORM_TRUSTED && norm <= DBL_MAX;
 }
 
 /* Whether sums of floats in single precision stayed in its range. */
@@ -59,51 +55,58 @@ static bool score_is_wide(int type) {
     return type == VS_F32 || type == VS_BF16;
 }
 
-/* Of one row, from what a kernel wrote. */
-static double score_of(const vsi_score *score, const void *row, double sum, double norm) {
-    return !score_is_wide(score->field->type) || score_is_trusted(score, sum, norm)
-               ? score_distance(score->field->metric, sum, norm, score->query_norm)
-               : score_in_double(score, row);
-}
-
-/* Sums that are distances as they are, or with the other sign. */
-static bool score_plain(const vsi_score *score, size_t n, double *out) {
-    const bool is_ip = score->field->metric == VS_IP;
-    const double least =
-        score_is_wide(score->field->type) ? score_sum_trusted * (double)score->field->dim : 0;
-    int doubts = 0;
-    for (size_t i = 0; i < n; i++)
-        doubts += !(fabs(out[i]) >= least && fabs(out[i]) <= DBL_MAX);
-    for (size_t i = 0; !doubts && is_ip && i < n; i++)
-        out[i] = 0 - out[i];
-    return !doubts;
-}
-
-/* A row whose inner product is negative, or its square below this times the row's squared norm, is beyond limit:
- * 1 - dot / sqrt(query_norm * norm) > limit, with room for rounding. 0: that tells nothing. */
-static double score_cosine_square(const vsi_score *score, double limit) {
-    double least = 1 - limit - 1e-15; /* distances round to multiples of 2^-53 */
-    if (least <= 0 ||
-        (score_is_wide(score->field->type) && !score_norm_is_trusted(score->query_norm)))
-        return 0;
-    return least * least * score->query_norm * (1 - 1e-12);
-}
-
-/* Distances of n rows from what a kernel wrote; row i is rows[i] or, when that is NULL, the i-th one from first on. */
-static void score_finish(const vsi_score *score, const uint8_t *first, const void *const *rows,
-                         size_t n, double limit, double *out, const double *norm) {
-    const vsi_field *field = score->field;
-    const bool is_cosine = field->metric == VS_COSINE;
-    const double square = is_cosine ? score_cosine_square(score, limit) : 0;
-    if (!is_cosine && field->metric != VS_JACCARD && score_plain(score, n, out))
-        return;
-    for (size_t i = 0; i < n; i++) {
-        bool is_beyond = square > 0 && score_norm_is_trusted(norm[i]) && out[i] >= -DBL_MAX &&
-                         (out[i] < 0 || out[i] * out[i] < square * norm[i]);
-        out[i] = is_beyond ? INFINITY
-                           : score_of(score, rows ? rows[i] : first + i * field->vector_bytes,
-                                      out[i], norm[i]);
+/* The level beyond which rows are that are farther than limit (vsi_is_beyond); rounding gets room. */
+static double score_level(const vsi_score *score, double limit) {
+    const bool is_wide = score_is_wide(score->field->type);
+    const double doubtful = is_wide ? 2 * score_sum_trusted * (double)score->field->dim : 0;
+    const double least = 1 - limit - 1e-15; /* of cosines; distances round to multiples of 2^-53 */
+    double level = least;
+    switch (score->field->metric) {
+    case VS_IP:
+        return fabs(limit) > doubtful ? -limit : -doubtful;
+    case VS_COSINE:
+        if (limit >= 2 || (is_wide && !score_norm_is_trusted(score->query_norm)))
+            return -INFINITY;
+        level = least * fabs(least) * score->query_norm;
+        break;
+    case VS_JACCARD:
+        break;
+    default:
+        return limit > doubtful ? limit : doubtful;
     }
+    return level - 1e-12 * fabs(level);
+}
+
+VSI_FN size_t vsi_score_near(const vsi_score *score, size_t n, double limit, double *sums,
+                             double *norm, uint8_t *out_place) {
+    enum { STEP = 16 }; /* rows that are looked at one by one where some are not beyond */
+    const int metric = score->field->metric;
+    const double level = score_level(score, limit);
+    vsi_beyond_kernel *beyond = score->kernels->beyond[metric];
+    size_t kept = 0;
+    for (size_t i = beyond(sums, norm, n, level); i < n;
+         i += beyond(sums + i, norm + i, n - i, level))
+        for (size_t end = n - i < STEP ? n : i + STEP; i < end; i++) {
+            const bool is_near = !vsi_is_beyond(metric, sums[i], norm[i], level);
+            sums[kept] = sums[i];
+            norm[kept] = norm[i];
+            out_place[kept] = (uint8_t)i;
+            kept += is_near;
+        }
+    return kept;
+}
+
+VSI_FN size_t vsi_score_finish(const vsi_score *score, size_t n, double *sums, const double *norm) {
+    const bool is_wide = score_is_wide(score->field->type);
+    size_t doubts = 0;
+    for (size_t i = 0; i < n; i++) {
+        bool is_known = !is_wide || score_is_trusted(score, sums[i], norm[i]);
+        doubts += !is_known;
+        sums[i] = is_known
+                      ? score_distance(score->field->metric, sums[i], norm[i], score->query_norm)
+                      : NAN;
+    }
+    return doubts;
 }
 
 /* Below so many elements vector registers gain nothing, and sums in double keep apart what single precision would not:
@@ -131,18 +134,25 @@ VSI_FN double vsi_score_error(const vsi_field *field) {
     return field->metric == VS_COSINE ? 4 * sum : sum;
 }
 
-VSI_FN void vsi_score_rows(const vsi_score *score, const uint8_t *rows, size_t n, double limit,
-                           double *out, double *scratch) {
+VSI_FN void vsi_score_sums(const vsi_score *score, const uint8_t *rows, size_t n, double *out,
+                           double *norm) {
     const vsi_field *field = score->field;
     vsi_kernels_find(score->kernels, field->type, field->metric)(score->query, rows, field->dim, n,
-                                                                 out, scratch);
-    score_finish(score, rows, NULL, n, limit, out, scratch);
+                                                                 out, norm);
 }
 
-VSI_FN void vsi_score_some(const vsi_score *score, const void *const *rows, size_t n, double limit,
-                           double *out, double *scratch) {
+VSI_FN void vsi_score_sums_of(const vsi_score *score, const void *const *rows, size_t n,
+                              double *out, double *norm) {
     const vsi_field *field = score->field;
-    vsi_kernels_find_gather(score->kernels, field->type,
-                            field->metric)(score->query, rows, field->dim, n, out, scratch);
-    score_finish(score, NULL, rows, n, limit, out, scratch);
+    vsi_kernels_find_gather(score->kernels, field->type, field->metric)(score->query, rows,
+                                                                        field->dim, n, out, norm);
+}
+
+VSI_FN void vsi_score_rows(const vsi_score *score, const uint8_t *rows, size_t n, double *out,
+                           double *norm) {
+    vsi_score_sums(score, rows, n, out, norm);
+    size_t doubts = vsi_score_finish(score, n, out, norm);
+    for (size_t i = 0; doubts && i < n; i++)
+        if (isnan(out[i]))
+            out[i] = vsi_score_row(score, rows + i * score->field->vector_bytes);
 }

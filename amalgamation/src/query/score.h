@@ -19,11 +19,23 @@ VSI_FN vsi_score vsi_score_begin(const vsi_kernels *kernels, const vsi_field *fi
  * of the lengths for ip, of 1 for cosine. */
 VSI_FN double vsi_score_error(const vsi_field *field);
 
-/* Of n rows one after the other; infinity may stand for what is beyond limit. out and scratch [n]. */
-VSI_FN void vsi_score_rows(const vsi_score *score, const uint8_t *rows, size_t n, double limit,
-                           double *out, double *scratch);
-/* Of n rows anywhere: the same bit for bit. */
-VSI_FN void vsi_score_some(const vsi_score *score, const void *const *rows, size_t n, double limit,
-                           double *out, double *scratch);
+/* Distances of n rows, step by step, so that a scan asks memory for the next rows before it looks at these. First their sums, of rows one
+ * after the other or of rows anywhere, which are the same bit for bit. out and norm [n]. */
+VSI_FN void vsi_score_sums(const vsi_score *score, const uint8_t *rows, size_t n, double *out,
+                           double *norm);
+VSI_FN void vsi_score_sums_of(const vsi_score *score, const void *const *rows, size_t n,
+                              double *out, double *norm);
+/* Then the rows that may be at the distance limit or nearer: where they were among n, at most 256, into out_place [n], their sums to the
+ * front. Returns how many; all others are farther. */
+VSI_FN size_t vsi_score_near(const vsi_score *score, size_t n, double limit, double *sums,
+                             double *norm, uint8_t *out_place);
+/* Then what sums are as distances. NaN: vsi_score_row has to compute it; returns how many are. */
+VSI_FN size_t vsi_score_finish(const vsi_score *score, size_t n, double *sums, const double *norm);
+/* The distance of one row whose sums left the range of single precision, above or below: in double. */
+VSI_FN double vsi_score_row(const vsi_score *score, const void *row);
+
+/* All of it, for n rows one after the other. */
+VSI_FN void vsi_score_rows(const vsi_score *score, const uint8_t *rows, size_t n, double *out,
+                           double *norm);
 
 #endif

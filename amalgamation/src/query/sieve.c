@@ -38,16 +38,21 @@ VSI_FN void vsi_sieve_add(vsi_sieve *sieve, size_t query, const void *vector) {
                        sieve->work + query * sieve->work_bytes, &sieve->query[query]);
 }
 
-VSI_FN size_t vsi_sieve_keep(const vsi_sieve *sieve, size_t query, const uint8_t *codes, size_t n,
-                             double limit, uint8_t *out_place) {
-    float lower[VSI_SIEVE_ROWS];
+VSI_FN void vsi_sieve_bounds(const vsi_sieve *sieve, size_t query, const uint8_t *codes, size_t n,
+                             float *out_lower) {
+    const bool is_bounded = codes && sieve->is_bounded[query];
+    if (is_bounded)
+        vsi_rq_bounds(&sieve->query[query], codes, sieve->field->codes.row_bytes, n, out_lower,
+                      NULL);
+    for (size_t i = 0; !is_bounded && i < n; i++)
+        out_lower[i] = -INFINITY;
+}
+
+VSI_FN size_t vsi_sieve_keep(const float *lower, size_t n, double limit, uint8_t *out_place) {
     size_t kept = 0;
-    bool keeps_all = !sieve->is_bounded[query] || limit == INFINITY;
-    if (!keeps_all)
-        vsi_rq_bounds(&sieve->query[query], codes, sieve->field->codes.row_bytes, n, lower, NULL);
     for (size_t i = 0; i < n; i++) {
         out_place[kept] = (uint8_t)i;
-        kept += keeps_all || (double)lower[i] <= limit;
+        kept += (double)lower[i] <= limit;
     }
     return kept;
 }

@@ -28,10 +28,11 @@ VSI_FN void vsi_sieve_begin(vsi_sieve *sieve, const vsi_kernels *kernels, const 
 /* vector [dim] of the field's type. */
 VSI_FN void vsi_sieve_add(vsi_sieve *sieve, size_t query, const void *vector);
 
-/* Of n rows of codes, at most VSI_SIEVE_ROWS, those that may be at the distance limit from a query or nearer; out_place [n].
- * Returns how many. */
-enum { VSI_SIEVE_ROWS = 128 };
-VSI_FN size_t vsi_sieve_keep(const vsi_sieve *sieve, size_t query, const uint8_t *codes, size_t n,
-                             double limit, uint8_t *out_place);
+/* What the distances of n rows of codes from a query cannot be below, into out_lower [n]. codes NULL: of rows about
+ * which nothing is known. */
+VSI_FN void vsi_sieve_bounds(const vsi_sieve *sieve, size_t query, const uint8_t *codes, size_t n,
+                             float *out_lower);
+/* Those of n rows, at most 256, that may be at the distance limit or nearer; out_place [n]. Returns how many. */
+VSI_FN size_t vsi_sieve_keep(const float *lower, size_t n, double limit, uint8_t *out_place);
 
 #endif

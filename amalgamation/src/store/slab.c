@@ -283,7 +283,7 @@ static vs_status slabs_put(vsi_err *err, vsi_slabs *slabs, uint32_t at, slab_hea
 }
 
 static vs_status slab_new(vsi_err *err, vsi_slabs *slabs, void **out_slab) {
-    slab_head *slab = vsi_block_alloc(slabs->mem, slab_bytes(slabs));
+    slab_head *slab = vsi_block_alloc(slabs->mem, slab_bytes(slabs), slabs->array);
     if (!slab)
         return vsi_fail_nomem(err, slab_bytes(slabs));
     memset(slab, 0, slab_bytes(slabs));
