@@ -5012,7 +5012,7 @@ VSI_FN vs_status vsi_vector_check(vsi_err *err, const void *in, int type, uint32
 /* kernels.h - the table of distance kernels, one per instruction set.
  *
  * All take a query and rows of one element type, row after row without gaps, and write out [n], and some of them
- * norm [n]. Any dim from 0, any n, alignment of the element; nothing behind the last row is read.
+ * norm [n]. The query for rows of f16 and bf16 is in single precision, for others of their type. Any dim from 0, any n, alignment of the element; nothing behind the last row is read.
  *
  *   metric    out                                          norm
  *   l2        squared Euclidean distance                   untouched
@@ -5075,8 +5075,9 @@ typedef struct vsi_kernels {
     vsi_beyond_kernel *beyond[VSI_METRICS];
 } vsi_kernels;
 
-/* Below this a squared norm may have lost its value to underflow. */
+/* Below these a squared norm, and an inner product, may have lost their values to underflow. */
 #define VSI_NORM_TRUSTED 1e-30
+#define VSI_DOT_TRUSTED  0x1p-86
 
 /* Whether a row is beyond a level, by what its kernel wrote: of numbers that say something only, so what is NaN or infinite is not. Level is
  * a distance for metrics that are sums of differences; an inner product; for cosine the square, with its sign, of an inner product of a row of
@@ -5085,7 +5086,7 @@ VSI_INLINE bool vsi_is_beyond(int metric, double sum, double norm, double level)
     const int is_tame = (norm >= VSI_NORM_TRUSTED) & (norm <= DBL_MAX) & (sum >= -DBL_MAX);
     switch (metric) {
     case VS_IP:
-        return (sum < level) & (sum >= -DBL_MAX);
+        return (sum < level) & (sum >= -DBL_MAX) & (fabs(sum) >= VSI_DOT_TRUSTED);
     case VS_COSINE:
         return is_tame & (sum * fabs(sum) < level * norm);
     case VS_JACCARD:
@@ -5169,44 +5170,50 @@ static int64_t i8_value(const void *p, size_t at) {
             name##_rows_##type##_scalar(query, rows[i], dim, 1, out + i, norm + i);                \
     }
 
-/* The kernels of one type: sums of TERM, which sees the elements as a and b, in number. */
-#define SCALAR_SUM(name, type, bytes, number, TERM)                                                \
-    static double name##_##type(const void *query, const void *row, size_t dim) {                  \
+/* The kernels of one type: sums of TERM, which sees the elements as a and b, in number; the query's are of type query. */
+#define SCALAR_SUM(name, query, type, bytes, number, TERM)                                         \
+    static double name##_##type(const void *x, const void *row, size_t dim) {                      \
         number sum = 0;                                                                            \
         for (size_t j = 0; j < dim; j++) {                                                         \
-            number a = type##_value(query, j), b = type##_value(row, j);                           \
+            number a = query##_value(x, j), b = type##_value(row, j);                              \
             sum += TERM;                                                                           \
         }                                                                                          \
         return (double)sum;                                                                        \
     }                                                                                              \
-    static void name##_rows_##type##_scalar(const void *query, const void *rows, size_t dim,       \
-                                            size_t n, double *out, double *norm) {                 \
+    static void name##_rows_##type##_scalar(const void *x, const void *rows, size_t dim, size_t n, \
+                                            double *out, double *norm) {                           \
         const uint8_t *row = rows;                                                                 \
         (void)norm;                                                                                \
         for (size_t i = 0; i < n; i++, row += dim * (bytes))                                       \
-            out[i] = name##_##type(query, row, dim);                                               \
+            out[i] = name##_##type(x, row, dim);                                                   \
     }                                                                                              \
     SCALAR_GATHER(name, type)
 
-#define SCALAR_KERNELS(type, bytes, number)                                                        \
-    SCALAR_SUM(l2, type, bytes, number, (a - b) * (a - b))                                         \
-    SCALAR_SUM(ip, type, bytes, number, a *b)                                                      \
-    SCALAR_SUM(l1, type, bytes, number, a < b ? b - a : a - b)                                     \
-    static void cosine_rows_##type##_scalar(const void *query, const void *rows, size_t dim,       \
-                                            size_t n, double *out, double *norm) {                 \
+#define SCALAR_KERNELS(query, type, bytes, number)                                                 \
+    SCALAR_SUM(l2, query, type, bytes, number, (a - b) * (a - b))                                  \
+    SCALAR_SUM(ip, query, type, bytes, number, a *b)                                               \
+    SCALAR_SUM(l1, query, type, bytes, number, a < b ? b - a : a - b)                              \
+    static double square_##type(const void *row, size_t dim) {                                     \
+        number sum = 0;                                                                            \
+        for (size_t j = 0; j < dim; j++)                                                           \
+            sum += type##_value(row, j) * type##_value(row, j);                                    \
+        return (double)sum;                                                                        \
+    }                                                                                              \
+    static void cosine_rows_##type##_scalar(const void *x, const void *rows, size_t dim, size_t n, \
+                                            double *out, double *norm) {                           \
         const uint8_t *row = rows;                                                                 \
         for (size_t i = 0; i < n; i++, row += dim * (bytes)) {                                     \
-            out[i] = ip_##type(query, row, dim);                                                   \
-            norm[i] = ip_##type(row, row, dim);                                                    \
+            out[i] = ip_##type(x, row, dim);                                                       \
+            norm[i] = square_##type(row, dim);                                                     \
         }                                                                                          \
     }                                                                                              \
     SCALAR_GATHER(cosine, type)
 
-SCALAR_KERNELS(f32, 4, double)
-SCALAR_KERNELS(f16, 2, double)
-SCALAR_KERNELS(bf16, 2, double)
-SCALAR_KERNELS(u8, 1, int64_t)
-SCALAR_KERNELS(i8, 1, int64_t)
+SCALAR_KERNELS(f32, f32, 4, double)
+SCALAR_KERNELS(f32, f16, 2, double)
+SCALAR_KERNELS(f32, bf16, 2, double)
+SCALAR_KERNELS(u8, u8, 1, int64_t)
+SCALAR_KERNELS(i8, i8, 1, int64_t)
 
 /* ---- bits ----------------------------------------------------------------------------------- */
 
@@ -5433,21 +5440,11 @@ VSI_INLINE __m256 load_bf16_some_avx2(const uint16_t *p, size_t n, bool has_more
     return bf16_ps_avx2(load_half_some_avx2(p, n, has_more));
 }
 
-/* A block of the query in single precision; what is left behind its last whole vector is as rows have it. */
-static void query_f16_avx2(float *to, const uint16_t *from, size_t n) {
-    size_t j = 0;
-    for (; j + 8 <= n; j += 8)
-        _mm256_storeu_ps(to + j, load_f16_avx2(from + j));
-    if (j < n)
-        _mm256_storeu_ps(to + j, load_f16_some_avx2(from + j, n - j, j > 0));
-}
-
-static void query_bf16_avx2(float *to, const uint16_t *from, size_t n) {
-    size_t j = 0;
-    for (; j + 8 <= n; j += 8)
-        _mm256_storeu_ps(to + j, load_bf16_avx2(from + j));
-    if (j < n)
-        _mm256_storeu_ps(to + j, load_bf16_some_avx2(from + j, n - j, j > 0));
+/* The same of a query in single precision, in the lanes that load_half_some_avx2 has them in. */
+VSI_INLINE __m256 load_query_some_avx2(const float *p, size_t n, bool has_more) {
+    const float *mask = (const float *)(const void *)(tail_mask_avx2 + 4 * n);
+    return has_more ? _mm256_and_ps(_mm256_loadu_ps(p + n - 8), _mm256_loadu_ps(mask))
+                    : load_f32_some_avx2(p, n);
 }
 
 VSI_INLINE __m256 load_u8_ps_avx2(const uint8_t *p) {
@@ -5493,7 +5490,6 @@ VSI_INLINE __m256 step_l1_ps_avx2(__m256 sum, __m256 x, __m256 y) {
 #define QUERY                        float
 #define UNITS(dim)                   (dim)
 #define BLOCK                        VSI_KERNEL_BLOCK
-#define QUERY_PREPARE(to, from, n)   const float *to = (from)
 #define VEC                          __m256
 #define ACC                          __m256
 #define ACC_ZERO                     _mm256_setzero_ps()
@@ -5514,9 +5510,9 @@ VSI_INLINE __m256 step_l1_ps_avx2(__m256 sum, __m256 x, __m256 y) {
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
- *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   ELEM, QUERY                elements of a row, and of the query
  *   UNITS(dim)                 elements of a vector
- *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
@@ -5643,7 +5639,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        const QUERY *q = (const QUERY *)query + at;
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -5693,7 +5689,6 @@ KERNEL_METRIC(l1, VS_L1)
 #undef QUERY
 #undef UNITS
 #undef BLOCK
-#undef QUERY_PREPARE
 #undef VEC
 #undef ACC
 #undef ACC_ZERO
@@ -5713,14 +5708,11 @@ KERNEL_METRIC(l1, VS_L1)
 #undef SUM4_SIGNED
 #undef BITS
 
-#define K(name)    name##_f16_avx2
-#define ELEM       uint16_t
-#define QUERY      float
-#define UNITS(dim) (dim)
-#define BLOCK      VSI_KERNEL_BLOCK
-#define QUERY_PREPARE(to, from, n)                                                                 \
-    float to[VSI_KERNEL_BLOCK];                                                                    \
-    query_f16_avx2(to, from, n)
+#define K(name)                      name##_f16_avx2
+#define ELEM                         uint16_t
+#define QUERY                        float
+#define UNITS(dim)                   (dim)
+#define BLOCK                        VSI_KERNEL_BLOCK
 #define VEC                          __m256
 #define ACC                          __m256
 #define ACC_ZERO                     _mm256_setzero_ps()
@@ -5728,7 +5720,7 @@ KERNEL_METRIC(l1, VS_L1)
 #define LANES                        8
 #define QUERY_LOAD(p)                _mm256_loadu_ps(p)
 #define LOAD(p)                      load_f16_avx2(p)
-#define QUERY_SOME(p, n, has_more)   _mm256_loadu_ps(p)
+#define QUERY_SOME(p, n, has_more)   load_query_some_avx2(p, n, has_more)
 #define LOAD_SOME(p, n, has_more)    load_f16_some_avx2(p, n, has_more)
 #define STEP_L2(sum, x, y)           step_l2_ps_avx2(sum, x, y)
 #define STEP_DOT(sum, x, y)          _mm256_fmadd_ps(x, y, sum)
@@ -5741,9 +5733,9 @@ KERNEL_METRIC(l1, VS_L1)
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
- *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   ELEM, QUERY                elements of a row, and of the query
  *   UNITS(dim)                 elements of a vector
- *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
@@ -5870,7 +5862,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        const QUERY *q = (const QUERY *)query + at;
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -5920,7 +5912,6 @@ KERNEL_METRIC(l1, VS_L1)
 #undef QUERY
 #undef UNITS
 #undef BLOCK
-#undef QUERY_PREPARE
 #undef VEC
 #undef ACC
 #undef ACC_ZERO
@@ -5940,14 +5931,11 @@ KERNEL_METRIC(l1, VS_L1)
 #undef SUM4_SIGNED
 #undef BITS
 
-#define K(name)    name##_bf16_avx2
-#define ELEM       uint16_t
-#define QUERY      float
-#define UNITS(dim) (dim)
-#define BLOCK      VSI_KERNEL_BLOCK
-#define QUERY_PREPARE(to, from, n)                                                                 \
-    float to[VSI_KERNEL_BLOCK];                                                                    \
-    query_bf16_avx2(to, from, n)
+#define K(name)                      name##_bf16_avx2
+#define ELEM                         uint16_t
+#define QUERY                        float
+#define UNITS(dim)                   (dim)
+#define BLOCK                        VSI_KERNEL_BLOCK
 #define VEC                          __m256
 #define ACC                          __m256
 #define ACC_ZERO                     _mm256_setzero_ps()
@@ -5955,7 +5943,7 @@ KERNEL_METRIC(l1, VS_L1)
 #define LANES                        8
 #define QUERY_LOAD(p)                _mm256_loadu_ps(p)
 #define LOAD(p)                      load_bf16_avx2(p)
-#define QUERY_SOME(p, n, has_more)   _mm256_loadu_ps(p)
+#define QUERY_SOME(p, n, has_more)   load_query_some_avx2(p, n, has_more)
 #define LOAD_SOME(p, n, has_more)    load_bf16_some_avx2(p, n, has_more)
 #define STEP_L2(sum, x, y)           step_l2_ps_avx2(sum, x, y)
 #define STEP_DOT(sum, x, y)          _mm256_fmadd_ps(x, y, sum)
@@ -5968,9 +5956,9 @@ KERNEL_METRIC(l1, VS_L1)
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
- *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   ELEM, QUERY                elements of a row, and of the query
  *   UNITS(dim)                 elements of a vector
- *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
@@ -6097,7 +6085,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        const QUERY *q = (const QUERY *)query + at;
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -6147,7 +6135,6 @@ KERNEL_METRIC(l1, VS_L1)
 #undef QUERY
 #undef UNITS
 #undef BLOCK
-#undef QUERY_PREPARE
 #undef VEC
 #undef ACC
 #undef ACC_ZERO
@@ -6231,7 +6218,6 @@ VSI_INLINE __m256i step_l1_i8_avx2(__m256i sum, __m256i x, __m256i y) {
 #define QUERY                        uint8_t
 #define UNITS(dim)                   (dim)
 #define BLOCK                        SIZE_MAX
-#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
 #define VEC                          __m256i
 #define ACC                          __m256i
 #define ACC_ZERO                     _mm256_setzero_si256()
@@ -6252,9 +6238,9 @@ VSI_INLINE __m256i step_l1_i8_avx2(__m256i sum, __m256i x, __m256i y) {
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
- *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   ELEM, QUERY                elements of a row, and of the query
  *   UNITS(dim)                 elements of a vector
- *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
@@ -6381,7 +6367,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        const QUERY *q = (const QUERY *)query + at;
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -6431,7 +6417,6 @@ KERNEL_METRIC(l1, VS_L1)
 #undef QUERY
 #undef UNITS
 #undef BLOCK
-#undef QUERY_PREPARE
 #undef VEC
 #undef ACC
 #undef ACC_ZERO
@@ -6456,7 +6441,6 @@ KERNEL_METRIC(l1, VS_L1)
 #define QUERY                        uint8_t
 #define UNITS(dim)                   (dim)
 #define BLOCK                        SIZE_MAX
-#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
 #define VEC                          __m256i
 #define ACC                          __m256i
 #define ACC_ZERO                     _mm256_setzero_si256()
@@ -6477,9 +6461,9 @@ KERNEL_METRIC(l1, VS_L1)
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
- *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   ELEM, QUERY                elements of a row, and of the query
  *   UNITS(dim)                 elements of a vector
- *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
@@ -6606,7 +6590,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        const QUERY *q = (const QUERY *)query + at;
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -6656,7 +6640,6 @@ KERNEL_METRIC(l1, VS_L1)
 #undef QUERY
 #undef UNITS
 #undef BLOCK
-#undef QUERY_PREPARE
 #undef VEC
 #undef ACC
 #undef ACC_ZERO
@@ -6707,7 +6690,6 @@ VSI_INLINE __m256i step_or_avx2(__m256i sum, __m256i x, __m256i y) {
 #define QUERY                        uint8_t
 #define UNITS(dim)                   (((dim) + 7) / 8)
 #define BLOCK                        SIZE_MAX
-#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
 #define VEC                          __m256i
 #define ACC                          __m256i
 #define ACC_ZERO                     _mm256_setzero_si256()
@@ -6728,9 +6710,9 @@ VSI_INLINE __m256i step_or_avx2(__m256i sum, __m256i x, __m256i y) {
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
- *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   ELEM, QUERY                elements of a row, and of the query
  *   UNITS(dim)                 elements of a vector
- *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
@@ -6857,7 +6839,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        const QUERY *q = (const QUERY *)query + at;
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -6907,7 +6889,6 @@ KERNEL_METRIC(l1, VS_L1)
 #undef QUERY
 #undef UNITS
 #undef BLOCK
-#undef QUERY_PREPARE
 #undef VEC
 #undef ACC
 #undef ACC_ZERO
@@ -7025,7 +7006,8 @@ static void K(tile)(const vsi_tile_rows *tile, uint32_t *out_keep) {
 VSI_INLINE MASK K(is_beyond)(const double *sums, const double *norm, VEC level, int metric) {
     const VEC sum = LOAD(sums), most = BROADCAST(DBL_MAX), least = BROADCAST(-DBL_MAX);
     if (metric == VS_IP)
-        return BOTH(LESS(sum, level), NOT_ABOVE(least, sum));
+        return BOTH(BOTH(LESS(sum, level), NOT_ABOVE(least, sum)),
+                    NOT_ABOVE(BROADCAST(VSI_DOT_TRUSTED), ABS(sum)));
     if (metric != VS_COSINE && metric != VS_JACCARD)
         return BOTH(LESS(level, sum), NOT_ABOVE(sum, most));
     const VEC scale = LOAD(norm);
@@ -7195,7 +7177,6 @@ VSI_INLINE __m512 step_l1_ps_avx512(__m512 sum, __m512 x, __m512 y) {
 #define QUERY                        float
 #define UNITS(dim)                   (dim)
 #define BLOCK                        VSI_KERNEL_BLOCK
-#define QUERY_PREPARE(to, from, n)   const float *to = (from)
 #define VEC                          __m512
 #define ACC                          __m512
 #define ACC_ZERO                     _mm512_setzero_ps()
@@ -7216,9 +7197,9 @@ VSI_INLINE __m512 step_l1_ps_avx512(__m512 sum, __m512 x, __m512 y) {
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
- *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   ELEM, QUERY                elements of a row, and of the query
  *   UNITS(dim)                 elements of a vector
- *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
@@ -7345,7 +7326,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        const QUERY *q = (const QUERY *)query + at;
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -7395,7 +7376,6 @@ KERNEL_METRIC(l1, VS_L1)
 #undef QUERY
 #undef UNITS
 #undef BLOCK
-#undef QUERY_PREPARE
 #undef VEC
 #undef ACC
 #undef ACC_ZERO
@@ -7415,14 +7395,11 @@ KERNEL_METRIC(l1, VS_L1)
 #undef SUM4_SIGNED
 #undef BITS
 
-#define K(name)    name##_f16_avx512
-#define ELEM       uint16_t
-#define QUERY      float
-#define UNITS(dim) (dim)
-#define BLOCK      VSI_KERNEL_BLOCK
-#define QUERY_PREPARE(to, from, n)                                                                 \
-    float to[VSI_KERNEL_BLOCK];                                                                    \
-    widen_f16_avx512(to, from, n)
+#define K(name)                      name##_f16_avx512
+#define ELEM                         uint16_t
+#define QUERY                        float
+#define UNITS(dim)                   (dim)
+#define BLOCK                        VSI_KERNEL_BLOCK
 #define VEC                          __m512
 #define ACC                          __m512
 #define ACC_ZERO                     _mm512_setzero_ps()
@@ -7430,7 +7407,7 @@ KERNEL_METRIC(l1, VS_L1)
 #define LANES                        16
 #define QUERY_LOAD(p)                _mm512_loadu_ps(p)
 #define LOAD(p)                      load_f16_avx512(p)
-#define QUERY_SOME(p, n, has_more)   _mm512_loadu_ps(p)
+#define QUERY_SOME(p, n, has_more)   _mm512_maskz_loadu_ps(mask16_avx512(n), p)
 #define LOAD_SOME(p, n, has_more)    load_f16_some_avx512(p, n)
 #define STEP_L2(sum, x, y)           step_l2_ps_avx512(sum, x, y)
 #define STEP_DOT(sum, x, y)          _mm512_fmadd_ps(x, y, sum)
@@ -7443,9 +7420,9 @@ KERNEL_METRIC(l1, VS_L1)
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
- *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   ELEM, QUERY                elements of a row, and of the query
  *   UNITS(dim)                 elements of a vector
- *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
@@ -7572,7 +7549,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        const QUERY *q = (const QUERY *)query + at;
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -7622,7 +7599,6 @@ KERNEL_METRIC(l1, VS_L1)
 #undef QUERY
 #undef UNITS
 #undef BLOCK
-#undef QUERY_PREPARE
 #undef VEC
 #undef ACC
 #undef ACC_ZERO
@@ -7642,14 +7618,11 @@ KERNEL_METRIC(l1, VS_L1)
 #undef SUM4_SIGNED
 #undef BITS
 
-#define K(name)    name##_bf16_avx512
-#define ELEM       uint16_t
-#define QUERY      float
-#define UNITS(dim) (dim)
-#define BLOCK      VSI_KERNEL_BLOCK
-#define QUERY_PREPARE(to, from, n)                                                                 \
-    float to[VSI_KERNEL_BLOCK];                                                                    \
-    widen_bf16_avx512(to, from, n)
+#define K(name)                      name##_bf16_avx512
+#define ELEM                         uint16_t
+#define QUERY                        float
+#define UNITS(dim)                   (dim)
+#define BLOCK                        VSI_KERNEL_BLOCK
 #define VEC                          __m512
 #define ACC                          __m512
 #define ACC_ZERO                     _mm512_setzero_ps()
@@ -7657,7 +7630,7 @@ KERNEL_METRIC(l1, VS_L1)
 #define LANES                        16
 #define QUERY_LOAD(p)                _mm512_loadu_ps(p)
 #define LOAD(p)                      load_bf16_avx512(p)
-#define QUERY_SOME(p, n, has_more)   _mm512_loadu_ps(p)
+#define QUERY_SOME(p, n, has_more)   _mm512_maskz_loadu_ps(mask16_avx512(n), p)
 #define LOAD_SOME(p, n, has_more)    load_bf16_some_avx512(p, n)
 #define STEP_L2(sum, x, y)           step_l2_ps_avx512(sum, x, y)
 #define STEP_DOT(sum, x, y)          _mm512_fmadd_ps(x, y, sum)
@@ -7670,9 +7643,9 @@ KERNEL_METRIC(l1, VS_L1)
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
- *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   ELEM, QUERY                elements of a row, and of the query
  *   UNITS(dim)                 elements of a vector
- *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
@@ -7799,7 +7772,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        const QUERY *q = (const QUERY *)query + at;
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -7849,7 +7822,6 @@ KERNEL_METRIC(l1, VS_L1)
 #undef QUERY
 #undef UNITS
 #undef BLOCK
-#undef QUERY_PREPARE
 #undef VEC
 #undef ACC
 #undef ACC_ZERO
@@ -7937,7 +7909,6 @@ VSI_INLINE __m512i step_l1_i8_avx512(__m512i sum, __m512i x, __m512i y) {
 #define QUERY                        uint8_t
 #define UNITS(dim)                   (dim)
 #define BLOCK                        SIZE_MAX
-#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
 #define VEC                          __m512i
 #define ACC                          __m512i
 #define ACC_ZERO                     _mm512_setzero_si512()
@@ -7958,9 +7929,9 @@ VSI_INLINE __m512i step_l1_i8_avx512(__m512i sum, __m512i x, __m512i y) {
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
- *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   ELEM, QUERY                elements of a row, and of the query
  *   UNITS(dim)                 elements of a vector
- *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
@@ -8087,7 +8058,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        const QUERY *q = (const QUERY *)query + at;
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -8137,7 +8108,6 @@ KERNEL_METRIC(l1, VS_L1)
 #undef QUERY
 #undef UNITS
 #undef BLOCK
-#undef QUERY_PREPARE
 #undef VEC
 #undef ACC
 #undef ACC_ZERO
@@ -8162,7 +8132,6 @@ KERNEL_METRIC(l1, VS_L1)
 #define QUERY                        uint8_t
 #define UNITS(dim)                   (dim)
 #define BLOCK                        SIZE_MAX
-#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
 #define VEC                          __m512i
 #define ACC                          __m512i
 #define ACC_ZERO                     _mm512_setzero_si512()
@@ -8183,9 +8152,9 @@ KERNEL_METRIC(l1, VS_L1)
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
- *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   ELEM, QUERY                elements of a row, and of the query
  *   UNITS(dim)                 elements of a vector
- *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
@@ -8312,7 +8281,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        const QUERY *q = (const QUERY *)query + at;
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -8362,7 +8331,6 @@ KERNEL_METRIC(l1, VS_L1)
 #undef QUERY
 #undef UNITS
 #undef BLOCK
-#undef QUERY_PREPARE
 #undef VEC
 #undef ACC
 #undef ACC_ZERO
@@ -8402,7 +8370,6 @@ VSI_INLINE __m512i step_or_avx512(__m512i sum, __m512i x, __m512i y) {
 #define QUERY                        uint8_t
 #define UNITS(dim)                   (((dim) + 7) / 8)
 #define BLOCK                        SIZE_MAX
-#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
 #define VEC                          __m512i
 #define ACC                          __m512i
 #define ACC_ZERO                     _mm512_setzero_si512()
@@ -8423,9 +8390,9 @@ VSI_INLINE __m512i step_or_avx512(__m512i sum, __m512i x, __m512i y) {
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
- *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   ELEM, QUERY                elements of a row, and of the query
  *   UNITS(dim)                 elements of a vector
- *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
@@ -8552,7 +8519,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        const QUERY *q = (const QUERY *)query + at;
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -8602,7 +8569,6 @@ KERNEL_METRIC(l1, VS_L1)
 #undef QUERY
 #undef UNITS
 #undef BLOCK
-#undef QUERY_PREPARE
 #undef VEC
 #undef ACC
 #undef ACC_ZERO
@@ -8720,7 +8686,8 @@ static void K(tile)(const vsi_tile_rows *tile, uint32_t *out_keep) {
 VSI_INLINE MASK K(is_beyond)(const double *sums, const double *norm, VEC level, int metric) {
     const VEC sum = LOAD(sums), most = BROADCAST(DBL_MAX), least = BROADCAST(-DBL_MAX);
     if (metric == VS_IP)
-        return BOTH(LESS(sum, level), NOT_ABOVE(least, sum));
+        return BOTH(BOTH(LESS(sum, level), NOT_ABOVE(least, sum)),
+                    NOT_ABOVE(BROADCAST(VSI_DOT_TRUSTED), ABS(sum)));
     if (metric != VS_COSINE && metric != VS_JACCARD)
         return BOTH(LESS(level, sum), NOT_ABOVE(sum, most));
     const VEC scale = LOAD(norm);
@@ -8903,7 +8870,6 @@ VSI_INLINE float32x4_t step_l2_f32_neon(float32x4_t sum, float32x4_t x, float32x
 #define QUERY                        float
 #define UNITS(dim)                   (dim)
 #define BLOCK                        VSI_KERNEL_BLOCK
-#define QUERY_PREPARE(to, from, n)   const float *to = (from)
 #define VEC                          float32x4_t
 #define ACC                          float32x4_t
 #define ACC_ZERO                     vdupq_n_f32(0)
@@ -8924,9 +8890,9 @@ VSI_INLINE float32x4_t step_l2_f32_neon(float32x4_t sum, float32x4_t x, float32x
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
- *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   ELEM, QUERY                elements of a row, and of the query
  *   UNITS(dim)                 elements of a vector
- *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
@@ -9053,7 +9019,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        const QUERY *q = (const QUERY *)query + at;
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -9103,7 +9069,6 @@ KERNEL_METRIC(l1, VS_L1)
 #undef QUERY
 #undef UNITS
 #undef BLOCK
-#undef QUERY_PREPARE
 #undef VEC
 #undef ACC
 #undef ACC_ZERO
@@ -9123,14 +9088,11 @@ KERNEL_METRIC(l1, VS_L1)
 #undef SUM4_SIGNED
 #undef BITS
 
-#define K(name)    name##_f16_neon
-#define ELEM       uint16_t
-#define QUERY      float
-#define UNITS(dim) (dim)
-#define BLOCK      VSI_KERNEL_BLOCK
-#define QUERY_PREPARE(to, from, n)                                                                 \
-    float to[VSI_KERNEL_BLOCK];                                                                    \
-    widen_f16_neon(to, from, n)
+#define K(name)                      name##_f16_neon
+#define ELEM                         uint16_t
+#define QUERY                        float
+#define UNITS(dim)                   (dim)
+#define BLOCK                        VSI_KERNEL_BLOCK
 #define VEC                          float32x4_t
 #define ACC                          float32x4_t
 #define ACC_ZERO                     vdupq_n_f32(0)
@@ -9138,7 +9100,7 @@ KERNEL_METRIC(l1, VS_L1)
 #define LANES                        4
 #define QUERY_LOAD(p)                vld1q_f32(p)
 #define LOAD(p)                      load_f16_neon(p)
-#define QUERY_SOME(p, n, has_more)   vld1q_f32(p)
+#define QUERY_SOME(p, n, has_more)   load_f32_some_neon(p, n)
 #define LOAD_SOME(p, n, has_more)    load_f16_some_neon(p, n)
 #define STEP_L2(sum, x, y)           step_l2_f32_neon(sum, x, y)
 #define STEP_DOT(sum, x, y)          vfmaq_f32(sum, x, y)
@@ -9151,9 +9113,9 @@ KERNEL_METRIC(l1, VS_L1)
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
- *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   ELEM, QUERY                elements of a row, and of the query
  *   UNITS(dim)                 elements of a vector
- *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
@@ -9280,7 +9242,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        const QUERY *q = (const QUERY *)query + at;
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -9330,7 +9292,6 @@ KERNEL_METRIC(l1, VS_L1)
 #undef QUERY
 #undef UNITS
 #undef BLOCK
-#undef QUERY_PREPARE
 #undef VEC
 #undef ACC
 #undef ACC_ZERO
@@ -9350,14 +9311,11 @@ KERNEL_METRIC(l1, VS_L1)
 #undef SUM4_SIGNED
 #undef BITS
 
-#define K(name)    name##_bf16_neon
-#define ELEM       uint16_t
-#define QUERY      float
-#define UNITS(dim) (dim)
-#define BLOCK      VSI_KERNEL_BLOCK
-#define QUERY_PREPARE(to, from, n)                                                                 \
-    float to[VSI_KERNEL_BLOCK];                                                                    \
-    widen_bf16_neon(to, from, n)
+#define K(name)                      name##_bf16_neon
+#define ELEM                         uint16_t
+#define QUERY                        float
+#define UNITS(dim)                   (dim)
+#define BLOCK                        VSI_KERNEL_BLOCK
 #define VEC                          float32x4_t
 #define ACC                          float32x4_t
 #define ACC_ZERO                     vdupq_n_f32(0)
@@ -9365,7 +9323,7 @@ KERNEL_METRIC(l1, VS_L1)
 #define LANES                        4
 #define QUERY_LOAD(p)                vld1q_f32(p)
 #define LOAD(p)                      load_bf16_neon(p)
-#define QUERY_SOME(p, n, has_more)   vld1q_f32(p)
+#define QUERY_SOME(p, n, has_more)   load_f32_some_neon(p, n)
 #define LOAD_SOME(p, n, has_more)    load_bf16_some_neon(p, n)
 #define STEP_L2(sum, x, y)           step_l2_f32_neon(sum, x, y)
 #define STEP_DOT(sum, x, y)          vfmaq_f32(sum, x, y)
@@ -9378,9 +9336,9 @@ KERNEL_METRIC(l1, VS_L1)
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
- *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   ELEM, QUERY                elements of a row, and of the query
  *   UNITS(dim)                 elements of a vector
- *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
@@ -9507,7 +9465,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        const QUERY *q = (const QUERY *)query + at;
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -9557,7 +9515,6 @@ KERNEL_METRIC(l1, VS_L1)
 #undef QUERY
 #undef UNITS
 #undef BLOCK
-#undef QUERY_PREPARE
 #undef VEC
 #undef ACC
 #undef ACC_ZERO
@@ -9640,7 +9597,6 @@ VSI_INLINE uint32x4_t step_l2_i8_neon(uint32x4_t sum, uint8x16_t x, uint8x16_t y
 #define QUERY                        uint8_t
 #define UNITS(dim)                   (dim)
 #define BLOCK                        SIZE_MAX
-#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
 #define VEC                          uint8x16_t
 #define ACC                          uint32x4_t
 #define ACC_ZERO                     vdupq_n_u32(0)
@@ -9661,9 +9617,9 @@ VSI_INLINE uint32x4_t step_l2_i8_neon(uint32x4_t sum, uint8x16_t x, uint8x16_t y
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
- *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   ELEM, QUERY                elements of a row, and of the query
  *   UNITS(dim)                 elements of a vector
- *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
@@ -9790,7 +9746,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        const QUERY *q = (const QUERY *)query + at;
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -9840,7 +9796,6 @@ KERNEL_METRIC(l1, VS_L1)
 #undef QUERY
 #undef UNITS
 #undef BLOCK
-#undef QUERY_PREPARE
 #undef VEC
 #undef ACC
 #undef ACC_ZERO
@@ -9865,7 +9820,6 @@ KERNEL_METRIC(l1, VS_L1)
 #define QUERY                        uint8_t
 #define UNITS(dim)                   (dim)
 #define BLOCK                        SIZE_MAX
-#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
 #define VEC                          uint8x16_t
 #define ACC                          uint32x4_t
 #define ACC_ZERO                     vdupq_n_u32(0)
@@ -9886,9 +9840,9 @@ KERNEL_METRIC(l1, VS_L1)
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
- *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   ELEM, QUERY                elements of a row, and of the query
  *   UNITS(dim)                 elements of a vector
- *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
@@ -10015,7 +9969,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        const QUERY *q = (const QUERY *)query + at;
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -10065,7 +10019,6 @@ KERNEL_METRIC(l1, VS_L1)
 #undef QUERY
 #undef UNITS
 #undef BLOCK
-#undef QUERY_PREPARE
 #undef VEC
 #undef ACC
 #undef ACC_ZERO
@@ -10093,7 +10046,6 @@ KERNEL_METRIC(l1, VS_L1)
 #define QUERY                        uint8_t
 #define UNITS(dim)                   (((dim) + 7) / 8)
 #define BLOCK                        SIZE_MAX
-#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
 #define VEC                          uint8x16_t
 #define ACC                          uint32x4_t
 #define ACC_ZERO                     vdupq_n_u32(0)
@@ -10114,9 +10066,9 @@ KERNEL_METRIC(l1, VS_L1)
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
- *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   ELEM, QUERY                elements of a row, and of the query
  *   UNITS(dim)                 elements of a vector
- *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
@@ -10243,7 +10195,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        const QUERY *q = (const QUERY *)query + at;
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -10293,7 +10245,6 @@ KERNEL_METRIC(l1, VS_L1)
 #undef QUERY
 #undef UNITS
 #undef BLOCK
-#undef QUERY_PREPARE
 #undef VEC
 #undef ACC
 #undef ACC_ZERO
@@ -10417,7 +10368,8 @@ static void K(tile)(const vsi_tile_rows *tile, uint32_t *out_keep) {
 VSI_INLINE MASK K(is_beyond)(const double *sums, const double *norm, VEC level, int metric) {
     const VEC sum = LOAD(sums), most = BROADCAST(DBL_MAX), least = BROADCAST(-DBL_MAX);
     if (metric == VS_IP)
-        return BOTH(LESS(sum, level), NOT_ABOVE(least, sum));
+        return BOTH(BOTH(LESS(sum, level), NOT_ABOVE(least, sum)),
+                    NOT_ABOVE(BROADCAST(VSI_DOT_TRUSTED), ABS(sum)));
     if (metric != VS_COSINE && metric != VS_JACCARD)
         return BOTH(LESS(level, sum), NOT_ABOVE(sum, most));
     const VEC scale = LOAD(norm);
@@ -10522,7 +10474,6 @@ VSI_INLINE uint32x4_t step_l2_i8_dotprod(uint32x4_t sum, uint8x16_t x, uint8x16_
 #define QUERY                        uint8_t
 #define UNITS(dim)                   (dim)
 #define BLOCK                        SIZE_MAX
-#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
 #define VEC                          uint8x16_t
 #define ACC                          uint32x4_t
 #define ACC_ZERO                     vdupq_n_u32(0)
@@ -10543,9 +10494,9 @@ VSI_INLINE uint32x4_t step_l2_i8_dotprod(uint32x4_t sum, uint8x16_t x, uint8x16_
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
- *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   ELEM, QUERY                elements of a row, and of the query
  *   UNITS(dim)                 elements of a vector
- *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
@@ -10672,7 +10623,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        const QUERY *q = (const QUERY *)query + at;
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -10722,7 +10673,6 @@ KERNEL_METRIC(l1, VS_L1)
 #undef QUERY
 #undef UNITS
 #undef BLOCK
-#undef QUERY_PREPARE
 #undef VEC
 #undef ACC
 #undef ACC_ZERO
@@ -10747,7 +10697,6 @@ KERNEL_METRIC(l1, VS_L1)
 #define QUERY                        uint8_t
 #define UNITS(dim)                   (dim)
 #define BLOCK                        SIZE_MAX
-#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
 #define VEC                          uint8x16_t
 #define ACC                          uint32x4_t
 #define ACC_ZERO                     vdupq_n_u32(0)
@@ -10768,9 +10717,9 @@ KERNEL_METRIC(l1, VS_L1)
  * how rows are grouped. Defined by who includes it, and undefined here:
  *
  *   K(name)                    the name of a function for this type and set
- *   ELEM, QUERY                elements of a row, and of the query as it is prepared
+ *   ELEM, QUERY                elements of a row, and of the query
  *   UNITS(dim)                 elements of a vector
- *   BLOCK                      elements that are added before sums go to double; QUERY_PREPARE(to, from, n) at each
+ *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
@@ -10897,7 +10846,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         const size_t m = units - at < BLOCK ? units - at : BLOCK;
         double sum[4], sum_norm[4];
         size_t i = 0;
-        QUERY_PREPARE(q, (const ELEM *)query + at, m);
+        const QUERY *q = (const QUERY *)query + at;
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -10947,7 +10896,6 @@ KERNEL_METRIC(l1, VS_L1)
 #undef QUERY
 #undef UNITS
 #undef BLOCK
-#undef QUERY_PREPARE
 #undef VEC
 #undef ACC
 #undef ACC_ZERO
@@ -27820,12 +27768,16 @@ VSI_FN void vsi_topk_sort(vsi_topk *topk) {
 typedef struct vsi_score {
     const vsi_kernels *kernels;
     const vsi_field *field;
-    const void *query; /* [dim] elements of the field's type, aligned for it */
-    double query_norm; /* squared; for cosine */
+    const void *vector; /* [dim] the query, as rows are; borrowed */
+    const void *query;  /* the same as kernels take it */
+    double query_norm;  /* squared; for cosine */
 } vsi_score;
 
+/* Memory that a query takes beside its vector. */
+VSI_FN size_t vsi_score_bytes(const vsi_field *field);
+/* vector [dim] elements of the field's type, and memory [vsi_score_bytes], both aligned for them, outlive the score. */
 VSI_FN vsi_score vsi_score_begin(const vsi_kernels *kernels, const vsi_field *field,
-                                 const void *query);
+                                 const void *vector, void *memory);
 
 /* At least what the distances may be off by, rounding included, in the units of quant/rq: as a part of the distance for l2, of the product
  * of the lengths for ip, of 1 for cosine. */
@@ -27858,7 +27810,7 @@ VSI_FN void vsi_score_rows(const vsi_score *score, const uint8_t *rows, size_t n
 
 /* Underflow in single precision takes at most 2^-126 per element from a sum. In sums below this many
  * times the dimension that could be more than the last bit. */
-static const double score_sum_trusted = 0x1p-102;
+static const double score_sum_trusted = 0x1p-102; /* VSI_DOT_TRUSTED for the largest */
 
 static double score_cosine(double dot, double query_norm, double row_norm) {
     if (query_norm == 0 || row_norm == 0)
@@ -27887,7 +27839,7 @@ VSI_FN double vsi_score_row(const vsi_score *score, const void *row) {
     double sum = 0, norm = 0, query_sum = 0, query_norm = 0;
     kernel(score->query, row, field->dim, 1, &sum, &norm);
     if (field->metric == VS_COSINE)
-        kernel(score->query, score->query, field->dim, 1, &query_sum, &query_norm);
+        kernel(score->query, score->vector, field->dim, 1, &query_sum, &query_norm);
     return score_distance(field->metric, sum, norm, query_norm);
 }
 
@@ -27912,12 +27864,11 @@ static bool score_is_wide(int type) {
 /* The level beyond which rows are that are farther than limit (vsi_is_beyond); rounding gets room. */
 static double score_level(const vsi_score *score, double limit) {
     const bool is_wide = score_is_wide(score->field->type);
-    const double doubtful = is_wide ? 2 * score_sum_trusted * (double)score->field->dim : 0;
     const double least = 1 - limit - 1e-15; /* of cosines; distances round to multiples of 2^-53 */
     double level = least;
     switch (score->field->metric) {
     case VS_IP:
-        return fabs(limit) > doubtful ? -limit : -doubtful;
+        return -limit;
     case VS_COSINE:
         if (limit >= 2 || (is_wide && !score_norm_is_trusted(score->query_norm)))
             return -INFINITY;
@@ -27926,7 +27877,7 @@ static double score_level(const vsi_score *score, double limit) {
     case VS_JACCARD:
         break;
     default:
-        return limit > doubtful ? limit : doubtful;
+        return is_wide && limit < VSI_DOT_TRUSTED ? VSI_DOT_TRUSTED : limit;
     }
     return level - 1e-12 * fabs(level);
 }
@@ -27967,16 +27918,28 @@ VSI_FN size_t vsi_score_finish(const vsi_score *score, size_t n, double *sums, c
  * points of a map, say. */
 enum { SCORE_SHORT_DIMS = 8 };
 
+static bool score_is_half(const vsi_field *field) {
+    return field->type == VS_F16 || field->type == VS_BF16;
+}
+
+VSI_FN size_t vsi_score_bytes(const vsi_field *field) {
+    return score_is_half(field) ? (field->dim + VSI_WIDEN_PAD) * sizeof(float) : 0;
+}
+
 /* The query's norm is computed by the kernel that computes the rows', so that equal vectors are at distance 0. */
 VSI_FN vsi_score vsi_score_begin(const vsi_kernels *kernels, const vsi_field *field,
-                                 const void *query) {
-    vsi_score score = {.kernels = kernels, .field = field, .query = query};
+                                 const void *vector, void *memory) {
+    vsi_score score = {.kernels = kernels, .field = field, .vector = vector, .query = vector};
     if (field->dim < SCORE_SHORT_DIMS)
         score.kernels = vsi_kernels_scalar();
+    if (score_is_half(field)) {
+        kernels->widen[field->type](memory, vector, field->dim);
+        score.query = memory;
+    }
     double sum = 0;
     if (field->metric == VS_COSINE)
-        vsi_kernels_find(score.kernels, field->type, VS_COSINE)(query, query, field->dim, 1, &sum,
-                                                                &score.query_norm);
+        vsi_kernels_find(score.kernels, field->type, VS_COSINE)(score.query, vector, field->dim, 1,
+                                                                &sum, &score.query_norm);
     return score;
 }
 
@@ -28311,9 +28274,8 @@ typedef struct vsi_exact_ask {
     uint32_t excluded;   /* the record in this slot is not wanted; VSI_SLOT_NONE */
     const vs_hit *after; /* only what comes behind this hit is wanted; NULL: everything. Borrowed */
     vsi_watch *watch;    /* rows are its steps, once for each query; borrowed */
-    void *
-        memory; /* [memory_bytes] aligned for anything; what it is too small for is done without. Borrowed */
-    size_t memory_bytes;
+    void *memory;        /* [memory_bytes] aligned for anything. Borrowed */
+    size_t memory_bytes; /* vsi_exact_bytes, or what that was before there were codes */
 } vsi_exact_ask;
 
 /* A query, and what is nearest to it. */
@@ -28324,8 +28286,8 @@ typedef struct vsi_exact_query {
     vsi_score score; /* the scan's */
 } vsi_exact_query;
 
-/* Memory that a scan of a field for so many queries can use; 0: none. With codes that another thread makes meanwhile it could be
- * more. */
+/* Memory that a scan of a field for so many queries uses. With codes that another thread makes meanwhile it could use more, and does
+ * without. */
 VSI_FN size_t vsi_exact_bytes(const vsi_coll *coll, uint32_t field, size_t count);
 
 /* Offers every record of coll that has the field's vector to the queries' topks, and sorts these; each row is read once for
@@ -28335,8 +28297,8 @@ VS_NODISCARD VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_coll *coll,
                                              const vsi_exact_ask *ask, vsi_exact_query *queries,
                                              size_t count, vsi_stay *stay);
 
-/* The distance of two vectors of a field, as a scan would find it. query is aligned as above. */
-VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_field *field,
+/* The distance of two vectors of a field, as a scan for one query would find it, with a scan's memory. */
+VSI_FN double vsi_exact_distance(const vsi_exact_ask *ask, const vsi_field *field,
                                  const void *query, const void *row);
 
 #endif
@@ -28690,30 +28652,47 @@ static bool exact_sifts(const vsi_coll *coll, uint32_t field, size_t count) {
     return count < EXACT_TILE_QUERIES && vsi_sieve_fits(coll, field);
 }
 
+/* Memory for scores, in front of what else there is. */
+static size_t exact_score_bytes(const vsi_field *field, size_t count) {
+    return count * vsi_whole_lines(vsi_score_bytes(field));
+}
+
 VSI_FN size_t vsi_exact_bytes(const vsi_coll *coll, uint32_t at, size_t count) {
     const vsi_field *field = &coll->desc->field[at];
+    const size_t bytes = exact_score_bytes(field, count);
     if (exact_sifts(coll, at, count))
-        return vsi_sieve_bytes(field, count);
-    return vsi_tile_fits(field, count) ? vsi_tile_bytes(field, count) : 0;
+        return bytes + vsi_sieve_bytes(field, count);
+    return bytes + (vsi_tile_fits(field, count) ? vsi_tile_bytes(field, count) : 0);
 }
 
 /* Chooses what says which rows need not be scored. */
-static void exact_begin(exact_scan *scan, vsi_sieve *sieve, vsi_tile *tile) {
+static void exact_choose(exact_scan *scan, vsi_sieve *sieve, vsi_tile *tile) {
     const vsi_exact_ask *ask = scan->ask;
     const vsi_field *field = scan->field;
-    const size_t count = scan->count, bytes = ask->memory_bytes;
+    const size_t count = scan->count, front = exact_score_bytes(field, count);
+    vsi_assert(ask->memory_bytes >= front);
+    const size_t bytes = ask->memory_bytes - front;
+    void *memory = (uint8_t *)ask->memory + front;
     if (exact_sifts(scan->coll, ask->field, count) && bytes >= vsi_sieve_bytes(field, count)) {
         scan->sieve = sieve;
         scan->tile_rows = exact_tile_rows(field->codes.row_bytes);
-        vsi_sieve_begin(sieve, ask->kernels, scan->coll, ask->field, count, ask->memory);
+        vsi_sieve_begin(sieve, ask->kernels, scan->coll, ask->field, count, memory);
     } else if (vsi_tile_fits(field, count) && bytes >= vsi_tile_bytes(field, count)) {
         scan->tile = tile;
-        vsi_tile_begin(tile, ask->kernels, field, count, ask->memory);
+        vsi_tile_begin(tile, ask->kernels, field, count, memory);
         scan->tile_rows = tile->rows_max;
     }
-    for (size_t i = 0; i < count; i++) {
+}
+
+static void exact_begin(exact_scan *scan, vsi_sieve *sieve, vsi_tile *tile) {
+    const vsi_exact_ask *ask = scan->ask;
+    const vsi_field *field = scan->field;
+    const size_t score_bytes = exact_score_bytes(field, 1);
+    exact_choose(scan, sieve, tile);
+    for (size_t i = 0; i < scan->count; i++) {
         vsi_exact_query *query = &scan->queries[i];
-        query->score = vsi_score_begin(ask->kernels, field, query->vector);
+        query->score = vsi_score_begin(ask->kernels, field, query->vector,
+                                       (uint8_t *)ask->memory + i * score_bytes);
         query->topk.order = exact_order;
         query->topk.ctx = scan;
         if (scan->tile)
@@ -28752,11 +28731,11 @@ VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_coll *coll, const vsi_ex
     return st;
 }
 
-VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_field *field,
+VSI_FN double vsi_exact_distance(const vsi_exact_ask *ask, const vsi_field *field,
                                  const void *query, const void *row) {
-    double distance = 0, scratch = 0;
-    vsi_score score = vsi_score_begin(kernels, field, query);
-    vsi_score_rows(&score, row, 1, &distance, &scratch);
+    double distance = 0, norm = 0;
+    vsi_score score = vsi_score_begin(ask->kernels, field, query, ask->memory);
+    vsi_score_rows(&score, row, 1, &distance, &norm);
     return distance;
 }
 /* ---- query/nearest.h ---------------------------------------------------------------------------------- */
@@ -33371,7 +33350,7 @@ vs_status vs_distance(vs_collection *collection, vs_txn *txn, vs_key key, vs_key
     if (st == VS_OK)
         st = search_row(&err, &s, other, &slot, &row);
     if (st == VS_OK)
-        *out_distance = vsi_exact_distance(s.r.db->kernels, s.field, collection->scratch.data, row);
+        *out_distance = vsi_exact_distance(&s.ask, s.field, collection->scratch.data, row);
     return vsi_trace_end(&trace, vsi_reading_close(&s.r, st, &err), 2);
 }
 

@@ -56,12 +56,28 @@ enum { DIMS = 301 + 24 + 1, DIMS_SMALL = 301 };
 /* What kernels other than DOT_NORM leave in norm. */
 static const double untouched = 12345.5;
 
+/* A query as kernels take it, in memory of its own without a byte behind it; NULL: as it is. */
+static float *widened(int type, const void *query, size_t dim) {
+    const uint8_t *half = query;
+    if (type != VS_F16 && type != VS_BF16)
+        return NULL;
+    float *wide = malloc(dim * sizeof *wide + !dim);
+    for (size_t j = 0; j < dim; j++) {
+        uint16_t bits;
+        memcpy(&bits, half + j * sizeof bits, sizeof bits);
+        wide[j] = type == VS_F16 ? vsi_float_of_f16(bits) : vsi_float_of_bf16(bits);
+    }
+    return wide;
+}
+
 static void run(const vsi_kernels *t, int type, int metric, const void *query, const void *rows,
                 size_t dim, size_t n, double *out, double *norm) {
+    float *wide = widened(type, query, dim);
     for (size_t i = 0; i <= n; i++)
         out[i] = norm[i] = untouched;
-    vsi_kernels_find(t, type, metric)(query, rows, dim, n, out, norm);
+    vsi_kernels_find(t, type, metric)(wide ? wide : query, rows, dim, n, out, norm);
     VT_CHECK(out[n] == untouched && norm[n] == untouched);
+    free(wide);
 }
 
 /* With VT_BRIEF, under emulators, every fifth byte, of which the least and the largest are two. */
@@ -752,18 +768,20 @@ static void check_gather(const vsi_kernels *t, int type, int metric, const uint8
     const void *row[ROWS_MAX];
     size_t bytes = vsi_vector_bytes(type, dim);
     double found[ROWS_MAX + 1], found_norm[ROWS_MAX + 1];
+    float *wide = widened(type, query, dim);
     for (size_t n = 0; n <= ROWS_MAX; n++) {
         for (size_t i = 0; i <= n; i++)
             found[i] = found_norm[i] = untouched;
         for (size_t i = 0; i < n; i++)
             row[i] = rows + (ROWS_MAX - 1 - i) * bytes;
-        t->gather[type][metric](query, row, dim, n, found, found_norm);
+        t->gather[type][metric](wide ? (const void *)wide : query, row, dim, n, found, found_norm);
         VT_CHECK(found[n] == untouched && found_norm[n] == untouched);
         for (size_t i = 0; i < n; i++) {
             VT_CHECK(is_same_result(found + i, out + ROWS_MAX - 1 - i, 1));
             VT_CHECK(is_same_result(found_norm + i, norm + ROWS_MAX - 1 - i, 1));
         }
     }
+    free(wide);
 }
 
 static void check_type(const vsi_kernels *t, int type, int metric, uint32_t dim, vt_rng *rng) {
@@ -837,6 +855,7 @@ VT_TEST(a_row_is_beyond_a_level_only_when_its_numbers_say_so) {
     VT_CHECK(!vsi_is_beyond(VS_L2, INFINITY, 0, 1) && !vsi_is_beyond(VS_HAMMING, NAN, 0, 1));
     VT_CHECK(vsi_is_beyond(VS_IP, -2, NAN, -1) && !vsi_is_beyond(VS_IP, -1, NAN, -1));
     VT_CHECK(!vsi_is_beyond(VS_IP, -INFINITY, 0, -1) && !vsi_is_beyond(VS_IP, NAN, 0, -1));
+    VT_CHECK(vsi_is_beyond(VS_IP, 1e-25, 0, 1) && !vsi_is_beyond(VS_IP, -1e-26, 0, 1));
     VT_CHECK(vsi_is_beyond(VS_COSINE, 2, 5, 1) && !vsi_is_beyond(VS_COSINE, 2, 4, 1));
     VT_CHECK(vsi_is_beyond(VS_COSINE, -3, 4, -2) && !vsi_is_beyond(VS_COSINE, -2, 4, -2));
     VT_CHECK(!vsi_is_beyond(VS_COSINE, -1, 1e-31, 1) && !vsi_is_beyond(VS_COSINE, -1, INFINITY, 1));

@@ -94,8 +94,10 @@ static void end(fixture *f) {
 /* One query at some limits; adds how many rows were left out, and how many could have been. */
 static void check_query(fixture *f, size_t query, vt_rng *rng, uint64_t io_left_out[2]) {
     const vsi_field *field = &f->desc.field[0];
+    static float memory[DIM_MAX + VSI_WIDEN_PAD];
     double out[ROWS], scratch[ROWS];
-    vsi_score score = vsi_score_begin(f->kernels, field, f->queries + query * field->vector_bytes);
+    vsi_score score =
+        vsi_score_begin(f->kernels, field, f->queries + query * field->vector_bytes, memory);
     vsi_score_rows(&score, f->rows, ROWS, out, scratch);
     for (int round = 0; round < ROUNDS; round++) {
         uint8_t place[ROWS];

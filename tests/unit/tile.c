@@ -11,10 +11,12 @@ static void check_limits(vsi_tile *tile, const vsi_kernels *kernels, const vsi_f
                          const uint8_t *queries, size_t count, const uint8_t *rows, size_t n,
                          vt_rng *rng, uint64_t io_left_out[2]) {
     static double out[QUERIES_MAX][ROWS], limit[QUERIES_MAX];
+    static float memory[DIM_MAX + VSI_WIDEN_PAD];
     double scratch[ROWS];
     uint32_t keep[ROWS];
     for (size_t q = 0; q < count; q++) {
-        vsi_score score = vsi_score_begin(kernels, field, queries + q * field->vector_bytes);
+        vsi_score score =
+            vsi_score_begin(kernels, field, queries + q * field->vector_bytes, memory);
         vsi_score_rows(&score, rows, n, out[q], scratch);
     }
     for (int round = 0; round < ROUNDS; round++) {

@@ -485,7 +485,7 @@ vs_status vs_distance(vs_collection *collection, vs_txn *txn, vs_key key, vs_key
     if (st == VS_OK)
         st = search_row(&err, &s, other, &slot, &row);
     if (st == VS_OK)
-        *out_distance = vsi_exact_distance(s.r.db->kernels, s.field, collection->scratch.data, row);
+        *out_distance = vsi_exact_distance(&s.ask, s.field, collection->scratch.data, row);
     return vsi_trace_end(&trace, vsi_reading_close(&s.r, st, &err), 2);
 }
 

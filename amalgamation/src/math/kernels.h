@@ -1,7 +1,7 @@
 /* kernels.h - the table of distance kernels, one per instruction set.
  *
  * All take a query and rows of one element type, row after row without gaps, and write out [n], and some of them
- * norm [n]. Any dim from 0, any n, alignment of the element; nothing behind the last row is read.
+ * norm [n]. The query for rows of f16 and bf16 is in single precision, for others of their type. Any dim from 0, any n, alignment of the element; nothing behind the last row is read.
  *
  *   metric    out                                          norm
  *   l2        squared Euclidean distance                   untouched
@@ -64,8 +64,9 @@ typedef struct vsi_kernels {
     vsi_beyond_kernel *beyond[VSI_METRICS];
 } vsi_kernels;
 
-/* Below this a squared norm may have lost its value to underflow. */
+/* Below these a squared norm, and an inner product, may have lost their values to underflow. */
 #define VSI_NORM_TRUSTED 1e-30
+#define VSI_DOT_TRUSTED  0x1p-86
 
 /* Whether a row is beyond a level, by what its kernel wrote: of numbers that say something only, so what is NaN or infinite is not. Level is
  * a distance for metrics that are sums of differences; an inner product; for cosine the square, with its sign, of an inner product of a row of
@@ -74,7 +75,7 @@ VSI_INLINE bool vsi_is_beyond(int metric, double sum, double norm, double level)
     const int is_tame = (norm >= VSI_NORM_TRUSTED) & (norm <= DBL_MAX) & (sum >= -DBL_MAX);
     switch (metric) {
     case VS_IP:
-        return (sum < level) & (sum >= -DBL_MAX);
+        return (sum < level) & (sum >= -DBL_MAX) & (fabs(sum) >= VSI_DOT_TRUSTED);
     case VS_COSINE:
         return is_tame & (sum * fabs(sum) < level * norm);
     case VS_JACCARD:

@@ -93,21 +93,11 @@ VSI_INLINE __m256 load_bf16_some_avx2(const uint16_t *p, size_t n, bool has_more
     return bf16_ps_avx2(load_half_some_avx2(p, n, has_more));
 }
 
-/* A block of the query in single precision; what is left behind its last whole vector is as rows have it. */
-static void query_f16_avx2(float *to, const uint16_t *from, size_t n) {
-    size_t j = 0;
-    for (; j + 8 <= n; j += 8)
-        _mm256_storeu_ps(to + j, load_f16_avx2(from + j));
-    if (j < n)
-        _mm256_storeu_ps(to + j, load_f16_some_avx2(from + j, n - j, j > 0));
-}
-
-static void query_bf16_avx2(float *to, const uint16_t *from, size_t n) {
-    size_t j = 0;
-    for (; j + 8 <= n; j += 8)
-        _mm256_storeu_ps(to + j, load_bf16_avx2(from + j));
-    if (j < n)
-        _mm256_storeu_ps(to + j, load_bf16_some_avx2(from + j, n - j, j > 0));
+/* The same of a query in single precision, in the lanes that load_half_some_avx2 has them in. */
+VSI_INLINE __m256 load_query_some_avx2(const float *p, size_t n, bool has_more) {
+    const float *mask = (const float *)(const void *)(tail_mask_avx2 + 4 * n);
+    return has_more ? _mm256_and_ps(_mm256_loadu_ps(p + n - 8), _mm256_loadu_ps(mask))
+                    : load_f32_some_avx2(p, n);
 }
 
 VSI_INLINE __m256 load_u8_ps_avx2(const uint8_t *p) {
@@ -153,7 +143,6 @@ VSI_INLINE __m256 step_l1_ps_avx2(__m256 sum, __m256 x, __m256 y) {
 #define QUERY                        float
 #define UNITS(dim)                   (dim)
 #define BLOCK                        VSI_KERNEL_BLOCK
-#define QUERY_PREPARE(to, from, n)   const float *to = (from)
 #define VEC                          __m256
 #define ACC                          __m256
 #define ACC_ZERO                     _mm256_setzero_ps()
@@ -170,14 +159,11 @@ VSI_INLINE __m256 step_l1_ps_avx2(__m256 sum, __m256 x, __m256 y) {
 #define SUM4_SIGNED(a, b, c, d, out) sum4_ps_avx2(a, b, c, d, out)
 #include "math/kernels_type.inc"
 
-#define K(name)    name##_f16_avx2
-#define ELEM       uint16_t
-#define QUERY      float
-#define UNITS(dim) (dim)
-#define BLOCK      VSI_KERNEL_BLOCK
-#define QUERY_PREPARE(to, from, n)                                                                 \
-    float to[VSI_KERNEL_BLOCK];                                                                    \
-    query_f16_avx2(to, from, n)
+#define K(name)                      name##_f16_avx2
+#define ELEM                         uint16_t
+#define QUERY                        float
+#define UNITS(dim)                   (dim)
+#define BLOCK                        VSI_KERNEL_BLOCK
 #define VEC                          __m256
 #define ACC                          __m256
 #define ACC_ZERO                     _mm256_setzero_ps()
@@ -185,7 +171,7 @@ VSI_INLINE __m256 step_l1_ps_avx2(__m256 sum, __m256 x, __m256 y) {
 #define LANES                        8
 #define QUERY_LOAD(p)                _mm256_loadu_ps(p)
 #define LOAD(p)                      load_f16_avx2(p)
-#define QUERY_SOME(p, n, has_more)   _mm256_loadu_ps(p)
+#define QUERY_SOME(p, n, has_more)   load_query_some_avx2(p, n, has_more)
 #define LOAD_SOME(p, n, has_more)    load_f16_some_avx2(p, n, has_more)
 #define STEP_L2(sum, x, y)           step_l2_ps_avx2(sum, x, y)
 #define STEP_DOT(sum, x, y)          _mm256_fmadd_ps(x, y, sum)
@@ -194,14 +180,11 @@ VSI_INLINE __m256 step_l1_ps_avx2(__m256 sum, __m256 x, __m256 y) {
 #define SUM4_SIGNED(a, b, c, d, out) sum4_ps_avx2(a, b, c, d, out)
 #include "math/kernels_type.inc"
 
-#define K(name)    name##_bf16_avx2
-#define ELEM       uint16_t
-#define QUERY      float
-#define UNITS(dim) (dim)
-#define BLOCK      VSI_KERNEL_BLOCK
-#define QUERY_PREPARE(to, from, n)                                                                 \
-    float to[VSI_KERNEL_BLOCK];                                                                    \
-    query_bf16_avx2(to, from, n)
+#define K(name)                      name##_bf16_avx2
+#define ELEM                         uint16_t
+#define QUERY                        float
+#define UNITS(dim)                   (dim)
+#define BLOCK                        VSI_KERNEL_BLOCK
 #define VEC                          __m256
 #define ACC                          __m256
 #define ACC_ZERO                     _mm256_setzero_ps()
@@ -209,7 +192,7 @@ VSI_INLINE __m256 step_l1_ps_avx2(__m256 sum, __m256 x, __m256 y) {
 #define LANES                        8
 #define QUERY_LOAD(p)                _mm256_loadu_ps(p)
 #define LOAD(p)                      load_bf16_avx2(p)
-#define QUERY_SOME(p, n, has_more)   _mm256_loadu_ps(p)
+#define QUERY_SOME(p, n, has_more)   load_query_some_avx2(p, n, has_more)
 #define LOAD_SOME(p, n, has_more)    load_bf16_some_avx2(p, n, has_more)
 #define STEP_L2(sum, x, y)           step_l2_ps_avx2(sum, x, y)
 #define STEP_DOT(sum, x, y)          _mm256_fmadd_ps(x, y, sum)
@@ -282,7 +265,6 @@ VSI_INLINE __m256i step_l1_i8_avx2(__m256i sum, __m256i x, __m256i y) {
 #define QUERY                        uint8_t
 #define UNITS(dim)                   (dim)
 #define BLOCK                        SIZE_MAX
-#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
 #define VEC                          __m256i
 #define ACC                          __m256i
 #define ACC_ZERO                     _mm256_setzero_si256()
@@ -304,7 +286,6 @@ VSI_INLINE __m256i step_l1_i8_avx2(__m256i sum, __m256i x, __m256i y) {
 #define QUERY                        uint8_t
 #define UNITS(dim)                   (dim)
 #define BLOCK                        SIZE_MAX
-#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
 #define VEC                          __m256i
 #define ACC                          __m256i
 #define ACC_ZERO                     _mm256_setzero_si256()
@@ -352,7 +333,6 @@ VSI_INLINE __m256i step_or_avx2(__m256i sum, __m256i x, __m256i y) {
 #define QUERY                        uint8_t
 #define UNITS(dim)                   (((dim) + 7) / 8)
 #define BLOCK                        SIZE_MAX
-#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
 #define VEC                          __m256i
 #define ACC                          __m256i
 #define ACC_ZERO                     _mm256_setzero_si256()

@@ -78,7 +78,6 @@ VSI_INLINE __m512 step_l1_ps_avx512(__m512 sum, __m512 x, __m512 y) {
 #define QUERY                        float
 #define UNITS(dim)                   (dim)
 #define BLOCK                        VSI_KERNEL_BLOCK
-#define QUERY_PREPARE(to, from, n)   const float *to = (from)
 #define VEC                          __m512
 #define ACC                          __m512
 #define ACC_ZERO                     _mm512_setzero_ps()
@@ -95,14 +94,11 @@ VSI_INLINE __m512 step_l1_ps_avx512(__m512 sum, __m512 x, __m512 y) {
 #define SUM4_SIGNED(a, b, c, d, out) sum4_ps_avx512(a, b, c, d, out)
 #include "math/kernels_type.inc"
 
-#define K(name)    name##_f16_avx512
-#define ELEM       uint16_t
-#define QUERY      float
-#define UNITS(dim) (dim)
-#define BLOCK      VSI_KERNEL_BLOCK
-#define QUERY_PREPARE(to, from, n)                                                                 \
-    float to[VSI_KERNEL_BLOCK];                                                                    \
-    widen_f16_avx512(to, from, n)
+#define K(name)                      name##_f16_avx512
+#define ELEM                         uint16_t
+#define QUERY                        float
+#define UNITS(dim)                   (dim)
+#define BLOCK                        VSI_KERNEL_BLOCK
 #define VEC                          __m512
 #define ACC                          __m512
 #define ACC_ZERO                     _mm512_setzero_ps()
@@ -110,7 +106,7 @@ VSI_INLINE __m512 step_l1_ps_avx512(__m512 sum, __m512 x, __m512 y) {
 #define LANES                        16
 #define QUERY_LOAD(p)                _mm512_loadu_ps(p)
 #define LOAD(p)                      load_f16_avx512(p)
-#define QUERY_SOME(p, n, has_more)   _mm512_loadu_ps(p)
+#define QUERY_SOME(p, n, has_more)   _mm512_maskz_loadu_ps(mask16_avx512(n), p)
 #define LOAD_SOME(p, n, has_more)    load_f16_some_avx512(p, n)
 #define STEP_L2(sum, x, y)           step_l2_ps_avx512(sum, x, y)
 #define STEP_DOT(sum, x, y)          _mm512_fmadd_ps(x, y, sum)
@@ -119,14 +115,11 @@ VSI_INLINE __m512 step_l1_ps_avx512(__m512 sum, __m512 x, __m512 y) {
 #define SUM4_SIGNED(a, b, c, d, out) sum4_ps_avx512(a, b, c, d, out)
 #include "math/kernels_type.inc"
 
-#define K(name)    name##_bf16_avx512
-#define ELEM       uint16_t
-#define QUERY      float
-#define UNITS(dim) (dim)
-#define BLOCK      VSI_KERNEL_BLOCK
-#define QUERY_PREPARE(to, from, n)                                                                 \
-    float to[VSI_KERNEL_BLOCK];                                                                    \
-    widen_bf16_avx512(to, from, n)
+#define K(name)                      name##_bf16_avx512
+#define ELEM                         uint16_t
+#define QUERY                        float
+#define UNITS(dim)                   (dim)
+#define BLOCK                        VSI_KERNEL_BLOCK
 #define VEC                          __m512
 #define ACC                          __m512
 #define ACC_ZERO                     _mm512_setzero_ps()
@@ -134,7 +127,7 @@ VSI_INLINE __m512 step_l1_ps_avx512(__m512 sum, __m512 x, __m512 y) {
 #define LANES                        16
 #define QUERY_LOAD(p)                _mm512_loadu_ps(p)
 #define LOAD(p)                      load_bf16_avx512(p)
-#define QUERY_SOME(p, n, has_more)   _mm512_loadu_ps(p)
+#define QUERY_SOME(p, n, has_more)   _mm512_maskz_loadu_ps(mask16_avx512(n), p)
 #define LOAD_SOME(p, n, has_more)    load_bf16_some_avx512(p, n)
 #define STEP_L2(sum, x, y)           step_l2_ps_avx512(sum, x, y)
 #define STEP_DOT(sum, x, y)          _mm512_fmadd_ps(x, y, sum)
@@ -211,7 +204,6 @@ VSI_INLINE __m512i step_l1_i8_avx512(__m512i sum, __m512i x, __m512i y) {
 #define QUERY                        uint8_t
 #define UNITS(dim)                   (dim)
 #define BLOCK                        SIZE_MAX
-#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
 #define VEC                          __m512i
 #define ACC                          __m512i
 #define ACC_ZERO                     _mm512_setzero_si512()
@@ -233,7 +225,6 @@ VSI_INLINE __m512i step_l1_i8_avx512(__m512i sum, __m512i x, __m512i y) {
 #define QUERY                        uint8_t
 #define UNITS(dim)                   (dim)
 #define BLOCK                        SIZE_MAX
-#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
 #define VEC                          __m512i
 #define ACC                          __m512i
 #define ACC_ZERO                     _mm512_setzero_si512()
@@ -270,7 +261,6 @@ VSI_INLINE __m512i step_or_avx512(__m512i sum, __m512i x, __m512i y) {
 #define QUERY                        uint8_t
 #define UNITS(dim)                   (((dim) + 7) / 8)
 #define BLOCK                        SIZE_MAX
-#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
 #define VEC                          __m512i
 #define ACC                          __m512i
 #define ACC_ZERO                     _mm512_setzero_si512()

@@ -89,7 +89,6 @@ VSI_INLINE float32x4_t step_l2_f32_neon(float32x4_t sum, float32x4_t x, float32x
 #define QUERY                        float
 #define UNITS(dim)                   (dim)
 #define BLOCK                        VSI_KERNEL_BLOCK
-#define QUERY_PREPARE(to, from, n)   const float *to = (from)
 #define VEC                          float32x4_t
 #define ACC                          float32x4_t
 #define ACC_ZERO                     vdupq_n_f32(0)
@@ -106,14 +105,11 @@ VSI_INLINE float32x4_t step_l2_f32_neon(float32x4_t sum, float32x4_t x, float32x
 #define SUM4_SIGNED(a, b, c, d, out) sum4_f32_neon(a, b, c, d, out)
 #include "math/kernels_type.inc"
 
-#define K(name)    name##_f16_neon
-#define ELEM       uint16_t
-#define QUERY      float
-#define UNITS(dim) (dim)
-#define BLOCK      VSI_KERNEL_BLOCK
-#define QUERY_PREPARE(to, from, n)                                                                 \
-    float to[VSI_KERNEL_BLOCK];                                                                    \
-    widen_f16_neon(to, from, n)
+#define K(name)                      name##_f16_neon
+#define ELEM                         uint16_t
+#define QUERY                        float
+#define UNITS(dim)                   (dim)
+#define BLOCK                        VSI_KERNEL_BLOCK
 #define VEC                          float32x4_t
 #define ACC                          float32x4_t
 #define ACC_ZERO                     vdupq_n_f32(0)
@@ -121,7 +117,7 @@ VSI_INLINE float32x4_t step_l2_f32_neon(float32x4_t sum, float32x4_t x, float32x
 #define LANES                        4
 #define QUERY_LOAD(p)                vld1q_f32(p)
 #define LOAD(p)                      load_f16_neon(p)
-#define QUERY_SOME(p, n, has_more)   vld1q_f32(p)
+#define QUERY_SOME(p, n, has_more)   load_f32_some_neon(p, n)
 #define LOAD_SOME(p, n, has_more)    load_f16_some_neon(p, n)
 #define STEP_L2(sum, x, y)           step_l2_f32_neon(sum, x, y)
 #define STEP_DOT(sum, x, y)          vfmaq_f32(sum, x, y)
@@ -130,14 +126,11 @@ VSI_INLINE float32x4_t step_l2_f32_neon(float32x4_t sum, float32x4_t x, float32x
 #define SUM4_SIGNED(a, b, c, d, out) sum4_f32_neon(a, b, c, d, out)
 #include "math/kernels_type.inc"
 
-#define K(name)    name##_bf16_neon
-#define ELEM       uint16_t
-#define QUERY      float
-#define UNITS(dim) (dim)
-#define BLOCK      VSI_KERNEL_BLOCK
-#define QUERY_PREPARE(to, from, n)                                                                 \
-    float to[VSI_KERNEL_BLOCK];                                                                    \
-    widen_bf16_neon(to, from, n)
+#define K(name)                      name##_bf16_neon
+#define ELEM                         uint16_t
+#define QUERY                        float
+#define UNITS(dim)                   (dim)
+#define BLOCK                        VSI_KERNEL_BLOCK
 #define VEC                          float32x4_t
 #define ACC                          float32x4_t
 #define ACC_ZERO                     vdupq_n_f32(0)
@@ -145,7 +138,7 @@ VSI_INLINE float32x4_t step_l2_f32_neon(float32x4_t sum, float32x4_t x, float32x
 #define LANES                        4
 #define QUERY_LOAD(p)                vld1q_f32(p)
 #define LOAD(p)                      load_bf16_neon(p)
-#define QUERY_SOME(p, n, has_more)   vld1q_f32(p)
+#define QUERY_SOME(p, n, has_more)   load_f32_some_neon(p, n)
 #define LOAD_SOME(p, n, has_more)    load_bf16_some_neon(p, n)
 #define STEP_L2(sum, x, y)           step_l2_f32_neon(sum, x, y)
 #define STEP_DOT(sum, x, y)          vfmaq_f32(sum, x, y)
@@ -217,7 +210,6 @@ VSI_INLINE uint32x4_t step_l2_i8_neon(uint32x4_t sum, uint8x16_t x, uint8x16_t y
 #define QUERY                        uint8_t
 #define UNITS(dim)                   (dim)
 #define BLOCK                        SIZE_MAX
-#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
 #define VEC                          uint8x16_t
 #define ACC                          uint32x4_t
 #define ACC_ZERO                     vdupq_n_u32(0)
@@ -239,7 +231,6 @@ VSI_INLINE uint32x4_t step_l2_i8_neon(uint32x4_t sum, uint8x16_t x, uint8x16_t y
 #define QUERY                        uint8_t
 #define UNITS(dim)                   (dim)
 #define BLOCK                        SIZE_MAX
-#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
 #define VEC                          uint8x16_t
 #define ACC                          uint32x4_t
 #define ACC_ZERO                     vdupq_n_u32(0)
@@ -264,7 +255,6 @@ VSI_INLINE uint32x4_t step_l2_i8_neon(uint32x4_t sum, uint8x16_t x, uint8x16_t y
 #define QUERY                        uint8_t
 #define UNITS(dim)                   (((dim) + 7) / 8)
 #define BLOCK                        SIZE_MAX
-#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
 #define VEC                          uint8x16_t
 #define ACC                          uint32x4_t
 #define ACC_ZERO                     vdupq_n_u32(0)
@@ -374,7 +364,6 @@ VSI_INLINE uint32x4_t step_l2_i8_dotprod(uint32x4_t sum, uint8x16_t x, uint8x16_
 #define QUERY                        uint8_t
 #define UNITS(dim)                   (dim)
 #define BLOCK                        SIZE_MAX
-#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
 #define VEC                          uint8x16_t
 #define ACC                          uint32x4_t
 #define ACC_ZERO                     vdupq_n_u32(0)
@@ -396,7 +385,6 @@ VSI_INLINE uint32x4_t step_l2_i8_dotprod(uint32x4_t sum, uint8x16_t x, uint8x16_
 #define QUERY                        uint8_t
 #define UNITS(dim)                   (dim)
 #define BLOCK                        SIZE_MAX
-#define QUERY_PREPARE(to, from, n)   const uint8_t *to = (from)
 #define VEC                          uint8x16_t
 #define ACC                          uint32x4_t
 #define ACC_ZERO                     vdupq_n_u32(0)

@@ -29,44 +29,50 @@ static int64_t i8_value(const void *p, size_t at) {
             name##_rows_##type##_scalar(query, rows[i], dim, 1, out + i, norm + i);                \
     }
 
-/* The kernels of one type: sums of TERM, which sees the elements as a and b, in number. */
-#define SCALAR_SUM(name, type, bytes, number, TERM)                                                \
-    static double name##_##type(const void *query, const void *row, size_t dim) {                  \
+/* The kernels of one type: sums of TERM, which sees the elements as a and b, in number; the query's are of type query. */
+#define SCALAR_SUM(name, query, type, bytes, number, TERM)                                         \
+    static double name##_##type(const void *x, const void *row, size_t dim) {                      \
         number sum = 0;                                                                            \
         for (size_t j = 0; j < dim; j++) {                                                         \
-            number a = type##_value(query, j), b = type##_value(row, j);                           \
+            number a = query##_value(x, j), b = type##_value(row, j);                              \
             sum += TERM;                                                                           \
         }                                                                                          \
         return (double)sum;                                                                        \
     }                                                                                              \
-    static void name##_rows_##type##_scalar(const void *query, const void *rows, size_t dim,       \
-                                            size_t n, double *out, double *norm) {                 \
+    static void name##_rows_##type##_scalar(const void *x, const void *rows, size_t dim, size_t n, \
+                                            double *out, double *norm) {                           \
         const uint8_t *row = rows;                                                                 \
         (void)norm;                                                                                \
         for (size_t i = 0; i < n; i++, row += dim * (bytes))                                       \
-            out[i] = name##_##type(query, row, dim);                                               \
+            out[i] = name##_##type(x, row, dim);                                                   \
     }                                                                                              \
     SCALAR_GATHER(name, type)
 
-#define SCALAR_KERNELS(type, bytes, number)                                                        \
-    SCALAR_SUM(l2, type, bytes, number, (a - b) * (a - b))                                         \
-    SCALAR_SUM(ip, type, bytes, number, a *b)                                                      \
-    SCALAR_SUM(l1, type, bytes, number, a < b ? b - a : a - b)                                     \
-    static void cosine_rows_##type##_scalar(const void *query, const void *rows, size_t dim,       \
-                                            size_t n, double *out, double *norm) {                 \
+#define SCALAR_KERNELS(query, type, bytes, number)                                                 \
+    SCALAR_SUM(l2, query, type, bytes, number, (a - b) * (a - b))                                  \
+    SCALAR_SUM(ip, query, type, bytes, number, a *b)                                               \
+    SCALAR_SUM(l1, query, type, bytes, number, a < b ? b - a : a - b)                              \
+    static double square_##type(const void *row, size_t dim) {                                     \
+        number sum = 0;                                                                            \
+        for (size_t j = 0; j < dim; j++)                                                           \
+            sum += type##_value(row, j) * type##_value(row, j);                                    \
+        return (double)sum;                                                                        \
+    }                                                                                              \
+    static void cosine_rows_##type##_scalar(const void *x, const void *rows, size_t dim, size_t n, \
+                                            double *out, double *norm) {                           \
         const uint8_t *row = rows;                                                                 \
         for (size_t i = 0; i < n; i++, row += dim * (bytes)) {                                     \
-            out[i] = ip_##type(query, row, dim);                                                   \
-            norm[i] = ip_##type(row, row, dim);                                                    \
+            out[i] = ip_##type(x, row, dim);                                                       \
+            norm[i] = square_##type(row, dim);                                                     \
         }                                                                                          \
     }                                                                                              \
     SCALAR_GATHER(cosine, type)
 
-SCALAR_KERNELS(f32, 4, double)
-SCALAR_KERNELS(f16, 2, double)
-SCALAR_KERNELS(bf16, 2, double)
-SCALAR_KERNELS(u8, 1, int64_t)
-SCALAR_KERNELS(i8, 1, int64_t)
+SCALAR_KERNELS(f32, f32, 4, double)
+SCALAR_KERNELS(f32, f16, 2, double)
+SCALAR_KERNELS(f32, bf16, 2, double)
+SCALAR_KERNELS(u8, u8, 1, int64_t)
+SCALAR_KERNELS(i8, i8, 1, int64_t)
 
 /* ---- bits ----------------------------------------------------------------------------------- */
 

@@ -347,30 +347,47 @@ static bool exact_sifts(const vsi_coll *coll, uint32_t field, size_t count) {
     return count < EXACT_TILE_QUERIES && vsi_sieve_fits(coll, field);
 }
 
+/* Memory for scores, in front of what else there is. */
+static size_t exact_score_bytes(const vsi_field *field, size_t count) {
+    return count * vsi_whole_lines(vsi_score_bytes(field));
+}
+
 VSI_FN size_t vsi_exact_bytes(const vsi_coll *coll, uint32_t at, size_t count) {
     const vsi_field *field = &coll->desc->field[at];
+    const size_t bytes = exact_score_bytes(field, count);
     if (exact_sifts(coll, at, count))
-        return vsi_sieve_bytes(field, count);
-    return vsi_tile_fits(field, count) ? vsi_tile_bytes(field, count) : 0;
+        return bytes + vsi_sieve_bytes(field, count);
+    return bytes + (vsi_tile_fits(field, count) ? vsi_tile_bytes(field, count) : 0);
 }
 
 /* Chooses what says which rows need not be scored. */
-static void exact_begin(exact_scan *scan, vsi_sieve *sieve, vsi_tile *tile) {
+static void exact_choose(exact_scan *scan, vsi_sieve *sieve, vsi_tile *tile) {
     const vsi_exact_ask *ask = scan->ask;
     const vsi_field *field = scan->field;
-    const size_t count = scan->count, bytes = ask->memory_bytes;
+    const size_t count = scan->count, front = exact_score_bytes(field, count);
+    vsi_assert(ask->memory_bytes >= front);
+    const size_t bytes = ask->memory_bytes - front;
+    void *memory = (uint8_t *)ask->memory + front;
     if (exact_sifts(scan->coll, ask->field, count) && bytes >= vsi_sieve_bytes(field, count)) {
         scan->sieve = sieve;
         scan->tile_rows = exact_tile_rows(field->codes.row_bytes);
-        vsi_sieve_begin(sieve, ask->kernels, scan->coll, ask->field, count, ask->memory);
+        vsi_sieve_begin(sieve, ask->kernels, scan->coll, ask->field, count, memory);
     } else if (vsi_tile_fits(field, count) && bytes >= vsi_tile_bytes(field, count)) {
         scan->tile = tile;
-        vsi_tile_begin(tile, ask->kernels, field, count, ask->memory);
+        vsi_tile_begin(tile, ask->kernels, field, count, memory);
         scan->tile_rows = tile->rows_max;
     }
-    for (size_t i = 0; i < count; i++) {
+}
+
+static void exact_begin(exact_scan *scan, vsi_sieve *sieve, vsi_tile *tile) {
+    const vsi_exact_ask *ask = scan->ask;
+    const vsi_field *field = scan->field;
+    const size_t score_bytes = exact_score_bytes(field, 1);
+    exact_choose(scan, sieve, tile);
+    for (size_t i = 0; i < scan->count; i++) {
         vsi_exact_query *query = &scan->queries[i];
-        query->score = vsi_score_begin(ask->kernels, field, query->vector);
+        query->score = vsi_score_begin(ask->kernels, field, query->vector,
+                                       (uint8_t *)ask->memory + i * score_bytes);
         query->topk.order = exact_order;
         query->topk.ctx = scan;
         if (scan->tile)
@@ -409,10 +426,10 @@ VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_coll *coll, const vsi_ex
     return st;
 }
 
-VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_field *field,
+VSI_FN double vsi_exact_distance(const vsi_exact_ask *ask, const vsi_field *field,
                                  const void *query, const void *row) {
-    double distance = 0, scratch = 0;
-    vsi_score score = vsi_score_begin(kernels, field, query);
-    vsi_score_rows(&score, row, 1, &distance, &scratch);
+    double distance = 0, norm = 0;
+    vsi_score score = vsi_score_begin(ask->kernels, field, query, ask->memory);
+    vsi_score_rows(&score, row, 1, &distance, &norm);
     return distance;
 }

@@ -18,9 +18,8 @@ typedef struct vsi_exact_ask {
     uint32_t excluded;   /* the record in this slot is not wanted; VSI_SLOT_NONE */
     const vs_hit *after; /* only what comes behind this hit is wanted; NULL: everything. Borrowed */
     vsi_watch *watch;    /* rows are its steps, once for each query; borrowed */
-    void *
-        memory; /* [memory_bytes] aligned for anything; what it is too small for is done without. Borrowed */
-    size_t memory_bytes;
+    void *memory;        /* [memory_bytes] aligned for anything. Borrowed */
+    size_t memory_bytes; /* vsi_exact_bytes, or what that was before there were codes */
 } vsi_exact_ask;
 
 /* A query, and what is nearest to it. */
@@ -31,8 +30,8 @@ typedef struct vsi_exact_query {
     vsi_score score; /* the scan's */
 } vsi_exact_query;
 
-/* Memory that a scan of a field for so many queries can use; 0: none. With codes that another thread makes meanwhile it could be
- * more. */
+/* Memory that a scan of a field for so many queries uses. With codes that another thread makes meanwhile it could use more, and does
+ * without. */
 VSI_FN size_t vsi_exact_bytes(const vsi_coll *coll, uint32_t field, size_t count);
 
 /* Offers every record of coll that has the field's vector to the queries' topks, and sorts these; each row is read once for
@@ -42,8 +41,8 @@ VS_NODISCARD VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_coll *coll,
                                              const vsi_exact_ask *ask, vsi_exact_query *queries,
                                              size_t count, vsi_stay *stay);
 
-/* The distance of two vectors of a field, as a scan would find it. query is aligned as above. */
-VSI_FN double vsi_exact_distance(const vsi_kernels *kernels, const vsi_field *field,
+/* The distance of two vectors of a field, as a scan for one query would find it, with a scan's memory. */
+VSI_FN double vsi_exact_distance(const vsi_exact_ask *ask, const vsi_field *field,
                                  const void *query, const void *row);
 
 #endif

@@ -4,7 +4,7 @@
 
 /* Underflow in single precision takes at most 2^-126 per element from a sum. In sums below this many
  * times the dimension that could be more than the last bit. */
-static const double score_sum_trusted = 0x1p-102;
+static const double score_sum_trusted = 0x1p-102; /* VSI_DOT_TRUSTED for the largest */
 
 static double score_cosine(double dot, double query_norm, double row_norm) {
     if (query_norm == 0 || row_norm == 0)
@@ -33,7 +33,7 @@ VSI_FN double vsi_score_row(const vsi_score *score, const void *row) {
     double sum = 0, norm = 0, query_sum = 0, query_norm = 0;
     kernel(score->query, row, field->dim, 1, &sum, &norm);
     if (field->metric == VS_COSINE)
-        kernel(score->query, score->query, field->dim, 1, &query_sum, &query_norm);
+        kernel(score->query, score->vector, field->dim, 1, &query_sum, &query_norm);
     return score_distance(field->metric, sum, norm, query_norm);
 }
 
@@ -58,12 +58,11 @@ static bool score_is_wide(int type) {
 /* The level beyond which rows are that are farther than limit (vsi_is_beyond); rounding gets room. */
 static double score_level(const vsi_score *score, double limit) {
     const bool is_wide = score_is_wide(score->field->type);
-    const double doubtful = is_wide ? 2 * score_sum_trusted * (double)score->field->dim : 0;
     const double least = 1 - limit - 1e-15; /* of cosines; distances round to multiples of 2^-53 */
     double level = least;
     switch (score->field->metric) {
     case VS_IP:
-        return fabs(limit) > doubtful ? -limit : -doubtful;
+        return -limit;
     case VS_COSINE:
         if (limit >= 2 || (is_wide && !score_norm_is_trusted(score->query_norm)))
             return -INFINITY;
@@ -72,7 +71,7 @@ static double score_level(const vsi_score *score, double limit) {
     case VS_JACCARD:
         break;
     default:
-        return limit > doubtful ? limit : doubtful;
+        return is_wide && limit < VSI_DOT_TRUSTED ? VSI_DOT_TRUSTED : limit;
     }
     return level - 1e-12 * fabs(level);
 }
@@ -113,16 +112,28 @@ VSI_FN size_t vsi_score_finish(const vsi_score *score, size_t n, double *sums, c
  * points of a map, say. */
 enum { SCORE_SHORT_DIMS = 8 };
 
+static bool score_is_half(const vsi_field *field) {
+    return field->type == VS_F16 || field->type == VS_BF16;
+}
+
+VSI_FN size_t vsi_score_bytes(const vsi_field *field) {
+    return score_is_half(field) ? (field->dim + VSI_WIDEN_PAD) * sizeof(float) : 0;
+}
+
 /* The query's norm is computed by the kernel that computes the rows', so that equal vectors are at distance 0. */
 VSI_FN vsi_score vsi_score_begin(const vsi_kernels *kernels, const vsi_field *field,
-                                 const void *query) {
-    vsi_score score = {.kernels = kernels, .field = field, .query = query};
+                                 const void *vector, void *memory) {
+    vsi_score score = {.kernels = kernels, .field = field, .vector = vector, .query = vector};
     if (field->dim < SCORE_SHORT_DIMS)
         score.kernels = vsi_kernels_scalar();
+    if (score_is_half(field)) {
+        kernels->widen[field->type](memory, vector, field->dim);
+        score.query = memory;
+    }
     double sum = 0;
     if (field->metric == VS_COSINE)
-        vsi_kernels_find(score.kernels, field->type, VS_COSINE)(query, query, field->dim, 1, &sum,
-                                                                &score.query_norm);
+        vsi_kernels_find(score.kernels, field->type, VS_COSINE)(score.query, vector, field->dim, 1,
+                                                                &sum, &score.query_norm);
     return score;
 }
 

@@ -8,12 +8,16 @@
 typedef struct vsi_score {
     const vsi_kernels *kernels;
     const vsi_field *field;
-    const void *query; /* [dim] elements of the field's type, aligned for it */
-    double query_norm; /* squared; for cosine */
+    const void *vector; /* [dim] the query, as rows are; borrowed */
+    const void *query;  /* the same as kernels take it */
+    double query_norm;  /* squared; for cosine */
 } vsi_score;
 
+/* Memory that a query takes beside its vector. */
+VSI_FN size_t vsi_score_bytes(const vsi_field *field);
+/* vector [dim] elements of the field's type, and memory [vsi_score_bytes], both aligned for them, outlive the score. */
 VSI_FN vsi_score vsi_score_begin(const vsi_kernels *kernels, const vsi_field *field,
-                                 const void *query);
+                                 const void *vector, void *memory);
 
 /* At least what the distances may be off by, rounding included, in the units of quant/rq: as a part of the distance for l2, of the product
  * of the lengths for ip, of 1 for cosine. */
