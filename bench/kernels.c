@@ -8,6 +8,12 @@
  * (2) of the processor, and a loop that only reads, with the widest loads that the machine has, as well: that is the
  * limit. Figures are medians of --rounds rounds (7), a row's bytes count without what the kernel writes.
  *
+ * Types are those of vectors and of codes: rq8, rq4, rq2, rq1. Of codes dot and bounds are measured, in place of a
+ * metric: inner products in tiles as vsi_rq_bounds makes them, and all of vsi_rq_bounds. Their rows are codes of vectors,
+ * with their heads, which dot passes by. Type query is the time that a query takes to be prepared for codes (of 4 bits,
+ * which make no difference): queries of l2, ip and cosine in half of the first-level cache, in a table of its own;
+ * in the CSV they are rows.
+ *
  * Prints Markdown; --csv writes a line for each kernel, set and place as well. A kernel that is no faster than the
  * next lower set's anywhere is listed at the end. Includes vecstore.c, so that kernels are compiled as they ship. */
 #define _POSIX_C_SOURCE 200809L
@@ -27,6 +33,35 @@ enum {
 typedef enum place { IN_L1, IN_L2, IN_MEMORY, PLACES } place;
 
 static const char *const place_names[PLACES] = {"L1", "L2", "memory"};
+
+/* ---- types and metrics ---------------------------------------------------------------------- */
+
+/* Codes and queries for them come behind the types of vectors, what is done with codes behind the metrics. */
+enum { TYPE_RQ8 = VSI_TYPES, TYPE_RQ4, TYPE_RQ2, TYPE_RQ1, TYPE_QUERY, TYPES };
+enum { METRIC_DOT = VSI_METRICS, METRIC_BOUNDS, METRICS };
+
+static const char *type_name(int type) {
+    static const char *const names[] = {"rq8", "rq4", "rq2", "rq1", "query"};
+    return type < VSI_TYPES ? vsi_type_name(type) : names[type - VSI_TYPES];
+}
+
+static const char *metric_name(int metric) {
+    return metric == METRIC_DOT      ? "dot"
+           : metric == METRIC_BOUNDS ? "bounds"
+                                     : vsi_metric_name(metric);
+}
+
+static bool metric_fits(int metric, int type) {
+    if (type == TYPE_QUERY)
+        return metric == VS_L2 || metric == VS_IP || metric == VS_COSINE;
+    if (type >= VSI_TYPES || metric >= VSI_METRICS)
+        return type >= VSI_TYPES && metric >= VSI_METRICS;
+    return vsi_metric_fits(metric, type);
+}
+
+static uint32_t bits_of(int type) {
+    return type == TYPE_QUERY ? 4 : 8u >> (type - TYPE_RQ8);
+}
 
 /* ---- what is asked for ---------------------------------------------------------------------- */
 
@@ -54,16 +89,16 @@ static void usage(const char *word) {
 }
 
 static int type_of(const char *name) {
-    for (int type = VS_F32; type < VSI_TYPES; type++)
-        if (!strcmp(name, vsi_type_name(type)))
+    for (int type = VS_F32; type < TYPES; type++)
+        if (!strcmp(name, type_name(type)))
             return type;
     usage(name);
     return 0;
 }
 
 static int metric_of(const char *name) {
-    for (int metric = VS_L2; metric < VSI_METRICS; metric++)
-        if (!strcmp(name, vsi_metric_name(metric)))
+    for (int metric = VS_L2; metric < METRICS; metric++)
+        if (!strcmp(name, metric_name(metric)))
             return metric;
     usage(name);
     return 0;
@@ -216,10 +251,20 @@ static void task_sample(const task *t, double wanted, samples *s) {
 
 /* ---- rows ----------------------------------------------------------------------------------- */
 
+/* A set's codes of the dim that is measured. */
+typedef struct coder {
+    const vsi_codes *kernels;
+    vsi_rq *rq;
+    vsi_rq_query query;
+    void *work; /* of the query */
+} coder;
+
 typedef struct bench {
     ask ask;
     const vsi_kernels *sets[SETS_MAX]; /* the lowest first */
+    coder coders[SETS_MAX];            /* one of each set */
     size_t set_count;
+    vsi_mem mem;
     uint8_t *data;
     size_t data_bytes, room[PLACES], at[PLACES];
     float *floats; /* [VS_DIM_MAX] */
@@ -288,8 +333,35 @@ static void fill(bench *b, int type) {
     memcpy(b->query, b->data + piece, vsi_vector_bytes(type, VS_DIM_MAX));
 }
 
+static void coder_begin(bench *b, coder *c, const vsi_rq_spec *spec) {
+    vsi_err err;
+    vsi_rq_free(c->rq);
+    if (vsi_rq_create(&err, &b->mem, spec, c->kernels, &c->rq) != VS_OK ||
+        !vsi_rq_prepare(c->rq, (const float *)(const void *)b->query, 0, c->work, &c->query)) {
+        fprintf(stderr, "kernels: no codes of %u dims\n", (unsigned)spec->dim);
+        exit(1);
+    }
+}
+
+/* Codes of vectors that begin anywhere in the query, which has floats; the same ones again and again. */
+static void fill_codes(bench *b, const coder *c) {
+    enum { ENCODED = 1 << 10, APART = 61 };
+    const float *from = (const float *)(const void *)b->query;
+    size_t row_bytes = vsi_rq_row_bytes(c->rq->dim, c->rq->bits);
+    size_t n = b->data_bytes / row_bytes, room = VS_DIM_MAX - c->rq->dim + 1;
+    n = n < ENCODED ? n : ENCODED;
+    for (size_t i = 0; i < n; i++)
+        if (!vsi_rq_encode(c->rq, from + i * APART % room, b->out, b->data + i * row_bytes))
+            exit(1);
+    size_t piece = n * row_bytes, filled = piece;
+    for (; filled + piece <= b->data_bytes; filled += piece)
+        memcpy(b->data + filled, b->data, piece);
+    memcpy(b->data + filled, b->data, b->data_bytes - filled);
+}
+
 static void open_bench(bench *b) {
     rooms_choose(b);
+    vsi_mem_init(&b->mem, NULL);
     b->data = map_bytes(b->data_bytes);
     b->floats = map_bytes(VS_DIM_MAX * sizeof *b->floats);
     b->query = map_bytes(VS_DIM_MAX * sizeof(float));
@@ -302,9 +374,54 @@ static void open_bench(bench *b) {
         *end = 0;
         const char *last = strrchr(names, ' ');
         const vsi_kernels *set = vsi_kernels_choose(last ? last + 1 : names);
-        if (set && b->set_count < SETS_MAX)
-            b->sets[b->set_count++] = set;
+        if (!set || b->set_count == SETS_MAX)
+            continue;
+        b->coders[b->set_count].kernels = vsi_codes_choose(set->name);
+        b->coders[b->set_count].work = map_bytes(vsi_rq_work_bytes(VS_DIM_MAX));
+        b->sets[b->set_count++] = set;
     }
+}
+
+/* ---- kernels for codes ---------------------------------------------------------------------- */
+
+/* What a search does with codes in the form of a kernel for vectors; query is a prepared one. Results go where compilers
+ * have to leave them. */
+
+static void code_dot(const void *query, const void *rows, size_t dim, size_t n, double *out,
+                     double *norm) {
+    const vsi_rq_query *prepared = query;
+    const uint8_t *first = rows;
+    size_t stride = vsi_rq_row_bytes((uint32_t)dim, prepared->rq->bits);
+    vsi_code_rows tile;
+    (void)norm;
+    for (size_t i = 0; i < n; i += tile.n)
+        tile = rq_tile(prepared, first + i * stride, stride, n - i, (int32_t *)(void *)out);
+}
+
+static void code_bounds(const void *query, const void *rows, size_t dim, size_t n, double *out,
+                        double *norm) {
+    const vsi_rq_query *prepared = query;
+    size_t stride = vsi_rq_row_bytes((uint32_t)dim, prepared->rq->bits);
+    (void)norm;
+    vsi_rq_bounds(prepared, rows, stride, n, (float *)(void *)out, NULL);
+}
+
+/* Rows are queries: each is prepared into norm, with out as its memory. */
+static void code_prepare(const void *query, const void *rows, size_t dim, size_t n, double *out,
+                         double *norm) {
+    const vsi_rq *rq = ((const vsi_rq_query *)query)->rq;
+    const float *first = rows;
+    for (size_t i = 0; i < n; i++)
+        sink ^= vsi_rq_prepare(rq, first + i * dim, 0, out, (vsi_rq_query *)(void *)norm);
+}
+
+/* Whether two sets have the same kernels for what is measured of a type. */
+static bool codes_agree(const vsi_codes *a, const vsi_codes *b, int type) {
+    size_t width = vsi_code_width(bits_of(type));
+    if (type != TYPE_QUERY)
+        return a->dot[width] == b->dot[width] && a->bounds == b->bounds;
+    return a->mix == b->mix && a->hadamard == b->hadamard && a->scale == b->scale &&
+           a->product == b->product && a->residual == b->residual && a->bytes == b->bytes;
 }
 
 /* ---- measuring ------------------------------------------------------------------------------ */
@@ -320,25 +437,53 @@ typedef struct figure {
 typedef struct row {
     int type, metric;
     uint32_t dim;
+    place places; /* those before it are measured */
     size_t row_bytes, count;
     figure figures[SETS_MAX];
     vsi_kernel *kernels[SETS_MAX];
+    const void *queries[SETS_MAX];
 } row;
 
+static void row_add(row *r, const char *set, vsi_kernel *kernel, const void *query) {
+    r->figures[r->count].set = set;
+    r->figures[r->count].lower = r->count ? r->figures[r->count - 1].set : NULL;
+    r->queries[r->count] = query;
+    r->kernels[r->count++] = kernel;
+}
+
 static row row_of(const bench *b, int type, int metric, uint32_t dim) {
-    row r = {.type = type, .metric = metric, .dim = dim};
+    row r = {.type = type, .metric = metric, .dim = dim, .places = PLACES};
     r.row_bytes = vsi_vector_bytes(type, dim);
     for (size_t i = 0; i < b->set_count; i++) {
         vsi_kernel *kernel = vsi_kernels_find(b->sets[i], type, metric);
         bool is_own = true;
         for (size_t j = 0; j < r.count; j++)
             is_own = is_own && r.kernels[j] != kernel;
-        if (!is_own)
-            continue;
-        r.figures[r.count].set = b->sets[i]->name;
-        r.figures[r.count].lower = r.count ? r.figures[r.count - 1].set : NULL;
-        r.kernels[r.count++] = kernel;
+        if (is_own)
+            row_add(&r, b->sets[i]->name, kernel, b->query);
     }
+    return r;
+}
+
+/* Makes the codes as well. */
+static row code_row_of(bench *b, int type, int metric, uint32_t dim) {
+    bool is_query = type == TYPE_QUERY;
+    row r = {.type = type, .metric = metric, .dim = dim, .places = is_query ? IN_L2 : PLACES};
+    vsi_rq_spec spec = {
+        .dim = dim, .bits = bits_of(type), .metric = is_query ? metric : VS_L2, .seed = 1};
+    vsi_kernel *kernel = is_query ? code_prepare : metric == METRIC_DOT ? code_dot : code_bounds;
+    const coder *last = NULL;
+    r.row_bytes = is_query ? vsi_vector_bytes(VS_F32, dim) : vsi_rq_row_bytes(dim, spec.bits);
+    for (size_t i = 0; i < b->set_count; i++) {
+        coder *c = &b->coders[i];
+        if (!c->kernels || (last && codes_agree(last->kernels, c->kernels, type)))
+            continue;
+        coder_begin(b, c, &spec);
+        row_add(&r, c->kernels->name, kernel, &c->query);
+        last = c;
+    }
+    if (!is_query)
+        fill_codes(b, last);
     return r;
 }
 
@@ -362,7 +507,9 @@ static void sample_limits(bench *b) {
 
 /* What the kernel writes has room there as well. */
 static size_t rows_of_call(const bench *b, const row *r, place p) {
-    size_t n = p == IN_MEMORY ? TILE_ROWS : b->room[p] / (r->row_bytes + 2 * sizeof(double));
+    size_t n = b->room[p] / (r->row_bytes + 2 * sizeof(double));
+    if (p == IN_MEMORY && n > TILE_ROWS)
+        return TILE_ROWS;
     return n ? n : 1;
 }
 
@@ -370,7 +517,7 @@ static void sample_row(bench *b, row *r, place p) {
     size_t n = rows_of_call(b, r, p);
     for (size_t i = 0; i < r->count; i++) {
         task t = {.kernel = r->kernels[i],
-                  .query = b->query,
+                  .query = r->queries[i],
                   .data = b->data,
                   .dim = r->dim,
                   .row_bytes = r->row_bytes,
@@ -386,11 +533,11 @@ static void sample_row(bench *b, row *r, place p) {
 
 static void measure_row(bench *b, row *r) {
     for (size_t round = 0; round < b->ask.rounds; round++)
-        for (place p = IN_L1; p < PLACES; p++)
+        for (place p = IN_L1; p < r->places; p++)
             sample_row(b, r, p);
     sample_limits(b);
     for (size_t i = 0; i < r->count; i++)
-        for (place p = IN_L1; p < PLACES; p++) {
+        for (place p = IN_L1; p < r->places; p++) {
             r->figures[i].rate[p] = median_of(&r->figures[i].samples[p]);
             r->figures[i].lower_rate[p] = i ? r->figures[i - 1].rate[p] : 0;
         }
@@ -415,10 +562,11 @@ static void print_row(const bench *b, const row *r) {
         const figure *f = &r->figures[i];
         if (!is_wanted(b, f))
             continue;
-        printf("| %s | %s | %u | %s |", vsi_type_name(r->type), vsi_metric_name(r->metric),
+        printf("| %s | %s | %u | %s |", type_name(r->type), metric_name(r->metric),
                (unsigned)r->dim, f->set);
-        for (place p = IN_L1; p < PLACES; p++) {
-            printf(" %.1f | %.2f |", f->rate[p] / 1e9, f->rate[p] / b->limit[p]);
+        for (place p = IN_L1; p < r->places; p++) {
+            printf(" %.*f | %.2f |", f->rate[p] < 1e9 ? 2 : 1, f->rate[p] / 1e9,
+                   f->rate[p] / b->limit[p]);
             if (f->lower)
                 printf(" %.2f |", f->rate[p] / f->lower_rate[p]);
             else
@@ -428,14 +576,28 @@ static void print_row(const bench *b, const row *r) {
     }
 }
 
+static void print_query(const bench *b, const row *r) {
+    for (size_t i = 0; i < r->count; i++) {
+        const figure *f = &r->figures[i];
+        if (!is_wanted(b, f))
+            continue;
+        printf("| %s | %u | %s | %.2f |", metric_name(r->metric), (unsigned)r->dim, f->set,
+               (double)r->row_bytes / f->rate[IN_L1] * 1e6);
+        if (f->lower)
+            printf(" %.2f |\n", f->rate[IN_L1] / f->lower_rate[IN_L1]);
+        else
+            printf(" |\n");
+    }
+}
+
 static void write_csv(const bench *b, const row *r) {
     for (size_t i = 0; i < r->count; i++)
-        for (place p = IN_L1; p < PLACES; p++) {
+        for (place p = IN_L1; p < r->places; p++) {
             const figure *f = &r->figures[i];
             if (!is_wanted(b, f))
                 continue;
-            fprintf(b->csv, "%s,%s,%u,%s,%s,%.4f,%.0f,%.4f,%.4f,%s,", vsi_type_name(r->type),
-                    vsi_metric_name(r->metric), (unsigned)r->dim, f->set, place_names[p],
+            fprintf(b->csv, "%s,%s,%u,%s,%s,%.4f,%.0f,%.4f,%.4f,%s,", type_name(r->type),
+                    metric_name(r->metric), (unsigned)r->dim, f->set, place_names[p],
                     f->rate[p] / 1e9, f->rate[p] / (double)r->row_bytes, b->limit[p] / 1e9,
                     f->rate[p] / b->limit[p], f->lower ? f->lower : "");
             fprintf(b->csv, f->lower ? "%.4f\n" : "\n", f->rate[p] / f->lower_rate[p]);
@@ -458,27 +620,41 @@ static void print_losers(const bench *b, const row *rows, size_t count) {
             size_t n = strlen(line);
             if (is_wanted(b, f) && !wins(f) && n + 64 < sizeof line)
                 snprintf(line + n, sizeof line - n, "%s%s %s %s %u", n ? ", " : "", f->set,
-                         vsi_type_name(rows[at].type), vsi_metric_name(rows[at].metric),
+                         type_name(rows[at].type), metric_name(rows[at].metric),
                          (unsigned)rows[at].dim);
         }
     printf("\nNowhere 1.05 times as fast as the next lower set: %s.\n", *line ? line : "none");
 }
 
+static void print_rows(const bench *b, const row *rows, size_t count) {
+    printf("Of each place: GB/s of rows, that to reading alone, and to the next lower set.\n"
+           "\n| type | metric | dim | set | L1 GB/s | limit | lower | L2 GB/s | limit | lower | "
+           "memory GB/s | limit | lower | million rows/s |\n"
+           "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n");
+    for (size_t i = 0; i < count; i++)
+        print_row(b, &rows[i]);
+}
+
+static void print_queries(const bench *b, const row *rows, size_t count) {
+    printf("\nTo prepare a query for codes, and the next lower set's time to that.\n"
+           "\n| metric | dim | set | us | lower |\n|---|---|---|---|---|\n");
+    for (size_t i = 0; i < count; i++)
+        print_query(b, &rows[i]);
+}
+
 static void print_all(const bench *b, const row *rows, size_t count) {
+    size_t scanned = 0;
+    while (scanned < count && rows[scanned].type != TYPE_QUERY)
+        scanned++;
     printf("Reading alone, GB/s: L1 (%zu KiB) %.1f, L2 (%zu KiB) %.1f, memory (%zu MiB) %.1f. "
            "Sets: %s.\n",
            b->room[IN_L1] >> 10, b->limit[IN_L1] / 1e9, b->room[IN_L2] >> 10, b->limit[IN_L2] / 1e9,
            b->ask.mib, b->limit[IN_MEMORY] / 1e9, vsi_kernels_names());
-    printf("Medians of %zu rounds. Of each place: GB/s of rows, that to reading alone, and to the "
-           "next lower "
-           "set.\n",
-           b->ask.rounds);
-    printf("\n| type | metric | dim | set | L1 GB/s | limit | lower | L2 GB/s | limit | lower | "
-           "memory GB/s | "
-           "limit | lower | million rows/s "
-           "|\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n");
-    for (size_t i = 0; i < count; i++)
-        print_row(b, &rows[i]);
+    printf("Medians of %zu rounds.\n", b->ask.rounds);
+    if (scanned)
+        print_rows(b, rows, scanned);
+    if (scanned < count)
+        print_queries(b, rows + scanned, count - scanned);
     print_losers(b, rows, count);
 }
 
@@ -495,13 +671,16 @@ static void csv_all(bench *b, const row *rows, size_t count) {
 
 /* All kernels of a type; returns how many there are now. */
 static size_t measure_type(bench *b, int type, row *rows, size_t count) {
-    fill(b, type);
-    for (int metric = VS_L2; metric < VSI_METRICS; metric++) {
-        if (!vsi_metric_fits(metric, type) || (b->ask.metric && b->ask.metric != metric))
+    bool is_vector = type < VSI_TYPES;
+    fill(b, is_vector ? type : VS_F32);
+    for (int metric = VS_L2; metric < METRICS; metric++) {
+        if (!metric_fits(metric, type) || (b->ask.metric && b->ask.metric != metric))
             continue;
-        fprintf(stderr, "%s %s\n", vsi_type_name(type), vsi_metric_name(metric));
+        fprintf(stderr, "%s %s\n", type_name(type), metric_name(metric));
         for (size_t i = 0; i < b->ask.dim_count; i++) {
-            rows[count] = row_of(b, type, metric, b->ask.dims[i]);
+            uint32_t dim = b->ask.dims[i];
+            rows[count] =
+                is_vector ? row_of(b, type, metric, dim) : code_row_of(b, type, metric, dim);
             measure_row(b, &rows[count++]);
         }
     }
@@ -510,13 +689,13 @@ static size_t measure_type(bench *b, int type, row *rows, size_t count) {
 
 int main(int argc, char **argv) {
     static bench b;
-    static row rows[VSI_TYPES * VSI_METRICS * DIMS_MAX];
+    static row rows[TYPES * METRICS * DIMS_MAX];
     size_t count = 0;
     b.ask = ask_read(argc, argv);
     open_bench(&b);
     if (b.ask.set && !vsi_kernels_choose(b.ask.set))
         usage(b.ask.set);
-    for (int type = VS_F32; type < VSI_TYPES; type++)
+    for (int type = VS_F32; type < TYPES; type++)
         if (!b.ask.type || b.ask.type == type)
             count = measure_type(&b, type, rows, count);
     limits_take(&b);
