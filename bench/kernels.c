@@ -330,7 +330,11 @@ static void fill(bench *b, int type) {
     }
     for (; filled < b->data_bytes; filled += 1 << 20)
         memcpy(b->data + filled, b->data, 1 << 20);
-    memcpy(b->query, b->data + piece, vsi_vector_bytes(type, VS_DIM_MAX));
+    const int query_type =
+        type == VS_F16 || type == VS_BF16 ? VS_F32 : type; /* as kernels take it */
+    if (vsi_vector_convert(&err, b->data + piece, type, b->query, query_type, VS_DIM_MAX, NULL) !=
+        VS_OK)
+        exit(1);
 }
 
 static void coder_begin(bench *b, coder *c, const vsi_rq_spec *spec) {
