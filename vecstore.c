@@ -5065,6 +5065,9 @@ enum { VSI_WIDEN_PAD = 16 };
 /* Of n rows, how many at the front are beyond a level for sure (vsi_is_beyond), by what their kernel wrote. */
 typedef size_t vsi_beyond_kernel(const double *sums, const double *norm, size_t n, double level);
 
+/* Of n numbers, how many at the front are above a level for sure. */
+typedef size_t vsi_above_kernel(const float *x, size_t n, float level);
+
 typedef struct vsi_kernels {
     const char *name;
     const char *names; /* this and all that a machine with it can run besides, best first */
@@ -5073,6 +5076,7 @@ typedef struct vsi_kernels {
     vsi_widen_kernel *widen[VSI_TYPES]; /* of f16, bf16, u8, i8 */
     vsi_tile_kernel *tile;
     vsi_beyond_kernel *beyond[VSI_METRICS];
+    vsi_above_kernel *above;
 } vsi_kernels;
 
 /* Below these a squared norm, and an inner product, may have lost their values to underflow. */
@@ -5307,6 +5311,13 @@ SCALAR_BEYOND(ip, VS_IP)
 SCALAR_BEYOND(cosine, VS_COSINE)
 SCALAR_BEYOND(jaccard, VS_JACCARD)
 
+static size_t above_scalar(const float *x, size_t n, float level) {
+    size_t i = 0;
+    while (i < n && x[i] > level)
+        i++;
+    return i;
+}
+
 VSI_FN const vsi_kernels *vsi_kernels_scalar(void) {
     static const vsi_kernels table = {
         .names = "scalar",
@@ -5329,6 +5340,7 @@ VSI_FN const vsi_kernels *vsi_kernels_scalar(void) {
                   [VS_I8] = widen_i8_scalar},
         .tile = tile_scalar,
         .beyond = VSI_KERNELS_BEYOND(scalar),
+        .above = above_scalar,
     };
     return &table;
 }
@@ -7055,6 +7067,15 @@ BEYOND_METRIC(jaccard, VS_JACCARD)
 #undef LESS
 #undef NOT_ABOVE
 
+static size_t above_avx2(const float *x, size_t n, float level) {
+    const __m256 all = _mm256_set1_ps(level);
+    size_t i = 0;
+    while (i + 8 <= n &&
+           _mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(x + i), all, _CMP_GT_OQ)) == 0xff)
+        i += 8;
+    return i;
+}
+
 VSI_TARGET_END
 
 VSI_FN const vsi_kernels *vsi_kernels_avx2(void) {
@@ -7079,6 +7100,7 @@ VSI_FN const vsi_kernels *vsi_kernels_avx2(void) {
                   [VS_I8] = widen_i8_avx2},
         .tile = tile_avx2,
         .beyond = VSI_KERNELS_BEYOND(avx2),
+        .above = above_avx2,
     };
     return &table;
 }
@@ -8735,6 +8757,14 @@ BEYOND_METRIC(jaccard, VS_JACCARD)
 #undef LESS
 #undef NOT_ABOVE
 
+static size_t above_avx512(const float *x, size_t n, float level) {
+    const __m512 all = _mm512_set1_ps(level);
+    size_t i = 0;
+    while (i + 16 <= n && _mm512_cmp_ps_mask(_mm512_loadu_ps(x + i), all, _CMP_GT_OQ) == 0xffff)
+        i += 16;
+    return i;
+}
+
 VSI_TARGET_END
 
 VSI_FN const vsi_kernels *vsi_kernels_avx512(void) {
@@ -8759,6 +8789,7 @@ VSI_FN const vsi_kernels *vsi_kernels_avx512(void) {
                   [VS_I8] = widen_i8_avx512},
         .tile = tile_avx512,
         .beyond = VSI_KERNELS_BEYOND(avx512),
+        .above = above_avx512,
     };
     return &table;
 }
@@ -10417,6 +10448,14 @@ BEYOND_METRIC(jaccard, VS_JACCARD)
 #undef LESS
 #undef NOT_ABOVE
 
+static size_t above_neon(const float *x, size_t n, float level) {
+    const float32x4_t all = vdupq_n_f32(level);
+    size_t i = 0;
+    while (i + 4 <= n && vminvq_u32(vcgtq_f32(vld1q_f32(x + i), all)) != 0)
+        i += 4;
+    return i;
+}
+
 #define NEON_TABLE(title, titles, integer)                                                         \
     {                                                                                              \
         .name = title, .names = titles,                                                            \
@@ -10436,7 +10475,7 @@ BEYOND_METRIC(jaccard, VS_JACCARD)
                   [VS_BF16] = widen_bf16_neon,                                                     \
                   [VS_U8] = widen_u8_neon,                                                         \
                   [VS_I8] = widen_i8_neon},                                                        \
-        .tile = tile_neon, .beyond = VSI_KERNELS_BEYOND(neon),                                     \
+        .tile = tile_neon, .beyond = VSI_KERNELS_BEYOND(neon), .above = above_neon,                \
     }
 
 VSI_FN const vsi_kernels *vsi_kernels_neon(void) {
@@ -17372,6 +17411,9 @@ VSI_FN size_t vsi_slabs_evict(vsi_slabs *slabs, size_t count);
  * there is one, leaves its table. */
 VSI_FN void vsi_slab_let_go(vsi_pager *pager, vsi_run run);
 
+/* The row of a slot if its slab is in memory, NULL otherwise; it is not made to stay there. */
+VSI_FN const uint8_t *vsi_slab_peek(const vsi_slabs *slabs, uint32_t slot);
+
 /* The row of any slot, to be changed, its slab made when needed. Holder of the writer role only. */
 VS_NODISCARD VSI_FN vs_status vsi_slab_make_row(vsi_err *err, vsi_slabs *slabs, uint32_t slot,
                                                 uint8_t **out_row);
@@ -17877,6 +17919,11 @@ VSI_FN vs_status vsi_slab_row_aside(vsi_err *err, vsi_slabs *slabs, uint32_t slo
     }
     *out_row = (slab ? ((slab_head *)slab)->rows : aside->rows) + slab_row_off(slabs, slot);
     return VS_OK;
+}
+
+VSI_FN const uint8_t *vsi_slab_peek(const vsi_slabs *slabs, uint32_t slot) {
+    const slab_head *slab = slabs_get(slabs, slot >> slabs->shift);
+    return slab ? slab->rows + slab_row_off(slabs, slot) : NULL;
 }
 
 VSI_FN uint32_t vsi_slab_run(const vsi_slabs *slabs, uint32_t slot) {
@@ -27789,10 +27836,10 @@ VSI_FN void vsi_score_sums(const vsi_score *score, const uint8_t *rows, size_t n
                            double *norm);
 VSI_FN void vsi_score_sums_of(const vsi_score *score, const void *const *rows, size_t n,
                               double *out, double *norm);
-/* Then the rows that may be at the distance limit or nearer: where they were among n, at most 256, into out_place [n], their sums to the
+/* Then the rows that may be at the distance limit or nearer: where they were among n, at most 65536, into out_place [n], their sums to the
  * front. Returns how many; all others are farther. */
 VSI_FN size_t vsi_score_near(const vsi_score *score, size_t n, double limit, double *sums,
-                             double *norm, uint8_t *out_place);
+                             double *norm, uint16_t *out_place);
 /* Then what sums are as distances. NaN: vsi_score_row has to compute it; returns how many are. */
 VSI_FN size_t vsi_score_finish(const vsi_score *score, size_t n, double *sums, const double *norm);
 /* The distance of one row whose sums left the range of single precision, above or below: in double. */
@@ -27883,7 +27930,7 @@ static double score_level(const vsi_score *score, double limit) {
 }
 
 VSI_FN size_t vsi_score_near(const vsi_score *score, size_t n, double limit, double *sums,
-                             double *norm, uint8_t *out_place) {
+                             double *norm, uint16_t *out_place) {
     enum { STEP = 16 }; /* rows that are looked at one by one where some are not beyond */
     const int metric = score->field->metric;
     const double level = score_level(score, limit);
@@ -27895,7 +27942,7 @@ VSI_FN size_t vsi_score_near(const vsi_score *score, size_t n, double limit, dou
             const bool is_near = !vsi_is_beyond(metric, sums[i], norm[i], level);
             sums[kept] = sums[i];
             norm[kept] = norm[i];
-            out_place[kept] = (uint8_t)i;
+            out_place[kept] = (uint16_t)i;
             kept += is_near;
         }
     return kept;
@@ -28190,8 +28237,10 @@ VSI_FN void vsi_sieve_add(vsi_sieve *sieve, size_t query, const void *vector);
  * which nothing is known. */
 VSI_FN void vsi_sieve_bounds(const vsi_sieve *sieve, size_t query, const uint8_t *codes, size_t n,
                              float *out_lower);
-/* Those of n rows, at most 256, that may be at the distance limit or nearer; out_place [n]. Returns how many. */
-VSI_FN size_t vsi_sieve_keep(const float *lower, size_t n, double limit, uint8_t *out_place);
+/* Those of n rows that may be at the distance limit or nearer: their numbers, which begin with first, into out_place [n]. Returns
+ * how many. */
+VSI_FN size_t vsi_sieve_keep(const vsi_sieve *sieve, const float *lower, size_t n, double limit,
+                             uint16_t first, uint16_t *out_place);
 
 #endif
 /* ---- query/sieve.c ---------------------------------------------------------------------------------- */
@@ -28245,12 +28294,19 @@ VSI_FN void vsi_sieve_bounds(const vsi_sieve *sieve, size_t query, const uint8_t
         out_lower[i] = -INFINITY;
 }
 
-VSI_FN size_t vsi_sieve_keep(const float *lower, size_t n, double limit, uint8_t *out_place) {
+VSI_FN size_t vsi_sieve_keep(const vsi_sieve *sieve, const float *lower, size_t n, double limit,
+                             uint16_t first, uint16_t *out_place) {
+    enum { STEP = 16 }; /* rows that are looked at one by one where some are near */
+    float level = (float)limit;
     size_t kept = 0;
-    for (size_t i = 0; i < n; i++) {
-        out_place[kept] = (uint8_t)i;
-        kept += (double)lower[i] <= limit;
-    }
+    if ((double)level < limit)
+        level = nextafterf(level, INFINITY);
+    vsi_above_kernel *above = sieve->kernels->above;
+    for (size_t i = above(lower, n, level); i < n; i += above(lower + i, n - i, level))
+        for (size_t end = n - i < STEP ? n : i + STEP; i < end; i++) {
+            out_place[kept] = (uint16_t)(first + i);
+            kept += !(lower[i] > level);
+        }
     return kept;
 }
 /* ---- query/exact.h ---------------------------------------------------------------------------------- */
@@ -28315,6 +28371,7 @@ enum {
     EXACT_TILE_BYTES = 256 << 10,
     EXACT_TILE_ROWS = 1024,
     EXACT_RUN_ROWS = VSI_TILE_ROWS_MAX, /* of one slab, whose sums stay in the first-level cache */
+    EXACT_KEPT_ROWS = 2 * EXACT_RUN_ROWS,
     EXACT_BREATH_ORDERS = 128,
     EXACT_TILE_QUERIES = 20
 };
@@ -28335,11 +28392,11 @@ typedef struct exact_scan {
     uint64_t breaths;                  /* after each what was borrowed may be gone */
     vsi_slab_aside rows, cells, codes; /* of slabs that memory has no room for */
 
-    /* Rows of a run that a query looks at: their places in it, what their codes say, and distances. */
-    uint8_t place[EXACT_RUN_ROWS];
-    float lower[EXACT_RUN_ROWS];
-    double out[EXACT_RUN_ROWS], norm[EXACT_RUN_ROWS];
-    const void *row[EXACT_RUN_ROWS];
+    /* Rows of a tile that a query looks at: their places in it, and distances. */
+    uint16_t place[EXACT_KEPT_ROWS];
+    double out[EXACT_KEPT_ROWS], norm[EXACT_KEPT_ROWS];
+    const void *row[EXACT_KEPT_ROWS];
+    float lower[EXACT_RUN_ROWS]; /* what codes say of a run */
     uint32_t keep[EXACT_RUN_ROWS];
 } exact_scan;
 
@@ -28490,7 +28547,7 @@ static vs_status exact_each(vsi_err *err, exact_scan *scan, uint32_t slot, size_
     return st;
 }
 
-/* One query: the n rows of the tile that place has. */
+/* One query: the n rows of the tile that place has, slab by slab. */
 static vs_status exact_some(vsi_err *err, exact_scan *scan, vsi_exact_query *query, uint32_t slot,
                             size_t n) {
     const vsi_slabs *slabs = &scan->field->rows;
@@ -28523,28 +28580,47 @@ static vs_status exact_codes(vsi_err *err, exact_scan *scan, uint32_t slot,
     return VS_OK;
 }
 
-/* A run of n rows for one query. */
+/* Asks memory for the rows that place has from kept on, which are looked at later. */
+static void exact_ask_for(const exact_scan *scan, uint32_t slot, size_t from, size_t to) {
+    for (size_t i = from; i < to; i++) {
+        const uint8_t *row = vsi_slab_peek(&scan->field->rows, slot + scan->place[i]);
+        if (row)
+            vsi_prefetch_row(row, scan->field->vector_bytes);
+    }
+}
+
+/* The run of n rows at a place of the tile at slot: those that may be near enough are added to the kept ones. */
 static vs_status exact_run_sift(vsi_err *err, exact_scan *scan, size_t query, uint32_t slot,
-                                size_t n) {
+                                size_t at, size_t n, size_t *io_kept) {
+    const double limit = vsi_topk_limit(&scan->queries[query].topk);
     const uint8_t *codes = NULL;
-    vs_status st = exact_codes(err, scan, slot, &codes);
+    vs_status st = exact_codes(err, scan, slot + (uint32_t)at, &codes);
     if (st != VS_OK)
         return st;
     vsi_sieve_bounds(scan->sieve, query, codes, n, scan->lower);
     size_t kept =
-        vsi_sieve_keep(scan->lower, n, vsi_topk_limit(&scan->queries[query].topk), scan->place);
-    return kept ? exact_some(err, scan, &scan->queries[query], slot, kept) : VS_OK;
+        vsi_sieve_keep(scan->sieve, scan->lower, n, limit, (uint16_t)at, scan->place + *io_kept);
+    exact_ask_for(scan, slot, *io_kept, *io_kept + kept);
+    *io_kept += kept;
+    return VS_OK;
 }
 
-/* n rows of consecutive live slots, for one query. */
-static vs_status exact_sift(vsi_err *err, exact_scan *scan, size_t query, uint32_t slot, size_t n) {
+/* n rows of consecutive live slots, for one query. Those that are to be scored are so in groups, so that memory is asked for all of
+ * a group at once. */
+static vs_status exact_sift(vsi_err *err, exact_scan *scan, size_t at, uint32_t slot, size_t n) {
+    vsi_exact_query *query = &scan->queries[at];
+    size_t kept = 0;
     vs_status st = VS_OK;
     for (size_t i = 0, run; st == VS_OK && i < n; i += run) {
-        const uint32_t at = slot + (uint32_t)i;
-        run = exact_run_of(&scan->field->codes, at, n - i);
-        st = vsi_topk_limit(&scan->queries[query].topk) == INFINITY
-                 ? exact_all(err, scan, &scan->queries[query], at, run)
-                 : exact_run_sift(err, scan, query, at, run);
+        run = exact_run_of(&scan->field->codes, slot + (uint32_t)i, n - i);
+        if (vsi_topk_limit(&query->topk) == INFINITY)
+            st = exact_all(err, scan, query, slot + (uint32_t)i, run);
+        else
+            st = exact_run_sift(err, scan, at, slot, i, run, &kept);
+        if (st == VS_OK && (kept > EXACT_KEPT_ROWS - EXACT_RUN_ROWS || i + run == n)) {
+            st = exact_some(err, scan, query, slot, kept);
+            kept = 0;
+        }
     }
     return st;
 }
@@ -28563,7 +28639,7 @@ static vs_status exact_kept(vsi_err *err, exact_scan *scan, size_t at, uint32_t 
     vsi_exact_query *query = &scan->queries[at];
     size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
-        scan->place[kept] = (uint8_t)i;
+        scan->place[kept] = (uint16_t)i;
         kept += scan->keep[i] >> at % VSI_TILE_QUERIES & 1;
     }
     vs_status st = exact_some(err, scan, query, slot, kept);

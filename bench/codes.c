@@ -3,16 +3,17 @@
  *   codes BASE.fvecs|bvecs QUERIES.fvecs|bvecs METRIC TYPE ROUNDS [BITS...]
  *
  * The same vectors in collections with index flat and flat(codes=rqBITS), 4 unless told otherwise, 0 for none, in memory. Each round asks
- * all of them the same queries in turn, one at a time and in batches; hits must be equal. Prints for each a row: queries a second (median
- * of the rounds), the ratio to flat, rows scored per query, at what speed the vectors went by, and that as a part of what a plain loop reads, in each
- * round, from as many bytes in pages of 2 MiB. */
+ * all of them the same queries in turn, one at a time, in batches, and for all within a radius, that of the last hit; hits must be equal. Prints
+ * for each a row: queries a second (median of the rounds), the ratio to flat, rows scored per query, at what speed the vectors went by, and that as a
+ * part of what a plain loop of wide loads reads from as many bytes in pages of 2 MiB: after every tenth query, so that both meet the same
+ * machine, or, where they would push each other out of the cache (below 128 MiB), once in each round. */
 #define _DEFAULT_SOURCE
 #include "bench.h"
 #include <sys/mman.h>
 
 enum { K = 10, KINDS_MAX = 5, ROUNDS_MAX = 64, ASKED = 200, LOADED = 1000 };
-static const size_t batch_of[] = {1, 8, 32, ASKED};
-enum { BATCHES = sizeof batch_of / sizeof batch_of[0] };
+static const size_t batch_of[] = {1, 8, 32, ASKED, 0}; /* 0: one query and a radius */
+enum { BATCHES = sizeof batch_of / sizeof batch_of[0], READ_EVERY = 10, READ_BYTES = 128 << 20 };
 
 typedef struct vectors {
     uint32_t dim;
@@ -58,7 +59,9 @@ typedef struct searched {
     char index[32];
     vs_collection *collection;
     double seconds[BATCHES][ROUNDS_MAX];
+    double read_seconds[BATCHES][ROUNDS_MAX]; /* of the loop for as many queries */
     uint64_t scored[BATCHES];
+    double radius[ASKED];
 } searched;
 
 static int number_of(const char *name, const char *const *names, int n, int first) {
@@ -92,29 +95,95 @@ static void load(vs_db *db, searched *kind, const vectors *base, int type, int m
            seconds_of(CLOCK_PROCESS_CPUTIME_ID) - start);
 }
 
-/* Asks all queries in batches of one size; returns seconds. */
-static double ask(searched *kind, const vectors *queries, size_t at, vs_hit *hits) {
+/* ---- a plain loop --------------------------------------------------------------------------- */
+
+typedef struct plain {
+    uint64_t *data;
+    size_t bytes;
+} plain;
+
+/* Memory for the loop, in pages of 2 MiB if the system has them. */
+static plain read_begin(size_t bytes) {
+    const size_t page = 2 << 20, room = (bytes + page - 1) / page * page;
+    uint64_t *data = aligned_alloc(page, room);
+    if (!data)
+        stop("memory for a plain loop", "there is none");
+    madvise(data, room, MADV_HUGEPAGE);
+    memset(data, 1, room);
+    return (plain){data, bytes};
+}
+
+/* Vectors of the compiler, as wide as the machine at hand has them or as two halves. */
+typedef uint64_t wide __attribute__((vector_size(64)));
+
+static volatile uint64_t read_sum;
+
+/* How long a loop takes to read them, and nothing else. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+__attribute__((target_clones("default", "avx2", "avx512f")))
+#endif
+static double
+read_once(const plain *p) {
+    const wide *data = (const wide *)(const void *)p->data,
+               *end = data + p->bytes / sizeof *data / 4 * 4;
+    wide a = {0}, b = {0}, c = {0}, d = {0};
+    double start = seconds_of(CLOCK_MONOTONIC);
+    for (; data < end; data += 4) {
+        a ^= data[0], b ^= data[1];
+        c ^= data[2], d ^= data[3];
+    }
+    double took = seconds_of(CLOCK_MONOTONIC) - start;
+    a ^= b ^ c ^ d;
+    read_sum += a[0] ^ a[1] ^ a[2] ^ a[3] ^ a[4] ^ a[5] ^ a[6] ^ a[7];
+    return took;
+}
+
+/* ---- asking --------------------------------------------------------------------------------- */
+
+/* One call for count queries from the one numbered i on. */
+static void ask_once(const searched *kind, const vectors *queries, size_t i, size_t batch,
+                     size_t count, const vs_search_options *options, vs_hit *hits) {
     static size_t counts[ASKED];
+    static uint64_t within;
+    const float *query = queries->data + i * queries->dim;
+    vs_hit *out = hits + i * K;
+    if (batch == 0)
+        need(vs_search_radius(kind->collection, NULL, query, VS_F32, kind->radius[i], options, K,
+                              out, counts, &within),
+             kind->collection);
+    else if (count == 1)
+        need(vs_search(kind->collection, NULL, query, VS_F32, K, options, out, counts),
+             kind->collection);
+    else
+        need(vs_search_batch(kind->collection, NULL, query, VS_F32, 0, count, K, options, out,
+                             counts),
+             kind->collection);
+}
+
+/* Asks all queries in batches of one size, and reads between them. */
+static void ask(searched *kind, const vectors *queries, size_t at, int round, const plain *p,
+                vs_hit *hits) {
     const size_t n = queries->count < ASKED ? queries->count : ASKED;
+    const size_t step = batch_of[at] ? batch_of[at] : 1;
+    const int is_large = p->bytes >= READ_BYTES;
     vs_search_info info = VS_SEARCH_INFO_INIT;
     vs_search_options options = VS_SEARCH_OPTIONS_INIT;
+    double took = 0, read = is_large ? 0 : read_once(p);
+    size_t reads = !is_large;
     options.info = &info;
     kind->scored[at] = 0;
-    double start = seconds_of(CLOCK_MONOTONIC);
-    for (size_t i = 0; i < n; i += batch_of[at]) {
-        const float *query = queries->data + i * queries->dim;
-        size_t count = n - i < batch_of[at] ? n - i : batch_of[at];
-        if (count == 1)
-            need(
-                vs_search(kind->collection, NULL, query, VS_F32, K, &options, hits + i * K, counts),
-                kind->collection);
-        else
-            need(vs_search_batch(kind->collection, NULL, query, VS_F32, 0, count, K, &options,
-                                 hits + i * K, counts),
-                 kind->collection);
+    for (size_t i = 0; i < n; i += step) {
+        double start = seconds_of(CLOCK_MONOTONIC);
+        ask_once(kind, queries, i, batch_of[at], n - i < step ? n - i : step, &options, hits);
+        took += seconds_of(CLOCK_MONOTONIC) - start;
         kind->scored[at] += info.scored;
+        if (is_large && i / READ_EVERY != (i + step) / READ_EVERY) {
+            read += read_once(p);
+            reads++;
+        }
     }
-    return seconds_of(CLOCK_MONOTONIC) - start;
+    kind->seconds[at][round] = took;
+    kind->read_seconds[at][round] = read / (double)reads * (double)n;
 }
 
 static void verify(const vs_hit *hits, const vs_hit *expected, size_t n, const char *who) {
@@ -124,40 +193,32 @@ static void verify(const vs_hit *hits, const vs_hit *expected, size_t n, const c
             stop(who, "found other neighbours than flat");
 }
 
-/* Memory for a plain loop, in pages of 2 MiB if the system has them. */
-static uint64_t *read_begin(size_t bytes) {
-    const size_t page = 2 << 20, room = (bytes + page - 1) / page * page;
-    uint64_t *data = aligned_alloc(page, room);
-    if (!data)
-        stop("memory for a plain loop", "there is none");
-    madvise(data, room, MADV_HUGEPAGE);
-    memset(data, 1, room);
-    return data;
+/* The median of the rounds' ratios of a's times to b's. */
+static double ratio(const double *a, const double *b, int rounds) {
+    double ratios[ROUNDS_MAX];
+    for (int i = 0; i < rounds; i++)
+        ratios[i] = a[i] / b[i];
+    return median(ratios, (size_t)rounds);
 }
 
-/* How long a loop takes to add them up, and nothing else; the fastest of three. */
-static double read_once(const uint64_t *data, size_t bytes) {
-    static volatile uint64_t kept;
-    double best = 1e9;
-    for (int i = 0; i < 3; i++) {
-        uint64_t sum[32] = {0};
-        double start = seconds_of(CLOCK_MONOTONIC);
-        for (size_t at = 0; at + 32 <= bytes / 8; at += 32)
-            for (size_t j = 0; j < 32; j++)
-                sum[j] += data[at + j];
-        double took = seconds_of(CLOCK_MONOTONIC) - start;
-        for (size_t j = 0; j < 32; j++)
-            kept += sum[j];
-        best = took < best ? took : best;
-    }
-    (void)kept;
-    return best;
+static void print_row(const searched *kind, const searched *flat, size_t at, size_t asked,
+                      int rounds, double bytes) {
+    double to_flat = ratio(flat->seconds[at], kind->seconds[at], rounds);
+    double to_loop = ratio(kind->read_seconds[at], kind->seconds[at], rounds);
+    double sorted[ROUNDS_MAX];
+    char batch[32] = "radius";
+    memcpy(sorted, kind->seconds[at], sizeof sorted);
+    double took = median(sorted, (size_t)rounds);
+    if (batch_of[at])
+        snprintf(batch, sizeof batch, "%zu", batch_of[at]);
+    printf("| %s | %s | %.1f | %.2f | %.0f | %.1f | %.2f |\n", kind->index, batch,
+           (double)asked / took, to_flat, (double)kind->scored[at] / (double)asked,
+           (double)asked * bytes / took / 1e9, to_loop);
 }
 
 int main(int argc, char **argv) {
     static const char *const types[] = {"f32", "u8", "f16", "bf16", "i8", "bit"};
     static const char *const metrics[] = {"l2", "ip", "cosine", "l1", "hamming", "jaccard"};
-    static double reads[ROUNDS_MAX];
     static searched kinds[KINDS_MAX];
     int count = 1, rounds = argc > 5 ? atoi(argv[5]) : 0;
     if (rounds < 1 || rounds > ROUNDS_MAX || argc > 5 + KINDS_MAX) {
@@ -180,32 +241,23 @@ int main(int argc, char **argv) {
         load(db, &kinds[i], &base, type, metric);
     bytes = vs_vector_bytes(type, base.dim) * base.count;
     vs_hit *hits = malloc(asked * K * sizeof *hits), *flat = malloc(asked * K * sizeof *flat);
-    uint64_t *plain = read_begin(bytes);
-    for (int round = 0; round < rounds; round++) {
-        reads[round] = read_once(plain, bytes);
+    const plain loop = read_begin(bytes);
+    for (int round = 0; round < rounds; round++)
         for (size_t at = 0; at < BATCHES; at++)
             for (int i = 0; i < count; i++) {
-                kinds[i].seconds[at][round] = ask(&kinds[i], &queries, at, i ? hits : flat);
+                for (size_t q = 0; !batch_of[at] && q < asked; q++)
+                    kinds[i].radius[q] = flat[q * K + K - 1].distance;
+                ask(&kinds[i], &queries, at, round, &loop, i ? hits : flat);
                 if (i)
                     verify(hits, flat, asked * K, kinds[i].index);
             }
-    }
-    const double read = median(reads, (size_t)rounds);
-    printf("%zu vectors of %u, %.0f MiB; a loop reads as many bytes at %.1f GB/s\n\n", base.count,
-           base.dim, (double)bytes / 1048576, (double)bytes / read / 1e9);
+    printf("%zu vectors of %u, %.0f MiB\n\n", base.count, base.dim, (double)bytes / 1048576);
     printf("| index | batch | queries/s | to flat | rows scored a query | GB/s of vectors | of the "
            "loop |\n");
     printf("|---|---|---|---|---|---|---|\n");
-    for (size_t at = 0; at < BATCHES; at++) {
-        double first = median(kinds[0].seconds[at], (size_t)rounds);
-        for (int i = 0; i < count; i++) {
-            double took = median(kinds[i].seconds[at], (size_t)rounds);
-            printf("| %s | %zu | %.1f | %.2f | %.0f | %.1f | %.2f |\n", kinds[i].index,
-                   batch_of[at], (double)asked / took, first / took,
-                   (double)kinds[i].scored[at] / (double)asked,
-                   (double)asked * (double)bytes / took / 1e9, (double)asked * read / took);
-        }
-    }
+    for (size_t at = 0; at < BATCHES; at++)
+        for (int i = 0; i < count; i++)
+            print_row(&kinds[i], &kinds[0], at, asked, rounds, (double)bytes);
     for (int i = 0; i < count; i++)
         vs_collection_close(kinds[i].collection);
     need(vs_close(db), db);

@@ -1,7 +1,7 @@
 /* progress.c - long calls: what their host is told, and how they are ended before they are done. */
 #include "sample.h"
 
-enum { DIM = 4, RECORDS = 3000, LOOK_US = 4000, REPORT_US = 10000 };
+enum { DIM = 128, RECORDS = 3000, LOOK_US = 12000, REPORT_US = 10000 };
 
 /* A clock that goes on with each look at it, so that a call is asked about as often in every run. */
 static struct { int64_t us, step_us; } fake;

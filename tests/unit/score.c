@@ -58,7 +58,7 @@ static void check_limit(const vsi_score *score, const uint8_t *rows, const doubl
                         double limit, int shape, uint64_t io_left_out[2]) {
     const void *row[ROWS];
     double out[ROWS], norm[ROWS] = {0};
-    uint8_t place[ROWS];
+    uint16_t place[ROWS];
     bool is_kept[ROWS] = {false};
     for (size_t i = 0; i < ROWS; i++)
         row[i] = rows + i * score->field->vector_bytes;

@@ -100,15 +100,15 @@ static void check_query(fixture *f, size_t query, vt_rng *rng, uint64_t io_left_
         vsi_score_begin(f->kernels, field, f->queries + query * field->vector_bytes, memory);
     vsi_score_rows(&score, f->rows, ROWS, out, scratch);
     for (int round = 0; round < ROUNDS; round++) {
-        uint8_t place[ROWS];
+        uint16_t place[ROWS];
         float lower[ROWS];
         bool is_kept[ROWS] = {false};
         size_t n = 1 + vt_below(rng, ROWS);
         double limit = make_limit(rng, round, out, n);
         vsi_sieve_bounds(&f->sieve, query, NULL, n, lower);
-        VT_EQ(vsi_sieve_keep(lower, n, limit, place), n); /* nothing is known */
+        VT_EQ(vsi_sieve_keep(&f->sieve, lower, n, limit, 0, place), n); /* nothing is known */
         vsi_sieve_bounds(&f->sieve, query, f->codes, n, lower);
-        size_t kept = vsi_sieve_keep(lower, n, limit, place);
+        size_t kept = vsi_sieve_keep(&f->sieve, lower, n, limit, 0, place);
         for (size_t i = 0; i < kept; i++) {
             VT_CHECK(place[i] < n && (!i || place[i] > place[i - 1]));
             is_kept[place[i]] = true;

@@ -54,6 +54,9 @@ enum { VSI_WIDEN_PAD = 16 };
 /* Of n rows, how many at the front are beyond a level for sure (vsi_is_beyond), by what their kernel wrote. */
 typedef size_t vsi_beyond_kernel(const double *sums, const double *norm, size_t n, double level);
 
+/* Of n numbers, how many at the front are above a level for sure. */
+typedef size_t vsi_above_kernel(const float *x, size_t n, float level);
+
 typedef struct vsi_kernels {
     const char *name;
     const char *names; /* this and all that a machine with it can run besides, best first */
@@ -62,6 +65,7 @@ typedef struct vsi_kernels {
     vsi_widen_kernel *widen[VSI_TYPES]; /* of f16, bf16, u8, i8 */
     vsi_tile_kernel *tile;
     vsi_beyond_kernel *beyond[VSI_METRICS];
+    vsi_above_kernel *above;
 } vsi_kernels;
 
 /* Below these a squared norm, and an inner product, may have lost their values to underflow. */

@@ -379,6 +379,15 @@ VSI_INLINE __m256i step_or_avx2(__m256i sum, __m256i x, __m256i y) {
 #define NOT_ABOVE(a, b) _mm256_cmp_pd(a, b, _CMP_LE_OQ)
 #include "math/kernels_beyond.inc"
 
+static size_t above_avx2(const float *x, size_t n, float level) {
+    const __m256 all = _mm256_set1_ps(level);
+    size_t i = 0;
+    while (i + 8 <= n &&
+           _mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(x + i), all, _CMP_GT_OQ)) == 0xff)
+        i += 8;
+    return i;
+}
+
 VSI_TARGET_END
 
 VSI_FN const vsi_kernels *vsi_kernels_avx2(void) {
@@ -403,6 +412,7 @@ VSI_FN const vsi_kernels *vsi_kernels_avx2(void) {
                   [VS_I8] = widen_i8_avx2},
         .tile = tile_avx2,
         .beyond = VSI_KERNELS_BEYOND(avx2),
+        .above = above_avx2,
     };
     return &table;
 }

@@ -307,6 +307,14 @@ VSI_INLINE __m512i step_or_avx512(__m512i sum, __m512i x, __m512i y) {
 #define NOT_ABOVE(a, b) _mm512_cmp_pd_mask(a, b, _CMP_LE_OQ)
 #include "math/kernels_beyond.inc"
 
+static size_t above_avx512(const float *x, size_t n, float level) {
+    const __m512 all = _mm512_set1_ps(level);
+    size_t i = 0;
+    while (i + 16 <= n && _mm512_cmp_ps_mask(_mm512_loadu_ps(x + i), all, _CMP_GT_OQ) == 0xffff)
+        i += 16;
+    return i;
+}
+
 VSI_TARGET_END
 
 VSI_FN const vsi_kernels *vsi_kernels_avx512(void) {
@@ -331,6 +339,7 @@ VSI_FN const vsi_kernels *vsi_kernels_avx512(void) {
                   [VS_I8] = widen_i8_avx512},
         .tile = tile_avx512,
         .beyond = VSI_KERNELS_BEYOND(avx512),
+        .above = above_avx512,
     };
     return &table;
 }

@@ -307,6 +307,14 @@ VSI_INLINE uint32_t not_below_neon(float32x4_t a, float32x4_t b) {
 #define NOT_ABOVE(a, b) vcleq_f64(a, b)
 #include "math/kernels_beyond.inc"
 
+static size_t above_neon(const float *x, size_t n, float level) {
+    const float32x4_t all = vdupq_n_f32(level);
+    size_t i = 0;
+    while (i + 4 <= n && vminvq_u32(vcgtq_f32(vld1q_f32(x + i), all)) != 0)
+        i += 4;
+    return i;
+}
+
 #define NEON_TABLE(title, titles, integer)                                                         \
     {                                                                                              \
         .name = title, .names = titles,                                                            \
@@ -326,7 +334,7 @@ VSI_INLINE uint32_t not_below_neon(float32x4_t a, float32x4_t b) {
                   [VS_BF16] = widen_bf16_neon,                                                     \
                   [VS_U8] = widen_u8_neon,                                                         \
                   [VS_I8] = widen_i8_neon},                                                        \
-        .tile = tile_neon, .beyond = VSI_KERNELS_BEYOND(neon),                                     \
+        .tile = tile_neon, .beyond = VSI_KERNELS_BEYOND(neon), .above = above_neon,                \
     }
 
 VSI_FN const vsi_kernels *vsi_kernels_neon(void) {

@@ -166,6 +166,13 @@ SCALAR_BEYOND(ip, VS_IP)
 SCALAR_BEYOND(cosine, VS_COSINE)
 SCALAR_BEYOND(jaccard, VS_JACCARD)
 
+static size_t above_scalar(const float *x, size_t n, float level) {
+    size_t i = 0;
+    while (i < n && x[i] > level)
+        i++;
+    return i;
+}
+
 VSI_FN const vsi_kernels *vsi_kernels_scalar(void) {
     static const vsi_kernels table = {
         .names = "scalar",
@@ -188,6 +195,7 @@ VSI_FN const vsi_kernels *vsi_kernels_scalar(void) {
                   [VS_I8] = widen_i8_scalar},
         .tile = tile_scalar,
         .beyond = VSI_KERNELS_BEYOND(scalar),
+        .above = above_scalar,
     };
     return &table;
 }

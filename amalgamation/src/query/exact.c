@@ -10,6 +10,7 @@ enum {
     EXACT_TILE_BYTES = 256 << 10,
     EXACT_TILE_ROWS = 1024,
     EXACT_RUN_ROWS = VSI_TILE_ROWS_MAX, /* of one slab, whose sums stay in the first-level cache */
+    EXACT_KEPT_ROWS = 2 * EXACT_RUN_ROWS,
     EXACT_BREATH_ORDERS = 128,
     EXACT_TILE_QUERIES = 20
 };
@@ -30,11 +31,11 @@ typedef struct exact_scan {
     uint64_t breaths;                  /* after each what was borrowed may be gone */
     vsi_slab_aside rows, cells, codes; /* of slabs that memory has no room for */
 
-    /* Rows of a run that a query looks at: their places in it, what their codes say, and distances. */
-    uint8_t place[EXACT_RUN_ROWS];
-    float lower[EXACT_RUN_ROWS];
-    double out[EXACT_RUN_ROWS], norm[EXACT_RUN_ROWS];
-    const void *row[EXACT_RUN_ROWS];
+    /* Rows of a tile that a query looks at: their places in it, and distances. */
+    uint16_t place[EXACT_KEPT_ROWS];
+    double out[EXACT_KEPT_ROWS], norm[EXACT_KEPT_ROWS];
+    const void *row[EXACT_KEPT_ROWS];
+    float lower[EXACT_RUN_ROWS]; /* what codes say of a run */
     uint32_t keep[EXACT_RUN_ROWS];
 } exact_scan;
 
@@ -185,7 +186,7 @@ static vs_status exact_each(vsi_err *err, exact_scan *scan, uint32_t slot, size_
     return st;
 }
 
-/* One query: the n rows of the tile that place has. */
+/* One query: the n rows of the tile that place has, slab by slab. */
 static vs_status exact_some(vsi_err *err, exact_scan *scan, vsi_exact_query *query, uint32_t slot,
                             size_t n) {
     const vsi_slabs *slabs = &scan->field->rows;
@@ -218,28 +219,47 @@ static vs_status exact_codes(vsi_err *err, exact_scan *scan, uint32_t slot,
     return VS_OK;
 }
 
-/* A run of n rows for one query. */
+/* Asks memory for the rows that place has from kept on, which are looked at later. */
+static void exact_ask_for(const exact_scan *scan, uint32_t slot, size_t from, size_t to) {
+    for (size_t i = from; i < to; i++) {
+        const uint8_t *row = vsi_slab_peek(&scan->field->rows, slot + scan->place[i]);
+        if (row)
+            vsi_prefetch_row(row, scan->field->vector_bytes);
+    }
+}
+
+/* The run of n rows at a place of the tile at slot: those that may be near enough are added to the kept ones. */
 static vs_status exact_run_sift(vsi_err *err, exact_scan *scan, size_t query, uint32_t slot,
-                                size_t n) {
+                                size_t at, size_t n, size_t *io_kept) {
+    const double limit = vsi_topk_limit(&scan->queries[query].topk);
     const uint8_t *codes = NULL;
-    vs_status st = exact_codes(err, scan, slot, &codes);
+    vs_status st = exact_codes(err, scan, slot + (uint32_t)at, &codes);
     if (st != VS_OK)
         return st;
     vsi_sieve_bounds(scan->sieve, query, codes, n, scan->lower);
     size_t kept =
-        vsi_sieve_keep(scan->lower, n, vsi_topk_limit(&scan->queries[query].topk), scan->place);
-    return kept ? exact_some(err, scan, &scan->queries[query], slot, kept) : VS_OK;
+        vsi_sieve_keep(scan->sieve, scan->lower, n, limit, (uint16_t)at, scan->place + *io_kept);
+    exact_ask_for(scan, slot, *io_kept, *io_kept + kept);
+    *io_kept += kept;
+    return VS_OK;
 }
 
-/* n rows of consecutive live slots, for one query. */
-static vs_status exact_sift(vsi_err *err, exact_scan *scan, size_t query, uint32_t slot, size_t n) {
+/* n rows of consecutive live slots, for one query. Those that are to be scored are so in groups, so that memory is asked for all of
+ * a group at once. */
+static vs_status exact_sift(vsi_err *err, exact_scan *scan, size_t at, uint32_t slot, size_t n) {
+    vsi_exact_query *query = &scan->queries[at];
+    size_t kept = 0;
     vs_status st = VS_OK;
     for (size_t i = 0, run; st == VS_OK && i < n; i += run) {
-        const uint32_t at = slot + (uint32_t)i;
-        run = exact_run_of(&scan->field->codes, at, n - i);
-        st = vsi_topk_limit(&scan->queries[query].topk) == INFINITY
-                 ? exact_all(err, scan, &scan->queries[query], at, run)
-                 : exact_run_sift(err, scan, query, at, run);
+        run = exact_run_of(&scan->field->codes, slot + (uint32_t)i, n - i);
+        if (vsi_topk_limit(&query->topk) == INFINITY)
+            st = exact_all(err, scan, query, slot + (uint32_t)i, run);
+        else
+            st = exact_run_sift(err, scan, at, slot, i, run, &kept);
+        if (st == VS_OK && (kept > EXACT_KEPT_ROWS - EXACT_RUN_ROWS || i + run == n)) {
+            st = exact_some(err, scan, query, slot, kept);
+            kept = 0;
+        }
     }
     return st;
 }
@@ -258,7 +278,7 @@ static vs_status exact_kept(vsi_err *err, exact_scan *scan, size_t at, uint32_t 
     vsi_exact_query *query = &scan->queries[at];
     size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
-        scan->place[kept] = (uint8_t)i;
+        scan->place[kept] = (uint16_t)i;
         kept += scan->keep[i] >> at % VSI_TILE_QUERIES & 1;
     }
     vs_status st = exact_some(err, scan, query, slot, kept);

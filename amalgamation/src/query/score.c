@@ -77,7 +77,7 @@ static double score_level(const vsi_score *score, double limit) {
 }
 
 VSI_FN size_t vsi_score_near(const vsi_score *score, size_t n, double limit, double *sums,
-                             double *norm, uint8_t *out_place) {
+                             double *norm, uint16_t *out_place) {
     enum { STEP = 16 }; /* rows that are looked at one by one where some are not beyond */
     const int metric = score->field->metric;
     const double level = score_level(score, limit);
@@ -89,7 +89,7 @@ VSI_FN size_t vsi_score_near(const vsi_score *score, size_t n, double limit, dou
             const bool is_near = !vsi_is_beyond(metric, sums[i], norm[i], level);
             sums[kept] = sums[i];
             norm[kept] = norm[i];
-            out_place[kept] = (uint8_t)i;
+            out_place[kept] = (uint16_t)i;
             kept += is_near;
         }
     return kept;

@@ -29,10 +29,10 @@ VSI_FN void vsi_score_sums(const vsi_score *score, const uint8_t *rows, size_t n
                            double *norm);
 VSI_FN void vsi_score_sums_of(const vsi_score *score, const void *const *rows, size_t n,
                               double *out, double *norm);
-/* Then the rows that may be at the distance limit or nearer: where they were among n, at most 256, into out_place [n], their sums to the
+/* Then the rows that may be at the distance limit or nearer: where they were among n, at most 65536, into out_place [n], their sums to the
  * front. Returns how many; all others are farther. */
 VSI_FN size_t vsi_score_near(const vsi_score *score, size_t n, double limit, double *sums,
-                             double *norm, uint8_t *out_place);
+                             double *norm, uint16_t *out_place);
 /* Then what sums are as distances. NaN: vsi_score_row has to compute it; returns how many are. */
 VSI_FN size_t vsi_score_finish(const vsi_score *score, size_t n, double *sums, const double *norm);
 /* The distance of one row whose sums left the range of single precision, above or below: in double. */

@@ -48,11 +48,18 @@ VSI_FN void vsi_sieve_bounds(const vsi_sieve *sieve, size_t query, const uint8_t
         out_lower[i] = -INFINITY;
 }
 
-VSI_FN size_t vsi_sieve_keep(const float *lower, size_t n, double limit, uint8_t *out_place) {
+VSI_FN size_t vsi_sieve_keep(const vsi_sieve *sieve, const float *lower, size_t n, double limit,
+                             uint16_t first, uint16_t *out_place) {
+    enum { STEP = 16 }; /* rows that are looked at one by one where some are near */
+    float level = (float)limit;
     size_t kept = 0;
-    for (size_t i = 0; i < n; i++) {
-        out_place[kept] = (uint8_t)i;
-        kept += (double)lower[i] <= limit;
-    }
+    if ((double)level < limit)
+        level = nextafterf(level, INFINITY);
+    vsi_above_kernel *above = sieve->kernels->above;
+    for (size_t i = above(lower, n, level); i < n; i += above(lower + i, n - i, level))
+        for (size_t end = n - i < STEP ? n : i + STEP; i < end; i++) {
+            out_place[kept] = (uint16_t)(first + i);
+            kept += !(lower[i] > level);
+        }
     return kept;
 }

@@ -32,7 +32,9 @@ VSI_FN void vsi_sieve_add(vsi_sieve *sieve, size_t query, const void *vector);
  * which nothing is known. */
 VSI_FN void vsi_sieve_bounds(const vsi_sieve *sieve, size_t query, const uint8_t *codes, size_t n,
                              float *out_lower);
-/* Those of n rows, at most 256, that may be at the distance limit or nearer; out_place [n]. Returns how many. */
-VSI_FN size_t vsi_sieve_keep(const float *lower, size_t n, double limit, uint8_t *out_place);
+/* Those of n rows that may be at the distance limit or nearer: their numbers, which begin with first, into out_place [n]. Returns
+ * how many. */
+VSI_FN size_t vsi_sieve_keep(const vsi_sieve *sieve, const float *lower, size_t n, double limit,
+                             uint16_t first, uint16_t *out_place);
 
 #endif

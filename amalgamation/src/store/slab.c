@@ -499,6 +499,11 @@ VSI_FN vs_status vsi_slab_row_aside(vsi_err *err, vsi_slabs *slabs, uint32_t slo
     return VS_OK;
 }
 
+VSI_FN const uint8_t *vsi_slab_peek(const vsi_slabs *slabs, uint32_t slot) {
+    const slab_head *slab = slabs_get(slabs, slot >> slabs->shift);
+    return slab ? slab->rows + slab_row_off(slabs, slot) : NULL;
+}
+
 VSI_FN uint32_t vsi_slab_run(const vsi_slabs *slabs, uint32_t slot) {
     uint32_t rows = 1u << slabs->shift;
     return rows - (slot & (rows - 1));
