@@ -1,12 +1,13 @@
 /* codes.c - two-phase search against a scan of the vectors themselves, in one process.
  *
- *   codes BASE.fvecs|bvecs QUERIES.fvecs|bvecs METRIC TYPE ROUNDS [BITS...]
+ *   codes BASE.fvecs|bvecs QUERIES.fvecs|bvecs METRIC TYPE ROUNDS[xTIMES] [BITS...]
  *
- * The same vectors in collections with index flat and flat(codes=rqBITS), 4 unless told otherwise, 0 for none, in memory. Each round asks
- * all of them the same queries in turn, one at a time, in batches, and for all within a radius, that of the last hit; hits must be equal. Prints
- * for each a row: queries a second (median of the rounds), the ratio to flat, rows scored per query, at what speed the vectors went by, and that as a
- * part of what a plain loop of wide loads reads from as many bytes in pages of 2 MiB: after every tenth query, so that both meet the same
- * machine, or, where they would push each other out of the cache (below 128 MiB), once in each round. */
+ * The same vectors, TIMES times (1), in collections with index flat and flat(codes=rqBITS), 4 unless told otherwise, 0 for none,
+ * in memory; bits are whether an element is above the mean of all. Each round asks all of them the same queries in turn, one at a
+ * time, in batches, and for all within a radius, that of the last hit; hits must be equal. Prints for each a row: queries a second
+ * (median of the rounds), the ratio to flat, rows scored per query, at what speed the vectors went by, and that as a part of what a
+ * plain loop of wide loads reads from as many bytes in pages of 2 MiB. The loop runs after every tenth query, so that both meet the
+ * same machine; below 128 MiB, where they would push each other out of the cache, once in each round. */
 #define _DEFAULT_SOURCE
 #include "bench.h"
 #include <sys/mman.h>
@@ -55,6 +56,18 @@ static vectors read_vectors(const char *path) {
     return v;
 }
 
+static void to_bits(vectors *v, double mean) {
+    for (size_t i = 0; i < v->count * v->dim; i++)
+        v->data[i] = (double)v->data[i] > mean;
+}
+
+static double mean_of(const vectors *v) {
+    double sum = 0;
+    for (size_t i = 0; i < v->count * v->dim; i++)
+        sum += (double)v->data[i];
+    return sum / (double)(v->count * v->dim);
+}
+
 typedef struct searched {
     char index[32];
     vs_collection *collection;
@@ -72,7 +85,8 @@ static int number_of(const char *name, const char *const *names, int n, int firs
     return 0;
 }
 
-static void load(vs_db *db, searched *kind, const vectors *base, int type, int metric) {
+static void load(vs_db *db, searched *kind, const vectors *base, size_t times, int type,
+                 int metric) {
     uint64_t numbers[LOADED];
     vs_collection_options shape = VS_COLLECTION_OPTIONS_INIT;
     shape.dim = base->dim;
@@ -81,15 +95,17 @@ static void load(vs_db *db, searched *kind, const vectors *base, int type, int m
     shape.index = kind->index;
     double start = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
     need(vs_collection_create(db, NULL, kind->index, &shape, &kind->collection), db);
-    for (size_t at = 0; at < base->count; at += LOADED) {
+    for (size_t at = 0; at < times * base->count;) {
         vs_batch batch = VS_BATCH_INIT;
-        batch.count = base->count - at < LOADED ? base->count - at : LOADED;
+        const size_t row = at % base->count;
+        batch.count = base->count - row < LOADED ? base->count - row : LOADED;
         for (size_t i = 0; i < batch.count; i++)
             numbers[i] = at + i;
         batch.numbers = numbers;
-        batch.vectors = base->data + at * base->dim;
+        batch.vectors = base->data + row * base->dim;
         batch.vector_type = VS_F32;
         need(vs_put_batch(kind->collection, NULL, &batch, VS_INSERT), kind->collection);
+        at += batch.count;
     }
     printf("%-16s loaded in %.2f s of processor time\n", kind->index,
            seconds_of(CLOCK_PROCESS_CPUTIME_ID) - start);
@@ -220,9 +236,11 @@ int main(int argc, char **argv) {
     static const char *const types[] = {"f32", "u8", "f16", "bf16", "i8", "bit"};
     static const char *const metrics[] = {"l2", "ip", "cosine", "l1", "hamming", "jaccard"};
     static searched kinds[KINDS_MAX];
-    int count = 1, rounds = argc > 5 ? atoi(argv[5]) : 0;
-    if (rounds < 1 || rounds > ROUNDS_MAX || argc > 5 + KINDS_MAX) {
-        fprintf(stderr, "usage: codes BASE QUERIES METRIC TYPE ROUNDS [BITS...]\n");
+    int count = 1, rounds = 0, times = 1;
+    if (argc > 5)
+        sscanf(argv[5], "%dx%d", &rounds, &times);
+    if (rounds < 1 || rounds > ROUNDS_MAX || times < 1 || argc > 5 + KINDS_MAX) {
+        fprintf(stderr, "usage: codes BASE QUERIES METRIC TYPE ROUNDS[xTIMES] [BITS...]\n");
         return 2;
     }
     vectors base = read_vectors(argv[1]), queries = read_vectors(argv[2]);
@@ -230,6 +248,10 @@ int main(int argc, char **argv) {
     size_t asked = queries.count < ASKED ? queries.count : ASKED, bytes = 0;
     if (base.dim != queries.dim)
         stop(argv[2], "its vectors have another dimension");
+    if (type == VS_BIT) {
+        to_bits(&queries, mean_of(&base));
+        to_bits(&base, mean_of(&base));
+    }
     snprintf(kinds[0].index, sizeof kinds[0].index, "flat");
     for (int i = 6; i < argc || i == 6; i++)
         if (i == argc || strcmp(argv[i], "0") != 0)
@@ -238,8 +260,8 @@ int main(int argc, char **argv) {
     vs_db *db = NULL;
     need(vs_open(":memory:", NULL, &db), db);
     for (int i = 0; i < count; i++)
-        load(db, &kinds[i], &base, type, metric);
-    bytes = vs_vector_bytes(type, base.dim) * base.count;
+        load(db, &kinds[i], &base, (size_t)times, type, metric);
+    bytes = vs_vector_bytes(type, base.dim) * base.count * (size_t)times;
     vs_hit *hits = malloc(asked * K * sizeof *hits), *flat = malloc(asked * K * sizeof *flat);
     const plain loop = read_begin(bytes);
     for (int round = 0; round < rounds; round++)
@@ -251,7 +273,8 @@ int main(int argc, char **argv) {
                 if (i)
                     verify(hits, flat, asked * K, kinds[i].index);
             }
-    printf("%zu vectors of %u, %.0f MiB\n\n", base.count, base.dim, (double)bytes / 1048576);
+    printf("%zu vectors of %u, %.0f MiB\n\n", base.count * (size_t)times, base.dim,
+           (double)bytes / 1048576);
     printf("| index | batch | queries/s | to flat | rows scored a query | GB/s of vectors | of the "
            "loop |\n");
     printf("|---|---|---|---|---|---|---|\n");
