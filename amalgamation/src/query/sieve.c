@@ -51,10 +51,8 @@ VSI_FN void vsi_sieve_bounds(const vsi_sieve *sieve, size_t query, const uint8_t
 VSI_FN size_t vsi_sieve_keep(const vsi_sieve *sieve, const float *lower, size_t n, double limit,
                              uint16_t first, uint16_t *out_place) {
     enum { STEP = 16 }; /* rows that are looked at one by one where some are near */
-    float level = (float)limit;
+    const float level = (float)(limit + fabs(limit) * 0x1p-22) + FLT_MIN; /* not below limit */
     size_t kept = 0;
-    if ((double)level < limit)
-        level = nextafterf(level, INFINITY);
     vsi_above_kernel *above = sieve->kernels->above;
     for (size_t i = above(lower, n, level); i < n; i += above(lower + i, n - i, level))
         for (size_t end = n - i < STEP ? n : i + STEP; i < end; i++) {
