@@ -5011,8 +5011,8 @@ VSI_FN vs_status vsi_vector_check(vsi_err *err, const void *in, int type, uint32
 /* ---- math/kernels.h ---------------------------------------------------------------------------------- */
 /* kernels.h - the table of distance kernels, one per instruction set.
  *
- * All take a query and rows of one element type, row after row without gaps, and write out [n], and some of them
- * norm [n]. The query for rows of f16 and bf16 is in single precision, for others of their type. Any dim from 0, any n, alignment of the element; nothing behind the last row is read.
+ * All take a query and rows, row after row without gaps, and write out [n], and some of them norm [n]. The query is of
+ * the rows' type, for f16 and bf16 in single precision. Any dim from 0, any n, alignment of the element; nothing behind the last row is read.
  *
  *   metric    out                                          norm
  *   l2        squared Euclidean distance                   untouched
@@ -5083,9 +5083,9 @@ typedef struct vsi_kernels {
 #define VSI_NORM_TRUSTED 1e-30
 #define VSI_DOT_TRUSTED  0x1p-86
 
-/* Whether a row is beyond a level, by what its kernel wrote: of numbers that say something only, so what is NaN or infinite is not. Level is
- * a distance for metrics that are sums of differences; an inner product; for cosine the square, with its sign, of an inner product of a row of
- * norm 1; for jaccard a part. Without branches: as a rule one row is like the next. */
+/* Whether a row is beyond a level, by what its kernel wrote; never when that may have lost its value. A level is a sum, or an inner
+ * product; for cosine the square, with its sign, of the inner product with a row of length 1; for jaccard a share. Without
+ * branches: as a rule one row is like the next. */
 VSI_INLINE bool vsi_is_beyond(int metric, double sum, double norm, double level) {
     const int is_tame = (norm >= VSI_NORM_TRUSTED) & (norm <= DBL_MAX) & (sum >= -DBL_MAX);
     switch (metric) {
@@ -17411,7 +17411,7 @@ VSI_FN size_t vsi_slabs_evict(vsi_slabs *slabs, size_t count);
  * there is one, leaves its table. */
 VSI_FN void vsi_slab_let_go(vsi_pager *pager, vsi_run run);
 
-/* The row of a slot if its slab is in memory, NULL otherwise; it is not made to stay there. */
+/* The row of a slot if its slab is in memory, NULL otherwise. */
 VSI_FN const uint8_t *vsi_slab_peek(const vsi_slabs *slabs, uint32_t slot);
 
 /* The row of any slot, to be changed, its slab made when needed. Holder of the writer role only. */
@@ -28365,8 +28365,10 @@ VSI_FN double vsi_exact_distance(const vsi_exact_ask *ask, const vsi_field *fiel
 /* uses store/budget.h */
 
 enum {
-    /* A tile: so many bytes are in the second-level cache for the next query, and so many rows behind each other. */
+    /* A tile: so many bytes are in the second-level cache for the next query, and so many rows behind each other; by codes, vectors
+     * may have more. */
     EXACT_TILE_BYTES = 256 << 10,
+    EXACT_TILE_VECTOR_BYTES = 2 << 20,
     EXACT_TILE_ROWS = 1024,
     EXACT_RUN_ROWS = VSI_TILE_ROWS_MAX, /* of one slab, whose sums stay in the first-level cache */
     EXACT_KEPT_ROWS = 2 * EXACT_RUN_ROWS,
@@ -28389,6 +28391,7 @@ typedef struct exact_scan {
     vsi_stay *stay;
     uint64_t breaths;                  /* after each what was borrowed may be gone */
     vsi_slab_aside rows, cells, codes; /* of slabs that memory has no room for */
+    bool is_short;                     /* there may be some: a tile of many queries is within one */
 
     /* Rows of a tile that a query looks at: their places in it, and distances. */
     uint16_t place[EXACT_KEPT_ROWS];
@@ -28401,6 +28404,7 @@ typedef struct exact_scan {
 /* After some rows: whether to go on, and what was read may leave memory if there is too much of it. */
 static vs_status exact_breathe(vsi_err *err, exact_scan *scan, uint64_t rows) {
     vs_status st = vsi_watch_step(err, scan->ask->watch, rows);
+    scan->is_short = scan->is_short || scan->rows.slabs || scan->codes.slabs;
     if (vsi_budget_breathe(scan->coll->live.cow->pager, scan->ask->descs, scan->stay)) {
         vsi_slab_aside_renew(&scan->rows);
         vsi_slab_aside_renew(&scan->cells);
@@ -28540,8 +28544,11 @@ static vs_status exact_all(vsi_err *err, exact_scan *scan, vsi_exact_query *quer
 
 static vs_status exact_each(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n) {
     vs_status st = VS_OK;
-    for (size_t i = 0; st == VS_OK && i < scan->count; i++)
+    for (size_t i = 0; st == VS_OK && i < scan->count; i++) {
         st = exact_all(err, scan, &scan->queries[i], slot, n);
+        if (st == VS_OK)
+            st = exact_breathe(err, scan, n);
+    }
     return st;
 }
 
@@ -28611,9 +28618,10 @@ static vs_status exact_sift(vsi_err *err, exact_scan *scan, size_t at, uint32_t 
     vs_status st = VS_OK;
     for (size_t i = 0, run; st == VS_OK && i < n; i += run) {
         run = exact_run_of(&scan->field->codes, slot + (uint32_t)i, n - i);
-        if (vsi_topk_limit(&query->topk) == INFINITY)
+        if (vsi_topk_limit(&query->topk) == INFINITY) { /* and was: none is kept yet */
+            vsi_assert(!kept);
             st = exact_all(err, scan, query, slot + (uint32_t)i, run);
-        else
+        } else
             st = exact_run_sift(err, scan, at, slot, i, run, &kept);
         if (st == VS_OK && (kept > EXACT_KEPT_ROWS - EXACT_RUN_ROWS || i + run == n)) {
             st = exact_some(err, scan, query, slot, kept);
@@ -28625,8 +28633,11 @@ static vs_status exact_sift(vsi_err *err, exact_scan *scan, size_t at, uint32_t 
 
 static vs_status exact_sift_each(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n) {
     vs_status st = VS_OK;
-    for (size_t i = 0; st == VS_OK && i < scan->count; i++)
+    for (size_t i = 0; st == VS_OK && i < scan->count; i++) {
         st = exact_sift(err, scan, i, slot, n);
+        if (st == VS_OK)
+            st = exact_breathe(err, scan, n);
+    }
     return st;
 }
 
@@ -28673,15 +28684,20 @@ static vs_status exact_filter(vsi_err *err, exact_scan *scan, uint32_t slot, siz
             if (any & 1)
                 st = exact_kept(err, scan, q, slot, n);
     }
-    return st;
+    return st == VS_OK ? exact_breathe(err, scan, (uint64_t)n * scan->count) : st;
 }
 
 /* ---- all ------------------------------------------------------------------------------------ */
 
-/* The end of the tile that begins at slot, at most end. The rows of many queries at once are in one slab. */
+/* The end of the tile that begins at slot, at most end. Where all queries look at the same memory, its rows are in one slab, and their
+ * codes. */
 static uint32_t exact_tile_end(const exact_scan *scan, uint32_t slot, uint32_t end) {
     size_t n = end - slot < scan->tile_rows ? end - slot : scan->tile_rows;
-    return slot + (uint32_t)(scan->tile ? exact_run_of(&scan->field->rows, slot, n) : n);
+    if (scan->tile || (scan->is_short && scan->count > 1))
+        n = exact_run_of(&scan->field->rows, slot, n);
+    if (scan->sieve && scan->is_short && scan->count > 1)
+        n = exact_run_of(&scan->field->codes, slot, n);
+    return slot + (uint32_t)n;
 }
 
 static vs_status exact_tile(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n) {
@@ -28701,9 +28717,9 @@ static vs_status exact_run(vsi_err *err, exact_scan *scan) {
             st = vsi_live_next_dead(err, &live, slot, exact_tile_end(scan, slot, end), &dead);
         if (st == VS_OK && slot < end)
             st = exact_tile(err, scan, slot, dead - slot);
-        if (st == VS_OK)
-            st = exact_breathe(err, scan, slot < end ? (uint64_t)(dead - slot) * scan->count : 0);
-        if (st != VS_OK || slot == end)
+        if (st == VS_OK && slot == end)
+            return exact_breathe(err, scan, 0);
+        if (st != VS_OK)
             return st;
         slot = dead;
     }
@@ -28715,8 +28731,8 @@ static vs_status exact_sort(exact_scan *scan) {
     return scan->order_st;
 }
 
-static size_t exact_tile_rows(size_t row_bytes) {
-    size_t n = EXACT_TILE_BYTES / row_bytes;
+static size_t exact_tile_rows(size_t most_bytes, size_t row_bytes) {
+    size_t n = most_bytes / row_bytes;
     return n < 1 ? 1 : n < EXACT_TILE_ROWS ? n : EXACT_TILE_ROWS;
 }
 
@@ -28749,7 +28765,7 @@ static void exact_choose(exact_scan *scan, vsi_sieve *sieve, vsi_tile *tile) {
     void *memory = (uint8_t *)ask->memory + front;
     if (exact_sifts(scan->coll, ask->field, count) && bytes >= vsi_sieve_bytes(field, count)) {
         scan->sieve = sieve;
-        scan->tile_rows = exact_tile_rows(field->codes.row_bytes);
+        scan->tile_rows = exact_tile_rows(EXACT_TILE_VECTOR_BYTES, field->vector_bytes);
         vsi_sieve_begin(sieve, ask->kernels, scan->coll, ask->field, count, memory);
     } else if (vsi_tile_fits(field, count) && bytes >= vsi_tile_bytes(field, count)) {
         scan->tile = tile;
@@ -28787,7 +28803,8 @@ VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_coll *coll, const vsi_ex
     scan.ask = ask;
     scan.queries = queries;
     scan.count = count;
-    scan.tile_rows = exact_tile_rows(scan.field->vector_bytes);
+    scan.tile_rows = exact_tile_rows(EXACT_TILE_BYTES, scan.field->vector_bytes);
+    scan.is_short = vsi_reside_excess(&coll->live.cow->pager->reside, EXACT_TILE_BYTES) != 0;
     scan.tile = NULL;
     scan.sieve = NULL;
     scan.err = err;
@@ -33189,7 +33206,8 @@ typedef struct batch_pass {
 
 /* How many queries a pass takes. */
 static size_t batch_pass_most(const vsi_field *field) {
-    size_t most = BATCH_PASS_BYTES / (4 * (size_t)field->dim + field->vector_bytes);
+    size_t most =
+        BATCH_PASS_BYTES / (4 * (size_t)field->dim + field->vector_bytes + vsi_score_bytes(field));
     return most < 1 ? 1 : most < BATCH_PASS ? most : BATCH_PASS;
 }
 

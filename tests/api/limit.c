@@ -865,6 +865,7 @@ static struct device {
     void *data; /* the open database file */
     vs_status write_status, read_status;
     uint64_t fails_one_in, failures; /* 1: all of them; 0: none */
+    uint64_t read_bytes;             /* of the database file */
     vt_rng rng;
 } device;
 
@@ -894,6 +895,8 @@ static vs_status device_read(void *ctx, void *file, void *buf, size_t bytes, uin
                              size_t *out_bytes, char *why) {
     if (device_fails(file, offset, device.read_status))
         return device.read_status;
+    if (file == device.data)
+        device.read_bytes += bytes;
     return device.memory->read(ctx, file, buf, bytes, offset, out_bytes, why);
 }
 
@@ -967,6 +970,45 @@ enum { REFUSED_LEAST = -1 };
 #else
 enum { REFUSED_LEAST = 20 };
 #endif
+
+/* Reads of the file for a batch of count queries, one of them alone before. */
+static uint64_t read_by_batch(vs_collection *c, size_t count) {
+    static float queries[20][128];
+    vs_hit hits[20 * K], alone[K];
+    size_t counts[20];
+    for (size_t i = 0; i < count; i++)
+        memcpy(queries[i], vector_of(&shapes[0], 70 + i, 5), sizeof queries[i]);
+    VT_OK(vs_search(c, NULL, queries[count - 1], 0, K, NULL, alone, counts), c);
+    uint64_t before = device.read_bytes;
+    VT_OK(vs_search_batch(c, NULL, queries, 0, 0, count, K, NULL, hits, counts), c);
+    VT_CHECK(!memcmp(hits + (count - 1) * K, alone, sizeof alone));
+    return device.read_bytes - before;
+}
+
+/* Of metrics with and without a way for many queries at once. */
+VT_TEST(a_batch_reads_what_memory_has_no_room_for_once_for_all_its_queries) {
+    static const char *const indexes[] = {"flat", "flat(codes=rq4)"};
+    for (int i = 0; i < 4; i++) {
+        sample s = new_on_device(MIB / 4);
+        vs_collection_options options = VS_COLLECTION_OPTIONS_INIT;
+        vs_collection *c = NULL;
+        options.dim = shapes[0].dim;
+        options.metric = i % 2 ? VS_L1 : VS_L2;
+        options.index = i % 2 ? NULL : indexes[i / 2];
+        VT_OK(vs_collection_create(s.db, NULL, "c", &options, &c), s.db);
+        vs_txn *txn = sample_begin(s.db, VS_TXN_WRITE);
+        for (uint64_t key = 1; key <= 6000; key++)
+            sample_put(c, txn, key, vector_of(&shapes[0], key, 0), NULL);
+        VT_OK(vs_commit(txn, VS_SYNC_OFF), s.db);
+        VT_OK(vs_checkpoint(s.db), s.db);
+        uint64_t one = read_by_batch(c, 1), some = read_by_batch(c, 6), many = read_by_batch(c, 19);
+        VT_CHECK(some <= 4 * one &&
+                 many <= 5 * one); /* by codes each query scores rows of its own */
+        VT_CHECK(i == 2 || (some <= one + one / 4 && many <= one + one / 4));
+        vs_collection_close(c);
+        end_on_device(&s);
+    }
+}
 
 VT_TEST(reads_that_fail_are_reported_and_never_make_a_wrong_answer) {
     const struct shape *shape = &shapes[0];

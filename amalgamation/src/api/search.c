@@ -250,7 +250,8 @@ typedef struct batch_pass {
 
 /* How many queries a pass takes. */
 static size_t batch_pass_most(const vsi_field *field) {
-    size_t most = BATCH_PASS_BYTES / (4 * (size_t)field->dim + field->vector_bytes);
+    size_t most =
+        BATCH_PASS_BYTES / (4 * (size_t)field->dim + field->vector_bytes + vsi_score_bytes(field));
     return most < 1 ? 1 : most < BATCH_PASS ? most : BATCH_PASS;
 }
 

@@ -1,7 +1,7 @@
 /* kernels.h - the table of distance kernels, one per instruction set.
  *
- * All take a query and rows of one element type, row after row without gaps, and write out [n], and some of them
- * norm [n]. The query for rows of f16 and bf16 is in single precision, for others of their type. Any dim from 0, any n, alignment of the element; nothing behind the last row is read.
+ * All take a query and rows, row after row without gaps, and write out [n], and some of them norm [n]. The query is of
+ * the rows' type, for f16 and bf16 in single precision. Any dim from 0, any n, alignment of the element; nothing behind the last row is read.
  *
  *   metric    out                                          norm
  *   l2        squared Euclidean distance                   untouched
@@ -72,9 +72,9 @@ typedef struct vsi_kernels {
 #define VSI_NORM_TRUSTED 1e-30
 #define VSI_DOT_TRUSTED  0x1p-86
 
-/* Whether a row is beyond a level, by what its kernel wrote: of numbers that say something only, so what is NaN or infinite is not. Level is
- * a distance for metrics that are sums of differences; an inner product; for cosine the square, with its sign, of an inner product of a row of
- * norm 1; for jaccard a part. Without branches: as a rule one row is like the next. */
+/* Whether a row is beyond a level, by what its kernel wrote; never when that may have lost its value. A level is a sum, or an inner
+ * product; for cosine the square, with its sign, of the inner product with a row of length 1; for jaccard a share. Without
+ * branches: as a rule one row is like the next. */
 VSI_INLINE bool vsi_is_beyond(int metric, double sum, double norm, double level) {
     const int is_tame = (norm >= VSI_NORM_TRUSTED) & (norm <= DBL_MAX) & (sum >= -DBL_MAX);
     switch (metric) {

@@ -6,8 +6,10 @@
 #include "store/budget.h"
 
 enum {
-    /* A tile: so many bytes are in the second-level cache for the next query, and so many rows behind each other. */
+    /* A tile: so many bytes are in the second-level cache for the next query, and so many rows behind each other; by codes, vectors
+     * may have more. */
     EXACT_TILE_BYTES = 256 << 10,
+    EXACT_TILE_VECTOR_BYTES = 2 << 20,
     EXACT_TILE_ROWS = 1024,
     EXACT_RUN_ROWS = VSI_TILE_ROWS_MAX, /* of one slab, whose sums stay in the first-level cache */
     EXACT_KEPT_ROWS = 2 * EXACT_RUN_ROWS,
@@ -30,6 +32,7 @@ typedef struct exact_scan {
     vsi_stay *stay;
     uint64_t breaths;                  /* after each what was borrowed may be gone */
     vsi_slab_aside rows, cells, codes; /* of slabs that memory has no room for */
+    bool is_short;                     /* there may be some: a tile of many queries is within one */
 
     /* Rows of a tile that a query looks at: their places in it, and distances. */
     uint16_t place[EXACT_KEPT_ROWS];
@@ -42,6 +45,7 @@ typedef struct exact_scan {
 /* After some rows: whether to go on, and what was read may leave memory if there is too much of it. */
 static vs_status exact_breathe(vsi_err *err, exact_scan *scan, uint64_t rows) {
     vs_status st = vsi_watch_step(err, scan->ask->watch, rows);
+    scan->is_short = scan->is_short || scan->rows.slabs || scan->codes.slabs;
     if (vsi_budget_breathe(scan->coll->live.cow->pager, scan->ask->descs, scan->stay)) {
         vsi_slab_aside_renew(&scan->rows);
         vsi_slab_aside_renew(&scan->cells);
@@ -181,8 +185,11 @@ static vs_status exact_all(vsi_err *err, exact_scan *scan, vsi_exact_query *quer
 
 static vs_status exact_each(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n) {
     vs_status st = VS_OK;
-    for (size_t i = 0; st == VS_OK && i < scan->count; i++)
+    for (size_t i = 0; st == VS_OK && i < scan->count; i++) {
         st = exact_all(err, scan, &scan->queries[i], slot, n);
+        if (st == VS_OK)
+            st = exact_breathe(err, scan, n);
+    }
     return st;
 }
 
@@ -252,9 +259,10 @@ static vs_status exact_sift(vsi_err *err, exact_scan *scan, size_t at, uint32_t 
     vs_status st = VS_OK;
     for (size_t i = 0, run; st == VS_OK && i < n; i += run) {
         run = exact_run_of(&scan->field->codes, slot + (uint32_t)i, n - i);
-        if (vsi_topk_limit(&query->topk) == INFINITY)
+        if (vsi_topk_limit(&query->topk) == INFINITY) { /* and was: none is kept yet */
+            vsi_assert(!kept);
             st = exact_all(err, scan, query, slot + (uint32_t)i, run);
-        else
+        } else
             st = exact_run_sift(err, scan, at, slot, i, run, &kept);
         if (st == VS_OK && (kept > EXACT_KEPT_ROWS - EXACT_RUN_ROWS || i + run == n)) {
             st = exact_some(err, scan, query, slot, kept);
@@ -266,8 +274,11 @@ static vs_status exact_sift(vsi_err *err, exact_scan *scan, size_t at, uint32_t 
 
 static vs_status exact_sift_each(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n) {
     vs_status st = VS_OK;
-    for (size_t i = 0; st == VS_OK && i < scan->count; i++)
+    for (size_t i = 0; st == VS_OK && i < scan->count; i++) {
         st = exact_sift(err, scan, i, slot, n);
+        if (st == VS_OK)
+            st = exact_breathe(err, scan, n);
+    }
     return st;
 }
 
@@ -314,15 +325,20 @@ static vs_status exact_filter(vsi_err *err, exact_scan *scan, uint32_t slot, siz
             if (any & 1)
                 st = exact_kept(err, scan, q, slot, n);
     }
-    return st;
+    return st == VS_OK ? exact_breathe(err, scan, (uint64_t)n * scan->count) : st;
 }
 
 /* ---- all ------------------------------------------------------------------------------------ */
 
-/* The end of the tile that begins at slot, at most end. The rows of many queries at once are in one slab. */
+/* The end of the tile that begins at slot, at most end. Where all queries look at the same memory, its rows are in one slab, and their
+ * codes. */
 static uint32_t exact_tile_end(const exact_scan *scan, uint32_t slot, uint32_t end) {
     size_t n = end - slot < scan->tile_rows ? end - slot : scan->tile_rows;
-    return slot + (uint32_t)(scan->tile ? exact_run_of(&scan->field->rows, slot, n) : n);
+    if (scan->tile || (scan->is_short && scan->count > 1))
+        n = exact_run_of(&scan->field->rows, slot, n);
+    if (scan->sieve && scan->is_short && scan->count > 1)
+        n = exact_run_of(&scan->field->codes, slot, n);
+    return slot + (uint32_t)n;
 }
 
 static vs_status exact_tile(vsi_err *err, exact_scan *scan, uint32_t slot, size_t n) {
@@ -342,9 +358,9 @@ static vs_status exact_run(vsi_err *err, exact_scan *scan) {
             st = vsi_live_next_dead(err, &live, slot, exact_tile_end(scan, slot, end), &dead);
         if (st == VS_OK && slot < end)
             st = exact_tile(err, scan, slot, dead - slot);
-        if (st == VS_OK)
-            st = exact_breathe(err, scan, slot < end ? (uint64_t)(dead - slot) * scan->count : 0);
-        if (st != VS_OK || slot == end)
+        if (st == VS_OK && slot == end)
+            return exact_breathe(err, scan, 0);
+        if (st != VS_OK)
             return st;
         slot = dead;
     }
@@ -356,8 +372,8 @@ static vs_status exact_sort(exact_scan *scan) {
     return scan->order_st;
 }
 
-static size_t exact_tile_rows(size_t row_bytes) {
-    size_t n = EXACT_TILE_BYTES / row_bytes;
+static size_t exact_tile_rows(size_t most_bytes, size_t row_bytes) {
+    size_t n = most_bytes / row_bytes;
     return n < 1 ? 1 : n < EXACT_TILE_ROWS ? n : EXACT_TILE_ROWS;
 }
 
@@ -390,7 +406,7 @@ static void exact_choose(exact_scan *scan, vsi_sieve *sieve, vsi_tile *tile) {
     void *memory = (uint8_t *)ask->memory + front;
     if (exact_sifts(scan->coll, ask->field, count) && bytes >= vsi_sieve_bytes(field, count)) {
         scan->sieve = sieve;
-        scan->tile_rows = exact_tile_rows(field->codes.row_bytes);
+        scan->tile_rows = exact_tile_rows(EXACT_TILE_VECTOR_BYTES, field->vector_bytes);
         vsi_sieve_begin(sieve, ask->kernels, scan->coll, ask->field, count, memory);
     } else if (vsi_tile_fits(field, count) && bytes >= vsi_tile_bytes(field, count)) {
         scan->tile = tile;
@@ -428,7 +444,8 @@ VSI_FN vs_status vsi_exact_scan(vsi_err *err, const vsi_coll *coll, const vsi_ex
     scan.ask = ask;
     scan.queries = queries;
     scan.count = count;
-    scan.tile_rows = exact_tile_rows(scan.field->vector_bytes);
+    scan.tile_rows = exact_tile_rows(EXACT_TILE_BYTES, scan.field->vector_bytes);
+    scan.is_short = vsi_reside_excess(&coll->live.cow->pager->reside, EXACT_TILE_BYTES) != 0;
     scan.tile = NULL;
     scan.sieve = NULL;
     scan.err = err;

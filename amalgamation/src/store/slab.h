@@ -124,7 +124,7 @@ VSI_FN size_t vsi_slabs_evict(vsi_slabs *slabs, size_t count);
  * there is one, leaves its table. */
 VSI_FN void vsi_slab_let_go(vsi_pager *pager, vsi_run run);
 
-/* The row of a slot if its slab is in memory, NULL otherwise; it is not made to stay there. */
+/* The row of a slot if its slab is in memory, NULL otherwise. */
 VSI_FN const uint8_t *vsi_slab_peek(const vsi_slabs *slabs, uint32_t slot);
 
 /* The row of any slot, to be changed, its slab made when needed. Holder of the writer role only. */
