@@ -28086,13 +28086,30 @@ VSI_FN void vsi_tile_keep(const vsi_tile *tile, size_t group, uint32_t *out_keep
  * small products: such a query, and such a row, keeps all. */
 /* uses query/tile.h */
 
-/* A group costs the same however many of its lanes have a query. Where it begins to pay, bench/RESULTS.md has. */
-enum { TILE_QUERIES_MIN = 8, TILE_BYTES = 256 << 10, TILE_ROWS_MIN = 8 };
+enum { TILE_BYTES = 256 << 10, TILE_ROWS_MIN = 8 };
 
 static const double tile_v = 0x1p-24, tile_c = 300 * 0x1p-24;
 
+/* A group costs the same however many of its lanes have a query, and rows of other types are widened for it. From how many
+ * queries on it is faster than one after the other (bench/RESULTS.md); 0: there is none for the type. */
+static size_t tile_queries_min(int type) {
+    switch (type) {
+    case VS_F32:
+        return 12;
+    case VS_F16:
+    case VS_BF16:
+        return 16;
+    case VS_U8:
+    case VS_I8:
+        return 32;
+    default:
+        return 0;
+    }
+}
+
 VSI_FN bool vsi_tile_fits(const vsi_field *field, size_t count) {
-    return count >= TILE_QUERIES_MIN && field->type != VS_BIT && field->metric != VS_L1;
+    const size_t least = tile_queries_min(field->type);
+    return least && count >= least && field->metric != VS_L1;
 }
 
 static size_t tile_groups(size_t count) {
@@ -28373,7 +28390,7 @@ enum {
     EXACT_RUN_ROWS = VSI_TILE_ROWS_MAX, /* of one slab, whose sums stay in the first-level cache */
     EXACT_KEPT_ROWS = 2 * EXACT_RUN_ROWS,
     EXACT_BREATH_ORDERS = 128,
-    EXACT_TILE_QUERIES = 20
+    EXACT_TILE_QUERIES = VSI_TILE_QUERIES /* a whole group */
 };
 
 typedef struct exact_scan {

@@ -1420,9 +1420,9 @@ typedef struct vs_search_options {
  *   out_count    [1] hits written; below k only when fewer records have such a vector
  *
  * Exact. Distance: VS_L2 gives the squared distance, VS_IP minus the inner product, VS_COSINE one
- * minus the cosine. Sums over u8, i8 and bits are computed in whole numbers, those over f16 and bf16 in
- * double. f32 collections are computed in single precision in parts of 1024 elements, the parts added in
- * double: the error is below 5e-6 times the sum of the terms' magnitudes.
+ * minus the cosine. Sums over u8, i8 and bits are computed in whole numbers, others in single precision in
+ * parts of 1024 elements, the parts added in double: the error is below 5e-6 times the sum of the terms'
+ * magnitudes.
  * Memory: no allocation once a handle has searched with this k or a larger one; where keys are no numbers, once the
  *   keys of its hits had as many bytes.
  * Errors: VS_ERR_INVALID (query, field), VS_ERR_NOT_FOUND (the collection), VS_ERR_INTERRUPTED (vs_interrupt),

@@ -46,8 +46,10 @@ static void check_tile(vt_rng *rng, const vsi_kernels *kernels, int type, int me
                        uint32_t dim, uint64_t io_left_out[2]) {
     static vsi_field field;
     vsi_tile tile;
-    size_t count = 8 + vt_below(rng, QUERIES_MAX - 8);
+    size_t count = 12 + vt_below(rng, QUERIES_MAX - 12);
     make_field(&field, type, metric, dim);
+    if (!vsi_tile_fits(&field, count))
+        count = 32 + vt_below(rng, QUERIES_MAX - 32);
     VT_CHECK(vsi_tile_fits(&field, count));
     uint8_t *queries = make_vectors(rng, kind, &field, count);
     uint8_t *rows = make_vectors(rng, kind, &field, ROWS);

@@ -14,7 +14,7 @@ enum {
     EXACT_RUN_ROWS = VSI_TILE_ROWS_MAX, /* of one slab, whose sums stay in the first-level cache */
     EXACT_KEPT_ROWS = 2 * EXACT_RUN_ROWS,
     EXACT_BREATH_ORDERS = 128,
-    EXACT_TILE_QUERIES = 20
+    EXACT_TILE_QUERIES = VSI_TILE_QUERIES /* a whole group */
 };
 
 typedef struct exact_scan {
