@@ -709,10 +709,10 @@ typedef struct vsi_mem {
 
 VSI_FN void vsi_mem_init(vsi_mem *mem, const vs_allocator *allocator); /* NULL: malloc */
 
-/* NULL when the allocator refuses, or when bytes is 0. Contents are undefined. */
 /* Up to whole cache lines, for parts of one block of memory. */
 VSI_FN size_t vsi_whole_lines(size_t bytes);
 
+/* NULL when the allocator refuses, or when bytes is 0. Contents are undefined. */
 VSI_FN void *vsi_alloc(vsi_mem *mem, size_t bytes);
 VSI_FN void *vsi_alloc_zeroed(vsi_mem *mem, size_t bytes);
 /* On NULL the old block stays as it was. */
@@ -5012,7 +5012,8 @@ VSI_FN vs_status vsi_vector_check(vsi_err *err, const void *in, int type, uint32
 /* kernels.h - the table of distance kernels, one per instruction set.
  *
  * All take a query and rows, row after row without gaps, and write out [n], and some of them norm [n]. The query is of
- * the rows' type, for f16 and bf16 in single precision. Any dim from 0, any n, alignment of the element; nothing behind the last row is read.
+ * the rows' type, for f16 and bf16 in single precision. Any dim from 0, any n, alignment of the element; nothing
+ * behind the last row is read.
  *
  *   metric    out                                          norm
  *   l2        squared Euclidean distance                   untouched

@@ -13,10 +13,10 @@ typedef struct vsi_mem {
 
 VSI_FN void vsi_mem_init(vsi_mem *mem, const vs_allocator *allocator); /* NULL: malloc */
 
-/* NULL when the allocator refuses, or when bytes is 0. Contents are undefined. */
 /* Up to whole cache lines, for parts of one block of memory. */
 VSI_FN size_t vsi_whole_lines(size_t bytes);
 
+/* NULL when the allocator refuses, or when bytes is 0. Contents are undefined. */
 VSI_FN void *vsi_alloc(vsi_mem *mem, size_t bytes);
 VSI_FN void *vsi_alloc_zeroed(vsi_mem *mem, size_t bytes);
 /* On NULL the old block stays as it was. */

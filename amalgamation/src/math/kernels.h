@@ -1,7 +1,8 @@
 /* kernels.h - the table of distance kernels, one per instruction set.
  *
  * All take a query and rows, row after row without gaps, and write out [n], and some of them norm [n]. The query is of
- * the rows' type, for f16 and bf16 in single precision. Any dim from 0, any n, alignment of the element; nothing behind the last row is read.
+ * the rows' type, for f16 and bf16 in single precision. Any dim from 0, any n, alignment of the element; nothing
+ * behind the last row is read.
  *
  *   metric    out                                          norm
  *   l2        squared Euclidean distance                   untouched
