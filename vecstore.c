@@ -152,8 +152,10 @@
 
 #if defined(VSI_NEON) && defined(__clang__) && __clang_major__ >= 16
 #define VSI_TARGET_DOTPROD "dotprod"
+#define VSI_TARGET_I8MM    "dotprod,i8mm"
 #elif defined(VSI_NEON) && defined(__GNUC__) && !defined(__clang__)
 #define VSI_TARGET_DOTPROD "arch=armv8.2-a+dotprod"
+#define VSI_TARGET_I8MM    "arch=armv8.2-a+dotprod+i8mm"
 #endif
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -5039,24 +5041,34 @@ typedef void vsi_kernel(const void *query, const void *rows, size_t dim, size_t 
 typedef void vsi_gather_kernel(const void *query, const void *const *rows, size_t dim, size_t n,
                                double *out, double *norm);
 
-/* Some rows beside VSI_TILE_QUERIES queries, all in single precision. Row r is kept for query q unless
+/* Some rows beside VSI_TILE_QUERIES queries. Row r is kept for query q unless
  *
  *   q * r + slope[q] * norm[r] < level[q] + term[r]
  *
- * with the inner product added element by element in fused steps, so that its error is at most dim * 2^-24 of the
- * product of the norms, to first order. What is no number keeps. */
+ * in single precision, with the inner product of floats added element by element in fused steps, so that its error is at most
+ * dim * 2^-24 of the product of the norms, to first order; that of bytes is exact before it is rounded. What is no number keeps. */
 typedef struct vsi_tile_rows {
-    const float *queries;       /* [dim][VSI_TILE_QUERIES] */
+    const void *queries;        /* packed as vsi_tile_form says */
     const float *slope, *level; /* [VSI_TILE_QUERIES] */
-    const float *rows;          /* [n][dim] */
+    const void *rows;           /* [n][dim] */
+    const uint32_t *start;      /* [n] of bytes: what inner products begin with, modulo 2^32 */
     const float *norm, *term;   /* [n] */
     size_t dim, n;
 } vsi_tile_rows;
 
-enum { VSI_TILE_QUERIES = 32 };
+enum { VSI_TILE_QUERIES = 32, VSI_TILE_UNIT_MAX = 8 };
 
 /* Bit q of out_keep[r]: row r is kept for query q. out_keep [n]. */
 typedef void vsi_tile_kernel(const vsi_tile_rows *tile, uint32_t *out_keep);
+
+/* How a set takes rows of a type beside queries of the same. Queries are packed by units of dims: [dim / unit, rounded
+ * up][VSI_TILE_QUERIES][unit] elements, zeros behind the last dim. is_shifted, of bytes: 128 has been added to those of queries, modulo
+ * 256, so the product of row and query is to begin with 128 times the sum of the row's elements, with a minus for i8. */
+typedef struct vsi_tile_form {
+    vsi_tile_kernel *kernel; /* NULL: there is none, rows are to be widened */
+    uint8_t unit;            /* a power of two */
+    bool is_shifted;
+} vsi_tile_form;
 
 /* n elements of another type in single precision; to has room for VSI_WIDEN_PAD more, which hold anything then. */
 typedef void vsi_widen_kernel(float *to, const void *from, size_t n);
@@ -5075,7 +5087,7 @@ typedef struct vsi_kernels {
     vsi_kernel *rows[VSI_TYPES][VSI_METRICS]; /* NULL: the metric does not fit the type */
     vsi_gather_kernel *gather[VSI_TYPES][VSI_METRICS];
     vsi_widen_kernel *widen[VSI_TYPES]; /* of f16, bf16, u8, i8 */
-    vsi_tile_kernel *tile;
+    vsi_tile_form tile[VSI_TYPES];      /* of f32; of u8 and i8 where it is quicker than that */
     vsi_beyond_kernel *beyond[VSI_METRICS];
     vsi_above_kernel *above;
 } vsi_kernels;
@@ -5284,12 +5296,12 @@ SCALAR_WIDEN(i8)
 
 static void tile_scalar(const vsi_tile_rows *tile, uint32_t *out_keep) {
     for (size_t i = 0; i < tile->n; i++) {
-        const float *row = tile->rows + i * tile->dim;
+        const float *queries = tile->queries, *row = (const float *)tile->rows + i * tile->dim;
         double dot[VSI_TILE_QUERIES] = {0};
         out_keep[i] = 0;
         for (size_t j = 0; j < tile->dim; j++)
             for (size_t q = 0; q < VSI_TILE_QUERIES; q++)
-                dot[q] += (double)tile->queries[j * VSI_TILE_QUERIES + q] * (double)row[j];
+                dot[q] += (double)queries[j * VSI_TILE_QUERIES + q] * (double)row[j];
         for (size_t q = 0; q < VSI_TILE_QUERIES; q++) {
             double left = dot[q] + (double)tile->slope[q] * (double)tile->norm[i];
             double right = (double)tile->level[q] + (double)tile->term[i];
@@ -5339,7 +5351,7 @@ VSI_FN const vsi_kernels *vsi_kernels_scalar(void) {
                   [VS_BF16] = widen_bf16_scalar,
                   [VS_U8] = widen_u8_scalar,
                   [VS_I8] = widen_i8_scalar},
-        .tile = tile_scalar,
+        .tile = {[VS_F32] = {tile_scalar, 1, false}},
         .beyond = VSI_KERNELS_BEYOND(scalar),
         .above = above_scalar,
     };
@@ -6923,77 +6935,110 @@ KERNEL_METRIC(l1, VS_L1)
 
 /* ---- many queries --------------------------------------------------------------------------- */
 
-#define K(name)         name##_avx2
-#define TILE_ROWS       3
-#define VECS            4
-#define VEC             __m256
-#define LANES           8
-#define LOAD(p)         _mm256_loadu_ps(p)
-#define BROADCAST(x)    _mm256_set1_ps(x)
-#define FMA(a, b, c)    _mm256_fmadd_ps(a, b, c)
-#define ADD(a, b)       _mm256_add_ps(a, b)
-#define NOT_BELOW(a, b) _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_NLT_UQ))
-/* ---- math/kernels_tile.inc ---------------------------------------------------------------------------------- */
-/* kernels_tile.inc - rows against VSI_TILE_QUERIES queries at once, TILE_ROWS rows in registers: each element of a row meets
- * that of all queries. Defined by who includes it, and undefined here:
- *
- *   K(name)                    the name of a function for this set
- *   TILE_ROWS, VECS            rows, and vectors of LANES queries: together they must fit the registers
- *   VEC, LANES                 LANES floats; LOAD(p), BROADCAST(float), FMA(a, b, c) is a * b + c, ADD(a, b)
- *   NOT_BELOW(a, b)            a bit for each lane in which a < b does not hold */
-
-VSI_INLINE void K(tile_keep)(const vsi_tile_rows *tile, size_t row, const VEC *dot,
-                             uint32_t *out_keep) {
+VSI_INLINE uint32_t tile_keep_avx2(const vsi_tile_rows *tile, size_t row, const __m256 dot[4]) {
+    const __m256 norm = _mm256_set1_ps(tile->norm[row]), term = _mm256_set1_ps(tile->term[row]);
     uint32_t keep = 0;
     VSI_UNROLL
-    for (int v = 0; v < VECS; v++) {
-        VEC left = FMA(LOAD(tile->slope + v * LANES), BROADCAST(tile->norm[row]), dot[v]);
-        VEC right = ADD(LOAD(tile->level + v * LANES), BROADCAST(tile->term[row]));
-        keep |= (uint32_t)NOT_BELOW(left, right) << (v * LANES);
+    for (int v = 0; v < 4; v++) {
+        __m256 left = _mm256_fmadd_ps(_mm256_loadu_ps(tile->slope + 8 * v), norm, dot[v]);
+        __m256 right = _mm256_add_ps(_mm256_loadu_ps(tile->level + 8 * v), term);
+        __m256 kept = _mm256_cmp_ps(left, right, _CMP_NLT_UQ);
+        keep |= (uint32_t)_mm256_movemask_ps(kept) << (8 * v);
     }
-    *out_keep = keep;
+    return keep;
+}
+
+#define K(name)                 name##_f32_avx2
+#define ELEM                    float
+#define UNIT                    1
+#define TILE_ROWS               3
+#define VECS                    4
+#define LANES                   8
+#define SUM                     __m256
+#define START(tile, r)          _mm256_setzero_ps()
+#define QUERIES                 __m256
+#define LOAD(p)                 _mm256_loadu_ps(p)
+#define ROW                     __m256
+#define BROADCAST(p)            _mm256_set1_ps(*(p))
+#define STEP(sum, queries, row) _mm256_fmadd_ps(queries, row, sum)
+#define KEEP(tile, r, sum)      tile_keep_avx2(tile, r, sum)
+/* ---- math/kernels_tile.inc ---------------------------------------------------------------------------------- */
+/* kernels_tile.inc - rows against VSI_TILE_QUERIES queries at once, TILE_ROWS rows in registers: each unit of a row meets
+ * that of all queries. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                    the name of a function for this set and type
+ *   ELEM, UNIT                 elements, and how many of them a row gives at a time
+ *   TILE_ROWS, VECS            rows, and vectors of LANES queries: together they must fit the registers
+ *   SUM, START(tile, r)        LANES sums, and what those of row r begin with
+ *   QUERIES, LOAD(p)           units of LANES queries
+ *   ROW, BROADCAST(p)          a unit of a row, beside each of them
+ *   STEP(sum, queries, row)    adds their products
+ *   KEEP(tile, r, sums)        the bits of row r */
+
+VSI_INLINE void K(tile_step)(SUM sum[TILE_ROWS][VECS], const ELEM *queries,
+                             const ELEM *const row[TILE_ROWS], size_t at) {
+    QUERIES x[VECS];
+    VSI_UNROLL
+    for (int v = 0; v < VECS; v++)
+        x[v] = LOAD(queries + v * LANES * UNIT);
+    VSI_UNROLL
+    for (size_t r = 0; r < TILE_ROWS; r++) {
+        ROW y = BROADCAST(row[r] + at);
+        VSI_UNROLL
+        for (int v = 0; v < VECS; v++)
+            sum[r][v] = STEP(sum[r][v], x[v], y);
+    }
+}
+
+/* What is left of rows behind their last whole unit, with zeros behind it. */
+VSI_INLINE void K(tile_rest)(SUM sum[TILE_ROWS][VECS], const ELEM *queries,
+                             const ELEM *const row[TILE_ROWS], size_t at, size_t n) {
+    ELEM few[TILE_ROWS][UNIT] = {{0}};
+    const ELEM *rest[TILE_ROWS];
+    for (size_t r = 0; r < TILE_ROWS; r++) {
+        memcpy(few[r], row[r] + at, n * sizeof(ELEM));
+        rest[r] = few[r];
+    }
+    K(tile_step)(sum, queries, rest, 0);
 }
 
 static void K(tile)(const vsi_tile_rows *tile, uint32_t *out_keep) {
     const size_t dim = tile->dim, n = tile->n;
     for (size_t i = 0; i < n; i += TILE_ROWS) {
-        const float *row[TILE_ROWS];
-        VEC dot[TILE_ROWS][VECS];
+        const ELEM *queries = tile->queries, *row[TILE_ROWS];
+        SUM sum[TILE_ROWS][VECS];
+        size_t j = 0;
         VSI_UNROLL
         for (size_t r = 0; r < TILE_ROWS; r++) {
-            row[r] = tile->rows + (i + r < n ? i + r : n - 1) * dim;
+            const size_t at = i + r < n ? i + r : n - 1;
+            row[r] = (const ELEM *)tile->rows + at * dim;
             VSI_UNROLL
             for (int v = 0; v < VECS; v++)
-                dot[r][v] = BROADCAST(0);
+                sum[r][v] = START(tile, at);
         }
-        for (size_t j = 0; j < dim; j++) {
-            VEC x[VECS];
-            VSI_UNROLL
-            for (int v = 0; v < VECS; v++)
-                x[v] = LOAD(tile->queries + j * VSI_TILE_QUERIES + v * LANES);
-            VSI_UNROLL
-            for (size_t r = 0; r < TILE_ROWS; r++) {
-                VEC y = BROADCAST(row[r][j]);
-                VSI_UNROLL
-                for (int v = 0; v < VECS; v++)
-                    dot[r][v] = FMA(x[v], y, dot[r][v]);
-            }
-        }
+        for (; j + UNIT <= dim; j += UNIT, queries += UNIT * VSI_TILE_QUERIES)
+            K(tile_step)(sum, queries, row, j);
+        if (UNIT > 1 && j < dim)
+            K(tile_rest)(sum, queries, row, j, dim - j);
         for (size_t r = 0; r < TILE_ROWS && i + r < n; r++)
-            K(tile_keep)(tile, i + r, dot[r], out_keep + i + r);
+            out_keep[i + r] = KEEP(tile, i + r, sum[r]);
     }
 }
 
 #undef K
+#undef ELEM
+#undef UNIT
 #undef TILE_ROWS
 #undef VECS
-#undef VEC
 #undef LANES
+#undef SUM
+#undef START
+#undef QUERIES
 #undef LOAD
+#undef ROW
 #undef BROADCAST
-#undef FMA
-#undef ADD
-#undef NOT_BELOW
+#undef STEP
+#undef KEEP
 
 /* ---- rows that are beyond a limit ------------------------------------------------------------ */
 
@@ -7099,7 +7144,7 @@ VSI_FN const vsi_kernels *vsi_kernels_avx2(void) {
                   [VS_BF16] = widen_bf16_avx2,
                   [VS_U8] = widen_u8_avx2,
                   [VS_I8] = widen_i8_avx2},
-        .tile = tile_avx2,
+        .tile = {[VS_F32] = {tile_f32_avx2, 1, false}},
         .beyond = VSI_KERNELS_BEYOND(avx2),
         .above = above_avx2,
     };
@@ -8613,77 +8658,301 @@ KERNEL_METRIC(l1, VS_L1)
 
 /* ---- many queries --------------------------------------------------------------------------- */
 
-#define K(name)         name##_avx512
-#define TILE_ROWS       8
-#define VECS            2
-#define VEC             __m512
-#define LANES           16
-#define LOAD(p)         _mm512_loadu_ps(p)
-#define BROADCAST(x)    _mm512_set1_ps(x)
-#define FMA(a, b, c)    _mm512_fmadd_ps(a, b, c)
-#define ADD(a, b)       _mm512_add_ps(a, b)
-#define NOT_BELOW(a, b) _mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ)
+VSI_INLINE uint32_t tile_keep_avx512(const vsi_tile_rows *tile, size_t row, __m512 low,
+                                     __m512 high) {
+    const __m512 norm = _mm512_set1_ps(tile->norm[row]), term = _mm512_set1_ps(tile->term[row]);
+    low = _mm512_fmadd_ps(_mm512_loadu_ps(tile->slope), norm, low);
+    high = _mm512_fmadd_ps(_mm512_loadu_ps(tile->slope + 16), norm, high);
+    __m512 low_level = _mm512_add_ps(_mm512_loadu_ps(tile->level), term);
+    __m512 high_level = _mm512_add_ps(_mm512_loadu_ps(tile->level + 16), term);
+    return (uint32_t)_mm512_cmp_ps_mask(low, low_level, _CMP_NLT_UQ) |
+           (uint32_t)_mm512_cmp_ps_mask(high, high_level, _CMP_NLT_UQ) << 16;
+}
+
+#define K(name)                 name##_f32_avx512
+#define ELEM                    float
+#define UNIT                    1
+#define TILE_ROWS               8
+#define VECS                    2
+#define LANES                   16
+#define SUM                     __m512
+#define START(tile, r)          _mm512_setzero_ps()
+#define QUERIES                 __m512
+#define LOAD(p)                 _mm512_loadu_ps(p)
+#define ROW                     __m512
+#define BROADCAST(p)            _mm512_set1_ps(*(p))
+#define STEP(sum, queries, row) _mm512_fmadd_ps(queries, row, sum)
+#define KEEP(tile, r, sum)      tile_keep_avx512(tile, r, (sum)[0], (sum)[1])
 /* ---- math/kernels_tile.inc ---------------------------------------------------------------------------------- */
-/* kernels_tile.inc - rows against VSI_TILE_QUERIES queries at once, TILE_ROWS rows in registers: each element of a row meets
+/* kernels_tile.inc - rows against VSI_TILE_QUERIES queries at once, TILE_ROWS rows in registers: each unit of a row meets
  * that of all queries. Defined by who includes it, and undefined here:
  *
- *   K(name)                    the name of a function for this set
+ *   K(name)                    the name of a function for this set and type
+ *   ELEM, UNIT                 elements, and how many of them a row gives at a time
  *   TILE_ROWS, VECS            rows, and vectors of LANES queries: together they must fit the registers
- *   VEC, LANES                 LANES floats; LOAD(p), BROADCAST(float), FMA(a, b, c) is a * b + c, ADD(a, b)
- *   NOT_BELOW(a, b)            a bit for each lane in which a < b does not hold */
+ *   SUM, START(tile, r)        LANES sums, and what those of row r begin with
+ *   QUERIES, LOAD(p)           units of LANES queries
+ *   ROW, BROADCAST(p)          a unit of a row, beside each of them
+ *   STEP(sum, queries, row)    adds their products
+ *   KEEP(tile, r, sums)        the bits of row r */
 
-VSI_INLINE void K(tile_keep)(const vsi_tile_rows *tile, size_t row, const VEC *dot,
-                             uint32_t *out_keep) {
-    uint32_t keep = 0;
+VSI_INLINE void K(tile_step)(SUM sum[TILE_ROWS][VECS], const ELEM *queries,
+                             const ELEM *const row[TILE_ROWS], size_t at) {
+    QUERIES x[VECS];
     VSI_UNROLL
-    for (int v = 0; v < VECS; v++) {
-        VEC left = FMA(LOAD(tile->slope + v * LANES), BROADCAST(tile->norm[row]), dot[v]);
-        VEC right = ADD(LOAD(tile->level + v * LANES), BROADCAST(tile->term[row]));
-        keep |= (uint32_t)NOT_BELOW(left, right) << (v * LANES);
+    for (int v = 0; v < VECS; v++)
+        x[v] = LOAD(queries + v * LANES * UNIT);
+    VSI_UNROLL
+    for (size_t r = 0; r < TILE_ROWS; r++) {
+        ROW y = BROADCAST(row[r] + at);
+        VSI_UNROLL
+        for (int v = 0; v < VECS; v++)
+            sum[r][v] = STEP(sum[r][v], x[v], y);
     }
-    *out_keep = keep;
+}
+
+/* What is left of rows behind their last whole unit, with zeros behind it. */
+VSI_INLINE void K(tile_rest)(SUM sum[TILE_ROWS][VECS], const ELEM *queries,
+                             const ELEM *const row[TILE_ROWS], size_t at, size_t n) {
+    ELEM few[TILE_ROWS][UNIT] = {{0}};
+    const ELEM *rest[TILE_ROWS];
+    for (size_t r = 0; r < TILE_ROWS; r++) {
+        memcpy(few[r], row[r] + at, n * sizeof(ELEM));
+        rest[r] = few[r];
+    }
+    K(tile_step)(sum, queries, rest, 0);
 }
 
 static void K(tile)(const vsi_tile_rows *tile, uint32_t *out_keep) {
     const size_t dim = tile->dim, n = tile->n;
     for (size_t i = 0; i < n; i += TILE_ROWS) {
-        const float *row[TILE_ROWS];
-        VEC dot[TILE_ROWS][VECS];
+        const ELEM *queries = tile->queries, *row[TILE_ROWS];
+        SUM sum[TILE_ROWS][VECS];
+        size_t j = 0;
         VSI_UNROLL
         for (size_t r = 0; r < TILE_ROWS; r++) {
-            row[r] = tile->rows + (i + r < n ? i + r : n - 1) * dim;
+            const size_t at = i + r < n ? i + r : n - 1;
+            row[r] = (const ELEM *)tile->rows + at * dim;
             VSI_UNROLL
             for (int v = 0; v < VECS; v++)
-                dot[r][v] = BROADCAST(0);
+                sum[r][v] = START(tile, at);
         }
-        for (size_t j = 0; j < dim; j++) {
-            VEC x[VECS];
-            VSI_UNROLL
-            for (int v = 0; v < VECS; v++)
-                x[v] = LOAD(tile->queries + j * VSI_TILE_QUERIES + v * LANES);
-            VSI_UNROLL
-            for (size_t r = 0; r < TILE_ROWS; r++) {
-                VEC y = BROADCAST(row[r][j]);
-                VSI_UNROLL
-                for (int v = 0; v < VECS; v++)
-                    dot[r][v] = FMA(x[v], y, dot[r][v]);
-            }
-        }
+        for (; j + UNIT <= dim; j += UNIT, queries += UNIT * VSI_TILE_QUERIES)
+            K(tile_step)(sum, queries, row, j);
+        if (UNIT > 1 && j < dim)
+            K(tile_rest)(sum, queries, row, j, dim - j);
         for (size_t r = 0; r < TILE_ROWS && i + r < n; r++)
-            K(tile_keep)(tile, i + r, dot[r], out_keep + i + r);
+            out_keep[i + r] = KEEP(tile, i + r, sum[r]);
     }
 }
 
 #undef K
+#undef ELEM
+#undef UNIT
 #undef TILE_ROWS
 #undef VECS
-#undef VEC
 #undef LANES
+#undef SUM
+#undef START
+#undef QUERIES
 #undef LOAD
+#undef ROW
 #undef BROADCAST
-#undef FMA
-#undef ADD
-#undef NOT_BELOW
+#undef STEP
+#undef KEEP
+
+/* Products are of a number without sign and one with: a row of u8 and shifted queries, shifted queries and a row of i8. */
+VSI_INLINE __m512i broadcast_four_bytes_avx512(const uint8_t *p) {
+    int32_t four;
+    memcpy(&four, p, 4);
+    return _mm512_set1_epi32(four);
+}
+
+#define K(name)                 name##_u8_avx512
+#define ELEM                    uint8_t
+#define UNIT                    4
+#define TILE_ROWS               8
+#define VECS                    2
+#define LANES                   16
+#define SUM                     __m512i
+#define START(tile, r)          _mm512_set1_epi32((int32_t)(tile)->start[r])
+#define QUERIES                 __m512i
+#define LOAD(p)                 load_bytes_avx512(p)
+#define ROW                     __m512i
+#define BROADCAST(p)            broadcast_four_bytes_avx512(p)
+#define STEP(sum, queries, row) _mm512_dpbusd_epi32(sum, row, queries)
+#define KEEP(tile, r, sum)                                                                         \
+    tile_keep_avx512(tile, r, _mm512_cvtepu32_ps((sum)[0]), _mm512_cvtepu32_ps((sum)[1]))
+/* ---- math/kernels_tile.inc ---------------------------------------------------------------------------------- */
+/* kernels_tile.inc - rows against VSI_TILE_QUERIES queries at once, TILE_ROWS rows in registers: each unit of a row meets
+ * that of all queries. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                    the name of a function for this set and type
+ *   ELEM, UNIT                 elements, and how many of them a row gives at a time
+ *   TILE_ROWS, VECS            rows, and vectors of LANES queries: together they must fit the registers
+ *   SUM, START(tile, r)        LANES sums, and what those of row r begin with
+ *   QUERIES, LOAD(p)           units of LANES queries
+ *   ROW, BROADCAST(p)          a unit of a row, beside each of them
+ *   STEP(sum, queries, row)    adds their products
+ *   KEEP(tile, r, sums)        the bits of row r */
+
+VSI_INLINE void K(tile_step)(SUM sum[TILE_ROWS][VECS], const ELEM *queries,
+                             const ELEM *const row[TILE_ROWS], size_t at) {
+    QUERIES x[VECS];
+    VSI_UNROLL
+    for (int v = 0; v < VECS; v++)
+        x[v] = LOAD(queries + v * LANES * UNIT);
+    VSI_UNROLL
+    for (size_t r = 0; r < TILE_ROWS; r++) {
+        ROW y = BROADCAST(row[r] + at);
+        VSI_UNROLL
+        for (int v = 0; v < VECS; v++)
+            sum[r][v] = STEP(sum[r][v], x[v], y);
+    }
+}
+
+/* What is left of rows behind their last whole unit, with zeros behind it. */
+VSI_INLINE void K(tile_rest)(SUM sum[TILE_ROWS][VECS], const ELEM *queries,
+                             const ELEM *const row[TILE_ROWS], size_t at, size_t n) {
+    ELEM few[TILE_ROWS][UNIT] = {{0}};
+    const ELEM *rest[TILE_ROWS];
+    for (size_t r = 0; r < TILE_ROWS; r++) {
+        memcpy(few[r], row[r] + at, n * sizeof(ELEM));
+        rest[r] = few[r];
+    }
+    K(tile_step)(sum, queries, rest, 0);
+}
+
+static void K(tile)(const vsi_tile_rows *tile, uint32_t *out_keep) {
+    const size_t dim = tile->dim, n = tile->n;
+    for (size_t i = 0; i < n; i += TILE_ROWS) {
+        const ELEM *queries = tile->queries, *row[TILE_ROWS];
+        SUM sum[TILE_ROWS][VECS];
+        size_t j = 0;
+        VSI_UNROLL
+        for (size_t r = 0; r < TILE_ROWS; r++) {
+            const size_t at = i + r < n ? i + r : n - 1;
+            row[r] = (const ELEM *)tile->rows + at * dim;
+            VSI_UNROLL
+            for (int v = 0; v < VECS; v++)
+                sum[r][v] = START(tile, at);
+        }
+        for (; j + UNIT <= dim; j += UNIT, queries += UNIT * VSI_TILE_QUERIES)
+            K(tile_step)(sum, queries, row, j);
+        if (UNIT > 1 && j < dim)
+            K(tile_rest)(sum, queries, row, j, dim - j);
+        for (size_t r = 0; r < TILE_ROWS && i + r < n; r++)
+            out_keep[i + r] = KEEP(tile, i + r, sum[r]);
+    }
+}
+
+#undef K
+#undef ELEM
+#undef UNIT
+#undef TILE_ROWS
+#undef VECS
+#undef LANES
+#undef SUM
+#undef START
+#undef QUERIES
+#undef LOAD
+#undef ROW
+#undef BROADCAST
+#undef STEP
+#undef KEEP
+
+#define K(name)                 name##_i8_avx512
+#define ELEM                    uint8_t
+#define UNIT                    4
+#define TILE_ROWS               8
+#define VECS                    2
+#define LANES                   16
+#define SUM                     __m512i
+#define START(tile, r)          _mm512_set1_epi32((int32_t)(tile)->start[r])
+#define QUERIES                 __m512i
+#define LOAD(p)                 load_bytes_avx512(p)
+#define ROW                     __m512i
+#define BROADCAST(p)            broadcast_four_bytes_avx512(p)
+#define STEP(sum, queries, row) _mm512_dpbusd_epi32(sum, queries, row)
+#define KEEP(tile, r, sum)                                                                         \
+    tile_keep_avx512(tile, r, _mm512_cvtepi32_ps((sum)[0]), _mm512_cvtepi32_ps((sum)[1]))
+/* ---- math/kernels_tile.inc ---------------------------------------------------------------------------------- */
+/* kernels_tile.inc - rows against VSI_TILE_QUERIES queries at once, TILE_ROWS rows in registers: each unit of a row meets
+ * that of all queries. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                    the name of a function for this set and type
+ *   ELEM, UNIT                 elements, and how many of them a row gives at a time
+ *   TILE_ROWS, VECS            rows, and vectors of LANES queries: together they must fit the registers
+ *   SUM, START(tile, r)        LANES sums, and what those of row r begin with
+ *   QUERIES, LOAD(p)           units of LANES queries
+ *   ROW, BROADCAST(p)          a unit of a row, beside each of them
+ *   STEP(sum, queries, row)    adds their products
+ *   KEEP(tile, r, sums)        the bits of row r */
+
+VSI_INLINE void K(tile_step)(SUM sum[TILE_ROWS][VECS], const ELEM *queries,
+                             const ELEM *const row[TILE_ROWS], size_t at) {
+    QUERIES x[VECS];
+    VSI_UNROLL
+    for (int v = 0; v < VECS; v++)
+        x[v] = LOAD(queries + v * LANES * UNIT);
+    VSI_UNROLL
+    for (size_t r = 0; r < TILE_ROWS; r++) {
+        ROW y = BROADCAST(row[r] + at);
+        VSI_UNROLL
+        for (int v = 0; v < VECS; v++)
+            sum[r][v] = STEP(sum[r][v], x[v], y);
+    }
+}
+
+/* What is left of rows behind their last whole unit, with zeros behind it. */
+VSI_INLINE void K(tile_rest)(SUM sum[TILE_ROWS][VECS], const ELEM *queries,
+                             const ELEM *const row[TILE_ROWS], size_t at, size_t n) {
+    ELEM few[TILE_ROWS][UNIT] = {{0}};
+    const ELEM *rest[TILE_ROWS];
+    for (size_t r = 0; r < TILE_ROWS; r++) {
+        memcpy(few[r], row[r] + at, n * sizeof(ELEM));
+        rest[r] = few[r];
+    }
+    K(tile_step)(sum, queries, rest, 0);
+}
+
+static void K(tile)(const vsi_tile_rows *tile, uint32_t *out_keep) {
+    const size_t dim = tile->dim, n = tile->n;
+    for (size_t i = 0; i < n; i += TILE_ROWS) {
+        const ELEM *queries = tile->queries, *row[TILE_ROWS];
+        SUM sum[TILE_ROWS][VECS];
+        size_t j = 0;
+        VSI_UNROLL
+        for (size_t r = 0; r < TILE_ROWS; r++) {
+            const size_t at = i + r < n ? i + r : n - 1;
+            row[r] = (const ELEM *)tile->rows + at * dim;
+            VSI_UNROLL
+            for (int v = 0; v < VECS; v++)
+                sum[r][v] = START(tile, at);
+        }
+        for (; j + UNIT <= dim; j += UNIT, queries += UNIT * VSI_TILE_QUERIES)
+            K(tile_step)(sum, queries, row, j);
+        if (UNIT > 1 && j < dim)
+            K(tile_rest)(sum, queries, row, j, dim - j);
+        for (size_t r = 0; r < TILE_ROWS && i + r < n; r++)
+            out_keep[i + r] = KEEP(tile, i + r, sum[r]);
+    }
+}
+
+#undef K
+#undef ELEM
+#undef UNIT
+#undef TILE_ROWS
+#undef VECS
+#undef LANES
+#undef SUM
+#undef START
+#undef QUERIES
+#undef LOAD
+#undef ROW
+#undef BROADCAST
+#undef STEP
+#undef KEEP
 
 /* ---- rows that are beyond a limit ------------------------------------------------------------ */
 
@@ -8788,7 +9057,9 @@ VSI_FN const vsi_kernels *vsi_kernels_avx512(void) {
                   [VS_BF16] = widen_bf16_avx512,
                   [VS_U8] = widen_u8_avx512,
                   [VS_I8] = widen_i8_avx512},
-        .tile = tile_avx512,
+        .tile = {[VS_F32] = {tile_f32_avx512, 1, false},
+                 [VS_U8] = {tile_u8_avx512, 4, true},
+                 [VS_I8] = {tile_i8_avx512, 4, true}},
         .beyond = VSI_KERNELS_BEYOND(avx512),
         .above = above_avx512,
     };
@@ -8797,7 +9068,7 @@ VSI_FN const vsi_kernels *vsi_kernels_avx512(void) {
 
 #endif
 /* ---- math/kernels_neon.h ---------------------------------------------------------------------------------- */
-/* kernels_neon.h - kernels for NEON on 64-bit ARM, without and with its dot products of bytes. */
+/* kernels_neon.h - kernels for NEON on 64-bit ARM, without and with its dot products of bytes, and with products of matrices of bytes. */
 #ifndef VSI_KERNELS_NEON_H
 #define VSI_KERNELS_NEON_H
 
@@ -8807,6 +9078,7 @@ VSI_FN const vsi_kernels *vsi_kernels_avx512(void) {
 VSI_FN const vsi_kernels *vsi_kernels_neon(void);
 /* NULL where the compiler cannot make them. */
 VSI_FN const vsi_kernels *vsi_kernels_neon_dotprod(void);
+VSI_FN const vsi_kernels *vsi_kernels_neon_i8mm(void);
 #endif
 
 #endif
@@ -10296,85 +10568,118 @@ KERNEL_METRIC(l1, VS_L1)
 #undef SUM4_SIGNED
 #undef BITS
 
+/* ---- many queries --------------------------------------------------------------------------- */
+
 /* A bit for each lane in which a is not below b. */
 VSI_INLINE uint32_t not_below_neon(float32x4_t a, float32x4_t b) {
     static const uint32_t bit[4] = {1, 2, 4, 8};
     return vaddvq_u32(vbicq_u32(vld1q_u32(bit), vcltq_f32(a, b)));
 }
 
-/* ---- many queries --------------------------------------------------------------------------- */
-
-#define K(name)         name##_neon
-#define TILE_ROWS       2
-#define VECS            8
-#define VEC             float32x4_t
-#define LANES           4
-#define LOAD(p)         vld1q_f32(p)
-#define BROADCAST(x)    vdupq_n_f32(x)
-#define FMA(a, b, c)    vfmaq_f32(c, a, b)
-#define ADD(a, b)       vaddq_f32(a, b)
-#define NOT_BELOW(a, b) not_below_neon(a, b)
-/* ---- math/kernels_tile.inc ---------------------------------------------------------------------------------- */
-/* kernels_tile.inc - rows against VSI_TILE_QUERIES queries at once, TILE_ROWS rows in registers: each element of a row meets
- * that of all queries. Defined by who includes it, and undefined here:
- *
- *   K(name)                    the name of a function for this set
- *   TILE_ROWS, VECS            rows, and vectors of LANES queries: together they must fit the registers
- *   VEC, LANES                 LANES floats; LOAD(p), BROADCAST(float), FMA(a, b, c) is a * b + c, ADD(a, b)
- *   NOT_BELOW(a, b)            a bit for each lane in which a < b does not hold */
-
-VSI_INLINE void K(tile_keep)(const vsi_tile_rows *tile, size_t row, const VEC *dot,
-                             uint32_t *out_keep) {
+VSI_INLINE uint32_t tile_keep_neon(const vsi_tile_rows *tile, size_t row,
+                                   const float32x4_t dot[8]) {
+    const float32x4_t norm = vdupq_n_f32(tile->norm[row]), term = vdupq_n_f32(tile->term[row]);
     uint32_t keep = 0;
     VSI_UNROLL
-    for (int v = 0; v < VECS; v++) {
-        VEC left = FMA(LOAD(tile->slope + v * LANES), BROADCAST(tile->norm[row]), dot[v]);
-        VEC right = ADD(LOAD(tile->level + v * LANES), BROADCAST(tile->term[row]));
-        keep |= (uint32_t)NOT_BELOW(left, right) << (v * LANES);
+    for (int v = 0; v < 8; v++) {
+        float32x4_t left = vfmaq_f32(dot[v], vld1q_f32(tile->slope + 4 * v), norm);
+        float32x4_t right = vaddq_f32(vld1q_f32(tile->level + 4 * v), term);
+        keep |= not_below_neon(left, right) << (4 * v);
     }
-    *out_keep = keep;
+    return keep;
+}
+
+#define K(name)                 name##_f32_neon
+#define ELEM                    float
+#define UNIT                    1
+#define TILE_ROWS               2
+#define VECS                    8
+#define LANES                   4
+#define SUM                     float32x4_t
+#define START(tile, r)          vdupq_n_f32(0)
+#define QUERIES                 float32x4_t
+#define LOAD(p)                 vld1q_f32(p)
+#define ROW                     float32x4_t
+#define BROADCAST(p)            vld1q_dup_f32(p)
+#define STEP(sum, queries, row) vfmaq_f32(sum, queries, row)
+#define KEEP(tile, r, sum)      tile_keep_neon(tile, r, sum)
+/* ---- math/kernels_tile.inc ---------------------------------------------------------------------------------- */
+/* kernels_tile.inc - rows against VSI_TILE_QUERIES queries at once, TILE_ROWS rows in registers: each unit of a row meets
+ * that of all queries. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                    the name of a function for this set and type
+ *   ELEM, UNIT                 elements, and how many of them a row gives at a time
+ *   TILE_ROWS, VECS            rows, and vectors of LANES queries: together they must fit the registers
+ *   SUM, START(tile, r)        LANES sums, and what those of row r begin with
+ *   QUERIES, LOAD(p)           units of LANES queries
+ *   ROW, BROADCAST(p)          a unit of a row, beside each of them
+ *   STEP(sum, queries, row)    adds their products
+ *   KEEP(tile, r, sums)        the bits of row r */
+
+VSI_INLINE void K(tile_step)(SUM sum[TILE_ROWS][VECS], const ELEM *queries,
+                             const ELEM *const row[TILE_ROWS], size_t at) {
+    QUERIES x[VECS];
+    VSI_UNROLL
+    for (int v = 0; v < VECS; v++)
+        x[v] = LOAD(queries + v * LANES * UNIT);
+    VSI_UNROLL
+    for (size_t r = 0; r < TILE_ROWS; r++) {
+        ROW y = BROADCAST(row[r] + at);
+        VSI_UNROLL
+        for (int v = 0; v < VECS; v++)
+            sum[r][v] = STEP(sum[r][v], x[v], y);
+    }
+}
+
+/* What is left of rows behind their last whole unit, with zeros behind it. */
+VSI_INLINE void K(tile_rest)(SUM sum[TILE_ROWS][VECS], const ELEM *queries,
+                             const ELEM *const row[TILE_ROWS], size_t at, size_t n) {
+    ELEM few[TILE_ROWS][UNIT] = {{0}};
+    const ELEM *rest[TILE_ROWS];
+    for (size_t r = 0; r < TILE_ROWS; r++) {
+        memcpy(few[r], row[r] + at, n * sizeof(ELEM));
+        rest[r] = few[r];
+    }
+    K(tile_step)(sum, queries, rest, 0);
 }
 
 static void K(tile)(const vsi_tile_rows *tile, uint32_t *out_keep) {
     const size_t dim = tile->dim, n = tile->n;
     for (size_t i = 0; i < n; i += TILE_ROWS) {
-        const float *row[TILE_ROWS];
-        VEC dot[TILE_ROWS][VECS];
+        const ELEM *queries = tile->queries, *row[TILE_ROWS];
+        SUM sum[TILE_ROWS][VECS];
+        size_t j = 0;
         VSI_UNROLL
         for (size_t r = 0; r < TILE_ROWS; r++) {
-            row[r] = tile->rows + (i + r < n ? i + r : n - 1) * dim;
+            const size_t at = i + r < n ? i + r : n - 1;
+            row[r] = (const ELEM *)tile->rows + at * dim;
             VSI_UNROLL
             for (int v = 0; v < VECS; v++)
-                dot[r][v] = BROADCAST(0);
+                sum[r][v] = START(tile, at);
         }
-        for (size_t j = 0; j < dim; j++) {
-            VEC x[VECS];
-            VSI_UNROLL
-            for (int v = 0; v < VECS; v++)
-                x[v] = LOAD(tile->queries + j * VSI_TILE_QUERIES + v * LANES);
-            VSI_UNROLL
-            for (size_t r = 0; r < TILE_ROWS; r++) {
-                VEC y = BROADCAST(row[r][j]);
-                VSI_UNROLL
-                for (int v = 0; v < VECS; v++)
-                    dot[r][v] = FMA(x[v], y, dot[r][v]);
-            }
-        }
+        for (; j + UNIT <= dim; j += UNIT, queries += UNIT * VSI_TILE_QUERIES)
+            K(tile_step)(sum, queries, row, j);
+        if (UNIT > 1 && j < dim)
+            K(tile_rest)(sum, queries, row, j, dim - j);
         for (size_t r = 0; r < TILE_ROWS && i + r < n; r++)
-            K(tile_keep)(tile, i + r, dot[r], out_keep + i + r);
+            out_keep[i + r] = KEEP(tile, i + r, sum[r]);
     }
 }
 
 #undef K
+#undef ELEM
+#undef UNIT
 #undef TILE_ROWS
 #undef VECS
-#undef VEC
 #undef LANES
+#undef SUM
+#undef START
+#undef QUERIES
 #undef LOAD
+#undef ROW
 #undef BROADCAST
-#undef FMA
-#undef ADD
-#undef NOT_BELOW
+#undef STEP
+#undef KEEP
 
 /* ---- rows that are beyond a limit ------------------------------------------------------------ */
 
@@ -10457,7 +10762,8 @@ static size_t above_neon(const float *x, size_t n, float level) {
     return i;
 }
 
-#define NEON_TABLE(title, titles, integer)                                                         \
+/* Forms of tiles for bytes come last. */
+#define NEON_TABLE(title, titles, integer, ...)                                                    \
     {                                                                                              \
         .name = title, .names = titles,                                                            \
         .rows = {[VS_F32] = VSI_KERNELS_OF_NUMBERS(rows, f32_neon),                                \
@@ -10476,11 +10782,13 @@ static size_t above_neon(const float *x, size_t n, float level) {
                   [VS_BF16] = widen_bf16_neon,                                                     \
                   [VS_U8] = widen_u8_neon,                                                         \
                   [VS_I8] = widen_i8_neon},                                                        \
-        .tile = tile_neon, .beyond = VSI_KERNELS_BEYOND(neon), .above = above_neon,                \
+        .tile = {[VS_F32] = {tile_f32_neon, 1, false}, __VA_ARGS__},                               \
+        .beyond = VSI_KERNELS_BEYOND(neon), .above = above_neon,                                   \
     }
 
 VSI_FN const vsi_kernels *vsi_kernels_neon(void) {
-    static const vsi_kernels table = NEON_TABLE("neon", "neon scalar", neon);
+    static const vsi_kernels table =
+        NEON_TABLE("neon", "neon scalar", neon, [VS_U8] = {NULL, 0, false});
     return &table;
 }
 
@@ -10955,17 +11263,296 @@ KERNEL_METRIC(l1, VS_L1)
 #undef SUM4_SIGNED
 #undef BITS
 
+VSI_INLINE uint8x16_t broadcast_four_bytes_dotprod(const uint8_t *p) {
+    uint32_t four;
+    memcpy(&four, p, 4);
+    return vreinterpretq_u8_u32(vdupq_n_u32(four));
+}
+
+/* By exact inner products of a row with all queries. */
+VSI_INLINE uint32_t tile_keep_dotprod(const vsi_tile_rows *tile, size_t row,
+                                      const uint32x4_t sum[8], bool is_signed) {
+    float32x4_t dot[8];
+    VSI_UNROLL
+    for (int v = 0; v < 8; v++)
+        dot[v] = is_signed ? vcvtq_f32_s32(vreinterpretq_s32_u32(sum[v])) : vcvtq_f32_u32(sum[v]);
+    return tile_keep_neon(tile, row, dot);
+}
+
+#define K(name)                 name##_u8_dotprod
+#define ELEM                    uint8_t
+#define UNIT                    4
+#define TILE_ROWS               2
+#define VECS                    8
+#define LANES                   4
+#define SUM                     uint32x4_t
+#define START(tile, r)          vdupq_n_u32(0)
+#define QUERIES                 uint8x16_t
+#define LOAD(p)                 vld1q_u8(p)
+#define ROW                     uint8x16_t
+#define BROADCAST(p)            broadcast_four_bytes_dotprod(p)
+#define STEP(sum, queries, row) step_dot_u8_dotprod(sum, queries, row)
+#define KEEP(tile, r, sum)      tile_keep_dotprod(tile, r, sum, false)
+/* ---- math/kernels_tile.inc ---------------------------------------------------------------------------------- */
+/* kernels_tile.inc - rows against VSI_TILE_QUERIES queries at once, TILE_ROWS rows in registers: each unit of a row meets
+ * that of all queries. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                    the name of a function for this set and type
+ *   ELEM, UNIT                 elements, and how many of them a row gives at a time
+ *   TILE_ROWS, VECS            rows, and vectors of LANES queries: together they must fit the registers
+ *   SUM, START(tile, r)        LANES sums, and what those of row r begin with
+ *   QUERIES, LOAD(p)           units of LANES queries
+ *   ROW, BROADCAST(p)          a unit of a row, beside each of them
+ *   STEP(sum, queries, row)    adds their products
+ *   KEEP(tile, r, sums)        the bits of row r */
+
+VSI_INLINE void K(tile_step)(SUM sum[TILE_ROWS][VECS], const ELEM *queries,
+                             const ELEM *const row[TILE_ROWS], size_t at) {
+    QUERIES x[VECS];
+    VSI_UNROLL
+    for (int v = 0; v < VECS; v++)
+        x[v] = LOAD(queries + v * LANES * UNIT);
+    VSI_UNROLL
+    for (size_t r = 0; r < TILE_ROWS; r++) {
+        ROW y = BROADCAST(row[r] + at);
+        VSI_UNROLL
+        for (int v = 0; v < VECS; v++)
+            sum[r][v] = STEP(sum[r][v], x[v], y);
+    }
+}
+
+/* What is left of rows behind their last whole unit, with zeros behind it. */
+VSI_INLINE void K(tile_rest)(SUM sum[TILE_ROWS][VECS], const ELEM *queries,
+                             const ELEM *const row[TILE_ROWS], size_t at, size_t n) {
+    ELEM few[TILE_ROWS][UNIT] = {{0}};
+    const ELEM *rest[TILE_ROWS];
+    for (size_t r = 0; r < TILE_ROWS; r++) {
+        memcpy(few[r], row[r] + at, n * sizeof(ELEM));
+        rest[r] = few[r];
+    }
+    K(tile_step)(sum, queries, rest, 0);
+}
+
+static void K(tile)(const vsi_tile_rows *tile, uint32_t *out_keep) {
+    const size_t dim = tile->dim, n = tile->n;
+    for (size_t i = 0; i < n; i += TILE_ROWS) {
+        const ELEM *queries = tile->queries, *row[TILE_ROWS];
+        SUM sum[TILE_ROWS][VECS];
+        size_t j = 0;
+        VSI_UNROLL
+        for (size_t r = 0; r < TILE_ROWS; r++) {
+            const size_t at = i + r < n ? i + r : n - 1;
+            row[r] = (const ELEM *)tile->rows + at * dim;
+            VSI_UNROLL
+            for (int v = 0; v < VECS; v++)
+                sum[r][v] = START(tile, at);
+        }
+        for (; j + UNIT <= dim; j += UNIT, queries += UNIT * VSI_TILE_QUERIES)
+            K(tile_step)(sum, queries, row, j);
+        if (UNIT > 1 && j < dim)
+            K(tile_rest)(sum, queries, row, j, dim - j);
+        for (size_t r = 0; r < TILE_ROWS && i + r < n; r++)
+            out_keep[i + r] = KEEP(tile, i + r, sum[r]);
+    }
+}
+
+#undef K
+#undef ELEM
+#undef UNIT
+#undef TILE_ROWS
+#undef VECS
+#undef LANES
+#undef SUM
+#undef START
+#undef QUERIES
+#undef LOAD
+#undef ROW
+#undef BROADCAST
+#undef STEP
+#undef KEEP
+
+#define K(name)                 name##_i8_dotprod
+#define ELEM                    uint8_t
+#define UNIT                    4
+#define TILE_ROWS               2
+#define VECS                    8
+#define LANES                   4
+#define SUM                     uint32x4_t
+#define START(tile, r)          vdupq_n_u32(0)
+#define QUERIES                 uint8x16_t
+#define LOAD(p)                 vld1q_u8(p)
+#define ROW                     uint8x16_t
+#define BROADCAST(p)            broadcast_four_bytes_dotprod(p)
+#define STEP(sum, queries, row) step_dot_i8_dotprod(sum, queries, row)
+#define KEEP(tile, r, sum)      tile_keep_dotprod(tile, r, sum, true)
+/* ---- math/kernels_tile.inc ---------------------------------------------------------------------------------- */
+/* kernels_tile.inc - rows against VSI_TILE_QUERIES queries at once, TILE_ROWS rows in registers: each unit of a row meets
+ * that of all queries. Defined by who includes it, and undefined here:
+ *
+ *   K(name)                    the name of a function for this set and type
+ *   ELEM, UNIT                 elements, and how many of them a row gives at a time
+ *   TILE_ROWS, VECS            rows, and vectors of LANES queries: together they must fit the registers
+ *   SUM, START(tile, r)        LANES sums, and what those of row r begin with
+ *   QUERIES, LOAD(p)           units of LANES queries
+ *   ROW, BROADCAST(p)          a unit of a row, beside each of them
+ *   STEP(sum, queries, row)    adds their products
+ *   KEEP(tile, r, sums)        the bits of row r */
+
+VSI_INLINE void K(tile_step)(SUM sum[TILE_ROWS][VECS], const ELEM *queries,
+                             const ELEM *const row[TILE_ROWS], size_t at) {
+    QUERIES x[VECS];
+    VSI_UNROLL
+    for (int v = 0; v < VECS; v++)
+        x[v] = LOAD(queries + v * LANES * UNIT);
+    VSI_UNROLL
+    for (size_t r = 0; r < TILE_ROWS; r++) {
+        ROW y = BROADCAST(row[r] + at);
+        VSI_UNROLL
+        for (int v = 0; v < VECS; v++)
+            sum[r][v] = STEP(sum[r][v], x[v], y);
+    }
+}
+
+/* What is left of rows behind their last whole unit, with zeros behind it. */
+VSI_INLINE void K(tile_rest)(SUM sum[TILE_ROWS][VECS], const ELEM *queries,
+                             const ELEM *const row[TILE_ROWS], size_t at, size_t n) {
+    ELEM few[TILE_ROWS][UNIT] = {{0}};
+    const ELEM *rest[TILE_ROWS];
+    for (size_t r = 0; r < TILE_ROWS; r++) {
+        memcpy(few[r], row[r] + at, n * sizeof(ELEM));
+        rest[r] = few[r];
+    }
+    K(tile_step)(sum, queries, rest, 0);
+}
+
+static void K(tile)(const vsi_tile_rows *tile, uint32_t *out_keep) {
+    const size_t dim = tile->dim, n = tile->n;
+    for (size_t i = 0; i < n; i += TILE_ROWS) {
+        const ELEM *queries = tile->queries, *row[TILE_ROWS];
+        SUM sum[TILE_ROWS][VECS];
+        size_t j = 0;
+        VSI_UNROLL
+        for (size_t r = 0; r < TILE_ROWS; r++) {
+            const size_t at = i + r < n ? i + r : n - 1;
+            row[r] = (const ELEM *)tile->rows + at * dim;
+            VSI_UNROLL
+            for (int v = 0; v < VECS; v++)
+                sum[r][v] = START(tile, at);
+        }
+        for (; j + UNIT <= dim; j += UNIT, queries += UNIT * VSI_TILE_QUERIES)
+            K(tile_step)(sum, queries, row, j);
+        if (UNIT > 1 && j < dim)
+            K(tile_rest)(sum, queries, row, j, dim - j);
+        for (size_t r = 0; r < TILE_ROWS && i + r < n; r++)
+            out_keep[i + r] = KEEP(tile, i + r, sum[r]);
+    }
+}
+
+#undef K
+#undef ELEM
+#undef UNIT
+#undef TILE_ROWS
+#undef VECS
+#undef LANES
+#undef SUM
+#undef START
+#undef QUERIES
+#undef LOAD
+#undef ROW
+#undef BROADCAST
+#undef STEP
+#undef KEEP
+
 VSI_TARGET_END
 
 VSI_FN const vsi_kernels *vsi_kernels_neon_dotprod(void) {
+    static const vsi_kernels table = NEON_TABLE(
+        "neon-dotprod", "neon-dotprod neon scalar",
+        dotprod, [VS_U8] = {tile_u8_dotprod, 4, false}, [VS_I8] = {tile_i8_dotprod, 4, false});
+    return &table;
+}
+
+/* ---- products of matrices of bytes ---------------------------------------------------------- */
+
+VSI_TARGET_BEGIN(VSI_TARGET_I8MM)
+
+/* Adds the products of eight bytes of two rows with those of two queries: a row's two beside each other. */
+VSI_INLINE uint32x4_t step_pair_i8mm(uint32x4_t sum, uint8x16_t rows, uint8x16_t queries,
+                                     bool is_signed) {
+    if (!is_signed)
+        return vmmlaq_u32(sum, rows, queries);
+    return vreinterpretq_u32_s32(vmmlaq_s32(vreinterpretq_s32_u32(sum), vreinterpretq_s8_u8(rows),
+                                            vreinterpretq_s8_u8(queries)));
+}
+
+VSI_INLINE void tile_step_i8mm(uint32x4_t sum[16], const uint8_t *queries, const uint8_t *row,
+                               const uint8_t *next, bool is_signed) {
+    const uint8x16_t rows = vcombine_u8(vld1_u8(row), vld1_u8(next));
+    VSI_UNROLL
+    for (int v = 0; v < 16; v++)
+        sum[v] = step_pair_i8mm(sum[v], rows, vld1q_u8(queries + 16 * v), is_signed);
+}
+
+/* The sums of the first or the second row in the order of queries. */
+VSI_INLINE uint32_t tile_keep_i8mm(const vsi_tile_rows *tile, size_t row, const uint32x4_t sum[16],
+                                   bool is_second, bool is_signed) {
+    uint32x4_t own[8];
+    VSI_UNROLL
+    for (int v = 0; v < 8; v++) {
+        uint64x2_t a = vreinterpretq_u64_u32(sum[2 * v]), b = vreinterpretq_u64_u32(sum[2 * v + 1]);
+        own[v] = vreinterpretq_u32_u64(is_second ? vzip2q_u64(a, b) : vzip1q_u64(a, b));
+    }
+    return tile_keep_dotprod(tile, row, own, is_signed);
+}
+
+VSI_INLINE void tile_i8mm(const vsi_tile_rows *tile, uint32_t *out_keep, bool is_signed) {
+    const size_t dim = tile->dim, n = tile->n;
+    for (size_t i = 0; i < n; i += 2) {
+        const uint8_t *queries = tile->queries, *row = (const uint8_t *)tile->rows + i * dim;
+        const uint8_t *next = i + 1 < n ? row + dim : row;
+        uint32x4_t sum[16];
+        size_t j = 0;
+        VSI_UNROLL
+        for (int v = 0; v < 16; v++)
+            sum[v] = vdupq_n_u32(0);
+        for (; j + 8 <= dim; j += 8, queries += 8 * VSI_TILE_QUERIES)
+            tile_step_i8mm(sum, queries, row + j, next + j, is_signed);
+        if (j < dim) {
+            uint8_t few[2][8] = {{0}};
+            memcpy(few[0], row + j, dim - j);
+            memcpy(few[1], next + j, dim - j);
+            tile_step_i8mm(sum, queries, few[0], few[1], is_signed);
+        }
+        out_keep[i] = tile_keep_i8mm(tile, i, sum, false, is_signed);
+        if (i + 1 < n)
+            out_keep[i + 1] = tile_keep_i8mm(tile, i + 1, sum, true, is_signed);
+    }
+}
+
+static void tile_u8_i8mm(const vsi_tile_rows *tile, uint32_t *out_keep) {
+    tile_i8mm(tile, out_keep, false);
+}
+
+static void tile_i8_i8mm(const vsi_tile_rows *tile, uint32_t *out_keep) {
+    tile_i8mm(tile, out_keep, true);
+}
+
+VSI_TARGET_END
+
+VSI_FN const vsi_kernels *vsi_kernels_neon_i8mm(void) {
     static const vsi_kernels table =
-        NEON_TABLE("neon-dotprod", "neon-dotprod neon scalar", dotprod);
+        NEON_TABLE("neon-i8mm", "neon-i8mm neon-dotprod neon scalar",
+                   dotprod, [VS_U8] = {tile_u8_i8mm, 8, false}, [VS_I8] = {tile_i8_i8mm, 8, false});
     return &table;
 }
 
 #else
 
 VSI_FN const vsi_kernels *vsi_kernels_neon_dotprod(void) {
+    return NULL;
+}
+
+VSI_FN const vsi_kernels *vsi_kernels_neon_i8mm(void) {
     return NULL;
 }
 
@@ -10998,7 +11585,7 @@ VSI_FN vsi_gather_kernel *vsi_kernels_find_gather(const vsi_kernels *kernels, in
 /* uses math/kernels_neon.h */
 /* uses math/kernels_scalar.h */
 
-enum { DISPATCH_TABLES = 3 };
+enum { DISPATCH_TABLES = 4 };
 
 #if defined(VSI_X86) && defined(__GNUC__)
 
@@ -11063,8 +11650,21 @@ static bool dispatch_has_dotprod(void) {
 #endif
 }
 
+static bool dispatch_has_i8mm(void) {
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+    return true;
+#elif defined(__linux__)
+    enum { DISPATCH_HWCAP2_I8MM = 1 << 13 };
+    return getauxval(AT_HWCAP2) & DISPATCH_HWCAP2_I8MM;
+#else
+    return false;
+#endif
+}
+
 static size_t dispatch_collect(const vsi_kernels **out) {
     size_t n = 0;
+    if (dispatch_has_dotprod() && dispatch_has_i8mm() && vsi_kernels_neon_i8mm())
+        out[n++] = vsi_kernels_neon_i8mm();
     if (dispatch_has_dotprod() && vsi_kernels_neon_dotprod())
         out[n++] = vsi_kernels_neon_dotprod();
     out[n++] = vsi_kernels_neon();
@@ -12735,12 +13335,21 @@ VSI_FN const vsi_codes *vsi_codes_choose(const char *name);
 /* uses math/codes_scalar.h */
 /* uses math/dispatch.h */
 
+/* Whether names, separated by spaces, have this one. */
+static bool codes_have(const char *names, const char *name) {
+    const size_t n = strlen(name);
+    for (const char *at = names; at; at = strchr(at, ' '), at += at != NULL)
+        if (!strncmp(at, name, n) && (at[n] == ' ' || !at[n]))
+            return true;
+    return false;
+}
+
 VSI_FN const vsi_codes *vsi_codes_choose(const char *name) {
     const vsi_kernels *kernels = vsi_kernels_choose(name);
     const vsi_codes *tables[] = {vsi_codes_avx512(), vsi_codes_avx2(), vsi_codes_neon_dotprod(),
                                  vsi_codes_neon(), vsi_codes_scalar()};
     for (size_t i = 0; kernels && i < sizeof tables / sizeof tables[0]; i++)
-        if (tables[i] && !strcmp(tables[i]->name, kernels->name))
+        if (tables[i] && codes_have(kernels->names, tables[i]->name))
             return tables[i];
     return NULL;
 }
@@ -28022,9 +28631,9 @@ VSI_FN void vsi_score_rows(const vsi_score *score, const uint8_t *rows, size_t n
             out[i] = vsi_score_row(score, rows + i * score->field->vector_bytes);
 }
 /* ---- query/tile.h ---------------------------------------------------------------------------------- */
-/* tile.h - which rows may be near which of many queries: inner products in single precision, of all queries while a tile of rows
- * is in the cache, and a bound on what rounding can have done to them. Nothing that is near enough is left out;
- * what is kept is for query/score to decide. */
+/* tile.h - which rows may be near which of many queries: inner products of all queries while a tile of rows is in the cache, in single
+ * precision or, of bytes where the set of kernels has that, exact ones, and a bound on what rounding can have done to
+ * them. Nothing that is near enough is left out; what is kept is for query/score to decide. */
 #ifndef VSI_TILE_H
 #define VSI_TILE_H
 
@@ -28035,7 +28644,7 @@ enum { VSI_TILE_ROWS_MAX = 128 };
 
 /* Some of the queries. */
 typedef struct vsi_tile_group {
-    float *queries; /* [dim][VSI_TILE_QUERIES] */
+    void *queries; /* packed as the form says */
     float slope[VSI_TILE_QUERIES], level[VSI_TILE_QUERIES];
     double norm[VSI_TILE_QUERIES], size[VSI_TILE_QUERIES]; /* squared, and its root from above */
 } vsi_tile_group;
@@ -28043,18 +28652,23 @@ typedef struct vsi_tile_group {
 typedef struct vsi_tile {
     const vsi_kernels *kernels;
     const vsi_field *field;
+    const vsi_tile_form *form;
+    bool is_widened; /* rows, and queries, to single precision */
     size_t rows_max;
     vsi_tile_group *
         group; /* of VSI_TILE_QUERIES queries each, the last one's lanes without a query are zero */
-    float *wide; /* [rows_max][dim] rows of another type than f32 */
+    float *wide;   /* [rows_max][dim] what is widened */
+    uint8_t *ones; /* [dim] where rows are bytes */
     vsi_tile_rows rows;
+    double sum[VSI_TILE_ROWS_MAX], square[VSI_TILE_ROWS_MAX]; /* of rows of bytes */
+    uint32_t start[VSI_TILE_ROWS_MAX];
     float norm[VSI_TILE_ROWS_MAX], term[VSI_TILE_ROWS_MAX];
 } vsi_tile;
 
 /* Whether a tile is worth it for so many queries of a field. */
-VSI_FN bool vsi_tile_fits(const vsi_field *field, size_t count);
+VSI_FN bool vsi_tile_fits(const vsi_kernels *kernels, const vsi_field *field, size_t count);
 /* Memory that it takes. */
-VSI_FN size_t vsi_tile_bytes(const vsi_field *field, size_t count);
+VSI_FN size_t vsi_tile_bytes(const vsi_kernels *kernels, const vsi_field *field, size_t count);
 
 /* queries [count], each in the field's type; memory is aligned for anything and outlives the tile. */
 VSI_FN void vsi_tile_begin(vsi_tile *tile, const vsi_kernels *kernels, const vsi_field *field,
@@ -28091,10 +28705,21 @@ enum { TILE_BYTES = 256 << 10, TILE_ROWS_MIN = 8 };
 
 static const double tile_v = 0x1p-24, tile_c = 300 * 0x1p-24;
 
-/* A group costs the same however many of its lanes have a query, and rows of other types are widened for it. From how many
+/* How rows of a field are taken: as they are, or widened. */
+static const vsi_tile_form *tile_form(const vsi_kernels *kernels, const vsi_field *field) {
+    const vsi_tile_form *own = &kernels->tile[field->type];
+    return own->kernel ? own : &kernels->tile[VS_F32];
+}
+
+static bool tile_widens(const vsi_kernels *kernels, const vsi_field *field) {
+    return !kernels->tile[field->type].kernel;
+}
+
+/* A group costs the same however many of its lanes have a query, and so does widening rows for it. From how many
  * queries on it is faster than one after the other (bench/RESULTS.md); 0: there is none for the type. */
-static size_t tile_queries_min(int type) {
-    switch (type) {
+static size_t tile_queries_min(const vsi_kernels *kernels, const vsi_field *field) {
+    const bool widens = tile_widens(kernels, field);
+    switch (field->type) {
     case VS_F32:
         return 12;
     case VS_F16:
@@ -28102,14 +28727,14 @@ static size_t tile_queries_min(int type) {
         return 16;
     case VS_U8:
     case VS_I8:
-        return 32;
+        return widens ? 32 : 8;
     default:
         return 0;
     }
 }
 
-VSI_FN bool vsi_tile_fits(const vsi_field *field, size_t count) {
-    const size_t least = tile_queries_min(field->type);
+VSI_FN bool vsi_tile_fits(const vsi_kernels *kernels, const vsi_field *field, size_t count) {
+    const size_t least = tile_queries_min(kernels, field);
     return least && count >= least && field->metric != VS_L1;
 }
 
@@ -28117,55 +28742,107 @@ static size_t tile_groups(size_t count) {
     return (count + VSI_TILE_QUERIES - 1) / VSI_TILE_QUERIES;
 }
 
-static size_t tile_rows(const vsi_field *field) {
-    size_t n = TILE_BYTES / (4 * (size_t)field->dim);
+static size_t tile_element_bytes(const vsi_kernels *kernels, const vsi_field *field) {
+    return tile_widens(kernels, field) ? sizeof(float) : field->element_bytes;
+}
+
+static size_t tile_rows(const vsi_kernels *kernels, const vsi_field *field) {
+    size_t n = TILE_BYTES / (tile_element_bytes(kernels, field) * field->dim);
     return n < TILE_ROWS_MIN ? TILE_ROWS_MIN : n < VSI_TILE_ROWS_MAX ? n : VSI_TILE_ROWS_MAX;
 }
 
-VSI_FN size_t vsi_tile_bytes(const vsi_field *field, size_t count) {
-    size_t dim = field->dim;
-    return tile_groups(count) * (sizeof(vsi_tile_group) + dim * VSI_TILE_QUERIES * sizeof(float)) +
-           (tile_rows(field) * dim + VSI_WIDEN_PAD) * sizeof(float);
+/* The queries of a group, to the end of the last unit. */
+static size_t tile_queries_bytes(const vsi_kernels *kernels, const vsi_field *field) {
+    const size_t unit = tile_form(kernels, field)->unit;
+    return (field->dim + unit - 1) / unit * unit * VSI_TILE_QUERIES *
+           tile_element_bytes(kernels, field);
+}
+
+VSI_FN size_t vsi_tile_bytes(const vsi_kernels *kernels, const vsi_field *field, size_t count) {
+    const size_t rows =
+        tile_widens(kernels, field)
+            ? (tile_rows(kernels, field) * field->dim + VSI_WIDEN_PAD) * sizeof(float)
+            : field->dim;
+    return tile_groups(count) * (sizeof(vsi_tile_group) + tile_queries_bytes(kernels, field)) +
+           rows;
 }
 
 VSI_FN void vsi_tile_begin(vsi_tile *tile, const vsi_kernels *kernels, const vsi_field *field,
                            size_t count, void *memory) {
-    const size_t groups = tile_groups(count), lanes = (size_t)field->dim * VSI_TILE_QUERIES;
-    memset(memory, 0, vsi_tile_bytes(field, count));
-    *tile = (vsi_tile){
-        .kernels = kernels, .field = field, .rows_max = tile_rows(field), .group = memory};
-    float *floats = (float *)(void *)(tile->group + groups);
-    for (size_t i = 0; i < groups; i++, floats += lanes)
-        tile->group[i].queries = floats;
-    tile->wide = floats;
+    const size_t groups = tile_groups(count);
+    memset(memory, 0, vsi_tile_bytes(kernels, field, count));
+    *tile = (vsi_tile){.kernels = kernels,
+                       .field = field,
+                       .form = tile_form(kernels, field),
+                       .is_widened = tile_widens(kernels, field),
+                       .rows_max = tile_rows(kernels, field),
+                       .group = memory};
+    uint8_t *rest = (uint8_t *)(tile->group + groups);
+    for (size_t i = 0; i < groups; i++, rest += tile_queries_bytes(kernels, field))
+        tile->group[i].queries = rest;
+    tile->wide = (float *)(void *)rest;
+    if (!tile->is_widened && field->element_bytes == 1)
+        memset(tile->ones = rest, 1, field->dim);
     tile->rows.dim = field->dim;
+    tile->rows.start = tile->start;
     tile->rows.norm = tile->norm;
     tile->rows.term = tile->term;
 }
 
-/* The squared norm of a vector in single precision. */
-static double tile_norm(const vsi_tile *tile, const float *vector) {
-    double norm = 0, unused = 0;
-    vsi_kernels_find(tile->kernels, VS_F32, VS_IP)(vector, vector, tile->field->dim, 1, &norm,
-                                                   &unused);
-    return norm;
+/* ---- norms ---------------------------------------------------------------------------------- */
+
+/* Sums and squared norms of n vectors of bytes, at most VSI_TILE_ROWS_MAX; both are exact. */
+static void tile_sums(vsi_tile *tile, const uint8_t *vectors, size_t n) {
+    vsi_kernels_find(tile->kernels, tile->field->type,
+                     VS_COSINE)(tile->ones, vectors, tile->field->dim, n, tile->sum, tile->square);
+}
+
+/* Squared norms of n vectors in single precision. */
+static void tile_squares(vsi_tile *tile, const float *vectors, size_t n) {
+    const size_t dim = tile->field->dim;
+    for (size_t i = 0; i < n; i++)
+        vsi_kernels_find(tile->kernels, VS_F32, VS_IP)(vectors + i * dim, vectors + i * dim, dim, 1,
+                                                       &tile->square[i], &tile->sum[i]);
 }
 
 static bool tile_is_tame(double norm) {
     return norm > 1e-30 && norm < 1e30;
 }
 
-VSI_FN void vsi_tile_add(vsi_tile *tile, size_t query, const void *vector) {
-    vsi_tile_group *group = &tile->group[query / VSI_TILE_QUERIES];
-    const size_t lane = query % VSI_TILE_QUERIES;
+/* ---- queries -------------------------------------------------------------------------------- */
+
+/* Where the element of a query in some lane of a group is among all. */
+static size_t tile_place(const vsi_tile *tile, size_t lane, size_t element) {
+    const size_t unit = tile->form->unit;
+    return (element / unit * VSI_TILE_QUERIES + lane) * unit + element % unit;
+}
+
+static void tile_add_floats(vsi_tile *tile, float *queries, size_t lane, const void *vector) {
     const float *wide = vector;
-    if (tile->field->type != VS_F32) {
+    if (tile->is_widened) {
         tile->kernels->widen[tile->field->type](tile->wide, vector, tile->field->dim);
         wide = tile->wide;
     }
     for (size_t j = 0; j < tile->field->dim; j++)
-        group->queries[j * VSI_TILE_QUERIES + lane] = wide[j];
-    group->norm[lane] = tile_norm(tile, wide);
+        queries[tile_place(tile, lane, j)] = wide[j];
+    tile_squares(tile, wide, 1);
+}
+
+static void tile_add_bytes(vsi_tile *tile, uint8_t *queries, size_t lane, const uint8_t *vector) {
+    const uint8_t shift = tile->form->is_shifted ? 128 : 0;
+    for (size_t j = 0; j < tile->field->dim; j++)
+        queries[tile_place(tile, lane, j)] = vector[j] ^ shift;
+    tile_sums(tile, vector, 1);
+}
+
+VSI_FN void vsi_tile_add(vsi_tile *tile, size_t query, const void *vector) {
+    vsi_tile_group *group = &tile->group[query / VSI_TILE_QUERIES];
+    const size_t lane = query % VSI_TILE_QUERIES;
+    if (tile->ones)
+        tile_add_bytes(tile, group->queries, lane, vector);
+    else
+        tile_add_floats(tile, group->queries, lane, vector);
+    group->norm[lane] = tile->square[0];
     group->size[lane] = sqrt(group->norm[lane]) * (1 + tile_c);
     vsi_tile_limit(tile, query, INFINITY);
 }
@@ -28196,17 +28873,29 @@ VSI_FN void vsi_tile_limit(vsi_tile *tile, size_t query, double distance) {
     group->slope[lane] = (float)(slack * size);
 }
 
+/* What inner products with rows of bytes begin with. */
+static void tile_starts(vsi_tile *tile, size_t n) {
+    const double factor = !tile->form->is_shifted ? 0 : tile->field->type == VS_U8 ? 128 : -128;
+    for (size_t i = 0; i < n; i++)
+        tile->start[i] = (uint32_t)(int64_t)(factor * tile->sum[i]);
+}
+
 VSI_FN void vsi_tile_take(vsi_tile *tile, const void *rows, size_t n) {
-    const size_t dim = tile->field->dim;
     tile->rows.n = n;
     tile->rows.rows = rows;
-    if (tile->field->type != VS_F32) {
-        tile->kernels->widen[tile->field->type](tile->wide, rows, n * dim);
+    if (tile->is_widened) {
+        tile->kernels->widen[tile->field->type](tile->wide, rows, n * tile->field->dim);
         tile->rows.rows = tile->wide;
     }
+    if (tile->ones) {
+        tile_sums(tile, rows, n);
+        tile_starts(tile, n);
+    } else {
+        tile_squares(tile, tile->rows.rows, n);
+    }
     for (size_t i = 0; i < n; i++) {
-        double norm = tile_norm(tile, tile->rows.rows + i * dim);
-        bool is_tame = tile_is_tame(norm);
+        const double norm = tile->square[i];
+        const bool is_tame = tile_is_tame(norm);
         double term = tile->field->metric == VS_L2 ? norm / 2 - 3 * tile_c * norm : 0;
         tile->norm[i] = is_tame ? (float)(sqrt(norm) * (1 + tile_c)) : 0;
         tile->term[i] = is_tame ? tile_below(term) : -INFINITY;
@@ -28218,7 +28907,7 @@ VSI_FN void vsi_tile_keep(const vsi_tile *tile, size_t group, uint32_t *out_keep
     rows.queries = tile->group[group].queries;
     rows.slope = tile->group[group].slope;
     rows.level = tile->group[group].level;
-    tile->kernels->tile(&rows, out_keep);
+    tile->form->kernel(&rows, out_keep);
 }
 /* ---- query/sieve.h ---------------------------------------------------------------------------------- */
 /* sieve.h - which rows may be near a query, by bounds from their codes: nothing that is near enough is left out, and what is kept
@@ -28360,7 +29049,7 @@ typedef struct vsi_exact_query {
 
 /* Memory that a scan of a field for so many queries uses. With codes that another thread makes meanwhile it could use more, and does
  * without. */
-VSI_FN size_t vsi_exact_bytes(const vsi_coll *coll, uint32_t field, size_t count);
+VSI_FN size_t vsi_exact_bytes(const vsi_coll *coll, const vsi_exact_ask *ask, size_t count);
 
 /* Offers every record of coll that has the field's vector to the queries' topks, and sorts these; each row is read once for
  * all of them. stay is the caller's, who holds nothing else by
@@ -28765,12 +29454,14 @@ static size_t exact_score_bytes(const vsi_field *field, size_t count) {
     return count * vsi_whole_lines(vsi_score_bytes(field));
 }
 
-VSI_FN size_t vsi_exact_bytes(const vsi_coll *coll, uint32_t at, size_t count) {
-    const vsi_field *field = &coll->desc->field[at];
+VSI_FN size_t vsi_exact_bytes(const vsi_coll *coll, const vsi_exact_ask *ask, size_t count) {
+    const vsi_field *field = &coll->desc->field[ask->field];
     const size_t bytes = exact_score_bytes(field, count);
-    if (exact_sifts(coll, at, count))
+    if (exact_sifts(coll, ask->field, count))
         return bytes + vsi_sieve_bytes(field, count);
-    return bytes + (vsi_tile_fits(field, count) ? vsi_tile_bytes(field, count) : 0);
+    if (vsi_tile_fits(ask->kernels, field, count))
+        return bytes + vsi_tile_bytes(ask->kernels, field, count);
+    return bytes;
 }
 
 /* Chooses what says which rows need not be scored. */
@@ -28785,7 +29476,8 @@ static void exact_choose(exact_scan *scan, vsi_sieve *sieve, vsi_tile *tile) {
         scan->sieve = sieve;
         scan->tile_rows = exact_tile_rows(EXACT_TILE_VECTOR_BYTES, field->vector_bytes);
         vsi_sieve_begin(sieve, ask->kernels, scan->coll, ask->field, count, memory);
-    } else if (vsi_tile_fits(field, count) && bytes >= vsi_tile_bytes(field, count)) {
+    } else if (vsi_tile_fits(ask->kernels, field, count) &&
+               bytes >= vsi_tile_bytes(ask->kernels, field, count)) {
         scan->tile = tile;
         vsi_tile_begin(tile, ask->kernels, field, count, memory);
         scan->tile_rows = tile->rows_max;
@@ -28918,7 +29610,8 @@ static vs_status nearest_fill(vsi_err *err, vsi_nearest *nearest, const vsi_coll
     vs_hit after = {.distance = nearest->distance};
     /* What the scan wants, behind the query. */
     size_t front = vsi_whole_lines(nearest->query.bytes) - nearest->query.bytes;
-    ask->memory_bytes = vsi_exact_bytes(coll, nearest->field, 1);
+    ask->field = nearest->field;
+    ask->memory_bytes = vsi_exact_bytes(coll, ask, 1);
     if (!vsi_buf_reserve(&nearest->query, front + ask->memory_bytes))
         return vsi_fail_nomem(err, front + ask->memory_bytes);
     ask->memory = nearest->query.data + nearest->query.bytes + front;
@@ -28928,7 +29621,6 @@ static vs_status nearest_fill(vsi_err *err, vsi_nearest *nearest, const vsi_coll
         after.key = *last;
         ask->after = &after;
     }
-    ask->field = nearest->field;
     vsi_watch_count(ask->watch, VSI_EXACT_STEPS, coll->count);
     vs_status st = vsi_exact_scan(err, coll, ask, &query, 1, stay);
     if (st != VS_OK)
@@ -33039,7 +33731,7 @@ static vs_status query_convert(vsi_err *err, const vsi_field *field, const void 
 static vs_status search_reserve(vsi_err *err, search *s) {
     vsi_buf *scratch = &s->r.collection->scratch;
     size_t front = vsi_whole_lines(2 * (size_t)s->field->vector_bytes);
-    s->ask.memory_bytes = vsi_exact_bytes(&s->r.coll, s->ask.field, 1);
+    s->ask.memory_bytes = vsi_exact_bytes(&s->r.coll, &s->ask, 1);
     scratch->bytes = 0;
     if (!vsi_buf_reserve(scratch, front + s->ask.memory_bytes))
         return vsi_fail_nomem(err, front + s->ask.memory_bytes);
@@ -33233,7 +33925,7 @@ static vs_status batch_pass_reserve(vsi_err *err, const search *s, vsi_buf *buf,
     const vsi_field *field = s->field;
     size_t structs = vsi_whole_lines(pass->count * sizeof *pass->queries);
     size_t vectors = vsi_whole_lines(field->vector_bytes) * pass->count;
-    pass->memory_bytes = vsi_exact_bytes(&s->r.coll, s->ask.field, pass->count);
+    pass->memory_bytes = vsi_exact_bytes(&s->r.coll, &s->ask, pass->count);
     size_t bytes = structs + vectors + vsi_whole_lines(field->vector_bytes) + pass->memory_bytes;
     buf->bytes = 0;
     if (!vsi_buf_reserve(buf, bytes))

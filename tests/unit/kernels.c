@@ -700,12 +700,15 @@ VT_TEST(without_avx2_or_what_it_needs_the_scalar_table_serves) {
 
 #elif defined(VSI_NEON)
 
-VT_TEST(neon_is_offered_and_its_dot_products_where_the_machine_has_them) {
+VT_TEST(neon_is_offered_and_its_products_of_bytes_where_the_machine_has_them) {
     const vsi_kernels *best = vsi_kernels_choose(NULL);
     VT_CHECK(vsi_kernels_choose("neon") == vsi_kernels_neon());
-    VT_CHECK(best == vsi_kernels_neon() || best == vsi_kernels_neon_dotprod());
-    VT_STR(vsi_kernels_names(),
-           best == vsi_kernels_neon() ? "neon scalar" : "neon-dotprod neon scalar");
+    VT_CHECK(best == vsi_kernels_neon() || best == vsi_kernels_neon_dotprod() ||
+             best == vsi_kernels_neon_i8mm());
+    VT_STR(vsi_kernels_names(), best == vsi_kernels_neon() ? "neon scalar"
+                                : best == vsi_kernels_neon_dotprod()
+                                    ? "neon-dotprod neon scalar"
+                                    : "neon-i8mm neon-dotprod neon scalar");
 }
 
 #else
@@ -873,6 +876,35 @@ VT_TEST(kernels_find_the_first_row_that_is_not_beyond_to_within_two_vectors) {
             check_beyond(t[i], metric, &rng);
 }
 
+/* What is no number is not above, nor is the level itself. */
+static void check_above(const vsi_kernels *t, const fenced *numbers, vt_rng *rng) {
+    static const float odd[] = {1, 0.5f, -INFINITY, NAN};
+    for (int round = 0; round < 2000; round++) {
+        const size_t n = vt_below(rng, BEYOND_ROWS + 1), odds = vt_below(rng, 3);
+        float *x = (float *)(void *)(numbers->end - n * sizeof(float));
+        size_t first = 0;
+        for (size_t i = 0; i < n; i++)
+            x[i] = vt_below(rng, n) < odds ? odd[vt_below(rng, 4)]
+                   : vt_below(rng, 2)      ? 1.5f
+                                           : INFINITY;
+        while (first < n && x[first] > 1)
+            first++;
+        size_t found = t->above(x, n, 1);
+        VT_CHECK(found <= first);
+        VT_CHECK(found + 16 > first); /* a vector of floats is looked at together */
+    }
+}
+
+VT_TEST(kernels_find_the_first_number_that_is_not_above_to_within_a_vector) {
+    const vsi_kernels *t[TABLES_MAX];
+    size_t count = tables(t);
+    vt_rng rng = {vt_seed()};
+    fenced numbers = fence(BEYOND_ROWS * sizeof(float));
+    for (size_t i = 0; i < count; i++)
+        check_above(t[i], &numbers, &rng);
+    munmap(numbers.map, numbers.map_bytes);
+}
+
 VT_TEST(every_type_has_a_kernel_for_each_metric_that_fits_and_agrees_with_plain_loops) {
     const vsi_kernels *t[TABLES_MAX];
     size_t count = tables(t), checked = 0;
@@ -959,5 +991,88 @@ VT_TEST(sums_of_whole_numbers_stay_exact_at_the_extremes) {
         VT_CHECK(out[0] == -65535.0 * 128 * 127);
         run(t[i], VS_BIT, VS_JACCARD, ones, ones, 65528, 1, out, norm);
         VT_CHECK(out[0] == 65528 && norm[0] == 65528);
+    }
+}
+
+/* ---- tiles of bytes ------------------------------------------------------------------------- */
+
+enum { TILE_ROWS = 19 };
+
+/* Packs queries [VSI_TILE_QUERIES][dim] as a form wants them, with a set's padding. */
+static void pack_bytes(const vsi_tile_form *form, const uint8_t *queries, size_t dim,
+                       uint8_t *out) {
+    memset(out, 0, (dim + form->unit) * VSI_TILE_QUERIES);
+    for (size_t q = 0; q < VSI_TILE_QUERIES; q++)
+        for (size_t j = 0; j < dim; j++)
+            out[(j / form->unit * VSI_TILE_QUERIES + q) * form->unit + j % form->unit] =
+                queries[q * dim + j] ^ (form->is_shifted ? 128 : 0);
+}
+
+static double product_of(int type, const uint8_t *a, const uint8_t *b, size_t dim) {
+    double product = 0;
+    for (size_t j = 0; j < dim; j++)
+        product += type == VS_U8 ? (double)a[j] * b[j] : (double)(int8_t)a[j] * (int8_t)b[j];
+    return product;
+}
+
+/* Levels that are a row's inner products, as single precision has them, or the next number above: kept, and not. */
+static void check_tile_of_bytes(const vsi_kernels *table, int type, size_t dim, size_t n,
+                                const uint8_t *queries, const uint8_t *rows, size_t row) {
+    static uint8_t packed[(DIM_MAX + VSI_TILE_UNIT_MAX) * VSI_TILE_QUERIES];
+    const vsi_tile_form *form = &table->tile[type];
+    float zeros[VSI_TILE_QUERIES] = {0}, level[VSI_TILE_QUERIES], dots[VSI_TILE_QUERIES];
+    uint32_t start[TILE_ROWS] = {0}, keep[TILE_ROWS];
+    pack_bytes(form, queries, dim, packed);
+    for (size_t i = 0; i < n && form->is_shifted; i++)
+        for (size_t j = 0; j < dim; j++)
+            start[i] += type == VS_U8 ? 128u * rows[i * dim + j]
+                                      : 0u - 128u * (uint32_t)(int8_t)rows[i * dim + j];
+    for (size_t q = 0; q < VSI_TILE_QUERIES; q++) {
+        dots[q] = (float)product_of(type, queries + q * dim, rows + row * dim, dim);
+        level[q] = q % 2 ? nextafterf(dots[q], INFINITY) : dots[q];
+    }
+    const vsi_tile_rows tile = {packed, zeros, level, rows, start, zeros, zeros, dim, n};
+    form->kernel(&tile, keep);
+    VT_EQ(keep[row], 0x55555555);
+    for (size_t i = 0; i < n; i++)
+        for (size_t q = 0; q < VSI_TILE_QUERIES; q++) {
+            float dot = (float)product_of(type, queries + q * dim, rows + i * dim, dim);
+            VT_EQ(keep[i] >> q & 1, !(dot < level[q]));
+        }
+}
+
+VT_TEST(tiles_of_bytes_compare_exact_inner_products_and_read_no_byte_too_far) {
+    enum { DIM = 67 };
+    const vsi_kernels *t[TABLES_MAX];
+    size_t count = tables(t);
+    vt_rng rng = {vt_seed()};
+    fenced queries = fence(DIM * VSI_TILE_QUERIES), rows = fence(DIM * TILE_ROWS);
+    for (uint8_t *p = queries.begin; p < queries.end; p++)
+        *p = (uint8_t)vt_below(&rng, 256);
+    for (uint8_t *p = rows.begin; p < rows.end; p++)
+        *p = (uint8_t)vt_below(&rng, 256);
+    for (size_t k = 0; k < count * 2; k++)
+        for (size_t dim = 1; dim <= DIM && t[k / 2]->tile[k % 2 ? VS_I8 : VS_U8].kernel; dim++) {
+            const size_t n = 1 + vt_below(&rng, TILE_ROWS);
+            check_tile_of_bytes(t[k / 2], k % 2 ? VS_I8 : VS_U8, dim, n, queries.begin,
+                                rows.end - n * dim, vt_below(&rng, n));
+        }
+    munmap(queries.map, queries.map_bytes);
+    munmap(rows.map, rows.map_bytes);
+}
+
+VT_TEST(tiles_of_bytes_stay_exact_at_the_extremes) {
+    static uint8_t queries[DIM_MAX * VSI_TILE_QUERIES], rows[DIM_MAX * 2];
+    static const uint8_t extreme[] = {0, 127, 128, 255};
+    const vsi_kernels *t[TABLES_MAX];
+    size_t count = tables(t);
+    for (size_t q = 0; q < VSI_TILE_QUERIES; q++)
+        memset(queries + q * DIM_MAX, extreme[q / 2 % 4], DIM_MAX);
+    for (size_t i = 0; i < 4; i++) {
+        memset(rows, extreme[i], DIM_MAX);
+        memset(rows + DIM_MAX, extreme[(i + 1) % 4], DIM_MAX);
+        for (size_t k = 0; k < count * 2; k++)
+            if (t[k / 2]->tile[k % 2 ? VS_I8 : VS_U8].kernel)
+                check_tile_of_bytes(t[k / 2], k % 2 ? VS_I8 : VS_U8, DIM_MAX, 2, queries, rows, 0);
     }
 }

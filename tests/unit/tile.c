@@ -46,14 +46,14 @@ static void check_tile(vt_rng *rng, const vsi_kernels *kernels, int type, int me
                        uint32_t dim, uint64_t io_left_out[2]) {
     static vsi_field field;
     vsi_tile tile;
-    size_t count = 12 + vt_below(rng, QUERIES_MAX - 12);
+    size_t count = 8 + vt_below(rng, QUERIES_MAX - 8);
     make_field(&field, type, metric, dim);
-    if (!vsi_tile_fits(&field, count))
+    if (!vsi_tile_fits(kernels, &field, count))
         count = 32 + vt_below(rng, QUERIES_MAX - 32);
-    VT_CHECK(vsi_tile_fits(&field, count));
+    VT_CHECK(vsi_tile_fits(kernels, &field, count));
     uint8_t *queries = make_vectors(rng, kind, &field, count);
     uint8_t *rows = make_vectors(rng, kind, &field, ROWS);
-    void *memory = malloc(vsi_tile_bytes(&field, count));
+    void *memory = malloc(vsi_tile_bytes(kernels, &field, count));
     vsi_tile_begin(&tile, kernels, &field, count, memory);
     for (size_t q = 0; q < count; q++)
         vsi_tile_add(&tile, q, queries + q * field.vector_bytes);
@@ -90,6 +90,7 @@ VT_TEST(no_row_that_is_near_enough_is_left_out_and_others_are) {
 
 VT_TEST(a_tile_is_for_several_queries_of_numbers_under_metrics_of_inner_products) {
     static vsi_field field;
+    const vsi_kernels *kernels = vsi_kernels_choose(NULL);
     for (int type = VS_F32; type <= VS_BIT; type++)
         for (int metric = VS_L2; metric <= VS_JACCARD; metric++) {
             field.type = type;
@@ -98,7 +99,7 @@ VT_TEST(a_tile_is_for_several_queries_of_numbers_under_metrics_of_inner_products
             bool fits = type != VS_BIT && metric <= VS_COSINE;
             if (!vsi_metric_fits(metric, type))
                 continue;
-            VT_EQ(vsi_tile_fits(&field, 100), fits);
-            VT_CHECK(!vsi_tile_fits(&field, 1));
+            VT_EQ(vsi_tile_fits(kernels, &field, 100), fits);
+            VT_CHECK(!vsi_tile_fits(kernels, &field, 1));
         }
 }

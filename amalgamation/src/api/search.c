@@ -65,7 +65,7 @@ static vs_status query_convert(vsi_err *err, const vsi_field *field, const void 
 static vs_status search_reserve(vsi_err *err, search *s) {
     vsi_buf *scratch = &s->r.collection->scratch;
     size_t front = vsi_whole_lines(2 * (size_t)s->field->vector_bytes);
-    s->ask.memory_bytes = vsi_exact_bytes(&s->r.coll, s->ask.field, 1);
+    s->ask.memory_bytes = vsi_exact_bytes(&s->r.coll, &s->ask, 1);
     scratch->bytes = 0;
     if (!vsi_buf_reserve(scratch, front + s->ask.memory_bytes))
         return vsi_fail_nomem(err, front + s->ask.memory_bytes);
@@ -259,7 +259,7 @@ static vs_status batch_pass_reserve(vsi_err *err, const search *s, vsi_buf *buf,
     const vsi_field *field = s->field;
     size_t structs = vsi_whole_lines(pass->count * sizeof *pass->queries);
     size_t vectors = vsi_whole_lines(field->vector_bytes) * pass->count;
-    pass->memory_bytes = vsi_exact_bytes(&s->r.coll, s->ask.field, pass->count);
+    pass->memory_bytes = vsi_exact_bytes(&s->r.coll, &s->ask, pass->count);
     size_t bytes = structs + vectors + vsi_whole_lines(field->vector_bytes) + pass->memory_bytes;
     buf->bytes = 0;
     if (!vsi_buf_reserve(buf, bytes))

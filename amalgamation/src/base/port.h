@@ -142,8 +142,10 @@
 
 #if defined(VSI_NEON) && defined(__clang__) && __clang_major__ >= 16
 #define VSI_TARGET_DOTPROD "dotprod"
+#define VSI_TARGET_I8MM    "dotprod,i8mm"
 #elif defined(VSI_NEON) && defined(__GNUC__) && !defined(__clang__)
 #define VSI_TARGET_DOTPROD "arch=armv8.2-a+dotprod"
+#define VSI_TARGET_I8MM    "arch=armv8.2-a+dotprod+i8mm"
 #endif
 
 #if defined(__SANITIZE_ADDRESS__)

@@ -5,7 +5,7 @@
 #include "math/kernels_neon.h"
 #include "math/kernels_scalar.h"
 
-enum { DISPATCH_TABLES = 3 };
+enum { DISPATCH_TABLES = 4 };
 
 #if defined(VSI_X86) && defined(__GNUC__)
 
@@ -70,8 +70,21 @@ static bool dispatch_has_dotprod(void) {
 #endif
 }
 
+static bool dispatch_has_i8mm(void) {
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+    return true;
+#elif defined(__linux__)
+    enum { DISPATCH_HWCAP2_I8MM = 1 << 13 };
+    return getauxval(AT_HWCAP2) & DISPATCH_HWCAP2_I8MM;
+#else
+    return false;
+#endif
+}
+
 static size_t dispatch_collect(const vsi_kernels **out) {
     size_t n = 0;
+    if (dispatch_has_dotprod() && dispatch_has_i8mm() && vsi_kernels_neon_i8mm())
+        out[n++] = vsi_kernels_neon_i8mm();
     if (dispatch_has_dotprod() && vsi_kernels_neon_dotprod())
         out[n++] = vsi_kernels_neon_dotprod();
     out[n++] = vsi_kernels_neon();

@@ -28,24 +28,34 @@ typedef void vsi_kernel(const void *query, const void *rows, size_t dim, size_t 
 typedef void vsi_gather_kernel(const void *query, const void *const *rows, size_t dim, size_t n,
                                double *out, double *norm);
 
-/* Some rows beside VSI_TILE_QUERIES queries, all in single precision. Row r is kept for query q unless
+/* Some rows beside VSI_TILE_QUERIES queries. Row r is kept for query q unless
  *
  *   q * r + slope[q] * norm[r] < level[q] + term[r]
  *
- * with the inner product added element by element in fused steps, so that its error is at most dim * 2^-24 of the
- * product of the norms, to first order. What is no number keeps. */
+ * in single precision, with the inner product of floats added element by element in fused steps, so that its error is at most
+ * dim * 2^-24 of the product of the norms, to first order; that of bytes is exact before it is rounded. What is no number keeps. */
 typedef struct vsi_tile_rows {
-    const float *queries;       /* [dim][VSI_TILE_QUERIES] */
+    const void *queries;        /* packed as vsi_tile_form says */
     const float *slope, *level; /* [VSI_TILE_QUERIES] */
-    const float *rows;          /* [n][dim] */
+    const void *rows;           /* [n][dim] */
+    const uint32_t *start;      /* [n] of bytes: what inner products begin with, modulo 2^32 */
     const float *norm, *term;   /* [n] */
     size_t dim, n;
 } vsi_tile_rows;
 
-enum { VSI_TILE_QUERIES = 32 };
+enum { VSI_TILE_QUERIES = 32, VSI_TILE_UNIT_MAX = 8 };
 
 /* Bit q of out_keep[r]: row r is kept for query q. out_keep [n]. */
 typedef void vsi_tile_kernel(const vsi_tile_rows *tile, uint32_t *out_keep);
+
+/* How a set takes rows of a type beside queries of the same. Queries are packed by units of dims: [dim / unit, rounded
+ * up][VSI_TILE_QUERIES][unit] elements, zeros behind the last dim. is_shifted, of bytes: 128 has been added to those of queries, modulo
+ * 256, so the product of row and query is to begin with 128 times the sum of the row's elements, with a minus for i8. */
+typedef struct vsi_tile_form {
+    vsi_tile_kernel *kernel; /* NULL: there is none, rows are to be widened */
+    uint8_t unit;            /* a power of two */
+    bool is_shifted;
+} vsi_tile_form;
 
 /* n elements of another type in single precision; to has room for VSI_WIDEN_PAD more, which hold anything then. */
 typedef void vsi_widen_kernel(float *to, const void *from, size_t n);
@@ -64,7 +74,7 @@ typedef struct vsi_kernels {
     vsi_kernel *rows[VSI_TYPES][VSI_METRICS]; /* NULL: the metric does not fit the type */
     vsi_gather_kernel *gather[VSI_TYPES][VSI_METRICS];
     vsi_widen_kernel *widen[VSI_TYPES]; /* of f16, bf16, u8, i8 */
-    vsi_tile_kernel *tile;
+    vsi_tile_form tile[VSI_TYPES];      /* of f32; of u8 and i8 where it is quicker than that */
     vsi_beyond_kernel *beyond[VSI_METRICS];
     vsi_above_kernel *above;
 } vsi_kernels;

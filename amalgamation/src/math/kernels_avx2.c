@@ -351,16 +351,33 @@ VSI_INLINE __m256i step_or_avx2(__m256i sum, __m256i x, __m256i y) {
 
 /* ---- many queries --------------------------------------------------------------------------- */
 
-#define K(name)         name##_avx2
-#define TILE_ROWS       3
-#define VECS            4
-#define VEC             __m256
-#define LANES           8
-#define LOAD(p)         _mm256_loadu_ps(p)
-#define BROADCAST(x)    _mm256_set1_ps(x)
-#define FMA(a, b, c)    _mm256_fmadd_ps(a, b, c)
-#define ADD(a, b)       _mm256_add_ps(a, b)
-#define NOT_BELOW(a, b) _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_NLT_UQ))
+VSI_INLINE uint32_t tile_keep_avx2(const vsi_tile_rows *tile, size_t row, const __m256 dot[4]) {
+    const __m256 norm = _mm256_set1_ps(tile->norm[row]), term = _mm256_set1_ps(tile->term[row]);
+    uint32_t keep = 0;
+    VSI_UNROLL
+    for (int v = 0; v < 4; v++) {
+        __m256 left = _mm256_fmadd_ps(_mm256_loadu_ps(tile->slope + 8 * v), norm, dot[v]);
+        __m256 right = _mm256_add_ps(_mm256_loadu_ps(tile->level + 8 * v), term);
+        __m256 kept = _mm256_cmp_ps(left, right, _CMP_NLT_UQ);
+        keep |= (uint32_t)_mm256_movemask_ps(kept) << (8 * v);
+    }
+    return keep;
+}
+
+#define K(name)                 name##_f32_avx2
+#define ELEM                    float
+#define UNIT                    1
+#define TILE_ROWS               3
+#define VECS                    4
+#define LANES                   8
+#define SUM                     __m256
+#define START(tile, r)          _mm256_setzero_ps()
+#define QUERIES                 __m256
+#define LOAD(p)                 _mm256_loadu_ps(p)
+#define ROW                     __m256
+#define BROADCAST(p)            _mm256_set1_ps(*(p))
+#define STEP(sum, queries, row) _mm256_fmadd_ps(queries, row, sum)
+#define KEEP(tile, r, sum)      tile_keep_avx2(tile, r, sum)
 #include "math/kernels_tile.inc"
 
 /* ---- rows that are beyond a limit ------------------------------------------------------------ */
@@ -410,7 +427,7 @@ VSI_FN const vsi_kernels *vsi_kernels_avx2(void) {
                   [VS_BF16] = widen_bf16_avx2,
                   [VS_U8] = widen_u8_avx2,
                   [VS_I8] = widen_i8_avx2},
-        .tile = tile_avx2,
+        .tile = {[VS_F32] = {tile_f32_avx2, 1, false}},
         .beyond = VSI_KERNELS_BEYOND(avx2),
         .above = above_avx2,
     };

@@ -279,16 +279,72 @@ VSI_INLINE __m512i step_or_avx512(__m512i sum, __m512i x, __m512i y) {
 
 /* ---- many queries --------------------------------------------------------------------------- */
 
-#define K(name)         name##_avx512
-#define TILE_ROWS       8
-#define VECS            2
-#define VEC             __m512
-#define LANES           16
-#define LOAD(p)         _mm512_loadu_ps(p)
-#define BROADCAST(x)    _mm512_set1_ps(x)
-#define FMA(a, b, c)    _mm512_fmadd_ps(a, b, c)
-#define ADD(a, b)       _mm512_add_ps(a, b)
-#define NOT_BELOW(a, b) _mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ)
+VSI_INLINE uint32_t tile_keep_avx512(const vsi_tile_rows *tile, size_t row, __m512 low,
+                                     __m512 high) {
+    const __m512 norm = _mm512_set1_ps(tile->norm[row]), term = _mm512_set1_ps(tile->term[row]);
+    low = _mm512_fmadd_ps(_mm512_loadu_ps(tile->slope), norm, low);
+    high = _mm512_fmadd_ps(_mm512_loadu_ps(tile->slope + 16), norm, high);
+    __m512 low_level = _mm512_add_ps(_mm512_loadu_ps(tile->level), term);
+    __m512 high_level = _mm512_add_ps(_mm512_loadu_ps(tile->level + 16), term);
+    return (uint32_t)_mm512_cmp_ps_mask(low, low_level, _CMP_NLT_UQ) |
+           (uint32_t)_mm512_cmp_ps_mask(high, high_level, _CMP_NLT_UQ) << 16;
+}
+
+#define K(name)                 name##_f32_avx512
+#define ELEM                    float
+#define UNIT                    1
+#define TILE_ROWS               8
+#define VECS                    2
+#define LANES                   16
+#define SUM                     __m512
+#define START(tile, r)          _mm512_setzero_ps()
+#define QUERIES                 __m512
+#define LOAD(p)                 _mm512_loadu_ps(p)
+#define ROW                     __m512
+#define BROADCAST(p)            _mm512_set1_ps(*(p))
+#define STEP(sum, queries, row) _mm512_fmadd_ps(queries, row, sum)
+#define KEEP(tile, r, sum)      tile_keep_avx512(tile, r, (sum)[0], (sum)[1])
+#include "math/kernels_tile.inc"
+
+/* Products are of a number without sign and one with: a row of u8 and shifted queries, shifted queries and a row of i8. */
+VSI_INLINE __m512i broadcast_four_bytes_avx512(const uint8_t *p) {
+    int32_t four;
+    memcpy(&four, p, 4);
+    return _mm512_set1_epi32(four);
+}
+
+#define K(name)                 name##_u8_avx512
+#define ELEM                    uint8_t
+#define UNIT                    4
+#define TILE_ROWS               8
+#define VECS                    2
+#define LANES                   16
+#define SUM                     __m512i
+#define START(tile, r)          _mm512_set1_epi32((int32_t)(tile)->start[r])
+#define QUERIES                 __m512i
+#define LOAD(p)                 load_bytes_avx512(p)
+#define ROW                     __m512i
+#define BROADCAST(p)            broadcast_four_bytes_avx512(p)
+#define STEP(sum, queries, row) _mm512_dpbusd_epi32(sum, row, queries)
+#define KEEP(tile, r, sum)                                                                         \
+    tile_keep_avx512(tile, r, _mm512_cvtepu32_ps((sum)[0]), _mm512_cvtepu32_ps((sum)[1]))
+#include "math/kernels_tile.inc"
+
+#define K(name)                 name##_i8_avx512
+#define ELEM                    uint8_t
+#define UNIT                    4
+#define TILE_ROWS               8
+#define VECS                    2
+#define LANES                   16
+#define SUM                     __m512i
+#define START(tile, r)          _mm512_set1_epi32((int32_t)(tile)->start[r])
+#define QUERIES                 __m512i
+#define LOAD(p)                 load_bytes_avx512(p)
+#define ROW                     __m512i
+#define BROADCAST(p)            broadcast_four_bytes_avx512(p)
+#define STEP(sum, queries, row) _mm512_dpbusd_epi32(sum, queries, row)
+#define KEEP(tile, r, sum)                                                                         \
+    tile_keep_avx512(tile, r, _mm512_cvtepi32_ps((sum)[0]), _mm512_cvtepi32_ps((sum)[1]))
 #include "math/kernels_tile.inc"
 
 /* ---- rows that are beyond a limit ------------------------------------------------------------ */
@@ -337,7 +393,9 @@ VSI_FN const vsi_kernels *vsi_kernels_avx512(void) {
                   [VS_BF16] = widen_bf16_avx512,
                   [VS_U8] = widen_u8_avx512,
                   [VS_I8] = widen_i8_avx512},
-        .tile = tile_avx512,
+        .tile = {[VS_F32] = {tile_f32_avx512, 1, false},
+                 [VS_U8] = {tile_u8_avx512, 4, true},
+                 [VS_I8] = {tile_i8_avx512, 4, true}},
         .beyond = VSI_KERNELS_BEYOND(avx512),
         .above = above_avx512,
     };

@@ -271,24 +271,41 @@ VSI_INLINE uint32x4_t step_l2_i8_neon(uint32x4_t sum, uint8x16_t x, uint8x16_t y
 #define SUM4_SIGNED(a, b, c, d, out) sum4_u32_neon(a, b, c, d, false, out)
 #include "math/kernels_type.inc"
 
+/* ---- many queries --------------------------------------------------------------------------- */
+
 /* A bit for each lane in which a is not below b. */
 VSI_INLINE uint32_t not_below_neon(float32x4_t a, float32x4_t b) {
     static const uint32_t bit[4] = {1, 2, 4, 8};
     return vaddvq_u32(vbicq_u32(vld1q_u32(bit), vcltq_f32(a, b)));
 }
 
-/* ---- many queries --------------------------------------------------------------------------- */
+VSI_INLINE uint32_t tile_keep_neon(const vsi_tile_rows *tile, size_t row,
+                                   const float32x4_t dot[8]) {
+    const float32x4_t norm = vdupq_n_f32(tile->norm[row]), term = vdupq_n_f32(tile->term[row]);
+    uint32_t keep = 0;
+    VSI_UNROLL
+    for (int v = 0; v < 8; v++) {
+        float32x4_t left = vfmaq_f32(dot[v], vld1q_f32(tile->slope + 4 * v), norm);
+        float32x4_t right = vaddq_f32(vld1q_f32(tile->level + 4 * v), term);
+        keep |= not_below_neon(left, right) << (4 * v);
+    }
+    return keep;
+}
 
-#define K(name)         name##_neon
-#define TILE_ROWS       2
-#define VECS            8
-#define VEC             float32x4_t
-#define LANES           4
-#define LOAD(p)         vld1q_f32(p)
-#define BROADCAST(x)    vdupq_n_f32(x)
-#define FMA(a, b, c)    vfmaq_f32(c, a, b)
-#define ADD(a, b)       vaddq_f32(a, b)
-#define NOT_BELOW(a, b) not_below_neon(a, b)
+#define K(name)                 name##_f32_neon
+#define ELEM                    float
+#define UNIT                    1
+#define TILE_ROWS               2
+#define VECS                    8
+#define LANES                   4
+#define SUM                     float32x4_t
+#define START(tile, r)          vdupq_n_f32(0)
+#define QUERIES                 float32x4_t
+#define LOAD(p)                 vld1q_f32(p)
+#define ROW                     float32x4_t
+#define BROADCAST(p)            vld1q_dup_f32(p)
+#define STEP(sum, queries, row) vfmaq_f32(sum, queries, row)
+#define KEEP(tile, r, sum)      tile_keep_neon(tile, r, sum)
 #include "math/kernels_tile.inc"
 
 /* ---- rows that are beyond a limit ------------------------------------------------------------ */
@@ -315,7 +332,8 @@ static size_t above_neon(const float *x, size_t n, float level) {
     return i;
 }
 
-#define NEON_TABLE(title, titles, integer)                                                         \
+/* Forms of tiles for bytes come last. */
+#define NEON_TABLE(title, titles, integer, ...)                                                    \
     {                                                                                              \
         .name = title, .names = titles,                                                            \
         .rows = {[VS_F32] = VSI_KERNELS_OF_NUMBERS(rows, f32_neon),                                \
@@ -334,11 +352,13 @@ static size_t above_neon(const float *x, size_t n, float level) {
                   [VS_BF16] = widen_bf16_neon,                                                     \
                   [VS_U8] = widen_u8_neon,                                                         \
                   [VS_I8] = widen_i8_neon},                                                        \
-        .tile = tile_neon, .beyond = VSI_KERNELS_BEYOND(neon), .above = above_neon,                \
+        .tile = {[VS_F32] = {tile_f32_neon, 1, false}, __VA_ARGS__},                               \
+        .beyond = VSI_KERNELS_BEYOND(neon), .above = above_neon,                                   \
     }
 
 VSI_FN const vsi_kernels *vsi_kernels_neon(void) {
-    static const vsi_kernels table = NEON_TABLE("neon", "neon scalar", neon);
+    static const vsi_kernels table =
+        NEON_TABLE("neon", "neon scalar", neon, [VS_U8] = {NULL, 0, false});
     return &table;
 }
 
@@ -409,17 +429,144 @@ VSI_INLINE uint32x4_t step_l2_i8_dotprod(uint32x4_t sum, uint8x16_t x, uint8x16_
 #define SUM4_SIGNED(a, b, c, d, out) sum4_u32_neon(a, b, c, d, true, out)
 #include "math/kernels_type.inc"
 
+VSI_INLINE uint8x16_t broadcast_four_bytes_dotprod(const uint8_t *p) {
+    uint32_t four;
+    memcpy(&four, p, 4);
+    return vreinterpretq_u8_u32(vdupq_n_u32(four));
+}
+
+/* By exact inner products of a row with all queries. */
+VSI_INLINE uint32_t tile_keep_dotprod(const vsi_tile_rows *tile, size_t row,
+                                      const uint32x4_t sum[8], bool is_signed) {
+    float32x4_t dot[8];
+    VSI_UNROLL
+    for (int v = 0; v < 8; v++)
+        dot[v] = is_signed ? vcvtq_f32_s32(vreinterpretq_s32_u32(sum[v])) : vcvtq_f32_u32(sum[v]);
+    return tile_keep_neon(tile, row, dot);
+}
+
+#define K(name)                 name##_u8_dotprod
+#define ELEM                    uint8_t
+#define UNIT                    4
+#define TILE_ROWS               2
+#define VECS                    8
+#define LANES                   4
+#define SUM                     uint32x4_t
+#define START(tile, r)          vdupq_n_u32(0)
+#define QUERIES                 uint8x16_t
+#define LOAD(p)                 vld1q_u8(p)
+#define ROW                     uint8x16_t
+#define BROADCAST(p)            broadcast_four_bytes_dotprod(p)
+#define STEP(sum, queries, row) step_dot_u8_dotprod(sum, queries, row)
+#define KEEP(tile, r, sum)      tile_keep_dotprod(tile, r, sum, false)
+#include "math/kernels_tile.inc"
+
+#define K(name)                 name##_i8_dotprod
+#define ELEM                    uint8_t
+#define UNIT                    4
+#define TILE_ROWS               2
+#define VECS                    8
+#define LANES                   4
+#define SUM                     uint32x4_t
+#define START(tile, r)          vdupq_n_u32(0)
+#define QUERIES                 uint8x16_t
+#define LOAD(p)                 vld1q_u8(p)
+#define ROW                     uint8x16_t
+#define BROADCAST(p)            broadcast_four_bytes_dotprod(p)
+#define STEP(sum, queries, row) step_dot_i8_dotprod(sum, queries, row)
+#define KEEP(tile, r, sum)      tile_keep_dotprod(tile, r, sum, true)
+#include "math/kernels_tile.inc"
+
 VSI_TARGET_END
 
 VSI_FN const vsi_kernels *vsi_kernels_neon_dotprod(void) {
+    static const vsi_kernels table = NEON_TABLE(
+        "neon-dotprod", "neon-dotprod neon scalar",
+        dotprod, [VS_U8] = {tile_u8_dotprod, 4, false}, [VS_I8] = {tile_i8_dotprod, 4, false});
+    return &table;
+}
+
+/* ---- products of matrices of bytes ---------------------------------------------------------- */
+
+VSI_TARGET_BEGIN(VSI_TARGET_I8MM)
+
+/* Adds the products of eight bytes of two rows with those of two queries: a row's two beside each other. */
+VSI_INLINE uint32x4_t step_pair_i8mm(uint32x4_t sum, uint8x16_t rows, uint8x16_t queries,
+                                     bool is_signed) {
+    if (!is_signed)
+        return vmmlaq_u32(sum, rows, queries);
+    return vreinterpretq_u32_s32(vmmlaq_s32(vreinterpretq_s32_u32(sum), vreinterpretq_s8_u8(rows),
+                                            vreinterpretq_s8_u8(queries)));
+}
+
+VSI_INLINE void tile_step_i8mm(uint32x4_t sum[16], const uint8_t *queries, const uint8_t *row,
+                               const uint8_t *next, bool is_signed) {
+    const uint8x16_t rows = vcombine_u8(vld1_u8(row), vld1_u8(next));
+    VSI_UNROLL
+    for (int v = 0; v < 16; v++)
+        sum[v] = step_pair_i8mm(sum[v], rows, vld1q_u8(queries + 16 * v), is_signed);
+}
+
+/* The sums of the first or the second row in the order of queries. */
+VSI_INLINE uint32_t tile_keep_i8mm(const vsi_tile_rows *tile, size_t row, const uint32x4_t sum[16],
+                                   bool is_second, bool is_signed) {
+    uint32x4_t own[8];
+    VSI_UNROLL
+    for (int v = 0; v < 8; v++) {
+        uint64x2_t a = vreinterpretq_u64_u32(sum[2 * v]), b = vreinterpretq_u64_u32(sum[2 * v + 1]);
+        own[v] = vreinterpretq_u32_u64(is_second ? vzip2q_u64(a, b) : vzip1q_u64(a, b));
+    }
+    return tile_keep_dotprod(tile, row, own, is_signed);
+}
+
+VSI_INLINE void tile_i8mm(const vsi_tile_rows *tile, uint32_t *out_keep, bool is_signed) {
+    const size_t dim = tile->dim, n = tile->n;
+    for (size_t i = 0; i < n; i += 2) {
+        const uint8_t *queries = tile->queries, *row = (const uint8_t *)tile->rows + i * dim;
+        const uint8_t *next = i + 1 < n ? row + dim : row;
+        uint32x4_t sum[16];
+        size_t j = 0;
+        VSI_UNROLL
+        for (int v = 0; v < 16; v++)
+            sum[v] = vdupq_n_u32(0);
+        for (; j + 8 <= dim; j += 8, queries += 8 * VSI_TILE_QUERIES)
+            tile_step_i8mm(sum, queries, row + j, next + j, is_signed);
+        if (j < dim) {
+            uint8_t few[2][8] = {{0}};
+            memcpy(few[0], row + j, dim - j);
+            memcpy(few[1], next + j, dim - j);
+            tile_step_i8mm(sum, queries, few[0], few[1], is_signed);
+        }
+        out_keep[i] = tile_keep_i8mm(tile, i, sum, false, is_signed);
+        if (i + 1 < n)
+            out_keep[i + 1] = tile_keep_i8mm(tile, i + 1, sum, true, is_signed);
+    }
+}
+
+static void tile_u8_i8mm(const vsi_tile_rows *tile, uint32_t *out_keep) {
+    tile_i8mm(tile, out_keep, false);
+}
+
+static void tile_i8_i8mm(const vsi_tile_rows *tile, uint32_t *out_keep) {
+    tile_i8mm(tile, out_keep, true);
+}
+
+VSI_TARGET_END
+
+VSI_FN const vsi_kernels *vsi_kernels_neon_i8mm(void) {
     static const vsi_kernels table =
-        NEON_TABLE("neon-dotprod", "neon-dotprod neon scalar", dotprod);
+        NEON_TABLE("neon-i8mm", "neon-i8mm neon-dotprod neon scalar",
+                   dotprod, [VS_U8] = {tile_u8_i8mm, 8, false}, [VS_I8] = {tile_i8_i8mm, 8, false});
     return &table;
 }
 
 #else
 
 VSI_FN const vsi_kernels *vsi_kernels_neon_dotprod(void) {
+    return NULL;
+}
+
+VSI_FN const vsi_kernels *vsi_kernels_neon_i8mm(void) {
     return NULL;
 }
 

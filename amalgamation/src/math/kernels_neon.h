@@ -1,4 +1,4 @@
-/* kernels_neon.h - kernels for NEON on 64-bit ARM, without and with its dot products of bytes. */
+/* kernels_neon.h - kernels for NEON on 64-bit ARM, without and with its dot products of bytes, and with products of matrices of bytes. */
 #ifndef VSI_KERNELS_NEON_H
 #define VSI_KERNELS_NEON_H
 
@@ -8,6 +8,7 @@
 VSI_FN const vsi_kernels *vsi_kernels_neon(void);
 /* NULL where the compiler cannot make them. */
 VSI_FN const vsi_kernels *vsi_kernels_neon_dotprod(void);
+VSI_FN const vsi_kernels *vsi_kernels_neon_i8mm(void);
 #endif
 
 #endif

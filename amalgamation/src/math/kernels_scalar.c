@@ -138,12 +138,12 @@ SCALAR_WIDEN(i8)
 
 static void tile_scalar(const vsi_tile_rows *tile, uint32_t *out_keep) {
     for (size_t i = 0; i < tile->n; i++) {
-        const float *row = tile->rows + i * tile->dim;
+        const float *queries = tile->queries, *row = (const float *)tile->rows + i * tile->dim;
         double dot[VSI_TILE_QUERIES] = {0};
         out_keep[i] = 0;
         for (size_t j = 0; j < tile->dim; j++)
             for (size_t q = 0; q < VSI_TILE_QUERIES; q++)
-                dot[q] += (double)tile->queries[j * VSI_TILE_QUERIES + q] * (double)row[j];
+                dot[q] += (double)queries[j * VSI_TILE_QUERIES + q] * (double)row[j];
         for (size_t q = 0; q < VSI_TILE_QUERIES; q++) {
             double left = dot[q] + (double)tile->slope[q] * (double)tile->norm[i];
             double right = (double)tile->level[q] + (double)tile->term[i];
@@ -193,7 +193,7 @@ VSI_FN const vsi_kernels *vsi_kernels_scalar(void) {
                   [VS_BF16] = widen_bf16_scalar,
                   [VS_U8] = widen_u8_scalar,
                   [VS_I8] = widen_i8_scalar},
-        .tile = tile_scalar,
+        .tile = {[VS_F32] = {tile_scalar, 1, false}},
         .beyond = VSI_KERNELS_BEYOND(scalar),
         .above = above_scalar,
     };

@@ -388,12 +388,14 @@ static size_t exact_score_bytes(const vsi_field *field, size_t count) {
     return count * vsi_whole_lines(vsi_score_bytes(field));
 }
 
-VSI_FN size_t vsi_exact_bytes(const vsi_coll *coll, uint32_t at, size_t count) {
-    const vsi_field *field = &coll->desc->field[at];
+VSI_FN size_t vsi_exact_bytes(const vsi_coll *coll, const vsi_exact_ask *ask, size_t count) {
+    const vsi_field *field = &coll->desc->field[ask->field];
     const size_t bytes = exact_score_bytes(field, count);
-    if (exact_sifts(coll, at, count))
+    if (exact_sifts(coll, ask->field, count))
         return bytes + vsi_sieve_bytes(field, count);
-    return bytes + (vsi_tile_fits(field, count) ? vsi_tile_bytes(field, count) : 0);
+    if (vsi_tile_fits(ask->kernels, field, count))
+        return bytes + vsi_tile_bytes(ask->kernels, field, count);
+    return bytes;
 }
 
 /* Chooses what says which rows need not be scored. */
@@ -408,7 +410,8 @@ static void exact_choose(exact_scan *scan, vsi_sieve *sieve, vsi_tile *tile) {
         scan->sieve = sieve;
         scan->tile_rows = exact_tile_rows(EXACT_TILE_VECTOR_BYTES, field->vector_bytes);
         vsi_sieve_begin(sieve, ask->kernels, scan->coll, ask->field, count, memory);
-    } else if (vsi_tile_fits(field, count) && bytes >= vsi_tile_bytes(field, count)) {
+    } else if (vsi_tile_fits(ask->kernels, field, count) &&
+               bytes >= vsi_tile_bytes(ask->kernels, field, count)) {
         scan->tile = tile;
         vsi_tile_begin(tile, ask->kernels, field, count, memory);
         scan->tile_rows = tile->rows_max;

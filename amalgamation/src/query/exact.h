@@ -32,7 +32,7 @@ typedef struct vsi_exact_query {
 
 /* Memory that a scan of a field for so many queries uses. With codes that another thread makes meanwhile it could use more, and does
  * without. */
-VSI_FN size_t vsi_exact_bytes(const vsi_coll *coll, uint32_t field, size_t count);
+VSI_FN size_t vsi_exact_bytes(const vsi_coll *coll, const vsi_exact_ask *ask, size_t count);
 
 /* Offers every record of coll that has the field's vector to the queries' topks, and sorts these; each row is read once for
  * all of them. stay is the caller's, who holds nothing else by

@@ -35,7 +35,8 @@ static vs_status nearest_fill(vsi_err *err, vsi_nearest *nearest, const vsi_coll
     vs_hit after = {.distance = nearest->distance};
     /* What the scan wants, behind the query. */
     size_t front = vsi_whole_lines(nearest->query.bytes) - nearest->query.bytes;
-    ask->memory_bytes = vsi_exact_bytes(coll, nearest->field, 1);
+    ask->field = nearest->field;
+    ask->memory_bytes = vsi_exact_bytes(coll, ask, 1);
     if (!vsi_buf_reserve(&nearest->query, front + ask->memory_bytes))
         return vsi_fail_nomem(err, front + ask->memory_bytes);
     ask->memory = nearest->query.data + nearest->query.bytes + front;
@@ -45,7 +46,6 @@ static vs_status nearest_fill(vsi_err *err, vsi_nearest *nearest, const vsi_coll
         after.key = *last;
         ask->after = &after;
     }
-    ask->field = nearest->field;
     vsi_watch_count(ask->watch, VSI_EXACT_STEPS, coll->count);
     vs_status st = vsi_exact_scan(err, coll, ask, &query, 1, stay);
     if (st != VS_OK)
