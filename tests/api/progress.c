@@ -178,6 +178,23 @@ VT_TEST(searches_tell_how_many_rows_they_have_seen_and_end_when_they_are_told_to
     host_end(&h);
 }
 
+/* Its tiles are read for one query after the other, and each may take as long as all of them in a search of one. */
+VT_TEST(a_batch_asks_for_each_query_as_often_as_a_search_of_one) {
+    host h;
+    vs_hit hits[QUERIES * K];
+    size_t counts[QUERIES];
+    host_begin(&h);
+    vs_collection *c = host_fill(&h);
+    host_expect(&h, 0);
+    VT_OK(search_somehow(c, 0, hits, counts), c);
+    uint64_t asked = h.asked;
+    host_expect(&h, 0);
+    VT_OK(search_somehow(c, 1, hits, counts), c);
+    VT_CHECK(h.asked >= QUERIES * (asked - 1));
+    vs_collection_close(c);
+    host_end(&h);
+}
+
 /* ---- changes and reads ---------------------------------------------------------------------- */
 
 VT_TEST(a_batch_that_is_ended_leaves_nothing) {

@@ -12,7 +12,7 @@
  * small database, are filled first. */
 enum { REGION_LARGE_FROM = 2 * VSI_REGION_BYTES, REGION_WARM_SHARE = 8 };
 
-enum { REGION_HEAD_BYTES = 128, REGION_ALIGN = 64, REGION_WORDS = 2 };
+enum { REGION_HEAD_BYTES = 128, REGION_WORDS = 2 };
 
 typedef struct region_link {
     struct region_link *next, *before;
@@ -162,13 +162,9 @@ static void region_cool(const vsi_regions *regions, region_head *region) {
 
 /* ---- classes; the lock is held -------------------------------------------------------------- */
 
-static size_t class_block_bytes(size_t bytes) {
-    return (bytes + REGION_ALIGN - 1) / REGION_ALIGN * REGION_ALIGN;
-}
-
 static region_class *class_find(const vsi_regions *regions, size_t bytes, uint32_t kind) {
     region_class *class = regions->classes;
-    while (class && !(class->block_bytes == class_block_bytes(bytes) && class->kind == kind))
+    while (class && !(class->block_bytes == vsi_whole_lines(bytes) && class->kind == kind))
         class = class->next;
     return class;
 }
@@ -177,7 +173,7 @@ static region_class *class_make(vsi_regions *regions, size_t bytes, uint32_t kin
     region_class *class = vsi_alloc_zeroed(regions->mem, sizeof *class);
     if (!class)
         return NULL;
-    class->block_bytes = class_block_bytes(bytes);
+    class->block_bytes = vsi_whole_lines(bytes);
     class->kind = kind;
     class->count = (uint32_t)((VSI_REGION_BYTES - REGION_HEAD_BYTES) / class->block_bytes);
     link_init(&class->some_warm);
@@ -320,10 +316,10 @@ VSI_FN void vsi_block_free(vsi_mem *mem, void *block, size_t bytes) {
         return;
     region_head *region = region_of(block);
     size_t off = (size_t)((uint8_t *)block - region_block(region, 0));
-    vsi_assert(region->class->block_bytes == class_block_bytes(bytes));
-    vsi_assert(off % class_block_bytes(bytes) == 0);
+    vsi_assert(region->class->block_bytes == vsi_whole_lines(bytes));
+    vsi_assert(off % vsi_whole_lines(bytes) == 0);
     VSI_POISON(block, bytes);
     vsi_mutex_lock(&regions->lock);
-    class_take_back(regions, region, (uint32_t)(off / class_block_bytes(bytes)));
+    class_take_back(regions, region, (uint32_t)(off / vsi_whole_lines(bytes)));
     vsi_mutex_unlock(&regions->lock);
 }
