@@ -5536,6 +5536,7 @@ VSI_INLINE __m256 step_l1_ps_avx2(__m256 sum, __m256 x, __m256 y) {
  *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
@@ -5612,17 +5613,26 @@ VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM
     K(sums)(s, t, metric, out, norm);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
-                       double *norm) {
+#ifndef IS_LONG
+#define IS_LONG(n, metric) false
+#define LOAD_LONG(p)       LOAD(p)
+#endif
+
+VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
+    return is_long ? LOAD_LONG(p) : LOAD(p);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
+                       double *out, double *norm) {
     const ACC zero = ACC_ZERO;
     ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), K(next)(a + j + LANES, is_long), metric, true);
     }
     if (j + LANES <= n) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
         j += LANES;
     }
     if (j < n)
@@ -5672,7 +5682,11 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
+            const ELEM *row = K(row)(first, rows, i, units) + at;
+            if (IS_LONG(m, metric))
+                K(one)(q, row, m, metric, true, sum, sum_norm);
+            else
+                K(one)(q, row, m, metric, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
@@ -5719,6 +5733,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD
 #undef QUERY_SOME
 #undef LOAD_SOME
+#undef IS_LONG
+#undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_L1
@@ -5759,6 +5775,7 @@ KERNEL_METRIC(l1, VS_L1)
  *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
@@ -5835,17 +5852,26 @@ VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM
     K(sums)(s, t, metric, out, norm);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
-                       double *norm) {
+#ifndef IS_LONG
+#define IS_LONG(n, metric) false
+#define LOAD_LONG(p)       LOAD(p)
+#endif
+
+VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
+    return is_long ? LOAD_LONG(p) : LOAD(p);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
+                       double *out, double *norm) {
     const ACC zero = ACC_ZERO;
     ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), K(next)(a + j + LANES, is_long), metric, true);
     }
     if (j + LANES <= n) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
         j += LANES;
     }
     if (j < n)
@@ -5895,7 +5921,11 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
+            const ELEM *row = K(row)(first, rows, i, units) + at;
+            if (IS_LONG(m, metric))
+                K(one)(q, row, m, metric, true, sum, sum_norm);
+            else
+                K(one)(q, row, m, metric, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
@@ -5942,6 +5972,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD
 #undef QUERY_SOME
 #undef LOAD_SOME
+#undef IS_LONG
+#undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_L1
@@ -5982,6 +6014,7 @@ KERNEL_METRIC(l1, VS_L1)
  *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
@@ -6058,17 +6091,26 @@ VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM
     K(sums)(s, t, metric, out, norm);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
-                       double *norm) {
+#ifndef IS_LONG
+#define IS_LONG(n, metric) false
+#define LOAD_LONG(p)       LOAD(p)
+#endif
+
+VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
+    return is_long ? LOAD_LONG(p) : LOAD(p);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
+                       double *out, double *norm) {
     const ACC zero = ACC_ZERO;
     ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), K(next)(a + j + LANES, is_long), metric, true);
     }
     if (j + LANES <= n) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
         j += LANES;
     }
     if (j < n)
@@ -6118,7 +6160,11 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
+            const ELEM *row = K(row)(first, rows, i, units) + at;
+            if (IS_LONG(m, metric))
+                K(one)(q, row, m, metric, true, sum, sum_norm);
+            else
+                K(one)(q, row, m, metric, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
@@ -6165,6 +6211,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD
 #undef QUERY_SOME
 #undef LOAD_SOME
+#undef IS_LONG
+#undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_L1
@@ -6264,6 +6312,7 @@ VSI_INLINE __m256i step_l1_i8_avx2(__m256i sum, __m256i x, __m256i y) {
  *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
@@ -6340,17 +6389,26 @@ VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM
     K(sums)(s, t, metric, out, norm);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
-                       double *norm) {
+#ifndef IS_LONG
+#define IS_LONG(n, metric) false
+#define LOAD_LONG(p)       LOAD(p)
+#endif
+
+VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
+    return is_long ? LOAD_LONG(p) : LOAD(p);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
+                       double *out, double *norm) {
     const ACC zero = ACC_ZERO;
     ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), K(next)(a + j + LANES, is_long), metric, true);
     }
     if (j + LANES <= n) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
         j += LANES;
     }
     if (j < n)
@@ -6400,7 +6458,11 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
+            const ELEM *row = K(row)(first, rows, i, units) + at;
+            if (IS_LONG(m, metric))
+                K(one)(q, row, m, metric, true, sum, sum_norm);
+            else
+                K(one)(q, row, m, metric, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
@@ -6447,6 +6509,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD
 #undef QUERY_SOME
 #undef LOAD_SOME
+#undef IS_LONG
+#undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_L1
@@ -6487,6 +6551,7 @@ KERNEL_METRIC(l1, VS_L1)
  *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
@@ -6563,17 +6628,26 @@ VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM
     K(sums)(s, t, metric, out, norm);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
-                       double *norm) {
+#ifndef IS_LONG
+#define IS_LONG(n, metric) false
+#define LOAD_LONG(p)       LOAD(p)
+#endif
+
+VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
+    return is_long ? LOAD_LONG(p) : LOAD(p);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
+                       double *out, double *norm) {
     const ACC zero = ACC_ZERO;
     ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), K(next)(a + j + LANES, is_long), metric, true);
     }
     if (j + LANES <= n) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
         j += LANES;
     }
     if (j < n)
@@ -6623,7 +6697,11 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
+            const ELEM *row = K(row)(first, rows, i, units) + at;
+            if (IS_LONG(m, metric))
+                K(one)(q, row, m, metric, true, sum, sum_norm);
+            else
+                K(one)(q, row, m, metric, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
@@ -6670,6 +6748,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD
 #undef QUERY_SOME
 #undef LOAD_SOME
+#undef IS_LONG
+#undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_L1
@@ -6736,6 +6816,7 @@ VSI_INLINE __m256i step_or_avx2(__m256i sum, __m256i x, __m256i y) {
  *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
@@ -6812,17 +6893,26 @@ VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM
     K(sums)(s, t, metric, out, norm);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
-                       double *norm) {
+#ifndef IS_LONG
+#define IS_LONG(n, metric) false
+#define LOAD_LONG(p)       LOAD(p)
+#endif
+
+VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
+    return is_long ? LOAD_LONG(p) : LOAD(p);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
+                       double *out, double *norm) {
     const ACC zero = ACC_ZERO;
     ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), K(next)(a + j + LANES, is_long), metric, true);
     }
     if (j + LANES <= n) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
         j += LANES;
     }
     if (j < n)
@@ -6872,7 +6962,11 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
+            const ELEM *row = K(row)(first, rows, i, units) + at;
+            if (IS_LONG(m, metric))
+                K(one)(q, row, m, metric, true, sum, sum_norm);
+            else
+                K(one)(q, row, m, metric, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
@@ -6919,6 +7013,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD
 #undef QUERY_SOME
 #undef LOAD_SOME
+#undef IS_LONG
+#undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_L1
@@ -7236,6 +7332,13 @@ VSI_INLINE __m512 step_l1_ps_avx512(__m512 sum, __m512 x, __m512 y) {
     return _mm512_add_ps(sum, _mm512_abs_ps(_mm512_sub_ps(x, y)));
 }
 
+/* Asks for the next line, too. Rows of 784 dims are read from memory a tenth faster for it under l2 and ip, those of 100 a twentieth
+ * slower; cosine and other types gain nothing (bench/RESULTS.md). */
+VSI_INLINE __m512 load_long_f32_avx512(const float *p) {
+    VSI_PREFETCH((const void *)((uintptr_t)p + 64));
+    return _mm512_loadu_ps(p);
+}
+
 #define K(name)                      name##_f32_avx512
 #define ELEM                         float
 #define QUERY                        float
@@ -7248,6 +7351,8 @@ VSI_INLINE __m512 step_l1_ps_avx512(__m512 sum, __m512 x, __m512 y) {
 #define LANES                        16
 #define QUERY_LOAD(p)                _mm512_loadu_ps(p)
 #define LOAD(p)                      _mm512_loadu_ps(p)
+#define IS_LONG(n, metric)           ((n) >= 256 && ((metric) == VS_L2 || (metric) == VS_IP))
+#define LOAD_LONG(p)                 load_long_f32_avx512(p)
 #define QUERY_SOME(p, n, has_more)   _mm512_maskz_loadu_ps(mask16_avx512(n), p)
 #define LOAD_SOME(p, n, has_more)    _mm512_maskz_loadu_ps(mask16_avx512(n), p)
 #define STEP_L2(sum, x, y)           step_l2_ps_avx512(sum, x, y)
@@ -7266,6 +7371,7 @@ VSI_INLINE __m512 step_l1_ps_avx512(__m512 sum, __m512 x, __m512 y) {
  *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
@@ -7342,17 +7448,26 @@ VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM
     K(sums)(s, t, metric, out, norm);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
-                       double *norm) {
+#ifndef IS_LONG
+#define IS_LONG(n, metric) false
+#define LOAD_LONG(p)       LOAD(p)
+#endif
+
+VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
+    return is_long ? LOAD_LONG(p) : LOAD(p);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
+                       double *out, double *norm) {
     const ACC zero = ACC_ZERO;
     ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), K(next)(a + j + LANES, is_long), metric, true);
     }
     if (j + LANES <= n) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
         j += LANES;
     }
     if (j < n)
@@ -7402,7 +7517,11 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
+            const ELEM *row = K(row)(first, rows, i, units) + at;
+            if (IS_LONG(m, metric))
+                K(one)(q, row, m, metric, true, sum, sum_norm);
+            else
+                K(one)(q, row, m, metric, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
@@ -7449,6 +7568,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD
 #undef QUERY_SOME
 #undef LOAD_SOME
+#undef IS_LONG
+#undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_L1
@@ -7489,6 +7610,7 @@ KERNEL_METRIC(l1, VS_L1)
  *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
@@ -7565,17 +7687,26 @@ VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM
     K(sums)(s, t, metric, out, norm);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
-                       double *norm) {
+#ifndef IS_LONG
+#define IS_LONG(n, metric) false
+#define LOAD_LONG(p)       LOAD(p)
+#endif
+
+VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
+    return is_long ? LOAD_LONG(p) : LOAD(p);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
+                       double *out, double *norm) {
     const ACC zero = ACC_ZERO;
     ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), K(next)(a + j + LANES, is_long), metric, true);
     }
     if (j + LANES <= n) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
         j += LANES;
     }
     if (j < n)
@@ -7625,7 +7756,11 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
+            const ELEM *row = K(row)(first, rows, i, units) + at;
+            if (IS_LONG(m, metric))
+                K(one)(q, row, m, metric, true, sum, sum_norm);
+            else
+                K(one)(q, row, m, metric, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
@@ -7672,6 +7807,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD
 #undef QUERY_SOME
 #undef LOAD_SOME
+#undef IS_LONG
+#undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_L1
@@ -7712,6 +7849,7 @@ KERNEL_METRIC(l1, VS_L1)
  *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
@@ -7788,17 +7926,26 @@ VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM
     K(sums)(s, t, metric, out, norm);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
-                       double *norm) {
+#ifndef IS_LONG
+#define IS_LONG(n, metric) false
+#define LOAD_LONG(p)       LOAD(p)
+#endif
+
+VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
+    return is_long ? LOAD_LONG(p) : LOAD(p);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
+                       double *out, double *norm) {
     const ACC zero = ACC_ZERO;
     ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), K(next)(a + j + LANES, is_long), metric, true);
     }
     if (j + LANES <= n) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
         j += LANES;
     }
     if (j < n)
@@ -7848,7 +7995,11 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
+            const ELEM *row = K(row)(first, rows, i, units) + at;
+            if (IS_LONG(m, metric))
+                K(one)(q, row, m, metric, true, sum, sum_norm);
+            else
+                K(one)(q, row, m, metric, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
@@ -7895,6 +8046,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD
 #undef QUERY_SOME
 #undef LOAD_SOME
+#undef IS_LONG
+#undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_L1
@@ -7998,6 +8151,7 @@ VSI_INLINE __m512i step_l1_i8_avx512(__m512i sum, __m512i x, __m512i y) {
  *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
@@ -8074,17 +8228,26 @@ VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM
     K(sums)(s, t, metric, out, norm);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
-                       double *norm) {
+#ifndef IS_LONG
+#define IS_LONG(n, metric) false
+#define LOAD_LONG(p)       LOAD(p)
+#endif
+
+VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
+    return is_long ? LOAD_LONG(p) : LOAD(p);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
+                       double *out, double *norm) {
     const ACC zero = ACC_ZERO;
     ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), K(next)(a + j + LANES, is_long), metric, true);
     }
     if (j + LANES <= n) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
         j += LANES;
     }
     if (j < n)
@@ -8134,7 +8297,11 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
+            const ELEM *row = K(row)(first, rows, i, units) + at;
+            if (IS_LONG(m, metric))
+                K(one)(q, row, m, metric, true, sum, sum_norm);
+            else
+                K(one)(q, row, m, metric, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
@@ -8181,6 +8348,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD
 #undef QUERY_SOME
 #undef LOAD_SOME
+#undef IS_LONG
+#undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_L1
@@ -8221,6 +8390,7 @@ KERNEL_METRIC(l1, VS_L1)
  *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
@@ -8297,17 +8467,26 @@ VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM
     K(sums)(s, t, metric, out, norm);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
-                       double *norm) {
+#ifndef IS_LONG
+#define IS_LONG(n, metric) false
+#define LOAD_LONG(p)       LOAD(p)
+#endif
+
+VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
+    return is_long ? LOAD_LONG(p) : LOAD(p);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
+                       double *out, double *norm) {
     const ACC zero = ACC_ZERO;
     ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), K(next)(a + j + LANES, is_long), metric, true);
     }
     if (j + LANES <= n) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
         j += LANES;
     }
     if (j < n)
@@ -8357,7 +8536,11 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
+            const ELEM *row = K(row)(first, rows, i, units) + at;
+            if (IS_LONG(m, metric))
+                K(one)(q, row, m, metric, true, sum, sum_norm);
+            else
+                K(one)(q, row, m, metric, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
@@ -8404,6 +8587,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD
 #undef QUERY_SOME
 #undef LOAD_SOME
+#undef IS_LONG
+#undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_L1
@@ -8459,6 +8644,7 @@ VSI_INLINE __m512i step_or_avx512(__m512i sum, __m512i x, __m512i y) {
  *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
@@ -8535,17 +8721,26 @@ VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM
     K(sums)(s, t, metric, out, norm);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
-                       double *norm) {
+#ifndef IS_LONG
+#define IS_LONG(n, metric) false
+#define LOAD_LONG(p)       LOAD(p)
+#endif
+
+VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
+    return is_long ? LOAD_LONG(p) : LOAD(p);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
+                       double *out, double *norm) {
     const ACC zero = ACC_ZERO;
     ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), K(next)(a + j + LANES, is_long), metric, true);
     }
     if (j + LANES <= n) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
         j += LANES;
     }
     if (j < n)
@@ -8595,7 +8790,11 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
+            const ELEM *row = K(row)(first, rows, i, units) + at;
+            if (IS_LONG(m, metric))
+                K(one)(q, row, m, metric, true, sum, sum_norm);
+            else
+                K(one)(q, row, m, metric, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
@@ -8642,6 +8841,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD
 #undef QUERY_SOME
 #undef LOAD_SOME
+#undef IS_LONG
+#undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_L1
@@ -9195,6 +9396,7 @@ VSI_INLINE float32x4_t step_l2_f32_neon(float32x4_t sum, float32x4_t x, float32x
  *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
@@ -9271,17 +9473,26 @@ VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM
     K(sums)(s, t, metric, out, norm);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
-                       double *norm) {
+#ifndef IS_LONG
+#define IS_LONG(n, metric) false
+#define LOAD_LONG(p)       LOAD(p)
+#endif
+
+VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
+    return is_long ? LOAD_LONG(p) : LOAD(p);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
+                       double *out, double *norm) {
     const ACC zero = ACC_ZERO;
     ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), K(next)(a + j + LANES, is_long), metric, true);
     }
     if (j + LANES <= n) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
         j += LANES;
     }
     if (j < n)
@@ -9331,7 +9542,11 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
+            const ELEM *row = K(row)(first, rows, i, units) + at;
+            if (IS_LONG(m, metric))
+                K(one)(q, row, m, metric, true, sum, sum_norm);
+            else
+                K(one)(q, row, m, metric, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
@@ -9378,6 +9593,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD
 #undef QUERY_SOME
 #undef LOAD_SOME
+#undef IS_LONG
+#undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_L1
@@ -9418,6 +9635,7 @@ KERNEL_METRIC(l1, VS_L1)
  *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
@@ -9494,17 +9712,26 @@ VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM
     K(sums)(s, t, metric, out, norm);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
-                       double *norm) {
+#ifndef IS_LONG
+#define IS_LONG(n, metric) false
+#define LOAD_LONG(p)       LOAD(p)
+#endif
+
+VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
+    return is_long ? LOAD_LONG(p) : LOAD(p);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
+                       double *out, double *norm) {
     const ACC zero = ACC_ZERO;
     ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), K(next)(a + j + LANES, is_long), metric, true);
     }
     if (j + LANES <= n) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
         j += LANES;
     }
     if (j < n)
@@ -9554,7 +9781,11 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
+            const ELEM *row = K(row)(first, rows, i, units) + at;
+            if (IS_LONG(m, metric))
+                K(one)(q, row, m, metric, true, sum, sum_norm);
+            else
+                K(one)(q, row, m, metric, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
@@ -9601,6 +9832,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD
 #undef QUERY_SOME
 #undef LOAD_SOME
+#undef IS_LONG
+#undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_L1
@@ -9641,6 +9874,7 @@ KERNEL_METRIC(l1, VS_L1)
  *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
@@ -9717,17 +9951,26 @@ VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM
     K(sums)(s, t, metric, out, norm);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
-                       double *norm) {
+#ifndef IS_LONG
+#define IS_LONG(n, metric) false
+#define LOAD_LONG(p)       LOAD(p)
+#endif
+
+VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
+    return is_long ? LOAD_LONG(p) : LOAD(p);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
+                       double *out, double *norm) {
     const ACC zero = ACC_ZERO;
     ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), K(next)(a + j + LANES, is_long), metric, true);
     }
     if (j + LANES <= n) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
         j += LANES;
     }
     if (j < n)
@@ -9777,7 +10020,11 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
+            const ELEM *row = K(row)(first, rows, i, units) + at;
+            if (IS_LONG(m, metric))
+                K(one)(q, row, m, metric, true, sum, sum_norm);
+            else
+                K(one)(q, row, m, metric, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
@@ -9824,6 +10071,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD
 #undef QUERY_SOME
 #undef LOAD_SOME
+#undef IS_LONG
+#undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_L1
@@ -9922,6 +10171,7 @@ VSI_INLINE uint32x4_t step_l2_i8_neon(uint32x4_t sum, uint8x16_t x, uint8x16_t y
  *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
@@ -9998,17 +10248,26 @@ VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM
     K(sums)(s, t, metric, out, norm);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
-                       double *norm) {
+#ifndef IS_LONG
+#define IS_LONG(n, metric) false
+#define LOAD_LONG(p)       LOAD(p)
+#endif
+
+VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
+    return is_long ? LOAD_LONG(p) : LOAD(p);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
+                       double *out, double *norm) {
     const ACC zero = ACC_ZERO;
     ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), K(next)(a + j + LANES, is_long), metric, true);
     }
     if (j + LANES <= n) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
         j += LANES;
     }
     if (j < n)
@@ -10058,7 +10317,11 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
+            const ELEM *row = K(row)(first, rows, i, units) + at;
+            if (IS_LONG(m, metric))
+                K(one)(q, row, m, metric, true, sum, sum_norm);
+            else
+                K(one)(q, row, m, metric, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
@@ -10105,6 +10368,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD
 #undef QUERY_SOME
 #undef LOAD_SOME
+#undef IS_LONG
+#undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_L1
@@ -10145,6 +10410,7 @@ KERNEL_METRIC(l1, VS_L1)
  *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
@@ -10221,17 +10487,26 @@ VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM
     K(sums)(s, t, metric, out, norm);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
-                       double *norm) {
+#ifndef IS_LONG
+#define IS_LONG(n, metric) false
+#define LOAD_LONG(p)       LOAD(p)
+#endif
+
+VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
+    return is_long ? LOAD_LONG(p) : LOAD(p);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
+                       double *out, double *norm) {
     const ACC zero = ACC_ZERO;
     ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), K(next)(a + j + LANES, is_long), metric, true);
     }
     if (j + LANES <= n) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
         j += LANES;
     }
     if (j < n)
@@ -10281,7 +10556,11 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
+            const ELEM *row = K(row)(first, rows, i, units) + at;
+            if (IS_LONG(m, metric))
+                K(one)(q, row, m, metric, true, sum, sum_norm);
+            else
+                K(one)(q, row, m, metric, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
@@ -10328,6 +10607,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD
 #undef QUERY_SOME
 #undef LOAD_SOME
+#undef IS_LONG
+#undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_L1
@@ -10371,6 +10652,7 @@ KERNEL_METRIC(l1, VS_L1)
  *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
@@ -10447,17 +10729,26 @@ VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM
     K(sums)(s, t, metric, out, norm);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
-                       double *norm) {
+#ifndef IS_LONG
+#define IS_LONG(n, metric) false
+#define LOAD_LONG(p)       LOAD(p)
+#endif
+
+VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
+    return is_long ? LOAD_LONG(p) : LOAD(p);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
+                       double *out, double *norm) {
     const ACC zero = ACC_ZERO;
     ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), K(next)(a + j + LANES, is_long), metric, true);
     }
     if (j + LANES <= n) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
         j += LANES;
     }
     if (j < n)
@@ -10507,7 +10798,11 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
+            const ELEM *row = K(row)(first, rows, i, units) + at;
+            if (IS_LONG(m, metric))
+                K(one)(q, row, m, metric, true, sum, sum_norm);
+            else
+                K(one)(q, row, m, metric, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
@@ -10554,6 +10849,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD
 #undef QUERY_SOME
 #undef LOAD_SOME
+#undef IS_LONG
+#undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_L1
@@ -10843,6 +11140,7 @@ VSI_INLINE uint32x4_t step_l2_i8_dotprod(uint32x4_t sum, uint8x16_t x, uint8x16_
  *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
@@ -10919,17 +11217,26 @@ VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM
     K(sums)(s, t, metric, out, norm);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
-                       double *norm) {
+#ifndef IS_LONG
+#define IS_LONG(n, metric) false
+#define LOAD_LONG(p)       LOAD(p)
+#endif
+
+VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
+    return is_long ? LOAD_LONG(p) : LOAD(p);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
+                       double *out, double *norm) {
     const ACC zero = ACC_ZERO;
     ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), K(next)(a + j + LANES, is_long), metric, true);
     }
     if (j + LANES <= n) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
         j += LANES;
     }
     if (j < n)
@@ -10979,7 +11286,11 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
+            const ELEM *row = K(row)(first, rows, i, units) + at;
+            if (IS_LONG(m, metric))
+                K(one)(q, row, m, metric, true, sum, sum_norm);
+            else
+                K(one)(q, row, m, metric, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
@@ -11026,6 +11337,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD
 #undef QUERY_SOME
 #undef LOAD_SOME
+#undef IS_LONG
+#undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_L1
@@ -11066,6 +11379,7 @@ KERNEL_METRIC(l1, VS_L1)
  *   BLOCK                      elements that are added before sums go to double
  *   VEC, ACC                   LANES elements, sums of them; ACC_ZERO, ACC_ADD(a, b)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
+ *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
@@ -11142,17 +11456,26 @@ VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM
     K(sums)(s, t, metric, out, norm);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, double *out,
-                       double *norm) {
+#ifndef IS_LONG
+#define IS_LONG(n, metric) false
+#define LOAD_LONG(p)       LOAD(p)
+#endif
+
+VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
+    return is_long ? LOAD_LONG(p) : LOAD(p);
+}
+
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
+                       double *out, double *norm) {
     const ACC zero = ACC_ZERO;
     ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), LOAD(a + j + LANES), metric, true);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j + LANES), K(next)(a + j + LANES, is_long), metric, true);
     }
     if (j + LANES <= n) {
-        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), LOAD(a + j), metric, false);
+        K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
         j += LANES;
     }
     if (j < n)
@@ -11202,7 +11525,11 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
-            K(one)(q, K(row)(first, rows, i, units) + at, m, metric, sum, sum_norm);
+            const ELEM *row = K(row)(first, rows, i, units) + at;
+            if (IS_LONG(m, metric))
+                K(one)(q, row, m, metric, true, sum, sum_norm);
+            else
+                K(one)(q, row, m, metric, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
@@ -11249,6 +11576,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD
 #undef QUERY_SOME
 #undef LOAD_SOME
+#undef IS_LONG
+#undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_L1
