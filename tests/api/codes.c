@@ -59,15 +59,19 @@ static void fill(fixture *f, float *out) {
     }
 }
 
-static void put(fixture *f, vs_txn *txn, uint64_t key) {
-    float vector[DIM];
-    fill(f, vector);
+static void put_vector(fixture *f, vs_txn *txn, uint64_t key, const float vector[DIM]) {
     vs_record r = VS_RECORD_INIT;
     r.key = vs_key_u64(key);
     r.vector = vector;
     r.vector_type = VS_F32;
     VT_OK(vs_put(f->plain, txn, &r, VS_UPSERT), txn ? (void *)txn : (void *)f->plain);
     VT_OK(vs_put(f->coded, txn, &r, VS_UPSERT), txn ? (void *)txn : (void *)f->coded);
+}
+
+static void put(fixture *f, vs_txn *txn, uint64_t key) {
+    float vector[DIM];
+    fill(f, vector);
+    put_vector(f, txn, key, vector);
 }
 
 static void erase(fixture *f, vs_txn *txn, uint64_t key) {
@@ -197,6 +201,16 @@ VT_TEST(every_type_and_metric_with_codes_finds_what_it_finds_without) {
             try_kind(type, metric, index[at % 4]);
 }
 
+VT_TEST(codes_of_halves_with_every_metric_find_what_is_found_without) {
+    for (int metric = VS_L2; metric <= VS_COSINE; metric++) {
+        try_kind(VS_F32, metric, "flat(codes=f16)");
+        try_kind(VS_F32, metric, "flat(codes=bf16)");
+    }
+    try_kind(VS_F16, VS_L2, "flat(codes=bf16)");
+    try_kind(VS_BF16, VS_IP, "flat(codes=f16)");
+    try_kind(VS_U8, VS_COSINE, "flat(codes=f16)");
+}
+
 /* ---- versions ------------------------------------------------------------------------------- */
 
 static vs_txn *begin_txn(const fixture *f, int kind) {
@@ -292,6 +306,31 @@ VT_TEST(most_distances_are_never_computed_and_the_caller_is_told) {
     put_some(&f, FIRST, 2000);
     VT_CHECK(spares(&f));
     end(&f);
+}
+
+/* Vectors that are apart: there the estimates of halves leave no more than is asked for, and what passed before a scan had seen
+ * the nearest, k * (1 + ln(n / k)) of rows in any order. */
+VT_TEST(codes_of_halves_leave_hardly_more_than_is_asked_for) {
+    static const char *const index[] = {"flat(codes=f16)", "flat(codes=bf16)"};
+    for (int i = 0; i < 2; i++) {
+        fixture f;
+        uint64_t scored = 0;
+        begin(&f, VS_F32, VS_L2, index[i]);
+        for (uint64_t key = 1; key <= 3000; key++) {
+            float vector[DIM];
+            for (int j = 0; j < DIM; j++)
+                vector[j] = (float)vt_uniform(&f.rng);
+            put_vector(&f, NULL, key, vector);
+        }
+        for (int q = 0; q < 20; q++) {
+            float query[DIM];
+            for (int j = 0; j < DIM; j++)
+                query[j] = (float)vt_uniform(&f.rng);
+            scored += compare_one(&f, NULL, query, NEAREST);
+        }
+        VT_CHECK(scored <= 20 * 400);
+        end(&f);
+    }
 }
 
 /* ---- recovery and damage -------------------------------------------------------------------- */
@@ -529,7 +568,9 @@ VT_TEST(an_index_that_there_is_not_is_refused_naming_what_there_is) {
     } wrong[] = {{VS_F32, VS_L2, "flat(codes=rq3)", "expected 'auto', 'flat'"},
                  {VS_F32, VS_L2, "flat(codes=rq4", "flat(codes=rq4'"},
                  {VS_F32, VS_L2, "hnsw", "'hnsw'"},
+                 {VS_F32, VS_L2, "flat(codes=f32)", "f16, bf16 there"},
                  {VS_F32, VS_L1, "flat(codes=rq4)", "l1"},
+                 {VS_BF16, VS_L1, "flat(codes=bf16)", "l1"},
                  {VS_BIT, VS_HAMMING, "flat(codes=rq4)", "bit"}};
     sample s = sample_new();
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {

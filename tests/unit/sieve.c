@@ -46,7 +46,7 @@ static void make_codes(fixture *f, vsi_field *field, const vsi_codes *codes, uin
         VT_EQ(vsi_rq_create(&f->err, &f->mem, &spec, codes, &field->own_rq), VS_OK);
     }
     vsi_atomic_ptr_store(&field->rq, field->own_rq);
-    field->code_bits = bits;
+    field->code_kind = bits;
     field->codes.row_bytes = (uint32_t)vsi_rq_row_bytes(field->dim, bits);
     f->codes = malloc(ROWS * (size_t)field->codes.row_bytes);
     void *work = malloc(vsi_rq_work_bytes(field->dim));
