@@ -287,8 +287,8 @@ VT_TEST(bounds_can_cover_the_error_of_the_kernels_that_decide) {
     end(f);
 }
 
-/* With a row and itself as the query their product is as large as it can be; lengths are a step of a float around powers of
- * two. Twice its half is too large for a whole number, and ten times what a sum may be off by too wide. */
+/* A row that is the query as well: their product is as large as it gets, and one that had no room for it would be far off.
+ * Lengths are powers of two, a step of a float below, and half as long again. */
 VT_TEST(products_of_halves_have_room_whatever_the_lengths_are) {
     fixture *f = calloc(1, sizeof *f);
     vt_rng rng = {vt_seed()};

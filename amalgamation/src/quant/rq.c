@@ -343,19 +343,20 @@ static void rq_round(const vsi_rq *rq, const float *x, double step, uint8_t *lev
     }
 }
 
-/* The code of x, which is as long as length, into a row. */
-static void rq_put_code(const vsi_rq *rq, const float *x, double length, uint8_t *levels,
-                        uint8_t *row) {
+/* The code of x, which is as long as length, into a row; gives it as rq_points takes it. */
+static const uint8_t *rq_put_code(const vsi_rq *rq, const float *x, double length, uint8_t *levels,
+                                  uint8_t *row) {
     if (vsi_code_is_half(rq->kind)) {
         float scale = (float)(RQ_HALF_LENGTH / rq_power(length));
         vsi_codes_narrow(x, rq->rotation.padded, scale, rq->kind, row);
-        return;
+        return row;
     }
     rq_round(rq, x, rq_choose_step(rq, x, length), levels);
     vsi_codes_pack(levels, rq->rotation.padded, rq->kind, row);
+    return levels;
 }
 
-/* The code of a row as rq_points takes it: levels in the memory given, halves where they are. */
+/* The code of a row as rq_points takes it: levels unpacked into the memory given, halves where they are. */
 static const uint8_t *rq_code(const vsi_rq *rq, const uint8_t *row, uint8_t *levels) {
     if (vsi_code_is_half(rq->kind))
         return row;
@@ -411,8 +412,7 @@ VSI_FN bool vsi_rq_encode(const vsi_rq *rq, const float *vector, void *work, uin
     head[VSI_HEAD_ERROR] = rq_up(length + 0x1p-50);
     if (length >= rq_short(rq)) {
         vsi_rotate(&rq->rotation, rq->kernels, x);
-        rq_put_code(rq, x, length, levels, row);
-        rq_measure(rq, x, rq_code(rq, row, levels), length, head);
+        rq_measure(rq, x, rq_put_code(rq, x, length, levels, row), length, head);
     }
     rq_put_head(rq, row, head);
     return true;
