@@ -12035,31 +12035,31 @@ VSI_FN vsi_gather_kernel *vsi_kernels_find_gather(const vsi_kernels *kernels, in
 }
 /* ---- math/codes.h ---------------------------------------------------------------------------------- */
 /* codes.h - the table of kernels for quantised codes, one per instruction set: how levels are packed, inner products of a
- * query of bytes with rows of codes, the bounds that follow, and the steps of a fast rotation.
+ * query with rows of codes, the bounds that follow, and the steps of a fast rotation.
  *
- * A code is a row of dims levels, of 1, 2, 4 or 8 bits each; dims is a multiple of VSI_CODE_DIMS. Behind them
- * stands a head of four floats, little-endian (quant/rq.h says what they mean).
+ * A code is a row of dims levels, of 1, 2, 4 or 8 bits each, or of dims halves; dims is a multiple of VSI_CODE_DIMS. Behind
+ * them stands a head of four floats, little-endian (quant/rq.h says what they mean).
  *
- *   bits   layout of the levels
+ *   kind   layout
  *   8      a byte each
  *   4, 2   groups of 64 bytes, which hold 128 or 256 dims: byte t holds dims t + 64 j, the first in its lowest bits.
  *          What is left at the end, 64 or up to 192 dims, is one group of fewer bytes, W: dims t + W j
  *   1      in order, lowest bit first
+ *   f16    in order, two bytes each, little-endian; bf16 likewise
  *
- * Inner products are exact on every set, and so are the steps of the rotation and the bytes of a query: they do
+ * Inner products of levels are exact on every set, and so are the steps of the rotation and the bytes of a query: they do
  * the same float operations in the same order, none of which a compiler may fuse (every product meets a change of
- * sign or of type before it is added to). Sums of squares and bounds may differ in their last bits. */
+ * sign or of type before it is added to). Inner products of halves, sums of squares and bounds may differ in their last
+ * bits. */
 #ifndef VSI_CODES_H
 #define VSI_CODES_H
 
 /* uses base/status.h */
 
-enum {
-    VSI_CODE_DIMS = 64,
-    VSI_CODE_HEAD_BYTES = 16,
-    VSI_CODE_DIMS_MAX = 65536,
-    VSI_CODE_WIDTHS = 4
-};
+enum { VSI_CODE_DIMS = 64, VSI_CODE_HEAD_BYTES = 16, VSI_CODE_DIMS_MAX = 65536 };
+
+/* Kinds of codes: of levels the number of their bits. Files have them. */
+enum { VSI_CODE_F16 = 16, VSI_CODE_BF16 = 17, VSI_CODE_KINDS = 6 };
 
 /* Rows of codes: row i begins at first + i * stride, its head lies head_off behind that. Any alignment. */
 typedef struct vsi_code_rows {
@@ -12095,10 +12095,11 @@ typedef struct vsi_code_grid {
 typedef struct vsi_codes {
     const char *name;
 
-    /* Sum of query[j] * level j of each row, into out [rows->n]; query [dims]. For levels of 1, 2, 4 and 8
-     * bits, in this order. */
-    void (*dot[VSI_CODE_WIDTHS])(const int8_t *query, size_t dims, const vsi_code_rows *rows,
-                                 int32_t *out);
+    /* Sum of query[j] * level j of each row, into out [rows->n]; query [dims] of int8_t. Of halves, with a query
+     * of floats, the sum is a whole number less than one off, and what floats lose: they are added in 16 sums or more. INT32_MIN
+     * when it has no room. For levels of 1, 2, 4 and 8 bits, f16, bf16, in this order. */
+    void (*dot[VSI_CODE_KINDS])(const void *query, size_t dims, const vsi_code_rows *rows,
+                                int32_t *out);
 
     /* Bounds of the distance of each row, from dot's products: true in any case. -infinity and infinity for a row
      * without a code; upper may be NULL. */
@@ -12133,21 +12134,46 @@ typedef struct vsi_codes {
     void (*grid)(const float *x, size_t n, const vsi_code_grid *grid, float inverse, float out[2]);
 } vsi_codes;
 
-/* Which of dot's kernels is for levels of so many bits. */
-VSI_FN size_t vsi_code_width(uint32_t bits);
+VSI_FN bool vsi_code_is_kind(uint32_t kind);
+/* Whether a kind is of halves, not levels. */
+VSI_FN bool vsi_code_is_half(uint32_t kind);
+/* Bytes of a code, without its head. */
+VSI_FN size_t vsi_code_bytes(uint32_t kind, size_t dims);
+/* Which of dot's kernels is for a kind. */
+VSI_FN size_t vsi_code_kernel(uint32_t kind);
 
 /* Levels, a byte each, to a code of dims * bits / 8 bytes, and back. */
 VSI_FN void vsi_codes_pack(const uint8_t *levels, size_t dims, uint32_t bits, uint8_t *out);
 VSI_FN void vsi_codes_unpack(const uint8_t *code, size_t dims, uint32_t bits, uint8_t *levels);
 
+/* The nearest halves of a kind to x times scale, of numbers that they have room for; and back. */
+VSI_FN void vsi_codes_narrow(const float *x, size_t dims, float scale, uint32_t kind, uint8_t *out);
+VSI_FN void vsi_codes_widen(const uint8_t *code, size_t dims, uint32_t kind, float *out);
+
 #endif
 /* ---- math/codes.c ---------------------------------------------------------------------------------- */
-/* codes.c - where levels lie in a code. */
+/* codes.c - kinds of codes, and where levels and halves lie in them. */
 /* uses math/codes.h */
+/* uses base/bytes.h */
+/* uses math/element.h */
 
-VSI_FN size_t vsi_code_width(uint32_t bits) {
-    vsi_assert(bits == 1 || bits == 2 || bits == 4 || bits == 8);
-    return bits == 8 ? 3 : bits / 2;
+VSI_FN bool vsi_code_is_half(uint32_t kind) {
+    return kind == VSI_CODE_F16 || kind == VSI_CODE_BF16;
+}
+
+VSI_FN bool vsi_code_is_kind(uint32_t kind) {
+    return kind == 1 || kind == 2 || kind == 4 || kind == 8 || vsi_code_is_half(kind);
+}
+
+VSI_FN size_t vsi_code_bytes(uint32_t kind, size_t dims) {
+    return vsi_code_is_half(kind) ? dims * 2 : dims / 8 * kind;
+}
+
+VSI_FN size_t vsi_code_kernel(uint32_t kind) {
+    vsi_assert(vsi_code_is_kind(kind));
+    if (vsi_code_is_half(kind))
+        return kind == VSI_CODE_F16 ? 4 : 5;
+    return kind == 8 ? 3 : kind / 2;
 }
 
 /* Where the level of one dim lies: its byte, and the lowest of its bits there. */
@@ -12178,6 +12204,22 @@ VSI_FN void vsi_codes_unpack(const uint8_t *code, size_t dims, uint32_t bits, ui
         levels[j] = (uint8_t)(code[at] >> shift & ((1u << bits) - 1));
     }
 }
+
+VSI_FN void vsi_codes_narrow(const float *x, size_t dims, float scale, uint32_t kind,
+                             uint8_t *out) {
+    for (size_t j = 0; j < dims; j++) {
+        float value = x[j] * scale;
+        vsi_put_u16(out + 2 * j,
+                    kind == VSI_CODE_F16 ? vsi_f16_of_float(value) : vsi_bf16_of_float(value));
+    }
+}
+
+VSI_FN void vsi_codes_widen(const uint8_t *code, size_t dims, uint32_t kind, float *out) {
+    for (size_t j = 0; j < dims; j++) {
+        uint16_t half = vsi_get_u16(code + 2 * j);
+        out[j] = kind == VSI_CODE_F16 ? vsi_float_of_f16(half) : vsi_float_of_bf16(half);
+    }
+}
 /* ---- math/codes_scalar.h ---------------------------------------------------------------------------------- */
 /* codes_scalar.h - the reference kernels for codes, for every machine. */
 #ifndef VSI_CODES_SCALAR_H
@@ -12203,6 +12245,7 @@ VSI_FN void vsi_code_grid_scalar(const float *x, size_t n, const vsi_code_grid *
 /* codes_scalar.c - the reference kernels for codes: plain loops. */
 /* uses math/codes_scalar.h */
 /* uses base/bytes.h */
+/* uses math/element.h */
 
 /* ---- inner products ------------------------------------------------------------------------- */
 
@@ -12222,18 +12265,18 @@ static uint32_t code_level_sum(const int8_t *query, size_t dims, const uint8_t *
     return sum;
 }
 
-static void dot_u1_scalar(const int8_t *query, size_t dims, const vsi_code_rows *rows,
-                          int32_t *out) {
+static void dot_u1_scalar(const void *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {
+    const int8_t *q = query;
     for (size_t i = 0; i < rows->n; i++) {
         const uint8_t *code = rows->first + i * rows->stride;
         out[i] = 0;
         for (size_t j = 0; j < dims; j++)
-            out[i] += code[j / 8] >> j % 8 & 1 ? query[j] : 0;
+            out[i] += code[j / 8] >> j % 8 & 1 ? q[j] : 0;
     }
 }
 
 #define SCALAR_CODE_DOT(bits)                                                                      \
-    static void dot_u##bits##_scalar(const int8_t *query, size_t dims, const vsi_code_rows *rows,  \
+    static void dot_u##bits##_scalar(const void *query, size_t dims, const vsi_code_rows *rows,    \
                                      int32_t *out) {                                               \
         for (size_t i = 0; i < rows->n; i++)                                                       \
             out[i] = (int32_t)code_level_sum(query, dims, rows->first + i * rows->stride, bits);   \
@@ -12242,6 +12285,28 @@ static void dot_u1_scalar(const int8_t *query, size_t dims, const vsi_code_rows 
 SCALAR_CODE_DOT(2)
 SCALAR_CODE_DOT(4)
 SCALAR_CODE_DOT(8)
+
+/* The whole part, if an int32_t has it. */
+static int32_t code_whole(double sum) {
+    return fabs(sum) < 0x1p31 ? (int32_t)sum : INT32_MIN;
+}
+
+/* In double, where products of a float and a half are exact. */
+#define SCALAR_CODE_DOT_HALF(type)                                                                 \
+    static void dot_##type##_scalar(const void *query, size_t dims, const vsi_code_rows *rows,     \
+                                    int32_t *out) {                                                \
+        const float *q = query;                                                                    \
+        for (size_t i = 0; i < rows->n; i++) {                                                     \
+            const uint8_t *code = rows->first + i * rows->stride;                                  \
+            double sum = 0;                                                                        \
+            for (size_t j = 0; j < dims; j++)                                                      \
+                sum += (double)q[j] * (double)vsi_float_of_##type(vsi_get_u16(code + 2 * j));      \
+            out[i] = code_whole(sum);                                                              \
+        }                                                                                          \
+    }
+
+SCALAR_CODE_DOT_HALF(f16)
+SCALAR_CODE_DOT_HALF(bf16)
 
 /* ---- bounds --------------------------------------------------------------------------------- */
 
@@ -12409,7 +12474,8 @@ VSI_FN void vsi_code_grid_scalar(const float *x, size_t n, const vsi_code_grid *
 VSI_FN const vsi_codes *vsi_codes_scalar(void) {
     static const vsi_codes table = {
         .name = "scalar",
-        .dot = {dot_u1_scalar, dot_u2_scalar, dot_u4_scalar, dot_u8_scalar},
+        .dot = {dot_u1_scalar, dot_u2_scalar, dot_u4_scalar, dot_u8_scalar, dot_f16_scalar,
+                dot_bf16_scalar},
         .bounds = code_bounds_scalar,
         .estimates = vsi_code_estimates_scalar,
         .mix = code_mix_scalar,
@@ -12533,12 +12599,39 @@ VSI_INLINE __m256i code_row_bits_avx2(const int8_t *query, size_t dims, const ui
     return sum;
 }
 
+/* Eight halves as floats. */
+VSI_INLINE __m256 code_halves_avx2(const uint8_t *p, bool is_f16) {
+    __m128i halves = _mm_loadu_si128((const __m128i *)(const void *)p);
+    return is_f16 ? _mm256_cvtph_ps(halves)
+                  : _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
+}
+
+VSI_INLINE __m256 code_row_halves_avx2(const float *query, size_t dims, const uint8_t *code,
+                                       bool is_f16) {
+    __m256 sum[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(),
+                     _mm256_setzero_ps()};
+    for (size_t j = 0; j < dims; j += 32) {
+        VSI_UNROLL
+        for (size_t k = 0; k < 4; k++) {
+            __m256 points = code_halves_avx2(code + 2 * (j + 8 * k), is_f16);
+            sum[k] = _mm256_fmadd_ps(points, _mm256_loadu_ps(query + j + 8 * k), sum[k]);
+        }
+    }
+    return _mm256_add_ps(_mm256_add_ps(sum[0], sum[1]), _mm256_add_ps(sum[2], sum[3]));
+}
+
+/* The sums of the lanes of four registers, as whole numbers. */
+VSI_INLINE __m128i code_whole_sums_avx2(const __m256 v[4]) {
+    __m256 all = _mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]));
+    return _mm_cvtps_epi32(_mm_add_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1)));
+}
+
 /* Four rows at a time; of the last ones fewer, by taking the last one more than once. */
-#define CODE_DOT_AVX2(name, ROW)                                                                   \
-    static void name(const int8_t *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {  \
+#define CODE_DOT_AVX2(name, SUM, SUMS, ROW)                                                        \
+    static void name(const void *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {    \
         for (size_t i = 0; i < rows->n; i += 4) {                                                  \
             size_t here = rows->n - i < 4 ? rows->n - i : 4;                                       \
-            __m256i sum[4];                                                                        \
+            SUM sum[4];                                                                            \
             int32_t four[4];                                                                       \
             VSI_UNROLL                                                                             \
             for (size_t r = 0; r < 4; r++) {                                                       \
@@ -12546,15 +12639,19 @@ VSI_INLINE __m256i code_row_bits_avx2(const int8_t *query, size_t dims, const ui
                     rows->first + (i + (r < here ? r : here - 1)) * rows->stride;                  \
                 sum[r] = ROW;                                                                      \
             }                                                                                      \
-            _mm_storeu_si128((__m128i *)(void *)four, code_sums_avx2(sum));                        \
+            _mm_storeu_si128((__m128i *)(void *)four, SUMS(sum));                                  \
             memcpy(out + i, four, here * sizeof *out);                                             \
         }                                                                                          \
     }
 
-CODE_DOT_AVX2(dot_u1_avx2, code_row_bits_avx2(query, dims, code))
-CODE_DOT_AVX2(dot_u2_avx2, code_row_avx2(query, dims, code, 2))
-CODE_DOT_AVX2(dot_u4_avx2, code_row_avx2(query, dims, code, 4))
-CODE_DOT_AVX2(dot_u8_avx2, code_row_bytes_avx2(query, dims, code))
+CODE_DOT_AVX2(dot_u1_avx2, __m256i, code_sums_avx2, code_row_bits_avx2(query, dims, code))
+CODE_DOT_AVX2(dot_u2_avx2, __m256i, code_sums_avx2, code_row_avx2(query, dims, code, 2))
+CODE_DOT_AVX2(dot_u4_avx2, __m256i, code_sums_avx2, code_row_avx2(query, dims, code, 4))
+CODE_DOT_AVX2(dot_u8_avx2, __m256i, code_sums_avx2, code_row_bytes_avx2(query, dims, code))
+CODE_DOT_AVX2(dot_f16_avx2, __m256, code_whole_sums_avx2,
+              code_row_halves_avx2(query, dims, code, true))
+CODE_DOT_AVX2(dot_bf16_avx2, __m256, code_whole_sums_avx2,
+              code_row_halves_avx2(query, dims, code, false))
 
 /* ---- bounds --------------------------------------------------------------------------------- */
 
@@ -12853,7 +12950,7 @@ VSI_TARGET_END
 VSI_FN const vsi_codes *vsi_codes_avx2(void) {
     static const vsi_codes table = {
         .name = "avx2",
-        .dot = {dot_u1_avx2, dot_u2_avx2, dot_u4_avx2, dot_u8_avx2},
+        .dot = {dot_u1_avx2, dot_u2_avx2, dot_u4_avx2, dot_u8_avx2, dot_f16_avx2, dot_bf16_avx2},
         .bounds = code_bounds_avx2,
         .estimates = code_estimates_avx2,
         .mix = code_mix_avx2,
@@ -12957,26 +13054,61 @@ VSI_INLINE __m512i code_row_bits_avx512(const int8_t *query, size_t dims, const 
     return sum;
 }
 
+/* Sixteen halves as floats. */
+VSI_INLINE __m512 code_halves_avx512(const uint8_t *p, bool is_f16) {
+    __m256i halves = _mm256_loadu_si256((const __m256i *)(const void *)p);
+    return is_f16 ? _mm512_cvtph_ps(halves)
+                  : _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+}
+
+VSI_INLINE __m512 code_row_halves_avx512(const float *query, size_t dims, const uint8_t *code,
+                                         bool is_f16) {
+    __m512 sum[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(),
+                     _mm512_setzero_ps()};
+    for (size_t j = 0; j < dims; j += 64) {
+        VSI_UNROLL
+        for (size_t k = 0; k < 4; k++) {
+            __m512 points = code_halves_avx512(code + 2 * (j + 16 * k), is_f16);
+            sum[k] = _mm512_fmadd_ps(points, _mm512_loadu_ps(query + j + 16 * k), sum[k]);
+        }
+    }
+    return _mm512_add_ps(_mm512_add_ps(sum[0], sum[1]), _mm512_add_ps(sum[2], sum[3]));
+}
+
+/* The sums of the lanes of four registers, as whole numbers. */
+VSI_INLINE __m128i code_whole_sums_avx512(const __m512 v[4]) {
+    __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps(v[0], v[1]), _mm512_unpackhi_ps(v[0], v[1]));
+    __m512 cd = _mm512_add_ps(_mm512_unpacklo_ps(v[2], v[3]), _mm512_unpackhi_ps(v[2], v[3]));
+    __m512 all = _mm512_add_ps(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xee));
+    __m256 half = _mm256_add_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1));
+    return _mm_cvtps_epi32(
+        _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
+}
+
 /* Four rows at a time; of the last ones fewer, by taking the last one more than once. */
-#define CODE_DOT_AVX512(name, ROW)                                                                 \
-    static void name(const int8_t *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {  \
+#define CODE_DOT_AVX512(name, SUM, SUMS, ROW)                                                      \
+    static void name(const void *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {    \
         for (size_t i = 0; i < rows->n; i += 4) {                                                  \
             size_t here = rows->n - i < 4 ? rows->n - i : 4;                                       \
-            __m512i sum[4];                                                                        \
+            SUM sum[4];                                                                            \
             VSI_UNROLL                                                                             \
             for (size_t r = 0; r < 4; r++) {                                                       \
                 const uint8_t *code =                                                              \
                     rows->first + (i + (r < here ? r : here - 1)) * rows->stride;                  \
                 sum[r] = ROW;                                                                      \
             }                                                                                      \
-            _mm_mask_storeu_epi32(out + i, (__mmask8)((1u << here) - 1), code_sums_avx512(sum));   \
+            _mm_mask_storeu_epi32(out + i, (__mmask8)((1u << here) - 1), SUMS(sum));               \
         }                                                                                          \
     }
 
-CODE_DOT_AVX512(dot_u1_avx512, code_row_bits_avx512(query, dims, code))
-CODE_DOT_AVX512(dot_u2_avx512, code_row_avx512(query, dims, code, 2))
-CODE_DOT_AVX512(dot_u4_avx512, code_row_avx512(query, dims, code, 4))
-CODE_DOT_AVX512(dot_u8_avx512, code_row_avx512(query, dims, code, 8))
+CODE_DOT_AVX512(dot_u1_avx512, __m512i, code_sums_avx512, code_row_bits_avx512(query, dims, code))
+CODE_DOT_AVX512(dot_u2_avx512, __m512i, code_sums_avx512, code_row_avx512(query, dims, code, 2))
+CODE_DOT_AVX512(dot_u4_avx512, __m512i, code_sums_avx512, code_row_avx512(query, dims, code, 4))
+CODE_DOT_AVX512(dot_u8_avx512, __m512i, code_sums_avx512, code_row_avx512(query, dims, code, 8))
+CODE_DOT_AVX512(dot_f16_avx512, __m512, code_whole_sums_avx512,
+                code_row_halves_avx512(query, dims, code, true))
+CODE_DOT_AVX512(dot_bf16_avx512, __m512, code_whole_sums_avx512,
+                code_row_halves_avx512(query, dims, code, false))
 
 /* ---- bounds --------------------------------------------------------------------------------- */
 
@@ -13258,7 +13390,8 @@ VSI_TARGET_END
 VSI_FN const vsi_codes *vsi_codes_avx512(void) {
     static const vsi_codes table = {
         .name = "avx512",
-        .dot = {dot_u1_avx512, dot_u2_avx512, dot_u4_avx512, dot_u8_avx512},
+        .dot = {dot_u1_avx512, dot_u2_avx512, dot_u4_avx512, dot_u8_avx512, dot_f16_avx512,
+                dot_bf16_avx512},
         .bounds = code_bounds_avx512,
         .estimates = code_estimates_avx512,
         .mix = code_mix_avx512,
@@ -13361,27 +13494,28 @@ VSI_INLINE int32_t CODE_SET(code_row_bits)(const int8_t *query, size_t dims, con
     return vaddvq_s32(sum);
 }
 
-static void CODE_SET(dot_u1)(const int8_t *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {
+static void CODE_SET(dot_u1)(const void *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {
     for (size_t i = 0; i < rows->n; i++)
         out[i] = CODE_SET(code_row_bits)(query, dims, rows->first + i * rows->stride);
 }
 
-static void CODE_SET(dot_u2)(const int8_t *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {
+static void CODE_SET(dot_u2)(const void *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {
     for (size_t i = 0; i < rows->n; i++)
         out[i] = CODE_SET(code_row)(query, dims, rows->first + i * rows->stride, 2);
 }
 
-static void CODE_SET(dot_u4)(const int8_t *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {
+static void CODE_SET(dot_u4)(const void *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {
     for (size_t i = 0; i < rows->n; i++)
         out[i] = CODE_SET(code_row)(query, dims, rows->first + i * rows->stride, 4);
 }
 
-static void CODE_SET(dot_u8)(const int8_t *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {
+static void CODE_SET(dot_u8)(const void *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {
+    const int8_t *q = query;
     int32_t offset = 0;
     for (size_t j = 0; j < dims; j++)
-        offset += query[j];
+        offset += q[j];
     for (size_t i = 0; i < rows->n; i++) {
-        int32_t sum = CODE_SET(code_row_bytes)(query, dims, rows->first + i * rows->stride);
+        int32_t sum = CODE_SET(code_row_bytes)(q, dims, rows->first + i * rows->stride);
         out[i] = (int32_t)((uint32_t)sum + 128u * (uint32_t)offset);
     }
 }
@@ -13445,27 +13579,28 @@ VSI_INLINE int32_t CODE_SET(code_row_bits)(const int8_t *query, size_t dims, con
     return vaddvq_s32(sum);
 }
 
-static void CODE_SET(dot_u1)(const int8_t *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {
+static void CODE_SET(dot_u1)(const void *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {
     for (size_t i = 0; i < rows->n; i++)
         out[i] = CODE_SET(code_row_bits)(query, dims, rows->first + i * rows->stride);
 }
 
-static void CODE_SET(dot_u2)(const int8_t *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {
+static void CODE_SET(dot_u2)(const void *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {
     for (size_t i = 0; i < rows->n; i++)
         out[i] = CODE_SET(code_row)(query, dims, rows->first + i * rows->stride, 2);
 }
 
-static void CODE_SET(dot_u4)(const int8_t *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {
+static void CODE_SET(dot_u4)(const void *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {
     for (size_t i = 0; i < rows->n; i++)
         out[i] = CODE_SET(code_row)(query, dims, rows->first + i * rows->stride, 4);
 }
 
-static void CODE_SET(dot_u8)(const int8_t *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {
+static void CODE_SET(dot_u8)(const void *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {
+    const int8_t *q = query;
     int32_t offset = 0;
     for (size_t j = 0; j < dims; j++)
-        offset += query[j];
+        offset += q[j];
     for (size_t i = 0; i < rows->n; i++) {
-        int32_t sum = CODE_SET(code_row_bytes)(query, dims, rows->first + i * rows->stride);
+        int32_t sum = CODE_SET(code_row_bytes)(q, dims, rows->first + i * rows->stride);
         out[i] = (int32_t)((uint32_t)sum + 128u * (uint32_t)offset);
     }
 }
@@ -13473,6 +13608,38 @@ static void CODE_SET(dot_u8)(const int8_t *query, size_t dims, const vsi_code_ro
 #undef CODE_ADD
 VSI_TARGET_END
 #endif
+
+/* Four halves as floats. */
+VSI_INLINE float32x4_t code_halves_neon(uint16x4_t halves, bool is_f16) {
+    return is_f16 ? vcvt_f32_f16(vreinterpret_f16_u16(halves))
+                  : vreinterpretq_f32_u32(vshll_n_u16(halves, 16));
+}
+
+VSI_INLINE int32_t code_row_halves_neon(const float *query, size_t dims, const uint8_t *code,
+                                        bool is_f16) {
+    float32x4_t sum[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
+    for (size_t j = 0; j < dims; j += 16) {
+        VSI_UNROLL
+        for (size_t k = 0; k < 4; k++) {
+            uint16x4_t halves = vreinterpret_u16_u8(vld1_u8(code + 2 * (j + 4 * k)));
+            sum[k] =
+                vfmaq_f32(sum[k], code_halves_neon(halves, is_f16), vld1q_f32(query + j + 4 * k));
+        }
+    }
+    float32x4_t all = vaddq_f32(vaddq_f32(sum[0], sum[1]), vaddq_f32(sum[2], sum[3]));
+    float whole = vaddvq_f32(all);
+    return fabsf(whole) < 0x1p31f ? vcvtns_s32_f32(whole) : INT32_MIN;
+}
+
+static void dot_f16_neon(const void *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {
+    for (size_t i = 0; i < rows->n; i++)
+        out[i] = code_row_halves_neon(query, dims, rows->first + i * rows->stride, true);
+}
+
+static void dot_bf16_neon(const void *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {
+    for (size_t i = 0; i < rows->n; i++)
+        out[i] = code_row_halves_neon(query, dims, rows->first + i * rows->stride, false);
+}
 
 /* ---- bounds --------------------------------------------------------------------------------- */
 
@@ -13607,7 +13774,8 @@ static void code_scale_neon(float *x, size_t n, float scale, const uint32_t *sig
 
 #define CODE_TABLE_NEON(title, set)                                                                \
     {                                                                                              \
-        .name = title, .dot = {dot_u1_##set, dot_u2_##set, dot_u4_##set, dot_u8_##set},            \
+        .name = title, .dot = {dot_u1_##set, dot_u2_##set, dot_u4_##set,                           \
+                               dot_u8_##set, dot_f16_neon, dot_bf16_neon},                         \
         .bounds = code_bounds_neon, .estimates = vsi_code_estimates_scalar, .mix = code_mix_neon,  \
         .hadamard = code_hadamard_neon, .scale = code_scale_neon,                                  \
         .product = vsi_code_product_scalar, .residual = vsi_code_residual_scalar,                  \
@@ -13858,9 +14026,9 @@ VSI_FN void vsi_rotate_back(const vsi_rotation *rotation, const vsi_codes *kerne
     }
 }
 /* ---- quant/rq.h ---------------------------------------------------------------------------------- */
-/* rq.h - RQ codes: vectors as rows of 1, 2, 4 or 8 bits a dim, and the distances that they leave possible.
+/* rq.h - RQ codes: vectors as rows of 1, 2, 4 or 8 bits a dim, or of halves, and the distances that they leave possible.
  *
- * A parameter block (dim, metric, bits, seed, mean) says how vectors become rows; rows made with one block are comparable with
+ * A parameter block (dim, metric, kind, seed, mean) says how vectors become rows; rows made with one block are comparable with
  * each other and with queries prepared for it, whatever kernels did it. Distances are those of the collection: l2 squared,
  * ip as -dot, cosine as 1 - cos.
  *
@@ -13869,7 +14037,7 @@ VSI_FN void vsi_rotate_back(const vsi_rotation *rotation, const vsi_codes *kerne
  *   base     what the row alone adds to its distances; infinite when the row has no code
  *   length   of the decoded vector
  *   error    at least the distance of the decoded vector from the original, both without the mean
- *   inverse  1 / the length of the code as a vector of the grid */
+ *   inverse  1 / the length of the code as a vector of the grid, for halves of what they are */
 #ifndef VSI_RQ_H
 #define VSI_RQ_H
 
@@ -13881,7 +14049,7 @@ enum { VSI_RQ_VERSION = 1, VSI_RQ_PACKED_BYTES_MAX = 24 + 4 * 65535 };
 
 typedef struct vsi_rq_spec {
     uint32_t dim;  /* 1 .. VS_DIM_MAX */
-    uint32_t bits; /* 1, 2, 4 or 8 */
+    uint32_t kind; /* of codes: math/codes.h */
     int metric;    /* VS_L2, VS_IP or VS_COSINE */
     uint64_t seed; /* of the rotation */
     const float *
@@ -13892,17 +14060,17 @@ typedef struct vsi_rq_spec {
 typedef struct vsi_rq {
     vsi_mem *mem;
     const vsi_codes *kernels;
-    uint32_t dim, bits;
+    uint32_t dim, kind;
     int metric;
     uint64_t seed;
     float *mean; /* [dim], owned */
     double mean_square;
     vsi_rotation rotation;
-    vsi_code_grid grid;
+    vsi_code_grid grid; /* of levels; of halves the whole numbers */
     size_t code_bytes;
 } vsi_rq;
 
-/* VS_ERR_INVALID: bits, metric or dim that there are no codes for, a mean that is not finite or too long; VS_ERR_NOMEM. */
+/* VS_ERR_INVALID: a kind, metric or dim that there are no codes for, a mean that is not finite or too long; VS_ERR_NOMEM. */
 VS_NODISCARD VSI_FN vs_status vsi_rq_create(vsi_err *err, vsi_mem *mem, const vsi_rq_spec *spec,
                                             const vsi_codes *kernels, vsi_rq **out);
 VSI_FN void vsi_rq_free(vsi_rq *rq); /* accepts NULL */
@@ -13916,7 +14084,7 @@ VS_NODISCARD VSI_FN vs_status vsi_rq_read(vsi_err *err, vsi_mem *mem, vsi_bytes 
 
 /* ---- rows ----------------------------------------------------------------------------------- */
 
-VSI_FN size_t vsi_rq_row_bytes(uint32_t dim, uint32_t bits);
+VSI_FN size_t vsi_rq_row_bytes(uint32_t dim, uint32_t kind);
 /* Scratch for one call of encode or decode, or one query, aligned as for float. */
 VSI_FN size_t vsi_rq_work_bytes(uint32_t dim);
 
@@ -13931,8 +14099,8 @@ VSI_AHEAD VSI_FN bool vsi_rq_decode(const vsi_rq *rq, const uint8_t *row, void *
 /* ---- queries -------------------------------------------------------------------------------- */
 
 typedef struct vsi_rq_query {
-    const vsi_rq *rq;    /* borrowed as long as the query is used */
-    const int8_t *bytes; /* [padded] in the work memory */
+    const vsi_rq *rq;   /* borrowed as long as the query is used */
+    const void *points; /* [padded] in the work memory: int8_t, for halves float */
     vsi_code_frame frame;
 } vsi_rq_query;
 
@@ -13974,6 +14142,13 @@ VSI_FN void vsi_rq_likely(const vsi_rq_query *query, const uint8_t *rows, size_t
  * stays zero), both rotated; g the row's code as a vector of the grid (step * level - offset), p the part of r along g:
  * p = <r,g> g / |g|^2, so r - p is orthogonal to p, and |p| is the head's length. b is the query's bytes times their unit.
  *
+ * Halves. g is r rounded to f16 or bf16 after it was multiplied by a power of two, each row by its own, that makes its
+ * length 2^13 or more and less than 2^14: f16 has room for its elements then, and those that are too small for all of its
+ * bits are below 2^-27 of |g|. The rounding of |r| and to halves leaves |g| between 2^13 (1 - 2^-8) and 2^14 (1 + 2^-8).
+ * b is q' itself, multiplied likewise until its length is in [2^15, 2^16), of which elements that underflow are less
+ * than 2^-130. The inner product of the two is rounded to a whole number. It is below 2^31, and |b| |g| above 2^27, so
+ * one whole number is 2^-27 of that, less than an operation in single precision loses.
+ *
  * Every metric is a sum of what the row alone gives, what the query alone gives, and the inner product:
  *
  *   l2       |q - x|^2   = |r|^2 + |q'|^2 - 2 <q',r>
@@ -13995,6 +14170,11 @@ VSI_FN void vsi_rq_likely(const vsi_rq_query *query, const uint8_t *rows, size_t
  * has that in it when |q'| is taken as (1 + 2k) |q'| there, for sqrt(a^2 + s) - a >= s / (2 sqrt(a^2 + s)), and s is
  * 4k |q'|^2 here. The sum of base, query's base and product is off by 2^-24 of each of its terms: base_relative and base_error.
  *
+ * For halves c also has the error of its sum: n fused steps in at least 16 sums, which are then added, lose at most
+ * (n / 16 + 16) 2^-24 times the sum of magnitudes, which is at most |b| |g|. (At most 5 of the 16 are for adding, and
+ * n / 16 <= 2^12: products of errors take less than two more.) So d is that part of |b| there, and for a row as the
+ * query the row's error more.
+ *
  * Sums in double, over n dims, are off by (n + 16) 2^-53 <= 2^-36 times the sum of magnitudes. That of <m,x> is
  * covered by adding RQ_TINY |m| to d and to the root, where |x| <= |r| + |m|, and by base_relative where |r| is small
  * against |m|; that of <m,q> by base_error. Of squares it is a part of what is rounded to float anyhow. Unit vectors are so
@@ -14014,9 +14194,13 @@ VSI_FN void vsi_rq_likely(const vsi_rq_query *query, const uint8_t *rows, size_t
 #define RQ_TINY   0x1p-36
 #define RQ_COSINE 0x1p-40
 
+/* The least lengths of halves, and of queries for them. */
+#define RQ_HALF_LENGTH  0x1p13f
+#define RQ_QUERY_LENGTH 0x1p15f
+
 enum {
     RQ_OFF_VERSION = 0,
-    RQ_OFF_BITS = 4,
+    RQ_OFF_KIND = 4,
     RQ_OFF_METRIC = 5,
     RQ_OFF_ZERO = 6, /* 2 bytes, and 4 more behind dim */
     RQ_OFF_DIM = 8,
@@ -14039,16 +14223,14 @@ VSI_FN void vsi_rq_free(vsi_rq *rq) {
     vsi_free(rq->mem, rq, sizeof *rq);
 }
 
-static bool rq_has_grid(uint32_t bits) {
-    return bits == 1 || bits == 2 || bits == 4 || bits == 8;
-}
-
 /* Odd numbers around zero; with 8 bits all numbers, so that a row's points fit the bytes of a query. */
-static vsi_code_grid rq_grid(uint32_t bits) {
-    int32_t top = (1 << bits) - 1;
-    if (bits == 8)
+static vsi_code_grid rq_grid(uint32_t kind) {
+    if (vsi_code_is_half(kind))
+        return (vsi_code_grid){.step = 1};
+    int32_t top = (1 << kind) - 1;
+    if (kind == 8)
         return (vsi_code_grid){1, 128, top, 128.5f};
-    return (vsi_code_grid){2, top, top, (float)(1 << (bits - 1))};
+    return (vsi_code_grid){2, top, top, (float)(1 << (kind - 1))};
 }
 
 /* A mean is at most as long as vectors may be, and as those that it is the mean of. NaN is neither. */
@@ -14060,8 +14242,10 @@ static vs_status rq_check(vsi_err *err, const vsi_rq_spec *spec) {
     if (spec->dim < 1 || spec->dim > VS_DIM_MAX)
         return vsi_fail(err, VS_ERR_INVALID, "codes: dim is %u, expected 1 to %u", spec->dim,
                         VS_DIM_MAX);
-    if (!rq_has_grid(spec->bits))
-        return vsi_fail(err, VS_ERR_INVALID, "codes: %u bits, expected 1, 2, 4 or 8", spec->bits);
+    if (!vsi_code_is_kind(spec->kind))
+        return vsi_fail(err, VS_ERR_INVALID,
+                        "codes: kind %u, expected 1, 2, 4 or 8 bits, %d (f16) or %d (bf16)",
+                        spec->kind, VSI_CODE_F16, VSI_CODE_BF16);
     if (spec->metric != VS_L2 && spec->metric != VS_IP && spec->metric != VS_COSINE)
         return vsi_fail(err, VS_ERR_INVALID, "codes: metric %d (%s), expected l2, ip or cosine",
                         spec->metric, vsi_metric_name(spec->metric));
@@ -14071,10 +14255,10 @@ static vs_status rq_check(vsi_err *err, const vsi_rq_spec *spec) {
 static vs_status rq_init(vsi_err *err, const vsi_rq_spec *spec, vsi_rq *rq) {
     size_t mean_bytes = spec->dim * sizeof *rq->mean;
     rq->dim = spec->dim;
-    rq->bits = spec->bits;
+    rq->kind = spec->kind;
     rq->metric = spec->metric;
     rq->seed = spec->seed;
-    rq->grid = rq_grid(spec->bits);
+    rq->grid = rq_grid(spec->kind);
     rq->mean = vsi_alloc_zeroed(rq->mem, mean_bytes);
     if (!rq->mean)
         return vsi_fail_nomem(err, mean_bytes);
@@ -14086,7 +14270,7 @@ static vs_status rq_init(vsi_err *err, const vsi_rq_spec *spec, vsi_rq *rq) {
                         "codes: the length of the mean is %g, expected at most %g",
                         sqrt(rq->mean_square), rq->metric == VS_COSINE ? 1.0 : RQ_LONG);
     vs_status st = vsi_rotation_init(err, rq->mem, rq->dim, rq->seed, &rq->rotation);
-    rq->code_bytes = (size_t)rq->rotation.padded * rq->bits / 8;
+    rq->code_bytes = vsi_code_bytes(rq->kind, rq->rotation.padded);
     return st;
 }
 
@@ -14116,7 +14300,7 @@ VSI_FN size_t vsi_rq_packed_bytes(const vsi_rq *rq) {
 VSI_FN void vsi_rq_write(const vsi_rq *rq, uint8_t *out) {
     memset(out, 0, RQ_OFF_MEAN);
     vsi_put_u32(out + RQ_OFF_VERSION, VSI_RQ_VERSION);
-    out[RQ_OFF_BITS] = (uint8_t)rq->bits;
+    out[RQ_OFF_KIND] = (uint8_t)rq->kind;
     out[RQ_OFF_METRIC] = (uint8_t)rq->metric;
     vsi_put_u32(out + RQ_OFF_DIM, rq->dim);
     vsi_put_u64(out + RQ_OFF_SEED, rq->seed);
@@ -14133,7 +14317,7 @@ static vs_status rq_read_spec(vsi_err *err, vsi_bytes packed, vsi_rq_spec *out) 
         return vsi_fail(err, VS_ERR_UNSUPPORTED,
                         "codes: parameters of version %u, this build knows 1 to %d", version,
                         VSI_RQ_VERSION);
-    *out = (vsi_rq_spec){vsi_get_u32(in + RQ_OFF_DIM), in[RQ_OFF_BITS], in[RQ_OFF_METRIC],
+    *out = (vsi_rq_spec){vsi_get_u32(in + RQ_OFF_DIM), in[RQ_OFF_KIND], in[RQ_OFF_METRIC],
                          vsi_get_u64(in + RQ_OFF_SEED), NULL};
     if (version == 0 || vsi_get_u16(in + RQ_OFF_ZERO) || vsi_get_u32(in + RQ_OFF_DIM + 4))
         return vsi_fail(err, VS_ERR_CORRUPT, "codes: parameters do not begin as version %d does",
@@ -14184,6 +14368,16 @@ static double rq_slack(const vsi_rq *rq) {
 /* The least length of a residual that has a code of its own. */
 static double rq_short(const vsi_rq *rq) {
     return rq->metric == VS_COSINE ? 0x1p-24 : RQ_SHORT;
+}
+
+/* The power of two at or below a length that rows and queries with codes have, but for rounding. */
+static double rq_power(double length) {
+    float power = (float)length;
+    uint32_t bits;
+    memcpy(&bits, &power, sizeof bits);
+    bits &= 0x7f800000;
+    memcpy(&power, &bits, sizeof power);
+    return (double)power;
 }
 
 static void rq_put_float(uint8_t *p, float value) {
@@ -14242,8 +14436,8 @@ static bool rq_subtract_mean(const vsi_rq *rq, const float *vector, float *out,
 
 /* ---- rows ----------------------------------------------------------------------------------- */
 
-VSI_FN size_t vsi_rq_row_bytes(uint32_t dim, uint32_t bits) {
-    return vsi_rotation_padded(dim) / 8 * bits + VSI_CODE_HEAD_BYTES;
+VSI_FN size_t vsi_rq_row_bytes(uint32_t dim, uint32_t kind) {
+    return vsi_code_bytes(kind, vsi_rotation_padded(dim)) + VSI_CODE_HEAD_BYTES;
 }
 
 VSI_FN size_t vsi_rq_work_bytes(uint32_t dim) {
@@ -14261,9 +14455,9 @@ static double rq_try(const vsi_rq *rq, const float *x, double step) {
  * 2, 4 and 8 bits (Max, "Quantizing for minimum distortion", 1960). With one bit all steps are the same. */
 static double rq_choose_step(const vsi_rq *rq, const float *x, double length) {
     static const float first[] = {0.75f, 0.85f, 0.95f, 1.05f, 1.15f, 1.3f};
-    double normal = rq->bits == 8 ? 0.0308 : rq->bits == 4 ? 0.335 : 0.996;
+    double normal = rq->kind == 8 ? 0.0308 : rq->kind == 4 ? 0.335 : 0.996;
     double unit = normal * length / sqrt(rq->rotation.padded), best = unit, most = 0;
-    if (rq->bits == 1)
+    if (rq->kind == 1)
         return unit;
     for (size_t i = 0; i < sizeof first / sizeof first[0]; i++) {
         double found = rq_try(rq, x, unit * (double)first[i]);
@@ -14285,18 +14479,52 @@ static void rq_round(const vsi_rq *rq, const float *x, double step, uint8_t *lev
     }
 }
 
-/* Length, error and inverse of the head. */
-static void rq_measure(const vsi_rq *rq, const float *x, const uint8_t *levels, double length,
-                       float head[4]) {
-    double along[4] = {0}, squares[4] = {0};
-    int64_t own = 0;
-    for (size_t i = 0; i < rq->rotation.padded; i++) {
-        int32_t point = rq->grid.step * levels[i] - rq->grid.offset;
-        along[i % 4] += (double)x[i] * point;
-        squares[i % 4] += (double)x[i] * (double)x[i];
-        own += point * point;
+/* The code of x, which is as long as length, into a row; gives it as rq_points takes it. */
+static const uint8_t *rq_put_code(const vsi_rq *rq, const float *x, double length, uint8_t *levels,
+                                  uint8_t *row) {
+    if (vsi_code_is_half(rq->kind)) {
+        float scale = (float)(RQ_HALF_LENGTH / rq_power(length));
+        vsi_codes_narrow(x, rq->rotation.padded, scale, rq->kind, row);
+        return row;
     }
-    double inverse = own ? 1 / sqrt((double)own) : 0;
+    rq_round(rq, x, rq_choose_step(rq, x, length), levels);
+    vsi_codes_pack(levels, rq->rotation.padded, rq->kind, row);
+    return levels;
+}
+
+/* The code of a row as rq_points takes it: levels unpacked into the memory given, halves where they are. */
+static const uint8_t *rq_code(const vsi_rq *rq, const uint8_t *row, uint8_t *levels) {
+    if (vsi_code_is_half(rq->kind))
+        return row;
+    vsi_codes_unpack(row, rq->rotation.padded, rq->kind, levels);
+    return levels;
+}
+
+/* The points of VSI_CODE_DIMS dims from dim `at` on. */
+static void rq_points(const vsi_rq *rq, const uint8_t *code, size_t at, float out[VSI_CODE_DIMS]) {
+    if (vsi_code_is_half(rq->kind)) {
+        vsi_codes_widen(code + 2 * at, VSI_CODE_DIMS, rq->kind, out);
+        return;
+    }
+    for (size_t i = 0; i < VSI_CODE_DIMS; i++)
+        out[i] = (float)(rq->grid.step * code[at + i] - rq->grid.offset);
+}
+
+/* Length, error and inverse of the head. */
+static void rq_measure(const vsi_rq *rq, const float *x, const uint8_t *code, double length,
+                       float head[4]) {
+    double along[4] = {0}, squares[4] = {0}, own = 0;
+    for (size_t at = 0; at < rq->rotation.padded; at += VSI_CODE_DIMS) {
+        float points[VSI_CODE_DIMS];
+        rq_points(rq, code, at, points);
+        for (size_t i = 0; i < VSI_CODE_DIMS; i++) {
+            double point = (double)points[i], value = (double)x[at + i];
+            along[i % 4] += value * point;
+            squares[i % 4] += value * value;
+            own += point * point;
+        }
+    }
+    double inverse = own > 0 ? 1 / sqrt(own) : 0;
     double product = ((along[0] + along[1]) + (along[2] + along[3])) * inverse;
     double square = (squares[0] + squares[1]) + (squares[2] + squares[3]);
     float stored = (float)product;
@@ -14320,9 +14548,7 @@ VSI_FN bool vsi_rq_encode(const vsi_rq *rq, const float *vector, void *work, uin
     head[VSI_HEAD_ERROR] = rq_up(length + 0x1p-50);
     if (length >= rq_short(rq)) {
         vsi_rotate(&rq->rotation, rq->kernels, x);
-        rq_round(rq, x, rq_choose_step(rq, x, length), levels);
-        rq_measure(rq, x, levels, length, head);
-        vsi_codes_pack(levels, rq->rotation.padded, rq->bits, row);
+        rq_measure(rq, x, rq_put_code(rq, x, length, levels, row), length, head);
     }
     rq_put_head(rq, row, head);
     return true;
@@ -14334,7 +14560,15 @@ static bool rq_agrees(float found, float expected, double scale) {
     return apart <= 0x1p-14 * (fabs((double)expected) + scale);
 }
 
-/* Which step of the grid was best may hang on the last bit of a sum, so levels are judged by the error that the head says. */
+/* Whether the inner product of a row's code and a query has room. */
+static bool rq_has_room(const vsi_rq *rq, float inverse) {
+    return !vsi_code_is_half(rq->kind) ||
+           (inverse >= 0.98f / (2 * RQ_HALF_LENGTH) && inverse <= 1.02f / RQ_HALF_LENGTH);
+}
+
+/* Which step of the grid was best may hang on the last bit of a sum, so codes are judged by the error that the head says. That may
+ * be a small part of the length. Tables may differ in the last bit of an element, and then in what the rotation rounds: if all of
+ * that were another, by about 2^-21 of the length. */
 VSI_FN bool vsi_rq_check(const vsi_rq *rq, const float *vector, void *work, const uint8_t *row) {
     float *x = work, head[4], found[4];
     uint8_t *levels = (uint8_t *)(x + rq->rotation.padded);
@@ -14350,18 +14584,12 @@ VSI_FN bool vsi_rq_check(const vsi_rq *rq, const float *vector, void *work, cons
     if (length < rq_short(rq))
         return found[VSI_HEAD_LENGTH] == 0 && (double)found[VSI_HEAD_ERROR] >= length;
     vsi_rotate(&rq->rotation, rq->kernels, x);
-    vsi_codes_unpack(row, rq->rotation.padded, rq->bits, levels);
-    rq_measure(rq, x, levels, length, head);
+    rq_measure(rq, x, rq_code(rq, row, levels), length, head);
     return rq_agrees(found[VSI_HEAD_LENGTH], head[VSI_HEAD_LENGTH], length) &&
-           rq_agrees(found[VSI_HEAD_ERROR], head[VSI_HEAD_ERROR], length) &&
+           rq_agrees(found[VSI_HEAD_ERROR], head[VSI_HEAD_ERROR], 0x1p-5 * length) &&
            rq_agrees(found[VSI_HEAD_INVERSE], head[VSI_HEAD_INVERSE], 0) &&
+           rq_has_room(rq, head[VSI_HEAD_INVERSE]) &&
            (double)head[VSI_HEAD_ERROR] < length * (1 + 0x1p-10);
-}
-
-/* The points of a row's code times unit. */
-static void rq_points(const vsi_rq *rq, const uint8_t *levels, double unit, float *out) {
-    for (size_t i = 0; i < rq->rotation.padded; i++)
-        out[i] = (float)((rq->grid.step * levels[i] - rq->grid.offset) * unit);
 }
 
 VSI_FN bool vsi_rq_decode(const vsi_rq *rq, const uint8_t *row, void *work, float *out) {
@@ -14371,8 +14599,12 @@ VSI_FN bool vsi_rq_decode(const vsi_rq *rq, const uint8_t *row, void *work, floa
         return false;
     double unit = (double)rq_get_float(rq_head(rq, row, VSI_HEAD_LENGTH)) *
                   (double)rq_get_float(rq_head(rq, row, VSI_HEAD_INVERSE));
-    vsi_codes_unpack(row, rq->rotation.padded, rq->bits, levels);
-    rq_points(rq, levels, unit, x);
+    const uint8_t *code = rq_code(rq, row, levels);
+    for (size_t at = 0; at < rq->rotation.padded; at += VSI_CODE_DIMS) {
+        rq_points(rq, code, at, x + at);
+        for (size_t i = at; i < at + VSI_CODE_DIMS; i++)
+            x[i] = (float)((double)x[i] * unit);
+    }
     vsi_rotate_back(&rq->rotation, rq->kernels, x);
     for (size_t i = 0; i < rq->dim; i++)
         out[i] = x[i] + rq->mean[i];
@@ -14384,7 +14616,7 @@ VSI_FN bool vsi_rq_decode(const vsi_rq *rq, const uint8_t *row, void *work, floa
 /* What the bound needs of a query, and the errors it has to cover. */
 typedef struct rq_lengths {
     double length; /* |q'| */
-    double error;  /* >= |q' - bytes| */
+    double error;  /* d, without slack */
     double base;
     double base_error;
     double whole; /* >= |q| */
@@ -14420,55 +14652,102 @@ static void rq_frame(const vsi_rq *rq, const rq_lengths *q, float unit, int32_t 
     };
 }
 
+/* The points that inner products are made with. */
+typedef struct rq_query_points {
+    const void *points;
+    double error; /* d, without slack */
+    float unit;
+    int32_t sum;
+} rq_query_points;
+
+/* What the sum of the products with halves may be off by, as a part of the lengths. */
+static double rq_sum_error(const vsi_rq *rq) {
+    return (rq->rotation.padded / 16 + 16) * RQ_ULP;
+}
+
+/* Of a query x, which is as long as length: bytes into the memory behind it; for halves they are x, multiplied. */
+static rq_query_points rq_query_of(const vsi_rq *rq, float *x, double length) {
+    const size_t padded = rq->rotation.padded;
+    rq_query_points of = {.points = x};
+    if (vsi_code_is_half(rq->kind)) {
+        double scale = RQ_QUERY_LENGTH / rq_power(length);
+        rq->kernels->scale(x, padded, (float)scale, NULL);
+        of.unit = (float)(1 / scale);
+        of.error = rq_sum_error(rq) * length;
+        return of;
+    }
+    int8_t *bytes = (int8_t *)(x + padded);
+    float error_square = 0;
+    of.unit = rq->kernels->bytes(x, padded, bytes, &of.sum, &error_square);
+    /* Summed in single precision in at least four lanes. */
+    of.error = sqrt((double)error_square * (1 + (rq->rotation.padded / 4 + 16) * RQ_ULP));
+    of.points = bytes;
+    return of;
+}
+
 VSI_FN bool vsi_rq_prepare(const vsi_rq *rq, const float *vector, double kernel_error, void *work,
                            vsi_rq_query *out) {
-    float *x = work, unit = 0, error_square = 0;
-    int8_t *bytes = (int8_t *)(x + rq->rotation.padded);
-    int32_t sum = 0;
+    float *x = work;
     rq_residual residual;
     if (!rq_subtract_mean(rq, vector, x, &residual))
         return false;
-    double length = sqrt(residual.square), error = length;
+    double length = sqrt(residual.square);
+    rq_query_points of = {.points = x, .error = length};
     if (length >= rq_short(rq)) {
         vsi_rotate(&rq->rotation, rq->kernels, x);
-        unit = rq->kernels->bytes(x, rq->rotation.padded, bytes, &sum, &error_square);
-        /* Summed in single precision in at least four lanes. */
-        error = sqrt((double)error_square * (1 + (rq->rotation.padded / 4 + 16) * RQ_ULP));
+        of = rq_query_of(rq, x, length);
     } else {
-        memset(bytes, 0, rq->rotation.padded);
+        memset(x, 0, rq->rotation.padded * sizeof *x);
     }
     rq_lengths q = {
-        length,      error, residual.base, residual.base_error, length + sqrt(rq->mean_square),
+        length,      of.error, residual.base, residual.base_error, length + sqrt(rq->mean_square),
         kernel_error};
-    rq_frame(rq, &q, unit, sum, &out->frame);
+    rq_frame(rq, &q, of.unit, of.sum, &out->frame);
     out->rq = rq;
-    out->bytes = bytes;
+    out->points = of.points;
     return true;
+}
+
+/* Of a row whose points are counted in unit; work as for a query. */
+static rq_query_points rq_query_of_row(const vsi_rq *rq, const uint8_t *row, float unit,
+                                       void *work) {
+    float *x = work;
+    const size_t padded = rq->rotation.padded;
+    const float more = RQ_QUERY_LENGTH / RQ_HALF_LENGTH;
+    int8_t *bytes = (int8_t *)(x + padded);
+    rq_query_points of = {.points = x, .unit = unit};
+    if (vsi_code_is_half(rq->kind)) {
+        vsi_codes_widen(row, padded, rq->kind, x);
+        rq->kernels->scale(x, padded, more, NULL);
+        of.unit = unit / more;
+        return of;
+    }
+    const uint8_t *levels = rq_code(rq, row, work);
+    for (size_t i = 0; i < padded; i++) {
+        bytes[i] = (int8_t)(rq->grid.step * levels[i] - rq->grid.offset);
+        of.sum += bytes[i];
+    }
+    of.points = bytes;
+    return of;
 }
 
 VSI_FN bool vsi_rq_prepare_row(const vsi_rq *rq, const uint8_t *row, double kernel_error,
                                void *work, vsi_rq_query *out) {
-    float *x = work;
-    int8_t *bytes = (int8_t *)(x + rq->rotation.padded);
-    uint8_t *levels = work;
-    int32_t sum = 0;
     double base = (double)rq_get_float(rq_head(rq, row, VSI_HEAD_BASE));
     double length = (double)rq_get_float(rq_head(rq, row, VSI_HEAD_LENGTH));
     double error = (double)rq_get_float(rq_head(rq, row, VSI_HEAD_ERROR));
     if (!isfinite(base))
         return false;
-    vsi_codes_unpack(row, rq->rotation.padded, rq->bits, levels);
-    for (size_t i = 0; i < rq->rotation.padded; i++) {
-        bytes[i] = (int8_t)(rq->grid.step * levels[i] - rq->grid.offset);
-        sum += bytes[i];
-    }
+    float unit = (float)(length * (double)rq_get_float(rq_head(rq, row, VSI_HEAD_INVERSE)));
+    rq_query_points of = rq_query_of_row(rq, row, unit, work);
     double whole = sqrt(length * length + error * error), mean = sqrt(rq->mean_square);
     double base_error = rq->metric == VS_COSINE ? RQ_COSINE : RQ_TINY * mean * (whole + mean);
+    if (vsi_code_is_half(rq->kind))
+        error += rq_sum_error(rq) * length;
     rq_lengths q = {whole, error, base, base_error, whole + mean, kernel_error};
-    float unit = (float)(length * (double)rq_get_float(rq_head(rq, row, VSI_HEAD_INVERSE)));
-    rq_frame(rq, &q, unit, sum, &out->frame);
+    rq_frame(rq, &q, of.unit, of.sum, &out->frame);
     out->rq = rq;
-    out->bytes = bytes;
+    out->points = of.points;
     return true;
 }
 
@@ -14485,7 +14764,7 @@ static vsi_code_rows rq_tile(const vsi_rq_query *query, const uint8_t *rows, siz
                              size_t n, int32_t dots[RQ_TILE]) {
     const vsi_rq *rq = query->rq;
     vsi_code_rows tile = {rows, stride, rq->code_bytes, rq_tile_rows(stride, n)};
-    rq->kernels->dot[vsi_code_width(rq->bits)](query->bytes, rq->rotation.padded, &tile, dots);
+    rq->kernels->dot[vsi_code_kernel(rq->kind)](query->points, rq->rotation.padded, &tile, dots);
     return tile;
 }
 
@@ -19308,14 +19587,15 @@ VSI_FN void vsi_slab_let_go(vsi_pager *pager, vsi_run run) {
  *
  *   auto                 the library's choice, flat in this version
  *   flat                 every search looks at all vectors
- *   flat(codes=rq4)      and keeps codes beside them, of 4 bits a dim or 8, 2, 1, which say what need not be looked at */
+ *   flat(codes=rq4)      and keeps codes beside them, of 4 bits a dim or 8, 2, 1, or of f16 or bf16, which say what
+ *                        need not be looked at */
 #ifndef VSI_SPEC_H
 #define VSI_SPEC_H
 
 /* uses base/status.h */
 
 typedef struct vsi_spec {
-    uint32_t code_bits; /* 0: no codes */
+    uint32_t code_kind; /* math/codes.h; 0: no codes */
 } vsi_spec;
 
 /* VS_ERR_INVALID: not a description, or not one for vectors of this type and metric; the message says what would be one. */
@@ -19326,6 +19606,7 @@ VS_NODISCARD VSI_FN vs_status vsi_spec_read(vsi_err *err, const char *text, int 
 /* ---- store/spec.c ---------------------------------------------------------------------------------- */
 /* spec.c - what the index description of a vector field asks for. */
 /* uses store/spec.h */
+/* uses math/codes.h */
 /* uses math/element.h */
 
 /* Whether there are bounds for such codes (quant/rq). */
@@ -19337,13 +19618,15 @@ VSI_FN vs_status vsi_spec_read(vsi_err *err, const char *text, int type, int met
                                vsi_spec *out) {
     static const struct {
         const char *text;
-        uint32_t code_bits;
+        uint32_t code_kind;
     } known[] = {{"auto", 0},
                  {"flat", 0},
                  {"flat(codes=rq8)", 8},
                  {"flat(codes=rq4)", 4},
                  {"flat(codes=rq2)", 2},
-                 {"flat(codes=rq1)", 1}};
+                 {"flat(codes=rq1)", 1},
+                 {"flat(codes=f16)", VSI_CODE_F16},
+                 {"flat(codes=bf16)", VSI_CODE_BF16}};
     const size_t n = sizeof known / sizeof known[0];
     size_t at = 0;
     while (at < n && strcmp(text, known[at].text) != 0)
@@ -19351,14 +19634,14 @@ VSI_FN vs_status vsi_spec_read(vsi_err *err, const char *text, int type, int met
     if (at == n)
         return vsi_fail(err, VS_ERR_INVALID,
                         "index is '%.*s', expected 'auto', 'flat', or 'flat(codes=rq4)', or rq8, "
-                        "rq2, rq1 there",
+                        "rq2, rq1, f16, bf16 there",
                         64, text);
-    if (known[at].code_bits && !spec_has_codes(type, metric))
+    if (known[at].code_kind && !spec_has_codes(type, metric))
         return vsi_fail(err, VS_ERR_INVALID,
                         "index is '%s': there are no codes for vectors of %s under %s, but for "
                         "those of numbers under l2, ip and cosine",
                         text, vsi_type_name(type), vsi_metric_name(metric));
-    out->code_bits = known[at].code_bits;
+    out->code_kind = known[at].code_kind;
     return VS_OK;
 }
 /* ---- store/desc.h ---------------------------------------------------------------------------------- */
@@ -19383,7 +19666,7 @@ typedef struct vsi_field {
     char index[VS_INDEX_BYTES_MAX + 1];
     vsi_slabs rows; /* vectors, elements in the machine's order */
 
-    uint32_t code_bits;     /* of the codes that are kept beside rows (store/encode); 0: none are */
+    uint32_t code_kind;     /* of the codes that are kept beside rows (store/encode); 0: none are */
     vsi_slabs codes;        /* rows as quant/rq makes them */
     vsi_atomic_ptr rq;      /* vsi_rq, what they were made with; does not change once it is there */
     vsi_atomic_u64 damaged; /* 1 + number of a slab of codes that a reader could not use; 0: none */
@@ -19427,8 +19710,8 @@ typedef struct vsi_desc {
     vsi_btree new_dir;
 } vsi_desc;
 
-/* Bits of the codes that a field's index description asks for; 0: none. */
-VSI_FN uint32_t vsi_field_code_bits(const vsi_field *field);
+/* The kind of codes (math/codes.h) that a field's index description asks for; 0: none. */
+VSI_FN uint32_t vsi_field_code_kind(const vsi_field *field);
 
 /* The set of slots that have a field's vector (store/live). */
 VSI_FN uint32_t vsi_desc_set(const vsi_desc *desc, uint32_t field);
@@ -19597,20 +19880,20 @@ static void desc_fill_rows(vsi_desc *desc, vsi_mem *mem, uint32_t at, uint32_t t
 }
 
 /* A description of an index that this version does not know asks for nothing. */
-VSI_FN uint32_t vsi_field_code_bits(const vsi_field *field) {
+VSI_FN uint32_t vsi_field_code_kind(const vsi_field *field) {
     vsi_err ignored = {0};
-    vsi_spec spec = {.code_bits = 0};
+    vsi_spec spec = {.code_kind = 0};
     vs_status st = vsi_spec_read(&ignored, field->index, field->type, field->metric, &spec);
-    return st == VS_OK ? spec.code_bits : 0;
+    return st == VS_OK ? spec.code_kind : 0;
 }
 
 static void desc_fill_codes(vsi_desc *desc, vsi_mem *mem, uint32_t at, uint32_t trailer) {
     vsi_field *field = &desc->field[at];
-    field->code_bits = vsi_field_code_bits(field);
-    if (!field->code_bits)
+    field->code_kind = vsi_field_code_kind(field);
+    if (!field->code_kind)
         return;
     vsi_slabs_init(&field->codes, mem, VSI_DESC_CODES + at,
-                   (uint32_t)vsi_rq_row_bytes(field->dim, field->code_bits), trailer);
+                   (uint32_t)vsi_rq_row_bytes(field->dim, field->code_kind), trailer);
     field->work.mem = mem;
     field->codes_end = VSI_SLOT_NONE;
     desc_add_array(desc, &field->codes);
@@ -20686,7 +20969,7 @@ static vs_status codes_read(vsi_err *err, const vsi_state *state, uint32_t id, u
                          state->descs->kernels, &rq);
     vsi_buf_free(&buf);
     bool fits = rq && rq->dim == field->dim && rq->metric == field->metric &&
-                rq->bits == vsi_field_code_bits(field);
+                rq->kind == vsi_field_code_kind(field);
     *out_rq = fits ? rq : NULL;
     if (!fits)
         vsi_rq_free(rq);
@@ -21342,7 +21625,7 @@ static void encode_until(vsi_field *field, uint32_t end) {
 
 VSI_FN vs_status vsi_encode_row(vsi_err *err, vsi_coll *coll, uint32_t at, uint32_t slot) {
     vsi_field *field = &coll->desc->field[at];
-    if (!field->code_bits)
+    if (!field->code_kind)
         return VS_OK;
     if (!vsi_encode_rq(coll, at)) {
         field->without_code++;
@@ -21417,7 +21700,7 @@ static vs_status encode_train(vsi_err *err, vsi_state *state, uint32_t at) {
     if (st != VS_OK || count < VSI_ENCODE_ROWS)
         return st;
     vsi_rq_spec spec = {.dim = field->dim,
-                        .bits = field->code_bits,
+                        .kind = field->code_kind,
                         .metric = field->metric,
                         .seed = ((uint64_t)coll->desc->id << 8) + at,
                         .mean = (const float *)(const void *)field->work.data};
@@ -21469,7 +21752,7 @@ VSI_FN vs_status vsi_encode_begin(vsi_err *err, vsi_state *state) {
         return VS_OK;
     for (uint32_t i = 0; st == VS_OK && i < desc->field_count; i++) {
         const vsi_field *field = &desc->field[i];
-        bool is_time = field->code_bits && field->without_code >= VSI_ENCODE_ROWS;
+        bool is_time = field->code_kind && field->without_code >= VSI_ENCODE_ROWS;
         if (is_time && !(desc->lost >> i & 1) && !vsi_encode_rq(&state->work, i))
             st = encode_begin_field(err, state, i);
     }

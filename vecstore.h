@@ -585,7 +585,8 @@ enum {
  *   "flat"              each search looks at all vectors
  *   "flat(codes=rq4)"   each search looks at all vectors, but reads codes of 4 bits a dimension first, which are kept beside them, and
  *                       then only the vectors that may be among the nearest. The hits are the same, bit for bit. rq8, rq2 and rq1
- *                       have as many bits. For numbers under VS_L2, VS_IP and VS_COSINE. Long vectors are searched several times
+ *                       have as many bits, f16 and bf16 are floats of 16 bits: longer and slower than rq8, with estimates that are nearly
+ *                       the distances, of use for vectors of VS_F32. For numbers under VS_L2, VS_IP and VS_COSINE. Long vectors are searched several times
  *                       faster (bench/RESULTS.md), putting one takes some microseconds more, and f32 take an eighth more of
  *                       the file. There are codes from about the 1024th vector on; damaged ones change no hit and are
  *                       made anew. */

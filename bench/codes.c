@@ -1,9 +1,9 @@
 /* codes.c - two-phase search against a scan of the vectors themselves, in one process.
  *
- *   codes BASE.fvecs|bvecs QUERIES.fvecs|bvecs METRIC TYPE ROUNDS[xTIMES] [BITS...]
+ *   codes BASE.fvecs|bvecs QUERIES.fvecs|bvecs METRIC TYPE ROUNDS[xTIMES] [CODES...]
  *
- * The same vectors, TIMES times (1), in collections with index flat and flat(codes=rqBITS), 4 unless told otherwise, 0 for none,
- * in memory; bits are whether an element is above the mean of all. Each round asks all of them the same queries in turn, one at a
+ * The same vectors, TIMES times (1), in collections with index flat and flat(codes=CODES), rq4 unless told otherwise, 0 for none,
+ * a number for rq of as many bits, in memory; bits are whether an element is above the mean of all. Each round asks all of them the same queries in turn, one at a
  * time, in batches, and for all within a radius, that of the last hit; hits must be equal. Prints for each a row: queries a second
  * (median of the rounds), the ratio to flat, rows scored per query, at what speed the vectors went by, and that as a part of what a
  * plain loop of wide loads reads from as many bytes in pages of 2 MiB. The loop runs after every tenth query, so that both meet the
@@ -12,7 +12,7 @@
 #include "bench.h"
 #include <sys/mman.h>
 
-enum { K = 10, KINDS_MAX = 5, ROUNDS_MAX = 64, ASKED = 200, LOADED = 1000 };
+enum { K = 10, KINDS_MAX = 7, ROUNDS_MAX = 64, ASKED = 200, LOADED = 1000 };
 static const size_t batch_of[] = {1, 8, 32, ASKED, 0}; /* 0: one query and a radius */
 enum { BATCHES = sizeof batch_of / sizeof batch_of[0], READ_EVERY = 10, READ_BYTES = 128 << 20 };
 
@@ -240,7 +240,7 @@ int main(int argc, char **argv) {
     if (argc > 5)
         sscanf(argv[5], "%dx%d", &rounds, &times);
     if (rounds < 1 || rounds > ROUNDS_MAX || times < 1 || argc > 5 + KINDS_MAX) {
-        fprintf(stderr, "usage: codes BASE QUERIES METRIC TYPE ROUNDS[xTIMES] [BITS...]\n");
+        fprintf(stderr, "usage: codes BASE QUERIES METRIC TYPE ROUNDS[xTIMES] [CODES...]\n");
         return 2;
     }
     vectors base = read_vectors(argv[1]), queries = read_vectors(argv[2]);
@@ -253,10 +253,13 @@ int main(int argc, char **argv) {
         to_bits(&base, mean_of(&base));
     }
     snprintf(kinds[0].index, sizeof kinds[0].index, "flat");
-    for (int i = 6; i < argc || i == 6; i++)
-        if (i == argc || strcmp(argv[i], "0") != 0)
-            snprintf(kinds[count++].index, sizeof kinds[0].index, "flat(codes=rq%s)",
-                     i < argc ? argv[i] : "4");
+    for (int i = 6; i < argc || i == 6; i++) {
+        const char *codes = i < argc ? argv[i] : "4";
+        const int is_number = codes[0] >= '0' && codes[0] <= '9';
+        if (strcmp(codes, "0") != 0)
+            snprintf(kinds[count++].index, sizeof kinds[0].index, "flat(codes=%s%s)",
+                     is_number ? "rq" : "", codes);
+    }
     vs_db *db = NULL;
     need(vs_open(":memory:", NULL, &db), db);
     for (int i = 0; i < count; i++)

@@ -8,7 +8,7 @@
  * (2) of the processor, and a loop that only reads, with the widest loads that the machine has, as well: that is the
  * limit. Figures are medians of --rounds rounds (7), a row's bytes count without what the kernel writes.
  *
- * Types are those of vectors and of codes: rq8, rq4, rq2, rq1. Of codes dot and bounds are measured, in place of a
+ * Types are those of vectors and of codes: rq8, rq4, rq2, rq1, code-f16, code-bf16. Of codes dot and bounds are measured, in place of a
  * metric: inner products in tiles as vsi_rq_bounds makes them, and all of vsi_rq_bounds. Their rows are codes of vectors,
  * with their heads, which dot passes by. Type query is the time that a query takes to be prepared for codes (of 4 bits,
  * which make no difference): queries of l2, ip and cosine in half of the first-level cache, in a table of its own;
@@ -37,11 +37,21 @@ static const char *const place_names[PLACES] = {"L1", "L2", "memory"};
 /* ---- types and metrics ---------------------------------------------------------------------- */
 
 /* Codes and queries for them come behind the types of vectors, what is done with codes behind the metrics. */
-enum { TYPE_RQ8 = VSI_TYPES, TYPE_RQ4, TYPE_RQ2, TYPE_RQ1, TYPE_QUERY, TYPES };
+enum {
+    TYPE_RQ8 = VSI_TYPES,
+    TYPE_RQ4,
+    TYPE_RQ2,
+    TYPE_RQ1,
+    TYPE_CODE_F16,
+    TYPE_CODE_BF16,
+    TYPE_QUERY,
+    TYPES
+};
 enum { METRIC_DOT = VSI_METRICS, METRIC_BOUNDS, METRICS };
 
 static const char *type_name(int type) {
-    static const char *const names[] = {"rq8", "rq4", "rq2", "rq1", "query"};
+    static const char *const names[] = {"rq8",      "rq4",       "rq2",  "rq1",
+                                        "code-f16", "code-bf16", "query"};
     return type < VSI_TYPES ? vsi_type_name(type) : names[type - VSI_TYPES];
 }
 
@@ -59,8 +69,9 @@ static bool metric_fits(int metric, int type) {
     return vsi_metric_fits(metric, type);
 }
 
-static uint32_t bits_of(int type) {
-    return type == TYPE_QUERY ? 4 : 8u >> (type - TYPE_RQ8);
+static uint32_t kind_of(int type) {
+    static const uint32_t kinds[] = {8, 4, 2, 1, VSI_CODE_F16, VSI_CODE_BF16, 4};
+    return kinds[type - VSI_TYPES];
 }
 
 /* ---- what is asked for ---------------------------------------------------------------------- */
@@ -351,7 +362,7 @@ static void coder_begin(bench *b, coder *c, const vsi_rq_spec *spec) {
 static void fill_codes(bench *b, const coder *c) {
     enum { ENCODED = 1 << 10, APART = 61 };
     const float *from = (const float *)(const void *)b->query;
-    size_t row_bytes = vsi_rq_row_bytes(c->rq->dim, c->rq->bits);
+    size_t row_bytes = vsi_rq_row_bytes(c->rq->dim, c->rq->kind);
     size_t n = b->data_bytes / row_bytes, room = VS_DIM_MAX - c->rq->dim + 1;
     n = n < ENCODED ? n : ENCODED;
     for (size_t i = 0; i < n; i++)
@@ -395,7 +406,7 @@ static void code_dot(const void *query, const void *rows, size_t dim, size_t n, 
                      double *norm) {
     const vsi_rq_query *prepared = query;
     const uint8_t *first = rows;
-    size_t stride = vsi_rq_row_bytes((uint32_t)dim, prepared->rq->bits);
+    size_t stride = vsi_rq_row_bytes((uint32_t)dim, prepared->rq->kind);
     vsi_code_rows tile;
     (void)norm;
     for (size_t i = 0; i < n; i += tile.n)
@@ -405,7 +416,7 @@ static void code_dot(const void *query, const void *rows, size_t dim, size_t n, 
 static void code_bounds(const void *query, const void *rows, size_t dim, size_t n, double *out,
                         double *norm) {
     const vsi_rq_query *prepared = query;
-    size_t stride = vsi_rq_row_bytes((uint32_t)dim, prepared->rq->bits);
+    size_t stride = vsi_rq_row_bytes((uint32_t)dim, prepared->rq->kind);
     (void)norm;
     vsi_rq_bounds(prepared, rows, stride, n, (float *)(void *)out, NULL);
 }
@@ -421,9 +432,9 @@ static void code_prepare(const void *query, const void *rows, size_t dim, size_t
 
 /* Whether two sets have the same kernels for what is measured of a type. */
 static bool codes_agree(const vsi_codes *a, const vsi_codes *b, int type) {
-    size_t width = vsi_code_width(bits_of(type));
+    size_t at = vsi_code_kernel(kind_of(type));
     if (type != TYPE_QUERY)
-        return a->dot[width] == b->dot[width] && a->bounds == b->bounds;
+        return a->dot[at] == b->dot[at] && a->bounds == b->bounds;
     return a->mix == b->mix && a->hadamard == b->hadamard && a->scale == b->scale &&
            a->product == b->product && a->residual == b->residual && a->bytes == b->bytes;
 }
@@ -474,10 +485,10 @@ static row code_row_of(bench *b, int type, int metric, uint32_t dim) {
     bool is_query = type == TYPE_QUERY;
     row r = {.type = type, .metric = metric, .dim = dim, .places = is_query ? IN_L2 : PLACES};
     vsi_rq_spec spec = {
-        .dim = dim, .bits = bits_of(type), .metric = is_query ? metric : VS_L2, .seed = 1};
+        .dim = dim, .kind = kind_of(type), .metric = is_query ? metric : VS_L2, .seed = 1};
     vsi_kernel *kernel = is_query ? code_prepare : metric == METRIC_DOT ? code_dot : code_bounds;
     const coder *last = NULL;
-    r.row_bytes = is_query ? vsi_vector_bytes(VS_F32, dim) : vsi_rq_row_bytes(dim, spec.bits);
+    r.row_bytes = is_query ? vsi_vector_bytes(VS_F32, dim) : vsi_rq_row_bytes(dim, spec.kind);
     for (size_t i = 0; i < b->set_count; i++) {
         coder *c = &b->coders[i];
         if (!c->kernels || (last && codes_agree(last->kernels, c->kernels, type)))

@@ -22,7 +22,7 @@ typedef struct coder {
 
 static void coder_init(coder *c, vsi_rq *rq) {
     c->rq = rq;
-    c->row = malloc(vsi_rq_row_bytes(rq->dim, rq->bits));
+    c->row = malloc(vsi_rq_row_bytes(rq->dim, rq->kind));
     c->work = malloc(vsi_rq_work_bytes(rq->dim));
     c->query_work = malloc(vsi_rq_work_bytes(rq->dim));
     c->a = malloc(rq->dim * sizeof(float));
@@ -69,7 +69,7 @@ static bool is_finite(const float *x, size_t n) {
 }
 
 static void run_vectors(coder *c) {
-    size_t stride = vsi_rq_row_bytes(c->rq->dim, c->rq->bits);
+    size_t stride = vsi_rq_row_bytes(c->rq->dim, c->rq->kind);
     float lower, upper;
     vsi_rq_query query;
     bool has_code = vsi_rq_encode(c->rq, c->a, c->work, c->row);
@@ -94,7 +94,7 @@ static void run_vectors(coder *c) {
 static void run_row(coder *c) {
     float lower, upper;
     vsi_rq_query query;
-    size_t stride = vsi_rq_row_bytes(c->rq->dim, c->rq->bits);
+    size_t stride = vsi_rq_row_bytes(c->rq->dim, c->rq->kind);
     vsi_rq_decode(c->rq, c->row, c->work, c->out);
     if (vsi_rq_prepare(c->rq, c->b, 0, c->query_work, &query))
         vsi_rq_bounds(&query, c->row, stride, 1, &lower, &upper);
@@ -114,7 +114,7 @@ static void run_block(vsi_rq *rq, vsi_bytes packed, fuzz_input *in) {
     take(in, &at, c.a, rq->dim * sizeof(float));
     take(in, &at, c.b, rq->dim * sizeof(float));
     run_vectors(&c);
-    take(in, &at, c.row, vsi_rq_row_bytes(rq->dim, rq->bits));
+    take(in, &at, c.row, vsi_rq_row_bytes(rq->dim, rq->kind));
     run_row(&c);
     coder_free(&c);
 }

@@ -489,14 +489,14 @@ static void put_u32(uint8_t *p, uint32_t value) {
 }
 
 /* Whole numbers as floats, and now and then one at the end of the range or none at all. */
-static void write_codes(const char *name, uint8_t bits, uint8_t metric, uint32_t dim) {
+static void write_codes(const char *name, uint8_t kind, uint8_t metric, uint32_t dim) {
     static const uint32_t odd[] = {0x7f800000, 0x7fc00000, 0x7f7fffff,
                                    0x00000001, 0x80000000, 0x5d800000};
     uint8_t data[2 + 24 + 12 * 100] = {0}, *mean = data + 26, *vectors = mean + (size_t)4 * dim;
     bool is_wild = dim % 2;
     put_u32(data, 24 + 4 * dim);
     put_u32(data + 2, 1);
-    data[6] = bits;
+    data[6] = kind;
     data[7] = metric;
     put_u32(data + 10, dim);
     put_u32(data + 18, 12345);
@@ -512,6 +512,10 @@ static int seeds_codes(void) {
     for (int i = 0; i < 12; i++) {
         snprintf(name, sizeof name, "bits%d-%d", bits[i % 4], i / 4);
         write_codes(name, bits[i % 4], (uint8_t)(VS_L2 + i / 4), (uint32_t)(1 + 8 * i));
+    }
+    for (int i = 0; i < 6; i++) {
+        snprintf(name, sizeof name, "%s-%d", i % 2 ? "bf16" : "f16", i / 2);
+        write_codes(name, (uint8_t)(16 + i % 2), (uint8_t)(VS_L2 + i / 2), (uint32_t)(5 + 13 * i));
     }
     write_codes("wild", 4, VS_COSINE, 99);
     write_codes("even", 4, VS_IP, 64);

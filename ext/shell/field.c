@@ -6,9 +6,15 @@
 
 const char *const field_types[] = {"f32", "u8", "f16", "bf16", "i8", "bit", NULL};
 const char *const field_metrics[] = {"l2", "ip", "cosine", "l1", "hamming", "jaccard", NULL};
-const char *const field_indexes[] = {
-    "auto", "flat", "flat(codes=rq8)", "flat(codes=rq4)", "flat(codes=rq2)", "flat(codes=rq1)",
-    NULL};
+const char *const field_indexes[] = {"auto",
+                                     "flat",
+                                     "flat(codes=rq8)",
+                                     "flat(codes=rq4)",
+                                     "flat(codes=rq2)",
+                                     "flat(codes=rq1)",
+                                     "flat(codes=f16)",
+                                     "flat(codes=bf16)",
+                                     NULL};
 
 /* ---- of a collection ------------------------------------------------------------------------ */
 

@@ -60,6 +60,7 @@ TOKEN_RING, TOKENS = 0xFFFFFFFE, 0xFFFFFFFF  # ids of notes
 TOKENS_MAX, TOKEN_BYTES_MAX = 65536, 255
 TYPES = {1: ("f32", 32), 2: ("u8", 8), 3: ("f16", 16), 4: ("bf16", 16), 5: ("i8", 8), 6: ("bit", 1)}  # bits
 L2, IP, COSINE = 1, 2, 3
+CODES = {b"rq1": 1, b"rq2": 2, b"rq4": 4, b"rq8": 8, b"f16": 16, b"bf16": 17}
 METRICS = {1: "l2", 2: "ip", 3: "cosine", 4: "l1", 5: "hamming", 6: "jaccard"}
 TREES = ["keys", "metadata", "live", "slabs", "long keys", "payloads"]
 NUMBER, BYTES, UUID = 1, 2, 3  # types of keys
@@ -113,6 +114,10 @@ class Fields:
 
     def end(self):
         equal(f"{self.thing}: bytes behind its end", len(self.data) - self.place, 0)
+
+
+def bf16_numbers(row):
+    return [struct.unpack("<f", b"\0\0" + row[i:i + 2])[0] for i in range(0, len(row), 2)]
 
 
 def text_of(data, thing):
@@ -234,18 +239,25 @@ class VectorField:
     def vector_bytes(self):
         return -(-self.dim * TYPES[self.type][1] // 8)
 
-    def code_bits(self):
-        """Bits of a level of its codes, 0: it has none."""
-        found = re.fullmatch(rb"flat\(codes=rq([1248])\)", self.index)
-        return int(found[1]) if found and self.metric in (L2, IP, COSINE) and TYPES[self.type][0] != "bit" else 0
+    def code_kind(self):
+        """Bits of a level of its codes, 16 f16, 17 bf16, 0: it has none."""
+        found = re.fullmatch(rb"flat\(codes=(rq[1248]|b?f16)\)", self.index)
+        has_codes = found and self.metric in (L2, IP, COSINE) and TYPES[self.type][0] != "bit"
+        return CODES[found[1]] if has_codes else 0
 
     def code_bytes(self):
-        return -(-self.dim // 64) * 64 * self.code_bits() // 8 + 16
+        return -(-self.dim // 64) * 64 * min(self.code_kind(), 16) // 8 + 16
+
+    def code_length(self, row):
+        """Of a row of halves."""
+        code = row[:-16]
+        numbers = struct.unpack(f"<{len(code) // 2}e", code) if self.code_kind() == 16 else bf16_numbers(code)
+        return sum(a * a for a in numbers) ** 0.5
 
     def numbers(self, row):
         """The elements of a vector that is no bits."""
         if TYPES[self.type][0] == "bf16":
-            return [struct.unpack("<f", b"\0\0" + row[i:i + 2])[0] for i in range(0, len(row), 2)]
+            return bf16_numbers(row)
         letter = {"f32": "f", "u8": "B", "f16": "e", "i8": "b"}[TYPES[self.type][0]]
         return struct.unpack(f"<{self.dim}{letter}", row)
 
@@ -716,7 +728,7 @@ class Walk:
         equal(f"{thing}: references", len(references), len(TREES))
         trees = {name: (references[i], f"{thing}: {name}", counts[i]) for i, name in enumerate(TREES)}
         row_sizes = {0: CELL_BYTES} | {1 + i: f.vector_bytes() for i, f in enumerate(c.fields)}
-        code_sizes = {9 + i: f.code_bytes() for i, f in enumerate(c.fields) if f.code_bits()}
+        code_sizes = {9 + i: f.code_bytes() for i, f in enumerate(c.fields) if f.code_kind()}
         slabs = self.slabs(*trees["slabs"], row_sizes | code_sizes)
         codes = self.codes(key, entries, c, coded)
         self.bytes_of_records = 0
@@ -752,20 +764,20 @@ class Walk:
         for number, f in enumerate(c.fields):
             thing = f"collection {c.id}: field {number}: parameters of codes"
             own = key + (256 + number).to_bytes(2, "big")
-            expect(not coded >> number & 1 or f.code_bits(), thing, f.index, "a description that asks for codes")
+            expect(not coded >> number & 1 or f.code_kind(), thing, f.index, "a description that asks for codes")
             if not coded >> number & 1:
                 continue
             expect(own in entries, thing, "no entry", "one")
             block = Fields(self.value(own, *entries[own], thing), thing)
-            version, bits, metric, zeros, dim, zero, _ = block.take("IBBHIIQ")
+            version, kind, metric, zeros, dim, zero, _ = block.take("IBBHIIQ")
             equal(f"{thing}: version, zeros", (version, zeros, zero), (1, 0, 0))
-            equal(f"{thing}: bits, metric, dim", (bits, metric, dim), (f.code_bits(), f.metric, f.dim))
+            equal(f"{thing}: kind, metric, dim", (kind, metric, dim), (f.code_kind(), f.metric, f.dim))
             means[number] = struct.unpack(f"<{dim}f", block.raw(4 * dim))
             block.end()
         return means
 
     def verify_code(self, f, row, vector, mean, thing):
-        base, length, error, _ = struct.unpack("<4f", row[-16:])
+        base, length, error, inverse = struct.unpack("<4f", row[-16:])
         numbers, square = f.numbers(vector), sum(a * a for a in mean)
         norm = sum(a * a for a in numbers) ** 0.5
         if f.metric == COSINE and norm:
@@ -777,6 +789,10 @@ class Walk:
         expect(base == float("inf") or abs(base - expected) <= 1e-4 * scale, f"{thing}: base", base, expected)
         expect(base == float("inf") or abs(length ** 2 + error ** 2 - rest) <= 1e-3 * rest + 1e-20,
                f"{thing}: length and error", (length, error), f"squares of the sum {rest}")
+        if f.code_kind() >= 16 and length:
+            own = f.code_length(row)
+            expect(8192 * 0.99 <= own <= 16384 * 1.01, f"{thing}: its length", own, "8192 to 16384")
+            expect(abs(own * inverse - 1) <= 1e-5, f"{thing}: inverse", inverse, 1 / own)
 
     def record(self, c, key, value, slabs, sets, metadata, long_keys, codes):
         space, kind, content = key_parts(key, f"collection {c.id}: keys")

@@ -206,6 +206,12 @@ for metric in l2 ip cosine; do
         "$vecstore" codes.db import "$metric of $type" $file 2>err
     done
 done
+for codes in f16 bf16; do
+    for metric in l2 ip cosine; do
+        "$vecstore" codes.db create "$metric by $codes" --dim 50 --metric $metric --index "flat(codes=$codes)"
+        "$vecstore" codes.db import "$metric by $codes" floats.fvecs 2>err
+    done
+done
 agrees "codes" codes.db
 
 "$makevecs" random fvecs 6000 50 >many.fvecs

@@ -107,7 +107,7 @@ static void check_dots(const vsi_codes *t, const int8_t *query, size_t dims, uin
                        const vsi_code_rows *rows) {
     int32_t out[ROWS + 1];
     memset(out, 0x5a, sizeof out);
-    t->dot[vsi_code_width(bits)](query, dims, rows, out);
+    t->dot[vsi_code_kernel(bits)](query, dims, rows, out);
     for (size_t i = 0; i < rows->n; i++)
         VT_EQ(out[i], plain_dot(query, rows->first + i * rows->stride, dims, bits));
     VT_EQ(out[rows->n], 0x5a5a5a5a);
@@ -151,6 +151,150 @@ VT_TEST(products_stay_exact_at_the_extremes_and_at_the_largest_dim) {
                 vsi_code_rows rows = {code, VSI_CODE_DIMS_MAX * widths[w] / 8, 0, 5};
                 for (size_t i = 0; i < count; i++)
                     check_dots(t[i], query, VSI_CODE_DIMS_MAX, widths[w], &rows);
+            }
+}
+
+/* ---- halves --------------------------------------------------------------------------------- */
+
+static const uint32_t half_kinds[] = {VSI_CODE_F16, VSI_CODE_BF16};
+
+VT_TEST(halves_come_back_from_their_codes_and_lie_there_as_files_have_them) {
+    static float x[DIMS_MAX], back[DIMS_MAX];
+    static uint8_t code[2 * DIMS_MAX], again[2 * DIMS_MAX];
+    vt_rng rng = {vt_seed()};
+    for (size_t h = 0; h < 2; h++) {
+        const double part = half_kinds[h] == VSI_CODE_F16 ? 0x1p-11 : 0x1p-8;
+        for (size_t j = 0; j < DIMS_MAX; j++)
+            x[j] = (float)(vt_uniform(&rng) - 0.5);
+        vsi_codes_narrow(x, DIMS_MAX, 1024, half_kinds[h], code);
+        vsi_codes_widen(code, DIMS_MAX, half_kinds[h], back);
+        for (size_t j = 0; j < DIMS_MAX; j++)
+            VT_CHECK(fabs((double)back[j] - 1024 * (double)x[j]) <=
+                     part * fabs(1024 * (double)x[j]) + 0x1p-25);
+        vsi_codes_narrow(back, DIMS_MAX, 1, half_kinds[h], again);
+        VT_CHECK(!memcmp(code, again, sizeof code));
+    }
+    x[1] = -1.5f;
+    vsi_codes_narrow(x, 64, 2, VSI_CODE_F16, code);
+    VT_EQ(code[2] | code[3] << 8, 0xc200);
+    vsi_codes_narrow(x, 64, 2, VSI_CODE_BF16, code);
+    VT_EQ(code[2] | code[3] << 8, 0xc040);
+}
+
+VT_TEST(kinds_are_known_and_have_kernels_of_their_own) {
+    uint32_t seen = 0, count = 0;
+    for (uint32_t kind = 0; kind < 300; kind++)
+        if (vsi_code_is_kind(kind)) {
+            seen |= 1u << vsi_code_kernel(kind);
+            count++;
+            VT_EQ(vsi_code_bytes(kind, 192), 192 * (kind < 16 ? kind : 16) / 8);
+        }
+    VT_EQ(count, VSI_CODE_KINDS);
+    VT_EQ(seen, (1u << VSI_CODE_KINDS) - 1);
+}
+
+/* A row's sum is the same whatever rows stand beside it. */
+static void check_half_dots(const vsi_codes *t, const float *query, size_t dims, uint32_t kind,
+                            const vsi_code_rows *rows) {
+    static float points[VSI_CODE_DIMS_MAX];
+    int32_t out[ROWS + 1], one;
+    memset(out, 0x5a, sizeof out);
+    t->dot[vsi_code_kernel(kind)](query, dims, rows, out);
+    for (size_t i = 0; i < rows->n; i++) {
+        vsi_code_rows alone = {rows->first + i * rows->stride, rows->stride, rows->head_off, 1};
+        double sum = 0, whole = 0;
+        vsi_codes_widen(alone.first, dims, kind, points);
+        for (size_t j = 0; j < dims; j++) {
+            sum += (double)query[j] * (double)points[j];
+            whole += fabs((double)query[j] * (double)points[j]);
+        }
+        VT_CHECK(fabs(out[i] - sum) <= 1 + (double)(dims / 16 + 16) * 0x1p-24 * whole);
+        t->dot[vsi_code_kernel(kind)](query, dims, &alone, &one);
+        VT_EQ(one, out[i]);
+    }
+    VT_EQ(out[rows->n], 0x5a5a5a5a);
+}
+
+/* Of lengths as quant/rq makes them: 2^13 to 2^14, and 2^15 to 2^16. */
+static void fill_halves(vt_rng *rng, uint32_t kind, float *query, size_t dims,
+                        const vsi_code_rows *rows, uint8_t *first) {
+    static float x[VSI_CODE_DIMS_MAX];
+    const float unit = (float)sqrt((double)dims);
+    for (size_t j = 0; j < dims; j++)
+        query[j] = (float)(vt_uniform(rng) - 0.5) * 0x1.8p16f / unit;
+    for (size_t i = 0; i < rows->n; i++) {
+        for (size_t j = 0; j < dims; j++)
+            x[j] = (float)(vt_uniform(rng) - 0.5) * 0x1.8p14f / unit + query[j] / 16;
+        vsi_codes_narrow(x, dims, 1, kind, first + i * rows->stride);
+    }
+}
+
+VT_TEST(products_of_halves_are_as_exact_as_said_and_read_nothing_behind_the_last_row) {
+    const vsi_codes *t[TABLES_MAX];
+    size_t count = tables(t);
+    vt_rng rng = {vt_seed()};
+    const size_t most = ROWS * (2 * DIMS_MAX + EXTRA + ROWS);
+    uint8_t *query_end = at_page_end(4 * DIMS_MAX) + 4 * DIMS_MAX,
+            *rows_end = at_page_end(most) + most;
+    for (size_t dims = 64; dims <= DIMS_MAX; dims += 64)
+        for (size_t h = 0; h < 2; h++)
+            for (size_t n = 0; n <= ROWS; n++) {
+                size_t bytes = 2 * dims, stride = bytes + (n % 3 ? 0 : EXTRA + n);
+                size_t all = n ? (n - 1) * stride + bytes : 0;
+                float *query = (float *)(void *)(query_end - 4 * dims);
+                vsi_code_rows rows = {rows_end - all, stride, bytes, n};
+                fill_halves(&rng, half_kinds[h], query, dims, &rows, rows_end - all);
+                for (size_t i = 0; i < count; i++)
+                    check_half_dots(t[i], query, dims, half_kinds[h], &rows);
+            }
+}
+
+/* All products of one sign, and each sum as long as it gets. */
+VT_TEST(products_of_halves_are_as_exact_as_said_at_the_largest_dim) {
+    enum { N = 5 };
+    const vsi_codes *t[TABLES_MAX];
+    size_t count = tables(t);
+    static float query[VSI_CODE_DIMS_MAX];
+    static uint8_t code[N * 2 * VSI_CODE_DIMS_MAX];
+    vt_rng rng = {vt_seed()};
+    const vsi_code_rows rows = {code, (size_t)2 * VSI_CODE_DIMS_MAX, 0, N};
+    for (size_t h = 0; h < 2; h++)
+        for (int round = 0; round < 4; round++) {
+            fill_halves(&rng, half_kinds[h], query, VSI_CODE_DIMS_MAX, &rows, code);
+            for (size_t j = 0; round % 2 && j < VSI_CODE_DIMS_MAX; j++) {
+                query[j] = fabsf(query[j]);
+                for (size_t i = 0; i < N; i++)
+                    code[i * rows.stride + 2 * j + 1] &= 0x7f;
+            }
+            for (size_t i = 0; i < count; i++)
+                check_half_dots(t[i], query, VSI_CODE_DIMS_MAX, half_kinds[h], &rows);
+        }
+}
+
+VT_TEST(products_that_have_no_room_or_are_no_numbers_are_the_least_number) {
+    const vsi_codes *t[TABLES_MAX];
+    size_t count = tables(t);
+    static const float values[] = {0x1p15f, -0x1p15f, INFINITY, NAN};
+    float query[64], x[64];
+    uint8_t code[128];
+    for (size_t i = 0; i < count; i++)
+        for (size_t h = 0; h < 2; h++)
+            for (size_t v = 0; v < sizeof values / sizeof values[0]; v++) {
+                int32_t out = 0;
+                const vsi_code_rows rows = {code, 128, 0, 1};
+                for (size_t j = 0; j < 64; j++) {
+                    query[j] = j % 2 ? 0x1p13f : 0;
+                    x[j] = j == 1 ? values[v] : 0x1p12f;
+                }
+                vsi_codes_narrow(x, 64, 1, half_kinds[h], code);
+                if (v >= 2) { /* what is infinite, or none at all, narrowing does not make */
+                    code[2] = v == 2 ? 0 : 1;
+                    code[3] = 0x7c;
+                    query[1] = half_kinds[h] == VSI_CODE_BF16 ? INFINITY : 1;
+                }
+                query[3] = v == 1 ? -0x1p30f : 0x1p30f;
+                t[i]->dot[vsi_code_kernel(half_kinds[h])](query, 64, &rows, &out);
+                VT_EQ(out, INT32_MIN);
             }
 }
 

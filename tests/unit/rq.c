@@ -10,11 +10,12 @@ enum {
     ROWS = 40,
     DIM_MAX = 1100,
     WORK_BYTES = 5 * (DIM_MAX + 64),
-    ROW_BYTES_MAX = DIM_MAX + 64 + 16
+    ROW_BYTES_MAX = 2 * (DIM_MAX + 64) + 16,
+    KINDS = VSI_CODE_KINDS
 };
 
 static const int metrics[] = {VS_L2, VS_IP, VS_COSINE};
-static const uint32_t widths[] = {1, 2, 4, 8};
+static const uint32_t kinds[KINDS] = {1, 2, 4, 8, VSI_CODE_F16, VSI_CODE_BF16};
 
 typedef struct fixture {
     vt_allocator allocator;
@@ -36,14 +37,14 @@ static void begin(fixture *f) {
     f->rq = NULL;
 }
 
-static void make(fixture *f, uint32_t dim, int metric, uint32_t bits, uint64_t seed) {
-    vsi_rq_spec spec = {dim, bits, metric, seed, f->mean};
+static void make(fixture *f, uint32_t dim, int metric, uint32_t kind, uint64_t seed) {
+    vsi_rq_spec spec = {dim, kind, metric, seed, f->mean};
     vsi_rq_free(f->rq);
     f->rq = NULL;
     VT_EQ(vsi_rq_create(&f->err, &f->mem, &spec, vsi_codes_choose(NULL), &f->rq), VS_OK);
     f->dim = dim;
     f->metric = metric;
-    f->stride = vsi_rq_row_bytes(f->rq->dim, f->rq->bits) + seed % 7;
+    f->stride = vsi_rq_row_bytes(f->rq->dim, f->rq->kind) + seed % 7;
     VT_CHECK(vsi_rq_work_bytes(f->rq->dim) <= WORK_BYTES);
 }
 
@@ -171,8 +172,8 @@ static void check_bounds(fixture *f, const vsi_rq_query *query, const double *ex
     for (size_t i = 0; i < ROWS; i++)
         if (!((double)lower[i] <= exact[i] && exact[i] <= (double)upper[i]))
             vt_fail(__FILE__, __LINE__,
-                    "%s, %u bits, dim %u, row %zu: distance %.17g, bounds %.9g .. %.9g",
-                    f->rq->kernels->name, f->rq->bits, f->dim, i, exact[i], (double)lower[i],
+                    "%s, kind %u, dim %u, row %zu: distance %.17g, bounds %.9g .. %.9g",
+                    f->rq->kernels->name, f->rq->kind, f->dim, i, exact[i], (double)lower[i],
                     (double)upper[i]);
 }
 
@@ -198,9 +199,9 @@ static void check_shape(fixture *f, vt_rng *rng, int shape, uint32_t dim) {
             exact[i] = distance(metrics[m], f->vectors[ROWS - 1], f->vectors[i], dim);
             exact_row[i] = distance(metrics[m], f->vectors[1], f->vectors[i], dim);
         }
-        for (size_t w = 0; w < 4; w++) {
+        for (size_t w = 0; w < KINDS; w++) {
             fill_mean(f, dim, metrics[m], vt_below(rng, 3));
-            make(f, dim, metrics[m], widths[w], vt_random(rng));
+            make(f, dim, metrics[m], kinds[w], vt_random(rng));
             encode_all(f);
             check_tables(f, exact, exact_row);
         }
@@ -235,17 +236,17 @@ VT_TEST(bounds_hold_for_every_small_dim) {
  * width is at most |r| |q| times the share that the grid misses, some more for the query's bytes. One row's share
  * varies, with one bit by 6 %; the mean of 20 has 7 of its deviations to spare. */
 VT_TEST(bounds_are_as_tight_as_the_bits_allow) {
-    static const double share[] = {0.66, 0.38, 0.13, 0.022};
+    static const double share[] = {0.66, 0.38, 0.13, 0.022, 0.00026, 0.0019};
     fixture *f = calloc(1, sizeof *f);
     vt_rng rng = {vt_seed()};
     begin(f);
-    for (size_t w = 0; w < 4; w++) {
+    for (size_t w = 0; w < KINDS; w++) {
         vsi_rq_query query;
         float lower[ROWS], upper[ROWS];
         double sum = 0;
         fill(f, &rng, NORMAL, 768);
         fill_mean(f, 768, VS_L2, 1);
-        make(f, 768, VS_L2, widths[w], vt_random(&rng));
+        make(f, 768, VS_L2, kinds[w], vt_random(&rng));
         encode_all(f);
         VT_CHECK(vsi_rq_prepare(f->rq, f->vectors[ROWS - 1], 0, f->query_work, &query));
         vsi_rq_bounds(&query, f->rows, f->stride, ROWS, lower, upper);
@@ -286,6 +287,38 @@ VT_TEST(bounds_can_cover_the_error_of_the_kernels_that_decide) {
     end(f);
 }
 
+/* A row that is the query as well: their product is as large as it gets, and one that had no room for it would be far off.
+ * Lengths are powers of two, a step of a float below, and half as long again. */
+VT_TEST(products_of_halves_have_room_whatever_the_lengths_are) {
+    fixture *f = calloc(1, sizeof *f);
+    vt_rng rng = {vt_seed()};
+    begin(f);
+    memset(f->mean, 0, sizeof f->mean);
+    for (size_t w = 4; w < KINDS; w++)
+        for (int power = -38; power <= 58; power++) {
+            make(f, 640, VS_IP, kinds[w], vt_random(&rng));
+            for (size_t i = 0; i < ROWS; i++) {
+                vsi_rq_query query;
+                float lower, upper, length = (float)ldexp(1, power);
+                length = i % 3 == 0 ? nextafterf(length, 0) : i % 3 == 1 ? length : 1.5f * length;
+                memset(f->vectors[i], 0, sizeof f->vectors[i]);
+                f->vectors[i][vt_below(&rng, 640)] = i % 2 ? length : -length;
+                VT_CHECK(vsi_rq_encode(f->rq, f->vectors[i], f->work, f->rows));
+                VT_CHECK(vsi_rq_check(f->rq, f->vectors[i], f->work, f->rows));
+                double square = (double)length * (double)length;
+                VT_CHECK(vsi_rq_prepare(f->rq, f->vectors[i], 0, f->query_work, &query));
+                vsi_rq_bounds(&query, f->rows, f->stride, 1, &lower, &upper);
+                VT_CHECK((double)lower <= -square && -square <= (double)upper);
+                VT_CHECK((double)(upper - lower) <= 0.01 * square);
+                VT_CHECK(vsi_rq_prepare_row(f->rq, f->rows, 0, f->query_work, &query));
+                vsi_rq_bounds(&query, f->rows, f->stride, 1, &lower, &upper);
+                VT_CHECK((double)lower <= -square && -square <= (double)upper);
+                VT_CHECK((double)(upper - lower) <= 0.01 * square);
+            }
+        }
+    end(f);
+}
+
 /* ---- estimates ------------------------------------------------------------------------------ */
 
 /* Over seeds the mean of n errors is normal about zero with deviation s / sqrt(n), s measured: beyond 5.5 of these it
@@ -297,7 +330,7 @@ VT_TEST(estimates_are_unbiased_over_seeds) {
     fixture *f = calloc(1, sizeof *f);
     vt_rng rng = {vt_seed()};
     begin(f);
-    for (size_t w = 0; w < 4; w++)
+    for (size_t w = 0; w < KINDS; w++)
         for (size_t m = 0; m < 3; m++) {
             double sum = 0, squares = 0;
             fill(f, &rng, NORMAL, DIM);
@@ -306,7 +339,7 @@ VT_TEST(estimates_are_unbiased_over_seeds) {
             for (int i = 0; i < seeds; i++) {
                 vsi_rq_query query;
                 float estimate;
-                make(f, DIM, metrics[m], widths[w], vt_random(&rng));
+                make(f, DIM, metrics[m], kinds[w], vt_random(&rng));
                 VT_CHECK(vsi_rq_encode(f->rq, f->vectors[1], f->work, f->rows));
                 VT_CHECK(vsi_rq_prepare(f->rq, f->vectors[0], 0, f->query_work, &query));
                 vsi_rq_estimates(&query, f->rows, f->stride, 1, &estimate);
@@ -315,7 +348,7 @@ VT_TEST(estimates_are_unbiased_over_seeds) {
             }
             double deviation = sqrt(squares / seeds), off = sum / seeds;
             if (fabs(off) > 5.5 * deviation / sqrt(seeds) + 1e-6 * fabs(d))
-                vt_fail(__FILE__, __LINE__, "%u bits, %s: off by %g, deviation %g", widths[w],
+                vt_fail(__FILE__, __LINE__, "kind %u, %s: off by %g, deviation %g", kinds[w],
                         metrics[m] == VS_L2   ? "l2"
                         : metrics[m] == VS_IP ? "ip"
                                               : "cosine",
@@ -333,7 +366,7 @@ VT_TEST(intervals_with_a_probability_hold_at_least_that_often) {
     fixture *f = calloc(1, sizeof *f);
     vt_rng rng = {vt_seed()};
     begin(f);
-    for (size_t w = 0; w < 4; w++)
+    for (size_t w = 0; w < KINDS; w++)
         for (size_t m = 0; m < 3; m++)
             for (size_t s = 0; s < count; s++) {
                 size_t outside[2] = {0, 0}, all = 0;
@@ -342,7 +375,7 @@ VT_TEST(intervals_with_a_probability_hold_at_least_that_often) {
                     float estimate[ROWS], wide[ROWS];
                     fill(f, &rng, round % 2 ? NORMAL : ONE_HOT, dims[s]);
                     fill_mean(f, dims[s], metrics[m], 0);
-                    make(f, dims[s], metrics[m], widths[w], vt_random(&rng));
+                    make(f, dims[s], metrics[m], kinds[w], vt_random(&rng));
                     encode_all(f);
                     VT_CHECK(vsi_rq_prepare(f->rq, f->vectors[ROWS - 1], 0, f->query_work, &query));
                     for (int k = 0; k < 2; k++) {
@@ -365,17 +398,17 @@ VT_TEST(intervals_with_a_probability_hold_at_least_that_often) {
 /* ---- rows ----------------------------------------------------------------------------------- */
 
 VT_TEST(decoding_gives_about_the_vector) {
-    static const double share[] = {0.66, 0.38, 0.13, 0.013};
+    static const double share[] = {0.66, 0.38, 0.13, 0.013, 0.00024, 0.0019};
     fixture *f = calloc(1, sizeof *f);
     vt_rng rng = {vt_seed()};
     begin(f);
-    for (size_t w = 0; w < 4; w++)
+    for (size_t w = 0; w < KINDS; w++)
         for (int shape = 0; shape < SHAPES; shape++) {
             double missed = 0, all = 0;
             float out[DIM_MAX];
             fill(f, &rng, shape, 500);
             fill_mean(f, 500, VS_L2, 1);
-            make(f, 500, VS_L2, widths[w], vt_random(&rng));
+            make(f, 500, VS_L2, kinds[w], vt_random(&rng));
             encode_all(f);
             for (size_t i = 0; i < ROWS; i++) {
                 VT_CHECK(vsi_rq_decode(f->rq, row_at(f, i), f->work, out));
@@ -399,17 +432,17 @@ VT_TEST(the_error_of_a_row_is_what_decoding_misses_and_not_less) {
     fixture *f = calloc(1, sizeof *f);
     vt_rng rng = {vt_seed()};
     begin(f);
-    for (size_t w = 0; w < 4; w++)
+    for (size_t w = 0; w < KINDS; w++)
         for (int shape = 0; shape < SHAPES; shape++) {
             float out[DIM_MAX], head[4];
             fill(f, &rng, shape, 320);
             fill_mean(f, 320, VS_L2, 1);
-            make(f, 320, VS_L2, widths[w], vt_random(&rng));
+            make(f, 320, VS_L2, kinds[w], vt_random(&rng));
             encode_all(f);
             for (size_t i = 0; i < ROWS; i++) {
                 VT_CHECK(vsi_rq_decode(f->rq, row_at(f, i), f->work, out));
                 vsi_copy_le(head,
-                            row_at(f, i) + vsi_rq_row_bytes(f->rq->dim, f->rq->bits) - sizeof head,
+                            row_at(f, i) + vsi_rq_row_bytes(f->rq->dim, f->rq->kind) - sizeof head,
                             4, sizeof(float));
                 double missed = sqrt(distance(VS_L2, out, f->vectors[i], 320)),
                        error = (double)head[VSI_HEAD_ERROR];
@@ -426,14 +459,14 @@ VT_TEST(vectors_that_are_not_finite_or_too_long_have_no_code_and_are_never_exclu
     vt_rng rng = {vt_seed()};
     begin(f);
     for (size_t m = 0; m < 3; m++)
-        for (size_t w = 0; w < 4; w++)
+        for (size_t w = 0; w < KINDS; w++)
             for (size_t b = 0; b < 4; b++) {
                 vsi_rq_query query;
                 float lower[2], upper[2], out[DIM_MAX];
                 bool fits = metrics[m] == VS_COSINE && b == 3;
                 memset(f->mean, 0, sizeof f->mean);
                 fill(f, &rng, NORMAL, 100);
-                make(f, 100, metrics[m], widths[w], 1);
+                make(f, 100, metrics[m], kinds[w], 1);
                 f->vectors[0][vt_below(&rng, 100)] = bad[b];
                 VT_EQ(vsi_rq_encode(f->rq, f->vectors[0], f->work, f->rows), fits);
                 VT_EQ(vsi_rq_prepare(f->rq, f->vectors[0], 0, f->query_work, &query), fits);
@@ -459,10 +492,11 @@ VT_TEST(rows_are_right_of_their_own_vectors_only_whatever_table_made_them) {
     for (char *name = strtok(names, " "); name; name = strtok(NULL, " "))
         for (int shape = 0; shape < SHAPES; shape++)
             for (size_t m = 0; m < 3; m++) {
-                uint32_t dim = 8 + (uint32_t)vt_below(&rng, 300), bits = widths[vt_below(&rng, 4)];
+                uint32_t dim = 8 + (uint32_t)vt_below(&rng, 300),
+                         kind = kinds[vt_below(&rng, KINDS)];
                 fill(f, &rng, shape, dim);
                 fill_mean(f, dim, metrics[m], 0);
-                make(f, dim, metrics[m], bits, vt_random(&rng));
+                make(f, dim, metrics[m], kind, vt_random(&rng));
                 const vsi_codes *own = f->rq->kernels;
                 for (size_t i = 0; i < ROWS; i++) {
                     vsi_rq_encode(f->rq, f->vectors[i], f->work, row_at(f, i));
@@ -470,7 +504,7 @@ VT_TEST(rows_are_right_of_their_own_vectors_only_whatever_table_made_them) {
                     VT_CHECK(vsi_rq_check(f->rq, f->vectors[i], f->work, row_at(f, i)));
                     f->rq->kernels = own;
                 }
-                if (shape != NORMAL || bits == 1)
+                if (shape != NORMAL || kind == 1)
                     continue;
                 VT_CHECK(!vsi_rq_check(f->rq, f->vectors[1], f->work, row_at(f, 0)));
                 for (size_t at = 0; at < 4; at++) {
@@ -492,12 +526,12 @@ VT_TEST(equal_vectors_have_equal_rows_and_nothing_is_written_behind_them) {
     vt_rng rng = {vt_seed()};
     begin(f);
     for (uint32_t dim = 1; dim < 400; dim += 37)
-        for (size_t w = 0; w < 4; w++) {
+        for (size_t w = 0; w < KINDS; w++) {
             fill(f, &rng, NORMAL, dim);
             fill_mean(f, dim, VS_L2, 0);
-            make(f, dim, VS_L2, widths[w], dim);
-            size_t bytes = vsi_rq_row_bytes(f->rq->dim, f->rq->bits);
-            VT_EQ(bytes, (dim + 63) / 64 * 64 * widths[w] / 8 + 16);
+            make(f, dim, VS_L2, kinds[w], dim);
+            size_t bytes = vsi_rq_row_bytes(f->rq->dim, f->rq->kind);
+            VT_EQ(bytes, (dim + 63) / 64 * 64 * (kinds[w] < 16 ? kinds[w] : 16) / 8 + 16);
             memset(f->rows, 0x5a, sizeof f->rows);
             VT_CHECK(vsi_rq_encode(f->rq, f->vectors[0], f->work, f->rows));
             VT_EQ(f->rows[bytes], 0x5a);
@@ -517,14 +551,14 @@ VT_TEST(parameters_come_back_and_make_the_same_rows) {
     vt_rng rng = {vt_seed()};
     begin(f);
     for (size_t m = 0; m < 3; m++)
-        for (size_t w = 0; w < 4; w++) {
+        for (size_t w = 0; w < KINDS; w++) {
             static uint8_t packed[24 + 4 * DIM_MAX], again[24 + 4 * DIM_MAX];
             uint8_t row[ROW_BYTES_MAX];
             vsi_rq *back;
             uint32_t dim = 1 + (uint32_t)vt_below(&rng, 1000);
             fill(f, &rng, NORMAL, dim);
             fill_mean(f, dim, metrics[m], 0);
-            make(f, dim, metrics[m], widths[w], vt_random(&rng));
+            make(f, dim, metrics[m], kinds[w], vt_random(&rng));
             VT_EQ(vsi_rq_packed_bytes(f->rq), 24 + 4 * dim);
             vsi_rq_write(f->rq, packed);
             VT_EQ(vsi_rq_read(&f->err, &f->mem, (vsi_bytes){packed, 24 + 4 * dim}, f->rq->kernels,
@@ -534,7 +568,7 @@ VT_TEST(parameters_come_back_and_make_the_same_rows) {
             VT_CHECK(!memcmp(packed, again, 24 + 4 * dim));
             VT_CHECK(vsi_rq_encode(f->rq, f->vectors[0], f->work, f->rows));
             VT_CHECK(vsi_rq_encode(back, f->vectors[0], f->work, row));
-            VT_CHECK(!memcmp(row, f->rows, vsi_rq_row_bytes(back->dim, back->bits)));
+            VT_CHECK(!memcmp(row, f->rows, vsi_rq_row_bytes(back->dim, back->kind)));
             vsi_rq_free(back);
         }
     end(f);
@@ -575,7 +609,8 @@ VT_TEST(bytes_that_are_no_parameters_are_refused) {
         VT_EQ(read_changed(f, packed, bytes, 0, v), v == 0   ? VS_ERR_CORRUPT
                                                     : v == 1 ? VS_OK
                                                              : VS_ERR_UNSUPPORTED);
-        VT_EQ(read_changed(f, packed, bytes, 4, v) == VS_OK, v == 1 || v == 2 || v == 4 || v == 8);
+        VT_EQ(read_changed(f, packed, bytes, 4, v) == VS_OK,
+              v == 1 || v == 2 || v == 4 || v == 8 || v == 16 || v == 17);
         VT_EQ(read_changed(f, packed, bytes, 5, v) == VS_OK,
               v == VS_L2 || v == VS_IP || v == VS_COSINE);
         for (size_t at = 6; at < 16; at++)
@@ -612,7 +647,7 @@ VT_TEST(a_mean_that_is_not_finite_or_too_long_is_refused) {
 VT_TEST(specs_that_there_are_no_codes_for_are_refused) {
     static const vsi_rq_spec bad[] = {
         {0, 4, VS_L2, 1, NULL}, {65536, 4, VS_L2, 1, NULL}, {5, 0, VS_L2, 1, NULL},
-        {5, 3, VS_L2, 1, NULL}, {5, 16, VS_L2, 1, NULL},    {5, 4, VS_HAMMING, 1, NULL},
+        {5, 3, VS_L2, 1, NULL}, {5, 18, VS_L2, 1, NULL},    {5, 4, VS_HAMMING, 1, NULL},
         {5, 4, VS_L1, 1, NULL}, {5, 4, 0, 1, NULL},         {5, 4, 99, 1, NULL}};
     fixture *f = calloc(1, sizeof *f);
     begin(f);

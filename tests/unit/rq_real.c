@@ -1,6 +1,6 @@
 /* rq_real.c - RQ codes on real data sets: bounds hold for every pair, and exclude nearly all rows.
  *
- * VT_VERBOSE=1 prints a line for each set, metric and number of bits:
+ * VT_VERBOSE=1 prints a line for each set, metric and kind of codes:
  *   error      mean of |r - decoded|^2 / |r|^2 over rows
  *   survivors  of rows, in percent: those whose lower bound is not above the 10th distance: what a two-phase search
  *              has to read at least; and those not above the 10th smallest upper bound: what it reads when it knows
@@ -139,13 +139,13 @@ static float *mean_of(const vectors *base, int metric) {
     return mean;
 }
 
-static void encode(fixture *f, const vectors *base, int metric, uint32_t bits) {
+static void encode(fixture *f, const vectors *base, int metric, uint32_t kind) {
     float *mean = mean_of(base, metric);
-    vsi_rq_spec spec = {base->dim, bits, metric, vt_seed(), mean};
+    vsi_rq_spec spec = {base->dim, kind, metric, vt_seed(), mean};
     vsi_mem_init(&f->mem, NULL);
     VT_EQ(vsi_rq_create(&f->err, &f->mem, &spec, vsi_codes_choose(NULL), &f->rq), VS_OK);
     free(mean);
-    f->stride = vsi_rq_row_bytes(f->rq->dim, f->rq->bits);
+    f->stride = vsi_rq_row_bytes(f->rq->dim, f->rq->kind);
     f->rows = malloc(base->n * f->stride);
     f->work = malloc(vsi_rq_work_bytes(f->rq->dim));
     f->query_work = malloc(vsi_rq_work_bytes(f->rq->dim));
@@ -189,25 +189,26 @@ static void search(fixture *f, const vectors *base, const float *query, const do
     free(upper);
 }
 
-/* With one number of bits; at most so many percent may survive. */
-static void check_bits(const char *folder, const vectors *base, const vectors *queries, int metric,
-                       uint32_t bits, const double *exact, double most) {
+/* With one kind of codes; at most so many percent may survive. */
+static void check_kind(const char *folder, const vectors *base, const vectors *queries, int metric,
+                       uint32_t kind, const double *exact, double most) {
     fixture f;
     double survivors[2] = {0, 0}, all = (double)(base->n * queries->n);
-    encode(&f, base, metric, bits);
+    encode(&f, base, metric, kind);
     for (size_t i = 0; i < queries->n; i++)
         search(&f, base, queries->data + i * base->dim, exact + i * base->n, survivors);
     if (getenv("VT_VERBOSE"))
-        printf("%-16s %zu x %u %-6s %u bits: error %.5f, survivors %.3f %% %.3f %%\n", folder,
-               base->n, base->dim, vsi_metric_name(metric), bits, f.missed / (double)base->n,
+        printf("%-16s %zu x %u %-6s kind %u: error %.3g, survivors %.3f %% %.3f %%\n", folder,
+               base->n, base->dim, vsi_metric_name(metric), kind, f.missed / (double)base->n,
                100 * survivors[0] / all, 100 * survivors[1] / all);
     VT_CHECK(100 * survivors[0] / all <= most);
     forget(&f);
 }
 
-/* most: the survivors in percent that are allowed with 1, 2, 4 and 8 bits, a good half above what was found. */
+/* most: the survivors in percent that are allowed with 1, 2, 4 and 8 bits, f16 and bf16, a good half above what was found. */
 static void check_set(const char *folder, const char *query_name, int metric,
-                      const double most[4]) {
+                      const double most[VSI_CODE_KINDS]) {
+    static const uint32_t kinds[] = {1, 2, 4, 8, VSI_CODE_F16, VSI_CODE_BF16};
     const char *ops = getenv("VT_OPS"),
                *type = strstr(query_name, ".bvecs") ? "base.bvecs" : "base.fvecs";
     vectors base = read_vectors(folder, type), queries = read_vectors(folder, query_name);
@@ -218,43 +219,44 @@ static void check_set(const char *folder, const char *query_name, int metric,
         for (size_t i = 0; i < base.n; i++)
             exact[q * base.n + i] =
                 distance(metric, queries.data + q * base.dim, base.data + i * base.dim, base.dim);
-    for (uint32_t w = 0; w < 4; w++)
-        check_bits(folder, &base, &queries, metric, 1u << w, exact, most[w]);
+    for (uint32_t w = 0; w < VSI_CODE_KINDS; w++)
+        check_kind(folder, &base, &queries, metric, kinds[w], exact, most[w]);
     free(exact);
     free(base.data);
     free(queries.data);
 }
 
 VT_TEST(bounds_hold_and_exclude_nearly_all_rows_of_fashion_mnist) {
-    check_set("fashion-mnist", "query.bvecs", VS_L2, (double[]){30, 6, 0.6, 0.1});
+    check_set("fashion-mnist", "query.bvecs", VS_L2, (double[]){30, 6, 0.6, 0.1, 0.03, 0.03});
 }
 
 VT_TEST(bounds_hold_and_exclude_nearly_all_rows_of_sift_photo) {
-    check_set("sift-photo", "query.bvecs", VS_L2, (double[]){50, 8, 0.5, 0.1});
+    check_set("sift-photo", "query.bvecs", VS_L2, (double[]){50, 8, 0.5, 0.1, 0.05, 0.05});
 }
 
 VT_TEST(bounds_hold_and_exclude_nearly_all_rows_of_words_by_angle) {
-    check_set("words-sgns100", "query.fvecs", VS_COSINE, (double[]){50, 10, 0.8, 0.1});
+    check_set("words-sgns100", "query.fvecs", VS_COSINE, (double[]){50, 10, 0.8, 0.1, 0.03, 0.03});
 }
 
 VT_TEST(bounds_hold_and_exclude_nearly_all_rows_of_words_by_product) {
-    check_set("words-sgns100", "query.fvecs", VS_IP, (double[]){10, 2, 0.3, 0.1});
+    check_set("words-sgns100", "query.fvecs", VS_IP, (double[]){10, 2, 0.3, 0.1, 0.03, 0.03});
 }
 
 VT_TEST(bounds_hold_and_exclude_nearly_all_rows_of_products) {
-    check_set("products", "query.fvecs", VS_COSINE, (double[]){100, 8, 0.6, 0.2});
+    check_set("products", "query.fvecs", VS_COSINE, (double[]){100, 8, 0.6, 0.2, 0.07, 0.07});
 }
 
 VT_TEST(bounds_hold_and_exclude_nearly_all_rows_of_reuters) {
-    check_set("reuters", "query.fvecs", VS_COSINE, (double[]){100, 15, 1, 0.3});
+    check_set("reuters", "query.fvecs", VS_COSINE, (double[]){100, 15, 1, 0.3, 0.1, 0.1});
 }
 
 VT_TEST(bounds_hold_for_verses_and_queries_from_elsewhere) {
-    check_set("bible-bge-large", "query.fvecs", VS_COSINE, (double[]){100, 100, 6, 1});
-    check_set("bible-bge-large", "query_ood.fvecs", VS_COSINE, (double[]){100, 100, 40, 2});
+    check_set("bible-bge-large", "query.fvecs", VS_COSINE, (double[]){100, 100, 6, 1, 0.6, 0.6});
+    check_set("bible-bge-large", "query_ood.fvecs", VS_COSINE,
+              (double[]){100, 100, 40, 2, 0.6, 0.7});
 }
 
 VT_TEST(bounds_hold_for_zeros_and_duplicates) {
-    check_set("edge-zero-dup", "query.fvecs", VS_COSINE, (double[]){100, 100, 100, 100});
-    check_set("edge-zero-dup", "query.fvecs", VS_L2, (double[]){100, 100, 100, 100});
+    check_set("edge-zero-dup", "query.fvecs", VS_COSINE, (double[]){100, 100, 100, 100, 100, 100});
+    check_set("edge-zero-dup", "query.fvecs", VS_L2, (double[]){100, 100, 100, 100, 10, 10});
 }

@@ -1,9 +1,25 @@
-/* codes.c - where levels lie in a code. */
+/* codes.c - kinds of codes, and where levels and halves lie in them. */
 #include "math/codes.h"
+#include "base/bytes.h"
+#include "math/element.h"
 
-VSI_FN size_t vsi_code_width(uint32_t bits) {
-    vsi_assert(bits == 1 || bits == 2 || bits == 4 || bits == 8);
-    return bits == 8 ? 3 : bits / 2;
+VSI_FN bool vsi_code_is_half(uint32_t kind) {
+    return kind == VSI_CODE_F16 || kind == VSI_CODE_BF16;
+}
+
+VSI_FN bool vsi_code_is_kind(uint32_t kind) {
+    return kind == 1 || kind == 2 || kind == 4 || kind == 8 || vsi_code_is_half(kind);
+}
+
+VSI_FN size_t vsi_code_bytes(uint32_t kind, size_t dims) {
+    return vsi_code_is_half(kind) ? dims * 2 : dims / 8 * kind;
+}
+
+VSI_FN size_t vsi_code_kernel(uint32_t kind) {
+    vsi_assert(vsi_code_is_kind(kind));
+    if (vsi_code_is_half(kind))
+        return kind == VSI_CODE_F16 ? 4 : 5;
+    return kind == 8 ? 3 : kind / 2;
 }
 
 /* Where the level of one dim lies: its byte, and the lowest of its bits there. */
@@ -32,5 +48,21 @@ VSI_FN void vsi_codes_unpack(const uint8_t *code, size_t dims, uint32_t bits, ui
         uint32_t shift;
         size_t at = codes_place(j, dims, bits, &shift);
         levels[j] = (uint8_t)(code[at] >> shift & ((1u << bits) - 1));
+    }
+}
+
+VSI_FN void vsi_codes_narrow(const float *x, size_t dims, float scale, uint32_t kind,
+                             uint8_t *out) {
+    for (size_t j = 0; j < dims; j++) {
+        float value = x[j] * scale;
+        vsi_put_u16(out + 2 * j,
+                    kind == VSI_CODE_F16 ? vsi_f16_of_float(value) : vsi_bf16_of_float(value));
+    }
+}
+
+VSI_FN void vsi_codes_widen(const uint8_t *code, size_t dims, uint32_t kind, float *out) {
+    for (size_t j = 0; j < dims; j++) {
+        uint16_t half = vsi_get_u16(code + 2 * j);
+        out[j] = kind == VSI_CODE_F16 ? vsi_float_of_f16(half) : vsi_float_of_bf16(half);
     }
 }

@@ -1,29 +1,29 @@
 /* codes.h - the table of kernels for quantised codes, one per instruction set: how levels are packed, inner products of a
- * query of bytes with rows of codes, the bounds that follow, and the steps of a fast rotation.
+ * query with rows of codes, the bounds that follow, and the steps of a fast rotation.
  *
- * A code is a row of dims levels, of 1, 2, 4 or 8 bits each; dims is a multiple of VSI_CODE_DIMS. Behind them
- * stands a head of four floats, little-endian (quant/rq.h says what they mean).
+ * A code is a row of dims levels, of 1, 2, 4 or 8 bits each, or of dims halves; dims is a multiple of VSI_CODE_DIMS. Behind
+ * them stands a head of four floats, little-endian (quant/rq.h says what they mean).
  *
- *   bits   layout of the levels
+ *   kind   layout
  *   8      a byte each
  *   4, 2   groups of 64 bytes, which hold 128 or 256 dims: byte t holds dims t + 64 j, the first in its lowest bits.
  *          What is left at the end, 64 or up to 192 dims, is one group of fewer bytes, W: dims t + W j
  *   1      in order, lowest bit first
+ *   f16    in order, two bytes each, little-endian; bf16 likewise
  *
- * Inner products are exact on every set, and so are the steps of the rotation and the bytes of a query: they do
+ * Inner products of levels are exact on every set, and so are the steps of the rotation and the bytes of a query: they do
  * the same float operations in the same order, none of which a compiler may fuse (every product meets a change of
- * sign or of type before it is added to). Sums of squares and bounds may differ in their last bits. */
+ * sign or of type before it is added to). Inner products of halves, sums of squares and bounds may differ in their last
+ * bits. */
 #ifndef VSI_CODES_H
 #define VSI_CODES_H
 
 #include "base/status.h"
 
-enum {
-    VSI_CODE_DIMS = 64,
-    VSI_CODE_HEAD_BYTES = 16,
-    VSI_CODE_DIMS_MAX = 65536,
-    VSI_CODE_WIDTHS = 4
-};
+enum { VSI_CODE_DIMS = 64, VSI_CODE_HEAD_BYTES = 16, VSI_CODE_DIMS_MAX = 65536 };
+
+/* Kinds of codes: of levels the number of their bits. Files have them. */
+enum { VSI_CODE_F16 = 16, VSI_CODE_BF16 = 17, VSI_CODE_KINDS = 6 };
 
 /* Rows of codes: row i begins at first + i * stride, its head lies head_off behind that. Any alignment. */
 typedef struct vsi_code_rows {
@@ -59,10 +59,11 @@ typedef struct vsi_code_grid {
 typedef struct vsi_codes {
     const char *name;
 
-    /* Sum of query[j] * level j of each row, into out [rows->n]; query [dims]. For levels of 1, 2, 4 and 8
-     * bits, in this order. */
-    void (*dot[VSI_CODE_WIDTHS])(const int8_t *query, size_t dims, const vsi_code_rows *rows,
-                                 int32_t *out);
+    /* Sum of query[j] * level j of each row, into out [rows->n]; query [dims] of int8_t. Of halves, with a query
+     * of floats, the sum is a whole number less than one off, and what floats lose: they are added in 16 sums or more. INT32_MIN
+     * when it has no room. For levels of 1, 2, 4 and 8 bits, f16, bf16, in this order. */
+    void (*dot[VSI_CODE_KINDS])(const void *query, size_t dims, const vsi_code_rows *rows,
+                                int32_t *out);
 
     /* Bounds of the distance of each row, from dot's products: true in any case. -infinity and infinity for a row
      * without a code; upper may be NULL. */
@@ -97,11 +98,20 @@ typedef struct vsi_codes {
     void (*grid)(const float *x, size_t n, const vsi_code_grid *grid, float inverse, float out[2]);
 } vsi_codes;
 
-/* Which of dot's kernels is for levels of so many bits. */
-VSI_FN size_t vsi_code_width(uint32_t bits);
+VSI_FN bool vsi_code_is_kind(uint32_t kind);
+/* Whether a kind is of halves, not levels. */
+VSI_FN bool vsi_code_is_half(uint32_t kind);
+/* Bytes of a code, without its head. */
+VSI_FN size_t vsi_code_bytes(uint32_t kind, size_t dims);
+/* Which of dot's kernels is for a kind. */
+VSI_FN size_t vsi_code_kernel(uint32_t kind);
 
 /* Levels, a byte each, to a code of dims * bits / 8 bytes, and back. */
 VSI_FN void vsi_codes_pack(const uint8_t *levels, size_t dims, uint32_t bits, uint8_t *out);
 VSI_FN void vsi_codes_unpack(const uint8_t *code, size_t dims, uint32_t bits, uint8_t *levels);
+
+/* The nearest halves of a kind to x times scale, of numbers that they have room for; and back. */
+VSI_FN void vsi_codes_narrow(const float *x, size_t dims, float scale, uint32_t kind, uint8_t *out);
+VSI_FN void vsi_codes_widen(const uint8_t *code, size_t dims, uint32_t kind, float *out);
 
 #endif

@@ -98,12 +98,39 @@ VSI_INLINE __m256i code_row_bits_avx2(const int8_t *query, size_t dims, const ui
     return sum;
 }
 
+/* Eight halves as floats. */
+VSI_INLINE __m256 code_halves_avx2(const uint8_t *p, bool is_f16) {
+    __m128i halves = _mm_loadu_si128((const __m128i *)(const void *)p);
+    return is_f16 ? _mm256_cvtph_ps(halves)
+                  : _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
+}
+
+VSI_INLINE __m256 code_row_halves_avx2(const float *query, size_t dims, const uint8_t *code,
+                                       bool is_f16) {
+    __m256 sum[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(),
+                     _mm256_setzero_ps()};
+    for (size_t j = 0; j < dims; j += 32) {
+        VSI_UNROLL
+        for (size_t k = 0; k < 4; k++) {
+            __m256 points = code_halves_avx2(code + 2 * (j + 8 * k), is_f16);
+            sum[k] = _mm256_fmadd_ps(points, _mm256_loadu_ps(query + j + 8 * k), sum[k]);
+        }
+    }
+    return _mm256_add_ps(_mm256_add_ps(sum[0], sum[1]), _mm256_add_ps(sum[2], sum[3]));
+}
+
+/* The sums of the lanes of four registers, as whole numbers. */
+VSI_INLINE __m128i code_whole_sums_avx2(const __m256 v[4]) {
+    __m256 all = _mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]));
+    return _mm_cvtps_epi32(_mm_add_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1)));
+}
+
 /* Four rows at a time; of the last ones fewer, by taking the last one more than once. */
-#define CODE_DOT_AVX2(name, ROW)                                                                   \
-    static void name(const int8_t *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {  \
+#define CODE_DOT_AVX2(name, SUM, SUMS, ROW)                                                        \
+    static void name(const void *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {    \
         for (size_t i = 0; i < rows->n; i += 4) {                                                  \
             size_t here = rows->n - i < 4 ? rows->n - i : 4;                                       \
-            __m256i sum[4];                                                                        \
+            SUM sum[4];                                                                            \
             int32_t four[4];                                                                       \
             VSI_UNROLL                                                                             \
             for (size_t r = 0; r < 4; r++) {                                                       \
@@ -111,15 +138,19 @@ VSI_INLINE __m256i code_row_bits_avx2(const int8_t *query, size_t dims, const ui
                     rows->first + (i + (r < here ? r : here - 1)) * rows->stride;                  \
                 sum[r] = ROW;                                                                      \
             }                                                                                      \
-            _mm_storeu_si128((__m128i *)(void *)four, code_sums_avx2(sum));                        \
+            _mm_storeu_si128((__m128i *)(void *)four, SUMS(sum));                                  \
             memcpy(out + i, four, here * sizeof *out);                                             \
         }                                                                                          \
     }
 
-CODE_DOT_AVX2(dot_u1_avx2, code_row_bits_avx2(query, dims, code))
-CODE_DOT_AVX2(dot_u2_avx2, code_row_avx2(query, dims, code, 2))
-CODE_DOT_AVX2(dot_u4_avx2, code_row_avx2(query, dims, code, 4))
-CODE_DOT_AVX2(dot_u8_avx2, code_row_bytes_avx2(query, dims, code))
+CODE_DOT_AVX2(dot_u1_avx2, __m256i, code_sums_avx2, code_row_bits_avx2(query, dims, code))
+CODE_DOT_AVX2(dot_u2_avx2, __m256i, code_sums_avx2, code_row_avx2(query, dims, code, 2))
+CODE_DOT_AVX2(dot_u4_avx2, __m256i, code_sums_avx2, code_row_avx2(query, dims, code, 4))
+CODE_DOT_AVX2(dot_u8_avx2, __m256i, code_sums_avx2, code_row_bytes_avx2(query, dims, code))
+CODE_DOT_AVX2(dot_f16_avx2, __m256, code_whole_sums_avx2,
+              code_row_halves_avx2(query, dims, code, true))
+CODE_DOT_AVX2(dot_bf16_avx2, __m256, code_whole_sums_avx2,
+              code_row_halves_avx2(query, dims, code, false))
 
 /* ---- bounds --------------------------------------------------------------------------------- */
 
@@ -418,7 +449,7 @@ VSI_TARGET_END
 VSI_FN const vsi_codes *vsi_codes_avx2(void) {
     static const vsi_codes table = {
         .name = "avx2",
-        .dot = {dot_u1_avx2, dot_u2_avx2, dot_u4_avx2, dot_u8_avx2},
+        .dot = {dot_u1_avx2, dot_u2_avx2, dot_u4_avx2, dot_u8_avx2, dot_f16_avx2, dot_bf16_avx2},
         .bounds = code_bounds_avx2,
         .estimates = code_estimates_avx2,
         .mix = code_mix_avx2,

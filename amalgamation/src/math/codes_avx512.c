@@ -70,26 +70,61 @@ VSI_INLINE __m512i code_row_bits_avx512(const int8_t *query, size_t dims, const 
     return sum;
 }
 
+/* Sixteen halves as floats. */
+VSI_INLINE __m512 code_halves_avx512(const uint8_t *p, bool is_f16) {
+    __m256i halves = _mm256_loadu_si256((const __m256i *)(const void *)p);
+    return is_f16 ? _mm512_cvtph_ps(halves)
+                  : _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+}
+
+VSI_INLINE __m512 code_row_halves_avx512(const float *query, size_t dims, const uint8_t *code,
+                                         bool is_f16) {
+    __m512 sum[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(),
+                     _mm512_setzero_ps()};
+    for (size_t j = 0; j < dims; j += 64) {
+        VSI_UNROLL
+        for (size_t k = 0; k < 4; k++) {
+            __m512 points = code_halves_avx512(code + 2 * (j + 16 * k), is_f16);
+            sum[k] = _mm512_fmadd_ps(points, _mm512_loadu_ps(query + j + 16 * k), sum[k]);
+        }
+    }
+    return _mm512_add_ps(_mm512_add_ps(sum[0], sum[1]), _mm512_add_ps(sum[2], sum[3]));
+}
+
+/* The sums of the lanes of four registers, as whole numbers. */
+VSI_INLINE __m128i code_whole_sums_avx512(const __m512 v[4]) {
+    __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps(v[0], v[1]), _mm512_unpackhi_ps(v[0], v[1]));
+    __m512 cd = _mm512_add_ps(_mm512_unpacklo_ps(v[2], v[3]), _mm512_unpackhi_ps(v[2], v[3]));
+    __m512 all = _mm512_add_ps(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xee));
+    __m256 half = _mm256_add_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1));
+    return _mm_cvtps_epi32(
+        _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
+}
+
 /* Four rows at a time; of the last ones fewer, by taking the last one more than once. */
-#define CODE_DOT_AVX512(name, ROW)                                                                 \
-    static void name(const int8_t *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {  \
+#define CODE_DOT_AVX512(name, SUM, SUMS, ROW)                                                      \
+    static void name(const void *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {    \
         for (size_t i = 0; i < rows->n; i += 4) {                                                  \
             size_t here = rows->n - i < 4 ? rows->n - i : 4;                                       \
-            __m512i sum[4];                                                                        \
+            SUM sum[4];                                                                            \
             VSI_UNROLL                                                                             \
             for (size_t r = 0; r < 4; r++) {                                                       \
                 const uint8_t *code =                                                              \
                     rows->first + (i + (r < here ? r : here - 1)) * rows->stride;                  \
                 sum[r] = ROW;                                                                      \
             }                                                                                      \
-            _mm_mask_storeu_epi32(out + i, (__mmask8)((1u << here) - 1), code_sums_avx512(sum));   \
+            _mm_mask_storeu_epi32(out + i, (__mmask8)((1u << here) - 1), SUMS(sum));               \
         }                                                                                          \
     }
 
-CODE_DOT_AVX512(dot_u1_avx512, code_row_bits_avx512(query, dims, code))
-CODE_DOT_AVX512(dot_u2_avx512, code_row_avx512(query, dims, code, 2))
-CODE_DOT_AVX512(dot_u4_avx512, code_row_avx512(query, dims, code, 4))
-CODE_DOT_AVX512(dot_u8_avx512, code_row_avx512(query, dims, code, 8))
+CODE_DOT_AVX512(dot_u1_avx512, __m512i, code_sums_avx512, code_row_bits_avx512(query, dims, code))
+CODE_DOT_AVX512(dot_u2_avx512, __m512i, code_sums_avx512, code_row_avx512(query, dims, code, 2))
+CODE_DOT_AVX512(dot_u4_avx512, __m512i, code_sums_avx512, code_row_avx512(query, dims, code, 4))
+CODE_DOT_AVX512(dot_u8_avx512, __m512i, code_sums_avx512, code_row_avx512(query, dims, code, 8))
+CODE_DOT_AVX512(dot_f16_avx512, __m512, code_whole_sums_avx512,
+                code_row_halves_avx512(query, dims, code, true))
+CODE_DOT_AVX512(dot_bf16_avx512, __m512, code_whole_sums_avx512,
+                code_row_halves_avx512(query, dims, code, false))
 
 /* ---- bounds --------------------------------------------------------------------------------- */
 
@@ -371,7 +406,8 @@ VSI_TARGET_END
 VSI_FN const vsi_codes *vsi_codes_avx512(void) {
     static const vsi_codes table = {
         .name = "avx512",
-        .dot = {dot_u1_avx512, dot_u2_avx512, dot_u4_avx512, dot_u8_avx512},
+        .dot = {dot_u1_avx512, dot_u2_avx512, dot_u4_avx512, dot_u8_avx512, dot_f16_avx512,
+                dot_bf16_avx512},
         .bounds = code_bounds_avx512,
         .estimates = code_estimates_avx512,
         .mix = code_mix_avx512,

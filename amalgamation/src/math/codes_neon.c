@@ -28,6 +28,38 @@ VSI_TARGET_BEGIN(VSI_TARGET_DOTPROD)
 VSI_TARGET_END
 #endif
 
+/* Four halves as floats. */
+VSI_INLINE float32x4_t code_halves_neon(uint16x4_t halves, bool is_f16) {
+    return is_f16 ? vcvt_f32_f16(vreinterpret_f16_u16(halves))
+                  : vreinterpretq_f32_u32(vshll_n_u16(halves, 16));
+}
+
+VSI_INLINE int32_t code_row_halves_neon(const float *query, size_t dims, const uint8_t *code,
+                                        bool is_f16) {
+    float32x4_t sum[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
+    for (size_t j = 0; j < dims; j += 16) {
+        VSI_UNROLL
+        for (size_t k = 0; k < 4; k++) {
+            uint16x4_t halves = vreinterpret_u16_u8(vld1_u8(code + 2 * (j + 4 * k)));
+            sum[k] =
+                vfmaq_f32(sum[k], code_halves_neon(halves, is_f16), vld1q_f32(query + j + 4 * k));
+        }
+    }
+    float32x4_t all = vaddq_f32(vaddq_f32(sum[0], sum[1]), vaddq_f32(sum[2], sum[3]));
+    float whole = vaddvq_f32(all);
+    return fabsf(whole) < 0x1p31f ? vcvtns_s32_f32(whole) : INT32_MIN;
+}
+
+static void dot_f16_neon(const void *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {
+    for (size_t i = 0; i < rows->n; i++)
+        out[i] = code_row_halves_neon(query, dims, rows->first + i * rows->stride, true);
+}
+
+static void dot_bf16_neon(const void *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {
+    for (size_t i = 0; i < rows->n; i++)
+        out[i] = code_row_halves_neon(query, dims, rows->first + i * rows->stride, false);
+}
+
 /* ---- bounds --------------------------------------------------------------------------------- */
 
 /* The heads of four rows, a register for each of their floats. */
@@ -161,7 +193,8 @@ static void code_scale_neon(float *x, size_t n, float scale, const uint32_t *sig
 
 #define CODE_TABLE_NEON(title, set)                                                                \
     {                                                                                              \
-        .name = title, .dot = {dot_u1_##set, dot_u2_##set, dot_u4_##set, dot_u8_##set},            \
+        .name = title, .dot = {dot_u1_##set, dot_u2_##set, dot_u4_##set,                           \
+                               dot_u8_##set, dot_f16_neon, dot_bf16_neon},                         \
         .bounds = code_bounds_neon, .estimates = vsi_code_estimates_scalar, .mix = code_mix_neon,  \
         .hadamard = code_hadamard_neon, .scale = code_scale_neon,                                  \
         .product = vsi_code_product_scalar, .residual = vsi_code_residual_scalar,                  \

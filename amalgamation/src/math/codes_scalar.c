@@ -1,6 +1,7 @@
 /* codes_scalar.c - the reference kernels for codes: plain loops. */
 #include "math/codes_scalar.h"
 #include "base/bytes.h"
+#include "math/element.h"
 
 /* ---- inner products ------------------------------------------------------------------------- */
 
@@ -20,18 +21,18 @@ static uint32_t code_level_sum(const int8_t *query, size_t dims, const uint8_t *
     return sum;
 }
 
-static void dot_u1_scalar(const int8_t *query, size_t dims, const vsi_code_rows *rows,
-                          int32_t *out) {
+static void dot_u1_scalar(const void *query, size_t dims, const vsi_code_rows *rows, int32_t *out) {
+    const int8_t *q = query;
     for (size_t i = 0; i < rows->n; i++) {
         const uint8_t *code = rows->first + i * rows->stride;
         out[i] = 0;
         for (size_t j = 0; j < dims; j++)
-            out[i] += code[j / 8] >> j % 8 & 1 ? query[j] : 0;
+            out[i] += code[j / 8] >> j % 8 & 1 ? q[j] : 0;
     }
 }
 
 #define SCALAR_CODE_DOT(bits)                                                                      \
-    static void dot_u##bits##_scalar(const int8_t *query, size_t dims, const vsi_code_rows *rows,  \
+    static void dot_u##bits##_scalar(const void *query, size_t dims, const vsi_code_rows *rows,    \
                                      int32_t *out) {                                               \
         for (size_t i = 0; i < rows->n; i++)                                                       \
             out[i] = (int32_t)code_level_sum(query, dims, rows->first + i * rows->stride, bits);   \
@@ -40,6 +41,28 @@ static void dot_u1_scalar(const int8_t *query, size_t dims, const vsi_code_rows 
 SCALAR_CODE_DOT(2)
 SCALAR_CODE_DOT(4)
 SCALAR_CODE_DOT(8)
+
+/* The whole part, if an int32_t has it. */
+static int32_t code_whole(double sum) {
+    return fabs(sum) < 0x1p31 ? (int32_t)sum : INT32_MIN;
+}
+
+/* In double, where products of a float and a half are exact. */
+#define SCALAR_CODE_DOT_HALF(type)                                                                 \
+    static void dot_##type##_scalar(const void *query, size_t dims, const vsi_code_rows *rows,     \
+                                    int32_t *out) {                                                \
+        const float *q = query;                                                                    \
+        for (size_t i = 0; i < rows->n; i++) {                                                     \
+            const uint8_t *code = rows->first + i * rows->stride;                                  \
+            double sum = 0;                                                                        \
+            for (size_t j = 0; j < dims; j++)                                                      \
+                sum += (double)q[j] * (double)vsi_float_of_##type(vsi_get_u16(code + 2 * j));      \
+            out[i] = code_whole(sum);                                                              \
+        }                                                                                          \
+    }
+
+SCALAR_CODE_DOT_HALF(f16)
+SCALAR_CODE_DOT_HALF(bf16)
 
 /* ---- bounds --------------------------------------------------------------------------------- */
 
@@ -207,7 +230,8 @@ VSI_FN void vsi_code_grid_scalar(const float *x, size_t n, const vsi_code_grid *
 VSI_FN const vsi_codes *vsi_codes_scalar(void) {
     static const vsi_codes table = {
         .name = "scalar",
-        .dot = {dot_u1_scalar, dot_u2_scalar, dot_u4_scalar, dot_u8_scalar},
+        .dot = {dot_u1_scalar, dot_u2_scalar, dot_u4_scalar, dot_u8_scalar, dot_f16_scalar,
+                dot_bf16_scalar},
         .bounds = code_bounds_scalar,
         .estimates = vsi_code_estimates_scalar,
         .mix = code_mix_scalar,

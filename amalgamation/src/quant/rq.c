@@ -8,6 +8,13 @@
  * stays zero), both rotated; g the row's code as a vector of the grid (step * level - offset), p the part of r along g:
  * p = <r,g> g / |g|^2, so r - p is orthogonal to p, and |p| is the head's length. b is the query's bytes times their unit.
  *
+ * Halves. g is r rounded to f16 or bf16 after it was multiplied by a power of two, each row by its own, that makes its
+ * length 2^13 or more and less than 2^14: f16 has room for its elements then, and those that are too small for all of its
+ * bits are below 2^-27 of |g|. The rounding of |r| and to halves leaves |g| between 2^13 (1 - 2^-8) and 2^14 (1 + 2^-8).
+ * b is q' itself, multiplied likewise until its length is in [2^15, 2^16), of which elements that underflow are less
+ * than 2^-130. The inner product of the two is rounded to a whole number. It is below 2^31, and |b| |g| above 2^27, so
+ * one whole number is 2^-27 of that, less than an operation in single precision loses.
+ *
  * Every metric is a sum of what the row alone gives, what the query alone gives, and the inner product:
  *
  *   l2       |q - x|^2   = |r|^2 + |q'|^2 - 2 <q',r>
@@ -29,6 +36,11 @@
  * has that in it when |q'| is taken as (1 + 2k) |q'| there, for sqrt(a^2 + s) - a >= s / (2 sqrt(a^2 + s)), and s is
  * 4k |q'|^2 here. The sum of base, query's base and product is off by 2^-24 of each of its terms: base_relative and base_error.
  *
+ * For halves c also has the error of its sum: n fused steps in at least 16 sums, which are then added, lose at most
+ * (n / 16 + 16) 2^-24 times the sum of magnitudes, which is at most |b| |g|. (At most 5 of the 16 are for adding, and
+ * n / 16 <= 2^12: products of errors take less than two more.) So d is that part of |b| there, and for a row as the
+ * query the row's error more.
+ *
  * Sums in double, over n dims, are off by (n + 16) 2^-53 <= 2^-36 times the sum of magnitudes. That of <m,x> is
  * covered by adding RQ_TINY |m| to d and to the root, where |x| <= |r| + |m|, and by base_relative where |r| is small
  * against |m|; that of <m,q> by base_error. Of squares it is a part of what is rounded to float anyhow. Unit vectors are so
@@ -48,9 +60,13 @@
 #define RQ_TINY   0x1p-36
 #define RQ_COSINE 0x1p-40
 
+/* The least lengths of halves, and of queries for them. */
+#define RQ_HALF_LENGTH  0x1p13f
+#define RQ_QUERY_LENGTH 0x1p15f
+
 enum {
     RQ_OFF_VERSION = 0,
-    RQ_OFF_BITS = 4,
+    RQ_OFF_KIND = 4,
     RQ_OFF_METRIC = 5,
     RQ_OFF_ZERO = 6, /* 2 bytes, and 4 more behind dim */
     RQ_OFF_DIM = 8,
@@ -73,16 +89,14 @@ VSI_FN void vsi_rq_free(vsi_rq *rq) {
     vsi_free(rq->mem, rq, sizeof *rq);
 }
 
-static bool rq_has_grid(uint32_t bits) {
-    return bits == 1 || bits == 2 || bits == 4 || bits == 8;
-}
-
 /* Odd numbers around zero; with 8 bits all numbers, so that a row's points fit the bytes of a query. */
-static vsi_code_grid rq_grid(uint32_t bits) {
-    int32_t top = (1 << bits) - 1;
-    if (bits == 8)
+static vsi_code_grid rq_grid(uint32_t kind) {
+    if (vsi_code_is_half(kind))
+        return (vsi_code_grid){.step = 1};
+    int32_t top = (1 << kind) - 1;
+    if (kind == 8)
         return (vsi_code_grid){1, 128, top, 128.5f};
-    return (vsi_code_grid){2, top, top, (float)(1 << (bits - 1))};
+    return (vsi_code_grid){2, top, top, (float)(1 << (kind - 1))};
 }
 
 /* A mean is at most as long as vectors may be, and as those that it is the mean of. NaN is neither. */
@@ -94,8 +108,10 @@ static vs_status rq_check(vsi_err *err, const vsi_rq_spec *spec) {
     if (spec->dim < 1 || spec->dim > VS_DIM_MAX)
         return vsi_fail(err, VS_ERR_INVALID, "codes: dim is %u, expected 1 to %u", spec->dim,
                         VS_DIM_MAX);
-    if (!rq_has_grid(spec->bits))
-        return vsi_fail(err, VS_ERR_INVALID, "codes: %u bits, expected 1, 2, 4 or 8", spec->bits);
+    if (!vsi_code_is_kind(spec->kind))
+        return vsi_fail(err, VS_ERR_INVALID,
+                        "codes: kind %u, expected 1, 2, 4 or 8 bits, %d (f16) or %d (bf16)",
+                        spec->kind, VSI_CODE_F16, VSI_CODE_BF16);
     if (spec->metric != VS_L2 && spec->metric != VS_IP && spec->metric != VS_COSINE)
         return vsi_fail(err, VS_ERR_INVALID, "codes: metric %d (%s), expected l2, ip or cosine",
                         spec->metric, vsi_metric_name(spec->metric));
@@ -105,10 +121,10 @@ static vs_status rq_check(vsi_err *err, const vsi_rq_spec *spec) {
 static vs_status rq_init(vsi_err *err, const vsi_rq_spec *spec, vsi_rq *rq) {
     size_t mean_bytes = spec->dim * sizeof *rq->mean;
     rq->dim = spec->dim;
-    rq->bits = spec->bits;
+    rq->kind = spec->kind;
     rq->metric = spec->metric;
     rq->seed = spec->seed;
-    rq->grid = rq_grid(spec->bits);
+    rq->grid = rq_grid(spec->kind);
     rq->mean = vsi_alloc_zeroed(rq->mem, mean_bytes);
     if (!rq->mean)
         return vsi_fail_nomem(err, mean_bytes);
@@ -120,7 +136,7 @@ static vs_status rq_init(vsi_err *err, const vsi_rq_spec *spec, vsi_rq *rq) {
                         "codes: the length of the mean is %g, expected at most %g",
                         sqrt(rq->mean_square), rq->metric == VS_COSINE ? 1.0 : RQ_LONG);
     vs_status st = vsi_rotation_init(err, rq->mem, rq->dim, rq->seed, &rq->rotation);
-    rq->code_bytes = (size_t)rq->rotation.padded * rq->bits / 8;
+    rq->code_bytes = vsi_code_bytes(rq->kind, rq->rotation.padded);
     return st;
 }
 
@@ -150,7 +166,7 @@ VSI_FN size_t vsi_rq_packed_bytes(const vsi_rq *rq) {
 VSI_FN void vsi_rq_write(const vsi_rq *rq, uint8_t *out) {
     memset(out, 0, RQ_OFF_MEAN);
     vsi_put_u32(out + RQ_OFF_VERSION, VSI_RQ_VERSION);
-    out[RQ_OFF_BITS] = (uint8_t)rq->bits;
+    out[RQ_OFF_KIND] = (uint8_t)rq->kind;
     out[RQ_OFF_METRIC] = (uint8_t)rq->metric;
     vsi_put_u32(out + RQ_OFF_DIM, rq->dim);
     vsi_put_u64(out + RQ_OFF_SEED, rq->seed);
@@ -167,7 +183,7 @@ static vs_status rq_read_spec(vsi_err *err, vsi_bytes packed, vsi_rq_spec *out) 
         return vsi_fail(err, VS_ERR_UNSUPPORTED,
                         "codes: parameters of version %u, this build knows 1 to %d", version,
                         VSI_RQ_VERSION);
-    *out = (vsi_rq_spec){vsi_get_u32(in + RQ_OFF_DIM), in[RQ_OFF_BITS], in[RQ_OFF_METRIC],
+    *out = (vsi_rq_spec){vsi_get_u32(in + RQ_OFF_DIM), in[RQ_OFF_KIND], in[RQ_OFF_METRIC],
                          vsi_get_u64(in + RQ_OFF_SEED), NULL};
     if (version == 0 || vsi_get_u16(in + RQ_OFF_ZERO) || vsi_get_u32(in + RQ_OFF_DIM + 4))
         return vsi_fail(err, VS_ERR_CORRUPT, "codes: parameters do not begin as version %d does",
@@ -218,6 +234,16 @@ static double rq_slack(const vsi_rq *rq) {
 /* The least length of a residual that has a code of its own. */
 static double rq_short(const vsi_rq *rq) {
     return rq->metric == VS_COSINE ? 0x1p-24 : RQ_SHORT;
+}
+
+/* The power of two at or below a length that rows and queries with codes have, but for rounding. */
+static double rq_power(double length) {
+    float power = (float)length;
+    uint32_t bits;
+    memcpy(&bits, &power, sizeof bits);
+    bits &= 0x7f800000;
+    memcpy(&power, &bits, sizeof power);
+    return (double)power;
 }
 
 static void rq_put_float(uint8_t *p, float value) {
@@ -276,8 +302,8 @@ static bool rq_subtract_mean(const vsi_rq *rq, const float *vector, float *out,
 
 /* ---- rows ----------------------------------------------------------------------------------- */
 
-VSI_FN size_t vsi_rq_row_bytes(uint32_t dim, uint32_t bits) {
-    return vsi_rotation_padded(dim) / 8 * bits + VSI_CODE_HEAD_BYTES;
+VSI_FN size_t vsi_rq_row_bytes(uint32_t dim, uint32_t kind) {
+    return vsi_code_bytes(kind, vsi_rotation_padded(dim)) + VSI_CODE_HEAD_BYTES;
 }
 
 VSI_FN size_t vsi_rq_work_bytes(uint32_t dim) {
@@ -295,9 +321,9 @@ static double rq_try(const vsi_rq *rq, const float *x, double step) {
  * 2, 4 and 8 bits (Max, "Quantizing for minimum distortion", 1960). With one bit all steps are the same. */
 static double rq_choose_step(const vsi_rq *rq, const float *x, double length) {
     static const float first[] = {0.75f, 0.85f, 0.95f, 1.05f, 1.15f, 1.3f};
-    double normal = rq->bits == 8 ? 0.0308 : rq->bits == 4 ? 0.335 : 0.996;
+    double normal = rq->kind == 8 ? 0.0308 : rq->kind == 4 ? 0.335 : 0.996;
     double unit = normal * length / sqrt(rq->rotation.padded), best = unit, most = 0;
-    if (rq->bits == 1)
+    if (rq->kind == 1)
         return unit;
     for (size_t i = 0; i < sizeof first / sizeof first[0]; i++) {
         double found = rq_try(rq, x, unit * (double)first[i]);
@@ -319,18 +345,52 @@ static void rq_round(const vsi_rq *rq, const float *x, double step, uint8_t *lev
     }
 }
 
-/* Length, error and inverse of the head. */
-static void rq_measure(const vsi_rq *rq, const float *x, const uint8_t *levels, double length,
-                       float head[4]) {
-    double along[4] = {0}, squares[4] = {0};
-    int64_t own = 0;
-    for (size_t i = 0; i < rq->rotation.padded; i++) {
-        int32_t point = rq->grid.step * levels[i] - rq->grid.offset;
-        along[i % 4] += (double)x[i] * point;
-        squares[i % 4] += (double)x[i] * (double)x[i];
-        own += point * point;
+/* The code of x, which is as long as length, into a row; gives it as rq_points takes it. */
+static const uint8_t *rq_put_code(const vsi_rq *rq, const float *x, double length, uint8_t *levels,
+                                  uint8_t *row) {
+    if (vsi_code_is_half(rq->kind)) {
+        float scale = (float)(RQ_HALF_LENGTH / rq_power(length));
+        vsi_codes_narrow(x, rq->rotation.padded, scale, rq->kind, row);
+        return row;
     }
-    double inverse = own ? 1 / sqrt((double)own) : 0;
+    rq_round(rq, x, rq_choose_step(rq, x, length), levels);
+    vsi_codes_pack(levels, rq->rotation.padded, rq->kind, row);
+    return levels;
+}
+
+/* The code of a row as rq_points takes it: levels unpacked into the memory given, halves where they are. */
+static const uint8_t *rq_code(const vsi_rq *rq, const uint8_t *row, uint8_t *levels) {
+    if (vsi_code_is_half(rq->kind))
+        return row;
+    vsi_codes_unpack(row, rq->rotation.padded, rq->kind, levels);
+    return levels;
+}
+
+/* The points of VSI_CODE_DIMS dims from dim `at` on. */
+static void rq_points(const vsi_rq *rq, const uint8_t *code, size_t at, float out[VSI_CODE_DIMS]) {
+    if (vsi_code_is_half(rq->kind)) {
+        vsi_codes_widen(code + 2 * at, VSI_CODE_DIMS, rq->kind, out);
+        return;
+    }
+    for (size_t i = 0; i < VSI_CODE_DIMS; i++)
+        out[i] = (float)(rq->grid.step * code[at + i] - rq->grid.offset);
+}
+
+/* Length, error and inverse of the head. */
+static void rq_measure(const vsi_rq *rq, const float *x, const uint8_t *code, double length,
+                       float head[4]) {
+    double along[4] = {0}, squares[4] = {0}, own = 0;
+    for (size_t at = 0; at < rq->rotation.padded; at += VSI_CODE_DIMS) {
+        float points[VSI_CODE_DIMS];
+        rq_points(rq, code, at, points);
+        for (size_t i = 0; i < VSI_CODE_DIMS; i++) {
+            double point = (double)points[i], value = (double)x[at + i];
+            along[i % 4] += value * point;
+            squares[i % 4] += value * value;
+            own += point * point;
+        }
+    }
+    double inverse = own > 0 ? 1 / sqrt(own) : 0;
     double product = ((along[0] + along[1]) + (along[2] + along[3])) * inverse;
     double square = (squares[0] + squares[1]) + (squares[2] + squares[3]);
     float stored = (float)product;
@@ -354,9 +414,7 @@ VSI_FN bool vsi_rq_encode(const vsi_rq *rq, const float *vector, void *work, uin
     head[VSI_HEAD_ERROR] = rq_up(length + 0x1p-50);
     if (length >= rq_short(rq)) {
         vsi_rotate(&rq->rotation, rq->kernels, x);
-        rq_round(rq, x, rq_choose_step(rq, x, length), levels);
-        rq_measure(rq, x, levels, length, head);
-        vsi_codes_pack(levels, rq->rotation.padded, rq->bits, row);
+        rq_measure(rq, x, rq_put_code(rq, x, length, levels, row), length, head);
     }
     rq_put_head(rq, row, head);
     return true;
@@ -368,7 +426,15 @@ static bool rq_agrees(float found, float expected, double scale) {
     return apart <= 0x1p-14 * (fabs((double)expected) + scale);
 }
 
-/* Which step of the grid was best may hang on the last bit of a sum, so levels are judged by the error that the head says. */
+/* Whether the inner product of a row's code and a query has room. */
+static bool rq_has_room(const vsi_rq *rq, float inverse) {
+    return !vsi_code_is_half(rq->kind) ||
+           (inverse >= 0.98f / (2 * RQ_HALF_LENGTH) && inverse <= 1.02f / RQ_HALF_LENGTH);
+}
+
+/* Which step of the grid was best may hang on the last bit of a sum, so codes are judged by the error that the head says. That may
+ * be a small part of the length. Tables may differ in the last bit of an element, and then in what the rotation rounds: if all of
+ * that were another, by about 2^-21 of the length. */
 VSI_FN bool vsi_rq_check(const vsi_rq *rq, const float *vector, void *work, const uint8_t *row) {
     float *x = work, head[4], found[4];
     uint8_t *levels = (uint8_t *)(x + rq->rotation.padded);
@@ -384,18 +450,12 @@ VSI_FN bool vsi_rq_check(const vsi_rq *rq, const float *vector, void *work, cons
     if (length < rq_short(rq))
         return found[VSI_HEAD_LENGTH] == 0 && (double)found[VSI_HEAD_ERROR] >= length;
     vsi_rotate(&rq->rotation, rq->kernels, x);
-    vsi_codes_unpack(row, rq->rotation.padded, rq->bits, levels);
-    rq_measure(rq, x, levels, length, head);
+    rq_measure(rq, x, rq_code(rq, row, levels), length, head);
     return rq_agrees(found[VSI_HEAD_LENGTH], head[VSI_HEAD_LENGTH], length) &&
-           rq_agrees(found[VSI_HEAD_ERROR], head[VSI_HEAD_ERROR], length) &&
+           rq_agrees(found[VSI_HEAD_ERROR], head[VSI_HEAD_ERROR], 0x1p-5 * length) &&
            rq_agrees(found[VSI_HEAD_INVERSE], head[VSI_HEAD_INVERSE], 0) &&
+           rq_has_room(rq, head[VSI_HEAD_INVERSE]) &&
            (double)head[VSI_HEAD_ERROR] < length * (1 + 0x1p-10);
-}
-
-/* The points of a row's code times unit. */
-static void rq_points(const vsi_rq *rq, const uint8_t *levels, double unit, float *out) {
-    for (size_t i = 0; i < rq->rotation.padded; i++)
-        out[i] = (float)((rq->grid.step * levels[i] - rq->grid.offset) * unit);
 }
 
 VSI_FN bool vsi_rq_decode(const vsi_rq *rq, const uint8_t *row, void *work, float *out) {
@@ -405,8 +465,12 @@ VSI_FN bool vsi_rq_decode(const vsi_rq *rq, const uint8_t *row, void *work, floa
         return false;
     double unit = (double)rq_get_float(rq_head(rq, row, VSI_HEAD_LENGTH)) *
                   (double)rq_get_float(rq_head(rq, row, VSI_HEAD_INVERSE));
-    vsi_codes_unpack(row, rq->rotation.padded, rq->bits, levels);
-    rq_points(rq, levels, unit, x);
+    const uint8_t *code = rq_code(rq, row, levels);
+    for (size_t at = 0; at < rq->rotation.padded; at += VSI_CODE_DIMS) {
+        rq_points(rq, code, at, x + at);
+        for (size_t i = at; i < at + VSI_CODE_DIMS; i++)
+            x[i] = (float)((double)x[i] * unit);
+    }
     vsi_rotate_back(&rq->rotation, rq->kernels, x);
     for (size_t i = 0; i < rq->dim; i++)
         out[i] = x[i] + rq->mean[i];
@@ -418,7 +482,7 @@ VSI_FN bool vsi_rq_decode(const vsi_rq *rq, const uint8_t *row, void *work, floa
 /* What the bound needs of a query, and the errors it has to cover. */
 typedef struct rq_lengths {
     double length; /* |q'| */
-    double error;  /* >= |q' - bytes| */
+    double error;  /* d, without slack */
     double base;
     double base_error;
     double whole; /* >= |q| */
@@ -454,55 +518,102 @@ static void rq_frame(const vsi_rq *rq, const rq_lengths *q, float unit, int32_t 
     };
 }
 
+/* The points that inner products are made with. */
+typedef struct rq_query_points {
+    const void *points;
+    double error; /* d, without slack */
+    float unit;
+    int32_t sum;
+} rq_query_points;
+
+/* What the sum of the products with halves may be off by, as a part of the lengths. */
+static double rq_sum_error(const vsi_rq *rq) {
+    return (rq->rotation.padded / 16 + 16) * RQ_ULP;
+}
+
+/* Of a query x, which is as long as length: bytes into the memory behind it; for halves they are x, multiplied. */
+static rq_query_points rq_query_of(const vsi_rq *rq, float *x, double length) {
+    const size_t padded = rq->rotation.padded;
+    rq_query_points of = {.points = x};
+    if (vsi_code_is_half(rq->kind)) {
+        double scale = RQ_QUERY_LENGTH / rq_power(length);
+        rq->kernels->scale(x, padded, (float)scale, NULL);
+        of.unit = (float)(1 / scale);
+        of.error = rq_sum_error(rq) * length;
+        return of;
+    }
+    int8_t *bytes = (int8_t *)(x + padded);
+    float error_square = 0;
+    of.unit = rq->kernels->bytes(x, padded, bytes, &of.sum, &error_square);
+    /* Summed in single precision in at least four lanes. */
+    of.error = sqrt((double)error_square * (1 + (rq->rotation.padded / 4 + 16) * RQ_ULP));
+    of.points = bytes;
+    return of;
+}
+
 VSI_FN bool vsi_rq_prepare(const vsi_rq *rq, const float *vector, double kernel_error, void *work,
                            vsi_rq_query *out) {
-    float *x = work, unit = 0, error_square = 0;
-    int8_t *bytes = (int8_t *)(x + rq->rotation.padded);
-    int32_t sum = 0;
+    float *x = work;
     rq_residual residual;
     if (!rq_subtract_mean(rq, vector, x, &residual))
         return false;
-    double length = sqrt(residual.square), error = length;
+    double length = sqrt(residual.square);
+    rq_query_points of = {.points = x, .error = length};
     if (length >= rq_short(rq)) {
         vsi_rotate(&rq->rotation, rq->kernels, x);
-        unit = rq->kernels->bytes(x, rq->rotation.padded, bytes, &sum, &error_square);
-        /* Summed in single precision in at least four lanes. */
-        error = sqrt((double)error_square * (1 + (rq->rotation.padded / 4 + 16) * RQ_ULP));
+        of = rq_query_of(rq, x, length);
     } else {
-        memset(bytes, 0, rq->rotation.padded);
+        memset(x, 0, rq->rotation.padded * sizeof *x);
     }
     rq_lengths q = {
-        length,      error, residual.base, residual.base_error, length + sqrt(rq->mean_square),
+        length,      of.error, residual.base, residual.base_error, length + sqrt(rq->mean_square),
         kernel_error};
-    rq_frame(rq, &q, unit, sum, &out->frame);
+    rq_frame(rq, &q, of.unit, of.sum, &out->frame);
     out->rq = rq;
-    out->bytes = bytes;
+    out->points = of.points;
     return true;
+}
+
+/* Of a row whose points are counted in unit; work as for a query. */
+static rq_query_points rq_query_of_row(const vsi_rq *rq, const uint8_t *row, float unit,
+                                       void *work) {
+    float *x = work;
+    const size_t padded = rq->rotation.padded;
+    const float more = RQ_QUERY_LENGTH / RQ_HALF_LENGTH;
+    int8_t *bytes = (int8_t *)(x + padded);
+    rq_query_points of = {.points = x, .unit = unit};
+    if (vsi_code_is_half(rq->kind)) {
+        vsi_codes_widen(row, padded, rq->kind, x);
+        rq->kernels->scale(x, padded, more, NULL);
+        of.unit = unit / more;
+        return of;
+    }
+    const uint8_t *levels = rq_code(rq, row, work);
+    for (size_t i = 0; i < padded; i++) {
+        bytes[i] = (int8_t)(rq->grid.step * levels[i] - rq->grid.offset);
+        of.sum += bytes[i];
+    }
+    of.points = bytes;
+    return of;
 }
 
 VSI_FN bool vsi_rq_prepare_row(const vsi_rq *rq, const uint8_t *row, double kernel_error,
                                void *work, vsi_rq_query *out) {
-    float *x = work;
-    int8_t *bytes = (int8_t *)(x + rq->rotation.padded);
-    uint8_t *levels = work;
-    int32_t sum = 0;
     double base = (double)rq_get_float(rq_head(rq, row, VSI_HEAD_BASE));
     double length = (double)rq_get_float(rq_head(rq, row, VSI_HEAD_LENGTH));
     double error = (double)rq_get_float(rq_head(rq, row, VSI_HEAD_ERROR));
     if (!isfinite(base))
         return false;
-    vsi_codes_unpack(row, rq->rotation.padded, rq->bits, levels);
-    for (size_t i = 0; i < rq->rotation.padded; i++) {
-        bytes[i] = (int8_t)(rq->grid.step * levels[i] - rq->grid.offset);
-        sum += bytes[i];
-    }
+    float unit = (float)(length * (double)rq_get_float(rq_head(rq, row, VSI_HEAD_INVERSE)));
+    rq_query_points of = rq_query_of_row(rq, row, unit, work);
     double whole = sqrt(length * length + error * error), mean = sqrt(rq->mean_square);
     double base_error = rq->metric == VS_COSINE ? RQ_COSINE : RQ_TINY * mean * (whole + mean);
+    if (vsi_code_is_half(rq->kind))
+        error += rq_sum_error(rq) * length;
     rq_lengths q = {whole, error, base, base_error, whole + mean, kernel_error};
-    float unit = (float)(length * (double)rq_get_float(rq_head(rq, row, VSI_HEAD_INVERSE)));
-    rq_frame(rq, &q, unit, sum, &out->frame);
+    rq_frame(rq, &q, of.unit, of.sum, &out->frame);
     out->rq = rq;
-    out->bytes = bytes;
+    out->points = of.points;
     return true;
 }
 
@@ -519,7 +630,7 @@ static vsi_code_rows rq_tile(const vsi_rq_query *query, const uint8_t *rows, siz
                              size_t n, int32_t dots[RQ_TILE]) {
     const vsi_rq *rq = query->rq;
     vsi_code_rows tile = {rows, stride, rq->code_bytes, rq_tile_rows(stride, n)};
-    rq->kernels->dot[vsi_code_width(rq->bits)](query->bytes, rq->rotation.padded, &tile, dots);
+    rq->kernels->dot[vsi_code_kernel(rq->kind)](query->points, rq->rotation.padded, &tile, dots);
     return tile;
 }
 

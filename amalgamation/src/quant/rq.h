@@ -1,6 +1,6 @@
-/* rq.h - RQ codes: vectors as rows of 1, 2, 4 or 8 bits a dim, and the distances that they leave possible.
+/* rq.h - RQ codes: vectors as rows of 1, 2, 4 or 8 bits a dim, or of halves, and the distances that they leave possible.
  *
- * A parameter block (dim, metric, bits, seed, mean) says how vectors become rows; rows made with one block are comparable with
+ * A parameter block (dim, metric, kind, seed, mean) says how vectors become rows; rows made with one block are comparable with
  * each other and with queries prepared for it, whatever kernels did it. Distances are those of the collection: l2 squared,
  * ip as -dot, cosine as 1 - cos.
  *
@@ -9,7 +9,7 @@
  *   base     what the row alone adds to its distances; infinite when the row has no code
  *   length   of the decoded vector
  *   error    at least the distance of the decoded vector from the original, both without the mean
- *   inverse  1 / the length of the code as a vector of the grid */
+ *   inverse  1 / the length of the code as a vector of the grid, for halves of what they are */
 #ifndef VSI_RQ_H
 #define VSI_RQ_H
 
@@ -21,7 +21,7 @@ enum { VSI_RQ_VERSION = 1, VSI_RQ_PACKED_BYTES_MAX = 24 + 4 * 65535 };
 
 typedef struct vsi_rq_spec {
     uint32_t dim;  /* 1 .. VS_DIM_MAX */
-    uint32_t bits; /* 1, 2, 4 or 8 */
+    uint32_t kind; /* of codes: math/codes.h */
     int metric;    /* VS_L2, VS_IP or VS_COSINE */
     uint64_t seed; /* of the rotation */
     const float *
@@ -32,17 +32,17 @@ typedef struct vsi_rq_spec {
 typedef struct vsi_rq {
     vsi_mem *mem;
     const vsi_codes *kernels;
-    uint32_t dim, bits;
+    uint32_t dim, kind;
     int metric;
     uint64_t seed;
     float *mean; /* [dim], owned */
     double mean_square;
     vsi_rotation rotation;
-    vsi_code_grid grid;
+    vsi_code_grid grid; /* of levels; of halves the whole numbers */
     size_t code_bytes;
 } vsi_rq;
 
-/* VS_ERR_INVALID: bits, metric or dim that there are no codes for, a mean that is not finite or too long; VS_ERR_NOMEM. */
+/* VS_ERR_INVALID: a kind, metric or dim that there are no codes for, a mean that is not finite or too long; VS_ERR_NOMEM. */
 VS_NODISCARD VSI_FN vs_status vsi_rq_create(vsi_err *err, vsi_mem *mem, const vsi_rq_spec *spec,
                                             const vsi_codes *kernels, vsi_rq **out);
 VSI_FN void vsi_rq_free(vsi_rq *rq); /* accepts NULL */
@@ -56,7 +56,7 @@ VS_NODISCARD VSI_FN vs_status vsi_rq_read(vsi_err *err, vsi_mem *mem, vsi_bytes 
 
 /* ---- rows ----------------------------------------------------------------------------------- */
 
-VSI_FN size_t vsi_rq_row_bytes(uint32_t dim, uint32_t bits);
+VSI_FN size_t vsi_rq_row_bytes(uint32_t dim, uint32_t kind);
 /* Scratch for one call of encode or decode, or one query, aligned as for float. */
 VSI_FN size_t vsi_rq_work_bytes(uint32_t dim);
 
@@ -71,8 +71,8 @@ VSI_AHEAD VSI_FN bool vsi_rq_decode(const vsi_rq *rq, const uint8_t *row, void *
 /* ---- queries -------------------------------------------------------------------------------- */
 
 typedef struct vsi_rq_query {
-    const vsi_rq *rq;    /* borrowed as long as the query is used */
-    const int8_t *bytes; /* [padded] in the work memory */
+    const vsi_rq *rq;   /* borrowed as long as the query is used */
+    const void *points; /* [padded] in the work memory: int8_t, for halves float */
     vsi_code_frame frame;
 } vsi_rq_query;
 

@@ -117,20 +117,20 @@ static void desc_fill_rows(vsi_desc *desc, vsi_mem *mem, uint32_t at, uint32_t t
 }
 
 /* A description of an index that this version does not know asks for nothing. */
-VSI_FN uint32_t vsi_field_code_bits(const vsi_field *field) {
+VSI_FN uint32_t vsi_field_code_kind(const vsi_field *field) {
     vsi_err ignored = {0};
-    vsi_spec spec = {.code_bits = 0};
+    vsi_spec spec = {.code_kind = 0};
     vs_status st = vsi_spec_read(&ignored, field->index, field->type, field->metric, &spec);
-    return st == VS_OK ? spec.code_bits : 0;
+    return st == VS_OK ? spec.code_kind : 0;
 }
 
 static void desc_fill_codes(vsi_desc *desc, vsi_mem *mem, uint32_t at, uint32_t trailer) {
     vsi_field *field = &desc->field[at];
-    field->code_bits = vsi_field_code_bits(field);
-    if (!field->code_bits)
+    field->code_kind = vsi_field_code_kind(field);
+    if (!field->code_kind)
         return;
     vsi_slabs_init(&field->codes, mem, VSI_DESC_CODES + at,
-                   (uint32_t)vsi_rq_row_bytes(field->dim, field->code_bits), trailer);
+                   (uint32_t)vsi_rq_row_bytes(field->dim, field->code_kind), trailer);
     field->work.mem = mem;
     field->codes_end = VSI_SLOT_NONE;
     desc_add_array(desc, &field->codes);

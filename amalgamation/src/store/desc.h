@@ -19,7 +19,7 @@ typedef struct vsi_field {
     char index[VS_INDEX_BYTES_MAX + 1];
     vsi_slabs rows; /* vectors, elements in the machine's order */
 
-    uint32_t code_bits;     /* of the codes that are kept beside rows (store/encode); 0: none are */
+    uint32_t code_kind;     /* of the codes that are kept beside rows (store/encode); 0: none are */
     vsi_slabs codes;        /* rows as quant/rq makes them */
     vsi_atomic_ptr rq;      /* vsi_rq, what they were made with; does not change once it is there */
     vsi_atomic_u64 damaged; /* 1 + number of a slab of codes that a reader could not use; 0: none */
@@ -63,8 +63,8 @@ typedef struct vsi_desc {
     vsi_btree new_dir;
 } vsi_desc;
 
-/* Bits of the codes that a field's index description asks for; 0: none. */
-VSI_FN uint32_t vsi_field_code_bits(const vsi_field *field);
+/* The kind of codes (math/codes.h) that a field's index description asks for; 0: none. */
+VSI_FN uint32_t vsi_field_code_kind(const vsi_field *field);
 
 /* The set of slots that have a field's vector (store/live). */
 VSI_FN uint32_t vsi_desc_set(const vsi_desc *desc, uint32_t field);

@@ -103,7 +103,7 @@ static void encode_until(vsi_field *field, uint32_t end) {
 
 VSI_FN vs_status vsi_encode_row(vsi_err *err, vsi_coll *coll, uint32_t at, uint32_t slot) {
     vsi_field *field = &coll->desc->field[at];
-    if (!field->code_bits)
+    if (!field->code_kind)
         return VS_OK;
     if (!vsi_encode_rq(coll, at)) {
         field->without_code++;
@@ -178,7 +178,7 @@ static vs_status encode_train(vsi_err *err, vsi_state *state, uint32_t at) {
     if (st != VS_OK || count < VSI_ENCODE_ROWS)
         return st;
     vsi_rq_spec spec = {.dim = field->dim,
-                        .bits = field->code_bits,
+                        .kind = field->code_kind,
                         .metric = field->metric,
                         .seed = ((uint64_t)coll->desc->id << 8) + at,
                         .mean = (const float *)(const void *)field->work.data};
@@ -230,7 +230,7 @@ VSI_FN vs_status vsi_encode_begin(vsi_err *err, vsi_state *state) {
         return VS_OK;
     for (uint32_t i = 0; st == VS_OK && i < desc->field_count; i++) {
         const vsi_field *field = &desc->field[i];
-        bool is_time = field->code_bits && field->without_code >= VSI_ENCODE_ROWS;
+        bool is_time = field->code_kind && field->without_code >= VSI_ENCODE_ROWS;
         if (is_time && !(desc->lost >> i & 1) && !vsi_encode_rq(&state->work, i))
             st = encode_begin_field(err, state, i);
     }

@@ -2,14 +2,15 @@
  *
  *   auto                 the library's choice, flat in this version
  *   flat                 every search looks at all vectors
- *   flat(codes=rq4)      and keeps codes beside them, of 4 bits a dim or 8, 2, 1, which say what need not be looked at */
+ *   flat(codes=rq4)      and keeps codes beside them, of 4 bits a dim or 8, 2, 1, or of f16 or bf16, which say what
+ *                        need not be looked at */
 #ifndef VSI_SPEC_H
 #define VSI_SPEC_H
 
 #include "base/status.h"
 
 typedef struct vsi_spec {
-    uint32_t code_bits; /* 0: no codes */
+    uint32_t code_kind; /* math/codes.h; 0: no codes */
 } vsi_spec;
 
 /* VS_ERR_INVALID: not a description, or not one for vectors of this type and metric; the message says what would be one. */

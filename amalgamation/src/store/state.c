@@ -219,7 +219,7 @@ static vs_status codes_read(vsi_err *err, const vsi_state *state, uint32_t id, u
                          state->descs->kernels, &rq);
     vsi_buf_free(&buf);
     bool fits = rq && rq->dim == field->dim && rq->metric == field->metric &&
-                rq->bits == vsi_field_code_bits(field);
+                rq->kind == vsi_field_code_kind(field);
     *out_rq = fits ? rq : NULL;
     if (!fits)
         vsi_rq_free(rq);
