@@ -5538,8 +5538,13 @@ VSI_INLINE __m256 step_l1_ps_avx2(__m256 sum, __m256 x, __m256 y) {
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
- *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
+ *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+#ifndef STEP_SQUARE
+#define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
+#endif
 
 VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
     ACC *own = is_odd ? t : s;
@@ -5559,7 +5564,7 @@ VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
         *own = STEP_DOT(*own, x, y);
     } else {
         *s = STEP_DOT(*s, x, y);
-        *t = STEP_DOT(*t, y, y);
+        *t = STEP_SQUARE(*t, y);
     }
 #endif
 }
@@ -5638,7 +5643,8 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+    const bool is_whole = BLOCK == SIZE_MAX;
+    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -5656,6 +5662,14 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
     for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
+
+#ifdef DOT_BIAS
+VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
+    const double bias = DOT_BIAS(query, dim);
+    for (size_t i = 0; i < n; i++)
+        out[i] += bias;
+}
+#endif
 
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
@@ -5690,6 +5704,10 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
+#ifdef DOT_BIAS
+    if (metric == VS_IP || metric == VS_COSINE)
+        K(lift)(query, dim, n, out);
+#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -5737,6 +5755,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
+#undef STEP_SQUARE
+#undef DOT_BIAS
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -5777,8 +5797,13 @@ KERNEL_METRIC(l1, VS_L1)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
- *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
+ *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+#ifndef STEP_SQUARE
+#define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
+#endif
 
 VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
     ACC *own = is_odd ? t : s;
@@ -5798,7 +5823,7 @@ VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
         *own = STEP_DOT(*own, x, y);
     } else {
         *s = STEP_DOT(*s, x, y);
-        *t = STEP_DOT(*t, y, y);
+        *t = STEP_SQUARE(*t, y);
     }
 #endif
 }
@@ -5877,7 +5902,8 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+    const bool is_whole = BLOCK == SIZE_MAX;
+    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -5895,6 +5921,14 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
     for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
+
+#ifdef DOT_BIAS
+VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
+    const double bias = DOT_BIAS(query, dim);
+    for (size_t i = 0; i < n; i++)
+        out[i] += bias;
+}
+#endif
 
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
@@ -5929,6 +5963,10 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
+#ifdef DOT_BIAS
+    if (metric == VS_IP || metric == VS_COSINE)
+        K(lift)(query, dim, n, out);
+#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -5976,6 +6014,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
+#undef STEP_SQUARE
+#undef DOT_BIAS
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -6016,8 +6056,13 @@ KERNEL_METRIC(l1, VS_L1)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
- *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
+ *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+#ifndef STEP_SQUARE
+#define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
+#endif
 
 VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
     ACC *own = is_odd ? t : s;
@@ -6037,7 +6082,7 @@ VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
         *own = STEP_DOT(*own, x, y);
     } else {
         *s = STEP_DOT(*s, x, y);
-        *t = STEP_DOT(*t, y, y);
+        *t = STEP_SQUARE(*t, y);
     }
 #endif
 }
@@ -6116,7 +6161,8 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+    const bool is_whole = BLOCK == SIZE_MAX;
+    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -6134,6 +6180,14 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
     for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
+
+#ifdef DOT_BIAS
+VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
+    const double bias = DOT_BIAS(query, dim);
+    for (size_t i = 0; i < n; i++)
+        out[i] += bias;
+}
+#endif
 
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
@@ -6168,6 +6222,10 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
+#ifdef DOT_BIAS
+    if (metric == VS_IP || metric == VS_COSINE)
+        K(lift)(query, dim, n, out);
+#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -6215,6 +6273,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
+#undef STEP_SQUARE
+#undef DOT_BIAS
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -6314,8 +6374,13 @@ VSI_INLINE __m256i step_l1_i8_avx2(__m256i sum, __m256i x, __m256i y) {
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
- *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
+ *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+#ifndef STEP_SQUARE
+#define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
+#endif
 
 VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
     ACC *own = is_odd ? t : s;
@@ -6335,7 +6400,7 @@ VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
         *own = STEP_DOT(*own, x, y);
     } else {
         *s = STEP_DOT(*s, x, y);
-        *t = STEP_DOT(*t, y, y);
+        *t = STEP_SQUARE(*t, y);
     }
 #endif
 }
@@ -6414,7 +6479,8 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+    const bool is_whole = BLOCK == SIZE_MAX;
+    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -6432,6 +6498,14 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
     for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
+
+#ifdef DOT_BIAS
+VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
+    const double bias = DOT_BIAS(query, dim);
+    for (size_t i = 0; i < n; i++)
+        out[i] += bias;
+}
+#endif
 
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
@@ -6466,6 +6540,10 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
+#ifdef DOT_BIAS
+    if (metric == VS_IP || metric == VS_COSINE)
+        K(lift)(query, dim, n, out);
+#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -6513,6 +6591,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
+#undef STEP_SQUARE
+#undef DOT_BIAS
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -6553,8 +6633,13 @@ KERNEL_METRIC(l1, VS_L1)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
- *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
+ *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+#ifndef STEP_SQUARE
+#define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
+#endif
 
 VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
     ACC *own = is_odd ? t : s;
@@ -6574,7 +6659,7 @@ VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
         *own = STEP_DOT(*own, x, y);
     } else {
         *s = STEP_DOT(*s, x, y);
-        *t = STEP_DOT(*t, y, y);
+        *t = STEP_SQUARE(*t, y);
     }
 #endif
 }
@@ -6653,7 +6738,8 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+    const bool is_whole = BLOCK == SIZE_MAX;
+    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -6671,6 +6757,14 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
     for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
+
+#ifdef DOT_BIAS
+VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
+    const double bias = DOT_BIAS(query, dim);
+    for (size_t i = 0; i < n; i++)
+        out[i] += bias;
+}
+#endif
 
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
@@ -6705,6 +6799,10 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
+#ifdef DOT_BIAS
+    if (metric == VS_IP || metric == VS_COSINE)
+        K(lift)(query, dim, n, out);
+#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -6752,6 +6850,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
+#undef STEP_SQUARE
+#undef DOT_BIAS
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -6818,8 +6918,13 @@ VSI_INLINE __m256i step_or_avx2(__m256i sum, __m256i x, __m256i y) {
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
- *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
+ *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+#ifndef STEP_SQUARE
+#define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
+#endif
 
 VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
     ACC *own = is_odd ? t : s;
@@ -6839,7 +6944,7 @@ VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
         *own = STEP_DOT(*own, x, y);
     } else {
         *s = STEP_DOT(*s, x, y);
-        *t = STEP_DOT(*t, y, y);
+        *t = STEP_SQUARE(*t, y);
     }
 #endif
 }
@@ -6918,7 +7023,8 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+    const bool is_whole = BLOCK == SIZE_MAX;
+    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -6936,6 +7042,14 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
     for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
+
+#ifdef DOT_BIAS
+VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
+    const double bias = DOT_BIAS(query, dim);
+    for (size_t i = 0; i < n; i++)
+        out[i] += bias;
+}
+#endif
 
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
@@ -6970,6 +7084,10 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
+#ifdef DOT_BIAS
+    if (metric == VS_IP || metric == VS_COSINE)
+        K(lift)(query, dim, n, out);
+#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -7017,6 +7135,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
+#undef STEP_SQUARE
+#undef DOT_BIAS
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -7373,8 +7493,13 @@ VSI_INLINE __m512 load_long_f32_avx512(const float *p) {
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
- *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
+ *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+#ifndef STEP_SQUARE
+#define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
+#endif
 
 VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
     ACC *own = is_odd ? t : s;
@@ -7394,7 +7519,7 @@ VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
         *own = STEP_DOT(*own, x, y);
     } else {
         *s = STEP_DOT(*s, x, y);
-        *t = STEP_DOT(*t, y, y);
+        *t = STEP_SQUARE(*t, y);
     }
 #endif
 }
@@ -7473,7 +7598,8 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+    const bool is_whole = BLOCK == SIZE_MAX;
+    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -7491,6 +7617,14 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
     for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
+
+#ifdef DOT_BIAS
+VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
+    const double bias = DOT_BIAS(query, dim);
+    for (size_t i = 0; i < n; i++)
+        out[i] += bias;
+}
+#endif
 
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
@@ -7525,6 +7659,10 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
+#ifdef DOT_BIAS
+    if (metric == VS_IP || metric == VS_COSINE)
+        K(lift)(query, dim, n, out);
+#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -7572,6 +7710,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
+#undef STEP_SQUARE
+#undef DOT_BIAS
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -7612,8 +7752,13 @@ KERNEL_METRIC(l1, VS_L1)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
- *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
+ *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+#ifndef STEP_SQUARE
+#define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
+#endif
 
 VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
     ACC *own = is_odd ? t : s;
@@ -7633,7 +7778,7 @@ VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
         *own = STEP_DOT(*own, x, y);
     } else {
         *s = STEP_DOT(*s, x, y);
-        *t = STEP_DOT(*t, y, y);
+        *t = STEP_SQUARE(*t, y);
     }
 #endif
 }
@@ -7712,7 +7857,8 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+    const bool is_whole = BLOCK == SIZE_MAX;
+    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -7730,6 +7876,14 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
     for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
+
+#ifdef DOT_BIAS
+VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
+    const double bias = DOT_BIAS(query, dim);
+    for (size_t i = 0; i < n; i++)
+        out[i] += bias;
+}
+#endif
 
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
@@ -7764,6 +7918,10 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
+#ifdef DOT_BIAS
+    if (metric == VS_IP || metric == VS_COSINE)
+        K(lift)(query, dim, n, out);
+#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -7811,6 +7969,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
+#undef STEP_SQUARE
+#undef DOT_BIAS
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -7851,8 +8011,13 @@ KERNEL_METRIC(l1, VS_L1)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
- *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
+ *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+#ifndef STEP_SQUARE
+#define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
+#endif
 
 VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
     ACC *own = is_odd ? t : s;
@@ -7872,7 +8037,7 @@ VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
         *own = STEP_DOT(*own, x, y);
     } else {
         *s = STEP_DOT(*s, x, y);
-        *t = STEP_DOT(*t, y, y);
+        *t = STEP_SQUARE(*t, y);
     }
 #endif
 }
@@ -7951,7 +8116,8 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+    const bool is_whole = BLOCK == SIZE_MAX;
+    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -7969,6 +8135,14 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
     for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
+
+#ifdef DOT_BIAS
+VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
+    const double bias = DOT_BIAS(query, dim);
+    for (size_t i = 0; i < n; i++)
+        out[i] += bias;
+}
+#endif
 
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
@@ -8003,6 +8177,10 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
+#ifdef DOT_BIAS
+    if (metric == VS_IP || metric == VS_COSINE)
+        K(lift)(query, dim, n, out);
+#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -8050,6 +8228,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
+#undef STEP_SQUARE
+#undef DOT_BIAS
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -8080,37 +8260,47 @@ VSI_INLINE __m512i load_bytes_some_avx512(const uint8_t *p, size_t n) {
     return _mm512_maskz_loadu_epi8(((__mmask64)1 << n) - 1, p);
 }
 
-/* Bytes in even and in odd places as 16-bit numbers. */
-VSI_INLINE __m512i even_u8_avx512(__m512i v) {
-    return _mm512_and_si512(v, _mm512_set1_epi16(0xff));
+/* Adds squares of numbers without sign, those in even and in odd places. A lane of 32 bits adds at most 65535 / 64 + 1
+ * times 4 * 255 * 255, which is below 2^31. */
+VSI_INLINE __m512i add_squares_avx512(__m512i sum, __m512i v) {
+    const __m512i even = _mm512_and_si512(v, _mm512_set1_epi16(0xff));
+    const __m512i odd = _mm512_srli_epi16(v, 8);
+    return _mm512_dpwssd_epi32(_mm512_dpwssd_epi32(sum, even, even), odd, odd);
 }
 
-VSI_INLINE __m512i odd_u8_avx512(__m512i v) {
-    return _mm512_srli_epi16(v, 8);
+/* Numbers without a sign get one, and the other way round: 128 less, or more. */
+VSI_INLINE __m512i other_sign_avx512(__m512i v) {
+    return _mm512_xor_si512(v, _mm512_set1_epi8(-128));
 }
 
-VSI_INLINE __m512i even_i8_avx512(__m512i v) {
-    return _mm512_srai_epi16(_mm512_slli_epi16(v, 8), 8);
-}
-
-VSI_INLINE __m512i odd_i8_avx512(__m512i v) {
-    return _mm512_srai_epi16(v, 8);
-}
-
-/* A lane of 32 bits adds at most 65535 / 64 + 1 times 4 * 255 * 255, which is below 2^31. */
-#define INTEGER_STEPS_AVX512(type)                                                                 \
-    VSI_INLINE __m512i step_dot_##type##_avx512(__m512i sum, __m512i x, __m512i y) {               \
-        sum = _mm512_dpwssd_epi32(sum, even_##type##_avx512(x), even_##type##_avx512(y));          \
-        return _mm512_dpwssd_epi32(sum, odd_##type##_avx512(x), odd_##type##_avx512(y));           \
-    }                                                                                              \
-    VSI_INLINE __m512i step_l2_##type##_avx512(__m512i sum, __m512i x, __m512i y) {                \
-        __m512i even = _mm512_sub_epi16(even_##type##_avx512(x), even_##type##_avx512(y));         \
-        __m512i odd = _mm512_sub_epi16(odd_##type##_avx512(x), odd_##type##_avx512(y));            \
-        return _mm512_dpwssd_epi32(_mm512_dpwssd_epi32(sum, even, even), odd, odd);                \
+/* The sum of n bytes, with or without sign. */
+static double sum_bytes_avx512(const uint8_t *p, size_t n, bool is_signed) {
+    const __m512i one = _mm512_set1_epi8(1);
+    __m512i sum = _mm512_setzero_si512();
+    for (size_t i = 0; i < n; i += 64) {
+        __m512i v = n - i < 64 ? load_bytes_some_avx512(p + i, n - i) : load_bytes_avx512(p + i);
+        sum = is_signed ? _mm512_dpbusd_epi32(sum, one, v) : _mm512_dpbusd_epi32(sum, v, one);
     }
+    return (double)_mm512_reduce_add_epi32(sum);
+}
 
-INTEGER_STEPS_AVX512(u8)
-INTEGER_STEPS_AVX512(i8)
+/* Products are of a number without sign and one with; a row has the other sign, so what is too much or too little is the same for
+ * all rows: 128 times the sum of the query. Sums are between -2^31 and 2^31. */
+VSI_INLINE __m512i step_dot_u8_avx512(__m512i sum, __m512i x, __m512i y) {
+    return _mm512_dpbusd_epi32(sum, x, other_sign_avx512(y));
+}
+
+VSI_INLINE __m512i step_dot_i8_avx512(__m512i sum, __m512i x, __m512i y) {
+    return _mm512_dpbusd_epi32(sum, other_sign_avx512(y), x);
+}
+
+VSI_INLINE __m512i step_l2_u8_avx512(__m512i sum, __m512i x, __m512i y) {
+    return add_squares_avx512(sum, _mm512_sub_epi8(_mm512_max_epu8(x, y), _mm512_min_epu8(x, y)));
+}
+
+VSI_INLINE __m512i step_l2_i8_avx512(__m512i sum, __m512i x, __m512i y) {
+    return add_squares_avx512(sum, _mm512_sub_epi8(_mm512_max_epi8(x, y), _mm512_min_epi8(x, y)));
+}
 
 VSI_INLINE __m512i step_l1_u8_avx512(__m512i sum, __m512i x, __m512i y) {
     return _mm512_add_epi32(sum, _mm512_sad_epu8(x, y));
@@ -8137,9 +8327,11 @@ VSI_INLINE __m512i step_l1_i8_avx512(__m512i sum, __m512i x, __m512i y) {
 #define LOAD_SOME(p, n, has_more)    load_bytes_some_avx512(p, n)
 #define STEP_L2(sum, x, y)           step_l2_u8_avx512(sum, x, y)
 #define STEP_DOT(sum, x, y)          step_dot_u8_avx512(sum, x, y)
+#define STEP_SQUARE(sum, y)          add_squares_avx512(sum, y)
+#define DOT_BIAS(q, n)               (128 * sum_bytes_avx512(q, n, false))
 #define STEP_L1(sum, x, y)           step_l1_u8_avx512(sum, x, y)
 #define SUM4(a, b, c, d, out)        sum4_epi32_avx512(a, b, c, d, false, out)
-#define SUM4_SIGNED(a, b, c, d, out) sum4_epi32_avx512(a, b, c, d, false, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_epi32_avx512(a, b, c, d, true, out)
 /* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
 /* kernels_type.inc - the kernels of one element type for one instruction set, four short rows, or four that are gathered, at a time so
  * that the query is loaded once for them; long ones that follow each other one by one, as memory likes to be read. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
@@ -8153,8 +8345,13 @@ VSI_INLINE __m512i step_l1_i8_avx512(__m512i sum, __m512i x, __m512i y) {
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
- *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
+ *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+#ifndef STEP_SQUARE
+#define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
+#endif
 
 VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
     ACC *own = is_odd ? t : s;
@@ -8174,7 +8371,7 @@ VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
         *own = STEP_DOT(*own, x, y);
     } else {
         *s = STEP_DOT(*s, x, y);
-        *t = STEP_DOT(*t, y, y);
+        *t = STEP_SQUARE(*t, y);
     }
 #endif
 }
@@ -8253,7 +8450,8 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+    const bool is_whole = BLOCK == SIZE_MAX;
+    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -8271,6 +8469,14 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
     for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
+
+#ifdef DOT_BIAS
+VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
+    const double bias = DOT_BIAS(query, dim);
+    for (size_t i = 0; i < n; i++)
+        out[i] += bias;
+}
+#endif
 
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
@@ -8305,6 +8511,10 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
+#ifdef DOT_BIAS
+    if (metric == VS_IP || metric == VS_COSINE)
+        K(lift)(query, dim, n, out);
+#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -8352,6 +8562,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
+#undef STEP_SQUARE
+#undef DOT_BIAS
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -8376,6 +8588,8 @@ KERNEL_METRIC(l1, VS_L1)
 #define LOAD_SOME(p, n, has_more)    load_bytes_some_avx512(p, n)
 #define STEP_L2(sum, x, y)           step_l2_i8_avx512(sum, x, y)
 #define STEP_DOT(sum, x, y)          step_dot_i8_avx512(sum, x, y)
+#define STEP_SQUARE(sum, y)          add_squares_avx512(sum, _mm512_abs_epi8(y))
+#define DOT_BIAS(q, n)               (-128 * sum_bytes_avx512(q, n, true))
 #define STEP_L1(sum, x, y)           step_l1_i8_avx512(sum, x, y)
 #define SUM4(a, b, c, d, out)        sum4_epi32_avx512(a, b, c, d, false, out)
 #define SUM4_SIGNED(a, b, c, d, out) sum4_epi32_avx512(a, b, c, d, true, out)
@@ -8392,8 +8606,13 @@ KERNEL_METRIC(l1, VS_L1)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
- *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
+ *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+#ifndef STEP_SQUARE
+#define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
+#endif
 
 VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
     ACC *own = is_odd ? t : s;
@@ -8413,7 +8632,7 @@ VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
         *own = STEP_DOT(*own, x, y);
     } else {
         *s = STEP_DOT(*s, x, y);
-        *t = STEP_DOT(*t, y, y);
+        *t = STEP_SQUARE(*t, y);
     }
 #endif
 }
@@ -8492,7 +8711,8 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+    const bool is_whole = BLOCK == SIZE_MAX;
+    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -8510,6 +8730,14 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
     for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
+
+#ifdef DOT_BIAS
+VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
+    const double bias = DOT_BIAS(query, dim);
+    for (size_t i = 0; i < n; i++)
+        out[i] += bias;
+}
+#endif
 
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
@@ -8544,6 +8772,10 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
+#ifdef DOT_BIAS
+    if (metric == VS_IP || metric == VS_COSINE)
+        K(lift)(query, dim, n, out);
+#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -8591,6 +8823,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
+#undef STEP_SQUARE
+#undef DOT_BIAS
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -8646,8 +8880,13 @@ VSI_INLINE __m512i step_or_avx512(__m512i sum, __m512i x, __m512i y) {
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
- *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
+ *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+#ifndef STEP_SQUARE
+#define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
+#endif
 
 VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
     ACC *own = is_odd ? t : s;
@@ -8667,7 +8906,7 @@ VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
         *own = STEP_DOT(*own, x, y);
     } else {
         *s = STEP_DOT(*s, x, y);
-        *t = STEP_DOT(*t, y, y);
+        *t = STEP_SQUARE(*t, y);
     }
 #endif
 }
@@ -8746,7 +8985,8 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+    const bool is_whole = BLOCK == SIZE_MAX;
+    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -8764,6 +9004,14 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
     for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
+
+#ifdef DOT_BIAS
+VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
+    const double bias = DOT_BIAS(query, dim);
+    for (size_t i = 0; i < n; i++)
+        out[i] += bias;
+}
+#endif
 
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
@@ -8798,6 +9046,10 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
+#ifdef DOT_BIAS
+    if (metric == VS_IP || metric == VS_COSINE)
+        K(lift)(query, dim, n, out);
+#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -8845,6 +9097,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
+#undef STEP_SQUARE
+#undef DOT_BIAS
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -9398,8 +9652,13 @@ VSI_INLINE float32x4_t step_l2_f32_neon(float32x4_t sum, float32x4_t x, float32x
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
- *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
+ *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+#ifndef STEP_SQUARE
+#define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
+#endif
 
 VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
     ACC *own = is_odd ? t : s;
@@ -9419,7 +9678,7 @@ VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
         *own = STEP_DOT(*own, x, y);
     } else {
         *s = STEP_DOT(*s, x, y);
-        *t = STEP_DOT(*t, y, y);
+        *t = STEP_SQUARE(*t, y);
     }
 #endif
 }
@@ -9498,7 +9757,8 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+    const bool is_whole = BLOCK == SIZE_MAX;
+    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -9516,6 +9776,14 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
     for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
+
+#ifdef DOT_BIAS
+VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
+    const double bias = DOT_BIAS(query, dim);
+    for (size_t i = 0; i < n; i++)
+        out[i] += bias;
+}
+#endif
 
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
@@ -9550,6 +9818,10 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
+#ifdef DOT_BIAS
+    if (metric == VS_IP || metric == VS_COSINE)
+        K(lift)(query, dim, n, out);
+#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -9597,6 +9869,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
+#undef STEP_SQUARE
+#undef DOT_BIAS
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -9637,8 +9911,13 @@ KERNEL_METRIC(l1, VS_L1)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
- *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
+ *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+#ifndef STEP_SQUARE
+#define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
+#endif
 
 VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
     ACC *own = is_odd ? t : s;
@@ -9658,7 +9937,7 @@ VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
         *own = STEP_DOT(*own, x, y);
     } else {
         *s = STEP_DOT(*s, x, y);
-        *t = STEP_DOT(*t, y, y);
+        *t = STEP_SQUARE(*t, y);
     }
 #endif
 }
@@ -9737,7 +10016,8 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+    const bool is_whole = BLOCK == SIZE_MAX;
+    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -9755,6 +10035,14 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
     for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
+
+#ifdef DOT_BIAS
+VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
+    const double bias = DOT_BIAS(query, dim);
+    for (size_t i = 0; i < n; i++)
+        out[i] += bias;
+}
+#endif
 
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
@@ -9789,6 +10077,10 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
+#ifdef DOT_BIAS
+    if (metric == VS_IP || metric == VS_COSINE)
+        K(lift)(query, dim, n, out);
+#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -9836,6 +10128,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
+#undef STEP_SQUARE
+#undef DOT_BIAS
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -9876,8 +10170,13 @@ KERNEL_METRIC(l1, VS_L1)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
- *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
+ *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+#ifndef STEP_SQUARE
+#define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
+#endif
 
 VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
     ACC *own = is_odd ? t : s;
@@ -9897,7 +10196,7 @@ VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
         *own = STEP_DOT(*own, x, y);
     } else {
         *s = STEP_DOT(*s, x, y);
-        *t = STEP_DOT(*t, y, y);
+        *t = STEP_SQUARE(*t, y);
     }
 #endif
 }
@@ -9976,7 +10275,8 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+    const bool is_whole = BLOCK == SIZE_MAX;
+    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -9994,6 +10294,14 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
     for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
+
+#ifdef DOT_BIAS
+VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
+    const double bias = DOT_BIAS(query, dim);
+    for (size_t i = 0; i < n; i++)
+        out[i] += bias;
+}
+#endif
 
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
@@ -10028,6 +10336,10 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
+#ifdef DOT_BIAS
+    if (metric == VS_IP || metric == VS_COSINE)
+        K(lift)(query, dim, n, out);
+#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -10075,6 +10387,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
+#undef STEP_SQUARE
+#undef DOT_BIAS
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -10173,8 +10487,13 @@ VSI_INLINE uint32x4_t step_l2_i8_neon(uint32x4_t sum, uint8x16_t x, uint8x16_t y
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
- *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
+ *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+#ifndef STEP_SQUARE
+#define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
+#endif
 
 VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
     ACC *own = is_odd ? t : s;
@@ -10194,7 +10513,7 @@ VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
         *own = STEP_DOT(*own, x, y);
     } else {
         *s = STEP_DOT(*s, x, y);
-        *t = STEP_DOT(*t, y, y);
+        *t = STEP_SQUARE(*t, y);
     }
 #endif
 }
@@ -10273,7 +10592,8 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+    const bool is_whole = BLOCK == SIZE_MAX;
+    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -10291,6 +10611,14 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
     for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
+
+#ifdef DOT_BIAS
+VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
+    const double bias = DOT_BIAS(query, dim);
+    for (size_t i = 0; i < n; i++)
+        out[i] += bias;
+}
+#endif
 
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
@@ -10325,6 +10653,10 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
+#ifdef DOT_BIAS
+    if (metric == VS_IP || metric == VS_COSINE)
+        K(lift)(query, dim, n, out);
+#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -10372,6 +10704,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
+#undef STEP_SQUARE
+#undef DOT_BIAS
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -10412,8 +10746,13 @@ KERNEL_METRIC(l1, VS_L1)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
- *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
+ *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+#ifndef STEP_SQUARE
+#define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
+#endif
 
 VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
     ACC *own = is_odd ? t : s;
@@ -10433,7 +10772,7 @@ VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
         *own = STEP_DOT(*own, x, y);
     } else {
         *s = STEP_DOT(*s, x, y);
-        *t = STEP_DOT(*t, y, y);
+        *t = STEP_SQUARE(*t, y);
     }
 #endif
 }
@@ -10512,7 +10851,8 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+    const bool is_whole = BLOCK == SIZE_MAX;
+    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -10530,6 +10870,14 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
     for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
+
+#ifdef DOT_BIAS
+VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
+    const double bias = DOT_BIAS(query, dim);
+    for (size_t i = 0; i < n; i++)
+        out[i] += bias;
+}
+#endif
 
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
@@ -10564,6 +10912,10 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
+#ifdef DOT_BIAS
+    if (metric == VS_IP || metric == VS_COSINE)
+        K(lift)(query, dim, n, out);
+#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -10611,6 +10963,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
+#undef STEP_SQUARE
+#undef DOT_BIAS
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -10654,8 +11008,13 @@ KERNEL_METRIC(l1, VS_L1)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
- *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
+ *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+#ifndef STEP_SQUARE
+#define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
+#endif
 
 VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
     ACC *own = is_odd ? t : s;
@@ -10675,7 +11034,7 @@ VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
         *own = STEP_DOT(*own, x, y);
     } else {
         *s = STEP_DOT(*s, x, y);
-        *t = STEP_DOT(*t, y, y);
+        *t = STEP_SQUARE(*t, y);
     }
 #endif
 }
@@ -10754,7 +11113,8 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+    const bool is_whole = BLOCK == SIZE_MAX;
+    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -10772,6 +11132,14 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
     for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
+
+#ifdef DOT_BIAS
+VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
+    const double bias = DOT_BIAS(query, dim);
+    for (size_t i = 0; i < n; i++)
+        out[i] += bias;
+}
+#endif
 
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
@@ -10806,6 +11174,10 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
+#ifdef DOT_BIAS
+    if (metric == VS_IP || metric == VS_COSINE)
+        K(lift)(query, dim, n, out);
+#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -10853,6 +11225,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
+#undef STEP_SQUARE
+#undef DOT_BIAS
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -11142,8 +11516,13 @@ VSI_INLINE uint32x4_t step_l2_i8_dotprod(uint32x4_t sum, uint8x16_t x, uint8x16_
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
- *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
+ *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+#ifndef STEP_SQUARE
+#define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
+#endif
 
 VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
     ACC *own = is_odd ? t : s;
@@ -11163,7 +11542,7 @@ VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
         *own = STEP_DOT(*own, x, y);
     } else {
         *s = STEP_DOT(*s, x, y);
-        *t = STEP_DOT(*t, y, y);
+        *t = STEP_SQUARE(*t, y);
     }
 #endif
 }
@@ -11242,7 +11621,8 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+    const bool is_whole = BLOCK == SIZE_MAX;
+    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -11260,6 +11640,14 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
     for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
+
+#ifdef DOT_BIAS
+VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
+    const double bias = DOT_BIAS(query, dim);
+    for (size_t i = 0; i < n; i++)
+        out[i] += bias;
+}
+#endif
 
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
@@ -11294,6 +11682,10 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
+#ifdef DOT_BIAS
+    if (metric == VS_IP || metric == VS_COSINE)
+        K(lift)(query, dim, n, out);
+#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -11341,6 +11733,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
+#undef STEP_SQUARE
+#undef DOT_BIAS
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -11381,8 +11775,13 @@ KERNEL_METRIC(l1, VS_L1)
  *   QUERY_LOAD(p), LOAD(p)     whole vectors
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
- *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR
+ *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
+ *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
+
+#ifndef STEP_SQUARE
+#define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
+#endif
 
 VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
     ACC *own = is_odd ? t : s;
@@ -11402,7 +11801,7 @@ VSI_INLINE void K(step)(ACC *s, ACC *t, VEC x, VEC y, int metric, bool is_odd) {
         *own = STEP_DOT(*own, x, y);
     } else {
         *s = STEP_DOT(*s, x, y);
-        *t = STEP_DOT(*t, y, y);
+        *t = STEP_SQUARE(*t, y);
     }
 #endif
 }
@@ -11481,7 +11880,8 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
+    const bool is_whole = BLOCK == SIZE_MAX;
+    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -11499,6 +11899,14 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
     for (size_t i = 0; i < n && (metric == VS_COSINE || metric == VS_JACCARD); i++)
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
+
+#ifdef DOT_BIAS
+VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
+    const double bias = DOT_BIAS(query, dim);
+    for (size_t i = 0; i < n; i++)
+        out[i] += bias;
+}
+#endif
 
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
@@ -11533,6 +11941,10 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
+#ifdef DOT_BIAS
+    if (metric == VS_IP || metric == VS_COSINE)
+        K(lift)(query, dim, n, out);
+#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -11580,6 +11992,8 @@ KERNEL_METRIC(l1, VS_L1)
 #undef LOAD_LONG
 #undef STEP_L2
 #undef STEP_DOT
+#undef STEP_SQUARE
+#undef DOT_BIAS
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND

@@ -167,37 +167,47 @@ VSI_INLINE __m512i load_bytes_some_avx512(const uint8_t *p, size_t n) {
     return _mm512_maskz_loadu_epi8(((__mmask64)1 << n) - 1, p);
 }
 
-/* Bytes in even and in odd places as 16-bit numbers. */
-VSI_INLINE __m512i even_u8_avx512(__m512i v) {
-    return _mm512_and_si512(v, _mm512_set1_epi16(0xff));
+/* Adds squares of numbers without sign, those in even and in odd places. A lane of 32 bits adds at most 65535 / 64 + 1
+ * times 4 * 255 * 255, which is below 2^31. */
+VSI_INLINE __m512i add_squares_avx512(__m512i sum, __m512i v) {
+    const __m512i even = _mm512_and_si512(v, _mm512_set1_epi16(0xff));
+    const __m512i odd = _mm512_srli_epi16(v, 8);
+    return _mm512_dpwssd_epi32(_mm512_dpwssd_epi32(sum, even, even), odd, odd);
 }
 
-VSI_INLINE __m512i odd_u8_avx512(__m512i v) {
-    return _mm512_srli_epi16(v, 8);
+/* Numbers without a sign get one, and the other way round: 128 less, or more. */
+VSI_INLINE __m512i other_sign_avx512(__m512i v) {
+    return _mm512_xor_si512(v, _mm512_set1_epi8(-128));
 }
 
-VSI_INLINE __m512i even_i8_avx512(__m512i v) {
-    return _mm512_srai_epi16(_mm512_slli_epi16(v, 8), 8);
-}
-
-VSI_INLINE __m512i odd_i8_avx512(__m512i v) {
-    return _mm512_srai_epi16(v, 8);
-}
-
-/* A lane of 32 bits adds at most 65535 / 64 + 1 times 4 * 255 * 255, which is below 2^31. */
-#define INTEGER_STEPS_AVX512(type)                                                                 \
-    VSI_INLINE __m512i step_dot_##type##_avx512(__m512i sum, __m512i x, __m512i y) {               \
-        sum = _mm512_dpwssd_epi32(sum, even_##type##_avx512(x), even_##type##_avx512(y));          \
-        return _mm512_dpwssd_epi32(sum, odd_##type##_avx512(x), odd_##type##_avx512(y));           \
-    }                                                                                              \
-    VSI_INLINE __m512i step_l2_##type##_avx512(__m512i sum, __m512i x, __m512i y) {                \
-        __m512i even = _mm512_sub_epi16(even_##type##_avx512(x), even_##type##_avx512(y));         \
-        __m512i odd = _mm512_sub_epi16(odd_##type##_avx512(x), odd_##type##_avx512(y));            \
-        return _mm512_dpwssd_epi32(_mm512_dpwssd_epi32(sum, even, even), odd, odd);                \
+/* The sum of n bytes, with or without sign. */
+static double sum_bytes_avx512(const uint8_t *p, size_t n, bool is_signed) {
+    const __m512i one = _mm512_set1_epi8(1);
+    __m512i sum = _mm512_setzero_si512();
+    for (size_t i = 0; i < n; i += 64) {
+        __m512i v = n - i < 64 ? load_bytes_some_avx512(p + i, n - i) : load_bytes_avx512(p + i);
+        sum = is_signed ? _mm512_dpbusd_epi32(sum, one, v) : _mm512_dpbusd_epi32(sum, v, one);
     }
+    return (double)_mm512_reduce_add_epi32(sum);
+}
 
-INTEGER_STEPS_AVX512(u8)
-INTEGER_STEPS_AVX512(i8)
+/* Products are of a number without sign and one with; a row has the other sign, so what is too much or too little is the same for
+ * all rows: 128 times the sum of the query. Sums are between -2^31 and 2^31. */
+VSI_INLINE __m512i step_dot_u8_avx512(__m512i sum, __m512i x, __m512i y) {
+    return _mm512_dpbusd_epi32(sum, x, other_sign_avx512(y));
+}
+
+VSI_INLINE __m512i step_dot_i8_avx512(__m512i sum, __m512i x, __m512i y) {
+    return _mm512_dpbusd_epi32(sum, other_sign_avx512(y), x);
+}
+
+VSI_INLINE __m512i step_l2_u8_avx512(__m512i sum, __m512i x, __m512i y) {
+    return add_squares_avx512(sum, _mm512_sub_epi8(_mm512_max_epu8(x, y), _mm512_min_epu8(x, y)));
+}
+
+VSI_INLINE __m512i step_l2_i8_avx512(__m512i sum, __m512i x, __m512i y) {
+    return add_squares_avx512(sum, _mm512_sub_epi8(_mm512_max_epi8(x, y), _mm512_min_epi8(x, y)));
+}
 
 VSI_INLINE __m512i step_l1_u8_avx512(__m512i sum, __m512i x, __m512i y) {
     return _mm512_add_epi32(sum, _mm512_sad_epu8(x, y));
@@ -224,9 +234,11 @@ VSI_INLINE __m512i step_l1_i8_avx512(__m512i sum, __m512i x, __m512i y) {
 #define LOAD_SOME(p, n, has_more)    load_bytes_some_avx512(p, n)
 #define STEP_L2(sum, x, y)           step_l2_u8_avx512(sum, x, y)
 #define STEP_DOT(sum, x, y)          step_dot_u8_avx512(sum, x, y)
+#define STEP_SQUARE(sum, y)          add_squares_avx512(sum, y)
+#define DOT_BIAS(q, n)               (128 * sum_bytes_avx512(q, n, false))
 #define STEP_L1(sum, x, y)           step_l1_u8_avx512(sum, x, y)
 #define SUM4(a, b, c, d, out)        sum4_epi32_avx512(a, b, c, d, false, out)
-#define SUM4_SIGNED(a, b, c, d, out) sum4_epi32_avx512(a, b, c, d, false, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_epi32_avx512(a, b, c, d, true, out)
 #include "math/kernels_type.inc"
 
 #define K(name)                      name##_i8_avx512
@@ -245,6 +257,8 @@ VSI_INLINE __m512i step_l1_i8_avx512(__m512i sum, __m512i x, __m512i y) {
 #define LOAD_SOME(p, n, has_more)    load_bytes_some_avx512(p, n)
 #define STEP_L2(sum, x, y)           step_l2_i8_avx512(sum, x, y)
 #define STEP_DOT(sum, x, y)          step_dot_i8_avx512(sum, x, y)
+#define STEP_SQUARE(sum, y)          add_squares_avx512(sum, _mm512_abs_epi8(y))
+#define DOT_BIAS(q, n)               (-128 * sum_bytes_avx512(q, n, true))
 #define STEP_L1(sum, x, y)           step_l1_i8_avx512(sum, x, y)
 #define SUM4(a, b, c, d, out)        sum4_epi32_avx512(a, b, c, d, false, out)
 #define SUM4_SIGNED(a, b, c, d, out) sum4_epi32_avx512(a, b, c, d, true, out)
