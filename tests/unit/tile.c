@@ -46,7 +46,7 @@ static void check_tile(vt_rng *rng, const vsi_kernels *kernels, int type, int me
                        uint32_t dim, uint64_t io_left_out[2]) {
     static vsi_field field;
     vsi_tile tile;
-    size_t count = 8 + vt_below(rng, QUERIES_MAX - 8);
+    size_t count = 12 + vt_below(rng, QUERIES_MAX - 12);
     make_field(&field, type, metric, dim);
     if (!vsi_tile_fits(kernels, &field, count))
         count = 32 + vt_below(rng, QUERIES_MAX - 32);

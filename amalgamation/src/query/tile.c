@@ -40,7 +40,7 @@ static size_t tile_queries_min(const vsi_kernels *kernels, const vsi_field *fiel
         return 16;
     case VS_U8:
     case VS_I8:
-        return widens ? 32 : 8;
+        return widens ? 32 : 12;
     default:
         return 0;
     }
