@@ -154,8 +154,16 @@
 #define VSI_TARGET_DOTPROD "dotprod"
 #define VSI_TARGET_I8MM    "dotprod,i8mm"
 #elif defined(VSI_NEON) && defined(__GNUC__) && !defined(__clang__)
+#ifdef __ARM_FEATURE_DOTPROD /* an architecture would take away what the command line has besides */
+#define VSI_TARGET_DOTPROD "+dotprod"
+#define VSI_TARGET_I8MM    "+dotprod+i8mm"
+#else
 #define VSI_TARGET_DOTPROD "arch=armv8.2-a+dotprod"
 #define VSI_TARGET_I8MM    "arch=armv8.2-a+dotprod+i8mm"
+#endif
+#if __GNUC__ < 10
+#undef VSI_TARGET_I8MM
+#endif
 #endif
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -5052,7 +5060,7 @@ typedef struct vsi_tile_rows {
     size_t dim, n;
 } vsi_tile_rows;
 
-enum { VSI_TILE_QUERIES = 32, VSI_TILE_UNIT_MAX = 8 };
+enum { VSI_TILE_QUERIES = 32 };
 
 /* Bit q of out_keep[r]: row r is kept for query q. out_keep [n]. */
 typedef void vsi_tile_kernel(const vsi_tile_rows *tile, uint32_t *out_keep);
@@ -5539,9 +5547,12 @@ VSI_INLINE __m256 step_l1_ps_avx2(__m256 sum, __m256 x, __m256 y) {
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
- *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
+ *   START(q, n, metric)        if defined: what sums but those of l1 begin with for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
 
+#ifndef START
+#define START(q, n, metric) ACC_ZERO
+#endif
 #ifndef STEP_SQUARE
 #define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
 #endif
@@ -5584,9 +5595,9 @@ VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, dou
 }
 
 VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
-                        size_t n, int metric, double *out, double *norm) {
+                        size_t n, int metric, ACC start, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, start, start, start}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         VEC x = QUERY_LOAD(q + j);
@@ -5627,10 +5638,10 @@ VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
     return is_long ? LOAD_LONG(p) : LOAD(p);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
-                       double *out, double *norm) {
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, ACC start,
+                       bool is_long, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
@@ -5643,8 +5654,7 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    const bool is_whole = BLOCK == SIZE_MAX;
-    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -5663,14 +5673,6 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-#ifdef DOT_BIAS
-VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
-    const double bias = DOT_BIAS(query, dim);
-    for (size_t i = 0; i < n; i++)
-        out[i] += bias;
-}
-#endif
-
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
     return rows ? rows[i] : first + i * units;
@@ -5685,6 +5687,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         double sum[4], sum_norm[4];
         size_t i = 0;
         const QUERY *q = (const QUERY *)query + at;
+        const ACC start = metric == VS_L1 ? ACC_ZERO : START(q, m, metric);
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -5692,22 +5695,18 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
             K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
                     K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
-                    m, metric, sum, sum_norm);
+                    m, metric, start, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
             const ELEM *row = K(row)(first, rows, i, units) + at;
             if (IS_LONG(m, metric))
-                K(one)(q, row, m, metric, true, sum, sum_norm);
+                K(one)(q, row, m, metric, start, true, sum, sum_norm);
             else
-                K(one)(q, row, m, metric, false, sum, sum_norm);
+                K(one)(q, row, m, metric, start, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
-#ifdef DOT_BIAS
-    if (metric == VS_IP || metric == VS_COSINE)
-        K(lift)(query, dim, n, out);
-#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -5756,7 +5755,7 @@ KERNEL_METRIC(l1, VS_L1)
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_SQUARE
-#undef DOT_BIAS
+#undef START
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -5798,9 +5797,12 @@ KERNEL_METRIC(l1, VS_L1)
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
- *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
+ *   START(q, n, metric)        if defined: what sums but those of l1 begin with for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
 
+#ifndef START
+#define START(q, n, metric) ACC_ZERO
+#endif
 #ifndef STEP_SQUARE
 #define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
 #endif
@@ -5843,9 +5845,9 @@ VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, dou
 }
 
 VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
-                        size_t n, int metric, double *out, double *norm) {
+                        size_t n, int metric, ACC start, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, start, start, start}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         VEC x = QUERY_LOAD(q + j);
@@ -5886,10 +5888,10 @@ VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
     return is_long ? LOAD_LONG(p) : LOAD(p);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
-                       double *out, double *norm) {
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, ACC start,
+                       bool is_long, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
@@ -5902,8 +5904,7 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    const bool is_whole = BLOCK == SIZE_MAX;
-    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -5922,14 +5923,6 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-#ifdef DOT_BIAS
-VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
-    const double bias = DOT_BIAS(query, dim);
-    for (size_t i = 0; i < n; i++)
-        out[i] += bias;
-}
-#endif
-
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
     return rows ? rows[i] : first + i * units;
@@ -5944,6 +5937,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         double sum[4], sum_norm[4];
         size_t i = 0;
         const QUERY *q = (const QUERY *)query + at;
+        const ACC start = metric == VS_L1 ? ACC_ZERO : START(q, m, metric);
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -5951,22 +5945,18 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
             K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
                     K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
-                    m, metric, sum, sum_norm);
+                    m, metric, start, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
             const ELEM *row = K(row)(first, rows, i, units) + at;
             if (IS_LONG(m, metric))
-                K(one)(q, row, m, metric, true, sum, sum_norm);
+                K(one)(q, row, m, metric, start, true, sum, sum_norm);
             else
-                K(one)(q, row, m, metric, false, sum, sum_norm);
+                K(one)(q, row, m, metric, start, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
-#ifdef DOT_BIAS
-    if (metric == VS_IP || metric == VS_COSINE)
-        K(lift)(query, dim, n, out);
-#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -6015,7 +6005,7 @@ KERNEL_METRIC(l1, VS_L1)
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_SQUARE
-#undef DOT_BIAS
+#undef START
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -6057,9 +6047,12 @@ KERNEL_METRIC(l1, VS_L1)
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
- *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
+ *   START(q, n, metric)        if defined: what sums but those of l1 begin with for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
 
+#ifndef START
+#define START(q, n, metric) ACC_ZERO
+#endif
 #ifndef STEP_SQUARE
 #define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
 #endif
@@ -6102,9 +6095,9 @@ VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, dou
 }
 
 VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
-                        size_t n, int metric, double *out, double *norm) {
+                        size_t n, int metric, ACC start, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, start, start, start}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         VEC x = QUERY_LOAD(q + j);
@@ -6145,10 +6138,10 @@ VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
     return is_long ? LOAD_LONG(p) : LOAD(p);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
-                       double *out, double *norm) {
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, ACC start,
+                       bool is_long, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
@@ -6161,8 +6154,7 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    const bool is_whole = BLOCK == SIZE_MAX;
-    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -6181,14 +6173,6 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-#ifdef DOT_BIAS
-VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
-    const double bias = DOT_BIAS(query, dim);
-    for (size_t i = 0; i < n; i++)
-        out[i] += bias;
-}
-#endif
-
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
     return rows ? rows[i] : first + i * units;
@@ -6203,6 +6187,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         double sum[4], sum_norm[4];
         size_t i = 0;
         const QUERY *q = (const QUERY *)query + at;
+        const ACC start = metric == VS_L1 ? ACC_ZERO : START(q, m, metric);
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -6210,22 +6195,18 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
             K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
                     K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
-                    m, metric, sum, sum_norm);
+                    m, metric, start, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
             const ELEM *row = K(row)(first, rows, i, units) + at;
             if (IS_LONG(m, metric))
-                K(one)(q, row, m, metric, true, sum, sum_norm);
+                K(one)(q, row, m, metric, start, true, sum, sum_norm);
             else
-                K(one)(q, row, m, metric, false, sum, sum_norm);
+                K(one)(q, row, m, metric, start, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
-#ifdef DOT_BIAS
-    if (metric == VS_IP || metric == VS_COSINE)
-        K(lift)(query, dim, n, out);
-#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -6274,7 +6255,7 @@ KERNEL_METRIC(l1, VS_L1)
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_SQUARE
-#undef DOT_BIAS
+#undef START
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -6375,9 +6356,12 @@ VSI_INLINE __m256i step_l1_i8_avx2(__m256i sum, __m256i x, __m256i y) {
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
- *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
+ *   START(q, n, metric)        if defined: what sums but those of l1 begin with for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
 
+#ifndef START
+#define START(q, n, metric) ACC_ZERO
+#endif
 #ifndef STEP_SQUARE
 #define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
 #endif
@@ -6420,9 +6404,9 @@ VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, dou
 }
 
 VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
-                        size_t n, int metric, double *out, double *norm) {
+                        size_t n, int metric, ACC start, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, start, start, start}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         VEC x = QUERY_LOAD(q + j);
@@ -6463,10 +6447,10 @@ VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
     return is_long ? LOAD_LONG(p) : LOAD(p);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
-                       double *out, double *norm) {
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, ACC start,
+                       bool is_long, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
@@ -6479,8 +6463,7 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    const bool is_whole = BLOCK == SIZE_MAX;
-    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -6499,14 +6482,6 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-#ifdef DOT_BIAS
-VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
-    const double bias = DOT_BIAS(query, dim);
-    for (size_t i = 0; i < n; i++)
-        out[i] += bias;
-}
-#endif
-
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
     return rows ? rows[i] : first + i * units;
@@ -6521,6 +6496,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         double sum[4], sum_norm[4];
         size_t i = 0;
         const QUERY *q = (const QUERY *)query + at;
+        const ACC start = metric == VS_L1 ? ACC_ZERO : START(q, m, metric);
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -6528,22 +6504,18 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
             K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
                     K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
-                    m, metric, sum, sum_norm);
+                    m, metric, start, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
             const ELEM *row = K(row)(first, rows, i, units) + at;
             if (IS_LONG(m, metric))
-                K(one)(q, row, m, metric, true, sum, sum_norm);
+                K(one)(q, row, m, metric, start, true, sum, sum_norm);
             else
-                K(one)(q, row, m, metric, false, sum, sum_norm);
+                K(one)(q, row, m, metric, start, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
-#ifdef DOT_BIAS
-    if (metric == VS_IP || metric == VS_COSINE)
-        K(lift)(query, dim, n, out);
-#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -6592,7 +6564,7 @@ KERNEL_METRIC(l1, VS_L1)
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_SQUARE
-#undef DOT_BIAS
+#undef START
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -6634,9 +6606,12 @@ KERNEL_METRIC(l1, VS_L1)
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
- *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
+ *   START(q, n, metric)        if defined: what sums but those of l1 begin with for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
 
+#ifndef START
+#define START(q, n, metric) ACC_ZERO
+#endif
 #ifndef STEP_SQUARE
 #define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
 #endif
@@ -6679,9 +6654,9 @@ VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, dou
 }
 
 VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
-                        size_t n, int metric, double *out, double *norm) {
+                        size_t n, int metric, ACC start, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, start, start, start}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         VEC x = QUERY_LOAD(q + j);
@@ -6722,10 +6697,10 @@ VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
     return is_long ? LOAD_LONG(p) : LOAD(p);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
-                       double *out, double *norm) {
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, ACC start,
+                       bool is_long, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
@@ -6738,8 +6713,7 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    const bool is_whole = BLOCK == SIZE_MAX;
-    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -6758,14 +6732,6 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-#ifdef DOT_BIAS
-VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
-    const double bias = DOT_BIAS(query, dim);
-    for (size_t i = 0; i < n; i++)
-        out[i] += bias;
-}
-#endif
-
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
     return rows ? rows[i] : first + i * units;
@@ -6780,6 +6746,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         double sum[4], sum_norm[4];
         size_t i = 0;
         const QUERY *q = (const QUERY *)query + at;
+        const ACC start = metric == VS_L1 ? ACC_ZERO : START(q, m, metric);
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -6787,22 +6754,18 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
             K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
                     K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
-                    m, metric, sum, sum_norm);
+                    m, metric, start, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
             const ELEM *row = K(row)(first, rows, i, units) + at;
             if (IS_LONG(m, metric))
-                K(one)(q, row, m, metric, true, sum, sum_norm);
+                K(one)(q, row, m, metric, start, true, sum, sum_norm);
             else
-                K(one)(q, row, m, metric, false, sum, sum_norm);
+                K(one)(q, row, m, metric, start, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
-#ifdef DOT_BIAS
-    if (metric == VS_IP || metric == VS_COSINE)
-        K(lift)(query, dim, n, out);
-#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -6851,7 +6814,7 @@ KERNEL_METRIC(l1, VS_L1)
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_SQUARE
-#undef DOT_BIAS
+#undef START
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -6919,9 +6882,12 @@ VSI_INLINE __m256i step_or_avx2(__m256i sum, __m256i x, __m256i y) {
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
- *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
+ *   START(q, n, metric)        if defined: what sums but those of l1 begin with for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
 
+#ifndef START
+#define START(q, n, metric) ACC_ZERO
+#endif
 #ifndef STEP_SQUARE
 #define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
 #endif
@@ -6964,9 +6930,9 @@ VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, dou
 }
 
 VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
-                        size_t n, int metric, double *out, double *norm) {
+                        size_t n, int metric, ACC start, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, start, start, start}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         VEC x = QUERY_LOAD(q + j);
@@ -7007,10 +6973,10 @@ VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
     return is_long ? LOAD_LONG(p) : LOAD(p);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
-                       double *out, double *norm) {
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, ACC start,
+                       bool is_long, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
@@ -7023,8 +6989,7 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    const bool is_whole = BLOCK == SIZE_MAX;
-    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -7043,14 +7008,6 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-#ifdef DOT_BIAS
-VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
-    const double bias = DOT_BIAS(query, dim);
-    for (size_t i = 0; i < n; i++)
-        out[i] += bias;
-}
-#endif
-
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
     return rows ? rows[i] : first + i * units;
@@ -7065,6 +7022,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         double sum[4], sum_norm[4];
         size_t i = 0;
         const QUERY *q = (const QUERY *)query + at;
+        const ACC start = metric == VS_L1 ? ACC_ZERO : START(q, m, metric);
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -7072,22 +7030,18 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
             K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
                     K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
-                    m, metric, sum, sum_norm);
+                    m, metric, start, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
             const ELEM *row = K(row)(first, rows, i, units) + at;
             if (IS_LONG(m, metric))
-                K(one)(q, row, m, metric, true, sum, sum_norm);
+                K(one)(q, row, m, metric, start, true, sum, sum_norm);
             else
-                K(one)(q, row, m, metric, false, sum, sum_norm);
+                K(one)(q, row, m, metric, start, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
-#ifdef DOT_BIAS
-    if (metric == VS_IP || metric == VS_COSINE)
-        K(lift)(query, dim, n, out);
-#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -7136,7 +7090,7 @@ KERNEL_METRIC(l1, VS_L1)
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_SQUARE
-#undef DOT_BIAS
+#undef START
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -7494,9 +7448,12 @@ VSI_INLINE __m512 load_long_f32_avx512(const float *p) {
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
- *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
+ *   START(q, n, metric)        if defined: what sums but those of l1 begin with for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
 
+#ifndef START
+#define START(q, n, metric) ACC_ZERO
+#endif
 #ifndef STEP_SQUARE
 #define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
 #endif
@@ -7539,9 +7496,9 @@ VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, dou
 }
 
 VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
-                        size_t n, int metric, double *out, double *norm) {
+                        size_t n, int metric, ACC start, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, start, start, start}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         VEC x = QUERY_LOAD(q + j);
@@ -7582,10 +7539,10 @@ VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
     return is_long ? LOAD_LONG(p) : LOAD(p);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
-                       double *out, double *norm) {
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, ACC start,
+                       bool is_long, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
@@ -7598,8 +7555,7 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    const bool is_whole = BLOCK == SIZE_MAX;
-    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -7618,14 +7574,6 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-#ifdef DOT_BIAS
-VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
-    const double bias = DOT_BIAS(query, dim);
-    for (size_t i = 0; i < n; i++)
-        out[i] += bias;
-}
-#endif
-
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
     return rows ? rows[i] : first + i * units;
@@ -7640,6 +7588,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         double sum[4], sum_norm[4];
         size_t i = 0;
         const QUERY *q = (const QUERY *)query + at;
+        const ACC start = metric == VS_L1 ? ACC_ZERO : START(q, m, metric);
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -7647,22 +7596,18 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
             K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
                     K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
-                    m, metric, sum, sum_norm);
+                    m, metric, start, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
             const ELEM *row = K(row)(first, rows, i, units) + at;
             if (IS_LONG(m, metric))
-                K(one)(q, row, m, metric, true, sum, sum_norm);
+                K(one)(q, row, m, metric, start, true, sum, sum_norm);
             else
-                K(one)(q, row, m, metric, false, sum, sum_norm);
+                K(one)(q, row, m, metric, start, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
-#ifdef DOT_BIAS
-    if (metric == VS_IP || metric == VS_COSINE)
-        K(lift)(query, dim, n, out);
-#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -7711,7 +7656,7 @@ KERNEL_METRIC(l1, VS_L1)
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_SQUARE
-#undef DOT_BIAS
+#undef START
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -7753,9 +7698,12 @@ KERNEL_METRIC(l1, VS_L1)
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
- *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
+ *   START(q, n, metric)        if defined: what sums but those of l1 begin with for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
 
+#ifndef START
+#define START(q, n, metric) ACC_ZERO
+#endif
 #ifndef STEP_SQUARE
 #define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
 #endif
@@ -7798,9 +7746,9 @@ VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, dou
 }
 
 VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
-                        size_t n, int metric, double *out, double *norm) {
+                        size_t n, int metric, ACC start, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, start, start, start}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         VEC x = QUERY_LOAD(q + j);
@@ -7841,10 +7789,10 @@ VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
     return is_long ? LOAD_LONG(p) : LOAD(p);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
-                       double *out, double *norm) {
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, ACC start,
+                       bool is_long, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
@@ -7857,8 +7805,7 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    const bool is_whole = BLOCK == SIZE_MAX;
-    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -7877,14 +7824,6 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-#ifdef DOT_BIAS
-VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
-    const double bias = DOT_BIAS(query, dim);
-    for (size_t i = 0; i < n; i++)
-        out[i] += bias;
-}
-#endif
-
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
     return rows ? rows[i] : first + i * units;
@@ -7899,6 +7838,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         double sum[4], sum_norm[4];
         size_t i = 0;
         const QUERY *q = (const QUERY *)query + at;
+        const ACC start = metric == VS_L1 ? ACC_ZERO : START(q, m, metric);
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -7906,22 +7846,18 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
             K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
                     K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
-                    m, metric, sum, sum_norm);
+                    m, metric, start, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
             const ELEM *row = K(row)(first, rows, i, units) + at;
             if (IS_LONG(m, metric))
-                K(one)(q, row, m, metric, true, sum, sum_norm);
+                K(one)(q, row, m, metric, start, true, sum, sum_norm);
             else
-                K(one)(q, row, m, metric, false, sum, sum_norm);
+                K(one)(q, row, m, metric, start, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
-#ifdef DOT_BIAS
-    if (metric == VS_IP || metric == VS_COSINE)
-        K(lift)(query, dim, n, out);
-#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -7970,7 +7906,7 @@ KERNEL_METRIC(l1, VS_L1)
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_SQUARE
-#undef DOT_BIAS
+#undef START
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -8012,9 +7948,12 @@ KERNEL_METRIC(l1, VS_L1)
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
- *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
+ *   START(q, n, metric)        if defined: what sums but those of l1 begin with for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
 
+#ifndef START
+#define START(q, n, metric) ACC_ZERO
+#endif
 #ifndef STEP_SQUARE
 #define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
 #endif
@@ -8057,9 +7996,9 @@ VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, dou
 }
 
 VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
-                        size_t n, int metric, double *out, double *norm) {
+                        size_t n, int metric, ACC start, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, start, start, start}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         VEC x = QUERY_LOAD(q + j);
@@ -8100,10 +8039,10 @@ VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
     return is_long ? LOAD_LONG(p) : LOAD(p);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
-                       double *out, double *norm) {
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, ACC start,
+                       bool is_long, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
@@ -8116,8 +8055,7 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    const bool is_whole = BLOCK == SIZE_MAX;
-    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -8136,14 +8074,6 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-#ifdef DOT_BIAS
-VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
-    const double bias = DOT_BIAS(query, dim);
-    for (size_t i = 0; i < n; i++)
-        out[i] += bias;
-}
-#endif
-
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
     return rows ? rows[i] : first + i * units;
@@ -8158,6 +8088,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         double sum[4], sum_norm[4];
         size_t i = 0;
         const QUERY *q = (const QUERY *)query + at;
+        const ACC start = metric == VS_L1 ? ACC_ZERO : START(q, m, metric);
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -8165,22 +8096,18 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
             K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
                     K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
-                    m, metric, sum, sum_norm);
+                    m, metric, start, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
             const ELEM *row = K(row)(first, rows, i, units) + at;
             if (IS_LONG(m, metric))
-                K(one)(q, row, m, metric, true, sum, sum_norm);
+                K(one)(q, row, m, metric, start, true, sum, sum_norm);
             else
-                K(one)(q, row, m, metric, false, sum, sum_norm);
+                K(one)(q, row, m, metric, start, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
-#ifdef DOT_BIAS
-    if (metric == VS_IP || metric == VS_COSINE)
-        K(lift)(query, dim, n, out);
-#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -8229,7 +8156,7 @@ KERNEL_METRIC(l1, VS_L1)
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_SQUARE
-#undef DOT_BIAS
+#undef START
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -8260,55 +8187,86 @@ VSI_INLINE __m512i load_bytes_some_avx512(const uint8_t *p, size_t n) {
     return _mm512_maskz_loadu_epi8(((__mmask64)1 << n) - 1, p);
 }
 
-/* Adds squares of numbers without sign, those in even and in odd places. A lane of 32 bits adds at most 65535 / 64 + 1
- * times 4 * 255 * 255, which is below 2^31. */
-VSI_INLINE __m512i add_squares_avx512(__m512i sum, __m512i v) {
-    const __m512i even = _mm512_and_si512(v, _mm512_set1_epi16(0xff));
-    const __m512i odd = _mm512_srli_epi16(v, 8);
-    return _mm512_dpwssd_epi32(_mm512_dpwssd_epi32(sum, even, even), odd, odd);
+/* Products are of numbers without a sign and numbers with one, so one factor is 128 less, or more, than it should be. Three sums make
+ * one, modulo 2^32: sum - 128 over - 2 cross. A row has the other sign beside a query, so what is over in their products is 128 times the
+ * sum of the query for all rows: sums begin with that. */
+typedef struct sums_avx512 {
+    __m512i sum, over, cross;
+} sums_avx512;
+
+VSI_INLINE sums_avx512 zero_sums_avx512(void) {
+    const __m512i zero = _mm512_setzero_si512();
+    return (sums_avx512){zero, zero, zero};
 }
 
-/* Numbers without a sign get one, and the other way round: 128 less, or more. */
+VSI_INLINE sums_avx512 add_sums_avx512(sums_avx512 a, sums_avx512 b) {
+    return (sums_avx512){_mm512_add_epi32(a.sum, b.sum), _mm512_add_epi32(a.over, b.over),
+                         _mm512_add_epi32(a.cross, b.cross)};
+}
+
+VSI_INLINE __m512i whole_sums_avx512(sums_avx512 s) {
+    __m512i less = _mm512_add_epi32(_mm512_slli_epi32(s.over, 7), _mm512_slli_epi32(s.cross, 1));
+    return _mm512_sub_epi32(s.sum, less);
+}
+
+VSI_INLINE void sum4_bytes_avx512(sums_avx512 a, sums_avx512 b, sums_avx512 c, sums_avx512 d,
+                                  bool is_signed, double *out) {
+    sum4_epi32_avx512(whole_sums_avx512(a), whole_sums_avx512(b), whole_sums_avx512(c),
+                      whole_sums_avx512(d), is_signed, out);
+}
+
 VSI_INLINE __m512i other_sign_avx512(__m512i v) {
     return _mm512_xor_si512(v, _mm512_set1_epi8(-128));
 }
 
-/* The sum of n bytes, with or without sign. */
-static double sum_bytes_avx512(const uint8_t *p, size_t n, bool is_signed) {
-    const __m512i one = _mm512_set1_epi8(1);
-    __m512i sum = _mm512_setzero_si512();
+/* The products of a query and a row, 128 times the query too little for u8, too much for i8. */
+VSI_INLINE __m512i products_avx512(__m512i sum, __m512i x, __m512i y, bool is_signed) {
+    return is_signed ? _mm512_dpbusd_epi32(sum, other_sign_avx512(y), x)
+                     : _mm512_dpbusd_epi32(sum, x, other_sign_avx512(y));
+}
+
+VSI_INLINE sums_avx512 step_dot_avx512(sums_avx512 s, __m512i x, __m512i y, bool is_signed) {
+    s.sum = products_avx512(s.sum, x, y, is_signed);
+    return s;
+}
+
+VSI_INLINE sums_avx512 step_square_avx512(sums_avx512 s, __m512i y, bool is_signed) {
+    const __m512i sign = _mm512_set1_epi8(is_signed ? 1 : -1);
+    s.sum = products_avx512(s.sum, y, y, is_signed);
+    s.over =
+        is_signed ? _mm512_dpbusd_epi32(s.over, sign, y) : _mm512_dpbusd_epi32(s.over, y, sign);
+    return s;
+}
+
+VSI_INLINE sums_avx512 step_l2_avx512(sums_avx512 s, __m512i x, __m512i y, bool is_signed) {
+    s = step_square_avx512(s, y, is_signed);
+    s.cross = products_avx512(s.cross, x, y, is_signed);
+    return s;
+}
+
+/* What sums of products begin with, those of l2 with the squares of the query, too. */
+VSI_INLINE sums_avx512 start_avx512(const uint8_t *query, size_t n, int metric, bool is_signed) {
+    sums_avx512 s = zero_sums_avx512();
     for (size_t i = 0; i < n; i += 64) {
-        __m512i v = n - i < 64 ? load_bytes_some_avx512(p + i, n - i) : load_bytes_avx512(p + i);
-        sum = is_signed ? _mm512_dpbusd_epi32(sum, one, v) : _mm512_dpbusd_epi32(sum, v, one);
+        __m512i x =
+            n - i < 64 ? load_bytes_some_avx512(query + i, n - i) : load_bytes_avx512(query + i);
+        s = step_square_avx512(s, x, is_signed);
     }
-    return (double)_mm512_reduce_add_epi32(sum);
+    const __m512i zero = _mm512_setzero_si512(), over = _mm512_slli_epi32(s.over, 7);
+    if (metric == VS_L2)
+        s.sum = _mm512_add_epi32(whole_sums_avx512(s), _mm512_add_epi32(over, over));
+    else
+        s.sum = _mm512_sub_epi32(zero, over);
+    return (sums_avx512){s.sum, zero, zero};
 }
 
-/* Products are of a number without sign and one with; a row has the other sign, so what is too much or too little is the same for
- * all rows: 128 times the sum of the query. Sums are between -2^31 and 2^31. */
-VSI_INLINE __m512i step_dot_u8_avx512(__m512i sum, __m512i x, __m512i y) {
-    return _mm512_dpbusd_epi32(sum, x, other_sign_avx512(y));
+VSI_INLINE sums_avx512 step_l1_u8_avx512(sums_avx512 s, __m512i x, __m512i y) {
+    s.sum = _mm512_add_epi32(s.sum, _mm512_sad_epu8(x, y));
+    return s;
 }
 
-VSI_INLINE __m512i step_dot_i8_avx512(__m512i sum, __m512i x, __m512i y) {
-    return _mm512_dpbusd_epi32(sum, other_sign_avx512(y), x);
-}
-
-VSI_INLINE __m512i step_l2_u8_avx512(__m512i sum, __m512i x, __m512i y) {
-    return add_squares_avx512(sum, _mm512_sub_epi8(_mm512_max_epu8(x, y), _mm512_min_epu8(x, y)));
-}
-
-VSI_INLINE __m512i step_l2_i8_avx512(__m512i sum, __m512i x, __m512i y) {
-    return add_squares_avx512(sum, _mm512_sub_epi8(_mm512_max_epi8(x, y), _mm512_min_epi8(x, y)));
-}
-
-VSI_INLINE __m512i step_l1_u8_avx512(__m512i sum, __m512i x, __m512i y) {
-    return _mm512_add_epi32(sum, _mm512_sad_epu8(x, y));
-}
-
-VSI_INLINE __m512i step_l1_i8_avx512(__m512i sum, __m512i x, __m512i y) {
-    const __m512i shift = _mm512_set1_epi8(-128);
-    return step_l1_u8_avx512(sum, _mm512_xor_si512(x, shift), _mm512_xor_si512(y, shift));
+VSI_INLINE sums_avx512 step_l1_i8_avx512(sums_avx512 s, __m512i x, __m512i y) {
+    return step_l1_u8_avx512(s, other_sign_avx512(x), other_sign_avx512(y));
 }
 
 #define K(name)                      name##_u8_avx512
@@ -8317,21 +8275,21 @@ VSI_INLINE __m512i step_l1_i8_avx512(__m512i sum, __m512i x, __m512i y) {
 #define UNITS(dim)                   (dim)
 #define BLOCK                        SIZE_MAX
 #define VEC                          __m512i
-#define ACC                          __m512i
-#define ACC_ZERO                     _mm512_setzero_si512()
-#define ACC_ADD(a, b)                _mm512_add_epi32(a, b)
+#define ACC                          sums_avx512
+#define ACC_ZERO                     zero_sums_avx512()
+#define ACC_ADD(a, b)                add_sums_avx512(a, b)
 #define LANES                        64
 #define QUERY_LOAD(p)                load_bytes_avx512(p)
 #define LOAD(p)                      load_bytes_avx512(p)
 #define QUERY_SOME(p, n, has_more)   load_bytes_some_avx512(p, n)
 #define LOAD_SOME(p, n, has_more)    load_bytes_some_avx512(p, n)
-#define STEP_L2(sum, x, y)           step_l2_u8_avx512(sum, x, y)
-#define STEP_DOT(sum, x, y)          step_dot_u8_avx512(sum, x, y)
-#define STEP_SQUARE(sum, y)          add_squares_avx512(sum, y)
-#define DOT_BIAS(q, n)               (128 * sum_bytes_avx512(q, n, false))
+#define STEP_L2(sum, x, y)           step_l2_avx512(sum, x, y, false)
+#define STEP_DOT(sum, x, y)          step_dot_avx512(sum, x, y, false)
+#define STEP_SQUARE(sum, y)          step_square_avx512(sum, y, false)
+#define START(q, n, metric)          start_avx512(q, n, metric, false)
 #define STEP_L1(sum, x, y)           step_l1_u8_avx512(sum, x, y)
-#define SUM4(a, b, c, d, out)        sum4_epi32_avx512(a, b, c, d, false, out)
-#define SUM4_SIGNED(a, b, c, d, out) sum4_epi32_avx512(a, b, c, d, true, out)
+#define SUM4(a, b, c, d, out)        sum4_bytes_avx512(a, b, c, d, false, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_bytes_avx512(a, b, c, d, false, out)
 /* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
 /* kernels_type.inc - the kernels of one element type for one instruction set, four short rows, or four that are gathered, at a time so
  * that the query is loaded once for them; long ones that follow each other one by one, as memory likes to be read. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
@@ -8346,9 +8304,12 @@ VSI_INLINE __m512i step_l1_i8_avx512(__m512i sum, __m512i x, __m512i y) {
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
- *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
+ *   START(q, n, metric)        if defined: what sums but those of l1 begin with for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
 
+#ifndef START
+#define START(q, n, metric) ACC_ZERO
+#endif
 #ifndef STEP_SQUARE
 #define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
 #endif
@@ -8391,9 +8352,9 @@ VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, dou
 }
 
 VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
-                        size_t n, int metric, double *out, double *norm) {
+                        size_t n, int metric, ACC start, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, start, start, start}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         VEC x = QUERY_LOAD(q + j);
@@ -8434,10 +8395,10 @@ VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
     return is_long ? LOAD_LONG(p) : LOAD(p);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
-                       double *out, double *norm) {
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, ACC start,
+                       bool is_long, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
@@ -8450,8 +8411,7 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    const bool is_whole = BLOCK == SIZE_MAX;
-    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -8470,14 +8430,6 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-#ifdef DOT_BIAS
-VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
-    const double bias = DOT_BIAS(query, dim);
-    for (size_t i = 0; i < n; i++)
-        out[i] += bias;
-}
-#endif
-
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
     return rows ? rows[i] : first + i * units;
@@ -8492,6 +8444,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         double sum[4], sum_norm[4];
         size_t i = 0;
         const QUERY *q = (const QUERY *)query + at;
+        const ACC start = metric == VS_L1 ? ACC_ZERO : START(q, m, metric);
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -8499,22 +8452,18 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
             K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
                     K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
-                    m, metric, sum, sum_norm);
+                    m, metric, start, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
             const ELEM *row = K(row)(first, rows, i, units) + at;
             if (IS_LONG(m, metric))
-                K(one)(q, row, m, metric, true, sum, sum_norm);
+                K(one)(q, row, m, metric, start, true, sum, sum_norm);
             else
-                K(one)(q, row, m, metric, false, sum, sum_norm);
+                K(one)(q, row, m, metric, start, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
-#ifdef DOT_BIAS
-    if (metric == VS_IP || metric == VS_COSINE)
-        K(lift)(query, dim, n, out);
-#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -8563,7 +8512,7 @@ KERNEL_METRIC(l1, VS_L1)
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_SQUARE
-#undef DOT_BIAS
+#undef START
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -8578,21 +8527,21 @@ KERNEL_METRIC(l1, VS_L1)
 #define UNITS(dim)                   (dim)
 #define BLOCK                        SIZE_MAX
 #define VEC                          __m512i
-#define ACC                          __m512i
-#define ACC_ZERO                     _mm512_setzero_si512()
-#define ACC_ADD(a, b)                _mm512_add_epi32(a, b)
+#define ACC                          sums_avx512
+#define ACC_ZERO                     zero_sums_avx512()
+#define ACC_ADD(a, b)                add_sums_avx512(a, b)
 #define LANES                        64
 #define QUERY_LOAD(p)                load_bytes_avx512(p)
 #define LOAD(p)                      load_bytes_avx512(p)
 #define QUERY_SOME(p, n, has_more)   load_bytes_some_avx512(p, n)
 #define LOAD_SOME(p, n, has_more)    load_bytes_some_avx512(p, n)
-#define STEP_L2(sum, x, y)           step_l2_i8_avx512(sum, x, y)
-#define STEP_DOT(sum, x, y)          step_dot_i8_avx512(sum, x, y)
-#define STEP_SQUARE(sum, y)          add_squares_avx512(sum, _mm512_abs_epi8(y))
-#define DOT_BIAS(q, n)               (-128 * sum_bytes_avx512(q, n, true))
+#define STEP_L2(sum, x, y)           step_l2_avx512(sum, x, y, true)
+#define STEP_DOT(sum, x, y)          step_dot_avx512(sum, x, y, true)
+#define STEP_SQUARE(sum, y)          step_square_avx512(sum, y, true)
+#define START(q, n, metric)          start_avx512(q, n, metric, true)
 #define STEP_L1(sum, x, y)           step_l1_i8_avx512(sum, x, y)
-#define SUM4(a, b, c, d, out)        sum4_epi32_avx512(a, b, c, d, false, out)
-#define SUM4_SIGNED(a, b, c, d, out) sum4_epi32_avx512(a, b, c, d, true, out)
+#define SUM4(a, b, c, d, out)        sum4_bytes_avx512(a, b, c, d, false, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_bytes_avx512(a, b, c, d, true, out)
 /* ---- math/kernels_type.inc ---------------------------------------------------------------------------------- */
 /* kernels_type.inc - the kernels of one element type for one instruction set, four short rows, or four that are gathered, at a time so
  * that the query is loaded once for them; long ones that follow each other one by one, as memory likes to be read. Each row has two sums of its own, whatever its neighbours, so a result does not depend on
@@ -8607,9 +8556,12 @@ KERNEL_METRIC(l1, VS_L1)
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
- *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
+ *   START(q, n, metric)        if defined: what sums but those of l1 begin with for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
 
+#ifndef START
+#define START(q, n, metric) ACC_ZERO
+#endif
 #ifndef STEP_SQUARE
 #define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
 #endif
@@ -8652,9 +8604,9 @@ VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, dou
 }
 
 VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
-                        size_t n, int metric, double *out, double *norm) {
+                        size_t n, int metric, ACC start, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, start, start, start}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         VEC x = QUERY_LOAD(q + j);
@@ -8695,10 +8647,10 @@ VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
     return is_long ? LOAD_LONG(p) : LOAD(p);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
-                       double *out, double *norm) {
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, ACC start,
+                       bool is_long, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
@@ -8711,8 +8663,7 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    const bool is_whole = BLOCK == SIZE_MAX;
-    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -8731,14 +8682,6 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-#ifdef DOT_BIAS
-VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
-    const double bias = DOT_BIAS(query, dim);
-    for (size_t i = 0; i < n; i++)
-        out[i] += bias;
-}
-#endif
-
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
     return rows ? rows[i] : first + i * units;
@@ -8753,6 +8696,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         double sum[4], sum_norm[4];
         size_t i = 0;
         const QUERY *q = (const QUERY *)query + at;
+        const ACC start = metric == VS_L1 ? ACC_ZERO : START(q, m, metric);
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -8760,22 +8704,18 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
             K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
                     K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
-                    m, metric, sum, sum_norm);
+                    m, metric, start, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
             const ELEM *row = K(row)(first, rows, i, units) + at;
             if (IS_LONG(m, metric))
-                K(one)(q, row, m, metric, true, sum, sum_norm);
+                K(one)(q, row, m, metric, start, true, sum, sum_norm);
             else
-                K(one)(q, row, m, metric, false, sum, sum_norm);
+                K(one)(q, row, m, metric, start, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
-#ifdef DOT_BIAS
-    if (metric == VS_IP || metric == VS_COSINE)
-        K(lift)(query, dim, n, out);
-#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -8824,7 +8764,7 @@ KERNEL_METRIC(l1, VS_L1)
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_SQUARE
-#undef DOT_BIAS
+#undef START
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -8881,9 +8821,12 @@ VSI_INLINE __m512i step_or_avx512(__m512i sum, __m512i x, __m512i y) {
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
- *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
+ *   START(q, n, metric)        if defined: what sums but those of l1 begin with for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
 
+#ifndef START
+#define START(q, n, metric) ACC_ZERO
+#endif
 #ifndef STEP_SQUARE
 #define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
 #endif
@@ -8926,9 +8869,9 @@ VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, dou
 }
 
 VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
-                        size_t n, int metric, double *out, double *norm) {
+                        size_t n, int metric, ACC start, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, start, start, start}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         VEC x = QUERY_LOAD(q + j);
@@ -8969,10 +8912,10 @@ VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
     return is_long ? LOAD_LONG(p) : LOAD(p);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
-                       double *out, double *norm) {
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, ACC start,
+                       bool is_long, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
@@ -8985,8 +8928,7 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    const bool is_whole = BLOCK == SIZE_MAX;
-    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -9005,14 +8947,6 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-#ifdef DOT_BIAS
-VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
-    const double bias = DOT_BIAS(query, dim);
-    for (size_t i = 0; i < n; i++)
-        out[i] += bias;
-}
-#endif
-
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
     return rows ? rows[i] : first + i * units;
@@ -9027,6 +8961,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         double sum[4], sum_norm[4];
         size_t i = 0;
         const QUERY *q = (const QUERY *)query + at;
+        const ACC start = metric == VS_L1 ? ACC_ZERO : START(q, m, metric);
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -9034,22 +8969,18 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
             K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
                     K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
-                    m, metric, sum, sum_norm);
+                    m, metric, start, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
             const ELEM *row = K(row)(first, rows, i, units) + at;
             if (IS_LONG(m, metric))
-                K(one)(q, row, m, metric, true, sum, sum_norm);
+                K(one)(q, row, m, metric, start, true, sum, sum_norm);
             else
-                K(one)(q, row, m, metric, false, sum, sum_norm);
+                K(one)(q, row, m, metric, start, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
-#ifdef DOT_BIAS
-    if (metric == VS_IP || metric == VS_COSINE)
-        K(lift)(query, dim, n, out);
-#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -9098,7 +9029,7 @@ KERNEL_METRIC(l1, VS_L1)
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_SQUARE
-#undef DOT_BIAS
+#undef START
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -9653,9 +9584,12 @@ VSI_INLINE float32x4_t step_l2_f32_neon(float32x4_t sum, float32x4_t x, float32x
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
- *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
+ *   START(q, n, metric)        if defined: what sums but those of l1 begin with for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
 
+#ifndef START
+#define START(q, n, metric) ACC_ZERO
+#endif
 #ifndef STEP_SQUARE
 #define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
 #endif
@@ -9698,9 +9632,9 @@ VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, dou
 }
 
 VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
-                        size_t n, int metric, double *out, double *norm) {
+                        size_t n, int metric, ACC start, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, start, start, start}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         VEC x = QUERY_LOAD(q + j);
@@ -9741,10 +9675,10 @@ VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
     return is_long ? LOAD_LONG(p) : LOAD(p);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
-                       double *out, double *norm) {
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, ACC start,
+                       bool is_long, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
@@ -9757,8 +9691,7 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    const bool is_whole = BLOCK == SIZE_MAX;
-    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -9777,14 +9710,6 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-#ifdef DOT_BIAS
-VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
-    const double bias = DOT_BIAS(query, dim);
-    for (size_t i = 0; i < n; i++)
-        out[i] += bias;
-}
-#endif
-
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
     return rows ? rows[i] : first + i * units;
@@ -9799,6 +9724,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         double sum[4], sum_norm[4];
         size_t i = 0;
         const QUERY *q = (const QUERY *)query + at;
+        const ACC start = metric == VS_L1 ? ACC_ZERO : START(q, m, metric);
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -9806,22 +9732,18 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
             K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
                     K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
-                    m, metric, sum, sum_norm);
+                    m, metric, start, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
             const ELEM *row = K(row)(first, rows, i, units) + at;
             if (IS_LONG(m, metric))
-                K(one)(q, row, m, metric, true, sum, sum_norm);
+                K(one)(q, row, m, metric, start, true, sum, sum_norm);
             else
-                K(one)(q, row, m, metric, false, sum, sum_norm);
+                K(one)(q, row, m, metric, start, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
-#ifdef DOT_BIAS
-    if (metric == VS_IP || metric == VS_COSINE)
-        K(lift)(query, dim, n, out);
-#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -9870,7 +9792,7 @@ KERNEL_METRIC(l1, VS_L1)
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_SQUARE
-#undef DOT_BIAS
+#undef START
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -9912,9 +9834,12 @@ KERNEL_METRIC(l1, VS_L1)
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
- *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
+ *   START(q, n, metric)        if defined: what sums but those of l1 begin with for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
 
+#ifndef START
+#define START(q, n, metric) ACC_ZERO
+#endif
 #ifndef STEP_SQUARE
 #define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
 #endif
@@ -9957,9 +9882,9 @@ VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, dou
 }
 
 VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
-                        size_t n, int metric, double *out, double *norm) {
+                        size_t n, int metric, ACC start, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, start, start, start}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         VEC x = QUERY_LOAD(q + j);
@@ -10000,10 +9925,10 @@ VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
     return is_long ? LOAD_LONG(p) : LOAD(p);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
-                       double *out, double *norm) {
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, ACC start,
+                       bool is_long, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
@@ -10016,8 +9941,7 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    const bool is_whole = BLOCK == SIZE_MAX;
-    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -10036,14 +9960,6 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-#ifdef DOT_BIAS
-VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
-    const double bias = DOT_BIAS(query, dim);
-    for (size_t i = 0; i < n; i++)
-        out[i] += bias;
-}
-#endif
-
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
     return rows ? rows[i] : first + i * units;
@@ -10058,6 +9974,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         double sum[4], sum_norm[4];
         size_t i = 0;
         const QUERY *q = (const QUERY *)query + at;
+        const ACC start = metric == VS_L1 ? ACC_ZERO : START(q, m, metric);
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -10065,22 +9982,18 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
             K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
                     K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
-                    m, metric, sum, sum_norm);
+                    m, metric, start, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
             const ELEM *row = K(row)(first, rows, i, units) + at;
             if (IS_LONG(m, metric))
-                K(one)(q, row, m, metric, true, sum, sum_norm);
+                K(one)(q, row, m, metric, start, true, sum, sum_norm);
             else
-                K(one)(q, row, m, metric, false, sum, sum_norm);
+                K(one)(q, row, m, metric, start, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
-#ifdef DOT_BIAS
-    if (metric == VS_IP || metric == VS_COSINE)
-        K(lift)(query, dim, n, out);
-#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -10129,7 +10042,7 @@ KERNEL_METRIC(l1, VS_L1)
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_SQUARE
-#undef DOT_BIAS
+#undef START
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -10171,9 +10084,12 @@ KERNEL_METRIC(l1, VS_L1)
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
- *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
+ *   START(q, n, metric)        if defined: what sums but those of l1 begin with for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
 
+#ifndef START
+#define START(q, n, metric) ACC_ZERO
+#endif
 #ifndef STEP_SQUARE
 #define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
 #endif
@@ -10216,9 +10132,9 @@ VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, dou
 }
 
 VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
-                        size_t n, int metric, double *out, double *norm) {
+                        size_t n, int metric, ACC start, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, start, start, start}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         VEC x = QUERY_LOAD(q + j);
@@ -10259,10 +10175,10 @@ VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
     return is_long ? LOAD_LONG(p) : LOAD(p);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
-                       double *out, double *norm) {
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, ACC start,
+                       bool is_long, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
@@ -10275,8 +10191,7 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    const bool is_whole = BLOCK == SIZE_MAX;
-    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -10295,14 +10210,6 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-#ifdef DOT_BIAS
-VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
-    const double bias = DOT_BIAS(query, dim);
-    for (size_t i = 0; i < n; i++)
-        out[i] += bias;
-}
-#endif
-
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
     return rows ? rows[i] : first + i * units;
@@ -10317,6 +10224,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         double sum[4], sum_norm[4];
         size_t i = 0;
         const QUERY *q = (const QUERY *)query + at;
+        const ACC start = metric == VS_L1 ? ACC_ZERO : START(q, m, metric);
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -10324,22 +10232,18 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
             K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
                     K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
-                    m, metric, sum, sum_norm);
+                    m, metric, start, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
             const ELEM *row = K(row)(first, rows, i, units) + at;
             if (IS_LONG(m, metric))
-                K(one)(q, row, m, metric, true, sum, sum_norm);
+                K(one)(q, row, m, metric, start, true, sum, sum_norm);
             else
-                K(one)(q, row, m, metric, false, sum, sum_norm);
+                K(one)(q, row, m, metric, start, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
-#ifdef DOT_BIAS
-    if (metric == VS_IP || metric == VS_COSINE)
-        K(lift)(query, dim, n, out);
-#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -10388,7 +10292,7 @@ KERNEL_METRIC(l1, VS_L1)
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_SQUARE
-#undef DOT_BIAS
+#undef START
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -10488,9 +10392,12 @@ VSI_INLINE uint32x4_t step_l2_i8_neon(uint32x4_t sum, uint8x16_t x, uint8x16_t y
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
- *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
+ *   START(q, n, metric)        if defined: what sums but those of l1 begin with for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
 
+#ifndef START
+#define START(q, n, metric) ACC_ZERO
+#endif
 #ifndef STEP_SQUARE
 #define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
 #endif
@@ -10533,9 +10440,9 @@ VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, dou
 }
 
 VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
-                        size_t n, int metric, double *out, double *norm) {
+                        size_t n, int metric, ACC start, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, start, start, start}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         VEC x = QUERY_LOAD(q + j);
@@ -10576,10 +10483,10 @@ VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
     return is_long ? LOAD_LONG(p) : LOAD(p);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
-                       double *out, double *norm) {
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, ACC start,
+                       bool is_long, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
@@ -10592,8 +10499,7 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    const bool is_whole = BLOCK == SIZE_MAX;
-    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -10612,14 +10518,6 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-#ifdef DOT_BIAS
-VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
-    const double bias = DOT_BIAS(query, dim);
-    for (size_t i = 0; i < n; i++)
-        out[i] += bias;
-}
-#endif
-
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
     return rows ? rows[i] : first + i * units;
@@ -10634,6 +10532,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         double sum[4], sum_norm[4];
         size_t i = 0;
         const QUERY *q = (const QUERY *)query + at;
+        const ACC start = metric == VS_L1 ? ACC_ZERO : START(q, m, metric);
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -10641,22 +10540,18 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
             K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
                     K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
-                    m, metric, sum, sum_norm);
+                    m, metric, start, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
             const ELEM *row = K(row)(first, rows, i, units) + at;
             if (IS_LONG(m, metric))
-                K(one)(q, row, m, metric, true, sum, sum_norm);
+                K(one)(q, row, m, metric, start, true, sum, sum_norm);
             else
-                K(one)(q, row, m, metric, false, sum, sum_norm);
+                K(one)(q, row, m, metric, start, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
-#ifdef DOT_BIAS
-    if (metric == VS_IP || metric == VS_COSINE)
-        K(lift)(query, dim, n, out);
-#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -10705,7 +10600,7 @@ KERNEL_METRIC(l1, VS_L1)
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_SQUARE
-#undef DOT_BIAS
+#undef START
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -10747,9 +10642,12 @@ KERNEL_METRIC(l1, VS_L1)
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
- *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
+ *   START(q, n, metric)        if defined: what sums but those of l1 begin with for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
 
+#ifndef START
+#define START(q, n, metric) ACC_ZERO
+#endif
 #ifndef STEP_SQUARE
 #define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
 #endif
@@ -10792,9 +10690,9 @@ VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, dou
 }
 
 VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
-                        size_t n, int metric, double *out, double *norm) {
+                        size_t n, int metric, ACC start, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, start, start, start}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         VEC x = QUERY_LOAD(q + j);
@@ -10835,10 +10733,10 @@ VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
     return is_long ? LOAD_LONG(p) : LOAD(p);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
-                       double *out, double *norm) {
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, ACC start,
+                       bool is_long, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
@@ -10851,8 +10749,7 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    const bool is_whole = BLOCK == SIZE_MAX;
-    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -10871,14 +10768,6 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-#ifdef DOT_BIAS
-VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
-    const double bias = DOT_BIAS(query, dim);
-    for (size_t i = 0; i < n; i++)
-        out[i] += bias;
-}
-#endif
-
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
     return rows ? rows[i] : first + i * units;
@@ -10893,6 +10782,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         double sum[4], sum_norm[4];
         size_t i = 0;
         const QUERY *q = (const QUERY *)query + at;
+        const ACC start = metric == VS_L1 ? ACC_ZERO : START(q, m, metric);
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -10900,22 +10790,18 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
             K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
                     K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
-                    m, metric, sum, sum_norm);
+                    m, metric, start, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
             const ELEM *row = K(row)(first, rows, i, units) + at;
             if (IS_LONG(m, metric))
-                K(one)(q, row, m, metric, true, sum, sum_norm);
+                K(one)(q, row, m, metric, start, true, sum, sum_norm);
             else
-                K(one)(q, row, m, metric, false, sum, sum_norm);
+                K(one)(q, row, m, metric, start, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
-#ifdef DOT_BIAS
-    if (metric == VS_IP || metric == VS_COSINE)
-        K(lift)(query, dim, n, out);
-#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -10964,7 +10850,7 @@ KERNEL_METRIC(l1, VS_L1)
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_SQUARE
-#undef DOT_BIAS
+#undef START
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -11009,9 +10895,12 @@ KERNEL_METRIC(l1, VS_L1)
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
- *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
+ *   START(q, n, metric)        if defined: what sums but those of l1 begin with for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
 
+#ifndef START
+#define START(q, n, metric) ACC_ZERO
+#endif
 #ifndef STEP_SQUARE
 #define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
 #endif
@@ -11054,9 +10943,9 @@ VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, dou
 }
 
 VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
-                        size_t n, int metric, double *out, double *norm) {
+                        size_t n, int metric, ACC start, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, start, start, start}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         VEC x = QUERY_LOAD(q + j);
@@ -11097,10 +10986,10 @@ VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
     return is_long ? LOAD_LONG(p) : LOAD(p);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
-                       double *out, double *norm) {
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, ACC start,
+                       bool is_long, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
@@ -11113,8 +11002,7 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    const bool is_whole = BLOCK == SIZE_MAX;
-    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -11133,14 +11021,6 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-#ifdef DOT_BIAS
-VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
-    const double bias = DOT_BIAS(query, dim);
-    for (size_t i = 0; i < n; i++)
-        out[i] += bias;
-}
-#endif
-
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
     return rows ? rows[i] : first + i * units;
@@ -11155,6 +11035,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         double sum[4], sum_norm[4];
         size_t i = 0;
         const QUERY *q = (const QUERY *)query + at;
+        const ACC start = metric == VS_L1 ? ACC_ZERO : START(q, m, metric);
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -11162,22 +11043,18 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
             K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
                     K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
-                    m, metric, sum, sum_norm);
+                    m, metric, start, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
             const ELEM *row = K(row)(first, rows, i, units) + at;
             if (IS_LONG(m, metric))
-                K(one)(q, row, m, metric, true, sum, sum_norm);
+                K(one)(q, row, m, metric, start, true, sum, sum_norm);
             else
-                K(one)(q, row, m, metric, false, sum, sum_norm);
+                K(one)(q, row, m, metric, start, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
-#ifdef DOT_BIAS
-    if (metric == VS_IP || metric == VS_COSINE)
-        K(lift)(query, dim, n, out);
-#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -11226,7 +11103,7 @@ KERNEL_METRIC(l1, VS_L1)
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_SQUARE
-#undef DOT_BIAS
+#undef START
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -11429,7 +11306,7 @@ static size_t above_neon(const float *x, size_t n, float level) {
     return i;
 }
 
-/* Forms of tiles for bytes come last. */
+/* Last the forms of tiles for bytes, at least one, if only to say that there is none. */
 #define NEON_TABLE(title, titles, integer, ...)                                                    \
     {                                                                                              \
         .name = title, .names = titles,                                                            \
@@ -11517,9 +11394,12 @@ VSI_INLINE uint32x4_t step_l2_i8_dotprod(uint32x4_t sum, uint8x16_t x, uint8x16_
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
- *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
+ *   START(q, n, metric)        if defined: what sums but those of l1 begin with for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
 
+#ifndef START
+#define START(q, n, metric) ACC_ZERO
+#endif
 #ifndef STEP_SQUARE
 #define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
 #endif
@@ -11562,9 +11442,9 @@ VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, dou
 }
 
 VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
-                        size_t n, int metric, double *out, double *norm) {
+                        size_t n, int metric, ACC start, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, start, start, start}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         VEC x = QUERY_LOAD(q + j);
@@ -11605,10 +11485,10 @@ VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
     return is_long ? LOAD_LONG(p) : LOAD(p);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
-                       double *out, double *norm) {
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, ACC start,
+                       bool is_long, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
@@ -11621,8 +11501,7 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    const bool is_whole = BLOCK == SIZE_MAX;
-    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -11641,14 +11520,6 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-#ifdef DOT_BIAS
-VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
-    const double bias = DOT_BIAS(query, dim);
-    for (size_t i = 0; i < n; i++)
-        out[i] += bias;
-}
-#endif
-
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
     return rows ? rows[i] : first + i * units;
@@ -11663,6 +11534,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         double sum[4], sum_norm[4];
         size_t i = 0;
         const QUERY *q = (const QUERY *)query + at;
+        const ACC start = metric == VS_L1 ? ACC_ZERO : START(q, m, metric);
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -11670,22 +11542,18 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
             K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
                     K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
-                    m, metric, sum, sum_norm);
+                    m, metric, start, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
             const ELEM *row = K(row)(first, rows, i, units) + at;
             if (IS_LONG(m, metric))
-                K(one)(q, row, m, metric, true, sum, sum_norm);
+                K(one)(q, row, m, metric, start, true, sum, sum_norm);
             else
-                K(one)(q, row, m, metric, false, sum, sum_norm);
+                K(one)(q, row, m, metric, start, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
-#ifdef DOT_BIAS
-    if (metric == VS_IP || metric == VS_COSINE)
-        K(lift)(query, dim, n, out);
-#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -11734,7 +11602,7 @@ KERNEL_METRIC(l1, VS_L1)
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_SQUARE
-#undef DOT_BIAS
+#undef START
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -11776,9 +11644,12 @@ KERNEL_METRIC(l1, VS_L1)
  *   IS_LONG(n, metric), LOAD_LONG(p)   if defined: of which rows of n elements that follow each other vectors are loaded otherwise
  *   QUERY_SOME(p, n, has_more), LOAD_SOME(p, n, has_more)   the first n, zeros behind them; has_more: LANES elements lie before p + n
  *   STEP_L2, _DOT, _L1(sum, x, y), or with BITS defined STEP_XOR, _AND, _OR; STEP_SQUARE(sum, y), if defined: as STEP_DOT(sum, y, y)
- *   DOT_BIAS(q, n)             if defined: what has to be added to sums of STEP_DOT for a query of n elements
+ *   START(q, n, metric)        if defined: what sums but those of l1 begin with for a query of n elements
  *   SUM4(a, b, c, d, out)      four sums as doubles; SUM4_SIGNED for inner products */
 
+#ifndef START
+#define START(q, n, metric) ACC_ZERO
+#endif
 #ifndef STEP_SQUARE
 #define STEP_SQUARE(sum, y) STEP_DOT(sum, y, y)
 #endif
@@ -11821,9 +11692,9 @@ VSI_INLINE void K(sums)(const ACC *s, const ACC *t, int metric, double *out, dou
 }
 
 VSI_INLINE void K(four)(const QUERY *q, const ELEM *a, const ELEM *b, const ELEM *c, const ELEM *d,
-                        size_t n, int metric, double *out, double *norm) {
+                        size_t n, int metric, ACC start, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, start, start, start}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         VEC x = QUERY_LOAD(q + j);
@@ -11864,10 +11735,10 @@ VSI_INLINE VEC K(next)(const ELEM *p, bool is_long) {
     return is_long ? LOAD_LONG(p) : LOAD(p);
 }
 
-VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool is_long,
-                       double *out, double *norm) {
+VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, ACC start,
+                       bool is_long, double *out, double *norm) {
     const ACC zero = ACC_ZERO;
-    ACC s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+    ACC s[4] = {start, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
     size_t j = 0;
     for (; j + 2 * LANES <= n; j += 2 * LANES) {
         K(step)(&s[0], &t[0], QUERY_LOAD(q + j), K(next)(a + j, is_long), metric, false);
@@ -11880,8 +11751,7 @@ VSI_INLINE void K(one)(const QUERY *q, const ELEM *a, size_t n, int metric, bool
     if (j < n)
         K(step)(&s[0], &t[0], QUERY_SOME(q + j, n - j, j > 0), LOAD_SOME(a + j, n - j, j > 0),
                 metric, true);
-    const bool is_whole = BLOCK == SIZE_MAX;
-    if (!is_whole && metric == VS_COSINE) { /* both by one tree of additions */
+    if (metric == VS_COSINE || metric == VS_JACCARD) { /* both by one tree of additions */
         double both[4];
         SUM4_SIGNED(s[0], t[0], zero, zero, both);
         out[0] = both[0];
@@ -11900,14 +11770,6 @@ VSI_INLINE void K(add)(const double *sum, const double *sum_norm, size_t n, bool
         norm[i] = is_first ? sum_norm[i] : norm[i] + sum_norm[i];
 }
 
-#ifdef DOT_BIAS
-VSI_INLINE void K(lift)(const QUERY *query, size_t dim, size_t n, double *out) {
-    const double bias = DOT_BIAS(query, dim);
-    for (size_t i = 0; i < n; i++)
-        out[i] += bias;
-}
-#endif
-
 /* Where row i is, of rows one after the other from first on, or of those that rows leads to. */
 VSI_INLINE const ELEM *K(row)(const ELEM *first, const void *const *rows, size_t i, size_t units) {
     return rows ? rows[i] : first + i * units;
@@ -11922,6 +11784,7 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
         double sum[4], sum_norm[4];
         size_t i = 0;
         const QUERY *q = (const QUERY *)query + at;
+        const ACC start = metric == VS_L1 ? ACC_ZERO : START(q, m, metric);
         for (size_t k = 0; rows && k < n && k < VSI_GATHER_AHEAD; k++)
             vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
         for (; by_four && i + 4 <= n; i += 4) {
@@ -11929,22 +11792,18 @@ VSI_INLINE void K(all)(const void *query, const ELEM *first, const void *const *
                 vsi_prefetch_row((const ELEM *)rows[k] + at, m * sizeof(ELEM));
             K(four)(q, K(row)(first, rows, i, units) + at, K(row)(first, rows, i + 1, units) + at,
                     K(row)(first, rows, i + 2, units) + at, K(row)(first, rows, i + 3, units) + at,
-                    m, metric, sum, sum_norm);
+                    m, metric, start, sum, sum_norm);
             K(add)(sum, sum_norm, 4, at == 0, metric, out + i, norm + i);
         }
         for (; i < n; i++) {
             const ELEM *row = K(row)(first, rows, i, units) + at;
             if (IS_LONG(m, metric))
-                K(one)(q, row, m, metric, true, sum, sum_norm);
+                K(one)(q, row, m, metric, start, true, sum, sum_norm);
             else
-                K(one)(q, row, m, metric, false, sum, sum_norm);
+                K(one)(q, row, m, metric, start, false, sum, sum_norm);
             K(add)(sum, sum_norm, 1, at == 0, metric, out + i, norm + i);
         }
     }
-#ifdef DOT_BIAS
-    if (metric == VS_IP || metric == VS_COSINE)
-        K(lift)(query, dim, n, out);
-#endif
 }
 
 /* One body for both shapes saves a seventh of the library's code. */
@@ -11993,7 +11852,7 @@ KERNEL_METRIC(l1, VS_L1)
 #undef STEP_L2
 #undef STEP_DOT
 #undef STEP_SQUARE
-#undef DOT_BIAS
+#undef START
 #undef STEP_L1
 #undef STEP_XOR
 #undef STEP_AND
@@ -12211,7 +12070,17 @@ VSI_FN const vsi_kernels *vsi_kernels_neon_dotprod(void) {
     return &table;
 }
 
+#else
+
+VSI_FN const vsi_kernels *vsi_kernels_neon_dotprod(void) {
+    return NULL;
+}
+
+#endif
+
 /* ---- products of matrices of bytes ---------------------------------------------------------- */
+
+#ifdef VSI_TARGET_I8MM
 
 VSI_TARGET_BEGIN(VSI_TARGET_I8MM)
 
@@ -12286,10 +12155,6 @@ VSI_FN const vsi_kernels *vsi_kernels_neon_i8mm(void) {
 }
 
 #else
-
-VSI_FN const vsi_kernels *vsi_kernels_neon_dotprod(void) {
-    return NULL;
-}
 
 VSI_FN const vsi_kernels *vsi_kernels_neon_i8mm(void) {
     return NULL;
@@ -12487,7 +12352,7 @@ typedef struct vsi_code_rows {
 typedef struct vsi_code_frame {
     int32_t step, offset; /* inner product with the grid: step * levels' - offset, modulo 2^32 */
     float unit;           /* what the inner product with the grid is counted in */
-    float error;          /* |query - its bytes|, with slack */
+    float error;          /* |query - its bytes|, of halves what sums lose, with slack */
     float square;         /* |query|^2, with slack */
     float length;         /* |query|, with slack */
     float base;           /* added to every distance */
@@ -14246,7 +14111,7 @@ VSI_FN const vsi_codes *vsi_codes_choose(const char *name);
 static bool codes_have(const char *names, const char *name) {
     const size_t n = strlen(name);
     for (const char *at = names; at; at = strchr(at, ' '), at += at != NULL)
-        if (!strncmp(at, name, n) && (at[n] == ' ' || !at[n]))
+        if (strlen(at) >= n && !memcmp(at, name, n) && (at[n] == ' ' || !at[n]))
             return true;
     return false;
 }
@@ -14996,7 +14861,8 @@ VSI_FN bool vsi_rq_check(const vsi_rq *rq, const float *vector, void *work, cons
                    rq->mean_square + sqrt(rq->mean_square) * length))
         return false;
     if (length < rq_short(rq))
-        return found[VSI_HEAD_LENGTH] == 0 && (double)found[VSI_HEAD_ERROR] >= length;
+        return found[VSI_HEAD_LENGTH] == 0 && found[VSI_HEAD_INVERSE] == 0 &&
+               (double)found[VSI_HEAD_ERROR] >= length;
     vsi_rotate(&rq->rotation, rq->kernels, x);
     rq_measure(rq, x, rq_code(rq, row, levels), length, head);
     return rq_agrees(found[VSI_HEAD_LENGTH], head[VSI_HEAD_LENGTH], length) &&
@@ -30466,7 +30332,7 @@ static size_t exact_tile_rows(size_t most_bytes, size_t row_bytes) {
 }
 
 /* Whether codes are what suits so many queries: they are read once for each, a tile costs the same up to
- * VSI_TILE_QUERIES. Where the two meet, bench/RESULTS.md has. */
+ * VSI_TILE_QUERIES. Where the two meet (bench/RESULTS.md) was measured for f32. */
 static bool exact_sifts(const vsi_coll *coll, uint32_t field, size_t count) {
     return count < EXACT_TILE_QUERIES && vsi_sieve_fits(coll, field);
 }

@@ -996,7 +996,7 @@ VT_TEST(sums_of_whole_numbers_stay_exact_at_the_extremes) {
 
 /* ---- tiles of bytes ------------------------------------------------------------------------- */
 
-enum { TILE_ROWS = 19 };
+enum { TILE_ROWS = 19, UNIT_MAX = 8 };
 
 /* Packs queries [VSI_TILE_QUERIES][dim] as a form wants them, with a set's padding. */
 static void pack_bytes(const vsi_tile_form *form, const uint8_t *queries, size_t dim,
@@ -1018,7 +1018,7 @@ static double product_of(int type, const uint8_t *a, const uint8_t *b, size_t di
 /* Levels that are a row's inner products, as single precision has them, or the next number above: kept, and not. */
 static void check_tile_of_bytes(const vsi_kernels *table, int type, size_t dim, size_t n,
                                 const uint8_t *queries, const uint8_t *rows, size_t row) {
-    static uint8_t packed[(DIM_MAX + VSI_TILE_UNIT_MAX) * VSI_TILE_QUERIES];
+    static uint8_t packed[(DIM_MAX + UNIT_MAX) * VSI_TILE_QUERIES];
     const vsi_tile_form *form = &table->tile[type];
     float zeros[VSI_TILE_QUERIES] = {0}, level[VSI_TILE_QUERIES], dots[VSI_TILE_QUERIES];
     uint32_t start[TILE_ROWS] = {0}, keep[TILE_ROWS];

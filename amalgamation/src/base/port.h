@@ -144,8 +144,16 @@
 #define VSI_TARGET_DOTPROD "dotprod"
 #define VSI_TARGET_I8MM    "dotprod,i8mm"
 #elif defined(VSI_NEON) && defined(__GNUC__) && !defined(__clang__)
+#ifdef __ARM_FEATURE_DOTPROD /* an architecture would take away what the command line has besides */
+#define VSI_TARGET_DOTPROD "+dotprod"
+#define VSI_TARGET_I8MM    "+dotprod+i8mm"
+#else
 #define VSI_TARGET_DOTPROD "arch=armv8.2-a+dotprod"
 #define VSI_TARGET_I8MM    "arch=armv8.2-a+dotprod+i8mm"
+#endif
+#if __GNUC__ < 10
+#undef VSI_TARGET_I8MM
+#endif
 #endif
 
 #if defined(__SANITIZE_ADDRESS__)

@@ -37,7 +37,7 @@ typedef struct vsi_code_rows {
 typedef struct vsi_code_frame {
     int32_t step, offset; /* inner product with the grid: step * levels' - offset, modulo 2^32 */
     float unit;           /* what the inner product with the grid is counted in */
-    float error;          /* |query - its bytes|, with slack */
+    float error;          /* |query - its bytes|, of halves what sums lose, with slack */
     float square;         /* |query|^2, with slack */
     float length;         /* |query|, with slack */
     float base;           /* added to every distance */

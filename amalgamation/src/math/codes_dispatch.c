@@ -10,7 +10,7 @@
 static bool codes_have(const char *names, const char *name) {
     const size_t n = strlen(name);
     for (const char *at = names; at; at = strchr(at, ' '), at += at != NULL)
-        if (!strncmp(at, name, n) && (at[n] == ' ' || !at[n]))
+        if (strlen(at) >= n && !memcmp(at, name, n) && (at[n] == ' ' || !at[n]))
             return true;
     return false;
 }

@@ -43,7 +43,7 @@ typedef struct vsi_tile_rows {
     size_t dim, n;
 } vsi_tile_rows;
 
-enum { VSI_TILE_QUERIES = 32, VSI_TILE_UNIT_MAX = 8 };
+enum { VSI_TILE_QUERIES = 32 };
 
 /* Bit q of out_keep[r]: row r is kept for query q. out_keep [n]. */
 typedef void vsi_tile_kernel(const vsi_tile_rows *tile, uint32_t *out_keep);

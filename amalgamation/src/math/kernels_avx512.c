@@ -167,55 +167,86 @@ VSI_INLINE __m512i load_bytes_some_avx512(const uint8_t *p, size_t n) {
     return _mm512_maskz_loadu_epi8(((__mmask64)1 << n) - 1, p);
 }
 
-/* Adds squares of numbers without sign, those in even and in odd places. A lane of 32 bits adds at most 65535 / 64 + 1
- * times 4 * 255 * 255, which is below 2^31. */
-VSI_INLINE __m512i add_squares_avx512(__m512i sum, __m512i v) {
-    const __m512i even = _mm512_and_si512(v, _mm512_set1_epi16(0xff));
-    const __m512i odd = _mm512_srli_epi16(v, 8);
-    return _mm512_dpwssd_epi32(_mm512_dpwssd_epi32(sum, even, even), odd, odd);
+/* Products are of numbers without a sign and numbers with one, so one factor is 128 less, or more, than it should be. Three sums make
+ * one, modulo 2^32: sum - 128 over - 2 cross. A row has the other sign beside a query, so what is over in their products is 128 times the
+ * sum of the query for all rows: sums begin with that. */
+typedef struct sums_avx512 {
+    __m512i sum, over, cross;
+} sums_avx512;
+
+VSI_INLINE sums_avx512 zero_sums_avx512(void) {
+    const __m512i zero = _mm512_setzero_si512();
+    return (sums_avx512){zero, zero, zero};
 }
 
-/* Numbers without a sign get one, and the other way round: 128 less, or more. */
+VSI_INLINE sums_avx512 add_sums_avx512(sums_avx512 a, sums_avx512 b) {
+    return (sums_avx512){_mm512_add_epi32(a.sum, b.sum), _mm512_add_epi32(a.over, b.over),
+                         _mm512_add_epi32(a.cross, b.cross)};
+}
+
+VSI_INLINE __m512i whole_sums_avx512(sums_avx512 s) {
+    __m512i less = _mm512_add_epi32(_mm512_slli_epi32(s.over, 7), _mm512_slli_epi32(s.cross, 1));
+    return _mm512_sub_epi32(s.sum, less);
+}
+
+VSI_INLINE void sum4_bytes_avx512(sums_avx512 a, sums_avx512 b, sums_avx512 c, sums_avx512 d,
+                                  bool is_signed, double *out) {
+    sum4_epi32_avx512(whole_sums_avx512(a), whole_sums_avx512(b), whole_sums_avx512(c),
+                      whole_sums_avx512(d), is_signed, out);
+}
+
 VSI_INLINE __m512i other_sign_avx512(__m512i v) {
     return _mm512_xor_si512(v, _mm512_set1_epi8(-128));
 }
 
-/* The sum of n bytes, with or without sign. */
-static double sum_bytes_avx512(const uint8_t *p, size_t n, bool is_signed) {
-    const __m512i one = _mm512_set1_epi8(1);
-    __m512i sum = _mm512_setzero_si512();
+/* The products of a query and a row, 128 times the query too little for u8, too much for i8. */
+VSI_INLINE __m512i products_avx512(__m512i sum, __m512i x, __m512i y, bool is_signed) {
+    return is_signed ? _mm512_dpbusd_epi32(sum, other_sign_avx512(y), x)
+                     : _mm512_dpbusd_epi32(sum, x, other_sign_avx512(y));
+}
+
+VSI_INLINE sums_avx512 step_dot_avx512(sums_avx512 s, __m512i x, __m512i y, bool is_signed) {
+    s.sum = products_avx512(s.sum, x, y, is_signed);
+    return s;
+}
+
+VSI_INLINE sums_avx512 step_square_avx512(sums_avx512 s, __m512i y, bool is_signed) {
+    const __m512i sign = _mm512_set1_epi8(is_signed ? 1 : -1);
+    s.sum = products_avx512(s.sum, y, y, is_signed);
+    s.over =
+        is_signed ? _mm512_dpbusd_epi32(s.over, sign, y) : _mm512_dpbusd_epi32(s.over, y, sign);
+    return s;
+}
+
+VSI_INLINE sums_avx512 step_l2_avx512(sums_avx512 s, __m512i x, __m512i y, bool is_signed) {
+    s = step_square_avx512(s, y, is_signed);
+    s.cross = products_avx512(s.cross, x, y, is_signed);
+    return s;
+}
+
+/* What sums of products begin with, those of l2 with the squares of the query, too. */
+VSI_INLINE sums_avx512 start_avx512(const uint8_t *query, size_t n, int metric, bool is_signed) {
+    sums_avx512 s = zero_sums_avx512();
     for (size_t i = 0; i < n; i += 64) {
-        __m512i v = n - i < 64 ? load_bytes_some_avx512(p + i, n - i) : load_bytes_avx512(p + i);
-        sum = is_signed ? _mm512_dpbusd_epi32(sum, one, v) : _mm512_dpbusd_epi32(sum, v, one);
+        __m512i x =
+            n - i < 64 ? load_bytes_some_avx512(query + i, n - i) : load_bytes_avx512(query + i);
+        s = step_square_avx512(s, x, is_signed);
     }
-    return (double)_mm512_reduce_add_epi32(sum);
+    const __m512i zero = _mm512_setzero_si512(), over = _mm512_slli_epi32(s.over, 7);
+    if (metric == VS_L2)
+        s.sum = _mm512_add_epi32(whole_sums_avx512(s), _mm512_add_epi32(over, over));
+    else
+        s.sum = _mm512_sub_epi32(zero, over);
+    return (sums_avx512){s.sum, zero, zero};
 }
 
-/* Products are of a number without sign and one with; a row has the other sign, so what is too much or too little is the same for
- * all rows: 128 times the sum of the query. Sums are between -2^31 and 2^31. */
-VSI_INLINE __m512i step_dot_u8_avx512(__m512i sum, __m512i x, __m512i y) {
-    return _mm512_dpbusd_epi32(sum, x, other_sign_avx512(y));
+VSI_INLINE sums_avx512 step_l1_u8_avx512(sums_avx512 s, __m512i x, __m512i y) {
+    s.sum = _mm512_add_epi32(s.sum, _mm512_sad_epu8(x, y));
+    return s;
 }
 
-VSI_INLINE __m512i step_dot_i8_avx512(__m512i sum, __m512i x, __m512i y) {
-    return _mm512_dpbusd_epi32(sum, other_sign_avx512(y), x);
-}
-
-VSI_INLINE __m512i step_l2_u8_avx512(__m512i sum, __m512i x, __m512i y) {
-    return add_squares_avx512(sum, _mm512_sub_epi8(_mm512_max_epu8(x, y), _mm512_min_epu8(x, y)));
-}
-
-VSI_INLINE __m512i step_l2_i8_avx512(__m512i sum, __m512i x, __m512i y) {
-    return add_squares_avx512(sum, _mm512_sub_epi8(_mm512_max_epi8(x, y), _mm512_min_epi8(x, y)));
-}
-
-VSI_INLINE __m512i step_l1_u8_avx512(__m512i sum, __m512i x, __m512i y) {
-    return _mm512_add_epi32(sum, _mm512_sad_epu8(x, y));
-}
-
-VSI_INLINE __m512i step_l1_i8_avx512(__m512i sum, __m512i x, __m512i y) {
-    const __m512i shift = _mm512_set1_epi8(-128);
-    return step_l1_u8_avx512(sum, _mm512_xor_si512(x, shift), _mm512_xor_si512(y, shift));
+VSI_INLINE sums_avx512 step_l1_i8_avx512(sums_avx512 s, __m512i x, __m512i y) {
+    return step_l1_u8_avx512(s, other_sign_avx512(x), other_sign_avx512(y));
 }
 
 #define K(name)                      name##_u8_avx512
@@ -224,21 +255,21 @@ VSI_INLINE __m512i step_l1_i8_avx512(__m512i sum, __m512i x, __m512i y) {
 #define UNITS(dim)                   (dim)
 #define BLOCK                        SIZE_MAX
 #define VEC                          __m512i
-#define ACC                          __m512i
-#define ACC_ZERO                     _mm512_setzero_si512()
-#define ACC_ADD(a, b)                _mm512_add_epi32(a, b)
+#define ACC                          sums_avx512
+#define ACC_ZERO                     zero_sums_avx512()
+#define ACC_ADD(a, b)                add_sums_avx512(a, b)
 #define LANES                        64
 #define QUERY_LOAD(p)                load_bytes_avx512(p)
 #define LOAD(p)                      load_bytes_avx512(p)
 #define QUERY_SOME(p, n, has_more)   load_bytes_some_avx512(p, n)
 #define LOAD_SOME(p, n, has_more)    load_bytes_some_avx512(p, n)
-#define STEP_L2(sum, x, y)           step_l2_u8_avx512(sum, x, y)
-#define STEP_DOT(sum, x, y)          step_dot_u8_avx512(sum, x, y)
-#define STEP_SQUARE(sum, y)          add_squares_avx512(sum, y)
-#define DOT_BIAS(q, n)               (128 * sum_bytes_avx512(q, n, false))
+#define STEP_L2(sum, x, y)           step_l2_avx512(sum, x, y, false)
+#define STEP_DOT(sum, x, y)          step_dot_avx512(sum, x, y, false)
+#define STEP_SQUARE(sum, y)          step_square_avx512(sum, y, false)
+#define START(q, n, metric)          start_avx512(q, n, metric, false)
 #define STEP_L1(sum, x, y)           step_l1_u8_avx512(sum, x, y)
-#define SUM4(a, b, c, d, out)        sum4_epi32_avx512(a, b, c, d, false, out)
-#define SUM4_SIGNED(a, b, c, d, out) sum4_epi32_avx512(a, b, c, d, true, out)
+#define SUM4(a, b, c, d, out)        sum4_bytes_avx512(a, b, c, d, false, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_bytes_avx512(a, b, c, d, false, out)
 #include "math/kernels_type.inc"
 
 #define K(name)                      name##_i8_avx512
@@ -247,21 +278,21 @@ VSI_INLINE __m512i step_l1_i8_avx512(__m512i sum, __m512i x, __m512i y) {
 #define UNITS(dim)                   (dim)
 #define BLOCK                        SIZE_MAX
 #define VEC                          __m512i
-#define ACC                          __m512i
-#define ACC_ZERO                     _mm512_setzero_si512()
-#define ACC_ADD(a, b)                _mm512_add_epi32(a, b)
+#define ACC                          sums_avx512
+#define ACC_ZERO                     zero_sums_avx512()
+#define ACC_ADD(a, b)                add_sums_avx512(a, b)
 #define LANES                        64
 #define QUERY_LOAD(p)                load_bytes_avx512(p)
 #define LOAD(p)                      load_bytes_avx512(p)
 #define QUERY_SOME(p, n, has_more)   load_bytes_some_avx512(p, n)
 #define LOAD_SOME(p, n, has_more)    load_bytes_some_avx512(p, n)
-#define STEP_L2(sum, x, y)           step_l2_i8_avx512(sum, x, y)
-#define STEP_DOT(sum, x, y)          step_dot_i8_avx512(sum, x, y)
-#define STEP_SQUARE(sum, y)          add_squares_avx512(sum, _mm512_abs_epi8(y))
-#define DOT_BIAS(q, n)               (-128 * sum_bytes_avx512(q, n, true))
+#define STEP_L2(sum, x, y)           step_l2_avx512(sum, x, y, true)
+#define STEP_DOT(sum, x, y)          step_dot_avx512(sum, x, y, true)
+#define STEP_SQUARE(sum, y)          step_square_avx512(sum, y, true)
+#define START(q, n, metric)          start_avx512(q, n, metric, true)
 #define STEP_L1(sum, x, y)           step_l1_i8_avx512(sum, x, y)
-#define SUM4(a, b, c, d, out)        sum4_epi32_avx512(a, b, c, d, false, out)
-#define SUM4_SIGNED(a, b, c, d, out) sum4_epi32_avx512(a, b, c, d, true, out)
+#define SUM4(a, b, c, d, out)        sum4_bytes_avx512(a, b, c, d, false, out)
+#define SUM4_SIGNED(a, b, c, d, out) sum4_bytes_avx512(a, b, c, d, true, out)
 #include "math/kernels_type.inc"
 
 /* ---- bits ----------------------------------------------------------------------------------- */

@@ -332,7 +332,7 @@ static size_t above_neon(const float *x, size_t n, float level) {
     return i;
 }
 
-/* Forms of tiles for bytes come last. */
+/* Last the forms of tiles for bytes, at least one, if only to say that there is none. */
 #define NEON_TABLE(title, titles, integer, ...)                                                    \
     {                                                                                              \
         .name = title, .names = titles,                                                            \
@@ -486,7 +486,17 @@ VSI_FN const vsi_kernels *vsi_kernels_neon_dotprod(void) {
     return &table;
 }
 
+#else
+
+VSI_FN const vsi_kernels *vsi_kernels_neon_dotprod(void) {
+    return NULL;
+}
+
+#endif
+
 /* ---- products of matrices of bytes ---------------------------------------------------------- */
+
+#ifdef VSI_TARGET_I8MM
 
 VSI_TARGET_BEGIN(VSI_TARGET_I8MM)
 
@@ -561,10 +571,6 @@ VSI_FN const vsi_kernels *vsi_kernels_neon_i8mm(void) {
 }
 
 #else
-
-VSI_FN const vsi_kernels *vsi_kernels_neon_dotprod(void) {
-    return NULL;
-}
 
 VSI_FN const vsi_kernels *vsi_kernels_neon_i8mm(void) {
     return NULL;

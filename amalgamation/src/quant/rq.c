@@ -448,7 +448,8 @@ VSI_FN bool vsi_rq_check(const vsi_rq *rq, const float *vector, void *work, cons
                    rq->mean_square + sqrt(rq->mean_square) * length))
         return false;
     if (length < rq_short(rq))
-        return found[VSI_HEAD_LENGTH] == 0 && (double)found[VSI_HEAD_ERROR] >= length;
+        return found[VSI_HEAD_LENGTH] == 0 && found[VSI_HEAD_INVERSE] == 0 &&
+               (double)found[VSI_HEAD_ERROR] >= length;
     vsi_rotate(&rq->rotation, rq->kernels, x);
     rq_measure(rq, x, rq_code(rq, row, levels), length, head);
     return rq_agrees(found[VSI_HEAD_LENGTH], head[VSI_HEAD_LENGTH], length) &&
