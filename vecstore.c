@@ -7406,8 +7406,8 @@ VSI_INLINE __m512 step_l1_ps_avx512(__m512 sum, __m512 x, __m512 y) {
     return _mm512_add_ps(sum, _mm512_abs_ps(_mm512_sub_ps(x, y)));
 }
 
-/* Asks for the next line, too. Rows of 784 dims are read from memory a tenth faster for it under l2 and ip, those of 100 a twentieth
- * slower; cosine and other types gain nothing (bench/RESULTS.md). */
+/* Asks for the next line, too. Under l2 rows of 768 and 784 dims are read from memory a tenth faster for it, those of 100 a twentieth
+ * slower; under ip 784 gain and 768 lose, cosine and other types gain nothing (bench/RESULTS.md). */
 VSI_INLINE __m512 load_long_f32_avx512(const float *p) {
     VSI_PREFETCH((const void *)((uintptr_t)p + 64));
     return _mm512_loadu_ps(p);
@@ -7425,7 +7425,7 @@ VSI_INLINE __m512 load_long_f32_avx512(const float *p) {
 #define LANES                        16
 #define QUERY_LOAD(p)                _mm512_loadu_ps(p)
 #define LOAD(p)                      _mm512_loadu_ps(p)
-#define IS_LONG(n, metric)           ((n) >= 256 && ((metric) == VS_L2 || (metric) == VS_IP))
+#define IS_LONG(n, metric)           ((n) >= 256 && (metric) == VS_L2)
 #define LOAD_LONG(p)                 load_long_f32_avx512(p)
 #define QUERY_SOME(p, n, has_more)   _mm512_maskz_loadu_ps(mask16_avx512(n), p)
 #define LOAD_SOME(p, n, has_more)    _mm512_maskz_loadu_ps(mask16_avx512(n), p)
