@@ -36,6 +36,12 @@ for arch in "$@"; do
     # shellcheck disable=SC2046
     VT_BRIEF=1 VT_OPS=3000 RUNNER="$runner" BUILD="$dir" NO_SCRIPTS=1 tests/run.sh $(programs "$dir") -- \
         --images 100 --every 100 --chains 20 --quiet >"$build/cross.out" 2>&1
+    # Sets of kernels add to what the command line names.
+    if [ "$arch" = aarch64 ] && ! aarch64-linux-gnu-gcc -march=armv8.6-a -O1 -I. -c vecstore.c -o "$dir/later.o" >>"$build/cross.log" 2>&1; then
+        grep -m 3 error: "$build/cross.log"
+        echo "FAILED $arch: vecstore.c for armv8.6-a"
+        failed=$((failed + 1))
+    fi
     # Without dot products of bytes, and with them but without products of matrices.
     for cpu in cortex-a53 cortex-a76; do
         [ "$arch" = aarch64 ] || continue
