@@ -14093,8 +14093,8 @@ VSI_FN const vsi_codes *vsi_codes_neon_dotprod(void) {
 
 /* uses math/codes.h */
 
-/* The table of the same name as a table of distance kernels (math/dispatch.h has the names), or the best one for
- * NULL; NULL when this machine cannot run it. */
+/* The best table that a machine with a table of distance kernels of this name can run (math/dispatch.h has the names), which as a rule has
+ * the same name; of the best ones for NULL. NULL when this machine cannot run it. */
 VSI_FN const vsi_codes *vsi_codes_choose(const char *name);
 
 #endif
@@ -29541,12 +29541,12 @@ typedef struct vsi_tile {
     const vsi_kernels *kernels;
     const vsi_field *field;
     const vsi_tile_form *form;
-    bool is_widened; /* rows, and queries, to single precision */
     size_t rows_max;
     vsi_tile_group *
         group; /* of VSI_TILE_QUERIES queries each, the last one's lanes without a query are zero */
-    float *wide;   /* [rows_max][dim] what is widened */
-    uint8_t *ones; /* [dim] where rows are bytes */
+    float *
+        wide; /* [rows_max][dim] where rows, and queries, are widened to single precision, else NULL */
+    uint8_t *ones; /* [dim] where they are taken as bytes, else NULL */
     vsi_tile_rows rows;
     double sum[VSI_TILE_ROWS_MAX], square[VSI_TILE_ROWS_MAX]; /* of rows of bytes */
     uint32_t start[VSI_TILE_ROWS_MAX];
@@ -29647,12 +29647,13 @@ static size_t tile_queries_bytes(const vsi_kernels *kernels, const vsi_field *fi
 }
 
 VSI_FN size_t vsi_tile_bytes(const vsi_kernels *kernels, const vsi_field *field, size_t count) {
-    const size_t rows =
-        tile_widens(kernels, field)
-            ? (tile_rows(kernels, field) * field->dim + VSI_WIDEN_PAD) * sizeof(float)
-            : field->dim;
+    size_t rest = 0;
+    if (tile_widens(kernels, field))
+        rest = (tile_rows(kernels, field) * field->dim + VSI_WIDEN_PAD) * sizeof(float);
+    else if (field->type != VS_F32)
+        rest = field->dim;
     return tile_groups(count) * (sizeof(vsi_tile_group) + tile_queries_bytes(kernels, field)) +
-           rows;
+           rest;
 }
 
 VSI_FN void vsi_tile_begin(vsi_tile *tile, const vsi_kernels *kernels, const vsi_field *field,
@@ -29662,15 +29663,15 @@ VSI_FN void vsi_tile_begin(vsi_tile *tile, const vsi_kernels *kernels, const vsi
     *tile = (vsi_tile){.kernels = kernels,
                        .field = field,
                        .form = tile_form(kernels, field),
-                       .is_widened = tile_widens(kernels, field),
                        .rows_max = tile_rows(kernels, field),
                        .group = memory};
     uint8_t *rest = (uint8_t *)(tile->group + groups);
     for (size_t i = 0; i < groups; i++, rest += tile_queries_bytes(kernels, field))
         tile->group[i].queries = rest;
-    tile->wide = (float *)(void *)rest;
-    if (!tile->is_widened && field->element_bytes == 1)
-        memset(tile->ones = rest, 1, field->dim);
+    if (tile_widens(kernels, field))
+        tile->wide = (float *)(void *)rest;
+    else if (field->type != VS_F32)
+        tile->ones = memset(rest, 1, field->dim);
     tile->rows.dim = field->dim;
     tile->rows.start = tile->start;
     tile->rows.norm = tile->norm;
@@ -29707,7 +29708,7 @@ static size_t tile_place(const vsi_tile *tile, size_t lane, size_t element) {
 
 static void tile_add_floats(vsi_tile *tile, float *queries, size_t lane, const void *vector) {
     const float *wide = vector;
-    if (tile->is_widened) {
+    if (tile->wide) {
         tile->kernels->widen[tile->field->type](tile->wide, vector, tile->field->dim);
         wide = tile->wide;
     }
@@ -29771,7 +29772,7 @@ static void tile_starts(vsi_tile *tile, size_t n) {
 VSI_FN void vsi_tile_take(vsi_tile *tile, const void *rows, size_t n) {
     tile->rows.n = n;
     tile->rows.rows = rows;
-    if (tile->is_widened) {
+    if (tile->wide) {
         tile->kernels->widen[tile->field->type](tile->wide, rows, n * tile->field->dim);
         tile->rows.rows = tile->wide;
     }

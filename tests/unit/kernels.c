@@ -1061,6 +1061,19 @@ VT_TEST(tiles_of_bytes_compare_exact_inner_products_and_read_no_byte_too_far) {
     munmap(rows.map, rows.map_bytes);
 }
 
+VT_TEST(sets_with_products_of_bytes_have_tiles_of_bytes) {
+    static const char *const with[] = {"avx512", "neon-dotprod", "neon-i8mm"};
+    const vsi_kernels *t[TABLES_MAX];
+    size_t count = tables(t);
+    for (size_t i = 0; i < count; i++) {
+        bool has = false;
+        for (size_t k = 0; k < sizeof with / sizeof with[0]; k++)
+            has = has || !strcmp(t[i]->name, with[k]);
+        VT_EQ(t[i]->tile[VS_U8].kernel != NULL, has);
+        VT_EQ(t[i]->tile[VS_I8].kernel != NULL, has);
+    }
+}
+
 VT_TEST(tiles_of_bytes_stay_exact_at_the_extremes) {
     static uint8_t queries[DIM_MAX * VSI_TILE_QUERIES], rows[DIM_MAX * 2];
     static const uint8_t extreme[] = {0, 127, 128, 255};

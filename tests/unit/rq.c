@@ -521,6 +521,24 @@ VT_TEST(rows_are_right_of_their_own_vectors_only_whatever_table_made_them) {
     end(f);
 }
 
+/* A vector that is the mean leaves nothing: no length, and no factor that anything may be multiplied with. */
+VT_TEST(rows_of_no_length_have_no_inverse_and_one_that_has_is_wrong) {
+    fixture *f = calloc(1, sizeof *f);
+    vt_rng rng = {vt_seed()};
+    begin(f);
+    for (size_t w = 0; w < KINDS; w++) {
+        const float one = 1;
+        fill(f, &rng, NORMAL, 100);
+        memcpy(f->mean, f->vectors[0], 100 * sizeof(float));
+        make(f, 100, VS_L2, kinds[w], vt_random(&rng));
+        VT_CHECK(vsi_rq_encode(f->rq, f->vectors[0], f->work, f->rows));
+        VT_CHECK(vsi_rq_check(f->rq, f->vectors[0], f->work, f->rows));
+        vsi_copy_le(f->rows + f->rq->code_bytes + (size_t)4 * VSI_HEAD_INVERSE, &one, 1, 4);
+        VT_CHECK(!vsi_rq_check(f->rq, f->vectors[0], f->work, f->rows));
+    }
+    end(f);
+}
+
 VT_TEST(equal_vectors_have_equal_rows_and_nothing_is_written_behind_them) {
     fixture *f = calloc(1, sizeof *f);
     vt_rng rng = {vt_seed()};

@@ -4,8 +4,8 @@
 
 #include "math/codes.h"
 
-/* The table of the same name as a table of distance kernels (math/dispatch.h has the names), or the best one for
- * NULL; NULL when this machine cannot run it. */
+/* The best table that a machine with a table of distance kernels of this name can run (math/dispatch.h has the names), which as a rule has
+ * the same name; of the best ones for NULL. NULL when this machine cannot run it. */
 VSI_FN const vsi_codes *vsi_codes_choose(const char *name);
 
 #endif

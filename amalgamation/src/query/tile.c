@@ -72,12 +72,13 @@ static size_t tile_queries_bytes(const vsi_kernels *kernels, const vsi_field *fi
 }
 
 VSI_FN size_t vsi_tile_bytes(const vsi_kernels *kernels, const vsi_field *field, size_t count) {
-    const size_t rows =
-        tile_widens(kernels, field)
-            ? (tile_rows(kernels, field) * field->dim + VSI_WIDEN_PAD) * sizeof(float)
-            : field->dim;
+    size_t rest = 0;
+    if (tile_widens(kernels, field))
+        rest = (tile_rows(kernels, field) * field->dim + VSI_WIDEN_PAD) * sizeof(float);
+    else if (field->type != VS_F32)
+        rest = field->dim;
     return tile_groups(count) * (sizeof(vsi_tile_group) + tile_queries_bytes(kernels, field)) +
-           rows;
+           rest;
 }
 
 VSI_FN void vsi_tile_begin(vsi_tile *tile, const vsi_kernels *kernels, const vsi_field *field,
@@ -87,15 +88,15 @@ VSI_FN void vsi_tile_begin(vsi_tile *tile, const vsi_kernels *kernels, const vsi
     *tile = (vsi_tile){.kernels = kernels,
                        .field = field,
                        .form = tile_form(kernels, field),
-                       .is_widened = tile_widens(kernels, field),
                        .rows_max = tile_rows(kernels, field),
                        .group = memory};
     uint8_t *rest = (uint8_t *)(tile->group + groups);
     for (size_t i = 0; i < groups; i++, rest += tile_queries_bytes(kernels, field))
         tile->group[i].queries = rest;
-    tile->wide = (float *)(void *)rest;
-    if (!tile->is_widened && field->element_bytes == 1)
-        memset(tile->ones = rest, 1, field->dim);
+    if (tile_widens(kernels, field))
+        tile->wide = (float *)(void *)rest;
+    else if (field->type != VS_F32)
+        tile->ones = memset(rest, 1, field->dim);
     tile->rows.dim = field->dim;
     tile->rows.start = tile->start;
     tile->rows.norm = tile->norm;
@@ -132,7 +133,7 @@ static size_t tile_place(const vsi_tile *tile, size_t lane, size_t element) {
 
 static void tile_add_floats(vsi_tile *tile, float *queries, size_t lane, const void *vector) {
     const float *wide = vector;
-    if (tile->is_widened) {
+    if (tile->wide) {
         tile->kernels->widen[tile->field->type](tile->wide, vector, tile->field->dim);
         wide = tile->wide;
     }
@@ -196,7 +197,7 @@ static void tile_starts(vsi_tile *tile, size_t n) {
 VSI_FN void vsi_tile_take(vsi_tile *tile, const void *rows, size_t n) {
     tile->rows.n = n;
     tile->rows.rows = rows;
-    if (tile->is_widened) {
+    if (tile->wide) {
         tile->kernels->widen[tile->field->type](tile->wide, rows, n * tile->field->dim);
         tile->rows.rows = tile->wide;
     }

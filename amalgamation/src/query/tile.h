@@ -20,12 +20,12 @@ typedef struct vsi_tile {
     const vsi_kernels *kernels;
     const vsi_field *field;
     const vsi_tile_form *form;
-    bool is_widened; /* rows, and queries, to single precision */
     size_t rows_max;
     vsi_tile_group *
         group; /* of VSI_TILE_QUERIES queries each, the last one's lanes without a query are zero */
-    float *wide;   /* [rows_max][dim] what is widened */
-    uint8_t *ones; /* [dim] where rows are bytes */
+    float *
+        wide; /* [rows_max][dim] where rows, and queries, are widened to single precision, else NULL */
+    uint8_t *ones; /* [dim] where they are taken as bytes, else NULL */
     vsi_tile_rows rows;
     double sum[VSI_TILE_ROWS_MAX], square[VSI_TILE_ROWS_MAX]; /* of rows of bytes */
     uint32_t start[VSI_TILE_ROWS_MAX];
